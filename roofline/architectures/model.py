@@ -1,0 +1,173 @@
+"""A network from a preset, a ``config.json`` or a mapping: :func:`load_model`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from roofline.architectures.config import Config, parse_config
+from roofline.architectures.families import FAMILIES, INERT, Family
+from roofline.conventions import Conventions
+from roofline.data_files import read_text, read_yaml
+from roofline.errors import ConfigError, near_matches
+from roofline.program import Phase, Program
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A network: its name, family, configuration, where that came from, and what of it is not modelled."""
+
+    name: str
+    model_type: str
+    config: Config
+    source: str
+    fields: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+
+    def program(self, conventions: Conventions | None = None) -> Program:
+        """The program of one step under ``conventions``."""
+        return FAMILIES[self.model_type].program(self.config, conventions or Conventions())
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases that the network has."""
+        return self.program().phases
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters the network has, tied ones once."""
+        return int(self.program().parameters())
+
+
+def load_model(model: str | Path | Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None) -> Model:
+    """The network that ``model`` names: a preset or its alias, a path to a ``config.json`` or the folder that holds
+    it, or a mapping of Hugging Face fields. ``overrides`` replace single fields.
+
+    Raises ConfigError, in one line, for an unknown name, an unreadable file, an unknown ``model_type``, a missing,
+    contradictory or wrongly typed field, and for an option that is not modelled.
+
+    >>> load_model("bert-base").parameters
+    109482240
+    """
+    if isinstance(model, Mapping):
+        return _build("config", "a mapping", dict(model), overrides)
+    path = Path(model)
+    if path.suffix == ".json" or path.is_dir() or len(path.parts) > 1:
+        file = path / "config.json" if path.is_dir() else path
+        stem = file.resolve().parent.name if file.name == "config.json" else file.stem
+        return _build(stem or "config", str(file), _read_json(file), overrides)
+    preset = _preset(str(model))
+    return _build(preset["name"], preset["source"], preset["config"], overrides, where=preset["name"])
+
+
+def preset_names() -> list[str]:
+    """The names of the shipped presets."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def _preset(name: str) -> dict[str, Any]:
+    if name in preset_names():
+        return read_yaml(PRESETS / f"{name}.yaml", ConfigError)
+    aliases: dict[str, dict[str, Any]] = {}
+    for known in preset_names():
+        preset = read_yaml(PRESETS / f"{known}.yaml", ConfigError)
+        aliases |= dict.fromkeys(preset.get("aliases", ()), preset)
+    if name in aliases:
+        return aliases[name]
+    msg = f"unknown model {name!r}; {near_matches(name, [*preset_names(), *aliases])} (roofline models list)"
+    raise ConfigError(msg)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        loaded = json.loads(read_text(path, ConfigError), parse_constant=_refuse_constant)
+    except (json.JSONDecodeError, RecursionError, ValueError) as failure:
+        line = f":{failure.lineno}" if isinstance(failure, json.JSONDecodeError) else ""
+        problem = failure.msg if isinstance(failure, json.JSONDecodeError) else str(failure) or "nested too deeply"
+        msg = f"{path}{line}: {problem}; expected a Hugging Face config.json"
+        raise ConfigError(msg) from None
+    if not isinstance(loaded, dict):
+        msg = f"{path}: holds a {type(loaded).__name__}, expected an object with the model's fields"
+        raise ConfigError(msg)
+    return loaded
+
+
+def _refuse_constant(name: str) -> float:
+    msg = f"{name} is not a number"
+    raise ValueError(msg)
+
+
+def _build(
+    name: str, source: str, fields: dict[str, Any], overrides: Mapping[str, Any] | None, where: str = ""
+) -> Model:
+    where = where or source
+    fields = {**fields, **(overrides or {})}
+    model_type, family = _family(fields, where)
+    _check_only(family, fields, where)
+    shape_fields: dict[str, Any] = {**family.fixed, **_class_options(family, fields, where)}
+    taken = set(shape_fields)
+    unknown = []
+    for key, value in fields.items():
+        target = family.rename.get(key, key)
+        if key in family.only or key in family.inert or (key in INERT and target not in family.config.model_fields):
+            continue
+        if target not in family.config.model_fields or target in taken:
+            unknown.append(key)
+        elif value is not None:
+            shape_fields[target] = value
+    _fill_defaults(family, shape_fields)
+    config = parse_config(family.config, _known_names(family, shape_fields), where)
+    warnings = tuple(f"{where}: field {key} is not modelled and was ignored" for key in sorted(unknown))
+    return Model(name, model_type, config, source, fields, warnings)
+
+
+def _family(fields: Mapping[str, Any], where: str) -> tuple[str, Family]:
+    model_type = fields.get("model_type")
+    if "auto_map" in fields:
+        msg = f"{where}: auto_map asks for remote code, which is not modelled; expected a model_type of transformers"
+        raise ConfigError(msg)
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
+        given = "has no model_type" if model_type is None else f"model_type {model_type!r:.60} is not modelled"
+        msg = f"{where}: {given}; {near_matches(str(model_type), FAMILIES)}"
+        raise ConfigError(msg)
+    return model_type, FAMILIES[model_type]
+
+
+def _check_only(family: Family, fields: Mapping[str, Any], where: str) -> None:
+    for key, value in family.only.items():
+        if fields.get(key, value) not in (value, None):
+            msg = f"{where}: {key} {fields[key]!r:.60} is not modelled; expected {value!r}"
+            raise ConfigError(msg)
+
+
+def _class_options(family: Family, fields: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    default = next(iter(family.classes))
+    named = fields.get("architectures") or [default]
+    name = named[0] if isinstance(named, list) else named
+    if not isinstance(name, str) or name not in family.classes:
+        msg = f"{where}: architectures {name!r:.60} is not modelled; {near_matches(str(name), family.classes)}"
+        raise ConfigError(msg)
+    return family.classes[name]
+
+
+def _fill_defaults(family: Family, shape_fields: dict[str, Any]) -> None:
+    for key, default in family.defaults.items():
+        if key not in shape_fields:
+            try:
+                shape_fields[key] = default(shape_fields) if callable(default) else default
+            except (KeyError, TypeError):
+                continue  # the field that it derives from is missing or no number, which the shape will name
+
+
+def _known_names(family: Family, shape_fields: dict[str, Any]) -> dict[str, Any]:
+    """A missing field is reported under the family's own name for it, which is what stands in the user's file."""
+    shape_names = {target: key for key, target in family.rename.items()}
+    for target, field in family.config.model_fields.items():
+        if field.is_required() and target not in shape_fields and target in shape_names:
+            shape_fields.setdefault(target, None)
+    return {key: value for key, value in shape_fields.items() if value is not None}

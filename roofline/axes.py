@@ -1,0 +1,65 @@
+"""The legend: one letter, one meaning. The machine's symbols are words, so that no letter means two things."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from roofline.errors import ShapeError
+from roofline.number import Number
+
+LEGEND: dict[str, str] = {
+    "B": "batch: sequences worked on at once",
+    "T": "new (query) tokens per sequence in this step",
+    "S": "context (key) length: tokens attended to, the new ones included",
+    "D": "hidden size",
+    "F": "feed-forward width",
+    "K": "key/value heads",
+    "G": "query heads per key/value head",
+    "H": "head dimension",
+    "V": "vocabulary",
+    "P": "rows of the position table",
+    "Y": "rows of the segment (token type) table",
+    "L": "layers",
+    "E": "experts",
+    "X": "experts touched",
+    "C": "tokens per touched expert",
+    "W": "attention window",
+    "M": "encoder length",
+    "R": "latent rank",
+    "N": "state size",
+}
+"""Axis letter -> meaning, after the notation of How to Scale Your Model (jax-ml/scaling-book, transformers.md)."""
+
+Sizes: TypeAlias = Mapping[str, Number]
+"""Axis letter -> its size."""
+
+Binding: TypeAlias = int | str | Callable[[Sizes], Number]
+"""What a letter is rebound to: a number, another letter, or a formula of the sizes around it."""
+
+
+def rebind(sizes: Sizes, local: Mapping[str, Binding]) -> Sizes:
+    """``sizes`` with the letters of ``local`` rebound, every right side read from the sizes outside.
+
+    >>> dict(rebind({"T": 7, "D": 8, "F": 32}, {"T": 1, "F": "D"}))
+    {'T': 1, 'D': 8, 'F': 8}
+    """
+    if not local:
+        return sizes
+    return {**sizes, **{letter: resolve(binding, sizes) for letter, binding in local.items()}}
+
+
+def resolve(binding: Binding, sizes: Sizes) -> Number:
+    """The number that ``binding`` stands for under ``sizes``. Raises ShapeError for a letter that has no size."""
+    if isinstance(binding, str):
+        return size_of(binding, sizes)
+    return binding(sizes) if callable(binding) else binding
+
+
+def size_of(letter: str, sizes: Sizes) -> Number:
+    """The size of ``letter``. Raises ShapeError, with the letter's meaning, if it has none."""
+    try:
+        return sizes[letter]
+    except KeyError:
+        msg = f"axis {letter} ({LEGEND.get(letter, 'not in the legend')}) has no size; bound: {' '.join(sorted(sizes))}"
+        raise ShapeError(msg) from None

@@ -1,0 +1,34 @@
+"""What is counted and how, stated once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Conventions:
+    """The choices that change a count without changing the model.
+
+    attention: ``fused`` keeps scores on chip and counts the attended pairs; ``materialised`` computes and stores T S.
+    count: ``attended`` counts T S - T(T-1)/2 causal pairs; ``square`` counts T S, as torch's FlopCounterMode does.
+    lm_head: a decoder's head runs on the ``last`` token of prefill, or on ``all``.
+    """
+
+    attention: Literal["fused", "materialised"] = "fused"
+    count: Literal["attended", "square"] = "attended"
+    lm_head: Literal["last", "all"] = "last"
+
+
+STATEMENTS: tuple[str, ...] = (
+    "one fused multiply-add is 2 FLOPs",
+    "SI prefixes are decimal (1 GB = 1e9 B), binary ones are written GiB",
+    "bytes are compulsory traffic: each tensor of an operator moves once; caches and re-reads are not modelled",
+    "flops counts contractions; elementwise work is vector_flops",
+    "causal attention counts the attended pairs, T S - T(T-1)/2",
+    "the LM head runs on the last token of prefill; an embedding is a gather, not a matmul",
+    "TTFT is encode + prefill, head and sampling of the first token included; TPOT is the mean over the decode steps",
+    "MFU = contraction FLOPs / (time x dense peak); MBU = compulsory bytes / (time x bandwidth)",
+    "peaks are dense; links are per direction",
+)
+"""The conventions in words, printed by ``--explain`` and in the documentation."""

@@ -1,0 +1,143 @@
+"""Attention: projections, scores, softmax, context.
+
+The formula: ``scores[B K G T S] = q[B T K G H] k[B S K H]`` and ``context[B T K G H] = p[B K G T S] v[B S K H]``,
+2 B K G H T S FLOPs each, with the attended pairs in place of T S under a mask. K key/value heads serve G query heads
+each: G = 1 is multi-head, K = 1 multi-query, anything between grouped-query attention, and none of them is a branch.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from roofline.axes import Sizes, size_of
+from roofline.layers.normalization import Norm, norm
+from roofline.number import Number
+from roofline.op import Op, Role, Tensor, contract, elementwise, fuse, weight
+
+_SOFTMAX_FLOPS = 5  # scale, running maximum, subtract, sum, divide; the exponential is special work
+_ROTARY_FLOPS = 3  # two multiplications and an addition
+
+_HEADS = "B T K G H"
+
+
+def causal_pairs(sizes: Sizes) -> Number:
+    """Attended (query, key) pairs under a causal mask: the last T of S positions each see all before them and themselves.
+
+    >>> causal_pairs({"T": 3, "S": 3})  # 1 + 2 + 3
+    6.0
+    >>> from sympy import symbols
+    >>> T, S = symbols("T S")
+    >>> causal_pairs({"T": T, "S": S})
+    S*T - T*(T - 1)/2
+    """
+    queries, keys = size_of("T", sizes), size_of("S", sizes)
+    return queries * keys - queries * (queries - 1) / 2
+
+
+def attention(
+    *, mask: Literal["causal", "full"], fused: bool = True, square: bool = False, cached: bool = True
+) -> tuple[Op, ...]:
+    """Scaled dot-product attention, softmax(Q K^T / sqrt(H)) V.
+
+    Fused, it is one operator that reads q, k, v and writes the context; a causal mask counts the attended pairs unless
+    ``square``. Materialised (``fused=False``), scores and probabilities are stored and T S is computed.
+    ``cached`` keys and values are a KV cache of S tokens, else activations.
+
+    >>> from sympy import symbols
+    >>> sizes = dict(zip("BTSKGH", symbols("B T S K G H")))
+    >>> (op,) = attention(mask="full")
+    >>> op.flops(sizes)
+    4*B*G*H*K*S*T
+    >>> op.bytes(sizes, lambda tensor: 2)
+    4*B*G*H*K*T + 4*B*H*K*S
+    >>> [op.name for op in attention(mask="full", fused=False)]
+    ['scores', 'softmax', 'context']
+
+    Assumes: one pass over keys and values per step; 5 vector FLOPs and one exponential per attended pair.
+    Source: Vaswani et al. 2017 (arXiv 1706.03762), eq. 1; fused: Dao et al. 2022, FlashAttention (arXiv 2205.14135);
+    grouped: Ainslie et al. 2023 (arXiv 2305.13245).
+    """
+    pairs = causal_pairs if mask == "causal" and fused and not square else None
+    q, c = Tensor("q", _HEADS), Tensor("context", _HEADS)
+    k, v = _keys_values("B S K H", cached)
+    s, p = Tensor("scores", "B K G T S"), Tensor("probabilities", "B K G T S")
+    parts = (
+        contract("scores", q, k, s, pairs=pairs),
+        elementwise("softmax", [s], p, flops=_SOFTMAX_FLOPS, special=1, pairs=pairs, kind="softmax"),
+        contract("context", p, v, c, pairs=pairs),
+    )
+    return (fuse("attention", parts, kind="attention"),) if fused else parts
+
+
+def projections(*, bias: bool = False, packed: bool = False, cached: bool = True, source: str = "h") -> tuple[Op, ...]:
+    """The query, key and value projections; a cached key or value is written as a slice of B T K H.
+
+    ``packed`` states them as one matmul, which reads its input once.
+
+    >>> from sympy import symbols
+    >>> sizes = dict(zip("BTDKGH", symbols("B T D K G H")))
+    >>> [op.flops(sizes) for op in projections()]
+    [2*B*D*G*H*K*T, 2*B*D*H*K*T, 2*B*D*H*K*T]
+    >>> [op.name for op in projections(packed=True)]
+    ['qkv_proj']
+
+    Source: Vaswani et al. 2017 (arXiv 1706.03762), section 3.2.2.
+    """
+    h = Tensor(source, "B T D")
+    k, v = _keys_values("B T K H", cached)
+    outputs = (("q", "K G H", Tensor("q", _HEADS)), ("k", "K H", k), ("v", "K H", v))
+    ops = tuple(
+        contract(f"{x}_proj", h, weight(f"w_{x}", f"D {axes}"), y, bias=weight(f"b_{x}", axes) if bias else None)
+        for x, axes, y in outputs
+    )
+    return (fuse("qkv_proj", ops, kind="matmul"),) if packed else ops
+
+
+def query_key_norm(*, kind: Norm = "rms") -> Op:
+    """Normalisation of each query and key head over H, before the rotation, in one kernel.
+
+    >>> print(query_key_norm())
+    qk_norm: q[B T K G H], q_norm_gain[H], k_cache[B T K H], k_norm_gain[H] -> q[B T K G H], k_cache[B T K H]
+
+    Source: Henry et al. 2020, Query-Key Normalization (arXiv 2010.04245); Qwen3 report (arXiv 2505.09388), section 2.
+    """
+    q, (k, _) = Tensor("q", _HEADS), _keys_values("B T K H", cached=True)
+    return fuse("qk_norm", [norm(f"{x.name[0]}_norm", x, x, kind=kind, axis="H") for x in (q, k)], kind="norm")
+
+
+def rotary(*, cached: bool = True) -> Op:
+    """Rotary position embedding of queries and keys, in one kernel, in place.
+
+    >>> rotary().vector_flops({"B": 1, "T": 2, "K": 1, "G": 4, "H": 8})  # 3 per element of q and k
+    240
+
+    Assumes: the tables of sines and cosines (T H elements, the same for all layers) stay in cache and do not count.
+    Source: Su et al. 2021, RoFormer (arXiv 2104.09864), eq. 34.
+    """
+    q, (k, _) = Tensor("q", _HEADS), _keys_values("B T K H", cached)
+    ops = [elementwise(f"rotary_{x.name[0]}", [x], x, flops=_ROTARY_FLOPS) for x in (q, k)]
+    return fuse("rotary", ops, kind="elementwise")
+
+
+def output_projection(*, bias: bool = False) -> Op:
+    """The projection of the concatenated heads back to the hidden size.
+
+    >>> print(output_projection())
+    out_proj: context[B T K G H], w_out[K G H D] -> a[B T D]
+
+    Source: Vaswani et al. 2017 (arXiv 1706.03762), section 3.2.2.
+    """
+    offset = weight("b_out", "D") if bias else None
+    return contract(
+        "out_proj", Tensor("context", _HEADS), weight("w_out", "K G H D"), Tensor("a", "B T D"), bias=offset
+    )
+
+
+def _keys_values(axes: str, cached: bool) -> tuple[Tensor, Tensor]:
+    """Keys and values: the slice written or the context read, of one cache by name."""
+    role: Role = "kv_cache" if cached else "activation"
+    k, v = (
+        Tensor(f"{x}_cache" if cached else x, axes, role, "B S K H" if cached and axes != "B S K H" else "")
+        for x in "kv"
+    )
+    return k, v

@@ -1,0 +1,59 @@
+"""Feed-forward layers: two matrices, or three where a gate multiplies."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from roofline.op import Op, Tensor, contract, elementwise, weight
+
+Activation: TypeAlias = Literal["relu", "gelu", "silu", "tanh"]
+
+_WORK: dict[Activation, tuple[int, int]] = {  # vector FLOPs and transcendental operations per element
+    "relu": (1, 0),  # max(x, 0)
+    "gelu": (7, 1),  # 0.5 x (1 + tanh(a (x + b x^3))): 5 products and 2 sums beside the tanh, or as many beside the erf
+    "silu": (3, 1),  # x / (1 + exp(-x))
+    "tanh": (0, 1),
+}
+
+
+def activation(name: str, x: Tensor, y: Tensor, function: Activation, *, gate: Tensor | None = None) -> Op:
+    """An activation function, and the multiplication by a gate in the same kernel if there is one.
+
+    FLOPs per element are counted from the formulas: ReLU 1, GELU 7 and a tanh, SiLU 3 and an exponential.
+
+    >>> u, m = Tensor("u", "B T F"), Tensor("m", "B T F")
+    >>> op = activation("act", u, m, "silu", gate=Tensor("g", "B T F"))
+    >>> op.vector_flops({"B": 1, "T": 1, "F": 10}), op.special({"B": 1, "T": 1, "F": 10})
+    (40, 10)
+
+    Source: Hendrycks and Gimpel 2016, GELU and SiLU (arXiv 1606.08415); Shazeer 2020, GLU variants (arXiv 2002.05202).
+    """
+    flops, special = _WORK[function]
+    inputs = [x] if gate is None else [gate, x]
+    return elementwise(name, inputs, y, flops=flops + (gate is not None), special=special)
+
+
+def feed_forward(
+    *, function: Activation, gated: bool, bias: bool = False, source: str = "h", output: str = "f"
+) -> tuple[Op, ...]:
+    """The feed-forward layer: ``down(act(up(h)))``, or ``down(act(gate(h)) * up(h))`` when gated.
+
+    >>> from sympy import symbols
+    >>> sizes = dict(zip("BTDF", symbols("B T D F")))
+    >>> [(op.name, op.flops(sizes)) for op in feed_forward(function="relu", gated=False)]
+    [('up', 2*B*D*F*T), ('act', 0), ('down', 2*B*D*F*T)]
+    >>> sum(op.flops(sizes) for op in feed_forward(function="silu", gated=True))
+    6*B*D*F*T
+
+    Source: Vaswani et al. 2017 (arXiv 1706.03762), eq. 2; gated: Shazeer 2020 (arXiv 2002.05202), eq. 6.
+    """
+    h, g, u, m = Tensor(source, "B T D"), Tensor("g", "B T F"), Tensor("u", "B T F"), Tensor("m", "B T F")
+
+    def project(name: str, x: Tensor, axes: str, y: Tensor) -> Op:
+        offset = weight(f"b_{name}", axes.split()[-1]) if bias else None
+        return contract(name, x, weight(f"w_{name}", axes), y, bias=offset)
+
+    up, down = project("up", h, "D F", u), project("down", m, "F D", Tensor(output, "B T D"))
+    if gated:
+        return project("gate", h, "D F", g), up, activation("act", g, m, function, gate=u), down
+    return up, activation("act", u, m, function), down

@@ -1,0 +1,66 @@
+"""Heads: what turns hidden states into scores over the vocabulary or a pooled vector."""
+
+from __future__ import annotations
+
+from roofline.layers.embedding import TOKEN_TABLE
+from roofline.layers.feed_forward import Activation, activation
+from roofline.layers.normalization import Norm, norm
+from roofline.op import Op, Tensor, contract, elementwise, weight
+
+
+def lm_head(*, tied: bool, bias: bool = False, source: str = "h") -> Op:
+    """Scores over the vocabulary; a tied head reads the token embedding's table, which is resident once.
+
+    >>> from sympy import symbols
+    >>> lm_head(tied=True).flops(dict(zip("BTDV", symbols("B T D V"))))
+    2*B*D*T*V
+    >>> print(lm_head(tied=False))
+    lm_head: h[B T D], w_head[V D] -> logits[B T V]
+
+    Source: Press and Wolf 2016, Using the Output Embedding (arXiv 1608.05859).
+    """
+    table = weight(TOKEN_TABLE, "V D", tied=True) if tied else weight("w_head", "V D")
+    offset = weight("b_head", "V") if bias else None
+    return contract("lm_head", Tensor(source, "B T D"), table, Tensor("logits", "B T V"), bias=offset)
+
+
+def sampling() -> Op:
+    """Softmax over the vocabulary for the last token of each sequence, and the pick of the next one.
+
+    >>> op = sampling()
+    >>> op.special({"B": 2, "T": 7, "V": 100}), op.flops({"B": 2, "T": 7, "V": 100})
+    (200, 0)
+
+    Assumes: one pass over the scores; 5 vector FLOPs (scale, maximum, subtract, sum, compare) and one exponential each.
+    Source: Holtzman et al. 2019 (arXiv 1904.09751), eq. 4.
+    """
+    logits, token = Tensor("logits", "B T V"), Tensor("next_token", "B T", "index")
+    return elementwise("sampling", [logits], token, flops=5, special=1, over=logits, kind="softmax").rebound(T=1)
+
+
+def pooler() -> tuple[Op, ...]:
+    """BERT's pooler: a D x D layer and tanh on the first token of each sequence (F stands for the second D).
+
+    >>> matmul, tanh = pooler()
+    >>> matmul.flops({"B": 2, "T": 128, "D": 8, "F": 32})  # 2*B*D*D, one token
+    256
+
+    Source: Devlin et al. 2018, BERT (arXiv 1810.04805), section 3.1 and its published code.
+    """
+    y, pooled = Tensor("pooler_sum", "B T F"), Tensor("pooled", "B T F")
+    dense = contract("pooler", Tensor("x", "B T D"), weight("w_pooler", "D F"), y, bias=weight("b_pooler", "F"))
+    return tuple(op.rebound(T=1, F="D") for op in (dense, activation("pooler_tanh", y, pooled, "tanh")))
+
+
+def masked_lm_head(*, function: Activation, kind: Norm, tied: bool) -> tuple[Op, ...]:
+    """BERT's masked-LM head: a D x D layer, activation, norm, then scores over the vocabulary for every token.
+
+    >>> [op.name for op in masked_lm_head(function="gelu", kind="layer", tied=True)]
+    ['mlm_dense', 'mlm_act', 'mlm_norm', 'lm_head']
+
+    Source: Devlin et al. 2018, BERT (arXiv 1810.04805), section 3.1 and its published code.
+    """
+    y, z, h = Tensor("mlm_sum", "B T F"), Tensor("mlm", "B T F"), Tensor("h", "B T F")
+    dense = contract("mlm_dense", Tensor("x", "B T D"), weight("w_mlm", "D F"), y, bias=weight("b_mlm", "F"))
+    square = (dense, activation("mlm_act", y, z, function), norm("mlm_norm", z, h, kind=kind, axis="F"))
+    return (*(op.rebound(F="D") for op in square), lm_head(tied=tied, bias=True))

@@ -1,0 +1,93 @@
+"""One kind of number for formulas: int, Fraction, float, float64 array or sympy expression.
+
+Formula bodies use ``+ - * / **`` and the functions below, nothing else, so that one source serves symbols, exact
+counts and sweeps. sympy is never imported here: a symbol can only arrive where sympy is loaded already.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Number: TypeAlias = Any
+"""int | Fraction | float | numpy float64 array | sympy expression; arithmetic is all that is asked of it."""
+
+
+def is_symbolic(*numbers: Number) -> bool:
+    """Whether any of ``numbers`` is a sympy expression."""
+    sympy = sys.modules.get("sympy")
+    return sympy is not None and any(isinstance(number, sympy.Basic) for number in numbers)
+
+
+def maximum(a: Number, b: Number) -> Number:
+    """The larger of two numbers, elementwise for arrays, ``Max`` for symbols.
+
+    >>> maximum(2, 3)
+    3
+    """
+    if is_symbolic(a, b):
+        return sys.modules["sympy"].Max(a, b)
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return np.maximum(_plain(a), _plain(b))
+    return max(a, b)
+
+
+def minimum(a: Number, b: Number) -> Number:
+    """The smaller of two numbers, elementwise for arrays, ``Min`` for symbols.
+
+    >>> minimum(2, 3)
+    2
+    """
+    if is_symbolic(a, b):
+        return sys.modules["sympy"].Min(a, b)
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return np.minimum(_plain(a), _plain(b))
+    return min(a, b)
+
+
+def ceil_div(a: Number, b: Number) -> Number:
+    """``a / b`` rounded up.
+
+    >>> ceil_div(7, 2)
+    4
+    """
+    if is_symbolic(a, b):
+        return sys.modules["sympy"].ceiling(a / b)
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return np.ceil(_plain(a) / _plain(b))
+    return math.ceil(Fraction(a) / Fraction(b))
+
+
+def product(factors: Iterable[Number]) -> Number:
+    """The product of ``factors``; 1 if there are none."""
+    total: Number = 1
+    for factor in factors:
+        total = total * factor
+    return total
+
+
+def exact(number: Number) -> Number:
+    """``number`` ready for exact arithmetic: an int becomes a Fraction, so that ``T*(T-1)/2`` stays rational."""
+    return Fraction(number) if isinstance(number, int) else number
+
+
+def settled(number: Number) -> Number:
+    """A Fraction without a fractional part becomes an int, another Fraction a float; the rest is left alone.
+
+    >>> settled(Fraction(6, 2)), settled(Fraction(1, 2))
+    (3, 0.5)
+    """
+    if isinstance(number, Fraction):
+        return int(number) if number.denominator == 1 else float(number)
+    return number
+
+
+def _plain(number: Number) -> Number:
+    return float(number) if isinstance(number, Fraction) else number

@@ -1,0 +1,114 @@
+"""A program: the network of one step as groups of operators, repeated and not unrolled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from roofline.axes import Binding, Sizes, rebind, resolve
+from roofline.errors import ShapeError
+from roofline.number import Number
+from roofline.op import Op, Tensor
+
+Phase: TypeAlias = Literal["encode", "prefill", "decode"]
+PHASES: tuple[Phase, ...] = ("encode", "prefill", "decode")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Operators that run ``repeat`` times in a row (a number or a letter) in the named phases.
+
+    ``shared`` weights are one set for all repeats; ``local`` rebinds axes for the whole group.
+    """
+
+    name: str
+    ops: tuple[Op, ...]
+    repeat: int | str = 1
+    phases: tuple[Phase, ...] = PHASES
+    shared: bool = False
+    local: Mapping[str, Binding] = field(default_factory=dict)
+
+    def times(self, sizes: Sizes) -> Number:
+        """How often the group runs in one step."""
+        return resolve(self.repeat, sizes)
+
+    def sizes(self, outer: Sizes) -> Sizes:
+        """``outer`` with the group's own letters rebound."""
+        return rebind(outer, self.local)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Groups in the order in which they run, and the sizes that the configuration fixes.
+
+    Identity of a tensor is by name: a weight or cache belongs to its group unless it is ``tied``. Construction checks
+    the data flow: every activation that is read was written before, in each phase.
+    """
+
+    groups: tuple[Group, ...]
+    sizes: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        names = [group.name for group in self.groups]
+        if len(set(names)) != len(names):
+            msg = f"program: a group name stands twice among {', '.join(names)}"
+            raise ShapeError(msg)
+        for phase in self.phases:
+            self._check_flow(phase)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases that the program has, in the order in which they run."""
+        return tuple(phase for phase in PHASES if any(phase in group.phases for group in self.groups))
+
+    def in_phase(self, phase: Phase) -> Iterator[tuple[Group, Op]]:
+        """Each operator of a phase once, with its group."""
+        for group in self.groups:
+            if phase in group.phases:
+                for op in group.ops:
+                    yield group, op
+
+    def weights(self) -> Iterator[tuple[Group, Op, Tensor]]:
+        """Each distinct weight once, with the group and operator that state it first. Tied weights come once."""
+        yield from self._distinct("weight")
+
+    def caches(self) -> Iterator[tuple[Group, Op, Tensor]]:
+        """Each distinct key/value cache once."""
+        yield from self._distinct("kv_cache")
+
+    def parameters(self, sizes: Sizes | None = None) -> Number:
+        """How many parameters stay resident; ``sizes`` may hold letters instead of the configuration's numbers."""
+        bound = self.sizes if sizes is None else sizes
+        return sum(self.resident(group, op, tensor, bound) for group, op, tensor in self.weights())
+
+    def resident(self, group: Group, op: Op, tensor: Tensor, sizes: Sizes) -> Number:
+        """Elements of ``tensor`` that stay resident over all repeats of its group."""
+        local = rebind(group.sizes(sizes), op.local)
+        return tensor.resident(local) * (1 if group.shared or tensor.tied else group.times(sizes))
+
+    def _distinct(self, role: str) -> Iterator[tuple[Group, Op, Tensor]]:
+        seen: dict[tuple[str, str], tuple[str, bool]] = {}
+        for group in self.groups:
+            for op in group.ops:
+                for tensor in (*op.reads, *op.writes):
+                    if tensor.role != role:
+                        continue
+                    key = ("", tensor.name) if tensor.tied else (group.name, tensor.name)
+                    shape = (tensor.stored or tensor.axes, tensor.tied)
+                    if key not in seen:
+                        seen[key] = shape
+                        yield group, op, tensor
+                    elif role == "weight" and seen[key] != shape:
+                        msg = f"{op.name}: weight {tensor.name} is {shape[0]} here and {seen[key][0]} elsewhere"
+                        raise ShapeError(msg)
+
+    def _check_flow(self, phase: Phase) -> None:
+        written: set[str] = set()
+        for group, op in self.in_phase(phase):
+            for tensor in op.reads:
+                missing = tensor.name not in written
+                if tensor.role == "activation" and missing:
+                    msg = f"{phase}: {group.name}.{op.name} reads {tensor.name}, which nothing before it writes"
+                    raise ShapeError(msg)
+            written.update(tensor.name for tensor in op.writes)
