@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from roofline.errors import RooflineError, SpecError
 
@@ -93,7 +93,7 @@ def _check_events(text: str) -> None:
             problem = "tags are not allowed; write a plain value"
         else:
             continue
-        raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=cast("Any", event.start_mark))
 
 
 def _base_loader() -> Any:

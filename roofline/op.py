@@ -178,8 +178,9 @@ def elementwise(
     The layer that states the operator cites where its count comes from.
     """
     axes = (over or output).letters
-    work = tuple(Work(unit, per, axes, pairs) for unit, per in (("vector", flops), ("special", special)) if per)
-    return Op(name, kind, tuple(inputs), (output,), work)  # type: ignore[arg-type]
+    units: tuple[tuple[Unit, int], ...] = (("vector", flops), ("special", special))
+    work = tuple(Work(unit, per, axes, pairs) for unit, per in units if per)
+    return Op(name, kind, tuple(inputs), (output,), work)
 
 
 def gather(name: str, table: Tensor, index: Tensor, output: Tensor) -> Op:

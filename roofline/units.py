@@ -60,7 +60,13 @@ _KINDS: dict[Dimension, _Kind] = {
     "tokens": _Kind("a number of tokens", "4096 tok", ("tok",), "k M G T"),
     "tokens_per_s": _Kind("a token rate", "12.5 ktok/s", ("tok/s",), "k M G"),
 }
-_FACTORS = {"bit": Fraction(1, 8), "bit/s": Fraction(1, 8), "min": Fraction(60), "h": Fraction(3600), "Wh": 3600}
+_FACTORS = {
+    "bit": Fraction(1, 8),
+    "bit/s": Fraction(1, 8),
+    "min": Fraction(60),
+    "h": Fraction(3600),
+    "Wh": Fraction(3600),
+}
 _BARE = ("min", "h")  # units that take no prefix, so that no "kmin" slips in
 
 

@@ -17,7 +17,7 @@ _ACTIVATIONS: dict[str, Activation] = {
     "relu": "relu",
     "silu": "silu",
     "swish": "silu",
-    **dict.fromkeys(("gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python"), "gelu"),  # type: ignore[dict-item]
+    **dict.fromkeys(("gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python"), "gelu"),
 }
 
 

@@ -1,0 +1,58 @@
+"""What a program costs under sizes and a precision, operator by operator: counts, no hardware."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from roofline.axes import Sizes
+from roofline.number import Number, exact
+from roofline.op import Op
+from roofline.program import Phase, Program
+from roofline.workload import Precision
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One execution of an operator, and how many there are in a step.
+
+    flops: contractions. vector_flops: elementwise work. special: transcendental operations. bytes: compulsory traffic.
+    dtype: what its contractions run in.
+    """
+
+    group: str
+    name: str
+    kind: str
+    dtype: str
+    count: Number
+    flops: Number
+    vector_flops: Number
+    special: Number
+    bytes: Number
+
+
+def step_cost(program: Program, phase: Phase, sizes: Sizes, precision: Precision) -> tuple[Cost, ...]:
+    """The cost of each operator in one step of ``phase``; ``sizes`` holds B, T and S, the program the rest.
+
+    Costs are exact where sizes are ints or Fractions, arrays where they are arrays, formulas where they are symbols.
+    """
+    bound: Mapping[str, Number] = {**{letter: exact(size) for letter, size in program.sizes.items()}, **sizes}
+    return tuple(
+        operator_cost(op, group.sizes(bound), precision, group.name, group.times(bound))
+        for group, op in program.in_phase(phase)
+    )
+
+
+def operator_cost(op: Op, sizes: Sizes, precision: Precision, group: str = "", count: Number = 1) -> Cost:
+    """The cost of one execution of ``op``."""
+    return Cost(
+        group=group,
+        name=op.name,
+        kind=op.kind,
+        dtype=precision.compute_dtype(op.reads),
+        count=count,
+        flops=op.flops(sizes),
+        vector_flops=op.vector_flops(sizes),
+        special=op.special(sizes),
+        bytes=op.bytes(sizes, precision.width),
+    )

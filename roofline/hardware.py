@@ -1,0 +1,283 @@
+"""What a device's data sheet says: :class:`HardwareSpec`, read from one YAML file by :func:`load_hardware`.
+
+Facts only: dense peaks, capacities, bandwidths, each with its source. What software reaches of them stands in
+``calibrations/``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from roofline.data_files import data_folder, read_yaml
+from roofline.errors import SpecError, UnitError, WorkloadError, near_matches
+from roofline.hardware_checks import check_spec
+from roofline.units import Dimension, parse_quantity
+
+Unit: TypeAlias = Literal["matrix", "vector", "special"]
+
+DEFAULT_DTYPES = ("bf16", "fp16", "fp32")
+"""The dtype of a run that names none: the first of these that the device has."""
+
+
+def _quantity(dimension: Dimension) -> BeforeValidator:
+    def parse(text: object) -> float:
+        try:
+            value = parse_quantity(text, dimension)
+        except UnitError as failure:
+            raise ValueError(str(failure)) from None
+        if value <= 0:
+            msg = f'"{text}" is not positive'
+            raise ValueError(msg)
+        return value
+
+    return BeforeValidator(parse)
+
+
+Bytes = Annotated[float, _quantity("bytes")]
+BytesPerS = Annotated[float, _quantity("bytes_per_s")]
+FlopsPerS = Annotated[float, _quantity("flops_per_s")]
+FlopsPerCycle = Annotated[float, _quantity("flops_per_cycle")]
+Hertz = Annotated[float, _quantity("frequency_hz")]
+Watts = Annotated[float, _quantity("power_w")]
+Text = Annotated[str, Field(min_length=1, max_length=300)]
+
+
+class Block(BaseModel):
+    """Part of a spec: frozen, no unknown fields, a source of its own or the file's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    source: Text | None = None
+    unverified: bool = Field(default=False, description="recalled or estimated, not read in the source")
+    note: Text | None = None
+
+
+def _spelled_out(entry: object) -> object:
+    return entry if isinstance(entry, Mapping) else {"value": entry}
+
+
+class Peak(Block):
+    """A dense peak rate of one unit in one dtype. [FLOP/s]
+
+    ``rate`` [FLOP/cycle per unit] and ``clock`` [Hz], where stated, must reproduce it.
+    """
+
+    value: FlopsPerS
+    rate: FlopsPerCycle | None = None
+    clock: Hertz | None = None
+    accumulate: Text | None = Field(default=None, description="dtype of the accumulator, if it is not fp32 or int32")
+
+
+PeakEntry = Annotated[Peak, BeforeValidator(_spelled_out)]
+
+
+class Peaks(Block):
+    """Dense peaks by unit and dtype; ``special`` counts transcendental operations."""
+
+    matrix: dict[str, PeakEntry] = {}
+    vector: dict[str, PeakEntry] = {}
+    special: dict[str, PeakEntry] = {}
+
+
+class Units(Block):
+    """What the device is made of: SMs, CUs, cores."""
+
+    name: Text
+    count: Annotated[int, Field(ge=1)]
+
+
+class Level(Block):
+    """A memory level. Capacity and bandwidth are the device's, or one unit's where ``scope`` is ``unit``."""
+
+    type: Text | None = None
+    capacity: Bytes | None = None
+    usable: Bytes | None = Field(default=None, description="what software can allocate")
+    bandwidth: BytesPerS | None = None
+    scope: Literal["device", "unit"] = "device"
+
+
+class Link(Block):
+    """A link, per device and per direction. ``domain`` is how many devices it joins."""
+
+    type: Text | None = None
+    bandwidth_per_direction: BytesPerS
+    per_peer_per_direction: BytesPerS | None = None
+    domain: Annotated[int, Field(ge=1)] | None = None
+
+
+class Price(Block):
+    """What the device costs, when, and what kind of price that is. [USD or USD/h]"""
+
+    kind: Literal["purchase", "on_demand", "reserved", "spot"]
+    value: Text
+    date: Text
+
+    @model_validator(mode="after")
+    def _has_the_right_unit(self) -> Price:
+        _ = self.usd
+        return self
+
+    @property
+    def usd(self) -> float:
+        """The price in USD, or USD/h unless it is a purchase."""
+        try:
+            return parse_quantity(self.value, "usd" if self.kind == "purchase" else "usd_per_h")
+        except UnitError as failure:
+            raise ValueError(str(failure)) from None
+
+
+class Sparsity(Block):
+    """Structured sparsity that the matrix unit accelerates, and by how much."""
+
+    pattern: Text
+    factor: Annotated[float, Field(ge=1, le=4, strict=False)]
+
+
+class Reference(BaseModel):
+    """A source: its title and where it stands."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    title: Text
+    ref: Text
+
+
+class HardwareSpec(Block):
+    """One product variant. Rates in FLOP/s and B/s, sizes in bytes, all per device."""
+
+    source: Text
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=60)]
+    title: Text | None = None
+    aliases: list[Text] = []
+    vendor: Text | None = None
+    kind: Literal["gpu", "cpu", "tpu", "accelerator"] = "gpu"
+    calibration_class: Text = Field(alias="class", description="a file of calibrations/classes")
+    architecture: Text | None = None
+    released: Text | None = None
+    status: Literal["available", "announced"] = "available"
+    granularity: Text | None = None
+    units: Units | None = None
+    clock: Hertz | None = Field(default=None, description="highest clock, or the base clock of a CPU")
+    peak: Peaks
+    sparsity: Sparsity | None = None
+    memory: Annotated[dict[str, Level], Field(min_length=1)]
+    links: dict[Literal["scale_up", "scale_out", "host"], Link] = {}
+    tdp: Watts | None = None
+    prices: list[Price] = []
+    sources: dict[str, Reference] = {}
+    exceptions: list[Text] = Field(default=[], description="loader checks that this device really breaks")
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> HardwareSpec:
+        if problem := check_spec(self):
+            raise ValueError(problem)
+        return self
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any], where: str) -> HardwareSpec:
+        """The spec in a mapping of YAML fields. Raises SpecError: file, field, what was given, what was expected."""
+        try:
+            return cls.model_validate(dict(fields))
+        except ValidationError as failure:
+            problems = failure.errors(include_url=False)
+            path = ".".join(str(part) for part in problems[0]["loc"])
+            text = problems[0]["msg"].removeprefix("Value error, ")
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            msg = f"{where}: {path + ': ' if path else ''}{text}{more}"
+            raise SpecError(msg) from None
+
+    @property
+    def main_memory(self) -> Level:
+        """Device memory: the first level, which has a bandwidth."""
+        return next(iter(self.memory.values()))
+
+    @property
+    def bandwidth(self) -> float:
+        """Bandwidth of device memory. [B/s]"""
+        rate = self.main_memory.bandwidth
+        assert rate is not None, "the loader checks this"
+        return rate
+
+    @property
+    def capacity(self) -> float | None:
+        """What software can allocate of device memory, or None where that is what one installs. [B]"""
+        return self.main_memory.usable or self.main_memory.capacity
+
+    def peak_rate(self, unit: Unit, dtype: str) -> float | None:
+        """The dense peak of ``unit`` in ``dtype``, or None. [FLOP/s]"""
+        entry: Peak | None = getattr(self.peak, unit).get(dtype)
+        return entry.value if entry else None
+
+    def contraction_unit(self, dtype: str) -> tuple[Unit, float]:
+        """The unit that runs a contraction in ``dtype``, matrix if it can, and its peak. [FLOP/s]
+
+        Raises WorkloadError if the device has no rate for this dtype: there is no silent fall-back.
+        """
+        units: tuple[Unit, ...] = ("matrix", "vector")
+        for unit in units:
+            if rate := self.peak_rate(unit, dtype):
+                return unit, rate
+        msg = f"{self.name} has no {dtype}; it has {', '.join(self.dtypes())}"
+        raise WorkloadError(msg)
+
+    def dtypes(self) -> list[str]:
+        """Every dtype that a contraction can run in."""
+        return list(dict.fromkeys((*self.peak.matrix, *self.peak.vector)))
+
+    def default_dtype(self) -> str:
+        """bf16, else fp16, else fp32, as the device has it."""
+        return next((dtype for dtype in DEFAULT_DTYPES if dtype in self.dtypes()), self.dtypes()[0])
+
+
+def load_hardware(hardware: str | Path, *, overrides: Mapping[str, Any] | None = None) -> HardwareSpec:
+    """The spec of a device by name, alias or path to a YAML file.
+
+    ``overrides`` maps paths to values, ``{"memory.hbm.bandwidth": "6 TB/s"}``. Raises SpecError for an unknown name, an
+    unreadable file or a spec that contradicts itself.
+
+    >>> load_hardware("h100").name
+    'h100-sxm-80gb'
+    """
+    fields, where = read_hardware_fields(hardware)
+    for path, value in (overrides or {}).items():
+        fields = _edited(fields, path.split("."), value, f"{where}: {path}")
+    return HardwareSpec.from_fields(fields, where)
+
+
+def hardware_names() -> list[str]:
+    """The names of the shipped specs."""
+    return sorted(path.stem for path in data_folder("hardware_specs").glob("*.yaml"))
+
+
+def read_hardware_fields(hardware: str | Path) -> tuple[dict[str, Any], str]:
+    """The raw fields of a spec file, and its name for error messages."""
+    path = Path(hardware)
+    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+        return read_yaml(path), str(path)
+    folder, name = data_folder("hardware_specs"), str(hardware)
+    if name in hardware_names():
+        return read_yaml(folder / f"{name}.yaml"), f"{name}.yaml"
+    aliases: dict[str, dict[str, Any]] = {}
+    for known in hardware_names():
+        fields = read_yaml(folder / f"{known}.yaml")
+        aliases |= dict.fromkeys(fields.get("aliases", ()), fields)
+    if name in aliases:
+        return aliases[name], f"{aliases[name]['name']}.yaml"
+    msg = f"unknown hardware {name!r}; {near_matches(name, [*hardware_names(), *aliases])} (roofline hardware list)"
+    raise SpecError(msg)
+
+
+def _edited(fields: Mapping[str, Any], path: list[str], value: object, where: str) -> dict[str, Any]:
+    """``fields`` with one value replaced; only a mapping on the way may be missing."""
+    head, *rest = path
+    inner = fields.get(head)
+    if rest and not isinstance(inner, Mapping):
+        if inner is not None and rest != ["value"]:
+            msg = f"{where}: {head} holds no fields"
+            raise SpecError(msg)
+        inner = {}
+    return {**fields, head: _edited(inner or {}, rest, value, where) if rest else value}

@@ -1,0 +1,411 @@
+"""Where the wings meet: a model, a device and a workload become a :class:`Prediction`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from roofline.architectures.model import Model, load_model
+from roofline.calibration import ConstantSet, Execution, Provenance, load_constants
+from roofline.conventions import Conventions
+from roofline.cost import Cost, step_cost
+from roofline.errors import UsageError, WorkloadError
+from roofline.hardware import HardwareSpec, load_hardware
+from roofline.memory import Footprint, footprint, largest_batch, longest_context
+from roofline.number import Number, settled
+from roofline.program import PHASES, Phase, Program
+from roofline.timing import Timing, time_step
+from roofline.workload import (
+    DEFAULT_ENCODER_PROMPT,
+    DEFAULT_GENERATE,
+    DEFAULT_PROMPT,
+    DTYPE_BYTES,
+    Precision,
+    Workload,
+)
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What the time is made of; sums to one."""
+
+    latency: float
+    compute: float
+    memory: float
+    link: float = 0.0
+
+    @property
+    def largest(self) -> str:
+        """The name of the largest share."""
+        return max(asdict(self).items(), key=lambda share: share[1])[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Times [s], counts and rates of an operator over all its repeats, or of a phase over one step.
+
+    Decode figures are means over the steps. ``intensity`` [FLOP/B] is None where no bytes move.
+    """
+
+    time_s: float
+    bound_s: float
+    low_s: float
+    high_s: float
+    shares: Shares
+    flops: float
+    vector_flops: float
+    bytes: float
+    mfu: float
+    mbu: float
+    link_bytes: float = 0.0
+
+    @property
+    def bound_by(self) -> str:
+        """The name of the largest share: latency, compute, memory or link."""
+        return self.shares.largest
+
+    @property
+    def intensity(self) -> float | None:
+        """Arithmetic intensity. [FLOP/B]"""
+        return self.flops / self.bytes if self.bytes else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures as the JSON of ``predict`` has them."""
+        fields = asdict(self)
+        return {**fields, "bound_by": self.bound_by, "intensity": self.intensity}
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """An operator of a phase; its figures are for all its ``count`` repeats."""
+
+    name: str
+    kind: str
+    count: int
+    figures: Figures
+
+    def to_dict(self) -> dict[str, Any]:
+        """The operator as the JSON of ``predict`` has it."""
+        return {"name": self.name, "kind": self.kind, "count": self.count, **self.figures.to_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class PhasePrediction:
+    """One step of a phase, and how many steps a request takes."""
+
+    steps: int
+    figures: Figures
+    operators: tuple[Operator, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The phase as the JSON of ``predict`` has it."""
+        return {"steps": self.steps, **self.figures.to_dict(), "operators": [op.to_dict() for op in self.operators]}
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFit:
+    """What stays resident at the workload's longest, and what would fit. [B]
+
+    ``capacity_bytes`` and what follows from it are None where the capacity is what one installs.
+    """
+
+    footprint: Footprint
+    capacity_bytes: int | None
+    max_batch: int | None
+    max_context: int | None
+    overhead_bytes: int = 0
+
+    @property
+    def total_bytes(self) -> int:
+        """All that is resident."""
+        return self.footprint.total_bytes + self.overhead_bytes
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether it fits, or None where the capacity is not known."""
+        return None if self.capacity_bytes is None else self.total_bytes <= self.capacity_bytes
+
+    def to_dict(self) -> dict[str, Any]:
+        """The memory block of the JSON of ``predict``."""
+        rest = {name: getattr(self, name) for name in ("overhead_bytes", "total_bytes", "capacity_bytes")}
+        return {**asdict(self.footprint), **rest, "max_batch": self.max_batch, "max_context": self.max_context}
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model costs on a device: memory, time, what binds, how sure, phase by phase."""
+
+    model: Model
+    hardware: HardwareSpec
+    workload: Workload
+    precision: Precision
+    conventions: Conventions
+    execution: Execution
+    constants: ConstantSet
+    parameters: int
+    memory: MemoryFit
+    phases: Mapping[Phase, PhasePrediction]
+    overrides: Mapping[str, Any]
+
+    @property
+    def request_s(self) -> float:
+        """Encode + prefill + all decode steps. [s]"""
+        return sum(phase.steps * phase.figures.time_s for phase in self.phases.values())
+
+    @property
+    def ttft_s(self) -> float | None:
+        """Time to first token, head and sampling included; None for encoders and lone decode steps. [s]"""
+        return self.phases["prefill"].figures.time_s if "prefill" in self.phases else None
+
+    @property
+    def tpot_s(self) -> float | None:
+        """Time per output token: the mean over the decode steps. [s]"""
+        return self.phases["decode"].figures.time_s if "decode" in self.phases else None
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Generated tokens per second over the batch; input tokens for encoders and for prefill alone."""
+        decode = self.phases.get("decode")
+        tokens = self.workload.prompt if decode is None else decode.steps + ("prefill" in self.phases)
+        return self.workload.batch * tokens / self.request_s
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader should know about this prediction."""
+        notes = list(self.model.warnings)
+        if self.memory.capacity_bytes is None:
+            notes.append(f"{self.hardware.name} states no memory capacity (it is what one installs): fit unknown")
+        return tuple(notes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of ``predict``: SI base units, names with their units."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "version": _version(),
+            "model": self.model.name,
+            "hardware": {"name": self.hardware.name, "count": 1, "overrides": dict(self.overrides)},
+            "inputs": self._inputs(),
+            "parameters": self.parameters,
+            "fits": self.memory.fits,
+            "memory": self.memory.to_dict(),
+            "phases": {name: phase.to_dict() for name, phase in self.phases.items()},
+            "request_s": self.request_s,
+            **{k: v for k, v in (("ttft_s", self.ttft_s), ("tpot_s", self.tpot_s)) if v is not None},
+            "tokens_per_s": self.tokens_per_s,
+            "provenance": self.constants.provenance,
+            "band": {"low": self.constants.low, "high": self.constants.high, "evidence": self.constants.evidence},
+            "notes": list(self.notes),
+        }
+
+    def _inputs(self) -> dict[str, Any]:
+        precision = {f"{role}_dtype": dtype for role, dtype in self._dtypes().items()}
+        constants = {"execution": self.execution, "constants": self.constants.name}
+        return {**asdict(self.workload), **precision, **asdict(self.conventions), **constants}
+
+    def _dtypes(self) -> dict[str, str]:
+        kept = self.precision
+        return {"weight": kept.weights, "activation": kept.activations, "kv": kept.kv_cache}
+
+    def _repr_html_(self) -> str:
+        from roofline.report import html  # noqa: PLC0415  (a floor up: only a notebook asks for it)
+
+        return html(self)
+
+
+def predict(
+    model: str | Path | Mapping[str, Any] | Model,
+    hardware: str | Path | HardwareSpec,
+    *,
+    batch: int = 1,
+    prompt: int | None = None,
+    generate: int | None = None,
+    context: int | None = None,
+    phase: Phase | None = None,
+    dtype: str | None = None,
+    weight_dtype: str | None = None,
+    activation_dtype: str | None = None,
+    kv_dtype: str | None = None,
+    attention: Literal["fused", "materialised"] = "fused",
+    count: Literal["attended", "square"] = "attended",
+    lm_head: Literal["last", "all"] = "last",
+    execution: Execution | None = None,
+    constants: Provenance | None = None,
+) -> Prediction:
+    """Predict what ``model`` costs on ``hardware``.
+
+    Lengths are in tokens. What is left out takes the defaults of the command line: a prompt of 2,048 tokens (512 for
+    encoders), 256 generated tokens, the first of bf16, fp16, fp32 that the device has, graph execution on GPUs.
+    Raises RooflineError, in one line, for whatever the model or the device refuses.
+
+    >>> predict("bert-base", "h100").phases["encode"].steps
+    1
+    """
+    network = model if isinstance(model, Model) else load_model(model)
+    device = hardware if isinstance(hardware, HardwareSpec) else load_hardware(hardware)
+    conventions = Conventions(attention, count, lm_head)
+    program = network.program(conventions)
+    phases = _phases(program, phase, context, network.name)
+    workload = _workload(network, phases, batch, prompt, generate, context)
+    if "decode" in phases and workload.decode_steps == 0:
+        phases = tuple(name for name in phases if name != "decode")
+    precision = _precision(device, dtype, weight_dtype, activation_dtype, kv_dtype)
+    constant_set = load_constants(device.calibration_class, constants)
+    how = execution or ("graph" if device.kind != "cpu" else "eager")
+    return Prediction(
+        network,
+        device,
+        workload,
+        precision,
+        conventions,
+        how,
+        constant_set,
+        parameters=int(settled(program.parameters())),
+        memory=_memory(program, workload, phases, precision, device, network),
+        phases={name: _phase(program, name, workload, precision, device, constant_set, how) for name in phases},
+        overrides={},
+    )
+
+
+def _phases(program: Program, phase: Phase | None, context: int | None, name: str) -> tuple[Phase, ...]:
+    """The phases to predict: the one asked for, all that the model has, or decode alone when a context is given."""
+    if phase is not None and phase not in PHASES:
+        msg = f"phase {phase!r}: expected one of {', '.join(PHASES)}"
+        raise UsageError(msg)
+    if context is not None:
+        if phase not in (None, "decode"):
+            msg = f"context is the attended length of one decode step; it does not go with phase {phase}"
+            raise UsageError(msg)
+        phase = "decode"
+    if phase is not None and phase not in program.phases:
+        msg = f"{name} has no {phase} phase; it has {', '.join(program.phases)}"
+        raise WorkloadError(msg)
+    return program.phases if phase is None else (phase,)
+
+
+def _workload(
+    model: Model,
+    phases: tuple[Phase, ...],
+    batch: int,
+    prompt: int | None,
+    generate: int | None,
+    context: int | None,
+) -> Workload:
+    positions = model.config.max_position_embeddings
+    encodes = phases == ("encode",)
+    generated = generate if generate is not None else (1 if encodes else min(DEFAULT_GENERATE, positions // 2))
+    if encodes:
+        default = min(DEFAULT_ENCODER_PROMPT, positions)
+    else:
+        default = max(1, min(DEFAULT_PROMPT, positions - generated))
+    workload = Workload(batch, default if prompt is None else prompt, generated, context)
+    if phases == ("decode",) and context is None and generated == 1:
+        msg = "generate 1 has no decode step: the first token comes from prefill; generate 2 or more, or give a context"
+        raise UsageError(msg)
+    for phase in phases:
+        workload.check_positions(phase, positions)
+    return workload
+
+
+def _precision(
+    device: HardwareSpec, dtype: str | None, weight: str | None, activation: str | None, kv: str | None
+) -> Precision:
+    base = dtype or device.default_dtype()
+    precision = Precision(weight or base, activation or base, kv or base)
+    widest = max((precision.weights, precision.activations, precision.kv_cache), key=list(DTYPE_BYTES).index)
+    device.contraction_unit(widest)
+    return precision
+
+
+def _memory(
+    program: Program,
+    workload: Workload,
+    phases: tuple[Phase, ...],
+    precision: Precision,
+    device: HardwareSpec,
+    model: Model,
+) -> MemoryFit:
+    resident = footprint(program, workload, phases, precision)
+    room = device.capacity
+    if room is None:
+        return MemoryFit(resident, None, None, None)
+    positions = model.config.max_position_embeddings
+    return MemoryFit(
+        resident,
+        int(room),
+        largest_batch(program, workload, phases, precision, room),
+        longest_context(program, workload, phases, precision, room, positions),
+    )
+
+
+def _phase(
+    program: Program,
+    phase: Phase,
+    workload: Workload,
+    precision: Precision,
+    device: HardwareSpec,
+    constants: ConstantSet,
+    execution: Execution,
+) -> PhasePrediction:
+    steps = workload.decode_steps if phase == "decode" else 1
+    costs = step_cost(program, phase, workload.sizes(phase), precision)
+    timings = time_step(costs, device, constants, execution, decoding=phase == "decode")
+    operators = tuple(
+        Operator(cost.name, cost.kind, int(cost.count), _figures([(cost, timing)], device, constants))
+        for cost, timing in zip(costs, timings, strict=True)
+    )
+    return PhasePrediction(steps, _figures(list(zip(costs, timings, strict=True)), device, constants), operators)
+
+
+def _figures(parts: list[tuple[Cost, Timing]], device: HardwareSpec, constants: ConstantSet) -> Figures:
+    """The sum over operators of all their repeats, each a mean over the steps.
+
+    Errors of one set of constants are fully correlated, so the band of a sum is the sum of the bands.
+    """
+
+    def total(value: Any) -> Any:
+        return settled(sum(cost.count * _mean(value(cost, timing)) for cost, timing in parts))
+
+    def timed(share: str) -> float:
+        seconds = total(lambda _, timing: getattr(timing, share) * timing.time_s)
+        return float(seconds / time) if time else 0.0
+
+    time = float(total(lambda _, timing: timing.time_s))
+    bound = float(total(lambda _, timing: timing.bound_s))
+    peak_seconds = sum(
+        float(cost.count * _mean(cost.flops)) / device.contraction_unit(cost.dtype)[1]
+        for cost, _ in parts
+        if not (isinstance(cost.flops, int) and cost.flops == 0)
+    )
+    moved = total(lambda cost, _: cost.bytes)
+    compute, memory = timed("compute"), timed("memory")
+    return Figures(
+        time_s=time,
+        bound_s=min(bound, time),
+        low_s=max(min(bound, time), time * constants.low),
+        high_s=time * constants.high,
+        shares=Shares(max(0.0, 1 - compute - memory), compute, memory),
+        flops=total(lambda cost, _: cost.flops),
+        vector_flops=total(lambda cost, _: cost.vector_flops),
+        bytes=moved,
+        mfu=peak_seconds / time if time else 0.0,
+        mbu=float(moved) / (time * device.bandwidth) if time else 0.0,
+    )
+
+
+def _mean(value: Number) -> Number:
+    return float(np.mean(value)) if isinstance(value, np.ndarray) else value
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  (costs start-up only where asked)
+
+    try:
+        return version("roofline")
+    except PackageNotFoundError:
+        return "0+source"

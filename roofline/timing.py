@@ -1,0 +1,111 @@
+"""The time of an operator: its bound, its expected time, and what that time is made of.
+
+    bound = max(flops / peak, bytes / bandwidth)
+    time  = latency + (x^p + y^p)^(1/p)      x = compute seconds, y = memory seconds, both at the rates really reached
+
+The terms give shares that sum to one and are the elasticities of the time: latency / t for the latency,
+(1 - that) x^p / (x^p + y^p) for compute, the rest for memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from roofline.calibration import Constants, ConstantSet, Execution
+from roofline.cost import Cost
+from roofline.errors import WorkloadError
+from roofline.hardware import HardwareSpec, Unit
+from roofline.number import Number, maximum
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One execution of an operator. Shares of latency, compute and memory sum to one. [s]"""
+
+    time_s: Number
+    bound_s: Number
+    latency: Number
+    compute: Number
+    memory: Number
+
+
+def time_operator(cost: Cost, hardware: HardwareSpec, constants: Constants) -> Timing:
+    """The expected time and the bound of one execution, for numbers or float64 arrays of costs.
+
+    The bound's rates are the data sheet's, or what is really reached where that is more. Raises WorkloadError where the
+    device has no rate for the work.
+    """
+    matrix = _seconds(cost.flops, cost.dtype, hardware, constants.compute)
+    x = matrix + _other_units(cost, hardware, constants)
+    y = _float(cost.bytes) / (hardware.bandwidth * constants.memory)
+    corner, compute_part = _soft_corner(x, y, constants.p)
+    time = constants.latency_s + corner
+    bound = maximum(
+        matrix * constants.compute / max(1.0, constants.compute), y * constants.memory / max(1.0, constants.memory)
+    )
+    latency = _ratio(constants.latency_s, time)
+    compute = (1 - latency) * compute_part
+    return Timing(time, bound, latency, compute, 1 - latency - compute)
+
+
+def kind_of(cost: Cost, decoding: bool) -> str:
+    """Whose constants an operator takes: attention has two, one token against many and many against many."""
+    return f"attention_{'decode' if decoding else 'prefill'}" if cost.kind == "attention" else cost.kind
+
+
+def time_step(
+    costs: tuple[Cost, ...], hardware: HardwareSpec, constants: ConstantSet, execution: Execution, decoding: bool
+) -> list[Timing]:
+    """The timing of each operator of a step, one execution each."""
+    return [time_operator(cost, hardware, constants.of(kind_of(cost, decoding), execution)) for cost in costs]
+
+
+def _soft_corner(x: Number, y: Number, p: float) -> tuple[Number, Number]:
+    """(x^p + y^p)^(1/p), and compute's part in it; computed from the ratio, so that nothing underflows."""
+    larger = maximum(x, y)
+    smaller = x + y - larger
+    ratio = _ratio(smaller, larger)
+    if p == float("inf"):
+        return larger, (x >= y) * 1.0
+    part = 1 / (1 + ratio**p)
+    return larger * (1 + ratio**p) ** (1 / p), np.where(x >= y, part, 1 - part) * 1.0
+
+
+def _seconds(flops: Number, dtype: str, hardware: HardwareSpec, share: float) -> Number:
+    if isinstance(flops, int) and flops == 0:
+        return 0.0
+    return _float(flops) / (hardware.contraction_unit(dtype)[1] * share)
+
+
+def _other_units(cost: Cost, hardware: HardwareSpec, constants: Constants) -> Number:
+    """Seconds of elementwise and transcendental work; the latter runs on the vector unit where there is no other."""
+    seconds: Number = 0.0
+    work: tuple[tuple[Unit, str, Number, float], ...] = (
+        ("vector", "fp32", cost.vector_flops, constants.vector),
+        ("special", "exp", cost.special, constants.special),
+    )
+    for unit, dtype, count, share in work:
+        if isinstance(count, int) and count == 0:
+            continue
+        rate = hardware.peak_rate(unit, dtype) or _vector_rate(hardware)
+        seconds = seconds + _float(count) / (rate * share)
+    return seconds
+
+
+def _vector_rate(hardware: HardwareSpec) -> float:
+    rates = [peak.value for peak in hardware.peak.vector.values()]
+    if rates:
+        return max(rates)
+    msg = f"{hardware.name} states no vector rate, which norms and softmax need; add peak.vector.fp32"
+    raise WorkloadError(msg)
+
+
+def _ratio(part: Number, whole: Number) -> Number:
+    """part / whole, and 0 where there is nothing."""
+    return np.divide(part, whole, out=np.zeros(np.broadcast(part, whole).shape), where=np.asarray(whole) > 0)[()]
+
+
+def _float(number: Number) -> Number:
+    return number if isinstance(number, np.ndarray) else float(number)

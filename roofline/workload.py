@@ -1,0 +1,114 @@
+"""What is asked of a model: batch, lengths, precision; and the sizes that each phase binds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from roofline.axes import Sizes
+from roofline.errors import UsageError, WorkloadError, near_matches
+from roofline.number import exact
+from roofline.op import Role, Tensor
+from roofline.program import Phase
+
+DTYPE_BYTES: dict[str, Fraction] = {
+    "int8": Fraction(1),
+    "fp8": Fraction(1),
+    "fp16": Fraction(2),
+    "bf16": Fraction(2),
+    "tf32": Fraction(4),
+    "fp32": Fraction(4),
+}
+"""Bytes per element, from the narrowest to the widest; a contraction computes in the widest dtype that it reads."""
+
+INDEX_BYTES = 8
+"""Token, position and segment numbers are 64-bit, as torch keeps them."""
+
+DEFAULT_PROMPT, DEFAULT_ENCODER_PROMPT, DEFAULT_GENERATE = 2048, 512, 256
+
+MAX_LENGTH = 10**8
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """The dtypes of weights, activations and KV cache."""
+
+    weights: str
+    activations: str
+    kv_cache: str
+
+    def __post_init__(self) -> None:
+        for dtype in (self.weights, self.activations, self.kv_cache):
+            if dtype not in DTYPE_BYTES:
+                msg = f"dtype {dtype!r} is not known; {near_matches(dtype, DTYPE_BYTES)}"
+                raise UsageError(msg)
+
+    def dtype(self, role: Role) -> str:
+        """The dtype of a tensor of this role."""
+        return {"weight": self.weights, "kv_cache": self.kv_cache}.get(role, self.activations)
+
+    def width(self, tensor: Tensor) -> Fraction:
+        """Bytes per element of a tensor."""
+        return Fraction(INDEX_BYTES) if tensor.role == "index" else DTYPE_BYTES[self.dtype(tensor.role)]
+
+    def compute_dtype(self, tensors: tuple[Tensor, ...]) -> str:
+        """The dtype that a contraction of these tensors runs in: the widest of theirs."""
+        dtypes = [self.dtype(tensor.role) for tensor in tensors if tensor.role != "index"]
+        return max(dtypes, key=list(DTYPE_BYTES).index)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Sequences at once, tokens in, tokens out, and, if given, the attended length of the one decode step asked for."""
+
+    batch: int
+    prompt: int
+    generate: int
+    context: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "prompt", "generate", "context"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_LENGTH:
+                msg = f"{name} {value!r}: expected a whole number from 1 to {MAX_LENGTH}"
+                raise UsageError(msg)
+
+    @property
+    def decode_steps(self) -> int:
+        """Decode steps of a request: the first token comes from prefill."""
+        return self.generate - 1 if self.context is None else 1
+
+    @property
+    def longest(self) -> int:
+        """The most tokens that a sequence ever holds."""
+        return self.prompt + self.generate if self.context is None else self.context
+
+    def check_positions(self, phase: Phase, positions: int) -> None:
+        """Raises WorkloadError if this phase needs more positions than the model has."""
+        length = self.prompt if phase == "encode" else self.longest
+        if length <= positions:
+            return
+        what = f"context {length}" if self.context is not None else f"prompt {self.prompt}"
+        what += f" + generate {self.generate}" if phase != "encode" and self.context is None else ""
+        msg = f"{what} exceeds the model's max_position_embeddings {positions}; shorten it"
+        raise WorkloadError(msg)
+
+    def sizes(self, phase: Phase) -> Sizes:
+        """B, T and S of one step of ``phase``; S is an array over the decode steps when there are several.
+
+        >>> {k: str(v) for k, v in Workload(2, 8, 4).sizes("prefill").items()}
+        {'B': '2', 'T': '8', 'S': '8'}
+        >>> Workload(2, 8, 4).sizes("decode")["S"]
+        array([ 9., 10., 11.])
+        """
+        if phase != "decode":
+            return {"B": exact(self.batch), "T": exact(self.prompt), "S": exact(self.prompt)}
+        if self.context is not None:
+            return {"B": exact(self.batch), "T": exact(1), "S": exact(self.context)}
+        lengths = np.arange(self.prompt + 1, self.prompt + self.generate, dtype=np.float64)
+        span = exact(self.prompt + 1) if len(lengths) == 1 else lengths
+        return {"B": exact(self.batch), "T": exact(1), "S": span}
