@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from roofline.axes import Sizes
-from roofline.number import Number, exact
+from roofline.number import Number, uniform
 from roofline.op import Op
 from roofline.program import Phase, Program
 from roofline.workload import Precision
@@ -36,7 +37,9 @@ def step_cost(program: Program, phase: Phase, sizes: Sizes, precision: Precision
 
     Costs are exact where sizes are ints or Fractions, arrays where they are arrays, formulas where they are symbols.
     """
-    bound: Mapping[str, Number] = {**{letter: exact(size) for letter, size in program.sizes.items()}, **sizes}
+    bind = uniform(like=sizes.values())
+    bound: dict[str, Number] = {letter: bind(size) for letter, size in program.sizes.items()}
+    bound |= {letter: size if isinstance(size, np.ndarray) else bind(size) for letter, size in sizes.items()}
     return tuple(
         operator_cost(op, group.sizes(bound), precision, group.name, group.times(bound))
         for group, op in program.in_phase(phase)
@@ -45,6 +48,7 @@ def step_cost(program: Program, phase: Phase, sizes: Sizes, precision: Precision
 
 def operator_cost(op: Op, sizes: Sizes, precision: Precision, group: str = "", count: Number = 1) -> Cost:
     """The cost of one execution of ``op``."""
+    bind = uniform(like=sizes.values())
     return Cost(
         group=group,
         name=op.name,
@@ -54,5 +58,5 @@ def operator_cost(op: Op, sizes: Sizes, precision: Precision, group: str = "", c
         flops=op.flops(sizes),
         vector_flops=op.vector_flops(sizes),
         special=op.special(sizes),
-        bytes=op.bytes(sizes, precision.width),
+        bytes=op.bytes(sizes, lambda tensor: bind(precision.width(tensor))),
     )

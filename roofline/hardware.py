@@ -190,6 +190,10 @@ class HardwareSpec(Block):
             msg = f"{where}: {path + ': ' if path else ''}{text}{more}"
             raise SpecError(msg) from None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Every stated fact: SI base units in numbers, as in ``hardware show --json``."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
     @property
     def main_memory(self) -> Level:
         """Device memory: the first level, which has a bandwidth."""

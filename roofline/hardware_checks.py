@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def _rates(spec: HardwareSpec) -> Iterator[tuple[str, str]]:
 
 def _order(spec: HardwareSpec) -> Iterator[tuple[str, str]]:
     rates = [(dtype, spec.peak.matrix[dtype].value) for dtype in _DTYPE_ORDER if dtype in spec.peak.matrix]
-    for (wide, slow), (narrow, fast) in zip(rates, rates[1:], strict=False):
+    for (wide, slow), (narrow, fast) in pairwise(rates):
         if fast < slow * (1 - TOLERANCE):
             yield f"order.{narrow}", f"peak.matrix.{narrow}: slower than {wide}, expected a dense rate at least as high"
 
@@ -61,7 +62,7 @@ def _levels(spec: HardwareSpec) -> Iterator[tuple[str, str]]:
         (name, level, spec.units.count if level.scope == "unit" and spec.units else 1)
         for name, level in spec.memory.items()
     ]
-    for (far, outer, many), (near, inner, more) in zip(levels, levels[1:], strict=False):
+    for (far, outer, many), (near, inner, more) in pairwise(levels):
         if outer.bandwidth and inner.bandwidth and inner.bandwidth * more <= outer.bandwidth * many:
             yield f"levels.{near}", f"memory.{near}.bandwidth: not above that of {far}; list levels from far to near"
         if outer.capacity and inner.capacity and inner.capacity * more >= outer.capacity * many:

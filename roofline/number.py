@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 Number: TypeAlias = Any
 """int | Fraction | float | numpy float64 array | sympy expression; arithmetic is all that is asked of it."""
@@ -76,6 +76,14 @@ def product(factors: Iterable[Number]) -> Number:
 def exact(number: Number) -> Number:
     """``number`` ready for exact arithmetic: an int becomes a Fraction, so that ``T*(T-1)/2`` stays rational."""
     return Fraction(number) if isinstance(number, int) else number
+
+
+def uniform(*, like: Iterable[Number]) -> Callable[[Number], Number]:
+    """How to bind further numbers beside ``like``: as float64 where there is an array among them, else exactly.
+
+    A Fraction times an array would be an array of objects.
+    """
+    return float if any(isinstance(number, np.ndarray) for number in like) else exact
 
 
 def settled(number: Number) -> Number:

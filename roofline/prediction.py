@@ -299,10 +299,8 @@ def _workload(
     positions = model.config.max_position_embeddings
     encodes = phases == ("encode",)
     generated = generate if generate is not None else (1 if encodes else min(DEFAULT_GENERATE, positions // 2))
-    if encodes:
-        default = min(DEFAULT_ENCODER_PROMPT, positions)
-    else:
-        default = max(1, min(DEFAULT_PROMPT, positions - generated))
+    longest = positions if encodes else max(1, positions - generated)
+    default = min(DEFAULT_ENCODER_PROMPT if encodes else DEFAULT_PROMPT, longest)
     workload = Workload(batch, default if prompt is None else prompt, generated, context)
     if phases == ("decode",) and context is None and generated == 1:
         msg = "generate 1 has no decode step: the first token comes from prefill; generate 2 or more, or give a context"

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from roofline.architectures.config import Config, Size
+from roofline.architectures.config import Config
 from roofline.conventions import Conventions
 from roofline.layers.attention import attention, output_projection, projections
 from roofline.layers.embedding import embedding_sum, position_embedding, segment_embedding, token_embedding

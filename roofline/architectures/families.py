@@ -22,10 +22,10 @@ Fields = Mapping[str, Any]
 class Family:
     """How one ``model_type`` maps onto a shape.
 
-    rename: its field -> the shape's field. defaults: a shape's field -> what its absence means, a value or a function of
-    the other fields. fixed: options of the shape that this family never varies. classes: Hugging Face class -> options,
-    the first one being meant when the configuration names none. only: field -> the one value that is modelled.
-    inert: fields of this family that change no count.
+    rename: its field -> the shape's field. defaults: a shape's field -> what its absence means, a value or a function
+    of the other fields. fixed: options of the shape that this family never varies. classes: Hugging Face class ->
+    options, the first one being meant when the configuration names none. only: field -> the one value that is
+    modelled. inert: fields of this family that change no count.
     """
 
     config: type[Config]

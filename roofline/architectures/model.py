@@ -43,6 +43,11 @@ class Model:
         """How many parameters the network has, tied ones once."""
         return int(self.program().parameters())
 
+    def to_dict(self) -> dict[str, Any]:
+        """Name, family, source, parameters and configuration, as in ``models show --json``."""
+        facts = {"name": self.name, "model_type": self.model_type, "source": self.source}
+        return {**facts, "parameters": self.parameters, "config": self.config.model_dump(mode="json")}
+
 
 def load_model(model: str | Path | Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None) -> Model:
     """The network that ``model`` names: a preset or its alias, a path to a ``config.json`` or the folder that holds

@@ -21,7 +21,7 @@ _HEADS = "B T K G H"
 
 
 def causal_pairs(sizes: Sizes) -> Number:
-    """Attended (query, key) pairs under a causal mask: the last T of S positions each see all before them and themselves.
+    """Attended (query, key) pairs under a causal mask: each of the last T of S positions sees itself and all before it.
 
     >>> causal_pairs({"T": 3, "S": 3})  # 1 + 2 + 3
     6.0

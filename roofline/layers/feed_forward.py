@@ -50,7 +50,7 @@ def feed_forward(
     h, g, u, m = Tensor(source, "B T D"), Tensor("g", "B T F"), Tensor("u", "B T F"), Tensor("m", "B T F")
 
     def project(name: str, x: Tensor, axes: str, y: Tensor) -> Op:
-        offset = weight(f"b_{name}", axes.split()[-1]) if bias else None
+        offset = weight(f"b_{name}", axes.rsplit(maxsplit=1)[-1]) if bias else None
         return contract(name, x, weight(f"w_{name}", axes), y, bias=offset)
 
     up, down = project("up", h, "D F", u), project("down", m, "F D", Tensor(output, "B T D"))

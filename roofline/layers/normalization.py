@@ -27,7 +27,8 @@ def norm(name: str, x: Tensor, y: Tensor, *, kind: Norm, axis: str = "D") -> Op:
     ['x', 'norm_gain', 'norm_shift']
 
     Assumes: one pass over ``x``; the statistics stay on chip.
-    Source: Ba et al. 2016, Layer Normalization (arXiv 1607.06450), eq. 3; Zhang and Sennrich 2019 (arXiv 1910.07467), eq. 4.
+    Source: Ba et al. 2016, Layer Normalization (arXiv 1607.06450), eq. 3; Zhang and Sennrich 2019, RMSNorm
+    (arXiv 1910.07467), eq. 4.
     """
     names = ("gain", "shift") if kind == "layer" else ("gain",)
     gains = [weight(f"{name}_{part}", axis) for part in names]

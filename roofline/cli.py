@@ -1,0 +1,174 @@
+"""The command line: parse, call one public function, print one report."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from roofline.errors import RooflineError
+
+app = typer.Typer(add_completion=False, no_args_is_help=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+hardware_app = typer.Typer(rich_markup_mode=None, help="The devices: list, show.")
+models_app = typer.Typer(rich_markup_mode=None, help="The models: list, show.")
+app.add_typer(hardware_app, name="hardware", rich_help_panel="Library")
+app.add_typer(models_app, name="models", rich_help_panel="Library")
+
+_WELCOME = """\
+roofline tells what a transformer costs on hardware you do not own yet, why, and how sure that is.
+
+  roofline predict llama-3.1-8b --hardware h100 --batch 16     buyer: does it fit, how fast
+  roofline predict llama-3.1-8b --hardware h100 --context 4096 engineer: what limits a decode step
+  roofline models show bert-tutorial                           teacher: every operator as a statement
+
+verbs: predict, hardware list|show, models list|show        roofline VERB --help
+"""
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")]
+
+
+@app.callback(invoke_without_command=True)
+def welcome(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
+    """What a transformer costs on hardware you do not own yet, why, and how sure that is."""
+    if version:
+        from importlib.metadata import version as installed
+
+        _print(installed("roofline"))
+    elif context.invoked_subcommand is None:
+        _print(_WELCOME.rstrip())
+
+
+@app.command(rich_help_panel="Ask")
+def predict(
+    model: Annotated[str, typer.Argument(help="A preset, or a path to a config.json or its folder.")],
+    hardware: Annotated[str | None, typer.Option(help="A device's name, alias or YAML file.")] = None,
+    batch: Annotated[int, typer.Option(help="Sequences at once.")] = 1,
+    prompt: Annotated[int | None, typer.Option(help="Tokens in.  [default: 2048, encoders 512]")] = None,
+    generate: Annotated[int | None, typer.Option(help="Tokens out.  [default: 256]")] = None,
+    context: Annotated[int | None, typer.Option(help="Attended length of one decode step.")] = None,
+    phase: Annotated[str | None, typer.Option(help="encode, prefill or decode.  [default: all]")] = None,
+    dtype: Annotated[str | None, typer.Option(help="fp32, tf32, bf16, fp16, fp8 or int8.")] = None,
+    weight_dtype: Annotated[str | None, typer.Option(help="The weights', if another.")] = None,
+    activation_dtype: Annotated[str | None, typer.Option(help="The activations', if another.")] = None,
+    kv_dtype: Annotated[str | None, typer.Option(help="The KV cache's, if another.")] = None,
+    attention: Annotated[str, typer.Option(help="fused or materialised.")] = "fused",
+    count: Annotated[str, typer.Option(help="attended or square.")] = "attended",
+    lm_head: Annotated[str, typer.Option(help="last or all.")] = "last",
+    execution: Annotated[str | None, typer.Option(help="graph or eager.  [default: graph on GPUs]")] = None,
+    constants: Annotated[str | None, typer.Option(help="datasheet or class.  [default: the best there is]")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Time, memory and bottleneck of a model on a device, phase by phase and operator by operator."""
+    from roofline import prediction, report
+
+    if hardware is None:
+        _refuse("--hardware is missing; try h100, mi300x or t4 (roofline hardware list)")
+    result = prediction.predict(
+        model,
+        hardware,
+        batch=batch,
+        prompt=prompt,
+        generate=generate,
+        context=context,
+        phase=_choice("--phase", phase, "encode", "prefill", "decode"),
+        dtype=dtype,
+        weight_dtype=weight_dtype,
+        activation_dtype=activation_dtype,
+        kv_dtype=kv_dtype,
+        attention=_choice("--attention", attention, "fused", "materialised"),
+        count=_choice("--count", count, "attended", "square"),
+        lm_head=_choice("--lm-head", lm_head, "last", "all"),
+        execution=_choice("--execution", execution, "graph", "eager"),
+        constants=_choice("--constants", constants, "datasheet", "class"),
+    )
+    for warning in result.model.warnings:
+        print(f"warning: {warning}", file=sys.stderr)  # noqa: T201
+    _print(report.to_json(result.to_dict()) if json else report.text(result))
+
+
+@hardware_app.command("list")
+def hardware_list(json: JsonFlag = False) -> None:
+    """All devices: memory, bandwidth, peak, ridge point."""
+    from roofline import report
+    from roofline.hardware import hardware_names, load_hardware
+
+    specs = [load_hardware(name) for name in hardware_names()]
+    _print(report.to_json({s.name: s.to_dict() for s in specs}) if json else "\n".join(report.hardware_table(specs)))
+
+
+@hardware_app.command("show")
+def hardware_show(
+    name: Annotated[str, typer.Argument(help="A name, alias or YAML file.")], json: JsonFlag = False
+) -> None:
+    """One device: every fact with its source."""
+    from roofline import report
+    from roofline.hardware import load_hardware
+
+    spec = load_hardware(name)
+    _print(report.to_json(spec.to_dict()) if json else "\n".join(report.hardware_page(spec)))
+
+
+@models_app.command("list")
+def models_list(json: JsonFlag = False) -> None:
+    """All presets: family, parameters, shape."""
+    from roofline import report
+    from roofline.architectures.model import load_model, preset_names
+
+    models = [load_model(name) for name in preset_names()]
+    _print(report.to_json({m.name: m.to_dict() for m in models}) if json else "\n".join(report.models_table(models)))
+
+
+@models_app.command("show")
+def models_show(name: Annotated[str, typer.Argument(help="A preset or a path.")], json: JsonFlag = False) -> None:
+    """One model: its fields, its parameters by part, its operators as statements."""
+    from roofline import report
+    from roofline.architectures.model import load_model
+
+    model = load_model(name)
+    _print(report.to_json(model.to_dict()) if json else "\n".join(report.model_page(model)))
+
+
+def main() -> NoReturn:
+    """Run the command line: data to stdout, one line to stderr for whatever the user got wrong."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(prog_name="roofline", standalone_mode=False)
+    except RooflineError as failure:
+        _fail(str(failure), failure.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as failure:
+        if not hasattr(failure, "format_message"):  # the parser's own errors have it, ours and bugs do not
+            raise
+        where = getattr(getattr(failure, "ctx", None), "command_path", "roofline")
+        _fail(f"{failure.format_message()} ({where} --help)", 2)
+    sys.exit(code or 0)
+
+
+def _choice(flag: str, given: str | None, *known: str) -> Any:
+    """``given`` if it is one of ``known`` or absent; typer's own choices would load enum classes and say less."""
+    if given is not None and given not in known:
+        _refuse(f"{flag} {given!r}: expected {' or '.join(known)}")
+    return given
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print("roofline: " + " ".join(message.split()), file=sys.stderr)  # noqa: T201
+    sys.exit(code)
+
+
+def _refuse(message: str) -> NoReturn:
+    from roofline.errors import UsageError
+
+    raise UsageError(message)
+
+
+def _print(text: str) -> None:
+    print(text)  # noqa: T201

@@ -1,0 +1,255 @@
+"""Results as people read them: text tables, HTML for notebooks, JSON."""
+
+from __future__ import annotations
+
+import html as escaping
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from roofline.architectures.model import Model
+from roofline.hardware import HardwareSpec
+from roofline.prediction import Figures, MemoryFit, PhasePrediction, Prediction
+from roofline.program import Program
+from roofline.units import Dimension, format_quantity
+
+Row = Sequence[str]
+
+_HEADER = ("operator", "x", "time", "of step", "bound by", "FLOPs", "bytes", "FLOP/B", "at best")
+
+
+def quantity(value: float, dimension: Dimension) -> str:
+    """A value with its unit and three significant digits."""
+    return format_quantity(value, dimension) if value else "0"
+
+
+def count(value: float) -> str:
+    """A pure number with a decimal prefix: parameters, FLOPs.
+
+    >>> count(8030261248), count(0), count(42)
+    ('8.03 G', '0', '42')
+    """
+    text = format_quantity(value, "flops").removesuffix("FLOP").strip()
+    return text if value else "0"
+
+
+def to_json(result: dict[str, Any]) -> str:
+    """A result as JSON text; a number that is not finite is a bug, not an output."""
+    return json.dumps(result, indent=2, allow_nan=False)
+
+
+def text(prediction: Prediction) -> str:
+    """The whole report: verdict first, operators second, then how sure and which defaults."""
+    lines = [*verdict(prediction), ""]
+    for name, phase in prediction.phases.items():
+        lines += [f"{name}, one step", *table(_HEADER, operator_rows(phase)), ""]
+    return "\n".join([*lines, *footer(prediction)])
+
+
+def verdict(prediction: Prediction) -> list[str]:
+    """Model and device, whether it fits, then each phase in a line, then the request."""
+    model, device = prediction.model, prediction.hardware
+    lines = [
+        f"{model.name} ({count(prediction.parameters)} parameters) on {device.title or device.name}",
+        memory_line(prediction.memory),
+    ]
+    lines += [_phase_line(name, phase.figures) for name, phase in prediction.phases.items()]
+    rows = [("TTFT", prediction.ttft_s), ("TPOT", prediction.tpot_s)]
+    figures = [f"{name} {quantity(value, 'time_s')}" for name, value in rows if value is not None]
+    figures.append(f"request {quantity(prediction.request_s, 'time_s')}")
+    rate = "generated" if "decode" in prediction.phases else "input"
+    return [*lines, f"{'  '.join(figures)}  {prediction.tokens_per_s:,.0f} {rate} tokens/s"]
+
+
+def memory_line(memory: MemoryFit) -> str:
+    """Whether it fits, of what that consists, and what would fit."""
+    held = memory.footprint
+    parts = (("weights", held.weights_bytes), ("KV cache", held.kv_cache_bytes), ("activations", held.activation_bytes))
+    contents = ", ".join(f"{name} {quantity(size, 'bytes')}" for name, size in parts if size)
+    total = quantity(memory.total_bytes, "bytes")
+    if memory.capacity_bytes is None:
+        return f"needs {total} ({contents}); the device's capacity is not stated"
+    room = quantity(memory.capacity_bytes, "bytes")
+    most = f"largest batch {memory.max_batch:,}, longest context {memory.max_context:,}"
+    answer = "fits" if memory.fits else "DOES NOT FIT"
+    return f"{answer}: {total} of {room} ({contents}); {most}"
+
+
+def _phase_line(name: str, figures: Figures) -> str:
+    low, high = quantity(figures.low_s, "time_s"), quantity(figures.high_s, "time_s")
+    shares = (
+        ("compute", figures.shares.compute),
+        ("memory", figures.shares.memory),
+        ("latency", figures.shares.latency),
+    )
+    parts = ", ".join(f"{part} {share:.0%}" for part, share in sorted(shares, key=lambda s: -s[1]))
+    return (
+        f"{name:8} {quantity(figures.time_s, 'time_s'):>8} ({low} to {high})  {figures.bound_by}-bound ({parts})  "
+        f"MFU {figures.mfu:.1%}  MBU {figures.mbu:.1%}"
+    )
+
+
+def operator_rows(phase: PhasePrediction) -> list[Row]:
+    """One row per operator, for all its repeats, and the total."""
+    whole = phase.figures.time_s
+    rows = [_row(op.name, str(op.count), op.figures, whole) for op in phase.operators]
+    return [*rows, _row("total", "", phase.figures, whole)]
+
+
+def _row(name: str, times: str, figures: Figures, whole: float) -> Row:
+    intensity = figures.intensity
+    return (
+        name,
+        times,
+        quantity(figures.time_s, "time_s"),
+        f"{figures.time_s / whole:.1%}",
+        figures.bound_by,
+        count(figures.flops),
+        quantity(figures.bytes, "bytes"),
+        "-" if intensity is None else f"{intensity:.3g}",
+        quantity(figures.bound_s, "time_s"),
+    )
+
+
+def table(header: Row, rows: Iterable[Row]) -> list[str]:
+    """Columns as wide as they must be, the first one left-aligned, the others right.
+
+    >>> table(("name", "size"), [("a", "10"), ("bcd", "7")])
+    ['name  size', 'a       10', 'bcd      7']
+    """
+    cells = [header, *rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    return [
+        "  ".join(
+            f"{cell:<{w}}" if i == 0 else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in cells
+    ]
+
+
+def footer(prediction: Prediction) -> list[str]:
+    """How sure, which defaults, what to know."""
+    constants = prediction.constants
+    if constants.provenance == "datasheet":
+        band = f"constants: {constants.evidence}"
+    else:
+        band = (
+            f"constants: {constants.provenance} {constants.name}; band {constants.low:g} to {constants.high:g} x the "
+            f"expected time: {constants.evidence}"
+        )
+    w, p = prediction.workload, prediction.precision
+    lengths = f"prompt {w.prompt}, generate {w.generate}" if w.context is None else f"context {w.context}"
+    if "encode" in prediction.phases:
+        lengths = f"prompt {w.prompt}"
+    dtypes = (
+        p.weights
+        if len({p.weights, p.activations, p.kv_cache}) == 1
+        else (f"weights {p.weights}, activations {p.activations}, KV cache {p.kv_cache}")
+    )
+    c = prediction.conventions
+    used = (
+        f"inputs: batch {w.batch}, {lengths}, {dtypes}, {prediction.execution} execution, attention {c.attention}, "
+        f"count {c.count}, LM head {c.lm_head}"
+    )
+    best = "at best = max(FLOPs / peak, bytes / bandwidth), the data sheet's bound; no runtime overhead in memory"
+    return [band, used, best, *(f"note: {note}" for note in prediction.notes)]
+
+
+def html(prediction: Prediction) -> str:
+    """The report for a notebook: no script, no style sheet, nothing fetched."""
+    parts = ["<div>", *(f"<p>{escaping.escape(line)}</p>" for line in verdict(prediction))]
+    for name, phase in prediction.phases.items():
+        parts += [f"<h4>{name}</h4><table>", _html_row(_HEADER, "th")]
+        parts += [*(_html_row(row, "td") for row in operator_rows(phase)), "</table>"]
+    return "".join(
+        [*parts, *(f"<p><small>{escaping.escape(line)}</small></p>" for line in footer(prediction)), "</div>"]
+    )
+
+
+def _html_row(row: Row, cell: str) -> str:
+    return "<tr>" + "".join(f"<{cell}>{escaping.escape(value)}</{cell}>" for value in row) + "</tr>"
+
+
+def hardware_table(specs: Iterable[HardwareSpec]) -> list[str]:
+    """One row per device: memory, bandwidth, peak, ridge point."""
+    header = ("name", "memory", "bandwidth", "dtype", "dense peak", "ridge FLOP/B", "TDP", "also")
+    rows = []
+    for spec in specs:
+        dtype = spec.default_dtype()
+        rate = spec.contraction_unit(dtype)[1]
+        rows.append(
+            (
+                spec.name,
+                "as installed" if spec.capacity is None else quantity(spec.capacity, "bytes"),
+                quantity(spec.bandwidth, "bytes_per_s"),
+                dtype,
+                quantity(rate, "flops_per_s"),
+                f"{rate / spec.bandwidth:.3g}",
+                "-" if spec.tdp is None else quantity(spec.tdp, "power_w"),
+                ", ".join(spec.aliases),
+            )
+        )
+    return table(header, rows)
+
+
+def hardware_page(spec: HardwareSpec) -> list[str]:
+    """Every fact of a device with its source."""
+    lines = [f"{spec.title or spec.name} ({spec.name})", f"class {spec.calibration_class}"]
+    labels = ("vendor", "architecture", "released", "granularity")
+    lines += [f"{label} {getattr(spec, label)}" for label in labels if getattr(spec, label)]
+    rows: list[Row] = []
+    if spec.units:
+        rows.append((f"{spec.units.name}s", str(spec.units.count), _source(spec, spec.units)))
+    for unit in ("matrix", "vector", "special"):
+        for dtype, peak in getattr(spec.peak, unit).items():
+            rows.append((f"peak {unit} {dtype}", quantity(peak.value, "flops_per_s"), _source(spec, peak)))
+    for name, level in spec.memory.items():
+        sizes = ((level.capacity, "capacity"), (level.usable, "usable"))
+        rows += [(f"{name} {what}", quantity(s, "bytes"), _source(spec, level)) for s, what in sizes if s]
+        if level.bandwidth:
+            rows.append((f"{name} bandwidth", quantity(level.bandwidth, "bytes_per_s"), _source(spec, level)))
+    for link_name, link in spec.links.items():
+        rate = quantity(link.bandwidth_per_direction, "bytes_per_s")
+        rows.append((f"{link_name} per direction", rate, _source(spec, link)))
+    if spec.tdp:
+        rows.append(("TDP", quantity(spec.tdp, "power_w"), _source(spec, spec)))
+    rows += [(f"price {p.kind}", f"{p.value} ({p.date})", _source(spec, p)) for p in spec.prices]
+    return [*lines, "", *table(("fact", "value", "source"), rows)]
+
+
+def _source(spec: HardwareSpec, block: Any) -> str:
+    key = block.source or spec.source
+    title = spec.sources[key].title if key in spec.sources else key
+    return f"{title}{' (unverified)' if block.unverified else ''}"
+
+
+def models_table(models: Iterable[Model]) -> list[str]:
+    """One row per preset: family, parameters, shape, source."""
+    header = ("name", "family", "parameters", "layers", "hidden", "positions")
+    rows = []
+    for model in models:
+        c = model.config
+        sizes = (c.num_hidden_layers, c.hidden_size, c.max_position_embeddings)
+        rows.append((model.name, model.model_type, count(model.parameters), *(f"{size:,}" for size in sizes)))
+    return table(header, rows)
+
+
+def model_page(model: Model) -> list[str]:
+    """A model's fields, its parameters by operator, and its program as statements."""
+    program = model.program()
+    lines = [f"{model.name} ({model.model_type}), {model.parameters:,} parameters", f"source: {model.source}", ""]
+    lines += table(("field", "value"), [(k, str(v)) for k, v in model.config.model_dump().items()])
+    lines += ["", *table(("parameters", "count"), _parameter_rows(program)), ""]
+    for group in program.groups:
+        times = group.times(program.sizes)
+        lines.append(f"{group.name} x {times} ({', '.join(group.phases)})")
+        lines += [f"  {op}" for op in group.ops]
+    return lines
+
+
+def _parameter_rows(program: Program) -> list[Row]:
+    totals: dict[str, int] = {}
+    for group, op, tensor in program.weights():
+        name = f"{group.name}.{op.name}"
+        totals[name] = totals.get(name, 0) + int(program.resident(group, op, tensor, program.sizes))
+    return [(name, f"{number:,}") for name, number in totals.items()]

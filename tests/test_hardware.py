@@ -1,0 +1,375 @@
+"""Shipped specs against the facts and the data sheet traps, and every loader check on a spec that breaks it."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from roofline.data_files import data_folder
+from roofline.errors import SpecError, UnitError, WorkloadError
+from roofline.hardware import HardwareSpec, hardware_names, load_hardware, read_hardware_fields
+from roofline.units import parse_quantity
+
+NAMES = hardware_names()
+GIB, MIB = 2**30, 2**20
+FACTS = Path(__file__).resolve().parents[2] / "shared" / "facts" / "hardware_facts.csv"
+FACT_NAMES = {
+    "T4": "t4",
+    "A100 SXM 80GB": "a100-sxm-80gb",
+    "H100 SXM": "h100-sxm-80gb",
+    "H200 SXM": "h200-sxm-141gb",
+    "MI300X": "mi300x",
+    "Xeon 8480+": "xeon-8480-plus",
+}
+
+
+def edited(path: str, value: object, name: str = "h100-sxm-80gb") -> dict[str, Any]:
+    """The raw fields of a shipped spec with one value replaced, or removed where ``value`` is None."""
+    fields = copy.deepcopy(read_hardware_fields(name)[0])
+    *steps, last = path.split(".")
+    block = fields
+    for step in steps:
+        block = block[step]
+    block[last] = value
+    if value is None:
+        del block[last]
+    return fields
+
+
+def problem(fields: dict[str, Any]) -> str:
+    with pytest.raises(SpecError) as caught:
+        HardwareSpec.from_fields(fields, "h100.yaml")
+    text = str(caught.value)
+    assert text.startswith("h100.yaml: ")
+    assert "\n" not in text
+    return text.removeprefix("h100.yaml: ")
+
+
+# the shipped specs
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_spec_loads_under_its_file_name(name: str) -> None:
+    spec = load_hardware(name)
+    assert spec.name == name
+    assert spec.title
+    assert spec.released
+    assert spec.tdp
+
+
+def test_names_and_aliases_are_unique() -> None:
+    known = [word for name in NAMES for word in (name, *load_hardware(name).aliases)]
+    assert sorted(known) == sorted(set(known))
+    assert all(word == word.lower() and not re.match(r"\d+x", word) for word in known)  # 8xh100 is a count
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_block_names_a_source_that_is_listed_and_none_is_listed_in_vain(name: str) -> None:
+    fields = read_hardware_fields(name)[0]
+    used = set(re.findall(r"\bsource: ([\w-]+)", (data_folder("hardware_specs") / f"{name}.yaml").read_text()))
+    assert fields["source"] in fields["sources"]
+    assert used == set(fields["sources"])
+    assert all(entry["title"] and entry["ref"] for entry in fields["sources"].values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_exception_is_needed(name: str) -> None:
+    fields = read_hardware_fields(name)[0]
+    for exception in fields.get("exceptions", []):
+        fewer = [other for other in fields["exceptions"] if other != exception]
+        assert exception in problem({**fields, "exceptions": fewer})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_spec_holds_facts_only(name: str) -> None:
+    text = (data_folder("hardware_specs") / f"{name}.yaml").read_text(encoding="utf-8").lower()
+    assert not re.search(r"efficien|overhead|measured|fraction|sparse", text)
+
+
+def test_aliases_find_their_device() -> None:
+    aliases = {"a100": "a100-sxm-80gb", "h100": "h100-sxm-80gb", "h200": "h200-sxm-141gb", "xeon": "xeon-8480-plus"}
+    assert {alias: load_hardware(alias).name for alias in aliases} == aliases
+
+
+# data sheet traps
+
+
+def test_peaks_are_dense() -> None:
+    for name in ("h100", "h200"):
+        assert load_hardware(name).peak_rate("matrix", "bf16") == 989.4e12  # the sheet prints 1979, with sparsity
+        assert load_hardware(name).peak_rate("matrix", "fp8") == 1978.9e12
+    assert load_hardware("mi300x").peak_rate("matrix", "fp16") == 1307.4e12  # not 2615
+    assert load_hardware("a100").peak_rate("matrix", "bf16") == 312e12
+
+
+def test_matrix_and_vector_rates_are_two_things() -> None:
+    h100 = load_hardware("h100")
+    assert h100.peak_rate("vector", "fp16") == 133.8e12
+    assert h100.contraction_unit("fp16") == ("matrix", 989.4e12)
+    assert h100.contraction_unit("fp32") == ("vector", 66.9e12)
+    assert load_hardware("mi300x").contraction_unit("fp32") == ("matrix", 163.4e12)
+
+
+def test_tensor_peaks_are_rated_below_the_highest_clock() -> None:
+    h100 = load_hardware("h100")
+    assert h100.clock == 1980e6
+    assert h100.peak.matrix["bf16"].clock == 1830e6
+    assert h100.peak.vector["fp32"].clock == 1980e6
+
+
+def test_memory_is_binary_and_usable_is_what_the_driver_shows() -> None:
+    sold = {"t4": 16, "a100": 80, "h100": 80, "h200": 141, "mi300x": 192}  # GiB, though sold as GB
+    usable = {"t4": 15360, "a100": 81920, "h100": 81559, "h200": 143771, "mi300x": 196592}  # MiB
+    assert {name: load_hardware(name).main_memory.capacity for name in sold} == {n: g * GIB for n, g in sold.items()}
+    assert {name: load_hardware(name).capacity for name in usable} == {n: m * MIB for n, m in usable.items()}
+
+
+def test_bandwidth_is_that_of_the_variant() -> None:
+    rates = {"t4": 320e9, "a100": 2039e9, "h100": 3350e9, "h200": 4800e9, "mi300x": 5300e9, "xeon": 307.2e9}
+    assert {name: load_hardware(name).bandwidth for name in rates} == rates
+
+
+def test_links_are_per_direction_and_a_mesh_peer_gets_one_link() -> None:
+    up = {name: load_hardware(name).links["scale_up"] for name in ("a100", "h100", "h200", "mi300x")}
+    rates = {name: link.bandwidth_per_direction for name, link in up.items()}
+    assert rates == {"a100": 300e9, "h100": 450e9, "h200": 450e9, "mi300x": 448e9}  # headlines add both directions
+    assert up["mi300x"].per_peer_per_direction == 64e9
+    assert up["h100"].domain == 8
+    assert load_hardware("h100").links["scale_out"].bandwidth_per_direction == 50e9  # 400 Gbit/s
+
+
+def test_mi300x_l2_is_all_eight_dies() -> None:
+    assert load_hardware("mi300x").memory["l2"].capacity == 32 * MIB  # torch reports the 4 MiB of one
+
+
+def test_amx_counts_a_multiply_add_once_and_states_its_clock() -> None:
+    peak = load_hardware("xeon").peak.matrix["bf16"]
+    assert (peak.rate, peak.clock) == (1024, 2000e6)  # not 2048
+    assert load_hardware("xeon").main_memory.capacity is None  # DIMMs are what one installs
+
+
+def test_calibration_classes_part_power_capped_cards_and_cpus() -> None:
+    assert load_hardware("t4").calibration_class == "nvidia-power-capped"
+    assert load_hardware("mi300x").calibration_class == "amd-matrix-core"
+    assert load_hardware("xeon").calibration_class == "cpu-16bit"
+
+
+def test_default_dtype_and_a_dtype_that_is_absent() -> None:
+    assert [load_hardware(name).default_dtype() for name in ("t4", "h100", "xeon")] == ["fp16", "bf16", "bf16"]
+    with pytest.raises(WorkloadError, match=r"^t4 has no bf16; it has .*fp16"):
+        load_hardware("t4").contraction_unit("bf16")
+
+
+# the facts, value by value
+
+PATHS = {
+    "memory_capacity": ("main", "capacity"),
+    "memory_usable": ("main", "usable"),
+    "memory_bandwidth": ("main", "bandwidth"),
+    "scaleup_bw_per_direction": ("scale_up", "bandwidth_per_direction"),
+    "scaleup_p2p_bw_per_direction": ("scale_up", "per_peer_per_direction"),
+    "host_bw_per_direction": ("host", "bandwidth_per_direction"),
+}
+
+
+def stated(spec: HardwareSpec, field: str) -> float | None:
+    """The value of a field of the facts table in a spec, or None where the table's field has no place there."""
+    if peak := re.fullmatch(r"([a-z0-9]+)_(matrix|vector)", field):
+        return spec.peak_rate(peak[2], peak[1])  # type: ignore[arg-type]
+    if field in PATHS:
+        block, name = PATHS[field]
+        return getattr(spec.main_memory if block == "main" else spec.links[block], name)  # type: ignore[index]
+    levels = {"l2_capacity": "l2", "llc_capacity": "llc", "l1_shared_per_unit": "shared"}
+    if field in levels:
+        level = spec.memory.get(levels[field])
+        many = spec.units.count if level and spec.units and level.scope == "unit" and field == "l2_capacity" else 1
+        return level.capacity * many if level and level.capacity else None
+    if field == "llc_bandwidth_peak":
+        return spec.memory["llc"].bandwidth
+    prices = {price.kind: price.usd for price in spec.prices}
+    simple = {
+        "tdp": spec.tdp,
+        "boost_clock": spec.clock,
+        "compute_units": spec.units and spec.units.count,
+        "exp_throughput": spec.peak_rate("special", "exp"),
+        "sparsity_2to4_factor": spec.sparsity and spec.sparsity.factor,
+        "price_purchase_approx": prices.get("purchase"),
+        "price_rental_approx": prices.get("on_demand"),
+        "scaleup_domain": "scale_up" in spec.links and spec.links["scale_up"].domain,
+    }
+    return simple.get(field) or None
+
+
+def in_base_units(value: str, unit: str) -> float:
+    spelled = {"Gop/s": "GOP/s"}.get(unit, unit)
+    dimensions = ("bytes", "bytes_per_s", "flops_per_s", "frequency_hz", "power_w", "usd", "usd_per_h")
+    for dimension in dimensions:
+        try:
+            return parse_quantity(f"{value} {spelled}", dimension)
+        except UnitError:
+            continue
+    return float(value)
+
+
+@pytest.mark.parametrize("device", sorted(FACT_NAMES))
+def test_every_fact_that_a_spec_has_a_place_for(device: str) -> None:
+    if not FACTS.exists():
+        pytest.skip("the facts table is not beside this checkout")
+    spec, compared, absent = load_hardware(FACT_NAMES[device]), 0, []
+    with FACTS.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["device"] == device]
+    for row in rows:
+        field = row["field"]
+        if field.startswith("measured_") or not re.fullmatch(r"[0-9.]+", row["value"]) or not row["unit"]:
+            continue
+        if (value := stated(spec, field)) is None:
+            absent.append(field)
+        else:
+            assert value == pytest.approx(in_base_units(row["value"], row["unit"]), rel=1e-12), field
+            compared += 1
+    assert compared >= 8
+    assert set(absent) <= {
+        "scaleup_links",
+        "tensor_rated_clock",
+        "amx_bf16_per_cycle_core",
+        *NOT_CARRIED.get(device, ()),
+    }
+
+
+NOT_CARRIED = {
+    "T4": ("sparsity_2to4_factor",),  # a factor of 1: the card has no sparse mode
+    "Xeon 8480+": ("l2_capacity",),  # larger in total than the victim cache behind it
+}
+
+
+# the loader's checks
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "text"),
+    [
+        ("memory.hbm.bandwidth", "80 GB", 'memory.hbm.bandwidth: "80 GB" is a size (bytes), expected a rate such as'),
+        ("memory.hbm.capacity", "3.35 TB/s", "memory.hbm.capacity: "),
+        ("memory.hbm.bandwidth", 3350, 'memory.hbm.bandwidth: "3350" has no unit'),
+        ("memory.hbm.bandwidth", "0 GB/s", "is not positive"),
+        ("memory.hbm.bandwidth", None, "memory.hbm: the first level is device memory and needs a bandwidth"),
+        ("tdp", "700 MHz", "tdp: "),
+        ("clock", "1980", "clock: "),
+        ("class", None, "class: "),
+        ("source", None, "source: "),
+        ("name", "H100 SXM", "name: "),
+        ("kind", "gpuu", "kind: "),
+        ("colour", "green", "colour: "),
+        ("memory", {}, "memory: "),
+        ("links.scale_up.bandwidth", "900 GB/s", "links.scale_up.bandwidth: "),
+        ("links.nvlink", {"bandwidth_per_direction": "450 GB/s"}, "links.nvlink"),
+        ("units.count", 0, "units.count: "),
+        ("prices", [{"kind": "on_demand", "value": "3 USD", "date": "2026"}], '"3 USD" is a sum of money'),
+        ("prices", [{"kind": "rent", "value": "3 USD/h", "date": "2026"}], "prices.0.kind: "),
+        ("peak.matrix.bf16.rate", "2048 FLOP/cycle", "= 494.7 TFLOP/s, stated 989.4"),
+        ("peak.matrix.bf16.clock", "1980 MHz", "stated 989.4"),  # the highest clock makes it 1070
+        ("peak.matrix.bf16", "1978.9 TFLOP/s", "peak.matrix.fp16: slower than bf16"),  # the sparse figure
+        ("peak.matrix.fp8", "900 TFLOP/s", "peak.matrix.fp8: slower than fp16"),
+        ("peak", {"special": {"exp": "1 TOP/s"}}, "peak: no matrix and no vector rate"),
+        ("memory.l2.bandwidth", "1 TB/s", "memory.l2.bandwidth: not above that of hbm"),
+        ("memory.l2.capacity", "90 GiB", "memory.l2.capacity: not below that of hbm"),
+        ("memory.shared.capacity", "1 MiB", "memory.shared.capacity: not below that of l2"),  # over 132 units
+        ("memory.hbm.usable", "70 GiB", "memory.hbm.usable: "),
+        ("memory.hbm.usable", "90 GiB", "memory.hbm.usable: "),
+        ("memory.hbm.bandwidth", "3.35 GB/s", "ridge point"),
+        ("memory.hbm.source", "my memory", "source 'my memory' is not a key of sources"),
+    ],
+)
+def test_a_spec_that_breaks_a_rule_is_refused_in_one_line(path: str, value: object, text: str) -> None:
+    assert text in problem(edited(path, value))
+
+
+def test_further_problems_are_counted() -> None:
+    fields = edited("tdp", "700 MHz")
+    fields["clock"] = "1 GB"
+    assert problem(fields).endswith("(and 1 more)")
+
+
+def test_rates_are_checked_within_three_percent() -> None:
+    HardwareSpec.from_fields(edited("peak.matrix.bf16.value", "1010 TFLOP/s"), "x")  # 2.1 % above 989.4
+    assert "stated 1030" in problem(edited("peak.matrix.bf16.value", "1030 TFLOP/s"))  # 4.1 %
+
+
+def test_a_named_exception_lets_one_check_pass_and_no_other() -> None:
+    fields = edited("memory.hbm.usable", "70 GiB") | {"exceptions": ["usable.hbm"]}
+    assert HardwareSpec.from_fields(fields, "x").capacity == 70 * GIB
+    assert "stated 1070" in problem(fields | {"peak": edited("peak.matrix.bf16.value", "1070 TFLOP/s")["peak"]})
+
+
+# files and names
+
+
+def test_the_ten_lines_of_the_readme_are_a_device(tmp_path: Path) -> None:
+    readme = (data_folder("hardware_specs") / "README.md").read_text(encoding="utf-8")
+    example = readme.split("```yaml\n")[1].split("```")[0]
+    assert len(example.splitlines()) == 10
+    (tmp_path / "mine.yaml").write_text(example, encoding="utf-8")
+    spec = load_hardware(tmp_path / "mine.yaml")
+    assert spec.contraction_unit("bf16") == ("matrix", 400e12)
+    assert spec.bandwidth == 1.2e12
+    assert spec.capacity == 48 * GIB
+
+
+def test_the_readme_names_every_field() -> None:
+    readme = (data_folder("hardware_specs") / "README.md").read_text(encoding="utf-8")
+    fields = {info.alias or name for name, info in HardwareSpec.model_fields.items()}
+    assert [field for field in sorted(fields) if not re.search(rf"`{field}[`.:]", readme)] == []
+
+
+def test_a_sparsity_pattern_needs_no_quotes(tmp_path: Path) -> None:
+    text = (data_folder("hardware_specs") / "h100-sxm-80gb.yaml").read_text(encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(text.replace('"2:4"', "2:4"), encoding="utf-8")
+    sparsity = load_hardware(tmp_path / "mine.yaml").sparsity
+    assert sparsity is not None
+    assert sparsity.pattern == "2:4"  # YAML 1.1 would read 124, in base 60
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("h10", "unknown hardware 'h10'; did you mean h100? (roofline hardware list)"),
+        ("h100-sxm-80g", "did you mean h100-sxm-80gb"),
+        ("", "unknown hardware ''; known: a100, "),
+        ("a\nb", "unknown hardware 'a\\nb'"),
+        ("./nope.yaml", "nope.yaml: no such file"),
+        ("some/where", "some/where: no such file"),
+    ],
+)
+def test_an_unknown_name_is_one_line_with_near_matches(name: str, text: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_hardware(name)
+    assert text in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_override_edits_one_field_and_is_checked() -> None:
+    faster = load_hardware("h100", overrides={"memory.hbm.bandwidth": "6TB/s"})
+    assert faster.bandwidth == 6e12
+    assert load_hardware("h100").bandwidth == 3.35e12
+    with pytest.raises(SpecError, match=r"memory\.hbm\.bandwidth: \"6 TB\" is a size"):
+        load_hardware("h100", overrides={"memory.hbm.bandwidth": "6 TB"})
+    with pytest.raises(SpecError, match=r"tdp holds no fields"):
+        load_hardware("h100", overrides={"tdp.board": "1 W"})
+
+
+def test_a_spec_is_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_hardware("h100").tdp = 1.0
+
+
+def test_shipped_files_are_plain_yaml() -> None:
+    for name in NAMES:  # any reader will do, not only ours
+        assert (
+            yaml.safe_load((data_folder("hardware_specs") / f"{name}.yaml").read_text(encoding="utf-8"))["name"] == name
+        )

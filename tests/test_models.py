@@ -1,0 +1,344 @@
+"""The door of the networks: what load_model takes, and how it refuses the rest."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from strategies import model_configs
+
+from roofline.architectures.config import Config
+from roofline.architectures.families import FAMILIES
+from roofline.architectures.model import PRESETS, Model, load_model, preset_names
+from roofline.data_files import read_yaml
+from roofline.errors import ConfigError
+
+LLAMA = dict(load_model("llama-3.1-8b").fields)
+QWEN3 = dict(load_model("qwen3-8b").fields)
+GPT2 = dict(load_model("gpt2").fields)
+BERT = dict(load_model("bert-base").fields)
+
+
+def refusal(model: Any, **options: Any) -> str:
+    """The text of the ConfigError, which is one line of sane length."""
+    with pytest.raises(ConfigError) as caught:
+        load_model(model, **options)
+    text = str(caught.value)
+    assert len(text.splitlines()) == 1, text
+    assert len(text) < 500, text
+    return text
+
+
+def without(fields: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if key not in keys}
+
+
+# Presets
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_a_preset_is_named_after_its_file_and_has_a_source(name):
+    preset = read_yaml(PRESETS / f"{name}.yaml", ConfigError)
+    assert preset["name"] == name
+    assert len(preset["source"]) > 20
+    model = load_model(name)
+    assert (model.name, model.source) == (name, preset["source"])
+    assert model.warnings == ()
+    assert model.parameters > 10**7
+
+
+def test_aliases_are_unique_and_lead_to_their_preset():
+    presets = {name: read_yaml(PRESETS / f"{name}.yaml", ConfigError) for name in preset_names()}
+    aliases = [(alias, name) for name, preset in presets.items() for alias in preset["aliases"]]
+    assert len({alias for alias, _ in aliases} | set(presets)) == len(aliases) + len(presets)
+    for alias, name in aliases:
+        assert load_model(alias) == load_model(name)
+
+
+def test_an_unknown_preset_gets_near_matches():
+    assert refusal("lama-3.1-8b") == (
+        "unknown model 'lama-3.1-8b'; did you mean llama-3.1-8b or llama3.1-8b or llama-3.1-70b? (roofline models list)"
+    )
+
+
+def test_an_unknown_preset_unlike_any_gets_all_names():
+    assert "known: bert-base, " in refusal("zzzzzz")
+
+
+# Fields
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({}, "a mapping: has no model_type; known: bert, gpt2, llama"),
+        ({**LLAMA, "model_type": "lama"}, "model_type 'lama' is not modelled; did you mean llama?"),
+        ({**LLAMA, "model_type": "mamba"}, "model_type 'mamba' is not modelled; "),
+        ({**LLAMA, "model_type": ["llama"]}, "model_type ['llama'] is not modelled"),
+        ({**LLAMA, "model_type": "x" * 10_000}, "is not modelled"),
+        (without(LLAMA, "hidden_size"), "hidden_size: Field required"),
+        ({**LLAMA, "hidden_size": None}, "hidden_size: Field required"),
+        (without(GPT2, "n_embd"), "n_embd"),  # under the family's own name for it
+        (without(BERT, "vocab_size"), "vocab_size: Field required"),
+        ({**BERT, "num_attention_heads": 7}, "num_attention_heads 7 does not divide hidden_size 768"),
+        ({**LLAMA, "num_key_value_heads": 5}, "num_key_value_heads 5 does not divide num_attention_heads 32"),
+        ({**LLAMA, "num_key_value_heads": 0}, "num_key_value_heads: Input should be greater than or equal to 1"),
+        ({**LLAMA, "hidden_size": "4096"}, "hidden_size: Input should be a valid integer (given '4096')"),
+        ({**LLAMA, "hidden_size": 4096.5}, "hidden_size: Input should be a valid integer (given 4096.5)"),
+        ({**LLAMA, "num_hidden_layers": True}, "num_hidden_layers: Input should be a valid integer (given True)"),
+        ({**LLAMA, "vocab_size": [32000]}, "vocab_size: Input should be a valid integer (given [32000])"),
+        ({**LLAMA, "intermediate_size": math.nan}, "intermediate_size: Input should be a valid integer (given nan)"),
+        (
+            {**LLAMA, "intermediate_size": -1},
+            "intermediate_size: Input should be greater than or equal to 1 (given -1)",
+        ),
+        ({**LLAMA, "num_hidden_layers": 0}, "num_hidden_layers: Input should be greater than or equal to 1 (given 0)"),
+        ({**LLAMA, "vocab_size": 10**30}, "vocab_size: "),
+        ({**LLAMA, "tie_word_embeddings": "yes"}, "tie_word_embeddings: Input should be a valid boolean (given 'yes')"),
+        ({**LLAMA, "hidden_act": "sliu"}, "activation 'sliu' is not modelled; did you mean silu?"),
+        (
+            {**LLAMA, "quantization_config": {"bits": 4}},
+            "quantization_config {'bits': 4} is not modelled; expected None",
+        ),
+        ({**QWEN3, "use_sliding_window": True}, "use_sliding_window True is not modelled; expected False"),
+        ({**LLAMA, "auto_map": {"AutoModel": "m.M"}}, "auto_map asks for remote code, which is not modelled"),
+        ({**LLAMA, "architectures": ["LlamaForCausal"]}, "did you mean LlamaForCausalLM?"),
+        ({**LLAMA, "architectures": 3}, "architectures 3 is not modelled"),
+        ({**BERT, "is_decoder": True}, "is_decoder True is not modelled; expected False"),
+        ({**BERT, "position_embedding_type": "relative_key"}, "position_embedding_type 'relative_key' is not modelled"),
+        ({**LLAMA, "is_encoder_decoder": True}, "is_encoder_decoder True is not modelled"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_a_field_that_is_refused_is_named(fields, text):
+    assert text in refusal(fields)
+
+
+@pytest.mark.parametrize("value", [["silu"], {"name": "silu"}, 3, True, "s" * 10_000, "a\nb"])
+def test_an_activation_of_a_wrong_type_is_refused(value):
+    assert "hidden_act" in refusal({**LLAMA, "hidden_act": value})
+
+
+def test_a_number_too_long_to_print_is_refused():
+    assert "hidden_size" in refusal({**LLAMA, "hidden_size": 10**5000})
+
+
+def test_overrides_are_checked_as_fields_are():
+    assert "llama-2-7b: num_key_value_heads 5 does not divide" in refusal(
+        "llama-2-7b", overrides={"num_key_value_heads": 5}
+    )
+    assert load_model("llama-2-7b", overrides={"num_hidden_layers": 1}).parameters < 10**9
+
+
+def test_an_unknown_field_gives_a_warning():
+    model = load_model({**LLAMA, "rope_flavour": "new", "a_field": 1})
+    assert model.warnings == (
+        "a mapping: field a_field is not modelled and was ignored",
+        "a mapping: field rope_flavour is not modelled and was ignored",
+    )
+    assert model.parameters == load_model(LLAMA).parameters
+
+
+def test_a_warning_is_one_line():
+    (warning,) = load_model({**LLAMA, "two\nlines": 1}).warnings
+    assert len(warning.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "stray"),
+    [
+        (GPT2, {"num_key_value_heads": 3}),  # transformers' GPT2Config has none of these
+        (GPT2, {"head_dim": 8}),
+        (QWEN3, {"mlp_bias": True}),
+        (LLAMA, {"query_key_norm": True}),
+        (LLAMA, {"packed_qkv": True}),
+        (LLAMA, {"attention_out_bias": True}),
+        (BERT, {"blocks": "plain"}),
+        (BERT, {"head": "linear"}),
+    ],
+    ids=lambda value: "-".join(value) if len(value) == 1 else value["model_type"],
+)
+def test_a_field_of_another_family_changes_nothing_and_says_so(fields, stray):
+    """A shape's own option is no field of the family: transformers would ignore it."""
+    model = load_model({**fields, **stray})
+    assert model.parameters == load_model(fields).parameters
+    assert model.program() == load_model(fields).program()
+    assert [warning.split()[-6] for warning in model.warnings] == list(stray)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_names_real_fields(family):
+    entry = FAMILIES[family]
+    fields = set(entry.config.model_fields)
+    assert set(entry.rename.values()) | set(entry.defaults) | set(entry.fixed) <= fields
+    assert all(set(options) <= fields for options in entry.classes.values())
+    assert not set(entry.only) & entry.inert
+    assert issubclass(entry.config, Config)
+
+
+# Files
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    file = tmp_path / "my-llama" / "config.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(LLAMA), encoding="utf-8")
+    return file.parent
+
+
+def test_a_file_and_its_folder_are_the_preset(folder):
+    preset = load_model("llama-3.1-8b")
+    for path in (folder, str(folder), folder / "config.json", str(folder / "config.json")):
+        model = load_model(path)
+        assert (model.name, model.config, model.program()) == ("my-llama", preset.config, preset.program())
+        assert model.source == str(folder / "config.json")
+        assert model.warnings == ()
+
+
+def test_a_file_of_another_name(folder):
+    other = (folder / "config.json").rename(folder / "tiny.json")
+    assert load_model(other).name == "tiny"
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_a_mapping_is_the_preset(preset):
+    assert load_model(json.loads(json.dumps(load_model(preset).fields))).config == load_model(preset).config
+
+
+def test_what_transformers_writes_loads_without_warnings(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    for preset in ("bert-base", "gpt2", "llama-3.1-8b", "qwen3-8b"):
+        model = load_model(preset)
+        fields = {key: value for key, value in model.fields.items() if key != "model_type"}
+        transformers.AutoConfig.for_model(model.model_type, **fields).save_pretrained(tmp_path / preset)
+        written = load_model(tmp_path / preset)
+        assert written.warnings == ()
+        assert written.config == model.config
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("[1, 2]", "config.json: holds a list, expected an object with the model's fields"),
+        ("3", "config.json: holds a int, expected an object"),
+        ('{"model_type": "llama",\n "hidden_size": }', "config.json:2: "),
+        ("", "config.json:1: "),
+        ('{"hidden_size": NaN}', "config.json: NaN is not a number; expected a Hugging Face config.json"),
+        ('{"hidden_size": -Infinity}', "-Infinity is not a number"),
+        ("[" * 100_000, "config.json: "),
+        ('{"hidden_size": ' + "9" * 5000 + "}", "config.json: "),
+        ("\ufeff{}", "config.json"),
+        ("{}", "config.json: has no model_type"),
+    ],
+    ids=["list", "number", "broken", "empty", "nan", "infinity", "deep", "long-number", "byte-order-mark", "nothing"],
+)
+def test_a_file_that_is_refused(tmp_path, content, text):
+    (tmp_path / "config.json").write_text(content, encoding="utf-8")
+    assert text in refusal(tmp_path)
+
+
+def test_a_file_that_is_no_text(tmp_path):
+    (tmp_path / "config.json").write_bytes(b"\xff\xfe\x00{}")
+    assert "config.json: not UTF-8 text" in refusal(tmp_path)
+
+
+def test_a_file_with_an_error_names_itself(folder):
+    (folder / "config.json").write_text(json.dumps(without(LLAMA, "hidden_size")), encoding="utf-8")
+    assert refusal(folder) == f"{folder / 'config.json'}: hidden_size: Field required"
+
+
+def test_a_folder_without_a_configuration(tmp_path):
+    assert refusal(tmp_path) == f"{tmp_path / 'config.json'}: no such file"
+
+
+def test_a_file_that_is_absent(tmp_path):
+    assert "no such file" in refusal(tmp_path / "absent.json")
+    assert "no such file" in refusal(tmp_path / "absent" / "model")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "config.json")
+    assert "config.json: not a regular file" in refusal(tmp_path)
+
+
+def test_a_loop_of_links(tmp_path):
+    (tmp_path / "config.json").symlink_to(tmp_path / "other.json")
+    (tmp_path / "other.json").symlink_to(tmp_path / "config.json")
+    assert str(tmp_path / "config.json") in refusal(tmp_path)
+
+
+def test_a_huge_file_is_not_read(tmp_path):
+    with (tmp_path / "config.json").open("wb") as file:
+        file.truncate(100_000_000)  # sparse: takes no room
+    assert "config.json: 100000000 bytes, expected at most" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["a/\0/b", "x/" + "y" * 5000, "a\0.json"])
+def test_a_path_that_is_none(path):
+    refusal(path)
+
+
+# Fuzz
+
+_NAMES = sorted({key for fields in (LLAMA, QWEN3, GPT2, BERT) for key in fields} | {"auto_map", "head_dim", "head"})
+_SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 300)
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(sorted(FAMILIES))
+)
+_VALUES = st.recursive(
+    _SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@st.composite
+def mutants(draw: st.DrawFn) -> dict[str, Any]:
+    """A configuration with a few fields dropped, replaced or added."""
+    fields = copy.copy(draw(st.sampled_from((LLAMA, QWEN3, GPT2, BERT)) | model_configs()))
+    for _ in range(draw(st.integers(1, 4))):
+        key = draw(st.sampled_from([*_NAMES, *fields]) | st.text(max_size=8))
+        if draw(st.booleans()):
+            fields.pop(key, None)
+        else:
+            fields[key] = draw(_VALUES)
+    return fields
+
+
+def check_mutant(fields: dict[str, Any]) -> None:
+    """A ConfigError of one line or a model that counts: never another exception."""
+    try:
+        model = load_model(fields)
+    except ConfigError as refused:
+        assert len(str(refused).splitlines()) == 1
+        return
+    assert isinstance(model, Model)
+    assert model.parameters > 0
+    assert all(len(warning.splitlines()) == 1 for warning in model.warnings)
+
+
+@settings(max_examples=100, deadline=None)
+@given(fields=mutants())
+def test_fuzz(fields):
+    check_mutant(fields)
+
+
+@pytest.mark.slow
+@settings(max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(fields=mutants())
+def test_fuzz_at_length(fields):
+    check_mutant(fields)

@@ -1,0 +1,64 @@
+"""One kind of number: the same functions on ints, Fractions, arrays and symbols."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import sympy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roofline.number import ceil_div, exact, is_symbolic, maximum, minimum, product, settled
+
+a, b = sympy.symbols("a b", positive=True, integer=True)
+
+
+@pytest.mark.parametrize("function", [maximum, minimum, ceil_div])
+@given(x=st.integers(1, 10**6), y=st.integers(1, 10**6))
+def test_three_bindings_agree(function, x, y):
+    counted = function(Fraction(x), Fraction(y))
+    assert function(x, y) == counted
+    assert function(a, b).subs({a: x, b: y}) == counted
+    assert function(np.array([float(x)]), np.array([float(y)]))[0] == float(counted)
+    assert function(np.array([float(x)]), Fraction(y))[0] == float(counted)  # an exact size beside a swept one
+
+
+@given(x=st.integers(0, 10**30), y=st.integers(1, 10**30))
+def test_ceil_div_is_exact_beyond_float(x, y):
+    assert ceil_div(x, y) == -(-x // y)
+    assert isinstance(ceil_div(x, y), int)
+
+
+def test_product_of_nothing_is_one():
+    assert product([]) == 1
+    assert product([2, Fraction(1, 2), a]) == a
+
+
+def test_exact_keeps_thirds_and_leaves_the_rest():
+    T = exact(4)
+    assert settled(T * (T - 1) / 2) == 6
+    assert isinstance(exact(4) / 3, Fraction)
+    assert exact(0.5) == 0.5
+    assert exact(a) is a
+
+
+def test_settled_gives_counts_back_as_ints():
+    assert settled(Fraction(6, 2)) == 3
+    assert isinstance(settled(Fraction(6, 2)), int)
+    assert settled(Fraction(1, 2)) == 0.5
+    assert isinstance(settled(Fraction(1, 2)), float)
+    assert settled(a) is a
+
+
+def test_is_symbolic():
+    assert is_symbolic(1, a)
+    assert not is_symbolic(1, 2.0, np.ones(2), Fraction(1))
+
+
+def test_numbers_alone_do_not_load_sympy():
+    code = "import sys, roofline.number as n; n.maximum(1, 2); n.ceil_div(3, 2); sys.exit('sympy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

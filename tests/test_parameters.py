@@ -1,0 +1,128 @@
+"""Parameter counts: published ones to the digit, a tutorial's module, and the modules of transformers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from strategies import bert_configs, gpt2_configs, llama_configs, qwen3_configs
+
+from roofline.architectures.model import Model, load_model
+
+PUBLISHED = {
+    # google-research/bert README states 110M and 340M; the digits are the sum over the released checkpoints' tensors.
+    "bert-base": 109_482_240,
+    "bert-large": 335_141_888,
+    # karpathy/nanoGPT, transformer_sizing.ipynb: 124,439,808 in the released GPT-2 checkpoint.
+    "gpt2": 124_439_808,
+    # Model cards on the Hugging Face hub, "model size": 6.74B, 8.03B, 70.6B, 8.19B; the digits are those of the
+    # safetensors index of meta-llama/Llama-2-7b-hf, Llama-3.1-8B, Llama-3.1-70B and Qwen/Qwen3-8B.
+    "llama-2-7b": 6_738_415_616,
+    "llama-3.1-8b": 8_030_261_248,
+    "llama-3.1-70b": 70_553_706_496,
+    "qwen3-8b": 8_190_735_360,
+}
+
+
+@pytest.mark.parametrize(("preset", "count"), PUBLISHED.items())
+def test_published(preset, count):
+    model = load_model(preset)
+    assert model.parameters == count
+    assert isinstance(model.parameters, int)
+
+
+def is_bias(name: str) -> bool:
+    """The biases of linear layers and the shifts of LayerNorm."""
+    return name.startswith("b_") or name.endswith("_shift")
+
+
+def test_gpt2_without_biases():
+    """karpathy/nanoGPT, transformer_sizing.ipynb, states 124,337,664 with ``bias=False`` in Linear and LayerNorm."""
+    program = load_model("gpt2").program()
+    biases = sum(program.resident(*stated, program.sizes) for stated in program.weights() if is_bias(stated[2].name))
+    D, F, L = program.sizes["D"], program.sizes["F"], program.sizes["L"]
+    assert biases == L * (3 * D + D + F + D + 2 * D) + D  # qkv, out, up, down, two shifts; the last norm's shift
+    assert program.parameters() - biases == 124_337_664
+
+
+def test_llama_2_7b_by_hand():
+    V, D, F, L = 32_000, 4096, 11_008, 32
+    by_hand = 2 * V * D + L * (4 * D * D + 3 * D * F + 2 * D) + D  # two tables; q k v o, gate up down, norms; last norm
+    assert load_model("llama-2-7b").parameters == by_hand
+
+
+# A module built here
+
+
+def test_the_tutorial_is_the_module_that_it_says_it_is():
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    V, D, F, L, heads, P = 10_000, 768, 768, 12, 12, 128
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention_norm, self.ffn_norm = nn.LayerNorm(D), nn.LayerNorm(D)
+            self.attention = nn.MultiheadAttention(D, heads, batch_first=True)
+            self.ffn = nn.Sequential(nn.Linear(D, F), nn.ReLU(), nn.Linear(F, D))
+
+    class Encoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tokens, self.positions = nn.Embedding(V, D), nn.Embedding(P, D)
+            self.blocks = nn.ModuleList(Block() for _ in range(L))
+            self.head = nn.Linear(D, V)
+
+    with torch.device("meta"):
+        module = Encoder()
+    assert load_model("bert-tutorial").parameters == sum(p.numel() for p in module.parameters())
+
+
+# Modules of transformers
+
+
+def transformers_count(config: dict[str, Any]) -> int:
+    """Parameters of the Hugging Face module on the meta device; ``parameters()`` gives a tied one once."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    fields = {key: value for key, value in config.items() if key not in ("model_type", "architectures")}
+    with torch.device("meta"):
+        module = getattr(transformers, config["architectures"][0])(
+            transformers.AutoConfig.for_model(config["model_type"], **fields)
+        )
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def check(model: Model) -> None:
+    assert model.warnings == ()
+    assert model.parameters == transformers_count(dict(model.fields))
+
+
+@pytest.mark.parametrize("preset", PUBLISHED)
+def test_presets_equal_transformers(preset):
+    check(load_model(preset))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("head", ["BertModel", "BertForMaskedLM"])
+def test_bert_heads_equal_transformers(head, tied):
+    check(load_model("bert-base", overrides={"architectures": [head], "tie_word_embeddings": tied}))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("preset", ["gpt2", "llama-3.1-8b", "qwen3-8b"])
+def test_tied_and_untied_equal_transformers(preset, tied):
+    check(load_model(preset, overrides={"tie_word_embeddings": tied}))
+
+
+@pytest.mark.parametrize("strategy", [bert_configs, gpt2_configs, llama_configs, qwen3_configs])
+def test_random_configurations_equal_transformers(strategy):
+    pytest.importorskip("transformers")
+
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(config=strategy())
+    def equal(config):
+        check(load_model(config))
+
+    equal()
