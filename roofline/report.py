@@ -50,13 +50,14 @@ def verdict(prediction: Prediction) -> list[str]:
     """Model and device, whether it fits, then each phase in a line, then the request."""
     model, device = prediction.model, prediction.hardware
     lines = [
-        f"{model.name} ({count(prediction.parameters)} parameters) on {device.title or device.name}",
+        f"{model.name} ({prediction.parameters:,} parameters) on {device.title or device.name}",
         memory_line(prediction.memory),
     ]
     lines += [_phase_line(name, phase.figures) for name, phase in prediction.phases.items()]
     rows = [("TTFT", prediction.ttft_s), ("TPOT", prediction.tpot_s)]
     figures = [f"{name} {quantity(value, 'time_s')}" for name, value in rows if value is not None]
-    figures.append(f"request {quantity(prediction.request_s, 'time_s')}")
+    if prediction.workload.context is None:
+        figures.append(f"request {quantity(prediction.request_s, 'time_s')}")
     rate = "generated" if "decode" in prediction.phases else "input"
     return [*lines, f"{'  '.join(figures)}  {prediction.tokens_per_s:,.0f} {rate} tokens/s"]
 
@@ -134,8 +135,8 @@ def footer(prediction: Prediction) -> list[str]:
         band = f"constants: {constants.evidence}"
     else:
         band = (
-            f"constants: {constants.provenance} {constants.name}; band {constants.low:g} to {constants.high:g} x the "
-            f"expected time: {constants.evidence}"
+            f"constants: {constants.provenance} {constants.name}; "
+            f"band: {constants.low:g} to {constants.high:g} x expected ({constants.evidence})"
         )
     w, p = prediction.workload, prediction.precision
     lengths = f"prompt {w.prompt}, generate {w.generate}" if w.context is None else f"context {w.context}"
@@ -151,7 +152,7 @@ def footer(prediction: Prediction) -> list[str]:
         f"inputs: batch {w.batch}, {lengths}, {dtypes}, {prediction.execution} execution, attention {c.attention}, "
         f"count {c.count}, LM head {c.lm_head}"
     )
-    best = "at best = max(FLOPs / peak, bytes / bandwidth), the data sheet's bound; no runtime overhead in memory"
+    best = "at best: max(FLOPs / peak, bytes / bandwidth) by the data sheet; memory: without the runtime's own"
     return [band, used, best, *(f"note: {note}" for note in prediction.notes)]
 
 

@@ -170,7 +170,7 @@ def test_a_field_of_another_family_changes_nothing_and_says_so(fields, stray):
     model = load_model({**fields, **stray})
     assert model.parameters == load_model(fields).parameters
     assert model.program() == load_model(fields).program()
-    assert [warning.split()[-6] for warning in model.warnings] == list(stray)
+    assert model.warnings == tuple(f"a mapping: field {key} is not modelled and was ignored" for key in stray)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -252,7 +252,7 @@ def test_a_file_that_is_no_text(tmp_path):
 
 def test_a_file_with_an_error_names_itself(folder):
     (folder / "config.json").write_text(json.dumps(without(LLAMA, "hidden_size")), encoding="utf-8")
-    assert refusal(folder) == f"{folder / 'config.json'}: hidden_size: Field required"
+    assert refusal(folder).startswith(f"{folder / 'config.json'}: hidden_size: Field required")
 
 
 def test_a_folder_without_a_configuration(tmp_path):
@@ -282,7 +282,7 @@ def test_a_huge_file_is_not_read(tmp_path):
     assert "config.json: 100000000 bytes, expected at most" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("path", ["a/\0/b", "x/" + "y" * 5000, "a\0.json"])
+@pytest.mark.parametrize("path", ["a/\0/b", "x/" + "y" * 300, "a\0.json"])
 def test_a_path_that_is_none(path):
     refusal(path)
 
@@ -319,16 +319,19 @@ def mutants(draw: st.DrawFn) -> dict[str, Any]:
     return fields
 
 
-def check_mutant(fields: dict[str, Any]) -> None:
-    """A ConfigError of one line or a model that counts: never another exception."""
+def lines_of(fields: dict[str, Any]) -> list[str]:
+    """What a user reads: the refusal, or the warnings of a model that counts. Never another exception."""
     try:
         model = load_model(fields)
     except ConfigError as refused:
-        assert len(str(refused).splitlines()) == 1
-        return
+        return [str(refused)]
     assert isinstance(model, Model)
     assert model.parameters > 0
-    assert all(len(warning.splitlines()) == 1 for warning in model.warnings)
+    return list(model.warnings)
+
+
+def check_mutant(fields: dict[str, Any]) -> None:
+    assert all(len(text.splitlines()) == 1 for text in lines_of(fields))
 
 
 @settings(max_examples=100, deadline=None)

@@ -66,27 +66,27 @@ def small(name: str) -> Model:
     return load_model({"architectures": _CLASSES.get(fields["model_type"]), **fields})
 
 
-def our_flops(model: Model, phase: Phase, B: int, T: int, S: int) -> Fraction:
+def our_flops(model: Model, phase: Phase, batch: int, new: int, context: int) -> Fraction:
     program = model.program(AS_TORCH)
-    sizes = {letter: Fraction(size) for letter, size in {**program.sizes, "B": B, "T": T, "S": S}.items()}
+    sizes = {letter: Fraction(size) for letter, size in {**program.sizes, "B": batch, "T": new, "S": context}.items()}
     return sum(group.times(sizes) * op.flops(group.sizes(sizes)) for group, op in program.in_phase(phase))
 
 
-def torch_flops(model: Model, B: int, T: int, S: int) -> int:
-    """What the counter sees in one forward pass of T new tokens on a cache of S - T."""
+def torch_flops(model: Model, batch: int, new: int, context: int) -> int:
+    """What the counter sees in one forward pass of the new tokens on a cache of the tokens before them."""
     fields = {key: value for key, value in model.fields.items() if key not in ("model_type", "architectures")}
     config = transformers.AutoConfig.for_model(model.model_type, **fields, attn_implementation="eager")
     with torch.device("meta"), torch.no_grad():
         module = getattr(transformers, model.fields["architectures"][0])(config).eval()
-        inputs = {"input_ids": torch.zeros(B, T, dtype=torch.long)}
+        inputs = {"input_ids": torch.zeros(batch, new, dtype=torch.long)}
         # A finished mask: transformers would build one by looking at numbers, and meta tensors have none.
-        inputs["attention_mask"] = torch.zeros(B, 1, T, S)
-        if S > T:
-            inputs["past_key_values"] = _past(model, config, B, S - T)
+        inputs["attention_mask"] = torch.zeros(batch, 1, new, context)
+        if context > new:
+            inputs["past_key_values"] = _past(model, config, batch, context - new)
         with flop_counter.FlopCounterMode(display=False) as counter:
             module(**inputs)
-    # Older transformers multiply rotary angles as a matmul of inner size 1, B T H FLOPs in a step (2 per pair of H/2
-    # frequencies and token): no contraction of the network, and none of ours. The pinned release multiplies elementwise.
+    # Rotary angles are a matmul of inner size 1 in older transformers: B T H FLOPs in a step (2 for each of H/2
+    # frequencies and each token), no contraction of the network. The pinned release multiplies elementwise: nothing.
     rotary = sum(
         sum(counts.values()) for name, counts in counter.get_flop_counts().items() if name.endswith("rotary_emb")
     )
@@ -94,10 +94,10 @@ def torch_flops(model: Model, B: int, T: int, S: int) -> int:
     return counter.get_total_flops()
 
 
-def _past(model: Model, config: Any, B: int, length: int) -> Any:
+def _past(model: Model, config: Any, batch: int, length: int) -> Any:
     sizes, cache = model.program().sizes, transformers.DynamicCache(config=config)
     for layer in range(sizes["L"]):
-        k, v = (torch.zeros(B, sizes["K"], length, sizes["H"]) for _ in "kv")
+        k, v = (torch.zeros(batch, sizes["K"], length, sizes["H"]) for _ in "kv")
         cache.update(k, v, layer)
     return cache
 

@@ -12,7 +12,7 @@ from roofline.architectures.config import Config, parse_config
 from roofline.architectures.families import FAMILIES, INERT, Family
 from roofline.conventions import Conventions
 from roofline.data_files import read_text, read_yaml
-from roofline.errors import ConfigError, near_matches
+from roofline.errors import ConfigError, MissingExtraError, near_matches
 from roofline.program import Phase, Program
 
 PRESETS = Path(__file__).parent / "presets"
@@ -51,7 +51,7 @@ class Model:
 
 def load_model(model: str | Path | Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None) -> Model:
     """The network that ``model`` names: a preset or its alias, a path to a ``config.json`` or the folder that holds
-    it, or a mapping of Hugging Face fields. ``overrides`` replace single fields.
+    it, a hub id ``owner/name`` where huggingface_hub is installed, or a mapping of Hugging Face fields. ``overrides`` replace single fields.
 
     Raises ConfigError, in one line, for an unknown name, an unreadable file, an unknown ``model_type``, a missing,
     contradictory or wrongly typed field, and for an option that is not modelled.
@@ -62,6 +62,8 @@ def load_model(model: str | Path | Mapping[str, Any], *, overrides: Mapping[str,
     if isinstance(model, Mapping):
         return _build("config", "a mapping", dict(model), overrides)
     path = Path(model)
+    if len(path.parts) == 2 and not path.exists() and not path.suffix and not path.is_absolute():
+        path = _from_hub(str(model))
     if path.suffix == ".json" or path.is_dir() or len(path.parts) > 1:
         file = path / "config.json" if path.is_dir() else path
         stem = file.resolve().parent.name if file.name == "config.json" else file.stem
@@ -86,6 +88,19 @@ def _preset(name: str) -> dict[str, Any]:
         return aliases[name]
     msg = f"unknown model {name!r}; {near_matches(name, [*preset_names(), *aliases])} (roofline models list)"
     raise ConfigError(msg)
+
+
+def _from_hub(name: str) -> Path:
+    """The ``config.json`` of a Hugging Face hub id, downloaded by huggingface_hub or found in its cache."""
+    try:
+        from huggingface_hub import hf_hub_download  # noqa: PLC0415  (optional, and slow to import)
+    except ImportError:
+        raise MissingExtraError(f"{name}: no such folder; reading it as a model id of the hub", "hub") from None
+    try:
+        return Path(hf_hub_download(name, "config.json"))
+    except Exception as failure:  # whatever the hub client raises: network, access, a name that does not exist
+        msg = f"{name}: no such folder, and the hub has no config.json for this id ({type(failure).__name__})"
+        raise ConfigError(msg) from None
 
 
 def _read_json(path: Path) -> dict[str, Any]:
