@@ -50,8 +50,9 @@ class Model:
 
 
 def load_model(model: str | Path | Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None) -> Model:
-    """The network that ``model`` names: a preset or its alias, a path to a ``config.json`` or the folder that holds
-    it, a hub id ``owner/name`` where huggingface_hub is installed, or a mapping of Hugging Face fields. ``overrides`` replace single fields.
+    """The network that ``model`` names: a preset or its alias, a path to a ``config.json`` or the folder that holds it, a
+    hub id ``owner/name`` where huggingface_hub is installed, or a mapping of Hugging Face fields. ``overrides`` replace
+    single fields.
 
     Raises ConfigError, in one line, for an unknown name, an unreadable file, an unknown ``model_type``, a missing,
     contradictory or wrongly typed field, and for an option that is not modelled.
@@ -95,7 +96,8 @@ def _from_hub(name: str) -> Path:
     try:
         from huggingface_hub import hf_hub_download  # noqa: PLC0415  (optional, and slow to import)
     except ImportError:
-        raise MissingExtraError(f"{name}: no such folder; reading it as a model id of the hub", "hub") from None
+        purpose = f"{name}: no such folder; reading it as a model id of the hub"
+        raise MissingExtraError(purpose, "hub") from None
     try:
         return Path(hf_hub_download(name, "config.json"))
     except Exception as failure:  # whatever the hub client raises: network, access, a name that does not exist
