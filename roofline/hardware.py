@@ -6,18 +6,23 @@ Facts only: dense peaks, capacities, bandwidths, each with its source. What soft
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from roofline.data_files import data_folder, read_yaml
+from roofline.data_files import data_folder, read_text, read_yaml
+from roofline.doors import first_problem, shown
 from roofline.errors import SpecError, UnitError, WorkloadError, near_matches
 from roofline.hardware_checks import check_spec
 from roofline.units import Dimension, parse_quantity
 
 Unit: TypeAlias = Literal["matrix", "vector", "special"]
+Dtype: TypeAlias = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "fp6", "fp4", "int8", "int4"]
+Function: TypeAlias = Literal["exp"]
 
 DEFAULT_DTYPES = ("bf16", "fp16", "fp32")
 """The dtype of a run that names none: the first of these that the device has."""
@@ -46,14 +51,49 @@ Watts = Annotated[float, _quantity("power_w")]
 Text = Annotated[str, Field(min_length=1, max_length=300)]
 
 
+def _date(given: object) -> object:
+    """A year, month or day as text; YAML reads a bare 2022 as a number."""
+    text = str(given) if isinstance(given, int) else given
+    if isinstance(text, str) and re.fullmatch(r"[0-9]{4}(-[0-9]{2}){0,2}", text):
+        try:
+            date.fromisoformat(text + "-01-01"[len(text) - 4 :])
+        except ValueError:
+            pass
+        else:
+            return text
+    msg = f"given {shown(given)}, expected a date: 2026, 2026-08 or 2026-08-21"
+    raise ValueError(msg)
+
+
+def _source(given: object) -> object:
+    """A source is text, or texts by field."""
+    texts = list(given.values()) if isinstance(given, dict) else [given]
+    if texts and all(isinstance(text, str) and 1 <= len(text) <= 300 for text in texts):
+        return given
+    msg = f"given {shown(given)}, expected {_A_SOURCE}"
+    raise ValueError(msg)
+
+
+_A_SOURCE = "text, a key of sources, or one of these by field such as {default: vendor data sheet, tdp: wikichip}"
+
+Date = Annotated[str, BeforeValidator(_date)]
+Source = Annotated[str | dict[str, str], BeforeValidator(_source)]
+
+
 class Block(BaseModel):
-    """Part of a spec: frozen, no unknown fields, a source of its own or the file's."""
+    """Part of a spec: frozen, no unknown fields, a source of its own, by field if need be, or the file's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    source: Text | None = None
+    source: Source | None = None
     unverified: bool = Field(default=False, description="recalled or estimated, not read in the source")
     note: Text | None = None
+
+    def cited(self, field: str) -> str | None:
+        """The source that the block names for ``field``: a key of ``sources``, or free text."""
+        if isinstance(self.source, dict):
+            return self.source.get(field, self.source.get("default"))
+        return self.source
 
 
 def _spelled_out(entry: object) -> object:
@@ -66,7 +106,7 @@ class Peak(Block):
     ``rate`` [FLOP/cycle per unit] and ``clock`` [Hz], where stated, must reproduce it.
     """
 
-    value: FlopsPerS
+    value: FlopsPerS = Field(description='a compute rate such as "989.4 TFLOP/s"')
     rate: FlopsPerCycle | None = None
     clock: Hertz | None = None
     accumulate: Text | None = Field(default=None, description="dtype of the accumulator, if it is not fp32 or int32")
@@ -78,9 +118,9 @@ PeakEntry = Annotated[Peak, BeforeValidator(_spelled_out)]
 class Peaks(Block):
     """Dense peaks by unit and dtype; ``special`` counts transcendental operations."""
 
-    matrix: dict[str, PeakEntry] = {}
-    vector: dict[str, PeakEntry] = {}
-    special: dict[str, PeakEntry] = {}
+    matrix: dict[Dtype, PeakEntry] = {}
+    vector: dict[Dtype, PeakEntry] = {}
+    special: dict[Function, PeakEntry] = {}
 
 
 class Units(Block):
@@ -104,7 +144,7 @@ class Link(Block):
     """A link, per device and per direction. ``domain`` is how many devices it joins."""
 
     type: Text | None = None
-    bandwidth_per_direction: BytesPerS
+    bandwidth_per_direction: BytesPerS = Field(description='a rate such as "450 GB/s"')
     per_peer_per_direction: BytesPerS | None = None
     domain: Annotated[int, Field(ge=1)] | None = None
 
@@ -114,7 +154,7 @@ class Price(Block):
 
     kind: Literal["purchase", "on_demand", "reserved", "spot"]
     value: Text
-    date: Text
+    date: Date
 
     @model_validator(mode="after")
     def _has_the_right_unit(self) -> Price:
@@ -138,33 +178,37 @@ class Sparsity(Block):
 
 
 class Reference(BaseModel):
-    """A source: its title and where it stands."""
+    """A source: its title, where it stands, and whether all that is taken from it is unverified."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     title: Text
     ref: Text
+    unverified: bool = False
+
+
+_A_NAME = "lower-case letters, digits, hyphens and dots such as h100-sxm-80gb"
 
 
 class HardwareSpec(Block):
     """One product variant. Rates in FLOP/s and B/s, sizes in bytes, all per device."""
 
-    source: Text
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=60)]
+    source: Source = Field(description=_A_SOURCE)
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=60, description=_A_NAME)]
     title: Text | None = None
     aliases: list[Text] = []
     vendor: Text | None = None
     kind: Literal["gpu", "cpu", "tpu", "accelerator"] = "gpu"
     calibration_class: Text = Field(alias="class", description="a file of calibrations/classes")
     architecture: Text | None = None
-    released: Text | None = None
+    released: Date | None = None
     status: Literal["available", "announced"] = "available"
     granularity: Text | None = None
     units: Units | None = None
     clock: Hertz | None = Field(default=None, description="highest clock, or the base clock of a CPU")
     peak: Peaks
     sparsity: Sparsity | None = None
-    memory: Annotated[dict[str, Level], Field(min_length=1)]
+    memory: Annotated[dict[str, Level], Field(min_length=1, description="a mapping of levels, device memory first")]
     links: dict[Literal["scale_up", "scale_out", "host"], Link] = {}
     tdp: Watts | None = None
     prices: list[Price] = []
@@ -183,12 +227,22 @@ class HardwareSpec(Block):
         try:
             return cls.model_validate(dict(fields))
         except ValidationError as failure:
-            problems = failure.errors(include_url=False)
-            path = ".".join(str(part) for part in problems[0]["loc"])
-            text = problems[0]["msg"].removeprefix("Value error, ")
-            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            msg = f"{where}: {path + ': ' if path else ''}{text}{more}"
+            msg = f"{where}: {first_problem(failure, cls)}"
             raise SpecError(msg) from None
+
+    def source_of(self, block: Block, field: str) -> tuple[str, bool]:
+        """The title of the source of ``field`` in ``block``, or its free text, and whether the value is unverified.
+
+        What names no source has that of the block around it, in the end the file's.
+        """
+        around = [holder for holder in (self.peak if isinstance(block, Peak) else None, self) if holder]
+        key, unverified = block.cited(field), block.unverified
+        for holder in around:
+            if key is None:
+                key, unverified = holder.cited("default"), unverified or holder.unverified
+        assert key is not None, "the loader checks that the file has a default source"
+        reference = self.sources.get(key)
+        return (reference.title, unverified or reference.unverified) if reference else (key, unverified)
 
     def to_dict(self) -> dict[str, Any]:
         """Every stated fact: SI base units in numbers, as in ``hardware show --json``."""
@@ -238,7 +292,7 @@ class HardwareSpec(Block):
 
 
 def load_hardware(hardware: str | Path, *, overrides: Mapping[str, Any] | None = None) -> HardwareSpec:
-    """The spec of a device by name, alias or path to a YAML file.
+    """The spec of a device by name or alias, in any case, or by the path to a YAML file.
 
     ``overrides`` maps paths to values, ``{"memory.hbm.bandwidth": "6 TB/s"}``. Raises SpecError for an unknown name, an
     unreadable file or a spec that contradicts itself.
@@ -252,27 +306,55 @@ def load_hardware(hardware: str | Path, *, overrides: Mapping[str, Any] | None =
     return HardwareSpec.from_fields(fields, where)
 
 
+def load_every_hardware() -> list[HardwareSpec]:
+    """All shipped specs, by name. Raises SpecError also where two files share a name or an alias."""
+    specs = [load_hardware(name) for name in hardware_names()]
+    _words((f"{name}.yaml", [spec.name, *spec.aliases]) for name, spec in zip(hardware_names(), specs, strict=True))
+    return specs
+
+
 def hardware_names() -> list[str]:
     """The names of the shipped specs."""
     return sorted(path.stem for path in data_folder("hardware_specs").glob("*.yaml"))
 
 
 def read_hardware_fields(hardware: str | Path) -> tuple[dict[str, Any], str]:
-    """The raw fields of a spec file, and its name for error messages."""
+    """The raw fields of a spec file, and its name for error messages. Raises SpecError for an unknown name."""
     path = Path(hardware)
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
         return read_yaml(path), str(path)
-    folder, name = data_folder("hardware_specs"), str(hardware)
+    folder, name = data_folder("hardware_specs"), str(hardware).lower()
     if name in hardware_names():
         return read_yaml(folder / f"{name}.yaml"), f"{name}.yaml"
-    aliases: dict[str, dict[str, Any]] = {}
     for known in hardware_names():
-        fields = read_yaml(folder / f"{known}.yaml")
-        aliases |= dict.fromkeys(fields.get("aliases", ()), fields)
-    if name in aliases:
-        return aliases[name], f"{aliases[name]['name']}.yaml"
-    msg = f"unknown hardware {name!r}; {near_matches(name, [*hardware_names(), *aliases])} (roofline hardware list)"
+        if _mentions(folder / f"{known}.yaml", name):
+            fields = read_yaml(folder / f"{known}.yaml")
+            if name in _aliases(fields):
+                return fields, f"{known}.yaml"
+    files = ((f"{known}.yaml", [known, *_aliases(read_yaml(folder / f"{known}.yaml"))]) for known in hardware_names())
+    msg = f"unknown hardware {str(hardware)!r}; {near_matches(name, _words(files))} (roofline hardware list)"
     raise SpecError(msg)
+
+
+def _mentions(path: Path, alias: str) -> bool:
+    """Whether the text of a file holds a word: most files need not be parsed to find an alias."""
+    return re.search(rf"(?<![\w.-]){re.escape(alias)}(?![\w.-])", read_text(path, SpecError).lower()) is not None
+
+
+def _aliases(fields: Mapping[str, Any]) -> list[str]:
+    aliases = fields.get("aliases")
+    return [str(alias).lower() for alias in aliases] if isinstance(aliases, list) else []
+
+
+def _words(files: Iterable[tuple[str, list[str]]]) -> dict[str, str]:
+    """Every name and alias -> its file. Raises SpecError that names both files where two share one."""
+    owners: dict[str, str] = {}
+    for file, words in files:
+        for word in words:
+            if (other := owners.setdefault(word.lower(), file)) != file:
+                msg = f"{file}: the name or alias {word!r} is also that of {other}; rename one"
+                raise SpecError(msg)
+    return owners
 
 
 def _edited(fields: Mapping[str, Any], path: list[str], value: object, where: str) -> dict[str, Any]:

@@ -6,33 +6,59 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from roofline.errors import near_matches
+
 if TYPE_CHECKING:
-    from roofline.hardware import Block, HardwareSpec
+    from roofline.hardware import Block, Dtype, HardwareSpec
 
 TOLERANCE = 0.03
 """How far units x rate x clock may be from the stated peak."""
 
-_DTYPE_ORDER = ("fp64", "tf32", "bf16", "fp16", "fp8", "fp4")
+_DTYPE_ORDER: tuple[Dtype, ...] = ("fp64", "tf32", "bf16", "fp16", "fp8", "fp4")
 _RIDGE_RANGE = (2.0, 1000.0)
 
 
+_NO_FACTS = ("source", "unverified", "note", "name", "title", "calibration_class", "kind", "scope")
+
+
 def check_spec(spec: HardwareSpec) -> str | None:
-    """The first problem of ``spec`` in words, or None. Problems that the file names as ``exceptions`` are let pass."""
-    for check in (_peaks, _rates, _order, _levels, _usable, _ridge, _sources):
+    """The first problem of ``spec`` in words, or None.
+
+    A check that a real device can break has a name, and lets pass what the file names under ``exceptions``.
+    """
+    for demand in (_peaks, _device_memory, _sources, _exceptions):
+        for problem in demand(spec):
+            return problem
+    for check in (_rates, _order, _levels, _usable, _ridge):
         for name, problem in check(spec):
             if name not in spec.exceptions:
                 return f"{problem} (if this is so, list {name!r} under exceptions)"
     return None
 
 
-def _peaks(spec: HardwareSpec) -> Iterator[tuple[str, str]]:
+def _peaks(spec: HardwareSpec) -> Iterator[str]:
     if not spec.peak.matrix and not spec.peak.vector:
-        yield "peaks", "peak: no matrix and no vector rate, expected at least one such as bf16: 989.4 TFLOP/s"
+        yield "peak: no matrix and no vector rate, expected at least one such as matrix: {bf16: 989.4 TFLOP/s}"
+
+
+def _device_memory(spec: HardwareSpec) -> Iterator[str]:
     name, level = next(iter(spec.memory.items()))
     if level.bandwidth is None:
-        yield "bandwidth", f"memory.{name}: the first level is device memory and needs a bandwidth such as 3.35 TB/s"
+        yield f"memory.{name}: the first level is device memory and needs a bandwidth such as 3.35 TB/s"
     if level.scope == "unit":
-        yield "scope", f"memory.{name}: the first level is device memory, expected scope device"
+        yield f"memory.{name}: the first level is device memory, expected scope device"
+
+
+def _exceptions(spec: HardwareSpec) -> Iterator[str]:
+    """Exceptions that no check of this spec bears: a misspelt one would switch nothing off."""
+    peaks = {"matrix": spec.peak.matrix, "vector": spec.peak.vector, "special": spec.peak.special}
+    names = [f"rate.{unit}.{dtype}" for unit, rates in peaks.items() for dtype in rates]
+    names += [f"order.{dtype}" for dtype in _DTYPE_ORDER[1:] if dtype in spec.peak.matrix]
+    names += [f"levels.{name}" for name in list(spec.memory)[1:]]
+    names += [*(f"usable.{name}" for name in spec.memory), "ridge"]
+    for given in spec.exceptions:
+        if given not in names:
+            yield f"exceptions: {given!r} is no check that can be excepted; {near_matches(given, names)}"
 
 
 def _rates(spec: HardwareSpec) -> Iterator[tuple[str, str]]:
@@ -43,10 +69,11 @@ def _rates(spec: HardwareSpec) -> Iterator[tuple[str, str]]:
                 continue
             product = spec.units.count * peak.rate * clock
             if abs(product / peak.value - 1) > TOLERANCE:
+                work = "OP" if unit == "special" or dtype.startswith("int") else "FLOP"
                 yield (
                     f"rate.{unit}.{dtype}",
-                    f"peak.{unit}.{dtype}: {spec.units.count} {spec.units.name} x {peak.rate:g} FLOP/cycle x "
-                    f"{clock / 1e6:g} MHz = {product / 1e12:.1f} TFLOP/s, stated {peak.value / 1e12:g}",
+                    f"peak.{unit}.{dtype}: {spec.units.count} {spec.units.name} x {peak.rate:g} {work}/cycle x "
+                    f"{clock / 1e6:g} MHz = {product / 1e12:.1f} T{work}/s, stated {peak.value / 1e12:g}",
                 )
 
 
@@ -83,19 +110,30 @@ def _ridge(spec: HardwareSpec) -> Iterator[tuple[str, str]]:
         yield "ridge", f"ridge point in {dtype} is {ridge:.3g} FLOP/B, expected {low:g} to {high:g}; check the units"
 
 
-def _sources(spec: HardwareSpec) -> Iterator[tuple[str, str]]:
-    if not spec.sources:
-        return
-    blocks: list[Block | None] = [
-        spec,
-        spec.peak,
-        spec.units,
-        spec.sparsity,
-        *spec.memory.values(),
-        *spec.links.values(),
-        *spec.prices,
-    ]
-    blocks += [peak for unit in (spec.peak.matrix, spec.peak.vector, spec.peak.special) for peak in unit.values()]
-    for block in blocks:
-        if block is not None and block.source is not None and block.source not in spec.sources:
-            yield "sources", f"source {block.source!r} is not a key of sources: {', '.join(spec.sources)}"
+def _sources(spec: HardwareSpec) -> Iterator[str]:
+    if spec.cited("default") is None:
+        yield "source: no default, expected one for all that names no source: {default: vendor data sheet, tdp: ...}"
+    for path, block in _blocks(spec):
+        where = f"{path}.source" if path else "source"
+        facts = [name for name, value in block if isinstance(value, (str, int, float)) and name not in _NO_FACTS]
+        by_field = block.source if isinstance(block.source, dict) else {"default": block.source}
+        for field, key in by_field.items():
+            if field not in ("default", *facts):
+                yield f"{where}.{field}: no field of this block has that name; {near_matches(field, ['default', *facts])}"
+            if spec.sources and key is not None and key not in spec.sources:
+                step = f".{field}" if isinstance(block.source, dict) else ""
+                yield f"{where}{step}: {key!r} is not a key of sources; {near_matches(key, spec.sources)}"
+
+
+def _blocks(spec: HardwareSpec) -> Iterator[tuple[str, Block]]:
+    """Every block of ``spec`` with its path; the spec itself has an empty one."""
+    yield "", spec
+    yield "peak", spec.peak
+    for name, block in (("units", spec.units), ("sparsity", spec.sparsity)):
+        if block is not None:
+            yield name, block
+    for unit in ("matrix", "vector", "special"):
+        yield from ((f"peak.{unit}.{dtype}", peak) for dtype, peak in getattr(spec.peak, unit).items())
+    yield from ((f"memory.{name}", level) for name, level in spec.memory.items())
+    yield from ((f"links.{name}", link) for name, link in spec.links.items())
+    yield from ((f"prices.{index}", price) for index, price in enumerate(spec.prices))

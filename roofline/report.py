@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from roofline.architectures.model import Model
-from roofline.hardware import HardwareSpec
+from roofline.hardware import Block, HardwareSpec
 from roofline.prediction import Figures, MemoryFit, PhasePrediction, Prediction
 from roofline.program import Program
 from roofline.units import Dimension, format_quantity
@@ -200,28 +200,27 @@ def hardware_page(spec: HardwareSpec) -> list[str]:
     lines += [f"{label} {getattr(spec, label)}" for label in labels if getattr(spec, label)]
     rows: list[Row] = []
     if spec.units:
-        rows.append((f"{spec.units.name}s", str(spec.units.count), _source(spec, spec.units)))
+        rows.append((f"{spec.units.name}s", str(spec.units.count), _source(spec, spec.units, "count")))
     for unit in ("matrix", "vector", "special"):
         for dtype, peak in getattr(spec.peak, unit).items():
-            rows.append((f"peak {unit} {dtype}", quantity(peak.value, "flops_per_s"), _source(spec, peak)))
+            rows.append((f"peak {unit} {dtype}", quantity(peak.value, "flops_per_s"), _source(spec, peak, "value")))
     for name, level in spec.memory.items():
         sizes = ((level.capacity, "capacity"), (level.usable, "usable"))
-        rows += [(f"{name} {what}", quantity(s, "bytes"), _source(spec, level)) for s, what in sizes if s]
+        rows += [(f"{name} {what}", quantity(s, "bytes"), _source(spec, level, what)) for s, what in sizes if s]
         if level.bandwidth:
-            rows.append((f"{name} bandwidth", quantity(level.bandwidth, "bytes_per_s"), _source(spec, level)))
+            rows.append((f"{name} bandwidth", quantity(level.bandwidth, "bytes_per_s"), _source(spec, level, "bandwidth")))
     for link_name, link in spec.links.items():
         rate = quantity(link.bandwidth_per_direction, "bytes_per_s")
-        rows.append((f"{link_name} per direction", rate, _source(spec, link)))
+        rows.append((f"{link_name} per direction", rate, _source(spec, link, "bandwidth_per_direction")))
     if spec.tdp:
-        rows.append(("TDP", quantity(spec.tdp, "power_w"), _source(spec, spec)))
-    rows += [(f"price {p.kind}", f"{p.value} ({p.date})", _source(spec, p)) for p in spec.prices]
+        rows.append(("TDP", quantity(spec.tdp, "power_w"), _source(spec, spec, "tdp")))
+    rows += [(f"price {p.kind}", f"{p.value} ({p.date})", _source(spec, p, "value")) for p in spec.prices]
     return [*lines, "", *table(("fact", "value", "source"), rows)]
 
 
-def _source(spec: HardwareSpec, block: Any) -> str:
-    key = block.source or spec.source
-    title = spec.sources[key].title if key in spec.sources else key
-    return f"{title}{' (unverified)' if block.unverified else ''}"
+def _source(spec: HardwareSpec, block: Block, field: str) -> str:
+    title, unverified = spec.source_of(block, field)
+    return f"{title}{' (unverified)' if unverified else ''}"
 
 
 def models_table(models: Iterable[Model]) -> list[str]:

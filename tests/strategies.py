@@ -97,6 +97,16 @@ def qwen3_configs() -> st.SearchStrategy[dict[str, Any]]:
     return _rotary_configs("qwen3", ("Qwen3ForCausalLM", "Qwen3Model"))
 
 
+@st.composite
+def with_fields_left_out(draw: st.DrawFn, configs: st.SearchStrategy[dict[str, Any]]) -> dict[str, Any]:
+    """The same without some of the fields that have a default in their Hugging Face class."""
+    left_out = draw(st.sets(st.sampled_from(OPTIONAL)))
+    return {key: value for key, value in draw(configs).items() if key not in left_out}
+
+
+OPTIONAL = "attention_bias head_dim hidden_act activation_function mlp_bias n_inner tie_word_embeddings type_vocab_size".split()
+
+
 def model_configs() -> st.SearchStrategy[dict[str, Any]]:
     """A small configuration of any family."""
     return st.one_of(bert_configs(), gpt2_configs(), llama_configs(), qwen3_configs())

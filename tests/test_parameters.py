@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from strategies import bert_configs, gpt2_configs, llama_configs, qwen3_configs
+from strategies import bert_configs, gpt2_configs, llama_configs, qwen3_configs, with_fields_left_out
 
 from roofline.architectures.model import Model, load_model
 
@@ -82,6 +82,12 @@ def test_the_tutorial_is_the_module_that_it_says_it_is():
 # Modules of transformers
 
 
+def test_a_qwen3_head_is_128_wide_unless_it_says_otherwise():
+    """transformers.Qwen3Config, ``head_dim`` = 128, whatever hidden size / heads is."""
+    fields = {key: value for key, value in load_model("qwen3-8b").fields.items() if key != "head_dim"}
+    assert load_model({**fields, "hidden_size": 2048}).program().sizes["H"] == 128
+
+
 def transformers_count(config: dict[str, Any]) -> int:
     """Parameters of the Hugging Face module on the meta device; ``parameters()`` gives a tied one once."""
     torch = pytest.importorskip("torch")
@@ -124,8 +130,8 @@ def test_tied_and_untied_equal_transformers(preset, tied):
 def test_random_configurations_equal_transformers(strategy):
     pytest.importorskip("transformers")
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(config=strategy())
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(config=strategy() | with_fields_left_out(strategy()))
     def equal(config):
         check(load_model(config))
 

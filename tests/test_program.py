@@ -77,6 +77,11 @@ def test_a_tied_weight_counts_once():
     assert [group.name for group, _, _ in tied.weights()] == ["embedding"]  # where it is stated first
 
 
+def test_a_tied_weight_in_a_repeated_group_counts_once():
+    layers = Group("layers", (contract("up", X, weight("w", "D F", tied=True), U),), repeat="L")
+    assert Program((Group("embedding", (embed(),)), layers), SIZES).parameters() == V * D + D * F
+
+
 def test_a_shared_group_repeats_traffic_and_not_parameters():
     groups = Group("embedding", (embed(),)), Group("layers", layer(), repeat="L", shared=True)
     program = Program(groups, SIZES)
