@@ -62,6 +62,18 @@ class MissingExtraError(RooflineError):
         super().__init__(f"{purpose} needs an optional dependency: pip install 'roofline[{extra}]'")
 
 
+def shown(value: object) -> str:
+    """A value in an error: its repr, cut short.
+
+    >>> shown("x" * 100)[:4], len(shown("x" * 100)), shown(10**5000)
+    ("'xxx", 60, 'an int')
+    """
+    try:
+        return repr(value)[:60]
+    except (ValueError, RecursionError):  # an int too long to print, a nest too deep
+        return f"an {type(value).__name__}"
+
+
 def near_matches(given: str, known: Iterable[str]) -> str:
     """The end of an error about an unknown name: near matches if there are any, else all known names.
 

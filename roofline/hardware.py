@@ -51,9 +51,14 @@ Watts = Annotated[float, _quantity("power_w")]
 Text = Annotated[str, Field(min_length=1, max_length=300)]
 
 
+def _year(given: object) -> object:
+    """A year without quotes, which YAML reads as a number, as text."""
+    return str(given) if isinstance(given, int) and 1900 <= given <= 2200 else given
+
+
 def _date(given: object) -> object:
-    """A year, month or day as text; YAML reads a bare 2022 as a number."""
-    text = str(given) if isinstance(given, int) else given
+    """A year, month or day, as text."""
+    text = _year(given)
     if isinstance(text, str) and re.fullmatch(r"[0-9]{4}(-[0-9]{2}){0,2}", text):
         try:
             date.fromisoformat(text + "-01-01"[len(text) - 4 :])
@@ -201,7 +206,7 @@ class HardwareSpec(Block):
     kind: Literal["gpu", "cpu", "tpu", "accelerator"] = "gpu"
     calibration_class: Text = Field(alias="class", description="a file of calibrations/classes")
     architecture: Text | None = None
-    released: Date | None = None
+    released: Annotated[Text, BeforeValidator(_year)] | None = None
     status: Literal["available", "announced"] = "available"
     granularity: Text | None = None
     units: Units | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from roofline.errors import near_matches
@@ -26,13 +26,11 @@ def check_spec(spec: HardwareSpec) -> str | None:
 
     A check that a real device can break has a name, and lets pass what the file names under ``exceptions``.
     """
-    for demand in (_peaks, _device_memory, _sources, _exceptions):
-        for problem in demand(spec):
-            return problem
-    for check in (_rates, _order, _levels, _usable, _ridge):
-        for name, problem in check(spec):
-            if name not in spec.exceptions:
-                return f"{problem} (if this is so, list {name!r} under exceptions)"
+    for problem in chain(_peaks(spec), _device_memory(spec), _sources(spec), _exceptions(spec)):
+        return problem
+    for name, problem in chain(_rates(spec), _order(spec), _levels(spec), _usable(spec), _ridge(spec)):
+        if name not in spec.exceptions:
+            return f"{problem} (if this is so, list {name!r} under exceptions)"
     return None
 
 
@@ -115,11 +113,13 @@ def _sources(spec: HardwareSpec) -> Iterator[str]:
         yield "source: no default, expected one for all that names no source: {default: vendor data sheet, tdp: ...}"
     for path, block in _blocks(spec):
         where = f"{path}.source" if path else "source"
-        facts = [name for name, value in block if isinstance(value, (str, int, float)) and name not in _NO_FACTS]
+        stated = [name for name in type(block).model_fields if isinstance(getattr(block, name), (str, int, float))]
+        facts = [name for name in stated if name not in _NO_FACTS]
         by_field = block.source if isinstance(block.source, dict) else {"default": block.source}
         for field, key in by_field.items():
             if field not in ("default", *facts):
-                yield f"{where}.{field}: no field of this block has that name; {near_matches(field, ['default', *facts])}"
+                known = near_matches(field, ["default", *facts])
+                yield f"{where}.{field}: the block states no such field; {known}"
             if spec.sources and key is not None and key not in spec.sources:
                 step = f".{field}" if isinstance(block.source, dict) else ""
                 yield f"{where}{step}: {key!r} is not a key of sources; {near_matches(key, spec.sources)}"

@@ -208,7 +208,8 @@ def hardware_page(spec: HardwareSpec) -> list[str]:
         sizes = ((level.capacity, "capacity"), (level.usable, "usable"))
         rows += [(f"{name} {what}", quantity(s, "bytes"), _source(spec, level, what)) for s, what in sizes if s]
         if level.bandwidth:
-            rows.append((f"{name} bandwidth", quantity(level.bandwidth, "bytes_per_s"), _source(spec, level, "bandwidth")))
+            rate = quantity(level.bandwidth, "bytes_per_s")
+            rows.append((f"{name} bandwidth", rate, _source(spec, level, "bandwidth")))
     for link_name, link in spec.links.items():
         rate = quantity(link.bandwidth_per_direction, "bytes_per_s")
         rows.append((f"{link_name} per direction", rate, _source(spec, link, "bandwidth_per_direction")))

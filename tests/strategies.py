@@ -104,7 +104,10 @@ def with_fields_left_out(draw: st.DrawFn, configs: st.SearchStrategy[dict[str, A
     return {key: value for key, value in draw(configs).items() if key not in left_out}
 
 
-OPTIONAL = "attention_bias head_dim hidden_act activation_function mlp_bias n_inner tie_word_embeddings type_vocab_size".split()
+OPTIONAL = (
+    *("attention_bias", "mlp_bias", "head_dim", "n_inner", "type_vocab_size"),
+    *("hidden_act", "activation_function", "tie_word_embeddings"),
+)
 
 
 def model_configs() -> st.SearchStrategy[dict[str, Any]]:

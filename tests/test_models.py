@@ -282,7 +282,7 @@ def test_a_huge_file_is_not_read(tmp_path):
     assert "config.json: 100000000 bytes, expected at most" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("path", ["a/\0/b", "x/" + "y" * 300, "a\0.json"])
+@pytest.mark.parametrize("path", ["a/\0/b", "x/z/" + "y" * 300, "a\0.json"])
 def test_a_path_that_is_none(path):
     refusal(path)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from roofline.errors import ConfigError, near_matches
+from roofline.errors import ConfigError, near_matches, shown
 from roofline.layers.feed_forward import Activation
 
 MAX_SIZE = 10**9
@@ -22,10 +23,10 @@ _ACTIVATIONS: dict[str, Activation] = {
 
 
 def _activation(name: object) -> object:
-    if name not in _ACTIVATIONS:
-        msg = f"activation {name!r} is not modelled; {near_matches(str(name), _ACTIVATIONS)}"
+    if not isinstance(name, str) or name not in _ACTIVATIONS:
+        msg = f"activation {shown(name)} is not modelled; {near_matches(shown(name), _ACTIVATIONS)}"
         raise ValueError(msg)
-    return _ACTIVATIONS[str(name)]
+    return _ACTIVATIONS[name]
 
 
 ActivationName = Annotated[Activation, BeforeValidator(_activation)]
@@ -52,21 +53,25 @@ class Config(BaseModel):
         heads, hidden = fields.get("num_attention_heads"), fields.get("hidden_size")
         known = all(isinstance(number, int) and number > 0 for number in (heads, hidden))
         if known and fields.get("head_dim") is None and hidden % heads:
-            msg = f"num_attention_heads {heads} does not divide hidden_size {hidden}, and head_dim is not given"
+            given = f"num_attention_heads {shown(heads)} does not divide hidden_size {shown(hidden)}"
+            msg = f"{given}, and head_dim is not given"
             raise ValueError(msg)
         return fields
 
 
-def parse_config(shape: type[Config], fields: dict[str, Any], where: str) -> Config:
-    """``fields`` as a configuration of ``shape``. Raises ConfigError, in one line, that names the field."""
+def parse_config(shape: type[Config], fields: dict[str, Any], where: str, names: Mapping[str, str]) -> Config:
+    """``fields`` as a configuration of ``shape``. Raises ConfigError, in one line, that names the field.
+
+    ``names``: a shape's field -> what the family calls it, which is what stands in the user's file.
+    """
     try:
         return shape.model_validate(fields)
     except ValidationError as failure:
         problems = failure.errors(include_url=False)
         first = problems[0]
-        name = ".".join(str(part) for part in first["loc"])
+        name = ".".join(names.get(str(part), str(part)) for part in first["loc"])
         text = first["msg"].removeprefix("Value error, ")
-        given = "" if first["type"] in ("missing", "value_error") else f" (given {first['input']!r:.60})"
+        given = "" if first["type"] in ("missing", "value_error") else f" (given {shown(first['input'])})"
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         msg = f"{where}: {name + ': ' if name else ''}{text}{given}{more}"
         raise ConfigError(msg) from None

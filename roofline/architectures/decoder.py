@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from roofline.architectures.config import Config, Size
 from roofline.conventions import Conventions
+from roofline.errors import shown
 from roofline.layers.attention import attention, output_projection, projections, query_key_norm, rotary
 from roofline.layers.embedding import embedding_sum, position_embedding, token_embedding
 from roofline.layers.feed_forward import feed_forward
@@ -46,7 +47,7 @@ class DecoderConfig(Config):
             derived["head_dim"] = fields["hidden_size"] // max(heads, 1)
         kv_heads = derived["num_key_value_heads"]
         if isinstance(kv_heads, int) and isinstance(heads, int) and kv_heads > 0 and heads % kv_heads:
-            msg = f"num_key_value_heads {kv_heads} does not divide num_attention_heads {heads}"
+            msg = f"num_key_value_heads {shown(kv_heads)} does not divide num_attention_heads {shown(heads)}"
             raise ValueError(msg)
         return derived
 

@@ -25,7 +25,8 @@ class Family:
     rename: its field -> the shape's field. defaults: a shape's field -> what its absence means, a value or a function
     of the other fields. fixed: options of the shape that this family never varies. classes: Hugging Face class ->
     options, the first one being meant when the configuration names none. only: field -> the one value that is
-    modelled. inert: fields of this family that change no count.
+    modelled. inert: fields of this family that change no count. options: fields of the shape, beyond those that every
+    configuration has, that this family really reads.
     """
 
     config: type[Config]
@@ -36,6 +37,7 @@ class Family:
     fixed: Fields = field(default_factory=dict)
     only: Fields = field(default_factory=dict)
     inert: frozenset[str] = frozenset()
+    options: frozenset[str] = frozenset()
 
 
 INERT = frozenset(
@@ -57,6 +59,7 @@ FAMILIES: dict[str, Family] = {
     "bert": Family(
         encoder.EncoderConfig,
         encoder.program,
+        options=frozenset(("type_vocab_size", "tie_word_embeddings")),
         classes={
             "BertModel": {"pooler": True},
             "BertForMaskedLM": {"head": "masked_lm"},
@@ -67,6 +70,7 @@ FAMILIES: dict[str, Family] = {
     "gpt2": Family(
         decoder.DecoderConfig,
         decoder.program,
+        options=frozenset(("tie_word_embeddings",)),
         classes={"GPT2LMHeadModel": _CAUSAL, "GPT2Model": _BASE},
         rename={
             "n_embd": "hidden_size",
@@ -100,6 +104,7 @@ FAMILIES: dict[str, Family] = {
     "llama": Family(
         decoder.DecoderConfig,
         decoder.program,
+        options=frozenset(("num_key_value_heads", "head_dim", "attention_bias", "mlp_bias", "tie_word_embeddings")),
         classes={"LlamaForCausalLM": _CAUSAL, "LlamaModel": _BASE},
         defaults={
             "tie_word_embeddings": False,
@@ -112,6 +117,7 @@ FAMILIES: dict[str, Family] = {
     "qwen3": Family(
         decoder.DecoderConfig,
         decoder.program,
+        options=frozenset(("num_key_value_heads", "head_dim", "attention_bias", "tie_word_embeddings")),
         classes={"Qwen3ForCausalLM": _CAUSAL, "Qwen3Model": _BASE},
         defaults={
             "tie_word_embeddings": False,
@@ -126,6 +132,7 @@ FAMILIES: dict[str, Family] = {
     "tutorial_encoder": Family(
         encoder.EncoderConfig,
         encoder.program,
+        options=frozenset(("type_vocab_size",)),
         classes={"TutorialEncoder": {"head": "linear"}},
         fixed={"blocks": "plain", "tie_word_embeddings": False},
         only=_USUAL,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from roofline.architectures.config import Config, parse_config
 from roofline.architectures.families import FAMILIES, INERT, Family
 from roofline.conventions import Conventions
 from roofline.data_files import read_text, read_yaml
-from roofline.errors import ConfigError, MissingExtraError, near_matches
+from roofline.errors import ConfigError, MissingExtraError, near_matches, shown
 from roofline.program import Phase, Program
 
 PRESETS = Path(__file__).parent / "presets"
@@ -63,14 +64,23 @@ def load_model(model: str | Path | Mapping[str, Any], *, overrides: Mapping[str,
     if isinstance(model, Mapping):
         return _build("config", "a mapping", dict(model), overrides)
     path = Path(model)
-    if len(path.parts) == 2 and not path.exists() and not path.suffix and not path.is_absolute():
+    if len(path.parts) == 2 and not os.path.lexists(path) and path.suffix != ".json" and not path.is_absolute():
         path = _from_hub(str(model))
-    if path.suffix == ".json" or path.is_dir() or len(path.parts) > 1:
-        file = path / "config.json" if path.is_dir() else path
-        stem = file.resolve().parent.name if file.name == "config.json" else file.stem
+    folder = _is_folder(path)
+    if path.suffix == ".json" or folder or len(path.parts) > 1:
+        file = path / "config.json" if folder else path
+        whole = Path(os.path.abspath(file))  # noqa: PTH100  (resolve() raises on a loop of links)
+        stem = whole.parent.name if file.name == "config.json" else file.stem
         return _build(stem or "config", str(file), _read_json(file), overrides)
     preset = _preset(str(model))
     return _build(preset["name"], preset["source"], preset["config"], overrides, where=preset["name"])
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name too long, a null byte: no folder, and read_text says why
+        return False
 
 
 def preset_names() -> list[str]:
@@ -87,7 +97,7 @@ def _preset(name: str) -> dict[str, Any]:
         aliases |= dict.fromkeys(preset.get("aliases", ()), preset)
     if name in aliases:
         return aliases[name]
-    msg = f"unknown model {name!r}; {near_matches(name, [*preset_names(), *aliases])} (roofline models list)"
+    msg = f"unknown model {shown(name)}; {near_matches(name, [*preset_names(), *aliases])} (roofline models list)"
     raise ConfigError(msg)
 
 
@@ -133,17 +143,19 @@ def _build(
     _check_only(family, fields, where)
     shape_fields: dict[str, Any] = {**family.fixed, **_class_options(family, fields, where)}
     taken = set(shape_fields)
+    known = {*Config.model_fields, *family.options}
     unknown = []
     for key, value in fields.items():
         target = family.rename.get(key, key)
         if key in family.only or key in family.inert or (key in INERT and target not in family.config.model_fields):
             continue
-        if target not in family.config.model_fields or target in taken:
-            unknown.append(key)
+        if target not in known or target in taken:
+            unknown.append(" ".join(str(key).split())[:60])
         elif value is not None:
             shape_fields[target] = value
     _fill_defaults(family, shape_fields)
-    config = parse_config(family.config, _known_names(family, shape_fields), where)
+    names = {target: key for key, target in family.rename.items()}
+    config = parse_config(family.config, shape_fields, where, names)
     warnings = tuple(f"{where}: field {key} is not modelled and was ignored" for key in sorted(unknown))
     return Model(name, model_type, config, source, fields, warnings)
 
@@ -154,8 +166,8 @@ def _family(fields: Mapping[str, Any], where: str) -> tuple[str, Family]:
         msg = f"{where}: auto_map asks for remote code, which is not modelled; expected a model_type of transformers"
         raise ConfigError(msg)
     if not isinstance(model_type, str) or model_type not in FAMILIES:
-        given = "has no model_type" if model_type is None else f"model_type {model_type!r:.60} is not modelled"
-        msg = f"{where}: {given}; {near_matches(str(model_type), FAMILIES)}"
+        given = "has no model_type" if model_type is None else f"model_type {shown(model_type)} is not modelled"
+        msg = f"{where}: {given}; {near_matches(shown(model_type), FAMILIES)}"
         raise ConfigError(msg)
     return model_type, FAMILIES[model_type]
 
@@ -163,7 +175,7 @@ def _family(fields: Mapping[str, Any], where: str) -> tuple[str, Family]:
 def _check_only(family: Family, fields: Mapping[str, Any], where: str) -> None:
     for key, value in family.only.items():
         if fields.get(key, value) not in (value, None):
-            msg = f"{where}: {key} {fields[key]!r:.60} is not modelled; expected {value!r}"
+            msg = f"{where}: {key} {shown(fields[key])} is not modelled; expected {value!r}"
             raise ConfigError(msg)
 
 
@@ -172,7 +184,7 @@ def _class_options(family: Family, fields: Mapping[str, Any], where: str) -> Map
     named = fields.get("architectures") or [default]
     name = named[0] if isinstance(named, list) else named
     if not isinstance(name, str) or name not in family.classes:
-        msg = f"{where}: architectures {name!r:.60} is not modelled; {near_matches(str(name), family.classes)}"
+        msg = f"{where}: architectures {shown(name)} is not modelled; {near_matches(shown(name), family.classes)}"
         raise ConfigError(msg)
     return family.classes[name]
 
@@ -184,12 +196,3 @@ def _fill_defaults(family: Family, shape_fields: dict[str, Any]) -> None:
                 shape_fields[key] = default(shape_fields) if callable(default) else default
             except (KeyError, TypeError):
                 continue  # the field that it derives from is missing or no number, which the shape will name
-
-
-def _known_names(family: Family, shape_fields: dict[str, Any]) -> dict[str, Any]:
-    """A missing field is reported under the family's own name for it, which is what stands in the user's file."""
-    shape_names = {target: key for key, target in family.rename.items()}
-    for target, field in family.config.model_fields.items():
-        if field.is_required() and target not in shape_fields and target in shape_names:
-            shape_fields.setdefault(target, None)
-    return {key: value for key, value in shape_fields.items() if value is not None}

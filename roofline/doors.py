@@ -1,0 +1,164 @@
+"""What the doors say about a file's fields: pydantic's findings in our words, one line.
+
+A door is a pydantic model that reads what a user wrote: a hardware spec, a calibration, a model configuration.
+"""
+
+from __future__ import annotations
+
+import re
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from roofline.errors import near_matches
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pydantic import ValidationError
+    from pydantic.fields import FieldInfo
+
+_TYPES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list"}
+_EXPECTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list, [a, b]",
+    "dict_type": "a mapping, {name: value}",
+}
+_BOUNDS = {
+    "greater_than_equal": "at least",
+    "greater_than": "above",
+    "less_than_equal": "at most",
+    "less_than": "below",
+}
+_LONGEST = 60
+
+
+def first_problem(failure: ValidationError, model: type[BaseModel]) -> str:
+    """The first problem of ``failure``, one line: field path: what was given, what was expected, how to fix it.
+
+    ``model`` is what was being validated; it knows the fields that a misspelt one may mean. An unknown field comes
+    before a missing one, whose misspelling it may be. Further problems are counted at the end.
+    """
+    problems = sorted(failure.errors(include_url=False), key=lambda p: p["type"] != "extra_forbidden")
+    first = problems[0]
+    steps = [step for step in first["loc"] if step != "[key]"]
+    path = ".".join(str(step)[:_LONGEST] for step in steps)
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return _one_line(f"{path + ': ' if path else ''}{_problem(first, steps, model)}{more}")
+
+
+def shown(given: object) -> str:
+    """What was given, as a file would have it: one line, not too long.
+
+    >>> shown("700 MHz"), shown(None), shown(True), shown([1])
+    ('"700 MHz"', 'nothing', 'true', 'a list')
+    """
+    if given is None or isinstance(given, bool):
+        return {None: "nothing", True: "true", False: "false"}[given]
+    if isinstance(given, (dict, list)):
+        return ("a " if given else "an empty ") + ("mapping" if isinstance(given, dict) else "list")
+    text = _one_line(str(given))
+    text = f"{text[:_LONGEST]}..." if len(text) > _LONGEST else text
+    return f'"{text}"' if isinstance(given, str) else text
+
+
+def _problem(found: Mapping[str, Any], steps: Sequence[int | str], model: type[BaseModel]) -> str:
+    """One finding of pydantic, without its path."""
+    kind, given, context = found["type"], found["input"], found.get("ctx", {})
+    if kind == "value_error":
+        return str(found["msg"]).removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        owner = _model(_at(model, steps[:-1]))
+        return f"unknown field; {near_matches(str(steps[-1]).lower(), _names(owner))}" if owner else "unknown field"
+    if kind == "missing":
+        return f"missing, expected {_wanted(model, steps)}"
+    if kind == "literal_error":
+        what = "unknown name" if found["loc"][-1] == "[key]" else f"given {shown(given)}"
+        words = re.findall("'([^']*)'", context["expected"])
+        return f"{what}; {near_matches(str(given).lower(), words)}"
+    return f"given {shown(given)}, expected {_expected(found, steps, model)}"
+
+
+def _expected(found: Mapping[str, Any], steps: Sequence[int | str], model: type[BaseModel]) -> str:
+    """What should have stood where the type, the size or the form is wrong."""
+    kind, given, context = found["type"], found["input"], found.get("ctx", {})
+    if kind == "string_type" and isinstance(given, (int, float)):
+        return f'text (write it in quotes: "{shown(given)}")'
+    if kind in _BOUNDS:
+        return f"{_BOUNDS[kind]} {next(iter(context.values())):g}"
+    if kind.endswith("too_short"):
+        return f"at least {context['min_length']} {'character' if kind.startswith('string') else 'entry'}"
+    if kind.endswith("too_long"):
+        return f"at most {context['max_length']} {'characters' if kind.startswith('string') else 'entries'}"
+    if kind in ("string_pattern_mismatch", "model_type", "model_attributes_type"):
+        return _wanted(model, steps)
+    return _EXPECTED.get(kind) or str(found["msg"]).replace("Input should be ", "")
+
+
+def _wanted(model: type[BaseModel], steps: Sequence[int | str]) -> str:
+    """What a missing field holds: its description, else its type in words."""
+    field = _field(model, steps)
+    return (field.description if field else None) or _type_in_words(_at(model, steps))
+
+
+def _type_in_words(annotation: Any) -> str:
+    annotation = _bare(annotation)
+    if owner := _model(annotation):
+        return f"a mapping of {', '.join(_names(owner))}"
+    if get_origin(annotation) is Literal:
+        return f"one of {', '.join(str(word) for word in get_args(annotation))}"
+    return _TYPES.get(get_origin(annotation) or annotation, "a mapping")
+
+
+def _at(model: type[BaseModel], steps: Sequence[int | str]) -> Any:
+    """The type of what stands at ``steps`` below ``model``, or None where that is not known."""
+    here: Any = model
+    for step in steps:
+        owner = _model(here)
+        if owner is not None:
+            field = _find(owner, step)
+            here = field.annotation if field else None
+        else:
+            inner = _bare(here)
+            here = get_args(inner)[-1] if get_origin(inner) in (dict, list) else None
+    return here
+
+
+def _field(model: type[BaseModel], steps: Sequence[int | str]) -> FieldInfo | None:
+    owner = _model(_at(model, steps[:-1])) if steps else None
+    return _find(owner, steps[-1]) if owner else None
+
+
+def _find(owner: type[BaseModel], step: int | str) -> FieldInfo | None:
+    return next((info for name, info in owner.model_fields.items() if step == (info.alias or name)), None)
+
+
+def _names(owner: type[BaseModel]) -> list[str]:
+    return [info.alias or name for name, info in owner.model_fields.items()]
+
+
+def _model(annotation: Any) -> type[BaseModel] | None:
+    bare = _bare(annotation)
+    return bare if isinstance(bare, type) and issubclass(bare, BaseModel) else None
+
+
+def _bare(annotation: Any) -> Any:
+    """A type without Annotated and without ``| None``."""
+    if get_origin(annotation) is Annotated:
+        return _bare(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return _bare(next(part for part in get_args(annotation) if part is not NoneType))
+    return annotation
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
