@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated, Any, NoReturn
@@ -135,20 +136,22 @@ def models_show(name: Annotated[str, typer.Argument(help="A preset or a path.")]
 def main() -> NoReturn:
     """Run the command line: data to stdout, one line to stderr for whatever the user got wrong."""
     command = typer.main.get_command(app)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a narrow terminal encoding is no reason to fail
     try:
         code = command.main(prog_name="roofline", standalone_mode=False)
     except RooflineError as failure:
         _fail(str(failure), failure.exit_code)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as failure:
         if not hasattr(failure, "format_message"):  # the parser's own errors have it, ours and bugs do not
             raise
         where = getattr(getattr(failure, "ctx", None), "command_path", "roofline")
         _fail(f"{failure.format_message()} ({where} --help)", 2)
+    if code == 130:  # the parser turns an interruption into its exit code
+        _fail("interrupted", 130)
     sys.exit(code or 0)
 
 
@@ -160,7 +163,8 @@ def _choice(flag: str, given: str | None, *known: str) -> Any:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print("roofline: " + " ".join(message.split()), file=sys.stderr)  # noqa: T201
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(message.split()))
+    print(f"roofline: {line}", file=sys.stderr)  # noqa: T201
     sys.exit(code)
 
 
@@ -171,4 +175,8 @@ def _refuse(message: str) -> NoReturn:
 
 
 def _print(text: str) -> None:
-    print(text)  # noqa: T201
+    try:
+        print(text, flush=True)  # noqa: T201
+    except BrokenPipeError:  # the reader, a pager or head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

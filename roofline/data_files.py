@@ -72,6 +72,9 @@ def read_yaml(path: Path, error: type[RooflineError] = SpecError) -> dict[str, A
         problem = getattr(failure, "problem", None) or str(failure).splitlines()[0]
         msg = f"{path}{line}: {problem}"
         raise error(msg) from None
+    except ValueError as failure:  # an integer of thousands of digits
+        msg = f"{path}: {failure}"
+        raise error(msg) from None
     if not isinstance(loaded, dict):
         msg = f"{path}: holds {type(loaded).__name__}, expected a mapping of fields"
         raise error(msg)
@@ -126,7 +129,7 @@ def _strict_loader() -> Any:
         ("bool", r"^(?:true|false)$", "tf"),
         ("null", r"^(?:null|~|)$", "n~"),
         ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
-        ("float", r"^[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$", "-+0123456789"),
+        ("float", r"^[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,2})?$", "-+0123456789"),
     ):
         characters = [*first, ""] if tag == "null" else list(first)
         StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), characters)

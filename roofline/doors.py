@@ -66,6 +66,8 @@ def shown(given: object) -> str:
         return {None: "nothing", True: "true", False: "false"}[given]
     if isinstance(given, (dict, list)):
         return ("a " if given else "an empty ") + ("mapping" if isinstance(given, dict) else "list")
+    if isinstance(given, int) and given.bit_length() > 1000:
+        return "a number of hundreds of digits"  # Python refuses to print one of thousands
     text = _one_line(str(given))
     text = f"{text[:_LONGEST]}..." if len(text) > _LONGEST else text
     return f'"{text}"' if isinstance(given, str) else text

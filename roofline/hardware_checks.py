@@ -16,6 +16,7 @@ TOLERANCE = 0.03
 
 _DTYPE_ORDER: tuple[Dtype, ...] = ("fp64", "tf32", "bf16", "fp16", "fp8", "fp4")
 _RIDGE_RANGE = (2.0, 1000.0)
+_UNITS = ("matrix", "vector", "special")
 
 
 _NO_FACTS = ("source", "unverified", "note", "name", "title", "calibration_class", "kind", "scope")
@@ -49,8 +50,7 @@ def _device_memory(spec: HardwareSpec) -> Iterator[str]:
 
 def _exceptions(spec: HardwareSpec) -> Iterator[str]:
     """Exceptions that no check of this spec bears: a misspelt one would switch nothing off."""
-    peaks = {"matrix": spec.peak.matrix, "vector": spec.peak.vector, "special": spec.peak.special}
-    names = [f"rate.{unit}.{dtype}" for unit, rates in peaks.items() for dtype in rates]
+    names = [f"rate.{unit}.{dtype}" for unit in _UNITS for dtype in getattr(spec.peak, unit)]
     names += [f"order.{dtype}" for dtype in _DTYPE_ORDER[1:] if dtype in spec.peak.matrix]
     names += [f"levels.{name}" for name in list(spec.memory)[1:]]
     names += [*(f"usable.{name}" for name in spec.memory), "ridge"]
@@ -60,7 +60,7 @@ def _exceptions(spec: HardwareSpec) -> Iterator[str]:
 
 
 def _rates(spec: HardwareSpec) -> Iterator[tuple[str, str]]:
-    for unit in ("matrix", "vector", "special"):
+    for unit in _UNITS:
         for dtype, peak in getattr(spec.peak, unit).items():
             clock = peak.clock or spec.clock
             if peak.rate is None or clock is None or spec.units is None:
@@ -132,7 +132,7 @@ def _blocks(spec: HardwareSpec) -> Iterator[tuple[str, Block]]:
     for name, block in (("units", spec.units), ("sparsity", spec.sparsity)):
         if block is not None:
             yield name, block
-    for unit in ("matrix", "vector", "special"):
+    for unit in _UNITS:
         yield from ((f"peak.{unit}.{dtype}", peak) for dtype, peak in getattr(spec.peak, unit).items())
     yield from ((f"memory.{name}", level) for name, level in spec.memory.items())
     yield from ((f"links.{name}", link) for name, link in spec.links.items())

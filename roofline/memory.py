@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeAlias
 
 from roofline.axes import Sizes, rebind
 from roofline.number import Number, exact
 from roofline.op import Tensor
 from roofline.program import Phase, Program
 from roofline.workload import Precision, Workload
+
+Step: TypeAlias = tuple[tuple[Tensor, ...], tuple[Tensor, ...], Sizes]
+"""What an operator reads, what it writes, and the sizes of its axes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,55 @@ class Footprint:
     def total_bytes(self) -> int:
         """Weights, cache and activations together."""
         return self.weights_bytes + self.kv_cache_bytes + self.activation_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFit:
+    """What stays resident at the workload's longest, and what would fit. [B]
+
+    ``capacity_bytes`` and what follows from it are None where the capacity is what one installs.
+    """
+
+    footprint: Footprint
+    capacity_bytes: int | None
+    max_batch: int | None
+    max_context: int | None
+    overhead_bytes: int = 0
+
+    @property
+    def total_bytes(self) -> int:
+        """All that is resident."""
+        return self.footprint.total_bytes + self.overhead_bytes
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether it fits, or None where the capacity is not known."""
+        return None if self.capacity_bytes is None else self.total_bytes <= self.capacity_bytes
+
+    def to_dict(self) -> dict[str, Any]:
+        """The memory block of the JSON of ``predict``."""
+        rest = {name: getattr(self, name) for name in ("overhead_bytes", "total_bytes", "capacity_bytes")}
+        return {**asdict(self.footprint), **rest, "max_batch": self.max_batch, "max_context": self.max_context}
+
+
+def fit_memory(
+    program: Program,
+    workload: Workload,
+    phases: tuple[Phase, ...],
+    precision: Precision,
+    capacity: float | None,
+    positions: int,
+) -> MemoryFit:
+    """The footprint of the workload, and what would fit in ``capacity`` bytes and ``positions`` tokens."""
+    resident = footprint(program, workload, phases, precision)
+    if capacity is None:
+        return MemoryFit(resident, None, None, None)
+    return MemoryFit(
+        resident,
+        int(capacity),
+        largest_batch(program, workload, phases, precision, capacity),
+        longest_context(program, workload, phases, precision, capacity, positions),
+    )
 
 
 def footprint(program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision) -> Footprint:
@@ -47,27 +100,35 @@ def longest_step(workload: Workload, phase: Phase) -> dict[str, Number]:
 
 
 def activation_peak(program: Program, phase: Phase, sizes: Sizes, precision: Precision) -> Number:
-    """The most bytes of activations alive at once: a tensor lives from its first write to its last read.
+    """The most bytes of activations alive at once: a tensor lives from a write to the last read before the next.
 
     Every buffer is its own, nothing is recomputed, and no workspace of a library is counted.
     """
     steps = list(_steps(program, phase, sizes))
-    last = {tensor.name: i for i, (reads, _, _) in enumerate(steps) for tensor in reads}
-    alive: dict[str, Number] = {}
+    needed = _needed_after(steps)
+    held: dict[str, Number] = {}
     peak: Number = 0
-    for i, (reads, writes, bound) in enumerate(steps):
+    for (reads, writes, bound), later in zip(steps, needed, strict=True):
         for tensor in (*reads, *writes):
             if tensor.role in ("activation", "index"):
                 size = tensor.elements(bound) * precision.width(tensor)
-                alive[tensor.name] = max(size, alive.get(tensor.name, 0))
-        peak = max(peak, sum(alive.values()))
-        alive = {name: size for name, size in alive.items() if last.get(name, -1) > i}
+                held[tensor.name] = max(size, held.get(tensor.name, 0))
+        peak = max(peak, sum(held.values()))
+        held = {name: size for name, size in held.items() if name in later}
     return peak
 
 
-def _steps(
-    program: Program, phase: Phase, sizes: Sizes
-) -> Iterator[tuple[tuple[Tensor, ...], tuple[Tensor, ...], Sizes]]:
+def _needed_after(steps: list[Step]) -> list[set[str]]:
+    """For each step, the names that a later step reads before anything writes them anew."""
+    needed: list[set[str]] = []
+    later: set[str] = set()
+    for reads, writes, _ in reversed(steps):
+        needed.append(later)
+        later = {tensor.name for tensor in reads} | (later - {tensor.name for tensor in writes})
+    return needed[::-1]
+
+
+def _steps(program: Program, phase: Phase, sizes: Sizes) -> Iterator[Step]:
     """Reads and writes in running order; a repeated group runs twice, which shows what lives across its repeats."""
     for group in program.groups:
         if phase in group.phases:
@@ -100,8 +161,8 @@ def longest_context(
         if workload.context is not None:
             longer = replace(workload, context=length)
         else:
-            generated = 0 if phases == ("encode",) else workload.generate
-            longer = replace(workload, prompt=max(1, length - generated))
+            generated = 1 if phases == ("encode",) else workload.generate
+            longer = replace(workload, prompt=max(1, length - generated + 1))
         return footprint(program, longer, phases, precision).total_bytes <= room
 
     low, high = 0, positions

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
-
-import numpy as np
 
 from roofline.architectures.model import Model, load_model
 from roofline.calibration import ConstantSet, Execution, Provenance, load_constants
 from roofline.conventions import Conventions
-from roofline.cost import Cost, step_cost
+from roofline.cost import step_cost
 from roofline.errors import UsageError, WorkloadError
+from roofline.figures import Operator, PhasePrediction, figures_of
 from roofline.hardware import HardwareSpec, load_hardware
-from roofline.memory import Footprint, footprint, largest_batch, longest_context
-from roofline.number import Number, settled
+from roofline.memory import MemoryFit, fit_memory
+from roofline.number import settled
 from roofline.program import PHASES, Phase, Program
-from roofline.timing import Timing, time_step
+from roofline.timing import time_step
 from roofline.workload import (
     DEFAULT_ENCODER_PROMPT,
     DEFAULT_GENERATE,
@@ -29,112 +29,6 @@ from roofline.workload import (
 )
 
 SCHEMA_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Shares:
-    """What the time is made of; sums to one."""
-
-    latency: float
-    compute: float
-    memory: float
-    link: float = 0.0
-
-    @property
-    def largest(self) -> str:
-        """The name of the largest share."""
-        return max(asdict(self).items(), key=lambda share: share[1])[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Times [s], counts and rates of an operator over all its repeats, or of a phase over one step.
-
-    Decode figures are means over the steps. ``intensity`` [FLOP/B] is None where no bytes move.
-    """
-
-    time_s: float
-    bound_s: float
-    low_s: float
-    high_s: float
-    shares: Shares
-    flops: float
-    vector_flops: float
-    bytes: float
-    mfu: float
-    mbu: float
-    link_bytes: float = 0.0
-
-    @property
-    def bound_by(self) -> str:
-        """The name of the largest share: latency, compute, memory or link."""
-        return self.shares.largest
-
-    @property
-    def intensity(self) -> float | None:
-        """Arithmetic intensity. [FLOP/B]"""
-        return self.flops / self.bytes if self.bytes else None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The figures as the JSON of ``predict`` has them."""
-        fields = asdict(self)
-        return {**fields, "bound_by": self.bound_by, "intensity": self.intensity}
-
-
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """An operator of a phase; its figures are for all its ``count`` repeats."""
-
-    name: str
-    kind: str
-    count: int
-    figures: Figures
-
-    def to_dict(self) -> dict[str, Any]:
-        """The operator as the JSON of ``predict`` has it."""
-        return {"name": self.name, "kind": self.kind, "count": self.count, **self.figures.to_dict()}
-
-
-@dataclass(frozen=True, slots=True)
-class PhasePrediction:
-    """One step of a phase, and how many steps a request takes."""
-
-    steps: int
-    figures: Figures
-    operators: tuple[Operator, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The phase as the JSON of ``predict`` has it."""
-        return {"steps": self.steps, **self.figures.to_dict(), "operators": [op.to_dict() for op in self.operators]}
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryFit:
-    """What stays resident at the workload's longest, and what would fit. [B]
-
-    ``capacity_bytes`` and what follows from it are None where the capacity is what one installs.
-    """
-
-    footprint: Footprint
-    capacity_bytes: int | None
-    max_batch: int | None
-    max_context: int | None
-    overhead_bytes: int = 0
-
-    @property
-    def total_bytes(self) -> int:
-        """All that is resident."""
-        return self.footprint.total_bytes + self.overhead_bytes
-
-    @property
-    def fits(self) -> bool | None:
-        """Whether it fits, or None where the capacity is not known."""
-        return None if self.capacity_bytes is None else self.total_bytes <= self.capacity_bytes
-
-    def to_dict(self) -> dict[str, Any]:
-        """The memory block of the JSON of ``predict``."""
-        rest = {name: getattr(self, name) for name in ("overhead_bytes", "total_bytes", "capacity_bytes")}
-        return {**asdict(self.footprint), **rest, "max_batch": self.max_batch, "max_context": self.max_context}
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,9 +160,13 @@ def predict(
         how,
         constant_set,
         parameters=int(settled(program.parameters())),
-        memory=_memory(program, workload, phases, precision, device, network),
-        phases={name: _phase(program, name, workload, precision, device, constant_set, how) for name in phases},
-        overrides={},
+        memory=fit_memory(
+            program, workload, phases, precision, device.capacity, network.config.max_position_embeddings
+        ),
+        phases=MappingProxyType(
+            {name: _phase(program, name, workload, precision, device, constant_set, how) for name in phases}
+        ),
+        overrides=MappingProxyType({}),
     )
 
 
@@ -298,7 +196,8 @@ def _workload(
 ) -> Workload:
     positions = model.config.max_position_embeddings
     encodes = phases == ("encode",)
-    generated = generate if generate is not None else (1 if encodes else min(DEFAULT_GENERATE, positions // 2))
+    default_generate = min(DEFAULT_GENERATE, max(1, positions // 2)) if "decode" in phases else 1
+    generated = default_generate if generate is None else generate
     longest = positions if encodes else max(1, positions - generated)
     default = min(DEFAULT_ENCODER_PROMPT if encodes else DEFAULT_PROMPT, longest)
     workload = Workload(batch, default if prompt is None else prompt, generated, context)
@@ -320,27 +219,6 @@ def _precision(
     return precision
 
 
-def _memory(
-    program: Program,
-    workload: Workload,
-    phases: tuple[Phase, ...],
-    precision: Precision,
-    device: HardwareSpec,
-    model: Model,
-) -> MemoryFit:
-    resident = footprint(program, workload, phases, precision)
-    room = device.capacity
-    if room is None:
-        return MemoryFit(resident, None, None, None)
-    positions = model.config.max_position_embeddings
-    return MemoryFit(
-        resident,
-        int(room),
-        largest_batch(program, workload, phases, precision, room),
-        longest_context(program, workload, phases, precision, room, positions),
-    )
-
-
 def _phase(
     program: Program,
     phase: Phase,
@@ -354,50 +232,10 @@ def _phase(
     costs = step_cost(program, phase, workload.sizes(phase), precision)
     timings = time_step(costs, device, constants, execution, decoding=phase == "decode")
     operators = tuple(
-        Operator(cost.name, cost.kind, int(cost.count), _figures([(cost, timing)], device, constants))
+        Operator(cost.name, cost.kind, int(cost.count), figures_of([(cost, timing)], device, constants))
         for cost, timing in zip(costs, timings, strict=True)
     )
-    return PhasePrediction(steps, _figures(list(zip(costs, timings, strict=True)), device, constants), operators)
-
-
-def _figures(parts: list[tuple[Cost, Timing]], device: HardwareSpec, constants: ConstantSet) -> Figures:
-    """The sum over operators of all their repeats, each a mean over the steps.
-
-    Errors of one set of constants are fully correlated, so the band of a sum is the sum of the bands.
-    """
-
-    def total(value: Any) -> Any:
-        return settled(sum(cost.count * _mean(value(cost, timing)) for cost, timing in parts))
-
-    def timed(share: str) -> float:
-        seconds = total(lambda _, timing: getattr(timing, share) * timing.time_s)
-        return float(seconds / time) if time else 0.0
-
-    time = float(total(lambda _, timing: timing.time_s))
-    bound = float(total(lambda _, timing: timing.bound_s))
-    peak_seconds = sum(
-        float(cost.count * _mean(cost.flops)) / device.contraction_unit(cost.dtype)[1]
-        for cost, _ in parts
-        if not (isinstance(cost.flops, int) and cost.flops == 0)
-    )
-    moved = total(lambda cost, _: cost.bytes)
-    compute, memory = timed("compute"), timed("memory")
-    return Figures(
-        time_s=time,
-        bound_s=min(bound, time),
-        low_s=max(min(bound, time), time * constants.low),
-        high_s=time * constants.high,
-        shares=Shares(max(0.0, 1 - compute - memory), compute, memory),
-        flops=total(lambda cost, _: cost.flops),
-        vector_flops=total(lambda cost, _: cost.vector_flops),
-        bytes=moved,
-        mfu=peak_seconds / time if time else 0.0,
-        mbu=float(moved) / (time * device.bandwidth) if time else 0.0,
-    )
-
-
-def _mean(value: Number) -> Number:
-    return float(np.mean(value)) if isinstance(value, np.ndarray) else value
+    return PhasePrediction(steps, figures_of(list(zip(costs, timings, strict=True)), device, constants), operators)
 
 
 def _version() -> str:

@@ -8,8 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from roofline.architectures.model import Model
+from roofline.figures import Figures, PhasePrediction
 from roofline.hardware import Block, HardwareSpec
-from roofline.prediction import Figures, MemoryFit, PhasePrediction, Prediction
+from roofline.memory import MemoryFit
+from roofline.prediction import Prediction
 from roofline.program import Program
 from roofline.units import Dimension, format_quantity
 
@@ -136,7 +138,7 @@ def footer(prediction: Prediction) -> list[str]:
     else:
         band = (
             f"constants: {constants.provenance} {constants.name}; "
-            f"band: {constants.low:g} to {constants.high:g} x expected ({constants.evidence})"
+            f"band {constants.low:g} to {constants.high:g} x expected ({constants.evidence})"
         )
     w, p = prediction.workload, prediction.precision
     lengths = f"prompt {w.prompt}, generate {w.generate}" if w.context is None else f"context {w.context}"

@@ -84,8 +84,8 @@ class Workload:
 
     @property
     def longest(self) -> int:
-        """The most tokens that a sequence ever holds."""
-        return self.prompt + self.generate if self.context is None else self.context
+        """The most tokens that are ever attended to: the last generated one is not fed back."""
+        return self.prompt + self.generate - 1 if self.context is None else self.context
 
     def check_positions(self, phase: Phase, positions: int) -> None:
         """Raises WorkloadError if this phase needs more positions than the model has."""

@@ -29,10 +29,13 @@ PREDICT = ("predict", "llama-2-7b", "--hardware", "a100")
 def roofline(*arguments: str) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of the command line, in this process."""
     out, err = io.StringIO(), io.StringIO()
-    with mock.patch.object(sys, "argv", ["roofline", *arguments]):
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            with pytest.raises(SystemExit) as left:
-                cli.main()
+    with (
+        mock.patch.object(sys, "argv", ["roofline", *arguments]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as left,
+    ):
+        cli.main()
     return int(left.value.code or 0), out.getvalue(), err.getvalue()
 
 
@@ -125,7 +128,7 @@ def test_text_and_json_agree() -> None:
     arguments = (*PREDICT, "--batch", "4", "--context", "1000")
     decode = json.loads(answer(*arguments, "--json"))["phases"]["decode"]
     names = [operator["name"] for operator in decode["operators"]]
-    rows = [line.split()[0] for line in answer(*arguments).splitlines()]
+    rows = [line.split()[0] for line in answer(*arguments).splitlines() if line]
     assert names == rows[rows.index("operator") + 1 : rows.index("total")]
 
 
@@ -192,7 +195,7 @@ def test_models_list_and_show() -> None:
     ("arguments", "text"),
     [
         (("predict", "gpt2"), "--hardware is missing; try h100, mi300x or t4 (roofline hardware list)"),
-        (("predict",), "MODEL"),
+        (("predict",), "model"),
         ((*PREDICT, "--batch", "0"), "batch 0: expected a whole number from 1"),
         ((*PREDICT, "--batch", "-3"), "batch -3"),
         ((*PREDICT, "--batch", "many"), "--batch"),
@@ -216,7 +219,7 @@ def test_models_list_and_show() -> None:
         ((*PREDICT, "more"), "more"),
         (("predikt",), "predikt"),
         (("hardware", "lst"), "lst"),
-        (("hardware", "show"), "NAME"),
+        (("hardware", "show"), "name"),
         (("--nonsense",), "--nonsense"),
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else "",
@@ -235,7 +238,7 @@ def test_a_wrong_flag_is_exit_2(arguments: tuple[str, ...], text: str) -> None:
         (("predict", "gpt2", "--hardware", "nowhere.yaml"), "nowhere.yaml: no such file"),
         (("predict", "nowhere/config.json", "--hardware", "h100"), "nowhere/config.json: no such file"),
         (("predict", "gpt2", "--hardware", "t4", "--dtype", "bf16"), "t4 has no bf16; it has fp16"),
-        ((*PREDICT, "--weight-dtype", "fp8"), "a100-sxm-80gb has no fp8"),
+        ((*PREDICT, "--dtype", "fp8"), "a100-sxm-80gb has no fp8"),
         ((*PREDICT, "--prompt", "5000"), "max_position_embeddings 4096"),
         ((*PREDICT, "--context", "4097"), "max_position_embeddings 4096"),
         ((*PREDICT, "--phase", "encode"), "llama-2-7b has no encode phase"),
@@ -314,15 +317,19 @@ def test_a_narrow_encoding_is_no_traceback(tmp_path: Path) -> None:
 
 
 def test_a_bug_is_a_traceback_and_exit_1() -> None:
-    with mock.patch.object(sys, "argv", ["roofline", "hardware", "list"]):
-        with mock.patch("roofline.report.hardware_table", side_effect=ZeroDivisionError("a bug of ours")):
-            with pytest.raises(ZeroDivisionError, match="a bug of ours"):
-                cli.main()  # uncaught, which python makes exit 1
+    with (
+        mock.patch.object(sys, "argv", ["roofline", "hardware", "list"]),
+        mock.patch("roofline.report.hardware_table", side_effect=ZeroDivisionError("a bug of ours")),
+        pytest.raises(ZeroDivisionError, match="a bug of ours"),
+    ):
+        cli.main()  # uncaught, which python makes exit 1
 
 
 def test_an_interruption_is_exit_130() -> None:
     with mock.patch("roofline.report.hardware_table", side_effect=KeyboardInterrupt):
-        assert "interrupted" in refusal(130, "hardware", "list")
+        code, out, err = roofline("hardware", "list")
+    assert (code, out) == (130, "")
+    assert len(err.splitlines()) <= 1
 
 
 # Random flags
@@ -368,7 +375,7 @@ def check_run(model: str, device: str, flags: dict[str, str], as_json: bool) -> 
         assert len(err) < 1000
     else:
         assert err == ""
-        assert "nan" not in out
+        assert not re.search(r"\b(?:nan|inf)\b", out)
         if as_json:
             check_finite(json.loads(out, parse_constant=pytest.fail))
 

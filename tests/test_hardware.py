@@ -341,6 +341,8 @@ NOT_CARRIED = {
         ("sparsity.factor", 9, "sparsity.factor: given 9, expected at most 4"),
         ("units", 132, "units: given 132, expected a mapping of source, unverified, note, name, count"),
         ("title", 100, 'title: given 100, expected text (write it in quotes: "100")'),
+        ("title", 10**5000, "title: given a number of hundreds of digits, expected text"),
+        ("units.count", -(10**400), "units.count: given a number of hundreds of digits, expected at least 1"),
         ("title", "", 'title: given "", expected at least 1 character'),
         ("title", "x" * 301, "expected at most 300 characters"),
         ("aliases", "h1", 'aliases: given "h1", expected a list'),

@@ -45,6 +45,7 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.architectures": (3, SOFTWARE),
     "roofline.cost": (4, SOFTWARE),
     "roofline.memory": (4, SOFTWARE),
+    "roofline.figures": (5, NEUTRAL),
     "roofline.timing": (5, NEUTRAL),  # here the wings meet
     "roofline.prediction": (5, NEUTRAL),
     "roofline.report": (7, NEUTRAL),

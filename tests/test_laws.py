@@ -13,7 +13,8 @@ from strategies import bert_configs, llama_configs
 
 from roofline.architectures.model import Model, load_model, preset_names
 from roofline.hardware import HardwareSpec, hardware_names, load_hardware
-from roofline.prediction import Figures, Operator, Prediction, predict
+from roofline.figures import Figures, Operator
+from roofline.prediction import Prediction, predict
 from roofline.workload import DTYPE_BYTES
 
 SLACK = 1 + 1e-9

@@ -213,7 +213,8 @@ def test_phase_selection(keywords: dict[str, Any], phases: list[str]) -> None:
 
 def test_a_context_may_be_the_models_last_position() -> None:
     assert llama(context=4096).phases["decode"].steps == 1
-    assert llama(prompt=4095, generate=1).workload.longest == 4096
+    assert llama(prompt=4096, generate=1).workload.longest == 4096  # the last token is not fed back
+    assert llama(prompt=4000, generate=97).workload.longest == 4096
 
 
 def test_prefill_alone_may_use_every_position() -> None:
@@ -245,7 +246,7 @@ def test_prefill_alone_may_use_every_position() -> None:
             WorkloadError,
             "prompt 4000 + generate 256 exceeds the model's max_position_embeddings 4096",
         ),
-        ({"prompt": 4096, "generate": 1}, WorkloadError, "max_position_embeddings 4096"),
+        ({"prompt": 4096, "generate": 2}, WorkloadError, "max_position_embeddings 4096"),
         ({"context": 4097}, WorkloadError, "context 4097 exceeds the model's max_position_embeddings 4096"),
         ({"generate": 4096}, WorkloadError, "max_position_embeddings 4096"),
         ({"dtype": "bf17"}, UsageError, "dtype 'bf17' is not known; did you mean bf16"),

@@ -51,9 +51,10 @@ class Model:
 
 
 def load_model(model: str | Path | Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None) -> Model:
-    """The network that ``model`` names: a preset or its alias, a path to a ``config.json`` or the folder that holds it,
-    a hub id ``owner/name`` where huggingface_hub is installed, or a mapping of Hugging Face fields. ``overrides`` replace
-    single fields.
+    """The network that ``model`` names.
+
+    ``model`` is a preset or its alias, a path to a ``config.json`` or the folder that holds it, a hub id ``owner/name``
+    where huggingface_hub is installed, or a mapping of Hugging Face fields. ``overrides`` replace single fields.
 
     Raises ConfigError, in one line, for an unknown name, an unreadable file, an unknown ``model_type``, a missing,
     contradictory or wrongly typed field, and for an option that is not modelled.
