@@ -86,7 +86,7 @@ def _problem(found: Mapping[str, Any], steps: Sequence[int | str], model: type[B
     if kind == "literal_error":
         what = "unknown name" if found["loc"][-1] == "[key]" else f"given {shown(given)}"
         words = re.findall("'([^']*)'", context["expected"])
-        return f"{what}; {near_matches(str(given).lower(), words)}"
+        return f"{what}; {near_matches(given.lower() if isinstance(given, str) else '', words)}"
     return f"given {shown(given)}, expected {_expected(found, steps, model)}"
 
 
@@ -94,7 +94,7 @@ def _expected(found: Mapping[str, Any], steps: Sequence[int | str], model: type[
     """What should have stood where the type, the size or the form is wrong."""
     kind, given, context = found["type"], found["input"], found.get("ctx", {})
     if kind == "string_type" and isinstance(given, (int, float)):
-        return f'text (write it in quotes: "{shown(given)}")'
+        return "text (write it in quotes)"
     if kind in _BOUNDS:
         return f"{_BOUNDS[kind]} {next(iter(context.values())):g}"
     if kind.endswith("too_short"):

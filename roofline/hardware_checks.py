@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from roofline.errors import near_matches
 
 if TYPE_CHECKING:
-    from roofline.hardware import Block, Dtype, HardwareSpec
+    from roofline.hardware import HardwareSpec
+    from roofline.hardware_fields import Block, Dtype
 
 TOLERANCE = 0.03
 """How far units x rate x clock may be from the stated peak."""

@@ -9,7 +9,8 @@ from typing import Any
 
 from roofline.architectures.model import Model
 from roofline.figures import Figures, PhasePrediction
-from roofline.hardware import Block, HardwareSpec
+from roofline.hardware import HardwareSpec
+from roofline.hardware_fields import Block
 from roofline.memory import MemoryFit
 from roofline.prediction import Prediction
 from roofline.program import Program

@@ -16,7 +16,8 @@ import numpy as np
 from roofline.calibration import Constants, ConstantSet, Execution
 from roofline.cost import Cost
 from roofline.errors import WorkloadError
-from roofline.hardware import HardwareSpec, Unit
+from roofline.hardware import HardwareSpec
+from roofline.hardware_fields import Unit
 from roofline.number import Number, maximum
 
 

@@ -28,10 +28,13 @@ PLAIN = {
     "vector": 0.7,
     "special": 0.8,
     "latency": {"graph": "3 us", "eager": "8 us"},
-    "kinds": {"norm": {"memory": 0.4}, "attention_decode": {"compute": 0.3, "latency": {"graph": "9 us", "eager": "10 us"}}},
+    "kinds": {
+        "norm": {"memory": 0.4},
+        "attention_decode": {"compute": 0.3, "latency": {"graph": "9 us", "eager": "10 us"}},
+    },
     "band": {"low": 0.7, "high": 1.5, "evidence": "none"},
     "source": "arithmetic",
-}  # fmt: skip
+}
 
 
 @pytest.fixture

@@ -340,9 +340,7 @@ NOT_CARRIED = {
         ("units.count", 0, "units.count: given 0, expected at least 1"),
         ("sparsity.factor", 9, "sparsity.factor: given 9, expected at most 4"),
         ("units", 132, "units: given 132, expected a mapping of source, unverified, note, name, count"),
-        ("title", 100, 'title: given 100, expected text (write it in quotes: "100")'),
-        ("title", 10**5000, "title: given a number of hundreds of digits, expected text"),
-        ("units.count", -(10**400), "units.count: given a number of hundreds of digits, expected at least 1"),
+        ("title", 100, "title: given 100, expected text (write it in quotes)"),
         ("title", "", 'title: given "", expected at least 1 character'),
         ("title", "x" * 301, "expected at most 300 characters"),
         ("aliases", "h1", 'aliases: given "h1", expected a list'),
@@ -364,6 +362,13 @@ NOT_CARRIED = {
 )
 def test_a_spec_that_breaks_a_rule_is_refused_in_one_line(path: str, value: object, text: str) -> None:
     assert text in problem(edited(path, value))
+
+
+def test_a_number_too_long_to_print_is_refused() -> None:
+    what = "given a number of hundreds of digits"
+    assert problem(edited("title", 10**5000)) == f"title: {what}, expected text (write it in quotes)"
+    assert problem(edited("units.count", -(10**5000))) == f"units.count: {what}, expected at least 1"
+    assert problem(edited("kind", 10**5000)).startswith(f"kind: {what}; known: ")
 
 
 def test_further_problems_are_counted() -> None:

@@ -39,6 +39,7 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.layers": (2, SOFTWARE),
     "roofline.hardware": (2, HARDWARE),
     "roofline.hardware_checks": (2, HARDWARE),
+    "roofline.hardware_fields": (2, HARDWARE),
     "roofline.ceilings": (2, HARDWARE),
     "roofline.calibration": (2, HARDWARE),
     "roofline.workload": (3, SOFTWARE),

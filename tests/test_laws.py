@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from strategies import bert_configs, llama_configs
 
 from roofline.architectures.model import Model, load_model, preset_names
-from roofline.hardware import HardwareSpec, hardware_names, load_hardware
 from roofline.figures import Figures, Operator
+from roofline.hardware import HardwareSpec, hardware_names, load_hardware
 from roofline.prediction import Prediction, predict
 from roofline.workload import DTYPE_BYTES
 

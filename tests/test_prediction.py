@@ -248,7 +248,7 @@ def test_prefill_alone_may_use_every_position() -> None:
         ),
         ({"prompt": 4096, "generate": 2}, WorkloadError, "max_position_embeddings 4096"),
         ({"context": 4097}, WorkloadError, "context 4097 exceeds the model's max_position_embeddings 4096"),
-        ({"generate": 4096}, WorkloadError, "max_position_embeddings 4096"),
+        ({"generate": 4097}, WorkloadError, "max_position_embeddings 4096"),
         ({"dtype": "bf17"}, UsageError, "dtype 'bf17' is not known; did you mean bf16"),
         ({"kv_dtype": "int4"}, UsageError, "dtype 'int4' is not known; did you mean int8"),
         ({"dtype": "fp8"}, WorkloadError, "a100-sxm-80gb has no fp8; it has "),
@@ -287,7 +287,8 @@ FIGURES = set(
     "time_s bound_s low_s high_s bound_by shares flops vector_flops bytes link_bytes intensity mfu mbu".split()
 )
 MEMORY = set(
-    "weights_bytes kv_cache_bytes activation_bytes overhead_bytes total_bytes capacity_bytes max_batch max_context".split()
+    "weights_bytes kv_cache_bytes activation_bytes overhead_bytes total_bytes capacity_bytes max_batch "
+    "max_context".split()
 )
 TOP = set(
     "schema_version version model hardware inputs parameters fits memory phases request_s ttft_s tpot_s tokens_per_s "

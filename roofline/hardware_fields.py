@@ -1,0 +1,182 @@
+"""The parts of a hardware spec: quantities with units, and the blocks that hold them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from roofline.doors import shown
+from roofline.errors import UnitError
+from roofline.units import Dimension, parse_quantity
+
+Unit: TypeAlias = Literal["matrix", "vector", "special"]
+Dtype: TypeAlias = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "fp6", "fp4", "int8", "int4"]
+Function: TypeAlias = Literal["exp"]
+
+
+def _quantity(dimension: Dimension) -> BeforeValidator:
+    def parse(text: object) -> float:
+        try:
+            value = parse_quantity(text, dimension)
+        except UnitError as failure:
+            raise ValueError(str(failure)) from None
+        if value <= 0:
+            msg = f'"{text}" is not positive'
+            raise ValueError(msg)
+        return value
+
+    return BeforeValidator(parse)
+
+
+Bytes = Annotated[float, _quantity("bytes")]
+BytesPerS = Annotated[float, _quantity("bytes_per_s")]
+FlopsPerS = Annotated[float, _quantity("flops_per_s")]
+FlopsPerCycle = Annotated[float, _quantity("flops_per_cycle")]
+Hertz = Annotated[float, _quantity("frequency_hz")]
+Watts = Annotated[float, _quantity("power_w")]
+Text = Annotated[str, Field(min_length=1, max_length=300)]
+
+
+def year_as_text(given: object) -> object:
+    """A year without quotes, which YAML reads as a number, as text."""
+    return str(given) if isinstance(given, int) and 1900 <= given <= 2200 else given
+
+
+def _date(given: object) -> object:
+    """A year, month or day, as text."""
+    text = year_as_text(given)
+    if isinstance(text, str) and re.fullmatch(r"[0-9]{4}(-[0-9]{2}){0,2}", text):
+        try:
+            date.fromisoformat(text + "-01-01"[len(text) - 4 :])
+        except ValueError:
+            pass
+        else:
+            return text
+    msg = f"given {shown(given)}, expected a date: 2026, 2026-08 or 2026-08-21"
+    raise ValueError(msg)
+
+
+def _source(given: object) -> object:
+    """A source is text, or texts by field."""
+    texts = list(given.values()) if isinstance(given, dict) else [given]
+    if texts and all(isinstance(text, str) and 1 <= len(text) <= 300 for text in texts):
+        return given
+    msg = f"given {shown(given)}, expected {A_SOURCE}"
+    raise ValueError(msg)
+
+
+A_SOURCE = "text, a key of sources, or one of these by field such as {default: vendor data sheet, tdp: wikichip}"
+
+Date = Annotated[str, BeforeValidator(_date)]
+Source = Annotated[str | dict[str, str], BeforeValidator(_source)]
+
+
+class Block(BaseModel):
+    """Part of a spec: frozen, no unknown fields, a source of its own, by field if need be, or the file's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    source: Source | None = None
+    unverified: bool = Field(default=False, description="recalled or estimated, not read in the source")
+    note: Text | None = None
+
+    def cited(self, field: str) -> str | None:
+        """The source that the block names for ``field``: a key of ``sources``, or free text."""
+        if isinstance(self.source, dict):
+            return self.source.get(field, self.source.get("default"))
+        return self.source
+
+
+def _spelled_out(entry: object) -> object:
+    return entry if isinstance(entry, Mapping) else {"value": entry}
+
+
+class Peak(Block):
+    """A dense peak rate of one unit in one dtype. [FLOP/s]
+
+    ``rate`` [FLOP/cycle per unit] and ``clock`` [Hz], where stated, must reproduce it.
+    """
+
+    value: FlopsPerS = Field(description='a compute rate such as "989.4 TFLOP/s"')
+    rate: FlopsPerCycle | None = None
+    clock: Hertz | None = None
+    accumulate: Text | None = Field(default=None, description="dtype of the accumulator, if it is not fp32 or int32")
+
+
+PeakEntry = Annotated[Peak, BeforeValidator(_spelled_out)]
+
+
+class Peaks(Block):
+    """Dense peaks by unit and dtype; ``special`` counts transcendental operations."""
+
+    matrix: dict[Dtype, PeakEntry] = {}
+    vector: dict[Dtype, PeakEntry] = {}
+    special: dict[Function, PeakEntry] = {}
+
+
+class Units(Block):
+    """What the device is made of: SMs, CUs, cores."""
+
+    name: Text
+    count: Annotated[int, Field(ge=1)]
+
+
+class Level(Block):
+    """A memory level. Capacity and bandwidth are the device's, or one unit's where ``scope`` is ``unit``."""
+
+    type: Text | None = None
+    capacity: Bytes | None = None
+    usable: Bytes | None = Field(default=None, description="what software can allocate")
+    bandwidth: BytesPerS | None = None
+    scope: Literal["device", "unit"] = "device"
+
+
+class Link(Block):
+    """A link, per device and per direction. ``domain`` is how many devices it joins."""
+
+    type: Text | None = None
+    bandwidth_per_direction: BytesPerS = Field(description='a rate such as "450 GB/s"')
+    per_peer_per_direction: BytesPerS | None = None
+    domain: Annotated[int, Field(ge=1)] | None = None
+
+
+class Price(Block):
+    """What the device costs, when, and what kind of price that is. [USD or USD/h]"""
+
+    kind: Literal["purchase", "on_demand", "reserved", "spot"]
+    value: Text
+    date: Date
+
+    @model_validator(mode="after")
+    def _has_the_right_unit(self) -> Price:
+        _ = self.usd
+        return self
+
+    @property
+    def usd(self) -> float:
+        """The price in USD, or USD/h unless it is a purchase."""
+        try:
+            return parse_quantity(self.value, "usd" if self.kind == "purchase" else "usd_per_h")
+        except UnitError as failure:
+            raise ValueError(str(failure)) from None
+
+
+class Sparsity(Block):
+    """Structured sparsity that the matrix unit accelerates, and by how much."""
+
+    pattern: Text
+    factor: Annotated[float, Field(ge=1, le=4, strict=False)]
+
+
+class Reference(BaseModel):
+    """A source: its title, where it stands, and whether all that is taken from it is unverified."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    title: Text
+    ref: Text
+    unverified: bool = False
