@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from roofline.data_files import data_folder, read_yaml
+from roofline.doors import first_problem
 from roofline.errors import SpecError, UnitError, near_matches
 from roofline.units import parse_quantity
 
@@ -137,7 +138,5 @@ def load_class(name: str) -> Calibration:
     try:
         return Calibration.model_validate(fields)
     except ValidationError as failure:
-        first = failure.errors(include_url=False)[0]
-        text = first["msg"].removeprefix("Value error, ")
-        msg = f"{path.name}: {'.'.join(map(str, first['loc']))}: {text}"
+        msg = f"{path.name}: {first_problem(failure, Calibration)}"
         raise SpecError(msg) from None

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from roofline.errors import RooflineError
+from roofline.errors import RooflineError, one_line
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 hardware_app = typer.Typer(rich_markup_mode=None, help="The devices: list, show.")
@@ -95,9 +95,9 @@ def predict(
 def hardware_list(json: JsonFlag = False) -> None:
     """All devices: memory, bandwidth, peak, ridge point."""
     from roofline import report
-    from roofline.hardware import hardware_names, load_hardware
+    from roofline.hardware import load_every_hardware
 
-    specs = [load_hardware(name) for name in hardware_names()]
+    specs = load_every_hardware()
     _print(report.to_json({s.name: s.to_dict() for s in specs}) if json else "\n".join(report.hardware_table(specs)))
 
 
@@ -163,8 +163,7 @@ def _choice(flag: str, given: str | None, *known: str) -> Any:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(message.split()))
-    print(f"roofline: {line}", file=sys.stderr)  # noqa: T201
+    print(f"roofline: {one_line(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201
     sys.exit(code)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 from pydantic import BaseModel
 
-from roofline.errors import near_matches
+from roofline.errors import LONGEST, near_matches, one_line, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +39,6 @@ _BOUNDS = {
     "less_than_equal": "at most",
     "less_than": "below",
 }
-_LONGEST = 60
 
 
 def first_problem(failure: ValidationError, model: type[BaseModel]) -> str:
@@ -51,26 +50,9 @@ def first_problem(failure: ValidationError, model: type[BaseModel]) -> str:
     problems = sorted(failure.errors(include_url=False), key=lambda p: p["type"] != "extra_forbidden")
     first = problems[0]
     steps = [step for step in first["loc"] if step != "[key]"]
-    path = ".".join(str(step)[:_LONGEST] for step in steps)
+    path = ".".join(str(step)[:LONGEST] for step in steps)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return _one_line(f"{path + ': ' if path else ''}{_problem(first, steps, model)}{more}")
-
-
-def shown(given: object) -> str:
-    """What was given, as a file would have it: one line, not too long.
-
-    >>> shown("700 MHz"), shown(None), shown(True), shown([1])
-    ('"700 MHz"', 'nothing', 'true', 'a list')
-    """
-    if given is None or isinstance(given, bool):
-        return {None: "nothing", True: "true", False: "false"}[given]
-    if isinstance(given, (dict, list)):
-        return ("a " if given else "an empty ") + ("mapping" if isinstance(given, dict) else "list")
-    if isinstance(given, int) and given.bit_length() > 1000:
-        return "a number of hundreds of digits"  # Python refuses to print one of thousands
-    text = _one_line(str(given))
-    text = f"{text[:_LONGEST]}..." if len(text) > _LONGEST else text
-    return f'"{text}"' if isinstance(given, str) else text
+    return one_line(f"{path + ': ' if path else ''}{_problem(first, steps, model)}{more}")
 
 
 def _problem(found: Mapping[str, Any], steps: Sequence[int | str], model: type[BaseModel]) -> str:
@@ -160,7 +142,3 @@ def _bare(annotation: Any) -> Any:
     if get_origin(annotation) in (Union, UnionType):
         return _bare(next(part for part in get_args(annotation) if part is not NoneType))
     return annotation
-
-
-def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+LONGEST = 60
+"""How many characters of what was given an error repeats."""
+
+
 class RooflineError(Exception):
     """Base of all errors that a user can cause; its text is one line."""
 
@@ -62,16 +66,30 @@ class MissingExtraError(RooflineError):
         super().__init__(f"{purpose} needs an optional dependency: pip install 'roofline[{extra}]'")
 
 
-def shown(value: object) -> str:
-    """A value in an error: its repr, cut short.
+def shown(given: object) -> str:
+    """What was given, as a file would have it: one line, not too long.
 
-    >>> shown("x" * 100)[:4], len(shown("x" * 100)), shown(10**5000)
-    ("'xxx", 60, 'an int')
+    >>> shown("700 MHz"), shown(None), shown(True), shown([1])
+    ('"700 MHz"', 'nothing', 'true', 'a list')
     """
-    try:
-        return repr(value)[:60]
-    except (ValueError, RecursionError):  # an int too long to print, a nest too deep
-        return f"an {type(value).__name__}"
+    if given is None or isinstance(given, bool):
+        return {None: "nothing", True: "true", False: "false"}[given]
+    if isinstance(given, (dict, list)):
+        return ("a " if given else "an empty ") + ("mapping" if isinstance(given, dict) else "list")
+    if isinstance(given, int) and given.bit_length() > 1000:
+        return "a number of hundreds of digits"  # Python refuses to print one of thousands
+    text = one_line(str(given))
+    text = f"{text[:LONGEST]}..." if len(text) > LONGEST else text
+    return f'"{text}"' if isinstance(given, str) else text
+
+
+def one_line(text: str) -> str:
+    """``text`` with line breaks, escapes and other unprintable characters spelled out.
+
+    >>> one_line(chr(9) + "a")[1:]
+    'ta'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def near_matches(given: str, known: Iterable[str]) -> str:

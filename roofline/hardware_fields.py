@@ -9,8 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from roofline.doors import shown
-from roofline.errors import UnitError
+from roofline.errors import UnitError, shown
 from roofline.units import Dimension, parse_quantity
 
 Unit: TypeAlias = Literal["matrix", "vector", "special"]

@@ -10,7 +10,7 @@ from roofline.axes import Sizes, rebind
 from roofline.number import Number, exact
 from roofline.op import Tensor
 from roofline.program import Phase, Program
-from roofline.workload import Precision, Workload
+from roofline.workload import MAX_LENGTH, Precision, Workload
 
 Step: TypeAlias = tuple[tuple[Tensor, ...], tuple[Tensor, ...], Sizes]
 """What an operator reads, what it writes, and the sizes of its axes."""
@@ -165,7 +165,7 @@ def longest_context(
             longer = replace(workload, prompt=max(1, length - generated + 1))
         return footprint(program, longer, phases, precision).total_bytes <= room
 
-    low, high = 0, positions
+    low, high = 0, min(positions, MAX_LENGTH)
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)

@@ -44,8 +44,13 @@ class Prediction:
     constants: ConstantSet
     parameters: int
     memory: MemoryFit
-    phases: Mapping[Phase, PhasePrediction]
-    overrides: Mapping[str, Any]
+    by_phase: tuple[tuple[Phase, PhasePrediction], ...]
+    overrides: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def phases(self) -> Mapping[Phase, PhasePrediction]:
+        """Phase -> its prediction, in the order in which they run; cannot be changed."""
+        return MappingProxyType(dict(self.by_phase))
 
     @property
     def request_s(self) -> float:
@@ -100,7 +105,10 @@ class Prediction:
     def _inputs(self) -> dict[str, Any]:
         precision = {f"{role}_dtype": dtype for role, dtype in self._dtypes().items()}
         constants = {"execution": self.execution, "constants": self.constants.name}
-        return {**asdict(self.workload), **precision, **asdict(self.conventions), **constants}
+        asked = asdict(self.workload)
+        if self.workload.context is not None:
+            asked |= {"prompt": None, "generate": None}
+        return {**asked, **precision, **asdict(self.conventions), **constants}
 
     def _dtypes(self) -> dict[str, str]:
         kept = self.precision
@@ -163,10 +171,9 @@ def predict(
         memory=fit_memory(
             program, workload, phases, precision, device.capacity, network.config.max_position_embeddings
         ),
-        phases=MappingProxyType(
-            {name: _phase(program, name, workload, precision, device, constant_set, how) for name in phases}
+        by_phase=tuple(
+            (name, _phase(program, name, workload, precision, device, constant_set, how)) for name in phases
         ),
-        overrides=MappingProxyType({}),
     )
 
 
@@ -194,6 +201,9 @@ def _workload(
     generate: int | None,
     context: int | None,
 ) -> Workload:
+    if context is not None and (prompt is not None or generate is not None):
+        msg = "context is the attended length of one decode step; it goes with neither prompt nor generate"
+        raise UsageError(msg)
     positions = model.config.max_position_embeddings
     encodes = phases == ("encode",)
     default_generate = min(DEFAULT_GENERATE, max(1, positions // 2)) if "decode" in phases else 1

@@ -206,12 +206,16 @@ def hardware_page(spec: HardwareSpec) -> list[str]:
         rows.append((f"{spec.units.name}s", str(spec.units.count), _source(spec, spec.units, "count")))
     for unit in ("matrix", "vector", "special"):
         for dtype, peak in getattr(spec.peak, unit).items():
-            rows.append((f"peak {unit} {dtype}", quantity(peak.value, "flops_per_s"), _source(spec, peak, "value")))
+            rate = quantity(peak.value, "flops_per_s")
+            if unit == "special" or dtype.startswith("int"):
+                rate = rate.replace("FLOP", "OP")
+            rows.append((f"peak {unit} {dtype}", rate, _source(spec, peak, "value")))
     for name, level in spec.memory.items():
+        each = f" per {spec.units.name}" if level.scope == "unit" and spec.units else ""
         sizes = ((level.capacity, "capacity"), (level.usable, "usable"))
-        rows += [(f"{name} {what}", quantity(s, "bytes"), _source(spec, level, what)) for s, what in sizes if s]
+        rows += [(f"{name} {what}", quantity(s, "bytes") + each, _source(spec, level, what)) for s, what in sizes if s]
         if level.bandwidth:
-            rate = quantity(level.bandwidth, "bytes_per_s")
+            rate = quantity(level.bandwidth, "bytes_per_s") + each
             rows.append((f"{name} bandwidth", rate, _source(spec, level, "bandwidth")))
     for link_name, link in spec.links.items():
         rate = quantity(link.bandwidth_per_direction, "bytes_per_s")

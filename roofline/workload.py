@@ -28,7 +28,8 @@ INDEX_BYTES = 8
 
 DEFAULT_PROMPT, DEFAULT_ENCODER_PROMPT, DEFAULT_GENERATE = 2048, 512, 256
 
-MAX_LENGTH = 10**8
+MAX_LENGTH = 10**7
+"""The longest sequence and the largest batch that are taken: a decode phase holds an array over its steps."""
 
 
 @dataclass(frozen=True, slots=True)

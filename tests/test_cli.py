@@ -231,7 +231,7 @@ def test_a_wrong_flag_is_exit_2(arguments: tuple[str, ...], text: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("predict", "lama-2-7b", "--hardware", "a100"), "unknown model 'lama-2-7b'; did you mean llama-2-7b"),
+        (("predict", "lama-2-7b", "--hardware", "a100"), 'unknown model "lama-2-7b"; did you mean llama-2-7b'),
         (("predict", "gpt2", "--hardware", "h10"), "unknown hardware 'h10'; did you mean h100"),
         (("predict", "gpt2", "--hardware", ""), "unknown hardware ''"),
         (("predict", "", "--hardware", "h100"), ""),

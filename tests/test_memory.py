@@ -222,3 +222,11 @@ def test_a_footprint_grows_with_batch_and_length(model: Model, data: st.DataObje
         assert more.weights_bytes == base.weights_bytes
         assert more.kv_cache_bytes >= base.kv_cache_bytes
         assert more.activation_bytes >= base.activation_bytes
+
+
+def test_a_model_of_a_billion_positions_gets_an_answer() -> None:
+    longest = {**LLAMA, "max_position_embeddings": 10**9}
+    memory = predict(longest, "a100", prompt=100, generate=10).memory
+    assert memory.fits
+    assert memory.max_context is not None
+    assert memory.max_context > 1_000_000

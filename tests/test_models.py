@@ -64,7 +64,7 @@ def test_aliases_are_unique_and_lead_to_their_preset():
 
 def test_an_unknown_preset_gets_near_matches():
     assert refusal("lama-3.1-8b") == (
-        "unknown model 'lama-3.1-8b'; did you mean llama-3.1-8b or llama3.1-8b or llama-3.1-70b? (roofline models list)"
+        'unknown model "lama-3.1-8b"; did you mean llama-3.1-8b or llama3.1-8b or llama-3.1-70b? (roofline models list)'
     )
 
 
@@ -79,41 +79,41 @@ def test_an_unknown_preset_unlike_any_gets_all_names():
     ("fields", "text"),
     [
         ({}, "a mapping: has no model_type; known: bert, gpt2, llama"),
-        ({**LLAMA, "model_type": "lama"}, "model_type 'lama' is not modelled; did you mean llama?"),
-        ({**LLAMA, "model_type": "mamba"}, "model_type 'mamba' is not modelled; "),
-        ({**LLAMA, "model_type": ["llama"]}, "model_type ['llama'] is not modelled"),
+        ({**LLAMA, "model_type": "lama"}, 'model_type "lama" is not modelled; did you mean llama?'),
+        ({**LLAMA, "model_type": "mamba"}, 'model_type "mamba" is not modelled; '),
+        ({**LLAMA, "model_type": ["llama"]}, "model_type a list is not modelled"),
         ({**LLAMA, "model_type": "x" * 10_000}, "is not modelled"),
-        (without(LLAMA, "hidden_size"), "hidden_size: Field required"),
-        ({**LLAMA, "hidden_size": None}, "hidden_size: Field required"),
+        (without(LLAMA, "hidden_size"), "hidden_size: missing, expected a whole number"),
+        ({**LLAMA, "hidden_size": None}, "hidden_size: missing, expected a whole number"),
         (without(GPT2, "n_embd"), "n_embd"),  # under the family's own name for it
-        (without(BERT, "vocab_size"), "vocab_size: Field required"),
+        (without(BERT, "vocab_size"), "vocab_size: missing, expected a whole number"),
         ({**BERT, "num_attention_heads": 7}, "num_attention_heads 7 does not divide hidden_size 768"),
         ({**LLAMA, "num_key_value_heads": 5}, "num_key_value_heads 5 does not divide num_attention_heads 32"),
-        ({**LLAMA, "num_key_value_heads": 0}, "num_key_value_heads: Input should be greater than or equal to 1"),
-        ({**LLAMA, "hidden_size": "4096"}, "hidden_size: Input should be a valid integer (given '4096')"),
-        ({**LLAMA, "hidden_size": 4096.5}, "hidden_size: Input should be a valid integer (given 4096.5)"),
-        ({**LLAMA, "num_hidden_layers": True}, "num_hidden_layers: Input should be a valid integer (given True)"),
-        ({**LLAMA, "vocab_size": [32000]}, "vocab_size: Input should be a valid integer (given [32000])"),
-        ({**LLAMA, "intermediate_size": math.nan}, "intermediate_size: Input should be a valid integer (given nan)"),
+        ({**LLAMA, "num_key_value_heads": 0}, "num_key_value_heads: given 0, expected at least 1"),
+        ({**LLAMA, "hidden_size": "4096"}, 'hidden_size: given "4096", expected a whole number'),
+        ({**LLAMA, "hidden_size": 4096.5}, "hidden_size: given 4096.5, expected a whole number"),
+        ({**LLAMA, "num_hidden_layers": True}, "num_hidden_layers: given true, expected a whole number"),
+        ({**LLAMA, "vocab_size": [32000]}, "vocab_size: given a list, expected a whole number"),
+        ({**LLAMA, "intermediate_size": math.nan}, "intermediate_size: given nan, expected a whole number"),
         (
             {**LLAMA, "intermediate_size": -1},
-            "intermediate_size: Input should be greater than or equal to 1 (given -1)",
+            "intermediate_size: given -1, expected at least 1",
         ),
-        ({**LLAMA, "num_hidden_layers": 0}, "num_hidden_layers: Input should be greater than or equal to 1 (given 0)"),
+        ({**LLAMA, "num_hidden_layers": 0}, "num_hidden_layers: given 0, expected at least 1"),
         ({**LLAMA, "vocab_size": 10**30}, "vocab_size: "),
-        ({**LLAMA, "tie_word_embeddings": "yes"}, "tie_word_embeddings: Input should be a valid boolean (given 'yes')"),
-        ({**LLAMA, "hidden_act": "sliu"}, "activation 'sliu' is not modelled; did you mean silu?"),
+        ({**LLAMA, "tie_word_embeddings": "yes"}, 'tie_word_embeddings: given "yes", expected true or false'),
+        ({**LLAMA, "hidden_act": "sliu"}, 'activation "sliu" is not modelled; did you mean silu?'),
         (
             {**LLAMA, "quantization_config": {"bits": 4}},
-            "quantization_config {'bits': 4} is not modelled; expected None",
+            "quantization_config a mapping is not modelled; expected nothing",
         ),
-        ({**QWEN3, "use_sliding_window": True}, "use_sliding_window True is not modelled; expected False"),
+        ({**QWEN3, "use_sliding_window": True}, "use_sliding_window true is not modelled; expected false"),
         ({**LLAMA, "auto_map": {"AutoModel": "m.M"}}, "auto_map asks for remote code, which is not modelled"),
         ({**LLAMA, "architectures": ["LlamaForCausal"]}, "did you mean LlamaForCausalLM?"),
         ({**LLAMA, "architectures": 3}, "architectures 3 is not modelled"),
-        ({**BERT, "is_decoder": True}, "is_decoder True is not modelled; expected False"),
-        ({**BERT, "position_embedding_type": "relative_key"}, "position_embedding_type 'relative_key' is not modelled"),
-        ({**LLAMA, "is_encoder_decoder": True}, "is_encoder_decoder True is not modelled"),
+        ({**BERT, "is_decoder": True}, "is_decoder true is not modelled; expected false"),
+        ({**BERT, "position_embedding_type": "relative_key"}, 'position_embedding_type "relative_key" is not modelled'),
+        ({**LLAMA, "is_encoder_decoder": True}, "is_encoder_decoder true is not modelled"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )
@@ -252,7 +252,7 @@ def test_a_file_that_is_no_text(tmp_path):
 
 def test_a_file_with_an_error_names_itself(folder):
     (folder / "config.json").write_text(json.dumps(without(LLAMA, "hidden_size")), encoding="utf-8")
-    assert refusal(folder).startswith(f"{folder / 'config.json'}: hidden_size: Field required")
+    assert refusal(folder).startswith(f"{folder / 'config.json'}: hidden_size: missing, expected a whole number")
 
 
 def test_a_folder_without_a_configuration(tmp_path):

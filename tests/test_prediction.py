@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+import pickle
 from dataclasses import FrozenInstanceError
 from typing import Any
 
@@ -369,3 +371,14 @@ def test_the_shop_window_predicts() -> None:
     model, device = roofline.load_model("gpt2"), roofline.load_hardware("a100")
     assert roofline.predict(model, device) == roofline.predict("gpt2", "a100")
     assert roofline.predict(model, device).parameters == 124_439_808
+
+
+def test_a_prediction_can_be_pickled_and_copied() -> None:
+    result = llama(context=2048)
+    assert pickle.loads(pickle.dumps(result)).to_dict() == result.to_dict() == copy.deepcopy(result).to_dict()
+
+
+@pytest.mark.parametrize("keywords", [{"prompt": 99}, {"generate": 7}])
+def test_context_goes_with_no_other_length(keywords: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="neither prompt nor generate"):
+        llama(context=2048, **keywords)

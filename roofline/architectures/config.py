@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from roofline.doors import first_problem
 from roofline.errors import ConfigError, near_matches, shown
 from roofline.layers.feed_forward import Activation
 
@@ -67,11 +68,6 @@ def parse_config(shape: type[Config], fields: dict[str, Any], where: str, names:
     try:
         return shape.model_validate(fields)
     except ValidationError as failure:
-        problems = failure.errors(include_url=False)
-        first = problems[0]
-        name = ".".join(names.get(str(part), str(part)) for part in first["loc"])
-        text = first["msg"].removeprefix("Value error, ")
-        given = "" if first["type"] in ("missing", "value_error") else f" (given {shown(first['input'])})"
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        msg = f"{where}: {name + ': ' if name else ''}{text}{given}{more}"
+        field, mark, problem = first_problem(failure, shape).partition(": ")
+        msg = f"{where}: {names.get(field, field)}{mark}{problem}"
         raise ConfigError(msg) from None

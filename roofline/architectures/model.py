@@ -176,7 +176,7 @@ def _family(fields: Mapping[str, Any], where: str) -> tuple[str, Family]:
 def _check_only(family: Family, fields: Mapping[str, Any], where: str) -> None:
     for key, value in family.only.items():
         if fields.get(key, value) not in (value, None):
-            msg = f"{where}: {key} {shown(fields[key])} is not modelled; expected {value!r}"
+            msg = f"{where}: {key} {shown(fields[key])} is not modelled; expected {shown(value)}"
             raise ConfigError(msg)
 
 
