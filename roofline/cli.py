@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -61,13 +62,21 @@ def predict(
     lm_head: Annotated[str, typer.Option(help="last or all.")] = "last",
     execution: Annotated[str | None, typer.Option(help="graph or eager.  [default: graph on GPUs]")] = None,
     constants: Annotated[str | None, typer.Option(help="datasheet or class.  [default: the best there is]")] = None,
+    edits: Annotated[
+        list[str] | None, typer.Option("--set", help="PATH=VALUE: edit a field of hardware or model.")
+    ] = None,
     json: JsonFlag = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="FILE.json, .csv, .md or .parquet.")] = None,
+    wide: Annotated[bool, typer.Option("--wide", help="More columns.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="The verdict alone, no warnings.")] = False,
 ) -> None:
     """Time, memory and bottleneck of a model on a device, phase by phase and operator by operator."""
-    from roofline import prediction, report
+    from roofline import export, prediction, report
 
     if hardware is None:
         _refuse("--hardware is missing; try h100, mi300x or t4 (roofline hardware list)")
+    if output is not None:
+        export.check_suffix(output)
     result = prediction.predict(
         model,
         hardware,
@@ -85,10 +94,16 @@ def predict(
         lm_head=_choice("--lm-head", lm_head, "last", "all"),
         execution=_choice("--execution", execution, "graph", "eager"),
         constants=_choice("--constants", constants, "datasheet", "class"),
+        set=dict(_edit(text) for text in edits or ()),
     )
-    for warning in result.model.warnings:
+    for warning in () if quiet else result.model.warnings:
         print(f"warning: {warning}", file=sys.stderr)  # noqa: T201
-    _print(report.to_json(result.to_dict()) if json else report.text(result))
+    if output is not None:
+        export.write(result, output)
+    if json:
+        _print(report.to_json(result.to_dict()))
+    elif output is None:
+        _print(report.text(result, wide=wide, quiet=quiet))
 
 
 @hardware_app.command("list")
@@ -160,6 +175,19 @@ def _choice(flag: str, given: str | None, *known: str) -> Any:
     if given is not None and given not in known:
         _refuse(f"{flag} {given!r}: expected {' or '.join(known)}")
     return given
+
+
+def _edit(text: str) -> tuple[str, Any]:
+    """A ``--set`` flag as path and value: numbers, true, false and null as JSON has them, the rest as text."""
+    import json
+
+    path, equals, value = text.partition("=")
+    if not equals or not path:
+        _refuse(f"--set {text!r}: expected PATH=VALUE such as hardware.memory.hbm.bandwidth=6TB/s")
+    try:
+        return path, json.loads(value)
+    except ValueError:
+        return path, value
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
 
 from roofline.data_files import data_folder, read_text, read_yaml
 from roofline.doors import first_problem
-from roofline.errors import SpecError, WorkloadError, near_matches
+from roofline.errors import SpecError, WorkloadError, near_matches, shown
 from roofline.hardware_checks import check_spec
 from roofline.hardware_fields import (
     A_SOURCE,
@@ -68,16 +68,19 @@ class HardwareSpec(Block):
     exceptions: list[Text] = Field(default=[], description="loader checks that this device really breaks")
 
     @model_validator(mode="after")
-    def _is_consistent(self) -> HardwareSpec:
-        if problem := check_spec(self):
+    def _is_consistent(self, info: ValidationInfo) -> HardwareSpec:
+        if problem := check_spec(self, what_if=bool(info.context)):
             raise ValueError(problem)
         return self
 
     @classmethod
-    def from_fields(cls, fields: Mapping[str, Any], where: str) -> HardwareSpec:
-        """The spec in a mapping of YAML fields. Raises SpecError: file, field, what was given, what was expected."""
+    def from_fields(cls, fields: Mapping[str, Any], where: str, *, what_if: bool = False) -> HardwareSpec:
+        """The spec in a mapping of YAML fields. Raises SpecError: file, field, what was given, what was expected.
+
+        A ``what_if`` device need not exist: its peaks may be any, in any order.
+        """
         try:
-            return cls.model_validate(dict(fields))
+            return cls.model_validate(dict(fields), context=what_if)
         except ValidationError as failure:
             msg = f"{where}: {first_problem(failure, cls)}"
             raise SpecError(msg) from None
@@ -155,7 +158,7 @@ def load_hardware(hardware: str | Path, *, overrides: Mapping[str, Any] | None =
     fields, where = read_hardware_fields(hardware)
     for path, value in (overrides or {}).items():
         fields = _edited(fields, path.split("."), value, f"{where}: {path}")
-    return HardwareSpec.from_fields(fields, where)
+    return HardwareSpec.from_fields(fields, where, what_if=bool(overrides))
 
 
 def load_every_hardware() -> list[HardwareSpec]:
@@ -210,12 +213,13 @@ def _words(files: Iterable[tuple[str, list[str]]]) -> dict[str, str]:
 
 
 def _edited(fields: Mapping[str, Any], path: list[str], value: object, where: str) -> dict[str, Any]:
-    """``fields`` with one value replaced; only a mapping on the way may be missing."""
+    """``fields`` with one value replaced. Raises SpecError where the path leads through a field that is not there."""
     head, *rest = path
+    if not rest:
+        return {**fields, head: value}
     inner = fields.get(head)
-    if rest and not isinstance(inner, Mapping):
-        if inner is not None and rest != ["value"]:
-            msg = f"{where}: {head} holds no fields"
-            raise SpecError(msg)
-        inner = {}
-    return {**fields, head: _edited(inner or {}, rest, value, where) if rest else value}
+    if not isinstance(inner, Mapping):
+        there = [name for name, field in fields.items() if isinstance(field, Mapping)]
+        msg = f"{where}: {shown(head)} holds no fields to edit; {near_matches(head, there)}"
+        raise SpecError(msg)
+    return {**fields, head: _edited(inner, rest, value, where)}

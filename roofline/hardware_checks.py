@@ -23,14 +23,16 @@ _UNITS = ("matrix", "vector", "special")
 _NO_FACTS = ("source", "unverified", "note", "name", "title", "calibration_class", "kind", "scope")
 
 
-def check_spec(spec: HardwareSpec) -> str | None:
+def check_spec(spec: HardwareSpec, *, what_if: bool = False) -> str | None:
     """The first problem of ``spec`` in words, or None.
 
-    A check that a real device can break has a name, and lets pass what the file names under ``exceptions``.
+    A check that a real device can break has a name, and lets pass what the file names under ``exceptions``. Checks of
+    data sheets, the peaks and the ridge, do not hold for a ``what_if``.
     """
     for problem in chain(_peaks(spec), _device_memory(spec), _sources(spec), _exceptions(spec)):
         return problem
-    for name, problem in chain(_rates(spec), _order(spec), _levels(spec), _usable(spec), _ridge(spec)):
+    sheet = () if what_if else chain(_rates(spec), _order(spec), _ridge(spec))
+    for name, problem in chain(sheet, _levels(spec), _usable(spec)):
         if name not in spec.exceptions:
             return f"{problem} (if this is so, list {name!r} under exceptions)"
     return None

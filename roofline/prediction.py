@@ -12,7 +12,7 @@ from roofline.architectures.model import Model, load_model
 from roofline.calibration import ConstantSet, Execution, Provenance, load_constants
 from roofline.conventions import Conventions
 from roofline.cost import step_cost
-from roofline.errors import UsageError, WorkloadError
+from roofline.errors import UsageError, WorkloadError, near_matches
 from roofline.figures import Operator, PhasePrediction, figures_of
 from roofline.hardware import HardwareSpec, load_hardware
 from roofline.memory import MemoryFit, fit_memory
@@ -138,18 +138,20 @@ def predict(
     lm_head: Literal["last", "all"] = "last",
     execution: Execution | None = None,
     constants: Provenance | None = None,
+    set: Mapping[str, Any] | None = None,  # noqa: A002  (the keywords are the flags)
 ) -> Prediction:
     """Predict what ``model`` costs on ``hardware``.
 
     Lengths are in tokens. What is left out takes the defaults of the command line: a prompt of 2,048 tokens (512 for
     encoders), 256 generated tokens, the first of bf16, fp16, fp32 that the device has, graph execution on GPUs.
+    ``set`` edits single fields by path, ``{"hardware.memory.hbm.bandwidth": "6 TB/s", "model.num_hidden_layers": 16}``;
+    the result carries these edits.
     Raises RooflineError, in one line, for whatever the model or the device refuses.
 
     >>> predict("bert-base", "h100").phases["encode"].steps
     1
     """
-    network = model if isinstance(model, Model) else load_model(model)
-    device = hardware if isinstance(hardware, HardwareSpec) else load_hardware(hardware)
+    network, device = _edited(model, hardware, set or {})
     conventions = Conventions(attention, count, lm_head)
     program = network.program(conventions)
     phases = _phases(program, phase, context, network.name)
@@ -174,7 +176,31 @@ def predict(
         by_phase=tuple(
             (name, _phase(program, name, workload, precision, device, constant_set, how)) for name in phases
         ),
+        overrides=tuple((set or {}).items()),
     )
+
+
+def _edited(
+    model: str | Path | Mapping[str, Any] | Model, hardware: str | Path | HardwareSpec, edits: Mapping[str, Any]
+) -> tuple[Model, HardwareSpec]:
+    """The model and the device, with the fields that ``set`` names edited. Raises UsageError for a path of neither."""
+    fields: dict[str, dict[str, Any]] = {"hardware": {}, "model": {}}
+    for path, value in edits.items():
+        room, _, field = path.partition(".")
+        if room not in fields or not field:
+            msg = f"set {path}: expected a path such as hardware.memory.hbm.bandwidth or model.num_hidden_layers"
+            raise UsageError(msg)
+        fields[room][field] = value
+    for room, given in (("hardware", hardware), ("model", model)):
+        if fields[room] and isinstance(given, (Model, HardwareSpec)):
+            msg = f"set {room}.{next(iter(fields[room]))}: the {room} is loaded already; give its name to edit it"
+            raise UsageError(msg)
+    network = model if isinstance(model, Model) else load_model(model, overrides=fields["model"])
+    device = hardware if isinstance(hardware, HardwareSpec) else load_hardware(hardware, overrides=fields["hardware"])
+    if lost := [key for key in fields["model"] if any(f"field {key} " in warning for warning in network.warnings)]:
+        msg = f"set model.{lost[0]}: no such field; {near_matches(lost[0], network.config.model_fields_set)}"
+        raise UsageError(msg)
+    return network, device
 
 
 def _phases(program: Program, phase: Phase | None, context: int | None, name: str) -> tuple[Phase, ...]:

@@ -19,6 +19,7 @@ from roofline.units import Dimension, format_quantity
 Row = Sequence[str]
 
 _HEADER = ("operator", "x", "time", "of step", "bound by", "FLOPs", "bytes", "FLOP/B", "at best")
+_WIDE_HEADER = (*_HEADER, "kind", "low", "high", "vector FLOPs", "MFU", "MBU", "compute", "memory", "latency")
 
 
 def quantity(value: float, dimension: Dimension) -> str:
@@ -41,11 +42,17 @@ def to_json(result: dict[str, Any]) -> str:
     return json.dumps(result, indent=2, allow_nan=False)
 
 
-def text(prediction: Prediction) -> str:
-    """The whole report: verdict first, operators second, then how sure and which defaults."""
+def text(prediction: Prediction, *, wide: bool = False, quiet: bool = False) -> str:
+    """The whole report: verdict first, operators second, then how sure and which defaults.
+
+    ``wide`` adds columns, ``quiet`` leaves the verdict alone.
+    """
+    if quiet:
+        return "\n".join(verdict(prediction))
     lines = [*verdict(prediction), ""]
     for name, phase in prediction.phases.items():
-        lines += [f"{name}, one step", *table(_HEADER, operator_rows(phase)), ""]
+        header, rows = (_WIDE_HEADER, wide_rows(phase)) if wide else (_HEADER, operator_rows(phase))
+        lines += [f"{name}, one step", *table(header, rows), ""]
     return "\n".join([*lines, *footer(prediction)])
 
 
@@ -53,7 +60,7 @@ def verdict(prediction: Prediction) -> list[str]:
     """Model and device, whether it fits, then each phase in a line, then the request."""
     model, device = prediction.model, prediction.hardware
     lines = [
-        f"{model.name} ({prediction.parameters:,} parameters) on {device.title or device.name}",
+        f"{model.name} ({prediction.parameters:,} parameters) on {device.title or device.name}{_edits(prediction)}",
         memory_line(prediction.memory),
     ]
     lines += [_phase_line(name, phase.figures) for name, phase in prediction.phases.items()]
@@ -63,6 +70,11 @@ def verdict(prediction: Prediction) -> list[str]:
         figures.append(f"request {quantity(prediction.request_s, 'time_s')}")
     rate = "generated" if "decode" in prediction.phases else "input"
     return [*lines, f"{'  '.join(figures)}  {prediction.tokens_per_s:,.0f} {rate} tokens/s"]
+
+
+def _edits(prediction: Prediction) -> str:
+    edits = ", ".join(f"{path} = {value}" for path, value in prediction.overrides)
+    return f", edited: {edits}" if edits else ""
 
 
 def memory_line(memory: MemoryFit) -> str:
@@ -98,6 +110,18 @@ def operator_rows(phase: PhasePrediction) -> list[Row]:
     whole = phase.figures.time_s
     rows = [_row(op.name, str(op.count), op.figures, whole) for op in phase.operators]
     return [*rows, _row("total", "", phase.figures, whole)]
+
+
+def wide_rows(phase: PhasePrediction) -> list[Row]:
+    """The same rows with kind, band, elementwise work, utilisation and shares."""
+    kinds = [op.kind for op in phase.operators] + [""]
+    parts = [op.figures for op in phase.operators] + [phase.figures]
+    rows: list[Row] = []
+    for row, kind, f in zip(operator_rows(phase), kinds, parts, strict=True):
+        band = (quantity(f.low_s, "time_s"), quantity(f.high_s, "time_s"))
+        percent = (f.mfu, f.mbu, f.shares.compute, f.shares.memory, f.shares.latency)
+        rows.append((*row, kind, *band, count(f.vector_flops), *(f"{share:.1%}" for share in percent)))
+    return rows
 
 
 def _row(name: str, times: str, figures: Figures, whole: float) -> Row:

@@ -601,7 +601,7 @@ def test_an_override_edits_one_field_and_is_checked() -> None:
     assert load_hardware("h100").bandwidth == 3.35e12
     with pytest.raises(SpecError, match=r"memory\.hbm\.bandwidth: \"6 TB\" is a size"):
         load_hardware("h100", overrides={"memory.hbm.bandwidth": "6 TB"})
-    with pytest.raises(SpecError, match=r"tdp holds no fields"):
+    with pytest.raises(SpecError, match=r"\"tdp\" holds no fields"):
         load_hardware("h100", overrides={"tdp.board": "1 W"})
 
 

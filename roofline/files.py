@@ -1,0 +1,50 @@
+"""Files that are either whole or absent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from roofline.errors import SpecError
+
+
+@contextmanager
+def atomic_writer(path: Path, *, binary: bool = False) -> Iterator[IO[Any]]:
+    """A file, UTF-8 text or ``binary``, that appears under ``path`` when the block ends well, and not at all otherwise.
+
+    It grows in a hidden file beside ``path``, which any exception removes, an interruption included; a file that stood
+    there stays as it was. Raises SpecError, in one line, where nothing can be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic_writer(Path(folder) / "a.txt") as file:
+    ...         _ = file.write("whole")
+    ...     [(found.name, found.read_text()) for found in Path(folder).iterdir()]
+    [('a.txt', 'whole')]
+    """
+    target = Path(os.path.realpath(path))  # a link stays a link
+    if target.exists() and not target.is_file():  # replacing a device or a pipe would destroy it
+        msg = f"{path}: not a regular file; name a file to write"
+        raise SpecError(msg)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        file: IO[Any] = temporary.open("xb") if binary else temporary.open("x", encoding="utf-8", newline="")
+    except (OSError, ValueError) as failure:
+        raise _refusal(path, failure) from None
+    try:
+        with file:
+            yield file
+        temporary.replace(target)
+    except BaseException as failure:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(failure, OSError):
+            raise _refusal(path, failure) from None
+        raise
+
+
+def _refusal(path: Path, failure: OSError | ValueError) -> SpecError:
+    return SpecError(f"{path}: cannot be written: {getattr(failure, 'strerror', None) or failure}")
