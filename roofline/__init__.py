@@ -9,16 +9,19 @@ from roofline.architectures.model import Model, load_model
 from roofline.ceilings import Ceiling, Roofline
 from roofline.errors import RooflineError
 from roofline.hardware import HardwareSpec, load_hardware
+from roofline.operators import OperatorPrediction, predict_op
 from roofline.prediction import Prediction, predict
 
 __all__ = [
     "Ceiling",
     "HardwareSpec",
     "Model",
+    "OperatorPrediction",
     "Prediction",
     "Roofline",
     "RooflineError",
     "load_hardware",
     "load_model",
     "predict",
+    "predict_op",
 ]

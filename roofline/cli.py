@@ -10,11 +10,12 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from roofline import cli_op
 from roofline.errors import RooflineError, one_line
 
-app = typer.Typer(add_completion=False, no_args_is_help=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-hardware_app = typer.Typer(rich_markup_mode=None, help="The devices: list, show.")
-models_app = typer.Typer(rich_markup_mode=None, help="The models: list, show.")
+app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
+hardware_app = typer.Typer(help="The devices: list, show.")
+models_app = typer.Typer(help="The models: list, show.")
 app.add_typer(hardware_app, name="hardware", rich_help_panel="Library")
 app.add_typer(models_app, name="models", rich_help_panel="Library")
 
@@ -25,7 +26,7 @@ roofline tells what a transformer costs on hardware you do not own yet, why, and
   roofline predict llama-3.1-8b --hardware h100 --context 4096 engineer: what limits a decode step
   roofline models show bert-tutorial                           teacher: every operator as a statement
 
-verbs: predict, hardware list|show, models list|show        roofline VERB --help
+verbs: predict, op, hardware list|show, models list|show    roofline VERB --help
 """
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")]
@@ -104,6 +105,9 @@ def predict(
         _print(report.to_json(result.to_dict()))
     elif output is None:
         _print(report.text(result, wide=wide, quiet=quiet))
+
+
+app.command("op", rich_help_panel="Ask")(cli_op.operator)
 
 
 @hardware_app.command("list")

@@ -139,18 +139,17 @@ def _row(name: str, times: str, figures: Figures, whole: float) -> Row:
     )
 
 
-def table(header: Row, rows: Iterable[Row]) -> list[str]:
-    """Columns as wide as they must be, the first one left-aligned, the others right.
+def table(header: Row, rows: Iterable[Row], *, left: Sequence[int] = (0,)) -> list[str]:
+    """Columns as wide as they must be, those of ``left`` left-aligned, the others right.
 
     >>> table(("name", "size"), [("a", "10"), ("bcd", "7")])
     ['name  size', 'a       10', 'bcd      7']
     """
     cells = [header, *rows]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    sides = ["<" if column in left else ">" for column in range(len(header))]
     return [
-        "  ".join(
-            f"{cell:<{w}}" if i == 0 else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
+        "  ".join(f"{cell:{side}{w}}" for cell, side, w in zip(row, sides, widths, strict=True)).rstrip()
         for row in cells
     ]
 
@@ -217,7 +216,7 @@ def hardware_table(specs: Iterable[HardwareSpec]) -> list[str]:
                 ", ".join(spec.aliases),
             )
         )
-    return table(header, rows)
+    return table(header, rows, left=(0, 7))
 
 
 def hardware_page(spec: HardwareSpec) -> list[str]:
@@ -237,7 +236,11 @@ def hardware_page(spec: HardwareSpec) -> list[str]:
     for name, level in spec.memory.items():
         each = f" per {spec.units.name}" if level.scope == "unit" and spec.units else ""
         sizes = ((level.capacity, "capacity"), (level.usable, "usable"))
-        rows += [(f"{name} {what}", quantity(s, "bytes") + each, _source(spec, level, what)) for s, what in sizes if s]
+        rows += [
+            (f"{name} {what}", format_quantity(size, "bytes", binary=True) + each, _source(spec, level, what))
+            for size, what in sizes
+            if size
+        ]
         if level.bandwidth:
             rate = quantity(level.bandwidth, "bytes_per_s") + each
             rows.append((f"{name} bandwidth", rate, _source(spec, level, "bandwidth")))
@@ -247,7 +250,7 @@ def hardware_page(spec: HardwareSpec) -> list[str]:
     if spec.tdp:
         rows.append(("TDP", quantity(spec.tdp, "power_w"), _source(spec, spec, "tdp")))
     rows += [(f"price {p.kind}", f"{p.value} ({p.date})", _source(spec, p, "value")) for p in spec.prices]
-    return [*lines, "", *table(("fact", "value", "source"), rows)]
+    return [*lines, "", *table(("fact", "value", "source"), rows, left=(0, 2))]
 
 
 def _source(spec: HardwareSpec, block: Block, field: str) -> str:

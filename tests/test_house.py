@@ -48,10 +48,15 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.memory": (4, SOFTWARE),
     "roofline.figures": (5, NEUTRAL),
     "roofline.timing": (5, NEUTRAL),  # here the wings meet
+    "roofline.operator_sizes": (1, NEUTRAL),
+    "roofline.operators": (5, NEUTRAL),
     "roofline.prediction": (5, NEUTRAL),
+    "roofline.operator_table": (6, NEUTRAL),
     "roofline.files": (0, NEUTRAL),
     "roofline.report": (7, NEUTRAL),
     "roofline.export": (7, NEUTRAL),
+    "roofline.report_op": (7, NEUTRAL),
+    "roofline.cli_op": (8, NEUTRAL),
     "roofline.cli": (8, NEUTRAL),
     "roofline.__main__": (8, NEUTRAL),
 }
@@ -178,7 +183,8 @@ def test_every_other_list_of_exports_is_sorted_and_true() -> None:
 
 def test_the_frozen_window() -> None:
     assert roofline.__all__ == (
-        "Ceiling HardwareSpec Model Prediction Roofline RooflineError load_hardware load_model predict".split()
+        "Ceiling HardwareSpec Model OperatorPrediction Prediction Roofline RooflineError "
+        "load_hardware load_model predict predict_op".split()
     )
 
 
@@ -296,6 +302,7 @@ def loaded_by(*arguments: str, extra: str = "") -> list[str]:
         "predict --help",
         "predict llama-3.1-8b --hardware h100 --batch 16",
         "predict bert-base --hardware t4 --json",
+        "op matmul --hardware h100 --m 16 --k 4096 --n 14336",
         "hardware list",
         "hardware show h100",
         "models list",
@@ -317,6 +324,8 @@ VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --attention --count --lm-head --execution --constants --set "
     "--json --output -o --wide --quiet",
+    "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --rows --columns "
+    "--inputs --tokens --dtype --execution --constants --table --output -o --json",
     "hardware list": "--json",
     "hardware show": "--json",
     "models list": "--json",

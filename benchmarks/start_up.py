@@ -1,0 +1,41 @@
+"""How long `roofline predict` takes from start to finish, as a ratio to importing its three libraries.
+
+    python benchmarks/start_up.py [runs]
+
+Both sides run in turn, in fresh processes; the ratio is of medians within this run.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+
+BASE = ["-c", "import numpy, pydantic, yaml"]
+COMMANDS = {
+    "predict llama-3.1-8b --hardware h100": 3.0,
+    "--help": 3.0,
+}
+
+
+def seconds(arguments: list[str]) -> float:
+    """Wall time of one run of this Python."""
+    start = time.perf_counter()
+    subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def main(runs: int) -> int:
+    """Print each command's ratio beside its bar; the exit code counts those above it."""
+    above = 0
+    for command, bar in COMMANDS.items():
+        pairs = [(seconds(BASE), seconds(["-m", "roofline", *command.split()])) for _ in range(runs)]
+        base, ours = (statistics.median(side) for side in zip(*pairs, strict=True))
+        above += ours / base > bar
+        print(f"roofline {command}: {ours / base:.2f} x the imports (bar {bar:g}), {runs} runs each")
+    return above
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 15))

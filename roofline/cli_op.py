@@ -1,0 +1,122 @@
+"""The verb ``op``: one operator from flags, or a table of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from roofline.errors import UsageError
+
+_SIZES = ("m k n batch query context heads kv_heads head_dim causal rows columns inputs tokens").split()
+
+Size: TypeAlias = Annotated[int | None, typer.Option(metavar="N")]
+
+
+def operator(
+    kind: Annotated[
+        str | None, typer.Argument(help="matmul, attention, elementwise, norm, softmax or embedding.")
+    ] = None,
+    hardware: Annotated[str | None, typer.Option(help="A device's name, alias or YAML file.")] = None,
+    m: Size = None,
+    k: Size = None,
+    n: Size = None,
+    batch: Size = None,
+    query: Annotated[int | None, typer.Option(help="New tokens; 1 is a decode step.", metavar="N")] = None,
+    context: Annotated[int | None, typer.Option(help="Attended tokens.", metavar="N")] = None,
+    heads: Size = None,
+    kv_heads: Size = None,
+    head_dim: Size = None,
+    causal: Annotated[bool | None, typer.Option("--causal/--full", help="[default: causal]")] = None,
+    rows: Size = None,
+    columns: Size = None,
+    inputs: Annotated[int | None, typer.Option(help="Tensors read.", metavar="N")] = None,
+    tokens: Size = None,
+    dtype: Annotated[str | None, typer.Option(help="fp32, tf32, bf16, fp16, fp8 or int8.")] = None,
+    execution: Annotated[str | None, typer.Option(help="graph or eager.  [default: graph on GPUs]")] = None,
+    constants: Annotated[str | None, typer.Option(help="datasheet or class.  [default: the best there is]")] = None,
+    table: Annotated[Path | None, typer.Option(help="A CSV file, one operator per row.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="FILE.csv, with --table.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")] = False,
+) -> None:
+    """Time and bottleneck of one operator, or of a table of them."""
+    from roofline import operators, report, report_op
+    from roofline.cli import _choice, _print
+
+    given = dict(zip(_SIZES, (m, k, n, batch, query, context, heads, kv_heads, head_dim, causal, rows, columns, inputs,
+                              tokens), strict=True))  # fmt: skip
+    sizes = {name: size for name, size in given.items() if size is not None}
+    _check(kind, hardware, sizes, table, output, json)
+    assert hardware is not None
+    how = _choice("--execution", execution, "graph", "eager")
+    which = _choice("--constants", constants, "datasheet", "class")
+    if table is not None:
+        _time(table, hardware, output, kind=kind, dtype=dtype, execution=how, constants=which)
+        return
+    assert kind is not None
+    if kind == "attention":
+        sizes.setdefault("causal", True)
+    result = operators.predict_op(kind, hardware, dtype=dtype, execution=how, constants=which, **sizes)
+    _print(report.to_json(result.to_dict()) if json else report_op.op_text(result))
+
+
+def _check(
+    kind: str | None, hardware: str | None, sizes: dict[str, Any], table: Path | None, output: Path | None, json: bool
+) -> None:
+    """Raises UsageError for flags that do not go together."""
+    problem = None
+    if hardware is None:
+        problem = "--hardware is missing; try h100, mi300x or t4 (roofline hardware list)"
+    elif table is None and kind is None:
+        problem = "KIND is missing; name matmul, attention, elementwise, norm, softmax or embedding, or give --table"
+    elif table is None and output is not None:
+        problem = "-o goes with --table; one operator is printed"
+    elif table is not None and sizes:
+        problem = f"--{next(iter(sizes)).replace('_', '-')} does not go with --table, whose columns are the sizes"
+    elif table is not None and json:
+        problem = "--json does not go with --table, which is written as CSV"
+    elif output is not None and output.suffix != ".csv":
+        problem = f"-o {output}: expected a name that ends in .csv"
+    if problem:
+        raise UsageError(problem)
+
+
+def _time(table: Path, hardware: str, output: Path | None, **asked: Any) -> None:
+    from roofline import operator_table
+
+    with _progress_bar() as tell:
+        try:
+            operator_table.time_table(table, hardware, sys.stdout if output is None else output, progress=tell, **asked)
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader, a pager or head, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Callable[[float], None]]:
+    """A bar on stderr, on a terminal alone, that appears when the work has taken a second."""
+    start = time.monotonic()
+    bars: list[tuple[Any, Any]] = []
+
+    def tell(part: float) -> None:
+        if not bars and sys.stderr.isatty() and time.monotonic() - start > 1:
+            from rich.console import Console
+            from rich.progress import Progress
+
+            bar = Progress(console=Console(stderr=True), transient=True)
+            bar.start()
+            bars.append((bar, bar.add_task("timing", total=1.0)))
+        for bar, task in bars:
+            bar.update(task, completed=part)
+
+    try:
+        yield tell
+    finally:
+        for bar, _ in bars:
+            bar.stop()
