@@ -5,12 +5,18 @@
 'memory'
 """
 
-from roofline.architectures.model import Model, load_model
-from roofline.ceilings import Ceiling, Roofline
-from roofline.errors import RooflineError
-from roofline.hardware import HardwareSpec, load_hardware
-from roofline.operators import OperatorPrediction, predict_op
-from roofline.prediction import Prediction, predict
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from roofline.architectures.model import Model, load_model
+    from roofline.ceilings import Ceiling, Roofline
+    from roofline.errors import RooflineError
+    from roofline.hardware import HardwareSpec, load_hardware
+    from roofline.operators import OperatorPrediction, predict_op
+    from roofline.prediction import Prediction, predict
 
 __all__ = [
     "Ceiling",
@@ -25,3 +31,31 @@ __all__ = [
     "predict",
     "predict_op",
 ]
+
+_HOMES = {
+    "Ceiling": "ceilings",
+    "HardwareSpec": "hardware",
+    "Model": "architectures.model",
+    "OperatorPrediction": "operators",
+    "Prediction": "prediction",
+    "Roofline": "ceilings",
+    "RooflineError": "errors",
+    "load_hardware": "hardware",
+    "load_model": "architectures.model",
+    "predict": "prediction",
+    "predict_op": "operators",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, from the room that it lives in: `roofline --help` should not load the whole house."""
+    if name not in _HOMES:
+        msg = f"module 'roofline' has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(f"roofline.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

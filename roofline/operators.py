@@ -24,7 +24,7 @@ from roofline.layers.normalization import norm
 from roofline.number import Number, exact, maximum, minimum, settled
 from roofline.op import Op, Tensor, contract, elementwise, weight
 from roofline.operator_sizes import KINDS, Columns, broadcast, check_names, find_bad_size, read_size
-from roofline.prediction import SCHEMA_VERSION, _version
+from roofline.prediction import SCHEMA_VERSION, tool_version
 from roofline.timing import kind_of, time_operator
 from roofline.workload import Precision
 
@@ -71,7 +71,7 @@ class OperatorPrediction:
         used = {"dtype": self.dtype, "execution": self.execution, "constants": self.constants.name}
         return {
             "schema_version": SCHEMA_VERSION,
-            "version": _version(),
+            "version": tool_version(),
             "kind": self.kind,
             "hardware": {"name": self.hardware.name, "count": 1, "overrides": {}},
             "inputs": {**sizes, **used},

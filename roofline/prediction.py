@@ -86,7 +86,7 @@ class Prediction:
         """The JSON of ``predict``: SI base units, names with their units."""
         return {
             "schema_version": SCHEMA_VERSION,
-            "version": _version(),
+            "version": tool_version(),
             "model": self.model.name,
             "hardware": {"name": self.hardware.name, "count": 1, "overrides": dict(self.overrides)},
             "inputs": self._inputs(),
@@ -274,7 +274,8 @@ def _phase(
     return PhasePrediction(steps, figures_of(list(zip(costs, timings, strict=True)), device, constants), operators)
 
 
-def _version() -> str:
+def tool_version() -> str:
+    """The version of this package, as results carry it."""
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  (costs start-up only where asked)
 
     try:
