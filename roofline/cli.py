@@ -68,6 +68,7 @@ def predict(
     ] = None,
     json: JsonFlag = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="FILE.json, .csv, .md or .parquet.")] = None,
+    explained: Annotated[bool, typer.Option("--explain", help="Where each number comes from.")] = False,
     wide: Annotated[bool, typer.Option("--wide", help="More columns.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="The verdict alone, no warnings.")] = False,
 ) -> None:
@@ -105,6 +106,10 @@ def predict(
         _print(report.to_json(result.to_dict()))
     elif output is None:
         _print(report.text(result, wide=wide, quiet=quiet))
+    if explained and not json:
+        from roofline.explanation import explain
+
+        _print("\n" + explain(result))
 
 
 app.command("op", rich_help_panel="Ask")(cli_op.operator)

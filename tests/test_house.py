@@ -56,6 +56,7 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.files": (0, NEUTRAL),
     "roofline.report": (7, NEUTRAL),
     "roofline.export": (7, NEUTRAL),
+    "roofline.explanation": (7, NEUTRAL),
     "roofline.report_op": (7, NEUTRAL),
     "roofline.cli_op": (8, NEUTRAL),
     "roofline.cli": (8, NEUTRAL),
@@ -328,7 +329,7 @@ def test_the_test_of_start_up_can_fail() -> None:
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --attention --count --lm-head --execution --constants --set "
-    "--json --output -o --wide --quiet",
+    "--json --output -o --explain --wide --quiet",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --rows --columns "
     "--inputs --tokens --dtype --execution --constants --table --output -o --json",
     "hardware list": "--json",
@@ -357,6 +358,6 @@ def test_the_verbs_and_their_flags_do_not_change_by_accident() -> None:
 
 def test_the_flags_are_the_keywords() -> None:
     flags = {word[2:].replace("-", "_") for word in VERBS["predict"].split() if word[:2] == "--"}
-    flags -= {"json", "output", "wide", "quiet"}  # how the answer is shown, not what is asked
+    flags -= {"json", "output", "explain", "wide", "quiet"}  # how the answer is shown, not what is asked
     arguments = roofline.predict.__code__.co_varnames[: 2 + roofline.predict.__code__.co_kwonlyargcount]
     assert flags | {"model"} == set(arguments)

@@ -1,0 +1,114 @@
+"""Where each number of a prediction comes from: the formula, the numbers put in, the convention, the source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from roofline.calibration import Constants
+from roofline.conventions import STATEMENTS
+from roofline.cost import Cost, step_cost
+from roofline.figures import mean_over_steps
+from roofline.number import Number
+from roofline.op import Op, Tensor, Work
+from roofline.prediction import Prediction
+from roofline.program import Phase
+from roofline.report import count, quantity
+from roofline.timing import Timing, kind_of, time_operator
+from roofline.workload import Precision
+
+
+def explain(prediction: Prediction) -> str:
+    """Conventions, constants and device facts with their sources, then every operator with its numbers put in."""
+    lines = ["conventions", *(f"  {statement}" for statement in STATEMENTS), "", *_facts(prediction)]
+    for phase in prediction.phases:
+        lines += ["", *_phase(prediction, phase)]
+    return "\n".join(lines)
+
+
+def _facts(prediction: Prediction) -> Iterator[str]:
+    """The machine's numbers that the times divide by, and where they come from."""
+    device, constants = prediction.hardware, prediction.constants
+    name, level = next(iter(device.memory.items()))
+    source = device.source_of(level, "bandwidth")[0]
+    yield f"device {device.name}"
+    yield f"  bandwidth = {quantity(device.bandwidth, 'bytes_per_s')} ({name}; {source})"
+    for dtype in dict.fromkeys(_dtypes(prediction)):
+        unit, rate = device.contraction_unit(dtype)
+        source = device.source_of(getattr(device.peak, unit)[dtype], "value")[0]
+        yield f"  peak = {quantity(rate, 'flops_per_s')} ({unit} unit, {dtype}, dense; {source})"
+    yield f"constants {constants.provenance} {constants.name}"
+    if constants.calibration is not None:
+        yield f"  source: {constants.calibration.source}"
+    yield f"  band: {constants.low:g} to {constants.high:g} x expected; {constants.evidence}"
+
+
+def _dtypes(prediction: Prediction) -> Iterator[str]:
+    program = prediction.model.program(prediction.conventions)
+    for phase in prediction.phases:
+        for _, op in program.in_phase(phase):
+            if any(work.unit == "matrix" for work in op.work):
+                yield prediction.precision.compute_dtype(op.reads)
+
+
+def _phase(prediction: Prediction, phase: Phase) -> Iterator[str]:
+    program = prediction.model.program(prediction.conventions)
+    sizes = prediction.workload.sizes(phase)
+    costs = step_cost(program, phase, sizes, prediction.precision)
+    steps = prediction.phases[phase].steps
+    letters = {**{k: mean_over_steps(v) for k, v in sizes.items()}, **program.sizes}
+    bound = ", ".join(f"{letter} = {float(size):g}" for letter, size in letters.items())
+    yield f"{phase}, one step{f' (means over {steps})' if steps > 1 else ''}, one execution of each operator: {bound}"
+    for (_, op), cost in zip(program.in_phase(phase), costs, strict=True):
+        constants = prediction.constants.of(kind_of(cost, phase == "decode"), prediction.execution)
+        timing = time_operator(cost, prediction.hardware, constants)
+        yield from _operator(op, cost, timing, constants, prediction)
+
+
+def _operator(op: Op, cost: Cost, timing: Timing, constants: Constants, prediction: Prediction) -> Iterator[str]:
+    local = ", ".join(f"{letter} = {value}" for letter, value in op.local.items() if not callable(value))
+    yield f"{op}  x {float(cost.count):g}{f'  with {local}' if local else ''}"
+    device = prediction.hardware
+    for label, unit, number in (
+        ("FLOPs", "matrix", cost.flops),
+        ("vector FLOPs", "vector", cost.vector_flops),
+        ("transcendentals", "special", cost.special),
+    ):
+        terms = [_work(work) for work in op.work if work.unit == unit]
+        if terms:
+            yield f"  {label} = {' + '.join(terms)} = {count(_number(number))}"
+    moved = " + ".join(_traffic(tensor, prediction.precision) for tensor in (*op.reads, *op.writes))
+    yield f"  bytes = {moved} = {quantity(_number(cost.bytes), 'bytes')}"
+    yield f"  at best = max(FLOPs / peak, bytes / bandwidth) = {quantity(_number(timing.bound_s), 'time_s')}"
+    rates = f"bytes / ({constants.memory:g} x {quantity(device.bandwidth, 'bytes_per_s')})"
+    if op.work and any(work.unit == "matrix" for work in op.work):
+        peak = quantity(device.contraction_unit(cost.dtype)[1], "flops_per_s")
+        rates = f"compute: FLOPs / ({constants.compute:g} x {peak}) + vector and special work; memory: {rates}"
+    latency = quantity(constants.latency_s, "time_s")
+    yield (
+        f"  time = {latency} + (compute^p + memory^p)^(1/p), p = {constants.p:g}; {rates}; "
+        f"= {quantity(_number(timing.time_s), 'time_s')}, band {_band(timing, prediction)}"
+    )
+
+
+def _band(timing: Timing, prediction: Prediction) -> str:
+    time, bound = _number(timing.time_s), _number(timing.bound_s)
+    low = max(min(bound, time), time * prediction.constants.low)
+    return f"{quantity(low, 'time_s')} to {quantity(time * prediction.constants.high, 'time_s')}"
+
+
+def _work(work: Work) -> str:
+    """A count in words: its factor, its axes, and the attended pairs in place of T S under a mask."""
+    if work.formula is not None:
+        return f"{work.per_element} x the operator's own formula"
+    masked = work.pairs is not None and {"T", "S"} <= set(work.axes)
+    letters = [axis for axis in work.axes if not (masked and axis in "TS")]
+    factor = [str(work.per_element)] if work.per_element != 1 else []
+    return " ".join([*factor, *letters, *(["(attended pairs)"] if masked else [])])
+
+
+def _traffic(tensor: Tensor, precision: Precision) -> str:
+    return f"{float(precision.width(tensor)):g} {tensor.axes}"
+
+
+def _number(number: Number) -> float:
+    return float(mean_over_steps(number))

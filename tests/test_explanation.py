@@ -1,0 +1,53 @@
+"""The explanation prints the numbers of the prediction, with formula and source."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from roofline import predict
+from roofline.conventions import STATEMENTS
+from roofline.explanation import explain
+from roofline.report import count, quantity
+
+CASES = [
+    ("llama-3.1-8b", "h100", {"context": 2048}),
+    ("llama-3.1-8b", "h100", {"prompt": 64, "generate": 9, "count": "square"}),
+    ("bert-base", "t4", {"prompt": 100, "attention": "materialised"}),
+    ("qwen3-8b", "xeon", {"prompt": 64, "generate": 2, "constants": "datasheet"}),
+]
+
+
+@pytest.mark.parametrize(("model", "device", "keywords"), CASES)
+def test_every_operator_is_explained_with_its_own_numbers(model: str, device: str, keywords: dict[str, int]) -> None:
+    result = predict(model, device, **keywords)  # type: ignore[arg-type]
+    blocks = re.split(r"\n(?=\S)", explain(result))
+    for phase in result.phases.values():
+        for operator in phase.operators:
+            mine = [block for block in blocks if block.startswith(operator.name + ":")]
+            f, n = operator.figures, operator.count
+            assert any(
+                f"= {quantity(f.bytes / n, 'bytes')}\n" in block
+                and f"= {quantity(f.time_s / n, 'time_s')}, band {quantity(f.low_s / n, 'time_s')} to" in block
+                and (not f.flops or f"= {count(f.flops / n)}\n" in block)
+                for block in mine
+            ), operator.name
+
+
+def test_conventions_sources_and_constants_are_named() -> None:
+    text = explain(predict("llama-3.1-8b", "h100", context=128))
+    assert all(statement in text for statement in STATEMENTS)
+    assert "peak = 989 TFLOP/s (matrix unit, bf16, dense; ml-engineering" in text
+    assert "constants class nvidia-tensor-core" in text
+    assert "time = 18.0 us" in text  # decode attention has a latency of its own
+    assert "lm_head: h[B T D], w_head[V D] -> logits[B T V]  x 1  with T = 1" in text
+
+
+def test_attended_pairs_are_named_only_where_they_are_counted() -> None:
+    causal, square = (
+        explain(predict("gpt2", "h100", prompt=64, generate=2, count=counted))  # type: ignore[arg-type]
+        for counted in ("attended", "square")
+    )
+    assert "FLOPs = 2 B K G H (attended pairs) + 2 B K G H (attended pairs)" in causal
+    assert "attended pairs)" not in square
