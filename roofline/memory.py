@@ -100,22 +100,26 @@ def longest_step(workload: Workload, phase: Phase) -> dict[str, Number]:
 
 
 def activation_peak(program: Program, phase: Phase, sizes: Sizes, precision: Precision) -> Number:
-    """The most bytes of activations alive at once: a tensor lives from a write to the last read before the next.
+    """The most bytes of activations alive at once.
 
     Every buffer is its own, nothing is recomputed, and no workspace of a library is counted.
     """
+    return max(alive_bytes(program, phase, sizes, precision))
+
+
+def alive_bytes(program: Program, phase: Phase, sizes: Sizes, precision: Precision) -> list[Number]:
+    """Bytes of activations alive at each operator: a tensor lives from a write to the last read before the next."""
     steps = list(_steps(program, phase, sizes))
-    needed = _needed_after(steps)
     held: dict[str, Number] = {}
-    peak: Number = 0
-    for (reads, writes, bound), later in zip(steps, needed, strict=True):
+    alive: list[Number] = []
+    for (reads, writes, bound), later in zip(steps, _needed_after(steps), strict=True):
         for tensor in (*reads, *writes):
             if tensor.role in ("activation", "index"):
                 size = tensor.elements(bound) * precision.width(tensor)
                 held[tensor.name] = max(size, held.get(tensor.name, 0))
-        peak = max(peak, sum(held.values()))
+        alive.append(sum(held.values()))
         held = {name: size for name, size in held.items() if name in later}
-    return peak
+    return alive
 
 
 def _needed_after(steps: list[Step]) -> list[set[str]]:
@@ -143,10 +147,18 @@ def largest_batch(
 ) -> int:
     """The most sequences at once that fit in ``room`` bytes; 0 if not one does.
 
-    Cache and activations are proportional to the batch, weights are not, so the answer is a quotient.
+    The cache is proportional to the batch; the activations alive at an operator are a constant (positions, which all
+    sequences share) and a part proportional to it; weights are constant. So each operator allows a quotient, and the
+    least of them is the answer.
     """
     one = footprint(program, replace(workload, batch=1), phases, precision)
-    return max(0, int((room - one.weights_bytes) // (one.kv_cache_bytes + one.activation_bytes)))
+    free = int(room) - one.weights_bytes
+    fits = []
+    for phase in phases:
+        sizes = {letter: exact(size) for letter, size in program.sizes.items()} | longest_step(workload, phase)
+        constant, single = (alive_bytes(program, phase, sizes | {"B": exact(b)}, precision) for b in (0, 1))
+        fits += [(free - c) // (one.kv_cache_bytes + s - c) for c, s in zip(constant, single, strict=True)]
+    return max(0, int(min(fits)))
 
 
 def longest_context(
