@@ -234,8 +234,8 @@ def test_a_model_of_a_billion_positions_gets_an_answer() -> None:
 
 def test_the_largest_batch_counts_positions_once() -> None:
     """All sequences share the gathered positions, so the activations are not quite proportional to the batch."""
-    model = load_model({**BERT, "hidden_size": 2, "num_attention_heads": 1, "intermediate_size": 1})
-    program, workload = model.program(), Workload(batch=1, prompt=3, generate=1)
+    model = load_model({**BERT, "hidden_size": 1, "num_attention_heads": 1, "intermediate_size": 1})
+    program, workload = model.program(), Workload(batch=1, prompt=1, generate=1)
 
     def total(batch: int) -> int:
         return footprint(program, replace(workload, batch=batch), program.phases, FP16).total_bytes
