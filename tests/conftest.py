@@ -1,11 +1,14 @@
-"""Random examples are drawn anew on a developer's machine, and the same ones every time where ``CI`` is set."""
+"""Random examples are drawn anew on a developer's machine, and the same ones every time where ``CI`` is set.
+
+No test asserts on a time, not through hypothesis either.
+"""
 
 from __future__ import annotations
 
 import os
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("local"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
