@@ -13,7 +13,7 @@ from roofline.op import Op, Tensor, Work
 from roofline.prediction import Prediction
 from roofline.program import Phase
 from roofline.report import count, quantity
-from roofline.timing import Timing, kind_of, time_operator
+from roofline.timing import Timing, banded, kind_of, time_operator
 from roofline.workload import Precision
 
 
@@ -91,9 +91,8 @@ def _operator(op: Op, cost: Cost, timing: Timing, constants: Constants, predicti
 
 
 def _band(timing: Timing, prediction: Prediction) -> str:
-    time, bound = _number(timing.time_s), _number(timing.bound_s)
-    low = max(min(bound, time), time * prediction.constants.low)
-    return f"{quantity(low, 'time_s')} to {quantity(time * prediction.constants.high, 'time_s')}"
+    _, low, high = (mean_over_steps(end) for end in banded(timing, prediction.constants))
+    return f"{quantity(low, 'time_s')} to {quantity(high, 'time_s')}"
 
 
 def _work(work: Work) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 from roofline.calibration import ConstantSet
 from roofline.cost import Cost
 from roofline.hardware import HardwareSpec
-from roofline.number import Number, maximum, minimum, settled
-from roofline.timing import Timing
+from roofline.number import Number, settled
+from roofline.timing import Timing, banded
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +104,6 @@ def figures_of(parts: list[tuple[Cost, Timing]], device: HardwareSpec, constants
         seconds = total(lambda _, timing: getattr(timing, share) * timing.time_s)
         return float(seconds / time) if time else 0.0
 
-    def bound_of(timing: Timing) -> Number:
-        return minimum(timing.bound_s, timing.time_s)  # equal up to rounding where nothing is lost
-
     time = float(total(lambda _, timing: timing.time_s))
     peak_seconds = sum(
         float(cost.count * mean_over_steps(cost.flops)) / device.contraction_unit(cost.dtype)[1]
@@ -117,8 +114,8 @@ def figures_of(parts: list[tuple[Cost, Timing]], device: HardwareSpec, constants
     compute, memory = timed("compute"), timed("memory")
     return Figures(
         time_s=time,
-        bound_s=float(total(lambda _, timing: bound_of(timing))),
-        low_s=float(total(lambda _, timing: maximum(bound_of(timing), timing.time_s * constants.low))),
+        bound_s=float(total(lambda _, timing: banded(timing, constants)[0])),
+        low_s=float(total(lambda _, timing: banded(timing, constants)[1])),
         high_s=time * constants.high,
         shares=Shares(max(0.0, 1 - compute - memory), compute, memory),
         flops=total(lambda cost, _: cost.flops),

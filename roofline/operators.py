@@ -21,11 +21,11 @@ from roofline.hardware import HardwareSpec, load_hardware
 from roofline.layers.attention import attention
 from roofline.layers.embedding import token_embedding
 from roofline.layers.normalization import norm
-from roofline.number import Number, exact, maximum, minimum, settled
+from roofline.number import Number, exact, settled
 from roofline.op import Op, Tensor, contract, elementwise, weight
 from roofline.operator_sizes import KINDS, Columns, broadcast, check_names, find_bad_size, read_size
 from roofline.prediction import SCHEMA_VERSION, tool_version
-from roofline.timing import kind_of, time_operator
+from roofline.timing import banded, kind_of, time_operator
 from roofline.workload import Precision
 
 FIGURES = ("flops", "vector_flops", "bytes", "intensity", "time_s", "bound_s", "low_s", "high_s", "bound_by",
@@ -155,7 +155,7 @@ class OperatorClock:
         cost = operator_cost(op, sizes if array else {a: exact(size) for a, size in sizes.items()}, precision)
         decoding = kind == "attention" and bool(np.all(columns["query"] == 1))
         timing = time_operator(cost, self.device, self.constants.of(kind_of(cost, decoding), self.execution))
-        bound = minimum(timing.bound_s, timing.time_s)  # equal up to rounding where nothing is lost
+        bound, low, high = banded(timing, self.constants)
         shares = np.stack(np.broadcast_arrays(timing.latency, timing.compute, timing.memory))
         figures = {
             "flops": cost.flops,
@@ -164,8 +164,8 @@ class OperatorClock:
             "intensity": cost.flops / cost.bytes,
             "time_s": timing.time_s,
             "bound_s": bound,
-            "low_s": maximum(bound, timing.time_s * self.constants.low),
-            "high_s": timing.time_s * self.constants.high,
+            "low_s": low,
+            "high_s": high,
             "bound_by": _BOUNDS[np.argmax(shares, axis=0)],
             **{f"share_{name}": share for name, share in zip(_BOUNDS.tolist(), shares, strict=True)},
         }

@@ -18,7 +18,7 @@ from roofline.cost import Cost
 from roofline.errors import WorkloadError
 from roofline.hardware import HardwareSpec
 from roofline.hardware_fields import Unit
-from roofline.number import Number, maximum
+from roofline.number import Number, maximum, minimum
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,12 @@ def time_operator(cost: Cost, hardware: HardwareSpec, constants: Constants) -> T
     latency = _ratio(constants.latency_s, time)
     compute = (1 - latency) * compute_part
     return Timing(time, bound, latency, compute, 1 - latency - compute)
+
+
+def banded(timing: Timing, constants: ConstantSet) -> tuple[Number, Number, Number]:
+    """The bound, the low and the high end of the band: bound <= low <= time <= high. [s]"""
+    bound = minimum(timing.bound_s, timing.time_s)  # equal up to rounding where nothing is lost
+    return bound, maximum(bound, timing.time_s * constants.low), timing.time_s * constants.high
 
 
 def kind_of(cost: Cost, decoding: bool) -> str:
