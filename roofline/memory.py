@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from math import isqrt, lcm
 from typing import Any, TypeAlias
 
 from roofline.axes import Sizes, rebind
@@ -166,19 +169,70 @@ def longest_context(
 ) -> int:
     """The longest sequence, prompt and generated tokens together, that fits in ``room`` bytes; 0 if none does.
 
-    The prompt grows, the generated length stays; the model's positions are the limit. Found by bisection.
+    The prompt grows, the generated length stays; the model's positions are the limit. Between two bends (a window ends
+    the growth of a cache) what is alive at an operator is at most quadratic in the length, so each operator's limit is
+    the root of a quadratic, and the least of them is the answer.
     """
+    generated = 1 if phases == ("encode",) else workload.generate
 
-    def fits(length: int) -> bool:
+    def held(length: int) -> list[Fraction]:
         if workload.context is not None:
             longer = replace(workload, context=length)
         else:
-            generated = 1 if phases == ("encode",) else workload.generate
             longer = replace(workload, prompt=max(1, length - generated + 1))
-        return footprint(program, longer, phases, precision).total_bytes <= room
+        return _bytes_by_operator(program, longer, phases, precision)
 
-    low, high = 0, min(positions, MAX_LENGTH)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return low
+    bends = _bends(program, 1 if workload.context is not None else generated, min(positions, MAX_LENGTH))
+    free = Fraction(int(room))
+    if max(held(bends[0])) > free:
+        return 0
+    beyond = bisect_left(bends, True, key=lambda length: max(held(length)) > free)
+    if beyond == len(bends):
+        return bends[-1]
+    low, high = bends[beyond - 1], bends[beyond]
+    if high - low == 1:
+        return low
+    middle = (low + high) // 2
+    curves = zip(held(low), held(middle), held(high), strict=True)
+    return min(_last_within(free, dict(zip((low, middle, high), curve, strict=True))) for curve in curves)
+
+
+def _bytes_by_operator(
+    program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision
+) -> list[Fraction]:
+    """All that is resident at each operator of each phase."""
+    sizes = {letter: exact(size) for letter, size in program.sizes.items()}
+    fixed = footprint(program, workload, phases, precision)
+    resting = fixed.weights_bytes + fixed.kv_cache_bytes
+    steps = ((phase, sizes | longest_step(workload, phase)) for phase in phases)
+    return [
+        Fraction(resting + alive) for phase, size in steps for alive in alive_bytes(program, phase, size, precision)
+    ]
+
+
+def _bends(program: Program, first: int, last: int) -> list[int]:
+    """Lengths from ``first`` to ``last`` between which every size grows smoothly: the sizes that may cap a length."""
+    sizes = {"B": 1, "T": 1, "S": last, **program.sizes}
+    bound = [rebind(group.sizes(sizes), op.local) for group in program.groups for op in group.ops]
+    caps = {int(size) for local in bound for size in local.values()}
+    return sorted({min(first, last), last} | {cap for cap in caps if first < cap < last})
+
+
+def _last_within(room: Fraction, curve: dict[int, Fraction]) -> int:
+    """The largest whole length whose bytes stay within ``room``, on the rising parabola through three points.
+
+    >>> _last_within(Fraction(70), {0: Fraction(0), 4: Fraction(32), 8: Fraction(128)})  # 2 n^2: 5 -> 50, 6 -> 72
+    5
+    """
+    (low, f_low), (middle, f_middle), (high, f_high) = curve.items()
+    if f_high <= room:
+        return high
+    rise = (f_middle - f_low) / (middle - low)
+    square = ((f_high - f_middle) / (high - middle) - rise) / (high - low)
+    linear = rise - square * (low + middle)
+    constant = f_low - low * (linear + square * low)
+    if square == 0:
+        return (room - constant) // linear
+    scale = lcm(square.denominator, linear.denominator, (constant - room).denominator)
+    a, b, c = (int(number * scale) for number in (square, linear, constant - room))
+    return (isqrt(b * b - 4 * a * c) - b) // (2 * a)
