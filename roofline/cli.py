@@ -32,6 +32,15 @@ verbs: predict, op, hardware list|show, models list|show    roofline VERB --help
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")]
 
 
+def _without_color(wanted: bool) -> None:
+    """What NO_COLOR does, for this run; every library that colours asks for that variable."""
+    if wanted:
+        os.environ["NO_COLOR"] = "1"
+
+
+NoColorFlag = Annotated[bool, typer.Option("--no-color", help="No colour.", callback=_without_color)]
+
+
 @app.callback(invoke_without_command=True)
 def welcome(
     context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
@@ -71,6 +80,7 @@ def predict(
     explained: Annotated[bool, typer.Option("--explain", help="Where each number comes from.")] = False,
     wide: Annotated[bool, typer.Option("--wide", help="More columns.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="The verdict alone, no warnings.")] = False,
+    no_color: NoColorFlag = False,
 ) -> None:
     """Time, memory and bottleneck of a model on a device, phase by phase and operator by operator."""
     from roofline import export, prediction, report

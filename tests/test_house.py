@@ -329,7 +329,7 @@ def test_the_test_of_start_up_can_fail() -> None:
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --attention --count --lm-head --execution --constants --set "
-    "--json --output -o --explain --wide --quiet",
+    "--json --output -o --explain --wide --quiet --no-color",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --rows --columns "
     "--inputs --tokens --dtype --execution --constants --table --output -o --json",
     "hardware list": "--json",
@@ -358,6 +358,6 @@ def test_the_verbs_and_their_flags_do_not_change_by_accident() -> None:
 
 def test_the_flags_are_the_keywords() -> None:
     flags = {word[2:].replace("-", "_") for word in VERBS["predict"].split() if word[:2] == "--"}
-    flags -= {"json", "output", "explain", "wide", "quiet"}  # how the answer is shown, not what is asked
+    flags -= {"json", "output", "explain", "wide", "quiet", "no_color"}  # how the answer is shown, not what is asked
     arguments = roofline.predict.__code__.co_varnames[: 2 + roofline.predict.__code__.co_kwonlyargcount]
     assert flags | {"model"} == set(arguments)
