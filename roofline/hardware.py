@@ -6,20 +6,20 @@ Facts only: dense peaks, capacities, bandwidths, each with its source. What soft
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
 
-from roofline.data_files import data_folder, read_text, read_yaml
+from roofline.data_files import data_folder, read_yaml
 from roofline.doors import first_problem
 from roofline.errors import SpecError, WorkloadError, near_matches, shown
 from roofline.hardware_checks import check_spec
 from roofline.hardware_fields import (
     A_SOURCE,
     Block,
+    Confidence,
     Hertz,
     Level,
     Link,
@@ -35,9 +35,12 @@ from roofline.hardware_fields import (
     Watts,
     year_as_text,
 )
+from roofline.hardware_library import device_files, find_file, is_path
 
 DEFAULT_DTYPES = ("bf16", "fp16", "fp32")
 """The dtype of a run that names none: the first of these that the device has."""
+
+Kind: TypeAlias = Literal["gpu", "cpu", "apu", "soc", "tpu", "npu"]
 
 _A_NAME = "lower-case letters, digits, hyphens and dots such as h100-sxm-80gb"
 
@@ -50,17 +53,19 @@ class HardwareSpec(Block):
     title: Text | None = None
     aliases: list[Text] = []
     vendor: Text | None = None
-    kind: Literal["gpu", "cpu", "tpu", "accelerator"] = "gpu"
+    kind: Kind = "gpu"
     calibration_class: Text = Field(alias="class", description="a file of calibrations/classes")
     architecture: Text | None = None
     released: Annotated[Text, BeforeValidator(year_as_text)] | None = None
     status: Literal["available", "announced"] = "available"
     granularity: Text | None = None
+    devices_per_package: Annotated[int, Field(ge=1, description="how many devices software sees in what is stated")] = 1
     units: Units | None = None
     clock: Hertz | None = Field(default=None, description="highest clock, or the base clock of a CPU")
     peak: Peaks
     sparsity: Sparsity | None = None
     memory: Annotated[dict[str, Level], Field(min_length=1, description="a mapping of levels, device memory first")]
+    host_memory: Level | None = None
     links: dict[Literal["scale_up", "scale_out", "host"], Link] = {}
     tdp: Watts | None = None
     prices: list[Price] = []
@@ -88,16 +93,26 @@ class HardwareSpec(Block):
     def source_of(self, block: Block, field: str) -> tuple[str, bool]:
         """The title of the source of ``field`` in ``block``, or its free text, and whether the value is unverified.
 
-        What names no source has that of the block around it, in the end the file's.
+        What names no source has that of the block around it, in the end the file's. A value is unverified where it was
+        recalled or estimated: its source says so, or its confidence is low.
         """
-        around = [holder for holder in (self.peak if isinstance(block, Peak) else None, self) if holder]
-        key, unverified = block.cited(field), block.unverified
-        for holder in around:
-            if key is None:
-                key, unverified = holder.cited("default"), unverified or holder.unverified
-        assert key is not None, "the loader checks that the file has a default source"
+        key = next(key for holder, name in self._around(block, field) if (key := holder.cited(name)) is not None)
+        unverified = self.confidence_of(block, field) == "low"
         reference = self.sources.get(key)
         return (reference.title, unverified or reference.unverified) if reference else (key, unverified)
+
+    def confidence_of(self, block: Block, field: str) -> Confidence:
+        """How sure ``field`` of ``block`` is: as the block says, high if it names a source alone, else as around it."""
+        for holder, name in self._around(block, field):
+            if (word := holder.trusted(name)) is not None:
+                return word
+            if holder.cited(name) is not None:
+                break
+        return "high"
+
+    def _around(self, block: Block, field: str) -> list[tuple[Block, str]]:
+        outer: list[Block] = [self.peak, self] if isinstance(block, Peak) else [self]
+        return [(block, field), *((holder, "default") for holder in outer if holder is not block)]
 
     def to_dict(self) -> dict[str, Any]:
         """Every stated fact: SI base units in numbers, as in ``hardware show --json``."""
@@ -132,14 +147,32 @@ class HardwareSpec(Block):
         """
         units: tuple[Unit, ...] = ("matrix", "vector")
         for unit in units:
-            if rate := self.peak_rate(unit, dtype):
-                return unit, rate
+            entry: Peak | None = getattr(self.peak, unit).get(dtype)
+            if entry and not entry.elementwise:
+                return unit, entry.value
         msg = f"{self.name} has no {dtype}; it has {', '.join(self.dtypes())}"
         raise WorkloadError(msg)
 
     def dtypes(self) -> list[str]:
         """Every dtype that a contraction can run in."""
-        return list(dict.fromkeys((*self.peak.matrix, *self.peak.vector)))
+        entries = (*self.peak.matrix.items(), *self.peak.vector.items())
+        return list(dict.fromkeys(dtype for dtype, peak in entries if not peak.elementwise))
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What a reader of any figure for this device should know."""
+        found = []
+        if self.status == "announced":
+            found.append(f"{self.name} is announced, not shipped: its figures are the vendor's plans")
+        if self.devices_per_package > 1:
+            found.append(
+                f"{self.name}: software sees {self.devices_per_package} devices, the figures are the package's"
+            )
+        if not self.peak.vector:
+            found.append(
+                f"{self.name}: no vector rate is known, so norms, softmax and activations cost their bytes alone"
+            )
+        return tuple(found)
 
     def default_dtype(self) -> str:
         """bf16, else fp16, else fp32, as the device has it."""
@@ -162,54 +195,24 @@ def load_hardware(hardware: str | Path, *, overrides: Mapping[str, Any] | None =
 
 
 def load_every_hardware() -> list[HardwareSpec]:
-    """All shipped specs, by name. Raises SpecError also where two files share a name or an alias."""
-    specs = [load_hardware(name) for name in hardware_names()]
-    _words((f"{name}.yaml", [spec.name, *spec.aliases]) for name, spec in zip(hardware_names(), specs, strict=True))
-    return specs
+    """All devices, shipped ones by name, then those of the user's folders.
+
+    Raises SpecError that names both files where two share a name or an alias.
+    """
+    return [HardwareSpec.from_fields(read_yaml(path), path.name) for path in device_files()]
 
 
 def hardware_names() -> list[str]:
-    """The names of the shipped specs."""
+    """The names of the shipped devices."""
     return sorted(path.stem for path in data_folder("hardware_specs").glob("*.yaml"))
 
 
 def read_hardware_fields(hardware: str | Path) -> tuple[dict[str, Any], str]:
     """The raw fields of a spec file, and its name for error messages. Raises SpecError for an unknown name."""
-    path = Path(hardware)
-    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
-        return read_yaml(path), str(path)
-    folder, name = data_folder("hardware_specs"), str(hardware).lower()
-    if name in hardware_names():
-        return read_yaml(folder / f"{name}.yaml"), f"{name}.yaml"
-    for known in hardware_names():
-        if _mentions(folder / f"{known}.yaml", name):
-            fields = read_yaml(folder / f"{known}.yaml")
-            if name in _aliases(fields):
-                return fields, f"{known}.yaml"
-    files = ((f"{known}.yaml", [known, *_aliases(read_yaml(folder / f"{known}.yaml"))]) for known in hardware_names())
-    msg = f"unknown hardware {str(hardware)!r}; {near_matches(name, _words(files))} (roofline hardware list)"
-    raise SpecError(msg)
-
-
-def _mentions(path: Path, alias: str) -> bool:
-    """Whether the text of a file holds a word: most files need not be parsed to find an alias."""
-    return re.search(rf"(?<![\w.-]){re.escape(alias)}(?![\w.-])", read_text(path, SpecError).lower()) is not None
-
-
-def _aliases(fields: Mapping[str, Any]) -> list[str]:
-    aliases = fields.get("aliases")
-    return [str(alias).lower() for alias in aliases] if isinstance(aliases, list) else []
-
-
-def _words(files: Iterable[tuple[str, list[str]]]) -> dict[str, str]:
-    """Every name and alias -> its file. Raises SpecError that names both files where two share one."""
-    owners: dict[str, str] = {}
-    for file, words in files:
-        for word in words:
-            if (other := owners.setdefault(word.lower(), file)) != file:
-                msg = f"{file}: the name or alias {word!r} is also that of {other}; rename one"
-                raise SpecError(msg)
-    return owners
+    if is_path(hardware):
+        return read_yaml(Path(hardware)), str(hardware)
+    path = find_file(str(hardware))
+    return read_yaml(path), path.name
 
 
 def _edited(fields: Mapping[str, Any], path: list[str], value: object, where: str) -> dict[str, Any]:

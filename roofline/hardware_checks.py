@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from roofline.errors import near_matches
 
 if TYPE_CHECKING:
     from roofline.hardware import HardwareSpec
-    from roofline.hardware_fields import Block, Dtype
+    from roofline.hardware_fields import Block, Dtype, Peak
 
 TOLERANCE = 0.03
 """How far units x rate x clock may be from the stated peak."""
@@ -20,7 +21,7 @@ _RIDGE_RANGE = (2.0, 1000.0)
 _UNITS = ("matrix", "vector", "special")
 
 
-_NO_FACTS = ("source", "unverified", "note", "name", "title", "calibration_class", "kind", "scope")
+_NO_FACTS = ("source", "confidence", "note", "name", "title", "calibration_class", "kind", "scope", "elementwise")
 
 
 def check_spec(spec: HardwareSpec, *, what_if: bool = False) -> str | None:
@@ -53,8 +54,9 @@ def _device_memory(spec: HardwareSpec) -> Iterator[str]:
 
 def _exceptions(spec: HardwareSpec) -> Iterator[str]:
     """Exceptions that no check of this spec bears: a misspelt one would switch nothing off."""
-    names = [f"rate.{unit}.{dtype}" for unit in _UNITS for dtype in getattr(spec.peak, unit)]
-    names += [f"order.{dtype}" for dtype in _DTYPE_ORDER[1:] if dtype in spec.peak.matrix]
+    peaks = ((f"{unit}.{dtype}", peak) for unit in _UNITS for dtype, peak in getattr(spec.peak, unit).items())
+    names = [f"rate.{path}" for entry in peaks for path, _ in _with_accumulators(*entry)]
+    names += [f"order.{dtype}" for dtype in (*_DTYPE_ORDER[1:], "int8") if dtype in spec.peak.matrix]
     names += [f"levels.{name}" for name in list(spec.memory)[1:]]
     names += [*(f"usable.{name}" for name in spec.memory), "ridge"]
     for given in spec.exceptions:
@@ -65,17 +67,24 @@ def _exceptions(spec: HardwareSpec) -> Iterator[str]:
 def _rates(spec: HardwareSpec) -> Iterator[tuple[str, str]]:
     for unit in _UNITS:
         for dtype, peak in getattr(spec.peak, unit).items():
-            clock = peak.clock or spec.clock
-            if peak.rate is None or clock is None or spec.units is None:
-                continue
-            product = spec.units.count * peak.rate * clock
-            if abs(product / peak.value - 1) > TOLERANCE:
-                work = "OP" if unit == "special" or dtype.startswith("int") else "FLOP"
-                yield (
-                    f"rate.{unit}.{dtype}",
-                    f"peak.{unit}.{dtype}: {spec.units.count} {spec.units.name} x {peak.rate:g} {work}/cycle x "
-                    f"{clock / 1e6:g} MHz = {product / 1e12:.1f} T{work}/s, stated {peak.value / 1e12:g}",
-                )
+            work = "OP" if unit == "special" or dtype.startswith("int") else "FLOP"
+            for path, entry in _with_accumulators(f"{unit}.{dtype}", peak):
+                clock = entry.clock or spec.clock
+                if entry.rate is None or clock is None or spec.units is None:
+                    continue
+                product = spec.units.count * entry.rate * clock
+                if abs(product / entry.value - 1) > TOLERANCE:
+                    yield (
+                        f"rate.{path}",
+                        f"peak.{path}: {spec.units.count} {spec.units.name} x {entry.rate:g} {work}/cycle x "
+                        f"{clock / 1e6:g} MHz = {product / 1e12:.1f} T{work}/s, stated {entry.value / 1e12:g}",
+                    )
+
+
+def _with_accumulators(path: str, peak: Peak) -> Iterator[tuple[str, Peak]]:
+    """A peak and those with other accumulators, with their paths."""
+    yield path, peak
+    yield from ((f"{path}.accumulators.{name}", entry) for name, entry in peak.accumulators.items())
 
 
 def _order(spec: HardwareSpec) -> Iterator[tuple[str, str]]:
@@ -83,6 +92,11 @@ def _order(spec: HardwareSpec) -> Iterator[tuple[str, str]]:
     for (wide, slow), (narrow, fast) in pairwise(rates):
         if fast < slow * (1 - TOLERANCE):
             yield f"order.{narrow}", f"peak.matrix.{narrow}: slower than {wide}, expected a dense rate at least as high"
+    pairs: tuple[tuple[Dtype, Dtype], ...] = (("bf16", "fp16"), ("int8", "bf16"))
+    matrix = {dtype: peak.value for dtype, peak in spec.peak.matrix.items()}
+    for slow_one, fast_one in pairs:
+        if matrix.get(slow_one, math.inf) < matrix.get(fast_one, 0) * (1 - TOLERANCE):
+            yield f"order.{slow_one}", f"peak.matrix.{slow_one}: slower than {fast_one}, expected at least its rate"
 
 
 def _levels(spec: HardwareSpec) -> Iterator[tuple[str, str]]:
@@ -115,28 +129,30 @@ def _sources(spec: HardwareSpec) -> Iterator[str]:
     if spec.cited("default") is None:
         yield "source: no default, expected one for all that names no source: {default: vendor data sheet, tdp: ...}"
     for path, block in _blocks(spec):
-        where = f"{path}.source" if path else "source"
+        where = f"{path}." if path else ""
         stated = [name for name in type(block).model_fields if isinstance(getattr(block, name), (str, int, float))]
-        facts = [name for name in stated if name not in _NO_FACTS]
+        facts = ["default", *(name for name in stated if name not in _NO_FACTS)]
         by_field = block.source if isinstance(block.source, dict) else {"default": block.source}
+        sure = block.confidence if isinstance(block.confidence, dict) else {}
+        for name, field in (*(("source", field) for field in by_field), *(("confidence", field) for field in sure)):
+            if field not in facts:
+                yield f"{where}{name}.{field}: the block states no such field; {near_matches(field, facts)}"
         for field, key in by_field.items():
-            if field not in ("default", *facts):
-                known = near_matches(field, ["default", *facts])
-                yield f"{where}.{field}: the block states no such field; {known}"
             if spec.sources and key is not None and key not in spec.sources:
                 step = f".{field}" if isinstance(block.source, dict) else ""
-                yield f"{where}{step}: {key!r} is not a key of sources; {near_matches(key, spec.sources)}"
+                yield f"{where}source{step}: {key!r} is not a key of sources; {near_matches(key, spec.sources)}"
 
 
 def _blocks(spec: HardwareSpec) -> Iterator[tuple[str, Block]]:
     """Every block of ``spec`` with its path; the spec itself has an empty one."""
     yield "", spec
     yield "peak", spec.peak
-    for name, block in (("units", spec.units), ("sparsity", spec.sparsity)):
+    for name, block in (("units", spec.units), ("sparsity", spec.sparsity), ("host_memory", spec.host_memory)):
         if block is not None:
             yield name, block
     for unit in _UNITS:
-        yield from ((f"peak.{unit}.{dtype}", peak) for dtype, peak in getattr(spec.peak, unit).items())
+        for dtype, peak in getattr(spec.peak, unit).items():
+            yield from ((f"peak.{path}", entry) for path, entry in _with_accumulators(f"{unit}.{dtype}", peak))
     yield from ((f"memory.{name}", level) for name, level in spec.memory.items())
     yield from ((f"links.{name}", link) for name, link in spec.links.items())
     yield from ((f"prices.{index}", price) for index, price in enumerate(spec.prices))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -13,8 +13,11 @@ from roofline.errors import UnitError, shown
 from roofline.units import Dimension, parse_quantity
 
 Unit: TypeAlias = Literal["matrix", "vector", "special"]
+Confidence: TypeAlias = Literal["high", "medium", "low"]
 Dtype: TypeAlias = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "fp6", "fp4", "int8", "int4"]
+Topology: TypeAlias = Literal["switch", "mesh", "torus", "ring", "bridge"]
 Function: TypeAlias = Literal["exp"]
+Accumulator: TypeAlias = Literal["fp32", "fp16", "int32"]
 
 
 def _quantity(dimension: Dimension) -> BeforeValidator:
@@ -35,6 +38,7 @@ Bytes = Annotated[float, _quantity("bytes")]
 BytesPerS = Annotated[float, _quantity("bytes_per_s")]
 FlopsPerS = Annotated[float, _quantity("flops_per_s")]
 FlopsPerCycle = Annotated[float, _quantity("flops_per_cycle")]
+BytesPerCycle = Annotated[float, _quantity("bytes_per_cycle")]
 Hertz = Annotated[float, _quantity("frequency_hz")]
 Watts = Annotated[float, _quantity("power_w")]
 Text = Annotated[str, Field(min_length=1, max_length=300)]
@@ -68,10 +72,21 @@ def _source(given: object) -> object:
     raise ValueError(msg)
 
 
+def _confidence(given: object) -> object:
+    """A confidence is a word, or words by field."""
+    words = list(given.values()) if isinstance(given, dict) else [given]
+    if words and all(word in get_args(Confidence) for word in words):
+        return given
+    msg = f"given {shown(given)}, expected {A_CONFIDENCE}"
+    raise ValueError(msg)
+
+
 A_SOURCE = "text, a key of sources, or one of these by field such as {default: vendor data sheet, tdp: wikichip}"
+A_CONFIDENCE = "high, medium or low, or one of these by field such as {default: high, tdp: low}"
 
 Date = Annotated[str, BeforeValidator(_date)]
 Source = Annotated[str | dict[str, str], BeforeValidator(_source)]
+Confidences = Annotated[Confidence | dict[str, Confidence], BeforeValidator(_confidence)]
 
 
 class Block(BaseModel):
@@ -80,7 +95,7 @@ class Block(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     source: Source | None = None
-    unverified: bool = Field(default=False, description="recalled or estimated, not read in the source")
+    confidence: Confidences | None = Field(default=None, description=A_CONFIDENCE)
     note: Text | None = None
 
     def cited(self, field: str) -> str | None:
@@ -88,6 +103,12 @@ class Block(BaseModel):
         if isinstance(self.source, dict):
             return self.source.get(field, self.source.get("default"))
         return self.source
+
+    def trusted(self, field: str) -> Confidence | None:
+        """The confidence that the block states for ``field``."""
+        if isinstance(self.confidence, dict):
+            return self.confidence.get(field, self.confidence.get("default"))
+        return self.confidence
 
 
 def _spelled_out(entry: object) -> object:
@@ -103,10 +124,13 @@ class Peak(Block):
     value: FlopsPerS = Field(description='a compute rate such as "989.4 TFLOP/s"')
     rate: FlopsPerCycle | None = None
     clock: Hertz | None = None
-    accumulate: Text | None = Field(default=None, description="dtype of the accumulator, if it is not fp32 or int32")
+    accumulate: Accumulator | None = Field(default=None, description="the accumulator, if it is not fp32 or int32")
+    accumulators: dict[Accumulator, PeakEntry] = Field(default={}, description="the peak with other accumulators")
+    elementwise: bool = Field(default=False, description="no unit for contractions: additions or multiplications alone")
 
 
-PeakEntry = Annotated[Peak, BeforeValidator(_spelled_out)]
+PeakEntry = Annotated["Peak", BeforeValidator(_spelled_out)]
+Peak.model_rebuild()
 
 
 class Peaks(Block):
@@ -125,22 +149,38 @@ class Units(Block):
 
 
 class Level(Block):
-    """A memory level. Capacity and bandwidth are the device's, or one unit's where ``scope`` is ``unit``."""
+    """A memory level. Capacity and bandwidth are the device's, or one unit's where ``scope`` is ``unit``.
+
+    ``width`` [B/cycle per unit] is the bandwidth of a level that runs at the units' clock.
+    """
 
     type: Text | None = None
     capacity: Bytes | None = None
     usable: Bytes | None = Field(default=None, description="what software can allocate")
     bandwidth: BytesPerS | None = None
+    width: BytesPerCycle | None = None
     scope: Literal["device", "unit"] = "device"
 
 
 class Link(Block):
-    """A link, per device and per direction. ``domain`` is how many devices it joins."""
+    """A link, per device and per direction. ``domain`` is how many devices it joins, ``count`` of how many it is made.
+
+    ``per_peer_per_direction`` is what one peer gets where that is less than the whole.
+    """
 
     type: Text | None = None
-    bandwidth_per_direction: BytesPerS = Field(description='a rate such as "450 GB/s"')
+    topology: Topology | None = None
+    count: Annotated[int, Field(ge=1)] | None = None
+    bandwidth_per_direction: BytesPerS | None = Field(default=None, description='a rate such as "450 GB/s"')
     per_peer_per_direction: BytesPerS | None = None
     domain: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Link:
+        if self.type is None and self.bandwidth_per_direction is None:
+            msg = 'states no bandwidth_per_direction, expected a rate such as "450 GB/s", or a type where none is known'
+            raise ValueError(msg)
+        return self
 
 
 class Price(Block):
@@ -165,10 +205,14 @@ class Price(Block):
 
 
 class Sparsity(Block):
-    """Structured sparsity that the matrix unit accelerates, and by how much."""
+    """Structured sparsity that the matrix unit accelerates, and by how much; pattern none and factor 1 where it cannot.
+
+    ``by_dtype`` holds the dtypes that gain another factor.
+    """
 
     pattern: Text
     factor: Annotated[float, Field(ge=1, le=4, strict=False)]
+    by_dtype: dict[Dtype, Annotated[float, Field(ge=1, le=4, strict=False)]] = {}
 
 
 class Reference(BaseModel):

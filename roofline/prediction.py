@@ -80,7 +80,7 @@ class Prediction:
         notes = list(self.model.warnings)
         if self.memory.capacity_bytes is None:
             notes.append(f"{self.hardware.name} states no memory capacity (it is what one installs): fit unknown")
-        return tuple(notes)
+        return (*notes, *self.hardware.cautions)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``predict``: SI base units, names with their units."""

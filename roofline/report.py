@@ -245,8 +245,9 @@ def hardware_page(spec: HardwareSpec) -> list[str]:
             rate = quantity(level.bandwidth, "bytes_per_s") + each
             rows.append((f"{name} bandwidth", rate, _source(spec, level, "bandwidth")))
     for link_name, link in spec.links.items():
-        rate = quantity(link.bandwidth_per_direction, "bytes_per_s")
-        rows.append((f"{link_name} per direction", rate, _source(spec, link, "bandwidth_per_direction")))
+        if link.bandwidth_per_direction:
+            rate = quantity(link.bandwidth_per_direction, "bytes_per_s")
+            rows.append((f"{link_name} per direction", rate, _source(spec, link, "bandwidth_per_direction")))
     if spec.tdp:
         rows.append(("TDP", quantity(spec.tdp, "power_w"), _source(spec, spec, "tdp")))
     rows += [(f"price {p.kind}", f"{p.value} ({p.date})", _source(spec, p, "value")) for p in spec.prices]

@@ -15,7 +15,6 @@ import numpy as np
 
 from roofline.calibration import Constants, ConstantSet, Execution
 from roofline.cost import Cost
-from roofline.errors import WorkloadError
 from roofline.hardware import HardwareSpec
 from roofline.hardware_fields import Unit
 from roofline.number import Number, maximum, minimum
@@ -36,7 +35,7 @@ def time_operator(cost: Cost, hardware: HardwareSpec, constants: Constants) -> T
     """The expected time and the bound of one execution, for numbers or float64 arrays of costs.
 
     The bound's rates are the data sheet's, or what is really reached where that is more. Raises WorkloadError where the
-    device has no rate for the work.
+    device cannot contract in this dtype.
     """
     matrix = _seconds(cost.flops, cost.dtype, hardware, constants.compute)
     x = matrix + _other_units(cost, hardware, constants)
@@ -102,11 +101,8 @@ def _other_units(cost: Cost, hardware: HardwareSpec, constants: Constants) -> Nu
 
 
 def _vector_rate(hardware: HardwareSpec) -> float:
-    rates = [peak.value for peak in hardware.peak.vector.values()]
-    if rates:
-        return max(rates)
-    msg = f"{hardware.name} states no vector rate, which norms and softmax need; add peak.vector.fp32"
-    raise WorkloadError(msg)
+    """The fastest vector rate; without any, elementwise work counts its bytes alone, as a note of the result says."""
+    return max((peak.value for peak in hardware.peak.vector.values()), default=float("inf"))
 
 
 def _ratio(part: Number, whole: Number) -> Number:

@@ -132,9 +132,14 @@ def test_text_and_json_agree() -> None:
     assert names == rows[rows.index("operator") + 1 : rows.index("total")]
 
 
-@pytest.mark.parametrize("preset", preset_names())
-@pytest.mark.parametrize("device", hardware_names())
-def test_every_preset_on_every_device(preset: str, device: str) -> None:
+EVERY_PRESET = [
+    (preset, device) for preset in preset_names() for device in ("h100-sxm-80gb", "mi300x", "t4", "xeon-8380")
+]
+EVERY_DEVICE = [(preset, device) for device in hardware_names() for preset in ("bert-base", "gpt2")]
+
+
+@pytest.mark.parametrize(("preset", "device"), EVERY_PRESET + EVERY_DEVICE)
+def test_every_preset_on_some_devices_and_every_device_with_some_presets(preset: str, device: str) -> None:
     result = json.loads(answer("predict", preset, "--hardware", device, "--json"), parse_constant=pytest.fail)
     assert (result["model"], result["hardware"]["name"]) == (preset, device)
     assert answer("predict", preset, "--hardware", device)

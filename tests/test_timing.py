@@ -82,11 +82,11 @@ def test_exponentials_run_on_the_vector_unit_where_there_is_no_other() -> None:
     assert time_operator(cost, TOY, Constants()).time_s == pytest.approx(2.0)  # 100 / 50
 
 
-def test_a_device_without_a_vector_rate_is_refused() -> None:
+def test_without_a_vector_rate_elementwise_work_counts_its_bytes_alone() -> None:
     blind = device(vector={}, special={})
-    assert time_operator(replace(NOTHING, flops=1000.0), blind, Constants()).time_s == pytest.approx(1.0)
-    with pytest.raises(WorkloadError, match=r"^toy states no vector rate, .*; add peak\.vector\.fp32$"):
-        time_operator(replace(NOTHING, vector_flops=1.0), blind, Constants())
+    work = replace(NOTHING, flops=1000.0, vector_flops=1.0, special=1.0)
+    assert time_operator(work, blind, Constants()) == time_operator(replace(NOTHING, flops=1000.0), blind, Constants())
+    assert time_operator(work, TOY, Constants()).time_s > time_operator(work, blind, Constants()).time_s
 
 
 def test_a_dtype_that_the_device_lacks_is_refused() -> None:

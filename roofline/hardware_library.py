@@ -1,0 +1,127 @@
+"""Which file a name means: the shipped specs by their index, then the folders of ``ROOFLINE_HARDWARE_PATH``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from roofline.data_files import data_folder, read_text, read_yaml
+from roofline.errors import SpecError, near_matches
+
+PATH_VARIABLE = "ROOFLINE_HARDWARE_PATH"
+"""Folders of one's own specs, separated as in PATH."""
+
+INDEX = "index.json"
+SYSTEMS = "systems"
+"""The folder, inside that of the devices, of boxes and cloud shapes that hold several of them."""
+
+
+def is_path(hardware: str | Path) -> bool:
+    """Whether a path is meant, not a name."""
+    path = Path(hardware)
+    return path.suffix in (".yaml", ".yml") or len(path.parts) > 1
+
+
+def find_file(name: str) -> Path:
+    """The file of a device or a system by name or alias, in any case.
+
+    Only files that the index does not know are parsed. Raises SpecError for an unknown name, and for one that two files
+    have.
+
+    >>> find_file("H100").name
+    'h100-sxm-80gb.yaml'
+    """
+    word, shipped = name.lower(), data_folder("hardware_specs")
+    index = read_index(shipped)
+    found = [shipped / index[word]] if word in index else []
+    found += [path for path, words in _unindexed(shipped, index) if word in words]
+    if len(found) > 1:
+        msg = f"{found[1]}: the name or alias {word!r} is also that of {found[0]}; rename one"
+        raise SpecError(msg)
+    if found:
+        return found[0]
+    known = [*index, *(word for _, words in _unindexed(shipped, index) for word in words)]
+    hint = near_matches(word, known)
+    hint = "try h100, mi300x or t4" if hint.startswith("known") else hint  # all of them would fill the screen
+    msg = f"unknown hardware {name!r}; {hint} (roofline hardware list)"
+    raise SpecError(msg)
+
+
+def device_files() -> list[Path]:
+    """Every file of a device, shipped ones by name, then those of the user's folders.
+
+    Raises SpecError that names both files where two share a name or an alias.
+    """
+    return [path for path, is_system in _every_file() if not is_system]
+
+
+def system_files() -> list[Path]:
+    """Every file of a system, shipped ones by name, then those of the user's folders. Raises SpecError likewise."""
+    return [path for path, is_system in _every_file() if is_system]
+
+
+def read_index(folder: Path) -> dict[str, str]:
+    """Name or alias -> file, of the shipped specs; empty where there is no index."""
+    path = folder / INDEX
+    if not path.is_file():
+        return {}
+    loaded: dict[str, str] = json.loads(read_text(path, SpecError))
+    return loaded
+
+
+def build_index(folder: Path) -> dict[str, str]:
+    """What the index of ``folder`` should hold. Raises SpecError that names both files where two share a word."""
+    owners: dict[str, str] = {}
+    for path in _yaml_files(folder):
+        file = path.relative_to(folder).as_posix()
+        for word in words_of(read_yaml(path), path):
+            if (other := owners.setdefault(word, file)) != file:
+                msg = f"{file}: the name or alias {word!r} is also that of {other}; rename one"
+                raise SpecError(msg)
+    return dict(sorted(owners.items()))
+
+
+def words_of(fields: Mapping[str, Any], path: Path) -> list[str]:
+    """The name and the aliases in the fields of a file, in lower case; the file's own name where it states none."""
+    aliases = fields.get("aliases")
+    return [
+        str(word).lower() for word in (fields.get("name") or path.stem, *(aliases if isinstance(aliases, list) else ()))
+    ]
+
+
+def _every_file() -> Iterator[tuple[Path, bool]]:
+    shipped = data_folder("hardware_specs")
+    index = read_index(shipped)
+    owners = {word: shipped / file for word, file in index.items()}
+    own = _unindexed(shipped, index)
+    for path, words in own:
+        for word in words:
+            if (other := owners.setdefault(word, path)) != path:
+                msg = f"{path}: the name or alias {word!r} is also that of {other}; rename one"
+                raise SpecError(msg)
+    paths = sorted(set(owners.values()), key=lambda path: (shipped not in path.parents, path.stem))
+    yield from ((path, path.parent.name == SYSTEMS) for path in paths)
+
+
+def _unindexed(shipped: Path, index: Mapping[str, str]) -> list[tuple[Path, list[str]]]:
+    """Files that the index does not know, with their names: new ones in the shipped folder, and the user's."""
+    known = {shipped / file for file in index.values()}
+    paths = [path for path in _yaml_files(shipped) if path not in known]
+    for folder in filter(None, dict.fromkeys(os.environ.get(PATH_VARIABLE, "").split(os.pathsep))):
+        if not Path(folder).is_dir():
+            msg = f"{PATH_VARIABLE}: {folder}: no such folder"
+            raise SpecError(msg)
+        paths += _yaml_files(Path(folder))
+    return [(path, words_of(read_yaml(path), path)) for path in paths]
+
+
+def _yaml_files(folder: Path) -> Iterable[Path]:
+    """The specs of a folder and of its systems, by name."""
+    return sorted(
+        path
+        for pattern in ("*.yaml", "*.yml")
+        for path in (*folder.glob(pattern), *folder.glob(f"{SYSTEMS}/{pattern}"))
+    )
