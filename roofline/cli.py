@@ -10,13 +10,12 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from roofline import cli_op
+from roofline import cli_hardware, cli_op
 from roofline.errors import RooflineError, one_line
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
-hardware_app = typer.Typer(help="The devices: list, show.")
 models_app = typer.Typer(help="The models: list, show.")
-app.add_typer(hardware_app, name="hardware", rich_help_panel="Library")
+app.add_typer(cli_hardware.hardware_app, name="hardware", rich_help_panel="Library")
 app.add_typer(models_app, name="models", rich_help_panel="Library")
 
 _WELCOME = """\
@@ -26,7 +25,7 @@ roofline tells what a transformer costs on hardware you do not own yet, why, and
   roofline predict llama-3.1-8b --hardware h100 --context 4096 engineer: what limits a decode step
   roofline models show bert-tutorial                           teacher: every operator as a statement
 
-verbs: predict, op, hardware list|show, models list|show    roofline VERB --help
+verbs: predict, op, hardware list|show|check|diff|new|schema, models list|show    roofline VERB --help
 """
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")]
@@ -123,28 +122,6 @@ def predict(
 
 
 app.command("op", rich_help_panel="Ask")(cli_op.operator)
-
-
-@hardware_app.command("list")
-def hardware_list(json: JsonFlag = False) -> None:
-    """All devices: memory, bandwidth, peak, ridge point."""
-    from roofline import report
-    from roofline.hardware import load_every_hardware
-
-    specs = load_every_hardware()
-    _print(report.to_json({s.name: s.to_dict() for s in specs}) if json else "\n".join(report.hardware_table(specs)))
-
-
-@hardware_app.command("show")
-def hardware_show(
-    name: Annotated[str, typer.Argument(help="A name, alias or YAML file.")], json: JsonFlag = False
-) -> None:
-    """One device: every fact with its source."""
-    from roofline import report
-    from roofline.hardware import load_hardware
-
-    spec = load_hardware(name)
-    _print(report.to_json(spec.to_dict()) if json else "\n".join(report.hardware_page(spec)))
 
 
 @models_app.command("list")

@@ -47,12 +47,19 @@ def first_problem(failure: ValidationError, model: type[BaseModel]) -> str:
     ``model`` is what was being validated; it knows the fields that a misspelt one may mean. An unknown field comes
     before a missing one, whose misspelling it may be. Further problems are counted at the end.
     """
-    problems = sorted(failure.errors(include_url=False), key=lambda p: p["type"] != "extra_forbidden")
-    first = problems[0]
-    steps = [step for step in first["loc"] if step != "[key]"]
-    path = ".".join(str(step)[:LONGEST] for step in steps)
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return one_line(f"{path + ': ' if path else ''}{_problem(first, steps, model)}{more}")
+    first, *others = problems(failure, model)
+    return f"{first} (and {len(others)} more)" if others else first
+
+
+def problems(failure: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Every problem of ``failure``, one line each, unknown fields first."""
+    found = sorted(failure.errors(include_url=False), key=lambda p: p["type"] != "extra_forbidden")
+    lines = []
+    for problem in found:
+        steps = [step for step in problem["loc"] if step != "[key]"]
+        path = ".".join(str(step)[:LONGEST] for step in steps)
+        lines.append(one_line(f"{path + ': ' if path else ''}{_problem(problem, steps, model)}"))
+    return lines
 
 
 def _problem(found: Mapping[str, Any], steps: Sequence[int | str], model: type[BaseModel]) -> str:

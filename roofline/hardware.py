@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, mo
 
 from roofline.data_files import data_folder, read_yaml
 from roofline.doors import first_problem
-from roofline.errors import SpecError, WorkloadError, near_matches, shown
+from roofline.errors import SpecError, WorkloadError, near_matches, one_line, shown
 from roofline.hardware_checks import check_spec
 from roofline.hardware_fields import (
     A_SOURCE,
@@ -35,21 +35,19 @@ from roofline.hardware_fields import (
     Watts,
     year_as_text,
 )
-from roofline.hardware_library import device_files, find_file, is_path
+from roofline.hardware_library import A_NAME, device_files, parted, read_fields
 
 DEFAULT_DTYPES = ("bf16", "fp16", "fp32")
 """The dtype of a run that names none: the first of these that the device has."""
 
 Kind: TypeAlias = Literal["gpu", "cpu", "apu", "soc", "tpu", "npu"]
 
-_A_NAME = "lower-case letters, digits, hyphens and dots such as h100-sxm-80gb"
-
 
 class HardwareSpec(Block):
     """One product variant. Rates in FLOP/s and B/s, sizes in bytes, all per device."""
 
     source: Source = Field(description=A_SOURCE)
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=60, description=_A_NAME)]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=60, description=A_NAME)]
     title: Text | None = None
     aliases: list[Text] = []
     vendor: Text | None = None
@@ -208,11 +206,25 @@ def hardware_names() -> list[str]:
 
 
 def read_hardware_fields(hardware: str | Path) -> tuple[dict[str, Any], str]:
-    """The raw fields of a spec file, and its name for error messages. Raises SpecError for an unknown name."""
-    if is_path(hardware):
-        return read_yaml(Path(hardware)), str(hardware)
-    path = find_file(str(hardware))
-    return read_yaml(path), path.name
+    """The raw fields of one device's spec file, and its name for error messages.
+
+    A system that holds one device is that device. Raises SpecError for an unknown name, and for several devices.
+    """
+    count, name = parted(hardware)
+    fields, where = read_fields(name)
+    if "device" in fields and count == fields.get("count") == 1:
+        device = str(fields["device"])
+        fields, inner = read_fields(device)
+        if "device" in fields:
+            msg = f"{where}: device: {shown(device)} is a system itself, expected a device"
+            raise SpecError(msg)
+        where = inner
+    if count == 1 and "device" not in fields:
+        return fields, where
+    held, one = fields.get("count", 1), fields.get("device", name)
+    many = f"{count * held} devices" if isinstance(held, int) else "several devices"
+    msg = f"{hardware} is {many}, and this is answered for one device so far; give {one_line(str(one))} for one of them"
+    raise SpecError(msg)
 
 
 def _edited(fields: Mapping[str, Any], path: list[str], value: object, where: str) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def _ridge(spec: HardwareSpec) -> Iterator[tuple[str, str]]:
 def _sources(spec: HardwareSpec) -> Iterator[str]:
     if spec.cited("default") is None:
         yield "source: no default, expected one for all that names no source: {default: vendor data sheet, tdp: ...}"
-    for path, block in _blocks(spec):
+    for path, block in blocks_of(spec):
         where = f"{path}." if path else ""
         stated = [name for name in type(block).model_fields if isinstance(getattr(block, name), (str, int, float))]
         facts = ["default", *(name for name in stated if name not in _NO_FACTS)]
@@ -143,7 +143,7 @@ def _sources(spec: HardwareSpec) -> Iterator[str]:
                 yield f"{where}source{step}: {key!r} is not a key of sources; {near_matches(key, spec.sources)}"
 
 
-def _blocks(spec: HardwareSpec) -> Iterator[tuple[str, Block]]:
+def blocks_of(spec: HardwareSpec) -> Iterator[tuple[str, Block]]:
     """Every block of ``spec`` with its path; the spec itself has an empty one."""
     yield "", spec
     yield "peak", spec.peak

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Literal, TypeAlias, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from roofline.errors import UnitError, shown
-from roofline.units import Dimension, parse_quantity
+from roofline.units import UNITS, Dimension, parse_quantity
 
 Unit: TypeAlias = Literal["matrix", "vector", "special"]
 Confidence: TypeAlias = Literal["high", "medium", "low"]
@@ -34,13 +34,20 @@ def _quantity(dimension: Dimension) -> BeforeValidator:
     return BeforeValidator(parse)
 
 
-Bytes = Annotated[float, _quantity("bytes")]
-BytesPerS = Annotated[float, _quantity("bytes_per_s")]
-FlopsPerS = Annotated[float, _quantity("flops_per_s")]
-FlopsPerCycle = Annotated[float, _quantity("flops_per_cycle")]
-BytesPerCycle = Annotated[float, _quantity("bytes_per_cycle")]
-Hertz = Annotated[float, _quantity("frequency_hz")]
-Watts = Annotated[float, _quantity("power_w")]
+def _written(dimension: Dimension) -> WithJsonSchema:
+    """How an editor checks a quantity: the spellings of its unit."""
+    spellings = "|".join(re.escape(unit) for unit, (found, _) in UNITS.items() if found == dimension)
+    pattern = rf"^\s*[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?\s*({spellings})\s*$"
+    return WithJsonSchema({"type": "string", "pattern": pattern})
+
+
+Bytes = Annotated[float, _quantity("bytes"), _written("bytes")]
+BytesPerS = Annotated[float, _quantity("bytes_per_s"), _written("bytes_per_s")]
+FlopsPerS = Annotated[float, _quantity("flops_per_s"), _written("flops_per_s")]
+FlopsPerCycle = Annotated[float, _quantity("flops_per_cycle"), _written("flops_per_cycle")]
+BytesPerCycle = Annotated[float, _quantity("bytes_per_cycle"), _written("bytes_per_cycle")]
+Hertz = Annotated[float, _quantity("frequency_hz"), _written("frequency_hz")]
+Watts = Annotated[float, _quantity("power_w"), _written("power_w")]
 Text = Annotated[str, Field(min_length=1, max_length=300)]
 
 

@@ -4,19 +4,37 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from roofline.data_files import data_folder, read_text, read_yaml
-from roofline.errors import SpecError, near_matches
+from roofline.errors import SpecError, near_matches, shown
 
 PATH_VARIABLE = "ROOFLINE_HARDWARE_PATH"
 """Folders of one's own specs, separated as in PATH."""
 
+A_NAME = "lower-case letters, digits, hyphens and dots such as h100-sxm-80gb"
+MAX_COUNT = 1_000_000
 INDEX = "index.json"
 SYSTEMS = "systems"
 """The folder, inside that of the devices, of boxes and cloud shapes that hold several of them."""
+
+
+def parted(hardware: str | Path) -> tuple[int, str | Path]:
+    """The count and what is counted; a Path has no count. Raises SpecError for a count that is none.
+
+    >>> parted("8xh100"), parted("h100")
+    ((8, 'h100'), (1, 'h100'))
+    """
+    found = re.fullmatch(r"([0-9]+)[xX](.+)", hardware) if isinstance(hardware, str) else None
+    if found is None:
+        return 1, hardware
+    if len(found[1]) > 7 or not 1 <= int(found[1]) <= MAX_COUNT:
+        msg = f"{shown(hardware)}: {found[1][:10]} devices, expected 1 to {MAX_COUNT:,}"
+        raise SpecError(msg)
+    return int(found[1]), found[2]
 
 
 def is_path(hardware: str | Path) -> bool:
@@ -48,6 +66,14 @@ def find_file(name: str) -> Path:
     hint = "try h100, mi300x or t4" if hint.startswith("known") else hint  # all of them would fill the screen
     msg = f"unknown hardware {name!r}; {hint} (roofline hardware list)"
     raise SpecError(msg)
+
+
+def read_fields(hardware: str | Path) -> tuple[dict[str, Any], str]:
+    """The fields of the file that a name or a path means, and the file's name for error messages."""
+    if is_path(hardware):
+        return read_yaml(Path(hardware)), str(hardware)
+    path = find_file(str(hardware))
+    return read_yaml(path), path.name
 
 
 def device_files() -> list[Path]:

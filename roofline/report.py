@@ -9,8 +9,6 @@ from typing import Any
 
 from roofline.architectures.model import Model
 from roofline.figures import Figures, PhasePrediction
-from roofline.hardware import HardwareSpec
-from roofline.hardware_fields import Block
 from roofline.memory import MemoryFit
 from roofline.prediction import Prediction
 from roofline.program import Program
@@ -195,68 +193,6 @@ def html(prediction: Prediction) -> str:
 
 def _html_row(row: Row, cell: str) -> str:
     return "<tr>" + "".join(f"<{cell}>{escaping.escape(value)}</{cell}>" for value in row) + "</tr>"
-
-
-def hardware_table(specs: Iterable[HardwareSpec]) -> list[str]:
-    """One row per device: memory, bandwidth, peak, ridge point."""
-    header = ("name", "memory", "bandwidth", "dtype", "dense peak", "ridge FLOP/B", "TDP", "also")
-    rows = []
-    for spec in specs:
-        dtype = spec.default_dtype()
-        rate = spec.contraction_unit(dtype)[1]
-        rows.append(
-            (
-                spec.name,
-                "as installed" if spec.capacity is None else quantity(spec.capacity, "bytes"),
-                quantity(spec.bandwidth, "bytes_per_s"),
-                dtype,
-                quantity(rate, "flops_per_s"),
-                f"{rate / spec.bandwidth:.3g}",
-                "-" if spec.tdp is None else quantity(spec.tdp, "power_w"),
-                ", ".join(spec.aliases),
-            )
-        )
-    return table(header, rows, left=(0, 7))
-
-
-def hardware_page(spec: HardwareSpec) -> list[str]:
-    """Every fact of a device with its source."""
-    lines = [f"{spec.title or spec.name} ({spec.name})", f"class {spec.calibration_class}"]
-    labels = ("vendor", "architecture", "released", "granularity")
-    lines += [f"{label} {getattr(spec, label)}" for label in labels if getattr(spec, label)]
-    rows: list[Row] = []
-    if spec.units:
-        rows.append((f"{spec.units.name}s", str(spec.units.count), _source(spec, spec.units, "count")))
-    for unit in ("matrix", "vector", "special"):
-        for dtype, peak in getattr(spec.peak, unit).items():
-            rate = quantity(peak.value, "flops_per_s")
-            if unit == "special" or dtype.startswith("int"):
-                rate = rate.replace("FLOP", "OP")
-            rows.append((f"peak {unit} {dtype}", rate, _source(spec, peak, "value")))
-    for name, level in spec.memory.items():
-        each = f" per {spec.units.name}" if level.scope == "unit" and spec.units else ""
-        sizes = ((level.capacity, "capacity"), (level.usable, "usable"))
-        rows += [
-            (f"{name} {what}", format_quantity(size, "bytes", binary=True) + each, _source(spec, level, what))
-            for size, what in sizes
-            if size
-        ]
-        if level.bandwidth:
-            rate = quantity(level.bandwidth, "bytes_per_s") + each
-            rows.append((f"{name} bandwidth", rate, _source(spec, level, "bandwidth")))
-    for link_name, link in spec.links.items():
-        if link.bandwidth_per_direction:
-            rate = quantity(link.bandwidth_per_direction, "bytes_per_s")
-            rows.append((f"{link_name} per direction", rate, _source(spec, link, "bandwidth_per_direction")))
-    if spec.tdp:
-        rows.append(("TDP", quantity(spec.tdp, "power_w"), _source(spec, spec, "tdp")))
-    rows += [(f"price {p.kind}", f"{p.value} ({p.date})", _source(spec, p, "value")) for p in spec.prices]
-    return [*lines, "", *table(("fact", "value", "source"), rows, left=(0, 2))]
-
-
-def _source(spec: HardwareSpec, block: Block, field: str) -> str:
-    title, unverified = spec.source_of(block, field)
-    return f"{title}{' (unverified)' if unverified else ''}"
 
 
 def models_table(models: Iterable[Model]) -> list[str]:

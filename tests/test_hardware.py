@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from roofline import hardware, hardware_library, report
+from roofline import hardware, hardware_library, report_hardware
 from roofline.data_files import data_folder, read_yaml
 from roofline.errors import SpecError, WorkloadError
 from roofline.hardware import HardwareSpec, hardware_names, load_every_hardware, load_hardware, read_hardware_fields
@@ -424,9 +424,10 @@ def test_a_source_is_free_text_where_the_file_lists_none(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_prints_the_source_of_each_fact(name: str) -> None:
     spec = load_hardware(name)
-    page = {line.split("  ")[0]: line for line in report.hardware_page(spec)}
+    page = {line.split("  ")[0]: line for line in report_hardware.hardware_page(spec)}
     title, unverified = spec.source_of(spec, "tdp")
     assert spec.tdp is None or page["TDP"].endswith(title + (" (unverified)" if unverified else ""))
+    assert spec.tdp is None or f"  {spec.confidence_of(spec, 'tdp')}  " in page["TDP"]
     for level_name, level in spec.memory.items():
         for field in ("capacity", "usable", "bandwidth"):
             if getattr(level, field) is not None:
