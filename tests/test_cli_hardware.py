@@ -12,7 +12,7 @@ from test_cli import answer, roofline
 
 from roofline.data_files import data_folder, read_yaml
 from roofline.hardware import hardware_names, load_hardware
-from roofline.hardware_schema import json_schema, schema_text
+from roofline.hardware_schema import json_schema
 
 SHIPPED = data_folder("hardware_specs")
 GOOD = """name: mine
@@ -340,10 +340,9 @@ def conforms(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
     return right and set(schema.get("required", [])) <= set(value)
 
 
-def test_the_shipped_schemas_are_those_of_the_loader() -> None:
-    for of, file in (("device", SHIPPED / "schema.json"), ("system", SHIPPED / "systems" / "schema.json")):
-        assert file.read_text(encoding="utf-8") == schema_text(of)  # type: ignore[arg-type]
-        assert json.loads(answer("hardware", "schema", of)) == json_schema(of)  # type: ignore[arg-type]
+@pytest.mark.parametrize("of", ["device", "system"])
+def test_the_schema_is_printed(of: Any) -> None:
+    assert json.loads(answer("hardware", "schema", of)) == json_schema(of)
 
 
 @pytest.mark.parametrize("file", sorted(SHIPPED.rglob("*.yaml")), ids=lambda file: file.stem)
@@ -372,8 +371,3 @@ def test_the_schema_refuses_what_the_loader_refuses(field: str, value: object) -
     schema, fields = json_schema(), read_yaml(SHIPPED / "h100-sxm-80gb.yaml")
     assert conforms(fields, schema, schema)
     assert not conforms({**fields, field: value}, schema, schema)
-
-
-if __name__ == "__main__":
-    (SHIPPED / "schema.json").write_text(schema_text("device"), encoding="utf-8")
-    (SHIPPED / "systems" / "schema.json").write_text(schema_text("system"), encoding="utf-8")

@@ -12,7 +12,7 @@ from roofline import hardware, hardware_library
 from roofline.data_files import data_folder, read_yaml
 from roofline.errors import SpecError
 from roofline.hardware import hardware_names, load_every_hardware, load_hardware
-from roofline.hardware_library import INDEX, PATH_VARIABLE, build_index, device_files, find_file, read_index
+from roofline.hardware_library import INDEX, PATH_VARIABLE, build_index, device_files, find_file
 
 SHIPPED = data_folder("hardware_specs")
 MINE = """name: mine
@@ -32,12 +32,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (own / "mine.yaml").write_text(MINE, encoding="utf-8")
     monkeypatch.setenv(PATH_VARIABLE, str(own))
     return own
-
-
-def test_the_index_holds_what_the_files_say() -> None:
-    assert read_index(SHIPPED) == build_index(SHIPPED)
-    text = json.dumps(build_index(SHIPPED), indent=1) + "\n"
-    assert (SHIPPED / INDEX).read_text(encoding="utf-8") == text, "python tests/test_hardware_library.py writes it anew"
 
 
 @pytest.mark.parametrize("name", ["h100", "t4", "GH200-144GB"])
@@ -106,7 +100,3 @@ def test_a_broken_file_of_ones_own_is_named(folder: Path) -> None:
     (folder / "broken.yaml").write_text("name: [", encoding="utf-8")
     with pytest.raises(SpecError, match=r"broken\.yaml:2: "):
         load_hardware("h100")
-
-
-if __name__ == "__main__":
-    (SHIPPED / INDEX).write_text(json.dumps(build_index(SHIPPED), indent=1) + "\n", encoding="utf-8")

@@ -63,6 +63,7 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.report": (7, NEUTRAL),
     "roofline.export": (7, NEUTRAL),
     "roofline.explanation": (7, NEUTRAL),
+    "roofline.report_comparison": (7, NEUTRAL),
     "roofline.report_hardware": (7, NEUTRAL),
     "roofline.report_op": (7, NEUTRAL),
     "roofline.cli_hardware": (8, NEUTRAL),
