@@ -1,11 +1,10 @@
-"""The same question to every device that is shipped."""
+"""The same question to every device that is shipped and can be had, the fastest memory first."""
 
 import roofline
-from roofline.hardware import hardware_names
+from roofline.hardware import load_every_hardware
+from roofline.hardware_selection import select, sort_by
 
-for name in hardware_names():
-    prediction = roofline.predict("bert-large", name, batch=8, prompt=384)
-    figures = prediction.phases["encode"].figures
-    print(
-        f"{name:15} {figures.time_s * 1e3:8.2f} ms  bound {figures.bound_s * 1e3:8.2f} ms  {prediction.constants.name}"
-    )
+for device in sort_by(select(load_every_hardware()), "bandwidth"):
+    prediction = roofline.predict("bert-large", device, batch=8, prompt=384)
+    figures, constants = prediction.phases["encode"].figures, prediction.constants.name
+    print(f"{device.name:22} {figures.time_s * 1e3:8.2f} ms  bound {figures.bound_s * 1e3:8.2f} ms  {constants}")

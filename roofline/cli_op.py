@@ -89,7 +89,10 @@ def _check(
 
 def _time(table: Path, hardware: str, output: Path | None, **asked: Any) -> None:
     from roofline import operator_table
+    from roofline.hardware import load_hardware
 
+    for caution in load_hardware(hardware).cautions:
+        typer.echo(f"warning: {caution}", err=True)
     with _progress_bar() as tell:
         try:
             operator_table.time_table(table, hardware, sys.stdout if output is None else output, progress=tell, **asked)

@@ -35,7 +35,7 @@ from roofline.hardware_fields import (
     Watts,
     year_as_text,
 )
-from roofline.hardware_library import A_NAME, device_files, parted, read_fields
+from roofline.hardware_library import A_NAME, MAX_COUNT, device_files, parted, read_fields
 
 DEFAULT_DTYPES = ("bf16", "fp16", "fp32")
 """The dtype of a run that names none: the first of these that the device has."""
@@ -221,9 +221,9 @@ def read_hardware_fields(hardware: str | Path) -> tuple[dict[str, Any], str]:
         where = inner
     if count == 1 and "device" not in fields:
         return fields, where
-    held, one = fields.get("count", 1), fields.get("device", name)
-    many = f"{count * held} devices" if isinstance(held, int) else "several devices"
-    msg = f"{hardware} is {many}, and this is answered for one device so far; give {one_line(str(one))} for one of them"
+    held, one = fields.get("count", 1), one_line(str(fields["device"])[:60] if "device" in fields else str(name))
+    many = f"{count * held:,} devices" if isinstance(held, int) and 0 < held <= MAX_COUNT else "several devices"
+    msg = f"{hardware} is {many}, and this is answered for one device so far; give {one} for one of them"
     raise SpecError(msg)
 
 

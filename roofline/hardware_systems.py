@@ -13,7 +13,7 @@ from roofline.doors import first_problem
 from roofline.errors import SpecError, near_matches
 from roofline.hardware import HardwareSpec, load_hardware
 from roofline.hardware_fields import A_SOURCE, Block, Level, Link, Price, Reference, Source, Text, year_as_text
-from roofline.hardware_library import A_NAME, parted, read_fields, system_files
+from roofline.hardware_library import A_NAME, MAX_COUNT, parted, read_fields, system_files
 
 LinkName = Literal["scale_up", "scale_out", "host"]
 
@@ -30,7 +30,7 @@ class System(Block):
     aliases: list[Text] = []
     vendor: Text | None = None
     device: Text = Field(description="the name or alias of a device")
-    count: Annotated[int, Field(ge=1, description="how many devices it holds")]
+    count: Annotated[int, Field(ge=1, le=MAX_COUNT, description="how many devices it holds")]
     released: Annotated[Text, BeforeValidator(year_as_text)] | None = None
     status: Literal["available", "announced"] = "available"
     links: dict[LinkName, Link] = {}

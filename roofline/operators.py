@@ -83,6 +83,7 @@ class OperatorPrediction:
                 "high": self.constants.high,
                 "evidence": self.constants.evidence,
             },
+            "notes": list(self.hardware.cautions),
         }
 
 

@@ -30,6 +30,7 @@ def op_text(prediction: OperatorPrediction) -> str:
             f"{', '.join(counts)}; at best {quantity(prediction.bound_s, 'time_s')} by the data sheet",
             "",
             _footer(prediction),
+            *(f"note: {caution}" for caution in prediction.hardware.cautions),
         ]
     )
 
