@@ -72,8 +72,11 @@ class System(Block):
         return load_hardware(self.device)
 
     def link(self, name: LinkName) -> Link | None:
-        """A link, per device and direction: as the system states it, else as the device does."""
-        return self.links.get(name) or self.spec.links.get(name)
+        """A link, per device and direction: as the system states it, else as the device does, among its own devices."""
+        link = self.links.get(name) or self.spec.links.get(name)
+        if link is not None and link.domain is not None and link.domain > self.count:
+            return link.model_copy(update={"domain": self.count})
+        return link
 
     def source_of(self, block: Block, field: str) -> tuple[str, bool]:
         """The title of the source of ``field`` in ``block``, and whether the value is unverified."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from roofline.hardware import HardwareSpec
+from roofline.hardware_checks import blocks_of
 from roofline.hardware_fields import Block, Link, Price
 from roofline.hardware_systems import LinkName, System
 from roofline.report import Row, quantity, table
-from roofline.units import format_quantity
+from roofline.units import Dimension, format_quantity
 
 HEADER = ("name", "memory", "bandwidth", "dtype", "dense peak", "ridge FLOP/B", "TDP", "also")
 _LINKS: tuple[LinkName, ...] = ("scale_up", "scale_out", "host")
@@ -33,7 +34,7 @@ def hardware_rows(specs: Iterable[HardwareSpec], dtype: str | None = None) -> li
                 quantity(spec.bandwidth, "bytes_per_s"),
                 chosen,
                 _rate(rate, chosen),
-                f"{rate / spec.bandwidth:.3g}",
+                _ridge(rate / spec.bandwidth),
                 "-" if spec.tdp is None else quantity(spec.tdp, "power_w"),
                 ", ".join(spec.aliases),
             )
@@ -64,16 +65,23 @@ def system_table(systems: Iterable[System]) -> list[str]:
 
 
 def hardware_page(spec: HardwareSpec) -> list[str]:
-    """Every fact of a device with its confidence and its source."""
+    """Every fact of a device as it is stated, with its confidence and its source."""
     lines = [f"{spec.title or spec.name} ({spec.name})", f"class {spec.calibration_class}"]
-    labels = ("vendor", "kind", "architecture", "released", "status", "granularity", "note")
+    labels = ("vendor", "kind", "architecture", "released", "granularity", "note")
     lines += [f"{label} {getattr(spec, label)}" for label in labels if getattr(spec, label)]
     lines += [f"caution: {caution}" for caution in spec.cautions]
     rows = [
-        (fact, value, spec.confidence_of(block, field), *_source(spec, block, field))
+        (fact, value, spec.confidence_of(block, field), _source(spec, block, field))
         for fact, value, block, field in facts_of(spec)
     ]
-    return [*lines, "", *table(("fact", "value", "sure", "source", "note"), rows, left=(0, 2, 3, 4))]
+    notes = [f"{path}: {block.note}" for path, block in blocks_of(spec) if path and block.note]
+    return [
+        *lines,
+        "",
+        *table(("fact", "value", "sure", "source"), rows, left=(0, 2, 3)),
+        *([""] if notes else []),
+        *notes,
+    ]
 
 
 def system_page(system: System) -> list[str]:
@@ -158,12 +166,12 @@ def facts_of(spec: HardwareSpec) -> Iterator[tuple[str, str, Block, str]]:
     if spec.units:
         yield f"{spec.units.name}s", str(spec.units.count), spec.units, "count"
     if spec.clock:
-        yield "clock", quantity(spec.clock, "frequency_hz"), spec, "clock"
+        yield "clock", _exact(spec.clock, "frequency_hz"), spec, "clock"
     for unit in ("matrix", "vector", "special"):
         for dtype, peak in getattr(spec.peak, unit).items():
-            yield f"peak {unit} {dtype}", _rate(peak.value, dtype), peak, "value"
+            yield f"peak {unit} {dtype}", _exact_rate(peak.value, dtype), peak, "value"
             for name, entry in peak.accumulators.items():
-                yield f"peak {unit} {dtype} into {name}", _rate(entry.value, dtype), entry, "value"
+                yield f"peak {unit} {dtype} into {name}", _exact_rate(entry.value, dtype), entry, "value"
     if spec.sparsity:
         yield f"sparsity {spec.sparsity.pattern}", f"x {spec.sparsity.factor:g}", spec.sparsity, "factor"
     yield from _memory_facts(spec)
@@ -177,12 +185,12 @@ def facts_of(spec: HardwareSpec) -> Iterator[tuple[str, str, Block, str]]:
         if link.per_peer_per_direction:
             yield (
                 f"{name} per peer",
-                quantity(link.per_peer_per_direction, "bytes_per_s"),
+                _exact(link.per_peer_per_direction, "bytes_per_s"),
                 link,
                 "per_peer_per_direction",
             )
     if spec.tdp:
-        yield "TDP", quantity(spec.tdp, "power_w"), spec, "tdp"
+        yield "TDP", _exact(spec.tdp, "power_w"), spec, "tdp"
     for price in spec.prices:
         yield f"price {price.kind}", f"{price.value} ({price.date})", price, "value"
 
@@ -193,23 +201,24 @@ def _memory_facts(spec: HardwareSpec) -> Iterator[tuple[str, str, Block, str]]:
         each = f" per {spec.units.name}" if level.scope == "unit" and spec.units else ""
         for what, size in (("capacity", level.capacity), ("usable", level.usable)):
             if size:
-                yield f"{name} {what}", format_quantity(size, "bytes", binary=True) + each, level, what
+                yield f"{name} {what}", _exact(size, "bytes", binary=True) + each, level, what
         if level.bandwidth:
-            yield f"{name} bandwidth", quantity(level.bandwidth, "bytes_per_s") + each, level, "bandwidth"
+            yield f"{name} bandwidth", _exact(level.bandwidth, "bytes_per_s") + each, level, "bandwidth"
         if level.width:
-            yield f"{name} width", quantity(level.width, "bytes_per_cycle") + each, level, "width"
+            yield f"{name} width", _exact(level.width, "bytes_per_cycle") + each, level, "width"
 
 
 def _ridges(spec: HardwareSpec) -> dict[str, tuple[str, float | None]]:
     found: dict[str, tuple[str, float | None]] = {}
     for dtype in spec.dtypes():
         ridge = spec.contraction_unit(dtype)[1] / spec.bandwidth
-        found[f"ridge point {dtype}"] = (f"{ridge:.3g} {'OP' if dtype.startswith('int') else 'FLOP'}/B", ridge)
+        found[f"ridge point {dtype}"] = (f"{_ridge(ridge)} {'OP' if dtype.startswith('int') else 'FLOP'}/B", ridge)
     return found
 
 
 _ORDER = (
-    "ridge,peak matrix,peak vector,peak special,memory,llc,l2,shared,scale_up,scale_out,host,units,clock,TDP,price"
+    "ridge,peak matrix,peak vector,peak special,sparsity,memory,llc,l2,shared,"
+    "scale_up,scale_out,host,units,clock,TDP,price"
 ).split(",")
 
 
@@ -225,14 +234,32 @@ def _number(block: Block, field: str) -> float | None:
     return float(value) if isinstance(value, (int, float)) else None
 
 
+def _exact(value: float, dimension: Dimension, *, binary: bool = False) -> str:
+    """A stated value with all its digits: three would hide what sheets differ in."""
+    number, _, unit = format_quantity(value, dimension, 6, binary=binary).partition(" ")
+    return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}"
+
+
+def _ridge(intensity: float) -> str:
+    """Three significant digits without an exponent."""
+    return f"{float(f'{intensity:.3g}'):,g}"
+
+
+def _exact_rate(value: float, dtype: str) -> str:
+    return _operations(_exact(value, "flops_per_s"), dtype)
+
+
 def _rate(value: float, dtype: str) -> str:
-    text = quantity(value, "flops_per_s")
+    return _operations(quantity(value, "flops_per_s"), dtype)
+
+
+def _operations(text: str, dtype: str) -> str:
     return text.replace("FLOP", "OP") if dtype == "exp" or dtype.startswith("int") else text
 
 
 def _link_rate(link: Link | None) -> str:
     rate = link.bandwidth_per_direction if link else None
-    return quantity(rate, "bytes_per_s") if rate else "-"
+    return _exact(rate, "bytes_per_s") if rate else "-"
 
 
 def _link_words(link: Link) -> str:
@@ -246,9 +273,9 @@ def _price(price: Price) -> str:
     return f"{price.value} {price.kind}"
 
 
-def _source(spec: HardwareSpec, block: Block, field: str) -> Sequence[str]:
+def _source(spec: HardwareSpec, block: Block, field: str) -> str:
     title, unverified = spec.source_of(block, field)
-    return title + _mark(unverified), "" if block is spec else block.note or ""
+    return title + _mark(unverified)
 
 
 def _mark(unverified: bool) -> str:

@@ -175,7 +175,7 @@ def test_hardware_list_and_show() -> None:
     assert [line.split()[0] for line in table[1:-2]] == hardware_names()
     assert sorted(json.loads(answer("hardware", "list", "--announced", "--json"))) == hardware_names()
     page = answer("hardware", "show", "h100")
-    assert "989 TFLOP/s" in page
+    assert "989.4 TFLOP/s" in page
     assert "3.35 TB/s" in page
     spec = json.loads(answer("hardware", "show", "h100", "--json"))
     assert spec["name"] == "h100-sxm-80gb"

@@ -96,7 +96,7 @@ def test_systems_are_a_kind() -> None:
 def test_a_page_shows_confidence_and_what_is_unverified() -> None:
     page = answer("hardware", "show", "xeon")
     assert re.search(r"^TDP +350 W +high +huggingface", page, re.MULTILINE)
-    assert re.search(r"^clock +2\.00 GHz +medium +vendor sheet recalled, not opened \(unverified\)", page, re.MULTILINE)
+    assert re.search(r"^clock +2 GHz +medium +vendor sheet recalled, not opened \(unverified\)", page, re.MULTILINE)
     assert "software sees 2 devices" in answer("hardware", "show", "mi250x")
 
 
@@ -229,7 +229,7 @@ def test_every_shipped_file_passes(file: Path) -> None:
 def test_a_difference_has_ratios_and_ridge_points() -> None:
     table = answer("hardware", "diff", "h100", "mi300x")
     assert re.search(r"^ridge point bf16 +295 FLOP/B +247 FLOP/B +0\.835$", table, re.MULTILINE)
-    assert re.search(r"^memory bandwidth +3\.35 TB/s +5\.30 TB/s +1\.58$", table, re.MULTILINE)
+    assert re.search(r"^memory bandwidth +3\.35 TB/s +5\.3 TB/s +1\.58$", table, re.MULTILINE)
     facts = json.loads(answer("hardware", "diff", "h100", "rtx-4090", "--json"))
     assert (facts["one"], facts["other"]) == ("h100-sxm-80gb", "rtx-4090")
     assert facts["facts"]["memory bandwidth"]["ratio"] == pytest.approx(1008 / 3350)

@@ -62,6 +62,9 @@ def test_links_are_the_devices_unless_the_system_says_otherwise() -> None:
     assert own.bandwidth_per_direction == 50e9 / 8  # 4 x 100 Gbit/s over 8 devices
     assert device.links["scale_out"].bandwidth_per_direction == 200e9 / 8
     assert load_system("l40s-1").link("scale_up") is None
+    slice_of = load_system("tpu-v3-8").link("scale_up")
+    assert slice_of is not None
+    assert slice_of.domain == 4  # of the 1024 that a pod joins
     ultra = load_system("aws-trn2-ultraserver").link("scale_up")
     assert ultra is not None
     assert ultra.domain == 64
