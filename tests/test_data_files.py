@@ -235,8 +235,9 @@ import pathlib, roofline
 from roofline.architectures.model import preset_names
 from roofline.calibration import class_names
 from roofline.hardware import hardware_names
+from roofline.hardware_systems import load_every_system
 print(pathlib.Path(roofline.__file__).resolve().parent)
-print(len(hardware_names()), len(class_names()), len(preset_names()))
+print(len(hardware_names()), len(load_every_system()), len(class_names()), len(preset_names()))
 print(roofline.predict("gpt2", "h100").hardware.name)
 """
 
@@ -250,7 +251,8 @@ def look(package_parent: Path, elsewhere: Path) -> None:
     assert done.returncode == 0, done.stderr
     package, counts, device = done.stdout.splitlines()
     assert Path(package) == package_parent.resolve() / "roofline"
-    shipped = (ROOT / "hardware_specs", ROOT / "calibrations/classes", ROOT / "roofline/architectures/presets")
+    names = ("hardware_specs", "hardware_specs/systems", "calibrations/classes", "roofline/architectures/presets")
+    shipped = [ROOT / name for name in names]
     assert counts == " ".join(str(len(list(folder.glob("*.yaml")))) for folder in shipped)
     assert device == "h100-sxm-80gb"
 
