@@ -9,7 +9,7 @@ from roofline.errors import SpecError, shown
 from roofline.hardware import HardwareSpec, read_hardware_fields
 from roofline.hardware_library import A_NAME
 
-_COMMENTS = {
+COMMENTS = {
     "title": "for people",
     "kind": "gpu, apu, soc, cpu, tpu or npu",
     "class": "whose constants serve it until it has its own: a file of calibrations/classes",
@@ -24,6 +24,8 @@ _COMMENTS = {
     "tdp": "board or socket power",
     "exceptions": "loader checks that the device really breaks",
 }
+"""What stands above a field of the template, and what an editor shows beside it."""
+
 _LEFT_OUT = ("aliases", "prices", "sources", "source", "confidence", "note", "status", "released", "name", "title")
 
 
@@ -45,8 +47,8 @@ def new_spec(name: str, template: str) -> str:
     }
     lines: list[str] = []
     for field, value in (*head.items(), ("confidence", "low"), *_kept(fields).items()):
-        if field in _COMMENTS:
-            lines.append(f"# {_COMMENTS[field]}")
+        if field in COMMENTS:
+            lines.append(f"# {COMMENTS[field]}")
         lines += _written(field, value)
     return "\n".join(lines) + "\n"
 
