@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -10,10 +11,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from roofline.data_files import data_folder, read_yaml
 from roofline.doors import first_problem
 from roofline.errors import SpecError, UnitError, near_matches
+from roofline.hardware import HardwareSpec, load_hardware
 from roofline.units import parse_quantity
 
 Execution: TypeAlias = Literal["graph", "eager"]
-Provenance: TypeAlias = Literal["datasheet", "class"]
+Provenance: TypeAlias = Literal["datasheet", "class", "calibrated"]
 
 
 def _seconds(text: object) -> float:
@@ -25,6 +27,9 @@ def _seconds(text: object) -> float:
 
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 Share = Annotated[float, Field(gt=0, le=2, strict=False)]
+Factor = Annotated[float, Field(ge=0, le=100, strict=False)]
+Tokens = Annotated[float, Field(ge=0, le=10_000, strict=False)]
+Sharpness = Annotated[float, Field(ge=0.5, le=10, strict=False)]
 
 
 class _Data(BaseModel):
@@ -38,14 +43,6 @@ class Latency(_Data):
     eager: Seconds
 
 
-class KindConstants(_Data):
-    """Constants of one kind of operator; what is absent is taken from the file's defaults."""
-
-    compute: Share | None = None
-    memory: Share | None = None
-    latency: Latency | None = None
-
-
 class Band(_Data):
     """The 5th and 95th percentile of measured / predicted, and on what rows."""
 
@@ -54,12 +51,51 @@ class Band(_Data):
     evidence: str
 
 
+class Tiles(_Data):
+    """How matmul kernels cut their output: ``feed`` is the share of the peak that a tile of side 64 is fed at.
+
+    A split depth costs ``split`` [s] and ``partial`` of the traffic of its partial sums.
+    """
+
+    feed: Factor
+    split: Seconds
+    partial: Factor
+
+
+class KindConstants(_Data):
+    """Constants of one kind of operator; what is absent is taken from the file's defaults.
+
+    The terms of ``kernels.py``: tiles; extra_keys and extra_reads [tokens]; serial and cached, shares of the bandwidth;
+    regroup [s].
+    """
+
+    compute: Share | None = None
+    memory: Share | None = None
+    latency: Latency | None = None
+    p: Sharpness | None = None
+    tiles: Tiles | None = None
+    extra_keys: Tokens = 0.0
+    extra_reads: Tokens = 0.0
+    serial: Factor = 0.0
+    cached: Share | None = None
+    regroup: Seconds = 0.0
+    band: Band | None = None
+
+
+_NO_TILES = Tiles(feed=0, split="0 s", partial=0)  # type: ignore[arg-type]  # read as in a file
+
+
 class Calibration(_Data):
-    """Constants of a class of devices: shares of the peaks reached, latency, the sharpness p of the corner."""
+    """Constants of a class of devices: shares of the peaks reached, latency, the sharpness p of the corner.
+
+    Those of one device name it in ``extends``. ``kinds`` has the kinds of operators (attention is attention_prefill or
+    attention_decode) and, for operators with kernels of their own, names such as rotary, which go first.
+    """
 
     name: str
+    extends: str | None = None
     title: str
-    p: Annotated[float, Field(ge=0.5, le=10, strict=False)]
+    p: Sharpness
     compute: Share
     memory: Share
     vector: Share
@@ -72,7 +108,11 @@ class Calibration(_Data):
 
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """The constants of one kind of operator: shares of matrix, vector and special peak and of bandwidth; latency; p."""
+    """The constants of one kind of operator: shares of matrix, vector and special peak and of bandwidth; latency; p.
+
+    Then the terms of ``kernels.py``, each of which 0 leaves out, and the band: measured / expected, 5th and 95th
+    percentile.
+    """
 
     compute: float = 1.0
     vector: float = 1.0
@@ -80,6 +120,16 @@ class Constants:
     memory: float = 1.0
     latency_s: float = 0.0
     p: float = float("inf")
+    tile_feed: float = 0.0
+    split_s: float = 0.0
+    partial: float = 0.0
+    extra_keys: float = 0.0
+    extra_reads: float = 0.0
+    serial: float = 0.0
+    cached: float = 0.0
+    regroup_s: float = 0.0
+    low: float = 1.0
+    high: float = 1.0
 
 
 DATASHEET = Constants(vector=float("inf"), special=float("inf"))
@@ -88,7 +138,7 @@ DATASHEET = Constants(vector=float("inf"), special=float("inf"))
 
 @dataclass(frozen=True, slots=True)
 class ConstantSet:
-    """Where constants come from, their band, and the constants of each kind."""
+    """Where constants come from, their band over all kinds, and the constants of each kind."""
 
     provenance: Provenance
     name: str
@@ -97,20 +147,61 @@ class ConstantSet:
     evidence: str
     calibration: Calibration | None = None
 
-    def of(self, kind: str, execution: Execution) -> Constants:
-        """The constants of ``kind`` (matmul, attention_prefill, attention_decode, norm ...)."""
-        if self.calibration is None:
+    def of(self, kind: str, execution: Execution, name: str = "") -> Constants:
+        """The constants of the operator ``name`` if it has its own, else of ``kind`` (matmul, attention_decode ...)."""
+        base = self.calibration
+        if base is None:
             return DATASHEET
-        base, kind_constants = self.calibration, self.calibration.kinds.get(kind, KindConstants())
-        latency = kind_constants.latency or base.latency
+        own = base.kinds.get(name) or base.kinds.get(kind) or KindConstants()
+        latency, band = own.latency or base.latency, own.band or base.band
+        tiles = own.tiles or _NO_TILES
         return Constants(
-            compute=kind_constants.compute or base.compute,
+            compute=own.compute or base.compute,
             vector=base.vector,
             special=base.special,
-            memory=kind_constants.memory or base.memory,
+            memory=own.memory or base.memory,
             latency_s=latency.graph if execution == "graph" else latency.eager,
-            p=base.p,
+            p=own.p or base.p,
+            tile_feed=tiles.feed,
+            split_s=tiles.split,
+            partial=tiles.partial,
+            extra_keys=own.extra_keys,
+            extra_reads=own.extra_reads,
+            serial=own.serial,
+            cached=own.cached or 0.0,
+            regroup_s=own.regroup,
+            low=band.low,
+            high=band.high,
         )
+
+    def band(self, kind: str) -> tuple[float, float, str]:
+        """Low and high of the band of ``kind``, or of all kinds where it has none of its own, and its evidence."""
+        own = self.calibration.kinds.get(kind) if self.calibration else None
+        if own is None or own.band is None:
+            return self.low, self.high, self.evidence
+        return own.band.low, own.band.high, own.band.evidence
+
+    @classmethod
+    def from_calibration(cls, data: Calibration) -> ConstantSet:
+        """The constants of a file."""
+        provenance: Provenance = "calibrated" if data.extends else "class"
+        return cls(provenance, data.name, data.band.low, data.band.high, data.band.evidence, data)
+
+
+def constants_of(hardware: HardwareSpec, provenance: Provenance | None = None) -> ConstantSet:
+    """The constants of a device: what ``provenance`` asks for, else its calibration, else those of its class.
+
+    A calibration holds for the device as it was measured: with a field edited, or read from another file, a device
+    has those of its class. Raises SpecError where there is no such calibration.
+    """
+    if provenance in ("class", "datasheet"):
+        return load_constants(hardware.calibration_class, provenance)
+    if hardware.name in device_names() and (provenance or hardware == load_hardware(hardware.name)):
+        return ConstantSet.from_calibration(load_device(hardware.name))
+    if provenance is None:
+        return load_constants(hardware.calibration_class)
+    msg = f"{hardware.name} has no calibration (calibrated are {', '.join(device_names())}); leave out --constants"
+    raise SpecError(msg)
 
 
 def load_constants(calibration_class: str, provenance: Provenance | None = None) -> ConstantSet:
@@ -119,24 +210,45 @@ def load_constants(calibration_class: str, provenance: Provenance | None = None)
         return ConstantSet(
             "datasheet", "datasheet", 1.0, 1.0, "the data sheet's roofline: a lower bound, not a forecast"
         )
-    data = load_class(calibration_class)
-    return ConstantSet("class", data.name, data.band.low, data.band.high, data.band.evidence, data)
+    return ConstantSet.from_calibration(load_class(calibration_class))
 
 
 def class_names() -> list[str]:
     """The names of the shipped classes."""
-    return sorted(path.stem for path in (data_folder("calibrations") / "classes").glob("*.yaml"))
+    return _names("classes")
+
+
+def device_names() -> list[str]:
+    """The names of the shipped calibrations of devices."""
+    return _names("devices")
 
 
 def load_class(name: str) -> Calibration:
     """The calibration of a class of devices. Raises SpecError for an unknown class or a malformed file."""
-    if name not in class_names():
-        msg = f"class {name!r} has no calibration; {near_matches(name, class_names())}"
-        raise SpecError(msg)
-    path = data_folder("calibrations") / "classes" / f"{name}.yaml"
+    return _load("classes", name, f"class {name!r} has no calibration")
+
+
+def load_device(name: str) -> Calibration:
+    """The calibration of a device. Raises SpecError for an unknown device or a malformed file."""
+    return _load("devices", name, f"device {name!r} has no calibration")
+
+
+def read_calibration(path: Path) -> Calibration:
+    """The calibration in a YAML file. Raises SpecError: file, field, what was given, what was expected."""
     fields: dict[str, Any] = read_yaml(path)
     try:
         return Calibration.model_validate(fields)
     except ValidationError as failure:
         msg = f"{path.name}: {first_problem(failure, Calibration)}"
         raise SpecError(msg) from None
+
+
+def _names(folder: str) -> list[str]:
+    return sorted(path.stem for path in (data_folder("calibrations") / folder).glob("*.yaml"))
+
+
+def _load(folder: str, name: str, problem: str) -> Calibration:
+    if name not in _names(folder):
+        msg = f"{problem}; {near_matches(name, _names(folder))}"
+        raise SpecError(msg)
+    return read_calibration(data_folder("calibrations") / folder / f"{name}.yaml")

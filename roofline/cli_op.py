@@ -40,7 +40,9 @@ def operator(
     tokens: Size = None,
     dtype: Annotated[str | None, typer.Option(help="fp32, tf32, bf16, fp16, fp8 or int8.")] = None,
     execution: Annotated[str | None, typer.Option(help="graph or eager.  [default: graph on GPUs]")] = None,
-    constants: Annotated[str | None, typer.Option(help="datasheet or class.  [default: the best there is]")] = None,
+    constants: Annotated[
+        str | None, typer.Option(help="datasheet, class or calibrated.  [default: the best there is]")
+    ] = None,
     table: Annotated[Path | None, typer.Option(help="A CSV file, one operator per row.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="FILE.csv, with --table.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")] = False,
@@ -55,7 +57,7 @@ def operator(
     _check(kind, hardware, sizes, table, output, json)
     assert hardware is not None
     how = _choice("--execution", execution, "graph", "eager")
-    which = _choice("--constants", constants, "datasheet", "class")
+    which = _choice("--constants", constants, "datasheet", "class", "calibrated")
     if table is not None:
         _time(table, hardware, output, kind=kind, dtype=dtype, execution=how, constants=which)
         return

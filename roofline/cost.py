@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from roofline.axes import Sizes
+from roofline.kernel_shapes import Shape, shape_of
 from roofline.number import Number, uniform
-from roofline.op import Op
+from roofline.op import Op, Tensor
 from roofline.program import Phase, Program
 from roofline.workload import Precision
 
@@ -18,7 +19,7 @@ class Cost:
     """One execution of an operator, and how many there are in a step.
 
     flops: contractions. vector_flops: elementwise work. special: transcendental operations. bytes: compulsory traffic.
-    dtype: what its contractions run in.
+    dtype: what its contractions run in. shape: what its kernel spreads over a device.
     """
 
     group: str
@@ -30,6 +31,7 @@ class Cost:
     vector_flops: Number
     special: Number
     bytes: Number
+    shape: Shape = None
 
 
 def step_cost(program: Program, phase: Phase, sizes: Sizes, precision: Precision) -> tuple[Cost, ...]:
@@ -49,6 +51,10 @@ def step_cost(program: Program, phase: Phase, sizes: Sizes, precision: Precision
 def operator_cost(op: Op, sizes: Sizes, precision: Precision, group: str = "", count: Number = 1) -> Cost:
     """The cost of one execution of ``op``."""
     bind = uniform(like=sizes.values())
+
+    def width(tensor: Tensor) -> Number:
+        return bind(precision.width(tensor))
+
     return Cost(
         group=group,
         name=op.name,
@@ -58,5 +64,6 @@ def operator_cost(op: Op, sizes: Sizes, precision: Precision, group: str = "", c
         flops=op.flops(sizes),
         vector_flops=op.vector_flops(sizes),
         special=op.special(sizes),
-        bytes=op.bytes(sizes, lambda tensor: bind(precision.width(tensor))),
+        bytes=op.bytes(sizes, width),
+        shape=shape_of(op, sizes, width),
     )

@@ -59,7 +59,7 @@ def _phase(prediction: Prediction, phase: Phase) -> Iterator[str]:
     bound = ", ".join(f"{letter} = {float(size):g}" for letter, size in letters.items())
     yield f"{phase}, one step{f' (means over {steps})' if steps > 1 else ''}, one execution of each operator: {bound}"
     for (_, op), cost in zip(program.in_phase(phase), costs, strict=True):
-        constants = prediction.constants.of(kind_of(cost, phase == "decode"), prediction.execution)
+        constants = prediction.constants.of(kind_of(cost, phase == "decode"), prediction.execution, cost.name)
         timing = time_operator(cost, prediction.hardware, constants)
         yield from _operator(op, cost, timing, constants, prediction)
 
@@ -91,7 +91,7 @@ def _operator(op: Op, cost: Cost, timing: Timing, constants: Constants, predicti
 
 
 def _band(timing: Timing, prediction: Prediction) -> str:
-    _, low, high = (mean_over_steps(end) for end in banded(timing, prediction.constants))
+    _, low, high = (mean_over_steps(end) for end in banded(timing))
     return f"{quantity(low, 'time_s')} to {quantity(high, 'time_s')}"
 
 

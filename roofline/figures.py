@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from roofline.calibration import ConstantSet
 from roofline.cost import Cost
 from roofline.hardware import HardwareSpec
 from roofline.number import Number, settled
@@ -91,7 +90,7 @@ class PhasePrediction:
         return {"steps": self.steps, **self.figures.to_dict(), "operators": [op.to_dict() for op in self.operators]}
 
 
-def figures_of(parts: list[tuple[Cost, Timing]], device: HardwareSpec, constants: ConstantSet) -> Figures:
+def figures_of(parts: list[tuple[Cost, Timing]], device: HardwareSpec) -> Figures:
     """The sum over operators of all their repeats, each a mean over the steps.
 
     Errors of one set of constants are fully correlated, so the band of a sum is the sum of the bands.
@@ -114,9 +113,9 @@ def figures_of(parts: list[tuple[Cost, Timing]], device: HardwareSpec, constants
     compute, memory = timed("compute"), timed("memory")
     return Figures(
         time_s=time,
-        bound_s=float(total(lambda _, timing: banded(timing, constants)[0])),
-        low_s=float(total(lambda _, timing: banded(timing, constants)[1])),
-        high_s=time * constants.high,
+        bound_s=float(total(lambda _, timing: banded(timing)[0])),
+        low_s=float(total(lambda _, timing: banded(timing)[1])),
+        high_s=float(total(lambda _, timing: banded(timing)[2])),
         shares=Shares(max(0.0, 1 - compute - memory), compute, memory),
         flops=total(lambda cost, _: cost.flops),
         vector_flops=total(lambda cost, _: cost.vector_flops),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from roofline.axes import Sizes
-from roofline.calibration import ConstantSet, Execution, Provenance, load_constants
+from roofline.calibration import ConstantSet, Execution, Provenance, constants_of
 from roofline.cost import operator_cost
 from roofline.errors import UsageError, shown
 from roofline.hardware import HardwareSpec, load_hardware
@@ -61,6 +61,16 @@ class OperatorPrediction:
     share_compute: Number
     share_memory: Number
 
+    @property
+    def band(self) -> tuple[float, float, str]:
+        """Low and high of the band, as factors of the time, and its evidence; over all kinds for rows of two kinds."""
+        if self.kind != "attention":
+            return self.constants.band(self.kind)
+        decoding = np.asarray(self.sizes["query"]) == 1
+        if decoding.all() or not decoding.any():
+            return self.constants.band("attention_decode" if decoding.all() else "attention_prefill")
+        return self.constants.band("")
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``op``: SI base units, names with their units, lists where arrays went in."""
         plain = {name: _plain(getattr(self, name)) for name in FIGURES if not name.startswith("share_")}
@@ -78,11 +88,7 @@ class OperatorPrediction:
             **plain,
             "shares": {**shares, "link": _plain(0.0 * self.share_memory)},
             "provenance": self.constants.provenance,
-            "band": {
-                "low": self.constants.low,
-                "high": self.constants.high,
-                "evidence": self.constants.evidence,
-            },
+            "band": dict(zip(("low", "high", "evidence"), self.band, strict=True)),
             "notes": list(self.hardware.cautions),
         }
 
@@ -122,18 +128,22 @@ def predict_op(
 
 @dataclass(frozen=True, slots=True)
 class OperatorClock:
-    """A device with its constants: times operators whose sizes were checked."""
+    """A device with its constants: times operators whose sizes were checked.
+
+    ``name`` asks for the constants of an operator inside a model, where it has its own.
+    """
 
     device: HardwareSpec
     execution: Execution
     constants: ConstantSet
     default_dtype: str = field(default="")
+    name: str = ""
 
     @classmethod
     def of(cls, device: HardwareSpec, execution: Execution | None, constants: Provenance | None) -> OperatorClock:
         """The clock of a device; what is left out takes the defaults of the command line."""
         how: Execution = execution or ("graph" if device.kind != "cpu" else "eager")
-        return cls(device, how, load_constants(device.calibration_class, constants), device.default_dtype())
+        return cls(device, how, constants_of(device, constants), device.default_dtype())
 
     def time(self, kind: str, dtype: str | None, columns: Columns) -> OperatorPrediction:
         """The prediction for checked sizes. Raises UsageError or WorkloadError for the dtype."""
@@ -152,11 +162,12 @@ class OperatorClock:
         """The figures of rows that share a statement and constants."""
         some = next(iter(columns.values()))
         array = isinstance(some, np.ndarray)
-        op, sizes = _STATEMENTS[kind](columns)
+        op, sizes = statement_of(kind, columns)
         cost = operator_cost(op, sizes if array else {a: exact(size) for a, size in sizes.items()}, precision)
         decoding = kind == "attention" and bool(np.all(columns["query"] == 1))
-        timing = time_operator(cost, self.device, self.constants.of(kind_of(cost, decoding), self.execution))
-        bound, low, high = banded(timing, self.constants)
+        own = self.constants.of(kind_of(cost, decoding), self.execution, self.name)
+        timing = time_operator(cost, self.device, own)
+        bound, low, high = banded(timing)
         shares = np.stack(np.broadcast_arrays(timing.latency, timing.compute, timing.memory))
         figures = {
             "flops": cost.flops,
@@ -175,6 +186,11 @@ class OperatorClock:
         counts = ("flops", "vector_flops", "bytes")
         plain = {name: settled(value) if name in counts else value for name, value in figures.items()}
         return {name: v if name in counts else str(v) if name == "bound_by" else float(v) for name, v in plain.items()}
+
+
+def statement_of(kind: str, columns: Columns) -> tuple[Op, Sizes]:
+    """The statement of a kind and the sizes of its axes; ``inputs`` and ``causal`` must be alike in all rows."""
+    return _STATEMENTS[kind](columns)
 
 
 def _parts(kind: str, columns: Columns) -> Iterator[tuple[Any, Columns]]:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from roofline.architectures.model import Model, load_model
-from roofline.calibration import ConstantSet, Execution, Provenance, load_constants
+from roofline.calibration import ConstantSet, Execution, Provenance, constants_of
 from roofline.conventions import Conventions
 from roofline.cost import step_cost
 from roofline.errors import UsageError, WorkloadError, near_matches
@@ -159,7 +159,7 @@ def predict(
     if "decode" in phases and workload.decode_steps == 0:
         phases = tuple(name for name in phases if name != "decode")
     precision = _precision(device, dtype, weight_dtype, activation_dtype, kv_dtype)
-    constant_set = load_constants(device.calibration_class, constants)
+    constant_set = constants_of(device, constants)
     how = execution or ("graph" if device.kind != "cpu" else "eager")
     return Prediction(
         network,
@@ -268,10 +268,10 @@ def _phase(
     costs = step_cost(program, phase, workload.sizes(phase), precision)
     timings = time_step(costs, device, constants, execution, decoding=phase == "decode")
     operators = tuple(
-        Operator(cost.name, cost.kind, int(cost.count), figures_of([(cost, timing)], device, constants))
+        Operator(cost.name, cost.kind, int(cost.count), figures_of([(cost, timing)], device))
         for cost, timing in zip(costs, timings, strict=True)
     )
-    return PhasePrediction(steps, figures_of(list(zip(costs, timings, strict=True)), device, constants), operators)
+    return PhasePrediction(steps, figures_of(list(zip(costs, timings, strict=True)), device), operators)
 
 
 def tool_version() -> str:

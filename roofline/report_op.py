@@ -39,8 +39,9 @@ def _footer(prediction: OperatorPrediction) -> str:
     used, constants = f"{prediction.dtype}, {prediction.execution} execution", prediction.constants
     if constants.provenance == "datasheet":
         return f"{used}; constants: {constants.evidence}"
-    band = f"band {constants.low:g} to {constants.high:g} x expected"
-    return f"{used}; constants: {constants.provenance} {constants.name}; {band} ({constants.evidence})"
+    low, high, evidence = prediction.band
+    band = f"band {low:g} to {high:g} x expected ({evidence})"
+    return f"{used}; constants: {constants.provenance} {constants.name}; {band}"
 
 
 def _size(name: str, size: int) -> str:

@@ -3,6 +3,8 @@
     bound = max(flops / peak, bytes / bandwidth)
     time  = latency + (x^p + y^p)^(1/p)      x = compute seconds, y = memory seconds, both at the rates really reached
 
+A calibrated device may add what its kernels do in vain to x and y, and their further launches (``kernels.py``).
+
 The terms give shares that sum to one and are the elasticities of the time: latency / t for the latency,
 (1 - that) x^p / (x^p + y^p) for compute, the rest for memory.
 """
@@ -17,18 +19,22 @@ from roofline.calibration import Constants, ConstantSet, Execution
 from roofline.cost import Cost
 from roofline.hardware import HardwareSpec
 from roofline.hardware_fields import Unit
+from roofline.kernel_shapes import MatmulShape
+from roofline.kernels import Tiling, launch_s, memory_s, tile, work_factor
 from roofline.number import Number, maximum, minimum
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """One execution of an operator. Shares of latency, compute and memory sum to one. [s]"""
+    """One execution of an operator. Shares of latency, compute and memory sum to one; low and high are factors. [s]"""
 
     time_s: Number
     bound_s: Number
     latency: Number
     compute: Number
     memory: Number
+    low: float = 1.0
+    high: float = 1.0
 
 
 def time_operator(cost: Cost, hardware: HardwareSpec, constants: Constants) -> Timing:
@@ -37,23 +43,26 @@ def time_operator(cost: Cost, hardware: HardwareSpec, constants: Constants) -> T
     The bound's rates are the data sheet's, or what is really reached where that is more. Raises WorkloadError where the
     device cannot contract in this dtype.
     """
-    matrix = _seconds(cost.flops, cost.dtype, hardware, constants.compute)
-    x = matrix + _other_units(cost, hardware, constants)
-    y = _float(cost.bytes) / (hardware.bandwidth * constants.memory)
-    corner, compute_part = _soft_corner(x, y, constants.p)
-    time = constants.latency_s + corner
+    tiling = _tiling(cost, hardware, constants)
+    compute_s = (tiling.compute_s + _other_units(cost, hardware, constants)) * work_factor(cost, constants)
+    x = compute_s + tiling.partial_s + tiling.latency_s
+    corner, part = _soft_corner(x, memory_s(cost, hardware, constants), constants.p)
+    launches = constants.latency_s + launch_s(cost, constants)
+    time = launches + corner
     bound = maximum(
-        matrix * constants.compute / max(1.0, constants.compute), y * constants.memory / max(1.0, constants.memory)
+        _seconds(cost.flops, cost.dtype, hardware, max(1.0, constants.compute)),
+        _float(cost.bytes) / (hardware.bandwidth * max(1.0, constants.memory, constants.cached)),
     )
-    latency = _ratio(constants.latency_s, time)
-    compute = (1 - latency) * compute_part
-    return Timing(time, bound, latency, compute, 1 - latency - compute)
+    working = 1 - _ratio(launches, time)
+    compute = working * part * _ratio(compute_s, x)
+    memory = working * (1 - part + part * _ratio(tiling.partial_s, x))
+    return Timing(time, bound, 1 - compute - memory, compute, memory, constants.low, constants.high)
 
 
-def banded(timing: Timing, constants: ConstantSet) -> tuple[Number, Number, Number]:
+def banded(timing: Timing) -> tuple[Number, Number, Number]:
     """The bound, the low and the high end of the band: bound <= low <= time <= high. [s]"""
     bound = minimum(timing.bound_s, timing.time_s)  # equal up to rounding where nothing is lost
-    return bound, maximum(bound, timing.time_s * constants.low), timing.time_s * constants.high
+    return bound, maximum(bound, timing.time_s * timing.low), timing.time_s * timing.high
 
 
 def kind_of(cost: Cost, decoding: bool) -> str:
@@ -65,7 +74,9 @@ def time_step(
     costs: tuple[Cost, ...], hardware: HardwareSpec, constants: ConstantSet, execution: Execution, decoding: bool
 ) -> list[Timing]:
     """The timing of each operator of a step, one execution each."""
-    return [time_operator(cost, hardware, constants.of(kind_of(cost, decoding), execution)) for cost in costs]
+    return [
+        time_operator(cost, hardware, constants.of(kind_of(cost, decoding), execution, cost.name)) for cost in costs
+    ]
 
 
 def _soft_corner(x: Number, y: Number, p: float) -> tuple[Number, Number]:
@@ -77,6 +88,13 @@ def _soft_corner(x: Number, y: Number, p: float) -> tuple[Number, Number]:
         return larger, (x >= y) * 1.0
     part = 1 / (1 + ratio**p)
     return larger * (1 + ratio**p) ** (1 / p), np.where(x >= y, part, 1 - part) * 1.0
+
+
+def _tiling(cost: Cost, hardware: HardwareSpec, constants: Constants) -> Tiling:
+    """The contractions at the rates reached: in tiles where the constants have them, else as they are."""
+    if constants.tile_feed and isinstance(cost.shape, MatmulShape):
+        return tile(cost.shape, hardware.contraction_unit(cost.dtype)[1], hardware, constants)
+    return Tiling(_seconds(cost.flops, cost.dtype, hardware, constants.compute), 0.0, 0.0)
 
 
 def _seconds(flops: Number, dtype: str, hardware: HardwareSpec, share: float) -> Number:

@@ -52,6 +52,9 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.workload": (3, SOFTWARE),
     "roofline.architectures": (3, SOFTWARE),
     "roofline.cost": (4, SOFTWARE),
+    "roofline.kernel_shapes": (4, SOFTWARE),
+    "roofline.kernels": (5, NEUTRAL),
+    "roofline.fitting": (6, NEUTRAL),
     "roofline.memory": (4, SOFTWARE),
     "roofline.figures": (5, NEUTRAL),
     "roofline.timing": (5, NEUTRAL),  # here the wings meet

@@ -150,7 +150,7 @@ def test_rates_follow_from_counts_and_time() -> None:
 
 
 def test_the_band_of_a_phase_is_that_of_its_constants() -> None:
-    prediction = llama(context=2048)
+    prediction = llama(context=2048, constants="class")
     figures, constants = prediction.phases["decode"].figures, prediction.constants
     assert figures.high_s == pytest.approx(figures.time_s * constants.high)
     assert figures.low_s == pytest.approx(max(figures.bound_s, figures.time_s * constants.low), rel=0.05)

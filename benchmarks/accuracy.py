@@ -1,0 +1,106 @@
+"""How wrong the predictions are, on public timings that no constant was fitted to; beside them the naive roofline.
+
+python benchmarks/accuracy.py --data DIR [--constants datasheet|class|calibrated] [--brief]
+
+APE is |predicted / measured - 1|; bias is the geometric mean of predicted / measured; cover is the share of rows whose
+measured time lies inside the predicted band. The naive roofline is max(FLOPs / peak, bytes / bandwidth). A regime is
+what the prediction says binds; rows of 50 us and more stand apart too, since launch time rules the shorter ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measured_sets import MeasuredSet, assert_disjoint, load_sets
+
+from roofline.calibration import ConstantSet, constants_of, device_names, load_constants, load_device
+from roofline.operators import OperatorClock, OperatorPrediction
+
+COLUMNS = ("set", "rows", "n", "median", "mean", "p90", "bias", "cover", "naive median", "naive mean")
+
+
+def predict(rows: MeasuredSet, constants: Any) -> OperatorPrediction:
+    """The prediction of every row, with the calibration of the runtime whose kernels were timed where there is one."""
+    clock = OperatorClock(rows.device, "graph", constant_set(rows, constants), rows.dtype, rows.operator)
+    return clock.time(rows.kind, rows.dtype, rows.sizes)
+
+
+def constant_set(rows: MeasuredSet, constants: Any) -> ConstantSet:
+    """What ``constants`` asks for, or the best there is; a device without a calibration has its class."""
+    runtime = f"{rows.device.name}-{rows.runtime.lower()}"
+    if constants in (None, "calibrated") and runtime in device_names():
+        return ConstantSet.from_calibration(load_device(runtime))
+    if constants == "calibrated" and rows.device.name not in device_names():
+        return load_constants(rows.device.calibration_class)
+    return constants_of(rows.device, constants)
+
+
+def scores(predicted: OperatorPrediction, measured: Any, rows: Any) -> tuple[str, ...]:
+    """The figures of some rows: APE in percent, bias as a factor, coverage in percent."""
+    seconds = measured[rows]
+    ratio, naive = predicted.time_s[rows] / seconds, predicted.bound_s[rows] / seconds
+    error, naive_error = 100 * np.abs(ratio - 1), 100 * np.abs(naive - 1)
+    inside = (predicted.low_s[rows] <= seconds) & (seconds <= predicted.high_s[rows])
+    figures = (np.median(error), error.mean(), np.quantile(error, 0.9))
+    return (
+        str(len(seconds)),
+        *(f"{figure:.1f} %" for figure in figures),
+        f"{np.exp(np.log(ratio).mean()):.2f}",
+        f"{100 * inside.mean():.0f} %",
+        f"{np.median(naive_error):.1f} %",
+        f"{naive_error.mean():.1f} %",
+    )
+
+
+def regimes(rows: MeasuredSet, predicted: OperatorPrediction) -> Iterator[tuple[str, Any]]:
+    """Name and mask of each part of a set that is told apart and has rows."""
+    parts = {
+        "all": np.ones(len(rows), bool),
+        ">= 50 us": rows.measured_s >= 50e-6,
+        **{f"{name}-bound": predicted.bound_by == name for name in ("latency", "compute", "memory")},
+    }
+    if rows.kind == "attention" and np.all(rows.sizes["query"] == 1):
+        parts["> 200 MB of cache"] = predicted.bytes > 200e6
+    yield from ((name, mask) for name, mask in parts.items() if mask.any())
+
+
+def board(data: Path, constants: Any) -> list[tuple[str, ...]]:
+    """The rows of the table: each set, then its regimes. Raises AssertionError if a judged shape was fitted."""
+    sets = load_sets(data)
+    judged = [rows.held_out() for rows in sets]
+    assert_disjoint([rows.fitted() for rows in sets if rows.fit_values], judged)
+    lines = []
+    for rows in judged:
+        predicted = predict(rows, constants)
+        for number, (regime, mask) in enumerate(regimes(rows, predicted)):
+            lines.append(("" if number else rows.name, regime, *scores(predicted, rows.measured_s, mask)))
+    return lines
+
+
+def table(lines: Iterable[tuple[str, ...]], *, brief: bool) -> Iterator[str]:
+    """The lines in Markdown; ``brief`` leaves out the regimes."""
+    shown = [line[:1] + line[2:] if brief else line for line in (COLUMNS, *lines) if line[0] or not brief]
+    heading, *rest = ("| " + " | ".join(line) + " |" for line in shown)
+    yield heading
+    yield "|---" * (len(shown[0]) - 8) + "|--:" * 8 + "|"
+    yield from rest
+
+
+def main() -> int:
+    """Print the table in Markdown."""
+    parser = argparse.ArgumentParser(description="Errors on public measurements.")
+    parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
+    parser.add_argument("--constants", choices=("datasheet", "class", "calibrated"))
+    parser.add_argument("--brief", action="store_true", help="whole sets, without their regimes")
+    asked = parser.parse_args()
+    print("\n".join(table(board(asked.data, asked.constants), brief=asked.brief)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

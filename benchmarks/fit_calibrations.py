@@ -1,0 +1,169 @@
+"""Fits the calibrations of devices to public timings and writes calibrations/devices/.
+
+python benchmarks/fit_calibrations.py --data DIR [--write]
+
+Without --write the fits are printed with their intervals. Bands come from rows that were not fitted; the scoreboard,
+accuracy.py, judges by yet others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from measured_sets import MeasuredSet, load_sets
+
+from roofline.calibration import Constants, load_constants
+from roofline.data_files import data_folder
+from roofline.files import atomic_writer
+from roofline.fitting import Fit, Prior, fit_constants, held_out_band
+
+PRIORS = {
+    "compute": Prior(0.75, 0.26),
+    "memory": Prior(0.78, 0.18),
+    "latency_s": Prior(3e-6, 0.7),
+    "p": Prior(2.0, 0.4),
+    "tile_feed": Prior(1.0, 0.5),
+    "split_s": Prior(3e-6, 0.7),
+    "partial": Prior(0.5, 0.7),
+    "extra_keys": Prior(100.0, 1.0),
+    "extra_reads": Prior(100.0, 1.0),
+    "serial": Prior(1.0, 0.5),
+    "cached": Prior(0.8, 0.5),
+    "regroup_s": Prior(4e-6, 0.7),
+}
+EAGER_S = 5e-6  # more than from a graph, as in the class; not measured here
+
+_STREAM = ("memory", "latency_s", "serial", "cached")
+_RUNTIMES = {"a100-sxm-80gb": ("", "vLLM"), "a100-sxm-80gb-tensorrt-llm": ("", "TensorRT-LLM")}
+_FREE = {
+    "matmul": ("compute", "memory", "latency_s", "p", "tile_feed", "split_s", "partial"),
+    "attention_prefill": ("compute", "memory", "latency_s", "extra_keys"),
+    "attention_decode": ("compute", "memory", "latency_s", "extra_reads", "serial", "regroup_s"),
+    "norm": _STREAM,
+    "elementwise": ("memory", "latency_s", "cached"),
+    "rotary": _STREAM,
+    "act": _STREAM,
+    "embedding": ("memory", "latency_s"),
+}
+_UNGROUPED = ("memory", "latency_s")  # all sound rows of decode attention in TensorRT-LLM have one head per kv head
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The constants of one kind, rounded as they are written, and their band."""
+
+    fit: Fit
+    constants: Constants
+    band: tuple[float, float]
+    band_rows: int
+
+
+def fit_kind(kind: str, sets: Sequence[MeasuredSet], free: Sequence[str]) -> Fitted:
+    """Fit the free constants of a kind to the fitted rows of its sets; campaigns weigh alike."""
+    start = load_constants("nvidia-tensor-core").of(kind, "graph")
+    fitted = [timed for rows in sets for timed in rows.fitted().timed()]
+    fit = fit_constants(fitted, start, {name: PRIORS[name] for name in free})
+    rounded = replace(fit.constants, **{name: _rounded(getattr(fit.constants, name)) for name in free})
+    between = [timed for rows in sets for timed in rows.between().timed()]
+    return Fitted(fit, rounded, held_out_band(between, rounded), sum(len(rows.between()) for rows in sets))
+
+
+def by_kind(sets: Sequence[MeasuredSet]) -> Mapping[str, list[MeasuredSet]]:
+    """The sets that share constants."""
+    found: dict[str, list[MeasuredSet]] = {}
+    for rows in sets:
+        found.setdefault(rows.operator or rows.constants_kind, []).append(rows)
+    return found
+
+
+def kind_fields(found: Fitted) -> dict[str, Any]:
+    """The fields of one kind, as the file has them."""
+    c = found.constants
+    fields: dict[str, Any] = {"compute": c.compute, "memory": c.memory, "latency": {
+        "graph": _us(c.latency_s), "eager": _us(c.latency_s + EAGER_S)}, "p": c.p}  # fmt: skip
+    if c.tile_feed:
+        fields["tiles"] = {"feed": c.tile_feed, "split": _us(c.split_s), "partial": c.partial}
+    fields |= {name: getattr(c, name) for name in ("extra_keys", "extra_reads", "serial", "cached") if getattr(c, name)}
+    if c.regroup_s:
+        fields["regroup"] = _us(c.regroup_s)
+    low, high = (round(end, 2) for end in found.band)
+    fields["band"] = {"low": min(1.0, low), "high": max(1.0, high), "evidence": f"{found.band_rows} rows not fitted"}
+    return fields
+
+
+def main() -> int:
+    """Fit, print, and write if asked to."""
+    parser = argparse.ArgumentParser(description="Fit the calibrations of devices.")
+    parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
+    parser.add_argument("--write", action="store_true", help="write calibrations/devices/")
+    asked = parser.parse_args()
+    sets = [s for s in load_sets(asked.data) if s.device.name == "a100-sxm-80gb" and not s.host_time]
+    for name, runtimes in _RUNTIMES.items():
+        kinds = {}
+        for kind, members in by_kind([s for s in sets if s.runtime in runtimes]).items():
+            ungrouped = kind == "attention_decode" and runtimes[1] == "TensorRT-LLM"
+            kinds[kind] = fit_kind(kind, members, _UNGROUPED if ungrouped else _FREE[kind])
+            report(name, kind, members, kinds[kind])
+        if asked.write:
+            write(name, kinds)
+    return 0
+
+
+def report(name: str, kind: str, members: Sequence[MeasuredSet], found: Fitted) -> None:
+    """One paragraph for each kind."""
+    print(f"{name} {kind}: {found.fit.rows} rows of {', '.join(s.name for s in members)}")
+    for constant, interval in found.fit.intervals.items():
+        print(f"  {constant} = {interval.value:.4g} ({interval.low:.4g} to {interval.high:.4g})")
+    low, high = found.band
+    print(f"  fitted rows: median APE {100 * found.fit.median_ape:.1f} %, mean {100 * found.fit.mean_ape:.1f} %")
+    print(f"  band {low:.2f} to {high:.2f} on {found.band_rows} rows not fitted")
+
+
+def write(name: str, kinds: Mapping[str, Fitted]) -> None:
+    """Write one file, or leave the old one."""
+    base = load_constants("nvidia-tensor-core").of("", "graph")
+    head = {
+        "name": name,
+        "extends": "a100-sxm-80gb",
+        "title": f"NVIDIA A100 SXM 80GB, as measured with {_RUNTIMES[name][1]} and cuBLAS",
+        "p": 2,
+        "compute": kinds["matmul"].constants.compute,
+        "memory": kinds["matmul"].constants.memory,
+        "vector": base.vector,
+        "special": base.special,
+        "latency": {"graph": "3 us", "eager": "8 us"},
+        "kinds": {kind: kind_fields(found) for kind, found in kinds.items()},
+    }
+    rows = sum(found.band_rows for found in kinds.values())
+    low = min(found.band[0] for found in kinds.values())
+    high = max(found.band[1] for found in kinds.values())
+    head["band"] = {"low": round(low, 2), "high": round(high, 2),
+                    "evidence": f"{rows} operator timings, not fitted; each kind has a band of its own"}  # fmt: skip
+    head["source"] = SOURCE
+    with atomic_writer(data_folder("calibrations") / "devices" / f"{name}.yaml") as file:
+        file.write(yaml.safe_dump(head, sort_keys=False, width=118, default_flow_style=None))
+
+
+SOURCE = (
+    "fitted by benchmarks/fit_calibrations.py to timings of aiconfigurator (ai-dynamo, commit 095f58a51c4c: "
+    "TensorRT-LLM 1.0.0, vLLM 0.14.0) and vidur (microsoft, commit 7d4751336); vector and special from the class; "
+    "eager latency: graph + 5 us, not measured"
+)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def _us(seconds: float) -> str:
+    return f"{seconds * 1e6:.3g} us"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
