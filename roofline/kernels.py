@@ -7,6 +7,7 @@ stay its elasticities.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from roofline.cost import Cost
 from roofline.errors import WorkloadError
 from roofline.hardware import HardwareSpec
 from roofline.kernel_shapes import AttentionShape, MatmulShape, RowShape, Shape
-from roofline.number import Number, ceil_div, maximum, minimum
+from roofline.number import Number, ceil_div, is_symbolic, least, maximum, minimum
 
 TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (32, 64), (64, 32), (32, 32))
 """Rows and columns of the output that one block of a matmul kernel computes; libraries have all of these."""
@@ -52,9 +53,9 @@ def tile(shape: MatmulShape, peak: float, hardware: HardwareSpec, constants: Con
     tm tn / (tm + tn) / 64. A split depth adds partial sums, and a kernel that adds them up.
     """
     units, output = _units(hardware), _float(shape.rows * shape.columns)
-    best: Tiling | None = None
+    tilings: list[Tiling] = []
     for rows, columns in TILES:
-        share = min(constants.compute, constants.tile_feed * rows * columns / (rows + columns) / _SIDE)
+        share = minimum(constants.compute, constants.tile_feed * rows * columns / (rows + columns) / _SIDE)
         element_s = 2 * rows * columns * units / (peak * share)
         blocks = ceil_div(shape.rows, rows) * ceil_div(shape.columns, columns)
         for split in SPLITS:
@@ -62,9 +63,10 @@ def tile(shape: MatmulShape, peak: float, hardware: HardwareSpec, constants: Con
             seconds = _float(waves * ceil_div(shape.depth, _STEP * split) * _STEP) * element_s
             cut = float(split > 1)
             partial = cut * split * output * _PARTIAL_BYTES * constants.partial / hardware.bandwidth
-            best = _faster(best, Tiling(seconds, partial, cut * constants.split_s))
-    assert best is not None
-    return best
+            tilings.append(Tiling(seconds, partial, cut * constants.split_s))
+    if is_symbolic(tilings[0].total_s):
+        return Tiling(least([tiling.total_s for tiling in tilings]), 0.0, 0.0)  # which it is, symbols do not tell
+    return functools.reduce(_faster, tilings)
 
 
 def work_factor(cost: Cost, constants: Constants) -> Number:
@@ -122,10 +124,8 @@ def _alone_bytes(shape: Shape, moved: Number, hardware: HardwareSpec) -> Number:
     return 0.0
 
 
-def _faster(best: Tiling | None, other: Tiling) -> Tiling:
+def _faster(best: Tiling, other: Tiling) -> Tiling:
     """The faster of two tilings, elementwise."""
-    if best is None:
-        return other
     wins = other.total_s < best.total_s
     if not isinstance(wins, np.ndarray):
         return other if wins else best
@@ -151,4 +151,4 @@ def _half_cache(hardware: HardwareSpec) -> float:
 
 
 def _float(number: Number) -> Number:
-    return number if isinstance(number, np.ndarray) else float(number)
+    return number if isinstance(number, np.ndarray) or is_symbolic(number) else float(number)

@@ -6,6 +6,7 @@ counts and sweeps. sympy is never imported here: a symbol can only arrive where 
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from fractions import Fraction
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 Number: TypeAlias = Any
 """int | Fraction | float | numpy float64 array | sympy expression; arithmetic is all that is asked of it."""
@@ -50,6 +51,17 @@ def minimum(a: Number, b: Number) -> Number:
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return np.minimum(_plain(a), _plain(b))
     return min(a, b)
+
+
+def least(numbers: Sequence[Number]) -> Number:
+    """The smallest of several numbers, elementwise for arrays; ``Min`` for symbols, left as it is written.
+
+    >>> least([3, 1, 2])
+    1
+    """
+    if is_symbolic(*numbers):
+        return sys.modules["sympy"].Min(*dict.fromkeys(numbers), evaluate=False)
+    return functools.reduce(minimum, numbers)
 
 
 def ceil_div(a: Number, b: Number) -> Number:

@@ -50,8 +50,8 @@ def time_operator(cost: Cost, hardware: HardwareSpec, constants: Constants) -> T
     launches = constants.latency_s + launch_s(cost, constants)
     time = launches + corner
     bound = maximum(
-        _seconds(cost.flops, cost.dtype, hardware, max(1.0, constants.compute)),
-        _float(cost.bytes) / (hardware.bandwidth * max(1.0, constants.memory, constants.cached)),
+        _seconds(cost.flops, cost.dtype, hardware, maximum(1.0, constants.compute)),
+        _float(cost.bytes) / (hardware.bandwidth * maximum(maximum(1.0, constants.memory), constants.cached)),
     )
     working = 1 - _ratio(launches, time)
     compute = working * part * _ratio(compute_s, x)

@@ -16,7 +16,7 @@ from roofline.cost import Cost
 from roofline.errors import SpecError, WorkloadError
 from roofline.hardware import HardwareSpec, hardware_names, load_hardware
 from roofline.kernel_shapes import AttentionShape, MatmulShape, RowShape, shape_of
-from roofline.kernels import tile
+from roofline.kernels import memory_s, tile
 from roofline.op import Tensor, contract, fuse, weight
 from roofline.operators import OperatorClock, predict_op
 from roofline.prediction import predict
@@ -205,6 +205,24 @@ def test_shares_are_elasticities_with_tiles_too(m: int, n: int, k: int) -> None:
     if len(set(picks)) == 1:  # the same tiling on both sides of the derivative
         assert timing.compute == pytest.approx(-slope("compute"), abs=1e-3)
         assert timing.memory == pytest.approx(-slope("bandwidth"), abs=1e-3)
+
+
+def test_terms_take_symbols() -> None:
+    from sympy import Symbol, lambdify
+
+    m, n, k = (Symbol(letter, positive=True, integer=True) for letter in "mnk")
+    a100 = load_hardware("a100")
+    constants = constants_of(a100).of("matmul", "graph")
+    compiled = lambdify((m, n, k), tile(MatmulShape(m, n, k), 312e12, a100, constants).total_s, "math")
+    for numbers in ((1, 4096, 4096), (300, 1024, 65536), (8192, 8192, 512)):
+        seconds = tile(MatmulShape(*numbers), 312e12, a100, constants).total_s
+        assert compiled(*numbers) == pytest.approx(seconds, rel=1e-12)
+    context = Symbol("S", positive=True, integer=True)
+    cost = replace(attention(), shape=replace(attention().shape, keys=context))  # type: ignore[type-var]
+    decode = constants_of(a100).of("attention_decode", "graph")
+    formula = memory_s(replace(cost, bytes=context * 100), a100, decode)
+    number = memory_s(replace(attention(keys=64), bytes=6400.0, shape=replace(cost.shape, keys=64)), a100, decode)  # type: ignore[type-var]
+    assert float(formula.subs(context, 64)) == pytest.approx(number, rel=1e-12)
 
 
 # Calibrations of devices
