@@ -4,7 +4,8 @@ python benchmarks/accuracy.py --data DIR [--constants datasheet|class|calibrated
 
 APE is |predicted / measured - 1|; bias is the geometric mean of predicted / measured; cover is the share of rows whose
 measured time lies inside the predicted band. The naive roofline is max(FLOPs / peak, bytes / bandwidth). A regime is
-what the prediction says binds; rows of 50 us and more stand apart too, since launch time rules the shorter ones.
+what the prediction says binds; rows of 50 us and more stand apart too, since launch time rules the shorter ones. A star
+marks a device without a calibration whose memory share and latency are fitted in this run, to other shapes of its set.
 """
 
 from __future__ import annotations
@@ -12,32 +13,48 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fit_calibrations import calibration_fields, fit_kind
 from measured_sets import MeasuredSet, assert_disjoint, load_sets
 
-from roofline.calibration import ConstantSet, constants_of, device_names, load_constants, load_device
+from roofline.calibration import Calibration, ConstantSet, constants_of, device_names, load_constants, load_device
 from roofline.operators import OperatorClock, OperatorPrediction
 
 COLUMNS = ("set", "rows", "n", "median", "mean", "p90", "bias", "cover", "naive median", "naive mean")
 
 
-def predict(rows: MeasuredSet, constants: Any) -> OperatorPrediction:
-    """The prediction of every row, with the calibration of the runtime whose kernels were timed where there is one."""
-    clock = OperatorClock(rows.device, "graph", constant_set(rows, constants), rows.dtype, rows.operator)
+def predict(every: MeasuredSet, constants: Any) -> OperatorPrediction:
+    """The prediction of the rows to judge by; a runtime whose kernels were timed has its own calibration."""
+    rows = every.held_out()
+    clock = OperatorClock(rows.device, "graph", constant_set(every, constants), rows.dtype, rows.operator)
     return clock.time(rows.kind, rows.dtype, rows.sizes)
 
 
 def constant_set(rows: MeasuredSet, constants: Any) -> ConstantSet:
-    """What ``constants`` asks for, or the best there is; a device without a calibration has its class."""
+    """What ``constants`` asks for, or the best there is.
+
+    A device that is no shipped spec has constants fitted here, to rows of the same set, or those of its class.
+    """
+    if constants in (None, "calibrated") and is_fitted_here(rows):
+        kind = rows.constants_kind
+        fitted = fit_kind(kind, [rows], ("memory", "latency_s"))
+        fields = calibration_fields(rows.device.name, rows.device.name, rows.name, {kind: fitted}, fitted.constants)
+        return ConstantSet.from_calibration(Calibration.model_validate(fields))
     runtime = f"{rows.device.name}-{rows.runtime.lower()}"
     if constants in (None, "calibrated") and runtime in device_names():
         return ConstantSet.from_calibration(load_device(runtime))
     if constants == "calibrated" and rows.device.name not in device_names():
         return load_constants(rows.device.calibration_class)
     return constants_of(rows.device, constants)
+
+
+def is_fitted_here(rows: MeasuredSet) -> bool:
+    """Whether a set has rows to fit and its device no calibration."""
+    return bool(rows.fit_values) and rows.device.name not in device_names()
 
 
 def scores(predicted: OperatorPrediction, measured: Any, rows: Any) -> tuple[str, ...]:
@@ -72,11 +89,12 @@ def regimes(rows: MeasuredSet, predicted: OperatorPrediction) -> Iterator[tuple[
 def board(data: Path, constants: Any) -> list[tuple[str, ...]]:
     """The rows of the table: each set, then its regimes. Raises AssertionError if a judged shape was fitted."""
     sets = load_sets(data)
-    judged = [rows.held_out() for rows in sets]
-    assert_disjoint([rows.fitted() for rows in sets if rows.fit_values], judged)
+    assert_disjoint([rows.fitted() for rows in sets if rows.fit_values], [rows.held_out() for rows in sets])
     lines = []
-    for rows in judged:
-        predicted = predict(rows, constants)
+    for every in sets:
+        rows, predicted = every.held_out(), predict(every, constants)
+        if constants is None:
+            rows = replace(rows, name=rows.name + ("*" if is_fitted_here(rows) else ""))
         for number, (regime, mask) in enumerate(regimes(rows, predicted)):
             lines.append(("" if number else rows.name, regime, *scores(predicted, rows.measured_s, mask)))
     return lines

@@ -127,27 +127,35 @@ def report(name: str, kind: str, members: Sequence[MeasuredSet], found: Fitted) 
 
 def write(name: str, kinds: Mapping[str, Fitted]) -> None:
     """Write one file, or leave the old one."""
-    base = load_constants("nvidia-tensor-core").of("", "graph")
-    head = {
+    title = f"NVIDIA A100 SXM 80GB, as measured with {_RUNTIMES[name][1]} and cuBLAS"
+    fields = calibration_fields(name, "a100-sxm-80gb", title, kinds, kinds["matmul"].constants)
+    with atomic_writer(data_folder("calibrations") / "devices" / f"{name}.yaml") as file:
+        file.write(yaml.safe_dump(fields, sort_keys=False, width=118, default_flow_style=None))
+
+
+def calibration_fields(
+    name: str, device: str, title: str, kinds: Mapping[str, Fitted], rest: Constants
+) -> dict[str, Any]:
+    """The fields of the calibration of a device; kinds that were not fitted take the shares of ``rest``."""
+    rows = sum(found.band_rows for found in kinds.values())
+    return {
         "name": name,
-        "extends": "a100-sxm-80gb",
-        "title": f"NVIDIA A100 SXM 80GB, as measured with {_RUNTIMES[name][1]} and cuBLAS",
+        "extends": device,
+        "title": title,
         "p": 2,
-        "compute": kinds["matmul"].constants.compute,
-        "memory": kinds["matmul"].constants.memory,
-        "vector": base.vector,
-        "special": base.special,
+        "compute": rest.compute,
+        "memory": rest.memory,
+        "vector": rest.vector,
+        "special": rest.special,
         "latency": {"graph": "3 us", "eager": "8 us"},
         "kinds": {kind: kind_fields(found) for kind, found in kinds.items()},
+        "band": {
+            "low": round(min(found.band[0] for found in kinds.values()), 2),
+            "high": round(max(found.band[1] for found in kinds.values()), 2),
+            "evidence": f"{rows} operator timings, not fitted; each kind has a band of its own",
+        },
+        "source": SOURCE,
     }
-    rows = sum(found.band_rows for found in kinds.values())
-    low = min(found.band[0] for found in kinds.values())
-    high = max(found.band[1] for found in kinds.values())
-    head["band"] = {"low": round(low, 2), "high": round(high, 2),
-                    "evidence": f"{rows} operator timings, not fitted; each kind has a band of its own"}  # fmt: skip
-    head["source"] = SOURCE
-    with atomic_writer(data_folder("calibrations") / "devices" / f"{name}.yaml") as file:
-        file.write(yaml.safe_dump(head, sort_keys=False, width=118, default_flow_style=None))
 
 
 SOURCE = (
