@@ -1,6 +1,6 @@
 """How wrong the predictions are, on public timings that no constant was fitted to; beside them the naive roofline.
 
-python benchmarks/accuracy.py --data DIR [--constants datasheet|class|calibrated] [--brief]
+python benchmarks/accuracy.py --data DIR [--constants datasheet|class|published|calibrated] [--brief] [--band]
 
 APE is |predicted / measured - 1|; bias is the geometric mean of predicted / measured; cover is the share of rows whose
 measured time lies inside the predicted band. The naive roofline is max(FLOPs / peak, bytes / bandwidth). A regime is
@@ -21,8 +21,9 @@ import numpy as np
 from fit_calibrations import calibration_fields, fit_kind
 from measured_sets import MeasuredSet, assert_disjoint, load_sets
 
-from roofline.calibration import Calibration, ConstantSet, constants_of, device_names, load_constants, load_device
+from roofline.calibration import Calibration, ConstantSet, device_names, load_constants, load_device
 from roofline.operators import OperatorClock, OperatorPrediction
+from roofline.provenance import constants_of, load_published
 
 COLUMNS = ("set", "rows", "n", "median", "mean", "p90", "bias", "cover", "naive median", "naive mean")
 
@@ -48,6 +49,8 @@ def constant_set(rows: MeasuredSet, constants: Any) -> ConstantSet:
     if constants in (None, "calibrated") and runtime in device_names():
         return ConstantSet.from_calibration(load_device(runtime))
     if constants == "calibrated" and rows.device.name not in device_names():
+        return load_constants(rows.device.calibration_class)
+    if constants == "published" and rows.device.name not in load_published().devices:
         return load_constants(rows.device.calibration_class)
     return constants_of(rows.device, constants)
 
@@ -100,6 +103,23 @@ def board(data: Path, constants: Any) -> list[tuple[str, ...]]:
     return lines
 
 
+def band(data: Path, constants: Any) -> tuple[int, float, float]:
+    """Rows, and 5th and 95th percentile of measured / predicted, over the A100's matmuls and attention.
+
+    Sets weigh alike; rows with host time in them are left out.
+    """
+    found = []
+    for every in load_sets(data):
+        if every.device.name == "a100-sxm-80gb" and every.kind in ("matmul", "attention") and not every.host_time:
+            measured = every.held_out().measured_s
+            found.append(np.sort(measured / predict(every, constants).time_s))
+    ratios, weights = np.concatenate(found), np.concatenate([np.full(len(part), 1 / len(part)) for part in found])
+    order = np.argsort(ratios)
+    share = (np.cumsum(weights[order]) - weights[order] / 2) / weights.sum()
+    low, high = np.interp([0.05, 0.95], share, ratios[order])
+    return len(ratios), float(low), float(high)
+
+
 def table(lines: Iterable[tuple[str, ...]], *, brief: bool) -> Iterator[str]:
     """The lines in Markdown; ``brief`` leaves out the regimes."""
     shown = [line[:1] + line[2:] if brief else line for line in (COLUMNS, *lines) if line[0] or not brief]
@@ -113,9 +133,14 @@ def main() -> int:
     """Print the table in Markdown."""
     parser = argparse.ArgumentParser(description="Errors on public measurements.")
     parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
-    parser.add_argument("--constants", choices=("datasheet", "class", "calibrated"))
+    parser.add_argument("--constants", choices=("datasheet", "class", "published", "calibrated"))
     parser.add_argument("--brief", action="store_true", help="whole sets, without their regimes")
+    parser.add_argument("--band", action="store_true", help="the band over the A100's matmuls and attention instead")
     asked = parser.parse_args()
+    if asked.band:
+        rows, low, high = band(asked.data, asked.constants)
+        print(f"{rows} rows: 90 % of measured / predicted from {low:.2f} to {high:.2f}")
+        return 0
     print("\n".join(table(board(asked.data, asked.constants), brief=asked.brief)))
     return 0
 

@@ -11,11 +11,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from roofline.data_files import data_folder, read_yaml
 from roofline.doors import first_problem
 from roofline.errors import SpecError, UnitError, near_matches
-from roofline.hardware import HardwareSpec, load_hardware
 from roofline.units import parse_quantity
 
 Execution: TypeAlias = Literal["graph", "eager"]
-Provenance: TypeAlias = Literal["datasheet", "class", "calibrated"]
+Provenance: TypeAlias = Literal["datasheet", "class", "published", "calibrated"]
 
 
 def _seconds(text: object) -> float:
@@ -88,7 +87,8 @@ _NO_TILES = Tiles(feed=0, split="0 s", partial=0)  # type: ignore[arg-type]  # r
 class Calibration(_Data):
     """Constants of a class of devices: shares of the peaks reached, latency, the sharpness p of the corner.
 
-    Those of one device name it in ``extends``. ``kinds`` has the kinds of operators (attention is attention_prefill or
+    ``dtypes`` has the share of the peak that contractions in a dtype reach, where it is another. Constants of one
+    device name it in ``extends``. ``kinds`` has the kinds of operators (attention is attention_prefill or
     attention_decode) and, for operators with kernels of their own, names such as rotary, which go first.
     """
 
@@ -101,6 +101,7 @@ class Calibration(_Data):
     vector: Share
     special: Share
     latency: Latency
+    dtypes: dict[str, Share] = {}
     kinds: dict[str, KindConstants] = {}
     band: Band
     source: str
@@ -147,8 +148,11 @@ class ConstantSet:
     evidence: str
     calibration: Calibration | None = None
 
-    def of(self, kind: str, execution: Execution, name: str = "") -> Constants:
-        """The constants of the operator ``name`` if it has its own, else of ``kind`` (matmul, attention_decode ...)."""
+    def of(self, kind: str, execution: Execution, name: str = "", dtype: str = "") -> Constants:
+        """The constants of the operator ``name`` if it has its own, else of ``kind`` (matmul, attention_decode ...).
+
+        ``dtype`` is that of its contractions.
+        """
         base = self.calibration
         if base is None:
             return DATASHEET
@@ -156,7 +160,7 @@ class ConstantSet:
         latency, band = own.latency or base.latency, own.band or base.band
         tiles = own.tiles or _NO_TILES
         return Constants(
-            compute=own.compute or base.compute,
+            compute=own.compute or base.dtypes.get(dtype, base.compute),
             vector=base.vector,
             special=base.special,
             memory=own.memory or base.memory,
@@ -186,22 +190,6 @@ class ConstantSet:
         """The constants of a file."""
         provenance: Provenance = "calibrated" if data.extends else "class"
         return cls(provenance, data.name, data.band.low, data.band.high, data.band.evidence, data)
-
-
-def constants_of(hardware: HardwareSpec, provenance: Provenance | None = None) -> ConstantSet:
-    """The constants of a device: what ``provenance`` asks for, else its calibration, else those of its class.
-
-    A calibration holds for the device as it was measured: with a field edited, or read from another file, a device
-    has those of its class. Raises SpecError where there is no such calibration.
-    """
-    if provenance in ("class", "datasheet"):
-        return load_constants(hardware.calibration_class, provenance)
-    if hardware.name in device_names() and (provenance or hardware == load_hardware(hardware.name)):
-        return ConstantSet.from_calibration(load_device(hardware.name))
-    if provenance is None:
-        return load_constants(hardware.calibration_class)
-    msg = f"{hardware.name} has no calibration (calibrated are {', '.join(device_names())}); leave out --constants"
-    raise SpecError(msg)
 
 
 def load_constants(calibration_class: str, provenance: Provenance | None = None) -> ConstantSet:

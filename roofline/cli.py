@@ -71,7 +71,7 @@ def predict(
     lm_head: Annotated[str, typer.Option(help="last or all.")] = "last",
     execution: Annotated[str | None, typer.Option(help="graph or eager.  [default: graph on GPUs]")] = None,
     constants: Annotated[
-        str | None, typer.Option(help="datasheet, class or calibrated.  [default: the best there is]")
+        str | None, typer.Option(help="datasheet, class, published or calibrated.  [default: the best there is]")
     ] = None,
     edits: Annotated[
         list[str] | None, typer.Option("--set", help="PATH=VALUE: edit a field of hardware or model.")
@@ -106,7 +106,7 @@ def predict(
         count=_choice("--count", count, "attended", "square"),
         lm_head=_choice("--lm-head", lm_head, "last", "all"),
         execution=_choice("--execution", execution, "graph", "eager"),
-        constants=_choice("--constants", constants, "datasheet", "class", "calibrated"),
+        constants=_choice("--constants", constants, "datasheet", "class", "published", "calibrated"),
         set=dict(_edit(text) for text in edits or ()),
     )
     for warning in () if quiet else result.model.warnings:

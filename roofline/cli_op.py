@@ -41,7 +41,7 @@ def operator(
     dtype: Annotated[str | None, typer.Option(help="fp32, tf32, bf16, fp16, fp8 or int8.")] = None,
     execution: Annotated[str | None, typer.Option(help="graph or eager.  [default: graph on GPUs]")] = None,
     constants: Annotated[
-        str | None, typer.Option(help="datasheet, class or calibrated.  [default: the best there is]")
+        str | None, typer.Option(help="datasheet, class, published or calibrated.  [default: the best there is]")
     ] = None,
     table: Annotated[Path | None, typer.Option(help="A CSV file, one operator per row.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="FILE.csv, with --table.")] = None,
@@ -57,7 +57,7 @@ def operator(
     _check(kind, hardware, sizes, table, output, json)
     assert hardware is not None
     how = _choice("--execution", execution, "graph", "eager")
-    which = _choice("--constants", constants, "datasheet", "class", "calibrated")
+    which = _choice("--constants", constants, "datasheet", "class", "published", "calibrated")
     if table is not None:
         _time(table, hardware, output, kind=kind, dtype=dtype, execution=how, constants=which)
         return

@@ -59,7 +59,9 @@ def _phase(prediction: Prediction, phase: Phase) -> Iterator[str]:
     bound = ", ".join(f"{letter} = {float(size):g}" for letter, size in letters.items())
     yield f"{phase}, one step{f' (means over {steps})' if steps > 1 else ''}, one execution of each operator: {bound}"
     for (_, op), cost in zip(program.in_phase(phase), costs, strict=True):
-        constants = prediction.constants.of(kind_of(cost, phase == "decode"), prediction.execution, cost.name)
+        constants = prediction.constants.of(
+            kind_of(cost, phase == "decode"), prediction.execution, cost.name, cost.dtype
+        )
         timing = time_operator(cost, prediction.hardware, constants)
         yield from _operator(op, cost, timing, constants, prediction)
 

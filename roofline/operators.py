@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from roofline.axes import Sizes
-from roofline.calibration import ConstantSet, Execution, Provenance, constants_of
+from roofline.calibration import ConstantSet, Execution, Provenance
 from roofline.cost import operator_cost
 from roofline.errors import UsageError, shown
 from roofline.hardware import HardwareSpec, load_hardware
@@ -25,6 +25,7 @@ from roofline.number import Number, exact, settled
 from roofline.op import Op, Tensor, contract, elementwise, weight
 from roofline.operator_sizes import KINDS, Columns, broadcast, check_names, find_bad_size, read_size
 from roofline.prediction import SCHEMA_VERSION, tool_version
+from roofline.provenance import constants_of
 from roofline.timing import banded, kind_of, time_operator
 from roofline.workload import Precision
 
@@ -165,7 +166,7 @@ class OperatorClock:
         op, sizes = statement_of(kind, columns)
         cost = operator_cost(op, sizes if array else {a: exact(size) for a, size in sizes.items()}, precision)
         decoding = kind == "attention" and bool(np.all(columns["query"] == 1))
-        own = self.constants.of(kind_of(cost, decoding), self.execution, self.name)
+        own = self.constants.of(kind_of(cost, decoding), self.execution, self.name, cost.dtype)
         timing = time_operator(cost, self.device, own)
         bound, low, high = banded(timing)
         shares = np.stack(np.broadcast_arrays(timing.latency, timing.compute, timing.memory))

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from roofline.architectures.model import Model, load_model
-from roofline.calibration import ConstantSet, Execution, Provenance, constants_of
+from roofline.calibration import ConstantSet, Execution, Provenance
 from roofline.conventions import Conventions
 from roofline.cost import step_cost
 from roofline.errors import UsageError, WorkloadError, near_matches
@@ -18,6 +18,7 @@ from roofline.hardware import HardwareSpec, load_hardware
 from roofline.memory import MemoryFit, fit_memory
 from roofline.number import settled
 from roofline.program import PHASES, Phase, Program
+from roofline.provenance import constants_of
 from roofline.timing import time_step
 from roofline.workload import (
     DEFAULT_ENCODER_PROMPT,

@@ -75,7 +75,8 @@ def time_step(
 ) -> list[Timing]:
     """The timing of each operator of a step, one execution each."""
     return [
-        time_operator(cost, hardware, constants.of(kind_of(cost, decoding), execution, cost.name)) for cost in costs
+        time_operator(cost, hardware, constants.of(kind_of(cost, decoding), execution, cost.name, cost.dtype))
+        for cost in costs
     ]
 
 

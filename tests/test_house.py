@@ -49,6 +49,7 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.hardware_template": (2, HARDWARE),
     "roofline.ceilings": (2, HARDWARE),
     "roofline.calibration": (2, HARDWARE),
+    "roofline.provenance": (2, HARDWARE),
     "roofline.workload": (3, SOFTWARE),
     "roofline.architectures": (3, SOFTWARE),
     "roofline.cost": (4, SOFTWARE),

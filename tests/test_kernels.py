@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roofline.calibration import Constants, constants_of, device_names, load_device
+from roofline.calibration import Constants, device_names, load_device
 from roofline.cost import Cost
 from roofline.errors import SpecError, WorkloadError
 from roofline.hardware import HardwareSpec, hardware_names, load_hardware
@@ -20,6 +20,7 @@ from roofline.kernels import memory_s, tile
 from roofline.op import Tensor, contract, fuse, weight
 from roofline.operators import OperatorClock, predict_op
 from roofline.prediction import predict
+from roofline.provenance import constants_of
 from roofline.timing import time_operator
 
 SIZES = st.integers(min_value=1, max_value=20_000)

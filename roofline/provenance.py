@@ -1,0 +1,107 @@
+"""Which constants a device gets: its calibration's, its published ceilings', its class's, or none."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from roofline.calibration import (
+    Band,
+    Calibration,
+    ConstantSet,
+    Provenance,
+    Share,
+    device_names,
+    load_class,
+    load_constants,
+    load_device,
+)
+from roofline.data_files import data_folder, read_yaml
+from roofline.doors import first_problem
+from roofline.errors import SpecError
+from roofline.hardware import HardwareSpec, load_hardware
+from roofline.hardware_fields import BytesPerS, Dtype, FlopsPerS
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Ceilings(_Data):
+    """What others reached on a device at best: matmul rates by dtype [FLOP/s], bandwidth [B/s]."""
+
+    matmul: Annotated[dict[Dtype, FlopsPerS], Field(min_length=1)]
+    bandwidth: BytesPerS | None = None
+    source: str
+
+
+class Typical(_Data):
+    """What a usual operator reaches of the ceilings."""
+
+    compute: Share
+    memory: Share
+
+
+class Published(_Data):
+    """The ceilings of all devices, by name."""
+
+    name: str
+    source: str
+    typical: Typical
+    band: Band
+    devices: dict[str, Ceilings]
+
+
+def constants_of(hardware: HardwareSpec, provenance: Provenance | None = None) -> ConstantSet:
+    """The constants of a device: what ``provenance`` asks for, else its calibration, else those of its class.
+
+    A calibration holds for the device as it was measured: with a field edited, or read from another file, a device
+    has those of its class. Raises SpecError where there is no such calibration, or nothing was published.
+    """
+    if provenance in ("class", "datasheet"):
+        return load_constants(hardware.calibration_class, provenance)
+    if provenance == "published":
+        return _published(hardware)
+    if hardware.name in device_names() and (provenance or hardware == load_hardware(hardware.name)):
+        return ConstantSet.from_calibration(load_device(hardware.name))
+    if provenance is None:
+        return load_constants(hardware.calibration_class)
+    msg = f"{hardware.name} has no calibration (calibrated are {', '.join(device_names())}); leave out --constants"
+    raise SpecError(msg)
+
+
+def load_published() -> Published:
+    """The published ceilings. Raises SpecError: field, what was given, what was expected."""
+    path = data_folder("calibrations") / "published.yaml"
+    fields: dict[str, Any] = read_yaml(path)
+    try:
+        return Published.model_validate(fields)
+    except ValidationError as failure:
+        msg = f"{path.name}: {first_problem(failure, Published)}"
+        raise SpecError(msg) from None
+
+
+def _published(hardware: HardwareSpec) -> ConstantSet:
+    """The class's constants with the shares of matmuls, and of streaming, from the ceilings of the device.
+
+    The band is the wider one of both.
+    """
+    published, base = load_published(), load_class(hardware.calibration_class)
+    ceilings = published.devices.get(hardware.name)
+    if ceilings is None:
+        msg = f"{hardware.name}: nothing published in calibrations/published.yaml; leave out --constants"
+        raise SpecError(msg)
+    shares = {
+        dtype: published.typical.compute * rate / hardware.contraction_unit(dtype)[1]
+        for dtype, rate in ceilings.matmul.items()
+        if dtype in hardware.dtypes()
+    }
+    memory = base.memory
+    if ceilings.bandwidth:
+        memory = published.typical.memory * ceilings.bandwidth / hardware.bandwidth
+    source = f"{ceilings.source}; the rest as {base.name}"
+    band = max(published.band, base.band, key=lambda band: band.high / band.low)
+    changes = {"name": hardware.name, "dtypes": shares, "memory": memory, "band": band, "source": source}
+    data: Calibration = base.model_copy(update=changes)
+    return ConstantSet("published", hardware.name, band.low, band.high, band.evidence, data)
