@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from collective_sets import load_collectives
 from fit_calibrations import calibration_fields, fit_kind
 from measured_sets import MeasuredSet, assert_disjoint, load_sets
 
 from roofline.calibration import Calibration, ConstantSet, device_names, load_constants, load_device
+from roofline.collectives import CollectiveTiming
 from roofline.operators import OperatorClock, OperatorPrediction
 from roofline.provenance import constants_of, load_published
 
@@ -60,7 +62,7 @@ def is_fitted_here(rows: MeasuredSet) -> bool:
     return bool(rows.fit_values) and rows.device.name not in device_names()
 
 
-def scores(predicted: OperatorPrediction, measured: Any, rows: Any) -> tuple[str, ...]:
+def scores(predicted: OperatorPrediction | CollectiveTiming, measured: Any, rows: Any) -> tuple[str, ...]:
     """The figures of some rows: APE in percent, bias as a factor, coverage in percent."""
     seconds = measured[rows]
     ratio, naive = predicted.time_s[rows] / seconds, predicted.bound_s[rows] / seconds
@@ -100,6 +102,19 @@ def board(data: Path, constants: Any) -> list[tuple[str, ...]]:
             rows = replace(rows, name=rows.name + ("*" if is_fitted_here(rows) else ""))
         for number, (regime, mask) in enumerate(regimes(rows, predicted)):
             lines.append(("" if number else rows.name, regime, *scores(predicted, rows.measured_s, mask)))
+    return lines + collective_lines(data, constants)
+
+
+def collective_lines(data: Path, constants: Any) -> list[tuple[str, ...]]:
+    """The rows of the table for collectives, whose constants only a device's calibration has."""
+    lines = []
+    for rows in (every.held_out() for every in load_collectives(data)):
+        name = "a100-sxm-80gb" if rows.library == "NCCL" else "a100-sxm-80gb-tensorrt-llm"
+        known = load_device(name).collectives[rows.operation] if constants in (None, "calibrated") else None
+        every_row = np.ones(len(rows.measured_s), bool)
+        for regime, mask in (("all", every_row), (">= 50 us", rows.measured_s >= 50e-6)):
+            figures = scores(rows.timing(known), rows.measured_s, mask)
+            lines.append((rows.name if regime == "all" else "", regime, *figures))
     return lines
 
 

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from collective_sets import fit_collective, load_collectives
 from measured_sets import MeasuredSet, load_sets
 
-from roofline.calibration import Constants, load_constants
+from roofline.calibration import CollectiveConstants, Constants, load_constants
 from roofline.data_files import data_folder
 from roofline.files import atomic_writer
-from roofline.fitting import Fit, Prior, fit_constants, held_out_band
+from roofline.fitting import Fit, Interval, Prior, fit_constants, held_out_band
 
 PRIORS = {
     "compute": Prior(0.75, 0.26),
@@ -110,25 +111,41 @@ def main() -> int:
             ungrouped = kind == "attention_decode" and runtimes[1] == "TensorRT-LLM"
             kinds[kind] = fit_kind(kind, members, _UNGROUPED if ungrouped else _FREE[kind])
             report(name, kind, members, kinds[kind])
+        collectives = {}
+        for rows in load_collectives(asked.data):  # the runtime's own kernels, which come last, where it has any
+            if rows.library in ("NCCL", runtimes[1]):
+                collectives[rows.operation], intervals = fit_collective(rows)
+                print(f"{name} {rows.name}: {len(rows.fitted().measured_s)} rows")
+                print_intervals(intervals)
         if asked.write:
-            write(name, kinds)
+            write(name, kinds, collectives)
     return 0
 
 
 def report(name: str, kind: str, members: Sequence[MeasuredSet], found: Fitted) -> None:
     """One paragraph for each kind."""
     print(f"{name} {kind}: {found.fit.rows} rows of {', '.join(s.name for s in members)}")
-    for constant, interval in found.fit.intervals.items():
-        print(f"  {constant} = {interval.value:.4g} ({interval.low:.4g} to {interval.high:.4g})")
+    print_intervals(found.fit.intervals)
     low, high = found.band
     print(f"  fitted rows: median APE {100 * found.fit.median_ape:.1f} %, mean {100 * found.fit.mean_ape:.1f} %")
     print(f"  band {low:.2f} to {high:.2f} on {found.band_rows} rows not fitted")
 
 
-def write(name: str, kinds: Mapping[str, Fitted]) -> None:
+def print_intervals(intervals: Mapping[str, Interval]) -> None:
+    """One line for each constant."""
+    for constant, interval in intervals.items():
+        print(f"  {constant} = {interval.value:.4g} ({interval.low:.4g} to {interval.high:.4g})")
+
+
+def write(name: str, kinds: Mapping[str, Fitted], collectives: Mapping[str, CollectiveConstants]) -> None:
     """Write one file, or leave the old one."""
     title = f"NVIDIA A100 SXM 80GB, as measured with {_RUNTIMES[name][1]} and cuBLAS"
     fields = calibration_fields(name, "a100-sxm-80gb", title, kinds, kinds["matmul"].constants)
+    fields["collectives"] = {
+        operation: {"first": _us(c.first), "each": _us(c.each), "bandwidth": c.bandwidth, "sharpness": c.sharpness,
+                    "band": c.band.model_dump()}
+        for operation, c in collectives.items()
+    }  # fmt: skip
     with atomic_writer(data_folder("calibrations") / "devices" / f"{name}.yaml") as file:
         file.write(yaml.safe_dump(fields, sort_keys=False, width=118, default_flow_style=None))
 

@@ -84,6 +84,16 @@ class KindConstants(_Data):
 _NO_TILES = Tiles(feed=0, split="0 s", partial=0)  # type: ignore[arg-type]  # read as in a file
 
 
+class CollectiveConstants(_Data):
+    """Constants of one collective: latency of the first step and of each further device, share of the link, corner."""
+
+    first: Seconds
+    each: Seconds
+    bandwidth: Share
+    sharpness: Annotated[float, Field(ge=0.2, le=10, strict=False)]
+    band: Band
+
+
 class Calibration(_Data):
     """Constants of a class of devices: shares of the peaks reached, latency, the sharpness p of the corner.
 
@@ -103,6 +113,7 @@ class Calibration(_Data):
     latency: Latency
     dtypes: dict[str, Share] = {}
     kinds: dict[str, KindConstants] = {}
+    collectives: dict[str, CollectiveConstants] = {}
     band: Band
     source: str
 

@@ -6,7 +6,7 @@ that a few odd rows do not rule; each free constant has a weak log-normal prior,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,31 +75,40 @@ def fit_constants(
 
     Source: scipy.optimize.least_squares; soft-L1 as in Triggs et al. 1999, Bundle Adjustment, section 3.
     """
+    _check([rows.measured_s for rows in campaigns], free)
+    names = list(free)
+    weights = _weights(campaigns)
+    solution = solve(lambda logs: _log_errors(campaigns, _with(start, names, logs)), free, weights, starts, seed)
+    fitted = replace(start, **{name: interval.value for name, interval in solution.items()})
+    apes = np.abs(np.expm1(_log_errors(campaigns, fitted)))
+    return Fit(fitted, solution, len(weights), float(np.median(apes)), float(apes.mean()))
+
+
+def solve(
+    log_errors: Callable[[Any], Any], free: Mapping[str, Prior], weights: Any, starts: int = 3, seed: int = 0
+) -> dict[str, Interval]:
+    """The positive constants whose logarithms make ``log_errors`` least: robust, with priors, from several starts.
+
+    ``weights`` has one number per row and adds up to the number of rows. Needs scipy.
+    """
     from scipy.optimize import least_squares  # noqa: PLC0415  (start-up: only who fits needs it)
 
-    _check(campaigns, free)
-    names = list(free)
-    centre = np.log([free[name].median for name in names])
-    sigma = np.array([free[name].sigma for name in names])
-    count = sum(len(rows.measured_s) for rows in campaigns)
-    weights = _weights(campaigns, count)
+    centre = np.log([prior.median for prior in free.values()])
+    sigma = np.array([prior.sigma for prior in free.values()])
 
     def residuals(logs: Any) -> Any:
-        errors = _log_errors(campaigns, _with(start, names, logs)) / SCALE
+        errors = log_errors(logs) / SCALE
         robust = np.sign(errors) * np.sqrt(2 * weights * (np.sqrt(1 + errors**2) - 1))
         return np.concatenate([robust, (logs - centre) / sigma])
 
     random = np.random.default_rng(seed)
-    begins = [centre, *(centre + 0.3 * random.standard_normal(len(names)) for _ in range(starts - 1))]
+    begins = [centre, *(centre + 0.3 * random.standard_normal(len(free)) for _ in range(starts - 1))]
     best = min((least_squares(residuals, begin) for begin in begins), key=lambda run: float(run.cost))
-    fitted = _with(start, names, best.x)
-    apes = np.abs(np.expm1(_log_errors(campaigns, fitted)))
-    spread = _spread(best, count)
-    intervals = {
+    spread = _spread(best, len(weights))
+    return {
         name: Interval(*(float(np.exp(log + _Z90 * z * s)) for z in (0, -1, 1)))
-        for name, log, s in zip(names, best.x, spread, strict=True)
+        for name, log, s in zip(free, best.x, spread, strict=True)
     }
-    return Fit(fitted, intervals, count, float(np.median(apes)), float(apes.mean()))
 
 
 def held_out_band(campaigns: Sequence[Timed], constants: Constants) -> tuple[float, float]:
@@ -107,8 +116,11 @@ def held_out_band(campaigns: Sequence[Timed], constants: Constants) -> tuple[flo
 
     Meant for rows that were not fitted.
     """
-    logs = -_log_errors(campaigns, constants)
-    weights = _weights(campaigns, len(logs))
+    return band_of(-_log_errors(campaigns, constants), _weights(campaigns))
+
+
+def band_of(logs: Any, weights: Any) -> tuple[float, float]:
+    """The weighted 5th and 95th percentile of exp(logs), where ``logs`` are ln(measured / predicted)."""
     order = np.argsort(logs)
     cumulated = (np.cumsum(weights[order]) - weights[order] / 2) / weights.sum()
     low, high = np.exp(np.interp([0.05, 0.95], cumulated, logs[order]))
@@ -122,8 +134,9 @@ def _log_errors(campaigns: Sequence[Timed], constants: Constants) -> Any:
     return np.log(np.concatenate(predicted) / np.concatenate([rows.measured_s for rows in campaigns]))
 
 
-def _weights(campaigns: Sequence[Timed], count: int) -> Any:
+def _weights(campaigns: Sequence[Timed]) -> Any:
     """One weight per row; they add up to the number of rows."""
+    count = sum(len(rows.measured_s) for rows in campaigns)
     whole = sum(rows.weight for rows in campaigns)
     return np.concatenate(
         [np.full(len(rows.measured_s), rows.weight / whole * count / len(rows.measured_s)) for rows in campaigns]
@@ -140,14 +153,14 @@ def _spread(run: Any, rows: int) -> Any:
     return np.sqrt(np.diag(np.linalg.pinv(run.jac.T @ run.jac)) * variance)
 
 
-def _check(campaigns: Sequence[Timed], free: Mapping[str, Prior]) -> None:
-    for rows in campaigns:
-        good = np.isfinite(rows.measured_s) & (np.asarray(rows.measured_s) > 0)
+def _check(times: Sequence[Any], free: Mapping[str, Prior]) -> None:
+    for seconds in times:
+        good = np.isfinite(seconds) & (np.asarray(seconds) > 0)
         if not len(good) or not good.all():
             worst = "no rows" if not len(good) else f"row {int(np.argmin(good))}: not above 0"
             msg = f"times to fit: {worst}; expected positive seconds"
             raise WorkloadError(msg)
-    count = sum(len(rows.measured_s) for rows in campaigns)
+    count = sum(len(seconds) for seconds in times)
     if count < len(free):
         msg = f"{count} rows cannot fit {len(free)} constants ({', '.join(free)}); time more shapes"
         raise WorkloadError(msg)
