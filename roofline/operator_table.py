@@ -16,7 +16,7 @@ import numpy as np
 from roofline.calibration import Execution, Provenance
 from roofline.errors import RooflineError, SpecError, near_matches, shown
 from roofline.files import atomic_writer
-from roofline.hardware import HardwareSpec, load_hardware
+from roofline.hardware import HardwareSpec
 from roofline.operator_sizes import KINDS, check_names, find_bad_size
 from roofline.operators import OperatorClock, OperatorPrediction
 
@@ -54,8 +54,7 @@ def time_table(
     [s]. Given columns stay, in their order. ``output`` is a path, which is written whole or not at all, or an open
     text file. Raises SpecError with file, line and column for what the table has wrong.
     """
-    device = hardware if isinstance(hardware, HardwareSpec) else load_hardware(hardware)
-    clock = OperatorClock.of(device, execution, constants)
+    clock = OperatorClock.of(hardware, execution, constants)
     if kind is not None and kind not in KINDS:
         check_names(kind, {})
     with _reading(source) as file:

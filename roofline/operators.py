@@ -25,7 +25,7 @@ from roofline.number import Number, exact, settled
 from roofline.op import Op, Tensor, contract, elementwise, weight
 from roofline.operator_sizes import KINDS, Columns, broadcast, check_names, find_bad_size, read_size
 from roofline.prediction import SCHEMA_VERSION, tool_version
-from roofline.provenance import constants_of
+from roofline.provenance import calibration_in, constants_of
 from roofline.timing import banded, kind_of, time_operator
 from roofline.workload import Precision
 
@@ -118,13 +118,13 @@ def predict_op(
     ['memory', 'compute']
     """
     check_names(kind, sizes)
-    device = hardware if isinstance(hardware, HardwareSpec) else load_hardware(hardware)
+    clock = OperatorClock.of(hardware, execution, constants)
     columns = broadcast({name: read_size(name, sizes[name]) for name in KINDS[kind]})
     if bad := find_bad_size(kind, columns):
         where = f", row {bad.row}" if isinstance(columns[bad.column], np.ndarray) else ""
         msg = f"{kind}: {bad.column}{where}: {shown(bad.given)}, expected {bad.expected}"
         raise UsageError(msg)
-    return OperatorClock.of(device, execution, constants).time(kind, dtype, columns)
+    return clock.time(kind, dtype, columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +141,14 @@ class OperatorClock:
     name: str = ""
 
     @classmethod
-    def of(cls, device: HardwareSpec, execution: Execution | None, constants: Provenance | None) -> OperatorClock:
-        """The clock of a device; what is left out takes the defaults of the command line."""
+    def of(
+        cls, hardware: str | Path | HardwareSpec, execution: Execution | None, constants: Provenance | None
+    ) -> OperatorClock:
+        """The clock of a device, or of a calibration; what is left out takes the defaults of the command line."""
+        known, own = calibration_in(hardware)
+        device = known if isinstance(known, HardwareSpec) else load_hardware(known)
         how: Execution = execution or ("graph" if device.kind != "cpu" else "eager")
-        return cls(device, how, constants_of(device, constants), device.default_dtype())
+        return cls(device, how, constants_of(device, constants, own), device.default_dtype())
 
     def time(self, kind: str, dtype: str | None, columns: Columns) -> OperatorPrediction:
         """The prediction for checked sizes. Raises UsageError or WorkloadError for the dtype."""

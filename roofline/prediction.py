@@ -18,7 +18,7 @@ from roofline.hardware import HardwareSpec, load_hardware
 from roofline.memory import MemoryFit, fit_memory
 from roofline.number import settled
 from roofline.program import PHASES, Phase, Program
-from roofline.provenance import constants_of
+from roofline.provenance import calibration_in, constants_of
 from roofline.timing import time_step
 from roofline.workload import (
     DEFAULT_ENCODER_PROMPT,
@@ -152,6 +152,7 @@ def predict(
     >>> predict("bert-base", "h100").phases["encode"].steps
     1
     """
+    hardware, own = calibration_in(hardware)
     network, device = _edited(model, hardware, set or {})
     conventions = Conventions(attention, count, lm_head)
     program = network.program(conventions)
@@ -160,7 +161,7 @@ def predict(
     if "decode" in phases and workload.decode_steps == 0:
         phases = tuple(name for name in phases if name != "decode")
     precision = _precision(device, dtype, weight_dtype, activation_dtype, kv_dtype)
-    constant_set = constants_of(device, constants)
+    constant_set = constants_of(device, constants, own)
     how = execution or ("graph" if device.kind != "cpu" else "eager")
     return Prediction(
         network,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,11 +17,12 @@ from roofline.calibration import (
     load_class,
     load_constants,
     load_device,
+    read_calibration,
 )
 from roofline.data_files import data_folder, read_yaml
 from roofline.doors import first_problem
 from roofline.errors import SpecError
-from roofline.hardware import HardwareSpec, load_hardware
+from roofline.hardware import HardwareSpec, hardware_names, load_hardware
 from roofline.hardware_fields import BytesPerS, Dtype, FlopsPerS
 
 
@@ -53,16 +55,43 @@ class Published(_Data):
     devices: dict[str, Ceilings]
 
 
-def constants_of(hardware: HardwareSpec, provenance: Provenance | None = None) -> ConstantSet:
+def calibration_in(hardware: str | Path | HardwareSpec) -> tuple[str | Path | HardwareSpec, Calibration | None]:
+    """What names a calibration, shipped or a YAML file that ``extends`` a device, as that device and the calibration.
+
+    Anything else stays as it is. Raises SpecError for a malformed calibration.
+
+    >>> calibration_in("a100-sxm-80gb-tensorrt-llm")[0]
+    'a100-sxm-80gb'
+    """
+    if isinstance(hardware, HardwareSpec):
+        return hardware, None
+    path, name = Path(hardware), str(hardware).lower()
+    found = None
+    if path.suffix in (".yaml", ".yml"):
+        found = read_calibration(path) if "extends" in read_yaml(path) else None
+    elif name in device_names() and name not in hardware_names():
+        found = load_device(name)
+    if found is None:
+        return hardware, None
+    assert found.extends is not None
+    return found.extends, found
+
+
+def constants_of(
+    hardware: HardwareSpec, provenance: Provenance | None = None, own: Calibration | None = None
+) -> ConstantSet:
     """The constants of a device: what ``provenance`` asks for, else its calibration, else those of its class.
 
-    A calibration holds for the device as it was measured: with a field edited, or read from another file, a device
-    has those of its class. Raises SpecError where there is no such calibration, or nothing was published.
+    ``own`` is a calibration that was asked for by name. Another one holds for the device as it was measured: with a
+    field edited, or read from another file, a device has those of its class. Raises SpecError where there is no such
+    calibration, or nothing was published.
     """
     if provenance in ("class", "datasheet"):
         return load_constants(hardware.calibration_class, provenance)
     if provenance == "published":
         return _published(hardware)
+    if own is not None:
+        return ConstantSet.from_calibration(own)
     if hardware.name in device_names() and (provenance or hardware == load_hardware(hardware.name)):
         return ConstantSet.from_calibration(load_device(hardware.name))
     if provenance is None:

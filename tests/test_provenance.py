@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +10,11 @@ import yaml
 
 from roofline import provenance
 from roofline.calibration import load_class
+from roofline.data_files import data_folder, read_yaml
 from roofline.errors import SpecError
 from roofline.hardware import hardware_names, load_hardware
 from roofline.operators import predict_op
+from roofline.prediction import predict
 from roofline.provenance import constants_of, load_published
 
 PUBLISHED = load_published()
@@ -89,3 +92,34 @@ def test_a_malformed_file_is_one_line(
         load_published()
     assert text in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+# A calibration by name or file
+
+
+def test_a_calibration_names_its_device() -> None:
+    found = predict_op("attention", "a100-sxm-80gb-tensorrt-llm", batch=1, query=64, context=64, heads=8, kv_heads=8,
+                       head_dim=128, causal=True)  # fmt: skip
+    assert found.hardware.name == "a100-sxm-80gb"
+    assert (found.constants.provenance, found.constants.name) == ("calibrated", "a100-sxm-80gb-tensorrt-llm")
+    whole = predict("llama-3.1-8b", "a100-sxm-80gb-tensorrt-llm", context=128)
+    assert whole.constants.name == "a100-sxm-80gb-tensorrt-llm"
+    assert predict("llama-3.1-8b", "a100-sxm-80gb-tensorrt-llm", context=128, constants="class").constants.name == (
+        "nvidia-tensor-core"
+    )
+
+
+def test_a_file_that_extends_a_device_is_its_calibration(tmp_path: Path) -> None:
+    fields = read_yaml(data_folder("calibrations") / "devices" / "a100-sxm-80gb.yaml")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(yaml.safe_dump({**fields, "name": "mine", "extends": "h100"}), encoding="utf-8")
+    found = predict_op("matmul", mine, m=16, k=4096, n=4096)
+    assert (found.hardware.name, found.constants.name) == ("h100-sxm-80gb", "mine")
+    edited = predict("llama-3.1-8b", mine, context=64, set={"hardware.memory.hbm.bandwidth": "1 TB/s"})
+    assert (edited.hardware.bandwidth, edited.constants.name) == (1e12, "mine")
+    mine.write_text(yaml.safe_dump({**fields, "extends": "h100", "p": -1}), encoding="utf-8")
+    with pytest.raises(SpecError, match=r"^mine\.yaml: p: "):
+        predict_op("matmul", mine, m=16, k=4096, n=4096)
+    mine.write_text(yaml.safe_dump({**fields, "extends": "nothing"}), encoding="utf-8")
+    with pytest.raises(SpecError, match="unknown hardware 'nothing'"):
+        predict_op("matmul", mine, m=16, k=4096, n=4096)
