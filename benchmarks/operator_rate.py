@@ -1,6 +1,6 @@
 """How many operators a second `predict_op` times when they come as arrays, beside a loop over single ones.
 
-python benchmarks/operator_rate.py [rows]
+python benchmarks/operator_rate.py [rows] [device]
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import roofline
 BAR = 1e6
 
 
-def main(rows: int) -> int:
+def main(rows: int, name: str) -> int:
     """Print the rate and the ratio within this run; exit 1 below the bar."""
-    device = roofline.load_hardware("h100")
+    device = roofline.load_hardware(name)
     random = np.random.default_rng(0)
     m, k, n = (random.integers(1, 16384, rows).astype(np.float64) for _ in range(3))
     roofline.predict_op("matmul", device, m=m[:10], k=k[:10], n=n[:10])
@@ -34,4 +34,4 @@ def main(rows: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000))
+    sys.exit(main(int((*sys.argv[1:], "1000000")[0]), (*sys.argv[2:], "h100")[0]))

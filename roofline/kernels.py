@@ -7,7 +7,7 @@ stay its elasticities.
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,7 @@ SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 _STEP = 32  # a block goes through its depth in steps of this many elements
 _SIDE = 64  # of the tile that ``tile_feed`` is stated for
 _PARTIAL_BYTES = 8  # a partial sum is an fp32, written and read
+_CHUNK = 8192  # rows of a table at once
 _ROWS_AT_ONCE = 2  # blocks of 1,024 threads that a unit holds
 
 
@@ -52,21 +53,52 @@ def tile(shape: MatmulShape, peak: float, hardware: HardwareSpec, constants: Con
     elements for each of its tm tn products, so that a small tile is fed more slowly: at ``tile_feed`` x peak x
     tm tn / (tm + tn) / 64. A split depth adds partial sums, and a kernel that adds them up.
     """
-    units, output = _units(hardware), _float(shape.rows * shape.columns)
-    tilings: list[Tiling] = []
+    sizes = (shape.rows, shape.columns, shape.depth)
+    if not is_symbolic(*sizes):
+        return _tile_numbers(sizes, peak, hardware, constants)
+    added = [sum(_added(split, shape.rows * shape.columns, hardware, constants)) for split in SPLITS]
+    totals = [seconds + added[i] for i, seconds in _candidates(shape, peak, hardware, constants)]
+    return Tiling(least(totals), 0.0, 0.0)  # which tiling it is, symbols do not tell
+
+
+def _candidates(
+    shape: MatmulShape, peak: float, hardware: HardwareSpec, constants: Constants
+) -> Iterator[tuple[int, Number]]:
+    """For every split, by its place, and every tile: the seconds of compute."""
+    units = _units(hardware)
+    steps = [ceil_div(shape.depth, _STEP * split) for split in SPLITS]
     for rows, columns in TILES:
         share = minimum(constants.compute, constants.tile_feed * rows * columns / (rows + columns) / _SIDE)
-        element_s = 2 * rows * columns * units / (peak * share)
+        step_s = 2 * rows * columns * _STEP * units / (peak * share)
         blocks = ceil_div(shape.rows, rows) * ceil_div(shape.columns, columns)
-        for split in SPLITS:
-            waves = ceil_div(blocks * split, units)
-            seconds = _float(waves * ceil_div(shape.depth, _STEP * split) * _STEP) * element_s
-            cut = float(split > 1)
-            partial = cut * split * output * _PARTIAL_BYTES * constants.partial / hardware.bandwidth
-            tilings.append(Tiling(seconds, partial, cut * constants.split_s))
-    if is_symbolic(tilings[0].total_s):
-        return Tiling(least([tiling.total_s for tiling in tilings]), 0.0, 0.0)  # which it is, symbols do not tell
-    return functools.reduce(_faster, tilings)
+        for place, split in enumerate(SPLITS):
+            yield place, ceil_div(blocks * split, units) * steps[place] * step_s
+
+
+def _added(split: Number, output: Number, hardware: HardwareSpec, constants: Constants) -> tuple[Number, Number]:
+    """Seconds of the traffic of partial sums, and of the kernel that adds them up; nothing without a split."""
+    cut = (split > 1) * 1.0
+    return cut * split * output * _PARTIAL_BYTES * constants.partial / hardware.bandwidth, cut * constants.split_s
+
+
+def _tile_numbers(sizes: tuple[Number, ...], peak: float, hardware: HardwareSpec, constants: Constants) -> Tiling:
+    """The same for numbers and arrays, in chunks that stay in a cache."""
+    columns = np.broadcast_arrays(*(np.asarray(size, dtype=np.float64) for size in sizes))
+    flat = [np.ascontiguousarray(column).reshape(-1) for column in columns]
+    whole = np.empty((3, flat[0].size))
+    for start in range(0, flat[0].size, _CHUNK):
+        part = MatmulShape(*(column[start : start + _CHUNK] for column in flat))
+        output = part.rows * part.columns
+        added = [sum(_added(split, output, hardware, constants)) for split in SPLITS]
+        best, picked = np.full(len(output), np.inf), np.ones(len(output))
+        for place, seconds in _candidates(part, peak, hardware, constants):
+            total = seconds + added[place]
+            wins = total < best
+            np.copyto(best, total, where=wins)
+            np.copyto(picked, SPLITS[place], where=wins)
+        partial, late = _added(picked, output, hardware, constants)
+        whole[:, start : start + _CHUNK] = best - partial - late, partial, late
+    return Tiling(*(row.reshape(columns[0].shape)[()] for row in whole))
 
 
 def work_factor(cost: Cost, constants: Constants) -> Number:
@@ -122,18 +154,6 @@ def _alone_bytes(shape: Shape, moved: Number, hardware: HardwareSpec) -> Number:
         ungrouped = 1.0 - _float(minimum(shape.groups - 1, 1))  # grouped heads run a kernel that splits the keys
         return ungrouped * moved * _float(ceil_div(blocks, units) * units) / _float(blocks)
     return 0.0
-
-
-def _faster(best: Tiling, other: Tiling) -> Tiling:
-    """The faster of two tilings, elementwise."""
-    wins = other.total_s < best.total_s
-    if not isinstance(wins, np.ndarray):
-        return other if wins else best
-    return Tiling(
-        np.where(wins, other.compute_s, best.compute_s),
-        np.where(wins, other.partial_s, best.partial_s),
-        np.where(wins, other.latency_s, best.latency_s),
-    )
 
 
 def _units(hardware: HardwareSpec) -> int:
