@@ -1,8 +1,9 @@
 """Fits the calibrations of devices to public timings and writes calibrations/devices/.
 
-python benchmarks/fit_calibrations.py --data DIR [--write]
+python benchmarks/fit_calibrations.py --data DIR [--write | --without]
 
-Without --write the fits are printed with their intervals. Bands come from rows that were not fitted; the scoreboard,
+Without --write the fits are printed with their intervals; --without refits without each term of the kernels, and prints
+what that does to the rows to judge by. Bands come from rows that were not fitted; the scoreboard,
 accuracy.py, judges by yet others.
 """
 
@@ -10,11 +11,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from collective_sets import fit_collective, load_collectives
 from measured_sets import MeasuredSet, load_sets
@@ -22,7 +24,8 @@ from measured_sets import MeasuredSet, load_sets
 from roofline.calibration import CollectiveConstants, Constants, load_constants
 from roofline.data_files import data_folder
 from roofline.files import atomic_writer
-from roofline.fitting import Fit, Interval, Prior, fit_constants, held_out_band
+from roofline.fitting import Fit, Interval, Prior, Timed, fit_constants, held_out_band
+from roofline.timing import time_operator
 
 PRIORS = {
     "compute": Prior(0.75, 0.26),
@@ -103,8 +106,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Fit the calibrations of devices.")
     parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
     parser.add_argument("--write", action="store_true", help="write calibrations/devices/")
+    parser.add_argument("--without", action="store_true", help="what each term of the kernels earns")
     asked = parser.parse_args()
     sets = [s for s in load_sets(asked.data) if s.device.name == "a100-sxm-80gb" and not s.host_time]
+    if asked.without:
+        print("\n".join(ablations([s for s in sets if s.runtime in _RUNTIMES["a100-sxm-80gb"]])))
+        return 0
     for name, runtimes in _RUNTIMES.items():
         kinds = {}
         for kind, members in by_kind([s for s in sets if s.runtime in runtimes]).items():
@@ -120,6 +127,35 @@ def main() -> int:
         if asked.write:
             write(name, kinds, collectives)
     return 0
+
+
+_TERMS = {
+    "all terms": (),
+    "no tiles": ("tile_feed", "split_s", "partial"),
+    "no extra keys": ("extra_keys",),
+    "no extra reads": ("extra_reads",),
+    "no lone blocks": ("serial",),
+    "no regrouping": ("regroup_s",),
+    "no cache": ("cached",),
+}
+
+
+def ablations(sets: Sequence[MeasuredSet]) -> Iterator[str]:
+    """A Markdown table: kind, set, term left out and the rest refitted, median and mean APE of the rows to judge by."""
+    yield "| kind | set | terms | median | mean |\n|---|---|---|--:|--:|"
+    for kind, members in by_kind(sets).items():
+        for title, left_out in _TERMS.items():
+            if not set(left_out) <= set(_FREE[kind]):
+                continue
+            constants = fit_kind(kind, members, [name for name in _FREE[kind] if name not in left_out]).constants
+            for rows in members:
+                apes = 100 * np.concatenate([errors(timed, constants) for timed in rows.held_out().timed()])
+                yield f"| {kind} | {rows.name} | {title} | {np.median(apes):.1f} % | {apes.mean():.1f} % |"
+
+
+def errors(timed: Timed, constants: Constants) -> Any:
+    """APE of every row, as a fraction."""
+    return np.abs(time_operator(timed.cost, timed.hardware, constants).time_s / timed.measured_s - 1)
 
 
 def report(name: str, kind: str, members: Sequence[MeasuredSet], found: Fitted) -> None:

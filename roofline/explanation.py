@@ -87,9 +87,18 @@ def _operator(op: Op, cost: Cost, timing: Timing, constants: Constants, predicti
         rates = f"compute: FLOPs / ({constants.compute:g} x {peak}) + vector and special work; memory: {rates}"
     latency = quantity(constants.latency_s, "time_s")
     yield (
-        f"  time = {latency} + (compute^p + memory^p)^(1/p), p = {constants.p:g}; {rates}; "
+        f"  time = {latency} + (compute^p + memory^p)^(1/p), p = {constants.p:g}; {rates}{_terms(constants)}; "
         f"= {quantity(_number(timing.time_s), 'time_s')}, band {_band(timing, prediction)}"
     )
+
+
+def _terms(constants: Constants) -> str:
+    """What kernels add, in the words of kernels.py; nothing for a class."""
+    seconds = {"split_s", "regroup_s"}
+    names = ("tile_feed", "split_s", "partial", "extra_keys", "extra_reads", "serial", "cached", "regroup_s")
+    given = {name: getattr(constants, name) for name in names if getattr(constants, name)}
+    words = [f"{k} {quantity(v, 'time_s') if k in seconds else f'{v:g}'}" for k, v in given.items()]
+    return f"; with what kernels add (roofline/kernels.py): {', '.join(words)}" if words else ""
 
 
 def _band(timing: Timing, prediction: Prediction) -> str:

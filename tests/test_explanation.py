@@ -51,3 +51,9 @@ def test_attended_pairs_are_named_only_where_they_are_counted() -> None:
     )
     assert "FLOPs = 2 B K G H (attended pairs) + 2 B K G H (attended pairs)" in causal
     assert "attended pairs)" not in square
+
+
+def test_what_kernels_add_is_named_where_a_calibration_has_it() -> None:
+    calibrated = explain(predict("llama-3.1-8b", "a100", context=64))
+    assert "with what kernels add (roofline/kernels.py): tile_feed 1." in calibrated
+    assert "with what kernels add" not in explain(predict("llama-3.1-8b", "a100", context=64, constants="class"))
