@@ -46,6 +46,7 @@ def constant_set(rows: MeasuredSet, constants: Any) -> ConstantSet:
         kind = rows.constants_kind
         fitted = fit_kind(kind, [rows], ("memory", "latency_s"))
         fields = calibration_fields(rows.device.name, rows.device.name, rows.name, {kind: fitted}, fitted.constants)
+        fields["measured_dtypes"] = [rows.dtype]
         return ConstantSet.from_calibration(Calibration.model_validate(fields))
     runtime = f"{rows.device.name}-{rows.runtime.lower()}"
     if constants in (None, "calibrated") and runtime in device_names():

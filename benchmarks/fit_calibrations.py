@@ -201,6 +201,7 @@ def calibration_fields(
         "vector": rest.vector,
         "special": rest.special,
         "latency": {"graph": "3 us", "eager": "8 us"},
+        "measured_dtypes": ["bf16", "fp16"],
         "kinds": {kind: kind_fields(found) for kind, found in kinds.items()},
         "band": {
             "low": round(min(found.band[0] for found in kinds.values()), 2),

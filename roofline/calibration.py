@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -99,7 +100,8 @@ class Calibration(_Data):
 
     ``dtypes`` has the share of the peak that contractions in a dtype reach, where it is another. Constants of one
     device name it in ``extends``. ``kinds`` has the kinds of operators (attention is attention_prefill or
-    attention_decode) and, for operators with kernels of their own, names such as rotary, which go first.
+    attention_decode) and, for operators with kernels of their own, names such as rotary, which go first. With
+    ``measured_dtypes``, other dtypes take the constants of the class.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Calibration(_Data):
     special: Share
     latency: Latency
     dtypes: dict[str, Share] = {}
+    measured_dtypes: list[str] = []
     kinds: dict[str, KindConstants] = {}
     collectives: dict[str, CollectiveConstants] = {}
     band: Band
@@ -150,7 +153,10 @@ DATASHEET = Constants(vector=float("inf"), special=float("inf"))
 
 @dataclass(frozen=True, slots=True)
 class ConstantSet:
-    """Where constants come from, their band over all kinds, and the constants of each kind."""
+    """Where constants come from, their band over all kinds, and the constants of each kind.
+
+    ``otherwise`` serves dtypes that the calibration was not measured in.
+    """
 
     provenance: Provenance
     name: str
@@ -158,13 +164,25 @@ class ConstantSet:
     high: float
     evidence: str
     calibration: Calibration | None = None
+    otherwise: Calibration | None = None
+
+    def covers(self, dtype: str) -> bool:
+        """Whether the constants were measured in ``dtype``, or hold for any."""
+        measured = self.calibration.measured_dtypes if self.calibration else []
+        return not measured or not dtype or dtype in measured
+
+    def for_dtypes(self, dtypes: Iterable[str]) -> ConstantSet:
+        """These constants, or those of the class by name if they were measured in none of ``dtypes``."""
+        if self.otherwise is None or any(self.covers(dtype) for dtype in dtypes):
+            return self
+        return ConstantSet.from_calibration(self.otherwise)
 
     def of(self, kind: str, execution: Execution, name: str = "", dtype: str = "") -> Constants:
         """The constants of the operator ``name`` if it has its own, else of ``kind`` (matmul, attention_decode ...).
 
         ``dtype`` is that of its contractions.
         """
-        base = self.calibration
+        base = self.calibration if self.covers(dtype) else self.otherwise
         if base is None:
             return DATASHEET
         own = base.kinds.get(name) or base.kinds.get(kind) or KindConstants()
@@ -189,18 +207,20 @@ class ConstantSet:
             high=band.high,
         )
 
-    def band(self, kind: str) -> tuple[float, float, str]:
+    def band(self, kind: str, dtype: str = "") -> tuple[float, float, str]:
         """Low and high of the band of ``kind``, or of all kinds where it has none of its own, and its evidence."""
-        own = self.calibration.kinds.get(kind) if self.calibration else None
-        if own is None or own.band is None:
+        base = self.calibration if self.covers(dtype) else self.otherwise
+        if base is None:
             return self.low, self.high, self.evidence
-        return own.band.low, own.band.high, own.band.evidence
+        own = base.kinds.get(kind)
+        band = own.band if own and own.band else base.band
+        return band.low, band.high, band.evidence
 
     @classmethod
-    def from_calibration(cls, data: Calibration) -> ConstantSet:
-        """The constants of a file."""
+    def from_calibration(cls, data: Calibration, otherwise: Calibration | None = None) -> ConstantSet:
+        """The constants of a file, and of its device's class for dtypes that it was not measured in."""
         provenance: Provenance = "calibrated" if data.extends else "class"
-        return cls(provenance, data.name, data.band.low, data.band.high, data.band.evidence, data)
+        return cls(provenance, data.name, data.band.low, data.band.high, data.band.evidence, data, otherwise or data)
 
 
 def load_constants(calibration_class: str, provenance: Provenance | None = None) -> ConstantSet:

@@ -66,11 +66,11 @@ class OperatorPrediction:
     def band(self) -> tuple[float, float, str]:
         """Low and high of the band, as factors of the time, and its evidence; over all kinds for rows of two kinds."""
         if self.kind != "attention":
-            return self.constants.band(self.kind)
+            return self.constants.band(self.kind, self.dtype)
         decoding = np.asarray(self.sizes["query"]) == 1
         if decoding.all() or not decoding.any():
-            return self.constants.band("attention_decode" if decoding.all() else "attention_prefill")
-        return self.constants.band("")
+            return self.constants.band("attention_decode" if decoding.all() else "attention_prefill", self.dtype)
+        return self.constants.band("", self.dtype)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``op``: SI base units, names with their units, lists where arrays went in."""
@@ -161,7 +161,8 @@ class OperatorClock:
         for value in figures.values():
             if isinstance(value, np.ndarray):
                 value.flags.writeable = False
-        return OperatorPrediction(kind, self.device, name, self.execution, self.constants, dict(columns), **figures)
+        used = self.constants.for_dtypes([name])
+        return OperatorPrediction(kind, self.device, name, self.execution, used, dict(columns), **figures)
 
     def _figures(self, kind: str, precision: Precision, columns: Columns) -> dict[str, Any]:
         """The figures of rows that share a statement and constants."""

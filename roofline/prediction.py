@@ -79,6 +79,10 @@ class Prediction:
     def notes(self) -> tuple[str, ...]:
         """What the reader should know about this prediction."""
         notes = list(self.model.warnings)
+        strange = [dtype for dtype in dict.fromkeys(self._dtypes().values()) if not self.constants.covers(dtype)]
+        if strange:
+            class_name = self.hardware.calibration_class
+            notes.append(f"{self.constants.name} was not measured in {', '.join(strange)}: it takes class {class_name}")
         if self.memory.capacity_bytes is None:
             notes.append(f"{self.hardware.name} states no memory capacity (it is what one installs): fit unknown")
         return (*notes, *self.hardware.cautions)
@@ -161,7 +165,9 @@ def predict(
     if "decode" in phases and workload.decode_steps == 0:
         phases = tuple(name for name in phases if name != "decode")
     precision = _precision(device, dtype, weight_dtype, activation_dtype, kv_dtype)
-    constant_set = constants_of(device, constants, own)
+    constant_set = constants_of(device, constants, own).for_dtypes(
+        (precision.weights, precision.activations, precision.kv_cache)
+    )
     how = execution or ("graph" if device.kind != "cpu" else "eager")
     return Prediction(
         network,

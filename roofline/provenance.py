@@ -91,9 +91,9 @@ def constants_of(
     if provenance == "published":
         return _published(hardware)
     if own is not None:
-        return ConstantSet.from_calibration(own)
+        return ConstantSet.from_calibration(own, load_class(hardware.calibration_class))
     if hardware.name in device_names() and (provenance or hardware == load_hardware(hardware.name)):
-        return ConstantSet.from_calibration(load_device(hardware.name))
+        return ConstantSet.from_calibration(load_device(hardware.name), load_class(hardware.calibration_class))
     if provenance is None:
         return load_constants(hardware.calibration_class)
     msg = f"{hardware.name} has no calibration (calibrated are {', '.join(device_names())}); leave out --constants"

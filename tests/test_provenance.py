@@ -94,6 +94,28 @@ def test_a_malformed_file_is_one_line(
     assert len(str(caught.value).splitlines()) == 1
 
 
+# Dtypes
+
+
+def test_a_dtype_that_was_not_measured_takes_the_class() -> None:
+    constants = constants_of(load_hardware("a100"))
+    base = constants_of(load_hardware("a100"), "class")
+    assert constants.covers("bf16")
+    assert constants.covers("fp16")
+    assert not constants.covers("int8")
+    for kind in ("matmul", "attention_decode", "norm"):
+        assert constants.of(kind, "graph", dtype="int8") == base.of(kind, "graph", dtype="int8")
+        assert constants.of(kind, "graph", dtype="bf16") != base.of(kind, "graph", dtype="bf16")
+    found = predict_op("matmul", "a100", m=64, k=4096, n=4096, dtype="int8")
+    assert found.band == (base.low, base.high, base.evidence)
+    assert found.constants.provenance == "class"
+    single = predict("llama-3.1-8b", "a100", context=64, dtype="fp32")
+    assert (single.constants.provenance, single.notes) == ("class", ())
+    (note,) = predict("llama-3.1-8b", "a100", context=64, activation_dtype="fp32").notes
+    assert note == "a100-sxm-80gb was not measured in fp32: it takes class nvidia-tensor-core"
+    assert predict("llama-3.1-8b", "a100", context=64).notes == ()
+
+
 # A calibration by name or file
 
 
