@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from roofline import cli_op
+from roofline import cli_formula, cli_op
 from roofline.errors import RooflineError, one_line
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
@@ -24,9 +24,9 @@ roofline tells what a transformer costs on hardware you do not own yet, why, and
 
   roofline predict llama-3.1-8b --hardware h100 --batch 16     buyer: does it fit, how fast
   roofline predict llama-3.1-8b --hardware h100 --context 4096 engineer: what limits a decode step
-  roofline models show bert-tutorial                           teacher: every operator as a statement
+  roofline formula attention --phase decode --quantity intensity   teacher: the formula, in letters
 
-verbs: predict, op, hardware list|show, models list|show    roofline VERB --help
+verbs: predict, op, formula, hardware list|show, models list|show    roofline VERB --help
 """
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")]
@@ -123,6 +123,7 @@ def predict(
 
 
 app.command("op", rich_help_panel="Ask")(cli_op.operator)
+app.command("formula", rich_help_panel="Explain")(cli_formula.show_formula)
 
 
 @hardware_app.command("list")

@@ -18,7 +18,7 @@ from roofline.cost import Cost
 from roofline.errors import WorkloadError
 from roofline.hardware import HardwareSpec
 from roofline.hardware_fields import Unit
-from roofline.number import Number, maximum, minimum
+from roofline.number import Number, is_symbolic, maximum, minimum
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,8 @@ def time_operator(cost: Cost, hardware: HardwareSpec, constants: Constants) -> T
     corner, compute_part = _soft_corner(x, y, constants.p)
     time = constants.latency_s + corner
     bound = maximum(
-        matrix * constants.compute / max(1.0, constants.compute), y * constants.memory / max(1.0, constants.memory)
+        matrix * constants.compute / maximum(1.0, constants.compute),
+        y * constants.memory / maximum(1.0, constants.memory),
     )
     latency = _ratio(constants.latency_s, time)
     compute = (1 - latency) * compute_part
@@ -71,6 +72,8 @@ def time_step(
 
 def _soft_corner(x: Number, y: Number, p: float) -> tuple[Number, Number]:
     """(x^p + y^p)^(1/p), and compute's part in it; computed from the ratio, so that nothing underflows."""
+    if is_symbolic(x, y):
+        return _corner_in_symbols(x, y, p)
     larger = maximum(x, y)
     smaller = x + y - larger
     ratio = _ratio(smaller, larger)
@@ -78,6 +81,17 @@ def _soft_corner(x: Number, y: Number, p: float) -> tuple[Number, Number]:
         return larger, (x >= y) * 1.0
     part = 1 / (1 + ratio**p)
     return larger * (1 + ratio**p) ** (1 / p), np.where(x >= y, part, 1 - part) * 1.0
+
+
+def _corner_in_symbols(x: Number, y: Number, p: Number) -> tuple[Number, Number]:
+    """The same for formulas, which have no underflow and are read by people."""
+    if x == 0 or y == 0:
+        return x + y, int(y == 0)
+    if p == float("inf"):
+        corner = maximum(x, y)
+        return corner, x / corner  # 1 where compute is the larger one; a formula of a bound is not asked for shares
+    total = x**p + y**p
+    return total ** (1 / p), x**p / total
 
 
 def _seconds(flops: Number, dtype: str, hardware: HardwareSpec, share: float) -> Number:
@@ -96,9 +110,13 @@ def _other_units(cost: Cost, hardware: HardwareSpec, constants: Constants) -> Nu
     for unit, dtype, count, share in work:
         if isinstance(count, int) and count == 0:
             continue
-        rate = hardware.peak_rate(unit, dtype) or _vector_rate(hardware)
-        seconds = seconds + _float(count) / (rate * share)
+        seconds = seconds + _float(count) / (unit_rate(unit, dtype, hardware) * share)
     return seconds
+
+
+def unit_rate(unit: Unit, dtype: str, hardware: HardwareSpec) -> float:
+    """The rate of work beside the contractions: of its own unit, else of the vector unit. [FLOP/s]"""
+    return hardware.peak_rate(unit, dtype) or _vector_rate(hardware)
 
 
 def _vector_rate(hardware: HardwareSpec) -> float:
@@ -111,8 +129,10 @@ def _vector_rate(hardware: HardwareSpec) -> float:
 
 def _ratio(part: Number, whole: Number) -> Number:
     """part / whole, and 0 where there is nothing."""
+    if is_symbolic(part, whole):
+        return part / whole
     return np.divide(part, whole, out=np.zeros(np.broadcast(part, whole).shape), where=np.asarray(whole) > 0)[()]
 
 
 def _float(number: Number) -> Number:
-    return number if isinstance(number, np.ndarray) else float(number)
+    return number if isinstance(number, np.ndarray) or is_symbolic(number) else float(number)

@@ -54,11 +54,13 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.prediction": (5, NEUTRAL),
     "roofline.operator_table": (6, NEUTRAL),
     "roofline.files": (0, NEUTRAL),
+    "roofline.formulas": (6, NEUTRAL),
     "roofline.report": (7, NEUTRAL),
     "roofline.export": (7, NEUTRAL),
     "roofline.explanation": (7, NEUTRAL),
     "roofline.report_op": (7, NEUTRAL),
     "roofline.cli_op": (8, NEUTRAL),
+    "roofline.cli_formula": (8, NEUTRAL),
     "roofline.cli": (8, NEUTRAL),
     "roofline.__main__": (8, NEUTRAL),
 }
@@ -189,8 +191,8 @@ def test_every_other_list_of_exports_is_sorted_and_true() -> None:
 
 def test_the_frozen_window() -> None:
     assert roofline.__all__ == (
-        "Ceiling HardwareSpec Model OperatorPrediction Prediction Roofline RooflineError "
-        "load_hardware load_model predict predict_op".split()
+        "Ceiling Formula HardwareSpec Model OperatorPrediction Prediction Roofline RooflineError "
+        "formula load_hardware load_model predict predict_op".split()
     )
 
 
@@ -308,6 +310,7 @@ def loaded_by(*arguments: str, extra: str = "") -> list[str]:
         "predict --help",
         "predict llama-3.1-8b --hardware h100 --batch 16",
         "predict bert-base --hardware t4 --json",
+        "formula --help",
         "op matmul --hardware h100 --m 16 --k 4096 --n 14336",
         "hardware list",
         "hardware show h100",
@@ -332,6 +335,8 @@ VERBS = {
     "--json --output -o --explain --wide --quiet --no-color",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --rows --columns "
     "--inputs --tokens --dtype --execution --constants --table --output -o --json",
+    "formula": "--op --phase --quantity --keep --subs --mean --hardware --dtype --attention --count --lm-head "
+    "--execution --constants --latex --python --js --json",
     "hardware list": "--json",
     "hardware show": "--json",
     "models list": "--json",
