@@ -24,7 +24,7 @@ roofline tells what a transformer costs on hardware you do not own yet, why, and
 
   roofline predict llama-3.1-8b --hardware h100 --batch 16     buyer: does it fit, how fast
   roofline predict llama-3.1-8b --hardware h100 --context 4096 engineer: what limits a decode step
-  roofline formula attention --phase decode --quantity intensity   teacher: the formula, in letters
+  roofline formula attention --quantity intensity              teacher: the formula, in letters
 
 verbs: predict, op, formula, hardware list|show, models list|show    roofline VERB --help
 """

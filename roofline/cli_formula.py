@@ -19,6 +19,7 @@ def show_formula(
     keep: Annotated[str, typer.Option(help="What stays a letter beside batch and lengths: all, or D,F,peak.")] = "",
     subs: Annotated[str | None, typer.Option(help="Numbers to put in: B=8,S=4096.")] = None,
     mean: Annotated[bool, typer.Option("--mean", help="Decode: the mean over a request's steps.")] = False,
+    solve: Annotated[str | None, typer.Option(help="When it turns compute-bound: B, S, D, bandwidth, peak ...")] = None,
     hardware: Annotated[str | None, typer.Option(help="A device, for time and bound in numbers.")] = None,
     dtype: Annotated[str | None, typer.Option(help="fp32, tf32, bf16, fp16, fp8 or int8.")] = None,
     attention: Annotated[str, typer.Option(help="fused or materialised.")] = "fused",
@@ -51,7 +52,13 @@ def show_formula(
         constants=_choice("--constants", constants, "datasheet", "class"),
     )  # fmt: skip
     style = "latex" if latex else "python" if python else "js" if js else "json" if json else "text"
-    _print(_formulas(setting, quantity, phase, mean, style))
+    if solve is None:
+        _print(_formulas(setting, quantity, phase, mean, style))
+        return
+    if python or js or mean or quantity != "flops":
+        msg = "--solve answers as text, --latex or --json, and goes with neither --quantity nor --mean"
+        raise UsageError(msg)
+    _print(_regimes(setting, solve, phase, style))
 
 
 def _formulas(setting: Any, quantity: Any, phase: Any, mean: bool, style: str) -> str:
@@ -69,3 +76,17 @@ def _formulas(setting: Any, quantity: Any, phase: Any, mean: bool, style: str) -
         write = {"latex": "latex", "python": "python", "js": "javascript"}[style]
         return ("\n" if style == "latex" else "\n\n\n").join(getattr(formula, write)() for formula in formulas)
     return "\n\n".join(str(formula) for formula in formulas)
+
+
+def _regimes(setting: Any, variable: str, phase: Any, style: str) -> str:
+    """When all phases that were asked for turn compute-bound, in one format."""
+    from roofline.formulas.building import phases_of
+    from roofline.formulas.regimes import solve_regime
+    from roofline.prediction import SCHEMA_VERSION, tool_version
+    from roofline.report import to_json
+
+    regimes = [solve_regime(setting, variable, when) for when in phases_of(setting, "flops", phase)]
+    if style == "json":
+        head = {"schema_version": SCHEMA_VERSION, "version": tool_version()}
+        return to_json({**head, "regimes": [regime.to_dict() for regime in regimes]})
+    return "\n\n".join(regime.latex() if style == "latex" else str(regime) for regime in regimes)

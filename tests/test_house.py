@@ -335,7 +335,7 @@ VERBS = {
     "--json --output -o --explain --wide --quiet --no-color",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --rows --columns "
     "--inputs --tokens --dtype --execution --constants --table --output -o --json",
-    "formula": "--op --phase --quantity --keep --subs --mean --hardware --dtype --attention --count --lm-head "
+    "formula": "--op --phase --quantity --keep --subs --mean --solve --hardware --dtype --attention --count --lm-head "
     "--execution --constants --latex --python --js --json",
     "hardware list": "--json",
     "hardware show": "--json",

@@ -68,9 +68,9 @@ class Machine:
         """
         if not expected:
             return cost.flops / self.contraction_unit(cost.dtype)[1], cost.bytes / self.bandwidth
-        usual, free = replace(self._constants(kind_of(cost, phase == "decode")), latency_s=0), float("inf")
-        alone = (replace(usual, memory=free), replace(usual, compute=free, vector=free, special=free))
-        compute, memory = (time_operator(cost, self._as_device(), constants).time_s for constants in alone)
+        constants = replace(self._constants(kind_of(cost, phase == "decode")), latency_s=0)
+        alone = (replace(cost, bytes=0), replace(cost, flops=0, vector_flops=0, special=0))
+        compute, memory = (time_operator(half, self._as_device(), constants).time_s for half in alone)
         return compute, memory
 
     def _as_device(self) -> HardwareSpec:
