@@ -78,12 +78,15 @@ def predict(
     json: JsonFlag = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="FILE.json, .csv, .md or .parquet.")] = None,
     explained: Annotated[bool, typer.Option("--explain", help="Where each number comes from.")] = False,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="What 10 % more of each resource would buy.")
+    ] = False,
     wide: Annotated[bool, typer.Option("--wide", help="More columns.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="The verdict alone, no warnings.")] = False,
     no_color: NoColorFlag = False,
 ) -> None:
     """Time, memory and bottleneck of a model on a device, phase by phase and operator by operator."""
-    from roofline import export, prediction, report
+    from roofline import export, prediction, report, report_sensitivity
 
     if hardware is None:
         _refuse("--hardware is missing; try h100, mi300x or t4 (roofline hardware list)")
@@ -113,9 +116,11 @@ def predict(
     if output is not None:
         export.write(result, output)
     if json:
-        _print(report.to_json(result.to_dict()))
+        _print(report.to_json(result.to_dict() | (report_sensitivity.fields(result) if sensitivity else {})))
     elif output is None:
         _print(report.text(result, wide=wide, quiet=quiet))
+    if sensitivity and not json:
+        _print("\n" + report_sensitivity.text(result))
     if explained and not json:
         from roofline.explanation import explain
 

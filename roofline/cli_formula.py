@@ -20,6 +20,9 @@ def show_formula(
     subs: Annotated[str | None, typer.Option(help="Numbers to put in: B=8,S=4096.")] = None,
     mean: Annotated[bool, typer.Option("--mean", help="Decode: the mean over a request's steps.")] = False,
     solve: Annotated[str | None, typer.Option(help="When it turns compute-bound: B, S, D, bandwidth, peak ...")] = None,
+    elasticity: Annotated[
+        str | None, typer.Option(help="How it answers to one symbol: B, S, bandwidth, latency ...")
+    ] = None,
     hardware: Annotated[str | None, typer.Option(help="A device, for time and bound in numbers.")] = None,
     dtype: Annotated[str | None, typer.Option(help="fp32, tf32, bf16, fp16, fp8 or int8.")] = None,
     attention: Annotated[str, typer.Option(help="fused or materialised.")] = "fused",
@@ -52,13 +55,22 @@ def show_formula(
         constants=_choice("--constants", constants, "datasheet", "class"),
     )  # fmt: skip
     style = "latex" if latex else "python" if python else "js" if js else "json" if json else "text"
-    if solve is None:
+    if elasticity is not None:
+        _check_format(style, "--elasticity", solve is None)
+        _print(_elasticities(setting, quantity, phase, elasticity))
+    elif solve is None:
         _print(_formulas(setting, quantity, phase, mean, style))
-        return
-    if python or js or mean or quantity != "flops":
-        msg = "--solve answers as text, --latex or --json, and goes with neither --quantity nor --mean"
+    else:
+        _check_format(style, "--solve", not mean and quantity == "flops", "latex", "json")
+        _print(_regimes(setting, solve, phase, style))
+
+
+def _check_format(style: str, flag: str, alone: bool, *formats: str) -> None:
+    """Raises UsageError for a flag beside another question, or in a format that it has none for."""
+    if not alone or style not in ("text", *formats):
+        answers = "".join(f", --{name}" for name in formats)
+        msg = f"{flag} is a question of its own: it answers as text{answers}, without the flags of another question"
         raise UsageError(msg)
-    _print(_regimes(setting, solve, phase, style))
 
 
 def _formulas(setting: Any, quantity: Any, phase: Any, mean: bool, style: str) -> str:
@@ -76,6 +88,18 @@ def _formulas(setting: Any, quantity: Any, phase: Any, mean: bool, style: str) -
         write = {"latex": "latex", "python": "python", "js": "javascript"}[style]
         return ("\n" if style == "latex" else "\n\n\n").join(getattr(formula, write)() for formula in formulas)
     return "\n\n".join(str(formula) for formula in formulas)
+
+
+def _elasticities(setting: Any, quantity: Any, phase: Any, name: str) -> str:
+    """Derivative and elasticity in one symbol, for all phases that were asked for."""
+    from dataclasses import replace
+
+    from roofline.formulas.building import build, phases_of
+    from roofline.formulas.derivatives import sensitivity_text
+
+    kept = replace(setting, keep=setting.keep | {name})
+    formulas = [build(kept, quantity, when) for when in phases_of(setting, quantity, phase)]
+    return "\n\n".join(sensitivity_text(formula, name) for formula in formulas)
 
 
 def _regimes(setting: Any, variable: str, phase: Any, style: str) -> str:

@@ -51,3 +51,10 @@ def test_attended_pairs_are_named_only_where_they_are_counted() -> None:
     )
     assert "FLOPs = 2 B K G H (attended pairs) + 2 B K G H (attended pairs)" in causal
     assert "attended pairs)" not in square
+
+
+def test_every_phase_is_given_in_symbols() -> None:
+    text = explain(predict("bert-base", "h100", prompt=128))
+    assert "encode in symbols, one step, T = S" in text
+    assert "  flops = " in text
+    assert "2*D*F*L*S" in text

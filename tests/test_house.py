@@ -52,6 +52,7 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.operator_sizes": (1, NEUTRAL),
     "roofline.operators": (5, NEUTRAL),
     "roofline.prediction": (5, NEUTRAL),
+    "roofline.sensitivity": (6, NEUTRAL),
     "roofline.operator_table": (6, NEUTRAL),
     "roofline.files": (0, NEUTRAL),
     "roofline.formulas": (6, NEUTRAL),
@@ -59,6 +60,7 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.export": (7, NEUTRAL),
     "roofline.explanation": (7, NEUTRAL),
     "roofline.report_op": (7, NEUTRAL),
+    "roofline.report_sensitivity": (7, NEUTRAL),
     "roofline.cli_op": (8, NEUTRAL),
     "roofline.cli_formula": (8, NEUTRAL),
     "roofline.cli": (8, NEUTRAL),
@@ -332,11 +334,11 @@ def test_the_test_of_start_up_can_fail() -> None:
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --attention --count --lm-head --execution --constants --set "
-    "--json --output -o --explain --wide --quiet --no-color",
+    "--json --output -o --explain --sensitivity --wide --quiet --no-color",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --rows --columns "
     "--inputs --tokens --dtype --execution --constants --table --output -o --json",
-    "formula": "--op --phase --quantity --keep --subs --mean --solve --hardware --dtype --attention --count --lm-head "
-    "--execution --constants --latex --python --js --json",
+    "formula": "--op --phase --quantity --keep --subs --mean --solve --elasticity --hardware --dtype --attention "
+    "--count --lm-head --execution --constants --latex --python --js --json",
     "hardware list": "--json",
     "hardware show": "--json",
     "models list": "--json",
@@ -363,6 +365,6 @@ def test_the_verbs_and_their_flags_do_not_change_by_accident() -> None:
 
 def test_the_flags_are_the_keywords() -> None:
     flags = {word[2:].replace("-", "_") for word in VERBS["predict"].split() if word[:2] == "--"}
-    flags -= {"json", "output", "explain", "wide", "quiet", "no_color"}  # how the answer is shown, not what is asked
+    flags -= {"json", "output", "explain", "sensitivity", "wide", "quiet", "no_color"}  # how it is shown, not asked
     arguments = roofline.predict.__code__.co_varnames[: 2 + roofline.predict.__code__.co_kwonlyargcount]
     assert flags | {"model"} == set(arguments)

@@ -209,8 +209,8 @@ def _raw(setting: Setting, quantity: Quantity, phase: Phase | None) -> tuple[Any
     costs = setting.costs(phase)
     machine = setting.machine(costs)
     if quantity in ("time", "bound"):
-        per = machine.bound if quantity == "bound" else lambda cost: machine.timing(cost, phase).time_s
-        return sympy.sympify(sum(cost.count * per(cost) for cost in costs)), machine.numbers
+        timed = machine.bound if quantity == "bound" else lambda cost, phase: machine.timing(cost, phase).time_s
+        return sympy.sympify(sum(cost.count * timed(cost, phase) for cost in costs)), machine.numbers
     flops, moved = (sum(cost.count * getattr(cost, name) for cost in costs) for name in ("flops", "bytes"))
     if quantity == "intensity":
         return sympy.sympify(flops) / moved, {}

@@ -55,10 +55,12 @@ class Machine:
         """The expected time and the shares of one execution, in symbols."""
         return time_operator(cost, self._as_device(), self._constants(kind_of(cost, phase == "decode")))
 
-    def bound(self, cost: Cost) -> Any:
+    def bound(self, cost: Cost, phase: Phase | None) -> Any:
         """The bound of one execution: the roofs of the data sheet, or of the constants where they are higher."""
-        known = self.device is not None
-        constants = self._plain(kind_of(cost, decoding=False)) if known else replace(DATASHEET, vector=1.0, special=1.0)
+        constants = replace(DATASHEET, vector=1.0, special=1.0)
+        if self.constants is not None:
+            plain = self._plain(kind_of(cost, phase == "decode"))
+            constants = replace(plain, compute=max(1.0, plain.compute), memory=max(1.0, plain.memory))
         return time_operator(cost, self._as_device(), constants).bound_s
 
     def seconds(self, cost: Cost, phase: Phase | None, *, expected: bool) -> tuple[Any, Any]:

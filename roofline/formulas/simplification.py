@@ -34,12 +34,10 @@ def short_polynomial(expression: Any) -> Any:
 
 def shortened_maximum(maximum: Any) -> Any:
     """A maximum without the arguments that another one exceeds for all positive sizes."""
-    options = [sympy.expand(option) for option in maximum.args]
     best: list[Any] = []
-    for option in options:
-        if any(_never_less(other, option) for other in best):
-            continue
-        best = [other for other in best if not _never_less(option, other)] + [option]
+    for option in maximum.args:
+        if not any(_never_less(other, option) for other in best):
+            best = [other for other in best if not _never_less(option, other)] + [option]
     return sympy.Max(*best, evaluate=False) if len(best) > 1 else best[0]
 
 
@@ -50,4 +48,4 @@ def _never_less(large: Any, small: Any) -> bool:
 
 
 def _whole_floats(expression: Any) -> set[Any]:
-    return {number for number in expression.atoms(sympy.Float) if abs(number) < 2**53 and number == int(number)}
+    return {number for number in expression.atoms(sympy.Float) if float(number).is_integer() and abs(number) < 2**53}

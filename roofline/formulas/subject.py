@@ -171,6 +171,12 @@ class Subject:
         return tuple(replace(cost, count=1) for cost in every if (cost.group, cost.name) in chosen)
 
 
+def subject_of(model: Model, conventions: Conventions) -> Subject:
+    """The whole of a model."""
+    program = model.program(conventions)
+    return Subject(model.name, "", program.groups, program, model)
+
+
 def find_subject(
     subject: str | Path | Mapping[str, Any] | Model, part: str | None, conventions: Conventions
 ) -> Subject:
@@ -185,9 +191,9 @@ def find_subject(
         _check_part(bool(ops), part, subject, [op.name for op in layer.build(conventions)])
         return Subject(subject, part, (Group(subject, ops),), None)
     model = subject if isinstance(subject, Model) else _load(subject)
-    program = model.program(conventions)
     if not part:
-        return Subject(model.name, "", program.groups, program, model)
+        return subject_of(model, conventions)
+    program = model.program(conventions)
     groups = tuple(group for group in program.groups if group.name == part)
     if not groups:
         halves = ((group, tuple(op for op in group.ops if op.name == part)) for group in program.groups)
