@@ -120,6 +120,21 @@ def make_setting(
     constants: Provenance | None = None,
 ) -> Setting:
     """Everything that formulas are built under, checked. Raises RooflineError."""
+    numbers = read_substitution_mapping(subs or {})
+    found = find_subject(subject, op, conventions)
+    return setting_of(found, keep, numbers, hardware, dtype, execution, constants)
+
+
+def setting_of(
+    subject: Subject,
+    keep: str | Collection[str],
+    subs: Mapping[str, int | Fraction],
+    hardware: str | Path | HardwareSpec | None,
+    dtype: str | None,
+    execution: Execution | None,
+    constants: Provenance | None,
+) -> Setting:
+    """The same for a subject that was found. Raises RooflineError."""
     device = hardware if isinstance(hardware, HardwareSpec | None) else load_hardware(hardware)
     name = dtype or (device.default_dtype() if device else "bf16")
     precision = Precision(name, name, name)
@@ -132,9 +147,7 @@ def make_setting(
         raise UsageError(msg)
     constant_set = load_constants(device.calibration_class, constants) if device else None
     how: Execution = execution or ("eager" if device and device.kind == "cpu" else "graph")
-    numbers = read_substitution_mapping(subs or {})
-    found = find_subject(subject, op, conventions)
-    return Setting(found, precision, device, constant_set, how, kept | set(numbers), numbers)
+    return Setting(subject, precision, device, constant_set, how, kept | set(subs), subs)
 
 
 def build(setting: Setting, quantity: Quantity, phase: Phase | None, *, mean: bool = False) -> Formula:
