@@ -51,8 +51,8 @@ def main(points: int) -> int:
     spent = 0.0
     for batch, length in zip(batches[:loops], lengths[:loops], strict=True):
         start = time.perf_counter()
-        prefill = roofline.predict(model, device, batch=int(batch), prompt=int(length), generate=1)
-        decode = roofline.predict(model, device, batch=int(batch), context=int(length))
+        prefill = roofline.predict(model, device, batch=int(batch), prompt=int(length), generate=1, constants="class")
+        decode = roofline.predict(model, device, batch=int(batch), context=int(length), constants="class")
         spent += time.perf_counter() - start
         expected = prefill.phases["prefill"].figures.time_s + decode.phases["decode"].figures.time_s
         worst = max(worst, abs(fast(B=batch, S=length) / expected - 1))

@@ -29,7 +29,7 @@ def show_formula(
     count: Annotated[str, typer.Option(help="attended or square.")] = "attended",
     lm_head: Annotated[str, typer.Option(help="last or all.")] = "last",
     execution: Annotated[str | None, typer.Option(help="graph or eager.  [default: graph on GPUs]")] = None,
-    constants: Annotated[str | None, typer.Option(help="datasheet or class.  [default: the best there is]")] = None,
+    constants: Annotated[str | None, typer.Option(help="datasheet or class.  [default: class]")] = None,
     latex: Annotated[bool, typer.Option("--latex", help="LaTeX.")] = False,
     python: Annotated[bool, typer.Option("--python", help="A Python function.")] = False,
     js: Annotated[bool, typer.Option("--js", help="A JavaScript function.")] = False,

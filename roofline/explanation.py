@@ -75,8 +75,7 @@ def _in_symbols(prediction: Prediction, phase: Phase) -> Iterator[str]:
 
     subject = subject_of(prediction.model, prediction.conventions)
     setting = Setting(
-        subject, prediction.precision, prediction.hardware, prediction.constants, prediction.execution,
-        frozenset(("all",)), {},
+        subject, prediction.precision, prediction.hardware, None, prediction.execution, frozenset(("all",)), {}
     )  # fmt: skip
     names: tuple[Quantity, ...] = ("flops", "bytes", "intensity", "bound", "time")
     where = "T = 1" if phase == "decode" else "T = S"

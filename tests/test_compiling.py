@@ -69,9 +69,10 @@ def test_times_equal_predictions(preset: str, device: str) -> None:
         times, bounds = time(B=batches, S=spans), bound(B=batches, S=spans)
         for index, (batch, span) in enumerate(zip(batches.tolist(), spans.tolist(), strict=True)):
             lengths = {"context": span} if phase == "decode" else {"prompt": span, "generate": 1}
-            given = roofline.predict(model, device, batch=batch, phase=phase, **lengths).phases[phase].figures
-            assert times[index] == pytest.approx(given.time_s, rel=1e-12, abs=0)
-            assert bounds[index] == pytest.approx(given.bound_s, rel=1e-12, abs=0)
+            given = roofline.predict(model, device, batch=batch, phase=phase, constants="class", **lengths)
+            figures = given.phases[phase].figures
+            assert times[index] == pytest.approx(figures.time_s, rel=1e-12, abs=0)
+            assert bounds[index] == pytest.approx(figures.bound_s, rel=1e-12, abs=0)
 
 
 @settings(max_examples=15)
@@ -103,13 +104,13 @@ def test_any_symbol_may_be_an_array() -> None:
     assert found.dtype == np.float64
     for row, batch in enumerate((1, 8)):
         for column, span in enumerate((100, 200, 300)):
-            expected = roofline.predict("llama-3.1-8b", "h100", batch=batch, context=span).phases["decode"].figures
-            assert found[row, column] == pytest.approx(expected.time_s, rel=1e-12)
+            expected = roofline.predict("llama-3.1-8b", "h100", batch=batch, context=span, constants="class")
+            assert found[row, column] == pytest.approx(expected.phases["decode"].figures.time_s, rel=1e-12)
     assert isinstance(fast(B=1, D=4096, S=100, bandwidth=3.35e12), float)
     wide = fast(B=1, D=4096, S=100, bandwidth=np.array([3.35e12, 6e12]))
     edited = {"hardware.memory.hbm.bandwidth": "6 TB/s"}
-    faster = roofline.predict("llama-3.1-8b", "h100", context=100, set=edited).phases["decode"].figures
-    assert wide[1] == pytest.approx(faster.time_s, rel=1e-12)
+    faster = roofline.predict("llama-3.1-8b", "h100", context=100, constants="class", set=edited)
+    assert wide[1] == pytest.approx(faster.phases["decode"].figures.time_s, rel=1e-12)
 
 
 def test_chunks_join_without_a_seam() -> None:

@@ -101,7 +101,7 @@ def test_words_take_the_place_of_the_numbers_of_a_device() -> None:
     assert set(one.symbols) == {"B", "S", "bandwidth"}
     given = {"B": 4, "S": 512, "bandwidth": "6 TB/s"}
     expected = roofline.predict(
-        "llama-3.1-8b", "h100", batch=4, context=512, set={"hardware.memory.hbm.bandwidth": "6 TB/s"}
+        "llama-3.1-8b", "h100", batch=4, context=512, constants="class", set={"hardware.memory.hbm.bandwidth": "6 TB/s"}
     )
     assert one.substituted(**given).value == pytest.approx(expected.phases["decode"].figures.time_s, rel=1e-12)
     assert set(formula("matmul", quantity="time").symbols) == {

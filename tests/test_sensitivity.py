@@ -19,8 +19,8 @@ from roofline.formulas.symbols import RATES, symbol
 from roofline.sensitivity import gains
 
 CASES = [
-    ("llama-3.1-8b", "h100", {"batch": 8, "context": 2048}),
-    ("llama-3.1-8b", "h100", {"batch": 8, "prompt": 300, "generate": 20}),
+    ("llama-3.1-8b", "h100", {"batch": 8, "context": 2048, "constants": "class"}),
+    ("llama-3.1-8b", "h100", {"batch": 8, "prompt": 300, "generate": 20, "constants": "class"}),
     ("gpt2", "a100", {"prompt": 64, "generate": 3, "constants": "datasheet"}),
     ("bert-base", "xeon", {"prompt": 100}),
 ]
@@ -66,7 +66,9 @@ def test_less_latency_saves_its_share(model: str, device: str, keywords: dict[st
 def test_elasticities_are_the_shares(model: str, batch: int, span: int, device: str) -> None:
     for phase in roofline.load_model(model).phases:
         lengths = {"context": span} if phase == "decode" else {"prompt": span, "generate": 1}
-        result = roofline.predict(model, device, batch=batch, phase=phase, **lengths)  # type: ignore[arg-type]
+        result = roofline.predict(
+            model, device, batch=batch, phase=phase, constants="class", **lengths  # type: ignore[arg-type]
+        )  # fmt: skip
         shares = result.phases[phase].figures.shares
         point = {"B": batch, "S": span}
         words = formula(model, phase=phase, quantity="time", hardware=device, keep="all")

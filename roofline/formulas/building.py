@@ -91,7 +91,7 @@ def formula(
     The model's own sizes are put in as numbers unless ``keep`` names them ("all", or letters); batch and lengths stay
     letters unless ``subs`` has a number. A decode formula is that of one step that attends to S tokens; ``mean`` makes
     it the mean over a request's steps, in ``prompt`` and ``generate``. An operator or a group is executed once. With
-    ``hardware``, time and bound hold that device's rates and constants as numbers, without it words.
+    ``hardware``, time and bound hold that device's rates and the constants of its class as numbers, without it words.
     Raises RooflineError, in one line, for whatever cannot be asked.
 
     >>> print(formula("attention", phase="decode", quantity="intensity").expression)
@@ -145,7 +145,7 @@ def setting_of(
     if strange := sorted(kept - set(known)):
         msg = f"keep {shown(strange[0])}: no such letter or word; {near_matches(strange[0], known)}"
         raise UsageError(msg)
-    constant_set = load_constants(device.calibration_class, constants) if device else None
+    constant_set = load_constants(device.calibration_class, constants or "class") if device else None
     how: Execution = execution or ("eager" if device and device.kind == "cpu" else "graph")
     return Setting(subject, precision, device, constant_set, how, kept | set(subs), subs)
 
@@ -270,8 +270,7 @@ def _notes(setting: Setting, quantity: Quantity, phase: Phase | None, *, mean: b
         notes.append({"decode": steps}.get(phase, "T = S, the whole prompt"))
     if setting.subject.part:
         notes.append("one execution")
-    if setting.device and quantity in ("time", "bound"):
-        assert setting.constants is not None
+    if setting.device and setting.constants and quantity in ("time", "bound"):
         constants = f", constants {setting.constants.provenance} {setting.constants.name}" if quantity == "time" else ""
         notes.append(f"{setting.device.name}, {setting.execution} execution{constants}")
     notes += [f"{name} = {_shown(number)}" for name, number in setting.subs.items()]
