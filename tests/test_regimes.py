@@ -54,6 +54,12 @@ def test_the_condition_in_letters_needs_no_device() -> None:
     assert regime._repr_latex_().startswith("$\\displaystyle B \\ge")
 
 
+def test_a_side_that_falls_and_a_variable_that_cancels() -> None:
+    assert "\n  peak <= B*D*F*bandwidth/(B*D + B*F + D*F)" in str(solved("matmul", "peak"))
+    assert "\n  bandwidth >= peak*(B*D + B*F + D*F)/(B*D*F)" in str(solved("matmul", "bandwidth"))
+    assert solved("attention", "B").solved is None
+
+
 SPANS = [
     ("llama-3.1-8b", "up", "decode", "B", "h100", {}),
     ("llama-3.1-8b", "down", "prefill", "S", "mi300x", {}),

@@ -92,8 +92,8 @@ class Regime:
         return f"$\\displaystyle {self.latex().splitlines()[-1]}$"
 
     def _sign(self, *, latex: bool = False) -> str:
-        falls = self.roofs is not None and self.roofs.spans and self.roofs.spans[0][0] is None
-        return ("\\le" if latex else "<=") if falls else ("\\ge" if latex else ">=")
+        below = _falls(self.compute, self.variable, self.roofs)
+        return ("\\le" if latex else "<=") if below else ("\\ge" if latex else ">=")
 
 
 def _with_unit(name: str, number: float) -> str:
@@ -188,7 +188,7 @@ def _plain(number: float) -> int | float:
 def _closed_form(
     compute: Any, memory: Any, variable: str, numbers: Mapping[str, float], answer: Boundary | None
 ) -> tuple[Any | None, str]:
-    """The boundary in symbols, and where it holds if that is not known.
+    """The boundary in symbols, and under which condition there is one if that is not known.
 
     Of a condition that is linear or, with numbers to choose a root, quadratic; else None.
     """
@@ -199,17 +199,28 @@ def _closed_form(
         return None, ""
     if polynomial.degree() == 1:
         slope, rest = polynomial.all_coeffs()
-        where = (
-            ""
-            if answer or slope.is_positive
-            else f"where {readable(sympy.factor(slope).as_coeff_Mul()[1])} > 0, else never"
-        )
+        if rest == 0:  # the variable cancels: it decides nothing
+            return None, ""
+        known = answer is not None or slope.is_positive or slope.is_negative
+        where = "" if known else f"where {readable(_sign_of(slope))} > 0, else never"
         return sympy.factor(sympy.cancel(-rest / slope)), where
     if answer is None:
         return None, ""
     put: Mapping[Any, Any] = {symbol(name): as_sympy(_plain(number)) for name, number in numbers.items()}
     roots = sympy.roots(polynomial, multiple=True)
     return min(roots, key=lambda root: abs(complex(sympy.sympify(root).xreplace(put)) - (answer.root or 0))), ""
+
+
+def _sign_of(slope: Any) -> Any:
+    """What decides the sign of ``slope``: its factors that may be negative."""
+    return sympy.Mul(*(part for part in sympy.Mul.make_args(sympy.factor(slope)) if not part.is_positive))
+
+
+def _falls(compute: Any, variable: str, answer: Boundary | None) -> bool:
+    """Whether compute binds below the boundary: as found or, without numbers, where the compute side falls."""
+    if answer is not None and answer.spans:
+        return answer.spans[0][0] is None
+    return bool(sympy.diff(compute, symbol(variable)).is_negative)
 
 
 def _notes(setting: Setting, variable: str, answers: tuple[Boundary | None, ...]) -> tuple[str, ...]:
