@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import os
 import re
 import shlex
 import subprocess
@@ -78,7 +79,8 @@ def test_the_family_of_the_walk_through_is_exact(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
 def test_examples_run(example: Path) -> None:
-    done = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, check=False)
+    tree = {**os.environ, "PYTHONPATH": str(ROOT)}  # the package beside the example, not one that is installed
+    done = subprocess.run([sys.executable, str(example)], env=tree, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout
 

@@ -106,7 +106,11 @@ class Formula:
 
     def __str__(self) -> str:
         """What it is, the expression on one line, its legend, what was put in."""
-        lines = [self._headline, f"  {readable(self.expression)}"]
+        known = self.value
+        shown = (
+            readable(self.expression) if known is None else f"{known:,}" if isinstance(known, int) else f"{known:.6g}"
+        )
+        lines = [self._headline, f"  {shown}"]
         width = max(map(len, self.symbols), default=0)
         lines += [f"    {name:{width}}  {meaning(name)}" for name in self.symbols]
         return "\n".join([*lines, *(f"    {note}" for note in self.notes)])
