@@ -304,6 +304,7 @@ def test_parts_of_a_model() -> None:
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
+        ({"op": ""}, "op is empty"),
         ({"op": "upp"}, "op \"upp\": llama-3.1-8b has no such operator or group; did you mean up?"),
         ({"phase": "encode"}, "llama-3.1-8b has no encode phase; it has prefill, decode"),
         ({"phase": "warmup"}, 'phase "warmup": expected one of encode, prefill, decode'),
@@ -373,6 +374,10 @@ def test_numbers_with_units() -> None:
         "latency": pytest.approx(3e-6),
         "e_c": pytest.approx(0.5),
     }
+    words = formula("llama-3.1-8b", op="up", phase="decode", quantity="time", hardware="h100", subs={"latency": "5 us"})
+    assert words.substituted(B=1).value == pytest.approx(
+        2e-6 + formula("llama-3.1-8b", op="up", phase="decode", quantity="time", hardware="h100", subs={"B": 1}).value
+    )
     assert read_number("B", 8) == read_number("B", "8") == 8
 
 

@@ -184,6 +184,9 @@ def find_subject(
 
     Raises UsageError for an unknown part, ConfigError for an unknown model.
     """
+    if part == "":
+        msg = "op is empty: name an operator or a group, or leave it out"
+        raise UsageError(msg)
     if isinstance(subject, str) and (layer := LAYERS.get(ALIASES.get(subject, subject))):
         if not part:
             return Subject(subject, "", (Group(subject, layer.build(conventions)),), None)

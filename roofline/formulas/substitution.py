@@ -80,5 +80,7 @@ def _whole(name: str, value: object) -> int:
 
 def _positive(value: object) -> Fraction | None:
     """A plain positive number, as text or as a number; None for anything else."""
-    text = str(value) if isinstance(value, int | float | Fraction | str) and not isinstance(value, bool) else ""
+    if isinstance(value, Fraction):
+        return value
+    text = str(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else ""
     return Fraction(text) if _PLAIN.fullmatch(text) else None
