@@ -10,10 +10,10 @@ import pytest
 import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import model_configs
+from strategies import ARCHITECTURES, model_configs
 
 import roofline
-from roofline.architectures.model import load_model, preset_names
+from roofline.architectures.model import load_model
 from roofline.cost import step_cost
 from roofline.errors import UsageError
 from roofline.formulas import compiling
@@ -35,7 +35,7 @@ def points(seed: str, count: int, longest: int) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("quantity", ["flops", "bytes", "intensity", "memory"])
-@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("preset", ARCHITECTURES)
 def test_counts_equal_direct_binding(preset: str, quantity: Quantity) -> None:
     program = load_model(preset).program()
     for phase in program.phases:
@@ -57,7 +57,7 @@ def direct(program: Any, quantity: str, phase: Any, batch: int, span: int) -> fl
 
 
 @pytest.mark.parametrize("device", ["h100", "mi300x", "t4", "xeon"])
-@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("preset", ARCHITECTURES)
 def test_times_equal_predictions(preset: str, device: str) -> None:
     model = load_model(preset)
     longest = model.config.max_position_embeddings

@@ -120,8 +120,14 @@ class Formula:
 
 
 def substitute(expression: Any, numbers: Mapping[str, int | float | Fraction]) -> Any:
-    """``expression`` with numbers in place of symbols; whole ones and fractions stay exact."""
-    return expression.xreplace({symbol(name): as_sympy(number) for name, number in numbers.items()})
+    """``expression`` with numbers in place of symbols; whole ones and fractions stay exact.
+
+    Where a symbol stands in an exponent (expected distinct experts), numbers have 40 digits instead: exact powers of a
+    fraction have millions.
+    """
+    powers = any(power.exp.free_symbols for power in expression.atoms(sympy.Pow))
+    put = {symbol(name): as_sympy(number) for name, number in numbers.items()}
+    return expression.xreplace({name: sympy.Float(number, 40) for name, number in put.items()} if powers else put)
 
 
 def as_sympy(number: float | Fraction) -> Any:
@@ -135,4 +141,6 @@ def _number(expression: Any) -> int | float:
     """The value of an expression without symbols: a whole one as int."""
     if expression.is_Integer:
         return int(expression)
+    if expression.is_Float:
+        return float(expression)
     return float(expression.p / expression.q) if expression.is_Rational else float(expression.evalf(17))
