@@ -22,8 +22,8 @@ from roofline.conventions import Conventions
 from roofline.cost import step_cost
 from roofline.errors import RooflineError, UsageError, WorkloadError
 from roofline.formulas.building import formula
+from roofline.formulas.catalogue import ALIASES, LAYERS
 from roofline.formulas.expressions import Formula, Quantity
-from roofline.formulas.subject import ALIASES, LAYERS
 from roofline.formulas.substitution import read_number, read_substitutions
 from roofline.formulas.symbols import LETTERS, RATES, SHARES, meaning, symbol
 from roofline.memory import footprint

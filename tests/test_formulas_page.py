@@ -6,8 +6,8 @@ import ast
 from pathlib import Path
 
 from roofline.files import atomic_writer
+from roofline.formulas.catalogue import LAYERS
 from roofline.formulas.page import formulas_page
-from roofline.formulas.subject import LAYERS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "formulas.md"

@@ -11,11 +11,11 @@ from roofline.axes import LEGEND
 from roofline.conventions import Conventions
 from roofline.errors import UsageError, WorkloadError
 from roofline.formulas.building import build, make_setting
+from roofline.formulas.catalogue import LAYERS, Layer
 from roofline.formulas.expressions import Quantity
 from roofline.formulas.printers import latex_source
 from roofline.formulas.regimes import solve_regime
 from roofline.formulas.simplification import simplified
-from roofline.formulas.subject import LAYERS, Layer
 from roofline.formulas.symbols import LETTERS, RATES
 from roofline.op import Op
 
