@@ -179,7 +179,7 @@ def test_a_span_with_two_ends() -> None:
 @pytest.mark.parametrize(
     ("subject", "variable", "keywords", "message"),
     [
-        ("llama-3.1-8b", "Q", {"op": "up"}, 'solve "Q": neither side of the condition holds it; they hold B, '),
+        ("llama-3.1-8b", "Z", {"op": "up"}, 'solve "Z": neither side of the condition holds it; they hold B, '),
         ("llama-3.1-8b", "L", {"op": "up"}, 'solve "L": neither side of the condition holds it'),
         ("llama-3.1-8b", "B", {"op": "up", "subs": {"B": 4}}, "solve B: subs puts a number in its place"),
         ("llama-3.1-8b", "B", {"op": "ffn_norm"}, "llama-3.1-8b ffn_norm has no contraction"),
