@@ -232,7 +232,7 @@ def _raw(setting: Setting, quantity: Quantity, phase: Phase | None) -> tuple[Any
 
 def _resident(setting: Setting, role: Role, precision: Precision | None) -> Any:
     """Elements, or with a precision bytes, of the weights or caches that stay resident; those of a part once."""
-    sizes, subject = setting.letters(None), setting.subject
+    sizes, subject = setting.letters("decode"), setting.subject  # what rests does so between steps of one token
     if subject.program and not subject.part:
         if role == "kv_cache" and precision:
             return cache_bytes(subject.program, sizes, precision)
@@ -257,7 +257,8 @@ def _memory(setting: Setting, phase: Phase | None) -> Any:
         raise WorkloadError(msg)
     assert phase is not None
     sizes, precision = setting.letters(phase), setting.precision
-    resting = weights_bytes(program, sizes, precision) + cache_bytes(program, sizes, precision)
+    held = setting.letters("decode")  # the cache at rest, as a window keeps it between steps of one token
+    resting = weights_bytes(program, held, precision) + cache_bytes(program, held, precision)
     return sympy.sympify(resting + activation_peak(program, phase, sizes, precision))
 
 
