@@ -56,7 +56,7 @@ def direct(program: Any, quantity: str, phase: Any, batch: int, span: int) -> fl
     return float({"flops": flops, "bytes": moved, "intensity": flops / moved}[quantity])
 
 
-@pytest.mark.parametrize("device", ["h100", "mi300x", "t4", "xeon"])
+@pytest.mark.parametrize("device", ["h100", "xeon"])
 @pytest.mark.parametrize("preset", ARCHITECTURES)
 def test_times_equal_predictions(preset: str, device: str) -> None:
     model = load_model(preset)
