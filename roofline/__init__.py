@@ -14,18 +14,22 @@ if TYPE_CHECKING:
     from roofline.architectures.model import Model, load_model
     from roofline.ceilings import Ceiling, Roofline
     from roofline.errors import RooflineError
+    from roofline.formulas.building import formula
+    from roofline.formulas.expressions import Formula
     from roofline.hardware import HardwareSpec, load_hardware
     from roofline.operators import OperatorPrediction, predict_op
     from roofline.prediction import Prediction, predict
 
 __all__ = [
     "Ceiling",
+    "Formula",
     "HardwareSpec",
     "Model",
     "OperatorPrediction",
     "Prediction",
     "Roofline",
     "RooflineError",
+    "formula",
     "load_hardware",
     "load_model",
     "predict",
@@ -34,12 +38,14 @@ __all__ = [
 
 _HOMES = {
     "Ceiling": "ceilings",
+    "Formula": "formulas.expressions",
     "HardwareSpec": "hardware",
     "Model": "architectures.model",
     "OperatorPrediction": "operators",
     "Prediction": "prediction",
     "Roofline": "ceilings",
     "RooflineError": "errors",
+    "formula": "formulas.building",
     "load_hardware": "hardware",
     "load_model": "architectures.model",
     "predict": "prediction",

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from roofline import cli_hardware, cli_op
+from roofline import cli_formula, cli_hardware, cli_op
 from roofline.errors import RooflineError, one_line
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
@@ -23,9 +23,9 @@ roofline tells what a transformer costs on hardware you do not own yet, why, and
 
   roofline predict llama-3.1-8b --hardware h100 --batch 16     buyer: does it fit, how fast
   roofline predict llama-3.1-8b --hardware h100 --context 4096 engineer: what limits a decode step
-  roofline models show bert-tutorial                           teacher: every operator as a statement
+  roofline formula attention --quantity intensity              teacher: the formula, in letters
 
-verbs: predict, op, hardware list|show|check|diff|new|schema, models list|show    roofline VERB --help
+verbs: predict, op, formula, hardware list|show|check|diff|new|schema, models list|show
 """
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")]
@@ -79,12 +79,15 @@ def predict(
     json: JsonFlag = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="FILE.json, .csv, .md or .parquet.")] = None,
     explained: Annotated[bool, typer.Option("--explain", help="Where each number comes from.")] = False,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="What 10 % more of each resource would buy.")
+    ] = False,
     wide: Annotated[bool, typer.Option("--wide", help="More columns.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="The verdict alone, no warnings.")] = False,
     no_color: NoColorFlag = False,
 ) -> None:
     """Time, memory and bottleneck of a model on a device, phase by phase and operator by operator."""
-    from roofline import export, prediction, report
+    from roofline import export, prediction, report, report_sensitivity
 
     if hardware is None:
         _refuse("--hardware is missing; try h100, mi300x or t4 (roofline hardware list)")
@@ -114,9 +117,11 @@ def predict(
     if output is not None:
         export.write(result, output)
     if json:
-        _print(report.to_json(result.to_dict()))
+        _print(report.to_json(result.to_dict() | (report_sensitivity.fields(result) if sensitivity else {})))
     elif output is None:
         _print(report.text(result, wide=wide, quiet=quiet))
+    if sensitivity and not json:
+        _print("\n" + report_sensitivity.text(result))
     if explained and not json:
         from roofline.explanation import explain
 
@@ -124,6 +129,7 @@ def predict(
 
 
 app.command("op", rich_help_panel="Ask")(cli_op.operator)
+app.command("formula", rich_help_panel="Explain")(cli_formula.show_formula)
 
 
 @models_app.command("list")

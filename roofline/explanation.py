@@ -64,6 +64,26 @@ def _phase(prediction: Prediction, phase: Phase) -> Iterator[str]:
         )
         timing = time_operator(cost, prediction.hardware, constants)
         yield from _operator(op, cost, timing, constants, prediction)
+    yield ""
+    yield from _in_symbols(prediction, phase)
+
+
+def _in_symbols(prediction: Prediction, phase: Phase) -> Iterator[str]:
+    """The whole step in letters: all operators with their repeats."""
+    from roofline.formulas.building import Setting, build  # noqa: PLC0415  (sympy loads only where asked for)
+    from roofline.formulas.expressions import Quantity  # noqa: PLC0415
+    from roofline.formulas.printers import readable  # noqa: PLC0415
+    from roofline.formulas.subject import subject_of  # noqa: PLC0415
+
+    subject = subject_of(prediction.model, prediction.conventions)
+    setting = Setting(
+        subject, prediction.precision, prediction.hardware, None, prediction.execution, frozenset(("all",)), {}
+    )  # fmt: skip
+    names: tuple[Quantity, ...] = ("flops", "bytes", "intensity", "bound", "time")
+    where = "T = 1" if phase == "decode" else "T = S"
+    yield f"{phase} in symbols, one step, {where}"
+    for name in names:
+        yield f"  {name} = {readable(build(setting, name, phase).expression)}"
 
 
 def _operator(op: Op, cost: Cost, timing: Timing, constants: Constants, prediction: Prediction) -> Iterator[str]:

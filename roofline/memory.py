@@ -6,11 +6,12 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from functools import reduce
 from math import isqrt, lcm
 from typing import Any, TypeAlias
 
 from roofline.axes import Sizes, rebind
-from roofline.number import Number, exact
+from roofline.number import Number, exact, is_symbolic, maximum
 from roofline.op import Tensor
 from roofline.program import Phase, Program
 from roofline.workload import MAX_LENGTH, Precision, Workload
@@ -85,15 +86,22 @@ def fit_memory(
 def footprint(program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision) -> Footprint:
     """Weights (tied ones once), the KV cache at the workload's longest, and the largest peak of the phases."""
     sizes = {letter: exact(size) for letter, size in program.sizes.items()}
-    weights = sum(
-        program.resident(group, op, tensor, sizes) * precision.width(tensor) for group, op, tensor in program.weights()
-    )
     held = sizes | {"B": exact(workload.batch), "T": exact(1), "S": exact(workload.longest)}
-    cache = sum(
-        program.resident(group, op, tensor, held) * precision.width(tensor) for group, op, tensor in program.caches()
-    )
+    weights, cache = weights_bytes(program, sizes, precision), cache_bytes(program, held, precision)
     peaks = [activation_peak(program, phase, sizes | longest_step(workload, phase), precision) for phase in phases]
     return Footprint(int(weights), int(cache), int(max(peaks)))
+
+
+def weights_bytes(program: Program, sizes: Sizes, precision: Precision) -> Number:
+    """Bytes of the weights, tied ones once; ``sizes`` may hold letters instead of the configuration's numbers."""
+    held = program.weights()
+    return sum(program.resident(group, op, tensor, sizes) * precision.width(tensor) for group, op, tensor in held)
+
+
+def cache_bytes(program: Program, sizes: Sizes, precision: Precision) -> Number:
+    """Bytes of the key/value cache for B sequences of S tokens."""
+    held = program.caches()
+    return sum(program.resident(group, op, tensor, sizes) * precision.width(tensor) for group, op, tensor in held)
 
 
 def longest_step(workload: Workload, phase: Phase) -> dict[str, Number]:
@@ -107,7 +115,7 @@ def activation_peak(program: Program, phase: Phase, sizes: Sizes, precision: Pre
 
     Every buffer is its own, nothing is recomputed, and no workspace of a library is counted.
     """
-    return max(alive_bytes(program, phase, sizes, precision))
+    return reduce(maximum, alive_bytes(program, phase, sizes, precision))
 
 
 def alive_bytes(program: Program, phase: Phase, sizes: Sizes, precision: Precision) -> list[Number]:
@@ -119,7 +127,7 @@ def alive_bytes(program: Program, phase: Phase, sizes: Sizes, precision: Precisi
         for tensor in (*reads, *writes):
             if tensor.role in ("activation", "index"):
                 size = tensor.elements(bound) * precision.width(tensor)
-                held[tensor.name] = max(size, held.get(tensor.name, 0))
+                held[tensor.name] = maximum(size, held[tensor.name]) if tensor.name in held else size
         alive.append(sum(held.values()))
         held = {name: size for name, size in held.items() if name in later}
     return alive
@@ -140,7 +148,8 @@ def _steps(program: Program, phase: Phase, sizes: Sizes) -> Iterator[Step]:
     for group in program.groups:
         if phase in group.phases:
             local = group.sizes(sizes)
-            for _ in range(2 if group.times(sizes) > 1 else 1):
+            times = group.times(sizes)
+            for _ in range(2 if is_symbolic(times) or times > 1 else 1):
                 for op in group.ops:
                     yield op.reads, op.writes, rebind(local, op.local)
 

@@ -21,7 +21,7 @@ from roofline.hardware import HardwareSpec
 from roofline.hardware_fields import Unit
 from roofline.kernel_shapes import MatmulShape
 from roofline.kernels import Tiling, launch_s, memory_s, tile, work_factor
-from roofline.number import Number, maximum, minimum
+from roofline.number import Number, is_symbolic, maximum, minimum
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,8 @@ def time_step(
 
 def _soft_corner(x: Number, y: Number, p: float) -> tuple[Number, Number]:
     """(x^p + y^p)^(1/p), and compute's part in it; computed from the ratio, so that nothing underflows."""
+    if is_symbolic(x, y):
+        return _corner_in_symbols(x, y, p)
     larger = maximum(x, y)
     smaller = x + y - larger
     ratio = _ratio(smaller, larger)
@@ -96,6 +98,17 @@ def _tiling(cost: Cost, hardware: HardwareSpec, constants: Constants) -> Tiling:
     if constants.tile_feed and isinstance(cost.shape, MatmulShape):
         return tile(cost.shape, hardware.contraction_unit(cost.dtype)[1], hardware, constants)
     return Tiling(_seconds(cost.flops, cost.dtype, hardware, constants.compute), 0.0, 0.0)
+
+
+def _corner_in_symbols(x: Number, y: Number, p: Number) -> tuple[Number, Number]:
+    """The same for formulas, which have no underflow and are read by people."""
+    if x == 0 or y == 0:
+        return x + y, int(y == 0)
+    if p == float("inf"):
+        corner = maximum(x, y)
+        return corner, x / corner  # 1 where compute is the larger one; a formula of a bound is not asked for shares
+    total = x**p + y**p
+    return total ** (1 / p), x**p / total
 
 
 def _seconds(flops: Number, dtype: str, hardware: HardwareSpec, share: float) -> Number:
@@ -114,9 +127,13 @@ def _other_units(cost: Cost, hardware: HardwareSpec, constants: Constants) -> Nu
     for unit, dtype, count, share in work:
         if isinstance(count, int) and count == 0:
             continue
-        rate = hardware.peak_rate(unit, dtype) or _vector_rate(hardware)
-        seconds = seconds + _float(count) / (rate * share)
+        seconds = seconds + _float(count) / (unit_rate(unit, dtype, hardware) * share)
     return seconds
+
+
+def unit_rate(unit: Unit, dtype: str, hardware: HardwareSpec) -> float:
+    """The rate of work beside the contractions: of its own unit, else of the vector unit. [FLOP/s]"""
+    return hardware.peak_rate(unit, dtype) or _vector_rate(hardware)
 
 
 def _vector_rate(hardware: HardwareSpec) -> float:
@@ -126,8 +143,10 @@ def _vector_rate(hardware: HardwareSpec) -> float:
 
 def _ratio(part: Number, whole: Number) -> Number:
     """part / whole, and 0 where there is nothing."""
+    if is_symbolic(part, whole):
+        return part / whole
     return np.divide(part, whole, out=np.zeros(np.broadcast(part, whole).shape), where=np.asarray(whole) > 0)[()]
 
 
 def _float(number: Number) -> Number:
-    return number if isinstance(number, np.ndarray) else float(number)
+    return number if isinstance(number, np.ndarray) or is_symbolic(number) else float(number)

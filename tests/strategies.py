@@ -6,7 +6,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from roofline.architectures.model import load_model, preset_names
 from roofline.axes import LEGEND
+
+ARCHITECTURES = list({load_model(name).model_type: name for name in reversed(preset_names())}.values())[::-1]
+"""A preset of each architecture."""
 
 SMALL = st.integers(1, 64)
 FEW = st.integers(1, 4)

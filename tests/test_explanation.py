@@ -57,3 +57,10 @@ def test_what_kernels_add_is_named_where_a_calibration_has_it() -> None:
     calibrated = explain(predict("llama-3.1-8b", "a100", context=64))
     assert "with what kernels add (roofline/kernels.py): tile_feed 1." in calibrated
     assert "with what kernels add" not in explain(predict("llama-3.1-8b", "a100", context=64, constants="class"))
+
+
+def test_every_phase_is_given_in_symbols() -> None:
+    text = explain(predict("bert-base", "h100", prompt=128))
+    assert "encode in symbols, one step, T = S" in text
+    assert "  flops = " in text
+    assert "2*D*F*L*S" in text

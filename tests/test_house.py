@@ -63,8 +63,10 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.operator_sizes": (1, NEUTRAL),
     "roofline.operators": (5, NEUTRAL),
     "roofline.prediction": (5, NEUTRAL),
+    "roofline.sensitivity": (6, NEUTRAL),
     "roofline.operator_table": (6, NEUTRAL),
     "roofline.files": (0, NEUTRAL),
+    "roofline.formulas": (6, NEUTRAL),
     "roofline.report": (7, NEUTRAL),
     "roofline.export": (7, NEUTRAL),
     "roofline.explanation": (7, NEUTRAL),
@@ -72,7 +74,9 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.report_hardware": (7, NEUTRAL),
     "roofline.report_op": (7, NEUTRAL),
     "roofline.cli_hardware": (8, NEUTRAL),
+    "roofline.report_sensitivity": (7, NEUTRAL),
     "roofline.cli_op": (8, NEUTRAL),
+    "roofline.cli_formula": (8, NEUTRAL),
     "roofline.cli": (8, NEUTRAL),
     "roofline.__main__": (8, NEUTRAL),
 }
@@ -203,8 +207,8 @@ def test_every_other_list_of_exports_is_sorted_and_true() -> None:
 
 def test_the_frozen_window() -> None:
     assert roofline.__all__ == (
-        "Ceiling HardwareSpec Model OperatorPrediction Prediction Roofline RooflineError "
-        "load_hardware load_model predict predict_op".split()
+        "Ceiling Formula HardwareSpec Model OperatorPrediction Prediction Roofline RooflineError "
+        "formula load_hardware load_model predict predict_op".split()
     )
 
 
@@ -322,6 +326,7 @@ def loaded_by(*arguments: str, extra: str = "") -> list[str]:
         "predict --help",
         "predict llama-3.1-8b --hardware h100 --batch 16",
         "predict bert-base --hardware t4 --json",
+        "formula --help",
         "op matmul --hardware h100 --m 16 --k 4096 --n 14336",
         "hardware list",
         "hardware show h100",
@@ -346,10 +351,12 @@ def test_the_test_of_start_up_can_fail() -> None:
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --attention --count --lm-head --execution --constants --set "
-    "--json --output -o --explain --wide --quiet --no-color",
+    "--json --output -o --explain --sensitivity --wide --quiet --no-color",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --rows --columns "
     "--inputs --tokens --dtype --execution --constants --table --output -o --json",
     "hardware list": "--vendor --kind --memory --dtype --sort --announced --json",
+    "formula": "--op --phase --quantity --keep --subs --mean --solve --elasticity --hardware --dtype --attention "
+    "--count --lm-head --execution --constants --latex --python --js --json",
     "hardware show": "--json",
     "hardware check": "",
     "hardware diff": "--json",
@@ -379,6 +386,6 @@ def test_the_verbs_and_their_flags_do_not_change_by_accident() -> None:
 
 def test_the_flags_are_the_keywords() -> None:
     flags = {word[2:].replace("-", "_") for word in VERBS["predict"].split() if word[:2] == "--"}
-    flags -= {"json", "output", "explain", "wide", "quiet", "no_color"}  # how the answer is shown, not what is asked
+    flags -= {"json", "output", "explain", "sensitivity", "wide", "quiet", "no_color"}  # how it is shown, not asked
     arguments = roofline.predict.__code__.co_varnames[: 2 + roofline.predict.__code__.co_kwonlyargcount]
     assert flags | {"model"} == set(arguments)

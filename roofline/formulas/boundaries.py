@@ -1,0 +1,171 @@
+"""Where compute seconds overtake memory seconds in one variable: by closed form, else by a bracketed root."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal, TypeAlias
+
+import sympy
+
+Method: TypeAlias = Literal["closed form", "bracketed root"]
+
+_WHOLE_RANGE = (1.0, 1e12)
+_REAL_RANGE = (1e-12, 1e24)
+_PER_DECADE = 40
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Difference:
+    """Compute seconds against memory seconds of operators, in one variable.
+
+    Several operators weigh with their corners: what is compared are the times that their shares stand for.
+    """
+
+    sides: tuple[tuple[Any, ...], ...]
+    variable: Any
+    p: float
+
+    def polynomial(self) -> Any | None:
+        """The polynomial in the variable whose sign tells the two sides apart; None where there is none."""
+        if len(self.sides) != 1:
+            return None
+        _, compute, memory = self.sides[0]
+        top = sympy.fraction(sympy.together(sympy.nsimplify(compute - memory, rational=True)))[0]
+        return sympy.Poly(sympy.expand(top), self.variable) if top.is_polynomial(self.variable) else None
+
+    def evaluator(self) -> Callable[[float], float]:
+        """Compute over memory at a value of the variable: above 1 where compute binds."""
+        parts = [sympy.lambdify(self.variable, side, "math") for side in self.sides]
+
+        def ratio(value: float) -> float:
+            sides = [part(value) for part in parts]
+            if len(sides) == 1:
+                ((_, compute, memory),) = sides
+            else:
+                compute, memory = (sum(half) for half in zip(*(_shared(side, self.p) for side in sides), strict=True))
+            return compute / memory if memory else math.inf
+
+        return ratio
+
+
+def _shared(side: tuple[float, float, float], p: float) -> tuple[float, float]:
+    """The corner's time, split by the shares of compute and memory."""
+    count, x, y = side
+    larger, smaller = max(x, y), min(x, y)
+    power = (smaller / larger) ** p if smaller else 0.0
+    time = count * larger * (1 + power) ** (1 / p - 1)
+    return (time, time * power) if x >= y else (time * power, time)
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """Where a variable makes compute bind.
+
+    ``spans``: from and to, both ends compute-bound, None for an open end; none at all where it never binds. ``root`` is
+    the first real boundary, ``checks`` are compute over memory on both sides of each. ``extreme`` is the largest of
+    these ratios over the range where it never binds, else the smallest.
+    """
+
+    variable: str
+    method: Method
+    spans: tuple[tuple[float | None, float | None], ...]
+    root: float | None
+    checks: tuple[tuple[float, float], ...]
+    extreme: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The boundary as JSON."""
+        return {
+            "compute_bound": [{"from": low, "to": high} for low, high in self.spans],
+            "root": self.root,
+            "method": self.method,
+            "checks": [{self.variable: value, "compute_over_memory": ratio} for value, ratio in self.checks],
+        }
+
+    def __str__(self) -> str:
+        """``B >= 326  (closed form; compute / memory is 0.999 at 325, 1.001 at 326)``."""
+        if not self.spans:
+            return f"never  ({self._scan()}; compute / memory is at most {self.extreme:.3g})"
+        if self.spans == ((None, None),):
+            return f"always  ({self._scan()}; compute / memory is at least {self.extreme:.3g})"
+        words = " or ".join(_span(self.variable, *span) for span in self.spans)
+        checks = ", ".join(f"{ratio:.6g} at {_number(value)}" for value, ratio in self.checks)
+        return f"{words}  ({self.method}; compute / memory is {checks})"
+
+    def _scan(self) -> str:
+        return "closed form" if self.method == "closed form" else "no closed form: the whole range was scanned"
+
+
+def find_boundary(difference: Difference, variable: str, *, whole: bool) -> Boundary:
+    """The values of the variable for which compute binds, each end evaluated on both sides.
+
+    ``whole`` variables are whole numbers from 1 on. The closed form is the root of a polynomial of degree one or two;
+    beyond that the sign is scanned over the range, 40 points a decade, and each change is bracketed and bisected.
+    """
+    ratio, polynomial = difference.evaluator(), difference.polynomial()
+    low, high = _WHOLE_RANGE if whole else _REAL_RANGE
+    points = round(math.log10(high / low) * _PER_DECADE)
+    grid = [(value, ratio(value)) for value in (low * (high / low) ** (i / points) for i in range(points + 1))]
+    closed = polynomial is not None and polynomial.degree() <= 2
+    roots = _polynomial_roots(polynomial, low, high) if closed else _scanned_roots(ratio, grid)
+    spans: list[tuple[float | None, float | None]] = []
+    checks: list[tuple[float, float]] = []
+    start: float | None = None
+    binds = ratio(low) >= 1
+    for root in roots:
+        inside, tested = _end(ratio, root, binds, whole)
+        checks += [(value, ratio(value)) for value in tested]
+        if binds:
+            spans.append((start, inside))
+        start, binds = inside, not binds
+    if binds:
+        spans.append((start, None))
+    method: Method = "closed form" if closed else "bracketed root"
+    extreme = (min if spans else max)(found for _, found in grid)
+    return Boundary(variable, method, tuple(spans), roots[0] if roots else None, tuple(checks), extreme)
+
+
+def _end(ratio: Callable[[float], float], root: float, binds: bool, whole: bool) -> tuple[float, tuple[float, float]]:
+    """The last value on the compute-bound side of a root, and the values below and above at which both are tried."""
+    if not whole:
+        return root, (root * 0.999, root * 1.001)
+    first = max(2, math.floor(root) - 1)
+    above = next((n for n in range(first, first + 4) if (ratio(n) >= 1) is not binds), first + 3)
+    return (above - 1 if binds else above), (above - 1, above)
+
+
+def _polynomial_roots(polynomial: Any, low: float, high: float) -> list[float]:
+    """Where a polynomial of degree one or two changes its sign within the range."""
+    found = [complex(root) for root in sympy.roots(polynomial, multiple=True)]
+    real = sorted(root.real for root in found if abs(root.imag) <= 1e-12 * abs(root.real))
+    return [root for root in real if low < root < high and real.count(root) == 1]
+
+
+def _scanned_roots(ratio: Callable[[float], float], grid: list[tuple[float, float]]) -> list[float]:
+    return [
+        _bisected(ratio, low, high, rising=after >= 1)
+        for (low, before), (high, after) in pairwise(grid)
+        if (before >= 1) is not (after >= 1)
+    ]
+
+
+def _bisected(ratio: Callable[[float], float], low: float, high: float, *, rising: bool) -> float:
+    for _ in range(200):
+        middle = math.sqrt(low * high)
+        if not low < middle < high:
+            break
+        low, high = (low, middle) if (ratio(middle) >= 1) is rising else (middle, high)
+    return high
+
+
+def _span(variable: str, low: float | None, high: float | None) -> str:
+    if low is None:
+        return f"{variable} <= {_number(high or 0)}"
+    return f"{variable} >= {_number(low)}" + (f" up to {_number(high)}" if high is not None else "")
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if float(value).is_integer() and value < 1e15 else f"{value:.6g}"

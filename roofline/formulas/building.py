@@ -1,0 +1,282 @@
+"""Formulas built from the statements of the operators: the same counts, memory and timing code, bound to letters."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import sympy
+
+from roofline.architectures.model import Model
+from roofline.axes import rebind
+from roofline.calibration import ConstantSet, Execution, Provenance, load_constants
+from roofline.conventions import Conventions
+from roofline.cost import Cost
+from roofline.errors import UsageError, WorkloadError, near_matches, shown
+from roofline.formulas.expressions import Formula, Quantity, as_sympy, substitute
+from roofline.formulas.machine import Machine, machine_for
+from roofline.formulas.simplification import simplified
+from roofline.formulas.subject import Subject, check_phase, find_subject
+from roofline.formulas.substitution import known_names, read_substitution_mapping
+from roofline.formulas.symbols import LETTERS, symbol
+from roofline.hardware import HardwareSpec, load_hardware
+from roofline.memory import activation_peak, cache_bytes, weights_bytes
+from roofline.number import product
+from roofline.op import Role
+from roofline.program import Phase
+from roofline.workload import DTYPE_BYTES, Precision
+
+TIMELESS: tuple[Quantity, ...] = ("parameters", "kv_cache")
+"""Quantities that are the same in every phase."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a formula is built under: subject, precision, device, constants, and which symbols stay.
+
+    ``keep`` names letters and words that stay symbols beside batch and lengths; ``all`` keeps every one.
+    """
+
+    subject: Subject
+    precision: Precision
+    device: HardwareSpec | None
+    constants: ConstantSet | None
+    execution: Execution
+    keep: frozenset[str]
+    subs: Mapping[str, int | Fraction]
+
+    def keeps(self, name: str) -> bool:
+        """Whether a letter or word stays a symbol for now; what is substituted is put in at the end."""
+        return "all" in self.keep or name in self.keep
+
+    def letters(self, phase: Phase | None) -> dict[str, Any]:
+        """The sizes of a step of ``phase``: T is S where a prompt is read, 1 in decode, and open for a lone layer."""
+        fixed = {letter: as_sympy(size) for letter, size in self.subject.fixed.items() if not self.keeps(letter)}
+        sizes = LETTERS | fixed
+        if phase is not None:
+            sizes["T"] = sympy.Integer(1) if phase == "decode" else sizes["S"]
+        return sizes
+
+    def costs(self, phase: Phase | None) -> tuple[Cost, ...]:
+        """The cost of each operator in letters."""
+        return self.subject.costs(phase, self.letters(phase), self.precision)
+
+    def machine(self, costs: Iterable[Cost]) -> Machine:
+        """The machine in words."""
+        return machine_for(costs, self.device, self.constants, self.execution)
+
+
+def formula(
+    subject: str | Path | Mapping[str, Any] | Model,
+    *,
+    op: str | None = None,
+    phase: Phase | None = None,
+    quantity: Quantity = "flops",
+    keep: str | Collection[str] = (),
+    subs: Mapping[str, Any] | None = None,
+    mean: bool = False,
+    hardware: str | Path | HardwareSpec | None = None,
+    dtype: str | None = None,
+    attention: Literal["fused", "materialised"] = "fused",
+    count: Literal["attended", "square"] = "attended",
+    lm_head: Literal["last", "all"] = "last",
+    execution: Execution | None = None,
+    constants: Provenance | None = None,
+) -> Formula:
+    """A quantity of a model, of one operator or group of it (``op``), or of a lone layer, in symbols.
+
+    The model's own sizes are put in as numbers unless ``keep`` names them ("all", or letters); batch and lengths stay
+    letters unless ``subs`` has a number. A decode formula is that of one step that attends to S tokens; ``mean`` makes
+    it the mean over a request's steps, in ``prompt`` and ``generate``. An operator or a group is executed once. With
+    ``hardware``, time and bound hold that device's rates and the constants of its class as numbers, without it words.
+    Raises RooflineError, in one line, for whatever cannot be asked.
+
+    >>> print(formula("attention", phase="decode", quantity="intensity").expression)
+    G*S/(G + S)
+    >>> formula("llama-3.1-8b", op="up", phase="decode").expression
+    117440512*B
+    """
+    conventions = Conventions(attention, count, lm_head)
+    setting = make_setting(
+        subject, conventions, op=op, keep=keep, subs=subs, hardware=hardware, dtype=dtype, execution=execution,
+        constants=constants,
+    )  # fmt: skip
+    return build(setting, quantity, phase, mean=mean)
+
+
+def make_setting(
+    subject: str | Path | Mapping[str, Any] | Model,
+    conventions: Conventions,
+    *,
+    op: str | None = None,
+    keep: str | Collection[str] = (),
+    subs: Mapping[str, Any] | None = None,
+    hardware: str | Path | HardwareSpec | None = None,
+    dtype: str | None = None,
+    execution: Execution | None = None,
+    constants: Provenance | None = None,
+) -> Setting:
+    """Everything that formulas are built under, checked. Raises RooflineError."""
+    numbers = read_substitution_mapping(subs or {})
+    found = find_subject(subject, op, conventions)
+    return setting_of(found, keep, numbers, hardware, dtype, execution, constants)
+
+
+def setting_of(
+    subject: Subject,
+    keep: str | Collection[str],
+    subs: Mapping[str, int | Fraction],
+    hardware: str | Path | HardwareSpec | None,
+    dtype: str | None,
+    execution: Execution | None,
+    constants: Provenance | None,
+) -> Setting:
+    """The same for a subject that was found. Raises RooflineError."""
+    device = hardware if isinstance(hardware, HardwareSpec | None) else load_hardware(hardware)
+    name = dtype or (device.default_dtype() if device else "bf16")
+    precision = Precision(name, name, name)
+    if device:
+        device.contraction_unit(name)
+    kept = frozenset(keep.replace(",", " ").split() if isinstance(keep, str) else keep)
+    known = (*known_names(), "all")
+    if strange := sorted(kept - set(known)):
+        msg = f"keep {shown(strange[0])}: no such letter or word; {near_matches(strange[0], known)}"
+        raise UsageError(msg)
+    constant_set = load_constants(device.calibration_class, constants or "class") if device else None
+    how: Execution = execution or ("eager" if device and device.kind == "cpu" else "graph")
+    return Setting(subject, precision, device, constant_set, how, kept | set(subs), subs)
+
+
+def build(setting: Setting, quantity: Quantity, phase: Phase | None, *, mean: bool = False) -> Formula:
+    """The formula of ``quantity`` in ``phase``. Raises UsageError or WorkloadError for what cannot be asked."""
+    if quantity not in get_args(Quantity):
+        msg = f"quantity {shown(quantity)}: {near_matches(str(quantity), get_args(Quantity))}"
+        raise UsageError(msg)
+    check_phase(setting.subject, phase)
+    when = None if quantity in TIMELESS else needed_phase(setting.subject, phase)
+    if mean and when != "decode":
+        msg = f"mean: the mean over decode steps goes with phase decode, not with {when or quantity}"
+        raise UsageError(msg)
+    expression, numbers = _raw(setting, quantity, when)
+    if setting.device:
+        expression = substitute(expression, {k: v for k, v in numbers.items() if not setting.keeps(k)})
+    if mean:
+        expression = mean_over_request(expression, quantity)
+    check_substitutions(setting.subs, expression)
+    expression = simplified(substitute(expression, setting.subs))
+    return Formula(setting.subject.title, when, quantity, expression, _notes(setting, quantity, when, mean=mean))
+
+
+def check_substitutions(subs: Mapping[str, Any], *expressions: Any) -> None:
+    """Raises UsageError for a letter or word that stands in none of ``expressions``."""
+    held = sorted({str(free) for expression in expressions for free in expression.free_symbols})
+    if strange := [name for name in subs if name not in held]:
+        msg = f"subs {strange[0]}: not in this formula, which holds {', '.join(held) or 'no letter'}"
+        raise UsageError(msg)
+
+
+def phases_of(setting: Setting, quantity: Quantity, phase: Phase | None) -> tuple[Phase | None, ...]:
+    """The phases that an answer is given for: the one asked for, else all; none for a lone layer or a timeless figure.
+
+    Raises UsageError or WorkloadError for a phase that is none or that the subject does not have.
+    """
+    check_phase(setting.subject, phase)
+    if phase is not None or quantity in TIMELESS or setting.subject.program is None:
+        return (phase,)
+    return setting.subject.phases
+
+
+def needed_phase(subject: Subject, phase: Phase | None) -> Phase | None:
+    """The phase that is meant: a model's only one where none is named. Raises UsageError where there are several."""
+    if phase is not None or subject.program is None:
+        return phase
+    if len(subject.phases) > 1:
+        msg = f"{subject.title} runs in {' and '.join(subject.phases)}: name a phase"
+        raise UsageError(msg)
+    return subject.phases[0]
+
+
+def mean_over_request(expression: Any, quantity: Quantity) -> Any:
+    """The mean of a step's expression over the decode steps of a request, S = prompt + 1 ... prompt + generate - 1.
+
+    Raises WorkloadError where the expression is no polynomial in S, so that the sum has no closed form.
+    """
+    span, first, steps = LETTERS["S"], symbol("prompt") + 1, symbol("generate") - 1
+    if not expression.is_polynomial(span):
+        msg = f"{quantity} is no polynomial in S, so that its mean has no closed form; take one step, without mean"
+        raise WorkloadError(msg)
+    return sympy.expand(sympy.cancel(sympy.summation(expression, (span, first, symbol("prompt") + steps)) / steps))
+
+
+def _raw(setting: Setting, quantity: Quantity, phase: Phase | None) -> tuple[Any, Mapping[str, float]]:
+    """The expression with every kept letter and all words as symbols, and the device's number for each word."""
+    if quantity == "parameters":
+        return sympy.sympify(_resident(setting, "weight", None)), {}
+    if quantity == "kv_cache":
+        return sympy.sympify(_resident(setting, "kv_cache", setting.precision)), {}
+    if quantity == "memory":
+        return _memory(setting, phase), {}
+    costs = setting.costs(phase)
+    machine = setting.machine(costs)
+    if quantity in ("time", "bound"):
+        timed = machine.bound if quantity == "bound" else lambda cost, phase: machine.timing(cost, phase).time_s
+        return sympy.sympify(sum(cost.count * timed(cost, phase) for cost in costs)), machine.numbers
+    flops, moved = (sum(cost.count * getattr(cost, name) for cost in costs) for name in ("flops", "bytes"))
+    if quantity == "intensity":
+        return sympy.sympify(flops) / moved, {}
+    return sympy.sympify(flops if quantity == "flops" else moved), {}
+
+
+def _resident(setting: Setting, role: Role, precision: Precision | None) -> Any:
+    """Elements, or with a precision bytes, of the weights or caches that stay resident; those of a part once."""
+    sizes, subject = setting.letters("decode"), setting.subject  # what rests does so between steps of one token
+    if subject.program and not subject.part:
+        if role == "kv_cache" and precision:
+            return cache_bytes(subject.program, sizes, precision)
+        return subject.program.parameters(sizes)
+    held: dict[str, Any] = {}
+    for group in subject.groups:
+        for op in group.ops:
+            local = rebind(group.sizes(sizes), op.local)
+            for tensor in (*op.reads, *op.writes):
+                if tensor.role == role:
+                    axes = tensor.stored or tensor.axes
+                    width = as_sympy(precision.width(tensor)) if precision else 1
+                    held.setdefault(tensor.name, width * product(local[letter] for letter in axes.split()))
+    return sum(held.values())
+
+
+def _memory(setting: Setting, phase: Phase | None) -> Any:
+    """Weights, cache and the peak of the activations in a phase."""
+    program = setting.subject.program
+    if program is None or setting.subject.part:
+        msg = f"memory is that of a whole model, not of {setting.subject.title}; ask for bytes, parameters or kv_cache"
+        raise WorkloadError(msg)
+    assert phase is not None
+    sizes, precision = setting.letters(phase), setting.precision
+    held = setting.letters("decode")  # the cache at rest, as a window keeps it between steps of one token
+    resting = weights_bytes(program, held, precision) + cache_bytes(program, held, precision)
+    return sympy.sympify(resting + activation_peak(program, phase, sizes, precision))
+
+
+def _notes(setting: Setting, quantity: Quantity, phase: Phase | None, *, mean: bool) -> tuple[str, ...]:
+    notes = []
+    if quantity not in ("flops", "parameters"):
+        notes.append(f"{setting.precision.weights}, {DTYPE_BYTES[setting.precision.weights]} bytes an element")
+    if phase is not None:
+        steps = "the mean over the decode steps of a request" if mean else "T = 1, one step"
+        notes.append({"decode": steps}.get(phase, "T = S, the whole prompt"))
+    if setting.subject.part:
+        notes.append("one execution")
+    if setting.device and setting.constants and quantity in ("time", "bound"):
+        constants = f", constants {setting.constants.provenance} {setting.constants.name}" if quantity == "time" else ""
+        notes.append(f"{setting.device.name}, {setting.execution} execution{constants}")
+    notes += [f"{name} = {_shown(number)}" for name, number in setting.subs.items()]
+    return tuple(notes)
+
+
+def _shown(number: int | Fraction) -> str:
+    return str(number) if isinstance(number, int) else f"{float(number):g}"

@@ -1,0 +1,123 @@
+"""The catalogue of lone layers: what ``roofline formula NAME`` and docs/formulas.md show without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+from roofline.conventions import Conventions
+from roofline.layers import attention as attention_layer
+from roofline.layers import embedding, feed_forward, head, normalization
+from roofline.op import Op, Tensor, contract, elementwise, weight
+
+Build: TypeAlias = Callable[[Conventions], tuple[Op, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A lone layer: what it is called, its operators under conventions, and the function that states it."""
+
+    title: str
+    build: Build
+    stated_by: Callable[..., Any]
+
+
+def _fixed(*ops: Op) -> Build:
+    return lambda _: ops
+
+
+def _attention(conventions: Conventions, mask: Any = "causal") -> tuple[Op, ...]:
+    fused, square = conventions.attention == "fused", conventions.count == "square"
+    return attention_layer.attention(mask=mask, fused=fused, square=square)
+
+
+_X, _H, _A = (Tensor(name, "B T D") for name in "xha")
+_SCORES = attention_layer.attention(mask="full", fused=False)[1]
+
+LAYERS: dict[str, Layer] = {
+    "token_embedding": Layer("token embedding", _fixed(embedding.token_embedding()), embedding.token_embedding),
+    "position_embedding": Layer(
+        "learned position embedding", _fixed(embedding.position_embedding()), embedding.position_embedding
+    ),
+    "segment_embedding": Layer(
+        "segment (token type) embedding", _fixed(embedding.segment_embedding()), embedding.segment_embedding
+    ),
+    "embedding_sum": Layer(
+        "sum of the embeddings",
+        _fixed(embedding.embedding_sum(position=True, segment=True)),
+        embedding.embedding_sum,
+    ),
+    "layer_norm": Layer(
+        "layer normalisation", _fixed(normalization.norm("norm", _X, _H, kind="layer")), normalization.norm
+    ),
+    "rms_norm": Layer(
+        "root-mean-square normalisation", _fixed(normalization.norm("norm", _X, _H, kind="rms")), normalization.norm
+    ),
+    "residual": Layer(
+        "residual addition", _fixed(normalization.residual("residual", _A, _X, _X)), normalization.residual
+    ),
+    "residual_norm": Layer(
+        "residual addition and norm in one kernel",
+        _fixed(normalization.residual_norm("norm", _A, kind="rms", placement="pre")),
+        normalization.residual_norm,
+    ),
+    "projections": Layer(
+        "query, key and value projections", _fixed(*attention_layer.projections()), attention_layer.projections
+    ),
+    "query_key_norm": Layer(
+        "norm of queries and keys", _fixed(attention_layer.query_key_norm()), attention_layer.query_key_norm
+    ),
+    "rotary": Layer("rotary position embedding", _fixed(attention_layer.rotary()), attention_layer.rotary),
+    "attention": Layer("scaled dot-product attention, causal", _attention, attention_layer.attention),
+    "full_attention": Layer(
+        "scaled dot-product attention, unmasked", partial(_attention, mask="full"), attention_layer.attention
+    ),
+    "materialised_attention": Layer(
+        "attention with stored scores, unmasked",
+        _fixed(*attention_layer.attention(mask="full", fused=False)),
+        attention_layer.attention,
+    ),
+    "output_projection": Layer(
+        "output projection of attention", _fixed(attention_layer.output_projection()), attention_layer.output_projection
+    ),
+    "feed_forward": Layer(
+        "feed-forward layer, GELU",
+        _fixed(*feed_forward.feed_forward(function="gelu", gated=False)),
+        feed_forward.feed_forward,
+    ),
+    "gated_feed_forward": Layer(
+        "gated feed-forward layer, SiLU",
+        _fixed(*feed_forward.feed_forward(function="silu", gated=True)),
+        feed_forward.feed_forward,
+    ),
+    "activation": Layer(
+        "activation function, GELU",
+        _fixed(feed_forward.activation("act", Tensor("u", "B T F"), Tensor("m", "B T F"), "gelu")),
+        feed_forward.activation,
+    ),
+    "lm_head": Layer("scores over the vocabulary", _fixed(head.lm_head(tied=False)), head.lm_head),
+    "sampling": Layer("softmax over the vocabulary and the pick of a token", _fixed(head.sampling()), head.sampling),
+    "pooler": Layer("pooler", _fixed(*head.pooler()), head.pooler),
+    "masked_lm_head": Layer(
+        "masked-LM head",
+        _fixed(*head.masked_lm_head(function="gelu", kind="layer", tied=True)),
+        head.masked_lm_head,
+    ),
+    "matmul": Layer(
+        "matrix product, B x D times D x F",
+        _fixed(contract("matmul", Tensor("x", "B D"), weight("w", "D F"), Tensor("y", "B F"))),
+        contract,
+    ),
+    "elementwise": Layer(
+        "sum of two tensors",
+        _fixed(elementwise("elementwise", [Tensor("a", "B D"), Tensor("b", "B D")], Tensor("y", "B D"), flops=1)),
+        elementwise,
+    ),
+    "softmax": Layer("softmax over the context", _fixed(_SCORES), attention_layer.attention),
+}
+"""Name -> layer, in the order of the page."""
+
+ALIASES = {"embedding": "token_embedding", "norm": "rms_norm"}
+"""Kinds of operators that the catalogue has under another name."""

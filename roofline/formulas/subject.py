@@ -1,0 +1,118 @@
+"""What a formula is about: a model, one of its operators or groups, or a lone layer of the catalogue."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from roofline.architectures.model import Model, load_model
+from roofline.axes import Sizes
+from roofline.conventions import Conventions
+from roofline.cost import Cost, operator_cost, step_cost
+from roofline.errors import UsageError, WorkloadError, near_matches, shown
+from roofline.formulas.catalogue import ALIASES, LAYERS
+from roofline.program import PHASES, Group, Phase, Program
+from roofline.workload import Precision
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model, a part of it, or a lone layer.
+
+    ``part`` names an operator or a group of the model, of which one execution is meant; empty for all of it.
+    """
+
+    name: str
+    part: str
+    groups: tuple[Group, ...]
+    program: Program | None
+    model: Model | None = None
+
+    @property
+    def title(self) -> str:
+        """The name as results carry it: ``llama-3.1-8b up``."""
+        return f"{self.name} {self.part}".strip()
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases in which it runs; a lone layer runs in any."""
+        return tuple(phase for phase in PHASES if any(phase in group.phases for group in self.groups))
+
+    @property
+    def fixed(self) -> Mapping[str, int]:
+        """The sizes that the model fixes; none for a lone layer."""
+        return self.program.sizes if self.program else {}
+
+    def costs(self, phase: Phase | None, sizes: Sizes, precision: Precision) -> tuple[Cost, ...]:
+        """The cost of each operator, with its count; one execution of a part."""
+        if self.program is None:
+            return tuple(operator_cost(op, sizes, precision, self.name) for op in self.groups[0].ops)
+        assert phase is not None, "a model runs in phases"
+        every = step_cost(self.program, phase, sizes, precision)
+        if not self.part:
+            return every
+        chosen = {(group.name, op.name) for group in self.groups for op in group.ops}
+        return tuple(replace(cost, count=1) for cost in every if (cost.group, cost.name) in chosen)
+
+
+def subject_of(model: Model, conventions: Conventions) -> Subject:
+    """The whole of a model."""
+    program = model.program(conventions)
+    return Subject(model.name, "", program.groups, program, model)
+
+
+def find_subject(
+    subject: str | Path | Mapping[str, Any] | Model, part: str | None, conventions: Conventions
+) -> Subject:
+    """The layer or the model of that name, and the part of it that ``part`` names.
+
+    Raises UsageError for an unknown part, ConfigError for an unknown model.
+    """
+    if part == "":
+        msg = "op is empty: name an operator or a group, or leave it out"
+        raise UsageError(msg)
+    if isinstance(subject, str) and (layer := LAYERS.get(ALIASES.get(subject, subject))):
+        if not part:
+            return Subject(subject, "", (Group(subject, layer.build(conventions)),), None)
+        ops = tuple(op for op in layer.build(conventions) if op.name == part)
+        _check_part(bool(ops), part, subject, [op.name for op in layer.build(conventions)])
+        return Subject(subject, part, (Group(subject, ops),), None)
+    model = subject if isinstance(subject, Model) else _load(subject)
+    if not part:
+        return subject_of(model, conventions)
+    program = model.program(conventions)
+    groups = tuple(group for group in program.groups if group.name == part)
+    if not groups:
+        halves = ((group, tuple(op for op in group.ops if op.name == part)) for group in program.groups)
+        groups = tuple(replace(group, ops=ops) for group, ops in halves if ops)
+    names = [name for group in program.groups for name in (group.name, *(op.name for op in group.ops))]
+    _check_part(bool(groups), part, model.name, names)
+    return Subject(model.name, part, groups, program, model)
+
+
+def _load(subject: str | Path | Mapping[str, Any]) -> Model:
+    """The model of that name. Raises UsageError for a name that is much like a layer's, ConfigError for others."""
+    close = difflib.get_close_matches(subject, [*LAYERS, *ALIASES], n=1, cutoff=0.8) if isinstance(subject, str) else []
+    if close:
+        msg = f"unknown layer or model {shown(subject)}; did you mean {close[0]}?"
+        raise UsageError(msg)
+    return load_model(subject)
+
+
+def check_phase(subject: Subject, phase: Phase | None) -> None:
+    """Raises UsageError for a word that is no phase, WorkloadError for a phase that the subject does not have."""
+    if phase is not None and phase not in PHASES:
+        msg = f"phase {shown(phase)}: expected one of {', '.join(PHASES)}"
+        raise UsageError(msg)
+    if phase is not None and phase not in subject.phases:
+        msg = f"{subject.title} has no {phase} phase; it has {', '.join(subject.phases)}"
+        raise WorkloadError(msg)
+
+
+def _check_part(found: bool, part: str, owner: str, names: list[str]) -> None:
+    if not found:
+        msg = f"op {shown(part)}: {owner} has no such operator or group; {near_matches(part, names)}"
+        raise UsageError(msg)
