@@ -10,12 +10,12 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from roofline import cli_op
+from roofline import cli_models, cli_op
 from roofline.errors import RooflineError, one_line
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
 hardware_app = typer.Typer(help="The devices: list, show.")
-models_app = typer.Typer(help="The models: list, show.")
+models_app = typer.Typer(help="The models: list, show, check.")
 app.add_typer(hardware_app, name="hardware", rich_help_panel="Library")
 app.add_typer(models_app, name="models", rich_help_panel="Library")
 
@@ -26,7 +26,7 @@ roofline tells what a transformer costs on hardware you do not own yet, why, and
   roofline predict llama-3.1-8b --hardware h100 --context 4096 engineer: what limits a decode step
   roofline models show bert-tutorial                           teacher: every operator as a statement
 
-verbs: predict, op, hardware list|show, models list|show    roofline VERB --help
+verbs: predict, op, hardware list|show, models list|show|check    roofline VERB --help
 """
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")]
@@ -109,7 +109,7 @@ def predict(
         set=dict(_edit(text) for text in edits or ()),
     )
     for warning in () if quiet else result.model.warnings:
-        print(f"warning: {warning}", file=sys.stderr)  # noqa: T201
+        _warn(warning)
     if output is not None:
         export.write(result, output)
     if json:
@@ -147,24 +147,9 @@ def hardware_show(
     _print(report.to_json(spec.to_dict()) if json else "\n".join(report.hardware_page(spec)))
 
 
-@models_app.command("list")
-def models_list(json: JsonFlag = False) -> None:
-    """All presets: family, parameters, shape."""
-    from roofline import report
-    from roofline.architectures.model import load_model, preset_names
-
-    models = [load_model(name) for name in preset_names()]
-    _print(report.to_json({m.name: m.to_dict() for m in models}) if json else "\n".join(report.models_table(models)))
-
-
-@models_app.command("show")
-def models_show(name: Annotated[str, typer.Argument(help="A preset or a path.")], json: JsonFlag = False) -> None:
-    """One model: its fields, its parameters by part, its operators as statements."""
-    from roofline import report
-    from roofline.architectures.model import load_model
-
-    model = load_model(name)
-    _print(report.to_json(model.to_dict()) if json else "\n".join(report.model_page(model)))
+models_app.command("list")(cli_models.models_list)
+models_app.command("show")(cli_models.models_show)
+models_app.command("check")(cli_models.models_check)
 
 
 def main() -> NoReturn:
@@ -218,6 +203,10 @@ def _refuse(message: str) -> NoReturn:
     from roofline.errors import UsageError
 
     raise UsageError(message)
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)  # noqa: T201
 
 
 def _print(text: str) -> None:

@@ -26,6 +26,7 @@ STATEMENTS: tuple[str, ...] = (
     "bytes are compulsory traffic: each tensor of an operator moves once; caches and re-reads are not modelled",
     "flops counts contractions; elementwise work is vector_flops",
     "causal attention counts the attended pairs, T S - T(T-1)/2",
+    "under a sliding window of W each token sees itself and the W - 1 before it, and the cache keeps W",
     "the LM head runs on the last token of prefill; an embedding is a gather, not a matmul",
     "TTFT is encode + prefill, head and sampling of the first token included; TPOT is the mean over the decode steps",
     "MFU = contraction FLOPs / (time x dense peak); MBU = compulsory bytes / (time x bandwidth)",

@@ -96,6 +96,17 @@ def footprint(program: Program, workload: Workload, phases: tuple[Phase, ...], p
     return Footprint(int(weights), int(cache), int(max(peaks)))
 
 
+def cache_growth(program: Program, precision: Precision, length: int) -> int:
+    """Bytes of KV cache that the ``length``-th token of a sequence adds: fewer once a window has been filled."""
+    sizes = {letter: exact(size) for letter, size in program.sizes.items()} | {"B": exact(1), "T": exact(1)}
+
+    def held(tokens: int) -> Number:
+        bound = sizes | {"S": exact(tokens)}
+        return sum(program.resident(*stated, bound) * precision.width(stated[2]) for stated in program.caches())
+
+    return int(held(length) - held(length - 1))
+
+
 def longest_step(workload: Workload, phase: Phase) -> dict[str, Number]:
     """B, T and S of the step of ``phase`` that holds most."""
     new, held = (1, workload.longest) if phase == "decode" else (workload.prompt, workload.prompt)

@@ -58,7 +58,9 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.export": (7, NEUTRAL),
     "roofline.explanation": (7, NEUTRAL),
     "roofline.report_op": (7, NEUTRAL),
+    "roofline.report_models": (7, NEUTRAL),
     "roofline.cli_op": (8, NEUTRAL),
+    "roofline.cli_models": (8, NEUTRAL),
     "roofline.cli": (8, NEUTRAL),
     "roofline.__main__": (8, NEUTRAL),
 }
@@ -334,8 +336,9 @@ VERBS = {
     "--inputs --tokens --dtype --execution --constants --table --output -o --json",
     "hardware list": "--json",
     "hardware show": "--json",
-    "models list": "--json",
+    "models list": "--sort --json",
     "models show": "--json",
+    "models check": "",
 }
 
 

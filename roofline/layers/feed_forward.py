@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from roofline.op import Op, Tensor, contract, elementwise, weight
+from roofline.op import Op, Tensor, contract, elementwise, fuse, weight
 
 Activation: TypeAlias = Literal["relu", "gelu", "silu", "tanh"]
 
@@ -34,9 +34,17 @@ def activation(name: str, x: Tensor, y: Tensor, function: Activation, *, gate: T
 
 
 def feed_forward(
-    *, function: Activation, gated: bool, bias: bool = False, source: str = "h", output: str = "f"
+    *,
+    function: Activation,
+    gated: bool,
+    bias: bool = False,
+    packed: bool = False,
+    source: str = "h",
+    output: str = "f",
 ) -> tuple[Op, ...]:
     """The feed-forward layer: ``down(act(up(h)))``, or ``down(act(gate(h)) * up(h))`` when gated.
+
+    ``packed`` states gate and up as one matmul, which reads its input once.
 
     >>> from sympy import symbols
     >>> sizes = dict(zip("BTDF", symbols("B T D F")))
@@ -55,5 +63,7 @@ def feed_forward(
 
     up, down = project("up", h, "D F", u), project("down", m, "F D", Tensor(output, "B T D"))
     if gated:
-        return project("gate", h, "D F", g), up, activation("act", g, m, function, gate=u), down
+        first: tuple[Op, ...] = (project("gate", h, "D F", g), up)
+        first = (fuse("gate_up", first, kind="matmul"),) if packed else first
+        return *first, activation("act", g, m, function, gate=u), down
     return up, activation("act", u, m, function), down
