@@ -22,6 +22,7 @@ LEGEND: dict[str, str] = {
     "Y": "rows of the segment (token type) table",
     "L": "layers",
     "E": "experts",
+    "A": "experts that each token is sent to",
     "X": "experts touched",
     "C": "tokens per touched expert",
     "W": "attention window",

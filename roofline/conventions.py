@@ -27,6 +27,8 @@ STATEMENTS: tuple[str, ...] = (
     "flops counts contractions; elementwise work is vector_flops",
     "causal attention counts the attended pairs, T S - T(T-1)/2",
     "under a sliding window of W each token sees itself and the W - 1 before it, and the cache keeps W",
+    "B T tokens touch E (1 - (1 - A/E)^(B T)) of E experts, A each: the expected number if routing is uniform; "
+    "skewed routing touches fewer",
     "the LM head runs on the last token of prefill; an embedding is a gather, not a matmul",
     "TTFT is encode + prefill, head and sampling of the first token included; TPOT is the mean over the decode steps",
     "MFU = contraction FLOPs / (time x dense peak); MBU = compulsory bytes / (time x bandwidth)",

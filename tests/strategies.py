@@ -161,13 +161,49 @@ DECODERS: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
     "starcoder2": ("Starcoder2", _GROUPED, {**_WINDOW, "use_bias": st.booleans()}, {}),
 }
 
+_ROUTED = {"num_experts_per_tok": FEW, "num_local_experts": st.integers(4, 8)}
+_SPARSE = {"decoder_sparse_step": st.integers(1, 3), "mlp_only_layers": st.lists(st.integers(0, 4), max_size=2)}
+MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
+    "gpt_oss": ("GptOss", _GROUPED + _OF_ITS_OWN, {**_ROUTED, "sliding_window": _WIDTHS}, {}),
+    "llama4_text": (
+        "Llama4",
+        _GROUPED + _OF_ITS_OWN,
+        {
+            "num_local_experts": st.just(3),
+            "num_experts_per_tok": st.just(3),  # its module computes all experts for all tokens
+            "intermediate_size_mlp": SMALL,
+            "interleave_moe_layer_step": st.integers(1, 3),
+            "use_qk_norm": st.booleans(),
+            "attention_chunk_size": st.integers(81, 99),
+        },
+        {},
+    ),
+    "mixtral": ("Mixtral", _GROUPED + " head_dim", {**_WINDOW, **_ROUTED}, {}),
+    "olmoe": ("Olmoe", _GROUPED + " attention_bias", _ROUTED, {}),
+    "qwen2_moe": (
+        "Qwen2Moe",
+        _GROUPED,
+        {
+            **_SPARSE,
+            "num_experts_per_tok": FEW,
+            "num_experts": st.integers(4, 8),
+            "qkv_bias": st.booleans(),
+            "moe_intermediate_size": SMALL,
+            "shared_expert_intermediate_size": SMALL,
+        },
+        {},
+    ),
+    "qwen3_moe": ("Qwen3Moe", _GROUPED + _OF_ITS_OWN, {**_SPARSE, **_ROUTED, "moe_intermediate_size": SMALL}, {}),
+}
+DECODERS |= MIXTURES
+
 
 @st.composite
 def decoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str, Any]:
     """A small configuration of one of DECODERS, or of any of them."""
     model_type = model_type or draw(st.sampled_from(sorted(DECODERS)))
     stem, shared, own, called = DECODERS[model_type]
-    base = "Gemma3Text" if stem == "Gemma3" else stem
+    base = f"{stem}Text" if stem in ("Gemma3", "Llama4") else stem
     fields = draw(_rotary_configs(model_type, (f"{stem}ForCausalLM", f"{base}Model"))) | {
         "mlp_bias": draw(st.booleans())
     }

@@ -34,7 +34,8 @@ def our_flops(model: Model, phase: Phase, batch: int, new: int, context: int) ->
 def module_of(model: Model) -> Any:
     fields = {key: value for key, value in model.fields.items() if key not in ("model_type", "architectures")}
     fields |= dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 0)
-    config = transformers.AutoConfig.for_model(model.model_type, **fields, attn_implementation="eager")
+    kernels = {"attn_implementation": "eager", "experts_implementation": "eager"}  # the counter sees no grouped matmul
+    config = transformers.AutoConfig.for_model(model.model_type, **fields, **kernels)
     return getattr(transformers, model.fields["architectures"][0])(config).eval()
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Literal, NamedTuple
 
-from pydantic import Field, model_validator
-
-from roofline.architectures.config import MAX_LAYERS, Config, Size
+from roofline.architectures.decoder_config import DecoderConfig, Layer, LayerType
 from roofline.axes import Binding
 from roofline.conventions import Conventions
-from roofline.errors import shown
 from roofline.layers.attention import (
     Mask,
     attention,
+    chunk_keys,
+    kept_in_chunk,
     output_projection,
     projections,
     query_key_norm,
@@ -23,92 +21,15 @@ from roofline.layers.attention import (
 from roofline.layers.embedding import embedding_sum, position_embedding, token_embedding
 from roofline.layers.feed_forward import feed_forward
 from roofline.layers.head import lm_head, sampling
-from roofline.layers.normalization import Norm, Placement, norm, parallel_residual_norm, residual_norm
+from roofline.layers.mixture_of_experts import experts, router, shared_experts, touched_experts
+from roofline.layers.normalization import Placement, norm, parallel_residual_norm, residual_norm
 from roofline.op import Op, Tensor
 from roofline.program import Group, Phase, Program
 
+__all__ = ["DecoderConfig", "program"]
+
 _PHASES: tuple[Phase, ...] = ("prefill", "decode")
 _PLACEMENTS: dict[str, Placement] = {"pre": "pre", "sandwich": "sandwich", "branch": "branch"}
-
-LayerType = Literal["full_attention", "sliding_attention"]
-
-
-class Layer(NamedTuple):
-    """What tells the layers of one network apart."""
-
-    attention: LayerType
-    rotary: bool
-
-
-class DecoderConfig(Config):
-    """Causal decoder: which norms and where, which positions, how many key/value heads, which biases, which windows.
-
-    blocks: ``pre`` norms the input of each branch, ``branch`` its output (OLMo 2), ``sandwich`` both (Gemma 2);
-    ``parallel`` runs attention and feed-forward on the same input (GPT-J), ``parallel_norms`` with a norm each
-    (GPT-NeoX).
-    """
-
-    num_key_value_heads: Size
-    head_dim: Size
-    tie_word_embeddings: bool
-    norm: Norm
-    positions: Literal["rotary", "learned", "alibi"]
-    gated: bool
-    blocks: Literal["pre", "branch", "sandwich", "parallel", "parallel_norms"] = "pre"
-    attention_bias: bool = False
-    attention_out_bias: bool = Field(default=False, description="bias of the output projection")
-    mlp_bias: bool = False
-    head_bias: bool = False
-    packed_qkv: bool = Field(default=False, description="query, key and value projections are one matmul")
-    packed_gate: bool = Field(default=False, description="gate and up projections are one matmul")
-    query_key_norm: Literal["none", "shared", "per_head"] = "none"
-    embedding_norm: bool = False
-    position_offset: int = Field(default=0, ge=0, le=2, description="rows of the position table before the first")
-    attn_logit_softcapping: float | None = Field(default=None, gt=0)
-    final_logit_softcapping: float | None = Field(default=None, gt=0)
-    sliding_window: Size | None = None
-    layer_types: list[LayerType] = Field(default=[], description="the attention of each layer; empty: full everywhere")
-    no_rope_layers: list[int] = Field(default=[], description="0 for each layer without rotation; empty: all rotate")
-    head: bool = True
-
-    @model_validator(mode="before")
-    @classmethod
-    def _derive(cls, fields: Any) -> Any:
-        heads = fields.get("num_attention_heads")
-        derived = dict(fields)
-        if derived.get("num_key_value_heads") is None:
-            derived["num_key_value_heads"] = heads
-        if derived.get("head_dim") is None and isinstance(heads, int) and isinstance(fields.get("hidden_size"), int):
-            derived["head_dim"] = fields["hidden_size"] // max(heads, 1)
-        layers = fields.get("num_hidden_layers")
-        for name, usual in (("layer_types", "full_attention"), ("no_rope_layers", 1)):
-            if isinstance(layers, int) and layers <= MAX_LAYERS and derived.get(name) == [usual] * layers:
-                derived[name] = []  # all alike
-        kv_heads = derived["num_key_value_heads"]
-        if isinstance(kv_heads, int) and isinstance(heads, int) and kv_heads > 0 and heads % kv_heads:
-            msg = f"num_key_value_heads {shown(kv_heads)} does not divide num_attention_heads {shown(heads)}"
-            raise ValueError(msg)
-        return derived
-
-    @model_validator(mode="after")
-    def _layers_agree(self) -> DecoderConfig:
-        for name in ("layer_types", "no_rope_layers"):
-            given = len(getattr(self, name))
-            if given not in (0, self.num_hidden_layers):
-                msg = f"{name} has {given} entries, expected one for each of {self.num_hidden_layers} layers"
-                raise ValueError(msg)
-        if "sliding_attention" in self.layer_types and self.sliding_window is None:
-            msg = "sliding_window: missing, expected a whole number, since layer_types has sliding_attention"
-            raise ValueError(msg)
-        return self
-
-    @property
-    def layers(self) -> list[Layer]:
-        """Each layer in the order in which they run."""
-        number = self.num_hidden_layers
-        attentions = self.layer_types or ["full_attention"] * number
-        rotations = self.no_rope_layers or [int(self.positions == "rotary")] * number
-        return [Layer(kind, rotation != 0) for kind, rotation in zip(attentions, rotations, strict=True)]
 
 
 def program(config: DecoderConfig, conventions: Conventions) -> Program:
@@ -121,8 +42,7 @@ def program(config: DecoderConfig, conventions: Conventions) -> Program:
     groups = [Group("embedding", _embedding(config), phases=_PHASES)]
     for kind, times in kinds.items():
         name, repeat = ("layers", "L") if len(kinds) == 1 else (_name(kind, list(kinds)), times)
-        local = _LOCAL[kind.attention]
-        groups.append(Group(name, _layer(config, kind, conventions), repeat, _PHASES, local=local))
+        groups.append(Group(name, _layer(config, kind, conventions), repeat, _PHASES, local=_local(config, kind)))
     if config.blocks == "branch":
         final = norm("final_norm", Tensor("x", "B T D"), Tensor("h", "B T D"), kind=config.norm)
         groups.append(Group("final_norm", (final,), phases=_PHASES))
@@ -131,8 +51,26 @@ def program(config: DecoderConfig, conventions: Conventions) -> Program:
     return Program(tuple(groups), _sizes(config))
 
 
-_MASKS: dict[LayerType, Mask] = {"full_attention": "causal", "sliding_attention": "sliding"}
-_LOCAL: dict[LayerType, dict[str, Binding]] = {"full_attention": {}, "sliding_attention": {"S": window_keys}}
+_MASKS: dict[LayerType, Mask] = {
+    "full_attention": "causal",
+    "sliding_attention": "sliding",
+    "chunked_attention": "chunked",
+}
+_SPANS: dict[LayerType, dict[str, Binding]] = {
+    "full_attention": {},
+    "sliding_attention": {"S": window_keys},
+    "chunked_attention": {"S": chunk_keys, "W": kept_in_chunk},
+}
+
+
+def _local(config: DecoderConfig, kind: Layer) -> dict[str, Binding]:
+    """What the letters mean in layers of one kind: S under a window, F and X where there are experts."""
+    local = dict(_SPANS[kind.attention])
+    if kind.experts:
+        local["X"] = touched_experts
+        if config.has_dense_layers and config.moe_intermediate_size is not None:
+            local["F"] = config.moe_intermediate_size
+    return local
 
 
 def _name(kind: Layer, kinds: list[Layer]) -> str:
@@ -142,6 +80,8 @@ def _name(kind: Layer, kinds: list[Layer]) -> str:
         words.append(kind.attention.removesuffix("_attention"))
     if len({other.rotary for other in kinds}) > 1:
         words.append("rotary" if kind.rotary else "no_rotary")
+    if len({other.experts for other in kinds}) > 1:
+        words.append("expert" if kind.experts else "dense")
     return "_".join([*words, "layers"])
 
 
@@ -149,7 +89,7 @@ def _sizes(config: DecoderConfig) -> dict[str, int]:
     kv_heads = config.num_key_value_heads
     sizes = {
         "D": config.hidden_size,
-        "F": config.intermediate_size,
+        "F": config.intermediate_size if config.has_dense_layers else _expert_width(config),
         "K": kv_heads,
         "G": config.num_attention_heads // kv_heads,
         "H": config.head_dim,
@@ -157,7 +97,16 @@ def _sizes(config: DecoderConfig) -> dict[str, int]:
         "L": config.num_hidden_layers,
         "P": config.max_position_embeddings + config.position_offset,
     }
-    return sizes | ({"W": config.sliding_window} if config.sliding_window else {})
+    more = {
+        "W": config.sliding_window or config.attention_chunk_size,
+        "E": config.num_local_experts,
+        "A": config.num_experts_per_tok,
+    }
+    return sizes | {letter: size for letter, size in more.items() if size is not None}
+
+
+def _expert_width(config: DecoderConfig) -> int:
+    return config.moe_intermediate_size or config.intermediate_size
 
 
 def _embedding(config: DecoderConfig) -> tuple[Op, ...]:
@@ -180,7 +129,7 @@ def _layer(config: DecoderConfig, kind: Layer, conventions: Conventions) -> tupl
     return (
         *_attention(config, kind, conventions, source),
         residual_norm("ffn_norm", Tensor("a", "B T D"), kind=config.norm, placement=placement),
-        *_feed_forward(config, source),
+        *_feed_forward(config, kind, source),
         residual_norm("output_norm", Tensor("f", "B T D"), kind=config.norm, placement=placement),
     )
 
@@ -191,16 +140,16 @@ def _parallel_layer(config: DecoderConfig, kind: Layer, conventions: Conventions
     return (
         *((own,) if two else ()),
         *_attention(config, kind, conventions, "h"),
-        *_feed_forward(config, "ffn_input" if two else "h"),
+        *_feed_forward(config, kind, "ffn_input" if two else "h"),
         parallel_residual_norm("output_norm", kind=config.norm),
     )
 
 
 def _attention(config: DecoderConfig, kind: Layer, conventions: Conventions, source: str) -> tuple[Op, ...]:
-    per_head = config.query_key_norm == "per_head"
+    held = "B W K H" if kind.attention == "chunked_attention" else "B S K H"
     return (
-        *projections(bias=config.attention_bias, packed=config.packed_qkv, source=source),
-        *((query_key_norm(kind=config.norm, per_head=per_head),) if config.query_key_norm != "none" else ()),
+        *projections(bias=config.attention_bias, packed=config.packed_qkv, source=source, held=held),
+        *_query_key_norm(config, kind),
         *((rotary(),) if kind.rotary else ()),
         *attention(
             mask=_MASKS[kind.attention],
@@ -208,12 +157,33 @@ def _attention(config: DecoderConfig, kind: Layer, conventions: Conventions, sou
             square=conventions.count == "square",
             alibi=config.positions == "alibi",
             cap=config.attn_logit_softcapping is not None,
+            sinks=config.sinks,
         ),
         output_projection(bias=config.attention_out_bias),
     )
 
 
-def _feed_forward(config: DecoderConfig, source: str) -> tuple[Op, ...]:
+def _query_key_norm(config: DecoderConfig, kind: Layer) -> tuple[Op, ...]:
+    if config.query_key_norm == "none" or (config.query_key_norm == "bare" and not kind.rotary):
+        return ()
+    norms = "rms_bare" if config.query_key_norm == "bare" else config.norm
+    return (query_key_norm(kind=norms, per_head=config.query_key_norm == "per_head"),)
+
+
+def _experts(config: DecoderConfig, source: str) -> tuple[Op, ...]:
+    routed = experts(function=config.expert_activation or config.hidden_act, bias=config.expert_bias, source=source)
+    shared = shared_experts(function=config.hidden_act, gated=config.shared_expert_gate, source=source)
+    width = config.shared_expert_intermediate_size
+    return (
+        *router(bias=config.expert_bias, source=source),
+        *routed,
+        *(op.rebound(F=width) for op in shared if width),
+    )
+
+
+def _feed_forward(config: DecoderConfig, kind: Layer, source: str) -> tuple[Op, ...]:
+    if kind.experts:
+        return _experts(config, source)
     return feed_forward(
         function=config.hidden_act,
         gated=config.gated,

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 from roofline.axes import Sizes, size_of
 from roofline.layers.normalization import Norm, norm
-from roofline.number import Number, exact, maximum, minimum
+from roofline.number import Number, ceil_div, exact, maximum, minimum
 from roofline.op import Op, Role, Tensor, contract, elementwise, fuse, weight
 
 _SOFTMAX_FLOPS = 5  # scale, running maximum, subtract, sum, divide; the exponential is special work
@@ -21,7 +21,7 @@ _ROTARY_FLOPS = 3  # two multiplications and an addition
 
 _HEADS = "B T K G H"
 
-Mask: TypeAlias = Literal["causal", "sliding", "full"]
+Mask: TypeAlias = Literal["causal", "sliding", "chunked", "full"]
 
 
 def causal_pairs(sizes: Sizes) -> Number:
@@ -66,7 +66,40 @@ def window_pairs(sizes: Sizes) -> Number:
     return causal_pairs(sizes) - last * (last + 1) / 2 + before * (before + 1) / 2
 
 
-_PAIRS = {"causal": causal_pairs, "sliding": window_pairs}
+def chunk_keys(sizes: Sizes) -> Number:
+    """Keys that the last T of S positions reach when each sees its own chunk of W positions up to itself.
+
+    >>> chunk_keys({"T": 1, "S": 10, "W": 8}), chunk_keys({"T": 3, "S": 10, "W": 8})
+    (2, 10)
+
+    Source: Llama 4 model card, chunked attention; its published code.
+    """
+    queries, keys, chunk = (size_of(letter, sizes) for letter in "TSW")
+    return keys - chunk * (ceil_div(keys - queries + 1, chunk) - 1)
+
+
+def chunk_pairs(sizes: Sizes) -> Number:
+    """Attended pairs of the last T of S positions within their chunks of W: whole triangles and the last one's part.
+
+    >>> chunk_pairs({"T": 10, "S": 10, "W": 8})  # 36 in the first chunk, 1 + 2 in the second
+    39.0
+    """
+    queries, keys, chunk = (size_of(letter, sizes) for letter in "TSW")
+
+    def up_to(length: Number) -> Number:
+        whole = ceil_div(length, chunk) - 1
+        rest = length - whole * chunk
+        return (whole * chunk * (chunk + 1) + rest * (rest + 1)) / 2
+
+    return up_to(keys) - up_to(keys - queries)
+
+
+def kept_in_chunk(sizes: Sizes) -> Number:
+    """Tokens whose keys and values a chunked layer has room for: one chunk, or the whole sequence if it is shorter."""
+    return minimum(size_of("S", sizes), size_of("W", sizes))
+
+
+_PAIRS = {"causal": causal_pairs, "sliding": window_pairs, "chunked": chunk_pairs}
 
 
 def attention(
@@ -77,6 +110,7 @@ def attention(
     cached: bool = True,
     alibi: bool = False,
     cap: bool = False,
+    sinks: bool = False,
 ) -> tuple[Op, ...]:
     """Scaled dot-product attention, softmax(Q K^T / sqrt(H)) V.
 
@@ -84,7 +118,8 @@ def attention(
     ``square``. Materialised (``fused=False``), scores and probabilities are stored and T S is computed.
     ``cached`` keys and values are a KV cache of S tokens, else activations. Under a ``sliding`` mask S is what
     :func:`window_keys` gives: whoever states the layer rebinds it. ``alibi`` adds a slope times the distance to each
-    score, ``cap`` bounds the scores by a tanh.
+    score, ``cap`` bounds the scores by a tanh, ``sinks`` are a trained score per head that only the sum of the softmax
+    sees. The same holds of :func:`chunk_keys` under a ``chunked`` mask.
 
     >>> from sympy import symbols
     >>> sizes = dict(zip("BTSKGH", symbols("B T S K G H")))
@@ -99,25 +134,28 @@ def attention(
     Assumes: one pass over keys and values per step; 5 vector FLOPs and one exponential per attended pair.
     Source: Vaswani et al. 2017 (arXiv 1706.03762), eq. 1; fused: Dao et al. 2022, FlashAttention (arXiv 2205.14135);
     grouped: Ainslie et al. 2023 (arXiv 2305.13245); ALiBi: Press et al. 2021 (arXiv 2108.12409), section 3; capped
-    scores: Gemma 2 (arXiv 2408.00118), section 2.
+    scores: Gemma 2 (arXiv 2408.00118), section 2; sinks: Xiao et al. 2023 (arXiv 2309.17453).
     """
     pairs = _PAIRS.get(mask) if fused and not square else None
     work = _SOFTMAX_FLOPS + _ALIBI_FLOPS * alibi + _CAP_FLOPS * cap
     q, c = Tensor("q", _HEADS), Tensor("context", _HEADS)
     k, v = _keys_values("B S K H", cached)
     s, p = Tensor("scores", "B K G T S"), Tensor("probabilities", "B K G T S")
+    sink = [weight("sinks", "K G")] if sinks else []
     parts = (
         contract("scores", q, k, s, pairs=pairs),
-        elementwise("softmax", [s], p, flops=work, special=1 + cap, pairs=pairs, kind="softmax"),
+        elementwise("softmax", [s, *sink], p, flops=work, special=1 + cap, pairs=pairs, kind="softmax"),
         contract("context", p, v, c, pairs=pairs),
     )
     return (fuse("attention", parts, kind="attention"),) if fused else parts
 
 
-def projections(*, bias: bool = False, packed: bool = False, cached: bool = True, source: str = "h") -> tuple[Op, ...]:
+def projections(
+    *, bias: bool = False, packed: bool = False, cached: bool = True, source: str = "h", held: str = "B S K H"
+) -> tuple[Op, ...]:
     """The query, key and value projections; a cached key or value is written as a slice of B T K H.
 
-    ``packed`` states them as one matmul, which reads its input once.
+    ``packed`` states them as one matmul, which reads its input once. ``held`` are the axes of the cache that stays.
 
     >>> from sympy import symbols
     >>> sizes = dict(zip("BTDKGH", symbols("B T D K G H")))
@@ -129,7 +167,7 @@ def projections(*, bias: bool = False, packed: bool = False, cached: bool = True
     Source: Vaswani et al. 2017 (arXiv 1706.03762), section 3.2.2.
     """
     h = Tensor(source, "B T D")
-    k, v = _keys_values("B T K H", cached)
+    k, v = _keys_values("B T K H", cached, held)
     outputs = (("q", "K G H", Tensor("q", _HEADS)), ("k", "K H", k), ("v", "K H", v))
     ops = tuple(
         contract(f"{x}_proj", h, weight(f"w_{x}", f"D {axes}"), y, bias=weight(f"b_{x}", axes) if bias else None)
@@ -182,11 +220,8 @@ def output_projection(*, bias: bool = False) -> Op:
     )
 
 
-def _keys_values(axes: str, cached: bool) -> tuple[Tensor, Tensor]:
+def _keys_values(axes: str, cached: bool, held: str = "B S K H") -> tuple[Tensor, Tensor]:
     """Keys and values: the slice written or the context read, of one cache by name."""
     role: Role = "kv_cache" if cached else "activation"
-    k, v = (
-        Tensor(f"{x}_cache" if cached else x, axes, role, "B S K H" if cached and axes != "B S K H" else "")
-        for x in "kv"
-    )
+    k, v = (Tensor(f"{x}_cache" if cached else x, axes, role, held if cached and axes != held else "") for x in "kv")
     return k, v

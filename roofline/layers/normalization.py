@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from roofline.op import Op, Tensor, elementwise, fuse, weight
 
-Norm: TypeAlias = Literal["layer", "rms", "layer_gain", "layer_bare"]
+Norm: TypeAlias = Literal["layer", "rms", "layer_gain", "layer_bare", "rms_bare"]
 Placement: TypeAlias = Literal["pre", "post", "sandwich", "branch"]
 
 _FLOPS_PER_ELEMENT: dict[Norm, int] = {
@@ -14,12 +14,14 @@ _FLOPS_PER_ELEMENT: dict[Norm, int] = {
     "rms": 4,  # square, sum, scale, gain
     "layer_gain": 6,  # LayerNorm without the shift
     "layer_bare": 5,  # nor the gain
+    "rms_bare": 3,  # RMSNorm without the gain
 }
 _WEIGHTS: dict[Norm, tuple[str, ...]] = {
     "layer": ("gain", "shift"),
     "rms": ("gain",),
     "layer_gain": ("gain",),
     "layer_bare": (),
+    "rms_bare": (),
 }
 
 
@@ -27,7 +29,7 @@ def norm(name: str, x: Tensor, y: Tensor, *, kind: Norm, axis: str = "D") -> Op:
     """LayerNorm or RMSNorm of ``x``, with gains for the axes of ``axis``.
 
     Statement: ``x[B T D], gain[D], (shift[D]) -> y[B T D]``; LayerNorm has gain and shift, RMSNorm a gain. Some models
-    leave LayerNorm's shift out (``layer_gain``), or both (``layer_bare``).
+    leave LayerNorm's shift out (``layer_gain``), or both (``layer_bare``), or RMSNorm's gain (``rms_bare``).
     FLOPs per element are counted from the formula: 7 for LayerNorm, 4 for RMSNorm.
 
     >>> h = Tensor("h", "B T D")

@@ -13,7 +13,7 @@ from roofline.errors import shown
 
 Fields = Mapping[str, Any]
 
-FULL, SLIDING = "full_attention", "sliding_attention"
+FULL, SLIDING, CHUNKED = "full_attention", "sliding_attention", "chunked_attention"
 
 
 def whole(fields: Fields, name: str, default: int) -> int:
@@ -85,6 +85,51 @@ def rotated_but_every(period: int) -> Callable[[Fields], list[int]]:
         return [int((layer + 1) % stated != 0) for layer in layers(fields)]
 
     return rule
+
+
+def routed_every(step: str, *, but: str) -> Callable[[Fields], list[int]]:
+    """Qwen2-MoE: each ``step``-th layer has experts, except those that ``but`` lists.
+
+    >>> routed_every("s", but="b")({"num_hidden_layers": 4, "s": 2, "b": [3]})
+    [0, 1, 0, 0]
+    """
+
+    def rule(fields: Fields) -> list[int]:
+        period, dense = max(whole(fields, step, 1), 1), numbers(fields, but)
+        return [int((layer + 1) % period == 0 and layer not in dense) for layer in layers(fields)]
+
+    return rule
+
+
+def routed_from(name: str) -> Callable[[Fields], list[int]]:
+    """DeepSeek: the first layers are dense, field ``name`` says how many.
+
+    >>> routed_from("n")({"num_hidden_layers": 3, "n": 1})
+    [0, 1, 1]
+    """
+    return lambda fields: [int(layer >= whole(fields, name, 0)) for layer in layers(fields)]
+
+
+def routed_as_listed(fields: Fields) -> list[int]:
+    """Llama 4: ``moe_layers`` lists them by number, else each ``interleave_moe_layer_step``-th has experts."""
+    if fields.get("moe_layers") is None:
+        return routed_every("interleave_moe_layer_step", but="")(fields)
+    listed = numbers(fields, "moe_layers")
+    return [int(layer in listed) for layer in layers(fields)]
+
+
+def chunked_where_rotated(fields: Fields) -> list[str]:
+    """Llama 4: layers with rotation attend within chunks, the others in full."""
+    return [CHUNKED if rotated else FULL for rotated in fields["no_rope_layers"]]
+
+
+def numbers(fields: Fields, name: str) -> set[int]:
+    """A field that lists layers by their numbers; none where it is absent."""
+    value = fields.get(name) or []
+    if not isinstance(value, list) or not all(isinstance(entry, int) for entry in value):
+        msg = f"{name}: given {shown(value)}, expected a list of layer numbers"
+        raise ValueError(msg)
+    return set(value)
 
 
 def unless_null(name: str, default: Any) -> Callable[[Fields], Any]:
