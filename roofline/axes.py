@@ -27,7 +27,10 @@ LEGEND: dict[str, str] = {
     "C": "tokens per touched expert",
     "W": "attention window",
     "M": "encoder length",
-    "R": "latent rank",
+    "R": "latent rank of keys and values",
+    "Q": "latent rank of queries",
+    "J": "rotated part of a head, beside its H others",
+    "U": "head dimension of values, where it is not H",
     "N": "state size",
 }
 """Axis letter -> meaning, after the notation of How to Scale Your Model (jax-ml/scaling-book, transformers.md)."""

@@ -163,7 +163,24 @@ DECODERS: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
 
 _ROUTED = {"num_experts_per_tok": FEW, "num_local_experts": st.integers(4, 8)}
 _SPARSE = {"decoder_sparse_step": st.integers(1, 3), "mlp_only_layers": st.lists(st.integers(0, 4), max_size=2)}
+_EVEN = st.integers(1, 32).map(lambda half: 2 * half)
+_LATENT = {
+    "kv_lora_rank": _EVEN,
+    "q_lora_rank": st.none() | SMALL,
+    "qk_nope_head_dim": _EVEN,
+    "v_head_dim": _EVEN,
+    "qk_rope_head_dim": st.sampled_from((2, 4, 6)),
+    "first_k_dense_replace": st.integers(0, 4),
+    "n_routed_experts": st.integers(4, 8),
+    "num_experts_per_tok": FEW,
+    "n_shared_experts": FEW,
+    "moe_intermediate_size": SMALL,
+    "n_group": st.just(1),
+    "topk_group": st.just(1),
+}
 MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
+    "deepseek_v2": ("DeepseekV2", _PLAIN + " attention_bias", _LATENT, {}),
+    "deepseek_v3": ("DeepseekV3", _PLAIN + " attention_bias", _LATENT, {}),
     "gpt_oss": ("GptOss", _GROUPED + _OF_ITS_OWN, {**_ROUTED, "sliding_window": _WIDTHS}, {}),
     "llama4_text": (
         "Llama4",
@@ -214,6 +231,8 @@ def decoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str,
     if model_type == "falcon":  # combinations that transformers itself can run
         drawn["parallel_attn"] |= drawn["new_decoder_architecture"]
         drawn["num_ln_in_parallel_attn"] = drawn["num_ln_in_parallel_attn"] if drawn["new_decoder_architecture"] else 1
+    if model_type.startswith("deepseek"):
+        drawn["num_key_value_heads"] = fields["num_attention_heads"]
     if model_type in ("bloom", "mpt"):
         del kept["intermediate_size"]  # always four times the hidden size
     return {name: fields[name] for name in ("model_type", "architectures")} | kept | drawn

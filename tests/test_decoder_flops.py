@@ -1,7 +1,8 @@
 """Forward FLOPs of every decoder family equal torch's counter, on random small networks that are really run.
 
 Attention is eager, so that the counter sees its two matmuls, and masked scores are computed: hence ``materialised``.
-Under a window, transformers keeps the last W - 1 keys and computes the new ones on top: what ``window_keys`` says.
+Latents are cached and expanded in decode too: hence ``expanded``. Under a window, transformers keeps the last W - 1
+keys and computes the new ones on top: what ``window_keys`` says.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 flop_counter = pytest.importorskip("torch.utils.flop_counter")
 
-AS_TORCH = Conventions(attention="materialised", count="square", lm_head="all")
+AS_TORCH = Conventions(attention="materialised", count="square", lm_head="all", latent="expanded")
 
 
 def our_flops(model: Model, phase: Phase, batch: int, new: int, context: int) -> Fraction:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from typing import Literal
 
 from roofline.architectures.decoder_config import DecoderConfig, Layer, LayerType
 from roofline.axes import Binding
@@ -21,6 +23,7 @@ from roofline.layers.attention import (
 from roofline.layers.embedding import embedding_sum, position_embedding, token_embedding
 from roofline.layers.feed_forward import feed_forward
 from roofline.layers.head import lm_head, sampling
+from roofline.layers.latent_attention import latent_attention, latent_output_projection, latent_projections
 from roofline.layers.mixture_of_experts import experts, router, shared_experts, touched_experts
 from roofline.layers.normalization import Placement, norm, parallel_residual_norm, residual_norm
 from roofline.op import Op, Tensor
@@ -42,13 +45,22 @@ def program(config: DecoderConfig, conventions: Conventions) -> Program:
     groups = [Group("embedding", _embedding(config), phases=_PHASES)]
     for kind, times in kinds.items():
         name, repeat = ("layers", "L") if len(kinds) == 1 else (_name(kind, list(kinds)), times)
-        groups.append(Group(name, _layer(config, kind, conventions), repeat, _PHASES, local=_local(config, kind)))
+        for phases, how in _ways(config, conventions):
+            groups.append(Group(name, _layer(config, kind, how), repeat, phases, local=_local(config, kind)))
     if config.blocks == "branch":
         final = norm("final_norm", Tensor("x", "B T D"), Tensor("h", "B T D"), kind=config.norm)
         groups.append(Group("final_norm", (final,), phases=_PHASES))
     if config.head:
         groups.append(Group("head", _head(config, conventions), phases=_PHASES))
     return Program(tuple(groups), _sizes(config))
+
+
+def _ways(config: DecoderConfig, conventions: Conventions) -> list[tuple[tuple[Phase, ...], Conventions]]:
+    """The phases, and how the layers run in them: latents are expanded in prefill and absorbed in decode."""
+    if config.kv_lora_rank is None or conventions.latent != "usual":
+        return [(_PHASES, conventions)]
+    ways: list[tuple[Phase, Literal["expanded", "absorbed"]]] = [("prefill", "expanded"), ("decode", "absorbed")]
+    return [((phase,), replace(conventions, latent=latent)) for phase, latent in ways]
 
 
 _MASKS: dict[LayerType, Mask] = {
@@ -101,6 +113,10 @@ def _sizes(config: DecoderConfig) -> dict[str, int]:
         "W": config.sliding_window or config.attention_chunk_size,
         "E": config.num_local_experts,
         "A": config.num_experts_per_tok,
+        "R": config.kv_lora_rank,
+        "Q": config.q_lora_rank,
+        "J": config.qk_rope_head_dim,
+        "U": config.v_head_dim,
     }
     return sizes | {letter: size for letter, size in more.items() if size is not None}
 
@@ -146,6 +162,8 @@ def _parallel_layer(config: DecoderConfig, kind: Layer, conventions: Conventions
 
 
 def _attention(config: DecoderConfig, kind: Layer, conventions: Conventions, source: str) -> tuple[Op, ...]:
+    if config.kv_lora_rank is not None:
+        return _latent_attention(config, conventions, source)
     held = "B W K H" if kind.attention == "chunked_attention" else "B S K H"
     return (
         *projections(bias=config.attention_bias, packed=config.packed_qkv, source=source, held=held),
@@ -160,6 +178,18 @@ def _attention(config: DecoderConfig, kind: Layer, conventions: Conventions, sou
             sinks=config.sinks,
         ),
         output_projection(bias=config.attention_out_bias),
+    )
+
+
+def _latent_attention(config: DecoderConfig, conventions: Conventions, source: str) -> tuple[Op, ...]:
+    return (
+        *latent_projections(query_latent=config.q_lora_rank is not None, bias=config.attention_bias, source=source),
+        *latent_attention(
+            absorbed=conventions.latent == "absorbed",
+            fused=conventions.attention == "fused",
+            square=conventions.count == "square",
+        ),
+        latent_output_projection(bias=config.attention_out_bias),
     )
 
 

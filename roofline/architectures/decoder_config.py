@@ -59,6 +59,10 @@ class DecoderConfig(Config):
     shared_expert_gate: bool = False
     expert_activation: Literal["clamped_silu"] | None = Field(default=None, description="if not hidden_act")
     expert_bias: bool = Field(default=False, description="biases of the experts and of their router")
+    kv_lora_rank: Size | None = Field(default=None, description="rank of the latent that keys and values are kept as")
+    q_lora_rank: Size | None = None
+    qk_rope_head_dim: Size | None = None
+    v_head_dim: Size | None = None
     moe_layers: list[int] = Field(default=[], description="1 for each layer with experts; empty: all, if there are any")
     head: bool = True
 
@@ -95,6 +99,11 @@ class DecoderConfig(Config):
         if {"sliding_attention", "chunked_attention"} <= set(self.layer_types):
             msg = "layer_types: windows and chunks in one network are not modelled"
             raise ValueError(msg)
+        if self.kv_lora_rank is not None:
+            for name in ("qk_rope_head_dim", "v_head_dim"):
+                if getattr(self, name) is None:
+                    msg = f"{name}: missing, expected a whole number, since kv_lora_rank is given"
+                    raise ValueError(msg)
         self._experts_agree()
         return self
 

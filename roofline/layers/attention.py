@@ -14,10 +14,10 @@ from roofline.layers.normalization import Norm, norm
 from roofline.number import Number, ceil_div, exact, maximum, minimum
 from roofline.op import Op, Role, Tensor, contract, elementwise, fuse, weight
 
-_SOFTMAX_FLOPS = 5  # scale, running maximum, subtract, sum, divide; the exponential is special work
+SOFTMAX_FLOPS = 5  # scale, running maximum, subtract, sum, divide; the exponential is special work
 _ALIBI_FLOPS = 2  # slope times distance, added to the score
 _CAP_FLOPS = 2  # divide, multiply; the tanh between them is special work
-_ROTARY_FLOPS = 3  # two multiplications and an addition
+ROTARY_FLOPS = 3  # two multiplications and an addition
 
 _HEADS = "B T K G H"
 
@@ -137,7 +137,7 @@ def attention(
     scores: Gemma 2 (arXiv 2408.00118), section 2; sinks: Xiao et al. 2023 (arXiv 2309.17453).
     """
     pairs = _PAIRS.get(mask) if fused and not square else None
-    work = _SOFTMAX_FLOPS + _ALIBI_FLOPS * alibi + _CAP_FLOPS * cap
+    work = SOFTMAX_FLOPS + _ALIBI_FLOPS * alibi + _CAP_FLOPS * cap
     q, c = Tensor("q", _HEADS), Tensor("context", _HEADS)
     k, v = _keys_values("B S K H", cached)
     s, p = Tensor("scores", "B K G T S"), Tensor("probabilities", "B K G T S")
@@ -202,7 +202,7 @@ def rotary(*, cached: bool = True) -> Op:
     Source: Su et al. 2021, RoFormer (arXiv 2104.09864), eq. 34.
     """
     q, (k, _) = Tensor("q", _HEADS), _keys_values("B T K H", cached)
-    ops = [elementwise(f"rotary_{x.name[0]}", [x], x, flops=_ROTARY_FLOPS) for x in (q, k)]
+    ops = [elementwise(f"rotary_{x.name[0]}", [x], x, flops=ROTARY_FLOPS) for x in (q, k)]
     return fuse("rotary", ops, kind="elementwise")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from roofline.architectures import decoder
 from roofline.architectures.families.family import BASE, CAUSAL, USUAL, Family, causal, names
 from roofline.architectures.families.llama_line import MODERN
@@ -13,14 +16,75 @@ from roofline.architectures.families.patterns import (
     rotated_but_every,
     routed_as_listed,
     routed_every,
+    routed_from,
     unless_null,
+    whole,
 )
 
 _ROUTER = names("output_router_logits router_aux_loss_coef router_jitter_noise norm_topk_prob")
 _EXPERTS = " num_local_experts num_experts_per_tok moe_intermediate_size"
 
 
+def _shared_width(shared: int) -> Callable[[Mapping[str, Any]], int]:
+    """The width of the shared experts together; ``shared`` of them where the file does not say how many."""
+    return lambda fields: whole(fields, "n_shared_experts", shared) * int(fields["moe_intermediate_size"])
+
+
+def _deepseek(stem: str, *, dense: int, shared: int, **defaults: Any) -> Family:
+    """DeepSeek-V2 and V3: latents for keys and values, first layers dense, shared experts."""
+    return Family(
+        decoder.DecoderConfig,
+        decoder.program,
+        options=names(
+            "attention_bias mlp_bias tie_word_embeddings "
+            "head_dim kv_lora_rank q_lora_rank qk_rope_head_dim v_head_dim" + _EXPERTS
+        ),
+        classes=causal(stem),
+        rename={"n_routed_experts": "num_local_experts", "qk_nope_head_dim": "head_dim"},
+        defaults={
+            "tie_word_embeddings": False,
+            "hidden_act": "silu",
+            "attention_out_bias": as_attention_bias,
+            "q_lora_rank": unless_null("q_lora_rank", 1536),
+            **defaults,
+            "shared_expert_intermediate_size": _shared_width(shared),
+            "moe_layers": routed_from("first_k_dense_replace", dense),
+        },
+        fixed=MODERN,
+        only=USUAL,
+        reads=names("n_shared_experts first_k_dense_replace"),
+        inert=_ROUTER
+        | names(
+            "num_key_value_heads head_dim qk_head_dim routed_scaling_factor n_group topk_group topk_method "
+            "scoring_func aux_loss_alpha seq_aux ep_size rope_interleave"
+        ),
+    )
+
+
 MIXTURES: dict[str, Family] = {
+    "deepseek_v2": _deepseek(
+        "DeepseekV2",
+        kv_lora_rank=512,
+        qk_rope_head_dim=64,
+        head_dim=128,
+        v_head_dim=128,
+        num_local_experts=64,
+        moe_intermediate_size=1407,
+        dense=0,
+        shared=2,
+    ),
+    "deepseek_v3": _deepseek(
+        "DeepseekV3",
+        kv_lora_rank=512,
+        qk_rope_head_dim=64,
+        head_dim=128,
+        v_head_dim=128,
+        num_local_experts=256,
+        num_experts_per_tok=8,
+        moe_intermediate_size=2048,
+        dense=3,
+        shared=1,
+    ),
     "gpt_oss": Family(
         decoder.DecoderConfig,
         decoder.program,

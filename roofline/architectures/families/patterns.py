@@ -101,13 +101,13 @@ def routed_every(step: str, *, but: str) -> Callable[[Fields], list[int]]:
     return rule
 
 
-def routed_from(name: str) -> Callable[[Fields], list[int]]:
+def routed_from(name: str, default: int) -> Callable[[Fields], list[int]]:
     """DeepSeek: the first layers are dense, field ``name`` says how many.
 
-    >>> routed_from("n")({"num_hidden_layers": 3, "n": 1})
+    >>> routed_from("n", 0)({"num_hidden_layers": 3, "n": 1})
     [0, 1, 1]
     """
-    return lambda fields: [int(layer >= whole(fields, name, 0)) for layer in layers(fields)]
+    return lambda fields: [int(layer >= whole(fields, name, default)) for layer in layers(fields)]
 
 
 def routed_as_listed(fields: Fields) -> list[int]:
