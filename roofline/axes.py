@@ -22,11 +22,15 @@ LEGEND: dict[str, str] = {
     "Y": "rows of the segment (token type) table",
     "L": "layers",
     "E": "experts",
+    "A": "experts that each token is sent to",
     "X": "experts touched",
     "C": "tokens per touched expert",
     "W": "attention window",
     "M": "encoder length",
-    "R": "latent rank",
+    "R": "latent rank of keys and values",
+    "Q": "latent rank of queries",
+    "J": "rotated part of a head, beside its H others",
+    "U": "head dimension of values, where it is not H",
     "N": "state size",
 }
 """Axis letter -> meaning, after the notation of How to Scale Your Model (jax-ml/scaling-book, transformers.md)."""
@@ -41,12 +45,20 @@ Binding: TypeAlias = int | str | Callable[[Sizes], Number]
 def rebind(sizes: Sizes, local: Mapping[str, Binding]) -> Sizes:
     """``sizes`` with the letters of ``local`` rebound, every right side read from the sizes outside.
 
-    >>> dict(rebind({"T": 7, "D": 8, "F": 32}, {"T": 1, "F": "D"}))
+    A letter that is bound to one without a size has none either: who counts parameters binds no batch and no length.
+
+    >>> dict(rebind({"T": 7, "D": 8, "F": 32}, {"T": 1, "F": "D", "S": "M"}))
     {'T': 1, 'D': 8, 'F': 8}
     """
     if not local:
         return sizes
-    return {**sizes, **{letter: resolve(binding, sizes) for letter, binding in local.items()}}
+    bound = dict(sizes)
+    for letter, binding in local.items():
+        try:
+            bound[letter] = resolve(binding, sizes)
+        except ShapeError:
+            bound.pop(letter, None)
+    return bound
 
 
 def resolve(binding: Binding, sizes: Sizes) -> Number:

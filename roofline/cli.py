@@ -10,11 +10,11 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from roofline import cli_formula, cli_hardware, cli_op
+from roofline import cli_formula, cli_hardware, cli_models, cli_op
 from roofline.errors import RooflineError, one_line
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
-models_app = typer.Typer(help="The models: list, show.")
+models_app = typer.Typer(help="The models: list, show, check.")
 app.add_typer(cli_hardware.hardware_app, name="hardware", rich_help_panel="Library")
 app.add_typer(models_app, name="models", rich_help_panel="Library")
 
@@ -25,7 +25,7 @@ roofline tells what a transformer costs on hardware you do not own yet, why, and
   roofline predict llama-3.1-8b --hardware h100 --context 4096 engineer: what limits a decode step
   roofline formula attention --quantity intensity              teacher: the formula, in letters
 
-verbs: predict, op, formula, hardware list|show|check|diff|new|schema, models list|show
+verbs: predict, op, formula, hardware list|show|check|diff|new|schema, models list|show|check
 """
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")]
@@ -113,7 +113,7 @@ def predict(
         set=dict(_edit(text) for text in edits or ()),
     )
     for warning in () if quiet else result.model.warnings:
-        print(f"warning: {warning}", file=sys.stderr)  # noqa: T201
+        _warn(warning)
     if output is not None:
         export.write(result, output)
     if json:
@@ -132,24 +132,9 @@ app.command("op", rich_help_panel="Ask")(cli_op.operator)
 app.command("formula", rich_help_panel="Explain")(cli_formula.show_formula)
 
 
-@models_app.command("list")
-def models_list(json: JsonFlag = False) -> None:
-    """All presets: family, parameters, shape."""
-    from roofline import report
-    from roofline.architectures.model import load_model, preset_names
-
-    models = [load_model(name) for name in preset_names()]
-    _print(report.to_json({m.name: m.to_dict() for m in models}) if json else "\n".join(report.models_table(models)))
-
-
-@models_app.command("show")
-def models_show(name: Annotated[str, typer.Argument(help="A preset or a path.")], json: JsonFlag = False) -> None:
-    """One model: its fields, its parameters by part, its operators as statements."""
-    from roofline import report
-    from roofline.architectures.model import load_model
-
-    model = load_model(name)
-    _print(report.to_json(model.to_dict()) if json else "\n".join(report.model_page(model)))
+models_app.command("list")(cli_models.models_list)
+models_app.command("show")(cli_models.models_show)
+models_app.command("check")(cli_models.models_check)
 
 
 def main() -> NoReturn:
@@ -203,6 +188,10 @@ def _refuse(message: str) -> NoReturn:
     from roofline.errors import UsageError
 
     raise UsageError(message)
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)  # noqa: T201
 
 
 def _print(text: str) -> None:

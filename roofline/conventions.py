@@ -13,11 +13,14 @@ class Conventions:
     attention: ``fused`` keeps scores on chip and counts the attended pairs; ``materialised`` computes and stores T S.
     count: ``attended`` counts T S - T(T-1)/2 causal pairs; ``square`` counts T S, as torch's FlopCounterMode does.
     lm_head: a decoder's head runs on the ``last`` token of prefill, or on ``all``.
+    latent: where keys and values are latents, ``usual`` expands them in prefill and absorbs the up-projections in
+    decode; ``absorbed`` and ``expanded`` do the same in both.
     """
 
     attention: Literal["fused", "materialised"] = "fused"
     count: Literal["attended", "square"] = "attended"
     lm_head: Literal["last", "all"] = "last"
+    latent: Literal["usual", "absorbed", "expanded"] = "usual"
 
 
 STATEMENTS: tuple[str, ...] = (
@@ -26,6 +29,10 @@ STATEMENTS: tuple[str, ...] = (
     "bytes are compulsory traffic: each tensor of an operator moves once; caches and re-reads are not modelled",
     "flops counts contractions; elementwise work is vector_flops",
     "causal attention counts the attended pairs, T S - T(T-1)/2",
+    "under a sliding window of W each token sees itself and the W - 1 before it, and the cache keeps W",
+    "B T tokens touch E (1 - (1 - A/E)^(B T)) of E experts, A each: the expected number if routing is uniform; "
+    "skewed routing touches fewer",
+    "multi-head latent attention expands keys and values in prefill and absorbs their up-projections in decode",
     "the LM head runs on the last token of prefill; an embedding is a gather, not a matmul",
     "TTFT is encode + prefill, head and sampling of the first token included; TPOT is the mean over the decode steps",
     "MFU = contraction FLOPs / (time x dense peak); MBU = compulsory bytes / (time x bandwidth)",

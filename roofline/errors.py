@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+MOST_NAMES = 16
+"""How many known names an error lists."""
+
 LONGEST = 60
 """How many characters of what was given an error repeats."""
 
@@ -93,7 +96,7 @@ def one_line(text: str) -> str:
 
 
 def near_matches(given: str, known: Iterable[str]) -> str:
-    """The end of an error about an unknown name: near matches if there are any, else all known names.
+    """The end of an error about an unknown name: near matches if there are any, else the known names, or some of many.
 
     >>> near_matches("h10", ["h100-sxm-80gb", "h100", "t4"])
     'did you mean h100?'
@@ -102,4 +105,5 @@ def near_matches(given: str, known: Iterable[str]) -> str:
     """
     names = sorted(set(known))
     close = difflib.get_close_matches(given, names, n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names[:MOST_NAMES])}{more}"

@@ -104,6 +104,17 @@ def cache_bytes(program: Program, sizes: Sizes, precision: Precision) -> Number:
     return sum(program.resident(group, op, tensor, sizes) * precision.width(tensor) for group, op, tensor in held)
 
 
+def cache_growth(program: Program, precision: Precision, length: int) -> int:
+    """Bytes of KV cache that the ``length``-th token of a sequence adds: fewer once a window has been filled."""
+    sizes = {letter: exact(size) for letter, size in program.sizes.items()} | {"B": exact(1), "T": exact(1)}
+
+    def held(tokens: int) -> Number:
+        bound = sizes | {"S": exact(tokens)}
+        return sum(program.resident(*stated, bound) * precision.width(stated[2]) for stated in program.caches())
+
+    return int(held(length) - held(length - 1))
+
+
 def longest_step(workload: Workload, phase: Phase) -> dict[str, Number]:
     """B, T and S of the step of ``phase`` that holds most."""
     new, held = (1, workload.longest) if phase == "decode" else (workload.prompt, workload.prompt)

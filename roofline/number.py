@@ -17,6 +17,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+_LONGEST_POWER = 4096
+
 Number: TypeAlias = Any
 """int | Fraction | float | numpy float64 array | sympy expression; arithmetic is all that is asked of it."""
 
@@ -75,6 +77,19 @@ def ceil_div(a: Number, b: Number) -> Number:
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return np.ceil(_plain(a) / _plain(b))
     return math.ceil(Fraction(a) / Fraction(b))
+
+
+def power(base: Number, exponent: Number) -> Number:
+    """``base`` to the power of ``exponent``: exact up to the 4,096th of a fraction, a float beyond.
+
+    The exact power of a fraction has as many digits as its exponent is large.
+
+    >>> power(Fraction(3, 4), 2), power(Fraction(1, 2), 10_000)
+    (Fraction(9, 16), 0.0)
+    """
+    if is_symbolic(base, exponent) or isinstance(base, np.ndarray) or isinstance(exponent, np.ndarray):
+        return _plain(base) ** _plain(exponent) if not is_symbolic(base, exponent) else base**exponent
+    return exact(base) ** exponent if exponent <= _LONGEST_POWER else float(base) ** float(exponent)
 
 
 def product(factors: Iterable[Number]) -> Number:

@@ -222,8 +222,9 @@ def gradient(tensor: Tensor) -> Tensor:
 def backward(op: Op) -> tuple[Op, ...]:
     """The operators that push a gradient through ``op``.
 
-    A contraction ``a, b -> y`` gives ``y', b -> a'`` and ``a, y' -> b'``; a bias sums ``y'``; elementwise work is done
-    once more over the same elements, reading ``y'`` besides the inputs; a gather scatters ``y'`` back to its rows.
+    A contraction ``a, b -> y`` gives ``y', b -> a'`` and ``a, y' -> b'``, each over the same axes; a bias sums ``y'``;
+    elementwise work is done once more over the same elements, reading ``y'`` besides the inputs; a gather scatters
+    ``y'`` back to its rows.
     A fused operator is taken apart, last part first. An index has no gradient.
     """
     if op.parts:
@@ -231,10 +232,9 @@ def backward(op: Op) -> tuple[Op, ...]:
     (y,) = op.writes
     if op.kind == "matmul":
         a, b, *biases = op.reads
-        pairs = op.work[0].pairs
         steps = [
-            contract(f"{op.name}.{a.name}'", gradient(y), b, gradient(a), pairs=pairs),
-            contract(f"{op.name}.{b.name}'", a, gradient(y), gradient(b), pairs=pairs),
+            Op(f"{op.name}.{a.name}'", "matmul", (gradient(y), b), (gradient(a),), op.work),
+            Op(f"{op.name}.{b.name}'", "matmul", (a, gradient(y)), (gradient(b),), op.work),
         ]
         steps += [
             elementwise(f"{op.name}.{bias.name}'", [gradient(y)], gradient(bias), flops=1, over=y) for bias in biases

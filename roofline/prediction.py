@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -275,8 +276,14 @@ def _phase(
     steps = workload.decode_steps if phase == "decode" else 1
     costs = step_cost(program, phase, workload.sizes(phase), precision)
     timings = time_step(costs, device, constants, execution, decoding=phase == "decode")
+    twice = {name for name, times in Counter(cost.name for cost in costs).items() if times > 1}
     operators = tuple(
-        Operator(cost.name, cost.kind, int(cost.count), figures_of([(cost, timing)], device))
+        Operator(
+            f"{cost.group}.{cost.name}" if cost.name in twice else cost.name,
+            cost.kind,
+            int(cost.count),
+            figures_of([(cost, timing)], device),
+        )
         for cost, timing in zip(costs, timings, strict=True)
     )
     return PhasePrediction(steps, figures_of(list(zip(costs, timings, strict=True)), device), operators)

@@ -42,6 +42,8 @@ class Group:
 class Program:
     """Groups in the order in which they run, and the sizes that the configuration fixes.
 
+    Groups of one name in different phases are the same layers, done another way: their weights and caches are the same.
+
     Identity of a tensor is by name: a weight or cache belongs to its group unless it is ``tied``. Construction checks
     the data flow: every activation that is read was written before, in each phase.
     """
@@ -50,11 +52,11 @@ class Program:
     sizes: Mapping[str, int]
 
     def __post_init__(self) -> None:
-        names = [group.name for group in self.groups]
-        if len(set(names)) != len(names):
-            msg = f"program: a group name stands twice among {', '.join(names)}"
-            raise ShapeError(msg)
         for phase in self.phases:
+            names = [group.name for group in self.groups if phase in group.phases]
+            if len(set(names)) != len(names):
+                msg = f"program: a group name stands twice among {', '.join(names)}"
+                raise ShapeError(msg)
             self._check_flow(phase)
 
     @property

@@ -7,11 +7,9 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from roofline.architectures.model import Model
 from roofline.figures import Figures, PhasePrediction
 from roofline.memory import MemoryFit
 from roofline.prediction import Prediction
-from roofline.program import Program
 from roofline.units import Dimension, format_quantity
 
 Row = Sequence[str]
@@ -193,35 +191,3 @@ def html(prediction: Prediction) -> str:
 
 def _html_row(row: Row, cell: str) -> str:
     return "<tr>" + "".join(f"<{cell}>{escaping.escape(value)}</{cell}>" for value in row) + "</tr>"
-
-
-def models_table(models: Iterable[Model]) -> list[str]:
-    """One row per preset: family, parameters, shape, source."""
-    header = ("name", "family", "parameters", "layers", "hidden", "positions")
-    rows = []
-    for model in models:
-        c = model.config
-        sizes = (c.num_hidden_layers, c.hidden_size, c.max_position_embeddings)
-        rows.append((model.name, model.model_type, count(model.parameters), *(f"{size:,}" for size in sizes)))
-    return table(header, rows)
-
-
-def model_page(model: Model) -> list[str]:
-    """A model's fields, its parameters by operator, and its program as statements."""
-    program = model.program()
-    lines = [f"{model.name} ({model.model_type}), {model.parameters:,} parameters", f"source: {model.source}", ""]
-    lines += table(("field", "value"), [(k, str(v)) for k, v in model.config.model_dump().items()])
-    lines += ["", *table(("parameters", "count"), _parameter_rows(program)), ""]
-    for group in program.groups:
-        times = group.times(program.sizes)
-        lines.append(f"{group.name} x {times} ({', '.join(group.phases)})")
-        lines += [f"  {op}" for op in group.ops]
-    return lines
-
-
-def _parameter_rows(program: Program) -> list[Row]:
-    totals: dict[str, int] = {}
-    for group, op, tensor in program.weights():
-        name = f"{group.name}.{op.name}"
-        totals[name] = totals.get(name, 0) + int(program.resident(group, op, tensor, program.sizes))
-    return [(name, f"{number:,}") for name, number in totals.items()]

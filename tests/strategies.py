@@ -101,6 +101,147 @@ def qwen3_configs() -> st.SearchStrategy[dict[str, Any]]:
     return _rotary_configs("qwen3", ("Qwen3ForCausalLM", "Qwen3Model"))
 
 
+_PLAIN = ("vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size tie_word_embeddings "
+          "max_position_embeddings")  # fmt: skip
+_GROUPED = _PLAIN + " num_key_value_heads"
+_GPT_NAMES = {
+    "hidden_size": "n_embd",
+    "num_hidden_layers": "n_layer",
+    "num_attention_heads": "n_head",
+    "max_position_embeddings": "n_positions",
+    "intermediate_size": "n_inner",
+}
+_MPT_NAMES = {
+    "hidden_size": "d_model",
+    "num_hidden_layers": "n_layers",
+    "num_attention_heads": "n_heads",
+    "max_position_embeddings": "max_seq_len",
+}
+_WIDTHS = st.integers(2, 64)  # transformers keeps the last W - 1 keys by a slice that takes all of them where W is 1
+_WINDOW = {"sliding_window": st.none() | _WIDTHS}
+_PATTERN = {"sliding_window": _WIDTHS, "sliding_window_pattern": st.integers(1, 6)}
+_LATE_WINDOW = {**_WINDOW, "use_sliding_window": st.booleans(), "max_window_layers": st.integers(0, 4)}
+_WHOLE_ROTATION = {  # a part of so small a head would be an odd number of elements
+    "rope_parameters": st.just({"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 1.0})
+}
+_OF_ITS_OWN = " head_dim attention_bias"
+
+DECODERS: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
+    # class stem; fields that the family shares with Llama; what it has besides; what it calls them
+    "bloom": ("Bloom", _PLAIN, {}, {"num_hidden_layers": "n_layer", "num_attention_heads": "n_head"}),
+    "cohere": ("Cohere", _GROUPED + " attention_bias", {"use_qk_norm": st.booleans()}, {}),
+    "falcon": (
+        "Falcon",
+        _PLAIN,
+        {name: st.booleans() for name in ("bias", "alibi", "parallel_attn", "new_decoder_architecture", "multi_query")}
+        | {"num_ln_in_parallel_attn": st.sampled_from((None, 1, 2)), "num_kv_heads": st.none()},
+        {"intermediate_size": "ffn_hidden_size"},
+    ),
+    "gemma": ("Gemma", _GROUPED + _OF_ITS_OWN, {}, {}),
+    "gemma2": ("Gemma2", _GROUPED + _OF_ITS_OWN, {"sliding_window": _WIDTHS}, {}),
+    "gemma3_text": ("Gemma3", _GROUPED + _OF_ITS_OWN, _PATTERN, {}),
+    "gpt_neox": (
+        "GPTNeoX",
+        _PLAIN + " attention_bias",
+        {"use_parallel_residual": st.booleans(), **_WHOLE_ROTATION},
+        {},
+    ),
+    "gptj": ("GPTJ", _PLAIN, {"rotary_dim": st.just(2)}, _GPT_NAMES),
+    "granite": ("Granite", _GROUPED + " attention_bias mlp_bias", {}, {}),
+    "mistral": ("Mistral", _GROUPED + " head_dim", _WINDOW, {}),
+    "mpt": ("Mpt", _PLAIN, {}, _MPT_NAMES),
+    "olmo2": ("Olmo2", _GROUPED + " attention_bias", {}, {}),
+    "opt": ("OPT", _PLAIN, {}, {"intermediate_size": "ffn_dim"}),
+    "phi": ("Phi", _GROUPED, _WHOLE_ROTATION, {}),
+    "phi3": ("Phi3", _GROUPED, {**_WINDOW, "pad_token_id": st.just(0)}, {}),
+    "qwen2": ("Qwen2", _GROUPED, _LATE_WINDOW, {}),
+    "smollm3": ("SmolLM3", _GROUPED + " attention_bias mlp_bias", {"no_rope_layer_interval": st.integers(1, 5)}, {}),
+    "stablelm": (
+        "StableLm",
+        _GROUPED,
+        {"use_qkv_bias": st.booleans(), "use_parallel_residual": st.booleans(), **_WHOLE_ROTATION},
+        {},
+    ),
+    "starcoder2": ("Starcoder2", _GROUPED, {**_WINDOW, "use_bias": st.booleans()}, {}),
+}
+
+_ROUTED = {"num_experts_per_tok": FEW, "num_local_experts": st.integers(4, 8)}
+_SPARSE = {"decoder_sparse_step": st.integers(1, 3), "mlp_only_layers": st.lists(st.integers(0, 4), max_size=2)}
+_EVEN = st.integers(1, 32).map(lambda half: 2 * half)
+_LATENT = {
+    "kv_lora_rank": _EVEN,
+    "q_lora_rank": st.none() | SMALL,
+    "qk_nope_head_dim": _EVEN,
+    "v_head_dim": _EVEN,
+    "qk_rope_head_dim": st.sampled_from((2, 4, 6)),
+    "first_k_dense_replace": st.integers(0, 4),
+    "n_routed_experts": st.integers(4, 8),
+    "num_experts_per_tok": FEW,
+    "n_shared_experts": FEW,
+    "moe_intermediate_size": SMALL,
+    "n_group": st.just(1),
+    "topk_group": st.just(1),
+}
+MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
+    "deepseek_v2": ("DeepseekV2", _PLAIN + " attention_bias", _LATENT, {}),
+    "deepseek_v3": ("DeepseekV3", _PLAIN + " attention_bias", _LATENT, {}),
+    "gpt_oss": ("GptOss", _GROUPED + _OF_ITS_OWN, {**_ROUTED, "sliding_window": _WIDTHS}, {}),
+    "llama4_text": (
+        "Llama4",
+        _GROUPED + _OF_ITS_OWN,
+        {
+            "num_local_experts": st.just(3),
+            "num_experts_per_tok": st.just(3),  # its module computes all experts for all tokens
+            "intermediate_size_mlp": SMALL,
+            "interleave_moe_layer_step": st.integers(1, 3),
+            "use_qk_norm": st.booleans(),
+            "attention_chunk_size": st.integers(81, 99),
+        },
+        {},
+    ),
+    "mixtral": ("Mixtral", _GROUPED + " head_dim", {**_WINDOW, **_ROUTED}, {}),
+    "olmoe": ("Olmoe", _GROUPED + " attention_bias", _ROUTED, {}),
+    "qwen2_moe": (
+        "Qwen2Moe",
+        _GROUPED,
+        {
+            **_SPARSE,
+            "num_experts_per_tok": FEW,
+            "num_experts": st.integers(4, 8),
+            "qkv_bias": st.booleans(),
+            "moe_intermediate_size": SMALL,
+            "shared_expert_intermediate_size": SMALL,
+        },
+        {},
+    ),
+    "qwen3_moe": ("Qwen3Moe", _GROUPED + _OF_ITS_OWN, {**_SPARSE, **_ROUTED, "moe_intermediate_size": SMALL}, {}),
+}
+DECODERS |= MIXTURES
+
+
+@st.composite
+def decoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str, Any]:
+    """A small configuration of one of DECODERS, or of any of them."""
+    model_type = model_type or draw(st.sampled_from(sorted(DECODERS)))
+    stem, shared, own, called = DECODERS[model_type]
+    base = f"{stem}Text" if stem in ("Gemma3", "Llama4") else stem
+    fields = draw(_rotary_configs(model_type, (f"{stem}ForCausalLM", f"{base}Model"))) | {
+        "mlp_bias": draw(st.booleans())
+    }
+    if "num_key_value_heads" not in shared:
+        fields["hidden_size"] = fields["num_attention_heads"] * 2 * draw(FEW)
+    kept = {called.get(name, name): fields[name] for name in shared.split()}
+    drawn = {name: draw(strategy) for name, strategy in own.items()}
+    if model_type == "falcon":  # combinations that transformers itself can run
+        drawn["parallel_attn"] |= drawn["new_decoder_architecture"]
+        drawn["num_ln_in_parallel_attn"] = drawn["num_ln_in_parallel_attn"] if drawn["new_decoder_architecture"] else 1
+    if model_type.startswith("deepseek"):
+        drawn["num_key_value_heads"] = fields["num_attention_heads"]
+    if model_type in ("bloom", "mpt"):
+        del kept["intermediate_size"]  # always four times the hidden size
+    return {name: fields[name] for name in ("model_type", "architectures")} | kept | drawn
+
+
 @st.composite
 def with_fields_left_out(draw: st.DrawFn, configs: st.SearchStrategy[dict[str, Any]]) -> dict[str, Any]:
     """The same without some of the fields that have a default in their Hugging Face class."""
@@ -116,4 +257,4 @@ OPTIONAL = (
 
 def model_configs() -> st.SearchStrategy[dict[str, Any]]:
     """A small configuration of any family."""
-    return st.one_of(bert_configs(), gpt2_configs(), llama_configs(), qwen3_configs())
+    return st.one_of(bert_configs(), gpt2_configs(), llama_configs(), qwen3_configs(), decoder_configs())

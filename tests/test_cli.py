@@ -183,10 +183,28 @@ def test_hardware_list_and_show() -> None:
     assert json.loads(answer("hardware", "list", "--json"))["h100-sxm-80gb"] == spec
 
 
+def test_models_check(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    fields = json.loads(answer("models", "show", "gpt2", "--json"))["config"]
+    written = {"model_type": "llama", "odd_field": 1} | {
+        name: fields[name] for name in fields if name in ("vocab_size", "hidden_size", "intermediate_size",
+        "num_hidden_layers", "num_attention_heads", "max_position_embeddings")
+    }  # fmt: skip
+    file.write_text(json.dumps(written), encoding="utf-8")
+    code, out, err = roofline("models", "check", str(tmp_path))
+    assert (code, out) == (0, f"{tmp_path}: llama, 190,460,160 parameters, 1 fields ignored\n")
+    assert "field odd_field is not modelled and was ignored" in err
+    file.write_text(json.dumps({**written, "model_type": "lama"}), encoding="utf-8")
+    assert "did you mean llama?" in refusal(3, "models", "check", str(file))
+    assert "expected a path" in refusal(2, "models", "check", "gpt2")
+
+
 def test_models_list_and_show() -> None:
     table = answer("models", "list").splitlines()
     assert [line.split()[0] for line in table[1:]] == preset_names()
     assert sorted(json.loads(answer("models", "list", "--json"))) == preset_names()
+    gemmas = [row.split()[0] for row in answer("models", "list", "gemma-3", "--sort", "parameters").splitlines()[1:]]
+    assert gemmas == ["gemma-3-1b", "gemma-3-4b", "gemma-3-12b", "gemma-3-27b"]
     page = answer("models", "show", "llama-3.1-8b")
     assert "8,030,261,248 parameters" in page
     assert "attention: q[B T K G H], k_cache[B S K H], v_cache[B S K H] -> context[B T K G H]" in page
@@ -251,6 +269,7 @@ def test_a_wrong_flag_is_exit_2(arguments: tuple[str, ...], text: str) -> None:
         (("hardware", "show", "h10"), "did you mean h100"),
         (("hardware", "show", "../hardware_specs"), ""),
         (("models", "show", "gpt3"), "did you mean gpt2"),
+        (("models", "list", "zzz"), "no preset has 'zzz' in its name or family"),
         (("models", "show", "."), "config.json"),
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else "",

@@ -77,6 +77,8 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.report_sensitivity": (7, NEUTRAL),
     "roofline.cli_op": (8, NEUTRAL),
     "roofline.cli_formula": (8, NEUTRAL),
+    "roofline.report_models": (7, NEUTRAL),
+    "roofline.cli_models": (8, NEUTRAL),
     "roofline.cli": (8, NEUTRAL),
     "roofline.__main__": (8, NEUTRAL),
 }
@@ -362,8 +364,9 @@ VERBS = {
     "hardware diff": "--json",
     "hardware new": "--from --output -o",
     "hardware schema": "",
-    "models list": "--json",
+    "models list": "--sort --json",
     "models show": "--json",
+    "models check": "",
 }
 
 

@@ -23,6 +23,10 @@ from roofline.errors import ConfigError
 LLAMA = dict(load_model("llama-3.1-8b").fields)
 QWEN3 = dict(load_model("qwen3-8b").fields)
 GPT2 = dict(load_model("gpt2").fields)
+GEMMA = dict(load_model("gemma-3-1b").fields)
+OPT = dict(load_model("opt-1.3b").fields)
+MPT = dict(load_model("mpt-7b").fields)
+FALCON = dict(load_model("falcon-7b").fields)
 BERT = dict(load_model("bert-base").fields)
 
 
@@ -78,7 +82,7 @@ def test_an_unknown_preset_unlike_any_gets_all_names():
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({}, "a mapping: has no model_type; known: bert, gpt2, llama"),
+        ({}, "a mapping: has no model_type; known: bert, bloom, "),
         ({**LLAMA, "model_type": "lama"}, 'model_type "lama" is not modelled; did you mean llama?'),
         ({**LLAMA, "model_type": "mamba"}, 'model_type "mamba" is not modelled; '),
         ({**LLAMA, "model_type": ["llama"]}, "model_type a list is not modelled"),
@@ -107,7 +111,29 @@ def test_an_unknown_preset_unlike_any_gets_all_names():
             {**LLAMA, "quantization_config": {"bits": 4}},
             "quantization_config a mapping is not modelled; expected nothing",
         ),
-        ({**QWEN3, "use_sliding_window": True}, "use_sliding_window true is not modelled; expected false"),
+        ({**QWEN3, "use_sliding_window": "yes"}, 'use_sliding_window: given "yes", expected true or false'),
+        (
+            {**QWEN3, "use_sliding_window": True, "sliding_window": 8, "max_window_layers": -1},
+            "max_window_layers: given -1, expected a whole number from 0 on",
+        ),
+        ({**QWEN3, "layer_types": ["full_attention"]}, "layer_types has 1 entries, expected one for each of 36 layers"),
+        ({**QWEN3, "layer_types": ["sliding_attention"] * 36}, "sliding_window: missing, expected a whole number"),
+        ({**QWEN3, "layer_types": ["odd_attention"] * 36}, 'layer_types.0: given "odd_attention"'),
+        ({**QWEN3, "layer_types": 3}, "layer_types: given 3, expected a list"),
+        ({**LLAMA, "num_hidden_layers": 10**6}, "num_hidden_layers: given 1000000, expected at most 10000"),
+        (
+            {**LLAMA, "rope_scaling": {"type": "spiral"}},
+            'rope_scaling of kind "spiral" is not modelled; known: default',
+        ),
+        (
+            {**GEMMA, "rope_parameters": {"full_attention": {"rope_type": "yarm"}}},
+            'rope_parameters of kind "yarm" is not modelled; did you mean yarn?',
+        ),
+        ({**GEMMA, "use_bidirectional_attention": True}, "use_bidirectional_attention true is not modelled"),
+        ({**OPT, "word_embed_proj_dim": 512}, "word_embed_proj_dim: not modelled; expected hidden_size 2048"),
+        ({**MPT, "attn_config": {"alibi": False}}, "attn_config.alibi: not modelled; expected true"),
+        ({**MPT, "attn_config": 3}, "attn_config.alibi: not modelled"),
+        ({**FALCON, "num_ln_in_parallel_attn": 3}, "num_ln_in_parallel_attn: given 3, expected 1 or 2"),
         ({**LLAMA, "auto_map": {"AutoModel": "m.M"}}, "auto_map asks for remote code, which is not modelled"),
         ({**LLAMA, "architectures": ["LlamaForCausal"]}, "did you mean LlamaForCausalLM?"),
         ({**LLAMA, "architectures": 3}, "architectures 3 is not modelled"),
@@ -215,7 +241,23 @@ def test_a_mapping_is_the_preset(preset):
 
 def test_what_transformers_writes_loads_without_warnings(tmp_path):
     transformers = pytest.importorskip("transformers")
-    for preset in ("bert-base", "gpt2", "llama-3.1-8b", "qwen3-8b"):
+    for preset in (
+        "bert-base",
+        "gpt2",
+        "llama-3.1-8b",
+        "qwen3-8b",
+        "gemma-2-2b",
+        "gemma-3-1b",
+        "mistral-7b",
+        "falcon-7b",
+        "opt-1.3b",
+        "phi-2",
+        "phi-4",
+        "smollm3-3b",
+        "olmo-2-7b",
+        "starcoder2-3b",
+        "gpt-neox-20b",
+    ):
         model = load_model(preset)
         fields = {key: value for key, value in model.fields.items() if key != "model_type"}
         transformers.AutoConfig.for_model(model.model_type, **fields).save_pretrained(tmp_path / preset)
@@ -289,7 +331,8 @@ def test_a_path_that_is_none(path):
 
 # Fuzz
 
-_NAMES = sorted({key for fields in (LLAMA, QWEN3, GPT2, BERT) for key in fields} | {"auto_map", "head_dim", "head"})
+SEEDS = (LLAMA, QWEN3, GPT2, BERT, GEMMA, OPT, MPT, FALCON)
+_NAMES = sorted({key for fields in SEEDS for key in fields} | {"auto_map", "head_dim", "head"})
 _SCALARS = (
     st.none()
     | st.booleans()
@@ -309,7 +352,7 @@ _VALUES = st.recursive(
 @st.composite
 def mutants(draw: st.DrawFn) -> dict[str, Any]:
     """A configuration with a few fields dropped, replaced or added."""
-    fields = copy.copy(draw(st.sampled_from((LLAMA, QWEN3, GPT2, BERT)) | model_configs()))
+    fields = copy.copy(draw(st.sampled_from(SEEDS) | model_configs()))
     for _ in range(draw(st.integers(1, 4))):
         key = draw(st.sampled_from([*_NAMES, *fields]) | st.text(max_size=8))
         if draw(st.booleans()):

@@ -62,18 +62,19 @@ def test_the_family_of_the_walk_through_is_exact(monkeypatch: pytest.MonkeyPatch
     transformers = pytest.importorskip("transformers")
     torch = pytest.importorskip("torch")
     from roofline.architectures import families
+    from roofline.architectures.families import llama_line
     from roofline.architectures.model import load_model
 
-    (entry,) = re.findall(r"```python\n(\"qwen2\".*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
-    added = eval("{" + entry + "}", vars(families))
+    (entry,) = re.findall(r"```python\n(\"olmo\".*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    added = eval("{" + entry + "}", vars(llama_line))
     monkeypatch.setattr(families, "FAMILIES", families.FAMILIES | added)
     monkeypatch.setattr("roofline.architectures.model.FAMILIES", families.FAMILIES | added)
-    config = transformers.Qwen2Config(
+    config = transformers.OlmoConfig(
         vocab_size=1000, hidden_size=64, intermediate_size=96, num_hidden_layers=3, num_attention_heads=8,
-        num_key_value_heads=2, architectures=["Qwen2ForCausalLM"],
+        num_key_value_heads=2, architectures=["OlmoForCausalLM"],
     )  # fmt: skip
     with torch.device("meta"):
-        module = transformers.Qwen2ForCausalLM(config)
+        module = transformers.OlmoForCausalLM(config)
     assert load_model(config.to_dict()).parameters == sum(parameter.numel() for parameter in module.parameters())
 
 

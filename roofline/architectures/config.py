@@ -12,13 +12,17 @@ from roofline.errors import ConfigError, near_matches, shown
 from roofline.layers.feed_forward import Activation
 
 MAX_SIZE = 10**9
+MAX_LAYERS = 10_000
+"""Layers are listed one by one where they differ; the deepest published are 1,000 (DeepNet, arXiv 2203.00555)."""
 
 Size = Annotated[int, Field(ge=1, le=MAX_SIZE)]
+Layers = Annotated[int, Field(ge=1, le=MAX_LAYERS)]
 
 _ACTIVATIONS: dict[str, Activation] = {
     "relu": "relu",
     "silu": "silu",
     "swish": "silu",
+    "tanh": "tanh",
     **dict.fromkeys(("gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python"), "gelu"),
 }
 
@@ -43,7 +47,7 @@ class Config(BaseModel):
     vocab_size: Size
     hidden_size: Size
     intermediate_size: Size
-    num_hidden_layers: Size
+    num_hidden_layers: Layers
     num_attention_heads: Size
     max_position_embeddings: Size
     hidden_act: ActivationName

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from roofline.architectures.config import Config, parse_config
-from roofline.architectures.families import FAMILIES, INERT, Family
+from roofline.architectures.families import FAMILIES
+from roofline.architectures.families.family import INERT, Family
 from roofline.conventions import Conventions
 from roofline.data_files import read_text, read_yaml
 from roofline.errors import ConfigError, MissingExtraError, near_matches, shown
 from roofline.program import Phase, Program
 
 PRESETS = Path(__file__).parent / "presets"
+ROTATIONS = ("default", "linear", "dynamic", "yarn", "longrope", "su", "llama3", "proportional")
+"""Kinds of rotary embedding: other angles, the same work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +151,15 @@ def _build(
     unknown = []
     for key, value in fields.items():
         target = family.rename.get(key, key)
-        if key in family.only or key in family.inert or (key in INERT and target not in family.config.model_fields):
+        silent = key in family.only or key in family.inert or key in family.reads
+        if silent or (key in INERT and target not in family.config.model_fields):
             continue
         if target not in known or target in taken:
             unknown.append(" ".join(str(key).split())[:60])
         elif value is not None:
             shape_fields[target] = value
-    _fill_defaults(family, shape_fields)
+    _check_rotation(fields, where)
+    _fill_defaults(family, fields, shape_fields, where)
     names = {target: key for key, target in family.rename.items()}
     config = parse_config(family.config, shape_fields, where, names)
     warnings = tuple(f"{where}: field {key} is not modelled and was ignored" for key in sorted(unknown))
@@ -190,10 +195,25 @@ def _class_options(family: Family, fields: Mapping[str, Any], where: str) -> Map
     return family.classes[name]
 
 
-def _fill_defaults(family: Family, shape_fields: dict[str, Any]) -> None:
+def _check_rotation(fields: Mapping[str, Any], where: str) -> None:
+    """Refuses a kind of rotary embedding whose name is not known: it may cost what the known ones do not."""
+    for name in ("rope_scaling", "rope_parameters"):
+        given = fields.get(name)
+        blocks = [given, *given.values()] if isinstance(given, dict) else []
+        for block in (block for block in blocks if isinstance(block, dict)):
+            kind = block.get("rope_type", block.get("type", "default"))
+            if kind not in ROTATIONS:
+                msg = f"{where}: {name} of kind {shown(kind)} is not modelled; {near_matches(shown(kind), ROTATIONS)}"
+                raise ConfigError(msg)
+
+
+def _fill_defaults(family: Family, fields: Mapping[str, Any], shape_fields: dict[str, Any], where: str) -> None:
     for key, default in family.defaults.items():
         if key not in shape_fields:
             try:
-                shape_fields[key] = default(shape_fields) if callable(default) else default
+                shape_fields[key] = default({**fields, **shape_fields}) if callable(default) else default
             except (KeyError, TypeError):
                 continue  # the field that it derives from is missing or no number, which the shape will name
+            except ValueError as failure:
+                msg = f"{where}: {failure}"
+                raise ConfigError(msg) from None

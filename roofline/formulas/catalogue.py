@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from roofline.conventions import Conventions
 from roofline.layers import attention as attention_layer
-from roofline.layers import embedding, feed_forward, head, normalization
+from roofline.layers import embedding, feed_forward, head, latent_attention, mixture_of_experts, normalization
 from roofline.op import Op, Tensor, contract, elementwise, weight
 
 Build: TypeAlias = Callable[[Conventions], tuple[Op, ...]]
@@ -63,6 +63,11 @@ LAYERS: dict[str, Layer] = {
         _fixed(normalization.residual_norm("norm", _A, kind="rms", placement="pre")),
         normalization.residual_norm,
     ),
+    "parallel_residual_norm": Layer(
+        "both branches added at once and the norm behind them",
+        _fixed(normalization.parallel_residual_norm("norm", kind="layer")),
+        normalization.parallel_residual_norm,
+    ),
     "projections": Layer(
         "query, key and value projections", _fixed(*attention_layer.projections()), attention_layer.projections
     ),
@@ -79,6 +84,26 @@ LAYERS: dict[str, Layer] = {
         _fixed(*attention_layer.attention(mask="full", fused=False)),
         attention_layer.attention,
     ),
+    "latent_projections": Layer(
+        "projections of multi-head latent attention",
+        _fixed(*latent_attention.latent_projections(query_latent=True)),
+        latent_attention.latent_projections,
+    ),
+    "latent_attention": Layer(
+        "multi-head latent attention, absorbed",
+        _fixed(*latent_attention.latent_attention(absorbed=True)),
+        latent_attention.latent_attention,
+    ),
+    "expanded_latent_attention": Layer(
+        "multi-head latent attention, expanded",
+        _fixed(*latent_attention.latent_attention(absorbed=False)),
+        latent_attention.latent_attention,
+    ),
+    "latent_output_projection": Layer(
+        "output projection of multi-head latent attention",
+        _fixed(latent_attention.latent_output_projection()),
+        latent_attention.latent_output_projection,
+    ),
     "output_projection": Layer(
         "output projection of attention", _fixed(attention_layer.output_projection()), attention_layer.output_projection
     ),
@@ -91,6 +116,17 @@ LAYERS: dict[str, Layer] = {
         "gated feed-forward layer, SiLU",
         _fixed(*feed_forward.feed_forward(function="silu", gated=True)),
         feed_forward.feed_forward,
+    ),
+    "router": Layer("router of a mixture of experts", _fixed(*mixture_of_experts.router()), mixture_of_experts.router),
+    "experts": Layer(
+        "mixture of experts, SiLU",
+        _fixed(*mixture_of_experts.experts(function="silu")),
+        mixture_of_experts.experts,
+    ),
+    "shared_experts": Layer(
+        "experts that every token goes to",
+        _fixed(*mixture_of_experts.shared_experts(function="silu")),
+        mixture_of_experts.shared_experts,
     ),
     "activation": Layer(
         "activation function, GELU",

@@ -7,17 +7,21 @@ each: G = 1 is multi-head, K = 1 multi-query, anything between grouped-query att
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from roofline.axes import Sizes, size_of
 from roofline.layers.normalization import Norm, norm
-from roofline.number import Number
+from roofline.number import Number, ceil_div, exact, maximum, minimum
 from roofline.op import Op, Role, Tensor, contract, elementwise, fuse, weight
 
-_SOFTMAX_FLOPS = 5  # scale, running maximum, subtract, sum, divide; the exponential is special work
-_ROTARY_FLOPS = 3  # two multiplications and an addition
+SOFTMAX_FLOPS = 5  # scale, running maximum, subtract, sum, divide; the exponential is special work
+_ALIBI_FLOPS = 2  # slope times distance, added to the score
+_CAP_FLOPS = 2  # divide, multiply; the tanh between them is special work
+ROTARY_FLOPS = 3  # two multiplications and an addition
 
 _HEADS = "B T K G H"
+
+Mask: TypeAlias = Literal["causal", "sliding", "chunked", "full"]
 
 
 def causal_pairs(sizes: Sizes) -> Number:
@@ -34,14 +38,88 @@ def causal_pairs(sizes: Sizes) -> Number:
     return queries * keys - queries * (queries - 1) / 2
 
 
+def window_keys(sizes: Sizes) -> Number:
+    """Keys that the last T of S positions reach, each itself and the W - 1 before it: what S is under a window.
+
+    >>> window_keys({"T": 1, "S": 100, "W": 16}), window_keys({"T": 4, "S": 100, "W": 16})
+    (16, 19)
+    """
+    return minimum(size_of("S", sizes), size_of("W", sizes) + size_of("T", sizes) - 1)
+
+
+def window_pairs(sizes: Sizes) -> Number:
+    """Attended pairs under a causal mask and a window: each of the last T of S positions sees at most W.
+
+    The causal pairs, less the n(n+1)/2 that a window cuts off n positions beyond it.
+
+    >>> window_pairs({"T": 5, "S": 5, "W": 2})  # 1 + 2 + 2 + 2 + 2
+    9.0
+    >>> from sympy import symbols
+    >>> T, S, W = symbols("T S W", positive=True)
+    >>> window_pairs({"T": 1, "S": S, "W": S}), window_pairs({"T": T, "S": T, "W": T})
+    (S, T**2 - T*(T - 1)/2)
+
+    Source: Beltagy et al. 2020, Longformer (arXiv 2004.05150), section 3.1; Mistral 7B (arXiv 2310.06825), section 2.
+    """
+    queries, keys, window = (size_of(letter, sizes) for letter in "TSW")
+    last, before = (maximum(length - window, exact(0)) for length in (keys, keys - queries))
+    return causal_pairs(sizes) - last * (last + 1) / 2 + before * (before + 1) / 2
+
+
+def chunk_keys(sizes: Sizes) -> Number:
+    """Keys that the last T of S positions reach when each sees its own chunk of W positions up to itself.
+
+    >>> chunk_keys({"T": 1, "S": 10, "W": 8}), chunk_keys({"T": 3, "S": 10, "W": 8})
+    (2, 10)
+
+    Source: Llama 4 model card, chunked attention; its published code.
+    """
+    queries, keys, chunk = (size_of(letter, sizes) for letter in "TSW")
+    return keys - chunk * (ceil_div(keys - queries + 1, chunk) - 1)
+
+
+def chunk_pairs(sizes: Sizes) -> Number:
+    """Attended pairs of the last T of S positions within their chunks of W: whole triangles and the last one's part.
+
+    >>> chunk_pairs({"T": 10, "S": 10, "W": 8})  # 36 in the first chunk, 1 + 2 in the second
+    39.0
+    """
+    queries, keys, chunk = (size_of(letter, sizes) for letter in "TSW")
+
+    def up_to(length: Number) -> Number:
+        whole = ceil_div(length, chunk) - 1
+        rest = length - whole * chunk
+        return (whole * chunk * (chunk + 1) + rest * (rest + 1)) / 2
+
+    return up_to(keys) - up_to(keys - queries)
+
+
+def kept_in_chunk(sizes: Sizes) -> Number:
+    """Tokens whose keys and values a chunked layer has room for: one chunk, or the whole sequence if it is shorter."""
+    return minimum(size_of("S", sizes), size_of("W", sizes))
+
+
+_PAIRS = {"causal": causal_pairs, "sliding": window_pairs, "chunked": chunk_pairs}
+
+
 def attention(
-    *, mask: Literal["causal", "full"], fused: bool = True, square: bool = False, cached: bool = True
+    *,
+    mask: Mask,
+    fused: bool = True,
+    square: bool = False,
+    cached: bool = True,
+    alibi: bool = False,
+    cap: bool = False,
+    sinks: bool = False,
 ) -> tuple[Op, ...]:
     """Scaled dot-product attention, softmax(Q K^T / sqrt(H)) V.
 
     Fused, it is one operator that reads q, k, v and writes the context; a causal mask counts the attended pairs unless
     ``square``. Materialised (``fused=False``), scores and probabilities are stored and T S is computed.
-    ``cached`` keys and values are a KV cache of S tokens, else activations.
+    ``cached`` keys and values are a KV cache of S tokens, else activations. Under a ``sliding`` mask S is what
+    :func:`window_keys` gives: whoever states the layer rebinds it. ``alibi`` adds a slope times the distance to each
+    score, ``cap`` bounds the scores by a tanh, ``sinks`` are a trained score per head that only the sum of the softmax
+    sees. The same holds of :func:`chunk_keys` under a ``chunked`` mask.
 
     >>> from sympy import symbols
     >>> sizes = dict(zip("BTSKGH", symbols("B T S K G H")))
@@ -55,24 +133,29 @@ def attention(
 
     Assumes: one pass over keys and values per step; 5 vector FLOPs and one exponential per attended pair.
     Source: Vaswani et al. 2017 (arXiv 1706.03762), eq. 1; fused: Dao et al. 2022, FlashAttention (arXiv 2205.14135);
-    grouped: Ainslie et al. 2023 (arXiv 2305.13245).
+    grouped: Ainslie et al. 2023 (arXiv 2305.13245); ALiBi: Press et al. 2021 (arXiv 2108.12409), section 3; capped
+    scores: Gemma 2 (arXiv 2408.00118), section 2; sinks: Xiao et al. 2023 (arXiv 2309.17453).
     """
-    pairs = causal_pairs if mask == "causal" and fused and not square else None
+    pairs = _PAIRS.get(mask) if fused and not square else None
+    work = SOFTMAX_FLOPS + _ALIBI_FLOPS * alibi + _CAP_FLOPS * cap
     q, c = Tensor("q", _HEADS), Tensor("context", _HEADS)
     k, v = _keys_values("B S K H", cached)
     s, p = Tensor("scores", "B K G T S"), Tensor("probabilities", "B K G T S")
+    sink = [weight("sinks", "K G")] if sinks else []
     parts = (
         contract("scores", q, k, s, pairs=pairs),
-        elementwise("softmax", [s], p, flops=_SOFTMAX_FLOPS, special=1, pairs=pairs, kind="softmax"),
+        elementwise("softmax", [s, *sink], p, flops=work, special=1 + cap, pairs=pairs, kind="softmax"),
         contract("context", p, v, c, pairs=pairs),
     )
     return (fuse("attention", parts, kind="attention"),) if fused else parts
 
 
-def projections(*, bias: bool = False, packed: bool = False, cached: bool = True, source: str = "h") -> tuple[Op, ...]:
+def projections(
+    *, bias: bool = False, packed: bool = False, cached: bool = True, source: str = "h", held: str = "B S K H"
+) -> tuple[Op, ...]:
     """The query, key and value projections; a cached key or value is written as a slice of B T K H.
 
-    ``packed`` states them as one matmul, which reads its input once.
+    ``packed`` states them as one matmul, which reads its input once. ``held`` are the axes of the cache that stays.
 
     >>> from sympy import symbols
     >>> sizes = dict(zip("BTDKGH", symbols("B T D K G H")))
@@ -84,7 +167,7 @@ def projections(*, bias: bool = False, packed: bool = False, cached: bool = True
     Source: Vaswani et al. 2017 (arXiv 1706.03762), section 3.2.2.
     """
     h = Tensor(source, "B T D")
-    k, v = _keys_values("B T K H", cached)
+    k, v = _keys_values("B T K H", cached, held)
     outputs = (("q", "K G H", Tensor("q", _HEADS)), ("k", "K H", k), ("v", "K H", v))
     ops = tuple(
         contract(f"{x}_proj", h, weight(f"w_{x}", f"D {axes}"), y, bias=weight(f"b_{x}", axes) if bias else None)
@@ -93,8 +176,10 @@ def projections(*, bias: bool = False, packed: bool = False, cached: bool = True
     return (fuse("qkv_proj", ops, kind="matmul"),) if packed else ops
 
 
-def query_key_norm(*, kind: Norm = "rms") -> Op:
-    """Normalisation of each query and key head over H, before the rotation, in one kernel.
+def query_key_norm(*, kind: Norm = "rms", per_head: bool = False) -> Op:
+    """Normalisation of queries and keys before the rotation, in one kernel.
+
+    One gain of H for all heads, or, ``per_head``, a gain for each element of each head.
 
     >>> print(query_key_norm())
     qk_norm: q[B T K G H], q_norm_gain[H], k_cache[B T K H], k_norm_gain[H] -> q[B T K G H], k_cache[B T K H]
@@ -102,7 +187,8 @@ def query_key_norm(*, kind: Norm = "rms") -> Op:
     Source: Henry et al. 2020, Query-Key Normalization (arXiv 2010.04245); Qwen3 report (arXiv 2505.09388), section 2.
     """
     q, (k, _) = Tensor("q", _HEADS), _keys_values("B T K H", cached=True)
-    return fuse("qk_norm", [norm(f"{x.name[0]}_norm", x, x, kind=kind, axis="H") for x in (q, k)], kind="norm")
+    gains = (("q", q, "K G H" if per_head else "H"), ("k", k, "K H" if per_head else "H"))
+    return fuse("qk_norm", [norm(f"{name}_norm", x, x, kind=kind, axis=axes) for name, x, axes in gains], kind="norm")
 
 
 def rotary(*, cached: bool = True) -> Op:
@@ -111,11 +197,12 @@ def rotary(*, cached: bool = True) -> Op:
     >>> rotary().vector_flops({"B": 1, "T": 2, "K": 1, "G": 4, "H": 8})  # 3 per element of q and k
     240
 
-    Assumes: the tables of sines and cosines (T H elements, the same for all layers) stay in cache and do not count.
+    Assumes: the tables of sines and cosines (T H elements, the same for all layers) stay in cache and do not count; the
+    whole head is rotated, also where a model rotates a part of it.
     Source: Su et al. 2021, RoFormer (arXiv 2104.09864), eq. 34.
     """
     q, (k, _) = Tensor("q", _HEADS), _keys_values("B T K H", cached)
-    ops = [elementwise(f"rotary_{x.name[0]}", [x], x, flops=_ROTARY_FLOPS) for x in (q, k)]
+    ops = [elementwise(f"rotary_{x.name[0]}", [x], x, flops=ROTARY_FLOPS) for x in (q, k)]
     return fuse("rotary", ops, kind="elementwise")
 
 
@@ -133,11 +220,8 @@ def output_projection(*, bias: bool = False) -> Op:
     )
 
 
-def _keys_values(axes: str, cached: bool) -> tuple[Tensor, Tensor]:
+def _keys_values(axes: str, cached: bool, held: str = "B S K H") -> tuple[Tensor, Tensor]:
     """Keys and values: the slice written or the context read, of one cache by name."""
     role: Role = "kv_cache" if cached else "activation"
-    k, v = (
-        Tensor(f"{x}_cache" if cached else x, axes, role, "B S K H" if cached and axes != "B S K H" else "")
-        for x in "kv"
-    )
+    k, v = (Tensor(f"{x}_cache" if cached else x, axes, role, held if cached and axes != held else "") for x in "kv")
     return k, v

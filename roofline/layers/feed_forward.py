@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from roofline.op import Op, Tensor, contract, elementwise, weight
+from roofline.op import Op, Tensor, contract, elementwise, fuse, weight
 
-Activation: TypeAlias = Literal["relu", "gelu", "silu", "tanh"]
+Activation: TypeAlias = Literal["relu", "gelu", "silu", "clamped_silu", "tanh"]
 
 _WORK: dict[Activation, tuple[int, int]] = {  # vector FLOPs and transcendental operations per element
     "relu": (1, 0),  # max(x, 0)
     "gelu": (7, 1),  # 0.5 x (1 + tanh(a (x + b x^3))): 5 products and 2 sums beside the tanh, or as many beside the erf
     "silu": (3, 1),  # x / (1 + exp(-x))
+    "clamped_silu": (8, 1),  # silu of a bounded and scaled gate, times a bounded other side plus 1 (gpt-oss)
     "tanh": (0, 1),
 }
 
@@ -34,9 +35,19 @@ def activation(name: str, x: Tensor, y: Tensor, function: Activation, *, gate: T
 
 
 def feed_forward(
-    *, function: Activation, gated: bool, bias: bool = False, source: str = "h", output: str = "f"
+    *,
+    function: Activation,
+    gated: bool,
+    bias: bool = False,
+    packed: bool = False,
+    source: str = "h",
+    output: str = "f",
+    prefix: str = "",
 ) -> tuple[Op, ...]:
     """The feed-forward layer: ``down(act(up(h)))``, or ``down(act(gate(h)) * up(h))`` when gated.
+
+    ``packed`` states gate and up as one matmul, which reads its input once. ``prefix`` tells it from another one beside
+    it.
 
     >>> from sympy import symbols
     >>> sizes = dict(zip("BTDF", symbols("B T D F")))
@@ -47,13 +58,15 @@ def feed_forward(
 
     Source: Vaswani et al. 2017 (arXiv 1706.03762), eq. 2; gated: Shazeer 2020 (arXiv 2002.05202), eq. 6.
     """
-    h, g, u, m = Tensor(source, "B T D"), Tensor("g", "B T F"), Tensor("u", "B T F"), Tensor("m", "B T F")
+    h, g, u, m = Tensor(source, "B T D"), *(Tensor(f"{prefix}{x}", "B T F") for x in "gum")
 
     def project(name: str, x: Tensor, axes: str, y: Tensor) -> Op:
-        offset = weight(f"b_{name}", axes.rsplit(maxsplit=1)[-1]) if bias else None
-        return contract(name, x, weight(f"w_{name}", axes), y, bias=offset)
+        offset = weight(f"b_{prefix}{name}", axes.rsplit(maxsplit=1)[-1]) if bias else None
+        return contract(f"{prefix}{name}", x, weight(f"w_{prefix}{name}", axes), y, bias=offset)
 
     up, down = project("up", h, "D F", u), project("down", m, "F D", Tensor(output, "B T D"))
     if gated:
-        return project("gate", h, "D F", g), up, activation("act", g, m, function, gate=u), down
-    return up, activation("act", u, m, function), down
+        first: tuple[Op, ...] = (project("gate", h, "D F", g), up)
+        first = (fuse(f"{prefix}gate_up", first, kind="matmul"),) if packed else first
+        return *first, activation(f"{prefix}act", g, m, function, gate=u), down
+    return up, activation(f"{prefix}act", u, m, function), down

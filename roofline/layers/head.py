@@ -24,8 +24,10 @@ def lm_head(*, tied: bool, bias: bool = False, source: str = "h") -> Op:
     return contract("lm_head", Tensor(source, "B T D"), table, Tensor("logits", "B T V"), bias=offset)
 
 
-def sampling() -> Op:
+def sampling(*, cap: bool = False) -> Op:
     """Softmax over the vocabulary for the last token of each sequence, and the pick of the next one.
+
+    ``cap`` bounds the scores by a tanh first.
 
     >>> op = sampling()
     >>> op.special({"B": 2, "T": 7, "V": 100}), op.flops({"B": 2, "T": 7, "V": 100})
@@ -35,7 +37,8 @@ def sampling() -> Op:
     Source: Holtzman et al. 2019 (arXiv 1904.09751), eq. 4.
     """
     logits, token = Tensor("logits", "B T V"), Tensor("next_token", "B T", "index")
-    return elementwise("sampling", [logits], token, flops=5, special=1, over=logits, kind="softmax").rebound(T=1)
+    op = elementwise("sampling", [logits], token, flops=5 + 2 * cap, special=1 + cap, over=logits, kind="softmax")
+    return op.rebound(T=1)
 
 
 def pooler() -> tuple[Op, ...]:

@@ -6,18 +6,30 @@ from typing import Literal, TypeAlias
 
 from roofline.op import Op, Tensor, elementwise, fuse, weight
 
-Norm: TypeAlias = Literal["layer", "rms"]
+Norm: TypeAlias = Literal["layer", "rms", "layer_gain", "layer_bare", "rms_bare"]
+Placement: TypeAlias = Literal["pre", "post", "sandwich", "branch"]
 
 _FLOPS_PER_ELEMENT: dict[Norm, int] = {
     "layer": 7,  # sum, subtract the mean, square, sum, scale, gain, shift
     "rms": 4,  # square, sum, scale, gain
+    "layer_gain": 6,  # LayerNorm without the shift
+    "layer_bare": 5,  # nor the gain
+    "rms_bare": 3,  # RMSNorm without the gain
+}
+_WEIGHTS: dict[Norm, tuple[str, ...]] = {
+    "layer": ("gain", "shift"),
+    "rms": ("gain",),
+    "layer_gain": ("gain",),
+    "layer_bare": (),
+    "rms_bare": (),
 }
 
 
 def norm(name: str, x: Tensor, y: Tensor, *, kind: Norm, axis: str = "D") -> Op:
-    """LayerNorm or RMSNorm of ``x`` over ``axis``.
+    """LayerNorm or RMSNorm of ``x``, with gains for the axes of ``axis``.
 
-    Statement: ``x[B T D], gain[D], (shift[D]) -> y[B T D]``; LayerNorm has gain and shift, RMSNorm a gain.
+    Statement: ``x[B T D], gain[D], (shift[D]) -> y[B T D]``; LayerNorm has gain and shift, RMSNorm a gain. Some models
+    leave LayerNorm's shift out (``layer_gain``), or both (``layer_bare``), or RMSNorm's gain (``rms_bare``).
     FLOPs per element are counted from the formula: 7 for LayerNorm, 4 for RMSNorm.
 
     >>> h = Tensor("h", "B T D")
@@ -30,8 +42,7 @@ def norm(name: str, x: Tensor, y: Tensor, *, kind: Norm, axis: str = "D") -> Op:
     Source: Ba et al. 2016, Layer Normalization (arXiv 1607.06450), eq. 3; Zhang and Sennrich 2019, RMSNorm
     (arXiv 1910.07467), eq. 4.
     """
-    names = ("gain", "shift") if kind == "layer" else ("gain",)
-    gains = [weight(f"{name}_{part}", axis) for part in names]
+    gains = [weight(f"{name}_{part}", axis) for part in _WEIGHTS[kind]]
     return elementwise(name, [x, *gains], y, flops=_FLOPS_PER_ELEMENT[kind], kind="norm")
 
 
@@ -49,20 +60,41 @@ def residual(name: str, branch: Tensor, stream: Tensor, y: Tensor) -> Op:
     return elementwise(name, [branch, stream], y, flops=1)
 
 
-def residual_norm(name: str, branch: Tensor, *, kind: Norm, placement: Literal["pre", "post"]) -> Op:
-    """The residual addition and the norm behind it, in one kernel.
+def residual_norm(name: str, branch: Tensor, *, kind: Norm, placement: Placement) -> Op:
+    """The residual addition and the norms around it, in one kernel.
 
     ``pre``: the sum goes back to the stream ``x`` and the norm of it to ``h``, which the next branch reads.
     ``post``: only the norm of the sum is stored, as ``x``; it is both the stream and what the next branch reads.
+    ``branch``: the branch is normed before it is added, the sum is not. ``sandwich``: ``branch`` and then ``pre``.
 
     >>> print(residual_norm("ffn_norm", Tensor("a", "B T D"), kind="rms", placement="pre"))
     ffn_norm: a[B T D], x[B T D], ffn_norm_gain[D] -> x[B T D], h[B T D]
     >>> print(residual_norm("attention_norm", Tensor("a", "B T D"), kind="layer", placement="post"))
     attention_norm: a[B T D], x[B T D], attention_norm_gain[D], attention_norm_shift[D] -> x[B T D]
+    >>> print(residual_norm("ffn_norm", Tensor("a", "B T D"), kind="rms", placement="sandwich"))
+    ffn_norm: a[B T D], ffn_norm_branch_gain[D], x[B T D], ffn_norm_gain[D] -> x[B T D], h[B T D]
 
-    Source: Xiong et al. 2020, On Layer Normalization in the Transformer Architecture (arXiv 2002.04745), table 1.
+    Source: Xiong et al. 2020, On Layer Normalization in the Transformer Architecture (arXiv 2002.04745), table 1;
+    branch: OLMo et al. 2025 (arXiv 2501.00656), section 2.1; sandwich: Gemma 2 (arXiv 2408.00118), section 2.
     """
-    x, h, total = Tensor("x", "B T D"), Tensor("h", "B T D"), Tensor("sum", "B T D")
-    add = residual(f"{name}.residual", branch, x, x if placement == "pre" else total)
-    normed = norm(name, *((x, h) if placement == "pre" else (total, x)), kind=kind)
-    return fuse(name, [add, normed], kind="norm", keep=["x"])
+    x, h, total, normed = (Tensor(tensor, "B T D") for tensor in ("x", "h", "sum", "normed"))
+    ops = []
+    if placement in ("sandwich", "branch"):
+        ops, branch = [norm(f"{name}_branch", branch, normed, kind=kind)], normed
+    ops.append(residual(f"{name}.residual", branch, x, total if placement == "post" else x))
+    if placement != "branch":
+        ops.append(norm(name, *((total, x) if placement == "post" else (x, h)), kind=kind))
+    return fuse(name, ops, kind="norm", keep=["x"])
+
+
+def parallel_residual_norm(name: str, *, kind: Norm) -> Op:
+    """Attention and feed-forward, both of the same input, added to the stream; then the next norm, in one kernel.
+
+    >>> print(parallel_residual_norm("output_norm", kind="layer_gain"))
+    output_norm: a[B T D], x[B T D], f[B T D], output_norm_gain[D] -> x[B T D], h[B T D]
+
+    Source: Wang and Komatsuzaki 2021, GPT-J-6B; Chowdhery et al. 2022, PaLM (arXiv 2204.02311), section 2.
+    """
+    x, h = Tensor("x", "B T D"), Tensor("h", "B T D")
+    adds = [residual(f"{name}.residual_{branch}", Tensor(branch, "B T D"), x, x) for branch in "af"]
+    return fuse(name, [*adds, norm(name, x, h, kind=kind)], kind="norm", keep=["x"])

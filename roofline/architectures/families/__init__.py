@@ -1,0 +1,12 @@
+"""Every ``model_type`` that is modelled: one entry each, which maps its fields onto a shape."""
+
+from __future__ import annotations
+
+from roofline.architectures.families.encoders import ENCODERS
+from roofline.architectures.families.family import Family
+from roofline.architectures.families.gpt_line import GPT_LINE
+from roofline.architectures.families.llama_line import LLAMA_LINE
+from roofline.architectures.families.mixtures import MIXTURES
+
+FAMILIES: dict[str, Family] = {**ENCODERS, **GPT_LINE, **LLAMA_LINE, **MIXTURES}
+"""``model_type`` -> how it maps onto a shape."""

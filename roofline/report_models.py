@@ -1,0 +1,78 @@
+"""Models as people read them: the library as a table, one model as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from roofline.architectures.model import Model
+from roofline.memory import cache_growth
+from roofline.program import Program
+from roofline.report import Row, count, quantity, table
+from roofline.workload import Precision
+
+SORTS: dict[str, Callable[[Model], Any]] = {
+    "name": lambda model: model.name,
+    "family": lambda model: (model.model_type, model.parameters),
+    "parameters": lambda model: model.parameters,
+    "layers": lambda model: model.config.num_hidden_layers,
+    "hidden": lambda model: model.config.hidden_size,
+    "positions": lambda model: model.config.max_position_embeddings,
+}
+"""What the table can be sorted by, after its columns."""
+
+_BF16 = Precision("bf16", "bf16", "bf16")
+
+
+def models_table(models: Iterable[Model]) -> list[str]:
+    """One row per preset: family, parameters, shape."""
+    header = ("name", "family", "parameters", "layers", "hidden", "positions")
+    rows = []
+    for model in models:
+        c = model.config
+        sizes = (c.num_hidden_layers, c.hidden_size, c.max_position_embeddings)
+        rows.append((model.name, model.model_type, count(model.parameters), *(f"{size:,}" for size in sizes)))
+    return table(header, rows, left=(0, 1))
+
+
+def model_page(model: Model) -> list[str]:
+    """A model's fields, its parameters by part, its KV cache, and its program as a table of statements."""
+    program = model.program()
+    lines = [f"{model.name} ({model.model_type}), {model.parameters:,} parameters", f"source: {model.source}"]
+    lines += [f"warning: {warning}" for warning in model.warnings]
+    lines += [*_cache_lines(model, program), ""]
+    lines += table(("field", "value"), [(k, _shown(v)) for k, v in model.config.model_dump().items()], left=(0, 1))
+    lines += ["", *table(("parameters of", "count", "of all"), _parameter_rows(program)), ""]
+    rows = [
+        (group.name, str(group.times(program.sizes)), ", ".join(group.phases), str(op))
+        for group in program.groups
+        for op in group.ops
+    ]
+    return [*lines, *table(("group", "x", "phases", "statement"), rows, left=(0, 2, 3))]
+
+
+def _cache_lines(model: Model, program: Program) -> list[str]:
+    """Bytes of cache that one more token takes, at the start and, where a window has ended some growth, at the end."""
+    first, last = (cache_growth(program, _BF16, length) for length in (1, model.config.max_position_embeddings))
+    if not first:
+        return []
+    line = f"KV cache: {first:,} bytes per token and sequence in bf16 ({quantity(first, 'bytes')})"
+    if last != first:
+        line += f", {last:,} beyond the window of {program.sizes['W']:,} tokens"
+    return [line]
+
+
+def _shown(value: Any) -> str:
+    """A field's value; a long list as how often each entry stands in it."""
+    if isinstance(value, list) and len(value) > 8:
+        return ", ".join(f"{value.count(entry)} x {entry}" for entry in dict.fromkeys(value))
+    return str(value)
+
+
+def _parameter_rows(program: Program) -> list[Row]:
+    totals: dict[str, int] = {}
+    for group, op, tensor in program.weights():
+        name = f"{group.name}.{op.name}"
+        totals[name] = totals.get(name, 0) + int(program.resident(group, op, tensor, program.sizes))
+    whole = sum(totals.values())
+    return [(name, f"{number:,}", f"{number / whole:.1%}") for name, number in totals.items()]
