@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from roofline import cli_op
+from roofline import cli_op, cli_plot
 from roofline.errors import RooflineError, one_line
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
@@ -26,7 +26,7 @@ roofline tells what a transformer costs on hardware you do not own yet, why, and
   roofline predict llama-3.1-8b --hardware h100 --context 4096 engineer: what limits a decode step
   roofline models show bert-tutorial                           teacher: every operator as a statement
 
-verbs: predict, op, hardware list|show, models list|show    roofline VERB --help
+verbs: predict, op, plot, hardware list|show, models list|show    roofline VERB --help
 """
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")]
@@ -81,6 +81,7 @@ def predict(
     wide: Annotated[bool, typer.Option("--wide", help="More columns.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="The verdict alone, no warnings.")] = False,
     no_color: NoColorFlag = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the roofline: FILE.png, .svg or .pdf.")] = None,
 ) -> None:
     """Time, memory and bottleneck of a model on a device, phase by phase and operator by operator."""
     from roofline import export, prediction, report
@@ -89,6 +90,8 @@ def predict(
         _refuse("--hardware is missing; try h100, mi300x or t4 (roofline hardware list)")
     if output is not None:
         export.check_suffix(output)
+    if plot is not None:
+        cli_plot.check(plot)
     result = prediction.predict(
         model,
         hardware,
@@ -112,6 +115,8 @@ def predict(
         print(f"warning: {warning}", file=sys.stderr)  # noqa: T201
     if output is not None:
         export.write(result, output)
+    if plot is not None:
+        cli_plot.plot_prediction(result, plot)
     if json:
         _print(report.to_json(result.to_dict()))
     elif output is None:
@@ -123,6 +128,7 @@ def predict(
 
 
 app.command("op", rich_help_panel="Ask")(cli_op.operator)
+app.command("plot", rich_help_panel="Explain")(cli_plot.plot)
 
 
 @hardware_app.command("list")

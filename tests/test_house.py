@@ -58,7 +58,9 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.export": (7, NEUTRAL),
     "roofline.explanation": (7, NEUTRAL),
     "roofline.report_op": (7, NEUTRAL),
+    "roofline.charts": (7, NEUTRAL),
     "roofline.cli_op": (8, NEUTRAL),
+    "roofline.cli_plot": (8, NEUTRAL),
     "roofline.cli": (8, NEUTRAL),
     "roofline.__main__": (8, NEUTRAL),
 }
@@ -309,6 +311,7 @@ def loaded_by(*arguments: str, extra: str = "") -> list[str]:
         "predict llama-3.1-8b --hardware h100 --batch 16",
         "predict bert-base --hardware t4 --json",
         "op matmul --hardware h100 --m 16 --k 4096 --n 14336",
+        "plot --help",
         "hardware list",
         "hardware show h100",
         "models list",
@@ -329,9 +332,11 @@ def test_the_test_of_start_up_can_fail() -> None:
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --attention --count --lm-head --execution --constants --set "
-    "--json --output -o --explain --wide --quiet --no-color",
+    "--json --output -o --explain --wide --quiet --no-color --plot",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --rows --columns "
     "--inputs --tokens --dtype --execution --constants --table --output -o --json",
+    "plot": "--hardware --output -o --data --theme --size --dpi --over --measured --batch --prompt --generate "
+    "--context --phase --dtype --weight-dtype --activation-dtype --kv-dtype --attention --execution --constants --set",
     "hardware list": "--json",
     "hardware show": "--json",
     "models list": "--json",
@@ -358,6 +363,6 @@ def test_the_verbs_and_their_flags_do_not_change_by_accident() -> None:
 
 def test_the_flags_are_the_keywords() -> None:
     flags = {word[2:].replace("-", "_") for word in VERBS["predict"].split() if word[:2] == "--"}
-    flags -= {"json", "output", "explain", "wide", "quiet", "no_color"}  # how the answer is shown, not what is asked
+    flags -= {"json", "output", "explain", "wide", "quiet", "no_color", "plot"}  # how the answer is shown, not what is asked
     arguments = roofline.predict.__code__.co_varnames[: 2 + roofline.predict.__code__.co_kwonlyargcount]
     assert flags | {"model"} == set(arguments)

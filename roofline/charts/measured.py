@@ -1,0 +1,60 @@
+"""Measured seconds of operators, from a CSV that ``predict -o operators.csv`` wrote and a measurement filled in."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import NoReturn
+
+from roofline.errors import SpecError, near_matches, shown
+from roofline.prediction import Prediction
+
+COLUMNS = ("phase", "name", "measured_s")
+
+
+def read_measured(path: Path, prediction: Prediction) -> dict[tuple[str, str], float]:
+    """(phase, operator) -> seconds of all its repeats in one step, from the columns phase, name and measured_s.
+
+    Empty fields are operators that were not measured. Raises SpecError with file, line and column for what is wrong.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+    except (OSError, ValueError, csv.Error) as failure:
+        msg = f"{path}: cannot be read: {getattr(failure, 'strerror', None) or failure}"
+        raise SpecError(msg) from None
+    known = {(phase, op.name) for phase, whole in prediction.phases.items() for op in whole.operators}
+    found: dict[tuple[str, str], float] = {}
+    for line, row in enumerate(rows, start=2):
+        missing = [column for column in COLUMNS if row.get(column) is None]
+        if missing:
+            _refuse(path, line, f"column {missing[0]} is missing; expected phase, name and measured_s")
+        if not row["measured_s"].strip():
+            continue
+        key = (row["phase"], row["name"])
+        if key not in known:
+            names = {f"{phase} {name}" for phase, name in known}
+            _refuse(path, line, f"the prediction has no {shown(' '.join(key))}; {near_matches(' '.join(key), names)}")
+        if key in found:
+            _refuse(path, line, f"{' '.join(key)} stands twice")
+        found[key] = _seconds(path, line, row["measured_s"])
+    if not found:
+        msg = f"{path}: no row has a measured_s"
+        raise SpecError(msg)
+    return found
+
+
+def _seconds(path: Path, line: int, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        _refuse(path, line, f"column measured_s: {shown(text)}, expected seconds above 0")
+    return value
+
+
+def _refuse(path: Path, line: int, problem: str) -> NoReturn:
+    msg = f"{path}, line {line}: {problem}"
+    raise SpecError(msg)

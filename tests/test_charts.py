@@ -1,0 +1,362 @@
+"""Charts by their artists: roofs, points and bars stand where the numbers are, texts never overlap, files are whole."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from pictures import artist, check_texts, intersect, prediction, predictions, texts
+
+from roofline.ceilings import Roofline
+from roofline.charts import breakdown, points, saving
+from roofline.charts import roofline as chart
+from roofline.charts.measured import read_measured
+from roofline.charts.theme import SIZES, THEMES
+from roofline.errors import SpecError, UsageError
+from roofline.prediction import Prediction
+
+CASES = [
+    ("bert-base", "t4", {}),
+    ("bert-base", "h100", {}),
+    ("llama-3.1-8b", "h100", {"phase": "prefill"}),
+    ("llama-3.1-8b", "h100", {"context": 2048}),
+    ("gpt2", "xeon", {}),
+]
+IDS = [f"{model}-{device}-{'-'.join(map(str, keywords.values()))}" for model, device, keywords in CASES]
+
+DRAW = {"roofline": chart.draw_roofline, "breakdown": breakdown.draw_breakdown}
+
+
+# The texts
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", DRAW)
+@settings(max_examples=20)
+@given(one=predictions())
+def test_no_two_texts_overlap(kind: str, size: str, one: Prediction) -> None:
+    check_texts(DRAW[kind](one, size=size))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", DRAW)
+@settings(max_examples=200)
+@given(one=predictions())
+def test_no_two_texts_overlap_at_length(kind: str, size: str, one: Prediction) -> None:
+    check_texts(DRAW[kind](one, size=size))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", DRAW)
+@pytest.mark.parametrize(("model", "device", "keywords"), CASES, ids=IDS)
+def test_the_named_cases_are_free_of_collisions(
+    model: str, device: str, keywords: dict[str, Any], kind: str, size: str
+) -> None:
+    for theme in THEMES:
+        check_texts(DRAW[kind](prediction(model, device, **keywords), size=size, theme=theme))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_several_devices_and_models_are_free_of_collisions(size: str) -> None:
+    devices = [prediction("llama-3.1-8b", device) for device in ("h100", "mi300x", "a100")]
+    check_texts(chart.draw_roofline(devices, size=size))
+    models = [prediction(model, "h100", phase="decode") for model in ("llama-3.1-8b", "qwen3-8b")]
+    check_texts(chart.draw_roofline(models, size=size))
+    batches = [prediction("llama-3.1-8b", "h100", batch=batch) for batch in (1, 8, 64)]
+    check_texts(breakdown.draw_breakdown_over_batch(batches, size=size))
+
+
+def test_the_test_of_overlaps_can_fail() -> None:
+    figure = Figure()
+    figure.text(0.5, 0.5, "one")
+    figure.text(0.52, 0.5, "other")
+    with pytest.raises(AssertionError, match="overlap"):
+        check_texts(figure)
+    figure = Figure()
+    figure.text(0.99, 0.5, "too far to the right")
+    with pytest.raises(AssertionError, match="leaves the canvas"):
+        check_texts(figure)
+    figure = Figure()  # two slanted texts whose upright boxes overlap, and they do not
+    figure.text(0.3, 0.3, "along the slope", rotation=45)
+    figure.text(0.3, 0.4, "along the slope", rotation=45)
+    (_, a), (_, b) = texts(figure)
+    assert not intersect(a, b)
+    assert max(a[:, 1].min(), b[:, 1].min()) < min(a[:, 1].max(), b[:, 1].max())
+
+
+@pytest.mark.parametrize("kind", DRAW)
+def test_a_given_place_holds_the_whole_picture(kind: str) -> None:
+    figure = Figure(figsize=(20, 6))
+    left, right = figure.subplots(1, 2)
+    place = right.get_position()
+    assert DRAW[kind](prediction(), ax=left) is figure
+    assert DRAW[kind](prediction("bert-base", "t4"), ax=right) is figure
+    check_texts(figure)
+    width = figure.bbox.width
+    assert len(texts(figure)) > 60
+    for text, box in texts(figure):
+        assert box[:, 0].max() / width < 0.5 or box[:, 0].min() / width > place.x0 - 1 / width, text.get_text()
+
+
+# The roofline
+
+
+def line(figure: Figure, gid: str) -> tuple[np.ndarray, np.ndarray]:
+    drawn = artist(figure, gid)
+    return np.asarray(drawn.get_xdata()), np.asarray(drawn.get_ydata())
+
+
+@pytest.mark.parametrize(("model", "device", "keywords"), CASES, ids=IDS)
+def test_the_slope_is_the_bandwidth_the_plateau_the_peak_and_they_meet_at_the_ridge(
+    model: str, device: str, keywords: dict[str, Any]
+) -> None:
+    one = prediction(model, device, **keywords)
+    figure = chart.draw_roofline(one)
+    roof = Roofline.of(one.hardware, one.precision.weights)
+    reached = one.constants.of("matmul", one.execution)
+    for kind, memory, compute in (("rated", 1.0, 1.0), ("expected", reached.memory, reached.compute)):
+        x, y = line(figure, f"roof:memory:{roof.bandwidth.name}:{kind}")
+        assert y / x == pytest.approx(roof.bandwidth.rate * memory)
+        plateau_x, plateau_y = line(figure, f"roof:compute:{roof.compute.name}:{kind}")
+        assert plateau_y == pytest.approx(roof.compute.rate * compute)
+        (ridge_x,), (ridge_y,) = line(figure, f"ridge:{kind}")
+        assert ridge_x == pytest.approx(roof.ridge_point * compute / memory)
+        assert (x[-1], y[-1]) == pytest.approx((ridge_x, ridge_y)) == (plateau_x[0], plateau_y[0])
+    assert artist(figure, f"roof:compute:{roof.compute.name}:expected").get_linestyle() == "-"
+    assert artist(figure, f"roof:compute:{roof.compute.name}:rated").get_linestyle() == "--"
+
+
+def test_without_losses_there_is_one_roof() -> None:
+    figure = chart.draw_roofline(prediction("bert-base", "t4", constants="datasheet"))
+    drawn = {str(a.get_gid()) for a in figure.findobj(lambda a: str(a.get_gid()).startswith("roof:memory"))}
+    assert drawn == {"roof:memory:gddr:expected"}
+    x, y = line(figure, "roof:memory:gddr:expected")
+    assert y / x == pytest.approx(320e9)
+
+
+@pytest.mark.parametrize(("model", "device", "keywords"), CASES, ids=IDS)
+def test_each_point_stands_at_its_intensity_and_rate(model: str, device: str, keywords: dict[str, Any]) -> None:
+    one = prediction(model, device, **keywords)
+    figure = chart.draw_roofline(one)
+    drawn = 0
+    for phase, whole in one.phases.items():
+        areas = []
+        for op in whole.operators:
+            work = op.figures.flops or op.figures.vector_flops
+            gid = f"operator:0:{phase}:{op.name}"
+            if not work:
+                assert not figure.findobj(lambda a, gid=gid: a.get_gid() == gid)
+                continue
+            drawn += 1
+            point = artist(figure, gid)
+            ((x, y),) = point.get_offsets()
+            assert (x, y) == pytest.approx((work / op.figures.bytes, work / op.figures.time_s))
+            areas.append((op.figures.time_s / whole.figures.time_s, float(point.get_sizes()[0])))
+        least = min(area for _, area in areas)
+        ratios = [area / share for share, area in areas if area > 1.01 * least]
+        assert ratios == pytest.approx([ratios[0]] * len(ratios))  # area is the share, down to the smallest marker
+    assert drawn == len(points.points_of([one])) >= 12
+
+
+def test_points_lie_inside_the_axes_and_under_the_roof_of_their_bound() -> None:
+    for model, device, keywords in CASES:
+        one = prediction(model, device, **keywords)
+        figure = chart.draw_roofline(one)
+        (x0, x1), (y0, y1) = figure.axes[0].get_xlim(), figure.axes[0].get_ylim()
+        for point in points.points_of([one]):
+            assert x0 < point.intensity < x1
+            assert y0 < point.rate < y1
+            assert point.headroom >= 1 - 1e-9
+
+
+def test_every_number_has_a_name_and_shares_add_up() -> None:
+    figure = chart.draw_roofline(prediction(context=2048))
+    words = [text.get_text() for text in figure.findobj(Text)]
+    table = [text.get_text() for text in figure.texts if text.get_weight() == "normal" and text.get_ha() == "left"]
+    plot = [text.get_text() for text in figure.texts if text.get_weight() == "bold" and text.get_ha() == "center"]
+    numbers = [int(n) for word in table + plot if re.fullmatch(r"\d+(,\d+)*", word) for n in word.split(",")]
+    numbered = max(numbers)
+    assert sorted(numbers) == sorted([*range(1, numbered + 1)] * 2)  # once in the plot, once in the table
+    shares = [float(word[:-1]) for word in words if re.fullmatch(r"[\d.]+%", word)]
+    assert sum(shares) == pytest.approx(100, abs=0.05 * len(shares))
+
+
+def test_the_arrow_says_how_far_the_roof_is() -> None:
+    one = prediction(context=2048)
+    figure = chart.draw_roofline(one)
+    best = max(one.phases["decode"].operators, key=lambda op: op.figures.time_s - op.figures.bound_s)
+    (label,) = figure.findobj(lambda a: isinstance(a, Text) and a.get_text().startswith("to the roof"))
+    assert label.get_text() == f"to the roof: up to {best.figures.time_s / best.figures.bound_s:.2g}x"
+
+
+def test_bound_is_told_by_the_marker_as_well_as_by_colour() -> None:
+    figure = chart.draw_roofline(prediction(), theme="light")
+    faces = {}
+    for point in points.points_of([prediction()]):
+        drawn = artist(figure, f"operator:0:{point.phase}:{point.name}")
+        face, edge = (tuple(np.round(c[0][:3], 3)) for c in (drawn.get_facecolor(), drawn.get_edgecolor()))
+        hollow = face == (1.0, 1.0, 1.0)
+        ringed = edge == tuple(np.round(mpl.colors.to_rgb(THEMES["light"].ink), 3))
+        faces.setdefault(point.bound_by, set()).add((hollow, ringed))
+    assert faces == {"compute": {(False, True)}, "memory": {(False, False)}, "latency": {(True, False)}}
+
+
+# The breakdown
+
+
+@pytest.mark.parametrize(("model", "device", "keywords"), CASES, ids=IDS)
+def test_the_bars_of_a_phase_add_up_to_its_time(model: str, device: str, keywords: dict[str, Any]) -> None:
+    one = prediction(model, device, **keywords)
+    for size in SIZES:
+        figure = breakdown.draw_breakdown(one, size=size)
+        for phase, whole in one.phases.items():
+            bars = figure.findobj(lambda a, phase=phase: str(a.get_gid()).startswith(f"{phase}:"))
+            assert sum(bar.get_width() for bar in bars) == pytest.approx(whole.figures.time_s)
+            for part in ("compute", "memory", "latency"):
+                widths = [bar.get_width() for bar in bars if str(bar.get_gid()).endswith(f":{part}")]
+                assert sum(widths) == pytest.approx(
+                    getattr(whole.figures.shares, part) * whole.figures.time_s, abs=1e-12
+                )
+
+
+def test_the_curves_over_the_batch_are_the_predictions() -> None:
+    several = [prediction(batch=batch) for batch in (64, 1, 8)]
+    figure = breakdown.draw_breakdown_over_batch(several)
+    x, y = line(figure, "decode:whole")
+    assert x.tolist() == [1, 8, 64]
+    assert y == pytest.approx([prediction(batch=batch).phases["decode"].figures.time_s for batch in (1, 8, 64)])
+    x, y = line(figure, "decode:memory")
+    f = prediction(batch=8).phases["decode"].figures
+    assert y[1] == pytest.approx(f.shares.memory * f.time_s)
+    assert {axes.get_xscale() for axes in figure.axes} == {axes.get_yscale() for axes in figure.axes} == {"log"}
+
+
+def test_curves_need_batches_of_one_workload() -> None:
+    with pytest.raises(UsageError, match="two or more batches"):
+        breakdown.draw_breakdown_over_batch([prediction()])
+    with pytest.raises(UsageError, match="two or more batches"):
+        breakdown.draw_breakdown_over_batch([prediction(), prediction("gpt2", "xeon", batch=4)])
+
+
+# What goes with a picture
+
+
+def test_the_rows_are_the_points() -> None:
+    rows = points.point_rows([prediction()])
+    drawn = [row for row in rows if row["record"] == "operator"]
+    assert [row["name"] for row in drawn] == [point.name for point in points.points_of([prediction()])]
+    assert {row["name"]: row["rated_bytes_per_s"] for row in rows if row["record"] == "memory ceiling"} == {
+        "hbm": 3.35e12
+    }
+    gate = next(row for row in drawn if (row["phase"], row["name"]) == ("decode", "gate"))
+    op = next(op for op in prediction().phases["decode"].operators if op.name == "gate")
+    assert gate["roof_flops_per_s"] == pytest.approx(op.figures.flops / op.figures.bound_s)
+    assert gate["expected_flops_per_s"] == pytest.approx(op.figures.flops / op.figures.time_s)
+
+
+def test_the_sentence_has_the_numbers_of_the_report() -> None:
+    words = chart.describe_roofline(prediction(context=2048))
+    assert "7.52 ms a step, memory-bound" in words
+    assert "expected ridge point is 276 FLOP/B, by the data sheet 295" in words
+    assert "\n" not in words
+
+
+def test_nothing_global_is_touched_and_nothing_is_shown(tmp_path: Path) -> None:
+    before = dict(mpl.rcParams)
+    figure = chart.draw_roofline(prediction())
+    saving.save(figure, tmp_path / "a.svg")
+    assert dict(mpl.rcParams) == before
+    code = "import sys, roofline; from roofline.charts.roofline import draw_roofline as draw;"
+    code += "draw(roofline.predict('gpt2', 'xeon')); sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("suffix", saving.SUFFIXES)
+def test_files_are_whole_the_same_each_time_and_described(tmp_path: Path, suffix: str) -> None:
+    contents = []
+    for name in ("a", "b"):
+        path = tmp_path / f"{name}{suffix}"
+        saving.save(chart.draw_roofline(prediction("bert-base", "t4")), path, words="a sentence of it")
+        contents.append(path.read_bytes())
+    assert contents[0] == contents[1]
+    assert sorted(tmp_path.iterdir()) == [tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"]
+    if suffix == ".svg":
+        text = contents[0].decode()
+        assert ">attention<" in re.sub(r"\s+", "", text)
+        assert "a sentence of it" in text
+    if suffix == ".png":
+        assert b"a sentence of it" in contents[0]
+
+
+@pytest.mark.parametrize(("name", "dpi"), [("a.jpg", 150), ("a", 150), ("a.png", 10), ("a.png", math.nan)])
+def test_a_name_or_a_resolution_that_cannot_be_is_refused(tmp_path: Path, name: str, dpi: float) -> None:
+    with pytest.raises(UsageError, match="expected"):
+        saving.save(Figure(), tmp_path / name, dpi=dpi)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("look", [{"theme": "drak"}, {"size": "poster"}])
+def test_an_unknown_look_is_refused(look: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"did you mean dark|known: column, slide"):
+        chart.draw_roofline(prediction(), **look)
+    with pytest.raises(UsageError, match="no prediction"):
+        chart.draw_roofline([])
+
+
+# Measurements
+
+
+def write(path: Path, *rows: str) -> Path:
+    path.write_text("\n".join(["phase,name,measured_s", *rows]) + "\n")
+    return path
+
+
+def test_measured_points_stand_at_their_rate(tmp_path: Path) -> None:
+    one = prediction(context=2048)
+    found = read_measured(write(tmp_path / "m.csv", "decode,gate,0.0021", "decode,up,"), one)
+    assert found == {("decode", "gate"): 0.0021}
+    figure = chart.draw_roofline(one, measured=found)
+    gate = next(op for op in one.phases["decode"].operators if op.name == "gate")
+    (x,), (y,) = line(figure, "measured:decode:gate")
+    assert (x, y) == pytest.approx((gate.figures.flops / gate.figures.bytes, gate.figures.flops / 0.0021))
+    check_texts(figure)
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ("decode,gat,0.1", "line 2: the prediction has no .*did you mean decode gate"),
+        ("decode,gate,-1", "line 2: column measured_s"),
+        ("decode,gate,nan", "line 2: column measured_s"),
+        ("decode,gate,soon", "line 2: column measured_s"),
+        ("decode,gate", "line 2: column measured_s is missing"),
+        ("decode,gate,1\ndecode,gate,1", "line 3: decode gate stands twice"),
+        ("decode,gate,", "no row has a measured_s"),
+    ],
+)
+def test_a_wrong_measurement_file_is_refused(tmp_path: Path, row: str, problem: str) -> None:
+    with pytest.raises(SpecError, match=problem):
+        read_measured(write(tmp_path / "m.csv", row), prediction(context=2048))
+    with pytest.raises(SpecError, match="cannot be read"):
+        read_measured(tmp_path / "none.csv", prediction(context=2048))
+
+
+def test_rows_as_csv(tmp_path: Path) -> None:
+    saving.save_rows(breakdown.breakdown_rows(prediction(context=2048)), tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    parts = ("compute_s", "memory_s", "latency_s", "link_s")
+    assert all(sum(float(row[p]) for p in parts) == pytest.approx(float(row["time_s"])) for row in rows)
+    assert sum(float(row["time_s"]) for row in rows) == pytest.approx(prediction(context=2048).tpot_s)
