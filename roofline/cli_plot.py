@@ -9,7 +9,7 @@ import typer
 
 from roofline.errors import UsageError, near_matches
 
-_KINDS = ("roofline", "breakdown")
+_KINDS = ("roofline", "breakdown", "compare", "memory", "regime", "waterfall")
 
 
 def plot(

@@ -84,6 +84,18 @@ def predictions(draw: st.DrawFn) -> Prediction:
     return replace(base, by_phase=pair)
 
 
+def over_batches(one: Prediction) -> list[Prediction]:
+    """The prediction as it is, and as if for other batches: its phases, another workload."""
+    batches = (1, 4, 16, 64)
+    return [replace(one, workload=replace(one.workload, batch=batch), memory=prediction(batch=batch).memory)
+            for batch in batches]  # fmt: skip
+
+
+def on_devices(one: Prediction) -> list[Prediction]:
+    """The prediction as if on several devices."""
+    return [replace(one, hardware=prediction(hardware=name).hardware) for name in ("h100", "mi300x", "t4", "a100")]
+
+
 def corners(text: Text) -> np.ndarray:
     """The four corners of a text as it is turned. [pixel]"""
     box = text.get_window_extent()

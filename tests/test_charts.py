@@ -7,6 +7,7 @@ import math
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from pictures import artist, check_texts, intersect, prediction, predictions, texts
+from pictures import artist, check_texts, intersect, on_devices, over_batches, prediction, predictions, texts
 
 from roofline.ceilings import Roofline
-from roofline.charts import breakdown, points, saving
+from roofline.charts import breakdown, compare, memory, points, saving, waterfall
 from roofline.charts import roofline as chart
 from roofline.charts.measured import read_measured
 from roofline.charts.theme import SIZES, THEMES
@@ -35,7 +36,17 @@ CASES = [
 ]
 IDS = [f"{model}-{device}-{'-'.join(map(str, keywords.values()))}" for model, device, keywords in CASES]
 
-DRAW = {"roofline": chart.draw_roofline, "breakdown": breakdown.draw_breakdown}
+DRAW: dict[str, Callable[..., Figure]] = {
+    "roofline": chart.draw_roofline,
+    "breakdown": breakdown.draw_breakdown,
+    "breakdown over batch": lambda one, **look: breakdown.draw_breakdown_over_batch(over_batches(one), **look),
+    "compare": lambda one, **look: compare.draw_compare(on_devices(one), **look),
+    "memory": lambda one, **look: memory.draw_memory(over_batches(one), **look),
+    "waterfall": lambda one, **look: waterfall.draw_waterfall(
+        one, measured_s={p: 1.2 * w.figures.time_s for p, w in one.phases.items()}, **look
+    ),
+}
+NAMED = ("roofline", "breakdown", "waterfall")
 
 
 # The texts
@@ -59,7 +70,7 @@ def test_no_two_texts_overlap_at_length(kind: str, size: str, one: Prediction) -
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("kind", DRAW)
+@pytest.mark.parametrize("kind", NAMED)
 @pytest.mark.parametrize(("model", "device", "keywords"), CASES, ids=IDS)
 def test_the_named_cases_are_free_of_collisions(
     model: str, device: str, keywords: dict[str, Any], kind: str, size: str
@@ -96,7 +107,7 @@ def test_the_test_of_overlaps_can_fail() -> None:
     assert max(a[:, 1].min(), b[:, 1].min()) < min(a[:, 1].max(), b[:, 1].max())
 
 
-@pytest.mark.parametrize("kind", DRAW)
+@pytest.mark.parametrize("kind", NAMED)
 def test_a_given_place_holds_the_whole_picture(kind: str) -> None:
     figure = Figure(figsize=(20, 6))
     left, right = figure.subplots(1, 2)
@@ -105,7 +116,7 @@ def test_a_given_place_holds_the_whole_picture(kind: str) -> None:
     assert DRAW[kind](prediction("bert-base", "t4"), ax=right) is figure
     check_texts(figure)
     width = figure.bbox.width
-    assert len(texts(figure)) > 60
+    assert len(texts(figure)) > 30
     for text, box in texts(figure):
         assert box[:, 0].max() / width < 0.5 or box[:, 0].min() / width > place.x0 - 1 / width, text.get_text()
 
@@ -126,13 +137,13 @@ def test_the_slope_is_the_bandwidth_the_plateau_the_peak_and_they_meet_at_the_ri
     figure = chart.draw_roofline(one)
     roof = Roofline.of(one.hardware, one.precision.weights)
     reached = one.constants.of("matmul", one.execution)
-    for kind, memory, compute in (("rated", 1.0, 1.0), ("expected", reached.memory, reached.compute)):
+    for kind, moved, worked in (("rated", 1.0, 1.0), ("expected", reached.memory, reached.compute)):
         x, y = line(figure, f"roof:memory:{roof.bandwidth.name}:{kind}")
-        assert y / x == pytest.approx(roof.bandwidth.rate * memory)
+        assert y / x == pytest.approx(roof.bandwidth.rate * moved)
         plateau_x, plateau_y = line(figure, f"roof:compute:{roof.compute.name}:{kind}")
-        assert plateau_y == pytest.approx(roof.compute.rate * compute)
+        assert plateau_y == pytest.approx(roof.compute.rate * worked)
         (ridge_x,), (ridge_y,) = line(figure, f"ridge:{kind}")
-        assert ridge_x == pytest.approx(roof.ridge_point * compute / memory)
+        assert ridge_x == pytest.approx(roof.ridge_point * worked / moved)
         assert (x[-1], y[-1]) == pytest.approx((ridge_x, ridge_y)) == (plateau_x[0], plateau_y[0])
     assert artist(figure, f"roof:compute:{roof.compute.name}:expected").get_linestyle() == "-"
     assert artist(figure, f"roof:compute:{roof.compute.name}:rated").get_linestyle() == "--"
@@ -248,6 +259,81 @@ def test_curves_need_batches_of_one_workload() -> None:
         breakdown.draw_breakdown_over_batch([prediction()])
     with pytest.raises(UsageError, match="two or more batches"):
         breakdown.draw_breakdown_over_batch([prediction(), prediction("gpt2", "xeon", batch=4)])
+
+
+# Devices, memory, losses
+
+
+def test_devices_stand_at_their_figures_the_fastest_first() -> None:
+    several = [prediction("llama-3.1-8b", device, batch=16) for device in ("a100", "h100", "mi300x")]
+    figure = compare.draw_compare(several)
+    for one in several:
+        decode = one.phases["decode"].figures
+        name = one.hardware.name
+        x, row = line(figure, f"value:{name}:TPOT")
+        assert x == pytest.approx([decode.time_s])
+        assert row == [["mi300x", "h100-sxm-80gb", "a100-sxm-80gb"].index(name)]
+        assert line(figure, f"band:{name}:TPOT")[0] == pytest.approx([decode.low_s, decode.high_s])
+        rate = line(figure, f"value:{name}:tokens/s")[0]
+        assert rate == pytest.approx([one.tokens_per_s])
+        low, high = line(figure, f"band:{name}:tokens/s")[0]
+        assert low < rate < high
+        assert one.tokens_per_s / low == pytest.approx(one.constants.high)
+    assert "most tokens/s first: AMD Instinct MI300X" in compare.describe_compare(several)
+
+
+def test_what_does_not_fit_is_crossed_out_and_named() -> None:
+    several = [prediction("llama-3.1-8b", device, dtype="fp16", batch=16) for device in ("h100", "t4")]
+    figure = compare.draw_compare(several)
+    assert artist(figure, "value:t4:TPOT").get_marker() == "x"
+    assert artist(figure, "value:h100-sxm-80gb:TPOT").get_marker() != "x"
+    assert any(text.get_text() == "does not fit: NVIDIA T4" for text in figure.texts)
+    assert "which does not fit" in compare.describe_compare(several)
+    with pytest.raises(UsageError, match="same phases"):
+        compare.draw_compare([prediction("bert-base", "t4"), prediction("gpt2", "t4")])
+
+
+def test_memory_stacks_up_to_the_total_and_marks_the_largest_batch() -> None:
+    several = [prediction(batch=batch) for batch in (1, 64, 256)]
+    figure = memory.draw_memory(several)
+    x, y = line(figure, "memory:total")
+    assert x.tolist() == [1, 64, 256]
+    assert y.tolist() == [one.memory.total_bytes for one in several]
+    assert set(line(figure, "memory:capacity")[1]) == {several[0].memory.capacity_bytes}
+    assert set(line(figure, "memory:largest")[0]) == {several[0].memory.max_batch}
+    weights = artist(figure, "memory:weights").get_paths()[0].vertices
+    assert weights[:, 1].max() == several[0].memory.footprint.weights_bytes
+    lengths = [prediction(prompt=prompt, generate=2) for prompt in (100, 5000)]
+    assert line(memory.draw_memory(lengths, over="context"), "memory:total")[0].tolist() == [101, 5001]
+    for wrong in ([prediction()], [prediction(), prediction()], [prediction(), prediction("gpt2", "xeon", batch=2)]):
+        with pytest.raises(UsageError, match="two or more batches"):
+            memory.draw_memory(wrong)
+
+
+def test_memory_without_a_capacity_has_no_line() -> None:
+    figure = memory.draw_memory([prediction("gpt2", "xeon", batch=batch) for batch in (1, 8)])
+    assert not figure.findobj(lambda a: a.get_gid() == "memory:capacity")
+    assert any("capacity is not stated" in text.get_text() for text in figure.texts)
+
+
+@pytest.mark.parametrize(("model", "device", "keywords"), CASES, ids=IDS)
+def test_the_losses_lead_from_the_bound_to_the_expected_time(model: str, device: str, keywords: dict[str, Any]) -> None:
+    one = prediction(model, device, **keywords)
+    measured = {phase: 1.3 * whole.figures.time_s for phase, whole in one.phases.items()}
+    figure = waterfall.draw_waterfall(one, measured_s=measured)
+    for phase, whole in one.phases.items():
+        steps = waterfall.steps_of(whole, measured[phase])
+        bars = [artist(figure, f"{phase}:{step.name}") for step in steps]
+        tops = [bar.get_y() + bar.get_height() for bar in bars]
+        f = whole.figures
+        assert tops[0] == pytest.approx(f.bound_s)
+        assert bars[2].get_height() == pytest.approx(f.shares.latency * f.time_s)
+        assert tops[2] == tops[3] == pytest.approx(f.time_s)
+        assert tops[4] == tops[5] == pytest.approx(measured[phase])
+        assert bars[1].get_y() == pytest.approx(tops[0])
+        assert line(figure, f"{phase}:band")[1] == pytest.approx([f.low_s, f.high_s])
+    with pytest.raises(UsageError, match="measured phase 'later'"):
+        waterfall.draw_waterfall(one, measured_s={"later": 1.0})
 
 
 # What goes with a picture

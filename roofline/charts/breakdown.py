@@ -36,17 +36,8 @@ def draw_breakdown(
     sheet.foot(trust_of(prediction))
     used = [part for part in BOUNDS if any(_part(p, part) > 0 for p in prediction.phases.values())]
     sheet.y0 = draw_legend(sheet, [part_entry(part, sheet.theme) for part in used], sheet.x0, sheet.x1, sheet.y0)
-    phases = list(prediction.phases.items())
-    gap = 2.0 * sheet.size.small
-    for index, (name, phase) in enumerate(phases):
-        if sheet.narrow:
-            high = (sheet.height - gap * (len(phases) - 1)) / len(phases)
-            top = sheet.y1 - index * (high + gap)
-            box = (sheet.x0, top - high, sheet.x1, top)
-        else:
-            wide = (sheet.width - gap * (len(phases) - 1)) / len(phases)
-            left = sheet.x0 + index * (wide + gap)
-            box = (left, sheet.y0 + 0.5 * sheet.line, left + wide, sheet.y1)
+    sheet.y0 += 0.5 * sheet.line
+    for (name, phase), box in zip(prediction.phases.items(), sheet.panels(len(prediction.phases)), strict=True):
         _draw_phase(sheet, name, phase, box)
     return sheet.figure
 
@@ -148,12 +139,7 @@ def draw_breakdown_over_batch(
         Entry(f"{part} part", _WHERE[part], "-", sheet.theme.bound[part], sheet.theme.bound[part]) for part in used
     ]
     sheet.y0 = draw_legend(sheet, entries, sheet.x0, sheet.x1, sheet.y0) + 0.5 * sheet.line
-    gap, count = 2.0 * sheet.size.small, len(first.phases)
-    for index, name in enumerate(first.phases):
-        high = (sheet.height - gap * (count - 1)) / count
-        wide = (sheet.width - gap * (count - 1)) / count
-        top, left = sheet.y1 - index * (high + gap), sheet.x0 + index * (wide + gap)
-        box = (sheet.x0, top - high, sheet.x1, top) if sheet.narrow else (left, sheet.y0, left + wide, sheet.y1)
+    for name, box in zip(first.phases, sheet.panels(len(first.phases)), strict=True):
         _draw_curves(sheet, name, several, used, box)
     return sheet.figure
 

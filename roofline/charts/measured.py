@@ -45,6 +45,25 @@ def read_measured(path: Path, prediction: Prediction) -> dict[tuple[str, str], f
     return found
 
 
+def measured_phases(path: Path, prediction: Prediction) -> dict[str, float]:
+    """The measured seconds of one step of each phase whose operators were all measured.
+
+    Raises SpecError where no phase is whole: a part of a step cannot be compared with the whole of it.
+    """
+    found = read_measured(path, prediction)
+    sums: dict[str, float] = {}
+    for phase, whole in prediction.phases.items():
+        keys = [(phase, op.name) for op in whole.operators]
+        if all(key in found for key in keys):
+            sums[phase] = sum(found[key] for key in keys)
+    if not sums:
+        missing = next(f"{p} {op.name}" for p, w in prediction.phases.items() for op in w.operators
+                       if (p, op.name) not in found)  # fmt: skip
+        msg = f"{path}: no phase has a measured_s for all its operators; {missing} has none"
+        raise SpecError(msg)
+    return sums
+
+
 def _seconds(path: Path, line: int, text: str) -> float:
     try:
         value = float(text)

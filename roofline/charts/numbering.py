@@ -79,7 +79,7 @@ def draw_arrow(picture: Picture, ax: Axes, room: Field) -> None:
     width, height = measure(words, sheet.size.small, "bold")
     centre = (start[0], (start[1] + end[1]) / 2)
     spots, costs = rings(centre, width, height, max(radius, 3.0), 110.0)
-    spot = room.place(width, height, spots, costs=costs)
+    spot = room.place(width, height, spots, costs=costs, origin=centre)
     if spot:
         sheet.write(*spot, words, ha="center", weight="bold", plate=True)
         lead(sheet, centre, spot, width, height, 1.0)
@@ -101,7 +101,7 @@ def number_points(picture: Picture, ax: Axes, room: Field, lines: int) -> None:
         spots, costs = rings(centres[first], width, height, diameter / 2, 90.0)
         if math.hypot(width, 0.7 * height) < diameter:  # inside its own marker, which is no obstacle to it
             spots, costs = [centres[first], *spots], [-40.0, *costs]
-        if spot := room.place(width, height, spots, costs=costs):
+        if spot := room.place(width, height, spots, costs=costs, origin=centres[first]):
             placed.append((group, spot, diameter / 2))
     ranks = sorted(index for group, _, _ in placed for index in group)  # the order of the table: by phase, by share
     picture.numbers = {index: rank + 1 for rank, index in enumerate(ranks)}
@@ -157,7 +157,7 @@ def draw_names(picture: Picture, box: tuple[float, float, float, float]) -> None
     sheet = picture.sheet
     blocks = _blocks(picture)
     header = ("#", "operator", "FLOP/B", "time", "share", "to roof")
-    keep = (0, 1, 4, 5) if sheet.narrow else tuple(range(6))
+    keep = (0, 1, 4, 5) if sheet.narrow and len(blocks) > 1 else tuple(range(6))
 
     def narrowed(row: Row) -> Row:
         return row if row.heading else Row(tuple(row.cells[c] for c in keep), row.mark, muted=row.muted)

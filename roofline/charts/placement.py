@@ -50,11 +50,19 @@ class Field:
         return np.asarray(inside & ~overlaps(boxes, self.texts).any(axis=1))
 
     def place(
-        self, width: float, height: float, spots: Sequence[Spot], *, price: float = 40.0, costs: Sequence[float] = ()
+        self,
+        width: float,
+        height: float,
+        spots: Sequence[Spot],
+        *,
+        price: float = 40.0,
+        costs: Sequence[float] = (),
+        origin: Spot | None = None,
     ) -> Spot | None:
         """The best of ``spots``, centres of a text of this size, and take it; None where none is free.
 
-        Spots are in order of liking, or have ``costs``; each mark under the text, up to four, costs ``price`` more.
+        Spots are in order of liking, or have ``costs``; each mark under the text, up to four, costs ``price`` more, and
+        so does every text that a straight line from ``origin`` to the spot would cross.
         """
         boxes = boxes_around(spots, width + 2 * GAP, height + 2 * GAP)
         free = np.flatnonzero(self.fits(boxes))
@@ -62,9 +70,19 @@ class Field:
             return None
         liking = np.asarray(costs if len(costs) else np.arange(len(boxes)), dtype=np.float64)
         crossed = np.minimum(overlaps(boxes[free], self.marks).sum(axis=1), 4)
-        best = int(free[np.argmin(liking[free] + price * crossed)])
+        total = liking[free] + price * crossed
+        if origin is not None:
+            total += 1.5 * price * self._crossings(origin, np.asarray(spots)[free])
+        best = int(free[np.argmin(total)])
         self.block(boxes[best : best + 1])
         return spots[best]
+
+    def _crossings(self, origin: Spot, spots: Boxes) -> NDArray[np.float64]:
+        """How many texts lie on the way from ``origin`` to each of ``spots``."""
+        way = np.linspace(0.0, 1.0, 9)[None, :, None]
+        stops = (np.asarray(origin) + (spots[:, None, :] - np.asarray(origin)) * way).reshape(-1, 2)
+        on = overlaps(np.hstack([stops, stops]), self.texts).reshape(len(spots), 9, -1)
+        return np.asarray(on.any(axis=1).sum(axis=1), dtype=np.float64)
 
     def place_slanted(
         self, width: float, height: float, angle: float, spots: Sequence[Spot], own: int | None = None

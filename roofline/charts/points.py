@@ -197,15 +197,18 @@ def inputs_of(prediction: Prediction) -> str:
     return f"batch {w.batch:,}, {lengths}, {'/'.join(dtypes)}, {prediction.execution} execution"
 
 
-def trust_of(prediction: Prediction) -> str:
+def trust_of(*predictions: Prediction) -> str:
     """Where the expected times come from, and how far measurements may be off."""
-    constants = prediction.constants
-    if constants.provenance == "datasheet":
-        return f"Times: {constants.evidence}."
-    return (
-        f"Expected times: constants of {constants.provenance} {constants.name}, "
-        f"band {constants.low:g} to {constants.high:g} x ({constants.evidence})."
-    )
+    told = []
+    for constants in dict.fromkeys(prediction.constants.name for prediction in predictions):
+        one = next(p.constants for p in predictions if p.constants.name == constants)
+        if one.provenance == "datasheet":
+            told.append(f"{one.evidence}")
+        else:
+            told.append(
+                f"constants of {one.provenance} {one.name}, band {one.low:g} to {one.high:g} x ({one.evidence})"
+            )
+    return f"Expected times: {'; '.join(told)}."
 
 
 def point_rows(predictions: Sequence[Prediction], measured: Measured | None = None) -> list[dict[str, Any]]:

@@ -51,7 +51,7 @@ def draw_roofline(
     sheet = Sheet.open(theme, size, ax, tall=1.62 if size == "column" else 1.0)
     picture = Picture(sheet, several, [ceilings_of(p) for p in several], points_of(several, measured))
     sheet.head(_title(several), _subtitle(several))
-    sheet.foot(trust_of(several[0]))
+    sheet.foot(trust_of(*several))
     plot, table = _split(picture)
     legend = draw_legend(sheet, _legend(picture, measured is not None), plot[0], plot[2], plot[1])
     axes, room = _axes(picture, (plot[0], legend + 0.5 * sheet.line, plot[2], plot[3]))

@@ -120,9 +120,12 @@ def frame(sheet: Sheet, box: Sequence[float], x: Scale, y: Scale) -> Axes:
     x0, y0, x1, y1 = box
     points, gap = sheet.size.small, 0.45 * sheet.size.small
     line = measure("lp", points)[1]
-    floor = y0 + line + gap + (line + gap if x.label else 0)
+    floor = y0 + line + 2.5 + _pad("x", points) + (line + 0.5 * gap if x.label else 0)
     ceiling = y1 - (line + gap if y.label else 0.5 * line)
     y_ticks = chosen_ticks(y, ceiling - floor, points, across=False)
+    highest = max((position(y, value) for value, _ in y_ticks), default=0.0)
+    if y.label and (1 - highest) * (ceiling - floor) < 0.5 * line:  # a tick close below the label
+        ceiling -= 0.5 * line
     left = x0 + max((measure(label, points)[0] for _, label in y_ticks), default=0) + gap + 1
     x_ticks = chosen_ticks(x, 0.97 * (x1 - left), points, across=True)
     right = x1
@@ -160,12 +163,17 @@ def _set_axis(ax: Axes, which: Literal["x", "y"], scale: Scale, ticks: list[tupl
     axis.set_minor_locator(FixedLocator(_minor(scale)) if scale.log and scale.ticks is None else NullLocator())
     axis.set_minor_formatter(NullFormatter())
     ax.tick_params(axis=which, which="major", labelsize=sheet.size.small, labelcolor=sheet.theme.ink, length=2.5,
-                   pad=0.25 * sheet.size.small, color=sheet.theme.muted, width=0.6, labelfontfamily="DejaVu Sans",
+                   pad=_pad(which, sheet.size.small), color=sheet.theme.muted, width=0.6, labelfontfamily="DejaVu Sans",
                    bottom=True, left=True, top=False, right=False, labelrotation=0)  # fmt: skip
     ax.tick_params(axis=which, which="minor", length=1.2, color=sheet.theme.muted, width=0.4, top=False, right=False)
     ax.grid(False, which="both", axis=which)
     if scale.grid:
         ax.grid(True, which="major", axis=which, color=sheet.theme.faint, linewidth=0.6, linestyle="-")
+
+
+def _pad(which: Literal["x", "y"], points: float) -> float:
+    """From tick to label; across, enough to pass below the lowest label of the other axis. [pt]"""
+    return 0.25 * points if which == "y" else max(0.25 * points, 0.66 * points - 2.0)
 
 
 def _minor(scale: Scale) -> list[float]:

@@ -173,7 +173,7 @@ class Sheet:
 
     def foot(self, text: str) -> None:
         """Where the numbers come from, in small muted type."""
-        lines = wrap(text, self.size.small, self.width, 3)
+        lines = wrap(text, self.size.small, self.width, 4)
         for line in reversed(lines):
             self.write(self.x0, self.y0, line, colour=self.theme.muted, va="bottom")
             self.y0 += self.line
@@ -200,6 +200,17 @@ class Sheet:
             spine.set_visible(name in ("left", "bottom"))
             spine.set_color(self.theme.muted)
             spine.set_linewidth(0.7)
+
+    def panels(self, count: int) -> list[tuple[float, float, float, float]]:
+        """The body in ``count`` equal rectangles: side by side, or below one another where it is narrow."""
+        gap = 2.0 * self.size.small
+        high = (self.height - gap * (count - 1)) / count
+        wide = (self.width - gap * (count - 1)) / count
+        if self.narrow:
+            tops = [self.y1 - index * (high + gap) for index in range(count)]
+            return [(self.x0, top - high, self.x1, top) for top in tops]
+        lefts = [self.x0 + index * (wide + gap) for index in range(count)]
+        return [(left, self.y0, left + wide, self.y1) for left in lefts]
 
     def locate(self, ax: Axes, x: float, y: float) -> tuple[float, float]:
         """Where a point of ``ax`` lies on the sheet. [pt]"""
