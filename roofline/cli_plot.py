@@ -9,12 +9,19 @@ import typer
 
 from roofline.errors import UsageError, near_matches
 
-_KINDS = ("roofline", "breakdown", "compare", "memory", "regime", "waterfall")
+_KINDS = (
+    "roofline", "breakdown", "compare", "memory", "regime", "sensitivity", "timeplane", "validation", "waterfall",
+)  # fmt: skip
 
 
 def plot(
     kind: Annotated[str, typer.Argument(help=f"{', '.join(_KINDS)}.", show_default=False)],
-    model: Annotated[str, typer.Argument(help="A preset or a path; several with commas where a kind shows several.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A preset or a path; several with commas where a kind shows several. For validation: a CSV."
+        ),
+    ],
     hardware: Annotated[
         str | None, typer.Option(help="A device's name, alias or YAML file; several with commas.")
     ] = None,
@@ -63,7 +70,7 @@ def plot(
     if kind not in _KINDS:
         msg = f"kind {kind!r}; {near_matches(kind, _KINDS)}"
         raise UsageError(msg)
-    if hardware is None:
+    if hardware is None and kind != "validation":
         msg = "--hardware is missing; try h100, mi300x or t4 (roofline hardware list)"
         raise UsageError(msg)
     if output is None:
@@ -75,7 +82,7 @@ def plot(
 def _draw(
     kind: str,
     model: str,
-    hardware: str,
+    hardware: str | None,
     output: Path,
     keywords: dict[str, Any],
     look: dict[str, str],
@@ -90,7 +97,7 @@ def _draw(
     from roofline.cli import _print
 
     check_picture(output, dpi)
-    request = Request(_words(model), _words(hardware), keywords, over, measured, look)
+    request = Request(_words(model), _words(hardware) if hardware else (), keywords, over, measured, look)
     drawn = draw_kind(kind, request)
     save(drawn.figure, output, words=drawn.words, dpi=dpi)
     if data:

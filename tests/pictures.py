@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from roofline.charts.validation import Pair
 from roofline.figures import Figures, Operator, PhasePrediction, Shares
 from roofline.prediction import Prediction, predict
 
@@ -94,6 +95,15 @@ def over_batches(one: Prediction) -> list[Prediction]:
 def on_devices(one: Prediction) -> list[Prediction]:
     """The prediction as if on several devices."""
     return [replace(one, hardware=prediction(hardware=name).hardware) for name in ("h100", "mi300x", "t4", "a100")]
+
+
+def pairs_of(one: Prediction) -> list[Pair]:
+    """A pair per operator, some of them fitted, measured anywhere in the band."""
+    figures = [op.figures for phase in one.phases.values() for op in phase.operators]
+    return [
+        Pair(f.time_s, f.low_s + 0.6 * (f.high_s - f.low_s) * (i % 5 + 1) / 5, i % 3 == 0)
+        for i, f in enumerate(figures)
+    ]
 
 
 def corners(text: Text) -> np.ndarray:

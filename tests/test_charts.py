@@ -17,15 +17,18 @@ import pytest
 from hypothesis import given, settings
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from pictures import artist, check_texts, intersect, on_devices, over_batches, prediction, predictions, texts
+from pictures import artist, check_texts, intersect, on_devices, over_batches, pairs_of, prediction, predictions, texts
 
 from roofline.ceilings import Roofline
-from roofline.charts import breakdown, compare, memory, points, saving, waterfall
+from roofline.charts import breakdown, compare, memory, points, saving, sensitivity, timeplane, validation, waterfall
 from roofline.charts import roofline as chart
-from roofline.charts.measured import read_measured
+from roofline.charts.measured import measured_phases, read_measured, read_pairs
 from roofline.charts.theme import SIZES, THEMES
+from roofline.elasticities import find_elasticities
 from roofline.errors import SpecError, UsageError
-from roofline.prediction import Prediction
+from roofline.operator_table import time_table
+from roofline.operators import predict_op
+from roofline.prediction import Prediction, predict
 
 CASES = [
     ("bert-base", "t4", {}),
@@ -45,8 +48,11 @@ DRAW: dict[str, Callable[..., Figure]] = {
     "waterfall": lambda one, **look: waterfall.draw_waterfall(
         one, measured_s={p: 1.2 * w.figures.time_s for p, w in one.phases.items()}, **look
     ),
+    "sensitivity": sensitivity.draw_sensitivity,
+    "timeplane": timeplane.draw_timeplane,
+    "validation": lambda one, **look: validation.draw_validation(pairs_of(one), **look),
 }
-NAMED = ("roofline", "breakdown", "waterfall")
+NAMED = ("roofline", "breakdown", "waterfall", "sensitivity", "timeplane")
 
 
 # The texts
@@ -336,6 +342,76 @@ def test_the_losses_lead_from_the_bound_to_the_expected_time(model: str, device:
         waterfall.draw_waterfall(one, measured_s={"later": 1.0})
 
 
+# What would help, the plane of seconds, how good predictions are
+
+
+@pytest.mark.parametrize(("model", "device", "keywords"), CASES, ids=IDS)
+def test_elasticities_are_the_shares_and_bars_the_exact_times(
+    model: str, device: str, keywords: dict[str, Any]
+) -> None:
+    one = prediction(model, device, **keywords)
+    figure = sensitivity.draw_sensitivity(one)
+    for phase, whole in one.phases.items():
+        found = find_elasticities(one, phase, 1e-4)
+        for part in ("compute", "memory", "latency"):
+            share = sum(each.elasticity for each in found if each.part == part)
+            assert share == pytest.approx(getattr(whole.figures.shares, part), abs=2e-5)
+        for each in find_elasticities(one, phase):
+            bar = artist(figure, f"{phase}:{each.rate}:better")
+            assert bar.get_width() == pytest.approx(100 * (each.better_s / whole.figures.time_s - 1))
+
+
+def test_ten_percent_more_bandwidth_is_what_a_wider_memory_gives() -> None:
+    found = find_elasticities(prediction(context=2048), "decode")[0]
+    wider = predict("llama-3.1-8b", "h100", context=2048, set={"hardware.memory.hbm.bandwidth": "3685 GB/s"})
+    assert found.rate == "memory bandwidth"
+    assert found.better_s == pytest.approx(wider.phases["decode"].figures.time_s)
+    for wrong in (0.0, 1.0, math.nan):
+        with pytest.raises(UsageError, match="between 0 and 1"):
+            find_elasticities(prediction(), "decode", wrong)
+    with pytest.raises(UsageError, match="no encode phase"):
+        find_elasticities(prediction(), "encode")
+
+
+def test_spots_of_the_plane_are_seconds_by_the_data_sheet() -> None:
+    one = prediction(context=2048)
+    figure = timeplane.draw_timeplane(one)
+    for spot in timeplane.spots_of(one):
+        op = next(op for op in one.phases["decode"].operators if op.name == spot.name)
+        f = op.figures
+        assert spot.memory_s == pytest.approx(f.bytes / 3350e9 / op.count)
+        assert spot.compute_s == pytest.approx((f.flops / 989.4e12 + f.vector_flops / 66.9e12) / op.count)
+        ((x, y),) = artist(figure, f"operator:0:decode:{spot.name}").get_offsets()
+        assert (x, y) == spot.place
+        assert x >= spot.memory_s
+        assert y >= spot.compute_s
+    x, y = line(figure, "balance")
+    assert y / x == pytest.approx(0.73 / 0.78)
+    x, y = line(figure, "arc:0.0001")
+    assert np.hypot(x[:-1] / 0.78, y[:-1] / 0.73) == pytest.approx(1e-4)
+    square = artist(figure, "latency").get_xy()
+    assert square[:, 0].max() == square[:, 1].max() == pytest.approx(3e-6)
+
+
+def test_points_of_a_validation_and_their_score() -> None:
+    pairs = [validation.Pair(t * r, t) for t, r in ((1e-3, 1.2), (1e-4, 0.95), (1e-5, 1.0), (1e-6, 0.5))]
+    fitted = [validation.Pair(2e-3, 2e-3, fitted=True)]
+    figure = validation.draw_validation([*pairs, *fitted])
+    drawn = artist(figure, "points:held-out").get_offsets()
+    assert np.asarray(drawn) == pytest.approx(np.array([(p.measured_s, p.predicted_s) for p in pairs]))
+    assert len(artist(figure, "points:fitted").get_offsets()) == 1
+    score = validation.Score.of(pairs)  # errors 0.2, 0.05, 0, 0.5
+    assert (score.n, score.median, score.within) == (4, pytest.approx(0.125), (0.75, 0.5))
+    assert score.bias == pytest.approx((1.2 * 0.95 * 0.5) ** 0.25)
+    words = [text.get_text() for text in figure.texts]
+    assert {"n 4", "median error 12.5%", "within 10%: 50%"} <= set(words)
+    assert "fitted: n 1" in validation.describe_validation([*pairs, *fitted])
+    assert "no evidence for other shapes" in " ".join(t.get_text() for t in validation.draw_validation(fitted).texts)
+    for wrong in ([], [validation.Pair(0.0, 1.0)], [validation.Pair(1.0, math.nan)]):
+        with pytest.raises(UsageError, match=r"above 0|give one"):
+            validation.draw_validation(wrong)
+
+
 # What goes with a picture
 
 
@@ -418,6 +494,8 @@ def test_measured_points_stand_at_their_rate(tmp_path: Path) -> None:
     (x,), (y,) = line(figure, "measured:decode:gate")
     assert (x, y) == pytest.approx((gate.figures.flops / gate.figures.bytes, gate.figures.flops / 0.0021))
     check_texts(figure)
+    with pytest.raises(UsageError, match="did you mean decode gate"):
+        chart.draw_roofline(one, measured={("decode", "gat"): 1.0})
 
 
 @pytest.mark.parametrize(
@@ -437,6 +515,36 @@ def test_a_wrong_measurement_file_is_refused(tmp_path: Path, row: str, problem: 
         read_measured(write(tmp_path / "m.csv", row), prediction(context=2048))
     with pytest.raises(SpecError, match="cannot be read"):
         read_measured(tmp_path / "none.csv", prediction(context=2048))
+
+
+def test_a_whole_measured_phase_is_summed_and_a_part_is_refused(tmp_path: Path) -> None:
+    one = prediction(context=2048)
+    names = [op.name for op in one.phases["decode"].operators]
+    whole = write(tmp_path / "m.csv", *(f"decode,{name},0.001" for name in names))
+    assert measured_phases(whole, one) == {"decode": pytest.approx(0.001 * len(names))}
+    part = write(tmp_path / "p.csv", *(f"decode,{name},0.001" for name in names[1:]))
+    with pytest.raises(SpecError, match=f"decode {names[0]} has none"):
+        measured_phases(part, one)
+
+
+def test_a_table_of_operators_as_pairs(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("kind,m,k,n,split,measured_s\nmatmul,64,64,64,fitted,5e-6\nmatmul,4096,4096,4096,,3e-4\n")
+    pairs = read_pairs(table, "h100", {})
+    assert [(p.measured_s, p.fitted, p.kind) for p in pairs] == [(5e-6, True, "matmul"), (3e-4, False, "matmul")]
+    assert pairs[1].predicted_s == pytest.approx(predict_op("matmul", "h100", m=4096, k=4096, n=4096).time_s)
+    with pytest.raises(SpecError, match="column time_s is missing; name a device"):
+        read_pairs(table, None, {})
+    timed = tmp_path / "timed.csv"
+    time_table(table, "h100", timed)
+    assert read_pairs(timed, None, {}) == pairs
+    for row, problem in (("1,0,fitted", "column measured_s"), ("1,1,half", "column split"), ("x,1,", "column time_s")):
+        table.write_text(f"time_s,measured_s,split\n{row}\n")
+        with pytest.raises(SpecError, match=f"line 2: {problem}"):
+            read_pairs(table, None, {})
+    table.write_text("time_s,measured_s\n")
+    with pytest.raises(SpecError, match="no rows"):
+        read_pairs(table, None, {})
 
 
 def test_rows_as_csv(tmp_path: Path) -> None:

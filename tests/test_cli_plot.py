@@ -41,6 +41,36 @@ def test_several_devices(tmp_path: Path) -> None:
     assert "T4" in words
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("compare", "llama-3.1-8b", "--hardware", "h100,a100"),
+        ("memory", *LLAMA[:3]),
+        ("memory", "bert-base", "--hardware", "t4", "--over", "context"),
+        ("breakdown", "gpt2", "--hardware", "xeon", "--over", "batch"),
+        ("regime", "gpt2", "--hardware", "xeon"),
+        ("regime", "bert-base", "--hardware", "h100,a100"),
+        ("sensitivity", *LLAMA),
+        ("timeplane", *LLAMA),
+        ("waterfall", *LLAMA),
+    ],
+    ids=lambda words: " ".join(words),
+)
+def test_every_kind_writes_a_picture_and_its_data(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    words = answer("plot", *arguments, "-o", str(tmp_path / "a.png"), "--data")
+    assert words.endswith(".\n")
+    with (tmp_path / "a.csv").open() as file:
+        assert len(list(csv.DictReader(file))) > 1
+
+
+def test_a_validation_needs_a_table_and_no_device(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("kind,m,k,n,measured_s\nmatmul,64,64,64,5e-6\nmatmul,4096,4096,4096,3e-4\n")
+    words = answer("plot", "validation", str(table), "--hardware", "h100", "-o", str(tmp_path / "a.png"))
+    assert "n 2" in words
+    assert "column time_s is missing" in refusal(3, "plot", "validation", str(table), "-o", str(tmp_path / "b.png"))
+
+
 def test_predict_draws_what_it_predicts(tmp_path: Path) -> None:
     plain = answer("predict", *LLAMA)
     assert answer("predict", *LLAMA, "--plot", str(tmp_path / "a.pdf")) == plain

@@ -58,6 +58,7 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.export": (7, NEUTRAL),
     "roofline.explanation": (7, NEUTRAL),
     "roofline.report_op": (7, NEUTRAL),
+    "roofline.elasticities": (6, NEUTRAL),
     "roofline.regime_maps": (6, NEUTRAL),
     "roofline.charts": (7, NEUTRAL),
     "roofline.cli_op": (8, NEUTRAL),

@@ -127,7 +127,7 @@ def draw_breakdown_over_batch(
 
     Raises UsageError for fewer than two predictions, or for predictions that differ in more than the batch.
     """
-    several = sorted(as_list(predictions), key=lambda p: p.workload.batch)
+    several = sorted(as_list(predictions, 1000), key=lambda p: p.workload.batch)
     _check_batches(several)
     first = several[0]
     sheet = Sheet.open(theme, size, ax, tall=1.45 if size == "column" and len(first.phases) > 1 else 1.0)
@@ -182,7 +182,7 @@ def _draw_curves(
 
 def describe_breakdown_over_batch(predictions: Sequence[Prediction]) -> str:
     """The curves in words, for those who cannot see them."""
-    several = sorted(as_list(predictions), key=lambda p: p.workload.batch)
+    several = sorted(as_list(predictions, 1000), key=lambda p: p.workload.batch)
     first, last = several[0], several[-1]
     changes = [
         f"a step of {name} takes {_seconds(one.figures.time_s)} ({one.figures.bound_by}-bound) at batch "

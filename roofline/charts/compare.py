@@ -116,7 +116,7 @@ def compare_rows(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
 
 
 def _ranked(predictions: Sequence[Prediction]) -> list[Prediction]:
-    several = sorted(as_list(predictions), key=lambda p: -p.tokens_per_s)
+    several = sorted(as_list(predictions, 16), key=lambda p: -p.tokens_per_s)
     if len({tuple(p.phases) for p in several}) > 1:
         msg = "compare needs the same phases of each model; encoders and decoders have no figure in common"
         raise UsageError(msg)

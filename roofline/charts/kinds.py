@@ -10,8 +10,18 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from roofline.charts import breakdown, compare, memory, regime, roofline, waterfall
-from roofline.charts.measured import measured_phases, read_measured
+from roofline.charts import (
+    breakdown,
+    compare,
+    memory,
+    regime,
+    roofline,
+    sensitivity,
+    timeplane,
+    validation,
+    waterfall,
+)
+from roofline.charts.measured import measured_phases, read_measured, read_pairs
 from roofline.charts.points import point_rows
 from roofline.errors import UsageError
 from roofline.prediction import Prediction, predict
@@ -145,6 +155,30 @@ def _regime(request: Request) -> Drawn:
     return Drawn(figure, regime.regime_rows(*maps), regime.describe_speed_up(*maps))
 
 
+def _sensitivity(request: Request) -> Drawn:
+    prediction = request.one("sensitivity")
+    figure = sensitivity.draw_sensitivity(prediction, **request.look)
+    return Drawn(figure, sensitivity.sensitivity_rows(prediction), sensitivity.describe_sensitivity(prediction))
+
+
+def _timeplane(request: Request) -> Drawn:
+    prediction = request.one("timeplane")
+    figure = timeplane.draw_timeplane(prediction, **request.look)
+    return Drawn(figure, timeplane.timeplane_rows(prediction), timeplane.describe_timeplane(prediction))
+
+
+def _validation(request: Request) -> Drawn:
+    """The first name is a table of measured operators; with a device they are timed here."""
+    (table, *more), device = request.models, next(iter(request.devices), None)
+    if more or len(request.devices) > 1:
+        msg = "validation shows one table, timed on one device at most"
+        raise UsageError(msg)
+    pairs = read_pairs(Path(table), device, request.keywords)
+    title = f"{Path(table).name} on {device}" if device else Path(table).name
+    figure = validation.draw_validation(pairs, f"Predicted against measured: {title}", **request.look)
+    return Drawn(figure, validation.validation_rows(pairs), validation.describe_validation(pairs))
+
+
 def _spread(low: int, high: int, count: int) -> list[int]:
     """About ``count`` whole numbers, evenly apart in logarithms, both ends among them."""
     return [int(value) for value in np.unique(np.round(np.geomspace(max(low, 1), high, count)))]
@@ -156,6 +190,9 @@ KINDS: dict[str, Callable[[Request], Drawn]] = {
     "compare": _compare,
     "memory": _memory,
     "regime": _regime,
+    "sensitivity": _sensitivity,
+    "timeplane": _timeplane,
+    "validation": _validation,
     "waterfall": _waterfall,
 }
 OVER: dict[str, tuple[str, ...]] = {"breakdown": ("batch",), "memory": ("batch", "context")}

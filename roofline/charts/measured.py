@@ -1,13 +1,18 @@
-"""Measured seconds of operators, from a CSV that ``predict -o operators.csv`` wrote and a measurement filled in."""
+"""Measured seconds from CSV: of a prediction's operators, filled into what ``predict -o`` wrote, or of a table's."""
 
 from __future__ import annotations
 
 import csv
+import io
 import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TextIO
 
+from roofline.charts.validation import Pair
 from roofline.errors import SpecError, near_matches, shown
+from roofline.operator_table import time_table
 from roofline.prediction import Prediction
 
 COLUMNS = ("phase", "name", "measured_s")
@@ -19,10 +24,10 @@ def read_measured(path: Path, prediction: Prediction) -> dict[tuple[str, str], f
     Empty fields are operators that were not measured. Raises SpecError with file, line and column for what is wrong.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with _opened(path) as file:
             rows = list(csv.DictReader(file, strict=True))
-    except (OSError, ValueError, csv.Error) as failure:
-        msg = f"{path}: cannot be read: {getattr(failure, 'strerror', None) or failure}"
+    except (ValueError, csv.Error) as failure:
+        msg = f"{path}: cannot be read: {failure}"
         raise SpecError(msg) from None
     known = {(phase, op.name) for phase, whole in prediction.phases.items() for op in whole.operators}
     found: dict[tuple[str, str], float] = {}
@@ -64,13 +69,61 @@ def measured_phases(path: Path, prediction: Prediction) -> dict[str, float]:
     return sums
 
 
-def _seconds(path: Path, line: int, text: str) -> float:
+def read_pairs(path: Path, device: str | None, keywords: Mapping[str, Any]) -> list[Pair]:
+    """Predicted and measured seconds from a table that ``op --table`` wrote: its columns time_s and measured_s.
+
+    With a ``device`` the table's operators are timed here. A column ``split`` tells ``fitted`` points from ``held-out``
+    ones. Raises SpecError with file, line and column for what is wrong.
+    """
+    if device is None:
+        with _opened(path) as file:
+            return _pairs(path, file)
+    timed = io.StringIO()
+    asked = {name: keywords.get(name) for name in ("dtype", "execution", "constants")}
+    time_table(path, device, timed, **asked)
+    timed.seek(0)
+    return _pairs(path, timed)
+
+
+def _pairs(path: Path, file: Iterable[str]) -> list[Pair]:
+    found = []
+    try:
+        for line, row in enumerate(csv.DictReader(file, strict=True), start=2):
+            for column in ("time_s", "measured_s"):
+                if row.get(column) is None:
+                    hint = "; name a device in --hardware to time it" if column == "time_s" else ""
+                    _refuse(path, line, f"column {column} is missing{hint}")
+            split = row.get("split") or "held-out"
+            if split not in ("fitted", "held-out"):
+                _refuse(path, line, f"column split: {shown(split)}, expected fitted or held-out")
+            predicted, measured = (_seconds(path, line, row[column], column) for column in ("time_s", "measured_s"))
+            found.append(Pair(predicted, measured, split == "fitted", row.get("kind") or ""))
+    except (csv.Error, ValueError) as failure:
+        msg = f"{path}: cannot be read: {failure}"
+        raise SpecError(msg) from None
+    if not found:
+        msg = f"{path}: no rows; expected predicted and measured times"
+        raise SpecError(msg)
+    return found
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield file
+    except OSError as failure:
+        msg = f"{path}: cannot be read: {failure.strerror or failure}"
+        raise SpecError(msg) from None
+
+
+def _seconds(path: Path, line: int, text: str, column: str = "measured_s") -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value > 0):
-        _refuse(path, line, f"column measured_s: {shown(text)}, expected seconds above 0")
+        _refuse(path, line, f"column {column}: {shown(text)}, expected seconds above 0")
     return value
 
 

@@ -97,7 +97,7 @@ def _sorted(predictions: Sequence[Prediction], over: str) -> tuple[list[Predicti
             return float(p.workload.batch)
         return float(p.workload.prompt if "encode" in p.phases else p.workload.longest)
 
-    several = sorted(as_list(predictions), key=place)
+    several = sorted(as_list(predictions, 1000), key=place)
     places = [place(p) for p in several]
     alike = {(p.model.name, p.hardware.name, *(() if over == "batch" else (p.workload.batch,))) for p in several}
     if len(set(places)) < len(places) or len(places) < 2 or len(alike) > 1:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any, Protocol
 
-import numpy as np
 from matplotlib.axes import Axes
 
 from roofline.charts.legend import Entry, Row, bound_style, draw_table
-from roofline.charts.placement import Field, boxes_around, rings, segment_marks
-from roofline.charts.points import Ceilings, Point, distinct_label
+from roofline.charts.placement import Field, boxes_around, rings
+from roofline.charts.points import distinct_label
 from roofline.charts.roofs import lead
-from roofline.charts.sheet import Sheet, measure, rounded
+from roofline.charts.sheet import Sheet, measure
 from roofline.charts.theme import SHAPES, ink_on
 from roofline.prediction import Prediction
 from roofline.program import Phase
@@ -23,66 +24,60 @@ LARGEST, LEAST = 3.6, 0.6
 """Diameters of the marker of an operator that takes all of its phase's time, and of the smallest. [heights of type]"""
 
 
+class Placed(Protocol):
+    """An operator that has a place in some plane."""
+
+    @property
+    def series(self) -> int: ...
+    @property
+    def phase(self) -> Phase: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def share(self) -> float: ...
+    @property
+    def time_s(self) -> float: ...
+    @property
+    def bound_by(self) -> str: ...
+    @property
+    def place(self) -> tuple[float, float]: ...
+
+
 @dataclass(slots=True)
 class Picture:
-    """What is drawn, and the numbers that operators have got."""
+    """What is drawn, and the numbers that operators have got.
+
+    ``columns`` are the table's columns after number and operator, ``cells`` what stands in them; narrow tables keep the
+    last two.
+    """
 
     sheet: Sheet
     predictions: list[Prediction]
-    ceilings: list[Ceilings]
-    points: list[Point]
+    points: Sequence[Placed]
+    columns: tuple[str, ...]
+    cells: Callable[[Any], tuple[str, ...]]
     numbers: dict[int, int] = field(default_factory=dict)  # index of a point -> its number
 
-    def colour(self, point: Point) -> str | None:
+    def colour(self, point: Placed) -> str | None:
         """Of its series where there are several, else None: of what binds."""
         return self.sheet.theme.series[point.series % 6] if len(self.predictions) > 1 else None
 
-    def diameter(self, point: Point) -> float:
+    def diameter(self, point: Placed) -> float:
         """The area is the share of the phase's time, down to a marker that is just seen. [pt]"""
         return self.sheet.size.small * max(LARGEST * math.sqrt(point.share), LEAST)
 
 
 def draw_points(picture: Picture, ax: Axes, room: Field) -> None:
-    """A marker per operator, small ones above large ones; crosses where there are measurements."""
+    """A marker per operator, small ones above large ones."""
     theme = picture.sheet.theme
     order = sorted(range(len(picture.points)), key=lambda index: -picture.points[index].share)
     for index in order:
         point = picture.points[index]
         diameter = picture.diameter(point)
         style = bound_style(point.bound_by, theme, picture.colour(point))
-        ax.scatter([point.intensity], [point.rate], s=diameter**2, marker=SHAPES[point.phase], zorder=4, alpha=0.92,
+        ax.scatter([point.place[0]], [point.place[1]], s=diameter**2, marker=SHAPES[point.phase], zorder=4, alpha=0.92,
                    gid=f"operator:{point.series}:{point.phase}:{point.name}", **style)  # fmt: skip
-        room.mark(boxes_around([picture.sheet.locate(ax, point.intensity, point.rate)], 0.8 * diameter, 0.8 * diameter))
-        if point.measured_rate:
-            ax.plot([point.intensity] * 2, [point.rate, point.measured_rate], color=theme.muted, linewidth=0.6,
-                    linestyle="-", zorder=3, marker="none")  # fmt: skip
-            ax.plot([point.intensity], [point.measured_rate], marker="x", markersize=0.6 * picture.sheet.size.small,
-                    color=theme.ink, markeredgewidth=1.1, linestyle="none", zorder=6,
-                    gid=f"measured:{point.phase}:{point.name}")  # fmt: skip
-
-
-def draw_arrow(picture: Picture, ax: Axes, room: Field) -> None:
-    """From the operator with the most to gain, in seconds, up to its roof, and how many times faster that is."""
-    sheet = picture.sheet
-    found = max(picture.points, key=lambda point: point.share * (1 - 1 / point.headroom), default=None)
-    if found is None or found.headroom < 1.05:
-        return
-    start = sheet.locate(ax, found.intensity, found.rate)
-    end = sheet.locate(ax, found.intensity, found.roof)
-    radius = picture.diameter(found) / 2
-    if end[1] - start[1] > radius + 4:
-        ax.annotate("", xy=(found.intensity, found.roof), xytext=(found.intensity, found.rate), zorder=5,
-                    arrowprops={"arrowstyle": "-|>", "color": sheet.theme.ink, "linewidth": 1.1, "shrinkA": radius,
-                                "shrinkB": 0, "mutation_scale": 0.9 * sheet.size.small})  # fmt: skip
-        room.mark(segment_marks(np.array([(start[0], start[1] + radius + 4), end])))
-    words = f"to the roof: up to {rounded(found.headroom, 2)}x"
-    width, height = measure(words, sheet.size.small, "bold")
-    centre = (start[0], (start[1] + end[1]) / 2)
-    spots, costs = rings(centre, width, height, max(radius, 3.0), 110.0)
-    spot = room.place(width, height, spots, costs=costs, origin=centre)
-    if spot:
-        sheet.write(*spot, words, ha="center", weight="bold", plate=True)
-        lead(sheet, centre, spot, width, height, 1.0)
+        room.mark(boxes_around([picture.sheet.locate(ax, *point.place)], 0.8 * diameter, 0.8 * diameter))
 
 
 def number_points(picture: Picture, ax: Axes, room: Field, lines: int) -> None:
@@ -92,7 +87,7 @@ def number_points(picture: Picture, ax: Axes, room: Field, lines: int) -> None:
     """
     sheet, points = picture.sheet, picture.points
     chosen = _chosen(picture, lines)
-    centres = {index: sheet.locate(ax, points[index].intensity, points[index].rate) for index in chosen}
+    centres = {index: sheet.locate(ax, *points[index].place) for index in chosen}
     placed: list[tuple[list[int], tuple[float, float], float]] = []
     for group in _together(chosen, centres):
         first = group[0]
@@ -156,8 +151,9 @@ def draw_names(picture: Picture, box: tuple[float, float, float, float]) -> None
     """Number, operator, intensity, time, share and headroom, phase by phase; the rest of a phase in one line."""
     sheet = picture.sheet
     blocks = _blocks(picture)
-    header = ("#", "operator", "FLOP/B", "time", "share", "to roof")
-    keep = (0, 1, 4, 5) if sheet.narrow and len(blocks) > 1 else tuple(range(6))
+    header = ("#", "operator", *picture.columns)
+    count = len(header)
+    keep = (0, 1, count - 2, count - 1) if sheet.narrow and len(blocks) > 1 else tuple(range(count))
 
     def narrowed(row: Row) -> Row:
         return row if row.heading else Row(tuple(row.cells[c] for c in keep), row.mark, muted=row.muted)
@@ -197,15 +193,7 @@ def _name(picture: Picture, index: int) -> Row:
     point, theme = picture.points[index], picture.sheet.theme
     style = bound_style(point.bound_by, theme, picture.colour(point))
     mark = Entry("", SHAPES[point.phase], "", style["facecolors"], style["edgecolors"], width=style["linewidths"])
-    cells = (
-        str(picture.numbers[index]),
-        point.name,
-        rounded(point.intensity),
-        format_quantity(point.time_s, "time_s"),
-        f"{point.share:.1%}",
-        f"{rounded(point.headroom, 2)}x",
-    )
-    return Row(cells, mark)
+    return Row((str(picture.numbers[index]), point.name, *picture.cells(point)), mark)
 
 
 def _others(picture: Picture, shown: list[int], series: int, phase: Phase) -> list[Row]:
@@ -216,4 +204,18 @@ def _others(picture: Picture, shown: list[int], series: int, phase: Phase) -> li
     if not rest:
         return []
     share = f"{max(time, 0.0) / whole.figures.time_s:.1%}"
-    return [Row(("", f"{rest} more", "", format_quantity(max(time, 0.0), "time_s"), share, ""), muted=True)]
+    told = {"time": format_quantity(max(time, 0.0), "time_s"), "share": share}
+    return [Row(("", f"{rest} more", *(told.get(column, "") for column in picture.columns)), muted=True)]
+
+
+def split_sheet(picture: Picture) -> tuple[tuple[float, float, float, float], tuple[float, float, float, float]]:
+    """The rectangles of the plot and of the names: side by side, or one above the other where it is narrow."""
+    sheet = picture.sheet
+    if not sheet.narrow:
+        longest = max((measure(point.name, sheet.size.small)[0] for point in picture.points), default=0.0)
+        edge = sheet.x1 - min(longest + 23 * sheet.size.small, 0.45 * sheet.width)
+        return (sheet.x0, sheet.y0, edge - 2 * sheet.size.small, sheet.y1), (edge, sheet.y0, sheet.x1, sheet.y1)
+    blocks = len({(point.series, point.phase) for point in picture.points})
+    lines = min(len(picture.points) // max(min(blocks, 2), 1) + 4, 15, int(0.42 * sheet.height / sheet.line))
+    edge = sheet.y0 + lines * sheet.line
+    return (sheet.x0, edge + 0.6 * sheet.line, sheet.x1, sheet.y1), (sheet.x0, sheet.y0, sheet.x1, edge)

@@ -40,6 +40,11 @@ class Point:
     measured_rate: float | None = None
 
     @property
+    def place(self) -> tuple[float, float]:
+        """Where it stands in the plane. [FLOP/B, FLOP/s]"""
+        return self.intensity, self.rate
+
+    @property
     def headroom(self) -> float:
         """How many times faster it would be at its roof; 1 where it is there."""
         return self.roof / self.rate
@@ -84,7 +89,7 @@ def points_of(predictions: Sequence[Prediction], measured: Measured | None = Non
                 work, unit = (f.flops, "matrix") if f.flops else (f.vector_flops, "vector")
                 if not work or not f.bytes or not f.time_s:
                     continue
-                seconds = (measured or {}).get((phase, op.name))
+                seconds = (measured or {}).get((phase, op.name)) if series == 0 else None
                 here.append(
                     Point(
                         series,
@@ -155,11 +160,14 @@ def _unused(prediction: Prediction, used: Mapping[str, float]) -> Iterable[Line]
         yield Line("compute", "; ".join(words), rate)
 
 
-def as_list(predictions: Prediction | Sequence[Prediction]) -> list[Prediction]:
-    """One or several predictions as a list. Raises UsageError for none."""
+def as_list(predictions: Prediction | Sequence[Prediction], most: int = 6) -> list[Prediction]:
+    """One or several predictions as a list. Raises UsageError for none, or for more than ``most`` of them."""
     several = [predictions] if isinstance(predictions, Prediction) else list(predictions)
     if not several:
         msg = "no prediction to draw; give one at least"
+        raise UsageError(msg)
+    if len(several) > most:
+        msg = f"{len(several)} predictions in one picture; more than {most} cannot be told apart"
         raise UsageError(msg)
     return several
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from roofline.charts.legend import Entry, bound_entry, draw_legend, phase_entry
-from roofline.charts.numbering import Picture, draw_arrow, draw_names, draw_points, number_points
-from roofline.charts.placement import Field
+from roofline.charts.numbering import Picture, draw_names, draw_points, number_points, split_sheet
+from roofline.charts.placement import Field, rings, segment_marks
 from roofline.charts.points import (
+    Ceilings,
     Measured,
+    Point,
     as_list,
     ceilings_of,
     device_of,
@@ -24,10 +27,11 @@ from roofline.charts.points import (
     points_of,
     trust_of,
 )
-from roofline.charts.roofs import Roof, draw_roofs, label_ridge, mark_roofs, roofs_of
+from roofline.charts.roofs import Roof, draw_roofs, label_ridge, lead, mark_roofs, roofs_of
 from roofline.charts.scales import Scale, frame, si
-from roofline.charts.sheet import Sheet, measure, names
+from roofline.charts.sheet import Sheet, measure, names, rounded
 from roofline.charts.theme import SHAPES
+from roofline.errors import UsageError, near_matches
 from roofline.prediction import Prediction
 from roofline.units import format_quantity
 
@@ -49,21 +53,24 @@ def draw_roofline(
     """
     several = as_list(predictions)
     sheet = Sheet.open(theme, size, ax, tall=1.62 if size == "column" else 1.0)
-    picture = Picture(sheet, several, [ceilings_of(p) for p in several], points_of(several, measured))
+    _check_measured(several[0], measured)
+    points, ceilings = points_of(several, measured), [ceilings_of(p) for p in several]
+    picture = Picture(sheet, several, points, ("FLOP/B", "time", "share", "to roof"), _cells)
     sheet.head(_title(several), _subtitle(several))
     sheet.foot(trust_of(*several))
-    plot, table = _split(picture)
+    plot, table = split_sheet(picture)
     legend = draw_legend(sheet, _legend(picture, measured is not None), plot[0], plot[2], plot[1])
-    axes, room = _axes(picture, (plot[0], legend + 0.5 * sheet.line, plot[2], plot[3]))
-    roofs = _ceilings(picture, axes, every_roof)
+    axes, room = _axes(sheet, points, ceilings, (plot[0], legend + 0.5 * sheet.line, plot[2], plot[3]))
+    roofs = _roofs(picture, ceilings, axes, every_roof)
     places = mark_roofs(sheet, axes, roofs, room)
     draw_points(picture, axes, room)
+    _draw_measured(sheet, axes, points)
     draw_roofs(sheet, axes, roofs, places, room)
-    for ceilings, colour in zip(picture.ceilings, _colours(picture), strict=True):
-        label_ridge(sheet, axes, ceilings, room, colour, len(several) > 1)
+    for each, colour in zip(ceilings, _colours(picture), strict=True):
+        label_ridge(sheet, axes, each, room, colour, len(several) > 1)
     if len(several) == 1:
-        _shade(picture, axes)
-    draw_arrow(picture, axes, room)
+        _shade(sheet, axes, ceilings[0])
+    _draw_arrow(picture, points, axes, room)
     number_points(picture, axes, room, int((table[3] - table[1]) / sheet.line) - 1)
     draw_names(picture, table)
     return sheet.figure
@@ -103,19 +110,6 @@ def _subtitle(several: list[Prediction]) -> str:
     return f"{' · '.join(verdicts)} ({inputs_of(several[0])})"
 
 
-def _split(picture: Picture) -> tuple[tuple[float, float, float, float], tuple[float, float, float, float]]:
-    """The rectangles of the plot and of the names: side by side, or one above the other where it is narrow."""
-    sheet = picture.sheet
-    if not sheet.narrow:
-        longest = max(measure(point.name, sheet.size.small)[0] for point in picture.points)
-        edge = sheet.x1 - min(longest + 23 * sheet.size.small, 0.45 * sheet.width)
-        return (sheet.x0, sheet.y0, edge - 2 * sheet.size.small, sheet.y1), (edge, sheet.y0, sheet.x1, sheet.y1)
-    blocks = len({(point.series, point.phase) for point in picture.points})
-    lines = min(len(picture.points) // min(blocks, 2) + 4, 15, int(0.42 * sheet.height / sheet.line))
-    edge = sheet.y0 + lines * sheet.line
-    return (sheet.x0, edge + 0.6 * sheet.line, sheet.x1, sheet.y1), (sheet.x0, sheet.y0, sheet.x1, edge)
-
-
 def _legend(picture: Picture, measured: bool) -> list[Entry]:
     theme = picture.sheet.theme
     phases = list(dict.fromkeys(point.phase for point in picture.points))
@@ -135,11 +129,12 @@ def _legend(picture: Picture, measured: bool) -> list[Entry]:
     return found
 
 
-def _axes(picture: Picture, box: tuple[float, float, float, float]) -> tuple[Axes, Field]:
+def _axes(
+    sheet: Sheet, points: list[Point], ceilings: list[Ceilings], box: tuple[float, float, float, float]
+) -> tuple[Axes, Field]:
     """Log-log axes over all points and around the ridge points, and the room for labels in them."""
-    sheet, points = picture.sheet, picture.points
-    ridges = [c.ridge for c in picture.ceilings]
-    peaks = [max(c.compute[0].rated, c.compute[0].expected or 0.0) for c in picture.ceilings]
+    ridges = [c.ridge for c in ceilings]
+    peaks = [max(c.compute[0].rated, c.compute[0].expected or 0.0) for c in ceilings]
     xs = [p.intensity for p in points] + [min(ridges) / 8, max(ridges) * 20]
     ys = [p.rate for p in points] + [p.measured_rate for p in points if p.measured_rate] + [min(peaks) / 40]
     x = Scale(min(xs) / 2.2, max(xs) * 2.2, "arithmetic intensity (FLOP/B)", text=si())
@@ -149,13 +144,13 @@ def _axes(picture: Picture, box: tuple[float, float, float, float]) -> tuple[Axe
     return ax, Field(x0 + 2, y0 + 2, x1 - 1, y1 - 1)
 
 
-def _ceilings(picture: Picture, ax: Axes, every: bool) -> list[Roof]:
-    theme, several = picture.sheet.theme, len(picture.ceilings) > 1
+def _roofs(picture: Picture, ceilings: list[Ceilings], ax: Axes, every: bool) -> list[Roof]:
+    theme, several = picture.sheet.theme, len(ceilings) > 1
     found = []
-    for index, ceilings in enumerate(picture.ceilings):
+    for index, each in enumerate(ceilings):
         strong = _colours(picture)[index]
         colours = (strong, strong if several else theme.muted)
-        found += roofs_of(ceilings, ax.get_xlim(), ax.get_ylim()[0], colours, every and not several)
+        found += roofs_of(each, ax.get_xlim(), ax.get_ylim()[0], colours, every and not several)
     return found
 
 
@@ -165,9 +160,9 @@ def _colours(picture: Picture) -> list[str]:
     return [theme.ink] if count == 1 else [theme.series[index % 6] for index in range(count)]
 
 
-def _shade(picture: Picture, ax: Axes) -> None:
+def _shade(sheet: Sheet, ax: Axes, ceilings: Ceilings) -> None:
     """A breath of colour under the roof: memory binds to the left of the ridge, compute to the right."""
-    theme, ceilings = picture.sheet.theme, picture.ceilings[0]
+    theme = sheet.theme
     (low, high), floor = ax.get_xlim(), ax.get_ylim()[0]
     peak, ridge = ceilings.compute[0].expected or ceilings.compute[0].rated, ceilings.ridge
     start = max(low, floor * ridge / peak)
@@ -175,3 +170,51 @@ def _shade(picture: Picture, ax: Axes) -> None:
             color=theme.bound["memory"], alpha=0.07, linewidth=0, zorder=1)  # fmt: skip
     ax.fill([ridge, high, high, ridge], [peak, peak, floor, floor],
             color=theme.bound["compute"], alpha=0.07, linewidth=0, zorder=1)  # fmt: skip
+
+
+def _cells(point: Point) -> tuple[str, ...]:
+    time = format_quantity(point.time_s, "time_s")
+    return rounded(point.intensity), time, f"{point.share:.1%}", f"{rounded(point.headroom, 2)}x"
+
+
+def _check_measured(prediction: Prediction, measured: Measured | None) -> None:
+    known = {(phase, op.name) for phase, whole in prediction.phases.items() for op in whole.operators}
+    if lost := [" ".join(key) for key in measured or () if key not in known]:
+        msg = f"measured {lost[0]}: no such operator; {near_matches(lost[0], (' '.join(key) for key in known))}"
+        raise UsageError(msg)
+
+
+def _draw_measured(sheet: Sheet, ax: Axes, points: list[Point]) -> None:
+    """Crosses at the measured rates, tied to the expected ones."""
+    theme = sheet.theme
+    for point in points:
+        if point.measured_rate:
+            ax.plot([point.intensity] * 2, [point.rate, point.measured_rate], color=theme.muted, linewidth=0.6,
+                    linestyle="-", zorder=3, marker="none")  # fmt: skip
+            ax.plot([point.intensity], [point.measured_rate], marker="x", markersize=0.6 * sheet.size.small,
+                    color=theme.ink, markeredgewidth=1.1, linestyle="none", zorder=6,
+                    gid=f"measured:{point.phase}:{point.name}")  # fmt: skip
+
+
+def _draw_arrow(picture: Picture, points: list[Point], ax: Axes, room: Field) -> None:
+    """From the operator with the most to gain, in seconds, up to its roof, and how many times faster that is."""
+    sheet = picture.sheet
+    found = max(points, key=lambda point: point.share * (1 - 1 / point.headroom), default=None)
+    if found is None or found.headroom < 1.05:
+        return
+    start = sheet.locate(ax, found.intensity, found.rate)
+    end = sheet.locate(ax, found.intensity, found.roof)
+    radius = picture.diameter(found) / 2
+    if end[1] - start[1] > radius + 4:
+        ax.annotate("", xy=(found.intensity, found.roof), xytext=(found.intensity, found.rate), zorder=5,
+                    arrowprops={"arrowstyle": "-|>", "color": sheet.theme.ink, "linewidth": 1.1, "shrinkA": radius,
+                                "shrinkB": 0, "mutation_scale": 0.9 * sheet.size.small})  # fmt: skip
+        room.mark(segment_marks(np.array([(start[0], start[1] + radius + 4), end])))
+    words = f"to the roof: up to {rounded(found.headroom, 2)}x"
+    width, height = measure(words, sheet.size.small, "bold")
+    centre = (start[0], (start[1] + end[1]) / 2)
+    spots, costs = rings(centre, width, height, max(radius, 3.0), 110.0)
+    spot = room.place(width, height, spots, costs=costs, origin=centre)
+    if spot:
+        sheet.write(*spot, words, ha="center", weight="bold", plate=True)
+        lead(sheet, centre, spot, width, height, 1.0)

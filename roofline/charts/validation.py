@@ -57,7 +57,7 @@ class Score:
             f"n {self.n:,}",
             f"median error {self.median:.1%}",
             f"90th percentile {self.p90:.1%}",
-            f"bias {self.bias:.3g}x",
+            f"bias {self.bias:.2f}x",
             *(f"within {band:.0%}: {part:.0%}" for band, part in zip(BANDS, self.within, strict=True)),
         ]
 
@@ -124,7 +124,7 @@ def _ratios(pairs: Sequence[Pair]) -> NDArray[np.float64]:
 
 def _subtitle(held: list[Pair], fitted: list[Pair]) -> str:
     score = Score.of(held or fitted)
-    told = f"median error {score.median:.1%}, 90th percentile {score.p90:.1%}, bias {score.bias:.3g}x, n {score.n:,}"
+    told = f"median error {score.median:.1%}, 90th percentile {score.p90:.1%}, bias {score.bias:.2f}x, n {score.n:,}"
     if not held:
         return f"{told}; all of them fitted: no evidence for other shapes"
     return f"held out: {told}" if fitted else told
