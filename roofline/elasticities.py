@@ -94,7 +94,7 @@ def find_elasticities(prediction: Prediction, phase: Phase, change: float = 0.1)
         found.append((rate, part, times))
     latencies = [cast("ConstantSet", _Latency(constants, k)) for k in (factor, 1 / factor)]
     found.append(("latency", "latency", [_seconds(prediction, phase, costs, device, one) for one in latencies]))
-    now = prediction.phases[phase].figures.time_s
+    now = _seconds(prediction, phase, costs, device, constants)
     results = [
         Elasticity(rate, part, now, better, worse, math.log(worse / better) / (2 * math.log(factor)))
         for rate, part, (better, worse) in found

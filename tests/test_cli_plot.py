@@ -54,7 +54,7 @@ def test_several_devices(tmp_path: Path) -> None:
         ("timeplane", *LLAMA),
         ("waterfall", *LLAMA),
     ],
-    ids=lambda words: " ".join(words),
+    ids=" ".join,
 )
 def test_every_kind_writes_a_picture_and_its_data(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     words = answer("plot", *arguments, "-o", str(tmp_path / "a.png"), "--data")
