@@ -199,6 +199,8 @@ def inputs_of(prediction: Prediction) -> str:
         lengths = f"context {w.context:,}"
     elif "encode" in prediction.phases:
         lengths = f"{w.prompt:,} tokens"
+    elif "decode" not in prediction.phases:
+        lengths = f"prompt {w.prompt:,}"
     else:
         lengths = f"prompt {w.prompt:,}, generate {w.generate:,}"
     dtypes = list(dict.fromkeys((p.weights, p.activations, p.kv_cache)))
