@@ -17,7 +17,18 @@ import pytest
 from hypothesis import given, settings
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from pictures import artist, check_texts, intersect, on_devices, over_batches, pairs_of, prediction, predictions, texts
+from pictures import (
+    RECIPES,
+    Recipe,
+    artist,
+    check_texts,
+    intersect,
+    on_devices,
+    over_batches,
+    pairs_of,
+    prediction,
+    texts,
+)
 
 from roofline.ceilings import Roofline
 from roofline.charts import breakdown, compare, memory, points, saving, sensitivity, timeplane, validation, waterfall
@@ -28,7 +39,7 @@ from roofline.elasticities import find_elasticities
 from roofline.errors import SpecError, UsageError
 from roofline.operator_table import time_table
 from roofline.operators import predict_op
-from roofline.prediction import Prediction, predict
+from roofline.prediction import predict
 
 CASES = [
     ("bert-base", "t4", {}),
@@ -61,18 +72,18 @@ NAMED = ("roofline", "breakdown", "waterfall", "sensitivity", "timeplane")
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kind", DRAW)
 @settings(max_examples=20)
-@given(one=predictions())
-def test_no_two_texts_overlap(kind: str, size: str, one: Prediction) -> None:
-    check_texts(DRAW[kind](one, size=size))
+@given(recipe=RECIPES)
+def test_no_two_texts_overlap(kind: str, size: str, recipe: Recipe) -> None:
+    check_texts(DRAW[kind](recipe.prediction(), size=size))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kind", DRAW)
 @settings(max_examples=200)
-@given(one=predictions())
-def test_no_two_texts_overlap_at_length(kind: str, size: str, one: Prediction) -> None:
-    check_texts(DRAW[kind](one, size=size))
+@given(recipe=RECIPES)
+def test_no_two_texts_overlap_at_length(kind: str, size: str, recipe: Recipe) -> None:
+    check_texts(DRAW[kind](recipe.prediction(), size=size))
 
 
 @pytest.mark.parametrize("size", SIZES)

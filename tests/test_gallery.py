@@ -7,13 +7,12 @@ import shlex
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from test_cli import answer
 
 ROOT = Path(__file__).resolve().parents[1]
 GALLERY = ROOT / "docs" / "gallery.md"
 IMAGES = ROOT / "docs" / "images"
-LOOK = "--dpi 90"
+LOOK = "--dpi 80"
 
 KINDS = {
     "roofline": "how fast each operator runs, and how fast it could",
@@ -37,7 +36,8 @@ MORE = {
     "The whole request": {
         "prefill and decode under one roof": "roofline llama-3.1-8b --hardware h100 --batch 16 --dpi 120 "
         "-o llama-h100-roofline",
-        "prefill and decode, operator by operator": "breakdown llama-3.1-8b --hardware h100 --batch 16 -o llama-h100-breakdown",
+        "prefill and decode, operator by operator": "breakdown llama-3.1-8b --hardware h100 --batch 16 "
+        "-o llama-h100-breakdown",
     },
     "Several at once": {
         "three devices under their roofs": "roofline llama-3.1-8b --hardware h100,mi300x,a100 --context 2048 "
@@ -113,8 +113,6 @@ if __name__ == "__main__":
             typed = command(line)
             *arguments, target = shlex.split(typed)[1:]
             words = answer(*arguments, str(ROOT / target)).strip()
-            with Image.open(ROOT / target) as drawn:  # a third of the size, and no difference to be seen
-                drawn.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(ROOT / target, optimize=True)
             text.append(
                 f"\n### {shows[0].upper()}{shows[1:]}\n\n![{words}]({target.removeprefix('docs/')})\n\n    {typed}\n"
             )

@@ -153,7 +153,9 @@ def label_ridge(sheet: Sheet, ax: Axes, ceilings: Ceilings, field: Field, colour
     width, height = measure(words, sheet.size.small)
     spots, costs = rings(centre, width, height, 3.0, 120.0)
     below = [(s, c) for s, c in zip(spots, costs, strict=True) if s[1] < centre[1] - height]
-    spot = field.place(width, height, [s for s, _ in below], costs=[c for _, c in below]) if below else None
+    spot = (
+        field.place(width, height, [s for s, _ in below], costs=[c for _, c in below], price=150.0) if below else None
+    )
     if spot is not None:
         sheet.write(*spot, words, ha="center", colour=sheet.theme.ink)
         lead(sheet, centre, spot, width, height, 3.0)
