@@ -26,8 +26,6 @@ KINDS = {
 CASES = {
     "llama-3.1-8b, decode, on an H100": ("llama-decode-h100", "llama-3.1-8b --hardware h100 --context 2048"),
     "llama-3.1-8b, prefill, on an H100": ("llama-prefill-h100", "llama-3.1-8b --hardware h100 --phase prefill"),
-    "llama-3.1-8b, decode, on an RTX 4090": ("llama-decode-4090", "llama-3.1-8b --hardware rtx-4090 --context 2048"),
-    "llama-3.1-8b, prefill, on an RTX 4090": ("llama-prefill-4090", "llama-3.1-8b --hardware rtx-4090 --phase prefill"),
     "bert-base on an H100": ("bert-h100", "bert-base --hardware h100"),
     "bert-base on a T4": ("bert-t4", "bert-base --hardware t4"),
     "gpt2 on a CPU": ("gpt2-cpu", "gpt2 --hardware xeon"),

@@ -365,6 +365,14 @@ def test_the_verbs_and_their_flags_do_not_change_by_accident() -> None:
 
 def test_the_flags_are_the_keywords() -> None:
     flags = {word[2:].replace("-", "_") for word in VERBS["predict"].split() if word[:2] == "--"}
-    flags -= {"json", "output", "explain", "wide", "quiet", "no_color", "plot"}  # how the answer is shown, not what is asked
+    flags -= {
+        "json",
+        "output",
+        "explain",
+        "wide",
+        "quiet",
+        "no_color",
+        "plot",
+    }  # how the answer is shown, not what is asked
     arguments = roofline.predict.__code__.co_varnames[: 2 + roofline.predict.__code__.co_kwonlyargcount]
     assert flags | {"model"} == set(arguments)

@@ -77,7 +77,7 @@ def draw_points(picture: Picture, ax: Axes, room: Field) -> None:
         style = bound_style(point.bound_by, theme, picture.colour(point))
         ax.scatter([point.place[0]], [point.place[1]], s=diameter**2, marker=SHAPES[point.phase], zorder=4, alpha=0.92,
                    gid=f"operator:{point.series}:{point.phase}:{point.name}", **style)  # fmt: skip
-        room.mark(boxes_around([picture.sheet.locate(ax, *point.place)], 0.8 * diameter, 0.8 * diameter))
+        room.mark(boxes_around([picture.sheet.locate(ax, *point.place)], 0.8 * diameter, 0.8 * diameter), weight=3)
 
 
 def number_points(picture: Picture, ax: Axes, room: Field, lines: int) -> None:

@@ -20,6 +20,9 @@ Spot: TypeAlias = tuple[float, float]
 GAP = 1.0
 """Free space around every text, which also absorbs what hinting changes from one resolution to another. [pt]"""
 
+MOST = 6
+"""How many marks under a text count."""
+
 _ANGLES = np.deg2rad([90, 45, 0, 315, 270, 225, 180, 135, 67.5, 22.5, 337.5, 292.5, 247.5, 202.5, 157.5, 112.5])
 
 
@@ -38,9 +41,9 @@ class Field:
         """Keep texts off ``boxes`` altogether."""
         self.texts.append(boxes)
 
-    def mark(self, boxes: Boxes) -> None:
-        """Keep texts off ``boxes`` where there is room."""
-        self.marks.append(boxes)
+    def mark(self, boxes: Boxes, weight: int = 1) -> None:
+        """Keep texts off ``boxes`` where there is room; one of more weight counts as so many."""
+        self.marks.append(np.repeat(boxes, weight, axis=0))
 
     def fits(self, boxes: Boxes) -> NDArray[np.bool_]:
         """Which of ``boxes`` lie inside the field and off every text."""
@@ -61,7 +64,7 @@ class Field:
     ) -> Spot | None:
         """The best of ``spots``, centres of a text of this size, and take it; None where none is free.
 
-        Spots are in order of liking, or have ``costs``; each mark under the text, up to four, costs ``price`` more, and
+        Spots are in order of liking, or have ``costs``; each mark under the text, up to ``MOST``, costs ``price`` more, and
         so does every text that a straight line from ``origin`` to the spot would cross.
         """
         boxes = boxes_around(spots, width + 2 * GAP, height + 2 * GAP)
@@ -69,7 +72,7 @@ class Field:
         if not len(free):
             return None
         liking = np.asarray(costs if len(costs) else np.arange(len(boxes)), dtype=np.float64)
-        crossed = np.minimum(overlaps(boxes[free], self.marks).sum(axis=1), 4)
+        crossed = np.minimum(overlaps(boxes[free], self.marks).sum(axis=1), MOST)
         total = liking[free] + price * crossed
         if origin is not None:
             total += 1.5 * price * self._crossings(origin, np.asarray(spots)[free])
