@@ -1,13 +1,18 @@
-"""The gallery shows what the commands draw and says what they say. ``python tests/test_gallery.py`` draws it anew."""
+"""The gallery shows what the commands draw and says what they say.
+
+``python tests/test_gallery.py`` draws it anew, from the root of the repository.
+"""
 
 from __future__ import annotations
 
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_cli import answer
+from test_readme import run
 
 ROOT = Path(__file__).resolve().parents[1]
 GALLERY = ROOT / "docs" / "gallery.md"
@@ -92,11 +97,16 @@ def test_every_picture_is_there_with_its_command_and_no_other() -> None:
     assert {path.name for path in IMAGES.iterdir()} == {file for _, file, _ in found}
 
 
-@pytest.mark.parametrize("picture", pictures(GALLERY.read_text()) if GALLERY.exists() else [], ids=lambda p: p[1])
+def each_picture() -> list[Any]:
+    """One parameter a picture; all but the rooflines and the comparisons are drawn in the long run alone."""
+    found = pictures(GALLERY.read_text()) if GALLERY.exists() else []
+    quick = ("roofline plot roofline", "roofline plot compare")
+    return [pytest.param(p, id=p[1], marks=() if p[2].startswith(quick) else pytest.mark.slow) for p in found]
+
+
+@pytest.mark.parametrize("picture", each_picture())
 def test_the_words_are_those_of_the_command(picture: tuple[str, str, str], tmp_path: Path) -> None:
     words, file, typed = picture
-    if not any(kind in typed for kind in ("plot roofline", "plot compare")):
-        pytest.skip("drawn in the long run: the words of these kinds are tested with their charts")
     assert answer(*shlex.split(typed)[1:-1], str(tmp_path / file)).strip() == words
 
 
@@ -109,8 +119,8 @@ if __name__ == "__main__":
         text.append(f"\n## {title}\n")
         for shows, line in part.items():
             typed = command(line)
-            *arguments, target = shlex.split(typed)[1:]
-            words = answer(*arguments, str(ROOT / target)).strip()
+            target = shlex.split(typed)[-1]
+            words = run(typed).strip()
             text.append(
                 f"\n### {shows[0].upper()}{shows[1:]}\n\n![{words}]({target.removeprefix('docs/')})\n\n    {typed}\n"
             )

@@ -64,8 +64,8 @@ class Field:
     ) -> Spot | None:
         """The best of ``spots``, centres of a text of this size, and take it; None where none is free.
 
-        Spots are in order of liking, or have ``costs``; each mark under the text, up to ``MOST``, costs ``price`` more, and
-        so does every text that a straight line from ``origin`` to the spot would cross.
+        Spots are in order of liking, or have ``costs``; each mark under the text, up to ``MOST``, costs ``price`` more,
+        and so does every text that a straight line from ``origin`` to the spot would cross.
         """
         boxes = boxes_around(spots, width + 2 * GAP, height + 2 * GAP)
         free = np.flatnonzero(self.fits(boxes))
