@@ -89,7 +89,10 @@ def _differ(line: Line) -> bool:
 
 
 def _plateau(line: Line, start: float, high: float, colour: str) -> Roof:
-    words = f"{line.name} {format_quantity(line.rated, 'flops_per_s')}"
+    rate = format_quantity(line.rated, "flops_per_s")
+    if " fp" not in line.name and "bf16" not in line.name and "tf32" not in line.name:
+        rate = rate.replace("FLOP", "OP")  # integers alone
+    words = f"{line.name} {rate}"
     brief = words.partition(" ")[2]
     style = RATED if line.expected else FAINT
     name = f"roof:compute:{line.name}:rated"
