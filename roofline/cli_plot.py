@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -43,12 +43,13 @@ def plot(
     kv_dtype: Annotated[str | None, typer.Option(help="The KV cache's, if another.")] = None,
     attention: Annotated[str, typer.Option(help="fused or materialised.")] = "fused",
     execution: Annotated[str | None, typer.Option(help="graph or eager.  [default: graph on GPUs]")] = None,
-    constants: Annotated[str | None, typer.Option(help="datasheet or class.  [default: the best there is]")] = None,
+    constants: Annotated[str | None, typer.Option(help="datasheet, class ...  [default: the best there is]")] = None,
     edits: Annotated[
         list[str] | None, typer.Option("--set", help="PATH=VALUE: edit a field of hardware or model.")
     ] = None,
 ) -> None:
     """A chart of a model on hardware; prints what the picture shows in a sentence."""
+    from roofline.calibration import Provenance
     from roofline.cli import _choice, _edit
 
     keywords = {
@@ -63,7 +64,7 @@ def plot(
         "kv_dtype": kv_dtype,
         "attention": _choice("--attention", attention, "fused", "materialised"),
         "execution": _choice("--execution", execution, "graph", "eager"),
-        "constants": _choice("--constants", constants, "datasheet", "class"),
+        "constants": _choice("--constants", constants, *get_args(Provenance)),
         "set": dict(_edit(text) for text in edits or ()),
     }
     look = {"theme": _choice("--theme", theme, "light", "dark"), "size": _choice("--size", size, "slide", "column")}
