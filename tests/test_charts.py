@@ -106,6 +106,13 @@ def test_several_devices_and_models_are_free_of_collisions(size: str) -> None:
     check_texts(breakdown.draw_breakdown_over_batch(batches, size=size))
 
 
+@pytest.mark.parametrize(
+    "seed", [(26, 2703866056), (57, 513170966), (16, 2725486708), (60, 847729469), (45, 290473401)]
+)
+def test_long_names_keep_off_the_next_column(seed: tuple[int, int]) -> None:
+    check_texts(chart.draw_roofline(Recipe(seed[0], False, seed[1]).prediction(), size="column"))
+
+
 def test_the_test_of_overlaps_can_fail() -> None:
     figure = Figure()
     figure.text(0.5, 0.5, "one")

@@ -16,7 +16,8 @@ from roofline.files import atomic_writer
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
-_AS_TEXT: Any = {"svg.fonttype": "none", "svg.hashsalt": "roofline", "pdf.fonttype": 42, "savefig.bbox": None}
+_AS_TEXT: Any = {"svg.fonttype": "none", "svg.hashsalt": "roofline", "pdf.fonttype": 42, "savefig.bbox": None,
+                 "text.hinting": "no_hinting"}  # fmt: skip
 
 
 def check_picture(path: Path, dpi: float) -> None:

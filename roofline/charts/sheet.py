@@ -22,6 +22,9 @@ from roofline.charts.theme import FONT, Size, Theme, size_named, theme_named
 from roofline.errors import UsageError
 
 POINTS = 72.0  # per inch
+HINTING = 1.05
+"""Glyphs snapped to pixels are up to so much wider than they are drawn for; files are saved without that."""
+
 LEADING = 1.38  # line to line, in heights of type
 
 Side = Literal["left", "center", "right"]
@@ -41,11 +44,11 @@ def _renderer() -> Any:
 
 @lru_cache(maxsize=8192)
 def measure(text: str, points: float, weight: str = "normal") -> tuple[float, float]:
-    """Width and height of a line of text. [pt]"""
+    """Width and height of a line of text, with what hinting adds to its width at low resolutions. [pt]"""
     font, renderer = _font(points, weight), _renderer()
     width, height, _ = renderer.get_text_width_height_descent(text, font, ismath=False)
     _, least, _ = renderer.get_text_width_height_descent("lp", font, ismath=False)
-    return width / 4, max(height, least) / 4
+    return HINTING * width / 4, max(height, least) / 4
 
 
 def shorten(text: str, points: float, room: float, weight: str = "normal") -> str:
