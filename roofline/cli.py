@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from roofline import cli_formula, cli_hardware, cli_models, cli_op
+from roofline import cli_formula, cli_hardware, cli_models, cli_op, cli_plot
 from roofline.errors import RooflineError, one_line
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
@@ -25,7 +25,7 @@ roofline tells what a transformer costs on hardware you do not own yet, why, and
   roofline predict llama-3.1-8b --hardware h100 --context 4096 engineer: what limits a decode step
   roofline formula attention --quantity intensity              teacher: the formula, in letters
 
-verbs: predict, op, formula, hardware list|show|check|diff|new|schema, models list|show|check
+verbs: predict, op, formula, plot, hardware list|show|check|diff|new|schema, models list|show|check
 """
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")]
@@ -85,6 +85,7 @@ def predict(
     wide: Annotated[bool, typer.Option("--wide", help="More columns.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="The verdict alone, no warnings.")] = False,
     no_color: NoColorFlag = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the roofline: FILE.png, .svg or .pdf.")] = None,
 ) -> None:
     """Time, memory and bottleneck of a model on a device, phase by phase and operator by operator."""
     from roofline import export, prediction, report, report_sensitivity
@@ -93,6 +94,8 @@ def predict(
         _refuse("--hardware is missing; try h100, mi300x or t4 (roofline hardware list)")
     if output is not None:
         export.check_suffix(output)
+    if plot is not None:
+        cli_plot.check(plot)
     result = prediction.predict(
         model,
         hardware,
@@ -116,6 +119,8 @@ def predict(
         _warn(warning)
     if output is not None:
         export.write(result, output)
+    if plot is not None:
+        cli_plot.plot_prediction(result, plot)
     if json:
         _print(report.to_json(result.to_dict() | (report_sensitivity.fields(result) if sensitivity else {})))
     elif output is None:
@@ -130,6 +135,7 @@ def predict(
 
 app.command("op", rich_help_panel="Ask")(cli_op.operator)
 app.command("formula", rich_help_panel="Explain")(cli_formula.show_formula)
+app.command("plot", rich_help_panel="Explain")(cli_plot.plot)
 
 
 models_app.command("list")(cli_models.models_list)

@@ -97,7 +97,7 @@ def test_help(verb: tuple[str, ...]) -> None:
 def test_the_help_names_the_verbs_that_exist_and_no_other() -> None:
     text = answer("--help")
     assert all(verb in text for verb in ("predict", "hardware", "models"))
-    assert not re.search(r"^  (compare|size|op|formula|plot|doctor|calibrate|validate) ", text, re.MULTILINE)
+    assert not re.search(r"^  (compare|size|formula|doctor|calibrate|validate) ", text, re.MULTILINE)
 
 
 def test_the_verdict_comes_before_the_operators() -> None:

@@ -79,6 +79,10 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.cli_formula": (8, NEUTRAL),
     "roofline.report_models": (7, NEUTRAL),
     "roofline.cli_models": (8, NEUTRAL),
+    "roofline.elasticities": (6, NEUTRAL),
+    "roofline.regime_maps": (6, NEUTRAL),
+    "roofline.charts": (7, NEUTRAL),
+    "roofline.cli_plot": (8, NEUTRAL),
     "roofline.cli": (8, NEUTRAL),
     "roofline.__main__": (8, NEUTRAL),
 }
@@ -330,6 +334,7 @@ def loaded_by(*arguments: str, extra: str = "") -> list[str]:
         "predict bert-base --hardware t4 --json",
         "formula --help",
         "op matmul --hardware h100 --m 16 --k 4096 --n 14336",
+        "plot --help",
         "hardware list",
         "hardware show h100",
         "hardware show 8xh100",
@@ -353,9 +358,11 @@ def test_the_test_of_start_up_can_fail() -> None:
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --attention --count --lm-head --execution --constants --set "
-    "--json --output -o --explain --sensitivity --wide --quiet --no-color",
+    "--json --output -o --explain --sensitivity --wide --quiet --no-color --plot",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --rows --columns "
     "--inputs --tokens --dtype --execution --constants --table --output -o --json",
+    "plot": "--hardware --output -o --data --theme --size --dpi --over --measured --batch --prompt --generate "
+    "--context --phase --dtype --weight-dtype --activation-dtype --kv-dtype --attention --execution --constants --set",
     "hardware list": "--vendor --kind --memory --dtype --sort --announced --json",
     "formula": "--op --phase --quantity --keep --subs --mean --solve --elasticity --hardware --dtype --attention "
     "--count --lm-head --execution --constants --latex --python --js --json",
@@ -389,6 +396,15 @@ def test_the_verbs_and_their_flags_do_not_change_by_accident() -> None:
 
 def test_the_flags_are_the_keywords() -> None:
     flags = {word[2:].replace("-", "_") for word in VERBS["predict"].split() if word[:2] == "--"}
-    flags -= {"json", "output", "explain", "sensitivity", "wide", "quiet", "no_color"}  # how it is shown, not asked
+    flags -= {
+        "json",
+        "output",
+        "explain",
+        "sensitivity",
+        "wide",
+        "quiet",
+        "no_color",
+        "plot",
+    }  # how it is shown, not asked
     arguments = roofline.predict.__code__.co_varnames[: 2 + roofline.predict.__code__.co_kwonlyargcount]
     assert flags | {"model"} == set(arguments)
