@@ -397,7 +397,8 @@ def test_random_networks_agree_with_direct_binding(config: dict[str, Any], batch
         for quantity in ("flops", "bytes"):
             found = formula(model, phase=phase, quantity=quantity, keep="all")
             expected = sum(cost.count * getattr(cost, quantity) for cost in costs)
-            assert found.substituted(**held(found, point)).value == expected
+            value = found.substituted(**held(found, point)).value
+            assert value == (expected if isinstance(value, int) else float(expected))  # expected experts are fractions
             space: dict[str, Any] = {}
             exec(found.python(), space)
             assert space[found.name](**held(found, point)) == pytest.approx(float(expected), rel=1e-12)
