@@ -31,13 +31,7 @@ verbs: predict, op, formula, plot, hardware list|show|check|diff|new|schema, mod
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")]
 
 
-def _without_color(wanted: bool) -> None:
-    """What NO_COLOR does, for this run; every library that colours asks for that variable."""
-    if wanted:
-        os.environ["NO_COLOR"] = "1"
-
-
-NoColorFlag = Annotated[bool, typer.Option("--no-color", help="No colour.", callback=_without_color)]
+NoColorFlag = Annotated[bool, typer.Option("--no-color", help="No colour.", callback=cli_op.without_color)]
 
 
 @app.callback(invoke_without_command=True)

@@ -19,6 +19,12 @@ _SIZES = ("m k n batch query context heads kv_heads head_dim causal rows columns
 Size: TypeAlias = Annotated[int | None, typer.Option(metavar="N")]
 
 
+def without_color(wanted: bool) -> None:
+    """What NO_COLOR does, for this run; every library that colours asks for that variable."""
+    if wanted:
+        os.environ["NO_COLOR"] = "1"
+
+
 def operator(
     kind: Annotated[
         str | None, typer.Argument(help="matmul, attention, elementwise, norm, softmax or embedding.")
@@ -43,13 +49,17 @@ def operator(
     constants: Annotated[
         str | None, typer.Option(help="datasheet, class, published or calibrated.  [default: the best there is]")
     ] = None,
+    edits: Annotated[
+        list[str] | None, typer.Option("--set", help="Edit a field: hardware.memory.hbm.bandwidth=6TB/s.")
+    ] = None,
     table: Annotated[Path | None, typer.Option(help="A CSV file, one operator per row.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="FILE.csv, with --table.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colour.", callback=without_color)] = False,
 ) -> None:
     """Time and bottleneck of one operator, or of a table of them."""
     from roofline import operators, report, report_op
-    from roofline.cli import _choice, _print
+    from roofline.cli import _choice, _edit, _print
 
     given = dict(zip(_SIZES, (m, k, n, batch, query, context, heads, kv_heads, head_dim, causal, rows, columns, inputs,
                               tokens), strict=True))  # fmt: skip
@@ -58,13 +68,14 @@ def operator(
     assert hardware is not None
     how = _choice("--execution", execution, "graph", "eager")
     which = _choice("--constants", constants, "datasheet", "class", "published", "calibrated")
+    fields = dict(_edit(text) for text in edits or ())
     if table is not None:
-        _time(table, hardware, output, kind=kind, dtype=dtype, execution=how, constants=which)
+        _time(table, hardware, output, kind=kind, dtype=dtype, execution=how, constants=which, set=fields)
         return
     assert kind is not None
     if kind == "attention":
         sizes.setdefault("causal", True)
-    result = operators.predict_op(kind, hardware, dtype=dtype, execution=how, constants=which, **sizes)
+    result = operators.predict_op(kind, hardware, dtype=dtype, execution=how, constants=which, set=fields, **sizes)
     _print(report.to_json(result.to_dict()) if json else report_op.op_text(result))
 
 

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, mo
 
 from roofline.data_files import data_folder, read_yaml
 from roofline.doors import first_problem
-from roofline.errors import SpecError, WorkloadError, near_matches, one_line, shown
+from roofline.errors import SpecError, UsageError, WorkloadError, near_matches, one_line, shown
 from roofline.hardware_checks import check_spec
 from roofline.hardware_fields import (
     A_SOURCE,
@@ -238,3 +238,23 @@ def _edited(fields: Mapping[str, Any], path: list[str], value: object, where: st
         msg = f"{where}: {shown(head)} holds no fields to edit; {near_matches(head, there)}"
         raise SpecError(msg)
     return {**fields, head: _edited(inner, rest, value, where)}
+
+
+def edited_device(hardware: str | Path | HardwareSpec, edits: Mapping[str, Any]) -> HardwareSpec:
+    """The device, with the fields edited that paths such as hardware.memory.hbm.bandwidth name.
+
+    Raises UsageError for a path of anything else, and for a device that is loaded already.
+    """
+    fields = {}
+    for path, value in edits.items():
+        room, _, name = path.partition(".")
+        if room != "hardware" or not name:
+            msg = f"set {path}: expected a path such as hardware.memory.hbm.bandwidth; an operator has no other fields"
+            raise UsageError(msg)
+        fields[name] = value
+    if not isinstance(hardware, HardwareSpec):
+        return load_hardware(hardware, overrides=fields)
+    if fields:
+        msg = f"set hardware.{next(iter(fields))}: the hardware is loaded already; give its name to edit it"
+        raise UsageError(msg)
+    return hardware

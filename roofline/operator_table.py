@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -46,15 +46,17 @@ def time_table(
     dtype: str | None = None,
     execution: Execution | None = None,
     constants: Provenance | None = None,
+    set: Mapping[str, Any] | None = None,  # noqa: A002  (the keywords are the flags)
     progress: Progress | None = None,
 ) -> int:
     """Time every operator of a CSV file and write it with the columns ``ADDED``; returns how many rows.
 
     The header names ``kind`` (unless given here), the sizes of each kind, and, if wanted, ``dtype`` and ``measured_s``
     [s]. Given columns stay, in their order. ``output`` is a path, which is written whole or not at all, or an open
-    text file. Raises SpecError with file, line and column for what the table has wrong.
+    text file. ``set`` edits the device as in ``predict_op``. Raises SpecError with file, line and
+    column for what the table has wrong.
     """
-    clock = OperatorClock.of(hardware, execution, constants)
+    clock = OperatorClock.of(hardware, execution, constants, set)
     if kind is not None and kind not in KINDS:
         check_names(kind, {})
     with _reading(source) as file:

@@ -17,7 +17,7 @@ from roofline.axes import Sizes
 from roofline.calibration import ConstantSet, Execution, Provenance
 from roofline.cost import operator_cost
 from roofline.errors import UsageError, shown
-from roofline.hardware import HardwareSpec, load_hardware
+from roofline.hardware import HardwareSpec, edited_device
 from roofline.layers.attention import attention
 from roofline.layers.embedding import token_embedding
 from roofline.layers.normalization import norm
@@ -61,6 +61,7 @@ class OperatorPrediction:
     share_latency: Number
     share_compute: Number
     share_memory: Number
+    overrides: tuple[tuple[str, Any], ...] = ()
 
     @property
     def band(self) -> tuple[float, float, str]:
@@ -84,7 +85,7 @@ class OperatorPrediction:
             "schema_version": SCHEMA_VERSION,
             "version": tool_version(),
             "kind": self.kind,
-            "hardware": {"name": self.hardware.name, "count": 1, "overrides": {}},
+            "hardware": {"name": self.hardware.name, "count": 1, "overrides": dict(self.overrides)},
             "inputs": {**sizes, **used},
             **plain,
             "shares": {**shares, "link": _plain(0.0 * self.share_memory)},
@@ -101,6 +102,7 @@ def predict_op(
     dtype: str | None = None,
     execution: Execution | None = None,
     constants: Provenance | None = None,
+    set: Mapping[str, Any] | None = None,  # noqa: A002  (the keywords are the flags)
     **sizes: Any,
 ) -> OperatorPrediction:
     """The cost and the time of one operator, or of as many as the arrays among ``sizes`` have elements.
@@ -108,7 +110,8 @@ def predict_op(
     Kinds and sizes: matmul m, k, n (``x[m k] w[k n]``); attention batch, query, context, heads, kv_heads, head_dim,
     causal (true or false; query and context are tokens; one query token is a decode step); elementwise rows, columns,
     inputs (tensors read); norm (RMS) and softmax rows, columns; embedding tokens, columns. Numbers and numpy arrays
-    broadcast. dtype: the device's default if left out. Raises UsageError for a wrong kind or size, WorkloadError for a
+    broadcast. dtype: the device's default if left out. ``set`` edits fields of the device, as in
+    ``{"hardware.memory.hbm.bandwidth": "6TB/s"}``. Raises UsageError for a wrong kind or size, WorkloadError for a
     dtype that the device lacks, SpecError for an unknown device.
 
     >>> up = predict_op("matmul", "h100", m=16, k=4096, n=14336)
@@ -118,7 +121,7 @@ def predict_op(
     ['memory', 'compute']
     """
     check_names(kind, sizes)
-    clock = OperatorClock.of(hardware, execution, constants)
+    clock = OperatorClock.of(hardware, execution, constants, set)
     columns = broadcast({name: read_size(name, sizes[name]) for name in KINDS[kind]})
     if bad := find_bad_size(kind, columns):
         where = f", row {bad.row}" if isinstance(columns[bad.column], np.ndarray) else ""
@@ -139,16 +142,27 @@ class OperatorClock:
     constants: ConstantSet
     default_dtype: str = field(default="")
     name: str = ""
+    overrides: tuple[tuple[str, Any], ...] = ()
 
     @classmethod
     def of(
-        cls, hardware: str | Path | HardwareSpec, execution: Execution | None, constants: Provenance | None
+        cls,
+        hardware: str | Path | HardwareSpec,
+        execution: Execution | None,
+        constants: Provenance | None,
+        edits: Mapping[str, Any] | None = None,
     ) -> OperatorClock:
         """The clock of a device, or of a calibration; what is left out takes the defaults of the command line."""
         known, own = calibration_in(hardware)
-        device = known if isinstance(known, HardwareSpec) else load_hardware(known)
+        device = edited_device(known, edits or {})
         how: Execution = execution or ("graph" if device.kind != "cpu" else "eager")
-        return cls(device, how, constants_of(device, constants, own), device.default_dtype())
+        return cls(
+            device,
+            how,
+            constants_of(device, constants, own),
+            device.default_dtype(),
+            overrides=tuple((edits or {}).items()),
+        )
 
     def time(self, kind: str, dtype: str | None, columns: Columns) -> OperatorPrediction:
         """The prediction for checked sizes. Raises UsageError or WorkloadError for the dtype."""
@@ -162,7 +176,8 @@ class OperatorClock:
             if isinstance(value, np.ndarray):
                 value.flags.writeable = False
         used = self.constants.for_dtypes([name])
-        return OperatorPrediction(kind, self.device, name, self.execution, used, dict(columns), **figures)
+        asked = (kind, self.device, name, self.execution, used, dict(columns))
+        return OperatorPrediction(*asked, **figures, overrides=self.overrides)
 
     def _figures(self, kind: str, precision: Precision, columns: Columns) -> dict[str, Any]:
         """The figures of rows that share a statement and constants."""

@@ -36,7 +36,9 @@ def op_text(prediction: OperatorPrediction) -> str:
 
 
 def _footer(prediction: OperatorPrediction) -> str:
-    used, constants = f"{prediction.dtype}, {prediction.execution} execution", prediction.constants
+    edits = ", ".join(f"{path} = {value}" for path, value in prediction.overrides)
+    used = f"{prediction.dtype}, {prediction.execution} execution{f', edited: {edits}' if edits else ''}"
+    constants = prediction.constants
     if constants.provenance == "datasheet":
         return f"{used}; constants: {constants.evidence}"
     low, high, evidence = prediction.band

@@ -142,9 +142,8 @@ def test_a_bomb_of_aliases_is_refused_before_it_grows(read: Any) -> None:
 def test_deep_nesting_is_refused_and_not_recursed_into(read: Any, opening: str) -> None:
     deep = (opening * 1_000_000)[: MAX_YAML_BYTES - 10]
     message = refusal(read, ("" if opening == "- " else "a: ") + deep)
-    assert re.search(
-        "file.yaml:1: (nested deeper than 20 levels|exceeded maximum nesting depth)", message
-    )  # ours or YAML's
+    ours_or_of_yaml = "nested deeper than 20 levels|exceeded maximum nesting depth"
+    assert re.search(f"file.yaml:1: ({ours_or_of_yaml})", message)
 
 
 def test_twenty_levels_are_enough_and_allowed(read: Any) -> None:

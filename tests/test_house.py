@@ -360,7 +360,7 @@ VERBS = {
     "--kv-dtype --attention --count --lm-head --execution --constants --set "
     "--json --output -o --explain --sensitivity --wide --quiet --no-color --plot",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --rows --columns "
-    "--inputs --tokens --dtype --execution --constants --table --output -o --json",
+    "--inputs --tokens --dtype --execution --constants --set --table --output -o --json --no-color",
     "plot": "--hardware --output -o --data --theme --size --dpi --over --measured --batch --prompt --generate "
     "--context --phase --dtype --weight-dtype --activation-dtype --kv-dtype --attention --execution --constants --set",
     "hardware list": "--vendor --kind --memory --dtype --sort --announced --json",

@@ -318,6 +318,15 @@ def test_a_loop_of_links(tmp_path):
     assert str(tmp_path / "config.json") in refusal(tmp_path)
 
 
+def test_a_lone_link_is_a_file_and_not_a_preset(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").symlink_to("there")
+    (tmp_path / "there").symlink_to("here")
+    message = refusal("here")
+    assert "here: " in message
+    assert "unknown model" not in message
+
+
 def test_a_huge_file_is_not_read(tmp_path):
     with (tmp_path / "config.json").open("wb") as file:
         file.truncate(100_000_000)  # sparse: takes no room

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
 import os
 import sys
 import tracemalloc
@@ -19,6 +20,7 @@ from roofline.errors import RooflineError, SpecError
 from roofline.operator_table import ADDED, MEASURED, time_table
 from roofline.operators import predict_op
 
+WIDER = {"hardware.memory.hbm.bandwidth": "6.7TB/s"}
 MIXED = """\
 kind,m,k,n,rows,columns,dtype,measured_s,note
 matmul,16,4096,14336,,,bf16,5e-5,"a, b"
@@ -199,3 +201,21 @@ def test_a_table_cannot_replace_what_is_no_file(tmp_path: Path) -> None:
         with pytest.raises(RooflineError):
             time_table(source, "h100", output, kind="norm")
     assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_table_is_timed_on_an_edited_device(tmp_path: Path) -> None:
+    rows = [timed(tmp_path, MIXED, constants="datasheet", set=edits) for edits in ({}, WIDER)]
+    assert [float(row["bound_s"]) for row in rows[1]] == pytest.approx([float(row["bound_s"]) / 2 for row in rows[0]])
+
+
+def test_the_command_line_edits_the_device_and_takes_no_color(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "")
+    words = "op matmul --hardware h100 --m 16 --k 4096 --n 14336 --json --no-color --set"
+    monkeypatch.setattr(sys, "argv", ["roofline", *words.split(), "hardware.memory.hbm.bandwidth=6.7TB/s"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+    assert json.loads(capsys.readouterr().out)["hardware"]["overrides"] == WIDER
+    assert os.environ["NO_COLOR"] == "1"

@@ -11,8 +11,10 @@ import pytest
 
 import roofline
 from roofline.errors import RooflineError, UsageError, WorkloadError
+from roofline.hardware import load_hardware
 from roofline.operator_sizes import KINDS
 from roofline.operators import FIGURES, predict_op
+from roofline.report_op import op_text
 
 ATTENTION = {"batch": 2, "query": 3, "context": 5, "heads": 8, "kv_heads": 2, "head_dim": 16}
 
@@ -190,3 +192,29 @@ def test_a_million_rows_are_vectorised() -> None:
     start = time.perf_counter()
     predict_op("matmul", "h100", **sizes)
     assert time.perf_counter() - start < 10  # a loop over the rows takes minutes
+
+
+WIDER = {"hardware.memory.hbm.bandwidth": "6.7TB/s"}
+
+
+def test_a_field_of_the_device_is_edited_and_the_answer_says_so() -> None:
+    sizes = {"m": 16, "k": 4096, "n": 14336}
+    plain = predict_op("matmul", "h100", constants="datasheet", **sizes)
+    wider = predict_op("matmul", "h100", constants="datasheet", set=WIDER, **sizes)
+    assert wider.bound_s == pytest.approx(plain.bound_s / 2, rel=1e-12)
+    assert wider.to_dict()["hardware"]["overrides"] == WIDER
+    assert "edited: hardware.memory.hbm.bandwidth = 6.7TB/s" in op_text(wider)
+    assert "edited" not in op_text(plain)
+
+
+@pytest.mark.parametrize(
+    ("hardware", "path", "message"),
+    [
+        ("h100", "model.hidden_size", "set model.hidden_size: expected a path such as hardware.memory.hbm.bandwidth"),
+        ("h100", "hardware", "set hardware: expected a path"),
+        (load_hardware("h100"), "hardware.tdp", "set hardware.tdp: the hardware is loaded already"),
+    ],
+)
+def test_edits_that_cannot_be_made_are_refused(hardware: Any, path: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        predict_op("matmul", hardware, m=1, k=1, n=1, set={path: 1})
