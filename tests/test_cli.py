@@ -389,6 +389,12 @@ def check_finite(value: Any) -> None:
         assert value >= 0
 
 
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random names of the form owner/name never ask the network."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
 def check_run(model: str, device: str, flags: dict[str, str], as_json: bool) -> None:
     words = [f"{flag}={value}" for flag, value in flags.items()]
     code, out, err = roofline("predict", f"--hardware={device}", *words, *["--json"] * as_json, "--", model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import math
 import os
 from pathlib import Path
@@ -397,3 +398,13 @@ def test_fuzz(fields):
 @given(fields=mutants())
 def test_fuzz_at_length(fields):
     check_mutant(fields)
+
+
+def test_a_hub_out_of_reach_is_one_line(monkeypatch, caplog):
+    def unreachable(*_):
+        logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 1s [Retry 1/5].")
+        raise OSError
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
+    assert "the hub has no config.json for this id (OSError)" in refusal("owner/name")
+    assert not caplog.records

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -112,6 +113,7 @@ def _from_hub(name: str) -> Path:
     except ImportError:
         purpose = f"{name}: no such folder; reading it as a model id of the hub"
         raise MissingExtraError(purpose, "hub") from None
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its warnings of each retry; one error is enough
     try:
         return Path(hf_hub_download(name, "config.json"))
     except Exception as failure:  # whatever the hub client raises: network, access, a name that does not exist
