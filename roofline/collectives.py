@@ -3,27 +3,19 @@
     bound = bus_bytes / link bandwidth
     time  = ((first + each (n - 1))^q + (bus_bytes / (e_l link bandwidth))^q)^(1/q)      n devices, q well below 1
 
-A ring of n devices sends (n - 1) / n of the message per device to gather, to scatter or to exchange it, and twice that
-to reduce it everywhere. The message is the whole: what a device has before a scatter or after a gather.
-
 Source: NVIDIA nccl-tests, PERFORMANCE.md (bus bandwidth); the soft corner with q from fits to NCCL on 2 to 8 A100.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 
 from roofline.calibration import CollectiveConstants
-from roofline.errors import UsageError, near_matches
+from roofline.errors import UsageError
 from roofline.number import Number, is_symbolic, maximum, minimum
-
-Collective: TypeAlias = Literal["all_reduce", "all_gather", "reduce_scatter", "all_to_all"]
-
-PASSES: dict[str, int] = {"all_reduce": 2, "all_gather": 1, "reduce_scatter": 1, "all_to_all": 1}
-"""How often the message goes over the links."""
+from roofline.transfers import bus_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +28,6 @@ class CollectiveTiming:
     high_s: Number
     share_latency: Number
     share_link: Number
-
-
-def bus_bytes(operation: str, message_bytes: Number, devices: Number) -> Number:
-    """Bytes that each of ``devices`` sends over its link. Raises UsageError for an unknown operation.
-
-    >>> bus_bytes("all_reduce", 1024, 4)
-    1536.0
-    """
-    if operation not in PASSES:
-        msg = f"collective {operation!r}: {near_matches(operation, PASSES)}"
-        raise UsageError(msg)
-    return PASSES[operation] * message_bytes * (devices - 1) / devices
 
 
 def time_collective(

@@ -21,6 +21,7 @@ from typing import Literal, TypeAlias
 from roofline.axes import LEGEND, Binding, Sizes, rebind, size_of
 from roofline.errors import ShapeError
 from roofline.number import Number, product
+from roofline.transfers import Transfer
 
 Role: TypeAlias = Literal["activation", "weight", "kv_cache", "index"]
 Unit: TypeAlias = Literal["matrix", "vector", "special"]
@@ -96,7 +97,9 @@ class Op:
     """An operator: tensors read, tensors written, and the work that this takes.
 
     ``kind`` names it among its likes (matmul, attention, norm ...); ``local`` rebinds axes for this operator alone;
-    ``parts`` are the operators that were fused into it.
+    ``parts`` are the operators that were fused into it. ``mixes`` are axes along which every element of the output
+    depends on all of the input (what a norm or a softmax runs over); a ``linear`` operator adds its inputs up.
+    ``transfer`` makes it a collective, whose message is the tensor it reads and writes.
     """
 
     name: str
@@ -106,6 +109,9 @@ class Op:
     work: tuple[Work, ...] = ()
     local: Mapping[str, Binding] = field(default_factory=dict)
     parts: tuple[Op, ...] = ()
+    mixes: str = ""
+    linear: bool = False
+    transfer: Transfer | None = None
 
     def __post_init__(self) -> None:
         for tensors in (self.reads, self.writes):
@@ -133,7 +139,14 @@ class Op:
     def bytes(self, sizes: Sizes, width: Callable[[Tensor], Number]) -> Number:
         """Bytes of compulsory traffic, where ``width`` gives a tensor's bytes per element."""
         bound = rebind(sizes, self.local)
+        if self.transfer is not None:
+            return self.message_bytes(sizes, width) * self.transfer.moved
         return sum(tensor.elements(bound) * width(tensor) for tensor in self.reads + self.writes)
+
+    def message_bytes(self, sizes: Sizes, width: Callable[[Tensor], Number]) -> Number:
+        """Bytes of a collective's message: the whole of what a device has before a scatter or after a gather."""
+        (message,) = self.writes
+        return message.elements(rebind(sizes, self.local)) * width(message)
 
     def rebound(self, **local: Binding) -> Op:
         """The same statement with axes rebound: ``lm_head.rebound(T=1)``."""
@@ -172,20 +185,34 @@ def elementwise(
     over: Tensor | None = None,
     pairs: Count | None = None,
     kind: str = "elementwise",
+    mixes: str = "",
+    linear: bool = False,
 ) -> Op:
     """``flops`` vector operations and ``special`` transcendental ones per element of ``over`` (else of the output).
 
-    The layer that states the operator cites where its count comes from.
+    The layer that states the operator cites where its count comes from. ``mixes`` are the axes that it runs over as a
+    whole (a softmax, a norm); ``linear`` says that it adds its inputs up, each times what does not depend on them.
     """
     axes = (over or output).letters
     units: tuple[tuple[Unit, int], ...] = (("vector", flops), ("special", special))
     work = tuple(Work(unit, per, axes, pairs) for unit, per in units if per)
-    return Op(name, kind, tuple(inputs), (output,), work)
+    return Op(name, kind, tuple(inputs), (output,), work, mixes=mixes, linear=linear)
 
 
 def gather(name: str, table: Tensor, index: Tensor, output: Tensor) -> Op:
     """Rows of a resident table picked by an index: reads the rows and the index, no FLOPs."""
     return Op(name, "embedding", (table, index), (output,))
+
+
+def collective(name: str, transfer: Transfer, message: Tensor, *, output: Tensor | None = None) -> Op:
+    """An exchange of ``message`` among devices, which is there as ``output`` (else by its own name) afterwards.
+
+    >>> from roofline.transfers import Transfer
+    >>> op = collective("out_proj.all_reduce", Transfer("all_reduce", 8), Tensor("a", "B T D"))
+    >>> op.message_bytes({"B": 1, "T": 2, "D": 4}, lambda tensor: 2), op.flops({})
+    (16, 0)
+    """
+    return Op(name, "collective", (message,), (output or message,), transfer=transfer)
 
 
 def fuse(name: str, ops: Sequence[Op], *, kind: str, keep: Sequence[str] = ()) -> Op:
@@ -211,7 +238,8 @@ def fuse(name: str, ops: Sequence[Op], *, kind: str, keep: Sequence[str] = ()) -
             inner.discard(tensor.name)
     writes = [t for t in written.values() if t.name not in inner or t.name in keep or t.role == "kv_cache"]
     work = tuple(work for op in ops for work in op.work)
-    return Op(name, kind, tuple(outside.values()), tuple(writes), work, ops[0].local, tuple(ops))
+    mixes = " ".join(dict.fromkeys(letter for op in ops for letter in op.mixes.split()))
+    return Op(name, kind, tuple(outside.values()), tuple(writes), work, ops[0].local, tuple(ops), mixes)
 
 
 def gradient(tensor: Tensor) -> Tensor:
@@ -244,5 +272,5 @@ def backward(op: Op) -> tuple[Op, ...]:
         indices = [tensor for tensor in op.reads if tensor.role == "index"]
         reads = (gradient(y), *indices) if op.kind == "embedding" else (gradient(y), *inputs)
         work = op.work or (Work("vector", 1, y.letters),)
-        steps = [Op(f"{op.name}.backward", op.kind, reads, tuple(map(gradient, inputs)), work)]
+        steps = [Op(f"{op.name}.backward", op.kind, reads, tuple(map(gradient, inputs)), work, mixes=op.mixes)]
     return tuple(replace(step, local=op.local) for step in steps)

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roofline.calibration import Band, CollectiveConstants, load_device
-from roofline.collectives import PASSES, bus_bytes, time_collective
+from roofline.collectives import time_collective
 from roofline.errors import UsageError
+from roofline.transfers import PASSES, bus_bytes
 
 PLAIN: dict[str, Any] = {"first": "6 us", "each": "1 us", "bandwidth": 0.5, "sharpness": 1.0}
 BAND = Band(low=0.8, high=1.5, evidence="none")

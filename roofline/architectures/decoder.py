@@ -197,7 +197,8 @@ def _query_key_norm(config: DecoderConfig, kind: Layer) -> tuple[Op, ...]:
     if config.query_key_norm == "none" or (config.query_key_norm == "bare" and not kind.rotary):
         return ()
     norms = "rms_bare" if config.query_key_norm == "bare" else config.norm
-    return (query_key_norm(kind=norms, per_head=config.query_key_norm == "per_head"),)
+    across = config.query_key_norm == "across"
+    return (query_key_norm(kind=norms, per_head=across or config.query_key_norm == "per_head", across=across),)
 
 
 def _experts(config: DecoderConfig, source: str) -> tuple[Op, ...]:

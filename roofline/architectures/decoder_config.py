@@ -42,7 +42,7 @@ class DecoderConfig(Config):
     head_bias: bool = False
     packed_qkv: bool = Field(default=False, description="query, key and value projections are one matmul")
     packed_gate: bool = Field(default=False, description="gate and up projections are one matmul")
-    query_key_norm: Literal["none", "shared", "per_head", "bare"] = "none"
+    query_key_norm: Literal["none", "shared", "per_head", "across", "bare"] = "none"
     embedding_norm: bool = False
     position_offset: int = Field(default=0, ge=0, le=2, description="rows of the position table before the first")
     attn_logit_softcapping: float | None = Field(default=None, gt=0)

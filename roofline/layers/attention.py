@@ -144,7 +144,7 @@ def attention(
     sink = [weight("sinks", "K G")] if sinks else []
     parts = (
         contract("scores", q, k, s, pairs=pairs),
-        elementwise("softmax", [s, *sink], p, flops=work, special=1 + cap, pairs=pairs, kind="softmax"),
+        elementwise("softmax", [s, *sink], p, flops=work, special=1 + cap, pairs=pairs, kind="softmax", mixes="S"),
         contract("context", p, v, c, pairs=pairs),
     )
     return (fuse("attention", parts, kind="attention"),) if fused else parts
@@ -176,10 +176,11 @@ def projections(
     return (fuse("qkv_proj", ops, kind="matmul"),) if packed else ops
 
 
-def query_key_norm(*, kind: Norm = "rms", per_head: bool = False) -> Op:
+def query_key_norm(*, kind: Norm = "rms", per_head: bool = False, across: bool = False) -> Op:
     """Normalisation of queries and keys before the rotation, in one kernel.
 
-    One gain of H for all heads, or, ``per_head``, a gain for each element of each head.
+    One gain of H for all heads, or, ``per_head``, a gain for each element of each head. ``across``: the statistics are
+    those of all heads together (OLMo 2), not of each.
 
     >>> print(query_key_norm())
     qk_norm: q[B T K G H], q_norm_gain[H], k_cache[B T K H], k_norm_gain[H] -> q[B T K G H], k_cache[B T K H]
@@ -188,7 +189,8 @@ def query_key_norm(*, kind: Norm = "rms", per_head: bool = False) -> Op:
     """
     q, (k, _) = Tensor("q", _HEADS), _keys_values("B T K H", cached=True)
     gains = (("q", q, "K G H" if per_head else "H"), ("k", k, "K H" if per_head else "H"))
-    return fuse("qk_norm", [norm(f"{name}_norm", x, x, kind=kind, axis=axes) for name, x, axes in gains], kind="norm")
+    norms = [norm(f"{name}_norm", x, x, kind=kind, axis=axes, mixes=axes if across else "H") for name, x, axes in gains]
+    return fuse("qk_norm", norms, kind="norm")
 
 
 def rotary(*, cached: bool = True) -> Op:

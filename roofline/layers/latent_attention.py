@@ -82,7 +82,7 @@ def _core(q: Tensor, k: Tensor, v: Tensor, context: Tensor, pairs: Count | None,
         contract("scores_plain", q, k, s, pairs=pairs),
         contract("scores_rotary", _Q_ROTATED, _ROTATED, s, pairs=pairs),
     ]
-    softmax = elementwise("softmax", [s], p, flops=SOFTMAX_FLOPS, special=1, pairs=pairs, kind="softmax")
+    softmax = elementwise("softmax", [s], p, flops=SOFTMAX_FLOPS, special=1, pairs=pairs, kind="softmax", mixes="S")
     last = contract("context", p, v, context, pairs=pairs)
     if fused:
         return (fuse("attention", [*scores, softmax, last], kind="attention"),)

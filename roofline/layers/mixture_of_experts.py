@@ -43,7 +43,8 @@ def router(*, bias: bool = False, source: str = "h") -> tuple[Op, ...]:
     scores, offset = Tensor("router_scores", "B T E"), weight("b_router", "E") if bias else None
     matmul = contract("router", Tensor(source, "B T D"), weight("w_router", "D E"), scores, bias=offset)
     routes = Tensor("routes", "B T A")
-    return matmul, elementwise("routing", [scores], routes, flops=5, special=1, over=scores, kind="softmax")
+    pick = elementwise("routing", [scores], routes, flops=5, special=1, over=scores, kind="softmax", mixes="E")
+    return matmul, pick
 
 
 def experts(*, function: Activation, bias: bool = False, source: str = "h", output: str = "f") -> tuple[Op, ...]:
@@ -64,7 +65,7 @@ def experts(*, function: Activation, bias: bool = False, source: str = "h", outp
         fuse("experts_gate_up", first, kind="matmul"),
         activation("experts_act", g, m, function, gate=u),
         _of_experts("down", m, "F D", y, bias),
-        elementwise("experts_sum", [y, Tensor("routes", "B T A")], total, flops=2, over=y),
+        elementwise("experts_sum", [y, Tensor("routes", "B T A")], total, flops=2, over=y, linear=True),
     )
 
 
@@ -83,9 +84,9 @@ def shared_experts(
     layer = feed_forward(function=function, gated=True, packed=True, source=source, output="shared", prefix="shared_")
     total, shared, score = Tensor(output, "B T D"), Tensor("shared", "B T D"), Tensor("shared_score", "B T")
     if not gated:
-        return *layer, elementwise("shared_sum", [shared, total], total, flops=1)
+        return *layer, elementwise("shared_sum", [shared, total], total, flops=1, linear=True)
     one = contract("shared_router", Tensor(source, "B T D"), weight("w_shared_router", "D"), score)
-    return *layer, one, elementwise("shared_sum", [shared, score, total], total, flops=2)
+    return *layer, one, elementwise("shared_sum", [shared, score, total], total, flops=2, linear=True)
 
 
 def _of_experts(name: str, x: Tensor, axes: str, y: Tensor, bias: bool) -> Op:

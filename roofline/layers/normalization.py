@@ -25,8 +25,8 @@ _WEIGHTS: dict[Norm, tuple[str, ...]] = {
 }
 
 
-def norm(name: str, x: Tensor, y: Tensor, *, kind: Norm, axis: str = "D") -> Op:
-    """LayerNorm or RMSNorm of ``x``, with gains for the axes of ``axis``.
+def norm(name: str, x: Tensor, y: Tensor, *, kind: Norm, axis: str = "D", mixes: str = "") -> Op:
+    """LayerNorm or RMSNorm of ``x`` over the axes of ``mixes``, with gains for those of ``axis``, whose last it takes.
 
     Statement: ``x[B T D], gain[D], (shift[D]) -> y[B T D]``; LayerNorm has gain and shift, RMSNorm a gain. Some models
     leave LayerNorm's shift out (``layer_gain``), or both (``layer_bare``), or RMSNorm's gain (``rms_bare``).
@@ -43,7 +43,8 @@ def norm(name: str, x: Tensor, y: Tensor, *, kind: Norm, axis: str = "D") -> Op:
     (arXiv 1910.07467), eq. 4.
     """
     gains = [weight(f"{name}_{part}", axis) for part in _WEIGHTS[kind]]
-    return elementwise(name, [x, *gains], y, flops=_FLOPS_PER_ELEMENT[kind], kind="norm")
+    over = mixes or axis.rsplit(maxsplit=1)[-1]
+    return elementwise(name, [x, *gains], y, flops=_FLOPS_PER_ELEMENT[kind], kind="norm", mixes=over)
 
 
 def residual(name: str, branch: Tensor, stream: Tensor, y: Tensor) -> Op:
@@ -57,7 +58,7 @@ def residual(name: str, branch: Tensor, stream: Tensor, y: Tensor) -> Op:
 
     Source: He et al. 2015, Deep Residual Learning (arXiv 1512.03385), eq. 1.
     """
-    return elementwise(name, [branch, stream], y, flops=1)
+    return elementwise(name, [branch, stream], y, flops=1, linear=True)
 
 
 def residual_norm(name: str, branch: Tensor, *, kind: Norm, placement: Placement) -> Op:

@@ -122,7 +122,7 @@ LLAMA_LINE: dict[str, Family] = {
         options=names("num_key_value_heads attention_bias tie_word_embeddings"),
         classes=causal("Olmo2"),
         defaults={"tie_word_embeddings": False, "hidden_act": "silu", "attention_out_bias": as_attention_bias},
-        fixed={**MODERN, "blocks": "branch", "query_key_norm": "per_head"},
+        fixed={**MODERN, "blocks": "branch", "query_key_norm": "across"},
         only=USUAL,
     ),
     "phi3": Family(

@@ -168,7 +168,7 @@ MIXTURES: dict[str, Family] = {
             "num_experts_per_tok": 8,
             "attention_out_bias": as_attention_bias,
         },
-        fixed={**MODERN, "query_key_norm": "per_head"},
+        fixed={**MODERN, "query_key_norm": "across"},
         only=USUAL,
         inert=_ROUTER | names("clip_qkv"),
     ),

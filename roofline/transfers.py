@@ -1,0 +1,53 @@
+"""What devices say to each other: the kinds of collectives, and how many bytes each device sends; never how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from roofline.errors import UsageError, near_matches
+from roofline.number import Number, exact
+
+Collective: TypeAlias = Literal["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send"]
+
+PASSES: dict[str, int] = {"all_reduce": 2, "all_gather": 1, "reduce_scatter": 1, "all_to_all": 1}
+"""How often the message goes over the links."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A collective of ``devices``, ``stride`` apart in the order in which devices are numbered; numbers or arrays.
+
+    ``send`` hands a message to one other device. ``over`` names the kinds of parallelism that it serves.
+    """
+
+    operation: Collective
+    devices: Number
+    stride: Number = 1
+    over: str = ""
+
+    @property
+    def moved(self) -> Number:
+        """Traffic of device memory as a multiple of the message: what is read there, and what is written."""
+        part = 1 / exact(self.devices)
+        return {"all_gather": part + 1, "reduce_scatter": 1 + part}.get(self.operation, 2)
+
+
+def bus_bytes(operation: str, message_bytes: Number, devices: Number) -> Number:
+    """Bytes that each of ``devices`` sends over its link. Raises UsageError for an unknown operation.
+
+    The message is the whole: what a device has before a scatter or after a gather. A ring of n devices sends
+    (n - 1) / n of it to gather, to scatter or to exchange it, and twice that to reduce it everywhere; no form sends
+    less without help from a switch.
+
+    >>> bus_bytes("all_reduce", 1024, 4), bus_bytes("send", 1024, 2)
+    (1536.0, 1024)
+
+    Source: Patarasuk and Yuan 2009, Bandwidth optimal all-reduce algorithms; NVIDIA nccl-tests, PERFORMANCE.md.
+    """
+    if operation == "send":
+        return message_bytes
+    if operation not in PASSES:
+        msg = f"collective {operation!r}: {near_matches(operation, PASSES)}"
+        raise UsageError(msg)
+    return PASSES[operation] * message_bytes * (devices - 1) / devices
