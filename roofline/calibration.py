@@ -29,6 +29,7 @@ Seconds = Annotated[float, BeforeValidator(_seconds)]
 Share = Annotated[float, Field(gt=0, le=2, strict=False)]
 Factor = Annotated[float, Field(ge=0, le=100, strict=False)]
 Tokens = Annotated[float, Field(ge=0, le=10_000, strict=False)]
+Elements = Annotated[float, Field(ge=0, le=10**9, strict=False)]
 Sharpness = Annotated[float, Field(ge=0.5, le=10, strict=False)]
 
 
@@ -66,11 +67,13 @@ class KindConstants(_Data):
     """Constants of one kind of operator; what is absent is taken from the file's defaults.
 
     The terms of ``kernels.py``: tiles; extra_keys and extra_reads [tokens]; serial and cached, shares of the bandwidth;
-    regroup [s].
+    regroup [s]; repack, a part of the weights' traffic; extra_depth [elements]; wide [columns].
     """
 
     compute: Share | None = None
     memory: Share | None = None
+    vector: Share | None = None
+    special: Share | None = None
     latency: Latency | None = None
     p: Sharpness | None = None
     tiles: Tiles | None = None
@@ -79,6 +82,9 @@ class KindConstants(_Data):
     serial: Factor = 0.0
     cached: Share | None = None
     regroup: Seconds = 0.0
+    repack: Factor = 0.0
+    extra_depth: Elements = 0.0
+    wide: Elements = 0.0
     band: Band | None = None
 
 
@@ -101,7 +107,8 @@ class Calibration(_Data):
     ``dtypes`` has the share of the peak that contractions in a dtype reach, where it is another. Constants of one
     device name it in ``extends``. ``kinds`` has the kinds of operators (attention is attention_prefill or
     attention_decode) and, for operators with kernels of their own, names such as rotary, which go first. With
-    ``measured_dtypes``, other dtypes take the constants of the class.
+    ``measured_dtypes``, other dtypes take the constants of the class. ``unfused`` constants are those of single kernels:
+    an eager operator takes as long as the kernels that torch runs for it (``eager_kernels.py``).
     """
 
     name: str
@@ -115,6 +122,7 @@ class Calibration(_Data):
     latency: Latency
     dtypes: dict[str, Share] = {}
     measured_dtypes: list[str] = []
+    unfused: bool = False
     kinds: dict[str, KindConstants] = {}
     collectives: dict[str, CollectiveConstants] = {}
     band: Band
@@ -143,6 +151,9 @@ class Constants:
     serial: float = 0.0
     cached: float = 0.0
     regroup_s: float = 0.0
+    repack: float = 0.0
+    extra_depth: float = 0.0
+    wide: float = 0.0
     low: float = 1.0
     high: float = 1.0
 
@@ -171,6 +182,11 @@ class ConstantSet:
         measured = self.calibration.measured_dtypes if self.calibration else []
         return not measured or not dtype or dtype in measured
 
+    def unfused(self, dtype: str) -> bool:
+        """Whether the constants that hold in ``dtype`` are those of single kernels."""
+        base = self.calibration if self.covers(dtype) else self.otherwise
+        return base is not None and base.unfused
+
     def for_dtypes(self, dtypes: Iterable[str]) -> ConstantSet:
         """These constants, or those of the class by name if they were measured in none of ``dtypes``."""
         if self.otherwise is None or any(self.covers(dtype) for dtype in dtypes):
@@ -190,8 +206,8 @@ class ConstantSet:
         tiles = own.tiles or _NO_TILES
         return Constants(
             compute=own.compute or base.dtypes.get(dtype, base.compute),
-            vector=base.vector,
-            special=base.special,
+            vector=own.vector or base.vector,
+            special=own.special or base.special,
             memory=own.memory or base.memory,
             latency_s=latency.graph if execution == "graph" else latency.eager,
             p=own.p or base.p,
@@ -203,6 +219,9 @@ class ConstantSet:
             serial=own.serial,
             cached=own.cached or 0.0,
             regroup_s=own.regroup,
+            repack=own.repack,
+            extra_depth=own.extra_depth,
+            wide=own.wide,
             low=band.low,
             high=band.high,
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from roofline.axes import Sizes
+from roofline.eager_kernels import kernels_of
 from roofline.kernel_shapes import Shape, shape_of
 from roofline.number import Number, uniform
 from roofline.op import Op, Tensor
@@ -19,7 +21,8 @@ class Cost:
     """One execution of an operator, and how many there are in a step.
 
     flops: contractions. vector_flops: elementwise work. special: transcendental operations. bytes: compulsory traffic.
-    dtype: what its contractions run in. shape: what its kernel spreads over a device.
+    dtype: what its contractions run in. shape: what its kernel spreads over a device. kernels: the costs of what eager
+    torch runs instead, counted when asked for.
     """
 
     group: str
@@ -32,6 +35,7 @@ class Cost:
     special: Number
     bytes: Number
     shape: Shape = None
+    kernels: Callable[[], tuple[Cost, ...]] | None = field(default=None, compare=False, repr=False)
 
 
 def step_cost(program: Program, phase: Phase, sizes: Sizes, precision: Precision) -> tuple[Cost, ...]:
@@ -55,6 +59,9 @@ def operator_cost(op: Op, sizes: Sizes, precision: Precision, group: str = "", c
     def width(tensor: Tensor) -> Number:
         return bind(precision.width(tensor))
 
+    def kernels() -> tuple[Cost, ...]:
+        return tuple(operator_cost(kernel, sizes, precision, group, count) for kernel in kernels_of(op))
+
     return Cost(
         group=group,
         name=op.name,
@@ -66,4 +73,5 @@ def operator_cost(op: Op, sizes: Sizes, precision: Precision, group: str = "", c
         special=op.special(sizes),
         bytes=op.bytes(sizes, width),
         shape=shape_of(op, sizes, width),
+        kernels=kernels,
     )

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from roofline.calibration import Constants
 from roofline.conventions import STATEMENTS
 from roofline.cost import Cost, step_cost
+from roofline.eager_kernels import kernels_of
 from roofline.figures import mean_over_steps
 from roofline.number import Number
 from roofline.op import Op, Tensor, Work
 from roofline.prediction import Prediction
 from roofline.program import Phase
 from roofline.report import count, quantity
-from roofline.timing import Timing, banded, kind_of, time_operator
+from roofline.timing import Timing, banded, kind_of, time_cost
 from roofline.workload import Precision
 
 
@@ -62,7 +63,7 @@ def _phase(prediction: Prediction, phase: Phase) -> Iterator[str]:
         constants = prediction.constants.of(
             kind_of(cost, phase == "decode"), prediction.execution, cost.name, cost.dtype
         )
-        timing = time_operator(cost, prediction.hardware, constants)
+        timing = time_cost(cost, prediction.hardware, prediction.constants, prediction.execution, phase == "decode")
         yield from _operator(op, cost, timing, constants, prediction)
     yield ""
     yield from _in_symbols(prediction, phase)
@@ -105,6 +106,12 @@ def _operator(op: Op, cost: Cost, timing: Timing, constants: Constants, predicti
     if op.work and any(work.unit == "matrix" for work in op.work):
         peak = quantity(device.contraction_unit(cost.dtype)[1], "flops_per_s")
         rates = f"compute: FLOPs / ({constants.compute:g} x {peak}) + vector and special work; memory: {rates}"
+    if kernels := _kernels(op, cost, prediction):
+        yield (
+            f"  time = the kernels that eager torch runs, one after another: {kernels}; "
+            f"= {quantity(_number(timing.time_s), 'time_s')}, band {_band(timing, prediction)}"
+        )
+        return
     latency = quantity(constants.latency_s, "time_s")
     yield (
         f"  time = {latency} + (compute^p + memory^p)^(1/p), p = {constants.p:g}; {rates}{_terms(constants)}; "
@@ -112,10 +119,19 @@ def _operator(op: Op, cost: Cost, timing: Timing, constants: Constants, predicti
     )
 
 
+def _kernels(op: Op, cost: Cost, prediction: Prediction) -> str:
+    """The kernels of an eager operator by name; nothing where it is one."""
+    if prediction.execution != "eager" or not prediction.constants.unfused(cost.dtype):
+        return ""
+    found = kernels_of(op)
+    return ", ".join(kernel.name for kernel in found) if len(found) > 1 else ""
+
+
 def _terms(constants: Constants) -> str:
     """What kernels add, in the words of kernels.py; nothing for a class."""
     seconds = {"split_s", "regroup_s"}
-    names = ("tile_feed", "split_s", "partial", "extra_keys", "extra_reads", "serial", "cached", "regroup_s")
+    names = ("tile_feed", "split_s", "partial", "extra_keys", "extra_reads", "serial", "cached", "regroup_s",
+             "repack", "extra_depth", "wide")  # fmt: skip
     given = {name: getattr(constants, name) for name in names if getattr(constants, name)}
     words = [f"{k} {quantity(v, 'time_s') if k in seconds else f'{v:g}'}" for k, v in given.items()]
     return f"; with what kernels add (roofline/kernels.py): {', '.join(words)}" if words else ""

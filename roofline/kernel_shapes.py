@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from roofline.axes import Sizes, rebind, size_of
@@ -13,11 +13,15 @@ from roofline.op import Op, Tensor
 
 @dataclass(frozen=True, slots=True)
 class MatmulShape:
-    """A matmul with weights: ``y[rows columns] = x[rows depth] w[depth columns]``."""
+    """A matmul with weights: ``y[rows columns] = x[rows depth] w[depth columns]``.
+
+    weight_bytes: what the weights alone move.
+    """
 
     rows: Number
     columns: Number
     depth: Number
+    weight_bytes: Number = field(default=0, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ def shape_of(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> Shape:
     """
     bound = rebind(sizes, op.local)
     if op.kind == "matmul":
-        return _matmul(op, bound)
+        return _matmul(op, bound, width)
     if op.kind == "attention" and op.parts:
         return _attention(bound, [tensor for tensor in op.reads if "S" in tensor.letters], width)
     if op.kind in ("elementwise", "norm", "softmax", "embedding"):
@@ -70,7 +74,7 @@ def shape_of(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> Shape:
     return None
 
 
-def _matmul(op: Op, sizes: Sizes) -> MatmulShape | None:
+def _matmul(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> MatmulShape | None:
     shapes = []
     for part in op.parts or (op,):
         a, b = part.reads[:2]
@@ -79,9 +83,11 @@ def _matmul(op: Op, sizes: Sizes) -> MatmulShape | None:
             return None
         rows = _size([x for x in out if x in a.letters], sizes)
         columns = _size([x for x in out if x in b.letters], sizes)
-        shapes.append(MatmulShape(rows, columns, _size([x for x in b.letters if x not in out], sizes)))
+        depth = _size([x for x in b.letters if x not in out], sizes)
+        shapes.append(MatmulShape(rows, columns, depth, columns * depth * width(b)))
     first = shapes[0]
-    return MatmulShape(first.rows, sum(shape.columns for shape in shapes), first.depth)
+    columns, moved = sum(shape.columns for shape in shapes), sum(shape.weight_bytes for shape in shapes)
+    return MatmulShape(first.rows, columns, first.depth, moved)
 
 
 def _attention(sizes: Sizes, cached: list[Tensor], width: Callable[[Tensor], Number]) -> AttentionShape:

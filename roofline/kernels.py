@@ -102,8 +102,14 @@ def _tile_numbers(sizes: tuple[Number, ...], peak: float, hardware: HardwareSpec
 
 
 def work_factor(cost: Cost, constants: Constants) -> Number:
-    """By how much an attention kernel's work exceeds the attended pairs: each query sees ``extra_keys`` more."""
+    """By how much a kernel's work takes longer than its FLOPs say.
+
+    Attention: each query sees ``extra_keys`` more. Matmul: its rate has halved at ``wide`` output columns, whose
+    partial sums leave the cache.
+    """
     shape = cost.shape
+    if constants.wide and isinstance(shape, MatmulShape):
+        return 1.0 + _float(shape.columns) / constants.wide
     if not constants.extra_keys or not isinstance(shape, AttentionShape):
         return 1.0
     return 1.0 + constants.extra_keys * _float(shape.queries * shape.pair_flops) / _float(cost.flops)
@@ -124,7 +130,9 @@ def launch_s(cost: Cost, constants: Constants) -> Number:
 def memory_s(cost: Cost, hardware: HardwareSpec, constants: Constants) -> Number:
     """Seconds of memory traffic at the rates reached.
 
-    Attention reads ``extra_reads`` keys and values more per sequence and key/value head: whole pages, tables. What
+    Attention reads ``extra_reads`` keys and values more per sequence and key/value head: whole pages, tables. A matmul
+    of several rows first rearranges its weights, which takes ``repack`` x their traffic once more (half of that for two
+    rows); each column of weights costs as much as ``extra_depth`` more elements, since prefetching starts anew. What
     fits half of the last cache moves at ``cached`` x bandwidth. Where one block reads a row, or a sequence's keys, by
     itself, it has ``serial`` x its unit's part of the bandwidth, wave by wave: for attention the longer of both times,
     for rows the root of their squares.
@@ -133,6 +141,9 @@ def memory_s(cost: Cost, hardware: HardwareSpec, constants: Constants) -> Number
     shape = cost.shape
     if constants.extra_reads and isinstance(shape, AttentionShape):
         moved = moved + constants.extra_reads * _float(shape.cache_bytes) / _float(shape.keys)
+    if isinstance(shape, MatmulShape) and (constants.repack or constants.extra_depth):
+        again = constants.repack * _float(minimum(shape.rows - 1, 2)) / 2 + constants.extra_depth / _float(shape.depth)
+        moved = moved + again * _float(shape.weight_bytes)
     seconds = moved / (hardware.bandwidth * constants.memory)
     if constants.cached:
         near = minimum(moved, _half_cache(hardware))

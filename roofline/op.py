@@ -99,7 +99,8 @@ class Op:
     ``kind`` names it among its likes (matmul, attention, norm ...); ``local`` rebinds axes for this operator alone;
     ``parts`` are the operators that were fused into it. ``mixes`` are axes along which every element of the output
     depends on all of the input (what a norm or a softmax runs over); a ``linear`` operator adds its inputs up.
-    ``transfer`` makes it a collective, whose message is the tensor it reads and writes.
+    ``transfer`` makes it a collective, whose message is the tensor it reads and writes. ``function`` is what
+    elementwise work computes.
     """
 
     name: str
@@ -112,6 +113,7 @@ class Op:
     mixes: str = ""
     linear: bool = False
     transfer: Transfer | None = None
+    function: str = ""
 
     def __post_init__(self) -> None:
         for tensors in (self.reads, self.writes):
@@ -187,16 +189,18 @@ def elementwise(
     kind: str = "elementwise",
     mixes: str = "",
     linear: bool = False,
+    function: str = "",
 ) -> Op:
     """``flops`` vector operations and ``special`` transcendental ones per element of ``over`` (else of the output).
 
-    The layer that states the operator cites where its count comes from. ``mixes`` are the axes that it runs over as a
-    whole (a softmax, a norm); ``linear`` says that it adds its inputs up, each times what does not depend on them.
+    The layer that states the operator cites where its count comes from, and names the ``function``. ``mixes`` are the
+    axes that it runs over as a whole (a softmax, a norm); ``linear`` says that it adds its inputs up, each times what
+    does not depend on them.
     """
     axes = (over or output).letters
     units: tuple[tuple[Unit, int], ...] = (("vector", flops), ("special", special))
     work = tuple(Work(unit, per, axes, pairs) for unit, per in units if per)
-    return Op(name, kind, tuple(inputs), (output,), work, mixes=mixes, linear=linear)
+    return Op(name, kind, tuple(inputs), (output,), work, mixes=mixes, linear=linear, function=function)
 
 
 def gather(name: str, table: Tensor, index: Tensor, output: Tensor) -> Op:

@@ -26,7 +26,7 @@ from roofline.op import Op, Tensor, contract, elementwise, weight
 from roofline.operator_sizes import KINDS, Columns, broadcast, check_names, find_bad_size, read_size
 from roofline.prediction import SCHEMA_VERSION, tool_version
 from roofline.provenance import calibration_in, constants_of
-from roofline.timing import banded, kind_of, time_operator
+from roofline.timing import banded, time_cost
 from roofline.workload import Precision
 
 FIGURES = ("flops", "vector_flops", "bytes", "intensity", "time_s", "bound_s", "low_s", "high_s", "bound_by",
@@ -186,8 +186,7 @@ class OperatorClock:
         op, sizes = statement_of(kind, columns)
         cost = operator_cost(op, sizes if array else {a: exact(size) for a, size in sizes.items()}, precision)
         decoding = kind == "attention" and bool(np.all(columns["query"] == 1))
-        own = self.constants.of(kind_of(cost, decoding), self.execution, self.name, cost.dtype)
-        timing = time_operator(cost, self.device, own)
+        timing = time_cost(cost, self.device, self.constants, self.execution, decoding, self.name)
         bound, low, high = banded(timing)
         shares = np.stack(np.broadcast_arrays(timing.latency, timing.compute, timing.memory))
         figures = {

@@ -3,7 +3,8 @@
     bound = max(flops / peak, bytes / bandwidth)
     time  = latency + (x^p + y^p)^(1/p)      x = compute seconds, y = memory seconds, both at the rates really reached
 
-A calibrated device may add what its kernels do in vain to x and y, and their further launches (``kernels.py``).
+A calibrated device may add what its kernels do in vain to x and y, and their further launches (``kernels.py``); where
+its constants are those of single kernels, an eager operator is the sum of its kernels.
 
 The terms give shares that sum to one and are the elasticities of the time: latency / t for the latency,
 (1 - that) x^p / (x^p + y^p) for compute, the rest for memory.
@@ -11,7 +12,8 @@ The terms give shares that sum to one and are the elasticities of the time: late
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -74,10 +76,33 @@ def time_step(
     costs: tuple[Cost, ...], hardware: HardwareSpec, constants: ConstantSet, execution: Execution, decoding: bool
 ) -> list[Timing]:
     """The timing of each operator of a step, one execution each."""
-    return [
-        time_operator(cost, hardware, constants.of(kind_of(cost, decoding), execution, cost.name, cost.dtype))
-        for cost in costs
+    return [time_cost(cost, hardware, constants, execution, decoding) for cost in costs]
+
+
+def time_cost(
+    cost: Cost, hardware: HardwareSpec, constants: ConstantSet, execution: Execution, decoding: bool, name: str = ""
+) -> Timing:
+    """The timing of one execution: of the operator as one kernel, or of the kernels that eager torch runs for it.
+
+    ``name`` asks for the constants of an operator by name, where it is not the cost's own.
+    """
+    own = constants.of(kind_of(cost, decoding), execution, name or cost.name, cost.dtype)
+    whole = time_operator(cost, hardware, own)
+    if execution != "eager" or cost.kernels is None or not constants.unfused(cost.dtype):
+        return whole
+    parts = [
+        time_operator(part, hardware, constants.of(kind_of(part, decoding), execution, part.name, part.dtype))
+        for part in cost.kernels()
     ]
+    return _sum(parts, whole) if len(parts) > 1 else replace(parts[0], bound_s=whole.bound_s)
+
+
+def _sum(parts: Sequence[Timing], whole: Timing) -> Timing:
+    """Kernels in a row; the bound is that of the whole, since what lies between them need not move."""
+    time = sum(part.time_s for part in parts)
+    shares = (sum(getattr(p, name) * p.time_s for p in parts) / time for name in ("latency", "compute", "memory"))
+    ends = (sum(getattr(p, name) * p.time_s for p in parts) / time for name in ("low", "high"))
+    return Timing(time, whole.bound_s, *shares, *ends)
 
 
 def _soft_corner(x: Number, y: Number, p: float) -> tuple[Number, Number]:

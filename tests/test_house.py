@@ -60,6 +60,7 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.replication": (4, SOFTWARE),
     "roofline.gradients": (4, SOFTWARE),
     "roofline.cost": (4, SOFTWARE),
+    "roofline.eager_kernels": (3, SOFTWARE),
     "roofline.kernel_shapes": (4, SOFTWARE),
     "roofline.kernels": (5, NEUTRAL),
     "roofline.fitting": (6, NEUTRAL),

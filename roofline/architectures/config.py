@@ -23,7 +23,8 @@ _ACTIVATIONS: dict[str, Activation] = {
     "silu": "silu",
     "swish": "silu",
     "tanh": "tanh",
-    **dict.fromkeys(("gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python"), "gelu"),
+    "gelu_new": "gelu_new",
+    **dict.fromkeys(("gelu", "gelu_fast", "gelu_pytorch_tanh", "gelu_python"), "gelu"),
 }
 
 

@@ -204,7 +204,7 @@ def rotary(*, cached: bool = True) -> Op:
     Source: Su et al. 2021, RoFormer (arXiv 2104.09864), eq. 34.
     """
     q, (k, _) = Tensor("q", _HEADS), _keys_values("B T K H", cached)
-    ops = [elementwise(f"rotary_{x.name[0]}", [x], x, flops=ROTARY_FLOPS) for x in (q, k)]
+    ops = [elementwise(f"rotary_{x.name[0]}", [x], x, flops=ROTARY_FLOPS, function="rotary") for x in (q, k)]
     return fuse("rotary", ops, kind="elementwise")
 
 

@@ -67,4 +67,4 @@ def embedding_sum(*, position: bool, segment: bool) -> Op:
     """
     tables = [Tensor("position", "T D")] * position + [Tensor("segment", "B T D")] * segment
     x = Tensor("x", "B T D")
-    return elementwise("embedding_sum", [x, *tables], x, flops=len(tables), linear=True)
+    return elementwise("embedding_sum", [x, *tables], x, flops=len(tables), linear=True, function="add")

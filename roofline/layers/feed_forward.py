@@ -6,11 +6,12 @@ from typing import Literal, TypeAlias
 
 from roofline.op import Op, Tensor, contract, elementwise, fuse, weight
 
-Activation: TypeAlias = Literal["relu", "gelu", "silu", "clamped_silu", "tanh"]
+Activation: TypeAlias = Literal["relu", "gelu", "gelu_new", "silu", "clamped_silu", "tanh"]
 
 _WORK: dict[Activation, tuple[int, int]] = {  # vector FLOPs and transcendental operations per element
     "relu": (1, 0),  # max(x, 0)
     "gelu": (7, 1),  # 0.5 x (1 + tanh(a (x + b x^3))): 5 products and 2 sums beside the tanh, or as many beside the erf
+    "gelu_new": (7, 1),  # the form with tanh, which transformers writes out, one kernel for each operation
     "silu": (3, 1),  # x / (1 + exp(-x))
     "clamped_silu": (8, 1),  # silu of a bounded and scaled gate, times a bounded other side plus 1 (gpt-oss)
     "tanh": (0, 1),
@@ -31,7 +32,7 @@ def activation(name: str, x: Tensor, y: Tensor, function: Activation, *, gate: T
     """
     flops, special = _WORK[function]
     inputs = [x] if gate is None else [gate, x]
-    return elementwise(name, inputs, y, flops=flops + (gate is not None), special=special)
+    return elementwise(name, inputs, y, flops=flops + (gate is not None), special=special, function=function)
 
 
 def feed_forward(

@@ -37,8 +37,17 @@ def sampling(*, cap: bool = False) -> Op:
     Source: Holtzman et al. 2019 (arXiv 1904.09751), eq. 4.
     """
     logits, token = Tensor("logits", "B T V"), Tensor("next_token", "B T", "index")
-    flops, special = 5 + 2 * cap, 1 + cap
-    op = elementwise("sampling", [logits], token, flops=flops, special=special, over=logits, kind="softmax", mixes="V")
+    op = elementwise(
+        "sampling",
+        [logits],
+        token,
+        flops=5 + 2 * cap,
+        special=1 + cap,
+        over=logits,
+        kind="softmax",
+        mixes="V",
+        function="sampling",
+    )
     return op.rebound(T=1)
 
 

@@ -44,7 +44,8 @@ def norm(name: str, x: Tensor, y: Tensor, *, kind: Norm, axis: str = "D", mixes:
     """
     gains = [weight(f"{name}_{part}", axis) for part in _WEIGHTS[kind]]
     over = mixes or axis.rsplit(maxsplit=1)[-1]
-    return elementwise(name, [x, *gains], y, flops=_FLOPS_PER_ELEMENT[kind], kind="norm", mixes=over)
+    flops = _FLOPS_PER_ELEMENT[kind]
+    return elementwise(name, [x, *gains], y, flops=flops, kind="norm", mixes=over, function=kind)
 
 
 def residual(name: str, branch: Tensor, stream: Tensor, y: Tensor) -> Op:
@@ -58,7 +59,7 @@ def residual(name: str, branch: Tensor, stream: Tensor, y: Tensor) -> Op:
 
     Source: He et al. 2015, Deep Residual Learning (arXiv 1512.03385), eq. 1.
     """
-    return elementwise(name, [branch, stream], y, flops=1, linear=True)
+    return elementwise(name, [branch, stream], y, flops=1, linear=True, function="add")
 
 
 def residual_norm(name: str, branch: Tensor, *, kind: Norm, placement: Placement) -> Op:
