@@ -17,7 +17,7 @@ LEGEND: dict[str, str] = {
     "K": "key/value heads",
     "G": "query heads per key/value head",
     "H": "head dimension",
-    "V": "vocabulary",
+    "V": "vocabulary; in the head of a classifier, its labels",
     "P": "rows of the position table",
     "Y": "rows of the segment (token type) table",
     "L": "layers",
@@ -32,6 +32,7 @@ LEGEND: dict[str, str] = {
     "J": "rotated part of a head, beside its H others",
     "U": "head dimension of values, where it is not H",
     "N": "state size",
+    "O": "width of an embedding, where it is not D",
 }
 """Axis letter -> meaning, after the notation of How to Scale Your Model (jax-ml/scaling-book, transformers.md)."""
 

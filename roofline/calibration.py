@@ -107,8 +107,8 @@ class Calibration(_Data):
     ``dtypes`` has the share of the peak that contractions in a dtype reach, where it is another. Constants of one
     device name it in ``extends``. ``kinds`` has the kinds of operators (attention is attention_prefill or
     attention_decode) and, for operators with kernels of their own, names such as rotary, which go first. With
-    ``measured_dtypes``, other dtypes take the constants of the class. ``unfused`` constants are those of single kernels:
-    an eager operator takes as long as the kernels that torch runs for it (``eager_kernels.py``).
+    ``measured_dtypes``, other dtypes take the constants of the class. ``unfused`` constants are those of single
+    kernels: an eager operator takes as long as the kernels that torch runs for it (``eager_kernels.py``).
     """
 
     name: str

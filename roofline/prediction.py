@@ -179,9 +179,7 @@ def predict(
         how,
         constant_set,
         parameters=int(settled(program.parameters())),
-        memory=fit_memory(
-            program, workload, phases, precision, device.capacity, network.config.max_position_embeddings
-        ),
+        memory=fit_memory(program, workload, phases, precision, device.capacity, network.lengths.positions),
         by_phase=tuple(
             (name, _phase(program, name, workload, precision, device, constant_set, how)) for name in phases
         ),
@@ -239,7 +237,7 @@ def _workload(
     if context is not None and (prompt is not None or generate is not None):
         msg = "context is the attended length of one decode step; it goes with neither prompt nor generate"
         raise UsageError(msg)
-    positions = model.config.max_position_embeddings
+    positions = model.lengths.positions
     encodes = phases == ("encode",)
     default_generate = min(DEFAULT_GENERATE, max(1, positions // 2)) if "decode" in phases else 1
     generated = default_generate if generate is None else generate

@@ -65,7 +65,7 @@ def map_regimes(prediction: Prediction, phase: Phase, batches: Sequence[float], 
     the model has not or for a length beyond its positions, UsageError for a grid of fewer than two by two.
     """
     program = prediction.model.program(prediction.conventions)
-    positions = prediction.model.config.max_position_embeddings
+    positions = prediction.model.lengths.positions
     if phase not in program.phases:
         msg = f"{prediction.model.name} has no {phase} phase; it has {', '.join(program.phases)}"
         raise WorkloadError(msg)

@@ -17,7 +17,7 @@ SORTS: dict[str, Callable[[Model], Any]] = {
     "parameters": lambda model: model.parameters,
     "layers": lambda model: model.config.num_hidden_layers,
     "hidden": lambda model: model.config.hidden_size,
-    "positions": lambda model: model.config.max_position_embeddings,
+    "positions": lambda model: model.lengths.positions,
 }
 """What the table can be sorted by, after its columns."""
 
@@ -30,7 +30,7 @@ def models_table(models: Iterable[Model]) -> list[str]:
     rows = []
     for model in models:
         c = model.config
-        sizes = (c.num_hidden_layers, c.hidden_size, c.max_position_embeddings)
+        sizes = (c.num_hidden_layers, c.hidden_size, model.lengths.positions)
         rows.append((model.name, model.model_type, count(model.parameters), *(f"{size:,}" for size in sizes)))
     return table(header, rows, left=(0, 1))
 
@@ -53,7 +53,7 @@ def model_page(model: Model) -> list[str]:
 
 def _cache_lines(model: Model, program: Program) -> list[str]:
     """Bytes of cache that one more token takes, at the start and, where a window has ended some growth, at the end."""
-    first, last = (cache_growth(program, _BF16, length) for length in (1, model.config.max_position_embeddings))
+    first, last = (cache_growth(program, _BF16, length) for length in (1, model.lengths.positions))
     if not first:
         return []
     line = f"KV cache: {first:,} bytes per token and sequence in bf16 ({quantity(first, 'bytes')})"

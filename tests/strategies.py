@@ -242,6 +242,73 @@ def decoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str,
     return {name: fields[name] for name in ("model_type", "architectures")} | kept | drawn
 
 
+_ENCODER_CLASSES = "Model ForMaskedLM ForSequenceClassification ForTokenClassification ForQuestionAnswering".split()
+_TABLE = {"type_vocab_size": FEW, "hidden_act": st.sampled_from(("gelu", "relu", "silu"))}
+_PADDED = {**_TABLE, "max_position_embeddings": st.integers(42, 99), "pad_token_id": st.just(0)}
+_DISTILBERT_NAMES = {
+    "hidden_size": "dim",
+    "num_hidden_layers": "n_layers",
+    "num_attention_heads": "n_heads",
+    "intermediate_size": "hidden_dim",
+}
+ENCODERS: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
+    # class stem; what the family has beside what all have; what it calls them
+    "albert": ("Albert", {**_TABLE, "embedding_size": SMALL, "num_hidden_groups": st.just(1)}, {}),
+    "bert": ("Bert", _TABLE, {}),
+    "camembert": ("Camembert", _PADDED, {}),
+    "distilbert": ("DistilBert", {}, _DISTILBERT_NAMES),
+    "electra": ("Electra", {**_TABLE, "embedding_size": SMALL}, {}),
+    "modernbert": (
+        "ModernBert",
+        {
+            "attention_bias": st.booleans(),
+            "mlp_bias": st.booleans(),
+            "norm_bias": st.booleans(),
+            "classifier_bias": st.booleans(),
+            "classifier_activation": st.sampled_from(("gelu", "relu")),
+            "classifier_pooling": st.sampled_from(("cls", "mean")),
+            "local_attention": st.integers(1, 64),
+            "global_attn_every_n_layers": st.integers(1, 4),
+            "pad_token_id": st.just(0),
+        },
+        {},
+    ),
+    "mpnet": (
+        "MPNet",
+        {"max_position_embeddings": st.integers(42, 99), "relative_attention_num_buckets": st.integers(32, 40)},
+        {},
+    ),
+    "roberta": ("Roberta", _PADDED, {}),
+    "xlm-roberta": ("XLMRoberta", _PADDED, {}),
+}
+
+
+@st.composite
+def encoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str, Any]:
+    """A small encoder with any of its heads, whose table is tied or not; of one of ENCODERS, or of any of them."""
+    model_type = model_type or draw(st.sampled_from(sorted(ENCODERS)))
+    stem, own, called = ENCODERS[model_type]
+    heads = draw(FEW)
+    shared = {
+        "vocab_size": draw(SMALL) + 1,  # the padding token of MPNet is number 1
+        "hidden_size": 2 * heads * draw(FEW),  # rotation takes an even head
+        "num_hidden_layers": draw(FEW),
+        "num_attention_heads": heads,
+        "intermediate_size": draw(SMALL),
+        "max_position_embeddings": 64,
+        "tie_word_embeddings": draw(st.booleans()),
+    }
+    kind = draw(st.sampled_from(_ENCODER_CLASSES + ["ForPreTraining"] * (model_type == "electra")))
+    labels = 2 if kind == "ForQuestionAnswering" else draw(FEW)  # where an answer starts, and where it ends
+    return {
+        "model_type": model_type,
+        "architectures": [stem + kind],
+        "id2label": {number: str(number) for number in range(labels)},
+        **{called.get(name, name): value for name, value in shared.items()},
+        **{name: draw(strategy) for name, strategy in own.items()},
+    }
+
+
 @st.composite
 def with_fields_left_out(draw: st.DrawFn, configs: st.SearchStrategy[dict[str, Any]]) -> dict[str, Any]:
     """The same without some of the fields that have a default in their Hugging Face class."""
@@ -257,4 +324,6 @@ OPTIONAL = (
 
 def model_configs() -> st.SearchStrategy[dict[str, Any]]:
     """A small configuration of any family."""
-    return st.one_of(bert_configs(), gpt2_configs(), llama_configs(), qwen3_configs(), decoder_configs())
+    return st.one_of(
+        bert_configs(), gpt2_configs(), llama_configs(), qwen3_configs(), decoder_configs(), encoder_configs()
+    )

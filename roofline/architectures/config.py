@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from roofline.architectures.lengths import Lengths
 from roofline.doors import first_problem
 from roofline.errors import ConfigError, near_matches, shown
 from roofline.layers.feed_forward import Activation
@@ -24,6 +25,7 @@ _ACTIVATIONS: dict[str, Activation] = {
     "swish": "silu",
     "tanh": "tanh",
     "gelu_new": "gelu_new",
+    "quick_gelu": "quick_gelu",
     **dict.fromkeys(("gelu", "gelu_fast", "gelu_pytorch_tanh", "gelu_python"), "gelu"),
 }
 
@@ -39,13 +41,10 @@ ActivationName = Annotated[Activation, BeforeValidator(_activation)]
 
 
 class Config(BaseModel):
-    """A network's sizes and options, under their Hugging Face names."""
+    """A network's sizes and options, under their Hugging Face names; a shape that reads text adds ``vocab_size``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    required: ClassVar[str] = ""
-
-    vocab_size: Size
     hidden_size: Size
     intermediate_size: Size
     num_hidden_layers: Layers
@@ -63,6 +62,11 @@ class Config(BaseModel):
             msg = f"{given}, and head_dim is not given"
             raise ValueError(msg)
         return fields
+
+    @property
+    def lengths(self) -> Lengths:
+        """How long its sequences may be."""
+        return Lengths(self.max_position_embeddings)
 
 
 def parse_config(shape: type[Config], fields: dict[str, Any], where: str, names: Mapping[str, str]) -> Config:

@@ -29,6 +29,7 @@ class DecoderConfig(Config):
     (GPT-NeoX).
     """
 
+    vocab_size: Size
     num_key_value_heads: Size
     head_dim: Size
     tie_word_embeddings: bool

@@ -13,6 +13,7 @@ from typing import Any
 from roofline.architectures.config import Config, parse_config
 from roofline.architectures.families import FAMILIES
 from roofline.architectures.families.family import INERT, Family
+from roofline.architectures.lengths import Lengths
 from roofline.conventions import Conventions
 from roofline.data_files import read_text, read_yaml
 from roofline.errors import ConfigError, MissingExtraError, near_matches, shown
@@ -42,6 +43,11 @@ class Model:
     def phases(self) -> tuple[Phase, ...]:
         """The phases that the network has."""
         return self.program().phases
+
+    @property
+    def lengths(self) -> Lengths:
+        """How long the sequences of the network may be."""
+        return self.config.lengths
 
     @property
     def parameters(self) -> int:
@@ -149,7 +155,7 @@ def _build(
     _check_only(family, fields, where)
     shape_fields: dict[str, Any] = {**family.fixed, **_class_options(family, fields, where)}
     taken = set(shape_fields)
-    known = {*Config.model_fields, *family.options}
+    known = {*Config.model_fields, *family.options} | ({"vocab_size"} & set(family.config.model_fields))
     unknown = []
     for key, value in fields.items():
         target = family.rename.get(key, key)

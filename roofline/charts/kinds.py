@@ -64,7 +64,7 @@ class Request:
         (model,), (device,) = self.models, self.devices
         base = predict(model, device, **self.keywords)
         kept, word = {**self.keywords, "prompt": None}, "prompt" if self.keywords.get("context") is None else "context"
-        most = base.model.config.max_position_embeddings
+        most = base.model.lengths.positions
         if word == "prompt" and "decode" in base.phases:
             most -= base.workload.generate
             kept["generate"] = base.workload.generate
@@ -144,7 +144,7 @@ def _regime(request: Request) -> Drawn:
         msg = "regime shows what binds on one device, or how much faster the first of two is; give one or two"
         raise UsageError(msg)
     phase = "decode" if "decode" in predictions[0].phases else next(iter(predictions[0].phases))
-    most = predictions[0].model.config.max_position_embeddings
+    most = predictions[0].model.lengths.positions
     batches = np.geomspace(1, 1024, 72).tolist()
     lengths = np.geomspace(min(128, max(most // 16, 1)), most, 96).tolist()
     maps = [map_regimes(prediction, phase, batches, lengths) for prediction in predictions]

@@ -167,7 +167,7 @@ def _numbers(setting: Setting, machine: Machine, variable: str, held: list[str])
     found: dict[str, float] = dict(machine.numbers)
     model = setting.subject.model
     if model is not None:
-        found |= {"B": 1, "S": min(DEFAULT_PROMPT, model.config.max_position_embeddings)}
+        found |= {"B": 1, "S": min(DEFAULT_PROMPT, model.lengths.positions)}
     found |= {name: float(number) for name, number in {**setting.subject.fixed, **setting.subs}.items()}
     return {name: float(found[name]) for name in held if name in found and name != variable}
 
@@ -229,7 +229,7 @@ def _notes(setting: Setting, variable: str, answers: tuple[Boundary | None, ...]
         notes[0] += f", {setting.device.name}, constants {setting.constants.provenance} {setting.constants.name}"
     model = setting.subject.model
     if model is not None and variable == "S":
-        limit = model.config.max_position_embeddings
+        limit = model.lengths.positions
         if any(answer and answer.root and answer.root > limit for answer in answers):
             notes.append(f"beyond the model's {limit} positions")
     return tuple(notes)

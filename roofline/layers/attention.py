@@ -21,7 +21,7 @@ ROTARY_FLOPS = 3  # two multiplications and an addition
 
 _HEADS = "B T K G H"
 
-Mask: TypeAlias = Literal["causal", "sliding", "chunked", "full"]
+Mask: TypeAlias = Literal["causal", "sliding", "chunked", "local", "full"]
 
 
 def causal_pairs(sizes: Sizes) -> Number:
@@ -99,7 +99,23 @@ def kept_in_chunk(sizes: Sizes) -> Number:
     return minimum(size_of("S", sizes), size_of("W", sizes))
 
 
-_PAIRS = {"causal": causal_pairs, "sliding": window_pairs, "chunked": chunk_pairs}
+def local_pairs(sizes: Sizes) -> Number:
+    """Attended pairs where each of T tokens sees itself and W/2 on either side, as far as there are so many.
+
+    >>> local_pairs({"T": 5, "W": 2})  # 2 + 3 + 3 + 3 + 2
+    13.0
+    >>> local_pairs({"T": 5, "W": 8})  # all
+    25.0
+
+    Source: Beltagy et al. 2020, Longformer (arXiv 2004.05150), section 3.1; ModernBERT (arXiv 2412.13663), section 2.1.
+    """
+    tokens, window = size_of("T", sizes), size_of("W", sizes)
+    cut = maximum(tokens - 1 - window / 2, exact(0))
+    return tokens * tokens - cut * (cut + 1)
+
+
+_PAIRS = {"causal": causal_pairs, "sliding": window_pairs, "chunked": chunk_pairs, "local": local_pairs}
+POSITION_BIAS = Tensor("position_bias", "K G T S")
 
 
 def attention(
@@ -111,6 +127,8 @@ def attention(
     alibi: bool = False,
     cap: bool = False,
     sinks: bool = False,
+    position_bias: bool = False,
+    cache: str = "",
 ) -> tuple[Op, ...]:
     """Scaled dot-product attention, softmax(Q K^T / sqrt(H)) V.
 
@@ -119,7 +137,9 @@ def attention(
     ``cached`` keys and values are a KV cache of S tokens, else activations. Under a ``sliding`` mask S is what
     :func:`window_keys` gives: whoever states the layer rebinds it. ``alibi`` adds a slope times the distance to each
     score, ``cap`` bounds the scores by a tanh, ``sinks`` are a trained score per head that only the sum of the softmax
-    sees. The same holds of :func:`chunk_keys` under a ``chunked`` mask.
+    sees. The same holds of :func:`chunk_keys` under a ``chunked`` mask. ``position_bias`` adds what
+    :func:`roofline.layers.relative_position.position_bias` wrote, the same for all sequences. ``cache`` tells the keys
+    and values of a second attention from those of the first: ``cross_``.
 
     >>> from sympy import symbols
     >>> sizes = dict(zip("BTSKGH", symbols("B T S K G H")))
@@ -137,25 +157,32 @@ def attention(
     scores: Gemma 2 (arXiv 2408.00118), section 2; sinks: Xiao et al. 2023 (arXiv 2309.17453).
     """
     pairs = _PAIRS.get(mask) if fused and not square else None
-    work = SOFTMAX_FLOPS + _ALIBI_FLOPS * alibi + _CAP_FLOPS * cap
+    work = SOFTMAX_FLOPS + _ALIBI_FLOPS * alibi + _CAP_FLOPS * cap + position_bias
     q, c = Tensor("q", _HEADS), Tensor("context", _HEADS)
-    k, v = _keys_values("B S K H", cached)
+    k, v = _keys_values("B S K H", cached, prefix=cache)
     s, p = Tensor("scores", "B K G T S"), Tensor("probabilities", "B K G T S")
-    sink = [weight("sinks", "K G")] if sinks else []
+    further = [weight("sinks", "K G")] * sinks + [POSITION_BIAS] * position_bias
     parts = (
         contract("scores", q, k, s, pairs=pairs),
-        elementwise("softmax", [s, *sink], p, flops=work, special=1 + cap, pairs=pairs, kind="softmax", mixes="S"),
+        elementwise("softmax", [s, *further], p, flops=work, special=1 + cap, pairs=pairs, kind="softmax", mixes="S"),
         contract("context", p, v, c, pairs=pairs),
     )
     return (fuse("attention", parts, kind="attention"),) if fused else parts
 
 
 def projections(
-    *, bias: bool = False, packed: bool = False, cached: bool = True, source: str = "h", held: str = "B S K H"
+    *,
+    bias: bool = False,
+    key_bias: bool = True,
+    packed: bool = False,
+    cached: bool = True,
+    source: str = "h",
+    held: str = "B S K H",
 ) -> tuple[Op, ...]:
     """The query, key and value projections; a cached key or value is written as a slice of B T K H.
 
     ``packed`` states them as one matmul, which reads its input once. ``held`` are the axes of the cache that stays.
+    Without ``key_bias`` only queries and values have the ``bias``: one of the keys cancels in the softmax.
 
     >>> from sympy import symbols
     >>> sizes = dict(zip("BTDKGH", symbols("B T D K G H")))
@@ -170,7 +197,13 @@ def projections(
     k, v = _keys_values("B T K H", cached, held)
     outputs = (("q", "K G H", Tensor("q", _HEADS)), ("k", "K H", k), ("v", "K H", v))
     ops = tuple(
-        contract(f"{x}_proj", h, weight(f"w_{x}", f"D {axes}"), y, bias=weight(f"b_{x}", axes) if bias else None)
+        contract(
+            f"{x}_proj",
+            h,
+            weight(f"w_{x}", f"D {axes}"),
+            y,
+            bias=weight(f"b_{x}", axes) if bias and (key_bias or x != "k") else None,
+        )
         for x, axes, y in outputs
     )
     return (fuse("qkv_proj", ops, kind="matmul"),) if packed else ops
@@ -222,8 +255,9 @@ def output_projection(*, bias: bool = False) -> Op:
     )
 
 
-def _keys_values(axes: str, cached: bool, held: str = "B S K H") -> tuple[Tensor, Tensor]:
+def _keys_values(axes: str, cached: bool, held: str = "B S K H", prefix: str = "") -> tuple[Tensor, Tensor]:
     """Keys and values: the slice written or the context read, of one cache by name."""
     role: Role = "kv_cache" if cached else "activation"
-    k, v = (Tensor(f"{x}_cache" if cached else x, axes, role, held if cached and axes != held else "") for x in "kv")
+    stored = held if cached and axes != held else ""
+    k, v = (Tensor(f"{prefix}{x}_cache" if cached else x, axes, role, stored) for x in "kv")
     return k, v

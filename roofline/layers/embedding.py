@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roofline.op import Op, Tensor, elementwise, gather, weight
+from roofline.op import Op, Tensor, contract, elementwise, gather, weight
 
 TOKEN_TABLE = "token_table"
 
@@ -55,7 +55,7 @@ def segment_embedding() -> Op:
     return gather("segment_embedding", table, Tensor("segments", "B T", "index"), Tensor("segment", "B T D"))
 
 
-def embedding_sum(*, position: bool, segment: bool) -> Op:
+def embedding_sum(*, position: bool, segment: bool, stream: str = "x") -> Op:
     """The sum of the token, position and segment rows: one add per element and extra table.
 
     Statement: ``x[B T D], position[T D], segment[B T D] -> x[B T D]``.
@@ -66,5 +66,17 @@ def embedding_sum(*, position: bool, segment: bool) -> Op:
     Source: Devlin et al. 2018, BERT (arXiv 1810.04805), figure 2.
     """
     tables = [Tensor("position", "T D")] * position + [Tensor("segment", "B T D")] * segment
-    x = Tensor("x", "B T D")
+    x = Tensor(stream, "B T D")
     return elementwise("embedding_sum", [x, *tables], x, flops=len(tables), linear=True, function="add")
+
+
+def embedding_projection() -> Op:
+    """Embeddings of a width O of their own, brought to the hidden size.
+
+    >>> print(embedding_projection())
+    embedding_projection: e[B T O], w_embedding[O D], b_embedding[D] -> x[B T D]
+
+    Source: Lan et al. 2019, ALBERT (arXiv 1909.11942), section 3.1.
+    """
+    matrix, offset = weight("w_embedding", "O D"), weight("b_embedding", "D")
+    return contract("embedding_projection", Tensor("e", "B T O"), matrix, Tensor("x", "B T D"), bias=offset)

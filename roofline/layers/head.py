@@ -51,8 +51,12 @@ def sampling(*, cap: bool = False) -> Op:
     return op.rebound(T=1)
 
 
-def pooler() -> tuple[Op, ...]:
+def pooler(
+    *, function: Activation = "tanh", bias: bool = True, source: str = "x", every: bool = False
+) -> tuple[Op, ...]:
     """BERT's pooler: a D x D layer and tanh on the first token of each sequence (F stands for the second D).
+
+    Other networks have another ``function``, or run it on ``every`` token.
 
     >>> matmul, tanh = pooler()
     >>> matmul.flops({"B": 2, "T": 128, "D": 8, "F": 32})  # 2*B*D*D, one token
@@ -61,19 +65,52 @@ def pooler() -> tuple[Op, ...]:
     Source: Devlin et al. 2018, BERT (arXiv 1810.04805), section 3.1 and its published code.
     """
     y, pooled = Tensor("pooler_sum", "B T F"), Tensor("pooled", "B T F")
-    dense = contract("pooler", Tensor("x", "B T D"), weight("w_pooler", "D F"), y, bias=weight("b_pooler", "F"))
-    return tuple(op.rebound(T=1, F="D") for op in (dense, activation("pooler_tanh", y, pooled, "tanh")))
+    offset = weight("b_pooler", "F") if bias else None
+    dense = contract("pooler", Tensor(source, "B T D"), weight("w_pooler", "D F"), y, bias=offset)
+    ops = tuple(op.rebound(F="D") for op in (dense, activation(f"pooler_{function}", y, pooled, function)))
+    return ops if every else tuple(op.rebound(T=1) for op in ops)
 
 
-def masked_lm_head(*, function: Activation, kind: Norm, tied: bool) -> tuple[Op, ...]:
-    """BERT's masked-LM head: a D x D layer, activation, norm, then scores over the vocabulary for every token.
+def mean_pooling(*, source: str = "x") -> Op:
+    """The mean over the tokens of each sequence.
+
+    >>> print(mean_pooling())
+    mean_pooling: x[B T D] -> mean[B D]
+
+    Source: Reimers and Gurevych 2019, Sentence-BERT (arXiv 1908.10084), section 3.
+    """
+    x = Tensor(source, "B T D")
+    return elementwise("mean_pooling", [x], Tensor("mean", "B D"), flops=1, over=x, mixes="T")
+
+
+def classifier(*, labels: int, source: str = "pooled", every: bool = False) -> Op:
+    """Scores for each of ``labels``, of the one vector of a sequence that the pooler wrote, or of ``every`` token.
+
+    >>> classifier(labels=3).flops({"B": 2, "T": 128, "D": 8, "V": 30_522})  # 2 B D 3, one vector
+    96
+
+    Source: Devlin et al. 2018, BERT (arXiv 1810.04805), sections 4.1 and 4.2.
+    """
+    scores, offset = Tensor("logits", "B T V"), weight("b_classifier", "V")
+    op = contract("classifier", Tensor(source, "B T D"), weight("w_classifier", "V D"), scores, bias=offset)
+    return op.rebound(V=labels) if every else op.rebound(V=labels, T=1)
+
+
+def masked_lm_head(
+    *, function: Activation, kind: Norm, tied: bool, width: str = "D", bias: bool = True, source: str = "x"
+) -> tuple[Op, ...]:
+    """BERT's masked-LM head: a dense layer, activation, norm, then scores over the vocabulary for every token.
+
+    The dense layer is D x D, or D x ``width``, the letter of the embeddings' own one. F stands for that width.
 
     >>> [op.name for op in masked_lm_head(function="gelu", kind="layer", tied=True)]
     ['mlm_dense', 'mlm_act', 'mlm_norm', 'lm_head']
 
     Source: Devlin et al. 2018, BERT (arXiv 1810.04805), section 3.1 and its published code.
     """
-    y, z, h = Tensor("mlm_sum", "B T F"), Tensor("mlm", "B T F"), Tensor("h", "B T F")
-    dense = contract("mlm_dense", Tensor("x", "B T D"), weight("w_mlm", "D F"), y, bias=weight("b_mlm", "F"))
+    y, z, h = Tensor("mlm_sum", "B T F"), Tensor("mlm", "B T F"), Tensor("mlm_normed", "B T F")
+    offset = weight("b_mlm", "F") if bias else None
+    dense = contract("mlm_dense", Tensor(source, "B T D"), weight("w_mlm", "D F"), y, bias=offset)
     square = (dense, activation("mlm_act", y, z, function), norm("mlm_norm", z, h, kind=kind, axis="F"))
-    return (*(op.rebound(F="D") for op in square), lm_head(tied=tied, bias=True))
+    scores = lm_head(tied=tied, bias=True, source="mlm_normed")
+    return (*(op.rebound(F=width) for op in square), scores if width == "D" else scores.rebound(D=width))

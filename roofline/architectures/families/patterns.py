@@ -135,3 +135,42 @@ def numbers(fields: Fields, name: str) -> set[int]:
 def unless_null(name: str, default: Any) -> Callable[[Fields], Any]:
     """A field whose absence means ``default``, and whose null means none."""
     return lambda fields: None if name in fields else default
+
+
+def alternating_from_the_first(name: str, default: int) -> Callable[[Fields], list[str]]:
+    """ModernBERT: the first and each ``name``-th layer after it attend in full, the others in the window.
+
+    >>> alternating_from_the_first("n", 3)({"num_hidden_layers": 5})
+    ['full_attention', 'sliding_attention', 'sliding_attention', 'full_attention', 'sliding_attention']
+    """
+
+    def rule(fields: Fields) -> list[str]:
+        period = max(whole(fields, name, default), 1)
+        return [SLIDING if layer % period else FULL for layer in layers(fields)]
+
+    return rule
+
+
+def label_count(fields: Fields) -> int:
+    """The labels of a classifier: as many as ``id2label`` names, two where the file says nothing."""
+    if fields.get("num_labels") is not None:
+        return whole(fields, "num_labels", 2)
+    named = fields.get("id2label") or {}
+    if not isinstance(named, Mapping):
+        msg = f"id2label: given {shown(named)}, expected a mapping of the labels"
+        raise ValueError(msg)  # noqa: TRY004  (one error for whatever a field holds)
+    return len(named) or 2
+
+
+def unless_equal(name: str, other: str, default: int) -> Callable[[Fields], int | None]:
+    """A field that matters only where it differs from ``other``.
+
+    >>> unless_equal("e", "h", 128)({"e": 64, "h": 64}) is None
+    True
+    """
+
+    def rule(fields: Fields) -> int | None:
+        value = whole(fields, name, default)
+        return None if value == fields.get(other) else value
+
+    return rule
