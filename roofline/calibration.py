@@ -7,91 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from roofline.calibration_fields import Band, Data, KindConstants, Latency, Seconds, Share, Sharpness, Tiles
 from roofline.data_files import data_folder, read_yaml
 from roofline.doors import first_problem
-from roofline.errors import SpecError, UnitError, near_matches
-from roofline.units import parse_quantity
+from roofline.errors import SpecError, near_matches
 
 Execution: TypeAlias = Literal["graph", "eager"]
 Provenance: TypeAlias = Literal["datasheet", "class", "published", "calibrated"]
 
-
-def _seconds(text: object) -> float:
-    try:
-        return parse_quantity(text, "time_s")
-    except UnitError as failure:
-        raise ValueError(str(failure)) from None
-
-
-Seconds = Annotated[float, BeforeValidator(_seconds)]
-Share = Annotated[float, Field(gt=0, le=2, strict=False)]
-Factor = Annotated[float, Field(ge=0, le=100, strict=False)]
-Tokens = Annotated[float, Field(ge=0, le=10_000, strict=False)]
-Elements = Annotated[float, Field(ge=0, le=10**9, strict=False)]
-Sharpness = Annotated[float, Field(ge=0.5, le=10, strict=False)]
-
-
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Latency(_Data):
-    """The constant cost of one operator: launched from a graph, or from the host. [s]"""
-
-    graph: Seconds
-    eager: Seconds
-
-
-class Band(_Data):
-    """The 5th and 95th percentile of measured / predicted, and on what rows."""
-
-    low: Annotated[float, Field(gt=0, le=1)]
-    high: Annotated[float, Field(ge=1)]
-    evidence: str
-
-
-class Tiles(_Data):
-    """How matmul kernels cut their output: ``feed`` is the share of the peak that a tile of side 64 is fed at.
-
-    A split depth costs ``split`` [s] and ``partial`` of the traffic of its partial sums.
-    """
-
-    feed: Factor
-    split: Seconds
-    partial: Factor
-
-
-class KindConstants(_Data):
-    """Constants of one kind of operator; what is absent is taken from the file's defaults.
-
-    The terms of ``kernels.py``: tiles; extra_keys and extra_reads [tokens]; serial and cached, shares of the bandwidth;
-    regroup [s]; repack, a part of the weights' traffic; extra_depth [elements]; wide [columns].
-    """
-
-    compute: Share | None = None
-    memory: Share | None = None
-    vector: Share | None = None
-    special: Share | None = None
-    latency: Latency | None = None
-    p: Sharpness | None = None
-    tiles: Tiles | None = None
-    extra_keys: Tokens = 0.0
-    extra_reads: Tokens = 0.0
-    serial: Factor = 0.0
-    cached: Share | None = None
-    regroup: Seconds = 0.0
-    repack: Factor = 0.0
-    extra_depth: Elements = 0.0
-    wide: Elements = 0.0
-    band: Band | None = None
-
-
 _NO_TILES = Tiles(feed=0, split="0 s", partial=0)  # type: ignore[arg-type]  # read as in a file
 
 
-class CollectiveConstants(_Data):
+class CollectiveConstants(Data):
     """Constants of one collective: latency of the first step and of each further device, share of the link, corner."""
 
     first: Seconds
@@ -101,14 +30,15 @@ class CollectiveConstants(_Data):
     band: Band
 
 
-class Calibration(_Data):
+class Calibration(Data):
     """Constants of a class of devices: shares of the peaks reached, latency, the sharpness p of the corner.
 
     ``dtypes`` has the share of the peak that contractions in a dtype reach, where it is another. Constants of one
     device name it in ``extends``. ``kinds`` has the kinds of operators (attention is attention_prefill or
     attention_decode) and, for operators with kernels of their own, names such as rotary, which go first. With
     ``measured_dtypes``, other dtypes take the constants of the class. ``unfused`` constants are those of single
-    kernels: an eager operator takes as long as the kernels that torch runs for it (``eager_kernels.py``).
+    kernels: an eager operator takes as long as the kernels that torch runs for it (``eager_kernels.py``). ``probe`` is
+    what a small matmul took when the device was calibrated, by which a later measurement knows a slower device.
     """
 
     name: str
@@ -123,6 +53,7 @@ class Calibration(_Data):
     dtypes: dict[str, Share] = {}
     measured_dtypes: list[str] = []
     unfused: bool = False
+    probe: Seconds | None = None
     kinds: dict[str, KindConstants] = {}
     collectives: dict[str, CollectiveConstants] = {}
     band: Band
@@ -154,6 +85,8 @@ class Constants:
     repack: float = 0.0
     extra_depth: float = 0.0
     wide: float = 0.0
+    warm: float = 0.0
+    key_block: float = 0.0
     low: float = 1.0
     high: float = 1.0
 
@@ -186,6 +119,11 @@ class ConstantSet:
         """Whether the constants that hold in ``dtype`` are those of single kernels."""
         base = self.calibration if self.covers(dtype) else self.otherwise
         return base is not None and base.unfused
+
+    @property
+    def probe_s(self) -> float | None:
+        """What a small matmul took when the constants were measured. [s]"""
+        return self.calibration.probe if self.calibration else None
 
     def for_dtypes(self, dtypes: Iterable[str]) -> ConstantSet:
         """These constants, or those of the class by name if they were measured in none of ``dtypes``."""
@@ -222,6 +160,8 @@ class ConstantSet:
             repack=own.repack,
             extra_depth=own.extra_depth,
             wide=own.wide,
+            warm=own.warm or 0.0,
+            key_block=own.key_block,
             low=band.low,
             high=band.high,
         )

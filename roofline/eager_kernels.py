@@ -46,7 +46,9 @@ def kernels_of(op: Op) -> tuple[Op, ...]:
     return tuple(replace(kernel, local={**op.local, **kernel.local}) for kernel in found)
 
 
-def _kernel(name: str, reads: Sequence[Tensor], output: Tensor, *, over: Tensor | None = None, kind: str = "") -> Op:
+def torch_kernel(
+    name: str, reads: Sequence[Tensor], output: Tensor, *, over: Tensor | None = None, kind: str = ""
+) -> Op:
     """One call of torch: one vector operation per element, or one transcendental one."""
     special = int(name in _SPECIAL)
     kind = kind or "elementwise"
@@ -64,7 +66,7 @@ def _sums(op: Op) -> tuple[Op, ...]:
     """n tensors are added in n - 1 kernels."""
     (y,) = op.writes
     first, *others = op.reads
-    return tuple(_kernel("add", [first if i == 0 else _between(y), x], _between(y)) for i, x in enumerate(others))
+    return tuple(torch_kernel("add", [first if i == 0 else _between(y), x], _between(y)) for i, x in enumerate(others))
 
 
 def _layer_norm(op: Op) -> tuple[Op, ...]:
@@ -78,12 +80,12 @@ def _rms_norm(op: Op) -> tuple[Op, ...]:
     normed = set(gains[0].letters) if gains else {x.letters[-1]}
     rest = Tensor("statistic", " ".join(letter for letter in x.letters if letter not in normed))
     return (
-        _kernel("pow", [x], t),
-        _kernel("mean", [t], rest, over=t),
-        _kernel("add", [rest], rest),
-        _kernel("rsqrt", [rest], rest),
-        _kernel("mul", [x, rest], t),
-        *(_kernel("mul", [t, gain], t) for gain in gains),
+        torch_kernel("pow", [x], t),
+        torch_kernel("mean", [t], rest, over=t),
+        torch_kernel("add", [rest], rest),
+        torch_kernel("rsqrt", [rest], rest),
+        torch_kernel("mul", [x, rest], t),
+        *(torch_kernel("mul", [t, gain], t) for gain in gains),
     )
 
 
@@ -93,11 +95,11 @@ def _rotation(op: Op) -> tuple[Op, ...]:
     x = _between(x, "x")
     t, half = _between(x), _between(x, "half")
     return (
-        _kernel("mul", [x], t),
-        replace(_kernel("neg", [half], half), local={"H": _half}),
-        _kernel("cat", [x], t, kind="copy"),
-        _kernel("mul", [t], t),
-        _kernel("add", [x, t], t),
+        torch_kernel("mul", [x], t),
+        replace(torch_kernel("neg", [half], half), local={"H": _half}),
+        torch_kernel("cat", [x], t, kind="copy"),
+        torch_kernel("mul", [t], t),
+        torch_kernel("add", [x, t], t),
     )
 
 
@@ -105,16 +107,16 @@ def _activation(op: Op) -> tuple[Op, ...]:
     """One kernel for the function, one more for the gate."""
     first, *others = op.reads
     t = _between(first)
-    return (_kernel(op.function, [first], t), *(_kernel("mul", [t, other], t) for other in others))
+    return (torch_kernel(op.function, [first], t), *(torch_kernel("mul", [t, other], t) for other in others))
 
 
 def _written_out_gelu(op: Op) -> tuple[Op, ...]:
     """0.5 x (1 + tanh(a (x + b x^3))), operation by operation."""
     x, *others = op.reads
     t = _between(x)
-    first = [_kernel(name, [x], t) for name in ("mul", "pow", "mul")]
-    sums = [_kernel("add", [x, t], t), *(_kernel(name, [t], t) for name in ("mul", "tanh", "add"))]
-    return (*first, *sums, *(_kernel("mul", [t, other], t) for other in (x, *others)))
+    first = [torch_kernel(name, [x], t) for name in ("mul", "pow", "mul")]
+    sums = [torch_kernel("add", [x, t], t), *(torch_kernel(name, [t], t) for name in ("mul", "tanh", "add"))]
+    return (*first, *sums, *(torch_kernel("mul", [t, other], t) for other in (x, *others)))
 
 
 def _pick(op: Op) -> tuple[Op, ...]:
@@ -122,14 +124,14 @@ def _pick(op: Op) -> tuple[Op, ...]:
     (logits,), (token,) = op.reads, op.writes
     p = _between(logits, "probabilities")
     softmax = elementwise("_softmax", [logits], p, flops=4, special=1, kind="softmax")
-    return softmax, _kernel("argmax", [p], token, over=p)
+    return softmax, torch_kernel("argmax", [p], token, over=p)
 
 
 def _appended(op: Op) -> tuple[Op, ...]:
     """The cache is put together anew in each step: all of it is read and written."""
     cached = [tensor for tensor in op.reads if tensor.role == "kv_cache"]
     return tuple(
-        replace(_kernel("cat", [tensor], _between(tensor, "appended"), kind="cache_copy"), local=op.local)
+        replace(torch_kernel("cat", [tensor], _between(tensor, "appended"), kind="cache_copy"), local=op.local)
         for tensor in cached
     )
 

@@ -104,15 +104,24 @@ def _tile_numbers(sizes: tuple[Number, ...], peak: float, hardware: HardwareSpec
 def work_factor(cost: Cost, constants: Constants) -> Number:
     """By how much a kernel's work takes longer than its FLOPs say.
 
-    Attention: each query sees ``extra_keys`` more. Matmul: its rate has halved at ``wide`` output columns, whose
-    partial sums leave the cache.
+    Attention: each query sees ``extra_keys`` more, and under a mask half of a ``key_block``, though not more than there
+    are. Matmul: what :func:`spilled` says.
     """
     shape = cost.shape
     if constants.wide and isinstance(shape, MatmulShape):
-        return 1.0 + _float(shape.columns) / constants.wide
-    if not constants.extra_keys or not isinstance(shape, AttentionShape):
+        return spilled(shape, constants)
+    if not isinstance(shape, AttentionShape) or not (constants.extra_keys or constants.key_block):
         return 1.0
-    return 1.0 + constants.extra_keys * _float(shape.queries * shape.pair_flops) / _float(cost.flops)
+    flops, each = _float(cost.flops), _float(shape.queries * shape.pair_flops)
+    square = maximum(each * _float(shape.keys), flops)
+    computed = minimum(flops + each * constants.key_block / 2, square) if constants.key_block else flops
+    return (computed + constants.extra_keys * each) / flops
+
+
+def spilled(shape: MatmulShape, constants: Constants) -> Number:
+    """What a wide output costs, whose rows leave the near cache: 1 + columns / (columns + ``wide``)."""
+    columns = _float(shape.columns)
+    return 1.0 + columns / (columns + constants.wide) if constants.wide else 1.0
 
 
 def launch_s(cost: Cost, constants: Constants) -> Number:
@@ -130,24 +139,30 @@ def launch_s(cost: Cost, constants: Constants) -> Number:
 def memory_s(cost: Cost, hardware: HardwareSpec, constants: Constants) -> Number:
     """Seconds of memory traffic at the rates reached.
 
-    Attention reads ``extra_reads`` keys and values more per sequence and key/value head: whole pages, tables. A matmul
-    of several rows first rearranges its weights, which takes ``repack`` x their traffic once more (half of that for two
-    rows); each column of weights costs as much as ``extra_depth`` more elements, since prefetching starts anew. What
-    fits half of the last cache moves at ``cached`` x bandwidth. Where one block reads a row, or a sequence's keys, by
-    itself, it has ``serial`` x its unit's part of the bandwidth, wave by wave: for attention the longer of both times,
-    for rows the root of their squares.
+    Attention reads ``extra_reads`` keys and values more per sequence and key/value head: whole pages, tables. A
+    matmul of several rows first rearranges its weights, which takes ``repack`` x their traffic once more (half of
+    that for two rows); each column of weights costs as much as ``extra_depth`` more elements, since prefetching
+    starts anew. What fits half of the last cache moves at ``cached`` x bandwidth. What the kernel before left in
+    the last cache moves at ``warm`` x bandwidth; more than that cache holds pushes itself out. Where one block
+    reads a row, or a sequence's keys, by itself, it has ``serial`` x its unit's part of the bandwidth, wave by
+    wave: for attention the longer of both times, for rows the root of their squares.
     """
     moved = _float(cost.bytes)
     shape = cost.shape
     if constants.extra_reads and isinstance(shape, AttentionShape):
         moved = moved + constants.extra_reads * _float(shape.cache_bytes) / _float(shape.keys)
     if isinstance(shape, MatmulShape) and (constants.repack or constants.extra_depth):
-        again = constants.repack * _float(minimum(shape.rows - 1, 2)) / 2 + constants.extra_depth / _float(shape.depth)
+        several = _float(minimum(shape.rows - 1, 2)) / 2
+        again = constants.repack * several * spilled(shape, constants) + constants.extra_depth / _float(shape.depth)
         moved = moved + again * _float(shape.weight_bytes)
     seconds = moved / (hardware.bandwidth * constants.memory)
     if constants.cached:
         near = minimum(moved, _half_cache(hardware))
         seconds = (near / constants.cached + (moved - near) / constants.memory) / hardware.bandwidth
+    if constants.warm:
+        whole = 2 * _half_cache(hardware)
+        near = minimum(moved, maximum(whole - moved, 0.0))
+        seconds = (near / constants.warm + (moved - near) / constants.memory) / hardware.bandwidth
     if constants.serial:
         alone = _alone_bytes(shape, moved, hardware) / (hardware.bandwidth * constants.serial)
         seconds = maximum(seconds, alone) if isinstance(shape, AttentionShape) else (seconds**2 + alone**2) ** 0.5

@@ -58,7 +58,8 @@ class Published(_Data):
 def calibration_in(hardware: str | Path | HardwareSpec) -> tuple[str | Path | HardwareSpec, Calibration | None]:
     """What names a calibration, shipped or a YAML file that ``extends`` a device, as that device and the calibration.
 
-    Anything else stays as it is. Raises SpecError for a malformed calibration.
+    A calibration may extend a spec file that lies beside it. Anything else stays as it is. Raises SpecError for a
+    malformed calibration.
 
     >>> calibration_in("a100-sxm-80gb-tensorrt-llm")[0]
     'a100-sxm-80gb'
@@ -74,7 +75,8 @@ def calibration_in(hardware: str | Path | HardwareSpec) -> tuple[str | Path | Ha
     if found is None:
         return hardware, None
     assert found.extends is not None
-    return found.extends, found
+    beside = path.parent / found.extends
+    return (beside if beside.suffix in (".yaml", ".yml") and path.suffix else found.extends), found
 
 
 def constants_of(

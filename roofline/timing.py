@@ -53,7 +53,7 @@ def time_operator(cost: Cost, hardware: HardwareSpec, constants: Constants) -> T
     time = launches + corner
     bound = maximum(
         _seconds(cost.flops, cost.dtype, hardware, maximum(1.0, constants.compute)),
-        _float(cost.bytes) / (hardware.bandwidth * maximum(maximum(1.0, constants.memory), constants.cached)),
+        _float(cost.bytes) / (hardware.bandwidth * max(1.0, constants.memory, constants.cached, constants.warm)),
     )
     working = 1 - _ratio(launches, time)
     compute = working * part * _ratio(compute_s, x)
