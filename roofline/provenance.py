@@ -8,17 +8,16 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from roofline.calibration import (
-    Band,
     Calibration,
     ConstantSet,
     Provenance,
-    Share,
     device_names,
     load_class,
     load_constants,
     load_device,
     read_calibration,
 )
+from roofline.calibration_fields import Band, Share
 from roofline.data_files import data_folder, read_yaml
 from roofline.doors import first_problem
 from roofline.errors import SpecError
