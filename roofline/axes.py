@@ -25,14 +25,15 @@ LEGEND: dict[str, str] = {
     "A": "experts that each token is sent to",
     "X": "experts touched",
     "C": "tokens per touched expert",
-    "W": "attention window",
+    "W": "attention window, or chunk of a scan",
     "M": "encoder length",
-    "R": "latent rank of keys and values",
+    "R": "latent rank of keys and values, or of time steps",
     "Q": "latent rank of queries",
     "J": "rotated part of a head, beside its H others",
     "U": "head dimension of values, where it is not H",
-    "N": "state size",
+    "N": "state size: elements per channel, width of a state's keys",
     "O": "width of an embedding, where it is not D",
+    "Z": "taps of a causal convolution",
 }
 """Axis letter -> meaning, after the notation of How to Scale Your Model (jax-ml/scaling-book, transformers.md)."""
 

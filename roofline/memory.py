@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from roofline.axes import Sizes, rebind
 from roofline.number import Number, exact, is_symbolic, maximum
-from roofline.op import Tensor
+from roofline.op import CARRIED, Role, Tensor
 from roofline.program import Phase, Program
 from roofline.workload import MAX_LENGTH, Precision, Workload
 
@@ -27,11 +27,17 @@ class Footprint:
     weights_bytes: int
     kv_cache_bytes: int
     activation_bytes: int
+    state_bytes: int = 0
+
+    @property
+    def carried_bytes(self) -> int:
+        """What one step leaves for the next: keys and values of all tokens, and the states of recurrences."""
+        return self.kv_cache_bytes + self.state_bytes
 
     @property
     def total_bytes(self) -> int:
-        """Weights, cache and activations together."""
-        return self.weights_bytes + self.kv_cache_bytes + self.activation_bytes
+        """Weights, cache, states and activations together."""
+        return self.weights_bytes + self.carried_bytes + self.activation_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +90,13 @@ def fit_memory(
 
 
 def footprint(program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision) -> Footprint:
-    """Weights (tied ones once), the KV cache at the workload's longest, and the largest peak of the phases."""
+    """Weights (tied ones once), KV cache and states at the workload's longest, and the largest peak of the phases."""
     sizes = {letter: exact(size) for letter, size in program.sizes.items()}
     held = sizes | {"B": exact(workload.batch), "T": exact(1), "S": exact(workload.longest)}
-    weights, cache = weights_bytes(program, sizes, precision), cache_bytes(program, held, precision)
+    weights, cache = weights_bytes(program, sizes, precision), cache_bytes(program, held, precision, ("kv_cache",))
+    state = cache_bytes(program, held, precision, ("state",))
     peaks = [activation_peak(program, phase, sizes | longest_step(workload, phase), precision) for phase in phases]
-    return Footprint(int(weights), int(cache), int(max(peaks)))
+    return Footprint(int(weights), int(cache), int(max(peaks)), int(state))
 
 
 def weights_bytes(program: Program, sizes: Sizes, precision: Precision) -> Number:
@@ -98,14 +105,17 @@ def weights_bytes(program: Program, sizes: Sizes, precision: Precision) -> Numbe
     return sum(program.resident(group, op, tensor, sizes) * precision.width(tensor) for group, op, tensor in held)
 
 
-def cache_bytes(program: Program, sizes: Sizes, precision: Precision) -> Number:
-    """Bytes of the key/value cache for B sequences of S tokens."""
-    held = program.caches()
+def cache_bytes(program: Program, sizes: Sizes, precision: Precision, roles: tuple[Role, ...] = CARRIED) -> Number:
+    """Bytes of the key/value cache and of the states for B sequences of S tokens, or of one of the two."""
+    held = [stated for stated in program.caches() if stated[2].role in roles]
     return sum(program.resident(group, op, tensor, sizes) * precision.width(tensor) for group, op, tensor in held)
 
 
 def cache_growth(program: Program, precision: Precision, length: int) -> int:
-    """Bytes of KV cache that the ``length``-th token of a sequence adds: fewer once a window has been filled."""
+    """Bytes of KV cache that the ``length``-th token of a sequence adds: fewer once a window has been filled.
+
+    A state does not grow.
+    """
     sizes = {letter: exact(size) for letter, size in program.sizes.items()} | {"B": exact(1), "T": exact(1)}
 
     def held(tokens: int) -> Number:
@@ -170,9 +180,9 @@ def largest_batch(
 ) -> int:
     """The most sequences at once that fit in ``room`` bytes; 0 if not one does.
 
-    The cache is proportional to the batch; the activations alive at an operator are a constant (positions, which all
-    sequences share) and a part proportional to it; weights are constant. So each operator allows a quotient, and the
-    least of them is the answer.
+    Cache and states are proportional to the batch; the activations alive at an operator are a constant (positions,
+    which all sequences share) and a part proportional to it; weights are constant. So each operator allows a quotient,
+    and the least of them is the answer.
     """
     one = footprint(program, replace(workload, batch=1), phases, precision)
     free = int(room) - one.weights_bytes
@@ -180,7 +190,7 @@ def largest_batch(
     for phase in phases:
         sizes = {letter: exact(size) for letter, size in program.sizes.items()} | longest_step(workload, phase)
         constant, single = (alive_bytes(program, phase, sizes | {"B": exact(b)}, precision) for b in (0, 1))
-        fits += [(free - c) // (one.kv_cache_bytes + s - c) for c, s in zip(constant, single, strict=True)]
+        fits += [(free - c) // (one.carried_bytes + s - c) for c, s in zip(constant, single, strict=True)]
     return max(0, int(min(fits)))
 
 
@@ -223,7 +233,7 @@ def _bytes_by_operator(
     """All that is resident at each operator of each phase."""
     sizes = {letter: exact(size) for letter, size in program.sizes.items()}
     fixed = footprint(program, workload, phases, precision)
-    resting = fixed.weights_bytes + fixed.kv_cache_bytes
+    resting = fixed.weights_bytes + fixed.carried_bytes
     steps = ((phase, sizes | longest_step(workload, phase)) for phase in phases)
     return [
         Fraction(resting + alive) for phase, size in steps for alive in alive_bytes(program, phase, size, precision)

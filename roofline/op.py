@@ -23,9 +23,12 @@ from roofline.errors import ShapeError
 from roofline.number import Number, product
 from roofline.transfers import Transfer
 
-Role: TypeAlias = Literal["activation", "weight", "kv_cache", "index"]
+Role: TypeAlias = Literal["activation", "weight", "kv_cache", "state", "index"]
 Unit: TypeAlias = Literal["matrix", "vector", "special"]
 Count: TypeAlias = Callable[[Sizes], Number]
+
+CARRIED: tuple[Role, ...] = ("kv_cache", "state")
+"""What one step leaves in memory for the next: keys and values of all tokens, and states of recurrences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +225,8 @@ def collective(name: str, transfer: Transfer, message: Tensor, *, output: Tensor
 def fuse(name: str, ops: Sequence[Op], *, kind: str, keep: Sequence[str] = ()) -> Op:
     """One kernel for several operators: what is written inside is not read from memory.
 
-    Its write goes too, unless it is a cache, is named in ``keep``, or nothing inside reads it. FLOPs stay as they are,
-    bytes never grow. Raises ShapeError if the parts bind axes differently.
+    Its write goes too, unless it is a cache or a state, is named in ``keep``, or nothing inside reads it. FLOPs stay as
+    they are, bytes never grow. Raises ShapeError if the parts bind axes differently.
     """
     if any(op.local != ops[0].local for op in ops):
         msg = f"{name}: cannot fuse operators that bind axes differently ({', '.join(op.name for op in ops)})"
@@ -240,7 +243,7 @@ def fuse(name: str, ops: Sequence[Op], *, kind: str, keep: Sequence[str] = ()) -
         for tensor in op.writes:
             written[tensor.name] = tensor
             inner.discard(tensor.name)
-    writes = [t for t in written.values() if t.name not in inner or t.name in keep or t.role == "kv_cache"]
+    writes = [t for t in written.values() if t.name not in inner or t.name in keep or t.role in CARRIED]
     work = tuple(work for op in ops for work in op.work)
     mixes = " ".join(dict.fromkeys(letter for op in ops for letter in op.mixes.split()))
     return Op(name, kind, tuple(outside.values()), tuple(writes), work, ops[0].local, tuple(ops), mixes)

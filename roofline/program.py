@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from roofline.axes import Binding, Sizes, rebind, resolve
 from roofline.errors import ShapeError
 from roofline.number import Number
-from roofline.op import Op, Tensor
+from roofline.op import CARRIED, Op, Role, Tensor
 
 Phase: TypeAlias = Literal["encode", "prefill", "decode"]
 PHASES: tuple[Phase, ...] = ("encode", "prefill", "decode")
@@ -76,8 +76,8 @@ class Program:
         yield from self._distinct("weight")
 
     def caches(self) -> Iterator[tuple[Group, Op, Tensor]]:
-        """Each distinct key/value cache once."""
-        yield from self._distinct("kv_cache")
+        """Each distinct key/value cache and state once."""
+        yield from self._distinct(*CARRIED)
 
     def parameters(self, sizes: Sizes | None = None) -> Number:
         """How many parameters stay resident; ``sizes`` may hold letters instead of the configuration's numbers."""
@@ -89,19 +89,19 @@ class Program:
         local = rebind(group.sizes(sizes), op.local)
         return tensor.resident(local) * (1 if group.shared or tensor.tied else group.times(sizes))
 
-    def _distinct(self, role: str) -> Iterator[tuple[Group, Op, Tensor]]:
+    def _distinct(self, *roles: Role) -> Iterator[tuple[Group, Op, Tensor]]:
         seen: dict[tuple[str, str], tuple[str, bool]] = {}
         for group in self.groups:
             for op in group.ops:
                 for tensor in (*op.reads, *op.writes):
-                    if tensor.role != role:
+                    if tensor.role not in roles:
                         continue
                     key = ("", tensor.name) if tensor.tied else (group.name, tensor.name)
                     shape = (tensor.stored or tensor.axes, tensor.tied)
                     if key not in seen:
                         seen[key] = shape
                         yield group, op, tensor
-                    elif role == "weight" and seen[key] != shape:
+                    elif tensor.role == "weight" and seen[key] != shape:
                         msg = f"{op.name}: weight {tensor.name} is {shape[0]} here and {seen[key][0]} elsewhere"
                         raise ShapeError(msg)
 

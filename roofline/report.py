@@ -76,8 +76,9 @@ def _edits(prediction: Prediction) -> str:
 def memory_line(memory: MemoryFit) -> str:
     """Whether it fits, of what that consists, and what would fit."""
     held = memory.footprint
-    parts = (("weights", held.weights_bytes), ("KV cache", held.kv_cache_bytes), ("activations", held.activation_bytes))
-    contents = ", ".join(f"{name} {quantity(size, 'bytes')}" for name, size in parts if size)
+    parts = (("weights", "weights"), ("KV cache", "kv_cache"), ("state", "state"), ("activations", "activation"))
+    sizes = [(name, getattr(held, f"{field}_bytes")) for name, field in parts]
+    contents = ", ".join(f"{name} {quantity(size, 'bytes')}" for name, size in sizes if size)
     total = quantity(memory.total_bytes, "bytes")
     if memory.capacity_bytes is None:
         return f"needs {total} ({contents}); the device's capacity is not stated"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from roofline.architectures.model import Model
-from roofline.memory import cache_growth
+from roofline.memory import cache_bytes, cache_growth
 from roofline.program import Program
 from roofline.report import Row, count, quantity, table
-from roofline.workload import Precision
+from roofline.workload import MAX_LENGTH, Precision
 
 SORTS: dict[str, Callable[[Model], Any]] = {
     "name": lambda model: model.name,
@@ -31,7 +31,7 @@ def models_table(models: Iterable[Model]) -> list[str]:
     for model in models:
         c = model.config
         sizes = (c.num_hidden_layers, c.hidden_size, model.lengths.positions)
-        rows.append((model.name, model.model_type, count(model.parameters), *(f"{size:,}" for size in sizes)))
+        rows.append((model.name, model.model_type, count(model.parameters), *map(_size, sizes)))
     return table(header, rows, left=(0, 1))
 
 
@@ -41,7 +41,7 @@ def model_page(model: Model) -> list[str]:
     lines = [f"{model.name} ({model.model_type}), {model.parameters:,} parameters", f"source: {model.source}"]
     lines += [f"warning: {warning}" for warning in model.warnings]
     lines += [*_cache_lines(model, program), ""]
-    lines += table(("field", "value"), [(k, _shown(v)) for k, v in model.config.model_dump().items()], left=(0, 1))
+    lines += table(("field", "value"), _field_rows(model.config.model_dump()), left=(0, 1))
     lines += ["", *table(("parameters of", "count", "of all"), _parameter_rows(program)), ""]
     rows = [
         (group.name, str(group.times(program.sizes)), ", ".join(group.phases), str(op))
@@ -52,14 +52,36 @@ def model_page(model: Model) -> list[str]:
 
 
 def _cache_lines(model: Model, program: Program) -> list[str]:
-    """Bytes of cache that one more token takes, at the start and, where a window has ended some growth, at the end."""
+    """Bytes of cache that one more token takes, at the start and, where a window has ended some growth, at the end.
+
+    And the bytes of what a sequence has instead of a cache, or beside it, whatever its length.
+    """
     first, last = (cache_growth(program, _BF16, length) for length in (1, model.lengths.positions))
-    if not first:
-        return []
-    line = f"KV cache: {first:,} bytes per token and sequence in bf16 ({quantity(first, 'bytes')})"
-    if last != first:
-        line += f", {last:,} beyond the window of {program.sizes['W']:,} tokens"
-    return [line]
+    lines = []
+    if first:
+        lines.append(f"KV cache: {first:,} bytes per token and sequence in bf16 ({quantity(first, 'bytes')})")
+    if first and last != first:
+        lines[0] += f", {last:,} beyond the window of {program.sizes['W']:,} tokens"
+    if state := int(cache_bytes(program, {**program.sizes, "B": 1, "T": 1, "S": 1}, _BF16, ("state",))):
+        held = f"{state:,} bytes per sequence in bf16 ({quantity(state, 'bytes')})"
+        lines.append(f"state: {held}, whatever the length")
+    return lines
+
+
+def _field_rows(fields: Mapping[str, Any], room: str = "") -> list[Row]:
+    """Fields and their values; those of a mapping by path, as far as they have a value."""
+    rows: list[Row] = []
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            rows += _field_rows({key: held for key, held in value.items() if held is not None}, f"{name}.")
+        else:
+            rows.append((room + name, _shown(value)))
+    return rows
+
+
+def _size(size: int) -> str:
+    """A size, or that there is no limit but the tool's own."""
+    return "any" if size == MAX_LENGTH else f"{size:,}"
 
 
 def _shown(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import strategies as st
+from state_strategies import STATES
 
 from roofline.architectures.model import load_model, preset_names
 from roofline.axes import LEGEND
@@ -325,5 +326,11 @@ OPTIONAL = (
 def model_configs() -> st.SearchStrategy[dict[str, Any]]:
     """A small configuration of any family."""
     return st.one_of(
-        bert_configs(), gpt2_configs(), llama_configs(), qwen3_configs(), decoder_configs(), encoder_configs()
+        bert_configs(),
+        gpt2_configs(),
+        llama_configs(),
+        qwen3_configs(),
+        decoder_configs(),
+        encoder_configs(),
+        *STATES.values(),
     )

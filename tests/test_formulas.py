@@ -54,7 +54,7 @@ def counted(preset: str, phase: Any, quantity: Quantity, point: dict[str, int]) 
     workload = Workload(batch, span, 1, span if phase == "decode" else None)
     held = footprint(program, workload, (phase,), BF16)
     parameters = load_model(preset).parameters
-    return {"parameters": parameters, "kv_cache": held.kv_cache_bytes, "memory": held.total_bytes}[quantity]
+    return {"parameters": parameters, "kv_cache": held.carried_bytes, "memory": held.total_bytes}[quantity]
 
 
 @pytest.mark.parametrize("quantity", COUNTS)

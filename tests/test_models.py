@@ -18,6 +18,7 @@ from strategies import model_configs
 from roofline.architectures.config import Config
 from roofline.architectures.families import FAMILIES
 from roofline.architectures.model import PRESETS, Model, load_model, preset_names
+from roofline.architectures.recurrence import Recurrence
 from roofline.data_files import read_yaml
 from roofline.errors import ConfigError
 
@@ -85,7 +86,7 @@ def test_an_unknown_preset_unlike_any_gets_all_names():
     [
         ({}, "a mapping: has no model_type; known: albert, bert, "),
         ({**LLAMA, "model_type": "lama"}, 'model_type "lama" is not modelled; did you mean llama?'),
-        ({**LLAMA, "model_type": "mamba"}, 'model_type "mamba" is not modelled; '),
+        ({**LLAMA, "model_type": "rwkv"}, 'model_type "rwkv" is not modelled; '),
         ({**LLAMA, "model_type": ["llama"]}, "model_type a list is not modelled"),
         ({**LLAMA, "model_type": "x" * 10_000}, "is not modelled"),
         (without(LLAMA, "hidden_size"), "hidden_size: missing, expected a whole number"),
@@ -203,7 +204,7 @@ def test_a_field_of_another_family_changes_nothing_and_says_so(fields, stray):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_names_real_fields(family):
     entry = FAMILIES[family]
-    fields = set(entry.config.model_fields)
+    fields = set(entry.config.model_fields) | {f"recurrence.{field}" for field in Recurrence.model_fields}
     assert set(entry.rename.values()) | set(entry.defaults) | set(entry.fixed) <= fields
     assert all(set(options) <= fields for options in entry.classes.values())
     assert not set(entry.only) & entry.inert

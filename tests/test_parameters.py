@@ -31,6 +31,8 @@ PUBLISHED = {
     "llama-3.1-8b": 8_030_261_248,
     "llama-3.1-70b": 70_553_706_496,
     "qwen3-8b": 8_190_735_360,
+    # mistralai/Mamba-Codestral-7B-v0.1, model card: "Number of parameters: 7,285,403,648".
+    "mamba-codestral-7b": 7_285_403_648,
 }
 
 STATED = {
@@ -133,6 +135,15 @@ STATED = {
     "roberta-large": "0.355",
     "xlm-roberta-base": "0.27",
     "xlm-roberta-large": "0.560",
+    "mamba-130m": "0.13",
+    "mamba-1.4b": "1.4",
+    "mamba-2.8b": "2.8",
+    "falcon-mamba-7b": "7.27",
+    "mamba2-130m": "0.13",
+    "mamba2-370m": "0.37",
+    "mamba2-780m": "0.78",
+    "mamba2-1.3b": "1.3",
+    "mamba2-2.7b": "2.7",
 }
 
 

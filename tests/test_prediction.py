@@ -289,7 +289,7 @@ FIGURES = set(
     "time_s bound_s low_s high_s bound_by shares flops vector_flops bytes link_bytes intensity mfu mbu".split()
 )
 MEMORY = set(
-    "weights_bytes kv_cache_bytes activation_bytes overhead_bytes total_bytes capacity_bytes max_batch "
+    "weights_bytes kv_cache_bytes activation_bytes state_bytes overhead_bytes total_bytes capacity_bytes max_batch "
     "max_context".split()
 )
 TOP = set(

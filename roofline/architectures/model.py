@@ -162,16 +162,28 @@ def _build(
         silent = key in family.only or key in family.inert or key in family.reads
         if silent or (key in INERT and target not in family.config.model_fields):
             continue
-        if target not in known or target in taken:
+        if (target not in known and key not in family.rename) or target in taken:
             unknown.append(" ".join(str(key).split())[:60])
         elif value is not None:
             shape_fields[target] = value
     _check_rotation(fields, where)
     _fill_defaults(family, fields, shape_fields, where)
     names = {target: key for key, target in family.rename.items()}
-    config = parse_config(family.config, shape_fields, where, names)
+    config = parse_config(family.config, _nested(shape_fields), where, names)
     warnings = tuple(f"{where}: field {key} is not modelled and was ignored" for key in sorted(unknown))
     return Model(name, model_type, config, source, fields, warnings)
+
+
+def _nested(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields by path, ``recurrence.heads``, as mappings in mappings."""
+    whole: dict[str, Any] = {}
+    for path, value in fields.items():
+        room, _, field = path.partition(".")
+        if field:
+            whole.setdefault(room, {})[field] = value
+        else:
+            whole[path] = value
+    return whole
 
 
 def _family(fields: Mapping[str, Any], where: str) -> tuple[str, Family]:

@@ -18,8 +18,13 @@ from roofline.errors import UsageError
 from roofline.prediction import Prediction
 from roofline.units import format_quantity
 
-PARTS = (("weights", "weights_bytes"), ("KV cache", "kv_cache_bytes"), ("activations", "activation_bytes"))
-_HATCHES = ("", "////", "....")
+PARTS = (
+    ("weights", "weights_bytes"),
+    ("KV cache", "kv_cache_bytes"),
+    ("activations", "activation_bytes"),
+    ("state", "state_bytes"),
+)
+_HATCHES = ("", "////", "....", "xxxx")
 _AXES = {"batch": "batch (sequences)", "context": "longest sequence (tokens)"}
 
 

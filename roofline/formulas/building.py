@@ -25,7 +25,7 @@ from roofline.formulas.symbols import LETTERS, symbol
 from roofline.hardware import HardwareSpec, load_hardware
 from roofline.memory import activation_peak, cache_bytes, weights_bytes
 from roofline.number import product
-from roofline.op import Role
+from roofline.op import CARRIED, Role
 from roofline.program import Phase
 from roofline.workload import DTYPE_BYTES, Precision
 
@@ -231,7 +231,7 @@ def _raw(setting: Setting, quantity: Quantity, phase: Phase | None) -> tuple[Any
 
 
 def _resident(setting: Setting, role: Role, precision: Precision | None) -> Any:
-    """Elements, or with a precision bytes, of the weights or caches that stay resident; those of a part once."""
+    """Elements, or with a precision bytes, of the weights, or caches and states, that stay; those of a part once."""
     sizes, subject = setting.letters("decode"), setting.subject  # what rests does so between steps of one token
     if subject.program and not subject.part:
         if role == "kv_cache" and precision:
@@ -242,7 +242,7 @@ def _resident(setting: Setting, role: Role, precision: Precision | None) -> Any:
         for op in group.ops:
             local = rebind(group.sizes(sizes), op.local)
             for tensor in (*op.reads, *op.writes):
-                if tensor.role == role:
+                if tensor.role == role or (role == "kv_cache" and tensor.role in CARRIED):
                     axes = tensor.stored or tensor.axes
                     width = as_sympy(precision.width(tensor)) if precision else 1
                     held.setdefault(tensor.name, width * product(local[letter] for letter in axes.split()))

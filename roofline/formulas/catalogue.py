@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 from roofline.conventions import Conventions
+from roofline.formulas.lone_layers import Layer
+from roofline.formulas.lone_layers import fixed as _fixed
+from roofline.formulas.recurrences import RECURRENCES
 from roofline.layers import attention as attention_layer
 from roofline.layers import embedding, feed_forward, head, latent_attention, mixture_of_experts, normalization
 from roofline.op import Op, Tensor, contract, elementwise, weight
-
-Build: TypeAlias = Callable[[Conventions], tuple[Op, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A lone layer: what it is called, its operators under conventions, and the function that states it."""
-
-    title: str
-    build: Build
-    stated_by: Callable[..., Any]
-
-
-def _fixed(*ops: Op) -> Build:
-    return lambda _: ops
 
 
 def _attention(conventions: Conventions, mask: Any = "causal") -> tuple[Op, ...]:
@@ -141,6 +127,7 @@ LAYERS: dict[str, Layer] = {
         _fixed(*head.masked_lm_head(function="gelu", kind="layer", tied=True)),
         head.masked_lm_head,
     ),
+    **RECURRENCES,
     "matmul": Layer(
         "matrix product, B x D times D x F",
         _fixed(contract("matmul", Tensor("x", "B D"), weight("w", "D F"), Tensor("y", "B F"))),

@@ -7,12 +7,15 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from sympy import ceiling, sympify
+
 from roofline.axes import LEGEND
 from roofline.conventions import Conventions
 from roofline.errors import UsageError, WorkloadError
 from roofline.formulas.building import build, make_setting
-from roofline.formulas.catalogue import LAYERS, Layer
+from roofline.formulas.catalogue import LAYERS
 from roofline.formulas.expressions import Quantity
+from roofline.formulas.lone_layers import Layer
 from roofline.formulas.printers import latex_source
 from roofline.formulas.regimes import solve_regime
 from roofline.formulas.simplification import simplified
@@ -25,7 +28,7 @@ _INTRODUCTION = """\
 Generated from the statements of the operators; a test holds it equal to the code. Every tensor is in 16 bits (2 bytes
 an element), an index has 8 bytes, one fused multiply-add is 2 FLOPs. Counts are those of one execution in which T new
 tokens attend to S; set T = S for a prompt, T = 1 for a decode step. FLOPs are those of contractions; elementwise work
-and exponentials are counted apart.
+and exponentials are counted apart. Scans are shown for a prompt of whole chunks, T a multiple of W.
 
 A layer is compute-bound on the roofs of a data sheet where FLOPs / peak >= bytes / bandwidth. The condition is solved
 for the batch B, or for the context S where B cancels, if that is possible, and holds while the
@@ -53,7 +56,8 @@ def _legend() -> Iterator[str]:
 
 
 def _letters(op: Op) -> set[str]:
-    return {letter for tensor in (*op.reads, *op.writes) for letter in f"{tensor.axes} {tensor.stored}".split()}
+    stated = {letter for tensor in (*op.reads, *op.writes) for letter in f"{tensor.axes} {tensor.stored}".split()}
+    return stated | {str(symbol) for symbol in sympify(op.flops(LETTERS)).free_symbols}
 
 
 def _layer(name: str, layer: Layer) -> Iterator[str]:
@@ -65,7 +69,7 @@ def _layer(name: str, layer: Layer) -> Iterator[str]:
         ("FLOPs", "flops"),
         ("bytes", "bytes"),
         ("parameters", "parameters"),
-        ("KV cache, bytes", "kv_cache"),
+        ("KV cache or state, bytes", "kv_cache"),
         ("intensity, FLOP/B", "intensity"),
     )
     yield "| | |"
@@ -99,13 +103,18 @@ def _condition(name: str) -> str:
         except WorkloadError:
             return "never: no contraction"
         if regime.solved is not None:
-            return f"${variable} \\ge {latex_source(regime.solved)}$"
-        compute, memory = latex_source(regime.compute), latex_source(regime.memory)
+            return f"${variable} \\ge {latex_source(simplified(_in_whole_chunks(regime.solved)))}$"
+        compute, memory = (latex_source(_in_whole_chunks(side)) for side in (regime.compute, regime.memory))
     return f"${compute} \\ge {memory}$"
 
 
 def _math(expression: Any) -> str:
-    return f"${latex_source(simplified(expression))}$"
+    return f"${latex_source(simplified(_in_whole_chunks(expression)))}$"
+
+
+def _in_whole_chunks(expression: Any) -> Any:
+    """The expression where T is a multiple of W, so that nothing is rounded up."""
+    return sympify(expression).replace(ceiling, lambda number: number)
 
 
 def _source(layer: Layer) -> str:

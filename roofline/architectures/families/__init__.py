@@ -7,6 +7,7 @@ from roofline.architectures.families.family import Family
 from roofline.architectures.families.gpt_line import GPT_LINE
 from roofline.architectures.families.llama_line import LLAMA_LINE
 from roofline.architectures.families.mixtures import MIXTURES
+from roofline.architectures.families.state_spaces import STATE_SPACES
 
-FAMILIES: dict[str, Family] = {**ENCODERS, **GPT_LINE, **LLAMA_LINE, **MIXTURES}
+FAMILIES: dict[str, Family] = {**ENCODERS, **GPT_LINE, **LLAMA_LINE, **MIXTURES, **STATE_SPACES}
 """``model_type`` -> how it maps onto a shape."""

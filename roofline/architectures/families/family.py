@@ -26,7 +26,7 @@ class Family:
     options of the shape that this family never varies. classes: Hugging Face class -> options, the first one being
     meant when the configuration names none. only: field -> the one value that is modelled. inert: fields of this family
     that change no count. options: fields of the shape, beyond those that every configuration has, that this family
-    really reads.
+    really reads. A field of a mapping within the shape goes by its path: ``recurrence.heads``.
     """
 
     config: type[Config]

@@ -1,0 +1,26 @@
+"""A lone layer of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from roofline.conventions import Conventions
+from roofline.op import Op
+
+Build: TypeAlias = Callable[[Conventions], tuple[Op, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What it is called, its operators under conventions, and the function that states it."""
+
+    title: str
+    build: Build
+    stated_by: Callable[..., Any]
+
+
+def fixed(*ops: Op) -> Build:
+    """Operators that no convention changes."""
+    return lambda _: ops
