@@ -34,6 +34,8 @@ LEGEND: dict[str, str] = {
     "N": "state size: elements per channel, width of a state's keys",
     "O": "width of an embedding, where it is not D",
     "Z": "taps of a causal convolution",
+    "z": "groups of a matrix's elements that share a scale",
+    "i": "groups of a token's elements that share a scale",
 }
 """Axis letter -> meaning, after the notation of How to Scale Your Model (jax-ml/scaling-book, transformers.md)."""
 

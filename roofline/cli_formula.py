@@ -24,7 +24,7 @@ def show_formula(
         str | None, typer.Option(help="How it answers to one symbol: B, S, bandwidth, latency ...")
     ] = None,
     hardware: Annotated[str | None, typer.Option(help="A device, for time and bound in numbers.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="fp32, tf32, bf16, fp16, fp8 or int8.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="A dtype, or a recipe: fp8, w8a8, w4a16 ...")] = None,
     attention: Annotated[str, typer.Option(help="fused or materialised.")] = "fused",
     count: Annotated[str, typer.Option(help="attended or square.")] = "attended",
     lm_head: Annotated[str, typer.Option(help="last or all.")] = "last",

@@ -37,7 +37,7 @@ def plot(
     generate: Annotated[int | None, typer.Option(help="Tokens out.  [default: 256]")] = None,
     context: Annotated[int | None, typer.Option(help="Attended length of one decode step.")] = None,
     phase: Annotated[str | None, typer.Option(help="encode, prefill or decode.  [default: all]")] = None,
-    dtype: Annotated[str | None, typer.Option(help="fp32, tf32, bf16, fp16, fp8 or int8.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="A dtype, or a recipe: fp8, w8a8, w4a16 ...")] = None,
     weight_dtype: Annotated[str | None, typer.Option(help="The weights', if another.")] = None,
     activation_dtype: Annotated[str | None, typer.Option(help="The activations', if another.")] = None,
     kv_dtype: Annotated[str | None, typer.Option(help="The KV cache's, if another.")] = None,

@@ -86,7 +86,7 @@ def find_elasticities(prediction: Prediction, phase: Phase, change: float = 0.1)
         msg = f"the prediction has no {phase} phase; it has {', '.join(prediction.phases)}"
         raise UsageError(msg)
     sizes = prediction.workload.sizes(phase)
-    costs = step_cost(prediction.model.program(prediction.conventions), phase, sizes, prediction.precision)
+    costs = step_cost(prediction.program, phase, sizes, prediction.precision)
     device, constants, factor = prediction.hardware, prediction.constants, 1 + change
     found = []
     for rate, (part, turn) in _RATES.items():

@@ -44,15 +44,15 @@ def _facts(prediction: Prediction) -> Iterator[str]:
 
 
 def _dtypes(prediction: Prediction) -> Iterator[str]:
-    program = prediction.model.program(prediction.conventions)
+    program = prediction.program
     for phase in prediction.phases:
         for _, op in program.in_phase(phase):
             if any(work.unit == "matrix" for work in op.work):
-                yield prediction.precision.compute_dtype(op.reads)
+                yield prediction.precision.compute_dtype(op)
 
 
 def _phase(prediction: Prediction, phase: Phase) -> Iterator[str]:
-    program = prediction.model.program(prediction.conventions)
+    program = prediction.program
     sizes = prediction.workload.sizes(phase)
     costs = step_cost(program, phase, sizes, prediction.precision)
     steps = prediction.phases[phase].steps
@@ -74,11 +74,12 @@ def _in_symbols(prediction: Prediction, phase: Phase) -> Iterator[str]:
     from roofline.formulas.building import Setting, build  # noqa: PLC0415  (sympy loads only where asked for)
     from roofline.formulas.expressions import Quantity  # noqa: PLC0415
     from roofline.formulas.printers import readable  # noqa: PLC0415
-    from roofline.formulas.subject import subject_of  # noqa: PLC0415
+    from roofline.formulas.subject import Subject  # noqa: PLC0415
 
-    subject = subject_of(prediction.model, prediction.conventions)
+    program = prediction.program
+    subject = Subject(prediction.model.name, "", program.groups, program, prediction.model)
     setting = Setting(
-        subject, prediction.precision, prediction.hardware, None, prediction.execution, frozenset(("all",)), {}
+        subject, prediction.recipe, prediction.hardware, None, prediction.execution, frozenset(("all",)), {}
     )  # fmt: skip
     names: tuple[Quantity, ...] = ("flops", "bytes", "intensity", "bound", "time")
     where = "T = 1" if phase == "decode" else "T = S"

@@ -151,6 +151,23 @@ class HardwareSpec(Block):
         msg = f"{self.name} has no {dtype}; it has {', '.join(self.dtypes())}"
         raise WorkloadError(msg)
 
+    def accumulating(self, dtype: str) -> HardwareSpec:
+        """The device as it is where its matrix unit sums in ``dtype``; the device itself for the usual sums.
+
+        Raises WorkloadError if no peak is stated for that accumulator.
+        """
+        usual = {name: entry.accumulate or "fp32" for name, entry in self.peak.matrix.items()}
+        found = {
+            name: entry.accumulators[dtype] for name, entry in self.peak.matrix.items() if dtype in entry.accumulators
+        }
+        kept = {name: entry for name, entry in self.peak.matrix.items() if usual[name] == dtype}
+        if not dtype or (dtype == "fp32" and kept):
+            return self
+        if not found and not kept:
+            msg = f"{self.name} states no peak with {dtype} accumulators; leave the accumulator out"
+            raise WorkloadError(msg)
+        return self.model_copy(update={"peak": self.peak.model_copy(update={"matrix": found})})
+
     def dtypes(self) -> list[str]:
         """Every dtype that a contraction can run in."""
         entries = (*self.peak.matrix.items(), *self.peak.vector.items())

@@ -100,8 +100,11 @@ def footprint(program: Program, workload: Workload, phases: tuple[Phase, ...], p
 
 
 def weights_bytes(program: Program, sizes: Sizes, precision: Precision) -> Number:
-    """Bytes of the weights, tied ones once; ``sizes`` may hold letters instead of the configuration's numbers."""
-    held = program.weights()
+    """Bytes of the weights, tied ones once, and of their scales.
+
+    ``sizes`` may hold letters instead of the configuration's numbers.
+    """
+    held = (*program.weights(), *program.scales())
     return sum(program.resident(group, op, tensor, sizes) * precision.width(tensor) for group, op, tensor in held)
 
 

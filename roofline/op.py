@@ -23,7 +23,7 @@ from roofline.errors import ShapeError
 from roofline.number import Number, product
 from roofline.transfers import Transfer
 
-Role: TypeAlias = Literal["activation", "weight", "kv_cache", "state", "index"]
+Role: TypeAlias = Literal["activation", "weight", "kv_cache", "state", "index", "scale"]
 Unit: TypeAlias = Literal["matrix", "vector", "special"]
 Count: TypeAlias = Callable[[Sizes], Number]
 
@@ -36,7 +36,8 @@ class Tensor:
     """A name, the axes that an operator touches, and what stays in memory.
 
     Identity is by name. ``stored`` are the axes that stay resident where they differ from those touched (a gather reads
-    B T rows of a V D table). A ``tied`` weight is one tensor wherever the program states it.
+    B T rows of a V D table). A ``tied`` weight is one tensor wherever the program states it. ``dtype`` is empty where
+    the precision of its role holds; a ``scale`` belongs to a quantised weight and is no parameter.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Tensor:
     role: Role = "activation"
     stored: str = ""
     tied: bool = False
+    dtype: str = ""
 
     def __post_init__(self) -> None:
         letters = (self.axes + " " + self.stored).split()
@@ -152,6 +154,13 @@ class Op:
         """Bytes of a collective's message: the whole of what a device has before a scatter or after a gather."""
         (message,) = self.writes
         return message.elements(rebind(sizes, self.local)) * width(message)
+
+    @property
+    def contracted(self) -> tuple[Tensor, ...]:
+        """The tensors that are contracted with each other; none in an operator without a contraction."""
+        if self.parts:
+            return tuple(tensor for part in self.parts for tensor in part.contracted)
+        return self.reads[:2] if any(work.unit == "matrix" for work in self.work) else ()
 
     def rebound(self, **local: Binding) -> Op:
         """The same statement with axes rebound: ``lm_head.rebound(T=1)``."""

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from roofline.architectures.model import Model, load_model
+from roofline.arithmetic import computing_device
 from roofline.calibration import ConstantSet, Execution, Provenance
 from roofline.conventions import Conventions
 from roofline.cost import step_cost
@@ -18,14 +19,15 @@ from roofline.figures import Operator, PhasePrediction, figures_of
 from roofline.hardware import HardwareSpec, load_hardware
 from roofline.memory import MemoryFit, fit_memory
 from roofline.number import settled
+from roofline.precision import Recipe, read_recipe
 from roofline.program import PHASES, Phase, Program
 from roofline.provenance import calibration_in, constants_of
+from roofline.quantization import quantized, storage_notes
 from roofline.timing import time_step
 from roofline.workload import (
     DEFAULT_ENCODER_PROMPT,
     DEFAULT_GENERATE,
     DEFAULT_PROMPT,
-    DTYPE_BYTES,
     Precision,
     Workload,
 )
@@ -40,14 +42,20 @@ class Prediction:
     model: Model
     hardware: HardwareSpec
     workload: Workload
-    precision: Precision
+    recipe: Recipe
     conventions: Conventions
+    program: Program
     execution: Execution
     constants: ConstantSet
     parameters: int
     memory: MemoryFit
     by_phase: tuple[tuple[Phase, PhasePrediction], ...]
     overrides: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def precision(self) -> Precision:
+        """The dtypes by role, of all tensors that are not quantised."""
+        return self.recipe.precision
 
     @property
     def phases(self) -> Mapping[Phase, PhasePrediction]:
@@ -80,10 +88,11 @@ class Prediction:
     def notes(self) -> tuple[str, ...]:
         """What the reader should know about this prediction."""
         notes = list(self.model.warnings)
-        strange = [dtype for dtype in dict.fromkeys(self._dtypes().values()) if not self.constants.covers(dtype)]
+        strange = [dtype for dtype in self.recipe.dtypes if not self.constants.covers(dtype)]
         if strange:
             class_name = self.hardware.calibration_class
             notes.append(f"{self.constants.name} was not measured in {', '.join(strange)}: it takes class {class_name}")
+        notes += storage_notes(self.program, self.recipe)
         if self.memory.capacity_bytes is None:
             notes.append(f"{self.hardware.name} states no memory capacity (it is what one installs): fit unknown")
         return (*notes, *self.hardware.cautions)
@@ -109,16 +118,14 @@ class Prediction:
         }
 
     def _inputs(self) -> dict[str, Any]:
-        precision = {f"{role}_dtype": dtype for role, dtype in self._dtypes().items()}
+        kept = self.recipe
+        stored = {"weight": kept.weights, "activation": kept.activations, "kv": kept.kv_cache}
+        precision = {"dtype": kept.name, **{f"{role}_dtype": form.name for role, form in stored.items()}}
         constants = {"execution": self.execution, "constants": self.constants.name}
         asked = asdict(self.workload)
         if self.workload.context is not None:
             asked |= {"prompt": None, "generate": None}
         return {**asked, **precision, **asdict(self.conventions), **constants}
-
-    def _dtypes(self) -> dict[str, str]:
-        kept = self.precision
-        return {"weight": kept.weights, "activation": kept.activations, "kv": kept.kv_cache}
 
     def _repr_html_(self) -> str:
         from roofline.report import html  # noqa: PLC0415  (a floor up: only a notebook asks for it)
@@ -160,28 +167,31 @@ def predict(
     hardware, own = calibration_in(hardware)
     network, device = _edited(model, hardware, set or {})
     conventions = Conventions(attention, count, lm_head)
-    program = network.program(conventions)
+    recipe = read_recipe(
+        dtype, weights=weight_dtype, activations=activation_dtype, kv_cache=kv_dtype,
+        default=device.default_dtype(), checkpoint=network.recipe,
+    )  # fmt: skip
+    program = quantized(network.program(conventions), recipe)
     phases = _phases(program, phase, context, network.name)
     workload = _workload(network, phases, batch, prompt, generate, context)
     if "decode" in phases and workload.decode_steps == 0:
         phases = tuple(name for name in phases if name != "decode")
-    precision = _precision(device, dtype, weight_dtype, activation_dtype, kv_dtype)
-    constant_set = constants_of(device, constants, own).for_dtypes(
-        (precision.weights, precision.activations, precision.kv_cache)
-    )
+    constant_set = constants_of(device, constants, own).for_dtypes(recipe.dtypes)
+    device = computing_device(device, recipe)
     how = execution or ("graph" if device.kind != "cpu" else "eager")
     return Prediction(
         network,
         device,
         workload,
-        precision,
+        recipe,
         conventions,
+        program,
         how,
         constant_set,
         parameters=int(settled(program.parameters())),
-        memory=fit_memory(program, workload, phases, precision, device.capacity, network.lengths.positions),
+        memory=fit_memory(program, workload, phases, recipe.precision, device.capacity, network.lengths.positions),
         by_phase=tuple(
-            (name, _phase(program, name, workload, precision, device, constant_set, how)) for name in phases
+            (name, _phase(program, name, workload, recipe.precision, device, constant_set, how)) for name in phases
         ),
         overrides=tuple((set or {}).items()),
     )
@@ -250,16 +260,6 @@ def _workload(
     for phase in phases:
         workload.check_positions(phase, positions)
     return workload
-
-
-def _precision(
-    device: HardwareSpec, dtype: str | None, weight: str | None, activation: str | None, kv: str | None
-) -> Precision:
-    base = dtype or device.default_dtype()
-    precision = Precision(weight or base, activation or base, kv or base)
-    widest = max((precision.weights, precision.activations, precision.kv_cache), key=list(DTYPE_BYTES).index)
-    device.contraction_unit(widest)
-    return precision
 
 
 def _phase(

@@ -79,6 +79,10 @@ class Program:
         """Each distinct key/value cache and state once."""
         yield from self._distinct(*CARRIED)
 
+    def scales(self) -> Iterator[tuple[Group, Op, Tensor]]:
+        """The scales and zero points of quantised weights, each once: resident, but no parameters."""
+        yield from self._distinct("scale")
+
     def parameters(self, sizes: Sizes | None = None) -> Number:
         """How many parameters stay resident; ``sizes`` may hold letters instead of the configuration's numbers."""
         bound = self.sizes if sizes is None else sizes

@@ -64,7 +64,7 @@ def map_regimes(prediction: Prediction, phase: Phase, batches: Sequence[float], 
     Lengths are the attended tokens of a decode step, or the tokens of a prompt. Raises WorkloadError for a phase that
     the model has not or for a length beyond its positions, UsageError for a grid of fewer than two by two.
     """
-    program = prediction.model.program(prediction.conventions)
+    program = prediction.program
     positions = prediction.model.lengths.positions
     if phase not in program.phases:
         msg = f"{prediction.model.name} has no {phase} phase; it has {', '.join(program.phases)}"
@@ -84,7 +84,7 @@ def map_regimes(prediction: Prediction, phase: Phase, batches: Sequence[float], 
 
 def step_seconds(prediction: Prediction, phase: Phase, batches: Grid, lengths: Grid) -> dict[str, Grid]:
     """The parts of the expected time of one step for pairs of batch and length. [s]"""
-    program = prediction.model.program(prediction.conventions)
+    program = prediction.program
     new = np.ones_like(lengths) if phase == "decode" else lengths
     sizes: Sizes = {"B": batches, "T": new, "S": lengths}
     costs = step_cost(program, phase, sizes, prediction.precision)
@@ -105,7 +105,7 @@ def roof_boundary(prediction: Prediction, phase: Phase, lengths: Sequence[float]
     B = r w / (f - r q): the weights' part of the traffic has to be worked off.
     """
     columns = np.asarray(lengths, dtype=np.float64)
-    program, device = prediction.model.program(prediction.conventions), prediction.hardware
+    program, device = prediction.program, prediction.hardware
     new = np.ones_like(columns) if phase == "decode" else columns
 
     def roofs(batch: float) -> tuple[Grid, Grid]:
@@ -147,7 +147,7 @@ def _largest(prediction: Prediction, phase: Phase, lengths: Grid) -> Grid | None
     room = prediction.hardware.capacity
     if room is None:
         return None
-    program = prediction.model.program(prediction.conventions)
+    program = prediction.program
     found = []
     for length in lengths.astype(int):
         workload = Workload(1, 1, 1, int(length)) if phase == "decode" else Workload(1, int(length), 1)

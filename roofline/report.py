@@ -161,19 +161,14 @@ def footer(prediction: Prediction) -> list[str]:
             f"constants: {constants.provenance} {constants.name}; "
             f"band {constants.low:g} to {constants.high:g} x expected ({constants.evidence})"
         )
-    w, p = prediction.workload, prediction.precision
+    w = prediction.workload
     lengths = f"prompt {w.prompt}, generate {w.generate}" if w.context is None else f"context {w.context}"
     if "encode" in prediction.phases:
         lengths = f"prompt {w.prompt}"
-    dtypes = (
-        p.weights
-        if len({p.weights, p.activations, p.kv_cache}) == 1
-        else (f"weights {p.weights}, activations {p.activations}, KV cache {p.kv_cache}")
-    )
     c = prediction.conventions
     used = (
-        f"inputs: batch {w.batch}, {lengths}, {dtypes}, {prediction.execution} execution, attention {c.attention}, "
-        f"count {c.count}, LM head {c.lm_head}"
+        f"inputs: batch {w.batch}, {lengths}, {prediction.recipe.words}, {prediction.execution} execution, "
+        f"attention {c.attention}, count {c.count}, LM head {c.lm_head}"
     )
     best = "at best: max(FLOPs / peak, bytes / bandwidth) by the data sheet; memory: without the runtime's own"
     return [band, used, best, *(f"note: {note}" for note in prediction.notes)]

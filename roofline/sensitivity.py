@@ -89,7 +89,7 @@ def gains(prediction: Prediction) -> dict[Phase, tuple[Gain, ...]]:
 
 
 def _gain(prediction: Prediction, phase: Phase, resource: str, change: Callable[[HardwareSpec], HardwareSpec]) -> Gain:
-    program = prediction.model.program(prediction.conventions)
+    program = prediction.program
     costs = step_cost(program, phase, prediction.workload.sizes(phase), prediction.precision)
     constants = prediction.constants
     if resource == "latency":

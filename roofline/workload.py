@@ -10,10 +10,14 @@ import numpy as np
 from roofline.axes import Sizes
 from roofline.errors import UsageError, WorkloadError, near_matches
 from roofline.number import exact
-from roofline.op import Role, Tensor
+from roofline.op import Op, Role, Tensor
 from roofline.program import Phase
 
 DTYPE_BYTES: dict[str, Fraction] = {
+    "int4": Fraction(1, 2),
+    "nf4": Fraction(1, 2),
+    "fp4": Fraction(1, 2),
+    "fp6": Fraction(3, 4),
     "int8": Fraction(1),
     "fp8": Fraction(1),
     "fp16": Fraction(2),
@@ -22,6 +26,11 @@ DTYPE_BYTES: dict[str, Fraction] = {
     "fp32": Fraction(4),
 }
 """Bytes per element, from the narrowest to the widest; a contraction computes in the widest dtype that it reads."""
+
+SCALE_BYTES: dict[str, Fraction] = {"e8m0": Fraction(1), "fp8+fp32/256": 1 + Fraction(4, 256)}
+"""Bytes of what is stored for scales alone: a power of two; 8 bits, with an fp32 for each 256 of them."""
+
+_STORED_BYTES = DTYPE_BYTES | SCALE_BYTES
 
 INDEX_BYTES = 8
 """Token, position and segment numbers are 64-bit, as torch keeps them."""
@@ -34,7 +43,7 @@ MAX_LENGTH = 10**7
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """The dtypes of weights, activations and KV cache."""
+    """The dtypes of weights, activations and KV cache, but for tensors that state their own."""
 
     weights: str
     activations: str
@@ -52,12 +61,14 @@ class Precision:
 
     def width(self, tensor: Tensor) -> Fraction:
         """Bytes per element of a tensor."""
-        return Fraction(INDEX_BYTES) if tensor.role == "index" else DTYPE_BYTES[self.dtype(tensor.role)]
+        if tensor.role == "index":
+            return Fraction(INDEX_BYTES)
+        return _STORED_BYTES[tensor.dtype or self.dtype(tensor.role)]
 
-    def compute_dtype(self, tensors: tuple[Tensor, ...]) -> str:
-        """The dtype that a contraction of these tensors runs in: the widest of theirs."""
-        dtypes = [self.dtype(tensor.role) for tensor in tensors if tensor.role != "index"]
-        return max(dtypes, key=list(DTYPE_BYTES).index)
+    def compute_dtype(self, op: Op) -> str:
+        """The dtype that an operator computes in: the widest that it contracts, or reads where it contracts nothing."""
+        tensors = op.contracted or tuple(tensor for tensor in op.reads if tensor.role not in ("index", "scale"))
+        return max((tensor.dtype or self.dtype(tensor.role) for tensor in tensors), key=list(DTYPE_BYTES).index)
 
 
 @dataclass(frozen=True, slots=True)

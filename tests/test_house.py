@@ -53,6 +53,8 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.provenance": (2, HARDWARE),
     "roofline.prices": (2, HARDWARE),
     "roofline.workload": (3, SOFTWARE),
+    "roofline.precision": (3, SOFTWARE),
+    "roofline.quantization": (4, SOFTWARE),
     "roofline.architectures": (3, SOFTWARE),
     "roofline.transfers": (0, NEUTRAL),
     "roofline.parallelism": (4, SOFTWARE),
@@ -71,6 +73,7 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.timing": (5, NEUTRAL),  # here the wings meet
     "roofline.operator_sizes": (1, NEUTRAL),
     "roofline.operators": (5, NEUTRAL),
+    "roofline.arithmetic": (5, NEUTRAL),
     "roofline.prediction": (5, NEUTRAL),
     "roofline.sensitivity": (6, NEUTRAL),
     "roofline.energy": (6, NEUTRAL),

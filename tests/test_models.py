@@ -111,7 +111,7 @@ def test_an_unknown_preset_unlike_any_gets_all_names():
         ({**LLAMA, "hidden_act": "sliu"}, 'activation "sliu" is not modelled; did you mean silu?'),
         (
             {**LLAMA, "quantization_config": {"bits": 4}},
-            "quantization_config a mapping is not modelled; expected nothing",
+            "quant_method nothing of quantization_config is not modelled",
         ),
         ({**QWEN3, "use_sliding_window": "yes"}, 'use_sliding_window: given "yes", expected true or false'),
         (

@@ -186,8 +186,8 @@ def test_generate_moves_the_default_prompt() -> None:
 
 
 def test_single_dtypes_override_the_common_one() -> None:
-    precision = predict("gpt2", "h100", dtype="bf16", weight_dtype="fp8", kv_dtype="int8").precision
-    assert (precision.weights, precision.activations, precision.kv_cache) == ("fp8", "bf16", "int8")
+    recipe = predict("gpt2", "h100", dtype="bf16", weight_dtype="fp8", kv_dtype="int8").recipe
+    assert (recipe.weights.name, recipe.activations.name, recipe.kv_cache.name) == ("fp8", "bf16", "int8")
 
 
 # Phases
@@ -251,8 +251,8 @@ def test_prefill_alone_may_use_every_position() -> None:
         ({"prompt": 4096, "generate": 2}, WorkloadError, "max_position_embeddings 4096"),
         ({"context": 4097}, WorkloadError, "context 4097 exceeds the model's max_position_embeddings 4096"),
         ({"generate": 4097}, WorkloadError, "max_position_embeddings 4096"),
-        ({"dtype": "bf17"}, UsageError, "dtype 'bf17' is not known; did you mean bf16"),
-        ({"kv_dtype": "int4"}, UsageError, "dtype 'int4' is not known; did you mean int8"),
+        ({"dtype": "bf17"}, UsageError, 'dtype "bf17" is not known; did you mean bf16'),
+        ({"kv_dtype": "int5"}, UsageError, 'kv_dtype "int5" is not known; did you mean int8'),
         ({"dtype": "fp8"}, WorkloadError, "a100-sxm-80gb has no fp8; it has "),
     ],
     ids=str,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from roofline.architectures.checkpoints import checkpoint_recipe
 from roofline.architectures.config import Config, parse_config
 from roofline.architectures.families import FAMILIES
 from roofline.architectures.families.family import INERT, Family
@@ -26,7 +27,10 @@ ROTATIONS = ("default", "linear", "dynamic", "yarn", "longrope", "su", "llama3",
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A network: its name, family, configuration, where that came from, and what of it is not modelled."""
+    """A network: its name, family, configuration, where that came from, and what of it is not modelled.
+
+    ``recipe`` is how its checkpoint is quantised, empty where it is not.
+    """
 
     name: str
     model_type: str
@@ -34,6 +38,7 @@ class Model:
     source: str
     fields: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
+    recipe: str = ""
 
     def program(self, conventions: Conventions | None = None) -> Program:
         """The program of one step under ``conventions``."""
@@ -171,7 +176,8 @@ def _build(
     names = {target: key for key, target in family.rename.items()}
     config = parse_config(family.config, _nested(shape_fields), where, names)
     warnings = tuple(f"{where}: field {key} is not modelled and was ignored" for key in sorted(unknown))
-    return Model(name, model_type, config, source, fields, warnings)
+    recipe, excepted = checkpoint_recipe(fields, where)
+    return Model(name, model_type, config, source, fields, warnings + excepted, recipe)
 
 
 def _nested(fields: Mapping[str, Any]) -> dict[str, Any]:

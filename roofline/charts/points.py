@@ -11,7 +11,6 @@ from roofline.errors import UsageError
 from roofline.figures import Figures
 from roofline.prediction import Prediction
 from roofline.program import Phase
-from roofline.workload import DTYPE_BYTES
 
 Measured = Mapping[tuple[str, str], float]
 """(phase, operator) -> measured seconds of all its repeats in one step."""
@@ -136,7 +135,7 @@ def ceilings_of(prediction: Prediction) -> Ceilings:
             units = device.units.count if level.scope == "unit" and device.units else 1
             levels.append(Line("memory", name, level.bandwidth * units))
     levels[0] = Line("memory", levels[0].name, levels[0].rated, levels[0].rated * reached.memory)
-    dtype = max(prediction.precision.weights, prediction.precision.activations, key=list(DTYPE_BYTES).index)
+    dtype = prediction.recipe.compute_dtype
     unit, rate = device.contraction_unit(dtype)
     used = [Line("compute", f"{unit} {dtype}", rate, rate * reached.compute)]
     vector = vector_peak(prediction)
@@ -194,7 +193,7 @@ def device_of(prediction: Prediction) -> str:
 
 def inputs_of(prediction: Prediction) -> str:
     """What was asked, in a line."""
-    w, p = prediction.workload, prediction.precision
+    w, recipe = prediction.workload, prediction.recipe
     if w.context is not None:
         lengths = f"context {w.context:,}"
     elif "encode" in prediction.phases:
@@ -203,7 +202,7 @@ def inputs_of(prediction: Prediction) -> str:
         lengths = f"prompt {w.prompt:,}"
     else:
         lengths = f"prompt {w.prompt:,}, generate {w.generate:,}"
-    dtypes = list(dict.fromkeys((p.weights, p.activations, p.kv_cache)))
+    dtypes = list(dict.fromkeys(form.name for form in (recipe.weights, recipe.activations, recipe.kv_cache)))
     return f"batch {w.batch:,}, {lengths}, {'/'.join(dtypes)}, {prediction.execution} execution"
 
 

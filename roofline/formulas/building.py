@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import sympy
 
 from roofline.architectures.model import Model
+from roofline.arithmetic import computing_device
 from roofline.axes import rebind
 from roofline.calibration import ConstantSet, Execution, Provenance, load_constants
 from roofline.conventions import Conventions
@@ -26,6 +27,7 @@ from roofline.hardware import HardwareSpec, load_hardware
 from roofline.memory import activation_peak, cache_bytes, weights_bytes
 from roofline.number import product
 from roofline.op import CARRIED, Role
+from roofline.precision import Recipe, read_recipe
 from roofline.program import Phase
 from roofline.workload import DTYPE_BYTES, Precision
 
@@ -41,12 +43,17 @@ class Setting:
     """
 
     subject: Subject
-    precision: Precision
+    recipe: Recipe
     device: HardwareSpec | None
     constants: ConstantSet | None
     execution: Execution
     keep: frozenset[str]
     subs: Mapping[str, int | Fraction]
+
+    @property
+    def precision(self) -> Precision:
+        """The dtypes by role of what is not quantised."""
+        return self.recipe.precision
 
     def keeps(self, name: str) -> bool:
         """Whether a letter or word stays a symbol for now; what is substituted is put in at the end."""
@@ -136,10 +143,13 @@ def setting_of(
 ) -> Setting:
     """The same for a subject that was found. Raises RooflineError."""
     device = hardware if isinstance(hardware, HardwareSpec | None) else load_hardware(hardware)
-    name = dtype or (device.default_dtype() if device else "bf16")
-    precision = Precision(name, name, name)
+    recipe = read_recipe(
+        dtype,
+        default=device.default_dtype() if device else "bf16",
+        checkpoint=subject.model.recipe if subject.model else "",
+    )
     if device:
-        device.contraction_unit(name)
+        device = computing_device(device, recipe)
     kept = frozenset(keep.replace(",", " ").split() if isinstance(keep, str) else keep)
     known = (*known_names(), "all")
     if strange := sorted(kept - set(known)):
@@ -147,7 +157,7 @@ def setting_of(
         raise UsageError(msg)
     constant_set = load_constants(device.calibration_class, constants or "class") if device else None
     how: Execution = execution or ("eager" if device and device.kind == "cpu" else "graph")
-    return Setting(subject, precision, device, constant_set, how, kept | set(subs), subs)
+    return Setting(subject.stored_as(recipe), recipe, device, constant_set, how, kept | set(subs), subs)
 
 
 def build(setting: Setting, quantity: Quantity, phase: Phase | None, *, mean: bool = False) -> Formula:
@@ -265,7 +275,9 @@ def _memory(setting: Setting, phase: Phase | None) -> Any:
 def _notes(setting: Setting, quantity: Quantity, phase: Phase | None, *, mean: bool) -> tuple[str, ...]:
     notes = []
     if quantity not in ("flops", "parameters"):
-        notes.append(f"{setting.precision.weights}, {DTYPE_BYTES[setting.precision.weights]} bytes an element")
+        plain = not setting.recipe.quantizes
+        size = f", {DTYPE_BYTES[setting.precision.weights]} bytes an element" if plain else ""
+        notes.append(setting.recipe.words + size)
     if phase is not None:
         steps = "the mean over the decode steps of a request" if mean else "T = 1, one step"
         notes.append({"decode": steps}.get(phase, "T = S, the whole prompt"))

@@ -79,9 +79,7 @@ def compile(  # noqa: A001  (the word of the field; the built-in is not used her
     subject = Subject("program", "", program.groups, program)
     check_phase(subject, phase)
     setting = setting_of(subject, keep, {}, hardware, dtype, execution, constants)
-    text = repr(
-        (program, setting.device, setting.precision, setting.execution, setting.constants, sorted(setting.keep))
-    )
+    text = repr((program, setting.device, setting.recipe, setting.execution, setting.constants, sorted(setting.keep)))
     return _compiled(_Question(text, program, setting, quantity, phase))
 
 

@@ -224,7 +224,7 @@ def _falls(compute: Any, variable: str, answer: Boundary | None) -> bool:
 
 
 def _notes(setting: Setting, variable: str, answers: tuple[Boundary | None, ...]) -> tuple[str, ...]:
-    notes = [f"{setting.precision.weights}"]
+    notes = [setting.recipe.words]
     if setting.device and setting.constants:
         notes[0] += f", {setting.device.name}, constants {setting.constants.provenance} {setting.constants.name}"
     model = setting.subject.model

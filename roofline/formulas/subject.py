@@ -14,7 +14,9 @@ from roofline.conventions import Conventions
 from roofline.cost import Cost, operator_cost, step_cost
 from roofline.errors import UsageError, WorkloadError, near_matches, shown
 from roofline.formulas.catalogue import ALIASES, LAYERS
+from roofline.precision import Recipe
 from roofline.program import PHASES, Group, Phase, Program
+from roofline.quantization import quantized, quantized_groups
 from roofline.workload import Precision
 
 
@@ -45,6 +47,21 @@ class Subject:
     def fixed(self) -> Mapping[str, int]:
         """The sizes that the model fixes; none for a lone layer."""
         return self.program.sizes if self.program else {}
+
+    def stored_as(self, recipe: Recipe) -> Subject:
+        """The same subject, quantised; a part stays the operators and groups of the same names."""
+        if self.program is None:
+            return replace(self, groups=quantized_groups(self.groups, recipe))
+        program = quantized(self.program, recipe)
+        if not self.part:
+            return replace(self, groups=program.groups, program=program)
+        kept = {(group.name, op.name) for group in self.groups for op in group.ops}
+        whole = {group.name for group in self.groups if group.name == self.part}
+        halves = (
+            (group, tuple(op for op in group.ops if group.name in whole or (group.name, op.name) in kept))
+            for group in program.groups
+        )
+        return replace(self, groups=tuple(replace(group, ops=ops) for group, ops in halves if ops), program=program)
 
     def costs(self, phase: Phase | None, sizes: Sizes, precision: Precision) -> tuple[Cost, ...]:
         """The cost of each operator, with its count; one execution of a part."""

@@ -50,11 +50,11 @@ INERT = frozenset(
     "position_embedding_type _name_or_path unsloth_fixed unsloth_version _attn_implementation tokenizer_class prefix "
     "is_decoder resid_pdrop embd_pdrop attn_pdrop hidden_dropout bad_words_ids begin_suppress_tokens suppress_tokens "
     "attn_implementation use_bfloat16 torchscript pruned_heads tf_legacy_loss "
-    "cross_attention_hidden_size".split()
+    "cross_attention_hidden_size quantization_config".split()
 )
 """Fields that change no count, in any family."""
 
-USUAL: Fields = {"is_encoder_decoder": False, "add_cross_attention": False, "quantization_config": None}
+USUAL: Fields = {"is_encoder_decoder": False, "add_cross_attention": False}
 """Options of transformers that are the same in every family, and the one value of each that is modelled."""
 
 CAUSAL: Fields = {"head": True}
