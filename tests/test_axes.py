@@ -9,7 +9,7 @@ from roofline.errors import ShapeError
 
 
 def test_one_letter_one_meaning():
-    assert all(len(letter) == 1 and letter.isupper() for letter in LEGEND)
+    assert all(len(letter) == 1 and letter.isalpha() for letter in LEGEND)
     assert len(set(LEGEND.values())) == len(LEGEND)
 
 
