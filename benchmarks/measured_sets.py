@@ -18,7 +18,7 @@ import numpy as np
 
 from roofline.cost import Cost, operator_cost
 from roofline.fitting import Timed
-from roofline.hardware import HardwareSpec, load_hardware
+from roofline.hardware import HardwareSpec, load_hardware, read_hardware_fields
 from roofline.operators import statement_of
 from roofline.timing import kind_of
 from roofline.workload import Precision
@@ -183,15 +183,17 @@ def _decode(data: Path) -> Iterable[MeasuredSet]:
         yield _a100_attention(f"decode attention, {framework}", sizes, rows, known, framework)
 
 
-def _infersim_decode(data: Path) -> Iterable[MeasuredSet]:
-    for gpu in ("h800", "h20"):
-        rows = [r for r in _read(data, "infersim/mha_decode.csv") if r["gpu"] == gpu and r["kv_dtype"] == "bf16"]
+def _infersim_attention(data: Path) -> Iterable[MeasuredSet]:
+    for phase, gpu in (("prefill", "h20"), ("decode", "h800"), ("decode", "h20")):
+        rows = [r for r in _read(data, f"infersim/mha_{phase}.csv") if r["gpu"] == gpu and "fp8" not in r.values()]
         shape = np.array([[float(x) for x in row["heads_kvheads_dim"].split("-")] for row in rows]).T
         one = np.ones(len(rows))
-        sizes = {"batch": _column(rows, "batch_size"), "query": one, "context": _column(rows, "kv_len"),
-                 "heads": shape[0], "kv_heads": shape[1], "head_dim": shape[2], "causal": one}  # fmt: skip
+        length = _column(rows, "kv_len" if phase == "decode" else "seq_len")
+        sizes = {"batch": _column(rows, "batch_size") if phase == "decode" else one, "context": length,
+                 "query": one if phase == "decode" else length, "heads": shape[0], "kv_heads": shape[1],
+                 "head_dim": shape[2], "causal": one}  # fmt: skip
         seconds = _column(rows, "latency_us") * 1e-6
-        yield MeasuredSet(f"decode attention bf16, {gpu.upper()}", "attention", other_device(gpu), "bf16", sizes,
+        yield MeasuredSet(f"{phase} attention bf16, {gpu.upper()}", "attention", other_device(gpu), "bf16", sizes,
                           seconds, {})  # fmt: skip
 
 
@@ -236,7 +238,7 @@ def _neusight_streams(data: Path) -> Iterable[MeasuredSet]:
 
 _READERS: tuple[Callable[[Path], Iterable[MeasuredSet]], ...] = (
     _gemm, _vidur_gemm, _llmcompass, _prefill, _decode, _vidur_streams, _neusight_streams, _neusight_gemm,
-    _infersim_gemm, _infersim_decode)  # fmt: skip
+    _infersim_gemm, _infersim_attention)  # fmt: skip
 
 _NEUSIGHT = {
     "NVIDIA A100 80GB PCIe": "a100-pcie-80gb",
@@ -252,20 +254,24 @@ _VECTOR = {
     "softmax": ("softmax", ("softmax",)),
 }
 
-# The data sheets that the folders' READMEs state: TFLOP/s of each unit and dtype, TB/s.
+# The data sheets that the folders' READMEs state of devices that are not shipped: TFLOP/s of each unit and dtype, TB/s.
 _SHEETS: dict[str, tuple[dict[str, dict[str, float]], float, str]] = {
-    "a100-pcie-80gb": ({"vector": {"fp32": 19.5}}, 1.935, "nvidia-tensor-core"),
-    "a100-pcie-40gb": ({"vector": {"fp32": 19.5}}, 1.555, "nvidia-tensor-core"),
-    "v100": ({"vector": {"fp32": 14.0}}, 0.900, "nvidia-tensor-core"),
-    "p100": ({"vector": {"fp32": 9.3}}, 0.732, "nvidia-tensor-core"),
-    "h800": ({"matrix": {"bf16": 989.4, "fp8": 1978.9}, "vector": {"fp32": 66.9}}, 3.35, "nvidia-tensor-core"),
-    "h20": ({"matrix": {"bf16": 148, "fp8": 296}, "vector": {"fp32": 44}}, 4.0, "nvidia-tensor-core"),
+    "v100": ({"matrix": {"fp16": 112.0}, "vector": {"fp32": 14.0}}, 0.900, "nvidia-tensor-core"),
+    "p100": ({"vector": {"fp32": 9.3}}, 0.732, "nvidia-pre-tensor"),
 }
 
 
 @cache
 def other_device(name: str) -> HardwareSpec:
-    """A device of the measurements that is no shipped spec, from what the README of its folder states."""
+    """A device of the measurements: shipped, or from what the README of its folder states.
+
+    An H800 is an H100 SXM with slower links.
+    """
+    if name == "h800":
+        fields, _ = read_hardware_fields("h100")
+        return HardwareSpec.from_fields({**fields, "name": name, "aliases": []}, name)
+    if name not in _SHEETS:
+        return load_hardware(name)
     peaks, bandwidth, calibration_class = _SHEETS[name]
     fields = {
         "name": name,

@@ -13,6 +13,7 @@ from roofline.calibration_fields import Band, Data, KindConstants, Latency, Seco
 from roofline.data_files import data_folder, read_yaml
 from roofline.doors import first_problem
 from roofline.errors import SpecError, near_matches
+from roofline.hardware_fields import BytesPerCycle
 
 Execution: TypeAlias = Literal["graph", "eager"]
 Provenance: TypeAlias = Literal["datasheet", "class", "published", "calibrated"]
@@ -33,7 +34,8 @@ class CollectiveConstants(Data):
 class Calibration(Data):
     """Constants of a class of devices: shares of the peaks reached, latency, the sharpness p of the corner.
 
-    ``dtypes`` has the share of the peak that contractions in a dtype reach, where it is another. Constants of one
+    ``dtypes`` has the share of the peak that contractions in a dtype reach, where it is another; ``feed`` gives it for
+    a device that states its units and clock (``provenance.fed_shares``). Constants of one
     device name it in ``extends``. ``kinds`` has the kinds of operators (attention is attention_prefill or
     attention_decode) and, for operators with kernels of their own, names such as rotary, which go first. With
     ``measured_dtypes``, other dtypes take the constants of the class. ``unfused`` constants are those of single
@@ -50,6 +52,7 @@ class Calibration(Data):
     vector: Share
     special: Share
     latency: Latency
+    feed: BytesPerCycle | None = None
     dtypes: dict[str, Share] = {}
     measured_dtypes: list[str] = []
     unfused: bool = False

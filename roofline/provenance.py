@@ -24,6 +24,8 @@ from roofline.errors import SpecError
 from roofline.hardware import HardwareSpec, hardware_names, load_hardware
 from roofline.hardware_fields import BytesPerS, Dtype, FlopsPerS
 
+_TILE = 128  # rows and columns of the tile that a unit works on
+
 
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -87,18 +89,51 @@ def constants_of(
     field edited, or read from another file, a device has those of its class. Raises SpecError where there is no such
     calibration, or nothing was published.
     """
-    if provenance in ("class", "datasheet"):
+    if provenance == "datasheet":
         return load_constants(hardware.calibration_class, provenance)
+    if provenance == "class":
+        return ConstantSet.from_calibration(class_of(hardware))
     if provenance == "published":
         return _published(hardware)
     if own is not None:
-        return ConstantSet.from_calibration(own, load_class(hardware.calibration_class))
+        return ConstantSet.from_calibration(own, class_of(hardware))
     if hardware.name in device_names() and (provenance or hardware == load_hardware(hardware.name)):
-        return ConstantSet.from_calibration(load_device(hardware.name), load_class(hardware.calibration_class))
+        return ConstantSet.from_calibration(load_device(hardware.name), class_of(hardware))
     if provenance is None:
-        return load_constants(hardware.calibration_class)
+        return ConstantSet.from_calibration(class_of(hardware))
     msg = f"{hardware.name} has no calibration (calibrated are {', '.join(device_names())}); leave out --constants"
     raise SpecError(msg)
+
+
+def class_of(hardware: HardwareSpec) -> Calibration:
+    """The calibration of a device's class, on the device. Raises SpecError for an unknown class."""
+    return on_device(load_class(hardware.calibration_class), hardware)
+
+
+def on_device(data: Calibration, hardware: HardwareSpec) -> Calibration:
+    """A class's calibration with the shares of the peak that its ``feed`` leaves a device."""
+    shares = fed_shares(data.feed, hardware) if data.feed else {}
+    return data.model_copy(update={"dtypes": {**shares, **data.dtypes}})
+
+
+def fed_shares(feed: float, hardware: HardwareSpec) -> dict[str, float]:
+    """The share of the peak by dtype where operands reach each unit at ``feed`` [B/cycle], beside the arithmetic.
+
+    A tile of 128 x 128 reads an element for every 128 FLOPs, so that the time of a FLOP is 1 / peak + bytes of an
+    element / (128 feed units clock). Nothing where a device states no units or no clock.
+
+    >>> {dtype: round(share, 2) for dtype, share in fed_shares(150, load_hardware("h20")).items() if dtype != "fp64"}
+    {'tf32': 0.91, 'bf16': 0.91, 'fp16': 0.91, 'fp8': 0.91, 'int8': 0.91, 'fp32': 0.97}
+    """
+    shares = {}
+    for dtype in hardware.dtypes():
+        unit, peak = hardware.contraction_unit(dtype)
+        clock = getattr(hardware.peak, unit)[dtype].clock or hardware.clock
+        if hardware.units and clock:
+            bits = int("".join(letter for letter in dtype if letter.isdigit()))  # a dtype's name says its width
+            per_cycle = peak / (hardware.units.count * clock)
+            shares[dtype] = 1 / (1 + per_cycle * bits / 8 / _TILE / feed)
+    return shares
 
 
 def load_published() -> Published:
@@ -117,12 +152,12 @@ def _published(hardware: HardwareSpec) -> ConstantSet:
 
     The band is the wider one of both.
     """
-    published, base = load_published(), load_class(hardware.calibration_class)
+    published, base = load_published(), class_of(hardware)
     ceilings = published.devices.get(hardware.name)
     if ceilings is None:
         msg = f"{hardware.name}: nothing published in calibrations/published.yaml; leave out --constants"
         raise SpecError(msg)
-    shares = {
+    shares: dict[str, float] = {
         dtype: published.typical.compute * rate / hardware.contraction_unit(dtype)[1]
         for dtype, rate in ceilings.matmul.items()
         if dtype in hardware.dtypes()
@@ -132,6 +167,12 @@ def _published(hardware: HardwareSpec) -> ConstantSet:
         memory = published.typical.memory * ceilings.bandwidth / hardware.bandwidth
     source = f"{ceilings.source}; the rest as {base.name}"
     band = max(published.band, base.band, key=lambda band: band.high / band.low)
-    changes = {"name": hardware.name, "dtypes": shares, "memory": memory, "band": band, "source": source}
+    changes = {
+        "name": hardware.name,
+        "dtypes": base.dtypes | shares,
+        "memory": memory,
+        "band": band,
+        "source": source,
+    }
     data: Calibration = base.model_copy(update=changes)
     return ConstantSet("published", hardware.name, band.low, band.high, band.evidence, data)

@@ -1,6 +1,6 @@
-"""The scoreboard: its split, its figures by hand, and the README's table, which is what it prints.
+"""The scoreboards: their split, their figures by hand, and the tables of the pages, which are what they print.
 
-python tests/test_accuracy.py refreshes the table.
+python tests/test_accuracy.py refreshes the tables.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,18 @@ DATA = ROOT.parent / "shared" / "measured"
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import accuracy  # noqa: E402
+import fit_classes  # noqa: E402
+import whole_models  # noqa: E402
+from class_campaigns import load_campaigns  # noqa: E402
 from measured_sets import MeasuredSet, assert_disjoint, load_sets  # noqa: E402
+from scores import Scored, joined, table  # noqa: E402
+from whole_model_sets import load_whole_models  # noqa: E402
 
 from roofline.hardware import load_hardware  # noqa: E402
 from roofline.operators import predict_op  # noqa: E402
 
-TABLE = re.compile(r"(?<=<!-- accuracy -->\n)(.*?)(?=<!-- end of accuracy -->)", re.DOTALL)
+PAGES = (ROOT / "README.md", ROOT / "docs" / "accuracy.md")
+TABLE = re.compile(r"<!-- (short|whole) (operators|models|classes) -->\n(.*?)<!-- end -->", re.DOTALL)
 measured = pytest.mark.skipif(not DATA.is_dir(), reason="needs the measurements in ../shared/measured")
 
 
@@ -63,11 +70,20 @@ def test_a_shared_value_is_an_error() -> None:
 def test_the_figures_are_those_of_the_definition() -> None:
     predicted = predict_op("matmul", "h100", m=np.array([16.0, 16.0]), n=4096, k=4096)
     measured_s = np.array([predicted.time_s[0] / 1.1, predicted.high_s[1] * 2])
-    n, median, mean, _, bias, cover, *_ = accuracy.scores(predicted, measured_s, np.ones(2, bool))
+    scored = Scored.of("toy", "toys", predicted, measured_s)
+    n, median, mean, _, bias, cover, *_ = scored.figures()
     second = 1 - predicted.time_s[1] / measured_s[1]
     assert (n, cover) == ("2", "50 %")
     assert median == mean == f"{100 * (0.1 + second) / 2:.1f} %"
     assert bias == f"{np.sqrt(1.1 * (1 - second)):.2f}"
+    (both,) = joined([scored, scored])
+    assert (both.name, both.figures()[0], both.figures()[1:]) == ("toys", "4", (*scored.figures()[1:],))
+
+
+def test_a_table_has_a_line_for_each_set() -> None:
+    predicted = predict_op("matmul", "h100", m=np.array([16.0]), n=4096, k=4096)
+    scored = Scored.of("toy", "toys", predicted, predicted.time_s)
+    assert list(table([scored]))[2].startswith("| toy | 1 | 0.0 % | 0.0 % | 0.0 % | 1.00 | 100 % |")
 
 
 @measured
@@ -81,26 +97,61 @@ def test_no_judged_shape_was_fitted_and_no_row_is_lost() -> None:
 
 
 @measured
-def test_the_table_of_the_readme_is_what_the_scoreboard_prints() -> None:
-    (table,) = TABLE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert table.strip() == _table()
+def test_no_class_constants_come_from_the_device_that_they_are_judged_on() -> None:
+    campaigns = fit_classes.class_campaigns(DATA)
+    for kind in ("matmul", "attention_prefill"):
+        devices = {campaign.device.name for campaign in campaigns if campaign.kind == kind}
+        assert set(fit_classes.left_out(kind, campaigns)) == devices
+    assert fit_classes.class_without("h20-96gb", "nvidia-hopper", DATA) != fit_classes.class_without(
+        "h800", "nvidia-hopper", DATA
+    )
+    assert len(load_campaigns(DATA)) > len(campaigns)
+
+
+@measured
+def test_whole_models_are_timed_as_they_were_run() -> None:
+    sets = load_whole_models(DATA)
+    assert len(sets) > 15
+    assert all(rows.runs for rows in sets)
+    assert all(run.measured_s > 0 for rows in sets for run in rows.runs)
+    assert all(("hardware" in run.asked) and ("model" in run.asked) for rows in sets for run in rows.runs)
+
+
+@measured
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_tables_of_a_page_are_what_the_scoreboards_print(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert len(TABLE.findall(text)) >= 2
+    assert text == _filled(text)
 
 
 @measured
 def test_a_calibration_beats_its_class_and_the_data_sheet_on_rows_that_were_not_fitted() -> None:
     def medians(constants: Any) -> list[float]:
-        lines = [line for line in accuracy.board(DATA, constants) if line[0] and line[1] == "all"]
-        return [float(line[3].split()[0]) for line in lines[:8]]  # the matmuls and attentions of the A100
+        board = [rows for rows, _ in accuracy.board(DATA, constants)]
+        return [float(rows.figures()[1].split()[0]) for rows in board[:8]]  # matmuls and attentions of the A100
 
     calibrated, data_sheet = medians("calibrated"), medians("datasheet")
     assert all(ours < naive for ours, naive in zip(calibrated, data_sheet, strict=True))
     assert sum(calibrated) < sum(medians("class"))
 
 
-def _table() -> str:
-    return "\n".join(accuracy.table(accuracy.board(DATA, None), brief=True))
+@cache
+def _table(size: str, subject: str) -> str:
+    lines = {
+        ("short", "operators"): lambda: accuracy.short(DATA, None),
+        ("whole", "operators"): lambda: accuracy.page(DATA, None, regimes_too=True),
+        ("short", "models"): lambda: whole_models.short(DATA, None),
+        ("whole", "models"): lambda: table(whole_models.board(DATA, None)),
+        ("whole", "classes"): lambda: fit_classes.report(fit_classes.class_campaigns(DATA)),
+    }
+    return "\n".join(lines[size, subject]())
+
+
+def _filled(text: str) -> str:
+    return TABLE.sub(lambda m: f"<!-- {m[1]} {m[2]} -->\n{_table(m[1], m[2])}\n<!-- end -->", text)
 
 
 if __name__ == "__main__":
-    page = ROOT / "README.md"
-    page.write_text(TABLE.sub(lambda _: _table() + "\n", page.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(_filled(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -39,8 +39,8 @@ def test_conventions_sources_and_constants_are_named() -> None:
     text = explain(predict("llama-3.1-8b", "h100", context=128))
     assert all(statement in text for statement in STATEMENTS)
     assert "peak = 989 TFLOP/s (matrix unit, bf16, dense; ml-engineering" in text
-    assert "constants class nvidia-tensor-core" in text
-    assert "time = 18.0 us" in text  # decode attention has a latency of its own
+    assert "constants class nvidia-hopper" in text
+    assert "time = 19.9 us" in text  # decode attention has a latency of its own
     assert "lm_head: h[B T D], w_head[V D] -> logits[B T V]  x 1  with T = 1" in text
 
 

@@ -244,7 +244,7 @@ def test_a_device_calibration_extends_a_shipped_device(name: str) -> None:
 
 def test_a_calibrated_device_defaults_to_its_calibration() -> None:
     assert constants_of(load_hardware("a100")).provenance == "calibrated"
-    assert constants_of(load_hardware("a100"), "class").name == "nvidia-tensor-core"
+    assert constants_of(load_hardware("a100"), "class").name == "nvidia-ampere"
     assert constants_of(load_hardware("h100")).provenance == "class"
     assert OperatorClock.of(load_hardware("a100"), None, "datasheet").constants.provenance == "datasheet"
     with pytest.raises(SpecError, match=r"^h100-sxm-80gb has no calibration \(calibrated are a100-sxm-80gb"):

@@ -12,10 +12,10 @@ from roofline import provenance
 from roofline.calibration import load_class
 from roofline.data_files import data_folder, read_yaml
 from roofline.errors import SpecError
-from roofline.hardware import hardware_names, load_hardware
+from roofline.hardware import HardwareSpec, hardware_names, load_hardware
 from roofline.operators import predict_op
 from roofline.prediction import predict
-from roofline.provenance import constants_of, load_published
+from roofline.provenance import class_of, constants_of, fed_shares, load_published
 
 PUBLISHED = load_published()
 HERE = sorted(set(PUBLISHED.devices) & set(hardware_names()))
@@ -32,12 +32,12 @@ def test_published_ceilings_are_below_the_peak_and_above_a_tenth(name: str) -> N
 
 
 def test_published_shares_are_the_ceilings_times_what_is_typical() -> None:
-    constants, base = constants_of(load_hardware("h100"), "published"), load_class("nvidia-tensor-core")
+    constants, base = constants_of(load_hardware("h100"), "published"), class_of(load_hardware("h100"))
     matmul = constants.of("matmul", "graph", dtype="bf16")
     assert (constants.provenance, constants.name) == ("published", "h100-sxm-80gb")
     assert matmul.compute == pytest.approx(0.97 * 794.5 / 989.4)
     assert constants.of("matmul", "graph", dtype="fp8").compute == pytest.approx(0.97 * 1402.6 / 1978.9)
-    assert constants.of("matmul", "graph", dtype="int8").compute == base.compute  # nothing published
+    assert constants.of("matmul", "graph", dtype="int8").compute == base.dtypes["int8"]  # nothing published
     assert matmul.memory == pytest.approx(0.9 * 3093 / 3350)
     assert constants.of("attention_decode", "graph").memory == base.kinds["attention_decode"].memory
     assert "h100" not in base.name
@@ -94,6 +94,38 @@ def test_a_malformed_file_is_one_line(
     assert len(str(caught.value).splitlines()) == 1
 
 
+# Feed
+
+
+def test_a_fed_peak_is_the_peak_beside_the_time_of_its_operands() -> None:
+    h100 = load_hardware("h100")
+    tile_flops, tile_bytes = 2 * 128 * 128, 2 * (128 + 128)  # one step in depth, bf16
+    seconds = tile_flops / (989.4e12 / 132) + tile_bytes / (150 * 1830e6)
+    assert fed_shares(150, h100)["bf16"] == pytest.approx(tile_flops / seconds / (989.4e12 / 132), rel=1e-3)
+
+
+def test_a_class_feeds_devices_that_state_units_and_clock(tmp_path: Path) -> None:
+    data = load_class("nvidia-hopper")
+    assert data.feed is not None
+    h100, h20 = (class_of(load_hardware(name)) for name in ("h100", "h20"))
+    assert h100.dtypes["bf16"] < data.compute < h20.dtypes["bf16"]  # a capped peak is fed more easily
+    assert h100.dtypes["fp32"] == data.dtypes["fp32"]  # what the file states goes first
+    plain = {"name": "mine", "class": "nvidia-hopper", "source": "arithmetic",
+             "peak": {"matrix": {"bf16": "9 TFLOP/s"}}, "memory": {"hbm": {"bandwidth": "1 TB/s"}}}  # fmt: skip
+    assert fed_shares(data.feed, HardwareSpec.from_fields(plain, "mine", what_if=True)) == {}
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(yaml.safe_dump(plain), encoding="utf-8")
+    assert predict_op("matmul", mine, m=64, k=64, n=64).constants.of("matmul", "graph", dtype="bf16").compute == 0.73
+
+
+def test_a_faster_peak_without_a_faster_feed_buys_less() -> None:
+    sizes = {"m": 8192, "k": 8192, "n": 8192, "dtype": "bf16", "constants": "class"}
+    plain = predict_op("matmul", "h100", **sizes)
+    twice = predict_op("matmul", "h100", **sizes, set={"hardware.peak.matrix.bf16": "1978.8 TFLOP/s"})
+    assert twice.bound_s == pytest.approx(plain.bound_s / 2)
+    assert 1.3 < plain.time_s / twice.time_s < 1.7
+
+
 # Dtypes
 
 
@@ -107,12 +139,12 @@ def test_a_dtype_that_was_not_measured_takes_the_class() -> None:
         assert constants.of(kind, "graph", dtype="int8") == base.of(kind, "graph", dtype="int8")
         assert constants.of(kind, "graph", dtype="bf16") != base.of(kind, "graph", dtype="bf16")
     found = predict_op("matmul", "a100", m=64, k=4096, n=4096, dtype="int8")
-    assert found.band == (base.low, base.high, base.evidence)
+    assert found.band == base.band("matmul", "int8")
     assert found.constants.provenance == "class"
     single = predict("llama-3.1-8b", "a100", context=64, dtype="fp32")
     assert (single.constants.provenance, single.notes) == ("class", ())
     (note,) = predict("llama-3.1-8b", "a100", context=64, activation_dtype="fp32").notes
-    assert note == "a100-sxm-80gb was not measured in fp32: it takes class nvidia-tensor-core"
+    assert note == "a100-sxm-80gb was not measured in fp32: it takes class nvidia-ampere"
     assert predict("llama-3.1-8b", "a100", context=64).notes == ()
 
 
@@ -127,7 +159,7 @@ def test_a_calibration_names_its_device() -> None:
     whole = predict("llama-3.1-8b", "a100-sxm-80gb-tensorrt-llm", context=128)
     assert whole.constants.name == "a100-sxm-80gb-tensorrt-llm"
     assert predict("llama-3.1-8b", "a100-sxm-80gb-tensorrt-llm", context=128, constants="class").constants.name == (
-        "nvidia-tensor-core"
+        "nvidia-ampere"
     )
 
 

@@ -13,7 +13,7 @@ import sympy
 from roofline.architectures.model import Model
 from roofline.arithmetic import computing_device
 from roofline.axes import rebind
-from roofline.calibration import ConstantSet, Execution, Provenance, load_constants
+from roofline.calibration import ConstantSet, Execution, Provenance
 from roofline.conventions import Conventions
 from roofline.cost import Cost
 from roofline.errors import UsageError, WorkloadError, near_matches, shown
@@ -29,6 +29,7 @@ from roofline.number import product
 from roofline.op import CARRIED, Role
 from roofline.precision import Recipe, read_recipe
 from roofline.program import Phase
+from roofline.provenance import constants_of
 from roofline.workload import DTYPE_BYTES, Precision
 
 TIMELESS: tuple[Quantity, ...] = ("parameters", "kv_cache")
@@ -155,7 +156,7 @@ def setting_of(
     if strange := sorted(kept - set(known)):
         msg = f"keep {shown(strange[0])}: no such letter or word; {near_matches(strange[0], known)}"
         raise UsageError(msg)
-    constant_set = load_constants(device.calibration_class, constants or "class") if device else None
+    constant_set = constants_of(device, constants or "class") if device else None
     how: Execution = execution or ("eager" if device and device.kind == "cpu" else "graph")
     return Setting(subject.stored_as(recipe), recipe, device, constant_set, how, kept | set(subs), subs)
 

@@ -1,0 +1,88 @@
+"""Campaigns that class constants are fitted to: timed operators by device and kind, at most 1,500 rows of each set.
+
+Devices weigh alike, and so do the sets of one device. Beside the sets of the scoreboard stand attention over latents,
+which ``predict_op`` does not name, and grouped matmuls.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measured_sets import MeasuredSet, load_sets, other_device
+
+from roofline.cost import operator_cost
+from roofline.fitting import Timed
+from roofline.hardware import HardwareSpec
+from roofline.layers.latent_attention import latent_attention
+from roofline.workload import Precision
+
+_MOST = 1_500
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Campaign:
+    """Timed operators of one kind on one device; ``kind`` is that of constants, with fp32 matmuls apart."""
+
+    name: str
+    kind: str
+    device: HardwareSpec
+    rows: tuple[Timed, ...]
+
+    @property
+    def generation(self) -> str:
+        """The class that the device belongs to."""
+        return self.device.calibration_class
+
+
+def load_campaigns(data: Path) -> list[Campaign]:
+    """Every campaign that no host time is in."""
+    sets = [rows for rows in load_sets(data) if not rows.host_time]
+    return [_campaign(rows) for rows in sets] + list(_latent(data))
+
+
+def weighted(campaigns: Sequence[Campaign]) -> list[Timed]:
+    """Their rows for a fit: devices weigh alike, and so do the campaigns of one device."""
+    shared = [campaign.device.name for campaign in campaigns]
+    return [
+        replace(rows, weight=rows.weight / shared.count(campaign.device.name))
+        for campaign in campaigns
+        for rows in campaign.rows
+    ]
+
+
+def _campaign(rows: MeasuredSet) -> Campaign:
+    kind = rows.constants_kind
+    thin = rows.where(np.arange(len(rows)) % max(1, -(-len(rows) // _MOST)) == 0)
+    return Campaign(rows.name, f"{kind} fp32" if kind == "matmul" and rows.dtype == "fp32" else kind, rows.device,
+                    tuple(thin.timed()))  # fmt: skip
+
+
+def _latent(data: Path) -> Iterable[Campaign]:
+    """Attention over latents of DeepSeek-V3: expanded in prefill, absorbed in decode."""
+    for phase, length in (("prefill", "seq_len"), ("decode", "kv_len")):
+        with (data / f"infersim/mla_{phase}.csv").open(encoding="utf-8", newline="") as text:
+            rows = list(csv.DictReader(text))
+        (*_, op) = [op for op in latent_attention(absorbed=phase == "decode") if op.name == "attention"]
+        for gpu in dict.fromkeys(row["gpu"] for row in rows):
+            own = [row for row in rows if row["gpu"] == gpu]
+            context, batch = (
+                _column(own, length),
+                _column(own, "batch_size") if phase == "decode" else np.ones(len(own)),
+            )
+            query = context if phase == "prefill" else np.ones(len(own))
+            fixed = {"K": 128, "G": 1, "H": 128, "J": 64, "U": 128, "R": 512}
+            sizes = {"B": batch, "T": query, "S": context, **{k: np.full(len(own), float(v)) for k, v in fixed.items()}}
+            cost = operator_cost(op, sizes, Precision("bf16", "bf16", "bf16"))
+            seconds = _column(own, "latency_us") * 1e-6
+            device = other_device(gpu)
+            yield Campaign(f"latent attention {phase}, {gpu.upper()}", f"attention_{phase}", device,
+                           (Timed(cost, device, seconds),))  # fmt: skip
+
+
+def _column(rows: list[dict[str, str]], name: str) -> Any:
+    return np.array([float(row[name]) for row in rows])

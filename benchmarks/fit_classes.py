@@ -1,0 +1,230 @@
+"""Fits the classes of NVIDIA GPUs with HBM to public timings and writes calibrations/classes/.
+
+python benchmarks/fit_classes.py --data DIR [--write]
+
+A class is for devices that it has not seen. So each device is left out in turn, constants are fitted to the others, and
+the errors on the device left out, pooled over all devices, each weighing alike, are the band of every class. Without
+--write the left-out errors are printed: with constants of the device's own generation and with constants of all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from class_campaigns import Campaign, load_campaigns, weighted
+from fit_calibrations import PRIORS
+
+from roofline.calibration import Calibration, Constants, load_constants
+from roofline.data_files import data_folder
+from roofline.files import atomic_writer
+from roofline.fitting import Prior, band_of, solve
+from roofline.hardware import HardwareSpec
+from roofline.provenance import fed_shares
+from roofline.timing import time_operator
+
+CLASSES = {
+    "nvidia-ampere": "NVIDIA A100 and A30 (Ampere with HBM)",
+    "nvidia-hopper": "NVIDIA H100, H200, GH200, H20 (Hopper)",
+    "nvidia-tensor-core": "NVIDIA GPUs with tensor cores, HBM and no tight power cap, of other generations",
+}
+FREE = {
+    "matmul": ("feed", "memory", "latency_s"),
+    "matmul fp32": ("compute",),
+    "attention_prefill": ("compute", "memory", "latency_s"),
+    "attention_decode": ("compute", "memory", "latency_s"),
+    "norm": ("memory",),
+    "softmax": ("memory",),
+    "elementwise": ("memory",),
+}
+BY_GENERATION = ("attention_prefill",)
+"""Kinds whose left-out errors are less with constants of the device's generation than with those of all."""
+
+_PRIORS = {**PRIORS, "feed": Prior(150.0, 0.7)}
+_PLAIN = load_constants("nvidia-tensor-core").of("", "graph")
+_START = replace(_PLAIN, compute=0.73, memory=0.78, latency_s=3e-6, p=2.0)
+_EAGER_S = 5e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The free constants of a kind, by name; ``on`` makes them those of one device."""
+
+    values: Mapping[str, float]
+
+    def on(self, device: HardwareSpec, dtype: str) -> Constants:
+        """The constants of the kind on a device."""
+        plain = {name: value for name, value in self.values.items() if name != "feed"}
+        if "feed" in self.values:
+            plain["compute"] = fed_shares(self.values["feed"], device)[dtype]
+        return replace(_START, **plain)
+
+
+def fit(
+    campaigns: Sequence[Campaign], names: Sequence[str] | None = None, known: Mapping[str, float] | None = None
+) -> Found:
+    """The constants ``names``, or those that are free for the campaigns' kind, but for those that are known."""
+    known = known or {}
+    free = {name: _PRIORS[name] for name in names or FREE[campaigns[0].kind] if name not in known}
+    rows = weighted(campaigns)
+    counts = np.array([len(timed.measured_s) for timed in rows])
+    weights = np.concatenate([np.full(n, timed.weight / n) for n, timed in zip(counts, rows, strict=True)])
+
+    def log_errors(logs: Any) -> Any:
+        return errors_of(campaigns, Found({**known, **dict(zip(free, np.exp(logs).tolist(), strict=True))}))
+
+    found = solve(log_errors, free, weights / weights.sum() * counts.sum(), starts=2)
+    return Found({**known, **{name: float(f"{interval.value:.3g}") for name, interval in found.items()}})
+
+
+def errors_of(campaigns: Sequence[Campaign], found: Found) -> Any:
+    """ln(predicted / measured), row by row."""
+    logs = []
+    for rows in (rows for campaign in campaigns for rows in campaign.rows):
+        constants = found.on(rows.hardware, rows.cost.dtype)
+        logs.append(np.log(time_operator(rows.cost, rows.hardware, constants).time_s / rows.measured_s))
+    return np.concatenate(logs)
+
+
+def fit_for(kind: str, generation: str, campaigns: Sequence[Campaign]) -> Found:
+    """The constants of a kind for a generation: its own campaigns where it matters and there are any, else all.
+
+    Generations share the latency, which the long rows of some do not show.
+    """
+    of_kind = [campaign for campaign in campaigns if campaign.kind == kind]
+    every = fit(of_kind)
+    own = [campaign for campaign in of_kind if campaign.generation == generation]
+    if kind not in BY_GENERATION or not own:
+        return every
+    return fit(own, known={"latency_s": every.values["latency_s"]})
+
+
+def left_out(kind: str, campaigns: Sequence[Campaign]) -> dict[str, Any]:
+    """For every device: ln(measured / predicted) of its rows with constants that other devices were fitted to."""
+    of_kind = [campaign for campaign in campaigns if campaign.kind == kind]
+    found = {}
+    for device in dict.fromkeys(campaign.device.name for campaign in of_kind):
+        own = [campaign for campaign in of_kind if campaign.device.name == device]
+        others = [campaign for campaign in of_kind if campaign.device.name != device]
+        if others:
+            found[device] = -errors_of(own, fit_for(kind, own[0].generation, others))
+    return found
+
+
+def band(kind: str, campaigns: Sequence[Campaign]) -> dict[str, Any]:
+    """The band of a kind, as a class file has it: devices that were left out weigh alike."""
+    errors = left_out(kind, campaigns)
+    weights = np.concatenate([np.full(len(rows), 1 / len(rows)) for rows in errors.values()])
+    low, high = band_of(np.concatenate(list(errors.values())), weights)
+    rows = sum(len(part) for part in errors.values())
+    return {"low": round(low, 2), "high": round(high, 2),
+            "evidence": f"{rows:,} timings on {len(errors)} devices, each left out in turn"}  # fmt: skip
+
+
+def class_fields(name: str, campaigns: Sequence[Campaign]) -> dict[str, Any]:
+    """The fields of a class, as its file has them."""
+    found = {kind: fit_for(kind, name, campaigns) for kind in FREE}
+    bands = {kind: band(kind, campaigns) for kind in FREE}
+    matmul = found["matmul"].values
+    kinds = {kind: _kind(found[kind].values) | {"band": bands[kind]} for kind in FREE if kind != "matmul fp32"}
+    del kinds["matmul"]["memory"]  # it is the default
+    devices = sorted({campaign.device.name for campaign in campaigns if campaign.kind in FREE})
+    return {
+        "name": name,
+        "title": CLASSES[name],
+        "p": 2,
+        "compute": 0.73,
+        "memory": matmul["memory"],
+        "vector": _PLAIN.vector,
+        "special": _PLAIN.special,
+        "latency": _latency(_START.latency_s),
+        **({"feed": f"{matmul['feed']:.3g} B/cycle"} if name != "nvidia-tensor-core" else {}),
+        "dtypes": {"fp32": found["matmul fp32"].values["compute"]},
+        "kinds": kinds,
+        "band": {
+            "low": min(found["low"] for found in bands.values()),
+            "high": max(found["high"] for found in bands.values()),
+            "evidence": f"timings on {len(devices)} devices, each left out in turn; each kind has a band of its own",
+        },
+        "source": SOURCE,
+    }
+
+
+def _kind(values: Mapping[str, float]) -> dict[str, Any]:
+    fields: dict[str, Any] = {name: values[name] for name in ("compute", "memory") if name in values}
+    return fields | ({"latency": _latency(values["latency_s"])} if "latency_s" in values else {})
+
+
+def _latency(seconds: float) -> dict[str, str]:
+    return {"graph": f"{seconds * 1e6:.3g} us", "eager": f"{(seconds + _EAGER_S) * 1e6:.3g} us"}
+
+
+@cache
+def class_without(device: str, generation: str, data: Path) -> Calibration:
+    """The class of a generation as it would be without one device: constants and bands from the others alone."""
+    others = [campaign for campaign in class_campaigns(data) if campaign.device.name != device]
+    name = generation if generation in CLASSES else "nvidia-tensor-core"
+    return Calibration.model_validate(class_fields(name, others))
+
+
+def class_campaigns(data: Path) -> list[Campaign]:
+    """The campaigns on devices of these classes."""
+    return [campaign for campaign in load_campaigns(data) if campaign.generation in CLASSES]
+
+
+def report(campaigns: Sequence[Campaign]) -> Iterator[str]:
+    """A Markdown table: for each kind and device, the errors left out, from its generation and from all."""
+    yield "| kind | device | from | n | median | mean | bias |\n|---|---|---|--:|--:|--:|--:|"
+    for kind in FREE:
+        of_kind = [campaign for campaign in campaigns if campaign.kind == kind]
+        for own in of_kind:
+            others = [campaign for campaign in of_kind if campaign.device.name != own.device.name]
+            kin = [campaign for campaign in others if campaign.generation == own.generation]
+            for title, members in (("its generation", kin), ("all others", others)):
+                if members:
+                    found = fit(members)
+                    logs = errors_of([own], found)
+                    apes = 100 * np.abs(np.expm1(logs))
+                    values = ", ".join(f"{name} {value:.3g}" for name, value in found.values.items())
+                    yield (f"| {kind} | {own.name} | {title}: {values} | {len(logs)} | {np.median(apes):.1f} % "
+                           f"| {apes.mean():.1f} % | {np.exp(logs.mean()):.2f} |")  # fmt: skip
+
+
+SOURCE = (
+    "fitted by benchmarks/fit_classes.py to timings of aiconfigurator (A100), vidur (A100), InferSim (H800, H20) and "
+    "NeuSight (A100 PCIe, V100); compute where a device states no units: the median over B200, GB200, H100, H200, L40S "
+    "and RTX PRO 6000 matmuls of aiconfigurator; vector: gpu-benches; eager latency: graph + 5 us, the middle of what whole "
+    "models of FasterTransformer and ONNX Runtime show (0 to 9 us)"
+)
+
+
+def write(name: str, campaigns: Sequence[Campaign]) -> None:
+    """Write one class, or leave the old one."""
+    with atomic_writer(data_folder("calibrations") / "classes" / f"{name}.yaml") as file:
+        file.write(yaml.safe_dump(class_fields(name, campaigns), sort_keys=False, width=118, default_flow_style=None))
+
+
+def main() -> int:
+    """Print the errors left out, or write the classes."""
+    parser = argparse.ArgumentParser(description="Fit the classes of NVIDIA GPUs.")
+    parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
+    parser.add_argument("--write", action="store_true", help="write calibrations/classes/")
+    asked = parser.parse_args()
+    campaigns = class_campaigns(asked.data)
+    if not asked.write:
+        print("\n".join(report(campaigns)))
+        return 0
+    for name in CLASSES:
+        write(name, campaigns)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
