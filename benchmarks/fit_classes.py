@@ -200,8 +200,8 @@ def report(campaigns: Sequence[Campaign]) -> Iterator[str]:
 SOURCE = (
     "fitted by benchmarks/fit_classes.py to timings of aiconfigurator (A100), vidur (A100), InferSim (H800, H20) and "
     "NeuSight (A100 PCIe, V100); compute where a device states no units: the median over B200, GB200, H100, H200, L40S "
-    "and RTX PRO 6000 matmuls of aiconfigurator; vector: gpu-benches; eager latency: graph + 5 us, the middle of what whole "
-    "models of FasterTransformer and ONNX Runtime show (0 to 9 us)"
+    "and RTX PRO 6000 matmuls of aiconfigurator; vector: gpu-benches; eager latency: graph + 5 us, the middle of what "
+    "whole models of FasterTransformer and ONNX Runtime show (0 to 9 us)"
 )
 
 
