@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from roofline.architectures.model import Model, load_model
+    from roofline.buying import compare, size
     from roofline.ceilings import Ceiling, Roofline
     from roofline.errors import RooflineError
     from roofline.formulas.building import formula
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
     from roofline.hardware import HardwareSpec, load_hardware
     from roofline.operators import OperatorPrediction, predict_op
     from roofline.prediction import Prediction, predict
+    from roofline.ranking import Comparison
+    from roofline.sizing import Sizing
 
 __all__ = [
     "Ceiling",
+    "Comparison",
     "Formula",
     "HardwareSpec",
     "Model",
@@ -29,15 +33,19 @@ __all__ = [
     "Prediction",
     "Roofline",
     "RooflineError",
+    "Sizing",
+    "compare",
     "formula",
     "load_hardware",
     "load_model",
     "predict",
     "predict_op",
+    "size",
 ]
 
 _HOMES = {
     "Ceiling": "ceilings",
+    "Comparison": "ranking",
     "Formula": "formulas.expressions",
     "HardwareSpec": "hardware",
     "Model": "architectures.model",
@@ -45,11 +53,14 @@ _HOMES = {
     "Prediction": "prediction",
     "Roofline": "ceilings",
     "RooflineError": "errors",
+    "Sizing": "sizing",
+    "compare": "buying",
     "formula": "formulas.building",
     "load_hardware": "hardware",
     "load_model": "architectures.model",
     "predict": "prediction",
     "predict_op": "operators",
+    "size": "buying",
 }
 
 

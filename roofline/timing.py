@@ -158,7 +158,8 @@ def _other_units(cost: Cost, hardware: HardwareSpec, constants: Constants) -> Nu
 
 def unit_rate(unit: Unit, dtype: str, hardware: HardwareSpec) -> float:
     """The rate of work beside the contractions: of its own unit, else of the vector unit. [FLOP/s]"""
-    return hardware.peak_rate(unit, dtype) or _vector_rate(hardware)
+    rate = hardware.peak_rate(unit, dtype)
+    return _vector_rate(hardware) if rate is None else rate
 
 
 def _vector_rate(hardware: HardwareSpec) -> float:

@@ -79,6 +79,20 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.energy": (6, NEUTRAL),
     "roofline.economics": (6, NEUTRAL),
     "roofline.training_runs": (6, NEUTRAL),
+    "roofline.traffic": (3, SOFTWARE),
+    "roofline.mixed_steps": (4, SOFTWARE),
+    "roofline.occupancy": (4, SOFTWARE),
+    "roofline.device_stacks": (2, HARDWARE),
+    "roofline.step_times": (6, NEUTRAL),
+    "roofline.serving": (6, NEUTRAL),
+    "roofline.contenders": (6, NEUTRAL),
+    "roofline.operating_points": (6, NEUTRAL),
+    "roofline.serving_costs": (6, NEUTRAL),
+    "roofline.ranking": (6, NEUTRAL),
+    "roofline.sizing": (6, NEUTRAL),
+    "roofline.buying": (6, NEUTRAL),
+    "roofline.report_serving": (7, NEUTRAL),
+    "roofline.cli_serving": (8, NEUTRAL),
     "roofline.operator_table": (6, NEUTRAL),
     "roofline.files": (0, NEUTRAL),
     "roofline.formulas": (6, NEUTRAL),
@@ -228,8 +242,8 @@ def test_every_other_list_of_exports_is_sorted_and_true() -> None:
 
 def test_the_frozen_window() -> None:
     assert roofline.__all__ == (
-        "Ceiling Formula HardwareSpec Model OperatorPrediction Prediction Roofline RooflineError "
-        "formula load_hardware load_model predict predict_op".split()
+        "Ceiling Comparison Formula HardwareSpec Model OperatorPrediction Prediction Roofline RooflineError Sizing "
+        "compare formula load_hardware load_model predict predict_op size".split()
     )
 
 
@@ -350,6 +364,8 @@ def loaded_by(*arguments: str, extra: str = "") -> list[str]:
         "formula --help",
         "op matmul --hardware h100 --m 16 --k 4096 --n 14336",
         "plot --help",
+        "compare llama-3.1-8b --hardware h100,mi300x",
+        "size llama-3.1-8b --hardware h100 --load 50req/s",
         "hardware list",
         "hardware show h100",
         "hardware show 8xh100",
@@ -370,12 +386,19 @@ def test_the_test_of_start_up_can_fail() -> None:
 # Frozen lists
 
 
+SERVING = (
+    "--workload --prompt --generate --prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype --kv-dtype "
+    "--execution --constants --chunk --memory-share --price-kind --prices --utilization --api --years --pue "
+    "--power-price --hosting --json --output -o --quiet"
+)
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --attention --count --lm-head --execution --constants --set "
     "--json --output -o --explain --sensitivity --wide --quiet --no-color --plot",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --rows --columns "
     "--inputs --tokens --dtype --execution --constants --set --table --output -o --json --no-color",
+    "compare": f"--hardware {SERVING}",
+    "size": f"--hardware --load --headroom {SERVING}",
     "plot": "--hardware --output -o --data --theme --size --dpi --over --measured --batch --prompt --generate "
     "--context --phase --dtype --weight-dtype --activation-dtype --kv-dtype --attention --execution --constants --set",
     "hardware list": "--vendor --kind --memory --dtype --sort --announced --json",
@@ -409,8 +432,10 @@ def test_the_verbs_and_their_flags_do_not_change_by_accident() -> None:
     assert [p.opts for p in top.params] == [["--version"]]
 
 
-def test_the_flags_are_the_keywords() -> None:
-    flags = {word[2:].replace("-", "_") for word in VERBS["predict"].split() if word[:2] == "--"}
+@pytest.mark.parametrize("verb", ["compare", "predict", "size"])
+def test_the_flags_are_the_keywords(verb: str) -> None:
+    function = getattr(roofline, verb)
+    flags = {word[2:].replace("-", "_") for word in VERBS[verb].split() if word[:2] == "--"}
     flags -= {
         "json",
         "output",
@@ -421,5 +446,5 @@ def test_the_flags_are_the_keywords() -> None:
         "no_color",
         "plot",
     }  # how it is shown, not asked
-    arguments = roofline.predict.__code__.co_varnames[: 2 + roofline.predict.__code__.co_kwonlyargcount]
-    assert flags | {"model"} == set(arguments)
+    arguments = function.__code__.co_varnames[: 2 + function.__code__.co_kwonlyargcount]
+    assert flags | {"model", "hardware"} == set(arguments)

@@ -1,0 +1,184 @@
+"""The buyer's two questions as functions: :func:`compare` and :func:`size`. Their keywords are the flags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from roofline.architectures.model import Model, load_model
+from roofline.calibration import Execution, Provenance
+from roofline.contenders import Hardware, Question, read_hardware
+from roofline.economics import UTILIZATIONS, Ownership
+from roofline.errors import UnitError, UsageError, near_matches, shown
+from roofline.hardware import HardwareSpec
+from roofline.occupancy import MEMORY_SHARE
+from roofline.operating_points import Targets
+from roofline.prices import PRICE_KINDS, PriceKind, read_prices
+from roofline.ranking import Comparison, compare_hardware
+from roofline.serving import CHUNK
+from roofline.serving_costs import Terms
+from roofline.sizing import HEADROOM, Load, Sizing, size_fleets
+from roofline.traffic import read_traffic
+from roofline.units import Dimension, parse_quantity
+
+
+def compare(
+    model: str | Path | Mapping[str, Any] | Model,
+    hardware: str | HardwareSpec | Sequence[str | HardwareSpec],
+    *,
+    workload: str | None = None,
+    prompt: str | int | None = None,
+    generate: str | int | None = None,
+    prefix_hits: float | None = None,
+    ttft: str | float | None = None,
+    tpot: str | float | None = None,
+    dtype: str | None = None,
+    weight_dtype: str | None = None,
+    activation_dtype: str | None = None,
+    kv_dtype: str | None = None,
+    execution: Execution | None = None,
+    constants: Provenance | None = None,
+    chunk: int = CHUNK,
+    memory_share: float = MEMORY_SHARE,
+    price_kind: PriceKind = "on_demand",
+    prices: str | None = None,
+    utilization: str | float | Sequence[float] = UTILIZATIONS,
+    api: str | tuple[float, float] | None = None,
+    years: float = 4.0,
+    pue: float = 1.3,
+    power_price: str | float = 0.12,
+    hosting: str | float = 0.0,
+) -> Comparison:
+    """Hardware side by side, each at its best batch under the targets, the cheapest million tokens first.
+
+    ``hardware``: names of devices, boxes and counts such as 8xh100, with commas or as a list; ``all`` is every device.
+    Lengths in tokens, as numbers or as :func:`roofline.traffic.read_lengths` has them; times in s, or with a unit;
+    ``power_price`` in USD/kWh, ``hosting`` in USD/h, ``api`` in USD per million input and output tokens. ``chunk`` 0
+    runs prompts by themselves. Raises RooflineError, in one line, for whatever is refused.
+
+    >>> best = compare("llama-3.1-8b", "h100,l40s", workload="chat", tpot="30 ms").rows[0]
+    >>> best.hardware.name, best.point.batch
+    ('h100-sxm-80gb', 109)
+    """
+    question = Question(
+        model if isinstance(model, Model) else load_model(model),
+        read_traffic(workload, prompt, generate, prefix_hits),
+        (dtype, weight_dtype, activation_dtype, kv_dtype),
+        constants=constants,
+        execution=execution,
+        chunk=chunk or None,
+        memory_share=memory_share,
+    )
+    terms = _terms(price_kind, prices, utilization, api, years, pue, power_price, hosting)
+    return compare_hardware(question, _hardware(hardware), _targets(ttft, tpot), terms)
+
+
+def size(
+    model: str | Path | Mapping[str, Any] | Model,
+    hardware: str | HardwareSpec | Sequence[str | HardwareSpec],
+    *,
+    load: str | float,
+    headroom: float = HEADROOM,
+    workload: str | None = None,
+    prompt: str | int | None = None,
+    generate: str | int | None = None,
+    prefix_hits: float | None = None,
+    ttft: str | float | None = None,
+    tpot: str | float | None = None,
+    dtype: str | None = None,
+    weight_dtype: str | None = None,
+    activation_dtype: str | None = None,
+    kv_dtype: str | None = None,
+    execution: Execution | None = None,
+    constants: Provenance | None = None,
+    chunk: int = CHUNK,
+    memory_share: float = MEMORY_SHARE,
+    price_kind: PriceKind = "on_demand",
+    prices: str | None = None,
+    utilization: str | float | Sequence[float] = UTILIZATIONS,
+    api: str | tuple[float, float] | None = None,
+    years: float = 4.0,
+    pue: float = 1.3,
+    power_price: str | float = 0.12,
+    hosting: str | float = 0.0,
+) -> Sizing:
+    """The fewest rentable units of each hardware that serve ``load`` requests per second within the targets.
+
+    ``headroom`` is the part of the capacity that stays free. The other keywords are those of :func:`compare`. Raises
+    RooflineError, in one line, for whatever is refused.
+
+    >>> size("llama-3.1-8b", "h100", load="50 req/s", workload="chat", tpot="30 ms").fleets[0].units
+    4
+    """
+    question = Question(
+        model if isinstance(model, Model) else load_model(model),
+        read_traffic(workload, prompt, generate, prefix_hits),
+        (dtype, weight_dtype, activation_dtype, kv_dtype),
+        constants=constants,
+        execution=execution,
+        chunk=chunk or None,
+        memory_share=memory_share,
+    )
+    terms = _terms(price_kind, prices, utilization, api, years, pue, power_price, hosting)
+    arriving = Load(_read("load", load, "requests_per_s"), headroom)
+    return size_fleets(question, _hardware(hardware), arriving, _targets(ttft, tpot), terms)
+
+
+def _hardware(given: str | HardwareSpec | Sequence[str | HardwareSpec]) -> list[Hardware]:
+    names = given.split(",") if isinstance(given, str) else [given] if isinstance(given, HardwareSpec) else list(given)
+    clean = [name.strip() if isinstance(name, str) else name for name in names]
+    if not all(clean):
+        msg = f"hardware {shown(given)}: a name is empty; expected names with commas between them, such as h100,mi300x"
+        raise UsageError(msg)
+    return read_hardware(clean)
+
+
+def _targets(ttft: str | float | None, tpot: str | float | None) -> Targets:
+    given = (("ttft", ttft), ("tpot", tpot))
+    return Targets(*(None if value is None else _read(name, value, "time_s") for name, value in given))
+
+
+def _terms(
+    kind: PriceKind,
+    prices: str | None,
+    utilization: str | float | Sequence[float],
+    api: str | tuple[float, float] | None,
+    years: float,
+    pue: float,
+    power_price: str | float,
+    hosting: str | float,
+) -> Terms:
+    if kind not in PRICE_KINDS:
+        msg = f"price kind {shown(kind)}; {near_matches(str(kind), PRICE_KINDS)}"
+        raise UsageError(msg)
+    energy, place = _read("power price", power_price, "usd_per_kwh"), _read("hosting", hosting, "usd_per_h")
+    used = _numbers("utilization", utilization, ",", "0.25,0.5,1")
+    elsewhere = None if api is None else _numbers("api", api, "/", "IN/OUT in USD per million tokens such as 0.5/1.5")
+    if elsewhere is not None and len(elsewhere) != 2:
+        msg = f"api {shown(api)}: expected IN/OUT in USD per million tokens such as 0.5/1.5"
+        raise UsageError(msg)
+    given = () if prices is None else read_prices(prices, kind)
+    return Terms(
+        kind, given, Ownership(years, pue, energy, place), used, (elsewhere[0], elsewhere[1]) if elsewhere else None
+    )
+
+
+def _read(name: str, value: str | float, dimension: Dimension) -> float:
+    """A quantity with its unit, or a number in base units."""
+    if not isinstance(value, str):
+        return float(value)
+    try:
+        return parse_quantity(value, dimension)
+    except UnitError as failure:
+        msg = f"{name}: {failure}"
+        raise UsageError(msg) from None
+
+
+def _numbers(name: str, given: str | float | Sequence[float], comma: str, example: str) -> tuple[float, ...]:
+    parts = given.split(comma) if isinstance(given, str) else [given] if isinstance(given, (int, float)) else given
+    try:
+        return tuple(float(part) for part in parts)
+    except ValueError:
+        msg = f"{name} {shown(given)}: expected {example}"
+        raise UsageError(msg) from None

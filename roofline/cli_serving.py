@@ -1,0 +1,150 @@
+"""The verbs ``compare`` and ``size``: the buyer's questions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from roofline.errors import UsageError
+
+HardwareFlag: TypeAlias = Annotated[
+    str | None, typer.Option(help="Devices, boxes and counts with commas: 8xh100,mi300x; all for every device.")
+]
+WorkloadFlag: TypeAlias = Annotated[
+    str | None, typer.Option(help="chat, rag, code, summarise or batch.  [default: chat]")
+]
+LengthFlag: TypeAlias = Annotated[
+    str | None, typer.Option(help="Tokens: 2048, 128/512/2048 or MEDIAN:P90.  [default: the workload's]")
+]
+HitsFlag: TypeAlias = Annotated[float | None, typer.Option(help="The part of a prompt that a prefix cache holds.")]
+ChunkFlag: TypeAlias = Annotated[int, typer.Option(help="Tokens in a mixed step; 0 runs prompts by themselves.")]
+ShareFlag: TypeAlias = Annotated[float, typer.Option(help="The part of the memory that the engine takes.")]
+TimeFlag: TypeAlias = Annotated[str | None, typer.Option(help="The longest that is good enough, such as 500ms.")]
+DtypeFlag: TypeAlias = Annotated[str | None, typer.Option(help="fp32, tf32, bf16, fp16, fp8 or int8.")]
+RoleFlag: TypeAlias = Annotated[str | None, typer.Option(help="A dtype of its own.")]
+KindFlag: TypeAlias = Annotated[str, typer.Option(help="on_demand, reserved, spot or purchase.")]
+PricesFlag: TypeAlias = Annotated[
+    str | None, typer.Option(help="Your own: h100=2.71USD/h,l40s=8500USD, or a YAML file.")
+]
+UsedFlag: TypeAlias = Annotated[str, typer.Option(help="Parts of the time under load, with commas.")]
+ApiFlag: TypeAlias = Annotated[
+    str | None, typer.Option(help="An API's prices to break even with: IN/OUT in USD per million tokens.")
+]
+
+
+def compare(
+    model: Annotated[str, typer.Argument(help="A preset, or a path to a config.json or its folder.")],
+    hardware: HardwareFlag = None,
+    workload: WorkloadFlag = None,
+    prompt: LengthFlag = None,
+    generate: LengthFlag = None,
+    prefix_hits: HitsFlag = None,
+    ttft: TimeFlag = None,
+    tpot: TimeFlag = None,
+    dtype: DtypeFlag = None,
+    weight_dtype: RoleFlag = None,
+    activation_dtype: RoleFlag = None,
+    kv_dtype: RoleFlag = None,
+    execution: Annotated[str | None, typer.Option(help="graph or eager.  [default: graph on GPUs]")] = None,
+    constants: Annotated[str | None, typer.Option(help="datasheet, class ...  [default: the best there is]")] = None,
+    chunk: ChunkFlag = 2048,
+    memory_share: ShareFlag = 0.9,
+    price_kind: KindFlag = "on_demand",
+    prices: PricesFlag = None,
+    utilization: UsedFlag = "0.25,0.5,0.75,1",
+    api: ApiFlag = None,
+    years: Annotated[float, typer.Option(help="Of amortisation of a purchase.")] = 4.0,
+    pue: Annotated[float, typer.Option(help="Power of the site / power of the devices.")] = 1.3,
+    power_price: Annotated[str, typer.Option(help="Of energy.")] = "0.12USD/kWh",
+    hosting: Annotated[str, typer.Option(help="Of a device's place.")] = "0USD/h",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="FILE.json.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="The verdict alone, no warnings.")] = False,
+) -> None:
+    """Hardware side by side, each at its best batch under the targets: times, rates, power, cost, and how sure."""
+    asked = _checked(locals())
+    from roofline import buying, report_serving
+
+    _tell(buying.compare(**asked), report_serving.comparison_text, json=json, output=output, quiet=quiet)
+
+
+def size(
+    model: Annotated[str, typer.Argument(help="A preset, or a path to a config.json or its folder.")],
+    hardware: HardwareFlag = None,
+    load: Annotated[str | None, typer.Option(help="Requests that arrive, such as 50req/s.")] = None,
+    headroom: Annotated[float, typer.Option(help="The part of the capacity kept free, for want of queues.")] = 0.2,
+    workload: WorkloadFlag = None,
+    prompt: LengthFlag = None,
+    generate: LengthFlag = None,
+    prefix_hits: HitsFlag = None,
+    ttft: TimeFlag = None,
+    tpot: TimeFlag = None,
+    dtype: DtypeFlag = None,
+    weight_dtype: RoleFlag = None,
+    activation_dtype: RoleFlag = None,
+    kv_dtype: RoleFlag = None,
+    execution: Annotated[str | None, typer.Option(help="graph or eager.  [default: graph on GPUs]")] = None,
+    constants: Annotated[str | None, typer.Option(help="datasheet, class ...  [default: the best there is]")] = None,
+    chunk: ChunkFlag = 2048,
+    memory_share: ShareFlag = 0.9,
+    price_kind: KindFlag = "on_demand",
+    prices: PricesFlag = None,
+    utilization: UsedFlag = "0.25,0.5,0.75,1",
+    api: ApiFlag = None,
+    years: Annotated[float, typer.Option(help="Of amortisation of a purchase.")] = 4.0,
+    pue: Annotated[float, typer.Option(help="Power of the site / power of the devices.")] = 1.3,
+    power_price: Annotated[str, typer.Option(help="Of energy.")] = "0.12USD/kWh",
+    hosting: Annotated[str, typer.Option(help="Of a device's place.")] = "0USD/h",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="FILE.json.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="The verdict alone, no warnings.")] = False,
+) -> None:
+    """The fewest rentable units that serve a load within the targets, and the runner-up; exit 4 if none does."""
+    asked = _checked(locals())
+    from roofline import buying, report_serving
+
+    if load is None:
+        msg = "--load is missing; give the requests that arrive such as 50req/s"
+        raise UsageError(msg)
+    _tell(buying.size(**asked), report_serving.sizing_text, json=json, output=output, quiet=quiet)
+
+
+def _checked(asked: dict[str, Any]) -> dict[str, Any]:
+    """The flags as keywords. Raises UsageError for a missing hardware, or for a word that a flag does not take."""
+    from typing import get_args
+
+    from roofline.calibration import Provenance
+    from roofline.cli import _choice
+    from roofline.prices import PRICE_KINDS
+
+    if asked["hardware"] is None:
+        msg = "--hardware is missing; try h100,mi300x,l40s, or all (roofline hardware list)"
+        raise UsageError(msg)
+    if asked["output"] is not None and asked["output"].suffix != ".json":
+        msg = f"-o {asked['output']}: expected a name that ends in .json"
+        raise UsageError(msg)
+    _choice("--constants", asked["constants"], *get_args(Provenance))
+    _choice("--execution", asked["execution"], "graph", "eager")
+    _choice("--price-kind", asked["price_kind"], *PRICE_KINDS)
+    return {name: value for name, value in asked.items() if name not in ("json", "output", "quiet")}
+
+
+def _tell(result: Any, text: Any, *, json: bool, output: Path | None, quiet: bool) -> None:
+    """Print or write the result; exit 4 where nothing meets the targets."""
+    from roofline.cli import _print, _warn
+    from roofline.files import atomic_writer
+    from roofline.report import to_json
+
+    for warning in () if quiet else result.question.model.warnings:
+        _warn(warning)
+    if output is not None:
+        with atomic_writer(output) as file:
+            file.write(to_json(result.to_dict()) + "\n")
+    if json:
+        _print(to_json(result.to_dict()))
+    elif output is None:
+        _print(text(result, quiet=quiet))
+    if not result.qualifies:
+        raise typer.Exit(4)

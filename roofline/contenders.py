@@ -1,0 +1,245 @@
+"""Hardware that is compared, each with its constants and precision, and how it serves at every batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import log
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roofline.architectures.model import Model
+from roofline.arithmetic import computing_device
+from roofline.calibration import Calibration, ConstantSet, Execution, Provenance, device_names, load_class
+from roofline.conventions import Conventions
+from roofline.device_stacks import grouped
+from roofline.errors import UsageError, WorkloadError
+from roofline.hardware import HardwareSpec, load_every_hardware
+from roofline.hardware_systems import System, load_system
+from roofline.occupancy import MEMORY_SHARE, Occupancy, occupancy_of
+from roofline.precision import Recipe, read_recipe
+from roofline.program import Program
+from roofline.provenance import calibration_in, constants_of, on_device
+from roofline.quantization import quantized
+from roofline.serving import CHUNK, Load, SteadyState, steady_state
+from roofline.step_times import Grid, StepTimer
+from roofline.traffic import Traffic
+from roofline.units import format_quantity
+
+MOST = 4096
+"""The most sequences in flight that are looked at on one replica."""
+
+_ALL_UP_TO, _RATIO = 48, 1.03
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """Hardware as asked for: its name, one of its devices, how many, and what is sold: the device or the box."""
+
+    name: str
+    device: HardwareSpec
+    count: int
+    sold: HardwareSpec | System
+    own: Calibration | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is served and how: the same for all hardware.
+
+    ``dtypes`` are those of all, weights, activations and cache, None for what the device has. ``chunk`` are the tokens
+    of a mixed step, None for prompts by themselves. ``memory_share``: the part of the memory that an engine takes.
+    """
+
+    model: Model
+    traffic: Traffic
+    dtypes: tuple[str | None, str | None, str | None, str | None] = (None, None, None, None)
+    conventions: Conventions = field(default_factory=Conventions)
+    constants: Provenance | None = None
+    execution: Execution | None = None
+    chunk: int | None = CHUNK
+    memory_share: float = MEMORY_SHARE
+
+    def __post_init__(self) -> None:
+        if not 0 < self.memory_share <= 1:
+            msg = (
+                f"memory share {self.memory_share:g}: expected the part that an engine takes, above 0 to 1, such as 0.9"
+            )
+            raise UsageError(msg)
+        if self.chunk is not None and self.chunk < 1:
+            msg = (
+                f"chunk {self.chunk}: expected the tokens of a mixed step such as 2048, or 0 for prompts by themselves"
+            )
+            raise UsageError(msg)
+
+    @property
+    def program(self) -> Program:
+        """The program of the model, in the dtype of nothing yet."""
+        return self.model.program(self.conventions)
+
+    def recipe(self, device: HardwareSpec) -> Recipe:
+        """What is stored in which format on a device. Raises UsageError for an unknown word."""
+        name, weights, activations, cache = self.dtypes
+        return read_recipe(
+            name, weights=weights, activations=activations, kv_cache=cache, default=device.default_dtype(),
+            checkpoint=self.model.recipe,
+        )  # fmt: skip
+
+    def check(self) -> None:
+        """Raises WorkloadError for a model that generates nothing, and for requests beyond its positions."""
+        if self.program.phases != ("prefill", "decode"):
+            msg = f"{self.model.name} generates no text from prompts alone; serving is modelled for decoders"
+            raise WorkloadError(msg)
+        longest, positions = self.traffic.longest, self.model.lengths.positions
+        if longest > positions:
+            msg = (
+                f"{self.traffic.name} traffic: its longest request has {longest} tokens, which exceeds the model's "
+                f"max_position_embeddings {positions}; shorten --prompt or --generate"
+            )
+            raise WorkloadError(msg)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """How one replica serves, at every batch: row ``row`` of a state. ``most`` sequences fit, None if not known.
+
+    ``generated``: tokens of a mean answer. ``problem`` says why hardware serves nothing.
+    """
+
+    hardware: Hardware
+    recipe: Recipe | None = None
+    constants: ConstantSet | None = None
+    most: int | None = None
+    state: SteadyState | None = None
+    row: int = 0
+    generated: float = 0.0
+    devices: int = 1
+    layout: str = "one device"
+    problem: str = ""
+
+    @property
+    def replicas(self) -> int:
+        """How many replicas the hardware makes."""
+        return self.hardware.count // self.devices
+
+    def of(self, name: str) -> Grid:
+        """A figure of the state over its batches."""
+        assert self.state is not None
+        return np.asarray(getattr(self.state, name)[self.row])
+
+    @property
+    def holds(self) -> NDArray[np.bool_]:
+        """The batches that fit in memory, and whose prompts the steps take in."""
+        assert self.state is not None
+        fits = np.ones(len(self.state.batches), bool) if self.most is None else self.state.batches <= self.most
+        return np.asarray(fits & (self.of("sustained") > 0))
+
+
+def read_hardware(names: Sequence[str | HardwareSpec]) -> list[Hardware]:
+    """Devices, systems, counts such as 8xh100, calibrations and spec files; ``all`` is every device of the library.
+
+    Raises SpecError for an unknown name.
+    """
+    found: list[Hardware] = []
+    for name in names:
+        if name == "all":
+            specs = [spec for spec in load_every_hardware() if spec.status != "announced"]
+            found += [Hardware(spec.name, spec, 1, spec) for spec in specs]
+        elif isinstance(name, HardwareSpec):
+            found.append(Hardware(name.name, name, 1, name))
+        else:
+            device, own = calibration_in(name)
+            system = load_system(str(device))
+            spec = system.spec
+            sold = spec if system.name == spec.name else system
+            found.append(Hardware(name if own else system.name, spec, system.count, sold, own))
+    return found
+
+
+def curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
+    """How each serves at all batches: one array evaluation for all devices of one class and recipe.
+
+    Hardware that cannot run the model has a curve that says why. Raises RooflineError for a model that nothing serves.
+    """
+    question.check()
+    found = [Curve(each, problem="not asked") for each in hardware]
+    recipes: dict[int, Recipe] = {}
+    for place, each in enumerate(hardware):
+        try:
+            recipes[place] = question.recipe(each.device)
+            computing_device(each.device, recipes[place])
+        except WorkloadError as failure:
+            found[place] = Curve(each, problem=str(failure))
+            recipes.pop(place, None)
+    programs = {recipe: quantized(question.program, recipe) for recipe in dict.fromkeys(recipes.values())}
+    held = {recipe: _held(question, program, recipe) for recipe, program in programs.items()}
+    most = {at: _most(hardware[at].device, held[recipe], question.memory_share) for at, recipe in recipes.items()}
+    limits = [MOST if number is None else number for number in most.values()]
+    batches = batches_up_to(max([1, *limits]), limits)
+    loads = {
+        recipe: Load.of(program, recipe.precision, question.traffic, batches, question.chunk)
+        for recipe, program in programs.items()
+    }
+    which = _constants(question)
+    for places, constants in grouped(
+        recipes,
+        lambda place: which(hardware[place]).for_dtypes(recipes[place].dtypes),
+        lambda place: (recipes[place], _execution(question, hardware[place])),
+    ):
+        recipe = recipes[places[0]]
+        devices = [computing_device(hardware[place].device, recipe) for place in places]
+        state = steady_state(loads[recipe], StepTimer(devices, constants, _execution(question, hardware[places[0]])))
+        for row, (at, own) in enumerate(zip(places, constants, strict=True)):
+            problem = _misfit(hardware[at].device, held[recipe], question.memory_share) if most[at] == 0 else ""
+            answer = question.traffic.generate.mean
+            found[at] = Curve(hardware[at], recipe, own, most[at], state, row, answer, problem=problem)
+    return found
+
+
+def _held(question: Question, program: Program, recipe: Recipe) -> Occupancy:
+    return occupancy_of(program, recipe.precision, question.traffic, question.chunk)
+
+
+def _misfit(device: HardwareSpec, held: Occupancy, share: float) -> str:
+    need, room = (
+        format_quantity(size, "bytes") for size in (held.fixed + held.longest, (device.capacity or 0) * share)
+    )
+    return f"does not fit: {need} of {room}"
+
+
+def batches_up_to(most: int, also: Sequence[int] = ()) -> list[float]:
+    """Every batch up to 48, then steps of 3 %, up to ``most``, and those of ``also``.
+
+    >>> batches_up_to(3), batches_up_to(60)[-4:]
+    ([1.0, 2.0, 3.0], [55.0, 57.0, 58.0, 60.0])
+    """
+    most = min(most, MOST)
+    geometric = _ALL_UP_TO * _RATIO ** np.arange(int(log(MOST / _ALL_UP_TO) / log(_RATIO)) + 1)
+    batches = {*range(1, _ALL_UP_TO + 1), *(int(b) for b in geometric), *also, most}
+    return [float(batch) for batch in sorted(batches) if 1 <= batch <= most]
+
+
+def _most(device: HardwareSpec, held: Occupancy, share: float) -> int | None:
+    return None if device.capacity is None else min(MOST, held.most(device.capacity, share))
+
+
+def _execution(question: Question, hardware: Hardware) -> Execution:
+    return question.execution or ("eager" if hardware.device.kind == "cpu" else "graph")
+
+
+def _constants(question: Question) -> Callable[[Hardware], ConstantSet]:
+    """The constants of each; the file of a class is read once."""
+    calibrated, classes = set(device_names()), dict[str, Calibration]()
+
+    def of(each: Hardware) -> ConstantSet:
+        asked, device = question.constants, each.device
+        own = each.own is not None or device.name in calibrated
+        if asked not in (None, "class") or (asked is None and own):
+            return constants_of(device, asked, each.own)
+        name = device.calibration_class
+        if name not in classes:
+            classes[name] = load_class(name)
+        return ConstantSet.from_calibration(on_device(classes[name], device))
+
+    return of

@@ -1,0 +1,212 @@
+"""Comparisons and sizings as people read them: verdict, figures, costs, how sure, and what is modelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from roofline.contenders import Curve, Question
+from roofline.economics import Ownership
+from roofline.operating_points import Band, OperatingPoint, Targets
+from roofline.ranking import Comparison, Row
+from roofline.report import quantity, table
+from roofline.serving_costs import ServingCost, Terms, rent_or_buy
+from roofline.sizing import Fleet, Sizing
+
+MODELLED = (
+    "modelled: the steady-state mean of continuous batching with all slots full; no queueing, no percentiles, no "
+    "network; prompts are charged for the time that they add to decoding"
+)
+POWER = "power: assumed to rise with MFU and MBU from 15 % of the TDP, never above it"
+
+
+def comparison_text(result: Comparison, *, quiet: bool = False) -> str:
+    """The whole comparison."""
+    lines = _verdict(result)
+    if quiet:
+        return "\n".join(lines)
+    lines += ["", *_served(result), "", *_costs([(row.hardware.name, row.cost) for row in result.rows], result.terms)]
+    lines += [f"no cost: {row.no_cost}" for row in result.rows if row.no_cost]
+    for row in result.rows:
+        if row.point is not None:
+            lines += _alternatives(row.hardware.name, row, result.terms)
+    return "\n".join([*lines, "", *footer([row.curve for row in result.rows], result.question, result.terms)])
+
+
+def _verdict(result: Comparison) -> list[str]:
+    lines = [result.question.traffic.words(), _targets(result.question, result.targets)]
+    first = result.rows[0]
+    if not first.qualifies:
+        return [*lines, "NOTHING MEETS THE TARGETS; the reasons stand below"]
+    ties = [row.hardware.name for row in result.rows if row.tie]
+    price = f", {_usd(first.cost.mix(1.0))} per million tokens at full load" if first.cost else ""
+    lines.append(f"best: {first.hardware.name}{price}")
+    if ties:
+        lines.append(f"not told apart from it (the 90 % band of the ratio holds 1): {', '.join(ties)}")
+    return lines
+
+
+def _targets(question: Question, targets: Targets) -> str:
+    pairs = (("TTFT", targets.ttft_s), ("TPOT", targets.tpot_s))
+    asked = [f"{name} <= {quantity(value, 'time_s')}" for name, value in pairs if value is not None]
+    return f"{question.model.name}, targets: {', '.join(asked) or 'none'}"
+
+
+def _served(result: Comparison) -> list[str]:
+    header = ("hardware", "", "batch", "TTFT", "band", "TPOT", "band", "tok/s user", "device", "all", "MFU", "MBU",
+              "power", "bound by")  # fmt: skip
+    rows = [
+        (row.hardware.name, _mark(row), *(_figures(row.point) if row.point else ("-",) * 12)) for row in result.rows
+    ]
+    lines = table(header, rows, left=(0, 1))
+    lines += [f"{row.hardware.name} misses: {', '.join(row.misses)}" for row in result.rows if row.misses]
+    unsure = [f"{row.hardware.name} ({', '.join(row.unsure)})" for row in result.rows if row.unsure]
+    return lines + ([f"? at the slow end of the band: {'; '.join(unsure)}"] if unsure else [])
+
+
+def _mark(row: Row) -> str:
+    if not row.qualifies:
+        return "misses"
+    return "meets" + ("?" if row.unsure else "") + (" =" if row.tie else "")
+
+
+def _figures(point: OperatingPoint) -> tuple[str, ...]:
+    times = [text for band in (point.ttft, point.tpot) for text in (quantity(band.value, "time_s"), _ends(band))]
+    rates = (point.user_tokens_per_s, point.device_tokens_per_s, point.tokens_per_s)
+    watts = "-" if point.power_w is None else quantity(point.power_w, "power_w")
+    batch = f"{point.batch}" if point.replicas == 1 else f"{point.replicas} x {point.batch}"
+    return (batch, *times, *(f"{rate:,.3g}" if rate < 100 else f"{rate:,.0f}" for rate in rates),
+            f"{point.mfu:.0%}", f"{point.mbu:.0%}", watts, point.bound_by)  # fmt: skip
+
+
+def _ends(band: Band) -> str:
+    return f"{quantity(band.low, 'time_s')} to {quantity(band.high, 'time_s')}"
+
+
+def _costs(rows: Iterable[tuple[str, ServingCost | None]], terms: Terms) -> list[str]:
+    """USD per million tokens in and out, at each utilisation."""
+    priced = [(name, cost) for name, cost in rows if cost is not None]
+    if not priced:
+        return ["cost: none, for want of prices"]
+    header = (
+        "USD per million tokens, in / out",
+        "USD/h",
+        *(f"{u:.0%} used" for u in terms.utilizations),
+        "price",
+        "date",
+    )
+    cells = [
+        (name, f"{cost.usd_per_h(1.0):.3g}",
+         *(f"{cost.input(u):.3g} / {cost.output(u):.3g}" for u in terms.utilizations),
+         f"{cost.offer.kind}{' (unverified)' if cost.offer.unverified else ''}", cost.offer.date)
+        for name, cost in priced
+    ]  # fmt: skip
+    lines = table(header, cells, left=(0,))
+    return [*lines, *dict.fromkeys(f"price: {cost.offer.words()}" for _, cost in priced)]
+
+
+def _alternatives(name: str, row: Row, terms: Terms) -> list[str]:
+    """Where an API, or buying, costs the same."""
+    lines = []
+    if row.cost and terms.api:
+        at = row.cost.breakeven(terms.api)
+        prices = f"{terms.api[0]:g} / {terms.api[1]:g} USD per million tokens in / out"
+        lines.append(
+            f"{name}: cheaper than an API at {prices} " + (f"from {at:.0%} utilisation" if at else "at no utilisation")
+        )
+    rent = "on_demand" if terms.kind == "purchase" else terms.kind
+    if row.point and (found := rent_or_buy(row.hardware, row.point, terms, rent)):
+        prices, years = found
+        told = f"after {years:.2g} years of rent around the clock" if years is not None else "never: rent costs less"
+        lines.append(f"{name}: buying pays {told} ({prices})")
+    return lines
+
+
+def sizing_text(result: Sizing, *, quiet: bool = False) -> str:
+    """The whole sizing."""
+    load = result.load
+    asked = f"{load.requests_per_s:g} req/s, {load.headroom:.0%} of the capacity kept free"
+    lines = [result.question.traffic.words(), f"{_targets(result.question, result.targets)}; load {asked}"]
+    if not result.fleets:
+        lines.append("NOTHING SERVES THIS LOAD WITHIN THE TARGETS")
+        lines += [f"nearest miss: {m.hardware.name}: {', '.join(m.reasons)}" for m in result.misses[:1]]
+    for word, fleet in zip(("choice", "runner-up"), result.fleets, strict=False):
+        lines.append(f"{word}: {_fleet_words(fleet)}")
+    if quiet:
+        return "\n".join(lines)
+    lines += ["", *_fleets(result)] if result.fleets else []
+    lines += [f"{miss.hardware.name} misses: {', '.join(miss.reasons)}" for miss in result.misses]
+    lines += (
+        ["", *_costs([(_held(fleet), fleet.cost) for fleet in result.fleets], result.terms)] if result.fleets else []
+    )
+    lines += [f"no cost: {fleet.no_cost}" for fleet in result.fleets if fleet.no_cost]
+    if result.fleets and not all(fleet.cost for fleet in result.fleets):
+        lines.append("sorted by the number of devices, since not all have a price")
+    curves = [fleet.curve for fleet in result.fleets]
+    return "\n".join([*lines, "", *footer(curves, result.question, result.terms)])
+
+
+def _fleet_words(fleet: Fleet) -> str:
+    point = fleet.point
+    high = "no number at the slow end" if fleet.units_high is None else f"{fleet.units_low} to {fleet.units_high}"
+    unit = f" of {fleet.unit}" if fleet.unit > 1 else ""
+    price = f", {fleet.cost.usd_per_h(1.0):,.3g} USD/h" if fleet.cost else ""
+    return (
+        f"{fleet.units} x {fleet.hardware.name}{unit} (band: {high}), {point.replicas} replicas on {point.layout} each"
+        f"{price}; at this load TTFT {quantity(point.ttft.value, 'time_s')}, "
+        f"TPOT {quantity(point.tpot.value, 'time_s')}, {fleet.used:.0%} used"
+    )
+
+
+def _held(fleet: Fleet) -> str:
+    return f"{fleet.units} x {fleet.hardware.name}"
+
+
+def _fleets(result: Sizing) -> list[str]:
+    header = (
+        "hardware",
+        "units",
+        "band",
+        "devices",
+        "at most",
+        "used",
+        "batch",
+        "TTFT",
+        "band",
+        "TPOT",
+        "band",
+        "power",
+    )
+    rows = []
+    for fleet in result.fleets:
+        point = fleet.point
+        watts = "-" if point.power_w is None else quantity(point.power_w, "power_w")
+        rows.append((
+            fleet.hardware.name, f"{fleet.units}", f"{fleet.units_low} to {fleet.units_high or '-'}",
+            f"{fleet.devices}", f"{fleet.capacity:,.3g} req/s", f"{fleet.used:.0%}", f"{point.batch}",
+            quantity(point.ttft.value, "time_s"), _ends(point.ttft), quantity(point.tpot.value, "time_s"),
+            _ends(point.tpot), watts,
+        ))  # fmt: skip
+    return table(header, rows)
+
+
+def footer(curves: Sequence[Curve], question: Question, terms: Terms) -> list[str]:
+    """How sure, what is modelled, which defaults."""
+    bands = dict.fromkeys(
+        f"constants: {c.provenance} {c.name}; band {c.low:g} to {c.high:g} x expected ({c.evidence})"
+        for c in (curve.constants for curve in curves)
+        if c is not None
+    )
+    dtypes = dict.fromkeys(curve.recipe.words for curve in curves if curve.recipe)
+    prompts = "prompts by themselves" if question.chunk is None else f"mixed steps of {question.chunk} tokens"
+    used = f"inputs: {', '.join(dtypes)}, {prompts}, {question.memory_share:.0%} of the memory, prices {terms.kind}"
+    notes = dict.fromkeys(caution for curve in curves for caution in curve.hardware.device.cautions)
+    owned = [f"owning: {_owning(terms.owning)}"] if terms.kind == "purchase" else []
+    return [MODELLED, used, *owned, POWER, *bands, *(f"note: {note}" for note in notes)]
+
+
+def _owning(owning: Ownership) -> str:
+    return f"{owning.words()}; devices alone, without chassis, CPUs and network"
+
+
+def _usd(value: float) -> str:
+    return f"{value:.3g} USD"

@@ -1,0 +1,169 @@
+"""Steady-state serving with continuous batching: what a replica does while its slots are full, as means.
+
+A replica decodes N sequences. Each leaves after its answer and another takes its slot, so that a step, on average,
+takes in N / (decode steps) new prompts. Either prompts ride along in pieces beside the decoding sequences (mixed steps
+of at most ``chunk`` tokens), or each runs by itself and the others wait.
+
+    TPOT = mean time of a step        requests/s = N / (decode steps x TPOT)
+    TTFT = half a step, until one ends, + the steps that hold the prompt's pieces
+
+Nothing waits in a queue: these are means at a load that keeps N sequences in flight, no percentiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from roofline.mixed_steps import StepCost, Stream, mixed_step_costs
+from roofline.program import Program
+from roofline.step_times import SHARES, Grid, StepTimer, StepTimes, added, mean_of
+from roofline.traffic import Traffic, in_flight
+from roofline.workload import Precision
+
+CHUNK = 2048
+"""Tokens that a mixed step holds at most, as engines have it by default (vLLM's max_num_batched_tokens)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SteadyState:
+    """Devices (rows) that serve with so many sequences in flight (columns): one replica of one device each.
+
+    Seconds, requests per second, watts (NaN without a TDP). ``input_part`` is the part of all time that prompts add to
+    decoding. ``low`` and ``high`` are the band of times, as factors. ``sustained``: whether the pieces that steps hold
+    take in all prompts that arrive.
+    """
+
+    batches: Grid
+    ttft_s: Grid
+    tpot_s: Grid
+    requests_per_s: Grid
+    input_part: Grid
+    power_w: Grid
+    mfu: Grid
+    mbu: Grid
+    low: Grid
+    high: Grid
+    ttft_low: Grid
+    ttft_high: Grid
+    shares: Mapping[str, Grid]
+    sustained: Grid
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pieces:
+    """The prompts of mixed steps: ``often`` is the part of all steps that hold some, ``stream`` what those hold.
+
+    ``steps``: in how many steps a prompt is read, on average. ``sustained``: where all that arrive are taken in.
+    """
+
+    often: Grid
+    stream: Stream
+    steps: Grid
+    sustained: Grid
+
+    @classmethod
+    def of(cls, traffic: Traffic, room: Grid, arrivals: Grid) -> Pieces:
+        """For ``room`` tokens in a step and ``arrivals`` prompts per step, each of shape (batches,).
+
+        A prompt is read in equal pieces that fit the room. Where prompts are rare a step holds one piece, else as many
+        as arrive, up to the room.
+        """
+        prompts, new = _prompts(traffic)
+        weights = np.asarray(traffic.prompt.weights)
+        cuts = np.ceil(new / room[:, None] - 1e-9)
+        piece, likely = new / cuts, weights * cuts
+        steps: Grid = np.asarray(likely.sum(axis=-1))
+        tokens = np.sum(weights * new)
+        arriving = arrivals * tokens
+        held = np.minimum(room, np.maximum(tokens / steps, arriving))
+        mean_piece = tokens / steps
+        stream = Stream("prefill", held / mean_piece, likely / steps[:, None], piece, prompts - (new - piece) / 2)
+        sustained = (arriving <= room * (1 + 1e-9)) * 1.0
+        return cls(np.minimum(arriving / held, 1.0), stream, steps, np.asarray(sustained))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Load:
+    """The steps of serving, as costs: of decoding alone, and of the prompts, beside it or each by itself.
+
+    ``pieces`` is None where prompts run by themselves.
+    """
+
+    traffic: Traffic
+    batches: Grid
+    decode: tuple[StepCost, ...]
+    prompts: tuple[StepCost, ...]
+    pieces: Pieces | None
+    fits_chunk: Grid
+
+    @classmethod
+    def of(
+        cls, program: Program, precision: Precision, traffic: Traffic, batches: Sequence[float], chunk: int | None
+    ) -> Load:
+        """The steps of ``traffic`` with each of ``batches`` sequences in flight; ``chunk`` None: prompts alone."""
+        columns: Grid = np.asarray(batches, dtype=np.float64)
+        streams = [decoding(traffic, columns)]
+        decode = mixed_step_costs(program, streams, precision)
+        if chunk is None:
+            alone = mixed_step_costs(program, [whole_prompts(traffic)], precision)
+            return cls(traffic, columns, decode, alone, None, np.ones_like(columns))
+        pieces = Pieces.of(traffic, np.maximum(chunk - columns, 1.0), columns / traffic.decode_steps)
+        beside = mixed_step_costs(program, [*streams, pieces.stream], precision)
+        return cls(traffic, columns, decode, beside, pieces, np.asarray((columns < chunk) * 1.0))
+
+
+def steady_state(load: Load, timer: StepTimer) -> SteadyState:
+    """Serving of a load by each device of ``timer``."""
+    alone, prompts = timer.times(load.decode), timer.times(load.prompts)
+    pieces = load.pieces
+    if pieces is None:
+        prompt = mean_of(prompts, np.asarray(load.traffic.prompt.weights))
+        mean = added((alone, 1.0), (prompt, load.batches / load.traffic.decode_steps))
+        return _state(load, timer, alone, mean, added((prompt, 1.0), (alone, 0.5)), np.ones_like(load.batches))
+    mean = added((alone, 1 - pieces.often), (prompts, pieces.often))
+    first = added((prompts, pieces.steps), (mean, 0.5))
+    return _state(load, timer, alone, mean, first, np.asarray(pieces.sustained * load.fits_chunk))
+
+
+def _state(
+    load: Load, timer: StepTimer, alone: StepTimes, mean: StepTimes, first: StepTimes, sustained: Grid
+) -> SteadyState:
+    tdp = np.array([[device.tdp or np.nan] for device in timer.devices])
+    shape = mean["time"].shape
+    return SteadyState(
+        batches=load.batches,
+        ttft_s=np.broadcast_to(first["time"], shape),
+        tpot_s=mean["time"],
+        requests_per_s=load.batches / (load.traffic.decode_steps * mean["time"]),
+        input_part=1 - alone["time"] / mean["time"],
+        power_w=tdp * mean.part("energy"),
+        mfu=mean.part("peak"),
+        mbu=mean.part("bytes"),
+        low=mean.part("low"),
+        high=mean.part("high"),
+        ttft_low=np.broadcast_to(first.part("low"), shape),
+        ttft_high=np.broadcast_to(first.part("high"), shape),
+        shares={name: mean.part(name) for name in SHARES},
+        sustained=np.broadcast_to(sustained, shape),
+    )
+
+
+def decoding(traffic: Traffic, batches: Grid) -> Stream:
+    """The sequences that are decoded in a step."""
+    lengths, weights = in_flight(traffic)
+    return Stream("decode", batches, weights, np.ones_like(lengths), lengths)
+
+
+def whole_prompts(traffic: Traffic) -> Stream:
+    """Each prompt in a step of its own, a column each."""
+    prompts, new = _prompts(traffic)
+    return Stream("prefill", np.ones_like(prompts), np.ones((len(prompts), 1)), new[:, None], prompts[:, None])
+
+
+def _prompts(traffic: Traffic) -> tuple[Grid, Grid]:
+    """Lengths of prompts, and how much of each is new. [tokens]"""
+    prompts = np.array(traffic.prompt.tokens, dtype=np.float64)
+    return prompts, np.maximum(prompts * (1 - traffic.cached), 1.0)

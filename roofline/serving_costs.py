@@ -1,0 +1,136 @@
+"""The money that serving costs: a price, its hours, and what a million tokens come to at several utilisations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from roofline.contenders import Hardware
+from roofline.economics import (
+    HOURS_PER_YEAR,
+    UTILIZATIONS,
+    HourlyCost,
+    Ownership,
+    api_usd_per_h,
+    breakeven_utilization,
+    buying_pays_after,
+    check_utilization,
+    ownership,
+    rental,
+    usd_per_million,
+)
+from roofline.errors import UsageError
+from roofline.operating_points import OperatingPoint
+from roofline.prices import Offer, PriceKind, missing_price, offers_of, pick_offer
+from roofline.traffic import Traffic
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How money is counted: the kind of price, one's own prices, terms of ownership, utilisations.
+
+    ``api`` are the prices of a million input and output tokens elsewhere. [USD]
+    """
+
+    kind: PriceKind = "on_demand"
+    given: tuple[Offer, ...] = ()
+    owning: Ownership = field(default_factory=Ownership)
+    utilizations: tuple[float, ...] = UTILIZATIONS
+    api: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.utilizations:
+            msg = "no utilization is given; expected some such as 0.25,0.5,1"
+            raise UsageError(msg)
+        check_utilization(self.utilizations)
+        api_usd_per_h(1.0, 1, 1, *(self.api or (0.0, 0.0)))
+
+
+@dataclass(frozen=True, slots=True)
+class ServingCost:
+    """What hardware costs that serves so many requests per second, and of whom the price is.
+
+    ``prompt`` and ``generate`` are the mean tokens of a request, ``input_part`` is the prompts' part of the time.
+    """
+
+    offer: Offer
+    devices: int
+    hourly: HourlyCost
+    requests_per_s: float
+    prompt: float
+    generate: float
+    input_part: float
+
+    def usd_per_h(self, utilization: float) -> float:
+        """The mean cost of an hour. [USD/h]"""
+        return float(self.hourly.at(utilization))
+
+    def mix(self, utilization: float) -> float:
+        """Cost of a million tokens of the traffic, prompts and answers alike. [USD]"""
+        return float(usd_per_million(self.hourly, self.requests_per_s * (self.prompt + self.generate), utilization))
+
+    def input(self, utilization: float) -> float:
+        """Cost of a million prompt tokens: the time that prompts add. [USD]"""
+        whole = usd_per_million(self.hourly, self.requests_per_s * self.prompt, utilization)
+        return float(whole) * self.input_part
+
+    def output(self, utilization: float) -> float:
+        """Cost of a million generated tokens: the time of decoding alone. [USD]"""
+        whole = usd_per_million(self.hourly, self.requests_per_s * self.generate, utilization)
+        return float(whole) * (1 - self.input_part)
+
+    def breakeven(self, api: tuple[float, float]) -> float | None:
+        """The utilisation from which this costs less than an API; None where never."""
+        elsewhere = api_usd_per_h(self.requests_per_s, self.prompt, self.generate, *api)
+        return breakeven_utilization(self.hourly, elsewhere)
+
+    def to_dict(self, utilizations: Sequence[float], api: tuple[float, float] | None) -> dict[str, Any]:
+        """The cost as JSON."""
+        offer = self.offer
+        price = {name: getattr(offer, name) for name in ("kind", "usd", "devices", "shape", "date", "source")}
+        at = [
+            {"utilization": u, "usd_per_h": self.usd_per_h(u), "usd_per_million_input": self.input(u),
+             "usd_per_million_output": self.output(u), "usd_per_million_tokens": self.mix(u)}
+            for u in utilizations
+        ]  # fmt: skip
+        more = {"breakeven_utilization": self.breakeven(api)} if api else {}
+        return {"price": {**price, "unverified": offer.unverified, "note": offer.note}, "at": at, **more}
+
+
+def serving_cost(
+    hardware: Hardware, point: OperatingPoint, traffic: Traffic, terms: Terms
+) -> tuple[ServingCost | None, str]:
+    """The cost of hardware at an operating point, or None and why there is none."""
+    offers = offers_of(hardware.sold, terms.given)
+    offer = pick_offer(offers, terms.kind)
+    if offer is None:
+        return None, missing_price(hardware.device.name, offers, terms.kind)
+    devices = max(point.devices, hardware.count)
+    if terms.kind == "purchase":
+        tdp = hardware.device.tdp
+        if tdp is None:
+            return None, f"{hardware.device.name} states no TDP, so the cost of its energy is not known"
+        hourly = ownership(offer, devices, tdp, (point.power_w or 0.0) / point.devices, terms.owning)
+    else:
+        hourly = rental(offer, devices)
+    rate = point.requests_per_s.value
+    return ServingCost(offer, devices, hourly, rate, traffic.prompt.mean, traffic.generate.mean, point.input_part), ""
+
+
+def rent_or_buy(
+    hardware: Hardware, point: OperatingPoint, terms: Terms, rent: PriceKind
+) -> tuple[str, float | None] | None:
+    """The two prices, and after how many years a purchase has cost what rent around the clock has (None: never).
+
+    None where one of the prices, or the TDP, is missing.
+    """
+    offers = offers_of(hardware.sold, terms.given)
+    bought, rented = pick_offer(offers, "purchase"), pick_offer(offers, rent)
+    if bought is None or rented is None or hardware.device.tdp is None:
+        return None
+    devices = max(point.devices, hardware.count)
+    owned = ownership(bought, devices, hardware.device.tdp, (point.power_w or 0.0) / point.devices, terms.owning)
+    capital = bought.total_usd(devices)
+    running = float(owned.at(1.0)) - capital / (terms.owning.years * HOURS_PER_YEAR)
+    return f"{bought.words()}; {rented.words()}", buying_pays_after(capital, running, rented.total_usd(devices))
