@@ -33,6 +33,7 @@ STATEMENTS: tuple[str, ...] = (
     "B T tokens touch E (1 - (1 - A/E)^(B T)) of E experts, A each: the expected number if routing is uniform; "
     "skewed routing touches fewer",
     "multi-head latent attention expands keys and values in prefill and absorbs their up-projections in decode",
+    "a scan goes through a prompt in chunks and on from its state in decode; a state is as large for any context",
     "the LM head runs on the last token of prefill; an embedding is a gather, not a matmul",
     "TTFT is encode + prefill, head and sampling of the first token included; TPOT is the mean over the decode steps",
     "MFU = contraction FLOPs / (time x dense peak); MBU = compulsory bytes / (time x bandwidth)",

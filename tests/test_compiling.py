@@ -66,11 +66,12 @@ def test_times_equal_predictions(preset: str, device: str) -> None:
             compiling.compile(model.program(), quantity, phase=phase, hardware=device) for quantity in ("time", "bound")
         )
         batches, spans = points(preset + device, 4, longest - 1)
-        times, bounds = time(B=batches, S=spans), bound(B=batches, S=spans)
+        given = {"B": batches, "S": spans}
+        times, bounds = (found(**{name: given[name] for name in found.arguments}) for found in (time, bound))
         for index, (batch, span) in enumerate(zip(batches.tolist(), spans.tolist(), strict=True)):
             lengths = {"context": span} if phase == "decode" else {"prompt": span, "generate": 1}
-            given = roofline.predict(model, device, batch=batch, phase=phase, constants="class", **lengths)
-            figures = given.phases[phase].figures
+            run = roofline.predict(model, device, batch=batch, phase=phase, constants="class", **lengths)
+            figures = run.phases[phase].figures
             assert times[index] == pytest.approx(figures.time_s, rel=1e-12, abs=0)
             assert bounds[index] == pytest.approx(figures.bound_s, rel=1e-12, abs=0)
 

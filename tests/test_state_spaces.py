@@ -43,7 +43,7 @@ TINY = st.integers(2, 4)  # torch.einsum multiplies elementwise where a contract
 def test_random_configurations_equal_transformers(model_type):
     pytest.importorskip("transformers")
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
     @given(config=STATES[model_type] | without_some(STATES[model_type]))
     def equal(config):
         check(load_model(config))
@@ -134,7 +134,7 @@ def kind_of(model: Model) -> str:
 def test_random_networks_equal_the_counter(model_type):
     pytest.importorskip("transformers")
 
-    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
     @given(config=STATES[model_type], batch=st.integers(1, 3), past=st.integers(1, 24), new=st.integers(1, 24))
     def equal(config, batch, past, new):
         model = load_model(config)
@@ -149,7 +149,7 @@ def test_random_networks_equal_the_counter(model_type):
 # Both forms of a scan
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=8)
 @given(st.fixed_dictionaries(dict.fromkeys("BKGHNW", TINY)), TINY)
 def test_the_chunks_of_mamba2_give_the_numbers_of_its_steps_and_our_counts(sizes, chunks):
     torch = pytest.importorskip("torch")

@@ -25,13 +25,16 @@ def causal_convolution(
     2*B*F*T*Z
 
     Assumes: a prompt starts with nothing before it; a ``step`` reads the last Z inputs and writes them moved by one, as
-    the published kernels and transformers do; Z - 1 of them would suffice.
+    the published kernels and transformers do; Z - 1 of them would suffice. Devices that split the tokens gather them
+    first: that only Z - 1 of a neighbour's are needed is not modelled.
     Source: Gu and Dao 2023, Mamba (arXiv 2312.00752), section 3.4, and causal-conv1d, its published kernel.
     """
     channels = " ".join(x.letters[2:])
     taps, kept = weight(f"{name}_taps", f"{channels} Z"), Tensor(f"{name}_inputs", f"B {channels} Z", "state")
     offset, before = [weight(f"{name}_bias", channels)] * bias, [kept] * step
-    convolve = Op(name, "elementwise", (x, taps, *offset, *before), (y,), (Work("vector", 2, (*x.letters, "Z")),))
+    convolve = Op(
+        name, "elementwise", (x, taps, *offset, *before), (y,), (Work("vector", 2, (*x.letters, "Z")),), mixes="T"
+    )
     keep = Op(f"{name}_keep", "elementwise", (x, *before), (kept,))
     bend = () if function is None else (activation(f"{name}_act", y, y, function),)
     return fuse(name, [convolve, *bend, keep], kind="elementwise")

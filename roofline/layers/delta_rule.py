@@ -49,8 +49,8 @@ def chunked_delta_rule(*, square: bool = False) -> Op:
     6*B*G*H*K*N + 4*B*G*H*K*W + 4*B*G*K*N*W + 2*B*K*N*W
 
     Assumes: one pass, states of chunks stay on chip; a prompt starts from an empty state, kept in the dtype of the
-    activations; the system is solved, and not inverted first as flash-linear-attention does (about W^2 / 3 more per
-    token and value head).
+    activations; devices that split the tokens gather them first; the system is solved, and not inverted first as
+    flash-linear-attention does (about W^2 / 3 more per token and value head).
     Source: Yang et al. 2024, Gated Delta Networks (arXiv 2412.06464), section 3; the triangular form: Yang et al.
     2024, Parallelizing Linear Transformers with the Delta Rule (arXiv 2406.06484), section 3.
     """
@@ -73,7 +73,7 @@ def chunked_delta_rule(*, square: bool = False) -> Op:
         contract("solve_values", gram, old_v, rest, pairs=solved),
         contract("solve_keys", gram, Tensor(key.name, "B S K G N"), erased, pairs=solved),
         contract("write", _K, rest, _STATE),
-        Op("pass_on", "scan", (_STATE,), (_STATE,), (Work("vector", 2, (), formula=chunk_states),)),
+        Op("pass_on", "scan", (_STATE,), (_STATE,), (Work("vector", 2, (), formula=chunk_states),), mixes="T"),
         contract("correct", erased, _STATE, rest),
         contract("between", _Q, _STATE, _Y),
         contract("scores", _Q, old_k, s, pairs=pairs),

@@ -45,12 +45,13 @@ def linear_recurrence(*, step: bool) -> Op:
     >>> [tensor.axes for tensor in op.reads + op.writes if tensor.role == "state"]
     ['B K H', 'B K H']
 
-    Assumes: one pass; a prompt starts from an empty state; the state is kept in the dtype of the activations.
+    Assumes: one pass; a prompt starts from an empty state; the state is kept in the dtype of the activations; devices
+    that split the tokens gather them first.
     Source: De et al. 2024, Griffin (arXiv 2402.19427), section 2.4, eq. 3 and 4.
     """
     reads, before = (_X, _INPUT, _RECURRENCE, weight("rate", "K H")), [_STATE] * step
     work = (Work("vector", 12, tuple("BTKH")), Work("special", 5, tuple("BTKH")))
-    update = Op("update", "scan", (*reads, *before), (_STATE,), work)
+    update = Op("update", "scan", (*reads, *before), (_STATE,), work, mixes="T")
     return fuse("scan", [update, Op("read", "scan", (_STATE,), (_Y,))], kind="scan")
 
 

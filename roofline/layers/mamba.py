@@ -62,7 +62,8 @@ def selective_scan(*, step: bool) -> Op:
     ['mamba_state', 'mamba_y']
 
     Assumes: one pass, the states of all but the last token stay on chip; a prompt starts from an empty state; the state
-    is kept in the dtype of the activations, as mamba-ssm and vLLM do unless told otherwise.
+    is kept in the dtype of the activations, as mamba-ssm and vLLM do unless told otherwise. Devices that split the
+    tokens gather them first: that a state may be handed on instead is not modelled.
     Source: Gu and Dao 2023, Mamba (arXiv 2312.00752), eq. 2a and 4, section 3.3.2.
     """
     element, channel = ("B", "T", "F", "N"), ("B", "T", "F")
@@ -78,6 +79,7 @@ def selective_scan(*, step: bool) -> Op:
             Work("vector", 3, channel),
             Work("special", 2, channel),
         ),
+        mixes="T",
     )
     read = Op(
         "read",

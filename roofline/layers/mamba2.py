@@ -57,7 +57,8 @@ def chunked_scan(*, square: bool = False) -> Op:
 
     Assumes: one pass, states of chunks stay on chip (the published kernels write one per chunk to memory and read it
     again); a prompt starts from an empty state; the state is kept in the dtype of the activations, as mamba-ssm and
-    vLLM do unless told otherwise. Vector FLOPs count decay, time step and skip.
+    vLLM do unless told otherwise; devices that split the tokens gather them first: that states may be handed on instead
+    is not modelled. Vector FLOPs count decay, time step and skip.
     Source: Dao and Gu 2024, Transformers are SSMs (arXiv 2405.21060), section 6 and listing 1.
     """
     pairs: Count = padded_pairs if square else chunk_pairs
@@ -67,7 +68,7 @@ def chunked_scan(*, square: bool = False) -> Op:
         elementwise("decay", [_DT, *_RATES], decay, flops=4, special=2),  # softplus; times A; summed up in the chunk
         elementwise("time_step", [_X, decay], _X, flops=2),
         contract("state", _B, _X, _STATE),
-        Op("pass_on", "scan", (_STATE,), (_STATE,), (Work("vector", 2, (), formula=chunk_states),)),
+        Op("pass_on", "scan", (_STATE,), (_STATE,), (Work("vector", 2, (), formula=chunk_states),), mixes="T"),
         contract("scores", _C, spread_b, s, pairs=pairs),
         elementwise("mask", [s, decay], p, flops=2, special=1, pairs=pairs),  # exp of a difference, times the score
         contract("within", p, spread_x, _Y, pairs=pairs),
@@ -111,8 +112,8 @@ def _per_head() -> tuple[Work, Work]:
     return Work("vector", 3, tuple("BTKG")), Work("special", 3, tuple("BTKG"))
 
 
-def gate_and_norm(*, normed: bool = True, axis: str = "K G H") -> Op:
-    """The gate silu(z) and the norm of what the scan gave, in one kernel; some models leave the norm out.
+def gate_and_norm(*, normed: bool = True) -> Op:
+    """The gate silu(z) and the norm of what the scan gave, group by group, in one kernel; some models have no norm.
 
     >>> print(gate_and_norm())
     state_norm: ssm_y[B T K G H], ssm_gate[B T K G H], state_norm_gain[K G H] -> ssm_y[B T K G H]
@@ -120,9 +121,9 @@ def gate_and_norm(*, normed: bool = True, axis: str = "K G H") -> Op:
     Source: Dao and Gu 2024, Transformers are SSMs (arXiv 2405.21060), section 7.1 and figure 6.
     """
     gate = activation("state_gate", _GATE, _Y, "silu", gate=_Y)
-    return (
-        fuse("state_norm", [gate, norm("state_norm", _Y, _Y, kind="rms", axis=axis)], kind="norm") if normed else gate
-    )
+    if not normed:
+        return gate
+    return fuse("state_norm", [gate, norm("state_norm", _Y, _Y, kind="rms", axis="K G H", mixes="G H")], kind="norm")
 
 
 def mamba2(
