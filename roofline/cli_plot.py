@@ -30,7 +30,7 @@ def plot(
     theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
     size: Annotated[str, typer.Option(help="slide, or column of a paper.")] = "slide",
     dpi: Annotated[float, typer.Option(help="Dots per inch, of PNG.")] = 150,
-    over: Annotated[str | None, typer.Option(help="batch or context, for kinds that vary one.")] = None,
+    over: Annotated[str | None, typer.Option(help="batch, context or cost, for kinds that vary one.")] = None,
     measured: Annotated[Path | None, typer.Option(help="A CSV with phase, name, measured_s.")] = None,
     batch: Annotated[int, typer.Option(help="Sequences at once.")] = 1,
     prompt: Annotated[int | None, typer.Option(help="Tokens in.  [default: 2048, encoders 512]")] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -22,7 +23,9 @@ HitsFlag: TypeAlias = Annotated[float | None, typer.Option(help="The part of a p
 ChunkFlag: TypeAlias = Annotated[int, typer.Option(help="Tokens in a mixed step; 0 runs prompts by themselves.")]
 ShareFlag: TypeAlias = Annotated[float, typer.Option(help="The part of the memory that the engine takes.")]
 TimeFlag: TypeAlias = Annotated[str | None, typer.Option(help="The longest that is good enough, such as 500ms.")]
-DtypeFlag: TypeAlias = Annotated[str | None, typer.Option(help="fp32, tf32, bf16, fp16, fp8 or int8.")]
+DtypeFlag: TypeAlias = Annotated[
+    str | None, typer.Option(help="A dtype or a recipe such as w4a16+kv8; several with commas.")
+]
 RoleFlag: TypeAlias = Annotated[str | None, typer.Option(help="A dtype of its own.")]
 KindFlag: TypeAlias = Annotated[str, typer.Option(help="on_demand, reserved, spot or purchase.")]
 PricesFlag: TypeAlias = Annotated[
@@ -62,12 +65,14 @@ def compare(
     json: Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="FILE.json.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="The verdict alone, no warnings.")] = False,
+    pareto: Annotated[bool, typer.Option("--pareto", help="The front of cost against TPOT too.")] = False,
 ) -> None:
     """Hardware side by side, each at its best batch under the targets: times, rates, power, cost, and how sure."""
     asked = _checked(locals())
     from roofline import buying, report_serving
 
-    _tell(buying.compare(**asked), report_serving.comparison_text, json=json, output=output, quiet=quiet)
+    text = partial(report_serving.comparison_text, pareto=pareto)
+    _tell(buying.compare(**asked), text, json=json, output=output, quiet=quiet)
 
 
 def size(
@@ -128,7 +133,7 @@ def _checked(asked: dict[str, Any]) -> dict[str, Any]:
     _choice("--constants", asked["constants"], *get_args(Provenance))
     _choice("--execution", asked["execution"], "graph", "eager")
     _choice("--price-kind", asked["price_kind"], *PRICE_KINDS)
-    return {name: value for name, value in asked.items() if name not in ("json", "output", "quiet")}
+    return {name: value for name, value in asked.items() if name not in ("json", "output", "quiet", "pareto")}
 
 
 def _tell(result: Any, text: Any, *, json: bool, output: Path | None, quiet: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import log
 
 import numpy as np
@@ -104,7 +104,8 @@ class Question:
 class Curve:
     """How one replica serves, at every batch: row ``row`` of a state. ``most`` sequences fit, None if not known.
 
-    ``generated``: tokens of a mean answer. ``problem`` says why hardware serves nothing.
+    ``generated``: tokens of a mean answer. ``label``: the hardware, and its dtype where several are compared.
+    ``problem`` says why hardware serves nothing.
     """
 
     hardware: Hardware
@@ -117,6 +118,12 @@ class Curve:
     devices: int = 1
     layout: str = "one device"
     problem: str = ""
+    label: str = ""
+
+    @property
+    def dtype(self) -> str:
+        """The recipe by name."""
+        return self.recipe.name if self.recipe else "-"
 
     @property
     def replicas(self) -> int:
@@ -158,6 +165,17 @@ def read_hardware(names: Sequence[str | HardwareSpec]) -> list[Hardware]:
 
 
 def curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
+    """How each serves in each dtype that is asked for, with commas between them."""
+    words = [word.strip() for word in (question.dtypes[0] or "").split(",")]
+    found = []
+    for word in words:
+        asked = replace(question, dtypes=(word or None, *question.dtypes[1:]))
+        label = f" {word}" if len(words) > 1 else ""
+        found += [replace(curve, label=curve.hardware.name + label) for curve in _curves(asked, hardware)]
+    return found
+
+
+def _curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
     """How each serves at all batches: one array evaluation for all devices of one class and recipe.
 
     Hardware that cannot run the model has a curve that says why. Raises RooflineError for a model that nothing serves.

@@ -16,6 +16,7 @@ from roofline.operating_points import (
     point_at,
     ratio_band,
 )
+from roofline.pareto import FrontPoint, pareto_front
 from roofline.prediction import SCHEMA_VERSION, tool_version
 from roofline.serving_costs import ServingCost, Terms, serving_cost
 
@@ -51,6 +52,7 @@ class Row:
         c, device = self.curve.constants, self.hardware.device
         return {
             "hardware": {"name": self.hardware.name, "device": device.name, "count": self.hardware.count},
+            "dtype": self.curve.dtype,
             "qualifies": self.qualifies,
             "misses": list(self.misses),
             "unsure": list(self.unsure),
@@ -74,6 +76,7 @@ class Comparison:
     targets: Targets
     terms: Terms
     rows: tuple[Row, ...]
+    front: tuple[FrontPoint, ...] = ()
 
     @property
     def qualifies(self) -> bool:
@@ -82,10 +85,8 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``compare``."""
-        return {
-            **heading(self.question, self.targets, self.terms),
-            "rows": [row.to_dict(self.terms) for row in self.rows],
-        }
+        rows, front = [row.to_dict(self.terms) for row in self.rows], [point.to_dict() for point in self.front]
+        return {**heading(self.question, self.targets, self.terms), "rows": rows, "pareto_front": front}
 
 
 def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any]:
@@ -113,9 +114,14 @@ def compare_hardware(question: Question, hardware: Sequence[Hardware], targets: 
     if not hardware:
         msg = "no hardware to compare; name some such as h100,mi300x"
         raise UsageError(msg)
-    rows = sorted((_row(curve, question, targets, terms) for curve in curves(question, hardware)), key=_rank)
-    first = rows[0]
-    return Comparison(question, targets, terms, tuple(_tied(row, first) for row in rows))
+    found = curves(question, hardware)
+    best: dict[str, Row] = {}
+    for curve in found:  # of the layouts of one hardware in one dtype, the best
+        row = _row(curve, question, targets, terms)
+        best[curve.label] = min((best.get(curve.label, row), row), key=_rank)
+    rows = sorted(best.values(), key=_rank)
+    front = pareto_front(found, question.traffic, targets, terms)
+    return Comparison(question, targets, terms, tuple(_tied(row, rows[0]) for row in rows), front)
 
 
 def _row(curve: Curve, question: Question, targets: Targets, terms: Terms) -> Row:
@@ -134,9 +140,9 @@ def _row(curve: Curve, question: Question, targets: Targets, terms: Terms) -> Ro
 
 def _rank(row: Row) -> tuple[Any, ...]:
     if row.point is None:
-        return (2, 0, 0.0, row.hardware.name)
+        return (2, 0, 0.0, row.curve.label)
     price = (0, row.cost.mix(1.0)) if row.cost else (1, -row.point.device_tokens_per_s)
-    return (0 if row.qualifies else 1, *price, row.hardware.name)
+    return (0 if row.qualifies else 1, *price, row.curve.label)
 
 
 def _tied(row: Row, first: Row) -> Row:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from roofline.contenders import Curve, Question
 from roofline.economics import Ownership
 from roofline.operating_points import Band, OperatingPoint, Targets
+from roofline.pareto import FrontPoint
 from roofline.ranking import Comparison, Row
 from roofline.report import quantity, table
 from roofline.serving_costs import ServingCost, Terms, rent_or_buy
@@ -19,17 +20,42 @@ MODELLED = (
 POWER = "power: assumed to rise with MFU and MBU from 15 % of the TDP, never above it"
 
 
-def comparison_text(result: Comparison, *, quiet: bool = False) -> str:
-    """The whole comparison."""
+def comparison_text(result: Comparison, *, quiet: bool = False, pareto: bool = False) -> str:
+    """The whole comparison; ``pareto`` adds the front of cost against TPOT."""
     lines = _verdict(result)
     if quiet:
         return "\n".join(lines)
-    lines += ["", *_served(result), "", *_costs([(row.hardware.name, row.cost) for row in result.rows], result.terms)]
+    lines += ["", *_served(result), "", *_costs([(row.curve.label, row.cost) for row in result.rows], result.terms)]
     lines += [f"no cost: {row.no_cost}" for row in result.rows if row.no_cost]
-    for row in result.rows:
-        if row.point is not None:
-            lines += _alternatives(row.hardware.name, row, result.terms)
+    lines += _alternatives(result)
+    lines += ["", *_front(result)] if pareto else []
     return "\n".join([*lines, "", *footer([row.curve for row in result.rows], result.question, result.terms)])
+
+
+def _front(result: Comparison) -> list[str]:
+    """What nothing else beats in both cost and TPOT."""
+    if not result.front:
+        return ["Pareto front: none, for want of prices or of what meets the targets"]
+    header = ("Pareto front", "dtype", "layout", "batch", "TPOT", "band", "TTFT", "tok/s user", "USD/Mtok")
+    rows = [
+        (p.hardware, p.dtype, p.layout, f"{p.batch}", quantity(p.tpot_s, "time_s"),
+         _ends(Band(p.tpot_s, p.tpot_s * p.low, p.tpot_s * p.high)), quantity(p.ttft_s, "time_s"),
+         f"{1 / p.tpot_s:.3g}", f"{p.usd_per_million:.3g}")
+        for p in thinned(result.front)
+    ]  # fmt: skip
+    return [*table(header, rows, left=(0, 1, 2)), f"{len(rows)} of {len(result.front)} points; --json has them all"]
+
+
+def thinned(front: Sequence[FrontPoint], step: float = 1.25) -> list[FrontPoint]:
+    """Both ends of the front, where it changes hands, and a point for every 25 % more of TPOT between."""
+    kept: list[FrontPoint] = []
+    for place, point in enumerate(front):
+        changed = not kept or (kept[-1].hardware, kept[-1].dtype, kept[-1].layout) != (
+            point.hardware, point.dtype, point.layout,
+        )  # fmt: skip
+        if changed or place == len(front) - 1 or point.tpot_s >= step * kept[-1].tpot_s:
+            kept.append(point)
+    return kept
 
 
 def _verdict(result: Comparison) -> list[str]:
@@ -37,9 +63,9 @@ def _verdict(result: Comparison) -> list[str]:
     first = result.rows[0]
     if not first.qualifies:
         return [*lines, "NOTHING MEETS THE TARGETS; the reasons stand below"]
-    ties = [row.hardware.name for row in result.rows if row.tie]
+    ties = [row.curve.label for row in result.rows if row.tie]
     price = f", {_usd(first.cost.mix(1.0))} per million tokens at full load" if first.cost else ""
-    lines.append(f"best: {first.hardware.name}{price}")
+    lines.append(f"best: {first.curve.label}{price}")
     if ties:
         lines.append(f"not told apart from it (the 90 % band of the ratio holds 1): {', '.join(ties)}")
     return lines
@@ -54,12 +80,10 @@ def _targets(question: Question, targets: Targets) -> str:
 def _served(result: Comparison) -> list[str]:
     header = ("hardware", "", "batch", "TTFT", "band", "TPOT", "band", "tok/s user", "device", "all", "MFU", "MBU",
               "power", "bound by")  # fmt: skip
-    rows = [
-        (row.hardware.name, _mark(row), *(_figures(row.point) if row.point else ("-",) * 12)) for row in result.rows
-    ]
+    rows = [(row.curve.label, _mark(row), *(_figures(row.point) if row.point else ("-",) * 12)) for row in result.rows]
     lines = table(header, rows, left=(0, 1))
-    lines += [f"{row.hardware.name} misses: {', '.join(row.misses)}" for row in result.rows if row.misses]
-    unsure = [f"{row.hardware.name} ({', '.join(row.unsure)})" for row in result.rows if row.unsure]
+    lines += [f"{row.curve.label} misses: {', '.join(row.misses)}" for row in result.rows if row.misses]
+    unsure = [f"{row.curve.label} ({', '.join(row.unsure)})" for row in result.rows if row.unsure]
     return lines + ([f"? at the slow end of the band: {'; '.join(unsure)}"] if unsure else [])
 
 
@@ -104,20 +128,21 @@ def _costs(rows: Iterable[tuple[str, ServingCost | None]], terms: Terms) -> list
     return [*lines, *dict.fromkeys(f"price: {cost.offer.words()}" for _, cost in priced)]
 
 
-def _alternatives(name: str, row: Row, terms: Terms) -> list[str]:
+def _alternatives(result: Comparison) -> list[str]:
     """Where an API, or buying, costs the same."""
-    lines = []
-    if row.cost and terms.api:
-        at = row.cost.breakeven(terms.api)
-        prices = f"{terms.api[0]:g} / {terms.api[1]:g} USD per million tokens in / out"
-        lines.append(
-            f"{name}: cheaper than an API at {prices} " + (f"from {at:.0%} utilisation" if at else "at no utilisation")
-        )
+    lines, told, terms = [], set(), result.terms
+    for row in result.rows:
+        if row.cost and terms.api:
+            at, prices = row.cost.breakeven(terms.api), f"{terms.api[0]:g} / {terms.api[1]:g}"
+            where = f"from {at:.0%} utilisation" if at else "at no utilisation"
+            lines.append(f"{row.curve.label}: cheaper than an API at {prices} USD per million tokens in / out {where}")
     rent = "on_demand" if terms.kind == "purchase" else terms.kind
-    if row.point and (found := rent_or_buy(row.hardware, row.point, terms, rent)):
-        prices, years = found
-        told = f"after {years:.2g} years of rent around the clock" if years is not None else "never: rent costs less"
-        lines.append(f"{name}: buying pays {told} ({prices})")
+    for row in result.rows:
+        if row.point and row.hardware.name not in told and (found := rent_or_buy(row.hardware, row.point, terms, rent)):
+            told.add(row.hardware.name)
+            prices, years = found
+            after = "never: rent costs less" if years is None else f"after {years:.2g} years of rent around the clock"
+            lines.append(f"{row.hardware.name}: buying pays {after} ({prices})")
     return lines
 
 
@@ -128,13 +153,13 @@ def sizing_text(result: Sizing, *, quiet: bool = False) -> str:
     lines = [result.question.traffic.words(), f"{_targets(result.question, result.targets)}; load {asked}"]
     if not result.fleets:
         lines.append("NOTHING SERVES THIS LOAD WITHIN THE TARGETS")
-        lines += [f"nearest miss: {m.hardware.name}: {', '.join(m.reasons)}" for m in result.misses[:1]]
+        lines += [f"nearest miss: {m.label}: {', '.join(m.reasons)}" for m in result.misses[:1]]
     for word, fleet in zip(("choice", "runner-up"), result.fleets, strict=False):
         lines.append(f"{word}: {_fleet_words(fleet)}")
     if quiet:
         return "\n".join(lines)
     lines += ["", *_fleets(result)] if result.fleets else []
-    lines += [f"{miss.hardware.name} misses: {', '.join(miss.reasons)}" for miss in result.misses]
+    lines += [f"{miss.label} misses: {', '.join(miss.reasons)}" for miss in result.misses]
     lines += (
         ["", *_costs([(_held(fleet), fleet.cost) for fleet in result.fleets], result.terms)] if result.fleets else []
     )
@@ -151,14 +176,14 @@ def _fleet_words(fleet: Fleet) -> str:
     unit = f" of {fleet.unit}" if fleet.unit > 1 else ""
     price = f", {fleet.cost.usd_per_h(1.0):,.3g} USD/h" if fleet.cost else ""
     return (
-        f"{fleet.units} x {fleet.hardware.name}{unit} (band: {high}), {point.replicas} replicas on {point.layout} each"
+        f"{fleet.units} x {fleet.curve.label}{unit} (band: {high}), {point.replicas} replicas on {point.layout} each"
         f"{price}; at this load TTFT {quantity(point.ttft.value, 'time_s')}, "
         f"TPOT {quantity(point.tpot.value, 'time_s')}, {fleet.used:.0%} used"
     )
 
 
 def _held(fleet: Fleet) -> str:
-    return f"{fleet.units} x {fleet.hardware.name}"
+    return f"{fleet.units} x {fleet.curve.label}"
 
 
 def _fleets(result: Sizing) -> list[str]:
@@ -181,7 +206,7 @@ def _fleets(result: Sizing) -> list[str]:
         point = fleet.point
         watts = "-" if point.power_w is None else quantity(point.power_w, "power_w")
         rows.append((
-            fleet.hardware.name, f"{fleet.units}", f"{fleet.units_low} to {fleet.units_high or '-'}",
+            fleet.curve.label, f"{fleet.units}", f"{fleet.units_low} to {fleet.units_high or '-'}",
             f"{fleet.devices}", f"{fleet.capacity:,.3g} req/s", f"{fleet.used:.0%}", f"{point.batch}",
             quantity(point.ttft.value, "time_s"), _ends(point.ttft), quantity(point.tpot.value, "time_s"),
             _ends(point.tpot), watts,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from roofline.contenders import Hardware
+from roofline.contenders import Curve, Hardware
 from roofline.economics import (
     HOURS_PER_YEAR,
     UTILIZATIONS,
@@ -98,24 +98,39 @@ class ServingCost:
         return {"price": {**price, "unverified": offer.unverified, "note": offer.note}, "at": at, **more}
 
 
+def hourly_cost(hardware: Hardware, devices: int, busy_w: Any, terms: Terms) -> tuple[Offer, HourlyCost] | str:
+    """The price of so many devices, each of which draws ``busy_w`` watts, and what an hour costs; else why not."""
+    offers = offers_of(hardware.sold, terms.given)
+    offer = pick_offer(offers, terms.kind)
+    if offer is None:
+        return missing_price(hardware.device.name, offers, terms.kind)
+    held = max(devices, hardware.count)
+    if terms.kind != "purchase":
+        return offer, rental(offer, held)
+    if hardware.device.tdp is None:
+        return f"{hardware.device.name} states no TDP, so the cost of its energy is not known"
+    return offer, ownership(offer, held, hardware.device.tdp, busy_w, terms.owning)
+
+
 def serving_cost(
     hardware: Hardware, point: OperatingPoint, traffic: Traffic, terms: Terms
 ) -> tuple[ServingCost | None, str]:
     """The cost of hardware at an operating point, or None and why there is none."""
-    offers = offers_of(hardware.sold, terms.given)
-    offer = pick_offer(offers, terms.kind)
-    if offer is None:
-        return None, missing_price(hardware.device.name, offers, terms.kind)
-    devices = max(point.devices, hardware.count)
-    if terms.kind == "purchase":
-        tdp = hardware.device.tdp
-        if tdp is None:
-            return None, f"{hardware.device.name} states no TDP, so the cost of its energy is not known"
-        hourly = ownership(offer, devices, tdp, (point.power_w or 0.0) / point.devices, terms.owning)
-    else:
-        hourly = rental(offer, devices)
-    rate = point.requests_per_s.value
+    found = hourly_cost(hardware, point.devices, (point.power_w or 0.0) / point.devices, terms)
+    if isinstance(found, str):
+        return None, found
+    offer, hourly = found
+    rate, devices = point.requests_per_s.value, max(point.devices, hardware.count)
     return ServingCost(offer, devices, hourly, rate, traffic.prompt.mean, traffic.generate.mean, point.input_part), ""
+
+
+def cost_over_batches(curve: Curve, traffic: Traffic, terms: Terms) -> Any | None:
+    """Cost of a million tokens of the traffic under full load, at every batch; None without a price. [USD]"""
+    found = hourly_cost(curve.hardware, curve.hardware.count, curve.of("power_w"), terms)
+    if isinstance(found, str):
+        return None
+    rate = curve.of("requests_per_s") * curve.replicas * (traffic.prompt.mean + traffic.generate.mean)
+    return usd_per_million(found[1], rate, 1.0)
 
 
 def rent_or_buy(

@@ -86,7 +86,8 @@ class Fleet:
         """The fleet as JSON."""
         c = self.curve.constants
         return {
-            "hardware": self.hardware.name, "device": self.hardware.device.name, "unit_devices": self.unit,
+            "hardware": self.hardware.name, "device": self.hardware.device.name, "dtype": self.curve.dtype,
+            "unit_devices": self.unit,
             "units": self.units, "units_low": self.units_low, "units_high": self.units_high, "devices": self.devices,
             "capacity_requests_per_s": self.capacity,
             "utilization": self.used,
@@ -102,13 +103,14 @@ class Miss:
     """Hardware that cannot serve within the targets, why, and by what factor the worse one is missed."""
 
     hardware: Hardware
+    label: str
     reasons: tuple[str, ...]
     excess: float
 
     def to_dict(self) -> dict[str, Any]:
         """The miss as JSON."""
         excess = self.excess if self.excess != float("inf") else None
-        return {"hardware": self.hardware.name, "reasons": list(self.reasons), "excess": excess}
+        return {"hardware": self.label, "reasons": list(self.reasons), "excess": excess}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +155,9 @@ def size_fleets(question: Question, hardware: Sequence[Hardware], load: Load, ta
         raise UsageError(msg)
     found = [_fleet(curve, question, load, targets, terms) for curve in curves(question, hardware)]
     fleets = [each for each in found if isinstance(each, Fleet)]
-    misses = sorted(
-        (each for each in found if isinstance(each, Miss)), key=lambda miss: (miss.excess, miss.hardware.name)
-    )
+    misses = sorted((each for each in found if isinstance(each, Miss)), key=lambda miss: (miss.excess, miss.label))
     priced = all(fleet.cost for fleet in fleets)
-    fleets.sort(key=lambda fleet: (_hourly(fleet) if priced else fleet.devices, fleet.devices, fleet.hardware.name))
+    fleets.sort(key=lambda fleet: (_hourly(fleet) if priced else fleet.devices, fleet.devices, fleet.curve.label))
     return Sizing(question, load, targets, terms, tuple(fleets), tuple(misses))
 
 
@@ -167,7 +167,7 @@ def _hourly(fleet: Fleet) -> float:
 
 def _fleet(curve: Curve, question: Question, load: Load, targets: Targets, terms: Terms) -> Fleet | Miss:
     if curve.problem or curve.state is None:
-        return Miss(curve.hardware, (curve.problem,), float("inf"))
+        return Miss(curve.hardware, curve.label, (curve.problem,), float("inf"))
     best = best_column(curve, targets)
     if best is None:
         return _miss(curve, targets)
@@ -176,7 +176,7 @@ def _fleet(curve: Curve, question: Question, load: Load, targets: Targets, terms
     capacity = float(curve.of("requests_per_s")[best])
     units = _units(curve, load.replicas(capacity), unit)
     if units > MOST_UNITS:
-        return Miss(curve.hardware, (f"needs {units:,} units",), units / MOST_UNITS)
+        return Miss(curve.hardware, curve.label, (f"needs {units:,} units",), units / MOST_UNITS)
     replicas = max(1, units * unit // curve.devices)
     column = least_column(curve, load.requests_per_s / replicas, targets)
     point = point_at(curve, best if column is None else column, replicas)
@@ -203,6 +203,8 @@ def _at_end(curve: Curve, load: Load, targets: Targets, unit: int, slack: Grid) 
 def _miss(curve: Curve, targets: Targets) -> Miss:
     column = nearest_column(curve, targets)
     if column is None:
-        return Miss(curve.hardware, ("no batch whose prompts fit the steps; give a larger --chunk",), float("inf"))
+        return Miss(
+            curve.hardware, curve.label, ("no batch whose prompts fit the steps; give a larger --chunk",), float("inf")
+        )
     ttft, tpot = float(curve.of("ttft_s")[column]), float(curve.of("tpot_s")[column])
-    return Miss(curve.hardware, tuple(targets.misses(ttft, tpot)), float(targets.excess(ttft, tpot)))
+    return Miss(curve.hardware, curve.label, tuple(targets.misses(ttft, tpot)), float(targets.excess(ttft, tpot)))

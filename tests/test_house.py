@@ -88,6 +88,7 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.contenders": (6, NEUTRAL),
     "roofline.operating_points": (6, NEUTRAL),
     "roofline.serving_costs": (6, NEUTRAL),
+    "roofline.pareto": (6, NEUTRAL),
     "roofline.ranking": (6, NEUTRAL),
     "roofline.sizing": (6, NEUTRAL),
     "roofline.buying": (6, NEUTRAL),
@@ -397,7 +398,7 @@ VERBS = {
     "--json --output -o --explain --sensitivity --wide --quiet --no-color --plot",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --rows --columns "
     "--inputs --tokens --dtype --execution --constants --set --table --output -o --json --no-color",
-    "compare": f"--hardware {SERVING}",
+    "compare": f"--hardware {SERVING} --pareto",
     "size": f"--hardware --load --headroom {SERVING}",
     "plot": "--hardware --output -o --data --theme --size --dpi --over --measured --batch --prompt --generate "
     "--context --phase --dtype --weight-dtype --activation-dtype --kv-dtype --attention --execution --constants --set",
@@ -443,6 +444,7 @@ def test_the_flags_are_the_keywords(verb: str) -> None:
         "sensitivity",
         "wide",
         "quiet",
+        "pareto",
         "no_color",
         "plot",
     }  # how it is shown, not asked

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from roofline.buying import compare as serve_and_compare
 from roofline.charts import (
     breakdown,
     compare,
+    front,
     memory,
     regime,
     roofline,
@@ -111,9 +113,23 @@ def _breakdown(request: Request) -> Drawn:
 
 
 def _compare(request: Request) -> Drawn:
+    if request.over == "cost":
+        return _front(request)
     predictions = request.predictions()
     figure = compare.draw_compare(predictions, **request.look)
     return Drawn(figure, compare.compare_rows(predictions), compare.describe_compare(predictions))
+
+
+def _front(request: Request) -> Drawn:
+    """What serving costs against how fast it is, over the batches: those of ``compare``, not one that is given."""
+    if len(request.models) > 1:
+        msg = "compare --over cost shows one model on several devices; give one model"
+        raise UsageError(msg)
+    taken = ("prompt", "generate", "dtype", "weight_dtype", "activation_dtype", "kv_dtype", "execution", "constants")
+    asked = {name: value for name, value in request.keywords.items() if name in taken}
+    result = serve_and_compare(request.models[0], request.devices, **asked)
+    figure = front.draw_front(result, **request.look)
+    return Drawn(figure, front.front_rows(result), front.describe_front(result))
 
 
 def _waterfall(request: Request) -> Drawn:
@@ -195,5 +211,5 @@ KINDS: dict[str, Callable[[Request], Drawn]] = {
     "validation": _validation,
     "waterfall": _waterfall,
 }
-OVER: dict[str, tuple[str, ...]] = {"breakdown": ("batch",), "memory": ("batch", "context")}
+OVER: dict[str, tuple[str, ...]] = {"breakdown": ("batch",), "compare": ("cost",), "memory": ("batch", "context")}
 MEASURED = ("roofline", "waterfall")
