@@ -7,6 +7,8 @@ batch and the decode steps after it. Figures and the rival's predictions as quot
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,8 @@ THROUGHPUT = [(256, 128, 128, 5353, 8934), (32, 128, 2048, 1518, 2797), (32, 204
               (16, 2048, 2048, 613, 1169)]  # fmt: skip
 """Batch, prompt, generated [tokens], measured, the rival's. [tokens/s]"""
 LIMIT = 1.35
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "buying.md"
+_BLOCK = re.compile("<!-- tensorrt-llm -->\n(.*?)\n?<!-- end of tensorrt-llm -->", re.DOTALL)
 
 
 def asked(hardware: str, batch: int, prompt: int, generate: int) -> Prediction:
@@ -30,6 +34,33 @@ def band_of(prediction: Prediction) -> tuple[float, float]:
     phases = prediction.phases.values()
     low, high = (sum(p.steps * getattr(p.figures, end) for p in phases) for end in ("low_s", "high_s"))
     return low / prediction.request_s, high / prediction.request_s
+
+
+def table() -> str:
+    """The figures side by side, as the page has them; the band is that of the figure, turned over for a rate."""
+    rows = []
+    for prompt, measured, rival in FIRST_TOKEN:
+        one = asked(TENSORRT_LLM, 1, prompt, 1)
+        low, high = band_of(one)
+        rows.append((f"first token, prompt {prompt} [ms]", measured, one.request_s * 1e3, low, high, rival))
+    for batch, prompt, generate, measured, rival in THROUGHPUT:
+        one = asked(TENSORRT_LLM, batch, prompt, generate)
+        low, high = (1 / end for end in reversed(band_of(one)))
+        rows.append((f"batch {batch}, {prompt} / {generate} [tokens/s]", measured, one.tokens_per_s, low, high, rival))
+    lines = [
+        "| figure | measured | predicted | band | error | the rival's | its error |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name, measured, ours, low, high, rival in rows:
+        cells = (f"{measured:,}", f"{ours:,.3g}" if ours < 1000 else f"{ours:,.0f}",
+                 f"{low - 1:+.0%} to {high - 1:+.0%}", f"{ours / measured - 1:+.0%}", f"{rival:,}",
+                 f"{rival / measured - 1:+.0%}")  # fmt: skip
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def test_the_page_has_these_figures() -> None:
+    assert _BLOCK.search(PAGE.read_text()).group(1) == table()  # type: ignore[union-attr]
 
 
 def miss(value: float, measured: float) -> float:
@@ -69,3 +100,7 @@ def test_the_data_sheet_alone_would_not_do() -> None:
     ttft = predict("llama-2-7b", "a100", prompt=128, generate=1, dtype="fp16", constants="datasheet").ttft_s
     assert ttft is not None
     assert ttft * 1e3 / 16.1 < 1 / LIMIT
+
+
+if __name__ == "__main__":
+    PAGE.write_text(_BLOCK.sub(f"<!-- tensorrt-llm -->\n{table()}\n<!-- end of tensorrt-llm -->", PAGE.read_text()))
