@@ -19,7 +19,7 @@ import numpy as np
 from roofline.cost import Cost, operator_cost
 from roofline.fitting import Timed
 from roofline.hardware import HardwareSpec, load_hardware, read_hardware_fields
-from roofline.operators import statement_of
+from roofline.operator_statements import statement_of
 from roofline.timing import kind_of
 from roofline.workload import Precision
 

@@ -30,6 +30,10 @@ class CollectiveConstants(Data):
     sharpness: Annotated[float, Field(ge=0.2, le=10, strict=False)]
     band: Band
 
+    def scaled(self, factor: float) -> CollectiveConstants:
+        """The same with all latencies times ``factor``."""
+        return self.model_copy(update={"first": self.first * factor, "each": self.each * factor})
+
 
 class Calibration(Data):
     """Constants of a class of devices: shares of the peaks reached, latency, the sharpness p of the corner.

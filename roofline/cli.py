@@ -50,7 +50,7 @@ def welcome(
 @app.command(rich_help_panel="Ask")
 def predict(
     model: Annotated[str, typer.Argument(help="A preset, or a path to a config.json or its folder.")],
-    hardware: Annotated[str | None, typer.Option(help="A device's name, alias or YAML file.")] = None,
+    hardware: Annotated[str | None, typer.Option(help="A device, 8xh100, a system, or a YAML file.")] = None,
     batch: Annotated[int, typer.Option(help="Sequences at once.")] = 1,
     prompt: Annotated[int | None, typer.Option(help="Tokens in.  [default: 2048, encoders 512]")] = None,
     generate: Annotated[int | None, typer.Option(help="Tokens out.  [default: 256]")] = None,
@@ -67,6 +67,15 @@ def predict(
     constants: Annotated[
         str | None, typer.Option(help="datasheet, class, published or calibrated.  [default: the best there is]")
     ] = None,
+    tp: Annotated[int | None, typer.Option(help="Tensor parallel degree.  [default: the best]", metavar="N")] = None,
+    pp: Annotated[int | None, typer.Option(help="Pipeline stages.", metavar="N")] = None,
+    dp: Annotated[int | None, typer.Option(help="Replicas.", metavar="N")] = None,
+    ep: Annotated[
+        int | None, typer.Option(help="Expert parallel degree, on the devices of tp and dp.", metavar="N")
+    ] = None,
+    cp: Annotated[int | None, typer.Option(help="Context parallel degree.", metavar="N")] = None,
+    sp: Annotated[int | None, typer.Option(help="Sequences split too: 1 or tp.", metavar="N")] = None,
+    overlap: Annotated[float, typer.Option(help="Part of each collective's time that other work hides, 0 to 1.")] = 0.0,
     edits: Annotated[
         list[str] | None, typer.Option("--set", help="PATH=VALUE: edit a field of hardware or model.")
     ] = None,
@@ -107,6 +116,13 @@ def predict(
         lm_head=_choice("--lm-head", lm_head, "last", "all"),
         execution=_choice("--execution", execution, "graph", "eager"),
         constants=_choice("--constants", constants, "datasheet", "class", "published", "calibrated"),
+        tp=tp,
+        pp=pp,
+        dp=dp,
+        ep=ep,
+        cp=cp,
+        sp=sp,
+        overlap=overlap,
         set=dict(_edit(text) for text in edits or ()),
     )
     for warning in () if quiet else result.model.warnings:

@@ -14,7 +14,10 @@ import typer
 
 from roofline.errors import UsageError
 
-_SIZES = ("m k n batch query context heads kv_heads head_dim causal rows columns inputs tokens").split()
+_SIZES = (
+    "m k n batch query context heads kv_heads head_dim causal rows columns inputs tokens "
+    "operation message_bytes devices"
+).split()
 
 Size: TypeAlias = Annotated[int | None, typer.Option(metavar="N")]
 
@@ -27,7 +30,7 @@ def without_color(wanted: bool) -> None:
 
 def operator(
     kind: Annotated[
-        str | None, typer.Argument(help="matmul, attention, elementwise, norm, softmax or embedding.")
+        str | None, typer.Argument(help="matmul, attention, elementwise, norm, softmax, embedding or collective.")
     ] = None,
     hardware: Annotated[str | None, typer.Option(help="A device's name, alias or YAML file.")] = None,
     m: Size = None,
@@ -44,6 +47,9 @@ def operator(
     columns: Size = None,
     inputs: Annotated[int | None, typer.Option(help="Tensors read.", metavar="N")] = None,
     tokens: Size = None,
+    operation: Annotated[str | None, typer.Option(help="all_reduce, all_gather, reduce_scatter or all_to_all.")] = None,
+    message_bytes: Annotated[int | None, typer.Option(help="Bytes of the whole message.", metavar="N")] = None,
+    devices: Annotated[int | None, typer.Option(help="[default: as many as the hardware names]", metavar="N")] = None,
     dtype: Annotated[str | None, typer.Option(help="fp32, tf32, bf16, fp16, fp8 or int8.")] = None,
     execution: Annotated[str | None, typer.Option(help="graph or eager.  [default: graph on GPUs]")] = None,
     constants: Annotated[
@@ -60,9 +66,10 @@ def operator(
     """Time and bottleneck of one operator, or of a table of them."""
     from roofline import operators, report, report_op
     from roofline.cli import _choice, _edit, _print
+    from roofline.deployment import fleet_of
 
     given = dict(zip(_SIZES, (m, k, n, batch, query, context, heads, kv_heads, head_dim, causal, rows, columns, inputs,
-                              tokens), strict=True))  # fmt: skip
+                              tokens, operation, message_bytes, devices), strict=True))  # fmt: skip
     sizes = {name: size for name, size in given.items() if size is not None}
     _check(kind, hardware, sizes, table, output, json)
     assert hardware is not None
@@ -75,6 +82,8 @@ def operator(
     assert kind is not None
     if kind == "attention":
         sizes.setdefault("causal", True)
+    if kind == "collective" and (several := fleet_of(hardware).count) > 1:
+        sizes.setdefault("devices", several)
     result = operators.predict_op(kind, hardware, dtype=dtype, execution=how, constants=which, set=fields, **sizes)
     _print(report.to_json(result.to_dict()) if json else report_op.op_text(result))
 
@@ -83,11 +92,13 @@ def _check(
     kind: str | None, hardware: str | None, sizes: dict[str, Any], table: Path | None, output: Path | None, json: bool
 ) -> None:
     """Raises UsageError for flags that do not go together."""
+    from roofline.operator_sizes import KINDS
+
     problem = None
     if hardware is None:
         problem = "--hardware is missing; try h100, mi300x or t4 (roofline hardware list)"
     elif table is None and kind is None:
-        problem = "KIND is missing; name matmul, attention, elementwise, norm, softmax or embedding, or give --table"
+        problem = f"KIND is missing; name {', '.join(KINDS)}, or give --table"
     elif table is None and output is not None:
         problem = "-o goes with --table; one operator is printed"
     elif table is not None and sizes:
@@ -102,9 +113,11 @@ def _check(
 
 def _time(table: Path, hardware: str, output: Path | None, **asked: Any) -> None:
     from roofline import operator_table
-    from roofline.hardware import load_hardware
+    from roofline.deployment import fleet_of
+    from roofline.hardware import HardwareSpec, load_hardware
 
-    for caution in load_hardware(hardware).cautions:
+    device = fleet_of(hardware).device
+    for caution in (device if isinstance(device, HardwareSpec) else load_hardware(device)).cautions:
         typer.echo(f"warning: {caution}", err=True)
     with _progress_bar() as tell:
         try:

@@ -13,6 +13,7 @@ from roofline.kernel_shapes import Shape, shape_of
 from roofline.number import Number, uniform
 from roofline.op import Op, Tensor
 from roofline.program import Phase, Program
+from roofline.transfers import Transfer, bus_bytes
 from roofline.workload import Precision
 
 
@@ -22,7 +23,8 @@ class Cost:
 
     flops: contractions. vector_flops: elementwise work. special: transcendental operations. bytes: compulsory traffic.
     dtype: what its contractions run in. shape: what its kernel spreads over a device. kernels: the costs of what eager
-    torch runs instead, counted when asked for.
+    torch runs instead, counted when asked for. A collective has a transfer, the bytes of its message, and those that
+    each device sends over its link.
     """
 
     group: str
@@ -36,6 +38,9 @@ class Cost:
     bytes: Number
     shape: Shape = None
     kernels: Callable[[], tuple[Cost, ...]] | None = field(default=None, compare=False, repr=False)
+    transfer: Transfer | None = None
+    message_bytes: Number = 0
+    link_bytes: Number = 0
 
 
 def step_cost(program: Program, phase: Phase, sizes: Sizes, precision: Precision) -> tuple[Cost, ...]:
@@ -62,6 +67,7 @@ def operator_cost(op: Op, sizes: Sizes, precision: Precision, group: str = "", c
     def kernels() -> tuple[Cost, ...]:
         return tuple(operator_cost(kernel, sizes, precision, group, count) for kernel in kernels_of(op))
 
+    message = op.message_bytes(sizes, width) if op.transfer else 0
     return Cost(
         group=group,
         name=op.name,
@@ -74,4 +80,7 @@ def operator_cost(op: Op, sizes: Sizes, precision: Precision, group: str = "", c
         bytes=op.bytes(sizes, width),
         shape=shape_of(op, sizes, width),
         kernels=kernels,
+        transfer=op.transfer,
+        message_bytes=message,
+        link_bytes=bus_bytes(op.transfer.operation, message, op.transfer.devices) if op.transfer else 0,
     )

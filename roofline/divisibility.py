@@ -11,8 +11,8 @@ import numpy as np
 from roofline.axes import rebind
 from roofline.errors import WorkloadError
 from roofline.parallelism import Layout, Mesh, is_expert, stored_letters
-from roofline.program import Program
-from roofline.sharding import is_layer
+from roofline.program import Phase, Program
+from roofline.stages import layer_count
 from roofline.workload import Workload
 
 _TRIED = 1024
@@ -28,9 +28,9 @@ class Condition:
     holds: Callable[[Layout], Any]
 
 
-def check_layout(layout: Layout, program: Program, workload: Workload, name: str) -> None:
+def check_layout(layout: Layout, program: Program, phases: tuple[Phase, ...], workload: Workload, name: str) -> None:
     """Raises WorkloadError, with the degrees that would do, where ``layout`` cannot split the program of ``name``."""
-    found = list(conditions(program, workload))
+    found = list(conditions(program, phases, workload))
     for condition in found:
         if not condition.holds(layout):
             flag = condition.flag
@@ -38,13 +38,13 @@ def check_layout(layout: Layout, program: Program, workload: Workload, name: str
             raise WorkloadError(msg)
 
 
-def can_split(layouts: Layout, program: Program, workload: Workload) -> Any:
+def can_split(layouts: Layout, program: Program, phases: tuple[Phase, ...], workload: Workload) -> Any:
     """Which of many layouts, in arrays, can split the program."""
-    held = [np.asarray(condition.holds(layouts)) for condition in conditions(program, workload)]
+    held = [np.asarray(condition.holds(layouts)) for condition in conditions(program, phases, workload)]
     return np.logical_and.reduce(np.broadcast_arrays(layouts.tp > 0, *held))
 
 
-def conditions(program: Program, workload: Workload) -> Iterator[Condition]:
+def conditions(program: Program, phases: tuple[Phase, ...], workload: Workload) -> Iterator[Condition]:
     """All that a layout must satisfy, each once."""
     yield from _axes(program)
     yield Condition("ep", "takes its devices from tp, then from dp, and must divide tp or be a multiple of it", _fits)
@@ -52,21 +52,10 @@ def conditions(program: Program, workload: Workload) -> Iterator[Condition]:
     yield Condition("pp", f"is more than the {layers} layers", lambda x: x.pp <= layers)
     batch, prompt = workload.batch, workload.prompt
     yield Condition("dp", f"does not divide the batch {batch}", lambda x: batch % x.dp == 0)
-    if {"prefill", "encode"} & set(program.phases) and workload.context is None:
+    if {"prefill", "encode"} & set(phases):
         yield Condition("cp", f"does not divide the prompt of {prompt} tokens", lambda x: prompt % x.cp == 0)
         part = f"does not divide the prompt of {prompt} tokens among the devices of cp"
         yield Condition("sp", part, lambda x: (not x.sp) | (prompt % (x.cp * x.tp) == 0))
-
-
-def layer_count(program: Program) -> int:
-    """How many layers a pipeline can deal out: those of the phase that has the most."""
-    layers = {
-        phase: sum(
-            int(group.times(program.sizes)) for group in program.groups if phase in group.phases and is_layer(group)
-        )
-        for phase in program.phases
-    }
-    return max(layers.values())
 
 
 def _axes(program: Program) -> Iterator[Condition]:

@@ -8,13 +8,11 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
 from roofline.calibration import Constants, ConstantSet
-from roofline.cost import Cost, step_cost
 from roofline.errors import UsageError
-from roofline.figures import mean_over_steps
 from roofline.hardware import HardwareSpec
 from roofline.prediction import Prediction
 from roofline.program import Phase
-from roofline.timing import time_step
+from roofline.steps import Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +83,16 @@ def find_elasticities(prediction: Prediction, phase: Phase, change: float = 0.1)
     if phase not in prediction.phases:
         msg = f"the prediction has no {phase} phase; it has {', '.join(prediction.phases)}"
         raise UsageError(msg)
-    sizes = prediction.workload.sizes(phase)
-    costs = step_cost(prediction.program, phase, sizes, prediction.precision)
-    device, constants, factor = prediction.hardware, prediction.constants, 1 + change
+    steps, factor = prediction.steps, 1 + change
+    ends = (factor, 1 / factor)
     found = []
     for rate, (part, turn) in _RATES.items():
-        times = [_seconds(prediction, phase, costs, turn(device, k), constants) for k in (factor, 1 / factor)]
-        found.append((rate, part, times))
-    latencies = [cast("ConstantSet", _Latency(constants, k)) for k in (factor, 1 / factor)]
-    found.append(("latency", "latency", [_seconds(prediction, phase, costs, device, one) for one in latencies]))
-    now = _seconds(prediction, phase, costs, device, constants)
+        found.append((rate, part, [replace(steps, device=turn(steps.device, k)).seconds(phase) for k in ends]))
+    if steps.network is not None:
+        wider = [replace(steps, network=steps.network.scaled(link=k)).seconds(phase) for k in ends]
+        found.append(("link bandwidth", "link", wider))
+    found.append(("latency", "latency", [_shorter(steps, k).seconds(phase) for k in ends]))
+    now = steps.seconds(phase)
     results = [
         Elasticity(rate, part, now, better, worse, math.log(worse / better) / (2 * math.log(factor)))
         for rate, part, (better, worse) in found
@@ -102,9 +100,8 @@ def find_elasticities(prediction: Prediction, phase: Phase, change: float = 0.1)
     return sorted((one for one in results if one.elasticity > 1e-6), key=lambda one: -one.elasticity)
 
 
-def _seconds(
-    prediction: Prediction, phase: Phase, costs: tuple[Cost, ...], device: HardwareSpec, constants: ConstantSet
-) -> float:
-    """The time of one step. [s]"""
-    timings = time_step(costs, device, constants, prediction.execution, phase == "decode")
-    return float(sum(c.count * mean_over_steps(t.time_s) for c, t in zip(costs, timings, strict=True)))
+def _shorter(steps: Steps, factor: float) -> Steps:
+    """The same with all latencies divided by ``factor``."""
+    constants = cast("ConstantSet", _Latency(steps.constants, factor))
+    network = steps.network.scaled(latency=1 / factor) if steps.network else None
+    return replace(steps, constants=constants, network=network)

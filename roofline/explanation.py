@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from roofline.axes import Binding
 from roofline.calibration import Constants
 from roofline.conventions import STATEMENTS
-from roofline.cost import Cost, step_cost
+from roofline.cost import Cost
 from roofline.eager_kernels import kernels_of
 from roofline.figures import mean_over_steps
 from roofline.number import Number
 from roofline.op import Op, Tensor, Work
+from roofline.parallelism import Part
 from roofline.prediction import Prediction
 from roofline.program import Phase
 from roofline.report import count, quantity
-from roofline.timing import Timing, banded, kind_of, time_cost
+from roofline.report_layout import link_lines
+from roofline.steps import form_of
+from roofline.timing import Timing, banded, kind_of
 from roofline.workload import Precision
 
 
@@ -37,6 +41,7 @@ def _facts(prediction: Prediction) -> Iterator[str]:
         unit, rate = device.contraction_unit(dtype)
         source = device.source_of(getattr(device.peak, unit)[dtype], "value")[0]
         yield f"  peak = {quantity(rate, 'flops_per_s')} ({unit} unit, {dtype}, dense; {source})"
+    yield from link_lines(prediction)
     yield f"constants {constants.provenance} {constants.name}"
     if constants.calibration is not None:
         yield f"  source: {constants.calibration.source}"
@@ -44,7 +49,7 @@ def _facts(prediction: Prediction) -> Iterator[str]:
 
 
 def _dtypes(prediction: Prediction) -> Iterator[str]:
-    program = prediction.program
+    program = prediction.steps.program
     for phase in prediction.phases:
         for _, op in program.in_phase(phase):
             if any(work.unit == "matrix" for work in op.work):
@@ -52,21 +57,23 @@ def _dtypes(prediction: Prediction) -> Iterator[str]:
 
 
 def _phase(prediction: Prediction, phase: Phase) -> Iterator[str]:
-    program = prediction.program
-    sizes = prediction.workload.sizes(phase)
-    costs = step_cost(program, phase, sizes, prediction.precision)
+    program, sizes = prediction.steps.program, prediction.steps.sizes(phase)
+    costs, timings = prediction.steps.costs(phase), prediction.steps.timings(phase)
     steps = prediction.phases[phase].steps
     letters = {**{k: mean_over_steps(v) for k, v in sizes.items()}, **program.sizes}
     bound = ", ".join(f"{letter} = {float(size):g}" for letter, size in letters.items())
     yield f"{phase}, one step{f' (means over {steps})' if steps > 1 else ''}, one execution of each operator: {bound}"
-    for (_, op), cost in zip(program.in_phase(phase), costs, strict=True):
+    for (_, op), cost, timing in zip(program.in_phase(phase), costs, timings, strict=True):
+        if op.transfer is not None:
+            yield from _collective(op, cost, timing, prediction)
+            continue
         constants = prediction.constants.of(
             kind_of(cost, phase == "decode"), prediction.execution, cost.name, cost.dtype
         )
-        timing = time_cost(cost, prediction.hardware, prediction.constants, prediction.execution, phase == "decode")
         yield from _operator(op, cost, timing, constants, prediction)
-    yield ""
-    yield from _in_symbols(prediction, phase)
+    if prediction.count == 1:
+        yield ""
+        yield from _in_symbols(prediction, phase)
 
 
 def _in_symbols(prediction: Prediction, phase: Phase) -> Iterator[str]:
@@ -89,7 +96,7 @@ def _in_symbols(prediction: Prediction, phase: Phase) -> Iterator[str]:
 
 
 def _operator(op: Op, cost: Cost, timing: Timing, constants: Constants, prediction: Prediction) -> Iterator[str]:
-    local = ", ".join(f"{letter} = {value}" for letter, value in op.local.items() if not callable(value))
+    local = ", ".join(f"{letter} = {_bound(value)}" for letter, value in op.local.items() if _bound(value))
     yield f"{op}  x {float(cost.count):g}{f'  with {local}' if local else ''}"
     device = prediction.hardware
     for label, unit, number in (
@@ -118,6 +125,27 @@ def _operator(op: Op, cost: Cost, timing: Timing, constants: Constants, predicti
         f"  time = {latency} + (compute^p + memory^p)^(1/p), p = {constants.p:g}; {rates}{_terms(constants)}; "
         f"= {quantity(_number(timing.time_s), 'time_s')}, band {_band(timing, prediction)}"
     )
+
+
+def _bound(binding: Binding) -> str:
+    """What a letter is bound to, in words: a number, a letter, a device's part of one."""
+    if isinstance(binding, Part):
+        return f"{_bound(binding.whole) or binding.letter} / {binding.degree}"
+    return "" if callable(binding) else str(binding)
+
+
+def _collective(op: Op, cost: Cost, timing: Timing, prediction: Prediction) -> Iterator[str]:
+    """What devices exchange: the message, what each sends, the form that is the fastest."""
+    assert op.transfer is not None
+    (message,) = op.reads or op.writes
+    local = ", ".join(f"{letter} = {_bound(value)}" for letter, value in op.local.items() if _bound(value))
+    yield f"{op}  x {float(cost.count):g}{f'  with {local}' if local else ''}"
+    size, sent = (quantity(_number(value), "bytes") for value in (cost.message_bytes, cost.link_bytes))
+    what = f"{op.transfer.operation} over {op.transfer.over} {op.transfer.devices}"
+    yield f"  {what}: message = {_traffic(message, prediction.precision)} = {size}; each device sends {sent}"
+    time, bound = (quantity(_number(value), "time_s") for value in (timing.time_s, timing.bound_s))
+    form = f"{form_of(timing)} (roofline/networks.py)"
+    yield f"  time = {form} = {time}, band {_band(timing, prediction)}; at best {bound}"
 
 
 def _kernels(op: Op, cost: Cost, prediction: Prediction) -> str:

@@ -41,6 +41,10 @@ def operator_rows(prediction: Prediction) -> list[dict[str, Any]]:
             fields = operator.to_dict()
             shares = {f"share_{part}": share for part, share in fields.pop("shares").items()}
             origin = {"model": prediction.model.name, "hardware": prediction.hardware.name, "phase": name}
+            if prediction.count > 1:
+                origin["hardware"] = f"{prediction.count}x{prediction.hardware.name}"
+                origin["layout"] = str(prediction.layout)
+                fields = {"name": fields.pop("name"), "kind": fields.pop("kind"), "form": operator.form} | fields
             edits = "; ".join(f"{path}={value}" for path, value in prediction.overrides)
             rows.append({**origin, "overrides": edits, "steps": phase.steps, **fields, **shares})
     return rows

@@ -65,29 +65,39 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """An operator of a phase; its figures are for all its ``count`` repeats."""
+    """An operator of a phase; its figures are for all its ``count`` repeats. A collective has the form it runs in."""
 
     name: str
     kind: str
     count: int
     figures: Figures
+    form: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The operator as the JSON of ``predict`` has it."""
-        return {"name": self.name, "kind": self.kind, "count": self.count, **self.figures.to_dict()}
+        form = {"form": self.form} if self.form else {}
+        return {"name": self.name, "kind": self.kind, "count": self.count, **form, **self.figures.to_dict()}
 
 
 @dataclass(frozen=True, slots=True)
 class PhasePrediction:
-    """One step of a phase, and how many steps a request takes."""
+    """One step of a phase, and how many steps a request takes.
+
+    In a pipeline: the microbatches of a step, and what one of them takes on the first, the fullest inner and the last
+    stage. [s]
+    """
 
     steps: int
     figures: Figures
     operators: tuple[Operator, ...]
+    microbatches: int = 1
+    stages: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The phase as the JSON of ``predict`` has it."""
-        return {"steps": self.steps, **self.figures.to_dict(), "operators": [op.to_dict() for op in self.operators]}
+        piped = {"microbatches": self.microbatches, "stages_s": list(self.stages)} if self.stages else {}
+        operators = [op.to_dict() for op in self.operators]
+        return {"steps": self.steps, **piped, **self.figures.to_dict(), "operators": operators}
 
 
 def figures_of(parts: list[tuple[Cost, Timing]], device: HardwareSpec) -> Figures:
@@ -110,18 +120,19 @@ def figures_of(parts: list[tuple[Cost, Timing]], device: HardwareSpec) -> Figure
         if not (isinstance(cost.flops, int) and cost.flops == 0)
     )
     moved = total(lambda cost, _: cost.bytes)
-    compute, memory = timed("compute"), timed("memory")
+    compute, memory, link = timed("compute"), timed("memory"), timed("link")
     return Figures(
         time_s=time,
         bound_s=float(total(lambda _, timing: banded(timing)[0])),
         low_s=float(total(lambda _, timing: banded(timing)[1])),
         high_s=float(total(lambda _, timing: banded(timing)[2])),
-        shares=Shares(max(0.0, 1 - compute - memory), compute, memory),
+        shares=Shares(max(0.0, 1 - compute - memory - link), compute, memory, link),
         flops=total(lambda cost, _: cost.flops),
         vector_flops=total(lambda cost, _: cost.vector_flops),
         bytes=moved,
         mfu=peak_seconds / time if time else 0.0,
         mbu=float(moved) / (time * device.bandwidth) if time else 0.0,
+        link_bytes=total(lambda cost, _: cost.link_bytes),
     )
 
 

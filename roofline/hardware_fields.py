@@ -181,6 +181,7 @@ class Link(Block):
     bandwidth_per_direction: BytesPerS | None = Field(default=None, description='a rate such as "450 GB/s"')
     per_peer_per_direction: BytesPerS | None = None
     domain: Annotated[int, Field(ge=1)] | None = None
+    reduces: bool = Field(default=False, description="whether the switch adds up what it passes on (NVLS)")
 
     @model_validator(mode="after")
     def _says_something(self) -> Link:

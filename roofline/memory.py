@@ -153,6 +153,9 @@ def alive_bytes(program: Program, phase: Phase, sizes: Sizes, precision: Precisi
                 size = tensor.elements(bound) * precision.width(tensor)
                 held[tensor.name] = maximum(size, held[tensor.name]) if tensor.name in held else size
         alive.append(sum(held.values()))
+        held |= {
+            tensor.name: tensor.elements(bound) * precision.width(tensor) for tensor in writes if tensor.name in held
+        }
         held = {name: size for name, size in held.items() if name in later}
     return alive
 

@@ -153,7 +153,8 @@ class Op:
     def message_bytes(self, sizes: Sizes, width: Callable[[Tensor], Number]) -> Number:
         """Bytes of a collective's message: the whole of what a device has before a scatter or after a gather."""
         (message,) = self.writes
-        return message.elements(rebind(sizes, self.local)) * width(message)
+        whole = self.transfer.devices if self.transfer and self.transfer.operation == "reduce_scatter" else 1
+        return message.elements(rebind(sizes, self.local)) * width(message) * whole
 
     @property
     def contracted(self) -> tuple[Tensor, ...]:

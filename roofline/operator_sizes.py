@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from roofline.errors import UsageError, near_matches, shown
+from roofline.transfers import Collective
 
 KINDS: dict[str, tuple[str, ...]] = {
     "matmul": ("m", "k", "n"),
@@ -18,8 +19,12 @@ KINDS: dict[str, tuple[str, ...]] = {
     "norm": ("rows", "columns"),
     "softmax": ("rows", "columns"),
     "embedding": ("tokens", "columns"),
+    "collective": ("operation", "message_bytes", "devices"),
 }
 """Kind -> its sizes, all of which are needed."""
+
+OPERATIONS: tuple[Collective, ...] = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all")
+"""The collectives; in columns a number stands for each."""
 
 MAX_SIZE = 10**12
 """The largest size that is taken: products of seven stay finite."""
@@ -65,6 +70,10 @@ def find_bad_size(kind: str, columns: Columns) -> BadSize | None:
         value = columns[name]
         if name == "causal":
             good, expected = (value == 0) | (value == 1), "true or false"
+        elif name == "operation":
+            good, expected = value >= 0, f"one of {', '.join(OPERATIONS)}"
+        elif name == "devices":
+            good, expected = _is_whole(value, MAX_SIZE) & (value >= 2), "2 devices or more"
         else:
             good, expected = _is_whole(value, most), f"a whole number from 1 to {most}"
         found.append(_first(name, value, good, expected))
@@ -78,6 +87,8 @@ def find_bad_size(kind: str, columns: Columns) -> BadSize | None:
 
 def read_size(name: str, value: Any) -> Any:
     """An array as float64; a number as it is, whole ones as int. Raises UsageError for anything else."""
+    if name == "operation":
+        return operation_number(value)
     if hasattr(value, "__array__") and np.ndim(value):
         try:
             return np.asarray(value).astype(np.float64)
@@ -92,6 +103,17 @@ def read_size(name: str, value: Any) -> Any:
         msg = f"{name}: {shown(plain)}, expected {expected}"
         raise UsageError(msg)
     return int(float(plain)) if _is_whole(plain, MAX_SIZE) else plain
+
+
+def operation_number(value: Any) -> Any:
+    """The number of a collective by name, or of an array of names. Raises UsageError for an unknown one."""
+    if hasattr(value, "__array__") and np.ndim(value):
+        names = np.asarray(value)
+        return np.array([operation_number(str(name)) for name in names.ravel()], np.float64).reshape(names.shape)
+    if value not in OPERATIONS:
+        msg = f"operation: {shown(value)}; {near_matches(str(value), OPERATIONS)}"
+        raise UsageError(msg)
+    return OPERATIONS.index(value)
 
 
 def broadcast(columns: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from roofline.calibration import Execution, Provenance
 from roofline.errors import RooflineError, SpecError, near_matches, shown
 from roofline.files import atomic_writer
 from roofline.hardware import HardwareSpec
-from roofline.operator_sizes import KINDS, check_names, find_bad_size
+from roofline.operator_sizes import KINDS, OPERATIONS, check_names, find_bad_size
 from roofline.operators import OperatorClock, OperatorPrediction
 
 CHUNK = 65_536
@@ -154,7 +154,7 @@ class _Table:
         """A column of some rows as float64."""
         texts = chunk.columns[name]
         picked = texts if rows is None else [texts[row] for row in rows]
-        read = _truth if name == "causal" else _number
+        read = {"causal": _truth, "operation": _operation}.get(name, _number)
         try:
             return np.fromiter(map(read, picked), np.float64, len(picked))
         except (ValueError, KeyError):
@@ -163,7 +163,8 @@ class _Table:
             try:
                 read(texts[row])
             except (ValueError, KeyError):
-                expected = "true or false" if name == "causal" else "a number"
+                words = {"causal": "true or false", "operation": f"one of {', '.join(OPERATIONS)}"}
+                expected = words.get(name, "a number")
                 self._fail(chunk.lines[row], f"column {name}: {shown(texts[row])}, expected {expected}")
         raise AssertionError
 
@@ -174,8 +175,7 @@ class _Table:
 
 def _added(prediction: OperatorPrediction, measured: Any) -> list[Any]:
     """The added columns, as arrays."""
-    nothing = np.zeros_like(prediction.time_s)
-    columns = [nothing if name == "share_link" else getattr(prediction, name) for name in ADDED]
+    columns = [getattr(prediction, name) for name in ADDED]
     columns[:2] = [_whole(column) for column in columns[:2]]
     if measured is None:
         return columns
@@ -285,6 +285,10 @@ def _number(text: str) -> float:
     if "_" in text:  # Python reads 1_000; a table does not
         raise ValueError
     return float(text)
+
+
+def _operation(text: str) -> float:
+    return float(OPERATIONS.index(text.strip()))
 
 
 def _truth(text: str) -> float:

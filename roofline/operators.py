@@ -6,33 +6,32 @@ from there, times from the constants that the same operator has inside a model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from roofline.axes import Sizes
 from roofline.calibration import ConstantSet, Execution, Provenance
 from roofline.cost import operator_cost
+from roofline.deployment import Fleet, fleet_of
 from roofline.errors import UsageError, shown
 from roofline.hardware import HardwareSpec, edited_device
-from roofline.layers.attention import attention
-from roofline.layers.embedding import token_embedding
-from roofline.layers.normalization import norm
+from roofline.hardware_systems import System
+from roofline.networks import Network, band_of
 from roofline.number import Number, exact, settled
-from roofline.op import Op, Tensor, contract, elementwise, weight
-from roofline.operator_sizes import KINDS, Columns, broadcast, check_names, find_bad_size, read_size
+from roofline.operator_sizes import KINDS, OPERATIONS, Columns, broadcast, check_names, find_bad_size, read_size
+from roofline.operator_statements import statement_of
 from roofline.prediction import SCHEMA_VERSION, tool_version
-from roofline.provenance import calibration_in, constants_of
-from roofline.timing import banded, time_cost
+from roofline.provenance import constants_of
+from roofline.timing import banded, time_collective_op, time_cost
 from roofline.workload import Precision
 
 FIGURES = ("flops", "vector_flops", "bytes", "intensity", "time_s", "bound_s", "low_s", "high_s", "bound_by",
-           "share_latency", "share_compute", "share_memory")  # fmt: skip
+           "share_latency", "share_compute", "share_memory", "share_link", "link_bytes")  # fmt: skip
 
-_BOUNDS = np.array(["latency", "compute", "memory"])
+_BOUNDS = np.array(["latency", "compute", "memory", "link"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +39,8 @@ class OperatorPrediction:
     """What an operator costs on a device. Numbers, or read-only numpy arrays where arrays went in.
 
     flops: contractions; vector_flops: elementwise work; bytes: compulsory traffic; intensity in FLOP/B, of the
-    contractions. Shares sum to one; ``bound_by`` names the largest.
+    contractions. Shares sum to one; ``bound_by`` names the largest. A collective has the bytes that each device sends,
+    the form that is the fastest, and the network that it runs on.
     """
 
     kind: str
@@ -61,11 +61,24 @@ class OperatorPrediction:
     share_latency: Number
     share_compute: Number
     share_memory: Number
+    share_link: Number = 0.0
+    link_bytes: Number = 0
+    form: Any = ""
+    network: Network | None = None
     overrides: tuple[tuple[str, Any], ...] = ()
+    count: int = 1
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader should know about this prediction."""
+        one = (f"this is on one of {self.count} devices",) if self.count > 1 and self.kind != "collective" else ()
+        return (*one, *self.hardware.cautions)
 
     @property
     def band(self) -> tuple[float, float, str]:
         """Low and high of the band, as factors of the time, and its evidence; over all kinds for rows of two kinds."""
+        if self.network is not None:
+            return band_of(self.network)
         if self.kind != "attention":
             return self.constants.band(self.kind, self.dtype)
         decoding = np.asarray(self.sizes["query"]) == 1
@@ -76,28 +89,35 @@ class OperatorPrediction:
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``op``: SI base units, names with their units, lists where arrays went in."""
         plain = {name: _plain(getattr(self, name)) for name in FIGURES if not name.startswith("share_")}
-        shares = {name: _plain(getattr(self, f"share_{name}")) for name in ("latency", "compute", "memory")}
-        sizes = {
-            name: (np.asarray(v) == 1).tolist() if name == "causal" else _plain(v) for name, v in self.sizes.items()
-        }
+        shares = {name: _plain(getattr(self, f"share_{name}")) for name in _BOUNDS.tolist()}
+        sizes = {name: in_words(name, v) for name, v in self.sizes.items()}
+        form = {"form": _plain(self.form)} if self.kind == "collective" else {}
         used = {"dtype": self.dtype, "execution": self.execution, "constants": self.constants.name}
         return {
             "schema_version": SCHEMA_VERSION,
             "version": tool_version(),
             "kind": self.kind,
-            "hardware": {"name": self.hardware.name, "count": 1, "overrides": dict(self.overrides)},
+            "hardware": {"name": self.hardware.name, "count": self.count, "overrides": dict(self.overrides)},
             "inputs": {**sizes, **used},
+            **form,
             **plain,
-            "shares": {**shares, "link": _plain(0.0 * self.share_memory)},
+            "shares": shares,
             "provenance": self.constants.provenance,
             "band": dict(zip(("low", "high", "evidence"), self.band, strict=True)),
-            "notes": list(self.hardware.cautions),
+            "notes": [*self.notes],
         }
+
+
+def in_words(name: str, value: Any) -> Any:
+    """A size as it was given: true or false, the name of a collective, a number, or a list of these."""
+    if name == "operation":
+        return np.asarray(OPERATIONS)[np.asarray(value, dtype=np.int64)].tolist()
+    return (np.asarray(value) == 1).tolist() if name == "causal" else _plain(value)
 
 
 def predict_op(
     kind: str,
-    hardware: str | Path | HardwareSpec,
+    hardware: str | Path | HardwareSpec | System,
     *,
     dtype: str | None = None,
     execution: Execution | None = None,
@@ -109,8 +129,10 @@ def predict_op(
 
     Kinds and sizes: matmul m, k, n (``x[m k] w[k n]``); attention batch, query, context, heads, kv_heads, head_dim,
     causal (true or false; query and context are tokens; one query token is a decode step); elementwise rows, columns,
-    inputs (tensors read); norm (RMS) and softmax rows, columns; embedding tokens, columns. Numbers and numpy arrays
-    broadcast. dtype: the device's default if left out. ``set`` edits fields of the device, as in
+    inputs (tensors read); norm (RMS) and softmax rows, columns; embedding tokens, columns; collective operation
+    (all_reduce, all_gather, reduce_scatter or all_to_all), message_bytes (the whole: what a device has before a scatter
+    or after a gather), devices, of which there are as many as ``hardware`` names. Numbers and numpy arrays broadcast.
+    dtype: the device's default if left out. ``set`` edits fields of the device, as in
     ``{"hardware.memory.hbm.bandwidth": "6TB/s"}``. Raises UsageError for a wrong kind or size, WorkloadError for a
     dtype that the device lacks, SpecError for an unknown device.
 
@@ -143,25 +165,27 @@ class OperatorClock:
     default_dtype: str = field(default="")
     name: str = ""
     overrides: tuple[tuple[str, Any], ...] = ()
+    fleet: Fleet | None = None
 
     @classmethod
     def of(
         cls,
-        hardware: str | Path | HardwareSpec,
+        hardware: str | Path | HardwareSpec | System,
         execution: Execution | None,
         constants: Provenance | None,
         edits: Mapping[str, Any] | None = None,
     ) -> OperatorClock:
-        """The clock of a device, or of a calibration; what is left out takes the defaults of the command line."""
-        known, own = calibration_in(hardware)
-        device = edited_device(known, edits or {})
+        """The clock of a device, several, or a calibration; what is left out takes the command line's defaults."""
+        fleet = fleet_of(hardware)
+        device = edited_device(fleet.device, edits or {})
         how: Execution = execution or ("graph" if device.kind != "cpu" else "eager")
         return cls(
             device,
             how,
-            constants_of(device, constants, own),
+            constants_of(device, constants, fleet.calibration),
             device.default_dtype(),
             overrides=tuple((edits or {}).items()),
+            fleet=fleet,
         )
 
     def time(self, kind: str, dtype: str | None, columns: Columns) -> OperatorPrediction:
@@ -177,18 +201,35 @@ class OperatorClock:
                 value.flags.writeable = False
         used = self.constants.for_dtypes([name])
         asked = (kind, self.device, name, self.execution, used, dict(columns))
-        return OperatorPrediction(*asked, **figures, overrides=self.overrides)
+        network = self._network(columns) if kind == "collective" else None
+        count = int(np.max(columns["devices"])) if network else self.fleet.count if self.fleet else 1
+        return OperatorPrediction(*asked, **figures, overrides=self.overrides, network=network, count=count)
+
+    def _network(self, columns: Columns) -> Network:
+        """The network of as many devices as are asked for. Raises UsageError for more than there are."""
+        most = int(np.max(columns["devices"]))
+        fleet = self.fleet or Fleet(self.device)
+        if fleet.counted and most > fleet.count:
+            msg = f"collective: devices {most}, expected at most the {fleet.count} of {fleet.name}"
+            raise UsageError(msg)
+        network = fleet.network(self.device, fleet.count if fleet.counted else most, self.constants)
+        assert network is not None, "there are two devices at least"
+        return network
 
     def _figures(self, kind: str, precision: Precision, columns: Columns) -> dict[str, Any]:
         """The figures of rows that share a statement and constants."""
         some = next(iter(columns.values()))
         array = isinstance(some, np.ndarray)
         op, sizes = statement_of(kind, columns)
-        cost = operator_cost(op, sizes if array else {a: exact(size) for a, size in sizes.items()}, precision)
+        kept = Precision(*(3 * ["int8"])) if kind == "collective" else precision  # a message is stated in bytes
+        cost = operator_cost(op, sizes if array else {a: exact(size) for a, size in sizes.items()}, kept)
         decoding = kind == "attention" and bool(np.all(columns["query"] == 1))
-        timing = time_cost(cost, self.device, self.constants, self.execution, decoding, self.name)
+        if kind == "collective":
+            timing = time_collective_op(cost, self._network(columns))
+        else:
+            timing = time_cost(cost, self.device, self.constants, self.execution, decoding, self.name)
         bound, low, high = banded(timing)
-        shares = np.stack(np.broadcast_arrays(timing.latency, timing.compute, timing.memory))
+        shares = np.stack(np.broadcast_arrays(timing.latency, timing.compute, timing.memory, timing.link))
         figures = {
             "flops": cost.flops,
             "vector_flops": cost.vector_flops,
@@ -200,23 +241,20 @@ class OperatorClock:
             "high_s": high,
             "bound_by": _BOUNDS[np.argmax(shares, axis=0)],
             **{f"share_{name}": share for name, share in zip(_BOUNDS.tolist(), shares, strict=True)},
+            "link_bytes": cost.link_bytes,
+            "form": timing.form,
         }
         if array:
             return {name: np.array(np.broadcast_to(value, some.shape)) for name, value in figures.items()}
-        counts = ("flops", "vector_flops", "bytes")
+        counts, words = ("flops", "vector_flops", "bytes", "link_bytes"), ("bound_by", "form")
         plain = {name: settled(value) if name in counts else value for name, value in figures.items()}
-        return {name: v if name in counts else str(v) if name == "bound_by" else float(v) for name, v in plain.items()}
-
-
-def statement_of(kind: str, columns: Columns) -> tuple[Op, Sizes]:
-    """The statement of a kind and the sizes of its axes; ``inputs`` and ``causal`` must be alike in all rows."""
-    return _STATEMENTS[kind](columns)
+        return {name: v if name in counts else str(v) if name in words else float(v) for name, v in plain.items()}
 
 
 def _parts(kind: str, columns: Columns) -> Iterator[tuple[Any, Columns]]:
     """Rows that share a statement and constants, with where they stand; None stands for all rows, or for a number."""
     splits = columns["causal"] * 2 + (columns["query"] == 1) if kind == "attention" else None
-    key = columns.get("inputs", 1) if splits is None else splits
+    key = columns.get("inputs", columns.get("operation", 1)) if splits is None else splits
     values = np.unique(key)
     if len(values) == 1 or not isinstance(key, np.ndarray):
         yield None, columns
@@ -227,58 +265,12 @@ def _parts(kind: str, columns: Columns) -> Iterator[tuple[Any, Columns]]:
 
 
 def _joined(parts: list[tuple[Any, dict[str, Any]]], shape: tuple[int, ...]) -> dict[str, Any]:
-    whole = {name: np.empty(shape, "U7" if name == "bound_by" else np.float64) for name in FIGURES}
+    words = {"bound_by": "U7", "form": "U16"}
+    whole = {name: np.empty(shape, words.get(name, np.float64)) for name in (*FIGURES, "form")}
     for where, figures in parts:
         for name, values in figures.items():
             whole[name][where] = values
     return whole
-
-
-def _matmul(columns: Columns) -> tuple[Op, Sizes]:
-    op = contract("matmul", Tensor("x", "B D"), weight("w", "D F"), Tensor("y", "B F"))
-    return op, {"B": columns["m"], "D": columns["k"], "F": columns["n"]}
-
-
-def _attention(columns: Columns) -> tuple[Op, Sizes]:
-    (op,) = attention(mask="causal" if np.all(columns["causal"]) else "full")
-    letters = {"B": "batch", "T": "query", "S": "context", "K": "kv_heads", "H": "head_dim"}
-    groups = columns["heads"] // columns["kv_heads"]
-    return op, {**{letter: columns[name] for letter, name in letters.items()}, "G": groups}
-
-
-def _elementwise(columns: Columns) -> tuple[Op, Sizes]:
-    """One operation per element and tensor beyond the first, as an addition of them; one for a single tensor."""
-    inputs = int(np.ravel(columns["inputs"])[0]) if np.size(columns["inputs"]) else 1
-    tensors = [Tensor(f"x{i}", "B D") for i in range(inputs)]
-    op = elementwise("elementwise", tensors, Tensor("y", "B D"), flops=max(1, inputs - 1))
-    return op, _grid(columns)
-
-
-def _norm(columns: Columns) -> tuple[Op, Sizes]:
-    return norm("norm", Tensor("x", "B D"), Tensor("y", "B D"), kind="rms"), _grid(columns)
-
-
-def _softmax(columns: Columns) -> tuple[Op, Sizes]:
-    _, op, _ = attention(mask="full", fused=False)
-    return op, {"B": columns["rows"], "S": columns["columns"], "K": 1, "G": 1, "T": 1}
-
-
-def _embedding(columns: Columns) -> tuple[Op, Sizes]:
-    return token_embedding(), {"B": columns["tokens"], "T": 1, "D": columns["columns"]}
-
-
-def _grid(columns: Columns) -> Sizes:
-    return {"B": columns["rows"], "D": columns["columns"]}
-
-
-_STATEMENTS: dict[str, Callable[[Columns], tuple[Op, Sizes]]] = {
-    "matmul": _matmul,
-    "attention": _attention,
-    "elementwise": _elementwise,
-    "norm": _norm,
-    "softmax": _softmax,
-    "embedding": _embedding,
-}
 
 
 def _plain(value: Any) -> Any:

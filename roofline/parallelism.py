@@ -15,13 +15,13 @@ al. 2022 (arXiv 2205.05198), section 4.2; GShard (arXiv 2006.16668), section 3; 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from roofline.axes import Binding, Sizes, resolve
+from roofline.axes import Binding, Sizes, rebind, resolve
 from roofline.errors import UsageError
 from roofline.number import Number, ceil_div, minimum, product
 from roofline.op import Op
@@ -91,33 +91,36 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Mesh:
-    """The devices of one pipeline stage in a phase: which of their dimensions split an axis in an operator."""
+    """The devices of one pipeline stage in a phase: which of their dimensions split an axis in an operator.
+
+    ``sizes``: dimension -> how many devices it counts; ``several``: the dimensions that count more than one.
+    """
 
     layout: Layout
     phase: Phase
+    sizes: Mapping[str, Any] = field(init=False)
+    several: Dims = field(init=False)
 
-    @property
-    def sizes(self) -> dict[str, Any]:
-        """Dimension -> how many devices it counts."""
+    def __post_init__(self) -> None:
         tp, dp, ep = self.layout.tp, self.layout.dp, self.layout.ep
         inside = minimum(tp, ep)
         across = ep // inside
-        return dict(zip(DIMS, (tp // inside, inside, self.layout.cp, across, dp // minimum(across, dp)), strict=True))
+        counts = (tp // inside, inside, self.layout.cp, across, dp // minimum(across, dp))
+        object.__setattr__(self, "sizes", dict(zip(DIMS, counts, strict=True)))
+        several = frozenset(dim for dim, count in zip(DIMS, counts, strict=True) if np.any(np.asarray(count) > 1))
+        object.__setattr__(self, "several", several)
 
     def active(self, dims: Dims) -> Dims:
         """``dims`` without those that count one device, in every layout if there are several."""
-        sizes = self.sizes
-        return frozenset(dim for dim in dims if np.any(np.asarray(sizes[dim]) > 1))
+        return dims & self.several
 
     def count(self, dims: Dims) -> Any:
         """How many devices ``dims`` span."""
-        sizes = self.sizes
-        return product(sizes[dim] for dim in DIMS if dim in dims)
+        return product(self.sizes[dim] for dim in DIMS if dim in dims)
 
     def stride(self, dims: Dims) -> Any:
         """How far apart neighbours in ``dims`` are numbered."""
-        sizes = self.sizes
-        return product(sizes[dim] for dim in DIMS[: min(DIMS.index(dim) for dim in dims)])
+        return product(self.sizes[dim] for dim in DIMS[: min(DIMS.index(dim) for dim in dims)])
 
     @property
     def active_stages(self) -> bool:
@@ -177,7 +180,8 @@ class Mesh:
         }
         if across := (splits.get("A", _NONE) | splits.get("X", _NONE)) - _TENSOR:
             parts["B"] = Gathered("B", self.count(across))
-        return {**op.local, **parts}
+        groups = {x: Within(bound, parts) for x, bound in op.local.items() if x.islower() and callable(bound)}
+        return {**op.local, **parts, **groups}
 
     def group_bindings(self, group: Group) -> dict[str, Binding]:
         """A group's own letters; the experts touched are those of all the tokens that reach its devices."""
@@ -206,6 +210,18 @@ class Part:
             shared = minimum(resolve("K", sizes), self.degree)
             return size / (shared if self.letter == "K" else self.degree / shared)
         return size / self.degree
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """A number of groups of elements, of a device's part of them."""
+
+    whole: Callable[[Sizes], Number]
+    parts: Mapping[str, Binding]
+
+    def __call__(self, sizes: Sizes) -> Number:
+        """The number of groups."""
+        return self.whole(rebind(sizes, self.parts))
 
 
 @dataclass(frozen=True, slots=True)

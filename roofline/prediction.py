@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from roofline.architectures.model import Model, load_model
-from roofline.arithmetic import computing_device
+from roofline.architectures.model import Model
 from roofline.calibration import ConstantSet, Execution, Provenance
 from roofline.conventions import Conventions
-from roofline.cost import step_cost
-from roofline.errors import UsageError, WorkloadError, near_matches
-from roofline.figures import Operator, PhasePrediction, figures_of
-from roofline.hardware import HardwareSpec, load_hardware
-from roofline.memory import MemoryFit, fit_memory
+from roofline.deployment import given_degrees, layout_of
+from roofline.figures import PhasePrediction
+from roofline.hardware import HardwareSpec
+from roofline.layouts import Chosen, choose_layout
+from roofline.memory import MemoryFit
 from roofline.number import settled
-from roofline.precision import Recipe, read_recipe
-from roofline.program import PHASES, Phase, Program
-from roofline.provenance import calibration_in, constants_of
-from roofline.quantization import quantized, storage_notes
-from roofline.timing import time_step
-from roofline.workload import (
-    DEFAULT_ENCODER_PROMPT,
-    DEFAULT_GENERATE,
-    DEFAULT_PROMPT,
-    Precision,
-    Workload,
-)
+from roofline.parallelism import Layout
+from roofline.precision import Recipe
+from roofline.program import Phase, Program
+from roofline.quantization import storage_notes
+from roofline.request import Hardware, read_request
+from roofline.stages import fit_layout
+from roofline.steps import Steps, steps_of
+from roofline.workload import Precision, Workload
 
 SCHEMA_VERSION = 1
 
@@ -50,7 +44,20 @@ class Prediction:
     parameters: int
     memory: MemoryFit
     by_phase: tuple[tuple[Phase, PhasePrediction], ...]
+    steps: Steps
     overrides: tuple[tuple[str, Any], ...] = ()
+    system: str = ""
+    chosen: Chosen | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """How the work is spread over the devices."""
+        return self.steps.layout
+
+    @property
+    def count(self) -> int:
+        """How many devices there are."""
+        return int(self.layout.devices)
 
     @property
     def precision(self) -> Precision:
@@ -103,7 +110,8 @@ class Prediction:
             "schema_version": SCHEMA_VERSION,
             "version": tool_version(),
             "model": self.model.name,
-            "hardware": {"name": self.hardware.name, "count": 1, "overrides": dict(self.overrides)},
+            "hardware": {"name": self.hardware.name, "count": self.count, "overrides": dict(self.overrides)},
+            **self._spread(),
             "inputs": self._inputs(),
             "parameters": self.parameters,
             "fits": self.memory.fits,
@@ -116,6 +124,15 @@ class Prediction:
             "band": {"low": self.constants.low, "high": self.constants.high, "evidence": self.constants.evidence},
             "notes": list(self.notes),
         }
+
+    def _spread(self) -> dict[str, Any]:
+        """The system and the layout, of several devices."""
+        if self.count == 1:
+            return {}
+        chosen = {"chosen": self.chosen.to_dict()} if self.chosen else {}
+        system = {"system": self.system} if self.system else {}
+        hidden = self.steps.network.overlap if self.steps.network else 0.0
+        return {**system, "layout": self.layout.to_dict(), "overlap": hidden, **chosen}
 
     def _inputs(self) -> dict[str, Any]:
         kept = self.recipe
@@ -135,7 +152,7 @@ class Prediction:
 
 def predict(
     model: str | Path | Mapping[str, Any] | Model,
-    hardware: str | Path | HardwareSpec,
+    hardware: Hardware,
     *,
     batch: int = 1,
     prompt: int | None = None,
@@ -151,140 +168,59 @@ def predict(
     lm_head: Literal["last", "all"] = "last",
     execution: Execution | None = None,
     constants: Provenance | None = None,
+    tp: int | None = None,
+    pp: int | None = None,
+    dp: int | None = None,
+    ep: int | None = None,
+    cp: int | None = None,
+    sp: int | None = None,
+    overlap: float = 0.0,
     set: Mapping[str, Any] | None = None,  # noqa: A002  (the keywords are the flags)
 ) -> Prediction:
-    """Predict what ``model`` costs on ``hardware``.
+    """Predict what ``model`` costs on ``hardware``: a device, ``8xh100``, or a system.
 
     Lengths are in tokens. What is left out takes the defaults of the command line: a prompt of 2,048 tokens (512 for
     encoders), 256 generated tokens, the first of bf16, fp16, fp32 that the device has, graph execution on GPUs.
     ``set`` edits single fields by path, ``{"hardware.memory.hbm.bandwidth": "6 TB/s", "model.num_hidden_layers": 16}``;
-    the result carries these edits.
+    the result carries these edits. ``tp`` to ``sp`` are the degrees of parallelism, over as many devices as they make
+    up; where a number of devices leaves some open, the best layout is chosen. ``batch`` is that of all devices;
+    ``overlap`` is the part of each collective's time that is taken to be hidden behind other work.
     Raises RooflineError, in one line, for whatever the model or the device refuses.
 
     >>> predict("bert-base", "h100").phases["encode"].steps
     1
     """
-    hardware, own = calibration_in(hardware)
-    network, device = _edited(model, hardware, set or {})
-    conventions = Conventions(attention, count, lm_head)
-    recipe = read_recipe(
-        dtype, weights=weight_dtype, activations=activation_dtype, kv_cache=kv_dtype,
-        default=device.default_dtype(), checkpoint=network.recipe,
+    request = read_request(
+        model, hardware, batch=batch, prompt=prompt, generate=generate, context=context, phase=phase, dtype=dtype,
+        weight_dtype=weight_dtype, activation_dtype=activation_dtype, kv_dtype=kv_dtype, attention=attention,
+        count=count, lm_head=lm_head, execution=execution, constants=constants, overlap=overlap, set=set,
     )  # fmt: skip
-    program = quantized(network.program(conventions), recipe)
-    phases = _phases(program, phase, context, network.name)
-    workload = _workload(network, phases, batch, prompt, generate, context)
-    if "decode" in phases and workload.decode_steps == 0:
-        phases = tuple(name for name in phases if name != "decode")
-    constant_set = constants_of(device, constants, own).for_dtypes(recipe.dtypes)
-    device = computing_device(device, recipe)
-    how = execution or ("graph" if device.kind != "cpu" else "eager")
+    given = given_degrees({"tp": tp, "pp": pp, "dp": dp, "ep": ep, "cp": cp, "sp": sp})
+    fixed = layout_of(given, request.fleet)
+    chosen = choose_layout(request, given) if fixed is None else None
+    layout = chosen.layout if chosen else fixed
+    assert layout is not None
+    steps = steps_of(request, layout)
     return Prediction(
-        network,
-        device,
-        workload,
-        recipe,
-        conventions,
-        program,
-        how,
-        constant_set,
-        parameters=int(settled(program.parameters())),
-        memory=fit_memory(program, workload, phases, recipe.precision, device.capacity, network.lengths.positions),
-        by_phase=tuple(
-            (name, _phase(program, name, workload, recipe.precision, device, constant_set, how)) for name in phases
+        request.model,
+        request.device,
+        request.workload,
+        request.recipe,
+        request.conventions,
+        request.program,
+        request.execution,
+        request.constants,
+        parameters=int(settled(request.program.parameters())),
+        memory=fit_layout(
+            steps.program, layout, request.workload, request.phases, request.precision, request.device.capacity,
+            request.model.lengths.positions,
         ),
-        overrides=tuple((set or {}).items()),
-    )
-
-
-def _edited(
-    model: str | Path | Mapping[str, Any] | Model, hardware: str | Path | HardwareSpec, edits: Mapping[str, Any]
-) -> tuple[Model, HardwareSpec]:
-    """The model and the device, with the fields that ``set`` names edited. Raises UsageError for a path of neither."""
-    fields: dict[str, dict[str, Any]] = {"hardware": {}, "model": {}}
-    for path, value in edits.items():
-        room, _, field = path.partition(".")
-        if room not in fields or not field:
-            msg = f"set {path}: expected a path such as hardware.memory.hbm.bandwidth or model.num_hidden_layers"
-            raise UsageError(msg)
-        fields[room][field] = value
-    for room, given in (("hardware", hardware), ("model", model)):
-        if fields[room] and isinstance(given, (Model, HardwareSpec)):
-            msg = f"set {room}.{next(iter(fields[room]))}: the {room} is loaded already; give its name to edit it"
-            raise UsageError(msg)
-    network = model if isinstance(model, Model) else load_model(model, overrides=fields["model"])
-    device = hardware if isinstance(hardware, HardwareSpec) else load_hardware(hardware, overrides=fields["hardware"])
-    if lost := [key for key in fields["model"] if any(f"field {key} " in warning for warning in network.warnings)]:
-        msg = f"set model.{lost[0]}: no such field; {near_matches(lost[0], network.config.model_fields_set)}"
-        raise UsageError(msg)
-    return network, device
-
-
-def _phases(program: Program, phase: Phase | None, context: int | None, name: str) -> tuple[Phase, ...]:
-    """The phases to predict: the one asked for, all that the model has, or decode alone when a context is given."""
-    if phase is not None and phase not in PHASES:
-        msg = f"phase {phase!r}: expected one of {', '.join(PHASES)}"
-        raise UsageError(msg)
-    if context is not None:
-        if phase not in (None, "decode"):
-            msg = f"context is the attended length of one decode step; it does not go with phase {phase}"
-            raise UsageError(msg)
-        phase = "decode"
-    if phase is not None and phase not in program.phases:
-        msg = f"{name} has no {phase} phase; it has {', '.join(program.phases)}"
-        raise WorkloadError(msg)
-    return program.phases if phase is None else (phase,)
-
-
-def _workload(
-    model: Model,
-    phases: tuple[Phase, ...],
-    batch: int,
-    prompt: int | None,
-    generate: int | None,
-    context: int | None,
-) -> Workload:
-    if context is not None and (prompt is not None or generate is not None):
-        msg = "context is the attended length of one decode step; it goes with neither prompt nor generate"
-        raise UsageError(msg)
-    positions = model.lengths.positions
-    encodes = phases == ("encode",)
-    default_generate = min(DEFAULT_GENERATE, max(1, positions // 2)) if "decode" in phases else 1
-    generated = default_generate if generate is None else generate
-    longest = positions if encodes else max(1, positions - generated)
-    default = min(DEFAULT_ENCODER_PROMPT if encodes else DEFAULT_PROMPT, longest)
-    workload = Workload(batch, default if prompt is None else prompt, generated, context)
-    if phases == ("decode",) and context is None and generated == 1:
-        msg = "generate 1 has no decode step: the first token comes from prefill; generate 2 or more, or give a context"
-        raise UsageError(msg)
-    for phase in phases:
-        workload.check_positions(phase, positions)
-    return workload
-
-
-def _phase(
-    program: Program,
-    phase: Phase,
-    workload: Workload,
-    precision: Precision,
-    device: HardwareSpec,
-    constants: ConstantSet,
-    execution: Execution,
-) -> PhasePrediction:
-    steps = workload.decode_steps if phase == "decode" else 1
-    costs = step_cost(program, phase, workload.sizes(phase), precision)
-    timings = time_step(costs, device, constants, execution, decoding=phase == "decode")
-    twice = {name for name, times in Counter(cost.name for cost in costs).items() if times > 1}
-    operators = tuple(
-        Operator(
-            f"{cost.group}.{cost.name}" if cost.name in twice else cost.name,
-            cost.kind,
-            int(cost.count),
-            figures_of([(cost, timing)], device),
-        )
-        for cost, timing in zip(costs, timings, strict=True)
-    )
-    return PhasePrediction(steps, figures_of(list(zip(costs, timings, strict=True)), device), operators)
+        by_phase=tuple((name, steps.predict(name)) for name in request.phases),
+        steps=steps,
+        overrides=request.overrides,
+        system=request.fleet.name,
+        chosen=chosen,
+    )  # fmt: skip
 
 
 def tool_version() -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from roofline.figures import Figures, PhasePrediction
 from roofline.memory import MemoryFit
 from roofline.prediction import Prediction
+from roofline.report_layout import HEADER, cells, layout_lines, link_lines, phase_note
 from roofline.units import Dimension, format_quantity
 
 Row = Sequence[str]
@@ -48,17 +49,19 @@ def text(prediction: Prediction, *, wide: bool = False, quiet: bool = False) -> 
     lines = [*verdict(prediction), ""]
     for name, phase in prediction.phases.items():
         header, rows = (_WIDE_HEADER, wide_rows(phase)) if wide else (_HEADER, operator_rows(phase))
-        lines += [f"{name}, one step", *table(header, rows), ""]
+        if prediction.count > 1:
+            header, rows = (*header, *HEADER), _with_links(rows, phase)
+        lines += [f"{name}, one step{phase_note(phase)}", *table(header, rows), ""]
     return "\n".join([*lines, *footer(prediction)])
 
 
 def verdict(prediction: Prediction) -> list[str]:
     """Model and device, whether it fits, then each phase in a line, then the request."""
     model, device = prediction.model, prediction.hardware
-    lines = [
-        f"{model.name} ({prediction.parameters:,} parameters) on {device.title or device.name}{_edits(prediction)}",
-        memory_line(prediction.memory),
-    ]
+    several = f"{prediction.count} x " if prediction.count > 1 else ""
+    where = f"{several}{device.title or device.name}{_edits(prediction)}"
+    lines = [f"{model.name} ({prediction.parameters:,} parameters) on {where}", *layout_lines(prediction)]
+    lines.append(f"{'each device ' if several else ''}{memory_line(prediction.memory)}")
     lines += [_phase_line(name, phase.figures) for name, phase in prediction.phases.items()]
     rows = [("TTFT", prediction.ttft_s), ("TPOT", prediction.tpot_s)]
     figures = [f"{name} {quantity(value, 'time_s')}" for name, value in rows if value is not None]
@@ -94,6 +97,7 @@ def _phase_line(name: str, figures: Figures) -> str:
         ("compute", figures.shares.compute),
         ("memory", figures.shares.memory),
         ("latency", figures.shares.latency),
+        *((("link", figures.shares.link),) if figures.link_bytes else ()),
     )
     parts = ", ".join(f"{part} {share:.0%}" for part, share in sorted(shares, key=lambda s: -s[1]))
     return (
@@ -119,6 +123,11 @@ def wide_rows(phase: PhasePrediction) -> list[Row]:
         percent = (f.mfu, f.mbu, f.shares.compute, f.shares.memory, f.shares.latency)
         rows.append((*row, kind, *band, count(f.vector_flops), *(f"{share:.1%}" for share in percent)))
     return rows
+
+
+def _with_links(rows: list[Row], phase: PhasePrediction) -> list[Row]:
+    """The rows with what is sent over links, and how."""
+    return [(*row, *cells(op, phase)) for row, op in zip(rows, (*phase.operators, None), strict=True)]
 
 
 def _row(name: str, times: str, figures: Figures, whole: float) -> Row:
@@ -171,7 +180,7 @@ def footer(prediction: Prediction) -> list[str]:
         f"attention {c.attention}, count {c.count}, LM head {c.lm_head}"
     )
     best = "at best: max(FLOPs / peak, bytes / bandwidth) by the data sheet; memory: without the runtime's own"
-    return [band, used, best, *(f"note: {note}" for note in prediction.notes)]
+    return [band, *link_lines(prediction), used, best, *(f"note: {note}" for note in prediction.notes)]
 
 
 def html(prediction: Prediction) -> str:

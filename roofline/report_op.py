@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roofline.operators import OperatorPrediction
+from roofline.operators import OperatorPrediction, in_words
 from roofline.report import quantity
 
 
@@ -15,12 +15,17 @@ def op_text(prediction: OperatorPrediction) -> str:
     """
     sizes = " ".join(f"{name}={_size(name, size)}" for name, size in prediction.sizes.items())
     time, low, high = (quantity(t, "time_s") for t in (prediction.time_s, prediction.low_s, prediction.high_s))
-    shares = {name: getattr(prediction, f"share_{name}") for name in ("compute", "memory", "latency")}
+    link = ("link",) if prediction.kind == "collective" else ()
+    shares = {name: getattr(prediction, f"share_{name}") for name in ("compute", "memory", "latency", *link)}
+    shares = {name: share for name, share in shares.items() if share or not link}
     parts = ", ".join(f"{name} {share:.0%}" for name, share in sorted(shares.items(), key=lambda s: -s[1]))
     counts = [quantity(prediction.flops, "flops")] if prediction.flops else []
     if prediction.vector_flops:
         counts.append(f"{quantity(prediction.vector_flops, 'flops')} elementwise")
-    counts.append(quantity(prediction.bytes, "bytes"))
+    if link:
+        counts.append(f"{prediction.form}; each device sends {quantity(prediction.link_bytes, 'bytes')}")
+    else:
+        counts.append(quantity(prediction.bytes, "bytes"))
     if prediction.flops:
         counts.append(f"{prediction.intensity:.3g} FLOP/B")
     return "\n".join(
@@ -30,7 +35,7 @@ def op_text(prediction: OperatorPrediction) -> str:
             f"{', '.join(counts)}; at best {quantity(prediction.bound_s, 'time_s')} by the data sheet",
             "",
             _footer(prediction),
-            *(f"note: {caution}" for caution in prediction.hardware.cautions),
+            *(f"note: {caution}" for caution in prediction.notes),
         ]
     )
 
@@ -42,9 +47,11 @@ def _footer(prediction: OperatorPrediction) -> str:
     if constants.provenance == "datasheet":
         return f"{used}; constants: {constants.evidence}"
     low, high, evidence = prediction.band
+    if prediction.network is not None:
+        return f"constants: calibrations of links; band {low:g} to {high:g} x expected ({evidence})"
     band = f"band {low:g} to {high:g} x expected ({evidence})"
     return f"{used}; constants: {constants.provenance} {constants.name}; {band}"
 
 
 def _size(name: str, size: int) -> str:
-    return str(bool(size)).lower() if name == "causal" else str(size)
+    return str(in_words(name, size)).lower()

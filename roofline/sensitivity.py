@@ -8,12 +8,9 @@ from dataclasses import fields as dataclass_fields
 from typing import Any, cast
 
 from roofline.calibration import Constants, ConstantSet
-from roofline.cost import step_cost
-from roofline.figures import mean_over_steps
 from roofline.hardware import HardwareSpec
 from roofline.prediction import Prediction
 from roofline.program import Phase
-from roofline.timing import time_step
 
 STEP = 0.1
 """How much more, and of the latency how much less."""
@@ -68,7 +65,7 @@ class _LessLatency:
 RESOURCES: Mapping[str, Callable[[HardwareSpec], HardwareSpec]] = {
     "bandwidth": _more_bandwidth,
     "FLOP/s": _more_flops,
-    "link": _same,  # one device waits for no link
+    "link": _same,  # a network's, not the device's; one device waits for no link
     "latency": _same,  # a constant, not a fact of the device
 }
 """What there may be more of, latency less of -> the device then."""
@@ -89,13 +86,12 @@ def gains(prediction: Prediction) -> dict[Phase, tuple[Gain, ...]]:
 
 
 def _gain(prediction: Prediction, phase: Phase, resource: str, change: Callable[[HardwareSpec], HardwareSpec]) -> Gain:
-    program = prediction.program
-    costs = step_cost(program, phase, prediction.workload.sizes(phase), prediction.precision)
-    constants = prediction.constants
+    constants, network = prediction.constants, prediction.steps.network
     if resource == "latency":
         constants = cast("ConstantSet", _LessLatency(constants))  # it answers all that timing asks
-    timings = time_step(costs, change(prediction.hardware), constants, prediction.execution, phase == "decode")
-    pairs = zip(costs, timings, strict=True)
-    time_s = float(sum(cost.count * mean_over_steps(timing.time_s) for cost, timing in pairs))
+    if network is not None and resource in ("link", "latency"):
+        network = network.scaled(**{resource: 1 + STEP if resource == "link" else 1 - STEP})
+    steps = replace(prediction.steps, device=change(prediction.hardware), constants=constants, network=network)
+    time_s = steps.seconds(phase)
     before = prediction.phases[phase].figures.time_s
     return Gain(resource, time_s, max(0.0, 1 - time_s / before))

@@ -32,6 +32,9 @@ _ORDER: tuple[Collective, ...] = ("reduce_scatter", "all_reduce", "all_to_all", 
 
 _ROUTES = ("A", "E", "X")
 
+PIPELINE = "pipeline"
+"""The group of what the stages of a pipeline hand on."""
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -141,24 +144,29 @@ class Flow:
             dims = frozenset[str]().union(*these.values())
             if tensor.role == "kv_cache" and operation == "all_gather" and "cp" in dims:
                 output = Tensor(f"{tensor.name}.gathered", tensor.axes)
-            if these:
-                self.ops.append(self._collective(operation, state, tensor, output, dims, splits, op))
+            after = state
             for (_, need), some in these.items():
-                state = state.moved(some, need)
+                after = after.moved(some, need)
+            if these:
+                self.ops.append(self._collective(operation, (state, after), tensor, output, dims, splits, op))
+            state = after
         for each in added:
             self.states[each.name].append(state)
         return {} if output is tensor else {tensor.name: output}
 
     def _collective(
-        self, operation: Collective, state: State, tensor: Tensor, output: Tensor, dims: Dims,
+        self, operation: Collective, states: tuple[State, State], tensor: Tensor, output: Tensor, dims: Dims,
         splits: Mapping[str, Dims], op: Op,
     ) -> Op:  # fmt: skip
-        """One collective over ``dims``, whose message is as large as what one device has of the whole."""
+        """One collective over ``dims`` from one state to another; its axes are those that a device has afterwards.
+
+        Of what is exchanged a device has as much before, and that is what is stated.
+        """
         exchanged = operation == "all_to_all"
+        state = states[0] if exchanged else states[1]
         local: dict[str, Binding] = dict(op.local)
         for place, letter in enumerate(tensor.letters):
-            there = state.split.get(place, _NONE)
-            if (left := there if exchanged else there - dims) and letter != "B":
+            if (left := state.split.get(place, _NONE)) and letter != "B":
                 local[letter] = self._part(letter, left, op)
         routes = state.split.get(tensor.letters.index("A"), _NONE) if "A" in tensor.letters else _NONE
         if across := routes & frozenset(("dp_e",)):
@@ -169,7 +177,8 @@ class Flow:
             local["A"] = self._part("A", (splits.get("A", _NONE) | splits.get("X", _NONE)) - dims, op)
         over = "+".join(dict.fromkeys(NAMES[dim] for dim in DIMS if dim in dims))
         transfer = Transfer(operation, self.mesh.count(dims), self.mesh.stride(dims), over)
-        name = f"{state.writer if PARTIAL in (state.where(dim) for dim in dims) else op.name}.{operation}"
+        reduced = operation in ("all_reduce", "reduce_scatter")
+        name = f"{state.writer if reduced else op.name}.{operation}"
         name += f"_{tensor.name}" if name in {made.name for made in self.ops} else ""
         sent = output if output is not tensor else message
         return replace(collective(name, transfer, message, output=sent), local=local)
@@ -242,7 +251,7 @@ def _shard_phase(program: Program, layout: Layout, phase: Phase) -> list[Group]:
 
 def is_layer(group: Group) -> bool:
     """Whether a group is spread over the stages of a pipeline."""
-    return group.repeat != 1 or group.name.endswith("layers")
+    return group.name != PIPELINE and (group.repeat != 1 or group.name.endswith("layers"))
 
 
 def read_first(groups: Sequence[Group]) -> set[str]:
@@ -271,8 +280,10 @@ def _sends(groups: Sequence[Group], layout: Layout, flow: Flow) -> list[Group]:
             if letter != "B" and (dims := flow.mesh.home(letter))
         }
         stride = layout.tp * layout.cp * layout.dp
-        sends.append(replace(collective(f"send_{tensor.name}", Transfer("send", 2, stride, "pp"), tensor), local=local))
-    return [Group("pipeline", tuple(sends), layout.pp - 1, (flow.mesh.phase,))]
+        sends.append(
+            replace(collective(f"send_{tensor.name}", Transfer("send", layout.pp, stride, "pp"), tensor), local=local)
+        )
+    return [Group(PIPELINE, tuple(sends), layout.pp - 1, (flow.mesh.phase,))]
 
 
 def _is_summand(op: Op, tensor: Tensor) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -23,20 +24,23 @@ from roofline.hardware import HardwareSpec
 from roofline.hardware_fields import Unit
 from roofline.kernel_shapes import MatmulShape
 from roofline.kernels import Tiling, launch_s, memory_s, tile, work_factor
+from roofline.networks import Network, time_transfer
 from roofline.number import Number, is_symbolic, maximum, minimum
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """One execution of an operator. Shares of latency, compute and memory sum to one; low and high are factors. [s]"""
+    """One execution of an operator. Shares of latency, compute, memory, link sum to one; low, high are factors. [s]"""
 
     time_s: Number
     bound_s: Number
     latency: Number
     compute: Number
     memory: Number
-    low: float = 1.0
-    high: float = 1.0
+    low: Number = 1.0
+    high: Number = 1.0
+    link: Number = 0.0
+    form: Any = ""
 
 
 def time_operator(cost: Cost, hardware: HardwareSpec, constants: Constants) -> Timing:
@@ -72,11 +76,34 @@ def kind_of(cost: Cost, decoding: bool) -> str:
     return f"attention_{'decode' if decoding else 'prefill'}" if cost.kind == "attention" else cost.kind
 
 
+def time_collective_op(cost: Cost, network: Network) -> Timing:
+    """The expected time and the bound of a collective, in its fastest form."""
+    assert cost.transfer is not None
+    each = cost.transfer
+    message = _float(cost.message_bytes)
+    best = time_transfer(each.operation, message, each.devices, each.stride, network)
+    exposed = 1 - network.overlap
+    time, bound = best.time_s * exposed, best.bound_s * exposed
+    return Timing(time, bound, 1 - best.link, 0.0, 0.0, best.low, best.high, best.link, best.name)
+
+
 def time_step(
-    costs: tuple[Cost, ...], hardware: HardwareSpec, constants: ConstantSet, execution: Execution, decoding: bool
+    costs: tuple[Cost, ...],
+    hardware: HardwareSpec,
+    constants: ConstantSet,
+    execution: Execution,
+    decoding: bool,
+    network: Network | None = None,
 ) -> list[Timing]:
-    """The timing of each operator of a step, one execution each."""
-    return [time_cost(cost, hardware, constants, execution, decoding) for cost in costs]
+    """The timing of each operator of a step, one execution each; collectives need a network."""
+    timings = []
+    for cost in costs:
+        if cost.transfer is not None:
+            assert network is not None, "collectives come from layouts, which come with a network"
+            timings.append(time_collective_op(cost, network))
+        else:
+            timings.append(time_cost(cost, hardware, constants, execution, decoding))
+    return timings
 
 
 def time_cost(

@@ -64,6 +64,14 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.gradients": (4, SOFTWARE),
     "roofline.cost": (4, SOFTWARE),
     "roofline.eager_kernels": (3, SOFTWARE),
+    "roofline.stages": (4, SOFTWARE),
+    "roofline.link_constants": (3, HARDWARE),
+    "roofline.networks": (3, HARDWARE),
+    "roofline.deployment": (5, NEUTRAL),
+    "roofline.request": (5, NEUTRAL),
+    "roofline.steps": (5, NEUTRAL),
+    "roofline.layouts": (5, NEUTRAL),
+    "roofline.layout_evaluation": (5, NEUTRAL),
     "roofline.kernel_shapes": (4, SOFTWARE),
     "roofline.kernels": (5, NEUTRAL),
     "roofline.fitting": (6, NEUTRAL),
@@ -72,6 +80,7 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.figures": (5, NEUTRAL),
     "roofline.timing": (5, NEUTRAL),  # here the wings meet
     "roofline.operator_sizes": (1, NEUTRAL),
+    "roofline.operator_statements": (4, SOFTWARE),
     "roofline.operators": (5, NEUTRAL),
     "roofline.arithmetic": (5, NEUTRAL),
     "roofline.prediction": (5, NEUTRAL),
@@ -97,6 +106,7 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.operator_table": (6, NEUTRAL),
     "roofline.files": (0, NEUTRAL),
     "roofline.formulas": (6, NEUTRAL),
+    "roofline.report_layout": (7, NEUTRAL),
     "roofline.report": (7, NEUTRAL),
     "roofline.export": (7, NEUTRAL),
     "roofline.explanation": (7, NEUTRAL),
@@ -394,10 +404,11 @@ SERVING = (
 )
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
-    "--kv-dtype --attention --count --lm-head --execution --constants --set "
+    "--kv-dtype --attention --count --lm-head --execution --constants --tp --pp --dp --ep --cp --sp --overlap --set "
     "--json --output -o --explain --sensitivity --wide --quiet --no-color --plot",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --rows --columns "
-    "--inputs --tokens --dtype --execution --constants --set --table --output -o --json --no-color",
+    "--inputs --tokens --operation --message-bytes --devices --dtype "
+    "--execution --constants --set --table --output -o --json --no-color",
     "compare": f"--hardware {SERVING} --pareto",
     "size": f"--hardware --load --headroom {SERVING}",
     "plot": "--hardware --output -o --data --theme --size --dpi --over --measured --batch --prompt --generate "

@@ -56,7 +56,7 @@ def check_sums(program: Program, layout: Layout, workload: Workload) -> None:
 def test_all_devices_together_are_the_whole_and_the_replicated_part(config: dict[str, Any], layout: Layout) -> None:
     program = load_model(config).program()
     try:
-        check_layout(layout, program, WORK, "it")
+        check_layout(layout, program, program.phases, WORK, "it")
     except WorkloadError:
         assume(False)
     check_sums(program, layout, WORK)
@@ -69,7 +69,7 @@ def test_every_architecture_at_full_size(name: str, layout: Layout) -> None:
     if layout.ep > 1 and "E" not in program.sizes:
         layout = Layout(tp=layout.tp, dp=layout.dp, cp=layout.cp)
     try:
-        check_layout(layout, program, WORK, name)
+        check_layout(layout, program, program.phases, WORK, name)
     except WorkloadError as refused:
         pytest.skip(str(refused))
     check_sums(program, layout, WORK)
@@ -100,16 +100,16 @@ def test_every_architecture_at_full_size(name: str, layout: Layout) -> None:
 def test_degrees_that_do_not_divide_are_refused_with_those_that_do(model: str, layout: Layout, message: str) -> None:
     program = load_model(model).program()
     with pytest.raises(WorkloadError) as refused:
-        check_layout(layout, program, WORK, model)
+        check_layout(layout, program, program.phases, WORK, model)
     assert message in str(refused.value)
-    assert not can_split(layout, program, WORK)
+    assert not can_split(layout, program, program.phases, WORK)
 
 
 def test_many_layouts_at_once_are_judged_as_one_by_one() -> None:
     degrees = np.array([(tp, pp, dp) for tp in (1, 2, 3, 8) for pp in (1, 5, 40) for dp in (1, 3, 4)])
     program = load_model("mixtral-8x7b").program()
-    many = can_split(Layout(*degrees.T), program, WORK)
-    assert many.tolist() == [bool(can_split(Layout(*map(int, row)), program, WORK)) for row in degrees]
+    many = can_split(Layout(*degrees.T), program, program.phases, WORK)
+    assert many.tolist() == [bool(can_split(Layout(*map(int, row)), program, program.phases, WORK)) for row in degrees]
     assert 0 < many.sum() < len(many)
 
 

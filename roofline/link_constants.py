@@ -1,0 +1,63 @@
+"""What software reaches of links by kind: :func:`load_links` reads ``calibrations/links.yaml``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from roofline.calibration_fields import Band, Seconds, Share
+from roofline.data_files import data_folder, read_yaml
+from roofline.doors import first_problem
+from roofline.errors import SpecError
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Kernel(_Data):
+    """A kernel that sends everything to everyone: its latency, and that of each further device. [s]"""
+
+    first: Seconds
+    each: Seconds
+
+
+class LinkConstants(_Data):
+    """Constants of one kind of link: latency until the first step and of each further one [s], share of the bandwidth.
+
+    ``in_switch``: the share where a switch adds up. ``sharpness``: of the corner between latency and bytes.
+    """
+
+    first: Seconds
+    each: Seconds
+    bandwidth: Share
+    in_switch: Share | None = None
+    one_shot: Kernel | None = None
+    sharpness: Annotated[float, Field(ge=0.2, le=10, strict=False)]
+    band: Band
+
+    def scaled(self, factor: float) -> LinkConstants:
+        """The same with all latencies times ``factor``."""
+        own = self.one_shot
+        shot = own and own.model_copy(update={"first": own.first * factor, "each": own.each * factor})
+        return self.model_copy(update={"first": self.first * factor, "each": self.each * factor, "one_shot": shot})
+
+
+class Links(_Data):
+    """Constants by kind of link: the topologies of a scale-up link, ``host`` and ``network``."""
+
+    name: str
+    source: str
+    links: dict[str, LinkConstants]
+
+
+def load_links() -> Links:
+    """The shipped constants. Raises SpecError: field, what was given, what was expected."""
+    path = data_folder("calibrations") / "links.yaml"
+    fields: dict[str, Any] = read_yaml(path)
+    try:
+        return Links.model_validate(fields)
+    except ValidationError as failure:
+        msg = f"{path.name}: {first_problem(failure, Links)}"
+        raise SpecError(msg) from None

@@ -1,0 +1,165 @@
+"""What is asked: model, device or devices, workload and precision, read once and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from roofline.architectures.model import Model, load_model
+from roofline.arithmetic import computing_device
+from roofline.calibration import ConstantSet, Execution, Provenance
+from roofline.conventions import Conventions
+from roofline.deployment import Fleet, fleet_of
+from roofline.errors import UsageError, WorkloadError, near_matches
+from roofline.hardware import HardwareSpec, load_hardware
+from roofline.hardware_systems import System
+from roofline.precision import Recipe, read_recipe
+from roofline.program import PHASES, Phase, Program
+from roofline.provenance import constants_of
+from roofline.quantization import quantized
+from roofline.workload import (
+    DEFAULT_ENCODER_PROMPT,
+    DEFAULT_GENERATE,
+    DEFAULT_PROMPT,
+    Precision,
+    Workload,
+)
+
+Hardware = str | Path | HardwareSpec | System
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """All that a prediction depends on but the layout."""
+
+    model: Model
+    device: HardwareSpec
+    fleet: Fleet
+    program: Program
+    phases: tuple[Phase, ...]
+    workload: Workload
+    recipe: Recipe
+    conventions: Conventions
+    constants: ConstantSet
+    execution: Execution
+    overrides: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def precision(self) -> Precision:
+        """The dtypes by role, of all tensors that are not quantised."""
+        return self.recipe.precision
+
+
+def read_request(
+    model: str | Path | Mapping[str, Any] | Model,
+    hardware: Hardware,
+    *,
+    batch: int = 1,
+    prompt: int | None = None,
+    generate: int | None = None,
+    context: int | None = None,
+    phase: Phase | None = None,
+    dtype: str | None = None,
+    weight_dtype: str | None = None,
+    activation_dtype: str | None = None,
+    kv_dtype: str | None = None,
+    attention: Literal["fused", "materialised"] = "fused",
+    count: Literal["attended", "square"] = "attended",
+    lm_head: Literal["last", "all"] = "last",
+    execution: Execution | None = None,
+    constants: Provenance | None = None,
+    overlap: float = 0.0,
+    set: Mapping[str, Any] | None = None,  # noqa: A002  (the keywords are the flags)
+) -> Request:
+    """The keywords of ``predict``, with their defaults filled in.
+
+    Raises RooflineError, in one line, for whatever the model or the device refuses.
+    """
+    if not 0 <= overlap <= 1:
+        msg = f"overlap {overlap}: expected a part from 0 to 1 of the time of collectives"
+        raise UsageError(msg)
+    fleet = replace(fleet_of(hardware), overlap=overlap)
+    network, device = _edited(model, fleet.device, set or {})
+    conventions = Conventions(attention, count, lm_head)
+    recipe = read_recipe(
+        dtype, weights=weight_dtype, activations=activation_dtype, kv_cache=kv_dtype,
+        default=device.default_dtype(), checkpoint=network.recipe,
+    )  # fmt: skip
+    program = quantized(network.program(conventions), recipe)
+    phases = _phases(program, phase, context, network.name)
+    workload = _workload(network, phases, batch, prompt, generate, context)
+    if "decode" in phases and workload.decode_steps == 0:
+        phases = tuple(name for name in phases if name != "decode")
+    used = constants_of(device, constants, fleet.calibration).for_dtypes(recipe.dtypes)
+    device = computing_device(device, recipe)
+    how = execution or ("graph" if device.kind != "cpu" else "eager")
+    return Request(
+        network, device, fleet, program, phases, workload, recipe, conventions, used, how, tuple((set or {}).items())
+    )
+
+
+def _edited(
+    model: str | Path | Mapping[str, Any] | Model, hardware: str | Path | HardwareSpec, edits: Mapping[str, Any]
+) -> tuple[Model, HardwareSpec]:
+    """The model and the device, with the fields that ``set`` names edited. Raises UsageError for a path of neither."""
+    fields: dict[str, dict[str, Any]] = {"hardware": {}, "model": {}}
+    for path, value in edits.items():
+        room, _, field = path.partition(".")
+        if room not in fields or not field:
+            msg = f"set {path}: expected a path such as hardware.memory.hbm.bandwidth or model.num_hidden_layers"
+            raise UsageError(msg)
+        fields[room][field] = value
+    for room, given in (("hardware", hardware), ("model", model)):
+        if fields[room] and isinstance(given, (Model, HardwareSpec)):
+            msg = f"set {room}.{next(iter(fields[room]))}: the {room} is loaded already; give its name to edit it"
+            raise UsageError(msg)
+    network = model if isinstance(model, Model) else load_model(model, overrides=fields["model"])
+    device = hardware if isinstance(hardware, HardwareSpec) else load_hardware(hardware, overrides=fields["hardware"])
+    if lost := [key for key in fields["model"] if any(f"field {key} " in warning for warning in network.warnings)]:
+        msg = f"set model.{lost[0]}: no such field; {near_matches(lost[0], network.config.model_fields_set)}"
+        raise UsageError(msg)
+    return network, device
+
+
+def _phases(program: Program, phase: Phase | None, context: int | None, name: str) -> tuple[Phase, ...]:
+    """The phases to predict: the one asked for, all that the model has, or decode alone when a context is given."""
+    if phase is not None and phase not in PHASES:
+        msg = f"phase {phase!r}: expected one of {', '.join(PHASES)}"
+        raise UsageError(msg)
+    if context is not None:
+        if phase not in (None, "decode"):
+            msg = f"context is the attended length of one decode step; it does not go with phase {phase}"
+            raise UsageError(msg)
+        phase = "decode"
+    if phase is not None and phase not in program.phases:
+        msg = f"{name} has no {phase} phase; it has {', '.join(program.phases)}"
+        raise WorkloadError(msg)
+    return program.phases if phase is None else (phase,)
+
+
+def _workload(
+    model: Model,
+    phases: tuple[Phase, ...],
+    batch: int,
+    prompt: int | None,
+    generate: int | None,
+    context: int | None,
+) -> Workload:
+    if context is not None and (prompt is not None or generate is not None):
+        msg = "context is the attended length of one decode step; it goes with neither prompt nor generate"
+        raise UsageError(msg)
+    positions = model.lengths.positions
+    encodes = phases == ("encode",)
+    default_generate = min(DEFAULT_GENERATE, max(1, positions // 2)) if "decode" in phases else 1
+    generated = default_generate if generate is None else generate
+    longest = positions if encodes else max(1, positions - generated)
+    default = min(DEFAULT_ENCODER_PROMPT if encodes else DEFAULT_PROMPT, longest)
+    workload = Workload(batch, default if prompt is None else prompt, generated, context)
+    if phases == ("decode",) and context is None and generated == 1:
+        msg = "generate 1 has no decode step: the first token comes from prefill; generate 2 or more, or give a context"
+        raise UsageError(msg)
+    for phase in phases:
+        workload.check_positions(phase, positions)
+    return workload
