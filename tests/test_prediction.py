@@ -149,11 +149,18 @@ def test_rates_follow_from_counts_and_time() -> None:
     assert figures.intensity == figures.flops / figures.bytes
 
 
-def test_the_band_of_a_phase_is_that_of_its_constants() -> None:
+def test_the_band_of_a_phase_is_the_sum_of_its_operators_bands() -> None:
+    """Errors of one set of constants go the same way: never a root of squares."""
     prediction = llama(context=2048, constants="class")
-    figures, constants = prediction.phases["decode"].figures, prediction.constants
-    assert figures.high_s == pytest.approx(figures.time_s * constants.high)
-    assert figures.low_s == pytest.approx(max(figures.bound_s, figures.time_s * constants.low), rel=0.05)
+    decode = prediction.phases["decode"]
+    for end in ("low_s", "high_s"):
+        parts = sum(getattr(op.figures, end) for op in decode.operators)
+        assert getattr(decode.figures, end) == pytest.approx(parts, rel=1e-12)
+    for op in decode.operators:
+        kind = "attention_decode" if op.kind == "attention" else op.kind
+        low, high, _ = prediction.constants.band(kind)
+        assert op.figures.high_s == pytest.approx(op.figures.time_s * high)
+        assert op.figures.low_s == pytest.approx(max(op.figures.bound_s, op.figures.time_s * low))
 
 
 # Defaults
