@@ -69,6 +69,8 @@ def seen_of_state(op: Op, sizes: Sizes, kind: str, past: int) -> Fraction:
     """What the counter sees of a scan beyond, or short of, what we count as contractions."""
     s = bound(op, sizes)
     B, T = s["B"], s["T"]
+    if kind == "lru":  # elementwise in both
+        return Fraction(0)
     if kind == "mamba":  # our scan is vector work; torch reads each token's state out by a matmul
         return 2 * B * T * s["F"] * s["N"]
     K, G, H, N, W = (s[letter] for letter in "KGHNW")
@@ -85,11 +87,13 @@ def seen_of_state(op: Op, sizes: Sizes, kind: str, past: int) -> Fraction:
     return repeated + 6 * B * filled * K * G * H * N - solved
 
 
-def outputs_of_convolution(taps: Fraction, new: int, past: int) -> Fraction:
+def outputs_of_convolution(kind: str, taps: Fraction, new: int, past: int) -> Fraction:
     """Outputs per channel that torch computes, of which the last ``new`` are kept.
 
-    It pads both ends, and puts the inputs it has kept before the new ones.
+    It pads both ends, and puts the inputs it has kept before the new ones. RecurrentGemma's decode multiplies and sums.
     """
+    if kind == "lru":
+        return Fraction(0) if past else new + taps - 1
     if past and new == 1:
         return Fraction(2)
     return (taps + new if past else max(taps, Fraction(new))) + taps - 1
@@ -101,12 +105,12 @@ def expected(model: Model, kind: str, batch: int, past: int, new: int) -> tuple[
     matmuls, convolutions = Fraction(0), Fraction(0)
     for times, op, sizes in ops_of(model, phase, batch, new, past + new):
         matmuls += times * op.flops(sizes)
-        if op.name == "scan":
+        if op.name == "scan" and kind != "convolution":
             matmuls += times * seen_of_state(op, sizes, kind, past)
         if op.name == "convolution":
             s = bound(op, sizes)
             ours = sum(work.count(s) for work in op.work if "Z" in work.axes)
-            convolutions += times * ours * outputs_of_convolution(s["Z"], new, past) / new
+            convolutions += times * ours * outputs_of_convolution(kind, s["Z"], new, past) / new
     return matmuls, convolutions
 
 

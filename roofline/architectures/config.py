@@ -26,6 +26,7 @@ _ACTIVATIONS: dict[str, Activation] = {
     "tanh": "tanh",
     "gelu_new": "gelu_new",
     "quick_gelu": "quick_gelu",
+    "relu2": "relu2",
     **dict.fromkeys(("gelu", "gelu_fast", "gelu_pytorch_tanh", "gelu_python"), "gelu"),
 }
 

@@ -7,18 +7,38 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from roofline.architectures.config import MAX_LAYERS, MAX_SIZE, Config, Size
+from roofline.architectures.recurrence import Recurrence
 from roofline.errors import shown
 from roofline.layers.normalization import Norm
 
-LayerType = Literal["full_attention", "sliding_attention", "chunked_attention"]
+LayerType = Literal[
+    "full_attention", "sliding_attention", "chunked_attention", "linear_attention", "hybrid", "mlp", "moe"
+]
+"""What mixes the tokens: attention, a recurrence, both side by side; ``mlp`` and ``moe`` are feed-forward alone."""
 
 
 class Layer(NamedTuple):
-    """What tells the layers of one network apart."""
+    """What tells the layers of one network apart. ``lone``: one branch, tokens mixed or fed forward, not both."""
 
     attention: LayerType
     rotary: bool
     experts: bool
+    lone: bool = False
+
+    @property
+    def attends(self) -> bool:
+        """Whether there is attention."""
+        return self.attention not in ("linear_attention", "mlp", "moe")
+
+    @property
+    def scans(self) -> bool:
+        """Whether there is a recurrence."""
+        return self.attention in ("linear_attention", "hybrid")
+
+    @property
+    def dense(self) -> bool:
+        """Whether there is a feed-forward layer that every token goes through alone."""
+        return self.attention == "mlp" if self.lone else not self.experts
 
 
 class DecoderConfig(Config):
@@ -34,7 +54,7 @@ class DecoderConfig(Config):
     head_dim: Size
     tie_word_embeddings: bool
     norm: Norm
-    positions: Literal["rotary", "learned", "alibi"]
+    positions: Literal["rotary", "learned", "alibi", "none"]
     gated: bool
     blocks: Literal["pre", "branch", "sandwich", "parallel", "parallel_norms"] = "pre"
     attention_bias: bool = False
@@ -52,12 +72,14 @@ class DecoderConfig(Config):
     attention_chunk_size: Size | None = None
     layer_types: list[LayerType] = Field(default=[], description="the attention of each layer; empty: full everywhere")
     no_rope_layers: list[int] = Field(default=[], description="0 for each layer without rotation; empty: all rotate")
+    attention_gate: bool = Field(default=False, description="a gate on what each head says")
     sinks: bool = Field(default=False, description="a trained score per head in each softmax")
     num_local_experts: Size | None = None
     num_experts_per_tok: Size | None = None
     moe_intermediate_size: Size | None = None
     shared_expert_intermediate_size: int = Field(default=0, ge=0, le=MAX_SIZE)
     shared_expert_gate: bool = False
+    expert_gate: bool = Field(default=True, description="experts have a gate and are three matrices each, not two")
     expert_activation: Literal["clamped_silu"] | None = Field(default=None, description="if not hidden_act")
     expert_bias: bool = Field(default=False, description="biases of the experts and of their router")
     kv_lora_rank: Size | None = Field(default=None, description="rank of the latent that keys and values are kept as")
@@ -65,6 +87,8 @@ class DecoderConfig(Config):
     qk_rope_head_dim: Size | None = None
     v_head_dim: Size | None = None
     moe_layers: list[int] = Field(default=[], description="1 for each layer with experts; empty: all, if there are any")
+    recurrence: Recurrence | None = Field(default=None, description="what layers of linear_attention and hybrid have")
+    lone_branches: bool = Field(default=False, description="each layer mixes tokens or feeds forward, not both")
     head: bool = True
 
     @model_validator(mode="before")
@@ -106,7 +130,16 @@ class DecoderConfig(Config):
                     msg = f"{name}: missing, expected a whole number, since kv_lora_rank is given"
                     raise ValueError(msg)
         self._experts_agree()
+        self._recurrence_agrees()
         return self
+
+    def _recurrence_agrees(self) -> None:
+        if any(layer.scans for layer in self.layers) and (self.recurrence is None or self.blocks != "pre"):
+            msg = "layer_types has recurrent layers, but the network has no recurrence, or norms behind its branches"
+            raise ValueError(msg)
+        if {"mlp", "moe"} & set(self.layer_types) and not self.lone_branches:
+            msg = "layer_types: mlp and moe are layers of networks of lone branches"
+            raise ValueError(msg)
 
     def _experts_agree(self) -> None:
         number, picked = self.num_local_experts, self.num_experts_per_tok
@@ -117,7 +150,7 @@ class DecoderConfig(Config):
     @property
     def has_dense_layers(self) -> bool:
         """Whether any layer has a feed-forward layer that every token goes through alone."""
-        return not all(layer.experts for layer in self.layers)
+        return any(layer.dense for layer in self.layers)
 
     @property
     def layers(self) -> list[Layer]:
@@ -126,7 +159,9 @@ class DecoderConfig(Config):
         attentions = self.layer_types or ["full_attention"] * number
         rotations = self.no_rope_layers or [int(self.positions == "rotary")] * number
         routed = self.moe_layers or [1] * number
-        return [
-            Layer(kind, rotation != 0, route != 0 and self.num_local_experts is not None)
-            for kind, rotation, route in zip(attentions, rotations, routed, strict=True)
-        ]
+        found = []
+        for kind, rotation, route in zip(attentions, rotations, routed, strict=True):
+            sent = kind == "moe" if self.lone_branches else route != 0
+            layer = Layer(kind, False, sent and self.num_local_experts is not None, self.lone_branches)
+            found.append(layer._replace(rotary=rotation != 0 and layer.attends))
+        return found

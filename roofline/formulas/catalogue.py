@@ -10,7 +10,15 @@ from roofline.formulas.lone_layers import Layer
 from roofline.formulas.lone_layers import fixed as _fixed
 from roofline.formulas.recurrences import RECURRENCES
 from roofline.layers import attention as attention_layer
-from roofline.layers import embedding, feed_forward, head, latent_attention, mixture_of_experts, normalization
+from roofline.layers import (
+    embedding,
+    feed_forward,
+    gated_attention,
+    head,
+    latent_attention,
+    mixture_of_experts,
+    normalization,
+)
 from roofline.op import Op, Tensor, contract, elementwise, weight
 
 
@@ -61,6 +69,14 @@ LAYERS: dict[str, Layer] = {
         "norm of queries and keys", _fixed(attention_layer.query_key_norm()), attention_layer.query_key_norm
     ),
     "rotary": Layer("rotary position embedding", _fixed(attention_layer.rotary()), attention_layer.rotary),
+    "gated_projections": Layer(
+        "query, key and value projections, with a gate",
+        _fixed(*gated_attention.gated_projections()),
+        gated_attention.gated_projections,
+    ),
+    "attention_gate": Layer(
+        "gate on what the heads say", _fixed(gated_attention.attention_gate()), gated_attention.attention_gate
+    ),
     "attention": Layer("scaled dot-product attention, causal", _attention, attention_layer.attention),
     "full_attention": Layer(
         "scaled dot-product attention, unmasked", partial(_attention, mask="full"), attention_layer.attention

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from roofline.op import Op, Tensor, contract, elementwise, fuse, weight
 
-Activation: TypeAlias = Literal["relu", "gelu", "gelu_new", "silu", "clamped_silu", "tanh", "quick_gelu"]
+Activation: TypeAlias = Literal["relu", "gelu", "gelu_new", "silu", "clamped_silu", "tanh", "quick_gelu", "relu2"]
 
 _WORK: dict[Activation, tuple[int, int]] = {  # vector FLOPs and transcendental operations per element
     "relu": (1, 0),  # max(x, 0)
@@ -15,6 +15,7 @@ _WORK: dict[Activation, tuple[int, int]] = {  # vector FLOPs and transcendental 
     "silu": (3, 1),  # x / (1 + exp(-x))
     "clamped_silu": (8, 1),  # silu of a bounded and scaled gate, times a bounded other side plus 1 (gpt-oss)
     "tanh": (0, 1),
+    "relu2": (2, 0),  # max(x, 0), squared (Primer, Nemotron)
     "quick_gelu": (4, 1),  # x / (1 + exp(-1.702 x)) (CLIP)
 }
 

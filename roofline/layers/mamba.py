@@ -31,7 +31,7 @@ def selective_projections(*, norms: Norm | None = None) -> tuple[Op, ...]:
     outputs = (_LOW, _B, _C)
     names = [tensor.name.removeprefix("mamba_") for tensor in outputs]
     parts = [
-        contract(name, _X, weight(f"w_{name}", f"F {tensor.letters[-1]}"), tensor)
+        contract(name, _X, weight(f"w_mamba_{name}", f"F {tensor.letters[-1]}"), tensor)
         for name, tensor in zip(names, outputs, strict=True)
     ]
     normed = [
@@ -42,7 +42,7 @@ def selective_projections(*, norms: Norm | None = None) -> tuple[Op, ...]:
     return (
         fuse("selection_proj", parts, kind="matmul"),
         *((fuse("selection_norm", normed, kind="norm"),) if normed else ()),
-        contract("dt_proj", _LOW, weight("w_dt", "R F"), _DT),
+        contract("dt_proj", _LOW, weight("w_mamba_dt", "R F"), _DT),
     )
 
 
@@ -108,17 +108,13 @@ def mamba(
     Source: Gu and Dao 2023, Mamba (arXiv 2312.00752), section 3.4 and figure 3.
     """
     h, before = Tensor(source, "B T D"), Tensor("mamba_x_in", "B T F")
-    offsets = {
-        part: weight(f"b_{part}", axis) if bias else None
-        for part, axis in (("x", "F"), ("gate", "F"), ("mamba_out", "D"))
-    }
+    parts = (("x", "F"), ("gate", "F"), ("out", "D"))
+    offsets = {part: weight(f"b_mamba_{part}", axis) if bias else None for part, axis in parts}
     into = [
-        contract("x", h, weight("w_x", "D F"), before, bias=offsets["x"]),
-        contract("gate", h, weight("w_gate", "D F"), _GATE, bias=offsets["gate"]),
+        contract("x", h, weight("w_mamba_x", "D F"), before, bias=offsets["x"]),
+        contract("gate", h, weight("w_mamba_gate", "D F"), _GATE, bias=offsets["gate"]),
     ]
-    out = contract(
-        "mamba_out_proj", _Y, weight("w_mamba_out", "F D"), Tensor(output, "B T D"), bias=offsets["mamba_out"]
-    )
+    out = contract("mamba_out_proj", _Y, weight("w_mamba_out", "F D"), Tensor(output, "B T D"), bias=offsets["out"])
     return (
         fuse("mamba_in_proj", into, kind="matmul"),
         causal_convolution("convolution", before, _X, step=step, bias=conv_bias),

@@ -163,4 +163,6 @@ def mamba2(
 
 def _project(h: Tensor, y: Tensor, bias: bool) -> Op:
     name, axes = y.name.removeprefix("ssm_"), " ".join(y.letters[2:])
-    return contract(name, h, weight(f"w_{name}", f"D {axes}"), y, bias=weight(f"b_{name}", axes) if bias else None)
+    return contract(
+        name, h, weight(f"w_ssm_{name}", f"D {axes}"), y, bias=weight(f"b_ssm_{name}", axes) if bias else None
+    )

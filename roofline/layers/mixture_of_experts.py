@@ -47,8 +47,10 @@ def router(*, bias: bool = False, source: str = "h") -> tuple[Op, ...]:
     return matmul, pick
 
 
-def experts(*, function: Activation, bias: bool = False, source: str = "h", output: str = "f") -> tuple[Op, ...]:
-    """The A experts of each token, gated feed-forward layers, and the weighted sum of what they say.
+def experts(
+    *, function: Activation, bias: bool = False, glu: bool = True, source: str = "h", output: str = "f"
+) -> tuple[Op, ...]:
+    """The A experts of each token, feed-forward layers with a gate or without (``glu``), and the weighted sum of them.
 
     >>> from sympy import symbols
     >>> sizes = dict(zip("BTADF", symbols("B T A D F")))
@@ -60,28 +62,28 @@ def experts(*, function: Activation, bias: bool = False, source: str = "h", outp
     """
     h, g, u, m = Tensor(source, "B T D"), *(Tensor(f"expert_{x}", "B T A F") for x in "gum")
     y, total = Tensor("expert_y", "B T A D"), Tensor(output, "B T D")
-    first = [_of_experts("gate", h, "D F", g, bias), _of_experts("up", h, "D F", u, bias)]
+    up, gate = _of_experts("up", h, "D F", u, bias), _of_experts("gate", h, "D F", g, bias)
     return (
-        fuse("experts_gate_up", first, kind="matmul"),
-        activation("experts_act", g, m, function, gate=u),
+        fuse("experts_gate_up", [gate, up], kind="matmul") if glu else up,
+        activation("experts_act", g, m, function, gate=u) if glu else activation("experts_act", u, m, function),
         _of_experts("down", m, "F D", y, bias),
         elementwise("experts_sum", [y, Tensor("routes", "B T A")], total, flops=2, over=y, linear=True),
     )
 
 
 def shared_experts(
-    *, function: Activation, gated: bool = False, source: str = "h", output: str = "f"
+    *, function: Activation, gated: bool = False, glu: bool = True, source: str = "h", output: str = "f"
 ) -> tuple[Op, ...]:
     """The experts that every token goes to, one feed-forward layer of their widths together, added to the others.
 
-    ``gated``: a sigmoid of one score per token scales them (Qwen2-MoE).
+    ``gated``: a sigmoid of one score per token scales them (Qwen2-MoE). ``glu``: they have a gate within.
 
     >>> [op.name for op in shared_experts(function="silu")]
     ['shared_gate_up', 'shared_act', 'shared_down', 'shared_sum']
 
     Source: Dai et al. 2024, DeepSeekMoE (arXiv 2401.06066), section 3.2.
     """
-    layer = feed_forward(function=function, gated=True, packed=True, source=source, output="shared", prefix="shared_")
+    layer = feed_forward(function=function, gated=glu, packed=True, source=source, output="shared", prefix="shared_")
     total, shared, score = Tensor(output, "B T D"), Tensor("shared", "B T D"), Tensor("shared_score", "B T")
     if not gated:
         return *layer, elementwise("shared_sum", [shared, total], total, flops=1, linear=True)

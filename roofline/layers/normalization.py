@@ -89,8 +89,8 @@ def residual_norm(name: str, branch: Tensor, *, kind: Norm, placement: Placement
     return fuse(name, ops, kind="norm", keep=["x"])
 
 
-def parallel_residual_norm(name: str, *, kind: Norm) -> Op:
-    """Attention and feed-forward, both of the same input, added to the stream; then the next norm, in one kernel.
+def parallel_residual_norm(name: str, *, kind: Norm, branches: str = "af") -> Op:
+    """Branches of the same input, attention and feed-forward, added to the stream; then the next norm, in one kernel.
 
     >>> print(parallel_residual_norm("output_norm", kind="layer_gain"))
     output_norm: a[B T D], x[B T D], f[B T D], output_norm_gain[D] -> x[B T D], h[B T D]
@@ -98,5 +98,5 @@ def parallel_residual_norm(name: str, *, kind: Norm) -> Op:
     Source: Wang and Komatsuzaki 2021, GPT-J-6B; Chowdhery et al. 2022, PaLM (arXiv 2204.02311), section 2.
     """
     x, h = Tensor("x", "B T D"), Tensor("h", "B T D")
-    adds = [residual(f"{name}.residual_{branch}", Tensor(branch, "B T D"), x, x) for branch in "af"]
+    adds = [residual(f"{name}.residual_{branch}", Tensor(branch, "B T D"), x, x) for branch in branches]
     return fuse(name, [*adds, norm(name, x, h, kind=kind)], kind="norm", keep=["x"])

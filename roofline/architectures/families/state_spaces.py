@@ -7,7 +7,7 @@ from typing import Any
 
 from roofline.architectures import state_space
 from roofline.architectures.families.family import USUAL, Family, causal, names
-from roofline.architectures.families.patterns import whole
+from roofline.architectures.families.recurrent_fields import expanded, rank_of_time_steps
 from roofline.errors import shown
 from roofline.workload import MAX_LENGTH
 
@@ -19,26 +19,14 @@ _INERT = names(
 _ONLY = {**USUAL, "hidden_act": "silu"}
 
 
-def inner_width(fields: Mapping[str, Any]) -> int:
-    """Channels of the mixer: ``expand`` times the hidden size."""
-    return whole(fields, "expand", 2) * whole(fields, "hidden_size", 0)
-
-
-def time_step_rank(name: str) -> Any:
-    """The rank of the time steps, a sixteenth of the hidden size, rounded up, where field ``name`` says auto."""
-
-    def rule(fields: Mapping[str, Any]) -> int:
-        automatic = -(-whole(fields, "hidden_size", 0) // 16)
-        return automatic if fields.get(name) == "auto" else whole(fields, name, automatic)
-
-    return rule
+_inner_width = expanded("expand")
 
 
 def _whole_heads(fields: Mapping[str, Any]) -> str:
     """Mamba-2: the kind, if the heads fill the inner width, without which transformers does not build it."""
     heads, width = fields["num_attention_heads"], fields["head_dim"]
-    if heads * width != inner_width(fields):
-        msg = f"num_heads {shown(heads)} x head_dim {shown(width)} is not expand x hidden_size {inner_width(fields)}"
+    if heads * width != _inner_width(fields):
+        msg = f"num_heads {shown(heads)} x head_dim {shown(width)} is not expand x hidden_size {_inner_width(fields)}"
         raise ValueError(msg)
     return "mamba2"
 
@@ -59,12 +47,12 @@ def _mamba(stem: str, *, tied: bool, norms: str | None, **defaults: Any) -> Fami
         defaults={
             "tie_word_embeddings": tied,
             "hidden_act": "silu",
-            "intermediate_size": inner_width,
-            "num_attention_heads": inner_width,
+            "intermediate_size": _inner_width,
+            "num_attention_heads": _inner_width,
             "recurrence.state_size": 16,
             "recurrence.conv_kernel": 4,
-            "recurrence.width": inner_width,
-            "recurrence.time_step_rank": time_step_rank("time_step_rank"),
+            "recurrence.width": _inner_width,
+            "recurrence.time_step_rank": rank_of_time_steps("time_step_rank"),
             **defaults,
         },
         fixed={
@@ -101,7 +89,7 @@ STATE_SPACES: dict[str, Family] = {
             "hidden_act": "silu",
             "num_attention_heads": 128,
             "head_dim": 64,
-            "intermediate_size": inner_width,
+            "intermediate_size": _inner_width,
             "recurrence.heads": lambda fields: fields["num_attention_heads"],
             "recurrence.head_dim": lambda fields: fields["head_dim"],
             "recurrence.groups": 8,

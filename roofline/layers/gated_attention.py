@@ -1,0 +1,42 @@
+"""Attention whose heads a gate scales, element by element, before the output projection."""
+
+from __future__ import annotations
+
+from roofline.layers.attention import projections
+from roofline.op import Op, Tensor, contract, elementwise, fuse, weight
+
+_GATE, _CONTEXT = Tensor("attention_gate", "B T K G H"), Tensor("context", "B T K G H")
+
+
+def gated_projections(
+    *, bias: bool = False, packed: bool = False, source: str = "h", held: str = "B S K H"
+) -> tuple[Op, ...]:
+    """The query, key and value projections, and the gate's, in one matmul with the queries.
+
+    >>> from sympy import symbols
+    >>> sizes = dict(zip("BTDKGH", symbols("B T D K G H")))
+    >>> [(op.name, op.flops(sizes)) for op in gated_projections()]
+    [('q_gate_proj', 4*B*D*G*H*K*T), ('k_proj', 2*B*D*H*K*T), ('v_proj', 2*B*D*H*K*T)]
+
+    Source: Qiu et al. 2025, Gated Attention for Large Language Models (arXiv 2505.06708), section 2.2; Qwen3-Next's
+    published code.
+    """
+    offset = weight("b_attention_gate", "K G H") if bias else None
+    gate = contract(
+        "attention_gate", Tensor(source, "B T D"), weight("w_attention_gate", "D K G H"), _GATE, bias=offset
+    )
+    first, *others = projections(bias=bias, packed=packed, source=source, held=held)
+    if packed:
+        return (fuse("qkv_gate_proj", [*first.parts, gate], kind="matmul"),)
+    return fuse("q_gate_proj", [first, gate], kind="matmul"), *others
+
+
+def attention_gate() -> Op:
+    """What the heads say, times the sigmoid of the gate: an exponential, a sum, a quotient and a product per element.
+
+    >>> print(attention_gate())
+    attention_gate: attention_gate[B T K G H], context[B T K G H] -> context[B T K G H]
+
+    Source: Qiu et al. 2025, Gated Attention for Large Language Models (arXiv 2505.06708), section 2.2.
+    """
+    return elementwise("attention_gate", [_GATE, _CONTEXT], _CONTEXT, flops=3, special=1)
