@@ -3,9 +3,9 @@
 python benchmarks/accuracy.py --data DIR [--constants datasheet|class|published|calibrated] [--brief|--short] [--band]
 
 Columns as in scores.py. A regime is what the prediction says binds; rows of 50 us and more stand apart too, since
-launch time rules the shorter ones. A star marks a device without a calibration whose memory share and latency are
-fitted in this run, to other shapes of its set; a device without either has the constants of its class, fitted without
-the device. --brief leaves out the regimes, --short joins the sets of one kind.
+launch time rules the shorter ones. A star marks a device without a calibration whose constants (memory share, latency,
+and what of long rows is read again) are fitted in this run, to other shapes of its set; a device without either has the
+constants of its class, fitted without the device. --brief leaves out the regimes, --short joins the sets of one kind.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ import numpy as np
 from collective_sets import load_collectives
 from fit_calibrations import calibration_fields, fit_kind
 from fit_classes import class_without
+from grouped_sets import Sum, load_grouped
 from measured_sets import MeasuredSet, assert_disjoint, load_sets
 from scores import FIGURES, Scored, joined, markdown, table
 
 from roofline.calibration import Calibration, ConstantSet, device_names, load_device
+from roofline.hardware import HardwareSpec
 from roofline.operators import OperatorClock, OperatorPrediction
 from roofline.provenance import constants_of, load_published, on_device
 
@@ -43,7 +45,8 @@ def constant_set(rows: MeasuredSet, constants: Any, data: Path) -> ConstantSet:
     """
     if constants in (None, "calibrated") and is_fitted_here(rows):
         kind = rows.constants_kind
-        fitted = fit_kind(kind, [rows], ("memory", "latency_s"))
+        rereads = ("held", "again") if kind in ("norm", "softmax") else ()
+        fitted = fit_kind(kind, [rows], ("memory", "latency_s", *rereads))
         fields = calibration_fields(rows.device.name, rows.device.name, rows.name, {kind: fitted}, fitted.constants)
         fields["measured_dtypes"] = [rows.dtype]
         return ConstantSet.from_calibration(Calibration.model_validate(fields))
@@ -83,12 +86,25 @@ def board(data: Path, constants: Any) -> Iterator[tuple[Scored, list[tuple[str, 
         rows, predicted = every.held_out(), predict(every, constants, data)
         name = rows.name + ("*" if constants is None and is_fitted_here(rows) else "")
         yield Scored.of(name, group_of(every), predicted, rows.measured_s), list(regimes(rows, predicted))
+    for grouped in load_grouped(data):
+        kind = "mixture of experts" if len(grouped.costs) > 1 else "grouped matmul"
+        known = grouped_constants(grouped.device, constants, data)
+        scored = Scored.of(grouped.name, f"{kind} {grouped.costs[0].dtype}, device left out", Sum.of(grouped, known),
+                           grouped.measured_s)  # fmt: skip
+        yield scored, [("all", np.ones(len(grouped.measured_s), bool))]
     for collective in (every.held_out() for every in load_collectives(data)):
         name = "a100-sxm-80gb" if collective.library == "NCCL" else "a100-sxm-80gb-tensorrt-llm"
         known = load_device(name).collectives[collective.operation] if constants in (None, "calibrated") else None
         long = collective.measured_s >= 50e-6
         scored = Scored.of(collective.name, "collectives, A100", collective.timing(known), collective.measured_s)
         yield scored, [("all", np.ones(len(long), bool)), (">= 50 us", long)]
+
+
+def grouped_constants(device: HardwareSpec, constants: Any, data: Path) -> ConstantSet:
+    """The class of a device as it would be without it: no calibration has grouped matmuls."""
+    if constants == "datasheet":
+        return constants_of(device, constants)
+    return ConstantSet.from_calibration(on_device(class_without(device.name, device.calibration_class, data), device))
 
 
 def group_of(rows: MeasuredSet) -> str:

@@ -10,6 +10,7 @@ accuracy.py, judges by yet others.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,6 +41,8 @@ PRIORS = {
     "serial": Prior(1.0, 0.5),
     "cached": Prior(0.8, 0.5),
     "regroup_s": Prior(4e-6, 0.7),
+    "held": Prior(30e3, 1.0),
+    "again": Prior(0.5, 0.5),
 }
 EAGER_S = 5e-6  # more than from a graph, as in the class; not measured here
 
@@ -96,8 +99,10 @@ def kind_fields(found: Fitted) -> dict[str, Any]:
     fields |= {name: getattr(c, name) for name in ("extra_keys", "extra_reads", "serial", "cached") if getattr(c, name)}
     if c.regroup_s:
         fields["regroup"] = _us(c.regroup_s)
-    low, high = (round(end, 2) for end in found.band)
-    fields["band"] = {"low": min(1.0, low), "high": max(1.0, high), "evidence": f"{found.band_rows} rows not fitted"}
+    if c.held:
+        fields |= {"held": f"{c.held:.3g} B", "again": c.again}
+    low, high = math.floor(1000 * found.band[0]) / 1000, math.ceil(1000 * found.band[1]) / 1000  # never narrower
+    fields["band"] = {"low": low, "high": high, "evidence": f"{found.band_rows} rows not fitted"}
     return fields
 
 
@@ -137,6 +142,7 @@ _TERMS = {
     "no lone blocks": ("serial",),
     "no regrouping": ("regroup_s",),
     "no cache": ("cached",),
+    "no second reading": ("held", "again"),
 }
 
 
@@ -204,8 +210,8 @@ def calibration_fields(
         "measured_dtypes": ["bf16", "fp16"],
         "kinds": {kind: kind_fields(found) for kind, found in kinds.items()},
         "band": {
-            "low": round(min(found.band[0] for found in kinds.values()), 2),
-            "high": round(max(found.band[1] for found in kinds.values()), 2),
+            "low": math.floor(1000 * min(found.band[0] for found in kinds.values())) / 1000,
+            "high": math.ceil(1000 * max(found.band[1] for found in kinds.values())) / 1000,
             "evidence": f"{rows} operator timings, not fitted; each kind has a band of its own",
         },
         "source": SOURCE,

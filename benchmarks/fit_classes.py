@@ -21,8 +21,9 @@ import numpy as np
 import yaml
 from class_campaigns import Campaign, load_campaigns, weighted
 from fit_calibrations import PRIORS
+from grouped_sets import GroupedSet, load_grouped
 
-from roofline.calibration import Calibration, Constants, load_constants
+from roofline.calibration import Calibration, Constants
 from roofline.data_files import data_folder
 from roofline.files import atomic_writer
 from roofline.fitting import Prior, band_of, solve
@@ -44,12 +45,14 @@ FREE = {
     "softmax": ("memory",),
     "elementwise": ("memory",),
 }
+GROUP_ROWS = {"nvidia-hopper": 64.0}
+"""Rows of a group's tile at least: those of Hopper's matmul instruction. On an A100 no number is better than none."""
+
 BY_GENERATION = ("attention_prefill",)
 """Kinds whose left-out errors are less with constants of the device's generation than with those of all."""
 
 _PRIORS = {**PRIORS, "feed": Prior(150.0, 0.7)}
-_PLAIN = load_constants("nvidia-tensor-core").of("", "graph")
-_START = replace(_PLAIN, compute=0.73, memory=0.78, latency_s=3e-6, p=2.0)
+_START = Constants(compute=0.73, vector=0.65, special=0.9, memory=0.78, latency_s=3e-6, p=2.0)
 _EAGER_S = 5e-6
 
 
@@ -118,9 +121,20 @@ def left_out(kind: str, campaigns: Sequence[Campaign]) -> dict[str, Any]:
     return found
 
 
-def band(kind: str, campaigns: Sequence[Campaign]) -> dict[str, Any]:
+def grouped_left_out(campaigns: Sequence[Campaign], grouped: Sequence[GroupedSet]) -> dict[str, Any]:
+    """The same for grouped matmuls, to which nothing is fitted: they take the matmul constants of the other devices."""
+    found: dict[str, Any] = {}
+    for rows in grouped:
+        others = [c for c in campaigns if c.kind == "matmul" and c.device.name != rows.device.name]
+        matmul = fit(others).on(rows.device, rows.costs[0].dtype)
+        constants = replace(matmul, group_rows=GROUP_ROWS.get(rows.device.calibration_class, 0.0))
+        times = [time_operator(c, rows.device, constants if c.kind == "matmul" else _START).time_s for c in rows.costs]
+        found.setdefault(rows.device.name, []).append(np.log(rows.measured_s / sum(times)))
+    return {device: np.concatenate(parts) for device, parts in found.items()}
+
+
+def band(errors: Mapping[str, Any]) -> dict[str, Any]:
     """The band of a kind, as a class file has it: devices that were left out weigh alike."""
-    errors = left_out(kind, campaigns)
     weights = np.concatenate([np.full(len(rows), 1 / len(rows)) for rows in errors.values()])
     low, high = band_of(np.concatenate(list(errors.values())), weights)
     rows = sum(len(part) for part in errors.values())
@@ -128,22 +142,25 @@ def band(kind: str, campaigns: Sequence[Campaign]) -> dict[str, Any]:
             "evidence": f"{rows:,} timings on {len(errors)} devices, each left out in turn"}  # fmt: skip
 
 
-def class_fields(name: str, campaigns: Sequence[Campaign]) -> dict[str, Any]:
+def class_fields(name: str, campaigns: Sequence[Campaign], grouped: Sequence[GroupedSet]) -> dict[str, Any]:
     """The fields of a class, as its file has them."""
     found = {kind: fit_for(kind, name, campaigns) for kind in FREE}
-    bands = {kind: band(kind, campaigns) for kind in FREE}
+    bands = {kind: band(left_out(kind, campaigns)) for kind in FREE}
+    bands["grouped_matmul"] = band(grouped_left_out(campaigns, grouped))
     matmul = found["matmul"].values
     kinds = {kind: _kind(found[kind].values) | {"band": bands[kind]} for kind in FREE if kind != "matmul fp32"}
     del kinds["matmul"]["memory"]  # it is the default
+    rows = {"group_rows": GROUP_ROWS[name]} if name in GROUP_ROWS else {}
+    kinds["grouped_matmul"] = {"latency": dict(kinds["matmul"]["latency"]), **rows, "band": bands["grouped_matmul"]}
     devices = sorted({campaign.device.name for campaign in campaigns if campaign.kind in FREE})
     return {
         "name": name,
         "title": CLASSES[name],
         "p": 2,
-        "compute": 0.73,
+        "compute": _START.compute,
         "memory": matmul["memory"],
-        "vector": _PLAIN.vector,
-        "special": _PLAIN.special,
+        "vector": _START.vector,
+        "special": _START.special,
         "latency": _latency(_START.latency_s),
         **({"feed": f"{matmul['feed']:.3g} B/cycle"} if name != "nvidia-tensor-core" else {}),
         "dtypes": {"fp32": found["matmul fp32"].values["compute"]},
@@ -171,7 +188,8 @@ def class_without(device: str, generation: str, data: Path) -> Calibration:
     """The class of a generation as it would be without one device: constants and bands from the others alone."""
     others = [campaign for campaign in class_campaigns(data) if campaign.device.name != device]
     name = generation if generation in CLASSES else "nvidia-tensor-core"
-    return Calibration.model_validate(class_fields(name, others))
+    grouped = [rows for rows in load_grouped(data) if rows.device.name != device]
+    return Calibration.model_validate(class_fields(name, others, grouped))
 
 
 def class_campaigns(data: Path) -> list[Campaign]:
@@ -205,10 +223,12 @@ SOURCE = (
 )
 
 
-def write(name: str, campaigns: Sequence[Campaign]) -> None:
+def write(name: str, campaigns: Sequence[Campaign], grouped: Sequence[GroupedSet]) -> None:
     """Write one class, or leave the old one."""
     with atomic_writer(data_folder("calibrations") / "classes" / f"{name}.yaml") as file:
-        file.write(yaml.safe_dump(class_fields(name, campaigns), sort_keys=False, width=118, default_flow_style=None))
+        file.write(
+            yaml.safe_dump(class_fields(name, campaigns, grouped), sort_keys=False, width=118, default_flow_style=None)
+        )
 
 
 def main() -> int:
@@ -222,7 +242,7 @@ def main() -> int:
         print("\n".join(report(campaigns)))
         return 0
     for name in CLASSES:
-        write(name, campaigns)
+        write(name, campaigns, load_grouped(asked.data))
     return 0
 
 

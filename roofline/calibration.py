@@ -94,9 +94,24 @@ class Constants:
     wide: float = 0.0
     warm: float = 0.0
     key_block: float = 0.0
+    held: float = 0.0
+    again: float = 0.0
+    group_rows: float = 0.0
     low: float = 1.0
     high: float = 1.0
 
+
+_PLAIN_TERMS = (
+    "extra_keys",
+    "extra_reads",
+    "serial",
+    "repack",
+    "extra_depth",
+    "wide",
+    "key_block",
+    "again",
+    "group_rows",
+)
 
 DATASHEET = Constants(vector=float("inf"), special=float("inf"))
 """No losses, no latency, a sharp corner, work beside the contractions free: the bound itself."""
@@ -159,16 +174,11 @@ class ConstantSet:
             tile_feed=tiles.feed,
             split_s=tiles.split,
             partial=tiles.partial,
-            extra_keys=own.extra_keys,
-            extra_reads=own.extra_reads,
-            serial=own.serial,
             cached=own.cached or 0.0,
             regroup_s=own.regroup,
-            repack=own.repack,
-            extra_depth=own.extra_depth,
-            wide=own.wide,
             warm=own.warm or 0.0,
-            key_block=own.key_block,
+            held=own.held or 0.0,
+            **{name: getattr(own, name) for name in _PLAIN_TERMS},
             low=band.low,
             high=band.high,
         )

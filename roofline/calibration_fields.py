@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from roofline.errors import UnitError
+from roofline.hardware_fields import Bytes
 from roofline.units import parse_quantity
 
 
@@ -60,7 +61,7 @@ class KindConstants(Data):
 
     The terms of ``kernels.py``: tiles; extra_keys and extra_reads [tokens]; serial and cached, shares of the bandwidth;
     regroup [s]; repack, a part of the weights' traffic; extra_depth [elements]; wide [columns]; warm, a share of the
-    bandwidth; key_block [tokens].
+    bandwidth; key_block [tokens]; held [B] and again, a part of a row's traffic; group_rows.
     """
 
     compute: Share | None = None
@@ -80,4 +81,7 @@ class KindConstants(Data):
     wide: Elements = 0.0
     warm: Annotated[float, Field(gt=0, le=100, strict=False)] | None = None
     key_block: Tokens = 0.0
+    held: Bytes | None = None
+    again: Factor = 0.0
+    group_rows: Elements = 0.0
     band: Band | None = None

@@ -160,7 +160,7 @@ def _terms(constants: Constants) -> str:
     """What kernels add, in the words of kernels.py; nothing for a class."""
     seconds = {"split_s", "regroup_s"}
     names = ("tile_feed", "split_s", "partial", "extra_keys", "extra_reads", "serial", "cached", "regroup_s",
-             "repack", "extra_depth", "wide", "warm", "key_block")  # fmt: skip
+             "repack", "extra_depth", "wide", "warm", "key_block", "held", "again", "group_rows")  # fmt: skip
     given = {name: getattr(constants, name) for name in names if getattr(constants, name)}
     words = [f"{k} {quantity(v, 'time_s') if k in seconds else f'{v:g}'}" for k, v in given.items()]
     return f"; with what kernels add (roofline/kernels.py): {', '.join(words)}" if words else ""

@@ -25,6 +25,14 @@ class MatmulShape:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupedShape:
+    """A matmul of each token with its experts: ``groups`` experts are touched, ``rows`` go to them all together."""
+
+    groups: Number
+    rows: Number
+
+
+@dataclass(frozen=True, slots=True)
 class AttentionShape:
     """Fused attention: queries and keys are tokens, ``groups`` query heads share one of ``kv_heads``.
 
@@ -51,7 +59,7 @@ class RowShape:
     row_bytes: Number
 
 
-Shape: TypeAlias = MatmulShape | AttentionShape | RowShape | None
+Shape: TypeAlias = MatmulShape | GroupedShape | AttentionShape | RowShape | None
 
 
 def shape_of(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> Shape:
@@ -74,11 +82,13 @@ def shape_of(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> Shape:
     return None
 
 
-def _matmul(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> MatmulShape | None:
+def _matmul(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> MatmulShape | GroupedShape | None:
     shapes = []
     for part in op.parts or (op,):
         a, b = part.reads[:2]
         out = part.writes[0].letters
+        if "X" in b.letters:
+            return GroupedShape(size_of("X", sizes), _size([x for x in out if x not in b.letters], sizes))
         if a.role == "weight" or b.role != "weight" or any(x in out for x in a.letters if x in b.letters):
             return None
         rows = _size([x for x in out if x in a.letters], sizes)

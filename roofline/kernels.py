@@ -16,7 +16,7 @@ from roofline.calibration import Constants
 from roofline.cost import Cost
 from roofline.errors import WorkloadError
 from roofline.hardware import HardwareSpec
-from roofline.kernel_shapes import AttentionShape, MatmulShape, RowShape, Shape
+from roofline.kernel_shapes import AttentionShape, GroupedShape, MatmulShape, RowShape, Shape
 from roofline.number import Number, ceil_div, is_symbolic, least, maximum, minimum
 
 TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (32, 64), (64, 32), (32, 32))
@@ -105,9 +105,11 @@ def work_factor(cost: Cost, constants: Constants) -> Number:
     """By how much a kernel's work takes longer than its FLOPs say.
 
     Attention: each query sees ``extra_keys`` more, and under a mask half of a ``key_block``, though not more than there
-    are. Matmul: what :func:`spilled` says.
+    are. Matmul: what :func:`spilled` says; grouped, no group has fewer than ``group_rows`` rows.
     """
     shape = cost.shape
+    if isinstance(shape, GroupedShape):
+        return maximum(1.0, constants.group_rows * _float(shape.groups) / _float(shape.rows))
     if constants.wide and isinstance(shape, MatmulShape):
         return spilled(shape, constants)
     if not isinstance(shape, AttentionShape) or not (constants.extra_keys or constants.key_block):
@@ -142,7 +144,8 @@ def memory_s(cost: Cost, hardware: HardwareSpec, constants: Constants) -> Number
     Attention reads ``extra_reads`` keys and values more per sequence and key/value head: whole pages, tables. A
     matmul of several rows first rearranges its weights, which takes ``repack`` x their traffic once more (half of
     that for two rows); each column of weights costs as much as ``extra_depth`` more elements, since prefetching
-    starts anew. What fits half of the last cache moves at ``cached`` x bandwidth. What the kernel before left in
+    starts anew. Of a row that moves more than ``held`` bytes, ``again`` x its traffic comes once more, wholly from
+    twice ``held`` on. What fits half of the last cache moves at ``cached`` x bandwidth. What the kernel before left in
     the last cache moves at ``warm`` x bandwidth; more than that cache holds pushes itself out. Where one block
     reads a row, or a sequence's keys, by itself, it has ``serial`` x its unit's part of the bandwidth, wave by
     wave: for attention the longer of both times, for rows the root of their squares.
@@ -155,6 +158,9 @@ def memory_s(cost: Cost, hardware: HardwareSpec, constants: Constants) -> Number
         several = _float(minimum(shape.rows - 1, 2)) / 2
         again = constants.repack * several * spilled(shape, constants) + constants.extra_depth / _float(shape.depth)
         moved = moved + again * _float(shape.weight_bytes)
+    if constants.held and isinstance(shape, RowShape):
+        beyond = minimum(maximum(_float(shape.row_bytes) / constants.held - 1, 0.0), 1.0)
+        moved = moved + constants.again * beyond * _float(shape.rows * shape.row_bytes)
     seconds = moved / (hardware.bandwidth * constants.memory)
     if constants.cached:
         near = minimum(moved, _half_cache(hardware))

@@ -22,7 +22,7 @@ from roofline.calibration import Constants, ConstantSet, Execution
 from roofline.cost import Cost
 from roofline.hardware import HardwareSpec
 from roofline.hardware_fields import Unit
-from roofline.kernel_shapes import MatmulShape
+from roofline.kernel_shapes import GroupedShape, MatmulShape
 from roofline.kernels import Tiling, launch_s, memory_s, tile, work_factor
 from roofline.networks import Network, time_transfer
 from roofline.number import Number, is_symbolic, maximum, minimum
@@ -73,6 +73,8 @@ def banded(timing: Timing) -> tuple[Number, Number, Number]:
 
 def kind_of(cost: Cost, decoding: bool) -> str:
     """Whose constants an operator takes: attention has two, one token against many and many against many."""
+    if isinstance(cost.shape, GroupedShape):
+        return "grouped_matmul"
     return f"attention_{'decode' if decoding else 'prefill'}" if cost.kind == "attention" else cost.kind
 
 

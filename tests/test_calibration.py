@@ -74,7 +74,7 @@ def test_every_kind_that_a_class_names_exists(name: str) -> None:
         for attention in ("fused", "materialised"):
             program = load_model(preset).program(Conventions(attention=attention))
             kinds |= {op.kind for group in program.groups for op in group.ops}
-    kinds |= {"attention_prefill", "attention_decode"}
+    kinds |= {"attention_prefill", "attention_decode", "grouped_matmul"}
     assert set(load_class(name).kinds) <= kinds - {"attention"}
 
 

@@ -12,16 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roofline.calibration import Constants, device_names, load_device
-from roofline.cost import Cost
+from roofline.cost import Cost, operator_cost
 from roofline.errors import SpecError, WorkloadError
 from roofline.hardware import HardwareSpec, hardware_names, load_hardware
-from roofline.kernel_shapes import AttentionShape, MatmulShape, RowShape, shape_of
-from roofline.kernels import memory_s, tile
+from roofline.kernel_shapes import AttentionShape, GroupedShape, MatmulShape, RowShape, shape_of
+from roofline.kernels import memory_s, tile, work_factor
+from roofline.layers.mixture_of_experts import experts
 from roofline.op import Tensor, contract, fuse, weight
 from roofline.operators import OperatorClock, predict_op
 from roofline.prediction import predict
 from roofline.provenance import constants_of
-from roofline.timing import time_operator
+from roofline.timing import kind_of, time_operator
+from roofline.workload import Precision
 
 SIZES = st.integers(min_value=1, max_value=20_000)
 PLAIN = Constants(compute=0.8, memory=0.8, latency_s=1.0, p=2)
@@ -141,6 +143,40 @@ def test_a_packed_projection_has_the_columns_of_its_parts() -> None:
 def test_a_matmul_without_weights_has_no_shape() -> None:
     scores = contract("scores", Tensor("q", "B T H"), Tensor("k", "B S H"), Tensor("s", "B T S"))
     assert shape_of(scores, {"B": 1, "T": 2, "S": 3, "H": 4}, lambda _: 2) is None
+
+
+def test_a_row_that_a_unit_cannot_hold_is_read_again() -> None:
+    constants = replace(PLAIN, latency_s=0.0, held=40.0, again=0.5)
+    for row_bytes, part in ((20, 0.0), (40, 0.0), (60, 0.5), (80, 1.0), (800, 1.0)):
+        cost = Cost("g", "op", "norm", "fp16", 1, 0, 0, 0, 3.0 * row_bytes, RowShape(3, row_bytes))
+        seconds = 3 * row_bytes * (1 + 0.5 * part) / (10 * 0.8)
+        assert time_operator(cost, toy(), constants).time_s == pytest.approx(seconds)
+        assert time_operator(cost, toy(), constants).bound_s == pytest.approx(3 * row_bytes / 10)
+
+
+def test_a_matmul_with_experts_is_grouped_and_each_group_fills_a_tile() -> None:
+    ops = {op.name: op for op in experts(function="silu")}
+    sizes = {"B": 3, "T": 2, "A": 4, "D": 8, "F": 16, "X": 5, "E": 7}
+    for name in ("experts_gate_up", "experts_down"):
+        cost = operator_cost(ops[name], sizes, Precision("fp16", "fp16", "fp16"))
+        assert cost.shape == GroupedShape(groups=5, rows=24)  # 3 x 2 tokens, 4 experts each
+        assert kind_of(cost, decoding=False) == "grouped_matmul"
+        constants = replace(PLAIN, p=1, latency_s=0.0)
+        plain = time_operator(cost, toy(), constants)
+        padded = time_operator(cost, toy(), replace(constants, group_rows=64.0))
+        assert padded.time_s - plain.time_s == pytest.approx((5 * 64 / 24 - 1) * float(cost.flops) / 800)
+        assert padded.bound_s == plain.bound_s
+        assert time_operator(cost, toy(), replace(constants, group_rows=4.0)).time_s == plain.time_s
+        assert time_operator(cost, toy(), replace(constants, tile_feed=1.0)).time_s == plain.time_s
+
+
+def test_the_rows_of_groups_take_symbols() -> None:
+    from sympy import Symbol
+
+    batch = Symbol("B", positive=True, integer=True)
+    cost = replace(matmul(8, 8, 8), shape=GroupedShape(4, 2 * batch))
+    factor = work_factor(cost, replace(PLAIN, group_rows=64.0))
+    assert [float(factor.subs(batch, b)) for b in (1, 64, 128, 1000)] == [128.0, 2.0, 1.0, 1.0]
 
 
 # Properties

@@ -1,0 +1,100 @@
+"""Public timings of grouped matmuls and of whole mixtures of experts; nothing is fitted to them.
+
+InferSim spreads tokens evenly, so that every expert at hand is touched. aiconfigurator routes by power laws, and times
+one launch of everything between the router and the sum: we count the experts that uniform routing would touch.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measured_sets import other_device
+
+from roofline.calibration import ConstantSet
+from roofline.cost import Cost, operator_cost
+from roofline.hardware import HardwareSpec, load_hardware
+from roofline.layers.mixture_of_experts import experts, touched_experts
+from roofline.timing import banded, time_cost
+from roofline.workload import Precision
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupedSet:
+    """Timed operators, or sums of them, as arrays; ``costs`` run one after the other. [s]"""
+
+    name: str
+    device: HardwareSpec
+    costs: tuple[Cost, ...]
+    measured_s: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sum:
+    """Operators in a row: expected time, bound, and the ends of the band. [s]"""
+
+    time_s: Any
+    bound_s: Any
+    low_s: Any
+    high_s: Any
+
+    @classmethod
+    def of(cls, rows: GroupedSet, constants: ConstantSet) -> Sum:
+        """The prediction of the rows from a graph."""
+        timings = [time_cost(cost, rows.device, constants, "graph", decoding=False) for cost in rows.costs]
+        ends = [(timing.time_s, *banded(timing)) for timing in timings]
+        return cls(*(sum(np.asarray(end) for end in column) for column in zip(*ends, strict=True)))
+
+
+def load_grouped(data: Path) -> list[GroupedSet]:
+    """Every set of the folder."""
+    return [*_infersim(data), *_mixture(data)]
+
+
+def _infersim(data: Path) -> Iterator[GroupedSet]:
+    for phase, tokens in (("prefill", "seq_len_per_gpu"), ("decode", "batch_size_per_gpu")):
+        rows = _read(data / f"infersim/grouped_gemm_{phase}.csv")
+        for gpu in ("h800", "h20"):
+            own = [row for row in rows if row["gpu"] == gpu]
+            pairs, local = _column(own, tokens) * _column(own, "topk"), _column(own, "num_local_experts")
+            sizes = _sizes(own, _column(own, tokens), np.minimum(local, pairs), "intermediate_size")
+            up, _, down, _ = _costs(sizes, "fp8")
+            for name, cost, column in (("up", up, "up_proj_us"), ("down", down, "down_proj_us")):
+                seconds = _column(own, column) * 1e-6
+                yield GroupedSet(f"grouped matmul fp8, {phase}, {name}, {gpu.upper()}", other_device(gpu), (cost,),
+                                 seconds)  # fmt: skip
+
+
+def _mixture(data: Path) -> Iterable[GroupedSet]:
+    """One rank that holds all experts, or a part of the width of each."""
+    own = [row for row in _read(data / "aiconfigurator/moe_a100_sxm.csv") if row["moe_ep_size"] == "1"]
+    tokens = _column(own, "num_tokens")
+    picked = {"B": tokens, "T": np.ones(len(own)), "E": _column(own, "num_experts"), "A": _column(own, "topk")}
+    sizes = _sizes(own, tokens, touched_experts(picked), "inter_size")
+    sizes["F"] = sizes["F"] / _column(own, "moe_tp_size")
+    seconds = _column(own, "latency_ms") * 1e-3
+    return [GroupedSet("mixture of experts bf16, TensorRT-LLM, A100", load_hardware("a100"), _costs(sizes, "bf16"),
+                       seconds)]  # fmt: skip
+
+
+def _sizes(rows: list[dict[str, str]], tokens: Any, touched: Any, width: str) -> dict[str, Any]:
+    names = {"A": "topk", "D": "hidden_size", "F": width, "E": "num_experts"}
+    ones = np.ones(len(rows))
+    return {"B": tokens, "T": ones, "X": touched, **{x: _column(rows, name) for x, name in names.items()}}
+
+
+def _costs(sizes: dict[str, Any], dtype: str) -> tuple[Cost, ...]:
+    return tuple(operator_cost(op, sizes, Precision(dtype, dtype, dtype)) for op in experts(function="silu"))
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as text:
+        return list(csv.DictReader(text))
+
+
+def _column(rows: list[dict[str, str]], name: str) -> Any:
+    return np.array([float(row[name]) for row in rows])
