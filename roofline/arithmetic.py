@@ -22,3 +22,17 @@ def computing_device(device: HardwareSpec, recipe: Recipe) -> HardwareSpec:
             msg = f"{failure}; {recipe.name} computes in {dtype}, activation_dtype {recipe.base} keeps it to storage"
             raise WorkloadError(msg) from None
     return device
+
+
+def sparse_gain(device: HardwareSpec, recipe: Recipe, pattern: str) -> float:
+    """How much faster than dense the device's matrix unit multiplies weights of ``pattern``; 1 where it does not.
+
+    >>> from roofline.hardware import load_hardware
+    >>> from roofline.precision import read_recipe
+    >>> [sparse_gain(load_hardware(name), read_recipe("fp16", default="fp16"), "2:4") for name in ("a100", "v100")]
+    [2.0, 1.0]
+    """
+    rule = device.sparsity
+    if rule is None or rule.pattern != pattern:
+        return 1.0
+    return rule.by_dtype.get(recipe.compute_dtype, rule.factor)  # type: ignore[call-overload, no-any-return]

@@ -60,6 +60,8 @@ def predict(
     weight_dtype: Annotated[str | None, typer.Option(help="The weights', if another.")] = None,
     activation_dtype: Annotated[str | None, typer.Option(help="The activations', if another.")] = None,
     kv_dtype: Annotated[str | None, typer.Option(help="The KV cache's, if another.")] = None,
+    prune: Annotated[str | None, typer.Option(help="heads=0.25,ffn=0.5,layers=6: shares or numbers to remove.")] = None,
+    sparsity: Annotated[str | None, typer.Option(help="2:4, or zeros and format: 0.9:csr, :bitmap, :block16.")] = None,
     attention: Annotated[str, typer.Option(help="fused or materialised.")] = "fused",
     count: Annotated[str, typer.Option(help="attended or square.")] = "attended",
     lm_head: Annotated[str, typer.Option(help="last or all.")] = "last",
@@ -91,7 +93,7 @@ def predict(
     plot: Annotated[Path | None, typer.Option(help="Draw the roofline: FILE.png, .svg or .pdf.")] = None,
 ) -> None:
     """Time, memory and bottleneck of a model on a device, phase by phase and operator by operator."""
-    from roofline import export, prediction, report, report_sensitivity
+    from roofline import export, prediction, report, report_compression, report_sensitivity
 
     if hardware is None:
         _refuse("--hardware is missing; try h100, mi300x or t4 (roofline hardware list)")
@@ -111,6 +113,8 @@ def predict(
         weight_dtype=weight_dtype,
         activation_dtype=activation_dtype,
         kv_dtype=kv_dtype,
+        prune=prune,
+        sparsity=sparsity,
         attention=_choice("--attention", attention, "fused", "materialised"),
         count=_choice("--count", count, "attended", "square"),
         lm_head=_choice("--lm-head", lm_head, "last", "all"),
@@ -132,9 +136,11 @@ def predict(
     if plot is not None:
         cli_plot.plot_prediction(result, plot)
     if json:
-        _print(report.to_json(result.to_dict() | (report_sensitivity.fields(result) if sensitivity else {})))
+        more = report_sensitivity.fields(result) if sensitivity else {}
+        _print(report.to_json(result.to_dict() | report_compression.fields(result) | more))
     elif output is None:
-        _print(report.text(result, wide=wide, quiet=quiet))
+        table = "" if quiet else report_compression.text(result)
+        _print(report.text(result, wide=wide, quiet=quiet) + (f"\n\n{table}" if table else ""))
     if sensitivity and not json:
         _print("\n" + report_sensitivity.text(result))
     if explained and not json:

@@ -25,9 +25,19 @@ from roofline.workload import Precision
 def explain(prediction: Prediction) -> str:
     """Conventions, constants and device facts with their sources, then every operator with its numbers put in."""
     lines = ["conventions", *(f"  {statement}" for statement in STATEMENTS), "", *_facts(prediction)]
+    lines += _break_even(prediction)
     for phase in prediction.phases:
         lines += ["", *_phase(prediction, phase)]
     return "\n".join(lines)
+
+
+def _break_even(prediction: Prediction) -> list[str]:
+    sparsity = prediction.compression.sparsity
+    if sparsity is None or sparsity.kind == "2:4":
+        return []
+    from roofline.formulas.break_even import break_even_line  # noqa: PLC0415  (sympy loads only where asked for)
+
+    return [break_even_line(sparsity)]
 
 
 def _facts(prediction: Prediction) -> Iterator[str]:

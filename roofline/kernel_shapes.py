@@ -89,7 +89,8 @@ def _matmul(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> MatmulSh
         out = part.writes[0].letters
         if "X" in b.letters:
             return GroupedShape(size_of("X", sizes), _size([x for x in out if x not in b.letters], sizes))
-        if a.role == "weight" or b.role != "weight" or any(x in out for x in a.letters if x in b.letters):
+        shared = any(x in out for x in a.letters if x in b.letters)
+        if a.role == "weight" or b.role != "weight" or b.share != 1 or shared:
             return None
         rows = _size([x for x in out if x in a.letters], sizes)
         columns = _size([x for x in out if x in b.letters], sizes)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Literal, TypeAlias
 
 from roofline.axes import LEGEND, Binding, Sizes, rebind, size_of
@@ -37,7 +38,8 @@ class Tensor:
 
     Identity is by name. ``stored`` are the axes that stay resident where they differ from those touched (a gather reads
     B T rows of a V D table). A ``tied`` weight is one tensor wherever the program states it. ``dtype`` is empty where
-    the precision of its role holds; a ``scale`` belongs to a quantised weight and is no parameter.
+    the precision of its role holds; a ``scale`` belongs to a compressed weight and is no parameter. ``share`` is the
+    part of its elements that is stored, where the others are zeros that are left out.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Tensor:
     stored: str = ""
     tied: bool = False
     dtype: str = ""
+    share: Fraction = Fraction(1)
 
     def __post_init__(self) -> None:
         letters = (self.axes + " " + self.stored).split()
@@ -62,11 +65,15 @@ class Tensor:
 
     def elements(self, sizes: Sizes) -> Number:
         """Elements touched."""
-        return product(size_of(letter, sizes) for letter in self.letters)
+        return self._kept(product(size_of(letter, sizes) for letter in self.letters))
 
     def resident(self, sizes: Sizes) -> Number:
         """Elements that stay in memory."""
-        return product(size_of(letter, sizes) for letter in (self.stored or self.axes).split())
+        return self._kept(product(size_of(letter, sizes) for letter in (self.stored or self.axes).split()))
+
+    def _kept(self, elements: Number) -> Number:
+        """Those of ``elements`` that are stored; an array times a Fraction would be an array of objects."""
+        return elements if self.share == 1 else elements * self.share.numerator / self.share.denominator
 
 
 def weight(name: str, axes: str, *, stored: str = "", tied: bool = False) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from roofline.architectures.model import Model
 from roofline.calibration import ConstantSet, Execution, Provenance
+from roofline.compression import Compression
 from roofline.conventions import Conventions
 from roofline.deployment import given_degrees, layout_of
 from roofline.figures import PhasePrediction
@@ -20,8 +21,7 @@ from roofline.number import settled
 from roofline.parallelism import Layout
 from roofline.precision import Recipe
 from roofline.program import Phase, Program
-from roofline.quantization import storage_notes
-from roofline.request import Hardware, read_request
+from roofline.request import Hardware, Request, read_request
 from roofline.stages import fit_layout
 from roofline.steps import Steps, steps_of
 from roofline.workload import Precision, Workload
@@ -45,6 +45,7 @@ class Prediction:
     memory: MemoryFit
     by_phase: tuple[tuple[Phase, PhasePrediction], ...]
     steps: Steps
+    request: Request
     overrides: tuple[tuple[str, Any], ...] = ()
     system: str = ""
     chosen: Chosen | None = None
@@ -58,6 +59,11 @@ class Prediction:
     def count(self) -> int:
         """How many devices there are."""
         return int(self.layout.devices)
+
+    @property
+    def compression(self) -> Compression:
+        """What was pruned, and which zeros are left out."""
+        return self.request.compression
 
     @property
     def precision(self) -> Precision:
@@ -99,7 +105,7 @@ class Prediction:
         if strange:
             class_name = self.hardware.calibration_class
             notes.append(f"{self.constants.name} was not measured in {', '.join(strange)}: it takes class {class_name}")
-        notes += storage_notes(self.program, self.recipe)
+        notes += self.request.storage
         if self.memory.capacity_bytes is None:
             notes.append(f"{self.hardware.name} states no memory capacity (it is what one installs): fit unknown")
         return (*notes, *self.hardware.cautions)
@@ -142,7 +148,12 @@ class Prediction:
         asked = asdict(self.workload)
         if self.workload.context is not None:
             asked |= {"prompt": None, "generate": None}
-        return {**asked, **precision, **asdict(self.conventions), **constants}
+        what = self.compression
+        shrunk = {
+            "prune": {part: float(amount) for part, amount in what.pruning} or None,
+            "sparsity": what.sparsity.words if what.sparsity else None,
+        }
+        return {**asked, **precision, **shrunk, **asdict(self.conventions), **constants}
 
     def _repr_html_(self) -> str:
         from roofline.report import html  # noqa: PLC0415  (a floor up: only a notebook asks for it)
@@ -163,6 +174,8 @@ def predict(
     weight_dtype: str | None = None,
     activation_dtype: str | None = None,
     kv_dtype: str | None = None,
+    prune: str | Mapping[str, float | str] | None = None,
+    sparsity: str | None = None,
     attention: Literal["fused", "materialised"] = "fused",
     count: Literal["attended", "square"] = "attended",
     lm_head: Literal["last", "all"] = "last",
@@ -192,7 +205,8 @@ def predict(
     """
     request = read_request(
         model, hardware, batch=batch, prompt=prompt, generate=generate, context=context, phase=phase, dtype=dtype,
-        weight_dtype=weight_dtype, activation_dtype=activation_dtype, kv_dtype=kv_dtype, attention=attention,
+        weight_dtype=weight_dtype, activation_dtype=activation_dtype, kv_dtype=kv_dtype, prune=prune,
+        sparsity=sparsity, attention=attention,
         count=count, lm_head=lm_head, execution=execution, constants=constants, overlap=overlap, set=set,
     )  # fmt: skip
     given = given_degrees({"tp": tp, "pp": pp, "dp": dp, "ep": ep, "cp": cp, "sp": sp})
@@ -200,6 +214,11 @@ def predict(
     chosen = choose_layout(request, given) if fixed is None else None
     layout = chosen.layout if chosen else fixed
     assert layout is not None
+    return predict_request(request, layout, chosen)
+
+
+def predict_request(request: Request, layout: Layout, chosen: Chosen | None = None) -> Prediction:
+    """The prediction of what was read, for one layout."""
     steps = steps_of(request, layout)
     return Prediction(
         request.model,
@@ -217,6 +236,7 @@ def predict(
         ),
         by_phase=tuple((name, steps.predict(name)) for name in request.phases),
         steps=steps,
+        request=request,
         overrides=request.overrides,
         system=request.fleet.name,
         chosen=chosen,

@@ -8,10 +8,10 @@ so do weights that are contracted per head (the up-projections that latent atten
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from roofline.axes import Binding, Sizes, rebind, size_of
+from roofline.matrices import Matrix, contracted_per_head, layer_matrices, mapped
 from roofline.number import Number, ceil_div, product
 from roofline.op import Op, Tensor, Work
 from roofline.precision import Format, Recipe
@@ -19,7 +19,6 @@ from roofline.program import Group, Program
 
 QUANTIZE_FLOPS = 3  # largest magnitude, times its reciprocal, round
 _CONVERT, _SCALE, _ZERO = 1, 1, 1  # vector FLOPs to turn a stored element into a number
-_UNQUANTIZED = frozenset("VE")  # heads write a vocabulary, routers a score per expert
 
 
 def quantized(program: Program, recipe: Recipe) -> Program:
@@ -32,7 +31,7 @@ def quantized(program: Program, recipe: Recipe) -> Program:
 
 def quantized_groups(groups: tuple[Group, ...], recipe: Recipe) -> tuple[Group, ...]:
     """The same for groups that are no whole program."""
-    fixed = {key for group in groups for op in group.ops for key in _per_head(group, op)}
+    fixed = contracted_per_head(groups)
     return tuple(_quantized_group(group, recipe, fixed) for group in groups) if recipe.quantizes else groups
 
 
@@ -58,76 +57,27 @@ def storage_notes(program: Program, recipe: Recipe) -> list[str]:
     return notes
 
 
-def _per_head(group: Group, op: Op) -> Iterator[tuple[str, str]]:
-    """Weights that some operator contracts for each head by itself."""
-    for part in op.parts or (op,):
-        if part.kind == "matmul" and (matrix := _matrix(part)) and matrix.shared:
-            yield group.name, matrix.weight.name
-
-
-@dataclass(frozen=True, slots=True)
-class _Matrix:
-    """A matmul with a weight: its letters by what they are. ``lead`` tells matrices apart: one for each expert."""
-
-    x: Tensor
-    weight: Tensor
-    y: Tensor
-    lead: tuple[str, ...]
-    depth: tuple[str, ...]
-    out: tuple[str, ...]
-    shared: tuple[str, ...]
-
-    @property
-    def is_quantized(self) -> bool:
-        return bool(self.depth and self.out) and not self.shared and not _UNQUANTIZED & set(self.out)
-
-
-def _matrix(op: Op) -> _Matrix | None:
-    if not op.contracted or op.parts:
-        return None
-    x, weight = op.contracted
-    if weight.role != "weight" or x.role != "activation":
-        return None
-    y, of_x = op.writes[0], set(x.letters)
-    letters = weight.letters
-    return _Matrix(
-        x,
-        weight,
-        y,
-        lead=tuple(a for a in letters if a not in of_x and a not in y.letters),
-        depth=tuple(a for a in letters if a in of_x and a not in y.letters),
-        out=tuple(a for a in letters if a not in of_x and a in y.letters),
-        shared=tuple(a for a in letters if a in of_x and a in y.letters),
-    )
-
-
 def _quantized_group(group: Group, recipe: Recipe, fixed: set[tuple[str, str]]) -> Group:
     ops = _with_narrow_caches(group.ops, recipe.kv_cache) if recipe.kv_cache.scale else group.ops
     found: list[Op] = []
     fresh: set[str] = set()
     for op in ops if recipe.weights.scale else ():
-        matrices = [_matrix(part) for part in op.parts or (op,)] if op.kind == "matmul" else []
-        if not matrices or not all(m and _chosen(m, recipe, group, fixed) for m in matrices):
+        matrices = layer_matrices(group, op, fixed)
+        if not matrices or (recipe.experts_only and not all(m.lead for m in matrices)):
             found.append(op)
         else:
-            known = [m for m in matrices if m]
-            if recipe.activations.scale and known[0].x.name not in fresh:
-                found.append(_quantize(known[0], recipe.activations, op))
-                fresh.add(known[0].x.name)
-            found.append(_narrow_matmul(op, known, recipe))
+            if recipe.activations.scale and matrices[0].x.name not in fresh:
+                found.append(_quantize(matrices[0], recipe.activations, op))
+                fresh.add(matrices[0].x.name)
+            found.append(_narrow_matmul(op, matrices, recipe))
         fresh -= {tensor.name for tensor in op.writes}
     return replace(group, ops=tuple(found if recipe.weights.scale else ops))
-
-
-def _chosen(matrix: _Matrix, recipe: Recipe, group: Group, fixed: set[tuple[str, str]]) -> bool:
-    alone = recipe.experts_only and not matrix.lead
-    return matrix.is_quantized and not alone and (group.name, matrix.weight.name) not in fixed
 
 
 # Matmuls
 
 
-def _narrow_matmul(op: Op, matrices: list[_Matrix], recipe: Recipe) -> Op:
+def _narrow_matmul(op: Op, matrices: list[Matrix], recipe: Recipe) -> Op:
     """The matmul with narrow weights, their scales, narrow activations, and the work of turning them into numbers."""
     narrow = {m.weight.name: replace(m.weight, dtype=recipe.weights.dtype) for m in matrices}
     scaled = matrices[:1] if recipe.weights.breadth > 1 else matrices  # blocks: one tensor of scales for all parts
@@ -138,22 +88,12 @@ def _narrow_matmul(op: Op, matrices: list[_Matrix], recipe: Recipe) -> Op:
         narrow[values.name.removesuffix(_NARROW)] = values
         extra += scales
         local |= _groups("i", matrices[:1], recipe.activations, op)
-    changed = _mapped(op, lambda tensor: narrow.get(tensor.name, tensor))
+    changed = mapped(op, lambda tensor: narrow.get(tensor.name, tensor))
     work = [work for m in matrices for work in _dequantize_work(m, recipe)]
     return replace(changed, reads=(*changed.reads, *extra), work=(*changed.work, *work), local=local)
 
 
-def _mapped(op: Op, swap: Callable[[Tensor], Tensor]) -> Op:
-    """``op`` with each tensor exchanged, inside its parts too."""
-    return replace(
-        op,
-        reads=tuple(map(swap, op.reads)),
-        writes=tuple(map(swap, op.writes)),
-        parts=tuple(_mapped(part, swap) for part in op.parts),
-    )
-
-
-def _scales(matrix: _Matrix, form: Format) -> list[Tensor]:
+def _scales(matrix: Matrix, form: Format) -> list[Tensor]:
     """The scales of a weight, its zero points, and the scale of all of it."""
     stored = dict(zip(matrix.weight.letters, (matrix.weight.stored or matrix.weight.axes).split(), strict=True))
     per = [*(["z"] if form.depth else []), *(matrix.out if form.breadth == 1 else ())]
@@ -169,7 +109,7 @@ def _scales(matrix: _Matrix, form: Format) -> list[Tensor]:
     return found + ([scale("outer", [], form.outer)] if form.outer else [])
 
 
-def _groups(letter: str, matrices: list[_Matrix], form: Format, op: Op) -> dict[str, Binding]:
+def _groups(letter: str, matrices: list[Matrix], form: Format, op: Op) -> dict[str, Binding]:
     """What z or i is in an operator: groups along the contracted axes, times those across the outputs of a block."""
     if not form.depth:
         return {}
@@ -189,7 +129,7 @@ def _elements(letters: tuple[str, ...], sizes: Sizes) -> Number:
     return product(size_of(letter, sizes) for letter in letters)
 
 
-def _dequantize_work(matrix: _Matrix, recipe: Recipe) -> list[Work]:
+def _dequantize_work(matrix: Matrix, recipe: Recipe) -> list[Work]:
     """Vector work inside a matmul: weights turned into the dtype that it computes in, or its outputs scaled.
 
     A weight that is converted once per use; a scale for groups of narrow products is applied to each group's sum, one
@@ -217,7 +157,7 @@ def _dequantize_work(matrix: _Matrix, recipe: Recipe) -> list[Work]:
 _NARROW = ".narrow"
 
 
-def _narrow_activation(matrix: _Matrix, form: Format) -> list[Tensor]:
+def _narrow_activation(matrix: Matrix, form: Format) -> list[Tensor]:
     """The narrow copy of what a matmul reads, and its scales: one for each token, for groups of it, or for all."""
     x = matrix.x
     tokens = [letter for letter in x.letters if letter not in matrix.depth]
@@ -226,7 +166,7 @@ def _narrow_activation(matrix: _Matrix, form: Format) -> list[Tensor]:
     return [values, Tensor(f"{x.name}.scale", per, dtype=form.scale)]
 
 
-def _quantize(matrix: _Matrix, form: Format, op: Op) -> Op:
+def _quantize(matrix: Matrix, form: Format, op: Op) -> Op:
     """The operator that writes the narrow copy: one kernel, which reads the activation once."""
     values, scale = _narrow_activation(matrix, form)
     work = (Work("vector", QUANTIZE_FLOPS, matrix.x.letters),)
@@ -252,7 +192,7 @@ def _with_narrow_caches(ops: tuple[Op, ...], form: Format) -> tuple[Op, ...]:
     if not slices:
         return ops
     wide = {name: Tensor(f"{name}.new", tensor.axes) for name, tensor in slices.items()}
-    before = [_mapped(op, lambda tensor: wide.get(tensor.name, tensor)) for op in ops[: last + 1]]
+    before = [mapped(op, lambda tensor: wide.get(tensor.name, tensor)) for op in ops[: last + 1]]
     after = [_reading_narrow(op, set(slices), form) for op in ops[last + 1 :]]
     stored = [part for tensor in slices.values() for part in _narrow_cache(tensor, form)]
     work = tuple(Work("vector", QUANTIZE_FLOPS, tensor.letters) for tensor in slices.values())
@@ -280,7 +220,7 @@ def _reading_narrow(op: Op, names: set[str], form: Format) -> Op:
     if not caches:
         return op
     extra = [part for tensor in caches for part in _narrow_cache(tensor, form)[1:]]
-    changed = _mapped(op, lambda tensor: replace(tensor, dtype=form.dtype) if tensor.name in names else tensor)
+    changed = mapped(op, lambda tensor: replace(tensor, dtype=form.dtype) if tensor.name in names else tensor)
     per = _CONVERT + (_SCALE if form.breadth else 0) + (_ZERO if form.zero else 0)
     work = tuple(Work("vector", per, tensor.letters) for tensor in caches)
     return replace(changed, reads=(*changed.reads, *extra), work=(*changed.work, *work))

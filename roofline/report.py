@@ -73,7 +73,8 @@ def verdict(prediction: Prediction) -> list[str]:
 
 def _edits(prediction: Prediction) -> str:
     edits = ", ".join(f"{path} = {value}" for path, value in prediction.overrides)
-    return f", edited: {edits}" if edits else ""
+    words = prediction.compression.words
+    return (f", {words}" if words else "") + (f", edited: {edits}" if edits else "")
 
 
 def memory_line(memory: MemoryFit) -> str:

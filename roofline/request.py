@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from roofline.architectures.model import Model, load_model
-from roofline.arithmetic import computing_device
+from roofline.arithmetic import computing_device, sparse_gain
 from roofline.calibration import ConstantSet, Execution, Provenance
+from roofline.compression import NOTHING, Compression, compressed, read_compression
 from roofline.conventions import Conventions
 from roofline.deployment import Fleet, fleet_of
 from roofline.errors import UsageError, WorkloadError, near_matches
@@ -18,7 +19,6 @@ from roofline.hardware_systems import System
 from roofline.precision import Recipe, read_recipe
 from roofline.program import PHASES, Phase, Program
 from roofline.provenance import constants_of
-from roofline.quantization import quantized
 from roofline.workload import (
     DEFAULT_ENCODER_PROMPT,
     DEFAULT_GENERATE,
@@ -45,6 +45,8 @@ class Request:
     constants: ConstantSet
     execution: Execution
     overrides: tuple[tuple[str, Any], ...] = ()
+    compression: Compression = NOTHING
+    storage: tuple[str, ...] = ()
 
     @property
     def precision(self) -> Precision:
@@ -65,6 +67,8 @@ def read_request(
     weight_dtype: str | None = None,
     activation_dtype: str | None = None,
     kv_dtype: str | None = None,
+    prune: str | Mapping[str, float | str] | None = None,
+    sparsity: str | None = None,
     attention: Literal["fused", "materialised"] = "fused",
     count: Literal["attended", "square"] = "attended",
     lm_head: Literal["last", "all"] = "last",
@@ -87,7 +91,9 @@ def read_request(
         dtype, weights=weight_dtype, activations=activation_dtype, kv_cache=kv_dtype,
         default=device.default_dtype(), checkpoint=network.recipe,
     )  # fmt: skip
-    program = quantized(network.program(conventions), recipe)
+    compression = read_compression(prune, sparsity)
+    gain = sparse_gain(device, recipe, "2:4")
+    program, storage = compressed(network.program(conventions), compression, recipe, gain)
     phases = _phases(program, phase, context, network.name)
     workload = _workload(network, phases, batch, prompt, generate, context)
     if "decode" in phases and workload.decode_steps == 0:
@@ -96,8 +102,9 @@ def read_request(
     device = computing_device(device, recipe)
     how = execution or ("graph" if device.kind != "cpu" else "eager")
     return Request(
-        network, device, fleet, program, phases, workload, recipe, conventions, used, how, tuple((set or {}).items())
-    )
+        network, device, fleet, program, phases, workload, recipe, conventions, used, how, tuple((set or {}).items()),
+        compression, storage,
+    )  # fmt: skip
 
 
 def _edited(

@@ -27,8 +27,14 @@ DTYPE_BYTES: dict[str, Fraction] = {
 }
 """Bytes per element, from the narrowest to the widest; a contraction computes in the widest dtype that it reads."""
 
-SCALE_BYTES: dict[str, Fraction] = {"e8m0": Fraction(1), "fp8+fp32/256": 1 + Fraction(4, 256)}
-"""Bytes of what is stored for scales alone: a power of two; 8 bits, with an fp32 for each 256 of them."""
+SCALE_BYTES: dict[str, Fraction] = {
+    "e8m0": Fraction(1),
+    "fp8+fp32/256": 1 + Fraction(4, 256),
+    "1 bit": Fraction(1, 8),
+    "2 bits": Fraction(1, 4),
+    "int32": Fraction(4),
+}
+"""Bytes of what is stored beside weights alone: powers of two; 8 bits, with an fp32 for each 256 of them; places."""
 
 _STORED_BYTES = DTYPE_BYTES | SCALE_BYTES
 

@@ -55,6 +55,12 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.workload": (3, SOFTWARE),
     "roofline.precision": (3, SOFTWARE),
     "roofline.quantization": (4, SOFTWARE),
+    "roofline.matrices": (2, SOFTWARE),
+    "roofline.pruning": (4, SOFTWARE),
+    "roofline.sparsity": (4, SOFTWARE),
+    "roofline.compression": (4, SOFTWARE),
+    "roofline.report_compression": (7, NEUTRAL),
+    "roofline.before_after": (6, NEUTRAL),
     "roofline.architectures": (3, SOFTWARE),
     "roofline.transfers": (0, NEUTRAL),
     "roofline.parallelism": (4, SOFTWARE),
@@ -404,8 +410,8 @@ SERVING = (
 )
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
-    "--kv-dtype --attention --count --lm-head --execution --constants --tp --pp --dp --ep --cp --sp --overlap --set "
-    "--json --output -o --explain --sensitivity --wide --quiet --no-color --plot",
+    "--kv-dtype --prune --sparsity --attention --count --lm-head --execution --constants --tp --pp --dp --ep --cp --sp "
+    "--overlap --set --json --output -o --explain --sensitivity --wide --quiet --no-color --plot",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --rows --columns "
     "--inputs --tokens --operation --message-bytes --devices --dtype "
     "--execution --constants --set --table --output -o --json --no-color",

@@ -1,0 +1,60 @@
+"""Before and after of pruning, sparsity and quantisation, as people read it and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from roofline.before_after import Change, baseline, changes, is_compressed
+from roofline.prediction import Prediction
+from roofline.report import count, quantity, table
+
+_WORDS = {
+    "parameters": "parameters",
+    "weights_bytes": "weights",
+    "kv_cache_bytes": "KV cache",
+    "total_bytes": "memory in all",
+    "max_batch": "largest batch",
+    "request_s": "request",
+    "flops": "FLOPs",
+    "vector_flops": "vector FLOPs",
+    "bytes": "bytes",
+    "time_s": "time",
+    "bound_by": "bound by",
+}
+
+
+def fields(prediction: Prediction) -> dict[str, Any]:
+    """``before_after`` as JSON: a row per figure; nothing where nothing was compressed."""
+    if not is_compressed(prediction):
+        return {}
+    return {"before_after": [change.to_dict() for change in changes(baseline(prediction), prediction)]}
+
+
+def text(prediction: Prediction) -> str:
+    """The table, one row per figure; empty where nothing was compressed."""
+    if not is_compressed(prediction):
+        return ""
+    before = baseline(prediction)
+    what = ", ".join(word for word in (prediction.compression.words, prediction.recipe.words) if word)
+    rows = [(_name(c.name), _shown(c, c.before), _shown(c, c.after), _change(c)) for c in changes(before, prediction)]
+    return "\n".join([f"{before.recipe.words} -> {what}", *table(("", "before", "after", "change"), rows)])
+
+
+def _name(name: str) -> str:
+    phase, _, figure = name.rpartition(".")
+    return f"{phase} {_WORDS[figure]}".strip()
+
+
+def _shown(change: Change, value: Any) -> str:
+    if change.dimension is None or value is None:
+        return str(value)
+    if change.name == "max_batch":
+        return f"{value:,}"
+    return count(value) if change.dimension == "flops" else quantity(value, change.dimension)
+
+
+def _change(change: Change) -> str:
+    if change.ratio is not None:
+        return f"{change.ratio:.3g} x"
+    moved = change.dimension is None and change.before != change.after
+    return "moved" if moved else "same" if change.before == change.after else ""
