@@ -137,16 +137,20 @@ def predict(
         cli_plot.plot_prediction(result, plot)
     if json:
         more = report_sensitivity.fields(result) if sensitivity else {}
-        _print(report.to_json(result.to_dict() | report_compression.fields(result) | more))
-    elif output is None:
-        table = "" if quiet else report_compression.text(result)
-        _print(report.text(result, wide=wide, quiet=quiet) + (f"\n\n{table}" if table else ""))
-    if sensitivity and not json:
+        _print(report.to_json(report_compression.to_dict(result) | more))
+        return
+    if output is None:
+        _print(report_compression.text(result, wide=wide, quiet=quiet))
+    if sensitivity:
         _print("\n" + report_sensitivity.text(result))
-    if explained and not json:
-        from roofline.explanation import explain
+    if explained:
+        _explain(result)
 
-        _print("\n" + explain(result))
+
+def _explain(result: Any) -> None:
+    from roofline.explanation import explain
+
+    _print("\n" + explain(result))
 
 
 app.command("compare", rich_help_panel="Ask")(cli_serving.compare)

@@ -7,6 +7,7 @@ from typing import Any
 from roofline.before_after import Change, baseline, changes, is_compressed
 from roofline.prediction import Prediction
 from roofline.report import count, quantity, table
+from roofline.report import text as whole
 
 _WORDS = {
     "parameters": "parameters",
@@ -23,14 +24,21 @@ _WORDS = {
 }
 
 
-def fields(prediction: Prediction) -> dict[str, Any]:
-    """``before_after`` as JSON: a row per figure; nothing where nothing was compressed."""
+def to_dict(prediction: Prediction) -> dict[str, Any]:
+    """The JSON of ``predict``, with ``before_after``, a row per figure, where anything was compressed."""
     if not is_compressed(prediction):
-        return {}
-    return {"before_after": [change.to_dict() for change in changes(baseline(prediction), prediction)]}
+        return prediction.to_dict()
+    rows = [change.to_dict() for change in changes(baseline(prediction), prediction)]
+    return prediction.to_dict() | {"before_after": rows}
 
 
-def text(prediction: Prediction) -> str:
+def text(prediction: Prediction, *, wide: bool = False, quiet: bool = False) -> str:
+    """The report, and below it the table of before and after where there is one."""
+    below = "" if quiet else compared(prediction)
+    return whole(prediction, wide=wide, quiet=quiet) + (f"\n\n{below}" if below else "")
+
+
+def compared(prediction: Prediction) -> str:
     """The table, one row per figure; empty where nothing was compressed."""
     if not is_compressed(prediction):
         return ""

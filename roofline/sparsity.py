@@ -73,7 +73,7 @@ class Sparsity:
         >>> read_sparsity("0.9:bitmap").break_even(w, n, m).simplify()
         (w - 1/8)/w
         >>> float(read_sparsity("0.9:csr").break_even(Fraction(2), Fraction(4096), Fraction(4096)))  # bf16
-        0.33317057291666663
+        0.3331705331802368
         """
         empty, full = (self.stored_bytes(width, depth, outputs, Fraction(part)) for part in (0, 1))
         return (width * depth * outputs - empty) / (full - empty)

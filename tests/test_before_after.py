@@ -9,7 +9,7 @@ import pytest
 
 from roofline.before_after import baseline, changes, is_compressed
 from roofline.prediction import predict
-from roofline.report_compression import fields, text
+from roofline.report_compression import compared, to_dict
 
 
 def rows(**keywords: Any) -> dict[str, Any]:
@@ -41,18 +41,18 @@ def test_all_of_them_together() -> None:
 def test_the_bottleneck_that_moved_is_named() -> None:
     after = predict("llama-3.1-8b", "h100", context=2000, sparsity="0.9:bitmap")
     assert rows(context=2000, sparsity="0.9:bitmap")["decode.bound_by"].after == "latency"
-    line = next(line for line in text(after).splitlines() if line.startswith("decode bound by"))
+    line = next(line for line in compared(after).splitlines() if line.startswith("decode bound by"))
     assert line.split() == ["decode", "bound", "by", "memory", "latency", "moved"]
 
 
 def test_nothing_compressed_has_no_before() -> None:
     plain = predict("llama-3.1-8b", "h100")
-    assert (is_compressed(plain), fields(plain), text(plain)) == (False, {}, "")
+    assert (is_compressed(plain), to_dict(plain), compared(plain)) == (False, plain.to_dict(), "")
     assert is_compressed(predict("llama-3.1-8b", "h100", kv_dtype="fp8"))
 
 
 def test_the_json_has_each_figure_with_its_ratio() -> None:
-    found = json.loads(json.dumps(fields(predict("bert-base", "t4", prune="ffn=0.5"))))["before_after"]
+    found = json.loads(json.dumps(to_dict(predict("bert-base", "t4", prune="ffn=0.5"))))["before_after"]
     weights = next(row for row in found if row["name"] == "weights_bytes")
     assert weights["ratio"] == weights["after"] / weights["before"] < 1
     assert not any(row["name"].startswith("decode") for row in found)
