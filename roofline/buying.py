@@ -8,7 +8,8 @@ from typing import Any
 
 from roofline.architectures.model import Model, load_model
 from roofline.calibration import Execution, Provenance
-from roofline.contenders import Hardware, Question, read_hardware
+from roofline.candidates import Hardware, read_hardware
+from roofline.contenders import Question
 from roofline.economics import UTILIZATIONS, Ownership
 from roofline.errors import UnitError, UsageError, near_matches, shown
 from roofline.hardware import HardwareSpec
@@ -18,7 +19,7 @@ from roofline.prices import PRICE_KINDS, PriceKind, read_prices
 from roofline.ranking import Comparison, compare_hardware
 from roofline.serving import CHUNK
 from roofline.serving_costs import Terms
-from roofline.sizing import HEADROOM, Load, Sizing, size_fleets
+from roofline.sizing import HEADROOM, Load, Sizing, size_hardware
 from roofline.traffic import read_traffic
 from roofline.units import Dimension, parse_quantity
 
@@ -108,7 +109,7 @@ def size(
     ``headroom`` is the part of the capacity that stays free. The other keywords are those of :func:`compare`. Raises
     RooflineError, in one line, for whatever is refused.
 
-    >>> size("llama-3.1-8b", "h100", load="50 req/s", workload="chat", tpot="30 ms").fleets[0].units
+    >>> size("llama-3.1-8b", "h100", load="50 req/s", workload="chat", tpot="30 ms").orders[0].units
     4
     """
     question = Question(
@@ -122,7 +123,7 @@ def size(
     )
     terms = _terms(price_kind, prices, utilization, api, years, pue, power_price, hosting)
     arriving = Load(_read("load", load, "requests_per_s"), headroom)
-    return size_fleets(question, _hardware(hardware), arriving, _targets(ttft, tpot), terms)
+    return size_hardware(question, _hardware(hardware), arriving, _targets(ttft, tpot), terms)
 
 
 def _hardware(given: str | HardwareSpec | Sequence[str | HardwareSpec]) -> list[Hardware]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import log
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +13,19 @@ from numpy.typing import NDArray
 from roofline.architectures.model import Model
 from roofline.arithmetic import computing_device
 from roofline.calibration import Calibration, ConstantSet, Execution, Provenance, device_names, load_class
+from roofline.candidates import Hardware
 from roofline.conventions import Conventions
 from roofline.device_stacks import grouped
 from roofline.errors import UsageError, WorkloadError
-from roofline.hardware import HardwareSpec, load_every_hardware
-from roofline.hardware_systems import System, load_system
+from roofline.hardware import HardwareSpec
+from roofline.networks import Network
 from roofline.occupancy import MEMORY_SHARE, Occupancy, occupancy_of
+from roofline.parallelism import Layout
 from roofline.precision import Recipe, read_recipe
 from roofline.program import Program
-from roofline.provenance import calibration_in, constants_of, on_device
+from roofline.provenance import constants_of, on_device
 from roofline.quantization import quantized
+from roofline.replicas import ONE, replica_layouts, replica_program
 from roofline.serving import CHUNK, Load, SteadyState, steady_state
 from roofline.step_times import Grid, StepTimer
 from roofline.traffic import Traffic
@@ -31,17 +35,6 @@ MOST = 4096
 """The most sequences in flight that are looked at on one replica."""
 
 _ALL_UP_TO, _RATIO = 48, 1.03
-
-
-@dataclass(frozen=True, slots=True)
-class Hardware:
-    """Hardware as asked for: its name, one of its devices, how many, and what is sold: the device or the box."""
-
-    name: str
-    device: HardwareSpec
-    count: int
-    sold: HardwareSpec | System
-    own: Calibration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,27 +136,6 @@ class Curve:
         return np.asarray(fits & (self.of("sustained") > 0))
 
 
-def read_hardware(names: Sequence[str | HardwareSpec]) -> list[Hardware]:
-    """Devices, systems, counts such as 8xh100, calibrations and spec files; ``all`` is every device of the library.
-
-    Raises SpecError for an unknown name.
-    """
-    found: list[Hardware] = []
-    for name in names:
-        if name == "all":
-            specs = [spec for spec in load_every_hardware() if spec.status != "announced"]
-            found += [Hardware(spec.name, spec, 1, spec) for spec in specs]
-        elif isinstance(name, HardwareSpec):
-            found.append(Hardware(name.name, name, 1, name))
-        else:
-            device, own = calibration_in(name)
-            system = load_system(str(device))
-            spec = system.spec
-            sold = spec if system.name == spec.name else system
-            found.append(Hardware(name if own else system.name, spec, system.count, sold, own))
-    return found
-
-
 def curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
     """How each serves in each dtype that is asked for, with commas between them."""
     words = [word.strip() for word in (question.dtypes[0] or "").split(",")]
@@ -175,48 +147,89 @@ def curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A curve to be computed: of hardware in a recipe and a layout."""
+
+    hardware: Hardware
+    recipe: Recipe
+    layout: Layout
+    constants: ConstantSet
+    execution: Execution
+    network: Network | None
+
+    @property
+    def device(self) -> HardwareSpec:
+        """One of the devices, with the accumulators that the recipe asks for."""
+        return computing_device(self.hardware.device, self.recipe)
+
+
 def _curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
-    """How each serves at all batches: one array evaluation for all devices of one class and recipe.
+    """How each serves at all batches: one array evaluation for all devices of one class, recipe and layout.
 
     Hardware that cannot run the model has a curve that says why. Raises RooflineError for a model that nothing serves.
     """
     question.check()
-    found = [Curve(each, problem="not asked") for each in hardware]
-    recipes: dict[int, Recipe] = {}
-    for place, each in enumerate(hardware):
+    jobs: list[_Job] = []
+    found: list[Curve] = []
+    which = _constants(question)
+    for each in hardware:
         try:
-            recipes[place] = question.recipe(each.device)
-            computing_device(each.device, recipes[place])
+            jobs += _jobs(question, each, which)
         except WorkloadError as failure:
-            found[place] = Curve(each, problem=str(failure))
-            recipes.pop(place, None)
-    programs = {recipe: quantized(question.program, recipe) for recipe in dict.fromkeys(recipes.values())}
-    held = {recipe: _held(question, program, recipe) for recipe, program in programs.items()}
-    most = {at: _most(hardware[at].device, held[recipe], question.memory_share) for at, recipe in recipes.items()}
-    limits = [MOST if number is None else number for number in most.values()]
+            found.append(Curve(each, problem=str(failure)))
+    kinds = dict.fromkeys((job.recipe, job.layout) for job in jobs)
+    programs = {(r, layout): replica_program(quantized(question.program, r), layout) for r, layout in kinds}
+    held = {
+        kind: occupancy_of(program, kind[0].precision, question.traffic, question.chunk)
+        for kind, program in programs.items()
+    }
+    most = [_most(job.device, held[job.recipe, job.layout], question.memory_share) for job in jobs]
+    limits = [MOST if number is None else number for number in most]
     batches = batches_up_to(max([1, *limits]), limits)
     loads = {
-        recipe: Load.of(program, recipe.precision, question.traffic, batches, question.chunk)
-        for recipe, program in programs.items()
+        kind: Load.of(program, kind[0].precision, question.traffic, batches, question.chunk)
+        for kind, program in programs.items()
     }
-    which = _constants(question)
-    for places, constants in grouped(
-        recipes,
-        lambda place: which(hardware[place]).for_dtypes(recipes[place].dtypes),
-        lambda place: (recipes[place], _execution(question, hardware[place])),
-    ):
-        recipe = recipes[places[0]]
-        devices = [computing_device(hardware[place].device, recipe) for place in places]
-        state = steady_state(loads[recipe], StepTimer(devices, constants, _execution(question, hardware[places[0]])))
-        for row, (at, own) in enumerate(zip(places, constants, strict=True)):
-            problem = _misfit(hardware[at].device, held[recipe], question.memory_share) if most[at] == 0 else ""
-            answer = question.traffic.generate.mean
-            found[at] = Curve(hardware[at], recipe, own, most[at], state, row, answer, problem=problem)
-    return found
+    for places, constants in grouped(range(len(jobs)), lambda at: jobs[at].constants, lambda at: _alike(jobs, at)):
+        first = jobs[places[0]]
+        timer = StepTimer([jobs[at].device for at in places], constants, first.execution, first.network)
+        state = steady_state(loads[first.recipe, first.layout], timer)
+        for row, at in enumerate(places):
+            found.append(_curve(question, jobs[at], held[first.recipe, first.layout], most[at], state, row))
+    asked = {id(each): place for place, each in enumerate(hardware)}
+    return sorted(found, key=lambda curve: (asked[id(curve.hardware)], curve.devices, curve.layout))
 
 
-def _held(question: Question, program: Program, recipe: Recipe) -> Occupancy:
-    return occupancy_of(program, recipe.precision, question.traffic, question.chunk)
+def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], ConstantSet]) -> list[_Job]:
+    """A job for each layout of a replica that divides the model and that a network joins."""
+    recipe = question.recipe(hardware.device)
+    device = computing_device(hardware.device, recipe)
+    constants = which(hardware).for_dtypes(recipe.dtypes)
+    execution: Execution = question.execution or ("eager" if device.kind == "cpu" else "graph")
+    layouts = [ONE] if hardware.reach == 1 else replica_layouts(quantized(question.program, recipe), hardware.reach)
+    network = None
+    if len(layouts) > 1:
+        try:
+            network = hardware.fleet.network(device, hardware.reach, constants)
+        except WorkloadError:  # nothing joins them: each serves by itself
+            layouts = [ONE]
+    return [
+        _Job(hardware, recipe, layout, constants, execution, None if layout == ONE else network) for layout in layouts
+    ]
+
+
+def _alike(jobs: Sequence[_Job], at: int) -> Any:
+    """What jobs of one stack share; a network is that of one hardware."""
+    job = jobs[at]
+    return job.recipe, job.layout, job.execution, None if job.network is None else at
+
+
+def _curve(question: Question, job: _Job, held: Occupancy, most: int | None, state: SteadyState, row: int) -> Curve:
+    problem = _misfit(job.device, held, question.memory_share) if most == 0 else ""
+    words, devices = str(job.layout), int(job.layout.devices)
+    answer = question.traffic.generate.mean
+    return Curve(job.hardware, job.recipe, job.constants, most, state, row, answer, devices, words, problem)
 
 
 def _misfit(device: HardwareSpec, held: Occupancy, share: float) -> str:
@@ -240,10 +253,6 @@ def batches_up_to(most: int, also: Sequence[int] = ()) -> list[float]:
 
 def _most(device: HardwareSpec, held: Occupancy, share: float) -> int | None:
     return None if device.capacity is None else min(MOST, held.most(device.capacity, share))
-
-
-def _execution(question: Question, hardware: Hardware) -> Execution:
-    return question.execution or ("eager" if hardware.device.kind == "cpu" else "graph")
 
 
 def _constants(question: Question) -> Callable[[Hardware], ConstantSet]:

@@ -102,7 +102,8 @@ def _over_tokens(
     last = op.local.get("T") == 1
     rows = sum(stream.sequences if last else stream.tokens for stream in streams)
     bound = group.sizes({**sizes, "B": np.asarray(rows, dtype=np.float64), "T": 1.0, "S": 1.0})
-    return operator_cost(op, bound, precision, group.name, group.times(sizes))
+    cost = operator_cost(op, bound, precision, group.name, group.times(sizes))
+    return replace(cost, bytes=np.asarray(cost.bytes, dtype=np.float64)) if cost.transfer else cost
 
 
 def _over_lengths(group: Group, op: Op, stream: Stream, precision: Precision, sizes: dict[str, float]) -> Cost:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from roofline.contenders import Curve, Hardware, Question, curves
+from roofline.candidates import Hardware
+from roofline.contenders import Curve, Question, curves
 from roofline.errors import UsageError
 from roofline.operating_points import (
     OperatingPoint,

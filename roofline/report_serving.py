@@ -11,7 +11,7 @@ from roofline.pareto import FrontPoint
 from roofline.ranking import Comparison, Row
 from roofline.report import quantity, table
 from roofline.serving_costs import ServingCost, Terms, rent_or_buy
-from roofline.sizing import Fleet, Sizing
+from roofline.sizing import Order, Sizing
 
 MODELLED = (
     "modelled: the steady-state mean of continuous batching with all slots full; no queueing, no percentiles, no "
@@ -78,10 +78,10 @@ def _targets(question: Question, targets: Targets) -> str:
 
 
 def _served(result: Comparison) -> list[str]:
-    header = ("hardware", "", "batch", "TTFT", "band", "TPOT", "band", "tok/s user", "device", "all", "MFU", "MBU",
-              "power", "bound by")  # fmt: skip
-    rows = [(row.curve.label, _mark(row), *(_figures(row.point) if row.point else ("-",) * 12)) for row in result.rows]
-    lines = table(header, rows, left=(0, 1))
+    header = ("hardware", "", "replicas", "batch", "TTFT", "band", "TPOT", "band", "tok/s user", "device", "all", "MFU",
+              "MBU", "power", "bound by")  # fmt: skip
+    rows = [(row.curve.label, _mark(row), *(_figures(row.point) if row.point else ("-",) * 13)) for row in result.rows]
+    lines = table(header, rows, left=(0, 1, 2))
     lines += [f"{row.curve.label} misses: {', '.join(row.misses)}" for row in result.rows if row.misses]
     unsure = [f"{row.curve.label} ({', '.join(row.unsure)})" for row in result.rows if row.unsure]
     return lines + ([f"? at the slow end of the band: {'; '.join(unsure)}"] if unsure else [])
@@ -96,10 +96,9 @@ def _mark(row: Row) -> str:
 def _figures(point: OperatingPoint) -> tuple[str, ...]:
     times = [text for band in (point.ttft, point.tpot) for text in (quantity(band.value, "time_s"), _ends(band))]
     rates = (point.user_tokens_per_s, point.device_tokens_per_s, point.tokens_per_s)
-    watts = "-" if point.power_w is None else quantity(point.power_w, "power_w")
-    batch = f"{point.batch}" if point.replicas == 1 else f"{point.replicas} x {point.batch}"
-    return (batch, *times, *(f"{rate:,.3g}" if rate < 100 else f"{rate:,.0f}" for rate in rates),
-            f"{point.mfu:.0%}", f"{point.mbu:.0%}", watts, point.bound_by)  # fmt: skip
+    told = [f"{rate:,.3g}" if rate < 100 else f"{rate:,.0f}" for rate in rates]
+    where = (f"{point.replicas} x {point.layout}", f"{point.batch}")
+    return (*where, *times, *told, f"{point.mfu:.0%}", f"{point.mbu:.0%}", _watts(point), point.bound_by)
 
 
 def _ends(band: Band) -> str:
@@ -151,67 +150,58 @@ def sizing_text(result: Sizing, *, quiet: bool = False) -> str:
     load = result.load
     asked = f"{load.requests_per_s:g} req/s, {load.headroom:.0%} of the capacity kept free"
     lines = [result.question.traffic.words(), f"{_targets(result.question, result.targets)}; load {asked}"]
-    if not result.fleets:
+    if not result.orders:
         lines.append("NOTHING SERVES THIS LOAD WITHIN THE TARGETS")
         lines += [f"nearest miss: {m.label}: {', '.join(m.reasons)}" for m in result.misses[:1]]
-    for word, fleet in zip(("choice", "runner-up"), result.fleets, strict=False):
-        lines.append(f"{word}: {_fleet_words(fleet)}")
+    for word, order in zip(("choice", "runner-up"), result.orders, strict=False):
+        lines.append(f"{word}: {_order_words(order)}")
     if quiet:
         return "\n".join(lines)
-    lines += ["", *_fleets(result)] if result.fleets else []
+    lines += ["", *_orders(result)] if result.orders else []
     lines += [f"{miss.label} misses: {', '.join(miss.reasons)}" for miss in result.misses]
     lines += (
-        ["", *_costs([(_held(fleet), fleet.cost) for fleet in result.fleets], result.terms)] if result.fleets else []
+        ["", *_costs([(_held(order), order.cost) for order in result.orders], result.terms)] if result.orders else []
     )
-    lines += [f"no cost: {fleet.no_cost}" for fleet in result.fleets if fleet.no_cost]
-    if result.fleets and not all(fleet.cost for fleet in result.fleets):
+    lines += [f"no cost: {order.no_cost}" for order in result.orders if order.no_cost]
+    if result.orders and not all(order.cost for order in result.orders):
         lines.append("sorted by the number of devices, since not all have a price")
-    curves = [fleet.curve for fleet in result.fleets]
+    curves = [order.curve for order in result.orders]
     return "\n".join([*lines, "", *footer(curves, result.question, result.terms)])
 
 
-def _fleet_words(fleet: Fleet) -> str:
-    point = fleet.point
-    high = "no number at the slow end" if fleet.units_high is None else f"{fleet.units_low} to {fleet.units_high}"
-    unit = f" of {fleet.unit}" if fleet.unit > 1 else ""
-    price = f", {fleet.cost.usd_per_h(1.0):,.3g} USD/h" if fleet.cost else ""
+def _order_words(order: Order) -> str:
+    point = order.point
+    high = "no number at the slow end" if order.units_high is None else f"{order.units_low} to {order.units_high}"
+    unit = f" of {order.unit}" if order.unit > 1 else ""
+    price = f", {order.cost.usd_per_h(1.0):,.3g} USD/h" if order.cost else ""
     return (
-        f"{fleet.units} x {fleet.curve.label}{unit} (band: {high}), {point.replicas} replicas on {point.layout} each"
+        f"{order.units} x {order.curve.label}{unit} (band: {high}), {point.replicas} replicas on {point.layout} each"
         f"{price}; at this load TTFT {quantity(point.ttft.value, 'time_s')}, "
-        f"TPOT {quantity(point.tpot.value, 'time_s')}, {fleet.used:.0%} used"
+        f"TPOT {quantity(point.tpot.value, 'time_s')}, {order.used:.0%} used"
     )
 
 
-def _held(fleet: Fleet) -> str:
-    return f"{fleet.units} x {fleet.curve.label}"
+def _held(order: Order) -> str:
+    return f"{order.units} x {order.curve.label}"
 
 
-def _fleets(result: Sizing) -> list[str]:
-    header = (
-        "hardware",
-        "units",
-        "band",
-        "devices",
-        "at most",
-        "used",
-        "batch",
-        "TTFT",
-        "band",
-        "TPOT",
-        "band",
-        "power",
-    )
+def _orders(result: Sizing) -> list[str]:
+    header = ("hardware", "replicas", "units", "band", "devices", "at most", "used", "batch", "TTFT", "band", "TPOT",
+              "band", "power")  # fmt: skip
     rows = []
-    for fleet in result.fleets:
-        point = fleet.point
-        watts = "-" if point.power_w is None else quantity(point.power_w, "power_w")
+    for order in result.orders:
+        point = order.point
+        units = (f"{order.units}", f"{order.units_low} to {order.units_high or '-'}", f"{order.devices}")
+        times = (quantity(point.ttft.value, "time_s"), _ends(point.ttft), quantity(point.tpot.value, "time_s"))
         rows.append((
-            fleet.curve.label, f"{fleet.units}", f"{fleet.units_low} to {fleet.units_high or '-'}",
-            f"{fleet.devices}", f"{fleet.capacity:,.3g} req/s", f"{fleet.used:.0%}", f"{point.batch}",
-            quantity(point.ttft.value, "time_s"), _ends(point.ttft), quantity(point.tpot.value, "time_s"),
-            _ends(point.tpot), watts,
+            order.curve.label, f"{point.replicas} x {point.layout}", *units, f"{order.capacity:,.3g} req/s",
+            f"{order.used:.0%}", f"{point.batch}", *times, _ends(point.tpot), _watts(point),
         ))  # fmt: skip
-    return table(header, rows)
+    return table(header, rows, left=(0, 1))
+
+
+def _watts(point: OperatingPoint) -> str:
+    return "-" if point.power_w is None else quantity(point.power_w, "power_w")
 
 
 def footer(curves: Sequence[Curve], question: Question, terms: Terms) -> list[str]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from roofline.contenders import Curve, Hardware
+from roofline.candidates import Hardware
+from roofline.contenders import Curve
 from roofline.economics import (
     HOURS_PER_YEAR,
     UTILIZATIONS,

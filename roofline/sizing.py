@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
-from roofline.contenders import Curve, Hardware, Question, curves
+from roofline.candidates import Hardware, growing
+from roofline.contenders import Curve, Question, curves
 from roofline.errors import UsageError
 from roofline.operating_points import (
     OperatingPoint,
@@ -53,7 +54,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class Order:
     """Hardware that serves a load: so many units of what one can rent or buy.
 
     ``units_low`` and ``units_high`` are the numbers at the fast and the slow end of the band (None: then no number
@@ -83,10 +84,11 @@ class Fleet:
         return self.units * self.unit
 
     def to_dict(self, terms: Terms) -> dict[str, Any]:
-        """The fleet as JSON."""
+        """The order as JSON."""
         c = self.curve.constants
         return {
             "hardware": self.hardware.name, "device": self.hardware.device.name, "dtype": self.curve.dtype,
+            "layout": self.curve.layout,
             "unit_devices": self.unit,
             "units": self.units, "units_low": self.units_low, "units_high": self.units_high, "devices": self.devices,
             "capacity_requests_per_s": self.capacity,
@@ -115,57 +117,71 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class Sizing:
-    """Fleets that serve the load, the best one first, and what misses, the nearest first."""
+    """Orders that serve the load, the best one first, and what misses, the nearest first."""
 
     question: Question
     load: Load
     targets: Targets
     terms: Terms
-    fleets: tuple[Fleet, ...]
+    orders: tuple[Order, ...]
     misses: tuple[Miss, ...]
 
     @property
     def qualifies(self) -> bool:
         """Whether anything serves the load within the targets."""
-        return bool(self.fleets)
+        return bool(self.orders)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``size``."""
         head = heading(self.question, self.targets, self.terms)
         head["inputs"] |= {"load_requests_per_s": self.load.requests_per_s, "headroom": self.load.headroom}
-        fleets = [fleet.to_dict(self.terms) for fleet in self.fleets]
+        orders = [order.to_dict(self.terms) for order in self.orders]
         return {
             **head,
-            "choice": fleets[0] if fleets else None,
-            "runner_up": fleets[1] if len(fleets) > 1 else None,
-            "others": fleets[2:],
+            "choice": orders[0] if orders else None,
+            "runner_up": orders[1] if len(orders) > 1 else None,
+            "others": orders[2:],
             "misses": [miss.to_dict() for miss in self.misses],
         }
 
 
-def size_fleets(question: Question, hardware: Sequence[Hardware], load: Load, targets: Targets, terms: Terms) -> Sizing:
+def size_hardware(
+    question: Question, hardware: Sequence[Hardware], load: Load, targets: Targets, terms: Terms
+) -> Sizing:
     """The fewest units of each hardware for a load, within the targets.
 
-    A unit is the smallest that one can have of it: a rentable shape, or the number of devices asked for. Fleets are
+    A unit is the smallest that one can have of it: a rentable shape, or the number of devices asked for. Orders are
     sorted by the cost of an hour if all have one of the kind of price, else by their devices. Raises UsageError without
     hardware.
     """
     if not hardware:
         msg = "no hardware to size; name some such as h100,mi300x"
         raise UsageError(msg)
-    found = [_fleet(curve, question, load, targets, terms) for curve in curves(question, hardware)]
-    fleets = [each for each in found if isinstance(each, Fleet)]
-    misses = sorted((each for each in found if isinstance(each, Miss)), key=lambda miss: (miss.excess, miss.label))
-    priced = all(fleet.cost for fleet in fleets)
-    fleets.sort(key=lambda fleet: (_hourly(fleet) if priced else fleet.devices, fleet.devices, fleet.curve.label))
-    return Sizing(question, load, targets, terms, tuple(fleets), tuple(misses))
+    found = [
+        _order(curve, question, load, targets, terms)
+        for curve in curves(question, [growing(each) for each in hardware])
+    ]
+    orders = [each for each in found if isinstance(each, Order)]
+    misses = _misses(found, {order.curve.label for order in orders})
+    priced = all(order.cost for order in orders)
+    orders.sort(key=lambda order: (_hourly(order) if priced else order.devices, order.devices, order.curve.label))
+    return Sizing(question, load, targets, terms, tuple(orders), tuple(misses))
 
 
-def _hourly(fleet: Fleet) -> float:
-    return fleet.cost.usd_per_h(1.0) if fleet.cost else 0.0
+def _misses(found: Sequence[Order | Miss], served: set[str]) -> list[Miss]:
+    """What serves in no layout, each with the one that misses by the least; the nearest first."""
+    nearest: dict[str, Miss] = {}
+    for each in found:
+        if isinstance(each, Miss) and each.label not in served:
+            nearest[each.label] = min((nearest.get(each.label, each), each), key=lambda miss: miss.excess)
+    return sorted(nearest.values(), key=lambda miss: (miss.excess, miss.label))
 
 
-def _fleet(curve: Curve, question: Question, load: Load, targets: Targets, terms: Terms) -> Fleet | Miss:
+def _hourly(order: Order) -> float:
+    return order.cost.usd_per_h(1.0) if order.cost else 0.0
+
+
+def _order(curve: Curve, question: Question, load: Load, targets: Targets, terms: Terms) -> Order | Miss:
     if curve.problem or curve.state is None:
         return Miss(curve.hardware, curve.label, (curve.problem,), float("inf"))
     best = best_column(curve, targets)
@@ -180,11 +196,11 @@ def _fleet(curve: Curve, question: Question, load: Load, targets: Targets, terms
     replicas = max(1, units * unit // curve.devices)
     column = least_column(curve, load.requests_per_s / replicas, targets)
     point = point_at(curve, best if column is None else column, replicas)
-    held = Hardware(curve.hardware.name, curve.hardware.device, units * unit, curve.hardware.sold, curve.hardware.own)
+    held = replace(curve.hardware, count=units * unit)
     cost, no_cost = serving_cost(held, point, question.traffic, terms)
     fast = _at_end(curve, load, targets, unit, curve.of("low"))
     slow = _at_end(curve, load, targets, unit, curve.of("high"))
-    return Fleet(curve, unit, units, min(fast or units, units), slow and max(slow, units), capacity * replicas, point,
+    return Order(curve, unit, units, min(fast or units, units), slow and max(slow, units), capacity * replicas, point,
                  load.requests_per_s / (capacity * replicas), cost, no_cost)  # fmt: skip
 
 

@@ -14,11 +14,12 @@ from roofline.device_stacks import stacked
 from roofline.energy import busy_power
 from roofline.hardware import HardwareSpec
 from roofline.mixed_steps import StepCost
-from roofline.timing import banded, time_cost
+from roofline.networks import Network
+from roofline.timing import banded, time_collective_op, time_cost
 
 Grid = NDArray[np.float64]
 
-SHARES = ("latency", "compute", "memory")
+SHARES = ("latency", "compute", "memory", "link")
 _TIMES = ("time", "bound", "low", "high")
 SECONDS = (*_TIMES, "peak", "bytes", "energy", *SHARES)
 """What a step has in seconds: times with their band, busy seconds of peak and memory at the data sheet's rates, the
@@ -51,11 +52,12 @@ def mean_of(step: StepTimes, weights: Grid) -> StepTimes:
 
 @dataclass(frozen=True, slots=True)
 class StepTimer:
-    """Devices of one class, each with its constants, side by side."""
+    """Devices of one class, each with its constants, side by side; or one of several that share a network."""
 
     devices: Sequence[HardwareSpec]
     constants: Sequence[ConstantSet]
     execution: Execution
+    network: Network | None = None
 
     def times(self, costs: Sequence[StepCost]) -> StepTimes:
         """The times of a step of these costs on each device. Raises WorkloadError for a dtype that one has not."""
@@ -72,7 +74,11 @@ class StepTimer:
     def _seconds(self, step: StepCost, device: HardwareSpec, constants: ConstantSet) -> dict[str, Any]:
         """The seconds of one execution of an operator."""
         cost = step.cost
-        timing = time_cost(cost, device, constants, self.execution, step.decoding)
+        if cost.transfer is None:
+            timing = time_cost(cost, device, constants, self.execution, step.decoding)
+        else:
+            assert self.network is not None, "collectives come from layouts, which come with a network"
+            timing = time_collective_op(cost, self.network)
         found: dict[str, Any] = dict(zip(_TIMES, (timing.time_s, *banded(timing)), strict=True))
         if not (isinstance(cost.flops, int) and cost.flops == 0):
             found["peak"] = cost.flops / device.contraction_unit(cost.dtype)[1]

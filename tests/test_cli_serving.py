@@ -68,7 +68,7 @@ def test_size_without_an_answer_is_exit_4_and_the_nearest_miss() -> None:
 
 def test_quiet_is_the_verdict_alone() -> None:
     assert len(run("compare llama-3.1-8b --hardware h100 --quiet")[1].splitlines()) == 3
-    assert len(run("size llama-3.1-8b --hardware h100 --load 1req/s --quiet")[1].splitlines()) == 3
+    assert len(run("size llama-3.1-8b --hardware h100 --load 1req/s --quiet")[1].splitlines()) == 4
 
 
 @pytest.mark.parametrize("command", ["compare llama-3.1-8b", "size llama-3.1-8b --load 50req/s"])

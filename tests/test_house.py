@@ -100,6 +100,8 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.device_stacks": (2, HARDWARE),
     "roofline.step_times": (6, NEUTRAL),
     "roofline.serving": (6, NEUTRAL),
+    "roofline.candidates": (6, NEUTRAL),
+    "roofline.replicas": (6, NEUTRAL),
     "roofline.contenders": (6, NEUTRAL),
     "roofline.operating_points": (6, NEUTRAL),
     "roofline.serving_costs": (6, NEUTRAL),

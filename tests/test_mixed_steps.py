@@ -13,7 +13,9 @@ from roofline.architectures.model import load_model
 from roofline.cost import step_cost
 from roofline.mixed_steps import StepCost, Stream, mixed_step_costs
 from roofline.number import exact
+from roofline.parallelism import Layout
 from roofline.program import Phase, Program
+from roofline.replicas import replica_program
 from roofline.workload import Precision
 
 FP16 = Precision("fp16", "fp16", "fp16")
@@ -125,3 +127,16 @@ def test_arrays_over_steps_equal_one_step_at_a_time() -> None:
             for count in COUNTS:
                 wide = np.broadcast_to(getattr(many.cost, count), batches.shape)
                 assert wide[place] == pytest.approx(float(getattr(alone.cost, count)))
+
+
+@pytest.mark.parametrize("layout", [Layout(tp=2), Layout(tp=8)], ids=str)
+def test_a_mixed_step_on_several_devices_reads_each_part_of_the_weights_once_and_talks_once(layout: Layout) -> None:
+    program = replica_program(program_of("llama-2-7b"), layout)
+    streams = [one("decode", 16, 1, 500), one("prefill", 1, 64, 300)]
+    mixed, parts = mixed_step_costs(program, streams, FP16), [mixed_step_costs(program, [s], FP16) for s in streams]
+    saved = sum(total(part, "bytes") for part in parts) - total(mixed, "bytes")
+    matrices, gains = 6_738_415_616 - 32_000 * 4096 - 65 * 4096, 65 * 4096  # gains of norms are on every device
+    assert saved == pytest.approx(2 * (matrices / layout.tp + gains), rel=1e-9)
+    assert total(mixed, "flops") == pytest.approx(sum(total(part, "flops") for part in parts))
+    reduced = [step for step in mixed if step.cost.kind == "collective" and step.cost.group == "layers"]
+    assert [float(step.cost.message_bytes) for step in reduced] == [80 * 4096 * 2] * 2  # tokens x hidden size, twice

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from roofline import predict
 from roofline.architectures.model import load_model
-from roofline.contenders import Curve, Question, batches_up_to, curves, read_hardware
+from roofline.candidates import growing, read_hardware
+from roofline.contenders import Curve, Question, batches_up_to, curves
 from roofline.errors import SpecError, WorkloadError
 from roofline.hardware import load_hardware
 from roofline.occupancy import occupancy_of
@@ -110,7 +111,7 @@ def test_batches_hold_both_ends(most: int) -> None:
 
 
 def test_devices_in_one_call_are_as_alone() -> None:
-    names = ["h100", "h200", "l40s", "mi300x", "a100", "t4", "xeon-6980p", "rtx-4090", "a10", "8xh100"]
+    names = ["h100", "h200", "l40s", "mi300x", "a100", "t4", "xeon-6980p", "rtx-4090", "a10"]
     together = curves(Question(MODEL, read_traffic("chat")), read_hardware(names))
     for name, found in zip(names, together, strict=True):
         (alone,) = curves(Question(MODEL, read_traffic("chat")), read_hardware([name]))
@@ -162,3 +163,30 @@ def test_what_generates_nothing_or_is_too_long_is_refused() -> None:
         curves(Question(load_model("bert-base"), ONE), read_hardware(["h100"]))
     with pytest.raises(WorkloadError, match="longest request has 1152 tokens"):
         curves(Question(load_model("gpt2"), ONE), read_hardware(["h100"]))
+
+
+# Replicas of several devices
+
+
+@pytest.mark.parametrize("model", ["llama-3.1-70b", "mixtral-8x7b"])
+def test_a_split_replica_is_a_prediction_with_that_layout(model: str) -> None:
+    question = Question(load_model(model), ONE, chunk=None)
+    found = {each.layout: each for each in curves(question, read_hardware(["8xh100"]))}
+    split = found["tp 8"]
+    asked = predict(model, "8xh100", prompt=1024, generate=129, tp=8)
+    assert asked.tpot_s is not None
+    assert asked.ttft_s is not None
+    assert (split.devices, split.replicas) == (8, 1)
+    assert split.of("tpot_s")[0] == pytest.approx(asked.tpot_s + asked.ttft_s / 128, rel=1e-4)
+    assert split.of("ttft_s")[0] == pytest.approx(asked.ttft_s + asked.tpot_s / 2, rel=1e-4)
+    assert found["one device"].problem.startswith("does not fit")
+    assert split.state is not None
+    assert split.state.shares["link"][0, 0] > 0
+    assert sum(share[0, 0] for share in split.state.shares.values()) == pytest.approx(1)
+
+
+def test_a_device_without_links_serves_by_itself_and_a_count_reaches_as_far_as_it_counts() -> None:
+    layouts = [each.layout for each in curves(Question(MODEL, ONE), read_hardware(["4xh100"]))]
+    assert layouts == ["one device", "tp 2", "tp 4"]
+    assert [each.layout for each in curves(Question(MODEL, ONE), read_hardware(["h100"]))] == ["one device"]
+    assert growing(read_hardware(["h100"])[0]).reach == 8

@@ -191,43 +191,45 @@ def test_the_same_device_at_two_prices_is_told_apart() -> None:
 
 
 def test_the_units_serve_the_load_with_headroom_and_one_less_would_not() -> None:
-    for fleet in sizing().fleets:
-        each = fleet.capacity / fleet.units
-        assert fleet.units * each * 0.8 >= 50 * (1 - 1e-9)
-        assert (fleet.units - 1) * each * 0.8 < 50
-        assert fleet.units_low <= fleet.units
-        assert fleet.units_high is None or fleet.units <= fleet.units_high
-        assert fleet.used == pytest.approx(50 / fleet.capacity)
-        assert fleet.used <= 0.8 * (1 + 1e-9)
+    for order in sizing().orders:
+        each, replicas = order.capacity / order.point.replicas, order.point.replicas
+        assert order.units == replicas * order.curve.devices
+        assert replicas * each * 0.8 >= 50 * (1 - 1e-9)
+        assert (replicas - 1) * each * 0.8 < 50
+        assert order.units_low <= order.units
+        assert order.units_high is None or order.units <= order.units_high
+        assert order.used == pytest.approx(50 / order.capacity)
+        assert order.used <= 0.8 * (1 + 1e-9)
 
 
-def test_at_its_load_a_fleet_is_faster_than_at_its_limit() -> None:
-    for fleet in sizing().fleets:
-        assert fleet.point.requests_per_s.value >= 50 * (1 - 1e-9)
-        assert fleet.point.tpot.value <= 0.03
-        assert fleet.point.ttft.value <= 0.5
+def test_at_its_load_a_order_is_faster_than_at_its_limit() -> None:
+    for order in sizing().orders:
+        assert order.point.requests_per_s.value >= 50 * (1 - 1e-9)
+        assert order.point.tpot.value <= 0.03
+        assert order.point.ttft.value <= 0.5
 
 
 def test_more_load_never_takes_fewer_units() -> None:
-    units = [sizing(hardware="h100", load=load).fleets[0].units for load in (0.1, 1.0, 10.0, 50.0, 51.0, 500.0)]
+    units = [sizing(hardware="h100", load=load).orders[0].units for load in (0.1, 1.0, 10.0, 50.0, 51.0, 500.0)]
     assert units[0] == 1
     for less, more in pairwise(units):
         assert less <= more
 
 
 def test_units_are_whole_shapes() -> None:
-    (fleet,) = sizing(hardware="aws-p5-48xlarge").fleets
-    assert (fleet.unit, fleet.units, fleet.devices) == (8, 1, 8)
-    assert fleet.cost is not None
-    assert fleet.cost.usd_per_h(1.0) == pytest.approx(55.04)
+    order = sizing(hardware="aws-p5-48xlarge").orders[0]
+    assert (order.unit, order.units, order.devices) == (8, 1, 8)
+    assert order.cost is not None
+    assert order.cost.usd_per_h(1.0) == pytest.approx(55.04)
 
 
-def test_fleets_are_sorted_by_price_where_all_have_one() -> None:
-    first, second = sizing().fleets
+def test_orders_are_sorted_by_price_where_all_have_one() -> None:
+    first, second, *_ = sizing().orders
     assert first.cost is not None
     assert second.cost is not None
     assert first.cost.usd_per_h(1.0) <= second.cost.usd_per_h(1.0)
-    assert [fleet.devices for fleet in sizing(hardware="h100,l40s").fleets] == [4, 22]
+    devices = [order.devices for order in sizing(hardware="h100,l40s").orders]  # the card has no price on demand
+    assert devices == sorted(devices)
 
 
 def test_a_miss_is_told_the_nearest_first() -> None:
@@ -235,6 +237,17 @@ def test_a_miss_is_told_the_nearest_first() -> None:
     assert not result.qualifies
     assert [miss.hardware.name for miss in result.misses] == ["mi300x", "h100-sxm-80gb", "t4"]
     assert [miss.excess for miss in result.misses] == sorted(miss.excess for miss in result.misses)
+
+
+def test_a_model_that_one_device_does_not_hold_is_split() -> None:
+    result = size("llama-3.1-70b", "h100,mi300x", load="20 req/s", tpot="40 ms")
+    best = result.orders[0]
+    assert best.curve.layout.startswith("tp")
+    assert best.units == best.point.replicas * best.curve.devices
+    assert result.misses == ()
+    (box,) = compare("llama-3.1-70b", "8xh100", tpot="40 ms").rows
+    assert point(box).devices == 8
+    assert box.qualifies
 
 
 # What is refused

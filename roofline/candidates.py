@@ -1,0 +1,77 @@
+"""Hardware that a buyer names: devices, boxes, counts, calibrations; what is sold, and how far a replica may reach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from roofline.calibration import Calibration
+from roofline.deployment import Fleet, fleet_of
+from roofline.hardware import HardwareSpec, load_every_hardware, load_hardware
+from roofline.hardware_library import is_path
+from roofline.hardware_systems import System, load_system
+from roofline.networks import HOST_DEVICES
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """Hardware as asked for: its name, one of its devices, how many, and what is sold: the device or the box.
+
+    ``reach`` is how many devices a replica may span. ``fleet`` knows the links and a calibration that was asked for.
+    """
+
+    name: str
+    device: HardwareSpec
+    count: int
+    sold: HardwareSpec | System
+    fleet: Fleet
+    reach: int = 1
+
+    @property
+    def own(self) -> Calibration | None:
+        """The calibration that was asked for by name."""
+        return self.fleet.calibration
+
+
+def read_hardware(names: Sequence[str | HardwareSpec]) -> list[Hardware]:
+    """Devices, systems, counts such as 8xh100, calibrations and spec files; ``all`` is every device of the library.
+
+    Raises SpecError for an unknown name.
+    """
+    found: list[Hardware] = []
+    for name in names:
+        if name == "all":
+            found += [_device(spec) for spec in load_every_hardware() if spec.status != "announced"]
+        elif isinstance(name, HardwareSpec):
+            found.append(_device(name))
+        else:
+            found.append(_named(name))
+    return found
+
+
+def _device(spec: HardwareSpec) -> Hardware:
+    return Hardware(spec.name, spec, 1, spec, Fleet(spec))
+
+
+def _named(name: str) -> Hardware:
+    fleet = fleet_of(name)
+    spec = fleet.device if isinstance(fleet.device, HardwareSpec) else load_hardware(fleet.device)
+    if not fleet.counted:
+        called = name if fleet.calibration else spec.name
+        sold = spec if fleet.calibration or is_path(name) else _sold(name, spec)
+        return Hardware(called, spec, 1, sold, fleet)
+    sold = spec if fleet.calibration else _sold(name, spec)
+    return Hardware(fleet.name or name, spec, fleet.count, sold, fleet, fleet.count)
+
+
+def _sold(name: str, spec: HardwareSpec) -> HardwareSpec | System:
+    """A box where one is named, else the device."""
+    system = load_system(name)
+    return spec if system.name == spec.name else system
+
+
+def growing(hardware: Hardware) -> Hardware:
+    """The same, with replicas that may span as many devices as its fast links join, eight behind a host."""
+    up = hardware.device.links.get("scale_up")
+    joined = up.domain if up and up.bandwidth_per_direction and up.domain else HOST_DEVICES
+    return replace(hardware, reach=max(hardware.count, min(joined, HOST_DEVICES)))
