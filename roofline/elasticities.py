@@ -65,6 +65,9 @@ class _Latency:
         times = [part.name for part in fields(usual) if part.name.endswith("_s")]
         return replace(usual, **{name: getattr(usual, name) / self.factor for name in times})
 
+    def unfused(self, dtype: str) -> bool:
+        return self.constants.unfused(dtype)
+
 
 def find_elasticities(prediction: Prediction, phase: Phase, change: float = 0.1) -> list[Elasticity]:
     """Each rate that matters to one step of ``phase``, the most important first; better latency is shorter latency.

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from roofline.axes import Binding, Sizes, rebind, resolve
-from roofline.errors import UsageError
+from roofline.errors import ShapeError, UsageError
 from roofline.number import Number, ceil_div, minimum, product
 from roofline.op import Op
 from roofline.program import Group, Phase
@@ -137,6 +137,7 @@ class Mesh:
 
     def splits(self, group: Group, op: Op) -> dict[str, Dims]:
         """Axis -> the dimensions that split it in ``op``; an axis that nothing splits is absent."""
+        _check_mixed(op)
         experts, touched = is_expert(op), touched_letters(op)
         meant = {letter: _meaning(letter, group, op) for letter in stored_letters(op)}
         mixed = set() if op.kind == "attention" else {meant[letter] for letter in op.mixes.split()}
@@ -253,6 +254,18 @@ class Reached:
 def is_expert(op: Op) -> bool:
     """Whether an operator works on what a router has sent to experts."""
     return any(letter in ("A", "X") for tensor in op.reads for letter in tensor.letters)
+
+
+def _check_mixed(op: Op) -> None:
+    """Raises ShapeError for a norm or a softmax that does not state what it runs over: its layout is not known."""
+    if (
+        op.kind in ("norm", "softmax")
+        and not op.parts
+        and not op.mixes
+        and any(work.unit != "matrix" for work in op.work)
+    ):
+        msg = f"{op.name}: a {op.kind} that states no mixes, the axes that it runs over, cannot be spread over devices"
+        raise ShapeError(msg)
 
 
 def touched_letters(op: Op) -> tuple[str, ...]:

@@ -61,6 +61,9 @@ class _LessLatency:
         seconds = {part.name: getattr(usual, part.name) for part in dataclass_fields(usual) if part.name[-2:] == "_s"}
         return replace(usual, **{name: value * (1 - STEP) for name, value in seconds.items()})
 
+    def unfused(self, dtype: str) -> bool:
+        return self.constants.unfused(dtype)
+
 
 RESOURCES: Mapping[str, Callable[[HardwareSpec], HardwareSpec]] = {
     "bandwidth": _more_bandwidth,

@@ -10,9 +10,11 @@ from sympy import simplify, symbols
 from roofline.architectures.model import load_model
 from roofline.conventions import Conventions
 from roofline.cost import step_cost
+from roofline.errors import ShapeError
 from roofline.gradients import shard_backward
 from roofline.number import exact
-from roofline.parallelism import Layout
+from roofline.op import Tensor, elementwise
+from roofline.parallelism import Layout, Mesh
 from roofline.program import Group, Program
 from roofline.sharding import shard
 from roofline.transfers import bus_bytes
@@ -185,6 +187,12 @@ def test_a_pipeline_sends_what_one_layer_leaves_to_the_next() -> None:
     assert stages.times(program.sizes) == 3
     assert {op.transfer.stride for op in stages.ops if op.transfer} == {2}
     assert [op.name for op in group_of(sharded("bert-base", Layout(pp=4)), "pipeline", "encode").ops] == ["send_x"]
+
+
+def test_a_norm_that_does_not_say_what_it_runs_over_is_refused() -> None:
+    norm = elementwise("new_norm", [Tensor("x", "B T D")], Tensor("h", "B T D"), flops=3, kind="norm")
+    with pytest.raises(ShapeError, match="new_norm: a norm that states no mixes"):
+        Mesh(Layout(tp=2), "prefill").splits(Group("layers", (norm,)), norm)
 
 
 def test_one_device_says_nothing() -> None:
