@@ -78,6 +78,8 @@ def predict(
     cp: Annotated[int | None, typer.Option(help="Context parallel degree.", metavar="N")] = None,
     sp: Annotated[int | None, typer.Option(help="Sequences split too: 1 or tp.", metavar="N")] = None,
     overlap: Annotated[float, typer.Option(help="Part of each collective's time that other work hides, 0 to 1.")] = 0.0,
+    kv_block: Annotated[int, typer.Option(help="Tokens in a block of a paged cache; vLLM has 16.")] = 1,
+    reserve: Annotated[str, typer.Option(help="What the runtime keeps: a share, 0.1, or a size, 2GiB.")] = "0",
     edits: Annotated[
         list[str] | None, typer.Option("--set", help="PATH=VALUE: edit a field of hardware or model.")
     ] = None,
@@ -127,6 +129,8 @@ def predict(
         cp=cp,
         sp=sp,
         overlap=overlap,
+        kv_block=kv_block,
+        reserve=reserve,
         set=dict(_edit(text) for text in edits or ()),
     )
     for warning in () if quiet else result.model.warnings:

@@ -147,7 +147,7 @@ def _memory(request: Request, program: Program, rows: Any) -> Any:
     widths: Any = _Widths(request)
     whole = {letter: float(size) for letter, size in program.sizes.items()}
     replica: Any = (batch / dp)[:, None]
-    held = whole | {"B": replica, "T": 1.0, "S": float(request.workload.longest)}
+    held = whole | {"B": replica, "T": 1.0, "S": float(request.workload.held)}
     sums = [np.zeros(len(rows)) for _ in range(3)]
     seen: set[tuple[Any, ...]] = set()
     for phase in program.phases:

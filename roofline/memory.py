@@ -92,7 +92,7 @@ def fit_memory(
 def footprint(program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision) -> Footprint:
     """Weights (tied ones once), KV cache and states at the workload's longest, and the largest peak of the phases."""
     sizes = {letter: exact(size) for letter, size in program.sizes.items()}
-    held = sizes | {"B": exact(workload.batch), "T": exact(1), "S": exact(workload.longest)}
+    held = sizes | {"B": exact(workload.batch), "T": exact(1), "S": exact(workload.held)}
     weights, cache = weights_bytes(program, sizes, precision), cache_bytes(program, held, precision, ("kv_cache",))
     state = cache_bytes(program, held, precision, ("state",))
     peaks = [activation_peak(program, phase, sizes | longest_step(workload, phase), precision) for phase in phases]
@@ -207,9 +207,14 @@ def longest_context(
 
     The prompt grows, the generated length stays; the model's positions are the limit. Between two bends (a window ends
     the growth of a cache) what is alive at an operator is at most quadratic in the length, so each operator's limit is
-    the root of a quadratic, and the least of them is the answer.
+    the root of a quadratic, and the least of them is the answer. A cache in blocks fits that length or at least the
+    whole blocks in it.
     """
     generated = 1 if phases == ("encode",) else workload.generate
+    block, workload = workload.kv_block, replace(workload, kv_block=1)
+    if block > 1:
+        most = longest_context(program, workload, phases, precision, room, positions)
+        return _in_blocks(program, replace(workload, kv_block=block), phases, precision, room, most)
 
     def held(length: int) -> list[Fraction]:
         if workload.context is not None:
@@ -231,6 +236,19 @@ def longest_context(
     middle = (low + high) // 2
     curves = zip(held(low), held(middle), held(high), strict=True)
     return min(_last_within(free, dict(zip((low, middle, high), curve, strict=True))) for curve in curves)
+
+
+def _in_blocks(
+    program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision, room: float, most: int
+) -> int:
+    """The longest sequence up to ``most`` whose whole blocks fit in ``room`` bytes; all of the last block may not."""
+    lone = workload.context is not None
+    generated = 1 if lone or phases == ("encode",) else workload.generate
+    for length in range(most, max(most // workload.kv_block * workload.kv_block, generated) - 1, -1):
+        asked = {"context": length} if lone else {"prompt": length - generated + 1}
+        if length and footprint(program, replace(workload, **asked), phases, precision).total_bytes <= int(room):
+            return length
+    return 0
 
 
 def _bytes_by_operator(

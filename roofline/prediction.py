@@ -18,11 +18,11 @@ from roofline.hardware import HardwareSpec
 from roofline.layouts import Chosen, choose_layout
 from roofline.memory import MemoryFit
 from roofline.number import settled
+from roofline.overflow import fit_request
 from roofline.parallelism import Layout
 from roofline.precision import Recipe
 from roofline.program import Phase, Program
 from roofline.request import Hardware, Request, read_request
-from roofline.stages import fit_layout
 from roofline.steps import Steps, steps_of
 from roofline.workload import Precision, Workload
 
@@ -188,6 +188,8 @@ def predict(
     cp: int | None = None,
     sp: int | None = None,
     overlap: float = 0.0,
+    kv_block: int = 1,
+    reserve: float | str = 0.0,
     set: Mapping[str, Any] | None = None,  # noqa: A002  (the keywords are the flags)
 ) -> Prediction:
     """Predict what ``model`` costs on ``hardware``: a device, ``8xh100``, or a system.
@@ -198,6 +200,8 @@ def predict(
     the result carries these edits. ``tp`` to ``sp`` are the degrees of parallelism, over as many devices as they make
     up; where a number of devices leaves some open, the best layout is chosen. ``batch`` is that of all devices;
     ``overlap`` is the part of each collective's time that is taken to be hidden behind other work.
+    ``kv_block`` is the number of tokens in a block of a paged cache (16 in vLLM), ``reserve`` what the runtime keeps of
+    the memory: a share, or "2GiB".
     Raises RooflineError, in one line, for whatever the model or the device refuses.
 
     >>> predict("bert-base", "h100").phases["encode"].steps
@@ -207,7 +211,8 @@ def predict(
         model, hardware, batch=batch, prompt=prompt, generate=generate, context=context, phase=phase, dtype=dtype,
         weight_dtype=weight_dtype, activation_dtype=activation_dtype, kv_dtype=kv_dtype, prune=prune,
         sparsity=sparsity, attention=attention,
-        count=count, lm_head=lm_head, execution=execution, constants=constants, overlap=overlap, set=set,
+        count=count, lm_head=lm_head, execution=execution, constants=constants, overlap=overlap,
+        kv_block=kv_block, reserve=reserve, set=set,
     )  # fmt: skip
     given = given_degrees({"tp": tp, "pp": pp, "dp": dp, "ep": ep, "cp": cp, "sp": sp})
     fixed = layout_of(given, request.fleet)
@@ -230,10 +235,7 @@ def predict_request(request: Request, layout: Layout, chosen: Chosen | None = No
         request.execution,
         request.constants,
         parameters=int(settled(request.program.parameters())),
-        memory=fit_layout(
-            steps.program, layout, request.workload, request.phases, request.precision, request.device.capacity,
-            request.model.lengths.positions,
-        ),
+        memory=fit_request(request, layout, steps.program),
         by_phase=tuple((name, steps.predict(name)) for name in request.phases),
         steps=steps,
         request=request,

@@ -11,6 +11,7 @@ from roofline.figures import Figures, PhasePrediction
 from roofline.memory import MemoryFit
 from roofline.prediction import Prediction
 from roofline.report_layout import HEADER, cells, layout_lines, link_lines, phase_note
+from roofline.report_overflow import overflow_lines
 from roofline.units import Dimension, format_quantity
 
 Row = Sequence[str]
@@ -62,6 +63,7 @@ def verdict(prediction: Prediction) -> list[str]:
     where = f"{several}{device.title or device.name}{_edits(prediction)}"
     lines = [f"{model.name} ({prediction.parameters:,} parameters) on {where}", *layout_lines(prediction)]
     lines.append(f"{'each device ' if several else ''}{memory_line(prediction.memory)}")
+    lines += overflow_lines(prediction)
     lines += [_phase_line(name, phase.figures) for name, phase in prediction.phases.items()]
     rows = [("TTFT", prediction.ttft_s), ("TPOT", prediction.tpot_s)]
     figures = [f"{name} {quantity(value, 'time_s')}" for name, value in rows if value is not None]
@@ -81,7 +83,7 @@ def memory_line(memory: MemoryFit) -> str:
     """Whether it fits, of what that consists, and what would fit."""
     held = memory.footprint
     parts = (("weights", "weights"), ("KV cache", "kv_cache"), ("state", "state"), ("activations", "activation"))
-    sizes = [(name, getattr(held, f"{field}_bytes")) for name, field in parts]
+    sizes = [*((name, getattr(held, f"{field}_bytes")) for name, field in parts), ("reserved", memory.overhead_bytes)]
     contents = ", ".join(f"{name} {quantity(size, 'bytes')}" for name, size in sizes if size)
     total = quantity(memory.total_bytes, "bytes")
     if memory.capacity_bytes is None:
@@ -180,7 +182,8 @@ def footer(prediction: Prediction) -> list[str]:
         f"inputs: batch {w.batch}, {lengths}, {prediction.recipe.words}, {prediction.execution} execution, "
         f"attention {c.attention}, count {c.count}, LM head {c.lm_head}"
     )
-    best = "at best: max(FLOPs / peak, bytes / bandwidth) by the data sheet; memory: without the runtime's own"
+    kept = "what is reserved is the runtime's" if prediction.request.reserved else "without the runtime's own"
+    best = f"at best: max(FLOPs / peak, bytes / bandwidth) by the data sheet; memory: {kept}"
     return [band, *link_lines(prediction), used, best, *(f"note: {note}" for note in prediction.notes)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from roofline import report_overflow
 from roofline.before_after import Change, baseline, changes, is_compressed
 from roofline.prediction import Prediction
 from roofline.report import count, quantity, table
@@ -25,11 +26,16 @@ _WORDS = {
 
 
 def to_dict(prediction: Prediction) -> dict[str, Any]:
-    """The JSON of ``predict``, with ``before_after``, a row per figure, where anything was compressed."""
-    if not is_compressed(prediction):
-        return prediction.to_dict()
-    rows = [change.to_dict() for change in changes(baseline(prediction), prediction)]
-    return prediction.to_dict() | {"before_after": rows}
+    """The JSON of ``predict``, with ``before_after``, a row per figure, where anything was compressed.
+
+    Where it does not fit, ``overflow`` says what would hold it.
+    """
+    found = prediction.to_dict()
+    if told := report_overflow.to_dict(prediction):
+        found["overflow"] = told
+    if is_compressed(prediction):
+        found["before_after"] = [change.to_dict() for change in changes(baseline(prediction), prediction)]
+    return found
 
 
 def text(prediction: Prediction, *, wide: bool = False, quiet: bool = False) -> str:

@@ -13,12 +13,13 @@ from roofline.calibration import ConstantSet, Execution, Provenance
 from roofline.compression import NOTHING, Compression, compressed, read_compression
 from roofline.conventions import Conventions
 from roofline.deployment import Fleet, fleet_of
-from roofline.errors import UsageError, WorkloadError, near_matches
+from roofline.errors import UnitError, UsageError, WorkloadError, near_matches, shown
 from roofline.hardware import HardwareSpec, load_hardware
 from roofline.hardware_systems import System
 from roofline.precision import Recipe, read_recipe
 from roofline.program import PHASES, Phase, Program
 from roofline.provenance import constants_of
+from roofline.units import parse_quantity
 from roofline.workload import (
     DEFAULT_ENCODER_PROMPT,
     DEFAULT_GENERATE,
@@ -47,6 +48,7 @@ class Request:
     overrides: tuple[tuple[str, Any], ...] = ()
     compression: Compression = NOTHING
     storage: tuple[str, ...] = ()
+    reserved: int = 0
 
     @property
     def precision(self) -> Precision:
@@ -75,6 +77,8 @@ def read_request(
     execution: Execution | None = None,
     constants: Provenance | None = None,
     overlap: float = 0.0,
+    kv_block: int = 1,
+    reserve: float | str = 0.0,
     set: Mapping[str, Any] | None = None,  # noqa: A002  (the keywords are the flags)
 ) -> Request:
     """The keywords of ``predict``, with their defaults filled in.
@@ -95,7 +99,7 @@ def read_request(
     gain = sparse_gain(device, recipe, "2:4")
     program, storage = compressed(network.program(conventions), compression, recipe, gain)
     phases = _phases(program, phase, context, network.name)
-    workload = _workload(network, phases, batch, prompt, generate, context)
+    workload = replace(_workload(network, phases, batch, prompt, generate, context), kv_block=kv_block)
     if "decode" in phases and workload.decode_steps == 0:
         phases = tuple(name for name in phases if name != "decode")
     used = constants_of(device, constants, fleet.calibration).for_dtypes(recipe.dtypes)
@@ -103,8 +107,29 @@ def read_request(
     how = execution or ("graph" if device.kind != "cpu" else "eager")
     return Request(
         network, device, fleet, program, phases, workload, recipe, conventions, used, how, tuple((set or {}).items()),
-        compression, storage,
+        compression, storage, reserved_bytes(reserve, device.capacity),
     )  # fmt: skip
+
+
+def reserved_bytes(reserve: float | str, capacity: float | None) -> int:
+    """What the runtime keeps of a device's memory: a share of it, or a size. [B]
+
+    Raises UsageError for what is neither, and for a share of a capacity that is not stated.
+
+    >>> reserved_bytes(0.1, 80e9), reserved_bytes("2 GiB", None)
+    (8000000000, 2147483648)
+    """
+    try:
+        share = float(reserve)
+    except ValueError:
+        try:
+            return int(parse_quantity(reserve, "bytes"))
+        except UnitError:
+            share = -1.0
+    if not 0 <= share < 1 or (share and capacity is None):
+        msg = f"reserve {shown(reserve)}: expected a share of the device's memory below 1, or a size such as 2GiB"
+        raise UsageError(msg)
+    return round(share * (capacity or 0))
 
 
 def _edited(

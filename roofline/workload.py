@@ -79,15 +79,19 @@ class Precision:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Sequences at once, tokens in, tokens out, and, if given, the attended length of the one decode step asked for."""
+    """Sequences at once, tokens in, tokens out, and, if given, the attended length of the one decode step asked for.
+
+    The cache is kept in blocks of ``kv_block`` tokens.
+    """
 
     batch: int
     prompt: int
     generate: int
     context: int | None = None
+    kv_block: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("batch", "prompt", "generate", "context"):
+        for name in ("batch", "prompt", "generate", "context", "kv_block"):
             value = getattr(self, name)
             if value is None:
                 continue
@@ -104,6 +108,15 @@ class Workload:
     def longest(self) -> int:
         """The most tokens that are ever attended to: the last generated one is not fed back."""
         return self.prompt + self.generate - 1 if self.context is None else self.context
+
+    @property
+    def held(self) -> int:
+        """Tokens that the cache of a sequence has room for at its longest: whole blocks of ``kv_block``.
+
+        >>> Workload(1, 100, 1, kv_block=16).held
+        112
+        """
+        return -(-self.longest // self.kv_block) * self.kv_block
 
     def check_positions(self, phase: Phase, positions: int) -> None:
         """Raises WorkloadError if this phase needs more positions than the model has."""

@@ -60,6 +60,8 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.sparsity": (4, SOFTWARE),
     "roofline.compression": (4, SOFTWARE),
     "roofline.report_compression": (7, NEUTRAL),
+    "roofline.report_overflow": (7, NEUTRAL),
+    "roofline.overflow": (5, NEUTRAL),
     "roofline.before_after": (6, NEUTRAL),
     "roofline.architectures": (3, SOFTWARE),
     "roofline.transfers": (0, NEUTRAL),
@@ -413,7 +415,7 @@ SERVING = (
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --prune --sparsity --attention --count --lm-head --execution --constants --tp --pp --dp --ep --cp --sp "
-    "--overlap --set --json --output -o --explain --sensitivity --wide --quiet --no-color --plot",
+    "--overlap --kv-block --reserve --set --json --output -o --explain --sensitivity --wide --quiet --no-color --plot",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --rows --columns "
     "--inputs --tokens --operation --message-bytes --devices --dtype "
     "--execution --constants --set --table --output -o --json --no-color",
