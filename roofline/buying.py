@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from roofline.serving import CHUNK
 from roofline.serving_costs import Terms
 from roofline.sizing import HEADROOM, Load, Sizing, size_hardware
 from roofline.traffic import read_traffic
+from roofline.training_costs import training_costs
 from roofline.units import Dimension, parse_quantity
 
 
@@ -50,13 +52,16 @@ def compare(
     pue: float = 1.3,
     power_price: str | float = 0.12,
     hosting: str | float = 0.0,
+    train: str | float | None = None,
+    frozen: bool = False,
 ) -> Comparison:
     """Hardware side by side, each at its best batch under the targets, the cheapest million tokens first.
 
     ``hardware``: names of devices, boxes and counts such as 8xh100, with commas or as a list; ``all`` is every device.
     Lengths in tokens, as numbers or as :func:`roofline.traffic.read_lengths` has them; times in s, or with a unit;
     ``power_price`` in USD/kWh, ``hosting`` in USD/h, ``api`` in USD per million input and output tokens. ``chunk`` 0
-    runs prompts by themselves. Raises RooflineError, in one line, for whatever is refused.
+    runs prompts by themselves. ``train`` tokens of training are priced too, with ``frozen`` weights as LoRA has them.
+    Raises RooflineError, in one line, for whatever is refused.
 
     >>> best = compare("llama-3.1-8b", "h100,l40s", workload="chat", tpot="30 ms").rows[0]
     >>> best.hardware.name, best.point.batch
@@ -72,7 +77,12 @@ def compare(
         memory_share=memory_share,
     )
     terms = _terms(price_kind, prices, utilization, api, years, pue, power_price, hosting)
-    return compare_hardware(question, _hardware(hardware), _targets(ttft, tpot), terms)
+    devices = _hardware(hardware)
+    result = compare_hardware(question, devices, _targets(ttft, tpot), terms)
+    if train is None:
+        return result
+    costs = training_costs(question, devices, terms, _read("train", train, "tokens"), frozen=frozen)
+    return replace(result, training=costs)
 
 
 def size(

@@ -62,6 +62,8 @@ def compare(
     pue: Annotated[float, typer.Option(help="Power of the site / power of the devices.")] = 1.3,
     power_price: Annotated[str, typer.Option(help="Of energy.")] = "0.12USD/kWh",
     hosting: Annotated[str, typer.Option(help="Of a device's place.")] = "0USD/h",
+    train: Annotated[str | None, typer.Option(help="Price a training run too, over 300Gtok.")] = None,
+    frozen: Annotated[bool, typer.Option("--frozen", help="Weights stay as they are: LoRA.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="FILE.json.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="The verdict alone, no warnings.")] = False,

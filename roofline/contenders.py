@@ -172,7 +172,7 @@ def _curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
     question.check()
     jobs: list[_Job] = []
     found: list[Curve] = []
-    which = _constants(question)
+    which = constants_for(question)
     for each in hardware:
         try:
             jobs += _jobs(question, each, which)
@@ -255,7 +255,7 @@ def _most(device: HardwareSpec, held: Occupancy, share: float) -> int | None:
     return None if device.capacity is None else min(MOST, held.most(device.capacity, share))
 
 
-def _constants(question: Question) -> Callable[[Hardware], ConstantSet]:
+def constants_for(question: Question) -> Callable[[Hardware], ConstantSet]:
     """The constants of each; the file of a class is read once."""
     calibrated, classes = set(device_names()), dict[str, Calibration]()
 

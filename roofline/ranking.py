@@ -20,6 +20,7 @@ from roofline.operating_points import (
 from roofline.pareto import FrontPoint, pareto_front
 from roofline.prediction import SCHEMA_VERSION, tool_version
 from roofline.serving_costs import ServingCost, Terms, serving_cost
+from roofline.training_costs import TrainingCost
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Comparison:
     terms: Terms
     rows: tuple[Row, ...]
     front: tuple[FrontPoint, ...] = ()
+    training: tuple[TrainingCost, ...] = ()
 
     @property
     def qualifies(self) -> bool:
@@ -87,7 +89,9 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``compare``."""
         rows, front = [row.to_dict(self.terms) for row in self.rows], [point.to_dict() for point in self.front]
-        return {**heading(self.question, self.targets, self.terms), "rows": rows, "pareto_front": front}
+        return {**heading(self.question, self.targets, self.terms), "rows": rows, "pareto_front": front} | (
+            {"training": [cost.to_dict() for cost in self.training]} if self.training else {}
+        )
 
 
 def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from roofline.operating_points import Band, OperatingPoint, Targets
 from roofline.pareto import FrontPoint
 from roofline.ranking import Comparison, Row
 from roofline.report import quantity, table
+from roofline.report_training import training_lines
 from roofline.serving_costs import ServingCost, Terms, rent_or_buy
 from roofline.sizing import Order, Sizing
 
@@ -29,6 +30,7 @@ def comparison_text(result: Comparison, *, quiet: bool = False, pareto: bool = F
     lines += [f"no cost: {row.no_cost}" for row in result.rows if row.no_cost]
     lines += _alternatives(result)
     lines += ["", *_front(result)] if pareto else []
+    lines += ["", *training_lines(result.training)] if result.training else []
     return "\n".join([*lines, "", *footer([row.curve for row in result.rows], result.question, result.terms)])
 
 

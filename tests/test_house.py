@@ -96,6 +96,8 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.energy": (6, NEUTRAL),
     "roofline.economics": (6, NEUTRAL),
     "roofline.training_runs": (6, NEUTRAL),
+    "roofline.training_costs": (6, NEUTRAL),
+    "roofline.report_training": (7, NEUTRAL),
     "roofline.traffic": (3, SOFTWARE),
     "roofline.mixed_steps": (4, SOFTWARE),
     "roofline.occupancy": (4, SOFTWARE),
@@ -419,7 +421,7 @@ VERBS = {
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --rows --columns "
     "--inputs --tokens --operation --message-bytes --devices --dtype "
     "--execution --constants --set --table --output -o --json --no-color",
-    "compare": f"--hardware {SERVING} --pareto",
+    "compare": f"--hardware {SERVING} --pareto".replace("--json", "--train --frozen --json"),
     "size": f"--hardware --load --headroom {SERVING}",
     "plot": "--hardware --output -o --data --theme --size --dpi --over --measured --batch --prompt --generate "
     "--context --phase --dtype --weight-dtype --activation-dtype --kv-dtype --attention --execution --constants --set",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from test_cli import answer, refusal
 
+from roofline import compare
 from roofline.architectures.model import load_model
 from roofline.errors import UsageError, WorkloadError
 from roofline.hardware import load_hardware
@@ -71,3 +73,22 @@ def test_senseless_runs_are_refused(asked: dict[str, float]) -> None:
 def test_a_sequence_beyond_the_positions_is_refused() -> None:
     with pytest.raises(WorkloadError, match="max_position_embeddings"):
         run("gpt2", sequence=2048)
+
+
+def test_a_run_is_priced_by_its_tokens() -> None:
+    result = compare("llama-3.1-8b", "8xh100,l40s", train="300 Gtok")
+    priced, without = result.training
+    assert priced.run is not None
+    assert priced.usd == pytest.approx(priced.run.device_hours * 2.71)  # eight devices at eight times the price
+    assert priced.usd_per_million == pytest.approx(priced.usd / 300e3)  # type: ignore[operator]
+    assert priced.usd_six_nd == pytest.approx(priced.usd * priced.run.six_nd / priced.run.flops)  # type: ignore[operator]
+    assert without.usd is None
+    assert "no on_demand price of l40s" in without.problem
+    assert result.to_dict()["training"][0]["device_hours"] == priced.run.device_hours
+
+
+def test_the_shell_tells_what_is_not_in_a_run() -> None:
+    text = answer("compare", "llama-3.1-8b", "--hardware", "h100,t4", "--train", "1Gtok", "--frozen")
+    assert "4 N D, as the weights are frozen" in text
+    assert "without communication, optimiser steps and recomputation" in text
+    assert "has no unit" in refusal(2, "compare", "llama-3.1-8b", "--hardware", "h100", "--train", "1000")
