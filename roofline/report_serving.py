@@ -161,10 +161,9 @@ def sizing_text(result: Sizing, *, quiet: bool = False) -> str:
         return "\n".join(lines)
     lines += ["", *_orders(result)] if result.orders else []
     lines += [f"{miss.label} misses: {', '.join(miss.reasons)}" for miss in result.misses]
-    lines += (
-        ["", *_costs([(_held(order), order.cost) for order in result.orders], result.terms)] if result.orders else []
-    )
-    lines += [f"no cost: {order.no_cost}" for order in result.orders if order.no_cost]
+    best = list({order.curve.label: order for order in reversed(result.orders)}.values())[::-1]  # of its layouts
+    lines += ["", *_costs([(_held(order), order.cost) for order in best], result.terms)] if best else []
+    lines += [f"no cost: {order.no_cost}" for order in best if order.no_cost]
     if result.orders and not all(order.cost for order in result.orders):
         lines.append("sorted by the number of devices, since not all have a price")
     curves = [order.curve for order in result.orders]
@@ -184,7 +183,7 @@ def _order_words(order: Order) -> str:
 
 
 def _held(order: Order) -> str:
-    return f"{order.units} x {order.curve.label}"
+    return f"{order.units} x {order.curve.label}, {order.curve.layout} each"
 
 
 def _orders(result: Sizing) -> list[str]:
