@@ -57,7 +57,7 @@ def time_operator(cost: Cost, hardware: HardwareSpec, constants: Constants) -> T
     time = launches + corner
     bound = maximum(
         _seconds(cost.flops, cost.dtype, hardware, maximum(1.0, constants.compute)),
-        _float(cost.bytes) / (hardware.bandwidth * max(1.0, constants.memory, constants.cached, constants.warm)),
+        _float(cost.bytes) / (hardware.bandwidth * _reached(constants)),
     )
     working = 1 - _ratio(launches, time)
     compute = working * part * _ratio(compute_s, x)
@@ -132,6 +132,11 @@ def _sum(parts: Sequence[Timing], whole: Timing) -> Timing:
     shares = (sum(getattr(p, name) * p.time_s for p in parts) / time for name in ("latency", "compute", "memory"))
     ends = (sum(getattr(p, name) * p.time_s for p in parts) / time for name in ("low", "high"))
     return Timing(time, whole.bound_s, *shares, *ends)
+
+
+def _reached(constants: Constants) -> Number:
+    """The largest share of the bandwidth that anything reaches, 1 at least."""
+    return maximum(maximum(maximum(1.0, constants.memory), constants.cached), constants.warm)
 
 
 def _soft_corner(x: Number, y: Number, p: float) -> tuple[Number, Number]:
