@@ -61,6 +61,7 @@ def direct(program: Any, quantity: str, phase: Any, batch: int, span: int) -> fl
 def test_times_equal_predictions(preset: str, device: str) -> None:
     model = load_model(preset)
     longest = model.config.max_position_embeddings
+    dtype = roofline.load_hardware(device).default_dtype()  # a quantised checkpoint has a program of its own
     for phase in model.phases:
         time, bound = (
             compiling.compile(model.program(), quantity, phase=phase, hardware=device) for quantity in ("time", "bound")
@@ -70,7 +71,7 @@ def test_times_equal_predictions(preset: str, device: str) -> None:
         times, bounds = (found(**{name: given[name] for name in found.arguments}) for found in (time, bound))
         for index, (batch, span) in enumerate(zip(batches.tolist(), spans.tolist(), strict=True)):
             lengths = {"context": span} if phase == "decode" else {"prompt": span, "generate": 1}
-            run = roofline.predict(model, device, batch=batch, phase=phase, constants="class", **lengths)
+            run = roofline.predict(model, device, batch=batch, phase=phase, dtype=dtype, constants="class", **lengths)
             figures = run.phases[phase].figures
             assert times[index] == pytest.approx(figures.time_s, rel=1e-12, abs=0)
             assert bounds[index] == pytest.approx(figures.bound_s, rel=1e-12, abs=0)

@@ -128,14 +128,14 @@ def vector_peak(prediction: Prediction) -> tuple[str, float] | None:
 def ceilings_of(prediction: Prediction) -> Ceilings:
     """Every memory level with a bandwidth, and every unit and dtype, those that the prediction uses first."""
     device = prediction.hardware
-    reached = prediction.constants.of("matmul", prediction.execution)
+    dtype = prediction.recipe.compute_dtype
+    reached = prediction.constants.of("matmul", prediction.execution, dtype=dtype)
     levels = []
     for name, level in device.memory.items():
         if level.bandwidth:
             units = device.units.count if level.scope == "unit" and device.units else 1
             levels.append(Line("memory", name, level.bandwidth * units))
     levels[0] = Line("memory", levels[0].name, levels[0].rated, levels[0].rated * reached.memory)
-    dtype = prediction.recipe.compute_dtype
     unit, rate = device.contraction_unit(dtype)
     used = [Line("compute", f"{unit} {dtype}", rate, rate * reached.compute)]
     vector = vector_peak(prediction)

@@ -53,13 +53,13 @@ class Machine:
 
     def timing(self, cost: Cost, phase: Phase | None) -> Timing:
         """The expected time and the shares of one execution, in symbols."""
-        return time_operator(cost, self._as_device(), self._constants(kind_of(cost, phase == "decode")))
+        return time_operator(cost, self._as_device(), self._constants(kind_of(cost, phase == "decode"), cost.dtype))
 
     def bound(self, cost: Cost, phase: Phase | None) -> Any:
         """The bound of one execution: the roofs of the data sheet, or of the constants where they are higher."""
         constants = replace(DATASHEET, vector=1.0, special=1.0)
         if self.constants is not None:
-            plain = self._plain(kind_of(cost, phase == "decode"))
+            plain = self._plain(kind_of(cost, phase == "decode"), cost.dtype)
             constants = replace(plain, compute=max(1.0, plain.compute), memory=max(1.0, plain.memory))
         return time_operator(cost, self._as_device(), constants).bound_s
 
@@ -70,7 +70,7 @@ class Machine:
         """
         if not expected:
             return cost.flops / self.contraction_unit(cost.dtype)[1], cost.bytes / self.bandwidth
-        constants = replace(self._constants(kind_of(cost, phase == "decode")), latency_s=0)
+        constants = replace(self._constants(kind_of(cost, phase == "decode"), cost.dtype), latency_s=0)
         alone = (replace(cost, bytes=0), replace(cost, flops=0, vector_flops=0, special=0))
         compute, memory = (time_operator(half, self._as_device(), constants).time_s for half in alone)
         return compute, memory
@@ -78,20 +78,20 @@ class Machine:
     def _as_device(self) -> HardwareSpec:
         return cast("HardwareSpec", self)  # it answers all that timing asks
 
-    def _constants(self, kind: str) -> Constants:
+    def _constants(self, kind: str, dtype: str) -> Constants:
         if self.constants is None:
             names = {"compute": "e_c", "vector": "e_v", "special": "e_s", "memory": "e_m", "latency_s": "latency"}
             return Constants(**{key: symbol(name) for key, name in names.items()}, p=symbol("p"))
-        plain = self._plain(kind)
+        plain = self._plain(kind, dtype)
         if not plain.latency_s:
             return replace(plain, latency_s=0)
         usual = self.constants.of("matmul", self.execution).latency_s
         word = "latency" if plain.latency_s == usual else f"latency_{kind}"
         return replace(plain, latency_s=self._word(word, plain.latency_s))
 
-    def _plain(self, kind: str) -> Constants:
+    def _plain(self, kind: str, dtype: str) -> Constants:
         assert self.constants is not None
-        constants = self.constants.of(kind, self.execution)
+        constants = self.constants.of(kind, self.execution, dtype=dtype)
         return constants if constants.p == float("inf") else replace(constants, p=sympy.Rational(str(constants.p)))
 
     def _word(self, name: str, number: float | None) -> Any:
