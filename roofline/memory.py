@@ -241,14 +241,21 @@ def longest_context(
 def _in_blocks(
     program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision, room: float, most: int
 ) -> int:
-    """The longest sequence up to ``most`` whose whole blocks fit in ``room`` bytes; all of the last block may not."""
+    """The longest sequence up to ``most`` whose whole blocks fit in ``room`` bytes: in the last block, or just before.
+
+    Where ``most`` is in a block that does not fit, all lengths in that block hold as large a cache.
+    """
     lone = workload.context is not None
     generated = 1 if lone or phases == ("encode",) else workload.generate
-    for length in range(most, max(most // workload.kv_block * workload.kv_block, generated) - 1, -1):
+
+    def too_long(length: int) -> bool:
         asked = {"context": length} if lone else {"prompt": length - generated + 1}
-        if length and footprint(program, replace(workload, **asked), phases, precision).total_bytes <= int(room):
-            return length
-    return 0
+        return footprint(program, replace(workload, **asked), phases, precision).total_bytes > int(room)
+
+    shortest = max(most // workload.kv_block * workload.kv_block, generated, 1)
+    lengths = range(shortest, most + 1)
+    fitting = bisect_left(lengths, True, key=too_long)
+    return lengths[fitting - 1] if fitting else 0
 
 
 def _bytes_by_operator(

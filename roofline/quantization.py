@@ -18,6 +18,7 @@ from roofline.precision import Format, Recipe
 from roofline.program import Group, Program
 
 QUANTIZE_FLOPS = 3  # largest magnitude, times its reciprocal, round
+_SCALE_OF = ".scale"  # the scales of an activation are named after it
 _CONVERT, _SCALE, _ZERO = 1, 1, 1  # vector FLOPs to turn a stored element into a number
 
 
@@ -42,6 +43,11 @@ def left_alone(program: Program) -> dict[str, int]:
         if not tensor.dtype:
             left[tensor.name] = left.get(tensor.name, 0) + int(program.resident(group, op, tensor, program.sizes))
     return dict(sorted(left.items(), key=lambda item: -item[1]))
+
+
+def is_scale(tensor: Tensor) -> bool:
+    """Whether a tensor holds scales or zero points: each device has those of its own part, and none are added up."""
+    return tensor.role == "scale" or (tensor.role == "activation" and tensor.name.endswith(_SCALE_OF))
 
 
 def storage_notes(program: Program, recipe: Recipe) -> list[str]:
@@ -163,7 +169,7 @@ def _narrow_activation(matrix: Matrix, form: Format) -> list[Tensor]:
     tokens = [letter for letter in x.letters if letter not in matrix.depth]
     per = " ".join([*tokens, "i"] if form.depth else tokens if form.breadth else [])
     values = replace(x, name=x.name + _NARROW, dtype=form.dtype)
-    return [values, Tensor(f"{x.name}.scale", per, dtype=form.scale)]
+    return [values, Tensor(x.name + _SCALE_OF, per, dtype=form.scale)]
 
 
 def _quantize(matrix: Matrix, form: Format, op: Op) -> Op:

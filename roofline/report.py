@@ -62,8 +62,9 @@ def verdict(prediction: Prediction) -> list[str]:
     several = f"{prediction.count} x " if prediction.count > 1 else ""
     where = f"{several}{device.title or device.name}{_edits(prediction)}"
     lines = [f"{model.name} ({prediction.parameters:,} parameters) on {where}", *layout_lines(prediction)]
-    lines.append(f"{'each device ' if several else ''}{memory_line(prediction.memory)}")
-    lines += overflow_lines(prediction)
+    fit = f"{'each device ' if several else ''}{memory_line(prediction.memory)}"
+    needs, *further = overflow_lines(prediction) or [""]
+    lines += ["; ".join(part for part in (fit, needs) if part), *further]
     lines += [_phase_line(name, phase.figures) for name, phase in prediction.phases.items()]
     rows = [("TTFT", prediction.ttft_s), ("TPOT", prediction.tpot_s)]
     figures = [f"{name} {quantity(value, 'time_s')}" for name, value in rows if value is not None]
@@ -91,7 +92,7 @@ def memory_line(memory: MemoryFit) -> str:
     room = quantity(memory.capacity_bytes, "bytes")
     most = f"largest batch {memory.max_batch:,}, longest context {memory.max_context:,}"
     answer = "fits" if memory.fits else "DOES NOT FIT"
-    return f"{answer}: {total} of {room} ({contents}); {most}"
+    return f"{answer}: {total} of {room} ({contents}){f'; {most}' if memory.fits or memory.max_batch else ''}"
 
 
 def _phase_line(name: str, figures: Figures) -> str:

@@ -20,6 +20,7 @@ from roofline.number import Number, product
 from roofline.op import Count, Op, Tensor, Work, collective
 from roofline.parallelism import DIMS, NAMES, Dims, Gathered, Layout, Mesh, Part, is_expert, touched_letters
 from roofline.program import Group, Phase, Program
+from roofline.quantization import is_scale
 from roofline.transfers import Collective, Transfer
 
 PARTIAL, ROUTED = -1, -2
@@ -103,8 +104,8 @@ class Flow:
         renamed: dict[str, Tensor] = {}
         for tensor in op.reads:
             states = self.states.get(tensor.name, [])
-            if tensor.role in ("weight", "index") or not states:
-                continue
+            if tensor.role in ("weight", "index") or is_scale(tensor) or not states:
+                continue  # a scale is that of what a device holds
             if not all(self._moves(state, tensor, splits, op, passed) for state in states):
                 continue
             if states[-1].partial - passed and op.parts and _is_summand(op, tensor):

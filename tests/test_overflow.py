@@ -106,4 +106,4 @@ def test_the_command_line_says_it() -> None:
     answer = CliRunner().invoke(app, ["predict", "llama-3.1-70b", "--hardware", "h100", "--json"])
     assert json.loads(answer.stdout)["overflow"]["devices"]["count"] == 2
     answer = CliRunner().invoke(app, ["predict", "llama-3.1-70b", "--hardware", "h100", "--quiet"])
-    assert "needs 2 of these devices (tp 2): 71.1 GB on each" in answer.stdout
+    assert "activations 386 MB); needs 2 of these devices (tp 2): 71.1 GB on each\n" in answer.stdout

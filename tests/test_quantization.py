@@ -15,9 +15,11 @@ from roofline.cost import Cost, step_cost
 from roofline.errors import WorkloadError
 from roofline.memory import footprint
 from roofline.number import exact
+from roofline.parallelism import Layout
 from roofline.precision import read_recipe
 from roofline.prediction import predict
 from roofline.quantization import left_alone, quantized
+from roofline.sharding import shard
 from roofline.workload import Workload
 
 D, F, L, V, K, G, H = 256, 384, 2, 1000, 2, 2, 64
@@ -256,3 +258,15 @@ def test_the_answer_carries_its_recipe() -> None:
     inputs = predict("llama-3.1-8b", "h100", dtype="w4a16+kv8").to_dict()["inputs"]
     kept = {"dtype": "w4a16+kv8", "weight_dtype": "int4", "activation_dtype": "bf16", "kv_dtype": "fp8"}
     assert kept.items() <= inputs.items()
+
+
+@pytest.mark.parametrize("text", ["fp8", "w8a8", "nvfp4+kv4"])
+def test_each_device_has_the_scales_of_its_own_part(text: str) -> None:
+    """Row-parallel layers (vLLM, TensorRT-LLM) take the scale of their own shard: quantising adds no collective."""
+    plain, narrow = (
+        shard(quantized(load_model("llama-3.1-8b").program(), read_recipe(recipe, default="bf16")), Layout.of(tp=8))
+        for recipe in ("bf16", text)
+    )
+    names = [[op.name for _, op in p.in_phase("decode") if op.transfer is not None] for p in (plain, narrow)]
+    assert names[0] == names[1]
+    assert names[0]
