@@ -22,6 +22,10 @@ LengthFlag: TypeAlias = Annotated[
 HitsFlag: TypeAlias = Annotated[float | None, typer.Option(help="The part of a prompt that a prefix cache holds.")]
 ChunkFlag: TypeAlias = Annotated[int, typer.Option(help="Tokens in a mixed step; 0 runs prompts by themselves.")]
 ShareFlag: TypeAlias = Annotated[float, typer.Option(help="The part of the memory that the engine takes.")]
+SpeculateFlag: TypeAlias = Annotated[
+    str | None, typer.Option(help="Tokens proposed in a step, and how likely each is accepted: 4:0.7.")
+]
+DraftFlag: TypeAlias = Annotated[str | None, typer.Option(help="The model that proposes them.  [default: at no cost]")]
 TimeFlag: TypeAlias = Annotated[str | None, typer.Option(help="The longest that is good enough, such as 500ms.")]
 DtypeFlag: TypeAlias = Annotated[
     str | None, typer.Option(help="A dtype or a recipe such as w4a16+kv8; several with commas.")
@@ -54,6 +58,8 @@ def compare(
     constants: Annotated[str | None, typer.Option(help="datasheet, class ...  [default: the best there is]")] = None,
     chunk: ChunkFlag = 2048,
     memory_share: ShareFlag = 0.9,
+    speculate: SpeculateFlag = None,
+    draft: DraftFlag = None,
     price_kind: KindFlag = "on_demand",
     prices: PricesFlag = None,
     utilization: UsedFlag = "0.25,0.5,0.75,1",
@@ -96,6 +102,8 @@ def size(
     constants: Annotated[str | None, typer.Option(help="datasheet, class ...  [default: the best there is]")] = None,
     chunk: ChunkFlag = 2048,
     memory_share: ShareFlag = 0.9,
+    speculate: SpeculateFlag = None,
+    draft: DraftFlag = None,
     price_kind: KindFlag = "on_demand",
     prices: PricesFlag = None,
     utilization: UsedFlag = "0.25,0.5,0.75,1",

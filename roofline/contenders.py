@@ -26,7 +26,8 @@ from roofline.program import Program
 from roofline.provenance import constants_of, on_device
 from roofline.quantization import quantized
 from roofline.replicas import ONE, replica_layouts, replica_program
-from roofline.serving import CHUNK, Load, SteadyState, steady_state
+from roofline.serving import CHUNK, Drafts, Load, SteadyState, steady_state
+from roofline.speculation import Speculation
 from roofline.step_times import Grid, StepTimer
 from roofline.traffic import Traffic
 from roofline.units import format_quantity
@@ -53,6 +54,7 @@ class Question:
     execution: Execution | None = None
     chunk: int | None = CHUNK
     memory_share: float = MEMORY_SHARE
+    speculation: Speculation | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.memory_share <= 1:
@@ -84,7 +86,9 @@ class Question:
         if self.program.phases != ("prefill", "decode"):
             msg = f"{self.model.name} generates no text from prompts alone; serving is modelled for decoders"
             raise WorkloadError(msg)
-        longest, positions = self.traffic.longest, self.model.lengths.positions
+        draft = self.speculation.draft if self.speculation else None
+        positions = min(each.lengths.positions for each in (self.model, draft) if each)
+        longest = self.traffic.longest
         if longest > positions:
             msg = (
                 f"{self.traffic.name} traffic: its longest request has {longest} tokens, which exceeds the model's "
@@ -180,15 +184,12 @@ def _curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
             found.append(Curve(each, problem=str(failure)))
     kinds = dict.fromkeys((job.recipe, job.layout) for job in jobs)
     programs = {(r, layout): replica_program(quantized(question.program, r), layout) for r, layout in kinds}
-    held = {
-        kind: occupancy_of(program, kind[0].precision, question.traffic, question.chunk)
-        for kind, program in programs.items()
-    }
+    held = {kind: _held(question, program, kind[0]) for kind, program in programs.items()}
     most = [_most(job.device, held[job.recipe, job.layout], question.memory_share) for job in jobs]
     limits = [MOST if number is None else number for number in most]
     batches = batches_up_to(max([1, *limits]), limits)
     loads = {
-        kind: Load.of(program, kind[0].precision, question.traffic, batches, question.chunk)
+        kind: Load.of(program, kind[0].precision, question.traffic, batches, question.chunk, _drafts(question, kind[0]))
         for kind, program in programs.items()
     }
     for places, constants in grouped(range(len(jobs)), lambda at: jobs[at].constants, lambda at: _alike(jobs, at)):
@@ -199,6 +200,24 @@ def _curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
             found.append(_curve(question, jobs[at], held[first.recipe, first.layout], most[at], state, row))
     asked = {id(each): place for place, each in enumerate(hardware)}
     return sorted(found, key=lambda curve: (asked[id(curve.hardware)], curve.devices, curve.layout))
+
+
+def _drafts(question: Question, recipe: Recipe) -> Drafts | None:
+    """The draft in the same recipe."""
+    asked = question.speculation
+    if asked is None:
+        return None
+    program = quantized(asked.draft.program(question.conventions), recipe) if asked.draft else None
+    return Drafts(asked.tokens, asked.yielded, program, recipe.precision)
+
+
+def _held(question: Question, program: Program, recipe: Recipe) -> Occupancy:
+    """What a device holds of the model, and of its draft."""
+    own = occupancy_of(program, recipe.precision, question.traffic, question.chunk)
+    drafts = _drafts(question, recipe)
+    if drafts is None or drafts.program is None:
+        return own
+    return own.beside(occupancy_of(drafts.program, recipe.precision, question.traffic, question.chunk))
 
 
 def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], ConstantSet]) -> list[_Job]:

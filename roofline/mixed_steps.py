@@ -27,7 +27,8 @@ class Stream:
     """Sequences of one phase in a step: how many, and of what lengths.
 
     ``sequences`` may be an array over steps. ``weights`` (which sum to 1), ``new`` and ``context`` have the points of
-    the lengths on their last axis, and steps before it where they differ by step. [tokens]
+    the lengths on their last axis, and steps before it where they differ by step. ``scored``: tokens of a sequence that
+    the head runs on. [tokens]
     """
 
     phase: Phase
@@ -35,6 +36,7 @@ class Stream:
     weights: Number
     new: Number
     context: Number
+    scored: int = 1
 
     @property
     def tokens(self) -> Number:
@@ -100,7 +102,7 @@ def _over_tokens(
 ) -> Cost:
     """One pass over the tokens of all streams, or over their sequences where only a last token counts."""
     last = op.local.get("T") == 1
-    rows = sum(stream.sequences if last else stream.tokens for stream in streams)
+    rows = sum(stream.sequences * stream.scored if last else stream.tokens for stream in streams)
     bound = group.sizes({**sizes, "B": np.asarray(rows, dtype=np.float64), "T": 1.0, "S": 1.0})
     cost = operator_cost(op, bound, precision, group.name, group.times(sizes))
     return replace(cost, bytes=np.asarray(cost.bytes, dtype=np.float64)) if cost.transfer else cost

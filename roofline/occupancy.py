@@ -27,6 +27,10 @@ class Occupancy:
     longest: float
     each: float
 
+    def beside(self, other: Occupancy) -> Occupancy:
+        """Both on one device: a model and its draft."""
+        return Occupancy(self.fixed + other.fixed, self.longest + other.longest, self.each + other.each)
+
     def most(self, capacity: float, share: float = MEMORY_SHARE) -> int:
         """The most sequences at once in ``share`` of ``capacity`` bytes; 0 where the weights and one do not fit.
 

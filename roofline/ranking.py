@@ -99,13 +99,16 @@ def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any
     traffic, owning = question.traffic, terms.owning
     lengths = {"prompt": traffic.prompt.words, "generate": traffic.generate.words}
     means = {"prompt_mean": traffic.prompt.mean, "generate_mean": traffic.generate.mean}
-    inputs = {
+    inputs: dict[str, Any] = {
         "workload": traffic.name, "workload_source": traffic.source, **lengths, **means, "prefix_hits": traffic.cached,
         "chunk": question.chunk, "memory_share": question.memory_share, "ttft_s": targets.ttft_s,
         "tpot_s": targets.tpot_s, "price_kind": terms.kind, "years": owning.years, "pue": owning.pue,
         "usd_per_kwh": owning.usd_per_kwh, "hosting_usd_per_h": owning.hosting_usd_per_h,
         "utilizations": list(terms.utilizations),
     }  # fmt: skip
+    if spoken := question.speculation:
+        draft = spoken.draft.name if spoken.draft else None
+        inputs |= {"speculate_tokens": spoken.tokens, "acceptance": spoken.acceptance, "draft": draft}
     head = {"schema_version": SCHEMA_VERSION, "version": tool_version(), "model": question.model.name}
     return {**head, "inputs": inputs}
 

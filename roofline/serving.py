@@ -13,7 +13,7 @@ Nothing waits in a queue: these are means at a load that keeps N sequences in fl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -98,21 +98,64 @@ class Load:
     prompts: tuple[StepCost, ...]
     pieces: Pieces | None
     fits_chunk: Grid
+    yielded: float = 1.0
+
+    @property
+    def steps(self) -> float:
+        """Mean decode steps of a request, each of which yields ``yielded`` tokens."""
+        return self.traffic.decode_steps / self.yielded
 
     @classmethod
     def of(
-        cls, program: Program, precision: Precision, traffic: Traffic, batches: Sequence[float], chunk: int | None
+        cls,
+        program: Program,
+        precision: Precision,
+        traffic: Traffic,
+        batches: Sequence[float],
+        chunk: int | None,
+        drafts: Drafts | None = None,
     ) -> Load:
         """The steps of ``traffic`` with each of ``batches`` sequences in flight; ``chunk`` None: prompts alone."""
         columns: Grid = np.asarray(batches, dtype=np.float64)
-        streams = [decoding(traffic, columns)]
-        decode = mixed_step_costs(program, streams, precision)
+        checked, yielded = (1 + drafts.tokens, drafts.yielded) if drafts else (1, 1.0)
+        stream = decoding(traffic, columns, checked)
+        proposed = drafts.decode_costs(traffic, columns) if drafts else ()
+        decode = (*mixed_step_costs(program, [stream], precision), *proposed)
         if chunk is None:
-            alone = mixed_step_costs(program, [whole_prompts(traffic)], precision)
-            return cls(traffic, columns, decode, alone, None, np.ones_like(columns))
-        pieces = Pieces.of(traffic, np.maximum(chunk - columns, 1.0), columns / traffic.decode_steps)
-        beside = mixed_step_costs(program, [*streams, pieces.stream], precision)
-        return cls(traffic, columns, decode, beside, pieces, np.asarray((columns < chunk) * 1.0))
+            prompt = whole_prompts(traffic)
+            alone = (*mixed_step_costs(program, [prompt], precision), *(drafts.costs([prompt]) if drafts else ()))
+            return cls(traffic, columns, decode, alone, None, np.ones_like(columns), yielded)
+        room = np.maximum(chunk - columns * checked, 1.0)
+        pieces = Pieces.of(traffic, room, columns * yielded / traffic.decode_steps)
+        beside = (
+            *mixed_step_costs(program, [stream, pieces.stream], precision),
+            *proposed,
+            *(drafts.costs([pieces.stream]) if drafts else ()),
+        )
+        fits = np.asarray((columns * checked < chunk) * 1.0)
+        return cls(traffic, columns, decode, beside, pieces, fits, yielded)
+
+
+@dataclass(frozen=True, slots=True)
+class Drafts:
+    """Speculative decoding: so many tokens proposed a step, how many a step yields, and who proposes them.
+
+    ``program`` None: they cost nothing. The draft reads all prompts too, and runs whole on each device.
+    """
+
+    tokens: int
+    yielded: float
+    program: Program | None
+    precision: Precision
+
+    def costs(self, streams: Sequence[Stream]) -> tuple[StepCost, ...]:
+        """What the draft runs for these streams."""
+        return () if self.program is None else mixed_step_costs(self.program, streams, self.precision)
+
+    def decode_costs(self, traffic: Traffic, batches: Grid) -> tuple[StepCost, ...]:
+        """A decode step of the draft for each token it proposes."""
+        costs = self.costs([decoding(traffic, batches)])
+        return tuple(replace(each, cost=replace(each.cost, count=each.cost.count * self.tokens)) for each in costs)
 
 
 def steady_state(load: Load, timer: StepTimer) -> SteadyState:
@@ -121,7 +164,7 @@ def steady_state(load: Load, timer: StepTimer) -> SteadyState:
     pieces = load.pieces
     if pieces is None:
         prompt = mean_of(prompts, np.asarray(load.traffic.prompt.weights))
-        mean = added((alone, 1.0), (prompt, load.batches / load.traffic.decode_steps))
+        mean = added((alone, 1.0), (prompt, load.batches / load.steps))
         return _state(load, timer, alone, mean, added((prompt, 1.0), (alone, 0.5)), np.ones_like(load.batches))
     mean = added((alone, 1 - pieces.often), (prompts, pieces.often))
     first = added((prompts, pieces.steps), (mean, 0.5))
@@ -136,8 +179,8 @@ def _state(
     return SteadyState(
         batches=load.batches,
         ttft_s=np.broadcast_to(first["time"], shape),
-        tpot_s=mean["time"],
-        requests_per_s=load.batches / (load.traffic.decode_steps * mean["time"]),
+        tpot_s=mean["time"] / load.yielded,
+        requests_per_s=load.batches / (load.steps * mean["time"]),
         input_part=1 - alone["time"] / mean["time"],
         power_w=tdp * mean.part("energy"),
         mfu=mean.part("peak"),
@@ -151,10 +194,10 @@ def _state(
     )
 
 
-def decoding(traffic: Traffic, batches: Grid) -> Stream:
-    """The sequences that are decoded in a step."""
+def decoding(traffic: Traffic, batches: Grid, checked: int = 1) -> Stream:
+    """The sequences that are decoded in a step, which checks so many tokens of each."""
     lengths, weights = in_flight(traffic)
-    return Stream("decode", batches, weights, np.ones_like(lengths), lengths)
+    return Stream("decode", batches, weights, np.full_like(lengths, checked), lengths + checked - 1, checked)
 
 
 def whole_prompts(traffic: Traffic) -> Stream:

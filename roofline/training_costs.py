@@ -55,7 +55,7 @@ class TrainingCost:
                 "problem": self.problem or None}  # fmt: skip
 
 
-def training_costs(
+def price_training(
     question: Question, hardware: Sequence[Hardware], terms: Terms, tokens: float, *, frozen: bool = False
 ) -> tuple[TrainingCost, ...]:
     """The cost of a run over ``tokens`` on each hardware, the cheapest first; what has no price comes last.

@@ -99,6 +99,7 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.training_costs": (6, NEUTRAL),
     "roofline.report_training": (7, NEUTRAL),
     "roofline.traffic": (3, SOFTWARE),
+    "roofline.speculation": (3, SOFTWARE),
     "roofline.mixed_steps": (4, SOFTWARE),
     "roofline.occupancy": (4, SOFTWARE),
     "roofline.device_stacks": (2, HARDWARE),
@@ -411,8 +412,8 @@ def test_the_test_of_start_up_can_fail() -> None:
 
 SERVING = (
     "--workload --prompt --generate --prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype --kv-dtype "
-    "--execution --constants --chunk --memory-share --price-kind --prices --utilization --api --years --pue "
-    "--power-price --hosting --json --output -o --quiet"
+    "--execution --constants --chunk --memory-share --speculate --draft --price-kind --prices --utilization --api "
+    "--years --pue --power-price --hosting --json --output -o --quiet"
 )
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
