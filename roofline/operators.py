@@ -202,12 +202,12 @@ class OperatorClock:
         used = self.constants.for_dtypes([name])
         asked = (kind, self.device, name, self.execution, used, dict(columns))
         network = self._network(columns) if kind == "collective" else None
-        count = int(np.max(columns["devices"])) if network else self.fleet.count if self.fleet else 1
+        count = int(np.max(columns["devices"], initial=2)) if network else self.fleet.count if self.fleet else 1
         return OperatorPrediction(*asked, **figures, overrides=self.overrides, network=network, count=count)
 
     def _network(self, columns: Columns) -> Network:
         """The network of as many devices as are asked for. Raises UsageError for more than there are."""
-        most = int(np.max(columns["devices"]))
+        most = int(np.max(columns["devices"], initial=2))
         fleet = self.fleet or Fleet(self.device)
         if fleet.counted and most > fleet.count:
             msg = f"collective: devices {most}, expected at most the {fleet.count} of {fleet.name}"

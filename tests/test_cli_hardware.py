@@ -116,19 +116,20 @@ def test_a_system_shows_its_own_links_and_the_whole_price() -> None:
     assert re.search(r"^price on_demand, the whole +21\.92 USD/h \(2026-08\) +.*\(unverified\)$", page, re.MULTILINE)
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("8xh100", "8xh100 is 8 devices, and this is answered for one device so far; give h100 for one of them"),
-        ("gb200-nvl72", "gb200-nvl72 is 72 devices, and this is answered for one device so far; give gb200-186gb for"),
-        ("2xhgx-h100", "2xhgx-h100 is 16 devices, "),
-    ],
-)
-def test_several_devices_are_refused_where_one_is_predicted(name: str, text: str) -> None:
-    for arguments in (("predict", "bert-base"), ("op", "matmul", "--m", "8", "--k", "8", "--n", "8")):
-        code, out, err = roofline(*arguments, "--hardware", name)
-        assert (code, out) == (3, "")
-        assert err.startswith(f"roofline: {text}")
+@pytest.mark.parametrize(("name", "count"), [("8xh100", 8), ("hgx-h100", 8), ("gb200-nvl72", 72)])
+def test_several_devices_answer_where_one_does(name: str, count: int) -> None:
+    whole = json.loads(answer("predict", "bert-base", "--hardware", name, "--batch", "72", "--json"))
+    assert whole["hardware"]["count"] == count
+    one = json.loads(answer("op", "matmul", "--m", "8", "--k", "8", "--n", "8", "--hardware", name, "--json"))
+    assert one["notes"][0] == f"this is on one of {count} devices"
+    said = answer("op", "collective", "--operation", "all_reduce", "--message-bytes", "1000", "--hardware", name)
+    assert f"devices={count} " in said
+
+
+def test_a_count_of_systems_is_refused() -> None:
+    code, out, err = roofline("predict", "bert-base", "--hardware", "2xhgx-h100")
+    assert (code, out) == (3, "")
+    assert err.startswith("roofline: 2xhgx-h100: hgx-h100 is a system; a count goes with a device, as in 2xh100")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 import roofline
 from roofline.errors import RooflineError, UsageError, WorkloadError
 from roofline.hardware import load_hardware
-from roofline.operator_sizes import KINDS
+from roofline.operator_sizes import KINDS, OPERATIONS
 from roofline.operators import FIGURES, predict_op
 from roofline.report_op import op_text
 
@@ -28,6 +28,8 @@ CASES: list[tuple[str, dict[str, Any], int, int, int]] = [
     ("norm", {"rows": 3, "columns": 7}, 0, 4 * 21, 2 * (2 * 21 + 7)),
     ("softmax", {"rows": 3, "columns": 7}, 0, 5 * 21, 2 * 2 * 21),
     ("embedding", {"tokens": 3, "columns": 7}, 0, 0, 2 * 2 * 21 + 8 * 3),
+    ("collective", {"operation": "all_reduce", "message_bytes": 800, "devices": 8}, 0, 0, 2 * 800),
+    ("collective", {"operation": "all_gather", "message_bytes": 800, "devices": 8}, 0, 0, 100 + 800),
 ]
 
 
@@ -49,7 +51,7 @@ def test_large_counts_are_exact() -> None:
 def test_the_laws_of_the_time(kind: str, sizes: dict[str, Any], constants: Any) -> None:
     found = predict_op(kind, "h100", constants=constants, **sizes)
     assert 0 < found.bound_s <= found.low_s <= found.time_s <= found.high_s
-    shares = {name: getattr(found, f"share_{name}") for name in ("latency", "compute", "memory")}
+    shares = {name: getattr(found, f"share_{name}") for name in ("latency", "compute", "memory", "link")}
     assert sum(shares.values()) == pytest.approx(1)
     assert shares[found.bound_by] == max(shares.values())
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["time_s"] == found.time_s
@@ -63,6 +65,8 @@ def arrays_of(kind: str, rows: int = 40) -> dict[str, Any]:
         sizes |= {"heads": 8 * sizes["kv_heads"], "context": sizes["context"] + 64, "causal": draw.random(rows) < 0.5}
     if kind == "elementwise":
         sizes["inputs"] = draw.integers(1, 4, rows)
+    if kind == "collective":
+        sizes |= {"operation": draw.choice(OPERATIONS, rows), "devices": draw.integers(2, 64, rows)}
     return sizes
 
 
@@ -136,13 +140,16 @@ def test_it_is_the_operator_that_a_model_has(
 
 WHOLE = "expected a whole number from 1 to 1000000000000"
 GOOD = {**ATTENTION, "causal": True}
+MESSAGE = {"operation": "all_gather", "message_bytes": 8, "devices": 2}
 
 
 @pytest.mark.parametrize(
     ("kind", "sizes", "message"),
     [
         ("matmull", {}, 'kind "matmull": did you mean matmul?'),
-        ("collective", {}, 'kind "collective": known: attention, elementwise, embedding, matmul, norm, softmax'),
+        ("collect", {}, 'kind "collect": did you mean collective?'),
+        ("collective", {**MESSAGE, "operation": "reduce"}, 'operation: "reduce"; did you mean all_reduce or reduce_scatter?'),
+        ("collective", {**MESSAGE, "devices": 1}, "collective: devices: 1, expected 2 devices or more"),
         ("matmul", {"m": 1, "k": 1}, "matmul: n is missing; it needs m, k, n"),
         ("norm", {"rows": 1, "columns": 1, "m": 1}, "norm: m is not one of its sizes; it needs rows, columns"),
         ("matmul", {"m": 0, "k": 1, "n": 1}, f"matmul: m: 0, {WHOLE}"),
