@@ -61,9 +61,9 @@ def counted(preset: str, phase: Any, quantity: Quantity, point: dict[str, int]) 
 @pytest.mark.parametrize("preset", ARCHITECTURES)
 def test_counts_equal_direct_binding(preset: str, quantity: Quantity) -> None:
     for phase in phases(preset):
-        found = formula(preset, phase=phase, quantity=quantity)
+        found = formula(preset, phase=phase, quantity=quantity, dtype="bf16")
         letters = quantity != "memory" or preset in ("gpt2", "bert-base")  # a maximum of many letters takes seconds
-        general = formula(preset, phase=phase, quantity=quantity, keep="all") if letters else found
+        general = formula(preset, phase=phase, quantity=quantity, keep="all", dtype="bf16") if letters else found
         fixed = load_model(preset).program().sizes
         for point in POINTS:
             expected = counted(preset, phase, quantity, point)
@@ -311,7 +311,7 @@ def test_parts_of_a_model() -> None:
         ({"phase": "warmup"}, 'phase "warmup": expected one of encode, prefill, decode'),
         ({}, "llama-3.1-8b runs in prefill and decode: name a phase"),
         ({"quantity": "flop"}, 'quantity "flop": did you mean flops?'),
-        ({"phase": "decode", "keep": "Z"}, 'keep "Z": no such letter or word; known: '),
+        ({"phase": "decode", "keep": "ZZ"}, 'keep "ZZ": no such letter or word; known: '),
         ({"phase": "decode", "subs": {"V2": 1}}, 'subs "V2": no such letter or word; '),
         ({"phase": "decode", "subs": {"E": 1}}, "subs E: not in this formula, which holds B, S"),
         ({"phase": "decode", "subs": {"B": 0}}, "subs B: 0, expected a whole number from 1 to 1000000000000"),
@@ -375,10 +375,11 @@ def test_numbers_with_units() -> None:
         "latency": pytest.approx(3e-6),
         "e_c": pytest.approx(0.5),
     }
-    words = formula("llama-3.1-8b", op="up", phase="decode", quantity="time", hardware="h100", subs={"latency": "5 us"})
-    assert words.substituted(B=1).value == pytest.approx(
-        2e-6 + formula("llama-3.1-8b", op="up", phase="decode", quantity="time", hardware="h100", subs={"B": 1}).value
+    quick, slow = (
+        formula("llama-3.1-8b", op="up", phase="decode", quantity="time", hardware="h100", subs={"latency": latency})
+        for latency in ("5 us", "12 us")
     )
+    assert slow.substituted(B=1).value == pytest.approx(7e-6 + quick.substituted(B=1).value)
     assert read_number("B", 8) == read_number("B", "8") == 8
 
 
