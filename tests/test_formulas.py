@@ -311,7 +311,7 @@ def test_parts_of_a_model() -> None:
         ({"phase": "warmup"}, 'phase "warmup": expected one of encode, prefill, decode'),
         ({}, "llama-3.1-8b runs in prefill and decode: name a phase"),
         ({"quantity": "flop"}, 'quantity "flop": did you mean flops?'),
-        ({"phase": "decode", "keep": "ZZ"}, 'keep "ZZ": no such letter or word; known: '),
+        ({"phase": "decode", "keep": "?"}, 'keep "?": no such letter or word; known: '),
         ({"phase": "decode", "subs": {"V2": 1}}, 'subs "V2": no such letter or word; '),
         ({"phase": "decode", "subs": {"E": 1}}, "subs E: not in this formula, which holds B, S"),
         ({"phase": "decode", "subs": {"B": 0}}, "subs B: 0, expected a whole number from 1 to 1000000000000"),

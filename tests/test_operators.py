@@ -148,7 +148,7 @@ MESSAGE = {"operation": "all_gather", "message_bytes": 8, "devices": 2}
     [
         ("matmull", {}, 'kind "matmull": did you mean matmul?'),
         ("collect", {}, 'kind "collect": did you mean collective?'),
-        ("collective", {**MESSAGE, "operation": "reduce"}, 'operation: "reduce"; did you mean all_reduce or reduce_scatter?'),
+        ("collective", {**MESSAGE, "operation": "all_reduc"}, 'operation: "all_reduc"; did you mean all_reduce?'),
         ("collective", {**MESSAGE, "devices": 1}, "collective: devices: 1, expected 2 devices or more"),
         ("matmul", {"m": 1, "k": 1}, "matmul: n is missing; it needs m, k, n"),
         ("norm", {"rows": 1, "columns": 1, "m": 1}, "norm: m is not one of its sizes; it needs rows, columns"),
