@@ -95,7 +95,7 @@ def predict(
     plot: Annotated[Path | None, typer.Option(help="Draw the roofline: FILE.png, .svg or .pdf.")] = None,
 ) -> None:
     """Time, memory and bottleneck of a model on a device, phase by phase and operator by operator."""
-    from roofline import export, prediction, report, report_compression, report_sensitivity
+    from roofline import export, prediction
 
     if hardware is None:
         _refuse("--hardware is missing; try h100, mi300x or t4 (roofline hardware list)")
@@ -139,11 +139,18 @@ def predict(
         export.write(result, output)
     if plot is not None:
         cli_plot.plot_prediction(result, plot)
+    _show(result, json=json, table=output is None, wide=wide, quiet=quiet, sensitivity=sensitivity, explained=explained)
+
+
+def _show(result: Any, *, json: bool, table: bool, wide: bool, quiet: bool, sensitivity: bool, explained: bool) -> None:
+    """A prediction as JSON, or as text with what was asked for besides."""
+    from roofline import report, report_compression, report_sensitivity
+
     if json:
         more = report_sensitivity.fields(result) if sensitivity else {}
         _print(report.to_json(report_compression.to_dict(result) | more))
         return
-    if output is None:
+    if table:
         _print(report_compression.text(result, wide=wide, quiet=quiet))
     if sensitivity:
         _print("\n" + report_sensitivity.text(result))
