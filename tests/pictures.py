@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from roofline.charts.validation import Pair
 from roofline.figures import Figures, Operator, PhasePrediction, Shares
 from roofline.prediction import Prediction, predict
+from roofline.scores import Pair
 
 NAMES = ("q_proj", "attention", "norm", "a_rather_long_name_of_an_operator", "mlp.experts.down", "x")
 

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from roofline.charts.validation import Pair
 from roofline.errors import SpecError, near_matches, shown
 from roofline.operator_table import time_table
 from roofline.prediction import Prediction
+from roofline.scores import Pair
 
 COLUMNS = ("phase", "name", "measured_s")
 

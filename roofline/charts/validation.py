@@ -3,63 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from roofline.charts.legend import Entry, draw_legend
 from roofline.charts.scales import Scale, chosen_ticks, frame, si
 from roofline.charts.sheet import Sheet, shorten
 from roofline.errors import UsageError
-
-BANDS = (0.25, 0.10)
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A predicted and a measured time; whether the constants were fitted to it. [s]"""
-
-    predicted_s: float
-    measured_s: float
-    fitted: bool = False
-    kind: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """How far predictions are off: absolute errors in parts of what was measured, and the bias.
-
-    bias is the geometric mean of predicted / measured: 1.1 means ten percent too slow.
-    """
-
-    n: int
-    median: float
-    p90: float
-    bias: float
-    within: tuple[float, ...]  # the parts within BANDS
-
-    @classmethod
-    def of(cls, pairs: Sequence[Pair]) -> Score:
-        """The score of one pair or more."""
-        ratio = _ratios(pairs)
-        errors = np.abs(ratio - 1)
-        within = tuple(float((errors <= band).mean()) for band in BANDS)
-        bias = float(np.exp(np.log(ratio).mean()))
-        return cls(len(pairs), float(np.median(errors)), float(np.quantile(errors, 0.9)), bias, within)
-
-    def words(self) -> list[str]:
-        """The score, a line a figure."""
-        return [
-            f"n {self.n:,}",
-            f"median error {self.median:.1%}",
-            f"90th percentile {self.p90:.1%}",
-            f"bias {self.bias:.2f}x",
-            *(f"within {band:.0%}: {part:.0%}" for band, part in zip(BANDS, self.within, strict=True)),
-        ]
+from roofline.scores import BANDS, Pair, Score, ratios
 
 
 def draw_validation(
@@ -118,10 +72,6 @@ def _split(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
     return [p for p in pairs if not p.fitted], [p for p in pairs if p.fitted]
 
 
-def _ratios(pairs: Sequence[Pair]) -> NDArray[np.float64]:
-    return np.array([p.predicted_s / p.measured_s for p in pairs])
-
-
 def _subtitle(held: list[Pair], fitted: list[Pair]) -> str:
     score = Score.of(held or fitted)
     told = f"median error {score.median:.1%}, 90th percentile {score.p90:.1%}, bias {score.bias:.2f}x, n {score.n:,}"
@@ -170,7 +120,7 @@ def _draw_errors(sheet: Sheet, pairs: list[Pair], box: tuple[float, float, float
         at = x0 + column * 0.5 * (x1 - x0)
         sheet.write(at, y1 - row * sheet.line, shorten(text, points, 0.5 * (x1 - x0)), weight="bold", va="top")
     y1 -= (len(words) + 1) // 2 * sheet.line + 0.5 * points
-    ratio = np.log2(_ratios(pairs))
+    ratio = np.log2(ratios(pairs))
     reach = min(max(float(np.quantile(np.abs(ratio), 0.995)) * 1.15, 0.5), 4.0)
     counts, edges = np.histogram(np.clip(ratio, -reach, reach), bins=41, range=(-reach, reach))
     ticks = tuple(
