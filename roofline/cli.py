@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from roofline import cli_formula, cli_hardware, cli_models, cli_op, cli_plot, cli_serving
+from roofline import cli_formula, cli_hardware, cli_measure, cli_models, cli_op, cli_plot, cli_serving
 from roofline.errors import RooflineError, one_line
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False)
@@ -25,7 +25,8 @@ roofline tells what a transformer costs on hardware you do not own yet, why, and
   roofline predict llama-3.1-8b --hardware h100 --context 4096 engineer: what limits a decode step
   roofline formula attention --quantity intensity              teacher: the formula, in letters
 
-verbs: predict, compare, size, op, formula, plot, hardware list|show|check|diff|new|schema, models list|show|check
+verbs: predict, compare, size, op, formula, plot, doctor, calibrate, validate,
+       hardware list|show|check|diff|new|schema, models list|show|check
 """
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")]
@@ -169,6 +170,9 @@ app.command("size", rich_help_panel="Ask")(cli_serving.size)
 app.command("op", rich_help_panel="Ask")(cli_op.operator)
 app.command("formula", rich_help_panel="Explain")(cli_formula.show_formula)
 app.command("plot", rich_help_panel="Explain")(cli_plot.plot)
+app.command("doctor", rich_help_panel="Measure")(cli_measure.doctor)
+app.command("calibrate", rich_help_panel="Measure")(cli_measure.calibrate)
+app.command("validate", rich_help_panel="Measure")(cli_measure.validate)
 
 
 models_app.command("list")(cli_models.models_list)

@@ -166,8 +166,8 @@ def memory_s(cost: Cost, hardware: HardwareSpec, constants: Constants) -> Number
         near = minimum(moved, _half_cache(hardware))
         seconds = (near / constants.cached + (moved - near) / constants.memory) / hardware.bandwidth
     if constants.warm:
-        whole = 2 * _half_cache(hardware)
-        near = minimum(moved, maximum(whole - moved, 0.0))
+        held = 1.5 * _half_cache(hardware)  # three quarters of it: the rest is the program's, and others'
+        near = minimum(moved, maximum(held - moved, 0.0))
         seconds = (near / constants.warm + (moved - near) / constants.memory) / hardware.bandwidth
     if constants.serial:
         alone = _alone_bytes(shape, moved, hardware) / (hardware.bandwidth * constants.serial)

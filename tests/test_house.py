@@ -135,6 +135,10 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.elasticities": (6, NEUTRAL),
     "roofline.regime_maps": (6, NEUTRAL),
     "roofline.charts": (7, NEUTRAL),
+    "roofline.scores": (6, NEUTRAL),
+    "roofline.validation": (7, NEUTRAL),
+    "roofline.report_validation": (7, NEUTRAL),
+    "roofline.cli_measure": (8, NEUTRAL),
     "roofline.cli_plot": (8, NEUTRAL),
     "roofline.cli": (8, NEUTRAL),
     "roofline.__main__": (8, NEUTRAL),
@@ -426,6 +430,10 @@ VERBS = {
     "size": f"--hardware --load --headroom {SERVING}",
     "plot": "--hardware --output -o --data --theme --size --dpi --over --measured --batch --prompt --generate "
     "--context --phase --dtype --weight-dtype --activation-dtype --kv-dtype --attention --execution --constants --set",
+    "doctor": "--device --threads --json",
+    "calibrate": "--device --budget --extends --dtype --output -o --threads --seed --json",
+    "validate": "--hardware --device --phase --batch --prompt --generate --context --dtype --execution --constants "
+    "--set --module --measurements --compile --budget --max-median-ape --output -o --resume --threads --json --wide",
     "hardware list": "--vendor --kind --memory --dtype --sort --announced --json",
     "formula": "--op --phase --quantity --keep --subs --mean --solve --elasticity --hardware --dtype --attention "
     "--count --lm-head --execution --constants --latex --python --js --json",

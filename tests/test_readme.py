@@ -14,7 +14,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+EXAMPLES = [  # what times a model takes its minute
+    pytest.param(path, marks=[pytest.mark.slow] if "validate" in path.stem else [])
+    for path in sorted((ROOT / "examples").glob("*.py"))
+]
 _CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 

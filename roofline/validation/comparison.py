@@ -1,0 +1,263 @@
+"""Predicted against measured, operator by operator and for the step: what is off, which way, and where to look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from roofline.figures import Figures
+from roofline.prediction import Prediction
+from roofline.program import Phase
+from roofline.scores import Pair, Score
+
+LEAST_PART = 0.005
+"""Operators below this part of the step are told, but no error of theirs is counted: they are launches and noise."""
+
+FAR_FROM_ROOFS = 0.1
+"""Below this part of the roof neither FLOP/s nor bandwidth limit an operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorComparison:
+    """One operator over all its repeats in a step. ``measured_s`` is None where nothing was measured. [s]"""
+
+    name: str
+    kind: str
+    count: int
+    predicted: Figures
+    measured_s: float | None
+    noise: float = 0.0
+    dram_bytes: float | None = None
+
+    @property
+    def error(self) -> float | None:
+        """predicted / measured - 1."""
+        return self.predicted.time_s / self.measured_s - 1 if self.measured_s else None
+
+    @property
+    def achieved(self) -> float | None:
+        """The part of its roof that it reached: the bound over the measured time. Above 1: a cache, a wrong count."""
+        return self.predicted.bound_s / self.measured_s if self.measured_s else None
+
+    @property
+    def regime(self) -> str | None:
+        """What its measured time says: latency where it is far from both roofs, else the nearer roof."""
+        if self.achieved is None:
+            return None
+        if self.achieved < FAR_FROM_ROOFS:
+            return "latency"
+        return "compute" if self.predicted.mfu >= self.predicted.mbu else "memory"
+
+    @property
+    def covered(self) -> bool | None:
+        """Whether the measured time lies in the band."""
+        return self.predicted.low_s <= self.measured_s <= self.predicted.high_s if self.measured_s else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparison as results carry it."""
+        f = self.predicted
+        fields = {
+            "name": self.name,
+            "kind": self.kind,
+            "count": self.count,
+            "predicted_s": f.time_s,
+            "measured_s": self.measured_s,
+            "error": self.error,
+            "noise": self.noise,
+            "bound_s": f.bound_s,
+            "low_s": f.low_s,
+            "high_s": f.high_s,
+            "bound_by": f.bound_by,
+            "measured_regime": self.regime,
+            "achieved": self.achieved,
+            "flops": float(f.flops),
+            "bytes": float(f.bytes),
+        }
+        return fields | ({"dram_bytes": self.dram_bytes} if self.dram_bytes is not None else {})
+
+
+@dataclass(frozen=True, slots=True)
+class CaseComparison:
+    """One step of one phase, whole and by operator. Times in seconds.
+
+    measured_s: the step, at the speed that the device was calibrated at; raw_s: as it was. others_s: kernels that no
+    predicted operator claims, by name. digest: of the prediction, taken before.
+    """
+
+    model: str
+    phase: Phase
+    batch: int
+    length: int
+    predicted: Figures
+    operators: tuple[OperatorComparison, ...]
+    measured_s: float | None = None
+    raw_s: float | None = None
+    noise: float = 0.0
+    others_s: Mapping[str, float] | None = None
+    not_run: Sequence[str] = ()
+    steps_s: Mapping[str, float] | None = None
+    flags: Sequence[str] = ()
+    digest: str = ""
+    samples: Sequence[tuple[float, float | None]] = ()
+
+    @property
+    def name(self) -> str:
+        """Model, phase, batch and length."""
+        return f"{self.model} {self.phase} {self.batch}x{self.length}"
+
+    @property
+    def kernels_s(self) -> float:
+        """All kernels timed by themselves, those that nobody predicted too."""
+        return sum(op.measured_s or 0.0 for op in self.operators) + sum((self.others_s or {}).values())
+
+    @property
+    def unattributed(self) -> float | None:
+        """The part of the step that no kernel accounts for; negative where kernels in a row find warmer caches."""
+        if not self.measured_s or not any(op.measured_s for op in self.operators):
+            return None
+        return 1 - self.kernels_s / self.measured_s
+
+    @property
+    def whole_s(self) -> float | None:
+        """The step as it is judged by: measured as a whole, else the sum of operators if all were measured."""
+        if self.measured_s is not None:
+            return self.measured_s
+        return self.kernels_s if all(op.measured_s for op in self.operators) else None
+
+    def pairs(self) -> list[Pair]:
+        """Predicted and measured of every operator that takes a part of the step worth counting."""
+        whole = self.whole_s or self.kernels_s
+        return [
+            Pair(op.predicted.time_s, op.measured_s, kind=op.kind)
+            for op in self.operators
+            if op.measured_s and max(op.measured_s, op.predicted.time_s) >= LEAST_PART * whole
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparison as results carry it."""
+        whole = self.whole_s
+        return {
+            "model": self.model,
+            "phase": self.phase,
+            "batch": self.batch,
+            "length": self.length,
+            "prediction_sha256": self.digest,
+            "predicted_s": self.predicted.time_s,
+            "bound_s": self.predicted.bound_s,
+            "low_s": self.predicted.low_s,
+            "high_s": self.predicted.high_s,
+            "measured_s": whole,
+            "raw_s": self.raw_s,
+            "error": self.predicted.time_s / whole - 1 if whole else None,
+            "noise": self.noise,
+            "steps_s": dict(self.steps_s or {}),
+            "unattributed": self.unattributed,
+            "unpredicted_s": dict(self.others_s or {}),
+            "not_run": list(self.not_run),
+            "flags": list(self.flags),
+            "operators": [op.to_dict() for op in self.operators],
+            **({"samples_s": [list(pair) for pair in self.samples]} if self.samples else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What all cases come to: steps, operators, the data sheet beside them, who is off and which way."""
+
+    steps: Score | None
+    operators: Score | None
+    datasheet: Score | None
+    regimes: Mapping[str, Score]
+    coverage: float | None
+    agreement: float | None = None
+
+    @classmethod
+    def of(cls, cases: Sequence[CaseComparison]) -> Verdict:
+        """The verdict of one case or more."""
+        judged = [(case.predicted, case.whole_s) for case in cases if case.whole_s]
+        steps = [Pair(f.time_s, seconds) for f, seconds in judged if seconds]
+        naive = [Pair(f.bound_s, seconds) for f, seconds in judged if seconds and f.bound_s > 0]
+        operators = [pair for case in cases for pair in case.pairs()]
+        by_regime: dict[str, list[Pair]] = {}
+        covered, agreed = [], []
+        for case in cases:
+            floor = LEAST_PART * (case.whole_s or case.kernels_s)
+            for op in case.operators:
+                if op.measured_s and max(op.measured_s, op.predicted.time_s) >= floor:
+                    by_regime.setdefault(op.predicted.bound_by, []).append(Pair(op.predicted.time_s, op.measured_s))
+                    covered.append(bool(op.covered))
+                    agreed.append(op.predicted.bound_by == op.regime)
+        return cls(
+            Score.of(steps) if steps else None,
+            Score.of(operators) if operators else None,
+            Score.of(naive) if naive else None,
+            {regime: Score.of(pairs) for regime, pairs in by_regime.items()},
+            sum(covered) / len(covered) if covered else None,
+            sum(agreed) / len(agreed) if agreed else None,
+        )
+
+    @property
+    def median_ape(self) -> float:
+        """The error that a threshold is held against: of the steps, or of the operators where no step was measured."""
+        found = self.steps or self.operators
+        return found.median if found else 0.0
+
+    def suspects(self) -> list[str]:
+        """Which operators are off together, and what that points at."""
+        likely = {
+            "memory": "the bandwidth of the device, or bytes counted wrongly",
+            "compute": "the peak of the device, or FLOPs counted wrongly",
+            "latency": "the latency of a launch",
+        }
+        found = []
+        for regime, score in self.regimes.items():
+            if score.n >= 2 and abs(score.bias - 1) > 0.25 and score.median > 0.2:
+                way = "slow" if score.bias > 1 else "fast"
+                factor = max(score.bias, 1 / score.bias)
+                found.append(
+                    f"{regime}-bound operators are predicted {factor:.2f} x too {way} ({score.n} of them): "
+                    f"check {likely.get(regime, 'their constants')}"
+                )
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """The verdict as results carry it."""
+        named = {"steps": self.steps, "operators": self.operators, "datasheet_steps": self.datasheet}
+        return {
+            **{name: score.to_dict() for name, score in named.items() if score},
+            "regimes": {regime: score.to_dict() for regime, score in self.regimes.items()},
+            "band_coverage": self.coverage,
+            "regime_agreement": self.agreement,
+            "suspects": self.suspects(),
+        }
+
+
+def compare(
+    prediction: Prediction,
+    phase: Phase,
+    batch: int,
+    length: int,
+    measured: Mapping[str, float],
+    *,
+    noise: Mapping[str, float] | None = None,
+    dram_bytes: Mapping[str, float] | None = None,
+    step_noise: float = 0.0,
+    **rest: Any,
+) -> CaseComparison:
+    """A phase of a prediction beside ``measured``, operator -> seconds of all its repeats in one step."""
+    whole = prediction.phases[phase]
+    operators = tuple(
+        OperatorComparison(
+            op.name,
+            op.kind,
+            op.count,
+            op.figures,
+            measured.get(op.name),
+            (noise or {}).get(op.name, 0.0),
+            (dram_bytes or {}).get(op.name),
+        )
+        for op in whole.operators
+    )
+    name = prediction.model.name
+    return CaseComparison(name, phase, batch, length, whole.figures, operators, noise=step_noise, **rest)

@@ -1,0 +1,140 @@
+"""The real torch module of a model, with random weights, and one step of each phase as a call without arguments."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from roofline.architectures.families import FAMILIES
+from roofline.architectures.model import Model
+from roofline.errors import MissingExtraError, UsageError
+from roofline.program import Phase
+from roofline.validation.capture import storage_addresses
+from roofline.validation.devices import Device
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a phase on a device: ``run()`` computes it; ``resident`` are the storages of weights and cache."""
+
+    phase: Phase
+    run: Callable[[], object]
+    resident: set[int]
+
+
+def build_module(model: Model, device: Device, dtype: str) -> Any:
+    """The transformers class that the configuration names, or the tutorial's encoder, with random weights.
+
+    Raises MissingExtraError without transformers, UsageError for a family that it does not know.
+    """
+    torch = device.torch
+    torch.manual_seed(0)
+    if model.model_type == "tutorial_encoder":
+        from roofline.validation.tutorial import TutorialEncoder  # noqa: PLC0415  (needs torch)
+
+        module = TutorialEncoder(**{k: v for k, v in model.fields.items() if k not in ("model_type", "hidden_act")})
+    else:
+        module = _from_transformers(model)
+    return module.to(device.kind, device.dtype(dtype)).eval()
+
+
+def _from_transformers(model: Model) -> Any:
+    try:
+        import transformers  # noqa: PLC0415  (slow to import)
+    except ImportError:
+        purpose = f"building {model.name}"
+        raise MissingExtraError(purpose, "validate") from None
+    fields = {key: value for key, value in model.fields.items() if key not in ("model_type", "architectures")}
+    named = model.fields.get("architectures") or [next(iter(FAMILIES[model.model_type].classes))]
+    name = named[0] if isinstance(named, list) else named
+    found = getattr(transformers, str(name), None)
+    if found is None:
+        msg = f"{model.name}: transformers {transformers.__version__} has no {name}; give --module FILE.py:FUNCTION"
+        raise UsageError(msg)
+    transformers.logging.set_verbosity_error()
+    return found(transformers.AutoConfig.for_model(model.model_type, **fields))
+
+
+def load_module(where: str, device: Device, dtype: str) -> Any:
+    """The module that a function of a file builds: ``file.py:build``. Raises UsageError for what is not there."""
+    path, _, name = where.rpartition(":")
+    file = Path(path)
+    if not path or not name or not file.is_file():
+        msg = f"--module {where!r}: expected FILE.py:FUNCTION, a file that exists and a function that returns a module"
+        raise UsageError(msg)
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    build = getattr(loaded, name, None)
+    if not callable(build):
+        msg = f"--module {where!r}: {file.name} has no function {name}"
+        raise UsageError(msg)
+    return build().to(device.kind, device.dtype(dtype)).eval()
+
+
+def build_step(module: Any, device: Device, phase: Phase, sizes: Mapping[str, int], vocabulary: int) -> Step:
+    """A step: ``sizes`` has batch and length, which in decode is the attended length, the new token included."""
+    torch = device.torch
+    batch, length = sizes["batch"], sizes["length"]
+    parameters = storage_addresses([*module.parameters(), *module.buffers()])
+    tokens = torch.randint(0, vocabulary, (batch, length), device=device.kind)
+    if phase == "encode":
+        return Step(phase, lambda: module(tokens), parameters)
+    last = _last_logits(module)
+    if phase == "prefill":
+        return Step(phase, lambda: _pick(module(tokens, use_cache=True, **last).logits), parameters)
+    filled = _filled_cache(module, tokens[:, : length - 1], last)
+    new, tensors = tokens[:, -1:], _cached(filled)
+
+    def decode() -> object:
+        cache = _again(filled, tensors)
+        return _pick(module(new, past_key_values=cache, use_cache=True).logits)
+
+    return Step(phase, decode, parameters | storage_addresses(x for pair in tensors for x in pair))
+
+
+def _last_logits(module: Any) -> dict[str, Any]:
+    """How to ask for the head on the last token alone; a module of one's own may not know."""
+    import inspect  # noqa: PLC0415
+
+    known = inspect.signature(module.forward).parameters
+    return {"logits_to_keep": 1} if "logits_to_keep" in known else {}
+
+
+def _filled_cache(module: Any, tokens: Any, last: Mapping[str, Any]) -> Any:
+    """The cache after these tokens; random keys and values serve as well as computed ones, and take no time."""
+    cache = module(tokens[:, :1], use_cache=True, **last).past_key_values
+    length = tokens.shape[1]
+    for layer in cache.layers:
+        for name in ("keys", "values"):
+            held = getattr(layer, name)
+            shape = (*held.shape[:2], length, held.shape[3])
+            setattr(layer, name, held.new_empty(shape).normal_() * 0.05)
+    return cache
+
+
+def _cached(cache: Any) -> list[tuple[Any, Any]]:
+    return [(layer.keys, layer.values) for layer in cache.layers]
+
+
+def _again(cache: Any, tensors: list[tuple[Any, Any]]) -> Any:
+    """The cache as it was before the step, so that each step attends to the same length."""
+    for layer, (keys, values) in zip(cache.layers, tensors, strict=True):
+        layer.keys, layer.values = keys, values
+    return cache
+
+
+def _pick(logits: Any) -> Any:
+    """The next token: softmax over the vocabulary for the last position, then the largest."""
+    return logits[:, -1].softmax(-1).argmax(-1)
+
+
+def step_bytes(model: Model, width: int) -> float:
+    """Weights alone, as a first guess of what must fit. [B]"""
+    return math.prod((model.parameters, width))

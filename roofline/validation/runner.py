@@ -1,0 +1,189 @@
+"""``validate`` from a prediction to comparisons: freeze it, build the module, time it, keep what was measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from roofline.errors import SpecError
+from roofline.files import atomic_writer
+from roofline.prediction import SCHEMA_VERSION, Prediction, tool_version
+from roofline.program import Phase
+from roofline.validation.comparison import CaseComparison, Verdict, compare
+from roofline.validation.devices import Device
+from roofline.validation.environment import describe_environment, gpu_state
+from roofline.validation.measurements import read_measurements
+from roofline.validation.modules import Step, build_module, build_step, load_module
+from roofline.validation.session import (
+    Case,
+    case_sizes,
+    compared,
+    frozen,
+    prepare,
+    time_kernels,
+    time_steps,
+    vocabulary,
+)
+from roofline.validation.stopwatch import Samples, Tell, silent
+
+
+@dataclass(slots=True)
+class Runner:
+    """Times the phases of a prediction one after another. ``done`` has what is finished, also after an interruption."""
+
+    prediction: Prediction
+    device: Device
+    dtype: str
+    budget_s: float = 30.0
+    module: str | None = None
+    compiled: bool = False
+    tell: Tell = silent
+    done: list[CaseComparison] = field(default_factory=list)
+    interrupted: bool = False
+
+    def run(self, skip: Sequence[Phase] = ()) -> list[CaseComparison]:
+        """Every phase that is not skipped. Out of memory ends a phase, not the run, and is named."""
+        phases = [phase for phase in self.prediction.phases if phase not in skip]
+        with self.device.torch.no_grad():
+            module = self._build()
+            for phase in phases:
+                case = None
+                try:
+                    case = prepare(self.prediction, phase, module, self.device)
+                    self._time(case, module, self.budget_s / len(phases))
+                except KeyboardInterrupt:
+                    self.interrupted = True
+                except (MemoryError, RuntimeError) as failure:
+                    if not out_of_memory(failure):
+                        raise
+                    nothing = Step(phase, lambda: None, set())
+                    case = case or Case(self.prediction, phase, nothing, frozen(self.prediction))
+                    case.flags.append("out of memory: take a smaller batch or length")
+                if case is not None:
+                    self.done.append(compared(case))
+                if self.interrupted:
+                    break
+        return self.done
+
+    def _build(self) -> Any:
+        if self.module:
+            return load_module(self.module, self.device, self.dtype)
+        return build_module(self.prediction.model, self.device, self.dtype)
+
+    def _time(self, case: Case, module: Any, budget_s: float) -> None:
+        """Steps before the kernels and after them, so that a drift shows; then the other ways to run a step."""
+        before = gpu_state(self.device)
+        if before.get("used_percent", 0) > 10:
+            case.flags.append(f"busy: the GPU is used to {before['used_percent']:.0f} % by somebody else")
+        time_steps([case], self.device, 0.3 * budget_s, tell=self.tell)
+        first, early = case.steps["eager"], gpu_state(self.device)
+        time_kernels(case, self.device, 0.4 * budget_s, tell=self.tell)
+        time_steps([case], self.device, 0.3 * budget_s, seed=1, tell=self.tell)
+        case.steps["eager"] = Samples((*first.every, *case.steps["eager"].every), first.reference_s)
+        late = gpu_state(self.device)
+        if late and late["clock_mhz"] < 0.9 * early["clock_mhz"]:
+            case.flags.append(f"clock: fell from {early['clock_mhz']:.0f} to {late['clock_mhz']:.0f} MHz")
+        if self.device.kind == "cuda":
+            time_steps([case], self.device, 0.2 * budget_s, how="graph", tell=self.tell)
+        if self.compiled:
+            step, case.step = case.step, _compiled(case, module, self.device)
+            time_steps([case], self.device, 0.3 * budget_s, how="compile", tell=self.tell)
+            case.step = step
+
+
+def out_of_memory(failure: BaseException) -> bool:
+    """Whether torch says that memory is full, in any of its words."""
+    text = str(failure).lower()
+    return isinstance(failure, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+def _compiled(case: Case, module: Any, device: Device) -> Any:
+    compiled = device.torch.compile(module)
+    sizes = case_sizes(case.prediction.workload, case.phase)
+    return build_step(compiled, device, case.phase, sizes, vocabulary(case.prediction))
+
+
+def compare_file(path: Path, prediction: Prediction) -> list[CaseComparison]:
+    """The phases of a prediction beside measurements from a file; nothing is timed."""
+    found = []
+    for phase, measured in read_measurements(path, prediction).items():
+        sizes = case_sizes(prediction.workload, phase)
+        found.append(
+            compare(
+                prediction,
+                phase,
+                sizes["batch"],
+                sizes["length"],
+                measured.operators,
+                dram_bytes=measured.dram_bytes,
+                measured_s=measured.step_s,
+                digest=frozen(prediction),
+            )
+        )
+    if not found:
+        msg = f"{path}: measures no phase of this prediction, which has {' and '.join(prediction.phases)}"
+        raise SpecError(msg)
+    return found
+
+
+def record(
+    cases: Sequence[CaseComparison], device: Device | None, command: str, *, hardware: str = "", run: str = ""
+) -> dict[str, Any]:
+    """The result of a validation as JSON: environment, software, the command, every case with its raw samples."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "version": tool_version(),
+        "command": command,
+        "hardware": hardware,
+        **({"run": run} if run else {}),
+        **({"environment": describe_environment(device)} if device else {}),
+        "verdict": Verdict.of(cases).to_dict(),
+        "cases": [case.to_dict() for case in cases],
+    }
+
+
+def write_record(result: Mapping[str, Any], path: Path) -> None:
+    """Write it whole or not at all."""
+    with atomic_writer(path) as file:
+        json.dump(result, file, indent=1, allow_nan=False)
+        file.write("\n")
+
+
+def finished(path: Path, prediction: Prediction) -> list[CaseComparison]:
+    """The phases that an earlier run wrote to ``path`` for this very prediction. Raises SpecError for another file."""
+    if not path.is_file():
+        return []
+    digest = frozen(prediction)
+    try:
+        cases = json.loads(path.read_text(encoding="utf-8"))["cases"]
+        same = [
+            c for c in cases if c["prediction_sha256"] == digest and c["measured_s"] and c["phase"] in prediction.phases
+        ]
+        return [_restored(prediction, case) for case in same]
+    except (OSError, ValueError, KeyError, TypeError):
+        msg = f"{path}: is no result of validate; name another file, or leave out --resume"
+        raise SpecError(msg) from None
+
+
+def _restored(prediction: Prediction, case: Mapping[str, Any]) -> CaseComparison:
+    measured = {op["name"]: op["measured_s"] for op in case["operators"] if op["measured_s"]}
+    return compare(
+        prediction,
+        case["phase"],
+        case["batch"],
+        case["length"],
+        measured,
+        noise={op["name"]: op["noise"] for op in case["operators"]},
+        step_noise=case["noise"],
+        measured_s=case["measured_s"],
+        raw_s=case["raw_s"],
+        others_s=case["unpredicted_s"],
+        not_run=case["not_run"],
+        steps_s=case["steps_s"],
+        flags=case["flags"],
+        digest=case["prediction_sha256"],
+        samples=[(seconds, probe) for seconds, probe in case.get("samples_s", ())],
+    )
