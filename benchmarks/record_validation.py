@@ -1,0 +1,156 @@
+"""Records a validation of this device: calibrate, predict all points and freeze them, time the real modules.
+
+python benchmarks/record_validation.py --run 1 -o FILE.json [--list cpu] [--step calibrate|validate|kernels|all]
+
+The points stand in validation_points.yaml, written down before. Steps resume: the calibration of a run is kept beside
+the result, and points that are in the result are not timed again. Every sample is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from roofline.architectures.model import Model, load_model
+from roofline.prediction import Prediction, predict
+from roofline.scores import Pair, Score
+from roofline.validation.calibrating import calibrate_device
+from roofline.validation.devices import Device
+from roofline.validation.environment import default_threads, restart_with
+from roofline.validation.modules import build_module
+from roofline.validation.runner import finished, out_of_memory, record, write_record
+from roofline.validation.session import Case, compared, prepare, time_kernels, time_steps
+
+POINTS = Path(__file__).with_name("validation_points.yaml")
+
+
+def points(name: str) -> list[tuple[Model, str, int, int, str]]:
+    """Model, phase, batch, length, dtype of every point of a list; lists of lists stand for all of their parts."""
+    listed = yaml.safe_load(POINTS.read_text(encoding="utf-8"))
+    found = []
+    for model, phase, batch, length, *dtype in listed[name]:
+        fields = listed.get(model)
+        network = replace(load_model(fields), name=model) if isinstance(fields, dict) else load_model(model)
+        found.append((network, phase, batch, length, dtype[0] if dtype else "fp32"))
+    return found
+
+
+def predicted(network: Model, phase: str, batch: int, length: int, dtype: str, hardware: Path) -> Prediction:
+    """The prediction of one point, as eager torch runs it."""
+    lengths: dict[str, Any] = {"context": length} if phase == "decode" else {"prompt": length}
+    if phase == "prefill":
+        lengths["generate"] = 1
+    return predict(network, hardware, batch=batch, phase=phase, dtype=dtype, execution="eager", **lengths)  # type: ignore[arg-type]
+
+
+def main() -> int:
+    """Run the steps that were asked for."""
+    parser = argparse.ArgumentParser(description="Record a validation of this device.")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--run", default="1", help="which of several runs this is")
+    parser.add_argument("--list", default="cpu", help="the list of points")
+    parser.add_argument("--device")
+    parser.add_argument("--extends", help="a known device that this is")
+    parser.add_argument("--dtypes", default="fp32", help="with commas; each is calibrated by itself")
+    parser.add_argument("--step", default="all", choices=("calibrate", "validate", "kernels", "all"))
+    parser.add_argument("--calibration-budget", type=float, default=60.0)
+    parser.add_argument("--budget", type=float, default=300.0, help="seconds for all steps of all models")
+    asked = parser.parse_args()
+    device = Device.open(asked.device, default_threads())
+    if asked.step in ("calibrate", "all"):
+        for dtype in asked.dtypes.split(","):
+            calibrate(device, dtype, asked)
+    if asked.step != "calibrate":
+        validate(device, asked)
+    return 0
+
+
+def calibration_of(output: Path, run: str, dtype: str) -> Path:
+    """Where the calibration of a run lies: beside the result."""
+    return output.with_name(f"{output.stem}-run-{run}-{dtype}.yaml")
+
+
+def calibrate(device: Device, dtype: str, asked: argparse.Namespace) -> None:
+    """Calibrate, unless this run has been."""
+    path = calibration_of(asked.output, asked.run, dtype)
+    if path.is_file():
+        return
+    found = calibrate_device(device, dtype=dtype, budget_s=asked.calibration_budget, extends=asked.extends)
+    found.write(path)
+    print(f"run {asked.run}: calibrated {dtype} in {found.seconds:.0f} s, band {found.fields['band']}", flush=True)
+
+
+def validate(device: Device, asked: argparse.Namespace) -> None:
+    """Predict and freeze every point, then time those that are not in the result yet, model by model."""
+    results: dict[str, Any] = json.loads(asked.output.read_text()) if asked.output.is_file() else {"runs": {}}
+    part = asked.output.with_name(f".{asked.output.stem}-run-{asked.run}.json")
+    done = []
+    with device.torch.no_grad():
+        cases = prepared(device, asked, part, done)
+        if cases and asked.step in ("validate", "all"):
+            time_steps(cases, device, asked.budget)
+        if asked.step == "kernels":
+            for case in cases:
+                time_kernels(case, device, asked.budget / len(cases))
+        done += [compared(case) for case in cases if case.steps or case.kernels]
+    hardware = calibration_of(asked.output, asked.run, "*").name
+    command = "python benchmarks/record_validation.py " + " ".join(
+        Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]
+    )
+    write_record(record(done, device, command, hardware=hardware, run=asked.run), part)
+    results["runs"][asked.run] = json.loads(part.read_text())
+    write_record(results, asked.output)
+    show(done)
+
+
+def prepared(device: Device, asked: argparse.Namespace, part: Path, done: list[Any]) -> list[Case]:
+    """The cases that are not done yet; what does not fit in memory is named and left out."""
+    cases, modules = [], {}
+    for network, phase, batch, length, dtype in points(asked.list):
+        prediction = predicted(network, phase, batch, length, dtype, calibration_of(asked.output, asked.run, dtype))
+        if old := finished(part, prediction):
+            done += old
+            continue
+        key = (json.dumps(dict(network.fields), sort_keys=True, default=str), dtype)
+        try:
+            if key not in modules:
+                modules[key] = build_module(network, device, dtype)
+            cases.append(prepare(prediction, phase, modules[key], device))  # type: ignore[arg-type]
+        except (MemoryError, RuntimeError) as failure:
+            if not out_of_memory(failure):
+                raise
+            print(f"out of memory: {network.name} {phase} {batch}x{length}", flush=True)
+    return cases
+
+
+def show(done: list[Any]) -> None:
+    """A line a point, and what they come to: at the calibration's speed, and as the clock had it."""
+    for case in sorted(done, key=lambda c: c.name):
+        whole = case.whole_s or math.nan
+        print(
+            f"{case.name:38} predicted {case.predicted.time_s * 1e3:9.2f} ms  measured {whole * 1e3:9.2f}  "
+            f"{case.predicted.time_s / whole - 1:+6.1%}  raw {(case.raw_s or whole) * 1e3:9.2f}  "
+            f"{case.predicted.time_s / (case.raw_s or whole) - 1:+6.1%}  noise {case.noise:.1%}  n {len(case.samples)}"
+        )
+    for name, seconds in (("measured", "whole_s"), ("raw", "raw_s"), ("data sheet", "")):
+        times = [
+            (c.predicted.time_s if seconds else c.predicted.bound_s, getattr(c, seconds or "whole_s")) for c in done
+        ]
+        score = Score.of([Pair(p, m) for p, m in times if m])
+        print(f"{name:12} {', '.join(score.words())}")
+
+
+if __name__ == "__main__":
+    restart_with(default_threads(), __file__, *sys.argv[1:])
+    begun = time.monotonic()
+    code = main()
+    print(f"{time.monotonic() - begun:.0f} s")
+    sys.exit(code)

@@ -1,0 +1,67 @@
+"""The README's table of recorded validations, from validation_results/*/*.json.
+
+python benchmarks/validation_table.py [--write]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from roofline.files import atomic_writer
+from roofline.scores import Pair, Score
+
+ROOT = Path(__file__).resolve().parents[1]
+BEGIN, END = "<!-- validations -->", "<!-- end of validations -->"
+
+
+def lines() -> Iterator[str]:
+    """A row for each run of each result, and one for each phase of a model over all runs of a result."""
+    yield "| device | what | points | median APE | p90 | bias | as the clock had it: median, p90 | data sheet: median |"
+    yield "|---|---|--:|--:|--:|--:|--:|--:|"
+    for path in sorted((ROOT / "validation_results").glob("*/*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        for run, found in sorted(result["runs"].items()):
+            yield _row(found["environment"]["device"], f"run {run}, {path.stem}", found["cases"])
+        for key in sorted({(case["model"], case["phase"]) for r in result["runs"].values() for case in r["cases"]}):
+            same = [c for r in result["runs"].values() for c in r["cases"] if (c["model"], c["phase"]) == key]
+            yield _row("", " ".join(key), same)
+
+
+def _row(device: str, what: str, cases: list[dict[str, Any]]) -> str:
+    timed = [case for case in cases if case["measured_s"]]
+    score, raw, naive = (
+        Score.of([Pair(case[ours], case[theirs]) for case in timed])
+        for ours, theirs in (("predicted_s", "measured_s"), ("predicted_s", "raw_s"), ("bound_s", "measured_s"))
+    )
+    return (
+        f"| {device} | {what} | {score.n} | {score.median:.1%} | {score.p90:.1%} | {score.bias:.2f} | "
+        f"{raw.median:.1%}, {raw.p90:.1%} | {naive.median:.0%} |"
+    )
+
+
+def written(page: str) -> str:
+    """The page with the table between its marks."""
+    before, _, rest = page.partition(BEGIN)
+    return f"{before}{BEGIN}\n" + "\n".join(lines()) + f"\n{END}{rest.partition(END)[2]}"
+
+
+def main() -> int:
+    """Print the table, or write it into the README."""
+    parser = argparse.ArgumentParser(description="The table of recorded validations.")
+    parser.add_argument("--write", action="store_true", help="into README.md")
+    if parser.parse_args().write:
+        page = written((ROOT / "README.md").read_text(encoding="utf-8"))
+        with atomic_writer(ROOT / "README.md") as file:
+            file.write(page)
+    else:
+        print("\n".join(lines()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
