@@ -64,6 +64,9 @@ def map_regimes(prediction: Prediction, phase: Phase, batches: Sequence[float], 
     Lengths are the attended tokens of a decode step, or the tokens of a prompt. Raises WorkloadError for a phase that
     the model has not or for a length beyond its positions, UsageError for a grid of fewer than two by two.
     """
+    if prediction.count > 1:
+        msg = f"a map of regimes is drawn for one device, given {prediction.count}; name one of them"
+        raise UsageError(msg)
     program = prediction.program
     positions = prediction.model.lengths.positions
     if phase not in program.phases:

@@ -188,7 +188,8 @@ def distinct_label(predictions: Sequence[Prediction], one: Prediction) -> str:
 
 def device_of(prediction: Prediction) -> str:
     """The device as people call it."""
-    return prediction.hardware.title or prediction.hardware.name
+    name = prediction.hardware.title or prediction.hardware.name
+    return f"{prediction.count} x {name}, {prediction.layout}" if prediction.count > 1 else name
 
 
 def inputs_of(prediction: Prediction) -> str:

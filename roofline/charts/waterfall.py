@@ -39,7 +39,9 @@ def steps_of(phase: PhasePrediction, measured_s: float | None = None) -> list[St
     efficient = f.time_s - latency
     steps = [
         Step("bound", 0.0, f.bound_s, "level"),
-        Step("efficiency", f.bound_s, efficient, "compute" if f.shares.compute > f.shares.memory else "memory"),
+        Step(
+            "efficiency", f.bound_s, efficient, max(("memory", "compute", "link"), key=lambda x: getattr(f.shares, x))
+        ),
         Step("latency", efficient, f.time_s, "latency"),
         Step("expected", 0.0, f.time_s, "level"),
     ]
