@@ -25,7 +25,7 @@ from roofline.charts import (
 )
 from roofline.charts.measured import measured_phases, read_measured, read_pairs
 from roofline.charts.points import point_rows
-from roofline.errors import UsageError
+from roofline.errors import UsageError, shown
 from roofline.prediction import Prediction, predict
 from roofline.regime_maps import map_regimes
 
@@ -120,13 +120,20 @@ def _compare(request: Request) -> Drawn:
     return Drawn(figure, compare.compare_rows(predictions), compare.describe_compare(predictions))
 
 
+_NOT_OF_SERVING: dict[str, Any] = {"batch": 1, "context": None, "phase": None, "attention": "fused", "set": {}}
+"""Keywords of ``predict`` that serving does not take, and what they are where nobody asks for them."""
+
+
 def _front(request: Request) -> Drawn:
     """What serving costs against how fast it is, over the batches: those of ``compare``, not one that is given."""
     if len(request.models) > 1:
         msg = "compare --over cost shows one model on several devices; give one model"
         raise UsageError(msg)
-    taken = ("prompt", "generate", "dtype", "weight_dtype", "activation_dtype", "kv_dtype", "execution", "constants")
-    asked = {name: value for name, value in request.keywords.items() if name in taken}
+    for name, usual in _NOT_OF_SERVING.items():
+        if (given := request.keywords.get(name, usual)) not in (usual, None):
+            msg = f"--{name} {shown(given)}: compare --over cost looks at every batch of a whole request; leave it out"
+            raise UsageError(msg)
+    asked = {name: value for name, value in request.keywords.items() if name not in _NOT_OF_SERVING}
     result = serve_and_compare(request.models[0], request.devices, **asked)
     figure = front.draw_front(result, **request.look)
     return Drawn(figure, front.front_rows(result), front.describe_front(result))
