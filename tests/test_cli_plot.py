@@ -89,11 +89,7 @@ def test_predict_draws_what_it_predicts(tmp_path: Path) -> None:
         (2, ("roofline", *LLAMA, "-o", "a.png", "--over", "batch"), "roofline has no --over"),
         (2, ("breakdown", *LLAMA, "-o", "a.png", "--over", "context"), "goes over batch"),
         (2, ("compare", *LLAMA, "-o", "a.png", "--over", "cost", "--batch", "8"), "--batch 8: compare --over cost"),
-        (
-            2,
-            ("compare", *LLAMA, "-o", "a.png", "--over", "cost", "--set", "model.num_hidden_layers=2"),
-            "--set a mapping",
-        ),
+        (2, ("compare", *LLAMA, "-o", "a.png", "--over", "cost"), "--context 2048: compare --over cost"),
         (2, ("breakdown", *LLAMA, "-o", "a.png", "--measured", "m.csv"), "--measured goes with roofline"),
         (2, ("breakdown", "gpt2", "--hardware", "h100,t4", "-o", "a.png"), "one model on one device"),
         (2, ("roofline", "gpt2", "--hardware", "h100,", "-o", "a.png"), "a name is empty"),
