@@ -174,8 +174,9 @@ class Mesh:
 
     def bindings(self, op: Op, splits: dict[str, Dims]) -> dict[str, Binding]:
         """What ``op`` binds on one device: each axis divided by its degree; experts see the tokens of all replicas."""
+        heads = op.local.get("K", "K")
         parts: dict[str, Binding] = {
-            letter: Part(op.local.get(letter, letter), letter, self.count(dims), bool(dims & _TENSOR))
+            letter: Part(op.local.get(letter, letter), letter, self.count(dims), heads if dims & _TENSOR else None)
             for letter, dims in splits.items()
             if letter != "B"
         }
@@ -195,20 +196,23 @@ class Mesh:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A device's part of an axis. A vocabulary is padded to equal parts; key/value heads are one at the least."""
+    """A device's part of an axis. A vocabulary is padded to equal parts; key/value heads are one at the least.
+
+    heads: what is split is K, or G where K are fewer than devices, and how many K there are.
+    """
 
     whole: Binding
     letter: str
     degree: Any
-    heads: bool = False
+    heads: Binding | None = None
 
     def __call__(self, sizes: Sizes) -> Number:
         """The size of the part."""
         size = resolve(self.whole, sizes)
         if self.letter == "V":
             return ceil_div(size, self.degree)
-        if self.heads and self.letter in ("K", "G"):
-            shared = minimum(resolve("K", sizes), self.degree)
+        if self.heads is not None and self.letter in ("K", "G"):
+            shared = minimum(resolve(self.heads, sizes), self.degree)
             return size / (shared if self.letter == "K" else self.degree / shared)
         return size / self.degree
 

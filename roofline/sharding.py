@@ -185,7 +185,7 @@ class Flow:
         return replace(collective(name, transfer, message, output=sent), local=local)
 
     def _part(self, letter: str, dims: Dims, op: Op) -> Part:
-        heads = letter in ("K", "G") and bool(dims & frozenset(("tp_f", "tp_e")))
+        heads = op.local.get("K", "K") if letter in ("K", "G") and dims & frozenset(("tp_f", "tp_e")) else None
         return Part(op.local.get(letter, letter), letter, self.mesh.count(dims), heads)
 
     def _write(self, op: Op, part: Op, tensor: Tensor, splits: Mapping[str, Dims], passed: Dims) -> None:

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from state_strategies import STATES, without_some
 from test_decoder_flops import module_of
@@ -27,8 +27,10 @@ from roofline.layers.mamba2 import chunked_scan, recurrent_scan
 from roofline.memory import cache_growth, footprint, largest_batch, longest_context
 from roofline.number import ceil_div
 from roofline.op import Op
+from roofline.parallelism import Layout
 from roofline.prediction import predict
 from roofline.program import Phase
+from roofline.sharding import shard
 from roofline.workload import MAX_LENGTH, Precision, Workload
 
 BF16 = Precision("bf16", "bf16", "bf16")
@@ -43,7 +45,7 @@ TINY = st.integers(2, 4)  # torch.einsum multiplies elementwise where a contract
 def test_random_configurations_equal_transformers(model_type):
     pytest.importorskip("transformers")
 
-    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
     @given(config=STATES[model_type] | without_some(STATES[model_type]))
     def equal(config):
         check(load_model(config))
@@ -118,13 +120,13 @@ def counted(module: Any, batch: int, past: int, new: int) -> tuple[int, int]:
     """What the counter sees in a forward pass of ``new`` tokens behind ``past`` ones: matmuls, convolutions."""
     torch = pytest.importorskip("torch")
     counter_of = pytest.importorskip("torch.utils.flop_counter").FlopCounterMode
-    name = "past_key_values" if "past_key_values" in module.forward.__code__.co_varnames else "cache_params"
+    name = "cache_params" if "Mamba" in type(module).__name__ else "past_key_values"
+    own = pytest.importorskip("transformers").DynamicCache(config=module.config)
     with torch.no_grad():
-        kept = None
         if past:
-            kept = getattr(module(torch.zeros(batch, past, dtype=torch.long), use_cache=True), name)
+            module(torch.zeros(batch, past, dtype=torch.long), use_cache=True, **{name: own})
         with counter_of(display=False) as counter:
-            module(torch.zeros(batch, new, dtype=torch.long), use_cache=True, **({name: kept} if past else {}))
+            module(torch.zeros(batch, new, dtype=torch.long), use_cache=True, **{name: own})
     counts = {str(op): count for op, count in counter.get_flop_counts()["Global"].items()}
     convolved = sum(count for op, count in counts.items() if "conv" in op)
     return sum(counts.values()) - convolved, convolved
@@ -134,14 +136,21 @@ def kind_of(model: Model) -> str:
     return str(model.config.recurrence.kind)  # type: ignore[attr-defined]
 
 
+def mixes_tokens(model: Model) -> bool:
+    """Whether transformers can run it with a cache, for which it asks an attention layer where there are any kinds."""
+    layers = getattr(model.config, "layers", None)
+    return layers is None or any(layer.attends for layer in layers)
+
+
 @pytest.mark.parametrize("model_type", STATES)
 def test_random_networks_equal_the_counter(model_type):
     pytest.importorskip("transformers")
 
-    @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(config=STATES[model_type], batch=st.integers(1, 3), past=st.integers(1, 24), new=st.integers(1, 24))
+    @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(config=STATES[model_type], batch=st.integers(1, 3), past=st.integers(1, 9), new=st.integers(1, 9))
     def equal(config, batch, past, new):
         model = load_model(config)
+        assume(mixes_tokens(model))
         module = module_of(model)
         for before, tokens in ((0, new), (past, 1)):
             found = counted(module, batch, before, tokens)
@@ -233,7 +242,7 @@ def test_the_state_is_what_transformers_keeps():
         assert footprint(program, Workload(3, 100, 10), program.phases, BF16).state_bytes == 2 * elements
 
 
-@pytest.mark.parametrize("preset", [name for name in preset_names() if "mamba" in name])
+@pytest.mark.parametrize("preset", [name for name in preset_names() if "mamba" in name and "bamba" not in name])
 def test_a_state_does_not_grow(preset):
     program = load_model(preset).program()
     held = [footprint(program, Workload(2, prompt, 5), program.phases, BF16) for prompt in (10, 10_000)]
@@ -263,6 +272,41 @@ def test_largest_batch_and_longest_context_are_where_memory_ends():
     assert longest_context(program, Workload(8, 1, 1, 64), once, BF16, room, MAX_LENGTH) == MAX_LENGTH
 
 
+def test_a_hybrid_has_both_a_cache_that_grows_and_a_state_that_does_not():
+    """Jamba (arXiv 2403.19887), table 1: 4 GB of KV cache for 256K tokens in 16 bits, from 4 of 32 layers."""
+    program = load_model("jamba-v0.1").program()
+    assert cache_growth(program, BF16, 1) == 4 * 2 * 2 * 8 * 128  # layers; bytes; keys and values; heads; their width
+    short, long = (footprint(program, Workload(1, prompt, 1), program.phases, BF16) for prompt in (1, 262_144))
+    assert long.kv_cache_bytes == 2**32
+    assert long.state_bytes == short.state_bytes == 28 * 2 * 8192 * (16 + 4)
+
+
+@pytest.mark.parametrize(
+    ("preset", "growth", "state"),
+    [
+        # bytes per token: layers that attend x 2 bytes x keys and values x heads x width; state: layers that scan
+        ("qwen3-next-80b-a3b", 12 * 2 * 2 * 2 * 256, 36 * 2 * (32 * 128 * 128 + 4 * (2 * 16 * 128 + 32 * 128))),
+        ("nemotron-h-8b", 4 * 2 * 2 * 8 * 128, 24 * 2 * (128 * 64 * 128 + 4 * (128 * 64 + 2 * 8 * 128))),
+        ("falcon-h1-7b", 44 * 2 * 2 * 2 * 128, 44 * 2 * (24 * 128 * 256 + 4 * (24 * 128 + 2 * 256))),
+        ("lfm2-1.2b", 6 * 2 * 2 * 8 * 64, 10 * 2 * 3 * 2048),
+        ("recurrentgemma-2b", 8 * 2 * 2 * 1 * 256, 18 * 2 * (2560 + 4 * 2560)),
+    ],
+)
+def test_caches_and_states_by_hand(preset, growth, state):
+    program = load_model(preset).program()
+    assert cache_growth(program, BF16, 1) == growth
+    assert footprint(program, Workload(1, 9, 1), program.phases, BF16).state_bytes == state
+
+
+def test_tensor_parallelism_splits_the_heads_of_a_mixer_beside_attention():
+    """Falcon-H1 has 2 key/value heads and 1 group of its mixer: over four devices both share, and their heads split."""
+    program = load_model("falcon-h1-7b").program()
+    sharded = shard(program, Layout(tp=4))
+    (scan,) = [(group, op) for group, op in sharded.in_phase("decode") if op.name == "scan"]
+    (state,) = [tensor for tensor in scan[1].writes if tensor.role == "state"]
+    assert sharded.resident(*scan, state, {**sharded.sizes, "B": 1}) == 44 * 24 * 128 * 256 / 4
+
+
 # What follows
 
 
@@ -286,8 +330,39 @@ def test_the_formula_of_the_state():
     ],
 )
 def test_refusals(fields, text):
+    refused("mamba2-130m", fields, text)
+
+
+@pytest.mark.parametrize(
+    ("preset", "fields", "text"),
+    [
+        ("nemotron-h-8b", {"hybrid_override_pattern": "M-X"}, 'hybrid_override_pattern: given "M-X", expected a word'),
+        ("nemotron-h-8b", {"num_hidden_layers": 3}, "num_hidden_layers: given 3, expected 52"),
+        ("nemotron-h-8b", {"moe_latent_size": 64}, "moe_latent_size 64 is not modelled; expected nothing"),
+        ("granite-4.0-h-tiny", {"layer_types": ["mamba", "odd"]}, 'layer_types.1: given "odd"'),
+        ("granite-4.0-h-tiny", {"layer_types": 3}, "layer_types: given 3, expected a list of kinds of layers"),
+        (
+            "granite-4.0-h-tiny",
+            {"mamba_d_head": 63},
+            "mamba_n_heads 48 x mamba_d_head 63 is not the width of the mixer",
+        ),
+        (
+            "bamba-9b",
+            {"attn_layer_indices": "all"},
+            'attn_layer_indices: given "all", expected a list of layer numbers',
+        ),
+        ("qwen3-next-80b-a3b", {"linear_num_key_heads": 5}, "recurrence: 5 groups do not divide 32 heads"),
+        ("recurrentgemma-2b", {"block_types": ["odd"]}, "block_types: given a list, expected a list of recurrent"),
+        ("lfm2-1.2b", {"block_ffn_dim_multiplier": "wide"}, 'block_ffn_dim_multiplier: given "wide"'),
+    ],
+)
+def test_refusals_of_hybrids(preset, fields, text):
+    refused(preset, fields, text)
+
+
+def refused(preset: str, fields: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        load_model("mamba2-130m", overrides=fields)
+        load_model(preset, overrides=fields)
     assert text in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
