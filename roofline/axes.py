@@ -32,8 +32,9 @@ LEGEND: dict[str, str] = {
     "J": "rotated part of a head, beside its H others",
     "U": "head dimension of values, where it is not H",
     "N": "state size: elements per channel, width of a state's keys",
+    "I": "elements of one patch of an image, or of one frame of sound",
     "O": "width of an embedding, where it is not D",
-    "Z": "taps of a causal convolution",
+    "Z": "taps of a convolution",
     "z": "groups of a matrix's elements that share a scale",
     "i": "groups of a token's elements that share a scale",
 }

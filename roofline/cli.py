@@ -53,7 +53,9 @@ def predict(
     model: Annotated[str, typer.Argument(help="A preset, or a path to a config.json or its folder.")],
     hardware: Annotated[str | None, typer.Option(help="A device, 8xh100, a system, or a YAML file.")] = None,
     batch: Annotated[int, typer.Option(help="Sequences at once.")] = 1,
-    prompt: Annotated[int | None, typer.Option(help="Tokens in.  [default: 2048, encoders 512]")] = None,
+    prompt: Annotated[
+        int | None, typer.Option(help="Tokens in; what an encoder reads.  [default: 2048, encoders 512]")
+    ] = None,
     generate: Annotated[int | None, typer.Option(help="Tokens out.  [default: 256]")] = None,
     context: Annotated[int | None, typer.Option(help="Attended length of one decode step.")] = None,
     phase: Annotated[str | None, typer.Option(help="encode, prefill or decode.  [default: all]")] = None,

@@ -33,7 +33,9 @@ def plot(
     over: Annotated[str | None, typer.Option(help="batch, context or cost, for kinds that vary one.")] = None,
     measured: Annotated[Path | None, typer.Option(help="A CSV with phase, name, measured_s.")] = None,
     batch: Annotated[int, typer.Option(help="Sequences at once.")] = 1,
-    prompt: Annotated[int | None, typer.Option(help="Tokens in.  [default: 2048, encoders 512]")] = None,
+    prompt: Annotated[
+        int | None, typer.Option(help="Tokens in; what an encoder reads.  [default: 2048, encoders 512]")
+    ] = None,
     generate: Annotated[int | None, typer.Option(help="Tokens out.  [default: 256]")] = None,
     context: Annotated[int | None, typer.Option(help="Attended length of one decode step.")] = None,
     phase: Annotated[str | None, typer.Option(help="encode, prefill or decode.  [default: all]")] = None,

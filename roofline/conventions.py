@@ -34,6 +34,9 @@ STATEMENTS: tuple[str, ...] = (
     "skewed routing touches fewer",
     "multi-head latent attention expands keys and values in prefill and absorbs their up-projections in decode",
     "a scan goes through a prompt in chunks and on from its state in decode; a state is as large for any context",
+    "the prompt of an encoder-decoder is what the encoder reads, M tokens; encode keeps their keys and values for "
+    "cross-attention, prefill reads the tokens that the decoder begins with",
+    "an image is read whole, its patches and the class token; of sound, two frames are one token",
     "the LM head runs on the last token of prefill; an embedding is a gather, not a matmul",
     "TTFT is encode + prefill, head and sampling of the first token included; TPOT is the mean over the decode steps",
     "MFU = contraction FLOPs / (time x dense peak); MBU = compulsory bytes / (time x bandwidth)",

@@ -56,6 +56,10 @@ def conditions(program: Program, phases: tuple[Phase, ...], workload: Workload) 
         yield Condition("cp", f"does not divide the prompt of {prompt} tokens", lambda x: prompt % x.cp == 0)
         part = f"does not divide the prompt of {prompt} tokens among the devices of cp"
         yield Condition("sp", part, lambda x: (not x.sp) | (prompt % (x.cp * x.tp) == 0))
+    if (first := workload.decoder_start) is not None and workload.context is None:
+        start = f"does not divide the {first} tokens that the decoder begins with"
+        yield Condition("cp", start, lambda x: first % x.cp == 0)
+        yield Condition("sp", start, lambda x: (not x.sp) | (first % (x.cp * x.tp) == 0))
 
 
 def _axes(program: Program) -> Iterator[Condition]:
@@ -64,7 +68,7 @@ def _axes(program: Program) -> Iterator[Condition]:
     for phase in program.phases:
         mesh = Mesh(Layout(tp=2), phase)
         for group, op in program.in_phase(phase):
-            sizes = rebind(group.sizes({"B": 1, "T": 1, "S": 1, **program.sizes}), op.local)
+            sizes = rebind(group.sizes({"B": 1, "T": 1, "S": 1, "M": 1, **program.sizes}), op.local)
             letters = {letter: sizes[letter] for letter in mesh.splits(group, op) if letter in ("K", "F")}
             letters |= {"E": sizes["E"]} if is_expert(op) and "E" in stored_letters(op) else {}
             letters |= {"K": (sizes["K"], sizes.get("G", 1))} if "K" in letters else {}

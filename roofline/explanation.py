@@ -88,7 +88,7 @@ def _phase(prediction: Prediction, phase: Phase) -> Iterator[str]:
 
 def _in_symbols(prediction: Prediction, phase: Phase) -> Iterator[str]:
     """The whole step in letters: all operators with their repeats."""
-    from roofline.formulas.building import Setting, build  # noqa: PLC0415  (sympy loads only where asked for)
+    from roofline.formulas.building import Setting, build, lengths_in_words  # noqa: PLC0415  (sympy, only where asked)
     from roofline.formulas.expressions import Quantity  # noqa: PLC0415
     from roofline.formulas.printers import readable  # noqa: PLC0415
     from roofline.formulas.subject import Subject  # noqa: PLC0415
@@ -99,8 +99,7 @@ def _in_symbols(prediction: Prediction, phase: Phase) -> Iterator[str]:
         subject, prediction.recipe, prediction.hardware, None, prediction.execution, frozenset(("all",)), {}
     )  # fmt: skip
     names: tuple[Quantity, ...] = ("flops", "bytes", "intensity", "bound", "time")
-    where = "T = 1" if phase == "decode" else "T = S"
-    yield f"{phase} in symbols, one step, {where}"
+    yield f"{phase} in symbols, one step, {lengths_in_words(subject, phase)}"
     for name in names:
         yield f"  {name} = {readable(build(setting, name, phase).expression)}"
 

@@ -147,7 +147,8 @@ def _memory(request: Request, program: Program, rows: Any) -> Any:
     widths: Any = _Widths(request)
     whole = {letter: float(size) for letter, size in program.sizes.items()}
     replica: Any = (batch / dp)[:, None]
-    held = whole | {"B": replica, "T": 1.0, "S": float(request.workload.held)}
+    resting = request.workload.step("decode", request.workload.batch, request.workload.held)
+    held = whole | {letter: float(size) for letter, size in resting.items()} | {"B": replica}
     sums = [np.zeros(len(rows)) for _ in range(3)]
     seen: set[tuple[Any, ...]] = set()
     for phase in program.phases:
@@ -156,7 +157,7 @@ def _memory(request: Request, program: Program, rows: Any) -> Any:
             for op in group.ops if place < 3 else ():
                 for tensor in (*op.reads, *op.writes):
                     key = (place, "" if tensor.tied else group.name, tensor.name)
-                    if tensor.role in ("activation", "index") or key in seen:
+                    if tensor.role in ("activation", "index", "input") or key in seen:
                         continue
                     seen.add(key)
                     size = np.ravel(program.resident(group, op, tensor, held)) * widths.width(tensor)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import reduce
 from math import isqrt, lcm
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from roofline.axes import Sizes, rebind
 from roofline.number import Number, exact, is_symbolic, maximum
@@ -92,10 +92,10 @@ def fit_memory(
 def footprint(program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision) -> Footprint:
     """Weights (tied ones once), KV cache and states at the workload's longest, and the largest peak of the phases."""
     sizes = {letter: exact(size) for letter, size in program.sizes.items()}
-    held = sizes | {"B": exact(workload.batch), "T": exact(1), "S": exact(workload.held)}
+    held = {**sizes, **workload.step("decode", workload.batch, workload.held)}
     weights, cache = weights_bytes(program, sizes, precision), cache_bytes(program, held, precision, ("kv_cache",))
     state = cache_bytes(program, held, precision, ("state",))
-    peaks = [activation_peak(program, phase, sizes | longest_step(workload, phase), precision) for phase in phases]
+    peaks = [activation_peak(program, phase, {**sizes, **longest_step(workload, phase)}, precision) for phase in phases]
     return Footprint(int(weights), int(cache), int(max(peaks)), int(state))
 
 
@@ -114,24 +114,23 @@ def cache_bytes(program: Program, sizes: Sizes, precision: Precision, roles: tup
     return sum(program.resident(group, op, tensor, sizes) * precision.width(tensor) for group, op, tensor in held)
 
 
-def cache_growth(program: Program, precision: Precision, length: int) -> int:
+def cache_growth(program: Program, precision: Precision, length: int, letter: Literal["S", "M"] = "S") -> int:
     """Bytes of KV cache that the ``length``-th token of a sequence adds: fewer once a window has been filled.
 
-    A state does not grow.
+    ``letter`` M: the token is one that an encoder reads, for cross-attention. A state does not grow.
     """
-    sizes = {letter: exact(size) for letter, size in program.sizes.items()} | {"B": exact(1), "T": exact(1)}
+    sizes = {name: exact(size) for name, size in {**program.sizes, "B": 1, "T": 1, "S": 1, "M": 1}.items()}
 
     def held(tokens: int) -> Number:
-        bound = sizes | {"S": exact(tokens)}
+        bound = {**sizes, letter: exact(tokens)}
         return sum(program.resident(*stated, bound) * precision.width(stated[2]) for stated in program.caches())
 
     return int(held(length) - held(length - 1))
 
 
-def longest_step(workload: Workload, phase: Phase) -> dict[str, Number]:
-    """B, T and S of the step of ``phase`` that holds most."""
-    new, held = (1, workload.longest) if phase == "decode" else (workload.prompt, workload.prompt)
-    return {"B": exact(workload.batch), "T": exact(new), "S": exact(held)}
+def longest_step(workload: Workload, phase: Phase) -> Sizes:
+    """B, T and S, and M behind an encoder, of the step of ``phase`` that holds most."""
+    return workload.step(phase, workload.batch, workload.longest if phase == "decode" else workload.prompt)
 
 
 def activation_peak(program: Program, phase: Phase, sizes: Sizes, precision: Precision) -> Number:
@@ -149,7 +148,7 @@ def alive_bytes(program: Program, phase: Phase, sizes: Sizes, precision: Precisi
     alive: list[Number] = []
     for (reads, writes, bound), later in zip(steps, _needed_after(steps), strict=True):
         for tensor in (*reads, *writes):
-            if tensor.role in ("activation", "index"):
+            if tensor.role not in ("weight", "kv_cache"):
                 size = tensor.elements(bound) * precision.width(tensor)
                 held[tensor.name] = maximum(size, held[tensor.name]) if tensor.name in held else size
         alive.append(sum(held.values()))
@@ -187,16 +186,19 @@ def largest_batch(
     """The most sequences at once that fit in ``room`` bytes; 0 if not one does.
 
     Cache and states are proportional to the batch; the activations alive at an operator are a constant (positions,
-    which all sequences share) and a part proportional to it; weights are constant. So each operator allows a quotient,
-    and the least of them is the answer.
+    which all sequences share), a part proportional to it and, where sequences are compared with each other, one
+    proportional to its square; weights are constant. So each operator's limit is the root of a quadratic, and the least
+    of them is the answer.
     """
     one = footprint(program, replace(workload, batch=1), phases, precision)
     free = int(room) - one.weights_bytes
     fits = []
     for phase in phases:
-        sizes = {letter: exact(size) for letter, size in program.sizes.items()} | longest_step(workload, phase)
-        constant, single = (alive_bytes(program, phase, sizes | {"B": exact(b)}, precision) for b in (0, 1))
-        fits += [(free - c) // (one.carried_bytes + s - c) for c, s in zip(constant, single, strict=True)]
+        sizes = {letter: exact(size) for letter, size in program.sizes.items()} | dict(longest_step(workload, phase))
+        alive = [alive_bytes(program, phase, sizes | {"B": exact(b)}, precision) for b in range(3)]
+        for held in zip(*alive, strict=True):
+            curve = {b: Fraction(b * one.carried_bytes + size) for b, size in enumerate(held)}
+            fits.append(_crossing(Fraction(free), curve))
     return max(0, int(min(fits)))
 
 
@@ -205,12 +207,12 @@ def longest_context(
 ) -> int:
     """The longest sequence, prompt and generated tokens together, that fits in ``room`` bytes; 0 if none does.
 
-    The prompt grows, the generated length stays; the model's positions are the limit. Between two bends (a window ends
-    the growth of a cache) what is alive at an operator is at most quadratic in the length, so each operator's limit is
-    the root of a quadratic, and the least of them is the answer. A cache in blocks fits that length or at least the
-    whole blocks in it.
+    The prompt grows, the generated length stays; the model's positions are the limit. Behind an encoder it is the
+    longest prompt, which the encoder reads. Between two bends (a window ends the growth of a cache) what is alive at an
+    operator is at most quadratic in the length, so each operator's limit is the root of a quadratic, and the least of
+    them is the answer. A cache in blocks fits that length or at least the whole blocks in it.
     """
-    generated = 1 if phases == ("encode",) else workload.generate
+    generated = 1 if phases == ("encode",) or workload.decoder_start is not None else workload.generate
     block, workload = workload.kv_block, replace(workload, kv_block=1)
     if block > 1:
         most = longest_context(program, workload, phases, precision, room, positions)
@@ -246,13 +248,15 @@ def _in_blocks(
     Where ``most`` is in a block that does not fit, all lengths in that block hold as large a cache.
     """
     lone = workload.context is not None
-    generated = 1 if lone or phases == ("encode",) else workload.generate
+    behind = workload.decoder_start is not None
+    generated = 1 if lone or phases == ("encode",) or behind else workload.generate
 
     def too_long(length: int) -> bool:
         asked = {"context": length} if lone else {"prompt": length - generated + 1}
         return footprint(program, replace(workload, **asked), phases, precision).total_bytes > int(room)
 
-    shortest = max(most // workload.kv_block * workload.kv_block, generated, 1)
+    within = 1 if behind and not lone else most // workload.kv_block * workload.kv_block  # the blocks are the decoder's
+    shortest = max(within, generated, 1)
     lengths = range(shortest, most + 1)
     fitting = bisect_left(lengths, True, key=too_long)
     return lengths[fitting - 1] if fitting else 0
@@ -265,7 +269,7 @@ def _bytes_by_operator(
     sizes = {letter: exact(size) for letter, size in program.sizes.items()}
     fixed = footprint(program, workload, phases, precision)
     resting = fixed.weights_bytes + fixed.carried_bytes
-    steps = ((phase, sizes | longest_step(workload, phase)) for phase in phases)
+    steps = ((phase, {**sizes, **longest_step(workload, phase)}) for phase in phases)
     return [
         Fraction(resting + alive) for phase, size in steps for alive in alive_bytes(program, phase, size, precision)
     ]
@@ -273,25 +277,31 @@ def _bytes_by_operator(
 
 def _bends(program: Program, first: int, last: int) -> list[int]:
     """Lengths from ``first`` to ``last`` between which every size grows smoothly: the sizes that may cap a length."""
-    sizes = {"B": 1, "T": 1, "S": last, **program.sizes}
+    sizes = {"B": 1, "T": 1, "S": last, "M": last, **program.sizes}
     bound = [rebind(group.sizes(sizes), op.local) for group in program.groups for op in group.ops]
     caps = {int(size) for local in bound for size in local.values()}
     return sorted({min(first, last), last} | {cap for cap in caps if first < cap < last})
 
 
 def _last_within(room: Fraction, curve: dict[int, Fraction]) -> int:
-    """The largest whole length whose bytes stay within ``room``, on the rising parabola through three points.
+    """The largest whole length between the ends of ``curve`` whose bytes stay within ``room``."""
+    last = max(curve)
+    return last if curve[last] <= room else _crossing(room, curve)
 
-    >>> _last_within(Fraction(70), {0: Fraction(0), 4: Fraction(32), 8: Fraction(128)})  # 2 n^2: 5 -> 50, 6 -> 72
+
+def _crossing(room: Fraction, curve: dict[int, Fraction]) -> int:
+    """The largest whole number whose bytes stay within ``room``, on the rising parabola through three points.
+
+    >>> _crossing(Fraction(70), {0: Fraction(0), 4: Fraction(32), 8: Fraction(128)})  # 2 n^2: 5 -> 50, 6 -> 72
     5
     """
     (low, f_low), (middle, f_middle), (high, f_high) = curve.items()
-    if f_high <= room:
-        return high
     rise = (f_middle - f_low) / (middle - low)
     square = ((f_high - f_middle) / (high - middle) - rise) / (high - low)
     linear = rise - square * (low + middle)
     constant = f_low - low * (linear + square * low)
+    if constant > room:
+        return -1
     if square == 0:
         return (room - constant) // linear
     scale = lcm(square.denominator, linear.denominator, (constant - room).denominator)

@@ -24,7 +24,7 @@ from roofline.errors import ShapeError
 from roofline.number import Number, product
 from roofline.transfers import Transfer
 
-Role: TypeAlias = Literal["activation", "weight", "kv_cache", "state", "index", "scale"]
+Role: TypeAlias = Literal["activation", "weight", "kv_cache", "state", "index", "scale", "input"]
 Unit: TypeAlias = Literal["matrix", "vector", "special"]
 Count: TypeAlias = Callable[[Sizes], Number]
 
@@ -36,7 +36,8 @@ CARRIED: tuple[Role, ...] = ("kv_cache", "state")
 class Tensor:
     """A name, the axes that an operator touches, and what stays in memory.
 
-    Identity is by name. ``stored`` are the axes that stay resident where they differ from those touched (a gather reads
+    Identity is by name. An ``input`` is what the network is given, in the dtype of its activations; an ``index`` too,
+    as whole numbers. ``stored`` are the axes that stay resident where they differ from those touched (a gather reads
     B T rows of a V D table). A ``tied`` weight is one tensor wherever the program states it. ``dtype`` is empty where
     the precision of its role holds; a ``scale`` belongs to a compressed weight and is no parameter. ``share`` is the
     part of its elements that is stored, where the others are zeros that are left out.

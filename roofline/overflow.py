@@ -10,7 +10,7 @@ from roofline.errors import WorkloadError
 from roofline.memory import MemoryFit
 from roofline.parallelism import Layout
 from roofline.program import Program
-from roofline.request import Request
+from roofline.request import Request, most_tokens
 from roofline.sharding import shard
 from roofline.stages import fit_layout
 
@@ -46,9 +46,8 @@ def fit_request(request: Request, layout: Layout, program: Program) -> MemoryFit
     """What resides on a device of the fullest stage of a sharded program, beside what the runtime keeps for itself."""
     capacity, kept = request.device.capacity, request.reserved
     free = None if capacity is None else max(0.0, capacity - kept)
-    fit = fit_layout(
-        program, layout, request.workload, request.phases, request.precision, free, request.model.lengths.positions
-    )
+    most = most_tokens(request.model, request.workload)
+    fit = fit_layout(program, layout, request.workload, request.phases, request.precision, free, most)
     return replace(fit, capacity_bytes=None if capacity is None else int(capacity), overhead_bytes=kept)
 
 

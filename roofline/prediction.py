@@ -82,8 +82,14 @@ class Prediction:
 
     @property
     def ttft_s(self) -> float | None:
-        """Time to first token, head and sampling included; None for encoders and lone decode steps. [s]"""
-        return self.phases["prefill"].figures.time_s if "prefill" in self.phases else None
+        """Time to first token, head and sampling included; None for encoders and where a part of it is left out. [s]
+
+        Encode + prefill behind an encoder.
+        """
+        needed = [phase for phase in ("encode", "prefill") if phase in self.model.phases]
+        if "prefill" not in needed or not set(needed) <= set(self.phases):
+            return None
+        return sum(self.phases[phase].figures.time_s for phase in needed)
 
     @property
     def tpot_s(self) -> float | None:
@@ -94,7 +100,8 @@ class Prediction:
     def tokens_per_s(self) -> float:
         """Generated tokens per second over the batch; input tokens for encoders and for prefill alone."""
         decode = self.phases.get("decode")
-        tokens = self.workload.prompt if decode is None else decode.steps + ("prefill" in self.phases)
+        read = self.workload.prompt if "encode" in self.phases else self.workload.first
+        tokens = read if decode is None else decode.steps + ("prefill" in self.phases)
         return self.workload.batch * tokens / self.request_s
 
     @property
@@ -145,9 +152,9 @@ class Prediction:
         stored = {"weight": kept.weights, "activation": kept.activations, "kv": kept.kv_cache}
         precision = {"dtype": kept.name, **{f"{role}_dtype": form.name for role, form in stored.items()}}
         constants = {"execution": self.execution, "constants": self.constants.name}
-        asked = asdict(self.workload)
+        asked = {name: value for name, value in asdict(self.workload).items() if name != "decoder_start" or value}
         if self.workload.context is not None:
-            asked |= {"prompt": None, "generate": None}
+            asked |= {"generate": None} if self.workload.decoder_start else {"prompt": None, "generate": None}
         what = self.compression
         shrunk = {
             "prune": {part: float(amount) for part, amount in what.pruning} or None,

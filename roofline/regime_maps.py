@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from roofline.axes import Sizes
 from roofline.cost import step_cost
 from roofline.errors import UsageError, WorkloadError
 from roofline.memory import largest_batch
 from roofline.prediction import Prediction
 from roofline.program import Phase
 from roofline.timing import time_step
-from roofline.workload import Workload
 
 PARTS = ("compute", "memory", "latency")
 
@@ -68,15 +66,20 @@ def map_regimes(prediction: Prediction, phase: Phase, batches: Sequence[float], 
         msg = f"a map of regimes is drawn for one device, given {prediction.count}; name one of them"
         raise UsageError(msg)
     program = prediction.program
-    positions = prediction.model.lengths.positions
+    allowed = prediction.model.lengths
+    positions = allowed.output if phase == "decode" else allowed.positions
     if phase not in program.phases:
         msg = f"{prediction.model.name} has no {phase} phase; it has {', '.join(program.phases)}"
         raise WorkloadError(msg)
     if len(batches) < 2 or len(lengths) < 2 or min(*batches, *lengths) < 1:
         msg = f"a map needs two batches and two lengths at least, all from 1, given {len(batches)} and {len(lengths)}"
         raise UsageError(msg)
+    if allowed.whole:
+        msg = f"a map goes over lengths, and {prediction.model.name} reads whole images, {positions} tokens each"
+        raise UsageError(msg)
     if max(lengths) > positions:
-        msg = f"length {max(lengths):g} exceeds the model's max_position_embeddings {positions}; shorten it"
+        field = allowed.decoder_field if phase == "decode" else allowed.field
+        msg = f"length {max(lengths):g} exceeds the model's {field} {positions}; shorten it"
         raise WorkloadError(msg)
     rows, columns = np.asarray(batches, dtype=np.float64), np.asarray(lengths, dtype=np.float64)
     across, up = np.meshgrid(columns, rows)
@@ -88,8 +91,7 @@ def map_regimes(prediction: Prediction, phase: Phase, batches: Sequence[float], 
 def step_seconds(prediction: Prediction, phase: Phase, batches: Grid, lengths: Grid) -> dict[str, Grid]:
     """The parts of the expected time of one step for pairs of batch and length. [s]"""
     program = prediction.program
-    new = np.ones_like(lengths) if phase == "decode" else lengths
-    sizes: Sizes = {"B": batches, "T": new, "S": lengths}
+    sizes = prediction.workload.step(phase, batches, lengths)
     costs = step_cost(program, phase, sizes, prediction.precision)
     timings = time_step(
         costs, prediction.hardware, prediction.constants, prediction.execution, decoding=phase == "decode"
@@ -109,10 +111,9 @@ def roof_boundary(prediction: Prediction, phase: Phase, lengths: Sequence[float]
     """
     columns = np.asarray(lengths, dtype=np.float64)
     program, device = prediction.program, prediction.hardware
-    new = np.ones_like(columns) if phase == "decode" else columns
 
     def roofs(batch: float) -> tuple[Grid, Grid]:
-        sizes: Sizes = {"B": np.full_like(columns, batch), "T": new, "S": columns}
+        sizes = prediction.workload.step(phase, np.full_like(columns, batch), columns)
         costs = step_cost(program, phase, sizes, prediction.precision)
         none = np.zeros_like(columns)
         compute = sum((c.count * (none + c.flops) / device.contraction_unit(c.dtype)[1] for c in costs), none)
@@ -152,7 +153,8 @@ def _largest(prediction: Prediction, phase: Phase, lengths: Grid) -> Grid | None
         return None
     program = prediction.program
     found = []
-    for length in lengths.astype(int):
-        workload = Workload(1, 1, 1, int(length)) if phase == "decode" else Workload(1, int(length), 1)
+    for length in lengths.astype(int).tolist():
+        workload = replace(prediction.workload, batch=1, generate=1, context=None)
+        workload = replace(workload, context=length) if phase == "decode" else replace(workload, prompt=length)
         found.append(largest_batch(program, workload, (phase,), prediction.precision, room))
     return np.asarray(found, dtype=np.float64)

@@ -70,8 +70,15 @@ def verdict(prediction: Prediction) -> list[str]:
     figures = [f"{name} {quantity(value, 'time_s')}" for name, value in rows if value is not None]
     if prediction.workload.context is None:
         figures.append(f"request {quantity(prediction.request_s, 'time_s')}")
+    return [*lines, f"{'  '.join(figures)}  {_rate(prediction)}"]
+
+
+def _rate(prediction: Prediction) -> str:
+    """Tokens a second, or whole images where those are what is read."""
+    if unit := prediction.model.lengths.unit:
+        return f"{prediction.workload.batch / prediction.request_s:,.0f} {unit}/s"
     rate = "generated" if "decode" in prediction.phases else "input"
-    return [*lines, f"{'  '.join(figures)}  {prediction.tokens_per_s:,.0f} {rate} tokens/s"]
+    return f"{prediction.tokens_per_s:,.0f} {rate} tokens/s"
 
 
 def _edits(prediction: Prediction) -> str:
@@ -174,14 +181,10 @@ def footer(prediction: Prediction) -> list[str]:
             f"constants: {constants.provenance} {constants.name}; "
             f"band {constants.low:g} to {constants.high:g} x expected ({constants.evidence})"
         )
-    w = prediction.workload
-    lengths = f"prompt {w.prompt}, generate {w.generate}" if w.context is None else f"context {w.context}"
-    if "encode" in prediction.phases:
-        lengths = f"prompt {w.prompt}"
-    c = prediction.conventions
+    w, c = prediction.workload, prediction.conventions
     used = (
-        f"inputs: batch {w.batch}, {lengths}, {prediction.recipe.words}, {prediction.execution} execution, "
-        f"attention {c.attention}, count {c.count}, LM head {c.lm_head}"
+        f"inputs: batch {w.batch}, {w.words(prediction.phases)}, {prediction.recipe.words}, "
+        f"{prediction.execution} execution, attention {c.attention}, count {c.count}, LM head {c.lm_head}"
     )
     kept = "what is reserved is the runtime's" if prediction.request.reserved else "without the runtime's own"
     best = f"at best: max(FLOPs / peak, bytes / bandwidth) by the data sheet; memory: {kept}"

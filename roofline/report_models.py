@@ -56,13 +56,16 @@ def _cache_lines(model: Model, program: Program) -> list[str]:
 
     And the bytes of what a sequence has instead of a cache, or beside it, whatever its length.
     """
-    first, last = (cache_growth(program, _BF16, length) for length in (1, model.lengths.positions))
+    first, last = (cache_growth(program, _BF16, length) for length in (1, model.lengths.output))
     lines = []
     if first:
         lines.append(f"KV cache: {first:,} bytes per token and sequence in bf16 ({quantity(first, 'bytes')})")
     if first and last != first:
         lines[0] += f", {last:,} beyond the window of {program.sizes['W']:,} tokens"
-    if state := int(cache_bytes(program, {**program.sizes, "B": 1, "T": 1, "S": 1}, _BF16, ("state",))):
+    if crossed := cache_growth(program, _BF16, 1, "M"):
+        held = f"{crossed:,} bytes per token that the encoder reads ({quantity(crossed, 'bytes')})"
+        lines.append(f"cross-attention cache: {held}, which no step adds to")
+    if state := int(cache_bytes(program, {**program.sizes, "B": 1, "T": 1, "S": 1, "M": 1}, _BF16, ("state",))):
         held = f"{state:,} bytes per sequence in bf16 ({quantity(state, 'bytes')})"
         lines.append(f"state: {held}, whatever the length")
     return lines

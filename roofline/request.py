@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from roofline.architectures.lengths import Lengths
 from roofline.architectures.model import Model, load_model
 from roofline.arithmetic import computing_device, sparse_gain
 from roofline.calibration import ConstantSet, Execution, Provenance
@@ -99,7 +100,7 @@ def read_request(
     gain = sparse_gain(device, recipe, "2:4")
     program, storage = compressed(network.program(conventions), compression, recipe, gain)
     phases = _phases(program, phase, context, network.name)
-    workload = replace(_workload(network, phases, batch, prompt, generate, context), kv_block=kv_block)
+    workload = replace(workload_of(network, phases, batch, prompt, generate, context), kv_block=kv_block)
     if "decode" in phases and workload.decode_steps == 0:
         phases = tuple(name for name in phases if name != "decode")
     used = constants_of(device, constants, fleet.calibration).for_dtypes(recipe.dtypes)
@@ -171,7 +172,7 @@ def _phases(program: Program, phase: Phase | None, context: int | None, name: st
     return program.phases if phase is None else (phase,)
 
 
-def _workload(
+def workload_of(
     model: Model,
     phases: tuple[Phase, ...],
     batch: int,
@@ -179,19 +180,41 @@ def _workload(
     generate: int | None,
     context: int | None,
 ) -> Workload:
-    if context is not None and (prompt is not None or generate is not None):
-        msg = "context is the attended length of one decode step; it goes with neither prompt nor generate"
+    """The workload for ``phases`` of ``model``. The prompt of an encoder-decoder is what its encoder reads.
+
+    Raises UsageError for flags that do not go together, WorkloadError for what the network refuses.
+    """
+    lengths = model.lengths
+    behind_encoder = lengths.decoder_start is not None
+    if context is not None and (generate is not None or (prompt is not None and not behind_encoder)):
+        others = "not with generate" if behind_encoder else "with neither prompt nor generate"
+        msg = f"context is the attended length of one decode step; it goes {others}"
         raise UsageError(msg)
-    positions = model.lengths.positions
-    encodes = phases == ("encode",)
-    default_generate = min(DEFAULT_GENERATE, max(1, positions // 2)) if "decode" in phases else 1
+    if lengths.whole and prompt not in (None, lengths.positions):
+        msg = f"prompt {prompt}: {model.name} reads whole images, {lengths.positions} tokens each; leave prompt out"
+        raise WorkloadError(msg)
+    default_generate = min(DEFAULT_GENERATE, max(1, lengths.output // 2)) if "decode" in phases else 1
     generated = default_generate if generate is None else generate
-    longest = positions if encodes else max(1, positions - generated)
-    default = min(DEFAULT_ENCODER_PROMPT if encodes else DEFAULT_PROMPT, longest)
-    workload = Workload(batch, default if prompt is None else prompt, generated, context)
+    given = _default_prompt(lengths, phases, generated) if prompt is None else prompt
+    workload = Workload(batch, given, generated, context, decoder_start=lengths.decoder_start)
     if phases == ("decode",) and context is None and generated == 1:
         msg = "generate 1 has no decode step: the first token comes from prefill; generate 2 or more, or give a context"
         raise UsageError(msg)
     for phase in phases:
-        workload.check_positions(phase, positions)
+        workload.check_positions(phase, lengths)
     return workload
+
+
+def _default_prompt(lengths: Lengths, phases: tuple[Phase, ...], generated: int) -> int:
+    if lengths.whole:
+        return lengths.positions
+    if lengths.usual is not None:
+        return lengths.usual
+    if phases == ("encode",) or lengths.decoder_start is not None:
+        return min(DEFAULT_ENCODER_PROMPT, lengths.positions)
+    return min(DEFAULT_PROMPT, max(1, lengths.positions - generated))
+
+
+def most_tokens(model: Model, workload: Workload) -> int:
+    """The most tokens that a sequence may grow to: what a decode step attends to, else what the network reads."""
+    return model.lengths.positions if workload.context is None else model.lengths.output

@@ -136,6 +136,9 @@ def _check(model: Model, tokens: float, sequence: int, batch: int, mfu: float | 
     if mfu is not None and not 0 < mfu <= 1:
         msg = f"mfu {mfu:g}: expected a utilisation above 0 to 1 such as 0.4"
         raise UsageError(msg)
-    if sequence > model.config.max_position_embeddings:
-        msg = f"sequence {sequence} exceeds the model's max_position_embeddings {model.config.max_position_embeddings}"
+    if model.lengths.decoder_start is not None:
+        msg = f"{model.name} is an encoder-decoder, whose training is not modelled: it takes two lengths"
+        raise WorkloadError(msg)
+    if sequence > model.lengths.positions:
+        msg = f"sequence {sequence} exceeds the model's {model.lengths.field} {model.lengths.positions}"
         raise WorkloadError(msg)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
+from roofline.architectures.lengths import Lengths
 from roofline.axes import Sizes
 from roofline.errors import UsageError, WorkloadError, near_matches
-from roofline.number import exact
+from roofline.number import Number, exact
 from roofline.op import Op, Role, Tensor
 from roofline.program import Phase
 
@@ -82,6 +84,8 @@ class Workload:
     """Sequences at once, tokens in, tokens out, and, if given, the attended length of the one decode step asked for.
 
     The cache is kept in blocks of ``kv_block`` tokens.
+    ``decoder_start``: with how many tokens the decoder behind an encoder begins; ``prompt`` is then what the encoder
+    reads. None where there is one stack.
     """
 
     batch: int
@@ -89,6 +93,7 @@ class Workload:
     generate: int
     context: int | None = None
     kv_block: int = 1
+    decoder_start: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch", "prompt", "generate", "context", "kv_block"):
@@ -105,9 +110,14 @@ class Workload:
         return self.generate - 1 if self.context is None else 1
 
     @property
+    def first(self) -> int:
+        """The tokens that prefill reads: the prompt, or what the decoder behind an encoder begins with."""
+        return self.prompt if self.decoder_start is None else self.decoder_start
+
+    @property
     def longest(self) -> int:
         """The most tokens that are ever attended to: the last generated one is not fed back."""
-        return self.prompt + self.generate - 1 if self.context is None else self.context
+        return self.first + self.generate - 1 if self.context is None else self.context
 
     @property
     def held(self) -> int:
@@ -118,14 +128,17 @@ class Workload:
         """
         return -(-self.longest // self.kv_block) * self.kv_block
 
-    def check_positions(self, phase: Phase, positions: int) -> None:
+    def check_positions(self, phase: Phase, lengths: Lengths) -> None:
         """Raises WorkloadError if this phase needs more positions than the model has."""
-        length = self.prompt if phase == "encode" else self.longest
-        if length <= positions:
+        needed, limit = (self.prompt, lengths.positions) if phase == "encode" else (self.longest, lengths.output)
+        if needed <= limit:
             return
-        what = f"context {length}" if self.context is not None else f"prompt {self.prompt}"
-        what += f" + generate {self.generate}" if phase != "encode" and self.context is None else ""
-        msg = f"{what} exceeds the model's max_position_embeddings {positions}; shorten it"
+        what = f"context {needed}" if self.context is not None and phase != "encode" else f"prompt {self.prompt}"
+        if phase != "encode" and self.context is None:
+            start = f"decoder start {self.decoder_start}" if self.decoder_start is not None else what
+            what = f"{start} + generate {self.generate}"
+        field = lengths.field if phase == "encode" else lengths.decoder_field
+        msg = f"{what} exceeds the model's {field} {limit}; shorten it"
         raise WorkloadError(msg)
 
     def sizes(self, phase: Phase) -> Sizes:
@@ -137,9 +150,37 @@ class Workload:
         array([ 9., 10., 11.])
         """
         if phase != "decode":
-            return {"B": exact(self.batch), "T": exact(self.prompt), "S": exact(self.prompt)}
+            return self.step(phase, self.batch, self.prompt)
         if self.context is not None:
-            return {"B": exact(self.batch), "T": exact(1), "S": exact(self.context)}
-        lengths = np.arange(self.prompt + 1, self.prompt + self.generate, dtype=np.float64)
-        span = exact(self.prompt + 1) if len(lengths) == 1 else lengths
-        return {"B": exact(self.batch), "T": exact(1), "S": span}
+            return self.step(phase, self.batch, self.context)
+        lengths = np.arange(self.first + 1, self.first + self.generate, dtype=np.float64)
+        return self.step(phase, self.batch, self.first + 1 if len(lengths) == 1 else lengths)
+
+    def step(self, phase: Phase, batch: Number, length: Number) -> Sizes:
+        """B, T and S of one step, and M behind an encoder: ``length`` is attended to in decode, else it is the prompt.
+
+        >>> {k: str(v) for k, v in Workload(2, 8, 4, decoder_start=1).step("decode", 2, 3).items()}
+        {'B': '2', 'T': '1', 'S': '3', 'M': '8'}
+        """
+        behind = self.decoder_start is not None
+        new, attended, encoded = length, length, length
+        if phase == "decode":
+            new, encoded = 1, self.prompt
+        elif phase == "prefill" and self.decoder_start is not None:
+            new = attended = self.decoder_start
+        sizes = {"B": batch, "T": new, "S": attended} | ({"M": encoded} if behind else {})
+        return {letter: exact(size) if isinstance(size, int) else size for letter, size in sizes.items()}
+
+    def words(self, phases: Collection[Phase], form: str = "") -> str:
+        """The lengths that these phases depend on, in words; ``form`` is how numbers are written.
+
+        >>> Workload(2, 8, 4, decoder_start=1).words(("encode", "prefill", "decode"))
+        'prompt 8, decoder start 1, generate 4'
+        """
+        told = [("prompt", self.prompt)]
+        if self.context is not None:
+            told = [*(told if self.decoder_start is not None else []), ("context", self.context)]
+        elif set(phases) != {"encode"}:
+            told += [] if self.decoder_start is None else [("decoder start", self.decoder_start)]
+            told.append(("generate", self.generate))
+        return ", ".join(f"{name} {number:{form}}" for name, number in told)

@@ -311,6 +311,95 @@ def encoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str,
 
 
 @st.composite
+def _tower(draw: st.DrawFn) -> dict[str, Any]:
+    heads = draw(FEW)
+    return {
+        "hidden_size": heads * draw(FEW),
+        "num_hidden_layers": draw(FEW),
+        "num_attention_heads": heads,
+        "intermediate_size": draw(SMALL),
+    }
+
+
+@st.composite
+def vit_configs(draw: st.DrawFn) -> dict[str, Any]:
+    """A small ViT, bare or with a classifier; images that patches may not fill."""
+    patch = draw(FEW)
+    return {
+        "model_type": "vit",
+        "architectures": [draw(st.sampled_from(("ViTModel", "ViTForImageClassification")))],
+        **draw(_tower()),
+        "hidden_act": draw(st.sampled_from(("gelu", "relu"))),
+        "patch_size": patch,
+        "image_size": patch + draw(st.integers(0, 12)),
+        "num_channels": draw(FEW),
+        "qkv_bias": draw(st.booleans()),
+        "id2label": {number: str(number) for number in range(draw(FEW))},
+    }
+
+
+@st.composite
+def clip_configs(draw: st.DrawFn) -> dict[str, Any]:
+    """A small CLIP, or one of its towers alone."""
+    patch, projection = draw(FEW), {"projection_dim": draw(SMALL)}
+    text = {**draw(_tower()), "vocab_size": draw(SMALL) + 3, "max_position_embeddings": draw(SMALL)}
+    image = {**draw(_tower()), "patch_size": patch, "image_size": patch + draw(st.integers(0, 12)), "num_channels": 3}
+    kind = draw(st.sampled_from(("Model", "TextModel", "TextModelWithProjection", "VisionModel",
+                                 "VisionModelWithProjection")))  # fmt: skip
+    family = {"M": "clip", "T": "clip_text_model", "V": "clip_vision_model"}[kind[0]]
+    own = {"clip": {"text_config": text, "vision_config": image}, "clip_text_model": text, "clip_vision_model": image}
+    return {"model_type": family, "architectures": [f"CLIP{kind}"], **own[family], **projection}
+
+
+_T5 = {
+    "d_kv": SMALL,
+    "feed_forward_proj": st.sampled_from(("relu", "gated-gelu", "gated-silu")),
+    "relative_attention_num_buckets": st.sampled_from((4, 8, 32)),
+}
+_BART = {"max_position_embeddings": st.integers(40, 64), "activation_function": st.sampled_from(("gelu", "relu"))}
+_WHISPER = {
+    "max_source_positions": st.integers(1, 40),
+    "max_target_positions": st.integers(20, 40),
+    "num_mel_bins": SMALL,
+    "activation_function": st.sampled_from(("gelu", "relu")),
+}
+ENCODER_DECODERS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    # classes; what the family has beside what all have
+    "bart": (("BartForConditionalGeneration", "BartModel"), _BART),
+    "m2m_100": (("M2M100ForConditionalGeneration", "M2M100Model"), _BART),
+    "marian": (("MarianMTModel", "MarianModel"), _BART),
+    "mbart": (("MBartForConditionalGeneration", "MBartModel"), _BART),
+    "mt5": (("MT5ForConditionalGeneration", "MT5Model", "MT5EncoderModel"), _T5),
+    "pegasus": (("PegasusForConditionalGeneration", "PegasusModel"), _BART),
+    "t5": (("T5ForConditionalGeneration", "T5Model", "T5EncoderModel"), _T5),
+    "whisper": (("WhisperForConditionalGeneration", "WhisperModel"), _WHISPER),
+}
+
+
+@st.composite
+def encoder_decoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str, Any]:
+    """A small encoder-decoder whose stacks may differ; of one of ENCODER_DECODERS, or of any of them."""
+    model_type = model_type or draw(st.sampled_from(sorted(ENCODER_DECODERS)))
+    classes, own = ENCODER_DECODERS[model_type]
+    heads = [draw(st.sampled_from((1, 2, 4))) for _ in "ed"]
+    width = 4 * draw(st.integers(1, 4))
+    if model_type in ("t5", "mt5"):
+        sizes = {"d_model": width, "d_ff": draw(SMALL), "num_heads": heads[0]}
+        sizes |= {"num_layers": draw(FEW), "num_decoder_layers": draw(FEW)}
+    else:
+        sizes = {"d_model": width}
+        for stack, count in zip(("encoder", "decoder"), heads, strict=True):
+            sizes |= {f"{stack}_layers": draw(FEW), f"{stack}_attention_heads": count, f"{stack}_ffn_dim": draw(SMALL)}
+    return {
+        "model_type": model_type,
+        "architectures": [draw(st.sampled_from(classes))],
+        "vocab_size": draw(SMALL) + 3,
+        **sizes,
+        **{name: draw(strategy) for name, strategy in own.items()},
+    }
+
+
+@st.composite
 def with_fields_left_out(draw: st.DrawFn, configs: st.SearchStrategy[dict[str, Any]]) -> dict[str, Any]:
     """The same without some of the fields that have a default in their Hugging Face class."""
     left_out = draw(st.sets(st.sampled_from(OPTIONAL)))
@@ -332,5 +421,8 @@ def model_configs() -> st.SearchStrategy[dict[str, Any]]:
         qwen3_configs(),
         decoder_configs(),
         encoder_configs(),
+        vit_configs(),
+        clip_configs(),
+        encoder_decoder_configs(),
         *STATES.values(),
     )

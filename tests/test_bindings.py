@@ -35,7 +35,11 @@ CONVENTIONS = [
     )
 ]
 SYMBOLS = {letter: sympy.Symbol(letter, positive=True, integer=True) for letter in LEGEND}
-SWEEP = ({"B": 1, "T": 1, "S": 4096}, {"B": 8, "T": 512, "S": 512}, {"B": 3, "T": 7, "S": 1_000_003})
+SWEEP = (
+    {"B": 1, "T": 1, "S": 4096, "M": 77},
+    {"B": 8, "T": 512, "S": 512, "M": 512},
+    {"B": 3, "T": 7, "S": 1_000_003, "M": 9},
+)
 PACKAGE = Path(roofline.__file__).parent
 
 
@@ -90,7 +94,7 @@ def test_presets(preset):
 
 
 @settings(max_examples=30, deadline=None)
-@given(config=model_configs(), step=axis_sizes("BTS"))
+@given(config=model_configs(), step=axis_sizes("BTSM"))
 def test_random_networks(config, step):
     check_program(load_model(config).program(), (step,))
 

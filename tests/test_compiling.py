@@ -41,16 +41,22 @@ def test_counts_equal_direct_binding(preset: str, quantity: Quantity) -> None:
     for phase in program.phases:
         fast = compiling.compile(program, quantity, phase=phase)
         batches, spans = points(preset, 20, 10**6)
-        found = fast(**{name: {"B": batches, "S": spans}[name] for name in fast.arguments})
+        found = fast(**{name: {"B": batches, "S": spans, "M": spans}[name] for name in fast.arguments})
         for value, batch, span in zip(np.broadcast_to(found, 20), batches, spans, strict=True):
             assert value == pytest.approx(direct(program, quantity, phase, int(batch), int(span)), rel=1e-12, abs=0)
 
 
+def is_behind_encoder(program: Any) -> bool:
+    """Whether a decoder attends to what an encoder has read, in these tests as many tokens as S."""
+    return "encode" in program.phases and len(program.phases) > 1
+
+
 def direct(program: Any, quantity: str, phase: Any, batch: int, span: int) -> float:
     if quantity == "memory":
-        workload = Workload(batch, span, 1, span if phase == "decode" else None)
+        start = span if is_behind_encoder(program) else None
+        workload = Workload(batch, span, 1, span if phase == "decode" else None, decoder_start=start)
         return footprint(program, workload, (phase,), BF16).total_bytes
-    sizes = {"B": exact(batch), "T": exact(1 if phase == "decode" else span), "S": exact(span)}
+    sizes = {"B": exact(batch), "T": exact(1 if phase == "decode" else span), "S": exact(span), "M": exact(span)}
     costs = step_cost(program, phase, sizes, BF16)
     flops, moved = (sum(cost.count * getattr(cost, name) for cost in costs) for name in ("flops", "bytes"))
     return float({"flops": flops, "bytes": moved, "intensity": flops / moved}[quantity])
@@ -60,17 +66,20 @@ def direct(program: Any, quantity: str, phase: Any, batch: int, span: int) -> fl
 @pytest.mark.parametrize("preset", ARCHITECTURES)
 def test_times_equal_predictions(preset: str, device: str) -> None:
     model = load_model(preset)
-    longest = model.config.max_position_embeddings
+    longest = min(model.lengths.positions, model.lengths.output)
     dtype = roofline.load_hardware(device).default_dtype()  # a quantised checkpoint has a program of its own
     for phase in model.phases:
         time, bound = (
             compiling.compile(model.program(), quantity, phase=phase, hardware=device) for quantity in ("time", "bound")
         )
         batches, spans = points(preset + device, 4, longest - 1)
-        given = {"B": batches, "S": spans}
+        spans = np.full_like(spans, longest) if model.lengths.whole else spans
+        behind = model.lengths.decoder_start if phase == "prefill" else None
+        given = {"B": batches, "S": spans if behind is None else np.full_like(spans, behind), "M": spans}
         times, bounds = (found(**{name: given[name] for name in found.arguments}) for found in (time, bound))
         for index, (batch, span) in enumerate(zip(batches.tolist(), spans.tolist(), strict=True)):
             lengths = {"context": span} if phase == "decode" else {"prompt": span, "generate": 1}
+            lengths |= {"prompt": span} if is_behind_encoder(model.program()) else {}
             run = roofline.predict(model, device, batch=batch, phase=phase, dtype=dtype, constants="class", **lengths)
             figures = run.phases[phase].figures
             assert times[index] == pytest.approx(figures.time_s, rel=1e-12, abs=0)
@@ -84,7 +93,7 @@ def test_random_networks(config: dict[str, Any], batch: int, span: int) -> None:
     for phase in program.phases:
         for quantity in ("flops", "bytes"):
             fast = compiling.compile(program, quantity, phase=phase)
-            given = {name: {"B": batch, "S": span}[name] for name in fast.arguments}
+            given = {name: {"B": batch, "S": span, "M": span}[name] for name in fast.arguments}
             assert fast(**given) == pytest.approx(direct(program, quantity, phase, batch, span), rel=1e-12, abs=0)
 
 

@@ -24,7 +24,7 @@ BF16 = Precision("bf16", "bf16", "bf16")
 def test_random_encoders_equal_transformers(model_type):
     torch = pytest.importorskip("torch")
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
     @given(config=encoder_configs(model_type), batch=st.integers(1, 3), length=st.integers(1, 40))
     def equal(config, batch, length):
         model = load_model(config)

@@ -34,7 +34,7 @@ from roofline.workload import Precision, Workload
 B, T, S, D, F, K, G, H, V, L = (LETTERS[letter] for letter in "BTSDFKGHVL")
 BF16 = Precision("bf16", "bf16", "bf16")
 COUNTS: tuple[Quantity, ...] = ("flops", "bytes", "parameters", "kv_cache", "memory", "intensity")
-POINTS = [{"B": 1, "S": 1}, {"B": 3, "S": 77}, {"B": 64, "S": 8192}]
+POINTS = [{"B": b, "S": span, "M": span} for b, span in ((1, 1), (3, 77), (64, 8192))]
 
 
 def phases(preset: str) -> tuple[Any, ...]:
@@ -47,11 +47,12 @@ def counted(preset: str, phase: Any, quantity: Quantity, point: dict[str, int]) 
     batch, span = point["B"], point["S"]
     new = 1 if phase == "decode" else span
     if quantity in ("flops", "bytes", "intensity"):
-        sizes = {"B": exact(batch), "T": exact(new), "S": exact(span)}
+        sizes = {"B": exact(batch), "T": exact(new), "S": exact(span), "M": exact(span)}
         costs = step_cost(program, phase, sizes, BF16)
         flops, moved = (sum(cost.count * getattr(cost, name) for cost in costs) for name in ("flops", "bytes"))
         return {"flops": flops, "bytes": moved, "intensity": flops / moved}[quantity]
-    workload = Workload(batch, span, 1, span if phase == "decode" else None)
+    start = None if load_model(preset).lengths.decoder_start is None else span
+    workload = Workload(batch, span, 1, span if phase == "decode" else None, decoder_start=start)
     held = footprint(program, workload, (phase,), BF16)
     parameters = load_model(preset).parameters
     return {"parameters": parameters, "kv_cache": held.carried_bytes, "memory": held.total_bytes}[quantity]
@@ -392,9 +393,10 @@ def test_random_networks_agree_with_direct_binding(config: dict[str, Any], batch
     model = load_model(config)
     program = model.program()
     for phase in model.phases:
-        sizes = {"B": exact(batch), "T": exact(1 if phase == "decode" else span), "S": exact(span)}
+        tokens = 1 if phase == "decode" else span
+        sizes = {"B": exact(batch), "T": exact(tokens), "S": exact(span), "M": exact(span)}
         costs = step_cost(program, phase, sizes, BF16)
-        point = {**program.sizes, "B": batch, "S": span}
+        point = {**program.sizes, "B": batch, "S": span, "M": span}
         for quantity in ("flops", "bytes"):
             found = formula(model, phase=phase, quantity=quantity, keep="all")
             expected = sum(cost.count * getattr(cost, quantity) for cost in costs)

@@ -170,9 +170,10 @@ MODELS = model_configs().map(load_model)
 
 
 def drawn_workload(data: st.DataObject, model: Model) -> Workload:
-    positions = min(model.config.max_position_embeddings, 10**6)
+    positions = min(model.lengths.positions, 10**6)
     prompt = data.draw(st.integers(1, positions))
-    return Workload(data.draw(st.integers(1, 8)), prompt, data.draw(st.integers(1, max(1, positions - prompt))))
+    generate = data.draw(st.integers(1, max(1, positions - prompt)))
+    return Workload(data.draw(st.integers(1, 8)), prompt, generate, decoder_start=model.lengths.decoder_start)
 
 
 @settings(deadline=None)
@@ -193,8 +194,8 @@ def test_the_largest_batch_is_the_edge(model: Model, data: st.DataObject) -> Non
 @given(MODELS, st.data())
 def test_the_longest_context_is_the_edge(model: Model, data: st.DataObject) -> None:
     program, workload = model.program(), drawn_workload(data, model)
-    positions = min(model.config.max_position_embeddings, 10**6)
-    generated = 0 if program.phases == ("encode",) else workload.generate - 1  # the last one is not fed back
+    positions = min(model.lengths.positions, 10**6)
+    generated = 0 if "encode" in program.phases else workload.generate - 1  # the last one is not fed back
 
     def total(length: int) -> int:
         longer = replace(workload, prompt=max(1, length - generated))

@@ -19,6 +19,7 @@ from roofline.architectures.config import Config
 from roofline.architectures.families import FAMILIES
 from roofline.architectures.model import PRESETS, Model, load_model, preset_names
 from roofline.architectures.recurrence import Recurrence
+from roofline.architectures.vision import VisionConfig
 from roofline.data_files import read_yaml
 from roofline.errors import ConfigError
 
@@ -205,6 +206,7 @@ def test_a_field_of_another_family_changes_nothing_and_says_so(fields, stray):
 def test_a_family_names_real_fields(family):
     entry = FAMILIES[family]
     fields = set(entry.config.model_fields) | {f"recurrence.{field}" for field in Recurrence.model_fields}
+    fields |= {f"images.{field}" for field in VisionConfig.model_fields}
     assert set(entry.rename.values()) | set(entry.defaults) | set(entry.fixed) <= fields
     assert all(set(options) <= fields for options in entry.classes.values())
     assert not set(entry.only) & entry.inert

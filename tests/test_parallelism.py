@@ -34,7 +34,8 @@ def degrees() -> st.SearchStrategy[Layout]:
 
 def whole_sizes(workload: Workload, phase: str) -> dict[str, Fraction]:
     tokens = 1 if phase == "decode" else workload.prompt
-    return {"B": exact(workload.batch), "T": exact(tokens), "S": exact(workload.prompt)}
+    prompt = exact(workload.prompt)
+    return {"B": exact(workload.batch), "T": exact(tokens), "S": prompt, "M": prompt}
 
 
 def check_sums(program: Program, layout: Layout, workload: Workload) -> None:
@@ -42,7 +43,7 @@ def check_sums(program: Program, layout: Layout, workload: Workload) -> None:
     devices = layout.tp * layout.dp * layout.cp
     sharded = shard(program, layout)
     sizes = {letter: exact(size) for letter, size in program.sizes.items()}
-    held = sharded.parameters({**sizes, "B": exact(1), "T": exact(1), "S": exact(64)}) * devices
+    held = sharded.parameters({**sizes, "B": exact(1), "T": exact(1), "S": exact(64), "M": exact(64)}) * devices
     assert held == program.parameters(sizes) + sum(each.surplus for each in replicated_weights(program, layout))
     for phase in program.phases:
         outer = whole_sizes(workload, phase)

@@ -185,7 +185,7 @@ def test_parameters_and_flops_stay(fields: dict[str, Any], text: str) -> None:
     program = quantized(plain, recipe)
     assert program.parameters() == plain.parameters()
     for phase in plain.phases:
-        sizes = {"B": exact(2), "T": exact(1 if phase == "decode" else 7), "S": exact(7)}
+        sizes = {"B": exact(2), "T": exact(1 if phase == "decode" else 7), "S": exact(7), "M": exact(5)}
         before, after = (step_cost(p, phase, sizes, recipe.precision) for p in (plain, program))
         assert sum(c.count * c.flops for c in before) == sum(c.count * c.flops for c in after)
         assert sum(c.count * c.vector_flops for c in before) <= sum(c.count * c.vector_flops for c in after)

@@ -117,6 +117,7 @@ def _layer(config: EncoderConfig, conventions: Conventions, kind: _Kind) -> tupl
         norm=config.norm,
         gated=config.gated,
         attention_bias=config.attention_bias,
+        out_bias=config.attention_bias,
         mlp_bias=config.mlp_bias,
         packed_qkv=config.packed_qkv,
         packed_gate=config.packed_gate,

@@ -155,8 +155,9 @@ def _build(
     name: str, source: str, fields: dict[str, Any], overrides: Mapping[str, Any] | None, where: str = ""
 ) -> Model:
     where = where or source
-    fields = {**fields, **(overrides or {})}
-    model_type, family = _family(fields, where)
+    given = {**fields, **(overrides or {})}
+    model_type, family = _family(given, where)
+    fields = _flat(family, given, where)
     _check_only(family, fields, where)
     shape_fields: dict[str, Any] = {**family.fixed, **_class_options(family, fields, where)}
     taken = set(shape_fields)
@@ -165,7 +166,7 @@ def _build(
     for key, value in fields.items():
         target = family.rename.get(key, key)
         silent = key in family.only or key in family.inert or key in family.reads
-        if silent or (key in INERT and target not in family.config.model_fields):
+        if silent or (str(key).rpartition(".")[2] in INERT and target not in family.config.model_fields):
             continue
         if (target not in known and key not in family.rename) or target in taken:
             unknown.append(" ".join(str(key).split())[:60])
@@ -177,7 +178,21 @@ def _build(
     config = parse_config(family.config, _nested(shape_fields), where, names)
     warnings = tuple(f"{where}: field {key} is not modelled and was ignored" for key in sorted(unknown))
     recipe, excepted = checkpoint_recipe(fields, where)
-    return Model(name, model_type, config, source, fields, warnings + excepted, recipe)
+    return Model(name, model_type, config, source, given, warnings + excepted, recipe)
+
+
+def _flat(family: Family, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The fields of a file, those of its nested mappings under their paths; a path that ``set`` names wins."""
+    flat: dict[str, Any] = {}
+    for name in family.nested:
+        for spelling in (name, f"{name}_dict"):  # transformers lets the second one win
+            block = given.get(spelling) or {}
+            if not isinstance(block, Mapping):
+                msg = f"{where}: {spelling}: given {shown(block)}, expected a mapping, {{name: value}}"
+                raise ConfigError(msg)
+            flat |= {f"{name}.{key}": value for key, value in block.items()}
+    blocks = {spelling for name in family.nested for spelling in (name, f"{name}_dict")}
+    return flat | {key: value for key, value in given.items() if key not in blocks}
 
 
 def _nested(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class Block:
     gated: bool = False
     attention_bias: bool = True
     key_bias: bool = True
+    out_bias: bool = True
     mlp_bias: bool = True
     packed_qkv: bool = False
     packed_gate: bool = False
@@ -64,7 +65,7 @@ def self_attention(
             cached=cached,
             position_bias=block.position_bias,
         ),
-        output_projection(bias=block.attention_bias),
+        output_projection(bias=block.out_bias),
     )
 
 

@@ -44,15 +44,25 @@ def measures_of(prediction: Prediction) -> list[Measure]:
     The band of the rate is that of the request's time: all its errors are fully correlated.
     """
     found = []
-    for name, phase in (("TTFT", "prefill"), ("TPOT", "decode"), ("time of a pass", "encode")):
-        if phase in prediction.phases:
-            f = dict(prediction.by_phase)[phase].figures  # type: ignore[index]
-            found.append(Measure(name, f.time_s, f.low_s, f.high_s, f.bound_by))
+    whole = prediction.ttft_s is not None
+    names = {"encode": "time of a pass", "prefill": "TTFT" if whole else "time of a prefill", "decode": "TPOT"}
+    for phase, one in prediction.by_phase:
+        f = one.figures
+        found.append(Measure(names[phase], f.time_s, f.low_s, f.high_s, f.bound_by))
+    if whole and "encode" in prediction.phases:
+        found[:2] = [_both(*found[:2])]
     ends = [(p.steps * p.figures.time_s, p.figures.bound_by) for p in prediction.phases.values()]
     low = sum(p.steps * p.figures.low_s for p in prediction.phases.values())
     high = sum(p.steps * p.figures.high_s for p in prediction.phases.values())
     rate, request = prediction.tokens_per_s, prediction.request_s
     return [*found, Measure("tokens/s", rate, rate * request / high, rate * request / low, max(ends)[1])]
+
+
+def _both(encode: Measure, prefill: Measure) -> Measure:
+    """The time to the first token behind an encoder: both phases, bound by what binds the longer one."""
+    longer = max(encode, prefill, key=lambda one: one.value)
+    ends = (encode.value + prefill.value, encode.low + prefill.low, encode.high + prefill.high)
+    return Measure("TTFT", *ends, longer.bound_by)
 
 
 def draw_compare(

@@ -65,10 +65,15 @@ class Request:
         """The same for ever longer prompts, or contexts of a decode step, up to the model's positions."""
         (model,), (device,) = self.models, self.devices
         base = predict(model, device, **self.keywords)
-        kept, word = {**self.keywords, "prompt": None}, "prompt" if self.keywords.get("context") is None else "context"
-        most = base.model.lengths.positions
+        word = "prompt" if self.keywords.get("context") is None else "context"
+        kept = {name: value for name, value in self.keywords.items() if name != word}
+        allowed, behind = base.model.lengths, base.workload.decoder_start is not None
+        if allowed.whole:
+            msg = f"--over context: {base.model.name} reads whole images, {allowed.positions} tokens each"
+            raise UsageError(msg)
+        most = allowed.positions if word == "prompt" else allowed.output
         if word == "prompt" and "decode" in base.phases:
-            most -= base.workload.generate
+            most -= 0 if behind else base.workload.generate
             kept["generate"] = base.workload.generate
         lengths = _spread(min(128, most // 2), most, 28)
         return [predict(model, device, **{**kept, word: length}) for length in lengths]
@@ -167,7 +172,8 @@ def _regime(request: Request) -> Drawn:
         msg = "regime shows what binds on one device, or how much faster the first of two is; give one or two"
         raise UsageError(msg)
     phase = "decode" if "decode" in predictions[0].phases else next(iter(predictions[0].phases))
-    most = predictions[0].model.lengths.positions
+    allowed = predictions[0].model.lengths
+    most = allowed.output if phase == "decode" else allowed.positions
     batches = np.geomspace(1, 1024, 72).tolist()
     lengths = np.geomspace(min(128, max(most // 16, 1)), most, 96).tolist()
     maps = [map_regimes(prediction, phase, batches, lengths) for prediction in predictions]

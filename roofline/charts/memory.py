@@ -100,7 +100,8 @@ def _sorted(predictions: Sequence[Prediction], over: str) -> tuple[list[Predicti
     def place(p: Prediction) -> float:
         if over == "batch":
             return float(p.workload.batch)
-        return float(p.workload.prompt if "encode" in p.phases else p.workload.longest)
+        encoded = "encode" in p.phases or (p.workload.decoder_start is not None and p.workload.context is None)
+        return float(p.workload.prompt if encoded else p.workload.longest)
 
     several = sorted(as_list(predictions, 1000), key=place)
     places = [place(p) for p in several]

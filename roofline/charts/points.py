@@ -195,7 +195,9 @@ def device_of(prediction: Prediction) -> str:
 def inputs_of(prediction: Prediction) -> str:
     """What was asked, in a line."""
     w, recipe = prediction.workload, prediction.recipe
-    if w.context is not None:
+    if w.decoder_start is not None:
+        lengths = w.words(prediction.phases, ",")
+    elif w.context is not None:
         lengths = f"context {w.context:,}"
     elif "encode" in prediction.phases:
         lengths = f"{w.prompt:,} tokens"

@@ -61,10 +61,15 @@ class Setting:
         return "all" in self.keep or name in self.keep
 
     def letters(self, phase: Phase | None) -> dict[str, Any]:
-        """The sizes of a step of ``phase``: T is S where a prompt is read, 1 in decode, and open for a lone layer."""
+        """The sizes of a step of ``phase``: T is S where a prompt is read, 1 in decode, and open for a lone layer.
+
+        Before a decoder, T and S are M: what the encoder reads.
+        """
         fixed = {letter: as_sympy(size) for letter, size in self.subject.fixed.items() if not self.keeps(letter)}
         sizes = LETTERS | fixed
-        if phase is not None:
+        if phase == "encode" and self.subject.decodes_after_encoding:
+            sizes["T"] = sizes["S"] = sizes["M"]
+        elif phase is not None:
             sizes["T"] = sympy.Integer(1) if phase == "decode" else sizes["S"]
         return sizes
 
@@ -273,6 +278,13 @@ def _memory(setting: Setting, phase: Phase | None) -> Any:
     return sympy.sympify(resting + activation_peak(program, phase, sizes, precision))
 
 
+def lengths_in_words(subject: Subject, phase: Phase) -> str:
+    """What the lengths of a step are to each other."""
+    if phase == "decode":
+        return "T = 1"
+    return "T = S = M" if phase == "encode" and subject.decodes_after_encoding else "T = S"
+
+
 def _notes(setting: Setting, quantity: Quantity, phase: Phase | None, *, mean: bool) -> tuple[str, ...]:
     notes = []
     if quantity not in ("flops", "parameters"):
@@ -281,7 +293,7 @@ def _notes(setting: Setting, quantity: Quantity, phase: Phase | None, *, mean: b
         notes.append(setting.recipe.words + size)
     if phase is not None:
         steps = "the mean over the decode steps of a request" if mean else "T = 1, one step"
-        notes.append({"decode": steps}.get(phase, "T = S, the whole prompt"))
+        notes.append({"decode": steps}.get(phase, f"{lengths_in_words(setting.subject, phase)}, the whole prompt"))
     if setting.subject.part:
         notes.append("one execution")
     if setting.device and setting.constants and quantity in ("time", "bound"):

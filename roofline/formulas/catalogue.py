@@ -11,6 +11,7 @@ from roofline.formulas.lone_layers import fixed as _fixed
 from roofline.formulas.recurrences import RECURRENCES
 from roofline.layers import attention as attention_layer
 from roofline.layers import (
+    cross_attention,
     embedding,
     feed_forward,
     gated_attention,
@@ -18,6 +19,9 @@ from roofline.layers import (
     latent_attention,
     mixture_of_experts,
     normalization,
+    patches,
+    relative_position,
+    sound,
 )
 from roofline.op import Op, Tensor, contract, elementwise, weight
 
@@ -25,6 +29,11 @@ from roofline.op import Op, Tensor, contract, elementwise, weight
 def _attention(conventions: Conventions, mask: Any = "causal") -> tuple[Op, ...]:
     fused, square = conventions.attention == "fused", conventions.count == "square"
     return attention_layer.attention(mask=mask, fused=fused, square=square)
+
+
+def _cross_attention(conventions: Conventions) -> tuple[Op, ...]:
+    fused, square = conventions.attention == "fused", conventions.count == "square"
+    return cross_attention.cross_attention(bias=False, out_bias=False, fused=fused, square=square)
 
 
 _X, _H, _A = (Tensor(name, "B T D") for name in "xha")
@@ -43,6 +52,18 @@ LAYERS: dict[str, Layer] = {
         _fixed(embedding.embedding_sum(position=True, segment=True)),
         embedding.embedding_sum,
     ),
+    "embedding_projection": Layer(
+        "projection of the embeddings to the hidden size",
+        _fixed(embedding.embedding_projection()),
+        embedding.embedding_projection,
+    ),
+    "position_bias": Layer(
+        "bias of the scores by distance", _fixed(relative_position.position_bias()), relative_position.position_bias
+    ),
+    "patch_embedding": Layer(
+        "patches of an image and a class token", _fixed(*patches.patch_embedding()), patches.patch_embedding
+    ),
+    "sound_embedding": Layer("two convolutions over time", _fixed(*sound.sound_embedding()), sound.sound_embedding),
     "layer_norm": Layer(
         "layer normalisation", _fixed(normalization.norm("norm", _X, _H, kind="layer")), normalization.norm
     ),
@@ -80,6 +101,17 @@ LAYERS: dict[str, Layer] = {
     "attention": Layer("scaled dot-product attention, causal", _attention, attention_layer.attention),
     "full_attention": Layer(
         "scaled dot-product attention, unmasked", partial(_attention, mask="full"), attention_layer.attention
+    ),
+    "local_attention": Layer(
+        "scaled dot-product attention, local", partial(_attention, mask="local"), attention_layer.attention
+    ),
+    "cross_keys_values": Layer(
+        "keys and values of cross-attention",
+        _fixed(*cross_attention.cross_keys_values(bias=False)),
+        cross_attention.cross_keys_values,
+    ),
+    "cross_attention": Layer(
+        "cross-attention, with the projections around it", _cross_attention, cross_attention.cross_attention
     ),
     "materialised_attention": Layer(
         "attention with stored scores, unmasked",
@@ -138,6 +170,10 @@ LAYERS: dict[str, Layer] = {
     "lm_head": Layer("scores over the vocabulary", _fixed(head.lm_head(tied=False)), head.lm_head),
     "sampling": Layer("softmax over the vocabulary and the pick of a token", _fixed(head.sampling()), head.sampling),
     "pooler": Layer("pooler", _fixed(*head.pooler()), head.pooler),
+    "classifier": Layer("scores for two labels", _fixed(head.classifier(labels=2)), head.classifier),
+    "mean_pooling": Layer("mean over the tokens", _fixed(head.mean_pooling()), head.mean_pooling),
+    "embedding_head": Layer("embedding of a sequence", _fixed(*head.embedding_head("image")), head.embedding_head),
+    "similarity": Layer("similarity of every text to every image", _fixed(*head.similarity()), head.similarity),
     "masked_lm_head": Layer(
         "masked-LM head",
         _fixed(*head.masked_lm_head(function="gelu", kind="layer", tied=True)),

@@ -23,7 +23,7 @@ from roofline.formulas.simplification import simplified
 from roofline.formulas.symbols import LETTERS, dimension_of, meaning, symbol
 from roofline.program import Phase
 from roofline.units import format_quantity
-from roofline.workload import DEFAULT_PROMPT
+from roofline.workload import DEFAULT_ENCODER_PROMPT, DEFAULT_PROMPT
 
 Sides: TypeAlias = list[tuple[Any, ...]]
 """Of each operator: how often it runs, its compute seconds and its memory seconds, as expressions."""
@@ -167,7 +167,8 @@ def _numbers(setting: Setting, machine: Machine, variable: str, held: list[str])
     found: dict[str, float] = dict(machine.numbers)
     model = setting.subject.model
     if model is not None:
-        found |= {"B": 1, "S": min(DEFAULT_PROMPT, model.lengths.positions)}
+        read, attended = model.lengths.positions, model.lengths.output
+        found |= {"B": 1, "M": min(DEFAULT_ENCODER_PROMPT, read), "S": min(DEFAULT_PROMPT, attended)}
     found |= {name: float(number) for name, number in {**setting.subject.fixed, **setting.subs}.items()}
     return {name: float(found[name]) for name in held if name in found and name != variable}
 
@@ -229,7 +230,7 @@ def _notes(setting: Setting, variable: str, answers: tuple[Boundary | None, ...]
         notes[0] += f", {setting.device.name}, constants {setting.constants.provenance} {setting.constants.name}"
     model = setting.subject.model
     if model is not None and variable == "S":
-        limit = model.lengths.positions
+        limit = model.lengths.output
         if any(answer and answer.root and answer.root > limit for answer in answers):
             notes.append(f"beyond the model's {limit} positions")
     return tuple(notes)

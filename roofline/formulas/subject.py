@@ -44,6 +44,11 @@ class Subject:
         return tuple(phase for phase in PHASES if any(phase in group.phases for group in self.groups))
 
     @property
+    def decodes_after_encoding(self) -> bool:
+        """Whether it is of a network whose decoder attends to what an encoder has read."""
+        return self.program is not None and "encode" in self.program.phases and len(self.program.phases) > 1
+
+    @property
     def fixed(self) -> Mapping[str, int]:
         """The sizes that the model fixes; none for a lone layer."""
         return self.program.sizes if self.program else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roofline.op import Op, Tensor, contract, elementwise, gather, weight
+from roofline.op import Op, Role, Tensor, contract, elementwise, gather, weight
 
 TOKEN_TABLE = "token_table"
 
@@ -55,17 +55,19 @@ def segment_embedding() -> Op:
     return gather("segment_embedding", table, Tensor("segments", "B T", "index"), Tensor("segment", "B T D"))
 
 
-def embedding_sum(*, position: bool, segment: bool, stream: str = "x") -> Op:
+def embedding_sum(*, position: bool, segment: bool, stream: str = "x", given: bool = False) -> Op:
     """The sum of the token, position and segment rows: one add per element and extra table.
 
-    Statement: ``x[B T D], position[T D], segment[B T D] -> x[B T D]``.
+    Statement: ``x[B T D], position[T D], segment[B T D] -> x[B T D]``. Positions that are ``given`` are no parameters:
+    sines and cosines that were computed before.
 
     >>> embedding_sum(position=True, segment=True).vector_flops({"B": 1, "T": 2, "D": 8})
     32
 
     Source: Devlin et al. 2018, BERT (arXiv 1810.04805), figure 2.
     """
-    tables = [Tensor("position", "T D")] * position + [Tensor("segment", "B T D")] * segment
+    place: Role = "input" if given else "activation"
+    tables = [Tensor("position", "T D", place)] * position + [Tensor("segment", "B T D")] * segment
     x = Tensor(stream, "B T D")
     return elementwise("embedding_sum", [x, *tables], x, flops=len(tables), linear=True, function="add")
 

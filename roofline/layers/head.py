@@ -96,6 +96,37 @@ def classifier(*, labels: int, source: str = "pooled", every: bool = False) -> O
     return op.rebound(V=labels) if every else op.rebound(V=labels, T=1)
 
 
+def embedding_head(name: str, *, source: str = "h") -> tuple[Op, ...]:
+    """The embedding of a sequence, one of its tokens projected to a width O and divided by its length.
+
+    >>> [op.name for op in embedding_head("image")]
+    ['image_projection', 'image_normalize']
+    >>> embedding_head("image")[0].flops({"B": 2, "T": 50, "D": 8, "O": 4})  # 2 B D O, one token
+    128
+
+    Source: Radford et al. 2021, CLIP (arXiv 2103.00020), section 2.3 and figure 3.
+    """
+    y, z = Tensor(f"{name}_projected", "B T O"), Tensor(f"{name}_embedding", "B T O")
+    project = contract(f"{name}_projection", Tensor(source, "B T D"), weight(f"w_{name}_projection", "O D"), y)
+    normalize = elementwise(f"{name}_normalize", [y], z, flops=3, kind="norm", mixes="O")  # square, sum, divide
+    return project.rebound(T=1), normalize.rebound(T=1)
+
+
+def similarity() -> tuple[Op, ...]:
+    """The similarity of each of B texts to each of B images (T stands for those), times a trained scale.
+
+    >>> compare, scale = similarity()
+    >>> compare.flops({"B": 3, "O": 4})  # 2 B B O
+    72
+
+    Source: Radford et al. 2021, CLIP (arXiv 2103.00020), section 2.3 and figure 3.
+    """
+    texts, images, scores = Tensor("text_embedding", "B O"), Tensor("image_embedding", "T O"), Tensor("scores", "B T")
+    compare = contract("similarity", texts, images, scores)
+    scale = elementwise("similarity_scale", [scores, weight("logit_scale", "")], scores, flops=1)
+    return compare.rebound(T="B"), scale.rebound(T="B")
+
+
 def masked_lm_head(
     *, function: Activation, kind: Norm, tied: bool, width: str = "D", bias: bool = True, source: str = "x"
 ) -> tuple[Op, ...]:

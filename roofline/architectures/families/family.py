@@ -26,7 +26,8 @@ class Family:
     options of the shape that this family never varies. classes: Hugging Face class -> options, the first one being
     meant when the configuration names none. only: field -> the one value that is modelled. inert: fields of this family
     that change no count. options: fields of the shape, beyond those that every configuration has, that this family
-    really reads. A field of a mapping within the shape goes by its path: ``recurrence.heads``.
+    really reads. A field of a mapping within the shape goes by its path: ``recurrence.heads``. nested: fields of the
+    file that are mappings, whose own fields go by their path too.
     """
 
     config: type[Config]
@@ -39,6 +40,7 @@ class Family:
     inert: frozenset[str] = frozenset()
     options: frozenset[str] = frozenset()
     reads: frozenset[str] = frozenset()
+    nested: tuple[str, ...] = ()
 
 
 INERT = frozenset(
