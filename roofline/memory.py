@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import reduce
-from math import isqrt, lcm
 from typing import Any, Literal, TypeAlias
 
 from roofline.axes import Sizes, rebind
 from roofline.number import Number, exact, is_symbolic, maximum
 from roofline.op import CARRIED, Role, Tensor
+from roofline.parabolas import crossing
 from roofline.program import Phase, Program
 from roofline.workload import MAX_LENGTH, Precision, Workload
 
@@ -198,7 +198,7 @@ def largest_batch(
         alive = [alive_bytes(program, phase, sizes | {"B": exact(b)}, precision) for b in range(3)]
         for held in zip(*alive, strict=True):
             curve = {b: Fraction(b * one.carried_bytes + size) for b, size in enumerate(held)}
-            fits.append(_crossing(Fraction(free), curve))
+            fits.append(crossing(Fraction(free), curve))
     return max(0, int(min(fits)))
 
 
@@ -286,24 +286,4 @@ def _bends(program: Program, first: int, last: int) -> list[int]:
 def _last_within(room: Fraction, curve: dict[int, Fraction]) -> int:
     """The largest whole length between the ends of ``curve`` whose bytes stay within ``room``."""
     last = max(curve)
-    return last if curve[last] <= room else _crossing(room, curve)
-
-
-def _crossing(room: Fraction, curve: dict[int, Fraction]) -> int:
-    """The largest whole number whose bytes stay within ``room``, on the rising parabola through three points.
-
-    >>> _crossing(Fraction(70), {0: Fraction(0), 4: Fraction(32), 8: Fraction(128)})  # 2 n^2: 5 -> 50, 6 -> 72
-    5
-    """
-    (low, f_low), (middle, f_middle), (high, f_high) = curve.items()
-    rise = (f_middle - f_low) / (middle - low)
-    square = ((f_high - f_middle) / (high - middle) - rise) / (high - low)
-    linear = rise - square * (low + middle)
-    constant = f_low - low * (linear + square * low)
-    if constant > room:
-        return -1
-    if square == 0:
-        return (room - constant) // linear
-    scale = lcm(square.denominator, linear.denominator, (constant - room).denominator)
-    a, b, c = (int(number * scale) for number in (square, linear, constant - room))
-    return (isqrt(b * b - 4 * a * c) - b) // (2 * a)
+    return last if curve[last] <= room else crossing(room, curve)

@@ -65,11 +65,6 @@ def time_operator(cost: Cost, hardware: HardwareSpec, constants: Constants) -> T
     return Timing(time, bound, 1 - compute - memory, compute, memory, constants.low, constants.high)
 
 
-def _reached(constants: Constants) -> Number:
-    """The most of the rated bandwidth that is really reached, at least all of it; constants may be symbols."""
-    return maximum(maximum(1.0, constants.memory), maximum(constants.cached, constants.warm))
-
-
 def banded(timing: Timing) -> tuple[Number, Number, Number]:
     """The bound, the low and the high end of the band: bound <= low <= time <= high. [s]"""
     bound = minimum(timing.bound_s, timing.time_s)  # equal up to rounding where nothing is lost

@@ -31,6 +31,7 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.errors": (0, NEUTRAL),
     "roofline.number": (0, NEUTRAL),
     "roofline.units": (0, NEUTRAL),
+    "roofline.parabolas": (0, NEUTRAL),
     "roofline.data_files": (0, NEUTRAL),
     "roofline.doors": (0, NEUTRAL),
     "roofline.axes": (0, SOFTWARE),

@@ -1,0 +1,26 @@
+"""Where a quantity that is quadratic in a whole number crosses a limit, in exact arithmetic."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import isqrt, lcm
+
+
+def crossing(room: Fraction, curve: dict[int, Fraction]) -> int:
+    """The largest whole number whose bytes stay within ``room``, on the rising parabola through three points.
+
+    >>> crossing(Fraction(70), {0: Fraction(0), 4: Fraction(32), 8: Fraction(128)})  # 2 n^2: 5 -> 50, 6 -> 72
+    5
+    """
+    (low, f_low), (middle, f_middle), (high, f_high) = curve.items()
+    rise = (f_middle - f_low) / (middle - low)
+    square = ((f_high - f_middle) / (high - middle) - rise) / (high - low)
+    linear = rise - square * (low + middle)
+    constant = f_low - low * (linear + square * low)
+    if constant > room:
+        return -1
+    if square == 0:
+        return (room - constant) // linear
+    scale = lcm(square.denominator, linear.denominator, (constant - room).denominator)
+    a, b, c = (int(number * scale) for number in (square, linear, constant - room))
+    return (isqrt(b * b - 4 * a * c) - b) // (2 * a)
