@@ -112,7 +112,7 @@ def calibrate_device(
     calibrator = Calibrator(points, samples, hardware, dtype)
     fitted = calibrator.run()
     host_s = host.seconds(samples)
-    fields = calibration_fields(name, hardware, calibrator, host_s, dtype, source)
+    fields = fields_of_calibration(name, hardware, calibrator, host_s, dtype, source)
     rounds = min(len(found.every) for found in samples.values())
     seconds = time.monotonic() - begun
     raw = {key: [[s.seconds, s.probe_s] for s in found.every] for key, found in samples.items()}
@@ -178,7 +178,7 @@ def _measured(
     return {**kernels.samples(), **steps.samples()}, interrupted
 
 
-def calibration_fields(
+def fields_of_calibration(
     name: str, hardware: HardwareSpec, calibrator: Calibrator, host_s: float, dtype: str, source: str
 ) -> dict[str, Any]:
     """The calibration's file, checked as it will be read."""
