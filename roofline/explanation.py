@@ -88,8 +88,9 @@ def _phase(prediction: Prediction, phase: Phase) -> Iterator[str]:
 
 def _in_symbols(prediction: Prediction, phase: Phase) -> Iterator[str]:
     """The whole step in letters: all operators with their repeats."""
-    from roofline.formulas.building import Setting, build, lengths_in_words  # noqa: PLC0415  (sympy, only where asked)
+    from roofline.formulas.building import Setting, build  # noqa: PLC0415  (sympy, only where asked)
     from roofline.formulas.expressions import Quantity  # noqa: PLC0415
+    from roofline.formulas.notes import lengths_in_words  # noqa: PLC0415
     from roofline.formulas.printers import readable  # noqa: PLC0415
     from roofline.formulas.subject import Subject  # noqa: PLC0415
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from roofline.op import backward
+from roofline.differentiation import backward
 from roofline.parallelism import Layout, Mesh
 from roofline.program import Group, Phase, Program
 from roofline.sharding import Flow, State, is_layer, read_first

@@ -12,10 +12,11 @@ from roofline.architectures.model import Model
 from roofline.calibration import ConstantSet
 from roofline.conventions import Conventions
 from roofline.cost import Cost, operator_cost
+from roofline.differentiation import backward
 from roofline.errors import UsageError, WorkloadError
 from roofline.hardware import HardwareSpec
 from roofline.number import exact
-from roofline.op import Op, Tensor, backward, elementwise, fuse
+from roofline.op import Op, Tensor, elementwise, fuse
 from roofline.program import Phase, Program
 from roofline.timing import banded, time_step
 from roofline.workload import Precision

@@ -20,6 +20,7 @@ import roofline
 from roofline.architectures.model import load_model
 from roofline.conventions import Conventions
 from roofline.cost import step_cost
+from roofline.differentiation import backward
 from roofline.errors import RooflineError, UsageError, WorkloadError
 from roofline.formulas.building import formula
 from roofline.formulas.catalogue import ALIASES, LAYERS
@@ -28,7 +29,6 @@ from roofline.formulas.substitution import read_number, read_substitutions
 from roofline.formulas.symbols import LETTERS, RATES, SHARES, meaning, symbol
 from roofline.memory import footprint
 from roofline.number import exact
-from roofline.op import backward
 from roofline.workload import Precision, Workload
 
 B, T, S, D, F, K, G, H, V, L = (LETTERS[letter] for letter in "BTSDFKGHVL")

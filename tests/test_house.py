@@ -36,6 +36,7 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.doors": (0, NEUTRAL),
     "roofline.axes": (0, SOFTWARE),
     "roofline.conventions": (0, SOFTWARE),
+    "roofline.differentiation": (1, SOFTWARE),
     "roofline.op": (1, SOFTWARE),
     "roofline.program": (1, SOFTWARE),
     "roofline.layers": (2, SOFTWARE),

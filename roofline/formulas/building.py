@@ -19,6 +19,7 @@ from roofline.cost import Cost
 from roofline.errors import UsageError, WorkloadError, near_matches, shown
 from roofline.formulas.expressions import Formula, Quantity, as_sympy, substitute
 from roofline.formulas.machine import Machine, machine_for
+from roofline.formulas.notes import notes_of
 from roofline.formulas.simplification import simplified
 from roofline.formulas.subject import Subject, check_phase, find_subject
 from roofline.formulas.substitution import known_names, read_substitution_mapping
@@ -30,7 +31,7 @@ from roofline.op import CARRIED, Role
 from roofline.precision import Recipe, read_recipe
 from roofline.program import Phase
 from roofline.provenance import constants_of
-from roofline.workload import DTYPE_BYTES, Precision
+from roofline.workload import Precision
 
 TIMELESS: tuple[Quantity, ...] = ("parameters", "kv_cache")
 """Quantities that are the same in every phase."""
@@ -183,7 +184,7 @@ def build(setting: Setting, quantity: Quantity, phase: Phase | None, *, mean: bo
         expression = mean_over_request(expression, quantity)
     check_substitutions(setting.subs, expression)
     expression = simplified(substitute(expression, setting.subs))
-    return Formula(setting.subject.title, when, quantity, expression, _notes(setting, quantity, when, mean=mean))
+    return Formula(setting.subject.title, when, quantity, expression, notes_of(setting, quantity, when, mean=mean))
 
 
 def check_substitutions(subs: Mapping[str, Any], *expressions: Any) -> None:
@@ -276,32 +277,3 @@ def _memory(setting: Setting, phase: Phase | None) -> Any:
     held = setting.letters("decode")  # the cache at rest, as a window keeps it between steps of one token
     resting = weights_bytes(program, held, precision) + cache_bytes(program, held, precision)
     return sympy.sympify(resting + activation_peak(program, phase, sizes, precision))
-
-
-def lengths_in_words(subject: Subject, phase: Phase) -> str:
-    """What the lengths of a step are to each other."""
-    if phase == "decode":
-        return "T = 1"
-    return "T = S = M" if phase == "encode" and subject.decodes_after_encoding else "T = S"
-
-
-def _notes(setting: Setting, quantity: Quantity, phase: Phase | None, *, mean: bool) -> tuple[str, ...]:
-    notes = []
-    if quantity not in ("flops", "parameters"):
-        plain = not setting.recipe.quantizes
-        size = f", {DTYPE_BYTES[setting.precision.weights]} bytes an element" if plain else ""
-        notes.append(setting.recipe.words + size)
-    if phase is not None:
-        steps = "the mean over the decode steps of a request" if mean else "T = 1, one step"
-        notes.append({"decode": steps}.get(phase, f"{lengths_in_words(setting.subject, phase)}, the whole prompt"))
-    if setting.subject.part:
-        notes.append("one execution")
-    if setting.device and setting.constants and quantity in ("time", "bound"):
-        constants = f", constants {setting.constants.provenance} {setting.constants.name}" if quantity == "time" else ""
-        notes.append(f"{setting.device.name}, {setting.execution} execution{constants}")
-    notes += [f"{name} = {_shown(number)}" for name, number in setting.subs.items()]
-    return tuple(notes)
-
-
-def _shown(number: int | Fraction) -> str:
-    return str(number) if isinstance(number, int) else f"{float(number):g}"
