@@ -144,7 +144,10 @@ def _nemotron(draw: st.DrawFn) -> dict[str, Any]:
         "moe_intermediate_size": SMALL,
         "moe_shared_expert_intermediate_size": SMALL,
     }
-    return {**draw(_with(_decoder("nemotron_h", "NemotronH"), but="num_hidden_layers", **own)), **mixer}
+    return {
+        **draw(_with(_decoder("nemotron_h", "NemotronH"), but="num_hidden_layers tie_word_embeddings", **own)),
+        **mixer,
+    }
 
 
 @st.composite

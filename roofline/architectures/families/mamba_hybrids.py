@@ -162,7 +162,7 @@ MAMBA_HYBRIDS: dict[str, Family] = {
         decoder.DecoderConfig,
         decoder.program,
         options=names(
-            "num_key_value_heads head_dim tie_word_embeddings num_local_experts num_experts_per_tok "
+            "num_key_value_heads head_dim num_local_experts num_experts_per_tok "
             "moe_intermediate_size shared_expert_intermediate_size mlp_bias"
         ),
         classes=causal("NemotronH"),
@@ -180,7 +180,6 @@ MAMBA_HYBRIDS: dict[str, Family] = {
             "use_conv_bias": "recurrence.conv_bias",
         },
         defaults={
-            "tie_word_embeddings": False,
             "hidden_act": "relu2",
             "head_dim": 128,
             "num_key_value_heads": 8,
@@ -205,11 +204,13 @@ MAMBA_HYBRIDS: dict[str, Family] = {
             "gated": False,
             "expert_gate": False,
             "lone_branches": True,
+            "tie_word_embeddings": False,  # transformers ties nothing here, whatever a file says
             "recurrence.kind": "mamba2",
         },
         only={
             **USUAL,
             "attention_bias": False,
+            "tie_word_embeddings": False,
             "mlp_bias": False,
             "moe_latent_size": None,
             "sliding_window": None,
