@@ -13,6 +13,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from roofline.validation.calibrating import calibrate_device
 from roofline.validation.devices import Device
 from roofline.validation.environment import default_threads, restart_with
 from roofline.validation.modules import build_module
-from roofline.validation.runner import finished, out_of_memory, record, write_record
+from roofline.validation.runner import out_of_memory, record, restored, write_record
 from roofline.validation.session import Case, compared, prepare, time_kernels, time_steps
 
 POINTS = Path(__file__).with_name("validation_points.yaml")
@@ -89,34 +90,40 @@ def calibrate(device: Device, dtype: str, asked: argparse.Namespace) -> None:
 
 
 def validate(device: Device, asked: argparse.Namespace) -> None:
-    """Predict and freeze every point, then time those that are not in the result yet, model by model."""
+    """Predict and freeze every point, then time those that are not in the result yet, all in rounds."""
     results: dict[str, Any] = json.loads(asked.output.read_text()) if asked.output.is_file() else {"runs": {}}
-    part = asked.output.with_name(f".{asked.output.stem}-run-{asked.run}.json")
-    done = []
+    run = results["runs"].get(asked.run, {"cases": []})
+    done: list[Any] = []
     with device.torch.no_grad():
-        cases = prepared(device, asked, part, done)
-        if cases and asked.step in ("validate", "all"):
+        kernels = asked.step == "kernels"
+        cases = prepared(device, asked, run, [] if kernels else done)
+        if cases and not kernels:
             time_steps(cases, device, asked.budget)
-        if asked.step == "kernels":
-            for case in cases:
-                time_kernels(case, device, asked.budget / len(cases))
-        done += [compared(case) for case in cases if case.steps or case.kernels]
-    hardware = calibration_of(asked.output, asked.run, "*").name
+        for case in cases if kernels else ():
+            time_steps([case], device, 0.4 * asked.budget / len(cases))
+            time_kernels(case, device, 0.6 * asked.budget / len(cases))
+        done += [compared(case) for case in cases if case.steps]
     command = "python benchmarks/record_validation.py " + " ".join(
         Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]
     )
-    write_record(record(done, device, command, hardware=hardware, run=asked.run), part)
-    results["runs"][asked.run] = json.loads(part.read_text())
+    hardware = calibration_of(asked.output, asked.run, asked.dtypes).name
+    result = record(done, device, command, hardware=hardware, run=asked.run)
+    if kernels:
+        results["kernels"] = result
+    else:
+        others = {case["prediction_sha256"] for case in result["cases"]}
+        result["cases"] += [case for case in run["cases"] if case["prediction_sha256"] not in others]
+        results["runs"][asked.run] = result
     write_record(results, asked.output)
     show(done)
 
 
-def prepared(device: Device, asked: argparse.Namespace, part: Path, done: list[Any]) -> list[Case]:
-    """The cases that are not done yet; what does not fit in memory is named and left out."""
+def prepared(device: Device, asked: argparse.Namespace, run: Mapping[str, Any], done: list[Any]) -> list[Case]:
+    """The cases that are not done yet; what does not fit in memory is named and left out. Kernels are timed anew."""
     cases, modules = [], {}
     for network, phase, batch, length, dtype in points(asked.list):
         prediction = predicted(network, phase, batch, length, dtype, calibration_of(asked.output, asked.run, dtype))
-        if old := finished(part, prediction):
+        if asked.step != "kernels" and (old := restored(run, prediction)):
             done += old
             continue
         key = (json.dumps(dict(network.fields), sort_keys=True, default=str), dtype)

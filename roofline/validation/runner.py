@@ -156,16 +156,18 @@ def finished(path: Path, prediction: Prediction) -> list[CaseComparison]:
     """The phases that an earlier run wrote to ``path`` for this very prediction. Raises SpecError for another file."""
     if not path.is_file():
         return []
-    digest = frozen(prediction)
     try:
-        cases = json.loads(path.read_text(encoding="utf-8"))["cases"]
-        same = [
-            c for c in cases if c["prediction_sha256"] == digest and c["measured_s"] and c["phase"] in prediction.phases
-        ]
-        return [_restored(prediction, case) for case in same]
+        return restored(json.loads(path.read_text(encoding="utf-8")), prediction)
     except (OSError, ValueError, KeyError, TypeError):
         msg = f"{path}: is no result of validate; name another file, or leave out --resume"
         raise SpecError(msg) from None
+
+
+def restored(result: Mapping[str, Any], prediction: Prediction) -> list[CaseComparison]:
+    """The cases of a result that are of this very prediction. Raises KeyError or TypeError for what is no result."""
+    digest = frozen(prediction)
+    same = [c for c in result["cases"] if c["prediction_sha256"] == digest and c["measured_s"]]
+    return [_restored(prediction, case) for case in same if case["phase"] in prediction.phases]
 
 
 def _restored(prediction: Prediction, case: Mapping[str, Any]) -> CaseComparison:
