@@ -45,7 +45,7 @@ TINY = st.integers(2, 4)  # torch.einsum multiplies elementwise where a contract
 def test_random_configurations_equal_transformers(model_type):
     pytest.importorskip("transformers")
 
-    @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
     @given(config=STATES[model_type] | without_some(STATES[model_type]))
     def equal(config):
         check(load_model(config))
@@ -146,7 +146,7 @@ def mixes_tokens(model: Model) -> bool:
 def test_random_networks_equal_the_counter(model_type):
     pytest.importorskip("transformers")
 
-    @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck))
     @given(config=STATES[model_type], batch=st.integers(1, 3), past=st.integers(1, 9), new=st.integers(1, 9))
     def equal(config, batch, past, new):
         model = load_model(config)
