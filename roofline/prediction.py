@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -45,7 +45,7 @@ class Prediction:
     memory: MemoryFit
     by_phase: tuple[tuple[Phase, PhasePrediction], ...]
     steps: Steps
-    request: Request
+    request: Request = field(compare=False, repr=False)
     overrides: tuple[tuple[str, Any], ...] = ()
     system: str = ""
     chosen: Chosen | None = None

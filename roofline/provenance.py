@@ -105,6 +105,13 @@ def constants_of(
     raise SpecError(msg)
 
 
+def on_edited(constants: ConstantSet, hardware: HardwareSpec) -> ConstantSet:
+    """The constants of a class as they are on ``hardware``, whose peaks are others; a calibration's stay."""
+    if constants.provenance != "class":
+        return constants
+    return ConstantSet.from_calibration(class_of(hardware))
+
+
 def class_of(hardware: HardwareSpec) -> Calibration:
     """The calibration of a device's class, on the device. Raises SpecError for an unknown class."""
     return on_device(load_class(hardware.calibration_class), hardware)

@@ -11,6 +11,7 @@ from roofline.calibration import Constants, ConstantSet
 from roofline.hardware import HardwareSpec
 from roofline.prediction import Prediction
 from roofline.program import Phase
+from roofline.provenance import on_edited
 
 STEP = 0.1
 """How much more, and of the latency how much less."""
@@ -80,7 +81,7 @@ def gains(prediction: Prediction) -> dict[Phase, tuple[Gain, ...]]:
     >>> from roofline import predict
     >>> decode = gains(predict("llama-3.1-8b", "h100", context=2048))["decode"]
     >>> [(gain.resource, round(gain.saved, 3)) for gain in decode]
-    [('bandwidth', 0.071), ('FLOP/s', 0.0), ('link', 0.0), ('latency', 0.022)]
+    [('bandwidth', 0.066), ('FLOP/s', 0.0), ('link', 0.0), ('latency', 0.027)]
     """
     return {
         phase: tuple(_gain(prediction, phase, name, change) for name, change in RESOURCES.items())
@@ -89,12 +90,13 @@ def gains(prediction: Prediction) -> dict[Phase, tuple[Gain, ...]]:
 
 
 def _gain(prediction: Prediction, phase: Phase, resource: str, change: Callable[[HardwareSpec], HardwareSpec]) -> Gain:
-    constants, network = prediction.constants, prediction.steps.network
+    device, network = change(prediction.hardware), prediction.steps.network
+    constants = on_edited(prediction.constants, device)
     if resource == "latency":
         constants = cast("ConstantSet", _LessLatency(constants))  # it answers all that timing asks
     if network is not None and resource in ("link", "latency"):
         network = network.scaled(**{resource: 1 + STEP if resource == "link" else 1 - STEP})
-    steps = replace(prediction.steps, device=change(prediction.hardware), constants=constants, network=network)
+    steps = replace(prediction.steps, device=device, constants=constants, network=network)
     time_s = steps.seconds(phase)
     before = prediction.phases[phase].figures.time_s
     return Gain(resource, time_s, max(0.0, 1 - time_s / before))

@@ -98,9 +98,9 @@ def machine_numbers(device: str, names: tuple[str, ...]) -> dict[str, float]:
         "vector_peak": vector,
         "special_peak": spec.peak_rate("special", "exp") or vector,
         "latency": constants.of("matmul", execution).latency_s,
-        "latency_attention_prefill": constants.of("attention_prefill", execution).latency_s,
-        "latency_attention_decode": constants.of("attention_decode", execution).latency_s,
     }
+    kinds = ("attention_prefill", "attention_decode", "elementwise", "norm", "softmax", "embedding")
+    known |= {f"latency_{kind}": constants.of(kind, execution).latency_s for kind in kinds}
     return {name: known[name] for name in names}
 
 
