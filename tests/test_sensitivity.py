@@ -38,7 +38,10 @@ def test_more_bandwidth_and_more_flops_as_another_device(model: str, device: str
     memory = next(iter(spec.memory))
     wider = {f"hardware.memory.{memory}.bandwidth": f"{spec.bandwidth * 1.1 / 1e9} GB/s"}
     faster = {
-        f"hardware.peak.{unit}.{dtype}": f"{peak.value * 1.1 / 1e9} GFLOP/s"
+        f"hardware.peak.{unit}.{dtype}": {
+            "value": f"{peak.value * 1.1 / 1e9} GFLOP/s",
+            **({"clock": f"{peak.clock / 1e6} MHz"} if peak.clock else {}),
+        }
         for unit in ("matrix", "vector", "special")
         for dtype, peak in getattr(spec.peak, unit).items()
     }
