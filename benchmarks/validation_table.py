@@ -20,13 +20,16 @@ BEGIN, END = "<!-- validations -->", "<!-- end of validations -->"
 
 
 def lines() -> Iterator[str]:
-    """A row for each run of each result, and one for each phase of a model over all runs of a result."""
+    """A row for each run of each result, and one for each phase of a model over all runs; nothing without results."""
+    found = sorted((ROOT / "validation_results").glob("*/*.json"))
+    if not found:
+        return
     yield "| device | what | points | median APE | p90 | bias | as the clock had it: median, p90 | data sheet: median |"
     yield "|---|---|--:|--:|--:|--:|--:|--:|"
-    for path in sorted((ROOT / "validation_results").glob("*/*.json")):
+    for path in found:
         result = json.loads(path.read_text(encoding="utf-8"))
-        for run, found in sorted(result["runs"].items()):
-            yield _row(found["environment"]["device"], f"run {run}, {path.stem}", found["cases"])
+        for run, one in sorted(result["runs"].items()):
+            yield _row(one["environment"]["device"], f"run {run}, {path.stem}", one["cases"])
         for key in sorted({(case["model"], case["phase"]) for r in result["runs"].values() for case in r["cases"]}):
             same = [c for r in result["runs"].values() for c in r["cases"] if (c["model"], c["phase"]) == key]
             yield _row("", " ".join(key), same)
@@ -47,7 +50,8 @@ def _row(device: str, what: str, cases: list[dict[str, Any]]) -> str:
 def written(page: str) -> str:
     """The page with the table between its marks."""
     before, _, rest = page.partition(BEGIN)
-    return f"{before}{BEGIN}\n" + "\n".join(lines()) + f"\n{END}{rest.partition(END)[2]}"
+    table = "".join(f"{line}\n" for line in lines())
+    return f"{before}{BEGIN}\n{table}{END}{rest.partition(END)[2]}"
 
 
 def main() -> int:
