@@ -188,7 +188,7 @@ def largest_batch(
     Cache and states are proportional to the batch; the activations alive at an operator are a constant (positions,
     which all sequences share), a part proportional to it and, where sequences are compared with each other, one
     proportional to its square; weights are constant. So each operator's limit is the root of a quadratic, and the least
-    of them is the answer.
+    of them is the answer. Where more sequences add ever less, as experts that are touched already, it is bisected.
     """
     one = footprint(program, replace(workload, batch=1), phases, precision)
     free = int(room) - one.weights_bytes
@@ -197,9 +197,22 @@ def largest_batch(
         sizes = {letter: exact(size) for letter, size in program.sizes.items()} | dict(longest_step(workload, phase))
         alive = [alive_bytes(program, phase, sizes | {"B": exact(b)}, precision) for b in range(3)]
         for held in zip(*alive, strict=True):
+            if held[0] + held[2] < 2 * held[1]:
+                return _bisected_batch(program, workload, phases, precision, room)
             curve = {b: Fraction(b * one.carried_bytes + size) for b, size in enumerate(held)}
             fits.append(crossing(Fraction(free), curve))
     return max(0, int(min(fits)))
+
+
+def _bisected_batch(
+    program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision, room: float
+) -> int:
+    """The same by trial, for what only grows with the batch."""
+
+    def fits(batch: int) -> bool:
+        return footprint(program, replace(workload, batch=batch), phases, precision).total_bytes <= int(room)
+
+    return bisect_left(range(1, MAX_LENGTH + 1), True, key=lambda batch: not fits(batch))
 
 
 def longest_context(
