@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from roofline.axes import Sizes, rebind
 from roofline.number import Number, exact, is_symbolic, maximum
 from roofline.op import CARRIED, Role, Tensor
-from roofline.parabolas import crossing
+from roofline.parabolas import crossing, last_within
 from roofline.program import Phase, Program
 from roofline.workload import MAX_LENGTH, Precision, Workload
 
@@ -250,7 +250,7 @@ def longest_context(
         return low
     middle = (low + high) // 2
     curves = zip(held(low), held(middle), held(high), strict=True)
-    return min(_last_within(free, dict(zip((low, middle, high), curve, strict=True))) for curve in curves)
+    return min(last_within(free, dict(zip((low, middle, high), curve, strict=True))) for curve in curves)
 
 
 def _in_blocks(
@@ -294,9 +294,3 @@ def _bends(program: Program, first: int, last: int) -> list[int]:
     bound = [rebind(group.sizes(sizes), op.local) for group in program.groups for op in group.ops]
     caps = {int(size) for local in bound for size in local.values()}
     return sorted({min(first, last), last} | {cap for cap in caps if first < cap < last})
-
-
-def _last_within(room: Fraction, curve: dict[int, Fraction]) -> int:
-    """The largest whole length between the ends of ``curve`` whose bytes stay within ``room``."""
-    last = max(curve)
-    return last if curve[last] <= room else crossing(room, curve)

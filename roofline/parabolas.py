@@ -24,3 +24,9 @@ def crossing(room: Fraction, curve: dict[int, Fraction]) -> int:
     scale = lcm(square.denominator, linear.denominator, (constant - room).denominator)
     a, b, c = (int(number * scale) for number in (square, linear, constant - room))
     return (isqrt(b * b - 4 * a * c) - b) // (2 * a)
+
+
+def last_within(room: Fraction, curve: dict[int, Fraction]) -> int:
+    """The largest whole length between the ends of ``curve`` whose bytes stay within ``room``."""
+    last = max(curve)
+    return last if curve[last] <= room else crossing(room, curve)

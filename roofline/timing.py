@@ -50,7 +50,9 @@ def time_operator(cost: Cost, hardware: HardwareSpec, constants: Constants) -> T
     device cannot contract in this dtype.
     """
     tiling = _tiling(cost, hardware, constants)
-    compute_s = (tiling.compute_s + _other_units(cost, hardware, constants)) * work_factor(cost, constants)
+    factor, others = work_factor(cost, constants), _other_units(cost, hardware, constants)
+    padded = isinstance(cost.shape, GroupedShape)  # rows that fill up a tile are contracted, not their weights read
+    compute_s = tiling.compute_s * factor + (others if padded else others * factor)
     x = compute_s + tiling.partial_s + tiling.latency_s
     corner, part = _soft_corner(x, memory_s(cost, hardware, constants), constants.p)
     launches = constants.latency_s + launch_s(cost, constants)
