@@ -300,6 +300,10 @@ def transformers_count(config: dict[str, Any]) -> int:
     # An untied BertForMaskedLM keeps a second bias of V, which its forward pass never reads: the decoder has its own.
     if "cls.predictions.decoder.bias" in parameters:
         assert parameters.pop("cls.predictions.bias").shape == (config["vocab_size"],)
+    # transformers 5 ties the head of T5 whatever the file says; the checkpoints of T5 v1.1 and mT5 have their own.
+    if config["model_type"] in ("t5", "mt5") and config.get("tie_word_embeddings") is False:
+        assert "lm_head.weight" not in parameters
+        parameters["lm_head.weight"] = module.lm_head.weight
     return sum(parameter.numel() for parameter in parameters.values())
 
 
