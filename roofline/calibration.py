@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from roofline.calibration_fields import Band, Data, KindConstants, Latency, Seconds, Share, Sharpness, Tiles
 from roofline.data_files import data_folder, read_yaml
-from roofline.doors import first_problem
+from roofline.doors import validated
 from roofline.errors import SpecError, near_matches
 from roofline.hardware_fields import BytesPerCycle
 
@@ -230,12 +230,7 @@ def load_device(name: str) -> Calibration:
 
 def read_calibration(path: Path) -> Calibration:
     """The calibration in a YAML file. Raises SpecError: file, field, what was given, what was expected."""
-    fields: dict[str, Any] = read_yaml(path)
-    try:
-        return Calibration.model_validate(fields)
-    except ValidationError as failure:
-        msg = f"{path.name}: {first_problem(failure, Calibration)}"
-        raise SpecError(msg) from None
+    return validated(Calibration, read_yaml(path), path.name)
 
 
 def _names(folder: str) -> list[str]:

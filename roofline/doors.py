@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import re
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from roofline.errors import LONGEST, near_matches, one_line, shown
+from roofline.errors import LONGEST, SpecError, near_matches, one_line, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pydantic import ValidationError
     from pydantic.fields import FieldInfo
+
+Door = TypeVar("Door", bound=BaseModel)
 
 _TYPES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list"}
 _EXPECTED = {
@@ -39,6 +40,15 @@ _BOUNDS = {
     "less_than_equal": "at most",
     "less_than": "below",
 }
+
+
+def validated(model: type[Door], fields: Mapping[str, Any], where: str, context: Any = None) -> Door:
+    """``fields`` as a ``model``. Raises SpecError: where, field, what was given, what was expected."""
+    try:
+        return model.model_validate(dict(fields), context=context)
+    except ValidationError as failure:
+        msg = f"{where}: {first_problem(failure, model)}"
+        raise SpecError(msg) from None
 
 
 def first_problem(failure: ValidationError, model: type[BaseModel]) -> str:

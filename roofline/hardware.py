@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from roofline.data_files import data_folder, read_yaml
-from roofline.doors import first_problem
+from roofline.doors import validated
 from roofline.errors import SpecError, UsageError, WorkloadError, near_matches, one_line, shown
 from roofline.hardware_checks import check_spec
 from roofline.hardware_fields import (
@@ -82,11 +82,7 @@ class HardwareSpec(Block):
 
         A ``what_if`` device need not exist: its peaks may be any, in any order.
         """
-        try:
-            return cls.model_validate(dict(fields), context=what_if)
-        except ValidationError as failure:
-            msg = f"{where}: {first_problem(failure, cls)}"
-            raise SpecError(msg) from None
+        return validated(cls, fields, where, context=what_if)
 
     def source_of(self, block: Block, field: str) -> tuple[str, bool]:
         """The title of the source of ``field`` in ``block``, or its free text, and whether the value is unverified.

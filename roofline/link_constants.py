@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from roofline.calibration_fields import Band, Seconds, Share
 from roofline.data_files import data_folder, read_yaml
-from roofline.doors import first_problem
-from roofline.errors import SpecError
+from roofline.doors import validated
 
 
 class _Data(BaseModel):
@@ -55,9 +54,4 @@ class Links(_Data):
 def load_links() -> Links:
     """The shipped constants. Raises SpecError: field, what was given, what was expected."""
     path = data_folder("calibrations") / "links.yaml"
-    fields: dict[str, Any] = read_yaml(path)
-    try:
-        return Links.model_validate(fields)
-    except ValidationError as failure:
-        msg = f"{path.name}: {first_problem(failure, Links)}"
-        raise SpecError(msg) from None
+    return validated(Links, read_yaml(path), path.name)

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
 from roofline.data_files import read_yaml
-from roofline.doors import first_problem
-from roofline.errors import SpecError, UnitError, UsageError, shown
+from roofline.doors import first_problem, validated
+from roofline.errors import UnitError, UsageError, shown
 from roofline.hardware import HardwareSpec
 from roofline.hardware_fields import Block, Date, Price, Text
 from roofline.hardware_library import find_file, is_path, parted
@@ -148,12 +148,7 @@ def _from_file(path: Path) -> tuple[Offer, ...]:
     if not is_path(str(path)):
         msg = f"{_FLAG} {shown(str(path))}: expected {_EXAMPLE}"
         raise UsageError(msg)
-    fields: dict[str, Any] = read_yaml(path)
-    try:
-        entries = _PriceList.model_validate(fields).prices
-    except ValidationError as failure:
-        msg = f"{path.name}: {first_problem(failure, _PriceList)}"
-        raise SpecError(msg) from None
+    entries = validated(_PriceList, read_yaml(path), path.name).prices
     return _distinct([_from_entry(entry) for entry in entries])
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from roofline.calibration import (
     Calibration,
@@ -19,7 +19,7 @@ from roofline.calibration import (
 )
 from roofline.calibration_fields import Band, Share
 from roofline.data_files import data_folder, read_yaml
-from roofline.doors import first_problem
+from roofline.doors import validated
 from roofline.errors import SpecError
 from roofline.hardware import HardwareSpec, hardware_names, load_hardware
 from roofline.hardware_fields import BytesPerS, Dtype, FlopsPerS
@@ -146,12 +146,7 @@ def fed_shares(feed: float, hardware: HardwareSpec) -> dict[str, float]:
 def load_published() -> Published:
     """The published ceilings. Raises SpecError: field, what was given, what was expected."""
     path = data_folder("calibrations") / "published.yaml"
-    fields: dict[str, Any] = read_yaml(path)
-    try:
-        return Published.model_validate(fields)
-    except ValidationError as failure:
-        msg = f"{path.name}: {first_problem(failure, Published)}"
-        raise SpecError(msg) from None
+    return validated(Published, read_yaml(path), path.name)
 
 
 def _published(hardware: HardwareSpec) -> ConstantSet:

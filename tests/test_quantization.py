@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_llama import LEFT, LLAMA, MATRICES, NARROW, D, F, H, K, L
 from strategies import model_configs
 
 from roofline.architectures.model import load_model
@@ -22,27 +23,6 @@ from roofline.quantization import left_alone, quantized
 from roofline.sharding import shard
 from roofline.workload import Workload
 
-D, F, L, V, K, G, H = 256, 384, 2, 1000, 2, 2, 64
-LLAMA: dict[str, Any] = {
-    "model_type": "llama",
-    "architectures": ["LlamaForCausalLM"],
-    "vocab_size": V,
-    "hidden_size": D,
-    "intermediate_size": F,
-    "num_hidden_layers": L,
-    "num_attention_heads": K * G,
-    "num_key_value_heads": K,
-    "head_dim": H,
-    "max_position_embeddings": 4096,
-    "hidden_act": "silu",
-    "tie_word_embeddings": False,
-}
-MATRICES = [  # depth and outputs of q, k, v, out, gate, up, down
-    *((D, K * G * H), (D, K * H), (D, K * H), (K * G * H, D)),
-    *((D, F), (D, F), (F, D)),
-]
-NARROW = L * sum(depth * out for depth, out in MATRICES)
-LEFT = 2 * V * D + L * 2 * D + D  # token table, head; two norms a layer and the last
 ROWS = L * sum(out for _, out in MATRICES)
 
 

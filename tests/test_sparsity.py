@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import sympy
+from small_llama import LEFT, LLAMA, MATRICES, NARROW, D, F, L
 
 from roofline.architectures.model import load_model
 from roofline.cost import Cost, step_cost
@@ -21,24 +22,6 @@ from roofline.quantization import quantized
 from roofline.sparsity import read_sparsity, sparse
 from roofline.workload import Workload
 
-D, F, L, V, K, G, H = 256, 384, 2, 1000, 2, 2, 64
-LLAMA: dict[str, Any] = {
-    "model_type": "llama",
-    "architectures": ["LlamaForCausalLM"],
-    "vocab_size": V,
-    "hidden_size": D,
-    "intermediate_size": F,
-    "num_hidden_layers": L,
-    "num_attention_heads": K * G,
-    "num_key_value_heads": K,
-    "head_dim": H,
-    "max_position_embeddings": 4096,
-    "hidden_act": "silu",
-    "tie_word_embeddings": False,
-}
-MATRICES = [(D, K * G * H), (D, K * H), (D, K * H), (K * G * H, D), (D, F), (D, F), (F, D)]
-NARROW = L * sum(depth * out for depth, out in MATRICES)
-LEFT = 2 * V * D + L * 2 * D + D
 ROWS = L * sum(out for _, out in MATRICES)
 BYTES = {
     "bf16 2:4": NARROW * 2 // 2 + NARROW // 2 // 4,  # half the values, two bits for each: 9 bits a weight

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from roofline.architectures.encoder_config import EncoderConfig
-from roofline.architectures.stacks import Block, layer
+from roofline.architectures.stacks import Block, layer, stack_sizes
 from roofline.axes import Binding
 from roofline.conventions import Conventions
 from roofline.layers.attention import Mask, attention, output_projection, projections
@@ -53,19 +53,10 @@ def program(config: EncoderConfig, conventions: Conventions) -> Program:
 
 
 def _sizes(config: EncoderConfig) -> dict[str, int]:
-    sizes = {
-        "D": config.hidden_size,
-        "F": config.intermediate_size,
-        "K": config.num_attention_heads,
-        "G": 1,
-        "H": config.hidden_size // config.num_attention_heads,
-        "V": config.vocab_size,
-        "L": config.num_hidden_layers,
-        "P": config.max_position_embeddings,
-    }
     window = None if config.local_attention is None else 2 * (config.local_attention // 2)
     more = {"Y": config.type_vocab_size or None, "O": config.embedding_size, "W": window}
-    return sizes | {letter: size for letter, size in more.items() if size is not None}
+    known = {letter: size for letter, size in more.items() if size is not None}
+    return {**stack_sizes(config), "V": config.vocab_size, **known}
 
 
 def _embedding(config: EncoderConfig) -> tuple[Op, ...]:

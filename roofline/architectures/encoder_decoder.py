@@ -7,7 +7,7 @@ values; in prefill the decoder reads the tokens that it begins with, in decode o
 from __future__ import annotations
 
 from roofline.architectures.encoder_decoder_config import EncoderDecoderConfig
-from roofline.architectures.stacks import Block, feed_forward_of, input_of, layer, self_attention
+from roofline.architectures.stacks import Block, feed_forward_of, input_of, layer, self_attention, stack_sizes
 from roofline.axes import Binding
 from roofline.conventions import Conventions
 from roofline.layers.cross_attention import cross_attention, cross_keys_values
@@ -36,16 +36,10 @@ def program(config: EncoderDecoderConfig, conventions: Conventions) -> Program:
 
 def _sizes(config: EncoderDecoderConfig) -> dict[str, int]:
     """The decoder's sizes; an encoder alone has its own."""
-    sizes = {
-        "D": config.hidden_size,
-        "F": config.intermediate_size,
-        "K": config.num_attention_heads,
-        "G": 1,
-        "H": config.head_dim or config.hidden_size // config.num_attention_heads,
-        "V": config.vocab_size,
-        "L": config.num_hidden_layers,
-        "P": config.position_buckets or config.decoder_positions + config.position_offset,
-    }
+    positions = config.position_buckets or config.decoder_positions + config.position_offset
+    sizes = {**stack_sizes(config), "V": config.vocab_size, "P": positions}
+    if config.head_dim:
+        sizes["H"] = config.head_dim
     return sizes if config.stacks == "both" else {**sizes, **_encoder_sizes(config), "L": config.encoder_layers}
 
 

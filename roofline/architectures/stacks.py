@@ -5,11 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from roofline.architectures.config import Config
 from roofline.conventions import Conventions
 from roofline.layers.attention import Mask, attention, output_projection, projections, rotary
 from roofline.layers.feed_forward import Activation, feed_forward
 from roofline.layers.normalization import Norm, residual_norm
 from roofline.op import Op, Tensor
+
+
+def stack_sizes(config: Config) -> dict[str, int]:
+    """The letters of a stack whose every head has keys and values of its own."""
+    return {
+        "D": config.hidden_size,
+        "F": config.intermediate_size,
+        "K": config.num_attention_heads,
+        "G": 1,
+        "H": config.hidden_size // config.num_attention_heads,
+        "L": config.num_hidden_layers,
+        "P": config.max_position_embeddings,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from roofline.architectures.config import Config, Size
 from roofline.architectures.lengths import Lengths
-from roofline.architectures.stacks import Block, layer
+from roofline.architectures.stacks import Block, layer, stack_sizes
 from roofline.architectures.vision import VisionConfig, image_groups, sizes_of
 from roofline.conventions import Conventions
 from roofline.layers.embedding import embedding_sum, position_embedding, token_embedding
@@ -52,17 +52,7 @@ def program(config: TwoTowersConfig, conventions: Conventions) -> Program:
 
 
 def _sizes(config: TwoTowersConfig) -> dict[str, int]:
-    return {
-        "D": config.hidden_size,
-        "F": config.intermediate_size,
-        "K": config.num_attention_heads,
-        "G": 1,
-        "H": config.hidden_size // config.num_attention_heads,
-        "V": config.vocab_size,
-        "L": config.num_hidden_layers,
-        "P": config.max_position_embeddings,
-        "O": config.projection_dim,
-    }
+    return {**stack_sizes(config), "V": config.vocab_size, "O": config.projection_dim}
 
 
 def _images(config: TwoTowersConfig, conventions: Conventions) -> list[Group]:

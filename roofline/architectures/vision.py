@@ -9,7 +9,7 @@ from pydantic import Field
 
 from roofline.architectures.config import ActivationName, Config, Size
 from roofline.architectures.lengths import Lengths
-from roofline.architectures.stacks import Block, layer
+from roofline.architectures.stacks import Block, layer, stack_sizes
 from roofline.axes import Binding
 from roofline.conventions import Conventions
 from roofline.layers.head import classifier, embedding_head, pooler
@@ -59,16 +59,7 @@ def program(config: VisionConfig, conventions: Conventions) -> Program:
 
 def sizes_of(config: VisionConfig) -> dict[str, int]:
     """The letters of a tower of images."""
-    return {
-        "D": config.hidden_size,
-        "F": config.intermediate_size,
-        "K": config.num_attention_heads,
-        "G": 1,
-        "H": config.hidden_size // config.num_attention_heads,
-        "L": config.num_hidden_layers,
-        "P": config.max_position_embeddings,
-        "I": config.num_channels * config.patch_size**2,
-    }
+    return {**stack_sizes(config), "I": config.num_channels * config.patch_size**2}
 
 
 def image_groups(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from matplotlib.axes import Axes
@@ -182,12 +182,3 @@ def _minor(scale: Scale) -> list[float]:
         return []
     every = (m * 10.0**d for d in range(math.floor(low), math.ceil(high) + 1) for m in range(2, 10))
     return [value for value in every if scale.low <= value <= scale.high]
-
-
-def widened(scale: Scale, part: float) -> Scale:
-    """A little more room at both ends, as a part of the axis."""
-    if scale.log:
-        factor = (scale.high / scale.low) ** part
-        return replace(scale, low=scale.low / factor, high=scale.high * factor)
-    more = (scale.high - scale.low) * part
-    return replace(scale, low=scale.low - more, high=scale.high + more)

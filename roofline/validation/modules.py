@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,8 +132,3 @@ def _again(cache: Any, tensors: list[tuple[Any, Any]]) -> Any:
 def _pick(logits: Any) -> Any:
     """The next token: softmax over the vocabulary for the last position, then the largest."""
     return logits[:, -1].softmax(-1).argmax(-1)
-
-
-def step_bytes(model: Model, width: int) -> float:
-    """Weights alone, as a first guess of what must fit. [B]"""
-    return math.prod((model.parameters, width))
