@@ -262,7 +262,7 @@ def batches_up_to(most: int, also: Sequence[int] = ()) -> list[float]:
     """Every batch up to 48, then steps of 3 %, up to ``most``, and those of ``also``.
 
     >>> batches_up_to(3), batches_up_to(60)[-4:]
-    ([1.0, 2.0, 3.0], [55.0, 57.0, 58.0, 60.0])
+    ([1.0, 2.0, 3.0], [55.0, 57.0, 59.0, 60.0])
     """
     most = min(most, MOST)
     geometric = _ALL_UP_TO * _RATIO ** np.arange(int(log(MOST / _ALL_UP_TO) / log(_RATIO)) + 1)

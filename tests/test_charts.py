@@ -161,7 +161,7 @@ def test_the_slope_is_the_bandwidth_the_plateau_the_peak_and_they_meet_at_the_ri
     one = prediction(model, device, **keywords)
     figure = chart.draw_roofline(one)
     roof = Roofline.of(one.hardware, one.precision.weights)
-    reached = one.constants.of("matmul", one.execution)
+    reached = one.constants.of("matmul", one.execution, dtype=one.recipe.compute_dtype)
     for kind, moved, worked in (("rated", 1.0, 1.0), ("expected", reached.memory, reached.compute)):
         x, y = line(figure, f"roof:memory:{roof.bandwidth.name}:{kind}")
         assert y / x == pytest.approx(roof.bandwidth.rate * moved)
@@ -409,7 +409,8 @@ def test_spots_of_the_plane_are_seconds_by_the_data_sheet() -> None:
     reached = one.constants.of("matmul", "graph", dtype="bf16")
     assert y / x == pytest.approx(reached.compute / reached.memory)
     x, y = line(figure, "arc:0.0001")
-    assert np.hypot(x[:-1] / 0.78, y[:-1] / 0.73) == pytest.approx(1e-4)
+    memory, compute = x[:-1] / reached.memory, y[:-1] / reached.compute
+    assert (memory**reached.p + compute**reached.p) ** (1 / reached.p) == pytest.approx(1e-4)
     square = artist(figure, "latency").get_xy()
     assert square[:, 0].max() == square[:, 1].max() == pytest.approx(3e-6)
 

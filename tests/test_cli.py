@@ -237,7 +237,7 @@ def test_models_list_and_show() -> None:
         ((*PREDICT, "--lm-head", "first"), "--lm-head 'first': expected last or all"),
         ((*PREDICT, "--execution", "fast"), "--execution 'fast': expected graph or eager"),
         ((*PREDICT, "--constants", "best"), "--constants 'best': expected datasheet or class"),
-        ((*PREDICT, "--dtype", "bf17"), "dtype 'bf17' is not known; did you mean bf16"),
+        ((*PREDICT, "--dtype", "bf17"), 'dtype "bf17" is not known; did you mean bf16'),
         ((*PREDICT, "--bach", "3"), "--bach"),
         ((*PREDICT, "more"), "more"),
         (("predikt",), "predikt"),

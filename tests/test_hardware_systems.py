@@ -99,8 +99,9 @@ def test_a_system_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "box.yaml"
     path.write_text(yaml.safe_dump(BOX), encoding="utf-8")
     assert load_system(path).count == 8
-    with pytest.raises(SpecError, match=r"box\.yaml is 8 devices, .* give h100 for one of them"):
-        roofline.predict("bert-base", path)
+    one, eight = (roofline.predict("llama-3.1-8b", hardware) for hardware in ("h100", path))
+    assert eight.count == 8
+    assert eight.request_s < one.request_s
     path.write_text(yaml.safe_dump({**BOX, "count": 1}), encoding="utf-8")
     assert load_hardware(path).name == "h100-sxm-80gb"
     path.write_text(yaml.safe_dump({**BOX, "count": 1, "device": str(path)}), encoding="utf-8")

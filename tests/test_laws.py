@@ -46,7 +46,15 @@ class Case:
 
     @property
     def positions(self) -> int:
-        return self.model.config.max_position_embeddings
+        return self.model.lengths.positions
+
+    @property
+    def room(self) -> int:
+        """The most tokens that the prompt leaves to generate."""
+        lengths = self.model.lengths
+        if lengths.decoder_start is not None:
+            return lengths.output - lengths.decoder_start
+        return lengths.positions - self.keywords["prompt"]
 
 
 def known_dtypes(device: HardwareSpec) -> list[str]:
@@ -60,16 +68,16 @@ def cases(draw: st.DrawFn) -> Case:
     small = st.one_of(llama_configs(), bert_configs()).map(load_model)
     model = draw(small | st.sampled_from(list(PRESETS.values())))
     device = draw(st.sampled_from(list(DEVICES.values())))
-    positions = model.config.max_position_embeddings
+    longest = model.lengths.positions
+    alone = "decode" in model.phases and model.lengths.decoder_start is None  # what it generates follows the prompt
+    shortest = longest if model.lengths.whole else 1
     keywords: dict[str, Any] = {
         "batch": draw(st.integers(1, 512)),
         "dtype": draw(st.sampled_from(known_dtypes(device))),
+        "prompt": draw(st.integers(shortest, longest - alone)),
     }
     if "decode" in model.phases:
-        keywords["prompt"] = draw(st.integers(1, positions - 1))
-        keywords["generate"] = draw(st.integers(1, min(64, positions - keywords["prompt"])))
-    else:
-        keywords["prompt"] = draw(st.integers(1, positions))
+        keywords["generate"] = draw(st.integers(1, min(64, Case(model, device, keywords).room)))
     keywords["attention"] = draw(st.sampled_from(("fused", "materialised")))
     keywords["count"] = draw(st.sampled_from(("attended", "square")))
     keywords["lm_head"] = draw(st.sampled_from(("last", "all")))
@@ -172,7 +180,8 @@ def test_a_larger_batch_is_never_faster(case: Case, extra: int) -> None:
 @given(cases(), st.integers(1, 2000))
 def test_a_longer_prompt_is_never_faster(case: Case, extra: int) -> None:
     longer = case.keywords["prompt"] + extra
-    assume(longer + case.keywords.get("generate", 0) <= case.positions)
+    alone = case.model.lengths.decoder_start is None
+    assume(longer + alone * case.keywords.get("generate", 0) <= case.positions)
     no_less(case.predict(prompt=longer), case.predict())
 
 
@@ -180,10 +189,11 @@ def test_a_longer_prompt_is_never_faster(case: Case, extra: int) -> None:
 @given(cases(), st.data())
 def test_a_longer_context_is_never_faster(case: Case, data: st.DataObject) -> None:
     assume(case.decodes)
-    short = data.draw(st.integers(1, case.positions))
+    most = case.model.lengths.output
+    short = data.draw(st.integers(1, most))
     # a new chunk starts with one key: only within a chunk is longer never faster
-    chunk = getattr(case.model.config, "attention_chunk_size", None) or case.positions
-    long = data.draw(st.integers(short, min(case.positions, -(-short // chunk) * chunk)))
+    chunk = getattr(case.model.config, "attention_chunk_size", None) or most
+    long = data.draw(st.integers(short, min(most, -(-short // chunk) * chunk)))
     lone = {"prompt": None, "generate": None}
     no_less(case.predict(**lone, context=long), case.predict(**lone, context=short))
 
@@ -192,9 +202,8 @@ def test_a_longer_context_is_never_faster(case: Case, data: st.DataObject) -> No
 @given(cases(), st.data())
 def test_more_generated_tokens_never_make_a_request_shorter(case: Case, data: st.DataObject) -> None:
     assume(case.decodes)
-    room = case.positions - case.keywords["prompt"]
-    assume(room > case.keywords["generate"])
-    more = data.draw(st.integers(case.keywords["generate"] + 1, min(room, case.keywords["generate"] + 100)))
+    assume(case.room > case.keywords["generate"])
+    more = data.draw(st.integers(case.keywords["generate"] + 1, min(case.room, case.keywords["generate"] + 100)))
     assert case.predict(generate=more).request_s * SLACK >= case.predict().request_s
 
 

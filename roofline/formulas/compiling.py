@@ -66,15 +66,15 @@ def compile(  # noqa: A001  (the word of the field; the built-in is not used her
 ) -> Compiled:
     """``quantity`` of a program as a fast function of batch and lengths, and of what ``keep`` names besides.
 
-    Without a phase it is the sum over all phases: one prefill and one decode step, both at S. The same question again
-    is answered from a cache of this process.
+    Without a phase it is the sum over all phases: one prefill and one decode step, both at S. Without ``constants`` they
+    are those of the device's class. The same question again is answered from a cache of this process.
 
     >>> from roofline.architectures.model import load_model
     >>> time = compile(load_model("llama-2-7b").program(), "time", phase="decode", hardware="a100")
     >>> time.arguments
     ('B', 'S')
     >>> time(B=np.array([1, 64]), S=2048).round(4)
-    array([0.0108, 0.0647])
+    array([0.0116, 0.0504])
     """
     subject = Subject("program", "", program.groups, program)
     check_phase(subject, phase)
