@@ -1,23 +1,20 @@
-"""What stays resident, the peak of the activations, and what fits."""
+"""What stays resident, and the peak of the activations."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
+from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from roofline.axes import Sizes, rebind
 from roofline.number import Number, exact, is_symbolic, maximum
 from roofline.op import CARRIED, Role, Tensor
-from roofline.parabolas import crossing, last_within
 from roofline.program import Phase, Program
-from roofline.workload import MAX_LENGTH, Precision, Workload
+from roofline.workload import Precision, Workload
 
-Step: TypeAlias = tuple[tuple[Tensor, ...], tuple[Tensor, ...], Sizes]
-"""What an operator reads, what it writes, and the sizes of its axes."""
+Step: TypeAlias = tuple[dict[str, Number], dict[str, Number]]
+"""Bytes by name of the activations that an operator reads, and of those that it writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,63 +37,26 @@ class Footprint:
         return self.weights_bytes + self.carried_bytes + self.activation_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryFit:
-    """What stays resident at the workload's longest, and what would fit. [B]
-
-    ``capacity_bytes`` and what follows from it are None where the capacity is what one installs.
-    """
-
-    footprint: Footprint
-    capacity_bytes: int | None
-    max_batch: int | None
-    max_context: int | None
-    overhead_bytes: int = 0
-
-    @property
-    def total_bytes(self) -> int:
-        """All that is resident."""
-        return self.footprint.total_bytes + self.overhead_bytes
-
-    @property
-    def fits(self) -> bool | None:
-        """Whether it fits, or None where the capacity is not known."""
-        return None if self.capacity_bytes is None else self.total_bytes <= self.capacity_bytes
-
-    def to_dict(self) -> dict[str, Any]:
-        """The memory block of the JSON of ``predict``."""
-        rest = {name: getattr(self, name) for name in ("overhead_bytes", "total_bytes", "capacity_bytes")}
-        return {**asdict(self.footprint), **rest, "max_batch": self.max_batch, "max_context": self.max_context}
-
-
-def fit_memory(
-    program: Program,
-    workload: Workload,
-    phases: tuple[Phase, ...],
-    precision: Precision,
-    capacity: float | None,
-    positions: int,
-) -> MemoryFit:
-    """The footprint of the workload, and what would fit in ``capacity`` bytes and ``positions`` tokens."""
-    resident = footprint(program, workload, phases, precision)
-    if capacity is None:
-        return MemoryFit(resident, None, None, None)
-    return MemoryFit(
-        resident,
-        int(capacity),
-        largest_batch(program, workload, phases, precision, capacity),
-        longest_context(program, workload, phases, precision, capacity, positions),
+def footprint(program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision) -> Footprint:
+    """Weights (tied ones once), KV cache and states at the workload's longest, and the largest peak of the phases."""
+    return replace(
+        resting(program, workload, precision), activation_bytes=peak_bytes(program, workload, phases, precision)
     )
 
 
-def footprint(program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision) -> Footprint:
-    """Weights (tied ones once), KV cache and states at the workload's longest, and the largest peak of the phases."""
+def peak_bytes(program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision) -> int:
+    """The largest peak of the phases."""
+    sizes = {letter: exact(size) for letter, size in program.sizes.items()}
+    steps = ((phase, {**sizes, **longest_step(workload, phase)}) for phase in phases)
+    return int(max(activation_peak(program, phase, step, precision) for phase, step in steps))
+
+
+def resting(program: Program, workload: Workload, precision: Precision) -> Footprint:
+    """What stays from step to step: the same without activations."""
     sizes = {letter: exact(size) for letter, size in program.sizes.items()}
     held = {**sizes, **workload.step("decode", workload.batch, workload.held)}
     weights, cache = weights_bytes(program, sizes, precision), cache_bytes(program, held, precision, ("kv_cache",))
-    state = cache_bytes(program, held, precision, ("state",))
-    peaks = [activation_peak(program, phase, {**sizes, **longest_step(workload, phase)}, precision) for phase in phases]
-    return Footprint(int(weights), int(cache), int(max(peaks)), int(state))
+    return Footprint(int(weights), int(cache), 0, int(cache_bytes(program, held, precision, ("state",))))
 
 
 def weights_bytes(program: Program, sizes: Sizes, precision: Precision) -> Number:
@@ -143,19 +103,14 @@ def activation_peak(program: Program, phase: Phase, sizes: Sizes, precision: Pre
 
 def alive_bytes(program: Program, phase: Phase, sizes: Sizes, precision: Precision) -> list[Number]:
     """Bytes of activations alive at each operator: a tensor lives from a write to the last read before the next."""
-    steps = list(_steps(program, phase, sizes))
+    steps = list(_steps(program, phase, sizes, precision))
     held: dict[str, Number] = {}
     alive: list[Number] = []
-    for (reads, writes, bound), later in zip(steps, _needed_after(steps), strict=True):
-        for tensor in (*reads, *writes):
-            if tensor.role not in ("weight", "kv_cache"):
-                size = tensor.elements(bound) * precision.width(tensor)
-                held[tensor.name] = maximum(size, held[tensor.name]) if tensor.name in held else size
+    for (reads, writes), later in zip(steps, _needed_after(steps), strict=True):
+        for name, size in (*reads.items(), *writes.items()):
+            held[name] = maximum(size, held[name]) if name in held else size
         alive.append(sum(held.values()))
-        held |= {
-            tensor.name: tensor.elements(bound) * precision.width(tensor) for tensor in writes if tensor.name in held
-        }
-        held = {name: size for name, size in held.items() if name in later}
+        held = {name: size for name, size in (held | writes).items() if name in later}
     return alive
 
 
@@ -163,134 +118,27 @@ def _needed_after(steps: list[Step]) -> list[set[str]]:
     """For each step, the names that a later step reads before anything writes them anew."""
     needed: list[set[str]] = []
     later: set[str] = set()
-    for reads, writes, _ in reversed(steps):
+    for reads, writes in reversed(steps):
         needed.append(later)
-        later = {tensor.name for tensor in reads} | (later - {tensor.name for tensor in writes})
+        later = reads.keys() | (later - writes.keys())
     return needed[::-1]
 
 
-def _steps(program: Program, phase: Phase, sizes: Sizes) -> Iterator[Step]:
+def _steps(program: Program, phase: Phase, sizes: Sizes, precision: Precision) -> Iterator[Step]:
     """Reads and writes in running order; a repeated group runs twice, which shows what lives across its repeats."""
+
+    def held(tensors: tuple[Tensor, ...], bound: Sizes) -> dict[str, Number]:
+        """The largest of each name, where one operator reads a tensor under two sets of axes."""
+        found: dict[str, Number] = {}
+        for tensor in tensors:
+            if tensor.role not in ("weight", "kv_cache"):
+                size = tensor.elements(bound) * precision.width(tensor)
+                found[tensor.name] = maximum(size, found[tensor.name]) if tensor.name in found else size
+        return found
+
     for group in program.groups:
         if phase in group.phases:
-            local = group.sizes(sizes)
-            times = group.times(sizes)
-            for _ in range(2 if is_symbolic(times) or times > 1 else 1):
-                for op in group.ops:
-                    yield op.reads, op.writes, rebind(local, op.local)
-
-
-def largest_batch(
-    program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision, room: float
-) -> int:
-    """The most sequences at once that fit in ``room`` bytes; 0 if not one does.
-
-    Cache and states are proportional to the batch; the activations alive at an operator are a constant (positions,
-    which all sequences share), a part proportional to it and, where sequences are compared with each other, one
-    proportional to its square; weights are constant. So each operator's limit is the root of a quadratic, and the least
-    of them is the answer. Where more sequences add ever less, as experts that are touched already, it is bisected.
-    """
-    one = footprint(program, replace(workload, batch=1), phases, precision)
-    free = int(room) - one.weights_bytes
-    fits = []
-    for phase in phases:
-        sizes = {letter: exact(size) for letter, size in program.sizes.items()} | dict(longest_step(workload, phase))
-        alive = [alive_bytes(program, phase, sizes | {"B": exact(b)}, precision) for b in range(3)]
-        for held in zip(*alive, strict=True):
-            if held[0] + held[2] < 2 * held[1]:
-                return _bisected_batch(program, workload, phases, precision, room)
-            curve = {b: Fraction(b * one.carried_bytes + size) for b, size in enumerate(held)}
-            fits.append(crossing(Fraction(free), curve))
-    return max(0, int(min(fits)))
-
-
-def _bisected_batch(
-    program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision, room: float
-) -> int:
-    """The same by trial, for what only grows with the batch."""
-
-    def fits(batch: int) -> bool:
-        return footprint(program, replace(workload, batch=batch), phases, precision).total_bytes <= int(room)
-
-    return bisect_left(range(1, MAX_LENGTH + 1), True, key=lambda batch: not fits(batch))
-
-
-def longest_context(
-    program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision, room: float, positions: int
-) -> int:
-    """The longest sequence, prompt and generated tokens together, that fits in ``room`` bytes; 0 if none does.
-
-    The prompt grows, the generated length stays; the model's positions are the limit. Behind an encoder it is the
-    longest prompt, which the encoder reads. Between two bends (a window ends the growth of a cache) what is alive at an
-    operator is at most quadratic in the length, so each operator's limit is the root of a quadratic, and the least of
-    them is the answer. A cache in blocks fits that length or at least the whole blocks in it.
-    """
-    generated = 1 if phases == ("encode",) or workload.decoder_start is not None else workload.generate
-    block, workload = workload.kv_block, replace(workload, kv_block=1)
-    if block > 1:
-        most = longest_context(program, workload, phases, precision, room, positions)
-        return _in_blocks(program, replace(workload, kv_block=block), phases, precision, room, most)
-
-    def held(length: int) -> list[Fraction]:
-        if workload.context is not None:
-            longer = replace(workload, context=length)
-        else:
-            longer = replace(workload, prompt=max(1, length - generated + 1))
-        return _bytes_by_operator(program, longer, phases, precision)
-
-    bends = _bends(program, 1 if workload.context is not None else generated, min(positions, MAX_LENGTH))
-    free = Fraction(int(room))
-    if max(held(bends[0])) > free:
-        return 0
-    beyond = bisect_left(bends, True, key=lambda length: max(held(length)) > free)
-    if beyond == len(bends):
-        return bends[-1]
-    low, high = bends[beyond - 1], bends[beyond]
-    if high - low == 1:
-        return low
-    middle = (low + high) // 2
-    curves = zip(held(low), held(middle), held(high), strict=True)
-    return min(last_within(free, dict(zip((low, middle, high), curve, strict=True))) for curve in curves)
-
-
-def _in_blocks(
-    program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision, room: float, most: int
-) -> int:
-    """The longest sequence up to ``most`` whose whole blocks fit in ``room`` bytes: in the last block, or just before.
-
-    Where ``most`` is in a block that does not fit, all lengths in that block hold as large a cache.
-    """
-    lone = workload.context is not None
-    behind = workload.decoder_start is not None
-    generated = 1 if lone or phases == ("encode",) or behind else workload.generate
-
-    def too_long(length: int) -> bool:
-        asked = {"context": length} if lone else {"prompt": length - generated + 1}
-        return footprint(program, replace(workload, **asked), phases, precision).total_bytes > int(room)
-
-    within = 1 if behind and not lone else most // workload.kv_block * workload.kv_block  # the blocks are the decoder's
-    shortest = max(within, generated, 1)
-    lengths = range(shortest, most + 1)
-    fitting = bisect_left(lengths, True, key=too_long)
-    return lengths[fitting - 1] if fitting else 0
-
-
-def _bytes_by_operator(
-    program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision
-) -> list[Fraction]:
-    """All that is resident at each operator of each phase."""
-    sizes = {letter: exact(size) for letter, size in program.sizes.items()}
-    fixed = footprint(program, workload, phases, precision)
-    resting = fixed.weights_bytes + fixed.carried_bytes
-    steps = ((phase, {**sizes, **longest_step(workload, phase)}) for phase in phases)
-    return [
-        Fraction(resting + alive) for phase, size in steps for alive in alive_bytes(program, phase, size, precision)
-    ]
-
-
-def _bends(program: Program, first: int, last: int) -> list[int]:
-    """Lengths from ``first`` to ``last`` between which every size grows smoothly: the sizes that may cap a length."""
-    sizes = {"B": 1, "T": 1, "S": last, "M": last, **program.sizes}
-    bound = [rebind(group.sizes(sizes), op.local) for group in program.groups for op in group.ops]
-    caps = {int(size) for local in bound for size in local.values()}
-    return sorted({min(first, last), last} | {cap for cap in caps if first < cap < last})
+            local, times = group.sizes(sizes), group.times(sizes)
+            bound = [(op, rebind(local, op.local)) for op in group.ops]
+            steps = [(held(op.reads, own), held(op.writes, own)) for op, own in bound]
+            yield from steps * (2 if is_symbolic(times) or times > 1 else 1)

@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-_LONGEST_POWER = 4096
+_LONGEST_POWER = 512
 
 Number: TypeAlias = Any
 """int | Fraction | float | numpy float64 array | sympy expression; arithmetic is all that is asked of it."""
@@ -80,12 +80,12 @@ def ceil_div(a: Number, b: Number) -> Number:
 
 
 def power(base: Number, exponent: Number) -> Number:
-    """``base`` to the power of ``exponent``: exact up to the 4,096th of a fraction, a float beyond.
+    """``base`` to the power of ``exponent``: exact up to the 512th of a fraction, a float beyond.
 
     The exact power of a fraction has as many digits as its exponent is large.
 
-    >>> power(Fraction(3, 4), 2), power(Fraction(1, 2), 10_000)
-    (Fraction(9, 16), 0.0)
+    >>> power(Fraction(3, 4), 2), power(Fraction(1, 2), 1000)
+    (Fraction(9, 16), 9.332636185032189e-302)
     """
     if is_symbolic(base, exponent) or isinstance(base, np.ndarray) or isinstance(exponent, np.ndarray):
         return _plain(base) ** _plain(exponent) if not is_symbolic(base, exponent) else base**exponent
@@ -93,7 +93,15 @@ def power(base: Number, exponent: Number) -> Number:
 
 
 def product(factors: Iterable[Number]) -> Number:
-    """The product of ``factors``; 1 if there are none."""
+    """The product of ``factors``; 1 if there are none.
+
+    Fractions are reduced once, at the end: most of a count is products of sizes.
+    """
+    factors = tuple(factors)
+    if factors and all(type(factor) is Fraction for factor in factors):
+        return Fraction(
+            math.prod(factor.numerator for factor in factors), math.prod(factor.denominator for factor in factors)
+        )
     total: Number = 1
     for factor in factors:
         total = total * factor

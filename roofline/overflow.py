@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from roofline.divisibility import check_layout
 from roofline.errors import WorkloadError
-from roofline.memory import MemoryFit
+from roofline.fits import MemoryFit
 from roofline.parallelism import Layout
 from roofline.program import Program
 from roofline.request import Request, most_tokens

@@ -14,9 +14,9 @@ from roofline.compression import Compression
 from roofline.conventions import Conventions
 from roofline.deployment import given_degrees, layout_of
 from roofline.figures import PhasePrediction
+from roofline.fits import MemoryFit
 from roofline.hardware import HardwareSpec
 from roofline.layouts import Chosen, choose_layout
-from roofline.memory import MemoryFit
 from roofline.number import settled
 from roofline.overflow import fit_request
 from roofline.parallelism import Layout

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from roofline.cost import step_cost
 from roofline.errors import UsageError, WorkloadError
-from roofline.memory import largest_batch
+from roofline.fits import largest_batch
 from roofline.prediction import Prediction
 from roofline.program import Phase
 from roofline.timing import time_step

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from roofline.figures import Figures, PhasePrediction
-from roofline.memory import MemoryFit
+from roofline.fits import MemoryFit
 from roofline.prediction import Prediction
 from roofline.report_layout import HEADER, cells, layout_lines, link_lines, phase_note
 from roofline.report_overflow import overflow_lines

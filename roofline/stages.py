@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from roofline.memory import MemoryFit, fit_memory
+from roofline.fits import MemoryFit, fit_memory
 from roofline.parallelism import Layout
 from roofline.program import Group, Phase, Program
 from roofline.sharding import PIPELINE, is_layer

@@ -16,8 +16,9 @@ from roofline.charts.compare import measures_of
 from roofline.charts.kinds import Request, draw_kind
 from roofline.errors import ConfigError, UsageError, WorkloadError
 from roofline.explanation import explain
+from roofline.fits import longest_context
 from roofline.formulas.building import formula
-from roofline.memory import cache_growth, footprint, longest_context
+from roofline.memory import cache_growth, footprint
 from roofline.prediction import predict
 from roofline.report_models import model_page
 from roofline.training_runs import training_run

@@ -87,6 +87,7 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.fitting": (6, NEUTRAL),
     "roofline.collectives": (3, HARDWARE),
     "roofline.memory": (4, SOFTWARE),
+    "roofline.fits": (4, SOFTWARE),
     "roofline.figures": (5, NEUTRAL),
     "roofline.timing": (5, NEUTRAL),  # here the wings meet
     "roofline.operator_sizes": (1, NEUTRAL),

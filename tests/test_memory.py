@@ -12,7 +12,8 @@ from strategies import model_configs
 
 from roofline.architectures.model import Model, load_model
 from roofline.conventions import Conventions
-from roofline.memory import activation_peak, footprint, largest_batch, longest_context
+from roofline.fits import largest_batch, longest_context
+from roofline.memory import activation_peak, footprint
 from roofline.prediction import predict
 from roofline.workload import Precision, Workload
 
@@ -171,7 +172,7 @@ MODELS = model_configs().map(load_model)
 
 def drawn_workload(data: st.DataObject, model: Model) -> Workload:
     positions = min(model.lengths.positions, 10**6)
-    prompt = data.draw(st.integers(1, positions))
+    prompt = data.draw(st.integers(positions if model.lengths.whole else 1, positions))
     generate = data.draw(st.integers(1, max(1, positions - prompt)))
     return Workload(data.draw(st.integers(1, 8)), prompt, generate, decoder_start=model.lengths.decoder_start)
 

@@ -21,10 +21,11 @@ from roofline.architectures.model import Model, load_model, preset_names
 from roofline.axes import Sizes
 from roofline.conventions import Conventions
 from roofline.errors import ConfigError
+from roofline.fits import largest_batch, longest_context
 from roofline.formulas.building import formula
 from roofline.formulas.symbols import LETTERS
 from roofline.layers.mamba2 import chunked_scan, recurrent_scan
-from roofline.memory import cache_growth, footprint, largest_batch, longest_context
+from roofline.memory import cache_growth, footprint
 from roofline.number import ceil_div
 from roofline.op import Op
 from roofline.parallelism import Layout

@@ -11,7 +11,8 @@ from strategies import clip_configs, vit_configs
 from roofline.architectures.model import load_model
 from roofline.charts.kinds import Request, draw_kind
 from roofline.errors import ConfigError, UsageError, WorkloadError
-from roofline.memory import footprint, largest_batch
+from roofline.fits import largest_batch
+from roofline.memory import footprint
 from roofline.prediction import predict
 from roofline.workload import Precision, Workload
 

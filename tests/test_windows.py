@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from roofline.architectures.model import load_model
 from roofline.cost import step_cost
+from roofline.fits import longest_context
 from roofline.layers.attention import window_keys, window_pairs
-from roofline.memory import cache_growth, footprint, longest_context
+from roofline.memory import cache_growth, footprint
 from roofline.prediction import predict
 from roofline.workload import Precision, Workload
 

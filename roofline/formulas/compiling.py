@@ -66,8 +66,8 @@ def compile(  # noqa: A001  (the word of the field; the built-in is not used her
 ) -> Compiled:
     """``quantity`` of a program as a fast function of batch and lengths, and of what ``keep`` names besides.
 
-    Without a phase it is the sum over all phases: one prefill and one decode step, both at S. Without ``constants`` they
-    are those of the device's class. The same question again is answered from a cache of this process.
+    Without a phase it is the sum over all phases: one prefill and one decode step, both at S. Constants are those of
+    the device's class unless others are asked for. The same question again is answered from a cache of this process.
 
     >>> from roofline.architectures.model import load_model
     >>> time = compile(load_model("llama-2-7b").program(), "time", phase="decode", hardware="a100")
