@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import Any, cast
+from dataclasses import dataclass
 
-from roofline.calibration import Constants, ConstantSet
 from roofline.errors import UsageError
-from roofline.hardware import HardwareSpec
 from roofline.prediction import Prediction
 from roofline.program import Phase
-from roofline.steps import Steps
+from roofline.resources import Change, more_bandwidth, more_flops, shorter_latency, wider_link
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,43 +26,14 @@ class Elasticity:
     elasticity: float
 
 
-def _faster_memory(device: HardwareSpec, factor: float) -> HardwareSpec:
-    name, level = next(iter(device.memory.items()))
-    wider = level.model_copy(update={"bandwidth": device.bandwidth * factor})
-    return device.model_copy(update={"memory": {**device.memory, name: wider}})
-
-
-def _faster_unit(unit: str) -> Callable[[HardwareSpec, float], HardwareSpec]:
-    def change(device: HardwareSpec, factor: float) -> HardwareSpec:
-        peaks = getattr(device.peak, unit)
-        faster = {dtype: peak.model_copy(update={"value": peak.value * factor}) for dtype, peak in peaks.items()}
-        return device.model_copy(update={"peak": device.peak.model_copy(update={unit: faster})})
-
-    return change
-
-
-_RATES: dict[str, tuple[str, Callable[[HardwareSpec, float], HardwareSpec]]] = {
-    "memory bandwidth": ("memory", _faster_memory),
-    "matrix peak": ("compute", _faster_unit("matrix")),
-    "vector peak": ("compute", _faster_unit("vector")),
-    "exponential unit": ("compute", _faster_unit("special")),
+_RATES: dict[str, tuple[str, Change]] = {
+    "memory bandwidth": ("memory", more_bandwidth),
+    "matrix peak": ("compute", more_flops("matrix")),
+    "vector peak": ("compute", more_flops("vector")),
+    "exponential unit": ("compute", more_flops("special")),
+    "link bandwidth": ("link", wider_link),
+    "latency": ("latency", shorter_latency),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Latency:
-    """A set of constants whose times are divided by a factor; answers all that timing asks of one."""
-
-    constants: ConstantSet
-    factor: float
-
-    def of(self, *operator: Any) -> Constants:
-        usual = self.constants.of(*operator)
-        times = [part.name for part in fields(usual) if part.name.endswith("_s")]
-        return replace(usual, **{name: getattr(usual, name) / self.factor for name in times})
-
-    def unfused(self, dtype: str) -> bool:
-        return self.constants.unfused(dtype)
 
 
 def find_elasticities(prediction: Prediction, phase: Phase, change: float = 0.1) -> list[Elasticity]:
@@ -87,24 +54,9 @@ def find_elasticities(prediction: Prediction, phase: Phase, change: float = 0.1)
         msg = f"the prediction has no {phase} phase; it has {', '.join(prediction.phases)}"
         raise UsageError(msg)
     steps, factor = prediction.steps, 1 + change
-    ends = (factor, 1 / factor)
-    found = []
+    now, found = steps.seconds(phase), []
     for rate, (part, turn) in _RATES.items():
-        found.append((rate, part, [replace(steps, device=turn(steps.device, k)).seconds(phase) for k in ends]))
-    if steps.network is not None:
-        wider = [replace(steps, network=steps.network.scaled(link=k)).seconds(phase) for k in ends]
-        found.append(("link bandwidth", "link", wider))
-    found.append(("latency", "latency", [_shorter(steps, k).seconds(phase) for k in ends]))
-    now = steps.seconds(phase)
-    results = [
-        Elasticity(rate, part, now, better, worse, math.log(worse / better) / (2 * math.log(factor)))
-        for rate, part, (better, worse) in found
-    ]
-    return sorted((one for one in results if one.elasticity > 1e-6), key=lambda one: -one.elasticity)
-
-
-def _shorter(steps: Steps, factor: float) -> Steps:
-    """The same with all latencies divided by ``factor``."""
-    constants = cast("ConstantSet", _Latency(steps.constants, factor))
-    network = steps.network.scaled(latency=1 / factor) if steps.network else None
-    return replace(steps, constants=constants, network=network)
+        better, worse = (turn(steps, times).seconds(phase) for times in (factor, 1 / factor))
+        elasticity = math.log(worse / better) / (2 * math.log(factor))
+        found.append(Elasticity(rate, part, now, better, worse, elasticity))
+    return sorted((one for one in found if one.elasticity > 1e-6), key=lambda one: -one.elasticity)

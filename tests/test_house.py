@@ -95,6 +95,7 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.operators": (5, NEUTRAL),
     "roofline.arithmetic": (5, NEUTRAL),
     "roofline.prediction": (5, NEUTRAL),
+    "roofline.resources": (6, NEUTRAL),
     "roofline.sensitivity": (6, NEUTRAL),
     "roofline.energy": (6, NEUTRAL),
     "roofline.economics": (6, NEUTRAL),
