@@ -22,6 +22,7 @@ from roofline.overflow import fit_request
 from roofline.parallelism import Layout
 from roofline.precision import Recipe
 from roofline.program import Phase, Program
+from roofline.replication import Replicated, replicated_weights
 from roofline.request import Hardware, Request, read_request
 from roofline.steps import Steps, steps_of
 from roofline.workload import Precision, Workload
@@ -105,6 +106,12 @@ class Prediction:
         return self.workload.batch * tokens / self.request_s
 
     @property
+    def replicated(self) -> tuple[Replicated, ...]:
+        """The weights that all devices together hold more often than once, most first. [elements]"""
+        found = replicated_weights(self.request.program, self.layout) if self.count > 1 else ()
+        return tuple(sorted(found, key=lambda each: -each.surplus))
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the reader should know about this prediction."""
         notes = list(self.model.warnings)
@@ -145,7 +152,9 @@ class Prediction:
         chosen = {"chosen": self.chosen.to_dict()} if self.chosen else {}
         system = {"system": self.system} if self.system else {}
         hidden = self.steps.network.overlap if self.steps.network else 0.0
-        return {**system, "layout": self.layout.to_dict(), "overlap": hidden, **chosen}
+        again = {each.name: int(each.surplus) for each in self.replicated}
+        spread = {"layout": self.layout.to_dict(), "overlap": hidden, "replicated_parameters": again}
+        return {**system, **spread, **chosen}
 
     def _inputs(self) -> dict[str, Any]:
         kept = self.recipe

@@ -12,6 +12,9 @@ from roofline.units import format_quantity
 HEADER = ("sent", "form")
 """The columns that several devices add to the table of operators."""
 
+MOST_REPLICATED = 3
+"""Weights that are named."""
+
 
 def layout_lines(prediction: Prediction) -> list[str]:
     """The layout, and the next best one where it was chosen; nothing for one device."""
@@ -23,7 +26,19 @@ def layout_lines(prediction: Prediction) -> list[str]:
         if chosen.runner_up is not None:
             what = "time" if chosen.fitting else "memory"
             line += f"; next: {chosen.runner_up}, {chosen.ratio:.2f} x the {what}"
-    return [line]
+    return [line, *_replicated_lines(prediction)]
+
+
+def _replicated_lines(prediction: Prediction) -> list[str]:
+    """What all devices hold more often than once: most of it by name."""
+    found = prediction.replicated
+    if not found:
+        return []
+    surplus, largest = int(sum(each.surplus for each in found)), found[:MOST_REPLICATED]
+    names = ", ".join(f"{each.name} x {float(1 + each.surplus / each.whole):g}" for each in largest)
+    more = f" and {len(found) - len(largest)} more" if len(found) > len(largest) else ""
+    share = surplus / prediction.parameters
+    return [f"held more than once: {names}{more}; {surplus:,} elements, {share:.1%} of the parameters"]
 
 
 def phase_note(phase: PhasePrediction) -> str:

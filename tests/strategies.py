@@ -13,6 +13,18 @@ from roofline.axes import LEGEND
 ARCHITECTURES = list({load_model(name).model_type: name for name in reversed(preset_names())}.values())[::-1]
 """A preset of each architecture."""
 
+
+def _structure(name: str) -> tuple[Any, ...]:
+    """The operators of a preset and their tensors, whatever the sizes."""
+    program = load_model(name).program()
+    return tuple(
+        (group.name, op.name, op.reads, op.writes, len(op.work)) for group in program.groups for op in group.ops
+    )
+
+
+STRUCTURES = list({_structure(name): name for name in reversed(preset_names())}.values())[::-1]
+"""A preset of each different program; others differ in sizes alone."""
+
 SMALL = st.integers(1, 64)
 FEW = st.integers(1, 4)
 

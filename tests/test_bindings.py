@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import sympy
 from hypothesis import given, settings
-from strategies import axis_sizes, model_configs
+from strategies import STRUCTURES, axis_sizes, model_configs
 
 import roofline
-from roofline.architectures.model import load_model, preset_names
+from roofline.architectures.model import load_model
 from roofline.axes import LEGEND
 from roofline.conventions import Conventions
 from roofline.op import Op, Tensor
@@ -87,7 +87,7 @@ def check_program(program: Program, sweep: tuple[Mapping[str, int], ...] = SWEEP
     assert program.parameters({x: float(size) for x, size in program.sizes.items()}) == pytest.approx(float(exact))
 
 
-@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("preset", STRUCTURES)
 def test_presets(preset):
     for conventions in CONVENTIONS:
         check_program(load_model(preset).program(conventions))

@@ -72,7 +72,7 @@ NAMED = ("roofline", "breakdown", "waterfall", "sensitivity", "timeplane")
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kind", DRAW)
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(recipe=RECIPES)
 def test_no_two_texts_overlap(kind: str, size: str, recipe: Recipe) -> None:
     check_texts(DRAW[kind](recipe.prediction(), size=size))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 from typing import Any
 
@@ -62,9 +63,20 @@ def direct(program: Any, quantity: str, phase: Any, batch: int, span: int) -> fl
     return float({"flops": flops, "bytes": moved, "intensity": flops / moved}[quantity])
 
 
+@pytest.mark.parametrize(("preset", "device"), list(zip(ARCHITECTURES, itertools.cycle(["h100", "xeon"]))))
+def test_times_equal_predictions(preset: str, device: str) -> None:
+    check_times(preset, device)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["h100", "xeon"])
 @pytest.mark.parametrize("preset", ARCHITECTURES)
-def test_times_equal_predictions(preset: str, device: str) -> None:
+def test_times_equal_predictions_on_both(preset: str, device: str) -> None:
+    check_times(preset, device)
+
+
+def check_times(preset: str, device: str) -> None:
+    """Time and bound of each phase at random points."""
     model = load_model(preset)
     longest = min(model.lengths.positions, model.lengths.output)
     dtype = roofline.load_hardware(device).default_dtype()  # a quantised checkpoint has a program of its own

@@ -54,12 +54,21 @@ def test_the_best_layout_is_chosen_and_the_next_one_told() -> None:
     assert "links: scale-up 450 GB/s per direction among 8" in report
 
 
+def test_what_devices_hold_alike_is_said() -> None:
+    report = text(roofline.predict("llama-3.1-8b", "h100", tp=16, **SHORT))
+    again = 15 * 65 * 4096 + 2 * 32 * 4096 * 1024  # 65 norms; each key/value head is on two devices
+    assert f"held more than once: w_k x 2, w_v x 2, ffn_norm_gain x 16 and 2 more; {again:,} elements" in report
+    assert "held more than once" not in text(roofline.predict("llama-3.1-8b", "h100", **SHORT))
+
+
 def test_the_json_of_several_devices() -> None:
     fields = roofline.predict("llama-3.1-8b", "hgx-h100", batch=8, tp=8, **SHORT).to_dict()
     assert fields["hardware"]["count"] == 8
     assert fields["hardware"]["name"] == "h100-sxm-80gb"
     assert fields["system"] == "hgx-h100"
     assert fields["layout"] == {"tp": 8, "pp": 1, "dp": 1, "ep": 1, "cp": 1, "sp": 1}
+    norms = {"ffn_norm_gain": 32, "output_norm_gain": 32, "input_norm_gain": 1}
+    assert fields["replicated_parameters"] == {name: 7 * count * 4096 for name, count in norms.items()}
     decode = fields["phases"]["decode"]
     assert decode["link_bytes"] > 0
     assert sum(decode["shares"].values()) == pytest.approx(1)
