@@ -54,6 +54,11 @@ def _case(case: CaseComparison, wide: bool) -> Iterator[str]:
         yield f"predicted, did not run: {', '.join(case.not_run)}"
     if case.unattributed is not None:
         yield f"unattributed: {case.unattributed:+.1%} of the step (kernels by themselves against the whole)"
+    if case.profile is not None:
+        yield f"profiler: {case.profile.between:.1%} of its step passes between operators, in the Python of the modules"
+    for name, within, alone in case.slower_in_step():
+        times = f"{quantity(within, 'time_s')} in the profiled step, {quantity(alone, 'time_s')} by itself"
+        yield f"{name}: {times}"
     for flag in case.flags:
         yield f"flag: {flag}"
 

@@ -13,6 +13,7 @@ from roofline.validation.calibrating import HOST_S, Host
 from roofline.validation.capture import TensorSpec, TorchCall, capture_step
 from roofline.validation.devices import Device
 from roofline.validation.modules import build_module, build_step
+from roofline.validation.profiling import profile_step
 from roofline.validation.replay import distinct, prepared_call
 from roofline.validation.session import kernels_predicted, prepare
 from roofline.validation.stopwatch import Sample, Samples
@@ -154,6 +155,17 @@ def test_each_kernel_can_be_run_again_by_itself(cpu: Device) -> None:
             first = result[0] if isinstance(result, (list, tuple)) else result
             assert tuple(first.shape) == found.outputs[0]
     assert sum(calls.values()) > len(calls)
+
+
+def test_the_profiler_sees_the_operators_that_were_captured(cpu: Device, capfd: pytest.CaptureFixture[str]) -> None:
+    with torch.no_grad():
+        module = build_module(model("llama"), cpu, "fp32")
+        step = build_step(module, cpu, "decode", {"batch": 2, "length": 6}, 101)
+        names = {found.name for found in capture_step(step.run).kernels()}
+    profile = profile_step(step.run, cpu, 0.01)
+    assert names <= set(profile.operators_s)
+    assert 0 < sum(profile.operators_s.values()) < profile.step_s
+    assert capfd.readouterr().err == ""
 
 
 def test_the_host_adds_what_a_step_takes_beyond_its_kernels(cpu: Device) -> None:

@@ -13,10 +13,12 @@ from test_cli import answer, refusal, roofline
 
 from roofline.figures import Figures, Shares
 from roofline.prediction import Prediction, predict
+from roofline.report_validation import validation_text
 from roofline.scores import Pair, Score
 from roofline.validation.comparison import CaseComparison, OperatorComparison, Verdict, compare
 from roofline.validation.environment import SelfTest
 from roofline.validation.measurements import read_measurements
+from roofline.validation.profiling import Profile
 from roofline.validation.runner import compare_file, finished, out_of_memory, record, write_record
 from roofline.validation.session import frozen
 
@@ -177,6 +179,17 @@ def test_what_is_left_of_a_step_is_unattributed() -> None:
     assert case(operator("a", 1.0, None), measured_s=4.0).unattributed is None
 
 
+def test_what_kernels_take_longer_in_the_step_is_told_where_it_matters() -> None:
+    profile = Profile(10.0, {"mm": 6.0, "cat": 2.0, "add": 0.5, "view": 0.5})
+    found = case(operator("a", 1.0, 8.0), measured_s=9.0, profile=profile, alone_s={"mm": 6.1, "cat": 0.5, "add": 0.4})
+    assert profile.between == pytest.approx(0.1)
+    assert found.slower_in_step() == [("cat", 2.0, 0.5), ("view", 0.5, 0.0)]
+    text = validation_text([found], Verdict.of([found]))
+    assert "profiler: 10.0% of its step passes between operators" in text
+    assert "cat: 2 s in the profiled step, 500 ms by itself" in text
+    assert case(operator("a", 1.0, 8.0)).slower_in_step() == []
+
+
 def test_without_a_step_the_operators_add_up_only_if_all_were_measured() -> None:
     assert case(operator("a", 1.0, 1.0), operator("b", 1.0, 2.0)).whole_s == 3.0
     assert case(operator("a", 1.0, 1.0), operator("b", 1.0, None)).whole_s is None
@@ -220,7 +233,7 @@ def test_what_was_measured_is_kept_for_the_same_prediction_only(tmp_path: Path) 
     one = prediction()
     measured = {op.name: 1.5 * op.figures.time_s for op in one.phases["decode"].operators}
     done = compare(one, "decode", 1, 500, measured, measured_s=1.0, raw_s=1.1, digest=frozen(one), flags=["noise: x"],
-                   samples=[(1.0, 0.001)])  # fmt: skip
+                   samples=[(1.0, 0.001)], profile=Profile(1.2, {"mm": 1.0}), alone_s={"mm": 0.9})  # fmt: skip
     path = tmp_path / "r.json"
     write_record(record([done], None, "roofline validate"), path)
     (kept,) = finished(path, one)

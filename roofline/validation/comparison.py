@@ -10,9 +10,13 @@ from roofline.figures import Figures
 from roofline.prediction import Prediction
 from roofline.program import Phase
 from roofline.scores import Pair, Score
+from roofline.validation.profiling import Profile
 
 LEAST_PART = 0.005
 """Operators below this part of the step are told, but no error of theirs is counted: they are launches and noise."""
+
+IN_STEP = 0.02
+"""What a kernel takes longer in the step than alone is told from this part of the step on."""
 
 FAR_FROM_ROOFS = 0.1
 """Below this part of the roof neither FLOP/s nor bandwidth limit an operator."""
@@ -82,7 +86,8 @@ class CaseComparison:
     """One step of one phase, whole and by operator. Times in seconds.
 
     measured_s: the step, at the speed that the device was calibrated at; raw_s: as it was. others_s: kernels that no
-    predicted operator claims, by name. digest: of the prediction, taken before.
+    predicted operator claims, by name. digest: of the prediction, taken before. profile: the step under the profiler;
+    alone_s: its operators timed by themselves, by torch's names.
     """
 
     model: str
@@ -100,6 +105,8 @@ class CaseComparison:
     flags: Sequence[str] = ()
     digest: str = ""
     samples: Sequence[tuple[float, float | None]] = ()
+    profile: Profile | None = None
+    alone_s: Mapping[str, float] | None = None
 
     @property
     def name(self) -> str:
@@ -117,6 +124,15 @@ class CaseComparison:
         if not self.measured_s or not any(op.measured_s for op in self.operators):
             return None
         return 1 - self.kernels_s / self.measured_s
+
+    def slower_in_step(self) -> list[tuple[str, float, float]]:
+        """Torch's operators that take longer in the profiled step than by themselves, by over 2 % of it: both times."""
+        if self.profile is None:
+            return []
+        alone = self.alone_s or {}
+        pairs = [(name, seconds, alone.get(name, 0.0)) for name, seconds in self.profile.operators_s.items()]
+        found = [pair for pair in pairs if pair[1] - pair[2] > IN_STEP * self.profile.step_s]
+        return sorted(found, key=lambda pair: pair[2] - pair[1])
 
     @property
     def whole_s(self) -> float | None:
@@ -155,6 +171,7 @@ class CaseComparison:
             "unattributed": self.unattributed,
             "unpredicted_s": dict(self.others_s or {}),
             "not_run": list(self.not_run),
+            "profile": {**self.profile.to_dict(), "alone_s": dict(self.alone_s or {})} if self.profile else None,
             "flags": list(self.flags),
             "operators": [op.to_dict() for op in self.operators],
             **({"samples_s": [list(pair) for pair in self.samples]} if self.samples else {}),

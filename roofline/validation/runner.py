@@ -17,6 +17,7 @@ from roofline.validation.devices import Device
 from roofline.validation.environment import describe_environment, gpu_state
 from roofline.validation.measurements import read_measurements
 from roofline.validation.modules import Step, build_module, build_step, load_module
+from roofline.validation.profiling import Profile
 from roofline.validation.session import (
     Case,
     case_sizes,
@@ -187,5 +188,12 @@ def _restored(prediction: Prediction, case: Mapping[str, Any]) -> CaseComparison
         steps_s=case["steps_s"],
         flags=case["flags"],
         digest=case["prediction_sha256"],
+        **_profiled(case.get("profile")),
         samples=[(seconds, probe) for seconds, probe in case.get("samples_s", ())],
     )
+
+
+def _profiled(found: Mapping[str, Any] | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    return {"profile": Profile(found["step_s"], found["operators_s"]), "alone_s": found["alone_s"]}

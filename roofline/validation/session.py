@@ -16,6 +16,7 @@ from roofline.validation.capture import capture_step
 from roofline.validation.comparison import CaseComparison, compare
 from roofline.validation.devices import Device
 from roofline.validation.modules import Step, build_step
+from roofline.validation.profiling import Profile, profile_step
 from roofline.validation.replay import distinct, replay
 from roofline.validation.stopwatch import SLOWER, Samples, Stopwatch, Tell, silent
 from roofline.workload import Workload
@@ -45,6 +46,7 @@ class Case:
     kernels: dict[Any, Samples] = field(default_factory=dict)
     refused: dict[Any, str] = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
+    profile: Profile | None = None
 
     @property
     def name(self) -> str:
@@ -91,12 +93,14 @@ def time_steps(
 
 
 def time_kernels(case: Case, device: Device, budget_s: float, *, tell: Tell = silent) -> None:
-    """Capture what torch runs in the step, join it to the prediction, and time each kernel by itself."""
+    """Capture what torch runs in the step, join it to the prediction, time each kernel by itself; then profile it."""
     captured = capture_step(case.step.run, case.step.resident)
     case.joined = join(captured.kernels(), kernels_predicted(case))
     graph = case.prediction.execution == "graph"
     watch = Stopwatch(device, graph=graph, reference_s=case.prediction.constants.probe_s)
-    case.kernels, case.refused = replay(watch, distinct(captured.calls), budget_s, tell=tell)
+    case.kernels, case.refused = replay(watch, distinct(captured.calls), 0.8 * budget_s, tell=tell)
+    tell("the step under the profiler", 1.0)
+    case.profile = profile_step(case.step.run, device, 0.2 * budget_s)
 
 
 def kernels_predicted(case: Case) -> list[tuple[str, Any]]:
@@ -128,6 +132,9 @@ def compared(case: Case) -> CaseComparison:
     others: dict[str, float] = {}
     for call, runs in joined.unpredicted.items():
         others[call.name] = others.get(call.name, 0.0) + runs * times.get(call, 0.0)
+    alone: dict[str, float] = {}
+    for call, runs in [*joined.unpredicted.items(), *((call, runs) for (call, _), runs in joined.shares.items())]:
+        alone[call.name] = alone.get(call.name, 0.0) + runs * times.get(call, 0.0)
     step = case.steps.get("eager")
     return compare(
         case.prediction,
@@ -144,6 +151,8 @@ def compared(case: Case) -> CaseComparison:
         steps_s={how: samples.time_s for how, samples in case.steps.items()},
         flags=[*case.flags, *_flags(case, step)],
         digest=case.digest,
+        profile=case.profile,
+        alone_s=alone,
         samples=[(sample.seconds, sample.probe_s) for sample in step.every] if step else (),
     )
 
