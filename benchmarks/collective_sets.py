@@ -10,17 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from roofline.calibration import Band, CollectiveConstants
-from roofline.collectives import CollectiveTiming, time_collective
-from roofline.fitting import Interval, Prior, band_of, solve
+from roofline.calibration import CollectiveConstants
+from roofline.collective_fitting import TimedCollective, fit_collective
+from roofline.collectives import CollectiveTiming
+from roofline.fitting import Interval
 from roofline.hardware import load_hardware
 
-PRIORS = {
-    "first": Prior(8e-6, 0.7),
-    "each": Prior(1e-6, 1.0),
-    "bandwidth": Prior(0.75, 0.3),
-    "sharpness": Prior(0.6, 0.3),
-}
 DEVICES_FIT = (2, 8)
 LIBRARIES = {"nccl-2.27.3": "NCCL", "trtllm-custom-1.0.0": "TensorRT-LLM"}
 _NAMES = {"alltoall": "all_to_all"}
@@ -40,6 +35,11 @@ class CollectiveSet:
     message_bytes: Any
     devices: Any
     measured_s: Any
+
+    @property
+    def timed(self) -> TimedCollective:
+        """The rows as a fit takes them."""
+        return TimedCollective(self.operation, LINK, self.message_bytes, self.devices, self.measured_s)
 
     @property
     def name(self) -> str:
@@ -65,7 +65,7 @@ class CollectiveSet:
 
     def timing(self, constants: CollectiveConstants | None) -> CollectiveTiming:
         """The prediction of every row."""
-        return time_collective(self.operation, self.message_bytes, self.devices, LINK, constants)
+        return self.timed.timing(constants)
 
     def _even(self) -> Any:
         return np.log2(self.message_bytes) % 2 == 0
@@ -83,23 +83,6 @@ def load_collectives(data: Path) -> Iterator[CollectiveSet]:
         yield CollectiveSet(LIBRARIES[library], _NAMES.get(operation, operation), moved, devices, seconds)
 
 
-def fit_collective(rows: CollectiveSet) -> tuple[CollectiveConstants, dict[str, Interval]]:
-    """Constants from the fitted rows, three digits of them, their band from the rows between, and the intervals."""
-    fitted, between = rows.fitted(), rows.between()
-
-    def log_errors(logs: Any) -> Any:
-        return np.log(
-            fitted.timing(_constants(dict(zip(PRIORS, np.exp(logs), strict=True)))).time_s / fitted.measured_s
-        )
-
-    intervals = solve(log_errors, PRIORS, np.ones(len(fitted.measured_s)))
-    rounded = {name: float(f"{interval.value:.3g}") for name, interval in intervals.items()}
-    logs = np.log(between.measured_s / between.timing(_constants(rounded)).time_s)
-    low, high = band_of(logs, np.ones(len(logs)))
-    band = Band(low=min(1.0, round(low, 2)), high=max(1.0, round(high, 2)), evidence=f"{len(logs)} rows not fitted")
-    return _constants(rounded, band), intervals
-
-
-def _constants(values: dict[str, float], band: Band | None = None) -> CollectiveConstants:
-    """Unchecked, since a fit passes through many values."""
-    return CollectiveConstants.model_construct(**values, band=band or Band(low=1.0, high=1.0, evidence="none yet"))
+def fitted_constants(rows: CollectiveSet) -> tuple[CollectiveConstants, dict[str, Interval]]:
+    """Constants from the fitted rows, their band from the rows between, and the intervals."""
+    return fit_collective(rows.fitted().timed, rows.between().timed)

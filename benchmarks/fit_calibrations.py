@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 import yaml
-from collective_sets import fit_collective, load_collectives
+from collective_sets import fitted_constants, load_collectives
 from measured_sets import MeasuredSet, load_sets
 
 from roofline.calibration import CollectiveConstants, Constants, load_constants
+from roofline.collective_fitting import collective_fields
 from roofline.data_files import data_folder
 from roofline.files import atomic_writer
 from roofline.fitting import Fit, Interval, Prior, Timed, fit_constants, held_out_band
@@ -126,7 +127,7 @@ def main() -> int:
         collectives = {}
         for rows in load_collectives(asked.data):  # the runtime's own kernels, which come last, where it has any
             if rows.library in ("NCCL", runtimes[1]):
-                collectives[rows.operation], intervals = fit_collective(rows)
+                collectives[rows.operation], intervals = fitted_constants(rows)
                 print(f"{name} {rows.name}: {len(rows.fitted().measured_s)} rows")
                 print_intervals(intervals)
         if asked.write:
@@ -183,11 +184,7 @@ def write(name: str, kinds: Mapping[str, Fitted], collectives: Mapping[str, Coll
     """Write one file, or leave the old one."""
     title = f"NVIDIA A100 SXM 80GB, as measured with {_RUNTIMES[name][1]} and cuBLAS"
     fields = calibration_fields(name, "a100-sxm-80gb", title, kinds, kinds["matmul"].constants)
-    fields["collectives"] = {
-        operation: {"first": _us(c.first), "each": _us(c.each), "bandwidth": c.bandwidth, "sharpness": c.sharpness,
-                    "band": c.band.model_dump()}
-        for operation, c in collectives.items()
-    }  # fmt: skip
+    fields["collectives"] = {operation: collective_fields(found) for operation, found in collectives.items()}
     with atomic_writer(data_folder("calibrations") / "devices" / f"{name}.yaml") as file:
         file.write(yaml.safe_dump(fields, sort_keys=False, width=118, default_flow_style=None))
 

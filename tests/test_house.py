@@ -85,6 +85,7 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.kernel_shapes": (4, SOFTWARE),
     "roofline.kernels": (5, NEUTRAL),
     "roofline.fitting": (6, NEUTRAL),
+    "roofline.collective_fitting": (6, NEUTRAL),
     "roofline.collectives": (3, HARDWARE),
     "roofline.memory": (4, SOFTWARE),
     "roofline.fits": (4, SOFTWARE),

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from roofline.calibration import Calibration
+from roofline.collective_fitting import collective_fields
 from roofline.files import atomic_writer
 from roofline.hardware import HardwareSpec, load_hardware
 from roofline.validation.calibrator import Calibrator, Fitted, kind_fields
@@ -20,12 +21,16 @@ from roofline.validation.capture import TorchCall, capture_step
 from roofline.validation.devices import Call, Device
 from roofline.validation.environment import describe_environment
 from roofline.validation.launches import small_decode
+from roofline.validation.links import MeasuredLinks, measure_links
 from roofline.validation.replay import distinct, prepared_call
 from roofline.validation.roofs import best_rate, long_streams, measured_bandwidths, measured_spec, slug
 from roofline.validation.stopwatch import Samples, Stopwatch, Tell, silent
 
 HOST_S = 10e-6
 """What the host adds to a launch where no step could be timed."""
+
+LINKS_PART = 0.15
+"""Of a budget, for collectives, where there are several devices."""
 
 FIT_S = 8.0
 """Seconds of a budget that are left for the fits."""
@@ -45,6 +50,7 @@ class Calibrated:
     seconds: float
     interrupted: bool
     samples: Mapping[str, Any]
+    links: MeasuredLinks | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As ``calibrate --json`` prints it."""
@@ -67,6 +73,7 @@ class Calibrated:
                 for name, found in self.fitted.items()
             },
             "samples_s": self.samples,
+            **({"collectives": self.links.to_dict()} if self.links else {}),
         }
 
     def write(self, path: Path) -> list[Path]:
@@ -97,6 +104,7 @@ def calibrate_device(
     """
     begun = time.monotonic()
     known = load_hardware(extends) if extends else None
+    links = links_between(device, known, LINKS_PART * budget_s, tell)
     with device.torch.no_grad():
         points = designed_points(device, dtype)
         streams, tensor_bytes = long_streams(device)
@@ -107,16 +115,28 @@ def calibrate_device(
     when = datetime.now(UTC).strftime("%Y-%m-%d")
     source = f"measured by roofline calibrate on {when}: {describe_environment(device)['torch']}"
     name = known.name if known else slug(device.title)
-    spec = None if known else measured_spec(name, device, {dtype: rate}, max(bandwidths.values()), source)
+    spec = None if known else measured_spec(name, device, {dtype: rate}, max(bandwidths.values()), source, links)
     hardware = known or HardwareSpec.from_fields(spec or {}, name)
     calibrator = Calibrator(points, samples, hardware, dtype)
     fitted = calibrator.run()
     host_s = host.seconds(samples)
     fields = fields_of_calibration(name, hardware, calibrator, host_s, dtype, source)
+    if links is not None:
+        fields["collectives"] = {name: collective_fields(found) for name, found in links.constants.items()}
     rounds = min(len(found.every) for found in samples.values())
     seconds = time.monotonic() - begun
     raw = {key: [[s.seconds, s.probe_s] for s in found.every] for key, found in samples.items()}
-    return Calibrated(fields, spec, fitted, bandwidths, rate, host_s, rounds, seconds, interrupted, raw)
+    return Calibrated(fields, spec, fitted, bandwidths, rate, host_s, rounds, seconds, interrupted, raw, links)
+
+
+def links_between(device: Device, known: HardwareSpec | None, budget_s: float, tell: Tell) -> MeasuredLinks | None:
+    """The collectives of all GPUs of this machine; None for one device, and for a known one without such a link."""
+    count = device.torch.cuda.device_count() if device.kind == "cuda" else 1
+    rated = known.links.get("scale_up") if known else None
+    if count < 2 or (known and (rated is None or rated.bandwidth_per_direction is None)):
+        return None
+    tell("collectives", 0.0)
+    return measure_links(device.kind, count, budget_s, link=rated.bandwidth_per_direction if rated else None)
 
 
 @dataclass(frozen=True, slots=True)

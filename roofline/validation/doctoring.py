@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from roofline.fitting import Interval
 from roofline.report import quantity, table
 from roofline.validation.calibrating import Calibrated
 from roofline.validation.devices import Device
@@ -19,6 +20,7 @@ from roofline.validation.environment import (
     missing_settings,
     stall_test,
 )
+from roofline.validation.links import MeasuredLinks
 
 WHY = {
     "OMP_WAIT_POLICY": "threads that spin while they wait make others miss whole ticks on small machines",
@@ -88,14 +90,37 @@ def calibration_text(found: Calibrated) -> str:
         "",
         "band {low} to {high} x expected: {evidence}".format(**found.fields["band"]),
     ]  # fmt: skip
+    if found.links is not None:
+        rate = quantity(found.links.link, "bytes_per_s")
+        lines += ["", f"collectives of {found.links.devices} devices, links of {rate} per direction"]
+        lines += table(
+            ("collective", "rows", "band", "constants (90 % interval)"), _link_rows(found.links), left=(0, 3)
+        )
     if found.interrupted:
         lines.append("interrupted: fitted to what was measured until then")
     return "\n".join(lines)
 
 
+def _link_rows(found: MeasuredLinks) -> Iterator[tuple[str, ...]]:
+    for operation, constants in found.constants.items():
+        rows = sum(row.operation == operation for row in found.rows)
+        band = f"{constants.band.low:g} to {constants.band.high:g} x"
+        yield operation, str(rows), band, _words(found.intervals[operation])
+
+
+def _words(intervals: Mapping[str, Interval]) -> str:
+    return ", ".join(f"{name} {i.value:.3g} ({i.low:.3g} to {i.high:.3g})" for name, i in intervals.items())
+
+
 def _rows(found: Calibrated) -> Iterator[tuple[str, ...]]:
     for name, group in found.fitted.items():
         errors = np.abs(group.errors)
-        words = [f"{k} {i.value:.3g} ({i.low:.3g} to {i.high:.3g})" for k, i in group.fit.intervals.items()]
         off = (f"{np.median(errors):.1%}", f"{errors.max():.1%}") if len(errors) else ("-", "-")
-        yield (name, str(group.fit.rows), f"{group.fit.median_ape:.1%}", str(len(errors)), *off, ", ".join(words))
+        yield (
+            name,
+            str(group.fit.rows),
+            f"{group.fit.median_ape:.1%}",
+            str(len(errors)),
+            *off,
+            _words(group.fit.intervals),
+        )

@@ -12,6 +12,7 @@ from roofline.cost import operator_cost
 from roofline.hardware import HardwareSpec
 from roofline.validation.campaign import Point
 from roofline.validation.devices import Call, Device
+from roofline.validation.links import MeasuredLinks
 from roofline.validation.stopwatch import Samples
 from roofline.workload import Precision
 
@@ -54,7 +55,12 @@ def best_rate(points: Sequence[Point], samples: Mapping[str, Samples], dtype: st
 
 
 def measured_spec(
-    name: str, device: Device, rates: Mapping[str, float], bandwidth: float, source: str
+    name: str,
+    device: Device,
+    rates: Mapping[str, float],
+    bandwidth: float,
+    source: str,
+    links: MeasuredLinks | None = None,
 ) -> dict[str, Any]:
     """The fields of a spec of a device that nobody has described: what was measured is the roof.
 
@@ -82,6 +88,9 @@ def measured_spec(
     }
     if device.units:
         fields["units"] = dict(zip(("name", "count"), device.units, strict=True))
+    if links is not None:
+        rate = f"{links.link / 1e9:.4g} GB/s"
+        fields["links"] = {"scale_up": {"bandwidth_per_direction": rate, "domain": links.devices}}
     HardwareSpec.from_fields(fields, name)
     return fields
 
