@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,13 @@ def regimes(rows: MeasuredSet, predicted: OperatorPrediction) -> Iterator[tuple[
     yield from ((name, mask) for name, mask in parts.items() if mask.any())
 
 
-def board(data: Path, constants: Any) -> Iterator[tuple[Scored, list[tuple[str, Any]]]]:
+@cache
+def board(data: Path, constants: Any) -> tuple[tuple[Scored, list[tuple[str, Any]]], ...]:
     """Each set and its regimes. Raises AssertionError if a judged shape was fitted."""
+    return tuple(_scored(data, constants))
+
+
+def _scored(data: Path, constants: Any) -> Iterator[tuple[Scored, list[tuple[str, Any]]]]:
     sets = load_sets(data)
     assert_disjoint([rows.fitted() for rows in sets if rows.fit_values], [rows.held_out() for rows in sets])
     for every in sets:
@@ -140,7 +146,7 @@ def band(data: Path, constants: Any) -> tuple[int, float, float]:
 
 def page(data: Path, constants: Any, *, regimes_too: bool) -> Iterator[str]:
     """The table of all sets in Markdown."""
-    scored = list(board(data, constants))
+    scored = board(data, constants)
     if not regimes_too:
         return table(rows for rows, _ in scored)
     lines = [("" if number else rows.name, regime, *rows.figures(mask)) for rows, parts in scored

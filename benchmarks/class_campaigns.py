@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,11 @@ class Campaign:
         return self.device.calibration_class
 
 
-def load_campaigns(data: Path) -> list[Campaign]:
-    """Every campaign that no host time is in."""
+@cache
+def load_campaigns(data: Path) -> tuple[Campaign, ...]:
+    """Every campaign that no host time is in; the same ones however often they are asked for."""
     sets = [rows for rows in load_sets(data) if not rows.host_time]
-    return [_campaign(rows) for rows in sets] + list(_latent(data))
+    return (*(_campaign(rows) for rows in sets), *_latent(data))
 
 
 def weighted(campaigns: Sequence[Campaign]) -> list[Timed]:

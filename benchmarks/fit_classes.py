@@ -75,7 +75,14 @@ def fit(
 ) -> Found:
     """The constants ``names``, or those that are free for the campaigns' kind, but for those that are known."""
     known = known or {}
-    free = {name: _PRIORS[name] for name in names or FREE[campaigns[0].kind] if name not in known}
+    free = tuple(name for name in names or FREE[campaigns[0].kind] if name not in known)
+    return _fit(tuple(campaigns), free, tuple(known.items()))
+
+
+@cache
+def _fit(campaigns: tuple[Campaign, ...], names: tuple[str, ...], fixed: tuple[tuple[str, float], ...]) -> Found:
+    """Once for the same campaigns: the order in which two devices are left out does not matter."""
+    free, known = {name: _PRIORS[name] for name in names}, dict(fixed)
     rows = weighted(campaigns)
     counts = np.array([len(timed.measured_s) for timed in rows])
     weights = np.concatenate([np.full(n, timed.weight / n) for n, timed in zip(counts, rows, strict=True)])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,18 @@ from scores import Scored, joined, table
 from whole_model_sets import Run, load_whole_models
 
 
-def board(data: Path, constants: Any) -> Iterator[Scored]:
-    """Each set with its predictions."""
+@cache
+def board(data: Path, constants: Any) -> tuple[Scored, ...]:
+    """Each set with its predictions; what was measured several times is predicted once."""
+    known: dict[str, tuple[float, ...]] = {}
+    found = []
     for rows in load_whole_models(data):
-        predicted = np.array([seconds_of(run, constants) for run in rows.runs]).T
-        yield Scored(rows.name, rows.group, *predicted, np.array([run.measured_s for run in rows.runs]))
+        for run in rows.runs:
+            if repr(run.asked) not in known:
+                known[repr(run.asked)] = seconds_of(run, constants)
+        predicted = np.array([known[repr(run.asked)] for run in rows.runs]).T
+        found.append(Scored(rows.name, rows.group, *predicted, np.array([run.measured_s for run in rows.runs])))
+    return tuple(found)
 
 
 def seconds_of(run: Run, constants: Any) -> tuple[float, ...]:
