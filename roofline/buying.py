@@ -10,13 +10,14 @@ from typing import Any
 from roofline.architectures.model import Model, load_model
 from roofline.calibration import Execution, Provenance
 from roofline.candidates import Hardware, read_hardware
-from roofline.contenders import Question
 from roofline.economics import UTILIZATIONS, Ownership
 from roofline.errors import UnitError, UsageError, near_matches, shown
 from roofline.hardware import HardwareSpec
 from roofline.occupancy import MEMORY_SHARE
 from roofline.operating_points import Targets
+from roofline.pool_sizing import with_pools
 from roofline.prices import PRICE_KINDS, PriceKind, read_prices
+from roofline.question import Question
 from roofline.ranking import Comparison, compare_hardware
 from roofline.serving import CHUNK
 from roofline.serving_costs import Terms
@@ -47,6 +48,7 @@ def compare(
     memory_share: float = MEMORY_SHARE,
     speculate: str | None = None,
     draft: str | Path | Mapping[str, Any] | Model | None = None,
+    pools: bool = False,
     price_kind: PriceKind = "on_demand",
     prices: str | None = None,
     utilization: str | float | Sequence[float] = UTILIZATIONS,
@@ -64,26 +66,19 @@ def compare(
     Lengths in tokens, as numbers or as :func:`roofline.traffic.read_lengths` has them; times in s, or with a unit;
     ``power_price`` in USD/kWh, ``hosting`` in USD/h, ``api`` in USD per million input and output tokens. ``chunk`` 0
     runs prompts by themselves. ``speculate`` 4:0.7 has ``draft``, or a look-up at no cost, propose 4 tokens a step,
-    each accepted with 0.7. ``train`` tokens of training are priced too, with ``frozen`` weights as LoRA has them.
+    each accepted with 0.7. ``pools``: hardware of several devices has a row too in which some of them only prefill and
+    the others only decode. ``train`` tokens of training are priced too, with ``frozen`` weights as LoRA has them.
     Raises RooflineError, in one line, for whatever is refused.
 
     >>> best = compare("llama-3.1-8b", "h100,l40s", workload="chat", tpot="30 ms").rows[0]
     >>> best.hardware.name, best.point.batch
     ('h100-sxm-80gb', 116)
     """
-    question = Question(
-        model if isinstance(model, Model) else load_model(model),
-        read_traffic(workload, prompt, generate, prefix_hits),
-        (dtype, weight_dtype, activation_dtype, kv_dtype),
-        constants=constants,
-        execution=execution,
-        chunk=chunk or None,
-        memory_share=memory_share,
-        speculation=read_speculation(speculate, _model(draft)),
-    )
+    traffic, dtypes = (workload, prompt, generate, prefix_hits), (dtype, weight_dtype, activation_dtype, kv_dtype)
+    question = _question(model, traffic, dtypes, constants, execution, chunk, memory_share, speculate, draft)
     terms = _terms(price_kind, prices, utilization, api, years, pue, power_price, hosting)
     devices = _hardware(hardware)
-    result = compare_hardware(question, devices, _targets(ttft, tpot), terms)
+    result = compare_hardware(question, devices, _targets(ttft, tpot), terms, pools=pools)
     if train is None:
         return result
     costs = price_training(question, devices, terms, _read("train", train, "tokens"), frozen=frozen)
@@ -112,6 +107,8 @@ def size(
     memory_share: float = MEMORY_SHARE,
     speculate: str | None = None,
     draft: str | Path | Mapping[str, Any] | Model | None = None,
+    pools: bool = False,
+    prefill_on: str | HardwareSpec | Sequence[str | HardwareSpec] | None = None,
     price_kind: PriceKind = "on_demand",
     prices: str | None = None,
     utilization: str | float | Sequence[float] = UTILIZATIONS,
@@ -123,25 +120,48 @@ def size(
 ) -> Sizing:
     """The fewest rentable units of each hardware that serve ``load`` requests per second within the targets.
 
-    ``headroom`` is the part of the capacity that stays free. The other keywords are those of :func:`compare`. Raises
+    ``headroom`` is the part of the capacity that stays free. ``pools`` sizes each hardware too as a pool of replicas
+    that only prefill and one of replicas that only decode; ``prefill_on`` names what prefills for each of ``hardware``,
+    with commas or as a list. The other keywords are those of :func:`compare`. Raises
     RooflineError, in one line, for whatever is refused.
 
     >>> size("llama-3.1-8b", "h100", load="50 req/s", workload="chat", tpot="30 ms").orders[0].units
     4
     """
-    question = Question(
+    traffic, dtypes = (workload, prompt, generate, prefix_hits), (dtype, weight_dtype, activation_dtype, kv_dtype)
+    question = _question(model, traffic, dtypes, constants, execution, chunk, memory_share, speculate, draft)
+    terms = _terms(price_kind, prices, utilization, api, years, pue, power_price, hosting)
+    arriving = Load(_read("load", load, "requests_per_s"), headroom)
+    devices, targets = _hardware(hardware), _targets(ttft, tpot)
+    result = size_hardware(question, devices, arriving, targets, terms)
+    pairs = [(each, each) for each in devices] if pools else []
+    if prefill_on is not None:
+        pairs += [(each, other) for each in _hardware(prefill_on) for other in devices]
+    return with_pools(result, list({(p.name, d.name): (p, d) for p, d in pairs}.values())) if pairs else result
+
+
+def _question(
+    model: str | Path | Mapping[str, Any] | Model,
+    traffic: tuple[str | None, str | int | None, str | int | None, float | None],
+    dtypes: tuple[str | None, str | None, str | None, str | None],
+    constants: Provenance | None,
+    execution: Execution | None,
+    chunk: int,
+    memory_share: float,
+    speculate: str | None,
+    draft: str | Path | Mapping[str, Any] | Model | None,
+) -> Question:
+    """What is served and how, of the keywords that both questions have."""
+    return Question(
         model if isinstance(model, Model) else load_model(model),
-        read_traffic(workload, prompt, generate, prefix_hits),
-        (dtype, weight_dtype, activation_dtype, kv_dtype),
+        read_traffic(*traffic),
+        dtypes,
         constants=constants,
         execution=execution,
         chunk=chunk or None,
         memory_share=memory_share,
         speculation=read_speculation(speculate, _model(draft)),
     )
-    terms = _terms(price_kind, prices, utilization, api, years, pue, power_price, hosting)
-    arriving = Load(_read("load", load, "requests_per_s"), headroom)
-    return size_hardware(question, _hardware(hardware), arriving, _targets(ttft, tpot), terms)
 
 
 def _model(given: str | Path | Mapping[str, Any] | Model | None) -> Model | None:

@@ -25,6 +25,9 @@ ShareFlag: TypeAlias = Annotated[float, typer.Option(help="The part of the memor
 SpeculateFlag: TypeAlias = Annotated[
     str | None, typer.Option(help="Tokens proposed in a step, and how likely each is accepted: 4:0.7.")
 ]
+PoolsFlag: TypeAlias = Annotated[
+    bool, typer.Option("--pools", help="Prefill and decode on devices of their own too, beside mixed steps.")
+]
 DraftFlag: TypeAlias = Annotated[str | None, typer.Option(help="The model that proposes them.  [default: at no cost]")]
 TimeFlag: TypeAlias = Annotated[str | None, typer.Option(help="The longest that is good enough, such as 500ms.")]
 DtypeFlag: TypeAlias = Annotated[
@@ -60,6 +63,7 @@ def compare(
     memory_share: ShareFlag = 0.9,
     speculate: SpeculateFlag = None,
     draft: DraftFlag = None,
+    pools: PoolsFlag = False,
     price_kind: KindFlag = "on_demand",
     prices: PricesFlag = None,
     utilization: UsedFlag = "0.25,0.5,0.75,1",
@@ -104,6 +108,8 @@ def size(
     memory_share: ShareFlag = 0.9,
     speculate: SpeculateFlag = None,
     draft: DraftFlag = None,
+    pools: PoolsFlag = False,
+    prefill_on: Annotated[str | None, typer.Option(help="What prefills for the hardware, in pools.")] = None,
     price_kind: KindFlag = "on_demand",
     prices: PricesFlag = None,
     utilization: UsedFlag = "0.25,0.5,0.75,1",

@@ -3,141 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import log
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from roofline.architectures.model import Model
 from roofline.arithmetic import computing_device
-from roofline.calibration import Calibration, ConstantSet, Execution, Provenance, device_names, load_class
+from roofline.calibration import Calibration, ConstantSet, Execution, device_names, load_class
 from roofline.candidates import Hardware
-from roofline.conventions import Conventions
 from roofline.device_stacks import grouped
-from roofline.errors import UsageError, WorkloadError
+from roofline.errors import WorkloadError
 from roofline.hardware import HardwareSpec
 from roofline.networks import Network
-from roofline.occupancy import MEMORY_SHARE, Occupancy, occupancy_of
+from roofline.occupancy import Occupancy, occupancy_of, prefill_occupancy
 from roofline.parallelism import Layout
-from roofline.precision import Recipe, read_recipe
+from roofline.pools import PROMPTS, DecodeLoad, PrefillLoad
+from roofline.precision import Recipe
 from roofline.program import Program
 from roofline.provenance import constants_of, on_device
 from roofline.quantization import quantized
+from roofline.question import Question
 from roofline.replicas import ONE, replica_layouts, replica_program
-from roofline.serving import CHUNK, Drafts, Load, SteadyState, steady_state
-from roofline.speculation import Speculation
-from roofline.step_times import Grid, StepTimer
-from roofline.traffic import Traffic
+from roofline.serving import Drafts, Load, SteadyState, steady_state
+from roofline.serving_curve import Curve
+from roofline.step_times import StepTimer
 from roofline.units import format_quantity
+from roofline.workload import Precision
 
 MOST = 4096
 """The most sequences in flight that are looked at on one replica."""
 
 _ALL_UP_TO, _RATIO = 48, 1.03
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is served and how: the same for all hardware.
-
-    ``dtypes`` are those of all, weights, activations and cache, None for what the device has. ``chunk`` are the tokens
-    of a mixed step, None for prompts by themselves. ``memory_share``: the part of the memory that an engine takes.
-    """
-
-    model: Model
-    traffic: Traffic
-    dtypes: tuple[str | None, str | None, str | None, str | None] = (None, None, None, None)
-    conventions: Conventions = field(default_factory=Conventions)
-    constants: Provenance | None = None
-    execution: Execution | None = None
-    chunk: int | None = CHUNK
-    memory_share: float = MEMORY_SHARE
-    speculation: Speculation | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 < self.memory_share <= 1:
-            msg = (
-                f"memory share {self.memory_share:g}: expected the part that an engine takes, above 0 to 1, such as 0.9"
-            )
-            raise UsageError(msg)
-        if self.chunk is not None and self.chunk < 1:
-            msg = (
-                f"chunk {self.chunk}: expected the tokens of a mixed step such as 2048, or 0 for prompts by themselves"
-            )
-            raise UsageError(msg)
-
-    @property
-    def program(self) -> Program:
-        """The program of the model, in the dtype of nothing yet."""
-        return self.model.program(self.conventions)
-
-    def recipe(self, device: HardwareSpec) -> Recipe:
-        """What is stored in which format on a device. Raises UsageError for an unknown word."""
-        name, weights, activations, cache = self.dtypes
-        return read_recipe(
-            name, weights=weights, activations=activations, kv_cache=cache, default=device.default_dtype(),
-            checkpoint=self.model.recipe,
-        )  # fmt: skip
-
-    def check(self) -> None:
-        """Raises WorkloadError for a model that generates nothing, and for requests beyond its positions."""
-        if self.program.phases != ("prefill", "decode"):
-            msg = f"{self.model.name} generates no text from prompts alone; serving is modelled for decoders"
-            raise WorkloadError(msg)
-        draft = self.speculation.draft if self.speculation else None
-        positions = min(each.lengths.positions for each in (self.model, draft) if each)
-        longest = self.traffic.longest
-        if longest > positions:
-            msg = (
-                f"{self.traffic.name} traffic: its longest request has {longest} tokens, which exceeds the model's "
-                f"max_position_embeddings {positions}; shorten --prompt or --generate"
-            )
-            raise WorkloadError(msg)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Curve:
-    """How one replica serves, at every batch: row ``row`` of a state. ``most`` sequences fit, None if not known.
-
-    ``generated``: tokens of a mean answer. ``label``: the hardware, and its dtype where several are compared.
-    ``problem`` says why hardware serves nothing.
-    """
-
-    hardware: Hardware
-    recipe: Recipe | None = None
-    constants: ConstantSet | None = None
-    most: int | None = None
-    state: SteadyState | None = None
-    row: int = 0
-    generated: float = 0.0
-    devices: int = 1
-    layout: str = "one device"
-    problem: str = ""
-    label: str = ""
-
-    @property
-    def dtype(self) -> str:
-        """The recipe by name."""
-        return self.recipe.name if self.recipe else "-"
-
-    @property
-    def replicas(self) -> int:
-        """How many replicas the hardware makes."""
-        return self.hardware.count // self.devices
-
-    def of(self, name: str) -> Grid:
-        """A figure of the state over its batches."""
-        assert self.state is not None
-        return np.asarray(getattr(self.state, name)[self.row])
-
-    @property
-    def holds(self) -> NDArray[np.bool_]:
-        """The batches that fit in memory, and whose prompts the steps take in."""
-        assert self.state is not None
-        fits = np.ones(len(self.state.batches), bool) if self.most is None else self.state.batches <= self.most
-        return np.asarray(fits & (self.of("sustained") > 0))
 
 
 def curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
@@ -187,19 +84,27 @@ def _curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
     held = {kind: _held(question, program, kind[0]) for kind, program in programs.items()}
     most = [_most(job.device, held[job.recipe, job.layout], question.memory_share) for job in jobs]
     limits = [MOST if number is None else number for number in most]
-    batches = batches_up_to(max([1, *limits]), limits)
-    loads = {
-        kind: Load.of(program, kind[0].precision, question.traffic, batches, question.chunk, _drafts(question, kind[0]))
-        for kind, program in programs.items()
-    }
+    batches = PROMPTS if question.role == "prefill" else batches_up_to(max([1, *limits]), limits)
+    loads = {kind: _load(question, program, kind[0], batches) for kind, program in programs.items()}
     for places, constants in grouped(range(len(jobs)), lambda at: jobs[at].constants, lambda at: _alike(jobs, at)):
         first = jobs[places[0]]
         timer = StepTimer([jobs[at].device for at in places], constants, first.execution, first.network)
-        state = steady_state(loads[first.recipe, first.layout], timer)
+        load = loads[first.recipe, first.layout]
+        state = steady_state(load, timer) if isinstance(load, Load) else load.state(timer)
         for row, at in enumerate(places):
             found.append(_curve(question, jobs[at], held[first.recipe, first.layout], most[at], state, row))
     asked = {id(each): place for place, each in enumerate(hardware)}
     return sorted(found, key=lambda curve: (asked[id(curve.hardware)], curve.devices, curve.layout))
+
+
+def _load(
+    question: Question, program: Program, recipe: Recipe, batches: Sequence[float]
+) -> Load | PrefillLoad | DecodeLoad:
+    """The steps of what replicas do."""
+    asked, drafts = (program, recipe.precision, question.traffic, batches), _drafts(question, recipe)
+    if question.role == "both":
+        return Load.of(*asked, question.chunk, drafts)
+    return (PrefillLoad if question.role == "prefill" else DecodeLoad).of(*asked, drafts)
 
 
 def _drafts(question: Question, recipe: Recipe) -> Drafts | None:
@@ -213,11 +118,16 @@ def _drafts(question: Question, recipe: Recipe) -> Drafts | None:
 
 def _held(question: Question, program: Program, recipe: Recipe) -> Occupancy:
     """What a device holds of the model, and of its draft."""
-    own = occupancy_of(program, recipe.precision, question.traffic, question.chunk)
     drafts = _drafts(question, recipe)
-    if drafts is None or drafts.program is None:
-        return own
-    return own.beside(occupancy_of(drafts.program, recipe.precision, question.traffic, question.chunk))
+    programs = (program, *([drafts.program] if drafts and drafts.program else []))
+    own, *others = (_occupancy(question, each, recipe.precision) for each in programs)
+    return own.beside(others[0]) if others else own
+
+
+def _occupancy(question: Question, program: Program, precision: Precision) -> Occupancy:
+    if question.role == "prefill":
+        return prefill_occupancy(program, precision, question.traffic)
+    return occupancy_of(program, precision, question.traffic, question.chunk, prompts=question.role == "both")
 
 
 def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], ConstantSet]) -> list[_Job]:
@@ -248,7 +158,10 @@ def _curve(question: Question, job: _Job, held: Occupancy, most: int | None, sta
     problem = _misfit(job.device, held, question.memory_share) if most == 0 else ""
     words, devices = str(job.layout), int(job.layout.devices)
     answer = question.traffic.generate.mean
-    return Curve(job.hardware, job.recipe, job.constants, most, state, row, answer, devices, words, problem)
+    return Curve(
+        job.hardware, job.recipe, job.constants, most, state, row, answer, devices, words, problem,
+        prompt_cache=held.prompt,
+    )  # fmt: skip
 
 
 def _misfit(device: HardwareSpec, held: Occupancy, share: float) -> str:

@@ -60,6 +60,10 @@ class HourlyCost:
         """The mean cost of an hour. [USD/h]"""
         return self.fixed + utilization * self.loaded
 
+    def beside(self, other: HourlyCost) -> HourlyCost:
+        """Both together."""
+        return HourlyCost(self.fixed + other.fixed, self.loaded + other.loaded)
+
 
 def rental(offer: Offer, devices: int) -> HourlyCost:
     """The rent of whole shapes that hold ``devices``; energy is in it.

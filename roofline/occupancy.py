@@ -21,15 +21,19 @@ MEMORY_SHARE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Occupancy:
-    """Bytes on a device that serves: ``fixed`` and one longest sequence are there always, then ``each`` further one."""
+    """Bytes on a device that serves: ``fixed`` and one longest sequence are there always, then ``each`` further one.
+
+    ``prompt`` are those of the cache of a mean prompt, which a pool that prefills hands over.
+    """
 
     fixed: float
     longest: float
     each: float
+    prompt: float = 0.0
 
     def beside(self, other: Occupancy) -> Occupancy:
         """Both on one device: a model and its draft."""
-        return Occupancy(self.fixed + other.fixed, self.longest + other.longest, self.each + other.each)
+        return Occupancy(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
     def most(self, capacity: float, share: float = MEMORY_SHARE) -> int:
         """The most sequences at once in ``share`` of ``capacity`` bytes; 0 where the weights and one do not fit.
@@ -41,19 +45,44 @@ class Occupancy:
         return 0 if left < 0 else 1 + int(left / self.each)
 
 
-def occupancy_of(program: Program, precision: Precision, traffic: Traffic, chunk: int | None) -> Occupancy:
+def occupancy_of(
+    program: Program, precision: Precision, traffic: Traffic, chunk: int | None, *, prompts: bool = True
+) -> Occupancy:
     """What serving ``traffic`` holds: weights, the activations of one step, caches.
 
     Caches grow page by page, so sequences count at their mean length in flight, and one of them at its longest. What a
-    shared prefix saves is not counted.
+    shared prefix saves is not counted. Without ``prompts`` others read them, and no step has their activations.
     """
-    sizes = {letter: exact(size) for letter, size in program.sizes.items()}
-    fixed = float(weights_bytes(program, sizes, precision)) + _prompt_activations(program, precision, traffic, chunk)
+    fixed = _weights(program, precision)
+    fixed += _prompt_activations(program, precision, traffic, chunk) if prompts else 0.0
     lengths, weights = in_flight(traffic)
     each = float(np.sum(weights * cache_of(program, precision, lengths)))
     longest = float(cache_of(program, precision, np.array([float(traffic.longest)]))[0])
     one, two = (_activations(program, precision, "decode", batch, 1, traffic.longest) for batch in (1, 2))
-    return Occupancy(fixed, longest + one, each + two - one)
+    return Occupancy(fixed, longest + one, each + two - one, _mean_prompt(program, precision, traffic))
+
+
+def prefill_occupancy(program: Program, precision: Precision, traffic: Traffic) -> Occupancy:
+    """What a replica holds that only reads prompts: weights, and for each prompt of a step its activations and caches.
+
+    Any of them may be the longest. Its cache counts twice: one step's are handed over while the next one is computed.
+    """
+    longest = max(traffic.prompt.tokens)
+    one, two = (_activations(program, precision, "prefill", batch, longest, longest) for batch in (1, 2))
+    caches = 2 * float(cache_of(program, precision, np.array([float(longest)]))[0])
+    mean = _mean_prompt(program, precision, traffic)
+    return Occupancy(_weights(program, precision), one + caches, two - one + caches, mean)
+
+
+def _weights(program: Program, precision: Precision) -> float:
+    sizes = {letter: exact(size) for letter, size in program.sizes.items()}
+    return float(weights_bytes(program, sizes, precision))
+
+
+def _mean_prompt(program: Program, precision: Precision, traffic: Traffic) -> float:
+    """Bytes of cache after a prompt, on average."""
+    held = cache_of(program, precision, np.array(traffic.prompt.tokens, dtype=np.float64))
+    return float(np.sum(np.asarray(traffic.prompt.weights) * held))
 
 
 def cache_of(program: Program, precision: Precision, lengths: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from roofline.contenders import Curve
 from roofline.errors import UsageError
+from roofline.serving_curve import Curve
 from roofline.step_times import Grid
 from roofline.units import format_quantity
 
@@ -141,7 +141,7 @@ def point_at(curve: Curve, column: int, replicas: int) -> OperatingPoint:
         layout=curve.layout,
         ttft=Band(ttft, ttft * at("ttft_low"), ttft * at("ttft_high")),
         tpot=Band(tpot, tpot * at("low"), tpot * at("high")),
-        requests_per_s=Band(rate, rate / at("high"), rate / at("low")),
+        requests_per_s=Band(rate, rate / at("rate_high"), rate / at("rate_low")),
         tokens_per_s=rate * curve.generated,
         input_part=at("input_part"),
         shares={name: float(share[curve.row, column]) for name, share in curve.state.shares.items()},

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from roofline.contenders import Curve
 from roofline.operating_points import Targets
 from roofline.serving_costs import Terms, cost_over_batches
+from roofline.serving_curve import Curve
 from roofline.step_times import Grid
 from roofline.traffic import Traffic
 

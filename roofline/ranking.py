@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from roofline.candidates import Hardware
-from roofline.contenders import Curve, Question, curves
+from roofline.contenders import curves
 from roofline.errors import UsageError
 from roofline.operating_points import (
     OperatingPoint,
@@ -18,8 +18,11 @@ from roofline.operating_points import (
     ratio_band,
 )
 from roofline.pareto import FrontPoint, pareto_front
+from roofline.pool_pairs import pooled_curves
 from roofline.prediction import SCHEMA_VERSION, tool_version
+from roofline.question import Question
 from roofline.serving_costs import ServingCost, Terms, serving_cost
+from roofline.serving_curve import Curve
 from roofline.training_costs import TrainingCost
 
 
@@ -62,6 +65,7 @@ class Row:
             **(self.point.to_dict() if self.point else {}),
             "tdp_w": device.tdp,
             "max_batch": self.curve.most,
+            "pools": self.curve.pools.to_dict(self.point.batch) if self.curve.pools and self.point else None,
             "cost": self.cost.to_dict(terms.utilizations, terms.api) if self.cost else None,
             "no_cost": self.no_cost or None,
             "provenance": c.provenance if c else None,
@@ -113,16 +117,22 @@ def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any
     return {**head, "inputs": inputs}
 
 
-def compare_hardware(question: Question, hardware: Sequence[Hardware], targets: Targets, terms: Terms) -> Comparison:
+def compare_hardware(
+    question: Question, hardware: Sequence[Hardware], targets: Targets, terms: Terms, *, pools: bool = False
+) -> Comparison:
     """Each hardware at its best batch under the targets, sorted; what misses a target stays, with the reason.
 
     Rows that qualify come first; among them those with a price, the cheapest million tokens first; then the most tokens
-    per second and device. Raises UsageError without hardware.
+    per second and device. ``pools``: hardware of several devices has a row too with prefill and decode on devices of
+    their own. Raises UsageError without hardware, or where no two devices are.
     """
     if not hardware:
         msg = "no hardware to compare; name some such as h100,mi300x"
         raise UsageError(msg)
-    found = curves(question, hardware)
+    if pools and all(each.count == 1 for each in hardware):
+        msg = "pools take two devices at least; give counts such as 8xh100, or ask size"
+        raise UsageError(msg)
+    found = curves(question, hardware) + (pooled_curves(question, hardware, targets) if pools else [])
     best: dict[str, Row] = {}
     for curve in found:  # of the layouts of one hardware in one dtype, the best
         row = _row(curve, question, targets, terms)

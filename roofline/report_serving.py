@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from roofline.contenders import Curve, Question
 from roofline.economics import Ownership
 from roofline.operating_points import Band, OperatingPoint, Targets
 from roofline.pareto import FrontPoint
+from roofline.question import Question
 from roofline.ranking import Comparison, Row
 from roofline.report import quantity, table
+from roofline.report_pools import compared_orders, compared_rows, pool_lines
 from roofline.report_training import training_lines
 from roofline.serving_costs import ServingCost, Terms, rent_or_buy
+from roofline.serving_curve import Curve
 from roofline.sizing import Order, Sizing
 
 MODELLED = (
@@ -26,7 +28,8 @@ def comparison_text(result: Comparison, *, quiet: bool = False, pareto: bool = F
     lines = _verdict(result)
     if quiet:
         return "\n".join(lines)
-    lines += ["", *_served(result), "", *_costs([(row.curve.label, row.cost) for row in result.rows], result.terms)]
+    lines += ["", *_served(result), *_pooled(result.rows, compared_rows(result.rows, result.targets)), ""]
+    lines += _costs([(row.curve.label, row.cost) for row in result.rows], result.terms)
     lines += [f"no cost: {row.no_cost}" for row in result.rows if row.no_cost]
     lines += _alternatives(result)
     lines += ["", *_front(result)] if pareto else []
@@ -82,11 +85,29 @@ def _targets(question: Question, targets: Targets) -> str:
 def _served(result: Comparison) -> list[str]:
     header = ("hardware", "", "replicas", "batch", "TTFT", "band", "TPOT", "band", "tok/s user", "device", "all", "MFU",
               "MBU", "power", "bound by")  # fmt: skip
-    rows = [(row.curve.label, _mark(row), *(_figures(row.point) if row.point else ("-",) * 13)) for row in result.rows]
+    rows = [
+        (
+            row.curve.label,
+            _mark(row),
+            *((_spread(row.curve, row.point), *_figures(row.point)) if row.point else ("-",) * 13),
+        )
+        for row in result.rows
+    ]
     lines = table(header, rows, left=(0, 1, 2))
     lines += [f"{row.curve.label} misses: {', '.join(row.misses)}" for row in result.rows if row.misses]
     unsure = [f"{row.curve.label} ({', '.join(row.unsure)})" for row in result.rows if row.unsure]
     return lines + ([f"? at the slow end of the band: {'; '.join(unsure)}"] if unsure else [])
+
+
+def _spread(curve: Curve, point: OperatingPoint) -> str:
+    """How many replicas of which layout; those of pools say their own numbers."""
+    return point.layout if curve.pools else f"{point.replicas} x {point.layout}"
+
+
+def _pooled(found: Sequence[Row | Order], verdicts: Sequence[str]) -> list[str]:
+    """The pools among them, and how they stand to mixed steps."""
+    told = [(each.curve.label, each.curve.pools, each.point.batch) for each in found if each.curve.pools and each.point]
+    return ["", *pool_lines(told), *verdicts] if told else []
 
 
 def _mark(row: Row) -> str:
@@ -99,8 +120,7 @@ def _figures(point: OperatingPoint) -> tuple[str, ...]:
     times = [text for band in (point.ttft, point.tpot) for text in (quantity(band.value, "time_s"), _ends(band))]
     rates = (point.user_tokens_per_s, point.device_tokens_per_s, point.tokens_per_s)
     told = [f"{rate:,.3g}" if rate < 100 else f"{rate:,.0f}" for rate in rates]
-    where = (f"{point.replicas} x {point.layout}", f"{point.batch}")
-    return (*where, *times, *told, f"{point.mfu:.0%}", f"{point.mbu:.0%}", _watts(point), point.bound_by)
+    return (f"{point.batch}", *times, *told, f"{point.mfu:.0%}", f"{point.mbu:.0%}", _watts(point), point.bound_by)
 
 
 def _ends(band: Band) -> str:
@@ -122,11 +142,12 @@ def _costs(rows: Iterable[tuple[str, ServingCost | None]], terms: Terms) -> list
     cells = [
         (name, f"{cost.usd_per_h(1.0):.3g}",
          *(f"{cost.input(u):.3g} / {cost.output(u):.3g}" for u in terms.utilizations),
-         f"{cost.offer.kind}{' (unverified)' if cost.offer.unverified else ''}", cost.offer.date)
+         f"{cost.offers[0].kind}{' (unverified)' if any(o.unverified for o in cost.offers) else ''}",
+         min(offer.date for offer in cost.offers))
         for name, cost in priced
     ]  # fmt: skip
     lines = table(header, cells, left=(0,))
-    return [*lines, *dict.fromkeys(f"price: {cost.offer.words()}" for _, cost in priced)]
+    return [*lines, *dict.fromkeys(f"price: {offer.words()}" for _, cost in priced for offer in cost.offers)]
 
 
 def _alternatives(result: Comparison) -> list[str]:
@@ -160,8 +181,11 @@ def sizing_text(result: Sizing, *, quiet: bool = False) -> str:
     if quiet:
         return "\n".join(lines)
     lines += ["", *_orders(result)] if result.orders else []
+    lines += _pooled(result.orders, compared_orders(result.orders, result.targets))
     lines += [f"{miss.label} misses: {', '.join(miss.reasons)}" for miss in result.misses]
-    best = list({order.curve.label: order for order in reversed(result.orders)}.values())[::-1]  # of its layouts
+    best: list[Order] = []  # of the layouts of each
+    for order in result.orders:
+        best += [order] if order.curve.label not in [kept.curve.label for kept in best] else []
     lines += ["", *_costs([(_held(order), order.cost) for order in best], result.terms)] if best else []
     lines += [f"no cost: {order.no_cost}" for order in best if order.no_cost]
     if result.orders and not all(order.cost for order in result.orders):
@@ -173,17 +197,31 @@ def sizing_text(result: Sizing, *, quiet: bool = False) -> str:
 def _order_words(order: Order) -> str:
     point = order.point
     high = "no number at the slow end" if order.units_high is None else f"{order.units_low} to {order.units_high}"
-    unit = f" of {order.unit}" if order.unit > 1 else ""
+    replicas = point.layout if order.curve.pools else f"{point.replicas} replicas on {point.layout} each"
     price = f", {order.cost.usd_per_h(1.0):,.3g} USD/h" if order.cost else ""
     return (
-        f"{order.units} x {order.curve.label}{unit} (band: {high}), {point.replicas} replicas on {point.layout} each"
-        f"{price}; at this load TTFT {quantity(point.ttft.value, 'time_s')}, "
+        f"{_bought(order)} (band: {high}), {replicas}{price}; at this load "
+        f"TTFT {quantity(point.ttft.value, 'time_s')}, "
         f"TPOT {quantity(point.tpot.value, 'time_s')}, {order.used:.0%} used"
     )
 
 
 def _held(order: Order) -> str:
-    return f"{order.units} x {order.curve.label}, {order.curve.layout} each"
+    return f"{_bought(order)}, {order.curve.layout}{'' if order.curve.pools else ' each'}"
+
+
+def _bought(order: Order) -> str:
+    """The units in words."""
+    if order.pools is not None and order.curve.pools is not None:
+        sides = zip(
+            (order.curve.pools.prefill, order.curve.pools.decode), order.pools.units, order.pools.unit, strict=True
+        )
+        return " + ".join(_units(many, pool.curve.hardware.name, unit) for pool, many, unit in sides) + " as pools"
+    return _units(order.units, order.curve.label, order.unit)
+
+
+def _units(units: int, name: str, unit: int) -> str:
+    return f"{units} x {name}" + (f" of {unit}" if unit > 1 else "")
 
 
 def _orders(result: Sizing) -> list[str]:
@@ -195,7 +233,7 @@ def _orders(result: Sizing) -> list[str]:
         units = (f"{order.units}", f"{order.units_low} to {order.units_high or '-'}", f"{order.devices}")
         times = (quantity(point.ttft.value, "time_s"), _ends(point.ttft), quantity(point.tpot.value, "time_s"))
         rows.append((
-            order.curve.label, f"{point.replicas} x {point.layout}", *units, f"{order.capacity:,.3g} req/s",
+            order.curve.label, _spread(order.curve, point), *units, f"{order.capacity:,.3g} req/s",
             f"{order.used:.0%}", f"{point.batch}", *times, _ends(point.tpot), _watts(point),
         ))  # fmt: skip
     return table(header, rows, left=(0, 1))
@@ -207,6 +245,7 @@ def _watts(point: OperatingPoint) -> str:
 
 def footer(curves: Sequence[Curve], question: Question, terms: Terms) -> list[str]:
     """How sure, what is modelled, which defaults."""
+    curves = [side for curve in curves for side in (curve, *([curve.pools.prefill.curve] if curve.pools else []))]
     bands = dict.fromkeys(
         f"constants: {c.provenance} {c.name}; band {c.low:g} to {c.high:g} x expected ({c.evidence})"
         for c in (curve.constants for curve in curves)

@@ -32,8 +32,8 @@ class SteadyState:
     """Devices (rows) that serve with so many sequences in flight (columns): one replica of one device each.
 
     Seconds, requests per second, watts (NaN without a TDP). ``input_part`` is the part of all time that prompts add to
-    decoding. ``low`` and ``high`` are the band of times, as factors. ``sustained``: whether the pieces that steps hold
-    take in all prompts that arrive.
+    decoding. ``low`` and ``high`` are the band of TPOT, as factors; rates are divided by theirs. ``sustained``: whether
+    the pieces that steps hold take in all prompts that arrive.
     """
 
     batches: Grid
@@ -46,6 +46,8 @@ class SteadyState:
     mbu: Grid
     low: Grid
     high: Grid
+    rate_low: Grid
+    rate_high: Grid
     ttft_low: Grid
     ttft_high: Grid
     shares: Mapping[str, Grid]
@@ -174,19 +176,30 @@ def steady_state(load: Load, timer: StepTimer) -> SteadyState:
 def _state(
     load: Load, timer: StepTimer, alone: StepTimes, mean: StepTimes, first: StepTimes, sustained: Grid
 ) -> SteadyState:
+    part = 1 - alone["time"] / mean["time"]
+    return state_of(timer, mean, first, load.batches, load.steps, load.yielded, part, sustained)
+
+
+def state_of(
+    timer: StepTimer, mean: StepTimes, first: StepTimes, batches: Grid, steps: float, yielded: float, input_part: Grid,
+    sustained: Grid,
+) -> SteadyState:  # fmt: skip
+    """The figures of mean steps, ``steps`` of which a request takes; ``first`` is what its first token takes."""
     tdp = np.array([[device.tdp or np.nan] for device in timer.devices])
     shape = mean["time"].shape
     return SteadyState(
-        batches=load.batches,
+        batches=batches,
         ttft_s=np.broadcast_to(first["time"], shape),
-        tpot_s=mean["time"] / load.yielded,
-        requests_per_s=load.batches / (load.steps * mean["time"]),
-        input_part=1 - alone["time"] / mean["time"],
+        tpot_s=mean["time"] / yielded,
+        requests_per_s=batches / (steps * mean["time"]),
+        input_part=input_part,
         power_w=tdp * mean.part("energy"),
         mfu=mean.part("peak"),
         mbu=mean.part("bytes"),
         low=mean.part("low"),
         high=mean.part("high"),
+        rate_low=mean.part("low"),
+        rate_high=mean.part("high"),
         ttft_low=np.broadcast_to(first.part("low"), shape),
         ttft_high=np.broadcast_to(first.part("high"), shape),
         shares={name: mean.part(name) for name in SHARES},

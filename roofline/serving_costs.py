@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from roofline.candidates import Hardware
-from roofline.contenders import Curve
 from roofline.economics import (
     HOURS_PER_YEAR,
     UTILIZATIONS,
@@ -24,6 +23,7 @@ from roofline.economics import (
 from roofline.errors import UsageError
 from roofline.operating_points import OperatingPoint
 from roofline.prices import Offer, PriceKind, missing_price, offers_of, pick_offer
+from roofline.serving_curve import Curve
 from roofline.traffic import Traffic
 
 
@@ -50,12 +50,13 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class ServingCost:
-    """What hardware costs that serves so many requests per second, and of whom the price is.
+    """What hardware costs that serves so many requests per second, and of whom the prices are.
 
-    ``prompt`` and ``generate`` are the mean tokens of a request, ``input_part`` is the prompts' part of the time.
+    ``prompt`` and ``generate`` are the mean tokens of a request, ``input_part`` is the prompts' part of the time, or of
+    the cost at full load where two pools have prices of their own.
     """
 
-    offer: Offer
+    offers: tuple[Offer, ...]
     devices: int
     hourly: HourlyCost
     requests_per_s: float
@@ -88,15 +89,16 @@ class ServingCost:
 
     def to_dict(self, utilizations: Sequence[float], api: tuple[float, float] | None) -> dict[str, Any]:
         """The cost as JSON."""
-        offer = self.offer
-        price = {name: getattr(offer, name) for name in ("kind", "usd", "devices", "shape", "date", "source")}
+        names = ("kind", "usd", "devices", "shape", "date", "source", "unverified", "note")
+        price, *others = ({name: getattr(offer, name) for name in names} for offer in self.offers)
         at = [
             {"utilization": u, "usd_per_h": self.usd_per_h(u), "usd_per_million_input": self.input(u),
              "usd_per_million_output": self.output(u), "usd_per_million_tokens": self.mix(u)}
             for u in utilizations
         ]  # fmt: skip
-        more = {"breakeven_utilization": self.breakeven(api)} if api else {}
-        return {"price": {**price, "unverified": offer.unverified, "note": offer.note}, "at": at, **more}
+        more: dict[str, Any] = {"breakeven_utilization": self.breakeven(api)} if api else {}
+        more |= {"other_prices": others} if others else {}
+        return {"price": price, "at": at, **more}
 
 
 def hourly_cost(hardware: Hardware, devices: int, busy_w: Any, terms: Terms) -> tuple[Offer, HourlyCost] | str:
@@ -122,7 +124,23 @@ def serving_cost(
         return None, found
     offer, hourly = found
     rate, devices = point.requests_per_s.value, max(point.devices, hardware.count)
-    return ServingCost(offer, devices, hourly, rate, traffic.prompt.mean, traffic.generate.mean, point.input_part), ""
+    lengths = (traffic.prompt.mean, traffic.generate.mean)
+    return ServingCost((offer,), devices, hourly, rate, *lengths, point.input_part), ""
+
+
+def cost_of_both(
+    pools: Sequence[tuple[Hardware, int, float]], point: OperatingPoint, traffic: Traffic, terms: Terms
+) -> tuple[ServingCost | None, str]:
+    """The cost of a pool that prefills and one that decodes, each of hardware, devices and watts of its own."""
+    found = [hourly_cost(*pool, terms) for pool in pools]
+    if problems := [each for each in found if isinstance(each, str)]:
+        return None, problems[0]
+    (first, reading), (then, decoding) = [each for each in found if not isinstance(each, str)]
+    hourly, devices = reading.beside(decoding), sum(devices for _, devices, _ in pools)
+    whole = float(hourly.at(1.0))
+    part = float(reading.at(1.0)) / whole if whole else 0.5
+    lengths = (traffic.prompt.mean, traffic.generate.mean)
+    return ServingCost((first, then), devices, hourly, point.requests_per_s.value, *lengths, part), ""
 
 
 def cost_over_batches(curve: Curve, traffic: Traffic, terms: Terms) -> Any | None:

@@ -8,7 +8,7 @@ from math import ceil
 from typing import Any
 
 from roofline.candidates import Hardware, growing
-from roofline.contenders import Curve, Question, curves
+from roofline.contenders import curves
 from roofline.errors import UsageError
 from roofline.operating_points import (
     OperatingPoint,
@@ -19,8 +19,10 @@ from roofline.operating_points import (
     point_at,
 )
 from roofline.prices import offers_of, pick_offer
+from roofline.question import Question
 from roofline.ranking import heading
 from roofline.serving_costs import ServingCost, Terms, serving_cost
+from roofline.serving_curve import Curve
 from roofline.step_times import Grid
 
 HEADROOM = 0.2
@@ -54,12 +56,25 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolUnits:
+    """Two pools on hardware of their own: units of each, and how many devices a unit holds; prefill first."""
+
+    units: tuple[int, int]
+    unit: tuple[int, int]
+
+    @property
+    def devices(self) -> int:
+        """How many devices all units hold."""
+        return sum(many * unit for many, unit in zip(self.units, self.unit, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """Hardware that serves a load: so many units of what one can rent or buy.
 
     ``units_low`` and ``units_high`` are the numbers at the fast and the slow end of the band (None: then no number
     does). ``capacity`` is what it serves at most within the targets [requests/s], ``used`` the part of it that the load
-    takes, ``point`` what it does at the load itself.
+    takes, ``point`` what it does at the load itself. ``pools``: the units of each pool where their hardware differs.
     """
 
     curve: Curve
@@ -72,6 +87,7 @@ class Order:
     used: float
     cost: ServingCost | None
     no_cost: str
+    pools: PoolUnits | None = None
 
     @property
     def hardware(self) -> Hardware:
@@ -81,7 +97,7 @@ class Order:
     @property
     def devices(self) -> int:
         """How many devices all units hold."""
-        return self.units * self.unit
+        return self.pools.devices if self.pools else self.units * self.unit
 
     def to_dict(self, terms: Terms) -> dict[str, Any]:
         """The order as JSON."""
@@ -94,10 +110,20 @@ class Order:
             "capacity_requests_per_s": self.capacity,
             "utilization": self.used,
             "at_load": self.point.to_dict(),
+            "pools": self._pools(),
             "cost": self.cost.to_dict(terms.utilizations, terms.api) if self.cost else None,
             "no_cost": self.no_cost or None, "provenance": c.provenance if c else None,
             "constants": c.name if c else None, "notes": list(self.hardware.device.cautions),
         }  # fmt: skip
+
+    def _pools(self) -> dict[str, Any] | None:
+        if self.curve.pools is None:
+            return None
+        found = self.curve.pools.to_dict(self.point.batch)
+        for place, name in enumerate(("prefill", "decode") if self.pools else ()):
+            assert self.pools is not None
+            found[name] |= {"units": self.pools.units[place], "unit_devices": self.pools.unit[place]}
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +187,11 @@ def size_hardware(
         _order(curve, question, load, targets, terms)
         for curve in curves(question, [growing(each) for each in hardware])
     ]
+    return sizing_of(question, load, targets, terms, found)
+
+
+def sizing_of(question: Question, load: Load, targets: Targets, terms: Terms, found: Sequence[Order | Miss]) -> Sizing:
+    """What was found, sorted."""
     orders = [each for each in found if isinstance(each, Order)]
     misses = _misses(found, {order.curve.label for order in orders})
     priced = all(order.cost for order in orders)
@@ -187,8 +218,7 @@ def _order(curve: Curve, question: Question, load: Load, targets: Targets, terms
     best = best_column(curve, targets)
     if best is None:
         return _miss(curve, targets)
-    offer = pick_offer(offers_of(curve.hardware.sold, terms.given), terms.kind)
-    unit = max(curve.hardware.count, offer.devices if offer else 1)
+    unit = unit_of(curve.hardware, terms)
     capacity = float(curve.of("requests_per_s")[best])
     units = _units(curve, load.replicas(capacity), unit)
     if units > MOST_UNITS:
@@ -202,6 +232,12 @@ def _order(curve: Curve, question: Question, load: Load, targets: Targets, terms
     slow = _at_end(curve, load, targets, unit, curve.of("high"))
     return Order(curve, unit, units, min(fast or units, units), slow and max(slow, units), capacity * replicas, point,
                  load.requests_per_s / (capacity * replicas), cost, no_cost)  # fmt: skip
+
+
+def unit_of(hardware: Hardware, terms: Terms) -> int:
+    """The devices of the smallest shape that one can have of it."""
+    offer = pick_offer(offers_of(hardware.sold, terms.given), terms.kind)
+    return max(hardware.count, offer.devices if offer else 1)
 
 
 def _units(curve: Curve, replicas: int, unit: int) -> int:

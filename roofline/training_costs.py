@@ -8,11 +8,12 @@ from typing import Any
 
 from roofline.calibration import ConstantSet
 from roofline.candidates import Hardware
-from roofline.contenders import Question, constants_for
+from roofline.contenders import constants_for
 from roofline.economics import HourlyCost
 from roofline.energy import busy_power
 from roofline.errors import WorkloadError
 from roofline.prices import Offer
+from roofline.question import Question
 from roofline.serving_costs import Terms, hourly_cost
 from roofline.training_runs import TrainingRun, training_run
 

@@ -113,6 +113,13 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.candidates": (6, NEUTRAL),
     "roofline.replicas": (6, NEUTRAL),
     "roofline.contenders": (6, NEUTRAL),
+    "roofline.question": (6, NEUTRAL),
+    "roofline.serving_curve": (6, NEUTRAL),
+    "roofline.pools": (6, NEUTRAL),
+    "roofline.handover": (6, NEUTRAL),
+    "roofline.pool_pairs": (6, NEUTRAL),
+    "roofline.pool_sizing": (6, NEUTRAL),
+    "roofline.report_pools": (7, NEUTRAL),
     "roofline.operating_points": (6, NEUTRAL),
     "roofline.serving_costs": (6, NEUTRAL),
     "roofline.pareto": (6, NEUTRAL),
@@ -421,8 +428,8 @@ def test_the_test_of_start_up_can_fail() -> None:
 
 SERVING = (
     "--workload --prompt --generate --prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype --kv-dtype "
-    "--execution --constants --chunk --memory-share --speculate --draft --price-kind --prices --utilization --api "
-    "--years --pue --power-price --hosting --json --output -o --quiet"
+    "--execution --constants --chunk --memory-share --speculate --draft --pools --price-kind --prices --utilization "
+    "--api --years --pue --power-price --hosting --json --output -o --quiet"
 )
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
@@ -432,7 +439,7 @@ VERBS = {
     "--inputs --tokens --operation --message-bytes --devices --dtype "
     "--execution --constants --set --table --output -o --json --no-color",
     "compare": f"--hardware {SERVING} --pareto".replace("--json", "--train --frozen --json"),
-    "size": f"--hardware --load --headroom {SERVING}",
+    "size": f"--hardware --load --headroom {SERVING}".replace("--pools", "--pools --prefill-on"),
     "plot": "--hardware --output -o --data --theme --size --dpi --over --measured --batch --prompt --generate "
     "--context --phase --dtype --weight-dtype --activation-dtype --kv-dtype --attention --execution --constants --set",
     "doctor": "--device --threads --json",

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from roofline import predict
 from roofline.architectures.model import load_model
 from roofline.candidates import growing, read_hardware
-from roofline.contenders import Curve, Question, batches_up_to, curves
+from roofline.contenders import batches_up_to, curves
 from roofline.errors import SpecError, WorkloadError
 from roofline.hardware import load_hardware
 from roofline.occupancy import occupancy_of
 from roofline.provenance import constants_of
+from roofline.question import Question
 from roofline.serving import Load, SteadyState, steady_state
+from roofline.serving_curve import Curve
 from roofline.step_times import StepTimer
 from roofline.traffic import Traffic, fixed, read_traffic
 from roofline.workload import Precision

@@ -87,7 +87,7 @@ def test_a_box_costs_its_own_price_and_a_count_that_of_its_devices() -> None:
 @pytest.mark.parametrize("kind", ["on_demand", "reserved", "spot", "purchase"])
 def test_kinds_of_price_are_never_mixed(kind: str) -> None:
     for row in comparison(price_kind=kind, prices="h100=1.5USD/h,t4=1USD/h").rows:
-        assert row.cost is None or row.cost.offer.kind == kind
+        assert row.cost is None or row.cost.offers[0].kind == kind
 
 
 @settings(max_examples=20)

@@ -9,8 +9,10 @@ from test_cli import answer, refusal
 
 from roofline.architectures.model import load_model
 from roofline.candidates import read_hardware
-from roofline.contenders import Curve, Question, curves
+from roofline.contenders import curves
 from roofline.errors import UsageError
+from roofline.question import Question
+from roofline.serving_curve import Curve
 from roofline.speculation import Speculation, read_speculation, tokens_per_step
 from roofline.traffic import Traffic, fixed
 

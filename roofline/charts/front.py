@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from roofline.charts.legend import Entry, draw_legend
 from roofline.charts.scales import Scale, frame, plain, si
 from roofline.charts.sheet import Sheet, names
-from roofline.contenders import Curve
 from roofline.errors import UsageError
 from roofline.ranking import Comparison
 from roofline.serving_costs import cost_over_batches
+from roofline.serving_curve import Curve
 from roofline.step_times import Grid
 from roofline.units import format_quantity
 
@@ -88,7 +88,7 @@ def draw_front(result: Comparison, *, theme: str = "light", size: str = "slide",
 
 def result_price(result: Comparison, trace: Trace) -> str:
     """The price behind a line: value, kind and date."""
-    offer = next(row.cost.offer for row in result.rows if row.curve.label == trace.label and row.cost)
+    offer = next(row.cost.offers[0] for row in result.rows if row.curve.label == trace.label and row.cost)
     unit = "USD" if offer.kind == "purchase" else "USD/h"
     return f"{offer.usd:,.10g} {unit} {offer.kind} ({offer.date})"
 

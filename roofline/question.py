@@ -1,0 +1,81 @@
+"""What is served and how: the same question to all hardware."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from roofline.architectures.model import Model
+from roofline.calibration import Execution, Provenance
+from roofline.conventions import Conventions
+from roofline.errors import UsageError, WorkloadError
+from roofline.hardware import HardwareSpec
+from roofline.occupancy import MEMORY_SHARE
+from roofline.precision import Recipe, read_recipe
+from roofline.program import Program
+from roofline.serving import CHUNK
+from roofline.speculation import Speculation
+from roofline.traffic import Traffic
+
+Role: TypeAlias = Literal["both", "prefill", "decode"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is served and how: the same for all hardware.
+
+    ``dtypes`` are those of all, weights, activations and cache, None for what the device has. ``chunk`` are the tokens
+    of a mixed step, None for prompts by themselves. ``memory_share``: the part of the memory that an engine takes.
+    ``role``: what a replica does of it; a pool's only reads prompts, or only decodes.
+    """
+
+    model: Model
+    traffic: Traffic
+    dtypes: tuple[str | None, str | None, str | None, str | None] = (None, None, None, None)
+    conventions: Conventions = field(default_factory=Conventions)
+    constants: Provenance | None = None
+    execution: Execution | None = None
+    chunk: int | None = CHUNK
+    memory_share: float = MEMORY_SHARE
+    speculation: Speculation | None = None
+    role: Role = "both"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.memory_share <= 1:
+            msg = (
+                f"memory share {self.memory_share:g}: expected the part that an engine takes, above 0 to 1, such as 0.9"
+            )
+            raise UsageError(msg)
+        if self.chunk is not None and self.chunk < 1:
+            msg = (
+                f"chunk {self.chunk}: expected the tokens of a mixed step such as 2048, or 0 for prompts by themselves"
+            )
+            raise UsageError(msg)
+
+    @property
+    def program(self) -> Program:
+        """The program of the model, in the dtype of nothing yet."""
+        return self.model.program(self.conventions)
+
+    def recipe(self, device: HardwareSpec) -> Recipe:
+        """What is stored in which format on a device. Raises UsageError for an unknown word."""
+        name, weights, activations, cache = self.dtypes
+        return read_recipe(
+            name, weights=weights, activations=activations, kv_cache=cache, default=device.default_dtype(),
+            checkpoint=self.model.recipe,
+        )  # fmt: skip
+
+    def check(self) -> None:
+        """Raises WorkloadError for a model that generates nothing, and for requests beyond its positions."""
+        if self.program.phases != ("prefill", "decode"):
+            msg = f"{self.model.name} generates no text from prompts alone; serving is modelled for decoders"
+            raise WorkloadError(msg)
+        draft = self.speculation.draft if self.speculation else None
+        positions = min(each.lengths.positions for each in (self.model, draft) if each)
+        longest = self.traffic.longest
+        if longest > positions:
+            msg = (
+                f"{self.traffic.name} traffic: its longest request has {longest} tokens, which exceeds the model's "
+                f"max_position_embeddings {positions}; shorten --prompt or --generate"
+            )
+            raise WorkloadError(msg)
