@@ -139,15 +139,16 @@ def prepared(device: Device, asked: argparse.Namespace, run: Mapping[str, Any], 
 
 
 def show(done: list[Any]) -> None:
-    """A line a point, and what they come to: at the calibration's speed, and as the clock had it."""
+    """A line a point, and what they come to: as the clock had it, and scaled to the speed of the calibration."""
     for case in sorted(done, key=lambda c: c.name):
         whole = case.whole_s or math.nan
+        scaled = case.steady_s or whole
         print(
             f"{case.name:38} predicted {case.predicted.time_s * 1e3:9.2f} ms  measured {whole * 1e3:9.2f}  "
-            f"{case.predicted.time_s / whole - 1:+6.1%}  raw {(case.raw_s or whole) * 1e3:9.2f}  "
-            f"{case.predicted.time_s / (case.raw_s or whole) - 1:+6.1%}  noise {case.noise:.1%}  n {len(case.samples)}"
+            f"{case.predicted.time_s / whole - 1:+6.1%}  scaled {scaled * 1e3:9.2f}  "
+            f"{case.predicted.time_s / scaled - 1:+6.1%}  noise {case.noise:.1%}  n {len(case.samples)}"
         )
-    for name, seconds in (("measured", "whole_s"), ("raw", "raw_s"), ("data sheet", "")):
+    for name, seconds in (("measured", "whole_s"), ("scaled", "steady_s"), ("data sheet", "")):
         times = [
             (c.predicted.time_s if seconds else c.predicted.bound_s, getattr(c, seconds or "whole_s")) for c in done
         ]

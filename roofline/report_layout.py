@@ -15,6 +15,9 @@ HEADER = ("sent", "form")
 MOST_REPLICATED = 3
 """Weights that are named."""
 
+LEAST_REPLICATED = 1e-3
+"""A part of the parameters below which, as the gains of norms are, it is in the JSON alone."""
+
 
 def layout_lines(prediction: Prediction) -> list[str]:
     """The layout, and the next best one where it was chosen; nothing for one device."""
@@ -30,11 +33,11 @@ def layout_lines(prediction: Prediction) -> list[str]:
 
 
 def _replicated_lines(prediction: Prediction) -> list[str]:
-    """What all devices hold more often than once: most of it by name."""
+    """What all devices hold more often than once, from a thousandth of the parameters on: most of it by name."""
     found = prediction.replicated
-    if not found:
-        return []
     surplus, largest = int(sum(each.surplus for each in found)), found[:MOST_REPLICATED]
+    if surplus < LEAST_REPLICATED * prediction.parameters:
+        return []
     names = ", ".join(f"{each.name} x {float(1 + each.surplus / each.whole):g}" for each in largest)
     more = f" and {len(found) - len(largest)} more" if len(found) > len(largest) else ""
     share = surplus / prediction.parameters

@@ -53,9 +53,10 @@ def _case(case: CaseComparison, wide: bool) -> Iterator[str]:
     if case.not_run:
         yield f"predicted, did not run: {', '.join(case.not_run)}"
     if case.unattributed is not None:
-        yield f"unattributed: {case.unattributed:+.1%} of the step (kernels by themselves against the whole)"
-    if case.profile is not None:
-        yield f"profiler: {case.profile.between:.1%} of its step passes between operators, in the Python of the modules"
+        where = "passes between operators, in the Python of the modules" if case.profile else "no kernel accounts for"
+        yield f"unattributed: {case.unattributed:.1%} of the step {where}"
+    if case.alone is not None:
+        yield f"kernels by themselves come to {case.alone:.0%} of the step"
     for name, within, alone in case.slower_in_step():
         times = f"{quantity(within, 'time_s')} in the profiled step, {quantity(alone, 'time_s')} by itself"
         yield f"{name}: {times}"
@@ -70,8 +71,8 @@ def _step(case: CaseComparison) -> str:
         return f"{predicted}; the step was not measured"
     off = case.predicted.time_s / whole - 1
     text = f"{predicted}, measured {quantity(whole, 'time_s')} ({off:+.1%}; noise {case.noise:.1%})"
-    if case.raw_s and abs(case.raw_s / whole - 1) > 0.005:
-        text += f"; {quantity(case.raw_s, 'time_s')} as the clock had it, at the speed that the core had"
+    if case.steady_s and abs(case.steady_s / whole - 1) > 0.005:
+        text += f"; {quantity(case.steady_s, 'time_s')} if all of it scaled with the core's speed since the calibration"
     others = {how: s for how, s in (case.steps_s or {}).items() if how != "eager"}
     return text + "".join(f"; {how} {quantity(seconds, 'time_s')}" for how, seconds in others.items())
 

@@ -185,7 +185,8 @@ def test_what_kernels_take_longer_in_the_step_is_told_where_it_matters() -> None
     assert profile.between == pytest.approx(0.1)
     assert found.slower_in_step() == [("cat", 2.0, 0.5), ("view", 0.5, 0.0)]
     text = validation_text([found], Verdict.of([found]))
-    assert "profiler: 10.0% of its step passes between operators" in text
+    assert "unattributed: 10.0% of the step passes between operators" in text
+    assert "kernels by themselves come to 89% of the step" in text
     assert "cat: 2 s in the profiled step, 500 ms by itself" in text
     assert case(operator("a", 1.0, 8.0)).slower_in_step() == []
 
@@ -232,8 +233,9 @@ def test_scores_by_hand() -> None:
 def test_what_was_measured_is_kept_for_the_same_prediction_only(tmp_path: Path) -> None:
     one = prediction()
     measured = {op.name: 1.5 * op.figures.time_s for op in one.phases["decode"].operators}
-    done = compare(one, "decode", 1, 500, measured, measured_s=1.0, raw_s=1.1, digest=frozen(one), flags=["noise: x"],
-                   samples=[(1.0, 0.001)], profile=Profile(1.2, {"mm": 1.0}), alone_s={"mm": 0.9})  # fmt: skip
+    profile, alone = Profile(1.2, {"mm": 1.0}), {"mm": 0.9}
+    done = compare(one, "decode", 1, 500, measured, measured_s=1.0, steady_s=1.1, digest=frozen(one),
+                   flags=["noise: x"], samples=[(1.0, 0.001)], profile=profile, alone_s=alone)  # fmt: skip
     path = tmp_path / "r.json"
     write_record(record([done], None, "roofline validate"), path)
     (kept,) = finished(path, one)

@@ -85,9 +85,9 @@ class OperatorComparison:
 class CaseComparison:
     """One step of one phase, whole and by operator. Times in seconds.
 
-    measured_s: the step, at the speed that the device was calibrated at; raw_s: as it was. others_s: kernels that no
-    predicted operator claims, by name. digest: of the prediction, taken before. profile: the step under the profiler;
-    alone_s: its operators timed by themselves, by torch's names.
+    measured_s: the step as the clock had it; steady_s: scaled to the speed that a probe had in the calibration.
+    others_s: kernels that no predicted operator claims, by name. digest: of the prediction, taken before. profile: the
+    step under the profiler; alone_s: its operators timed by themselves, by torch's names.
     """
 
     model: str
@@ -97,7 +97,7 @@ class CaseComparison:
     predicted: Figures
     operators: tuple[OperatorComparison, ...]
     measured_s: float | None = None
-    raw_s: float | None = None
+    steady_s: float | None = None
     noise: float = 0.0
     others_s: Mapping[str, float] | None = None
     not_run: Sequence[str] = ()
@@ -119,11 +119,18 @@ class CaseComparison:
         return sum(op.measured_s or 0.0 for op in self.operators) + sum((self.others_s or {}).values())
 
     @property
-    def unattributed(self) -> float | None:
-        """The part of the step that no kernel accounts for; negative where kernels in a row find warmer caches."""
+    def alone(self) -> float | None:
+        """What all kernels by themselves come to, as a part of the step; in a row they find warmer caches."""
         if not self.measured_s or not any(op.measured_s for op in self.operators):
             return None
-        return 1 - self.kernels_s / self.measured_s
+        return self.kernels_s / self.measured_s
+
+    @property
+    def unattributed(self) -> float | None:
+        """The part of the step outside every operator: as the profiler saw it, else what kernels alone leave."""
+        if self.profile is not None:
+            return self.profile.between
+        return None if self.alone is None else 1 - self.alone
 
     def slower_in_step(self) -> list[tuple[str, float, float]]:
         """Torch's operators that take longer in the profiled step than by themselves, by over 2 % of it: both times."""
@@ -164,11 +171,12 @@ class CaseComparison:
             "low_s": self.predicted.low_s,
             "high_s": self.predicted.high_s,
             "measured_s": whole,
-            "raw_s": self.raw_s,
+            "at_calibrated_speed_s": self.steady_s,
             "error": self.predicted.time_s / whole - 1 if whole else None,
             "noise": self.noise,
             "steps_s": dict(self.steps_s or {}),
             "unattributed": self.unattributed,
+            "kernels_alone": self.alone,
             "unpredicted_s": dict(self.others_s or {}),
             "not_run": list(self.not_run),
             "profile": {**self.profile.to_dict(), "alone_s": dict(self.alone_s or {})} if self.profile else None,

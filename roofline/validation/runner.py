@@ -182,7 +182,7 @@ def _restored(prediction: Prediction, case: Mapping[str, Any]) -> CaseComparison
         noise={op["name"]: op["noise"] for op in case["operators"]},
         step_noise=case["noise"],
         measured_s=case["measured_s"],
-        raw_s=case["raw_s"],
+        steady_s=case["at_calibrated_speed_s"],
         others_s=case["unpredicted_s"],
         not_run=case["not_run"],
         steps_s=case["steps_s"],

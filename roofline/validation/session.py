@@ -128,7 +128,7 @@ def compared(case: Case) -> CaseComparison:
     """The case as a comparison: times of kernels added up to operators, flags for what should not be trusted."""
     sizes = case_sizes(case.prediction.workload, case.phase)
     joined = case.joined or Joined({}, {}, {})
-    times = {call: samples.time_s for call, samples in case.kernels.items()}
+    times = {call: samples.raw_s for call, samples in case.kernels.items()}
     others: dict[str, float] = {}
     for call, runs in joined.unpredicted.items():
         others[call.name] = others.get(call.name, 0.0) + runs * times.get(call, 0.0)
@@ -143,12 +143,12 @@ def compared(case: Case) -> CaseComparison:
         sizes["length"],
         joined.operator_s(times),
         noise=_noise(case, joined),
-        measured_s=step.time_s if step else None,
-        raw_s=step.raw_s if step else None,
+        measured_s=step.raw_s if step else None,
+        steady_s=step.time_s if step and step.reference_s else None,
         step_noise=step.noise if step else 0.0,
         others_s=others,
         not_run=[f"{operator}: {kernel} x {runs}" for (operator, kernel), runs in joined.not_run.items()],
-        steps_s={how: samples.time_s for how, samples in case.steps.items()},
+        steps_s={how: samples.raw_s for how, samples in case.steps.items()},
         flags=[*case.flags, *_flags(case, step)],
         digest=case.digest,
         profile=case.profile,
@@ -163,7 +163,7 @@ def _noise(case: Case, joined: Joined) -> dict[str, float]:
     for (call, operator), runs in joined.shares.items():
         if call in case.kernels:
             samples = case.kernels[call]
-            parts.setdefault(operator, []).append((runs * samples.time_s, samples.noise))
+            parts.setdefault(operator, []).append((runs * samples.raw_s, samples.noise))
     return {name: sum(t * n for t, n in found) / sum(t for t, _ in found) for name, found in parts.items()}
 
 
@@ -174,7 +174,7 @@ def _flags(case: Case, step: Samples | None) -> Iterator[str]:
     if step and step.slower > SLOWER - 1:
         yield (
             f"speed: a small matmul took {step.slower:.0%} longer than when the device was calibrated (clocks, or "
-            "somebody else on the core); times are scaled to the speed of then"
+            "somebody else on the core); what waits for memory is slower by less"
         )
     for call, problem in case.refused.items():
         yield f"not timed: {call.name}: {problem}"
