@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Calibrates and validates a CUDA device in steps that resume: each is at most 8 minutes, all together 25 at most.
+# Calibrates and validates a CUDA device in steps that resume: each is at most 5 minutes, all together 12 or so.
 #
 #   bash benchmarks/gpu_validation.sh pack          on a machine with a network: our dependencies as wheels in .wheels/
 #   bash benchmarks/gpu_validation.sh STEP [OUT]    on the GPU: install, calibrate, decoders, encoders, kernels, or all
@@ -15,9 +15,9 @@ wheels=.wheels
 site=${TMPDIR:-/tmp}/roofline-site
 needed="pydantic pydantic-core annotated-types typing-inspection pyyaml rich typer sympy mpmath"
 
-record() { # list, step, seconds
+record() { # list, step, seconds, dtypes: both at once would hold all models in memory twice
     python3 benchmarks/record_validation.py -o "$out/result.json" --run 1 --device cuda --list "$1" --step "$2" \
-        --dtypes bf16,fp32 --calibration-budget 100 --budget "$3" ${EXTENDS:+--extends "$EXTENDS"} 2>&1 | tee -a "$out/log.txt"
+        --dtypes "${4:-bf16,fp32}" --calibration-budget 80 --budget "$3" ${EXTENDS:+--extends "$EXTENDS"} 2>&1 | tee -a "$out/log.txt"
 }
 
 prepare() { # wheels go beside the packages that are there, and never in front of torch's own
@@ -41,9 +41,9 @@ pack)
     ;;
 install) prepare ;;
 calibrate) prepare; python3 -m roofline doctor --device cuda | tee -a "$out/log.txt"; record gpu-encoders calibrate 1 ;;
-decoders) prepare; record gpu-decoders validate 300 ;;
-encoders) prepare; record gpu-encoders validate 60 ;;
-kernels) prepare; record gpu-kernels kernels 150 ;;
+decoders) prepare; for dtype in bf16 fp32; do record gpu-decoders validate 100 $dtype; done ;;
+encoders) prepare; record gpu-encoders validate 50 ;;
+kernels) prepare; for dtype in bf16 fp32; do record gpu-kernels kernels 50 $dtype; done ;;
 all) for each in calibrate encoders decoders kernels; do bash "$0" "$each" "$out"; done ;;
 *) echo "unknown step $step" >&2; exit 2 ;;
 esac

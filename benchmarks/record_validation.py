@@ -33,14 +33,15 @@ from roofline.validation.session import Case, compared, prepare, time_kernels, t
 POINTS = Path(__file__).with_name("validation_points.yaml")
 
 
-def points(name: str) -> list[tuple[Model, str, int, int, str]]:
-    """Model, phase, batch, length, dtype of every point of a list; lists of lists stand for all of their parts."""
+def points(name: str, dtypes: str = "fp32,bf16") -> list[tuple[Model, str, int, int, str]]:
+    """Model, phase, batch, length, dtype of every point of a list in one of ``dtypes``."""
     listed = yaml.safe_load(POINTS.read_text(encoding="utf-8"))
     found = []
     for model, phase, batch, length, *dtype in listed[name]:
         fields = listed.get(model)
         network = replace(load_model(fields), name=model) if isinstance(fields, dict) else load_model(model)
-        found.append((network, phase, batch, length, dtype[0] if dtype else "fp32"))
+        if (held := dtype[0] if dtype else "fp32") in dtypes.split(","):
+            found.append((network, phase, batch, length, held))
     return found
 
 
@@ -60,7 +61,9 @@ def main() -> int:
     parser.add_argument("--list", default="cpu", help="the list of points")
     parser.add_argument("--device")
     parser.add_argument("--extends", help="a known device that this is")
-    parser.add_argument("--dtypes", default="fp32", help="with commas; each is calibrated by itself")
+    parser.add_argument(
+        "--dtypes", default="fp32", help="with commas, whose points are timed; each is calibrated by itself"
+    )
     parser.add_argument("--step", default="all", choices=("calibrate", "validate", "kernels", "all"))
     parser.add_argument("--calibration-budget", type=float, default=60.0)
     parser.add_argument("--budget", type=float, default=300.0, help="seconds for all steps of all models")
@@ -106,14 +109,14 @@ def validate(device: Device, asked: argparse.Namespace) -> None:
     command = "python benchmarks/record_validation.py " + " ".join(
         Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]
     )
-    hardware = calibration_of(asked.output, asked.run, asked.dtypes).name
+    hardware = ", ".join(calibration_of(asked.output, asked.run, dtype).name for dtype in asked.dtypes.split(","))
     result = record(done, device, command, hardware=hardware, run=asked.run)
-    if kernels:
-        results["kernels"] = result
-    else:
-        others = {case["prediction_sha256"] for case in result["cases"]}
-        result["cases"] += [case for case in run["cases"] if case["prediction_sha256"] not in others]
-        results["runs"][asked.run] = result
+    shelf, name = (results, "kernels") if kernels else (results["runs"], asked.run)
+    new = {case["prediction_sha256"] for case in result["cases"]}
+    result["cases"] += [
+        case for case in shelf.get(name, {"cases": []})["cases"] if case["prediction_sha256"] not in new
+    ]
+    shelf[name] = result
     write_record(results, asked.output)
     show(done)
 
@@ -121,7 +124,7 @@ def validate(device: Device, asked: argparse.Namespace) -> None:
 def prepared(device: Device, asked: argparse.Namespace, run: Mapping[str, Any], done: list[Any]) -> list[Case]:
     """The cases that are not done yet; what does not fit in memory is named and left out. Kernels are timed anew."""
     cases, modules = [], {}
-    for network, phase, batch, length, dtype in points(asked.list):
+    for network, phase, batch, length, dtype in points(asked.list, asked.dtypes):
         prediction = predicted(network, phase, batch, length, dtype, calibration_of(asked.output, asked.run, dtype))
         if asked.step != "kernels" and (old := restored(run, prediction)):
             done += old
