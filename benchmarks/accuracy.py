@@ -21,7 +21,7 @@ import numpy as np
 from collective_sets import load_collectives
 from fit_calibrations import calibration_fields, fit_kind
 from fit_classes import class_without
-from grouped_sets import Sum, load_grouped
+from grouped_sets import Sum, judged_mixture, load_grouped
 from measured_sets import MeasuredSet, assert_disjoint, load_sets
 from scores import FIGURES, Scored, joined, markdown, table
 
@@ -92,10 +92,13 @@ def _scored(data: Path, constants: Any) -> Iterator[tuple[Scored, list[tuple[str
         rows, predicted = every.held_out(), predict(every, constants, data)
         name = rows.name + ("*" if constants is None and is_fitted_here(rows) else "")
         yield Scored.of(name, group_of(every), predicted, rows.measured_s), list(regimes(rows, predicted))
-    for grouped in load_grouped(data):
+    for every_grouped in load_grouped(data):
+        grouped, whose = every_grouped, "device left out"
+        if len(grouped.costs) > 1 and constants in (None, "calibrated"):
+            grouped, whose = judged_mixture(data), "A100"
         kind = "mixture of experts" if len(grouped.costs) > 1 else "grouped matmul"
         known = grouped_constants(grouped.device, constants, data)
-        scored = Scored.of(grouped.name, f"{kind} {grouped.costs[0].dtype}, device left out", Sum.of(grouped, known),
+        scored = Scored.of(grouped.name, f"{kind} {grouped.costs[0].dtype}, {whose}", Sum.of(grouped, known),
                            grouped.measured_s)  # fmt: skip
         yield scored, [("all", np.ones(len(grouped.measured_s), bool))]
     for collective in (every.held_out() for every in load_collectives(data)):
@@ -107,9 +110,12 @@ def _scored(data: Path, constants: Any) -> Iterator[tuple[Scored, list[tuple[str
 
 
 def grouped_constants(device: HardwareSpec, constants: Any, data: Path) -> ConstantSet:
-    """The class of a device as it would be without it: no calibration has grouped matmuls."""
+    """What ``constants`` asks for: TensorRT-LLM's calibration of an A100, a class as it would be without the device."""
     if constants == "datasheet":
         return constants_of(device, constants)
+    runtime = f"{device.name}-tensorrt-llm"
+    if constants in (None, "calibrated") and runtime in device_names():
+        return ConstantSet.from_calibration(load_device(runtime))
     return ConstantSet.from_calibration(on_device(class_without(device.name, device.calibration_class, data), device))
 
 

@@ -20,13 +20,14 @@ from typing import Any
 import numpy as np
 import yaml
 from collective_sets import fitted_constants, load_collectives
+from fit_mixture import fit_mixture
 from measured_sets import MeasuredSet, load_sets
 
 from roofline.calibration import CollectiveConstants, Constants, load_constants
 from roofline.collective_fitting import collective_fields
 from roofline.data_files import data_folder
 from roofline.files import atomic_writer
-from roofline.fitting import Fit, Interval, Prior, Timed, fit_constants, held_out_band
+from roofline.fitting import Fit, Interval, Prior, Timed, band_of, fit_constants, held_out_band
 from roofline.timing import time_operator
 
 PRIORS = {
@@ -57,7 +58,7 @@ _FREE = {
     "elementwise": ("memory", "latency_s", "cached"),
     "rotary": _STREAM,
     "act": _STREAM,
-    "embedding": ("memory", "latency_s"),
+    "embedding": ("memory", "latency_s", "cached"),
 }
 _UNGROUPED = ("memory", "latency_s")  # all sound rows of decode attention in TensorRT-LLM have one head per kv head
 
@@ -70,16 +71,57 @@ class Fitted:
     constants: Constants
     band: tuple[float, float]
     band_rows: int
+    evidence: str
 
 
 def fit_kind(kind: str, sets: Sequence[MeasuredSet], free: Sequence[str]) -> Fitted:
     """Fit the free constants of a kind to the fitted rows of its sets; campaigns weigh alike."""
-    start = load_constants("nvidia-tensor-core").of(kind, "graph")
-    fitted = [timed for rows in sets for timed in rows.fitted().timed()]
-    fit = fit_constants(fitted, start, {name: PRIORS[name] for name in free})
-    rounded = replace(fit.constants, **{name: _rounded(getattr(fit.constants, name)) for name in free})
+    fit, rounded = fit_rows(kind, [rows.fitted() for rows in sets], free)
     between = [timed for rows in sets for timed in rows.between().timed()]
-    return Fitted(fit, rounded, held_out_band(between, rounded), sum(len(rows.between()) for rows in sets))
+    count = sum(len(rows.between()) for rows in sets)
+    return Fitted(fit, rounded, held_out_band(between, rounded), count, f"{count} rows not fitted")
+
+
+def fit_rows(kind: str, sets: Sequence[MeasuredSet], free: Sequence[str]) -> tuple[Fit, Constants]:
+    """The fit to all rows of the sets, and its constants rounded."""
+    start = load_constants("nvidia-tensor-core").of(kind, "graph")
+    campaigns = [timed for rows in sets for timed in rows.timed()]
+    fit = fit_constants(campaigns, start, {name: PRIORS[name] for name in free})
+    return fit, replace(fit.constants, **{name: _rounded(getattr(fit.constants, name)) for name in free})
+
+
+def fit_streams(kinds: Mapping[str, Sequence[MeasuredSet]]) -> dict[str, Fitted]:
+    """Fit kinds whose sets have one model dimension, the width, and give them one band.
+
+    Each width is left out in turn and predicted by constants fitted to the others. The rows of one width err alike, so
+    widths weigh alike; one kind has too few of them (two to twelve) to tell its own 5th percentile.
+    """
+    logs = [part for kind, sets in kinds.items() for part in _left_out(kind, [rows.fitted() for rows in sets])]
+    weights = np.concatenate([np.full(len(part), 1 / len(part)) for part in logs])
+    band = band_of(np.concatenate(logs), weights)
+    evidence = f"{len(weights)} rows of norms, elementwise operators and gathers, each width left out in turn"
+    return {kind: _banded(kind, [rows.fitted() for rows in sets], band, evidence) for kind, sets in kinds.items()}
+
+
+def fit_grouped(data: Path, elementwise: Constants) -> Fitted:
+    """The grouped matmuls of TensorRT-LLM; vLLM's were not timed and are taken to be alike."""
+    free = ("compute", "memory", "latency_s", "p")
+    fit, logs = fit_mixture(data, elementwise, {name: PRIORS[name] for name in free})
+    band = band_of(logs, np.ones(len(logs)))
+    return Fitted(fit, fit.constants, band, len(logs), f"{len(logs)} mixtures of experts not fitted")
+
+
+def _banded(kind: str, sets: Sequence[MeasuredSet], band: tuple[float, float], evidence: str) -> Fitted:
+    fit, constants = fit_rows(kind, sets, _FREE[kind])
+    return Fitted(fit, constants, band, fit.rows, evidence)
+
+
+def _left_out(kind: str, sets: Sequence[MeasuredSet]) -> Iterator[Any]:
+    """ln(measured / predicted) of the rows of each width, which was left out."""
+    for width in np.unique(np.concatenate([rows.sizes["columns"] for rows in sets])):
+        _, constants = fit_rows(kind, [rows.where(rows.sizes["columns"] != width) for rows in sets], _FREE[kind])
+        own = [timed for rows in sets for timed in rows.where(rows.sizes["columns"] == width).timed()]
+        yield np.concatenate([-log_errors_of(timed, constants) for timed in own])
 
 
 def by_kind(sets: Sequence[MeasuredSet]) -> Mapping[str, list[MeasuredSet]]:
@@ -103,7 +145,7 @@ def kind_fields(found: Fitted) -> dict[str, Any]:
     if c.held:
         fields |= {"held": f"{c.held:.3g} B", "again": c.again}
     low, high = math.floor(1000 * found.band[0]) / 1000, math.ceil(1000 * found.band[1]) / 1000  # never narrower
-    fields["band"] = {"low": low, "high": high, "evidence": f"{found.band_rows} rows not fitted"}
+    fields["band"] = {"low": low, "high": high, "evidence": found.evidence}
     return fields
 
 
@@ -119,11 +161,17 @@ def main() -> int:
         print("\n".join(ablations([s for s in sets if s.runtime in _RUNTIMES["a100-sxm-80gb"]])))
         return 0
     for name, runtimes in _RUNTIMES.items():
+        own = by_kind([s for s in sets if s.runtime in runtimes])
+        streams = {kind: members for kind, members in own.items() if len(members[0].fit_values) == 1}
         kinds = {}
-        for kind, members in by_kind([s for s in sets if s.runtime in runtimes]).items():
-            ungrouped = kind == "attention_decode" and runtimes[1] == "TensorRT-LLM"
-            kinds[kind] = fit_kind(kind, members, _UNGROUPED if ungrouped else _FREE[kind])
-            report(name, kind, members, kinds[kind])
+        for kind, members in own.items():
+            if kind not in streams:
+                ungrouped = kind == "attention_decode" and runtimes[1] == "TensorRT-LLM"
+                kinds[kind] = fit_kind(kind, members, _UNGROUPED if ungrouped else _FREE[kind])
+        kinds |= fit_streams(streams)
+        kinds["grouped_matmul"] = fit_grouped(asked.data, kinds["elementwise"].constants)
+        for kind, found in kinds.items():
+            report(name, kind, own.get(kind, []), found)
         collectives = {}
         for rows in load_collectives(asked.data):  # the runtime's own kernels, which come last, where it has any
             if rows.library in ("NCCL", runtimes[1]):
@@ -154,7 +202,8 @@ def ablations(sets: Sequence[MeasuredSet]) -> Iterator[str]:
         for title, left_out in _TERMS.items():
             if not set(left_out) <= set(_FREE[kind]):
                 continue
-            constants = fit_kind(kind, members, [name for name in _FREE[kind] if name not in left_out]).constants
+            free = [name for name in _FREE[kind] if name not in left_out]
+            _, constants = fit_rows(kind, [rows.fitted() for rows in members], free)
             for rows in members:
                 apes = 100 * np.concatenate([errors(timed, constants) for timed in rows.held_out().timed()])
                 yield f"| {kind} | {rows.name} | {title} | {np.median(apes):.1f} % | {apes.mean():.1f} % |"
@@ -162,16 +211,21 @@ def ablations(sets: Sequence[MeasuredSet]) -> Iterator[str]:
 
 def errors(timed: Timed, constants: Constants) -> Any:
     """APE of every row, as a fraction."""
-    return np.abs(time_operator(timed.cost, timed.hardware, constants).time_s / timed.measured_s - 1)
+    return np.abs(np.expm1(log_errors_of(timed, constants)))
+
+
+def log_errors_of(timed: Timed, constants: Constants) -> Any:
+    """ln(predicted / measured) of every row."""
+    return np.log(time_operator(timed.cost, timed.hardware, constants).time_s / timed.measured_s)
 
 
 def report(name: str, kind: str, members: Sequence[MeasuredSet], found: Fitted) -> None:
     """One paragraph for each kind."""
-    print(f"{name} {kind}: {found.fit.rows} rows of {', '.join(s.name for s in members)}")
+    print(f"{name} {kind}: {found.fit.rows} rows {', '.join(s.name for s in members)}")
     print_intervals(found.fit.intervals)
     low, high = found.band
     print(f"  fitted rows: median APE {100 * found.fit.median_ape:.1f} %, mean {100 * found.fit.mean_ape:.1f} %")
-    print(f"  band {low:.2f} to {high:.2f} on {found.band_rows} rows not fitted")
+    print(f"  band {low:.2f} to {high:.2f} on {found.evidence}")
 
 
 def print_intervals(intervals: Mapping[str, Interval]) -> None:
@@ -209,7 +263,7 @@ def calibration_fields(
         "band": {
             "low": math.floor(1000 * min(found.band[0] for found in kinds.values())) / 1000,
             "high": math.ceil(1000 * max(found.band[1] for found in kinds.values())) / 1000,
-            "evidence": f"{rows} operator timings, not fitted; each kind has a band of its own",
+            "evidence": f"{rows} operator timings, each with constants that did not see it",
         },
         "source": SOURCE,
     }
@@ -218,7 +272,7 @@ def calibration_fields(
 SOURCE = (
     "fitted by benchmarks/fit_calibrations.py to timings of aiconfigurator (ai-dynamo, commit 095f58a51c4c: "
     "TensorRT-LLM 1.0.0, vLLM 0.14.0) and vidur (microsoft, commit 7d4751336); vector and special from the class; "
-    "eager latency: graph + 5 us, not measured"
+    "grouped matmuls: TensorRT-LLM's; eager latency: graph + 5 us, not measured"
 )
 
 

@@ -1,13 +1,16 @@
-"""Public timings of grouped matmuls and of whole mixtures of experts; nothing is fitted to them.
+"""Public timings of grouped matmuls and of whole mixtures of experts.
 
-InferSim spreads tokens evenly, so that every expert at hand is touched. aiconfigurator routes by power laws, and times
-one launch of everything between the router and the sum: we count the experts that uniform routing would touch.
+Classes are judged on all of them. The A100's grouped matmuls are fitted to mixtures of some hidden sizes, have their
+band from others, and are judged on yet others. InferSim spreads tokens evenly, so that every expert at hand is touched.
+aiconfigurator routes by power laws, and times one launch of everything between the router and the sum: we count the
+experts that uniform routing would touch.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,15 +25,21 @@ from roofline.layers.mixture_of_experts import experts, touched_experts
 from roofline.timing import banded, time_cost
 from roofline.workload import Precision
 
+HIDDEN_FIT, HIDDEN_BAND, HIDDEN_JUDGED = (4096,), (6144,), (7168,)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupedSet:
-    """Timed operators, or sums of them, as arrays; ``costs`` run one after the other. [s]"""
+    """Timed operators, or sums of them, as arrays; ``costs`` run one after the other. [s]
+
+    widths: of the experts.
+    """
 
     name: str
     device: HardwareSpec
     costs: tuple[Cost, ...]
     measured_s: Any
+    widths: AbstractSet[float] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +61,7 @@ class Sum:
 
 def load_grouped(data: Path) -> list[GroupedSet]:
     """Every set of the folder."""
-    return [*_infersim(data), *_mixture(data)]
+    return [*_infersim(data), mixture(data)]
 
 
 def _infersim(data: Path) -> Iterator[GroupedSet]:
@@ -69,16 +78,28 @@ def _infersim(data: Path) -> Iterator[GroupedSet]:
                                  seconds)  # fmt: skip
 
 
-def _mixture(data: Path) -> Iterable[GroupedSet]:
-    """One rank that holds all experts, or a part of the width of each."""
-    own = [row for row in _read(data / "aiconfigurator/moe_a100_sxm.csv") if row["moe_ep_size"] == "1"]
+def mixture(data: Path, hidden: Collection[int] = ()) -> GroupedSet:
+    """One rank that holds all experts, or a part of the width of each; of the hidden sizes, or of all."""
+    own = [
+        row
+        for row in _read(data / "aiconfigurator/moe_a100_sxm.csv")
+        if row["moe_ep_size"] == "1" and (not hidden or int(row["hidden_size"]) in hidden)
+    ]
     tokens = _column(own, "num_tokens")
     picked = {"B": tokens, "T": np.ones(len(own)), "E": _column(own, "num_experts"), "A": _column(own, "topk")}
     sizes = _sizes(own, tokens, touched_experts(picked), "inter_size")
     sizes["F"] = sizes["F"] / _column(own, "moe_tp_size")
     seconds = _column(own, "latency_ms") * 1e-3
-    return [GroupedSet("mixture of experts bf16, TensorRT-LLM, A100", load_hardware("a100"), _costs(sizes, "bf16"),
-                       seconds)]  # fmt: skip
+    return GroupedSet("mixture of experts bf16, TensorRT-LLM, A100", load_hardware("a100"), _costs(sizes, "bf16"),
+                      seconds, set(sizes["F"].tolist()))  # fmt: skip
+
+
+def judged_mixture(data: Path) -> GroupedSet:
+    """The mixtures to judge by. Raises AssertionError if a width of their experts was fitted."""
+    fitted, judged = mixture(data, HIDDEN_FIT), mixture(data, HIDDEN_JUDGED)
+    assert not fitted.widths & judged.widths, f"{judged.name}: {sorted(fitted.widths & judged.widths)} were fitted"
+    assert not {*HIDDEN_FIT, *HIDDEN_BAND} & {*HIDDEN_JUDGED}
+    return judged
 
 
 def _sizes(rows: list[dict[str, str]], tokens: Any, touched: Any, width: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Public operator timings as sets of rows, each split by shape into rows to fit, rows for the band, rows to judge by.
 
 The split is by values: a row is fitted if every one of its model dimensions is on the list of values to fit, and judged
-if none of them is; where only some are, it is neither, and serves the error band. A set with one dimension has a list
-of values for the band. Batch sizes and token counts are no dimensions of a model.
+if none of them is; where only some are, it is neither, and serves the error band. A set with one dimension has no such
+rows: its band comes from leaving out each fitted value in turn. Batch sizes and token counts are no model dimensions.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ PROMPT_FIT = frozenset((32, 128, 512, 2048, 8192))
 PAST_FIT = frozenset(n + 1 for n in (1, 31, 127, 511, 2047, 16383, 65535))
 WIDTH_FIT = frozenset((1024, 1600, 2560, 4096, 6400, 10240, 16384))
 ROWS_FIT = frozenset((16384, 40960, 65536, 98304, 163840, 262144, 393216, 655360, 1048576, 1572864, 3145728))
-FIT_MODELS = ("internlm-20b", "phi-2")
-BAND_MODELS = ("Llama-2-7b-hf", "Meta-Llama-3-8B")
+FIT_MODELS = ("internlm-20b", "phi-2", "Llama-2-7b-hf", "Meta-Llama-3-8B")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +50,6 @@ class MeasuredSet:
     sizes: Mapping[str, Any]
     measured_s: Any
     fit_values: Mapping[str, frozenset[int]]
-    band_values: frozenset[int] = frozenset()
     operator: str = ""
     runtime: str = ""
     host_time: bool = False
@@ -68,13 +66,17 @@ class MeasuredSet:
         return self.where(np.all(self._known(), axis=0))
 
     def held_out(self) -> MeasuredSet:
-        """The rows to judge by: no model dimension has a value to fit, nor one for the band."""
-        return self.where(~np.any(self._known(), axis=0) & ~self._for_band())
+        """The rows to judge by: no model dimension has a value to fit."""
+        return self.where(~np.any(self._known(), axis=0))
 
     def between(self) -> MeasuredSet:
         """The rows for the band: neither fitted nor judged."""
         known = self._known()
-        return self.where((np.any(known, axis=0) & ~np.all(known, axis=0)) | self._for_band())
+        return self.where(np.any(known, axis=0) & ~np.all(known, axis=0))
+
+    def values(self) -> dict[str, list[float]]:
+        """The values of each model dimension."""
+        return {name: np.unique(self.sizes[name]).tolist() for name in self.fit_values}
 
     def timed(self) -> list[Timed]:
         """The rows as campaigns for a fit: one for each number of inputs, since that is part of a statement."""
@@ -95,10 +97,6 @@ class MeasuredSet:
         op, sizes = statement_of(self.kind, self.sizes)
         return operator_cost(op, sizes, Precision(self.dtype, self.dtype, self.dtype))
 
-    def _for_band(self) -> Any:
-        names = list(self.fit_values)
-        return np.isin(self.sizes[names[0]], list(self.band_values)) if names else np.zeros(len(self), bool)
-
     def _known(self) -> Any:
         """Whether each model dimension of each row has a value to fit: [dimensions, rows]."""
         found = [np.isin(self.sizes[name], list(values)) for name, values in self.fit_values.items()]
@@ -106,14 +104,17 @@ class MeasuredSet:
 
 
 def assert_disjoint(fitted: Iterable[MeasuredSet], judged: Iterable[MeasuredSet]) -> None:
-    """Raises AssertionError if a judged row has a model dimension of a fitted row of its device and kind."""
+    """Raises AssertionError if a judged row has a model dimension of a row that its device's constants were fitted to.
+
+    An operator with constants of its own shares none with others of its kind.
+    """
     seen: dict[tuple[str, str, str], set[float]] = {}
     for rows in fitted:
-        for name in rows.fit_values:
-            seen.setdefault((rows.device.name, rows.kind, name), set()).update(np.unique(rows.sizes[name]).tolist())
+        for name, values in rows.values().items():
+            seen.setdefault((rows.device.name, rows.operator or rows.kind, name), set()).update(values)
     for rows in judged:
-        for name in rows.fit_values:
-            shared = seen.get((rows.device.name, rows.kind, name), set()) & set(np.unique(rows.sizes[name]).tolist())
+        for name, values in rows.values().items():
+            shared = seen.get((rows.device.name, rows.operator or rows.kind, name), set()) & set(values)
             assert not shared, f"{rows.name}: {name} {sorted(shared)} stand among the fitted rows"
 
 
@@ -204,7 +205,7 @@ def _vidur_streams(data: Path) -> Iterable[MeasuredSet]:
     ffn = _column(rows, "n_expanded_embd") / tp
     heads, kv = _column(rows, "n_head") / tp, np.maximum(_column(rows, "n_kv_head") / tp, 1)
     qk = (heads + kv) * (width / _column(rows, "n_head"))
-    gated = np.array([row["use_gated_mlp"] == "True" for row in rows])  # the others, of one model, read one tensor
+    llama = np.array([row["model"] != "phi-2" for row in rows])  # phi-2: LayerNorm, no gate, two additions of three
     one, two = np.ones(len(rows)), np.full(len(rows), 2.0)
     operators: dict[str, tuple[str, dict[str, Any]]] = {
         "emb": ("embedding", {"tokens": tokens, "columns": width}),
@@ -214,13 +215,13 @@ def _vidur_streams(data: Path) -> Iterable[MeasuredSet]:
         "mlp_act": ("elementwise", {"rows": tokens, "columns": ffn, "inputs": two}),
         "add": ("elementwise", {"rows": tokens, "columns": width, "inputs": two}),
     }
-    fits, bands = (np.array([r["model"] in models for r in rows]) for models in (FIT_MODELS, BAND_MODELS))
+    fits = np.array([row["model"] in FIT_MODELS for row in rows])
     for name, (kind, sizes) in operators.items():
-        known, band = (frozenset(sizes["columns"][picked].astype(int).tolist()) for picked in (fits, bands))
+        known = frozenset(sizes["columns"][fits].astype(int).tolist())
         seconds = np.array([float(row[f"{name}_ms"] or "nan") for row in rows]) * 1e-3
         whole = MeasuredSet(f"{name}, vidur", kind, load_hardware("a100"), "fp16", sizes, seconds, {"columns": known})
-        told = replace(whole, operator=_NAMES.get(name, ""), band_values=band - known)
-        yield told.where((seconds > 0) & (gated if name == "mlp_act" else True))
+        told = replace(whole, operator=_NAMES.get(name, ""))
+        yield told.where((seconds > 0) & (llama if name in _DIFFERENT_IN_PHI else True))
 
 
 def _neusight_streams(data: Path) -> Iterable[MeasuredSet]:
@@ -246,6 +247,7 @@ _NEUSIGHT = {
     "Tesla V100-PCIE-32GB": "v100",
     "Tesla P100-PCIE-16GB": "p100",
 }
+_DIFFERENT_IN_PHI = ("input_layernorm", "mlp_act", "add")
 _NAMES = {"attn_rope": "rotary", "mlp_act": "act"}
 _BINARY = ("add", "mul", "div", "pow")
 _VECTOR = {

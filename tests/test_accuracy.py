@@ -20,6 +20,7 @@ DATA = ROOT.parent / "shared" / "measured"
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import accuracy  # noqa: E402
+import fit_calibrations  # noqa: E402
 import fit_classes  # noqa: E402
 import whole_models  # noqa: E402
 from class_campaigns import load_campaigns  # noqa: E402
@@ -43,6 +44,16 @@ def toy() -> MeasuredSet:
     return MeasuredSet("toy", "matmul", load_hardware("h100"), "bf16", sizes, np.full(9, 1e-5), known)
 
 
+def widths(fast: int) -> MeasuredSet:
+    """Elementwise rows of widths 1024, 2048, both fitted, and 4096: one of them runs twice as fast as the others."""
+    columns = np.repeat([1024.0, 2048.0, 4096.0], 8)
+    sizes = {"rows": np.tile(2.0 ** np.arange(12, 20), 3), "columns": columns, "inputs": np.ones(24)}
+    known = {"columns": frozenset((1024, 2048))}
+    whole = MeasuredSet("toy", "elementwise", load_hardware("a100"), "fp16", sizes, np.ones(24), known)
+    seconds = whole.cost().bytes / 1e12 / np.where(columns == fast, 2, 1)
+    return replace(whole, measured_s=seconds)
+
+
 def pairs(rows: MeasuredSet) -> set[tuple[float, float]]:
     return set(zip(rows.sizes["n"].tolist(), rows.sizes["k"].tolist(), strict=True))
 
@@ -55,10 +66,14 @@ def test_the_split_shares_no_value_and_loses_no_row() -> None:
     assert_disjoint([rows.fitted()], [rows.held_out()])
 
 
-def test_values_for_the_band_are_not_judged() -> None:
-    rows = replace(toy(), fit_values={"n": frozenset((1,))}, band_values=frozenset((2,)))
-    for part, value in ((rows.fitted(), 1), (rows.between(), 2), (rows.held_out(), 3)):
-        assert set(part.sizes["n"].tolist()) == {value}
+def test_the_band_of_streams_is_of_widths_that_the_constants_did_not_see() -> None:
+    alike, unlike = (fit_calibrations.fit_streams({"elementwise": [widths(fast)]}) for fast in (4096, 2048))
+    low, high = alike["elementwise"].band  # the fast width is judged, not fitted
+    assert 0.97 < low <= 1 <= high < 1.03
+    low, high = unlike["elementwise"].band  # each fitted width is predicted by the other
+    assert low < 0.6
+    assert high > 1.7
+    assert unlike["elementwise"].band_rows == 16
 
 
 def test_a_shared_value_is_an_error() -> None:
