@@ -24,6 +24,7 @@ import fit_calibrations  # noqa: E402
 import fit_classes  # noqa: E402
 import whole_models  # noqa: E402
 from class_campaigns import load_campaigns  # noqa: E402
+from grouped_sets import HIDDEN_FIT, Sum, judged_mixture, mixture  # noqa: E402
 from measured_sets import MeasuredSet, assert_disjoint, load_sets  # noqa: E402
 from scores import Scored, joined, table  # noqa: E402
 from whole_model_sets import load_whole_models  # noqa: E402
@@ -121,6 +122,19 @@ def test_no_class_constants_come_from_the_device_that_they_are_judged_on() -> No
         "h800", "nvidia-hopper", DATA
     )
     assert len(load_campaigns(DATA)) > len(campaigns)
+
+
+@measured
+def test_mixtures_of_experts_are_judged_on_sizes_that_were_not_fitted_and_do_better_than_by_the_class() -> None:
+    judged, fitted = judged_mixture(DATA), mixture(DATA, HIDDEN_FIT)
+    assert judged.widths
+    assert not judged.widths & fitted.widths
+    medians = []
+    for constants in ("calibrated", "class"):
+        found = accuracy.grouped_constants(judged.device, constants, DATA)
+        scored = Scored.of("judged", "judged", Sum.of(judged, found), judged.measured_s)
+        medians.append(float(scored.figures()[1].split()[0]))
+    assert 2 * medians[0] < medians[1]
 
 
 @measured
