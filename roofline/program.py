@@ -44,8 +44,10 @@ class Program:
 
     Groups of one name in different phases are the same layers, done another way: their weights and caches are the same.
 
-    Identity of a tensor is by name: a weight or cache belongs to its group unless it is ``tied``. Construction checks
-    the data flow: every activation that is read was written before, in each phase.
+    Identity of a tensor is by name: a weight or cache belongs to its group unless it is ``tied``. Construction checks,
+    in each phase, the data flow: every activation that is read was written before; and the names: a weight that is not
+    tied belongs to one operator of its group, since two that bear one name would count as one. Another phase may use
+    it in another operator, as latent attention absorbs what it otherwise expands.
     """
 
     groups: tuple[Group, ...]
@@ -58,6 +60,7 @@ class Program:
                 msg = f"program: a group name stands twice among {', '.join(names)}"
                 raise ShapeError(msg)
             self._check_flow(phase)
+            self._check_owners(phase)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -118,3 +121,15 @@ class Program:
                     msg = f"{phase}: {group.name}.{op.name} reads {tensor.name}, which nothing before it writes"
                     raise ShapeError(msg)
             written.update(tensor.name for tensor in op.writes)
+
+    def _check_owners(self, phase: Phase) -> None:
+        owners: dict[tuple[str, str], str] = {}
+        for group, op in self.in_phase(phase):
+            for tensor in op.reads:
+                if tensor.role != "weight" or tensor.tied:
+                    continue
+                owner = owners.setdefault((group.name, tensor.name), op.name)
+                if owner != op.name:
+                    where = f"{phase}: {group.name}.{owner} and {group.name}.{op.name}"
+                    msg = f"{where} both have a weight {tensor.name}; expected two names, or one tied tensor"
+                    raise ShapeError(msg)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from roofline.errors import ShapeError
-from roofline.op import Op, Tensor, contract, elementwise, gather, weight
+from roofline.layers.normalization import norm
+from roofline.op import Op, Tensor, contract, elementwise, fuse, gather, weight
 from roofline.program import Group, Program
 
 D, F, V, L, B, T = 4, 5, 13, 3, 2, 7
@@ -89,17 +90,45 @@ def test_a_shared_group_repeats_traffic_and_not_parameters():
     assert groups[1].times(SIZES) == L
 
 
-def test_a_weight_named_twice_in_a_group_counts_once():
+def test_two_operators_of_a_group_cannot_share_a_name_of_weights():
+    """One would be lost: two layers side by side in a group, each with a ``w_up`` of the same shape."""
     again = contract("again", X, weight("w_up", "D F"), Tensor("v", "B T F"))
-    program = Program((Group("embedding", (embed(),)), Group("layers", (*layer(), again), repeat="L")), SIZES)
-    assert program.parameters() == V * D + L * 2 * D * F
+    with pytest.raises(ShapeError, match=r"^encode: layers\.up and layers\.again both have a weight w_up; expected two"):
+        Program((Group("embedding", (embed(),)), Group("layers", (*layer(), again), repeat="L")), SIZES)
+    other = contract("again", X, weight("w_again", "D F"), Tensor("v", "B T F"))
+    program = Program((Group("embedding", (embed(),)), Group("layers", (*layer(), other), repeat="L")), SIZES)
+    assert program.parameters() == V * D + L * 3 * D * F
+
+
+def test_a_fused_operator_has_the_weights_of_its_parts():
+    parts = [norm("one", X, X, kind="rms"), norm("two", X, X, kind="rms")]
+    assert fuse("norms", parts, kind="norm").reads[1:] == (weight("one_gain", "D"), weight("two_gain", "D"))
+    alone = norm("one", X, X, kind="rms")
+    with pytest.raises(ShapeError, match=r"g\.norms and g\.one both have a weight one_gain"):
+        Program((Group("embedding", (embed(),)), Group("g", (fuse("norms", parts, kind="norm"), alone))), SIZES)
+
+
+def test_a_tied_weight_may_stand_in_two_operators_of_a_group():
+    ops = [contract(name, X, weight("w", "D F", tied=True), Tensor(name, "B T F")) for name in ("up", "again")]
+    assert Program((Group("embedding", (embed(),)), Group("layers", tuple(ops), repeat="L")), SIZES).parameters() == (
+        V * D + D * F
+    )
+
+
+def other_phase(axes: str) -> tuple[Group, ...]:
+    """The weight of ``up`` in one phase, and in another operator of another phase."""
+    again = contract("again", X, weight("w_up", axes), Tensor("v", f"B T {axes[-1]}"))
+    prefill, decode = Group("layers", layer(), "L", ("prefill",)), Group("layers", (again,), "L", ("decode",))
+    return Group("embedding", (embed(),), phases=("prefill", "decode")), prefill, decode
+
+
+def test_a_weight_named_in_two_phases_counts_once():
+    assert Program(other_phase("D F"), SIZES).parameters() == V * D + L * 2 * D * F
 
 
 def test_a_weight_of_two_shapes_is_an_error():
-    again = contract("again", X, weight("w_up", "D V"), Tensor("v", "B T V"))
-    program = Program((Group("embedding", (embed(),)), Group("layers", (*layer(), again))), SIZES)
     with pytest.raises(ShapeError, match=r"^again: weight w_up is D V here and D F elsewhere$"):
-        program.parameters()
+        Program(other_phase("D V"), SIZES).parameters()
 
 
 def test_a_tied_weight_of_two_shapes_is_an_error_across_groups():
