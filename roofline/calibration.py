@@ -137,6 +137,10 @@ class ConstantSet:
         measured = self.calibration.measured_dtypes if self.calibration else []
         return not measured or not dtype or dtype in measured
 
+    def has_own(self, kind: str) -> bool:
+        """Whether ``kind`` has constants of its own, fitted to measurements of its kernels."""
+        return self.calibration is not None and kind in self.calibration.kinds
+
     def unfused(self, dtype: str) -> bool:
         """Whether the constants that hold in ``dtype`` are those of single kernels."""
         base = self.calibration if self.covers(dtype) else self.otherwise

@@ -1,7 +1,8 @@
 """One step over sequences of many lengths: decoding ones, and pieces of prompts beside them, as engines batch them.
 
 An operator that looks at no other token of its sequence runs once over all tokens of the step, so that weights are
-read once; one that looks at the context, attention above all, runs for each stream, and sums over its sequences.
+read once; one that looks at the context or keeps a state of it (attention, scans) runs for each stream, and sums over
+its sequences. A piece that goes on with a prompt reads the state that the piece before it left.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from roofline.axes import Sizes
+from roofline.axes import Sizes, rebind
 from roofline.cost import Cost, operator_cost
 from roofline.number import Number
-from roofline.op import Op
+from roofline.op import Op, Tensor
 from roofline.program import Group, Phase, Program
 from roofline.workload import Precision
 
@@ -57,8 +58,13 @@ class StepCost:
 
 
 def sees_context(op: Op) -> bool:
-    """Whether an operator looks at other tokens of its sequence: attention does, a projection does not."""
-    return any("S" in tensor.letters for tensor in (*op.reads, *op.writes))
+    """Whether an operator looks at other tokens of its sequence: attention and a scan do, a projection does not."""
+    return any("S" in tensor.letters or tensor.role == "state" for tensor in (*op.reads, *op.writes))
+
+
+def states_begun(op: Op) -> tuple[Tensor, ...]:
+    """The states that an operator writes without having read them: those of a prompt, which begins with none."""
+    return tuple(tensor for tensor in op.writes if tensor.role == "state" and tensor not in op.reads)
 
 
 def mixed_step_costs(program: Program, streams: Sequence[Stream], precision: Precision) -> tuple[StepCost, ...]:
@@ -118,6 +124,7 @@ def _over_lengths(group: Group, op: Op, stream: Stream, precision: Precision, si
     for name in _COUNTS:
         first, second = (np.asarray(getattr(cost, name), dtype=np.float64) for cost in (one, two))
         sums[name] = stream.mean(2 * first - second) + stream.sequences * stream.mean(second - first)
+    sums["bytes"] = sums["bytes"] + stream.sequences * _carried_over(group, op, stream, precision, sizes)
     mean: Sizes = {
         **sizes,
         "B": np.asarray(stream.sequences, dtype=np.float64),
@@ -126,3 +133,13 @@ def _over_lengths(group: Group, op: Op, stream: Stream, precision: Precision, si
     }
     whole = operator_cost(op, group.sizes(mean), precision, group.name, group.times(sizes))
     return replace(whole, **sums)
+
+
+def _carried_over(group: Group, op: Op, stream: Stream, precision: Precision, sizes: dict[str, float]) -> Any:
+    """Bytes of states that a sequence goes on from, where it is not at its beginning; means over the points.
+
+    Where a point stands for all pieces of a prompt, by their mean length, its first piece counts as the others do.
+    """
+    bound = rebind(group.sizes({**sizes, "B": 1.0}), op.local)
+    held = sum(tensor.elements(bound) * precision.width(tensor) for tensor in states_begun(op))
+    return float(held) * stream.mean(np.asarray(stream.context) > np.asarray(stream.new))

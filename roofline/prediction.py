@@ -119,10 +119,18 @@ class Prediction:
         if strange:
             class_name = self.hardware.calibration_class
             notes.append(f"{self.constants.name} was not measured in {', '.join(strange)}: it takes class {class_name}")
+        if self._scans and self.constants.calibration and not self.constants.has_own("scan"):
+            notes.append(
+                f"no scan was ever timed: scans take the constants that {self.constants.name} has for all kinds"
+            )
         notes += self.request.storage
         if self.memory.capacity_bytes is None:
             notes.append(f"{self.hardware.name} states no memory capacity (it is what one installs): fit unknown")
         return (*notes, *self.hardware.cautions)
+
+    @property
+    def _scans(self) -> bool:
+        return any(op.kind == "scan" for phase in self.phases for _, op in self.program.in_phase(phase))
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``predict``: SI base units, names with their units."""

@@ -11,15 +11,17 @@ from hypothesis import strategies as st
 
 from roofline.architectures.model import load_model
 from roofline.cost import step_cost
+from roofline.memory import footprint
 from roofline.mixed_steps import StepCost, Stream, mixed_step_costs
 from roofline.number import exact
 from roofline.parallelism import Layout
 from roofline.program import Phase, Program
 from roofline.replicas import replica_program
-from roofline.workload import Precision
+from roofline.workload import Precision, Workload
 
 FP16 = Precision("fp16", "fp16", "fp16")
 DECODERS = ["gpt2", "llama-3.1-8b", "gemma-3-4b", "gpt-oss-20b", "llama-4-scout", "deepseek-v2-lite"]
+SCANS = ["mamba-130m", "mamba2-130m", "qwen3-next-80b-a3b", "recurrentgemma-2b", "lfm2-1.2b"]
 COUNTS = ("flops", "vector_flops", "special", "bytes")
 FEW = st.integers(1, 64)
 
@@ -42,7 +44,7 @@ def plain(program: Program, phase: Phase, batch: int, new: int, context: int, co
     return sum(float(cost.count * getattr(cost, count)) for cost in step_cost(program, phase, sizes, FP16))
 
 
-@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize("name", DECODERS + SCANS)
 @settings(max_examples=5)
 @given(batch=FEW, context=st.integers(2, 2000))
 def test_a_decode_stream_of_one_length_is_a_decode_step(name: str, batch: int, context: int) -> None:
@@ -59,6 +61,36 @@ def test_a_prompt_by_itself_is_a_prefill_step(name: str, new: int, cached: int) 
     costs = mixed_step_costs(program_of(name), [one("prefill", 1, new, cached + new)], FP16)
     for count in COUNTS:
         assert total(costs, count) == pytest.approx(plain(program_of(name), "prefill", 1, new, cached + new, count))
+
+
+@pytest.mark.parametrize("name", SCANS)
+@settings(max_examples=5)
+@given(batch=FEW, new=FEW, cached=st.integers(0, 500))
+def test_a_piece_of_a_prompt_goes_on_from_the_state_that_the_piece_before_it_left(
+    name: str, batch: int, new: int, cached: int
+) -> None:
+    program = program_of(name)
+    costs = mixed_step_costs(program, [one("prefill", batch, new, cached + new)], FP16)
+    for count in COUNTS[:3]:
+        assert total(costs, count) == pytest.approx(plain(program, "prefill", batch, new, cached + new, count))
+    state = footprint(program, Workload(batch, 1, 1), program.phases, FP16).state_bytes  # of all layers, once
+    read = float(state) if cached else 0.0
+    expected = plain(program, "prefill", batch, new, cached + new, "bytes") + read
+    assert total(costs, "bytes") == pytest.approx(expected, rel=1e-12)
+
+
+def test_pieces_of_whole_chunks_scan_as_much_as_the_prompt() -> None:
+    """Four pieces of 512 tokens, whose chunks of 256 begin where the pieces do, and states read three times."""
+    program = program_of("mamba2-130m")
+    pieces = [mixed_step_costs(program, [one("prefill", 1, 512, 512 * (n + 1))], FP16) for n in range(4)]
+    (whole,) = (
+        s.cost for s in mixed_step_costs(program, [one("prefill", 1, 2048, 2048)], FP16) if s.cost.name == "scan"
+    )
+    scans = [step.cost for costs in pieces for step in costs if step.cost.name == "scan"]
+    for count in COUNTS[:3]:
+        assert sum(float(getattr(scan, count)) for scan in scans) == float(getattr(whole, count))
+    state, heads = 2 * 24 * 64 * 128, 2 * 3 * 24  # bytes: of a state; of the time step's bias, the decay, the skip
+    assert sum(float(scan.bytes) for scan in scans) == float(whole.bytes) + 3 * (2 * state + heads)  # written and read
 
 
 @settings(max_examples=10)

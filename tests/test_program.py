@@ -93,7 +93,9 @@ def test_a_shared_group_repeats_traffic_and_not_parameters():
 def test_two_operators_of_a_group_cannot_share_a_name_of_weights():
     """One would be lost: two layers side by side in a group, each with a ``w_up`` of the same shape."""
     again = contract("again", X, weight("w_up", "D F"), Tensor("v", "B T F"))
-    with pytest.raises(ShapeError, match=r"^encode: layers\.up and layers\.again both have a weight w_up; expected two"):
+    with pytest.raises(
+        ShapeError, match=r"^encode: layers\.up and layers\.again both have a weight w_up; expected two"
+    ):
         Program((Group("embedding", (embed(),)), Group("layers", (*layer(), again), repeat="L")), SIZES)
     other = contract("again", X, weight("w_again", "D F"), Tensor("v", "B T F"))
     program = Program((Group("embedding", (embed(),)), Group("layers", (*layer(), other), repeat="L")), SIZES)

@@ -7,6 +7,7 @@ difference, and why.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -19,6 +20,8 @@ from test_parameters import check
 
 from roofline.architectures.model import Model, load_model, preset_names
 from roofline.axes import Sizes
+from roofline.calibration import ConstantSet
+from roofline.calibration_fields import KindConstants
 from roofline.conventions import Conventions
 from roofline.errors import ConfigError
 from roofline.fits import largest_batch, longest_context
@@ -309,6 +312,21 @@ def test_tensor_parallelism_splits_the_heads_of_a_mixer_beside_attention():
 
 
 # What follows
+
+
+@pytest.mark.parametrize("model", ["mamba2-130m", "mamba-130m", "qwen3-next-80b-a3b", "recurrentgemma-2b"])
+def test_a_prediction_says_once_that_no_scan_was_timed(model):
+    said = [note for note in predict(model, "h100").notes if "scan" in note]
+    assert said == ["no scan was ever timed: scans take the constants that nvidia-hopper has for all kinds"]
+    assert not any("scan" in note for note in predict(model, "h100", constants="datasheet").notes)  # no constants
+
+
+def test_what_has_no_scan_says_nothing_of_scans_nor_do_constants_that_have_their_own():
+    assert not any("scan" in note for note in predict("llama-3.2-1b", "h100").notes)
+    run = predict("mamba2-130m", "h100")
+    assert run.constants.calibration is not None
+    own = run.constants.calibration.model_copy(update={"kinds": {"scan": KindConstants()}})
+    assert not any("scan" in note for note in replace(run, constants=ConstantSet.from_calibration(own)).notes)
 
 
 def test_the_formula_of_the_state():
