@@ -66,6 +66,19 @@ def test_random_encoder_decoders_equal_transformers(model_type):
     equal()
 
 
+@pytest.mark.parametrize(
+    "preset", ["bart-base", "mbart-large-50", "opus-mt-en-de", "pegasus-large", "nllb-200-3.3b", "t5-small"]
+)
+def test_the_bias_of_the_scores_that_a_module_keeps_as_a_buffer_is_read_and_no_parameter(preset):
+    module, model = module_of(load_model(preset), device="meta"), load_model(preset)
+    kept = [tuple(buffer.shape) for name, buffer in module.named_buffers() if name == "final_logits_bias"]
+    program = model.program()
+    ((_, head),) = [(group, op) for group, op in program.in_phase("decode") if op.name == "lm_head"]
+    read = [tensor for tensor in head.reads if tensor.role == "input"]
+    assert kept == [(1, tensor.elements(program.sizes)) for tensor in read]
+    assert model.parameters == parameters_of(module)
+
+
 # Phases and caches
 
 

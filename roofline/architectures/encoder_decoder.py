@@ -131,5 +131,5 @@ def _decoder_layer(block: Block, config: EncoderDecoderConfig, conventions: Conv
 
 
 def _head(config: EncoderDecoderConfig, conventions: Conventions, source: str) -> tuple[Op, ...]:
-    head = lm_head(tied=config.tie_word_embeddings, source=source)
+    head = lm_head(tied=config.tie_word_embeddings, fixed_bias=config.logits_bias, source=source)
     return (head.rebound(T=1) if conventions.lm_head == "last" else head, sampling())

@@ -40,6 +40,7 @@ class EncoderDecoderConfig(Config):
     decoder_start_tokens: Size = 1
     stacks: Literal["both", "encoder"] = "both"
     head: bool = True
+    logits_bias: bool = Field(default=False, description="a bias of the scores that was never trained")
     position_fields: tuple[str, str] = Field(
         default=("max_position_embeddings", "max_position_embeddings"), description="the positions' names in the file"
     )

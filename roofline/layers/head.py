@@ -8,19 +8,24 @@ from roofline.layers.normalization import Norm, norm
 from roofline.op import Op, Tensor, contract, elementwise, weight
 
 
-def lm_head(*, tied: bool, bias: bool = False, source: str = "h") -> Op:
+def lm_head(*, tied: bool, bias: bool = False, fixed_bias: bool = False, source: str = "h") -> Op:
     """Scores over the vocabulary; a tied head reads the token embedding's table, which is resident once.
+
+    A ``fixed_bias`` is added and read like a trained ``bias``, but is no parameter: BART keeps one as a buffer.
 
     >>> from sympy import symbols
     >>> lm_head(tied=True).flops(dict(zip("BTDV", symbols("B T D V"))))
     2*B*D*T*V
     >>> print(lm_head(tied=False))
     lm_head: h[B T D], w_head[V D] -> logits[B T V]
+    >>> [tensor.role for tensor in lm_head(tied=False, fixed_bias=True).reads]
+    ['activation', 'weight', 'input']
 
     Source: Press and Wolf 2016, Using the Output Embedding (arXiv 1608.05859).
     """
     table = weight(TOKEN_TABLE, "V D", tied=True) if tied else weight("w_head", "V D")
-    offset = weight("b_head", "V") if bias else None
+    fixed = Tensor("logits_bias", "V", "input") if fixed_bias else None
+    offset = weight("b_head", "V") if bias else fixed
     return contract("lm_head", Tensor(source, "B T D"), table, Tensor("logits", "B T V"), bias=offset)
 
 

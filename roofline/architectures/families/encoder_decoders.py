@@ -139,7 +139,8 @@ def _whisper_start(fields: Mapping[str, Any]) -> int:
     return 1 + len(forced)
 
 
-_LEARNED: dict[str, Any] = {"positions": "learned", "position_offset": 2, "embedding_norm": True}
+_LEARNED: dict[str, Any] = {"positions": "learned", "position_offset": 2, "embedding_norm": True, "logits_bias": True}
+_FIXED: dict[str, Any] = {"positions": "sinusoidal", "logits_bias": True}
 
 ENCODER_DECODERS: dict[str, Family] = {
     "bart": _bart_like(_classes("Bart"), "gelu", blocks="post", **_LEARNED),
@@ -149,11 +150,11 @@ ENCODER_DECODERS: dict[str, Family] = {
         "gelu",
         {"share_encoder_decoder_embeddings": True},
         blocks="post",
-        positions="sinusoidal",
+        **_FIXED,
     ),
     "mbart": _bart_like(_classes("MBart"), "gelu", blocks="pre", **_LEARNED),
     "mt5": _t5_like("MT5", "gated-gelu"),
-    "pegasus": _bart_like(_classes("Pegasus"), "gelu", blocks="pre", positions="sinusoidal"),
+    "pegasus": _bart_like(_classes("Pegasus"), "gelu", blocks="pre", **_FIXED),
     "t5": _t5_like("T5", "relu"),
     "whisper": Family(
         encoder_decoder.EncoderDecoderConfig,
