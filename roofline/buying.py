@@ -19,6 +19,7 @@ from roofline.pool_sizing import with_pools
 from roofline.prices import PRICE_KINDS, PriceKind, read_prices
 from roofline.question import Question
 from roofline.ranking import Comparison, compare_hardware
+from roofline.request import edited_model, edits_by_room
 from roofline.serving import CHUNK
 from roofline.serving_costs import Terms
 from roofline.sizing import HEADROOM, Load, Sizing, size_hardware
@@ -57,6 +58,7 @@ def compare(
     pue: float = 1.3,
     power_price: str | float = 0.12,
     hosting: str | float = 0.0,
+    set: Mapping[str, Any] | None = None,  # noqa: A002  (the keywords are the flags)
     train: str | float | None = None,
     frozen: bool = False,
 ) -> Comparison:
@@ -68,16 +70,21 @@ def compare(
     runs prompts by themselves. ``speculate`` 4:0.7 has ``draft``, or a look-up at no cost, propose 4 tokens a step,
     each accepted with 0.7. ``pools``: hardware of several devices has a row too in which some of them only prefill and
     the others only decode. ``train`` tokens of training are priced too, with ``frozen`` weights as LoRA has them.
-    Raises RooflineError, in one line, for whatever is refused.
+    ``set`` edits fields of the model and of all hardware by path, as ``predict`` has it. Raises RooflineError, in one
+    line, for whatever is refused.
 
     >>> best = compare("llama-3.1-8b", "h100,l40s", workload="chat", tpot="30 ms").rows[0]
     >>> best.hardware.name, best.point.batch
     ('h100-sxm-80gb', 116)
     """
     traffic, dtypes = (workload, prompt, generate, prefix_hits), (dtype, weight_dtype, activation_dtype, kv_dtype)
-    question = _question(model, traffic, dtypes, constants, execution, chunk, memory_share, speculate, draft)
+    fields = edits_by_room(set or {})
+    served = edited_model(model, fields["model"])
+    question = _question(
+        served, traffic, dtypes, constants, execution, chunk, memory_share, speculate, draft, set or {}
+    )
     terms = _terms(price_kind, prices, utilization, api, years, pue, power_price, hosting)
-    devices = _hardware(hardware)
+    devices = _hardware(hardware, fields["hardware"])
     result = compare_hardware(question, devices, _targets(ttft, tpot), terms, pools=pools)
     if train is None:
         return result
@@ -117,6 +124,7 @@ def size(
     pue: float = 1.3,
     power_price: str | float = 0.12,
     hosting: str | float = 0.0,
+    set: Mapping[str, Any] | None = None,  # noqa: A002  (the keywords are the flags)
 ) -> Sizing:
     """The fewest rentable units of each hardware that serve ``load`` requests per second within the targets.
 
@@ -129,19 +137,23 @@ def size(
     4
     """
     traffic, dtypes = (workload, prompt, generate, prefix_hits), (dtype, weight_dtype, activation_dtype, kv_dtype)
-    question = _question(model, traffic, dtypes, constants, execution, chunk, memory_share, speculate, draft)
+    fields = edits_by_room(set or {})
+    served = edited_model(model, fields["model"])
+    question = _question(
+        served, traffic, dtypes, constants, execution, chunk, memory_share, speculate, draft, set or {}
+    )
     terms = _terms(price_kind, prices, utilization, api, years, pue, power_price, hosting)
     arriving = Load(_read("load", load, "requests_per_s"), headroom)
-    devices, targets = _hardware(hardware), _targets(ttft, tpot)
+    devices, targets = _hardware(hardware, fields["hardware"]), _targets(ttft, tpot)
     result = size_hardware(question, devices, arriving, targets, terms)
     pairs = [(each, each) for each in devices] if pools else []
     if prefill_on is not None:
-        pairs += [(each, other) for each in _hardware(prefill_on) for other in devices]
+        pairs += [(each, other) for each in _hardware(prefill_on, fields["hardware"]) for other in devices]
     return with_pools(result, list({(p.name, d.name): (p, d) for p, d in pairs}.values())) if pairs else result
 
 
 def _question(
-    model: str | Path | Mapping[str, Any] | Model,
+    model: Model,
     traffic: tuple[str | None, str | int | None, str | int | None, float | None],
     dtypes: tuple[str | None, str | None, str | None, str | None],
     constants: Provenance | None,
@@ -150,10 +162,11 @@ def _question(
     memory_share: float,
     speculate: str | None,
     draft: str | Path | Mapping[str, Any] | Model | None,
+    edits: Mapping[str, Any],
 ) -> Question:
     """What is served and how, of the keywords that both questions have."""
     return Question(
-        model if isinstance(model, Model) else load_model(model),
+        model,
         read_traffic(*traffic),
         dtypes,
         constants=constants,
@@ -161,6 +174,7 @@ def _question(
         chunk=chunk or None,
         memory_share=memory_share,
         speculation=read_speculation(speculate, _model(draft)),
+        overrides=tuple(edits.items()),
     )
 
 
@@ -168,13 +182,13 @@ def _model(given: str | Path | Mapping[str, Any] | Model | None) -> Model | None
     return given if isinstance(given, Model | None) else load_model(given)
 
 
-def _hardware(given: str | HardwareSpec | Sequence[str | HardwareSpec]) -> list[Hardware]:
+def _hardware(given: str | HardwareSpec | Sequence[str | HardwareSpec], edits: Mapping[str, Any]) -> list[Hardware]:
     names = given.split(",") if isinstance(given, str) else [given] if isinstance(given, HardwareSpec) else list(given)
     clean = [name.strip() if isinstance(name, str) else name for name in names]
     if not all(clean):
         msg = f"hardware {shown(given)}: a name is empty; expected names with commas between them, such as h100,mi300x"
         raise UsageError(msg)
-    return read_hardware(clean)
+    return read_hardware(clean, edits)
 
 
 def _targets(ttft: str | float | None, tpot: str | float | None) -> Targets:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from roofline.calibration import Calibration
 from roofline.deployment import Fleet, fleet_of
+from roofline.errors import UsageError, shown
 from roofline.hardware import HardwareSpec, load_every_hardware, load_hardware
 from roofline.hardware_library import is_path
 from roofline.hardware_systems import System, load_system
@@ -33,11 +35,14 @@ class Hardware:
         return self.fleet.calibration
 
 
-def read_hardware(names: Sequence[str | HardwareSpec]) -> list[Hardware]:
+def read_hardware(names: Sequence[str | HardwareSpec], edits: Mapping[str, Any] | None = None) -> list[Hardware]:
     """Devices, systems, counts such as 8xh100, calibrations and spec files; ``all`` is every device of the library.
 
-    Raises SpecError for an unknown name.
+    ``edits`` maps fields of a spec to values, for all that is named. Raises SpecError for an unknown name or field,
+    UsageError for edits of what is loaded already.
     """
+    if edits:
+        return [_edited(name, edits) for name in names]
     found: list[Hardware] = []
     for name in names:
         if name == "all":
@@ -49,13 +54,25 @@ def read_hardware(names: Sequence[str | HardwareSpec]) -> list[Hardware]:
     return found
 
 
+def _edited(name: str | HardwareSpec, edits: Mapping[str, Any]) -> Hardware:
+    """Hardware with fields of its device edited, whose name says so."""
+    found = None if isinstance(name, HardwareSpec) or name == "all" else _named(name, edits)
+    if found is None:
+        msg = f"set hardware.{next(iter(edits))}: edits go with hardware by name, not with {shown(str(name)[:30])}"
+        raise UsageError(msg)
+    return replace(found, name=f"{found.name} edited")
+
+
 def _device(spec: HardwareSpec) -> Hardware:
     return Hardware(spec.name, spec, 1, spec, Fleet(spec))
 
 
-def _named(name: str) -> Hardware:
+def _named(name: str, edits: Mapping[str, Any] | None = None) -> Hardware:
     fleet = fleet_of(name)
-    spec = fleet.device if isinstance(fleet.device, HardwareSpec) else load_hardware(fleet.device)
+    if isinstance(fleet.device, HardwareSpec):
+        spec = load_hardware(fleet.device.name, overrides=edits) if edits else fleet.device
+    else:
+        spec = load_hardware(fleet.device, overrides=edits)
     if not fleet.counted:
         called = name if fleet.calibration else spec.name
         sold = spec if fleet.calibration or is_path(name) else _sold(name, spec)

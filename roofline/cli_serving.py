@@ -35,6 +35,11 @@ DtypeFlag: TypeAlias = Annotated[
 ]
 RoleFlag: TypeAlias = Annotated[str | None, typer.Option(help="A dtype of its own.")]
 KindFlag: TypeAlias = Annotated[str, typer.Option(help="on_demand, reserved, spot or purchase.")]
+EditsFlag: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--set", help="PATH=VALUE: edit a field of all hardware or of the model.")
+]
+OutputFlag: TypeAlias = Annotated[Path | None, typer.Option("--output", "-o", help="FILE.json, .csv, .md or .parquet.")]
+WideFlag: TypeAlias = Annotated[bool, typer.Option("--wide", help="More columns, and rows that are left out.")]
 PricesFlag: TypeAlias = Annotated[
     str | None, typer.Option(help="Your own: h100=2.71USD/h,l40s=8500USD, or a YAML file.")
 ]
@@ -72,19 +77,21 @@ def compare(
     pue: Annotated[float, typer.Option(help="Power of the site / power of the devices.")] = 1.3,
     power_price: Annotated[str, typer.Option(help="Of energy.")] = "0.12USD/kWh",
     hosting: Annotated[str, typer.Option(help="Of a device's place.")] = "0USD/h",
+    edits: EditsFlag = None,
     train: Annotated[str | None, typer.Option(help="Price a training run too, over 300Gtok.")] = None,
     frozen: Annotated[bool, typer.Option("--frozen", help="Weights stay as they are: LoRA.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="FILE.json.")] = None,
+    output: OutputFlag = None,
+    wide: WideFlag = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="The verdict alone, no warnings.")] = False,
     pareto: Annotated[bool, typer.Option("--pareto", help="The front of cost against TPOT too.")] = False,
 ) -> None:
     """Hardware side by side, each at its best batch under the targets: times, rates, power, cost, and how sure."""
     asked = _checked(locals())
-    from roofline import buying, report_serving
+    from roofline import buying, report_serving, serving_rows
 
-    text = partial(report_serving.comparison_text, pareto=pareto)
-    _tell(buying.compare(**asked), text, json=json, output=output, quiet=quiet)
+    text = partial(report_serving.comparison_text, pareto=pareto, wide=wide)
+    _tell(buying.compare(**asked), text, serving_rows.comparison_rows, json=json, output=output, quiet=quiet)
 
 
 def size(
@@ -118,18 +125,21 @@ def size(
     pue: Annotated[float, typer.Option(help="Power of the site / power of the devices.")] = 1.3,
     power_price: Annotated[str, typer.Option(help="Of energy.")] = "0.12USD/kWh",
     hosting: Annotated[str, typer.Option(help="Of a device's place.")] = "0USD/h",
+    edits: EditsFlag = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="FILE.json.")] = None,
+    output: OutputFlag = None,
+    wide: WideFlag = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="The verdict alone, no warnings.")] = False,
 ) -> None:
     """The fewest rentable units that serve a load within the targets, and the runner-up; exit 4 if none does."""
     asked = _checked(locals())
-    from roofline import buying, report_serving
+    from roofline import buying, report_sizing, serving_rows
 
     if load is None:
         msg = "--load is missing; give the requests that arrive such as 50req/s"
         raise UsageError(msg)
-    _tell(buying.size(**asked), report_serving.sizing_text, json=json, output=output, quiet=quiet)
+    text = partial(report_sizing.sizing_text, wide=wide)
+    _tell(buying.size(**asked), text, serving_rows.sizing_rows, json=json, output=output, quiet=quiet)
 
 
 def _checked(asked: dict[str, Any]) -> dict[str, Any]:
@@ -137,32 +147,33 @@ def _checked(asked: dict[str, Any]) -> dict[str, Any]:
     from typing import get_args
 
     from roofline.calibration import Provenance
-    from roofline.cli import _choice
+    from roofline.cli import _choice, _edit
+    from roofline.export import check_suffix
     from roofline.prices import PRICE_KINDS
 
     if asked["hardware"] is None:
         msg = "--hardware is missing; try h100,mi300x,l40s, or all (roofline hardware list)"
         raise UsageError(msg)
-    if asked["output"] is not None and asked["output"].suffix != ".json":
-        msg = f"-o {asked['output']}: expected a name that ends in .json"
-        raise UsageError(msg)
+    if asked["output"] is not None:
+        check_suffix(asked["output"])
     _choice("--constants", asked["constants"], *get_args(Provenance))
     _choice("--execution", asked["execution"], "graph", "eager")
     _choice("--price-kind", asked["price_kind"], *PRICE_KINDS)
-    return {name: value for name, value in asked.items() if name not in ("json", "output", "quiet", "pareto")}
+    shown = ("json", "output", "wide", "quiet", "pareto", "edits")
+    keywords = {name: value for name, value in asked.items() if name not in shown}
+    return keywords | {"set": dict(_edit(text) for text in asked["edits"] or ())}
 
 
-def _tell(result: Any, text: Any, *, json: bool, output: Path | None, quiet: bool) -> None:
+def _tell(result: Any, text: Any, rows: Any, *, json: bool, output: Path | None, quiet: bool) -> None:
     """Print or write the result; exit 4 where nothing meets the targets."""
     from roofline.cli import _print, _warn
-    from roofline.files import atomic_writer
+    from roofline.export import write_result
     from roofline.report import to_json
 
     for warning in () if quiet else result.question.model.warnings:
         _warn(warning)
     if output is not None:
-        with atomic_writer(output) as file:
-            file.write(to_json(result.to_dict()) + "\n")
+        write_result(result.to_dict, partial(rows, result), output)
     if json:
         _print(to_json(result.to_dict()))
     elif output is None:

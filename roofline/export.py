@@ -1,9 +1,10 @@
-"""Predictions as files: JSON, and one row per operator as CSV, Markdown or Parquet."""
+"""Results as files: JSON, and rows as CSV, Markdown or Parquet; those of a prediction are its operators."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,19 @@ def write(prediction: Prediction, path: Path) -> None:
 
     Raises UsageError for an unknown suffix, MissingExtraError where Parquet's library is absent.
     """
+    write_result(prediction.to_dict, lambda: operator_rows(prediction), path)
+
+
+def write_result(fields: Callable[[], dict[str, Any]], rows: Callable[[], list[dict[str, Any]]], path: Path) -> None:
+    """Write the JSON of a result, or its rows, in the format of the suffix, whole or not at all.
+
+    All rows have the same columns. Raises UsageError for an unknown suffix, MissingExtraError without a library for it.
+    """
     check_suffix(path)
-    content = {".json": _json, ".csv": _csv, ".md": _markdown, ".parquet": _parquet}[path.suffix](prediction)
+    if path.suffix == ".json":
+        content = (to_json(fields()) + "\n").encode()
+    else:
+        content = {".csv": _csv, ".md": _markdown, ".parquet": _parquet}[path.suffix](rows())
     with atomic_writer(path, binary=True) as file:
         file.write(content)
 
@@ -50,12 +62,7 @@ def operator_rows(prediction: Prediction) -> list[dict[str, Any]]:
     return rows
 
 
-def _json(prediction: Prediction) -> bytes:
-    return (to_json(prediction.to_dict()) + "\n").encode()
-
-
-def _csv(prediction: Prediction) -> bytes:
-    rows = operator_rows(prediction)
+def _csv(rows: list[dict[str, Any]]) -> bytes:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -63,8 +70,7 @@ def _csv(prediction: Prediction) -> bytes:
     return buffer.getvalue().encode()
 
 
-def _markdown(prediction: Prediction) -> bytes:
-    rows = operator_rows(prediction)
+def _markdown(rows: list[dict[str, Any]]) -> bytes:
     lines = [list(rows[0]), ["---"] * len(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines).encode()
 
@@ -74,7 +80,7 @@ def _cell(value: object) -> str:
     return text.replace("|", "\\|")
 
 
-def _parquet(prediction: Prediction) -> bytes:
+def _parquet(rows: list[dict[str, Any]]) -> bytes:
     try:
         import pyarrow as pa  # noqa: PLC0415  (optional and slow to import)
         import pyarrow.parquet as pq  # noqa: PLC0415
@@ -82,7 +88,7 @@ def _parquet(prediction: Prediction) -> bytes:
         purpose = "writing Parquet"
         raise MissingExtraError(purpose, "parquet") from None
     floats = ("flops", "vector_flops", "bytes", "link_bytes")
-    rows = [{k: float(v) if k in floats else v for k, v in row.items()} for row in operator_rows(prediction)]
+    exact = [{k: float(v) if k in floats else v for k, v in row.items()} for row in rows]
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows), buffer)
+    pq.write_table(pa.Table.from_pylist(exact), buffer)
     return buffer.getvalue()

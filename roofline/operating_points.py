@@ -118,9 +118,9 @@ def nearest_column(curve: Curve, targets: Targets) -> int | None:
     return _largest(-targets.excess(curve.of("ttft_s"), curve.of("tpot_s")), curve.holds)
 
 
-def least_column(curve: Curve, requests_per_s: float, targets: Targets) -> int | None:
-    """The smallest batch that serves so many requests per second within the targets."""
-    met = curve.holds & (targets.excess(curve.of("ttft_s"), curve.of("tpot_s")) <= 1)
+def least_column(curve: Curve, requests_per_s: float, targets: Targets, slack: Grid | float = 1.0) -> int | None:
+    """The smallest batch that serves so many requests per second within the targets; ``slack`` multiplies the times."""
+    met = curve.holds & (targets.excess(curve.of("ttft_s") * slack, curve.of("tpot_s") * slack) <= 1)
     found = np.flatnonzero(met & (curve.of("requests_per_s") >= requests_per_s * (1 - 1e-9)))
     return int(found[0]) if len(found) else None
 

@@ -22,6 +22,9 @@ from roofline.serving import SteadyState
 from roofline.serving_curve import Curve, Pool, Pools
 from roofline.step_times import Grid
 
+FULL = 0.97
+"""The part of the most that a device reads at which it counts as full."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
@@ -78,14 +81,24 @@ def _alone(curve: Curve) -> SteadyState:
     return replace(curve.state, **grids, shares={name: share[at] for name, share in curve.state.shares.items()})
 
 
-def prefill_column(pair: Pair, targets: Targets, needed: float) -> int | None:
-    """The fewest prompts in a step that serve ``needed`` requests per second within the TTFT asked for, else the best.
+def full_column(prefill: Curve, targets: Targets, slack: Grid | float = 1.0) -> int | None:
+    """The fewest prompts in a step that fill a device, within the TTFT asked for; None where no number meets it.
 
-    None where no number of prompts meets it.
+    Full is ``FULL`` of the most that it serves: further prompts would wait for each other and gain next to nothing.
+    ``slack`` multiplies the times first.
     """
     asked = Targets(targets.ttft_s, None)
-    least = least_column(pair.prefill, needed, asked)
-    return best_column(pair.prefill, asked) if least is None else least
+    best = best_column(prefill, asked, slack)
+    return None if best is None else least_column(
+        prefill, FULL * float(prefill.of("requests_per_s")[best]), asked, slack
+    )  # fmt: skip
+
+
+def prefill_column(pair: Pair, targets: Targets, needed: float) -> int | None:
+    """The fewest prompts in a step that serve ``needed`` requests per second within the TTFT asked for, or fill it."""
+    full = full_column(pair.prefill, targets)
+    least = least_column(pair.prefill, needed, Targets(targets.ttft_s, None))
+    return full if full is None or least is None else min(full, least)
 
 
 def joined(pair: Pair, column: int, counts: tuple[int, int], label: str) -> Curve:
@@ -237,14 +250,11 @@ def _ways(prefill: Curve, decode: Curve, label: str, targets: Targets) -> Iterat
 def ideal_rate(curve: Curve, targets: Targets) -> float:
     """Requests per second of a device at the best batch under the targets; of pools that are split without a rest."""
     if curve.pools is None:
-        return _best(curve, targets) / curve.devices
-    sides = (
-        (curve.pools.prefill.curve, Targets(targets.ttft_s, None)),
-        (curve.pools.decode.curve, Targets(None, targets.tpot_s)),
-    )
-    return 1 / sum(side.devices / max(_best(side, asked), 1e-30) for side, asked in sides)
+        return _rate(curve, best_column(curve, targets)) / curve.devices
+    p, d = curve.pools.prefill.curve, curve.pools.decode.curve
+    reading, decoding = _rate(p, full_column(p, targets)), _rate(d, best_column(d, Targets(None, targets.tpot_s)))
+    return 1 / (p.devices / max(reading, 1e-30) + d.devices / max(decoding, 1e-30))
 
 
-def _best(curve: Curve, targets: Targets) -> float:
-    column = best_column(curve, targets)
+def _rate(curve: Curve, column: int | None) -> float:
     return 0.0 if column is None else float(curve.of("requests_per_s")[column])

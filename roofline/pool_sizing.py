@@ -10,7 +10,17 @@ from typing import Literal
 from roofline.candidates import Hardware, growing
 from roofline.errors import WorkloadError
 from roofline.operating_points import OperatingPoint, Targets, best_column, least_column, nearest_column, point_at
-from roofline.pool_pairs import Pair, best_split, joined, pair_of, paired_curves, prefill_column, problem_of, watts
+from roofline.pool_pairs import (
+    Pair,
+    best_split,
+    full_column,
+    joined,
+    pair_of,
+    paired_curves,
+    prefill_column,
+    problem_of,
+    watts,
+)
 from roofline.question import Question
 from roofline.serving_costs import ServingCost, Terms, cost_of_both, serving_cost
 from roofline.serving_curve import Curve
@@ -114,8 +124,10 @@ def _shape(prefill: Curve, decode: Curve, terms: Terms) -> _Shape:
 def _needed(pair: Pair, shape: _Shape, asked: _Asked, end: Literal["", "low", "high"] = "") -> tuple[int, int] | None:
     """The units for the load, as expected or at an end of the band; None where a pool misses its target then."""
     devices = []
-    for curve, targets, slack in ((pair.prefill, asked.first, f"ttft_{end}"), (pair.decode, asked.then, end)):
-        column = best_column(curve, targets, curve.of(slack) if end else 1.0)
+    p, d = pair.prefill, pair.decode
+    first = full_column(p, asked.targets, p.of(f"ttft_{end}") if end else 1.0)
+    then = best_column(d, asked.then, d.of(end) if end else 1.0)
+    for curve, column in ((p, first), (d, then)):
         if column is None:
             return None
         rate = float(curve.of("requests_per_s")[column] / (curve.of(f"rate_{end}")[column] if end else 1.0))
@@ -125,7 +137,7 @@ def _needed(pair: Pair, shape: _Shape, asked: _Asked, end: Literal["", "low", "h
 
 def _at_load(pair: Pair, shape: _Shape, units: tuple[int, int], label: str, asked: _Asked) -> Order:
     """The order of so many units, whose spare devices serve too, at the load itself."""
-    best = (best_column(pair.prefill, asked.first), best_column(pair.decode, asked.then))
+    best = (full_column(pair.prefill, asked.targets), best_column(pair.decode, asked.then))
     assert best[0] is not None
     assert best[1] is not None
     columns = (best[0], best[1])

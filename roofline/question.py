@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from roofline.architectures.model import Model
 from roofline.calibration import Execution, Provenance
@@ -26,7 +26,8 @@ class Question:
 
     ``dtypes`` are those of all, weights, activations and cache, None for what the device has. ``chunk`` are the tokens
     of a mixed step, None for prompts by themselves. ``memory_share``: the part of the memory that an engine takes.
-    ``role``: what a replica does of it; a pool's only reads prompts, or only decodes.
+    ``role``: what a replica does of it; a pool's only reads prompts, or only decodes. ``overrides``: the fields of the
+    model and of the hardware that were edited.
     """
 
     model: Model
@@ -39,6 +40,7 @@ class Question:
     memory_share: float = MEMORY_SHARE
     speculation: Speculation | None = None
     role: Role = "both"
+    overrides: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.memory_share <= 1:

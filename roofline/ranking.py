@@ -108,7 +108,7 @@ def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any
         "chunk": question.chunk, "memory_share": question.memory_share, "ttft_s": targets.ttft_s,
         "tpot_s": targets.tpot_s, "price_kind": terms.kind, "years": owning.years, "pue": owning.pue,
         "usd_per_kwh": owning.usd_per_kwh, "hosting_usd_per_h": owning.hosting_usd_per_h,
-        "utilizations": list(terms.utilizations),
+        "utilizations": list(terms.utilizations), "overrides": dict(question.overrides),
     }  # fmt: skip
     if spoken := question.speculation:
         draft = spoken.draft.name if spoken.draft else None

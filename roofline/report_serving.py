@@ -1,4 +1,4 @@
-"""Comparisons and sizings as people read them: verdict, figures, costs, how sure, and what is modelled."""
+"""Comparisons as people read them: verdict, figures, costs, how sure, and what is modelled."""
 
 from __future__ import annotations
 
@@ -10,45 +10,51 @@ from roofline.pareto import FrontPoint
 from roofline.question import Question
 from roofline.ranking import Comparison, Row
 from roofline.report import quantity, table
-from roofline.report_pools import compared_orders, compared_rows, pool_lines
+from roofline.report_pools import compared_rows, pool_lines
 from roofline.report_training import training_lines
 from roofline.serving_costs import ServingCost, Terms, rent_or_buy
 from roofline.serving_curve import Curve
-from roofline.sizing import Order, Sizing
+from roofline.sizing import Order
+from roofline.step_times import SHARES
 
 MODELLED = (
     "modelled: the steady-state mean of continuous batching with all slots full; no queueing, no percentiles, no "
     "network; prompts are charged for the time that they add to decoding"
 )
+WIDE = ("dtype", "most fit", "req/s", "band", "for prompts", *SHARES)
+"""The columns that a wide table adds: what is stored, the largest batch that fits, and what a step is made of."""
 POWER = "power: assumed to rise with MFU and MBU from 15 % of the TDP, never above it"
 
 
-def comparison_text(result: Comparison, *, quiet: bool = False, pareto: bool = False) -> str:
-    """The whole comparison; ``pareto`` adds the front of cost against TPOT."""
+def comparison_text(result: Comparison, *, quiet: bool = False, pareto: bool = False, wide: bool = False) -> str:
+    """The whole comparison; ``pareto`` adds the front of cost against TPOT, ``wide`` columns, and all points of it."""
     lines = _verdict(result)
     if quiet:
         return "\n".join(lines)
-    lines += ["", *_served(result), *_pooled(result.rows, compared_rows(result.rows, result.targets)), ""]
-    lines += _costs([(row.curve.label, row.cost) for row in result.rows], result.terms)
+    lines += ["", *_served(result, wide), *pooled_lines(result.rows, compared_rows(result.rows, result.targets)), ""]
+    lines += cost_lines([(row.curve.label, row.cost) for row in result.rows], result.terms)
     lines += [f"no cost: {row.no_cost}" for row in result.rows if row.no_cost]
     lines += _alternatives(result)
-    lines += ["", *_front(result)] if pareto else []
+    lines += ["", *_front(result, wide)] if pareto else []
     lines += ["", *training_lines(result.training)] if result.training else []
     return "\n".join([*lines, "", *footer([row.curve for row in result.rows], result.question, result.terms)])
 
 
-def _front(result: Comparison) -> list[str]:
+def _front(result: Comparison, wide: bool) -> list[str]:
     """What nothing else beats in both cost and TPOT."""
     if not result.front:
         return ["Pareto front: none, for want of prices or of what meets the targets"]
     header = ("Pareto front", "dtype", "layout", "batch", "TPOT", "band", "TTFT", "tok/s user", "USD/Mtok")
     rows = [
         (p.hardware, p.dtype, p.layout, f"{p.batch}", quantity(p.tpot_s, "time_s"),
-         _ends(Band(p.tpot_s, p.tpot_s * p.low, p.tpot_s * p.high)), quantity(p.ttft_s, "time_s"),
+         ends(Band(p.tpot_s, p.tpot_s * p.low, p.tpot_s * p.high)), quantity(p.ttft_s, "time_s"),
          f"{1 / p.tpot_s:.3g}", f"{p.usd_per_million:.3g}")
-        for p in thinned(result.front)
+        for p in (result.front if wide else thinned(result.front))
     ]  # fmt: skip
-    return [*table(header, rows, left=(0, 1, 2)), f"{len(rows)} of {len(result.front)} points; --json has them all"]
+    return [
+        *table(header, rows, left=(0, 1, 2)),
+        f"{len(rows)} of {len(result.front)} points{'' if wide else '; --wide has them all'}",
+    ]
 
 
 def thinned(front: Sequence[FrontPoint], step: float = 1.25) -> list[FrontPoint]:
@@ -64,7 +70,7 @@ def thinned(front: Sequence[FrontPoint], step: float = 1.25) -> list[FrontPoint]
 
 
 def _verdict(result: Comparison) -> list[str]:
-    lines = [result.question.traffic.words(), _targets(result.question, result.targets)]
+    lines = [result.question.traffic.words(), targets_line(result.question, result.targets)]
     first = result.rows[0]
     if not first.qualifies:
         return [*lines, "NOTHING MEETS THE TARGETS; the reasons stand below"]
@@ -76,20 +82,24 @@ def _verdict(result: Comparison) -> list[str]:
     return lines
 
 
-def _targets(question: Question, targets: Targets) -> str:
+def targets_line(question: Question, targets: Targets) -> str:
+    """What is served, and how fast that should be."""
     pairs = (("TTFT", targets.ttft_s), ("TPOT", targets.tpot_s))
     asked = [f"{name} <= {quantity(value, 'time_s')}" for name, value in pairs if value is not None]
-    return f"{question.model.name}, targets: {', '.join(asked) or 'none'}"
+    edits = ", ".join(f"{path} = {value}" for path, value in question.overrides)
+    edited = f", edited: {edits}" if edits else ""
+    return f"{question.model.name}{edited}, targets: {', '.join(asked) or 'none'}"
 
 
-def _served(result: Comparison) -> list[str]:
+def _served(result: Comparison, wide: bool) -> list[str]:
     header = ("hardware", "", "replicas", "batch", "TTFT", "band", "TPOT", "band", "tok/s user", "device", "all", "MFU",
-              "MBU", "power", "bound by")  # fmt: skip
+              "MBU", "power", "bound by", *(WIDE if wide else ()))  # fmt: skip
     rows = [
         (
             row.curve.label,
             _mark(row),
-            *((_spread(row.curve, row.point), *_figures(row.point)) if row.point else ("-",) * 13),
+            *((spread(row.curve, row.point), *_figures(row.point)) if row.point else ("-",) * 13),
+            *((wide_cells(row.curve, row.point) if row.point else ("-",) * len(WIDE)) if wide else ()),
         )
         for row in result.rows
     ]
@@ -99,12 +109,20 @@ def _served(result: Comparison) -> list[str]:
     return lines + ([f"? at the slow end of the band: {'; '.join(unsure)}"] if unsure else [])
 
 
-def _spread(curve: Curve, point: OperatingPoint) -> str:
+def spread(curve: Curve, point: OperatingPoint) -> str:
     """How many replicas of which layout; those of pools say their own numbers."""
     return point.layout if curve.pools else f"{point.replicas} x {point.layout}"
 
 
-def _pooled(found: Sequence[Row | Order], verdicts: Sequence[str]) -> list[str]:
+def wide_cells(curve: Curve, point: OperatingPoint) -> tuple[str, ...]:
+    """What stands under ``WIDE``."""
+    rate, most = point.requests_per_s, "-" if curve.most is None else f"{curve.most:,}"
+    shares = (f"{point.shares[name]:.0%}" for name in SHARES)
+    band = f"{rate.low:,.3g} to {rate.high:,.3g}"
+    return curve.dtype, most, f"{rate.value:,.3g}", band, f"{point.input_part:.0%}", *shares
+
+
+def pooled_lines(found: Sequence[Row | Order], verdicts: Sequence[str]) -> list[str]:
     """The pools among them, and how they stand to mixed steps."""
     told = [(each.curve.label, each.curve.pools, each.point.batch) for each in found if each.curve.pools and each.point]
     return ["", *pool_lines(told), *verdicts] if told else []
@@ -117,17 +135,18 @@ def _mark(row: Row) -> str:
 
 
 def _figures(point: OperatingPoint) -> tuple[str, ...]:
-    times = [text for band in (point.ttft, point.tpot) for text in (quantity(band.value, "time_s"), _ends(band))]
+    times = [text for band in (point.ttft, point.tpot) for text in (quantity(band.value, "time_s"), ends(band))]
     rates = (point.user_tokens_per_s, point.device_tokens_per_s, point.tokens_per_s)
     told = [f"{rate:,.3g}" if rate < 100 else f"{rate:,.0f}" for rate in rates]
-    return (f"{point.batch}", *times, *told, f"{point.mfu:.0%}", f"{point.mbu:.0%}", _watts(point), point.bound_by)
+    return (f"{point.batch}", *times, *told, f"{point.mfu:.0%}", f"{point.mbu:.0%}", watts(point), point.bound_by)
 
 
-def _ends(band: Band) -> str:
+def ends(band: Band) -> str:
+    """Both ends of a band of times."""
     return f"{quantity(band.low, 'time_s')} to {quantity(band.high, 'time_s')}"
 
 
-def _costs(rows: Iterable[tuple[str, ServingCost | None]], terms: Terms) -> list[str]:
+def cost_lines(rows: Iterable[tuple[str, ServingCost | None]], terms: Terms) -> list[str]:
     """USD per million tokens in and out, at each utilisation."""
     priced = [(name, cost) for name, cost in rows if cost is not None]
     if not priced:
@@ -168,78 +187,8 @@ def _alternatives(result: Comparison) -> list[str]:
     return lines
 
 
-def sizing_text(result: Sizing, *, quiet: bool = False) -> str:
-    """The whole sizing."""
-    load = result.load
-    asked = f"{load.requests_per_s:g} req/s, {load.headroom:.0%} of the capacity kept free"
-    lines = [result.question.traffic.words(), f"{_targets(result.question, result.targets)}; load {asked}"]
-    if not result.orders:
-        lines.append("NOTHING SERVES THIS LOAD WITHIN THE TARGETS")
-        lines += [f"nearest miss: {m.label}: {', '.join(m.reasons)}" for m in result.misses[:1]]
-    for word, order in zip(("choice", "runner-up"), result.orders, strict=False):
-        lines.append(f"{word}: {_order_words(order)}")
-    if quiet:
-        return "\n".join(lines)
-    lines += ["", *_orders(result)] if result.orders else []
-    lines += _pooled(result.orders, compared_orders(result.orders, result.targets))
-    lines += [f"{miss.label} misses: {', '.join(miss.reasons)}" for miss in result.misses]
-    best: list[Order] = []  # of the layouts of each
-    for order in result.orders:
-        best += [order] if order.curve.label not in [kept.curve.label for kept in best] else []
-    lines += ["", *_costs([(_held(order), order.cost) for order in best], result.terms)] if best else []
-    lines += [f"no cost: {order.no_cost}" for order in best if order.no_cost]
-    if result.orders and not all(order.cost for order in result.orders):
-        lines.append("sorted by the number of devices, since not all have a price")
-    curves = [order.curve for order in result.orders]
-    return "\n".join([*lines, "", *footer(curves, result.question, result.terms)])
-
-
-def _order_words(order: Order) -> str:
-    point = order.point
-    high = "no number at the slow end" if order.units_high is None else f"{order.units_low} to {order.units_high}"
-    replicas = point.layout if order.curve.pools else f"{point.replicas} replicas on {point.layout} each"
-    price = f", {order.cost.usd_per_h(1.0):,.3g} USD/h" if order.cost else ""
-    return (
-        f"{_bought(order)} (band: {high}), {replicas}{price}; at this load "
-        f"TTFT {quantity(point.ttft.value, 'time_s')}, "
-        f"TPOT {quantity(point.tpot.value, 'time_s')}, {order.used:.0%} used"
-    )
-
-
-def _held(order: Order) -> str:
-    return f"{_bought(order)}, {order.curve.layout}{'' if order.curve.pools else ' each'}"
-
-
-def _bought(order: Order) -> str:
-    """The units in words."""
-    if order.pools is not None and order.curve.pools is not None:
-        sides = zip(
-            (order.curve.pools.prefill, order.curve.pools.decode), order.pools.units, order.pools.unit, strict=True
-        )
-        return " + ".join(_units(many, pool.curve.hardware.name, unit) for pool, many, unit in sides) + " as pools"
-    return _units(order.units, order.curve.label, order.unit)
-
-
-def _units(units: int, name: str, unit: int) -> str:
-    return f"{units} x {name}" + (f" of {unit}" if unit > 1 else "")
-
-
-def _orders(result: Sizing) -> list[str]:
-    header = ("hardware", "replicas", "units", "band", "devices", "at most", "used", "batch", "TTFT", "band", "TPOT",
-              "band", "power")  # fmt: skip
-    rows = []
-    for order in result.orders:
-        point = order.point
-        units = (f"{order.units}", f"{order.units_low} to {order.units_high or '-'}", f"{order.devices}")
-        times = (quantity(point.ttft.value, "time_s"), _ends(point.ttft), quantity(point.tpot.value, "time_s"))
-        rows.append((
-            order.curve.label, _spread(order.curve, point), *units, f"{order.capacity:,.3g} req/s",
-            f"{order.used:.0%}", f"{point.batch}", *times, _ends(point.tpot), _watts(point),
-        ))  # fmt: skip
-    return table(header, rows, left=(0, 1))
-
-
-def _watts(point: OperatingPoint) -> str:
+def watts(point: OperatingPoint) -> str:
+    """The power of all devices."""
     return "-" if point.power_w is None else quantity(point.power_w, "power_w")
 
 

@@ -137,6 +137,15 @@ def _edited(
     model: str | Path | Mapping[str, Any] | Model, hardware: str | Path | HardwareSpec, edits: Mapping[str, Any]
 ) -> tuple[Model, HardwareSpec]:
     """The model and the device, with the fields that ``set`` names edited. Raises UsageError for a path of neither."""
+    fields = edits_by_room(edits)
+    if not isinstance(hardware, HardwareSpec):
+        return edited_model(model, fields["model"]), load_hardware(hardware, overrides=fields["hardware"])
+    _refuse_loaded("hardware", fields["hardware"])
+    return edited_model(model, fields["model"]), hardware
+
+
+def edits_by_room(edits: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The paths that begin with ``hardware`` and with ``model``. Raises UsageError for any other."""
     fields: dict[str, dict[str, Any]] = {"hardware": {}, "model": {}}
     for path, value in edits.items():
         room, _, field = path.partition(".")
@@ -144,16 +153,25 @@ def _edited(
             msg = f"set {path}: expected a path such as hardware.memory.hbm.bandwidth or model.num_hidden_layers"
             raise UsageError(msg)
         fields[room][field] = value
-    for room, given in (("hardware", hardware), ("model", model)):
-        if fields[room] and isinstance(given, (Model, HardwareSpec)):
-            msg = f"set {room}.{next(iter(fields[room]))}: the {room} is loaded already; give its name to edit it"
-            raise UsageError(msg)
-    network = model if isinstance(model, Model) else load_model(model, overrides=fields["model"])
-    device = hardware if isinstance(hardware, HardwareSpec) else load_hardware(hardware, overrides=fields["hardware"])
-    if lost := [key for key in fields["model"] if any(f"field {key} " in warning for warning in network.warnings)]:
+    return fields
+
+
+def edited_model(model: str | Path | Mapping[str, Any] | Model, fields: Mapping[str, Any]) -> Model:
+    """The model with these fields edited. Raises UsageError for one it has not, or where it is loaded already."""
+    if isinstance(model, Model):
+        _refuse_loaded("model", fields)
+        return model
+    network = load_model(model, overrides=fields)
+    if lost := [key for key in fields if any(f"field {key} " in warning for warning in network.warnings)]:
         msg = f"set model.{lost[0]}: no such field; {near_matches(lost[0], network.config.model_fields_set)}"
         raise UsageError(msg)
-    return network, device
+    return network
+
+
+def _refuse_loaded(room: str, fields: Mapping[str, Any]) -> None:
+    if fields:
+        msg = f"set {room}.{next(iter(fields))}: the {room} is loaded already; give its name to edit it"
+        raise UsageError(msg)
 
 
 def _phases(program: Program, phase: Phase | None, context: int | None, name: str) -> tuple[Phase, ...]:

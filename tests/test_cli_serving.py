@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -105,7 +106,11 @@ def test_the_json_of_compare() -> None:
         ("compare llama-3.1-8b --hardware h100 --constants best", "--constants"),
         ("compare llama-3.1-8b --hardware h100 --execution fast", "--execution"),
         ("compare llama-3.1-8b --hardware h100 --price-kind rent", "--price-kind"),
-        ("compare llama-3.1-8b --hardware h100 -o a.csv", "ends in .json"),
+        ("compare llama-3.1-8b --hardware h100 -o a.txt", "expected one of .json, .csv, .md, .parquet"),
+        ("compare llama-3.1-8b --hardware h100 --set x=1", "expected a path such as hardware.memory.hbm.bandwidth"),
+        ("compare llama-3.1-8b --hardware h100 --set model.layers=1", "no such field"),
+        ("compare llama-3.1-8b --hardware all --set hardware.tdp=1W", "edits go with hardware by name"),
+        ("compare llama-3.1-8b --hardware l40s --set hardware.memory.hbm.bandwidth=6TB/s", "hbm"),
         ("compare nothing --hardware h100", "nothing"),
         ("compare bert-base --hardware h100", "serving is modelled for decoders"),
     ],
@@ -115,3 +120,62 @@ def test_bad_flags_are_one_line(command: str, told: str) -> None:
         run(command)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_file_has_a_row_per_hardware(tmp_path: Path) -> None:
+    asked = "compare llama-3.1-8b --hardware 8xh100,l40s,t4 --tpot 30ms --pools"
+    told = json.loads(run(f"{asked} --json")[1])["rows"]
+    for name in ("a.csv", "a.md", "a.parquet"):
+        if name == "a.parquet":
+            pytest.importorskip("pyarrow")
+        assert run(f"{asked} -o {tmp_path / name}") == (0, "")
+    rows = rows_of(tmp_path / "a.csv")
+    assert [row["hardware"] for row in rows] == [row["hardware"]["name"] for row in told]
+    for row, full in zip(rows, told, strict=True):
+        assert row["tpot_s"] == ("" if full.get("tpot_s") is None else str(full["tpot_s"]))
+        assert row["misses"] == "; ".join(full["misses"])
+        if full["cost"]:
+            assert float(row["usd_per_million_output_at_0.5"]) == full["cost"]["at"][1]["usd_per_million_output"]
+            assert row["price_date"] == full["cost"]["price"]["date"]
+        if full["pools"]:
+            assert float(row["hand_over_bytes"]) == full["pools"]["hand_over"]["bytes"]
+    assert len((tmp_path / "a.md").read_text().splitlines()) == 2 + len(told)
+
+
+def test_a_file_of_size_has_the_choice_first_and_what_misses(tmp_path: Path) -> None:
+    asked = "size llama-3.1-8b --hardware h100,t4 --load 50req/s --tpot 8ms"
+    told = json.loads(run(f"{asked} --json")[1])
+    assert run(f"{asked} -o {tmp_path / 'a.csv'}") == (0, "")
+    rows = rows_of(tmp_path / "a.csv")
+    assert (rows[0]["serves"], rows[0]["units"]) == ("True", str(told["choice"]["units"]))
+    assert (rows[-1]["hardware"], rows[-1]["serves"], rows[-1]["units"]) == ("t4", "False", "")
+    assert rows[-1]["reasons"].startswith("TPOT ")
+
+
+def test_wide_tables_have_more_columns_and_all_points_of_the_front() -> None:
+    narrow, wide = (run(f"compare llama-3.1-8b --hardware h100 --pareto{more}")[1] for more in ("", " --wide"))
+    assert "most fit" in wide
+    assert "most fit" not in narrow
+    assert len(wide.splitlines()) > len(narrow.splitlines()) + 50
+    assert "--wide has them all" in narrow
+    text = run("size llama-3.1-8b --hardware h100 --load 5req/s --wide")[1]
+    assert "for prompts" in text
+
+
+def test_edits_are_told_and_never_pass_as_the_plain_device() -> None:
+    edit = "--set hardware.memory.hbm.bandwidth=6.7TB/s --set model.num_hidden_layers=16"
+    asked = "compare llama-3.1-8b --hardware h100 --tpot 30ms"
+    (plain,), told = json.loads(run(f"{asked} --json")[1])["rows"], json.loads(run(f"{asked} {edit} --json")[1])
+    (row,) = told["rows"]
+    assert told["inputs"]["overrides"] == {"hardware.memory.hbm.bandwidth": "6.7TB/s", "model.num_hidden_layers": 16}
+    assert row["hardware"]["name"] == "h100-sxm-80gb edited"
+    assert row["requests_per_s"] > 2 * plain["requests_per_s"]
+    assert row["cost"]["price"]["shape"] == "h100-sxm-80gb"
+    text = run(f"size llama-3.1-8b --hardware 8xh100 --load 5req/s --pools {edit}")[1]
+    assert "edited: hardware.memory.hbm.bandwidth = 6.7TB/s, model.num_hidden_layers = 16" in text
+    assert "8xh100-sxm-80gb edited pools" in text

@@ -120,6 +120,8 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.pool_pairs": (6, NEUTRAL),
     "roofline.pool_sizing": (6, NEUTRAL),
     "roofline.report_pools": (7, NEUTRAL),
+    "roofline.report_sizing": (7, NEUTRAL),
+    "roofline.serving_rows": (7, NEUTRAL),
     "roofline.operating_points": (6, NEUTRAL),
     "roofline.serving_costs": (6, NEUTRAL),
     "roofline.pareto": (6, NEUTRAL),
@@ -429,7 +431,7 @@ def test_the_test_of_start_up_can_fail() -> None:
 SERVING = (
     "--workload --prompt --generate --prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype --kv-dtype "
     "--execution --constants --chunk --memory-share --speculate --draft --pools --price-kind --prices --utilization "
-    "--api --years --pue --power-price --hosting --json --output -o --quiet"
+    "--api --years --pue --power-price --hosting --set --json --output -o --wide --quiet"
 )
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
