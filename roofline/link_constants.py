@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -51,6 +52,7 @@ class Links(_Data):
     links: dict[str, LinkConstants]
 
 
+@lru_cache(maxsize=1)
 def load_links() -> Links:
     """The shipped constants. Raises SpecError: field, what was given, what was expected."""
     path = data_folder("calibrations") / "links.yaml"
