@@ -13,13 +13,13 @@ from roofline.candidates import Hardware, read_hardware
 from roofline.economics import UTILIZATIONS, Ownership
 from roofline.errors import UnitError, UsageError, near_matches, shown
 from roofline.hardware import HardwareSpec
-from roofline.occupancy import MEMORY_SHARE
 from roofline.operating_points import Targets
 from roofline.pool_sizing import with_pools
 from roofline.prices import PRICE_KINDS, PriceKind, read_prices
-from roofline.question import Question
+from roofline.question import KEPT, Question
 from roofline.ranking import Comparison, compare_hardware
 from roofline.request import edited_model, edits_by_room
+from roofline.reservation import Reserve, read_reserve
 from roofline.serving import CHUNK
 from roofline.serving_costs import Terms
 from roofline.sizing import HEADROOM, Load, Sizing, size_hardware
@@ -46,7 +46,8 @@ def compare(
     execution: Execution | None = None,
     constants: Provenance | None = None,
     chunk: int = CHUNK,
-    memory_share: float = MEMORY_SHARE,
+    memory_share: float | None = None,
+    reserve: float | str | None = None,
     speculate: str | None = None,
     draft: str | Path | Mapping[str, Any] | Model | None = None,
     pools: bool = False,
@@ -67,22 +68,21 @@ def compare(
     ``hardware``: names of devices, boxes and counts such as 8xh100, with commas or as a list; ``all`` is every device.
     Lengths in tokens, as numbers or as :func:`roofline.traffic.read_lengths` has them; times in s, or with a unit;
     ``power_price`` in USD/kWh, ``hosting`` in USD/h, ``api`` in USD per million input and output tokens. ``chunk`` 0
-    runs prompts by themselves. ``speculate`` 4:0.7 has ``draft``, or a look-up at no cost, propose 4 tokens a step,
-    each accepted with 0.7. ``pools``: hardware of several devices has a row too in which some of them only prefill and
-    the others only decode. ``train`` tokens of training are priced too, with ``frozen`` weights as LoRA has them.
-    ``set`` edits fields of the model and of all hardware by path, as ``predict`` has it. Raises RooflineError, in one
-    line, for whatever is refused.
+    runs prompts by themselves. ``memory_share`` of the memory is the engine's, 0.9 by default; ``reserve`` says it by
+    what the runtime keeps, a share or "2GiB". ``speculate`` 4:0.7 has ``draft``, or a look-up at no cost, propose 4
+    tokens a step, each accepted with 0.7. ``pools``: hardware of several devices has a row too in which some of them
+    only prefill and the others only decode. ``train`` tokens of training are priced too, with ``frozen`` weights as
+    LoRA has them. ``set`` edits fields of the model and of all hardware by path, as ``predict`` has it. Raises
+    RooflineError, in one line, for whatever is refused.
 
     >>> best = compare("llama-3.1-8b", "h100,l40s", workload="chat", tpot="30 ms").rows[0]
     >>> best.hardware.name, best.point.batch
     ('h100-sxm-80gb', 116)
     """
     traffic, dtypes = (workload, prompt, generate, prefix_hits), (dtype, weight_dtype, activation_dtype, kv_dtype)
-    fields = edits_by_room(set or {})
+    fields, kept = edits_by_room(set or {}), read_reserve(reserve, memory_share, default=KEPT)
     served = edited_model(model, fields["model"])
-    question = _question(
-        served, traffic, dtypes, constants, execution, chunk, memory_share, speculate, draft, set or {}
-    )
+    question = _question(served, traffic, dtypes, constants, execution, chunk, kept, speculate, draft, set or {})
     terms = _terms(price_kind, prices, utilization, api, years, pue, power_price, hosting)
     devices = _hardware(hardware, fields["hardware"])
     result = compare_hardware(question, devices, _targets(ttft, tpot), terms, pools=pools)
@@ -111,7 +111,8 @@ def size(
     execution: Execution | None = None,
     constants: Provenance | None = None,
     chunk: int = CHUNK,
-    memory_share: float = MEMORY_SHARE,
+    memory_share: float | None = None,
+    reserve: float | str | None = None,
     speculate: str | None = None,
     draft: str | Path | Mapping[str, Any] | Model | None = None,
     pools: bool = False,
@@ -137,11 +138,9 @@ def size(
     4
     """
     traffic, dtypes = (workload, prompt, generate, prefix_hits), (dtype, weight_dtype, activation_dtype, kv_dtype)
-    fields = edits_by_room(set or {})
+    fields, kept = edits_by_room(set or {}), read_reserve(reserve, memory_share, default=KEPT)
     served = edited_model(model, fields["model"])
-    question = _question(
-        served, traffic, dtypes, constants, execution, chunk, memory_share, speculate, draft, set or {}
-    )
+    question = _question(served, traffic, dtypes, constants, execution, chunk, kept, speculate, draft, set or {})
     terms = _terms(price_kind, prices, utilization, api, years, pue, power_price, hosting)
     arriving = Load(_read("load", load, "requests_per_s"), headroom)
     devices, targets = _hardware(hardware, fields["hardware"]), _targets(ttft, tpot)
@@ -159,7 +158,7 @@ def _question(
     constants: Provenance | None,
     execution: Execution | None,
     chunk: int,
-    memory_share: float,
+    reserve: Reserve,
     speculate: str | None,
     draft: str | Path | Mapping[str, Any] | Model | None,
     edits: Mapping[str, Any],
@@ -172,7 +171,7 @@ def _question(
         constants=constants,
         execution=execution,
         chunk=chunk or None,
-        memory_share=memory_share,
+        reserve=reserve,
         speculation=read_speculation(speculate, _model(draft)),
         overrides=tuple(edits.items()),
     )

@@ -82,7 +82,12 @@ def predict(
     sp: Annotated[int | None, typer.Option(help="Sequences split too: 1 or tp.", metavar="N")] = None,
     overlap: Annotated[float, typer.Option(help="Part of each collective's time that other work hides, 0 to 1.")] = 0.0,
     kv_block: Annotated[int, typer.Option(help="Tokens in a block of a paged cache; vLLM has 16.")] = 1,
-    reserve: Annotated[str, typer.Option(help="What the runtime keeps: a share, 0.1, or a size, 2GiB.")] = "0",
+    reserve: Annotated[
+        str | None, typer.Option(help="What the runtime keeps: a share, 0.1, or a size, 2GiB.  [default: 0]")
+    ] = None,
+    memory_share: Annotated[
+        float | None, typer.Option(help="The share that it leaves, in place of --reserve.  [default: 1]")
+    ] = None,
     edits: Annotated[
         list[str] | None, typer.Option("--set", help="PATH=VALUE: edit a field of hardware or model.")
     ] = None,
@@ -102,10 +107,7 @@ def predict(
 
     if hardware is None:
         _refuse("--hardware is missing; try h100, mi300x or t4 (roofline hardware list)")
-    if output is not None:
-        export.check_suffix(output)
-    if plot is not None:
-        cli_plot.check(plot)
+    _check_files(output, plot)
     result = prediction.predict(
         model,
         hardware,
@@ -134,6 +136,7 @@ def predict(
         overlap=overlap,
         kv_block=kv_block,
         reserve=reserve,
+        memory_share=memory_share,
         set=dict(_edit(text) for text in edits or ()),
     )
     for warning in () if quiet else result.model.warnings:
@@ -143,6 +146,16 @@ def predict(
     if plot is not None:
         cli_plot.plot_prediction(result, plot)
     _show(result, json=json, table=output is None, wide=wide, quiet=quiet, sensitivity=sensitivity, explained=explained)
+
+
+def _check_files(output: Path | None, plot: Path | None) -> None:
+    """Raises UsageError for a suffix that names no format, before any work is done."""
+    if output is not None:
+        from roofline.export import check_suffix
+
+        check_suffix(output)
+    if plot is not None:
+        cli_plot.check(plot)
 
 
 def _show(result: Any, *, json: bool, table: bool, wide: bool, quiet: bool, sensitivity: bool, explained: bool) -> None:

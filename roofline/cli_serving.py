@@ -21,7 +21,12 @@ LengthFlag: TypeAlias = Annotated[
 ]
 HitsFlag: TypeAlias = Annotated[float | None, typer.Option(help="The part of a prompt that a prefix cache holds.")]
 ChunkFlag: TypeAlias = Annotated[int, typer.Option(help="Tokens in a mixed step; 0 runs prompts by themselves.")]
-ShareFlag: TypeAlias = Annotated[float, typer.Option(help="The part of the memory that the engine takes.")]
+ShareFlag: TypeAlias = Annotated[
+    float | None, typer.Option(help="The share of the memory that the engine takes.  [default: 0.9]")
+]
+ReserveFlag: TypeAlias = Annotated[
+    str | None, typer.Option(help="What the runtime keeps of it, in place of that: 0.1, or 2GiB.")
+]
 SpeculateFlag: TypeAlias = Annotated[
     str | None, typer.Option(help="Tokens proposed in a step, and how likely each is accepted: 4:0.7.")
 ]
@@ -65,7 +70,8 @@ def compare(
     execution: Annotated[str | None, typer.Option(help="graph or eager.  [default: graph on GPUs]")] = None,
     constants: Annotated[str | None, typer.Option(help="datasheet, class ...  [default: the best there is]")] = None,
     chunk: ChunkFlag = 2048,
-    memory_share: ShareFlag = 0.9,
+    memory_share: ShareFlag = None,
+    reserve: ReserveFlag = None,
     speculate: SpeculateFlag = None,
     draft: DraftFlag = None,
     pools: PoolsFlag = False,
@@ -112,7 +118,8 @@ def size(
     execution: Annotated[str | None, typer.Option(help="graph or eager.  [default: graph on GPUs]")] = None,
     constants: Annotated[str | None, typer.Option(help="datasheet, class ...  [default: the best there is]")] = None,
     chunk: ChunkFlag = 2048,
-    memory_share: ShareFlag = 0.9,
+    memory_share: ShareFlag = None,
+    reserve: ReserveFlag = None,
     speculate: SpeculateFlag = None,
     draft: DraftFlag = None,
     pools: PoolsFlag = False,

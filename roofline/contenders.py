@@ -25,6 +25,7 @@ from roofline.provenance import constants_of, on_device
 from roofline.quantization import quantized
 from roofline.question import Question
 from roofline.replicas import ONE, replica_layouts, replica_program
+from roofline.reservation import Reserve
 from roofline.serving import Drafts, Load, SteadyState, steady_state
 from roofline.serving_curve import Curve
 from roofline.step_times import StepTimer
@@ -82,7 +83,7 @@ def _curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
     kinds = dict.fromkeys((job.recipe, job.layout) for job in jobs)
     programs = {(r, layout): replica_program(quantized(question.program, r), layout) for r, layout in kinds}
     held = {kind: _held(question, program, kind[0]) for kind, program in programs.items()}
-    most = [_most(job.device, held[job.recipe, job.layout], question.memory_share) for job in jobs]
+    most = [_most(job.device, held[job.recipe, job.layout], question.reserve) for job in jobs]
     limits = [MOST if number is None else number for number in most]
     batches = PROMPTS if question.role == "prefill" else batches_up_to(max([1, *limits]), limits)
     loads = {kind: _load(question, program, kind[0], batches) for kind, program in programs.items()}
@@ -155,7 +156,7 @@ def _alike(jobs: Sequence[_Job], at: int) -> Any:
 
 
 def _curve(question: Question, job: _Job, held: Occupancy, most: int | None, state: SteadyState, row: int) -> Curve:
-    problem = _misfit(job.device, held, question.memory_share) if most == 0 else ""
+    problem = _misfit(job.device, held, question.reserve) if most == 0 else ""
     words, devices = str(job.layout), int(job.layout.devices)
     answer = question.traffic.generate.mean
     return Curve(
@@ -164,9 +165,9 @@ def _curve(question: Question, job: _Job, held: Occupancy, most: int | None, sta
     )  # fmt: skip
 
 
-def _misfit(device: HardwareSpec, held: Occupancy, share: float) -> str:
+def _misfit(device: HardwareSpec, held: Occupancy, reserve: Reserve) -> str:
     need, room = (
-        format_quantity(size, "bytes") for size in (held.fixed + held.longest, (device.capacity or 0) * share)
+        format_quantity(size, "bytes") for size in (held.fixed + held.longest, reserve.room(device.capacity or 0))
     )
     return f"does not fit: {need} of {room}"
 
@@ -183,8 +184,8 @@ def batches_up_to(most: int, also: Sequence[int] = ()) -> list[float]:
     return [float(batch) for batch in sorted(batches) if 1 <= batch <= most]
 
 
-def _most(device: HardwareSpec, held: Occupancy, share: float) -> int | None:
-    return None if device.capacity is None else min(MOST, held.most(device.capacity, share))
+def _most(device: HardwareSpec, held: Occupancy, reserve: Reserve) -> int | None:
+    return None if device.capacity is None else min(MOST, held.most(reserve.room(device.capacity)))
 
 
 def constants_for(question: Question) -> Callable[[Hardware], ConstantSet]:

@@ -14,10 +14,6 @@ from roofline.program import Phase, Program
 from roofline.traffic import Traffic, in_flight
 from roofline.workload import Precision
 
-MEMORY_SHARE = 0.9
-"""The part of the capacity that an engine takes by default (vLLM's gpu_memory_utilization); the rest is the runtime's.
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Occupancy:
@@ -35,13 +31,13 @@ class Occupancy:
         """Both on one device: a model and its draft."""
         return Occupancy(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
-    def most(self, capacity: float, share: float = MEMORY_SHARE) -> int:
-        """The most sequences at once in ``share`` of ``capacity`` bytes; 0 where the weights and one do not fit.
+    def most(self, room: float) -> int:
+        """The most sequences at once in ``room`` bytes; 0 where the weights and one do not fit.
 
-        >>> Occupancy(fixed=10.0, longest=4.0, each=2.0).most(20.0, 1.0)  # 10 + 4 + 3 x 2
+        >>> Occupancy(fixed=10.0, longest=4.0, each=2.0).most(20.0)  # 10 + 4 + 3 x 2
         4
         """
-        left = capacity * share - self.fixed - self.longest
+        left = room - self.fixed - self.longest
         return 0 if left < 0 else 1 + int(left / self.each)
 
 

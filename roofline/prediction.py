@@ -213,7 +213,8 @@ def predict(
     sp: int | None = None,
     overlap: float = 0.0,
     kv_block: int = 1,
-    reserve: float | str = 0.0,
+    reserve: float | str | None = None,
+    memory_share: float | None = None,
     set: Mapping[str, Any] | None = None,  # noqa: A002  (the keywords are the flags)
 ) -> Prediction:
     """Predict what ``model`` costs on ``hardware``: a device, ``8xh100``, or a system.
@@ -225,7 +226,7 @@ def predict(
     up; where a number of devices leaves some open, the best layout is chosen. ``batch`` is that of all devices;
     ``overlap`` is the part of each collective's time that is taken to be hidden behind other work.
     ``kv_block`` is the number of tokens in a block of a paged cache (16 in vLLM), ``reserve`` what the runtime keeps of
-    the memory: a share, or "2GiB".
+    the memory, a share or "2GiB", ``memory_share`` the share that it leaves; by default it keeps nothing.
     Raises RooflineError, in one line, for whatever the model or the device refuses.
 
     >>> predict("bert-base", "h100").phases["encode"].steps
@@ -236,7 +237,7 @@ def predict(
         weight_dtype=weight_dtype, activation_dtype=activation_dtype, kv_dtype=kv_dtype, prune=prune,
         sparsity=sparsity, attention=attention,
         count=count, lm_head=lm_head, execution=execution, constants=constants, overlap=overlap,
-        kv_block=kv_block, reserve=reserve, set=set,
+        kv_block=kv_block, reserve=reserve, memory_share=memory_share, set=set,
     )  # fmt: skip
     given = given_degrees({"tp": tp, "pp": pp, "dp": dp, "ep": ep, "cp": cp, "sp": sp})
     fixed = layout_of(given, request.fleet)

@@ -10,12 +10,15 @@ from roofline.calibration import Execution, Provenance
 from roofline.conventions import Conventions
 from roofline.errors import UsageError, WorkloadError
 from roofline.hardware import HardwareSpec
-from roofline.occupancy import MEMORY_SHARE
 from roofline.precision import Recipe, read_recipe
 from roofline.program import Program
+from roofline.reservation import Reserve
 from roofline.serving import CHUNK
 from roofline.speculation import Speculation
 from roofline.traffic import Traffic
+
+KEPT = 0.1
+"""The part of the memory that an engine leaves to the runtime by default (vLLM's gpu_memory_utilization is 0.9)."""
 
 Role: TypeAlias = Literal["both", "prefill", "decode"]
 
@@ -25,7 +28,7 @@ class Question:
     """What is served and how: the same for all hardware.
 
     ``dtypes`` are those of all, weights, activations and cache, None for what the device has. ``chunk`` are the tokens
-    of a mixed step, None for prompts by themselves. ``memory_share``: the part of the memory that an engine takes.
+    of a mixed step, None for prompts by themselves. ``reserve``: the part of the memory that is the runtime's.
     ``role``: what a replica does of it; a pool's only reads prompts, or only decodes. ``overrides``: the fields of the
     model and of the hardware that were edited.
     """
@@ -37,17 +40,12 @@ class Question:
     constants: Provenance | None = None
     execution: Execution | None = None
     chunk: int | None = CHUNK
-    memory_share: float = MEMORY_SHARE
+    reserve: Reserve = field(default_factory=lambda: Reserve(KEPT))
     speculation: Speculation | None = None
     role: Role = "both"
     overrides: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        if not 0 < self.memory_share <= 1:
-            msg = (
-                f"memory share {self.memory_share:g}: expected the part that an engine takes, above 0 to 1, such as 0.9"
-            )
-            raise UsageError(msg)
         if self.chunk is not None and self.chunk < 1:
             msg = (
                 f"chunk {self.chunk}: expected the tokens of a mixed step such as 2048, or 0 for prompts by themselves"

@@ -105,7 +105,8 @@ def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any
     means = {"prompt_mean": traffic.prompt.mean, "generate_mean": traffic.generate.mean}
     inputs: dict[str, Any] = {
         "workload": traffic.name, "workload_source": traffic.source, **lengths, **means, "prefix_hits": traffic.cached,
-        "chunk": question.chunk, "memory_share": question.memory_share, "ttft_s": targets.ttft_s,
+        "chunk": question.chunk, "memory_share": 1 - question.reserve.share,
+        "reserve_bytes": question.reserve.size, "ttft_s": targets.ttft_s,
         "tpot_s": targets.tpot_s, "price_kind": terms.kind, "years": owning.years, "pue": owning.pue,
         "usd_per_kwh": owning.usd_per_kwh, "hosting_usd_per_h": owning.hosting_usd_per_h,
         "utilizations": list(terms.utilizations), "overrides": dict(question.overrides),

@@ -202,7 +202,7 @@ def footer(curves: Sequence[Curve], question: Question, terms: Terms) -> list[st
     )
     dtypes = dict.fromkeys(curve.recipe.words for curve in curves if curve.recipe)
     prompts = "prompts by themselves" if question.chunk is None else f"mixed steps of {question.chunk} tokens"
-    used = f"inputs: {', '.join(dtypes)}, {prompts}, {question.memory_share:.0%} of the memory, prices {terms.kind}"
+    used = f"inputs: {', '.join(dtypes)}, {prompts}, {question.reserve.words}, prices {terms.kind}"
     spoken = [f"speculation: {question.speculation.words}"] if question.speculation else []
     notes = dict.fromkeys(caution for curve in curves for caution in curve.hardware.device.cautions)
     owned = [f"owning: {_owning(terms.owning)}"] if terms.kind == "purchase" else []

@@ -14,13 +14,13 @@ from roofline.calibration import ConstantSet, Execution, Provenance
 from roofline.compression import NOTHING, Compression, compressed, read_compression
 from roofline.conventions import Conventions
 from roofline.deployment import Fleet, fleet_of
-from roofline.errors import UnitError, UsageError, WorkloadError, near_matches, shown
+from roofline.errors import UsageError, WorkloadError, near_matches
 from roofline.hardware import HardwareSpec, load_hardware
 from roofline.hardware_systems import System
 from roofline.precision import Recipe, read_recipe
 from roofline.program import PHASES, Phase, Program
 from roofline.provenance import constants_of
-from roofline.units import parse_quantity
+from roofline.reservation import read_reserve
 from roofline.workload import (
     DEFAULT_ENCODER_PROMPT,
     DEFAULT_GENERATE,
@@ -79,7 +79,8 @@ def read_request(
     constants: Provenance | None = None,
     overlap: float = 0.0,
     kv_block: int = 1,
-    reserve: float | str = 0.0,
+    reserve: float | str | None = None,
+    memory_share: float | None = None,
     set: Mapping[str, Any] | None = None,  # noqa: A002  (the keywords are the flags)
 ) -> Request:
     """The keywords of ``predict``, with their defaults filled in.
@@ -108,29 +109,8 @@ def read_request(
     how = execution or ("graph" if device.kind != "cpu" else "eager")
     return Request(
         network, device, fleet, program, phases, workload, recipe, conventions, used, how, tuple((set or {}).items()),
-        compression, storage, reserved_bytes(reserve, device.capacity),
+        compression, storage, read_reserve(reserve, memory_share).of(device.capacity),
     )  # fmt: skip
-
-
-def reserved_bytes(reserve: float | str, capacity: float | None) -> int:
-    """What the runtime keeps of a device's memory: a share of it, or a size. [B]
-
-    Raises UsageError for what is neither, and for a share of a capacity that is not stated.
-
-    >>> reserved_bytes(0.1, 80e9), reserved_bytes("2 GiB", None)
-    (8000000000, 2147483648)
-    """
-    try:
-        share = float(reserve)
-    except ValueError:
-        try:
-            return int(parse_quantity(reserve, "bytes"))
-        except UnitError:
-            share = -1.0
-    if not 0 <= share < 1 or (share and capacity is None):
-        msg = f"reserve {shown(reserve)}: expected a share of the device's memory below 1, or a size such as 2GiB"
-        raise UsageError(msg)
-    return round(share * (capacity or 0))
 
 
 def _edited(

@@ -31,6 +31,7 @@ FLOORS: dict[str, tuple[int, str]] = {
     "roofline.errors": (0, NEUTRAL),
     "roofline.number": (0, NEUTRAL),
     "roofline.units": (0, NEUTRAL),
+    "roofline.reservation": (0, NEUTRAL),
     "roofline.parabolas": (0, NEUTRAL),
     "roofline.data_files": (0, NEUTRAL),
     "roofline.doors": (0, NEUTRAL),
@@ -430,13 +431,14 @@ def test_the_test_of_start_up_can_fail() -> None:
 
 SERVING = (
     "--workload --prompt --generate --prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype --kv-dtype "
-    "--execution --constants --chunk --memory-share --speculate --draft --pools --price-kind --prices --utilization "
-    "--api --years --pue --power-price --hosting --set --json --output -o --wide --quiet"
+    "--execution --constants --chunk --memory-share --reserve --speculate --draft --pools --price-kind --prices "
+    "--utilization --api --years --pue --power-price --hosting --set --json --output -o --wide --quiet"
 )
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --prune --sparsity --attention --count --lm-head --execution --constants --tp --pp --dp --ep --cp --sp "
-    "--overlap --kv-block --reserve --set --json --output -o --explain --sensitivity --wide --quiet --no-color --plot",
+    "--overlap --kv-block --reserve --memory-share --set --json --output -o --explain --sensitivity --wide --quiet "
+    "--no-color --plot",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --rows --columns "
     "--inputs --tokens --operation --message-bytes --devices --dtype "
     "--execution --constants --set --table --output -o --json --no-color",

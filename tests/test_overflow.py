@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from roofline.buying import compare
 from roofline.cli import app
 from roofline.errors import UsageError
 from roofline.overflow import needed_layout
@@ -55,6 +56,27 @@ def test_what_is_reserved_is_not_there() -> None:
     assert predict("llama-3.1-8b", "h100", reserve=0.1, batch=kept.max_batch).memory.fits
     assert not predict("llama-3.1-8b", "h100", reserve=0.1, batch=kept.max_batch + 1).memory.fits
     assert predict("llama-3.1-8b", "h100", reserve="2GiB").memory.overhead_bytes == 2**31
+
+
+def test_the_share_that_is_left_says_the_same() -> None:
+    kept, left = predict("llama-3.1-8b", "h100", reserve=0.1), predict("llama-3.1-8b", "h100", memory_share=0.9)
+    assert kept.memory == left.memory
+    with pytest.raises(UsageError, match="say the same thing; give one of them"):
+        predict("llama-3.1-8b", "h100", reserve=0.1, memory_share=0.9)
+    with pytest.raises(UsageError, match="above 0 to 1"):
+        predict("llama-3.1-8b", "h100", memory_share=0.0)
+
+
+def test_predict_and_compare_have_the_same_room() -> None:
+    """A whole prompt at a time and one answer: what compare says does not fit, predict says too, and the reverse."""
+    for reserve, fits in (("60 GB", True), ("75 GB", False)):
+        asked = {"reserve": reserve, "prompt": 1024, "generate": 2}
+        (row,) = compare("llama-3.1-8b", "h100", chunk=0, **asked).rows  # type: ignore[arg-type]
+        assert (row.point is not None) is fits
+        assert predict("llama-3.1-8b", "h100", **asked).memory.fits is fits  # type: ignore[arg-type]
+    words = ({"reserve": 0.25}, {"memory_share": 0.75}, {"reserve": f"{0.25 * 81559 * 2**20:.0f} B"})
+    most = {compare("llama-3.1-8b", "h100", **each).rows[0].curve.most for each in words}  # type: ignore[arg-type]
+    assert len(most) == 1
 
 
 @pytest.mark.parametrize("reserve", [1.0, -0.1, "much", "3 TB/s", "nan"])
