@@ -46,8 +46,9 @@ class Program:
 
     Identity of a tensor is by name: a weight or cache belongs to its group unless it is ``tied``. Construction checks,
     in each phase, the data flow: every activation that is read was written before; and the names: a weight that is not
-    tied belongs to one operator of its group, since two that bear one name would count as one. Another phase may use
-    it in another operator, as latent attention absorbs what it otherwise expands.
+    tied belongs to one operator of its group, since two that bear one name would count as one. An operator that runs
+    anew, ``q_proj.positions``, has the weights of ``q_proj``; another phase may use them in another operator, as latent
+    attention absorbs what it otherwise expands.
     """
 
     groups: tuple[Group, ...]
@@ -129,7 +130,7 @@ class Program:
                 if tensor.role != "weight" or tensor.tied:
                     continue
                 owner = owners.setdefault((group.name, tensor.name), op.name)
-                if owner != op.name:
+                if owner.partition(".")[0] != op.name.partition(".")[0]:
                     where = f"{phase}: {group.name}.{owner} and {group.name}.{op.name}"
                     msg = f"{where} both have a weight {tensor.name}; expected two names, or one tied tensor"
                     raise ShapeError(msg)

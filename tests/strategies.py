@@ -269,6 +269,20 @@ ENCODERS: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
     "albert": ("Albert", {**_TABLE, "embedding_size": SMALL, "num_hidden_groups": st.just(1)}, {}),
     "bert": ("Bert", _TABLE, {}),
     "camembert": ("Camembert", _PADDED, {}),
+    "deberta-v2": (
+        "DebertaV2",
+        {
+            "relative_attention": st.just(True),
+            "pos_att_type": st.sampled_from(("p2c|c2p", ["c2p", "p2c"])),
+            "position_biased_input": st.just(False),
+            "share_att_key": st.just(True),
+            "norm_rel_ebd": st.just("layer_norm"),
+            "position_buckets": st.sampled_from((-1, 4, 16)),
+            "max_relative_positions": st.sampled_from((-1, 48)),
+            "type_vocab_size": st.integers(0, 2),
+        },
+        {},
+    ),
     "distilbert": ("DistilBert", {}, _DISTILBERT_NAMES),
     "electra": ("Electra", {**_TABLE, "embedding_size": SMALL}, {}),
     "modernbert": (

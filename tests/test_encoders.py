@@ -77,6 +77,39 @@ def test_layers_that_share_sets_of_weights(layers, sets):
     assert program.parameters() - one.parameters() == (sets - 1) * weights
 
 
+def test_deberta_projects_its_distances_once_for_all_sequences_by_the_matrices_of_the_tokens():
+    model = load_model("deberta-v3-base")
+    assert model.parameters == 128_100 * 768 + 512 * 768 + 2 * 2 * 768 + 12 * 7_087_872  # tables, norms, BERT's layers
+    program = model.program()
+    one, eight = (
+        {cost.name: cost for cost in step_cost(program, "encode", Workload(batch, 512, 1).sizes("encode"), BF16)}
+        for batch in (1, 8)
+    )
+    assert one["q_proj.positions"].flops == eight["q_proj.positions"].flops == 2 * 512 * 768 * 768
+    assert eight["q_proj"].flops == 8 * one["q_proj"].flops
+    for name in ("content_to_position", "position_to_content"):
+        assert eight[name].flops == 8 * one[name].flops == 8 * 2 * 512 * 512 * 768
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("relative_attention", False),
+        ("position_biased_input", None),  # absent: transformers adds positions to the tokens
+        ("share_att_key", False),
+        ("norm_rel_ebd", "none"),
+        ("pos_att_type", "c2p"),
+        ("pos_att_type", ["p2c"]),
+        ("conv_kernel_size", 3),  # the V2 models
+        ("legacy", False),
+        ("pooler_hidden_size", 64),
+    ],
+)
+def test_a_deberta_that_attends_otherwise_is_refused(field, value):
+    with pytest.raises(ConfigError, match=field):
+        load_model("deberta-v3-base", overrides={field: value})
+
+
 def test_modernbert_attends_in_a_window_but_for_every_third_layer():
     program = load_model("modernbert-base").program()
     times = {group.name: group.times(program.sizes) for group in program.groups if "layers" in group.name}

@@ -102,6 +102,12 @@ def test_two_operators_of_a_group_cannot_share_a_name_of_weights():
     assert program.parameters() == V * D + L * 3 * D * F
 
 
+def test_an_operator_that_runs_anew_has_the_weights_of_the_first():
+    anew = contract("up.anew", X, weight("w_up", "D F"), Tensor("v", "B T F"))
+    program = Program((Group("embedding", (embed(),)), Group("layers", (*layer(), anew), repeat="L")), SIZES)
+    assert program.parameters() == V * D + L * 2 * D * F
+
+
 def test_a_fused_operator_has_the_weights_of_its_parts():
     parts = [norm("one", X, X, kind="rms"), norm("two", X, X, kind="rms")]
     assert fuse("norms", parts, kind="norm").reads[1:] == (weight("one_gain", "D"), weight("two_gain", "D"))

@@ -10,6 +10,7 @@ from roofline.architectures.stacks import Block, layer, stack_sizes
 from roofline.axes import Binding
 from roofline.conventions import Conventions
 from roofline.layers.attention import Mask, attention, output_projection, projections
+from roofline.layers.disentangled_attention import distance_norm
 from roofline.layers.embedding import (
     embedding_projection,
     embedding_sum,
@@ -46,6 +47,8 @@ def program(config: EncoderConfig, conventions: Conventions) -> Program:
         groups.append(Group("embedding_projection", (embedding_projection(),), phases=_PHASES))
     if config.position_buckets:
         groups.append(Group("position_bias", (position_bias().rebound(P=config.position_buckets),), phases=_PHASES))
+    if config.positions == "disentangled":
+        groups.append(Group("distances", (distance_norm(),), phases=_PHASES))
     groups += _layers(config, conventions)
     if head := _head(config):
         groups.append(Group("head", head, phases=_PHASES))
@@ -54,7 +57,7 @@ def program(config: EncoderConfig, conventions: Conventions) -> Program:
 
 def _sizes(config: EncoderConfig) -> dict[str, int]:
     window = None if config.local_attention is None else 2 * (config.local_attention // 2)
-    more = {"Y": config.type_vocab_size or None, "O": config.embedding_size, "W": window}
+    more = {"Y": config.type_vocab_size or None, "O": config.embedding_size, "W": window, "P": config.distances}
     known = {letter: size for letter, size in more.items() if size is not None}
     return {**stack_sizes(config), "V": config.vocab_size, **known}
 
@@ -114,6 +117,7 @@ def _layer(config: EncoderConfig, conventions: Conventions, kind: _Kind) -> tupl
         packed_gate=config.packed_gate,
         rotary=config.positions == "rotary",
         position_bias=config.position_buckets > 0,
+        disentangled=config.positions == "disentangled",
     )
     return layer(block, conventions, mask=kind.mask, source=kind.source)
 

@@ -16,13 +16,15 @@ class EncoderConfig(Config):
     """Bidirectional encoder of text.
 
     blocks: ``post`` norms each sum (BERT), ``pre`` the input of each branch (ModernBERT), ``plain`` too, without
-    residuals. positions: a table of rows, rotation, or a bias of the scores by distance (MPNet).
+    residuals. positions: a table of rows, rotation, or a bias of the scores by distance (MPNet),
+    or distances that content attends to (DeBERTa).
     """
 
     vocab_size: Size
     type_vocab_size: int = Field(default=0, ge=0, le=MAX_SIZE, description="rows of the segment table, 0 for none")
     embedding_size: Size | None = Field(default=None, description="width of the embeddings, if they are projected")
-    positions: Literal["learned", "rotary"] = "learned"
+    positions: Literal["learned", "rotary", "disentangled"] = "learned"
+    distances: Size | None = Field(default=None, description="rows of the table of distances, if disentangled")
     position_buckets: int = Field(default=0, ge=0, le=MAX_SIZE, description="distances that bias the scores, 0: none")
     unused_positions: int = Field(default=0, ge=0, le=MAX_SIZE, description="rows of the table that no token takes")
     blocks: Literal["post", "pre", "plain"] = "post"

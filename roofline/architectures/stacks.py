@@ -8,6 +8,12 @@ from typing import Literal
 from roofline.architectures.config import Config
 from roofline.conventions import Conventions
 from roofline.layers.attention import Mask, attention, output_projection, projections, rotary
+from roofline.layers.disentangled_attention import (
+    CONTENT_TO_POSITION,
+    POSITION_TO_CONTENT,
+    disentangled_projections,
+    disentangled_scores,
+)
 from roofline.layers.feed_forward import Activation, feed_forward
 from roofline.layers.normalization import Norm, residual_norm
 from roofline.op import Op, Tensor
@@ -45,6 +51,7 @@ class Block:
     packed_gate: bool = False
     rotary: bool = False
     position_bias: bool = False
+    disentangled: bool = False
 
 
 def layer(block: Block, conventions: Conventions, *, mask: Mask = "full", source: str = "") -> tuple[Op, ...]:
@@ -63,6 +70,8 @@ def self_attention(
     block: Block, conventions: Conventions, *, mask: Mask, cached: bool, source: str = ""
 ) -> tuple[Op, ...]:
     """Projections, attention and output projection of one stack's layers."""
+    if block.disentangled:
+        return _disentangled(conventions, source=source or input_of(block), mask=mask)
     return (
         *projections(
             bias=block.attention_bias,
@@ -80,6 +89,21 @@ def self_attention(
             position_bias=block.position_bias,
         ),
         output_projection(bias=block.out_bias),
+    )
+
+
+def _disentangled(conventions: Conventions, *, source: str, mask: Mask) -> tuple[Op, ...]:
+    return (
+        *disentangled_projections(source=source),
+        *disentangled_scores(),
+        *attention(
+            mask=mask,
+            fused=conventions.attention == "fused",
+            square=conventions.count == "square",
+            cached=False,
+            picked=(CONTENT_TO_POSITION, POSITION_TO_CONTENT),
+        ),
+        output_projection(bias=True),
     )
 
 

@@ -12,6 +12,7 @@ from roofline.formulas.recurrences import RECURRENCES
 from roofline.layers import attention as attention_layer
 from roofline.layers import (
     cross_attention,
+    disentangled_attention,
     embedding,
     feed_forward,
     gated_attention,
@@ -59,6 +60,21 @@ LAYERS: dict[str, Layer] = {
     ),
     "position_bias": Layer(
         "bias of the scores by distance", _fixed(relative_position.position_bias()), relative_position.position_bias
+    ),
+    "distance_norm": Layer(
+        "distances that content attends to",
+        _fixed(disentangled_attention.distance_norm()),
+        disentangled_attention.distance_norm,
+    ),
+    "disentangled_projections": Layer(
+        "projections of disentangled attention",
+        _fixed(*disentangled_attention.disentangled_projections()),
+        disentangled_attention.disentangled_projections,
+    ),
+    "disentangled_scores": Layer(
+        "scores of disentangled attention",
+        _fixed(*disentangled_attention.disentangled_scores()),
+        disentangled_attention.disentangled_scores,
     ),
     "patch_embedding": Layer(
         "patches of an image and a class token", _fixed(*patches.patch_embedding()), patches.patch_embedding

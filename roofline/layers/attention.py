@@ -7,6 +7,7 @@ each: G = 1 is multi-head, K = 1 multi-query, anything between grouped-query att
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from roofline.axes import Sizes, size_of
@@ -17,6 +18,7 @@ from roofline.op import Op, Role, Tensor, contract, elementwise, fuse, weight
 SOFTMAX_FLOPS = 5  # scale, running maximum, subtract, sum, divide; the exponential is special work
 _ALIBI_FLOPS = 2  # slope times distance, added to the score
 _CAP_FLOPS = 2  # divide, multiply; the tanh between them is special work
+_PICK_FLOPS = 2  # a scale and a sum
 ROTARY_FLOPS = 3  # two multiplications and an addition
 
 _HEADS = "B T K G H"
@@ -128,6 +130,7 @@ def attention(
     cap: bool = False,
     sinks: bool = False,
     position_bias: bool = False,
+    picked: Sequence[Tensor] = (),
     cache: str = "",
 ) -> tuple[Op, ...]:
     """Scaled dot-product attention, softmax(Q K^T / sqrt(H)) V.
@@ -138,7 +141,8 @@ def attention(
     :func:`window_keys` gives: whoever states the layer rebinds it. ``alibi`` adds a slope times the distance to each
     score, ``cap`` bounds the scores by a tanh, ``sinks`` are a trained score per head that only the sum of the softmax
     sees. The same holds of :func:`chunk_keys` under a ``chunked`` mask. ``position_bias`` adds what
-    :func:`roofline.layers.relative_position.position_bias` wrote, the same for all sequences. ``cache`` tells the keys
+    :func:`roofline.layers.relative_position.position_bias` wrote, the same for all sequences. ``picked``
+    are further scores, of distances, of which each pair takes one each, scales and adds it. ``cache`` tells the keys
     and values of a second attention from those of the first: ``cross_``.
 
     >>> from sympy import symbols
@@ -157,11 +161,11 @@ def attention(
     scores: Gemma 2 (arXiv 2408.00118), section 2; sinks: Xiao et al. 2023 (arXiv 2309.17453).
     """
     pairs = _PAIRS.get(mask) if fused and not square else None
-    work = SOFTMAX_FLOPS + _ALIBI_FLOPS * alibi + _CAP_FLOPS * cap + position_bias
+    work = SOFTMAX_FLOPS + _ALIBI_FLOPS * alibi + _CAP_FLOPS * cap + position_bias + _PICK_FLOPS * len(picked)
     q, c = Tensor("q", _HEADS), Tensor("context", _HEADS)
     k, v = _keys_values("B S K H", cached, prefix=cache)
     s, p = Tensor("scores", "B K G T S"), Tensor("probabilities", "B K G T S")
-    further = [weight("sinks", "K G")] * sinks + [POSITION_BIAS] * position_bias
+    further = [weight("sinks", "K G")] * sinks + [POSITION_BIAS] * position_bias + list(picked)
     parts = (
         contract("scores", q, k, s, pairs=pairs),
         elementwise("softmax", [s, *further], p, flops=work, special=1 + cap, pairs=pairs, kind="softmax", mixes="S"),

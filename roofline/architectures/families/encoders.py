@@ -8,6 +8,7 @@ from typing import Any
 from roofline.architectures import encoder
 from roofline.architectures.families.family import USUAL, Family, Fields, names
 from roofline.architectures.families.patterns import alternating_from_the_first, label_count, unless_equal, whole
+from roofline.errors import shown
 
 _TEXT = {**USUAL, "is_decoder": False}
 _LABELS = names("num_labels id2label")
@@ -64,6 +65,32 @@ def _modernbert_norm(fields: Mapping[str, Any]) -> str:
     return "layer" if fields.get("norm_bias") else "layer_gain"
 
 
+_DISENTANGLED: Fields = {
+    # what DeBERTa V3 states and the class has otherwise where it is absent
+    "relative_attention": True,
+    "pos_att_type": "p2c|c2p",
+    "position_biased_input": False,
+    "share_att_key": True,
+    "norm_rel_ebd": "layer_norm",
+}
+
+
+def _deberta_distances(fields: Mapping[str, Any]) -> int:
+    """Rows of the table of distances, on either side: buckets, else the longest distance, else all positions."""
+    for name, modelled in _DISENTANGLED.items():
+        stated = fields.get(name)
+        listed = "|".join(sorted(map(str, stated), reverse=True)) if isinstance(stated, list) else stated
+        if listed != modelled:
+            msg = f"{name}: given {shown(stated)}; only {shown(modelled)} is modelled"
+            raise ValueError(msg)
+    if fields.get("pooler_hidden_size", width := fields["hidden_size"]) not in (None, width):
+        msg = f"pooler_hidden_size: given {shown(fields['pooler_hidden_size'])}; only hidden_size is modelled"
+        raise ValueError(msg)
+    both = ("position_buckets", "max_relative_positions")
+    spans = [0 if fields.get(name) == -1 else whole(fields, name, 0) for name in both]  # -1: none
+    return 2 * next((span for span in spans if span > 0), whole(fields, "max_position_embeddings", 512))
+
+
 _MODERN_HEAD: Fields = {"head_norm": True}
 _MODERN_TOKENS: Fields = {"pooling": "every", **_MODERN_HEAD}
 
@@ -87,6 +114,31 @@ ENCODERS: dict[str, Family] = {
     ),
     "bert": _bert_like("Bert"),
     "camembert": _bert_like("Camembert", pad=1, masked_act="gelu"),
+    "deberta-v2": Family(
+        encoder.EncoderConfig,
+        encoder.program,
+        options=names("type_vocab_size tie_word_embeddings"),
+        classes=_classes("DebertaV2", pooler={}, sentence=_first("gelu")),
+        defaults={
+            "type_vocab_size": 0,
+            "hidden_act": "gelu",
+            "max_position_embeddings": 512,
+            "distances": _deberta_distances,
+            "tie_word_embeddings": True,
+            "num_labels": label_count,
+        },
+        fixed={"positions": "disentangled"},
+        only={
+            **_TEXT,
+            "pooler_hidden_act": "gelu",
+            "legacy": True,
+            "conv_kernel_size": 0,
+            "embedding_size": None,
+            "attention_head_size": None,
+        },
+        reads=_LABELS | names(f"position_buckets max_relative_positions pooler_hidden_size {' '.join(_DISENTANGLED)}"),
+        inert=names("pooler_dropout pooler_size cls_dropout summary_type"),
+    ),
     "distilbert": Family(
         encoder.EncoderConfig,
         encoder.program,
