@@ -24,6 +24,7 @@ from roofline.workload import DTYPE_BYTES, Precision
 
 SLACK = 1 + 1e-9
 DEVICES = {name: load_hardware(name) for name in hardware_names()}
+DEPTHS = ("num_hidden_layers", "n_layer", "n_layers")
 PRESETS = {name: load_model(name) for name in preset_names()}
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 MANY = settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
@@ -247,15 +248,18 @@ def test_counting_the_square_never_counts_less(case: Case) -> None:
 
 
 def alike(model: Model) -> bool:
-    """Whether all layers are of one kind; twice as many of several kinds may be more than twice of one."""
-    return any(group.repeat == "L" for group in model.program().groups)
+    """Whether all layers are of one kind; twice as many of several kinds may be more than twice of one.
+
+    Models of two stacks have a field for each.
+    """
+    return any(name in model.fields for name in DEPTHS) and any(group.repeat == "L" for group in model.program().groups)
 
 
 @FEW
 @given(cases().filter(lambda case: alike(case.model)), st.data())
 def test_layers_repeat_and_are_not_unrolled(case: Case, data: st.DataObject) -> None:
     times = data.draw(st.integers(2, MAX_LAYERS // case.model.config.num_hidden_layers))
-    field = next(name for name in ("num_hidden_layers", "n_layer", "n_layers") if name in case.model.fields)
+    field = next(name for name in DEPTHS if name in case.model.fields)
     deep = load_model(case.model.fields, overrides={field: case.model.fields[field] * times})
     for name, phase in case.predict().phases.items():
         stacked = predict(deep, case.device, **case.keywords).phases[name]
