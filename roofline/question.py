@@ -57,6 +57,17 @@ class Question:
         """The program of the model, in the dtype of nothing yet."""
         return self.model.program(self.conventions)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader should know about serving this model."""
+        ops = [op for _, op in self.program.in_phase("decode")]
+        notes = []
+        if any(op.kind == "scan" for op in ops):
+            notes.append("no scan was ever timed: scans take the constants of all kinds")
+        if self.speculation and any(tensor.role == "state" for op in ops for tensor in op.writes):
+            notes.append("the states that rejected tokens have changed are taken to be restored at no cost")
+        return tuple(notes)
+
     def recipe(self, device: HardwareSpec) -> Recipe:
         """What is stored in which format on a device. Raises UsageError for an unknown word."""
         name, weights, activations, cache = self.dtypes

@@ -115,7 +115,7 @@ def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any
         draft = spoken.draft.name if spoken.draft else None
         inputs |= {"speculate_tokens": spoken.tokens, "acceptance": spoken.acceptance, "draft": draft}
     head = {"schema_version": SCHEMA_VERSION, "version": tool_version(), "model": question.model.name}
-    return {**head, "inputs": inputs}
+    return {**head, "inputs": inputs, "notes": list(question.notes)}
 
 
 def compare_hardware(

@@ -204,7 +204,8 @@ def footer(curves: Sequence[Curve], question: Question, terms: Terms) -> list[st
     prompts = "prompts by themselves" if question.chunk is None else f"mixed steps of {question.chunk} tokens"
     used = f"inputs: {', '.join(dtypes)}, {prompts}, {question.reserve.words}, prices {terms.kind}"
     spoken = [f"speculation: {question.speculation.words}"] if question.speculation else []
-    notes = dict.fromkeys(caution for curve in curves for caution in curve.hardware.device.cautions)
+    cautions = (caution for curve in curves for caution in curve.hardware.device.cautions)
+    notes = dict.fromkeys((*question.notes, *cautions))
     owned = [f"owning: {_owning(terms.owning)}"] if terms.kind == "purchase" else []
     return [MODELLED, used, *spoken, *owned, POWER, *bands, *(f"note: {note}" for note in notes)]
 

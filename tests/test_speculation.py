@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from test_cli import answer, refusal
 
 from roofline.architectures.model import load_model
+from roofline.buying import compare
 from roofline.candidates import read_hardware
 from roofline.contenders import curves
 from roofline.errors import UsageError
@@ -77,3 +78,10 @@ def test_at_the_shell() -> None:
     text = answer(*asked, "--speculate", "4:0.7", "--draft", "llama-3.2-1b")
     assert "speculation: 4 tokens proposed by llama-3.2-1b, each accepted with 0.7: 2.77 per step" in text
     assert "a draft goes with speculate" in refusal(2, *asked, "--draft", "llama-3.2-1b")
+
+
+def test_states_that_must_be_restored_are_said() -> None:
+    spoken = compare("mamba2-130m", "h100", workload="chat", speculate="4:0.7").to_dict()["notes"]
+    assert [note.split(" ")[:3] for note in spoken] == [["no", "scan", "was"], ["the", "states", "that"]]
+    assert "restored at no cost" in answer("compare", "mamba2-130m", "--hardware", "h100", "--speculate", "4:0.7")
+    assert compare("llama-3.2-1b", "h100", workload="chat", speculate="4:0.7").to_dict()["notes"] == []
