@@ -44,14 +44,20 @@ def replicated_weights(program: Program, layout: Layout) -> Iterator[Replicated]
 
 
 def replicated_work(program: Program, layout: Layout, phase: Phase, sizes: Sizes) -> Iterator[Replicated]:
-    """The contractions that more than one device does, or that are padded, in a step of ``phase`` with B, T and S."""
+    """The contractions that more than one device does, or that are padded, in a step of ``phase`` with B, T and S.
+
+    Every replica of data parallelism does what does not grow with the batch.
+    """
     mesh = Mesh(layout, phase)
     bound = {**program.sizes, **sizes}
+    own = {**bound, "B": bound["B"] / layout.dp}
     for group, op in program.in_phase(phase):
         for work in op.work:
-            copies = _copies(mesh, group, op, work.axes, bound)
-            if work.unit == "matrix" and copies != 1:
-                whole = work.count(rebind(group.sizes(bound), op.local)) * group.times(bound)
+            if work.unit != "matrix":
+                continue
+            whole, part = (work.count(rebind(group.sizes(each), op.local)) * group.times(each) for each in (bound, own))
+            copies = _copies(mesh, group, op, work.axes, bound) * (layout.dp if part == whole else 1)
+            if copies != 1:
                 yield Replicated(group.name, op.name, whole, whole * (copies - 1))
 
 
