@@ -35,9 +35,24 @@ def points(seed: str, count: int, longest: int) -> tuple[Any, Any]:
     return random.integers(1, 300, count), random.integers(1, longest + 1, count)
 
 
-@pytest.mark.parametrize("quantity", ["flops", "bytes", "intensity", "memory"])
-@pytest.mark.parametrize("preset", ARCHITECTURES)
+QUANTITIES: tuple[Quantity, ...] = ("flops", "bytes", "intensity", "memory")
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+@pytest.mark.parametrize("preset", ARCHITECTURES[1::2])
 def test_counts_equal_direct_binding(preset: str, quantity: Quantity) -> None:
+    check_counts(preset, quantity)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantity", QUANTITIES)
+@pytest.mark.parametrize("preset", ARCHITECTURES)
+def test_counts_of_all_equal_direct_binding(preset: str, quantity: Quantity) -> None:
+    check_counts(preset, quantity)
+
+
+def check_counts(preset: str, quantity: Quantity) -> None:
+    """Each phase at random points."""
     program = load_model(preset).program()
     for phase in program.phases:
         fast = compiling.compile(program, quantity, phase=phase)
