@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roofline.mixed_steps import StepCost, mixed_step_costs
+from roofline.mixed_steps import StepCost
 from roofline.program import Program
-from roofline.serving import Drafts, SteadyState, decoding, state_of, whole_prompts
+from roofline.serving import Drafts, SteadyState, decoding_costs, reading_costs, state_of, whole_prompts
 from roofline.step_times import SECONDS, Grid, StepTimer, StepTimes, added
 from roofline.traffic import Traffic
 from roofline.workload import Precision
@@ -49,8 +49,7 @@ class PrefillLoad:
         weights, new, context = (np.tile(points, (len(columns), 1)) for points in (one.weights, one.new, one.context))
         sequences = np.repeat(columns, len(traffic.prompt.tokens))
         many = replace(one, sequences=sequences, weights=weights, new=new, context=context)
-        drafted = drafts.costs([many]) if drafts else ()
-        return cls(traffic, columns, (*mixed_step_costs(program, [many], precision), *drafted))
+        return cls(traffic, columns, reading_costs(program, precision, many, drafts))
 
     def state(self, timer: StepTimer) -> SteadyState:
         """Devices that only read prompts; TPOT stands for the time of a step."""
@@ -90,9 +89,8 @@ class DecodeLoad:
     ) -> DecodeLoad:
         """The steps with each of ``batches`` sequences in flight, whose prompts others have read."""
         columns = np.asarray(batches, dtype=np.float64)
-        checked, yielded = (1 + drafts.tokens, drafts.yielded) if drafts else (1, 1.0)
-        costs = mixed_step_costs(program, [decoding(traffic, columns, checked)], precision)
-        return cls(traffic, columns, (*costs, *(drafts.decode_costs(traffic, columns) if drafts else ())), yielded)
+        costs = decoding_costs(program, precision, traffic, columns, drafts)
+        return cls(traffic, columns, costs, drafts.yielded if drafts else 1.0)
 
     def state(self, timer: StepTimer) -> SteadyState:
         """Devices that only decode; TTFT stands for the wait until a step ends, which then takes a sequence in."""

@@ -120,20 +120,13 @@ class Load:
         """The steps of ``traffic`` with each of ``batches`` sequences in flight; ``chunk`` None: prompts alone."""
         columns: Grid = np.asarray(batches, dtype=np.float64)
         checked, yielded = (1 + drafts.tokens, drafts.yielded) if drafts else (1, 1.0)
-        stream = decoding(traffic, columns, checked)
-        proposed = drafts.decode_costs(traffic, columns) if drafts else ()
-        decode = (*mixed_step_costs(program, [stream], precision), *proposed)
+        decode = decoding_costs(program, precision, traffic, columns, drafts)
         if chunk is None:
-            prompt = whole_prompts(traffic)
-            alone = (*mixed_step_costs(program, [prompt], precision), *(drafts.costs([prompt]) if drafts else ()))
+            alone = reading_costs(program, precision, whole_prompts(traffic), drafts)
             return cls(traffic, columns, decode, alone, None, np.ones_like(columns), yielded)
         room = np.maximum(chunk - columns * checked, 1.0)
         pieces = Pieces.of(traffic, room, columns * yielded / traffic.decode_steps)
-        beside = (
-            *mixed_step_costs(program, [stream, pieces.stream], precision),
-            *proposed,
-            *(drafts.costs([pieces.stream]) if drafts else ()),
-        )
+        beside = decoding_costs(program, precision, traffic, columns, drafts, beside=[pieces.stream])
         fits = np.asarray((columns * checked < chunk) * 1.0)
         return cls(traffic, columns, decode, beside, pieces, fits, yielded)
 
@@ -158,6 +151,29 @@ class Drafts:
         """A decode step of the draft for each token it proposes."""
         costs = self.costs([decoding(traffic, batches)])
         return tuple(replace(each, cost=replace(each.cost, count=each.cost.count * self.tokens)) for each in costs)
+
+
+def decoding_costs(
+    program: Program,
+    precision: Precision,
+    traffic: Traffic,
+    batches: Grid,
+    drafts: Drafts | None,
+    beside: Sequence[Stream] = (),
+) -> tuple[StepCost, ...]:
+    """A step that decodes ``batches`` sequences and reads ``beside``; a draft proposes, and reads that too."""
+    stream = decoding(traffic, batches, 1 + drafts.tokens if drafts else 1)
+    costs = mixed_step_costs(program, [stream, *beside], precision)
+    if drafts is None:
+        return costs
+    return (*costs, *drafts.decode_costs(traffic, batches), *(drafts.costs(beside) if beside else ()))
+
+
+def reading_costs(
+    program: Program, precision: Precision, prompts: Stream, drafts: Drafts | None
+) -> tuple[StepCost, ...]:
+    """A step that reads prompts alone; a draft reads them too."""
+    return (*mixed_step_costs(program, [prompts], precision), *(drafts.costs([prompts]) if drafts else ()))
 
 
 def steady_state(load: Load, timer: StepTimer) -> SteadyState:
