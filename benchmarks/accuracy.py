@@ -25,10 +25,10 @@ from grouped_sets import Sum, judged_mixture, load_grouped
 from measured_sets import MeasuredSet, assert_disjoint, load_sets
 from scores import FIGURES, Scored, joined, markdown, table
 
-from roofline.calibration import Calibration, ConstantSet, device_names, load_device
-from roofline.hardware import HardwareSpec
-from roofline.operators import OperatorClock, OperatorPrediction
-from roofline.provenance import constants_of, load_published, on_device
+from roofline.calibration.constants import Calibration, ConstantSet, device_names, load_device
+from roofline.calibration.provenance import constants_of, load_published, on_device
+from roofline.hardware.spec import HardwareSpec
+from roofline.operators.predict_op import OperatorClock, OperatorPrediction
 
 
 def predict(every: MeasuredSet, constants: Any, data: Path) -> OperatorPrediction:

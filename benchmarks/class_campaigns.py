@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from measured_sets import MeasuredSet, load_sets, other_device
 
-from roofline.cost import operator_cost
-from roofline.fitting import Timed
-from roofline.hardware import HardwareSpec
+from roofline.cost.cost import operator_cost
+from roofline.fitting.operators import Timed
+from roofline.hardware.spec import HardwareSpec
 from roofline.layers.latent_attention import latent_attention
-from roofline.workload import Precision
+from roofline.program.workload import Precision
 
 _MOST = 1_500
 

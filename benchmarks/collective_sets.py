@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from roofline.calibration import CollectiveConstants
-from roofline.collective_fitting import TimedCollective, fit_collective
-from roofline.collectives import CollectiveTiming
-from roofline.fitting import Interval
-from roofline.hardware import load_hardware
+from roofline.calibration.constants import CollectiveConstants
+from roofline.fitting.collectives import TimedCollective, fit_collective
+from roofline.fitting.operators import Interval
+from roofline.hardware.loading import load_hardware
+from roofline.timing.measured_collectives import CollectiveTiming
 
 DEVICES_FIT = (2, 8)
 LIBRARIES = {"nccl-2.27.3": "NCCL", "trtllm-custom-1.0.0": "TensorRT-LLM"}

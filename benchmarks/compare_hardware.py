@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 import roofline
-from roofline.hardware import load_every_hardware
+from roofline.hardware.loading import load_every_hardware
 
 BAR = 20
 

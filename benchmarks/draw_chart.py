@@ -24,7 +24,7 @@ imported = time.perf_counter() - begin
 import io
 from dataclasses import replace
 import roofline
-from roofline.charts.roofline import draw_roofline
+from roofline.charts.kinds.roofline import draw_roofline
 one = roofline.predict("llama-3.1-8b", "h100")
 many = []
 for name, phase in one.by_phase:

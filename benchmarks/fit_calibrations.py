@@ -23,12 +23,12 @@ from collective_sets import fitted_constants, load_collectives
 from fit_mixture import fit_mixture
 from measured_sets import MeasuredSet, load_sets
 
-from roofline.calibration import CollectiveConstants, Constants, load_constants
-from roofline.collective_fitting import collective_fields
-from roofline.data_files import data_folder
-from roofline.files import atomic_writer
-from roofline.fitting import Fit, Interval, Prior, Timed, band_of, fit_constants, held_out_band
-from roofline.timing import time_operator
+from roofline.calibration.constants import CollectiveConstants, Constants, load_constants
+from roofline.files.atomic import atomic_writer
+from roofline.files.library import data_folder
+from roofline.fitting.collectives import collective_fields
+from roofline.fitting.operators import Fit, Interval, Prior, Timed, band_of, fit_constants, held_out_band
+from roofline.timing.operator import time_operator
 
 PRIORS = {
     "compute": Prior(0.75, 0.26),

@@ -23,13 +23,13 @@ from class_campaigns import Campaign, load_campaigns, weighted
 from fit_calibrations import PRIORS
 from grouped_sets import GroupedSet, load_grouped
 
-from roofline.calibration import Calibration, Constants
-from roofline.data_files import data_folder
-from roofline.files import atomic_writer
-from roofline.fitting import Prior, band_of, solve
-from roofline.hardware import HardwareSpec
-from roofline.provenance import fed_shares
-from roofline.timing import time_operator
+from roofline.calibration.constants import Calibration, Constants
+from roofline.calibration.provenance import fed_shares
+from roofline.files.atomic import atomic_writer
+from roofline.files.library import data_folder
+from roofline.fitting.operators import Prior, band_of, solve
+from roofline.hardware.spec import HardwareSpec
+from roofline.timing.operator import time_operator
 
 CLASSES = {
     "nvidia-ampere": "NVIDIA A100 and A30 (Ampere with HBM)",

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from grouped_sets import HIDDEN_BAND, HIDDEN_FIT, GroupedSet, mixture
 
-from roofline.calibration import Constants, load_constants
-from roofline.fitting import Fit, Prior, solve
-from roofline.timing import time_operator
+from roofline.calibration.constants import Constants, load_constants
+from roofline.fitting.operators import Fit, Prior, solve
+from roofline.timing.operator import time_operator
 
 
 def fit_mixture(data: Path, elementwise: Constants, free: Mapping[str, Prior]) -> tuple[Fit, Any]:

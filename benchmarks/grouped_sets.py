@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 from measured_sets import other_device
 
-from roofline.calibration import ConstantSet
-from roofline.cost import Cost, operator_cost
-from roofline.hardware import HardwareSpec, load_hardware
+from roofline.calibration.constants import ConstantSet
+from roofline.cost.cost import Cost, operator_cost
+from roofline.hardware.loading import load_hardware
+from roofline.hardware.spec import HardwareSpec
 from roofline.layers.mixture_of_experts import experts, touched_experts
-from roofline.timing import banded, time_cost
-from roofline.workload import Precision
+from roofline.program.workload import Precision
+from roofline.timing.operator import banded, time_cost
 
 HIDDEN_FIT, HIDDEN_BAND, HIDDEN_JUDGED = (4096,), (6144,), (7168,)
 

@@ -13,10 +13,10 @@ import subprocess
 import sys
 
 LIMIT_S = 0.5
-_LOAD = "from roofline.hardware import load_every_hardware; work = load_every_hardware"
+_LOAD = "from roofline.hardware.spec import load_every_hardware; work = load_every_hardware"
 _BARE = """
 import yaml
-from roofline.data_files import data_folder
+from roofline.files.library import data_folder
 files = sorted(data_folder("hardware_specs").glob("*.yaml"))
 work = lambda: [yaml.load(file.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) for file in files]
 """

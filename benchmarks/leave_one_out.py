@@ -3,7 +3,7 @@
 python benchmarks/leave_one_out.py --data DIR
 
 Families: A100 bf16, H800 fp8, H20 fp8, weighing alike. Once e_c is one number for all devices, once it is what ``feed``
-leaves of each device's peak (roofline/provenance.py); beside them constants fitted to the family itself.
+leaves of each device's peak (roofline/calibration/provenance.py); beside them constants fitted to the family itself.
 """
 
 from __future__ import annotations

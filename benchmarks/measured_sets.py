@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from roofline.cost import Cost, operator_cost
-from roofline.fitting import Timed
-from roofline.hardware import HardwareSpec, load_hardware, read_hardware_fields
-from roofline.operator_statements import statement_of
-from roofline.timing import kind_of
-from roofline.workload import Precision
+from roofline.cost.cost import Cost, operator_cost
+from roofline.fitting.operators import Timed
+from roofline.hardware.loading import load_hardware, read_hardware_fields, spec_from_fields
+from roofline.hardware.spec import HardwareSpec
+from roofline.operators.statements import statement_of
+from roofline.program.workload import Precision
+from roofline.timing.operator import kind_of
 
 Rows = list[dict[str, str]]
 
@@ -271,7 +272,7 @@ def other_device(name: str) -> HardwareSpec:
     """
     if name == "h800":
         fields, _ = read_hardware_fields("h100")
-        return HardwareSpec.from_fields({**fields, "name": name, "aliases": []}, name)
+        return spec_from_fields({**fields, "name": name, "aliases": []}, name)
     if name not in _SHEETS:
         return load_hardware(name)
     peaks, bandwidth, calibration_class = _SHEETS[name]
@@ -282,7 +283,7 @@ def other_device(name: str) -> HardwareSpec:
         "peak": {u: {d: f"{rate} TFLOP/s" for d, rate in by_dtype.items()} for u, by_dtype in peaks.items()},
         "memory": {"dram": {"bandwidth": f"{bandwidth} TB/s"}},
     }
-    return HardwareSpec.from_fields(fields, name, what_if=True)
+    return spec_from_fields(fields, name, what_if=True)
 
 
 def _matmul(

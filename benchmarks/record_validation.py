@@ -20,14 +20,14 @@ from typing import Any
 
 import yaml
 
-from roofline.architectures.model import Model, load_model
-from roofline.prediction import Prediction, predict
-from roofline.scores import Pair, Score
-from roofline.validation.calibrating import calibrate_device
+from roofline.fitting.calibrating import calibrate_device
+from roofline.models.model import Model, load_model
+from roofline.prediction.predict import Prediction, predict
 from roofline.validation.devices import Device
 from roofline.validation.environment import default_threads, restart_with
 from roofline.validation.modules import build_module
 from roofline.validation.runner import out_of_memory, record, restored, write_record
+from roofline.validation.scores import Pair, Score
 from roofline.validation.session import Case, compared, prepare, time_kernels, time_steps
 
 POINTS = Path(__file__).with_name("validation_points.yaml")

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from roofline.files import atomic_writer
-from roofline.scores import Pair, Score
+from roofline.files.atomic import atomic_writer
+from roofline.validation.scores import Pair, Score
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- validations -->", "<!-- end of validations -->"

@@ -19,7 +19,7 @@ from typing import Any
 
 from measured_sets import other_device
 
-from roofline.prediction import Prediction, predict
+from roofline.prediction.predict import Prediction, predict
 
 
 @dataclass(frozen=True, slots=True)

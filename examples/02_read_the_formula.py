@@ -4,7 +4,7 @@ from sympy import factor, symbols
 
 from roofline.layers.attention import attention
 from roofline.number import Number
-from roofline.op import Tensor
+from roofline.program.op import Tensor
 
 sizes: dict[str, Number] = {letter: symbols(letter, positive=True, integer=True) for letter in "BTSKGH"}
 

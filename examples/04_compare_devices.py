@@ -1,8 +1,8 @@
 """The same question to every device that is shipped and can be had, the fastest memory first."""
 
 import roofline
-from roofline.hardware import load_every_hardware
-from roofline.hardware_selection import select, sort_by
+from roofline.hardware.loading import load_every_hardware
+from roofline.hardware.selection import select, sort_by
 
 for device in sort_by(select(load_every_hardware()), "bandwidth"):
     prediction = roofline.predict("bert-large", device, batch=8, prompt=384)

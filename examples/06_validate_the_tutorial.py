@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from roofline.cli import main
+from roofline.cli.app import main
 from roofline.validation.environment import restart_with
 
 SECONDS = sys.argv[1] if len(sys.argv) > 1 else "45"  # for the calibration, and as many for the validation

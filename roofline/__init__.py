@@ -11,17 +11,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from roofline.architectures.model import Model, load_model
-    from roofline.buying import compare, size
-    from roofline.ceilings import Ceiling, Roofline
+    from roofline.buying.api import compare, size
+    from roofline.buying.ranking import Comparison
+    from roofline.buying.sizing import Sizing
     from roofline.errors import RooflineError
     from roofline.formulas.building import formula
     from roofline.formulas.expressions import Formula
-    from roofline.hardware import HardwareSpec, load_hardware
-    from roofline.operators import OperatorPrediction, predict_op
-    from roofline.prediction import Prediction, predict
-    from roofline.ranking import Comparison
-    from roofline.sizing import Sizing
+    from roofline.hardware.loading import load_hardware
+    from roofline.hardware.roofs import Ceiling, Roofline
+    from roofline.hardware.spec import HardwareSpec
+    from roofline.models.model import Model, load_model
+    from roofline.operators.predict_op import OperatorPrediction, predict_op
+    from roofline.prediction.predict import Prediction, predict
 
 __all__ = [
     "Ceiling",
@@ -44,23 +45,23 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Ceiling": "ceilings",
-    "Comparison": "ranking",
+    "Ceiling": "hardware.roofs",
+    "Comparison": "buying.ranking",
     "Formula": "formulas.expressions",
-    "HardwareSpec": "hardware",
-    "Model": "architectures.model",
-    "OperatorPrediction": "operators",
-    "Prediction": "prediction",
-    "Roofline": "ceilings",
+    "HardwareSpec": "hardware.spec",
+    "Model": "models.model",
+    "OperatorPrediction": "operators.predict_op",
+    "Prediction": "prediction.predict",
+    "Roofline": "hardware.roofs",
     "RooflineError": "errors",
-    "Sizing": "sizing",
-    "compare": "buying",
+    "Sizing": "buying.sizing",
+    "compare": "buying.api",
     "formula": "formulas.building",
-    "load_hardware": "hardware",
-    "load_model": "architectures.model",
-    "predict": "prediction",
-    "predict_op": "operators",
-    "size": "buying",
+    "load_hardware": "hardware.loading",
+    "load_model": "models.model",
+    "predict": "prediction.predict",
+    "predict_op": "operators.predict_op",
+    "size": "buying.api",
 }
 
 

@@ -1,6 +1,6 @@
 """``python -m roofline``."""
 
-from roofline.cli import main
+from roofline.cli.app import main
 
 if __name__ == "__main__":
     main()

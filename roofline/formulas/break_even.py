@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sympy
 
+from roofline.compression.sparsity import Sparsity
 from roofline.formulas.printers import readable
-from roofline.sparsity import Sparsity
 
 
 def break_even_density(sparsity: Sparsity) -> sympy.Expr:
     """The density at which a matrix of D x F weights, w bytes each, weighs as much sparse as dense.
 
-    >>> from roofline.sparsity import read_sparsity
+    >>> from roofline.compression.sparsity import read_sparsity
     >>> break_even_density(read_sparsity("0.9:csr"))
     (D*F*w - 4*F - 4)/(D*F*(w + 4))
     >>> break_even_density(read_sparsity("0.9:bitmap"))

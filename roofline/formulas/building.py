@@ -2,85 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from fractions import Fraction
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import sympy
 
-from roofline.architectures.model import Model
-from roofline.arithmetic import computing_device
-from roofline.axes import rebind
-from roofline.calibration import ConstantSet, Execution, Provenance
-from roofline.conventions import Conventions
-from roofline.cost import Cost
+from roofline.calibration.constants import Execution, Provenance
+from roofline.cost.residency import activation_peak, cache_bytes, weights_bytes
 from roofline.errors import UsageError, WorkloadError, near_matches, shown
 from roofline.formulas.expressions import Formula, Quantity, as_sympy, substitute
-from roofline.formulas.machine import Machine, machine_for
-from roofline.formulas.notes import notes_of
+from roofline.formulas.setting import Setting, make_setting, notes_of
 from roofline.formulas.simplification import simplified
-from roofline.formulas.subject import Subject, check_phase, find_subject
-from roofline.formulas.substitution import known_names, read_substitution_mapping
+from roofline.formulas.subject import Subject, check_phase
 from roofline.formulas.symbols import LETTERS, symbol
-from roofline.hardware import HardwareSpec, load_hardware
-from roofline.memory import activation_peak, cache_bytes, weights_bytes
+from roofline.hardware.spec import HardwareSpec
+from roofline.models.model import Model
 from roofline.number import product
-from roofline.op import CARRIED, Role
-from roofline.precision import Recipe, read_recipe
-from roofline.program import Phase
-from roofline.provenance import constants_of
-from roofline.workload import Precision
+from roofline.program.axes import rebind
+from roofline.program.conventions import Conventions
+from roofline.program.op import CARRIED, Role
+from roofline.program.program import Phase
+from roofline.program.workload import Precision
 
 TIMELESS: tuple[Quantity, ...] = ("parameters", "kv_cache")
 """Quantities that are the same in every phase."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What a formula is built under: subject, precision, device, constants, and which symbols stay.
-
-    ``keep`` names letters and words that stay symbols beside batch and lengths; ``all`` keeps every one.
-    """
-
-    subject: Subject
-    recipe: Recipe
-    device: HardwareSpec | None
-    constants: ConstantSet | None
-    execution: Execution
-    keep: frozenset[str]
-    subs: Mapping[str, int | Fraction]
-
-    @property
-    def precision(self) -> Precision:
-        """The dtypes by role of what is not quantised."""
-        return self.recipe.precision
-
-    def keeps(self, name: str) -> bool:
-        """Whether a letter or word stays a symbol for now; what is substituted is put in at the end."""
-        return "all" in self.keep or name in self.keep
-
-    def letters(self, phase: Phase | None) -> dict[str, Any]:
-        """The sizes of a step of ``phase``: T is S where a prompt is read, 1 in decode, and open for a lone layer.
-
-        Before a decoder, T and S are M: what the encoder reads.
-        """
-        fixed = {letter: as_sympy(size) for letter, size in self.subject.fixed.items() if not self.keeps(letter)}
-        sizes = LETTERS | fixed
-        if phase == "encode" and self.subject.decodes_after_encoding:
-            sizes["T"] = sizes["S"] = sizes["M"]
-        elif phase is not None:
-            sizes["T"] = sympy.Integer(1) if phase == "decode" else sizes["S"]
-        return sizes
-
-    def costs(self, phase: Phase | None) -> tuple[Cost, ...]:
-        """The cost of each operator in letters."""
-        return self.subject.costs(phase, self.letters(phase), self.precision)
-
-    def machine(self, costs: Iterable[Cost]) -> Machine:
-        """The machine in words."""
-        return machine_for(costs, self.device, self.constants, self.execution)
 
 
 def formula(
@@ -119,52 +65,6 @@ def formula(
         constants=constants,
     )  # fmt: skip
     return build(setting, quantity, phase, mean=mean)
-
-
-def make_setting(
-    subject: str | Path | Mapping[str, Any] | Model,
-    conventions: Conventions,
-    *,
-    op: str | None = None,
-    keep: str | Collection[str] = (),
-    subs: Mapping[str, Any] | None = None,
-    hardware: str | Path | HardwareSpec | None = None,
-    dtype: str | None = None,
-    execution: Execution | None = None,
-    constants: Provenance | None = None,
-) -> Setting:
-    """Everything that formulas are built under, checked. Raises RooflineError."""
-    numbers = read_substitution_mapping(subs or {})
-    found = find_subject(subject, op, conventions)
-    return setting_of(found, keep, numbers, hardware, dtype, execution, constants)
-
-
-def setting_of(
-    subject: Subject,
-    keep: str | Collection[str],
-    subs: Mapping[str, int | Fraction],
-    hardware: str | Path | HardwareSpec | None,
-    dtype: str | None,
-    execution: Execution | None,
-    constants: Provenance | None,
-) -> Setting:
-    """The same for a subject that was found. Raises RooflineError."""
-    device = hardware if isinstance(hardware, HardwareSpec | None) else load_hardware(hardware)
-    recipe = read_recipe(
-        dtype,
-        default=device.default_dtype() if device else "bf16",
-        checkpoint=subject.model.recipe if subject.model else "",
-    )
-    if device:
-        device = computing_device(device, recipe)
-    kept = frozenset(keep.replace(",", " ").split() if isinstance(keep, str) else keep)
-    known = (*known_names(), "all")
-    if strange := sorted(kept - set(known)):
-        msg = f"keep {shown(strange[0])}: no such letter or word; {near_matches(strange[0], known)}"
-        raise UsageError(msg)
-    constant_set = constants_of(device, constants or "class") if device else None
-    how: Execution = execution or ("eager" if device and device.kind == "cpu" else "graph")
-    return Setting(subject.stored_as(recipe), recipe, device, constant_set, how, kept | set(subs), subs)
 
 
 def build(setting: Setting, quantity: Quantity, phase: Phase | None, *, mean: bool = False) -> Formula:

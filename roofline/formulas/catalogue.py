@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from roofline.conventions import Conventions
 from roofline.formulas.lone_layers import Layer
 from roofline.formulas.lone_layers import fixed as _fixed
 from roofline.formulas.recurrences import RECURRENCES
@@ -24,7 +23,8 @@ from roofline.layers import (
     relative_position,
     sound,
 )
-from roofline.op import Op, Tensor, contract, elementwise, weight
+from roofline.program.conventions import Conventions
+from roofline.program.op import Op, Tensor, contract, elementwise, weight
 
 
 def _attention(conventions: Conventions, mask: Any = "causal") -> tuple[Op, ...]:

@@ -12,15 +12,16 @@ import numpy as np
 import sympy
 from sympy.printing.numpy import NumPyPrinter
 
-from roofline.calibration import Execution, Provenance
+from roofline.calibration.constants import Execution, Provenance
 from roofline.errors import UsageError, shown
-from roofline.formulas.building import TIMELESS, Setting, build, setting_of
+from roofline.formulas.building import TIMELESS, build
 from roofline.formulas.expressions import Quantity
 from roofline.formulas.flattening import flattened
 from roofline.formulas.printers import shared_steps
+from roofline.formulas.setting import Setting, setting_of
 from roofline.formulas.subject import Subject, check_phase
-from roofline.hardware import HardwareSpec
-from roofline.program import Phase, Program
+from roofline.hardware.spec import HardwareSpec
+from roofline.program.program import Phase, Program
 
 ADDITIVE: tuple[Quantity, ...] = ("flops", "bytes", "time", "bound")
 """Quantities of which those of several phases may be added."""
@@ -69,7 +70,7 @@ def compile(  # noqa: A001  (the word of the field; the built-in is not used her
     Without a phase it is the sum over all phases: one prefill and one decode step, both at S. Constants are those of
     the device's class unless others are asked for. The same question again is answered from a cache of this process.
 
-    >>> from roofline.architectures.model import load_model
+    >>> from roofline.models.model import load_model
     >>> time = compile(load_model("llama-2-7b").program(), "time", phase="decode", hardware="a100")
     >>> time.arguments
     ('B', 'S')

@@ -13,7 +13,7 @@ from roofline.errors import UsageError
 from roofline.formulas.printers import latex_source, python_source, readable, script_source
 from roofline.formulas.substitution import read_substitution_mapping
 from roofline.formulas.symbols import meaning, symbol
-from roofline.program import Phase
+from roofline.program.program import Phase
 
 Quantity: TypeAlias = Literal["flops", "bytes", "parameters", "kv_cache", "memory", "intensity", "time", "bound"]
 

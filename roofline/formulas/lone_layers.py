@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from roofline.conventions import Conventions
-from roofline.op import Op
+from roofline.program.conventions import Conventions
+from roofline.program.op import Op
 
 Build: TypeAlias = Callable[[Conventions], tuple[Op, ...]]
 

@@ -8,13 +8,13 @@ from typing import Any, cast
 
 import sympy
 
-from roofline.calibration import DATASHEET, Constants, ConstantSet, Execution
-from roofline.cost import Cost
+from roofline.calibration.constants import DATASHEET, Constants, ConstantSet, Execution
+from roofline.cost.cost import Cost
 from roofline.formulas.symbols import symbol
-from roofline.hardware import HardwareSpec
-from roofline.hardware_fields import Unit
-from roofline.program import Phase
-from roofline.timing import Timing, kind_of, time_operator, unit_rate
+from roofline.hardware.fields import Unit
+from roofline.hardware.spec import HardwareSpec
+from roofline.program.program import Phase
+from roofline.timing.operator import Timing, kind_of, time_operator, unit_rate
 
 
 @dataclass(frozen=True, slots=True)

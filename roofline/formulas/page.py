@@ -9,18 +9,19 @@ from typing import Any
 
 from sympy import ceiling, sympify
 
-from roofline.axes import LEGEND
-from roofline.conventions import Conventions
 from roofline.errors import UsageError, WorkloadError
-from roofline.formulas.building import build, make_setting
+from roofline.formulas.building import build
 from roofline.formulas.catalogue import LAYERS
 from roofline.formulas.expressions import Quantity
 from roofline.formulas.lone_layers import Layer
 from roofline.formulas.printers import latex_source
 from roofline.formulas.regimes import solve_regime
+from roofline.formulas.setting import make_setting
 from roofline.formulas.simplification import simplified
 from roofline.formulas.symbols import LETTERS, RATES
-from roofline.op import Op
+from roofline.program.axes import LEGEND
+from roofline.program.conventions import Conventions
+from roofline.program.op import Op
 
 _INTRODUCTION = """\
 # Formulas

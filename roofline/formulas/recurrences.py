@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from roofline.conventions import Conventions
 from roofline.formulas.lone_layers import Build, Layer, fixed
 from roofline.layers import convolution, delta_rule, linear_recurrence, mamba, mamba2
-from roofline.op import Op, Tensor
+from roofline.program.conventions import Conventions
+from roofline.program.op import Op, Tensor
 
 
 def _scan(stated_by: Callable[..., Any]) -> Build:

@@ -12,18 +12,19 @@ from typing import Any, TypeAlias
 
 import sympy
 
-from roofline.cost import Cost
+from roofline.cost.cost import Cost
 from roofline.errors import UsageError, WorkloadError, shown
 from roofline.formulas.boundaries import Boundary, Difference, find_boundary
-from roofline.formulas.building import Setting, check_substitutions, needed_phase
+from roofline.formulas.building import check_substitutions, needed_phase
 from roofline.formulas.expressions import as_sympy, substitute
 from roofline.formulas.machine import Machine
 from roofline.formulas.printers import latex_source, readable
+from roofline.formulas.setting import Setting
 from roofline.formulas.simplification import simplified
 from roofline.formulas.symbols import LETTERS, dimension_of, meaning, symbol
-from roofline.program import Phase
+from roofline.program.program import Phase
+from roofline.program.workload import DEFAULT_ENCODER_PROMPT, DEFAULT_PROMPT
 from roofline.units import format_quantity
-from roofline.workload import DEFAULT_ENCODER_PROMPT, DEFAULT_PROMPT
 
 Sides: TypeAlias = list[tuple[Any, ...]]
 """Of each operator: how often it runs, its compute seconds and its memory seconds, as expressions."""

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from roofline.architectures.model import Model, load_model
-from roofline.axes import Sizes
-from roofline.conventions import Conventions
-from roofline.cost import Cost, operator_cost, step_cost
+from roofline.compression.quantization import quantized, quantized_groups
+from roofline.compression.recipes import Recipe
+from roofline.cost.cost import Cost, operator_cost, step_cost
 from roofline.errors import UsageError, WorkloadError, near_matches, shown
 from roofline.formulas.catalogue import ALIASES, LAYERS
-from roofline.precision import Recipe
-from roofline.program import PHASES, Group, Phase, Program
-from roofline.quantization import quantized, quantized_groups
-from roofline.workload import Precision
+from roofline.models.model import Model, load_model
+from roofline.program.axes import Sizes
+from roofline.program.conventions import Conventions
+from roofline.program.program import PHASES, Group, Phase, Program
+from roofline.program.workload import Precision
 
 
 @dataclass(frozen=True, slots=True)

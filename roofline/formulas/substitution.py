@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
-from roofline.axes import LEGEND
 from roofline.errors import UnitError, UsageError, near_matches, shown
 from roofline.formulas.symbols import REQUEST, SHARES, dimension_of
+from roofline.program.axes import LEGEND
 from roofline.units import parse_quantity
 
 LARGEST = 10**12

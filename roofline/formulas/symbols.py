@@ -6,7 +6,7 @@ from typing import Any
 
 import sympy
 
-from roofline.axes import LEGEND
+from roofline.program.axes import LEGEND
 from roofline.units import Dimension
 
 LETTERS: dict[str, Any] = {letter: sympy.Symbol(letter, positive=True, integer=True) for letter in LEGEND}

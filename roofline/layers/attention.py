@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
-from roofline.axes import Sizes, size_of
 from roofline.layers.normalization import Norm, norm
 from roofline.number import Number, ceil_div, exact, maximum, minimum
-from roofline.op import Op, Role, Tensor, contract, elementwise, fuse, weight
+from roofline.program.axes import Sizes, size_of
+from roofline.program.op import Op, Role, Tensor, contract, elementwise, fuse, weight
 
 SOFTMAX_FLOPS = 5  # scale, running maximum, subtract, sum, divide; the exponential is special work
 _ALIBI_FLOPS = 2  # slope times distance, added to the score

@@ -8,7 +8,7 @@ however long the sequence is.
 from __future__ import annotations
 
 from roofline.layers.feed_forward import Activation, activation
-from roofline.op import Op, Tensor, Work, contract, elementwise, fuse, weight
+from roofline.program.op import Op, Tensor, Work, contract, elementwise, fuse, weight
 
 
 def causal_convolution(

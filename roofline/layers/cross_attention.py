@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from roofline.layers.attention import attention
-from roofline.op import Op, Tensor, contract, weight
+from roofline.program.op import Op, Tensor, contract, weight
 
 _HEADS = "B T K G H"
 

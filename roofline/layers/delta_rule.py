@@ -10,14 +10,14 @@ the rest are matmuls with the state and attention without a softmax inside the c
 
 from __future__ import annotations
 
-from roofline.axes import Sizes, size_of
 from roofline.layers.attention import chunk_pairs
 from roofline.layers.convolution import causal_convolution
 from roofline.layers.feed_forward import activation
 from roofline.layers.mamba2 import chunk_states, padded_pairs
 from roofline.layers.normalization import norm
 from roofline.number import Number
-from roofline.op import Count, Op, Tensor, Work, contract, elementwise, fuse, weight
+from roofline.program.axes import Sizes, size_of
+from roofline.program.op import Count, Op, Tensor, Work, contract, elementwise, fuse, weight
 
 _Q, _K = (Tensor(f"delta_{part}", "B T K N") for part in "qk")
 _V, _Y, _GATE = (Tensor(f"delta_{part}", "B T K G H") for part in ("v", "y", "gate"))

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from roofline.layers.attention import projections
 from roofline.layers.normalization import norm
-from roofline.op import Op, Tensor, contract, weight
+from roofline.program.op import Op, Tensor, contract, weight
 
 _DISTANCES = Tensor("distances", "P D")
 _KEYS, _QUERIES = Tensor("position_keys", "P K H"), Tensor("position_queries", "P K G H")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roofline.op import Op, Role, Tensor, contract, elementwise, gather, weight
+from roofline.program.op import Op, Role, Tensor, contract, elementwise, gather, weight
 
 TOKEN_TABLE = "token_table"
 

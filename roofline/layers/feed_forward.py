@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from roofline.op import Op, Tensor, contract, elementwise, fuse, weight
+from roofline.program.op import Op, Tensor, contract, elementwise, fuse, weight
 
 Activation: TypeAlias = Literal["relu", "gelu", "gelu_new", "silu", "clamped_silu", "tanh", "quick_gelu", "relu2"]
 

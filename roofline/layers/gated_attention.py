@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from roofline.layers.attention import projections
-from roofline.op import Op, Tensor, contract, elementwise, fuse, weight
+from roofline.program.op import Op, Tensor, contract, elementwise, fuse, weight
 
 _GATE, _CONTEXT = Tensor("attention_gate", "B T K G H"), Tensor("context", "B T K G H")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from roofline.layers.embedding import TOKEN_TABLE
 from roofline.layers.feed_forward import Activation, activation
 from roofline.layers.normalization import Norm, norm
-from roofline.op import Op, Tensor, contract, elementwise, weight
+from roofline.program.op import Op, Tensor, contract, elementwise, weight
 
 
 def lm_head(*, tied: bool, bias: bool = False, fixed_bias: bool = False, source: str = "h") -> Op:

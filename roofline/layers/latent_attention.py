@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from roofline.layers.attention import ROTARY_FLOPS, SOFTMAX_FLOPS, causal_pairs
 from roofline.layers.normalization import norm
-from roofline.op import Count, Op, Tensor, contract, elementwise, fuse, weight
+from roofline.program.op import Count, Op, Tensor, contract, elementwise, fuse, weight
 
 _LATENT, _ROTATED = Tensor("latent_cache", "B S R", "kv_cache"), Tensor("k_rotary_cache", "B S J", "kv_cache")
 _Q, _Q_ROTATED = Tensor("q", "B T K H"), Tensor("q_rotary", "B T K J")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from roofline.layers.convolution import causal_convolution
 from roofline.layers.feed_forward import Activation, activation
-from roofline.op import Op, Tensor, Work, contract, fuse, weight
+from roofline.program.op import Op, Tensor, Work, contract, fuse, weight
 
 _X, _SIDE, _Y = (Tensor(f"lru_{part}", "B T K H") for part in ("x", "side", "y"))
 _INPUT, _RECURRENCE = (Tensor(f"lru_{part}_gate", "B T K U") for part in ("input", "recurrence"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from roofline.layers.convolution import causal_convolution
 from roofline.layers.normalization import Norm, norm
-from roofline.op import Op, Tensor, Work, contract, fuse, weight
+from roofline.program.op import Op, Tensor, Work, contract, fuse, weight
 
 _X, _GATE, _DT, _Y = (Tensor(f"mamba_{part}", "B T F") for part in ("x", "gate", "dt", "y"))
 _LOW, _B, _C = Tensor("mamba_dt_low", "B T R"), Tensor("mamba_b", "B T N"), Tensor("mamba_c", "B T N")

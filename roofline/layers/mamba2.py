@@ -10,13 +10,13 @@ chunk of W tokens: attention without a softmax inside each chunk, ``scores[B K T
 
 from __future__ import annotations
 
-from roofline.axes import Sizes, size_of
 from roofline.layers.attention import chunk_pairs
 from roofline.layers.convolution import causal_convolution
 from roofline.layers.feed_forward import activation
 from roofline.layers.normalization import norm
 from roofline.number import Number, ceil_div
-from roofline.op import Count, Op, Tensor, Work, contract, elementwise, fuse, weight
+from roofline.program.axes import Sizes, size_of
+from roofline.program.op import Count, Op, Tensor, Work, contract, elementwise, fuse, weight
 
 _VALUES, _KEYS, _HEADS = "B T K G H", "B T K N", "B T K G"
 _X, _Y, _GATE = (Tensor(f"ssm_{part}", _VALUES) for part in ("x", "y", "gate"))

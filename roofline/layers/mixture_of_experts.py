@@ -6,10 +6,10 @@ are. The weights that are read are those of the X experts that at least one toke
 
 from __future__ import annotations
 
-from roofline.axes import Sizes, size_of
 from roofline.layers.feed_forward import Activation, activation, feed_forward
 from roofline.number import Number, power
-from roofline.op import Op, Tensor, Work, contract, elementwise, fuse, weight
+from roofline.program.axes import Sizes, size_of
+from roofline.program.op import Op, Tensor, Work, contract, elementwise, fuse, weight
 
 
 def touched_experts(sizes: Sizes) -> Number:

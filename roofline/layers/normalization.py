@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from roofline.op import Op, Tensor, elementwise, fuse, weight
+from roofline.program.op import Op, Tensor, elementwise, fuse, weight
 
 Norm: TypeAlias = Literal["layer", "rms", "layer_gain", "layer_bare", "rms_bare"]
 Placement: TypeAlias = Literal["pre", "post", "sandwich", "branch"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from roofline.axes import Sizes, size_of
 from roofline.number import Number
-from roofline.op import Op, Tensor, contract, elementwise, weight
+from roofline.program.axes import Sizes, size_of
+from roofline.program.op import Op, Tensor, contract, elementwise, weight
 
 
 def patches(sizes: Sizes) -> Number:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from roofline.layers.attention import POSITION_BIAS
-from roofline.op import Op, Work, weight
+from roofline.program.op import Op, Work, weight
 
 _BUCKET_FLOPS = 8  # difference, absolute value, compare, divide, scale, add, minimum, select; and a logarithm
 

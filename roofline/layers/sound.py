@@ -6,10 +6,10 @@ of D outputs: 2 Z I D FLOPs per frame. The second convolution takes every other 
 
 from __future__ import annotations
 
-from roofline.axes import Sizes, size_of
 from roofline.layers.feed_forward import activation
 from roofline.number import Number
-from roofline.op import Op, Tensor, Work, elementwise, weight
+from roofline.program.axes import Sizes, size_of
+from roofline.program.op import Op, Tensor, Work, elementwise, weight
 
 _TAPS = 3
 

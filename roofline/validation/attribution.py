@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from roofline.axes import Sizes, rebind
-from roofline.cost import Cost, operator_cost
-from roofline.eager_kernels import kernels_of
-from roofline.kernel_shapes import AttentionShape, MatmulShape
-from roofline.op import Op
-from roofline.program import Phase, Program
+from roofline.cost.cost import Cost, operator_cost
+from roofline.cost.eager_kernels import kernels_of
+from roofline.cost.kernel_shapes import AttentionShape, MatmulShape
+from roofline.program.axes import Sizes, rebind
+from roofline.program.op import Op
+from roofline.program.program import Phase, Program
+from roofline.program.workload import Precision
 from roofline.validation.capture import TorchCall
-from roofline.workload import Precision
 
 Mark: TypeAlias = tuple[Any, ...]
 """What a kernel computes and how large it is: ("matmul", rows, depth, columns), ("add", elements written)."""

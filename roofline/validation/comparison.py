@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from roofline.figures import Figures
-from roofline.prediction import Prediction
-from roofline.program import Phase
-from roofline.scores import Pair, Score
+from roofline.prediction.figures import Figures
+from roofline.prediction.predict import Prediction
+from roofline.program.program import Phase
 from roofline.validation.profiling import Profile
+from roofline.validation.scores import Pair, Score
 
 LEAST_PART = 0.005
 """Operators below this part of the step are told, but no error of theirs is counted: they are launches and noise."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from roofline.architectures.model import load_model
 from roofline.errors import MissingExtraError
+from roofline.models.model import load_model
 from roofline.validation.devices import Device
 from roofline.validation.modules import Step, build_module, build_step
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from roofline.errors import SpecError, near_matches, shown
-from roofline.prediction import Prediction
-from roofline.program import Phase
+from roofline.prediction.predict import Prediction
+from roofline.program.program import Phase
 
 COLUMNS = ("operator", "time_s", "dram_bytes", "phase")
 STEP = "step"

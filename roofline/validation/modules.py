@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roofline.architectures.families import FAMILIES
-from roofline.architectures.model import Model
 from roofline.errors import MissingExtraError, UsageError
-from roofline.program import Phase
+from roofline.models.families import FAMILIES
+from roofline.models.model import Model
+from roofline.program.program import Phase
 from roofline.validation.capture import storage_addresses
 from roofline.validation.devices import Device
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from roofline.number import exact
-from roofline.prediction import Prediction
-from roofline.program import Phase
+from roofline.prediction.predict import Prediction
+from roofline.program.program import Phase
+from roofline.program.workload import Workload
 from roofline.validation.attribution import Joined, join, predicted_kernels
 from roofline.validation.capture import capture_step
 from roofline.validation.comparison import CaseComparison, compare
@@ -19,7 +20,6 @@ from roofline.validation.modules import Step, build_step
 from roofline.validation.profiling import Profile, profile_step
 from roofline.validation.replay import distinct, replay
 from roofline.validation.stopwatch import SLOWER, Samples, Stopwatch, Tell, silent
-from roofline.workload import Workload
 
 STEP_BURST_S = 0.1
 BUSY = 0.05

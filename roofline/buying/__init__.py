@@ -1,0 +1,1 @@
+"""The buyer's questions: prices, costs, the ranking of hardware, how much of it a load needs."""

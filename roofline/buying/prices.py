@@ -1,0 +1,201 @@
+"""What hardware is sold and rented for: offers from the specs, and a user's own, each with its kind, date and source.
+
+Kinds of price are never mixed: who asks for ``on_demand`` gets that or a line that says which kinds there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias, get_args
+
+from pydantic import Field, ValidationError, model_validator
+
+from roofline.errors import UnitError, UsageError, shown
+from roofline.files.findings import first_problem, validated
+from roofline.files.library import read_yaml
+from roofline.hardware.fields import Block, Date, Price, Text
+from roofline.hardware.library import find_file, is_path, parted
+from roofline.hardware.spec import HardwareSpec
+from roofline.hardware.systems import System
+
+PriceKind: TypeAlias = Literal["on_demand", "reserved", "spot", "purchase"]
+PRICE_KINDS: tuple[PriceKind, ...] = get_args(PriceKind)
+
+_FLAG = "--prices"
+_EXAMPLE = "h100=2.71USD/h,l40s=8500USD or a YAML file with a list of prices"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The price of the smallest shape that one can have: ``usd`` per hour, or once where it is a purchase.
+
+    ``devices`` are how many that shape holds; what is needed is had in whole shapes. ``unverified``: the source was
+    recalled or estimated. ``shape`` is the name of the device or of the box.
+    """
+
+    kind: PriceKind
+    usd: float
+    devices: int
+    date: str
+    source: str
+    shape: str
+    unverified: bool = False
+    note: str = ""
+
+    def shapes(self, devices: int) -> int:
+        """How many whole shapes hold ``devices``.
+
+        >>> Offer("on_demand", 55.04, 8, "2026-11", "list price", "aws-p5-48xlarge").shapes(9)
+        2
+        """
+        return ceil(devices / self.devices)
+
+    def total_usd(self, devices: int) -> float:
+        """The price of the whole shapes that hold ``devices``. [USD/h, or USD]"""
+        return self.shapes(devices) * self.usd
+
+    def words(self) -> str:
+        """The price with its kind, date and source, in one line."""
+        unit = "USD" if self.kind == "purchase" else "USD/h"
+        each = f" for {self.devices}" if self.devices > 1 else ""
+        unsure = ", unverified" if self.unverified else ""
+        note = f", {self.note}" if self.note else ""
+        return f"{self.shape} {self.usd:,.10g} {unit}{each}, {self.kind}, {self.date} ({self.source}{note}{unsure})"
+
+
+class _OwnPrice(Block):
+    hardware: Text = Field(description="the name or alias of a device or a system")
+    kind: PriceKind
+    value: Text = Field(description="a price such as 2.71 USD/h, or 30000 USD of a purchase")
+    date: Date = Field(description="when, such as 2026-11")
+    source: Text = Field(description="who says so")
+    devices: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _has_the_right_unit(self) -> _OwnPrice:
+        _ = self.usd
+        return self
+
+    @property
+    def usd(self) -> float:
+        """The price in USD, or USD/h unless it is a purchase."""
+        return Price.model_construct(kind=self.kind, value=self.value, date=self.date).usd
+
+
+class _PriceList(Block):
+    prices: Annotated[list[_OwnPrice], Field(min_length=1)]
+
+
+def offers_of(hardware: HardwareSpec | System, given: Sequence[Offer] = ()) -> tuple[Offer, ...]:
+    """The offers for a device or a box: a user's own, which put those of the same kind in the shade, then the spec's.
+
+    A box without prices of its own has those of its device.
+    """
+    spec = hardware.spec if isinstance(hardware, System) else hardware
+    own = [offer for offer in given if offer.shape in (hardware.name, spec.name)]
+    stated = _of_system(hardware) if isinstance(hardware, System) and hardware.prices else _of_device(spec)
+    kinds = {offer.kind for offer in own}
+    return (*own, *(offer for offer in stated if offer.kind not in kinds))
+
+
+def pick_offer(offers: Sequence[Offer], kind: PriceKind) -> Offer | None:
+    """The cheapest offer per device of a kind, or None: another kind is no substitute."""
+    return min((o for o in offers if o.kind == kind), key=lambda o: o.usd / o.devices, default=None)
+
+
+def missing_price(name: str, offers: Sequence[Offer], kind: PriceKind) -> str:
+    """Why there is no cost, and what would give one."""
+    others = ", ".join(dict.fromkeys(offer.kind for offer in offers))
+    has = f"it has {others} (--price-kind)" if others else "the library has no price of it"
+    unit = "30000USD" if kind == "purchase" else "2.5USD/h"
+    return f"no {kind} price of {name}: {has}; or --prices {name}={unit}"
+
+
+def read_prices(text: str, kind: PriceKind = "on_demand") -> tuple[Offer, ...]:
+    """A user's prices: ``h100=2.71USD/h,l40s=8500USD``, or the name of a YAML file.
+
+    An inline price per hour is of ``kind``, unless that is a purchase: then on demand. A price without hours is a
+    purchase. Raises UsageError for a text that is neither, SpecError for an unknown device or a malformed file.
+
+    >>> [(o.shape, o.kind, o.usd) for o in read_prices("h100=2.71USD/h,l40s=8500USD")]
+    [('h100-sxm-80gb', 'on_demand', 2.71), ('l40s', 'purchase', 8500.0)]
+    """
+    if "=" not in text:
+        return _from_file(Path(text))
+    rented: PriceKind = "on_demand" if kind == "purchase" else kind
+    return _distinct([_from_text(entry.strip(), rented) for entry in text.split(",")])
+
+
+def _from_text(entry: str, rented: PriceKind) -> Offer:
+    name, equals, value = entry.partition("=")
+    if not (name.strip() and equals and value.strip()):
+        msg = f"{_FLAG} {shown(entry)}: expected {_EXAMPLE}"
+        raise UsageError(msg)
+    shape = _resolved(name.strip())
+    try:
+        price = Price(kind=rented if value.strip().endswith("/h") else "purchase", value=value.strip(), date="1970")
+    except (ValidationError, UnitError) as failure:
+        problem = first_problem(failure, Price) if isinstance(failure, ValidationError) else str(failure)
+        msg = f"{_FLAG} {name.strip()}: {problem.removeprefix('value: ')}"
+        raise UsageError(msg) from None
+    return Offer(price.kind, price.usd, 1, "as given", _FLAG, shape)
+
+
+def _from_file(path: Path) -> tuple[Offer, ...]:
+    if not is_path(str(path)):
+        msg = f"{_FLAG} {shown(str(path))}: expected {_EXAMPLE}"
+        raise UsageError(msg)
+    entries = validated(_PriceList, read_yaml(path), path.name).prices
+    return _distinct([_from_entry(entry) for entry in entries])
+
+
+def _from_entry(entry: _OwnPrice) -> Offer:
+    shape, unverified = _resolved(entry.hardware), entry.confidence == "low"
+    return Offer(
+        entry.kind, entry.usd, entry.devices, entry.date, str(entry.source), shape, unverified, entry.note or ""
+    )
+
+
+def _distinct(offers: list[Offer]) -> tuple[Offer, ...]:
+    """Raises UsageError where one thing has two prices of a kind: which one is meant?"""
+    seen: set[tuple[str, str, int]] = set()
+    for offer in offers:
+        key = (offer.shape, offer.kind, offer.devices)
+        if key in seen:
+            msg = f"{_FLAG}: {offer.shape} has two {offer.kind} prices; give one"
+            raise UsageError(msg)
+        seen.add(key)
+    return tuple(offers)
+
+
+def _resolved(name: str) -> str:
+    """The full name of a device or a system that is known by a name or an alias. Raises SpecError for neither."""
+    count, word = parted(name)
+    if count != 1:
+        msg = f"{_FLAG} {shown(name)}: a price is that of one {word}; give the number of devices in a YAML file"
+        raise UsageError(msg)
+    return Path(word).stem if is_path(word) else find_file(str(word)).stem
+
+
+def _of_device(spec: HardwareSpec) -> tuple[Offer, ...]:
+    found = []
+    for price in spec.prices:
+        source, unverified = spec.source_of(price, "value")
+        found.append(Offer(price.kind, price.usd, 1, price.date, source, spec.name, unverified, price.note or ""))
+    return tuple(found)
+
+
+def _of_system(system: System) -> tuple[Offer, ...]:
+    """The prices of the smallest part of a box that one can have."""
+    least = system.rentable or system.count
+    found = []
+    for price in system.prices:
+        source, unverified = system.source_of(price, "value")
+        devices, usd = (system.count, price.usd) if price.kind == "purchase" else (
+            least, price.usd * least / system.count
+        )  # fmt: skip
+        found.append(Offer(price.kind, usd, devices, price.date, source, system.name, unverified, price.note or ""))
+    return tuple(found)

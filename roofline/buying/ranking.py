@@ -1,0 +1,181 @@
+"""Which of this hardware serves a load best: each at its best batch under the targets, sorted, ties told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from roofline.buying.pareto import FrontPoint, pareto_front
+from roofline.buying.serving_costs import ServingCost, Terms, serving_cost
+from roofline.buying.training_costs import TrainingCost
+from roofline.errors import UsageError
+from roofline.prediction.predict import SCHEMA_VERSION, tool_version
+from roofline.serving.batch_sweep import curves
+from roofline.serving.curve import Curve
+from roofline.serving.disaggregated_serving import pooled_curves
+from roofline.serving.hardware_choice import Hardware
+from roofline.serving.operating_points import (
+    OperatingPoint,
+    Targets,
+    best_column,
+    nearest_column,
+    point_at,
+    ratio_band,
+)
+from roofline.serving.scenario import Question
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Hardware in a comparison: its best batch under the targets, or the one that misses them by the least.
+
+    ``misses`` are the reasons why it does not qualify. ``cost`` is None where ``no_cost`` says why. ``tie``: the 90 %
+    band of the ratio to the first row contains 1. ``unsure``: at the slow end of its band it would miss.
+    """
+
+    curve: Curve
+    point: OperatingPoint | None
+    misses: tuple[str, ...]
+    cost: ServingCost | None
+    no_cost: str
+    unsure: tuple[str, ...] = ()
+    tie: bool = False
+
+    @property
+    def hardware(self) -> Hardware:
+        """What is compared."""
+        return self.curve.hardware
+
+    @property
+    def qualifies(self) -> bool:
+        """Whether it serves within the targets."""
+        return self.point is not None and not self.misses
+
+    def to_dict(self, terms: Terms) -> dict[str, Any]:
+        """The row as JSON."""
+        c, device = self.curve.constants, self.hardware.device
+        return {
+            "hardware": {"name": self.hardware.name, "device": device.name, "count": self.hardware.count},
+            "dtype": self.curve.dtype,
+            "qualifies": self.qualifies,
+            "misses": list(self.misses),
+            "unsure": list(self.unsure),
+            "tie_with_first": self.tie,
+            **(self.point.to_dict() if self.point else {}),
+            "tdp_w": device.tdp,
+            "max_batch": self.curve.most,
+            "pools": self.curve.pools.to_dict(self.point.batch) if self.curve.pools and self.point else None,
+            "cost": self.cost.to_dict(terms.utilizations, terms.api) if self.cost else None,
+            "no_cost": self.no_cost or None,
+            "provenance": c.provenance if c else None,
+            "constants": c.name if c else None,
+            "notes": list(device.cautions),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Rows, those that qualify first, the cheapest before the others; and what was asked."""
+
+    question: Question
+    targets: Targets
+    terms: Terms
+    rows: tuple[Row, ...]
+    front: tuple[FrontPoint, ...] = ()
+    training: tuple[TrainingCost, ...] = ()
+
+    @property
+    def qualifies(self) -> bool:
+        """Whether any row does."""
+        return any(row.qualifies for row in self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of ``compare``."""
+        rows, front = [row.to_dict(self.terms) for row in self.rows], [point.to_dict() for point in self.front]
+        return {**heading(self.question, self.targets, self.terms), "rows": rows, "pareto_front": front} | (
+            {"training": [cost.to_dict() for cost in self.training]} if self.training else {}
+        )
+
+
+def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any]:
+    """What JSON of serving starts with: version, model, inputs."""
+    traffic, owning = question.traffic, terms.owning
+    lengths = {"prompt": traffic.prompt.words, "generate": traffic.generate.words}
+    means = {"prompt_mean": traffic.prompt.mean, "generate_mean": traffic.generate.mean}
+    inputs: dict[str, Any] = {
+        "workload": traffic.name, "workload_source": traffic.source, **lengths, **means, "prefix_hits": traffic.cached,
+        "chunk": question.chunk, "memory_share": 1 - question.reserve.share,
+        "reserve_bytes": question.reserve.size, "ttft_s": targets.ttft_s,
+        "tpot_s": targets.tpot_s, "price_kind": terms.kind, "years": owning.years, "pue": owning.pue,
+        "usd_per_kwh": owning.usd_per_kwh, "hosting_usd_per_h": owning.hosting_usd_per_h,
+        "utilizations": list(terms.utilizations), "overrides": dict(question.overrides),
+    }  # fmt: skip
+    if spoken := question.speculation:
+        draft = spoken.draft.name if spoken.draft else None
+        inputs |= {"speculate_tokens": spoken.tokens, "acceptance": spoken.acceptance, "draft": draft}
+    head = {"schema_version": SCHEMA_VERSION, "version": tool_version(), "model": question.model.name}
+    return {**head, "inputs": inputs, "notes": list(question.notes)}
+
+
+def compare_hardware(
+    question: Question, hardware: Sequence[Hardware], targets: Targets, terms: Terms, *, pools: bool = False
+) -> Comparison:
+    """Each hardware at its best batch under the targets, sorted; what misses a target stays, with the reason.
+
+    Rows that qualify come first; among them those with a price, the cheapest million tokens first; then the most tokens
+    per second and device. ``pools``: hardware of several devices has a row too with prefill and decode on devices of
+    their own. Raises UsageError without hardware, or where no two devices are.
+    """
+    if not hardware:
+        msg = "no hardware to compare; name some such as h100,mi300x"
+        raise UsageError(msg)
+    if pools and all(each.count == 1 for each in hardware):
+        msg = "pools take two devices at least; give counts such as 8xh100, or ask size"
+        raise UsageError(msg)
+    found = curves(question, hardware) + (pooled_curves(question, hardware, targets) if pools else [])
+    best: dict[str, Row] = {}
+    for curve in found:  # of the layouts of one hardware in one dtype, the best
+        row = _row(curve, question, targets, terms)
+        best[curve.label] = min((best.get(curve.label, row), row), key=_rank)
+    rows = sorted(best.values(), key=_rank)
+    front = pareto_front(found, question.traffic, targets, terms)
+    return Comparison(question, targets, terms, tuple(_tied(row, rows[0]) for row in rows), front)
+
+
+def _row(curve: Curve, question: Question, targets: Targets, terms: Terms) -> Row:
+    if curve.problem or curve.state is None:
+        return Row(curve, None, (curve.problem,), None, "")
+    column = best_column(curve, targets)
+    chosen = nearest_column(curve, targets) if column is None else column
+    if chosen is None:
+        return Row(curve, None, ("no batch whose prompts fit the steps; give a larger --chunk",), None, "")
+    point = point_at(curve, chosen, curve.replicas)
+    cost, no_cost = serving_cost(curve.hardware, point, question.traffic, terms)
+    misses = tuple(targets.misses(point.ttft.value, point.tpot.value))
+    unsure = tuple(targets.misses(point.ttft.high, point.tpot.high))
+    return Row(curve, point, misses, cost, no_cost, unsure if not misses else ())
+
+
+def _rank(row: Row) -> tuple[Any, ...]:
+    if row.point is None:
+        return (2, 0, 0.0, row.curve.label)
+    price = (0, row.cost.mix(1.0)) if row.cost else (1, -row.point.device_tokens_per_s)
+    return (0 if row.qualifies else 1, *price, row.curve.label)
+
+
+def _tied(row: Row, first: Row) -> Row:
+    """The row, marked where it cannot be told from the first one."""
+    if row is first or not (row.qualifies and first.qualifies) or row.point is None or first.point is None:
+        return row
+    if (row.cost is None) != (first.cost is None):
+        return row
+    scale = 1.0
+    if row.cost and first.cost:
+        scale = first.cost.usd_per_h(1.0) / row.cost.usd_per_h(1.0)
+    else:
+        scale = first.point.devices / row.point.devices
+    same = row.hardware.device.name == first.hardware.device.name and row.curve.constants == first.curve.constants
+    ratio = ratio_band(row.point.requests_per_s, first.point.requests_per_s, correlated=same)
+    tie = ratio.low * scale <= 1 <= ratio.high * scale
+    return Row(row.curve, row.point, row.misses, row.cost, row.no_cost, row.unsure, tie)

@@ -1,0 +1,170 @@
+"""The money that serving costs: a price, its hours, and what a million tokens come to at several utilisations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from roofline.buying.economics import (
+    HOURS_PER_YEAR,
+    UTILIZATIONS,
+    HourlyCost,
+    Ownership,
+    api_usd_per_h,
+    breakeven_utilization,
+    buying_pays_after,
+    check_utilization,
+    ownership,
+    rental,
+    usd_per_million,
+)
+from roofline.buying.prices import Offer, PriceKind, missing_price, offers_of, pick_offer
+from roofline.errors import UsageError
+from roofline.program.traffic import Traffic
+from roofline.serving.curve import Curve
+from roofline.serving.hardware_choice import Hardware
+from roofline.serving.operating_points import OperatingPoint
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How money is counted: the kind of price, one's own prices, terms of ownership, utilisations.
+
+    ``api`` are the prices of a million input and output tokens elsewhere. [USD]
+    """
+
+    kind: PriceKind = "on_demand"
+    given: tuple[Offer, ...] = ()
+    owning: Ownership = field(default_factory=Ownership)
+    utilizations: tuple[float, ...] = UTILIZATIONS
+    api: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.utilizations:
+            msg = "no utilization is given; expected some such as 0.25,0.5,1"
+            raise UsageError(msg)
+        check_utilization(self.utilizations)
+        api_usd_per_h(1.0, 1, 1, *(self.api or (0.0, 0.0)))
+
+
+@dataclass(frozen=True, slots=True)
+class ServingCost:
+    """What hardware costs that serves so many requests per second, and of whom the prices are.
+
+    ``prompt`` and ``generate`` are the mean tokens of a request, ``input_part`` is the prompts' part of the time, or of
+    the cost at full load where two pools have prices of their own.
+    """
+
+    offers: tuple[Offer, ...]
+    devices: int
+    hourly: HourlyCost
+    requests_per_s: float
+    prompt: float
+    generate: float
+    input_part: float
+
+    def usd_per_h(self, utilization: float) -> float:
+        """The mean cost of an hour. [USD/h]"""
+        return float(self.hourly.at(utilization))
+
+    def mix(self, utilization: float) -> float:
+        """Cost of a million tokens of the traffic, prompts and answers alike. [USD]"""
+        return float(usd_per_million(self.hourly, self.requests_per_s * (self.prompt + self.generate), utilization))
+
+    def input(self, utilization: float) -> float:
+        """Cost of a million prompt tokens: the time that prompts add. [USD]"""
+        whole = usd_per_million(self.hourly, self.requests_per_s * self.prompt, utilization)
+        return float(whole) * self.input_part
+
+    def output(self, utilization: float) -> float:
+        """Cost of a million generated tokens: the time of decoding alone. [USD]"""
+        whole = usd_per_million(self.hourly, self.requests_per_s * self.generate, utilization)
+        return float(whole) * (1 - self.input_part)
+
+    def breakeven(self, api: tuple[float, float]) -> float | None:
+        """The utilisation from which this costs less than an API; None where never."""
+        elsewhere = api_usd_per_h(self.requests_per_s, self.prompt, self.generate, *api)
+        return breakeven_utilization(self.hourly, elsewhere)
+
+    def to_dict(self, utilizations: Sequence[float], api: tuple[float, float] | None) -> dict[str, Any]:
+        """The cost as JSON."""
+        names = ("kind", "usd", "devices", "shape", "date", "source", "unverified", "note")
+        price, *others = ({name: getattr(offer, name) for name in names} for offer in self.offers)
+        at = [
+            {"utilization": u, "usd_per_h": self.usd_per_h(u), "usd_per_million_input": self.input(u),
+             "usd_per_million_output": self.output(u), "usd_per_million_tokens": self.mix(u)}
+            for u in utilizations
+        ]  # fmt: skip
+        more: dict[str, Any] = {"breakeven_utilization": self.breakeven(api)} if api else {}
+        more |= {"other_prices": others} if others else {}
+        return {"price": price, "at": at, **more}
+
+
+def hourly_cost(hardware: Hardware, devices: int, busy_w: Any, terms: Terms) -> tuple[Offer, HourlyCost] | str:
+    """The price of so many devices, each of which draws ``busy_w`` watts, and what an hour costs; else why not."""
+    offers = offers_of(hardware.sold, terms.given)
+    offer = pick_offer(offers, terms.kind)
+    if offer is None:
+        return missing_price(hardware.device.name, offers, terms.kind)
+    held = max(devices, hardware.count)
+    if terms.kind != "purchase":
+        return offer, rental(offer, held)
+    if hardware.device.tdp is None:
+        return f"{hardware.device.name} states no TDP, so the cost of its energy is not known"
+    return offer, ownership(offer, held, hardware.device.tdp, busy_w, terms.owning)
+
+
+def serving_cost(
+    hardware: Hardware, point: OperatingPoint, traffic: Traffic, terms: Terms
+) -> tuple[ServingCost | None, str]:
+    """The cost of hardware at an operating point, or None and why there is none."""
+    found = hourly_cost(hardware, point.devices, (point.power_w or 0.0) / point.devices, terms)
+    if isinstance(found, str):
+        return None, found
+    offer, hourly = found
+    rate, devices = point.requests_per_s.value, max(point.devices, hardware.count)
+    lengths = (traffic.prompt.mean, traffic.generate.mean)
+    return ServingCost((offer,), devices, hourly, rate, *lengths, point.input_part), ""
+
+
+def cost_of_both(
+    pools: Sequence[tuple[Hardware, int, float]], point: OperatingPoint, traffic: Traffic, terms: Terms
+) -> tuple[ServingCost | None, str]:
+    """The cost of a pool that prefills and one that decodes, each of hardware, devices and watts of its own."""
+    found = [hourly_cost(*pool, terms) for pool in pools]
+    if problems := [each for each in found if isinstance(each, str)]:
+        return None, problems[0]
+    (first, reading), (then, decoding) = [each for each in found if not isinstance(each, str)]
+    hourly, devices = reading.beside(decoding), sum(devices for _, devices, _ in pools)
+    whole = float(hourly.at(1.0))
+    part = float(reading.at(1.0)) / whole if whole else 0.5
+    lengths = (traffic.prompt.mean, traffic.generate.mean)
+    return ServingCost((first, then), devices, hourly, point.requests_per_s.value, *lengths, part), ""
+
+
+def cost_over_batches(curve: Curve, traffic: Traffic, terms: Terms) -> Any | None:
+    """Cost of a million tokens of the traffic under full load, at every batch; None without a price. [USD]"""
+    found = hourly_cost(curve.hardware, curve.hardware.count, curve.of("power_w"), terms)
+    if isinstance(found, str):
+        return None
+    rate = curve.of("requests_per_s") * curve.replicas * (traffic.prompt.mean + traffic.generate.mean)
+    return usd_per_million(found[1], rate, 1.0)
+
+
+def rent_or_buy(
+    hardware: Hardware, point: OperatingPoint, terms: Terms, rent: PriceKind
+) -> tuple[str, float | None] | None:
+    """The two prices, and after how many years a purchase has cost what rent around the clock has (None: never).
+
+    None where one of the prices, or the TDP, is missing.
+    """
+    offers = offers_of(hardware.sold, terms.given)
+    bought, rented = pick_offer(offers, "purchase"), pick_offer(offers, rent)
+    if bought is None or rented is None or hardware.device.tdp is None:
+        return None
+    devices = max(point.devices, hardware.count)
+    owned = ownership(bought, devices, hardware.device.tdp, (point.power_w or 0.0) / point.devices, terms.owning)
+    capital = bought.total_usd(devices)
+    running = float(owned.at(1.0)) - capital / (terms.owning.years * HOURS_PER_YEAR)
+    return f"{bought.words()}; {rented.words()}", buying_pays_after(capital, running, rented.total_usd(devices))

@@ -1,0 +1,262 @@
+"""How much hardware a load needs: the fewest rentable units that serve it within the targets, and the runner-up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Any
+
+from roofline.buying.prices import offers_of, pick_offer
+from roofline.buying.ranking import heading
+from roofline.buying.serving_costs import ServingCost, Terms, serving_cost
+from roofline.errors import UsageError
+from roofline.serving.batch_sweep import curves
+from roofline.serving.batched_steps import Grid
+from roofline.serving.curve import Curve
+from roofline.serving.hardware_choice import Hardware, growing
+from roofline.serving.operating_points import (
+    OperatingPoint,
+    Targets,
+    best_column,
+    least_column,
+    nearest_column,
+    point_at,
+)
+from roofline.serving.scenario import Question
+
+HEADROOM = 0.2
+"""The part of the capacity that is left free by default, since queues are not modelled."""
+
+MOST_UNITS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Requests that arrive in a second, and the part of the capacity that stays free."""
+
+    requests_per_s: float
+    headroom: float = HEADROOM
+
+    def __post_init__(self) -> None:
+        if not 0 < self.requests_per_s <= 1e9:
+            msg = f"load {self.requests_per_s:g}: expected requests per second above 0 such as 50req/s"
+            raise UsageError(msg)
+        if not 0 <= self.headroom < 1:
+            msg = f"headroom {self.headroom:g}: expected the part of the capacity left free, from 0 to below 1"
+            raise UsageError(msg)
+
+    def replicas(self, capacity: float) -> int:
+        """How many replicas of so many requests per second serve the load.
+
+        >>> Load(50, headroom=0.2).replicas(10.0)
+        7
+        """
+        return max(1, ceil(self.requests_per_s / (capacity * (1 - self.headroom)) - 1e-9))
+
+
+@dataclass(frozen=True, slots=True)
+class PoolUnits:
+    """Two pools on hardware of their own: units of each, and how many devices a unit holds; prefill first."""
+
+    units: tuple[int, int]
+    unit: tuple[int, int]
+
+    @property
+    def devices(self) -> int:
+        """How many devices all units hold."""
+        return sum(many * unit for many, unit in zip(self.units, self.unit, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Hardware that serves a load: so many units of what one can rent or buy.
+
+    ``units_low`` and ``units_high`` are the numbers at the fast and the slow end of the band (None: then no number
+    does). ``capacity`` is what it serves at most within the targets [requests/s], ``used`` the part of it that the load
+    takes, ``point`` what it does at the load itself. ``pools``: the units of each pool where their hardware differs.
+    """
+
+    curve: Curve
+    unit: int
+    units: int
+    units_low: int
+    units_high: int | None
+    capacity: float
+    point: OperatingPoint
+    used: float
+    cost: ServingCost | None
+    no_cost: str
+    pools: PoolUnits | None = None
+
+    @property
+    def hardware(self) -> Hardware:
+        """What it consists of."""
+        return self.curve.hardware
+
+    @property
+    def devices(self) -> int:
+        """How many devices all units hold."""
+        return self.pools.devices if self.pools else self.units * self.unit
+
+    def to_dict(self, terms: Terms) -> dict[str, Any]:
+        """The order as JSON."""
+        c = self.curve.constants
+        return {
+            "hardware": self.hardware.name, "device": self.hardware.device.name, "dtype": self.curve.dtype,
+            "layout": self.curve.layout,
+            "unit_devices": self.unit,
+            "units": self.units, "units_low": self.units_low, "units_high": self.units_high, "devices": self.devices,
+            "capacity_requests_per_s": self.capacity,
+            "utilization": self.used,
+            "at_load": self.point.to_dict(),
+            "pools": self._pools(),
+            "cost": self.cost.to_dict(terms.utilizations, terms.api) if self.cost else None,
+            "no_cost": self.no_cost or None, "provenance": c.provenance if c else None,
+            "constants": c.name if c else None, "notes": list(self.hardware.device.cautions),
+        }  # fmt: skip
+
+    def _pools(self) -> dict[str, Any] | None:
+        if self.curve.pools is None:
+            return None
+        found = self.curve.pools.to_dict(self.point.batch)
+        for place, name in enumerate(("prefill", "decode") if self.pools else ()):
+            assert self.pools is not None
+            found[name] |= {"units": self.pools.units[place], "unit_devices": self.pools.unit[place]}
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """Hardware that cannot serve within the targets, why, and by what factor the worse one is missed."""
+
+    hardware: Hardware
+    label: str
+    reasons: tuple[str, ...]
+    excess: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The miss as JSON."""
+        excess = self.excess if self.excess != float("inf") else None
+        return {"hardware": self.label, "reasons": list(self.reasons), "excess": excess}
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """Orders that serve the load, the best one first, and what misses, the nearest first."""
+
+    question: Question
+    load: Load
+    targets: Targets
+    terms: Terms
+    orders: tuple[Order, ...]
+    misses: tuple[Miss, ...]
+
+    @property
+    def qualifies(self) -> bool:
+        """Whether anything serves the load within the targets."""
+        return bool(self.orders)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of ``size``."""
+        head = heading(self.question, self.targets, self.terms)
+        head["inputs"] |= {"load_requests_per_s": self.load.requests_per_s, "headroom": self.load.headroom}
+        orders = [order.to_dict(self.terms) for order in self.orders]
+        return {
+            **head,
+            "choice": orders[0] if orders else None,
+            "runner_up": orders[1] if len(orders) > 1 else None,
+            "others": orders[2:],
+            "misses": [miss.to_dict() for miss in self.misses],
+        }
+
+
+def size_hardware(
+    question: Question, hardware: Sequence[Hardware], load: Load, targets: Targets, terms: Terms
+) -> Sizing:
+    """The fewest units of each hardware for a load, within the targets.
+
+    A unit is the smallest that one can have of it: a rentable shape, or the number of devices asked for. Orders are
+    sorted by the cost of an hour if all have one of the kind of price, else by their devices. Raises UsageError without
+    hardware.
+    """
+    if not hardware:
+        msg = "no hardware to size; name some such as h100,mi300x"
+        raise UsageError(msg)
+    found = [
+        _order(curve, question, load, targets, terms)
+        for curve in curves(question, [growing(each) for each in hardware])
+    ]
+    return sizing_of(question, load, targets, terms, found)
+
+
+def sizing_of(question: Question, load: Load, targets: Targets, terms: Terms, found: Sequence[Order | Miss]) -> Sizing:
+    """What was found, sorted."""
+    orders = [each for each in found if isinstance(each, Order)]
+    misses = _misses(found, {order.curve.label for order in orders})
+    priced = all(order.cost for order in orders)
+    orders.sort(key=lambda order: (_hourly(order) if priced else order.devices, order.devices, order.curve.label))
+    return Sizing(question, load, targets, terms, tuple(orders), tuple(misses))
+
+
+def _misses(found: Sequence[Order | Miss], served: set[str]) -> list[Miss]:
+    """What serves in no layout, each with the one that misses by the least; the nearest first."""
+    nearest: dict[str, Miss] = {}
+    for each in found:
+        if isinstance(each, Miss) and each.label not in served:
+            nearest[each.label] = min((nearest.get(each.label, each), each), key=lambda miss: miss.excess)
+    return sorted(nearest.values(), key=lambda miss: (miss.excess, miss.label))
+
+
+def _hourly(order: Order) -> float:
+    return order.cost.usd_per_h(1.0) if order.cost else 0.0
+
+
+def _order(curve: Curve, question: Question, load: Load, targets: Targets, terms: Terms) -> Order | Miss:
+    if curve.problem or curve.state is None:
+        return Miss(curve.hardware, curve.label, (curve.problem,), float("inf"))
+    best = best_column(curve, targets)
+    if best is None:
+        return _miss(curve, targets)
+    unit = unit_of(curve.hardware, terms)
+    capacity = float(curve.of("requests_per_s")[best])
+    units = _units(curve, load.replicas(capacity), unit)
+    if units > MOST_UNITS:
+        return Miss(curve.hardware, curve.label, (f"needs {units:,} units",), units / MOST_UNITS)
+    replicas = max(1, units * unit // curve.devices)
+    column = least_column(curve, load.requests_per_s / replicas, targets)
+    point = point_at(curve, best if column is None else column, replicas)
+    held = replace(curve.hardware, count=units * unit)
+    cost, no_cost = serving_cost(held, point, question.traffic, terms)
+    fast = _at_end(curve, load, targets, unit, curve.of("low"))
+    slow = _at_end(curve, load, targets, unit, curve.of("high"))
+    return Order(curve, unit, units, min(fast or units, units), slow and max(slow, units), capacity * replicas, point,
+                 load.requests_per_s / (capacity * replicas), cost, no_cost)  # fmt: skip
+
+
+def unit_of(hardware: Hardware, terms: Terms) -> int:
+    """The devices of the smallest shape that one can have of it."""
+    offer = pick_offer(offers_of(hardware.sold, terms.given), terms.kind)
+    return max(hardware.count, offer.devices if offer else 1)
+
+
+def _units(curve: Curve, replicas: int, unit: int) -> int:
+    return ceil(replicas * curve.devices / unit)
+
+
+def _at_end(curve: Curve, load: Load, targets: Targets, unit: int, slack: Grid) -> int | None:
+    """The units if all times are at an end of their band; None where the targets are missed then."""
+    column = best_column(curve, targets, slack)
+    if column is None:
+        return None
+    return _units(curve, load.replicas(float(curve.of("requests_per_s")[column] / slack[column])), unit)
+
+
+def _miss(curve: Curve, targets: Targets) -> Miss:
+    column = nearest_column(curve, targets)
+    if column is None:
+        return Miss(
+            curve.hardware, curve.label, ("no batch whose prompts fit the steps; give a larger --chunk",), float("inf")
+        )
+    ttft, tpot = float(curve.of("ttft_s")[column]), float(curve.of("tpot_s")[column])
+    return Miss(curve.hardware, curve.label, tuple(targets.misses(ttft, tpot)), float(targets.excess(ttft, tpot)))

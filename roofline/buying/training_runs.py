@@ -1,0 +1,145 @@
+"""What training costs: forward and backward FLOPs per token from the operators' statements, 6 N D beside them, time.
+
+The backward pass is derived: ``a, b -> y`` gives ``y', b -> a'`` and ``a, y' -> b'``, each of as many FLOPs as the
+forward contraction, so that a network of matmuls takes three times its forward pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from roofline.calibration.constants import ConstantSet
+from roofline.cost.cost import Cost, operator_cost
+from roofline.errors import UsageError, WorkloadError
+from roofline.hardware.spec import HardwareSpec
+from roofline.models.model import Model
+from roofline.number import exact
+from roofline.program.backward import backward
+from roofline.program.conventions import Conventions
+from roofline.program.op import Op, Tensor, elementwise, fuse
+from roofline.program.program import Phase, Program
+from roofline.program.workload import Precision
+from roofline.timing.operator import banded, time_step
+
+LOSS = elementwise("loss", [Tensor("logits", "B T V")], Tensor("loss", "B T"), flops=5, special=1,
+                   over=Tensor("logits", "B T V"), kind="softmax")  # fmt: skip
+"""Cross-entropy: scale, maximum, subtract, sum, compare, and an exponential for each score."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """A run over ``tokens`` tokens. FLOPs are those of the model, nothing recomputed; times are device-seconds. [s]
+
+    ``six_nd`` is 6 x parameters x tokens, 4 x where the weights are frozen. Communication and the optimiser are not in
+    it: no run is faster.
+    """
+
+    tokens: float
+    flops: float
+    six_nd: float
+    time_s: float
+    bound_s: float
+    low_s: float
+    high_s: float
+    mfu: float
+    frozen: bool = False
+
+    @property
+    def device_hours(self) -> float:
+        """Hours of one device, or of so many devices together."""
+        return self.time_s / 3600
+
+
+def training_run(
+    model: Model,
+    hardware: HardwareSpec,
+    constants: ConstantSet,
+    *,
+    tokens: float,
+    sequence: int = 4096,
+    batch: int = 1,
+    dtype: str | None = None,
+    frozen: bool = False,
+    mfu: float | None = None,
+) -> TrainingRun:
+    """What training, or fine-tuning with ``frozen`` weights (LoRA, its own small matrices not counted), takes.
+
+    ``sequence`` tokens and ``batch`` sequences go through a device at once. ``mfu`` puts a utilisation that was
+    measured in place of the expected time, which has no communication, no optimiser step and no recomputation.
+    Raises UsageError for numbers out of range, WorkloadError for a sequence that the model does not take.
+    """
+    _check(model, tokens, sequence, batch, mfu)
+    precision = Precision(*[dtype or hardware.default_dtype()] * 3)
+    program = model.program(Conventions(lm_head="all"))
+    counted, timed = _costs(program, sequence, batch, precision, frozen=frozen)
+    steps = tokens / (sequence * batch)
+    flops = float(sum(cost.count * cost.flops for cost in counted))
+    peak_s = sum(float(c.count * c.flops) / hardware.contraction_unit(c.dtype)[1] for c in counted if c.flops)
+    pairs = list(zip(timed, time_step(timed, hardware, constants, "graph", decoding=False), strict=True))
+    time, (bound, low, high) = (
+        sum(float(cost.count) * float(timing.time_s) for cost, timing in pairs),
+        (sum(float(cost.count) * float(banded(timing)[end]) for cost, timing in pairs) for end in range(3)),
+    )
+    if mfu is not None:
+        time = low = high = peak_s / mfu
+        bound = min(bound, time)
+    factor = 4 if frozen else 6
+    return TrainingRun(
+        tokens, flops * steps, factor * model.parameters * tokens, time * steps, bound * steps, low * steps,
+        high * steps, peak_s / time, frozen,
+    )  # fmt: skip
+
+
+def _costs(
+    program: Program, sequence: int, batch: int, precision: Precision, *, frozen: bool
+) -> tuple[tuple[Cost, ...], tuple[Cost, ...]]:
+    """The costs of one step as counted, and as timed: a fused attention computes its scores again on the way back."""
+    phase: Phase = "prefill" if "prefill" in program.phases else "encode"
+    sizes = {letter: exact(size) for letter, size in program.sizes.items()}
+    sizes |= {"B": exact(batch), "T": exact(sequence), "S": exact(sequence)}
+    counted, timed = [], []
+    for group, op in program.in_phase(phase):
+        forward = LOSS if op.name == "sampling" else op
+        back = _backward(forward, frozen=frozen)
+        local, times = group.sizes(sizes), group.times(sizes)
+        for step in (forward, *back):
+            cost = replace(operator_cost(step, local, precision, group.name, times), shape=None)
+            counted.append(cost)
+            again = operator_cost(op.parts[0], local, precision) if step.name.endswith(_AGAIN) else None
+            timed.append(replace(cost, flops=cost.flops + again.flops) if again else cost)
+    return tuple(counted), tuple(timed)
+
+
+_AGAIN = ".fused_backward"
+
+
+def _backward(op: Op, *, frozen: bool) -> tuple[Op, ...]:
+    """The backward steps of an operator, those of fused attention as one that keeps scores in the chip."""
+    steps = backward(op)
+    weights = {tensor.name + "'" for part in (op, *op.parts) for tensor in part.reads if tensor.role == "weight"}
+    if frozen:
+        steps = tuple(step for step in steps if step.writes[0].name not in weights)
+    if op.kind != "attention" or not steps:
+        return steps
+    whole = fuse(op.name + _AGAIN, steps, kind="attention")
+    inside = {t.name for t in whole.reads + whole.writes if {"T", "S"} <= set(t.letters)}
+    reads = tuple(t for t in whole.reads if t.name not in inside)
+    return (replace(whole, reads=reads, writes=tuple(t for t in whole.writes if t.name not in inside)),)
+
+
+def _check(model: Model, tokens: float, sequence: int, batch: int, mfu: float | None) -> None:
+    if not 1 <= tokens <= 1e18:
+        msg = f"tokens {tokens:g}: expected 1 to 1e18 tokens of training"
+        raise UsageError(msg)
+    if sequence < 1 or batch < 1:
+        msg = f"sequence {sequence}, batch {batch}: expected whole numbers from 1"
+        raise UsageError(msg)
+    if mfu is not None and not 0 < mfu <= 1:
+        msg = f"mfu {mfu:g}: expected a utilisation above 0 to 1 such as 0.4"
+        raise UsageError(msg)
+    if model.lengths.decoder_start is not None:
+        msg = f"{model.name} is an encoder-decoder, whose training is not modelled: it takes two lengths"
+        raise WorkloadError(msg)
+    if sequence > model.lengths.positions:
+        msg = f"sequence {sequence} exceeds the model's {model.lengths.field} {model.lengths.positions}"
+        raise WorkloadError(msg)

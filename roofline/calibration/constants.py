@@ -1,0 +1,248 @@
+"""What software reaches of a data sheet: fitted constants, with their provenance and their error band."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from roofline.calibration.fields import Band, Data, KindConstants, Latency, Seconds, Share, Sharpness, Tiles
+from roofline.errors import SpecError, near_matches
+from roofline.files.findings import validated
+from roofline.files.library import data_folder, read_yaml
+from roofline.hardware.fields import BytesPerCycle
+
+Execution: TypeAlias = Literal["graph", "eager"]
+Provenance: TypeAlias = Literal["datasheet", "class", "published", "calibrated"]
+
+_NO_TILES = Tiles(feed=0, split="0 s", partial=0)  # type: ignore[arg-type]  # read as in a file
+
+
+class CollectiveConstants(Data):
+    """Constants of one collective: latency of the first step and of each further device, share of the link, corner."""
+
+    first: Seconds
+    each: Seconds
+    bandwidth: Share
+    sharpness: Annotated[float, Field(ge=0.2, le=10, strict=False)]
+    band: Band
+
+    def scaled(self, factor: float) -> CollectiveConstants:
+        """The same with all latencies times ``factor``."""
+        return self.model_copy(update={"first": self.first * factor, "each": self.each * factor})
+
+
+class Calibration(Data):
+    """Constants of a class of devices: shares of the peaks reached, latency, the sharpness p of the corner.
+
+    ``dtypes`` has the share of the peak that contractions in a dtype reach, where it is another; ``feed`` gives it for
+    a device that states its units and clock (``provenance.fed_shares``). Constants of one
+    device name it in ``extends``. ``kinds`` has the kinds of operators (attention is attention_prefill or
+    attention_decode) and, for operators with kernels of their own, names such as rotary, which go first. With
+    ``measured_dtypes``, other dtypes take the constants of the class. ``unfused`` constants are those of single
+    kernels: an eager operator takes as long as the kernels that torch runs for it (``eager_kernels.py``). ``probe`` is
+    what a small matmul took when the device was calibrated, by which a later measurement knows a slower device.
+    """
+
+    name: str
+    extends: str | None = None
+    title: str
+    p: Sharpness
+    compute: Share
+    memory: Share
+    vector: Share
+    special: Share
+    latency: Latency
+    feed: BytesPerCycle | None = None
+    dtypes: dict[str, Share] = {}
+    measured_dtypes: list[str] = []
+    unfused: bool = False
+    probe: Seconds | None = None
+    kinds: dict[str, KindConstants] = {}
+    collectives: dict[str, CollectiveConstants] = {}
+    band: Band
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """The constants of one kind of operator: shares of matrix, vector and special peak and of bandwidth; latency; p.
+
+    Then the terms of ``kernels.py``, each of which 0 leaves out, and the band: measured / expected, 5th and 95th
+    percentile.
+    """
+
+    compute: float = 1.0
+    vector: float = 1.0
+    special: float = 1.0
+    memory: float = 1.0
+    latency_s: float = 0.0
+    p: float = float("inf")
+    tile_feed: float = 0.0
+    split_s: float = 0.0
+    partial: float = 0.0
+    extra_keys: float = 0.0
+    extra_reads: float = 0.0
+    serial: float = 0.0
+    cached: float = 0.0
+    regroup_s: float = 0.0
+    repack: float = 0.0
+    extra_depth: float = 0.0
+    wide: float = 0.0
+    warm: float = 0.0
+    key_block: float = 0.0
+    held: float = 0.0
+    again: float = 0.0
+    group_rows: float = 0.0
+    low: float = 1.0
+    high: float = 1.0
+
+
+_PLAIN_TERMS = (
+    "extra_keys",
+    "extra_reads",
+    "serial",
+    "repack",
+    "extra_depth",
+    "wide",
+    "key_block",
+    "again",
+    "group_rows",
+)
+
+DATASHEET = Constants(vector=float("inf"), special=float("inf"))
+"""No losses, no latency, a sharp corner, work beside the contractions free: the bound itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantSet:
+    """Where constants come from, their band over all kinds, and the constants of each kind.
+
+    ``otherwise`` serves dtypes that the calibration was not measured in.
+    """
+
+    provenance: Provenance
+    name: str
+    low: float
+    high: float
+    evidence: str
+    calibration: Calibration | None = None
+    otherwise: Calibration | None = None
+
+    def covers(self, dtype: str) -> bool:
+        """Whether the constants were measured in ``dtype``, or hold for any."""
+        measured = self.calibration.measured_dtypes if self.calibration else []
+        return not measured or not dtype or dtype in measured
+
+    def has_own(self, kind: str) -> bool:
+        """Whether ``kind`` has constants of its own, fitted to measurements of its kernels."""
+        return self.calibration is not None and kind in self.calibration.kinds
+
+    def unfused(self, dtype: str) -> bool:
+        """Whether the constants that hold in ``dtype`` are those of single kernels."""
+        base = self.calibration if self.covers(dtype) else self.otherwise
+        return base is not None and base.unfused
+
+    @property
+    def probe_s(self) -> float | None:
+        """What a small matmul took when the constants were measured. [s]"""
+        return self.calibration.probe if self.calibration else None
+
+    def for_dtypes(self, dtypes: Iterable[str]) -> ConstantSet:
+        """These constants, or those of the class by name if they were measured in none of ``dtypes``."""
+        if self.otherwise is None or any(self.covers(dtype) for dtype in dtypes):
+            return self
+        return ConstantSet.from_calibration(self.otherwise)
+
+    def of(self, kind: str, execution: Execution, name: str = "", dtype: str = "") -> Constants:
+        """The constants of the operator ``name`` if it has its own, else of ``kind`` (matmul, attention_decode ...).
+
+        ``dtype`` is that of its contractions.
+        """
+        base = self.calibration if self.covers(dtype) else self.otherwise
+        if base is None:
+            return DATASHEET
+        own = base.kinds.get(name) or base.kinds.get(kind) or KindConstants()
+        latency, band = own.latency or base.latency, own.band or base.band
+        tiles = own.tiles or _NO_TILES
+        return Constants(
+            compute=own.compute or base.dtypes.get(dtype, base.compute),
+            vector=own.vector or base.vector,
+            special=own.special or base.special,
+            memory=own.memory or base.memory,
+            latency_s=latency.graph if execution == "graph" else latency.eager,
+            p=own.p or base.p,
+            tile_feed=tiles.feed,
+            split_s=tiles.split,
+            partial=tiles.partial,
+            cached=own.cached or 0.0,
+            regroup_s=own.regroup,
+            warm=own.warm or 0.0,
+            held=own.held or 0.0,
+            **{name: getattr(own, name) for name in _PLAIN_TERMS},
+            low=band.low,
+            high=band.high,
+        )
+
+    def band(self, kind: str, dtype: str = "") -> tuple[float, float, str]:
+        """Low and high of the band of ``kind``, or of all kinds where it has none of its own, and its evidence."""
+        base = self.calibration if self.covers(dtype) else self.otherwise
+        if base is None:
+            return self.low, self.high, self.evidence
+        own = base.kinds.get(kind)
+        band = own.band if own and own.band else base.band
+        return band.low, band.high, band.evidence
+
+    @classmethod
+    def from_calibration(cls, data: Calibration, otherwise: Calibration | None = None) -> ConstantSet:
+        """The constants of a file, and of its device's class for dtypes that it was not measured in."""
+        provenance: Provenance = "calibrated" if data.extends else "class"
+        return cls(provenance, data.name, data.band.low, data.band.high, data.band.evidence, data, otherwise or data)
+
+
+def load_constants(calibration_class: str, provenance: Provenance | None = None) -> ConstantSet:
+    """The constants for a class of devices; ``datasheet`` asks for none. Raises SpecError for an unknown class."""
+    if provenance == "datasheet":
+        return ConstantSet(
+            "datasheet", "datasheet", 1.0, 1.0, "the data sheet's roofline: a lower bound, not a forecast"
+        )
+    return ConstantSet.from_calibration(load_class(calibration_class))
+
+
+def class_names() -> list[str]:
+    """The names of the shipped classes."""
+    return _names("classes")
+
+
+def device_names() -> list[str]:
+    """The names of the shipped calibrations of devices."""
+    return _names("devices")
+
+
+def load_class(name: str) -> Calibration:
+    """The calibration of a class of devices. Raises SpecError for an unknown class or a malformed file."""
+    return _load("classes", name, f"class {name!r} has no calibration")
+
+
+def load_device(name: str) -> Calibration:
+    """The calibration of a device. Raises SpecError for an unknown device or a malformed file."""
+    return _load("devices", name, f"device {name!r} has no calibration")
+
+
+def read_calibration(path: Path) -> Calibration:
+    """The calibration in a YAML file. Raises SpecError: file, field, what was given, what was expected."""
+    return validated(Calibration, read_yaml(path), path.name)
+
+
+def _names(folder: str) -> list[str]:
+    return sorted(path.stem for path in (data_folder("calibrations") / folder).glob("*.yaml"))
+
+
+def _load(folder: str, name: str, problem: str) -> Calibration:
+    if name not in _names(folder):
+        msg = f"{problem}; {near_matches(name, _names(folder))}"
+        raise SpecError(msg)
+    return read_calibration(data_folder("calibrations") / folder / f"{name}.yaml")

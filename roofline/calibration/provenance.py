@@ -1,0 +1,181 @@
+"""Which constants a device gets: its calibration's, its published ceilings', its class's, or none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from roofline.calibration.constants import (
+    Calibration,
+    ConstantSet,
+    Provenance,
+    device_names,
+    load_class,
+    load_constants,
+    load_device,
+    read_calibration,
+)
+from roofline.calibration.fields import Band, Share
+from roofline.errors import SpecError
+from roofline.files.findings import validated
+from roofline.files.library import data_folder, read_yaml
+from roofline.hardware.fields import BytesPerS, Dtype, FlopsPerS
+from roofline.hardware.loading import hardware_names, load_hardware
+from roofline.hardware.spec import HardwareSpec
+
+_TILE = 128  # rows and columns of the tile that a unit works on
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Ceilings(_Data):
+    """What others reached on a device at best: matmul rates by dtype [FLOP/s], bandwidth [B/s]."""
+
+    matmul: Annotated[dict[Dtype, FlopsPerS], Field(min_length=1)]
+    bandwidth: BytesPerS | None = None
+    source: str
+
+
+class Typical(_Data):
+    """What a usual operator reaches of the ceilings."""
+
+    compute: Share
+    memory: Share
+
+
+class Published(_Data):
+    """The ceilings of all devices, by name."""
+
+    name: str
+    source: str
+    typical: Typical
+    band: Band
+    devices: dict[str, Ceilings]
+
+
+def calibration_in(hardware: str | Path | HardwareSpec) -> tuple[str | Path | HardwareSpec, Calibration | None]:
+    """What names a calibration, shipped or a YAML file that ``extends`` a device, as that device and the calibration.
+
+    A calibration may extend a spec file that lies beside it. Anything else stays as it is. Raises SpecError for a
+    malformed calibration.
+
+    >>> calibration_in("a100-sxm-80gb-tensorrt-llm")[0]
+    'a100-sxm-80gb'
+    """
+    if isinstance(hardware, HardwareSpec):
+        return hardware, None
+    path, name = Path(hardware), str(hardware).lower()
+    found = None
+    if path.suffix in (".yaml", ".yml"):
+        found = read_calibration(path) if "extends" in read_yaml(path) else None
+    elif name in device_names() and name not in hardware_names():
+        found = load_device(name)
+    if found is None:
+        return hardware, None
+    assert found.extends is not None
+    beside = path.parent / found.extends
+    return (beside if beside.suffix in (".yaml", ".yml") and path.suffix else found.extends), found
+
+
+def constants_of(
+    hardware: HardwareSpec, provenance: Provenance | None = None, own: Calibration | None = None
+) -> ConstantSet:
+    """The constants of a device: what ``provenance`` asks for, else its calibration, else those of its class.
+
+    ``own`` is a calibration that was asked for by name. Another one holds for the device as it was measured: with a
+    field edited, or read from another file, a device has those of its class. Raises SpecError where there is no such
+    calibration, or nothing was published.
+    """
+    if provenance == "datasheet":
+        return load_constants(hardware.calibration_class, provenance)
+    if provenance == "class":
+        return ConstantSet.from_calibration(class_of(hardware))
+    if provenance == "published":
+        return _published(hardware)
+    if own is not None:
+        return ConstantSet.from_calibration(own, class_of(hardware))
+    if hardware.name in device_names() and (provenance or hardware == load_hardware(hardware.name)):
+        return ConstantSet.from_calibration(load_device(hardware.name), class_of(hardware))
+    if provenance is None:
+        return ConstantSet.from_calibration(class_of(hardware))
+    msg = f"{hardware.name} has no calibration (calibrated are {', '.join(device_names())}); leave out --constants"
+    raise SpecError(msg)
+
+
+def on_edited(constants: ConstantSet, hardware: HardwareSpec) -> ConstantSet:
+    """The constants of a class as they are on ``hardware``, whose peaks are others; a calibration's stay."""
+    if constants.provenance != "class":
+        return constants
+    return ConstantSet.from_calibration(class_of(hardware))
+
+
+def class_of(hardware: HardwareSpec) -> Calibration:
+    """The calibration of a device's class, on the device. Raises SpecError for an unknown class."""
+    return on_device(load_class(hardware.calibration_class), hardware)
+
+
+def on_device(data: Calibration, hardware: HardwareSpec) -> Calibration:
+    """A class's calibration with the shares of the peak that its ``feed`` leaves a device."""
+    shares = fed_shares(data.feed, hardware) if data.feed else {}
+    return data.model_copy(update={"dtypes": {**shares, **data.dtypes}})
+
+
+def fed_shares(feed: float, hardware: HardwareSpec) -> dict[str, float]:
+    """The share of the peak by dtype where operands reach each unit at ``feed`` [B/cycle], beside the arithmetic.
+
+    A tile of 128 x 128 reads an element for every 128 FLOPs, so that the time of a FLOP is 1 / peak + bytes of an
+    element / (128 feed units clock). Nothing where a device states no units or no clock.
+
+    >>> {dtype: round(share, 2) for dtype, share in fed_shares(150, load_hardware("h20")).items() if dtype != "fp64"}
+    {'tf32': 0.91, 'bf16': 0.91, 'fp16': 0.91, 'fp8': 0.91, 'int8': 0.91, 'fp32': 0.94}
+    """
+    shares = {}
+    for dtype in hardware.dtypes():
+        unit, peak = hardware.contraction_unit(dtype)
+        clock = getattr(hardware.peak, unit)[dtype].clock or hardware.clock
+        if hardware.units and clock:
+            bits = int("".join(letter for letter in dtype if letter.isdigit()))  # a dtype's name says its width
+            per_cycle = peak / (hardware.units.count * clock)
+            shares[dtype] = 1 / (1 + per_cycle * bits / 8 / _TILE / feed)
+    return shares
+
+
+def load_published() -> Published:
+    """The published ceilings. Raises SpecError: field, what was given, what was expected."""
+    path = data_folder("calibrations") / "published.yaml"
+    return validated(Published, read_yaml(path), path.name)
+
+
+def _published(hardware: HardwareSpec) -> ConstantSet:
+    """The class's constants with the shares of matmuls, and of streaming, from the ceilings of the device.
+
+    The band is the wider one of both.
+    """
+    published, base = load_published(), class_of(hardware)
+    ceilings = published.devices.get(hardware.name)
+    if ceilings is None:
+        msg = f"{hardware.name}: nothing published in calibrations/published.yaml; leave out --constants"
+        raise SpecError(msg)
+    shares: dict[str, float] = {
+        dtype: published.typical.compute * rate / hardware.contraction_unit(dtype)[1]
+        for dtype, rate in ceilings.matmul.items()
+        if dtype in hardware.dtypes()
+    }
+    memory = base.memory
+    if ceilings.bandwidth:
+        memory = published.typical.memory * ceilings.bandwidth / hardware.bandwidth
+    source = f"{ceilings.source}; the rest as {base.name}"
+    band = max(published.band, base.band, key=lambda band: band.high / band.low)
+    changes = {
+        "name": hardware.name,
+        "dtypes": base.dtypes | shares,
+        "memory": memory,
+        "band": band,
+        "source": source,
+    }
+    data: Calibration = base.model_copy(update=changes)
+    return ConstantSet("published", hardware.name, band.low, band.high, band.evidence, data)

@@ -1,0 +1,96 @@
+"""What is wrong with a spec file, line by line: the loader's checks for people's own files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from roofline.calibration.constants import load_class
+from roofline.errors import RooflineError, SpecError
+from roofline.files.findings import problems
+from roofline.files.library import read_text, read_yaml
+from roofline.hardware.checks import blocks_of
+from roofline.hardware.spec import HardwareSpec
+from roofline.hardware.systems import System
+
+
+def review_file(path: Path) -> list[str]:
+    """Every problem of a device's or a system's file, one line each: file, line, field, what is wrong, how to mend it.
+
+    An empty list means that the file will do. Raises nothing: what cannot be read is a problem of the file.
+    """
+    try:
+        fields = read_yaml(path)
+    except SpecError as failure:
+        return [str(failure)]
+    found = _system_problems(fields) if "device" in fields else _device_problems(fields)
+    return [f"{path}{_line(path, problem)}: {problem}" for problem in found]
+
+
+def unverified_values(spec: HardwareSpec) -> list[str]:
+    """The paths of all values that were recalled or estimated, not read."""
+    found = []
+    for path, block in blocks_of(spec):
+        names = [name for name in type(block).model_fields if isinstance(getattr(block, name), (int, float, str))]
+        inner = [name for name in names if name not in _WORDS and getattr(block, name) is not None]
+        found += [f"{path}.{name}".lstrip(".") for name in inner if spec.source_of(block, name)[1]]
+    return found
+
+
+_WORDS = (
+    "source confidence note name title calibration_class kind scope elementwise status vendor granularity "
+    "devices_per_package"
+).split()
+
+
+def _device_problems(fields: dict[str, Any]) -> list[str]:
+    try:
+        spec = HardwareSpec.model_validate(fields)
+        load_class(spec.calibration_class)
+    except ValidationError as failure:
+        return list(problems(failure, HardwareSpec))
+    except SpecError as failure:
+        return [str(failure)]
+    return []
+
+
+def _system_problems(fields: dict[str, Any]) -> list[str]:
+    try:
+        _ = System.model_validate(fields).spec
+    except ValidationError as failure:
+        return list(problems(failure, System))
+    except RooflineError as failure:
+        return [f"device: {failure}"]
+    return []
+
+
+def _line(path: Path, problem: str) -> str:
+    """``:7`` where the field that a problem starts with stands in line 7, or its nearest block that is there."""
+    import yaml  # noqa: PLC0415
+
+    field = re.match(r"(?:class )?([\w.-]+)", problem)
+    if field is None:
+        return ""
+    node: Any = yaml.compose(read_text(path, SpecError), Loader=yaml.SafeLoader)
+    line = None
+    for step in field[1].split("."):
+        found = next(_inside(node, step), None)
+        if found is None:
+            break
+        line, node = found
+    return "" if line is None else f":{line + 1}"
+
+
+def _inside(node: Any, step: str) -> Iterator[tuple[int, Any]]:
+    """The line and the value of a key of a mapping, or of a place in a list."""
+    import yaml  # noqa: PLC0415
+
+    if isinstance(node, yaml.MappingNode):
+        return iter([(key.start_mark.line, value) for key, value in node.value if key.value == step])
+    if isinstance(node, yaml.SequenceNode) and step.isdigit() and int(step) < len(node.value):
+        return iter([(node.value[int(step)].start_mark.line, node.value[int(step)])])
+    return iter(())

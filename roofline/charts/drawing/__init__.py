@@ -1,0 +1,1 @@
+"""How a picture is drawn: sheets, scales, themes, places of texts, files."""

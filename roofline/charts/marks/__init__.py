@@ -1,0 +1,1 @@
+"""What several charts draw: rooflines, points, numbers, measurements."""

@@ -1,0 +1,1 @@
+"""The command line: flags read, answers printed, errors told."""

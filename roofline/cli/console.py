@@ -1,0 +1,84 @@
+"""What every verb does on a terminal: words checked, lines printed, warnings, failures, a progress bar."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from roofline.errors import UsageError, one_line
+
+
+def choice(flag: str, given: str | None, *known: str) -> Any:
+    """``given`` if it is one of ``known`` or absent; typer's own choices would load enum classes and say less."""
+    if given is not None and given not in known:
+        refuse(f"{flag} {given!r}: expected {' or '.join(known)}")
+    return given
+
+
+def edit(text: str) -> tuple[str, Any]:
+    """A ``--set`` flag as path and value: numbers, true, false and null as JSON has them, the rest as text."""
+    import json
+
+    path, equals, value = text.partition("=")
+    if not equals or not path:
+        refuse(f"--set {text!r}: expected PATH=VALUE such as hardware.memory.hbm.bandwidth=6TB/s")
+    try:
+        return path, json.loads(value)
+    except ValueError:
+        return path, value
+
+
+def fail(message: str, code: int) -> NoReturn:
+    print(f"roofline: {one_line(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201
+    sys.exit(code)
+
+
+def refuse(message: str) -> NoReturn:
+    raise UsageError(message)
+
+
+def warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)  # noqa: T201
+
+
+def tell(text: str) -> None:
+    try:
+        print(text, flush=True)  # noqa: T201
+    except BrokenPipeError:  # the reader, a pager or head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def without_color(wanted: bool) -> None:
+    """What NO_COLOR does, for this run; every library that colours asks for that variable."""
+    if wanted:
+        os.environ["NO_COLOR"] = "1"
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[str, float], None]]:
+    """What is being done and the time left: a bar on stderr, on a terminal alone, once a second has passed."""
+    start = time.monotonic()
+    shown: list[tuple[Any, Any]] = []
+
+    def advance(what: str, done: float) -> None:
+        if not shown and sys.stderr.isatty() and time.monotonic() - start > 1:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+            bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            bar.start()
+            shown.append((bar, bar.add_task(title, total=1.0)))
+        for bar, task in shown:
+            bar.update(task, completed=done, description=(f"{title}: {what}" if what else title)[:60])
+
+    try:
+        yield advance
+    finally:
+        for bar, _ in shown:
+            bar.stop()

@@ -1,0 +1,1 @@
+"""What is stored in fewer bytes: precision recipes, quantisation, pruning, sparsity."""

@@ -1,0 +1,232 @@
+"""Quantisation as a transform of a program: layers do not know of it.
+
+The matmuls with weights inside the layers read narrow weights with their scales and, if the recipe has narrow
+activations, what a ``quantize`` operator before them wrote. Embeddings, norms, biases, routers and whatever writes a
+vocabulary stay in 16 bits, as published checkpoints leave them (the ``ignore`` lists of GPTQ, AWQ, FP8 and NVFP4 ones);
+so do weights that are contracted per head (the up-projections that latent attention absorbs).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from roofline.compression.recipes import Format, Recipe
+from roofline.compression.weight_matmuls import Matrix, contracted_per_head, layer_matrices, mapped
+from roofline.number import Number, ceil_div, product
+from roofline.program.axes import Binding, Sizes, rebind, size_of
+from roofline.program.op import Op, Tensor, Work
+from roofline.program.program import Group, Program
+
+QUANTIZE_FLOPS = 3  # largest magnitude, times its reciprocal, round
+_SCALE_OF = ".scale"  # the scales of an activation are named after it
+_CONVERT, _SCALE, _ZERO = 1, 1, 1  # vector FLOPs to turn a stored element into a number
+
+
+def quantized(program: Program, recipe: Recipe) -> Program:
+    """``program`` with weights, activations and caches stored as ``recipe`` says.
+
+    FLOPs of the contractions and parameters stay; bytes, vector work and the dtype of the matmuls change.
+    """
+    return replace(program, groups=quantized_groups(program.groups, recipe)) if recipe.quantizes else program
+
+
+def quantized_groups(groups: tuple[Group, ...], recipe: Recipe) -> tuple[Group, ...]:
+    """The same for groups that are no whole program."""
+    fixed = contracted_per_head(groups)
+    return tuple(_quantized_group(group, recipe, fixed) for group in groups) if recipe.quantizes else groups
+
+
+def left_alone(program: Program) -> dict[str, int]:
+    """The weights of a quantised program that keep the dtype of the rest, by name, and how many parameters each has."""
+    left: dict[str, int] = {}
+    for group, op, tensor in program.weights():
+        if not tensor.dtype:
+            left[tensor.name] = left.get(tensor.name, 0) + int(program.resident(group, op, tensor, program.sizes))
+    return dict(sorted(left.items(), key=lambda item: -item[1]))
+
+
+def is_scale(tensor: Tensor) -> bool:
+    """Whether a tensor holds scales or zero points: each device has those of its own part, and none are added up."""
+    return tensor.role == "scale" or (tensor.role == "activation" and tensor.name.endswith(_SCALE_OF))
+
+
+def storage_notes(program: Program, recipe: Recipe) -> list[str]:
+    """In which format what is stored, and which weights a recipe leaves alone."""
+    named = (("weights", recipe.weights), ("activations", recipe.activations), ("KV cache", recipe.kv_cache))
+    notes = [f"{name} {form.name}: {form.words}" for name, form in named if form.scale]
+    if recipe.weights.scale:
+        left = left_alone(program)
+        most = ", ".join(f"{name} {number:,}" for name, number in list(left.items())[:3])
+        others = f" and {len(left) - 3} more tensors" if len(left) > 3 else ""
+        share = sum(left.values()) / int(program.parameters())
+        notes.append(f"left in {recipe.precision.weights}: {share:.2%} of the parameters ({most}{others})")
+    return notes
+
+
+def _quantized_group(group: Group, recipe: Recipe, fixed: set[tuple[str, str]]) -> Group:
+    ops = _with_narrow_caches(group.ops, recipe.kv_cache) if recipe.kv_cache.scale else group.ops
+    found: list[Op] = []
+    fresh: set[str] = set()
+    for op in ops if recipe.weights.scale else ():
+        matrices = layer_matrices(group, op, fixed)
+        if not matrices or (recipe.experts_only and not all(m.lead for m in matrices)):
+            found.append(op)
+        else:
+            if recipe.activations.scale and matrices[0].x.name not in fresh:
+                found.append(_quantize(matrices[0], recipe.activations, op))
+                fresh.add(matrices[0].x.name)
+            found.append(_narrow_matmul(op, matrices, recipe))
+        fresh -= {tensor.name for tensor in op.writes}
+    return replace(group, ops=tuple(found if recipe.weights.scale else ops))
+
+
+# Matmuls
+
+
+def _narrow_matmul(op: Op, matrices: list[Matrix], recipe: Recipe) -> Op:
+    """The matmul with narrow weights, their scales, narrow activations, and the work of turning them into numbers."""
+    narrow = {m.weight.name: replace(m.weight, dtype=recipe.weights.dtype) for m in matrices}
+    scaled = matrices[:1] if recipe.weights.breadth > 1 else matrices  # blocks: one tensor of scales for all parts
+    extra = [scale for m in scaled for scale in _scales(m, recipe.weights)]
+    local = dict(op.local) | _groups("z", matrices, recipe.weights, op)
+    if recipe.activations.scale:
+        values, *scales = _narrow_activation(matrices[0], recipe.activations)
+        narrow[values.name.removesuffix(_NARROW)] = values
+        extra += scales
+        local |= _groups("i", matrices[:1], recipe.activations, op)
+    changed = mapped(op, lambda tensor: narrow.get(tensor.name, tensor))
+    work = [work for m in matrices for work in _dequantize_work(m, recipe)]
+    return replace(changed, reads=(*changed.reads, *extra), work=(*changed.work, *work), local=local)
+
+
+def _scales(matrix: Matrix, form: Format) -> list[Tensor]:
+    """The scales of a weight, its zero points, and the scale of all of it."""
+    stored = dict(zip(matrix.weight.letters, (matrix.weight.stored or matrix.weight.axes).split(), strict=True))
+    per = [*(["z"] if form.depth else []), *(matrix.out if form.breadth == 1 else ())]
+
+    def scale(suffix: str, own: list[str], dtype: str) -> Tensor:
+        axes = [*matrix.lead, *own]
+        held = " ".join(stored.get(letter, letter) for letter in axes)
+        touched = " ".join(axes)
+        return Tensor(f"{matrix.weight.name}.{suffix}", touched, "scale", held if held != touched else "", dtype=dtype)
+
+    found = [scale("scale", per, form.scale)]
+    found += [scale("zero", per, form.zero)] if form.zero else []
+    return found + ([scale("outer", [], form.outer)] if form.outer else [])
+
+
+def _groups(letter: str, matrices: list[Matrix], form: Format, op: Op) -> dict[str, Binding]:
+    """What z or i is in an operator: groups along the contracted axes, times those across the outputs of a block."""
+    if not form.depth:
+        return {}
+    local = dict(op.local)
+
+    def groups(sizes: Sizes) -> Number:
+        bound = rebind(sizes, local)
+        along = ceil_div(_elements(matrices[0].depth, bound), form.depth)
+        if form.breadth <= 1:
+            return along
+        return along * sum(ceil_div(_elements(m.out, bound), form.breadth) for m in matrices)
+
+    return {letter: groups}
+
+
+def _elements(letters: tuple[str, ...], sizes: Sizes) -> Number:
+    return product(size_of(letter, sizes) for letter in letters)
+
+
+def _dequantize_work(matrix: Matrix, recipe: Recipe) -> list[Work]:
+    """Vector work inside a matmul: weights turned into the dtype that it computes in, or its outputs scaled.
+
+    A weight that is converted once per use; a scale for groups of narrow products is applied to each group's sum, one
+    for whole rows to the output; units that take scales in hardware do neither.
+    """
+    form, narrow = recipe.weights, bool(recipe.activations.scale)
+    if form.native and recipe.activations.native:
+        return []
+    if form.dtype != recipe.compute_dtype:
+        per = _CONVERT + (_SCALE if form.depth else 0) + (_ZERO if form.zero else 0)
+        work = [Work("vector", per, matrix.weight.letters)]
+        return work if form.depth and not narrow else [*work, Work("vector", _SCALE, matrix.y.letters)]
+    if form.depth:
+
+        def sums(sizes: Sizes) -> Number:
+            return _elements(matrix.y.letters, sizes) * ceil_div(_elements(matrix.depth, sizes), form.depth)
+
+        return [Work("vector", 2 * _SCALE, matrix.y.letters, formula=sums)]
+    return [Work("vector", 2 * _SCALE, matrix.y.letters)]
+
+
+# Activations
+
+
+_NARROW = ".narrow"
+
+
+def _narrow_activation(matrix: Matrix, form: Format) -> list[Tensor]:
+    """The narrow copy of what a matmul reads, and its scales: one for each token, for groups of it, or for all."""
+    x = matrix.x
+    tokens = [letter for letter in x.letters if letter not in matrix.depth]
+    per = " ".join([*tokens, "i"] if form.depth else tokens if form.breadth else [])
+    values = replace(x, name=x.name + _NARROW, dtype=form.dtype)
+    return [values, Tensor(x.name + _SCALE_OF, per, dtype=form.scale)]
+
+
+def _quantize(matrix: Matrix, form: Format, op: Op) -> Op:
+    """The operator that writes the narrow copy: one kernel, which reads the activation once."""
+    values, scale = _narrow_activation(matrix, form)
+    work = (Work("vector", QUANTIZE_FLOPS, matrix.x.letters),)
+    local = dict(op.local) | _groups("i", [matrix], form, op)
+    return Op(f"{op.name}.quantize", "elementwise", (matrix.x,), (values, scale), work, local)
+
+
+# KV cache
+
+
+def _with_narrow_caches(ops: tuple[Op, ...], form: Format) -> tuple[Op, ...]:
+    """New keys and values stay wide until the last operator that writes them; then one operator stores them narrow.
+
+    A cache that no operator writes token by token (a state) stays as it is.
+    """
+    slices: dict[str, Tensor] = {}
+    last = -1
+    for place, op in enumerate(ops):
+        for tensor in op.writes:
+            if tensor.role == "kv_cache" and "T" in tensor.letters:
+                slices[tensor.name] = tensor
+                last = place
+    if not slices:
+        return ops
+    wide = {name: Tensor(f"{name}.new", tensor.axes) for name, tensor in slices.items()}
+    before = [mapped(op, lambda tensor: wide.get(tensor.name, tensor)) for op in ops[: last + 1]]
+    after = [_reading_narrow(op, set(slices), form) for op in ops[last + 1 :]]
+    stored = [part for tensor in slices.values() for part in _narrow_cache(tensor, form)]
+    work = tuple(Work("vector", QUANTIZE_FLOPS, tensor.letters) for tensor in slices.values())
+    store = Op("kv.quantize", "elementwise", tuple(wide.values()), tuple(stored), work, ops[last].local)
+    return (*before, store, *after)
+
+
+def _narrow_cache(tensor: Tensor, form: Format) -> list[Tensor]:
+    """A cache, or a slice of it, in its narrow dtype, with a scale for each token and head, or for all of it."""
+    found = [replace(tensor, dtype=form.dtype)]
+    for suffix, dtype in (("scale", form.scale), ("zero", form.zero)):
+        if dtype:
+            axes, stored = (_without_last(text) if form.breadth else "" for text in (tensor.axes, tensor.stored))
+            found.append(Tensor(f"{tensor.name}.{suffix}", axes, "kv_cache", stored, dtype=dtype))
+    return found
+
+
+def _without_last(axes: str) -> str:
+    return " ".join(axes.split()[:-1])
+
+
+def _reading_narrow(op: Op, names: set[str], form: Format) -> Op:
+    """An operator that reads narrow caches: their scales with them, and the work of turning them into numbers."""
+    caches = [tensor for tensor in op.reads if tensor.name in names]
+    if not caches:
+        return op
+    extra = [part for tensor in caches for part in _narrow_cache(tensor, form)[1:]]
+    changed = mapped(op, lambda tensor: replace(tensor, dtype=form.dtype) if tensor.name in names else tensor)
+    per = _CONVERT + (_SCALE if form.breadth else 0) + (_ZERO if form.zero else 0)
+    work = tuple(Work("vector", per, tensor.letters) for tensor in caches)
+    return replace(changed, reads=(*changed.reads, *extra), work=(*changed.work, *work))

@@ -1,0 +1,177 @@
+"""What fits in a device's memory: the workload itself, the largest batch and the longest context."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+from roofline.cost.parabolas import crossing, last_within
+from roofline.cost.residency import Footprint, alive_bytes, footprint, longest_step, peak_bytes, resting
+from roofline.number import exact
+from roofline.program.axes import rebind
+from roofline.program.program import Phase, Program
+from roofline.program.workload import MAX_LENGTH, Precision, Workload
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFit:
+    """What stays resident at the workload's longest, and what would fit. [B]
+
+    ``capacity_bytes`` and what follows from it are None where the capacity is what one installs.
+    """
+
+    footprint: Footprint
+    capacity_bytes: int | None
+    max_batch: int | None
+    max_context: int | None
+    overhead_bytes: int = 0
+
+    @property
+    def total_bytes(self) -> int:
+        """All that is resident."""
+        return self.footprint.total_bytes + self.overhead_bytes
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether it fits, or None where the capacity is not known."""
+        return None if self.capacity_bytes is None else self.total_bytes <= self.capacity_bytes
+
+    def to_dict(self) -> dict[str, Any]:
+        """The memory block of the JSON of ``predict``."""
+        rest = {name: getattr(self, name) for name in ("overhead_bytes", "total_bytes", "capacity_bytes")}
+        return {**asdict(self.footprint), **rest, "max_batch": self.max_batch, "max_context": self.max_context}
+
+
+def fit_memory(
+    program: Program,
+    workload: Workload,
+    phases: tuple[Phase, ...],
+    precision: Precision,
+    capacity: float | None,
+    positions: int,
+) -> MemoryFit:
+    """The footprint of the workload, and what would fit in ``capacity`` bytes and ``positions`` tokens."""
+    resident = footprint(program, workload, phases, precision)
+    if capacity is None:
+        return MemoryFit(resident, None, None, None)
+    return MemoryFit(
+        resident,
+        int(capacity),
+        largest_batch(program, workload, phases, precision, capacity),
+        longest_context(program, workload, phases, precision, capacity, positions),
+    )
+
+
+def largest_batch(
+    program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision, room: float
+) -> int:
+    """The most sequences at once that fit in ``room`` bytes; 0 if not one does.
+
+    Cache and states are proportional to the batch; the activations alive at an operator are a constant (positions,
+    which all sequences share), a part proportional to it and, where sequences are compared with each other, one
+    proportional to its square; weights are constant. So each operator's limit is the root of a quadratic, and the least
+    of them is the answer. Where more sequences add ever less, as experts that are touched already, it is bisected.
+    """
+    one = resting(program, replace(workload, batch=1), precision)
+    free = int(room) - one.weights_bytes
+    fits = []
+    for phase in phases:
+        sizes = {letter: exact(size) for letter, size in program.sizes.items()} | dict(longest_step(workload, phase))
+        alive = [alive_bytes(program, phase, sizes | {"B": exact(b)}, precision) for b in range(3)]
+        for held in zip(*alive, strict=True):
+            if held[0] + held[2] < 2 * held[1]:
+                return _bisected_batch(program, workload, phases, precision, free, one.carried_bytes)
+            curve = {b: Fraction(b * one.carried_bytes + size) for b, size in enumerate(held)}
+            fits.append(crossing(Fraction(free), curve))
+    return max(0, int(min(fits)))
+
+
+def _bisected_batch(
+    program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision, free: int, carried: int
+) -> int:
+    """The same by trial, for what only grows with the batch: ``carried`` bytes a sequence in ``free`` bytes."""
+
+    def fits(batch: int) -> bool:
+        return batch * carried + peak_bytes(program, replace(workload, batch=batch), phases, precision) <= free
+
+    return bisect_left(range(1, MAX_LENGTH + 1), True, key=lambda batch: not fits(batch))
+
+
+def longest_context(
+    program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision, room: float, positions: int
+) -> int:
+    """The longest sequence, prompt and generated tokens together, that fits in ``room`` bytes; 0 if none does.
+
+    The prompt grows, the generated length stays; the model's positions are the limit. Behind an encoder it is the
+    longest prompt, which the encoder reads. Between two bends (a window ends the growth of a cache) what is alive at an
+    operator is at most quadratic in the length, so each operator's limit is the root of a quadratic, and the least of
+    them is the answer. A cache in blocks fits that length or at least the whole blocks in it.
+    """
+    generated = 1 if phases == ("encode",) or workload.decoder_start is not None else workload.generate
+    block, workload = workload.kv_block, replace(workload, kv_block=1)
+    if block > 1:
+        most = longest_context(program, workload, phases, precision, room, positions)
+        return _in_blocks(program, replace(workload, kv_block=block), phases, precision, room, most)
+
+    def held(length: int) -> list[Fraction]:
+        if workload.context is not None:
+            longer = replace(workload, context=length)
+        else:
+            longer = replace(workload, prompt=max(1, length - generated + 1))
+        return _bytes_by_operator(program, longer, phases, precision)
+
+    bends = _bends(program, 1 if workload.context is not None else generated, min(positions, MAX_LENGTH))
+    free = Fraction(int(room))
+    if max(held(bends[0])) > free:
+        return 0
+    beyond = bisect_left(bends, True, key=lambda length: max(held(length)) > free)
+    if beyond == len(bends):
+        return bends[-1]
+    low, high = bends[beyond - 1], bends[beyond]
+    if high - low == 1:
+        return low
+    middle = (low + high) // 2
+    curves = zip(held(low), held(middle), held(high), strict=True)
+    return min(last_within(free, dict(zip((low, middle, high), curve, strict=True))) for curve in curves)
+
+
+def _in_blocks(
+    program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision, room: float, most: int
+) -> int:
+    """The longest sequence up to ``most`` whose whole blocks fit in ``room`` bytes: in the last block, or just before.
+
+    Where ``most`` is in a block that does not fit, all lengths in that block hold as large a cache.
+    """
+    lone = workload.context is not None
+    behind = workload.decoder_start is not None
+    generated = 1 if lone or phases == ("encode",) or behind else workload.generate
+
+    def too_long(length: int) -> bool:
+        asked = {"context": length} if lone else {"prompt": length - generated + 1}
+        return footprint(program, replace(workload, **asked), phases, precision).total_bytes > int(room)
+
+    within = 1 if behind and not lone else most // workload.kv_block * workload.kv_block  # the blocks are the decoder's
+    shortest = max(within, generated, 1)
+    lengths = range(shortest, most + 1)
+    fitting = bisect_left(lengths, True, key=too_long)
+    return lengths[fitting - 1] if fitting else 0
+
+
+def _bytes_by_operator(
+    program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision
+) -> list[Fraction]:
+    """All that is resident at each operator of each phase."""
+    sizes = {letter: exact(size) for letter, size in program.sizes.items()}
+    fixed = resting(program, workload, precision).total_bytes
+    steps = ((phase, {**sizes, **longest_step(workload, phase)}) for phase in phases)
+    return [Fraction(fixed + alive) for phase, size in steps for alive in alive_bytes(program, phase, size, precision)]
+
+
+def _bends(program: Program, first: int, last: int) -> list[int]:
+    """Lengths from ``first`` to ``last`` between which every size grows smoothly: the sizes that may cap a length."""
+    sizes = {"B": 1, "T": 1, "S": last, "M": last, **program.sizes}
+    bound = [rebind(group.sizes(sizes), op.local) for group in program.groups for op in group.ops]
+    caps = {int(size) for local in bound for size in local.values()}
+    return sorted({min(first, last), last} | {cap for cap in caps if first < cap < last})

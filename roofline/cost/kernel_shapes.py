@@ -1,0 +1,120 @@
+"""What a kernel spreads over the units of a device: rows and columns of a matmul, sequences and heads of attention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from roofline.number import Number, product
+from roofline.program.axes import Sizes, rebind, size_of
+from roofline.program.op import Op, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class MatmulShape:
+    """A matmul with weights: ``y[rows columns] = x[rows depth] w[depth columns]``.
+
+    weight_bytes: what the weights alone move.
+    """
+
+    rows: Number
+    columns: Number
+    depth: Number
+    weight_bytes: Number = field(default=0, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedShape:
+    """A matmul of each token with its experts: ``groups`` experts are touched, ``rows`` go to them all together."""
+
+    groups: Number
+    rows: Number
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionShape:
+    """Fused attention: queries and keys are tokens, ``groups`` query heads share one of ``kv_heads``.
+
+    pair_flops: contraction FLOPs of one attended pair over all heads and sequences. cache_bytes: keys and values read.
+    """
+
+    batch: Number
+    queries: Number
+    keys: Number
+    kv_heads: Number
+    groups: Number
+    pair_flops: Number
+    cache_bytes: Number
+
+
+@dataclass(frozen=True, slots=True)
+class RowShape:
+    """An operator that works row by row: a norm, a softmax, an activation, a rotation, a gather.
+
+    row_bytes: what one row moves, without what all rows share.
+    """
+
+    rows: Number
+    row_bytes: Number
+
+
+Shape: TypeAlias = MatmulShape | GroupedShape | AttentionShape | RowShape | None
+
+
+def shape_of(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> Shape:
+    """The shape of an operator, where ``width`` gives a tensor's bytes per element; None for what is not told apart.
+
+    A fused projection counts as one matmul with the columns of all its parts.
+
+    >>> from roofline.program.op import contract, weight
+    >>> up = contract("up", Tensor("x", "B T D"), weight("w", "D F"), Tensor("h", "B T F"))
+    >>> shape_of(up, {"B": 2, "T": 3, "D": 4, "F": 5}, lambda tensor: 2)
+    MatmulShape(rows=6, columns=5, depth=4)
+    """
+    bound = rebind(sizes, op.local)
+    if op.kind == "matmul":
+        return _matmul(op, bound, width)
+    if op.kind == "attention" and op.parts:
+        return _attention(bound, [tensor for tensor in op.reads if "S" in tensor.letters], width)
+    if op.kind in ("elementwise", "norm", "softmax", "embedding"):
+        return _rows(op, bound, width)
+    return None
+
+
+def _matmul(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> MatmulShape | GroupedShape | None:
+    shapes = []
+    for part in op.parts or (op,):
+        a, b = part.reads[:2]
+        out = part.writes[0].letters
+        if "X" in b.letters:
+            return GroupedShape(size_of("X", sizes), _size([x for x in out if x not in b.letters], sizes))
+        shared = any(x in out for x in a.letters if x in b.letters)
+        if a.role == "weight" or b.role != "weight" or b.share != 1 or shared:
+            return None
+        rows = _size([x for x in out if x in a.letters], sizes)
+        columns = _size([x for x in out if x in b.letters], sizes)
+        depth = _size([x for x in b.letters if x not in out], sizes)
+        shapes.append(MatmulShape(rows, columns, depth, columns * depth * width(b)))
+    first = shapes[0]
+    columns, moved = sum(shape.columns for shape in shapes), sum(shape.weight_bytes for shape in shapes)
+    return MatmulShape(first.rows, columns, first.depth, moved)
+
+
+def _attention(sizes: Sizes, cached: list[Tensor], width: Callable[[Tensor], Number]) -> AttentionShape:
+    batch, queries, keys, kv_heads, groups, head_dim = (size_of(letter, sizes) for letter in "BTSKGH")
+    moved = sum(tensor.elements(sizes) * width(tensor) for tensor in cached)
+    return AttentionShape(batch, queries, keys, kv_heads, groups, 4 * batch * kv_heads * groups * head_dim, moved)
+
+
+def _rows(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> RowShape:
+    """Tokens where there are any, else all but the last axis."""
+    letters = op.writes[0].letters
+    rows = [x for x in letters if x in "BT"] if "T" in letters and op.kind != "softmax" else list(letters[:-1])
+    own = [tensor for tensor in (*op.reads, *op.writes) if set(rows) <= set(tensor.letters)]
+    row_bytes = sum(_size([x for x in tensor.letters if x not in rows], sizes) * width(tensor) for tensor in own)
+    return RowShape(_size(rows, sizes), row_bytes)
+
+
+def _size(letters: list[str] | tuple[str, ...], sizes: Sizes) -> Number:
+    return product(size_of(letter, sizes) for letter in letters)

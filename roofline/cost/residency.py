@@ -1,0 +1,144 @@
+"""What stays resident, and the peak of the activations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Literal, TypeAlias
+
+from roofline.number import Number, exact, is_symbolic, maximum
+from roofline.program.axes import Sizes, rebind
+from roofline.program.op import CARRIED, Role, Tensor
+from roofline.program.program import Phase, Program
+from roofline.program.workload import Precision, Workload
+
+Step: TypeAlias = tuple[dict[str, Number], dict[str, Number]]
+"""Bytes by name of the activations that an operator reads, and of those that it writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes resident on the device while the workload runs, at its longest."""
+
+    weights_bytes: int
+    kv_cache_bytes: int
+    activation_bytes: int
+    state_bytes: int = 0
+
+    @property
+    def carried_bytes(self) -> int:
+        """What one step leaves for the next: keys and values of all tokens, and the states of recurrences."""
+        return self.kv_cache_bytes + self.state_bytes
+
+    @property
+    def total_bytes(self) -> int:
+        """Weights, cache, states and activations together."""
+        return self.weights_bytes + self.carried_bytes + self.activation_bytes
+
+
+def footprint(program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision) -> Footprint:
+    """Weights (tied ones once), KV cache and states at the workload's longest, and the largest peak of the phases."""
+    return replace(
+        resting(program, workload, precision), activation_bytes=peak_bytes(program, workload, phases, precision)
+    )
+
+
+def peak_bytes(program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision) -> int:
+    """The largest peak of the phases."""
+    sizes = {letter: exact(size) for letter, size in program.sizes.items()}
+    steps = ((phase, {**sizes, **longest_step(workload, phase)}) for phase in phases)
+    return int(max(activation_peak(program, phase, step, precision) for phase, step in steps))
+
+
+def resting(program: Program, workload: Workload, precision: Precision) -> Footprint:
+    """What stays from step to step: the same without activations."""
+    sizes = {letter: exact(size) for letter, size in program.sizes.items()}
+    held = {**sizes, **workload.step("decode", workload.batch, workload.held)}
+    weights, cache = weights_bytes(program, sizes, precision), cache_bytes(program, held, precision, ("kv_cache",))
+    return Footprint(int(weights), int(cache), 0, int(cache_bytes(program, held, precision, ("state",))))
+
+
+def weights_bytes(program: Program, sizes: Sizes, precision: Precision) -> Number:
+    """Bytes of the weights, tied ones once, and of their scales.
+
+    ``sizes`` may hold letters instead of the configuration's numbers.
+    """
+    held = (*program.weights(), *program.scales())
+    return sum(program.resident(group, op, tensor, sizes) * precision.width(tensor) for group, op, tensor in held)
+
+
+def cache_bytes(program: Program, sizes: Sizes, precision: Precision, roles: tuple[Role, ...] = CARRIED) -> Number:
+    """Bytes of the key/value cache and of the states for B sequences of S tokens, or of one of the two."""
+    held = [stated for stated in program.caches() if stated[2].role in roles]
+    return sum(program.resident(group, op, tensor, sizes) * precision.width(tensor) for group, op, tensor in held)
+
+
+def cache_growth(program: Program, precision: Precision, length: int, letter: Literal["S", "M"] = "S") -> int:
+    """Bytes of KV cache that the ``length``-th token of a sequence adds: fewer once a window has been filled.
+
+    ``letter`` M: the token is one that an encoder reads, for cross-attention. A state does not grow.
+    """
+    sizes = {name: exact(size) for name, size in {**program.sizes, "B": 1, "T": 1, "S": 1, "M": 1}.items()}
+
+    def held(tokens: int) -> Number:
+        bound = {**sizes, letter: exact(tokens)}
+        return sum(program.resident(*stated, bound) * precision.width(stated[2]) for stated in program.caches())
+
+    return int(held(length) - held(length - 1))
+
+
+def longest_step(workload: Workload, phase: Phase) -> Sizes:
+    """B, T and S, and M behind an encoder, of the step of ``phase`` that holds most."""
+    return workload.step(phase, workload.batch, workload.longest if phase == "decode" else workload.prompt)
+
+
+def activation_peak(program: Program, phase: Phase, sizes: Sizes, precision: Precision) -> Number:
+    """The most bytes of activations alive at once.
+
+    Every buffer is its own, nothing is recomputed, and no workspace of a library is counted.
+    """
+    return reduce(maximum, alive_bytes(program, phase, sizes, precision))
+
+
+def alive_bytes(program: Program, phase: Phase, sizes: Sizes, precision: Precision) -> list[Number]:
+    """Bytes of activations alive at each operator: a tensor lives from a write to the last read before the next."""
+    steps = list(_steps(program, phase, sizes, precision))
+    held: dict[str, Number] = {}
+    alive: list[Number] = []
+    for (reads, writes), later in zip(steps, _needed_after(steps), strict=True):
+        for name, size in (*reads.items(), *writes.items()):
+            held[name] = maximum(size, held[name]) if name in held else size
+        alive.append(sum(held.values()))
+        held = {name: size for name, size in (held | writes).items() if name in later}
+    return alive
+
+
+def _needed_after(steps: list[Step]) -> list[set[str]]:
+    """For each step, the names that a later step reads before anything writes them anew."""
+    needed: list[set[str]] = []
+    later: set[str] = set()
+    for reads, writes in reversed(steps):
+        needed.append(later)
+        later = reads.keys() | (later - writes.keys())
+    return needed[::-1]
+
+
+def _steps(program: Program, phase: Phase, sizes: Sizes, precision: Precision) -> Iterator[Step]:
+    """Reads and writes in running order; a repeated group runs twice, which shows what lives across its repeats."""
+
+    def held(tensors: tuple[Tensor, ...], bound: Sizes) -> dict[str, Number]:
+        """The largest of each name, where one operator reads a tensor under two sets of axes."""
+        found: dict[str, Number] = {}
+        for tensor in tensors:
+            if tensor.role not in ("weight", "kv_cache"):
+                size = tensor.elements(bound) * precision.width(tensor)
+                found[tensor.name] = maximum(size, found[tensor.name]) if tensor.name in found else size
+        return found
+
+    for group in program.groups:
+        if phase in group.phases:
+            local, times = group.sizes(sizes), group.times(sizes)
+            bound = [(op, rebind(local, op.local)) for op in group.ops]
+            steps = [(held(op.reads, own), held(op.writes, own)) for op, own in bound]
+            yield from steps * (2 if is_symbolic(times) or times > 1 else 1)

@@ -1,0 +1,136 @@
+"""Where the data folders are, and how their YAML files are read.
+
+``hardware_specs/`` and ``calibrations/`` stand at the top of the repository and inside the wheel's package;
+presets stand inside the package. All are read by one strict YAML reader.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any, cast
+
+from roofline.errors import RooflineError, SpecError
+
+MAX_YAML_BYTES = 1_000_000
+MAX_YAML_DEPTH = 20
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def data_folder(name: str) -> Path:
+    """The folder ``name`` of shipped data: inside the installed package, else beside it in the source tree.
+
+    >>> data_folder("hardware_specs").name
+    'hardware_specs'
+    """
+    for folder in (_PACKAGE / name, _PACKAGE.parent / name):
+        if folder.is_dir():
+            return folder
+    msg = f"{name}: data folder not found in {_PACKAGE} nor beside it; reinstall roofline"
+    raise SpecError(msg)
+
+
+def read_text(path: Path, error: type[RooflineError], limit: int = MAX_YAML_BYTES) -> str:
+    """The text of a regular UTF-8 file of at most ``limit`` bytes.
+
+    Raises ``error``, in one line, for anything else: absent, a folder, a pipe, a loop of links, too large, not text.
+    """
+    try:
+        if not path.exists():
+            problem = "no such file"
+        elif not path.is_file():
+            problem = "not a regular file"
+        elif path.stat().st_size > limit:
+            problem = f"{path.stat().st_size} bytes, expected at most {limit}"
+        else:
+            return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        problem = "not UTF-8 text"
+    except (OSError, RuntimeError, ValueError) as failure:
+        problem = getattr(failure, "strerror", None) or str(failure)
+    msg = f"{path}: {problem}"
+    raise error(msg) from None
+
+
+def read_yaml(path: Path, error: type[RooflineError] = SpecError) -> dict[str, Any]:
+    """The mapping in a YAML file, read strictly.
+
+    Duplicate keys, anchors, tags, several documents and nesting deeper than 20 are refused. Only ``true``, ``false``,
+    ``null``, decimal integers and decimal floats are more than text: no dates, no octal, no base 60, no yes and no.
+    Raises ``error`` with the file and line.
+    """
+    import yaml  # noqa: PLC0415  (start-up: not every command reads a file)
+
+    text = read_text(path, error)
+    try:
+        _check_events(text)
+        loaded = yaml.load(text, Loader=_strict_loader())
+    except yaml.YAMLError as failure:
+        mark = getattr(failure, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(failure, "problem", None) or str(failure).splitlines()[0]
+        msg = f"{path}{line}: {problem}"
+        raise error(msg) from None
+    except ValueError as failure:  # an integer of thousands of digits
+        msg = f"{path}: {failure}"
+        raise error(msg) from None
+    if not isinstance(loaded, dict):
+        msg = f"{path}: holds {type(loaded).__name__}, expected a mapping of fields"
+        raise error(msg)
+    return loaded
+
+
+def _check_events(text: str) -> None:
+    """Refuse deep nesting and references before any object is built, so that no file can be a bomb."""
+    import yaml  # noqa: PLC0415
+
+    depth = 0
+    for event in yaml.parse(text, Loader=_base_loader()):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_YAML_DEPTH:
+            problem = f"nested deeper than {MAX_YAML_DEPTH} levels"
+        elif isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            problem = "anchors and aliases are not allowed; write the value out"
+        elif isinstance(event, yaml.NodeEvent) and getattr(event, "tag", None):
+            problem = "tags are not allowed; write a plain value"
+        else:
+            continue
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=cast("Any", event.start_mark))
+
+
+def _base_loader() -> Any:
+    import yaml  # noqa: PLC0415
+
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@functools.cache
+def _strict_loader() -> Any:
+    """The safe loader less what surprises people, with duplicate keys refused."""
+    import re  # noqa: PLC0415
+
+    import yaml  # noqa: PLC0415
+
+    class StrictLoader(_base_loader()):  # type: ignore[misc]
+        yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if key.tag != "tag:yaml.org,2002:str":
+                    raise yaml.MarkedYAMLError(problem="a key must be plain text", problem_mark=key.start_mark)
+                if key.value in seen:
+                    raise yaml.MarkedYAMLError(problem=f"duplicate key {key.value!r}", problem_mark=key.start_mark)
+                seen.add(key.value)
+            return super().construct_mapping(node, deep)
+
+    for tag, pattern, first in (
+        ("bool", r"^(?:true|false)$", "tf"),
+        ("null", r"^(?:null|~|)$", "n~"),
+        ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
+        ("float", r"^[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,2})?$", "-+0123456789"),
+    ):
+        characters = [*first, ""] if tag == "null" else list(first)
+        StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), characters)
+    return StrictLoader

@@ -1,0 +1,153 @@
+"""Which file a name means: the shipped specs by their index, then the folders of ``ROOFLINE_HARDWARE_PATH``."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from roofline.errors import SpecError, near_matches, shown
+from roofline.files.library import data_folder, read_text, read_yaml
+
+PATH_VARIABLE = "ROOFLINE_HARDWARE_PATH"
+"""Folders of one's own specs, separated as in PATH."""
+
+A_NAME = "lower-case letters, digits, hyphens and dots such as h100-sxm-80gb"
+MAX_COUNT = 1_000_000
+INDEX = "index.json"
+SYSTEMS = "systems"
+"""The folder, inside that of the devices, of boxes and cloud shapes that hold several of them."""
+
+
+def parted(hardware: str | Path) -> tuple[int, str | Path]:
+    """The count and what is counted; a Path has no count. Raises SpecError for a count that is none.
+
+    >>> parted("8xh100"), parted("h100")
+    ((8, 'h100'), (1, 'h100'))
+    """
+    found = re.fullmatch(r"([0-9]+)[xX](.+)", hardware) if isinstance(hardware, str) else None
+    if found is None:
+        return 1, hardware
+    if len(found[1]) > 7 or not 1 <= int(found[1]) <= MAX_COUNT:
+        msg = f"{shown(hardware)}: {found[1][:10]} devices, expected 1 to {MAX_COUNT:,}"
+        raise SpecError(msg)
+    return int(found[1]), found[2]
+
+
+def is_path(hardware: str | Path) -> bool:
+    """Whether a path is meant, not a name."""
+    path = Path(hardware)
+    return path.suffix in (".yaml", ".yml") or len(path.parts) > 1
+
+
+def find_file(name: str) -> Path:
+    """The file of a device or a system by name or alias, in any case.
+
+    Only files that the index does not know are parsed. Raises SpecError for an unknown name, and for one that two files
+    have.
+
+    >>> find_file("H100").name
+    'h100-sxm-80gb.yaml'
+    """
+    word, shipped = name.lower(), data_folder("hardware_specs")
+    index = read_index(shipped)
+    found = [shipped / index[word]] if word in index else []
+    found += [path for path, words in _unindexed(shipped, index) if word in words]
+    if len(found) > 1:
+        msg = f"{found[1]}: the name or alias {word!r} is also that of {found[0]}; rename one"
+        raise SpecError(msg)
+    if found:
+        return found[0]
+    known = [*index, *(word for _, words in _unindexed(shipped, index) for word in words)]
+    hint = near_matches(word, known)
+    hint = "try h100, mi300x or t4" if hint.startswith("known") else hint  # all of them would fill the screen
+    msg = f"unknown hardware {name!r}; {hint} (roofline hardware list)"
+    raise SpecError(msg)
+
+
+def read_fields(hardware: str | Path) -> tuple[dict[str, Any], str]:
+    """The fields of the file that a name or a path means, and the file's name for error messages."""
+    if is_path(hardware):
+        return read_yaml(Path(hardware)), str(hardware)
+    path = find_file(str(hardware))
+    return read_yaml(path), path.name
+
+
+def device_files() -> list[Path]:
+    """Every file of a device, shipped ones by name, then those of the user's folders.
+
+    Raises SpecError that names both files where two share a name or an alias.
+    """
+    return [path for path, is_system in _every_file() if not is_system]
+
+
+def system_files() -> list[Path]:
+    """Every file of a system, shipped ones by name, then those of the user's folders. Raises SpecError likewise."""
+    return [path for path, is_system in _every_file() if is_system]
+
+
+def read_index(folder: Path) -> dict[str, str]:
+    """Name or alias -> file, of the shipped specs; empty where there is no index."""
+    path = folder / INDEX
+    if not path.is_file():
+        return {}
+    loaded: dict[str, str] = json.loads(read_text(path, SpecError))
+    return loaded
+
+
+def build_index(folder: Path) -> dict[str, str]:
+    """What the index of ``folder`` should hold. Raises SpecError that names both files where two share a word."""
+    owners: dict[str, str] = {}
+    for path in _yaml_files(folder):
+        file = path.relative_to(folder).as_posix()
+        for word in words_of(read_yaml(path), path):
+            if (other := owners.setdefault(word, file)) != file:
+                msg = f"{file}: the name or alias {word!r} is also that of {other}; rename one"
+                raise SpecError(msg)
+    return dict(sorted(owners.items()))
+
+
+def words_of(fields: Mapping[str, Any], path: Path) -> list[str]:
+    """The name and the aliases in the fields of a file, in lower case; the file's own name where it states none."""
+    aliases = fields.get("aliases")
+    return [
+        str(word).lower() for word in (fields.get("name") or path.stem, *(aliases if isinstance(aliases, list) else ()))
+    ]
+
+
+def _every_file() -> Iterator[tuple[Path, bool]]:
+    shipped = data_folder("hardware_specs")
+    index = read_index(shipped)
+    owners = {word: shipped / file for word, file in index.items()}
+    own = _unindexed(shipped, index)
+    for path, words in own:
+        for word in words:
+            if (other := owners.setdefault(word, path)) != path:
+                msg = f"{path}: the name or alias {word!r} is also that of {other}; rename one"
+                raise SpecError(msg)
+    paths = sorted(set(owners.values()), key=lambda path: (shipped not in path.parents, path.stem))
+    yield from ((path, path.parent.name == SYSTEMS) for path in paths)
+
+
+def _unindexed(shipped: Path, index: Mapping[str, str]) -> list[tuple[Path, list[str]]]:
+    """Files that the index does not know, with their names: new ones in the shipped folder, and the user's."""
+    known = {shipped / file for file in index.values()}
+    paths = [path for path in _yaml_files(shipped) if path not in known]
+    for folder in filter(None, dict.fromkeys(os.environ.get(PATH_VARIABLE, "").split(os.pathsep))):
+        if not Path(folder).is_dir():
+            msg = f"{PATH_VARIABLE}: {folder}: no such folder"
+            raise SpecError(msg)
+        paths += _yaml_files(Path(folder))
+    return [(path, words_of(read_yaml(path), path)) for path in paths]
+
+
+def _yaml_files(folder: Path) -> Iterable[Path]:
+    """The specs of a folder and of its systems, by name."""
+    return sorted(
+        path
+        for pattern in ("*.yaml", "*.yml")
+        for path in (*folder.glob(pattern), *folder.glob(f"{SYSTEMS}/{pattern}"))
+    )

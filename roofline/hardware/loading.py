@@ -1,0 +1,109 @@
+"""Devices by name, alias or path: a YAML file becomes a :class:`HardwareSpec`, checked against itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from roofline.errors import SpecError, UsageError, near_matches, one_line, shown
+from roofline.files.findings import validated
+from roofline.files.library import data_folder, read_yaml
+from roofline.hardware.checks import check_spec
+from roofline.hardware.library import MAX_COUNT, device_files, parted, read_fields
+from roofline.hardware.spec import HardwareSpec
+
+
+def spec_from_fields(fields: Mapping[str, Any], where: str, *, what_if: bool = False) -> HardwareSpec:
+    """The spec in a mapping of YAML fields. Raises SpecError: file, field, what was given, what was expected.
+
+    A ``what_if`` device need not exist: its peaks may be any, in any order.
+    """
+    spec = validated(HardwareSpec, fields, where)
+    if problem := check_spec(spec, what_if=what_if):
+        msg = one_line(f"{where}: {problem}")
+        raise SpecError(msg)
+    return spec
+
+
+def load_hardware(hardware: str | Path, *, overrides: Mapping[str, Any] | None = None) -> HardwareSpec:
+    """The spec of a device by name or alias, in any case, or by the path to a YAML file.
+
+    ``overrides`` maps paths to values, ``{"memory.hbm.bandwidth": "6 TB/s"}``. Raises SpecError for an unknown name, an
+    unreadable file or a spec that contradicts itself.
+
+    >>> load_hardware("h100").name
+    'h100-sxm-80gb'
+    """
+    fields, where = read_hardware_fields(hardware)
+    for path, value in (overrides or {}).items():
+        fields = _edited(fields, path.split("."), value, f"{where}: {path}")
+    return spec_from_fields(fields, where, what_if=bool(overrides))
+
+
+def load_every_hardware() -> list[HardwareSpec]:
+    """All devices, shipped ones by name, then those of the user's folders.
+
+    Raises SpecError that names both files where two share a name or an alias.
+    """
+    return [spec_from_fields(read_yaml(path), path.name) for path in device_files()]
+
+
+def hardware_names() -> list[str]:
+    """The names of the shipped devices."""
+    return sorted(path.stem for path in data_folder("hardware_specs").glob("*.yaml"))
+
+
+def read_hardware_fields(hardware: str | Path) -> tuple[dict[str, Any], str]:
+    """The raw fields of one device's spec file, and its name for error messages.
+
+    A system that holds one device is that device. Raises SpecError for an unknown name, and for several devices.
+    """
+    count, name = parted(hardware)
+    fields, where = read_fields(name)
+    if "device" in fields and count == fields.get("count") == 1:
+        device = str(fields["device"])
+        fields, inner = read_fields(device)
+        if "device" in fields:
+            msg = f"{where}: device: {shown(device)} is a system itself, expected a device"
+            raise SpecError(msg)
+        where = inner
+    if count == 1 and "device" not in fields:
+        return fields, where
+    held, one = fields.get("count", 1), one_line(str(fields["device"])[:60] if "device" in fields else str(name))
+    many = f"{count * held:,} devices" if isinstance(held, int) and 0 < held <= MAX_COUNT else "several devices"
+    msg = f"{hardware} is {many}, and this is answered for one device so far; give {one} for one of them"
+    raise SpecError(msg)
+
+
+def _edited(fields: Mapping[str, Any], path: list[str], value: object, where: str) -> dict[str, Any]:
+    """``fields`` with one value replaced. Raises SpecError where the path leads through a field that is not there."""
+    head, *rest = path
+    if not rest:
+        return {**fields, head: value}
+    inner = fields.get(head)
+    if not isinstance(inner, Mapping):
+        there = [name for name, field in fields.items() if isinstance(field, Mapping)]
+        msg = f"{where}: {shown(head)} holds no fields to edit; {near_matches(head, there)}"
+        raise SpecError(msg)
+    return {**fields, head: _edited(inner, rest, value, where)}
+
+
+def edited_device(hardware: str | Path | HardwareSpec, edits: Mapping[str, Any]) -> HardwareSpec:
+    """The device, with the fields edited that paths such as hardware.memory.hbm.bandwidth name.
+
+    Raises UsageError for a path of anything else, and for a device that is loaded already.
+    """
+    fields = {}
+    for path, value in edits.items():
+        room, _, name = path.partition(".")
+        if room != "hardware" or not name:
+            msg = f"set {path}: expected a path such as hardware.memory.hbm.bandwidth; an operator has no other fields"
+            raise UsageError(msg)
+        fields[name] = value
+    if not isinstance(hardware, HardwareSpec):
+        return load_hardware(hardware, overrides=fields)
+    if fields:
+        msg = f"set hardware.{next(iter(fields))}: the hardware is loaded already; give its name to edit it"
+        raise UsageError(msg)
+    return hardware

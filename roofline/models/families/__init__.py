@@ -1,0 +1,27 @@
+"""Every ``model_type`` that is modelled: one entry each, which maps its fields onto a shape."""
+
+from __future__ import annotations
+
+from roofline.models.families.encoder_decoders import ENCODER_DECODERS
+from roofline.models.families.encoders import ENCODERS
+from roofline.models.families.family import Family
+from roofline.models.families.gpt_line import GPT_LINE
+from roofline.models.families.linear_hybrids import LINEAR_HYBRIDS
+from roofline.models.families.llama_line import LLAMA_LINE
+from roofline.models.families.mamba_hybrids import MAMBA_HYBRIDS
+from roofline.models.families.mixtures import MIXTURES
+from roofline.models.families.state_spaces import STATE_SPACES
+from roofline.models.families.vision import VISION
+
+FAMILIES: dict[str, Family] = {
+    **ENCODERS,
+    **ENCODER_DECODERS,
+    **GPT_LINE,
+    **LINEAR_HYBRIDS,
+    **LLAMA_LINE,
+    **MAMBA_HYBRIDS,
+    **MIXTURES,
+    **STATE_SPACES,
+    **VISION,
+}
+"""``model_type`` -> how it maps onto a shape."""

@@ -1,0 +1,176 @@
+"""What a field means by a rule of its family: which layer is of which kind, which bias goes with which.
+
+Each function reads the fields of a file and raises ValueError, in one line, for a rule that cannot be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from roofline.errors import shown
+from roofline.models.shapes.config import MAX_LAYERS
+
+Fields = Mapping[str, Any]
+
+FULL, SLIDING, CHUNKED = "full_attention", "sliding_attention", "chunked_attention"
+
+
+def whole(fields: Fields, name: str, default: int) -> int:
+    """A field that is a whole number from 0 on; ``default`` where it is absent."""
+    value = fields.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        msg = f"{name}: given {shown(value)}, expected a whole number from 0 on"
+        raise ValueError(msg)
+    return value
+
+
+def flag(fields: Fields, name: str, default: bool) -> bool:
+    """A field that is true or false; ``default`` where it is absent."""
+    value = fields.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        msg = f"{name}: given {shown(value)}, expected true or false"
+        raise ValueError(msg)  # noqa: TRY004  (one error for whatever a field holds)
+    return value
+
+
+def as_attention_bias(fields: Fields) -> Any:
+    """The bias of the output projection where ``attention_bias`` speaks of all four."""
+    return fields.get("attention_bias", False)
+
+
+def layers(fields: Fields) -> range:
+    """The numbers of the layers, from 0 on; none where their count is not a sane one, which the shape will say."""
+    count = fields.get("num_hidden_layers")
+    sane = isinstance(count, int) and not isinstance(count, bool) and 0 < count <= MAX_LAYERS
+    return range(count if sane and count is not None else 0)
+
+
+def every_layer_windowed(fields: Fields) -> list[str]:
+    """Mistral: all layers have the window, if there is one."""
+    return [SLIDING for _ in layers(fields)] if fields.get("sliding_window") is not None else []
+
+
+def full_every(period: int, name: str = "sliding_window_pattern") -> Callable[[Fields], list[str]]:
+    """Gemma: each ``period``-th layer attends in full, the others in the window; field ``name`` may state the period.
+
+    >>> full_every(3)({"num_hidden_layers": 4})
+    ['sliding_attention', 'sliding_attention', 'full_attention', 'sliding_attention']
+    """
+
+    def rule(fields: Fields) -> list[str]:
+        stated = max(whole(fields, name, period), 1)
+        return [SLIDING if (layer + 1) % stated else FULL for layer in layers(fields)]
+
+    return rule
+
+
+def windowed_from(fields: Fields) -> list[str]:
+    """Qwen2: the layers from ``max_window_layers`` on have the window, where ``use_sliding_window`` says so."""
+    first = whole(fields, "max_window_layers", 28)
+    if not flag(fields, "use_sliding_window", False) or fields.get("sliding_window") is None:
+        return []
+    return [SLIDING if layer >= first else FULL for layer in layers(fields)]
+
+
+def rotated_but_every(period: int) -> Callable[[Fields], list[int]]:
+    """SmolLM3: each ``no_rope_layer_interval``-th layer has no rotation."""
+
+    def rule(fields: Fields) -> list[int]:
+        stated = max(whole(fields, "no_rope_layer_interval", period), 1)
+        return [int((layer + 1) % stated != 0) for layer in layers(fields)]
+
+    return rule
+
+
+def routed_every(step: str, *, but: str) -> Callable[[Fields], list[int]]:
+    """Qwen2-MoE: each ``step``-th layer has experts, except those that ``but`` lists.
+
+    >>> routed_every("s", but="b")({"num_hidden_layers": 4, "s": 2, "b": [3]})
+    [0, 1, 0, 0]
+    """
+
+    def rule(fields: Fields) -> list[int]:
+        period, dense = max(whole(fields, step, 1), 1), numbers(fields, but)
+        return [int((layer + 1) % period == 0 and layer not in dense) for layer in layers(fields)]
+
+    return rule
+
+
+def routed_from(name: str, default: int) -> Callable[[Fields], list[int]]:
+    """DeepSeek: the first layers are dense, field ``name`` says how many.
+
+    >>> routed_from("n", 0)({"num_hidden_layers": 3, "n": 1})
+    [0, 1, 1]
+    """
+    return lambda fields: [int(layer >= whole(fields, name, default)) for layer in layers(fields)]
+
+
+def routed_as_listed(fields: Fields) -> list[int]:
+    """Llama 4: ``moe_layers`` lists them by number, else each ``interleave_moe_layer_step``-th has experts."""
+    if fields.get("moe_layers") is None:
+        return routed_every("interleave_moe_layer_step", but="")(fields)
+    listed = numbers(fields, "moe_layers")
+    return [int(layer in listed) for layer in layers(fields)]
+
+
+def chunked_where_rotated(fields: Fields) -> list[str]:
+    """Llama 4: layers with rotation attend within chunks, the others in full."""
+    return [CHUNKED if rotated else FULL for rotated in fields["no_rope_layers"]]
+
+
+def numbers(fields: Fields, name: str) -> set[int]:
+    """A field that lists layers by their numbers; none where it is absent."""
+    value = fields.get(name) or []
+    if not isinstance(value, list) or not all(isinstance(entry, int) for entry in value):
+        msg = f"{name}: given {shown(value)}, expected a list of layer numbers"
+        raise ValueError(msg)
+    return set(value)
+
+
+def unless_null(name: str, default: Any) -> Callable[[Fields], Any]:
+    """A field whose absence means ``default``, and whose null means none."""
+    return lambda fields: None if name in fields else default
+
+
+def alternating_from_the_first(name: str, default: int) -> Callable[[Fields], list[str]]:
+    """ModernBERT: the first and each ``name``-th layer after it attend in full, the others in the window.
+
+    >>> alternating_from_the_first("n", 3)({"num_hidden_layers": 5})
+    ['full_attention', 'sliding_attention', 'sliding_attention', 'full_attention', 'sliding_attention']
+    """
+
+    def rule(fields: Fields) -> list[str]:
+        period = max(whole(fields, name, default), 1)
+        return [SLIDING if layer % period else FULL for layer in layers(fields)]
+
+    return rule
+
+
+def label_count(fields: Fields) -> int:
+    """The labels of a classifier: as many as ``id2label`` names, two where the file says nothing."""
+    if fields.get("num_labels") is not None:
+        return whole(fields, "num_labels", 2)
+    named = fields.get("id2label") or {}
+    if not isinstance(named, Mapping):
+        msg = f"id2label: given {shown(named)}, expected a mapping of the labels"
+        raise ValueError(msg)  # noqa: TRY004  (one error for whatever a field holds)
+    return len(named) or 2
+
+
+def unless_equal(name: str, other: str, default: int) -> Callable[[Fields], int | None]:
+    """A field that matters only where it differs from ``other``.
+
+    >>> unless_equal("e", "h", 128)({"e": 64, "h": 64}) is None
+    True
+    """
+
+    def rule(fields: Fields) -> int | None:
+        value = whole(fields, name, default)
+        return None if value == fields.get(other) else value
+
+    return rule

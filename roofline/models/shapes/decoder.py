@@ -1,0 +1,109 @@
+"""Decoder-only transformers: GPT-2, Llama, Mistral, Gemma, Falcon and their kin are options of one shape."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Literal
+
+from roofline.layers.attention import chunk_keys, kept_in_chunk, window_keys
+from roofline.layers.embedding import embedding_sum, position_embedding, token_embedding
+from roofline.layers.head import lm_head, sampling
+from roofline.layers.mixture_of_experts import touched_experts
+from roofline.layers.normalization import norm
+from roofline.models.shapes.decoder_config import DecoderConfig, Layer, LayerType
+from roofline.models.shapes.decoder_layers import layer, sizes_of
+from roofline.program.axes import Binding
+from roofline.program.conventions import Conventions
+from roofline.program.op import Op, Tensor
+from roofline.program.program import Group, Phase, Program
+
+__all__ = ["DecoderConfig", "program"]
+
+_PHASES: tuple[Phase, ...] = ("prefill", "decode")
+
+
+def program(config: DecoderConfig, conventions: Conventions) -> Program:
+    """The program of a decoder: embedding and first norm, the layers, the head.
+
+    Layers of one kind are one group, wherever they stand. The norm behind a branch belongs to the residual addition
+    before it, so a layer ends with the next layer's input norm, or, in the last layer, with the final one.
+    """
+    kinds = Counter(config.layers)
+    groups = [Group("embedding", _embedding(config), phases=_PHASES)]
+    for kind, times in kinds.items():
+        name, repeat = ("layers", "L") if len(kinds) == 1 else (_name(config, kind, list(kinds)), times)
+        for phases, how in _ways(config, kind, conventions):
+            ops = layer(config, kind, how, step=phases == ("decode",))
+            groups.append(Group(name, ops, repeat, phases, local=_local(config, kind)))
+    if config.blocks == "branch":
+        final = norm("final_norm", Tensor("x", "B T D"), Tensor("h", "B T D"), kind=config.norm)
+        groups.append(Group("final_norm", (final,), phases=_PHASES))
+    if config.head:
+        groups.append(Group("head", _head(config, conventions), phases=_PHASES))
+    return Program(tuple(groups), sizes_of(config))
+
+
+def _ways(config: DecoderConfig, kind: Layer, conventions: Conventions) -> list[tuple[tuple[Phase, ...], Conventions]]:
+    """The phases, and how the layers run in them.
+
+    Latents are expanded in prefill and absorbed in decode; recurrences scan a prompt, and in decode take a step.
+    """
+    if kind.scans:
+        return [((phase,), conventions) for phase in _PHASES]
+    if config.kv_lora_rank is None or conventions.latent != "usual":
+        return [(_PHASES, conventions)]
+    ways: list[tuple[Phase, Literal["expanded", "absorbed"]]] = [("prefill", "expanded"), ("decode", "absorbed")]
+    return [((phase,), replace(conventions, latent=latent)) for phase, latent in ways]
+
+
+_SPANS: dict[LayerType, dict[str, Binding]] = {
+    "sliding_attention": {"S": window_keys},
+    "chunked_attention": {"S": chunk_keys, "W": kept_in_chunk},
+}
+
+
+def _local(config: DecoderConfig, kind: Layer) -> dict[str, Binding]:
+    """What the letters mean in layers of one kind: S under a window, F and X where there are experts."""
+    local = dict(_SPANS.get(kind.attention, {}))
+    if kind.experts:
+        local["X"] = touched_experts
+        if config.has_dense_layers and config.moe_intermediate_size is not None:
+            local["F"] = config.moe_intermediate_size
+    return local
+
+
+def _name(config: DecoderConfig, kind: Layer, kinds: list[Layer]) -> str:
+    """What tells ``kind`` from the other kinds: ``sliding_layers``, ``mamba2_layers``."""
+    words = []
+    if len({other.attention for other in kinds}) > 1:
+        words.append(_word(config, kind))
+    if kind.attends and len({other.rotary for other in kinds if other.attends}) > 1:
+        words.append("rotary" if kind.rotary else "no_rotary")
+    if not kind.lone and len({other.experts for other in kinds}) > 1:
+        words.append("expert" if kind.experts else "dense")
+    return "_".join([*words, "layers"])
+
+
+def _word(config: DecoderConfig, kind: Layer) -> str:
+    if kind.attention == "linear_attention" and config.recurrence is not None:
+        return config.recurrence.kind
+    return kind.attention.removesuffix("_attention")
+
+
+def _embedding(config: DecoderConfig) -> tuple[Op, ...]:
+    x = Tensor("x", "B T D")
+    ops = [token_embedding(tied=config.head and config.tie_word_embeddings)]
+    if config.positions == "learned":
+        ops += [position_embedding(), embedding_sum(position=True, segment=False)]
+    if config.embedding_norm:
+        ops.append(norm("embedding_norm", x, x, kind=config.norm))
+    if config.blocks != "branch":
+        ops.append(norm("input_norm", x, Tensor("h", "B T D"), kind=config.norm))
+    return tuple(ops)
+
+
+def _head(config: DecoderConfig, conventions: Conventions) -> tuple[Op, ...]:
+    head = lm_head(tied=config.tie_word_embeddings, bias=config.head_bias)
+    capped = config.final_logit_softcapping is not None
+    return (head.rebound(T=1) if conventions.lm_head == "last" else head, sampling(cap=capped))

@@ -1,0 +1,167 @@
+"""What tells one decoder from another: the options of the shape."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field, model_validator
+
+from roofline.errors import shown
+from roofline.layers.normalization import Norm
+from roofline.models.shapes.config import MAX_LAYERS, MAX_SIZE, Config, Size
+from roofline.models.shapes.recurrence import Recurrence
+
+LayerType = Literal[
+    "full_attention", "sliding_attention", "chunked_attention", "linear_attention", "hybrid", "mlp", "moe"
+]
+"""What mixes the tokens: attention, a recurrence, both side by side; ``mlp`` and ``moe`` are feed-forward alone."""
+
+
+class Layer(NamedTuple):
+    """What tells the layers of one network apart. ``lone``: one branch, tokens mixed or fed forward, not both."""
+
+    attention: LayerType
+    rotary: bool
+    experts: bool
+    lone: bool = False
+
+    @property
+    def attends(self) -> bool:
+        """Whether there is attention."""
+        return self.attention not in ("linear_attention", "mlp", "moe")
+
+    @property
+    def scans(self) -> bool:
+        """Whether there is a recurrence."""
+        return self.attention in ("linear_attention", "hybrid")
+
+    @property
+    def dense(self) -> bool:
+        """Whether there is a feed-forward layer that every token goes through alone."""
+        return self.attention == "mlp" if self.lone else not self.experts
+
+
+class DecoderConfig(Config):
+    """Causal decoder: which norms and where, which positions, how many key/value heads, which biases, which windows.
+
+    blocks: ``pre`` norms the input of each branch, ``branch`` its output (OLMo 2), ``sandwich`` both (Gemma 2);
+    ``parallel`` runs attention and feed-forward on the same input (GPT-J), ``parallel_norms`` with a norm each
+    (GPT-NeoX).
+    """
+
+    vocab_size: Size
+    num_key_value_heads: Size
+    head_dim: Size
+    tie_word_embeddings: bool
+    norm: Norm
+    positions: Literal["rotary", "learned", "alibi", "none"]
+    gated: bool
+    blocks: Literal["pre", "branch", "sandwich", "parallel", "parallel_norms"] = "pre"
+    attention_bias: bool = False
+    attention_out_bias: bool = Field(default=False, description="bias of the output projection")
+    mlp_bias: bool = False
+    head_bias: bool = False
+    packed_qkv: bool = Field(default=False, description="query, key and value projections are one matmul")
+    packed_gate: bool = Field(default=False, description="gate and up projections are one matmul")
+    query_key_norm: Literal["none", "shared", "per_head", "across", "bare"] = "none"
+    embedding_norm: bool = False
+    position_offset: int = Field(default=0, ge=0, le=2, description="rows of the position table before the first")
+    attn_logit_softcapping: float | None = Field(default=None, gt=0)
+    final_logit_softcapping: float | None = Field(default=None, gt=0)
+    sliding_window: Size | None = None
+    attention_chunk_size: Size | None = None
+    layer_types: list[LayerType] = Field(default=[], description="the attention of each layer; empty: full everywhere")
+    no_rope_layers: list[int] = Field(default=[], description="0 for each layer without rotation; empty: all rotate")
+    attention_gate: bool = Field(default=False, description="a gate on what each head says")
+    sinks: bool = Field(default=False, description="a trained score per head in each softmax")
+    num_local_experts: Size | None = None
+    num_experts_per_tok: Size | None = None
+    moe_intermediate_size: Size | None = None
+    shared_expert_intermediate_size: int = Field(default=0, ge=0, le=MAX_SIZE)
+    shared_expert_gate: bool = False
+    expert_gate: bool = Field(default=True, description="experts have a gate and are three matrices each, not two")
+    expert_activation: Literal["clamped_silu"] | None = Field(default=None, description="if not hidden_act")
+    expert_bias: bool = Field(default=False, description="biases of the experts and of their router")
+    kv_lora_rank: Size | None = Field(default=None, description="rank of the latent that keys and values are kept as")
+    q_lora_rank: Size | None = None
+    qk_rope_head_dim: Size | None = None
+    v_head_dim: Size | None = None
+    moe_layers: list[int] = Field(default=[], description="1 for each layer with experts; empty: all, if there are any")
+    recurrence: Recurrence | None = Field(default=None, description="what layers of linear_attention and hybrid have")
+    lone_branches: bool = Field(default=False, description="each layer mixes tokens or feeds forward, not both")
+    head: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _derive(cls, fields: Any) -> Any:
+        heads = fields.get("num_attention_heads")
+        derived = dict(fields)
+        if derived.get("num_key_value_heads") is None:
+            derived["num_key_value_heads"] = heads
+        if derived.get("head_dim") is None and isinstance(heads, int) and isinstance(fields.get("hidden_size"), int):
+            derived["head_dim"] = fields["hidden_size"] // max(heads, 1)
+        layers = fields.get("num_hidden_layers")
+        for name, usual in (("layer_types", "full_attention"), ("no_rope_layers", 1), ("moe_layers", 1)):
+            if isinstance(layers, int) and layers <= MAX_LAYERS and derived.get(name) == [usual] * layers:
+                derived[name] = []  # all alike
+        kv_heads = derived["num_key_value_heads"]
+        if isinstance(kv_heads, int) and isinstance(heads, int) and kv_heads > 0 and heads % kv_heads:
+            msg = f"num_key_value_heads {shown(kv_heads)} does not divide num_attention_heads {shown(heads)}"
+            raise ValueError(msg)
+        return derived
+
+    @model_validator(mode="after")
+    def _layers_agree(self) -> DecoderConfig:
+        for name in ("layer_types", "no_rope_layers", "moe_layers"):
+            given = len(getattr(self, name))
+            if given not in (0, self.num_hidden_layers):
+                msg = f"{name} has {given} entries, expected one for each of {self.num_hidden_layers} layers"
+                raise ValueError(msg)
+        for kind, window in (("sliding_attention", "sliding_window"), ("chunked_attention", "attention_chunk_size")):
+            if kind in self.layer_types and getattr(self, window) is None:
+                msg = f"{window}: missing, expected a whole number, since layer_types has {kind}"
+                raise ValueError(msg)
+        if {"sliding_attention", "chunked_attention"} <= set(self.layer_types):
+            msg = "layer_types: windows and chunks in one network are not modelled"
+            raise ValueError(msg)
+        if self.kv_lora_rank is not None:
+            for name in ("qk_rope_head_dim", "v_head_dim"):
+                if getattr(self, name) is None:
+                    msg = f"{name}: missing, expected a whole number, since kv_lora_rank is given"
+                    raise ValueError(msg)
+        self._experts_agree()
+        self._recurrence_agrees()
+        return self
+
+    def _recurrence_agrees(self) -> None:
+        if any(layer.scans for layer in self.layers) and (self.recurrence is None or self.blocks != "pre"):
+            msg = "layer_types has recurrent layers, but the network has no recurrence, or norms behind its branches"
+            raise ValueError(msg)
+        if {"mlp", "moe"} & set(self.layer_types) and not self.lone_branches:
+            msg = "layer_types: mlp and moe are layers of networks of lone branches"
+            raise ValueError(msg)
+
+    def _experts_agree(self) -> None:
+        number, picked = self.num_local_experts, self.num_experts_per_tok
+        if number is not None and (picked is None or picked > number):
+            msg = f"num_experts_per_tok: given {shown(picked)}, expected at most the number of experts, {number}"
+            raise ValueError(msg)
+
+    @property
+    def has_dense_layers(self) -> bool:
+        """Whether any layer has a feed-forward layer that every token goes through alone."""
+        return any(layer.dense for layer in self.layers)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Each layer in the order in which they run."""
+        number = self.num_hidden_layers
+        attentions = self.layer_types or ["full_attention"] * number
+        rotations = self.no_rope_layers or [int(self.positions == "rotary")] * number
+        routed = self.moe_layers or [1] * number
+        found = []
+        for kind, rotation, route in zip(attentions, rotations, routed, strict=True):
+            sent = kind == "moe" if self.lone_branches else route != 0
+            layer = Layer(kind, False, sent and self.num_local_experts is not None, self.lone_branches)
+            found.append(layer._replace(rotary=rotation != 0 and layer.attends))
+        return found

@@ -1,0 +1,177 @@
+"""The layers of a decoder: attention or a recurrence, a feed-forward layer or experts, and the norms between them."""
+
+from __future__ import annotations
+
+from roofline.layers.attention import Mask, attention, output_projection, projections, query_key_norm, rotary
+from roofline.layers.feed_forward import feed_forward
+from roofline.layers.gated_attention import attention_gate, gated_projections
+from roofline.layers.latent_attention import latent_attention, latent_output_projection, latent_projections
+from roofline.layers.mixture_of_experts import experts, router, shared_experts
+from roofline.layers.normalization import Placement, norm, parallel_residual_norm, residual_norm
+from roofline.models.shapes.decoder_config import DecoderConfig, Layer, LayerType
+from roofline.models.shapes.recurrence import mixer
+from roofline.program.conventions import Conventions
+from roofline.program.op import Op, Tensor
+
+_PLACEMENTS: dict[str, Placement] = {"pre": "pre", "sandwich": "sandwich", "branch": "branch"}
+_MASKS: dict[LayerType, Mask] = {
+    "full_attention": "causal",
+    "sliding_attention": "sliding",
+    "chunked_attention": "chunked",
+    "hybrid": "causal",
+}
+
+
+def sizes_of(config: DecoderConfig) -> dict[str, int]:
+    """What each letter counts, before a layer gives it another meaning."""
+    kv_heads = config.num_key_value_heads
+    sizes = {
+        "D": config.hidden_size,
+        "F": config.intermediate_size if config.has_dense_layers else _expert_width(config),
+        "K": kv_heads,
+        "G": config.num_attention_heads // kv_heads,
+        "H": config.head_dim,
+        "V": config.vocab_size,
+        "L": config.num_hidden_layers,
+        "P": config.max_position_embeddings + config.position_offset,
+    }
+    more = {
+        "W": config.sliding_window or config.attention_chunk_size,
+        "E": config.num_local_experts,
+        "A": config.num_experts_per_tok,
+        "R": config.kv_lora_rank,
+        "Q": config.q_lora_rank,
+        "J": config.qk_rope_head_dim,
+        "U": config.v_head_dim,
+    }
+    given = sizes | {letter: size for letter, size in more.items() if size is not None}
+    return (config.recurrence.sizes if config.recurrence else {}) | given
+
+
+def _expert_width(config: DecoderConfig) -> int:
+    return config.moe_intermediate_size or config.intermediate_size
+
+
+def layer(config: DecoderConfig, kind: Layer, conventions: Conventions, *, step: bool) -> tuple[Op, ...]:
+    """The operators of a layer of ``kind``; with a recurrence, in a ``step`` of decode or over a prompt."""
+    if config.blocks not in _PLACEMENTS:
+        return _parallel_layer(config, kind, conventions)
+    placement = _PLACEMENTS[config.blocks]
+    source = "x" if placement == "branch" else "h"
+    if kind.lone:
+        return _lone_branch(config, kind, conventions, step=step)
+    if kind.attention == "hybrid":
+        both = (*_attention(config, kind, conventions, source), *_recurrence(config, conventions, "m", step=step))
+        mixed: tuple[Op, ...] = (*both, parallel_residual_norm("ffn_norm", kind=config.norm, branches="am"))
+    else:
+        mixed = (
+            *_mixed(config, kind, conventions, source, step=step),
+            residual_norm("ffn_norm", Tensor("a", "B T D"), kind=config.norm, placement=placement),
+        )
+    return (
+        *mixed,
+        *_feed_forward(config, kind, source),
+        residual_norm("output_norm", Tensor("f", "B T D"), kind=config.norm, placement=placement),
+    )
+
+
+def _mixed(config: DecoderConfig, kind: Layer, conventions: Conventions, source: str, *, step: bool) -> tuple[Op, ...]:
+    """What mixes the tokens: attention or a recurrence."""
+    if kind.attends:
+        return _attention(config, kind, conventions, source)
+    return _recurrence(config, conventions, "a", step=step)
+
+
+def _recurrence(config: DecoderConfig, conventions: Conventions, output: str, *, step: bool) -> tuple[Op, ...]:
+    """The mixer with a state, whose letters may mean something else than those of attention beside it."""
+    assert config.recurrence is not None, "a layer that scans has a recurrence"
+    outer = sizes_of(config)
+    differing = {letter: size for letter, size in config.recurrence.sizes.items() if outer[letter] != size}
+    ops = mixer(config.recurrence, step=step, square=conventions.count == "square", output=output)
+    return tuple(op.rebound(**differing) for op in ops)
+
+
+def _lone_branch(config: DecoderConfig, kind: Layer, conventions: Conventions, *, step: bool) -> tuple[Op, ...]:
+    """A layer that mixes tokens or feeds forward, not both (Nemotron-H)."""
+    if kind.dense or kind.experts:
+        branch, output = _feed_forward(config, kind, "h"), "f"
+    else:
+        branch, output = _mixed(config, kind, conventions, "h", step=step), "a"
+    return *branch, residual_norm("output_norm", Tensor(output, "B T D"), kind=config.norm, placement="pre")
+
+
+def _parallel_layer(config: DecoderConfig, kind: Layer, conventions: Conventions) -> tuple[Op, ...]:
+    two = config.blocks == "parallel_norms"
+    own = norm("ffn_norm", Tensor("x", "B T D"), Tensor("ffn_input", "B T D"), kind=config.norm)
+    return (
+        *((own,) if two else ()),
+        *_attention(config, kind, conventions, "h"),
+        *_feed_forward(config, kind, "ffn_input" if two else "h"),
+        parallel_residual_norm("output_norm", kind=config.norm),
+    )
+
+
+def _attention(config: DecoderConfig, kind: Layer, conventions: Conventions, source: str) -> tuple[Op, ...]:
+    if config.kv_lora_rank is not None:
+        return _latent_attention(config, conventions, source)
+    held = "B W K H" if kind.attention == "chunked_attention" else "B S K H"
+    project = gated_projections if config.attention_gate else projections
+    return (
+        *project(bias=config.attention_bias, packed=config.packed_qkv, source=source, held=held),
+        *_query_key_norm(config, kind),
+        *((rotary(),) if kind.rotary else ()),
+        *attention(
+            mask=_MASKS[kind.attention],
+            fused=conventions.attention == "fused",
+            square=conventions.count == "square",
+            alibi=config.positions == "alibi",
+            cap=config.attn_logit_softcapping is not None,
+            sinks=config.sinks,
+        ),
+        *((attention_gate(),) if config.attention_gate else ()),
+        output_projection(bias=config.attention_out_bias),
+    )
+
+
+def _latent_attention(config: DecoderConfig, conventions: Conventions, source: str) -> tuple[Op, ...]:
+    return (
+        *latent_projections(query_latent=config.q_lora_rank is not None, bias=config.attention_bias, source=source),
+        *latent_attention(
+            absorbed=conventions.latent == "absorbed",
+            fused=conventions.attention == "fused",
+            square=conventions.count == "square",
+        ),
+        latent_output_projection(bias=config.attention_out_bias),
+    )
+
+
+def _query_key_norm(config: DecoderConfig, kind: Layer) -> tuple[Op, ...]:
+    if config.query_key_norm == "none" or (config.query_key_norm == "bare" and not kind.rotary):
+        return ()
+    norms = "rms_bare" if config.query_key_norm == "bare" else config.norm
+    across = config.query_key_norm == "across"
+    return (query_key_norm(kind=norms, per_head=across or config.query_key_norm == "per_head", across=across),)
+
+
+def _experts(config: DecoderConfig, source: str) -> tuple[Op, ...]:
+    function, glu = config.expert_activation or config.hidden_act, config.expert_gate
+    routed = experts(function=function, bias=config.expert_bias, glu=glu, source=source)
+    shared = shared_experts(function=config.hidden_act, gated=config.shared_expert_gate, glu=glu, source=source)
+    width = config.shared_expert_intermediate_size
+    return (
+        *router(bias=config.expert_bias, source=source),
+        *routed,
+        *(op.rebound(F=width) for op in shared if width),
+    )
+
+
+def _feed_forward(config: DecoderConfig, kind: Layer, source: str) -> tuple[Op, ...]:
+    if kind.experts:
+        return _experts(config, source)
+    return feed_forward(
+        function=config.hidden_act,
+        gated=config.gated,
+        bias=config.mlp_bias,
+        packed=config.packed_gate,
+        source=source,
+    )

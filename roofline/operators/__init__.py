@@ -1,0 +1,1 @@
+"""One operator by itself, or a table of them."""

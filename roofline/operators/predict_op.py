@@ -1,0 +1,278 @@
+"""One operator by itself: what it costs and how long it takes, for numbers or for arrays of them.
+
+Each kind is one statement of the software wing, with its letters bound to the sizes that its name suggests; counts come
+from there, times from the constants that the same operator has inside a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from roofline.calibration.constants import ConstantSet, Execution, Provenance
+from roofline.calibration.provenance import constants_of
+from roofline.cost.cost import operator_cost
+from roofline.errors import UsageError, shown
+from roofline.hardware.loading import edited_device
+from roofline.hardware.spec import HardwareSpec
+from roofline.hardware.systems import System
+from roofline.number import Number, exact, settled
+from roofline.operators.sizes import KINDS, OPERATIONS, Columns, broadcast, check_names, find_bad_size, read_size
+from roofline.operators.statements import statement_of
+from roofline.prediction.fleet import Fleet, fleet_of
+from roofline.prediction.predict import SCHEMA_VERSION, tool_version
+from roofline.program.workload import Precision
+from roofline.timing.collectives import Network, band_of
+from roofline.timing.operator import banded, time_collective_op, time_cost
+
+FIGURES = ("flops", "vector_flops", "bytes", "intensity", "time_s", "bound_s", "low_s", "high_s", "bound_by",
+           "share_latency", "share_compute", "share_memory", "share_link", "link_bytes")  # fmt: skip
+
+_BOUNDS = np.array(["latency", "compute", "memory", "link"])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OperatorPrediction:
+    """What an operator costs on a device. Numbers, or read-only numpy arrays where arrays went in.
+
+    flops: contractions; vector_flops: elementwise work; bytes: compulsory traffic; intensity in FLOP/B, of the
+    contractions. Shares sum to one; ``bound_by`` names the largest. A collective has the bytes that each device sends,
+    the form that is the fastest, and the network that it runs on.
+    """
+
+    kind: str
+    hardware: HardwareSpec
+    dtype: str
+    execution: Execution
+    constants: ConstantSet
+    sizes: Mapping[str, Any]
+    flops: Number
+    vector_flops: Number
+    bytes: Number
+    intensity: Number
+    time_s: Number
+    bound_s: Number
+    low_s: Number
+    high_s: Number
+    bound_by: Any
+    share_latency: Number
+    share_compute: Number
+    share_memory: Number
+    share_link: Number = 0.0
+    link_bytes: Number = 0
+    form: Any = ""
+    network: Network | None = None
+    overrides: tuple[tuple[str, Any], ...] = ()
+    count: int = 1
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader should know about this prediction."""
+        one = (f"this is on one of {self.count} devices",) if self.count > 1 and self.kind != "collective" else ()
+        return (*one, *self.hardware.cautions)
+
+    @property
+    def band(self) -> tuple[float, float, str]:
+        """Low and high of the band, as factors of the time, and its evidence; over all kinds for rows of two kinds."""
+        if self.network is not None:
+            return band_of(self.network)
+        if self.kind != "attention":
+            return self.constants.band(self.kind, self.dtype)
+        decoding = np.asarray(self.sizes["query"]) == 1
+        if decoding.all() or not decoding.any():
+            return self.constants.band("attention_decode" if decoding.all() else "attention_prefill", self.dtype)
+        return self.constants.band("", self.dtype)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of ``op``: SI base units, names with their units, lists where arrays went in."""
+        plain = {name: _plain(getattr(self, name)) for name in FIGURES if not name.startswith("share_")}
+        shares = {name: _plain(getattr(self, f"share_{name}")) for name in _BOUNDS.tolist()}
+        sizes = {name: in_words(name, v) for name, v in self.sizes.items()}
+        form = {"form": _plain(self.form)} if self.kind == "collective" else {}
+        used = {"dtype": self.dtype, "execution": self.execution, "constants": self.constants.name}
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "version": tool_version(),
+            "kind": self.kind,
+            "hardware": {"name": self.hardware.name, "count": self.count, "overrides": dict(self.overrides)},
+            "inputs": {**sizes, **used},
+            **form,
+            **plain,
+            "shares": shares,
+            "provenance": self.constants.provenance,
+            "band": dict(zip(("low", "high", "evidence"), self.band, strict=True)),
+            "notes": [*self.notes],
+        }
+
+
+def in_words(name: str, value: Any) -> Any:
+    """A size as it was given: true or false, the name of a collective, a number, or a list of these."""
+    if name == "operation":
+        return np.asarray(OPERATIONS)[np.asarray(value, dtype=np.int64)].tolist()
+    return (np.asarray(value) == 1).tolist() if name == "causal" else _plain(value)
+
+
+def predict_op(
+    kind: str,
+    hardware: str | Path | HardwareSpec | System,
+    *,
+    dtype: str | None = None,
+    execution: Execution | None = None,
+    constants: Provenance | None = None,
+    set: Mapping[str, Any] | None = None,  # noqa: A002  (the keywords are the flags)
+    **sizes: Any,
+) -> OperatorPrediction:
+    """The cost and the time of one operator, or of as many as the arrays among ``sizes`` have elements.
+
+    Kinds and sizes: matmul m, k, n (``x[m k] w[k n]``); attention batch, query, context, heads, kv_heads, head_dim,
+    causal (true or false; query and context are tokens; one query token is a decode step); elementwise rows, columns,
+    inputs (tensors read); norm (RMS) and softmax rows, columns; embedding tokens, columns; collective operation
+    (all_reduce, all_gather, reduce_scatter or all_to_all), message_bytes (the whole: what a device has before a scatter
+    or after a gather), devices, of which there are as many as ``hardware`` names. Numbers and numpy arrays broadcast.
+    dtype: the device's default if left out. ``set`` edits fields of the device, as in
+    ``{"hardware.memory.hbm.bandwidth": "6TB/s"}``. Raises UsageError for a wrong kind or size, WorkloadError for a
+    dtype that the device lacks, SpecError for an unknown device.
+
+    >>> up = predict_op("matmul", "h100", m=16, k=4096, n=14336)
+    >>> up.flops, up.bytes, up.bound_by
+    (1879048192, 118030336, 'memory')
+    >>> predict_op("matmul", "h100", m=np.array([16, 4096]), k=4096, n=14336).bound_by.tolist()
+    ['memory', 'compute']
+    """
+    check_names(kind, sizes)
+    clock = OperatorClock.of(hardware, execution, constants, set)
+    columns = broadcast({name: read_size(name, sizes[name]) for name in KINDS[kind]})
+    if bad := find_bad_size(kind, columns):
+        where = f", row {bad.row}" if isinstance(columns[bad.column], np.ndarray) else ""
+        msg = f"{kind}: {bad.column}{where}: {shown(bad.given)}, expected {bad.expected}"
+        raise UsageError(msg)
+    return clock.time(kind, dtype, columns)
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorClock:
+    """A device with its constants: times operators whose sizes were checked.
+
+    ``name`` asks for the constants of an operator inside a model, where it has its own.
+    """
+
+    device: HardwareSpec
+    execution: Execution
+    constants: ConstantSet
+    default_dtype: str = field(default="")
+    name: str = ""
+    overrides: tuple[tuple[str, Any], ...] = ()
+    fleet: Fleet | None = None
+
+    @classmethod
+    def of(
+        cls,
+        hardware: str | Path | HardwareSpec | System,
+        execution: Execution | None,
+        constants: Provenance | None,
+        edits: Mapping[str, Any] | None = None,
+    ) -> OperatorClock:
+        """The clock of a device, several, or a calibration; what is left out takes the command line's defaults."""
+        fleet = fleet_of(hardware)
+        device = edited_device(fleet.device, edits or {})
+        how: Execution = execution or ("graph" if device.kind != "cpu" else "eager")
+        return cls(
+            device,
+            how,
+            constants_of(device, constants, fleet.calibration),
+            device.default_dtype(),
+            overrides=tuple((edits or {}).items()),
+            fleet=fleet,
+        )
+
+    def time(self, kind: str, dtype: str | None, columns: Columns) -> OperatorPrediction:
+        """The prediction for checked sizes. Raises UsageError or WorkloadError for the dtype."""
+        name = dtype or self.default_dtype
+        precision = Precision(name, name, name)
+        self.device.contraction_unit(name)
+        some = next(iter(columns.values()))
+        parts = [(where, self._figures(kind, precision, part)) for where, part in _parts(kind, columns)]
+        figures = parts[0][1] if parts and parts[0][0] is None else _joined(parts, some.shape)
+        for value in figures.values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+        used = self.constants.for_dtypes([name])
+        asked = (kind, self.device, name, self.execution, used, dict(columns))
+        network = self._network(columns) if kind == "collective" else None
+        count = int(np.max(columns["devices"], initial=2)) if network else self.fleet.count if self.fleet else 1
+        return OperatorPrediction(*asked, **figures, overrides=self.overrides, network=network, count=count)
+
+    def _network(self, columns: Columns) -> Network:
+        """The network of as many devices as are asked for. Raises UsageError for more than there are."""
+        most = int(np.max(columns["devices"], initial=2))
+        fleet = self.fleet or Fleet(self.device)
+        if fleet.counted and most > fleet.count:
+            msg = f"collective: devices {most}, expected at most the {fleet.count} of {fleet.name}"
+            raise UsageError(msg)
+        network = fleet.network(self.device, fleet.count if fleet.counted else most, self.constants)
+        assert network is not None, "there are two devices at least"
+        return network
+
+    def _figures(self, kind: str, precision: Precision, columns: Columns) -> dict[str, Any]:
+        """The figures of rows that share a statement and constants."""
+        some = next(iter(columns.values()))
+        array = isinstance(some, np.ndarray)
+        op, sizes = statement_of(kind, columns)
+        kept = Precision(*(3 * ["int8"])) if kind == "collective" else precision  # a message is stated in bytes
+        cost = operator_cost(op, sizes if array else {a: exact(size) for a, size in sizes.items()}, kept)
+        decoding = kind == "attention" and bool(np.all(columns["query"] == 1))
+        if kind == "collective":
+            timing = time_collective_op(cost, self._network(columns))
+        else:
+            timing = time_cost(cost, self.device, self.constants, self.execution, decoding, self.name)
+        bound, low, high = banded(timing)
+        shares = np.stack(np.broadcast_arrays(timing.latency, timing.compute, timing.memory, timing.link))
+        figures = {
+            "flops": cost.flops,
+            "vector_flops": cost.vector_flops,
+            "bytes": cost.bytes,
+            "intensity": cost.flops / cost.bytes,
+            "time_s": timing.time_s,
+            "bound_s": bound,
+            "low_s": low,
+            "high_s": high,
+            "bound_by": _BOUNDS[np.argmax(shares, axis=0)],
+            **{f"share_{name}": share for name, share in zip(_BOUNDS.tolist(), shares, strict=True)},
+            "link_bytes": cost.link_bytes,
+            "form": timing.form,
+        }
+        if array:
+            return {name: np.array(np.broadcast_to(value, some.shape)) for name, value in figures.items()}
+        counts, words = ("flops", "vector_flops", "bytes", "link_bytes"), ("bound_by", "form")
+        plain = {name: settled(value) if name in counts else value for name, value in figures.items()}
+        return {name: v if name in counts else str(v) if name in words else float(v) for name, v in plain.items()}
+
+
+def _parts(kind: str, columns: Columns) -> Iterator[tuple[Any, Columns]]:
+    """Rows that share a statement and constants, with where they stand; None stands for all rows, or for a number."""
+    splits = columns["causal"] * 2 + (columns["query"] == 1) if kind == "attention" else None
+    key = columns.get("inputs", columns.get("operation", 1)) if splits is None else splits
+    values = np.unique(key)
+    if len(values) == 1 or not isinstance(key, np.ndarray):
+        yield None, columns
+        return
+    for value in values:
+        where = key == value
+        yield where, {name: column[where] for name, column in columns.items()}
+
+
+def _joined(parts: list[tuple[Any, dict[str, Any]]], shape: tuple[int, ...]) -> dict[str, Any]:
+    words = {"bound_by": "U7", "form": "U16"}
+    whole = {name: np.empty(shape, words.get(name, np.float64)) for name in (*FIGURES, "form")}
+    for where, figures in parts:
+        for name, values in figures.items():
+            whole[name][where] = values
+    return whole
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value

@@ -1,0 +1,147 @@
+"""The sizes of operators: which each kind has, and how they are checked, as numbers and as arrays."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from roofline.errors import UsageError, near_matches, shown
+from roofline.program.transfers import Collective
+
+KINDS: dict[str, tuple[str, ...]] = {
+    "matmul": ("m", "k", "n"),
+    "attention": ("batch", "query", "context", "heads", "kv_heads", "head_dim", "causal"),
+    "elementwise": ("rows", "columns", "inputs"),
+    "norm": ("rows", "columns"),
+    "softmax": ("rows", "columns"),
+    "embedding": ("tokens", "columns"),
+    "collective": ("operation", "message_bytes", "devices"),
+}
+"""Kind -> its sizes, all of which are needed."""
+
+OPERATIONS: tuple[Collective, ...] = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all")
+"""The collectives; in columns a number stands for each."""
+
+MAX_SIZE = 10**12
+"""The largest size that is taken: products of seven stay finite."""
+
+MAX_INPUTS = 256
+"""The most tensors that an elementwise operator reads."""
+
+Columns: TypeAlias = Mapping[str, Any]
+"""Name of a size -> a number, or one float64 array per size, all of one shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadSize:
+    """A size that is refused: which, in which row (0 for a number), what was given and what was expected."""
+
+    column: str
+    row: int
+    given: object
+    expected: str
+
+
+def check_names(kind: str, names: Mapping[str, object]) -> None:
+    """Raises UsageError for an unknown kind, or if ``names`` are not exactly its sizes."""
+    if kind not in KINDS:
+        msg = f"kind {shown(kind)}: {near_matches(str(kind), KINDS)}"
+        raise UsageError(msg)
+    wanted = ", ".join(KINDS[kind])
+    for name in KINDS[kind]:
+        if name not in names:
+            msg = f"{kind}: {name} is missing; it needs {wanted}"
+            raise UsageError(msg)
+    for name in names:
+        if name not in KINDS[kind]:
+            msg = f"{kind}: {name} is not one of its sizes; it needs {wanted}"
+            raise UsageError(msg)
+
+
+def find_bad_size(kind: str, columns: Columns) -> BadSize | None:
+    """The first row of ``columns`` (numbers, or arrays of one shape) that is refused, and why; None if all are fine."""
+    found = []
+    for name in KINDS[kind]:
+        most = MAX_INPUTS if name == "inputs" else MAX_SIZE
+        value = columns[name]
+        if name == "causal":
+            good, expected = (value == 0) | (value == 1), "true or false"
+        elif name == "operation":
+            good, expected = value >= 0, f"one of {', '.join(OPERATIONS)}"
+        elif name == "devices":
+            good, expected = _is_whole(value, MAX_SIZE) & (value >= 2), "2 devices or more"
+        else:
+            good, expected = _is_whole(value, most), f"a whole number from 1 to {most}"
+        found.append(_first(name, value, good, expected))
+    if kind == "attention" and not any(found):
+        heads, kv_heads, query, context = (columns[name] for name in ("heads", "kv_heads", "query", "context"))
+        found.append(_first("heads", heads, heads % kv_heads == 0, "a multiple of kv_heads"))
+        enough = (columns["causal"] == 0) | (context >= query)
+        found.append(_first("context", context, enough, "at least query, which a causal mask attends to"))
+    return min((bad for bad in found if bad), key=lambda bad: bad.row, default=None)
+
+
+def read_size(name: str, value: Any) -> Any:
+    """An array as float64; a number as it is, whole ones as int. Raises UsageError for anything else."""
+    if name == "operation":
+        return operation_number(value)
+    if hasattr(value, "__array__") and np.ndim(value):
+        try:
+            return np.asarray(value).astype(np.float64)
+        except (TypeError, ValueError, OverflowError):
+            msg = f"{name}: an array of {np.asarray(value).dtype}, expected numbers"
+            raise UsageError(msg) from None
+    plain = value.item() if hasattr(value, "item") else value
+    if name == "causal" and isinstance(plain, bool):
+        return int(plain)
+    if isinstance(plain, bool) or not isinstance(plain, numbers.Real):
+        expected = "true or false" if name == "causal" else f"a whole number from 1 to {MAX_SIZE}"
+        msg = f"{name}: {shown(plain)}, expected {expected}"
+        raise UsageError(msg)
+    return int(float(plain)) if _is_whole(plain, MAX_SIZE) else plain
+
+
+def operation_number(value: Any) -> Any:
+    """The number of a collective by name, or of an array of names. Raises UsageError for an unknown one."""
+    if hasattr(value, "__array__") and np.ndim(value):
+        names = np.asarray(value)
+        return np.array([operation_number(str(name)) for name in names.ravel()], np.float64).reshape(names.shape)
+    if value not in OPERATIONS:
+        msg = f"operation: {shown(value)}; {near_matches(str(value), OPERATIONS)}"
+        raise UsageError(msg)
+    return OPERATIONS.index(value)
+
+
+def broadcast(columns: dict[str, Any]) -> dict[str, Any]:
+    """All numbers as they are, or all of them as arrays of one shape."""
+    shapes = {name: value.shape for name, value in columns.items() if isinstance(value, np.ndarray)}
+    if not shapes:
+        return columns
+    try:
+        arrays = np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in columns.values()))
+    except ValueError:
+        msg = f"shapes do not match: {', '.join(f'{name} {shape}' for name, shape in shapes.items())}"
+        raise UsageError(msg) from None
+    except OverflowError:
+        msg = f"sizes: a number beyond float64, expected at most {MAX_SIZE}"
+        raise UsageError(msg) from None
+    return dict(zip(columns, arrays, strict=True))
+
+
+def _is_whole(value: Any, most: int) -> Any:
+    if isinstance(value, np.ndarray):
+        return (value >= 1) & (value <= most) & (np.floor(value) == value)
+    return 1 <= value <= most and value == int(value)
+
+
+def _first(name: str, value: Any, good: Any, expected: str) -> BadSize | None:
+    if np.all(good):
+        return None
+    row = int(np.argmin(good))
+    given = np.ravel(value)[row].item() if isinstance(value, np.ndarray) else value
+    whole = isinstance(given, float) and given.is_integer()
+    return BadSize(name, row, int(given) if whole else given, expected)

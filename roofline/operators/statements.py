@@ -1,0 +1,74 @@
+"""The statement of each kind of operator, with its letters bound to the sizes that its name suggests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from roofline.layers.attention import attention
+from roofline.layers.embedding import token_embedding
+from roofline.layers.normalization import norm
+from roofline.operators.sizes import OPERATIONS, Columns
+from roofline.program.axes import Sizes
+from roofline.program.op import Op, Tensor, collective, contract, elementwise, weight
+from roofline.program.transfers import Transfer
+
+
+def statement_of(kind: str, columns: Columns) -> tuple[Op, Sizes]:
+    """The statement of a kind and the sizes of its axes; ``inputs`` and ``causal`` must be alike in all rows."""
+    return _STATEMENTS[kind](columns)
+
+
+def _matmul(columns: Columns) -> tuple[Op, Sizes]:
+    op = contract("matmul", Tensor("x", "B D"), weight("w", "D F"), Tensor("y", "B F"))
+    return op, {"B": columns["m"], "D": columns["k"], "F": columns["n"]}
+
+
+def _attention(columns: Columns) -> tuple[Op, Sizes]:
+    (op,) = attention(mask="causal" if np.all(columns["causal"]) else "full")
+    letters = {"B": "batch", "T": "query", "S": "context", "K": "kv_heads", "H": "head_dim"}
+    groups = columns["heads"] // columns["kv_heads"]
+    return op, {**{letter: columns[name] for letter, name in letters.items()}, "G": groups}
+
+
+def _elementwise(columns: Columns) -> tuple[Op, Sizes]:
+    """One operation per element and tensor beyond the first, as an addition of them; one for a single tensor."""
+    inputs = int(np.ravel(columns["inputs"])[0]) if np.size(columns["inputs"]) else 1
+    tensors = [Tensor(f"x{i}", "B D") for i in range(inputs)]
+    op = elementwise("elementwise", tensors, Tensor("y", "B D"), flops=max(1, inputs - 1))
+    return op, _grid(columns)
+
+
+def _norm(columns: Columns) -> tuple[Op, Sizes]:
+    return norm("norm", Tensor("x", "B D"), Tensor("y", "B D"), kind="rms"), _grid(columns)
+
+
+def _softmax(columns: Columns) -> tuple[Op, Sizes]:
+    _, op, _ = attention(mask="full", fused=False)
+    return op, {"B": columns["rows"], "S": columns["columns"], "K": 1, "G": 1, "T": 1}
+
+
+def _embedding(columns: Columns) -> tuple[Op, Sizes]:
+    return token_embedding(), {"B": columns["tokens"], "T": 1, "D": columns["columns"]}
+
+
+def _collective(columns: Columns) -> tuple[Op, Sizes]:
+    operation = OPERATIONS[int(np.ravel(columns["operation"])[0]) if np.size(columns["operation"]) else 0]
+    transfer = Transfer(operation, columns["devices"])
+    return collective("collective", transfer, Tensor("message", "B")), {"B": columns["message_bytes"]}
+
+
+def _grid(columns: Columns) -> Sizes:
+    return {"B": columns["rows"], "D": columns["columns"]}
+
+
+_STATEMENTS: dict[str, Callable[[Columns], tuple[Op, Sizes]]] = {
+    "matmul": _matmul,
+    "attention": _attention,
+    "elementwise": _elementwise,
+    "norm": _norm,
+    "softmax": _softmax,
+    "embedding": _embedding,
+    "collective": _collective,
+}

@@ -1,0 +1,117 @@
+"""Which layouts can split a program: what each degree must divide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from roofline.errors import WorkloadError
+from roofline.parallelism.layout import Layout, Mesh, is_expert, stored_letters
+from roofline.parallelism.pipeline import layer_count
+from roofline.program.axes import rebind
+from roofline.program.program import Phase, Program
+from roofline.program.workload import Workload
+
+_TRIED = 1024
+"""The largest degree that an error lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a layout must satisfy: the flag at fault where it does not, what is wrong then, and the test."""
+
+    flag: str
+    problem: str
+    holds: Callable[[Layout], Any]
+
+
+def check_layout(layout: Layout, program: Program, phases: tuple[Phase, ...], workload: Workload, name: str) -> None:
+    """Raises WorkloadError, with the degrees that would do, where ``layout`` cannot split the program of ``name``."""
+    found = list(conditions(program, phases, workload))
+    for condition in found:
+        if not condition.holds(layout):
+            flag = condition.flag
+            msg = f"{flag} {layout.to_dict()[flag]} {condition.problem} ({name}); {_alternatives(flag, layout, found)}"
+            raise WorkloadError(msg)
+
+
+def can_split(layouts: Layout, program: Program, phases: tuple[Phase, ...], workload: Workload) -> Any:
+    """Which of many layouts, in arrays, can split the program."""
+    held = [np.asarray(condition.holds(layouts)) for condition in conditions(program, phases, workload)]
+    return np.logical_and.reduce(np.broadcast_arrays(layouts.tp > 0, *held))
+
+
+def conditions(program: Program, phases: tuple[Phase, ...], workload: Workload) -> Iterator[Condition]:
+    """All that a layout must satisfy, each once."""
+    yield from _axes(program)
+    yield Condition("ep", "takes its devices from tp, then from dp, and must divide tp or be a multiple of it", _fits)
+    layers = layer_count(program)
+    yield Condition("pp", f"is more than the {layers} layers", lambda x: x.pp <= layers)
+    batch, prompt = workload.batch, workload.prompt
+    yield Condition("dp", f"does not divide the batch {batch}", lambda x: batch % x.dp == 0)
+    if {"prefill", "encode"} & set(phases):
+        yield Condition("cp", f"does not divide the prompt of {prompt} tokens", lambda x: prompt % x.cp == 0)
+        part = f"does not divide the prompt of {prompt} tokens among the devices of cp"
+        yield Condition("sp", part, lambda x: (not x.sp) | (prompt % (x.cp * x.tp) == 0))
+    if (first := workload.decoder_start) is not None and workload.context is None:
+        start = f"does not divide the {first} tokens that the decoder begins with"
+        yield Condition("cp", start, lambda x: first % x.cp == 0)
+        yield Condition("sp", start, lambda x: (not x.sp) | (first % (x.cp * x.tp) == 0))
+
+
+def _axes(program: Program) -> Iterator[Condition]:
+    """What follows from the sizes of the axes that are split, as each operator sees them."""
+    seen: set[tuple[str, Any]] = set()
+    for phase in program.phases:
+        mesh = Mesh(Layout(tp=2), phase)
+        for group, op in program.in_phase(phase):
+            sizes = rebind(group.sizes({"B": 1, "T": 1, "S": 1, "M": 1, **program.sizes}), op.local)
+            letters = {letter: sizes[letter] for letter in mesh.splits(group, op) if letter in ("K", "F")}
+            letters |= {"E": sizes["E"]} if is_expert(op) and "E" in stored_letters(op) else {}
+            letters |= {"K": (sizes["K"], sizes.get("G", 1))} if "K" in letters else {}
+            for letter, size in letters.items():
+                if (key := (letter + "of experts" * is_expert(op), size)) not in seen:
+                    seen.add(key)
+                    yield _axis(letter, size, is_expert(op))
+    if not any(name[0] == "E" for name, _ in seen):
+        yield Condition("ep", "splits experts, and there are none", lambda x: x.ep == 1)
+
+
+def _axis(letter: str, size: Any, experts: bool) -> Condition:
+    if letter == "K":
+        return _heads(*size)
+    if letter == "E":
+        return Condition("ep", f"does not divide the {size} experts", lambda x: size % x.ep == 0)
+    if experts:
+        problem = f"is split over the width {size} of an expert, which tp / ep must divide"
+        return Condition("tp", problem, lambda x: size % (x.tp // np.minimum(x.tp, x.ep)) == 0)
+    return Condition("tp", f"does not divide the feed-forward width {size}", lambda x: size % x.tp == 0)
+
+
+def _heads(kv_heads: int, groups: int) -> Condition:
+    """Whole key/value heads for each device, or one that several share, with whole query heads for each."""
+    heads = kv_heads * groups
+    whole = f"does not divide the {kv_heads} heads"
+    problem = whole if groups == 1 else f"does not divide the {heads} query heads in {kv_heads} groups"
+    return Condition("tp", problem, lambda x: (kv_heads % x.tp == 0) | ((x.tp % kv_heads == 0) & (heads % x.tp == 0)))
+
+
+def _fits(layout: Layout) -> Any:
+    across = np.maximum(layout.ep // layout.tp, 1)
+    return (layout.tp % layout.ep == 0) | ((layout.ep % layout.tp == 0) & (layout.dp % across == 0))
+
+
+def _alternatives(flag: str, layout: Layout, found: list[Condition]) -> str:
+    """The degrees of ``flag`` that satisfy all its conditions, the rest of the layout as it is."""
+    if flag == "sp":
+        return "leave --sp out"
+    degrees: Any = {flag: np.arange(1, _TRIED + 1)}
+    tried = replace(layout, **degrees)
+    held = [np.broadcast_to(condition.holds(tried), _TRIED) for condition in found if condition.flag == flag]
+    good = [str(degree) for degree in tried.to_dict()[flag][np.logical_and.reduce(held)]]
+    return (
+        f"{flag} can be {', '.join(good[:12])}{' ...' if len(good) > 12 else ''}" if good else "change another degree"
+    )

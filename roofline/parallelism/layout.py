@@ -1,0 +1,296 @@
+"""How work is spread over devices: axis -> degree. Which collectives that implies is derived in ``sharding.py``.
+
+| parallelism | splits | in |
+|---|---|---|
+| tensor | K, then G where key/value heads are fewer; F; V | projections, attention, feed-forward, tables |
+| sequence | T | what tensor parallelism leaves whole: norms, residuals, routers |
+| data | B | everything: replicas |
+| expert | E | experts, on the devices of tensor, then of data parallelism |
+| context | T of new tokens, S of a cache | everything |
+| pipeline | L | stages |
+
+Sources: Megatron-LM (arXiv 1909.08053), section 3; Narayanan et al. 2021 (arXiv 2104.04473), section 3; Korthikanti et
+al. 2022 (arXiv 2205.05198), section 4.2; GShard (arXiv 2006.16668), section 3; Llama 3 (arXiv 2407.21783), section 3.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from roofline.errors import ShapeError, UsageError
+from roofline.number import Number, ceil_div, minimum, product
+from roofline.program.axes import Binding, Sizes, rebind, resolve
+from roofline.program.op import Op
+from roofline.program.program import Group, Phase
+
+Dims: TypeAlias = frozenset[str]
+"""Dimensions of the mesh of devices."""
+
+DIMS = ("tp_f", "tp_e", "cp", "dp_e", "dp_r")
+"""The dimensions of the devices of a pipeline stage, neighbours first.
+
+Experts take tp_e of the tensor and dp_e of the data parallel devices; their widths are split over tp_f, and dp_r are
+replicas.
+"""
+
+NAMES = {"tp_f": "tp", "tp_e": "tp", "cp": "cp", "dp_e": "ep", "dp_r": "dp"}
+"""The flag that a dimension serves, for people."""
+
+DEGREES = ("tp", "pp", "dp", "ep", "cp", "sp")
+MAX_DEGREE = 1_000_000
+
+_TENSOR, _EXPERT, _CONTEXT = frozenset(("tp_f", "tp_e")), frozenset(("tp_e", "dp_e")), frozenset(("cp",))
+_NONE: Dims = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Degrees of tensor, pipeline, data, expert and context parallelism, and whether sequences are split too.
+
+    Numbers, or int arrays of one shape, a layout each. Experts have no devices of their own: ep divides tp x dp.
+    """
+
+    tp: Any = 1
+    pp: Any = 1
+    dp: Any = 1
+    ep: Any = 1
+    cp: Any = 1
+    sp: bool = False
+
+    @property
+    def devices(self) -> Any:
+        """How many devices the layout takes."""
+        return self.tp * self.pp * self.dp * self.cp
+
+    @classmethod
+    def of(cls, *, tp: int = 1, pp: int = 1, dp: int = 1, ep: int = 1, cp: int = 1, sp: int = 1) -> Layout:
+        """A layout from flags, where sp is 1 or the tensor degree. Raises UsageError for a degree that is none."""
+        for name, degree in zip(DEGREES, (tp, pp, dp, ep, cp, sp), strict=True):
+            if not isinstance(degree, int) or isinstance(degree, bool) or not 1 <= degree <= MAX_DEGREE:
+                msg = f"{name} {degree!r}: expected a whole number from 1 to {MAX_DEGREE:,}"
+                raise UsageError(msg)
+        if sp not in (1, tp):
+            msg = (
+                f"sp {sp}: sequences are split over the devices of tensor parallelism; expected 1 or tp, which is {tp}"
+            )
+            raise UsageError(msg)
+        return cls(tp, pp, dp, ep, cp, sp > 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The degrees by flag; sp is the tensor degree where sequences are split, else 1."""
+        return {**asdict(self), "sp": self.tp if self.sp else 1}
+
+    def __str__(self) -> str:
+        """Degrees above 1: ``tp 8, pp 2``."""
+        return ", ".join(f"{name} {degree}" for name, degree in self.to_dict().items() if degree > 1) or "one device"
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """The devices of one pipeline stage in a phase: which of their dimensions split an axis in an operator.
+
+    ``sizes``: dimension -> how many devices it counts; ``several``: the dimensions that count more than one.
+    """
+
+    layout: Layout
+    phase: Phase
+    sizes: Mapping[str, Any] = field(init=False)
+    several: Dims = field(init=False)
+
+    def __post_init__(self) -> None:
+        tp, dp, ep = self.layout.tp, self.layout.dp, self.layout.ep
+        inside = minimum(tp, ep)
+        across = ep // inside
+        counts = (tp // inside, inside, self.layout.cp, across, dp // minimum(across, dp))
+        object.__setattr__(self, "sizes", dict(zip(DIMS, counts, strict=True)))
+        several = frozenset(dim for dim, count in zip(DIMS, counts, strict=True) if np.any(np.asarray(count) > 1))
+        object.__setattr__(self, "several", several)
+
+    def active(self, dims: Dims) -> Dims:
+        """``dims`` without those that count one device, in every layout if there are several."""
+        return dims & self.several
+
+    def count(self, dims: Dims) -> Any:
+        """How many devices ``dims`` span."""
+        return product(self.sizes[dim] for dim in DIMS if dim in dims)
+
+    def stride(self, dims: Dims) -> Any:
+        """How far apart neighbours in ``dims`` are numbered."""
+        return product(self.sizes[dim] for dim in DIMS[: min(DIMS.index(dim) for dim in dims)])
+
+    @property
+    def active_stages(self) -> bool:
+        """Whether there is a pipeline, in any layout."""
+        return bool(np.any(np.asarray(self.layout.pp) > 1))
+
+    def home(self, letter: str) -> Dims:
+        """What splits an axis of the activations that flow from layer to layer."""
+        if letter == "B":
+            return self.active(frozenset(("dp_e",)))
+        if letter == "T" and self.phase != "decode":
+            return self.active(_CONTEXT | (_TENSOR if self.layout.sp else _NONE))
+        return _NONE
+
+    def splits(self, group: Group, op: Op) -> dict[str, Dims]:
+        """Axis -> the dimensions that split it in ``op``; an axis that nothing splits is absent."""
+        _check_mixed(op)
+        experts, touched = is_expert(op), touched_letters(op)
+        meant = {letter: _meaning(letter, group, op) for letter in stored_letters(op)}
+        mixed = set() if op.kind == "attention" else {meant[letter] for letter in op.mixes.split()}
+        found: dict[str, Dims] = {}
+        for letter, meaning in meant.items():
+            if meaning not in mixed and not (meaning == "S" and self.phase != "decode" and letter in touched):
+                found[letter] = self._split(meaning, experts)
+        if "K" not in found:
+            found.pop("G", None)
+        if experts and "A" not in op.writes[0].letters:  # what experts say goes back to where its token lives
+            found |= {"A": found.get("A", _NONE) - self._tokens, "B": self.home("B")}
+            return {
+                letter: dims - (_TENSOR - _EXPERT) if letter == "T" else dims for letter, dims in found.items() if dims
+            }
+        if experts or any(found[letter] & _TENSOR for letter in found if letter != "T"):
+            found = {letter: dims - _TENSOR if letter == "T" else dims for letter, dims in found.items()}
+        return {letter: dims for letter, dims in found.items() if dims}
+
+    @property
+    def _tokens(self) -> Dims:
+        return self.home("B") | self.home("T")
+
+    def _split(self, meaning: str, experts: bool) -> Dims:
+        """What splits an axis where nothing speaks against it."""
+        if meaning in ("A", "E", "X"):
+            return self.active(_EXPERT) if experts else _NONE
+        if meaning == "F":
+            return self.active(_TENSOR - (_EXPERT if experts else _NONE))
+        if meaning in ("K", "G", "V"):
+            return self.active(_TENSOR)
+        if meaning == "S":
+            return self.active(_CONTEXT)
+        return _NONE if meaning == "B" and experts else self.home(meaning)
+
+    def bindings(self, op: Op, splits: dict[str, Dims]) -> dict[str, Binding]:
+        """What ``op`` binds on one device: each axis divided by its degree; experts see the tokens of all replicas."""
+        heads = op.local.get("K", "K")
+        parts: dict[str, Binding] = {
+            letter: Part(op.local.get(letter, letter), letter, self.count(dims), heads if dims & _TENSOR else None)
+            for letter, dims in splits.items()
+            if letter != "B"
+        }
+        if across := (splits.get("A", _NONE) | splits.get("X", _NONE)) - _TENSOR:
+            parts["B"] = Gathered("B", self.count(across))
+        groups = {x: Within(bound, parts) for x, bound in op.local.items() if x.islower() and callable(bound)}
+        return {**op.local, **parts, **groups}
+
+    def group_bindings(self, group: Group) -> dict[str, Binding]:
+        """A group's own letters; the experts touched are those of all the tokens that reach its devices."""
+        touched = group.local.get("X")
+        if not callable(touched):
+            return dict(group.local)
+        part = 1 if self.phase == "decode" else self.layout.cp
+        return {**group.local, "X": Reached(touched, self.count(frozenset(("dp_e",))), part)}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A device's part of an axis. A vocabulary is padded to equal parts; key/value heads are one at the least.
+
+    heads: what is split is K, or G where K are fewer than devices, and how many K there are.
+    """
+
+    whole: Binding
+    letter: str
+    degree: Any
+    heads: Binding | None = None
+
+    def __call__(self, sizes: Sizes) -> Number:
+        """The size of the part."""
+        size = resolve(self.whole, sizes)
+        if self.letter == "V":
+            return ceil_div(size, self.degree)
+        if self.heads is not None and self.letter in ("K", "G"):
+            shared = minimum(resolve(self.heads, sizes), self.degree)
+            return size / (shared if self.letter == "K" else self.degree / shared)
+        return size / self.degree
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """A number of groups of elements, of a device's part of them."""
+
+    whole: Callable[[Sizes], Number]
+    parts: Mapping[str, Binding]
+
+    def __call__(self, sizes: Sizes) -> Number:
+        """The number of groups."""
+        return self.whole(rebind(sizes, self.parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """An axis that several devices bring together."""
+
+    letter: str
+    factor: Any
+
+    def __call__(self, sizes: Sizes) -> Number:
+        """The size of the whole."""
+        return resolve(self.letter, sizes) * self.factor
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A size that follows from the tokens at hand: those of ``replicas``, of each sequence one of ``parts``."""
+
+    whole: Callable[[Sizes], Number]
+    replicas: Any
+    parts: Any
+
+    def __call__(self, sizes: Sizes) -> Number:
+        """The size for these tokens."""
+        tokens = {"B": resolve("B", sizes) * self.replicas, "T": resolve("T", sizes) / self.parts}
+        return self.whole({**sizes, **tokens})
+
+
+def is_expert(op: Op) -> bool:
+    """Whether an operator works on what a router has sent to experts."""
+    return any(letter in ("A", "X") for tensor in op.reads for letter in tensor.letters)
+
+
+def _check_mixed(op: Op) -> None:
+    """Raises ShapeError for a norm or a softmax that does not state what it runs over: its layout is not known."""
+    if (
+        op.kind in ("norm", "softmax")
+        and not op.parts
+        and not op.mixes
+        and any(work.unit != "matrix" for work in op.work)
+    ):
+        msg = f"{op.name}: a {op.kind} that states no mixes, the axes that it runs over, cannot be spread over devices"
+        raise ShapeError(msg)
+
+
+def touched_letters(op: Op) -> tuple[str, ...]:
+    """The axes that an operator touches, each once."""
+    tensors = [*op.reads, *op.writes, *(tensor for part in op.parts for tensor in (*part.reads, *part.writes))]
+    work = [letter for work in op.work for letter in work.axes]
+    return tuple(dict.fromkeys([letter for tensor in tensors for letter in tensor.letters] + work))
+
+
+def stored_letters(op: Op) -> tuple[str, ...]:
+    """The axes that an operator touches, and those of what it leaves or finds in memory."""
+    stored = [letter for tensor in (*op.reads, *op.writes) for letter in tensor.stored.split()]
+    return tuple(dict.fromkeys([*touched_letters(op), *stored]))
+
+
+def _meaning(letter: str, group: Group, op: Op) -> str:
+    """The letter that ``letter`` stands for in ``op``; nothing that can be split where a length is a plain number."""
+    for local in (op.local, group.local):
+        binding = local.get(letter)
+        if isinstance(binding, str):
+            letter = binding
+        elif letter in ("T", "S") and binding is not None and not callable(binding):
+            return ""
+    return letter

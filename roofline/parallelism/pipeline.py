@@ -1,0 +1,155 @@
+"""Pipeline stages: which layers are where, and what a step takes that runs through all of them.
+
+Layers of each kind are spread evenly; where the number of stages does not divide that of the layers, some stages have
+one more, inner ones first, since the first has the embedding and the last the head. A step of m microbatches takes
+
+    prefill, encode    path + (m - 1) slowest       fill, run, drain: one request after another
+    decode             max(path, m slowest)         the last stage's token starts the first stage anew
+
+of which the slowest stage works m times: the rest of the time of a stage is the bubble.
+
+Source: Huang et al. 2018, GPipe (arXiv 1811.06965), section 2; Narayanan et al. 2021 (arXiv 2104.04473), section 2.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from roofline.cost.capacity import MemoryFit, fit_memory
+from roofline.parallelism.layout import Layout
+from roofline.parallelism.sharding import PIPELINE, is_layer
+from roofline.program.program import Group, Phase, Program
+from roofline.program.workload import Precision, Workload
+
+MICROBATCHES = 4
+"""Microbatches of a prefill per stage, at most: then a bubble is at most a fifth (GPipe, section 2)."""
+
+
+def layers_of(layers: Any, stages: Any) -> tuple[Any, Any, Any]:
+    """How many layers the first stage has, the fullest inner one, and the last; numbers or arrays.
+
+    >>> [int(count) for count in layers_of(126, 4)]
+    [31, 32, 31]
+    """
+    least, more = layers // stages, layers % stages
+    return least + ((more == stages - 1) & (more > 0)), least + (more > 0), least
+
+
+def microbatches(batch: Any, stages: Any, phase: Phase) -> Any:
+    """Into how many equal parts a replica's batch is cut: as many as there are stages in decode, more in prefill.
+
+    >>> int(microbatches(12, 4, "decode")), int(microbatches(7, 4, "decode")), int(microbatches(64, 4, "prefill"))
+    (4, 1, 16)
+    """
+    most = stages * (1 if phase == "decode" else MICROBATCHES) * (stages > 1) + (stages == 1)
+    parts = np.vectorize(lambda n, top: max(k for k in range(1, int(min(n, top)) + 1) if n % k == 0), otypes=[int])
+    return parts(batch, most)[()]
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The stages of a phase: how many layers in all, stages, and microbatches in a step; numbers or arrays."""
+
+    layers: int
+    stages: Any
+    parts: Any
+    phase: Phase
+
+    def step(self, first: Any, layers: Any, last: Any, sends: Any) -> Any:
+        """A step's value, of the values of one microbatch: before the layers, in all, after them, handing on. [s]"""
+        path = first + layers + last + sends
+        slowest = np.maximum.reduce(np.broadcast_arrays(*self.stage_values(first, layers, last)))
+        if self.phase == "decode":
+            return np.maximum(path, self.parts * slowest)
+        return path + (self.parts - 1) * slowest
+
+    def stage_values(self, first: Any, layers: Any, last: Any) -> tuple[Any, Any, Any]:
+        """The values of the first, the fullest inner and the last stage."""
+        counts = [count / self.layers for count in layers_of(self.layers, self.stages)]
+        several = self.stages > 1
+        inner = np.where(self.stages > 2, counts[1] * layers, 0.0)
+        return first + counts[0] * layers + last * (1 - several), inner, (last + counts[2] * layers) * several
+
+
+def places(groups: Sequence[Group]) -> list[int]:
+    """For each group of a phase: 0 before the layers, 1 a layer, 2 after them, 3 handing on."""
+    found, seen = [], False
+    for group in groups:
+        seen = seen or is_layer(group)
+        found.append(3 if group.name == PIPELINE else 1 if is_layer(group) else 2 if seen else 0)
+    return found
+
+
+def pipeline_of(program: Program, phase: Phase, stages: Any, parts: Any) -> tuple[Pipeline, list[int]]:
+    """The pipeline of a phase of a program, and the place of each of its operators."""
+    groups = [group for group in program.groups if phase in group.phases]
+    where = places(groups)
+    layers = sum(int(group.times(program.sizes)) for group, place in zip(groups, where, strict=True) if place == 1)
+    by_op = [place for group, place in zip(groups, where, strict=True) for _ in group.ops]
+    return Pipeline(layers, stages, parts, phase), by_op
+
+
+def layer_count(program: Program) -> int:
+    """How many layers a pipeline can deal out: those of the phase that has the most."""
+    return max(pipeline_of(program, phase, 1, 1)[0].layers for phase in program.phases)
+
+
+def stage_program(program: Program, layout: Layout, index: int) -> Program:
+    """What is on stage ``index`` of a sharded program: 0 the first, 1 the fullest inner one, 2 the last.
+
+    It starts with what the stage before it hands on.
+    """
+    if layout.pp == 1:
+        return program
+    groups: list[Group] = []
+    for phase in program.phases:
+        own = [group for group in program.groups if phase in group.phases]
+        layers = sum(group.times(program.sizes) for group in own if is_layer(group))
+        part = Fraction(layers_of(int(layers), layout.pp)[index], int(layers))
+        for group, place in zip(own, places(own), strict=True):
+            if place == 1:
+                groups.append(replace(group, repeat=group.times(program.sizes) * part))
+            elif place == index and place != 3:
+                groups.append(group)
+            elif place == 3 and index > 0:
+                groups.insert(_start(groups, phase), _received(group))
+    return Program(tuple(groups), program.sizes)
+
+
+def fit_layout(
+    program: Program,
+    layout: Layout,
+    workload: Workload,
+    phases: tuple[Phase, ...],
+    precision: Precision,
+    capacity: float | None,
+    positions: int,
+) -> MemoryFit:
+    """What resides on a device of the fullest stage of a sharded program; the largest batch is that of all devices."""
+    own = replace(workload, batch=workload.batch // layout.dp)
+    fits = [
+        fit_memory(stage_program(program, layout, index), own, phases, precision, capacity, positions)
+        for index in {1: (0,), 2: (0, 2)}.get(layout.pp, (0, 1, 2))
+    ]
+    fullest = max(fits, key=lambda fit: fit.total_bytes)
+    if capacity is None:
+        return fullest
+    return replace(
+        fullest,
+        max_batch=min(fit.max_batch or 0 for fit in fits) * layout.dp,
+        max_context=min(fit.max_context or 0 for fit in fits),
+    )
+
+
+def _start(groups: list[Group], phase: Phase) -> int:
+    return next((index for index, group in enumerate(groups) if phase in group.phases), len(groups))
+
+
+def _received(sends: Group) -> Group:
+    ops = tuple(replace(op, name=op.name.replace("send", "receive"), reads=()) for op in sends.ops)
+    return replace(sends, name="received", ops=ops, repeat=1)

@@ -1,0 +1,298 @@
+"""The program of one device among many: axes divided by their degrees, and the collectives that this implies.
+
+An operator that contracts a split axis, or gathers from one, writes a partial sum. Wherever a tensor's layout as
+written differs from its layout as read, a collective stands between:
+
+    partial -> whole     all-reduce          partial -> split            reduce-scatter
+    split -> whole       all-gather          split -> split elsewhere    all-to-all
+
+Partial sums of one name, and such as one operator adds up, are added first and reduced once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from roofline.compression.quantization import is_scale
+from roofline.number import Number, product
+from roofline.parallelism.layout import DIMS, NAMES, Dims, Gathered, Layout, Mesh, Part, is_expert, touched_letters
+from roofline.program.axes import Binding, Sizes
+from roofline.program.op import Count, Op, Tensor, Work, collective
+from roofline.program.program import Group, Phase, Program
+from roofline.program.transfers import Collective, Transfer
+
+PARTIAL, ROUTED = -1, -2
+"""Places that are no axis: a partial sum; the experts that a token is sent to."""
+
+Place: TypeAlias = int | None
+_NONE: Dims = frozenset()
+_ORDER: tuple[Collective, ...] = ("reduce_scatter", "all_reduce", "all_to_all", "all_gather")
+"""Smaller messages first."""
+
+_ROUTES = ("A", "E", "X")
+
+PIPELINE = "pipeline"
+"""The group of what the stages of a pipeline hand on."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a tensor lies: place of an axis -> what splits it; over what it is a partial sum; who wrote it."""
+
+    split: Mapping[int, Dims]
+    partial: Dims = _NONE
+    writer: str = ""
+
+    def where(self, dim: str) -> Place:
+        """The place that ``dim`` splits, or None where its devices hold the same."""
+        if dim in self.partial:
+            return PARTIAL
+        return next((place for place, dims in self.split.items() if dim in dims), None)
+
+    def moved(self, dims: Dims, place: Place) -> State:
+        """The state after a collective over ``dims`` that leaves them at ``place``."""
+        split = {old: left for old, there in self.split.items() if (left := there - dims)}
+        if place is not None and place != ROUTED:
+            split[place] = split.get(place, _NONE) | dims
+        return State(split, self.partial - dims, self.writer)
+
+
+@dataclass(slots=True)
+class Flow:
+    """The states of all tensors as a program runs on a mesh; operators, and collectives they need, join ``ops``."""
+
+    mesh: Mesh
+    states: dict[str, list[State]] = field(default_factory=dict)
+    ops: list[Op] = field(default_factory=list)
+
+    def run(self, group: Group, op: Op) -> None:
+        """Bring what ``op`` reads into place, let it work on a device's part, and note how its output lies."""
+        splits = self.mesh.splits(group, op)
+        passed = self._passed(op)
+        splits |= {"T": splits["T"] - passed} if "T" in splits else {}
+        renamed = self._read(op, splits, passed)
+        reads = tuple(renamed.get(tensor.name, tensor) for tensor in op.reads)
+        work = tuple(self._masked(work, splits) for work in op.work)
+        self.ops.append(replace(op, reads=reads, work=work, local=self.mesh.bindings(op, splits)))
+        kept = {tensor.name for tensor in op.writes}
+        for part in op.parts or (op,):
+            for tensor in part.writes:
+                if tensor.name in kept:
+                    self._write(op, part, tensor, splits, passed)
+
+    def settle(self, tensors: Sequence[Tensor]) -> None:
+        """Bring what outlives a group into the layout of what flows from layer to layer."""
+        for tensor in tensors:
+            home = {letter: self.mesh.home(letter) for letter in tensor.letters}
+            bare = Op(self.states[tensor.name][-1].writer, "", (tensor,), (tensor,))
+            self._read(bare, home, _NONE)
+            self.states[tensor.name] = [
+                State({place: home[letter] for place, letter in enumerate(tensor.letters) if home[letter]})
+            ]
+
+    def _passed(self, op: Op) -> Dims:
+        """What a linear operator may leave partial: dimensions over which all that it adds up is partial."""
+        summands = [tensor for tensor in op.reads if set(op.writes[0].letters) <= set(tensor.letters)]
+        states = [self.states[tensor.name][-1].partial for tensor in summands if tensor.name in self.states]
+        return frozenset.intersection(*states) if op.linear and states else _NONE
+
+    def _read(self, op: Op, splits: Mapping[str, Dims], passed: Dims) -> dict[str, Tensor]:
+        """Ask for the collectives of all reads; returns what was gathered under another name."""
+        sums: dict[Dims, list[Tensor]] = {}
+        renamed: dict[str, Tensor] = {}
+        for tensor in op.reads:
+            states = self.states.get(tensor.name, [])
+            if tensor.role in ("weight", "index") or is_scale(tensor) or not states:
+                continue  # a scale is that of what a device holds
+            if not all(self._moves(state, tensor, splits, op, passed) for state in states):
+                continue
+            if states[-1].partial - passed and op.parts and _is_summand(op, tensor):
+                sums.setdefault(states[-1].partial, []).append(tensor)
+            else:
+                renamed |= self._bring([tensor], splits, op, passed)
+        for added in sums.values():
+            renamed |= self._bring(added, splits, op, passed)
+        return renamed
+
+    def _moves(
+        self, state: State, tensor: Tensor, splits: Mapping[str, Dims], op: Op, passed: Dims
+    ) -> dict[tuple[Place, Place], Dims]:
+        """(place as written, place as read) -> dimensions, of all that need a collective."""
+        wanted: dict[str, Place] = {}
+        if is_expert(op) and "A" not in tensor.letters:
+            wanted = dict.fromkeys(splits.get("A", _NONE) | splits.get("X", _NONE), ROUTED)
+        wanted |= {dim: place for place, letter in enumerate(tensor.letters) for dim in splits.get(letter, _NONE)}
+        moves: dict[tuple[Place, Place], Dims] = {}
+        for dim in self.mesh.active(frozenset(DIMS)) - passed:
+            have, need = state.where(dim), wanted.get(dim)
+            same = have == need or (need is not None and dim in state.split.get(need, _NONE))
+            if have is not None and not same:
+                key = (None, ROUTED) if need == ROUTED and have != PARTIAL else (have, need)
+                moves[key] = moves.get(key, _NONE) | {dim}
+        return moves
+
+    def _bring(self, added: Sequence[Tensor], splits: Mapping[str, Dims], op: Op, passed: Dims) -> dict[str, Tensor]:
+        """Collectives that bring a tensor, or the sum of several, to where ``op`` reads it."""
+        tensor = added[0]
+        states = [self.states[each.name][-1] for each in added]
+        state = replace(states[0], writer="+".join(dict.fromkeys(each.writer for each in states)))
+        output = tensor
+        moves = self._moves(state, tensor, splits, op, passed)
+        for operation in _ORDER:
+            these = {key: dims for key, dims in moves.items() if _operation(*key) == operation}
+            dims = frozenset[str]().union(*these.values())
+            if tensor.role == "kv_cache" and operation == "all_gather" and "cp" in dims:
+                output = Tensor(f"{tensor.name}.gathered", tensor.axes)
+            after = state
+            for (_, need), some in these.items():
+                after = after.moved(some, need)
+            if these:
+                self.ops.append(self._collective(operation, (state, after), tensor, output, dims, splits, op))
+            state = after
+        for each in added:
+            self.states[each.name].append(state)
+        return {} if output is tensor else {tensor.name: output}
+
+    def _collective(
+        self, operation: Collective, states: tuple[State, State], tensor: Tensor, output: Tensor, dims: Dims,
+        splits: Mapping[str, Dims], op: Op,
+    ) -> Op:  # fmt: skip
+        """One collective over ``dims`` from one state to another; its axes are those that a device has afterwards.
+
+        Of what is exchanged a device has as much before, and that is what is stated.
+        """
+        exchanged = operation == "all_to_all"
+        state = states[0] if exchanged else states[1]
+        local: dict[str, Binding] = dict(op.local)
+        for place, letter in enumerate(tensor.letters):
+            if (left := state.split.get(place, _NONE)) and letter != "B":
+                local[letter] = self._part(letter, left, op)
+        routes = state.split.get(tensor.letters.index("A"), _NONE) if "A" in tensor.letters else _NONE
+        if across := routes & frozenset(("dp_e",)):
+            local["B"] = Gathered("B", self.mesh.count(across))
+        message = tensor
+        if exchanged and is_expert(op) and "A" not in tensor.letters:
+            message = Tensor(tensor.name, f"{tensor.axes} A")
+            local["A"] = self._part("A", (splits.get("A", _NONE) | splits.get("X", _NONE)) - dims, op)
+        over = "+".join(dict.fromkeys(NAMES[dim] for dim in DIMS if dim in dims))
+        transfer = Transfer(operation, self.mesh.count(dims), self.mesh.stride(dims), over)
+        reduced = operation in ("all_reduce", "reduce_scatter")
+        name = f"{state.writer if reduced else op.name}.{operation}"
+        name += f"_{tensor.name}" if name in {made.name for made in self.ops} else ""
+        sent = output if output is not tensor else message
+        return replace(collective(name, transfer, message, output=sent), local=local)
+
+    def _part(self, letter: str, dims: Dims, op: Op) -> Part:
+        heads = op.local.get("K", "K") if letter in ("K", "G") and dims & frozenset(("tp_f", "tp_e")) else None
+        return Part(op.local.get(letter, letter), letter, self.mesh.count(dims), heads)
+
+    def _write(self, op: Op, part: Op, tensor: Tensor, splits: Mapping[str, Dims], passed: Dims) -> None:
+        """Note how an output lies: split as its axes are, partial over what its inputs lost."""
+        split = {place: splits[letter] for place, letter in enumerate(tensor.letters) if splits.get(letter)}
+        known = set(tensor.letters) | (set(_ROUTES) if "A" in tensor.letters else set())
+        inputs = list(touched_letters(part))
+        if part.kind == "embedding":
+            inputs += [letter for read in part.reads for letter in read.stored.split()]
+        lost = frozenset(dim for letter in inputs if letter not in known for dim in splits.get(letter, ()))
+        partial = (lost | passed) - frozenset(dim for dims in split.values() for dim in dims)
+        writer = op.name
+        if tensor.name.endswith("'") and tensor.name in self.states:  # gradients of one name add up
+            before = self.states[tensor.name][-1]
+            if before.partial:
+                partial, writer = partial | before.partial, f"{before.writer}+{writer}"
+        self.states[tensor.name] = [State(split, partial, writer)]
+
+    def _masked(self, work: Work, splits: Mapping[str, Dims]) -> Work:
+        """Work under a mask: a device attends to its part of the whole's pairs, neither the first nor the last."""
+        degrees = {letter: self.mesh.count(splits[letter]) for letter in ("T", "S") if splits.get(letter)}
+        if work.pairs is None or not degrees:
+            return work
+        return replace(work, pairs=SharedPairs(work.pairs, degrees))
+
+
+@dataclass(frozen=True, slots=True)
+class SharedPairs:
+    """A device's part of the attended pairs, where tokens are dealt out so that all have as many."""
+
+    whole: Count
+    degrees: Mapping[str, Number]
+
+    def __call__(self, sizes: Sizes) -> Number:
+        """The pairs of the whole, divided."""
+        grown = {letter: sizes[letter] * degree for letter, degree in self.degrees.items()}
+        return self.whole({**sizes, **grown}) / product(self.degrees.values())
+
+
+def shard(program: Program, layout: Layout) -> Program:
+    """The program of one device of each pipeline stage, one stage after the other, with all collectives.
+
+    Sizes B, T and S stay those of the whole, but for B, which is that of a replica.
+    """
+    groups = [group for phase in program.phases for group in _shard_phase(program, layout, phase)]
+    return Program(tuple(groups), program.sizes)
+
+
+def _shard_phase(program: Program, layout: Layout, phase: Phase) -> list[Group]:
+    groups = [group for group in program.groups if phase in group.phases]
+    flow = Flow(Mesh(layout, phase))
+    sharded: list[Group] = []
+    for index, group in enumerate(groups):
+        flow.ops = []
+        for op in group.ops:
+            flow.run(group, op)
+        outlives = read_first(groups[index + 1 :]) | (read_first([group]) if is_layer(group) else set())
+        written = {tensor.name: tensor for op in group.ops for tensor in op.writes if tensor.role == "activation"}
+        flow.settle([tensor for name, tensor in written.items() if name in outlives])
+        local = flow.mesh.group_bindings(group)
+        sharded.append(replace(group, ops=tuple(flow.ops), phases=(phase,), local=local))
+    return sharded + _sends(groups, layout, flow)
+
+
+def is_layer(group: Group) -> bool:
+    """Whether a group is spread over the stages of a pipeline."""
+    return group.name != PIPELINE and (group.repeat != 1 or group.name.endswith("layers"))
+
+
+def read_first(groups: Sequence[Group]) -> set[str]:
+    """Names that are read before they are written."""
+    written: set[str] = set()
+    found: set[str] = set()
+    for group in groups:
+        for op in group.ops:
+            found |= {tensor.name for tensor in op.reads} - written
+            written |= {tensor.name for tensor in op.writes}
+    return found
+
+
+def _sends(groups: Sequence[Group], layout: Layout, flow: Flow) -> list[Group]:
+    """What the stages of a pipeline hand on: whatever one layer leaves to the next."""
+    layers = [group for group in groups if is_layer(group)]
+    if not layers or not flow.mesh.active_stages:
+        return []
+    carried = read_first(layers[-1:])
+    tensors = {t.name: t for op in layers[-1].ops for t in op.writes if t.role == "activation" and t.name in carried}
+    sends = []
+    for tensor in tensors.values():
+        local: dict[str, Binding] = {
+            letter: Part(letter, letter, flow.mesh.count(dims))
+            for letter in tensor.letters
+            if letter != "B" and (dims := flow.mesh.home(letter))
+        }
+        stride = layout.tp * layout.cp * layout.dp
+        sends.append(
+            replace(collective(f"send_{tensor.name}", Transfer("send", layout.pp, stride, "pp"), tensor), local=local)
+        )
+    return [Group(PIPELINE, tuple(sends), layout.pp - 1, (flow.mesh.phase,))]
+
+
+def _is_summand(op: Op, tensor: Tensor) -> bool:
+    """Whether a fused operator does nothing with ``tensor`` but add it up."""
+    return all(part.linear for part in op.parts if tensor.name in {read.name for read in part.reads})
+
+
+def _operation(have: Place, need: Place) -> Collective:
+    if have == PARTIAL:
+        return "all_reduce" if need is None or need == ROUTED else "reduce_scatter"
+    return "all_gather" if need is None else "all_to_all"

@@ -1,0 +1,89 @@
+"""Where a model runs: a device, or several of them with their network and a layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from roofline.calibration.constants import Calibration, ConstantSet
+from roofline.calibration.provenance import calibration_in
+from roofline.errors import UsageError
+from roofline.hardware.fields import Link
+from roofline.hardware.library import parted, read_fields
+from roofline.hardware.spec import HardwareSpec
+from roofline.hardware.systems import LinkName, System, load_system
+from roofline.parallelism.layout import DEGREES, Layout
+from roofline.timing.collectives import Network, network_of
+
+_LINKS: tuple[LinkName, ...] = ("scale_up", "scale_out", "host")
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What ``--hardware`` names: a device, how many of it, what its system states of links, and a calibration.
+
+    ``counted`` says that the number was given, not implied by a layout.
+    """
+
+    device: str | Path | HardwareSpec
+    count: int = 1
+    counted: bool = False
+    name: str = ""
+    title: str = ""
+    links: Mapping[str, Link] = field(default_factory=dict)
+    calibration: Calibration | None = None
+
+    overlap: float = 0.0
+
+    def network(self, device: HardwareSpec, count: int, constants: ConstantSet) -> Network | None:
+        """The network of ``count`` of its devices; None for one."""
+        return network_of(device, count, self.links, constants, self.overlap) if count > 1 else None
+
+
+def fleet_of(hardware: str | Path | HardwareSpec | System) -> Fleet:
+    """What a name, a file, a count of devices or a system means. Raises SpecError for what is none of these.
+
+    >>> fleet_of("8xh100").count, fleet_of("hgx-h200").count, fleet_of("h100").counted
+    (8, 8, False)
+    """
+    if isinstance(hardware, HardwareSpec):
+        return Fleet(hardware)
+    if isinstance(hardware, System):
+        return _of_system(hardware)
+    count, name = parted(hardware)
+    known, own = calibration_in(name)
+    if own is not None:
+        return Fleet(known, count, count > 1, calibration=own, name=f"{count}x{name}" if count > 1 else "")
+    if count == 1 and "device" not in read_fields(name)[0]:
+        return Fleet(hardware)
+    return _of_system(load_system(hardware))
+
+
+def _of_system(system: System) -> Fleet:
+    links: dict[str, Link] = {}
+    for name in _LINKS:
+        if name in system.links and (link := system.link(name)) is not None:
+            links[name] = link
+    several = system.count > 1
+    return Fleet(system.device, system.count, several, system.name, system.title or system.name, links)
+
+
+def given_degrees(degrees: Mapping[str, int | None]) -> dict[str, int]:
+    """The degrees that were asked for."""
+    return {name: degree for name, degree in degrees.items() if degree is not None}
+
+
+def layout_of(given: Mapping[str, int], fleet: Fleet) -> Layout | None:
+    """The layout that flags fix, or None where the number of devices leaves some open.
+
+    Raises UsageError for degrees that are none, or that do not make up the devices there are.
+    """
+    layout = Layout.of(**given)
+    if not fleet.counted or layout.devices == fleet.count:
+        return layout
+    if fleet.count % layout.devices == 0:
+        return None
+    asked = ", ".join(f"{name} {given[name]}" for name in DEGREES if name in given)
+    msg = f"{asked}: {layout.devices} devices do not make up the {fleet.count} of {fleet.name}; tp x pp x dp x cp must"
+    raise UsageError(msg)

@@ -1,0 +1,89 @@
+"""What fits a device, and what to do where it does not: more devices, or weights in the host's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from roofline.cost.capacity import MemoryFit
+from roofline.errors import WorkloadError
+from roofline.parallelism.divisibility import check_layout
+from roofline.parallelism.layout import Layout
+from roofline.parallelism.pipeline import fit_layout
+from roofline.parallelism.sharding import shard
+from roofline.prediction.request import Request, most_tokens
+from roofline.program.program import Program
+
+MOST_DEVICES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Offload:
+    """Weights in the host's memory, read over its link in every step. [B, B/s, s]
+
+    A step takes ``transfer_s`` at least, where it hides all other work, and both times at most.
+    """
+
+    bytes: int
+    link: str
+    bandwidth: float
+
+    @property
+    def transfer_s(self) -> float:
+        """The time of one step's transfer. [s]"""
+        return self.bytes / self.bandwidth
+
+    def step_s(self, time_s: float) -> tuple[float, float]:
+        """A step that takes ``time_s`` by itself: behind the transfer or beside it, and after it. [s]
+
+        >>> Offload(63_000_000_000, "PCIe", 63e9).step_s(0.5)
+        (1.0, 1.5)
+        """
+        return max(self.transfer_s, time_s), self.transfer_s + time_s
+
+
+def fit_request(request: Request, layout: Layout, program: Program) -> MemoryFit:
+    """What resides on a device of the fullest stage of a sharded program, beside what the runtime keeps for itself."""
+    capacity, kept = request.device.capacity, request.reserved
+    free = None if capacity is None else max(0.0, capacity - kept)
+    most = most_tokens(request.model, request.workload)
+    fit = fit_layout(program, layout, request.workload, request.phases, request.precision, free, most)
+    return replace(fit, capacity_bytes=None if capacity is None else int(capacity), overhead_bytes=kept)
+
+
+def needed_layout(request: Request) -> tuple[Layout, MemoryFit] | None:
+    """The fewest devices that hold what one does not: tensor parallel up to a link's domain, pipelines beyond.
+
+    None where no such layout holds it.
+    """
+    for layout in _layouts(request):
+        try:
+            check_layout(layout, request.program, request.phases, request.workload, request.model.name)
+            fit = fit_request(request, layout, shard(request.program, layout))
+        except WorkloadError:
+            continue
+        if fit.fits:
+            return layout, fit
+    return None
+
+
+def _layouts(request: Request) -> Iterator[Layout]:
+    """Layouts by how many devices they take, tensor parallelism before pipelines."""
+    link = request.device.links.get("scale_up")
+    domain = min(link.domain or 8, 8) if link else 8
+    sizes = [2**power for power in range(1, MOST_DEVICES.bit_length())]
+    for devices in sizes:
+        for tp in (size for size in (1, *sizes) if size <= min(devices, domain)):
+            if tp == min(devices, domain):
+                yield Layout.of(tp=tp, pp=devices // tp)
+
+
+def offload(request: Request, fit: MemoryFit) -> Offload | None:
+    """The weights that are too many, in the host's memory; None without a host link, or where that does not help."""
+    link = request.device.links.get("host")
+    if link is None or link.bandwidth_per_direction is None or fit.capacity_bytes is None:
+        return None
+    excess = fit.total_bytes - fit.capacity_bytes
+    if not 0 < excess <= fit.footprint.weights_bytes:
+        return None
+    return Offload(excess, link.type or "the host link", link.bandwidth_per_direction)

@@ -1,0 +1,280 @@
+"""Where the wings meet: a model, a device and a workload become a :class:`Prediction`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from roofline.calibration.constants import ConstantSet, Execution, Provenance
+from roofline.compression.recipes import Recipe
+from roofline.compression.transform import Compression
+from roofline.cost.capacity import MemoryFit
+from roofline.hardware.spec import HardwareSpec
+from roofline.models.model import Model
+from roofline.number import settled
+from roofline.parallelism.layout import Layout
+from roofline.parallelism.replication import Replicated, replicated_weights
+from roofline.prediction.figures import PhasePrediction
+from roofline.prediction.fleet import given_degrees, layout_of
+from roofline.prediction.layout_search import Chosen, choose_layout
+from roofline.prediction.overflow import fit_request
+from roofline.prediction.request import Hardware, Request, read_request
+from roofline.prediction.step import Steps, steps_of
+from roofline.program.conventions import Conventions
+from roofline.program.program import Phase, Program
+from roofline.program.workload import Precision, Workload
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model costs on a device: memory, time, what binds, how sure, phase by phase."""
+
+    model: Model
+    hardware: HardwareSpec
+    workload: Workload
+    recipe: Recipe
+    conventions: Conventions
+    program: Program
+    execution: Execution
+    constants: ConstantSet
+    parameters: int
+    memory: MemoryFit
+    by_phase: tuple[tuple[Phase, PhasePrediction], ...]
+    steps: Steps
+    request: Request = field(compare=False, repr=False)
+    overrides: tuple[tuple[str, Any], ...] = ()
+    system: str = ""
+    chosen: Chosen | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """How the work is spread over the devices."""
+        return self.steps.layout
+
+    @property
+    def count(self) -> int:
+        """How many devices there are."""
+        return int(self.layout.devices)
+
+    @property
+    def compression(self) -> Compression:
+        """What was pruned, and which zeros are left out."""
+        return self.request.compression
+
+    @property
+    def precision(self) -> Precision:
+        """The dtypes by role, of all tensors that are not quantised."""
+        return self.recipe.precision
+
+    @property
+    def phases(self) -> Mapping[Phase, PhasePrediction]:
+        """Phase -> its prediction, in the order in which they run; cannot be changed."""
+        return MappingProxyType(dict(self.by_phase))
+
+    @property
+    def request_s(self) -> float:
+        """Encode + prefill + all decode steps. [s]"""
+        return sum(phase.steps * phase.figures.time_s for phase in self.phases.values())
+
+    @property
+    def ttft_s(self) -> float | None:
+        """Time to first token, head and sampling included; None for encoders and where a part of it is left out. [s]
+
+        Encode + prefill behind an encoder.
+        """
+        needed = [phase for phase in ("encode", "prefill") if phase in self.model.phases]
+        if "prefill" not in needed or not set(needed) <= set(self.phases):
+            return None
+        return sum(self.phases[phase].figures.time_s for phase in needed)
+
+    @property
+    def tpot_s(self) -> float | None:
+        """Time per output token: the mean over the decode steps. [s]"""
+        return self.phases["decode"].figures.time_s if "decode" in self.phases else None
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Generated tokens per second over the batch; input tokens for encoders and for prefill alone."""
+        decode = self.phases.get("decode")
+        read = self.workload.prompt if "encode" in self.phases else self.workload.first
+        tokens = read if decode is None else decode.steps + ("prefill" in self.phases)
+        return self.workload.batch * tokens / self.request_s
+
+    @property
+    def replicated(self) -> tuple[Replicated, ...]:
+        """The weights that all devices together hold more often than once, most first. [elements]"""
+        found = replicated_weights(self.request.program, self.layout) if self.count > 1 else ()
+        return tuple(sorted(found, key=lambda each: -each.surplus))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader should know about this prediction."""
+        notes = list(self.model.warnings)
+        strange = [dtype for dtype in self.recipe.dtypes if not self.constants.covers(dtype)]
+        if strange:
+            class_name = self.hardware.calibration_class
+            notes.append(f"{self.constants.name} was not measured in {', '.join(strange)}: it takes class {class_name}")
+        if self._scans and self.constants.calibration and not self.constants.has_own("scan"):
+            notes.append(
+                f"no scan was ever timed: scans take the constants that {self.constants.name} has for all kinds"
+            )
+        notes += self.request.storage
+        if self.memory.capacity_bytes is None:
+            notes.append(f"{self.hardware.name} states no memory capacity (it is what one installs): fit unknown")
+        return (*notes, *self.hardware.cautions)
+
+    @property
+    def _scans(self) -> bool:
+        return any(op.kind == "scan" for phase in self.phases for _, op in self.program.in_phase(phase))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of ``predict``: SI base units, names with their units."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "version": tool_version(),
+            "model": self.model.name,
+            "hardware": {"name": self.hardware.name, "count": self.count, "overrides": dict(self.overrides)},
+            **self._spread(),
+            "inputs": self._inputs(),
+            "parameters": self.parameters,
+            "fits": self.memory.fits,
+            "memory": self.memory.to_dict(),
+            "phases": {name: phase.to_dict() for name, phase in self.phases.items()},
+            "request_s": self.request_s,
+            **{k: v for k, v in (("ttft_s", self.ttft_s), ("tpot_s", self.tpot_s)) if v is not None},
+            "tokens_per_s": self.tokens_per_s,
+            "provenance": self.constants.provenance,
+            "band": {"low": self.constants.low, "high": self.constants.high, "evidence": self.constants.evidence},
+            "notes": list(self.notes),
+        }
+
+    def _spread(self) -> dict[str, Any]:
+        """The system and the layout, of several devices."""
+        if self.count == 1:
+            return {}
+        chosen = {"chosen": self.chosen.to_dict()} if self.chosen else {}
+        system = {"system": self.system} if self.system else {}
+        hidden = self.steps.network.overlap if self.steps.network else 0.0
+        again = {each.name: int(each.surplus) for each in self.replicated}
+        spread = {"layout": self.layout.to_dict(), "overlap": hidden, "replicated_parameters": again}
+        return {**system, **spread, **chosen}
+
+    def _inputs(self) -> dict[str, Any]:
+        kept = self.recipe
+        stored = {"weight": kept.weights, "activation": kept.activations, "kv": kept.kv_cache}
+        precision = {"dtype": kept.name, **{f"{role}_dtype": form.name for role, form in stored.items()}}
+        constants = {"execution": self.execution, "constants": self.constants.name}
+        asked = {name: value for name, value in asdict(self.workload).items() if name != "decoder_start" or value}
+        if self.workload.context is not None:
+            asked |= {"generate": None} if self.workload.decoder_start else {"prompt": None, "generate": None}
+        what = self.compression
+        shrunk = {
+            "prune": {part: float(amount) for part, amount in what.pruning} or None,
+            "sparsity": what.sparsity.words if what.sparsity else None,
+        }
+        return {**asked, **precision, **shrunk, **asdict(self.conventions), **constants}
+
+    def _repr_html_(self) -> str:
+        from roofline.reports.prediction import html  # noqa: PLC0415  (a floor up: only a notebook asks for it)
+
+        return html(self)
+
+
+def predict(
+    model: str | Path | Mapping[str, Any] | Model,
+    hardware: Hardware,
+    *,
+    batch: int = 1,
+    prompt: int | None = None,
+    generate: int | None = None,
+    context: int | None = None,
+    phase: Phase | None = None,
+    dtype: str | None = None,
+    weight_dtype: str | None = None,
+    activation_dtype: str | None = None,
+    kv_dtype: str | None = None,
+    prune: str | Mapping[str, float | str] | None = None,
+    sparsity: str | None = None,
+    attention: Literal["fused", "materialised"] = "fused",
+    count: Literal["attended", "square"] = "attended",
+    lm_head: Literal["last", "all"] = "last",
+    execution: Execution | None = None,
+    constants: Provenance | None = None,
+    tp: int | None = None,
+    pp: int | None = None,
+    dp: int | None = None,
+    ep: int | None = None,
+    cp: int | None = None,
+    sp: int | None = None,
+    overlap: float = 0.0,
+    kv_block: int = 1,
+    reserve: float | str | None = None,
+    memory_share: float | None = None,
+    set: Mapping[str, Any] | None = None,  # noqa: A002  (the keywords are the flags)
+) -> Prediction:
+    """Predict what ``model`` costs on ``hardware``: a device, ``8xh100``, or a system.
+
+    Lengths are in tokens. What is left out takes the defaults of the command line: a prompt of 2,048 tokens (512 for
+    encoders), 256 generated tokens, the first of bf16, fp16, fp32 that the device has, graph execution on GPUs.
+    ``set`` edits single fields by path, ``{"hardware.memory.hbm.bandwidth": "6 TB/s", "model.num_hidden_layers": 16}``;
+    the result carries these edits. ``tp`` to ``sp`` are the degrees of parallelism, over as many devices as they make
+    up; where a number of devices leaves some open, the best layout is chosen. ``batch`` is that of all devices;
+    ``overlap`` is the part of each collective's time that is taken to be hidden behind other work.
+    ``kv_block`` is the number of tokens in a block of a paged cache (16 in vLLM), ``reserve`` what the runtime keeps of
+    the memory, a share or "2GiB", ``memory_share`` the share that it leaves; by default it keeps nothing.
+    Raises RooflineError, in one line, for whatever the model or the device refuses.
+
+    >>> predict("bert-base", "h100").phases["encode"].steps
+    1
+    """
+    request = read_request(
+        model, hardware, batch=batch, prompt=prompt, generate=generate, context=context, phase=phase, dtype=dtype,
+        weight_dtype=weight_dtype, activation_dtype=activation_dtype, kv_dtype=kv_dtype, prune=prune,
+        sparsity=sparsity, attention=attention,
+        count=count, lm_head=lm_head, execution=execution, constants=constants, overlap=overlap,
+        kv_block=kv_block, reserve=reserve, memory_share=memory_share, set=set,
+    )  # fmt: skip
+    given = given_degrees({"tp": tp, "pp": pp, "dp": dp, "ep": ep, "cp": cp, "sp": sp})
+    fixed = layout_of(given, request.fleet)
+    chosen = choose_layout(request, given) if fixed is None else None
+    layout = chosen.layout if chosen else fixed
+    assert layout is not None
+    return predict_request(request, layout, chosen)
+
+
+def predict_request(request: Request, layout: Layout, chosen: Chosen | None = None) -> Prediction:
+    """The prediction of what was read, for one layout."""
+    steps = steps_of(request, layout)
+    return Prediction(
+        request.model,
+        request.device,
+        request.workload,
+        request.recipe,
+        request.conventions,
+        request.program,
+        request.execution,
+        request.constants,
+        parameters=int(settled(request.program.parameters())),
+        memory=fit_request(request, layout, steps.program),
+        by_phase=tuple((name, steps.predict(name)) for name in request.phases),
+        steps=steps,
+        request=request,
+        overrides=request.overrides,
+        system=request.fleet.name,
+        chosen=chosen,
+    )  # fmt: skip
+
+
+def tool_version() -> str:
+    """The version of this package, as results carry it."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  (costs start-up only where asked)
+
+    try:
+        return version("roofline")
+    except PackageNotFoundError:
+        return "0+source"

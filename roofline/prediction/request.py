@@ -1,0 +1,219 @@
+"""What is asked: model, device or devices, workload and precision, read once and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from roofline.calibration.constants import ConstantSet, Execution, Provenance
+from roofline.calibration.provenance import constants_of
+from roofline.compression.recipes import Recipe, read_recipe
+from roofline.compression.transform import NOTHING, Compression, compressed, read_compression
+from roofline.errors import UsageError, WorkloadError, near_matches
+from roofline.hardware.loading import load_hardware
+from roofline.hardware.reservation import read_reserve
+from roofline.hardware.spec import HardwareSpec
+from roofline.hardware.systems import System
+from roofline.models.model import Model, load_model
+from roofline.prediction.fleet import Fleet, fleet_of
+from roofline.program.conventions import Conventions
+from roofline.program.lengths import Lengths
+from roofline.program.program import PHASES, Phase, Program
+from roofline.program.workload import (
+    DEFAULT_ENCODER_PROMPT,
+    DEFAULT_GENERATE,
+    DEFAULT_PROMPT,
+    Precision,
+    Workload,
+)
+from roofline.timing.dtype_support import computing_device, sparse_gain
+
+Hardware = str | Path | HardwareSpec | System
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """All that a prediction depends on but the layout."""
+
+    model: Model
+    device: HardwareSpec
+    fleet: Fleet
+    program: Program
+    phases: tuple[Phase, ...]
+    workload: Workload
+    recipe: Recipe
+    conventions: Conventions
+    constants: ConstantSet
+    execution: Execution
+    overrides: tuple[tuple[str, Any], ...] = ()
+    compression: Compression = NOTHING
+    storage: tuple[str, ...] = ()
+    reserved: int = 0
+
+    @property
+    def precision(self) -> Precision:
+        """The dtypes by role, of all tensors that are not quantised."""
+        return self.recipe.precision
+
+
+def read_request(
+    model: str | Path | Mapping[str, Any] | Model,
+    hardware: Hardware,
+    *,
+    batch: int = 1,
+    prompt: int | None = None,
+    generate: int | None = None,
+    context: int | None = None,
+    phase: Phase | None = None,
+    dtype: str | None = None,
+    weight_dtype: str | None = None,
+    activation_dtype: str | None = None,
+    kv_dtype: str | None = None,
+    prune: str | Mapping[str, float | str] | None = None,
+    sparsity: str | None = None,
+    attention: Literal["fused", "materialised"] = "fused",
+    count: Literal["attended", "square"] = "attended",
+    lm_head: Literal["last", "all"] = "last",
+    execution: Execution | None = None,
+    constants: Provenance | None = None,
+    overlap: float = 0.0,
+    kv_block: int = 1,
+    reserve: float | str | None = None,
+    memory_share: float | None = None,
+    set: Mapping[str, Any] | None = None,  # noqa: A002  (the keywords are the flags)
+) -> Request:
+    """The keywords of ``predict``, with their defaults filled in.
+
+    Raises RooflineError, in one line, for whatever the model or the device refuses.
+    """
+    if not 0 <= overlap <= 1:
+        msg = f"overlap {overlap}: expected a part from 0 to 1 of the time of collectives"
+        raise UsageError(msg)
+    fleet = replace(fleet_of(hardware), overlap=overlap)
+    network, device = _edited(model, fleet.device, set or {})
+    conventions = Conventions(attention, count, lm_head)
+    recipe = read_recipe(
+        dtype, weights=weight_dtype, activations=activation_dtype, kv_cache=kv_dtype,
+        default=device.default_dtype(), checkpoint=network.recipe,
+    )  # fmt: skip
+    compression = read_compression(prune, sparsity)
+    gain = sparse_gain(device, recipe, "2:4")
+    program, storage = compressed(network.program(conventions), compression, recipe, gain)
+    phases = _phases(program, phase, context, network.name)
+    workload = replace(workload_of(network, phases, batch, prompt, generate, context), kv_block=kv_block)
+    if "decode" in phases and workload.decode_steps == 0:
+        phases = tuple(name for name in phases if name != "decode")
+    used = constants_of(device, constants, fleet.calibration).for_dtypes(recipe.dtypes)
+    device = computing_device(device, recipe)
+    how = execution or ("graph" if device.kind != "cpu" else "eager")
+    return Request(
+        network, device, fleet, program, phases, workload, recipe, conventions, used, how, tuple((set or {}).items()),
+        compression, storage, read_reserve(reserve, memory_share).of(device.capacity),
+    )  # fmt: skip
+
+
+def _edited(
+    model: str | Path | Mapping[str, Any] | Model, hardware: str | Path | HardwareSpec, edits: Mapping[str, Any]
+) -> tuple[Model, HardwareSpec]:
+    """The model and the device, with the fields that ``set`` names edited. Raises UsageError for a path of neither."""
+    fields = edits_by_room(edits)
+    if not isinstance(hardware, HardwareSpec):
+        return edited_model(model, fields["model"]), load_hardware(hardware, overrides=fields["hardware"])
+    _refuse_loaded("hardware", fields["hardware"])
+    return edited_model(model, fields["model"]), hardware
+
+
+def edits_by_room(edits: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The paths that begin with ``hardware`` and with ``model``. Raises UsageError for any other."""
+    fields: dict[str, dict[str, Any]] = {"hardware": {}, "model": {}}
+    for path, value in edits.items():
+        room, _, field = path.partition(".")
+        if room not in fields or not field:
+            msg = f"set {path}: expected a path such as hardware.memory.hbm.bandwidth or model.num_hidden_layers"
+            raise UsageError(msg)
+        fields[room][field] = value
+    return fields
+
+
+def edited_model(model: str | Path | Mapping[str, Any] | Model, fields: Mapping[str, Any]) -> Model:
+    """The model with these fields edited. Raises UsageError for one it has not, or where it is loaded already."""
+    if isinstance(model, Model):
+        _refuse_loaded("model", fields)
+        return model
+    network = load_model(model, overrides=fields)
+    if lost := [key for key in fields if any(f"field {key} " in warning for warning in network.warnings)]:
+        msg = f"set model.{lost[0]}: no such field; {near_matches(lost[0], network.config.model_fields_set)}"
+        raise UsageError(msg)
+    return network
+
+
+def _refuse_loaded(room: str, fields: Mapping[str, Any]) -> None:
+    if fields:
+        msg = f"set {room}.{next(iter(fields))}: the {room} is loaded already; give its name to edit it"
+        raise UsageError(msg)
+
+
+def _phases(program: Program, phase: Phase | None, context: int | None, name: str) -> tuple[Phase, ...]:
+    """The phases to predict: the one asked for, all that the model has, or decode alone when a context is given."""
+    if phase is not None and phase not in PHASES:
+        msg = f"phase {phase!r}: expected one of {', '.join(PHASES)}"
+        raise UsageError(msg)
+    if context is not None:
+        if phase not in (None, "decode"):
+            msg = f"context is the attended length of one decode step; it does not go with phase {phase}"
+            raise UsageError(msg)
+        phase = "decode"
+    if phase is not None and phase not in program.phases:
+        msg = f"{name} has no {phase} phase; it has {', '.join(program.phases)}"
+        raise WorkloadError(msg)
+    return program.phases if phase is None else (phase,)
+
+
+def workload_of(
+    model: Model,
+    phases: tuple[Phase, ...],
+    batch: int,
+    prompt: int | None,
+    generate: int | None,
+    context: int | None,
+) -> Workload:
+    """The workload for ``phases`` of ``model``. The prompt of an encoder-decoder is what its encoder reads.
+
+    Raises UsageError for flags that do not go together, WorkloadError for what the network refuses.
+    """
+    lengths = model.lengths
+    behind_encoder = lengths.decoder_start is not None
+    if context is not None and (generate is not None or (prompt is not None and not behind_encoder)):
+        others = "not with generate" if behind_encoder else "with neither prompt nor generate"
+        msg = f"context is the attended length of one decode step; it goes {others}"
+        raise UsageError(msg)
+    if lengths.whole and prompt not in (None, lengths.positions):
+        msg = f"prompt {prompt}: {model.name} reads whole images, {lengths.positions} tokens each; leave prompt out"
+        raise WorkloadError(msg)
+    default_generate = min(DEFAULT_GENERATE, max(1, lengths.output // 2)) if "decode" in phases else 1
+    generated = default_generate if generate is None else generate
+    given = _default_prompt(lengths, phases, generated) if prompt is None else prompt
+    workload = Workload(batch, given, generated, context, decoder_start=lengths.decoder_start)
+    if phases == ("decode",) and context is None and generated == 1:
+        msg = "generate 1 has no decode step: the first token comes from prefill; generate 2 or more, or give a context"
+        raise UsageError(msg)
+    for phase in phases:
+        workload.check_positions(phase, lengths)
+    return workload
+
+
+def _default_prompt(lengths: Lengths, phases: tuple[Phase, ...], generated: int) -> int:
+    if lengths.whole:
+        return lengths.positions
+    if lengths.usual is not None:
+        return lengths.usual
+    if phases == ("encode",) or lengths.decoder_start is not None:
+        return min(DEFAULT_ENCODER_PROMPT, lengths.positions)
+    return min(DEFAULT_PROMPT, max(1, lengths.positions - generated))
+
+
+def most_tokens(model: Model, workload: Workload) -> int:
+    """The most tokens that a sequence may grow to: what a decode step attends to, else what the network reads."""
+    return model.lengths.positions if workload.context is None else model.lengths.output

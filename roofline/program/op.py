@@ -1,0 +1,267 @@
+"""One statement per operator: tensors with named axes, from which everything else is derived.
+
+FLOPs of a contraction are 2 x the product of all its distinct axes (one fused multiply-add is 2 FLOPs; the rule of
+How to Scale Your Model, jax-ml/scaling-book, transformers.md). Bytes are the tensors read and written, each name once.
+Numbers arrive last, as sizes of the axes: symbols, exact integers or float64 arrays.
+
+>>> x, h, y = Tensor("x", "B T D"), Tensor("h", "B T F"), Tensor("y", "B T D")
+>>> up = contract("up", x, weight("w_up", "D F"), h)
+>>> up.flops({"B": 2, "T": 3, "D": 4, "F": 5})  # 2*B*T*D*F
+240
+>>> [tensor.name for tensor in up.reads + up.writes]
+['x', 'w_up', 'h']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Literal, TypeAlias
+
+from roofline.errors import ShapeError
+from roofline.number import Number, product
+from roofline.program.axes import LEGEND, Binding, Sizes, rebind, size_of
+from roofline.program.transfers import Transfer
+
+Role: TypeAlias = Literal["activation", "weight", "kv_cache", "state", "index", "scale", "input"]
+Unit: TypeAlias = Literal["matrix", "vector", "special"]
+Count: TypeAlias = Callable[[Sizes], Number]
+
+CARRIED: tuple[Role, ...] = ("kv_cache", "state")
+"""What one step leaves in memory for the next: keys and values of all tokens, and states of recurrences."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A name, the axes that an operator touches, and what stays in memory.
+
+    Identity is by name. An ``input`` is what the network is given, in the dtype of its activations; an ``index`` too,
+    as whole numbers. ``stored`` are the axes that stay resident where they differ from those touched (a gather reads
+    B T rows of a V D table). A ``tied`` weight is one tensor wherever the program states it. ``dtype`` is empty where
+    the precision of its role holds; a ``scale`` belongs to a compressed weight and is no parameter. ``share`` is the
+    part of its elements that is stored, where the others are zeros that are left out.
+    """
+
+    name: str
+    axes: str
+    role: Role = "activation"
+    stored: str = ""
+    tied: bool = False
+    dtype: str = ""
+    share: Fraction = Fraction(1)
+
+    def __post_init__(self) -> None:
+        letters = (self.axes + " " + self.stored).split()
+        unknown = [letter for letter in letters if letter not in LEGEND]
+        if unknown or len(set(self.letters)) != len(self.letters):
+            problem = f"{unknown[0]} is not in the legend" if unknown else "an axis stands twice"
+            msg = f"tensor {self.name} ({self.axes}): {problem}; axes are distinct letters of {' '.join(LEGEND)}"
+            raise ShapeError(msg)
+
+    @property
+    def letters(self) -> tuple[str, ...]:
+        """The axes that are touched."""
+        return tuple(self.axes.split())
+
+    def elements(self, sizes: Sizes) -> Number:
+        """Elements touched."""
+        return self._kept(product(size_of(letter, sizes) for letter in self.letters))
+
+    def resident(self, sizes: Sizes) -> Number:
+        """Elements that stay in memory."""
+        return self._kept(product(size_of(letter, sizes) for letter in (self.stored or self.axes).split()))
+
+    def _kept(self, elements: Number) -> Number:
+        """Those of ``elements`` that are stored; an array times a Fraction would be an array of objects."""
+        return elements if self.share == 1 else elements * self.share.numerator / self.share.denominator
+
+
+def weight(name: str, axes: str, *, stored: str = "", tied: bool = False) -> Tensor:
+    """A trained parameter."""
+    return Tensor(name, axes, "weight", stored, tied)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Operations on one unit: ``per_element`` x the product of ``axes``.
+
+    A mask puts ``pairs`` in place of T x S. ``formula`` is the escape hatch for what is no product.
+    """
+
+    unit: Unit
+    per_element: int
+    axes: tuple[str, ...]
+    pairs: Count | None = None
+    formula: Count | None = None
+
+    def count(self, sizes: Sizes) -> Number:
+        """How many operations."""
+        if self.formula is not None:
+            return self.per_element * self.formula(sizes)
+        masked = self.pairs is not None and {"T", "S"} <= set(self.axes)
+        letters = [letter for letter in self.axes if not (masked and letter in "TS")]
+        factor = self.pairs(sizes) if masked and self.pairs is not None else 1
+        return self.per_element * product(size_of(letter, sizes) for letter in letters) * factor
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """An operator: tensors read, tensors written, and the work that this takes.
+
+    ``kind`` names it among its likes (matmul, attention, norm ...); ``local`` rebinds axes for this operator alone;
+    ``parts`` are the operators that were fused into it. ``mixes`` are axes along which every element of the output
+    depends on all of the input (what a norm or a softmax runs over); a ``linear`` operator adds its inputs up.
+    ``transfer`` makes it a collective, whose message is the tensor it reads and writes. ``function`` is what
+    elementwise work computes.
+    """
+
+    name: str
+    kind: str
+    reads: tuple[Tensor, ...]
+    writes: tuple[Tensor, ...]
+    work: tuple[Work, ...] = ()
+    local: Mapping[str, Binding] = field(default_factory=dict)
+    parts: tuple[Op, ...] = ()
+    mixes: str = ""
+    linear: bool = False
+    transfer: Transfer | None = None
+    function: str = ""
+
+    def __post_init__(self) -> None:
+        for tensors in (self.reads, self.writes):
+            names = [tensor.name for tensor in tensors]
+            if len(set(names)) != len(names):
+                msg = f"{self.name}: a tensor stands twice among {', '.join(names)}; each name moves once"
+                raise ShapeError(msg)
+
+    def flops(self, sizes: Sizes) -> Number:
+        """FLOPs of the contractions."""
+        return self._count("matrix", sizes)
+
+    def vector_flops(self, sizes: Sizes) -> Number:
+        """FLOPs of the elementwise work."""
+        return self._count("vector", sizes)
+
+    def special(self, sizes: Sizes) -> Number:
+        """Transcendental operations: exponentials, tanh."""
+        return self._count("special", sizes)
+
+    def _count(self, unit: Unit, sizes: Sizes) -> Number:
+        bound = rebind(sizes, self.local)
+        return sum(work.count(bound) for work in self.work if work.unit == unit)
+
+    def bytes(self, sizes: Sizes, width: Callable[[Tensor], Number]) -> Number:
+        """Bytes of compulsory traffic, where ``width`` gives a tensor's bytes per element."""
+        bound = rebind(sizes, self.local)
+        if self.transfer is not None:
+            return self.message_bytes(sizes, width) * self.transfer.moved
+        return sum(tensor.elements(bound) * width(tensor) for tensor in self.reads + self.writes)
+
+    def message_bytes(self, sizes: Sizes, width: Callable[[Tensor], Number]) -> Number:
+        """Bytes of a collective's message: the whole of what a device has before a scatter or after a gather."""
+        (message,) = self.writes
+        whole = self.transfer.devices if self.transfer and self.transfer.operation == "reduce_scatter" else 1
+        return message.elements(rebind(sizes, self.local)) * width(message) * whole
+
+    @property
+    def contracted(self) -> tuple[Tensor, ...]:
+        """The tensors that are contracted with each other; none in an operator without a contraction."""
+        if self.parts:
+            return tuple(tensor for part in self.parts for tensor in part.contracted)
+        return self.reads[:2] if any(work.unit == "matrix" for work in self.work) else ()
+
+    def rebound(self, **local: Binding) -> Op:
+        """The same statement with axes rebound: ``lm_head.rebound(T=1)``."""
+        return replace(self, local={**self.local, **local})
+
+    def __str__(self) -> str:
+        """The statement in one line: ``up: x[B T D], w_up[D F] -> h[B T F]``."""
+        sides = [", ".join(f"{tensor.name}[{tensor.axes}]" for tensor in side) for side in (self.reads, self.writes)]
+        return f"{self.name}: {sides[0]} -> {sides[1]}"
+
+
+def contract(
+    name: str, a: Tensor, b: Tensor, y: Tensor, *, bias: Tensor | None = None, pairs: Count | None = None
+) -> Op:
+    """A contraction ``a, b -> y``: 2 FLOPs per element of the product of all distinct axes.
+
+    ``pairs`` stands in for T x S under a mask. A bias rides in the epilogue: its bytes count, its adds do not.
+    Raises ShapeError if an axis of ``y`` is in neither input.
+    """
+    axes = tuple(dict.fromkeys(a.letters + b.letters))
+    lost = [letter for letter in y.letters if letter not in axes]
+    if lost:
+        msg = f"{name}: output axis {lost[0]} appears in no input ({a.axes}, {b.axes} -> {y.axes})"
+        raise ShapeError(msg)
+    reads = (a, b) if bias is None else (a, b, bias)
+    return Op(name, "matmul", reads, (y,), (Work("matrix", 2, axes, pairs),))
+
+
+def elementwise(
+    name: str,
+    inputs: Sequence[Tensor],
+    output: Tensor,
+    *,
+    flops: int,
+    special: int = 0,
+    over: Tensor | None = None,
+    pairs: Count | None = None,
+    kind: str = "elementwise",
+    mixes: str = "",
+    linear: bool = False,
+    function: str = "",
+) -> Op:
+    """``flops`` vector operations and ``special`` transcendental ones per element of ``over`` (else of the output).
+
+    The layer that states the operator cites where its count comes from, and names the ``function``. ``mixes`` are the
+    axes that it runs over as a whole (a softmax, a norm); ``linear`` says that it adds its inputs up, each times what
+    does not depend on them.
+    """
+    axes = (over or output).letters
+    units: tuple[tuple[Unit, int], ...] = (("vector", flops), ("special", special))
+    work = tuple(Work(unit, per, axes, pairs) for unit, per in units if per)
+    return Op(name, kind, tuple(inputs), (output,), work, mixes=mixes, linear=linear, function=function)
+
+
+def gather(name: str, table: Tensor, index: Tensor, output: Tensor) -> Op:
+    """Rows of a resident table picked by an index: reads the rows and the index, no FLOPs."""
+    return Op(name, "embedding", (table, index), (output,))
+
+
+def collective(name: str, transfer: Transfer, message: Tensor, *, output: Tensor | None = None) -> Op:
+    """An exchange of ``message`` among devices, which is there as ``output`` (else by its own name) afterwards.
+
+    >>> from roofline.program.transfers import Transfer
+    >>> op = collective("out_proj.all_reduce", Transfer("all_reduce", 8), Tensor("a", "B T D"))
+    >>> op.message_bytes({"B": 1, "T": 2, "D": 4}, lambda tensor: 2), op.flops({})
+    (16, 0)
+    """
+    return Op(name, "collective", (message,), (output or message,), transfer=transfer)
+
+
+def fuse(name: str, ops: Sequence[Op], *, kind: str, keep: Sequence[str] = ()) -> Op:
+    """One kernel for several operators: what is written inside is not read from memory.
+
+    Its write goes too, unless it is a cache or a state, is named in ``keep``, or nothing inside reads it. FLOPs stay as
+    they are, bytes never grow. Raises ShapeError if the parts bind axes differently.
+    """
+    if any(op.local != ops[0].local for op in ops):
+        msg = f"{name}: cannot fuse operators that bind axes differently ({', '.join(op.name for op in ops)})"
+        raise ShapeError(msg)
+    outside: dict[str, Tensor] = {}
+    written: dict[str, Tensor] = {}
+    inner: set[str] = set()
+    for op in ops:
+        for tensor in op.reads:
+            if tensor.name in written:
+                inner.add(tensor.name)
+            else:
+                outside.setdefault(tensor.name, tensor)
+        for tensor in op.writes:
+            written[tensor.name] = tensor
+            inner.discard(tensor.name)
+    writes = [t for t in written.values() if t.name not in inner or t.name in keep or t.role in CARRIED]
+    work = tuple(work for op in ops for work in op.work)
+    mixes = " ".join(dict.fromkeys(letter for op in ops for letter in op.mixes.split()))
+    return Op(name, kind, tuple(outside.values()), tuple(writes), work, ops[0].local, tuple(ops), mixes)

@@ -1,0 +1,136 @@
+"""A program: the network of one step as groups of operators, repeated and not unrolled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from roofline.errors import ShapeError
+from roofline.number import Number
+from roofline.program.axes import Binding, Sizes, rebind, resolve
+from roofline.program.op import CARRIED, Op, Role, Tensor
+
+Phase: TypeAlias = Literal["encode", "prefill", "decode"]
+PHASES: tuple[Phase, ...] = ("encode", "prefill", "decode")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Operators that run ``repeat`` times in a row (a number or a letter) in the named phases.
+
+    ``shared`` weights are one set for all repeats; ``local`` rebinds axes for the whole group.
+    """
+
+    name: str
+    ops: tuple[Op, ...]
+    repeat: int | str = 1
+    phases: tuple[Phase, ...] = PHASES
+    shared: bool = False
+    local: Mapping[str, Binding] = field(default_factory=dict)
+
+    def times(self, sizes: Sizes) -> Number:
+        """How often the group runs in one step."""
+        return resolve(self.repeat, sizes)
+
+    def sizes(self, outer: Sizes) -> Sizes:
+        """``outer`` with the group's own letters rebound."""
+        return rebind(outer, self.local)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Groups in the order in which they run, and the sizes that the configuration fixes.
+
+    Groups of one name in different phases are the same layers, done another way: their weights and caches are the same.
+
+    Identity of a tensor is by name: a weight or cache belongs to its group unless it is ``tied``. Construction checks,
+    in each phase, the data flow: every activation that is read was written before; and the names: a weight that is not
+    tied belongs to one operator of its group, since two that bear one name would count as one. An operator that runs
+    anew, ``q_proj.positions``, has the weights of ``q_proj``; another phase may use them in another operator, as latent
+    attention absorbs what it otherwise expands.
+    """
+
+    groups: tuple[Group, ...]
+    sizes: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        for phase in self.phases:
+            names = [group.name for group in self.groups if phase in group.phases]
+            if len(set(names)) != len(names):
+                msg = f"program: a group name stands twice among {', '.join(names)}"
+                raise ShapeError(msg)
+            self._check_flow(phase)
+            self._check_owners(phase)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases that the program has, in the order in which they run."""
+        return tuple(phase for phase in PHASES if any(phase in group.phases for group in self.groups))
+
+    def in_phase(self, phase: Phase) -> Iterator[tuple[Group, Op]]:
+        """Each operator of a phase once, with its group."""
+        for group in self.groups:
+            if phase in group.phases:
+                for op in group.ops:
+                    yield group, op
+
+    def weights(self) -> Iterator[tuple[Group, Op, Tensor]]:
+        """Each distinct weight once, with the group and operator that state it first. Tied weights come once."""
+        yield from self._distinct("weight")
+
+    def caches(self) -> Iterator[tuple[Group, Op, Tensor]]:
+        """Each distinct key/value cache and state once."""
+        yield from self._distinct(*CARRIED)
+
+    def scales(self) -> Iterator[tuple[Group, Op, Tensor]]:
+        """The scales and zero points of quantised weights, each once: resident, but no parameters."""
+        yield from self._distinct("scale")
+
+    def parameters(self, sizes: Sizes | None = None) -> Number:
+        """How many parameters stay resident; ``sizes`` may hold letters instead of the configuration's numbers."""
+        bound = self.sizes if sizes is None else sizes
+        return sum(self.resident(group, op, tensor, bound) for group, op, tensor in self.weights())
+
+    def resident(self, group: Group, op: Op, tensor: Tensor, sizes: Sizes) -> Number:
+        """Elements of ``tensor`` that stay resident over all repeats of its group."""
+        local = rebind(group.sizes(sizes), op.local)
+        return tensor.resident(local) * (1 if group.shared or tensor.tied else group.times(sizes))
+
+    def _distinct(self, *roles: Role) -> Iterator[tuple[Group, Op, Tensor]]:
+        seen: dict[tuple[str, str], tuple[str, bool]] = {}
+        for group in self.groups:
+            for op in group.ops:
+                for tensor in (*op.reads, *op.writes):
+                    if tensor.role not in roles:
+                        continue
+                    key = ("", tensor.name) if tensor.tied else (group.name, tensor.name)
+                    shape = (tensor.stored or tensor.axes, tensor.tied)
+                    if key not in seen:
+                        seen[key] = shape
+                        yield group, op, tensor
+                    elif tensor.role == "weight" and seen[key] != shape:
+                        msg = f"{op.name}: weight {tensor.name} is {shape[0]} here and {seen[key][0]} elsewhere"
+                        raise ShapeError(msg)
+
+    def _check_flow(self, phase: Phase) -> None:
+        written: set[str] = set()
+        for group, op in self.in_phase(phase):
+            for tensor in op.reads:
+                missing = tensor.name not in written
+                if tensor.role == "activation" and missing:
+                    msg = f"{phase}: {group.name}.{op.name} reads {tensor.name}, which nothing before it writes"
+                    raise ShapeError(msg)
+            written.update(tensor.name for tensor in op.writes)
+
+    def _check_owners(self, phase: Phase) -> None:
+        owners: dict[tuple[str, str], str] = {}
+        for group, op in self.in_phase(phase):
+            for tensor in op.reads:
+                if tensor.role != "weight" or tensor.tied:
+                    continue
+                owner = owners.setdefault((group.name, tensor.name), op.name)
+                if owner.partition(".")[0] != op.name.partition(".")[0]:
+                    where = f"{phase}: {group.name}.{owner} and {group.name}.{op.name}"
+                    msg = f"{where} both have a weight {tensor.name}; expected two names, or one tied tensor"
+                    raise ShapeError(msg)

@@ -1,0 +1,206 @@
+"""What users send: how long prompts and answers are, as numbers or distributions, and how much of a prompt is cached.
+
+A distribution is a few points with weights, which keep its mean: costs are then sums over points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import erf, exp, log, sqrt
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roofline.errors import UnitError, UsageError, near_matches, shown
+from roofline.program.workload import MAX_LENGTH
+from roofline.units import format_count, parse_count
+
+BINS = 8
+"""Into how many equally likely parts a log-normal distribution is cut; each part counts as its mean."""
+
+_P90 = NormalDist().inv_cdf(0.9)
+_PROGRESS = ((0.5 - 0.15**0.5, 5 / 18), (0.5, 8 / 18), (0.5 + 0.15**0.5, 5 / 18))
+"""Points in an answer, and their weights, after Gauss and Legendre: exact for a mean of up to the fifth power."""
+_LENGTHS = "tokens such as 2048, equally likely ones such as 128/512/2048, or MEDIAN:P90 such as 1020:1930"
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Lengths in whole tokens and how likely each is; ``words`` is how it was asked for."""
+
+    tokens: tuple[int, ...]
+    weights: tuple[float, ...]
+    words: str
+
+    @property
+    def mean(self) -> float:
+        """The mean. [tokens]"""
+        return sum(tokens * weight for tokens, weight in zip(self.tokens, self.weights, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Prompts and answers, drawn apart from each other; ``cached`` is the part of a prompt that a prefix cache holds.
+
+    ``source`` says who measured the lengths, or that they are assumed.
+    """
+
+    name: str
+    prompt: Lengths
+    generate: Lengths
+    cached: float = 0.0
+    source: str = "as given"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.cached < 1:
+            msg = f"prefix hits {self.cached:g}: expected the part of a prompt that is cached, from 0 to below 1"
+            raise UsageError(msg)
+        if max(self.generate.tokens) < 2:
+            msg = "generate 1: the one token comes from the prompt's pass and nothing is decoded; ask predict"
+            raise UsageError(msg)
+
+    @property
+    def points(self) -> list[tuple[int, int, float]]:
+        """Prompt, answer and weight of each pair of lengths."""
+        return [
+            (prompt, answer, p * g)
+            for prompt, p in zip(self.prompt.tokens, self.prompt.weights, strict=True)
+            for answer, g in zip(self.generate.tokens, self.generate.weights, strict=True)
+        ]
+
+    @property
+    def decode_steps(self) -> float:
+        """Mean decode steps of a request: its first token comes from the prompt. [tokens]"""
+        return self.generate.mean - 1
+
+    @property
+    def new_prompt(self) -> float:
+        """Mean tokens of a prompt that are not cached."""
+        return self.prompt.mean * (1 - self.cached)
+
+    @property
+    def longest(self) -> int:
+        """The most tokens that are ever attended to."""
+        return max(self.prompt.tokens) + max(self.generate.tokens) - 1
+
+    def words(self) -> str:
+        """The traffic in one line."""
+        hits = f", {self.cached:.0%} of it cached" if self.cached else ""
+        lengths = f"prompt {self.prompt.words}{hits}, generate {self.generate.words}"
+        return f"{self.name} traffic: {lengths} tokens ({self.source})"
+
+
+def fixed(tokens: int) -> Lengths:
+    """One length. Raises UsageError beyond what is taken."""
+    _check(tokens)
+    return Lengths((tokens,), (1.0,), format_count(tokens))
+
+
+def lognormal(median: int, p90: int) -> Lengths:
+    """A log-normal distribution in ``BINS`` equally likely parts, each at its mean. [tokens]
+
+    The mean of the part from quantile a to b is mean x (Phi(s - z_a) - Phi(s - z_b)) / (b - a), with
+    s = ln(p90 / median) / 1.2816. Raises UsageError where the 90th percentile is below the median.
+
+    >>> lognormal(1020, 1930).tokens
+    (459, 655, 800, 944, 1105, 1304, 1596, 2373)
+    >>> round(lognormal(1020, 1930).mean), round(1020 * exp((log(1930 / 1020) / 1.2816) ** 2 / 2))
+    (1154, 1154)
+    """
+    for length in (median, p90):
+        _check(length)
+    if p90 < median:
+        msg = f"{median}:{p90}: the 90th percentile is below the median; expected MEDIAN:P90"
+        raise UsageError(msg)
+    spread = log(p90 / median) / _P90
+    mean = median * exp(spread**2 / 2)
+    above = [1.0, *(_phi(spread - NormalDist().inv_cdf(k / BINS)) for k in range(1, BINS)), 0.0]
+    parts = [mean * (above[k] - above[k + 1]) * BINS for k in range(BINS)]
+    tokens = tuple(max(1, round(part)) for part in parts)
+    _check(tokens[-1])
+    return Lengths(tokens, (1 / BINS,) * BINS, f"{format_count(median)} median, {format_count(p90)} at 90 %")
+
+
+def read_lengths(text: str | int) -> Lengths:
+    """Lengths as a flag has them: ``2048``, ``32k``, ``128/512/2048``, ``1020:1930``. Raises UsageError.
+
+    >>> read_lengths("128/512").mean, read_lengths("2Ki").tokens
+    (320.0, (2048,))
+    """
+    written = str(text)
+    try:
+        if ":" in written:
+            median, _, p90 = written.partition(":")
+            return lognormal(parse_count(median), parse_count(p90))
+        several = tuple(parse_count(part) for part in written.split("/"))
+    except UnitError as failure:
+        msg = f"{shown(written)}: {failure}; expected {_LENGTHS}"
+        raise UsageError(msg) from None
+    for each in several:
+        _check(each)
+    words = "/".join(format_count(each) for each in several)
+    return Lengths(several, (1 / len(several),) * len(several), words)
+
+
+def read_traffic(
+    name: str | None, prompt: str | int | None = None, generate: str | int | None = None, cached: float | None = None
+) -> Traffic:
+    """A preset, with lengths of one's own in place of its own, or lengths alone. Raises UsageError.
+
+    >>> read_traffic(None, 2048, 256).words()
+    'own traffic: prompt 2048, generate 256 tokens (as given)'
+    >>> read_traffic("chat").prompt.words
+    '1020 median, 1930 at 90 %'
+    """
+    if name is not None and name not in PRESETS:
+        msg = f"workload {shown(name)}: {near_matches(name, PRESETS)}"
+        raise UsageError(msg)
+    base = PRESETS[name] if name is not None else PRESETS["chat"]
+    own = prompt is not None and generate is not None
+    changed = prompt is not None or generate is not None
+    source = "as given" if own else f"{base.source}; changed" if changed else base.source
+    return Traffic(
+        "own" if own and name is None else base.name,
+        base.prompt if prompt is None else read_lengths(prompt),
+        base.generate if generate is None else read_lengths(generate),
+        base.cached if cached is None else cached,
+        source,
+    )
+
+
+def in_flight(traffic: Traffic) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Attended lengths of the sequences that are decoded at one moment, and how likely each is. [tokens]
+
+    A long answer holds its slot for longer, and is met at any point of it alike.
+    """
+    lengths, weights = [], []
+    for prompt, answer, weight in traffic.points:
+        for at, part in _PROGRESS:
+            lengths.append(prompt + 0.5 + at * (answer - 1))  # its steps attend to prompt + 1 ... prompt + answer - 1
+            weights.append(weight * part * (answer - 1))
+    return np.array(lengths), np.array(weights) / sum(weights)
+
+
+def _phi(z: float) -> float:
+    return (1 + erf(z / sqrt(2))) / 2
+
+
+def _check(tokens: int) -> None:
+    if not 1 <= tokens <= MAX_LENGTH:
+        msg = f"{tokens} tokens: expected 1 to {MAX_LENGTH}"
+        raise UsageError(msg)
+
+
+_AZURE = "medians of Splitwise, arXiv 2311.18677, spread from the means of the Azure 2023 traces"
+PRESETS: Mapping[str, Traffic] = {
+    "chat": Traffic("chat", lognormal(1020, 1930), lognormal(129, 460), source=_AZURE),
+    "code": Traffic("code", lognormal(1500, 4120), lognormal(13, 64), source=_AZURE),
+    "summarise": Traffic(
+        "summarise", lognormal(7059, 12985), lognormal(208, 371), source="Sarathi-Serve, arXiv 2403.02310, table 2"
+    ),
+    "rag": Traffic("rag", lognormal(4000, 8000), lognormal(250, 600), source="assumed"),
+    "batch": Traffic("batch", fixed(1024), fixed(512), source="assumed"),
+}
+"""Traffic by name. A source is where its lengths stand, ``assumed`` where nobody measured them."""

@@ -1,0 +1,186 @@
+"""What is asked of a model: batch, lengths, precision; and the sizes that each phase binds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from roofline.errors import UsageError, WorkloadError, near_matches
+from roofline.number import Number, exact
+from roofline.program.axes import Sizes
+from roofline.program.lengths import Lengths
+from roofline.program.op import Op, Role, Tensor
+from roofline.program.program import Phase
+
+DTYPE_BYTES: dict[str, Fraction] = {
+    "int4": Fraction(1, 2),
+    "nf4": Fraction(1, 2),
+    "fp4": Fraction(1, 2),
+    "fp6": Fraction(3, 4),
+    "int8": Fraction(1),
+    "fp8": Fraction(1),
+    "fp16": Fraction(2),
+    "bf16": Fraction(2),
+    "tf32": Fraction(4),
+    "fp32": Fraction(4),
+}
+"""Bytes per element, from the narrowest to the widest; a contraction computes in the widest dtype that it reads."""
+
+SCALE_BYTES: dict[str, Fraction] = {
+    "e8m0": Fraction(1),
+    "fp8+fp32/256": 1 + Fraction(4, 256),
+    "1 bit": Fraction(1, 8),
+    "2 bits": Fraction(1, 4),
+    "int32": Fraction(4),
+}
+"""Bytes of what is stored beside weights alone: powers of two; 8 bits, with an fp32 for each 256 of them; places."""
+
+_STORED_BYTES = DTYPE_BYTES | SCALE_BYTES
+
+INDEX_BYTES = 8
+"""Token, position and segment numbers are 64-bit, as torch keeps them."""
+
+DEFAULT_PROMPT, DEFAULT_ENCODER_PROMPT, DEFAULT_GENERATE = 2048, 512, 256
+
+MAX_LENGTH = 10**7
+"""The longest sequence and the largest batch that are taken: a decode phase holds an array over its steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """The dtypes of weights, activations and KV cache, but for tensors that state their own."""
+
+    weights: str
+    activations: str
+    kv_cache: str
+
+    def __post_init__(self) -> None:
+        for dtype in (self.weights, self.activations, self.kv_cache):
+            if dtype not in DTYPE_BYTES:
+                msg = f"dtype {dtype!r} is not known; {near_matches(dtype, DTYPE_BYTES)}"
+                raise UsageError(msg)
+
+    def dtype(self, role: Role) -> str:
+        """The dtype of a tensor of this role."""
+        return {"weight": self.weights, "kv_cache": self.kv_cache}.get(role, self.activations)
+
+    def width(self, tensor: Tensor) -> Fraction:
+        """Bytes per element of a tensor."""
+        if tensor.role == "index":
+            return Fraction(INDEX_BYTES)
+        return _STORED_BYTES[tensor.dtype or self.dtype(tensor.role)]
+
+    def compute_dtype(self, op: Op) -> str:
+        """The dtype that an operator computes in: the widest that it contracts, or reads where it contracts nothing."""
+        tensors = op.contracted or tuple(tensor for tensor in op.reads if tensor.role not in ("index", "scale"))
+        return max((tensor.dtype or self.dtype(tensor.role) for tensor in tensors), key=list(DTYPE_BYTES).index)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Sequences at once, tokens in, tokens out, and, if given, the attended length of the one decode step asked for.
+
+    The cache is kept in blocks of ``kv_block`` tokens.
+    ``decoder_start``: with how many tokens the decoder behind an encoder begins; ``prompt`` is then what the encoder
+    reads. None where there is one stack.
+    """
+
+    batch: int
+    prompt: int
+    generate: int
+    context: int | None = None
+    kv_block: int = 1
+    decoder_start: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "prompt", "generate", "context", "kv_block"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_LENGTH:
+                msg = f"{name} {value!r}: expected a whole number from 1 to {MAX_LENGTH}"
+                raise UsageError(msg)
+
+    @property
+    def decode_steps(self) -> int:
+        """Decode steps of a request: the first token comes from prefill."""
+        return self.generate - 1 if self.context is None else 1
+
+    @property
+    def first(self) -> int:
+        """The tokens that prefill reads: the prompt, or what the decoder behind an encoder begins with."""
+        return self.prompt if self.decoder_start is None else self.decoder_start
+
+    @property
+    def longest(self) -> int:
+        """The most tokens that are ever attended to: the last generated one is not fed back."""
+        return self.first + self.generate - 1 if self.context is None else self.context
+
+    @property
+    def held(self) -> int:
+        """Tokens that the cache of a sequence has room for at its longest: whole blocks of ``kv_block``.
+
+        >>> Workload(1, 100, 1, kv_block=16).held
+        112
+        """
+        return -(-self.longest // self.kv_block) * self.kv_block
+
+    def check_positions(self, phase: Phase, lengths: Lengths) -> None:
+        """Raises WorkloadError if this phase needs more positions than the model has."""
+        needed, limit = (self.prompt, lengths.positions) if phase == "encode" else (self.longest, lengths.output)
+        if needed <= limit:
+            return
+        what = f"context {needed}" if self.context is not None and phase != "encode" else f"prompt {self.prompt}"
+        if phase != "encode" and self.context is None:
+            start = f"decoder start {self.decoder_start}" if self.decoder_start is not None else what
+            what = f"{start} + generate {self.generate}"
+        field = lengths.field if phase == "encode" else lengths.decoder_field
+        msg = f"{what} exceeds the model's {field} {limit}; shorten it"
+        raise WorkloadError(msg)
+
+    def sizes(self, phase: Phase) -> Sizes:
+        """B, T and S of one step of ``phase``; S is an array over the decode steps when there are several.
+
+        >>> {k: str(v) for k, v in Workload(2, 8, 4).sizes("prefill").items()}
+        {'B': '2', 'T': '8', 'S': '8'}
+        >>> Workload(2, 8, 4).sizes("decode")["S"]
+        array([ 9., 10., 11.])
+        """
+        if phase != "decode":
+            return self.step(phase, self.batch, self.prompt)
+        if self.context is not None:
+            return self.step(phase, self.batch, self.context)
+        lengths = np.arange(self.first + 1, self.first + self.generate, dtype=np.float64)
+        return self.step(phase, self.batch, self.first + 1 if len(lengths) == 1 else lengths)
+
+    def step(self, phase: Phase, batch: Number, length: Number) -> Sizes:
+        """B, T and S of one step, and M behind an encoder: ``length`` is attended to in decode, else it is the prompt.
+
+        >>> {k: str(v) for k, v in Workload(2, 8, 4, decoder_start=1).step("decode", 2, 3).items()}
+        {'B': '2', 'T': '1', 'S': '3', 'M': '8'}
+        """
+        behind = self.decoder_start is not None
+        new, attended, encoded = length, length, length
+        if phase == "decode":
+            new, encoded = 1, self.prompt
+        elif phase == "prefill" and self.decoder_start is not None:
+            new = attended = self.decoder_start
+        sizes = {"B": batch, "T": new, "S": attended} | ({"M": encoded} if behind else {})
+        return {letter: exact(size) if isinstance(size, int) else size for letter, size in sizes.items()}
+
+    def words(self, phases: Collection[Phase], form: str = "") -> str:
+        """The lengths that these phases depend on, in words; ``form`` is how numbers are written.
+
+        >>> Workload(2, 8, 4, decoder_start=1).words(("encode", "prefill", "decode"))
+        'prompt 8, decoder start 1, generate 4'
+        """
+        told = [("prompt", self.prompt)]
+        if self.context is not None:
+            told = [*(told if self.decoder_start is not None else []), ("context", self.context)]
+        elif set(phases) != {"encode"}:
+            told += [] if self.decoder_start is None else [("decoder start", self.decoder_start)]
+            told.append(("generate", self.generate))
+        return ", ".join(f"{name} {number:{form}}" for name, number in told)

@@ -1,0 +1,1 @@
+"""What people read: answers as text, rows and files. Nothing is computed here."""

@@ -1,0 +1,218 @@
+"""Comparisons as people read them: verdict, figures, costs, how sure, and what is modelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from roofline.buying.economics import Ownership
+from roofline.buying.pareto import FrontPoint
+from roofline.buying.ranking import Comparison, Row
+from roofline.buying.serving_costs import ServingCost, Terms, rent_or_buy
+from roofline.buying.sizing import Order
+from roofline.reports.pools import compared_rows, pool_lines
+from roofline.reports.prediction import quantity, table
+from roofline.reports.training import training_lines
+from roofline.serving.batched_steps import SHARES
+from roofline.serving.curve import Curve
+from roofline.serving.operating_points import Band, OperatingPoint, Targets
+from roofline.serving.scenario import Question
+
+MODELLED = (
+    "modelled: the steady-state mean of continuous batching with all slots full; no queueing, no percentiles, no "
+    "network; prompts are charged for the time that they add to decoding"
+)
+WIDE = ("dtype", "most fit", "req/s", "band", "for prompts", *SHARES)
+"""The columns that a wide table adds: what is stored, the largest batch that fits, and what a step is made of."""
+POWER = "power: assumed to rise with MFU and MBU from 15 % of the TDP, never above it"
+
+
+def comparison_text(result: Comparison, *, quiet: bool = False, pareto: bool = False, wide: bool = False) -> str:
+    """The whole comparison; ``pareto`` adds the front of cost against TPOT, ``wide`` columns, and all points of it."""
+    lines = _verdict(result)
+    if quiet:
+        return "\n".join(lines)
+    lines += ["", *_served(result, wide), *pooled_lines(result.rows, compared_rows(result.rows, result.targets)), ""]
+    lines += cost_lines([(row.curve.label, row.cost) for row in result.rows], result.terms)
+    lines += [f"no cost: {row.no_cost}" for row in result.rows if row.no_cost]
+    lines += _alternatives(result)
+    lines += ["", *_front(result, wide)] if pareto else []
+    lines += ["", *training_lines(result.training)] if result.training else []
+    return "\n".join([*lines, "", *footer([row.curve for row in result.rows], result.question, result.terms)])
+
+
+def _front(result: Comparison, wide: bool) -> list[str]:
+    """What nothing else beats in both cost and TPOT."""
+    if not result.front:
+        return ["Pareto front: none, for want of prices or of what meets the targets"]
+    header = ("Pareto front", "dtype", "layout", "batch", "TPOT", "band", "TTFT", "tok/s user", "USD/Mtok")
+    rows = [
+        (p.hardware, p.dtype, p.layout, f"{p.batch}", quantity(p.tpot_s, "time_s"),
+         ends(Band(p.tpot_s, p.tpot_s * p.low, p.tpot_s * p.high)), quantity(p.ttft_s, "time_s"),
+         f"{1 / p.tpot_s:.3g}", f"{p.usd_per_million:.3g}")
+        for p in (result.front if wide else thinned(result.front))
+    ]  # fmt: skip
+    return [
+        *table(header, rows, left=(0, 1, 2)),
+        f"{len(rows)} of {len(result.front)} points{'' if wide else '; --wide has them all'}",
+    ]
+
+
+def thinned(front: Sequence[FrontPoint], step: float = 1.25) -> list[FrontPoint]:
+    """Both ends of the front, where it changes hands, and a point for every 25 % more of TPOT between."""
+    kept: list[FrontPoint] = []
+    for place, point in enumerate(front):
+        changed = not kept or (kept[-1].hardware, kept[-1].dtype, kept[-1].layout) != (
+            point.hardware, point.dtype, point.layout,
+        )  # fmt: skip
+        if changed or place == len(front) - 1 or point.tpot_s >= step * kept[-1].tpot_s:
+            kept.append(point)
+    return kept
+
+
+def _verdict(result: Comparison) -> list[str]:
+    lines = [result.question.traffic.words(), targets_line(result.question, result.targets)]
+    first = result.rows[0]
+    if not first.qualifies:
+        return [*lines, "NOTHING MEETS THE TARGETS; the reasons stand below"]
+    ties = [row.curve.label for row in result.rows if row.tie]
+    price = f", {_usd(first.cost.mix(1.0))} per million tokens at full load" if first.cost else ""
+    lines.append(f"best: {first.curve.label}{price}")
+    if ties:
+        lines.append(f"not told apart from it (the 90 % band of the ratio holds 1): {', '.join(ties)}")
+    return lines
+
+
+def targets_line(question: Question, targets: Targets) -> str:
+    """What is served, and how fast that should be."""
+    pairs = (("TTFT", targets.ttft_s), ("TPOT", targets.tpot_s))
+    asked = [f"{name} <= {quantity(value, 'time_s')}" for name, value in pairs if value is not None]
+    edits = ", ".join(f"{path} = {value}" for path, value in question.overrides)
+    edited = f", edited: {edits}" if edits else ""
+    return f"{question.model.name}{edited}, targets: {', '.join(asked) or 'none'}"
+
+
+def _served(result: Comparison, wide: bool) -> list[str]:
+    header = ("hardware", "", "replicas", "batch", "TTFT", "band", "TPOT", "band", "tok/s user", "device", "all", "MFU",
+              "MBU", "power", "bound by", *(WIDE if wide else ()))  # fmt: skip
+    rows = [
+        (
+            row.curve.label,
+            _mark(row),
+            *((spread(row.curve, row.point), *_figures(row.point)) if row.point else ("-",) * 13),
+            *((wide_cells(row.curve, row.point) if row.point else ("-",) * len(WIDE)) if wide else ()),
+        )
+        for row in result.rows
+    ]
+    lines = table(header, rows, left=(0, 1, 2))
+    lines += [f"{row.curve.label} misses: {', '.join(row.misses)}" for row in result.rows if row.misses]
+    unsure = [f"{row.curve.label} ({', '.join(row.unsure)})" for row in result.rows if row.unsure]
+    return lines + ([f"? at the slow end of the band: {'; '.join(unsure)}"] if unsure else [])
+
+
+def spread(curve: Curve, point: OperatingPoint) -> str:
+    """How many replicas of which layout; those of pools say their own numbers."""
+    return point.layout if curve.pools else f"{point.replicas} x {point.layout}"
+
+
+def wide_cells(curve: Curve, point: OperatingPoint) -> tuple[str, ...]:
+    """What stands under ``WIDE``."""
+    rate, most = point.requests_per_s, "-" if curve.most is None else f"{curve.most:,}"
+    shares = (f"{point.shares[name]:.0%}" for name in SHARES)
+    band = f"{rate.low:,.3g} to {rate.high:,.3g}"
+    return curve.dtype, most, f"{rate.value:,.3g}", band, f"{point.input_part:.0%}", *shares
+
+
+def pooled_lines(found: Sequence[Row | Order], verdicts: Sequence[str]) -> list[str]:
+    """The pools among them, and how they stand to mixed steps."""
+    told = [(each.curve.label, each.curve.pools, each.point.batch) for each in found if each.curve.pools and each.point]
+    return ["", *pool_lines(told), *verdicts] if told else []
+
+
+def _mark(row: Row) -> str:
+    if not row.qualifies:
+        return "misses"
+    return "meets" + ("?" if row.unsure else "") + (" =" if row.tie else "")
+
+
+def _figures(point: OperatingPoint) -> tuple[str, ...]:
+    times = [text for band in (point.ttft, point.tpot) for text in (quantity(band.value, "time_s"), ends(band))]
+    rates = (point.user_tokens_per_s, point.device_tokens_per_s, point.tokens_per_s)
+    told = [f"{rate:,.3g}" if rate < 100 else f"{rate:,.0f}" for rate in rates]
+    return (f"{point.batch}", *times, *told, f"{point.mfu:.0%}", f"{point.mbu:.0%}", watts(point), point.bound_by)
+
+
+def ends(band: Band) -> str:
+    """Both ends of a band of times."""
+    return f"{quantity(band.low, 'time_s')} to {quantity(band.high, 'time_s')}"
+
+
+def cost_lines(rows: Iterable[tuple[str, ServingCost | None]], terms: Terms) -> list[str]:
+    """USD per million tokens in and out, at each utilisation."""
+    priced = [(name, cost) for name, cost in rows if cost is not None]
+    if not priced:
+        return ["cost: none, for want of prices"]
+    header = (
+        "USD per million tokens, in / out",
+        "USD/h",
+        *(f"{u:.0%} used" for u in terms.utilizations),
+        "price",
+        "date",
+    )
+    cells = [
+        (name, f"{cost.usd_per_h(1.0):.3g}",
+         *(f"{cost.input(u):.3g} / {cost.output(u):.3g}" for u in terms.utilizations),
+         f"{cost.offers[0].kind}{' (unverified)' if any(o.unverified for o in cost.offers) else ''}",
+         min(offer.date for offer in cost.offers))
+        for name, cost in priced
+    ]  # fmt: skip
+    lines = table(header, cells, left=(0,))
+    return [*lines, *dict.fromkeys(f"price: {offer.words()}" for _, cost in priced for offer in cost.offers)]
+
+
+def _alternatives(result: Comparison) -> list[str]:
+    """Where an API, or buying, costs the same."""
+    lines, told, terms = [], set(), result.terms
+    for row in result.rows:
+        if row.cost and terms.api:
+            at, prices = row.cost.breakeven(terms.api), f"{terms.api[0]:g} / {terms.api[1]:g}"
+            where = f"from {at:.0%} utilisation" if at else "at no utilisation"
+            lines.append(f"{row.curve.label}: cheaper than an API at {prices} USD per million tokens in / out {where}")
+    rent = "on_demand" if terms.kind == "purchase" else terms.kind
+    for row in result.rows:
+        if row.point and row.hardware.name not in told and (found := rent_or_buy(row.hardware, row.point, terms, rent)):
+            told.add(row.hardware.name)
+            prices, years = found
+            after = "never: rent costs less" if years is None else f"after {years:.2g} years of rent around the clock"
+            lines.append(f"{row.hardware.name}: buying pays {after} ({prices})")
+    return lines
+
+
+def watts(point: OperatingPoint) -> str:
+    """The power of all devices."""
+    return "-" if point.power_w is None else quantity(point.power_w, "power_w")
+
+
+def footer(curves: Sequence[Curve], question: Question, terms: Terms) -> list[str]:
+    """How sure, what is modelled, which defaults."""
+    curves = [side for curve in curves for side in (curve, *([curve.pools.prefill.curve] if curve.pools else []))]
+    bands = dict.fromkeys(
+        f"constants: {c.provenance} {c.name}; band {c.low:g} to {c.high:g} x expected ({c.evidence})"
+        for c in (curve.constants for curve in curves)
+        if c is not None
+    )
+    dtypes = dict.fromkeys(curve.recipe.words for curve in curves if curve.recipe)
+    prompts = "prompts by themselves" if question.chunk is None else f"mixed steps of {question.chunk} tokens"
+    used = f"inputs: {', '.join(dtypes)}, {prompts}, {question.reserve.words}, prices {terms.kind}"
+    spoken = [f"speculation: {question.speculation.words}"] if question.speculation else []
+    cautions = (caution for curve in curves for caution in curve.hardware.device.cautions)
+    notes = dict.fromkeys((*question.notes, *cautions))
+    owned = [f"owning: {_owning(terms.owning)}"] if terms.kind == "purchase" else []
+    return [MODELLED, used, *spoken, *owned, POWER, *bands, *(f"note: {note}" for note in notes)]
+
+
+def _owning(owning: Ownership) -> str:
+    return f"{owning.words()}; devices alone, without chassis, CPUs and network"
+
+
+def _usd(value: float) -> str:
+    return f"{value:.3g} USD"

@@ -1,0 +1,199 @@
+"""Where each number of a prediction comes from: the formula, the numbers put in, the convention, the source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from roofline.calibration.constants import Constants
+from roofline.cost.cost import Cost
+from roofline.cost.eager_kernels import kernels_of
+from roofline.number import Number
+from roofline.parallelism.layout import Part
+from roofline.prediction.figures import mean_over_steps
+from roofline.prediction.predict import Prediction
+from roofline.prediction.step import form_of
+from roofline.program.axes import Binding
+from roofline.program.conventions import STATEMENTS
+from roofline.program.op import Op, Tensor, Work
+from roofline.program.program import Phase
+from roofline.program.workload import Precision
+from roofline.reports.layout import link_lines
+from roofline.reports.prediction import count, quantity
+from roofline.timing.operator import Timing, banded, kind_of
+
+
+def explain(prediction: Prediction) -> str:
+    """Conventions, constants and device facts with their sources, then every operator with its numbers put in."""
+    lines = ["conventions", *(f"  {statement}" for statement in STATEMENTS), "", *_facts(prediction)]
+    lines += _break_even(prediction)
+    for phase in prediction.phases:
+        lines += ["", *_phase(prediction, phase)]
+    return "\n".join(lines)
+
+
+def _break_even(prediction: Prediction) -> list[str]:
+    sparsity = prediction.compression.sparsity
+    if sparsity is None or sparsity.kind == "2:4":
+        return []
+    from roofline.formulas.break_even import break_even_line  # noqa: PLC0415  (sympy loads only where asked for)
+
+    return [break_even_line(sparsity)]
+
+
+def _facts(prediction: Prediction) -> Iterator[str]:
+    """The machine's numbers that the times divide by, and where they come from."""
+    device, constants = prediction.hardware, prediction.constants
+    name, level = next(iter(device.memory.items()))
+    source = device.source_of(level, "bandwidth")[0]
+    yield f"device {device.name}"
+    yield f"  bandwidth = {quantity(device.bandwidth, 'bytes_per_s')} ({name}; {source})"
+    for dtype in dict.fromkeys(_dtypes(prediction)):
+        unit, rate = device.contraction_unit(dtype)
+        source = device.source_of(getattr(device.peak, unit)[dtype], "value")[0]
+        yield f"  peak = {quantity(rate, 'flops_per_s')} ({unit} unit, {dtype}, dense; {source})"
+    yield from link_lines(prediction)
+    yield f"constants {constants.provenance} {constants.name}"
+    if constants.calibration is not None:
+        yield f"  source: {constants.calibration.source}"
+    yield f"  band: {constants.low:g} to {constants.high:g} x expected; {constants.evidence}"
+
+
+def _dtypes(prediction: Prediction) -> Iterator[str]:
+    program = prediction.steps.program
+    for phase in prediction.phases:
+        for _, op in program.in_phase(phase):
+            if any(work.unit == "matrix" for work in op.work):
+                yield prediction.precision.compute_dtype(op)
+
+
+def _phase(prediction: Prediction, phase: Phase) -> Iterator[str]:
+    program, sizes = prediction.steps.program, prediction.steps.sizes(phase)
+    costs, timings = prediction.steps.costs(phase), prediction.steps.timings(phase)
+    steps = prediction.phases[phase].steps
+    letters = {**{k: mean_over_steps(v) for k, v in sizes.items()}, **program.sizes}
+    bound = ", ".join(f"{letter} = {float(size):g}" for letter, size in letters.items())
+    yield f"{phase}, one step{f' (means over {steps})' if steps > 1 else ''}, one execution of each operator: {bound}"
+    for (_, op), cost, timing in zip(program.in_phase(phase), costs, timings, strict=True):
+        if op.transfer is not None:
+            yield from _collective(op, cost, timing, prediction)
+            continue
+        constants = prediction.constants.of(
+            kind_of(cost, phase == "decode"), prediction.execution, cost.name, cost.dtype
+        )
+        yield from _operator(op, cost, timing, constants, prediction)
+    if prediction.count == 1:
+        yield ""
+        yield from _in_symbols(prediction, phase)
+
+
+def _in_symbols(prediction: Prediction, phase: Phase) -> Iterator[str]:
+    """The whole step in letters: all operators with their repeats."""
+    from roofline.formulas.building import build  # noqa: PLC0415  (sympy, only where asked)
+    from roofline.formulas.expressions import Quantity  # noqa: PLC0415
+    from roofline.formulas.printers import readable  # noqa: PLC0415
+    from roofline.formulas.setting import Setting, lengths_in_words  # noqa: PLC0415
+    from roofline.formulas.subject import Subject  # noqa: PLC0415
+
+    program = prediction.program
+    subject = Subject(prediction.model.name, "", program.groups, program, prediction.model)
+    setting = Setting(
+        subject, prediction.recipe, prediction.hardware, None, prediction.execution, frozenset(("all",)), {}
+    )  # fmt: skip
+    names: tuple[Quantity, ...] = ("flops", "bytes", "intensity", "bound", "time")
+    yield f"{phase} in symbols, one step, {lengths_in_words(subject, phase)}"
+    for name in names:
+        yield f"  {name} = {readable(build(setting, name, phase).expression)}"
+
+
+def _operator(op: Op, cost: Cost, timing: Timing, constants: Constants, prediction: Prediction) -> Iterator[str]:
+    local = ", ".join(f"{letter} = {_bound(value)}" for letter, value in op.local.items() if _bound(value))
+    yield f"{op}  x {float(cost.count):g}{f'  with {local}' if local else ''}"
+    device = prediction.hardware
+    for label, unit, number in (
+        ("FLOPs", "matrix", cost.flops),
+        ("vector FLOPs", "vector", cost.vector_flops),
+        ("transcendentals", "special", cost.special),
+    ):
+        terms = [_work(work) for work in op.work if work.unit == unit]
+        if terms:
+            yield f"  {label} = {' + '.join(terms)} = {count(_number(number))}"
+    moved = " + ".join(_traffic(tensor, prediction.precision) for tensor in (*op.reads, *op.writes))
+    yield f"  bytes = {moved} = {quantity(_number(cost.bytes), 'bytes')}"
+    yield f"  at best = max(FLOPs / peak, bytes / bandwidth) = {quantity(_number(timing.bound_s), 'time_s')}"
+    rates = f"bytes / ({constants.memory:g} x {quantity(device.bandwidth, 'bytes_per_s')})"
+    if op.work and any(work.unit == "matrix" for work in op.work):
+        peak = quantity(device.contraction_unit(cost.dtype)[1], "flops_per_s")
+        rates = f"compute: FLOPs / ({constants.compute:g} x {peak}) + vector and special work; memory: {rates}"
+    if kernels := _kernels(op, cost, prediction):
+        yield (
+            f"  time = the kernels that eager torch runs, one after another: {kernels}; "
+            f"= {quantity(_number(timing.time_s), 'time_s')}, band {_band(timing, prediction)}"
+        )
+        return
+    latency = quantity(constants.latency_s, "time_s")
+    yield (
+        f"  time = {latency} + (compute^p + memory^p)^(1/p), p = {constants.p:g}; {rates}{_terms(constants)}; "
+        f"= {quantity(_number(timing.time_s), 'time_s')}, band {_band(timing, prediction)}"
+    )
+
+
+def _bound(binding: Binding) -> str:
+    """What a letter is bound to, in words: a number, a letter, a device's part of one."""
+    if isinstance(binding, Part):
+        return f"{_bound(binding.whole) or binding.letter} / {binding.degree}"
+    return "" if callable(binding) else str(binding)
+
+
+def _collective(op: Op, cost: Cost, timing: Timing, prediction: Prediction) -> Iterator[str]:
+    """What devices exchange: the message, what each sends, the form that is the fastest."""
+    assert op.transfer is not None
+    (message,) = op.reads or op.writes
+    local = ", ".join(f"{letter} = {_bound(value)}" for letter, value in op.local.items() if _bound(value))
+    yield f"{op}  x {float(cost.count):g}{f'  with {local}' if local else ''}"
+    size, sent = (quantity(_number(value), "bytes") for value in (cost.message_bytes, cost.link_bytes))
+    what = f"{op.transfer.operation} over {op.transfer.over} {op.transfer.devices}"
+    yield f"  {what}: message = {_traffic(message, prediction.precision)} = {size}; each device sends {sent}"
+    time, bound = (quantity(_number(value), "time_s") for value in (timing.time_s, timing.bound_s))
+    form = f"{form_of(timing)} (roofline/timing/collectives.py)"
+    yield f"  time = {form} = {time}, band {_band(timing, prediction)}; at best {bound}"
+
+
+def _kernels(op: Op, cost: Cost, prediction: Prediction) -> str:
+    """The kernels of an eager operator by name; nothing where it is one."""
+    if prediction.execution != "eager" or not prediction.constants.unfused(cost.dtype):
+        return ""
+    found = kernels_of(op)
+    return ", ".join(kernel.name for kernel in found) if len(found) > 1 else ""
+
+
+def _terms(constants: Constants) -> str:
+    """What kernels add, in the words of kernels.py; nothing for a class."""
+    seconds = {"split_s", "regroup_s"}
+    names = ("tile_feed", "split_s", "partial", "extra_keys", "extra_reads", "serial", "cached", "regroup_s",
+             "repack", "extra_depth", "wide", "warm", "key_block", "held", "again", "group_rows")  # fmt: skip
+    given = {name: getattr(constants, name) for name in names if getattr(constants, name)}
+    words = [f"{k} {quantity(v, 'time_s') if k in seconds else f'{v:g}'}" for k, v in given.items()]
+    return f"; with what kernels add (roofline/timing/kernels.py): {', '.join(words)}" if words else ""
+
+
+def _band(timing: Timing, prediction: Prediction) -> str:
+    _, low, high = (mean_over_steps(end) for end in banded(timing))
+    return f"{quantity(low, 'time_s')} to {quantity(high, 'time_s')}"
+
+
+def _work(work: Work) -> str:
+    """A count in words: its factor, its axes, and the attended pairs in place of T S under a mask."""
+    if work.formula is not None:
+        return f"{work.per_element} x the operator's own formula"
+    masked = work.pairs is not None and {"T", "S"} <= set(work.axes)
+    letters = [axis for axis in work.axes if not (masked and axis in "TS")]
+    factor = [str(work.per_element)] if work.per_element != 1 else []
+    return " ".join([*factor, *letters, *(["(attended pairs)"] if masked else [])])
+
+
+def _traffic(tensor: Tensor, precision: Precision) -> str:
+    return f"{float(precision.width(tensor)):g} {tensor.axes}"
+
+
+def _number(number: Number) -> float:
+    return float(mean_over_steps(number))

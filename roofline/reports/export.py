@@ -1,0 +1,94 @@
+"""Results as files: JSON, and rows as CSV, Markdown or Parquet; those of a prediction are its operators."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from roofline.errors import MissingExtraError, UsageError
+from roofline.files.atomic import atomic_writer
+from roofline.prediction.predict import Prediction
+from roofline.reports.prediction import to_json
+
+SUFFIXES = (".json", ".csv", ".md", ".parquet")
+
+
+def check_suffix(path: Path) -> None:
+    """Raises UsageError for a suffix that names no format, before any work is done."""
+    if path.suffix not in SUFFIXES:
+        msg = f"-o {path}: the suffix names the format; expected one of {', '.join(SUFFIXES)}"
+        raise UsageError(msg)
+
+
+def write(prediction: Prediction, path: Path) -> None:
+    """Write a prediction in the format of the suffix, whole or not at all.
+
+    Raises UsageError for an unknown suffix, MissingExtraError where Parquet's library is absent.
+    """
+    write_result(prediction.to_dict, lambda: operator_rows(prediction), path)
+
+
+def write_result(fields: Callable[[], dict[str, Any]], rows: Callable[[], list[dict[str, Any]]], path: Path) -> None:
+    """Write the JSON of a result, or its rows, in the format of the suffix, whole or not at all.
+
+    All rows have the same columns. Raises UsageError for an unknown suffix, MissingExtraError without a library for it.
+    """
+    check_suffix(path)
+    if path.suffix == ".json":
+        content = (to_json(fields()) + "\n").encode()
+    else:
+        content = {".csv": _csv, ".md": _markdown, ".parquet": _parquet}[path.suffix](rows())
+    with atomic_writer(path, binary=True) as file:
+        file.write(content)
+
+
+def operator_rows(prediction: Prediction) -> list[dict[str, Any]]:
+    """One row per operator and phase: the JSON's fields, the shares flattened to ``share_*``."""
+    rows = []
+    for name, phase in prediction.phases.items():
+        for operator in phase.operators:
+            fields = operator.to_dict()
+            shares = {f"share_{part}": share for part, share in fields.pop("shares").items()}
+            origin = {"model": prediction.model.name, "hardware": prediction.hardware.name, "phase": name}
+            if prediction.count > 1:
+                origin["hardware"] = f"{prediction.count}x{prediction.hardware.name}"
+                origin["layout"] = str(prediction.layout)
+                fields = {"name": fields.pop("name"), "kind": fields.pop("kind"), "form": operator.form} | fields
+            edits = "; ".join(f"{path}={value}" for path, value in prediction.overrides)
+            rows.append({**origin, "overrides": edits, "steps": phase.steps, **fields, **shares})
+    return rows
+
+
+def _csv(rows: list[dict[str, Any]]) -> bytes:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue().encode()
+
+
+def _markdown(rows: list[dict[str, Any]]) -> bytes:
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines).encode()
+
+
+def _cell(value: object) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else "" if value is None else str(value)
+    return text.replace("|", "\\|")
+
+
+def _parquet(rows: list[dict[str, Any]]) -> bytes:
+    try:
+        import pyarrow as pa  # noqa: PLC0415  (optional and slow to import)
+        import pyarrow.parquet as pq  # noqa: PLC0415
+    except ImportError:
+        purpose = "writing Parquet"
+        raise MissingExtraError(purpose, "parquet") from None
+    floats = ("flops", "vector_flops", "bytes", "link_bytes")
+    exact = [{k: float(v) if k in floats else v for k, v in row.items()} for row in rows]
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(exact), buffer)
+    return buffer.getvalue()

@@ -1,0 +1,89 @@
+"""Several devices as people read them: the layout, its stages, what is sent, over which links."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from roofline.prediction.figures import Operator, PhasePrediction
+from roofline.prediction.predict import Prediction
+from roofline.timing.collectives import Network, Tier
+from roofline.units import format_quantity
+
+HEADER = ("sent", "form")
+"""The columns that several devices add to the table of operators."""
+
+MOST_REPLICATED = 3
+"""Weights that are named."""
+
+LEAST_REPLICATED = 1e-3
+"""A part of the parameters below which, as the gains of norms are, it is in the JSON alone."""
+
+
+def layout_lines(prediction: Prediction) -> list[str]:
+    """The layout, and the next best one where it was chosen; nothing for one device."""
+    if prediction.count == 1:
+        return []
+    line, chosen = f"layout: {prediction.layout}", prediction.chosen
+    if chosen is not None:
+        line += f", the best of {chosen.tried} ({chosen.fitting} fit)"
+        if chosen.runner_up is not None:
+            what = "time" if chosen.fitting else "memory"
+            line += f"; next: {chosen.runner_up}, {chosen.ratio:.2f} x the {what}"
+    return [line, *_replicated_lines(prediction)]
+
+
+def _replicated_lines(prediction: Prediction) -> list[str]:
+    """What all devices hold more often than once, from a thousandth of the parameters on: most of it by name."""
+    found = prediction.replicated
+    surplus, largest = int(sum(each.surplus for each in found)), found[:MOST_REPLICATED]
+    if surplus < LEAST_REPLICATED * prediction.parameters:
+        return []
+    names = ", ".join(f"{each.name} x {float(1 + each.surplus / each.whole):g}" for each in largest)
+    more = f" and {len(found) - len(largest)} more" if len(found) > len(largest) else ""
+    share = surplus / prediction.parameters
+    return [f"held more than once: {names}{more}; {surplus:,} elements, {share:.1%} of the parameters"]
+
+
+def phase_note(phase: PhasePrediction) -> str:
+    """The microbatches of a pipeline's step, and what one takes on the first, the fullest inner and the last stage."""
+    if not phase.stages:
+        return ""
+    names = ("first", "inner", "last") if len(phase.stages) > 2 else ("first", "last")
+    times = ", ".join(
+        f"{name} {format_quantity(time, 'time_s')}" for name, time in zip(names, phase.stages, strict=True)
+    )
+    several = f"{phase.microbatches} microbatches" if phase.microbatches > 1 else "one microbatch"
+    return f", in {several}; stages: {times}"
+
+
+def cells(operator: Operator | None, phase: PhasePrediction) -> Sequence[str]:
+    """What an operator, or the whole phase, sends over its link, and in which form."""
+    figures = operator.figures if operator else phase.figures
+    sent = format_quantity(figures.link_bytes, "bytes") if figures.link_bytes else ""
+    return sent, operator.form if operator else ""
+
+
+def link_lines(prediction: Prediction) -> list[str]:
+    """The links, what software reaches of them, and what of their time is taken to be hidden."""
+    network = prediction.steps.network
+    if network is None:
+        return []
+    parts = "; ".join(_tier(tier) for tier in network.tiers)
+    return [f"links: {parts}; {_overlap(network)}"]
+
+
+def _tier(tier: Tier) -> str:
+    rate = format_quantity(tier.bandwidth, "bytes_per_s")
+    joined = f"{tier.name.replace('_', '-')} {rate} per direction among {tier.domain}"
+    if tier.measured:
+        return f"{joined}, collectives as measured on the device"
+    if tier.constants is None:
+        return f"{joined}, as rated"
+    band = tier.constants.band
+    return f"{joined}, {tier.kind} of calibrations/links.yaml, band {band.low:g} to {band.high:g} x ({band.evidence})"
+
+
+def _overlap(network: Network) -> str:
+    if not network.overlap:
+        return "nothing computes while devices talk"
+    return f"{network.overlap:.0%} of the time of each collective is taken to be hidden behind other work"

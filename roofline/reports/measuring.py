@@ -1,0 +1,126 @@
+"""What ``doctor`` finds, and what ``calibrate`` found, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from roofline.fitting.calibrating import Calibrated
+from roofline.fitting.links import MeasuredLinks
+from roofline.fitting.operators import Interval
+from roofline.reports.prediction import quantity, table
+from roofline.validation.devices import Device
+from roofline.validation.environment import (
+    OPTIONAL,
+    SelfTest,
+    describe_environment,
+    installed,
+    missing_settings,
+    stall_test,
+)
+
+WHY = {
+    "OMP_WAIT_POLICY": "threads that spin while they wait make others miss whole ticks on small machines",
+    "KMP_BLOCKTIME": "the same, for Intel's OpenMP",
+    "OMP_NUM_THREADS": "as many threads as are timed",
+    "MKL_NUM_THREADS": "as many threads as are timed",
+    "MALLOC_MMAP_THRESHOLD_": "large tensors come from memory that is there already, not from new pages",
+    "MALLOC_TRIM_THRESHOLD_": "freed memory stays; else each page of the next tensor costs microseconds",
+    "MALLOC_TOP_PAD_": "the heap grows in large steps",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """The environment, the stall test, and the settings that are missing."""
+
+    environment: dict[str, Any]
+    test: SelfTest
+    missing: dict[str, str]
+
+    @property
+    def stalled(self) -> bool:
+        """Whether timings cannot be trusted here."""
+        return self.test.stalled
+
+    def to_dict(self) -> dict[str, Any]:
+        """As ``doctor --json`` prints it."""
+        test = {"stalled": self.test.stalled, "varies": self.test.flicker, "words": self.test.words}
+        return {"environment": self.environment, "stall_test": test, "set": self.missing}
+
+
+def examine(device: Device) -> Findings:
+    """Look at the device and run the stall test, two seconds."""
+    with device.torch.inference_mode():
+        return Findings(describe_environment(device), stall_test(device), missing_settings(device.threads))
+
+
+def findings_text(found: Findings) -> str:
+    """What is there, whether threads stall, what to set and why."""
+    e = found.environment
+    lines = [
+        f"device        {e['device']} ({e['device_kind']}), {e['cores']} cores seen, {e['threads']} used",
+        f"memory        {quantity(e['memory_bytes'], 'bytes')}, last cache {quantity(e['cache_bytes'], 'bytes')}",
+        f"instructions  {e['instructions']}, as torch uses them",
+        f"software      {e['torch']}, Python {e['python']}, {e['system']}",
+    ]
+    if "driver" in e:
+        lines.append(f"driver        {e['driver']}, CUDA {e['cuda']}, power limit {e['power_limit']}")
+    optional = ", ".join(f"{name} {installed(name) or 'missing'}" for name in OPTIONAL)
+    lines += [f"optional      {optional}", f"stall test    {found.test.words}"]
+    if found.missing:
+        lines.append("set before torch loads (calibrate and validate start themselves anew with these):")
+        lines += [f"  {name}={value}  {WHY[name]}" for name, value in found.missing.items()]
+    return "\n".join(lines)
+
+
+def calibration_text(found: Calibrated) -> str:
+    """The roofs, the constants of each kind with their intervals, and how far off they are on shapes kept out."""
+    widths = ", ".join(f"{kind} {quantity(rate, 'bytes_per_s')}" for kind, rate in found.bandwidths.items())
+    lines = [
+        f"{found.fields['title']}: {found.seconds:.0f} s, {found.rounds} rounds",
+        f"bandwidth {widths}; best matmul {quantity(found.rate, 'flops_per_s')}; "
+        f"the host adds {quantity(found.host_s, 'time_s')} to a launch",
+        "",
+        *table(("kind", "shapes", "off, fitted", "kept out", "off", "worst", "constants (90 % interval)"), _rows(found),
+               left=(0, 6)),
+        "",
+        "band {low} to {high} x expected: {evidence}".format(**found.fields["band"]),
+    ]  # fmt: skip
+    if found.links is not None:
+        rate = quantity(found.links.link, "bytes_per_s")
+        lines += ["", f"collectives of {found.links.devices} devices, links of {rate} per direction"]
+        lines += table(
+            ("collective", "rows", "band", "constants (90 % interval)"), _link_rows(found.links), left=(0, 3)
+        )
+    if found.interrupted:
+        lines.append("interrupted: fitted to what was measured until then")
+    return "\n".join(lines)
+
+
+def _link_rows(found: MeasuredLinks) -> Iterator[tuple[str, ...]]:
+    for operation, constants in found.constants.items():
+        rows = sum(row.operation == operation for row in found.rows)
+        band = f"{constants.band.low:g} to {constants.band.high:g} x"
+        yield operation, str(rows), band, _words(found.intervals[operation])
+
+
+def _words(intervals: Mapping[str, Interval]) -> str:
+    return ", ".join(f"{name} {i.value:.3g} ({i.low:.3g} to {i.high:.3g})" for name, i in intervals.items())
+
+
+def _rows(found: Calibrated) -> Iterator[tuple[str, ...]]:
+    for name, group in found.fitted.items():
+        errors = np.abs(group.errors)
+        off = (f"{np.median(errors):.1%}", f"{errors.max():.1%}") if len(errors) else ("-", "-")
+        yield (
+            name,
+            str(group.fit.rows),
+            f"{group.fit.median_ape:.1%}",
+            str(len(errors)),
+            *off,
+            _words(group.fit.intervals),
+        )

@@ -1,0 +1,206 @@
+"""Results as people read them: text tables, HTML for notebooks, JSON."""
+
+from __future__ import annotations
+
+import html as escaping
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from roofline.cost.capacity import MemoryFit
+from roofline.prediction.figures import Figures, PhasePrediction
+from roofline.prediction.predict import Prediction
+from roofline.reports.layout import HEADER, cells, layout_lines, link_lines, phase_note
+from roofline.reports.overflow import overflow_lines
+from roofline.units import Dimension, format_quantity
+
+Row = Sequence[str]
+
+_HEADER = ("operator", "x", "time", "of step", "bound by", "FLOPs", "bytes", "FLOP/B", "at best")
+_WIDE_HEADER = (*_HEADER, "kind", "low", "high", "vector FLOPs", "MFU", "MBU", "compute", "memory", "latency")
+
+
+def quantity(value: float, dimension: Dimension) -> str:
+    """A value with its unit and three significant digits."""
+    return format_quantity(value, dimension) if value else "0"
+
+
+def count(value: float) -> str:
+    """A pure number with a decimal prefix: parameters, FLOPs.
+
+    >>> count(8030261248), count(0), count(42)
+    ('8.03 G', '0', '42')
+    """
+    text = format_quantity(value, "flops").removesuffix("FLOP").strip()
+    return text if value else "0"
+
+
+def to_json(result: dict[str, Any]) -> str:
+    """A result as JSON text; a number that is not finite is a bug, not an output."""
+    return json.dumps(result, indent=2, allow_nan=False)
+
+
+def text(prediction: Prediction, *, wide: bool = False, quiet: bool = False) -> str:
+    """The whole report: verdict first, operators second, then how sure and which defaults.
+
+    ``wide`` adds columns, ``quiet`` leaves the verdict alone.
+    """
+    if quiet:
+        return "\n".join(verdict(prediction))
+    lines = [*verdict(prediction), ""]
+    for name, phase in prediction.phases.items():
+        header, rows = (_WIDE_HEADER, wide_rows(phase)) if wide else (_HEADER, operator_rows(phase))
+        if prediction.count > 1:
+            header, rows = (*header, *HEADER), _with_links(rows, phase)
+        lines += [f"{name}, one step{phase_note(phase)}", *table(header, rows), ""]
+    return "\n".join([*lines, *footer(prediction)])
+
+
+def verdict(prediction: Prediction) -> list[str]:
+    """Model and device, whether it fits, then each phase in a line, then the request."""
+    model, device = prediction.model, prediction.hardware
+    several = f"{prediction.count} x " if prediction.count > 1 else ""
+    where = f"{several}{device.title or device.name}{_edits(prediction)}"
+    lines = [f"{model.name} ({prediction.parameters:,} parameters) on {where}", *layout_lines(prediction)]
+    fit = f"{'each device ' if several else ''}{memory_line(prediction.memory)}"
+    needs, *further = overflow_lines(prediction) or [""]
+    lines += ["; ".join(part for part in (fit, needs) if part), *further]
+    lines += [_phase_line(name, phase.figures) for name, phase in prediction.phases.items()]
+    rows = [("TTFT", prediction.ttft_s), ("TPOT", prediction.tpot_s)]
+    figures = [f"{name} {quantity(value, 'time_s')}" for name, value in rows if value is not None]
+    if prediction.workload.context is None:
+        figures.append(f"request {quantity(prediction.request_s, 'time_s')}")
+    return [*lines, f"{'  '.join(figures)}  {_rate(prediction)}"]
+
+
+def _rate(prediction: Prediction) -> str:
+    """Tokens a second, or whole images where those are what is read."""
+    if unit := prediction.model.lengths.unit:
+        return f"{prediction.workload.batch / prediction.request_s:,.0f} {unit}/s"
+    rate = "generated" if "decode" in prediction.phases else "input"
+    return f"{prediction.tokens_per_s:,.0f} {rate} tokens/s"
+
+
+def _edits(prediction: Prediction) -> str:
+    edits = ", ".join(f"{path} = {value}" for path, value in prediction.overrides)
+    words = prediction.compression.words
+    return (f", {words}" if words else "") + (f", edited: {edits}" if edits else "")
+
+
+def memory_line(memory: MemoryFit) -> str:
+    """Whether it fits, of what that consists, and what would fit."""
+    held = memory.footprint
+    parts = (("weights", "weights"), ("KV cache", "kv_cache"), ("state", "state"), ("activations", "activation"))
+    sizes = [*((name, getattr(held, f"{field}_bytes")) for name, field in parts), ("reserved", memory.overhead_bytes)]
+    contents = ", ".join(f"{name} {quantity(size, 'bytes')}" for name, size in sizes if size)
+    total = quantity(memory.total_bytes, "bytes")
+    if memory.capacity_bytes is None:
+        return f"needs {total} ({contents}); the device's capacity is not stated"
+    room = quantity(memory.capacity_bytes, "bytes")
+    most = f"largest batch {memory.max_batch:,}, longest context {memory.max_context:,}"
+    answer = "fits" if memory.fits else "DOES NOT FIT"
+    return f"{answer}: {total} of {room} ({contents}){f'; {most}' if memory.fits or memory.max_batch else ''}"
+
+
+def _phase_line(name: str, figures: Figures) -> str:
+    low, high = quantity(figures.low_s, "time_s"), quantity(figures.high_s, "time_s")
+    shares = (
+        ("compute", figures.shares.compute),
+        ("memory", figures.shares.memory),
+        ("latency", figures.shares.latency),
+        *((("link", figures.shares.link),) if figures.link_bytes else ()),
+    )
+    parts = ", ".join(f"{part} {share:.0%}" for part, share in sorted(shares, key=lambda s: -s[1]))
+    return (
+        f"{name:8} {quantity(figures.time_s, 'time_s'):>8} ({low} to {high})  {figures.bound_by}-bound ({parts})  "
+        f"MFU {figures.mfu:.1%}  MBU {figures.mbu:.1%}"
+    )
+
+
+def operator_rows(phase: PhasePrediction) -> list[Row]:
+    """One row per operator, for all its repeats, and the total."""
+    whole = phase.figures.time_s
+    rows = [_row(op.name, str(op.count), op.figures, whole) for op in phase.operators]
+    return [*rows, _row("total", "", phase.figures, whole)]
+
+
+def wide_rows(phase: PhasePrediction) -> list[Row]:
+    """The same rows with kind, band, elementwise work, utilisation and shares."""
+    kinds = [op.kind for op in phase.operators] + [""]
+    parts = [op.figures for op in phase.operators] + [phase.figures]
+    rows: list[Row] = []
+    for row, kind, f in zip(operator_rows(phase), kinds, parts, strict=True):
+        band = (quantity(f.low_s, "time_s"), quantity(f.high_s, "time_s"))
+        percent = (f.mfu, f.mbu, f.shares.compute, f.shares.memory, f.shares.latency)
+        rows.append((*row, kind, *band, count(f.vector_flops), *(f"{share:.1%}" for share in percent)))
+    return rows
+
+
+def _with_links(rows: list[Row], phase: PhasePrediction) -> list[Row]:
+    """The rows with what is sent over links, and how."""
+    return [(*row, *cells(op, phase)) for row, op in zip(rows, (*phase.operators, None), strict=True)]
+
+
+def _row(name: str, times: str, figures: Figures, whole: float) -> Row:
+    intensity = figures.intensity
+    return (
+        name,
+        times,
+        quantity(figures.time_s, "time_s"),
+        f"{figures.time_s / whole:.1%}",
+        figures.bound_by,
+        count(figures.flops),
+        quantity(figures.bytes, "bytes"),
+        "-" if intensity is None else f"{intensity:.3g}",
+        quantity(figures.bound_s, "time_s"),
+    )
+
+
+def table(header: Row, rows: Iterable[Row], *, left: Sequence[int] = (0,)) -> list[str]:
+    """Columns as wide as they must be, those of ``left`` left-aligned, the others right.
+
+    >>> table(("name", "size"), [("a", "10"), ("bcd", "7")])
+    ['name  size', 'a       10', 'bcd      7']
+    """
+    cells = [header, *rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    sides = ["<" if column in left else ">" for column in range(len(header))]
+    return [
+        "  ".join(f"{cell:{side}{w}}" for cell, side, w in zip(row, sides, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+
+
+def footer(prediction: Prediction) -> list[str]:
+    """How sure, which defaults, what to know."""
+    constants = prediction.constants
+    if constants.provenance == "datasheet":
+        band = f"constants: {constants.evidence}"
+    else:
+        band = (
+            f"constants: {constants.provenance} {constants.name}; "
+            f"band {constants.low:g} to {constants.high:g} x expected ({constants.evidence})"
+        )
+    w, c = prediction.workload, prediction.conventions
+    used = (
+        f"inputs: batch {w.batch}, {w.words(prediction.phases)}, {prediction.recipe.words}, "
+        f"{prediction.execution} execution, attention {c.attention}, count {c.count}, LM head {c.lm_head}"
+    )
+    kept = "what is reserved is the runtime's" if prediction.request.reserved else "without the runtime's own"
+    best = f"at best: max(FLOPs / peak, bytes / bandwidth) by the data sheet; memory: {kept}"
+    return [band, *link_lines(prediction), used, best, *(f"note: {note}" for note in prediction.notes)]
+
+
+def html(prediction: Prediction) -> str:
+    """The report for a notebook: no script, no style sheet, nothing fetched."""
+    parts = ["<div>", *(f"<p>{escaping.escape(line)}</p>" for line in verdict(prediction))]
+    for name, phase in prediction.phases.items():
+        parts += [f"<h4>{name}</h4><table>", _html_row(_HEADER, "th")]
+        parts += [*(_html_row(row, "td") for row in operator_rows(phase)), "</table>"]
+    return "".join(
+        [*parts, *(f"<p><small>{escaping.escape(line)}</small></p>" for line in footer(prediction)), "</div>"]
+    )
+
+
+def _html_row(row: Row, cell: str) -> str:
+    return "<tr>" + "".join(f"<{cell}>{escaping.escape(value)}</{cell}>" for value in row) + "</tr>"

@@ -1,0 +1,90 @@
+"""Sizings as people read them: the choice and the runner-up, all orders, what they cost, what misses."""
+
+from __future__ import annotations
+
+from roofline.buying.sizing import Order, Sizing
+from roofline.reports.comparison import (
+    WIDE,
+    cost_lines,
+    ends,
+    footer,
+    pooled_lines,
+    spread,
+    targets_line,
+    watts,
+    wide_cells,
+)
+from roofline.reports.pools import compared_orders
+from roofline.reports.prediction import quantity, table
+
+
+def sizing_text(result: Sizing, *, quiet: bool = False, wide: bool = False) -> str:
+    """The whole sizing; ``wide`` adds columns."""
+    load = result.load
+    asked = f"{load.requests_per_s:g} req/s, {load.headroom:.0%} of the capacity kept free"
+    lines = [result.question.traffic.words(), f"{targets_line(result.question, result.targets)}; load {asked}"]
+    if not result.orders:
+        lines.append("NOTHING SERVES THIS LOAD WITHIN THE TARGETS")
+        lines += [f"nearest miss: {m.label}: {', '.join(m.reasons)}" for m in result.misses[:1]]
+    for word, order in zip(("choice", "runner-up"), result.orders, strict=False):
+        lines.append(f"{word}: {_order_words(order)}")
+    if quiet:
+        return "\n".join(lines)
+    lines += ["", *_orders(result, wide)] if result.orders else []
+    lines += pooled_lines(result.orders, compared_orders(result.orders, result.targets))
+    lines += [f"{miss.label} misses: {', '.join(miss.reasons)}" for miss in result.misses]
+    best: list[Order] = []  # of the layouts of each
+    for order in result.orders:
+        best += [order] if order.curve.label not in [kept.curve.label for kept in best] else []
+    lines += ["", *cost_lines([(_held(order), order.cost) for order in best], result.terms)] if best else []
+    lines += [f"no cost: {order.no_cost}" for order in best if order.no_cost]
+    if result.orders and not all(order.cost for order in result.orders):
+        lines.append("sorted by the number of devices, since not all have a price")
+    curves = [order.curve for order in result.orders]
+    return "\n".join([*lines, "", *footer(curves, result.question, result.terms)])
+
+
+def _order_words(order: Order) -> str:
+    point = order.point
+    high = "no number at the slow end" if order.units_high is None else f"{order.units_low} to {order.units_high}"
+    replicas = point.layout if order.curve.pools else f"{point.replicas} replicas on {point.layout} each"
+    price = f", {order.cost.usd_per_h(1.0):,.3g} USD/h" if order.cost else ""
+    return (
+        f"{_bought(order)} (band: {high}), {replicas}{price}; at this load "
+        f"TTFT {quantity(point.ttft.value, 'time_s')}, "
+        f"TPOT {quantity(point.tpot.value, 'time_s')}, {order.used:.0%} used"
+    )
+
+
+def _held(order: Order) -> str:
+    return f"{_bought(order)}, {order.curve.layout}{'' if order.curve.pools else ' each'}"
+
+
+def _bought(order: Order) -> str:
+    """The units in words."""
+    if order.pools is not None and order.curve.pools is not None:
+        sides = zip(
+            (order.curve.pools.prefill, order.curve.pools.decode), order.pools.units, order.pools.unit, strict=True
+        )
+        return " + ".join(_units(many, pool.curve.hardware.name, unit) for pool, many, unit in sides) + " as pools"
+    return _units(order.units, order.curve.label, order.unit)
+
+
+def _units(units: int, name: str, unit: int) -> str:
+    return f"{units} x {name}" + (f" of {unit}" if unit > 1 else "")
+
+
+def _orders(result: Sizing, wide: bool) -> list[str]:
+    header = ("hardware", "replicas", "units", "band", "devices", "at most", "used", "batch", "TTFT", "band", "TPOT",
+              "band", "power", *(WIDE if wide else ()))  # fmt: skip
+    rows = []
+    for order in result.orders:
+        point = order.point
+        units = (f"{order.units}", f"{order.units_low} to {order.units_high or '-'}", f"{order.devices}")
+        times = (quantity(point.ttft.value, "time_s"), ends(point.ttft), quantity(point.tpot.value, "time_s"))
+        rows.append((
+            order.curve.label, spread(order.curve, point), *units, f"{order.capacity:,.3g} req/s",
+            f"{order.used:.0%}", f"{point.batch}", *times, ends(point.tpot), watts(point),
+            *(wide_cells(order.curve, point) if wide else ()),
+        ))  # fmt: skip
+    return table(header, rows, left=(0, 1))

@@ -1,0 +1,98 @@
+"""A validation as people read it: the verdict, the steps, the operators, what nobody predicted, where to look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from roofline.reports.prediction import quantity, table
+from roofline.validation.comparison import CaseComparison, OperatorComparison, Verdict
+from roofline.validation.scores import Score
+
+
+def validation_text(cases: Sequence[CaseComparison], verdict: Verdict, *, wide: bool = False) -> str:
+    """Everything: verdict first, then each case with its operators."""
+    lines = [*_verdict(verdict), ""]
+    for case in cases:
+        lines += [*_case(case, wide), ""]
+    return "\n".join(lines).rstrip()
+
+
+def _verdict(verdict: Verdict) -> Iterator[str]:
+    for name, score in (("steps", verdict.steps), ("operators", verdict.operators)):
+        if score:
+            yield f"{name:10} {_score(score)}"
+    if verdict.datasheet:
+        yield f"{'data sheet':10} {_score(verdict.datasheet)}  (steps, max of FLOPs / peak and bytes / bandwidth)"
+    for regime, score in sorted(verdict.regimes.items()):
+        yield f"{regime:10} {_score(score)}"
+    if verdict.coverage is not None:
+        agreed = f"; the regime is the predicted one for {verdict.agreement:.0%}"
+        yield f"band       {verdict.coverage:.0%} of the operators that count lie in it{agreed}"
+    for line in verdict.suspects():
+        yield f"look at    {line}"
+
+
+def _score(score: Score) -> str:
+    ordered = f", order {score.order:.0%}" if score.n > 2 else ""
+    return (
+        f"median APE {score.median:.1%}, p90 {score.p90:.1%}, mean {score.mean:.1%}, bias {score.bias:.2f} x"
+        f"{ordered}, n {score.n}"
+    )
+
+
+def _case(case: CaseComparison, wide: bool) -> Iterator[str]:
+    yield _step(case)
+    if any(op.measured_s for op in case.operators):
+        header = ("operator", "x", "predicted", "measured", "off", "noise", "of roof", "bound by", "in band")
+        more = ("bytes", "counted") if wide or any(op.dram_bytes for op in case.operators) else ()
+        yield from table((*header, *more), [_row(op, bool(more)) for op in case.operators])
+    if case.others_s:
+        listed = sorted(case.others_s.items(), key=lambda item: -item[1])
+        shown = ", ".join(f"{name} {quantity(seconds, 'time_s')}" for name, seconds in listed[:8])
+        yield f"ran, predicted by nobody: {shown}{f' and {len(listed) - 8} more' if len(listed) > 8 else ''}"
+    if case.not_run:
+        yield f"predicted, did not run: {', '.join(case.not_run)}"
+    if case.unattributed is not None:
+        where = "passes between operators, in the Python of the modules" if case.profile else "no kernel accounts for"
+        yield f"unattributed: {case.unattributed:.1%} of the step {where}"
+    if case.alone is not None:
+        yield f"kernels by themselves come to {case.alone:.0%} of the step"
+    for name, within, alone in case.slower_in_step():
+        times = f"{quantity(within, 'time_s')} in the profiled step, {quantity(alone, 'time_s')} by itself"
+        yield f"{name}: {times}"
+    for flag in case.flags:
+        yield f"flag: {flag}"
+
+
+def _step(case: CaseComparison) -> str:
+    predicted = f"{case.name}: predicted {quantity(case.predicted.time_s, 'time_s')}"
+    whole = case.whole_s
+    if whole is None:
+        return f"{predicted}; the step was not measured"
+    off = case.predicted.time_s / whole - 1
+    text = f"{predicted}, measured {quantity(whole, 'time_s')} ({off:+.1%}; noise {case.noise:.1%})"
+    if case.steady_s and abs(case.steady_s / whole - 1) > 0.005:
+        text += f"; {quantity(case.steady_s, 'time_s')} if all of it scaled with the core's speed since the calibration"
+    others = {how: s for how, s in (case.steps_s or {}).items() if how != "eager"}
+    return text + "".join(f"; {how} {quantity(seconds, 'time_s')}" for how, seconds in others.items())
+
+
+def _row(op: OperatorComparison, counted: bool) -> tuple[str, ...]:
+    measured = quantity(op.measured_s, "time_s") if op.measured_s else "-"
+    off = "-" if op.error is None else f"{op.error:+.0%}"
+    roof = "-" if op.achieved is None else f"{op.achieved:.0%}"
+    row = (
+        op.name,
+        str(op.count),
+        quantity(op.predicted.time_s, "time_s"),
+        measured,
+        off,
+        f"{op.noise:.0%}",
+        roof,
+        op.predicted.bound_by,
+        {True: "yes", False: "no", None: "-"}[op.covered],
+    )
+    if not counted:
+        return row
+    drawn = quantity(op.dram_bytes, "bytes") if op.dram_bytes else "-"
+    return (*row, quantity(float(op.predicted.bytes), "bytes"), drawn)

@@ -1,0 +1,205 @@
+"""Hardware that is compared, each with its constants and precision, and how it serves at every batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import log
+from typing import Any
+
+import numpy as np
+
+from roofline.calibration.constants import Calibration, ConstantSet, Execution, device_names, load_class
+from roofline.calibration.provenance import constants_of, on_device
+from roofline.compression.quantization import quantized
+from roofline.compression.recipes import Recipe
+from roofline.errors import WorkloadError
+from roofline.hardware.reservation import Reserve
+from roofline.hardware.spec import HardwareSpec
+from roofline.parallelism.layout import Layout
+from roofline.program.program import Program
+from roofline.program.workload import Precision
+from roofline.serving.batched_steps import StepTimer
+from roofline.serving.continuous_batching import Drafts, Load, SteadyState, steady_state
+from roofline.serving.curve import Curve
+from roofline.serving.hardware_choice import Hardware
+from roofline.serving.occupancy import Occupancy, occupancy_of, prefill_occupancy
+from roofline.serving.prefill_and_decode_pools import PROMPTS, DecodeLoad, PrefillLoad
+from roofline.serving.replica_layouts import ONE, replica_layouts, replica_program
+from roofline.serving.scenario import Question
+from roofline.timing.collectives import Network
+from roofline.timing.device_stacks import grouped
+from roofline.timing.dtype_support import computing_device
+from roofline.units import format_quantity
+
+MOST = 4096
+"""The most sequences in flight that are looked at on one replica."""
+
+_ALL_UP_TO, _RATIO = 48, 1.03
+
+
+def curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
+    """How each serves in each dtype that is asked for, with commas between them."""
+    words = [word.strip() for word in (question.dtypes[0] or "").split(",")]
+    found = []
+    for word in words:
+        asked = replace(question, dtypes=(word or None, *question.dtypes[1:]))
+        label = f" {word}" if len(words) > 1 else ""
+        found += [replace(curve, label=curve.hardware.name + label) for curve in _curves(asked, hardware)]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A curve to be computed: of hardware in a recipe and a layout."""
+
+    hardware: Hardware
+    recipe: Recipe
+    layout: Layout
+    constants: ConstantSet
+    execution: Execution
+    network: Network | None
+
+    @property
+    def device(self) -> HardwareSpec:
+        """One of the devices, with the accumulators that the recipe asks for."""
+        return computing_device(self.hardware.device, self.recipe)
+
+
+def _curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
+    """How each serves at all batches: one array evaluation for all devices of one class, recipe and layout.
+
+    Hardware that cannot run the model has a curve that says why. Raises RooflineError for a model that nothing serves.
+    """
+    question.check()
+    jobs: list[_Job] = []
+    found: list[Curve] = []
+    which = constants_for(question)
+    for each in hardware:
+        try:
+            jobs += _jobs(question, each, which)
+        except WorkloadError as failure:
+            found.append(Curve(each, problem=str(failure)))
+    kinds = dict.fromkeys((job.recipe, job.layout) for job in jobs)
+    programs = {(r, layout): replica_program(quantized(question.program, r), layout) for r, layout in kinds}
+    held = {kind: _held(question, program, kind[0]) for kind, program in programs.items()}
+    most = [_most(job.device, held[job.recipe, job.layout], question.reserve) for job in jobs]
+    limits = [MOST if number is None else number for number in most]
+    batches = PROMPTS if question.role == "prefill" else batches_up_to(max([1, *limits]), limits)
+    loads = {kind: _load(question, program, kind[0], batches) for kind, program in programs.items()}
+    for places, constants in grouped(range(len(jobs)), lambda at: jobs[at].constants, lambda at: _alike(jobs, at)):
+        first = jobs[places[0]]
+        timer = StepTimer([jobs[at].device for at in places], constants, first.execution, first.network)
+        load = loads[first.recipe, first.layout]
+        state = steady_state(load, timer) if isinstance(load, Load) else load.state(timer)
+        for row, at in enumerate(places):
+            found.append(_curve(question, jobs[at], held[first.recipe, first.layout], most[at], state, row))
+    asked = {id(each): place for place, each in enumerate(hardware)}
+    return sorted(found, key=lambda curve: (asked[id(curve.hardware)], curve.devices, curve.layout))
+
+
+def _load(
+    question: Question, program: Program, recipe: Recipe, batches: Sequence[float]
+) -> Load | PrefillLoad | DecodeLoad:
+    """The steps of what replicas do."""
+    asked, drafts = (program, recipe.precision, question.traffic, batches), _drafts(question, recipe)
+    if question.role == "both":
+        return Load.of(*asked, question.chunk, drafts)
+    return (PrefillLoad if question.role == "prefill" else DecodeLoad).of(*asked, drafts)
+
+
+def _drafts(question: Question, recipe: Recipe) -> Drafts | None:
+    """The draft in the same recipe."""
+    asked = question.speculation
+    if asked is None:
+        return None
+    program = quantized(asked.draft.program(question.conventions), recipe) if asked.draft else None
+    return Drafts(asked.tokens, asked.yielded, program, recipe.precision)
+
+
+def _held(question: Question, program: Program, recipe: Recipe) -> Occupancy:
+    """What a device holds of the model, and of its draft."""
+    drafts = _drafts(question, recipe)
+    programs = (program, *([drafts.program] if drafts and drafts.program else []))
+    own, *others = (_occupancy(question, each, recipe.precision) for each in programs)
+    return own.beside(others[0]) if others else own
+
+
+def _occupancy(question: Question, program: Program, precision: Precision) -> Occupancy:
+    if question.role == "prefill":
+        return prefill_occupancy(program, precision, question.traffic)
+    return occupancy_of(program, precision, question.traffic, question.chunk, prompts=question.role == "both")
+
+
+def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], ConstantSet]) -> list[_Job]:
+    """A job for each layout of a replica that divides the model and that a network joins."""
+    recipe = question.recipe(hardware.device)
+    device = computing_device(hardware.device, recipe)
+    constants = which(hardware).for_dtypes(recipe.dtypes)
+    execution: Execution = question.execution or ("eager" if device.kind == "cpu" else "graph")
+    layouts = [ONE] if hardware.reach == 1 else replica_layouts(quantized(question.program, recipe), hardware.reach)
+    network = None
+    if len(layouts) > 1:
+        try:
+            network = hardware.fleet.network(device, hardware.reach, constants)
+        except WorkloadError:  # nothing joins them: each serves by itself
+            layouts = [ONE]
+    return [
+        _Job(hardware, recipe, layout, constants, execution, None if layout == ONE else network) for layout in layouts
+    ]
+
+
+def _alike(jobs: Sequence[_Job], at: int) -> Any:
+    """What jobs of one stack share; a network is that of one hardware."""
+    job = jobs[at]
+    return job.recipe, job.layout, job.execution, None if job.network is None else at
+
+
+def _curve(question: Question, job: _Job, held: Occupancy, most: int | None, state: SteadyState, row: int) -> Curve:
+    problem = _misfit(job.device, held, question.reserve) if most == 0 else ""
+    words, devices = str(job.layout), int(job.layout.devices)
+    answer = question.traffic.generate.mean
+    return Curve(
+        job.hardware, job.recipe, job.constants, most, state, row, answer, devices, words, problem,
+        prompt_cache=held.prompt,
+    )  # fmt: skip
+
+
+def _misfit(device: HardwareSpec, held: Occupancy, reserve: Reserve) -> str:
+    need, room = (
+        format_quantity(size, "bytes") for size in (held.fixed + held.longest, reserve.room(device.capacity or 0))
+    )
+    return f"does not fit: {need} of {room}"
+
+
+def batches_up_to(most: int, also: Sequence[int] = ()) -> list[float]:
+    """Every batch up to 48, then steps of 3 %, up to ``most``, and those of ``also``.
+
+    >>> batches_up_to(3), batches_up_to(60)[-4:]
+    ([1.0, 2.0, 3.0], [55.0, 57.0, 59.0, 60.0])
+    """
+    most = min(most, MOST)
+    geometric = _ALL_UP_TO * _RATIO ** np.arange(int(log(MOST / _ALL_UP_TO) / log(_RATIO)) + 1)
+    batches = {*range(1, _ALL_UP_TO + 1), *(int(b) for b in geometric), *also, most}
+    return [float(batch) for batch in sorted(batches) if 1 <= batch <= most]
+
+
+def _most(device: HardwareSpec, held: Occupancy, reserve: Reserve) -> int | None:
+    return None if device.capacity is None else min(MOST, held.most(reserve.room(device.capacity)))
+
+
+def constants_for(question: Question) -> Callable[[Hardware], ConstantSet]:
+    """The constants of each; the file of a class is read once."""
+    calibrated, classes = set(device_names()), dict[str, Calibration]()
+
+    def of(each: Hardware) -> ConstantSet:
+        asked, device = question.constants, each.device
+        own = each.own is not None or device.name in calibrated
+        if asked not in (None, "class") or (asked is None and own):
+            return constants_of(device, asked, each.own)
+        name = device.calibration_class
+        if name not in classes:
+            classes[name] = load_class(name)
+        return ConstantSet.from_calibration(on_device(classes[name], device))
+
+    return of

@@ -1,0 +1,145 @@
+"""One step over sequences of many lengths: decoding ones, and pieces of prompts beside them, as engines batch them.
+
+An operator that looks at no other token of its sequence runs once over all tokens of the step, so that weights are
+read once; one that looks at the context or keeps a state of it (attention, scans) runs for each stream, and sums over
+its sequences. A piece that goes on with a prompt reads the state that the piece before it left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from roofline.cost.cost import Cost, operator_cost
+from roofline.number import Number
+from roofline.program.axes import Sizes, rebind
+from roofline.program.op import Op, Tensor
+from roofline.program.program import Group, Phase, Program
+from roofline.program.workload import Precision
+
+_COUNTS = ("flops", "vector_flops", "special", "bytes")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stream:
+    """Sequences of one phase in a step: how many, and of what lengths.
+
+    ``sequences`` may be an array over steps. ``weights`` (which sum to 1), ``new`` and ``context`` have the points of
+    the lengths on their last axis, and steps before it where they differ by step. ``scored``: tokens of a sequence that
+    the head runs on. [tokens]
+    """
+
+    phase: Phase
+    sequences: Number
+    weights: Number
+    new: Number
+    context: Number
+    scored: int = 1
+
+    @property
+    def tokens(self) -> Number:
+        """New tokens of the stream in a step."""
+        return self.sequences * self.mean(self.new)
+
+    def mean(self, value: Number) -> Any:
+        """The mean of a value over the points."""
+        return np.sum(np.asarray(self.weights) * value, axis=-1)
+
+
+@dataclass(frozen=True, slots=True)
+class StepCost:
+    """The cost of an operator in a step, and whether it takes the constants of decoding."""
+
+    cost: Cost
+    decoding: bool
+
+
+def sees_context(op: Op) -> bool:
+    """Whether an operator looks at other tokens of its sequence: attention and a scan do, a projection does not."""
+    return any("S" in tensor.letters or tensor.role == "state" for tensor in (*op.reads, *op.writes))
+
+
+def states_begun(op: Op) -> tuple[Tensor, ...]:
+    """The states that an operator writes without having read them: those of a prompt, which begins with none."""
+    return tuple(tensor for tensor in op.writes if tensor.role == "state" and tensor not in op.reads)
+
+
+def mixed_step_costs(program: Program, streams: Sequence[Stream], precision: Precision) -> tuple[StepCost, ...]:
+    """The cost of each operator of a step that holds these streams; arrays over steps where streams are.
+
+    >>> from roofline.models.model import load_model
+    >>> decode = Stream("decode", 8.0, [1.0], [1.0], [100.0])
+    >>> chunk = Stream("prefill", 1.0, [1.0], [120.0], [120.0])
+    >>> costs = mixed_step_costs(load_model("gpt2").program(), [decode, chunk], Precision("fp16", "fp16", "fp16"))
+    >>> [(step.cost.name, float(step.cost.shape.rows)) for step in costs if step.cost.name == "up"]  # 8 + 120 tokens
+    [('up', 128.0)]
+    >>> [(step.cost.name, step.decoding) for step in costs if step.cost.kind == "attention"]
+    [('attention', True), ('attention', False)]
+    """
+    sizes = {letter: float(size) for letter, size in program.sizes.items()}
+    return tuple(_step_costs(program, streams, precision, sizes))
+
+
+def _step_costs(
+    program: Program, streams: Sequence[Stream], precision: Precision, sizes: dict[str, float]
+) -> Iterator[StepCost]:
+    done: list[tuple[str, Op]] = []
+    for stream in streams:
+        for group, op in program.in_phase(stream.phase):
+            if sees_context(op):
+                yield StepCost(_over_lengths(group, op, stream, precision, sizes), stream.phase == "decode")
+            elif (group.name, op) not in done:
+                done.append((group.name, op))
+                sharing = [other for other in streams if _runs(program, group.name, op, other.phase)]
+                yield StepCost(
+                    _over_tokens(group, op, sharing, precision, sizes), all(s.phase == "decode" for s in sharing)
+                )
+
+
+def _runs(program: Program, group: str, op: Op, phase: Phase) -> bool:
+    return any(other.name == group and op == its for other, its in program.in_phase(phase))
+
+
+def _over_tokens(
+    group: Group, op: Op, streams: Sequence[Stream], precision: Precision, sizes: dict[str, float]
+) -> Cost:
+    """One pass over the tokens of all streams, or over their sequences where only a last token counts."""
+    last = op.local.get("T") == 1
+    rows = sum(stream.sequences * stream.scored if last else stream.tokens for stream in streams)
+    bound = group.sizes({**sizes, "B": np.asarray(rows, dtype=np.float64), "T": 1.0, "S": 1.0})
+    cost = operator_cost(op, bound, precision, group.name, group.times(sizes))
+    return replace(cost, bytes=np.asarray(cost.bytes, dtype=np.float64)) if cost.transfer else cost
+
+
+def _over_lengths(group: Group, op: Op, stream: Stream, precision: Precision, sizes: dict[str, float]) -> Cost:
+    """The sum over the sequences of a stream. A count is c + B d: c for weights, read once, d for each sequence."""
+    points = {"T": np.asarray(stream.new, dtype=np.float64), "S": np.asarray(stream.context, dtype=np.float64)}
+    one, two = (
+        operator_cost(op, group.sizes({**sizes, "B": np.asarray(float(b)), **points}), precision) for b in (1, 2)
+    )
+    sums = {}
+    for name in _COUNTS:
+        first, second = (np.asarray(getattr(cost, name), dtype=np.float64) for cost in (one, two))
+        sums[name] = stream.mean(2 * first - second) + stream.sequences * stream.mean(second - first)
+    sums["bytes"] = sums["bytes"] + stream.sequences * _carried_over(group, op, stream, precision, sizes)
+    mean: Sizes = {
+        **sizes,
+        "B": np.asarray(stream.sequences, dtype=np.float64),
+        "T": np.asarray(stream.tokens / stream.sequences),
+        "S": np.asarray(stream.mean(stream.context)),
+    }
+    whole = operator_cost(op, group.sizes(mean), precision, group.name, group.times(sizes))
+    return replace(whole, **sums)
+
+
+def _carried_over(group: Group, op: Op, stream: Stream, precision: Precision, sizes: dict[str, float]) -> Any:
+    """Bytes of states that a sequence goes on from, where it is not at its beginning; means over the points.
+
+    Where a point stands for all pieces of a prompt, by their mean length, its first piece counts as the others do.
+    """
+    bound = rebind(group.sizes({**sizes, "B": 1.0}), op.local)
+    held = sum(tensor.elements(bound) * precision.width(tensor) for tensor in states_begun(op))
+    return float(held) * stream.mean(np.asarray(stream.context) > np.asarray(stream.new))

@@ -1,0 +1,241 @@
+"""Steady-state serving with continuous batching: what a replica does while its slots are full, as means.
+
+A replica decodes N sequences. Each leaves after its answer and another takes its slot, so that a step, on average,
+takes in N / (decode steps) new prompts. Either prompts ride along in pieces beside the decoding sequences (mixed steps
+of at most ``chunk`` tokens), or each runs by itself and the others wait.
+
+    TPOT = mean time of a step        requests/s = N / (decode steps x TPOT)
+    TTFT = half a step, until one ends, + the steps that hold the prompt's pieces
+
+Nothing waits in a queue: these are means at a load that keeps N sequences in flight, no percentiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from roofline.program.program import Program
+from roofline.program.traffic import Traffic, in_flight
+from roofline.program.workload import Precision
+from roofline.serving.batched_steps import SHARES, Grid, StepTimer, StepTimes, added, mean_of
+from roofline.serving.chunked_prefill import StepCost, Stream, mixed_step_costs
+
+CHUNK = 2048
+"""Tokens that a mixed step holds at most, as engines have it by default (vLLM's max_num_batched_tokens)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SteadyState:
+    """Devices (rows) that serve with so many sequences in flight (columns): one replica of one device each.
+
+    Seconds, requests per second, watts (NaN without a TDP). ``input_part`` is the part of all time that prompts add to
+    decoding. ``low`` and ``high`` are the band of TPOT, as factors; rates are divided by theirs. ``sustained``: whether
+    the pieces that steps hold take in all prompts that arrive.
+    """
+
+    batches: Grid
+    ttft_s: Grid
+    tpot_s: Grid
+    requests_per_s: Grid
+    input_part: Grid
+    power_w: Grid
+    mfu: Grid
+    mbu: Grid
+    low: Grid
+    high: Grid
+    rate_low: Grid
+    rate_high: Grid
+    ttft_low: Grid
+    ttft_high: Grid
+    shares: Mapping[str, Grid]
+    sustained: Grid
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pieces:
+    """The prompts of mixed steps: ``often`` is the part of all steps that hold some, ``stream`` what those hold.
+
+    ``steps``: in how many steps a prompt is read, on average. ``sustained``: where all that arrive are taken in.
+    """
+
+    often: Grid
+    stream: Stream
+    steps: Grid
+    sustained: Grid
+
+    @classmethod
+    def of(cls, traffic: Traffic, room: Grid, arrivals: Grid) -> Pieces:
+        """For ``room`` tokens in a step and ``arrivals`` prompts per step, each of shape (batches,).
+
+        A prompt is read in equal pieces that fit the room. Where prompts are rare a step holds one piece, else as many
+        as arrive, up to the room.
+        """
+        prompts, new = _prompts(traffic)
+        weights = np.asarray(traffic.prompt.weights)
+        cuts = np.ceil(new / room[:, None] - 1e-9)
+        piece, likely = new / cuts, weights * cuts
+        steps: Grid = np.asarray(likely.sum(axis=-1))
+        tokens = np.sum(weights * new)
+        arriving = arrivals * tokens
+        held = np.minimum(room, np.maximum(tokens / steps, arriving))
+        mean_piece = tokens / steps
+        stream = Stream("prefill", held / mean_piece, likely / steps[:, None], piece, prompts - (new - piece) / 2)
+        sustained = (arriving <= room * (1 + 1e-9)) * 1.0
+        return cls(np.minimum(arriving / held, 1.0), stream, steps, np.asarray(sustained))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Load:
+    """The steps of serving, as costs: of decoding alone, and of the prompts, beside it or each by itself.
+
+    ``pieces`` is None where prompts run by themselves.
+    """
+
+    traffic: Traffic
+    batches: Grid
+    decode: tuple[StepCost, ...]
+    prompts: tuple[StepCost, ...]
+    pieces: Pieces | None
+    fits_chunk: Grid
+    yielded: float = 1.0
+
+    @property
+    def steps(self) -> float:
+        """Mean decode steps of a request, each of which yields ``yielded`` tokens."""
+        return self.traffic.decode_steps / self.yielded
+
+    @classmethod
+    def of(
+        cls,
+        program: Program,
+        precision: Precision,
+        traffic: Traffic,
+        batches: Sequence[float],
+        chunk: int | None,
+        drafts: Drafts | None = None,
+    ) -> Load:
+        """The steps of ``traffic`` with each of ``batches`` sequences in flight; ``chunk`` None: prompts alone."""
+        columns: Grid = np.asarray(batches, dtype=np.float64)
+        checked, yielded = (1 + drafts.tokens, drafts.yielded) if drafts else (1, 1.0)
+        decode = decoding_costs(program, precision, traffic, columns, drafts)
+        if chunk is None:
+            alone = reading_costs(program, precision, whole_prompts(traffic), drafts)
+            return cls(traffic, columns, decode, alone, None, np.ones_like(columns), yielded)
+        room = np.maximum(chunk - columns * checked, 1.0)
+        pieces = Pieces.of(traffic, room, columns * yielded / traffic.decode_steps)
+        beside = decoding_costs(program, precision, traffic, columns, drafts, beside=[pieces.stream])
+        fits = np.asarray((columns * checked < chunk) * 1.0)
+        return cls(traffic, columns, decode, beside, pieces, fits, yielded)
+
+
+@dataclass(frozen=True, slots=True)
+class Drafts:
+    """Speculative decoding: so many tokens proposed a step, how many a step yields, and who proposes them.
+
+    ``program`` None: they cost nothing. The draft reads all prompts too, and runs whole on each device.
+    """
+
+    tokens: int
+    yielded: float
+    program: Program | None
+    precision: Precision
+
+    def costs(self, streams: Sequence[Stream]) -> tuple[StepCost, ...]:
+        """What the draft runs for these streams."""
+        return () if self.program is None else mixed_step_costs(self.program, streams, self.precision)
+
+    def decode_costs(self, traffic: Traffic, batches: Grid) -> tuple[StepCost, ...]:
+        """A decode step of the draft for each token it proposes."""
+        costs = self.costs([decoding(traffic, batches)])
+        return tuple(replace(each, cost=replace(each.cost, count=each.cost.count * self.tokens)) for each in costs)
+
+
+def decoding_costs(
+    program: Program,
+    precision: Precision,
+    traffic: Traffic,
+    batches: Grid,
+    drafts: Drafts | None,
+    beside: Sequence[Stream] = (),
+) -> tuple[StepCost, ...]:
+    """A step that decodes ``batches`` sequences and reads ``beside``; a draft proposes, and reads that too."""
+    stream = decoding(traffic, batches, 1 + drafts.tokens if drafts else 1)
+    costs = mixed_step_costs(program, [stream, *beside], precision)
+    if drafts is None:
+        return costs
+    return (*costs, *drafts.decode_costs(traffic, batches), *(drafts.costs(beside) if beside else ()))
+
+
+def reading_costs(
+    program: Program, precision: Precision, prompts: Stream, drafts: Drafts | None
+) -> tuple[StepCost, ...]:
+    """A step that reads prompts alone; a draft reads them too."""
+    return (*mixed_step_costs(program, [prompts], precision), *(drafts.costs([prompts]) if drafts else ()))
+
+
+def steady_state(load: Load, timer: StepTimer) -> SteadyState:
+    """Serving of a load by each device of ``timer``."""
+    alone, prompts = timer.times(load.decode), timer.times(load.prompts)
+    pieces = load.pieces
+    if pieces is None:
+        prompt = mean_of(prompts, np.asarray(load.traffic.prompt.weights))
+        mean = added((alone, 1.0), (prompt, load.batches / load.steps))
+        return _state(load, timer, alone, mean, added((prompt, 1.0), (alone, 0.5)), np.ones_like(load.batches))
+    mean = added((alone, 1 - pieces.often), (prompts, pieces.often))
+    first = added((prompts, pieces.steps), (mean, 0.5))
+    return _state(load, timer, alone, mean, first, np.asarray(pieces.sustained * load.fits_chunk))
+
+
+def _state(
+    load: Load, timer: StepTimer, alone: StepTimes, mean: StepTimes, first: StepTimes, sustained: Grid
+) -> SteadyState:
+    part = 1 - alone["time"] / mean["time"]
+    return state_of(timer, mean, first, load.batches, load.steps, load.yielded, part, sustained)
+
+
+def state_of(
+    timer: StepTimer, mean: StepTimes, first: StepTimes, batches: Grid, steps: float, yielded: float, input_part: Grid,
+    sustained: Grid,
+) -> SteadyState:  # fmt: skip
+    """The figures of mean steps, ``steps`` of which a request takes; ``first`` is what its first token takes."""
+    tdp = np.array([[device.tdp or np.nan] for device in timer.devices])
+    shape = mean["time"].shape
+    return SteadyState(
+        batches=batches,
+        ttft_s=np.broadcast_to(first["time"], shape),
+        tpot_s=mean["time"] / yielded,
+        requests_per_s=batches / (steps * mean["time"]),
+        input_part=input_part,
+        power_w=tdp * mean.part("energy"),
+        mfu=mean.part("peak"),
+        mbu=mean.part("bytes"),
+        low=mean.part("low"),
+        high=mean.part("high"),
+        rate_low=mean.part("low"),
+        rate_high=mean.part("high"),
+        ttft_low=np.broadcast_to(first.part("low"), shape),
+        ttft_high=np.broadcast_to(first.part("high"), shape),
+        shares={name: mean.part(name) for name in SHARES},
+        sustained=np.broadcast_to(sustained, shape),
+    )
+
+
+def decoding(traffic: Traffic, batches: Grid, checked: int = 1) -> Stream:
+    """The sequences that are decoded in a step, which checks so many tokens of each."""
+    lengths, weights = in_flight(traffic)
+    return Stream("decode", batches, weights, np.full_like(lengths, checked), lengths + checked - 1, checked)
+
+
+def whole_prompts(traffic: Traffic) -> Stream:
+    """Each prompt in a step of its own, a column each."""
+    prompts, new = _prompts(traffic)
+    return Stream("prefill", np.ones_like(prompts), np.ones((len(prompts), 1)), new[:, None], prompts[:, None])
+
+
+def _prompts(traffic: Traffic) -> tuple[Grid, Grid]:
+    """Lengths of prompts, and how much of each is new. [tokens]"""
+    prompts = np.array(traffic.prompt.tokens, dtype=np.float64)
+    return prompts, np.maximum(prompts * (1 - traffic.cached), 1.0)

@@ -1,0 +1,95 @@
+"""Hardware that a buyer names: devices, boxes, counts, calibrations; what is sold, and how far a replica may reach."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from roofline.calibration.constants import Calibration
+from roofline.errors import UsageError, shown
+from roofline.hardware.library import is_path
+from roofline.hardware.loading import load_every_hardware, load_hardware
+from roofline.hardware.spec import HardwareSpec
+from roofline.hardware.systems import System, load_system
+from roofline.prediction.fleet import Fleet, fleet_of
+from roofline.timing.collectives import HOST_DEVICES
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """Hardware as asked for: its name, one of its devices, how many, and what is sold: the device or the box.
+
+    ``reach`` is how many devices a replica may span. ``fleet`` knows the links and a calibration that was asked for.
+    """
+
+    name: str
+    device: HardwareSpec
+    count: int
+    sold: HardwareSpec | System
+    fleet: Fleet
+    reach: int = 1
+
+    @property
+    def own(self) -> Calibration | None:
+        """The calibration that was asked for by name."""
+        return self.fleet.calibration
+
+
+def read_hardware(names: Sequence[str | HardwareSpec], edits: Mapping[str, Any] | None = None) -> list[Hardware]:
+    """Devices, systems, counts such as 8xh100, calibrations and spec files; ``all`` is every device of the library.
+
+    ``edits`` maps fields of a spec to values, for all that is named. Raises SpecError for an unknown name or field,
+    UsageError for edits of what is loaded already.
+    """
+    if edits:
+        return [_edited(name, edits) for name in names]
+    found: list[Hardware] = []
+    for name in names:
+        if name == "all":
+            found += [_device(spec) for spec in load_every_hardware() if spec.status != "announced"]
+        elif isinstance(name, HardwareSpec):
+            found.append(_device(name))
+        else:
+            found.append(_named(name))
+    return found
+
+
+def _edited(name: str | HardwareSpec, edits: Mapping[str, Any]) -> Hardware:
+    """Hardware with fields of its device edited, whose name says so."""
+    found = None if isinstance(name, HardwareSpec) or name == "all" else _named(name, edits)
+    if found is None:
+        msg = f"set hardware.{next(iter(edits))}: edits go with hardware by name, not with {shown(str(name)[:30])}"
+        raise UsageError(msg)
+    return replace(found, name=f"{found.name} edited")
+
+
+def _device(spec: HardwareSpec) -> Hardware:
+    return Hardware(spec.name, spec, 1, spec, Fleet(spec))
+
+
+def _named(name: str, edits: Mapping[str, Any] | None = None) -> Hardware:
+    fleet = fleet_of(name)
+    if isinstance(fleet.device, HardwareSpec):
+        spec = load_hardware(fleet.device.name, overrides=edits) if edits else fleet.device
+    else:
+        spec = load_hardware(fleet.device, overrides=edits)
+    if not fleet.counted:
+        called = name if fleet.calibration else spec.name
+        sold = spec if fleet.calibration or is_path(name) else _sold(name, spec)
+        return Hardware(called, spec, 1, sold, fleet)
+    sold = spec if fleet.calibration else _sold(name, spec)
+    return Hardware(fleet.name or name, spec, fleet.count, sold, fleet, fleet.count)
+
+
+def _sold(name: str, spec: HardwareSpec) -> HardwareSpec | System:
+    """A box where one is named, else the device."""
+    system = load_system(name)
+    return spec if system.name == spec.name else system
+
+
+def growing(hardware: Hardware) -> Hardware:
+    """The same, with replicas that may span as many devices as its fast links join, eight behind a host."""
+    up = hardware.device.links.get("scale_up")
+    joined = up.domain if up and up.bandwidth_per_direction and up.domain else HOST_DEVICES
+    return replace(hardware, reach=max(hardware.count, min(joined, HOST_DEVICES)))

@@ -1,0 +1,108 @@
+"""How the cache of a prompt gets from the replica that read it to the one that decodes: over which link, how long.
+
+Each device of the receiver gets what it holds of the cache; what several of them hold is sent to each. Devices send and
+receive side by side, so that the time is that of the slower side, for all prompts of a step at once:
+
+    time = the longer of    send(prompts x cache of one device that receives)
+                            send(prompts x that cache x devices that receive / devices that send)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from roofline.calibration.constants import ConstantSet
+from roofline.errors import WorkloadError
+from roofline.serving.batched_steps import Grid
+from roofline.serving.hardware_choice import Hardware
+from roofline.timing.collectives import Network, time_transfer
+
+_MANY = 1 << 20
+"""Devices beyond any domain."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A replica that sends or receives: so many devices of a hardware, with its constants."""
+
+    hardware: Hardware
+    constants: ConstantSet
+    devices: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HandOver:
+    """The cache of a mean prompt on its way: bytes of all receivers together, the link, and for each number of prompts
+    the time until all are there, with its band as factors. [B, s]
+    """
+
+    bytes: float
+    link: str
+    prompts: Grid
+    time_s: Grid
+    low: Grid
+    high: Grid
+
+    @property
+    def each_s(self) -> float:
+        """The time of one prompt by itself: no replica takes them in faster. [s]"""
+        return float(self.time_s[0])
+
+
+def hand_over(cache: float, sender: End, receiver: End, prompts: Grid, devices: int) -> HandOver:
+    """The hand-over of ``prompts`` at once, of whose mean cache each device of the receiver holds ``cache`` bytes.
+
+    ``devices`` are those of all replicas: where one domain of fast links holds them, it is used; else the network
+    between boxes. ``prompts`` start with one. Raises WorkloadError where no link is stated that joins both.
+    """
+    sent = cache * receiver.devices / sender.devices
+    near = sender.hardware.device.name == receiver.hardware.device.name and _near(sender, devices)
+    if near:
+        link, slower = near, _send(_network(sender, 2), prompts * max(sent, cache), apart=False)
+    else:
+        link = "scale_out"
+        slower = _slower(*(_send_far(end, prompts * part) for end, part in ((sender, sent), (receiver, cache))))
+    time, low, high = (np.broadcast_to(np.asarray(v, dtype=np.float64), prompts.shape) for v in slower)
+    return HandOver(cache * receiver.devices, link.replace("_", "-"), prompts, time, low, high)
+
+
+def _near(end: End, devices: int) -> str:
+    """The link that joins all devices of one domain, or nothing."""
+    try:
+        near = _network(end, 2).near
+    except WorkloadError:
+        return ""
+    return near.name if near.name != "scale_out" and devices <= near.domain else ""
+
+
+def _send_far(end: End, message: Any) -> tuple[Any, Any, Any]:
+    """From one domain to another."""
+    out = end.hardware.fleet.links.get("scale_out") or end.hardware.device.links.get("scale_out")
+    if out is None or not out.bandwidth_per_direction:
+        name = end.hardware.device.name
+        msg = (
+            f"no link hands caches over between boxes of {name}; name a box whose spec states links.scale_out, or add "
+            f"it to a spec of your own"
+        )
+        raise WorkloadError(msg)
+    return _send(_network(end, _MANY), message, apart=True)
+
+
+def _network(end: End, devices: int) -> Network:
+    network = end.hardware.fleet.network(end.hardware.device, devices, end.constants)
+    assert network is not None, "more than one device"
+    return network
+
+
+def _send(network: Network, message: Any, *, apart: bool) -> tuple[Any, Any, Any]:
+    form = time_transfer("send", message, 2, network.near.domain if apart else 1, network)
+    return form.time_s, form.low, form.high
+
+
+def _slower(a: tuple[Any, Any, Any], b: tuple[Any, Any, Any]) -> tuple[Any, ...]:
+    """The slower side's time with its band."""
+    first = np.asarray(a[0]) >= np.asarray(b[0])
+    return tuple(np.where(first, one, other) for one, other in zip(a, b, strict=True))

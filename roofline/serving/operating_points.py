@@ -1,0 +1,173 @@
+"""The batch that hardware is best run at under targets, and what it does then: the figures of all its replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import exp, isnan, log, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roofline.errors import UsageError
+from roofline.serving.batched_steps import Grid
+from roofline.serving.curve import Curve
+from roofline.units import format_quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """The longest mean times that are good enough; None asks for none. [s]"""
+
+    ttft_s: float | None = None
+    tpot_s: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("ttft", self.ttft_s), ("tpot", self.tpot_s)):
+            if value is not None and not 0 < value < float("inf"):
+                msg = f"{name} {value:g}: expected a time above 0 such as 500ms"
+                raise UsageError(msg)
+
+    def excess(self, ttft_s: Any, tpot_s: Any) -> Any:
+        """By what factor the worse of both exceeds its target: at most 1 where all are met."""
+        pairs = ((ttft_s, self.ttft_s), (tpot_s, self.tpot_s))
+        worst: Any = np.zeros_like(np.asarray(tpot_s, dtype=np.float64))
+        for value, target in pairs:
+            if target is not None:
+                worst = np.maximum(worst, np.asarray(value) / target)
+        return worst
+
+    def misses(self, ttft_s: float, tpot_s: float) -> list[str]:
+        """What misses its target, in words."""
+        pairs = (("TTFT", ttft_s, self.ttft_s), ("TPOT", tpot_s, self.tpot_s))
+        return [
+            f"{name} {format_quantity(value, 'time_s')} > {format_quantity(target, 'time_s')}"
+            for name, value, target in pairs
+            if target is not None and value > target
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """An expected value and the ends of its 90 % band."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """What hardware does at one batch: times of a request, rates of all replicas, power of all devices.
+
+    ``batch`` are the sequences in flight in one replica. Tokens per second are generated ones; ``power_w`` is None
+    where the TDP is not known.
+    """
+
+    batch: int
+    replicas: int
+    devices: int
+    layout: str
+    ttft: Band
+    tpot: Band
+    requests_per_s: Band
+    tokens_per_s: float
+    input_part: float
+    shares: Mapping[str, float]
+    mfu: float
+    mbu: float
+    power_w: float | None
+
+    @property
+    def user_tokens_per_s(self) -> float:
+        """Tokens per second that one user sees."""
+        return 1 / self.tpot.value
+
+    @property
+    def device_tokens_per_s(self) -> float:
+        """Generated tokens per second of one device."""
+        return self.tokens_per_s / self.devices
+
+    @property
+    def bound_by(self) -> str:
+        """The largest share of the time of a step."""
+        return max(self.shares.items(), key=lambda share: share[1])[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The point as JSON: SI units; bands as low and high beside the value."""
+        fields = asdict(self)
+        for name, short in (("ttft", "ttft_s"), ("tpot", "tpot_s"), ("requests_per_s", "requests_per_s")):
+            band = fields.pop(name)
+            fields |= {short: band["value"], f"{short}_low": band["low"], f"{short}_high": band["high"]}
+        rates = {"user_tokens_per_s": self.user_tokens_per_s, "device_tokens_per_s": self.device_tokens_per_s}
+        return {**fields, **rates, "bound_by": self.bound_by}
+
+
+def best_column(curve: Curve, targets: Targets, slack: Grid | float = 1.0) -> int | None:
+    """The column with the most requests per second among those that fit and meet the targets; None without any.
+
+    ``slack`` multiplies the times first: the band's ends say what happens if they are right.
+    """
+    met = curve.holds & (targets.excess(curve.of("ttft_s") * slack, curve.of("tpot_s") * slack) <= 1)
+    return _largest(curve.of("requests_per_s"), met)
+
+
+def nearest_column(curve: Curve, targets: Targets) -> int | None:
+    """The column that misses the targets by the least, among those that fit."""
+    return _largest(-targets.excess(curve.of("ttft_s"), curve.of("tpot_s")), curve.holds)
+
+
+def least_column(curve: Curve, requests_per_s: float, targets: Targets, slack: Grid | float = 1.0) -> int | None:
+    """The smallest batch that serves so many requests per second within the targets; ``slack`` multiplies the times."""
+    met = curve.holds & (targets.excess(curve.of("ttft_s") * slack, curve.of("tpot_s") * slack) <= 1)
+    found = np.flatnonzero(met & (curve.of("requests_per_s") >= requests_per_s * (1 - 1e-9)))
+    return int(found[0]) if len(found) else None
+
+
+def point_at(curve: Curve, column: int, replicas: int) -> OperatingPoint:
+    """The figures of ``replicas`` at a column."""
+    assert curve.state is not None
+
+    def at(name: str) -> float:
+        return float(curve.of(name)[column])
+
+    ttft, tpot, rate, watts = at("ttft_s"), at("tpot_s"), at("requests_per_s") * replicas, at("power_w")
+    devices = replicas * curve.devices
+    return OperatingPoint(
+        batch=int(curve.state.batches[column]),
+        replicas=replicas,
+        devices=devices,
+        layout=curve.layout,
+        ttft=Band(ttft, ttft * at("ttft_low"), ttft * at("ttft_high")),
+        tpot=Band(tpot, tpot * at("low"), tpot * at("high")),
+        requests_per_s=Band(rate, rate / at("rate_high"), rate / at("rate_low")),
+        tokens_per_s=rate * curve.generated,
+        input_part=at("input_part"),
+        shares={name: float(share[curve.row, column]) for name, share in curve.state.shares.items()},
+        mfu=at("mfu"),
+        mbu=at("mbu"),
+        power_w=None if isnan(watts) else watts * devices,
+    )
+
+
+def ratio_band(a: Band, b: Band, *, correlated: bool) -> Band:
+    """The ratio of two values with its 90 % band.
+
+    Errors of one device's constants are shared and cancel; those of two devices are taken as independent, so that their
+    logarithms' spreads add as squares.
+
+    >>> ratio = ratio_band(Band(2.0, 1.6, 2.5), Band(1.0, 0.8, 1.25), correlated=False)
+    >>> round(ratio.value, 2), round(ratio.low, 2), round(ratio.high, 2)
+    (2.0, 1.46, 2.74)
+    """
+    ratio = a.value / b.value
+    if correlated:
+        return Band(ratio, ratio, ratio)
+    down = sqrt(log(a.value / a.low) ** 2 + log(b.high / b.value) ** 2)
+    up = sqrt(log(a.high / a.value) ** 2 + log(b.value / b.low) ** 2)
+    return Band(ratio, ratio * exp(-down), ratio * exp(up))
+
+
+def _largest(values: Grid, among: NDArray[np.bool_]) -> int | None:
+    return int(np.flatnonzero(among)[np.argmax(values[among])]) if among.any() else None

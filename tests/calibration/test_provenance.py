@@ -1,0 +1,179 @@
+"""Which constants a device gets, and what published ceilings make of its class's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from roofline.calibration import provenance
+from roofline.calibration.constants import load_class
+from roofline.calibration.provenance import class_of, constants_of, fed_shares, load_published
+from roofline.errors import SpecError
+from roofline.files.library import data_folder, read_yaml
+from roofline.hardware.loading import hardware_names, load_hardware, spec_from_fields
+from roofline.operators.predict_op import predict_op
+from roofline.prediction.predict import predict
+
+PUBLISHED = load_published()
+HERE = sorted(set(PUBLISHED.devices) & set(hardware_names()))
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_published_ceilings_are_below_the_peak_and_above_a_tenth(name: str) -> None:
+    device, ceilings = load_hardware(name), PUBLISHED.devices[name]
+    for dtype, rate in ceilings.matmul.items():
+        assert 0.1 < rate / device.contraction_unit(dtype)[1] < 1.25, dtype  # a card may run above its rated clock
+    if ceilings.bandwidth:
+        assert 0.5 < ceilings.bandwidth / device.bandwidth < 1
+    assert len(ceilings.source) > 10
+
+
+def test_published_shares_are_the_ceilings_times_what_is_typical() -> None:
+    constants, base = constants_of(load_hardware("h100"), "published"), class_of(load_hardware("h100"))
+    matmul = constants.of("matmul", "graph", dtype="bf16")
+    assert (constants.provenance, constants.name) == ("published", "h100-sxm-80gb")
+    assert matmul.compute == pytest.approx(0.97 * 794.5 / 989.4)
+    assert constants.of("matmul", "graph", dtype="fp8").compute == pytest.approx(0.97 * 1402.6 / 1978.9)
+    assert constants.of("matmul", "graph", dtype="int8").compute == base.dtypes["int8"]  # nothing published
+    assert matmul.memory == pytest.approx(0.9 * 3093 / 3350)
+    assert constants.of("attention_decode", "graph").memory == base.kinds["attention_decode"].memory
+    assert "h100" not in base.name
+
+
+def test_a_published_band_is_no_narrower_than_the_class() -> None:
+    for name in HERE:
+        device = load_hardware(name)
+        constants, base = constants_of(device, "published"), load_class(device.calibration_class).band
+        widest = max(base, PUBLISHED.band, key=lambda band: band.high / band.low)
+        assert (constants.low, constants.high, constants.evidence) == (widest.low, widest.high, widest.evidence)
+
+
+def test_the_published_ceiling_of_an_mi300x_lies_inside_the_band_of_its_class() -> None:
+    m, n, k = 10240, 15360, 8192  # the best shape of the MAMF table: 668.4 TFLOP/s
+    seconds = 2 * m * n * k / 668.4e12
+    found = predict_op("matmul", "mi300x", m=m, n=n, k=k, dtype="bf16", constants="class")
+    assert found.low_s <= seconds <= found.high_s
+
+
+def test_nothing_published_is_one_line() -> None:
+    with pytest.raises(
+        SpecError, match=r"^xeon-8480-plus: nothing published in calibrations/published\.yaml; leave out"
+    ):
+        constants_of(load_hardware("xeon"), "published")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"typical": {"compute": 0, "memory": 1}}, "published.yaml: typical.compute: "),
+        ({"devices": {"x": {"matmul": {}, "source": "s"}}}, "published.yaml: devices.x.matmul: "),
+        ({"devices": {"x": {"matmul": {"bf16": "3 GB"}, "source": "s"}}}, "published.yaml: devices.x.matmul.bf16: "),
+        ({"devices": {"x": {"matmul": {"bf17": "3 TFLOP/s"}, "source": "s"}}}, "published.yaml: devices.x.matmul"),
+        ({"extra": 1}, "published.yaml: extra: "),
+    ],
+    ids=str,
+)
+def test_a_malformed_file_is_one_line(
+    change: dict[str, Any], text: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = {
+        "name": "published",
+        "source": "arithmetic",
+        "typical": {"compute": 1, "memory": 1},
+        "band": {"low": 0.5, "high": 1.5, "evidence": "none"},
+        "devices": {},
+    }
+    (tmp_path / "published.yaml").write_text(yaml.safe_dump({**plain, **change}), encoding="utf-8")
+    monkeypatch.setattr(provenance, "data_folder", lambda _: tmp_path)
+    with pytest.raises(SpecError) as caught:
+        load_published()
+    assert text in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+# Feed
+
+
+def test_a_fed_peak_is_the_peak_beside_the_time_of_its_operands() -> None:
+    h100 = load_hardware("h100")
+    tile_flops, tile_bytes = 2 * 128 * 128, 2 * (128 + 128)  # one step in depth, bf16
+    seconds = tile_flops / (989.4e12 / 132) + tile_bytes / (150 * 1830e6)
+    assert fed_shares(150, h100)["bf16"] == pytest.approx(tile_flops / seconds / (989.4e12 / 132), rel=1e-3)
+
+
+def test_a_class_feeds_devices_that_state_units_and_clock(tmp_path: Path) -> None:
+    data = load_class("nvidia-hopper")
+    assert data.feed is not None
+    h100, h20 = (class_of(load_hardware(name)) for name in ("h100", "h20"))
+    assert h100.dtypes["bf16"] < data.compute < h20.dtypes["bf16"]  # a capped peak is fed more easily
+    assert h100.dtypes["fp32"] == data.dtypes["fp32"]  # what the file states goes first
+    plain = {"name": "mine", "class": "nvidia-hopper", "source": "arithmetic",
+             "peak": {"matrix": {"bf16": "9 TFLOP/s"}}, "memory": {"hbm": {"bandwidth": "1 TB/s"}}}  # fmt: skip
+    assert fed_shares(data.feed, spec_from_fields(plain, "mine", what_if=True)) == {}
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(yaml.safe_dump(plain), encoding="utf-8")
+    assert predict_op("matmul", mine, m=64, k=64, n=64).constants.of("matmul", "graph", dtype="bf16").compute == 0.73
+
+
+def test_a_faster_peak_without_a_faster_feed_buys_less() -> None:
+    sizes = {"m": 8192, "k": 8192, "n": 8192, "dtype": "bf16", "constants": "class"}
+    plain = predict_op("matmul", "h100", **sizes)
+    twice = predict_op("matmul", "h100", **sizes, set={"hardware.peak.matrix.bf16": "1978.8 TFLOP/s"})
+    assert twice.bound_s == pytest.approx(plain.bound_s / 2)
+    assert 1.3 < plain.time_s / twice.time_s < 1.7
+
+
+# Dtypes
+
+
+def test_a_dtype_that_was_not_measured_takes_the_class() -> None:
+    constants = constants_of(load_hardware("a100"))
+    base = constants_of(load_hardware("a100"), "class")
+    assert constants.covers("bf16")
+    assert constants.covers("fp16")
+    assert not constants.covers("int8")
+    for kind in ("matmul", "attention_decode", "norm"):
+        assert constants.of(kind, "graph", dtype="int8") == base.of(kind, "graph", dtype="int8")
+        assert constants.of(kind, "graph", dtype="bf16") != base.of(kind, "graph", dtype="bf16")
+    found = predict_op("matmul", "a100", m=64, k=4096, n=4096, dtype="int8")
+    assert found.band == base.band("matmul", "int8")
+    assert found.constants.provenance == "class"
+    single = predict("llama-3.1-8b", "a100", context=64, dtype="fp32")
+    assert (single.constants.provenance, single.notes) == ("class", ())
+    (note,) = predict("llama-3.1-8b", "a100", context=64, activation_dtype="fp32").notes
+    assert note == "a100-sxm-80gb was not measured in fp32: it takes class nvidia-ampere"
+    assert predict("llama-3.1-8b", "a100", context=64).notes == ()
+
+
+# A calibration by name or file
+
+
+def test_a_calibration_names_its_device() -> None:
+    found = predict_op("attention", "a100-sxm-80gb-tensorrt-llm", batch=1, query=64, context=64, heads=8, kv_heads=8,
+                       head_dim=128, causal=True)  # fmt: skip
+    assert found.hardware.name == "a100-sxm-80gb"
+    assert (found.constants.provenance, found.constants.name) == ("calibrated", "a100-sxm-80gb-tensorrt-llm")
+    whole = predict("llama-3.1-8b", "a100-sxm-80gb-tensorrt-llm", context=128)
+    assert whole.constants.name == "a100-sxm-80gb-tensorrt-llm"
+    assert predict("llama-3.1-8b", "a100-sxm-80gb-tensorrt-llm", context=128, constants="class").constants.name == (
+        "nvidia-ampere"
+    )
+
+
+def test_a_file_that_extends_a_device_is_its_calibration(tmp_path: Path) -> None:
+    fields = read_yaml(data_folder("calibrations") / "devices" / "a100-sxm-80gb.yaml")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(yaml.safe_dump({**fields, "name": "mine", "extends": "h100"}), encoding="utf-8")
+    found = predict_op("matmul", mine, m=16, k=4096, n=4096)
+    assert (found.hardware.name, found.constants.name) == ("h100-sxm-80gb", "mine")
+    edited = predict("llama-3.1-8b", mine, context=64, set={"hardware.memory.hbm.bandwidth": "1 TB/s"})
+    assert (edited.hardware.bandwidth, edited.constants.name) == (1e12, "mine")
+    mine.write_text(yaml.safe_dump({**fields, "extends": "h100", "p": -1}), encoding="utf-8")
+    with pytest.raises(SpecError, match=r"^mine\.yaml: p: "):
+        predict_op("matmul", mine, m=16, k=4096, n=4096)
+    mine.write_text(yaml.safe_dump({**fields, "extends": "nothing"}), encoding="utf-8")
+    with pytest.raises(SpecError, match="unknown hardware 'nothing'"):
+        predict_op("matmul", mine, m=16, k=4096, n=4096)

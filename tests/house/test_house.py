@@ -1,0 +1,275 @@
+"""House rules: names, lazy imports, lengths of functions, and lists that do not change by accident."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+
+import roofline
+from roofline.cli import app as cli
+from roofline.files.library import read_yaml
+
+PACKAGE = Path(roofline.__file__).parent
+ROOT = PACKAGE.parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+TREES = {file: ast.parse(file.read_text(encoding="utf-8"), str(file)) for file in FILES}
+
+
+def module_of(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+# Names
+
+
+def exported(tree: ast.Module) -> list[str] | None:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
+            return list(ast.literal_eval(node.value))
+    return None
+
+
+def test_the_shop_window_is_sorted_and_exact() -> None:
+    """What type checkers see, what is listed and what is handed out on first use are one and the same."""
+    (typed,) = (node for node in TREES[PACKAGE / "__init__.py"].body if isinstance(node, ast.If))
+    seen = {alias.name: node.module for node in typed.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert roofline.__all__ == sorted(roofline.__all__) == sorted(seen)
+    for name, module in seen.items():
+        assert getattr(roofline, name) is getattr(importlib.import_module(str(module)), name)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = roofline.nothing
+    assert set(roofline.__all__) <= set(dir(roofline))
+
+
+def test_every_other_list_of_exports_is_sorted_and_true() -> None:
+    for file, tree in TREES.items():
+        names = exported(tree)
+        if names is not None and file != PACKAGE / "__init__.py":
+            assert names == sorted(set(names)), file
+            bound = {getattr(node, "name", None) for node in tree.body}
+            bound |= {
+                alias.asname or alias.name for n in tree.body if isinstance(n, ast.ImportFrom) for alias in n.names
+            }
+            assert set(names) <= bound, file
+
+
+def test_the_frozen_window() -> None:
+    assert roofline.__all__ == (
+        "Ceiling Comparison Formula HardwareSpec Model OperatorPrediction Prediction Roofline RooflineError Sizing "
+        "compare formula load_hardware load_model predict predict_op size".split()
+    )
+
+
+def test_no_module_is_named_as_a_public_function() -> None:
+    modules = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert modules & set(roofline.__all__) == set()
+    in_rooms = {node.name for tree in TREES.values() for node in tree.body if isinstance(node, ast.FunctionDef)}
+    rooms_of_functions = {module_of(file).split(".")[-1] for file in FILES} & {n for n in in_rooms if n[0] != "_"}
+    # A layer's formula may bear its file's name (layers/attention.py); nothing at the top of the house may.
+    assert rooms_of_functions & (modules - {"layers"}) <= {"program"}
+
+
+def test_only_the_command_line_prints() -> None:
+    for file, tree in TREES.items():
+        if file.name == "console.py":
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                assert ast.unparse(node.func) not in ("print", "sys.stdout.write", "sys.stderr.write"), file
+
+
+def test_shipped_data_are_named_after_their_files_and_have_a_source() -> None:
+    folders = (ROOT / "hardware_specs", ROOT / "calibrations", PACKAGE / "models" / "presets")
+    files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
+    data = [file for file in files if file.suffix == ".yaml"]
+    assert len(data) >= 19
+    assert {file.name for file in files if file.suffix not in (".yaml", ".md")} <= {"index.json", "schema.json"}
+    for file in data:
+        fields = read_yaml(file)
+        assert fields["name"] == file.stem, file
+        assert re.fullmatch(r"[a-z0-9][a-z0-9.-]*", file.stem), file
+        assert fields["source"], file
+
+
+# Sizes
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
+def test_a_function_body_has_at_most_45_lines(file: Path) -> None:
+    for node in ast.walk(TREES[file]):
+        if isinstance(node, ast.FunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            lines = 1 + (body[-1].end_lineno or 0) - body[0].lineno if body else 0
+            assert lines <= 45, f"{file.name}: {node.name} has {lines} lines"
+
+
+def test_inheritance_is_one_deep() -> None:
+    bases = {node.name: [ast.unparse(base) for base in node.bases] for tree in TREES.values() for node in ast.walk(tree)
+             if isinstance(node, ast.ClassDef)}  # fmt: skip
+    roots = {"BaseModel", "Exception", "RooflineError", "Block", "Config", "_Data", "Data"}
+    for name, parents in bases.items():
+        assert all(p in roots or p not in bases for p in parents), f"{name} inherits {parents}"
+
+
+def tracked() -> list[Path]:
+    """Files of the repository, or of the source tree where there is no repository."""
+    listing = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    done = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        files = [ROOT / name for name in done.stdout.split("\0") if name]
+    else:
+        files = [file for folder in ("roofline", "tests") for file in (ROOT / folder).rglob("*.py")]
+    return [file for file in files if file.is_file()]
+
+
+def test_no_path_of_a_machine_in_the_repository() -> None:
+    machine = re.compile("|".join("/" + folder + "/" for folder in ("work", "root", "Users", "home/[a-z]+")))
+    for file in tracked():
+        text = file.read_text(encoding="utf-8", errors="replace")
+        assert not machine.search(text), f"{file}: {machine.search(text)}"
+
+
+# Start-up
+
+HEAVY = ("matplotlib", "scipy", "sympy", "torch", "transformers")
+_RUN = """
+import json, sys
+sys.argv = json.loads(sys.argv[1])
+import roofline
+{extra}
+if len(sys.argv) > 1:
+    from roofline.cli.app import main
+    try:
+        main()
+    except SystemExit as leaving:
+        assert not leaving.code, leaving.code
+print("LOADED", json.dumps([name for name in {heavy!r} if name in sys.modules]))
+"""
+
+
+def loaded_by(*arguments: str, extra: str = "") -> list[str]:
+    """Which heavy libraries a fresh process has loaded after ``roofline`` with these arguments."""
+    code = _RUN.format(extra=extra, heavy=HEAVY)
+    words = json.dumps(["roofline", *arguments])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, words], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    *_, last = done.stdout.splitlines()
+    return list(json.loads(last.removeprefix("LOADED ")))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "",
+        "--help",
+        "--version",
+        "predict --help",
+        "predict llama-3.1-8b --hardware h100 --batch 16",
+        "predict bert-base --hardware t4 --json",
+        "formula --help",
+        "op matmul --hardware h100 --m 16 --k 4096 --n 14336",
+        "plot --help",
+        "compare llama-3.1-8b --hardware h100,mi300x",
+        "size llama-3.1-8b --hardware h100 --load 50req/s",
+        "hardware list",
+        "hardware show h100",
+        "hardware show 8xh100",
+        "hardware diff h100 mi300x",
+        "hardware schema",
+        "models list",
+        "models show gpt2",
+    ],
+)
+def test_nothing_heavy_is_loaded(arguments: str) -> None:
+    assert loaded_by(*arguments.split()) == []
+
+
+def test_the_test_of_start_up_can_fail() -> None:
+    assert loaded_by(extra="import sympy") == ["sympy"]
+
+
+# Frozen lists
+
+
+SERVING = (
+    "--workload --prompt --generate --prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype --kv-dtype "
+    "--execution --constants --chunk --memory-share --reserve --speculate --draft --pools --price-kind --prices "
+    "--utilization --api --years --pue --power-price --hosting --set --json --output -o --wide --quiet"
+)
+VERBS = {
+    "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
+    "--kv-dtype --prune --sparsity --attention --count --lm-head --execution --constants --tp --pp --dp --ep --cp --sp "
+    "--overlap --kv-block --reserve --memory-share --set --json --output -o --explain --sensitivity --wide --quiet "
+    "--no-color --plot",
+    "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --rows --columns "
+    "--inputs --tokens --operation --message-bytes --devices --dtype "
+    "--execution --constants --set --table --output -o --json --no-color",
+    "compare": f"--hardware {SERVING} --pareto".replace("--json", "--train --frozen --json"),
+    "size": f"--hardware --load --headroom {SERVING}".replace("--pools", "--pools --prefill-on"),
+    "plot": "--hardware --output -o --data --theme --size --dpi --over --measured --batch --prompt --generate "
+    "--context --phase --dtype --weight-dtype --activation-dtype --kv-dtype --attention --execution --constants --set",
+    "doctor": "--device --threads --json",
+    "calibrate": "--device --budget --extends --dtype --output -o --threads --seed --json",
+    "validate": "--hardware --device --phase --batch --prompt --generate --context --dtype --execution --constants "
+    "--set --module --measurements --compile --budget --max-median-ape --output -o --resume --threads --json --wide",
+    "hardware list": "--vendor --kind --memory --dtype --sort --announced --json",
+    "formula": "--op --phase --quantity --keep --subs --mean --solve --elasticity --hardware --dtype --attention "
+    "--count --lm-head --execution --constants --latex --python --js --json",
+    "hardware show": "--json",
+    "hardware check": "",
+    "hardware diff": "--json",
+    "hardware new": "--from --output -o",
+    "hardware schema": "",
+    "models list": "--sort --json",
+    "models show": "--json",
+    "models check": "",
+}
+
+
+def test_the_verbs_and_their_flags_do_not_change_by_accident() -> None:
+    found: dict[str, str] = {}
+
+    def walk(command: typer.main.click.Command, name: str) -> None:
+        options = [p.opts for p in command.params if p.param_type_name == "option"]
+        if hasattr(command, "commands"):
+            for verb, inner in command.commands.items():
+                walk(inner, f"{name} {verb}".strip())
+        else:
+            found[name] = " ".join(" ".join(opts) for opts in options)
+
+    top = typer.main.get_command(cli.app)
+    walk(top, "")
+    assert found == VERBS
+    assert [p.opts for p in top.params] == [["--version"]]
+
+
+@pytest.mark.parametrize("verb", ["compare", "predict", "size"])
+def test_the_flags_are_the_keywords(verb: str) -> None:
+    function = getattr(roofline, verb)
+    flags = {word[2:].replace("-", "_") for word in VERBS[verb].split() if word[:2] == "--"}
+    flags -= {
+        "json",
+        "output",
+        "explain",
+        "sensitivity",
+        "wide",
+        "quiet",
+        "pareto",
+        "no_color",
+        "plot",
+    }  # how it is shown, not asked
+    arguments = function.__code__.co_varnames[: 2 + function.__code__.co_kwonlyargcount]
+    assert flags | {"model", "hardware"} == set(arguments)

@@ -1,0 +1,90 @@
+"""What README and CONTRIBUTING show is what the code does.
+
+``python tests/house/test_readme.py`` writes the output anew.
+"""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from shell import printed
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+EXAMPLES = [  # what times a model takes its minute
+    pytest.param(path, marks=[pytest.mark.slow] if "validate" in path.stem else [])
+    for path in sorted((ROOT / "examples").glob("*.py"))
+]
+_CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
+
+
+def filled(block: str) -> str:
+    """A console block with the output of each of its commands."""
+    commands = [line for line in block.splitlines() if line.startswith("$ ")]
+    return "\n".join(f"{command}\n{printed(command[2:])}" for command in commands)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_console_blocks_show_what_the_commands_print(page: Path) -> None:
+    for block in _CONSOLE.findall(page.read_text()):
+        assert block == filled(block)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_blocks_run(page: Path) -> None:
+    assert doctest.testfile(str(page), module_relative=False).failed == 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", page.read_text())
+    assert [target for target in targets if "://" not in target and not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_the_gpu_of_ten_lines_answers(page: str, tmp_path: Path) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    lines = [line.removeprefix("   ") if page == "CONTRIBUTING.md" else line for line in block.rstrip().splitlines()]
+    assert len(lines) <= 10
+    (tmp_path / "my-gpu.yaml").write_text("\n".join(lines) + "\n")
+    assert "fits" in printed(f"roofline predict bert-base --hardware {tmp_path / 'my-gpu.yaml'}")
+
+
+def test_the_family_of_the_walk_through_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    from roofline.models import families
+    from roofline.models.families import llama_line
+    from roofline.models.model import load_model
+
+    (entry,) = re.findall(r"```python\n(\"olmo\".*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    added = eval("{" + entry + "}", vars(llama_line))
+    monkeypatch.setattr(families, "FAMILIES", families.FAMILIES | added)
+    monkeypatch.setattr("roofline.models.model.FAMILIES", families.FAMILIES | added)
+    config = transformers.OlmoConfig(
+        vocab_size=1000, hidden_size=64, intermediate_size=96, num_hidden_layers=3, num_attention_heads=8,
+        num_key_value_heads=2, architectures=["OlmoForCausalLM"],
+    )  # fmt: skip
+    with torch.device("meta"):
+        module = transformers.OlmoForCausalLM(config)
+    assert load_model(config.to_dict()).parameters == sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
+def test_examples_run(example: Path) -> None:
+    here = {**os.environ, "PYTHONPATH": str(ROOT)}  # this tree, wherever the package is installed from
+    done = subprocess.run([sys.executable, str(example)], env=here, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+if __name__ == "__main__":
+    for path in PAGES:
+        text = path.read_text()
+        path.write_text(_CONSOLE.sub(lambda match: f"```console\n{filled(match.group(1))}```", text))

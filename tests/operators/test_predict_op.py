@@ -1,0 +1,227 @@
+"""One operator by itself: counts by hand, arrays as numbers, constants, errors, and the same operator in a model."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+import roofline
+from roofline.errors import RooflineError, UsageError, WorkloadError
+from roofline.hardware.loading import load_hardware
+from roofline.operators.predict_op import FIGURES, predict_op
+from roofline.operators.sizes import KINDS, OPERATIONS
+from roofline.reports.operator import op_text
+
+ATTENTION = {"batch": 2, "query": 3, "context": 5, "heads": 8, "kv_heads": 2, "head_dim": 16}
+
+CASES: list[tuple[str, dict[str, Any], int, int, int]] = [
+    # kind, sizes, FLOPs, vector FLOPs, bytes in bf16
+    ("matmul", {"m": 2, "k": 3, "n": 5}, 2 * 2 * 3 * 5, 0, 2 * (2 * 3 + 3 * 5 + 2 * 5)),
+    ("attention", {**ATTENTION, "causal": False}, 4 * 2 * 8 * 16 * 15, 5 * 2 * 8 * 15, 2 * (2 * 768 + 2 * 320)),
+    ("attention", {**ATTENTION, "causal": True}, 4 * 2 * 8 * 16 * 12, 5 * 2 * 8 * 12, 2 * (2 * 768 + 2 * 320)),
+    ("elementwise", {"rows": 3, "columns": 7, "inputs": 1}, 0, 21, 2 * 2 * 21),
+    ("elementwise", {"rows": 3, "columns": 7, "inputs": 3}, 0, 42, 2 * 4 * 21),
+    ("norm", {"rows": 3, "columns": 7}, 0, 4 * 21, 2 * (2 * 21 + 7)),
+    ("softmax", {"rows": 3, "columns": 7}, 0, 5 * 21, 2 * 2 * 21),
+    ("embedding", {"tokens": 3, "columns": 7}, 0, 0, 2 * 2 * 21 + 8 * 3),
+    ("collective", {"operation": "all_reduce", "message_bytes": 800, "devices": 8}, 0, 0, 2 * 800),
+    ("collective", {"operation": "all_gather", "message_bytes": 800, "devices": 8}, 0, 0, 100 + 800),
+]
+
+
+@pytest.mark.parametrize(("kind", "sizes", "flops", "vector_flops", "moved"), CASES)
+def test_counts_by_hand_are_exact(kind: str, sizes: dict[str, Any], flops: int, vector_flops: int, moved: int) -> None:
+    found = predict_op(kind, "h100", **sizes)
+    assert (found.flops, found.vector_flops, found.bytes) == (flops, vector_flops, moved)
+    assert type(found.flops) is type(found.bytes) is int
+    assert found.intensity == flops / moved
+
+
+def test_large_counts_are_exact() -> None:
+    found = predict_op("matmul", "h100", m=10**12, k=10**12 - 1, n=7)
+    assert found.flops == 2 * 10**12 * (10**12 - 1) * 7
+
+
+@pytest.mark.parametrize("constants", ["class", "datasheet"])
+@pytest.mark.parametrize(("kind", "sizes"), [case[:2] for case in CASES])
+def test_the_laws_of_the_time(kind: str, sizes: dict[str, Any], constants: Any) -> None:
+    found = predict_op(kind, "h100", constants=constants, **sizes)
+    assert 0 < found.bound_s <= found.low_s <= found.time_s <= found.high_s
+    shares = {name: getattr(found, f"share_{name}") for name in ("latency", "compute", "memory", "link")}
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares[found.bound_by] == max(shares.values())
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["time_s"] == found.time_s
+
+
+def arrays_of(kind: str, rows: int = 40) -> dict[str, Any]:
+    draw = np.random.default_rng(3)
+    sizes: dict[str, Any] = {name: draw.integers(1, 5000, rows) for name in KINDS[kind]}
+    if kind == "attention":
+        sizes |= {"query": draw.choice([1, 64], rows), "kv_heads": draw.choice([1, 8], rows)}
+        sizes |= {"heads": 8 * sizes["kv_heads"], "context": sizes["context"] + 64, "causal": draw.random(rows) < 0.5}
+    if kind == "elementwise":
+        sizes["inputs"] = draw.integers(1, 4, rows)
+    if kind == "collective":
+        sizes |= {"operation": draw.choice(OPERATIONS, rows), "devices": draw.integers(2, 64, rows)}
+    return sizes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_arrays_give_what_numbers_give(kind: str) -> None:
+    sizes = arrays_of(kind)
+    found = predict_op(kind, "h100", **sizes)
+    for row in range(40):
+        alone = predict_op(kind, "h100", **{name: values[row] for name, values in sizes.items()})
+        for name in FIGURES:
+            one, many = getattr(alone, name), getattr(found, name)[row]
+            assert one == many if name == "bound_by" else many == pytest.approx(one, rel=1e-13, abs=1e-15), name
+    assert not found.time_s.flags.writeable
+    assert json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_numbers_and_arrays_broadcast() -> None:
+    found = predict_op("matmul", "h100", m=np.array([[1], [2]]), k=np.array([3.0, 4.0, 5.0]), n=7)
+    assert found.flops.tolist() == [[42, 56, 70], [84, 112, 140]]
+    assert found.bound_by.shape == (2, 3)
+    many = predict_op("attention", "h100", **{**ATTENTION, "query": np.array([[1], [3]]), "causal": True})
+    assert many.flops.tolist() == [[4 * 2 * 8 * 16 * 5], [4 * 2 * 8 * 16 * 12]]
+    for kind in KINDS:
+        nothing = predict_op(kind, "h100", **dict.fromkeys(KINDS[kind], np.array([])))
+        assert nothing.time_s.shape == nothing.bound_by.shape == (0,)
+
+
+def test_attention_of_one_query_has_the_constants_of_decode() -> None:
+    sizes = {"batch": 1, "context": 8, "heads": 8, "kv_heads": 8, "head_dim": 64, "causal": True}
+    constants = predict_op("norm", "h100", rows=1, columns=1).constants
+    for query, kind in ((1, "attention_decode"), (2, "attention_prefill")):
+        found = predict_op("attention", "h100", query=query, **sizes)
+        latency = constants.of(kind, "graph").latency_s
+        assert found.share_latency * found.time_s == pytest.approx(latency)
+        eager = predict_op("attention", "h100", query=query, execution="eager", **sizes)
+        assert eager.time_s > found.time_s
+
+
+def operator(phase: str, name: str, **inputs: Any) -> Any:
+    found = roofline.predict("llama-3.1-8b", "h100", **inputs).phases[phase]  # type: ignore[index]
+    return next(op for op in found.operators if op.name == name)
+
+
+@pytest.mark.parametrize(
+    ("phase", "name", "inputs", "kind", "sizes"),
+    [
+        ("decode", "up", {"batch": 16, "context": 100}, "matmul", {"m": 16, "k": 4096, "n": 14336}),
+        ("decode", "attention", {"batch": 16, "context": 100}, "attention",
+         {"batch": 16, "query": 1, "context": 100, "heads": 32, "kv_heads": 8, "head_dim": 128, "causal": True}),
+        ("prefill", "attention", {"batch": 2, "prompt": 300}, "attention",
+         {"batch": 2, "query": 300, "context": 300, "heads": 32, "kv_heads": 8, "head_dim": 128, "causal": True}),
+        ("decode", "token_embedding", {"batch": 16, "context": 100}, "embedding", {"tokens": 16, "columns": 4096}),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("constants", ["class", "datasheet"])
+def test_it_is_the_operator_that_a_model_has(
+    phase: str, name: str, inputs: dict[str, Any], kind: str, sizes: dict[str, Any], constants: Any
+) -> None:
+    inside = operator(phase, name, constants=constants, **inputs)
+    alone = predict_op(kind, "h100", constants=constants, **sizes)
+    assert inside.kind == kind
+    assert inside.figures.flops == inside.count * alone.flops
+    assert inside.figures.vector_flops == inside.count * alone.vector_flops
+    assert inside.figures.bytes == inside.count * alone.bytes
+    assert inside.figures.bound_by == alone.bound_by
+    for figure in ("time_s", "bound_s", "low_s", "high_s"):
+        assert getattr(inside.figures, figure) == pytest.approx(inside.count * getattr(alone, figure), rel=1e-13)
+    for share in ("latency", "compute", "memory"):
+        assert getattr(inside.figures.shares, share) == pytest.approx(getattr(alone, f"share_{share}"), abs=1e-13)
+
+
+WHOLE = "expected a whole number from 1 to 1000000000000"
+GOOD = {**ATTENTION, "causal": True}
+MESSAGE = {"operation": "all_gather", "message_bytes": 8, "devices": 2}
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes", "message"),
+    [
+        ("matmull", {}, 'kind "matmull": did you mean matmul?'),
+        ("collect", {}, 'kind "collect": did you mean collective?'),
+        ("collective", {**MESSAGE, "operation": "all_reduc"}, 'operation: "all_reduc"; did you mean all_reduce?'),
+        ("collective", {**MESSAGE, "devices": 1}, "collective: devices: 1, expected 2 devices or more"),
+        ("matmul", {"m": 1, "k": 1}, "matmul: n is missing; it needs m, k, n"),
+        ("norm", {"rows": 1, "columns": 1, "m": 1}, "norm: m is not one of its sizes; it needs rows, columns"),
+        ("matmul", {"m": 0, "k": 1, "n": 1}, f"matmul: m: 0, {WHOLE}"),
+        ("matmul", {"m": 1, "k": -4, "n": 1}, f"matmul: k: -4, {WHOLE}"),
+        ("matmul", {"m": 1, "k": 1, "n": 1.5}, f"matmul: n: 1.5, {WHOLE}"),
+        ("matmul", {"m": float("nan"), "k": 1, "n": 1}, f"matmul: m: nan, {WHOLE}"),
+        ("matmul", {"m": float("inf"), "k": 1, "n": 1}, f"matmul: m: inf, {WHOLE}"),
+        ("matmul", {"m": 10**400, "k": 1, "n": 1}, f"matmul: m: a number of hundreds of digits, {WHOLE}"),
+        ("matmul", {"m": "4", "k": 1, "n": 1}, f'm: "4", {WHOLE}'),
+        ("matmul", {"m": True, "k": 1, "n": 1}, f"m: true, {WHOLE}"),
+        ("matmul", {"m": None, "k": 1, "n": 1}, f"m: nothing, {WHOLE}"),
+        ("matmul", {"m": np.array([3, 0, -1]), "k": 1, "n": 1}, f"matmul: m, row 1: 0, {WHOLE}"),
+        ("matmul", {"m": np.array([3, 4, -1]), "k": np.array([1, np.nan, 1]), "n": 1},
+         f"matmul: k, row 1: nan, {WHOLE}"),
+        ("matmul", {"m": np.array(["a"]), "k": 1, "n": 1}, "m: an array of <U1, expected numbers"),
+        ("matmul", {"m": np.ones(2), "k": np.ones(3), "n": 1}, "shapes do not match: m (2,), k (3,)"),
+        ("elementwise", {"rows": 1, "columns": 1, "inputs": 257},
+         "elementwise: inputs: 257, expected a whole number from 1 to 256"),
+        ("attention", {**GOOD, "heads": 7}, "attention: heads: 7, expected a multiple of kv_heads"),
+        ("attention", {**GOOD, "heads": np.array([8, 7])},
+         "attention: heads, row 1: 7, expected a multiple of kv_heads"),
+        ("attention", {**GOOD, "context": 2},
+         "attention: context: 2, expected at least query, which a causal mask attends to"),
+        ("attention", {**GOOD, "causal": 2}, "attention: causal: 2, expected true or false"),
+        ("attention", {**GOOD, "causal": "yes"}, 'causal: "yes", expected true or false'),
+    ],
+)  # fmt: skip
+def test_errors_are_one_exact_line(kind: str, sizes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        predict_op(kind, "h100", **sizes)
+    assert str(caught.value) == message
+
+
+def test_dtypes_are_those_of_the_device() -> None:
+    assert predict_op("norm", "t4", rows=1, columns=1).dtype == "fp16"
+    with pytest.raises(WorkloadError, match=r"^t4 has no bf16; it has fp16, int8"):
+        predict_op("norm", "t4", rows=1, columns=1, dtype="bf16")
+    with pytest.raises(UsageError, match=r"^dtype 'bf17' is not known; did you mean bf16"):
+        predict_op("norm", "t4", rows=1, columns=1, dtype="bf17")
+    with pytest.raises(RooflineError, match="unknown hardware"):
+        predict_op("norm", "zzz", rows=1, columns=1)
+
+
+def test_a_million_rows_are_vectorised() -> None:
+    sizes = {name: np.random.default_rng(1).integers(1, 9999, 10**6) for name in "mkn"}
+    predict_op("matmul", "h100", **{name: size[:10] for name, size in sizes.items()})
+    start = time.perf_counter()
+    predict_op("matmul", "h100", **sizes)
+    assert time.perf_counter() - start < 10  # a loop over the rows takes minutes
+
+
+WIDER = {"hardware.memory.hbm.bandwidth": "6.7TB/s"}
+
+
+def test_a_field_of_the_device_is_edited_and_the_answer_says_so() -> None:
+    sizes = {"m": 16, "k": 4096, "n": 14336}
+    plain = predict_op("matmul", "h100", constants="datasheet", **sizes)
+    wider = predict_op("matmul", "h100", constants="datasheet", set=WIDER, **sizes)
+    assert wider.bound_s == pytest.approx(plain.bound_s / 2, rel=1e-12)
+    assert wider.to_dict()["hardware"]["overrides"] == WIDER
+    assert "edited: hardware.memory.hbm.bandwidth = 6.7TB/s" in op_text(wider)
+    assert "edited" not in op_text(plain)
+
+
+@pytest.mark.parametrize(
+    ("hardware", "path", "message"),
+    [
+        ("h100", "model.hidden_size", "set model.hidden_size: expected a path such as hardware.memory.hbm.bandwidth"),
+        ("h100", "hardware", "set hardware: expected a path"),
+        (load_hardware("h100"), "hardware.tdp", "set hardware.tdp: the hardware is loaded already"),
+    ],
+)
+def test_edits_that_cannot_be_made_are_refused(hardware: Any, path: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        predict_op("matmul", hardware, m=1, k=1, n=1, set={path: 1})

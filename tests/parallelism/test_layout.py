@@ -1,0 +1,151 @@
+"""Axes and degrees: what is refused, what all devices have together, and how layouts are written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from strategies import ARCHITECTURES, model_configs
+
+from roofline.cost.cost import step_cost
+from roofline.errors import UsageError, WorkloadError
+from roofline.models.model import load_model
+from roofline.number import exact
+from roofline.parallelism.divisibility import can_split, check_layout
+from roofline.parallelism.layout import Layout
+from roofline.parallelism.replication import replicated_weights, replicated_work
+from roofline.parallelism.sharding import shard
+from roofline.program.program import Program
+from roofline.program.workload import Precision, Workload
+
+HALF = Precision("bf16", "bf16", "bf16")
+WORK = Workload(16, 64, 8)
+
+
+def degrees() -> st.SearchStrategy[Layout]:
+    """Layouts of powers of two, and of three."""
+    some = st.sampled_from((1, 2, 3, 4, 8))
+    return st.builds(Layout, tp=some, dp=some, ep=some, cp=some, sp=st.booleans())
+
+
+def whole_sizes(workload: Workload, phase: str) -> dict[str, Fraction]:
+    tokens = 1 if phase == "decode" else workload.prompt
+    prompt = exact(workload.prompt)
+    return {"B": exact(workload.batch), "T": exact(tokens), "S": prompt, "M": prompt}
+
+
+def check_sums(program: Program, layout: Layout, workload: Workload) -> None:
+    """Parameters and FLOPs of all devices are those of the whole and what is listed as replicated."""
+    devices = layout.tp * layout.dp * layout.cp
+    # Replicas compare their own texts and images alone, which is less than all pairs of the whole batch.
+    groups = tuple(group for group in program.groups if group.name != "similarity")
+    program = replace(program, groups=groups)
+    sharded = shard(program, layout)
+    sizes = {letter: exact(size) for letter, size in program.sizes.items()}
+    held = sharded.parameters({**sizes, "B": exact(1), "T": exact(1), "S": exact(64), "M": exact(64)}) * devices
+    assert held == program.parameters(sizes) + sum(each.surplus for each in replicated_weights(program, layout))
+    for phase in program.phases:
+        outer = whole_sizes(workload, phase)
+        whole = sum(cost.count * cost.flops for cost in step_cost(program, phase, outer, HALF))
+        local = {**outer, "B": outer["B"] / layout.dp}
+        one = sum(cost.count * cost.flops for cost in step_cost(sharded, phase, local, HALF))
+        surplus = sum(each.surplus for each in replicated_work(program, layout, phase, outer))
+        assert float(one * devices) == pytest.approx(float(whole + surplus), rel=1e-12, abs=0)
+
+
+@given(model_configs(), degrees())
+def test_all_devices_together_are_the_whole_and_the_replicated_part(config: dict[str, Any], layout: Layout) -> None:
+    program = load_model(config).program()
+    try:
+        check_layout(layout, program, program.phases, WORK, "it")
+    except WorkloadError:
+        assume(False)
+    check_sums(program, layout, WORK)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("layout", [Layout(tp=2), Layout(tp=4, sp=True), Layout(cp=4), Layout(tp=2, dp=2, ep=4, cp=2)])
+def test_every_architecture_at_full_size(name: str, layout: Layout) -> None:
+    program = load_model(name).program()
+    if layout.ep > 1 and "E" not in program.sizes:
+        layout = Layout(tp=layout.tp, dp=layout.dp, cp=layout.cp)
+    try:
+        check_layout(layout, program, program.phases, WORK, name)
+    except WorkloadError as refused:
+        pytest.skip(str(refused))
+    check_sums(program, layout, WORK)
+
+
+@pytest.mark.parametrize(
+    ("model", "layout", "message"),
+    [
+        (
+            "llama-3.1-8b",
+            Layout(tp=6),
+            "tp 6 does not divide the 32 query heads in 8 groups (llama-3.1-8b); tp can be",
+        ),
+        ("gpt2", Layout(tp=8), "tp 8 does not divide the 12 heads (gpt2); tp can be 1, 2, 3, 4, 6, 12"),
+        ("gpt2", Layout(ep=2), "ep 2 splits experts, and there are none (gpt2); ep can be 1"),
+        ("mixtral-8x7b", Layout(ep=3, dp=3), "ep 3 does not divide the 8 experts (mixtral-8x7b); ep can be 1"),
+        ("mixtral-8x7b", Layout(ep=8, dp=4), "ep 8 takes its devices from tp, then from dp"),
+        (
+            "gpt2",
+            Layout(pp=13),
+            "pp 13 is more than the 12 layers (gpt2); pp can be 1, 2, 3, 4, 5, 6, 7, 8, 9",
+        ),
+        ("gpt2", Layout(dp=3), "dp 3 does not divide the batch 16 (gpt2); dp can be 1, 2, 4, 8, 16"),
+        ("gpt2", Layout(cp=3), "cp 3 does not divide the prompt of 64 tokens (gpt2); cp can be 1, 2, 4, 8"),
+        ("gpt2", Layout(tp=3, sp=True), "sp 3 does not divide the prompt of 64 tokens among the devices of cp"),
+    ],
+)
+def test_degrees_that_do_not_divide_are_refused_with_those_that_do(model: str, layout: Layout, message: str) -> None:
+    program = load_model(model).program()
+    with pytest.raises(WorkloadError) as refused:
+        check_layout(layout, program, program.phases, WORK, model)
+    assert message in str(refused.value)
+    assert not can_split(layout, program, program.phases, WORK)
+
+
+def test_many_layouts_at_once_are_judged_as_one_by_one() -> None:
+    degrees = np.array([(tp, pp, dp) for tp in (1, 2, 3, 8) for pp in (1, 5, 40) for dp in (1, 3, 4)])
+    program = load_model("mixtral-8x7b").program()
+    many = can_split(Layout(*degrees.T), program, program.phases, WORK)
+    assert many.tolist() == [bool(can_split(Layout(*map(int, row)), program, program.phases, WORK)) for row in degrees]
+    assert 0 < many.sum() < len(many)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"tp": 0}, "tp 0: expected a whole number from 1 to 1,000,000"),
+        ({"pp": 2.5}, "pp 2.5: expected a whole number"),
+        (
+            {"tp": 4, "sp": 2},
+            "sp 2: sequences are split over the devices of tensor parallelism; expected 1",
+        ),
+    ],
+)
+def test_flags_that_are_no_layout(flags: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Layout.of(**flags)
+
+
+def test_a_layout_in_words() -> None:
+    assert str(Layout.of(tp=8, sp=8, pp=2)) == "tp 8, pp 2, sp 8"
+    assert str(Layout()) == "one device"
+    assert Layout.of(tp=8, sp=8, pp=2).to_dict() == {"tp": 8, "pp": 2, "dp": 1, "ep": 1, "cp": 1, "sp": 8}
+
+
+def test_what_is_replicated_is_listed() -> None:
+    """Norms on all four devices; of 8 key/value heads over 16 devices each is there twice."""
+    program = load_model("llama-3.1-8b").program()
+    few = {each.name: each.surplus for each in replicated_weights(program, Layout(tp=4))}
+    assert few == {"input_norm_gain": 3 * 4096, "ffn_norm_gain": 3 * 32 * 4096, "output_norm_gain": 3 * 32 * 4096}
+    many = {each.name: each.surplus for each in replicated_weights(program, Layout(tp=16))}
+    assert many["w_k"] == many["w_v"] == 32 * 4096 * 1024
+    assert {each.name for each in replicated_weights(load_model("gpt2").program(), Layout(tp=2))} >= {"token_table"}

@@ -1,0 +1,186 @@
+"""The scoreboards: their split, their figures by hand, and the tables of the pages, which are what they print.
+
+python tests/published/test_accuracy.py refreshes the tables.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT.parent / "shared" / "measured"
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import accuracy  # noqa: E402
+import fit_calibrations  # noqa: E402
+import fit_classes  # noqa: E402
+import whole_models  # noqa: E402
+from class_campaigns import load_campaigns  # noqa: E402
+from grouped_sets import HIDDEN_FIT, Sum, judged_mixture, mixture  # noqa: E402
+from measured_sets import MeasuredSet, assert_disjoint, load_sets  # noqa: E402
+from scores import Scored, joined, table  # noqa: E402
+from whole_model_sets import load_whole_models  # noqa: E402
+
+from roofline.hardware.loading import load_hardware  # noqa: E402
+from roofline.operators.predict_op import predict_op  # noqa: E402
+
+PAGES = (ROOT / "README.md", ROOT / "docs" / "accuracy.md")
+TABLE = re.compile(r"<!-- (short|whole) (operators|models|classes) -->\n(.*?)<!-- end -->", re.DOTALL)
+measured = pytest.mark.skipif(not DATA.is_dir(), reason="needs the measurements in ../shared/measured")
+
+
+def toy() -> MeasuredSet:
+    """Nine matmuls: n and k from 1, 2, 3; 1 is fitted."""
+    n, k = (column.ravel() for column in np.meshgrid([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]))
+    known = {"n": frozenset((1,)), "k": frozenset((1,))}
+    sizes = {"m": np.full(9, 4.0), "n": n, "k": k}
+    return MeasuredSet("toy", "matmul", load_hardware("h100"), "bf16", sizes, np.full(9, 1e-5), known)
+
+
+def widths(fast: int) -> MeasuredSet:
+    """Elementwise rows of widths 1024, 2048, both fitted, and 4096: one of them runs twice as fast as the others."""
+    columns = np.repeat([1024.0, 2048.0, 4096.0], 8)
+    sizes = {"rows": np.tile(2.0 ** np.arange(12, 20), 3), "columns": columns, "inputs": np.ones(24)}
+    known = {"columns": frozenset((1024, 2048))}
+    whole = MeasuredSet("toy", "elementwise", load_hardware("a100"), "fp16", sizes, np.ones(24), known)
+    seconds = whole.cost().bytes / 1e12 / np.where(columns == fast, 2, 1)
+    return replace(whole, measured_s=seconds)
+
+
+def pairs(rows: MeasuredSet) -> set[tuple[float, float]]:
+    return set(zip(rows.sizes["n"].tolist(), rows.sizes["k"].tolist(), strict=True))
+
+
+def test_the_split_shares_no_value_and_loses_no_row() -> None:
+    rows = toy()
+    assert pairs(rows.fitted()) == {(1, 1)}
+    assert pairs(rows.held_out()) == {(2, 2), (2, 3), (3, 2), (3, 3)}
+    assert pairs(rows.between()) == {(1, 2), (1, 3), (2, 1), (3, 1)}
+    assert_disjoint([rows.fitted()], [rows.held_out()])
+
+
+def test_the_band_of_streams_is_of_widths_that_the_constants_did_not_see() -> None:
+    alike, unlike = (fit_calibrations.fit_streams({"elementwise": [widths(fast)]}) for fast in (4096, 2048))
+    low, high = alike["elementwise"].band  # the fast width is judged, not fitted
+    assert 0.97 < low <= 1 <= high < 1.03
+    low, high = unlike["elementwise"].band  # each fitted width is predicted by the other
+    assert low < 0.6
+    assert high > 1.7
+    assert unlike["elementwise"].band_rows == 16
+
+
+def test_a_shared_value_is_an_error() -> None:
+    rows = toy()
+    with pytest.raises(AssertionError, match=r"toy: n \[1.0\] stand among the fitted rows"):
+        assert_disjoint([rows.fitted()], [rows.between()])
+
+
+def test_the_figures_are_those_of_the_definition() -> None:
+    predicted = predict_op("matmul", "h100", m=np.array([16.0, 16.0]), n=4096, k=4096)
+    measured_s = np.array([predicted.time_s[0] / 1.1, predicted.high_s[1] * 2])
+    scored = Scored.of("toy", "toys", predicted, measured_s)
+    n, median, mean, _, bias, cover, *_ = scored.figures()
+    second = 1 - predicted.time_s[1] / measured_s[1]
+    assert (n, cover) == ("2", "50 %")
+    assert median == mean == f"{100 * (0.1 + second) / 2:.1f} %"
+    assert bias == f"{np.sqrt(1.1 * (1 - second)):.2f}"
+    (both,) = joined([scored, scored])
+    assert (both.name, both.figures()[:3]) == ("toys", ("4", median, mean))
+
+
+def test_a_table_has_a_line_for_each_set() -> None:
+    predicted = predict_op("matmul", "h100", m=np.array([16.0]), n=4096, k=4096)
+    scored = Scored.of("toy", "toys", predicted, predicted.time_s)
+    assert list(table([scored]))[2].startswith("| toy | 1 | 0.0 % | 0.0 % | 0.0 % | 1.00 | 100 % |")
+
+
+@measured
+def test_no_judged_shape_was_fitted_and_no_row_is_lost() -> None:
+    sets = load_sets(DATA)
+    assert_disjoint([rows.fitted() for rows in sets if rows.fit_values], [rows.held_out() for rows in sets])
+    assert len(sets) > 20
+    for rows in sets:
+        assert len(rows.held_out()) >= 9, rows.name
+        assert np.isfinite(rows.measured_s).all(), rows.name
+
+
+@measured
+def test_no_class_constants_come_from_the_device_that_they_are_judged_on() -> None:
+    campaigns = fit_classes.class_campaigns(DATA)
+    for kind in ("matmul", "attention_prefill"):
+        devices = {campaign.device.name for campaign in campaigns if campaign.kind == kind}
+        assert set(fit_classes.left_out(kind, campaigns)) == devices
+    assert fit_classes.class_without("h20-96gb", "nvidia-hopper", DATA) != fit_classes.class_without(
+        "h800", "nvidia-hopper", DATA
+    )
+    assert len(load_campaigns(DATA)) > len(campaigns)
+
+
+@measured
+def test_mixtures_of_experts_are_judged_on_sizes_that_were_not_fitted_and_do_better_than_by_the_class() -> None:
+    judged, fitted = judged_mixture(DATA), mixture(DATA, HIDDEN_FIT)
+    assert judged.widths
+    assert not judged.widths & fitted.widths
+    medians = []
+    for constants in ("calibrated", "class"):
+        found = accuracy.grouped_constants(judged.device, constants, DATA)
+        scored = Scored.of("judged", "judged", Sum.of(judged, found), judged.measured_s)
+        medians.append(float(scored.figures()[1].split()[0]))
+    assert 2 * medians[0] < medians[1]
+
+
+@measured
+def test_whole_models_are_timed_as_they_were_run() -> None:
+    sets = load_whole_models(DATA)
+    assert len(sets) > 15
+    assert all(rows.runs for rows in sets)
+    assert all(run.measured_s > 0 for rows in sets for run in rows.runs)
+    assert all(("hardware" in run.asked) and ("model" in run.asked) for rows in sets for run in rows.runs)
+
+
+@measured
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_tables_of_a_page_are_what_the_scoreboards_print(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert len(TABLE.findall(text)) >= 2
+    assert text == _filled(text)
+
+
+@measured
+def test_a_calibration_beats_its_class_and_the_data_sheet_on_rows_that_were_not_fitted() -> None:
+    def medians(constants: Any) -> list[float]:
+        board = [rows for rows, _ in accuracy.board(DATA, constants)]
+        return [float(rows.figures()[1].split()[0]) for rows in board[:8]]  # matmuls and attentions of the A100
+
+    calibrated, data_sheet = medians("calibrated"), medians("datasheet")
+    assert all(ours < naive for ours, naive in zip(calibrated, data_sheet, strict=True))
+    assert sum(calibrated) < sum(medians("class"))
+
+
+@cache
+def _table(size: str, subject: str) -> str:
+    lines = {
+        ("short", "operators"): lambda: accuracy.short(DATA, None),
+        ("whole", "operators"): lambda: accuracy.page(DATA, None, regimes_too=True),
+        ("short", "models"): lambda: whole_models.short(DATA, None),
+        ("whole", "models"): lambda: table(whole_models.board(DATA, None)),
+        ("whole", "classes"): lambda: fit_classes.report(fit_classes.class_campaigns(DATA)),
+    }
+    return "\n".join(lines[size, subject]())
+
+
+def _filled(text: str) -> str:
+    return TABLE.sub(lambda m: f"<!-- {m[1]} {m[2]} -->\n{_table(m[1], m[2])}\n<!-- end -->", text)
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        page.write_text(_filled(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,194 @@
+"""Steady-state serving: against one prediction, against arithmetic, and laws of batches, memory and power."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roofline import predict
+from roofline.calibration.provenance import constants_of
+from roofline.errors import SpecError, WorkloadError
+from roofline.hardware.loading import load_hardware
+from roofline.models.model import load_model
+from roofline.program.traffic import Traffic, fixed, read_traffic
+from roofline.program.workload import Precision
+from roofline.serving.batch_sweep import batches_up_to, curves
+from roofline.serving.batched_steps import StepTimer
+from roofline.serving.continuous_batching import Load, SteadyState, steady_state
+from roofline.serving.curve import Curve
+from roofline.serving.hardware_choice import growing, read_hardware
+from roofline.serving.occupancy import occupancy_of
+from roofline.serving.scenario import Question
+
+BF16 = Precision("bf16", "bf16", "bf16")
+MODEL = load_model("llama-3.1-8b")
+ONE = Traffic("one", fixed(1024), fixed(129))
+BATCHES = [1.0, 2.0, 8.0, 32.0, 100.0]
+
+
+def serve(traffic: Traffic, chunk: int | None, hardware: str = "h100", batches: list[float] = BATCHES) -> SteadyState:
+    device = load_hardware(hardware)
+    timer = StepTimer([device], [constants_of(device)], "graph")
+    return steady_state(Load.of(MODEL.program(), BF16, traffic, batches, chunk), timer)
+
+
+def curve(hardware: str, traffic: Traffic = ONE, **asked: object) -> Curve:
+    (found,) = curves(Question(MODEL, traffic, **asked), read_hardware([hardware]))  # type: ignore[arg-type]
+    return found
+
+
+def test_one_sequence_by_itself_is_a_prediction() -> None:
+    """TPOT is a decode step and 1/128 of the prompt, TTFT is the prompt and half a step."""
+    state = serve(ONE, None, batches=[1.0])
+    asked = predict("llama-3.1-8b", "h100", prompt=1024, generate=129)
+    assert asked.tpot_s is not None
+    assert asked.ttft_s is not None
+    assert state.tpot_s[0, 0] == pytest.approx(asked.tpot_s + asked.ttft_s / 128, rel=1e-4)
+    assert state.ttft_s[0, 0] == pytest.approx(asked.ttft_s + asked.tpot_s / 2, rel=1e-4)
+    assert state.requests_per_s[0, 0] == pytest.approx(1 / (128 * state.tpot_s[0, 0]))
+
+
+@pytest.mark.parametrize("batch", [4, 32, 100])
+def test_prompts_by_themselves_stop_the_others(batch: int) -> None:
+    """An answer takes 128 steps, in which all slots are renewed once: 128 steps and N prompts for N requests."""
+    state = serve(ONE, None, batches=[float(batch)])
+    decode = predict("llama-3.1-8b", "h100", batch=batch, prompt=1024, generate=129).tpot_s
+    prompt = predict("llama-3.1-8b", "h100", prompt=1024, generate=1, phase="prefill").ttft_s
+    assert decode is not None
+    assert prompt is not None
+    assert batch / state.requests_per_s[0, 0] == pytest.approx(128 * decode + batch * prompt, rel=1e-3)
+    assert state.input_part[0, 0] == pytest.approx(batch * prompt / (128 * decode + batch * prompt), rel=1e-3)
+
+
+def test_riding_along_serves_more_than_stopping_the_others() -> None:
+    mixed, alone = serve(ONE, 2048), serve(ONE, None)
+    assert (mixed.requests_per_s > alone.requests_per_s).all()
+
+
+@pytest.mark.parametrize("chunk", [None, 512, 2048])
+@pytest.mark.parametrize("name", ["chat", "code", "summarise", "rag", "batch"])
+def test_laws_of_serving(name: str, chunk: int | None) -> None:
+    state = serve(read_traffic(name), chunk)
+    assert (np.diff(state.tpot_s[0]) > 0).all()
+    assert (state.low <= 1).all()
+    assert (state.high >= 1).all()
+    assert ((state.ttft_low <= 1) & (state.ttft_high >= 1)).all()
+    assert ((state.input_part > 0) & (state.input_part < 1)).all()
+    assert sum(state.shares.values()) == pytest.approx(np.ones_like(state.tpot_s))
+    assert (state.power_w <= 700).all()
+    assert (state.power_w >= 0.15 * 700).all()
+    for one, two in pairwise(state.sustained[0]):
+        assert two <= one  # what a batch cannot take in, a larger one cannot either
+
+
+@pytest.mark.parametrize("chunk", [None, 2048])
+def test_cached_prompts_never_take_longer(chunk: int | None) -> None:
+    states = [serve(Traffic("t", fixed(4096), fixed(129), cached), chunk) for cached in (0.0, 0.3, 0.9)]
+    for less, more in pairwise(states):
+        held = less.sustained > 0
+        assert (more.ttft_s <= less.ttft_s)[held].all()
+        assert (more.requests_per_s >= less.requests_per_s)[held].all()
+        assert (more.sustained >= less.sustained).all()
+
+
+def test_steps_that_cannot_take_in_all_prompts_are_not_sustained() -> None:
+    """At 1,024 new tokens per 128 steps, N sequences bring 8 N tokens a step beside their own N: 9 N <= 512."""
+    state = serve(ONE, 512, batches=[56.0, 57.0])
+    assert state.sustained[0].tolist() == [1.0, 0.0]
+
+
+@given(st.integers(1, 3000))
+def test_batches_hold_both_ends(most: int) -> None:
+    batches = batches_up_to(most)
+    assert batches == sorted(set(batches))
+    assert (batches[0], batches[-1]) == (1.0, float(most))
+    assert all(later / earlier < 1.05 or later - earlier == 1 for earlier, later in pairwise(batches))
+
+
+# Devices side by side
+
+
+def test_devices_in_one_call_are_as_alone() -> None:
+    names = ["h100", "h200", "l40s", "mi300x", "a100", "t4", "xeon-6980p", "rtx-4090", "a10"]
+    together = curves(Question(MODEL, read_traffic("chat")), read_hardware(names))
+    for name, found in zip(names, together, strict=True):
+        (alone,) = curves(Question(MODEL, read_traffic("chat")), read_hardware([name]))
+        assert (alone.most, alone.problem) == (found.most, found.problem)
+        assert alone.state is not None
+        assert found.state is not None
+        shared = np.isin(found.state.batches, alone.state.batches)
+        kept = np.isin(alone.state.batches, found.state.batches)
+        for figure in ("ttft_s", "tpot_s", "requests_per_s", "power_w", "low", "high", "mfu", "mbu"):
+            assert found.of(figure)[shared] == pytest.approx(alone.of(figure)[kept], nan_ok=True), (name, figure)
+
+
+def test_no_device_draws_more_than_its_tdp() -> None:
+    for found in curves(Question(MODEL, read_traffic("chat")), read_hardware(["all"])):
+        if found.state is not None and found.hardware.device.tdp is not None:
+            assert (found.of("power_w") <= found.hardware.device.tdp * (1 + 1e-12)).all()
+
+
+def test_what_cannot_run_says_why() -> None:
+    assert curve("t4").problem == "does not fit: 16.3 GB of 14.5 GB"
+    assert "has no fp8" in curve("a100", dtypes=("fp8", None, None, None)).problem
+
+
+def test_memory_as_arithmetic() -> None:
+    """llama-2-7b in fp16: 2 x 32 layers x 4096 x 2 B = 524,288 B of cache per token."""
+    model, fp16 = load_model("llama-2-7b"), Precision("fp16", "fp16", "fp16")
+    held = occupancy_of(model.program(), fp16, Traffic("t", fixed(1000), fixed(201)), 512)
+    mean = (1001 + 1200) / 2
+    assert held.each == pytest.approx(524_288 * mean, rel=1e-3)  # and a sequence's activations of a decode step
+    assert held.longest == pytest.approx(524_288 * 1200, rel=1e-3)
+    assert 2 * 6_738_415_616 < held.fixed < 2 * 6_738_415_616 + 100e6
+    assert held.most(72e9) == 1 + int((72e9 - held.fixed - held.longest) / held.each)
+    assert held.most(13e9) == 0
+
+
+def test_hardware_by_any_name() -> None:
+    device, count, box, own = read_hardware(["h100", "8xh100", "azure-nd-h100-v5", "a100-sxm-80gb-tensorrt-llm"])
+    assert [each.count for each in (device, count, box, own)] == [1, 8, 8, 1]
+    assert (device.name, count.name, box.name, own.name) == (
+        "h100-sxm-80gb", "8xh100-sxm-80gb", "azure-nd-h100-v5", "a100-sxm-80gb-tensorrt-llm",
+    )  # fmt: skip
+    assert own.own is not None
+    with pytest.raises(SpecError, match="unknown hardware"):
+        read_hardware(["nothing"])
+
+
+def test_what_generates_nothing_or_is_too_long_is_refused() -> None:
+    with pytest.raises(WorkloadError, match="serving is modelled for decoders"):
+        curves(Question(load_model("bert-base"), ONE), read_hardware(["h100"]))
+    with pytest.raises(WorkloadError, match="longest request has 1152 tokens"):
+        curves(Question(load_model("gpt2"), ONE), read_hardware(["h100"]))
+
+
+# Replicas of several devices
+
+
+@pytest.mark.parametrize("model", ["llama-3.1-70b", "mixtral-8x7b"])
+def test_a_split_replica_is_a_prediction_with_that_layout(model: str) -> None:
+    question = Question(load_model(model), ONE, chunk=None)
+    found = {each.layout: each for each in curves(question, read_hardware(["8xh100"]))}
+    split = found["tp 8"]
+    asked = predict(model, "8xh100", prompt=1024, generate=129, tp=8)
+    assert asked.tpot_s is not None
+    assert asked.ttft_s is not None
+    assert (split.devices, split.replicas) == (8, 1)
+    assert split.of("tpot_s")[0] == pytest.approx(asked.tpot_s + asked.ttft_s / 128, rel=1e-4)
+    assert split.of("ttft_s")[0] == pytest.approx(asked.ttft_s + asked.tpot_s / 2, rel=1e-4)
+    assert found["one device"].problem.startswith("does not fit")
+    assert split.state is not None
+    assert split.state.shares["link"][0, 0] > 0
+    assert sum(share[0, 0] for share in split.state.shares.values()) == pytest.approx(1)
+
+
+def test_a_device_without_links_serves_by_itself_and_a_count_reaches_as_far_as_it_counts() -> None:
+    layouts = [each.layout for each in curves(Question(MODEL, ONE), read_hardware(["4xh100"]))]
+    assert layouts == ["one device", "tp 2", "tp 4"]
+    assert [each.layout for each in curves(Question(MODEL, ONE), read_hardware(["h100"]))] == ["one device"]
+    assert growing(read_hardware(["h100"])[0]).reach == 8

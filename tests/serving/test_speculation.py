@@ -1,0 +1,87 @@
+"""Speculative decoding: tokens per step, what checking and drafting cost, memory of both models."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shell import answer, refusal
+
+from roofline.buying.api import compare
+from roofline.errors import UsageError
+from roofline.models.model import load_model
+from roofline.program.traffic import Traffic, fixed
+from roofline.serving.batch_sweep import curves
+from roofline.serving.curve import Curve
+from roofline.serving.hardware_choice import read_hardware
+from roofline.serving.scenario import Question
+from roofline.serving.speculation import Speculation, read_speculation, tokens_per_step
+
+MODEL, DRAFT = load_model("llama-3.1-70b"), load_model("llama-3.2-1b")
+ONE = Traffic("one", fixed(1024), fixed(129))
+
+
+def curve(speculation: Speculation | None, chunk: int | None = None) -> Curve:
+    (*_, last) = curves(Question(MODEL, ONE, chunk=chunk, speculation=speculation), read_hardware(["8xh100"]))
+    assert last.layout == "tp 8"
+    return last
+
+
+@given(st.integers(1, 32), st.floats(0, 1))
+def test_a_step_yields_from_one_token_to_all_and_the_one_after(tokens: int, acceptance: float) -> None:
+    yielded = tokens_per_step(tokens, acceptance)
+    assert 1 <= yielded <= tokens + 1
+    if acceptance < 1:
+        assert yielded == pytest.approx((1 - acceptance ** (tokens + 1)) / (1 - acceptance))
+
+
+def test_nothing_proposed_is_accepted_costs_and_gains_nothing() -> None:
+    """Checking one more token each step, all in vain, is slower than not to speculate, by little where weights bind."""
+    plain, vain = curve(None), curve(Speculation(1, 0.0))
+    assert 1 < vain.of("tpot_s")[0] / plain.of("tpot_s")[0] < 1.05
+
+
+def test_what_is_accepted_divides_the_time_of_a_step() -> None:
+    vain, best = curve(Speculation(4, 0.0)), curve(Speculation(4, 1.0))
+    plain = curve(None)
+    prompt = plain.of("ttft_s")[0]
+    assert best.of("tpot_s")[0] < vain.of("tpot_s")[0] / 4
+    assert vain.of("tpot_s")[0] / 5 < best.of("tpot_s")[0] < vain.of("tpot_s")[0] / 5 + prompt / 128
+
+
+@settings(max_examples=5)
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_more_acceptance_is_never_slower(one: float, other: float) -> None:
+    less, more = (curve(Speculation(3, acceptance, DRAFT), 2048) for acceptance in sorted((one, other)))
+    kept = (less.of("sustained") > 0)[:64]
+    assert (more.of("tpot_s")[:64][kept] <= less.of("tpot_s")[:64][kept] * (1 + 1e-9)).all()
+
+
+def test_a_draft_costs_time_and_memory() -> None:
+    free, drafted = curve(Speculation(4, 0.7)), curve(Speculation(4, 0.7, DRAFT))
+    assert drafted.of("tpot_s")[0] > free.of("tpot_s")[0]
+    assert drafted.most is not None
+    assert free.most is not None
+    assert drafted.most < free.most
+
+
+@pytest.mark.parametrize(
+    "text", ["", "4", "4:", ":0.7", "0:0.5", "33:0.5", "4:1.5", "4:-1", "4:nan", "x:0.5", "1.5:0.5"]
+)
+def test_bad_speculation_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="expected TOKENS:ACCEPTANCE"):
+        read_speculation(text)
+
+
+def test_at_the_shell() -> None:
+    asked = ("compare", "llama-3.1-70b", "--hardware", "8xh100", "--tpot", "40ms")
+    text = answer(*asked, "--speculate", "4:0.7", "--draft", "llama-3.2-1b")
+    assert "speculation: 4 tokens proposed by llama-3.2-1b, each accepted with 0.7: 2.77 per step" in text
+    assert "a draft goes with speculate" in refusal(2, *asked, "--draft", "llama-3.2-1b")
+
+
+def test_states_that_must_be_restored_are_said() -> None:
+    spoken = compare("mamba2-130m", "h100", workload="chat", speculate="4:0.7").to_dict()["notes"]
+    assert [note.split(" ")[:3] for note in spoken] == [["no", "scan", "was"], ["the", "states", "that"]]
+    assert "restored at no cost" in answer("compare", "mamba2-130m", "--hardware", "h100", "--speculate", "4:0.7")
+    assert compare("llama-3.2-1b", "h100", workload="chat", speculate="4:0.7").to_dict()["notes"] == []

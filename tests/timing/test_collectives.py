@@ -1,0 +1,214 @@
+"""Collectives over links: the forms, the fastest of them, domains and what lies beyond."""
+
+from __future__ import annotations
+
+import csv
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roofline.calibration.constants import load_constants
+from roofline.calibration.link_constants import load_links
+from roofline.calibration.provenance import constants_of
+from roofline.errors import WorkloadError
+from roofline.hardware.loading import load_every_hardware, load_hardware
+from roofline.operators.predict_op import predict_op
+from roofline.prediction.fleet import Fleet, fleet_of
+from roofline.program.transfers import PASSES
+from roofline.timing.collectives import Network, network_of, time_transfer
+
+MEASURED = Path(__file__).resolve().parents[3] / "shared" / "measured"
+OPERATIONS = st.sampled_from(sorted(PASSES))
+SIZES = st.floats(1, 1e10)
+
+
+@cache
+def network(hardware: str, count: int, provenance: Any = None) -> Network:
+    device = load_hardware(hardware)
+    fleet = fleet_of(hardware)
+    return network_of(device, count, fleet.links, constants_of(device, provenance))
+
+
+def seconds(net: Network, operation: str, size: float, devices: int, stride: int = 1) -> float:
+    return float(time_transfer(operation, size, devices, stride, net).time_s)
+
+
+def test_the_bound_by_hand() -> None:
+    """8 H100 at 450 GB/s: a gather of 1 GB receives 7/8 of it; a switch that adds up needs 9/8 to reduce everywhere."""
+    net = network("h100", 8, "datasheet")
+    assert seconds(net, "all_gather", 1e9, 8) == pytest.approx(0.875e9 / 450e9)
+    assert seconds(net, "all_reduce", 1e9, 8) == pytest.approx(1.125e9 / 450e9)
+    assert seconds(network("a100", 8, "datasheet"), "all_reduce", 1e9, 8) == pytest.approx(1.75e9 / 300e9)
+
+
+def test_the_fastest_form_is_named() -> None:
+    net = network("h100", 8)
+    names = [str(time_transfer("all_reduce", size, 8, 1, net).name) for size in (1e3, 1e9)]
+    assert names == ["one-shot", "in-switch"]
+    assert str(time_transfer("all_gather", 1e6, 8, 1, net).name) == "ring"
+    assert str(time_transfer("all_reduce", 1e6, 8, 1, network("a100", 8)).name) == "as measured"
+
+
+def test_beyond_a_domain_the_network_carries_a_part_of_the_message() -> None:
+    """Two nodes of 8: each device reduces an eighth of the message with its peer, over its own NIC."""
+    net = network("h100", 16, "datasheet")
+    whole = seconds(net, "all_reduce", 1e9, 16)
+    scatter, gather, across = 0.875e9 / 450e9, 0.875e9 / 450e9, (1e9 / 8) / 50e9
+    assert whole == pytest.approx(scatter + across + gather)
+    assert str(time_transfer("all_reduce", 1e9, 16, 1, network("h100", 16)).name) in (
+        "hierarchical",
+        "ring through all",
+    )
+
+
+def test_devices_that_are_far_apart_use_the_network_alone() -> None:
+    net = network("h100", 64, "datasheet")
+    assert seconds(net, "all_gather", 1e9, 8, stride=8) == pytest.approx(0.875e9 / 50e9)
+    assert seconds(net, "all_gather", 1e9, 8, stride=1) == pytest.approx(0.875e9 / 450e9)
+
+
+def test_a_mesh_has_a_link_to_each_peer() -> None:
+    """MI300X: 64 GB/s between two, 7 x 64 among eight; two reach 47.7 GB/s of bus bandwidth (ml-engineering)."""
+    net = network("mi300x", 8, "datasheet")
+    assert seconds(net, "all_reduce", 1e9, 2) == pytest.approx(1e9 / 64e9)
+    assert seconds(net, "all_reduce", 1e9, 8) == pytest.approx(1.75e9 / 448e9)
+    for devices, reached in ((2, 47.7e9), (8, 313e9)):
+        sent = 2 * 16e9 * (devices - 1) / devices
+        assert seconds(network("mi300x", 8), "all_reduce", 16e9, devices) == pytest.approx(sent / reached, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("device", "devices", "reached"),
+    [("h100", 8, 445e9), ("h200", 8, 460e9), ("b200", 8, 704e9), ("b300", 8, 704e9), ("gb200", 4, 628e9)],
+)
+def test_measured_bus_bandwidths_lie_in_the_band(device: str, devices: int, reached: float) -> None:
+    """All-reduce of 512 MiB by NCCL (aiconfigurator's tables, as in the hardware facts)."""
+    size = 512 * 2**20
+    form = time_transfer("all_reduce", size, devices, 1, network(device, devices))
+    measured = 2 * size * (devices - 1) / devices / reached
+    assert form.low <= measured / form.time_s <= form.high
+    assert measured >= form.bound_s
+
+
+@pytest.mark.parametrize(
+    ("device", "kernel"), [("h100", 3.2e-6), ("h200", 2.9e-6), ("b200", 4.8e-6), ("gb200", 4.1e-6)]
+)
+def test_measured_latencies_lie_in_the_band(device: str, kernel: float) -> None:
+    """The least time of a one-shot kernel among 8 devices, same source."""
+    form = time_transfer("all_reduce", 256.0, 8, 1, network(device, 8))
+    assert form.low <= kernel / form.time_s <= form.high
+
+
+@given(OPERATIONS, SIZES, st.integers(1, 7), st.sampled_from(("h100", "mi300x", "a100", "tpu-v5p", "gb200")))
+def test_laws(operation: str, size: float, power: int, device: str) -> None:
+    devices = 2**power
+    net = network(device, 256)
+    form = time_transfer(operation, size, devices, 1, net)
+    assert 0 < form.bound_s <= form.time_s
+    assert 0 <= form.link <= 1
+    assert seconds(net, operation, 2 * size, devices) >= form.time_s * (1 - 1e-9)
+
+
+@given(OPERATIONS, SIZES, st.integers(1, 7), st.sampled_from(("h100", "a100", "b200")))
+def test_twice_the_devices_never_say_the_same_sooner(operation: str, size: float, power: int, device: str) -> None:
+    """What one link bounds does not get faster with more devices, whose message is as large.
+
+    Where a switch adds up, a device sends (n + 1)/n of the message: down to the message itself, and no less.
+    """
+    net = network(device, 256, "datasheet")
+    few, many = (seconds(net, operation, size, n) for n in (2**power, 2 ** (power + 1)))
+    if operation == "all_reduce" and net.near.reduces:
+        few = min(few, size / net.near.bandwidth)
+    assert many >= few * (1 - 1e-9)
+
+
+def test_arrays_equal_numbers() -> None:
+    net = network("h100", 64)
+    sizes, devices, strides = np.meshgrid([1e3, 1e6, 1e9], [1, 2, 8, 16, 64], [1, 8])
+    for operation in (*PASSES, "send"):
+        many = time_transfer(operation, sizes, devices, strides, net)
+        for index in np.ndindex(sizes.shape):
+            one = time_transfer(operation, float(sizes[index]), int(devices[index]), int(strides[index]), net)
+            assert many.time_s[index] == pytest.approx(float(one.time_s), rel=1e-12)
+            assert np.broadcast_to(many.name, sizes.shape)[index] == str(one.name)
+
+
+def test_one_device_takes_no_time() -> None:
+    assert seconds(network("h100", 8), "all_reduce", 1e9, 1) == 0
+
+
+def test_a_pipeline_within_a_domain_and_across() -> None:
+    net = network("h100", 16, "datasheet")
+    assert seconds(net, "send", 1e9, 4, stride=2) == pytest.approx(1e9 / 450e9)
+    assert seconds(net, "send", 1e9, 2, stride=8) == pytest.approx(1e9 / 50e9)
+    assert seconds(net, "send", 1e9, 16, stride=1) == pytest.approx((14 * 1e9 / 450e9 + 1e9 / 50e9) / 15)
+
+
+def test_shares_are_elasticities() -> None:
+    net = network("h100", 64)
+    for operation in (*PASSES, "send"):
+        form = time_transfer(operation, 1e8, 64, 1, net)
+        step = 1e-6
+        faster, slower = (seconds(net.scaled(link=1 + s), operation, 1e8, 64) for s in (step, -step))
+        assert np.log(slower / faster) / (2 * step) == pytest.approx(float(form.link), abs=1e-3)
+
+
+def test_devices_without_links_are_refused_in_one_line() -> None:
+    with pytest.raises(WorkloadError, match="8 x laptop-cpu: no link joins them"):
+        network("laptop-cpu", 8)
+    device = load_hardware("h100")
+    bare = device.model_copy(update={"links": {"scale_up": device.links["scale_up"]}})
+    with pytest.raises(WorkloadError, match=r"join 8\); add links.scale_out"):
+        network_of(bare, 16, {}, load_constants("nvidia-tensor-core"))
+
+
+def test_every_device_with_links_has_constants_for_them() -> None:
+    kinds = set(load_links().links)
+    for device in load_every_hardware():
+        up = device.links.get("scale_up")
+        if up is not None and up.topology is not None:
+            assert up.topology in kinds, device.name
+
+
+def test_a_system_states_its_own_links() -> None:
+    fleet = fleet_of("aws-p5-48xlarge")
+    assert (fleet.count, fleet.counted) == (8, True)
+    assert isinstance(fleet_of("h100"), Fleet)
+    assert not fleet_of("h100").counted
+
+
+def test_op_collective() -> None:
+    one = predict_op("collective", "8xh100", operation="all_reduce", message_bytes=10**6, devices=8)
+    assert (one.form, one.flops, one.link_bytes, one.bound_by) == ("in-switch", 0, 1_750_000, "latency")
+    assert one.low_s <= one.time_s <= one.high_s
+    assert one.share_latency + one.share_link == pytest.approx(1)
+    many = predict_op(
+        "collective", "h100", operation=np.array(["all_reduce", "all_gather"]), message_bytes=10**6, devices=8
+    )
+    assert many.time_s[0] == one.time_s
+    assert many.to_dict()["inputs"]["operation"] == ["all_reduce", "all_gather"]
+
+
+@pytest.mark.skipif(not (MEASURED / "aiconfigurator/comm.csv").is_file(), reason="the measurements are not here")
+def test_all_reduces_on_measured_a100s() -> None:
+    """Message sizes that were not fitted, 2 to 8 devices, with the shipped constants of each library."""
+    with (MEASURED / "aiconfigurator/comm.csv").open(encoding="utf-8", newline="") as text:
+        rows = [row for row in csv.DictReader(text) if row["collective"] == "all_reduce"]
+    errors = []
+    for row in rows:
+        size = float(row["message_elements"]) * 2
+        if np.log2(size) % 2 == 0:
+            continue  # even powers of two were fitted
+        name = "a100-sxm-80gb" if row["lib"].startswith("nccl") else "a100-sxm-80gb-tensorrt-llm"
+        own = fleet_of(name)
+        device = load_hardware("a100-sxm-80gb")
+        net = network_of(device, 8, {}, constants_of(device, None, own.calibration))
+        time = seconds(net, "all_reduce", size, int(row["num_gpus"]))
+        errors.append(abs(time / (float(row["latency_ms"]) * 1e-3) - 1))
+    assert len(errors) > 80
+    assert np.median(errors) <= 0.08

@@ -1,0 +1,316 @@
+"""What kernels add: tiles and waves by hand, extra keys, blocks that work alone, and the laws that still hold."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roofline.calibration.constants import Constants, device_names, load_device
+from roofline.calibration.provenance import constants_of
+from roofline.cost.cost import Cost, operator_cost
+from roofline.cost.kernel_shapes import AttentionShape, GroupedShape, MatmulShape, RowShape, shape_of
+from roofline.errors import SpecError, WorkloadError
+from roofline.hardware.loading import hardware_names, load_hardware, spec_from_fields
+from roofline.hardware.spec import HardwareSpec
+from roofline.layers.mixture_of_experts import experts
+from roofline.operators.predict_op import OperatorClock, predict_op
+from roofline.prediction.predict import predict
+from roofline.program.op import Tensor, contract, fuse, weight
+from roofline.program.workload import Precision
+from roofline.timing.kernels import memory_s, tile, work_factor
+from roofline.timing.operator import kind_of, time_operator
+
+SIZES = st.integers(min_value=1, max_value=20_000)
+PLAIN = Constants(compute=0.8, memory=0.8, latency_s=1.0, p=2)
+TILED = replace(PLAIN, tile_feed=1.0, split_s=1e-3, partial=0.5)
+
+
+def toy(units: int | None = 4) -> HardwareSpec:
+    """1000 FLOP/s, 10 B/s, an L2 of 100 B, four units."""
+    memory = {"dram": {"capacity": "1 GB", "bandwidth": "10 B/s"}, "l2": {"capacity": "100 B"}}
+    peak = {"matrix": {"fp16": "1000 FLOP/s"}, "vector": {"fp32": "100 FLOP/s"}}
+    fields: dict[str, Any] = {"name": "toy", "source": "arithmetic", "class": "cpu", "peak": peak, "memory": memory}
+    if units:
+        fields["units"] = {"name": "SM", "count": units}
+    return spec_from_fields(fields, "toy.yaml", what_if=True)
+
+
+def matmul(m: Any, n: Any, k: Any) -> Cost:
+    return Cost(
+        "g", "op", "matmul", "fp16", 1, 2.0 * m * n * k, 0, 0, 2.0 * (m * k + k * n + m * n), MatmulShape(m, n, k)
+    )
+
+
+def attention(batch: int = 3, queries: int = 1, keys: int = 10, kv_heads: int = 2, groups: int = 1) -> Cost:
+    pair_flops = 4 * batch * kv_heads * groups * 8
+    cached = 4 * batch * keys * kv_heads * 8
+    shape = AttentionShape(batch, queries, keys, kv_heads, groups, pair_flops, cached)
+    return Cost("g", "op", "attention", "fp16", 1, pair_flops * queries * keys, 0, 0, cached + 100.0, shape)
+
+
+# By hand
+
+
+def test_one_tile_more_than_a_wave_takes_two_waves() -> None:
+    full, more = (tile(MatmulShape(128 * n, 256, 1 << 20), 1000.0, toy(), TILED) for n in (4, 5))
+    # 4 tiles of 128 x 256 on 4 units run at once at 0.8 x 1000 FLOP/s
+    assert full.compute_s == pytest.approx(2 * 512 * 256 * (1 << 20) / 800)
+    assert (full.partial_s, full.latency_s) == (0.0, 0.0)
+    assert more.compute_s > full.compute_s * 1.2
+
+
+def test_a_small_tile_is_fed_more_slowly() -> None:
+    # a 32 x 32 tile at its share of the peak, 16 / 64, on one of four units; its depth is cut into steps of 32
+    one = tile(MatmulShape(32, 32, 1), 1000.0, toy(), replace(TILED, split_s=1e9))
+    assert one.compute_s == pytest.approx(2 * 32 * 32 * 32 * 4 / (1000 * 16 / 64))
+
+
+def test_a_deep_matmul_of_one_tile_is_split_and_pays_for_it() -> None:
+    shape = MatmulShape(32, 32, 32 * 1024)
+    alone = tile(shape, 1000.0, toy(), replace(TILED, split_s=1e9))
+    split = tile(shape, 1000.0, toy(), TILED)
+    assert split.compute_s < alone.compute_s / 3
+    assert split.latency_s == TILED.split_s
+    assert split.partial_s >= 2 * 32 * 32 * 8 * 0.5 / 10
+
+
+def test_extra_keys_are_work_and_no_traffic() -> None:
+    cost = attention(queries=10)
+    more = time_operator(cost, toy(), replace(PLAIN, extra_keys=5.0, p=1))
+    plain = time_operator(cost, toy(), replace(PLAIN, p=1))
+    # each of 10 queries sees 10 keys, and 5 in vain: half as much again
+    assert more.time_s - plain.time_s == pytest.approx(0.5 * cost.flops / 800)
+    assert more.bound_s == plain.bound_s
+
+
+def test_extra_reads_are_traffic_per_sequence_and_head() -> None:
+    cost = attention()
+    more = time_operator(cost, toy(), replace(PLAIN, extra_reads=5.0, p=1))
+    plain = time_operator(cost, toy(), replace(PLAIN, p=1))
+    assert more.time_s - plain.time_s == pytest.approx(5 * 3 * 2 * 8 * 4 / 8)  # 5 keys and values of 6 heads of 8
+
+
+def test_a_lone_head_has_its_units_part_of_the_bandwidth() -> None:
+    constants = replace(PLAIN, compute=2.0, latency_s=0.0, serial=0.5, p=10)
+    cost = attention(batch=3, kv_heads=2)  # 6 blocks on 4 units: two waves
+    assert time_operator(cost, toy(), constants).time_s == pytest.approx(cost.bytes * 8 / 6 / (10 * 0.5), rel=1e-3)
+    grouped = attention(batch=3, kv_heads=2, groups=2)
+    assert time_operator(grouped, toy(), constants).time_s == pytest.approx(grouped.bytes / 8, rel=1e-2)
+
+
+def test_regrouping_costs_a_launch_where_there_are_several() -> None:
+    constants = replace(PLAIN, regroup_s=7.0)
+    for numbers, paid in (((2, 2, 2), 7.0), ((1, 2, 2), 0.0), ((2, 1, 2), 0.0), ((2, 2, 1), 0.0)):
+        cost = attention(**dict(zip(("batch", "kv_heads", "groups"), numbers, strict=True)))
+        added = time_operator(cost, toy(), constants).time_s - time_operator(cost, toy(), PLAIN).time_s
+        assert added == pytest.approx(paid)
+
+
+def test_what_fits_half_the_cache_moves_at_its_rate() -> None:
+    cost = Cost("g", "op", "norm", "fp16", 1, 0, 0, 0, 80.0, RowShape(3, 25))
+    timing = time_operator(cost, toy(), replace(PLAIN, latency_s=0.0, cached=1.6))
+    assert timing.time_s == pytest.approx((50 / 1.6 + 30 / 0.8) / 10)
+    assert timing.bound_s == pytest.approx(80 / (10 * 1.6))  # the roof of what was measured
+
+
+def test_rows_alone_go_in_waves_of_two_blocks_a_unit() -> None:
+    constants = replace(PLAIN, memory=2.0, latency_s=0.0, serial=0.1)
+    few, more = (Cost("g", "op", "norm", "fp16", 1, 0, 0, 0, 10.0 * rows, RowShape(rows, 10)) for rows in (8, 9))
+    slow = time_operator(few, toy(), constants).time_s
+    assert slow == pytest.approx(math.hypot(80 / 20, 80 / (10 * 0.1)))
+    assert time_operator(more, toy(), constants).time_s == pytest.approx(math.hypot(90 / 20, 160 / 1))
+
+
+def test_a_device_without_units_is_refused() -> None:
+    with pytest.raises(WorkloadError, match="toy states no units, which its calibration needs"):
+        time_operator(matmul(8, 8, 8), toy(None), TILED)
+
+
+# Shapes
+
+
+def test_a_packed_projection_has_the_columns_of_its_parts() -> None:
+    x, sizes = Tensor("x", "B D"), {"B": 2, "D": 4, "F": 5, "V": 7}
+    parts = [contract(f"p{axis}", x, weight(f"w{axis}", f"D {axis}"), Tensor(axis, f"B {axis}")) for axis in "FV"]
+    assert shape_of(fuse("packed", parts, kind="matmul"), sizes, lambda _: 2) == MatmulShape(2, 12, 4)
+
+
+def test_a_matmul_without_weights_has_no_shape() -> None:
+    scores = contract("scores", Tensor("q", "B T H"), Tensor("k", "B S H"), Tensor("s", "B T S"))
+    assert shape_of(scores, {"B": 1, "T": 2, "S": 3, "H": 4}, lambda _: 2) is None
+
+
+def test_a_row_that_a_unit_cannot_hold_is_read_again() -> None:
+    constants = replace(PLAIN, latency_s=0.0, held=40.0, again=0.5)
+    for row_bytes, part in ((20, 0.0), (40, 0.0), (60, 0.5), (80, 1.0), (800, 1.0)):
+        cost = Cost("g", "op", "norm", "fp16", 1, 0, 0, 0, 3.0 * row_bytes, RowShape(3, row_bytes))
+        seconds = 3 * row_bytes * (1 + 0.5 * part) / (10 * 0.8)
+        assert time_operator(cost, toy(), constants).time_s == pytest.approx(seconds)
+        assert time_operator(cost, toy(), constants).bound_s == pytest.approx(3 * row_bytes / 10)
+
+
+def test_a_matmul_with_experts_is_grouped_and_each_group_fills_a_tile() -> None:
+    ops = {op.name: op for op in experts(function="silu")}
+    sizes = {"B": 3, "T": 2, "A": 4, "D": 8, "F": 16, "X": 5, "E": 7}
+    for name in ("experts_gate_up", "experts_down"):
+        cost = operator_cost(ops[name], sizes, Precision("fp16", "fp16", "fp16"))
+        assert cost.shape == GroupedShape(groups=5, rows=24)  # 3 x 2 tokens, 4 experts each
+        assert kind_of(cost, decoding=False) == "grouped_matmul"
+        constants = replace(PLAIN, p=1, latency_s=0.0)
+        plain = time_operator(cost, toy(), constants)
+        padded = time_operator(cost, toy(), replace(constants, group_rows=64.0))
+        assert padded.time_s - plain.time_s == pytest.approx((5 * 64 / 24 - 1) * float(cost.flops) / 800)
+        assert padded.bound_s == plain.bound_s
+        assert time_operator(cost, toy(), replace(constants, group_rows=4.0)).time_s == plain.time_s
+        assert time_operator(cost, toy(), replace(constants, tile_feed=1.0)).time_s == plain.time_s
+
+
+def test_the_rows_of_groups_take_symbols() -> None:
+    from sympy import Symbol
+
+    batch = Symbol("B", positive=True, integer=True)
+    cost = replace(matmul(8, 8, 8), shape=GroupedShape(4, 2 * batch))
+    factor = work_factor(cost, replace(PLAIN, group_rows=64.0))
+    assert [float(factor.subs(batch, b)) for b in (1, 64, 128, 1000)] == [128.0, 2.0, 1.0, 1.0]
+
+
+# Properties
+
+
+@given(SIZES, SIZES, SIZES)
+def test_tiles_never_beat_the_plain_form(m: int, n: int, k: int) -> None:
+    a100 = load_hardware("a100")
+    tiled = tile(MatmulShape(m, n, k), 312e12, a100, replace(TILED, tile_feed=1.5))
+    assert tiled.compute_s >= 2 * m * n * k / (0.8 * 312e12) * (1 - 1e-12)
+
+
+@given(st.lists(st.tuples(SIZES, SIZES, SIZES), min_size=1, max_size=5))
+def test_arrays_equal_numbers(shapes: list[tuple[int, int, int]]) -> None:
+    m, n, k = (np.array(column, float) for column in zip(*shapes, strict=True))
+    many = predict_op("matmul", "a100", m=m, n=n, k=k)
+    for row, (rows, columns, depth) in enumerate(shapes):
+        one = predict_op("matmul", "a100", m=rows, n=columns, k=depth)
+        for name in ("time_s", "bound_s", "low_s", "high_s", "share_latency", "share_compute", "share_memory"):
+            assert getattr(many, name)[row] == pytest.approx(getattr(one, name), rel=1e-12, abs=1e-15)
+
+
+@given(st.sampled_from(("matmul", "attention", "norm")), SIZES, SIZES, st.integers(1, 8))
+def test_the_order_of_the_band_and_the_sum_of_the_shares_hold(kind: str, a: int, b: int, c: int) -> None:
+    sizes: dict[str, dict[str, Any]] = {
+        "matmul": {"m": a, "n": b, "k": 64 * c},
+        "attention": {
+            "batch": c,
+            "query": 1,
+            "context": a,
+            "heads": 8 * c,
+            "kv_heads": c,
+            "head_dim": 128,
+            "causal": True,
+        },
+        "norm": {"rows": a, "columns": b},
+    }
+    found = predict_op(kind, "a100", **sizes[kind])
+    assert found.bound_s <= found.low_s <= found.time_s <= found.high_s
+    assert found.share_latency + found.share_compute + found.share_memory == pytest.approx(1.0, abs=1e-12)
+    assert min(found.share_latency, found.share_compute, found.share_memory) >= -1e-12
+
+
+@given(SIZES, SIZES, SIZES)
+def test_shares_are_elasticities_with_tiles_too(m: int, n: int, k: int) -> None:
+    step = 1e-6
+    constants = constants_of(load_hardware("a100")).of("matmul", "graph")
+    cost = matmul(float(m), float(n), float(k))
+
+    def device(compute: float = 0.0, bandwidth: float = 0.0) -> HardwareSpec:
+        peak = {"matrix": {"fp16": f"{312e12 * math.exp(compute)!r} FLOP/s"}}
+        memory = {"dram": {"bandwidth": f"{2e12 * math.exp(bandwidth)!r} B/s"}}
+        fields = {"name": "toy", "source": "s", "class": "cpu", "units": {"name": "SM", "count": 108}}
+        return spec_from_fields({**fields, "peak": peak, "memory": memory}, "toy", what_if=True)
+
+    def slope(rate: str) -> float:
+        times = [time_operator(cost, device(**{rate: s}), constants).time_s for s in (step, -step)]
+        return math.log(times[0] / times[1]) / (2 * step)
+
+    timing = time_operator(cost, device(), constants)
+    picks = [tile(cost.shape, 312e12 * math.exp(s), device(s, t), constants).latency_s  # type: ignore[arg-type]
+             for s, t in ((step, 0), (-step, 0), (0, step), (0, -step))]  # fmt: skip
+    if len(set(picks)) == 1:  # the same tiling on both sides of the derivative
+        assert timing.compute == pytest.approx(-slope("compute"), abs=1e-3)
+        assert timing.memory == pytest.approx(-slope("bandwidth"), abs=1e-3)
+
+
+def test_terms_take_symbols() -> None:
+    from sympy import Symbol, lambdify
+
+    m, n, k = (Symbol(letter, positive=True, integer=True) for letter in "mnk")
+    a100 = load_hardware("a100")
+    constants = constants_of(a100).of("matmul", "graph")
+    compiled = lambdify((m, n, k), tile(MatmulShape(m, n, k), 312e12, a100, constants).total_s, "math")
+    for numbers in ((1, 4096, 4096), (300, 1024, 65536), (8192, 8192, 512)):
+        seconds = tile(MatmulShape(*numbers), 312e12, a100, constants).total_s
+        assert compiled(*numbers) == pytest.approx(seconds, rel=1e-12)
+    context = Symbol("S", positive=True, integer=True)
+    cost = replace(attention(), shape=replace(attention().shape, keys=context))  # type: ignore[type-var]
+    decode = constants_of(a100).of("attention_decode", "graph")
+    formula = memory_s(replace(cost, bytes=context * 100), a100, decode)
+    number = memory_s(replace(attention(keys=64), bytes=6400.0, shape=replace(cost.shape, keys=64)), a100, decode)  # type: ignore[type-var]
+    assert float(formula.subs(context, 64)) == pytest.approx(number, rel=1e-12)
+
+
+# Calibrations of devices
+
+
+@pytest.mark.parametrize("name", device_names())
+def test_a_device_calibration_extends_a_shipped_device(name: str) -> None:
+    data = load_device(name)
+    assert data.name == name
+    assert data.extends in hardware_names()
+    assert name.startswith(str(data.extends))
+    for kind in data.kinds.values():
+        assert kind.band is not None
+        assert kind.band.low <= 1 <= kind.band.high
+        assert data.band.low <= kind.band.low
+        assert kind.band.high <= data.band.high
+
+
+def test_a_calibrated_device_defaults_to_its_calibration() -> None:
+    assert constants_of(load_hardware("a100")).provenance == "calibrated"
+    assert constants_of(load_hardware("a100"), "class").name == "nvidia-ampere"
+    assert constants_of(load_hardware("h100")).provenance == "class"
+    assert OperatorClock.of(load_hardware("a100"), None, "datasheet").constants.provenance == "datasheet"
+    with pytest.raises(SpecError, match=r"^h100-sxm-80gb has no calibration \(calibrated are a100-sxm-80gb"):
+        constants_of(load_hardware("h100"), "calibrated")
+
+
+def test_the_band_of_an_operator_is_that_of_its_kind() -> None:
+    attention = {"batch": 1, "heads": 8, "kv_heads": 2, "head_dim": 128, "causal": True}
+    kinds = load_device("a100-sxm-80gb").kinds
+    for query, kind in ((1, "attention_decode"), (64, "attention_prefill")):
+        found, band = predict_op("attention", "a100", query=query, context=64, **attention), kinds[kind].band
+        assert band is not None
+        assert found.to_dict()["band"] == {"low": band.low, "high": band.high, "evidence": band.evidence}
+    both = predict_op("attention", "a100", query=np.array([1.0, 64.0]), context=64, **attention)
+    assert both.band[0] == load_device("a100-sxm-80gb").band.low
+
+
+def test_an_edited_device_was_not_measured() -> None:
+    edited = load_hardware("a100", overrides={"memory.hbm.bandwidth": "6 TB/s"})
+    assert constants_of(edited).provenance == "class"
+    assert constants_of(edited, "calibrated").provenance == "calibrated"  # who asks for it gets it
+
+
+def test_each_operator_of_a_calibrated_phase_has_the_band_of_its_kind() -> None:
+    phase = predict("llama-3.1-8b", "a100", context=2048).phases["decode"]
+    kinds = load_device("a100-sxm-80gb").kinds
+    for operator in phase.operators:
+        own = kinds.get(operator.name) or kinds.get(operator.kind) or kinds["attention_decode"]
+        if operator.kind != "softmax":
+            assert own.band is not None
+            assert operator.figures.high_s == pytest.approx(operator.figures.time_s * own.band.high)
+    assert phase.figures.high_s == pytest.approx(sum(operator.figures.high_s for operator in phase.operators))

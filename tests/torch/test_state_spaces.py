@@ -1,0 +1,391 @@
+"""States and scans: parameters and FLOPs against transformers, both forms of a scan against each other, memory.
+
+What transformers runs without the fused kernels of mamba-ssm, causal-conv1d and flash-linear-attention is another way
+to the same numbers, so that the counter sees other FLOPs than these kernels spend. ``seen_of_state`` has each
+difference, and why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from modules import check_parameters, eager_decoder
+from state_strategies import STATES, without_some
+
+from roofline.calibration.constants import ConstantSet
+from roofline.calibration.fields import KindConstants
+from roofline.cost.capacity import largest_batch, longest_context
+from roofline.cost.residency import cache_growth, footprint
+from roofline.errors import ConfigError
+from roofline.formulas.building import formula
+from roofline.formulas.symbols import LETTERS
+from roofline.layers.mamba2 import chunked_scan, recurrent_scan
+from roofline.models.model import Model, load_model, preset_names
+from roofline.number import ceil_div
+from roofline.parallelism.layout import Layout
+from roofline.parallelism.sharding import shard
+from roofline.prediction.predict import predict
+from roofline.program.axes import Sizes
+from roofline.program.conventions import Conventions
+from roofline.program.op import Op
+from roofline.program.program import Phase
+from roofline.program.workload import MAX_LENGTH, Precision, Workload
+
+BF16 = Precision("bf16", "bf16", "bf16")
+AS_TORCH = Conventions(attention="materialised", count="square", lm_head="all", latent="expanded")
+TINY = st.integers(2, 4)  # torch.einsum multiplies elementwise where a contracted axis has one element
+
+
+# Parameters
+
+
+@pytest.mark.parametrize("model_type", STATES)
+def test_random_configurations_equal_transformers(model_type):
+    pytest.importorskip("transformers")
+
+    @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(config=STATES[model_type] | without_some(STATES[model_type]))
+    def equal(config):
+        check_parameters(load_model(config))
+
+    equal()
+
+
+# FLOPs
+
+
+def ops_of(model: Model, phase: Phase, batch: int, new: int, context: int) -> list[tuple[Fraction, Op, Sizes]]:
+    """Each operator of a step, how often it runs, and the sizes around it."""
+    program = model.program(AS_TORCH)
+    sizes = {k: Fraction(v) for k, v in {**program.sizes, "B": batch, "T": new, "S": context}.items()}
+    return [(group.times(sizes), op, group.sizes(sizes)) for group, op in program.in_phase(phase)]
+
+
+def bound(op: Op, sizes: Sizes) -> dict[str, Fraction]:
+    return {**sizes, **{letter: Fraction(size) for letter, size in op.local.items() if isinstance(size, int)}}
+
+
+def seen_of_state(op: Op, sizes: Sizes, kind: str, past: int) -> Fraction:
+    """What the counter sees of a scan beyond, or short of, what we count as contractions."""
+    s = bound(op, sizes)
+    B, T = s["B"], s["T"]
+    if kind == "lru":  # elementwise in both
+        return Fraction(0)
+    if kind == "mamba":  # our scan is vector work; torch reads each token's state out by a matmul
+        return 2 * B * T * s["F"] * s["N"]
+    K, G, H, N, W = (s[letter] for letter in "KGHNW")
+    if T == 1 and past:
+        # Ours is vector work. torch reads Mamba-2's state out by a matmul; the delta rule it does elementwise.
+        return 2 * B * K * G * H * N if kind == "mamba2" else Fraction(0)
+    chunks = ceil_div(T, W)
+    filled = chunks * W - T  # torch fills the last chunk up
+    repeated = 2 * B * chunks * W * W * K * (G - 1) * N  # and repeats keys for each head before it multiplies them
+    if kind == "mamba2":
+        # It carries the state on by a matmul over all pairs of chunks; kernels go through the chunks in turn.
+        return repeated + 4 * B * filled * K * G * H * N + 2 * B * K * G * H * N * (chunks + 1) ** 2
+    solved = 2 * B * chunks * W * W * K * G * (N + H)  # a triangular system: the counter knows no solve_triangular
+    return repeated + 6 * B * filled * K * G * H * N - solved
+
+
+def outputs_of_convolution(kind: str, taps: Fraction, new: int, past: int) -> Fraction:
+    """Outputs per channel that torch computes, of which the last ``new`` are kept.
+
+    It pads both ends, and puts the inputs it has kept before the new ones. RecurrentGemma's decode multiplies and sums.
+    """
+    if kind == "lru":
+        return Fraction(0) if past else new + taps - 1
+    if past and new == 1:
+        return Fraction(2)
+    return (taps + new if past else max(taps, Fraction(new))) + taps - 1
+
+
+def expected(model: Model, kind: str, batch: int, past: int, new: int) -> tuple[Fraction, Fraction]:
+    """What the counter should see: matmuls, and convolutions, which are vector work of ours."""
+    phase: Phase = "decode" if past and new == 1 else "prefill"
+    matmuls, convolutions = Fraction(0), Fraction(0)
+    for times, op, sizes in ops_of(model, phase, batch, new, past + new):
+        matmuls += times * op.flops(sizes)
+        if op.name == "scan" and kind != "convolution":
+            matmuls += times * seen_of_state(op, sizes, kind, past)
+        if op.name == "convolution":
+            s = bound(op, sizes)
+            ours = sum(work.count(s) for work in op.work if "Z" in work.axes)
+            convolutions += times * ours * outputs_of_convolution(kind, s["Z"], new, past) / new
+    return matmuls, convolutions
+
+
+def counted(module: Any, batch: int, past: int, new: int) -> tuple[int, int]:
+    """What the counter sees in a forward pass of ``new`` tokens behind ``past`` ones: matmuls, convolutions."""
+    torch = pytest.importorskip("torch")
+    counter_of = pytest.importorskip("torch.utils.flop_counter").FlopCounterMode
+    name = "cache_params" if "Mamba" in type(module).__name__ else "past_key_values"
+    own = pytest.importorskip("transformers").DynamicCache(config=module.config)
+    with torch.no_grad():
+        if past:
+            module(torch.zeros(batch, past, dtype=torch.long), use_cache=True, **{name: own})
+        with counter_of(display=False) as counter:
+            module(torch.zeros(batch, new, dtype=torch.long), use_cache=True, **{name: own})
+    counts = {str(op): count for op, count in counter.get_flop_counts()["Global"].items()}
+    convolved = sum(count for op, count in counts.items() if "conv" in op)
+    return sum(counts.values()) - convolved, convolved
+
+
+def kind_of(model: Model) -> str:
+    return str(model.config.recurrence.kind)  # type: ignore[attr-defined]
+
+
+def mixes_tokens(model: Model) -> bool:
+    """Whether transformers can run it with a cache, for which it asks an attention layer where there are any kinds."""
+    layers = getattr(model.config, "layers", None)
+    return layers is None or any(layer.attends for layer in layers)
+
+
+@pytest.mark.parametrize("model_type", STATES)
+def test_random_networks_equal_the_counter(model_type):
+    pytest.importorskip("transformers")
+
+    @settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(config=STATES[model_type], batch=st.integers(1, 3), past=st.integers(1, 9), new=st.integers(1, 9))
+    def equal(config, batch, past, new):
+        model = load_model(config)
+        assume(mixes_tokens(model))
+        module = eager_decoder(model)
+        for before, tokens in ((0, new), (past, 1)):
+            found = counted(module, batch, before, tokens)
+            assert found == expected(model, kind_of(model), batch, before, tokens)
+
+    equal()
+
+
+# Both forms of a scan
+
+
+@settings(deadline=None, max_examples=8)
+@given(st.fixed_dictionaries(dict.fromkeys("BKGHNW", TINY)), TINY)
+def test_the_chunks_of_mamba2_give_the_numbers_of_its_steps_and_our_counts(sizes, chunks):
+    torch = pytest.importorskip("torch")
+    counter_of = pytest.importorskip("torch.utils.flop_counter").FlopCounterMode
+    B, K, G, H, N, W = (sizes[letter] for letter in "BKGHNW")
+    T = chunks * W
+    torch.manual_seed(0)
+    x, b, c = torch.randn(B, T, K, G, H), torch.randn(B, T, K, N), torch.randn(B, T, K, N)
+    decay = -torch.rand(B, T, K, G)  # the logarithm of what a step keeps
+
+    state, stepped = torch.zeros(B, K, G, H, N), []
+    for t in range(T):
+        state = state * decay[:, t, ..., None, None].exp() + torch.einsum("bkgh,bkn->bkghn", x[:, t], b[:, t])
+        stepped.append(torch.einsum("bkn,bkghn->bkgh", c[:, t], state))
+
+    def within(tensor: Any) -> Any:
+        return tensor.reshape(B, chunks, W, *tensor.shape[2:])
+
+    sums = within(decay).cumsum(2)
+    mask = torch.ones(W, W).tril()[..., None, None]
+    weights = (sums[:, :, :, None] - sums[:, :, None]).exp() * mask
+    carried, outputs = torch.zeros(B, K, G, H, N), []
+    with counter_of(display=False) as counter:
+        scores = torch.einsum("bcikn,bcjkn->bcijk", within(c), within(b))
+        near = torch.einsum("bcijkg,bcjkgh->bcikgh", scores[..., None] * weights, within(x))
+        scaled = within(x) * (sums[:, :, -1:] - sums).exp()[..., None]
+        states = torch.einsum("bcikn,bcikgh->bckghn", within(b), scaled)
+        for i in range(chunks):
+            far = torch.einsum("bikn,bkghn->bikgh", within(c)[:, i], carried)
+            outputs.append(near[:, i] + far * sums[:, i].exp()[..., None])
+            carried = carried * sums[:, i, -1].exp()[..., None, None] + states[:, i]
+    assert torch.allclose(torch.stack(stepped, 1), torch.cat(outputs, 1), atol=1e-4)
+    assert torch.allclose(state, carried, atol=1e-4)
+    exact = {letter: Fraction(size) for letter, size in {**sizes, "T": T}.items()}
+    assert chunked_scan(square=True).flops(exact) == counter.get_total_flops()
+    assert chunked_scan().flops(exact) == by_enumeration(exact)
+    assert recurrent_scan().flops({**exact, "T": Fraction(1)}) == 0
+
+
+def by_enumeration(sizes: dict[str, Fraction]) -> Fraction:
+    """Pairs of tokens in one chunk, the later one first, and two products with the state."""
+    B, T, K, G, H, N, W = (sizes[letter] for letter in "BTKGHNW")
+    pairs = sum(1 for i in range(int(T)) for j in range(i + 1) if i // int(W) == j // int(W))
+    return 2 * B * (pairs * (K * N + K * G * H) + 2 * T * K * G * H * N)
+
+
+def test_the_count_of_the_paper():
+    """Theorem 6.1 of arXiv 2405.21060: O(T N^2) for a head of N in chunks of N; ours is 6 N^2 + 2 N per token."""
+    for n in (16, 64, 128):
+        sizes = dict.fromkeys("BKG", Fraction(1)) | dict.fromkeys("HNW", Fraction(n)) | {"T": Fraction(8 * n)}
+        assert chunked_scan().flops(sizes) == 8 * n * (6 * n * n + 2 * n)
+
+
+def test_a_prompt_costs_no_more_per_token_if_it_is_longer():
+    """Doubling a prompt of whole chunks doubles the scan exactly; attention's doubling costs four times as much."""
+    for model in ("mamba2-2.7b", "mamba-2.8b"):
+        short, long = (predict(model, "h100", prompt=tokens).phases["prefill"].operators for tokens in (4096, 8192))
+        (one,), (two,) = ([op.figures for op in ops if op.name == "scan"] for ops in (short, long))
+        assert (two.flops, two.vector_flops) == (2 * one.flops, 2 * one.vector_flops)
+
+
+# Memory
+
+
+def test_the_state_is_what_transformers_keeps():
+    """Elements in the caches of the module after a forward pass."""
+    torch = pytest.importorskip("torch")
+    for preset, layers in (("mamba2-130m", 2), ("mamba-130m", 3), ("falcon-mamba-7b", 1)):
+        model = load_model(preset, overrides={"num_hidden_layers": layers, "vocab_size": 16})
+        with torch.device("meta"), torch.no_grad():
+            kept = eager_decoder(model)(torch.zeros(3, 5, dtype=torch.long), use_cache=True).cache_params
+        elements = sum(
+            state.numel() for layer in kept.layers for states in (layer.conv_states, layer.recurrent_states)
+            for state in states.values()
+        )  # fmt: skip
+        program = model.program()
+        assert footprint(program, Workload(3, 100, 10), program.phases, BF16).state_bytes == 2 * elements
+
+
+@pytest.mark.parametrize("preset", [name for name in preset_names() if "mamba" in name and "bamba" not in name])
+def test_a_state_does_not_grow(preset):
+    program = load_model(preset).program()
+    held = [footprint(program, Workload(2, prompt, 5), program.phases, BF16) for prompt in (10, 10_000)]
+    assert held[0].state_bytes == held[1].state_bytes > 0
+    assert held[0].kv_cache_bytes == held[1].kv_cache_bytes == 0
+    assert cache_growth(program, BF16, 1) == cache_growth(program, BF16, 10**6) == 0
+
+
+def test_a_decode_step_reads_and_writes_the_state_whatever_the_context():
+    steps = [predict("mamba2-2.7b", "h100", context=length, batch=4) for length in (1, 10, MAX_LENGTH)]
+    assert len({step.tpot_s for step in steps}) == 1
+    (scan,) = [op for op in steps[0].phases["decode"].operators if op.name == "scan"]
+    state = 4 * 80 * 64 * 128  # sequences; heads; their width; the state of each element
+    beside = 4 * (2 * 80 * 64 + 80 + 2 * 128) + 3 * 80  # x, y, time step, b and c; decay, its bias, skip
+    assert scan.figures.bytes == 64 * 2 * (2 * state + beside)  # layers; bytes; read and written
+
+
+def test_largest_batch_and_longest_context_are_where_memory_ends():
+    program, workload = load_model("mamba2-2.7b").program(), Workload(8, 512, 16)
+    room = footprint(program, Workload(100, 512, 16), program.phases, BF16).total_bytes
+    assert largest_batch(program, workload, program.phases, BF16, room) == 100
+    assert largest_batch(program, workload, program.phases, BF16, room - 1) == 99
+    room = footprint(program, Workload(8, 5000, 16), program.phases, BF16).total_bytes
+    assert longest_context(program, workload, program.phases, BF16, room, MAX_LENGTH) == 5015
+    assert longest_context(program, workload, program.phases, BF16, room - 1, MAX_LENGTH) == 5014
+    once = ("decode",)
+    assert longest_context(program, Workload(8, 1, 1, 64), once, BF16, room, MAX_LENGTH) == MAX_LENGTH
+
+
+def test_a_hybrid_has_both_a_cache_that_grows_and_a_state_that_does_not():
+    """Jamba (arXiv 2403.19887), table 1: 4 GB of KV cache for 256K tokens in 16 bits, from 4 of 32 layers."""
+    program = load_model("jamba-v0.1").program()
+    assert cache_growth(program, BF16, 1) == 4 * 2 * 2 * 8 * 128  # layers; bytes; keys and values; heads; their width
+    short, long = (footprint(program, Workload(1, prompt, 1), program.phases, BF16) for prompt in (1, 262_144))
+    assert long.kv_cache_bytes == 2**32
+    assert long.state_bytes == short.state_bytes == 28 * 2 * 8192 * (16 + 4)
+
+
+@pytest.mark.parametrize(
+    ("preset", "growth", "state"),
+    [
+        # bytes per token: layers that attend x 2 bytes x keys and values x heads x width; state: layers that scan
+        ("qwen3-next-80b-a3b", 12 * 2 * 2 * 2 * 256, 36 * 2 * (32 * 128 * 128 + 4 * (2 * 16 * 128 + 32 * 128))),
+        ("nemotron-h-8b", 4 * 2 * 2 * 8 * 128, 24 * 2 * (128 * 64 * 128 + 4 * (128 * 64 + 2 * 8 * 128))),
+        ("falcon-h1-7b", 44 * 2 * 2 * 2 * 128, 44 * 2 * (24 * 128 * 256 + 4 * (24 * 128 + 2 * 256))),
+        ("lfm2-1.2b", 6 * 2 * 2 * 8 * 64, 10 * 2 * 3 * 2048),
+        ("recurrentgemma-2b", 8 * 2 * 2 * 1 * 256, 18 * 2 * (2560 + 4 * 2560)),
+    ],
+)
+def test_caches_and_states_by_hand(preset, growth, state):
+    program = load_model(preset).program()
+    assert cache_growth(program, BF16, 1) == growth
+    assert footprint(program, Workload(1, 9, 1), program.phases, BF16).state_bytes == state
+
+
+def test_tensor_parallelism_splits_the_heads_of_a_mixer_beside_attention():
+    """Falcon-H1 has 2 key/value heads and 1 group of its mixer: over four devices both share, and their heads split."""
+    program = load_model("falcon-h1-7b").program()
+    sharded = shard(program, Layout(tp=4))
+    (scan,) = [(group, op) for group, op in sharded.in_phase("decode") if op.name == "scan"]
+    (state,) = [tensor for tensor in scan[1].writes if tensor.role == "state"]
+    assert sharded.resident(*scan, state, {**sharded.sizes, "B": 1}) == 44 * 24 * 128 * 256 / 4
+
+
+# What follows
+
+
+@pytest.mark.parametrize("model", ["mamba2-130m", "mamba-130m", "qwen3-next-80b-a3b", "recurrentgemma-2b"])
+def test_a_prediction_says_once_that_no_scan_was_timed(model):
+    said = [note for note in predict(model, "h100").notes if "scan" in note]
+    assert said == ["no scan was ever timed: scans take the constants that nvidia-hopper has for all kinds"]
+    assert not any("scan" in note for note in predict(model, "h100", constants="datasheet").notes)  # no constants
+
+
+def test_what_has_no_scan_says_nothing_of_scans_nor_do_constants_that_have_their_own():
+    assert not any("scan" in note for note in predict("llama-3.2-1b", "h100").notes)
+    run = predict("mamba2-130m", "h100")
+    assert run.constants.calibration is not None
+    own = run.constants.calibration.model_copy(update={"kinds": {"scan": KindConstants()}})
+    assert not any("scan" in note for note in replace(run, constants=ConstantSet.from_calibration(own)).notes)
+
+
+def test_the_formula_of_the_state():
+    cache = formula("mamba2-2.7b", quantity="kv_cache", keep="all").expression
+    assert str(cache.factor()) == "2*B*K*L*(G*H*N + G*H*Z + 2*N*Z)"
+    step = formula("recurrent_scan", quantity="bytes").expression
+    assert str(step.expand().coeff(LETTERS["N"] * LETTERS["H"])) == "4*B*G*K"  # read and written, two bytes each
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"num_heads": 23}, "num_heads 23 x head_dim 64 is not expand x hidden_size 1536"),
+        ({"n_groups": 7}, "recurrence: 7 groups do not divide 24 heads"),
+        ({"state_size": 0}, "state_size: given 0, expected at least 1"),
+        ({"chunk_size": "long"}, 'chunk_size: given "long", expected a whole number'),
+        ({"hidden_act": "gelu"}, 'hidden_act "gelu" is not modelled; expected "silu"'),
+        ({"expand": -1}, "expand: given -1, expected a whole number from 0 on"),
+        ({"use_bias": "yes"}, "use_bias: given"),
+    ],
+)
+def test_refusals(fields, text):
+    refused("mamba2-130m", fields, text)
+
+
+@pytest.mark.parametrize(
+    ("preset", "fields", "text"),
+    [
+        ("nemotron-h-8b", {"hybrid_override_pattern": "M-X"}, 'hybrid_override_pattern: given "M-X", expected a word'),
+        ("nemotron-h-8b", {"num_hidden_layers": 3}, "num_hidden_layers: given 3, expected 52"),
+        ("nemotron-h-8b", {"moe_latent_size": 64}, "moe_latent_size 64 is not modelled; expected nothing"),
+        ("granite-4.0-h-tiny", {"layer_types": ["mamba", "odd"]}, 'layer_types.1: given "odd"'),
+        ("granite-4.0-h-tiny", {"layer_types": 3}, "layer_types: given 3, expected a list of kinds of layers"),
+        (
+            "granite-4.0-h-tiny",
+            {"mamba_d_head": 63},
+            "mamba_n_heads 48 x mamba_d_head 63 is not the width of the mixer",
+        ),
+        (
+            "bamba-9b",
+            {"attn_layer_indices": "all"},
+            'attn_layer_indices: given "all", expected a list of layer numbers',
+        ),
+        ("qwen3-next-80b-a3b", {"linear_num_key_heads": 5}, "recurrence: 5 groups do not divide 32 heads"),
+        ("recurrentgemma-2b", {"block_types": ["odd"]}, "block_types: given a list, expected a list of recurrent"),
+        ("lfm2-1.2b", {"block_ffn_dim_multiplier": "wide"}, 'block_ffn_dim_multiplier: given "wide"'),
+    ],
+)
+def test_refusals_of_hybrids(preset, fields, text):
+    refused(preset, fields, text)
+
+
+def refused(preset: str, fields: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_model(preset, overrides=fields)
+    assert text in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_field_by_path_is_no_field_of_a_file():
+    model = load_model({**load_model("mamba2-130m").fields, "recurrence.heads": 3, "recurrence": {"heads": 3}})
+    assert model.program() == load_model("mamba2-130m").program()
+    assert [warning.split()[3] for warning in model.warnings] == ["recurrence", "recurrence.heads"]
