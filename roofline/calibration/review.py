@@ -13,7 +13,7 @@ from roofline.calibration.constants import load_class
 from roofline.errors import RooflineError, SpecError
 from roofline.files.findings import problems
 from roofline.files.library import read_text, read_yaml
-from roofline.hardware.checks import blocks_of
+from roofline.hardware.checks import blocks_of, check_spec
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import System
 
@@ -50,6 +50,8 @@ _WORDS = (
 def _device_problems(fields: dict[str, Any]) -> list[str]:
     try:
         spec = HardwareSpec.model_validate(fields)
+        if problem := check_spec(spec):
+            return [problem]
         load_class(spec.calibration_class)
     except ValidationError as failure:
         return list(problems(failure, HardwareSpec))

@@ -10,8 +10,7 @@ import pytest
 
 from roofline.errors import SpecError
 from roofline.files.library import data_folder, read_yaml
-from roofline.hardware import library as hardware_library
-from roofline.hardware import spec as hardware
+from roofline.hardware import library, loading
 from roofline.hardware.library import INDEX, PATH_VARIABLE, build_index, device_files, find_file
 from roofline.hardware.loading import hardware_names, load_every_hardware, load_hardware
 
@@ -38,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("name", ["h100", "t4", "GH200-144GB"])
 def test_a_shipped_name_parses_no_other_file(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[Path] = []
-    for room in (hardware, hardware_library):
+    for room in (library, loading):
         monkeypatch.setattr(room, "read_yaml", lambda path: parsed.append(path) or read_yaml(path))
     load_hardware(name)
     assert len(parsed) == 1
@@ -77,7 +76,7 @@ def test_a_file_of_the_shipped_folder_that_the_index_lacks_is_found(
     (tmp_path / "t4.yaml").write_text((SHIPPED / "t4.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     (tmp_path / INDEX).write_text(json.dumps(build_index(tmp_path)), encoding="utf-8")
     (tmp_path / "mine.yaml").write_text(MINE, encoding="utf-8")
-    for room in (hardware, hardware_library):
+    for room in (library, loading):
         monkeypatch.setattr(room, "data_folder", lambda _: tmp_path)
     assert [load_hardware(name).name for name in ("my-gpu", "tesla-t4")] == ["mine", "t4"]
     (tmp_path / INDEX).unlink()

@@ -106,7 +106,7 @@ def test_an_unmasked_square_is_no_larger_than_its_formula_says():
     assert sympy.expand(fused.flops({**SYMBOLS, "T": 1})) == 4 * B * K * G * H * S
 
 
-FORMULA_FILES = [PACKAGE / "op.py", *sorted((PACKAGE / "layers").glob("*.py"))]
+FORMULA_FILES = [PACKAGE / "program" / "op.py", *sorted((PACKAGE / "layers").glob("*.py"))]
 
 
 @pytest.mark.parametrize("file", FORMULA_FILES, ids=lambda file: file.name)
