@@ -14,7 +14,7 @@ from roofline.calibration.constants import CollectiveConstants
 from roofline.fitting.collectives import TimedCollective, fit_collective
 from roofline.fitting.operators import Interval
 from roofline.hardware.loading import load_hardware
-from roofline.timing.measured_collectives import CollectiveTiming
+from roofline.timing.timing import Timing
 
 DEVICES_FIT = (2, 8)
 LIBRARIES = {"nccl-2.27.3": "NCCL", "trtllm-custom-1.0.0": "TensorRT-LLM"}
@@ -63,7 +63,7 @@ class CollectiveSet:
         """The rows for the band."""
         return self.where(self._even() != np.isin(self.devices, DEVICES_FIT))
 
-    def timing(self, constants: CollectiveConstants | None) -> CollectiveTiming:
+    def timing(self, constants: CollectiveConstants | None) -> Timing:
         """The prediction of every row."""
         return self.timed.timing(constants)
 

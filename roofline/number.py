@@ -108,6 +108,17 @@ def product(factors: Iterable[Number]) -> Number:
     return total
 
 
+def ratio(part: Number, whole: Number) -> Number:
+    """``part / whole``, and 0 where there is nothing.
+
+    >>> float(ratio(1.0, 4.0)), float(ratio(0.0, 0.0))
+    (0.25, 0.0)
+    """
+    if is_symbolic(part, whole):
+        return part / whole
+    return np.divide(part, whole, out=np.zeros(np.broadcast(part, whole).shape), where=np.asarray(whole) > 0)[()]
+
+
 def exact(number: Number) -> Number:
     """``number`` ready for exact arithmetic: an int becomes a Fraction, so that ``T*(T-1)/2`` stays rational."""
     return Fraction(number) if isinstance(number, int) else number

@@ -19,7 +19,7 @@ from roofline.program.conventions import Conventions
 from roofline.program.op import Op, Tensor, elementwise, fuse
 from roofline.program.program import Phase, Program
 from roofline.program.workload import Precision
-from roofline.timing.operator import banded, time_step
+from roofline.timing.machine import Machine
 
 LOSS = elementwise("loss", [Tensor("logits", "B T V")], Tensor("loss", "B T"), flops=5, special=1,
                    over=Tensor("logits", "B T V"), kind="softmax")  # fmt: skip
@@ -74,12 +74,10 @@ def training_run(
     counted, timed = _costs(program, sequence, batch, precision, frozen=frozen)
     steps = tokens / (sequence * batch)
     flops = float(sum(cost.count * cost.flops for cost in counted))
-    peak_s = sum(float(c.count * c.flops) / hardware.contraction_unit(c.dtype)[1] for c in counted if c.flops)
-    pairs = list(zip(timed, time_step(timed, hardware, constants, "graph", decoding=False), strict=True))
-    time, (bound, low, high) = (
-        sum(float(cost.count) * float(timing.time_s) for cost, timing in pairs),
-        (sum(float(cost.count) * float(banded(timing)[end]) for cost, timing in pairs) for end in range(3)),
-    )
+    machine = Machine(hardware, constants, "graph")
+    peak_s = sum(float(cost.count * machine.peak_s(cost)) for cost in counted)
+    timing = machine.step(timed).as_float()
+    time, bound, low, high = timing.time_s, timing.bound_s, timing.low_s, timing.high_s
     if mfu is not None:
         time = low = high = peak_s / mfu
         bound = min(bound, time)

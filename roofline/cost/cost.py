@@ -23,8 +23,8 @@ class Cost:
 
     flops: contractions. vector_flops: elementwise work. special: transcendental operations. bytes: compulsory traffic.
     dtype: what its contractions run in. shape: what its kernel spreads over a device. kernels: the costs of what eager
-    torch runs instead, counted when asked for. A collective has a transfer, the bytes of its message, and those that
-    each device sends over its link.
+    torch runs instead, counted when asked for. decoding: whether it belongs to a decode step. A collective has a
+    transfer, the bytes of its message, and those that each device sends over its link.
     """
 
     group: str
@@ -37,6 +37,7 @@ class Cost:
     special: Number
     bytes: Number
     shape: Shape = None
+    decoding: bool = False
     kernels: Callable[[], tuple[Cost, ...]] | None = field(default=None, compare=False, repr=False)
     transfer: Transfer | None = None
     message_bytes: Number = 0
@@ -52,12 +53,14 @@ def step_cost(program: Program, phase: Phase, sizes: Sizes, precision: Precision
     bound: dict[str, Number] = {letter: bind(size) for letter, size in program.sizes.items()}
     bound |= {letter: size if isinstance(size, np.ndarray) else bind(size) for letter, size in sizes.items()}
     return tuple(
-        operator_cost(op, group.sizes(bound), precision, group.name, group.times(bound))
+        operator_cost(op, group.sizes(bound), precision, group.name, group.times(bound), decoding=phase == "decode")
         for group, op in program.in_phase(phase)
     )
 
 
-def operator_cost(op: Op, sizes: Sizes, precision: Precision, group: str = "", count: Number = 1) -> Cost:
+def operator_cost(
+    op: Op, sizes: Sizes, precision: Precision, group: str = "", count: Number = 1, *, decoding: bool = False
+) -> Cost:
     """The cost of one execution of ``op``."""
     bind = uniform(like=sizes.values())
 
@@ -65,7 +68,9 @@ def operator_cost(op: Op, sizes: Sizes, precision: Precision, group: str = "", c
         return bind(precision.width(tensor))
 
     def kernels() -> tuple[Cost, ...]:
-        return tuple(operator_cost(kernel, sizes, precision, group, count) for kernel in kernels_of(op))
+        return tuple(
+            operator_cost(kernel, sizes, precision, group, count, decoding=decoding) for kernel in kernels_of(op)
+        )
 
     message = op.message_bytes(sizes, width) if op.transfer else 0
     return Cost(
@@ -79,6 +84,7 @@ def operator_cost(op: Op, sizes: Sizes, precision: Precision, group: str = "", c
         special=op.special(sizes),
         bytes=op.bytes(sizes, width),
         shape=shape_of(op, sizes, width),
+        decoding=decoding,
         kernels=kernels,
         transfer=op.transfer,
         message_bytes=message,

@@ -12,7 +12,8 @@ from roofline.calibration.constants import CollectiveConstants
 from roofline.calibration.fields import Band
 from roofline.errors import WorkloadError
 from roofline.fitting.operators import Interval, Prior, band_of, solve
-from roofline.timing.measured_collectives import CollectiveTiming, time_collective
+from roofline.timing.measured_collectives import time_collective
+from roofline.timing.timing import Timing
 
 PRIORS = {
     "first": Prior(8e-6, 0.7),
@@ -33,7 +34,7 @@ class TimedCollective:
     devices: Any
     measured_s: Any
 
-    def timing(self, constants: CollectiveConstants | None) -> CollectiveTiming:
+    def timing(self, constants: CollectiveConstants | None) -> Timing:
         """The prediction of every row."""
         return time_collective(self.operation, self.message_bytes, self.devices, self.link, constants)
 

@@ -139,8 +139,8 @@ def _raw(setting: Setting, quantity: Quantity, phase: Phase | None) -> tuple[Any
     costs = setting.costs(phase)
     machine = setting.machine(costs)
     if quantity in ("time", "bound"):
-        timed = machine.bound if quantity == "bound" else lambda cost, phase: machine.timing(cost, phase).time_s
-        return sympy.sympify(sum(cost.count * timed(cost, phase) for cost in costs)), machine.numbers
+        found = machine.best.step(costs).bound_s if quantity == "bound" else machine.expected.step(costs).time_s
+        return sympy.sympify(found), machine.numbers
     flops, moved = (sum(cost.count * getattr(cost, name) for cost in costs) for name in ("flops", "bytes"))
     if quantity == "intensity":
         return sympy.sympify(flops) / moved, {}

@@ -2,107 +2,163 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import sympy
 
 from roofline.calibration.constants import DATASHEET, Constants, ConstantSet, Execution
 from roofline.cost.cost import Cost
 from roofline.formulas.symbols import symbol
-from roofline.hardware.fields import Unit
+from roofline.hardware.fields import Level, Unit, Units
 from roofline.hardware.spec import HardwareSpec
-from roofline.program.program import Phase
-from roofline.timing.operator import Timing, kind_of, time_operator, unit_rate
+from roofline.timing.machine import Machine
+from roofline.timing.operator import time_operator
+
+Numbers = dict[str, float]
+"""What the device puts in place of each word that was handed out. [FLOP/s, B/s, s]"""
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
-    """A device whose rates are words: what timing asks of a HardwareSpec, answered in symbols.
+class WordRates:
+    """Rates as words. ``dtypes``: in how many dtypes contractions run; one word a dtype where there are several."""
 
-    Without a device the constants are words too. ``numbers`` holds what the device puts in place of each word that was
-    handed out. [FLOP/s, B/s, s]
-    """
-
-    device: HardwareSpec | None = None
-    constants: ConstantSet | None = None
-    execution: Execution = "graph"
+    device: HardwareSpec | None
     dtypes: int = 1
-    numbers: dict[str, float] = field(default_factory=dict)
+    numbers: Numbers = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The device's name, if there is one."""
+        return self.device.name if self.device else "a device"
+
+    @property
+    def units(self) -> Units | None:
+        """The device's processors, if there is one."""
+        return self.device.units if self.device else None
+
+    @property
+    def memory(self) -> Mapping[str, Level]:
+        """The device's levels of memory, if there is one."""
+        return self.device.memory if self.device else {}
 
     @property
     def bandwidth(self) -> Any:
         """Bandwidth of device memory, a word."""
-        return self._word("bandwidth", self.device.bandwidth if self.device else None)
+        return _word(self.numbers, "bandwidth", self.device.bandwidth if self.device else None)
 
     def contraction_unit(self, dtype: str) -> tuple[Unit, Any]:
-        """The unit that contracts in ``dtype``, and its peak, a word; one word a dtype where there are several."""
+        """The unit that contracts in ``dtype``, and its peak, a word."""
         unit: Unit = "matrix"
         rate = None
         if self.device:
             unit, rate = self.device.contraction_unit(dtype)
-        return unit, self._word("peak" if self.dtypes == 1 else f"peak_{dtype}", rate)
+        return unit, _word(self.numbers, "peak" if self.dtypes == 1 else f"peak_{dtype}", rate)
 
-    def peak_rate(self, unit: Unit, dtype: str) -> Any:
+    def work_rate(self, unit: Unit, dtype: str) -> Any:
         """The rate of work beside the contractions, a word: the special unit's where the device has one."""
         if self.device is None:
-            return self._word(f"{unit}_peak", None)
+            return symbol(f"{unit}_peak")
         own = "special" if unit == "special" and self.device.peak_rate(unit, dtype) else "vector"
-        return self._word(f"{own}_peak", unit_rate(unit, dtype, self.device))
+        return _word(self.numbers, f"{own}_peak", self.device.work_rate(unit, dtype))
 
-    def timing(self, cost: Cost, phase: Phase | None) -> Timing:
-        """The expected time and the shares of one execution, in symbols."""
-        return time_operator(cost, self._as_device(), self._constants(kind_of(cost, phase == "decode"), cost.dtype))
 
-    def bound(self, cost: Cost, phase: Phase | None) -> Any:
-        """The bound of one execution: the roofs of the data sheet, or of the constants where they are higher."""
-        constants = replace(DATASHEET, vector=1.0, special=1.0)
-        if self.constants is not None:
-            plain = self._plain(kind_of(cost, phase == "decode"), cost.dtype)
-            constants = replace(plain, compute=max(1.0, plain.compute), memory=max(1.0, plain.memory))
-        return time_operator(cost, self._as_device(), constants).bound_s
+@dataclass(frozen=True, slots=True)
+class WordConstants:
+    """Constants of a class with latencies as words; without a class all of them are words."""
 
-    def seconds(self, cost: Cost, phase: Phase | None, *, expected: bool) -> tuple[Any, Any]:
-        """The two sides that a corner joins, compute and memory: at the expected rates, or at those of the data sheet.
+    constants: ConstantSet | None
+    numbers: Numbers
+
+    def of(self, kind: str, execution: Execution, name: str = "", dtype: str = "") -> Constants:
+        """The constants of an operator; a latency that another kind has too shares its word."""
+        if self.constants is None:
+            words = {"compute": "e_c", "vector": "e_v", "special": "e_s", "memory": "e_m", "latency_s": "latency"}
+            return Constants(**{key: symbol(word) for key, word in words.items()}, p=symbol("p"))
+        plain = _plain(self.constants, kind, execution, name, dtype)
+        if not plain.latency_s:
+            return replace(plain, latency_s=0)
+        usual = self.constants.of("matmul", execution).latency_s
+        word = "latency" if plain.latency_s == usual else f"latency_{kind}"
+        if self.numbers.get(word, plain.latency_s) != plain.latency_s:
+            word = f"latency_{name}"
+        return replace(plain, latency_s=_word(self.numbers, word, plain.latency_s))
+
+    def unfused(self, dtype: str) -> bool:
+        """Whether the constants are those of single kernels."""
+        return self.constants is not None and self.constants.unfused(dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class BestConstants:
+    """No losses: the data sheet's rates, or what the constants of a class reach where that is more."""
+
+    constants: ConstantSet | None
+
+    def of(self, kind: str, execution: Execution, name: str = "", dtype: str = "") -> Constants:
+        """The constants that a bound has."""
+        if self.constants is None:
+            return replace(DATASHEET, vector=1.0, special=1.0)
+        plain = _plain(self.constants, kind, execution, name, dtype)
+        return replace(plain, compute=max(1.0, plain.compute), memory=max(1.0, plain.memory))
+
+    def unfused(self, dtype: str) -> bool:
+        """What lies between kernels need not move."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolicMachine:
+    """A machine in words: at the expected rates, and at best."""
+
+    rates: WordRates
+    constants: ConstantSet | None
+    execution: Execution
+
+    @property
+    def numbers(self) -> Numbers:
+        """What the device puts in place of the words."""
+        return self.rates.numbers
+
+    @property
+    def expected(self) -> Machine:
+        """The machine whose times are expected."""
+        return Machine(self.rates, WordConstants(self.constants, self.numbers), self.execution)
+
+    @property
+    def best(self) -> Machine:
+        """The machine whose bounds are those of the data sheet, or of the constants where they are higher."""
+        return Machine(self.rates, BestConstants(self.constants), self.execution)
+
+    def sides(self, cost: Cost, *, expected: bool) -> tuple[Any, Any]:
+        """What a corner joins, compute and memory: at the expected rates, or at those of the data sheet.
 
         The data sheet's compute is the contractions alone. [s]
         """
         if not expected:
-            return cost.flops / self.contraction_unit(cost.dtype)[1], cost.bytes / self.bandwidth
-        constants = replace(self._constants(kind_of(cost, phase == "decode"), cost.dtype), latency_s=0)
+            return cost.flops / self.rates.contraction_unit(cost.dtype)[1], cost.bytes / self.rates.bandwidth
+        constants = replace(self.expected.constants_of(cost), latency_s=0)
         alone = (replace(cost, bytes=0), replace(cost, flops=0, vector_flops=0, special=0))
-        compute, memory = (time_operator(half, self._as_device(), constants).time_s for half in alone)
+        compute, memory = (time_operator(half, self.rates, constants).time_s for half in alone)
         return compute, memory
-
-    def _as_device(self) -> HardwareSpec:
-        return cast("HardwareSpec", self)  # it answers all that timing asks
-
-    def _constants(self, kind: str, dtype: str) -> Constants:
-        if self.constants is None:
-            names = {"compute": "e_c", "vector": "e_v", "special": "e_s", "memory": "e_m", "latency_s": "latency"}
-            return Constants(**{key: symbol(name) for key, name in names.items()}, p=symbol("p"))
-        plain = self._plain(kind, dtype)
-        if not plain.latency_s:
-            return replace(plain, latency_s=0)
-        usual = self.constants.of("matmul", self.execution).latency_s
-        word = "latency" if plain.latency_s == usual else f"latency_{kind}"
-        return replace(plain, latency_s=self._word(word, plain.latency_s))
-
-    def _plain(self, kind: str, dtype: str) -> Constants:
-        assert self.constants is not None
-        constants = self.constants.of(kind, self.execution, dtype=dtype)
-        return constants if constants.p == float("inf") else replace(constants, p=sympy.Rational(str(constants.p)))
-
-    def _word(self, name: str, number: float | None) -> Any:
-        if number is not None:
-            self.numbers[name] = number
-        return symbol(name)
 
 
 def machine_for(
     costs: Iterable[Cost], device: HardwareSpec | None, constants: ConstantSet | None, execution: Execution
-) -> Machine:
+) -> SymbolicMachine:
     """The machine for these costs: one word for the peak where all contract in one dtype."""
     dtypes = {cost.dtype for cost in costs if cost.flops != 0}
-    return Machine(device, constants, execution, max(1, len(dtypes)))
+    return SymbolicMachine(WordRates(device, max(1, len(dtypes))), constants, execution)
+
+
+def _plain(constants: ConstantSet, kind: str, execution: Execution, name: str, dtype: str) -> Constants:
+    """The constants in numbers, the sharpness of the corner as a fraction."""
+    found = constants.of(kind, execution, name, dtype)
+    return found if found.p == float("inf") else replace(found, p=sympy.Rational(str(found.p)))
+
+
+def _word(numbers: Numbers, name: str, number: float | None) -> Any:
+    if number is not None:
+        numbers[name] = number
+    return symbol(name)

@@ -17,7 +17,7 @@ from roofline.errors import UsageError, WorkloadError, shown
 from roofline.formulas.boundaries import Boundary, Difference, find_boundary
 from roofline.formulas.building import check_substitutions, needed_phase
 from roofline.formulas.expressions import as_sympy, substitute
-from roofline.formulas.machine import Machine
+from roofline.formulas.machine import SymbolicMachine
 from roofline.formulas.printers import latex_source, readable
 from roofline.formulas.setting import Setting
 from roofline.formulas.simplification import simplified
@@ -115,7 +115,7 @@ def solve_regime(setting: Setting, variable: str, phase: Phase | None) -> Regime
     setting = replace(setting, keep=setting.keep | {variable})
     costs = setting.costs(when)
     machine = setting.machine(costs)
-    roofs, real = (_sides(costs, machine, when, expected=expected) for expected in (False, True))
+    roofs, real = (_sides(costs, machine, expected=expected) for expected in (False, True))
     total = _summed(roofs)[0][1:]
     held = _check_variable(setting, variable, total)
     compute, memory = (_factored(substitute(side, setting.subs)) for side in total)
@@ -148,8 +148,8 @@ def _check_variable(setting: Setting, variable: str, total: tuple[Any, ...]) -> 
     return held
 
 
-def _sides(costs: tuple[Cost, ...], machine: Machine, phase: Phase | None, *, expected: bool) -> Sides:
-    sides = ((cost.count, *machine.seconds(cost, phase, expected=expected)) for cost in costs)
+def _sides(costs: tuple[Cost, ...], machine: SymbolicMachine, *, expected: bool) -> Sides:
+    sides = ((cost.count, *machine.sides(cost, expected=expected)) for cost in costs)
     return [tuple(sympy.sympify(part) for part in side) for side in sides]
 
 
@@ -163,7 +163,7 @@ def _factored(side: Any) -> Any:
     return simplified(top) / bottom
 
 
-def _numbers(setting: Setting, machine: Machine, variable: str, held: list[str]) -> dict[str, float]:
+def _numbers(setting: Setting, machine: SymbolicMachine, variable: str, held: list[str]) -> dict[str, float]:
     """A number for each symbol but the variable, as far as there is one."""
     found: dict[str, float] = dict(machine.numbers)
     model = setting.subject.model

@@ -16,7 +16,7 @@ from roofline.compression.recipes import Recipe, read_recipe
 from roofline.cost.cost import Cost
 from roofline.errors import UsageError, near_matches, shown
 from roofline.formulas.expressions import Quantity, as_sympy
-from roofline.formulas.machine import Machine, machine_for
+from roofline.formulas.machine import SymbolicMachine, machine_for
 from roofline.formulas.subject import Subject, find_subject
 from roofline.formulas.substitution import known_names, read_substitution_mapping
 from roofline.formulas.symbols import LETTERS
@@ -70,7 +70,7 @@ class Setting:
         """The cost of each operator in letters."""
         return self.subject.costs(phase, self.letters(phase), self.precision)
 
-    def machine(self, costs: Iterable[Cost]) -> Machine:
+    def machine(self, costs: Iterable[Cost]) -> SymbolicMachine:
         """The machine in words."""
         return machine_for(costs, self.device, self.constants, self.execution)
 

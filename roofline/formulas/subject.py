@@ -71,7 +71,8 @@ class Subject:
     def costs(self, phase: Phase | None, sizes: Sizes, precision: Precision) -> tuple[Cost, ...]:
         """The cost of each operator, with its count; one execution of a part."""
         if self.program is None:
-            return tuple(operator_cost(op, sizes, precision, self.name) for op in self.groups[0].ops)
+            decoding = phase == "decode"
+            return tuple(operator_cost(op, sizes, precision, self.name, decoding=decoding) for op in self.groups[0].ops)
         assert phase is not None, "a model runs in phases"
         every = step_cost(self.program, phase, sizes, precision)
         if not self.part:

@@ -6,6 +6,7 @@ Facts only: dense peaks, capacities, bandwidths, each with its source. What soft
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
@@ -114,6 +115,14 @@ class HardwareSpec(Block):
         """The dense peak of ``unit`` in ``dtype``, or None. [FLOP/s]"""
         entry: Peak | None = getattr(self.peak, unit).get(dtype)
         return entry.value if entry else None
+
+    def work_rate(self, unit: Unit, dtype: str) -> float:
+        """The rate of work beside the contractions: of its own unit, else the fastest of the vector unit. [FLOP/s]
+
+        Without any, such work counts its bytes alone, as a note of the result says.
+        """
+        own = self.peak_rate(unit, dtype)
+        return max((peak.value for peak in self.peak.vector.values()), default=math.inf) if own is None else own
 
     def contraction_unit(self, dtype: str) -> tuple[Unit, float]:
         """The unit that runs a contraction in ``dtype``, matrix if it can, and its peak. [FLOP/s]

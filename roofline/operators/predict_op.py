@@ -26,13 +26,14 @@ from roofline.operators.statements import statement_of
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.prediction.predict import SCHEMA_VERSION, tool_version
 from roofline.program.workload import Precision
-from roofline.timing.collectives import Network, band_of
-from roofline.timing.operator import banded, time_collective_op, time_cost
+from roofline.timing.machine import Machine
+from roofline.timing.networks import Network, band_of
+from roofline.timing.timing import PARTS
 
 FIGURES = ("flops", "vector_flops", "bytes", "intensity", "time_s", "bound_s", "low_s", "high_s", "bound_by",
            "share_latency", "share_compute", "share_memory", "share_link", "link_bytes")  # fmt: skip
 
-_BOUNDS = np.array(["latency", "compute", "memory", "link"])
+_PARTS = np.array(PARTS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +91,7 @@ class OperatorPrediction:
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``op``: SI base units, names with their units, lists where arrays went in."""
         plain = {name: _plain(getattr(self, name)) for name in FIGURES if not name.startswith("share_")}
-        shares = {name: _plain(getattr(self, f"share_{name}")) for name in _BOUNDS.tolist()}
+        shares = {name: _plain(getattr(self, f"share_{name}")) for name in PARTS}
         sizes = {name: in_words(name, v) for name, v in self.sizes.items()}
         form = {"form": _plain(self.form)} if self.kind == "collective" else {}
         used = {"dtype": self.dtype, "execution": self.execution, "constants": self.constants.name}
@@ -223,25 +224,23 @@ class OperatorClock:
         array = isinstance(some, np.ndarray)
         op, sizes = statement_of(kind, columns)
         kept = Precision(*(3 * ["int8"])) if kind == "collective" else precision  # a message is stated in bytes
-        cost = operator_cost(op, sizes if array else {a: exact(size) for a, size in sizes.items()}, kept)
         decoding = kind == "attention" and bool(np.all(columns["query"] == 1))
-        if kind == "collective":
-            timing = time_collective_op(cost, self._network(columns))
-        else:
-            timing = time_cost(cost, self.device, self.constants, self.execution, decoding, self.name)
-        bound, low, high = banded(timing)
-        shares = np.stack(np.broadcast_arrays(timing.latency, timing.compute, timing.memory, timing.link))
+        bound = sizes if array else {axis: exact(size) for axis, size in sizes.items()}
+        cost = operator_cost(op, bound, kept, decoding=decoding)
+        network = self._network(columns) if kind == "collective" else None
+        timing = Machine(self.device, self.constants, self.execution, network).time(cost, self.name)
+        shares = np.stack(np.broadcast_arrays(*(timing.share(part) for part in PARTS)))
         figures = {
             "flops": cost.flops,
             "vector_flops": cost.vector_flops,
             "bytes": cost.bytes,
             "intensity": cost.flops / cost.bytes,
             "time_s": timing.time_s,
-            "bound_s": bound,
-            "low_s": low,
-            "high_s": high,
-            "bound_by": _BOUNDS[np.argmax(shares, axis=0)],
-            **{f"share_{name}": share for name, share in zip(_BOUNDS.tolist(), shares, strict=True)},
+            "bound_s": timing.bound_s,
+            "low_s": timing.low_s,
+            "high_s": timing.high_s,
+            "bound_by": _PARTS[np.argmax(shares, axis=0)],
+            **{f"share_{name}": share for name, share in zip(PARTS, shares, strict=True)},
             "link_bytes": cost.link_bytes,
             "form": timing.form,
         }

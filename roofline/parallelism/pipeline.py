@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from roofline.cost.capacity import MemoryFit, fit_memory
+from roofline.cost.residency import Footprint, footprint
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.sharding import PIPELINE, is_layer
 from roofline.program.program import Group, Phase, Program
@@ -121,6 +122,20 @@ def stage_program(program: Program, layout: Layout, index: int) -> Program:
     return Program(tuple(groups), program.sizes)
 
 
+def stage_programs(program: Program, layout: Layout) -> list[Program]:
+    """The stages that differ: the first, the fullest inner one, the last."""
+    return [stage_program(program, layout, index) for index in {1: (0,), 2: (0, 2)}.get(layout.pp, (0, 1, 2))]
+
+
+def fullest_stage(
+    program: Program, layout: Layout, workload: Workload, phases: tuple[Phase, ...], precision: Precision
+) -> Footprint:
+    """What resides on a device of the stage of a sharded program that holds most."""
+    own = replace(workload, batch=workload.batch // layout.dp)
+    held = (footprint(stage, own, phases, precision) for stage in stage_programs(program, layout))
+    return max(held, key=lambda each: each.total_bytes)
+
+
 def fit_layout(
     program: Program,
     layout: Layout,
@@ -132,10 +147,7 @@ def fit_layout(
 ) -> MemoryFit:
     """What resides on a device of the fullest stage of a sharded program; the largest batch is that of all devices."""
     own = replace(workload, batch=workload.batch // layout.dp)
-    fits = [
-        fit_memory(stage_program(program, layout, index), own, phases, precision, capacity, positions)
-        for index in {1: (0,), 2: (0, 2)}.get(layout.pp, (0, 1, 2))
-    ]
+    fits = [fit_memory(stage, own, phases, precision, capacity, positions) for stage in stage_programs(program, layout)]
     fullest = max(fits, key=lambda fit: fit.total_bytes)
     if capacity is None:
         return fullest

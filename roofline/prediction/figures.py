@@ -2,50 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from roofline.cost.cost import Cost
-from roofline.hardware.spec import HardwareSpec
 from roofline.number import Number, settled
-from roofline.timing.operator import Timing, banded
-
-
-@dataclass(frozen=True, slots=True)
-class Shares:
-    """What the time is made of; sums to one."""
-
-    latency: float
-    compute: float
-    memory: float
-    link: float = 0.0
-
-    @property
-    def largest(self) -> str:
-        """The name of the largest share."""
-        return max(asdict(self).items(), key=lambda share: share[1])[0]
+from roofline.timing.machine import Machine
+from roofline.timing.timing import Shares, Timing, mean, total
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Times [s], counts and rates of an operator over all its repeats, or of a phase over one step.
+    """Time [s], counts and rates of an operator over all its repeats, or of a phase over one step.
 
     Decode figures are means over the steps. ``intensity`` [FLOP/B] is None where no bytes move.
     """
 
-    time_s: float
-    bound_s: float
-    low_s: float
-    high_s: float
-    shares: Shares
+    timing: Timing
     flops: float
     vector_flops: float
     bytes: float
     mfu: float
     mbu: float
     link_bytes: float = 0.0
+
+    @property
+    def time_s(self) -> float:
+        """The expected time. [s]"""
+        return float(self.timing.time_s)
+
+    @property
+    def bound_s(self) -> float:
+        """The time at best. [s]"""
+        return float(self.timing.bound_s)
+
+    @property
+    def low_s(self) -> float:
+        """The low end of the band. [s]"""
+        return float(self.timing.low_s)
+
+    @property
+    def high_s(self) -> float:
+        """The high end of the band. [s]"""
+        return float(self.timing.high_s)
+
+    @property
+    def shares(self) -> Shares:
+        """What the time is made of."""
+        return self.timing.shares
 
     @property
     def bound_by(self) -> str:
@@ -59,8 +64,13 @@ class Figures:
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as the JSON of ``predict`` has them."""
-        fields = asdict(self)
-        return {**fields, "bound_by": self.bound_by, "intensity": self.intensity}
+        times = {name: getattr(self, name) for name in ("time_s", "bound_s", "low_s", "high_s")}
+        counts = {name: getattr(self, name) for name in (*COUNTS[:3], "mfu", "mbu", "link_bytes")}
+        derived = {"bound_by": self.bound_by, "intensity": self.intensity}
+        return {**times, "shares": asdict(self.shares), **counts, **derived}
+
+
+COUNTS = ("flops", "vector_flops", "bytes", "link_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,41 +110,21 @@ class PhasePrediction:
         return {"steps": self.steps, **piped, **self.figures.to_dict(), "operators": operators}
 
 
-def figures_of(parts: list[tuple[Cost, Timing]], device: HardwareSpec) -> Figures:
-    """The sum over operators of all their repeats, each a mean over the steps.
+def figures_of(parts: Iterable[tuple[Cost, Timing]], machine: Machine) -> Figures:
+    """The sum over operators of all their repeats, each a mean over the steps."""
+    parts = list(parts)
+    timing = total((cost.count, each.mean()) for cost, each in parts).as_float()
 
-    Errors of one set of constants are fully correlated, so the band of a sum is the sum of the bands.
-    """
+    def counted(value: Callable[[Cost], Number]) -> Number:
+        return settled(sum(cost.count * mean(value(cost)) for cost, _ in parts))
 
-    def total(value: Any) -> Any:
-        return settled(sum(cost.count * mean_over_steps(value(cost, timing)) for cost, timing in parts))
-
-    def timed(share: str) -> float:
-        seconds = total(lambda _, timing: getattr(timing, share) * timing.time_s)
-        return float(seconds / time) if time else 0.0
-
-    time = float(total(lambda _, timing: timing.time_s))
-    peak_seconds = sum(
-        float(cost.count * mean_over_steps(cost.flops)) / device.contraction_unit(cost.dtype)[1]
-        for cost, _ in parts
-        if not (isinstance(cost.flops, int) and cost.flops == 0)
-    )
-    moved = total(lambda cost, _: cost.bytes)
-    compute, memory, link = timed("compute"), timed("memory"), timed("link")
+    moved, time = counted(lambda cost: cost.bytes), timing.time_s
     return Figures(
-        time_s=time,
-        bound_s=float(total(lambda _, timing: banded(timing)[0])),
-        low_s=float(total(lambda _, timing: banded(timing)[1])),
-        high_s=float(total(lambda _, timing: banded(timing)[2])),
-        shares=Shares(max(0.0, 1 - compute - memory - link), compute, memory, link),
-        flops=total(lambda cost, _: cost.flops),
-        vector_flops=total(lambda cost, _: cost.vector_flops),
+        timing,
+        flops=counted(lambda cost: cost.flops),
+        vector_flops=counted(lambda cost: cost.vector_flops),
         bytes=moved,
-        mfu=peak_seconds / time if time else 0.0,
-        mbu=float(moved) / (time * device.bandwidth) if time else 0.0,
-        link_bytes=total(lambda cost, _: cost.link_bytes),
+        mfu=float(sum(float(cost.count) * mean(machine.peak_s(cost)) for cost, _ in parts)) / time if time else 0.0,
+        mbu=float(moved) / (time * machine.rates.bandwidth) if time else 0.0,
+        link_bytes=counted(lambda cost: cost.link_bytes),
     )
-
-
-def mean_over_steps(value: Number) -> Number:
-    return float(np.mean(value)) if isinstance(value, np.ndarray) else value

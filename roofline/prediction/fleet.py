@@ -14,7 +14,7 @@ from roofline.hardware.library import parted, read_fields
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import LinkName, System, load_system
 from roofline.parallelism.layout import DEGREES, Layout
-from roofline.timing.collectives import Network, network_of
+from roofline.timing.networks import Network, network_of
 
 _LINKS: tuple[LinkName, ...] = ("scale_up", "scale_out", "host")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,17 @@ from roofline.cost.residency import activation_peak, longest_step
 from roofline.parallelism.layout import DEGREES, Layout
 from roofline.parallelism.pipeline import Pipeline, layer_count, microbatches, pipeline_of, places
 from roofline.parallelism.sharding import PIPELINE, shard
-from roofline.prediction.figures import mean_over_steps
+from roofline.prediction.overflow import resident_bytes
 from roofline.prediction.request import Request
+from roofline.prediction.step import by_place, pipelined
 from roofline.program.axes import Sizes
 from roofline.program.program import Phase, Program
 from roofline.program.workload import Workload
-from roofline.timing.collectives import Network
-from roofline.timing.operator import banded, time_step
+from roofline.timing.machine import Machine
+from roofline.timing.timing import Timing, total
+
+_NEAR = 0.05
+"""How near to the limit, as a part of it, the memory of a row is counted as ``predict`` counts it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,49 +78,53 @@ def layout_in(columns: Iterable[Any], split: bool) -> Layout:
     return Layout(tp, pp, dp, ep, cp, split)
 
 
-def layout_rows(request: Request, rows: Any, network: Network | None) -> LayoutTable:
+def layout_rows(request: Request, rows: Any, machine: Machine) -> LayoutTable:
     """The rows of one kind: with sequences split, or not."""
     tp, pp, dp, ep, cp, split, batch = rows.T
     columns = (column[:, None] for column in (tp, pp, dp, ep, cp))
     program = shard(request.program, layout_in(columns, bool(split[0])))
-    phases = {name: _phase(request, program, name, rows, network) for name in request.phases}
+    phases = {name: _phase(request, program, name, rows, machine) for name in request.phases}
     steps = {name: request.workload.decode_steps if name == "decode" else 1 for name in phases}
-    total, low, high = (sum(steps[name] * ends[place] for name, ends in phases.items()) for place in range(3))
+    whole = total((steps[name], timing) for name, timing in phases.items())
     tokens = steps["decode"] + ("prefill" in phases) if "decode" in phases else request.workload.prompt
     memory = _memory(request, program, rows)
-    capacity = request.device.capacity
     nothing = np.full(len(rows), np.nan)
     return LayoutTable(
         tp, pp, dp, ep, cp, np.where(split > 0, tp, 1), batch,
-        ttft_s=phases["prefill"][0] if "prefill" in phases else nothing,
-        tpot_s=phases["decode"][0] if "decode" in phases else nothing,
-        request_s=total,
-        tokens_per_s=batch * tokens / total,
-        low=low / total,
-        high=high / total,
+        ttft_s=phases["prefill"].time_s if "prefill" in phases else nothing,
+        tpot_s=phases["decode"].time_s if "decode" in phases else nothing,
+        request_s=whole.time_s,
+        tokens_per_s=batch * tokens / whole.time_s,
+        low=whole.low_s / whole.time_s,
+        high=whole.high_s / whole.time_s,
         memory_bytes=memory,
-        fits=np.full(len(rows), True) if capacity is None else memory <= capacity,
+        fits=_fits(request, machine, rows, memory),
     )  # fmt: skip
 
 
-def _phase(
-    request: Request, program: Program, phase: Phase, rows: Any, network: Network | None
-) -> tuple[Any, Any, Any]:
-    """Time, low and high of one step of ``phase``, a number per row. [s]"""
+def _fits(request: Request, machine: Machine, rows: Any, memory: Any) -> Any:
+    """Whether each row fits, as ``predict`` says it: near the limit, its own count is asked."""
+    room = machine.room_bytes
+    if room is None:
+        return np.full(len(rows), True)
+    fits = memory <= room
+    for row in np.flatnonzero(np.abs(memory / room - 1) < _NEAR if room else np.full(len(rows), False)):
+        tp, pp, dp, ep, cp, split, batch = (int(number) for number in rows[row])
+        asked = replace(request, workload=replace(request.workload, batch=batch))
+        layout = layout_in((tp, pp, dp, ep, cp), bool(split))
+        fits[row] = machine.fits(resident_bytes(asked, layout, shard(request.program, layout)))
+    return fits
+
+
+def _phase(request: Request, program: Program, phase: Phase, rows: Any, machine: Machine) -> Timing:
+    """One step of ``phase``, a number per row. [s]"""
     pp, dp, batch = rows[:, 1], rows[:, 2], rows[:, 6]
     parts = np.asarray(microbatches(batch // dp, pp, phase))
     pipeline, where = pipeline_of(program, phase, pp, parts)
     costs = step_cost(program, phase, _sizes(request, phase, batch / dp / parts), request.precision)
-    timings = time_step(costs, request.device, request.constants, request.execution, phase == "decode", network)
-
-    def step(end: int) -> Any:
-        sums = [np.zeros(len(rows)) for _ in range(4)]
-        for cost, timing, place in zip(costs, timings, where, strict=True):
-            value = timing.time_s if end < 0 else banded(timing)[end]
-            sums[place] = sums[place] + _mean(value) * np.ravel(cost.count)
-        return pipeline.step(*sums)
-
-    return step(-1), step(1), step(2)
+    rowwise = [replace(cost, count=np.ravel(cost.count)) for cost in costs]
+    timings = machine.times(costs)
+    return pipelined(pipeline, by_place(zip(rowwise, timings, strict=True), where))
 
 
 def _sizes(request: Request, phase: Phase, batch: Any) -> Sizes:
@@ -124,11 +132,6 @@ def _sizes(request: Request, phase: Phase, batch: Any) -> Sizes:
     whole = request.workload.sizes(phase)
     return {**{letter: size if isinstance(size, np.ndarray) else float(size) for letter, size in whole.items()},
             "B": np.asarray(batch, dtype=np.float64)[:, None]}  # fmt: skip
-
-
-def _mean(value: Any) -> Any:
-    """The mean over steps, a number per row."""
-    return np.mean(value, axis=1) if np.ndim(value) == 2 else mean_over_steps(value)
 
 
 @dataclass(frozen=True, slots=True)

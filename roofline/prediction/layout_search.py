@@ -83,8 +83,8 @@ def evaluate(request: Request, given: Mapping[str, int], batches: Sequence[int])
     if not len(whole):
         _refuse(request, given, devices)
     kinds = _kinds(whole)
-    network = request.fleet.network(request.device, devices, request.constants)
-    tables = [layout_rows(request, whole[kinds == kind], network) for kind in np.unique(kinds)]
+    machine = request.machine(devices)
+    tables = [layout_rows(request, whole[kinds == kind], machine) for kind in np.unique(kinds)]
     return LayoutTable(*(np.concatenate([getattr(t, f.name) for t in tables]) for f in fields(LayoutTable)))
 
 

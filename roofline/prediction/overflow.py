@@ -9,7 +9,7 @@ from roofline.cost.capacity import MemoryFit
 from roofline.errors import WorkloadError
 from roofline.parallelism.divisibility import check_layout
 from roofline.parallelism.layout import Layout
-from roofline.parallelism.pipeline import fit_layout
+from roofline.parallelism.pipeline import fit_layout, fullest_stage
 from roofline.parallelism.sharding import shard
 from roofline.prediction.request import Request, most_tokens
 from roofline.program.program import Program
@@ -49,6 +49,11 @@ def fit_request(request: Request, layout: Layout, program: Program) -> MemoryFit
     most = most_tokens(request.model, request.workload)
     fit = fit_layout(program, layout, request.workload, request.phases, request.precision, free, most)
     return replace(fit, capacity_bytes=None if capacity is None else int(capacity), overhead_bytes=kept)
+
+
+def resident_bytes(request: Request, layout: Layout, program: Program) -> int:
+    """What resides on a device of the fullest stage of a sharded program. [B]"""
+    return fullest_stage(program, layout, request.workload, request.phases, request.precision).total_bytes
 
 
 def needed_layout(request: Request) -> tuple[Layout, MemoryFit] | None:

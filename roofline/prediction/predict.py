@@ -159,7 +159,8 @@ class Prediction:
             return {}
         chosen = {"chosen": self.chosen.to_dict()} if self.chosen else {}
         system = {"system": self.system} if self.system else {}
-        hidden = self.steps.network.overlap if self.steps.network else 0.0
+        network = self.steps.machine.network
+        hidden = network.overlap if network else 0.0
         again = {each.name: int(each.surplus) for each in self.replicated}
         spread = {"layout": self.layout.to_dict(), "overlap": hidden, "replicated_parameters": again}
         return {**system, **spread, **chosen}

@@ -13,9 +13,9 @@ from roofline.cost.cost import step_cost
 from roofline.errors import UsageError, WorkloadError
 from roofline.prediction.predict import Prediction
 from roofline.program.program import Phase
-from roofline.timing.operator import time_step
 
 PARTS = ("compute", "memory", "latency")
+"""What the time of one device is made of."""
 
 Grid = NDArray[np.float64]
 
@@ -93,14 +93,8 @@ def step_seconds(prediction: Prediction, phase: Phase, batches: Grid, lengths: G
     program = prediction.program
     sizes = prediction.workload.step(phase, batches, lengths)
     costs = step_cost(program, phase, sizes, prediction.precision)
-    timings = time_step(
-        costs, prediction.hardware, prediction.constants, prediction.execution, decoding=phase == "decode"
-    )
-    found = {part: np.zeros(len(batches)) for part in PARTS}
-    for cost, timing in zip(costs, timings, strict=True):
-        for part in PARTS:
-            found[part] += float(cost.count) * getattr(timing, part) * timing.time_s
-    return found
+    timing = prediction.steps.machine.step(costs)
+    return {part: np.broadcast_to(timing.seconds(part), np.shape(batches)) for part in PARTS}
 
 
 def roof_boundary(prediction: Prediction, phase: Phase, lengths: Sequence[float]) -> Grid:

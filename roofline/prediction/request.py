@@ -29,6 +29,7 @@ from roofline.program.workload import (
     Workload,
 )
 from roofline.timing.dtype_support import computing_device, sparse_gain
+from roofline.timing.machine import Machine
 
 Hardware = str | Path | HardwareSpec | System
 
@@ -56,6 +57,13 @@ class Request:
     def precision(self) -> Precision:
         """The dtypes by role, of all tensors that are not quantised."""
         return self.recipe.precision
+
+    def machine(self, devices: int = 1) -> Machine:
+        """So many of the devices, with what the runtime leaves of the memory. Raises WorkloadError without links."""
+        capacity = self.device.capacity
+        room = None if capacity is None else max(0.0, capacity - self.reserved)
+        network = self.fleet.network(self.device, devices, self.constants)
+        return Machine(self.device, self.constants, self.execution, network, room)
 
 
 def read_request(

@@ -1,57 +1,180 @@
-"""What ten percent more of each resource would buy: the time of each phase, evaluated anew."""
+"""Sensitivity: what more of each resource would buy, the time of a step evaluated anew, never linearised.
+
+A device with other peaks takes the constants of its class as they are on that device, so that ``--sensitivity``,
+``plot sensitivity`` and an edit with ``--set`` give one answer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeAlias
 
+from roofline.calibration.constants import Constants, Execution
 from roofline.calibration.provenance import on_edited
+from roofline.errors import UsageError
+from roofline.hardware.spec import HardwareSpec
 from roofline.prediction.predict import Prediction
-from roofline.prediction.what_if import Change, more_bandwidth, more_flops, shorter_latency, wider_link
 from roofline.program.program import Phase
+from roofline.timing.machine import ConstantSource, Machine
 
 STEP = 0.1
-"""How much more, and of the latency how much less."""
+"""How much more of a rate, and how much less of the latency."""
+
+Edit: TypeAlias = Callable[[HardwareSpec, float], HardwareSpec]
+"""A device with a rate times a factor."""
 
 
 @dataclass(frozen=True, slots=True)
-class Gain:
-    """The time of one step of a phase with more of a resource [s], and the part of the time that this saves."""
+class Resource:
+    """Something that there may be more of: a rate of the device, its links, or less latency.
 
-    resource: str
+    ``part`` is what the time that it shortens is called.
+    """
+
+    name: str
+    part: str
+    edit: Edit | None = None
+
+    def better(self, change: float) -> float:
+        """The factor that ``change`` more of it is: 10 % less latency are 1/0.9 as many launches in a second."""
+        return 1 / (1 - change) if self.part == "latency" else 1 + change
+
+    def machine(self, prediction: Prediction, factor: float) -> Machine:
+        """The machine of a prediction with so many times of it."""
+        now = prediction.steps.machine
+        if self.edit is not None:
+            device = self.edit(prediction.hardware, factor)
+            return replace(now, rates=device, constants=on_edited(prediction.constants, device))
+        if self.part == "link":
+            return replace(now, network=now.network.scaled(link=factor) if now.network else None)
+        network = now.network.scaled(latency=1 / factor) if now.network else None
+        return replace(now, constants=_Quicker(now.constants, factor), network=network)
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """The time of one step as it is, with more of a resource, and with as much less of it. [s]
+
+    ``elasticity`` is the percentage that the time falls by for one percent more, over that range.
+    """
+
+    resource: Resource
     time_s: float
-    saved: float
+    better_s: float
+    worse_s: float
+    factor: float
+
+    @property
+    def saved(self) -> float:
+        """The part of the time that more of it saves."""
+        return max(0.0, 1 - self.better_s / self.time_s)
+
+    @property
+    def elasticity(self) -> float:
+        """- d ln(time) / d ln(resource), between both ends."""
+        return math.log(self.worse_s / self.better_s) / (2 * math.log(self.factor))
 
     def to_dict(self) -> dict[str, Any]:
-        """The gain as JSON."""
-        return {"time_s": self.time_s, "saved": self.saved}
+        """As JSON."""
+        return {"time_s": self.better_s, "saved": self.saved}
 
 
-RESOURCES: Mapping[str, tuple[Change, float]] = {
-    "bandwidth": (more_bandwidth, 1 + STEP),
-    "FLOP/s": (more_flops("matrix", "vector", "special"), 1 + STEP),
-    "link": (wider_link, 1 + STEP),
-    "latency": (shorter_latency, 1 / (1 - STEP)),
-}
-"""What there may be more of -> the change, and by what factor."""
+def _bandwidth(device: HardwareSpec, factor: float) -> HardwareSpec:
+    name, level = next(iter(device.memory.items()))
+    wider = level.model_copy(update={"bandwidth": device.bandwidth * factor})
+    return device.model_copy(update={"memory": {**device.memory, name: wider}})
 
 
-def gains(prediction: Prediction) -> dict[Phase, tuple[Gain, ...]]:
-    """For each phase, what 10 % more bandwidth, FLOP/s of all units and link, and 10 % less latency buy.
+def _peaks(*units: str) -> Edit:
+    """The peaks of these units, matrix, vector or special."""
 
-    >>> from roofline import predict
-    >>> decode = gains(predict("llama-3.1-8b", "h100", context=2048))["decode"]
-    >>> [(gain.resource, round(gain.saved, 3)) for gain in decode]
+    def edit(device: HardwareSpec, factor: float) -> HardwareSpec:
+        faster = {
+            unit: {
+                dtype: one.model_copy(update={"value": one.value * factor})
+                for dtype, one in getattr(device.peak, unit).items()
+            }
+            for unit in units
+        }
+        return device.model_copy(update={"peak": device.peak.model_copy(update=faster)})
+
+    return edit
+
+
+_LATENCY = Resource("latency", "latency")
+
+RESOURCES = (
+    Resource("bandwidth", "memory", _bandwidth),
+    Resource("FLOP/s", "compute", _peaks("matrix", "vector", "special")),
+    Resource("link", "link"),
+    _LATENCY,
+)
+"""What a buyer may get more of."""
+
+RATES = (
+    Resource("memory bandwidth", "memory", _bandwidth),
+    Resource("matrix peak", "compute", _peaks("matrix")),
+    Resource("vector peak", "compute", _peaks("vector")),
+    Resource("exponential unit", "compute", _peaks("special")),
+    Resource("link bandwidth", "link"),
+    _LATENCY,
+)
+"""The same, unit by unit."""
+
+
+def sensitivities(
+    prediction: Prediction, phase: Phase, resources: tuple[Resource, ...] = RESOURCES, change: float = STEP
+) -> list[Sensitivity]:
+    """What ``change`` more, and as much less, of each resource makes of one step of ``phase``.
+
+    Raises UsageError for a change that is not between 0 and 1, or for a phase that was not predicted.
+
+    >>> from roofline.prediction.predict import predict
+    >>> found = sensitivities(predict("llama-3.1-8b", "h100", context=2048), "decode")
+    >>> [(one.resource.name, round(one.saved, 3)) for one in found]
     [('bandwidth', 0.066), ('FLOP/s', 0.0), ('link', 0.0), ('latency', 0.027)]
     """
-    return {phase: tuple(_gain(prediction, phase, resource) for resource in RESOURCES) for phase in prediction.phases}
+    if not 0 < change < 1:
+        msg = f"change {change!r}: expected a part between 0 and 1, such as 0.1 for ten percent"
+        raise UsageError(msg)
+    if phase not in prediction.phases:
+        msg = f"the prediction has no {phase} phase; it has {', '.join(prediction.phases)}"
+        raise UsageError(msg)
+    steps, now = prediction.steps, prediction.phases[phase].figures.time_s
+    found = []
+    for resource in resources:
+        factor = resource.better(change)
+        better, worse = (
+            replace(steps, machine=resource.machine(prediction, times)).seconds(phase) for times in (factor, 1 / factor)
+        )
+        found.append(Sensitivity(resource, now, better, worse, factor))
+    return found
 
 
-def _gain(prediction: Prediction, phase: Phase, resource: str) -> Gain:
-    change, factor = RESOURCES[resource]
-    steps = change(prediction.steps, factor)
-    if steps.device is not prediction.steps.device:  # another device: the constants of a class follow it
-        steps = replace(steps, constants=on_edited(steps.constants, steps.device))
-    time_s = steps.seconds(phase)
-    return Gain(resource, time_s, max(0.0, 1 - time_s / prediction.phases[phase].figures.time_s))
+def gains(prediction: Prediction) -> Mapping[Phase, list[Sensitivity]]:
+    """For each phase, what 10 % more bandwidth, FLOP/s of all units and link, and 10 % less latency buy."""
+    return {phase: sensitivities(prediction, phase) for phase in prediction.phases}
+
+
+def find_elasticities(prediction: Prediction, phase: Phase, change: float = STEP) -> list[Sensitivity]:
+    """Each rate that matters to one step of ``phase``, the most important first."""
+    found = sensitivities(prediction, phase, RATES, change)
+    return sorted((one for one in found if one.elasticity > 1e-6), key=lambda one: -one.elasticity)
+
+
+@dataclass(frozen=True, slots=True)
+class _Quicker:
+    """Constants whose times are divided by a factor."""
+
+    constants: ConstantSource
+    factor: float
+
+    def of(self, kind: str, execution: Execution, name: str = "", dtype: str = "") -> Constants:
+        usual = self.constants.of(kind, execution, name, dtype)
+        times = [part.name for part in fields(usual) if part.name.endswith("_s")]
+        return replace(usual, **{name: getattr(usual, name) / self.factor for name in times})
+
+    def unfused(self, dtype: str) -> bool:
+        return self.constants.unfused(dtype)

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-import numpy as np
-
-from roofline.calibration.constants import ConstantSet, Execution
 from roofline.cost.cost import Cost, step_cost
-from roofline.hardware.spec import HardwareSpec
 from roofline.number import exact
 from roofline.parallelism.divisibility import check_layout
 from roofline.parallelism.layout import Layout
-from roofline.parallelism.pipeline import microbatches, pipeline_of
+from roofline.parallelism.pipeline import Pipeline, microbatches, pipeline_of
 from roofline.parallelism.sharding import shard
-from roofline.prediction.figures import Figures, Operator, PhasePrediction, figures_of, mean_over_steps
+from roofline.prediction.figures import COUNTS, Figures, Operator, PhasePrediction, figures_of
 from roofline.prediction.request import Request
 from roofline.program.axes import Sizes
 from roofline.program.program import Phase, Program
 from roofline.program.workload import Precision, Workload
-from roofline.timing.collectives import Network
-from roofline.timing.operator import Timing, banded, time_step
+from roofline.timing.machine import Machine
+from roofline.timing.timing import PARTS, SECONDS, Timing, total
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +28,8 @@ class Steps:
     program: Program
     workload: Workload
     precision: Precision
-    device: HardwareSpec
-    constants: ConstantSet
-    execution: Execution
+    machine: Machine
     layout: Layout
-    network: Network | None = None
 
     def parts(self, phase: Phase) -> int:
         """Into how many microbatches a replica's batch is cut."""
@@ -53,8 +46,7 @@ class Steps:
 
     def timings(self, phase: Phase) -> list[Timing]:
         """The time of each operator of one step."""
-        costs, decoding = self.costs(phase), phase == "decode"
-        return time_step(costs, self.device, self.constants, self.execution, decoding, self.network)
+        return self.machine.times(self.costs(phase))
 
     def seconds(self, phase: Phase) -> float:
         """The time of one step. [s]"""
@@ -62,48 +54,36 @@ class Steps:
 
     def predict(self, phase: Phase) -> PhasePrediction:
         """Figures of one step, of its operators, and of the stages of its pipeline."""
-        steps = self.workload.decode_steps if phase == "decode" else 1
-        pairs = list(zip(self.costs(phase), self.timings(phase), strict=True))
-        twice = {name for name, times in Counter(cost.name for cost, _ in pairs).items() if times > 1}
+        costs = self.costs(phase)
+        pairs = list(zip(costs, self.machine.times(costs), strict=True))
+        twice = {name for name, times in Counter(cost.name for cost in costs).items() if times > 1}
         operators = tuple(
             Operator(
                 f"{cost.group}.{cost.name}" if cost.name in twice else cost.name,
                 cost.kind,
                 int(cost.count),
-                figures_of([pair], self.device),
-                form=form_of(pair[1]),
+                figures_of([(cost, timing)], self.machine),
+                form=timing.mean().form,
             )
-            for pair in pairs
-            for cost in pair[:1]
+            for cost, timing in pairs
         )
-        whole = figures_of(pairs, self.device)
-        return (
-            PhasePrediction(steps, whole, operators)
-            if self.layout.pp == 1
-            else self._staged(phase, PhasePrediction(steps, whole, operators), pairs)
-        )
+        steps = self.workload.decode_steps if phase == "decode" else 1
+        alone = PhasePrediction(steps, figures_of(pairs, self.machine), operators)
+        return alone if self.layout.pp == 1 else self._staged(phase, alone, pairs)
 
     def _staged(self, phase: Phase, alone: PhasePrediction, pairs: list[tuple[Cost, Timing]]) -> PhasePrediction:
         """The same with what other microbatches add, an operator of its own, and the stages."""
         pipeline, where = pipeline_of(self.program, phase, self.layout.pp, self.parts(phase))
-        by_place = [[pair for pair, place in zip(pairs, where, strict=True) if place == wanted] for wanted in range(4)]
-
-        def step(value: Any) -> float:
-            sums = [sum(cost.count * mean_over_steps(value(t)) for cost, t in group) for group in by_place]
-            return float(pipeline.step(*(float(total) for total in sums)))
-
+        sums = by_place(pairs, where)
         figures = alone.figures
-        ends = (lambda t: t.time_s, lambda t: banded(t)[0], lambda t: banded(t)[1], lambda t: banded(t)[2])
-        time, bound, low, high = (step(value) for value in ends)
-        counts = {name: getattr(figures, name) * pipeline.parts for name in _COUNTS}
-        filled = pipeline.parts / self.layout.pp * figures.time_s / time
-        used = {"mfu": figures.mfu * filled, "mbu": figures.mbu * filled}
-        whole = replace(figures, time_s=time, bound_s=bound, low_s=low, high_s=high, **used, **counts)
-        others = _others(figures, pipeline.parts - 1, time, bound, low, high)
-        sums = [float(sum(c.count * mean_over_steps(t.time_s) for c, t in group)) for group in by_place[:3]]
-        first, inner, last = (float(value) for value in pipeline.stage_values(*sums))
+        timing = pipelined(pipeline, sums)
+        counts = {name: getattr(figures, name) * pipeline.parts for name in COUNTS}
+        filled = pipeline.parts / self.layout.pp * figures.time_s / timing.time_s
+        whole = Figures(timing.as_float(), mfu=figures.mfu * filled, mbu=figures.mbu * filled, **counts)
+        first, inner, last = (float(value) for value in pipeline.stage_values(*(part.time_s for part in sums[:3])))
         stages = (first, *([inner] if self.layout.pp > 2 else []), last)
-        more = (Operator("other_microbatches", "pipeline", pipeline.parts - 1, others),) if pipeline.parts > 1 else ()
+        others = Operator("other_microbatches", "pipeline", pipeline.parts - 1, _others(figures, whole))
+        more = (others,) if pipeline.parts > 1 else ()
         return PhasePrediction(alone.steps, whole, (*alone.operators, *more), pipeline.parts, stages)
 
 
@@ -112,29 +92,25 @@ def steps_of(request: Request, layout: Layout) -> Steps:
     r = request
     check_layout(layout, r.program, r.phases, r.workload, r.model.name)
     program = shard(r.program, layout) if layout.devices > 1 else r.program
-    network = r.fleet.network(r.device, layout.devices, r.constants)
-    return Steps(program, r.workload, r.precision, r.device, r.constants, r.execution, layout, network)
+    return Steps(program, r.workload, r.precision, r.machine(layout.devices), layout)
 
 
-_COUNTS = ("flops", "vector_flops", "bytes", "link_bytes")
+def by_place(pairs: Iterable[tuple[Cost, Timing]], where: Sequence[int]) -> list[Timing]:
+    """The time of one microbatch before the layers, in all of them, after them, and of handing it on."""
+    placed = list(zip(pairs, where, strict=True))
+    return [total((c.count, t.mean()) for (c, t), place in placed if place == wanted) for wanted in range(4)]
 
 
-def _others(figures: Figures, parts: int, time: float, bound: float, low: float, high: float) -> Figures:
+def pipelined(pipeline: Pipeline, sums: Sequence[Timing]) -> Timing:
+    """A step of a pipeline, of the times of one microbatch by place; it is made of what a microbatch is made of."""
+    path = total((1, part) for part in sums)
+    ends = {name: pipeline.step(*(getattr(part, name) for part in sums)) for name in SECONDS[:4]}
+    grown = ends["time_s"] / path.time_s
+    return Timing(**ends, **{f"{part}_s": path.seconds(part) * grown for part in PARTS})
+
+
+def _others(one: Figures, whole: Figures) -> Figures:
     """All microbatches but the first: their counts, and the time that they take beyond its own."""
-    counts = {name: getattr(figures, name) * parts for name in _COUNTS}
-    return Figures(
-        time_s=max(0.0, time - figures.time_s),
-        bound_s=max(0.0, bound - figures.bound_s),
-        low_s=max(0.0, low - figures.low_s),
-        high_s=max(0.0, high - figures.high_s),
-        shares=figures.shares,
-        **counts,
-        mfu=0.0,
-        mbu=0.0,
-    )
-
-
-def form_of(timing: Timing) -> str:
-    """The form of a collective: the most frequent one over the steps."""
-    names, counts = np.unique(np.asarray(timing.form), return_counts=True)
-    return str(names[np.argmax(counts)])
+    counts = {name: getattr(whole, name) - getattr(one, name) for name in COUNTS}
+    beyond = {name: max(0.0, getattr(whole.timing, name) - getattr(one.timing, name)) for name in SECONDS}
+    return Figures(Timing(**beyond), mfu=0.0, mbu=0.0, **counts)

@@ -12,16 +12,16 @@ from roofline.buying.sizing import Order
 from roofline.reports.pools import compared_rows, pool_lines
 from roofline.reports.prediction import quantity, table
 from roofline.reports.training import training_lines
-from roofline.serving.batched_steps import SHARES
 from roofline.serving.curve import Curve
 from roofline.serving.operating_points import Band, OperatingPoint, Targets
 from roofline.serving.scenario import Question
+from roofline.timing.timing import PARTS
 
 MODELLED = (
     "modelled: the steady-state mean of continuous batching with all slots full; no queueing, no percentiles, no "
     "network; prompts are charged for the time that they add to decoding"
 )
-WIDE = ("dtype", "most fit", "req/s", "band", "for prompts", *SHARES)
+WIDE = ("dtype", "most fit", "req/s", "band", "for prompts", *PARTS)
 """The columns that a wide table adds: what is stored, the largest batch that fits, and what a step is made of."""
 POWER = "power: assumed to rise with MFU and MBU from 15 % of the TDP, never above it"
 
@@ -117,7 +117,7 @@ def spread(curve: Curve, point: OperatingPoint) -> str:
 def wide_cells(curve: Curve, point: OperatingPoint) -> tuple[str, ...]:
     """What stands under ``WIDE``."""
     rate, most = point.requests_per_s, "-" if curve.most is None else f"{curve.most:,}"
-    shares = (f"{point.shares[name]:.0%}" for name in SHARES)
+    shares = (f"{point.shares[name]:.0%}" for name in PARTS)
     band = f"{rate.low:,.3g} to {rate.high:,.3g}"
     return curve.dtype, most, f"{rate.value:,.3g}", band, f"{point.input_part:.0%}", *shares
 

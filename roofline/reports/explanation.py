@@ -9,9 +9,7 @@ from roofline.cost.cost import Cost
 from roofline.cost.eager_kernels import kernels_of
 from roofline.number import Number
 from roofline.parallelism.layout import Part
-from roofline.prediction.figures import mean_over_steps
 from roofline.prediction.predict import Prediction
-from roofline.prediction.step import form_of
 from roofline.program.axes import Binding
 from roofline.program.conventions import STATEMENTS
 from roofline.program.op import Op, Tensor, Work
@@ -19,7 +17,7 @@ from roofline.program.program import Phase
 from roofline.program.workload import Precision
 from roofline.reports.layout import link_lines
 from roofline.reports.prediction import count, quantity
-from roofline.timing.operator import Timing, banded, kind_of
+from roofline.timing.timing import Timing, mean
 
 
 def explain(prediction: Prediction) -> str:
@@ -70,16 +68,14 @@ def _phase(prediction: Prediction, phase: Phase) -> Iterator[str]:
     program, sizes = prediction.steps.program, prediction.steps.sizes(phase)
     costs, timings = prediction.steps.costs(phase), prediction.steps.timings(phase)
     steps = prediction.phases[phase].steps
-    letters = {**{k: mean_over_steps(v) for k, v in sizes.items()}, **program.sizes}
+    letters = {**{k: mean(v) for k, v in sizes.items()}, **program.sizes}
     bound = ", ".join(f"{letter} = {float(size):g}" for letter, size in letters.items())
     yield f"{phase}, one step{f' (means over {steps})' if steps > 1 else ''}, one execution of each operator: {bound}"
     for (_, op), cost, timing in zip(program.in_phase(phase), costs, timings, strict=True):
         if op.transfer is not None:
             yield from _collective(op, cost, timing, prediction)
             continue
-        constants = prediction.constants.of(
-            kind_of(cost, phase == "decode"), prediction.execution, cost.name, cost.dtype
-        )
+        constants = prediction.steps.machine.constants_of(cost)
         yield from _operator(op, cost, timing, constants, prediction)
     if prediction.count == 1:
         yield ""
@@ -154,7 +150,7 @@ def _collective(op: Op, cost: Cost, timing: Timing, prediction: Prediction) -> I
     what = f"{op.transfer.operation} over {op.transfer.over} {op.transfer.devices}"
     yield f"  {what}: message = {_traffic(message, prediction.precision)} = {size}; each device sends {sent}"
     time, bound = (quantity(_number(value), "time_s") for value in (timing.time_s, timing.bound_s))
-    form = f"{form_of(timing)} (roofline/timing/collectives.py)"
+    form = f"{timing.mean().form} (roofline/timing/collectives.py)"
     yield f"  time = {form} = {time}, band {_band(timing, prediction)}; at best {bound}"
 
 
@@ -177,7 +173,7 @@ def _terms(constants: Constants) -> str:
 
 
 def _band(timing: Timing, prediction: Prediction) -> str:
-    _, low, high = (mean_over_steps(end) for end in banded(timing))
+    low, high = mean(timing.low_s), mean(timing.high_s)
     return f"{quantity(low, 'time_s')} to {quantity(high, 'time_s')}"
 
 
@@ -196,4 +192,4 @@ def _traffic(tensor: Tensor, precision: Precision) -> str:
 
 
 def _number(number: Number) -> float:
-    return float(mean_over_steps(number))
+    return float(mean(number))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from roofline.prediction.figures import Operator, PhasePrediction
 from roofline.prediction.predict import Prediction
-from roofline.timing.collectives import Network, Tier
+from roofline.timing.networks import Network, Tier
 from roofline.units import format_quantity
 
 HEADER = ("sent", "form")
@@ -65,7 +65,7 @@ def cells(operator: Operator | None, phase: PhasePrediction) -> Sequence[str]:
 
 def link_lines(prediction: Prediction) -> list[str]:
     """The links, what software reaches of them, and what of their time is taken to be hidden."""
-    network = prediction.steps.network
+    network = prediction.steps.machine.network
     if network is None:
         return []
     parts = "; ".join(_tier(tier) for tier in network.tiers)

@@ -16,10 +16,10 @@ def text(prediction: Prediction) -> str:
         before = prediction.phases[phase].figures.time_s
         rows = [
             (
-                f"{STEP:.0%} {'less' if gain.resource == 'latency' else 'more'} {gain.resource}",
-                quantity(gain.time_s, "time_s"),
+                f"{STEP:.0%} {'less' if gain.resource.name == 'latency' else 'more'} {gain.resource.name}",
+                quantity(gain.better_s, "time_s"),
                 f"{gain.saved:.1%}",
-                f"{before / gain.time_s:.3f} x",
+                f"{before / gain.better_s:.3f} x",
             )
             for gain in found
         ]
@@ -30,4 +30,4 @@ def text(prediction: Prediction) -> str:
 def fields(prediction: Prediction) -> dict[str, Any]:
     """The block that ``--sensitivity`` adds to the JSON of ``predict``."""
     found = gains(prediction).items()
-    return {"sensitivity": {phase: {gain.resource: gain.to_dict() for gain in some} for phase, some in found}}
+    return {"sensitivity": {phase: {gain.resource.name: gain.to_dict() for gain in some} for phase, some in found}}

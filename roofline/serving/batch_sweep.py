@@ -27,9 +27,9 @@ from roofline.serving.occupancy import Occupancy, occupancy_of, prefill_occupanc
 from roofline.serving.prefill_and_decode_pools import PROMPTS, DecodeLoad, PrefillLoad
 from roofline.serving.replica_layouts import ONE, replica_layouts, replica_program
 from roofline.serving.scenario import Question
-from roofline.timing.collectives import Network
 from roofline.timing.device_stacks import grouped
 from roofline.timing.dtype_support import computing_device
+from roofline.timing.networks import Network
 from roofline.units import format_quantity
 
 MOST = 4096
@@ -89,7 +89,7 @@ def _curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
     loads = {kind: _load(question, program, kind[0], batches) for kind, program in programs.items()}
     for places, constants in grouped(range(len(jobs)), lambda at: jobs[at].constants, lambda at: _alike(jobs, at)):
         first = jobs[places[0]]
-        timer = StepTimer([jobs[at].device for at in places], constants, first.execution, first.network)
+        timer = StepTimer.of([jobs[at].device for at in places], constants, first.execution, first.network)
         load = loads[first.recipe, first.layout]
         state = steady_state(load, timer) if isinstance(load, Load) else load.state(timer)
         for row, at in enumerate(places):

@@ -2,90 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from roofline.calibration.constants import ConstantSet, Execution
+from roofline.cost.cost import Cost
 from roofline.hardware.spec import HardwareSpec
-from roofline.serving.chunked_prefill import StepCost
-from roofline.timing.collectives import Network
+from roofline.number import Number
 from roofline.timing.device_stacks import stacked
 from roofline.timing.energy import busy_power
-from roofline.timing.operator import banded, time_collective_op, time_cost
+from roofline.timing.machine import Machine
+from roofline.timing.networks import Network
+from roofline.timing.timing import SECONDS, Timing, total
 
 Grid = NDArray[np.float64]
-
-SHARES = ("latency", "compute", "memory", "link")
-_TIMES = ("time", "bound", "low", "high")
-SECONDS = (*_TIMES, "peak", "bytes", "energy", *SHARES)
-"""What a step has in seconds: times with their band, busy seconds of peak and memory at the data sheet's rates, the
-seconds at TDP that would take as much energy, and what the time is made of."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepTimes:
-    """Seconds by the names of SECONDS, each of shape (devices, steps)."""
+    """Steps of shape (devices, steps): their time, and the seconds that say how busy a device is.
 
-    seconds: Mapping[str, Grid]
+    ``peak_s`` and ``bytes_s``: the contractions and the traffic at the data sheet's rates. ``energy_s``: seconds at TDP
+    that would take as much energy. All of them add. [s]
+    """
 
-    def __getitem__(self, name: str) -> Grid:
-        return self.seconds[name]
+    timing: Timing
+    peak_s: Grid
+    bytes_s: Grid
+    energy_s: Grid
 
-    def part(self, name: str) -> Grid:
-        """The seconds of ``name`` as a part of the time."""
-        return self.seconds[name] / self.seconds["time"]
+    @property
+    def time_s(self) -> Grid:
+        """The expected time. [s]"""
+        return np.asarray(self.timing.time_s)
+
+    def part(self, seconds: Number) -> Grid:
+        """Seconds as a part of the time."""
+        return np.asarray(seconds / self.timing.time_s)
+
+    def each(self, change: Callable[[Grid], Grid]) -> StepTimes:
+        """The same with all seconds changed alike."""
+        timing = Timing(**{name: change(getattr(self.timing, name)) for name in SECONDS})
+        return StepTimes(timing, *(change(getattr(self, name)) for name in _BUSY))
 
 
-def added(*steps: tuple[StepTimes, Any]) -> StepTimes:
-    """So many of each kind of step after each other; all seconds add, the band's ends with them."""
-    return StepTimes({name: np.asarray(sum(many * step[name] for step, many in steps)) for name in SECONDS})
+_BUSY = tuple(field.name for field in fields(StepTimes))[1:]
+
+
+def added(*steps: tuple[StepTimes, Number]) -> StepTimes:
+    """So many of each kind of step after each other."""
+    busy = (np.asarray(sum(many * getattr(step, name) for step, many in steps)) for name in _BUSY)
+    return StepTimes(total((many, step.timing) for step, many in steps), *busy)
 
 
 def mean_of(step: StepTimes, weights: Grid) -> StepTimes:
     """The mean over the steps (columns), as one column."""
-    return StepTimes({name: np.sum(step[name] * weights, axis=-1, keepdims=True) for name in SECONDS})
+    return step.each(lambda seconds: np.sum(seconds * weights, axis=-1, keepdims=True))
 
 
 @dataclass(frozen=True, slots=True)
 class StepTimer:
-    """Devices of one class, each with its constants, side by side; or one of several that share a network."""
+    """Devices of one class side by side; or one of several that share a network."""
 
     devices: Sequence[HardwareSpec]
-    constants: Sequence[ConstantSet]
-    execution: Execution
-    network: Network | None = None
+    machine: Machine
 
-    def times(self, costs: Sequence[StepCost]) -> StepTimes:
+    @classmethod
+    def of(
+        cls,
+        devices: Sequence[HardwareSpec],
+        constants: Sequence[ConstantSet],
+        execution: Execution,
+        network: Network | None = None,
+    ) -> StepTimer:
+        """The timer of devices, each with its constants."""
+        rates, together = stacked(devices, constants)
+        return cls(devices, Machine(rates, together, execution, network))
+
+    def times(self, costs: Iterable[Cost]) -> StepTimes:
         """The times of a step of these costs on each device. Raises WorkloadError for a dtype that one has not."""
-        sums: dict[str, Any] = dict.fromkeys(SECONDS, 0.0)
-        device, constants = stacked(self.devices, self.constants)
-        for step in costs:
-            for name, value in self._seconds(step, device, constants).items():
-                sums[name] = sums[name] + float(step.cost.count) * value
-        rows = len(self.devices)
-        found = {name: _as_rows(value, rows) for name, value in sums.items()}
-        mfu, mbu = found["peak"] / found["time"], found["bytes"] / found["time"]
-        return StepTimes(found | {"energy": np.asarray(found["time"] * busy_power(1.0, mfu, mbu))})
+        costs, machine, rows = list(costs), self.machine, len(self.devices)
+        timing = machine.step(costs)
+        columns = np.shape(np.atleast_1d(np.asarray(timing.time_s)))[-1]
 
-    def _seconds(self, step: StepCost, device: HardwareSpec, constants: ConstantSet) -> dict[str, Any]:
-        """The seconds of one execution of an operator."""
-        cost = step.cost
-        if cost.transfer is None:
-            timing = time_cost(cost, device, constants, self.execution, step.decoding)
-        else:
-            assert self.network is not None, "collectives come from layouts, which come with a network"
-            timing = time_collective_op(cost, self.network)
-        found: dict[str, Any] = dict(zip(_TIMES, (timing.time_s, *banded(timing)), strict=True))
-        if not (isinstance(cost.flops, int) and cost.flops == 0):
-            found["peak"] = cost.flops / device.contraction_unit(cost.dtype)[1]
-        found["bytes"] = cost.bytes / device.bandwidth
-        return found | {name: getattr(timing, name) * timing.time_s for name in SHARES}
+        def grid(value: Number) -> Grid:
+            return np.array(np.broadcast_to(np.asarray(value, dtype=np.float64), (rows, columns)))
 
-
-def _as_rows(value: Any, rows: int) -> Grid:
-    array = np.atleast_1d(np.asarray(value, dtype=np.float64))
-    return np.array(np.broadcast_to(array, (rows, array.shape[-1])))
+        peak = grid(sum(float(cost.count) * machine.peak_s(cost) for cost in costs))
+        moved = grid(sum(float(cost.count) * cost.bytes for cost in costs) / machine.rates.bandwidth)
+        times = Timing(**{name: grid(getattr(timing, name)) for name in SECONDS})
+        energy = np.asarray(times.time_s * busy_power(1.0, peak / times.time_s, moved / times.time_s))
+        return StepTimes(times, peak, moved, energy)

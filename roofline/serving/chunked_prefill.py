@@ -49,14 +49,6 @@ class Stream:
         return np.sum(np.asarray(self.weights) * value, axis=-1)
 
 
-@dataclass(frozen=True, slots=True)
-class StepCost:
-    """The cost of an operator in a step, and whether it takes the constants of decoding."""
-
-    cost: Cost
-    decoding: bool
-
-
 def sees_context(op: Op) -> bool:
     """Whether an operator looks at other tokens of its sequence: attention and a scan do, a projection does not."""
     return any("S" in tensor.letters or tensor.role == "state" for tensor in (*op.reads, *op.writes))
@@ -67,16 +59,16 @@ def states_begun(op: Op) -> tuple[Tensor, ...]:
     return tuple(tensor for tensor in op.writes if tensor.role == "state" and tensor not in op.reads)
 
 
-def mixed_step_costs(program: Program, streams: Sequence[Stream], precision: Precision) -> tuple[StepCost, ...]:
+def mixed_step_costs(program: Program, streams: Sequence[Stream], precision: Precision) -> tuple[Cost, ...]:
     """The cost of each operator of a step that holds these streams; arrays over steps where streams are.
 
     >>> from roofline.models.model import load_model
     >>> decode = Stream("decode", 8.0, [1.0], [1.0], [100.0])
     >>> chunk = Stream("prefill", 1.0, [1.0], [120.0], [120.0])
     >>> costs = mixed_step_costs(load_model("gpt2").program(), [decode, chunk], Precision("fp16", "fp16", "fp16"))
-    >>> [(step.cost.name, float(step.cost.shape.rows)) for step in costs if step.cost.name == "up"]  # 8 + 120 tokens
+    >>> [(cost.name, float(cost.shape.rows)) for cost in costs if cost.name == "up"]  # 8 + 120 tokens
     [('up', 128.0)]
-    >>> [(step.cost.name, step.decoding) for step in costs if step.cost.kind == "attention"]
+    >>> [(cost.name, cost.decoding) for cost in costs if cost.kind == "attention"]
     [('attention', True), ('attention', False)]
     """
     sizes = {letter: float(size) for letter, size in program.sizes.items()}
@@ -85,18 +77,16 @@ def mixed_step_costs(program: Program, streams: Sequence[Stream], precision: Pre
 
 def _step_costs(
     program: Program, streams: Sequence[Stream], precision: Precision, sizes: dict[str, float]
-) -> Iterator[StepCost]:
+) -> Iterator[Cost]:
     done: list[tuple[str, Op]] = []
     for stream in streams:
         for group, op in program.in_phase(stream.phase):
             if sees_context(op):
-                yield StepCost(_over_lengths(group, op, stream, precision, sizes), stream.phase == "decode")
+                yield _over_lengths(group, op, stream, precision, sizes)
             elif (group.name, op) not in done:
                 done.append((group.name, op))
                 sharing = [other for other in streams if _runs(program, group.name, op, other.phase)]
-                yield StepCost(
-                    _over_tokens(group, op, sharing, precision, sizes), all(s.phase == "decode" for s in sharing)
-                )
+                yield _over_tokens(group, op, sharing, precision, sizes)
 
 
 def _runs(program: Program, group: str, op: Op, phase: Phase) -> bool:
@@ -110,7 +100,8 @@ def _over_tokens(
     last = op.local.get("T") == 1
     rows = sum(stream.sequences * stream.scored if last else stream.tokens for stream in streams)
     bound = group.sizes({**sizes, "B": np.asarray(rows, dtype=np.float64), "T": 1.0, "S": 1.0})
-    cost = operator_cost(op, bound, precision, group.name, group.times(sizes))
+    decoding = all(stream.phase == "decode" for stream in streams)
+    cost = operator_cost(op, bound, precision, group.name, group.times(sizes), decoding=decoding)
     return replace(cost, bytes=np.asarray(cost.bytes, dtype=np.float64)) if cost.transfer else cost
 
 
@@ -131,7 +122,8 @@ def _over_lengths(group: Group, op: Op, stream: Stream, precision: Precision, si
         "T": np.asarray(stream.tokens / stream.sequences),
         "S": np.asarray(stream.mean(stream.context)),
     }
-    whole = operator_cost(op, group.sizes(mean), precision, group.name, group.times(sizes))
+    decoding = stream.phase == "decode"
+    whole = operator_cost(op, group.sizes(mean), precision, group.name, group.times(sizes), decoding=decoding)
     return replace(whole, **sums)
 
 

@@ -17,11 +17,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from roofline.cost.cost import Cost
 from roofline.program.program import Program
 from roofline.program.traffic import Traffic, in_flight
 from roofline.program.workload import Precision
-from roofline.serving.batched_steps import SHARES, Grid, StepTimer, StepTimes, added, mean_of
-from roofline.serving.chunked_prefill import StepCost, Stream, mixed_step_costs
+from roofline.serving.batched_steps import Grid, StepTimer, StepTimes, added, mean_of
+from roofline.serving.chunked_prefill import Stream, mixed_step_costs
+from roofline.timing.timing import PARTS
 
 CHUNK = 2048
 """Tokens that a mixed step holds at most, as engines have it by default (vLLM's max_num_batched_tokens)."""
@@ -96,8 +98,8 @@ class Load:
 
     traffic: Traffic
     batches: Grid
-    decode: tuple[StepCost, ...]
-    prompts: tuple[StepCost, ...]
+    decode: tuple[Cost, ...]
+    prompts: tuple[Cost, ...]
     pieces: Pieces | None
     fits_chunk: Grid
     yielded: float = 1.0
@@ -143,14 +145,14 @@ class Drafts:
     program: Program | None
     precision: Precision
 
-    def costs(self, streams: Sequence[Stream]) -> tuple[StepCost, ...]:
+    def costs(self, streams: Sequence[Stream]) -> tuple[Cost, ...]:
         """What the draft runs for these streams."""
         return () if self.program is None else mixed_step_costs(self.program, streams, self.precision)
 
-    def decode_costs(self, traffic: Traffic, batches: Grid) -> tuple[StepCost, ...]:
+    def decode_costs(self, traffic: Traffic, batches: Grid) -> tuple[Cost, ...]:
         """A decode step of the draft for each token it proposes."""
         costs = self.costs([decoding(traffic, batches)])
-        return tuple(replace(each, cost=replace(each.cost, count=each.cost.count * self.tokens)) for each in costs)
+        return tuple(replace(cost, count=cost.count * self.tokens) for cost in costs)
 
 
 def decoding_costs(
@@ -160,7 +162,7 @@ def decoding_costs(
     batches: Grid,
     drafts: Drafts | None,
     beside: Sequence[Stream] = (),
-) -> tuple[StepCost, ...]:
+) -> tuple[Cost, ...]:
     """A step that decodes ``batches`` sequences and reads ``beside``; a draft proposes, and reads that too."""
     stream = decoding(traffic, batches, 1 + drafts.tokens if drafts else 1)
     costs = mixed_step_costs(program, [stream, *beside], precision)
@@ -169,9 +171,7 @@ def decoding_costs(
     return (*costs, *drafts.decode_costs(traffic, batches), *(drafts.costs(beside) if beside else ()))
 
 
-def reading_costs(
-    program: Program, precision: Precision, prompts: Stream, drafts: Drafts | None
-) -> tuple[StepCost, ...]:
+def reading_costs(program: Program, precision: Precision, prompts: Stream, drafts: Drafts | None) -> tuple[Cost, ...]:
     """A step that reads prompts alone; a draft reads them too."""
     return (*mixed_step_costs(program, [prompts], precision), *(drafts.costs([prompts]) if drafts else ()))
 
@@ -192,7 +192,7 @@ def steady_state(load: Load, timer: StepTimer) -> SteadyState:
 def _state(
     load: Load, timer: StepTimer, alone: StepTimes, mean: StepTimes, first: StepTimes, sustained: Grid
 ) -> SteadyState:
-    part = 1 - alone["time"] / mean["time"]
+    part = 1 - alone.time_s / mean.time_s
     return state_of(timer, mean, first, load.batches, load.steps, load.yielded, part, sustained)
 
 
@@ -202,23 +202,24 @@ def state_of(
 ) -> SteadyState:  # fmt: skip
     """The figures of mean steps, ``steps`` of which a request takes; ``first`` is what its first token takes."""
     tdp = np.array([[device.tdp or np.nan] for device in timer.devices])
-    shape = mean["time"].shape
+    shape = mean.time_s.shape
+    low, high = mean.part(mean.timing.low_s), mean.part(mean.timing.high_s)
     return SteadyState(
         batches=batches,
-        ttft_s=np.broadcast_to(first["time"], shape),
-        tpot_s=mean["time"] / yielded,
-        requests_per_s=batches / (steps * mean["time"]),
+        ttft_s=np.broadcast_to(first.time_s, shape),
+        tpot_s=mean.time_s / yielded,
+        requests_per_s=batches / (steps * mean.time_s),
         input_part=input_part,
-        power_w=tdp * mean.part("energy"),
-        mfu=mean.part("peak"),
-        mbu=mean.part("bytes"),
-        low=mean.part("low"),
-        high=mean.part("high"),
-        rate_low=mean.part("low"),
-        rate_high=mean.part("high"),
-        ttft_low=np.broadcast_to(first.part("low"), shape),
-        ttft_high=np.broadcast_to(first.part("high"), shape),
-        shares={name: mean.part(name) for name in SHARES},
+        power_w=tdp * mean.part(mean.energy_s),
+        mfu=mean.part(mean.peak_s),
+        mbu=mean.part(mean.bytes_s),
+        low=low,
+        high=high,
+        rate_low=low,
+        rate_high=high,
+        ttft_low=np.broadcast_to(first.part(first.timing.low_s), shape),
+        ttft_high=np.broadcast_to(first.part(first.timing.high_s), shape),
+        shares={name: mean.part(mean.timing.seconds(name)) for name in PARTS},
         sustained=np.broadcast_to(sustained, shape),
     )
 

@@ -13,7 +13,7 @@ from roofline.hardware.loading import load_every_hardware, load_hardware
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import System, load_system
 from roofline.prediction.fleet import Fleet, fleet_of
-from roofline.timing.collectives import HOST_DEVICES
+from roofline.timing.networks import HOST_DEVICES
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from roofline.calibration.constants import ConstantSet
 from roofline.errors import WorkloadError
 from roofline.serving.batched_steps import Grid
 from roofline.serving.hardware_choice import Hardware
-from roofline.timing.collectives import Network, time_transfer
+from roofline.timing.collectives import time_transfer
+from roofline.timing.networks import Network
 
 _MANY = 1 << 20
 """Devices beyond any domain."""
@@ -98,8 +99,8 @@ def _network(end: End, devices: int) -> Network:
 
 
 def _send(network: Network, message: Any, *, apart: bool) -> tuple[Any, Any, Any]:
-    form = time_transfer("send", message, 2, network.near.domain if apart else 1, network)
-    return form.time_s, form.low, form.high
+    sent = time_transfer("send", message, 2, network.near.domain if apart else 1, network)
+    return sent.time_s, sent.low_s / sent.time_s, sent.high_s / sent.time_s
 
 
 def _slower(a: tuple[Any, Any, Any], b: tuple[Any, Any, Any]) -> tuple[Any, ...]:

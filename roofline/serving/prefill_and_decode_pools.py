@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from roofline.cost.cost import Cost
 from roofline.program.program import Program
 from roofline.program.traffic import Traffic
 from roofline.program.workload import Precision
-from roofline.serving.batched_steps import SECONDS, Grid, StepTimer, StepTimes, added
-from roofline.serving.chunked_prefill import StepCost
+from roofline.serving.batched_steps import Grid, StepTimer, StepTimes, added
 from roofline.serving.continuous_batching import (
     Drafts,
     SteadyState,
@@ -40,7 +40,7 @@ class PrefillLoad:
 
     traffic: Traffic
     batches: Grid
-    costs: tuple[StepCost, ...]
+    costs: tuple[Cost, ...]
 
     @classmethod
     def of(
@@ -61,19 +61,19 @@ class PrefillLoad:
     def state(self, timer: StepTimer) -> SteadyState:
         """Devices that only read prompts; TPOT stands for the time of a step."""
         step = self._mean(timer.times(self.costs))
-        whole = np.ones_like(step["time"])
+        whole = np.ones_like(step.time_s)
         return state_of(timer, step, added((step, 1.5)), self.batches, 1.0, 1.0, whole, whole)
 
     def _mean(self, times: StepTimes) -> StepTimes:
         """The mean over the lengths of prompts."""
         weights = np.asarray(self.traffic.prompt.weights)
-        rows, shape = len(times["time"]), (len(self.batches), len(weights))
+        rows, shape = len(times.time_s), (len(self.batches), len(weights))
 
         def mean(seconds: Grid) -> Grid:
             every = np.broadcast_to(seconds, (rows, shape[0] * shape[1])).reshape(rows, *shape)
             return np.asarray(np.sum(every * weights, axis=-1))
 
-        return StepTimes({name: mean(times[name]) for name in SECONDS})
+        return times.each(mean)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +82,7 @@ class DecodeLoad:
 
     traffic: Traffic
     batches: Grid
-    costs: tuple[StepCost, ...]
+    costs: tuple[Cost, ...]
     yielded: float = 1.0
 
     @classmethod
@@ -102,6 +102,6 @@ class DecodeLoad:
     def state(self, timer: StepTimer) -> SteadyState:
         """Devices that only decode; TTFT stands for the wait until a step ends, which then takes a sequence in."""
         step = timer.times(self.costs)
-        none, whole = np.zeros_like(step["time"]), np.ones_like(step["time"])
+        none, whole = np.zeros_like(step.time_s), np.ones_like(step.time_s)
         steps = self.traffic.decode_steps / self.yielded
         return state_of(timer, step, added((step, 0.5)), self.batches, steps, self.yielded, none, whole)

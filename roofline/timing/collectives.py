@@ -19,144 +19,21 @@ shared-memory multiprocessor collectives.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from roofline.calibration.constants import CollectiveConstants, ConstantSet
-from roofline.calibration.link_constants import Kernel, LinkConstants, load_links
-from roofline.errors import WorkloadError
-from roofline.hardware.fields import Link
-from roofline.hardware.spec import HardwareSpec
+from roofline.calibration.link_constants import Kernel, LinkConstants
 from roofline.program.transfers import bus_bytes
-from roofline.timing.measured_collectives import CollectiveTiming, time_collective
-
-HOST_DEVICES = 8
-"""Devices behind one host, where they have no links of their own."""
-
-_TORUS_SIDE = 4  # devices along one axis of a slice (TPU v4: Jouppi et al. 2023, arXiv 2304.01433, section 2)
+from roofline.timing.measured_collectives import time_collective
+from roofline.timing.networks import Network, Tier
+from roofline.timing.timing import NOTHING, Timing, banded, total
 
 
-@dataclass(frozen=True, slots=True)
-class Tier:
-    """Links of one kind: bandwidth per direction [B/s], how many devices they join, how, and what software reaches.
-
-    ``constants`` is None where only the data sheet counts; ``measured`` are those of a calibrated device.
-    """
-
-    name: str
-    bandwidth: float
-    domain: int
-    kind: str
-    axes: int = 1
-    per_peer: float | None = None
-    reduces: bool = False
-    constants: LinkConstants | None = None
-    measured: Mapping[str, CollectiveConstants] | None = None
-
-    def scaled(self, link: float, latency: float) -> Tier:
-        """The same with bandwidths and latencies times a factor."""
-        peer = None if self.per_peer is None else self.per_peer * link
-        measured = {name: c.scaled(latency) for name, c in self.measured.items()} if self.measured else self.measured
-        constants = self.constants.scaled(latency) if self.constants else None
-        return replace(self, bandwidth=self.bandwidth * link, per_peer=peer, constants=constants, measured=measured)
-
-    def available(self, devices: Any) -> Any:
-        """What a group of so many devices has: a link to each peer of a mesh, one axis of a torus for every four."""
-        if self.per_peer is not None:
-            return np.minimum(self.bandwidth, self.per_peer * np.maximum(devices - 1, 1))
-        used = np.clip(np.ceil(np.log2(np.maximum(devices, 2)) / np.log2(_TORUS_SIDE)), 1, self.axes)
-        return self.bandwidth * used / self.axes
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """The tiers of a system's links, fast ones first; the last one joins all devices.
-
-    ``overlap`` is the part of each collective's time that is taken to be hidden behind other work.
-    """
-
-    tiers: tuple[Tier, ...]
-    overlap: float = 0.0
-
-    @property
-    def near(self) -> Tier:
-        """The links among neighbours."""
-        return self.tiers[0]
-
-    @property
-    def far(self) -> Tier:
-        """The links among all."""
-        return self.tiers[-1]
-
-    def scaled(self, *, link: float = 1.0, latency: float = 1.0) -> Network:
-        """The same with all bandwidths, or all latencies, times a factor."""
-        return replace(self, tiers=tuple(tier.scaled(link, latency) for tier in self.tiers))
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """One way to run a collective, with its time, its bound and the part of the time that the links take. [s]"""
-
-    name: Any
-    time_s: Any
-    bound_s: Any
-    link: Any
-    low: Any
-    high: Any
-
-
-def network_of(
-    device: HardwareSpec, count: int, links: Mapping[str, Link], constants: ConstantSet, overlap: float = 0.0
-) -> Network:
-    """The network of ``count`` devices; ``links`` is what their system states of them.
-
-    Without fast links devices talk through their hosts, of which each is taken to hold ``HOST_DEVICES``. Raises
-    WorkloadError where no link is stated that joins all devices.
-    """
-    known: dict[str, Link] = {**{str(name): link for name, link in device.links.items()}, **links}
-    shipped = load_links() if constants.provenance != "datasheet" else None
-    up, out, host = (known.get(name) for name in ("scale_up", "scale_out", "host"))
-    tiers = []
-    if up is not None and up.bandwidth_per_direction and (up.domain or count) > 1:
-        measured = constants.calibration.collectives if constants.calibration else None
-        own = shipped.links[up.topology or "switch"] if shipped else None
-        tiers.append(_tier("scale_up", up, up.domain or count, up.topology or "switch", own, measured or None))
-    elif host is not None and host.bandwidth_per_direction:
-        tiers.append(_tier("host", host, HOST_DEVICES, "host", shipped.links["host"] if shipped else None))
-    if out is not None and out.bandwidth_per_direction and (not tiers or tiers[0].domain < count):
-        tiers.append(_tier("scale_out", out, count, "network", shipped.links["network"] if shipped else None))
-    if not tiers or tiers[-1].domain < count:
-        joined = f"its {tiers[-1].name.replace('_', '-')} links join {tiers[-1].domain}" if tiers else "none is stated"
-        msg = f"{count} x {device.name}: no link joins them ({joined}); add links.scale_out to a spec of your own"
-        raise WorkloadError(msg)
-    return Network(tuple(tiers), overlap)
-
-
-def band_of(network: Network) -> tuple[float, float, str]:
-    """Low and high of the widest band of the links, as factors of the time, and its evidence."""
-    bands = [own.band for tier in network.tiers for own in (tier.measured or {}).values()]
-    bands += [tier.constants.band for tier in network.tiers if tier.constants is not None and not tier.measured]
-    if not bands:
-        return 1.0, 1.0, "the data sheet's links: a lower bound, not a forecast"
-    widest = max(bands, key=lambda band: band.high / band.low)
-    return widest.low, widest.high, widest.evidence
-
-
-def _tier(
-    name: str, link: Link, domain: int, kind: str, constants: LinkConstants | None,
-    measured: Mapping[str, CollectiveConstants] | None = None,
-) -> Tier:  # fmt: skip
-    assert link.bandwidth_per_direction is not None
-    axes = max(1, (link.count or 2) // 2) if link.topology == "torus" else 1
-    per_peer = link.per_peer_per_direction
-    return Tier(name, link.bandwidth_per_direction, domain, kind, axes, per_peer, link.reduces, constants, measured)
-
-
-def time_transfer(operation: str, message_bytes: Any, devices: Any, stride: Any, network: Network) -> Form:
+def time_transfer(operation: str, message_bytes: Any, devices: Any, stride: Any, network: Network) -> Timing:
     """The fastest form of a collective of ``devices`` that are ``stride`` apart, for numbers or arrays.
 
     A single device takes no time. Where all are in one domain the network is not used.
@@ -174,25 +51,26 @@ def time_transfer(operation: str, message_bytes: Any, devices: Any, stride: Any,
         forms += [_where((inside > 1) & (outside > 1), form) for form in
                   _hierarchical(operation, message_bytes, devices, inside, outside, near, far)]  # fmt: skip
     best = reduce(_faster, forms)
-    alone = Form("none", 0.0, 0.0, 1.0, 1.0, 1.0)
-    return Form(*(value[()] for value in _values(_pick(np.asarray(devices) > 1, best, alone))))
+    alone = replace(NOTHING, form="none")
+    return _by_field(lambda value: value[()], _pick(np.asarray(devices) > 1, best, alone))
 
 
-def _fastest(operation: str, message: Any, devices: Any, tier: Tier) -> Form:
+def _fastest(operation: str, message: Any, devices: Any, tier: Tier) -> Timing:
     return reduce(_faster, _forms(operation, message, devices, tier))
 
 
-def _forms(operation: str, message: Any, devices: Any, tier: Tier) -> Iterator[Form]:
+def _forms(operation: str, message: Any, devices: Any, tier: Tier) -> Iterator[Timing]:
     """Every way to run a collective within a tier. One that was measured on the device is the only one."""
     n = np.maximum(devices, 2) * 1.0
     rate, ring = tier.available(n), bus_bytes(operation, message, n)
     if tier.measured and operation in tier.measured:
-        yield _of_timing("as measured", time_collective(operation, message, n, rate, tier.measured[operation]))
+        found = time_collective(operation, message, n, rate, tier.measured[operation])
+        yield replace(found, form="as measured")
         return
     c = tier.constants
     if c is None:
         least = np.minimum(ring, message * (n + 1) / n) if tier.reduces and operation == "all_reduce" else ring
-        yield Form("at best", least / rate, least / rate, 1.0, 1.0, 1.0)
+        yield _at_best("at best", least / rate)
         return
     yield _form("ring", c.first + c.each * (n - 1), ring, c.bandwidth, rate, c)
     if operation != "all_reduce":
@@ -205,22 +83,23 @@ def _forms(operation: str, message: Any, devices: Any, tier: Tier) -> Iterator[F
         yield _form("in-switch", c.first + 2 * c.each, message * (n + 1) / n, c.in_switch, rate, c)
 
 
-def _form(name: str, latency: Any, sent: Any, share: float, rate: Any, constants: LinkConstants) -> Form:
+def _form(name: str, latency: Any, sent: Any, share: float, rate: Any, constants: LinkConstants) -> Timing:
     """The soft corner of latency and bytes."""
     q = constants.sharpness
     steps, transfer = latency**q, (sent / (share * rate)) ** q
     time = (steps + transfer) ** (1 / q)
-    return Form(name, time, sent / rate, transfer / (steps + transfer), constants.band.low, constants.band.high)
+    linked = time * transfer / (steps + transfer)
+    found = Timing(time, sent / rate, time, time, latency_s=time - linked, link_s=linked, form=name)
+    return banded(found, constants.band.low, constants.band.high)
 
 
-def _of_timing(name: str, timing: CollectiveTiming) -> Form:
-    low, high = timing.low_s / timing.time_s, timing.high_s / timing.time_s
-    return Form(name, timing.time_s, timing.bound_s, timing.share_link, low, high)
+def _at_best(name: str, seconds: Any) -> Timing:
+    return Timing(seconds, seconds, seconds, seconds, link_s=seconds, form=name)
 
 
 def _hierarchical(
     operation: str, message: Any, devices: Any, inside: Any, outside: Any, near: Tier, far: Tier
-) -> Iterator[Form]:
+) -> Iterator[Timing]:
     """Within domains, between them, within them again; and one ring through all, over the networks of each domain."""
     if operation == "all_to_all":
         within = _fastest(operation, message * inside / devices, inside, near)
@@ -242,53 +121,42 @@ def _hierarchical(
         yield _form("ring through all", latency, bus_bytes(operation, message, devices * 1.0), c.bandwidth, rate, c)
 
 
-def _along(name: str, parts: list[Form], *, together: bool = False) -> Form:
-    """Forms one after the other, or at the same time; the band of one set of constants is as wide as the widest."""
-    low, high = (reduce(pick, (getattr(part, end) for part in parts)) for pick, end in (
-        (np.minimum, "low"), (np.maximum, "high")))  # fmt: skip
+def _along(name: str, parts: list[Timing], *, together: bool = False) -> Timing:
+    """Forms one after the other; or at the same time, where the slowest counts."""
     if together:
-        best = reduce(lambda a, b: _pick(a.time_s >= b.time_s, a, b), parts)
-        bound = reduce(np.maximum, (part.bound_s for part in parts))
-        return Form(name, best.time_s, bound, best.link, low, high)
-    time, bound = sum(part.time_s for part in parts), sum(part.bound_s for part in parts)
-    link = sum(part.time_s * part.link for part in parts) / time
-    return Form(name, time, bound, link, low, high)
+        slowest = reduce(lambda a, b: _pick(a.time_s >= b.time_s, a, b), parts)
+        return replace(slowest, bound_s=reduce(np.maximum, (part.bound_s for part in parts)), form=name)
+    return replace(total((1, part) for part in parts), form=name)
 
 
-def _send(message: Any, stages: Any, inside: Any, near: Tier, far: Tier) -> Form:
+def _send(message: Any, stages: Any, inside: Any, near: Tier, far: Tier) -> Timing:
     """One device to the next: the mean over the boundaries between stages, of which some lie between domains."""
     crossing = (np.ceil(stages / inside) - 1) / np.maximum(stages - 1, 1)
-    one, other = (_hop(message, tier) for tier in (near, far))
-    time = (1 - crossing) * one.time_s + crossing * other.time_s
-    bound = (1 - crossing) * one.bound_s + crossing * other.bound_s
-    link = ((1 - crossing) * one.time_s * one.link + crossing * other.time_s * other.link) / time
-    low, high = np.minimum(one.low, other.low), np.maximum(one.high, other.high)
-    return Form("send", time, bound, link, low, high)
+    return replace(total([(1 - crossing, _hop(message, near)), (crossing, _hop(message, far))]), form="send")
 
 
-def _hop(message: Any, tier: Tier) -> Form:
+def _hop(message: Any, tier: Tier) -> Timing:
     rate, c = tier.available(2), tier.constants
     if c is None:
-        return Form("send", message / rate, message / rate, 1.0, 1.0, 1.0)
+        return _at_best("send", message / rate)
     return _form("send", c.first, message, c.bandwidth, rate, c)
 
 
-def _where(mask: Any, form: Form) -> Form:
+def _where(mask: Any, form: Timing) -> Timing:
     """A form that only counts where ``mask`` holds."""
-    return Form(form.name, np.where(mask, form.time_s, np.inf), form.bound_s, form.link, form.low, form.high)
+    return replace(form, time_s=np.where(mask, form.time_s, np.inf))
 
 
-def _faster(a: Form, b: Form) -> Form:
+def _faster(a: Timing, b: Timing) -> Timing:
     """The faster of two forms, with the lower bound of both: neither name nor losses are physics."""
     best = _pick(a.time_s <= b.time_s, a, b)
     either = np.isfinite(a.time_s) & np.isfinite(b.time_s)
-    bound = np.where(either, np.minimum(a.bound_s, b.bound_s), best.bound_s)
-    return Form(best.name, best.time_s, bound, best.link, best.low, best.high)
+    return replace(best, bound_s=np.where(either, np.minimum(a.bound_s, b.bound_s), best.bound_s))
 
 
-def _pick(first: Any, a: Form, b: Form) -> Form:
-    return Form(*(np.where(first, one, other) for one, other in zip(_values(a), _values(b), strict=True)))
+def _pick(first: Any, a: Timing, b: Timing) -> Timing:
+    return Timing(*(np.where(first, getattr(a, f.name), getattr(b, f.name)) for f in fields(Timing)))
 
 
-def _values(form: Form) -> tuple[Any, ...]:
-    return form.name, form.time_s, form.bound_s, form.link, form.low, form.high
+def _by_field(change: Callable[[Any], Any], timing: Timing) -> Timing:
+    return Timing(*(change(getattr(timing, f.name)) for f in fields(Timing)))

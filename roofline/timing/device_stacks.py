@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from roofline.calibration.constants import ConstantSet
-from roofline.hardware.fields import Unit
+from roofline.hardware.fields import Level, Unit, Units
 from roofline.hardware.spec import HardwareSpec
+from roofline.timing.rates import Rates
+
+Grid = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +29,21 @@ class DeviceStack:
         return ", ".join(device.name for device in self.devices)
 
     @property
-    def bandwidth(self) -> Any:
+    def units(self) -> Units | None:
+        """None: kernel terms that ask for processors are of one device."""
+        return None
+
+    @property
+    def memory(self) -> Mapping[str, Level]:
+        """Empty: kernel terms that ask for caches are of one device."""
+        return {}
+
+    @property
+    def bandwidth(self) -> Grid:
         """Bandwidth of device memory. [B/s]"""
         return _column(device.bandwidth for device in self.devices)
 
-    def contraction_unit(self, dtype: str) -> tuple[Unit, Any]:
+    def contraction_unit(self, dtype: str) -> tuple[Unit, Grid]:
         """A unit, and the dense peak that a contraction in ``dtype`` runs at. Raises WorkloadError where one has none.
 
         The peaks are each device's own; which unit it is may differ between them.
@@ -37,12 +51,12 @@ class DeviceStack:
         found = [device.contraction_unit(dtype) for device in self.devices]
         return found[0][0], _column(peak for _, peak in found)
 
-    def peak_rate(self, unit: Unit, dtype: str) -> Any:
-        """The peak of a unit, or of the vector unit where a device has none of its own. [FLOP/s]"""
-        return _column(device.peak_rate(unit, dtype) or _vector_rate(device) for device in self.devices)
+    def work_rate(self, unit: Unit, dtype: str) -> Grid:
+        """The rate of work beside the contractions, of each device. [FLOP/s]"""
+        return _column(device.work_rate(unit, dtype) for device in self.devices)
 
 
-def stacked(devices: Sequence[HardwareSpec], constants: Sequence[ConstantSet]) -> tuple[HardwareSpec, ConstantSet]:
+def stacked(devices: Sequence[HardwareSpec], constants: Sequence[ConstantSet]) -> tuple[Rates, ConstantSet]:
     """The devices as one, with the constants of their class on each; a device alone is itself.
 
     Several must take constants without kernel terms: a calibration's ask for units and caches, which are one device's,
@@ -51,7 +65,7 @@ def stacked(devices: Sequence[HardwareSpec], constants: Sequence[ConstantSet]) -
     if len(devices) == 1:
         return devices[0], constants[0]
     assert all(each.provenance != "calibrated" for each in constants), "a calibration is of one device"
-    column = cast("HardwareSpec", DeviceStack(tuple(devices)))  # it answers all that timing asks
+    column = DeviceStack(tuple(devices))
     first = constants[0]
     bases = [each.calibration for each in constants if each.calibration is not None]
     if not bases:
@@ -75,9 +89,5 @@ def grouped(
     return list(groups.values())
 
 
-def _column(values: Iterable[float]) -> Any:
+def _column(values: Iterable[float]) -> Grid:
     return np.array([[value] for value in values], dtype=np.float64)
-
-
-def _vector_rate(device: HardwareSpec) -> float:
-    return max((peak.value for peak in device.peak.vector.values()), default=float("inf"))

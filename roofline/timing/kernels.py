@@ -16,8 +16,8 @@ from roofline.calibration.constants import Constants
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import AttentionShape, GroupedShape, MatmulShape, RowShape, Shape
 from roofline.errors import WorkloadError
-from roofline.hardware.spec import HardwareSpec
 from roofline.number import Number, ceil_div, is_symbolic, least, maximum, minimum
+from roofline.timing.rates import Rates
 
 TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (32, 64), (64, 32), (32, 32))
 """Rows and columns of the output that one block of a matmul kernel computes; libraries have all of these."""
@@ -46,7 +46,7 @@ class Tiling:
         return self.compute_s + self.partial_s + self.latency_s
 
 
-def tile(shape: MatmulShape, peak: float, hardware: HardwareSpec, constants: Constants) -> Tiling:
+def tile(shape: MatmulShape, peak: float, hardware: Rates, constants: Constants) -> Tiling:
     """The fastest tiling of a matmul, as a library picks it.
 
     A wave is one tile on every unit; the last wave takes as long as a full one. A tile of tm x tn reads tm + tn
@@ -61,9 +61,7 @@ def tile(shape: MatmulShape, peak: float, hardware: HardwareSpec, constants: Con
     return Tiling(least(totals), 0.0, 0.0)  # which tiling it is, symbols do not tell
 
 
-def _candidates(
-    shape: MatmulShape, peak: float, hardware: HardwareSpec, constants: Constants
-) -> Iterator[tuple[int, Number]]:
+def _candidates(shape: MatmulShape, peak: float, hardware: Rates, constants: Constants) -> Iterator[tuple[int, Number]]:
     """For every split, by its place, and every tile: the seconds of compute."""
     units = _units(hardware)
     steps = [ceil_div(shape.depth, _STEP * split) for split in SPLITS]
@@ -75,13 +73,13 @@ def _candidates(
             yield place, ceil_div(blocks * split, units) * steps[place] * step_s
 
 
-def _added(split: Number, output: Number, hardware: HardwareSpec, constants: Constants) -> tuple[Number, Number]:
+def _added(split: Number, output: Number, hardware: Rates, constants: Constants) -> tuple[Number, Number]:
     """Seconds of the traffic of partial sums, and of the kernel that adds them up; nothing without a split."""
     cut = (split > 1) * 1.0
     return cut * split * output * _PARTIAL_BYTES * constants.partial / hardware.bandwidth, cut * constants.split_s
 
 
-def _tile_numbers(sizes: tuple[Number, ...], peak: float, hardware: HardwareSpec, constants: Constants) -> Tiling:
+def _tile_numbers(sizes: tuple[Number, ...], peak: float, hardware: Rates, constants: Constants) -> Tiling:
     """The same for numbers and arrays, in chunks that stay in a cache."""
     columns = np.broadcast_arrays(*(np.asarray(size, dtype=np.float64) for size in sizes))
     flat = [np.ascontiguousarray(column).reshape(-1) for column in columns]
@@ -138,7 +136,7 @@ def launch_s(cost: Cost, constants: Constants) -> Number:
     return regrouped
 
 
-def memory_s(cost: Cost, hardware: HardwareSpec, constants: Constants) -> Number:
+def memory_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
     """Seconds of memory traffic at the rates reached.
 
     Attention reads ``extra_reads`` keys and values more per sequence and key/value head: whole pages, tables. A
@@ -175,7 +173,7 @@ def memory_s(cost: Cost, hardware: HardwareSpec, constants: Constants) -> Number
     return seconds
 
 
-def _alone_bytes(shape: Shape, moved: Number, hardware: HardwareSpec) -> Number:
+def _alone_bytes(shape: Shape, moved: Number, hardware: Rates) -> Number:
     """What moves if idle units are counted as busy, where blocks share no work; 0 where they do. [B]"""
     units = _units(hardware)
     if isinstance(shape, RowShape):
@@ -188,14 +186,14 @@ def _alone_bytes(shape: Shape, moved: Number, hardware: HardwareSpec) -> Number:
     return 0.0
 
 
-def _units(hardware: HardwareSpec) -> int:
+def _units(hardware: Rates) -> int:
     if hardware.units is None:
         msg = f"{hardware.name} states no units, which its calibration needs; add units: {{name: SM, count: ...}}"
         raise WorkloadError(msg)
     return hardware.units.count
 
 
-def _half_cache(hardware: HardwareSpec) -> float:
+def _half_cache(hardware: Rates) -> float:
     """Half of the last cache before device memory: what one partition of it holds. [B]"""
     _, *caches = (level for level in hardware.memory.values() if level.scope == "device")
     sizes = [level.capacity for level in caches if level.capacity]

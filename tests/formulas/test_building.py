@@ -120,7 +120,7 @@ def test_dtypes_that_contract_at_two_peaks_have_a_word_each() -> None:
     subject = find_subject("llama-3.1-8b", None, Conventions())
     costs = subject.costs("decode", {**LETTERS, "T": 1}, Precision("fp8", "fp8", "bf16"))
     machine = machine_for(costs, roofline.load_hardware("h100"), None, "graph")
-    peaks = {str(machine.contraction_unit(cost.dtype)[1]) for cost in costs if cost.flops != 0}
+    peaks = {str(machine.rates.contraction_unit(cost.dtype)[1]) for cost in costs if cost.flops != 0}
     assert peaks == {"peak_fp8", "peak_bf16"}
     assert (machine.numbers["peak_fp8"], machine.numbers["peak_bf16"]) == (1978.9e12, 989.4e12)
 

@@ -158,11 +158,11 @@ def test_overlap_hides_a_part_of_the_links() -> None:
 
 def test_more_link_bandwidth_buys_what_its_share_says() -> None:
     prediction = roofline.predict("llama-3.1-70b", "8xh100", batch=16, tp=8, **SHORT)
-    saved = {gain.resource: gain.saved for gain in gains(prediction)["prefill"]}
+    saved = {gain.resource.name: gain.saved for gain in gains(prediction)["prefill"]}
     link = prediction.phases["prefill"].figures.shares.link
     assert saved["link"] == pytest.approx(link * (1 - 1 / 1.1), rel=0.05)
     alone = roofline.predict("llama-3.1-8b", "h100", **SHORT)
-    assert {gain.resource: gain.saved for gain in gains(alone)["prefill"]}["link"] == 0
+    assert {gain.resource.name: gain.saved for gain in gains(alone)["prefill"]}["link"] == 0
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roofline.cost.cost import step_cost
+from roofline.cost.cost import Cost, step_cost
 from roofline.cost.residency import footprint
 from roofline.models.model import load_model
 from roofline.number import exact
 from roofline.parallelism.layout import Layout
 from roofline.program.program import Phase, Program
 from roofline.program.workload import Precision, Workload
-from roofline.serving.chunked_prefill import StepCost, Stream, mixed_step_costs
+from roofline.serving.chunked_prefill import Stream, mixed_step_costs
 from roofline.serving.replica_layouts import replica_program
 
 FP16 = Precision("fp16", "fp16", "fp16")
@@ -35,8 +35,8 @@ def one(phase: Phase, batch: int, new: int, context: int) -> Stream:
     return Stream(phase, float(batch), [1.0], [float(new)], [float(context)])
 
 
-def total(costs: Sequence[StepCost], count: str) -> float:
-    return sum(float(step.cost.count) * float(getattr(step.cost, count)) for step in costs)
+def total(costs: Sequence[Cost], count: str) -> float:
+    return sum(float(step.count) * float(getattr(step, count)) for step in costs)
 
 
 def plain(program: Program, phase: Phase, batch: int, new: int, context: int, count: str) -> float:
@@ -83,10 +83,8 @@ def test_pieces_of_whole_chunks_scan_as_much_as_the_prompt() -> None:
     """Four pieces of 512 tokens, whose chunks of 256 begin where the pieces do, and states read three times."""
     program = program_of("mamba2-130m")
     pieces = [mixed_step_costs(program, [one("prefill", 1, 512, 512 * (n + 1))], FP16) for n in range(4)]
-    (whole,) = (
-        s.cost for s in mixed_step_costs(program, [one("prefill", 1, 2048, 2048)], FP16) if s.cost.name == "scan"
-    )
-    scans = [step.cost for costs in pieces for step in costs if step.cost.name == "scan"]
+    (whole,) = (s for s in mixed_step_costs(program, [one("prefill", 1, 2048, 2048)], FP16) if s.name == "scan")
+    scans = [step for costs in pieces for step in costs if step.name == "scan"]
     for count in COUNTS[:3]:
         assert sum(float(getattr(scan, count)) for scan in scans) == float(getattr(whole, count))
     state, heads = 2 * 24 * 64 * 128, 2 * 3 * 24  # bytes: of a state; of the time step's bias, the decay, the skip
@@ -132,17 +130,17 @@ def test_a_ragged_batch_is_the_sum_of_its_sequences(lengths: list[int]) -> None:
 def test_the_head_runs_on_the_last_token_of_each_sequence() -> None:
     program = program_of("llama-3.1-8b")
     costs = mixed_step_costs(program, [one("decode", 8, 1, 100), one("prefill", 2, 500, 500)], FP16)
-    (head,) = (step.cost for step in costs if step.cost.name == "lm_head")
+    (head,) = (step for step in costs if step.name == "lm_head")
     assert float(head.flops) == 2 * 10 * 4096 * 128_256
 
 
 def test_latents_are_expanded_for_prompts_and_absorbed_for_decoding() -> None:
     program = program_of("deepseek-v2-lite")
     costs = mixed_step_costs(program, [one("decode", 8, 1, 100), one("prefill", 1, 64, 64)], FP16)
-    names = [step.cost.name for step in costs if step.cost.group == "expert_layers"]
+    names = [step.name for step in costs if step.group == "expert_layers"]
     assert names.count("k_absorb") == names.count("kv_up") == names.count("out_proj") == 1
     assert names.count("attention") == 2
-    (out,) = (step.cost for step in costs if step.cost.name == "out_proj" and step.cost.group == "expert_layers")
+    (out,) = (step for step in costs if step.name == "out_proj" and step.group == "expert_layers")
     assert out.shape is not None
     assert float(out.shape.rows) == 72  # type: ignore[union-attr]
 
@@ -157,8 +155,8 @@ def test_arrays_over_steps_equal_one_step_at_a_time() -> None:
         single = mixed_step_costs(program, [Stream("decode", batch, [0.5, 0.5], [1.0, 1.0], [100.0, 900.0])], FP16)
         for many, alone in zip(several, single, strict=True):
             for count in COUNTS:
-                wide = np.broadcast_to(getattr(many.cost, count), batches.shape)
-                assert wide[place] == pytest.approx(float(getattr(alone.cost, count)))
+                wide = np.broadcast_to(getattr(many, count), batches.shape)
+                assert wide[place] == pytest.approx(float(getattr(alone, count)))
 
 
 @pytest.mark.parametrize("layout", [Layout(tp=2), Layout(tp=8)], ids=str)
@@ -170,5 +168,5 @@ def test_a_mixed_step_on_several_devices_reads_each_part_of_the_weights_once_and
     matrices, gains = 6_738_415_616 - 32_000 * 4096 - 65 * 4096, 65 * 4096  # gains of norms are on every device
     assert saved == pytest.approx(2 * (matrices / layout.tp + gains), rel=1e-9)
     assert total(mixed, "flops") == pytest.approx(sum(total(part, "flops") for part in parts))
-    reduced = [step for step in mixed if step.cost.kind == "collective" and step.cost.group == "layers"]
-    assert [float(step.cost.message_bytes) for step in reduced] == [80 * 4096 * 2] * 2  # tokens x hidden size, twice
+    reduced = [step for step in mixed if step.kind == "collective" and step.group == "layers"]
+    assert [float(step.message_bytes) for step in reduced] == [80 * 4096 * 2] * 2  # tokens x hidden size, twice

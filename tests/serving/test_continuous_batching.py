@@ -32,7 +32,7 @@ BATCHES = [1.0, 2.0, 8.0, 32.0, 100.0]
 
 def serve(traffic: Traffic, chunk: int | None, hardware: str = "h100", batches: list[float] = BATCHES) -> SteadyState:
     device = load_hardware(hardware)
-    timer = StepTimer([device], [constants_of(device)], "graph")
+    timer = StepTimer.of([device], [constants_of(device)], "graph")
     return steady_state(Load.of(MODEL.program(), BF16, traffic, batches, chunk), timer)
 
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from roofline.prediction.figures import Figures, Operator, PhasePrediction, Shares
+from roofline.prediction.figures import Figures, Operator, PhasePrediction
 from roofline.prediction.predict import Prediction, predict
+from roofline.timing.timing import Timing, total
 from roofline.validation.scores import Pair
 
 NAMES = ("q_proj", "attention", "norm", "a_rather_long_name_of_an_operator", "mlp.experts.down", "x")
@@ -33,25 +34,19 @@ def phase(rng: np.random.Generator, operators: int) -> PhasePrediction:
         intensity = 10.0 ** rng.choice([-1.0, 0.0, 0.0, 1.0, 2.5, 3.0, rng.uniform(-2, 4), rng.uniform(-2, 4)])
         bound = time * rng.choice([0.7, 0.7, 0.5, rng.uniform(0.001, 1)])
         moved = min(3.35e12 * bound, 989e12 * bound / intensity)
-        shares = Shares(*(float(part) for part in rng.dirichlet((0.5, 0.5, 0.5))))
+        made_of = (time * float(part) for part in rng.dirichlet((0.5, 0.5, 0.5)))
         kind = rng.choice(["matrix", "matrix", "vector", "none"])
         work = (moved * intensity * (kind == "matrix"), moved * intensity * (kind == "vector"))
-        figures = Figures(time, bound, bound, 2 * time, shares, *work, moved, 0.5, 0.5)
+        figures = Figures(Timing(time, bound, bound, 2 * time, *made_of), *work, moved, 0.5, 0.5)
         made.append(Operator(f"{rng.choice(NAMES)}{index}", "matmul", int(rng.choice([1, 32])), figures))
-    return PhasePrediction(1, total(made), tuple(made))
+    return PhasePrediction(1, whole(made), tuple(made))
 
 
-def total(operators: list[Operator]) -> Figures:
+def whole(operators: list[Operator]) -> Figures:
     """The figures of a phase."""
     parts = [op.figures for op in operators]
-    time = sum(f.time_s for f in parts)
-    shares = Shares(
-        *(sum(getattr(f.shares, s) * f.time_s for f in parts) / time for s in ("latency", "compute", "memory"))
-    )
-    sums = {name: sum(getattr(f, name) for f in parts) for name in ("bound_s", "low_s", "high_s", "flops", "bytes")}
-    return Figures(
-        time_s=time, shares=shares, vector_flops=sum(f.vector_flops for f in parts), mfu=0.5, mbu=0.5, **sums
-    )
+    sums = {name: sum(getattr(f, name) for f in parts) for name in ("flops", "vector_flops", "bytes")}
+    return Figures(total((1, f.timing) for f in parts), mfu=0.5, mbu=0.5, **sums)
 
 
 @dataclass(frozen=True)

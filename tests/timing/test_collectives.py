@@ -20,7 +20,8 @@ from roofline.hardware.loading import load_every_hardware, load_hardware
 from roofline.operators.predict_op import predict_op
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.program.transfers import PASSES
-from roofline.timing.collectives import Network, network_of, time_transfer
+from roofline.timing.collectives import time_transfer
+from roofline.timing.networks import Network, network_of
 
 MEASURED = Path(__file__).resolve().parents[3] / "shared" / "measured"
 OPERATIONS = st.sampled_from(sorted(PASSES))
@@ -48,10 +49,10 @@ def test_the_bound_by_hand() -> None:
 
 def test_the_fastest_form_is_named() -> None:
     net = network("h100", 8)
-    names = [str(time_transfer("all_reduce", size, 8, 1, net).name) for size in (1e3, 1e9)]
+    names = [str(time_transfer("all_reduce", size, 8, 1, net).form) for size in (1e3, 1e9)]
     assert names == ["one-shot", "in-switch"]
-    assert str(time_transfer("all_gather", 1e6, 8, 1, net).name) == "ring"
-    assert str(time_transfer("all_reduce", 1e6, 8, 1, network("a100", 8)).name) == "as measured"
+    assert str(time_transfer("all_gather", 1e6, 8, 1, net).form) == "ring"
+    assert str(time_transfer("all_reduce", 1e6, 8, 1, network("a100", 8)).form) == "as measured"
 
 
 def test_beyond_a_domain_the_network_carries_a_part_of_the_message() -> None:
@@ -60,7 +61,7 @@ def test_beyond_a_domain_the_network_carries_a_part_of_the_message() -> None:
     whole = seconds(net, "all_reduce", 1e9, 16)
     scatter, gather, across = 0.875e9 / 450e9, 0.875e9 / 450e9, (1e9 / 8) / 50e9
     assert whole == pytest.approx(scatter + across + gather)
-    assert str(time_transfer("all_reduce", 1e9, 16, 1, network("h100", 16)).name) in (
+    assert str(time_transfer("all_reduce", 1e9, 16, 1, network("h100", 16)).form) in (
         "hierarchical",
         "ring through all",
     )
@@ -91,7 +92,7 @@ def test_measured_bus_bandwidths_lie_in_the_band(device: str, devices: int, reac
     size = 512 * 2**20
     form = time_transfer("all_reduce", size, devices, 1, network(device, devices))
     measured = 2 * size * (devices - 1) / devices / reached
-    assert form.low <= measured / form.time_s <= form.high
+    assert form.low_s <= measured <= form.high_s
     assert measured >= form.bound_s
 
 
@@ -101,7 +102,7 @@ def test_measured_bus_bandwidths_lie_in_the_band(device: str, devices: int, reac
 def test_measured_latencies_lie_in_the_band(device: str, kernel: float) -> None:
     """The least time of a one-shot kernel among 8 devices, same source."""
     form = time_transfer("all_reduce", 256.0, 8, 1, network(device, 8))
-    assert form.low <= kernel / form.time_s <= form.high
+    assert form.low_s <= kernel <= form.high_s
 
 
 @given(OPERATIONS, SIZES, st.integers(1, 7), st.sampled_from(("h100", "mi300x", "a100", "tpu-v5p", "gb200")))
@@ -109,8 +110,9 @@ def test_laws(operation: str, size: float, power: int, device: str) -> None:
     devices = 2**power
     net = network(device, 256)
     form = time_transfer(operation, size, devices, 1, net)
-    assert 0 < form.bound_s <= form.time_s
-    assert 0 <= form.link <= 1
+    assert 0 < form.bound_s <= form.low_s * (1 + 1e-12) <= form.time_s * (1 + 1e-12) <= form.high_s * (1 + 1e-12)
+    assert 0 <= form.share("link") <= 1
+    assert form.latency_s + form.link_s == pytest.approx(form.time_s)
     assert seconds(net, operation, 2 * size, devices) >= form.time_s * (1 - 1e-9)
 
 
@@ -135,7 +137,7 @@ def test_arrays_equal_numbers() -> None:
         for index in np.ndindex(sizes.shape):
             one = time_transfer(operation, float(sizes[index]), int(devices[index]), int(strides[index]), net)
             assert many.time_s[index] == pytest.approx(float(one.time_s), rel=1e-12)
-            assert np.broadcast_to(many.name, sizes.shape)[index] == str(one.name)
+            assert np.broadcast_to(many.form, sizes.shape)[index] == str(one.form)
 
 
 def test_one_device_takes_no_time() -> None:
@@ -155,7 +157,7 @@ def test_shares_are_elasticities() -> None:
         form = time_transfer(operation, 1e8, 64, 1, net)
         step = 1e-6
         faster, slower = (seconds(net.scaled(link=1 + s), operation, 1e8, 64) for s in (step, -step))
-        assert np.log(slower / faster) / (2 * step) == pytest.approx(float(form.link), abs=1e-3)
+        assert np.log(slower / faster) / (2 * step) == pytest.approx(float(form.share("link")), abs=1e-3)
 
 
 def test_devices_without_links_are_refused_in_one_line() -> None:

@@ -24,7 +24,8 @@ from roofline.prediction.predict import predict
 from roofline.program.op import Tensor, contract, fuse, weight
 from roofline.program.workload import Precision
 from roofline.timing.kernels import memory_s, tile, work_factor
-from roofline.timing.operator import kind_of, time_operator
+from roofline.timing.machine import kind_of
+from roofline.timing.operator import time_operator
 
 SIZES = st.integers(min_value=1, max_value=20_000)
 PLAIN = Constants(compute=0.8, memory=0.8, latency_s=1.0, p=2)
@@ -161,7 +162,7 @@ def test_a_matmul_with_experts_is_grouped_and_each_group_fills_a_tile() -> None:
     for name in ("experts_gate_up", "experts_down"):
         cost = operator_cost(ops[name], sizes, Precision("fp16", "fp16", "fp16"))
         assert cost.shape == GroupedShape(groups=5, rows=24)  # 3 x 2 tokens, 4 experts each
-        assert kind_of(cost, decoding=False) == "grouped_matmul"
+        assert kind_of(cost) == "grouped_matmul"
         constants = replace(PLAIN, p=1, latency_s=0.0)
         plain = time_operator(cost, toy(), constants)
         padded = time_operator(cost, toy(), replace(constants, group_rows=64.0))
@@ -241,8 +242,8 @@ def test_shares_are_elasticities_with_tiles_too(m: int, n: int, k: int) -> None:
     picks = [tile(cost.shape, 312e12 * math.exp(s), device(s, t), constants).latency_s  # type: ignore[arg-type]
              for s, t in ((step, 0), (-step, 0), (0, step), (0, -step))]  # fmt: skip
     if len(set(picks)) == 1:  # the same tiling on both sides of the derivative
-        assert timing.compute == pytest.approx(-slope("compute"), abs=1e-3)
-        assert timing.memory == pytest.approx(-slope("bandwidth"), abs=1e-3)
+        assert timing.share("compute") == pytest.approx(-slope("compute"), abs=1e-3)
+        assert timing.share("memory") == pytest.approx(-slope("bandwidth"), abs=1e-3)
 
 
 def test_terms_take_symbols() -> None:

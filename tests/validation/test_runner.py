@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from shell import answer, refusal, roofline
 
-from roofline.prediction.figures import Figures, Shares
+from roofline.prediction.figures import Figures
 from roofline.prediction.predict import Prediction, predict
 from roofline.reports.validation import validation_text
+from roofline.timing.timing import Timing
 from roofline.validation.comparison import CaseComparison, OperatorComparison, Verdict, compare
 from roofline.validation.environment import SelfTest
 from roofline.validation.measurements import read_measurements
@@ -161,7 +162,8 @@ def test_a_table_without_a_phase_needs_a_prediction_of_one(tmp_path: Path) -> No
 
 
 def figures(time_s: float, bound_s: float = 0.5, mfu: float = 0.2, mbu: float = 0.1) -> Figures:
-    return Figures(time_s, bound_s, 0.8 * time_s, 1.2 * time_s, Shares(0.0, 1.0, 0.0), 1.0, 0.0, 1.0, mfu, mbu)
+    timing = Timing(time_s, bound_s, 0.8 * time_s, 1.2 * time_s, compute_s=time_s)
+    return Figures(timing, 1.0, 0.0, 1.0, mfu, mbu)
 
 
 def operator(name: str, predicted: float, measured: float | None, bound: float = 0.5) -> OperatorComparison:

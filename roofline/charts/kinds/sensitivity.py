@@ -11,8 +11,8 @@ from roofline.charts.drawing.legend import Entry, draw_legend
 from roofline.charts.drawing.scales import Scale, frame
 from roofline.charts.drawing.sheet import Sheet, measure, names, rounded, shorten
 from roofline.charts.marks.points import inputs_of, label_of, trust_of
-from roofline.prediction.elasticities import Elasticity, find_elasticities
 from roofline.prediction.predict import Prediction
+from roofline.prediction.sensitivity import Sensitivity, find_elasticities
 from roofline.program.program import Phase
 from roofline.units import format_quantity
 
@@ -41,9 +41,7 @@ def describe_sensitivity(prediction: Prediction) -> str:
     for phase in prediction.phases:
         found = find_elasticities(prediction, phase)
         parts = [
-            f"{one.rate} by {rounded(100 * (1 - one.better_s / one.time_s), 2)}%"
-            for one in found[:3]
-            if one.elasticity > 0.005
+            f"{one.resource.name} by {rounded(100 * one.saved, 2)}%" for one in found[:3] if one.elasticity > 0.005
         ]
         told.append(f"{phase}: {', '.join(parts)}")
     return f"How much faster a step gets with 10% more of one rate, {label_of(prediction)}: {names(told)}."
@@ -52,20 +50,21 @@ def describe_sensitivity(prediction: Prediction) -> str:
 def sensitivity_rows(prediction: Prediction) -> list[dict[str, Any]]:
     """The data behind the chart: a row per phase and rate."""
     return [
-        {"model": prediction.model.name, "hardware": prediction.hardware.name, "phase": phase, "rate": one.rate,
+        {"model": prediction.model.name, "hardware": prediction.hardware.name, "phase": phase,
+         "rate": one.resource.name,
          "time_s": one.time_s, "time_better_s": one.better_s, "time_worse_s": one.worse_s, "elasticity": one.elasticity}
         for phase in prediction.phases
         for one in find_elasticities(prediction, phase)
     ]  # fmt: skip
 
 
-def _draw_phase(sheet: Sheet, phase: Phase, found: list[Elasticity], box: tuple[float, float, float, float]) -> None:
+def _draw_phase(sheet: Sheet, phase: Phase, found: list[Sensitivity], box: tuple[float, float, float, float]) -> None:
     points, theme = sheet.size.small, sheet.theme
     x0, y0, x1, y1 = box
     title = f"{phase}, one step: {format_quantity(found[0].time_s, 'time_s')}"
     sheet.write(x0, y1, shorten(title, points, x1 - x0, "bold"), weight="bold", va="top")
     changes = [(100 * (one.better_s / one.time_s - 1), 100 * (one.worse_s / one.time_s - 1)) for one in found]
-    labels = tuple((float(i), shorten(one.rate, points, 0.38 * (x1 - x0))) for i, one in enumerate(found))
+    labels = tuple((float(i), shorten(one.resource.name, points, 0.38 * (x1 - x0))) for i, one in enumerate(found))
     room = x1 - x0 - max(measure(label, points)[0] for _, label in labels) - 2 * points
     tail = measure("+00.0%", points, "bold")[0] + points
     reach = max(max(-low, high) for low, high in changes) / max(1 - 2 * tail / room, 0.3)
@@ -77,8 +76,11 @@ def _draw_phase(sheet: Sheet, phase: Phase, found: list[Elasticity], box: tuple[
     ax.axvline(0.0, color=theme.muted, linewidth=0.8, zorder=4)
     for index, (one, (better, worse)) in enumerate(zip(found, changes, strict=True)):
         for name, change in (("better", better), ("worse", worse)):
-            ax.barh(index, change, height=0.6, facecolor=theme.bound[one.part], edgecolor=theme.paper, linewidth=0.0,
-                    hatch="////" if name == "worse" else None, zorder=3, gid=f"{phase}:{one.rate}:{name}")  # fmt: skip
+            ax.barh(
+                index, change, height=0.6, facecolor=theme.bound[one.resource.part], edgecolor=theme.paper,
+                linewidth=0.0, hatch="////" if name == "worse" else None, zorder=3,
+                gid=f"{phase}:{one.resource.name}:{name}",
+            )  # fmt: skip
             at, middle = sheet.locate(ax, change, index)
             shift = 0.4 * points * (1 if name == "worse" else -1)
             text = f"{change:+.1f}%" if abs(change) >= 0.05 else "<0.1%"

@@ -1,0 +1,102 @@
+"""A machine that runs steps: rates, constants, how operators are launched, links, the memory that is left to a model.
+
+Every time of an operator, in a prediction, a layout, a serving curve, a training run, a formula or a chart, comes from
+:meth:`Machine.time`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from roofline.calibration.constants import Constants, Execution
+from roofline.cost.cost import Cost
+from roofline.cost.kernel_shapes import GroupedShape
+from roofline.number import Number, maximum, minimum
+from roofline.program.transfers import Transfer
+from roofline.timing.collectives import time_transfer
+from roofline.timing.networks import Network
+from roofline.timing.operator import time_operator
+from roofline.timing.rates import Rates
+from roofline.timing.timing import Timing, total
+
+
+class ConstantSource(Protocol):
+    """Where the constants of a kind of operator come from: a calibration, a class, symbols, a what-if."""
+
+    def of(self, kind: str, execution: Execution, name: str = "", dtype: str = "") -> Constants:
+        """The constants of the operator ``name`` if it has its own, else of its kind."""
+
+    def unfused(self, dtype: str) -> bool:
+        """Whether they are those of single kernels, of which eager torch runs several for an operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the time of a step depends on beside its costs.
+
+    ``room_bytes`` is the memory that is left to a model on each device, None where it is not known. [B]
+    """
+
+    rates: Rates
+    constants: ConstantSource
+    execution: Execution
+    network: Network | None = None
+    room_bytes: float | None = None
+
+    def fits(self, total_bytes: float) -> bool | None:
+        """Whether so many bytes fit on a device; None where its memory is not known."""
+        return None if self.room_bytes is None else total_bytes <= self.room_bytes
+
+    def time(self, cost: Cost, name: str = "") -> Timing:
+        """The time of one execution: of a collective over the links, of one kernel, or of what eager torch runs for it.
+
+        ``name`` asks for the constants of an operator by name, where it is not the cost's own. Raises WorkloadError
+        for a dtype that the device cannot contract in.
+        """
+        if cost.transfer is not None:
+            assert self.network is not None, "collectives come from layouts, which come with a network"
+            return self._exposed(cost.transfer, cost.message_bytes, self.network)
+        whole = self._kernel(cost, name)
+        if self.execution != "eager" or cost.kernels is None or not self.constants.unfused(cost.dtype):
+            return whole
+        kernels = total((1, self._kernel(part)) for part in cost.kernels())
+        bound = minimum(whole.bound_s, kernels.time_s)  # what lies between kernels need not move
+        return replace(kernels, bound_s=bound, low_s=maximum(bound, kernels.low_s))
+
+    def times(self, costs: Iterable[Cost]) -> list[Timing]:
+        """The time of each operator of a step, one execution each."""
+        return [self.time(cost) for cost in costs]
+
+    def step(self, costs: Iterable[Cost]) -> Timing:
+        """The time of a step: all executions of all its operators, one after the other."""
+        return total((cost.count, self.time(cost)) for cost in costs)
+
+    def peak_s(self, cost: Cost) -> Number:
+        """The seconds that the contractions of one execution take at the peak: what MFU compares with. [s]"""
+        if isinstance(cost.flops, int) and cost.flops == 0:
+            return 0
+        return cost.flops / self.rates.contraction_unit(cost.dtype)[1]
+
+    def constants_of(self, cost: Cost, name: str = "") -> Constants:
+        """The constants that an operator takes."""
+        return self.constants.of(kind_of(cost), self.execution, name or cost.name, cost.dtype)
+
+    @staticmethod
+    def _exposed(each: Transfer, message_bytes: Number, network: Network) -> Timing:
+        """The part of a collective that no other work hides."""
+        message = message_bytes if isinstance(message_bytes, np.ndarray) else float(message_bytes)
+        return time_transfer(each.operation, message, each.devices, each.stride, network) * (1 - network.overlap)
+
+    def _kernel(self, cost: Cost, name: str = "") -> Timing:
+        return time_operator(cost, self.rates, self.constants_of(cost, name))
+
+
+def kind_of(cost: Cost) -> str:
+    """Whose constants an operator takes: attention has two, one token against many and many against many."""
+    if isinstance(cost.shape, GroupedShape):
+        return "grouped_matmul"
+    return f"attention_{'decode' if cost.decoding else 'prefill'}" if cost.kind == "attention" else cost.kind

@@ -1,0 +1,136 @@
+"""The links that join devices: fast ones within a domain, a network between domains, and what software reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from roofline.calibration.constants import CollectiveConstants, ConstantSet
+from roofline.calibration.link_constants import LinkConstants, load_links
+from roofline.errors import WorkloadError
+from roofline.hardware.fields import Link
+from roofline.hardware.spec import HardwareSpec
+
+HOST_DEVICES = 8
+"""Devices behind one host, where they have no links of their own."""
+
+_TORUS_SIDE = 4  # devices along one axis of a slice (TPU v4: Jouppi et al. 2023, arXiv 2304.01433, section 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Links of one kind: bandwidth per direction [B/s], how many devices they join, how, and what software reaches.
+
+    ``constants`` is None where only the data sheet counts; ``measured`` are those of a calibrated device.
+    """
+
+    name: str
+    bandwidth: float
+    domain: int
+    kind: str
+    axes: int = 1
+    per_peer: float | None = None
+    reduces: bool = False
+    constants: LinkConstants | None = None
+    measured: Mapping[str, CollectiveConstants] | None = None
+
+    def scaled(self, link: float, latency: float) -> Tier:
+        """The same with bandwidths and latencies times a factor."""
+        peer = None if self.per_peer is None else self.per_peer * link
+        measured = {name: c.scaled(latency) for name, c in self.measured.items()} if self.measured else self.measured
+        constants = self.constants.scaled(latency) if self.constants else None
+        return replace(self, bandwidth=self.bandwidth * link, per_peer=peer, constants=constants, measured=measured)
+
+    def available(self, devices: Any) -> Any:
+        """What a group of so many devices has: a link to each peer of a mesh, one axis of a torus for every four."""
+        if self.per_peer is not None:
+            return np.minimum(self.bandwidth, self.per_peer * np.maximum(devices - 1, 1))
+        used = np.clip(np.ceil(np.log2(np.maximum(devices, 2)) / np.log2(_TORUS_SIDE)), 1, self.axes)
+        return self.bandwidth * used / self.axes
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The tiers of a system's links, fast ones first; the last one joins all devices.
+
+    ``overlap`` is the part of each collective's time that is taken to be hidden behind other work.
+    """
+
+    tiers: tuple[Tier, ...]
+    overlap: float = 0.0
+
+    @property
+    def near(self) -> Tier:
+        """The links among neighbours."""
+        return self.tiers[0]
+
+    @property
+    def far(self) -> Tier:
+        """The links among all."""
+        return self.tiers[-1]
+
+    def scaled(self, *, link: float = 1.0, latency: float = 1.0) -> Network:
+        """The same with all bandwidths, or all latencies, times a factor."""
+        return replace(self, tiers=tuple(tier.scaled(link, latency) for tier in self.tiers))
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One way to run a collective, with its time, its bound and the part of the time that the links take. [s]"""
+
+    name: Any
+    time_s: Any
+    bound_s: Any
+    link: Any
+    low: Any
+    high: Any
+
+
+def network_of(
+    device: HardwareSpec, count: int, links: Mapping[str, Link], constants: ConstantSet, overlap: float = 0.0
+) -> Network:
+    """The network of ``count`` devices; ``links`` is what their system states of them.
+
+    Without fast links devices talk through their hosts, of which each is taken to hold ``HOST_DEVICES``. Raises
+    WorkloadError where no link is stated that joins all devices.
+    """
+    known: dict[str, Link] = {**{str(name): link for name, link in device.links.items()}, **links}
+    shipped = load_links() if constants.provenance != "datasheet" else None
+    up, out, host = (known.get(name) for name in ("scale_up", "scale_out", "host"))
+    tiers = []
+    if up is not None and up.bandwidth_per_direction and (up.domain or count) > 1:
+        measured = constants.calibration.collectives if constants.calibration else None
+        own = shipped.links[up.topology or "switch"] if shipped else None
+        tiers.append(_tier("scale_up", up, up.domain or count, up.topology or "switch", own, measured or None))
+    elif host is not None and host.bandwidth_per_direction:
+        tiers.append(_tier("host", host, HOST_DEVICES, "host", shipped.links["host"] if shipped else None))
+    if out is not None and out.bandwidth_per_direction and (not tiers or tiers[0].domain < count):
+        tiers.append(_tier("scale_out", out, count, "network", shipped.links["network"] if shipped else None))
+    if not tiers or tiers[-1].domain < count:
+        joined = f"its {tiers[-1].name.replace('_', '-')} links join {tiers[-1].domain}" if tiers else "none is stated"
+        msg = f"{count} x {device.name}: no link joins them ({joined}); add links.scale_out to a spec of your own"
+        raise WorkloadError(msg)
+    return Network(tuple(tiers), overlap)
+
+
+def band_of(network: Network) -> tuple[float, float, str]:
+    """Low and high of the widest band of the links, as factors of the time, and its evidence."""
+    bands = [own.band for tier in network.tiers for own in (tier.measured or {}).values()]
+    bands += [tier.constants.band for tier in network.tiers if tier.constants is not None and not tier.measured]
+    if not bands:
+        return 1.0, 1.0, "the data sheet's links: a lower bound, not a forecast"
+    widest = max(bands, key=lambda band: band.high / band.low)
+    return widest.low, widest.high, widest.evidence
+
+
+def _tier(
+    name: str, link: Link, domain: int, kind: str, constants: LinkConstants | None,
+    measured: Mapping[str, CollectiveConstants] | None = None,
+) -> Tier:  # fmt: skip
+    assert link.bandwidth_per_direction is not None
+    axes = max(1, (link.count or 2) // 2) if link.topology == "torus" else 1
+    per_peer = link.per_peer_per_direction
+    return Tier(name, link.bandwidth_per_direction, domain, kind, axes, per_peer, link.reduces, constants, measured)

@@ -1,0 +1,38 @@
+"""What times are divided by: the peaks and the bandwidth of a device, of several side by side, or in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from roofline.hardware.fields import Level, Unit, Units
+from roofline.number import Number
+
+
+class Rates(Protocol):
+    """A device to timing: its data sheet, a stack of devices, a symbolic machine, a what-if. [FLOP/s, B/s]
+
+    ``units`` and ``memory`` are asked for by the kernel terms of a calibration alone.
+    """
+
+    @property
+    def name(self) -> str:
+        """What an error calls it."""
+
+    @property
+    def bandwidth(self) -> Number:
+        """Bandwidth of device memory. [B/s]"""
+
+    @property
+    def units(self) -> Units | None:
+        """The processors that blocks of a kernel are spread over."""
+
+    @property
+    def memory(self) -> Mapping[str, Level]:
+        """Levels of memory, device memory first."""
+
+    def contraction_unit(self, dtype: str) -> tuple[Unit, Number]:
+        """The unit that contracts in ``dtype``, and its dense peak. Raises WorkloadError where it cannot. [FLOP/s]"""
+
+    def work_rate(self, unit: Unit, dtype: str) -> Number:
+        """The rate of work beside the contractions: of its own unit, else of the vector unit. [FLOP/s]"""

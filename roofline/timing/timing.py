@@ -1,0 +1,128 @@
+"""What an execution takes: seconds that add up, with their band, and what they are made of.
+
+Every sum over operators, in a step, a layout, a serving curve, a training run or a chart, is :func:`total`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from roofline.number import Number, is_symbolic, maximum, minimum, ratio, settled
+
+PARTS = ("latency", "compute", "memory", "link")
+"""What time is made of. Time on the exponential unit counts as compute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What a time is made of, as parts that sum to one: its elasticities."""
+
+    latency: float
+    compute: float
+    memory: float
+    link: float = 0.0
+
+    @property
+    def largest(self) -> str:
+        """The name of the largest share: what binds."""
+        return max(asdict(self).items(), key=lambda share: share[1])[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The time of one execution, of several after each other, or of a step. [s]
+
+    bound <= low <= time <= high, and latency + compute + memory + link = time; numbers, arrays or symbols.
+    ``form`` is the algorithm that a collective runs in; a sum has none.
+    """
+
+    time_s: Number
+    bound_s: Number
+    low_s: Number
+    high_s: Number
+    latency_s: Number = 0
+    compute_s: Number = 0
+    memory_s: Number = 0
+    link_s: Number = 0
+    form: Any = ""
+
+    def __add__(self, other: Timing) -> Timing:
+        return _by_name(lambda name: getattr(self, name) + getattr(other, name))
+
+    def __mul__(self, count: Number) -> Timing:
+        many = settled(count)
+        return _by_name(lambda name: getattr(self, name) * many, self.form)
+
+    def seconds(self, part: str) -> Number:
+        """The seconds of one of PARTS. [s]"""
+        return getattr(self, f"{part}_s")
+
+    def share(self, part: str) -> Number:
+        """The part of the time that latency, compute, memory or link takes."""
+        return ratio(self.seconds(part), self.time_s)
+
+    @property
+    def shares(self) -> Shares:
+        """What a time that is a number is made of."""
+        if not self.time_s:
+            return Shares(1.0, 0.0, 0.0)
+        compute, memory, link = (float(self.share(part)) for part in PARTS[1:])
+        return Shares(max(0.0, 1 - compute - memory - link), compute, memory, link)
+
+    def mean(self) -> Timing:
+        """The mean over the last axis, the steps of a request; the form is the most frequent one."""
+        return _by_name(lambda name: mean(getattr(self, name)), _most_frequent(self.form))
+
+    def as_float(self) -> Timing:
+        """The same in plain numbers."""
+        return _by_name(lambda name: float(getattr(self, name)), self.form)
+
+
+SECONDS = ("time_s", "bound_s", "low_s", "high_s", "latency_s", "compute_s", "memory_s", "link_s")
+"""What adds up."""
+
+NOTHING = Timing(0, 0, 0, 0)
+
+
+def total(parts: Iterable[tuple[Number, Timing]]) -> Timing:
+    """So many executions of each, one after the other: the one place that sums operators.
+
+    Errors of one set of constants are fully correlated, so the band of a sum is the sum of the bands.
+
+    >>> total([(2, Timing(1.0, 0.5, 0.8, 1.5, memory_s=1.0)), (1, Timing(3.0, 2.0, 2.5, 4.0, compute_s=3.0))]).high_s
+    7.0
+    """
+    return reduce(lambda done, part: done + part[1] * part[0], parts, NOTHING)
+
+
+def banded(timing: Timing, low: Number, high: Number) -> Timing:
+    """``timing`` with the band of its constants, factors of its time, and its bound not above it.
+
+    Symbols keep the bound as it is: a formula is read by people.
+    """
+    if is_symbolic(timing.time_s, timing.bound_s):
+        return replace(timing, low_s=timing.time_s * low, high_s=timing.time_s * high)
+    bound = minimum(timing.bound_s, timing.time_s)  # equal up to rounding where nothing is lost
+    return replace(timing, bound_s=bound, low_s=maximum(bound, timing.time_s * low), high_s=timing.time_s * high)
+
+
+def mean(value: Number) -> Number:
+    """The mean over the last axis of an array, the steps of a request; a number is its own."""
+    if not isinstance(value, np.ndarray) or value.ndim == 0:
+        return value
+    averaged = np.mean(value, axis=-1)
+    return float(averaged) if averaged.ndim == 0 else averaged
+
+
+def _by_name(value: Callable[[str], Number], form: Any = "") -> Timing:
+    return Timing(**{name: value(name) for name in SECONDS}, form=form)
+
+
+def _most_frequent(forms: Any) -> str:
+    names, counts = np.unique(np.asarray(forms), return_counts=True)
+    return str(names[np.argmax(counts)])
