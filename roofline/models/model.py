@@ -159,26 +159,34 @@ def _build(
     model_type, family = _family(given, where)
     fields = _flat(family, given, where)
     _check_only(family, fields, where)
-    shape_fields: dict[str, Any] = {**family.fixed, **_class_options(family, fields, where)}
-    taken = set(shape_fields)
-    known = {*Config.model_fields, *family.options} | ({"vocab_size"} & set(family.config.model_fields))
-    unknown = []
-    for key, value in fields.items():
-        target = family.rename.get(key, key)
-        silent = key in family.only or key in family.inert or key in family.reads
-        if silent or (str(key).rpartition(".")[2] in INERT and target not in family.config.model_fields):
-            continue
-        if (target not in known and key not in family.rename) or target in taken:
-            unknown.append(" ".join(str(key).split())[:60])
-        elif value is not None:
-            shape_fields[target] = value
+    shape_fields, ignored = _stated(family, fields, where)
     _check_rotation(fields, where)
-    _fill_defaults(family, fields, shape_fields, where)
-    names = {target: key for key, target in family.rename.items()}
+    heeded = {key: value for key, value in fields.items() if key not in ignored}
+    _fill_absent(family, heeded, shape_fields, where)
+    names = {option: key for key, option in family.rename.items()}
     config = parse_config(family.config, _nested(shape_fields), where, names)
-    warnings = tuple(f"{where}: field {key} is not modelled and was ignored" for key in sorted(unknown))
+    named = sorted(" ".join(str(key).split())[:60] for key in ignored)
+    warnings = tuple(f"{where}: field {key} is not modelled and was ignored" for key in named)
     recipe, excepted = checkpoint_recipe(fields, where)
     return Model(name, model_type, config, source, given, warnings + excepted, recipe)
+
+
+def _stated(family: Family, fields: Mapping[str, Any], where: str) -> tuple[dict[str, Any], set[str]]:
+    """The fields of the shape that the file states or the family builds in; the file's fields that nothing reads."""
+    built_in = {**family.fixed, **_class_options(family, fields, where)}
+    shape_fields = {name: value for name, value in built_in.items() if not callable(value)}
+    silent = family.consumed | family.inert | set(family.only)
+    own, ignored = family.by_own_name, set()
+    for key, value in fields.items():
+        option = family.rename.get(key, key)
+        inert = str(key).rpartition(".")[2] in INERT and option not in family.config.model_fields
+        if key in silent or inert:
+            continue
+        if option in built_in or (option not in own and key not in family.rename):
+            ignored.add(key)
+        elif value is not None:
+            shape_fields[option] = value
+    return shape_fields, ignored
 
 
 def _flat(family: Family, given: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -248,13 +256,15 @@ def _check_rotation(fields: Mapping[str, Any], where: str) -> None:
                 raise ConfigError(msg)
 
 
-def _fill_defaults(family: Family, fields: Mapping[str, Any], shape_fields: dict[str, Any], where: str) -> None:
-    for key, default in family.defaults.items():
-        if key not in shape_fields:
-            try:
-                shape_fields[key] = default({**fields, **shape_fields}) if callable(default) else default
-            except (KeyError, TypeError):
-                continue  # the field that it derives from is missing or no number, which the shape will name
-            except ValueError as failure:
-                msg = f"{where}: {failure}"
-                raise ConfigError(msg) from None
+def _fill_absent(family: Family, fields: Mapping[str, Any], shape_fields: dict[str, Any], where: str) -> None:
+    """Adds what the absence of options means, then what the fixed rules derive from all the others."""
+    for name, absent in (*family.options.items(), *family.fixed.items()):
+        if name in shape_fields or absent is None:
+            continue
+        try:
+            shape_fields[name] = absent({**fields, **shape_fields}) if callable(absent) else absent
+        except (KeyError, TypeError):
+            continue  # the field that it derives from is missing or no number, which the shape will name
+        except ValueError as failure:
+            msg = f"{where}: {failure}"
+            raise ConfigError(msg) from None

@@ -1,25 +1,21 @@
-"""The families of the encoder's shape: one entry each."""
+"""The families of the encoder's shape: BERT, and how the others depart from it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from roofline.errors import shown
-from roofline.models.families.family import USUAL, Family, Fields, names
-from roofline.models.families.patterns import alternating_from_the_first, label_count, unless_equal, whole
+from roofline.models.families.family import USUAL, Family, Fields, Rule, rule
+from roofline.models.families.rules import alternating_from_the_first, label_count, unless_equal, whole
 from roofline.models.shapes import encoder
 
-_TEXT = {**USUAL, "is_decoder": False}
-_LABELS = names("num_labels id2label")
 
-
-def _classes(stem: str, *, pooler: Fields, sentence: Fields, token: Fields | None = None) -> dict[str, Fields]:
+def _classes(
+    stem: str, *, pooler: Fields, sentence: Fields, token: Fields | None = None, masked: Fields | None = None
+) -> dict[str, Fields]:
     """A family's classes: bare with its ``pooler``, masked LM, and classifiers of sentences, tokens and spans."""
     of_tokens = {"head": "token_classifier", **(token or {})}
     return {
         f"{stem}Model": pooler,
-        f"{stem}ForMaskedLM": {"head": "masked_lm"},
+        f"{stem}ForMaskedLM": {"head": "masked_lm", **(masked or {})},
         f"{stem}ForSequenceClassification": {"head": "classifier", **sentence},
         f"{stem}ForTokenClassification": of_tokens,
         f"{stem}ForQuestionAnswering": of_tokens,
@@ -30,38 +26,22 @@ def _first(function: str) -> Fields:
     return {"pooling": "first", "head_act": function}
 
 
-def _padding_rows(pad: int) -> Any:
-    """RoBERTa: positions are counted from the padding token's number on, so that the rows up to it stay unused."""
-    return lambda fields: whole(fields, "pad_token_id", pad) + 1
+def _pooled(stem: str, masked: Fields | None = None) -> dict[str, Fields]:
+    """The classes of BERT's kin: the first token goes through a dense layer and tanh."""
+    return _classes(stem, pooler=_first("tanh"), sentence=_first("tanh"), masked=masked)
 
 
-def _bert_like(stem: str, *, segments: int = 2, pad: int | None = None, masked_act: str | None = None) -> Family:
-    """BERT and the families that only number their positions in another way (``pad``)."""
-    classes = _classes(stem, pooler=_first("tanh"), sentence=_first("tanh"))
-    if masked_act:
-        classes[f"{stem}ForMaskedLM"] = {"head": "masked_lm", "head_act": masked_act}
-    return Family(
-        encoder.EncoderConfig,
-        encoder.program,
-        options=names("type_vocab_size tie_word_embeddings"),
-        classes=classes,
-        defaults={
-            "type_vocab_size": segments,
-            "hidden_act": "gelu",
-            "tie_word_embeddings": True,
-            "num_labels": label_count,
-            **({} if pad is None else {"unused_positions": _padding_rows(pad)}),
-        },
-        only={**_TEXT, "position_embedding_type": "absolute"},
-        reads=_LABELS | (names("") if pad is None else names("pad_token_id")),
-    )
+_padding_rows = Rule("pad_token_id", lambda fields: whole(fields, "pad_token_id", 1) + 1)
+"""RoBERTa: positions are counted from the padding token's number on, so that the rows up to it stay unused."""
 
 
-def _modernbert_pooling(fields: Mapping[str, Any]) -> str:
+@rule("classifier_pooling")
+def _modernbert_pooling(fields: Fields) -> str:
     return "mean" if fields.get("classifier_pooling") == "mean" else "first"
 
 
-def _modernbert_norm(fields: Mapping[str, Any]) -> str:
+@rule("norm_bias")
+def _modernbert_norm(fields: Fields) -> str:
     return "layer" if fields.get("norm_bias") else "layer_gain"
 
 
@@ -75,7 +55,8 @@ _DISENTANGLED: Fields = {
 }
 
 
-def _deberta_distances(fields: Mapping[str, Any]) -> int:
+@rule(f"position_buckets max_relative_positions pooler_hidden_size {' '.join(_DISENTANGLED)}")
+def _deberta_distances(fields: Fields) -> int:
     """Rows of the table of distances, on either side: buckets, else the longest distance, else all positions."""
     for name, modelled in _DISENTANGLED.items():
         stated = fields.get(name)
@@ -91,59 +72,43 @@ def _deberta_distances(fields: Mapping[str, Any]) -> int:
     return 2 * next((span for span in spans if span > 0), whole(fields, "max_position_embeddings", 512))
 
 
+_ENCODER = Family(
+    encoder.EncoderConfig,
+    encoder.program,
+    classes={},
+    options={"hidden_act": "gelu", "tie_word_embeddings": True},
+    fixed={"num_labels": label_count},
+    only={**USUAL, "is_decoder": False},
+)
+_BERT = _ENCODER.but(options={"type_vocab_size": 2}, only={"position_embedding_type": "absolute"})
+_GELU: Fields = {"head_act": "gelu"}
 _MODERN_HEAD: Fields = {"head_norm": True}
 _MODERN_TOKENS: Fields = {"pooling": "every", **_MODERN_HEAD}
 
 ENCODERS: dict[str, Family] = {
-    "albert": Family(
-        encoder.EncoderConfig,
-        encoder.program,
-        options=names("type_vocab_size embedding_size num_hidden_groups tie_word_embeddings"),
-        classes=_classes("Albert", pooler=_first("tanh"), sentence=_first("tanh")),
-        defaults={
-            "type_vocab_size": 2,
-            "embedding_size": 128,
-            "hidden_act": "gelu_new",
-            "num_hidden_groups": 1,
-            "tie_word_embeddings": True,
-            "num_labels": label_count,
-        },
-        only={**_TEXT, "inner_group_num": 1, "position_embedding_type": "absolute"},
-        reads=_LABELS,
-        inert=names("classifier_dropout_prob net_structure_type gap_size num_memory_blocks down_scale_factor"),
+    "albert": _BERT.but(
+        _pooled("Albert"),
+        options={"embedding_size": 128, "hidden_act": "gelu_new", "num_hidden_groups": 1},
+        only={"inner_group_num": 1},
+        inert="classifier_dropout_prob net_structure_type gap_size num_memory_blocks down_scale_factor",
     ),
-    "bert": _bert_like("Bert"),
-    "camembert": _bert_like("Camembert", pad=1, masked_act="gelu"),
-    "deberta-v2": Family(
-        encoder.EncoderConfig,
-        encoder.program,
-        options=names("type_vocab_size tie_word_embeddings"),
-        classes=_classes("DebertaV2", pooler={}, sentence=_first("gelu")),
-        defaults={
-            "type_vocab_size": 0,
-            "hidden_act": "gelu",
-            "max_position_embeddings": 512,
-            "distances": _deberta_distances,
-            "tie_word_embeddings": True,
-            "num_labels": label_count,
-        },
-        fixed={"positions": "disentangled"},
+    "bert": _BERT.but(_pooled("Bert")),
+    "camembert": _BERT.but(_pooled("Camembert", masked=_GELU), fixed={"unused_positions": _padding_rows}),
+    "deberta-v2": _ENCODER.but(
+        _classes("DebertaV2", pooler={}, sentence=_first("gelu")),
+        options={"type_vocab_size": 0, "max_position_embeddings": 512},
+        fixed={"positions": "disentangled", "distances": _deberta_distances},
         only={
-            **_TEXT,
             "pooler_hidden_act": "gelu",
             "legacy": True,
             "conv_kernel_size": 0,
             "embedding_size": None,
             "attention_head_size": None,
         },
-        reads=_LABELS | names(f"position_buckets max_relative_positions pooler_hidden_size {' '.join(_DISENTANGLED)}"),
-        inert=names("pooler_dropout pooler_size cls_dropout summary_type"),
+        inert="pooler_dropout pooler_size cls_dropout summary_type",
     ),
-    "distilbert": Family(
-        encoder.EncoderConfig,
-        encoder.program,
-        options=names("tie_word_embeddings"),
-        classes=_classes("DistilBert", pooler={}, sentence=_first("relu")),
+    "distilbert": _ENCODER.but(
+        _classes("DistilBert", pooler={}, sentence=_first("relu")),
         rename={
             "dim": "hidden_size",
             "n_layers": "num_hidden_layers",
@@ -151,90 +116,59 @@ ENCODERS: dict[str, Family] = {
             "hidden_dim": "intermediate_size",
             "activation": "hidden_act",
         },
-        defaults={"hidden_act": "gelu", "tie_word_embeddings": True, "num_labels": label_count},
-        only=_TEXT,
-        reads=_LABELS,
-        inert=names("dropout qa_dropout seq_classif_dropout sinusoidal_pos_embds"),
+        inert="dropout qa_dropout seq_classif_dropout sinusoidal_pos_embds",
     ),
-    "electra": Family(
-        encoder.EncoderConfig,
-        encoder.program,
-        options=names("type_vocab_size tie_word_embeddings"),
-        classes={
-            **_classes("Electra", pooler={}, sentence=_first("gelu")),
-            "ElectraForMaskedLM": {"head": "masked_lm", "head_act": "gelu"},
+    "electra": _BERT.but(
+        {
+            **_classes("Electra", pooler={}, sentence=_first("gelu"), masked=_GELU),
             "ElectraForPreTraining": {"head": "token_classifier", "pooling": "every", "num_labels": 1},
         },
-        defaults={
-            "type_vocab_size": 2,
-            "embedding_size": unless_equal("embedding_size", "hidden_size", 128),
-            "hidden_act": "gelu",
-            "tie_word_embeddings": True,
-            "num_labels": label_count,
-        },
-        only={**_TEXT, "position_embedding_type": "absolute"},
-        reads=_LABELS | names("embedding_size"),
-        inert=names("summary_type summary_use_proj summary_activation summary_last_dropout"),
+        fixed={"embedding_size": unless_equal("embedding_size", "hidden_size", 128)},
+        inert="summary_type summary_use_proj summary_activation summary_last_dropout",
     ),
-    "modernbert": Family(
-        encoder.EncoderConfig,
-        encoder.program,
-        options=names("attention_bias mlp_bias layer_types local_attention head_bias head_act tie_word_embeddings"),
-        classes=_classes("ModernBert", pooler={"pooling": "none"}, sentence=_MODERN_HEAD, token=_MODERN_TOKENS),
+    "modernbert": _ENCODER.but(
+        _classes("ModernBert", pooler={"pooling": "none"}, sentence=_MODERN_HEAD, token=_MODERN_TOKENS),
         rename={
             "hidden_activation": "hidden_act",
             "classifier_bias": "head_bias",
             "classifier_activation": "head_act",
         },
-        defaults={
-            "hidden_act": "gelu",
+        options={
             "head_act": "gelu",
             "head_bias": False,
             "attention_bias": False,
             "mlp_bias": False,
             "local_attention": 128,
             "layer_types": alternating_from_the_first("global_attn_every_n_layers", 3),
+        },
+        fixed={
+            "blocks": "pre",
             "norm": _modernbert_norm,
+            "positions": "rotary",
+            "gated": True,
+            "packed_qkv": True,
+            "packed_gate": True,
             "pooling": _modernbert_pooling,
-            "tie_word_embeddings": True,
-            "num_labels": label_count,
         },
-        fixed={"blocks": "pre", "positions": "rotary", "gated": True, "packed_qkv": True, "packed_gate": True},
-        only={**_TEXT, "decoder_bias": True},
-        reads=_LABELS | names("norm_bias global_attn_every_n_layers classifier_pooling"),
-        inert=names(
-            "norm_eps cls_token_id embedding_dropout mlp_dropout initializer_cutoff_factor deterministic_flash_attn "
-            "sparse_prediction sparse_pred_ignore_index global_rope_theta local_rope_theta reference_compile "
-            "repad_logits_with_grad"
-        ),
+        only={"decoder_bias": True},
+        inert="norm_eps cls_token_id embedding_dropout mlp_dropout initializer_cutoff_factor deterministic_flash_attn "
+        "sparse_prediction sparse_pred_ignore_index global_rope_theta local_rope_theta reference_compile "
+        "repad_logits_with_grad",
     ),
-    "mpnet": Family(
-        encoder.EncoderConfig,
-        encoder.program,
-        options=names("position_buckets tie_word_embeddings"),
-        classes={
-            **_classes("MPNet", pooler=_first("tanh"), sentence=_first("tanh")),
-            "MPNetForMaskedLM": {"head": "masked_lm", "head_act": "gelu"},
-        },
+    "mpnet": _ENCODER.but(
+        _pooled("MPNet", masked=_GELU),
         rename={"relative_attention_num_buckets": "position_buckets"},
-        defaults={
-            "position_buckets": 32,
-            "hidden_act": "gelu",
-            "tie_word_embeddings": True,
-            "num_labels": label_count,
-        },
+        options={"position_buckets": 32},
         fixed={"unused_positions": 2},  # its padding token is number 1, whatever the file says
-        only=_TEXT,
-        reads=_LABELS,
     ),
-    "roberta": _bert_like("Roberta", pad=1, masked_act="gelu"),
+    "roberta": _BERT.but(_pooled("Roberta", masked=_GELU), fixed={"unused_positions": _padding_rows}),
     "tutorial_encoder": Family(
         encoder.EncoderConfig,
         encoder.program,
-        options=names("type_vocab_size"),
         classes={"TutorialEncoder": {"head": "linear"}},
+        options={"type_vocab_size": None},
         fixed={"blocks": "plain", "tie_word_embeddings": False},
         only=USUAL,
     ),
-    "xlm-roberta": _bert_like("XLMRoberta", pad=1, masked_act="gelu"),
+    "xlm-roberta": _BERT.but(_pooled("XLMRoberta", masked=_GELU), fixed={"unused_positions": _padding_rows}),
 }

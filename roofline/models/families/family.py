@@ -1,46 +1,115 @@
-"""What an entry of a ``model_type`` says, and what all entries share.
-
-An entry says which shape, what its fields are called, what its absent fields mean (the defaults of the Hugging Face
-class), which of its classes have which head, and which options must keep their usual value.
-"""
+"""What an entry of a ``model_type`` says: how the fields of its ``config.json`` map onto those of a shape."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
 
 from roofline.models.shapes.config import Config
 from roofline.program.conventions import Conventions
 from roofline.program.program import Program
 
 Fields = Mapping[str, Any]
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(Generic[Value]):
+    """How a field of the shape follows from other fields: a function of the file's and of the shape's known so far.
+
+    ``consumes``: the fields of the file that it alone reads, as words; they are mapped onto nothing else.
+    A rule raises ValueError, in one line that names the field, for what it cannot read.
+    """
+
+    consumes: str
+    function: Callable[[Fields], Value]
+
+    def __call__(self, fields: Fields) -> Value:
+        """The value of the shape's field."""
+        return self.function(fields)
+
+
+def rule(consumes: str) -> Callable[[Callable[[Fields], Value]], Rule[Value]]:
+    """Decorates a function of the fields as a :class:`Rule` that ``consumes`` some of them."""
+    return lambda function: Rule(consumes, function)
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """How one ``model_type`` maps onto a shape.
+    """How the ``config.json`` of one ``model_type`` maps onto a shape, ``config`` and ``program``.
 
-    rename: its field -> the shape's field. defaults: a shape's field -> what its absence means, a value or a function
-    of the other fields, in the file's names and the shape's. reads: fields that only those functions read. fixed:
-    options of the shape that this family never varies. classes: Hugging Face class -> options, the first one being
-    meant when the configuration names none. only: field -> the one value that is modelled. inert: fields of this family
-    that change no count. options: fields of the shape, beyond those that every configuration has, that this family
-    really reads. A field of a mapping within the shape goes by its path: ``recurrence.heads``. nested: fields of the
-    file that are mappings, whose own fields go by their path too.
+    A field of the shape is stated by the file or it is not:
+
+    - options: a field that the file may state -> what its absence means: the default of the configuration's class in
+      transformers, a rule, or None, which leaves it to the shape. The sizes that every network has are options without
+      being listed.
+    - fixed: a field that no file states -> the value that the family's code builds in, or the rule that derives it.
+    - classes: the class that ``architectures`` names -> fields of the shape that it fixes; the first one is meant where
+      the file names none.
+
+    A field of the file that is no option by its own name is one of these, or it is reported as not modelled:
+
+    - rename: the file's name -> the option that it states.
+    - consumed: what a rule reads.
+    - only: a field -> the one value of it that is modelled; any other is refused by name. Null and absence pass.
+    - inert: a field that changes no count, beyond those of :data:`INERT`.
+
+    A field of a mapping within the shape goes by its path, ``recurrence.heads``, and so do those of the file's mappings
+    that ``nested`` lists.
     """
 
     config: type[Config]
     program: Callable[[Any, Conventions], Program]
     classes: Mapping[str, Fields]
     rename: Mapping[str, str] = field(default_factory=dict)
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    options: Fields = field(default_factory=dict)
     fixed: Fields = field(default_factory=dict)
     only: Fields = field(default_factory=dict)
     inert: frozenset[str] = frozenset()
-    options: frozenset[str] = frozenset()
-    reads: frozenset[str] = frozenset()
     nested: tuple[str, ...] = ()
+
+    def but(
+        self,
+        classes: Mapping[str, Fields] | None = None,
+        *,
+        without: str = "",
+        rename: Mapping[str, str] | None = None,
+        options: Fields | None = None,
+        fixed: Fields | None = None,
+        only: Fields | None = None,
+        inert: str = "",
+    ) -> Family:
+        """The family that differs from this one in what is stated, and in nothing else.
+
+        ``without``: options that it lacks, as words. An option that ``fixed`` names is none any more, and the other way
+        round. Raises KeyError for an option that was none.
+        """
+        kept = dict(self.options)
+        for name in without.split():
+            del kept[name]
+        options, fixed = options or {}, fixed or {}
+        return replace(
+            self,
+            classes=self.classes if classes is None else classes,
+            rename={**self.rename, **(rename or {})},
+            options={**{name: kept[name] for name in kept if name not in fixed}, **options},
+            fixed={**{name: self.fixed[name] for name in self.fixed if name not in options}, **fixed},
+            only={**self.only, **(only or {})},
+            inert=self.inert | names(inert),
+        )
+
+    @property
+    def consumed(self) -> frozenset[str]:
+        """The fields of the file that only rules read."""
+        rules = (value for value in (*self.options.values(), *self.fixed.values()) if isinstance(value, Rule))
+        return frozenset(name for each in rules for name in each.consumes.split())
+
+    @property
+    def by_own_name(self) -> frozenset[str]:
+        """The fields of the shape that a file may state under the shape's name; a path goes by another."""
+        everywhere = {*Config.model_fields, *({"vocab_size"} & set(self.config.model_fields))}
+        return frozenset(everywhere | {name for name in self.options if "." not in name})
 
 
 INERT = frozenset(
@@ -59,13 +128,13 @@ INERT = frozenset(
 USUAL: Fields = {"is_encoder_decoder": False, "add_cross_attention": False}
 """Options of transformers that are the same in every family, and the one value of each that is modelled."""
 
-CAUSAL: Fields = {"head": True}
-BASE: Fields = {"head": False}
 
+def causal(stem: str, base: str = "") -> dict[str, Fields]:
+    """The two classes of a decoder family: ``LlamaForCausalLM`` with a head, ``LlamaModel`` without.
 
-def causal(stem: str) -> dict[str, Fields]:
-    """The two classes of a decoder family: ``LlamaForCausalLM`` with a head, ``LlamaModel`` without."""
-    return {f"{stem}ForCausalLM": CAUSAL, f"{stem}Model": BASE}
+    ``base``: the stem of the second one, where it differs.
+    """
+    return {f"{stem}ForCausalLM": {"head": True}, f"{base or stem}Model": {"head": False}}
 
 
 def names(text: str) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""The decoders with LayerNorm, the line of GPT-2: one entry each."""
+"""The decoders with LayerNorm, the line of GPT-2: how each departs from Llama."""
 
 from __future__ import annotations
 
@@ -6,34 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from roofline.errors import shown
-from roofline.models.families.family import BASE, CAUSAL, USUAL, Family, causal, names
-from roofline.models.families.patterns import (
-    as_attention_bias,
-    every_layer_windowed,
-    flag,
-)
-from roofline.models.shapes import decoder
-
-_GPT_FIELDS = {
-    "n_embd": "hidden_size",
-    "n_layer": "num_hidden_layers",
-    "n_head": "num_attention_heads",
-    "n_positions": "max_position_embeddings",
-    "n_inner": "intermediate_size",
-    "activation_function": "hidden_act",
-}
-_ALL_BIASES = {"attention_bias": True, "attention_out_bias": True, "mlp_bias": True}
+from roofline.models.families.family import Family, Fields, causal, rule
+from roofline.models.families.llama_line import LLAMA
+from roofline.models.families.rules import as_attention_bias, by_flag, every_layer_windowed, flag
 
 
-def _four_times(fields: Mapping[str, Any]) -> int:
-    return 4 * int(fields["hidden_size"])
+def _four_times(fields: Fields) -> int:
+    width: int = fields["hidden_size"]
+    return 4 * width
 
 
-def _parallel(name: str, default: bool, parallel: str) -> Any:
-    return lambda fields: parallel if flag(fields, name, default) else "pre"
+def _all_biases(value: Any) -> dict[str, Any]:
+    return dict.fromkeys(("attention_bias", "attention_out_bias", "mlp_bias"), value)
 
 
-def _falcon_blocks(fields: Mapping[str, Any]) -> str:
+@rule("parallel_attn new_decoder_architecture num_ln_in_parallel_attn")
+def _falcon_blocks(fields: Fields) -> str:
     new = flag(fields, "new_decoder_architecture", False)
     if not flag(fields, "parallel_attn", True):
         return "pre"
@@ -44,14 +32,16 @@ def _falcon_blocks(fields: Mapping[str, Any]) -> str:
     return "parallel_norms" if (stated or 1 + new) == 2 else "parallel"
 
 
-def _falcon_kv_heads(fields: Mapping[str, Any]) -> Any:
+@rule("new_decoder_architecture multi_query num_kv_heads")
+def _falcon_kv_heads(fields: Fields) -> Any:
     heads = fields["num_attention_heads"]
     if not flag(fields, "new_decoder_architecture", False):
         return 1 if flag(fields, "multi_query", True) else heads
     return heads if fields.get("num_kv_heads") is None else fields["num_kv_heads"]
 
 
-def _mpt_positions(fields: Mapping[str, Any]) -> str:
+@rule("attn_config")
+def _mpt_positions(fields: Fields) -> str:
     attention = fields.get("attn_config") or {}
     usual = {"alibi": True, "qk_ln": False, "prefix_lm": False, "attn_type": "multihead_attention"}
     for name, value in usual.items():
@@ -61,7 +51,8 @@ def _mpt_positions(fields: Mapping[str, Any]) -> str:
     return "alibi"
 
 
-def _opt_offset(fields: Mapping[str, Any]) -> int:
+@rule("word_embed_proj_dim")
+def _opt_offset(fields: Fields) -> int:
     hidden = fields["hidden_size"]
     if fields.get("word_embed_proj_dim") not in (None, hidden):
         msg = f"word_embed_proj_dim: not modelled; expected hidden_size {shown(hidden)}"
@@ -69,16 +60,29 @@ def _opt_offset(fields: Mapping[str, Any]) -> int:
     return 2
 
 
-def _bias(name: str, default: bool) -> Any:
-    return lambda fields: flag(fields, name, default)
+_GPT = LLAMA.but(
+    without="num_key_value_heads head_dim",
+    options={"tie_word_embeddings": True},
+    fixed={"norm": "layer", "gated": False, **_all_biases(True)},
+)
+"""What GPT-2 shares with those after it: LayerNorm, no gate, biases everywhere, as many key as query heads."""
 
+_NAMES_OF_GPT2 = {
+    "n_embd": "hidden_size",
+    "n_layer": "num_hidden_layers",
+    "n_head": "num_attention_heads",
+    "n_positions": "max_position_embeddings",
+    "n_inner": "intermediate_size",
+    "activation_function": "hidden_act",
+}
+_INERT_IN_GPT2 = (
+    "n_ctx scale_attn_weights summary_activation summary_first_dropout summary_proj_to_labels summary_type "
+    "summary_use_proj"
+)
 
 GPT_LINE: dict[str, Family] = {
-    "bloom": Family(
-        decoder.DecoderConfig,
-        decoder.program,
-        options=names("tie_word_embeddings"),
-        classes=causal("Bloom"),
+    "bloom": _GPT.but(
+        causal("Bloom"),
         rename={
             "n_layer": "num_hidden_layers",
             "n_head": "num_attention_heads",
@@ -86,211 +90,123 @@ GPT_LINE: dict[str, Family] = {
             "num_attention_heads": "num_attention_heads",
             "seq_length": "max_position_embeddings",
         },
-        defaults={
+        options={
             "intermediate_size": _four_times,
             "max_position_embeddings": 2048,  # what it was trained at (arXiv 2211.05100, table 3); ALiBi sets no limit
-            "tie_word_embeddings": True,
         },
+        fixed={"positions": "alibi", "hidden_act": "gelu", "packed_qkv": True, "embedding_norm": True},
+        only={"apply_residual_connection_post_layernorm": False},
+        inert="slow_but_exact skip_bias_add skip_bias_add_qkv attention_softmax_in_fp32 bias_dropout_fusion "
+        "masked_softmax_fusion offset_alibi unk_token_id n_inner",
+    ),
+    "cohere": LLAMA.but(
+        causal("Cohere"),
+        without="head_dim mlp_bias",
+        options={"tie_word_embeddings": True},
         fixed={
-            **_ALL_BIASES,
-            "norm": "layer",
-            "positions": "alibi",
-            "gated": False,
-            "hidden_act": "gelu",
-            "packed_qkv": True,
-            "embedding_norm": True,
+            "norm": "layer_gain",
+            "blocks": "parallel",
+            "query_key_norm": by_flag("use_qk_norm", False, yes="per_head", no="none"),
         },
-        only={**USUAL, "apply_residual_connection_post_layernorm": False},
-        inert=names(
-            "slow_but_exact skip_bias_add skip_bias_add_qkv attention_softmax_in_fp32 bias_dropout_fusion "
-            "masked_softmax_fusion offset_alibi unk_token_id n_inner"
-        ),
+        inert="logit_scale model_max_length",
     ),
-    "cohere": Family(
-        decoder.DecoderConfig,
-        decoder.program,
-        options=names("num_key_value_heads attention_bias tie_word_embeddings"),
-        classes=causal("Cohere"),
-        defaults={
-            "tie_word_embeddings": True,
-            "hidden_act": "silu",
-            "attention_out_bias": as_attention_bias,
-            "query_key_norm": lambda fields: "per_head" if flag(fields, "use_qk_norm", False) else "none",
-        },
-        fixed={"norm": "layer_gain", "positions": "rotary", "gated": True, "blocks": "parallel"},
-        only=USUAL,
-        reads=names("use_qk_norm"),
-        inert=names("logit_scale model_max_length"),
-    ),
-    "falcon": Family(
-        decoder.DecoderConfig,
-        decoder.program,
-        options=names("tie_word_embeddings"),
-        classes=causal("Falcon"),
+    "falcon": _GPT.but(
+        causal("Falcon"),
         rename={
-            "ffn_hidden_size": "intermediate_size",
-            "activation": "hidden_act",
             "n_layer": "num_hidden_layers",
             "n_head": "num_attention_heads",
+            "activation": "hidden_act",
+            "ffn_hidden_size": "intermediate_size",
         },
-        defaults={
-            "intermediate_size": _four_times,
-            "max_position_embeddings": 2048,
-            "hidden_act": "gelu",
-            "tie_word_embeddings": True,
+        options={"intermediate_size": _four_times, "max_position_embeddings": 2048, "hidden_act": "gelu"},
+        fixed={
+            **_all_biases(by_flag("bias", False)),
             "num_key_value_heads": _falcon_kv_heads,
             "blocks": _falcon_blocks,
-            "positions": lambda fields: "alibi" if flag(fields, "alibi", False) else "rotary",
-            **dict.fromkeys(_ALL_BIASES, _bias("bias", False)),
+            "positions": by_flag("alibi", False, yes="alibi", no="rotary"),
+            "packed_qkv": True,
         },
-        fixed={"norm": "layer", "gated": False, "packed_qkv": True},
-        only=USUAL,
-        reads=names(
-            "bias alibi parallel_attn new_decoder_architecture multi_query num_kv_heads num_ln_in_parallel_attn"
-        ),
-        inert=names("apply_residual_connection_post_layernorm"),
+        inert="apply_residual_connection_post_layernorm",
     ),
-    "gpt2": Family(
-        decoder.DecoderConfig,
-        decoder.program,
-        options=names("tie_word_embeddings"),
-        classes={"GPT2LMHeadModel": CAUSAL, "GPT2Model": BASE},
-        rename=_GPT_FIELDS,
-        defaults={"intermediate_size": _four_times, "hidden_act": "gelu_new", "tie_word_embeddings": True},
-        fixed={**_ALL_BIASES, "norm": "layer", "positions": "learned", "gated": False, "packed_qkv": True},
-        only=USUAL,
-        inert=names(
-            "n_ctx scale_attn_weights scale_attn_by_inverse_layer_idx "
-            "reorder_and_upcast_attn summary_activation summary_first_dropout summary_proj_to_labels "
-            "summary_type summary_use_proj"
-        ),
+    "gpt2": _GPT.but(
+        {"GPT2LMHeadModel": {"head": True}, "GPT2Model": {"head": False}},
+        rename=_NAMES_OF_GPT2,
+        options={"intermediate_size": _four_times, "hidden_act": "gelu_new"},
+        fixed={"positions": "learned", "packed_qkv": True},
+        inert=f"{_INERT_IN_GPT2} scale_attn_by_inverse_layer_idx reorder_and_upcast_attn",
     ),
-    "gpt_neox": Family(
-        decoder.DecoderConfig,
-        decoder.program,
-        options=names("attention_bias tie_word_embeddings"),
-        classes=causal("GPTNeoX"),
-        defaults={
-            "tie_word_embeddings": False,
-            "hidden_act": "gelu",
-            "attention_bias": True,
-            "attention_out_bias": as_attention_bias,
-            "blocks": _parallel("use_parallel_residual", True, "parallel_norms"),
-        },
-        fixed={"norm": "layer", "positions": "rotary", "gated": False, "mlp_bias": True, "packed_qkv": True},
-        only=USUAL,
-        reads=names("use_parallel_residual"),
-        inert=names("rotary_pct rotary_emb_base"),
-    ),
-    "gptj": Family(
-        decoder.DecoderConfig,
-        decoder.program,
-        options=names("tie_word_embeddings"),
-        classes=causal("GPTJ"),
-        rename=_GPT_FIELDS,
-        defaults={"intermediate_size": _four_times, "hidden_act": "gelu_new", "tie_word_embeddings": False},
+    "gpt_neox": _GPT.but(
+        causal("GPTNeoX"),
+        options={"attention_bias": True, "tie_word_embeddings": False, "hidden_act": "gelu"},
         fixed={
-            "norm": "layer",
-            "positions": "rotary",
-            "gated": False,
-            "mlp_bias": True,
-            "head_bias": True,
-            "blocks": "parallel",
+            "attention_out_bias": as_attention_bias,
+            "blocks": by_flag("use_parallel_residual", True, yes="parallel_norms", no="pre"),
+            "packed_qkv": True,
         },
-        only=USUAL,
-        inert=names(
-            "rotary rotary_dim scale_attn_weights summary_activation summary_first_dropout "
-            "summary_proj_to_labels summary_type summary_use_proj n_ctx"
-        ),
+        inert="rotary_pct rotary_emb_base",
     ),
-    "mpt": Family(
-        decoder.DecoderConfig,
-        decoder.program,
-        options=names("tie_word_embeddings"),
-        classes=causal("Mpt"),
+    "gptj": _GPT.but(
+        causal("GPTJ"),
+        rename=_NAMES_OF_GPT2,
+        options={"intermediate_size": _four_times, "hidden_act": "gelu_new", "tie_word_embeddings": False},
+        fixed={"attention_bias": False, "attention_out_bias": False, "head_bias": True, "blocks": "parallel"},
+        inert=f"{_INERT_IN_GPT2} rotary rotary_dim",
+    ),
+    "mpt": _GPT.but(
+        causal("Mpt"),
         rename={
             "d_model": "hidden_size",
             "n_heads": "num_attention_heads",
             "n_layers": "num_hidden_layers",
             "max_seq_len": "max_position_embeddings",
         },
-        defaults={
-            "intermediate_size": _four_times,
-            "max_position_embeddings": 2048,
-            "tie_word_embeddings": True,
+        options={"intermediate_size": _four_times, "max_position_embeddings": 2048},
+        fixed={
+            **_all_biases(False),
+            "norm": "layer_gain",
             "positions": _mpt_positions,
+            "hidden_act": "gelu",
+            "packed_qkv": True,
         },
-        fixed={"norm": "layer_gain", "gated": False, "hidden_act": "gelu", "packed_qkv": True},
-        only={**USUAL, "no_bias": True, "expansion_ratio": 4},
-        reads=names("attn_config"),
-        inert=names("emb_pdrop init_device logit_scale embedding_fraction norm_type learned_pos_emb verbose"),
+        only={"no_bias": True, "expansion_ratio": 4},
+        inert="emb_pdrop init_device logit_scale embedding_fraction norm_type learned_pos_emb verbose",
     ),
-    "opt": Family(
-        decoder.DecoderConfig,
-        decoder.program,
-        options=names("tie_word_embeddings"),
-        classes=causal("OPT"),
+    "opt": _GPT.but(
+        causal("OPT"),
         rename={"ffn_dim": "intermediate_size", "activation_function": "hidden_act"},
-        defaults={"hidden_act": "relu", "tie_word_embeddings": True, "position_offset": _opt_offset},
-        reads=names("word_embed_proj_dim"),
-        fixed={**_ALL_BIASES, "norm": "layer", "positions": "learned", "gated": False},
+        options={"hidden_act": "relu"},
+        fixed={"positions": "learned", "position_offset": _opt_offset},
         only={
-            **USUAL,
             "do_layer_norm_before": True,
             "_remove_final_layer_norm": False,
             "enable_bias": True,
             "layer_norm_elementwise_affine": True,
         },
-        inert=names("dropout activation_dropout layerdrop init_std"),
+        inert="dropout activation_dropout layerdrop init_std",
     ),
-    "phi": Family(
-        decoder.DecoderConfig,
-        decoder.program,
-        options=names("num_key_value_heads tie_word_embeddings"),
-        classes=causal("Phi"),
-        defaults={"tie_word_embeddings": False, "hidden_act": "gelu_new"},
+    "phi": _GPT.but(
+        causal("Phi"),
+        options={"num_key_value_heads": None, "tie_word_embeddings": False, "hidden_act": "gelu_new"},
+        fixed={"head_bias": True, "blocks": "parallel"},
+        only={"qk_layernorm": False},
+        inert="partial_rotary_factor",
+    ),
+    "stablelm": LLAMA.but(
+        causal("StableLm"),
+        without="head_dim mlp_bias",
         fixed={
-            **_ALL_BIASES,
             "norm": "layer",
-            "positions": "rotary",
-            "gated": False,
-            "head_bias": True,
-            "blocks": "parallel",
+            "attention_bias": by_flag("use_qkv_bias", False),
+            "attention_out_bias": False,
+            "blocks": by_flag("use_parallel_residual", False, yes="parallel", no="pre"),
         },
-        only={**USUAL, "qk_layernorm": False},
-        inert=names("partial_rotary_factor"),
+        only={"qk_layernorm": False},
+        inert="partial_rotary_factor rope_pct",
     ),
-    "stablelm": Family(
-        decoder.DecoderConfig,
-        decoder.program,
-        options=names("num_key_value_heads tie_word_embeddings"),
-        classes=causal("StableLm"),
-        defaults={
-            "tie_word_embeddings": False,
-            "hidden_act": "silu",
-            "attention_bias": _bias("use_qkv_bias", False),
-            "blocks": _parallel("use_parallel_residual", False, "parallel"),
-        },
-        fixed={"norm": "layer", "positions": "rotary", "gated": True},
-        only={**USUAL, "qk_layernorm": False},
-        reads=names("use_qkv_bias use_parallel_residual"),
-        inert=names("partial_rotary_factor rope_pct"),
-    ),
-    "starcoder2": Family(
-        decoder.DecoderConfig,
-        decoder.program,
-        options=names("num_key_value_heads tie_word_embeddings sliding_window"),
-        classes=causal("Starcoder2"),
-        defaults={
-            "tie_word_embeddings": True,
-            "hidden_act": "gelu_pytorch_tanh",
-            "num_key_value_heads": 2,
-            "layer_types": every_layer_windowed,
-            **dict.fromkeys(_ALL_BIASES, _bias("use_bias", True)),
-        },
-        fixed={"norm": "layer", "positions": "rotary", "gated": False},
-        only=USUAL,
-        reads=names("use_bias"),
-        inert=names("norm_epsilon residual_dropout embedding_dropout mlp_type norm_type"),
+    "starcoder2": _GPT.but(
+        causal("Starcoder2"),
+        options={"num_key_value_heads": 2, "hidden_act": "gelu_pytorch_tanh", "sliding_window": None},
+        fixed={**_all_biases(by_flag("use_bias", True)), "layer_types": every_layer_windowed},
+        inert="norm_epsilon residual_dropout embedding_dropout mlp_type norm_type",
     ),
 }

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from roofline.errors import shown
-from roofline.models.families.family import USUAL, Family, names
-from roofline.models.families.patterns import label_count, whole
+from roofline.models.families.family import USUAL, Family, Fields, names, rule
+from roofline.models.families.rules import label_count, whole
 from roofline.models.shapes import two_towers, vision
 
-_IMAGE_FIELDS = "image_size patch_size num_channels"
-_TOWER_FIELDS = "hidden_size intermediate_size num_hidden_layers num_attention_heads hidden_act"
-_CLIP_INERT = "logit_scale_init_value initializer_factor dropout"
 
-
-def _tokens(image: int, patch: int, prefix: str = "") -> Callable[[Mapping[str, Any]], int]:
+def _tokens(image: int, patch: int, prefix: str = "") -> Callable[[Fields], int]:
     """The tokens of an image: its whole patches, and the class token."""
 
-    def rule(fields: Mapping[str, Any]) -> int:
+    def tokens(fields: Fields) -> int:
         side, width = whole(fields, f"{prefix}image_size", image), whole(fields, f"{prefix}patch_size", patch)
         if width < 1 or side < width:
             msg = f"{prefix}image_size {shown(side)}: expected at least {prefix}patch_size {shown(width)}, at least 1"
             raise ValueError(msg)
         return (side // width) ** 2 + 1
 
-    return rule
+    return tokens
 
 
-def _as_wide_as_hidden(fields: Mapping[str, Any]) -> str:
+@rule("pooler_act pooler_output_size")
+def _as_wide_as_hidden(fields: Fields) -> str:
     """The pooler's activation; a pooler of another width than the hidden size is not modelled."""
     given = fields.get("pooler_output_size")
     if given not in (None, fields.get("hidden_size")):
@@ -37,7 +33,7 @@ def _as_wide_as_hidden(fields: Mapping[str, Any]) -> str:
     return str(fields.get("pooler_act") or "tanh")
 
 
-_CLIP_IMAGES: dict[str, Any] = {
+_CLIP_IMAGES: Fields = {
     "hidden_size": 768,
     "intermediate_size": 3072,
     "num_hidden_layers": 12,
@@ -47,7 +43,7 @@ _CLIP_IMAGES: dict[str, Any] = {
     "patch_size": 32,
     "num_channels": 3,
 }
-_CLIP_TEXT: dict[str, Any] = {
+_CLIP_TEXT: Fields = {
     "vocab_size": 49408,
     "hidden_size": 512,
     "intermediate_size": 2048,
@@ -56,7 +52,8 @@ _CLIP_TEXT: dict[str, Any] = {
     "max_position_embeddings": 77,
     "hidden_act": "quick_gelu",
 }
-_CLIP_TOWER = {"patch_bias": False, "embedding_norm": True}
+_CLIP_TOWER: Fields = {"patch_bias": False, "embedding_norm": True}
+_CLIP_INERT = "logit_scale_init_value initializer_factor dropout"
 
 VISION: dict[str, Family] = {
     "clip": Family(
@@ -67,14 +64,15 @@ VISION: dict[str, Family] = {
             **{f"text_config.{name}": name for name in _CLIP_TEXT},
             **{f"vision_config.{name}": f"images.{name}" for name in _CLIP_IMAGES},
         },
-        options=names("projection_dim"),
-        defaults={
+        options={
             "projection_dim": 512,
             **_CLIP_TEXT,
             **{f"images.{name}": value for name, value in _CLIP_IMAGES.items()},
-            "images.max_position_embeddings": _tokens(224, 32, "vision_config."),
         },
-        fixed={f"images.{name}": value for name, value in _CLIP_TOWER.items()},
+        fixed={
+            "images.max_position_embeddings": _tokens(224, 32, "vision_config."),
+            **{f"images.{name}": value for name, value in _CLIP_TOWER.items()},
+        },
         only=USUAL,
         inert=names(
             f"{_CLIP_INERT} text_config.projection_dim vision_config.projection_dim "
@@ -87,8 +85,7 @@ VISION: dict[str, Family] = {
         two_towers.TwoTowersConfig,
         two_towers.program,
         classes={"CLIPTextModel": {"projected": False}, "CLIPTextModelWithProjection": {"projected": True}},
-        options=names("projection_dim"),
-        defaults={**_CLIP_TEXT, "projection_dim": 512},
+        options={**_CLIP_TEXT, "projection_dim": 512},
         only=USUAL,
         inert=names(_CLIP_INERT),
     ),
@@ -96,8 +93,7 @@ VISION: dict[str, Family] = {
         vision.VisionConfig,
         vision.program,
         classes={"CLIPVisionModel": {"projected": False}, "CLIPVisionModelWithProjection": {"projected": True}},
-        options=names(f"{_IMAGE_FIELDS} projection_dim"),
-        defaults={**_CLIP_IMAGES, "projection_dim": 512, "max_position_embeddings": _tokens(224, 32)},
+        options={**_CLIP_IMAGES, "projection_dim": 512, "max_position_embeddings": _tokens(224, 32)},
         fixed=_CLIP_TOWER,
         only=USUAL,
         inert=names(_CLIP_INERT),
@@ -106,18 +102,16 @@ VISION: dict[str, Family] = {
         vision.VisionConfig,
         vision.program,
         classes={"ViTModel": {"pooler": True}, "ViTForImageClassification": {"head": "classifier"}},
-        options=names(f"{_IMAGE_FIELDS} qkv_bias"),
-        defaults={
+        options={
             "hidden_act": "gelu",
             "image_size": 224,
             "patch_size": 16,
             "num_channels": 3,
             "max_position_embeddings": _tokens(224, 16),
-            "pooler_act": _as_wide_as_hidden,
-            "num_labels": label_count,
+            "qkv_bias": True,
         },
+        fixed={"pooler_act": _as_wide_as_hidden, "num_labels": label_count},
         only=USUAL,
-        reads=names("num_labels id2label pooler_act pooler_output_size"),
         inert=names("encoder_stride"),
     ),
 }

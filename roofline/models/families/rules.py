@@ -1,6 +1,6 @@
-"""What a field means by a rule of its family: which layer is of which kind, which bias goes with which.
+"""How fields of a shape follow from others: which layer is of which kind, which bias goes with which.
 
-Each function reads the fields of a file and raises ValueError, in one line, for a rule that cannot be read.
+Each raises ValueError, in one line, for a field that it cannot read.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from roofline.errors import shown
+from roofline.models.families.family import Fields, Rule, rule
 from roofline.models.shapes.config import MAX_LAYERS
-
-Fields = Mapping[str, Any]
 
 FULL, SLIDING, CHUNKED = "full_attention", "sliding_attention", "chunked_attention"
 
@@ -38,9 +37,18 @@ def flag(fields: Fields, name: str, default: bool) -> bool:
     return value
 
 
+def by_flag(name: str, default: bool, *, yes: Any = True, no: Any = False) -> Rule[Any]:
+    """``yes`` where field ``name`` is true, ``no`` where it is false; ``default`` is what its absence means.
+
+    >>> by_flag("alibi", False, yes="alibi", no="rotary")({"alibi": True})
+    'alibi'
+    """
+    return Rule(name, lambda fields: yes if flag(fields, name, default) else no)
+
+
 def as_attention_bias(fields: Fields) -> Any:
-    """The bias of the output projection where ``attention_bias`` speaks of all four."""
-    return fields.get("attention_bias", False)
+    """The bias of the output projection where ``attention_bias`` speaks of all four; none where it is no option."""
+    return fields.get("attention_bias") or False
 
 
 def layers(fields: Fields) -> range:
@@ -55,20 +63,22 @@ def every_layer_windowed(fields: Fields) -> list[str]:
     return [SLIDING for _ in layers(fields)] if fields.get("sliding_window") is not None else []
 
 
-def full_every(period: int, name: str = "sliding_window_pattern") -> Callable[[Fields], list[str]]:
+def full_every(period: int, name: str = "sliding_window_pattern") -> Rule[list[str]]:
     """Gemma: each ``period``-th layer attends in full, the others in the window; field ``name`` may state the period.
 
     >>> full_every(3)({"num_hidden_layers": 4})
     ['sliding_attention', 'sliding_attention', 'full_attention', 'sliding_attention']
     """
 
-    def rule(fields: Fields) -> list[str]:
+    @rule(name)
+    def kinds(fields: Fields) -> list[str]:
         stated = max(whole(fields, name, period), 1)
         return [SLIDING if (layer + 1) % stated else FULL for layer in layers(fields)]
 
-    return rule
+    return kinds
 
 
+@rule("use_sliding_window max_window_layers")
 def windowed_from(fields: Fields) -> list[str]:
     """Qwen2: the layers from ``max_window_layers`` on have the window, where ``use_sliding_window`` says so."""
     first = whole(fields, "max_window_layers", 28)
@@ -77,39 +87,42 @@ def windowed_from(fields: Fields) -> list[str]:
     return [SLIDING if layer >= first else FULL for layer in layers(fields)]
 
 
-def rotated_but_every(period: int) -> Callable[[Fields], list[int]]:
+def rotated_but_every(period: int) -> Rule[list[int]]:
     """SmolLM3: each ``no_rope_layer_interval``-th layer has no rotation."""
 
-    def rule(fields: Fields) -> list[int]:
+    @rule("no_rope_layer_interval")
+    def rotations(fields: Fields) -> list[int]:
         stated = max(whole(fields, "no_rope_layer_interval", period), 1)
         return [int((layer + 1) % stated != 0) for layer in layers(fields)]
 
-    return rule
+    return rotations
 
 
-def routed_every(step: str, *, but: str) -> Callable[[Fields], list[int]]:
+def routed_every(step: str, *, but: str) -> Rule[list[int]]:
     """Qwen2-MoE: each ``step``-th layer has experts, except those that ``but`` lists.
 
     >>> routed_every("s", but="b")({"num_hidden_layers": 4, "s": 2, "b": [3]})
     [0, 1, 0, 0]
     """
 
-    def rule(fields: Fields) -> list[int]:
+    @rule(f"{step} {but}")
+    def routes(fields: Fields) -> list[int]:
         period, dense = max(whole(fields, step, 1), 1), numbers(fields, but)
         return [int((layer + 1) % period == 0 and layer not in dense) for layer in layers(fields)]
 
-    return rule
+    return routes
 
 
-def routed_from(name: str, default: int) -> Callable[[Fields], list[int]]:
+def routed_from(name: str, default: int) -> Rule[list[int]]:
     """DeepSeek: the first layers are dense, field ``name`` says how many.
 
     >>> routed_from("n", 0)({"num_hidden_layers": 3, "n": 1})
     [0, 1, 1]
     """
-    return lambda fields: [int(layer >= whole(fields, name, default)) for layer in layers(fields)]
+    return Rule(name, lambda fields: [int(layer >= whole(fields, name, default)) for layer in layers(fields)])
 
 
+@rule("moe_layers interleave_moe_layer_step")
 def routed_as_listed(fields: Fields) -> list[int]:
     """Llama 4: ``moe_layers`` lists them by number, else each ``interleave_moe_layer_step``-th has experts."""
     if fields.get("moe_layers") is None:
@@ -133,24 +146,26 @@ def numbers(fields: Fields, name: str) -> set[int]:
 
 
 def unless_null(name: str, default: Any) -> Callable[[Fields], Any]:
-    """A field whose absence means ``default``, and whose null means none."""
+    """An option whose absence means ``default``, and whose null means none; ``name`` is what the file calls it."""
     return lambda fields: None if name in fields else default
 
 
-def alternating_from_the_first(name: str, default: int) -> Callable[[Fields], list[str]]:
+def alternating_from_the_first(name: str, default: int) -> Rule[list[str]]:
     """ModernBERT: the first and each ``name``-th layer after it attend in full, the others in the window.
 
     >>> alternating_from_the_first("n", 3)({"num_hidden_layers": 5})
     ['full_attention', 'sliding_attention', 'sliding_attention', 'full_attention', 'sliding_attention']
     """
 
-    def rule(fields: Fields) -> list[str]:
+    @rule(name)
+    def kinds(fields: Fields) -> list[str]:
         period = max(whole(fields, name, default), 1)
         return [SLIDING if layer % period else FULL for layer in layers(fields)]
 
-    return rule
+    return kinds
 
 
+@rule("num_labels id2label")
 def label_count(fields: Fields) -> int:
     """The labels of a classifier: as many as ``id2label`` names, two where the file says nothing."""
     if fields.get("num_labels") is not None:
@@ -162,15 +177,16 @@ def label_count(fields: Fields) -> int:
     return len(named) or 2
 
 
-def unless_equal(name: str, other: str, default: int) -> Callable[[Fields], int | None]:
+def unless_equal(name: str, other: str, default: int) -> Rule[int | None]:
     """A field that matters only where it differs from ``other``.
 
     >>> unless_equal("e", "h", 128)({"e": 64, "h": 64}) is None
     True
     """
 
-    def rule(fields: Fields) -> int | None:
+    @rule(name)
+    def width(fields: Fields) -> int | None:
         value = whole(fields, name, default)
         return None if value == fields.get(other) else value
 
-    return rule
+    return width

@@ -1,0 +1,100 @@
+"""The entries of the families: real fields, each stated once, and the defaults of transformers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from roofline.models.families import FAMILIES
+from roofline.models.families.family import Family, causal
+from roofline.models.families.llama_line import LLAMA
+from roofline.models.model import load_model
+from roofline.models.shapes.config import Config
+from roofline.models.shapes.recurrence import Recurrence
+from roofline.models.shapes.vision import VisionConfig
+
+NO_DEFAULT = {
+    # No field of the configuration's class; what the entry has instead is said there, or is what the file must state.
+    ("bloom", "max_position_embeddings"),
+    ("mt5", "max_position_embeddings"),
+    ("t5", "max_position_embeddings"),
+    ("deepseek_v3", "mlp_bias"),
+}
+
+
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_a_family_names_real_fields(model_type: str) -> None:
+    family = FAMILIES[model_type]
+    fields = set(family.config.model_fields) | {f"recurrence.{field}" for field in Recurrence.model_fields}
+    fields |= {f"images.{field}" for field in VisionConfig.model_fields}
+    assert set(family.rename.values()) | set(family.options) | set(family.fixed) <= fields
+    assert all(set(built_in) <= fields for built_in in family.classes.values())
+    assert family.classes
+    assert issubclass(family.config, Config)
+
+
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_a_family_states_each_field_once(model_type: str) -> None:
+    family = FAMILIES[model_type]
+    assert not set(family.options) & set(family.fixed)
+    assert not set(family.only) & family.inert
+    assert not family.consumed & (family.inert | set(family.only))
+    assert not {*family.rename} & (family.inert | set(family.only))
+
+
+def defaults_of_transformers(model_type: str) -> Any:
+    """What the class of the configuration has where a file says nothing, by path."""
+    transformers = pytest.importorskip("transformers")
+    fields = transformers.AutoConfig.for_model(model_type).to_dict()
+    for block in FAMILIES[model_type].nested:
+        fields |= {f"{block}.{name}": value for name, value in fields[block].items()}
+    return fields
+
+
+@pytest.mark.parametrize("model_type", [name for name in FAMILIES if name != "tutorial_encoder"])
+def test_an_option_that_is_absent_means_what_it_means_in_transformers(model_type: str) -> None:
+    family, theirs = FAMILIES[model_type], defaults_of_transformers(model_type)
+    called = {option: name for name, option in family.rename.items()}
+    stated = {option: value for option, value in family.options.items() if value is not None and not callable(value)}
+    for option, value in stated.items():
+        name = called.get(option, option) if called.get(option, option) in theirs else option
+        if name not in theirs:
+            assert (model_type, option) in NO_DEFAULT
+            continue
+        assert theirs[name] == value, option
+
+
+def test_a_family_but_for_what_differs() -> None:
+    family = LLAMA.but(causal("Other"), without="mlp_bias", options={"norm": "rms"}, fixed={"head_dim": 64})
+    assert isinstance(family, Family)
+    assert list(family.classes) == ["OtherForCausalLM", "OtherModel"]
+    assert set(LLAMA.options) - set(family.options) == {"mlp_bias", "head_dim"}
+    assert family.options["norm"] == "rms"
+    assert "norm" not in family.fixed
+    assert family.fixed["head_dim"] == 64
+    assert LLAMA.but() == LLAMA
+
+
+def test_a_family_cannot_lack_what_the_other_does_not_have() -> None:
+    with pytest.raises(KeyError, match="mlp_bais"):
+        LLAMA.but(without="mlp_bais")
+
+
+def test_a_rule_consumes_a_field_that_is_no_option() -> None:
+    assert "use_qk_norm" in FAMILIES["cohere"].consumed
+    assert FAMILIES["llama"].consumed == frozenset()
+
+
+@pytest.mark.parametrize("preset", ["llama-3.1-8b", "gpt-neox-20b", "granite-3.0-8b"])
+def test_a_null_option_is_an_absent_one(preset: str) -> None:
+    fields = {key: value for key, value in load_model(preset).fields.items() if key != "attention_bias"}
+    assert load_model({**fields, "attention_bias": None}).config == load_model(fields).config
+
+
+def test_a_rule_does_not_see_a_field_that_is_ignored() -> None:
+    """Mistral has no ``attention_bias``: neither its three projections nor the one of the output get a bias."""
+    fields = dict(load_model("mistral-7b").fields)
+    model = load_model({**fields, "attention_bias": True})
+    assert model.config == load_model(fields).config
+    assert model.warnings == ("a mapping: field attention_bias is not modelled and was ignored",)
