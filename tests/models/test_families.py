@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
 
 from roofline.models.families import FAMILIES
-from roofline.models.families.family import Family, causal
+from roofline.models.families.family import Family, Rule, causal
 from roofline.models.families.llama_line import LLAMA
 from roofline.models.model import load_model
 from roofline.models.shapes.config import Config
@@ -15,11 +16,10 @@ from roofline.models.shapes.recurrence import Recurrence
 from roofline.models.shapes.vision import VisionConfig
 
 NO_DEFAULT = {
-    # No field of the configuration's class; what the entry has instead is said there, or is what the file must state.
+    # No field of the configuration's class: what these were trained at, since their positions set no limit.
     ("bloom", "max_position_embeddings"),
     ("mt5", "max_position_embeddings"),
     ("t5", "max_position_embeddings"),
-    ("deepseek_v3", "mlp_bias"),
 }
 
 
@@ -52,17 +52,34 @@ def defaults_of_transformers(model_type: str) -> Any:
     return fields
 
 
+def stated_defaults(family: Family) -> dict[str, Any]:
+    """What the absence of an option means, where that is a value: no rule of other fields, nor left to the shape."""
+    found = {}
+    for option, absent in family.options.items():
+        with contextlib.suppress(KeyError):  # derived from a field that an empty file does not have
+            found[option] = absent({}) if callable(absent) and not isinstance(absent, Rule) else absent
+    return {option: value for option, value in found.items() if value is not None and not isinstance(value, Rule)}
+
+
 @pytest.mark.parametrize("model_type", [name for name in FAMILIES if name != "tutorial_encoder"])
 def test_an_option_that_is_absent_means_what_it_means_in_transformers(model_type: str) -> None:
     family, theirs = FAMILIES[model_type], defaults_of_transformers(model_type)
     called = {option: name for name, option in family.rename.items()}
-    stated = {option: value for option, value in family.options.items() if value is not None and not callable(value)}
-    for option, value in stated.items():
-        name = called.get(option, option) if called.get(option, option) in theirs else option
-        if name not in theirs:
-            assert (model_type, option) in NO_DEFAULT
-            continue
-        assert theirs[name] == value, option
+    for option, value in stated_defaults(family).items():
+        names = [name for name in (called.get(option), option) if name in theirs]
+        assert names or (model_type, option) in NO_DEFAULT
+        assert all(theirs[name] == value for name in names[:1]), option
+
+
+@pytest.mark.parametrize(
+    "model_type", [name for name, family in FAMILIES.items() if "num_key_value_heads" in family.options]
+)
+def test_key_heads_that_are_absent_are_those_of_transformers(model_type: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    absent = FAMILIES[model_type].options["num_key_value_heads"]
+    ours = absent({}) if callable(absent) else absent
+    config = transformers.AutoConfig.for_model(model_type, num_attention_heads=48, hidden_size=960)
+    assert config.num_key_value_heads == (48 if ours is None else ours)
 
 
 def test_a_family_but_for_what_differs() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from roofline.errors import shown
 from roofline.models.families.family import Family, Fields, causal, rule
 from roofline.models.families.llama_line import LLAMA
-from roofline.models.families.rules import as_attention_bias, by_flag, every_layer_windowed, flag
+from roofline.models.families.rules import as_attention_bias, by_flag, every_layer_windowed, flag, unless_null
 
 
 def _four_times(fields: Fields) -> int:
@@ -194,6 +194,7 @@ GPT_LINE: dict[str, Family] = {
     "stablelm": LLAMA.but(
         causal("StableLm"),
         without="head_dim mlp_bias",
+        options={"num_key_value_heads": unless_null("num_key_value_heads", 32)},
         fixed={
             "norm": "layer",
             "attention_bias": by_flag("use_qkv_bias", False),

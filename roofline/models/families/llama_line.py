@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roofline.models.families.family import USUAL, Family, causal
+from roofline.models.families.family import USUAL, Family, Fields, causal
 from roofline.models.families.rules import (
     as_attention_bias,
     every_layer_windowed,
@@ -46,7 +46,11 @@ _WINDOWED_GEMMA = _GEMMA.but(
     fixed={"blocks": "sandwich"},
     inert="query_pre_attn_scalar cache_implementation hidden_act",
 )
-_LATE_WINDOW = {"sliding_window": None, "layer_types": windowed_from}
+_QWEN: Fields = {
+    "num_key_value_heads": unless_null("num_key_value_heads", 32),
+    "sliding_window": None,
+    "layer_types": windowed_from,
+}
 
 LLAMA_LINE: dict[str, Family] = {
     "gemma": _GEMMA.but(causal("Gemma"), options={"num_key_value_heads": 16}, inert="hidden_activation"),
@@ -90,13 +94,13 @@ LLAMA_LINE: dict[str, Family] = {
     "qwen2": LLAMA.but(
         causal("Qwen2"),
         without="head_dim mlp_bias",
-        options=_LATE_WINDOW,
+        options=_QWEN,
         fixed={"attention_bias": True, "attention_out_bias": False},
     ),
     "qwen3": LLAMA.but(
         causal("Qwen3"),
         without="mlp_bias",
-        options={"head_dim": 128, **_LATE_WINDOW},
+        options={"head_dim": 128, **_QWEN},
         fixed={"query_key_norm": "shared"},
     ),
     "smollm3": LLAMA.but(

@@ -38,7 +38,7 @@ _QWEN = _MIXTURE.but(
     inert="sliding_window max_window_layers layer_types",
 )
 _DEEPSEEK = LLAMA.but(  # latents for keys and values, first layers dense, shared experts
-    without="num_key_value_heads",
+    without="num_key_value_heads mlp_bias",
     rename={"n_routed_experts": "num_local_experts", "qk_nope_head_dim": "head_dim"},
     options={
         "head_dim": 128,
@@ -55,7 +55,7 @@ _DEEPSEEK = LLAMA.but(  # latents for keys and values, first layers dense, share
 MIXTURES: dict[str, Family] = {
     "deepseek_v2": _DEEPSEEK.but(
         causal("DeepseekV2"),
-        options={"num_local_experts": 64, "moe_intermediate_size": 1407},
+        options={"mlp_bias": False, "num_local_experts": 64, "moe_intermediate_size": 1407},
         fixed={
             "shared_expert_intermediate_size": _shared_width(2),
             "moe_layers": routed_from("first_k_dense_replace", 0),
