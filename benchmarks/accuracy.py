@@ -46,7 +46,7 @@ def constant_set(rows: MeasuredSet, constants: Any, data: Path) -> ConstantSet:
     """
     if constants in (None, "calibrated") and is_fitted_here(rows):
         kind = rows.constants_kind
-        rereads = ("held", "again") if kind in ("norm", "softmax") else ()
+        rereads = ("long_rows.capacity", "long_rows.reread") if kind in ("norm", "softmax") else ()
         fitted = fit_kind(kind, [rows], ("memory", "latency_s", *rereads))
         fields = calibration_fields(rows.device.name, rows.device.name, rows.name, {kind: fitted}, fitted.constants)
         fields["measured_dtypes"] = [rows.dtype]

@@ -13,7 +13,7 @@ import argparse
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,12 @@ from fit_mixture import fit_mixture
 from measured_sets import MeasuredSet, load_sets
 
 from roofline.calibration.constants import CollectiveConstants, Constants, load_constants
+from roofline.calibration.corrections.correction import Prior
+from roofline.calibration.corrections.registry import CONSTANTS, CORRECTIONS
 from roofline.files.atomic import atomic_writer
 from roofline.files.library import data_folder
 from roofline.fitting.collectives import collective_fields
-from roofline.fitting.operators import Fit, Interval, Prior, Timed, band_of, fit_constants, held_out_band
+from roofline.fitting.operators import Fit, Interval, Timed, band_of, fit_constants, held_out_band
 from roofline.timing.operator import time_operator
 
 PRIORS = {
@@ -35,30 +37,24 @@ PRIORS = {
     "memory": Prior(0.78, 0.18),
     "latency_s": Prior(3e-6, 0.7),
     "p": Prior(2.0, 0.4),
-    "tile_feed": Prior(1.0, 0.5),
-    "split_s": Prior(3e-6, 0.7),
-    "partial": Prior(0.5, 0.7),
-    "extra_keys": Prior(100.0, 1.0),
+    **{name: constant.prior for name, (_, constant) in CONSTANTS.items()},
+    "extra_keys": Prior(100.0, 1.0),  # of an A100's kernels
     "extra_reads": Prior(100.0, 1.0),
-    "serial": Prior(1.0, 0.5),
-    "cached": Prior(0.8, 0.5),
-    "regroup_s": Prior(4e-6, 0.7),
-    "held": Prior(30e3, 1.0),
-    "again": Prior(0.5, 0.5),
 }
 EAGER_S = 5e-6  # more than from a graph, as in the class; not measured here
 
-_STREAM = ("memory", "latency_s", "serial", "cached")
+_TILES = ("tiles.feed", "tiles.split", "tiles.partial")
+_STREAM = ("memory", "latency_s", "block_bandwidth", "cache_bandwidth")
 _RUNTIMES = {"a100-sxm-80gb": ("", "vLLM"), "a100-sxm-80gb-tensorrt-llm": ("", "TensorRT-LLM")}
 _FREE = {
-    "matmul": ("compute", "memory", "latency_s", "p", "tile_feed", "split_s", "partial"),
+    "matmul": ("compute", "memory", "latency_s", "p", *_TILES),
     "attention_prefill": ("compute", "memory", "latency_s", "extra_keys"),
-    "attention_decode": ("compute", "memory", "latency_s", "extra_reads", "serial", "regroup_s"),
+    "attention_decode": ("compute", "memory", "latency_s", "extra_reads", "block_bandwidth", "regroup"),
     "norm": _STREAM,
-    "elementwise": ("memory", "latency_s", "cached"),
+    "elementwise": ("memory", "latency_s", "cache_bandwidth"),
     "rotary": _STREAM,
     "act": _STREAM,
-    "embedding": ("memory", "latency_s", "cached"),
+    "embedding": ("memory", "latency_s", "cache_bandwidth"),
 }
 _UNGROUPED = ("memory", "latency_s")  # all sound rows of decode attention in TensorRT-LLM have one head per kv head
 
@@ -87,7 +83,7 @@ def fit_rows(kind: str, sets: Sequence[MeasuredSet], free: Sequence[str]) -> tup
     start = load_constants("nvidia-tensor-core").of(kind, "graph")
     campaigns = [timed for rows in sets for timed in rows.timed()]
     fit = fit_constants(campaigns, start, {name: PRIORS[name] for name in free})
-    return fit, replace(fit.constants, **{name: _rounded(getattr(fit.constants, name)) for name in free})
+    return fit, fit.constants.replaced({name: _rounded(fit.constants.value(name)) for name in free})
 
 
 def fit_streams(kinds: Mapping[str, Sequence[MeasuredSet]]) -> dict[str, Fitted]:
@@ -137,13 +133,7 @@ def kind_fields(found: Fitted) -> dict[str, Any]:
     c = found.constants
     fields: dict[str, Any] = {"compute": c.compute, "memory": c.memory, "latency": {
         "graph": _us(c.latency_s), "eager": _us(c.latency_s + EAGER_S)}, "p": c.p}  # fmt: skip
-    if c.tile_feed:
-        fields["tiles"] = {"feed": c.tile_feed, "split": _us(c.split_s), "partial": c.partial}
-    fields |= {name: getattr(c, name) for name in ("extra_keys", "extra_reads", "serial", "cached") if getattr(c, name)}
-    if c.regroup_s:
-        fields["regroup"] = _us(c.regroup_s)
-    if c.held:
-        fields |= {"held": f"{c.held:.3g} B", "again": c.again}
+    fields |= c.corrections.written()
     low, high = math.floor(1000 * found.band[0]) / 1000, math.ceil(1000 * found.band[1]) / 1000  # never narrower
     fields["band"] = {"low": low, "high": high, "evidence": found.evidence}
     return fields
@@ -183,15 +173,8 @@ def main() -> int:
     return 0
 
 
-_TERMS = {
-    "all terms": (),
-    "no tiles": ("tile_feed", "split_s", "partial"),
-    "no extra keys": ("extra_keys",),
-    "no extra reads": ("extra_reads",),
-    "no lone blocks": ("serial",),
-    "no regrouping": ("regroup_s",),
-    "no cache": ("cached",),
-    "no second reading": ("held", "again"),
+_TERMS = {"all terms": ()} | {
+    f"no {name}": tuple(each for each, (of, _) in CONSTANTS.items() if of == name) for name in CORRECTIONS
 }
 
 

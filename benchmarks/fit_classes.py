@@ -23,11 +23,14 @@ from class_campaigns import Campaign, load_campaigns, weighted
 from fit_calibrations import PRIORS
 from grouped_sets import GroupedSet, load_grouped
 
-from roofline.calibration.constants import Calibration, Constants
+from roofline.calibration.constants import NO_CORRECTIONS, Calibration, Constants
+from roofline.calibration.corrections.correction import Prior
+from roofline.calibration.corrections.matmuls import GroupRows
+from roofline.calibration.corrections.registry import Corrections
 from roofline.calibration.provenance import fed_shares
 from roofline.files.atomic import atomic_writer
 from roofline.files.library import data_folder
-from roofline.fitting.operators import Prior, band_of, solve
+from roofline.fitting.operators import band_of, solve
 from roofline.hardware.spec import HardwareSpec
 from roofline.timing.operator import time_operator
 
@@ -45,7 +48,7 @@ FREE = {
     "softmax": ("memory",),
     "elementwise": ("memory",),
 }
-GROUP_ROWS = {"nvidia-hopper": 64.0}
+GROUPED = {"nvidia-hopper": Corrections(group_rows=GroupRows(64.0))}
 """Rows of a group's tile at least: those of Hopper's matmul instruction. On an A100 no number is better than none."""
 
 BY_GENERATION = ("attention_prefill",)
@@ -134,7 +137,7 @@ def grouped_left_out(campaigns: Sequence[Campaign], grouped: Sequence[GroupedSet
     for rows in grouped:
         others = [c for c in campaigns if c.kind == "matmul" and c.device.name != rows.device.name]
         matmul = fit(others).on(rows.device, rows.costs[0].dtype)
-        constants = replace(matmul, group_rows=GROUP_ROWS.get(rows.device.calibration_class, 0.0))
+        constants = replace(matmul, corrections=GROUPED.get(rows.device.calibration_class, NO_CORRECTIONS))
         times = [time_operator(c, rows.device, constants if c.kind == "matmul" else _START).time_s for c in rows.costs]
         found.setdefault(rows.device.name, []).append(np.log(rows.measured_s / sum(times)))
     return {device: np.concatenate(parts) for device, parts in found.items()}
@@ -157,8 +160,9 @@ def class_fields(name: str, campaigns: Sequence[Campaign], grouped: Sequence[Gro
     matmul = found["matmul"].values
     kinds = {kind: _kind(found[kind].values) | {"band": bands[kind]} for kind in FREE if kind != "matmul fp32"}
     del kinds["matmul"]["memory"]  # it is the default
-    rows = {"group_rows": GROUP_ROWS[name]} if name in GROUP_ROWS else {}
-    kinds["grouped_matmul"] = {"latency": dict(kinds["matmul"]["latency"]), **rows, "band": bands["grouped_matmul"]}
+    corrections = GROUPED.get(name, NO_CORRECTIONS).written()
+    latency = dict(kinds["matmul"]["latency"])
+    kinds["grouped_matmul"] = {"latency": latency, **corrections, "band": bands["grouped_matmul"]}
     devices = sorted({campaign.device.name for campaign in campaigns if campaign.kind in FREE})
     return {
         "name": name,

@@ -7,7 +7,6 @@ is in the latency of the two matmuls.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ import numpy as np
 from grouped_sets import HIDDEN_BAND, HIDDEN_FIT, GroupedSet, mixture
 
 from roofline.calibration.constants import Constants, load_constants
-from roofline.fitting.operators import Fit, Prior, solve
+from roofline.calibration.corrections.correction import Prior
+from roofline.fitting.operators import Fit, solve
 from roofline.timing.operator import time_operator
 
 
@@ -24,10 +24,10 @@ def fit_mixture(data: Path, elementwise: Constants, free: Mapping[str, Prior]) -
     fitted, start = mixture(data, HIDDEN_FIT), load_constants("nvidia-ampere").of("grouped_matmul", "graph")
 
     def log_errors(logs: Any) -> Any:
-        return _log_errors(fitted, replace(start, **dict(zip(free, np.exp(logs).tolist(), strict=True))), elementwise)
+        return _log_errors(fitted, start.replaced(dict(zip(free, np.exp(logs).tolist(), strict=True))), elementwise)
 
     found = solve(log_errors, free, np.ones(len(fitted.measured_s)))
-    rounded = replace(start, **{name: float(f"{interval.value:.3g}") for name, interval in found.items()})
+    rounded = start.replaced({name: float(f"{interval.value:.3g}") for name, interval in found.items()})
     apes = np.abs(np.expm1(_log_errors(fitted, rounded, elementwise)))
     fit = Fit(rounded, found, len(apes), float(np.median(apes)), float(apes.mean()))
     return fit, -_log_errors(mixture(data, HIDDEN_BAND), rounded, elementwise)

@@ -124,6 +124,15 @@ def exact(number: Number) -> Number:
     return Fraction(number) if isinstance(number, int) else number
 
 
+def as_float(number: Number) -> Number:
+    """An int or a Fraction as a float; arrays and symbols as they are.
+
+    >>> as_float(Fraction(1, 2)), as_float(3)
+    (0.5, 3.0)
+    """
+    return number if isinstance(number, np.ndarray) or is_symbolic(number) else float(number)
+
+
 def uniform(*, like: Iterable[Number]) -> Callable[[Number], Number]:
     """How to bind further numbers beside ``like``: as float64 where there is an array among them, else exactly.
 

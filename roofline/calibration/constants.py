@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from roofline.calibration.fields import Band, Data, KindConstants, Latency, Seconds, Share, Sharpness, Tiles
+from roofline.calibration.corrections.registry import CONSTANTS, Corrections
+from roofline.calibration.fields import Band, Data, Latency, Seconds, Share, Sharpness
 from roofline.errors import SpecError, near_matches
 from roofline.files.findings import validated
 from roofline.files.library import data_folder, read_yaml
@@ -18,7 +19,19 @@ from roofline.hardware.fields import BytesPerCycle
 Execution: TypeAlias = Literal["graph", "eager"]
 Provenance: TypeAlias = Literal["datasheet", "class", "published", "calibrated"]
 
-_NO_TILES = Tiles(feed=0, split="0 s", partial=0)  # type: ignore[arg-type]  # read as in a file
+NO_CORRECTIONS = Corrections()
+
+
+class KindConstants(Corrections):
+    """Constants of one kind of operator, and its corrections; what is absent is taken from the file's defaults."""
+
+    compute: Share | None = None
+    memory: Share | None = None
+    vector: Share | None = None
+    special: Share | None = None
+    latency: Latency | None = None
+    p: Sharpness | None = None
+    band: Band | None = None
 
 
 class CollectiveConstants(Data):
@@ -71,8 +84,7 @@ class Calibration(Data):
 class Constants:
     """The constants of one kind of operator: shares of matrix, vector and special peak and of bandwidth; latency; p.
 
-    Then the terms of ``kernels.py``, each of which 0 leaves out, and the band: measured / expected, 5th and 95th
-    percentile.
+    Then the corrections of its kernels, and the band: measured / expected, 5th and 95th percentile.
     """
 
     compute: float = 1.0
@@ -81,37 +93,34 @@ class Constants:
     memory: float = 1.0
     latency_s: float = 0.0
     p: float = float("inf")
-    tile_feed: float = 0.0
-    split_s: float = 0.0
-    partial: float = 0.0
-    extra_keys: float = 0.0
-    extra_reads: float = 0.0
-    serial: float = 0.0
-    cached: float = 0.0
-    regroup_s: float = 0.0
-    repack: float = 0.0
-    extra_depth: float = 0.0
-    wide: float = 0.0
-    warm: float = 0.0
-    key_block: float = 0.0
-    held: float = 0.0
-    again: float = 0.0
-    group_rows: float = 0.0
     low: float = 1.0
     high: float = 1.0
+    corrections: Corrections = NO_CORRECTIONS
 
+    def value(self, name: str) -> float:
+        """A constant by its name in a fit: ``memory``, or one of a correction, ``extra_keys``, ``tiles.feed``.
 
-_PLAIN_TERMS = (
-    "extra_keys",
-    "extra_reads",
-    "serial",
-    "repack",
-    "extra_depth",
-    "wide",
-    "key_block",
-    "again",
-    "group_rows",
-)
+        Raises AttributeError where there is none.
+        """
+        return self.corrections.value(name) if name in CONSTANTS else float(getattr(self, name))
+
+    def replaced(self, values: Mapping[str, float]) -> Constants:
+        """The same with other constants, by their names in a fit.
+
+        Raises TypeError for an unknown name, and where a correction lacks some of its constants.
+
+        >>> Constants(memory=0.8).replaced({"memory": 0.7, "extra_keys": 100.0}).corrections.extra_keys
+        ExtraKeys(tokens=100.0)
+        """
+        own: dict[str, Any] = {name: value for name, value in values.items() if name not in CONSTANTS}
+        others = {name: value for name, value in values.items() if name in CONSTANTS}
+        return replace(self, **own, corrections=self.corrections.replaced(others))
+
+    def with_times_divided(self, factor: float) -> Constants:
+        """The same with the latency, and every time among the corrections, divided by ``factor``."""
+        corrections = self.corrections.with_times_divided(factor)
+        return replace(self, latency_s=self.latency_s / factor, corrections=corrections)
+
 
 DATASHEET = Constants(vector=float("inf"), special=float("inf"))
 """No losses, no latency, a sharp corner, work beside the contractions free: the bound itself."""
@@ -167,7 +176,6 @@ class ConstantSet:
             return DATASHEET
         own = base.kinds.get(name) or base.kinds.get(kind) or KindConstants()
         latency, band = own.latency or base.latency, own.band or base.band
-        tiles = own.tiles or _NO_TILES
         return Constants(
             compute=own.compute or base.dtypes.get(dtype, base.compute),
             vector=own.vector or base.vector,
@@ -175,16 +183,9 @@ class ConstantSet:
             memory=own.memory or base.memory,
             latency_s=latency.graph if execution == "graph" else latency.eager,
             p=own.p or base.p,
-            tile_feed=tiles.feed,
-            split_s=tiles.split,
-            partial=tiles.partial,
-            cached=own.cached or 0.0,
-            regroup_s=own.regroup,
-            warm=own.warm or 0.0,
-            held=own.held or 0.0,
-            **{name: getattr(own, name) for name in _PLAIN_TERMS},
             low=band.low,
             high=band.high,
+            corrections=own,
         )
 
     def band(self, kind: str, dtype: str = "") -> tuple[float, float, str]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from roofline.calibration.constants import Constants
+from roofline.calibration.corrections.correction import Prior
+from roofline.calibration.corrections.registry import CONSTANTS
 from roofline.cost.cost import operator_cost
 from roofline.errors import WorkloadError
 from roofline.fitting.campaign import Point
-from roofline.fitting.operators import Fit, Prior, Timed, fit_constants, held_out_band
+from roofline.fitting.operators import Fit, Timed, fit_constants, held_out_band
 from roofline.hardware.spec import HardwareSpec
 from roofline.program.workload import Precision
 from roofline.timing.operator import time_operator
@@ -21,22 +23,16 @@ from roofline.validation.stopwatch import Samples
 PRIORS = {
     "compute": Prior(0.75, 0.4),
     "memory": Prior(0.75, 0.5),
-    "warm": Prior(2.0, 1.0),
     "special": Prior(0.02, 2.0),
     "latency_s": Prior(5e-6, 1.0),
     "p": Prior(2.0, 0.4),
-    "repack": Prior(1.0, 0.7),
-    "extra_depth": Prior(300.0, 1.0),
-    "wide": Prior(3000.0, 0.7),
-    "extra_keys": Prior(30.0, 1.0),
-    "extra_reads": Prior(30.0, 1.0),
-    "key_block": Prior(256.0, 1.0),
+    **{name: constant.prior for name, (_, constant) in CONSTANTS.items()},
 }
 """Wide: the rows decide, and few of them are enough for a sane answer."""
 
-_STREAM = ("memory", "warm", "latency_s")
+_STREAM = ("memory", "reuse_bandwidth", "latency_s")
 CPU_FREE: dict[str, tuple[str, ...]] = {
-    "matmul": ("compute", "memory", "latency_s", "repack", "extra_depth", "wide"),
+    "matmul": ("compute", "memory", "latency_s", "repack", "extra_depth", "spill_columns"),
     "elementwise": _STREAM,
     "copy": _STREAM,
     "mean": _STREAM,
@@ -47,8 +43,8 @@ CPU_FREE: dict[str, tuple[str, ...]] = {
     "softmax": ("special", "latency_s"),
     "embedding": _STREAM,
     "cache_copy": _STREAM,
-    "attention_prefill": ("compute", "special", "memory", "warm", "latency_s", "extra_keys", "key_block"),
-    "attention_decode": ("compute", "memory", "warm", "latency_s", "extra_keys"),
+    "attention_prefill": ("compute", "special", "memory", "reuse_bandwidth", "latency_s", "extra_keys", "key_block"),
+    "attention_decode": ("compute", "memory", "reuse_bandwidth", "latency_s", "extra_keys"),
 }
 GPU_FREE = {
     **dict.fromkeys(CPU_FREE, ("memory", "latency_s")),
@@ -57,8 +53,6 @@ GPU_FREE = {
     "attention_decode": ("memory", "latency_s", "extra_reads"),
 }
 """Group of kernels -> which of its constants are fitted. What none names is that of elementwise kernels."""
-
-_FIELDS = {"latency_s": "latency"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +89,7 @@ class Calibrator:
 
     def _fit(self, group: str, rows: list[Timed], start: Constants, free: Sequence[str]) -> Fitted:
         fit = fit_constants(rows, start, {name: PRIORS[name] for name in free})
-        rounded = replace(fit.constants, **{name: float(f"{getattr(fit.constants, name):.3g}") for name in free})
+        rounded = fit.constants.replaced({name: float(f"{fit.constants.value(name):.3g}") for name in free})
         checks = list(self._timed(group, held_out=True))
         errors = [error for timed in checks for error in _errors(timed, rounded)]
         return Fitted(fit, rounded, tuple(errors), held_out_band(checks, rounded) if checks else (1.0, 1.0))
@@ -130,8 +124,7 @@ def kind_fields(found: Fitted, host_s: float) -> dict[str, Any]:
     c = found.constants
     fields: dict[str, Any] = {"compute": c.compute, "memory": c.memory, "special": c.special, "p": c.p}
     fields["latency"] = {"graph": _us(c.latency_s), "eager": _us(c.latency_s + host_s)}
-    terms = ("warm", "extra_keys", "extra_reads", "repack", "extra_depth", "wide", "key_block")
-    fields |= {name: getattr(c, name) for name in terms if getattr(c, name)}
+    fields |= c.corrections.written()
     if len(found.errors) >= 8:  # fewer say little: the band of all kinds holds
         low, high = found.band
         evidence = f"{len(found.errors)} shapes kept out of the fit"

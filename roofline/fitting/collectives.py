@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from roofline.calibration.constants import CollectiveConstants
+from roofline.calibration.corrections.correction import Prior
 from roofline.calibration.fields import Band
 from roofline.errors import WorkloadError
-from roofline.fitting.operators import Interval, Prior, band_of, solve
+from roofline.fitting.operators import Interval, band_of, solve
 from roofline.timing.measured_collectives import time_collective
 from roofline.timing.timing import Timing
 

@@ -7,12 +7,13 @@ that a few odd rows do not rule; each free constant has a weak log-normal prior,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from roofline.calibration.constants import Constants
+from roofline.calibration.corrections.correction import Prior
 from roofline.cost.cost import Cost
 from roofline.errors import WorkloadError
 from roofline.hardware.spec import HardwareSpec
@@ -22,14 +23,6 @@ SCALE = 0.05
 """Residuals beyond this count linearly, no longer as squares."""
 
 _Z90 = 1.645  # of a normal distribution, 5th to 95th percentile
-
-
-@dataclass(frozen=True, slots=True)
-class Prior:
-    """What is thought of a positive constant before any row: its median, and the deviation of its logarithm."""
-
-    median: float
-    sigma: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +61,7 @@ class Fit:
 def fit_constants(
     campaigns: Sequence[Timed], start: Constants, free: Mapping[str, Prior], *, starts: int = 3, seed: int = 0
 ) -> Fit:
-    """Fit the fields of ``start`` that ``free`` names; the others stay.
+    """Fit the constants of ``start`` that ``free`` names, ``memory`` or ``tiles.feed``; the others stay.
 
     The best of ``starts`` runs counts, the first from the medians of the priors, the others from around them. Needs
     scipy. Raises WorkloadError for rows without a positive finite time, or fewer rows than free constants.
@@ -79,7 +72,7 @@ def fit_constants(
     names = list(free)
     weights = _weights(campaigns)
     solution = solve(lambda logs: _log_errors(campaigns, _with(start, names, logs)), free, weights, starts, seed)
-    fitted = replace(start, **{name: interval.value for name, interval in solution.items()})
+    fitted = start.replaced({name: interval.value for name, interval in solution.items()})
     apes = np.abs(np.expm1(_log_errors(campaigns, fitted)))
     return Fit(fitted, solution, len(weights), float(np.median(apes)), float(apes.mean()))
 
@@ -144,7 +137,7 @@ def _weights(campaigns: Sequence[Timed]) -> Any:
 
 
 def _with(start: Constants, names: list[str], logs: Any) -> Constants:
-    return replace(start, **dict(zip(names, np.exp(logs).tolist(), strict=True)))
+    return start.replaced(dict(zip(names, np.exp(logs).tolist(), strict=True)))
 
 
 def _spread(run: Any, rows: int) -> Any:

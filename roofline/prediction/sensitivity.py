@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from roofline.calibration.constants import Constants, Execution
@@ -172,9 +172,7 @@ class _Quicker:
     factor: float
 
     def of(self, kind: str, execution: Execution, name: str = "", dtype: str = "") -> Constants:
-        usual = self.constants.of(kind, execution, name, dtype)
-        times = [part.name for part in fields(usual) if part.name.endswith("_s")]
-        return replace(usual, **{name: getattr(usual, name) / self.factor for name in times})
+        return self.constants.of(kind, execution, name, dtype).with_times_divided(self.factor)
 
     def unfused(self, dtype: str) -> bool:
         return self.constants.unfused(dtype)

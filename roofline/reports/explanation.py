@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from roofline.calibration.constants import Constants
+from roofline.calibration.corrections.correction import Correction, constants_of
+from roofline.calibration.corrections.registry import Corrections
 from roofline.cost.cost import Cost
 from roofline.cost.eager_kernels import kernels_of
 from roofline.number import Number
@@ -126,9 +128,9 @@ def _operator(op: Op, cost: Cost, timing: Timing, constants: Constants, predicti
             f"= {quantity(_number(timing.time_s), 'time_s')}, band {_band(timing, prediction)}"
         )
         return
-    latency = quantity(constants.latency_s, "time_s")
+    latency, added = quantity(constants.latency_s, "time_s"), what_kernels_add(constants.corrections)
     yield (
-        f"  time = {latency} + (compute^p + memory^p)^(1/p), p = {constants.p:g}; {rates}{_terms(constants)}; "
+        f"  time = {latency} + (compute^p + memory^p)^(1/p), p = {constants.p:g}; {rates}{added}; "
         f"= {quantity(_number(timing.time_s), 'time_s')}, band {_band(timing, prediction)}"
     )
 
@@ -162,14 +164,19 @@ def _kernels(op: Op, cost: Cost, prediction: Prediction) -> str:
     return ", ".join(kernel.name for kernel in found) if len(found) > 1 else ""
 
 
-def _terms(constants: Constants) -> str:
-    """What kernels add, in the words of kernels.py; nothing for a class."""
-    seconds = {"split_s", "regroup_s"}
-    names = ("tile_feed", "split_s", "partial", "extra_keys", "extra_reads", "serial", "cached", "regroup_s",
-             "repack", "extra_depth", "wide", "warm", "key_block", "held", "again", "group_rows")  # fmt: skip
-    given = {name: getattr(constants, name) for name in names if getattr(constants, name)}
-    words = [f"{k} {quantity(v, 'time_s') if k in seconds else f'{v:g}'}" for k, v in given.items()]
-    return f"; with what kernels add (roofline/timing/kernels.py): {', '.join(words)}" if words else ""
+def what_kernels_add(corrections: Corrections) -> str:
+    """The corrections of a kind of operator, each by its name and in its words; nothing where there is none."""
+    words = [f"{name} ({_in_words(each)})" for name, each in corrections.given().items()]
+    return f"; with what kernels add (roofline/calibration/corrections): {', '.join(words)}" if words else ""
+
+
+def _in_words(correction: Correction) -> str:
+    numbers = {each.field: (getattr(correction, each.field), each.unit) for each in constants_of(type(correction))}
+    texts = {
+        name: quantity(value, unit.dimension) if unit.dimension else f"{value:g}"
+        for name, (value, unit) in numbers.items()
+    }
+    return correction.explained.format(**texts)
 
 
 def _band(timing: Timing, prediction: Prediction) -> str:

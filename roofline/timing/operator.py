@@ -3,7 +3,7 @@
     bound = max(flops / peak, bytes / bandwidth)
     time  = latency + (x^p + y^p)^(1/p)      x = compute seconds, y = memory seconds, both at the rates really reached
 
-A calibrated device may add what its kernels do in vain to x and y, and their further launches (``kernels.py``).
+A calibrated device may add what its kernels do in vain to x and y, and their further launches (``kernels``).
 
 What the time is made of adds up to it, and its shares are its elasticities: the latency; of the corner,
 x^p / (x^p + y^p) for compute; the rest for memory.
@@ -18,7 +18,10 @@ from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import GroupedShape, MatmulShape
 from roofline.hardware.fields import Unit
 from roofline.number import Number, is_symbolic, maximum, ratio
-from roofline.timing.kernels import Tiling, launch_s, memory_s, tile, work_factor
+from roofline.timing.kernels.bandwidth import memory_s, reached_share
+from roofline.timing.kernels.launches import launch_s
+from roofline.timing.kernels.tiles import TiledMatmul, Tiling
+from roofline.timing.kernels.work import work_factor
 from roofline.timing.rates import Rates
 from roofline.timing.timing import Timing, banded
 
@@ -30,25 +33,20 @@ def time_operator(cost: Cost, rates: Rates, constants: Constants) -> Timing:
     device cannot contract in this dtype.
     """
     tiling = _tiling(cost, rates, constants)
-    factor, others = work_factor(cost, constants), _other_units(cost, rates, constants)
+    factor, others = work_factor(cost, constants.corrections), _other_units(cost, rates, constants)
     padded = isinstance(cost.shape, GroupedShape)  # rows that fill up a tile are contracted, not their weights read
     compute_s = tiling.compute_s * factor + (others if padded else others * factor)
     x = compute_s + tiling.partial_s + tiling.latency_s
     corner, part = _soft_corner(x, memory_s(cost, rates, constants), constants.p)
-    time = constants.latency_s + launch_s(cost, constants) + corner
+    time = constants.latency_s + launch_s(cost, constants.corrections) + corner
     bound = maximum(
         _seconds(cost.flops, cost.dtype, rates, maximum(1.0, constants.compute)),
-        _float(cost.bytes) / (rates.bandwidth * _reached(constants)),
+        _float(cost.bytes) / (rates.bandwidth * reached_share(constants)),
     )
     compute = corner * part * ratio(compute_s, x)
     memory = corner * (1 - part + part * ratio(tiling.partial_s, x))
     found = Timing(time, bound, time, time, time - compute - memory, compute, memory)
     return banded(found, constants.low, constants.high)
-
-
-def _reached(constants: Constants) -> Number:
-    """The largest share of the bandwidth that anything reaches, 1 at least."""
-    return maximum(maximum(maximum(1.0, constants.memory), constants.cached), constants.warm)
 
 
 def _soft_corner(x: Number, y: Number, p: float) -> tuple[Number, Number]:
@@ -66,8 +64,9 @@ def _soft_corner(x: Number, y: Number, p: float) -> tuple[Number, Number]:
 
 def _tiling(cost: Cost, rates: Rates, constants: Constants) -> Tiling:
     """The contractions at the rates reached: in tiles where the constants have them, else as they are."""
-    if constants.tile_feed and isinstance(cost.shape, MatmulShape):
-        return tile(cost.shape, rates.contraction_unit(cost.dtype)[1], rates, constants)
+    if constants.corrections.tiles and isinstance(cost.shape, MatmulShape):
+        _, peak = rates.contraction_unit(cost.dtype)
+        return TiledMatmul(constants.corrections.tiles, peak, constants.compute, rates).fastest(cost.shape)
     return Tiling(_seconds(cost.flops, cost.dtype, rates, constants.compute), 0.0, 0.0)
 
 

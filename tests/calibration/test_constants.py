@@ -125,6 +125,28 @@ def test_a_class_is_a_name_and_not_a_path(name: str) -> None:
         ({"band": {"low": 0.5, "high": 0.9, "evidence": "x"}}, "toy.yaml: band.high: "),
         ({"band": {"low": 0.5, "high": 1.5}}, "toy.yaml: band.evidence: "),
         ({"kinds": {"norm": {"flops": 1}}}, "toy.yaml: kinds.norm.flops: "),
+        (
+            {"kinds": {"norm": {"block_bandwith": 1}}},
+            "kinds.norm.block_bandwith: unknown field; did you mean block_band",
+        ),
+        ({"kinds": {"norm": {"extra_keys": 0}}}, "kinds.norm.extra_keys: given 0, expected above 0"),
+        ({"kinds": {"norm": {"extra_keys": "many"}}}, 'kinds.norm.extra_keys: given "many", expected a number'),
+        (
+            {"kinds": {"norm": {"extra_keys": {"tokens": 3}}}},
+            "kinds.norm.extra_keys: given a mapping, expected a number",
+        ),
+        ({"kinds": {"norm": {"regroup": 3}}}, 'kinds.norm.regroup: "3" has no unit, expected a time such as "30 ms"'),
+        ({"kinds": {"norm": {"tiles": 3}}}, "kinds.norm.tiles: given 3, expected a mapping of feed, split, partial"),
+        ({"kinds": {"norm": {"tiles": {}}}}, "kinds.norm.tiles: given an empty mapping, expected a mapping of feed,"),
+        (
+            {"kinds": {"norm": {"tiles": {"feed": 1}}}},
+            "kinds.norm.tiles: given feed, expected a mapping of feed, split,",
+        ),
+        ({"kinds": {"norm": {"long_rows": {"capacity": "3 us", "reread": 1}}}}, "kinds.norm.long_rows.capacity: "),
+        (
+            {"kinds": {"norm": {"cache_bandwidth": 1, "reuse_bandwidth": 1}}},
+            "kinds.norm: given cache_bandwidth and reuse",
+        ),
         ({"kinds": []}, "toy.yaml: kinds: "),
         ({"source": 3}, "toy.yaml: source: "),
         ({"source": None}, "toy.yaml: source: "),

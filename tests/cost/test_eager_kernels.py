@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from roofline.calibration.constants import Constants, ConstantSet, load_class
-from roofline.calibration.fields import KindConstants
+from roofline.calibration.constants import Constants, ConstantSet, KindConstants, load_class
+from roofline.calibration.corrections.attention import KeyBlock
+from roofline.calibration.corrections.matmuls import SpillColumns
+from roofline.calibration.corrections.registry import Corrections
 from roofline.cost.cost import operator_cost
 from roofline.cost.eager_kernels import kernels_of
 from roofline.cost.kernel_shapes import AttentionShape, MatmulShape
@@ -21,7 +23,8 @@ from roofline.layers.head import sampling
 from roofline.layers.normalization import norm, residual_norm
 from roofline.program.op import Op, Tensor, contract, weight
 from roofline.program.workload import Precision
-from roofline.timing.kernels import memory_s, spilled, work_factor
+from roofline.timing.kernels.bandwidth import memory_s
+from roofline.timing.kernels.work import spill_factor, work_factor
 from roofline.timing.operator import time_cost, time_operator, time_step
 
 FP32 = Precision("fp32", "fp32", "fp32")
@@ -143,28 +146,29 @@ def test_weights_are_known_to_a_matmul() -> None:
 @pytest.mark.parametrize(("rows", "times"), [(1, 0), (2, 0.5), (3, 1), (100, 1)])
 def test_weights_are_rearranged_for_several_rows(rows: int, times: float) -> None:
     cost, toy = matmul(rows, 3, 5), machine()
-    plain, again = Constants(), Constants(repack=2.0)
+    plain, again = Constants(), Constants().replaced({"repack": 2.0})
     more = memory_s(cost, toy, again) - memory_s(cost, toy, plain)
     assert more == pytest.approx(2.0 * times * 4 * 15 / 10)
 
 
 def test_each_column_of_weights_costs_some_elements_more() -> None:
     cost, toy = matmul(1, 3, 5), machine()
-    more = memory_s(cost, toy, Constants(extra_depth=7.0)) - memory_s(cost, toy, Constants())
+    more = memory_s(cost, toy, Constants().replaced({"extra_depth": 7.0})) - memory_s(cost, toy, Constants())
     assert more == pytest.approx(3 * 7 * 4 / 10)
 
 
 def test_a_wide_output_costs_up_to_twice_as_much() -> None:
-    assert spilled(MatmulShape(1.0, 30.0, 5.0), Constants(wide=90.0)) == pytest.approx(1.25)
-    assert work_factor(matmul(1, 30, 5), Constants(wide=90.0)) == pytest.approx(1.25)
-    assert work_factor(matmul(1, 30, 5), Constants()) == 1
+    wide = Corrections(spill_columns=SpillColumns(90.0))
+    assert spill_factor(MatmulShape(1.0, 30.0, 5.0), wide) == pytest.approx(1.25)
+    assert work_factor(matmul(1, 30, 5), wide) == pytest.approx(1.25)
+    assert work_factor(matmul(1, 30, 5), Corrections()) == 1
 
 
 @pytest.mark.parametrize(("columns", "warm"), [(4, 32), (5, 35), (20, 0)])
 def test_what_fits_the_cache_is_warm_and_more_pushes_itself_out(columns: int, warm: int) -> None:
     op = activation("act", Tensor("u", "B F"), Tensor("m", "B F"), "relu")
     cost = operator_cost(op, {"B": 1.0, "F": float(columns)}, FP32)  # 8 bytes for each column, a cache of 100
-    seconds = memory_s(cost, machine(), Constants(warm=4.0))
+    seconds = memory_s(cost, machine(), Constants().replaced({"reuse_bandwidth": 4.0}))
     assert seconds == pytest.approx((warm / 4 + 8 * columns - warm) / 10)
 
 
@@ -174,7 +178,7 @@ def test_a_masked_kernel_computes_half_a_block_more_but_never_more_than_all() ->
         sizes = {"B": 1.0, "T": tokens, "S": tokens, "K": 1.0, "G": 1.0, "H": 8.0}
         cost = operator_cost(op, sizes, FP32)
         assert isinstance(cost.shape, AttentionShape)
-        return float(work_factor(cost, Constants(key_block=512.0)))
+        return float(work_factor(cost, Corrections(key_block=KeyBlock(512.0))))
 
     assert factor(64) == pytest.approx(64 / 32.5)  # all 64 x 64
     assert factor(2048) == pytest.approx((2049 / 2 + 256) / (2049 / 2))

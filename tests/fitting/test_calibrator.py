@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from roofline.cost.eager_kernels import kernels_of
 from roofline.errors import WorkloadError
 from roofline.fitting import calibrating, campaign
 from roofline.fitting import measured_roofs as roofs
-from roofline.fitting.calibrator import CPU_FREE, Calibrator
+from roofline.fitting.calibrator import CPU_FREE, GPU_FREE, PRIORS, Calibrator
 from roofline.fitting.campaign import CPU_CHECKS, CPU_WEIGHTS, Point, designed_points
 from roofline.hardware.loading import spec_from_fields
 from roofline.hardware.spec import HardwareSpec
@@ -35,9 +34,9 @@ pytest.importorskip("scipy")
 ROOT = Path(__file__).resolve().parents[2]
 TRUE = Constants(0.8, 1.0, 0.02, 0.7, 4e-6, 1.0)
 TERMS: dict[str, dict[str, float]] = {
-    "matmul": {"repack": 1.3, "extra_depth": 300.0, "wide": 4000.0},
-    "attention_prefill": {"extra_keys": 40.0, "key_block": 400.0, "warm": 2.0},
-    "attention_decode": {"compute": 0.12, "warm": 3.0, "extra_keys": 15.0},
+    "matmul": {"repack": 1.3, "extra_depth": 300.0, "spill_columns": 4000.0},
+    "attention_prefill": {"extra_keys": 40.0, "key_block": 400.0, "reuse_bandwidth": 2.0},
+    "attention_decode": {"compute": 0.12, "reuse_bandwidth": 3.0, "extra_keys": 15.0},
 }
 FP32 = Precision("fp32", "fp32", "fp32")
 
@@ -55,7 +54,7 @@ def machine() -> HardwareSpec:
 
 
 def constants_of(group: str) -> Constants:
-    return replace(TRUE, **TERMS.get(group, {"warm": 2.5}))
+    return TRUE.replaced(TERMS.get(group, {"reuse_bandwidth": 2.5}))
 
 
 def timed(points: list[Point], noise: float) -> dict[str, Samples]:
@@ -92,25 +91,30 @@ def test_constants_come_back(fitted: Calibrator) -> None:
     found = fitted.fitted["matmul"].constants
     assert found.compute == pytest.approx(0.8, rel=0.1)
     assert found.memory == pytest.approx(0.7, rel=0.15)
-    assert found.repack == pytest.approx(1.3, rel=0.3)
+    assert found.value("repack") == pytest.approx(1.3, rel=0.3)
     assert fitted.fitted["elementwise"].constants.latency_s == pytest.approx(4e-6, rel=0.2)
     assert fitted.fitted["tanh"].constants.special == pytest.approx(0.02, rel=0.1)
 
 
 def test_intervals_hold_the_truth_for_most(fitted: Calibrator) -> None:
     inside = [
-        interval.low <= getattr(constants_of(group), name) <= interval.high
+        interval.low <= constants_of(group).value(name) <= interval.high
         for group, found in fitted.fitted.items()
         for name, interval in found.fit.intervals.items()
     ]
     assert np.mean(inside) > 0.7
 
 
+@pytest.mark.parametrize("free", [CPU_FREE, GPU_FREE], ids=["cpu", "gpu"])
+def test_every_constant_that_is_fitted_has_a_prior(free: dict[str, tuple[str, ...]]) -> None:
+    assert {name for names in free.values() for name in names} <= set(PRIORS)
+
+
 def test_without_a_term_the_fit_is_worse(points: list[Point], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each term of a matmul earns its place where the device has it."""
     samples = timed([p for p in points if p.group in ("matmul", "elementwise")], 0.02)
     full = Calibrator(points, samples, machine(), "fp32").run()["matmul"]
-    for term in ("repack", "extra_depth", "wide"):
+    for term in ("repack", "extra_depth", "spill_columns"):
         free = tuple(name for name in CPU_FREE["matmul"] if name != term)
         monkeypatch.setitem(CPU_FREE, "matmul", free)
         less = Calibrator(points, samples, machine(), "fp32").run()["matmul"]

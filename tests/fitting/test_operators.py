@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from roofline.calibration.constants import Constants
+from roofline.calibration.corrections.correction import Prior
 from roofline.cost.cost import Cost
 from roofline.errors import WorkloadError
-from roofline.fitting.operators import Prior, Timed, fit_constants, held_out_band
+from roofline.fitting.operators import Timed, fit_constants, held_out_band
 from roofline.hardware.loading import load_hardware
 from roofline.timing.operator import time_operator
 

@@ -115,9 +115,7 @@ def test_a_ragged_batch_is_the_sum_of_its_sequences(lengths: list[int]) -> None:
         stream = Stream("decode", float(n), [1 / n] * n, [1.0] * n, [float(length) for length in lengths])
         costs = mixed_step_costs(program, [stream], FP16)
         for count in ("flops", "bytes", "special"):
-            ragged = sum(
-                float(s.count) * float(getattr(s, count)) for s in costs if s.kind == "attention"
-            )
+            ragged = sum(float(s.count) * float(getattr(s, count)) for s in costs if s.kind == "attention")
             each = [
                 float(cost.count * getattr(cost, count))
                 for length in lengths

@@ -23,13 +23,15 @@ from roofline.operators.predict_op import OperatorClock, predict_op
 from roofline.prediction.predict import predict
 from roofline.program.op import Tensor, contract, fuse, weight
 from roofline.program.workload import Precision
-from roofline.timing.kernels import memory_s, tile, work_factor
+from roofline.timing.kernels.bandwidth import memory_s
+from roofline.timing.kernels.tiles import TiledMatmul, Tiling
+from roofline.timing.kernels.work import work_factor
 from roofline.timing.machine import kind_of
 from roofline.timing.operator import time_operator
 
 SIZES = st.integers(min_value=1, max_value=20_000)
 PLAIN = Constants(compute=0.8, memory=0.8, latency_s=1.0, p=2)
-TILED = replace(PLAIN, tile_feed=1.0, split_s=1e-3, partial=0.5)
+TILED = PLAIN.replaced({"tiles.feed": 1.0, "tiles.split": 1e-3, "tiles.partial": 0.5})
 
 
 def toy(units: int | None = 4) -> HardwareSpec:
@@ -55,6 +57,11 @@ def attention(batch: int = 3, queries: int = 1, keys: int = 10, kv_heads: int = 
     return Cost("g", "op", "attention", "fp16", 1, pair_flops * queries * keys, 0, 0, cached + 100.0, shape)
 
 
+def tile(shape: MatmulShape, peak: float, hardware: HardwareSpec, constants: Constants) -> Tiling:
+    assert constants.corrections.tiles is not None
+    return TiledMatmul(constants.corrections.tiles, peak, constants.compute, hardware).fastest(shape)
+
+
 # By hand
 
 
@@ -68,22 +75,22 @@ def test_one_tile_more_than_a_wave_takes_two_waves() -> None:
 
 def test_a_small_tile_is_fed_more_slowly() -> None:
     # a 32 x 32 tile at its share of the peak, 16 / 64, on one of four units; its depth is cut into steps of 32
-    one = tile(MatmulShape(32, 32, 1), 1000.0, toy(), replace(TILED, split_s=1e9))
+    one = tile(MatmulShape(32, 32, 1), 1000.0, toy(), TILED.replaced({"tiles.split": 1e9}))
     assert one.compute_s == pytest.approx(2 * 32 * 32 * 32 * 4 / (1000 * 16 / 64))
 
 
 def test_a_deep_matmul_of_one_tile_is_split_and_pays_for_it() -> None:
     shape = MatmulShape(32, 32, 32 * 1024)
-    alone = tile(shape, 1000.0, toy(), replace(TILED, split_s=1e9))
+    alone = tile(shape, 1000.0, toy(), TILED.replaced({"tiles.split": 1e9}))
     split = tile(shape, 1000.0, toy(), TILED)
     assert split.compute_s < alone.compute_s / 3
-    assert split.latency_s == TILED.split_s
+    assert split.latency_s == 1e-3
     assert split.partial_s >= 2 * 32 * 32 * 8 * 0.5 / 10
 
 
 def test_extra_keys_are_work_and_no_traffic() -> None:
     cost = attention(queries=10)
-    more = time_operator(cost, toy(), replace(PLAIN, extra_keys=5.0, p=1))
+    more = time_operator(cost, toy(), PLAIN.replaced({"extra_keys": 5.0, "p": 1}))
     plain = time_operator(cost, toy(), replace(PLAIN, p=1))
     # each of 10 queries sees 10 keys, and 5 in vain: half as much again
     assert more.time_s - plain.time_s == pytest.approx(0.5 * cost.flops / 800)
@@ -92,13 +99,13 @@ def test_extra_keys_are_work_and_no_traffic() -> None:
 
 def test_extra_reads_are_traffic_per_sequence_and_head() -> None:
     cost = attention()
-    more = time_operator(cost, toy(), replace(PLAIN, extra_reads=5.0, p=1))
+    more = time_operator(cost, toy(), PLAIN.replaced({"extra_reads": 5.0, "p": 1}))
     plain = time_operator(cost, toy(), replace(PLAIN, p=1))
     assert more.time_s - plain.time_s == pytest.approx(5 * 3 * 2 * 8 * 4 / 8)  # 5 keys and values of 6 heads of 8
 
 
 def test_a_lone_head_has_its_units_part_of_the_bandwidth() -> None:
-    constants = replace(PLAIN, compute=2.0, latency_s=0.0, serial=0.5, p=10)
+    constants = PLAIN.replaced({"compute": 2.0, "latency_s": 0.0, "block_bandwidth": 0.5, "p": 10})
     cost = attention(batch=3, kv_heads=2)  # 6 blocks on 4 units: two waves
     assert time_operator(cost, toy(), constants).time_s == pytest.approx(cost.bytes * 8 / 6 / (10 * 0.5), rel=1e-3)
     grouped = attention(batch=3, kv_heads=2, groups=2)
@@ -106,7 +113,7 @@ def test_a_lone_head_has_its_units_part_of_the_bandwidth() -> None:
 
 
 def test_regrouping_costs_a_launch_where_there_are_several() -> None:
-    constants = replace(PLAIN, regroup_s=7.0)
+    constants = PLAIN.replaced({"regroup": 7.0})
     for numbers, paid in (((2, 2, 2), 7.0), ((1, 2, 2), 0.0), ((2, 1, 2), 0.0), ((2, 2, 1), 0.0)):
         cost = attention(**dict(zip(("batch", "kv_heads", "groups"), numbers, strict=True)))
         added = time_operator(cost, toy(), constants).time_s - time_operator(cost, toy(), PLAIN).time_s
@@ -115,13 +122,13 @@ def test_regrouping_costs_a_launch_where_there_are_several() -> None:
 
 def test_what_fits_half_the_cache_moves_at_its_rate() -> None:
     cost = Cost("g", "op", "norm", "fp16", 1, 0, 0, 0, 80.0, RowShape(3, 25))
-    timing = time_operator(cost, toy(), replace(PLAIN, latency_s=0.0, cached=1.6))
+    timing = time_operator(cost, toy(), PLAIN.replaced({"latency_s": 0.0, "cache_bandwidth": 1.6}))
     assert timing.time_s == pytest.approx((50 / 1.6 + 30 / 0.8) / 10)
     assert timing.bound_s == pytest.approx(80 / (10 * 1.6))  # the roof of what was measured
 
 
 def test_rows_alone_go_in_waves_of_two_blocks_a_unit() -> None:
-    constants = replace(PLAIN, memory=2.0, latency_s=0.0, serial=0.1)
+    constants = PLAIN.replaced({"memory": 2.0, "latency_s": 0.0, "block_bandwidth": 0.1})
     few, more = (Cost("g", "op", "norm", "fp16", 1, 0, 0, 0, 10.0 * rows, RowShape(rows, 10)) for rows in (8, 9))
     slow = time_operator(few, toy(), constants).time_s
     assert slow == pytest.approx(math.hypot(80 / 20, 80 / (10 * 0.1)))
@@ -148,7 +155,7 @@ def test_a_matmul_without_weights_has_no_shape() -> None:
 
 
 def test_a_row_that_a_unit_cannot_hold_is_read_again() -> None:
-    constants = replace(PLAIN, latency_s=0.0, held=40.0, again=0.5)
+    constants = PLAIN.replaced({"latency_s": 0.0, "long_rows.capacity": 40.0, "long_rows.reread": 0.5})
     for row_bytes, part in ((20, 0.0), (40, 0.0), (60, 0.5), (80, 1.0), (800, 1.0)):
         cost = Cost("g", "op", "norm", "fp16", 1, 0, 0, 0, 3.0 * row_bytes, RowShape(3, row_bytes))
         seconds = 3 * row_bytes * (1 + 0.5 * part) / (10 * 0.8)
@@ -165,11 +172,11 @@ def test_a_matmul_with_experts_is_grouped_and_each_group_fills_a_tile() -> None:
         assert kind_of(cost) == "grouped_matmul"
         constants = replace(PLAIN, p=1, latency_s=0.0)
         plain = time_operator(cost, toy(), constants)
-        padded = time_operator(cost, toy(), replace(constants, group_rows=64.0))
+        padded = time_operator(cost, toy(), constants.replaced({"group_rows": 64.0}))
         assert padded.time_s - plain.time_s == pytest.approx((5 * 64 / 24 - 1) * float(cost.flops) / 800)
         assert padded.bound_s == plain.bound_s
-        assert time_operator(cost, toy(), replace(constants, group_rows=4.0)).time_s == plain.time_s
-        assert time_operator(cost, toy(), replace(constants, tile_feed=1.0)).time_s == plain.time_s
+        assert time_operator(cost, toy(), constants.replaced({"group_rows": 4.0})).time_s == plain.time_s
+        assert time_operator(cost, toy(), replace(constants, corrections=TILED.corrections)).time_s == plain.time_s
 
 
 def test_the_rows_of_groups_take_symbols() -> None:
@@ -177,7 +184,7 @@ def test_the_rows_of_groups_take_symbols() -> None:
 
     batch = Symbol("B", positive=True, integer=True)
     cost = replace(matmul(8, 8, 8), shape=GroupedShape(4, 2 * batch))
-    factor = work_factor(cost, replace(PLAIN, group_rows=64.0))
+    factor = work_factor(cost, PLAIN.replaced({"group_rows": 64.0}).corrections)
     assert [float(factor.subs(batch, b)) for b in (1, 64, 128, 1000)] == [128.0, 2.0, 1.0, 1.0]
 
 
@@ -187,7 +194,7 @@ def test_the_rows_of_groups_take_symbols() -> None:
 @given(SIZES, SIZES, SIZES)
 def test_tiles_never_beat_the_plain_form(m: int, n: int, k: int) -> None:
     a100 = load_hardware("a100")
-    tiled = tile(MatmulShape(m, n, k), 312e12, a100, replace(TILED, tile_feed=1.5))
+    tiled = tile(MatmulShape(m, n, k), 312e12, a100, TILED.replaced({"tiles.feed": 1.5}))
     assert tiled.compute_s >= 2 * m * n * k / (0.8 * 312e12) * (1 - 1e-12)
 
 

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from modules import check_parameters, eager_decoder
 from state_strategies import STATES, without_some
 
-from roofline.calibration.constants import ConstantSet
-from roofline.calibration.fields import KindConstants
+from roofline.calibration.constants import ConstantSet, KindConstants
 from roofline.cost.capacity import largest_batch, longest_context
 from roofline.cost.residency import cache_growth, footprint
 from roofline.errors import ConfigError

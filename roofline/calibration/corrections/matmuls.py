@@ -1,0 +1,156 @@
+"""Corrections of matmuls: tiles and waves, packed weights, prefetching, wide outputs, the rows of an expert's group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from roofline.calibration.corrections.correction import (
+    Columns,
+    Correction,
+    Elements,
+    OfPeak,
+    OfTraffic,
+    Prior,
+    Rows,
+    Time,
+)
+from roofline.number import Number, maximum, minimum
+
+_SIDE = 64  # rows x columns / (rows + columns) of the tile that ``feed`` is stated for, 128 x 128
+_PARTIAL_BYTES = 8  # a partial sum is an fp32, written and read
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles(Correction):
+    """Tile quantisation, wave quantisation and split-K: a matmul is computed in whole tiles, wave by wave.
+
+    A tile of tm x tn reads tm + tn elements for each of its tm tn products, so that a small one is fed more slowly:
+    at ``feed`` x peak x tm tn / (tm + tn) / 64, which is ``feed`` for 128 x 128. A depth split in s parts keeps more
+    units busy, and costs ``partial`` of the traffic of s partial sums, and a kernel of ``split`` that adds them up.
+
+    >>> tiles = Tiles(feed=1.0, split=2.5e-6, partial=0.5)
+    >>> tiles.share(128, 128), tiles.share(32, 32)
+    (1.0, 0.25)
+    >>> tiles.partial_bytes(4, output=1000), tiles.added_s(4), tiles.added_s(1)
+    (16000.0, 2.5e-06, 0.0)
+    """
+
+    feed: Annotated[OfPeak, Prior(1.0, 0.5)]
+    split: Annotated[Time, Prior(3e-6, 0.7)]
+    partial: Annotated[OfTraffic, Prior(0.5, 0.7)]
+
+    source: ClassVar = (
+        "NVIDIA, Matrix Multiplication Background, tile and wave quantization; split depth as in Osama et al. 2023 "
+        "(Stream-K, arXiv 2301.03598), section 2. A100, bf16: 10.5 % median error without it, 7.6 % with it"
+    )
+    explained: ClassVar = (
+        "128 x 128 is fed at {feed} x peak, a split depth costs {split} and {partial} x its partial sums"
+    )
+
+    def share(self, rows: int, columns: int) -> float:
+        """The share of the peak at which a tile of so many rows and columns is fed."""
+        return self.feed * rows * columns / (rows + columns) / _SIDE
+
+    def partial_bytes(self, parts: Number, output: Number) -> Number:
+        """Traffic of the partial sums of ``output`` elements, of a depth in so many parts; 0 for one part. [B]"""
+        return _cut(parts) * parts * output * _PARTIAL_BYTES * self.partial
+
+    def added_s(self, parts: Number) -> Number:
+        """The kernel that adds up partial sums; 0 for one part. [s]"""
+        return _cut(parts) * self.split
+
+
+def _cut(parts: Number) -> Number:
+    return (parts > 1) * 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Repack(Correction):
+    """Weight packing: before a matmul of several rows, a CPU's library rearranges its weights.
+
+    Bytes + ``share`` x those of the weights; half of that for two rows, nothing for one.
+
+    >>> [Repack(1.4).again(rows) for rows in (1, 2, 3, 100)]
+    [0.0, 0.7, 1.4, 1.4]
+    """
+
+    share: Annotated[OfTraffic, Prior(1.0, 0.7)]
+
+    source: ClassVar = (
+        "Goto and van de Geijn 2008, Anatomy of High-Performance Matrix Multiplication, section 4; three calibrations "
+        "of a Zen 3 core found 1.29 to 1.45 (validation_results/amd-epyc-milan-one-thread)"
+    )
+    explained: ClassVar = "several rows pack the weights first, {share} x their traffic"
+
+    def again(self, rows: Number) -> Number:
+        """The part of the weights' traffic that comes once more. [x traffic]"""
+        return self.share * (minimum(rows - 1, 2) / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class ExtraDepth(Correction):
+    """Prefetch restart: each column of weights costs as much as ``elements`` more, since prefetching starts anew.
+
+    Bytes + ``elements`` / depth x those of the weights.
+
+    >>> ExtraDepth(400.0).again(depth=800)
+    0.5
+    """
+
+    elements: Annotated[Elements, Prior(300.0, 1.0)]
+
+    source: ClassVar = (
+        "three calibrations of a Zen 3 core found 337 to 406, with cold weights (validation_results/"
+        "amd-epyc-milan-one-thread)"
+    )
+    explained: ClassVar = "each column of weights costs {elements} elements more"
+
+    def again(self, depth: Number) -> Number:
+        """The part of the weights' traffic that comes once more. [x traffic]"""
+        return self.elements / depth
+
+
+@dataclass(frozen=True, slots=True)
+class SpillColumns(Correction):
+    """Cache spill of a wide output: its rows leave the near cache while the depth is summed up.
+
+    Work and packing x (1 + columns / (columns + ``columns``)): up to twice as much, half of that at ``columns``.
+
+    >>> SpillColumns(4000.0).factor(4000), SpillColumns(4000.0).factor(0)
+    (1.5, 1.0)
+    """
+
+    columns: Annotated[Columns, Prior(3000.0, 0.7)]
+
+    source: ClassVar = (
+        "three calibrations of a Zen 3 core found 4,180 to 5,560 (validation_results/amd-epyc-milan-one-thread)"
+    )
+    explained: ClassVar = "outputs of {columns} columns take 1.5 x the work, wider ones up to 2 x"
+
+    def factor(self, columns: Number) -> Number:
+        """How often the work of an output of so many columns counts."""
+        return 1.0 + columns / (columns + self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRows(Correction):
+    """Grouped GEMM padding: no expert's group has fewer rows than a tile, of which the rest is computed in vain.
+
+    FLOPs x max(1, ``rows`` x groups / rows of all groups); weights are not read more often.
+
+    >>> GroupRows(64.0).factor(groups=8, rows=256), GroupRows(64.0).factor(groups=8, rows=4096)
+    (2.0, 1.0)
+    """
+
+    rows: Annotated[Rows, Prior(64.0, 0.7)]
+
+    source: ClassVar = (
+        "the 64 rows of Hopper's matmul instruction (NVIDIA, PTX ISA, wgmma.mma_async); decode on an H20: 30 and 33 % "
+        "median error without it, 17 % with it; on an H800, which has compute to spare, 14 and 12, then 17 and 14 %"
+    )
+    explained: ClassVar = "no expert computes fewer than {rows} rows"
+
+    def factor(self, groups: Number, rows: Number) -> Number:
+        """How often the FLOPs of ``rows`` in so many groups count."""
+        return maximum(1.0, self.rows * groups / rows)

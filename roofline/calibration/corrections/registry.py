@@ -1,0 +1,96 @@
+"""The one list of corrections: calibration files, timing, ``--explain`` and fits read it, and no other names all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any, get_args
+
+from pydantic import model_validator
+
+from roofline.calibration.corrections.attention import ExtraKeys, ExtraReads, KeyBlock, Regroup
+from roofline.calibration.corrections.correction import Constant, Correction, constants_of
+from roofline.calibration.corrections.matmuls import ExtraDepth, GroupRows, Repack, SpillColumns, Tiles
+from roofline.calibration.corrections.memory import BlockBandwidth, CacheBandwidth, LongRows, ReuseBandwidth
+from roofline.calibration.fields import Data
+
+
+class Corrections(Data):
+    """The corrections of one kind of operator, each under the name that a calibration's file gives it; None is none.
+
+    To add one: its class, its line here, and the line of ``roofline/timing/kernels`` that applies it to its operators.
+    """
+
+    tiles: Tiles | None = None
+    repack: Repack | None = None
+    extra_depth: ExtraDepth | None = None
+    spill_columns: SpillColumns | None = None
+    group_rows: GroupRows | None = None
+    extra_keys: ExtraKeys | None = None
+    key_block: KeyBlock | None = None
+    extra_reads: ExtraReads | None = None
+    regroup: Regroup | None = None
+    block_bandwidth: BlockBandwidth | None = None
+    cache_bandwidth: CacheBandwidth | None = None
+    reuse_bandwidth: ReuseBandwidth | None = None
+    long_rows: LongRows | None = None
+
+    @model_validator(mode="after")
+    def _have_one_rate_of_the_cache(self) -> Corrections:
+        if self.cache_bandwidth and self.reuse_bandwidth:
+            msg = "given cache_bandwidth and reuse_bandwidth, expected one of them: each is the rate of the last cache"
+            raise ValueError(msg)
+        return self
+
+    def given(self) -> dict[str, Correction]:
+        """Those that there are, by name."""
+        return {name: found for name in CORRECTIONS if (found := getattr(self, name)) is not None}
+
+    def value(self, name: str) -> float:
+        """A constant by the name of :data:`CONSTANTS`. Raises AttributeError where there is no such correction."""
+        correction, constant = CONSTANTS[name]
+        return float(getattr(getattr(self, correction), constant.field))
+
+    def replaced(self, values: Mapping[str, float]) -> Corrections:
+        """The same with other constants, by the names of :data:`CONSTANTS`; unchecked, as a fit tries many.
+
+        Raises KeyError for an unknown name, TypeError where a correction lacks some of its constants.
+        """
+        changes: dict[str, dict[str, float]] = {}
+        for name, value in values.items():
+            correction, constant = CONSTANTS[name]
+            changes.setdefault(correction, {})[constant.field] = value
+        made = {name: self._with(name, new) for name, new in changes.items()}
+        return self.model_copy(update=made)
+
+    def _with(self, name: str, constants: Mapping[str, float]) -> Correction:
+        make: Callable[..., Correction] = CORRECTIONS[name]
+        old = getattr(self, name)
+        return make(**{**(asdict(old) if old else {}), **constants})
+
+    def with_times_divided(self, factor: float) -> Corrections:
+        """The same with every constant that is a time divided by ``factor``."""
+        given = self.given()
+        times = [name for name, (of, each) in CONSTANTS.items() if of in given and each.unit.dimension == "time_s"]
+        return self.replaced({name: self.value(name) / factor for name in times})
+
+    def written(self) -> dict[str, Any]:
+        """The fields of those that there are, as a calibration's file has them."""
+        return {name: found.written() for name, found in self.given().items()}
+
+
+CORRECTIONS: dict[str, type[Correction]] = {
+    name: get_args(field.annotation)[0] for name, field in Corrections.model_fields.items()
+}
+"""The class of each correction, by its name in a file."""
+
+
+def _named_constants() -> Iterator[tuple[str, tuple[str, Constant]]]:
+    for name, correction in CORRECTIONS.items():
+        constants = constants_of(correction)
+        for each in constants:
+            yield name if len(constants) == 1 else f"{name}.{each.field}", (name, each)
+
+
+CONSTANTS: dict[str, tuple[str, Constant]] = dict(_named_constants())
+"""Every constant by its name in a fit, ``extra_keys`` or ``tiles.feed``: its correction's name, and what it is."""

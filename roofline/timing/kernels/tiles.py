@@ -1,0 +1,101 @@
+"""Tile quantisation of a matmul: the fastest of the tiles, and of the splits of its depth, that libraries have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from roofline.calibration.corrections.matmuls import Tiles
+from roofline.cost.kernel_shapes import MatmulShape
+from roofline.errors import WorkloadError
+from roofline.number import Number, ceil_div, is_symbolic, least, minimum
+from roofline.timing.rates import Rates
+
+TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (32, 64), (64, 32), (32, 32))
+"""Rows and columns of the output that one block of a matmul kernel computes; libraries have all of these."""
+
+SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
+"""Into how many parts a matmul kernel cuts its depth, to occupy more units."""
+
+_STEP = 32  # a block goes through its depth in steps of this many elements
+_CHUNK = 8192  # rows of a table at once
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """A matmul cut into tiles: compute at the rates reached, the traffic of partial sums, their kernel. [s]"""
+
+    compute_s: Number
+    partial_s: Number
+    latency_s: Number
+
+    @property
+    def total_s(self) -> Number:
+        """All of it; the tiling with the least is picked, so that more work never takes less."""
+        return self.compute_s + self.partial_s + self.latency_s
+
+
+@dataclass(frozen=True, slots=True)
+class TiledMatmul:
+    """What tilings are made with: the tiles' constants, the peak [FLOP/s], the share that large matmuls reach of it."""
+
+    tiles: Tiles
+    peak: float
+    share: float
+    hardware: Rates
+
+    def fastest(self, shape: MatmulShape) -> Tiling:
+        """The fastest tiling of a matmul, as a library picks it.
+
+        A wave is one tile on every unit; the last wave takes as long as a full one.
+        """
+        sizes = (shape.rows, shape.columns, shape.depth)
+        if not is_symbolic(*sizes):
+            return self._fastest_of_numbers(sizes)
+        added = [sum(self._added(split, shape.rows * shape.columns)) for split in SPLITS]
+        totals = [seconds + added[i] for i, seconds in self._candidates(shape)]
+        return Tiling(least(totals), 0.0, 0.0)  # which tiling it is, symbols do not tell
+
+    def _candidates(self, shape: MatmulShape) -> Iterator[tuple[int, Number]]:
+        """For every split, by its place, and every tile: the seconds of compute."""
+        units = units_of(self.hardware)
+        steps = [ceil_div(shape.depth, _STEP * split) for split in SPLITS]
+        for rows, columns in TILES:
+            share = minimum(self.share, self.tiles.share(rows, columns))
+            step_s = 2 * rows * columns * _STEP * units / (self.peak * share)
+            blocks = ceil_div(shape.rows, rows) * ceil_div(shape.columns, columns)
+            for place, split in enumerate(SPLITS):
+                yield place, ceil_div(blocks * split, units) * steps[place] * step_s
+
+    def _added(self, split: Number, output: Number) -> tuple[Number, Number]:
+        """Seconds of the traffic of partial sums, and of the kernel that adds them up; nothing without a split."""
+        return self.tiles.partial_bytes(split, output) / self.hardware.bandwidth, self.tiles.added_s(split)
+
+    def _fastest_of_numbers(self, sizes: tuple[Number, ...]) -> Tiling:
+        """The same for numbers and arrays, in chunks that stay in a cache."""
+        columns = np.broadcast_arrays(*(np.asarray(size, dtype=np.float64) for size in sizes))
+        flat = [np.ascontiguousarray(column).reshape(-1) for column in columns]
+        whole = np.empty((3, flat[0].size))
+        for start in range(0, flat[0].size, _CHUNK):
+            part = MatmulShape(*(column[start : start + _CHUNK] for column in flat))
+            output = part.rows * part.columns
+            added = [sum(self._added(split, output)) for split in SPLITS]
+            best, picked = np.full(len(output), np.inf), np.ones(len(output))
+            for place, seconds in self._candidates(part):
+                total = seconds + added[place]
+                wins = total < best
+                np.copyto(best, total, where=wins)
+                np.copyto(picked, SPLITS[place], where=wins)
+            partial, late = self._added(picked, output)
+            whole[:, start : start + _CHUNK] = best - partial - late, partial, late
+        return Tiling(*(row.reshape(columns[0].shape)[()] for row in whole))
+
+
+def units_of(hardware: Rates) -> int:
+    """How many units a device has. Raises WorkloadError where its spec does not say."""
+    if hardware.units is None:
+        msg = f"{hardware.name} states no units, which its calibration needs; add units: {{name: SM, count: ...}}"
+        raise WorkloadError(msg)
+    return hardware.units.count

@@ -1,0 +1,36 @@
+"""How often an operator's FLOPs count: rows, keys and columns that its kernel computes in vain, or slowly."""
+
+from __future__ import annotations
+
+from roofline.calibration.corrections.registry import Corrections
+from roofline.cost.cost import Cost
+from roofline.cost.kernel_shapes import AttentionShape, GroupedShape, MatmulShape
+from roofline.number import Number, as_float
+
+
+def work_factor(cost: Cost, corrections: Corrections) -> Number:
+    """By how much a kernel's work takes longer than its FLOPs say."""
+    shape = cost.shape
+    if isinstance(shape, GroupedShape) and corrections.group_rows:
+        return corrections.group_rows.factor(as_float(shape.groups), as_float(shape.rows))
+    if isinstance(shape, MatmulShape):
+        return spill_factor(shape, corrections)
+    if isinstance(shape, AttentionShape) and (corrections.extra_keys or corrections.key_block):
+        return _computed(as_float(cost.flops), shape, corrections) / as_float(cost.flops)
+    return 1.0
+
+
+def spill_factor(shape: MatmulShape, corrections: Corrections) -> Number:
+    """How often the work of a matmul, and the packing of its weights, count for its wide output."""
+    return corrections.spill_columns.factor(as_float(shape.columns)) if corrections.spill_columns else 1.0
+
+
+def _computed(attended: Number, shape: AttentionShape, corrections: Corrections) -> Number:
+    """FLOPs of attention with what it computes in vain, where those of the attended pairs are ``attended``."""
+    each = as_float(shape.queries * shape.pair_flops)
+    flops = attended
+    if corrections.key_block:
+        flops = corrections.key_block.computed_flops(attended, each, as_float(shape.keys))
+    if corrections.extra_keys:
+        flops = flops + corrections.extra_keys.extra_flops(each)
+    return flops

@@ -1,0 +1,177 @@
+"""Every correction has unit, evidence, doctest and words; files, timing, --explain and fits read the one list."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import pytest
+import yaml
+
+from roofline.calibration.constants import Constants, ConstantSet, KindConstants, read_calibration
+from roofline.calibration.corrections.correction import Correction, Prior, Tokens, constants_of
+from roofline.calibration.corrections.registry import CONSTANTS, CORRECTIONS, Corrections
+from roofline.cost.cost import Cost
+from roofline.cost.kernel_shapes import AttentionShape, GroupedShape, MatmulShape, RowShape, Shape
+from roofline.fitting.calibrator import PRIORS, Fitted, kind_fields
+from roofline.fitting.operators import Fit
+from roofline.hardware.loading import load_hardware
+from roofline.reports.explanation import what_kernels_add
+from roofline.timing.operator import time_operator
+
+NAMES = list(CORRECTIONS)
+PLAIN = Constants(compute=0.8, memory=0.7, latency_s=5e-6, p=2)
+
+
+def usual(name: str) -> dict[str, float]:
+    """The constants of one correction at the medians of their priors, by their names in a fit."""
+    return {each: constant.prior.median for each, (of, constant) in CONSTANTS.items() if of == name}
+
+
+def with_usual(name: str) -> Constants:
+    return PLAIN.replaced(usual(name))
+
+
+# The list
+
+
+def test_every_correction_that_there_is_stands_in_the_list_once() -> None:
+    there = {each.__name__ for each in Correction.__subclasses__()}
+    listed = [each.__name__ for each in CORRECTIONS.values()]
+    assert sorted(listed) == sorted(there - {"Unmeasured"})
+    for name, each in CORRECTIONS.items():
+        assert name == re.sub(r"(?<!^)([A-Z])", r"_\1", each.__name__).lower()
+
+
+def test_the_fields_of_a_kind_are_the_corrections_and_its_constants() -> None:
+    own = {"compute", "memory", "vector", "special", "latency", "p", "band"}
+    assert set(KindConstants.model_fields) == own | set(NAMES)
+
+
+# What each states
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_correction_has_units_evidence_and_words(name: str) -> None:
+    correction = CORRECTIONS[name]
+    for constant in constants_of(correction):
+        assert constant.unit.name
+        assert constant.prior.median > 0
+        assert constant.prior.sigma > 0
+        assert f"{{{constant.field}}}" in correction.explained
+    assert re.search(r"[0-9]", correction.source), "no figure, no publication"
+    assert "source" in vars(correction)
+    assert "explained" in vars(correction)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_correction_evaluates_its_formula_in_its_docstring(name: str) -> None:
+    correction = CORRECTIONS[name]
+    examples = [each.source for test in doctest.DocTestFinder(recurse=False).find(correction) for each in test.examples]
+    assert any(re.search(rf"\b{correction.__name__}\(.*\)", example) for example in examples)
+
+
+@dataclass(frozen=True, slots=True)
+class Unmeasured(Correction):
+    tokens: Annotated[float, Prior(1.0, 1.0)]
+    keys: Tokens = 1.0
+
+
+def test_a_constant_without_unit_or_prior_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"Unmeasured\.tokens: expected one Unit and one Prior"):
+        constants_of(Unmeasured)
+
+
+# Who reads the list
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_calibration_file_has_it(name: str, tmp_path: Any) -> None:
+    band = {"low": 0.9, "high": 1.1, "evidence": "arithmetic"}
+    fields = {"name": "toy", "title": "a toy", "p": 2, "compute": 0.8, "memory": 0.7, "vector": 1.0, "special": 1.0,
+              "latency": {"graph": "5 us", "eager": "5 us"}, "band": band, "source": "arithmetic",
+              "kinds": {"norm": with_usual(name).corrections.written()}}  # fmt: skip
+    path = tmp_path / "toy.yaml"
+    path.write_text(yaml.safe_dump(fields), encoding="utf-8")
+    found = ConstantSet.from_calibration(read_calibration(path)).of("norm", "graph")
+    assert found.corrections.given() == with_usual(name).corrections.given() != {}
+    assert ConstantSet.from_calibration(read_calibration(path)).of("matmul", "graph").corrections.given() == {}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_explanation_words_it(name: str) -> None:
+    text = what_kernels_add(with_usual(name).corrections)
+    assert text.startswith(f"; with what kernels add (roofline/calibration/corrections): {name} (")
+    assert "{" not in text
+    assert len(re.findall(r"[0-9]", text)) >= len(usual(name))
+    assert what_kernels_add(PLAIN.corrections) == ""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_fit_frees_and_writes_it(name: str) -> None:
+    assert set(usual(name)) <= set(PRIORS)
+    constants = with_usual(name)
+    assert {each: constants.value(each) for each in usual(name)} == usual(name)
+    written = kind_fields(Fitted(Fit(constants, {}, 1, 0.0, 0.0), constants, (), (1.0, 1.0)), host_s=0.0)
+    assert written[name] == constants.corrections.written()[name]
+
+
+def cost(kind: str, flops: float, moved: float, shape: Shape) -> Cost:
+    return Cost("g", "op", kind, "fp16", 1, flops, 0, 0, moved, shape)
+
+
+def masked(groups: int) -> Cost:
+    """Three prompts of 1,000 tokens, two heads of keys and values, 64 wide."""
+    each = 4.0 * 3 * 2 * groups * 64
+    return cost("attention", each * 500_500, 3e6, AttentionShape(3, 1000, 1000, 2, groups, each, 1.5e6))
+
+
+KERNELS = [
+    cost("matmul", 2.0 * 300 * 5000 * 700, 1e7, MatmulShape(300.0, 5000.0, 700.0, 7e6)),
+    cost("matmul", 2.0 * 16 * 5000 * 700, 6e7, GroupedShape(8.0, 16.0)),
+    masked(groups=1),
+    masked(groups=4),
+    cost("norm", 0.0, 4e6, RowShape(4, 1e6)),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_timing_applies_it(name: str) -> None:
+    a100 = load_hardware("a100")
+    plain, corrected = (
+        [time_operator(each, a100, constants) for each in KERNELS] for constants in (PLAIN, with_usual(name))
+    )
+    assert any(new.time_s != old.time_s for new, old in zip(corrected, plain, strict=True))
+    for timing in corrected:
+        assert timing.bound_s <= timing.time_s
+        assert timing.latency + timing.compute + timing.memory == pytest.approx(1.0)
+
+
+# Changing constants
+
+
+def test_constants_are_replaced_by_their_names_in_a_fit() -> None:
+    tiled = PLAIN.replaced({"memory": 0.6, "tiles.feed": 1.0, "tiles.split": 2e-6, "tiles.partial": 0.5})
+    again = tiled.replaced({"tiles.split": 4e-6})
+    assert (again.memory, again.value("memory"), again.value("tiles.feed"), again.value("tiles.split")) == (
+        0.6, 0.6, 1.0, 4e-6)  # fmt: skip
+    assert tiled.value("tiles.split") == 2e-6
+    assert PLAIN.corrections == Corrections()
+
+
+@pytest.mark.parametrize("values", [{"tiles.feed": 1.0}, {"warm": 1.0}, {"tiles": 1.0}])
+def test_half_a_correction_and_an_unknown_constant_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(TypeError):
+        PLAIN.replaced(values)
+
+
+def test_all_times_are_divided_and_nothing_else() -> None:
+    every = PLAIN.replaced(
+        {each: value for name in NAMES if name != "reuse_bandwidth" for each, value in usual(name).items()}
+    )
+    quicker = every.with_times_divided(2.0)
+    times = {"latency_s", "tiles.split", "regroup"}
+    for each in ("latency_s", "memory", *(name for name in CONSTANTS if name != "reuse_bandwidth")):
+        assert quicker.value(each) == every.value(each) / (2 if each in times else 1)
