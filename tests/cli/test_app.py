@@ -14,9 +14,11 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from grids import paired, quick
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shell import answer, refusal, roofline
+from strategies import STRUCTURES
 
 from roofline.cli import app as cli
 from roofline.hardware.loading import hardware_names
@@ -103,11 +105,12 @@ def test_text_and_json_agree() -> None:
 
 
 SOME_DEVICES = ("h100-sxm-80gb", "mi300x", "t4", "xeon-8380")
-EVERY_PRESET = list(zip(preset_names(), itertools.cycle(SOME_DEVICES)))
-EVERY_DEVICE = list(zip(itertools.cycle(("bert-base", "gpt2")), hardware_names()))
+SMALL_PRESETS = ("bert-base", "gpt2")
+STRUCTURES_AND_DEVICES = paired(STRUCTURES, hardware_names())
+ALL_DEVICES = list(itertools.product(SMALL_PRESETS, hardware_names()))
 
 
-@pytest.mark.parametrize(("preset", "device"), EVERY_PRESET + EVERY_DEVICE)
+@pytest.mark.parametrize(("preset", "device"), quick(STRUCTURES_AND_DEVICES, of=STRUCTURES_AND_DEVICES + ALL_DEVICES))
 def test_every_preset_and_every_device(preset: str, device: str) -> None:
     check_answers(preset, device)
 
@@ -393,7 +396,7 @@ def check_run(model: str, device: str, flags: dict[str, str], as_json: bool) -> 
 FUZZ = [HealthCheck.too_slow]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=FUZZ)
+@settings(max_examples=50, deadline=None, suppress_health_check=FUZZ)
 @given(st.sampled_from(preset_names()), st.sampled_from(hardware_names()), FLAGS, st.booleans())
 def test_random_flags_get_an_answer_or_one_line(model: str, device: str, flags: dict[str, str], as_json: bool) -> None:
     check_run(model, device, flags, as_json)

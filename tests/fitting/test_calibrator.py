@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from roofline.fitting import calibrating, campaign
 from roofline.fitting import measured_roofs as roofs
 from roofline.fitting.calibrator import CPU_FREE, GPU_FREE, PRIORS, Calibrator
 from roofline.fitting.campaign import CPU_CHECKS, CPU_WEIGHTS, Point, designed_points
+from roofline.fitting.operators import fit_constants
 from roofline.hardware.loading import spec_from_fields
 from roofline.hardware.spec import HardwareSpec
 from roofline.layers.normalization import norm
@@ -72,10 +75,13 @@ def points() -> list[Point]:
     return designed_points(Device.open("cpu"), "fp32")
 
 
-@pytest.fixture(scope="module")
-def fitted(points: list[Point]) -> Calibrator:
+@pytest.fixture(scope="module", params=[1, pytest.param(3, marks=pytest.mark.slow)])
+def fitted(points: list[Point], request: pytest.FixtureRequest) -> Calibrator:
+    """Fitted from the medians of the priors alone, which do for synthetic rows; at length as for a real device."""
     calibrator = Calibrator(points, timed(points, 0.03), machine(), "fp32")
-    calibrator.run()
+    fit = functools.partial(fit_constants, starts=request.param)
+    with mock.patch("roofline.fitting.calibrator.fit_constants", fit):
+        calibrator.run()
     return calibrator
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import math
 import random
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
 import sympy
+from grids import paired, quick
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import ARCHITECTURES, model_configs
+from strategies import ARCHITECTURES, SPANNING, model_configs
 
 import roofline
 from roofline.cost.cost import step_cost
@@ -58,13 +62,21 @@ def counted(preset: str, phase: Any, quantity: Quantity, point: dict[str, int]) 
     return {"parameters": parameters, "kv_cache": held.carried_bytes, "memory": held.total_bytes}[quantity]
 
 
-@pytest.mark.parametrize("quantity", COUNTS)
-@pytest.mark.parametrize("preset", ARCHITECTURES)
+CHEAP: tuple[Quantity, ...] = ("flops", "bytes", "parameters", "kv_cache")
+COUNTED = [  # tests of compiling have the other half of the architectures
+    *itertools.product(ARCHITECTURES[::2], CHEAP),
+    *itertools.product(dict.fromkeys([*SPANNING, "bert-base"]), COUNTS),
+]
+
+
+@pytest.mark.parametrize(
+    ("preset", "quantity"), quick(COUNTED, of=itertools.product(dict.fromkeys([*ARCHITECTURES, "bert-base"]), COUNTS))
+)
 def test_counts_equal_direct_binding(preset: str, quantity: Quantity) -> None:
     for phase in phases(preset):
         found = formula(preset, phase=phase, quantity=quantity, dtype="bf16")
         # a maximum of many letters takes seconds, and intensity is the ratio of two that were compared
-        letters = quantity not in ("memory", "intensity") or preset in ("gpt2", "bert-base")
+        letters = quantity in CHEAP or preset in ("gpt2", "bert-base")
         general = formula(preset, phase=phase, quantity=quantity, keep="all", dtype="bf16") if letters else found
         fixed = load_model(preset).program().sizes
         for point in POINTS:
@@ -80,9 +92,17 @@ def held(found: Formula, point: dict[str, Any]) -> dict[str, Any]:
     return {name: point[name] for name in found.symbols}
 
 
-@pytest.mark.parametrize("constants", ["datasheet", "class"])
-@pytest.mark.parametrize("device", ["h100", "mi300x", "xeon"])
-@pytest.mark.parametrize("preset", ["llama-3.1-8b", "gpt2", "bert-base"])
+TIMED = ("llama-3.1-8b", "gpt2", "bert-base")
+MACHINES = list(itertools.product(("h100", "mi300x", "xeon"), ("datasheet", "class")))
+
+
+@pytest.mark.parametrize(
+    ("preset", "device", "constants"),
+    quick(
+        [(preset, *machine) for preset, machine in paired(TIMED, MACHINES)],
+        of=[(preset, *machine) for preset, machine in itertools.product(TIMED, MACHINES)],
+    ),
+)
 def test_times_equal_those_of_predict(preset: str, device: str, constants: Any) -> None:
     for phase in phases(preset):
         found = formula(preset, phase=phase, quantity="time", hardware=device, constants=constants)
@@ -138,6 +158,7 @@ GENERATED = [
 ]
 
 
+@functools.cache
 def generated(subject: str, quantity: Any, device: str | None) -> list[tuple[Formula, list[dict[str, Any]]]]:
     """A formula a phase, with random points for its arguments."""
     draw = random.Random(f"{subject} {quantity}")
@@ -162,23 +183,29 @@ def direct(found: Formula, point: dict[str, Any]) -> float:
 
 @pytest.mark.parametrize(("subject", "quantity", "device"), GENERATED)
 def test_the_python_function_runs_by_itself(subject: str, quantity: Any, device: str | None) -> None:
-    for found, points in generated(subject, quantity, device):
-        script = f"{found.python()}\n\nimport json\nprint(json.dumps([{found.name}(**p) for p in {points!r}]))\n"
-        done = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout) == pytest.approx([direct(found, p) for p in points], rel=1e-12, abs=0)
+    cases = generated(subject, quantity, device)
+    calls = [f"print(json.dumps([{found.name}(**p) for p in {points!r}]))\n" for found, points in cases]
+    script = "\n\n".join([*(found.python() for found, _ in cases), "import json", *calls])
+    check_output([sys.executable, "-I", "-S", "-c", script], cases)
+
+
+def check_output(command: list[str], cases: list[tuple[Formula, list[dict[str, Any]]]]) -> None:
+    """A fresh process prints one line a formula: its values at its points."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for line, (found, points) in zip(done.stdout.splitlines(), cases, strict=True):
+        assert json.loads(line) == pytest.approx([direct(found, p) for p in points], rel=1e-12, abs=0)
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed, which runs the JavaScript")
 @pytest.mark.parametrize(("subject", "quantity", "device"), GENERATED)
 def test_the_javascript_function_runs_by_itself(subject: str, quantity: Any, device: str | None) -> None:
-    for found, points in generated(subject, quantity, device):
+    cases = generated(subject, quantity, device)
+    script = ["'use strict';", *(found.javascript() for found, _ in cases)]
+    for found, points in cases:
         arguments = json.dumps([[point[name] for name in found.symbols] for point in points])
-        call = f"console.log(JSON.stringify({arguments}.map(point => {found.name}(...point))))"
-        script = f"'use strict';\n{found.javascript()}\n{call}"
-        done = subprocess.run([str(shutil.which("node")), "-e", script], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout) == pytest.approx([direct(found, p) for p in points], rel=1e-12, abs=0)
+        script.append(f"console.log(JSON.stringify({arguments}.map(point => {found.name}(...point))))")
+    check_output([str(shutil.which("node")), "-e", "\n".join(script)], cases)
 
 
 def test_latex_and_notebooks() -> None:
@@ -281,8 +308,20 @@ def test_the_intensity_of_attention() -> None:
 # Layers, names, refusals
 
 
-@pytest.mark.parametrize("quantity", get_args(Quantity))
-@pytest.mark.parametrize("layer", [*LAYERS, *ALIASES])
+QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
+NAMED = [*LAYERS, *ALIASES]
+
+
+@pytest.mark.parametrize(
+    ("layer", "quantity"),
+    quick(  # times and bounds take as long as all else: each layer has one of them
+        [
+            *itertools.product(NAMED, [quantity for quantity in QUANTITIES if quantity not in ("time", "bound")]),
+            *paired(NAMED, ("time", "bound")),
+        ],
+        of=itertools.product(NAMED, QUANTITIES),
+    ),
+)
 def test_every_layer_has_every_formula(layer: str, quantity: Quantity) -> None:
     if quantity == "memory":
         with pytest.raises(WorkloadError, match="memory is that of a whole model"):
@@ -409,6 +448,11 @@ def test_random_networks_agree_with_direct_binding(config: dict[str, Any], batch
 
 
 def test_functions_have_names_of_their_own() -> None:
-    names = [formula(preset, phase=phase).name for preset in ARCHITECTURES for phase in phases(preset)]
+    counts = {preset: formula(preset, quantity="parameters") for preset in ARCHITECTURES}
+    names = [
+        replace(counts[preset], quantity="flops", phase=phase).name
+        for preset in ARCHITECTURES
+        for phase in phases(preset)
+    ]
     assert len(set(names)) == len(names)
     assert all(name.isidentifier() for name in names)

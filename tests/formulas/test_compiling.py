@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy
+from grids import paired
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import ARCHITECTURES, model_configs
+from strategies import ARCHITECTURES, SPANNING, model_configs
 
 import roofline
 from roofline.cost.cost import step_cost
@@ -38,8 +39,13 @@ def points(seed: str, count: int, longest: int) -> tuple[Any, Any]:
 QUANTITIES: tuple[Quantity, ...] = ("flops", "bytes", "intensity", "memory")
 
 
-@pytest.mark.parametrize("quantity", QUANTITIES)
-@pytest.mark.parametrize("preset", ARCHITECTURES[1::2])
+@pytest.mark.parametrize(
+    ("preset", "quantity"),
+    [
+        *itertools.product(ARCHITECTURES[1::2], ("flops", "bytes")),
+        *itertools.product(SPANNING, ("intensity", "memory")),
+    ],
+)
 def test_counts_equal_direct_binding(preset: str, quantity: Quantity) -> None:
     check_counts(preset, quantity)
 
@@ -78,7 +84,7 @@ def direct(program: Any, quantity: str, phase: Any, batch: int, span: int) -> fl
     return float({"flops": flops, "bytes": moved, "intensity": flops / moved}[quantity])
 
 
-@pytest.mark.parametrize(("preset", "device"), list(zip(ARCHITECTURES[::2], itertools.cycle(["h100", "xeon"]))))
+@pytest.mark.parametrize(("preset", "device"), paired(SPANNING, ("h100", "xeon")))
 def test_times_equal_predictions(preset: str, device: str) -> None:
     check_times(preset, device)
 

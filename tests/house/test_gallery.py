@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from shell import answer
-from shell import printed as run
+from shell import printed_afresh as run
 
 ROOT = Path(__file__).resolve().parents[2]
 GALLERY = ROOT / "docs" / "gallery.md"

@@ -144,61 +144,65 @@ def test_no_path_of_a_machine_in_the_repository() -> None:
 HEAVY = ("matplotlib", "scipy", "sympy", "torch", "transformers")
 _RUN = """
 import json, sys
-sys.argv = json.loads(sys.argv[1])
+lines = json.loads(sys.argv[1])
 import roofline
 {extra}
-if len(sys.argv) > 1:
-    from roofline.cli.app import main
-    try:
-        main()
-    except SystemExit as leaving:
-        assert not leaving.code, leaving.code
-print("LOADED", json.dumps([name for name in {heavy!r} if name in sys.modules]))
+loaded = {{}}
+for line in lines:
+    if line:
+        from roofline.cli.app import main
+        sys.argv = ["roofline", *line.split()]
+        try:
+            main()
+        except SystemExit as leaving:
+            assert not leaving.code, (line, leaving.code)
+    loaded[line] = [name for name in {heavy!r} if name in sys.modules]
+print("LOADED", json.dumps(loaded))
 """
 
 
-def loaded_by(*arguments: str, extra: str = "") -> list[str]:
-    """Which heavy libraries a fresh process has loaded after ``roofline`` with these arguments."""
+def loaded_by(*lines: str, extra: str = "") -> dict[str, list[str]]:
+    """Which heavy libraries a fresh process has loaded after ``roofline`` with each of these lines, in turn."""
     code = _RUN.format(extra=extra, heavy=HEAVY)
-    words = json.dumps(["roofline", *arguments])
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", code, words], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, json.dumps(lines)], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     *_, last = done.stdout.splitlines()
-    return list(json.loads(last.removeprefix("LOADED ")))
+    return dict(json.loads(last.removeprefix("LOADED ")))
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        "",
-        "--help",
-        "--version",
-        "predict --help",
-        "predict llama-3.1-8b --hardware h100 --batch 16",
-        "predict bert-base --hardware t4 --json",
-        "formula --help",
-        "op matmul --hardware h100 --m 16 --k 4096 --n 14336",
-        "plot --help",
-        "compare llama-3.1-8b --hardware h100,mi300x",
-        "size llama-3.1-8b --hardware h100 --load 50req/s",
-        "hardware list",
-        "hardware show h100",
-        "hardware show 8xh100",
-        "hardware diff h100 mi300x",
-        "hardware schema",
-        "models list",
-        "models show gpt2",
-    ],
+LIGHT = (
+    "",
+    "--help",
+    "--version",
+    "predict --help",
+    "predict llama-3.1-8b --hardware h100 --batch 16",
+    "predict bert-base --hardware t4 --json",
+    "formula --help",
+    "op matmul --hardware h100 --m 16 --k 4096 --n 14336",
+    "plot --help",
+    "compare llama-3.1-8b --hardware h100,mi300x",
+    "size llama-3.1-8b --hardware h100 --load 50req/s",
+    "hardware list",
+    "hardware show h100",
+    "hardware show 8xh100",
+    "hardware diff h100 mi300x",
+    "hardware schema",
+    "models list",
+    "models show gpt2",
 )
-def test_nothing_heavy_is_loaded(arguments: str) -> None:
-    assert loaded_by(*arguments.split()) == []
+"""What is asked without a formula, a picture or a module; an empty line imports the package alone."""
+
+
+@pytest.mark.parametrize("lines", [LIGHT, *(pytest.param((line,), marks=pytest.mark.slow) for line in LIGHT)])
+def test_nothing_heavy_is_loaded(lines: tuple[str, ...]) -> None:
+    assert loaded_by(*lines) == {line: [] for line in lines}
 
 
 def test_the_test_of_start_up_can_fail() -> None:
-    assert loaded_by(extra="import sympy") == ["sympy"]
+    assert loaded_by("", extra="import sympy") == {"": ["sympy"]}
 
 
 # Frozen lists

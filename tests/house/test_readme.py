@@ -10,10 +10,11 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shell import printed
+from shell import printed, printed_afresh
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -24,16 +25,17 @@ EXAMPLES = [  # what times a model takes its minute
 _CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
-def filled(block: str) -> str:
+def filled(block: str, run: Callable[[str], str] = printed_afresh) -> str:
     """A console block with the output of each of its commands."""
     commands = [line for line in block.splitlines() if line.startswith("$ ")]
-    return "\n".join(f"{command}\n{printed(command[2:])}" for command in commands)
+    return "\n".join(f"{command}\n{run(command[2:])}" for command in commands)
 
 
+@pytest.mark.parametrize("run", [printed, pytest.param(printed_afresh, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_console_blocks_show_what_the_commands_print(page: Path) -> None:
+def test_console_blocks_show_what_the_commands_print(page: Path, run: Callable[[str], str]) -> None:
     for block in _CONSOLE.findall(page.read_text()):
-        assert block == filled(block)
+        assert block == filled(block, run)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

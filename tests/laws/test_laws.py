@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
+from grids import examples
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from strategies import bert_configs, llama_configs
@@ -27,7 +29,7 @@ SLACK = 1 + 1e-9
 DEVICES = {name: load_hardware(name) for name in hardware_names()}
 DEPTHS = ("num_hidden_layers", "n_layer", "n_layers")
 PRESETS = {name: load_model(name) for name in preset_names()}
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+law = functools.partial(examples, few=25, many=250)
 MANY = settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -124,8 +126,7 @@ def check_laws(case: Case) -> None:
     assert prediction.request_s == pytest.approx(whole, rel=1e-12)
 
 
-@FEW
-@given(cases())
+@law(cases())
 def test_bounds_bands_shares_and_sums(case: Case) -> None:
     check_laws(case)
 
@@ -137,8 +138,7 @@ def test_bounds_bands_shares_and_sums_ten_thousand_times(case: Case) -> None:
     check_laws(case)
 
 
-@FEW
-@given(cases())
+@law(cases())
 def test_the_band_of_a_phase_is_the_sum_of_its_operators_bands(case: Case) -> None:
     for name, phase in case.predict().phases.items():
         for field in ("low_s", "high_s"):
@@ -146,16 +146,14 @@ def test_the_band_of_a_phase_is_the_sum_of_its_operators_bands(case: Case) -> No
             assert parts == pytest.approx(getattr(phase.figures, field), rel=1e-9), f"{name} {field}"
 
 
-@FEW
-@given(cases())
+@law(cases())
 def test_datasheet_constants_predict_the_bound(case: Case) -> None:
     for where, f in figures(case.predict(constants="datasheet")):
         assert f.time_s == pytest.approx(f.bound_s, rel=1e-12), where
         assert f.low_s == f.time_s == f.high_s, where
 
 
-@FEW
-@given(cases())
+@law(cases())
 def test_the_bound_does_not_depend_on_the_constants(case: Case) -> None:
     bounds = [dict(figures(case.predict(constants=constants))) for constants in ("datasheet", "class")]
     for where in bounds[0]:
@@ -172,14 +170,12 @@ def no_less(
             assert getattr(large[where], field) * SLACK >= getattr(small[where], field), f"{where} {field}"
 
 
-@FEW
-@given(cases(), st.integers(1, 100))
+@law(cases(), st.integers(1, 100))
 def test_a_larger_batch_is_never_faster(case: Case, extra: int) -> None:
     no_less(case.predict(batch=case.keywords["batch"] + extra), case.predict())
 
 
-@FEW
-@given(cases(), st.integers(1, 2000))
+@law(cases(), st.integers(1, 2000))
 def test_a_longer_prompt_is_never_faster(case: Case, extra: int) -> None:
     longer = case.keywords["prompt"] + extra
     alone = case.model.lengths.decoder_start is None
@@ -187,8 +183,7 @@ def test_a_longer_prompt_is_never_faster(case: Case, extra: int) -> None:
     no_less(case.predict(prompt=longer), case.predict())
 
 
-@FEW
-@given(cases(), st.data())
+@law(cases(), st.data())
 def test_a_longer_context_is_never_faster(case: Case, data: st.DataObject) -> None:
     assume(case.decodes)
     most = case.model.lengths.output
@@ -200,8 +195,7 @@ def test_a_longer_context_is_never_faster(case: Case, data: st.DataObject) -> No
     no_less(case.predict(**lone, context=long), case.predict(**lone, context=short))
 
 
-@FEW
-@given(cases(), st.data())
+@law(cases(), st.data())
 def test_more_generated_tokens_never_make_a_request_shorter(case: Case, data: st.DataObject) -> None:
     assume(case.decodes)
     assume(case.room > case.keywords["generate"])
@@ -209,8 +203,7 @@ def test_more_generated_tokens_never_make_a_request_shorter(case: Case, data: st
     assert case.predict(generate=more).request_s * SLACK >= case.predict().request_s
 
 
-@FEW
-@given(cases(), st.data())
+@law(cases(), st.data())
 def test_a_narrower_dtype_never_moves_nor_holds_more_bytes(case: Case, data: st.DataObject) -> None:
     """Scales and the operators that quantise come on top; without them narrow is never more."""
     wide, narrow = (data.draw(st.sampled_from(list(DTYPE_BYTES))) for _ in range(2))
@@ -229,8 +222,7 @@ def test_a_narrower_dtype_never_moves_nor_holds_more_bytes(case: Case, data: st.
         assert held[1].total_bytes <= held[0].total_bytes
 
 
-@FEW
-@given(cases())
+@law(cases())
 def test_fused_attention_never_moves_more_nor_computes_more(case: Case) -> None:
     fused, stored = case.predict(attention="fused"), case.predict(attention="materialised")
     for name in fused.phases:
@@ -239,8 +231,7 @@ def test_fused_attention_never_moves_more_nor_computes_more(case: Case) -> None:
         assert fused.phases[name].figures.bound_s <= stored.phases[name].figures.bound_s * SLACK
 
 
-@FEW
-@given(cases())
+@law(cases())
 def test_counting_the_square_never_counts_less(case: Case) -> None:
     square, attended = case.predict(count="square"), case.predict(count="attended")
     for name in square.phases:
@@ -256,8 +247,7 @@ def alike(model: Model) -> bool:
     return any(name in model.fields for name in DEPTHS) and any(group.repeat == "L" for group in model.program().groups)
 
 
-@FEW
-@given(cases().filter(lambda case: alike(case.model)), st.data())
+@law(cases().filter(lambda case: alike(case.model)), st.data())
 def test_layers_repeat_and_are_not_unrolled(case: Case, data: st.DataObject) -> None:
     times = data.draw(st.integers(2, MAX_LAYERS // case.model.config.num_hidden_layers))
     field = next(name for name in DEPTHS if name in case.model.fields)
@@ -297,8 +287,7 @@ def test_bandwidth_is_decimal_and_nothing_beats_it(name: str, decimal: float) ->
         assert f.bound_s * SLACK >= f.bytes / decimal, where
 
 
-@FEW
-@given(cases())
+@law(cases())
 def test_no_time_is_below_either_roof(case: Case) -> None:
     prediction = case.predict()
     held = [dtype for dtype in prediction.recipe.dtypes if dtype in case.device.dtypes()]  # a head may stay in 16 bits

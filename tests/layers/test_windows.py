@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from roofline.cost.capacity import longest_context
 from roofline.cost.cost import step_cost
 from roofline.cost.residency import cache_growth, footprint
+from roofline.hardware.loading import load_hardware
 from roofline.layers.attention import window_keys, window_pairs
 from roofline.models.model import load_model
 from roofline.prediction.predict import predict
@@ -63,13 +64,14 @@ def test_a_windowed_layer_reads_no_more_than_its_window():
 
 def test_decode_is_averaged_over_the_steps_and_not_taken_at_the_mean_length():
     """Past the window the cost is flat, so that the mean over the steps is below the step at the mean length."""
-    run = predict("mistral-7b", "h100", prompt=4000, generate=401).phases["decode"]
+    model, device = load_model("mistral-7b"), load_hardware("h100")
+    run = predict(model, device, prompt=4071, generate=51).phases["decode"]
     (attention,) = [op for op in run.operators if op.kind == "attention"]
-    steps = [predict("mistral-7b", "h100", context=context).phases["decode"] for context in range(4001, 4401)]
+    steps = [predict(model, device, context=context).phases["decode"] for context in range(4072, 4122)]
     alone = [op.figures for step in steps for op in step.operators if op.kind == "attention"]
-    assert attention.figures.flops == pytest.approx(sum(figures.flops for figures in alone) / 400, rel=1e-12)
-    assert attention.figures.time_s == pytest.approx(sum(figures.time_s for figures in alone) / 400, rel=1e-12)
-    (middle,) = [op for op in steps[200].operators if op.kind == "attention"]
+    assert attention.figures.flops == pytest.approx(sum(figures.flops for figures in alone) / 50, rel=1e-12)
+    assert attention.figures.time_s == pytest.approx(sum(figures.time_s for figures in alone) / 50, rel=1e-12)
+    (middle,) = [op for op in steps[25].operators if op.kind == "attention"]
     assert attention.figures.bytes < middle.figures.bytes
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from grids import counts
 
 import roofline
 from roofline.errors import RooflineError, UsageError, WorkloadError
@@ -70,11 +71,12 @@ def arrays_of(kind: str, rows: int = 40) -> dict[str, Any]:
     return sizes
 
 
+@pytest.mark.parametrize("rows", counts(10, 40))
 @pytest.mark.parametrize("kind", KINDS)
-def test_arrays_give_what_numbers_give(kind: str) -> None:
-    sizes = arrays_of(kind)
+def test_arrays_give_what_numbers_give(kind: str, rows: int) -> None:
+    sizes = arrays_of(kind, rows)
     found = predict_op(kind, "h100", **sizes)
-    for row in range(40):
+    for row in range(rows):
         alone = predict_op(kind, "h100", **{name: values[row] for name, values in sizes.items()})
         for name in FIGURES:
             one, many = getattr(alone, name), getattr(found, name)[row]

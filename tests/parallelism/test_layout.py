@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from grids import examples, paired, quick
+from hypothesis import assume
 from hypothesis import strategies as st
 from strategies import ARCHITECTURES, model_configs
 
@@ -58,7 +60,7 @@ def check_sums(program: Program, layout: Layout, workload: Workload) -> None:
         assert float(one * devices) == pytest.approx(float(whole + surplus), rel=1e-12, abs=0)
 
 
-@given(model_configs(), degrees())
+@examples(model_configs(), degrees(), few=30, many=300)
 def test_all_devices_together_are_the_whole_and_the_replicated_part(config: dict[str, Any], layout: Layout) -> None:
     program = load_model(config).program()
     try:
@@ -68,8 +70,12 @@ def test_all_devices_together_are_the_whole_and_the_replicated_part(config: dict
     check_sums(program, layout, WORK)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
-@pytest.mark.parametrize("layout", [Layout(tp=2), Layout(tp=4, sp=True), Layout(cp=4), Layout(tp=2, dp=2, ep=4, cp=2)])
+LAYOUTS = [Layout(tp=2), Layout(tp=4, sp=True), Layout(cp=4), Layout(tp=2, dp=2, ep=4, cp=2)]
+
+
+@pytest.mark.parametrize(
+    ("name", "layout"), quick(paired(ARCHITECTURES, LAYOUTS), of=itertools.product(ARCHITECTURES, LAYOUTS))
+)
 def test_every_architecture_at_full_size(name: str, layout: Layout) -> None:
     program = load_model(name).program()
     if layout.ep > 1 and "E" not in program.sizes:

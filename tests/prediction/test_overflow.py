@@ -7,10 +7,9 @@ import re
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from shell import answer
 
 from roofline.buying.api import compare
-from roofline.cli.app import app
 from roofline.errors import UsageError
 from roofline.prediction.overflow import needed_layout
 from roofline.prediction.predict import predict
@@ -125,7 +124,6 @@ def test_what_fits_needs_nothing() -> None:
 
 
 def test_the_command_line_says_it() -> None:
-    answer = CliRunner().invoke(app, ["predict", "llama-3.1-70b", "--hardware", "h100", "--json"])
-    assert json.loads(answer.stdout)["overflow"]["devices"]["count"] == 2
-    answer = CliRunner().invoke(app, ["predict", "llama-3.1-70b", "--hardware", "h100", "--quiet"])
-    assert "activations 386 MB); needs 2 of these devices (tp 2): 71.1 GB on each\n" in answer.stdout
+    arguments = ("predict", "llama-3.1-70b", "--hardware", "h100")
+    assert json.loads(answer(*arguments, "--json"))["overflow"]["devices"]["count"] == 2
+    assert "activations 386 MB); needs 2 of these devices (tp 2): 71.1 GB on each\n" in answer(*arguments, "--quiet")

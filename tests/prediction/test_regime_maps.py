@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from grids import examples, paired, quick
 from hypothesis import strategies as st
 from pictures import artist, check_texts, prediction
 
@@ -15,6 +18,7 @@ from roofline.prediction.predict import predict
 from roofline.prediction.regime_maps import PARTS, RegimeMap, map_regimes, roof_boundary, share_boundary, step_seconds
 
 
+@functools.cache
 def small(model: str = "llama-3.1-8b", device: str = "h100") -> RegimeMap:
     lengths = np.geomspace(128, 16384, 24) if model.startswith("llama") else np.geomspace(8, 512, 24)
     phase = "decode" if model.startswith("llama") else "encode"
@@ -49,8 +53,7 @@ def test_the_boundary_on_the_roofs_is_where_both_sides_take_as_long() -> None:
     assert np.isnan(roof_boundary(one, "decode", [16384])).all()  # the cache alone outweighs the work
 
 
-@settings(max_examples=20)
-@given(length=st.floats(64, 200))
+@examples(st.floats(64, 200), few=8, many=80)
 def test_the_expected_boundary_is_where_the_shares_cross(length: float) -> None:
     one = prediction()
     (batch,) = share_boundary(one, "decode", [length], 1e5)
@@ -84,8 +87,9 @@ def test_the_speed_up_is_the_ratio_of_times() -> None:
         regime.draw_speed_up(fast, small("bert-base", "t4"))
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize(
+    ("theme", "size"), quick(paired(list(THEMES), list(SIZES)), of=itertools.product(THEMES, SIZES))
+)
 def test_maps_are_free_of_collisions(theme: str, size: str) -> None:
     for model, device in (("llama-3.1-8b", "h100"), ("bert-base", "t4"), ("bert-base", "xeon")):
         check_texts(regime.draw_regime(small(model, device), theme=theme, size=size))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 import sympy
+from grids import quick
+from shell import answer
 
 import roofline
 from roofline.calibration.constants import load_constants
@@ -62,11 +63,15 @@ def test_less_latency_saves_its_share(model: str, device: str, keywords: dict[st
         assert all(0 <= gain.saved <= 0.1 / 1.1 + 1e-12 or gain.resource.name == "latency" for gain in found)
 
 
-@pytest.mark.parametrize("device", ["h100", "mi300x", "xeon"])
+DEVICES = ("h100", "mi300x", "xeon")
+STEPS = [("llama-3.1-8b", 16, 512), ("gpt2", 1, 1000), ("bert-base", 4, 128)]
+
+
 @pytest.mark.parametrize(
-    ("model", "batch", "span"), [("llama-3.1-8b", 16, 512), ("gpt2", 1, 1000), ("bert-base", 4, 128)]
+    ("device", "step"), quick(zip(DEVICES, STEPS, strict=True), of=itertools.product(DEVICES, STEPS))
 )
-def test_elasticities_are_the_shares(model: str, batch: int, span: int, device: str) -> None:
+def test_elasticities_are_the_shares(device: str, step: tuple[str, int, int]) -> None:
+    model, batch, span = step
     for phase in roofline.load_model(model).phases:
         lengths = {"context": span} if phase == "decode" else {"prompt": span, "generate": 1}
         result = roofline.predict(
@@ -133,10 +138,9 @@ def test_elasticities_as_people_read_them() -> None:
 
 
 def test_the_flag_prints_and_adds_to_the_json() -> None:
-    command = [sys.executable, "-m", "roofline", "predict", "gpt2", "--hardware", "h100", "--sensitivity"]
-    text = subprocess.run([*command, "--quiet"], capture_output=True, text=True, check=True).stdout
-    assert "10% more bandwidth" in text
-    result = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
+    command = ("predict", "gpt2", "--hardware", "h100", "--sensitivity")
+    assert "10% more bandwidth" in answer(*command, "--quiet")
+    result = json.loads(answer(*command, "--json"))
     found = result["sensitivity"]["decode"]
     assert set(found) == {"bandwidth", "FLOP/s", "link", "latency"}
     assert found["bandwidth"]["time_s"] < result["phases"]["decode"]["time_s"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from grids import counts
 from hypothesis import HealthCheck, given, settings
 from modules import check_parameters
 from strategies import (
@@ -307,11 +308,12 @@ def test_tied_and_untied_equal_transformers(preset, tied):
     check_parameters(load_model(preset, overrides={"tie_word_embeddings": tied}))
 
 
+@pytest.mark.parametrize("count", counts(15, 100))
 @pytest.mark.parametrize("strategy", [bert_configs, gpt2_configs, llama_configs, qwen3_configs])
-def test_random_configurations_equal_transformers(strategy):
+def test_random_configurations_equal_transformers(strategy, count):
     pytest.importorskip("transformers")
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
     @given(config=strategy() | with_fields_left_out(strategy()))
     def equal(config):
         check_parameters(load_model(config))
@@ -319,11 +321,12 @@ def test_random_configurations_equal_transformers(strategy):
     equal()
 
 
+@pytest.mark.parametrize("count", counts(10, 50))
 @pytest.mark.parametrize("model_type", DECODERS)
-def test_random_decoders_equal_transformers(model_type):
+def test_random_decoders_equal_transformers(model_type, count):
     pytest.importorskip("transformers")
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
     @given(config=decoder_configs(model_type) | with_fields_left_out(decoder_configs(model_type)))
     def equal(config):
         check_parameters(load_model(config))

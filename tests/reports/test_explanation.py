@@ -13,9 +13,11 @@ from roofline.reports.prediction import count, quantity
 
 CASES = [
     ("llama-3.1-8b", "h100", {"context": 2048}),
-    ("llama-3.1-8b", "h100", {"prompt": 64, "generate": 9, "count": "square"}),
+    ("llama-3.1-8b", "h100", {"prompt": 64, "count": "square", "phase": "prefill"}),
     ("bert-base", "t4", {"prompt": 100, "attention": "materialised"}),
-    ("qwen3-8b", "xeon", {"prompt": 64, "generate": 2, "constants": "datasheet"}),
+    ("gpt2", "xeon", {"prompt": 64, "generate": 2, "constants": "datasheet"}),
+    pytest.param("llama-3.1-8b", "h100", {"prompt": 64, "generate": 9, "count": "square"}, marks=pytest.mark.slow),
+    pytest.param("qwen3-8b", "xeon", {"prompt": 64, "generate": 2, "constants": "datasheet"}, marks=pytest.mark.slow),
 ]
 
 
@@ -46,7 +48,7 @@ def test_conventions_sources_and_constants_are_named() -> None:
 
 def test_attended_pairs_are_named_only_where_they_are_counted() -> None:
     causal, square = (
-        explain(predict("gpt2", "h100", prompt=64, generate=2, count=counted))  # type: ignore[arg-type]
+        explain(predict("gpt2", "h100", prompt=64, phase="prefill", count=counted))  # type: ignore[arg-type]
         for counted in ("attended", "square")
     )
     assert "FLOPs = 2 B K G H (attended pairs) + 2 B K G H (attended pairs)" in causal

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -132,8 +131,18 @@ def check_texts(figure: Figure) -> None:
     for text, box in found:
         inside = box.min() >= -0.01 and box[:, 0].max() <= width + 0.01 and box[:, 1].max() <= height + 0.01
         assert inside, f"{text.get_text()!r} leaves the canvas: {box.tolist()} of {width} x {height}"
-    for (one, a), (other, b) in combinations(found, 2):
-        assert not intersect(a, b), f"{one.get_text()!r} and {other.get_text()!r} overlap"
+    for index, other in near_pairs([box for _, box in found]):
+        (one, a), (two, b) = found[index], found[other]
+        assert not intersect(a, b), f"{one.get_text()!r} and {two.get_text()!r} overlap"
+
+
+def near_pairs(boxes: list[np.ndarray]) -> np.ndarray:
+    """The pairs whose upright boxes overlap, by index: of no others can the rectangles themselves. [pairs, 2]"""
+    if not boxes:
+        return np.empty((0, 2), int)
+    low, high = np.min(boxes, axis=1), np.max(boxes, axis=1)
+    near = (low[:, None] < high[None]).all(-1) & (low[None] < high[:, None]).all(-1)
+    return np.argwhere(np.triu(near, k=1))
 
 
 def artist(figure: Figure, gid: str) -> Any:

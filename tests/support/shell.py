@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import shlex
 import subprocess
@@ -10,16 +11,19 @@ import sys
 from unittest import mock
 
 import pytest
-from typer.testing import CliRunner
+import typer.main
 
 from roofline.cli import app as cli
-from roofline.errors import RooflineError
+
+_built_once = functools.cache(typer.main.get_command)
+"""The parser of all verbs, which takes longer to build than most of them take to answer."""
 
 
 def roofline(*arguments: str) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of the command line, in this process."""
     out, err = io.StringIO(), io.StringIO()
     with (
+        mock.patch.object(typer.main, "get_command", _built_once),
         mock.patch.object(sys, "argv", ["roofline", *arguments]),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
@@ -47,15 +51,24 @@ def refusal(code: int, *arguments: str) -> str:
 
 
 def invoked(command: str) -> tuple[int, str]:
-    """Exit code and what is printed."""
-    done = CliRunner().invoke(cli.app, command.split())
-    if isinstance(done.exception, RooflineError):
-        raise done.exception
-    return done.exit_code, done.stdout
+    """Exit code and what is printed; raises the RooflineError of a refusal, not yet the one line that it becomes."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        code = _built_once(cli.app).main(command.split(), prog_name="roofline", standalone_mode=False)
+    return int(code or 0), out.getvalue()
 
 
 def printed(command: str) -> str:
-    """What a command line that starts with ``roofline`` prints."""
+    """What a command line that starts with ``roofline`` prints, in this process."""
+    program, *arguments = shlex.split(command)
+    assert program == "roofline"
+    code, out, err = roofline(*arguments)
+    assert code == 0, err
+    return out.rstrip() + "\n"
+
+
+def printed_afresh(command: str) -> str:
+    """The same in a process of its own, as a reader types it."""
     program, *arguments = shlex.split(command)
     assert program == "roofline"
     done = subprocess.run([sys.executable, "-m", program, *arguments], capture_output=True, text=True, check=True)

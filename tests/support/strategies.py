@@ -25,6 +25,31 @@ def _structure(name: str) -> tuple[Any, ...]:
 STRUCTURES = list({_structure(name): name for name in reversed(preset_names())}.values())[::-1]
 """A preset of each different program; others differ in sizes alone."""
 
+
+def _features(name: str) -> set[str]:
+    """The shape of a preset's configuration, and the kinds, axes and rebound axes of its operators."""
+    model = load_model(name)
+    found = {type(model.config).__name__}
+    for group in model.program().groups:
+        found |= {f"{letter} of a group" for letter in group.local}
+        for op in group.ops:
+            found |= {op.kind, *(f"{letter} of an operator" for letter in op.local)}
+            found |= {letter for tensor in (*op.reads, *op.writes) for letter in tensor.letters}
+    return found
+
+
+def _spanning() -> list[str]:
+    features = {name: _features(name) for name in ARCHITECTURES}
+    missing, chosen = set().union(*features.values()), []
+    while missing:
+        chosen.append(max(ARCHITECTURES, key=lambda name: len(features[name] & missing)))
+        missing -= features[chosen[-1]]
+    return chosen
+
+
+SPANNING = _spanning()
+"""A few presets that between them have every shape of configuration, kind of operator, axis and rebound axis."""
+
 SMALL = st.integers(1, 64)
 FEW = st.integers(1, 4)
 

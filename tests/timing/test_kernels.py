@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from grids import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -198,7 +199,7 @@ def test_tiles_never_beat_the_plain_form(m: int, n: int, k: int) -> None:
     assert tiled.compute_s >= 2 * m * n * k / (0.8 * 312e12) * (1 - 1e-12)
 
 
-@given(st.lists(st.tuples(SIZES, SIZES, SIZES), min_size=1, max_size=5))
+@examples(st.lists(st.tuples(SIZES, SIZES, SIZES), min_size=1, max_size=5), few=20, many=200)
 def test_arrays_equal_numbers(shapes: list[tuple[int, int, int]]) -> None:
     m, n, k = (np.array(column, float) for column in zip(*shapes, strict=True))
     many = predict_op("matmul", "a100", m=m, n=n, k=k)
@@ -208,7 +209,7 @@ def test_arrays_equal_numbers(shapes: list[tuple[int, int, int]]) -> None:
             assert getattr(many, name)[row] == pytest.approx(getattr(one, name), rel=1e-12, abs=1e-15)
 
 
-@given(st.sampled_from(("matmul", "attention", "norm")), SIZES, SIZES, st.integers(1, 8))
+@examples(st.sampled_from(("matmul", "attention", "norm")), SIZES, SIZES, st.integers(1, 8), few=50, many=500)
 def test_the_order_of_the_band_and_the_sum_of_the_shares_hold(kind: str, a: int, b: int, c: int) -> None:
     sizes: dict[str, dict[str, Any]] = {
         "matmul": {"m": a, "n": b, "k": 64 * c},
@@ -229,7 +230,7 @@ def test_the_order_of_the_band_and_the_sum_of_the_shares_hold(kind: str, a: int,
     assert min(found.share_latency, found.share_compute, found.share_memory) >= -1e-12
 
 
-@given(SIZES, SIZES, SIZES)
+@examples(SIZES, SIZES, SIZES, few=50, many=500)
 def test_shares_are_elasticities_with_tiles_too(m: int, n: int, k: int) -> None:
     step = 1e-6
     constants = constants_of(load_hardware("a100")).of("matmul", "graph")
