@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, TypeAlias, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -20,8 +20,9 @@ from roofline.hardware.fields import Block, Date, Price, Text
 from roofline.hardware.library import find_file, is_path, parted
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import System
+from roofline.options import words
 
-PriceKind: TypeAlias = Literal["on_demand", "reserved", "spot", "purchase"]
+PriceKind: TypeAlias = words.PriceKind
 PRICE_KINDS: tuple[PriceKind, ...] = get_args(PriceKind)
 
 _FLAG = "--prices"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field
 
@@ -15,9 +15,10 @@ from roofline.errors import SpecError, near_matches
 from roofline.files.findings import validated
 from roofline.files.library import data_folder, read_yaml
 from roofline.hardware.fields import BytesPerCycle
+from roofline.options import words
 
-Execution: TypeAlias = Literal["graph", "eager"]
-Provenance: TypeAlias = Literal["datasheet", "class", "published", "calibrated"]
+Execution: TypeAlias = words.Execution
+Provenance: TypeAlias = words.Provenance
 
 NO_CORRECTIONS = Corrections()
 

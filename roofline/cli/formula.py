@@ -2,66 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from roofline.cli.console import choice, tell
+from roofline.cli.console import tell
 from roofline.errors import UsageError
+from roofline.options.keywords import part
+from roofline.options.verbs import FormulaFlags, SettingOptions
+
+_FORMATS = ("latex", "python", "js", "json")
 
 
-def show_formula(
-    subject: Annotated[str, typer.Argument(help="A model as for predict, or a layer: attention, feed_forward, ...")],
-    op: Annotated[str | None, typer.Option(help="One operator or group of it.")] = None,
-    phase: Annotated[str | None, typer.Option(help="encode, prefill or decode.  [default: all]")] = None,
-    quantity: Annotated[
-        str, typer.Option(help="flops, bytes, parameters, kv_cache, memory, intensity, time or bound.")
-    ] = "flops",
-    keep: Annotated[str, typer.Option(help="What stays a letter beside batch and lengths: all, or D,F,peak.")] = "",
-    subs: Annotated[str | None, typer.Option(help="Numbers to put in: B=8,S=4096.")] = None,
-    mean: Annotated[bool, typer.Option("--mean", help="Decode: the mean over a request's steps.")] = False,
-    solve: Annotated[str | None, typer.Option(help="When it turns compute-bound: B, S, D, bandwidth, peak ...")] = None,
-    elasticity: Annotated[
-        str | None, typer.Option(help="How it answers to one symbol: B, S, bandwidth, latency ...")
-    ] = None,
-    hardware: Annotated[str | None, typer.Option(help="A device, for time and bound in numbers.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="A dtype, or a recipe: fp8, w8a8, w4a16 ...")] = None,
-    attention: Annotated[str, typer.Option(help="fused or materialised.")] = "fused",
-    count: Annotated[str, typer.Option(help="attended or square.")] = "attended",
-    lm_head: Annotated[str, typer.Option(help="last or all.")] = "last",
-    execution: Annotated[str | None, typer.Option(help="graph or eager.  [default: graph on GPUs]")] = None,
-    constants: Annotated[str | None, typer.Option(help="datasheet or class.  [default: class]")] = None,
-    latex: Annotated[bool, typer.Option("--latex", help="LaTeX.")] = False,
-    python: Annotated[bool, typer.Option("--python", help="A Python function.")] = False,
-    js: Annotated[bool, typer.Option("--js", help="A JavaScript function.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+def show_formula(subject: str, flags: FormulaFlags) -> None:
     """Count, memory, intensity or time of a model or a layer as a formula in letters."""
     from roofline.formulas.setting import make_setting
-    from roofline.formulas.substitution import read_substitutions
-    from roofline.program.conventions import Conventions
 
-    if [latex, python, js, json].count(True) > 1:
+    formats = [name for name, wanted in flags.items() if name in _FORMATS and wanted]
+    if len(formats) > 1:
         msg = "--latex, --python, --js and --json are formats; give one"
         raise UsageError(msg)
-    conventions = Conventions(
-        choice("--attention", attention, "fused", "materialised"),
-        choice("--count", count, "attended", "square"),
-        choice("--lm-head", lm_head, "last", "all"),
-    )
-    setting = make_setting(
-        subject, conventions, op=op, keep=keep, subs=read_substitutions(subs) if subs is not None else None,
-        hardware=hardware, dtype=dtype, execution=choice("--execution", execution, "graph", "eager"),
-        constants=choice("--constants", constants, "datasheet", "class"),
-    )  # fmt: skip
-    style = "latex" if latex else "python" if python else "js" if js else "json" if json else "text"
+    style = formats[0] if formats else "text"
+    setting = make_setting(subject, hardware=flags["hardware"], **part(SettingOptions, flags))
+    phase, elasticity, solve = flags["phase"], flags["elasticity"], flags["solve"]
     if elasticity is not None:
         _check_format(style, "--elasticity", solve is None)
-        tell(_elasticities(setting, quantity, phase, elasticity))
+        tell(_elasticities(setting, flags["quantity"], phase, elasticity))
     elif solve is None:
-        tell(_formulas(setting, quantity, phase, mean, style))
+        tell(_formulas(setting, flags["quantity"], phase, flags["mean"], style))
     else:
-        _check_format(style, "--solve", not mean and quantity == "flops", "latex", "json")
+        _check_format(style, "--solve", not flags["mean"] and flags["quantity"] == "flops", "latex", "json")
         tell(_regimes(setting, solve, phase, style))
 
 

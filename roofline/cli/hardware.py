@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from roofline.cli.console import choice, refuse, tell
 from roofline.errors import SpecError
-
-hardware_app = typer.Typer(help="The devices: list, show, check, diff, new, schema.")
-
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in SI base units.")]
+from roofline.options.groups import JsonOutput
+from roofline.options.verbs import HardwareListFlags, HardwareNewFlags
 
 
-@hardware_app.command("list")
-def hardware_list(
-    vendor: Annotated[str | None, typer.Option(help="Of this vendor.")] = None,
-    kind: Annotated[str | None, typer.Option(help="gpu, apu, soc, cpu, tpu, npu or system.")] = None,
-    memory: Annotated[str | None, typer.Option(help="Sold with at least so much, 80GiB.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="With this dtype, whose peaks are shown.")] = None,
-    sort: Annotated[
-        str | None, typer.Option(help="bandwidth, memory, peak, ridge, price, tdp, or a path in a spec.")
-    ] = None,
-    announced: Annotated[bool, typer.Option("--announced", help="With parts that are only announced.")] = False,
-    json: JsonFlag = False,
-) -> None:
+def hardware_list(flags: HardwareListFlags) -> None:
     """All devices: memory, bandwidth, peak, ridge point."""
     from roofline.hardware.loading import load_every_hardware
     from roofline.hardware.selection import select, sort_by
@@ -34,17 +19,17 @@ def hardware_list(
     from roofline.reports import hardware as report_hardware
     from roofline.units import parse_quantity
 
-    if kind == "system":
-        if given := [
-            flag for flag, value in (("vendor", vendor), ("memory", memory), ("dtype", dtype), ("sort", sort)) if value
-        ]:
+    json, memory, dtype, sort = flags["json"], flags["memory"], flags["dtype"], flags["sort"]
+    announced = flags["announced"]
+    if flags["kind"] == "system":
+        if given := [name for name in ("vendor", "memory", "dtype", "sort") if flags.get(name)]:
             refuse(f"--{given[0]} does not go with --kind system")
         systems = load_every_system()
         _out(json, {s.name: s.to_dict() for s in systems}, lambda: report_hardware.system_table(systems))
         return
     least = None if memory is None else parse_quantity(memory, "bytes")
     every = load_every_hardware()
-    found = select(every, vendor=vendor, kind=kind, memory=least, dtype=dtype, announced=announced)
+    found = select(every, vendor=flags["vendor"], kind=flags["kind"], memory=least, dtype=dtype, announced=announced)
     found = sort_by(found, sort) if sort else found
     left_out = 0 if announced else sum(spec.status == "announced" for spec in every)
     more = f"{left_out} announced devices left out (--announced); " if left_out else ""
@@ -53,11 +38,7 @@ def hardware_list(
     _out(json, {s.name: s.to_dict() for s in found}, lambda: [*report_hardware.hardware_table(found, chosen), *note])
 
 
-@hardware_app.command("show")
-def hardware_show(
-    name: Annotated[str, typer.Argument(help="A device or a system: name, alias, YAML file, or a count: 8xh100.")],
-    json: JsonFlag = False,
-) -> None:
+def hardware_show(name: str, flags: JsonOutput) -> None:
     """One device or system: every fact with its source."""
     from roofline.hardware.library import parted, read_fields
     from roofline.hardware.loading import load_hardware
@@ -67,21 +48,20 @@ def hardware_show(
     count, what = parted(name)
     if count == 1 and "device" not in read_fields(what)[0]:
         spec = load_hardware(what)
-        _out(json, spec.to_dict(), lambda: report_hardware.hardware_page(spec))
+        _out(flags["json"], spec.to_dict(), lambda: report_hardware.hardware_page(spec))
     else:
         system = load_system(name)
-        _out(json, system.to_dict(), lambda: report_hardware.system_page(system))
+        _out(flags["json"], system.to_dict(), lambda: report_hardware.system_page(system))
 
 
-@hardware_app.command("check")
-def hardware_check(files: Annotated[list[Path], typer.Argument(help="YAML files of devices or systems.")]) -> None:
+def hardware_check(files: tuple[str, ...]) -> None:
     """The loader's checks on your own files: every problem with its line; exit 3 if there is one."""
     from roofline.calibration.review import review_file, unverified_values
     from roofline.hardware.library import read_fields
     from roofline.hardware.loading import load_hardware
 
     wrong = 0
-    for file in files:
+    for file in map(Path, files):
         found = review_file(file)
         wrong += bool(found)
         if found:
@@ -95,33 +75,28 @@ def hardware_check(files: Annotated[list[Path], typer.Argument(help="YAML files 
         raise SpecError(msg)
 
 
-@hardware_app.command("diff")
-def hardware_diff(
-    one: Annotated[str, typer.Argument(help="A device.")],
-    other: Annotated[str, typer.Argument(help="Another.")],
-    json: JsonFlag = False,
-) -> None:
+def hardware_diff(one: str, other: str, flags: JsonOutput) -> None:
     """Two devices side by side, with ratios and ridge points."""
     from roofline.hardware.loading import load_hardware
     from roofline.reports import hardware as report_hardware
 
     a, b = load_hardware(one), load_hardware(other)
     both = report_hardware.differences(a, b)
-    _out(json, report_hardware.differences_to_dict(a, b, both), lambda: report_hardware.difference_table(a, b, both))
+    _out(
+        flags["json"],
+        report_hardware.differences_to_dict(a, b, both),
+        lambda: report_hardware.difference_table(a, b, both),
+    )
 
 
-@hardware_app.command("new")
-def hardware_new(
-    name: Annotated[str, typer.Argument(help="The new device, lower case and hyphens: my-gpu.")],
-    template: Annotated[str, typer.Option("--from", help="A device whose figures to start from.")] = "h100",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file.  [default: NAME.yaml]")] = None,
-) -> None:
+def hardware_new(name: str, flags: HardwareNewFlags) -> None:
     """A commented spec to fill in."""
     from roofline.files.atomic import atomic_writer
     from roofline.hardware.template import new_spec
 
+    template = flags["template"]
     text = new_spec(name, template)
-    path = output or Path(f"{name}.yaml")
+    path = flags["output"] or Path(f"{name}.yaml")
     if path.suffix not in (".yaml", ".yml"):
         refuse(f"-o {path}: expected a name that ends in .yaml")
     if path.exists():
@@ -132,14 +107,11 @@ def hardware_new(
     tell(f"{path}: figures of {template}, to be replaced\nroofline hardware check {path}")
 
 
-@hardware_app.command("schema")
-def hardware_print_schema(
-    of: Annotated[str, typer.Argument(help="device or system.")] = "device",
-) -> None:
+def hardware_print_schema(of: str | None) -> None:
     """The JSON Schema of a file, for editors."""
     from roofline.hardware.schema import schema_text
 
-    tell(schema_text(choice("schema", of, "device", "system")).rstrip())
+    tell(schema_text(choice("schema", of or "device", "device", "system")).rstrip())
 
 
 def _out(json: bool, fields: dict[str, Any], lines: Any) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Unpack, get_args
 
 import sympy
 
-from roofline.calibration.constants import Execution, Provenance
 from roofline.cost.residency import activation_peak, cache_bytes, weights_bytes
 from roofline.errors import UsageError, WorkloadError, near_matches, shown
 from roofline.formulas.expressions import Formula, Quantity, as_sympy, substitute
@@ -19,8 +18,9 @@ from roofline.formulas.symbols import LETTERS, symbol
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
 from roofline.number import product
+from roofline.options.keywords import part, takes
+from roofline.options.verbs import FormulaOptions, SettingOptions
 from roofline.program.axes import rebind
-from roofline.program.conventions import Conventions
 from roofline.program.op import CARRIED, Role
 from roofline.program.program import Phase
 from roofline.program.workload import Precision
@@ -29,22 +29,12 @@ TIMELESS: tuple[Quantity, ...] = ("parameters", "kv_cache")
 """Quantities that are the same in every phase."""
 
 
+@takes(FormulaOptions)
 def formula(
     subject: str | Path | Mapping[str, Any] | Model,
     *,
-    op: str | None = None,
-    phase: Phase | None = None,
-    quantity: Quantity = "flops",
-    keep: str | Collection[str] = (),
-    subs: Mapping[str, Any] | None = None,
-    mean: bool = False,
     hardware: str | Path | HardwareSpec | None = None,
-    dtype: str | None = None,
-    attention: Literal["fused", "materialised"] = "fused",
-    count: Literal["attended", "square"] = "attended",
-    lm_head: Literal["last", "all"] = "last",
-    execution: Execution | None = None,
-    constants: Provenance | None = None,
+    **options: Unpack[FormulaOptions],
 ) -> Formula:
     """A quantity of a model, of one operator or group of it (``op``), or of a lone layer, in symbols.
 
@@ -59,12 +49,8 @@ def formula(
     >>> formula("llama-3.1-8b", op="up", phase="decode").expression
     117440512*B
     """
-    conventions = Conventions(attention, count, lm_head)
-    setting = make_setting(
-        subject, conventions, op=op, keep=keep, subs=subs, hardware=hardware, dtype=dtype, execution=execution,
-        constants=constants,
-    )  # fmt: skip
-    return build(setting, quantity, phase, mean=mean)
+    setting = make_setting(subject, hardware=hardware, **part(SettingOptions, options))
+    return build(setting, options["quantity"], options["phase"], mean=options["mean"])
 
 
 def build(setting: Setting, quantity: Quantity, phase: Phase | None, *, mean: bool = False) -> Formula:

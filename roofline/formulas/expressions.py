@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import sympy
 
@@ -13,9 +13,10 @@ from roofline.errors import UsageError
 from roofline.formulas.printers import latex_source, python_source, readable, script_source
 from roofline.formulas.substitution import read_substitution_mapping
 from roofline.formulas.symbols import meaning, symbol
+from roofline.options import words
 from roofline.program.program import Phase
 
-Quantity: TypeAlias = Literal["flops", "bytes", "parameters", "kv_cache", "memory", "intensity", "time", "bound"]
+Quantity: TypeAlias = words.Quantity
 
 UNITS: dict[Quantity, str] = {
     "flops": "FLOP",

@@ -65,7 +65,7 @@ def _layer(name: str, layer: Layer) -> Iterator[str]:
     yield f"`roofline formula {name}`, stated in [`{_file(layer)}`](../{_file(layer)})"
     yield ""
     yield from ("```", *map(str, layer.build(Conventions())), "```", "")
-    setting = make_setting(name, Conventions())
+    setting = make_setting(name)
     rows: tuple[tuple[str, Quantity], ...] = (
         ("FLOPs", "flops"),
         ("bytes", "bytes"),
@@ -95,7 +95,7 @@ def _beside(layer: Layer) -> Iterator[str]:
 
 def _condition(name: str) -> str:
     """The condition, solved for the batch, else for the context, else as it stands."""
-    setting = make_setting(name, Conventions())
+    setting = make_setting(name)
     for variable in ("B", "S"):
         try:
             regime = solve_regime(setting, variable, None)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import sympy
 
@@ -18,11 +18,13 @@ from roofline.errors import UsageError, near_matches, shown
 from roofline.formulas.expressions import Quantity, as_sympy
 from roofline.formulas.machine import SymbolicMachine, machine_for
 from roofline.formulas.subject import Subject, find_subject
-from roofline.formulas.substitution import known_names, read_substitution_mapping
+from roofline.formulas.substitution import known_names, read_substitution_mapping, read_substitutions
 from roofline.formulas.symbols import LETTERS
 from roofline.hardware.loading import load_hardware
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
+from roofline.options.keywords import takes
+from roofline.options.verbs import SettingOptions
 from roofline.program.conventions import Conventions
 from roofline.program.program import Phase
 from roofline.program.workload import DTYPE_BYTES, Precision
@@ -75,22 +77,19 @@ class Setting:
         return machine_for(costs, self.device, self.constants, self.execution)
 
 
+@takes(SettingOptions)
 def make_setting(
     subject: str | Path | Mapping[str, Any] | Model,
-    conventions: Conventions,
     *,
-    op: str | None = None,
-    keep: str | Collection[str] = (),
-    subs: Mapping[str, Any] | None = None,
     hardware: str | Path | HardwareSpec | None = None,
-    dtype: str | None = None,
-    execution: Execution | None = None,
-    constants: Provenance | None = None,
+    **options: Unpack[SettingOptions],
 ) -> Setting:
     """Everything that formulas are built under, checked. Raises RooflineError."""
-    numbers = read_substitution_mapping(subs or {})
-    found = find_subject(subject, op, conventions)
-    return setting_of(found, keep, numbers, hardware, dtype, execution, constants)
+    o, subs = options, options["subs"]
+    numbers = read_substitutions(subs) if isinstance(subs, str) else read_substitution_mapping(subs or {})
+    conventions = Conventions(o["attention"], o["count"], o["lm_head"])
+    found = find_subject(subject, o["op"], conventions)
+    return setting_of(found, o["keep"], numbers, hardware, o["dtype"], o["execution"], o["constants"])
 
 
 def setting_of(

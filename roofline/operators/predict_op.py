@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from roofline.hardware.systems import System
 from roofline.number import Number, exact, settled
 from roofline.operators.sizes import KINDS, OPERATIONS, Columns, broadcast, check_names, find_bad_size, read_size
 from roofline.operators.statements import statement_of
+from roofline.options.keywords import part, takes
+from roofline.options.verbs import OpOptions, OpSizes
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.prediction.predict import SCHEMA_VERSION, tool_version
 from roofline.program.workload import Precision
@@ -117,15 +119,9 @@ def in_words(name: str, value: Any) -> Any:
     return (np.asarray(value) == 1).tolist() if name == "causal" else _plain(value)
 
 
+@takes(OpOptions)
 def predict_op(
-    kind: str,
-    hardware: str | Path | HardwareSpec | System,
-    *,
-    dtype: str | None = None,
-    execution: Execution | None = None,
-    constants: Provenance | None = None,
-    set: Mapping[str, Any] | None = None,  # noqa: A002  (the keywords are the flags)
-    **sizes: Any,
+    kind: str, hardware: str | Path | HardwareSpec | System, **options: Unpack[OpOptions]
 ) -> OperatorPrediction:
     """The cost and the time of one operator, or of as many as the arrays among ``sizes`` have elements.
 
@@ -144,14 +140,15 @@ def predict_op(
     >>> predict_op("matmul", "h100", m=np.array([16, 4096]), k=4096, n=14336).bound_by.tolist()
     ['memory', 'compute']
     """
+    sizes = {name: size for name, size in part(OpSizes, options).items() if size is not None}
     check_names(kind, sizes)
-    clock = OperatorClock.of(hardware, execution, constants, set)
+    clock = OperatorClock.of(hardware, options["execution"], options["constants"], options["set"])
     columns = broadcast({name: read_size(name, sizes[name]) for name in KINDS[kind]})
     if bad := find_bad_size(kind, columns):
         where = f", row {bad.row}" if isinstance(columns[bad.column], np.ndarray) else ""
         msg = f"{kind}: {bad.column}{where}: {shown(bad.given)}, expected {bad.expected}"
         raise UsageError(msg)
-    return clock.time(kind, dtype, columns)
+    return clock.time(kind, options["dtype"], columns)
 
 
 @dataclass(frozen=True, slots=True)

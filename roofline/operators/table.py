@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, NoReturn, TextIO, TypeAlias
+from typing import IO, Any, NoReturn, TextIO, TypeAlias, Unpack
 
 import numpy as np
 
-from roofline.calibration.constants import Execution, Provenance
 from roofline.errors import RooflineError, SpecError, near_matches, shown
 from roofline.files.atomic import atomic_writer
 from roofline.hardware.spec import HardwareSpec
 from roofline.operators.predict_op import OperatorClock, OperatorPrediction
 from roofline.operators.sizes import KINDS, OPERATIONS, check_names, find_bad_size
+from roofline.options.keywords import takes
+from roofline.options.verbs import ClockOptions
 
 CHUNK = 65_536
 """Rows that are held at once."""
@@ -37,17 +38,15 @@ Progress: TypeAlias = Callable[[float], None]
 """Is told after each chunk what part of the file was read, from 0 to 1."""
 
 
+@takes(ClockOptions)
 def time_table(
     source: Path,
     hardware: str | Path | HardwareSpec,
     output: Path | TextIO,
     *,
     kind: str | None = None,
-    dtype: str | None = None,
-    execution: Execution | None = None,
-    constants: Provenance | None = None,
-    set: Mapping[str, Any] | None = None,  # noqa: A002  (the keywords are the flags)
     progress: Progress | None = None,
+    **options: Unpack[ClockOptions],
 ) -> int:
     """Time every operator of a CSV file and write it with the columns ``ADDED``; returns how many rows.
 
@@ -56,7 +55,8 @@ def time_table(
     text file. ``set`` edits the device as in ``predict_op``. Raises SpecError with file, line and
     column for what the table has wrong.
     """
-    clock = OperatorClock.of(hardware, execution, constants, set)
+    dtype = options["dtype"]
+    clock = OperatorClock.of(hardware, options["execution"], options["constants"], options["set"])
     if kind is not None and kind not in KINDS:
         check_names(kind, {})
     with _reading(source) as file:

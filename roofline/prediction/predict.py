@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Unpack
 
-from roofline.calibration.constants import ConstantSet, Execution, Provenance
+from roofline.calibration.constants import ConstantSet, Execution
 from roofline.compression.recipes import Recipe
 from roofline.compression.transform import Compression
 from roofline.cost.capacity import MemoryFit
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
 from roofline.number import settled
+from roofline.options.keywords import part, takes
+from roofline.options.verbs import PredictOptions, RequestOptions
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.replication import Replicated, replicated_weights
 from roofline.prediction.figures import PhasePrediction
@@ -178,7 +180,9 @@ class Prediction:
             "prune": {part: float(amount) for part, amount in what.pruning} or None,
             "sparsity": what.sparsity.words if what.sparsity else None,
         }
-        return {**asked, **precision, **shrunk, **asdict(self.conventions), **constants}
+        resolved = {**asked, **precision, **shrunk, **asdict(self.conventions), **constants}
+        told = {*resolved, "set"}  # the edits stand beside the hardware
+        return resolved | {name: value for name, value in self.request.asked.items() if name not in told}
 
     def _repr_html_(self) -> str:
         from roofline.reports.prediction import html  # noqa: PLC0415  (a floor up: only a notebook asks for it)
@@ -186,37 +190,9 @@ class Prediction:
         return html(self)
 
 
+@takes(PredictOptions)
 def predict(
-    model: str | Path | Mapping[str, Any] | Model,
-    hardware: Hardware,
-    *,
-    batch: int = 1,
-    prompt: int | None = None,
-    generate: int | None = None,
-    context: int | None = None,
-    phase: Phase | None = None,
-    dtype: str | None = None,
-    weight_dtype: str | None = None,
-    activation_dtype: str | None = None,
-    kv_dtype: str | None = None,
-    prune: str | Mapping[str, float | str] | None = None,
-    sparsity: str | None = None,
-    attention: Literal["fused", "materialised"] = "fused",
-    count: Literal["attended", "square"] = "attended",
-    lm_head: Literal["last", "all"] = "last",
-    execution: Execution | None = None,
-    constants: Provenance | None = None,
-    tp: int | None = None,
-    pp: int | None = None,
-    dp: int | None = None,
-    ep: int | None = None,
-    cp: int | None = None,
-    sp: int | None = None,
-    overlap: float = 0.0,
-    kv_block: int = 1,
-    reserve: float | str | None = None,
-    memory_share: float | None = None,
-    set: Mapping[str, Any] | None = None,  # noqa: A002  (the keywords are the flags)
+    model: str | Path | Mapping[str, Any] | Model, hardware: Hardware, **options: Unpack[PredictOptions]
 ) -> Prediction:
     """Predict what ``model`` costs on ``hardware``: a device, ``8xh100``, or a system.
 
@@ -233,14 +209,9 @@ def predict(
     >>> predict("bert-base", "h100").phases["encode"].steps
     1
     """
-    request = read_request(
-        model, hardware, batch=batch, prompt=prompt, generate=generate, context=context, phase=phase, dtype=dtype,
-        weight_dtype=weight_dtype, activation_dtype=activation_dtype, kv_dtype=kv_dtype, prune=prune,
-        sparsity=sparsity, attention=attention,
-        count=count, lm_head=lm_head, execution=execution, constants=constants, overlap=overlap,
-        kv_block=kv_block, reserve=reserve, memory_share=memory_share, set=set,
-    )  # fmt: skip
-    given = given_degrees({"tp": tp, "pp": pp, "dp": dp, "ep": ep, "cp": cp, "sp": sp})
+    request = read_request(model, hardware, **part(RequestOptions, options))
+    o = options
+    given = given_degrees({"tp": o["tp"], "pp": o["pp"], "dp": o["dp"], "ep": o["ep"], "cp": o["cp"], "sp": o["sp"]})
     fixed = layout_of(given, request.fleet)
     chosen = choose_layout(request, given) if fixed is None else None
     layout = chosen.layout if chosen else fixed

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
-from roofline.calibration.constants import ConstantSet, Execution, Provenance
+from roofline.calibration.constants import ConstantSet, Execution
 from roofline.calibration.provenance import constants_of
 from roofline.compression.recipes import Recipe, read_recipe
 from roofline.compression.transform import NOTHING, Compression, compressed, read_compression
@@ -17,10 +17,12 @@ from roofline.hardware.reservation import read_reserve
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import System
 from roofline.models.model import Model, load_model
+from roofline.options.keywords import takes
+from roofline.options.verbs import RequestOptions
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.program.conventions import Conventions
 from roofline.program.lengths import Lengths
-from roofline.program.program import PHASES, Phase, Program
+from roofline.program.program import Phase, Program
 from roofline.program.workload import (
     DEFAULT_ENCODER_PROMPT,
     DEFAULT_GENERATE,
@@ -48,10 +50,15 @@ class Request:
     conventions: Conventions
     constants: ConstantSet
     execution: Execution
-    overrides: tuple[tuple[str, Any], ...] = ()
+    asked: RequestOptions
     compression: Compression = NOTHING
     storage: tuple[str, ...] = ()
     reserved: int = 0
+
+    @property
+    def overrides(self) -> tuple[tuple[str, Any], ...]:
+        """The fields of the model and of the hardware that were edited."""
+        return tuple((self.asked["set"] or {}).items())
 
     @property
     def precision(self) -> Precision:
@@ -66,59 +73,39 @@ class Request:
         return Machine(self.device, self.constants, self.execution, network, room)
 
 
+@takes(RequestOptions)
 def read_request(
-    model: str | Path | Mapping[str, Any] | Model,
-    hardware: Hardware,
-    *,
-    batch: int = 1,
-    prompt: int | None = None,
-    generate: int | None = None,
-    context: int | None = None,
-    phase: Phase | None = None,
-    dtype: str | None = None,
-    weight_dtype: str | None = None,
-    activation_dtype: str | None = None,
-    kv_dtype: str | None = None,
-    prune: str | Mapping[str, float | str] | None = None,
-    sparsity: str | None = None,
-    attention: Literal["fused", "materialised"] = "fused",
-    count: Literal["attended", "square"] = "attended",
-    lm_head: Literal["last", "all"] = "last",
-    execution: Execution | None = None,
-    constants: Provenance | None = None,
-    overlap: float = 0.0,
-    kv_block: int = 1,
-    reserve: float | str | None = None,
-    memory_share: float | None = None,
-    set: Mapping[str, Any] | None = None,  # noqa: A002  (the keywords are the flags)
+    model: str | Path | Mapping[str, Any] | Model, hardware: Hardware, **options: Unpack[RequestOptions]
 ) -> Request:
-    """The keywords of ``predict``, with their defaults filled in.
+    """The keywords of ``predict`` but the degrees, with their defaults filled in.
 
     Raises RooflineError, in one line, for whatever the model or the device refuses.
     """
-    if not 0 <= overlap <= 1:
-        msg = f"overlap {overlap}: expected a part from 0 to 1 of the time of collectives"
+    o, edits = options, options["set"] or {}
+    if not 0 <= o["overlap"] <= 1:
+        msg = f"overlap {o['overlap']}: expected a part from 0 to 1 of the time of collectives"
         raise UsageError(msg)
-    fleet = replace(fleet_of(hardware), overlap=overlap)
-    network, device = _edited(model, fleet.device, set or {})
-    conventions = Conventions(attention, count, lm_head)
+    fleet = replace(fleet_of(hardware), overlap=o["overlap"])
+    network, device = _edited(model, fleet.device, edits)
+    conventions = Conventions(o["attention"], o["count"], o["lm_head"])
     recipe = read_recipe(
-        dtype, weights=weight_dtype, activations=activation_dtype, kv_cache=kv_dtype,
+        o["dtype"], weights=o["weight_dtype"], activations=o["activation_dtype"], kv_cache=o["kv_dtype"],
         default=device.default_dtype(), checkpoint=network.recipe,
     )  # fmt: skip
-    compression = read_compression(prune, sparsity)
-    gain = sparse_gain(device, recipe, "2:4")
-    program, storage = compressed(network.program(conventions), compression, recipe, gain)
-    phases = _phases(program, phase, context, network.name)
-    workload = replace(workload_of(network, phases, batch, prompt, generate, context), kv_block=kv_block)
+    compression = read_compression(o["prune"], o["sparsity"])
+    program, storage = compressed(network.program(conventions), compression, recipe, sparse_gain(device, recipe, "2:4"))
+    phases = _phases(program, o["phase"], o["context"], network.name)
+    workload = workload_of(network, phases, o["batch"], o["prompt"], o["generate"], o["context"])
+    workload = replace(workload, kv_block=o["kv_block"])
     if "decode" in phases and workload.decode_steps == 0:
         phases = tuple(name for name in phases if name != "decode")
-    used = constants_of(device, constants, fleet.calibration).for_dtypes(recipe.dtypes)
+    used = constants_of(device, o["constants"], fleet.calibration).for_dtypes(recipe.dtypes)
     device = computing_device(device, recipe)
-    how = execution or ("graph" if device.kind != "cpu" else "eager")
+    how = o["execution"] or ("graph" if device.kind != "cpu" else "eager")
+    reserved = read_reserve(o["reserve"], o["memory_share"]).of(device.capacity)
     return Request(
-        network, device, fleet, program, phases, workload, recipe, conventions, used, how, tuple((set or {}).items()),
-        compression, storage, read_reserve(reserve, memory_share).of(device.capacity),
+        network, device, fleet, program, phases, workload, recipe, conventions, used, how, options, compression,
+        storage, reserved,
     )  # fmt: skip
 
 
@@ -165,9 +152,6 @@ def _refuse_loaded(room: str, fields: Mapping[str, Any]) -> None:
 
 def _phases(program: Program, phase: Phase | None, context: int | None, name: str) -> tuple[Phase, ...]:
     """The phases to predict: the one asked for, all that the model has, or decode alone when a context is given."""
-    if phase is not None and phase not in PHASES:
-        msg = f"phase {phase!r}: expected one of {', '.join(PHASES)}"
-        raise UsageError(msg)
     if context is not None:
         if phase not in (None, "decode"):
             msg = f"context is the attended length of one decode step; it does not go with phase {phase}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from roofline.options.words import Attention, Count, LmHead
+
 
 @dataclass(frozen=True, slots=True)
 class Conventions:
@@ -17,9 +19,9 @@ class Conventions:
     decode; ``absorbed`` and ``expanded`` do the same in both.
     """
 
-    attention: Literal["fused", "materialised"] = "fused"
-    count: Literal["attended", "square"] = "attended"
-    lm_head: Literal["last", "all"] = "last"
+    attention: Attention = "fused"
+    count: Count = "attended"
+    lm_head: LmHead = "last"
     latent: Literal["usual", "absorbed", "expanded"] = "usual"
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 from roofline.cost.residency import cache_bytes, cache_growth
 from roofline.models.model import Model
+from roofline.options.words import ModelOrder
 from roofline.program.program import Program
 from roofline.program.workload import MAX_LENGTH, Precision
 from roofline.reports.prediction import Row, count, quantity, table
 
-SORTS: dict[str, Callable[[Model], Any]] = {
+SORTS: dict[ModelOrder, Callable[[Model], Any]] = {
     "name": lambda model: model.name,
     "family": lambda model: (model.model_type, model.parameters),
     "parameters": lambda model: model.parameters,

@@ -271,7 +271,7 @@ def test_a_model_that_one_device_does_not_hold_is_split() -> None:
         ({"utilization": []}, "no utilization"),
         ({"api": "1"}, "expected IN/OUT"),
         ({"api": "-1/2"}, "zero or more USD"),
-        ({"price_kind": "rent"}, "price kind"),
+        ({"price_kind": "rent"}, "--price-kind"),
         ({"prices": "h100=-1USD/h"}, "is negative"),
         ({"pue": 0.5}, "PUE 0.5"),
         ({"years": 0}, "years 0"),

@@ -20,9 +20,13 @@ from hypothesis import strategies as st
 from shell import answer, refusal, roofline
 from strategies import STRUCTURES
 
+import roofline as api
 from roofline.cli import app as cli
+from roofline.errors import UsageError
 from roofline.hardware.loading import hardware_names
 from roofline.models.model import preset_names
+from roofline.options.option import fields_of
+from roofline.options.verbs import PredictFlags
 
 ROOT = Path(__file__).resolve().parents[2]
 PREDICT = ("predict", "llama-2-7b", "--hardware", "a100")
@@ -67,9 +71,47 @@ def test_help(verb: tuple[str, ...]) -> None:
 
 
 def test_the_help_names_the_verbs_that_exist_and_no_other() -> None:
-    text = answer("--help")
-    assert all(verb in text for verb in ("predict", "hardware", "models"))
-    assert not re.search(r"^  (compare|size|formula|doctor|calibrate|validate) ", text, re.MULTILINE)
+    named = re.findall(r"^  ([a-z]+)  ", answer("--help"), re.MULTILINE)
+    assert named == "predict compare size formula plot op doctor calibrate validate hardware models".split()
+
+
+def test_the_help_shows_what_people_use_and_the_rest_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    short, whole = answer("predict", "--help"), answer("predict", "--help-all")
+    assert "  --tp --pp --dp --ep --cp --sp N  " in short
+    assert len(re.findall(r"^  --", short, re.MULTILINE)) <= 15
+    assert "--kv-block" not in short
+    assert re.search(r"^Parallel degrees:\n  --tp N  +Tensor", whole, re.MULTILINE)
+    assert re.search(r"--batch N +Sequences at once, over all devices\.\s+\[default: 1\]", short)
+    assert max(len(line) for line in (short + whole).splitlines()) <= 80
+    flags = {flag for field in fields_of(PredictFlags) for flag in field.flags}
+    assert {flag for flag in flags if f"{flag} " in whole or f"{flag}\n" in whole} == flags
+
+
+@pytest.mark.parametrize(
+    ("verb", "asked"),
+    [
+        (api.predict, {"phase": "nope"}),
+        (api.predict, {"attention": "nope"}),
+        (api.predict, {"count": "nope"}),
+        (api.predict, {"lm_head": "nope"}),
+        (api.predict, {"execution": "nope"}),
+        (api.predict, {"constants": "nope"}),
+        (api.compare, {"price_kind": "nope"}),
+        (api.formula, {"quantity": "nope"}),
+    ],
+)
+def test_python_refuses_a_word_as_the_command_line_does(verb: Any, asked: dict[str, str]) -> None:
+    ((name, word),) = asked.items()
+    with pytest.raises(UsageError) as caught:
+        verb("llama-3.1-8b", hardware="h100", **asked)
+    flags = (verb.__name__, "llama-3.1-8b", "--hardware", "h100", f"--{name.replace('_', '-')}", word)
+    assert refusal(2, *flags) == f"roofline: {caught.value}\n"
+
+
+def test_python_refuses_a_keyword_that_is_none() -> None:
+    with pytest.raises(UsageError, match=r"^predict: bach is no keyword of it; did you mean batch\?$"):
+        api.predict("gpt2", "h100", bach=3)  # type: ignore[call-arg]
 
 
 def test_the_verdict_comes_before_the_operators() -> None:
@@ -201,7 +243,7 @@ def test_models_list_and_show() -> None:
     ("arguments", "text"),
     [
         (("predict", "gpt2"), "--hardware is missing; try h100, mi300x or t4 (roofline hardware list)"),
-        (("predict",), "model"),
+        (("predict",), "MODEL"),
         ((*PREDICT, "--batch", "0"), "batch 0: expected a whole number from 1"),
         ((*PREDICT, "--batch", "-3"), "batch -3"),
         ((*PREDICT, "--batch", "many"), "--batch"),
@@ -225,7 +267,7 @@ def test_models_list_and_show() -> None:
         ((*PREDICT, "more"), "more"),
         (("predikt",), "predikt"),
         (("hardware", "lst"), "lst"),
-        (("hardware", "show"), "name"),
+        (("hardware", "show"), "NAME"),
         (("--nonsense",), "--nonsense"),
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else "",

@@ -303,7 +303,7 @@ def test_a_template_overwrites_nothing_and_names_are_names(tmp_path: Path, monke
         ),
         (("diff", "h100", "8xh100"), 3, "8xh100 is 8 devices"),
         (("schema", "box"), 2, "schema 'box': expected device or system"),
-        (("check",), 2, "Missing argument 'files'"),
+        (("check",), 2, "Missing argument 'FILES...'"),
     ],
 )
 def test_wrong_input_is_one_line(arguments: tuple[str, ...], code: int, text: str) -> None:

@@ -17,11 +17,10 @@ from roofline.formulas.boundaries import Difference, find_boundary
 from roofline.formulas.regimes import Regime, solve_regime
 from roofline.formulas.setting import make_setting
 from roofline.formulas.symbols import LETTERS, symbol
-from roofline.program.conventions import Conventions
 
 
 def solved(subject: str, variable: str, phase: Any = None, **keywords: Any) -> Regime:
-    return solve_regime(make_setting(subject, Conventions(), **keywords), variable, phase)
+    return solve_regime(make_setting(subject, **keywords), variable, phase)
 
 
 def start(regime: Regime, which: str = "expected") -> float:

@@ -162,7 +162,7 @@ MESSAGE = {"operation": "all_gather", "message_bytes": 8, "devices": 2}
         ("matmul", {"m": 10**400, "k": 1, "n": 1}, f"matmul: m: a number of hundreds of digits, {WHOLE}"),
         ("matmul", {"m": "4", "k": 1, "n": 1}, f'm: "4", {WHOLE}'),
         ("matmul", {"m": True, "k": 1, "n": 1}, f"m: true, {WHOLE}"),
-        ("matmul", {"m": None, "k": 1, "n": 1}, f"m: nothing, {WHOLE}"),
+        ("matmul", {"m": None, "k": 1, "n": 1}, "matmul: m is missing; it needs m, k, n"),
         ("matmul", {"m": np.array([3, 0, -1]), "k": 1, "n": 1}, f"matmul: m, row 1: 0, {WHOLE}"),
         ("matmul", {"m": np.array([3, 4, -1]), "k": np.array([1, np.nan, 1]), "n": 1},
          f"matmul: k, row 1: nan, {WHOLE}"),

@@ -237,7 +237,7 @@ def test_prefill_alone_may_use_every_position() -> None:
     ("keywords", "error", "text"),
     [
         ({"context": 9, "phase": "prefill"}, UsageError, "it does not go with phase prefill"),
-        ({"phase": "train"}, UsageError, "phase 'train': expected one of encode, prefill, decode"),
+        ({"phase": "train"}, UsageError, "--phase 'train': expected encode or prefill or decode"),
         ({"phase": "encode"}, WorkloadError, "llama-2-7b has no encode phase; it has prefill, decode"),
         ({"phase": "decode", "generate": 1}, UsageError, "generate 1 has no decode step"),
         ({"batch": 0}, UsageError, "batch 0: expected a whole number from 1"),

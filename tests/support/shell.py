@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import shlex
 import subprocess
@@ -11,19 +10,14 @@ import sys
 from unittest import mock
 
 import pytest
-import typer.main
 
 from roofline.cli import app as cli
-
-_built_once = functools.cache(typer.main.get_command)
-"""The parser of all verbs, which takes longer to build than most of them take to answer."""
 
 
 def roofline(*arguments: str) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of the command line, in this process."""
     out, err = io.StringIO(), io.StringIO()
     with (
-        mock.patch.object(typer.main, "get_command", _built_once),
         mock.patch.object(sys, "argv", ["roofline", *arguments]),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
@@ -54,7 +48,7 @@ def invoked(command: str) -> tuple[int, str]:
     """Exit code and what is printed; raises the RooflineError of a refusal, not yet the one line that it becomes."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        code = _built_once(cli.app).main(command.split(), prog_name="roofline", standalone_mode=False)
+        code = cli.app.main(command.split(), prog_name="roofline", standalone_mode=False)
     return int(code or 0), out.getvalue()
 
 

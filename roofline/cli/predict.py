@@ -1,0 +1,64 @@
+"""The verb ``predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from roofline.cli import plot as cli_plot
+from roofline.cli.console import refuse, tell, warn, without_color
+from roofline.options.keywords import part
+from roofline.options.verbs import PredictFlags, PredictOptions, PredictOutput
+
+if TYPE_CHECKING:
+    from roofline.prediction.predict import Prediction
+
+
+def predict(model: str, flags: PredictFlags) -> None:
+    """Time, memory and bottleneck of a model on a device, phase by phase and operator by operator."""
+    from roofline.prediction import predict as prediction
+    from roofline.reports import export
+
+    if flags["hardware"] is None:
+        refuse("--hardware is missing; try h100, mi300x or t4 (roofline hardware list)")
+    without_color(flags["no_color"])
+    output, plot = flags["output"], flags["plot"]
+    _check_files(output, plot)
+    result = prediction.predict(model, flags["hardware"], **part(PredictOptions, flags))
+    for warning in () if flags["quiet"] else result.model.warnings:
+        warn(warning)
+    if output is not None:
+        export.write(result, output)
+    if plot is not None:
+        cli_plot.plot_prediction(result, plot)
+    _show(result, part(PredictOutput, flags))
+
+
+def _check_files(output: Path | None, plot: Path | None) -> None:
+    """Raises UsageError for a suffix that names no format, before any work is done."""
+    if output is not None:
+        from roofline.reports.export import check_suffix
+
+        check_suffix(output)
+    if plot is not None:
+        cli_plot.check(plot)
+
+
+def _show(result: Prediction, shown: PredictOutput) -> None:
+    """A prediction as JSON, or as text with what was asked for besides."""
+    from roofline.reports import compression as report_compression
+    from roofline.reports import prediction as report
+    from roofline.reports import sensitivity as report_sensitivity
+
+    if shown["json"]:
+        more = report_sensitivity.fields(result) if shown["sensitivity"] else {}
+        tell(report.to_json(report_compression.to_dict(result) | more))
+        return
+    if shown["output"] is None:
+        tell(report_compression.text(result, wide=shown["wide"], quiet=shown["quiet"]))
+    if shown["sensitivity"]:
+        tell("\n" + report_sensitivity.text(result))
+    if shown["explain"]:
+        from roofline.reports.explanation import explain
+
+        tell("\n" + explain(result))

@@ -1,0 +1,151 @@
+"""Verbs as commands: flags built from their definitions in ``roofline.options``, and the help that shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+import click
+
+from roofline.cli.console import edit
+from roofline.options.option import Field, fields_of
+from roofline.options.verbs import GROUPS
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """What stands without a flag: its name and its help."""
+
+    name: str
+    help: str
+    optional: bool = False
+    many: bool = False
+
+
+class Verb(click.Command):
+    """A command whose flags come from a definition: the everyday ones in ``--help``, all in ``--help-all``.
+
+    ``run`` is called with its arguments by name and all ``flags`` as one mapping, which is of the type ``flags``.
+    """
+
+    def __init__(self, run: Callable[..., None], flags: type | None, *arguments: Argument) -> None:
+        self.arguments, self.flags = arguments, fields_of(flags) if flags else ()
+        params: list[click.Parameter] = [
+            click.Argument([each.name], required=not each.optional, nargs=-1 if each.many else 1) for each in arguments
+        ]
+        params += map(_option, self.flags)
+        if any(not field.option.everyday for field in self.flags):
+            params.append(click.Option(["--help-all"], is_flag=True, is_eager=True, expose_value=False, callback=_all))
+        super().__init__("", params=params, callback=self._called(run), help=run.__doc__, options_metavar="[FLAGS]")
+
+    def _called(self, run: Callable[..., None]) -> Callable[..., None]:
+        """``run`` after its words were checked. Raises UsageError for a strange one."""
+
+        def called(**given: Any) -> None:
+            flags = {field.name: _value(field, given.pop(field.name)) for field in self.flags}
+            try:
+                run(**given, **({"flags": flags} if self.flags else {}))
+            except KeyboardInterrupt:
+                raise click.exceptions.Exit(130) from None
+
+        return called
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Arguments and everyday flags; with ``--help-all`` every flag, group by group."""
+        if self.arguments:
+            formatter.write_paragraph()
+            with formatter.indentation():
+                formatter.write_dl([(each.name.upper(), each.help) for each in self.arguments], col_max=20)
+        everyday = [field for field in self.flags if field.option.everyday]
+        if context.meta.get("all"):
+            for title, fields in _grouped(self.flags).items():
+                with formatter.section(title):
+                    formatter.write_dl([(_spelled([field]), field.text) for field in fields], col_max=36)
+        else:
+            with formatter.section("Flags"):
+                formatter.write_dl([*_lines(everyday), ("--help", "This help.")], col_max=36)
+            if more := len(self.flags) - len(everyday):
+                formatter.write_paragraph()
+                formatter.write_text(f"--help-all shows {more} more.")
+
+
+class Verbs(click.Group):
+    """Verbs under the titles of their panels."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.panels: dict[str, list[str]] = {}
+
+    def add(self, panel: str, name: str, command: click.Command) -> None:
+        """Add a verb under a title."""
+        self.panels.setdefault(panel, []).append(name)
+        self.add_command(command, name)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The verbs, panel by panel, a line each."""
+        for panel, names in self.panels.items():
+            with formatter.section(panel):
+                lines = [(name, self.commands[name].get_short_help_str(limit=200)) for name in names]
+                formatter.write_dl(lines)
+
+
+def _all(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        context.meta["all"] = True
+        click.echo(context.get_help())
+        context.exit()
+
+
+def _value(field: Field, given: Any) -> Any:
+    """What a flag means: its default where it is absent. Raises UsageError for a word that it does not take."""
+    if field.option.many:
+        return dict(edit(text) for text in given)
+    value = field.option.default if given is None else given
+    field.check(value)
+    return value
+
+
+def _option(field: Field) -> click.Option:
+    """The flag of a definition, which is None where nobody gives it."""
+    own = [kind for kind in field.kinds if kind is not NoneType]
+    words = [*field.flags, field.name]
+    if field.option.many:
+        return click.Option(words, multiple=True)
+    if own == [bool]:
+        return click.Option(words, is_flag=True, default=None)
+    return click.Option(
+        words, type=click.Path(path_type=Path) if own == [Path] else _TYPES.get(tuple(own), click.STRING)
+    )
+
+
+_TYPES: dict[tuple[Any, ...], click.ParamType[Any]] = {(int,): click.INT, (float,): click.FLOAT, (Any,): click.INT}
+"""What a flag is read as, where not as text."""
+
+
+def _lines(fields: Iterable[Field]) -> Iterator[tuple[str, str]]:
+    """Flags and their help; those that share a line on one."""
+    for line, some in groupby(fields, key=lambda field: field.option.line or field.name):
+        together = list(some)
+        usual = together[0].option.usual
+        several = len(together) > 1
+        yield _spelled(together), f"{line}  [default: {usual}]" if several else together[0].text
+
+
+def _spelled(fields: list[Field]) -> str:
+    """Flags with what they take: ``--tp --pp N``, ``--lm-head last|all``."""
+    field = fields[0]
+    taken = "|".join(field.words) or field.option.metavar or ("" if bool in field.kinds else "N")
+    return " ".join([*(flag for each in fields for flag in each.flags), taken]).rstrip()
+
+
+def _grouped(fields: Iterable[Field]) -> dict[str, list[Field]]:
+    """Flags under the titles of their groups."""
+    titles = {(field.name, field.option): str(group.__doc__) for group in GROUPS for field in fields_of(group)}
+    found: dict[str, list[Field]] = {}
+    for field in fields:
+        found.setdefault(titles.get((field.name, field.option), "Of this verb"), []).append(field)
+    return found

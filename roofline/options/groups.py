@@ -1,0 +1,336 @@
+"""The groups of options that several verbs share: each option once, with its help, its default and its unit.
+
+A docstring is the title of its group in ``--help-all``. Annotations are evaluated here and now: no ``annotations``
+from the future.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Protocol, TypedDict
+
+from roofline.options.option import Option
+from roofline.options.words import Attention, Count, Execution, LmHead, Phase, PriceKind, Provenance
+
+
+class Loaded(Protocol):
+    """A model or hardware that was loaded already."""
+
+    @property
+    def name(self) -> str: ...
+
+
+class Hardware(TypedDict, total=False):
+    """Hardware"""
+
+    hardware: Annotated[
+        str | None,
+        Option(
+            "Device, count, system or YAML file: h100, 8xh100, dgx-h100, my-gpu.yaml; with commas where several are "
+            "compared, and all for every device.",
+            metavar="NAME",
+            everyday=True,
+        ),
+    ]
+
+
+class Lengths(TypedDict, total=False):
+    """Batch and lengths"""
+
+    batch: Annotated[int, Option("Sequences at once, over all devices.", default=1, everyday=True)]
+    prompt: Annotated[
+        int | None,
+        Option("Tokens in; what an encoder reads.", usual="2048, encoders 512, or all positions", everyday=True),
+    ]
+    generate: Annotated[int | None, Option("Tokens out.", usual="256", everyday=True)]
+    context: Annotated[
+        int | None,
+        Option("One decode step that attends to so many tokens, in place of a request.", everyday=True),
+    ]
+
+
+class PhaseOf(TypedDict, total=False):
+    """Phase"""
+
+    phase: Annotated[Phase | None, Option("One phase alone.", usual="all that the model has")]
+
+
+class Dtype(TypedDict, total=False):
+    """Number formats"""
+
+    dtype: Annotated[
+        str | None,
+        Option(
+            "Number format or recipe: bf16, fp8, w8a8, w4a16+kv8; with commas where several are compared.",
+            usual="the model's own where the device has it, else bf16, fp16, fp32",
+            metavar="FORMAT",
+            everyday=True,
+        ),
+    ]
+
+
+class Dtypes(Dtype, total=False):
+    """Number formats"""
+
+    weight_dtype: Annotated[str | None, Option("Of the weights.", usual="as --dtype", metavar="FORMAT")]
+    activation_dtype: Annotated[str | None, Option("Of the activations.", usual="as --dtype", metavar="FORMAT")]
+    kv_dtype: Annotated[str | None, Option("Of the KV cache.", usual="as --dtype", metavar="FORMAT")]
+
+
+class Compression(TypedDict, total=False):
+    """Pruning and sparsity"""
+
+    prune: Annotated[
+        str | Mapping[str, float | str] | None,
+        Option("What to remove, as shares or numbers: heads=0.25,ffn=0.5,layers=6.", usual="nothing", metavar="PARTS"),
+    ]
+    sparsity: Annotated[
+        str | None,
+        Option(
+            "Zeros in the weights: 2:4, or their share and format such as 0.9:csr, 0.9:bitmap, 0.9:block16.",
+            usual="none",
+            metavar="FORM",
+        ),
+    ]
+
+
+class AttentionForm(TypedDict, total=False):
+    """What is counted"""
+
+    attention: Annotated[
+        Attention, Option("Scores stay on the chip, or are written to memory and read back.", default="fused")
+    ]
+
+
+class Conventions(AttentionForm, total=False):
+    """What is counted"""
+
+    count: Annotated[
+        Count, Option("Causal attention: the attended pairs of tokens, or all, as torch counts.", default="attended")
+    ]
+    lm_head: Annotated[LmHead, Option("Tokens of a prompt that the head works on.", default="last")]
+
+
+class Timing(TypedDict, total=False):
+    """How time is predicted"""
+
+    execution: Annotated[
+        Execution | None,
+        Option("Kernels launched from a graph, or by the host.", usual="graph on GPUs, eager on CPUs; validate: eager"),
+    ]
+    constants: Annotated[
+        Provenance | None,
+        Option("Which efficiencies and latencies.", usual="the best that the device has; formula: class"),
+    ]
+
+
+class Links(TypedDict, total=False):
+    """Links"""
+
+    overlap: Annotated[
+        float, Option("Part of each collective's time that other work hides, 0 to 1.", default=0.0, metavar="SHARE")
+    ]
+
+
+class Reserve(TypedDict, total=False):
+    """Memory"""
+
+    reserve: Annotated[
+        float | str | None,
+        Option(
+            "Memory that the runtime keeps, a share or a size: 0.1, 2GiB.",
+            usual="0; compare and size: 0.1",
+            metavar="SIZE",
+        ),
+    ]
+    memory_share: Annotated[
+        float | None,
+        Option(
+            "Share of the memory that it leaves, in place of --reserve.",
+            usual="1; compare and size: 0.9",
+            metavar="SHARE",
+        ),
+    ]
+
+
+class CacheBlocks(TypedDict, total=False):
+    """Memory"""
+
+    kv_block: Annotated[int, Option("Tokens in a block of a paged KV cache; vLLM has 16.", default=1)]
+
+
+class Edits(TypedDict, total=False):
+    """What if"""
+
+    set: Annotated[
+        Mapping[str, Any] | None,
+        Option(
+            "Edit a field of hardware or model: hardware.memory.hbm.bandwidth=6TB/s, model.num_hidden_layers=16.",
+            metavar="PATH=VALUE",
+            everyday=True,
+            many=True,
+        ),
+    ]
+
+
+_DEGREES = "Degrees of parallelism: tensor, pipeline, data, expert, context, sequence."
+
+
+class Degrees(TypedDict, total=False):
+    """Parallel degrees"""
+
+    tp: Annotated[int | None, Option("Tensor parallel degree.", usual="the best layout", everyday=True, line=_DEGREES)]
+    pp: Annotated[int | None, Option("Pipeline stages.", usual="the best layout", everyday=True, line=_DEGREES)]
+    dp: Annotated[int | None, Option("Replicas.", usual="the best layout", everyday=True, line=_DEGREES)]
+    ep: Annotated[
+        int | None,
+        Option(
+            "Expert parallel degree, over the devices of tp and dp.",
+            usual="the best layout",
+            everyday=True,
+            line=_DEGREES,
+        ),
+    ]
+    cp: Annotated[int | None, Option("Context parallel degree.", usual="the best layout", everyday=True, line=_DEGREES)]
+    sp: Annotated[
+        int | None,
+        Option("Sequences split too: 1, or as tp.", usual="the best layout", everyday=True, line=_DEGREES),
+    ]
+
+
+class Traffic(TypedDict, total=False):
+    """Traffic"""
+
+    workload: Annotated[
+        str | None,
+        Option("Typical requests: chat, rag, code, summarise or batch.", usual="chat", metavar="NAME", everyday=True),
+    ]
+    prompt: Annotated[
+        str | int | None,
+        Option(
+            "Tokens in: 2048, 128/512/2048 or MEDIAN:P90.",
+            usual="those of the workload",
+            metavar="TOKENS",
+            everyday=True,
+        ),
+    ]
+    generate: Annotated[
+        str | int | None,
+        Option("Tokens out, in the same ways.", usual="those of the workload", metavar="TOKENS", everyday=True),
+    ]
+    prefix_hits: Annotated[
+        float | None,
+        Option("Share of a prompt that a prefix cache holds.", usual="that of the workload", metavar="SHARE"),
+    ]
+
+
+class Targets(TypedDict, total=False):
+    """Targets"""
+
+    ttft: Annotated[
+        str | float | None,
+        Option("Longest time to first token, such as 500ms.", usual="any", metavar="TIME", everyday=True),
+    ]
+    tpot: Annotated[
+        str | float | None,
+        Option("Longest time per output token, such as 30ms.", usual="any", metavar="TIME", everyday=True),
+    ]
+
+
+class Engine(TypedDict, total=False):
+    """Serving"""
+
+    chunk: Annotated[
+        int,
+        Option(
+            "Chunked prefill: tokens in a mixed step; 0 runs prompts by themselves.", default=2048, metavar="TOKENS"
+        ),
+    ]
+    speculate: Annotated[
+        str | None,
+        Option(
+            "Speculative decoding: tokens proposed in a step, and how likely each is accepted, 4:0.7.",
+            usual="none",
+            metavar="N:SHARE",
+        ),
+    ]
+    draft: Annotated[
+        str | Path | Mapping[str, Any] | Loaded | None,
+        Option("Model that proposes them.", usual="none, at no cost", metavar="MODEL"),
+    ]
+    pools: Annotated[
+        bool, Option("Disaggregated serving too: prefill and decode on devices of their own.", default=False)
+    ]
+
+
+class Money(TypedDict, total=False):
+    """Money"""
+
+    price_kind: Annotated[PriceKind, Option("Which prices.", default="on_demand", everyday=True)]
+    prices: Annotated[
+        str | None,
+        Option(
+            "Prices of your own: h100=2.71USD/h,l40s=8500USD, or a YAML file.",
+            usual="those of the hardware specs",
+            metavar="PRICES",
+            everyday=True,
+        ),
+    ]
+    utilization: Annotated[
+        str | float | Sequence[float],
+        Option(
+            "Parts of the time under load, with commas.",
+            default=(0.25, 0.5, 0.75, 1.0),
+            usual="0.25,0.5,0.75,1",
+            metavar="SHARES",
+        ),
+    ]
+    api: Annotated[
+        str | tuple[float, float] | None,
+        Option(
+            "Prices of an API to break even with: IN/OUT in USD per million tokens.", metavar="IN/OUT", everyday=True
+        ),
+    ]
+    years: Annotated[float, Option("Years over which a purchase is paid off.", default=4.0, metavar="YEARS")]
+    pue: Annotated[float, Option("Power of the site / power of the devices.", default=1.3, metavar="RATIO")]
+    power_price: Annotated[str | float, Option("Price of energy.", default=0.12, usual="0.12USD/kWh", metavar="PRICE")]
+    hosting: Annotated[str | float, Option("Price of a device's place.", default=0.0, usual="0USD/h", metavar="PRICE")]
+
+
+class JsonOutput(TypedDict, total=False):
+    """Output"""
+
+    json: Annotated[bool, Option("Print JSON, in SI base units.", default=False, everyday=True)]
+
+
+class FileOutput(JsonOutput, total=False):
+    """Output"""
+
+    output: Annotated[
+        Path | None,
+        Option("Write FILE.json, .csv, .md or .parquet.", flag="--output -o", metavar="FILE", everyday=True),
+    ]
+
+
+class Wide(TypedDict, total=False):
+    """Output"""
+
+    wide: Annotated[bool, Option("More columns, and rows that are left out.", default=False)]
+
+
+class Quiet(TypedDict, total=False):
+    """Output"""
+
+    quiet: Annotated[bool, Option("The verdict alone, no warnings.", default=False)]
+
+
+class NoColor(TypedDict, total=False):
+    """Output"""
+
+    no_color: Annotated[bool, Option("No colour, as with NO_COLOR.", default=False)]
+
+
+class TorchDevice(TypedDict, total=False):
+    """Measuring"""
+
+    device: Annotated[str | None, Option("cuda, cpu or mps.", usual="the best there is", metavar="NAME", everyday=True)]
+    threads: Annotated[int | None, Option("CPU threads.", usual="the cores; 1 on two or fewer", everyday=True)]

@@ -1,0 +1,66 @@
+"""Options as keywords of Python functions: names and words checked, defaults filled in, signatures that show them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, TypeVar, Union, cast
+
+from roofline.errors import UsageError, near_matches
+from roofline.options.option import Field, fields_of
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Group = TypeVar("Group")
+
+
+def takes(group: type) -> Callable[[Function], Function]:
+    """Have a function take the options of ``group`` as keywords: ``def f(model, **options: Unpack[PredictOptions])``.
+
+    The function gets all of them, with the defaults of those that are left out; ``help`` and notebooks see them one by
+    one. Calling it raises UsageError for a keyword that is not among them, and for a word that an option does not take.
+    """
+
+    def decorate(function: Function) -> Function:
+        @wraps(function)
+        def checked(*given: Any, **options: Any) -> Any:
+            own = {name: options.pop(name) for name in named if name in options}
+            return function(*given, **own, **completed(group, options, function.__name__))
+
+        plain = inspect.signature(function)
+        named = [p.name for p in plain.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        kept = [plain.parameters[name] for name in named]
+        shown = [*kept, *(_parameter(field) for field in fields_of(group))]
+        vars(checked)["__signature__"] = plain.replace(parameters=shown)
+        return cast(Function, checked)
+
+    return decorate
+
+
+def completed(group: type, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """All options of ``group``, those that are not ``given`` by default. Raises UsageError for a name or a word."""
+    fields = fields_of(group)
+    if strange := given.keys() - {field.name for field in fields}:
+        name = min(strange)
+        msg = f"{where}: {name} is no keyword of it; {near_matches(name, [field.name for field in fields])}"
+        raise UsageError(msg)
+    values = {field.name: given.get(field.name, field.option.default) for field in fields}
+    for field in fields:
+        field.check(values[field.name])
+    return values
+
+
+def part(group: type[Group], options: Mapping[str, Any]) -> Group:
+    """Those of ``options`` that belong to ``group``.
+
+    >>> from roofline.options.groups import Dtype
+    >>> part(Dtype, {"batch": 16, "dtype": "fp8"})
+    {'dtype': 'fp8'}
+    """
+    names = [field.name for field in fields_of(group)]
+    return cast(Group, {name: options[name] for name in names if name in options})
+
+
+def _parameter(field: Field) -> inspect.Parameter:
+    kind: Any = Union[field.kinds]  # noqa: UP007  (of as many as there are)
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.option.default, annotation=kind)

@@ -1,0 +1,88 @@
+"""One option: its name and type as Python has them, and beside them its help, default, unit and place in the help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from roofline.errors import UsageError, near_matches
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What is known of an option beside its name and type.
+
+    ``usual`` says in words what is taken where nobody gives it and ``default`` is none; ``metavar`` names the value;
+    ``everyday`` puts it into ``--help``, the others are in ``--help-all``; options with the same ``line`` share one
+    line of ``--help``; ``flag`` is how the command line spells it where that is not its name; with ``many`` it may be
+    given several times, as PATH=VALUE.
+    """
+
+    help: str
+    default: Any = None
+    usual: str = ""
+    metavar: str = ""
+    everyday: bool = False
+    line: str = ""
+    flag: str = ""
+    many: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """An option by name: a keyword in Python, a flag on the command line."""
+
+    name: str
+    kinds: tuple[Any, ...]
+    option: Option
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """How the command line spells it, the long form first."""
+        return tuple(self.option.flag.split()) or (f"--{self.name.replace('_', '-')}",)
+
+    @property
+    def text(self) -> str:
+        """Its help with what is taken where nobody gives it."""
+        option = self.option
+        usual = option.usual or ("" if option.default in (None, False) else str(option.default))
+        return f"{option.help}  [default: {usual}]" if usual else option.help
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that it takes; empty where it takes more than words."""
+        literals = [kind for kind in self.kinds if get_origin(kind) is Literal]
+        return tuple(word for kind in literals for word in get_args(kind))
+
+    def check(self, value: object) -> None:
+        """Raises UsageError for a word that it does not take."""
+        if self.words and value not in self.words and not (value is None and NoneType in self.kinds):
+            few = f"expected {' or '.join(self.words)}"
+            msg = f"{self.flags[0]} {value!r}: {few if len(self.words) < 5 else near_matches(str(value), self.words)}"
+            raise UsageError(msg)
+
+
+def fields_of(group: type) -> tuple[Field, ...]:
+    """The options of a group, a TypedDict whose fields are ``Annotated[type, Option(...)]``, in their order.
+
+    >>> from roofline.options.groups import Degrees
+    >>> [field.flags[0] for field in fields_of(Degrees)]
+    ['--tp', '--pp', '--dp', '--ep', '--cp', '--sp']
+    """
+    return _read(group)
+
+
+@cache
+def _read(group: type) -> tuple[Field, ...]:
+    return tuple(_fields(get_type_hints(group, include_extras=True)))
+
+
+def _fields(hints: Mapping[str, Any]) -> Iterator[Field]:
+    for name, hint in hints.items():
+        assert get_origin(hint) is Annotated, f"{name} has no Option"
+        kind, option = get_args(hint)
+        kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+        yield Field(name, kinds, option)

@@ -1,0 +1,322 @@
+"""What each verb takes, put together from the groups; an option of one verb alone is stated here.
+
+``...Options`` are the keywords of a Python function; ``...Flags`` add how the command line shows the answer.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+from roofline.options.groups import (
+    AttentionForm,
+    CacheBlocks,
+    Compression,
+    Conventions,
+    Degrees,
+    Dtype,
+    Dtypes,
+    Edits,
+    Engine,
+    FileOutput,
+    Hardware,
+    JsonOutput,
+    Lengths,
+    Links,
+    Loaded,
+    Money,
+    NoColor,
+    PhaseOf,
+    Quiet,
+    Reserve,
+    Targets,
+    Timing,
+    TorchDevice,
+    Traffic,
+    Wide,
+)
+from roofline.options.option import Option
+from roofline.options.words import ModelOrder, PictureSize, Quantity, Theme
+
+
+class RequestOptions(
+    Lengths, PhaseOf, Dtypes, Compression, Conventions, Timing, Links, CacheBlocks, Reserve, Edits, total=False
+):
+    """What a prediction depends on, but the layout."""
+
+
+class PredictOptions(RequestOptions, Degrees, total=False):
+    """The keywords of ``predict``."""
+
+
+class PredictOutput(FileOutput, Wide, Quiet, NoColor, total=False):
+    """Output"""
+
+    plot: Annotated[Path | None, Option("Draw the roofline: FILE.png, .svg or .pdf.", metavar="FILE", everyday=True)]
+    explain: Annotated[bool, Option("Where each number comes from.", default=False, everyday=True)]
+    sensitivity: Annotated[bool, Option("What 10 % more of each resource would buy.", default=False)]
+
+
+class PredictFlags(Hardware, PredictOptions, PredictOutput, total=False):
+    """The flags of ``predict``."""
+
+
+class OpSizes(TypedDict, total=False):
+    """Sizes"""
+
+    m: Annotated[Any, Option("Matmul: rows of the activations.", metavar="N", everyday=True)]
+    k: Annotated[Any, Option("Matmul: the dimension that is summed over.", metavar="N", everyday=True)]
+    n: Annotated[Any, Option("Matmul: columns of the weights.", metavar="N", everyday=True)]
+    batch: Annotated[Any, Option("Attention: sequences at once.", metavar="N", everyday=True)]
+    query: Annotated[Any, Option("Attention: new tokens; 1 is a decode step.", metavar="N", everyday=True)]
+    context: Annotated[Any, Option("Attention: attended tokens.", metavar="N", everyday=True)]
+    heads: Annotated[Any, Option("Attention: query heads.", metavar="N", everyday=True)]
+    kv_heads: Annotated[Any, Option("Attention: heads of keys and values.", metavar="N", everyday=True)]
+    head_dim: Annotated[Any, Option("Attention: elements of a head.", metavar="N", everyday=True)]
+    causal: Annotated[
+        bool | None,
+        Option("Attention: each token attends to those before it, or to all.", usual="causal", flag="--causal/--full"),
+    ]
+    rows: Annotated[Any, Option("Elementwise, norm, softmax: rows.", metavar="N", everyday=True)]
+    columns: Annotated[Any, Option("Elementwise, norm, softmax, embedding: elements of a row.", metavar="N",
+                                   everyday=True)]  # fmt: skip
+    inputs: Annotated[Any, Option("Elementwise: tensors read.", metavar="N")]
+    tokens: Annotated[Any, Option("Embedding: rows that are looked up.", metavar="N")]
+    operation: Annotated[
+        str | Any, Option("Collective: all_reduce, all_gather, reduce_scatter or all_to_all.", metavar="NAME")
+    ]
+    message_bytes: Annotated[Any, Option("Collective: bytes of the whole message.", metavar="N")]
+    devices: Annotated[Any, Option("Collective: devices.", usual="as many as the hardware names", metavar="N")]
+
+
+class ClockOptions(Dtype, Timing, Edits, total=False):
+    """How operators by themselves are timed."""
+
+
+class OpOptions(OpSizes, ClockOptions, total=False):
+    """The keywords of ``predict_op``."""
+
+
+class OpFlags(Hardware, OpOptions, JsonOutput, NoColor, total=False):
+    """The flags of ``op``."""
+
+    table: Annotated[
+        Path | None,
+        Option("CSV file with one operator per row, whose columns are the sizes.", metavar="FILE", everyday=True),
+    ]
+    output: Annotated[
+        Path | None, Option("With --table: write FILE.csv.", flag="--output -o", metavar="FILE", everyday=True)
+    ]
+
+
+class SettingOptions(Dtype, Conventions, Timing, total=False):
+    """What a formula holds for."""
+
+    op: Annotated[str | None, Option("One operator of the model, or group of them.", metavar="NAME", everyday=True)]
+    keep: Annotated[
+        str | Collection[str],
+        Option(
+            "What stays a letter beside batch and lengths: all, or D,F,peak.",
+            default="",
+            usual="nothing",
+            metavar="LETTERS",
+            everyday=True,
+        ),
+    ]
+    subs: Annotated[
+        Mapping[str, Any] | str | None,
+        Option("Numbers to put in: B=8,S=4096.", metavar="LETTER=NUMBER,...", everyday=True),
+    ]
+
+
+class FormulaOptions(PhaseOf, SettingOptions, total=False):
+    """The keywords of ``formula``."""
+
+    quantity: Annotated[Quantity, Option("What the formula is of.", default="flops", everyday=True)]
+    mean: Annotated[bool, Option("Decode: the mean over a request's steps.", default=False)]
+
+
+class FormulaFlags(Hardware, FormulaOptions, JsonOutput, total=False):
+    """The flags of ``formula``."""
+
+    solve: Annotated[
+        str | None,
+        Option("When it turns compute-bound: B, S, D, bandwidth, peak ...", metavar="LETTER", everyday=True),
+    ]
+    elasticity: Annotated[
+        str | None,
+        Option("How it answers to one symbol: B, S, bandwidth, latency ...", metavar="LETTER", everyday=True),
+    ]
+    latex: Annotated[bool, Option("Print LaTeX.", default=False, everyday=True)]
+    python: Annotated[bool, Option("Print a Python function.", default=False, everyday=True)]
+    js: Annotated[bool, Option("Print a JavaScript function.", default=False, everyday=True)]
+
+
+class ServingOptions(Traffic, Targets, Dtypes, Timing, Engine, Reserve, Money, Edits, total=False):
+    """What ``compare`` and ``size`` share."""
+
+
+class CompareOptions(ServingOptions, total=False):
+    """The keywords of ``compare``."""
+
+    train: Annotated[
+        str | float | None, Option("Price a training run too, over so many tokens: 300Gtok.", metavar="TOKENS")
+    ]
+    frozen: Annotated[bool, Option("Training: weights stay as they are, as with LoRA.", default=False)]
+
+
+class ServingOutput(FileOutput, Wide, Quiet, total=False):
+    """Output"""
+
+
+class CompareFlags(Hardware, CompareOptions, ServingOutput, total=False):
+    """The flags of ``compare``."""
+
+    pareto: Annotated[bool, Option("The front of cost against TPOT too.", default=False)]
+
+
+class SizeOptions(ServingOptions, total=False):
+    """The keywords of ``size``."""
+
+    load: Annotated[str | float | None, Option("Requests that arrive, such as 50req/s.", metavar="RATE", everyday=True)]
+    headroom: Annotated[
+        float, Option("Share of the capacity kept free, for want of queues.", default=0.2, metavar="SHARE")
+    ]
+    prefill_on: Annotated[
+        str | Loaded | Sequence[str | Loaded] | None,
+        Option("Disaggregated serving: what prefills for --hardware.", metavar="NAME"),
+    ]
+
+
+class SizeFlags(Hardware, SizeOptions, ServingOutput, total=False):
+    """The flags of ``size``."""
+
+
+class PlotOptions(Lengths, PhaseOf, Dtypes, AttentionForm, Timing, Edits, total=False):
+    """What ``plot`` asks ``predict``."""
+
+
+class PlotFlags(Hardware, PlotOptions, total=False):
+    """The flags of ``plot``."""
+
+    output: Annotated[
+        Path | None, Option("Picture: FILE.png, .svg or .pdf.", flag="--output -o", metavar="FILE", everyday=True)
+    ]
+    data: Annotated[bool, Option("Write the data behind the picture beside it, as CSV.", default=False, everyday=True)]
+    theme: Annotated[Theme, Option("Colours.", default="light", everyday=True)]
+    size: Annotated[PictureSize, Option("For a slide, or a column of a paper.", default="slide")]
+    dpi: Annotated[float, Option("Dots per inch, of PNG.", default=150.0, metavar="N")]
+    over: Annotated[str | None, Option("What varies: batch, context or cost, by kind.", metavar="NAME", everyday=True)]
+    measured: Annotated[
+        Path | None, Option("CSV with phase, name, measured_s, to draw beside.", metavar="FILE", everyday=True)
+    ]
+
+
+class DoctorFlags(TorchDevice, JsonOutput, total=False):
+    """The flags of ``doctor``."""
+
+
+class CalibrateFlags(TorchDevice, JsonOutput, total=False):
+    """The flags of ``calibrate``."""
+
+    budget: Annotated[str, Option("How long it may take, such as 60s.", default="120s", metavar="TIME", everyday=True)]
+    extends: Annotated[
+        str | None,
+        Option("Known device that this is.", usual="measured anew", metavar="NAME", everyday=True),
+    ]
+    dtype: Annotated[
+        str | None,
+        Option("Format to measure in: fp32, tf32, bf16 or fp16.", usual="bf16, on CPUs fp32", metavar="FORMAT",
+               everyday=True),
+    ]  # fmt: skip
+    output: Annotated[
+        Path | None, Option("Write FILE.yaml, for --hardware.", flag="--output -o", metavar="FILE", everyday=True)
+    ]
+    seed: Annotated[int, Option("Of the order in which things are timed.", default=0)]
+
+
+class ValidateOptions(Lengths, PhaseOf, Dtype, Timing, Edits, total=False):
+    """What ``validate`` asks ``predict``."""
+
+
+class ValidateFlags(Hardware, TorchDevice, ValidateOptions, JsonOutput, Wide, total=False):
+    """The flags of ``validate``."""
+
+    module: Annotated[
+        str | None,
+        Option("A torch module of yours: FILE.py:FUNCTION that returns it.", metavar="FILE:NAME", everyday=True),
+    ]
+    measurements: Annotated[
+        Path | None, Option("Compare with a JSON or CSV file; time nothing.", metavar="FILE", everyday=True)
+    ]
+    compile: Annotated[bool, Option("Time torch.compile too.", default=False)]
+    budget: Annotated[str, Option("How long to measure, such as 30s.", default="30s", metavar="TIME", everyday=True)]
+    max_median_ape: Annotated[
+        float | None, Option("Largest median error that is good enough, in percent; more is exit 6.", metavar="PERCENT")
+    ]
+    output: Annotated[
+        Path | None, Option("Write FILE.json: all that was measured.", flag="--output -o", metavar="FILE",
+                            everyday=True),
+    ]  # fmt: skip
+    resume: Annotated[bool, Option("Keep what -o has of this prediction.", default=False)]
+
+
+class HardwareListFlags(JsonOutput, total=False):
+    """The flags of ``hardware list``."""
+
+    vendor: Annotated[str | None, Option("Of this vendor.", metavar="NAME", everyday=True)]
+    kind: Annotated[str | None, Option("gpu, apu, soc, cpu, tpu, npu or system.", metavar="KIND", everyday=True)]
+    memory: Annotated[str | None, Option("Sold with at least so much: 80GiB.", metavar="SIZE", everyday=True)]
+    dtype: Annotated[str | None, Option("With this format, whose peaks are shown.", metavar="FORMAT", everyday=True)]
+    sort: Annotated[
+        str | None,
+        Option("bandwidth, memory, peak, ridge, price, tdp, or a path in a spec.", usual="name", metavar="FIELD",
+               everyday=True),
+    ]  # fmt: skip
+    announced: Annotated[bool, Option("With parts that are only announced.", default=False, everyday=True)]
+
+
+class HardwareNewFlags(TypedDict, total=False):
+    """The flags of ``hardware new``."""
+
+    template: Annotated[
+        str, Option("Device whose figures to start from.", default="h100", flag="--from", metavar="NAME", everyday=True)
+    ]
+    output: Annotated[
+        Path | None,
+        Option("The file.", usual="NAME.yaml", flag="--output -o", metavar="FILE", everyday=True),
+    ]
+
+
+class ModelListFlags(JsonOutput, total=False):
+    """The flags of ``models list``."""
+
+    sort: Annotated[ModelOrder, Option("Order of the rows.", default="name", everyday=True)]
+
+
+GROUPS = (
+    Hardware,
+    Lengths,
+    PhaseOf,
+    Dtypes,
+    Compression,
+    Conventions,
+    Timing,
+    Links,
+    CacheBlocks,
+    Reserve,
+    Degrees,
+    Traffic,
+    Targets,
+    Engine,
+    Money,
+    Edits,
+    OpSizes,
+    TorchDevice,
+    PredictOutput,
+    JsonOutput,
+    FileOutput,
+    Wide,
+    Quiet,
+    NoColor,
+)
+"""The groups that ``--help-all`` shows by title."""

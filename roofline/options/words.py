@@ -1,0 +1,17 @@
+"""The words that options take, each list once."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+Phase: TypeAlias = Literal["encode", "prefill", "decode"]
+Attention: TypeAlias = Literal["fused", "materialised"]
+Count: TypeAlias = Literal["attended", "square"]
+LmHead: TypeAlias = Literal["last", "all"]
+Execution: TypeAlias = Literal["graph", "eager"]
+Provenance: TypeAlias = Literal["datasheet", "class", "published", "calibrated"]
+PriceKind: TypeAlias = Literal["on_demand", "reserved", "spot", "purchase"]
+Quantity: TypeAlias = Literal["flops", "bytes", "parameters", "kv_cache", "memory", "intensity", "time", "bound"]
+Theme: TypeAlias = Literal["light", "dark"]
+PictureSize: TypeAlias = Literal["slide", "column"]
+ModelOrder: TypeAlias = Literal["name", "family", "parameters", "layers", "hidden", "positions"]
