@@ -42,7 +42,7 @@ class Tiles(Correction):
 
     source: ClassVar = (
         "NVIDIA, Matrix Multiplication Background, tile and wave quantization; split depth as in Osama et al. 2023 "
-        "(Stream-K, arXiv 2301.03598), section 2. A100, bf16: 10.5 % median error without it, 7.6 % with it"
+        "(Stream-K, arXiv 2301.03598). A100, bf16: 10.5 % median error without it, 7.6 % with it"
     )
     explained: ClassVar = (
         "128 x 128 is fed at {feed} x peak, a split depth costs {split} and {partial} x its partial sums"
@@ -78,7 +78,7 @@ class Repack(Correction):
     share: Annotated[OfTraffic, Prior(1.0, 0.7)]
 
     source: ClassVar = (
-        "Goto and van de Geijn 2008, Anatomy of High-Performance Matrix Multiplication, section 4; three calibrations "
+        "Goto and van de Geijn 2008, Anatomy of High-Performance Matrix Multiplication; three calibrations "
         "of a Zen 3 core found 1.29 to 1.45 (validation_results/amd-epyc-milan-one-thread)"
     )
     explained: ClassVar = "several rows pack the weights first, {share} x their traffic"
