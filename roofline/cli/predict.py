@@ -25,7 +25,7 @@ def predict(model: str, flags: PredictFlags) -> None:
     output, plot = flags["output"], flags["plot"]
     _check_files(output, plot)
     result = prediction.predict(model, flags["hardware"], **part(PredictOptions, flags))
-    for warning in () if flags["quiet"] else result.model.warnings:
+    for warning in result.model.warnings:
         warn(warning)
     if output is not None:
         export.write(result, output)
@@ -46,6 +46,7 @@ def _check_files(output: Path | None, plot: Path | None) -> None:
 
 def _show(result: Prediction, shown: PredictOutput) -> None:
     """A prediction as JSON, or as text with what was asked for besides."""
+    from roofline.reports import answer
     from roofline.reports import compression as report_compression
     from roofline.reports import prediction as report
     from roofline.reports import sensitivity as report_sensitivity
@@ -55,7 +56,8 @@ def _show(result: Prediction, shown: PredictOutput) -> None:
         tell(report.to_json(report_compression.to_dict(result) | more))
         return
     if shown["output"] is None:
-        tell(report_compression.text(result, wide=shown["wide"], quiet=shown["quiet"]))
+        whole = {"operators": shown["operators"], "wide": shown["wide"], "quiet": shown["quiet"]}
+        tell(answer.text(result, **whole))
     if shown["sensitivity"]:
         tell("\n" + report_sensitivity.text(result))
     if shown["explain"]:

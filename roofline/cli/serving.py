@@ -53,7 +53,7 @@ def _tell(result: Any, text: Any, rows: Any, shown: ServingOutput) -> None:
     from roofline.reports.export import write_result
     from roofline.reports.prediction import to_json
 
-    for warning in () if shown["quiet"] else result.question.model.warnings:
+    for warning in result.question.model.warnings:
         warn(warning)
     if shown["output"] is not None:
         write_result(result.to_dict, partial(rows, result), shown["output"])

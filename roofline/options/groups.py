@@ -320,7 +320,7 @@ class Wide(TypedDict, total=False):
 class Quiet(TypedDict, total=False):
     """Output"""
 
-    quiet: Annotated[bool, Option("The verdict alone, no warnings.", default=False)]
+    quiet: Annotated[bool, Option("The verdict alone; warnings stay.", default=False)]
 
 
 class NoColor(TypedDict, total=False):

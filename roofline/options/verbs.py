@@ -51,6 +51,7 @@ class PredictOptions(RequestOptions, Degrees, total=False):
 class PredictOutput(FileOutput, Wide, Quiet, NoColor, total=False):
     """Output"""
 
+    operators: Annotated[bool, Option("Every operator, in place of the five costliest.", default=False, everyday=True)]
     plot: Annotated[Path | None, Option("Draw the roofline: FILE.png, .svg or .pdf.", metavar="FILE", everyday=True)]
     explain: Annotated[bool, Option("Where each number comes from.", default=False, everyday=True)]
     sensitivity: Annotated[bool, Option("What 10 % more of each resource would buy.", default=False)]

@@ -38,10 +38,10 @@ def to_dict(prediction: Prediction) -> dict[str, Any]:
     return found
 
 
-def text(prediction: Prediction, *, wide: bool = False, quiet: bool = False) -> str:
+def text(prediction: Prediction, *, wide: bool = False) -> str:
     """The report, and below it the table of before and after where there is one."""
-    below = "" if quiet else compared(prediction)
-    return whole(prediction, wide=wide, quiet=quiet) + (f"\n\n{below}" if below else "")
+    below = compared(prediction)
+    return whole(prediction, wide=wide) + (f"\n\n{below}" if below else "")
 
 
 def compared(prediction: Prediction) -> str:

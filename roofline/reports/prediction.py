@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from roofline.cost.capacity import MemoryFit
+from roofline.options.option import fields_of
+from roofline.options.verbs import RequestOptions
 from roofline.prediction.figures import Figures, PhasePrediction
 from roofline.prediction.predict import Prediction
 from roofline.reports.layout import HEADER, cells, layout_lines, link_lines, phase_note
@@ -40,19 +42,14 @@ def to_json(result: dict[str, Any]) -> str:
     return json.dumps(result, indent=2, allow_nan=False)
 
 
-def text(prediction: Prediction, *, wide: bool = False, quiet: bool = False) -> str:
-    """The whole report: verdict first, operators second, then how sure and which defaults.
-
-    ``wide`` adds columns, ``quiet`` leaves the verdict alone.
-    """
-    if quiet:
-        return "\n".join(verdict(prediction))
+def text(prediction: Prediction, *, wide: bool = False) -> str:
+    """The whole report: the verdict, every operator, how sure, and which defaults. ``wide`` adds columns."""
     lines = [*verdict(prediction), ""]
     for name, phase in prediction.phases.items():
         header, rows = (_WIDE_HEADER, wide_rows(phase)) if wide else (_HEADER, operator_rows(phase))
         if prediction.count > 1:
             header, rows = (*header, *HEADER), _with_links(rows, phase)
-        lines += [f"{name}, one step{phase_note(phase)}", *table(header, rows), ""]
+        lines += [f"{name}, one step: {_shares(phase.figures)}{phase_note(phase)}", *table(header, rows), ""]
     return "\n".join([*lines, *footer(prediction)])
 
 
@@ -104,17 +101,22 @@ def memory_line(memory: MemoryFit) -> str:
 
 def _phase_line(name: str, figures: Figures) -> str:
     low, high = quantity(figures.low_s, "time_s"), quantity(figures.high_s, "time_s")
+    largest = getattr(figures.shares, figures.bound_by)
+    return (
+        f"{name:7} {quantity(figures.time_s, 'time_s'):>8} ({low} to {high})  {figures.bound_by}-bound {largest:.0%}  "
+        f"MFU {figures.mfu:.1%}  MBU {figures.mbu:.1%}"
+    )
+
+
+def _shares(figures: Figures) -> str:
+    """What the time of a step is made of, the largest part first."""
     shares = (
         ("compute", figures.shares.compute),
         ("memory", figures.shares.memory),
         ("latency", figures.shares.latency),
         *((("link", figures.shares.link),) if figures.link_bytes else ()),
     )
-    parts = ", ".join(f"{part} {share:.0%}" for part, share in sorted(shares, key=lambda s: -s[1]))
-    return (
-        f"{name:8} {quantity(figures.time_s, 'time_s'):>8} ({low} to {high})  {figures.bound_by}-bound ({parts})  "
-        f"MFU {figures.mfu:.1%}  MBU {figures.mbu:.1%}"
-    )
+    return ", ".join(f"{part} {share:.0%}" for part, share in sorted(shares, key=lambda s: -s[1]))
 
 
 def operator_rows(phase: PhasePrediction) -> list[Row]:
@@ -173,22 +175,42 @@ def table(header: Row, rows: Iterable[Row], *, left: Sequence[int] = (0,)) -> li
 
 def footer(prediction: Prediction) -> list[str]:
     """How sure, which defaults, what to know."""
-    constants = prediction.constants
-    if constants.provenance == "datasheet":
-        band = f"constants: {constants.evidence}"
-    else:
-        band = (
-            f"constants: {constants.provenance} {constants.name}; "
-            f"band {constants.low:g} to {constants.high:g} x expected ({constants.evidence})"
-        )
-    w, c = prediction.workload, prediction.conventions
-    used = (
-        f"inputs: batch {w.batch}, {w.words(prediction.phases)}, {prediction.recipe.words}, "
-        f"{prediction.execution} execution, attention {c.attention}, count {c.count}, LM head {c.lm_head}"
-    )
     kept = "what is reserved is the runtime's" if prediction.request.reserved else "without the runtime's own"
     best = f"at best: max(FLOPs / peak, bytes / bandwidth) by the data sheet; memory: {kept}"
-    return [band, *link_lines(prediction), used, best, *(f"note: {note}" for note in prediction.notes)]
+    known = [f"note: {note}" for note in prediction.notes]
+    return [band_line(prediction), *link_lines(prediction), inputs_line(prediction), best, *known]
+
+
+def band_line(prediction: Prediction) -> str:
+    """Which constants, and how far off they were."""
+    constants = prediction.constants
+    if constants.provenance == "datasheet":
+        return f"constants: {constants.evidence}"
+    return (
+        f"constants: {constants.provenance} {constants.name}; "
+        f"band {constants.low:g} to {constants.high:g} x expected ({constants.evidence})"
+    )
+
+
+def inputs_line(prediction: Prediction) -> str:
+    """The inputs as they were taken: those that every answer names, and all that are not as usual."""
+    w, c = prediction.workload, prediction.conventions
+    others = (field for field in fields_of(RequestOptions) if field.name not in _TOLD)
+    asked = ((field, prediction.request.asked.get(field.name)) for field in others)
+    more = "".join(
+        f", {field.name.replace('_', ' ')} {value}" for field, value in asked if value != field.option.default
+    )
+    return (
+        f"inputs: batch {w.batch}, {w.words(prediction.phases)}, {prediction.recipe.words}, "
+        f"{prediction.execution} execution, attention {c.attention}, count {c.count}, LM head {c.lm_head}{more}"
+    )
+
+
+_TOLD = (
+    "batch prompt generate context phase dtype weight_dtype activation_dtype kv_dtype prune sparsity attention count "
+    "lm_head execution constants set"
+).split()
+"""Inputs that the sentences of an answer name already."""
 
 
 def html(prediction: Prediction) -> str:

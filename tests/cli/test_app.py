@@ -115,7 +115,7 @@ def test_python_refuses_a_keyword_that_is_none() -> None:
 
 
 def test_the_verdict_comes_before_the_operators() -> None:
-    lines = answer(*PREDICT).splitlines()
+    lines = answer(*PREDICT, "--operators").splitlines()
     verdict = next(i for i, line in enumerate(lines) if line.startswith("fits: "))
     header = next(i for i, line in enumerate(lines) if line.startswith("operator "))
     assert verdict < header
@@ -142,7 +142,7 @@ def test_text_and_json_agree() -> None:
     arguments = (*PREDICT, "--batch", "4", "--context", "1000")
     decode = json.loads(answer(*arguments, "--json"))["phases"]["decode"]
     names = [operator["name"] for operator in decode["operators"]]
-    rows = [line.split()[0] for line in answer(*arguments).splitlines() if line]
+    rows = [line.split()[0] for line in answer(*arguments, "--operators").splitlines() if line]
     assert names == rows[rows.index("operator") + 1 : rows.index("total")]
 
 

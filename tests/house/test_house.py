@@ -114,6 +114,29 @@ def test_a_function_body_has_at_most_45_lines(file: Path) -> None:
             assert lines <= 45, f"{file.name}: {node.name} has {lines} lines"
 
 
+MANY = {"attention", "elementwise", "training_run", "write"}
+"""Functions that still take more than eight parameters."""
+
+
+def test_a_function_has_at_most_eight_parameters() -> None:
+    found = set()
+    for tree in TREES.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                names = [each.arg for each in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+                found |= {node.name} if len([name for name in names if name not in ("self", "cls")]) > 8 else set()
+    assert found == MANY
+
+
+def test_only_one_module_builds_flags() -> None:
+    """All others come from ``roofline.options``, but ``--version``."""
+    builders = ("click.Option", "click.option", "click.Argument", "click.argument")
+    for file, tree in TREES.items():
+        called = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        if file.name != "verb.py":
+            assert sum(name in builders for name in called) == (file.name == "app.py"), file
+
+
 def test_inheritance_is_one_deep() -> None:
     trees = [tree for file, tree in TREES.items() if file.parent.name != "options"]  # records that are put together
     bases = {node.name: [ast.unparse(base) for base in node.bases] for tree in trees for node in ast.walk(tree)
@@ -218,8 +241,8 @@ SERVING = (
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --prune --sparsity --attention --count --lm-head --execution --constants --overlap --kv-block "
-    "--reserve --memory-share --set --tp --pp --dp --ep --cp --sp --json --output -o --wide --quiet --no-color --plot "
-    "--explain --sensitivity --help-all",
+    "--reserve --memory-share --set --tp --pp --dp --ep --cp --sp --json --output -o --wide --quiet --no-color "
+    "--operators --plot --explain --sensitivity --help-all",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --full --rows "
     "--columns --inputs --tokens --operation --message-bytes --devices --dtype --execution --constants --set --json "
     "--no-color --table --output -o --help-all",
@@ -267,6 +290,6 @@ def test_the_verbs_and_their_flags_do_not_change_by_accident() -> None:
 def test_the_flags_are_the_keywords(verb: str) -> None:
     flags = {word[2:].replace("-", "_") for word in VERBS[verb].split() if word[:2] == "--"}
     shown = (
-        "help_all json output explain sensitivity wide quiet pareto no_color plot".split()
+        "help_all json output operators explain sensitivity wide quiet pareto no_color plot".split()
     )  # how it is shown, not asked
     assert flags - {*shown} | {"model"} == set(inspect.signature(getattr(roofline, verb)).parameters)

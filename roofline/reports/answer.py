@@ -1,0 +1,99 @@
+"""The answer of ``predict`` on a page: the verdict, the costliest operators, how sure, for which inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from roofline.prediction.before_after import baseline, changes, is_compressed
+from roofline.prediction.figures import Operator, PhasePrediction
+from roofline.prediction.predict import Prediction
+from roofline.program.program import Phase
+from roofline.reports import compression
+from roofline.reports.layout import link_lines
+from roofline.reports.prediction import band_line, inputs_line, quantity, table, verdict
+
+LONGEST = 20
+"""Lines that an answer has at most."""
+
+COSTLIEST = 5
+"""Operators that are named."""
+
+LONGEST_NAME = 38
+"""Letters of an operator's name: a row then fits 80 columns."""
+
+
+def text(prediction: Prediction, *, operators: bool = False, wide: bool = False, quiet: bool = False) -> str:
+    """The verdict first, then the costliest operators, how sure, and the inputs: at most ``LONGEST`` lines.
+
+    ``operators`` prints every operator instead, ``wide`` with more columns; ``quiet`` leaves the verdict alone.
+    """
+    if quiet:
+        return "\n".join(verdict(prediction))
+    if operators or wide:
+        return compression.text(prediction, wide=wide)
+    parts = [
+        [*verdict(prediction), *_compression_lines(prediction)],
+        costliest_lines(prediction),
+        [band_line(prediction), *link_lines(prediction), _inputs(prediction), *_notes(prediction)],
+    ]
+    lines = sum(len(part) for part in parts)
+    apart = "\n\n" if lines + len(parts) - 1 <= LONGEST else "\n"
+    return apart.join("\n".join(part) for part in parts)
+
+
+def costliest(prediction: Prediction) -> list[tuple[PhasePrediction, Phase, Operator]]:
+    """The operators that take most of the request, all steps of their phases together, the costliest first."""
+    every = [(phase, name, op) for name, phase in prediction.phases.items() for op in phase.operators]
+    return sorted(every, key=lambda each: -each[0].steps * each[2].figures.time_s)[:COSTLIEST]
+
+
+def costliest_lines(prediction: Prediction) -> list[str]:
+    """A table of the costliest operators, and how many there are."""
+    rows = [
+        (
+            _cut(op.name),
+            name,
+            str(op.count),
+            quantity(op.figures.time_s, "time_s"),
+            f"{op.figures.time_s / phase.figures.time_s:.1%}",
+            op.figures.bound_by,
+        )
+        for phase, name, op in costliest(prediction)
+    ]
+    header = ("costliest operators", "phase", "x", "time", "share", "bound by")
+    count = sum(len(phase.operators) for phase in prediction.phases.values())
+    return [
+        *table(header, rows, left=(0, 1)),
+        f"times of one step; --operators prints all {count}, with FLOPs and bytes",
+    ]
+
+
+def _cut(name: str) -> str:
+    """A long name without its middle, so that a row fits 80 columns."""
+    most = LONGEST_NAME
+    return name if len(name) <= most else f"{name[: most // 2 - 1]}...{name[2 - most // 2 :]}"
+
+
+def _compression_lines(prediction: Prediction) -> Iterator[str]:
+    """What pruning, sparsity and quantisation change, in a line; nothing where there are none."""
+    if is_compressed(prediction):
+        before = baseline(prediction)
+        found = {change.name: change.ratio for change in changes(before, prediction)}
+        kept = {"weights": "weights_bytes", "KV cache": "kv_cache_bytes", "request": "request_s"}
+        ratios = ", ".join(f"{word} {found[name]:.3g} x" for word, name in kept.items() if found.get(name))
+        yield f"against {before.recipe.words}: {ratios}; --operators has the table"
+
+
+def _inputs(prediction: Prediction) -> str:
+    kept = "" if prediction.request.reserved else "; memory without the runtime's own"
+    return inputs_line(prediction) + kept
+
+
+def _notes(prediction: Prediction) -> Iterator[str]:
+    """What the reader should know, in a line: what of the model is ignored stands in the warnings in full."""
+    ignored = len(prediction.model.warnings)
+    notes = [note for note in prediction.notes if note not in prediction.model.warnings]
+    if ignored:
+        notes.insert(0, f"{ignored} field{'s' if ignored > 1 else ''} of the model ignored, see the warnings")
+    if notes:
+        yield f"note: {'; '.join(notes)}"
