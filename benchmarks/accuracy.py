@@ -21,7 +21,7 @@ import numpy as np
 from collective_sets import load_collectives
 from fit_calibrations import calibration_fields, fit_kind
 from fit_classes import class_without
-from grouped_sets import Sum, judged_mixture, load_grouped
+from grouped_sets import judged_mixture, load_grouped, step_of
 from measured_sets import MeasuredSet, assert_disjoint, load_sets
 from scores import FIGURES, Scored, joined, markdown, table
 
@@ -98,7 +98,7 @@ def _scored(data: Path, constants: Any) -> Iterator[tuple[Scored, list[tuple[str
             grouped, whose = judged_mixture(data), "A100"
         kind = "mixture of experts" if len(grouped.costs) > 1 else "grouped matmul"
         known = grouped_constants(grouped.device, constants, data)
-        scored = Scored.of(grouped.name, f"{kind} {grouped.costs[0].dtype}, {whose}", Sum.of(grouped, known),
+        scored = Scored.of(grouped.name, f"{kind} {grouped.costs[0].dtype}, {whose}", step_of(grouped, known),
                            grouped.measured_s)  # fmt: skip
         yield scored, [("all", np.ones(len(grouped.measured_s), bool))]
     for collective in (every.held_out() for every in load_collectives(data)):

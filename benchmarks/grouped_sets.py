@@ -24,7 +24,8 @@ from roofline.hardware.loading import load_hardware
 from roofline.hardware.spec import HardwareSpec
 from roofline.layers.mixture_of_experts import experts, touched_experts
 from roofline.program.workload import Precision
-from roofline.timing.operator import banded, time_cost
+from roofline.timing.machine import Machine
+from roofline.timing.timing import Timing
 
 HIDDEN_FIT, HIDDEN_BAND, HIDDEN_JUDGED = (4096,), (6144,), (7168,)
 
@@ -43,21 +44,9 @@ class GroupedSet:
     widths: AbstractSet[float] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sum:
-    """Operators in a row: expected time, bound, and the ends of the band. [s]"""
-
-    time_s: Any
-    bound_s: Any
-    low_s: Any
-    high_s: Any
-
-    @classmethod
-    def of(cls, rows: GroupedSet, constants: ConstantSet) -> Sum:
-        """The prediction of the rows from a graph."""
-        timings = [time_cost(cost, rows.device, constants, "graph", decoding=False) for cost in rows.costs]
-        ends = [(timing.time_s, *banded(timing)) for timing in timings]
-        return cls(*(sum(np.asarray(end) for end in column) for column in zip(*ends, strict=True)))
+def step_of(rows: GroupedSet, constants: ConstantSet) -> Timing:
+    """The prediction of the rows from a graph: their operators one after the other. [s]"""
+    return Machine(rows.device, constants, "graph").step(rows.costs)
 
 
 def load_grouped(data: Path) -> list[GroupedSet]:

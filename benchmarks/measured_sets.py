@@ -22,7 +22,7 @@ from roofline.hardware.loading import load_hardware, read_hardware_fields, spec_
 from roofline.hardware.spec import HardwareSpec
 from roofline.operators.statements import statement_of
 from roofline.program.workload import Precision
-from roofline.timing.operator import kind_of
+from roofline.timing.machine import kind_of
 
 Rows = list[dict[str, str]]
 
@@ -90,13 +90,13 @@ class MeasuredSet:
     @property
     def constants_kind(self) -> str:
         """The kind of constants that the operators take."""
-        decoding = "query" in self.sizes and bool(np.all(self.sizes["query"] == 1))
-        return kind_of(self.cost(), decoding)
+        return kind_of(self.cost())
 
     def cost(self) -> Cost:
         """What the operators cost, from the same statement as in ``predict_op``."""
         op, sizes = statement_of(self.kind, self.sizes)
-        return operator_cost(op, sizes, Precision(self.dtype, self.dtype, self.dtype))
+        decoding = "query" in self.sizes and bool(np.all(self.sizes["query"] == 1))
+        return operator_cost(op, sizes, Precision(self.dtype, self.dtype, self.dtype), decoding=decoding)
 
     def _known(self) -> Any:
         """Whether each model dimension of each row has a value to fit: [dimensions, rows]."""

@@ -146,7 +146,7 @@ def test_timing_applies_it(name: str) -> None:
     assert any(new.time_s != old.time_s for new, old in zip(corrected, plain, strict=True))
     for timing in corrected:
         assert timing.bound_s <= timing.time_s
-        assert timing.latency + timing.compute + timing.memory == pytest.approx(1.0)
+        assert timing.latency_s + timing.compute_s + timing.memory_s == pytest.approx(timing.time_s)
 
 
 # Changing constants

@@ -25,7 +25,8 @@ from roofline.program.op import Op, Tensor, contract, weight
 from roofline.program.workload import Precision
 from roofline.timing.kernels.bandwidth import memory_s
 from roofline.timing.kernels.work import spill_factor, work_factor
-from roofline.timing.operator import time_cost, time_operator, time_step
+from roofline.timing.machine import Machine
+from roofline.timing.operator import time_operator
 
 FP32 = Precision("fp32", "fp32", "fp32")
 SIZES = {"B": 2, "T": 3, "S": 5, "D": 8, "F": 16, "K": 2, "G": 2, "H": 4, "V": 100}
@@ -106,13 +107,14 @@ def rotation() -> Any:
 def test_an_unfused_operator_takes_as_long_as_its_kernels(rotation: Any) -> None:
     constants, toy = set_of(unfused=True), machine()
     plain = constants.of("elementwise", "eager")
-    whole = time_cost(rotation, toy, constants, "eager", decoding=False)
+    whole = Machine(toy, constants, "eager").time(rotation)
     parts = [time_operator(kernel, toy, plain) for kernel in rotation.kernels()]
     assert len(parts) == 10
     assert whole.time_s == pytest.approx(sum(part.time_s for part in parts))
-    assert whole.latency + whole.compute + whole.memory == pytest.approx(1)
+    assert whole.latency_s + whole.compute_s + whole.memory_s == pytest.approx(whole.time_s)
     assert whole.bound_s == time_operator(rotation, toy, plain).bound_s < whole.time_s
-    assert (whole.low, whole.high) == (pytest.approx(plain.low), pytest.approx(plain.high))
+    assert whole.low_s == pytest.approx(sum(part.low_s for part in parts))
+    assert whole.high_s == pytest.approx(plain.high * whole.time_s)
 
 
 @pytest.mark.parametrize(("unfused", "execution"), [(False, "eager"), (True, "graph")])
@@ -120,7 +122,7 @@ def test_from_a_graph_or_with_constants_of_whole_operators_it_is_one_kernel(
     rotation: Any, unfused: bool, execution: Any
 ) -> None:
     constants, toy = set_of(unfused=unfused), machine()
-    (timing,) = time_step((rotation,), toy, constants, execution, decoding=False)
+    timing = Machine(toy, constants, execution).time(rotation)
     assert timing == time_operator(rotation, toy, constants.of("elementwise", execution))
 
 

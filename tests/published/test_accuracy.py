@@ -24,7 +24,7 @@ import fit_calibrations  # noqa: E402
 import fit_classes  # noqa: E402
 import whole_models  # noqa: E402
 from class_campaigns import load_campaigns  # noqa: E402
-from grouped_sets import HIDDEN_FIT, Sum, judged_mixture, mixture  # noqa: E402
+from grouped_sets import HIDDEN_FIT, judged_mixture, mixture, step_of  # noqa: E402
 from measured_sets import MeasuredSet, assert_disjoint, load_sets  # noqa: E402
 from scores import Scored, joined, table  # noqa: E402
 from whole_model_sets import load_whole_models  # noqa: E402
@@ -132,7 +132,7 @@ def test_mixtures_of_experts_are_judged_on_sizes_that_were_not_fitted_and_do_bet
     medians = []
     for constants in ("calibrated", "class"):
         found = accuracy.grouped_constants(judged.device, constants, DATA)
-        scored = Scored.of("judged", "judged", Sum.of(judged, found), judged.measured_s)
+        scored = Scored.of("judged", "judged", step_of(judged, found), judged.measured_s)
         medians.append(float(scored.figures()[1].split()[0]))
     assert 2 * medians[0] < medians[1]
 
