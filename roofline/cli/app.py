@@ -32,6 +32,13 @@ _KIND = Argument("kind", "matmul, attention, elementwise, norm, softmax, embeddi
 _PICTURE = Argument("kind", f"{', '.join(plot.KINDS)}.")
 _DRAWN = Argument("model", "As for predict; several with commas where a kind shows several. For validation: a CSV.")
 _DEVICE = Argument("name", "A device or a system: name, alias, YAML file, or a count: 8xh100.")
+_FILES = Argument("files", "YAML files of devices or systems.", many=True)
+_ONE, _OTHER = Argument("one", "A device."), Argument("other", "Another.")
+_NEW = Argument("name", "The new device, lower case and hyphens: my-gpu.")
+_OF = Argument("of", "device or system.", optional=True)
+_TEXT = Argument("text", "Only presets with this in their name or family.", optional=True)
+_NAME = Argument("name", "A preset or a path.")
+_FILE = Argument("file", "A config.json, or the folder that holds it.")
 
 
 @click.group(cls=Verbs, invoke_without_command=True, context_settings={"max_content_width": 120})
@@ -47,8 +54,18 @@ def app(context: click.Context, version: bool) -> None:
         tell(_WELCOME.rstrip())
 
 
-hardware_app = Verbs(help="The devices: list, show, check, diff, new, schema.", no_args_is_help=False)
+hardware_app = Verbs(help="The devices: list, show, check, diff, new, schema.")
+hardware_app.add("Verbs", "list", Verb(hardware.hardware_list, verbs.HardwareListFlags))
+hardware_app.add("Verbs", "show", Verb(hardware.hardware_show, JsonOutput, _DEVICE))
+hardware_app.add("Verbs", "check", Verb(hardware.hardware_check, None, _FILES))
+hardware_app.add("Verbs", "diff", Verb(hardware.hardware_diff, JsonOutput, _ONE, _OTHER))
+hardware_app.add("Verbs", "new", Verb(hardware.hardware_new, verbs.HardwareNewFlags, _NEW))
+hardware_app.add("Verbs", "schema", Verb(hardware.hardware_print_schema, None, _OF))
+
 models_app = Verbs(help="The models: list, show, check.")
+models_app.add("Verbs", "list", Verb(models.models_list, verbs.ModelListFlags, _TEXT))
+models_app.add("Verbs", "show", Verb(models.models_show, JsonOutput, _NAME))
+models_app.add("Verbs", "check", Verb(models.models_check, None, _FILE))
 
 assert isinstance(app, Verbs)
 app.add("Ask", "predict", Verb(predict.predict, verbs.PredictFlags, _MODEL))
@@ -62,45 +79,6 @@ app.add("Measure", "calibrate", Verb(measure.calibrate, verbs.CalibrateFlags))
 app.add("Measure", "validate", Verb(measure.validate, verbs.ValidateFlags, _MODEL))
 app.add("Library", "hardware", hardware_app)
 app.add("Library", "models", models_app)
-
-hardware_app.add("Verbs", "list", Verb(hardware.hardware_list, verbs.HardwareListFlags))
-hardware_app.add("Verbs", "show", Verb(hardware.hardware_show, JsonOutput, _DEVICE))
-hardware_app.add(
-    "Verbs", "check", Verb(hardware.hardware_check, None, Argument("files", "YAML files of devices.", many=True))
-)
-hardware_app.add(
-    "Verbs",
-    "diff",
-    Verb(hardware.hardware_diff, JsonOutput, Argument("one", "A device."), Argument("other", "Another.")),
-)
-hardware_app.add(
-    "Verbs",
-    "new",
-    Verb(
-        hardware.hardware_new,
-        verbs.HardwareNewFlags,
-        Argument("name", "The new device, lower case and hyphens: my-gpu."),
-    ),
-)
-hardware_app.add(
-    "Verbs", "schema", Verb(hardware.hardware_print_schema, None, Argument("of", "device or system.", optional=True))
-)
-
-models_app.add(
-    "Verbs",
-    "list",
-    Verb(
-        models.models_list,
-        verbs.ModelListFlags,
-        Argument("text", "Only presets with this in their name or family.", optional=True),
-    ),
-)
-models_app.add("Verbs", "show", Verb(models.models_show, JsonOutput, Argument("name", "A preset or a path.")))
-models_app.add(
-    "Verbs",
-    "check",
-    Verb(models.models_check, None, Argument("file", "A config.json, or the folder that holds it.")),
-)
 
 
 def main() -> NoReturn:

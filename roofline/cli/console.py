@@ -1,4 +1,4 @@
-"""What every verb does on a terminal: words checked, lines printed, warnings, failures, a progress bar."""
+"""What every verb does on a terminal: edits read, lines printed, warnings, failures, a progress bar."""
 
 from __future__ import annotations
 
@@ -10,13 +10,6 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from roofline.errors import UsageError, one_line
-
-
-def choice(flag: str, given: str | None, *known: str) -> Any:
-    """``given`` if it is one of ``known`` or absent; typer's own choices would load enum classes and say less."""
-    if given is not None and given not in known:
-        refuse(f"{flag} {given!r}: expected {' or '.join(known)}")
-    return given
 
 
 def edit(text: str) -> tuple[str, Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from roofline.cli.console import choice, refuse, tell
+from roofline.cli.console import refuse, tell
 from roofline.errors import SpecError
 from roofline.options.groups import JsonOutput
 from roofline.options.verbs import HardwareListFlags, HardwareNewFlags
@@ -111,7 +111,11 @@ def hardware_print_schema(of: str | None) -> None:
     """The JSON Schema of a file, for editors."""
     from roofline.hardware.schema import schema_text
 
-    tell(schema_text(choice("schema", of or "device", "device", "system")).rstrip())
+    known: dict[str, Literal["device", "system"]] = {"device": "device", "system": "system"}
+    kind = known.get(of or "device")
+    if kind is None:
+        refuse(f"schema {of!r}: expected device or system")
+    tell(schema_text(kind).rstrip())
 
 
 def _out(json: bool, fields: dict[str, Any], lines: Any) -> None:

@@ -60,17 +60,18 @@ class Verb(click.Command):
             formatter.write_paragraph()
             with formatter.indentation():
                 formatter.write_dl([(each.name.upper(), each.help) for each in self.arguments], col_max=20)
-        everyday = [field for field in self.flags if field.option.everyday]
+        grouped = _grouped(self.flags)
         if context.meta.get("all"):
-            for title, fields in _grouped(self.flags).items():
+            for title, fields in grouped.items():
                 with formatter.section(title):
-                    formatter.write_dl([(_spelled([field]), field.text) for field in fields], col_max=36)
-        else:
-            with formatter.section("Flags"):
-                formatter.write_dl([*_lines(everyday), ("--help", "This help.")], col_max=36)
-            if more := len(self.flags) - len(everyday):
-                formatter.write_paragraph()
-                formatter.write_text(f"--help-all shows {more} more.")
+                    formatter.write_dl([(_spelled([field]), field.text) for field in fields], col_max=33)
+            return
+        everyday = [field for fields in grouped.values() for field in fields if field.option.everyday]
+        with formatter.section("Flags"):
+            formatter.write_dl([*_lines(everyday), ("--help", "This help.")], col_max=33)
+        if more := len(self.flags) - len(everyday):
+            formatter.write_paragraph()
+            formatter.write_text(f"--help-all shows {more} more.")
 
 
 class Verbs(click.Group):
@@ -143,9 +144,9 @@ def _spelled(fields: list[Field]) -> str:
 
 
 def _grouped(fields: Iterable[Field]) -> dict[str, list[Field]]:
-    """Flags under the titles of their groups."""
+    """Flags under the titles of their groups; those of one verb alone after its hardware."""
     titles = {(field.name, field.option): str(group.__doc__) for group in GROUPS for field in fields_of(group)}
-    found: dict[str, list[Field]] = {}
+    found: dict[str, list[Field]] = {"Hardware": [], "Of this verb": []}
     for field in fields:
         found.setdefault(titles.get((field.name, field.option), "Of this verb"), []).append(field)
-    return found
+    return {title: some for title, some in found.items() if some}

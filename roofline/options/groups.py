@@ -25,9 +25,21 @@ class Hardware(TypedDict, total=False):
     hardware: Annotated[
         str | None,
         Option(
-            "Device, count, system or YAML file: h100, 8xh100, dgx-h100, my-gpu.yaml; with commas where several are "
-            "compared, and all for every device.",
+            "Device, count, system or YAML file: h100, 8xh100, dgx-h100, my-gpu.yaml.",
             metavar="NAME",
+            everyday=True,
+        ),
+    ]
+
+
+class SeveralHardware(TypedDict, total=False):
+    """Hardware"""
+
+    hardware: Annotated[
+        str | None,
+        Option(
+            "Devices, counts, systems or YAML files, with commas: h100,8xmi300x; all is every device.",
+            metavar="NAMES",
             everyday=True,
         ),
     ]
@@ -60,8 +72,8 @@ class Dtype(TypedDict, total=False):
     dtype: Annotated[
         str | None,
         Option(
-            "Number format or recipe: bf16, fp8, w8a8, w4a16+kv8; with commas where several are compared.",
-            usual="the model's own where the device has it, else bf16, fp16, fp32",
+            "Number format or recipe: bf16, fp8, w8a8, w4a16+kv8; compare and size take several, with commas.",
+            usual="as the model is stored, else bf16, fp16 or fp32",
             metavar="FORMAT",
             everyday=True,
         ),
@@ -220,6 +232,15 @@ class Traffic(TypedDict, total=False):
     prefix_hits: Annotated[
         float | None,
         Option("Share of a prompt that a prefix cache holds.", usual="that of the workload", metavar="SHARE"),
+    ]
+
+
+class Load(TypedDict, total=False):
+    """Load"""
+
+    load: Annotated[str | float | None, Option("Requests that arrive, such as 50req/s.", metavar="RATE", everyday=True)]
+    headroom: Annotated[
+        float, Option("Share of the capacity kept free, for want of queues.", default=0.2, metavar="SHARE")
     ]
 
 

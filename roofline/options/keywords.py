@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, TypeVar, Union, cast
+from typing import Any, TypeVar, cast
 
 from roofline.errors import UsageError, near_matches
 from roofline.options.option import Field, fields_of
@@ -62,5 +62,6 @@ def part(group: type[Group], options: Mapping[str, Any]) -> Group:
 
 
 def _parameter(field: Field) -> inspect.Parameter:
-    kind: Any = Union[field.kinds]  # noqa: UP007  (of as many as there are)
-    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.option.default, annotation=kind)
+    return inspect.Parameter(
+        field.name, inspect.Parameter.KEYWORD_ONLY, default=field.option.default, annotation=field.kind
+    )

@@ -36,8 +36,13 @@ class Field:
     """An option by name: a keyword in Python, a flag on the command line."""
 
     name: str
-    kinds: tuple[Any, ...]
+    kind: Any
     option: Option
+
+    @property
+    def kinds(self) -> tuple[Any, ...]:
+        """The types that it may have, None among them where it may be left open."""
+        return get_args(self.kind) if get_origin(self.kind) in (Union, UnionType) else (self.kind,)
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -84,5 +89,4 @@ def _fields(hints: Mapping[str, Any]) -> Iterator[Field]:
     for name, hint in hints.items():
         assert get_origin(hint) is Annotated, f"{name} has no Option"
         kind, option = get_args(hint)
-        kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-        yield Field(name, kinds, option)
+        yield Field(name, kind, option)

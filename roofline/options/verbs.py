@@ -22,12 +22,14 @@ from roofline.options.groups import (
     JsonOutput,
     Lengths,
     Links,
+    Load,
     Loaded,
     Money,
     NoColor,
     PhaseOf,
     Quiet,
     Reserve,
+    SeveralHardware,
     Targets,
     Timing,
     TorchDevice,
@@ -169,26 +171,22 @@ class ServingOutput(FileOutput, Wide, Quiet, total=False):
     """Output"""
 
 
-class CompareFlags(Hardware, CompareOptions, ServingOutput, total=False):
+class CompareFlags(SeveralHardware, CompareOptions, ServingOutput, total=False):
     """The flags of ``compare``."""
 
     pareto: Annotated[bool, Option("The front of cost against TPOT too.", default=False)]
 
 
-class SizeOptions(ServingOptions, total=False):
+class SizeOptions(Load, ServingOptions, total=False):
     """The keywords of ``size``."""
 
-    load: Annotated[str | float | None, Option("Requests that arrive, such as 50req/s.", metavar="RATE", everyday=True)]
-    headroom: Annotated[
-        float, Option("Share of the capacity kept free, for want of queues.", default=0.2, metavar="SHARE")
-    ]
     prefill_on: Annotated[
         str | Loaded | Sequence[str | Loaded] | None,
         Option("Disaggregated serving: what prefills for --hardware.", metavar="NAME"),
     ]
 
 
-class SizeFlags(Hardware, SizeOptions, ServingOutput, total=False):
+class SizeFlags(SeveralHardware, SizeOptions, ServingOutput, total=False):
     """The flags of ``size``."""
 
 
@@ -196,7 +194,7 @@ class PlotOptions(Lengths, PhaseOf, Dtypes, AttentionForm, Timing, Edits, total=
     """What ``plot`` asks ``predict``."""
 
 
-class PlotFlags(Hardware, PlotOptions, total=False):
+class PlotFlags(SeveralHardware, PlotOptions, total=False):
     """The flags of ``plot``."""
 
     output: Annotated[
@@ -296,6 +294,8 @@ class ModelListFlags(JsonOutput, total=False):
 
 GROUPS = (
     Hardware,
+    SeveralHardware,
+    Load,
     Lengths,
     PhaseOf,
     Dtypes,

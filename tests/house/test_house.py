@@ -234,7 +234,7 @@ def test_the_test_of_start_up_can_fail() -> None:
 
 
 SERVING = (
-    "--hardware --workload --prompt --generate --prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype "
+    "--workload --prompt --generate --prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --execution --constants --chunk --speculate --draft --pools --reserve --memory-share --price-kind "
     "--prices --utilization --api --years --pue --power-price --hosting --set"
 )
@@ -246,8 +246,8 @@ VERBS = {
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --full --rows "
     "--columns --inputs --tokens --operation --message-bytes --devices --dtype --execution --constants --set --json "
     "--no-color --table --output -o --help-all",
-    "compare": f"{SERVING} --train --frozen --json --output -o --wide --quiet --pareto --help-all",
-    "size": f"{SERVING} --load --headroom --prefill-on --json --output -o --wide --quiet --help-all",
+    "compare": f"--hardware {SERVING} --train --frozen --json --output -o --wide --quiet --pareto --help-all",
+    "size": f"--hardware --load --headroom {SERVING} --prefill-on --json --output -o --wide --quiet --help-all",
     "plot": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --attention --execution --constants --set --output -o --data --theme --size --dpi --over --measured "
     "--help-all",

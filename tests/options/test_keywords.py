@@ -11,12 +11,18 @@ import pytest
 from click.testing import CliRunner
 
 import roofline
+from roofline.buying.economics import UTILIZATIONS
+from roofline.buying.sizing import HEADROOM
 from roofline.cli.app import app
 from roofline.cli.verb import Verb
 from roofline.errors import UsageError
 from roofline.options import groups, verbs
 from roofline.options.keywords import completed, part, takes
 from roofline.options.option import Field, Option, fields_of
+from roofline.program.conventions import Conventions
+from roofline.program.workload import DEFAULT_ENCODER_PROMPT, DEFAULT_GENERATE, DEFAULT_PROMPT
+from roofline.serving.continuous_batching import CHUNK
+from roofline.serving.scenario import KEPT
 
 EVERY = [group for name, group in vars(verbs).items() if name.endswith(("Options", "Flags", "Output"))]
 
@@ -95,10 +101,22 @@ def test_what_is_left_out_is_filled_in_and_what_is_strange_refused() -> None:
     assert part(groups.Dtype, {"dtype": None, "batch": 3}) == {"dtype": None}
 
 
+def test_defaults_that_other_rooms_know_are_the_same() -> None:
+    usual = {field.name: field.option for group in EVERY for field in fields_of(group)}
+    prompt = {field.name: field.option for field in fields_of(groups.Lengths)}["prompt"].usual
+    assert prompt.startswith(f"{DEFAULT_PROMPT}, encoders {DEFAULT_ENCODER_PROMPT}")
+    assert {field.name: field.option for field in fields_of(groups.Lengths)}["generate"].usual == str(DEFAULT_GENERATE)
+    assert (usual["headroom"].default, usual["chunk"].default) == (HEADROOM, CHUNK)
+    assert usual["utilization"].default == UTILIZATIONS == tuple(map(float, usual["utilization"].usual.split(",")))
+    assert usual["reserve"].usual == f"0; compare and size: {KEPT}"
+    assert usual["memory_share"].usual == f"1; compare and size: {1 - KEPT}"
+    conventions = {field.name: field.option.default for field in fields_of(groups.Conventions)}
+    assert Conventions(**conventions) == Conventions()
+
+
 def test_words_of_an_option_are_those_of_its_type() -> None:
-    kinds = (Literal["a", "b"], NoneType)
-    field = Field("word", kinds, Option("A word."))
+    field = Field("word", Literal["a", "b"] | None, Option("A word."))
     field.check(None)
     assert field.words == ("a", "b")
     with pytest.raises(UsageError):
-        Field("word", kinds[:1], Option("A word.")).check(None)
+        Field("word", Literal["a", "b"], Option("A word.")).check(None)
