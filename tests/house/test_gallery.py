@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from shell import answer
-from shell import printed_afresh as run
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+
+from shell import answer  # noqa: E402
+from shell import printed_afresh as run  # noqa: E402
+
 GALLERY = ROOT / "docs" / "gallery.md"
 IMAGES = ROOT / "docs" / "images"
 LOOK = "--dpi 80"

@@ -14,9 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shell import printed, printed_afresh
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+
+from shell import printed, printed_afresh  # noqa: E402
+
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 EXAMPLES = [  # what times a model takes its minute
     pytest.param(path, marks=[pytest.mark.slow] if "validate" in path.stem else [])
