@@ -17,7 +17,8 @@ from roofline.number import exact
 from roofline.program.backward import backward
 from roofline.program.conventions import Conventions
 from roofline.program.op import Op, Tensor, elementwise, fuse
-from roofline.program.program import Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Program
 from roofline.program.workload import Precision
 from roofline.timing.machine import Machine
 
@@ -92,7 +93,7 @@ def _costs(
     program: Program, sequence: int, batch: int, precision: Precision, *, frozen: bool
 ) -> tuple[tuple[Cost, ...], tuple[Cost, ...]]:
     """The costs of one step as counted, and as timed: a fused attention computes its scores again on the way back."""
-    phase: Phase = "prefill" if "prefill" in program.phases else "encode"
+    phase: Phase = Phase.PREFILL if Phase.PREFILL in program.phases else Phase.ENCODE
     sizes = {letter: exact(size) for letter, size in program.sizes.items()}
     sizes |= {"B": exact(batch), "T": exact(sequence), "S": exact(sequence)}
     counted, timed = [], []

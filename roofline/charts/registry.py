@@ -28,6 +28,7 @@ from roofline.charts.marks.points import point_rows
 from roofline.errors import UsageError, shown
 from roofline.prediction.predict import Prediction, predict
 from roofline.prediction.regime_maps import map_regimes
+from roofline.program.phases import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Request:
             msg = f"--over context: {base.model.name} reads whole images, {allowed.positions} tokens each"
             raise UsageError(msg)
         most = allowed.positions if word == "prompt" else allowed.output
-        if word == "prompt" and "decode" in base.phases:
+        if word == "prompt" and Phase.DECODE in base.phases:
             most -= 0 if behind else base.workload.generate
             kept["generate"] = base.workload.generate
         lengths = _spread(min(128, most // 2), most, 28)
@@ -171,9 +172,9 @@ def _regime(request: Request) -> Drawn:
     if len(predictions) > 2:
         msg = "regime shows what binds on one device, or how much faster the first of two is; give one or two"
         raise UsageError(msg)
-    phase = "decode" if "decode" in predictions[0].phases else next(iter(predictions[0].phases))
+    phase = Phase.DECODE if Phase.DECODE in predictions[0].phases else next(iter(predictions[0].phases))
     allowed = predictions[0].model.lengths
-    most = allowed.output if phase == "decode" else allowed.positions
+    most = allowed.output if phase.one_token else allowed.positions
     batches = np.geomspace(1, 1024, 72).tolist()
     lengths = np.geomspace(min(128, max(most // 16, 1)), most, 96).tolist()
     maps = [map_regimes(prediction, phase, batches, lengths) for prediction in predictions]

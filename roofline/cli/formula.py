@@ -45,9 +45,10 @@ def _formulas(setting: Any, quantity: Any, phase: Any, mean: bool, style: str) -
     """The formulas of all phases that were asked for, in one format."""
     from roofline.formulas.building import build, phases_of
     from roofline.prediction.predict import SCHEMA_VERSION, tool_version
+    from roofline.program.phases import Phase
     from roofline.reports.prediction import to_json
 
-    asked = ("decode",) if mean and phase is None else phases_of(setting, quantity, phase)
+    asked = (Phase.DECODE,) if mean and phase is None else phases_of(setting, quantity, phase)
     formulas = [build(setting, quantity, when, mean=mean) for when in asked]
     if style == "json":
         head = {"schema_version": SCHEMA_VERSION, "version": tool_version()}

@@ -11,7 +11,8 @@ from roofline.cost.parabolas import crossing, last_within
 from roofline.cost.residency import Footprint, alive_bytes, footprint, longest_step, peak_bytes, resting
 from roofline.number import exact
 from roofline.program.axes import rebind
-from roofline.program.program import Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Program
 from roofline.program.workload import MAX_LENGTH, Precision, Workload
 
 
@@ -109,7 +110,7 @@ def longest_context(
     operator is at most quadratic in the length, so each operator's limit is the root of a quadratic, and the least of
     them is the answer. A cache in blocks fits that length or at least the whole blocks in it.
     """
-    generated = 1 if phases == ("encode",) or workload.decoder_start is not None else workload.generate
+    generated = 1 if all(phase.encodes for phase in phases) or workload.decoder_start is not None else workload.generate
     block, workload = workload.kv_block, replace(workload, kv_block=1)
     if block > 1:
         most = longest_context(program, workload, phases, precision, room, positions)
@@ -146,7 +147,7 @@ def _in_blocks(
     """
     lone = workload.context is not None
     behind = workload.decoder_start is not None
-    generated = 1 if lone or phases == ("encode",) or behind else workload.generate
+    generated = 1 if lone or all(phase.encodes for phase in phases) or behind else workload.generate
 
     def too_long(length: int) -> bool:
         asked = {"context": length} if lone else {"prompt": length - generated + 1}

@@ -12,7 +12,8 @@ from roofline.cost.kernel_shapes import Shape, shape_of
 from roofline.number import Number, uniform
 from roofline.program.axes import Sizes
 from roofline.program.op import Op, Tensor
-from roofline.program.program import Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Program
 from roofline.program.transfers import Transfer, bus_bytes
 from roofline.program.workload import Precision
 
@@ -53,7 +54,7 @@ def step_cost(program: Program, phase: Phase, sizes: Sizes, precision: Precision
     bound: dict[str, Number] = {letter: bind(size) for letter, size in program.sizes.items()}
     bound |= {letter: size if isinstance(size, np.ndarray) else bind(size) for letter, size in sizes.items()}
     return tuple(
-        operator_cost(op, group.sizes(bound), precision, group.name, group.times(bound), decoding=phase == "decode")
+        operator_cost(op, group.sizes(bound), precision, group.name, group.times(bound), decoding=phase.one_token)
         for group, op in program.in_phase(phase)
     )
 

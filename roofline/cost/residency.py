@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias
 from roofline.number import Number, exact, is_symbolic, maximum
 from roofline.program.axes import Sizes, rebind
 from roofline.program.op import CARRIED, Role, Tensor
-from roofline.program.program import Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Program
 from roofline.program.workload import Precision, Workload
 
 Step: TypeAlias = tuple[dict[str, Number], dict[str, Number]]
@@ -54,7 +55,7 @@ def peak_bytes(program: Program, workload: Workload, phases: tuple[Phase, ...], 
 def resting(program: Program, workload: Workload, precision: Precision) -> Footprint:
     """What stays from step to step: the same without activations."""
     sizes = {letter: exact(size) for letter, size in program.sizes.items()}
-    held = {**sizes, **workload.step("decode", workload.batch, workload.held)}
+    held = {**sizes, **workload.step(Phase.DECODE, workload.batch, workload.held)}
     weights, cache = weights_bytes(program, sizes, precision), cache_bytes(program, held, precision, ("kv_cache",))
     return Footprint(int(weights), int(cache), 0, int(cache_bytes(program, held, precision, ("state",))))
 
@@ -90,7 +91,7 @@ def cache_growth(program: Program, precision: Precision, length: int, letter: Li
 
 def longest_step(workload: Workload, phase: Phase) -> Sizes:
     """B, T and S, and M behind an encoder, of the step of ``phase`` that holds most."""
-    return workload.step(phase, workload.batch, workload.longest if phase == "decode" else workload.prompt)
+    return workload.step(phase, workload.batch, workload.longest if phase.one_token else workload.prompt)
 
 
 def activation_peak(program: Program, phase: Phase, sizes: Sizes, precision: Precision) -> Number:

@@ -13,7 +13,7 @@ from roofline.errors import UsageError, WorkloadError, near_matches, shown
 from roofline.formulas.expressions import Formula, Quantity, as_sympy, substitute
 from roofline.formulas.setting import Setting, make_setting, notes_of
 from roofline.formulas.simplification import simplified
-from roofline.formulas.subject import Subject, check_phase
+from roofline.formulas.subject import Subject, read_phase
 from roofline.formulas.symbols import LETTERS, symbol
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
@@ -22,7 +22,7 @@ from roofline.options.keywords import part, takes
 from roofline.options.verbs import FormulaOptions, SettingOptions
 from roofline.program.axes import rebind
 from roofline.program.op import CARRIED, Role
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 from roofline.program.workload import Precision
 
 TIMELESS: tuple[Quantity, ...] = ("parameters", "kv_cache")
@@ -53,14 +53,14 @@ def formula(
     return build(setting, options["quantity"], options["phase"], mean=options["mean"])
 
 
-def build(setting: Setting, quantity: Quantity, phase: Phase | None, *, mean: bool = False) -> Formula:
+def build(setting: Setting, quantity: Quantity, phase: str | None, *, mean: bool = False) -> Formula:
     """The formula of ``quantity`` in ``phase``. Raises UsageError or WorkloadError for what cannot be asked."""
     if quantity not in get_args(Quantity):
         msg = f"quantity {shown(quantity)}: {near_matches(str(quantity), get_args(Quantity))}"
         raise UsageError(msg)
-    check_phase(setting.subject, phase)
-    when = None if quantity in TIMELESS else needed_phase(setting.subject, phase)
-    if mean and when != "decode":
+    asked = read_phase(setting.subject, phase)
+    when = None if quantity in TIMELESS else needed_phase(setting.subject, asked)
+    if mean and not (when and when.one_token):
         msg = f"mean: the mean over decode steps goes with phase decode, not with {when or quantity}"
         raise UsageError(msg)
     expression, numbers = _raw(setting, quantity, when)
@@ -81,14 +81,14 @@ def check_substitutions(subs: Mapping[str, Any], *expressions: Any) -> None:
         raise UsageError(msg)
 
 
-def phases_of(setting: Setting, quantity: Quantity, phase: Phase | None) -> tuple[Phase | None, ...]:
+def phases_of(setting: Setting, quantity: Quantity, phase: str | None) -> tuple[Phase | None, ...]:
     """The phases that an answer is given for: the one asked for, else all; none for a lone layer or a timeless figure.
 
     Raises UsageError or WorkloadError for a phase that is none or that the subject does not have.
     """
-    check_phase(setting.subject, phase)
-    if phase is not None or quantity in TIMELESS or setting.subject.program is None:
-        return (phase,)
+    asked = read_phase(setting.subject, phase)
+    if asked is not None or quantity in TIMELESS or setting.subject.program is None:
+        return (asked,)
     return setting.subject.phases
 
 
@@ -135,7 +135,7 @@ def _raw(setting: Setting, quantity: Quantity, phase: Phase | None) -> tuple[Any
 
 def _resident(setting: Setting, role: Role, precision: Precision | None) -> Any:
     """Elements, or with a precision bytes, of the weights, or caches and states, that stay; those of a part once."""
-    sizes, subject = setting.letters("decode"), setting.subject  # what rests does so between steps of one token
+    sizes, subject = setting.letters(Phase.DECODE), setting.subject  # what rests does so between steps of one token
     if subject.program and not subject.part:
         if role == "kv_cache" and precision:
             return cache_bytes(subject.program, sizes, precision)
@@ -160,6 +160,6 @@ def _memory(setting: Setting, phase: Phase | None) -> Any:
         raise WorkloadError(msg)
     assert phase is not None
     sizes, precision = setting.letters(phase), setting.precision
-    held = setting.letters("decode")  # the cache at rest, as a window keeps it between steps of one token
+    held = setting.letters(Phase.DECODE)  # the cache at rest, as a window keeps it between steps of one token
     resting = weights_bytes(program, held, precision) + cache_bytes(program, held, precision)
     return sympy.sympify(resting + activation_peak(program, phase, sizes, precision))

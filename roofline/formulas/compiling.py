@@ -19,9 +19,10 @@ from roofline.formulas.expressions import Quantity
 from roofline.formulas.flattening import flattened
 from roofline.formulas.printers import shared_steps
 from roofline.formulas.setting import Setting, setting_of
-from roofline.formulas.subject import Subject, check_phase
+from roofline.formulas.subject import Subject, read_phase
 from roofline.hardware.spec import HardwareSpec
-from roofline.program.program import Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Program
 
 ADDITIVE: tuple[Quantity, ...] = ("flops", "bytes", "time", "bound")
 """Quantities of which those of several phases may be added."""
@@ -58,7 +59,7 @@ def compile(  # noqa: A001  (the word of the field; the built-in is not used her
     program: Program,
     quantity: Quantity,
     *,
-    phase: Phase | None = None,
+    phase: str | None = None,
     hardware: str | Path | HardwareSpec | None = None,
     dtype: str | None = None,
     execution: Execution | None = None,
@@ -78,10 +79,10 @@ def compile(  # noqa: A001  (the word of the field; the built-in is not used her
     array([0.0116, 0.0504])
     """
     subject = Subject("program", "", program.groups, program)
-    check_phase(subject, phase)
+    asked = read_phase(subject, phase)
     setting = setting_of(subject, keep, {}, hardware, dtype, execution, constants)
     text = repr((program, setting.device, setting.recipe, setting.execution, setting.constants, sorted(setting.keep)))
-    return _compiled(_Question(text, program, setting, quantity, phase))
+    return _compiled(_Question(text, program, setting, quantity, asked))
 
 
 @dataclass(frozen=True, slots=True)

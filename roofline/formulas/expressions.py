@@ -14,7 +14,7 @@ from roofline.formulas.printers import latex_source, python_source, readable, sc
 from roofline.formulas.substitution import read_substitution_mapping
 from roofline.formulas.symbols import meaning, symbol
 from roofline.options import words
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 
 Quantity: TypeAlias = words.Quantity
 

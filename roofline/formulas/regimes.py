@@ -21,8 +21,9 @@ from roofline.formulas.machine import SymbolicMachine
 from roofline.formulas.printers import latex_source, readable
 from roofline.formulas.setting import Setting
 from roofline.formulas.simplification import simplified
+from roofline.formulas.subject import read_phase
 from roofline.formulas.symbols import LETTERS, dimension_of, meaning, symbol
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 from roofline.program.workload import DEFAULT_ENCODER_PROMPT, DEFAULT_PROMPT
 from roofline.units import format_quantity
 
@@ -102,13 +103,13 @@ def _with_unit(name: str, number: float) -> str:
     return format_quantity(number, dimension) if dimension else f"{number:g}"
 
 
-def solve_regime(setting: Setting, variable: str, phase: Phase | None) -> Regime:
+def solve_regime(setting: Setting, variable: str, phase: str | None) -> Regime:
     """When the subject turns compute-bound as ``variable``, a letter or a word of the machine, changes.
 
     Letters without a number take batch 1 and the default prompt in a model; the numbers need a device. Raises
     UsageError for a variable that neither side holds, or that has a number.
     """
-    when = needed_phase(setting.subject, phase)
+    when = needed_phase(setting.subject, read_phase(setting.subject, phase))
     if variable in setting.subs:
         msg = f"solve {variable}: subs puts a number in its place; leave one out"
         raise UsageError(msg)

@@ -26,7 +26,7 @@ from roofline.models.model import Model
 from roofline.options.keywords import takes
 from roofline.options.verbs import SettingOptions
 from roofline.program.conventions import Conventions
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 from roofline.program.workload import DTYPE_BYTES, Precision
 from roofline.timing.dtype_support import computing_device
 
@@ -62,10 +62,10 @@ class Setting:
         """
         fixed = {letter: as_sympy(size) for letter, size in self.subject.fixed.items() if not self.keeps(letter)}
         sizes = LETTERS | fixed
-        if phase == "encode" and self.subject.decodes_after_encoding:
+        if phase is not None and phase.encodes and self.subject.decodes_after_encoding:
             sizes["T"] = sizes["S"] = sizes["M"]
         elif phase is not None:
-            sizes["T"] = sympy.Integer(1) if phase == "decode" else sizes["S"]
+            sizes["T"] = sympy.Integer(1) if phase.one_token else sizes["S"]
         return sizes
 
     def costs(self, phase: Phase | None) -> tuple[Cost, ...]:
@@ -122,9 +122,9 @@ def setting_of(
 
 def lengths_in_words(subject: Subject, phase: Phase) -> str:
     """What the lengths of a step are to each other."""
-    if phase == "decode":
+    if phase.one_token:
         return "T = 1"
-    return "T = S = M" if phase == "encode" and subject.decodes_after_encoding else "T = S"
+    return "T = S = M" if phase.encodes and subject.decodes_after_encoding else "T = S"
 
 
 def notes_of(setting: Setting, quantity: Quantity, phase: Phase | None, *, mean: bool) -> tuple[str, ...]:
@@ -136,7 +136,8 @@ def notes_of(setting: Setting, quantity: Quantity, phase: Phase | None, *, mean:
         notes.append(setting.recipe.words + size)
     if phase is not None:
         steps = "the mean over the decode steps of a request" if mean else "T = 1, one step"
-        notes.append({"decode": steps}.get(phase, f"{lengths_in_words(setting.subject, phase)}, the whole prompt"))
+        read = f"{lengths_in_words(setting.subject, phase)}, the whole prompt"
+        notes.append(steps if phase.one_token else read)
     if setting.subject.part:
         notes.append("one execution")
     if setting.device and setting.constants and quantity in ("time", "bound"):

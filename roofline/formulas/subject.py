@@ -16,7 +16,8 @@ from roofline.formulas.catalogue import ALIASES, LAYERS
 from roofline.models.model import Model, load_model
 from roofline.program.axes import Sizes
 from roofline.program.conventions import Conventions
-from roofline.program.program import PHASES, Group, Phase, Program
+from roofline.program.phases import PHASES, Phase
+from roofline.program.program import Group, Program
 from roofline.program.workload import Precision
 
 
@@ -46,7 +47,7 @@ class Subject:
     @property
     def decodes_after_encoding(self) -> bool:
         """Whether it is of a network whose decoder attends to what an encoder has read."""
-        return self.program is not None and "encode" in self.program.phases and len(self.program.phases) > 1
+        return self.program is not None and Phase.ENCODE in self.program.phases and len(self.program.phases) > 1
 
     @property
     def fixed(self) -> Mapping[str, int]:
@@ -71,7 +72,7 @@ class Subject:
     def costs(self, phase: Phase | None, sizes: Sizes, precision: Precision) -> tuple[Cost, ...]:
         """The cost of each operator, with its count; one execution of a part."""
         if self.program is None:
-            decoding = phase == "decode"
+            decoding = phase is not None and phase.one_token
             return tuple(operator_cost(op, sizes, precision, self.name, decoding=decoding) for op in self.groups[0].ops)
         assert phase is not None, "a model runs in phases"
         every = step_cost(self.program, phase, sizes, precision)
@@ -125,14 +126,20 @@ def _load(subject: str | Path | Mapping[str, Any]) -> Model:
     return load_model(subject)
 
 
-def check_phase(subject: Subject, phase: Phase | None) -> None:
-    """Raises UsageError for a word that is no phase, WorkloadError for a phase that the subject does not have."""
-    if phase is not None and phase not in PHASES:
+def read_phase(subject: Subject, phase: str | None) -> Phase | None:
+    """A phase of a subject by its name, None for none.
+
+    Raises UsageError for a word that is no phase, WorkloadError for a phase that the subject does not have.
+    """
+    if phase is None:
+        return None
+    if phase not in PHASES:
         msg = f"phase {shown(phase)}: expected one of {', '.join(PHASES)}"
         raise UsageError(msg)
-    if phase is not None and phase not in subject.phases:
+    if phase not in subject.phases:
         msg = f"{subject.title} has no {phase} phase; it has {', '.join(subject.phases)}"
         raise WorkloadError(msg)
+    return Phase(phase)
 
 
 def _check_part(found: bool, part: str, owner: str, names: list[str]) -> None:

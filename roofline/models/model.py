@@ -18,7 +18,8 @@ from roofline.models.shapes.checkpoints import checkpoint_recipe
 from roofline.models.shapes.config import Config, parse_config
 from roofline.program.conventions import Conventions
 from roofline.program.lengths import Lengths
-from roofline.program.program import Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Program
 
 PRESETS = Path(__file__).parent / "presets"
 ROTATIONS = ("default", "linear", "dynamic", "yarn", "longrope", "su", "llama3", "proportional")

@@ -12,7 +12,8 @@ from roofline.errors import WorkloadError
 from roofline.parallelism.layout import Layout, Mesh, is_expert, stored_letters
 from roofline.parallelism.pipeline import layer_count
 from roofline.program.axes import rebind
-from roofline.program.program import Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Program
 from roofline.program.workload import Workload
 
 _TRIED = 1024
@@ -52,7 +53,7 @@ def conditions(program: Program, phases: tuple[Phase, ...], workload: Workload) 
     yield Condition("pp", f"is more than the {layers} layers", lambda x: x.pp <= layers)
     batch, prompt = workload.batch, workload.prompt
     yield Condition("dp", f"does not divide the batch {batch}", lambda x: batch % x.dp == 0)
-    if {"prefill", "encode"} & set(phases):
+    if not all(phase.one_token for phase in phases):
         yield Condition("cp", f"does not divide the prompt of {prompt} tokens", lambda x: prompt % x.cp == 0)
         part = f"does not divide the prompt of {prompt} tokens among the devices of cp"
         yield Condition("sp", part, lambda x: (not x.sp) | (prompt % (x.cp * x.tp) == 0))

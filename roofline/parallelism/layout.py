@@ -25,7 +25,8 @@ from roofline.errors import ShapeError, UsageError
 from roofline.number import Number, ceil_div, minimum, product
 from roofline.program.axes import Binding, Sizes, rebind, resolve
 from roofline.program.op import Op
-from roofline.program.program import Group, Phase
+from roofline.program.phases import Phase
+from roofline.program.program import Group
 
 Dims: TypeAlias = frozenset[str]
 """Dimensions of the mesh of devices."""
@@ -131,7 +132,7 @@ class Mesh:
         """What splits an axis of the activations that flow from layer to layer."""
         if letter == "B":
             return self.active(frozenset(("dp_e",)))
-        if letter == "T" and self.phase != "decode":
+        if letter == "T" and not self.phase.one_token:
             return self.active(_CONTEXT | (_TENSOR if self.layout.sp else _NONE))
         return _NONE
 
@@ -143,7 +144,7 @@ class Mesh:
         mixed = set() if op.kind == "attention" else {meant[letter] for letter in op.mixes.split()}
         found: dict[str, Dims] = {}
         for letter, meaning in meant.items():
-            if meaning not in mixed and not (meaning == "S" and self.phase != "decode" and letter in touched):
+            if meaning not in mixed and not (meaning == "S" and not self.phase.one_token and letter in touched):
                 found[letter] = self._split(meaning, experts)
         if "K" not in found:
             found.pop("G", None)
@@ -190,7 +191,7 @@ class Mesh:
         touched = group.local.get("X")
         if not callable(touched):
             return dict(group.local)
-        part = 1 if self.phase == "decode" else self.layout.cp
+        part = 1 if self.phase.one_token else self.layout.cp
         return {**group.local, "X": Reached(touched, self.count(frozenset(("dp_e",))), part)}
 
 

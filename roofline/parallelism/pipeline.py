@@ -24,7 +24,8 @@ from roofline.cost.capacity import MemoryFit, fit_memory
 from roofline.cost.residency import Footprint, footprint
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.sharding import PIPELINE, is_layer
-from roofline.program.program import Group, Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Group, Program
 from roofline.program.workload import Precision, Workload
 
 MICROBATCHES = 4
@@ -47,7 +48,7 @@ def microbatches(batch: Any, stages: Any, phase: Phase) -> Any:
     >>> int(microbatches(12, 4, "decode")), int(microbatches(7, 4, "decode")), int(microbatches(64, 4, "prefill"))
     (4, 1, 16)
     """
-    most = stages * (1 if phase == "decode" else MICROBATCHES) * (stages > 1) + (stages == 1)
+    most = stages * (1 if phase.one_token else MICROBATCHES) * (stages > 1) + (stages == 1)
     parts = np.vectorize(lambda n, top: max(k for k in range(1, int(min(n, top)) + 1) if n % k == 0), otypes=[int])
     return parts(batch, most)[()]
 
@@ -65,7 +66,7 @@ class Pipeline:
         """A step's value, of the values of one microbatch: before the layers, in all, after them, handing on. [s]"""
         path = first + layers + last + sends
         slowest = np.maximum.reduce(np.broadcast_arrays(*self.stage_values(first, layers, last)))
-        if self.phase == "decode":
+        if self.phase.one_token:
             return np.maximum(path, self.parts * slowest)
         return path + (self.parts - 1) * slowest
 

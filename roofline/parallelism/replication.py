@@ -9,7 +9,8 @@ from roofline.number import Number, product
 from roofline.parallelism.layout import Layout, Mesh
 from roofline.program.axes import Sizes, rebind
 from roofline.program.op import Op
-from roofline.program.program import Group, Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Group, Program
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from dataclasses import replace
 from roofline.parallelism.layout import Layout, Mesh
 from roofline.parallelism.sharding import Flow, State, is_layer, read_first
 from roofline.program.backward import backward
-from roofline.program.program import Group, Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Group, Program
 
 
 def shard_backward(program: Program, layout: Layout, phase: Phase) -> tuple[Group, ...]:

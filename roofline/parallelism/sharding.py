@@ -20,7 +20,8 @@ from roofline.number import Number, product
 from roofline.parallelism.layout import DIMS, NAMES, Dims, Gathered, Layout, Mesh, Part, is_expert, touched_letters
 from roofline.program.axes import Binding, Sizes
 from roofline.program.op import Count, Op, Tensor, Work, collective
-from roofline.program.program import Group, Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Group, Program
 from roofline.program.transfers import Collective, Transfer
 
 PARTIAL, ROUTED = -1, -2

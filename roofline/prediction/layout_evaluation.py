@@ -17,7 +17,8 @@ from roofline.prediction.overflow import resident_bytes
 from roofline.prediction.request import Request
 from roofline.prediction.step import by_place, pipelined
 from roofline.program.axes import Sizes
-from roofline.program.program import Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Program
 from roofline.program.workload import Workload
 from roofline.timing.machine import Machine
 from roofline.timing.timing import Timing, total
@@ -84,15 +85,15 @@ def layout_rows(request: Request, rows: Any, machine: Machine) -> LayoutTable:
     columns = (column[:, None] for column in (tp, pp, dp, ep, cp))
     program = shard(request.program, layout_in(columns, bool(split[0])))
     phases = {name: _phase(request, program, name, rows, machine) for name in request.phases}
-    steps = {name: request.workload.decode_steps if name == "decode" else 1 for name in phases}
+    steps = {phase: request.workload.steps(phase) for phase in phases}
     whole = total((steps[name], timing) for name, timing in phases.items())
-    tokens = steps["decode"] + ("prefill" in phases) if "decode" in phases else request.workload.prompt
+    tokens = steps[Phase.DECODE] + (Phase.PREFILL in phases) if Phase.DECODE in phases else request.workload.prompt
     memory = _memory(request, program, rows)
     nothing = np.full(len(rows), np.nan)
     return LayoutTable(
         tp, pp, dp, ep, cp, np.where(split > 0, tp, 1), batch,
-        ttft_s=phases["prefill"].time_s if "prefill" in phases else nothing,
-        tpot_s=phases["decode"].time_s if "decode" in phases else nothing,
+        ttft_s=phases[Phase.PREFILL].time_s if Phase.PREFILL in phases else nothing,
+        tpot_s=phases[Phase.DECODE].time_s if Phase.DECODE in phases else nothing,
         request_s=whole.time_s,
         tokens_per_s=batch * tokens / whole.time_s,
         low=whole.low_s / whole.time_s,
@@ -150,7 +151,7 @@ def _memory(request: Request, program: Program, rows: Any) -> Any:
     widths: Any = _Widths(request)
     whole = {letter: float(size) for letter, size in program.sizes.items()}
     replica: Any = (batch / dp)[:, None]
-    resting = request.workload.step("decode", request.workload.batch, request.workload.held)
+    resting = request.workload.step(Phase.DECODE, request.workload.batch, request.workload.held)
     held = whole | {letter: float(size) for letter, size in resting.items()} | {"B": replica}
     sums = [np.zeros(len(rows)) for _ in range(3)]
     seen: set[tuple[Any, ...]] = set()
@@ -166,7 +167,7 @@ def _memory(request: Request, program: Program, rows: Any) -> Any:
                     size = np.ravel(program.resident(group, op, tensor, held)) * widths.width(tensor)
                     again = tensor.tied and place == 2 and (0, "", tensor.name) in seen
                     sums[place] = sums[place] + size * (pp > 1 if again else 1)
-    stages = Pipeline(layer_count(program), pp, 1, "prefill").stage_values(*sums)
+    stages = Pipeline(layer_count(program), pp, 1, Phase.PREFILL).stage_values(*sums)
     bare = Program(tuple(group for group in program.groups if group.name != PIPELINE), program.sizes)
     peaks = [
         np.ravel(activation_peak(bare, phase, whole | _floats(request.workload, phase) | {"B": replica}, widths))

@@ -14,7 +14,7 @@ from roofline.parallelism.divisibility import can_split, check_layout
 from roofline.parallelism.layout import Layout
 from roofline.prediction.layout_evaluation import LayoutTable, layout_in, layout_rows
 from roofline.prediction.request import Request, read_request
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,13 @@ def _candidates(
         if given.get("dp", dp) != dp:
             continue
         spread = [given["ep"]] if "ep" in given else [n for n in divisors if experts and (tp * dp) % n == 0] or [1]
-        splits = [int(given["sp"] > 1)] if "sp" in given else [0, 1] if tp > 1 and phases != ("decode",) else [0]
+        splits = (
+            [int(given["sp"] > 1)]
+            if "sp" in given
+            else [0, 1]
+            if tp > 1 and not all(phase.one_token for phase in phases)
+            else [0]
+        )
         for ep, sp in combinations(spread, splits):
             if not sp or given.get("sp", tp) == tp:
                 yield [tp, pp, dp, ep, cp, sp]

@@ -26,7 +26,8 @@ from roofline.prediction.overflow import fit_request
 from roofline.prediction.request import Hardware, Request, read_request
 from roofline.prediction.step import Steps, steps_of
 from roofline.program.conventions import Conventions
-from roofline.program.program import Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Program
 from roofline.program.workload import Precision, Workload
 
 SCHEMA_VERSION = 1
@@ -89,22 +90,22 @@ class Prediction:
 
         Encode + prefill behind an encoder.
         """
-        needed = [phase for phase in ("encode", "prefill") if phase in self.model.phases]
-        if "prefill" not in needed or not set(needed) <= set(self.phases):
+        needed = [phase for phase in (Phase.ENCODE, Phase.PREFILL) if phase in self.model.phases]
+        if Phase.PREFILL not in needed or not set(needed) <= set(self.phases):
             return None
         return sum(self.phases[phase].figures.time_s for phase in needed)
 
     @property
     def tpot_s(self) -> float | None:
         """Time per output token: the mean over the decode steps. [s]"""
-        return self.phases["decode"].figures.time_s if "decode" in self.phases else None
+        return self.phases[Phase.DECODE].figures.time_s if Phase.DECODE in self.phases else None
 
     @property
     def tokens_per_s(self) -> float:
         """Generated tokens per second over the batch; input tokens for encoders and for prefill alone."""
-        decode = self.phases.get("decode")
-        read = self.workload.prompt if "encode" in self.phases else self.workload.first
-        tokens = read if decode is None else decode.steps + ("prefill" in self.phases)
+        decode = self.phases.get(Phase.DECODE)
+        read = self.workload.prompt if Phase.ENCODE in self.phases else self.workload.first
+        tokens = read if decode is None else decode.steps + (Phase.PREFILL in self.phases)
         return self.workload.batch * tokens / self.request_s
 
     @property

@@ -12,7 +12,7 @@ from roofline.cost.capacity import largest_batch
 from roofline.cost.cost import step_cost
 from roofline.errors import UsageError, WorkloadError
 from roofline.prediction.predict import Prediction
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 
 PARTS = ("compute", "memory", "latency")
 """What the time of one device is made of."""
@@ -43,7 +43,7 @@ class RegimeMap:
     @property
     def token_s(self) -> Grid:
         """Time per token and sequence: a decode step's time, or a prompt's over its tokens. [s]"""
-        return self.time_s if self.phase == "decode" else self.time_s / self.lengths[None, :]
+        return self.time_s if self.phase.one_token else self.time_s / self.lengths[None, :]
 
     @property
     def bound_by(self) -> NDArray[np.int64]:
@@ -67,7 +67,7 @@ def map_regimes(prediction: Prediction, phase: Phase, batches: Sequence[float], 
         raise UsageError(msg)
     program = prediction.program
     allowed = prediction.model.lengths
-    positions = allowed.output if phase == "decode" else allowed.positions
+    positions = allowed.output if phase.one_token else allowed.positions
     if phase not in program.phases:
         msg = f"{prediction.model.name} has no {phase} phase; it has {', '.join(program.phases)}"
         raise WorkloadError(msg)
@@ -78,7 +78,7 @@ def map_regimes(prediction: Prediction, phase: Phase, batches: Sequence[float], 
         msg = f"a map goes over lengths, and {prediction.model.name} reads whole images, {positions} tokens each"
         raise UsageError(msg)
     if max(lengths) > positions:
-        field = allowed.decoder_field if phase == "decode" else allowed.field
+        field = allowed.decoder_field if phase.one_token else allowed.field
         msg = f"length {max(lengths):g} exceeds the model's {field} {positions}; shorten it"
         raise WorkloadError(msg)
     rows, columns = np.asarray(batches, dtype=np.float64), np.asarray(lengths, dtype=np.float64)
@@ -149,6 +149,6 @@ def _largest(prediction: Prediction, phase: Phase, lengths: Grid) -> Grid | None
     found = []
     for length in lengths.astype(int).tolist():
         workload = replace(prediction.workload, batch=1, generate=1, context=None)
-        workload = replace(workload, context=length) if phase == "decode" else replace(workload, prompt=length)
+        workload = replace(workload, context=length) if phase.one_token else replace(workload, prompt=length)
         found.append(largest_batch(program, workload, (phase,), prediction.precision, room))
     return np.asarray(found, dtype=np.float64)

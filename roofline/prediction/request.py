@@ -22,7 +22,8 @@ from roofline.options.verbs import RequestOptions
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.program.conventions import Conventions
 from roofline.program.lengths import Lengths
-from roofline.program.program import Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Program
 from roofline.program.workload import (
     DEFAULT_ENCODER_PROMPT,
     DEFAULT_GENERATE,
@@ -97,8 +98,8 @@ def read_request(
     phases = _phases(program, o["phase"], o["context"], network.name)
     workload = workload_of(network, phases, o["batch"], o["prompt"], o["generate"], o["context"])
     workload = replace(workload, kv_block=o["kv_block"])
-    if "decode" in phases and workload.decode_steps == 0:
-        phases = tuple(name for name in phases if name != "decode")
+    if Phase.DECODE in phases and workload.decode_steps == 0:
+        phases = tuple(name for name in phases if not name.one_token)
     used = constants_of(device, o["constants"], fleet.calibration).for_dtypes(recipe.dtypes)
     device = computing_device(device, recipe)
     how = o["execution"] or ("graph" if device.kind != "cpu" else "eager")
@@ -150,13 +151,14 @@ def _refuse_loaded(room: str, fields: Mapping[str, Any]) -> None:
         raise UsageError(msg)
 
 
-def _phases(program: Program, phase: Phase | None, context: int | None, name: str) -> tuple[Phase, ...]:
+def _phases(program: Program, asked: str | None, context: int | None, name: str) -> tuple[Phase, ...]:
     """The phases to predict: the one asked for, all that the model has, or decode alone when a context is given."""
+    phase = None if asked is None else Phase(asked)
     if context is not None:
-        if phase not in (None, "decode"):
+        if phase not in (None, Phase.DECODE):
             msg = f"context is the attended length of one decode step; it does not go with phase {phase}"
             raise UsageError(msg)
-        phase = "decode"
+        phase = Phase.DECODE
     if phase is not None and phase not in program.phases:
         msg = f"{name} has no {phase} phase; it has {', '.join(program.phases)}"
         raise WorkloadError(msg)
@@ -184,11 +186,11 @@ def workload_of(
     if lengths.whole and prompt not in (None, lengths.positions):
         msg = f"prompt {prompt}: {model.name} reads whole images, {lengths.positions} tokens each; leave prompt out"
         raise WorkloadError(msg)
-    default_generate = min(DEFAULT_GENERATE, max(1, lengths.output // 2)) if "decode" in phases else 1
+    default_generate = min(DEFAULT_GENERATE, max(1, lengths.output // 2)) if Phase.DECODE in phases else 1
     generated = default_generate if generate is None else generate
     given = _default_prompt(lengths, phases, generated) if prompt is None else prompt
     workload = Workload(batch, given, generated, context, decoder_start=lengths.decoder_start)
-    if phases == ("decode",) and context is None and generated == 1:
+    if all(each.one_token for each in phases) and context is None and generated == 1:
         msg = "generate 1 has no decode step: the first token comes from prefill; generate 2 or more, or give a context"
         raise UsageError(msg)
     for phase in phases:
@@ -201,7 +203,7 @@ def _default_prompt(lengths: Lengths, phases: tuple[Phase, ...], generated: int)
         return lengths.positions
     if lengths.usual is not None:
         return lengths.usual
-    if phases == ("encode",) or lengths.decoder_start is not None:
+    if all(phase.encodes for phase in phases) or lengths.decoder_start is not None:
         return min(DEFAULT_ENCODER_PROMPT, lengths.positions)
     return min(DEFAULT_PROMPT, max(1, lengths.positions - generated))
 

@@ -16,7 +16,7 @@ from roofline.calibration.provenance import on_edited
 from roofline.errors import UsageError
 from roofline.hardware.spec import HardwareSpec
 from roofline.prediction.predict import Prediction
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 from roofline.timing.machine import ConstantSource, Machine
 
 STEP = 0.1

@@ -15,7 +15,8 @@ from roofline.parallelism.sharding import shard
 from roofline.prediction.figures import COUNTS, Figures, Operator, PhasePrediction, figures_of
 from roofline.prediction.request import Request
 from roofline.program.axes import Sizes
-from roofline.program.program import Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Program
 from roofline.program.workload import Precision, Workload
 from roofline.timing.machine import Machine
 from roofline.timing.timing import PARTS, SECONDS, Timing, total
@@ -67,7 +68,7 @@ class Steps:
             )
             for cost, timing in pairs
         )
-        steps = self.workload.decode_steps if phase == "decode" else 1
+        steps = self.workload.steps(phase)
         alone = PhasePrediction(steps, figures_of(pairs, self.machine), operators)
         return alone if self.layout.pp == 1 else self._staged(phase, alone, pairs)
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias, get_args
 
 from roofline.errors import ShapeError
 from roofline.number import Number
-from roofline.options import words
 from roofline.program.axes import Binding, Sizes, rebind, resolve
 from roofline.program.op import CARRIED, Op, Role, Tensor
-
-Phase: TypeAlias = words.Phase
-PHASES: tuple[Phase, ...] = get_args(Phase)
+from roofline.program.phases import PHASES, Phase
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from roofline.number import Number, exact
 from roofline.program.axes import Sizes
 from roofline.program.lengths import Lengths
 from roofline.program.op import Op, Role, Tensor
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 
 DTYPE_BYTES: dict[str, Fraction] = {
     "int4": Fraction(1, 2),
@@ -109,6 +109,10 @@ class Workload:
         """Decode steps of a request: the first token comes from prefill."""
         return self.generate - 1 if self.context is None else 1
 
+    def steps(self, phase: Phase) -> int:
+        """How many steps of a phase a request takes."""
+        return self.decode_steps if phase.one_token else 1
+
     @property
     def first(self) -> int:
         """The tokens that prefill reads: the prompt, or what the decoder behind an encoder begins with."""
@@ -130,14 +134,14 @@ class Workload:
 
     def check_positions(self, phase: Phase, lengths: Lengths) -> None:
         """Raises WorkloadError if this phase needs more positions than the model has."""
-        needed, limit = (self.prompt, lengths.positions) if phase == "encode" else (self.longest, lengths.output)
+        needed, limit = (self.prompt, lengths.positions) if phase.encodes else (self.longest, lengths.output)
         if needed <= limit:
             return
-        what = f"context {needed}" if self.context is not None and phase != "encode" else f"prompt {self.prompt}"
-        if phase != "encode" and self.context is None:
+        what = f"context {needed}" if self.context is not None and not phase.encodes else f"prompt {self.prompt}"
+        if not phase.encodes and self.context is None:
             start = f"decoder start {self.decoder_start}" if self.decoder_start is not None else what
             what = f"{start} + generate {self.generate}"
-        field = lengths.field if phase == "encode" else lengths.decoder_field
+        field = lengths.field if phase.encodes else lengths.decoder_field
         msg = f"{what} exceeds the model's {field} {limit}; shorten it"
         raise WorkloadError(msg)
 
@@ -149,7 +153,7 @@ class Workload:
         >>> Workload(2, 8, 4).sizes("decode")["S"]
         array([ 9., 10., 11.])
         """
-        if phase != "decode":
+        if not phase.one_token:
             return self.step(phase, self.batch, self.prompt)
         if self.context is not None:
             return self.step(phase, self.batch, self.context)
@@ -164,9 +168,9 @@ class Workload:
         """
         behind = self.decoder_start is not None
         new, attended, encoded = length, length, length
-        if phase == "decode":
+        if phase.one_token:
             new, encoded = 1, self.prompt
-        elif phase == "prefill" and self.decoder_start is not None:
+        elif phase is Phase.PREFILL and self.decoder_start is not None:
             new = attended = self.decoder_start
         sizes = {"B": batch, "T": new, "S": attended} | ({"M": encoded} if behind else {})
         return {letter: exact(size) if isinstance(size, int) else size for letter, size in sizes.items()}
@@ -180,7 +184,7 @@ class Workload:
         told = [("prompt", self.prompt)]
         if self.context is not None:
             told = [*(told if self.decoder_start is not None else []), ("context", self.context)]
-        elif set(phases) != {"encode"}:
+        elif not all(phase.encodes for phase in phases):
             told += [] if self.decoder_start is None else [("decoder start", self.decoder_start)]
             told.append(("generate", self.generate))
         return ", ".join(f"{name} {number:{form}}" for name, number in told)

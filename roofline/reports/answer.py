@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from roofline.prediction.before_after import baseline, changes, is_compressed
 from roofline.prediction.figures import Operator, PhasePrediction
 from roofline.prediction.predict import Prediction
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 from roofline.reports import compression
 from roofline.reports.layout import link_lines
 from roofline.reports.prediction import band_line, inputs_line, quantity, table, verdict

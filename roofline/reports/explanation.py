@@ -15,7 +15,7 @@ from roofline.prediction.predict import Prediction
 from roofline.program.axes import Binding
 from roofline.program.conventions import STATEMENTS
 from roofline.program.op import Op, Tensor, Work
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 from roofline.program.workload import Precision
 from roofline.reports.layout import link_lines
 from roofline.reports.prediction import count, quantity

@@ -12,6 +12,7 @@ from roofline.options.option import fields_of
 from roofline.options.verbs import RequestOptions
 from roofline.prediction.figures import Figures, PhasePrediction
 from roofline.prediction.predict import Prediction
+from roofline.program.phases import Phase
 from roofline.reports.layout import HEADER, cells, layout_lines, link_lines, phase_note
 from roofline.reports.overflow import overflow_lines
 from roofline.units import Dimension, format_quantity
@@ -74,7 +75,7 @@ def _rate(prediction: Prediction) -> str:
     """Tokens a second, or whole images where those are what is read."""
     if unit := prediction.model.lengths.unit:
         return f"{prediction.workload.batch / prediction.request_s:,.0f} {unit}/s"
-    rate = "generated" if "decode" in prediction.phases else "input"
+    rate = "generated" if Phase.DECODE in prediction.phases else "input"
     return f"{prediction.tokens_per_s:,.0f} {rate} tokens/s"
 
 

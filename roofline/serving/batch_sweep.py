@@ -17,6 +17,7 @@ from roofline.errors import WorkloadError
 from roofline.hardware.reservation import Reserve
 from roofline.hardware.spec import HardwareSpec
 from roofline.parallelism.layout import Layout
+from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import Precision
 from roofline.serving.batched_steps import StepTimer
@@ -85,7 +86,7 @@ def _curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
     held = {kind: _held(question, program, kind[0]) for kind, program in programs.items()}
     most = [_most(job.device, held[job.recipe, job.layout], question.reserve) for job in jobs]
     limits = [MOST if number is None else number for number in most]
-    batches = PROMPTS if question.role == "prefill" else batches_up_to(max([1, *limits]), limits)
+    batches = PROMPTS if question.only is Phase.PREFILL else batches_up_to(max([1, *limits]), limits)
     loads = {kind: _load(question, program, kind[0], batches) for kind, program in programs.items()}
     for places, constants in grouped(range(len(jobs)), lambda at: jobs[at].constants, lambda at: _alike(jobs, at)):
         first = jobs[places[0]]
@@ -103,9 +104,9 @@ def _load(
 ) -> Load | PrefillLoad | DecodeLoad:
     """The steps of what replicas do."""
     asked, drafts = (program, recipe.precision, question.traffic, batches), _drafts(question, recipe)
-    if question.role == "both":
+    if question.only is None:
         return Load.of(*asked, question.chunk, drafts)
-    return (PrefillLoad if question.role == "prefill" else DecodeLoad).of(*asked, drafts)
+    return (PrefillLoad if question.only is Phase.PREFILL else DecodeLoad).of(*asked, drafts)
 
 
 def _drafts(question: Question, recipe: Recipe) -> Drafts | None:
@@ -126,9 +127,9 @@ def _held(question: Question, program: Program, recipe: Recipe) -> Occupancy:
 
 
 def _occupancy(question: Question, program: Program, precision: Precision) -> Occupancy:
-    if question.role == "prefill":
+    if question.only is Phase.PREFILL:
         return prefill_occupancy(program, precision, question.traffic)
-    return occupancy_of(program, precision, question.traffic, question.chunk, prompts=question.role == "both")
+    return occupancy_of(program, precision, question.traffic, question.chunk, prompts=question.only is None)
 
 
 def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], ConstantSet]) -> list[_Job]:

@@ -17,7 +17,8 @@ from roofline.cost.cost import Cost, operator_cost
 from roofline.number import Number
 from roofline.program.axes import Sizes, rebind
 from roofline.program.op import Op, Tensor
-from roofline.program.program import Group, Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Group, Program
 from roofline.program.workload import Precision
 
 _COUNTS = ("flops", "vector_flops", "special", "bytes")
@@ -100,7 +101,7 @@ def _over_tokens(
     last = op.local.get("T") == 1
     rows = sum(stream.sequences * stream.scored if last else stream.tokens for stream in streams)
     bound = group.sizes({**sizes, "B": np.asarray(rows, dtype=np.float64), "T": 1.0, "S": 1.0})
-    decoding = all(stream.phase == "decode" for stream in streams)
+    decoding = all(stream.phase.one_token for stream in streams)
     cost = operator_cost(op, bound, precision, group.name, group.times(sizes), decoding=decoding)
     return replace(cost, bytes=np.asarray(cost.bytes, dtype=np.float64)) if cost.transfer else cost
 
@@ -122,7 +123,7 @@ def _over_lengths(group: Group, op: Op, stream: Stream, precision: Precision, si
         "T": np.asarray(stream.tokens / stream.sequences),
         "S": np.asarray(stream.mean(stream.context)),
     }
-    decoding = stream.phase == "decode"
+    decoding = stream.phase.one_token
     whole = operator_cost(op, group.sizes(mean), precision, group.name, group.times(sizes), decoding=decoding)
     return replace(whole, **sums)
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roofline.cost.cost import Cost
+from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.traffic import Traffic, in_flight
 from roofline.program.workload import Precision
@@ -84,7 +85,7 @@ class Pieces:
         arriving = arrivals * tokens
         held = np.minimum(room, np.maximum(tokens / steps, arriving))
         mean_piece = tokens / steps
-        stream = Stream("prefill", held / mean_piece, likely / steps[:, None], piece, prompts - (new - piece) / 2)
+        stream = Stream(Phase.PREFILL, held / mean_piece, likely / steps[:, None], piece, prompts - (new - piece) / 2)
         sustained = (arriving <= room * (1 + 1e-9)) * 1.0
         return cls(np.minimum(arriving / held, 1.0), stream, steps, np.asarray(sustained))
 
@@ -227,13 +228,13 @@ def state_of(
 def decoding(traffic: Traffic, batches: Grid, checked: int = 1) -> Stream:
     """The sequences that are decoded in a step, which checks so many tokens of each."""
     lengths, weights = in_flight(traffic)
-    return Stream("decode", batches, weights, np.full_like(lengths, checked), lengths + checked - 1, checked)
+    return Stream(Phase.DECODE, batches, weights, np.full_like(lengths, checked), lengths + checked - 1, checked)
 
 
 def whole_prompts(traffic: Traffic) -> Stream:
     """Each prompt in a step of its own, a column each."""
     prompts, new = _prompts(traffic)
-    return Stream("prefill", np.ones_like(prompts), np.ones((len(prompts), 1)), new[:, None], prompts[:, None])
+    return Stream(Phase.PREFILL, np.ones_like(prompts), np.ones((len(prompts), 1)), new[:, None], prompts[:, None])
 
 
 def _prompts(traffic: Traffic) -> tuple[Grid, Grid]:

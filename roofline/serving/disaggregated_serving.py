@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roofline.errors import WorkloadError
+from roofline.program.phases import Phase
 from roofline.serving.batch_sweep import curves
 from roofline.serving.batched_steps import Grid
 from roofline.serving.continuous_batching import SteadyState
@@ -19,7 +20,7 @@ from roofline.serving.curve import Curve, Pool, Pools
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.kv_cache_transfer import End, HandOver, hand_over
 from roofline.serving.operating_points import Targets, best_column, least_column, nearest_column
-from roofline.serving.scenario import Question, Role
+from roofline.serving.scenario import Question
 from roofline.timing.energy import mean_power
 
 FULL = 0.97
@@ -209,10 +210,9 @@ def paired_curves(
     """For each pair of hardware and each dtype its label, the layouts that prefill and those that decode."""
     if not pairs:
         return
-    roles: tuple[Role, Role] = ("prefill", "decode")
     first, then = (
-        curves(replace(question, role=role), list({id(each): each for each in side}.values()))
-        for role, side in zip(roles, zip(*pairs, strict=True), strict=True)
+        curves(replace(question, only=phase), list({id(each): each for each in side}.values()))
+        for phase, side in zip((Phase.PREFILL, Phase.DECODE), zip(*pairs, strict=True), strict=True)
     )
     for prefill, decode in pairs:
         own = [(curve, curve.label.removeprefix(curve.hardware.name)) for curve in then if curve.hardware is decode]

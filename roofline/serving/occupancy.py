@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from roofline.cost.residency import activation_peak, weights_bytes
 from roofline.number import exact
 from roofline.program.axes import Sizes
-from roofline.program.program import Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Program
 from roofline.program.traffic import Traffic, in_flight
 from roofline.program.workload import Precision
 
@@ -54,7 +55,7 @@ def occupancy_of(
     lengths, weights = in_flight(traffic)
     each = float(np.sum(weights * cache_of(program, precision, lengths)))
     longest = float(cache_of(program, precision, np.array([float(traffic.longest)]))[0])
-    one, two = (_activations(program, precision, "decode", batch, 1, traffic.longest) for batch in (1, 2))
+    one, two = (_activations(program, precision, Phase.DECODE, batch, 1, traffic.longest) for batch in (1, 2))
     return Occupancy(fixed, longest + one, each + two - one, _mean_prompt(program, precision, traffic))
 
 
@@ -64,7 +65,7 @@ def prefill_occupancy(program: Program, precision: Precision, traffic: Traffic) 
     Any of them may be the longest. Its cache counts twice: one step's are handed over while the next one is computed.
     """
     longest = max(traffic.prompt.tokens)
-    one, two = (_activations(program, precision, "prefill", batch, longest, longest) for batch in (1, 2))
+    one, two = (_activations(program, precision, Phase.PREFILL, batch, longest, longest) for batch in (1, 2))
     caches = 2 * float(cache_of(program, precision, np.array([float(longest)]))[0])
     mean = _mean_prompt(program, precision, traffic)
     return Occupancy(_weights(program, precision), one + caches, two - one + caches, mean)
@@ -94,7 +95,7 @@ def _prompt_activations(program: Program, precision: Precision, traffic: Traffic
     """Activations of the largest piece of a prompt."""
     longest = max(traffic.prompt.tokens)
     piece = longest if chunk is None else min(chunk, longest)
-    return _activations(program, precision, "prefill", 1, piece, longest)
+    return _activations(program, precision, Phase.PREFILL, 1, piece, longest)
 
 
 def _activations(program: Program, precision: Precision, phase: Phase, batch: int, new: int, context: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from roofline.calibration.constants import Execution, Provenance
 from roofline.compression.recipes import Recipe, read_recipe
@@ -12,6 +12,7 @@ from roofline.hardware.reservation import Reserve
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
 from roofline.program.conventions import Conventions
+from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.traffic import Traffic
 from roofline.serving.continuous_batching import CHUNK
@@ -20,8 +21,6 @@ from roofline.serving.speculation import Speculation
 KEPT = 0.1
 """The part of the memory that an engine leaves to the runtime by default (vLLM's gpu_memory_utilization is 0.9)."""
 
-Role: TypeAlias = Literal["both", "prefill", "decode"]
-
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -29,7 +28,7 @@ class Question:
 
     ``dtypes`` are those of all, weights, activations and cache, None for what the device has. ``chunk`` are the tokens
     of a mixed step, None for prompts by themselves. ``reserve``: the part of the memory that is the runtime's.
-    ``role``: what a replica does of it; a pool's only reads prompts, or only decodes. ``overrides``: the fields of the
+    ``only``: the phase that a replica of a pool does, None for both. ``overrides``: the fields of the
     model and of the hardware that were edited.
     """
 
@@ -42,7 +41,7 @@ class Question:
     chunk: int | None = CHUNK
     reserve: Reserve = field(default_factory=lambda: Reserve(KEPT))
     speculation: Speculation | None = None
-    role: Role = "both"
+    only: Phase | None = None
     overrides: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
@@ -60,7 +59,7 @@ class Question:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the reader should know about serving this model."""
-        ops = [op for _, op in self.program.in_phase("decode")]
+        ops = [op for _, op in self.program.in_phase(Phase.DECODE)]
         notes = []
         if any(op.kind == "scan" for op in ops):
             notes.append("no scan was ever timed: scans take the constants of all kinds")
@@ -78,7 +77,7 @@ class Question:
 
     def check(self) -> None:
         """Raises WorkloadError for a model that generates nothing, and for requests beyond its positions."""
-        if self.program.phases != ("prefill", "decode"):
+        if self.program.phases != (Phase.PREFILL, Phase.DECODE):
             msg = f"{self.model.name} generates no text from prompts alone; serving is modelled for decoders"
             raise WorkloadError(msg)
         draft = self.speculation.draft if self.speculation else None

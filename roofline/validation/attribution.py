@@ -17,7 +17,8 @@ from roofline.cost.eager_kernels import kernels_of
 from roofline.cost.kernel_shapes import AttentionShape, MatmulShape
 from roofline.program.axes import Sizes, rebind
 from roofline.program.op import Op
-from roofline.program.program import Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Program
 from roofline.program.workload import Precision
 from roofline.validation.capture import TorchCall
 

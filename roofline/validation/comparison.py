@@ -8,7 +8,7 @@ from typing import Any
 
 from roofline.prediction.figures import Figures
 from roofline.prediction.predict import Prediction
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 from roofline.validation.profiling import Profile
 from roofline.validation.scores import Pair, Score
 

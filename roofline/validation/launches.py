@@ -11,6 +11,7 @@ from typing import Any
 
 from roofline.errors import MissingExtraError
 from roofline.models.model import load_model
+from roofline.program.phases import Phase
 from roofline.validation.devices import Device
 from roofline.validation.modules import Step, build_module, build_step
 
@@ -35,4 +36,4 @@ def small_decode(device: Device, dtype: str) -> Step | None:
         module = build_module(model, device, dtype)
     except MissingExtraError:
         return None
-    return build_step(module, device, "decode", {"batch": 1, "length": 40}, int(DECODER["vocab_size"]))
+    return build_step(module, device, Phase.DECODE, {"batch": 1, "length": 40}, int(DECODER["vocab_size"]))

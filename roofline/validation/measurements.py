@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from roofline.errors import SpecError, near_matches, shown
 from roofline.prediction.predict import Prediction
-from roofline.program.program import Phase
+from roofline.program.phases import PHASES, Phase
 
 COLUMNS = ("operator", "time_s", "dram_bytes", "phase")
 STEP = "step"
@@ -94,7 +94,7 @@ def _json_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _phase(where: str, row: Mapping[str, Any], prediction: Prediction) -> str:
     given = str(row.get("phase") or "").strip()
     if given:
-        if given not in ("encode", "prefill", "decode"):
+        if given not in PHASES:
             _refuse(where, f"phase {shown(given)}; expected encode, prefill or decode")
         return given
     if len(prediction.phases) > 1:

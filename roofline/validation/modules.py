@@ -11,7 +11,7 @@ from typing import Any
 from roofline.errors import MissingExtraError, UsageError
 from roofline.models.families import FAMILIES
 from roofline.models.model import Model
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 from roofline.validation.capture import storage_addresses
 from roofline.validation.devices import Device
 
@@ -83,10 +83,10 @@ def build_step(module: Any, device: Device, phase: Phase, sizes: Mapping[str, in
     batch, length = sizes["batch"], sizes["length"]
     parameters = storage_addresses([*module.parameters(), *module.buffers()])
     tokens = torch.randint(0, vocabulary, (batch, length), device=device.kind)
-    if phase == "encode":
+    if phase.encodes:
         return Step(phase, lambda: module(tokens), parameters)
     last = _last_logits(module)
-    if phase == "prefill":
+    if phase is Phase.PREFILL:
         return Step(phase, lambda: _pick(module(tokens, use_cache=True, **last).logits), parameters)
     filled = _filled_cache(module, tokens[:, : length - 1], last)
     new, tensors = tokens[:, -1:], _cached(filled)

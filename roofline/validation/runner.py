@@ -11,7 +11,7 @@ from typing import Any
 from roofline.errors import SpecError
 from roofline.files.atomic import atomic_writer
 from roofline.prediction.predict import SCHEMA_VERSION, Prediction, tool_version
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 from roofline.validation.comparison import CaseComparison, Verdict, compare
 from roofline.validation.devices import Device
 from roofline.validation.environment import describe_environment, gpu_state

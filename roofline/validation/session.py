@@ -10,7 +10,7 @@ from typing import Any
 
 from roofline.number import exact
 from roofline.prediction.predict import Prediction
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 from roofline.program.workload import Workload
 from roofline.validation.attribution import Joined, join, predicted_kernels
 from roofline.validation.capture import capture_step
@@ -58,7 +58,7 @@ class Case:
 def case_sizes(workload: Workload, phase: Phase) -> dict[str, int]:
     """Batch and length of the step that is timed: the mean length of a phase of several decode steps."""
     sizes = workload.sizes(phase)
-    length = sizes["S"] if phase == "decode" else sizes["T"]
+    length = sizes["S"] if phase.one_token else sizes["T"]
     mean = getattr(length, "mean", None)
     return {"batch": workload.batch, "length": round(float(mean() if mean else length))}
 
@@ -110,7 +110,7 @@ def kernels_predicted(case: Case) -> list[tuple[str, Any]]:
     asked = case_sizes(prediction.workload, phase)
     sizes = {
         "B": exact(asked["batch"]),
-        "T": exact(1 if phase == "decode" else asked["length"]),
+        "T": exact(1 if phase.one_token else asked["length"]),
         "S": exact(asked["length"]),
     }
     bound = {**{letter: exact(size) for letter, size in program.sizes.items()}, **sizes}

@@ -44,12 +44,13 @@ from roofline.operators.predict_op import predict_op
 from roofline.operators.table import time_table
 from roofline.prediction.predict import predict
 from roofline.prediction.sensitivity import find_elasticities
+from roofline.program.phases import Phase
 from roofline.reports.prediction import quantity
 
 CASES = [
     ("bert-base", "t4", {}),
     ("bert-base", "h100", {}),
-    ("llama-3.1-8b", "h100", {"phase": "prefill"}),
+    ("llama-3.1-8b", "h100", {"phase": Phase.PREFILL}),
     ("llama-3.1-8b", "h100", {"context": 2048}),
     ("gpt2", "xeon", {}),
 ]
@@ -396,15 +397,15 @@ def test_elasticities_are_the_shares_and_bars_the_exact_times(
 
 
 def test_ten_percent_more_bandwidth_is_what_a_wider_memory_gives() -> None:
-    found = find_elasticities(prediction(context=2048), "decode")[0]
+    found = find_elasticities(prediction(context=2048), Phase.DECODE)[0]
     wider = predict("llama-3.1-8b", "h100", context=2048, set={"hardware.memory.hbm.bandwidth": "3685 GB/s"})
     assert found.resource.name == "memory bandwidth"
     assert found.better_s == pytest.approx(wider.phases["decode"].figures.time_s)
     for wrong in (0.0, 1.0, math.nan):
         with pytest.raises(UsageError, match="between 0 and 1"):
-            find_elasticities(prediction(), "decode", wrong)
+            find_elasticities(prediction(), Phase.DECODE, wrong)
     with pytest.raises(UsageError, match="no encode phase"):
-        find_elasticities(prediction(), "encode")
+        find_elasticities(prediction(), Phase.ENCODE)
 
 
 def test_spots_of_the_plane_are_seconds_by_the_data_sheet() -> None:
@@ -458,7 +459,7 @@ def test_the_rows_are_the_points() -> None:
     assert {row["name"]: row["rated_bytes_per_s"] for row in rows if row["record"] == "memory ceiling"} == {
         "hbm": 3.35e12
     }
-    gate = next(row for row in drawn if (row["phase"], row["name"]) == ("decode", "gate"))
+    gate = next(row for row in drawn if (row["phase"], row["name"]) == (Phase.DECODE, "gate"))
     op = next(op for op in prediction().phases["decode"].operators if op.name == "gate")
     assert gate["roof_flops_per_s"] == pytest.approx(op.figures.flops / op.figures.bound_s)
     assert gate["expected_flops_per_s"] == pytest.approx(op.figures.flops / op.figures.time_s)
@@ -529,14 +530,14 @@ def write(path: Path, *rows: str) -> Path:
 def test_measured_points_stand_at_their_rate(tmp_path: Path) -> None:
     one = prediction(context=2048)
     found = read_measured(write(tmp_path / "m.csv", "decode,gate,0.0021", "decode,up,"), one)
-    assert found == {("decode", "gate"): 0.0021}
+    assert found == {(Phase.DECODE, "gate"): 0.0021}
     figure = chart.draw_roofline(one, measured=found)
     gate = next(op for op in one.phases["decode"].operators if op.name == "gate")
     (x,), (y,) = line(figure, "measured:decode:gate")
     assert (x, y) == pytest.approx((gate.figures.flops / gate.figures.bytes, gate.figures.flops / 0.0021))
     check_texts(figure)
     with pytest.raises(UsageError, match="did you mean decode gate"):
-        chart.draw_roofline(one, measured={("decode", "gat"): 1.0})
+        chart.draw_roofline(one, measured={(Phase.DECODE, "gat"): 1.0})
 
 
 @pytest.mark.parametrize(
@@ -562,7 +563,7 @@ def test_a_whole_measured_phase_is_summed_and_a_part_is_refused(tmp_path: Path) 
     one = prediction(context=2048)
     names = [op.name for op in one.phases["decode"].operators]
     whole = write(tmp_path / "m.csv", *(f"decode,{name},0.001" for name in names))
-    assert measured_phases(whole, one) == {"decode": pytest.approx(0.001 * len(names))}
+    assert measured_phases(whole, one) == {Phase.DECODE: pytest.approx(0.001 * len(names))}
     part = write(tmp_path / "p.csv", *(f"decode,{name},0.001" for name in names[1:]))
     with pytest.raises(SpecError, match=f"decode {names[0]} has none"):
         measured_phases(part, one)

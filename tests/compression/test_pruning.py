@@ -15,6 +15,7 @@ from roofline.errors import RooflineError
 from roofline.models.model import load_model
 from roofline.number import exact
 from roofline.prediction.predict import predict
+from roofline.program.phases import Phase
 from roofline.program.workload import Precision
 
 BF16 = Precision("bf16", "bf16", "bf16")
@@ -42,7 +43,7 @@ def test_pruning_is_the_smaller_configuration(name: str, small: dict[str, Any], 
     found, wanted = pruned(whole.program(), read_pruning(text)).program, less.program()
     assert found.parameters() == wanted.parameters() < whole.program().parameters()
     for phase in wanted.phases:
-        sizes = {"B": exact(2), "T": exact(1 if phase == "decode" else 7), "S": exact(7)}
+        sizes = {"B": exact(2), "T": exact(1 if phase == Phase.DECODE else 7), "S": exact(7)}
         assert step_cost(found, phase, sizes, BF16) == step_cost(wanted, phase, sizes, BF16)
 
 

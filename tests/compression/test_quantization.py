@@ -21,6 +21,7 @@ from roofline.number import exact
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.sharding import shard
 from roofline.prediction.predict import predict
+from roofline.program.phases import Phase
 from roofline.program.workload import Workload
 
 ROWS = L * sum(out for _, out in MATRICES)
@@ -112,7 +113,7 @@ def test_operators_of_w8a8_by_hand() -> None:
     """Dynamic scales by token: one more operator reads 16 bits and writes 8, and the matmul reads those."""
     batch, tokens = 3, 33
     rows = batch * tokens
-    found = costs("w8a8", "prefill", {"B": batch, "T": tokens, "S": tokens})
+    found = costs("w8a8", Phase.PREFILL, {"B": batch, "T": tokens, "S": tokens})
     quantize, up = found["gate.quantize"], found["up"]
     assert quantize.bytes == 2 * rows * D + rows * D + 4 * rows  # read h; write its bytes and an fp32 for each token
     assert (quantize.flops, quantize.vector_flops) == (0, 3 * rows * D)  # magnitude, scale, round
@@ -125,7 +126,7 @@ def test_operators_of_w8a8_by_hand() -> None:
 
 def test_operators_of_w4a16_by_hand() -> None:
     """Weights are turned into bf16 inside the matmul, once: convert and scale, and subtract where there are zeros."""
-    found, awq = (costs(recipe, "decode", {"B": 4, "T": 1, "S": 9})["up"] for recipe in ("w4a16", "awq"))
+    found, awq = (costs(recipe, Phase.DECODE, {"B": 4, "T": 1, "S": 9})["up"] for recipe in ("w4a16", "awq"))
     assert found.bytes == 2 * 4 * D + D * F // 2 + 2 * (D // 128) * F + 2 * 4 * F
     assert awq.bytes == found.bytes + Fraction(D // 128 * F, 2)
     assert (found.dtype, found.flops) == ("bf16", 2 * 4 * D * F)
@@ -135,7 +136,7 @@ def test_operators_of_w4a16_by_hand() -> None:
 def test_operators_of_kv8_by_hand() -> None:
     """New keys and values are written wide, rotated, then stored narrow; attention reads a byte for each element."""
     batch, span = 4, 9
-    plain, narrow = (costs(recipe, "decode", {"B": batch, "T": 1, "S": span}) for recipe in ("bf16", "kv8"))
+    plain, narrow = (costs(recipe, Phase.DECODE, {"B": batch, "T": 1, "S": span}) for recipe in ("bf16", "kv8"))
     store = narrow["kv.quantize"]
     assert store.bytes == 2 * batch * K * H * (2 + 1) + 2 * 4  # keys and values; a scale each
     assert narrow["rotary"].bytes == plain["rotary"].bytes
@@ -148,14 +149,14 @@ def test_operators_of_kv8_by_hand() -> None:
 def test_blocks_are_scaled_group_by_group() -> None:
     """DeepSeek's fp8: the sum over 128 contracted elements is scaled and added, 2 FLOPs for each output and group."""
     rows = 4
-    up = costs("fp8-block", "decode", {"B": rows, "T": 1, "S": 9})["up"]
+    up = costs("fp8-block", Phase.DECODE, {"B": rows, "T": 1, "S": 9})["up"]
     assert up.vector_flops == 2 * rows * F * (D // 128)
     assert up.bytes == rows * D + 4 * rows * (D // 128) + D * F + 4 * (D // 128) * (F // 128) + 2 * rows * F
 
 
 def test_units_that_take_scales_do_no_vector_work() -> None:
-    assert costs("nvfp4", "decode", {"B": 4, "T": 1, "S": 9})["up"].vector_flops == 0
-    assert costs("mxfp4", "decode", {"B": 4, "T": 1, "S": 9})["up"].vector_flops == 2 * D * F  # bf16 does not
+    assert costs("nvfp4", Phase.DECODE, {"B": 4, "T": 1, "S": 9})["up"].vector_flops == 0
+    assert costs("mxfp4", Phase.DECODE, {"B": 4, "T": 1, "S": 9})["up"].vector_flops == 2 * D * F  # bf16 does not
 
 
 @settings(deadline=None, max_examples=40)
@@ -165,7 +166,7 @@ def test_parameters_and_flops_stay(fields: dict[str, Any], text: str) -> None:
     program = quantized(plain, recipe)
     assert program.parameters() == plain.parameters()
     for phase in plain.phases:
-        sizes = {"B": exact(2), "T": exact(1 if phase == "decode" else 7), "S": exact(7), "M": exact(5)}
+        sizes = {"B": exact(2), "T": exact(1 if phase == Phase.DECODE else 7), "S": exact(7), "M": exact(5)}
         before, after = (step_cost(p, phase, sizes, recipe.precision) for p in (plain, program))
         assert sum(c.count * c.flops for c in before) == sum(c.count * c.flops for c in after)
         assert sum(c.count * c.vector_flops for c in before) <= sum(c.count * c.vector_flops for c in after)
@@ -247,7 +248,7 @@ def test_each_device_has_the_scales_of_its_own_part(text: str) -> None:
         shard(quantized(load_model("llama-3.1-8b").program(), read_recipe(recipe, default="bf16")), Layout.of(tp=8))
         for recipe in ("bf16", text)
     )
-    names = [[op.name for _, op in p.in_phase("decode") if op.transfer is not None] for p in (plain, narrow)]
+    names = [[op.name for _, op in p.in_phase(Phase.DECODE) if op.transfer is not None] for p in (plain, narrow)]
     assert names[0] == names[1]
     assert names[0]
 

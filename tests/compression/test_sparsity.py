@@ -20,6 +20,7 @@ from roofline.formulas.break_even import break_even_density
 from roofline.models.model import load_model
 from roofline.number import exact
 from roofline.prediction.predict import predict
+from roofline.program.phases import Phase
 from roofline.program.workload import Workload
 
 ROWS = L * sum(out for _, out in MATRICES)
@@ -83,7 +84,7 @@ def test_stored_bytes_are_those_of_the_program() -> None:
 def up(text: str, gain: float = 2.0) -> Cost:
     program = sparse(load_model(LLAMA).program(), read_sparsity(text), gain)
     sizes = {"B": exact(4), "T": exact(1), "S": exact(9)}
-    costs = step_cost(program, "decode", sizes, read_recipe(None, default="bf16").precision)
+    costs = step_cost(program, Phase.DECODE, sizes, read_recipe(None, default="bf16").precision)
     return next(cost for cost in costs if cost.name == "up")
 
 

@@ -15,6 +15,7 @@ from roofline.cost.residency import activation_peak, footprint
 from roofline.models.model import Model, load_model
 from roofline.prediction.predict import predict
 from roofline.program.conventions import Conventions
+from roofline.program.phases import Phase
 from roofline.program.workload import Precision, Workload
 
 FP16 = Precision("fp16", "fp16", "fp16")
@@ -56,7 +57,7 @@ def held(fields: dict[str, Any], workload: Workload, precision: Precision = FP16
 def peak(fields: dict[str, Any], batch: int, tokens: int, attention: Any = "fused") -> Any:
     program = load_model(fields).program(Conventions(attention=attention))
     sizes = {**program.sizes, "B": batch, "T": tokens, "S": tokens}
-    return activation_peak(program, "encode", sizes, FP16)
+    return activation_peak(program, Phase.ENCODE, sizes, FP16)
 
 
 # By hand
@@ -196,7 +197,7 @@ def test_the_largest_batch_is_the_edge(model: Model, data: st.DataObject) -> Non
 def test_the_longest_context_is_the_edge(model: Model, data: st.DataObject) -> None:
     program, workload = model.program(), drawn_workload(data, model)
     positions = min(model.lengths.positions, 10**6)
-    generated = 0 if "encode" in program.phases else workload.generate - 1  # the last one is not fed back
+    generated = 0 if Phase.ENCODE in program.phases else workload.generate - 1  # the last one is not fed back
 
     def total(length: int) -> int:
         longer = replace(workload, prompt=max(1, length - generated))

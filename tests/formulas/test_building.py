@@ -33,6 +33,7 @@ from roofline.models.model import load_model
 from roofline.number import exact
 from roofline.program.backward import backward
 from roofline.program.conventions import Conventions
+from roofline.program.phases import Phase
 from roofline.program.workload import Precision, Workload
 
 B, T, S, D, F, K, G, H, V, L = (LETTERS[letter] for letter in "BTSDFKGHVL")
@@ -49,14 +50,14 @@ def counted(preset: str, phase: Any, quantity: Quantity, point: dict[str, int]) 
     """The same quantity by direct binding of exact numbers, without a formula."""
     program = load_model(preset).program()
     batch, span = point["B"], point["S"]
-    new = 1 if phase == "decode" else span
+    new = 1 if phase == Phase.DECODE else span
     if quantity in ("flops", "bytes", "intensity"):
         sizes = {"B": exact(batch), "T": exact(new), "S": exact(span), "M": exact(span)}
         costs = step_cost(program, phase, sizes, BF16)
         flops, moved = (sum(cost.count * getattr(cost, name) for cost in costs) for name in ("flops", "bytes"))
         return {"flops": flops, "bytes": moved, "intensity": flops / moved}[quantity]
     start = None if load_model(preset).lengths.decoder_start is None else span
-    workload = Workload(batch, span, 1, span if phase == "decode" else None, decoder_start=start)
+    workload = Workload(batch, span, 1, span if phase == Phase.DECODE else None, decoder_start=start)
     held = footprint(program, workload, (phase,), BF16)
     parameters = load_model(preset).parameters
     return {"parameters": parameters, "kv_cache": held.carried_bytes, "memory": held.total_bytes}[quantity]
@@ -108,7 +109,7 @@ def test_times_equal_those_of_predict(preset: str, device: str, constants: Any) 
         found = formula(preset, phase=phase, quantity="time", hardware=device, constants=constants)
         bound = formula(preset, phase=phase, quantity="bound", hardware=device, constants=constants)
         for batch, span in ((1, 16), (7, 300), (64, 512)):
-            lengths = {"context": span} if phase == "decode" else {"prompt": span, "generate": 1}
+            lengths = {"context": span} if phase == Phase.DECODE else {"prompt": span, "generate": 1}
             given = roofline.predict(preset, device, batch=batch, phase=phase, constants=constants, **lengths)  # type: ignore[arg-type]
             figures = given.phases[phase].figures
             point = {"B": batch, "S": span}
@@ -138,7 +139,7 @@ def test_dtypes_that_contract_at_two_peaks_have_a_word_each() -> None:
     from roofline.formulas.subject import find_subject
 
     subject = find_subject("llama-3.1-8b", None, Conventions())
-    costs = subject.costs("decode", {**LETTERS, "T": 1}, Precision("fp8", "fp8", "bf16"))
+    costs = subject.costs(Phase.DECODE, {**LETTERS, "T": 1}, Precision("fp8", "fp8", "bf16"))
     machine = machine_for(costs, roofline.load_hardware("h100"), None, "graph")
     peaks = {str(machine.rates.contraction_unit(cost.dtype)[1]) for cost in costs if cost.flops != 0}
     assert peaks == {"peak_fp8", "peak_bf16"}
@@ -162,7 +163,7 @@ GENERATED = [
 def generated(subject: str, quantity: Any, device: str | None) -> list[tuple[Formula, list[dict[str, Any]]]]:
     """A formula a phase, with random points for its arguments."""
     draw = random.Random(f"{subject} {quantity}")
-    whens = ("prefill", "decode") if subject in LAYERS else phases(subject)
+    whens = (Phase.PREFILL, Phase.DECODE) if subject in LAYERS else phases(subject)
     found = [formula(subject, phase=when, quantity=quantity, hardware=device) for when in whens]
     return [(one, [{name: argument(name, draw) for name in one.symbols} for _ in range(5)]) for one in found]
 
@@ -262,7 +263,7 @@ def forward_and_backward(preset: str) -> Any:
     program = load_model(preset).program(Conventions(count="square", lm_head="all"))
     sizes = {**LETTERS, "T": S}
     total = 0
-    for group, op in program.in_phase("prefill"):
+    for group, op in program.in_phase(Phase.PREFILL):
         local = group.sizes(sizes)
         total += group.times(sizes) * sum(each.flops(local) for each in (op, *backward(op)))
     return total
@@ -348,15 +349,15 @@ def test_parts_of_a_model() -> None:
     [
         ({"op": ""}, "op is empty"),
         ({"op": "upp"}, "op \"upp\": llama-3.1-8b has no such operator or group; did you mean up?"),
-        ({"phase": "encode"}, "llama-3.1-8b has no encode phase; it has prefill, decode"),
+        ({"phase": Phase.ENCODE}, "llama-3.1-8b has no encode phase; it has prefill, decode"),
         ({"phase": "warmup"}, "--phase 'warmup': expected encode or prefill or decode"),
         ({}, "llama-3.1-8b runs in prefill and decode: name a phase"),
         ({"quantity": "flop"}, "--quantity 'flop': did you mean flops?"),
-        ({"phase": "decode", "keep": "?"}, 'keep "?": no such letter or word; known: '),
-        ({"phase": "decode", "subs": {"V2": 1}}, 'subs "V2": no such letter or word; '),
-        ({"phase": "decode", "subs": {"E": 1}}, "subs E: not in this formula, which holds B, S"),
-        ({"phase": "decode", "subs": {"B": 0}}, "subs B: 0, expected a whole number from 1 to 1000000000000"),
-        ({"phase": "decode", "subs": {"B": True}}, "subs B: true, expected a whole number from 1 to 1000000000000"),
+        ({"phase": Phase.DECODE, "keep": "?"}, 'keep "?": no such letter or word; known: '),
+        ({"phase": Phase.DECODE, "subs": {"V2": 1}}, 'subs "V2": no such letter or word; '),
+        ({"phase": Phase.DECODE, "subs": {"E": 1}}, "subs E: not in this formula, which holds B, S"),
+        ({"phase": Phase.DECODE, "subs": {"B": 0}}, "subs B: 0, expected a whole number from 1 to 1000000000000"),
+        ({"phase": Phase.DECODE, "subs": {"B": True}}, "subs B: true, expected a whole number from 1 to 1000000000000"),
     ],
 )  # fmt: skip
 def test_refusals_in_one_line(keywords: dict[str, Any], message: str) -> None:
@@ -433,7 +434,7 @@ def test_random_networks_agree_with_direct_binding(config: dict[str, Any], batch
     model = load_model(config)
     program = model.program()
     for phase in model.phases:
-        tokens = 1 if phase == "decode" else span
+        tokens = 1 if phase == Phase.DECODE else span
         sizes = {"B": exact(batch), "T": exact(tokens), "S": exact(span), "M": exact(span)}
         costs = step_cost(program, phase, sizes, BF16)
         point = {**program.sizes, "B": batch, "S": span, "M": span}

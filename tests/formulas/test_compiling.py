@@ -25,6 +25,7 @@ from roofline.formulas.flattening import flattened
 from roofline.formulas.symbols import LETTERS
 from roofline.models.model import load_model
 from roofline.number import exact
+from roofline.program.phases import Phase
 from roofline.program.workload import Precision, Workload
 
 BF16 = Precision("bf16", "bf16", "bf16")
@@ -70,15 +71,15 @@ def check_counts(preset: str, quantity: Quantity) -> None:
 
 def is_behind_encoder(program: Any) -> bool:
     """Whether a decoder attends to what an encoder has read, in these tests as many tokens as S."""
-    return "encode" in program.phases and len(program.phases) > 1
+    return Phase.ENCODE in program.phases and len(program.phases) > 1
 
 
 def direct(program: Any, quantity: str, phase: Any, batch: int, span: int) -> float:
     if quantity == "memory":
         start = span if is_behind_encoder(program) else None
-        workload = Workload(batch, span, 1, span if phase == "decode" else None, decoder_start=start)
+        workload = Workload(batch, span, 1, span if phase == Phase.DECODE else None, decoder_start=start)
         return footprint(program, workload, (phase,), BF16).total_bytes
-    sizes = {"B": exact(batch), "T": exact(1 if phase == "decode" else span), "S": exact(span), "M": exact(span)}
+    sizes = {"B": exact(batch), "T": exact(1 if phase == Phase.DECODE else span), "S": exact(span), "M": exact(span)}
     costs = step_cost(program, phase, sizes, BF16)
     flops, moved = (sum(cost.count * getattr(cost, name) for cost in costs) for name in ("flops", "bytes"))
     return float({"flops": flops, "bytes": moved, "intensity": flops / moved}[quantity])
@@ -107,11 +108,11 @@ def check_times(preset: str, device: str) -> None:
         )
         batches, spans = points(preset + device, 4, longest - 1)
         spans = np.full_like(spans, longest) if model.lengths.whole else spans
-        behind = model.lengths.decoder_start if phase == "prefill" else None
+        behind = model.lengths.decoder_start if phase == Phase.PREFILL else None
         given = {"B": batches, "S": spans if behind is None else np.full_like(spans, behind), "M": spans}
         times, bounds = (found(**{name: given[name] for name in found.arguments}) for found in (time, bound))
         for index, (batch, span) in enumerate(zip(batches.tolist(), spans.tolist(), strict=True)):
-            lengths = {"context": span} if phase == "decode" else {"prompt": span, "generate": 1}
+            lengths = {"context": span} if phase == Phase.DECODE else {"prompt": span, "generate": 1}
             lengths |= {"prompt": span} if is_behind_encoder(model.program()) else {}
             run = roofline.predict(model, device, batch=batch, phase=phase, dtype=dtype, constants="class", **lengths)
             figures = run.phases[phase].figures

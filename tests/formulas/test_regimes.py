@@ -17,6 +17,7 @@ from roofline.formulas.boundaries import Difference, find_boundary
 from roofline.formulas.regimes import Regime, solve_regime
 from roofline.formulas.setting import make_setting
 from roofline.formulas.symbols import LETTERS, symbol
+from roofline.program.phases import Phase
 
 
 def solved(subject: str, variable: str, phase: Any = None, **keywords: Any) -> Regime:
@@ -32,7 +33,7 @@ def start(regime: Regime, which: str = "expected") -> float:
 
 def test_the_batch_at_which_llamas_up_projection_turns() -> None:
     """By hand: R D F / (D F - R (D + F)), the ridge point R 295.3 by the data sheet, x e_c / e_m in expected time."""
-    regime = solved("llama-3.1-8b", "B", "decode", op="up", hardware="h100")
+    regime = solved("llama-3.1-8b", "B", Phase.DECODE, op="up", hardware="h100")
     assert start(regime, "roofs") == 326
     hidden, width, ridge = 4096, 14336, 989.4 / 3.35
     reach = constants_of(roofline.load_hardware("h100"), "class").of("matmul", "graph", dtype="bf16")
@@ -62,12 +63,12 @@ def test_a_side_that_falls_and_a_variable_that_cancels() -> None:
 
 
 SPANS = [
-    ("llama-3.1-8b", "up", "decode", "B", "h100", {}),
-    ("llama-3.1-8b", "down", "prefill", "S", "mi300x", {}),
-    ("llama-3.1-8b", "attention", "prefill", "S", "h100", {}),
-    ("qwen3-8b", "lm_head", "decode", "B", "a100", {}),
-    ("bert-large", "attention", "encode", "S", "t4", {}),
-    ("gpt2", "qkv_proj", "prefill", "S", "xeon", {"B": 3}),
+    ("llama-3.1-8b", "up", Phase.DECODE, "B", "h100", {}),
+    ("llama-3.1-8b", "down", Phase.PREFILL, "S", "mi300x", {}),
+    ("llama-3.1-8b", "attention", Phase.PREFILL, "S", "h100", {}),
+    ("qwen3-8b", "lm_head", Phase.DECODE, "B", "a100", {}),
+    ("bert-large", "attention", Phase.ENCODE, "S", "t4", {}),
+    ("gpt2", "qkv_proj", Phase.PREFILL, "S", "xeon", {"B": 3}),
 ]
 
 
@@ -91,7 +92,7 @@ def test_predictions_turn_where_the_answer_says(
 
 
 def operator_figures(model: str, op: str, phase: Any, device: str, sizes: dict[str, int]) -> Any:
-    lengths = {"context": sizes["S"]} if phase == "decode" else {"prompt": sizes["S"], "generate": 1}
+    lengths = {"context": sizes["S"]} if phase == Phase.DECODE else {"prompt": sizes["S"], "generate": 1}
     limit = {"gpt2": "n_positions"}.get(model, "max_position_embeddings")
     given = roofline.predict(
         model, device, batch=sizes["B"], phase=phase, constants="class",
@@ -103,10 +104,10 @@ def operator_figures(model: str, op: str, phase: Any, device: str, sizes: dict[s
 @pytest.mark.parametrize(
     ("model", "phase", "variable", "device", "subs"),
     [
-        ("llama-3.1-8b", "prefill", "S", "h100", {"B": 1}),
-        ("gpt2", "prefill", "S", "mi300x", {"B": 2}),
-        ("llama-2-7b", "decode", "B", "a100", {"S": 16}),
-        ("bert-base", "encode", "S", "t4", {"B": 1}),
+        ("llama-3.1-8b", Phase.PREFILL, "S", "h100", {"B": 1}),
+        ("gpt2", Phase.PREFILL, "S", "mi300x", {"B": 2}),
+        ("llama-2-7b", Phase.DECODE, "B", "a100", {"S": 16}),
+        ("bert-base", Phase.ENCODE, "S", "t4", {"B": 1}),
     ],
 )
 def test_a_whole_phase_turns_by_a_bracketed_root(
@@ -123,14 +124,14 @@ def test_a_whole_phase_turns_by_a_bracketed_root(
 
 
 def test_variables_of_the_machine_and_of_the_network() -> None:
-    wide = solved("llama-3.1-8b", "bandwidth", "decode", op="up", hardware="h100", subs={"B": 256})
+    wide = solved("llama-3.1-8b", "bandwidth", Phase.DECODE, op="up", hardware="h100", subs={"B": 256})
     flops, moved = 2 * 256 * 4096 * 14336, 2 * (256 * 4096 + 256 * 14336 + 4096 * 14336)
     assert start(wide, "roofs") == pytest.approx(moved / (flops / 989.4e12), rel=1e-9)
-    slow = solved("llama-3.1-8b", "peak", "decode", op="up", hardware="h100", subs={"B": 256})
+    slow = solved("llama-3.1-8b", "peak", Phase.DECODE, op="up", hardware="h100", subs={"B": 256})
     assert slow.roofs is not None
     assert slow.roofs.spans == ((None, pytest.approx(flops / (moved / 3.35e12), rel=1e-9)),)
     assert "peak <= " in str(slow)
-    hidden = solved("llama-3.1-8b", "D", "decode", op="up", hardware="h100", subs={"B": 400})
+    hidden = solved("llama-3.1-8b", "D", Phase.DECODE, op="up", hardware="h100", subs={"B": 400})
     first = int(start(hidden, "roofs"))
     for size, binds in ((first - 1, False), (first, True)):
         intensity = 2 * 400 * size * 14336 / (2 * (400 * size + 400 * 14336 + size * 14336))
@@ -138,11 +139,11 @@ def test_variables_of_the_machine_and_of_the_network() -> None:
 
 
 def test_never_and_always() -> None:
-    never = solved("llama-3.1-8b", "B", "decode", op="attention", hardware="h100")
+    never = solved("llama-3.1-8b", "B", Phase.DECODE, op="attention", hardware="h100")
     assert never.roofs is not None
     assert never.roofs.spans == ()
     assert "never  (closed form; compute / memory is at most 0.0135)" in str(never)  # 4 S / (S + 4) over 295.3
-    always = solved("llama-3.1-8b", "B", "prefill", op="up", hardware="h100")
+    always = solved("llama-3.1-8b", "B", Phase.PREFILL, op="up", hardware="h100")
     assert always.roofs is not None
     assert always.roofs.spans == ((None, None),)
 
@@ -189,5 +190,5 @@ def test_a_span_with_two_ends() -> None:
 )  # fmt: skip
 def test_refusals(subject: str, variable: str, keywords: dict[str, Any], message: str) -> None:
     with pytest.raises(RooflineError) as refused:
-        solved(subject, variable, "decode", hardware="h100", **keywords)
+        solved(subject, variable, Phase.DECODE, hardware="h100", **keywords)
     assert str(refused.value).startswith(message)

@@ -20,6 +20,7 @@ from roofline.models.model import load_model
 from roofline.program.axes import LEGEND
 from roofline.program.conventions import Conventions
 from roofline.program.op import Op, Tensor
+from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
 
 COUNTS = {
@@ -124,7 +125,7 @@ def test_random_networks(config, step):
 
 def test_an_unmasked_square_is_no_larger_than_its_formula_says():
     """The symbols of a masked count reduce to the unmasked one for one new token."""
-    (fused,) = [op for _, op in load_model("gpt2").program().in_phase("decode") if op.kind == "attention"]
+    (fused,) = [op for _, op in load_model("gpt2").program().in_phase(Phase.DECODE) if op.kind == "attention"]
     B, S, K, G, H = (SYMBOLS[letter] for letter in "BSKGH")
     assert sympy.expand(fused.flops({**SYMBOLS, "T": 1})) == 4 * B * K * G * H * S
 

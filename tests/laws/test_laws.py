@@ -23,6 +23,7 @@ from roofline.models.model import Model, load_model, preset_names
 from roofline.models.shapes.config import MAX_LAYERS
 from roofline.prediction.figures import Figures, Operator
 from roofline.prediction.predict import Prediction, predict
+from roofline.program.phases import Phase
 from roofline.program.workload import DTYPE_BYTES, Precision
 
 SLACK = 1 + 1e-9
@@ -46,7 +47,7 @@ class Case:
 
     @property
     def decodes(self) -> bool:
-        return "decode" in self.model.phases
+        return Phase.DECODE in self.model.phases
 
     @property
     def positions(self) -> int:
@@ -73,14 +74,14 @@ def cases(draw: st.DrawFn) -> Case:
     model = draw(small | st.sampled_from(list(PRESETS.values())))
     device = draw(st.sampled_from(list(DEVICES.values())))
     longest = model.lengths.positions
-    alone = "decode" in model.phases and model.lengths.decoder_start is None  # what it generates follows the prompt
+    alone = Phase.DECODE in model.phases and model.lengths.decoder_start is None  # what it generates follows the prompt
     shortest = longest if model.lengths.whole else 1
     keywords: dict[str, Any] = {
         "batch": draw(st.integers(1, 512)),
         "dtype": draw(st.sampled_from(known_dtypes(device))),
         "prompt": draw(st.integers(shortest, longest - alone)),
     }
-    if "decode" in model.phases:
+    if Phase.DECODE in model.phases:
         keywords["generate"] = draw(st.integers(1, min(64, Case(model, device, keywords).room)))
     keywords["attention"] = draw(st.sampled_from(("fused", "materialised")))
     keywords["count"] = draw(st.sampled_from(("attended", "square")))
@@ -293,7 +294,7 @@ def test_no_time_is_below_either_roof(case: Case) -> None:
     held = [dtype for dtype in prediction.recipe.dtypes if dtype in case.device.dtypes()]  # a head may stay in 16 bits
     peak = max(case.device.contraction_unit(dtype)[1] for dtype in (case.keywords["dtype"], *held))
     peak *= best_share(prediction.constants, "compute")
-    bandwidth = case.device.bandwidth * best_share(prediction.constants, "memory", "cached")
+    bandwidth = case.device.bandwidth * best_share(prediction.constants, "memory")
     for where, f in figures(prediction):
         assert f.time_s * SLACK >= f.flops / peak, where
         assert f.time_s * SLACK >= f.bytes / bandwidth, where
@@ -303,7 +304,8 @@ def test_no_time_is_below_either_roof(case: Case) -> None:
 def best_share(constants: ConstantSet, *names: str) -> float:
     """The highest share of a roof that any kind was measured at, a cache's included; at least 1."""
     kinds = constants.calibration.kinds.values() if constants.calibration else ()
-    return max([1.0, *(getattr(kind, name) for kind in kinds for name in names if getattr(kind, name))])
+    caches = [kind.cache_bandwidth.share for kind in kinds if kind.cache_bandwidth] if "memory" in names else []
+    return max([1.0, *caches, *(getattr(kind, name) for kind in kinds for name in names if getattr(kind, name))])
 
 
 def test_the_roofs_of_a_phase_are_not_overlapped_across_operators() -> None:
@@ -366,11 +368,11 @@ def test_the_cache_is_read_once_per_step_at_the_length_of_that_step() -> None:
     lengths = range(prompt + 1, prompt + generate)  # the new token attends to itself; the first one is prefill's
     steps = [L * BF16 * (2 * batch * Q + 2 * batch * length * KV) for length in lengths]
     assert len(steps) == generation.phases["decode"].steps == generate - 1
-    assert operator(generation, "attention", "decode").figures.bytes == pytest.approx(
+    assert operator(generation, "attention", Phase.DECODE).figures.bytes == pytest.approx(
         sum(steps) / len(steps), rel=1e-12
     )
     final = operator(llama(batch=batch, context=prompt + generate), "attention").figures.bytes
-    assert operator(generation, "attention", "decode").figures.bytes < final
+    assert operator(generation, "attention", Phase.DECODE).figures.bytes < final
 
 
 def test_the_cache_is_written_one_token_at_a_time() -> None:
@@ -478,7 +480,7 @@ def test_a_head_dimension_need_not_be_hidden_size_over_heads() -> None:
 
 
 def test_mixed_dtypes_run_at_the_rate_of_the_widest() -> None:
-    mixed = operator(predict("llama-2-7b", "h100", dtype="bf16", weight_dtype="int8", batch=64), "up", "prefill")
+    mixed = operator(predict("llama-2-7b", "h100", dtype="bf16", weight_dtype="int8", batch=64), "up", Phase.PREFILL)
     assert mixed.figures.time_s >= mixed.figures.flops / 989.4e12
 
 

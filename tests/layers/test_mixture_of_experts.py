@@ -13,6 +13,7 @@ from roofline.cost.cost import Cost, step_cost
 from roofline.layers.mixture_of_experts import touched_experts
 from roofline.models.model import load_model
 from roofline.prediction.predict import predict
+from roofline.program.phases import Phase
 from roofline.program.workload import Precision, Workload
 
 BF16 = Precision("bf16", "bf16", "bf16")
@@ -42,8 +43,8 @@ def test_a_long_prompt_is_no_long_fraction():
 
 def up_projections(batch: int) -> Cost:
     program = load_model("mixtral-8x7b").program()
-    sizes = Workload(batch, 1, 1, context=1024).sizes("decode")
-    (cost,) = [cost for cost in step_cost(program, "decode", sizes, BF16) if cost.name == "experts_gate_up"]
+    sizes = Workload(batch, 1, 1, context=1024).sizes(Phase.DECODE)
+    (cost,) = [cost for cost in step_cost(program, Phase.DECODE, sizes, BF16) if cost.name == "experts_gate_up"]
     return cost
 
 

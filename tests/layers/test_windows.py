@@ -15,6 +15,7 @@ from roofline.hardware.loading import load_hardware
 from roofline.layers.attention import window_keys, window_pairs
 from roofline.models.model import load_model
 from roofline.prediction.predict import predict
+from roofline.program.phases import Phase
 from roofline.program.workload import Precision, Workload
 
 BF16 = Precision("bf16", "bf16", "bf16")
@@ -56,8 +57,8 @@ def test_a_windowed_cache_stops_growing():
 def test_a_windowed_layer_reads_no_more_than_its_window():
     program = load_model("mistral-7b").program()
     for context, keys in ((100, 100), (4096, 4096), (20_000, 4096)):
-        sizes = Workload(3, 1, 1, context=context).sizes("decode")
-        (attention,) = [cost for cost in step_cost(program, "decode", sizes, BF16) if cost.kind == "attention"]
+        sizes = Workload(3, 1, 1, context=context).sizes(Phase.DECODE)
+        (attention,) = [cost for cost in step_cost(program, Phase.DECODE, sizes, BF16) if cost.kind == "attention"]
         assert attention.flops == 4 * 3 * 32 * 128 * keys  # two matmuls of 2 FLOPs; batch; heads; their width
         assert attention.bytes == 2 * (2 * 3 * 32 * 128 + 2 * 3 * 8 * 128 * keys)  # q and context; k and v
 

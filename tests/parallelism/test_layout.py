@@ -22,6 +22,7 @@ from roofline.parallelism.divisibility import can_split, check_layout
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.replication import replicated_weights, replicated_work
 from roofline.parallelism.sharding import shard
+from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import Precision, Workload
 
@@ -36,7 +37,7 @@ def degrees() -> st.SearchStrategy[Layout]:
 
 
 def whole_sizes(workload: Workload, phase: str) -> dict[str, Fraction]:
-    tokens = 1 if phase == "decode" else workload.prompt
+    tokens = 1 if phase == Phase.DECODE else workload.prompt
     prompt = exact(workload.prompt)
     return {"B": exact(workload.batch), "T": exact(tokens), "S": prompt, "M": prompt}
 

@@ -16,6 +16,7 @@ from roofline.parallelism.sharded_backward import shard_backward
 from roofline.parallelism.sharding import shard
 from roofline.program.conventions import Conventions
 from roofline.program.op import Tensor, elementwise
+from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
 from roofline.program.transfers import bus_bytes
 from roofline.program.workload import Precision
@@ -28,7 +29,7 @@ def collectives(group: Group) -> list[str]:
     return [f"{op.name} over {op.transfer.over} {op.transfer.devices}" for op in group.ops if op.transfer]
 
 
-def group_of(program: Program, name: str, phase: str = "prefill") -> Group:
+def group_of(program: Program, name: str, phase: str = Phase.PREFILL) -> Group:
     """A group by name and phase."""
     (group,) = (group for group in program.groups if group.name == name and phase in group.phases)
     return group
@@ -48,7 +49,7 @@ def test_megatron_has_two_all_reduces_forward_and_two_backward() -> None:
     for model in ("gpt2", "llama-2-7b", "llama-3.1-8b"):
         layer = group_of(sharded(model, Layout(tp=4)), "layers")
         assert collectives(layer) == ["out_proj.all_reduce over tp 4", "down.all_reduce over tp 4"]
-        back = {group.name: group for group in shard_backward(load_model(model).program(), Layout(tp=4), "prefill")}
+        back = {group.name: group for group in shard_backward(load_model(model).program(), Layout(tp=4), Phase.PREFILL)}
         said = collectives(back["layers"])
         assert len(said) == 2
         assert all(name.endswith(".all_reduce over tp 4") for name in said)
@@ -62,7 +63,7 @@ def test_bytes_of_tensor_parallelism_are_those_of_narayanan() -> None:
     b, s, h, t = symbols("b s h t", positive=True)
     program = load_model("gpt2").program()
     said = [group_of(shard(program, Layout(tp=4)), "layers")]
-    said += [group for group in shard_backward(program, Layout(tp=4), "prefill") if group.name == "layers"]
+    said += [group for group in shard_backward(program, Layout(tp=4), Phase.PREFILL) if group.name == "layers"]
     sent = 0
     for group in said:
         for message in messages(group, B=b, T=s, S=s, D=h).values():
@@ -95,7 +96,8 @@ def test_sequence_parallelism_scatters_and_gathers() -> None:
 def test_sequence_parallelism_backward_gathers_once_more() -> None:
     """Korthikanti et al. 2022, section 4.2.2: the part that was kept of the input is gathered again."""
     back = {
-        group.name: group for group in shard_backward(load_model("gpt2").program(), Layout(tp=4, sp=True), "prefill")
+        group.name: group
+        for group in shard_backward(load_model("gpt2").program(), Layout(tp=4, sp=True), Phase.PREFILL)
     }
     kinds = [op.transfer.operation for op in back["layers"].ops if op.transfer]
     assert sorted(kinds) == ["all_gather"] * 4 + ["reduce_scatter"] * 2
@@ -174,7 +176,7 @@ def test_context_parallelism() -> None:
         "attention.all_gather over cp 4",
         "attention.all_gather_v_cache over cp 4",
     ]
-    assert collectives(group_of(program, "layers", "decode")) == ["attention.all_reduce over cp 4"]
+    assert collectives(group_of(program, "layers", Phase.DECODE)) == ["attention.all_reduce over cp 4"]
     latent = group_of(sharded("deepseek-v3", Layout(cp=4)), "dense_layers")
     assert collectives(latent) == ["kv_up.all_gather over cp 4", "attention.all_gather over cp 4"]
 
@@ -186,13 +188,13 @@ def test_a_pipeline_sends_what_one_layer_leaves_to_the_next() -> None:
     assert [op.name for op in stages.ops] == ["send_x", "send_h"]
     assert stages.times(program.sizes) == 3
     assert {op.transfer.stride for op in stages.ops if op.transfer} == {2}
-    assert [op.name for op in group_of(sharded("bert-base", Layout(pp=4)), "pipeline", "encode").ops] == ["send_x"]
+    assert [op.name for op in group_of(sharded("bert-base", Layout(pp=4)), "pipeline", Phase.ENCODE).ops] == ["send_x"]
 
 
 def test_a_norm_that_does_not_say_what_it_runs_over_is_refused() -> None:
     norm = elementwise("new_norm", [Tensor("x", "B T D")], Tensor("h", "B T D"), flops=3, kind="norm")
     with pytest.raises(ShapeError, match="new_norm: a norm that states no mixes"):
-        Mesh(Layout(tp=2), "prefill").splits(Group("layers", (norm,)), norm)
+        Mesh(Layout(tp=2), Phase.PREFILL).splits(Group("layers", (norm,)), norm)
 
 
 def test_one_device_says_nothing() -> None:

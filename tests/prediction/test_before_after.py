@@ -9,6 +9,7 @@ import pytest
 
 from roofline.prediction.before_after import baseline, changes, is_compressed
 from roofline.prediction.predict import predict
+from roofline.program.phases import Phase
 from roofline.reports.compression import compared, to_dict
 
 
@@ -32,7 +33,7 @@ def test_all_of_them_together() -> None:
     assert found["decode.time_s"].before == before.phases["decode"].figures.time_s
     assert list(found) == [
         *("parameters", "weights_bytes", "kv_cache_bytes", "total_bytes", "max_batch"),
-        *(f"{phase}.{figure}" for phase in ("prefill", "decode")
+        *(f"{phase}.{figure}" for phase in (Phase.PREFILL, Phase.DECODE)
           for figure in ("flops", "vector_flops", "bytes", "time_s", "bound_by")),
         "request_s",
     ]  # fmt: skip
@@ -42,7 +43,7 @@ def test_the_bottleneck_that_moved_is_named() -> None:
     after = predict("llama-3.1-8b", "h100", context=2000, sparsity="0.9:bitmap")
     assert rows(context=2000, sparsity="0.9:bitmap")["decode.bound_by"].after == "latency"
     line = next(line for line in compared(after).splitlines() if line.startswith("decode bound by"))
-    assert line.split() == ["decode", "bound", "by", "memory", "latency", "moved"]
+    assert line.split() == [Phase.DECODE, "bound", "by", "memory", "latency", "moved"]
 
 
 def test_nothing_compressed_has_no_before() -> None:
@@ -55,7 +56,7 @@ def test_the_json_has_each_figure_with_its_ratio() -> None:
     found = json.loads(json.dumps(to_dict(predict("bert-base", "t4", prune="ffn=0.5"))))["before_after"]
     weights = next(row for row in found if row["name"] == "weights_bytes")
     assert weights["ratio"] == weights["after"] / weights["before"] < 1
-    assert not any(row["name"].startswith("decode") for row in found)
+    assert not any(row["name"].startswith(Phase.DECODE) for row in found)
 
 
 def test_constants_asked_for_hold_before_too() -> None:

@@ -12,6 +12,7 @@ from roofline.errors import SpecError, UsageError, WorkloadError
 from roofline.parallelism.pipeline import layers_of, microbatches
 from roofline.prediction.layout_search import search_layouts
 from roofline.prediction.sensitivity import gains
+from roofline.program.phases import Phase
 from roofline.reports.export import operator_rows
 from roofline.reports.prediction import text
 
@@ -69,7 +70,7 @@ def test_the_json_of_several_devices() -> None:
     assert fields["layout"] == {"tp": 8, "pp": 1, "dp": 1, "ep": 1, "cp": 1, "sp": 1}
     norms = {"ffn_norm_gain": 32, "output_norm_gain": 32, "input_norm_gain": 1}
     assert fields["replicated_parameters"] == {name: 7 * count * 4096 for name, count in norms.items()}
-    decode = fields["phases"]["decode"]
+    decode = fields["phases"][Phase.DECODE]
     assert decode["link_bytes"] > 0
     assert sum(decode["shares"].values()) == pytest.approx(1)
     assert 0 < decode["shares"]["link"] < 1
@@ -96,7 +97,7 @@ def test_degrees_that_are_given_stay() -> None:
 
 def test_a_pipeline() -> None:
     prediction = roofline.predict("llama-3.1-8b", "h100", batch=16, pp=4, **SHORT)
-    decode, prefill = (prediction.phases[name] for name in ("decode", "prefill"))
+    decode, prefill = (prediction.phases[name] for name in (Phase.DECODE, Phase.PREFILL))
     assert (decode.microbatches, prefill.microbatches) == (4, 16)
     first, inner, last = decode.stages
     assert decode.figures.time_s >= 4 * max(decode.stages) * (1 - 1e-9)
@@ -128,7 +129,7 @@ def test_layers_that_do_not_divide_are_priced_by_the_fullest_stage() -> None:
 def test_microbatches_divide_the_batch() -> None:
     for batch in range(1, 50):
         for stages in (1, 2, 3, 8):
-            for phase, most in (("decode", stages), ("prefill", 4 * stages)):
+            for phase, most in ((Phase.DECODE, stages), (Phase.PREFILL, 4 * stages)):
                 parts = int(microbatches(batch, stages, phase))  # type: ignore[arg-type]
                 assert batch % parts == 0
                 assert parts <= most
@@ -158,11 +159,11 @@ def test_overlap_hides_a_part_of_the_links() -> None:
 
 def test_more_link_bandwidth_buys_what_its_share_says() -> None:
     prediction = roofline.predict("llama-3.1-70b", "8xh100", batch=16, tp=8, **SHORT)
-    saved = {gain.resource.name: gain.saved for gain in gains(prediction)["prefill"]}
+    saved = {gain.resource.name: gain.saved for gain in gains(prediction)[Phase.PREFILL]}
     link = prediction.phases["prefill"].figures.shares.link
     assert saved["link"] == pytest.approx(link * (1 - 1 / 1.1), rel=0.05)
     alone = roofline.predict("llama-3.1-8b", "h100", **SHORT)
-    assert {gain.resource.name: gain.saved for gain in gains(alone)["prefill"]}["link"] == 0
+    assert {gain.resource.name: gain.saved for gain in gains(alone)[Phase.PREFILL]}["link"] == 0
 
 
 @pytest.mark.parametrize(

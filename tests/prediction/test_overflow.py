@@ -13,6 +13,7 @@ from roofline.buying.api import compare
 from roofline.errors import UsageError
 from roofline.prediction.overflow import needed_layout
 from roofline.prediction.predict import predict
+from roofline.program.phases import Phase
 from roofline.reports.overflow import overflow_lines, to_dict
 
 # Blocks
@@ -109,7 +110,7 @@ def test_offloaded_weights_by_hand() -> None:
     assert alone.memory.capacity_bytes is not None
     assert host["bytes"] == alone.memory.total_bytes - alone.memory.capacity_bytes
     transfer, step = host["bytes"] / 63e9, alone.phases["decode"].figures.time_s  # PCIe 5.0 x16
-    assert host["steps_s"]["decode"] == [max(transfer, step), transfer + step]
+    assert host["steps_s"][Phase.DECODE] == [max(transfer, step), transfer + step]
     assert "over PCIe 5.0 x16 at 63.0 GB/s" in overflow_lines(alone)[1]
 
 

@@ -14,6 +14,7 @@ import pytest
 import roofline
 from roofline.errors import RooflineError, UsageError, WorkloadError
 from roofline.prediction.predict import Prediction, predict
+from roofline.program.phases import Phase
 
 MS = 1e-3
 TINY = {
@@ -112,7 +113,7 @@ def test_two_generated_tokens_are_one_exact_decode_step() -> None:
 
 def test_one_generated_token_has_no_decode_phase() -> None:
     prediction = llama(prompt=100, generate=1)
-    assert list(prediction.phases) == ["prefill"]
+    assert list(prediction.phases) == [Phase.PREFILL]
     assert prediction.tpot_s is None
     assert "tpot_s" not in prediction.to_dict()
     assert prediction.request_s == prediction.ttft_s
@@ -120,7 +121,7 @@ def test_one_generated_token_has_no_decode_phase() -> None:
 
 def test_times_of_a_request() -> None:
     prediction = llama(batch=3, prompt=500, generate=20)
-    prefill, decode = (prediction.phases[name].figures.time_s for name in ("prefill", "decode"))
+    prefill, decode = (prediction.phases[name].figures.time_s for name in (Phase.PREFILL, Phase.DECODE))
     assert prediction.ttft_s == prefill
     assert prediction.tpot_s == decode
     assert prediction.request_s == pytest.approx(prefill + 19 * decode, rel=1e-12)
@@ -203,13 +204,13 @@ def test_single_dtypes_override_the_common_one() -> None:
 @pytest.mark.parametrize(
     ("keywords", "phases"),
     [
-        ({}, ["prefill", "decode"]),
-        ({"phase": "prefill"}, ["prefill"]),
-        ({"phase": "decode"}, ["decode"]),
-        ({"context": 100}, ["decode"]),
-        ({"context": 100, "phase": "decode"}, ["decode"]),
-        ({"generate": 1}, ["prefill"]),
-        ({"generate": 1, "phase": "prefill"}, ["prefill"]),
+        ({}, [Phase.PREFILL, Phase.DECODE]),
+        ({"phase": Phase.PREFILL}, [Phase.PREFILL]),
+        ({"phase": Phase.DECODE}, [Phase.DECODE]),
+        ({"context": 100}, [Phase.DECODE]),
+        ({"context": 100, "phase": Phase.DECODE}, [Phase.DECODE]),
+        ({"generate": 1}, [Phase.PREFILL]),
+        ({"generate": 1, "phase": Phase.PREFILL}, [Phase.PREFILL]),
     ],
 )
 def test_phase_selection(keywords: dict[str, Any], phases: list[str]) -> None:
@@ -236,10 +237,10 @@ def test_prefill_alone_may_use_every_position() -> None:
 @pytest.mark.parametrize(
     ("keywords", "error", "text"),
     [
-        ({"context": 9, "phase": "prefill"}, UsageError, "it does not go with phase prefill"),
+        ({"context": 9, "phase": Phase.PREFILL}, UsageError, "it does not go with phase prefill"),
         ({"phase": "train"}, UsageError, "--phase 'train': expected encode or prefill or decode"),
-        ({"phase": "encode"}, WorkloadError, "llama-2-7b has no encode phase; it has prefill, decode"),
-        ({"phase": "decode", "generate": 1}, UsageError, "generate 1 has no decode step"),
+        ({"phase": Phase.ENCODE}, WorkloadError, "llama-2-7b has no encode phase; it has prefill, decode"),
+        ({"phase": Phase.DECODE, "generate": 1}, UsageError, "generate 1 has no decode step"),
         ({"batch": 0}, UsageError, "batch 0: expected a whole number from 1"),
         ({"batch": -1}, UsageError, "batch -1: "),
         ({"batch": 1.5}, UsageError, "batch 1.5: "),

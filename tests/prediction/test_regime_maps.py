@@ -16,18 +16,19 @@ from roofline.charts.kinds import regime
 from roofline.errors import UsageError, WorkloadError
 from roofline.prediction.predict import predict
 from roofline.prediction.regime_maps import PARTS, RegimeMap, map_regimes, roof_boundary, share_boundary, step_seconds
+from roofline.program.phases import Phase
 
 
 @functools.cache
 def small(model: str = "llama-3.1-8b", device: str = "h100") -> RegimeMap:
     lengths = np.geomspace(128, 16384, 24) if model.startswith("llama") else np.geomspace(8, 512, 24)
-    phase = "decode" if model.startswith("llama") else "encode"
+    phase = Phase.DECODE if model.startswith("llama") else Phase.ENCODE
     return map_regimes(prediction(model, device), phase, np.geomspace(1, 2048, 20).tolist(), lengths.tolist())
 
 
 @pytest.mark.parametrize(("batch", "context"), [(1, 100), (32, 4096), (512, 128)])
 def test_a_cell_is_the_prediction_of_that_step(batch: int, context: int) -> None:
-    found = map_regimes(prediction(), "decode", [batch, 2 * batch], [context, 2 * context])
+    found = map_regimes(prediction(), Phase.DECODE, [batch, 2 * batch], [context, 2 * context])
     step = predict("llama-3.1-8b", "h100", batch=batch, context=context)
     figures = step.phases["decode"].figures
     assert found.time_s[0, 0] == pytest.approx(figures.time_s)
@@ -39,26 +40,26 @@ def test_a_cell_is_the_prediction_of_that_step(batch: int, context: int) -> None
 
 
 def test_a_prompt_is_counted_per_token() -> None:
-    found = map_regimes(prediction(), "prefill", [1, 2], [512, 1024])
+    found = map_regimes(prediction(), Phase.PREFILL, [1, 2], [512, 1024])
     figures = predict("llama-3.1-8b", "h100", prompt=512, phase="prefill").phases["prefill"].figures
     assert found.token_s[0, 0] == pytest.approx(figures.time_s / 512)
 
 
 def test_the_boundary_on_the_roofs_is_where_both_sides_take_as_long() -> None:
     one = prediction()
-    (batch,) = roof_boundary(one, "decode", [256])
+    (batch,) = roof_boundary(one, Phase.DECODE, [256])
     below, above = (predict("llama-3.1-8b", "h100", batch=int(batch) + more, context=256) for more in (0, 1))
     sides = [(d.flops / 989.4e12) / (d.bytes / 3350e9) for d in (p.phases["decode"].figures for p in (below, above))]
     assert sides[0] < 1 <= sides[1]
-    assert np.isnan(roof_boundary(one, "decode", [16384])).all()  # the cache alone outweighs the work
+    assert np.isnan(roof_boundary(one, Phase.DECODE, [16384])).all()  # the cache alone outweighs the work
 
 
 @examples(st.floats(64, 200), few=8, many=80)
 def test_the_expected_boundary_is_where_the_shares_cross(length: float) -> None:
     one = prediction()
-    (batch,) = share_boundary(one, "decode", [length], 1e5)
+    (batch,) = share_boundary(one, Phase.DECODE, [length], 1e5)
     assert np.isfinite(batch)
-    sides = [step_seconds(one, "decode", np.array([batch * f]), np.array([length])) for f in (0.999, 1.001)]
+    sides = [step_seconds(one, Phase.DECODE, np.array([batch * f]), np.array([length])) for f in (0.999, 1.001)]
     assert sides[0]["compute"] < sides[0]["memory"]
     assert sides[1]["compute"] > sides[1]["memory"]
 
@@ -67,7 +68,7 @@ def test_the_map_shows_its_boundaries_and_where_nothing_fits() -> None:
     found = small()
     figure = regime.draw_regime(found)
     line = artist(figure, "boundary:expected")
-    expected = share_boundary(found.prediction, "decode", found.lengths.tolist(), 2048.0)
+    expected = share_boundary(found.prediction, Phase.DECODE, found.lengths.tolist(), 2048.0)
     assert np.array_equal(line.get_ydata(), expected, equal_nan=True)
     assert np.isfinite(expected).any()
     assert artist(figure, "boundary:roofs").get_linestyle() == "--"
@@ -98,9 +99,9 @@ def test_maps_are_free_of_collisions(theme: str, size: str) -> None:
 
 def test_a_map_that_cannot_be_is_refused() -> None:
     with pytest.raises(WorkloadError, match="no decode phase"):
-        map_regimes(prediction("bert-base", "t4"), "decode", [1, 2], [1, 2])
+        map_regimes(prediction("bert-base", "t4"), Phase.DECODE, [1, 2], [1, 2])
     with pytest.raises(WorkloadError, match="exceeds the model's"):
-        map_regimes(prediction("bert-base", "t4"), "encode", [1, 2], [1, 513])
+        map_regimes(prediction("bert-base", "t4"), Phase.ENCODE, [1, 2], [1, 513])
     for batches in ([1], [0, 1]):
         with pytest.raises(UsageError, match="two batches and two lengths"):
-            map_regimes(prediction(), "decode", batches, [1, 2])
+            map_regimes(prediction(), Phase.DECODE, batches, [1, 2])

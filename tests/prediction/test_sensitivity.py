@@ -18,6 +18,7 @@ from roofline.formulas.building import formula
 from roofline.formulas.derivatives import derivative, elasticity, sensitivity_text
 from roofline.formulas.symbols import RATES, symbol
 from roofline.prediction.sensitivity import gains
+from roofline.program.phases import Phase
 
 CASES = [
     ("llama-3.1-8b", "h100", {"batch": 8, "context": 2048, "constants": "class"}),
@@ -73,7 +74,7 @@ STEPS = [("llama-3.1-8b", 16, 512), ("gpt2", 1, 1000), ("bert-base", 4, 128)]
 def test_elasticities_are_the_shares(device: str, step: tuple[str, int, int]) -> None:
     model, batch, span = step
     for phase in roofline.load_model(model).phases:
-        lengths = {"context": span} if phase == "decode" else {"prompt": span, "generate": 1}
+        lengths = {"context": span} if phase == Phase.DECODE else {"prompt": span, "generate": 1}
         result = roofline.predict(
             model, device, batch=batch, phase=phase, constants="class", **lengths  # type: ignore[arg-type]
         )  # fmt: skip
@@ -141,6 +142,6 @@ def test_the_flag_prints_and_adds_to_the_json() -> None:
     command = ("predict", "gpt2", "--hardware", "h100", "--sensitivity")
     assert "10% more bandwidth" in answer(*command, "--quiet")
     result = json.loads(answer(*command, "--json"))
-    found = result["sensitivity"]["decode"]
+    found = result["sensitivity"][Phase.DECODE]
     assert set(found) == {"bandwidth", "FLOP/s", "link", "latency"}
-    assert found["bandwidth"]["time_s"] < result["phases"]["decode"]["time_s"]
+    assert found["bandwidth"]["time_s"] < result["phases"][Phase.DECODE]["time_s"]

@@ -7,6 +7,7 @@ import pytest
 from roofline.errors import ShapeError
 from roofline.layers.normalization import norm
 from roofline.program.op import Op, Tensor, contract, elementwise, fuse, gather, weight
+from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
 
 D, F, V, L, B, T = 4, 5, 13, 3, 2, 7
@@ -34,8 +35,8 @@ def test_reading_what_nothing_wrote_is_an_error():
 
 def test_the_flow_is_checked_in_each_phase():
     groups = (
-        Group("embedding", (embed(),), phases=("prefill",)),
-        Group("layers", layer(), phases=("prefill", "decode")),
+        Group("embedding", (embed(),), phases=(Phase.PREFILL,)),
+        Group("layers", layer(), phases=(Phase.PREFILL, Phase.DECODE)),
     )
     with pytest.raises(ShapeError, match=r"^decode: layers\.up reads x, which nothing before it writes$"):
         Program(groups, SIZES)
@@ -126,8 +127,8 @@ def test_a_tied_weight_may_stand_in_two_operators_of_a_group():
 def other_phase(axes: str) -> tuple[Group, ...]:
     """The weight of ``up`` in one phase, and in another operator of another phase."""
     again = contract("again", X, weight("w_up", axes), Tensor("v", f"B T {axes[-1]}"))
-    prefill, decode = Group("layers", layer(), "L", ("prefill",)), Group("layers", (again,), "L", ("decode",))
-    return Group("embedding", (embed(),), phases=("prefill", "decode")), prefill, decode
+    prefill, decode = Group("layers", layer(), "L", (Phase.PREFILL,)), Group("layers", (again,), "L", (Phase.DECODE,))
+    return Group("embedding", (embed(),), phases=(Phase.PREFILL, Phase.DECODE)), prefill, decode
 
 
 def test_a_weight_named_in_two_phases_counts_once():
@@ -163,17 +164,17 @@ def test_an_operator_rebinds_inside_its_group():
 
 def test_phases_and_their_operators():
     groups = (
-        Group("embedding", (embed(),), phases=("prefill", "decode")),
-        Group("head", (head(),), phases=("decode",)),
+        Group("embedding", (embed(),), phases=(Phase.PREFILL, Phase.DECODE)),
+        Group("head", (head(),), phases=(Phase.DECODE,)),
     )
     program = Program(groups, SIZES)
-    assert program.phases == ("prefill", "decode")
-    assert [op.name for _, op in program.in_phase("prefill")] == ["embed"]
-    assert [(group.name, op.name) for group, op in program.in_phase("decode")] == [
+    assert program.phases == (Phase.PREFILL, Phase.DECODE)
+    assert [op.name for _, op in program.in_phase(Phase.PREFILL)] == ["embed"]
+    assert [(group.name, op.name) for group, op in program.in_phase(Phase.DECODE)] == [
         ("embedding", "embed"),
         ("head", "head"),
     ]
-    assert list(program.in_phase("encode")) == []
+    assert list(program.in_phase(Phase.ENCODE)) == []
 
 
 def test_a_cache_counts_by_what_stays_and_in_every_layer():

@@ -23,6 +23,7 @@ from roofline.errors import RooflineError, WorkloadError
 from roofline.hardware.fields import Link
 from roofline.models.model import load_model
 from roofline.number import exact
+from roofline.program.phases import Phase
 from roofline.program.traffic import Traffic, fixed, read_traffic
 from roofline.serving.batch_sweep import curves
 from roofline.serving.curve import Curve, Pools
@@ -30,7 +31,7 @@ from roofline.serving.disaggregated_serving import Pair, best_split, joined, pai
 from roofline.serving.hardware_choice import Hardware, growing, read_hardware
 from roofline.serving.kv_cache_transfer import End, hand_over
 from roofline.serving.operating_points import OperatingPoint, Targets, point_at
-from roofline.serving.scenario import Question, Role
+from roofline.serving.scenario import Question
 
 MODEL = load_model("llama-3.1-8b")
 ONE = Traffic("one", fixed(1024), fixed(129))
@@ -39,16 +40,16 @@ NONE = Targets()
 
 @cache
 def of_role(
-    role: Role, hardware: str = "h100", traffic: Traffic = ONE, model: str = "", **asked: object
+    only: Phase | None, hardware: str = "h100", traffic: Traffic = ONE, model: str = "", **asked: object
 ) -> dict[str, Curve]:
     """The curves of one pool by layout."""
-    question = Question(load_model(model) if model else MODEL, traffic, role=role, **asked)  # type: ignore[arg-type]
+    question = Question(load_model(model) if model else MODEL, traffic, only=only, **asked)  # type: ignore[arg-type]
     return {curve.layout: curve for curve in curves(question, read_hardware([hardware]))}
 
 
 @cache
 def pair(hardware: str = "h100", traffic: Traffic = ONE, devices: int = 2, **asked: object) -> Pair:
-    first, then = (of_role(role, hardware, traffic, **asked)["one device"] for role in ("prefill", "decode"))
+    first, then = (of_role(role, hardware, traffic, **asked)["one device"] for role in (Phase.PREFILL, Phase.DECODE))
     return pair_of(first, then, devices)
 
 
@@ -72,7 +73,7 @@ def pools_of(curve: Curve) -> Pools:
 
 def test_one_prompt_and_one_sequence_are_predictions() -> None:
     asked = predict("llama-3.1-8b", "h100", prompt=1024, generate=129)
-    first, then = of_role("prefill")["one device"], of_role("decode")["one device"]
+    first, then = of_role(Phase.PREFILL)["one device"], of_role(Phase.DECODE)["one device"]
     assert first.of("tpot_s")[0] == pytest.approx(asked.ttft_s, rel=1e-6)
     assert first.of("ttft_s")[0] == pytest.approx(1.5 * (asked.ttft_s or 0), rel=1e-6)
     assert first.of("requests_per_s")[0] == pytest.approx(1 / (asked.ttft_s or 0), rel=1e-6)
@@ -81,7 +82,7 @@ def test_one_prompt_and_one_sequence_are_predictions() -> None:
 
 
 def test_several_prompts_at_once_are_a_prediction_of_that_batch() -> None:
-    first = of_role("prefill")["one device"]
+    first = of_role(Phase.PREFILL)["one device"]
     assert first.state is not None
     for column in (1, 3):
         batch = int(first.state.batches[column])
@@ -92,8 +93,10 @@ def test_several_prompts_at_once_are_a_prediction_of_that_batch() -> None:
 
 def test_lengths_of_prompts_count_as_often_as_they_come() -> None:
     mixed = Traffic("m", replace(fixed(512), tokens=(512, 2048), weights=(0.25, 0.75)), fixed(129))
-    short, long = (of_role("prefill", traffic=Traffic("t", fixed(n), fixed(129)))["one device"] for n in (512, 2048))
-    both = of_role("prefill", traffic=mixed)["one device"]
+    short, long = (
+        of_role(Phase.PREFILL, traffic=Traffic("t", fixed(n), fixed(129)))["one device"] for n in (512, 2048)
+    )
+    both = of_role(Phase.PREFILL, traffic=mixed)["one device"]
     assert both.of("tpot_s") == pytest.approx(0.25 * short.of("tpot_s") + 0.75 * long.of("tpot_s"))
 
 
@@ -101,8 +104,8 @@ def test_lengths_of_prompts_count_as_often_as_they_come() -> None:
 @pytest.mark.parametrize("chunk", [None, 2048])
 def test_decoding_alone_is_never_slower_than_mixed_steps_at_the_same_batch(name: str, chunk: int | None) -> None:
     traffic = read_traffic(name)
-    alone = of_role("decode", "8xh100", traffic)
-    for layout, mixed in of_role("both", "8xh100", traffic, chunk=chunk).items():
+    alone = of_role(Phase.DECODE, "8xh100", traffic)
+    for layout, mixed in of_role(None, "8xh100", traffic, chunk=chunk).items():
         assert mixed.state is not None
         state = alone[layout].state
         assert state is not None
@@ -112,7 +115,7 @@ def test_decoding_alone_is_never_slower_than_mixed_steps_at_the_same_batch(name:
 
 
 def test_a_pool_that_decodes_has_room_for_no_fewer_sequences() -> None:
-    mixed, alone = of_role("both")["one device"], of_role("decode")["one device"]
+    mixed, alone = of_role("both")["one device"], of_role(Phase.DECODE)["one device"]
     assert (alone.most or 0) >= (mixed.most or 0) > 0
 
 
@@ -133,11 +136,11 @@ def test_drafts_read_prompts_too_and_their_caches_are_handed_over() -> None:
 
     draft = load_model("llama-3.2-1b")
     asked = {"speculation": Speculation(4, 0.7, draft)}
-    for role in ("prefill", "decode"):
+    for role in (Phase.PREFILL, Phase.DECODE):
         plain, drafted = of_role(role)["one device"], of_role.__wrapped__(role, **asked)["one device"]  # type: ignore[arg-type]
         own = of_role(role, model="llama-3.2-1b")["one device"]
         assert drafted.prompt_cache == plain.prompt_cache + own.prompt_cache
-        if role == "prefill":
+        if role == Phase.PREFILL:
             assert drafted.of("tpot_s") == pytest.approx(plain.of("tpot_s") + own.of("tpot_s"))
 
 
@@ -147,7 +150,7 @@ def test_drafts_read_prompts_too_and_their_caches_are_handed_over() -> None:
 @pytest.mark.parametrize("model", ["llama-3.1-8b", "qwen3-8b", "mixtral-8x7b", "gemma-2-9b", "mamba-2.8b"])
 @pytest.mark.parametrize("layout", ["one device", "tp 8"])
 def test_what_is_handed_over_is_the_cache_of_the_prompt(model: str, layout: str) -> None:
-    found = of_role("decode", "8xh100", model=model)
+    found = of_role(Phase.DECODE, "8xh100", model=model)
     if layout not in found:
         pytest.skip(f"{model} is not split by eight")
     then, program = found[layout], load_model(model).program()
@@ -162,7 +165,9 @@ def test_what_is_handed_over_is_the_cache_of_the_prompt(model: str, layout: str)
 
 def test_what_several_devices_hold_is_sent_to_each() -> None:
     """A latent cache has no heads to split."""
-    one, eight = (of_role("decode", "8xh200", model="deepseek-v2-lite")[layout] for layout in ("one device", "tp 8"))
+    one, eight = (
+        of_role(Phase.DECODE, "8xh200", model="deepseek-v2-lite")[layout] for layout in ("one device", "tp 8")
+    )
     assert eight.prompt_cache == one.prompt_cache
 
 
@@ -220,9 +225,9 @@ def test_without_a_link_there_is_no_hand_over() -> None:
 
 
 def test_caches_of_two_dtypes_are_not_handed_over() -> None:
-    first = of_role("prefill", dtypes=(None, None, None, "fp8"))["one device"]
+    first = of_role(Phase.PREFILL, dtypes=(None, None, None, "fp8"))["one device"]
     with pytest.raises(WorkloadError, match="the cache is fp8"):
-        pair_of(first, of_role("decode")["one device"], 2)
+        pair_of(first, of_role(Phase.DECODE)["one device"], 2)
 
 
 def test_a_slow_link_bounds_both_pools() -> None:
@@ -230,8 +235,8 @@ def test_a_slow_link_bounds_both_pools() -> None:
     slow_link = replace(fast.handed, time_s=fast.handed.time_s * 1e4)
     from roofline.serving.disaggregated_serving import _receiving, _sending
 
-    for curve, batches in ((_sending(of_role("prefill")["one device"], slow_link), fast.handed.prompts),
-                           (_receiving(of_role("decode")["one device"], slow_link), 1.0)):  # fmt: skip
+    for curve, batches in ((_sending(of_role(Phase.PREFILL)["one device"], slow_link), fast.handed.prompts),
+                           (_receiving(of_role(Phase.DECODE)["one device"], slow_link), 1.0)):  # fmt: skip
         times = slow_link.time_s if curve.of("requests_per_s").shape == slow_link.time_s.shape else slow_link.each_s
         assert (curve.of("requests_per_s") <= batches / times * (1 + 1e-12)).all()
 
@@ -264,10 +269,10 @@ def test_the_parts_of_the_first_token_add_up() -> None:
     told = pools_of(curve).to_dict(8)
     assert sum(told["ttft_parts"].values()) == pytest.approx(curve.of("ttft_s")[0])
     assert told["hand_over"]["low_s"] < told["hand_over"]["time_s"] < told["hand_over"]["high_s"]
-    used = [told[name]["utilization"] for name in ("prefill", "decode")]
+    used = [told[name]["utilization"] for name in (Phase.PREFILL, Phase.DECODE)]
     assert max(used) == pytest.approx(1)
     assert told[told["bound_by"]]["utilization"] == max(used)
-    assert (told["prefill"]["batch"], told["decode"]["batch"]) == (3, 8)
+    assert (told[Phase.PREFILL]["batch"], told[Phase.DECODE]["batch"]) == (3, 8)
 
 
 def test_the_power_of_both_is_that_of_the_whole() -> None:
@@ -500,8 +505,8 @@ def test_the_json_of_pools() -> None:
     choice = told["choice"]
     assert choice["hardware"] == "h100-sxm-80gb"
     assert choice["pools"]["hand_over"]["bytes"] == pytest.approx(151.3e6, rel=1e-3)
-    assert choice["pools"]["prefill"]["devices"] + choice["pools"]["decode"]["devices"] == choice["devices"]
-    both = next(o for o in (told["runner_up"], *told["others"]) if o["pools"] and "units" in o["pools"]["prefill"])
+    assert choice["pools"][Phase.PREFILL]["devices"] + choice["pools"][Phase.DECODE]["devices"] == choice["devices"]
+    both = next(o for o in (told["runner_up"], *told["others"]) if o["pools"] and "units" in o["pools"][Phase.PREFILL])
     assert both["cost"]["other_prices"][0]["shape"] == "h100-sxm-80gb"
     assert both["cost"]["price"]["shape"] == "h200-sxm-141gb"
 

@@ -9,7 +9,7 @@ import pytest
 
 from roofline.models.model import Model
 from roofline.program.conventions import Conventions
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 
 AS_TORCH = Conventions(attention="materialised", count="square", lm_head="all", latent="expanded")
 """Eager attention computes all scores, and the heads of transformers run on all tokens."""

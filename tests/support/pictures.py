@@ -13,6 +13,7 @@ from matplotlib.text import Text
 
 from roofline.prediction.figures import Figures, Operator, PhasePrediction
 from roofline.prediction.predict import Prediction, predict
+from roofline.program.phases import Phase
 from roofline.timing.timing import Timing, total
 from roofline.validation.scores import Pair
 
@@ -60,9 +61,9 @@ class Recipe:
         """The prediction; the same each time."""
         rng = np.random.default_rng(self.seed)
         if not self.both_phases:
-            return replace(prediction(), by_phase=(("decode", phase(rng, self.operators)),))
+            return replace(prediction(), by_phase=((Phase.DECODE, phase(rng, self.operators)),))
         first = int(rng.integers(2, self.operators - 1))
-        pair = (("prefill", phase(rng, first)), ("decode", phase(rng, self.operators - first)))
+        pair = ((Phase.PREFILL, phase(rng, first)), (Phase.DECODE, phase(rng, self.operators - first)))
         return replace(prediction(), by_phase=pair)
 
 

@@ -18,7 +18,7 @@ from strategies import DECODERS, decoder_configs
 
 from roofline.models.model import Model, load_model
 from roofline.program.conventions import Conventions
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -57,7 +57,7 @@ def test_random_decoders(model_type):
     def equal(config, batch, past, new):
         model = load_model(config)
         module = eager_decoder(model)
-        assert our_flops(model, "prefill", batch, new, past + new) == counted(module, batch, past, new)
-        assert our_flops(model, "decode", batch, 1, past + 1) == counted(module, batch, past, 1)
+        assert our_flops(model, Phase.PREFILL, batch, new, past + new) == counted(module, batch, past, new)
+        assert our_flops(model, Phase.DECODE, batch, 1, past + 1) == counted(module, batch, past, 1)
 
     equal()

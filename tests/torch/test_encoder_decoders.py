@@ -20,6 +20,7 @@ from roofline.errors import ConfigError, UsageError, WorkloadError
 from roofline.formulas.building import formula
 from roofline.models.model import Model, load_model
 from roofline.prediction.predict import predict
+from roofline.program.phases import Phase
 from roofline.program.workload import Precision, Workload
 from roofline.reports.explanation import explain
 from roofline.reports.models import model_page
@@ -49,19 +50,19 @@ def test_random_encoder_decoders_equal_transformers(model_type):
         assert model.parameters == parameters_of(module)
         length = model.lengths.usual or length
         inputs = read(model, batch, length)
-        encode = our_flops(model, "encode", B=batch, T=length, S=length, M=length)
+        encode = our_flops(model, Phase.ENCODE, B=batch, T=length, S=length, M=length)
         if config["architectures"][0].endswith("EncoderModel"):
-            assert model.phases == ("encode",)
+            assert model.phases == (Phase.ENCODE,)
             assert encode == counted(module, **inputs)
             return
         tokens = torch.full((batch, new), 2)
-        prefill = our_flops(model, "prefill", B=batch, T=new, S=new, M=length)
+        prefill = our_flops(model, Phase.PREFILL, B=batch, T=new, S=new, M=length)
         assert encode + prefill == counted(module, **inputs, decoder_input_ids=tokens)
         with torch.no_grad():
             first = module(**inputs, decoder_input_ids=tokens, use_cache=True)
         behind = {"encoder_outputs": (first.encoder_last_hidden_state,), "past_key_values": first.past_key_values}
         seen = counted(module, **behind, decoder_input_ids=tokens[:, :1], use_cache=True)
-        assert our_flops(model, "decode", B=batch, T=1, S=new + 1, M=length) == seen
+        assert our_flops(model, Phase.DECODE, B=batch, T=1, S=new + 1, M=length) == seen
 
     equal()
 
@@ -73,7 +74,7 @@ def test_the_bias_of_the_scores_that_a_module_keeps_as_a_buffer_is_read_and_no_p
     module, model = module_of(load_model(preset), device="meta"), load_model(preset)
     kept = [tuple(buffer.shape) for name, buffer in module.named_buffers() if name == "final_logits_bias"]
     program = model.program()
-    ((_, head),) = [(group, op) for group, op in program.in_phase("decode") if op.name == "lm_head"]
+    ((_, head),) = [(group, op) for group, op in program.in_phase(Phase.DECODE) if op.name == "lm_head"]
     read = [tensor for tensor in head.reads if tensor.role == "input"]
     assert kept == [(1, tensor.elements(program.sizes)) for tensor in read]
     assert model.parameters == parameters_of(module)
@@ -84,7 +85,7 @@ def test_the_bias_of_the_scores_that_a_module_keeps_as_a_buffer_is_read_and_no_p
 
 def test_the_first_token_waits_for_the_encoder_too():
     run = predict("whisper-large-v3", "h100")
-    encode, prefill = (run.phases[name].figures.time_s for name in ("encode", "prefill"))
+    encode, prefill = (run.phases[name].figures.time_s for name in (Phase.ENCODE, Phase.PREFILL))
     assert run.ttft_s == encode + prefill
     assert run.request_s == pytest.approx(run.ttft_s + 223 * run.tpot_s)
     assert run.tokens_per_s == pytest.approx(224 / run.request_s)
@@ -97,8 +98,8 @@ def test_cross_attention_is_projected_once_and_read_in_every_step():
     program = load_model("whisper-large-v2").program()
     kept = 2 * 32 * 1280 * 1500 * 2  # keys and values, layers, width, frames, bytes
     names = {phase: {op.name for _, op in program.in_phase(phase)} for phase in program.phases}
-    assert {"cross_k_proj", "cross_v_proj"} <= names["encode"] - names["prefill"] - names["decode"]
-    assert "cross_attention" in names["prefill"] & names["decode"]
+    assert {"cross_k_proj", "cross_v_proj"} <= names[Phase.ENCODE] - names[Phase.PREFILL] - names[Phase.DECODE]
+    assert "cross_attention" in names[Phase.PREFILL] & names[Phase.DECODE]
     for generate in (2, 100):
         run = predict("whisper-large-v2", "h100", generate=generate)
         assert run.memory.footprint.kv_cache_bytes == kept + 2 * 32 * 1280 * (4 + generate - 1) * 2
@@ -111,8 +112,8 @@ def test_cross_attention_is_projected_once_and_read_in_every_step():
 def test_decode_steps_follow_from_what_the_decoder_begins_with():
     work = predict("whisper-tiny", "h100", generate=4).workload
     assert (work.prompt, work.decoder_start, work.longest) == (1500, 4, 7)
-    assert {k: int(v) for k, v in work.sizes("prefill").items()} == {"B": 1, "T": 4, "S": 4, "M": 1500}
-    assert work.sizes("decode")["S"].tolist() == [5, 6, 7]
+    assert {k: int(v) for k, v in work.sizes(Phase.PREFILL).items()} == {"B": 1, "T": 4, "S": 4, "M": 1500}
+    assert work.sizes(Phase.DECODE)["S"].tolist() == [5, 6, 7]
     english = predict("whisper-tiny", "h100", set={"model.forced_decoder_ids": [[1, 50362]]})
     assert english.workload.decoder_start == 2
     assert predict("t5-base", "h100").workload.decoder_start == 1
@@ -120,7 +121,7 @@ def test_decode_steps_follow_from_what_the_decoder_begins_with():
 
 def test_a_context_is_the_decoders_and_goes_with_a_prompt():
     short, long = (predict("bart-large", "h100", context=9, prompt=prompt) for prompt in (100, 1000))
-    assert set(short.phases) == {"decode"}
+    assert set(short.phases) == {Phase.DECODE}
     grown = long.phases["decode"].figures.bytes - short.phases["decode"].figures.bytes
     assert grown == 900 * 2 * 12 * 1024 * 2  # tokens, keys and values, layers, width, bytes
     assert short.to_dict()["inputs"]["prompt"] == 100
@@ -214,7 +215,7 @@ def test_formulas_name_what_the_encoder_reads():
     assert str(cross.expression) == "3072*B*M"  # 4 B G H K M
     cache = formula("t5-small", quantity="kv_cache").expression
     assert {str(letter) for letter in cache.free_symbols} == {"B", "S", "M"}
-    for phase in ("encode", "prefill", "decode"):
+    for phase in (Phase.ENCODE, Phase.PREFILL, Phase.DECODE):
         assert formula("t5-small", phase=phase, quantity="time", hardware="h100").expression.free_symbols
 
 
@@ -225,7 +226,7 @@ def test_explained_and_as_json():
     assert "cross_attention: q[B T K G H], cross_k_cache[B S K H]" in told
     found = run.to_dict()
     assert found["inputs"]["decoder_start"] == 4
-    assert list(found["phases"]) == ["encode", "prefill", "decode"]
+    assert list(found["phases"]) == [Phase.ENCODE, Phase.PREFILL, Phase.DECODE]
     assert "decoder_start" not in predict("gpt2", "h100").to_dict()["inputs"]
 
 

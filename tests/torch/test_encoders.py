@@ -15,6 +15,7 @@ from roofline.cost.cost import step_cost
 from roofline.errors import ConfigError
 from roofline.layers.attention import local_pairs
 from roofline.models.model import load_model
+from roofline.program.phases import Phase
 from roofline.program.workload import Precision, Workload
 
 BF16 = Precision("bf16", "bf16", "bf16")
@@ -32,7 +33,7 @@ def test_random_encoders_equal_transformers(model_type):
         module = module_of(model, device="cpu")
         assert model.parameters == parameters_of(module)
         seen = counted(module, torch.zeros(batch, length, dtype=torch.long))
-        assert our_flops(model, "encode", B=batch, T=length, S=length) == seen
+        assert our_flops(model, Phase.ENCODE, B=batch, T=length, S=length) == seen
 
     equal()
 
@@ -50,7 +51,7 @@ def test_shared_layers_are_read_every_time_and_kept_once():
     assert layers.shared
     assert layers.times(albert.sizes) == 12
     albert_step, bert_step = (
-        step_cost(program, "encode", Workload(1, 128, 1).sizes("encode"), BF16) for program in (albert, bert)
+        step_cost(program, Phase.ENCODE, Workload(1, 128, 1).sizes(Phase.ENCODE), BF16) for program in (albert, bert)
     )
     for name in ("q_proj", "up", "down"):  # the same layers, the same work and the same traffic
         (ours,), (theirs,) = ([cost for cost in step if cost.name == name] for step in (albert_step, bert_step))
@@ -82,7 +83,10 @@ def test_deberta_projects_its_distances_once_for_all_sequences_by_the_matrices_o
     assert model.parameters == 128_100 * 768 + 512 * 768 + 2 * 2 * 768 + 12 * 7_087_872  # tables, norms, BERT's layers
     program = model.program()
     one, eight = (
-        {cost.name: cost for cost in step_cost(program, "encode", Workload(batch, 512, 1).sizes("encode"), BF16)}
+        {
+            cost.name: cost
+            for cost in step_cost(program, Phase.ENCODE, Workload(batch, 512, 1).sizes(Phase.ENCODE), BF16)
+        }
         for batch in (1, 8)
     )
     assert one["q_proj.positions"].flops == eight["q_proj.positions"].flops == 2 * 512 * 768 * 768
@@ -116,7 +120,9 @@ def test_modernbert_attends_in_a_window_but_for_every_third_layer():
     assert times == {"first_full_layers": 1, "local_layers": 14, "full_layers": 7}
     sizes = {letter: Fraction(size) for letter, size in {**program.sizes, "B": 1, "T": 8192, "S": 8192}.items()}
     flops = {
-        group.name: op.flops(group.sizes(sizes)) for group, op in program.in_phase("encode") if op.kind == "attention"
+        group.name: op.flops(group.sizes(sizes))
+        for group, op in program.in_phase(Phase.ENCODE)
+        if op.kind == "attention"
     }
     assert flops["full_layers"] == 4 * 768 * 8192 * 8192
     assert flops["local_layers"] == 4 * 768 * (8192 * 129 - 64 * 65)  # 64 on either side, fewer at both ends

@@ -14,7 +14,7 @@ import pytest
 
 from roofline.models.model import Model, load_model
 from roofline.program.conventions import Conventions
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -113,13 +113,13 @@ def test_prefill_and_encode(name, batch, length):
 @pytest.mark.parametrize("name", DECODERS)
 def test_decode_with_a_past(name, batch, past):
     model = small(name)
-    assert our_flops(model, "decode", batch, 1, past + 1) == torch_flops(model, batch, 1, past + 1)
+    assert our_flops(model, Phase.DECODE, batch, 1, past + 1) == torch_flops(model, batch, 1, past + 1)
 
 
 @pytest.mark.parametrize("name", DECODERS)
 def test_prefill_in_chunks(name):
     model = small(name)
-    assert our_flops(model, "prefill", 2, 5, 21) == torch_flops(model, 2, 5, 21)  # 5 new tokens on 16
+    assert our_flops(model, Phase.PREFILL, 2, 5, 21) == torch_flops(model, 2, 5, 21)  # 5 new tokens on 16
 
 
 @pytest.mark.parametrize("preset", FULL)
@@ -131,12 +131,12 @@ def test_full_size(preset):
 @pytest.mark.parametrize("preset", [preset for preset in FULL if not preset.startswith("bert")])
 def test_full_size_decode(preset):
     model = load_model(preset)
-    assert our_flops(model, "decode", 4, 1, 1000) == torch_flops(model, 4, 1, 1000)
+    assert our_flops(model, Phase.DECODE, 4, 1, 1000) == torch_flops(model, 4, 1, 1000)
 
 
 def test_full_size_masked_lm():
     model = load_model("bert-large", overrides={"architectures": ["BertForMaskedLM"]})
-    assert our_flops(model, "encode", 2, 64, 64) == torch_flops(model, 2, 64, 64)
+    assert our_flops(model, Phase.ENCODE, 2, 64, 64) == torch_flops(model, 2, 64, 64)
 
 
 def test_the_tutorial():
@@ -151,4 +151,4 @@ def test_the_tutorial():
                 context = ((q @ k.transpose(2, 3)).softmax(-1) @ v).transpose(1, 2).reshape(B, T, D)
                 x = ((context @ square) @ up).relu() @ down
             x @ head
-    assert our_flops(load_model("bert-tutorial"), "encode", B, T, T) == counter.get_total_flops()
+    assert our_flops(load_model("bert-tutorial"), Phase.ENCODE, B, T, T) == counter.get_total_flops()

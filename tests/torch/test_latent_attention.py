@@ -13,6 +13,7 @@ from roofline.layers.latent_attention import latent_attention
 from roofline.models.model import load_model
 from roofline.prediction.predict import predict
 from roofline.program.conventions import Conventions
+from roofline.program.phases import Phase
 from roofline.program.workload import Precision
 
 BF16 = Precision("bf16", "bf16", "bf16")
@@ -57,8 +58,8 @@ def test_the_published_cache():
 def test_decode_is_absorbed_and_prefill_expanded():
     program = load_model("deepseek-v3").program()
     names = {phase: {op.name for _, op in program.in_phase(phase)} for phase in program.phases}
-    assert "kv_up" in names["prefill"] - names["decode"]
-    assert {"k_absorb", "v_up"} <= names["decode"] - names["prefill"]
+    assert "kv_up" in names[Phase.PREFILL] - names[Phase.DECODE]
+    assert {"k_absorb", "v_up"} <= names[Phase.DECODE] - names[Phase.PREFILL]
     assert program.parameters() == load_model("deepseek-v3").program(Conventions(latent="expanded")).parameters()
 
 
@@ -74,7 +75,7 @@ def test_expanding_in_decode_costs_far_more():
             group.times(sizes) * op.flops(group.sizes(sizes))
             for program in [load_model("deepseek-v3").program(Conventions(latent=latent))]
             for sizes in [{k: Fraction(v) for k, v in {**program.sizes, "B": 1, "T": 1, "S": 4096}.items()}]
-            for group, op in program.in_phase("decode")
+            for group, op in program.in_phase(Phase.DECODE)
         )
         for latent in ("absorbed", "expanded")
     )

@@ -32,7 +32,7 @@ from roofline.prediction.predict import predict
 from roofline.program.axes import Sizes
 from roofline.program.conventions import Conventions
 from roofline.program.op import Op
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 from roofline.program.workload import MAX_LENGTH, Precision, Workload
 
 BF16 = Precision("bf16", "bf16", "bf16")
@@ -105,7 +105,7 @@ def outputs_of_convolution(kind: str, taps: Fraction, new: int, past: int) -> Fr
 
 def expected(model: Model, kind: str, batch: int, past: int, new: int) -> tuple[Fraction, Fraction]:
     """What the counter should see: matmuls, and convolutions, which are vector work of ours."""
-    phase: Phase = "decode" if past and new == 1 else "prefill"
+    phase: Phase = Phase.DECODE if past and new == 1 else Phase.PREFILL
     matmuls, convolutions = Fraction(0), Fraction(0)
     for times, op, sizes in ops_of(model, phase, batch, new, past + new):
         matmuls += times * op.flops(sizes)
@@ -270,7 +270,7 @@ def test_largest_batch_and_longest_context_are_where_memory_ends():
     room = footprint(program, Workload(8, 5000, 16), program.phases, BF16).total_bytes
     assert longest_context(program, workload, program.phases, BF16, room, MAX_LENGTH) == 5015
     assert longest_context(program, workload, program.phases, BF16, room - 1, MAX_LENGTH) == 5014
-    once = ("decode",)
+    once = (Phase.DECODE,)
     assert longest_context(program, Workload(8, 1, 1, 64), once, BF16, room, MAX_LENGTH) == MAX_LENGTH
 
 
@@ -304,7 +304,7 @@ def test_tensor_parallelism_splits_the_heads_of_a_mixer_beside_attention():
     """Falcon-H1 has 2 key/value heads and 1 group of its mixer: over four devices both share, and their heads split."""
     program = load_model("falcon-h1-7b").program()
     sharded = shard(program, Layout(tp=4))
-    (scan,) = [(group, op) for group, op in sharded.in_phase("decode") if op.name == "scan"]
+    (scan,) = [(group, op) for group, op in sharded.in_phase(Phase.DECODE) if op.name == "scan"]
     (state,) = [tensor for tensor in scan[1].writes if tensor.role == "state"]
     assert sharded.resident(*scan, state, {**sharded.sizes, "B": 1}) == 44 * 24 * 128 * 256 / 4
 

@@ -14,6 +14,7 @@ from roofline.cost.residency import footprint
 from roofline.errors import ConfigError, UsageError, WorkloadError
 from roofline.models.model import load_model
 from roofline.prediction.predict import predict
+from roofline.program.phases import Phase
 from roofline.program.workload import Precision, Workload
 
 BF16 = Precision("bf16", "bf16", "bf16")
@@ -29,7 +30,7 @@ def test_random_vits_equal_transformers(config, batch):
     assert model.parameters == parameters_of(module)
     tokens, side = model.lengths.positions, config["image_size"]
     seen = counted(module, pixel_values=torch.zeros(batch, config["num_channels"], side, side))
-    assert our_flops(model, "encode", B=batch, T=tokens, S=tokens) == seen
+    assert our_flops(model, Phase.ENCODE, B=batch, T=tokens, S=tokens) == seen
 
 
 @ANY
@@ -46,7 +47,7 @@ def test_random_clips_equal_transformers(config, batch, data):
     if model.model_type != "clip_text_model":
         side = {**config, **config.get("vision_config", {})}["image_size"]
         keywords["pixel_values"] = torch.zeros(batch, 3, side, side)
-    assert our_flops(model, "encode", B=batch, T=tokens, S=tokens) == counted(module, **keywords)
+    assert our_flops(model, Phase.ENCODE, B=batch, T=tokens, S=tokens) == counted(module, **keywords)
 
 
 def test_a_tower_of_images_has_sizes_of_its_own():

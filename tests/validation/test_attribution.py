@@ -9,6 +9,7 @@ import pytest
 from roofline.fitting.calibrating import HOST_S, Host
 from roofline.models.model import Model, load_model
 from roofline.prediction.predict import predict
+from roofline.program.phases import Phase
 from roofline.validation.attribution import join, mark_of
 from roofline.validation.capture import TensorSpec, TorchCall, capture_step
 from roofline.validation.devices import Device
@@ -94,12 +95,12 @@ def cpu() -> Device:
 
 @pytest.mark.parametrize(
     ("name", "phase"),
-    [("bert", "encode"), ("llama", "prefill"), ("llama", "decode"), ("gpt2", "prefill"), ("gpt2", "decode"),
-     ("qwen3", "decode")],
+    [("bert", Phase.ENCODE), ("llama", Phase.PREFILL), ("llama", Phase.DECODE), ("gpt2", Phase.PREFILL),
+     ("gpt2", Phase.DECODE), ("qwen3", Phase.DECODE)],
 )  # fmt: skip
 def test_all_that_was_predicted_runs_and_little_else(name: str, phase: Any, cpu: Device) -> None:
-    lengths: dict[str, Any] = {"context": 9} if phase == "decode" else {"prompt": 7}
-    if phase == "prefill":
+    lengths: dict[str, Any] = {"context": 9} if phase == Phase.DECODE else {"prompt": 7}
+    if phase == Phase.PREFILL:
         lengths["generate"] = 1
     prediction = predict(model(name), "laptop-cpu", batch=3, phase=phase, dtype="fp32", **lengths)
     with torch.no_grad():
@@ -118,7 +119,7 @@ def test_the_tutorial_runs_and_is_what_waskernels_predicted(cpu: Device) -> None
     module = build_module(prediction.model, cpu, "fp32")
     assert sum(p.numel() for p in module.parameters()) == prediction.parameters
     with torch.no_grad():
-        case = prepare(prediction, "encode", module, cpu)
+        case = prepare(prediction, Phase.ENCODE, module, cpu)
         joined = join(capture_step(case.step.run).kernels(), kernels_predicted(case))
         assert case.step.run().shape == (1, 5, 10_000)
     assert joined.not_run == {}
@@ -128,7 +129,7 @@ def test_the_tutorial_runs_and_is_what_waskernels_predicted(cpu: Device) -> None
 def test_weights_and_caches_are_known_as_resident(cpu: Device) -> None:
     with torch.no_grad():
         module = build_module(model("llama"), cpu, "fp32")
-        step = build_step(module, cpu, "decode", {"batch": 2, "length": 6}, 101)
+        step = build_step(module, cpu, Phase.DECODE, {"batch": 2, "length": 6}, 101)
         calls = capture_step(step.run, step.resident).kernels()
     resident = [c for c in calls if any(s.resident for s in c.tensors)]
     assert {"mm", "cat"} <= {c.name for c in resident}
@@ -138,7 +139,7 @@ def test_weights_and_caches_are_known_as_resident(cpu: Device) -> None:
 def test_decode_attends_to_the_same_length_each_time(cpu: Device) -> None:
     with torch.no_grad():
         module = build_module(model("gpt2"), cpu, "fp32")
-        step = build_step(module, cpu, "decode", {"batch": 1, "length": 6}, 101)
+        step = build_step(module, cpu, Phase.DECODE, {"batch": 1, "length": 6}, 101)
         first, second = (len(capture_step(step.run).calls) for _ in range(2))
         lengths = [c.tensors[1].shape[2] for c in capture_step(step.run).calls if "scaled_dot_product" in c.name]
     assert first == second
@@ -148,7 +149,7 @@ def test_decode_attends_to_the_same_length_each_time(cpu: Device) -> None:
 def test_each_kernel_can_be_run_again_by_itself(cpu: Device) -> None:
     with torch.no_grad():
         module = build_module(model("llama"), cpu, "fp32")
-        step = build_step(module, cpu, "decode", {"batch": 2, "length": 6}, 101)
+        step = build_step(module, cpu, Phase.DECODE, {"batch": 2, "length": 6}, 101)
         calls = distinct(capture_step(step.run, step.resident).calls)
         for found in calls:
             result = prepared_call(cpu, found)(1)
@@ -160,7 +161,7 @@ def test_each_kernel_can_be_run_again_by_itself(cpu: Device) -> None:
 def test_the_profiler_sees_the_operators_that_were_captured(cpu: Device, capfd: pytest.CaptureFixture[str]) -> None:
     with torch.no_grad():
         module = build_module(model("llama"), cpu, "fp32")
-        step = build_step(module, cpu, "decode", {"batch": 2, "length": 6}, 101)
+        step = build_step(module, cpu, Phase.DECODE, {"batch": 2, "length": 6}, 101)
         names = {found.name for found in capture_step(step.run).kernels()}
     profile = profile_step(step.run, cpu, 0.01)
     assert names <= set(profile.operators_s)

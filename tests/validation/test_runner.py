@@ -13,6 +13,7 @@ from shell import answer, refusal, roofline
 
 from roofline.prediction.figures import Figures
 from roofline.prediction.predict import Prediction, predict
+from roofline.program.phases import Phase
 from roofline.reports.validation import validation_text
 from roofline.timing.timing import Timing
 from roofline.validation.comparison import CaseComparison, OperatorComparison, Verdict, compare
@@ -145,7 +146,7 @@ def test_tables_that_are_wrong(content: str, words: str, tmp_path: Path) -> None
     assert "m.csv" in found
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"cases": [1]}', '{"cases": [{"phase": "decode"}]}', "{"])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"cases": [1]}', '{"cases": [{"phase": Phase.DECODE}]}', "{"])
 def test_json_that_is_no_result(content: str, tmp_path: Path) -> None:
     path = tmp_path / "m.json"
     path.write_text(content)
@@ -172,7 +173,7 @@ def operator(name: str, predicted: float, measured: float | None, bound: float =
 
 def case(*operators: OperatorComparison, **rest: Any) -> CaseComparison:
     whole = figures(sum(op.predicted.time_s for op in operators))
-    return CaseComparison("toy", "encode", 1, 8, whole, operators, **rest)
+    return CaseComparison("toy", Phase.ENCODE, 1, 8, whole, operators, **rest)
 
 
 def test_what_is_left_of_a_step_is_unattributed() -> None:
@@ -236,7 +237,7 @@ def test_what_was_measured_is_kept_for_the_same_prediction_only(tmp_path: Path) 
     one = prediction()
     measured = {op.name: 1.5 * op.figures.time_s for op in one.phases["decode"].operators}
     profile, alone = Profile(1.2, {"mm": 1.0}), {"mm": 0.9}
-    done = compare(one, "decode", 1, 500, measured, measured_s=1.0, steady_s=1.1, digest=frozen(one),
+    done = compare(one, Phase.DECODE, 1, 500, measured, measured_s=1.0, steady_s=1.1, digest=frozen(one),
                    flags=["noise: x"], samples=[(1.0, 0.001)], profile=profile, alone_s=alone)  # fmt: skip
     path = tmp_path / "r.json"
     write_record(record([done], None, "roofline validate"), path)
@@ -254,7 +255,7 @@ def test_a_digest_is_of_all_that_was_predicted() -> None:
 def test_reading_keeps_the_step_apart(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_text("operator,time_s,phase\nstep,2,decode\nq_proj,1,decode\n")
-    found = read_measurements(path, prediction())["decode"]
+    found = read_measurements(path, prediction())[Phase.DECODE]
     assert (found.step_s, dict(found.operators)) == (2.0, {"q_proj": 1.0})
     (only,) = compare_file(path, prediction())
     assert only.whole_s == 2.0

@@ -15,6 +15,7 @@ from roofline.charts.drawing.sheet import Sheet, measure, names, shorten
 from roofline.charts.marks.points import as_list, device_of, distinct_label, inputs_of, trust_of
 from roofline.errors import UsageError
 from roofline.prediction.predict import Prediction
+from roofline.program.phases import Phase
 from roofline.units import format_quantity
 
 _SHAPE = {"compute": "o", "memory": "s", "latency": "^", "link": "D"}
@@ -45,11 +46,15 @@ def measures_of(prediction: Prediction) -> list[Measure]:
     """
     found = []
     whole = prediction.ttft_s is not None
-    names = {"encode": "time of a pass", "prefill": "TTFT" if whole else "time of a prefill", "decode": "TPOT"}
+    names = {
+        Phase.ENCODE: "time of a pass",
+        Phase.PREFILL: "TTFT" if whole else "time of a prefill",
+        Phase.DECODE: "TPOT",
+    }
     for phase, one in prediction.by_phase:
         f = one.figures
         found.append(Measure(names[phase], f.time_s, f.low_s, f.high_s, f.bound_by))
-    if whole and "encode" in prediction.phases:
+    if whole and Phase.ENCODE in prediction.phases:
         found[:2] = [_both(*found[:2])]
     ends = [(p.steps * p.figures.time_s, p.figures.bound_by) for p in prediction.phases.values()]
     low = sum(p.steps * p.figures.low_s for p in prediction.phases.values())

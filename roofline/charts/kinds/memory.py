@@ -16,6 +16,7 @@ from roofline.charts.drawing.sheet import Sheet, measure
 from roofline.charts.marks.points import as_list, inputs_of, label_of
 from roofline.errors import UsageError
 from roofline.prediction.predict import Prediction
+from roofline.program.phases import Phase
 from roofline.units import format_quantity
 
 PARTS = (
@@ -100,7 +101,7 @@ def _sorted(predictions: Sequence[Prediction], over: str) -> tuple[list[Predicti
     def place(p: Prediction) -> float:
         if over == "batch":
             return float(p.workload.batch)
-        encoded = "encode" in p.phases or (p.workload.decoder_start is not None and p.workload.context is None)
+        encoded = Phase.ENCODE in p.phases or (p.workload.decoder_start is not None and p.workload.context is None)
         return float(p.workload.prompt if encoded else p.workload.longest)
 
     several = sorted(as_list(predictions, 1000), key=place)

@@ -110,7 +110,7 @@ def _open(
     sheet.foot(trust_of(*predictions))
     sheet.y0 = draw_legend(sheet, _legend(sheet, found, base), sheet.x0, sheet.x1, sheet.y0) + 0.5 * sheet.line
     (low, high), (least, most) = found.lengths[[0, -1]], found.batches[[0, -1]]
-    told = "context (tokens)" if found.phase == "decode" else "prompt (tokens)"
+    told = "context (tokens)" if found.phase.one_token else "prompt (tokens)"
     x = Scale(low, high, told, ticks=powers_of_two(low, high), grid=False)
     y = Scale(least, most, "batch (sequences)", ticks=powers_of_two(least, most), grid=False)
     axes = frame(sheet, (sheet.x0, sheet.y0, sheet.x1, sheet.y1), x, y)

@@ -13,7 +13,7 @@ from roofline.charts.drawing.sheet import Sheet, measure, names, rounded, shorte
 from roofline.charts.marks.points import inputs_of, label_of, trust_of
 from roofline.prediction.predict import Prediction
 from roofline.prediction.sensitivity import Sensitivity, find_elasticities
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 from roofline.units import format_quantity
 
 

@@ -23,7 +23,7 @@ from roofline.charts.drawing.theme import SHAPES
 from roofline.charts.marks.numbering import Picture, draw_names, draw_points, number_points, split_sheet
 from roofline.charts.marks.points import inputs_of, label_of, trust_of, vector_peak
 from roofline.prediction.predict import Prediction
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 from roofline.units import format_quantity
 
 LEAST = 1e-4

@@ -17,7 +17,7 @@ from roofline.charts.drawing.theme import SHAPES, ink_on
 from roofline.charts.marks.points import distinct_label
 from roofline.charts.marks.roofs import lead
 from roofline.prediction.predict import Prediction
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 from roofline.units import format_quantity
 
 LARGEST, LEAST = 3.6, 0.6

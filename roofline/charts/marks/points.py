@@ -10,7 +10,7 @@ from typing import Any
 from roofline.errors import UsageError
 from roofline.prediction.figures import Figures
 from roofline.prediction.predict import Prediction
-from roofline.program.program import Phase
+from roofline.program.phases import Phase
 
 Measured = Mapping[tuple[str, str], float]
 """(phase, operator) -> measured seconds of all its repeats in one step."""
@@ -199,9 +199,9 @@ def inputs_of(prediction: Prediction) -> str:
         lengths = w.words(prediction.phases, ",")
     elif w.context is not None:
         lengths = f"context {w.context:,}"
-    elif "encode" in prediction.phases:
+    elif Phase.ENCODE in prediction.phases:
         lengths = f"{w.prompt:,} tokens"
-    elif "decode" not in prediction.phases:
+    elif Phase.DECODE not in prediction.phases:
         lengths = f"prompt {w.prompt:,}"
     else:
         lengths = f"prompt {w.prompt:,}, generate {w.generate:,}"

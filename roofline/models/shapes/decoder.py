@@ -16,11 +16,12 @@ from roofline.models.shapes.decoder_layers import layer, sizes_of
 from roofline.program.axes import Binding
 from roofline.program.conventions import Conventions
 from roofline.program.op import Op, Tensor
-from roofline.program.program import Group, Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Group, Program
 
 __all__ = ["DecoderConfig", "program"]
 
-_PHASES: tuple[Phase, ...] = ("prefill", "decode")
+_PHASES: tuple[Phase, ...] = (Phase.PREFILL, Phase.DECODE)
 
 
 def program(config: DecoderConfig, conventions: Conventions) -> Program:
@@ -34,7 +35,7 @@ def program(config: DecoderConfig, conventions: Conventions) -> Program:
     for kind, times in kinds.items():
         name, repeat = ("layers", "L") if len(kinds) == 1 else (_name(config, kind, list(kinds)), times)
         for phases, how in _ways(config, kind, conventions):
-            ops = layer(config, kind, how, step=phases == ("decode",))
+            ops = layer(config, kind, how, step=all(phase.one_token for phase in phases))
             groups.append(Group(name, ops, repeat, phases, local=_local(config, kind)))
     if config.blocks == "branch":
         final = norm("final_norm", Tensor("x", "B T D"), Tensor("h", "B T D"), kind=config.norm)
@@ -53,7 +54,10 @@ def _ways(config: DecoderConfig, kind: Layer, conventions: Conventions) -> list[
         return [((phase,), conventions) for phase in _PHASES]
     if config.kv_lora_rank is None or conventions.latent != "usual":
         return [(_PHASES, conventions)]
-    ways: list[tuple[Phase, Literal["expanded", "absorbed"]]] = [("prefill", "expanded"), ("decode", "absorbed")]
+    ways: list[tuple[Phase, Literal["expanded", "absorbed"]]] = [
+        (Phase.PREFILL, "expanded"),
+        (Phase.DECODE, "absorbed"),
+    ]
     return [((phase,), replace(conventions, latent=latent)) for phase, latent in ways]
 
 

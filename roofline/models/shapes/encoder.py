@@ -23,11 +23,12 @@ from roofline.models.shapes.stacks import Block, layer, stack_sizes
 from roofline.program.axes import Binding
 from roofline.program.conventions import Conventions
 from roofline.program.op import Op, Tensor, fuse
-from roofline.program.program import Group, Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Group, Program
 
 __all__ = ["EncoderConfig", "program"]
 
-_PHASES: tuple[Phase, ...] = ("encode",)
+_PHASES: tuple[Phase, ...] = (Phase.ENCODE,)
 _X = Tensor("x", "B T D")
 
 

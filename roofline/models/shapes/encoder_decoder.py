@@ -17,12 +17,13 @@ from roofline.models.shapes.stacks import Block, feed_forward_of, input_of, laye
 from roofline.program.axes import Binding
 from roofline.program.conventions import Conventions
 from roofline.program.op import Op, Tensor
-from roofline.program.program import Group, Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Group, Program
 
 __all__ = ["EncoderDecoderConfig", "program"]
 
-_ENCODE: tuple[Phase, ...] = ("encode",)
-_DECODE: tuple[Phase, ...] = ("prefill", "decode")
+_ENCODE: tuple[Phase, ...] = (Phase.ENCODE,)
+_DECODE: tuple[Phase, ...] = (Phase.PREFILL, Phase.DECODE)
 _X = Tensor("x", "B T D")
 
 

@@ -9,9 +9,10 @@ from roofline.models.shapes.config import Config, Size
 from roofline.models.shapes.recurrence import Recurrence, mixer
 from roofline.program.conventions import Conventions
 from roofline.program.op import Op, Tensor
-from roofline.program.program import Group, Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Group, Program
 
-_PHASES: tuple[Phase, ...] = ("prefill", "decode")
+_PHASES: tuple[Phase, ...] = (Phase.PREFILL, Phase.DECODE)
 
 
 class StateSpaceConfig(Config):
@@ -30,7 +31,7 @@ def program(config: StateSpaceConfig, conventions: Conventions) -> Program:
     The norm behind a mixer belongs to the residual addition before it, so a layer ends with the next layer's input
     norm, or, in the last layer, with the final one.
     """
-    ways: tuple[tuple[Phase, bool], ...] = (("prefill", False), ("decode", True))
+    ways: tuple[tuple[Phase, bool], ...] = ((Phase.PREFILL, False), (Phase.DECODE, True))
     groups = [Group("embedding", _embedding(config), phases=_PHASES)]
     groups += [Group("layers", _layer(config, conventions, step), "L", (phase,)) for phase, step in ways]
     if config.head:

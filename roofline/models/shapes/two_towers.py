@@ -13,9 +13,10 @@ from roofline.models.shapes.vision import VisionConfig, image_groups, sizes_of
 from roofline.program.conventions import Conventions
 from roofline.program.lengths import Lengths
 from roofline.program.op import Op, Tensor
-from roofline.program.program import Group, Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Group, Program
 
-_PHASES: tuple[Phase, ...] = ("encode",)
+_PHASES: tuple[Phase, ...] = (Phase.ENCODE,)
 
 
 class TwoTowersConfig(Config):

@@ -16,9 +16,10 @@ from roofline.program.axes import Binding
 from roofline.program.conventions import Conventions
 from roofline.program.lengths import Lengths
 from roofline.program.op import Op, Tensor
-from roofline.program.program import Group, Phase, Program
+from roofline.program.phases import Phase
+from roofline.program.program import Group, Program
 
-_PHASES: tuple[Phase, ...] = ("encode",)
+_PHASES: tuple[Phase, ...] = (Phase.ENCODE,)
 
 
 class VisionConfig(Config):
