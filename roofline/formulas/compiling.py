@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import sympy
 from sympy.printing.numpy import NumPyPrinter
 
-from roofline.calibration.constants import Execution, Provenance
 from roofline.errors import UsageError, shown
 from roofline.formulas.building import TIMELESS, build
 from roofline.formulas.expressions import Quantity
@@ -21,6 +20,8 @@ from roofline.formulas.printers import shared_steps
 from roofline.formulas.setting import Setting, setting_of
 from roofline.formulas.subject import Subject, read_phase
 from roofline.hardware.spec import HardwareSpec
+from roofline.options.keywords import takes
+from roofline.options.verbs import CompileOptions
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 
@@ -55,16 +56,13 @@ class Compiled:
         return _chunked(self.run, inputs)
 
 
+@takes(CompileOptions)
 def compile(  # noqa: A001  (the word of the field; the built-in is not used here)
     program: Program,
     quantity: Quantity,
     *,
-    phase: str | None = None,
     hardware: str | Path | HardwareSpec | None = None,
-    dtype: str | None = None,
-    execution: Execution | None = None,
-    constants: Provenance | None = None,
-    keep: str | Collection[str] = (),
+    **options: Unpack[CompileOptions],
 ) -> Compiled:
     """``quantity`` of a program as a fast function of batch and lengths, and of what ``keep`` names besides.
 
@@ -79,8 +77,9 @@ def compile(  # noqa: A001  (the word of the field; the built-in is not used her
     array([0.0116, 0.0504])
     """
     subject = Subject("program", "", program.groups, program)
-    asked = read_phase(subject, phase)
-    setting = setting_of(subject, keep, {}, hardware, dtype, execution, constants)
+    o = options
+    asked = read_phase(subject, o["phase"])
+    setting = setting_of(subject, o["keep"], {}, hardware, o["dtype"], o["execution"], o["constants"])
     text = repr((program, setting.device, setting.recipe, setting.execution, setting.constants, sorted(setting.keep)))
     return _compiled(_Question(text, program, setting, quantity, asked))
 

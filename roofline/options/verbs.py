@@ -111,10 +111,9 @@ class OpFlags(Hardware, OpOptions, JsonOutput, NoColor, total=False):
     ]
 
 
-class SettingOptions(Dtype, Conventions, Timing, total=False):
-    """What a formula holds for."""
+class Kept(TypedDict, total=False):
+    """Letters"""
 
-    op: Annotated[str | None, Option("One operator of the model, or group of them.", metavar="NAME", everyday=True)]
     keep: Annotated[
         str | Collection[str],
         Option(
@@ -125,6 +124,16 @@ class SettingOptions(Dtype, Conventions, Timing, total=False):
             everyday=True,
         ),
     ]
+
+
+class CompileOptions(PhaseOf, Dtype, Timing, Kept, total=False):
+    """The keywords of ``formulas.compiling.compile``."""
+
+
+class SettingOptions(Dtype, Conventions, Timing, Kept, total=False):
+    """What a formula holds for."""
+
+    op: Annotated[str | None, Option("One operator of the model, or group of them.", metavar="NAME", everyday=True)]
     subs: Annotated[
         Mapping[str, Any] | str | None,
         Option("Numbers to put in: B=8,S=4096.", metavar="LETTER=NUMBER,...", everyday=True),

@@ -257,7 +257,7 @@ VERBS = {
     "--constants --set --json --wide --module --measurements --compile --budget --max-median-ape --output -o --resume "
     "--help-all",
     "hardware list": "--json --vendor --kind --memory --dtype --sort --announced",
-    "formula": "--hardware --phase --dtype --attention --count --lm-head --execution --constants --op --keep --subs "
+    "formula": "--hardware --phase --dtype --attention --count --lm-head --execution --constants --keep --op --subs "
     "--quantity --mean --json --solve --elasticity --latex --python --js --help-all",
     "hardware show": "--json",
     "hardware check": "",
