@@ -36,10 +36,16 @@ def maximum(a: Number, b: Number) -> Number:
     3
     """
     if is_symbolic(a, b):
-        return sys.modules["sympy"].Max(a, b)
+        return _symbolic_maximum(a, b)
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return np.maximum(_plain(a), _plain(b))
     return max(a, b)
+
+
+@functools.lru_cache(maxsize=4096, typed=True)
+def _symbolic_maximum(a: Number, b: Number) -> Number:
+    """``Max``, which takes milliseconds to see whether one always wins; operators of a network recur."""
+    return sys.modules["sympy"].Max(a, b)
 
 
 def minimum(a: Number, b: Number) -> Number:

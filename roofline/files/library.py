@@ -64,8 +64,7 @@ def read_yaml(path: Path, error: type[RooflineError] = SpecError) -> dict[str, A
 
     text = read_text(path, error)
     try:
-        _check_events(text)
-        loaded = yaml.load(text, Loader=_strict_loader())
+        loaded = _copied(_parsed(text))
     except yaml.YAMLError as failure:
         mark = getattr(failure, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -79,6 +78,22 @@ def read_yaml(path: Path, error: type[RooflineError] = SpecError) -> dict[str, A
         msg = f"{path}: holds {type(loaded).__name__}, expected a mapping of fields"
         raise error(msg)
     return loaded
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(text: str) -> Any:
+    """What a text holds; a device that is asked for again, in whatever file, is not parsed again."""
+    import yaml  # noqa: PLC0415
+
+    _check_events(text)
+    return yaml.load(text, Loader=_strict_loader())
+
+
+def _copied(value: Any) -> Any:
+    """``value`` with mappings and lists of its own, which its owner may edit."""
+    if isinstance(value, dict):
+        return {name: _copied(inner) for name, inner in value.items()}
+    return [_copied(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _check_events(text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +134,7 @@ def _every_file() -> Iterator[tuple[Path, bool]]:
 
 def _unindexed(shipped: Path, index: Mapping[str, str]) -> list[tuple[Path, list[str]]]:
     """Files that the index does not know, with their names: new ones in the shipped folder, and the user's."""
-    known = {shipped / file for file in index.values()}
-    paths = [path for path in _yaml_files(shipped) if path not in known]
+    paths = _yaml_files(shipped, known=set(index.values()))
     for folder in filter(None, dict.fromkeys(os.environ.get(PATH_VARIABLE, "").split(os.pathsep))):
         if not Path(folder).is_dir():
             msg = f"{PATH_VARIABLE}: {folder}: no such folder"
@@ -144,10 +143,8 @@ def _unindexed(shipped: Path, index: Mapping[str, str]) -> list[tuple[Path, list
     return [(path, words_of(read_yaml(path), path)) for path in paths]
 
 
-def _yaml_files(folder: Path) -> Iterable[Path]:
-    """The specs of a folder and of its systems, by name."""
-    return sorted(
-        path
-        for pattern in ("*.yaml", "*.yml")
-        for path in (*folder.glob(pattern), *folder.glob(f"{SYSTEMS}/{pattern}"))
-    )
+def _yaml_files(folder: Path, known: Collection[str] = ()) -> list[Path]:
+    """The specs of a folder and of its systems, by name, but for those that are ``known`` by their path in it."""
+    places = {"": folder, f"{SYSTEMS}/": folder / SYSTEMS}
+    found = [(start + path.name, path) for start, place in places.items() if place.is_dir() for path in place.iterdir()]
+    return sorted(path for name, path in found if name.endswith((".yaml", ".yml")) and name not in known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -102,7 +103,12 @@ def _is_folder(path: Path) -> bool:
 
 def preset_names() -> list[str]:
     """The names of the shipped presets."""
-    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+    return list(_shipped_presets())
+
+
+@functools.cache
+def _shipped_presets() -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
 
 
 def _preset(name: str) -> dict[str, Any]:
