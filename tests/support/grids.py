@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 
@@ -39,14 +39,15 @@ def counts(few: int, many: int) -> list[Any]:
 
 
 def examples(
-    *drawn: st.SearchStrategy[Any], few: int, many: int
+    *drawn: st.SearchStrategy[Any], few: int, many: int, suppress: Collection[HealthCheck] = ()
 ) -> Callable[[Callable[..., None]], Callable[[int], None]]:
     """``given(*drawn)``, with ``few`` examples each time and ``many`` under ``-m slow``."""
 
     def decorate(law: Callable[..., None]) -> Callable[[int], None]:
         @pytest.mark.parametrize("count", counts(few, many))
         def run(count: int) -> None:
-            settings(max_examples=count)(given(*drawn)(law))()
+            checks = (*settings.default.suppress_health_check, *suppress)
+            settings(max_examples=count, suppress_health_check=checks)(given(*drawn)(law))()
 
         run.__name__, run.__doc__ = law.__name__, law.__doc__
         return run
