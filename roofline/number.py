@@ -39,7 +39,7 @@ def maximum(a: Number, b: Number) -> Number:
         return _symbolic_maximum(a, b)
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return np.maximum(_plain(a), _plain(b))
-    return max(a, b)
+    return max(*_alike(a, b))
 
 
 @functools.lru_cache(maxsize=4096, typed=True)
@@ -58,7 +58,7 @@ def minimum(a: Number, b: Number) -> Number:
         return sys.modules["sympy"].Min(a, b)
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return np.minimum(_plain(a), _plain(b))
-    return min(a, b)
+    return min(*_alike(a, b))
 
 
 def least(numbers: Sequence[Number]) -> Number:
@@ -156,6 +156,11 @@ def settled(number: Number) -> Number:
     if isinstance(number, Fraction):
         return int(number) if number.denominator == 1 else float(number)
     return number
+
+
+def _alike(a: Number, b: Number) -> tuple[Number, Number]:
+    """Both as floats where one is: a Fraction that comes back would make arrays of objects of the arrays it meets."""
+    return (float(a), float(b)) if isinstance(a, float) or isinstance(b, float) else (a, b)
 
 
 def _plain(number: Number) -> Number:

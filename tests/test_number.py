@@ -33,6 +33,13 @@ def test_ceil_div_is_exact_beyond_float(x, y):
     assert isinstance(ceil_div(x, y), int)
 
 
+@pytest.mark.parametrize("function", [maximum, minimum])
+@pytest.mark.parametrize(("one", "other"), [(-1.0, Fraction(0)), (Fraction(0), -1.0), (2.0, 3), (3, 2.0)])
+def test_a_float_and_an_exact_number_give_a_float(function, one, other):
+    """A Fraction that came back would make an array of objects of the array that it meets next."""
+    assert type(function(one, other)) is float
+
+
 def test_product_of_nothing_is_one():
     assert product([]) == 1
     assert product([2, Fraction(1, 2), a]) == a

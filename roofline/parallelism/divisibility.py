@@ -11,6 +11,7 @@ import numpy as np
 from roofline.errors import WorkloadError
 from roofline.parallelism.layout import Layout, Mesh, is_expert, stored_letters
 from roofline.parallelism.pipeline import layer_count
+from roofline.parallelism.sharding import is_layer, read_first
 from roofline.program.axes import rebind
 from roofline.program.phases import Phase
 from roofline.program.program import Program
@@ -51,6 +52,9 @@ def conditions(program: Program, phases: tuple[Phase, ...], workload: Workload) 
     yield Condition("ep", "takes its devices from tp, then from dp, and must divide tp or be a multiple of it", _fits)
     layers = layer_count(program)
     yield Condition("pp", f"is more than the {layers} layers", lambda x: x.pp <= layers)
+    for lost in _lost_between_stages(program):
+        problem = f"cannot be: layers read {lost}, which no layer hands on to the next stage"
+        yield Condition("pp", problem, lambda x: x.pp == 1)
     batch, prompt = workload.batch, workload.prompt
     yield Condition("dp", f"does not divide the batch {batch}", lambda x: batch % x.dp == 0)
     if not all(phase.one_token for phase in phases):
@@ -61,6 +65,18 @@ def conditions(program: Program, phases: tuple[Phase, ...], workload: Workload) 
         start = f"does not divide the {first} tokens that the decoder begins with"
         yield Condition("cp", start, lambda x: first % x.cp == 0)
         yield Condition("sp", start, lambda x: (not x.sp) | (first % (x.cp * x.tp) == 0))
+
+
+def _lost_between_stages(program: Program) -> set[str]:
+    """Activations that layers read and that the last of them does not write: a later stage would not have them."""
+    lost: set[str] = set()
+    for phase in program.phases:
+        layers = [group for group in program.groups if phase in group.phases and is_layer(group)]
+        tensors = {t.name: t for group in layers for op in group.ops for t in (*op.reads, *op.writes)}
+        written = {tensor.name for group in layers[-1:] for op in group.ops for tensor in op.writes}
+        read = set().union(*(read_first([group]) for group in layers))
+        lost |= {name for name in read - written if tensors[name].role == "activation"}
+    return lost
 
 
 def _axes(program: Program) -> Iterator[Condition]:
