@@ -77,11 +77,15 @@ def read_hardware_fields(hardware: str | Path) -> tuple[dict[str, Any], str]:
 
 
 def _edited(fields: Mapping[str, Any], path: list[str], value: object, where: str) -> dict[str, Any]:
-    """``fields`` with one value replaced. Raises SpecError where the path leads through a field that is not there."""
+    """``fields`` with one value replaced. Raises SpecError where the path leads through a field that is not there.
+
+    A number in place of a block that has a value, as a peak has with its clock, is that value; the rest stays.
+    """
     head, *rest = path
-    if not rest:
-        return {**fields, head: value}
     inner = fields.get(head)
+    if not rest:
+        stays = isinstance(inner, Mapping) and "value" in inner and not isinstance(value, Mapping)
+        return {**fields, head: {**inner, "value": value} if stays and isinstance(inner, Mapping) else value}
     if not isinstance(inner, Mapping):
         there = [name for name, field in fields.items() if isinstance(field, Mapping)]
         msg = f"{where}: {shown(head)} holds no fields to edit; {near_matches(head, there)}"
