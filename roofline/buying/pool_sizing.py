@@ -1,4 +1,4 @@
-"""How much hardware a load needs where prefill and decode have devices of their own: the replicas of each pool."""
+"""Disaggregated serving, sized: how many replicas of each pool, prefill and decode, a load needs."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import Field
 
 from roofline.calibration.corrections.registry import CONSTANTS, Corrections
-from roofline.calibration.fields import Band, Data, Latency, Seconds, Share, Sharpness
+from roofline.calibration.fields import Band, Data, Seconds, Share, Sharpness
+from roofline.calibration.launch_latency import Latency
 from roofline.errors import SpecError, near_matches
 from roofline.files.findings import validated
 from roofline.files.library import data_folder, read_yaml

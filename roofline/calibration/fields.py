@@ -26,13 +26,6 @@ class Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Latency(Data):
-    """The constant cost of one operator: launched from a graph, or from the host. [s]"""
-
-    graph: Seconds
-    eager: Seconds
-
-
 class Band(Data):
     """The 5th and 95th percentile of measured / predicted, and on what rows."""
 

@@ -1,4 +1,4 @@
-"""What fits in a device's memory: the workload itself, the largest batch and the longest context."""
+"""Memory capacity: whether a workload fits, the largest batch and the longest context."""
 
 from __future__ import annotations
 

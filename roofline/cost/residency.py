@@ -1,4 +1,4 @@
-"""What stays resident, and the peak of the activations."""
+"""Resident memory: weights, KV cache and states, and the peak of the activations."""
 
 from __future__ import annotations
 

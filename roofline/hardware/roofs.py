@@ -1,4 +1,4 @@
-"""The roofline: a compute ceiling, a bandwidth ceiling, and the ridge point where they meet.
+"""The roofline of a device: its roofs, and the ridge point, the arithmetic intensity where they meet.
 
 Source: Williams, Waterman and Patterson 2009, Roofline: an insightful visual performance model, CACM 52(4).
 """

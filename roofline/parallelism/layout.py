@@ -1,4 +1,6 @@
-"""How work is spread over devices: axis -> degree. Which collectives that implies is derived in ``sharding.py``.
+"""Tensor, pipeline, data, expert, context and sequence parallelism: axis -> degree.
+
+Which collectives that implies is derived in ``sharding.py``.
 
 | parallelism | splits | in |
 |---|---|---|

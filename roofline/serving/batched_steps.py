@@ -1,4 +1,4 @@
-"""The time of a step with its band, its shares and the energy it takes, on devices of one set of constants."""
+"""The time of batched steps with its band, what it is made of and the energy it takes, on devices of one class."""
 
 from __future__ import annotations
 

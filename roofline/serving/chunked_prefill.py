@@ -1,4 +1,4 @@
-"""One step over sequences of many lengths: decoding ones, and pieces of prompts beside them, as engines batch them.
+"""Chunked prefill: one step over decoding sequences and pieces of prompts beside them, as engines batch them.
 
 An operator that looks at no other token of its sequence runs once over all tokens of the step, so that weights are
 read once; one that looks at the context or keeps a state of it (attention, scans) runs for each stream, and sums over

@@ -1,4 +1,4 @@
-"""Steady-state serving with continuous batching: what a replica does while its slots are full, as means.
+"""Continuous batching in steady state: TTFT, TPOT and requests per second of a replica whose slots are full, as means.
 
 A replica decodes N sequences. Each leaves after its answer and another takes its slot, so that a step, on average,
 takes in N / (decode steps) new prompts. Either prompts ride along in pieces beside the decoding sequences (mixed steps

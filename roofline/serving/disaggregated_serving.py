@@ -1,4 +1,4 @@
-"""Two pools as one: replicas that prefill and replicas that decode, so many of each, with the hand-over between them.
+"""Disaggregated serving: replicas that prefill and replicas that decode, so many of each, with the KV-cache transfer.
 
 TTFT = half a step of prefill, until one ends, + a step + the hand-over       TPOT = a step of decoding
 requests/s = the lesser of both pools; a replica hands over, or takes in, no faster than its links do

@@ -1,4 +1,4 @@
-"""How the cache of a prompt gets from the replica that read it to the one that decodes: over which link, how long.
+"""KV-cache transfer: from the replica that read a prompt to the one that decodes, over which link and how long.
 
 Each device of the receiver gets what it holds of the cache; what several of them hold is sent to each. Devices send and
 receive side by side, so that the time is that of the slower side, for all prompts of a step at once:

@@ -1,4 +1,4 @@
-"""How many sequences a device holds while it serves: each at the length that it has on average in flight."""
+"""KV-cache occupancy while serving: how many sequences a device holds, each at its mean length in flight."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prefill and decode on devices of their own: what a replica does that only reads prompts, or only decodes.
+"""Prefill and decode pools: what a replica does that only reads prompts, or only decodes.
 
 A replica that prefills reads whole prompts, P of like length in a step; one that decodes holds N sequences, and no
 prompt ever stands between two of its steps. Both are steady states with all slots full, without queues:

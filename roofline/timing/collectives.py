@@ -1,4 +1,4 @@
-"""How long devices talk to each other: the links of a system, the forms of a collective, the fastest of them.
+"""The time of collectives, all-reduce and its kin: every form over the links of a network, and the fastest of them.
 
 A group of n devices that lies within the domain of the fast links uses these; one that does not, its network too. In a
 tier, with b its bandwidth per direction and M the message [B]:

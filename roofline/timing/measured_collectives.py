@@ -1,4 +1,4 @@
-"""The time of a collective: what each device must send over its link, and the steps in which it does.
+"""The time of a collective from fitted constants: what each device must send over its link, and the steps it takes.
 
     bound = bus_bytes / link bandwidth
     time  = ((first + each (n - 1))^q + (bus_bytes / (e_l link bandwidth))^q)^(1/q)      n devices, q well below 1
