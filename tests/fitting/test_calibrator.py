@@ -31,9 +31,6 @@ from roofline.timing.operator import time_operator
 from roofline.validation.devices import Device
 from roofline.validation.stopwatch import Sample, Samples
 
-pytest.importorskip("torch")
-pytest.importorskip("scipy")
-
 ROOT = Path(__file__).resolve().parents[2]
 TRUE = Constants(0.8, 1.0, 0.02, 0.7, 4e-6, 1.0)
 TERMS: dict[str, dict[str, float]] = {
@@ -68,6 +65,13 @@ def timed(points: list[Point], noise: float) -> dict[str, Samples]:
         seconds = float(time_operator(cost, machine(), constants_of(point.group)).time_s)
         found[point.name] = Samples((Sample(seconds * float(np.exp(noise * random.standard_normal()))),))
     return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def libraries() -> None:
+    """What fits and times; not loaded by a worker that runs none of these tests."""
+    pytest.importorskip("torch")
+    pytest.importorskip("scipy")
 
 
 @pytest.fixture(scope="module")

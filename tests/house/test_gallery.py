@@ -107,10 +107,10 @@ def test_every_picture_is_there_with_its_command_and_no_other() -> None:
 
 
 def each_picture() -> list[Any]:
-    """One parameter a picture; all but the rooflines and the comparisons are drawn in the long run alone."""
+    """One parameter a picture; all but the first of each kind are drawn in the long run alone."""
     found = pictures(GALLERY.read_text()) if GALLERY.exists() else []
-    quick = ("roofline plot roofline", "roofline plot compare")
-    return [pytest.param(p, id=p[1], marks=() if p[2].startswith(quick) else pytest.mark.slow) for p in found]
+    first = {shlex.split(typed)[2]: file for _, file, typed in reversed(found)}.values()
+    return [pytest.param(p, id=p[1], marks=() if p[1] in first else pytest.mark.slow) for p in found]
 
 
 @pytest.mark.parametrize("picture", each_picture())

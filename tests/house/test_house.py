@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import json
@@ -22,7 +23,12 @@ from roofline.files.library import read_yaml
 PACKAGE = Path(roofline.__file__).parent
 ROOT = PACKAGE.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-TREES = {file: ast.parse(file.read_text(encoding="utf-8"), str(file)) for file in FILES}
+
+
+@functools.cache
+def trees() -> dict[Path, ast.Module]:
+    """What every file of the package holds."""
+    return {file: ast.parse(file.read_text(encoding="utf-8"), str(file)) for file in FILES}
 
 
 def module_of(file: Path) -> str:
@@ -42,7 +48,7 @@ def exported(tree: ast.Module) -> list[str] | None:
 
 def test_the_shop_window_is_sorted_and_exact() -> None:
     """What type checkers see, what is listed and what is handed out on first use are one and the same."""
-    (typed,) = (node for node in TREES[PACKAGE / "__init__.py"].body if isinstance(node, ast.If))
+    (typed,) = (node for node in trees()[PACKAGE / "__init__.py"].body if isinstance(node, ast.If))
     seen = {alias.name: node.module for node in typed.body if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert roofline.__all__ == sorted(roofline.__all__) == sorted(seen)
     for name, module in seen.items():
@@ -53,7 +59,7 @@ def test_the_shop_window_is_sorted_and_exact() -> None:
 
 
 def test_every_other_list_of_exports_is_sorted_and_true() -> None:
-    for file, tree in TREES.items():
+    for file, tree in trees().items():
         names = exported(tree)
         if names is not None and file != PACKAGE / "__init__.py":
             assert names == sorted(set(names)), file
@@ -74,14 +80,14 @@ def test_the_frozen_window() -> None:
 def test_no_module_is_named_as_a_public_function() -> None:
     modules = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
     assert modules & set(roofline.__all__) == set()
-    in_rooms = {node.name for tree in TREES.values() for node in tree.body if isinstance(node, ast.FunctionDef)}
+    in_rooms = {node.name for tree in trees().values() for node in tree.body if isinstance(node, ast.FunctionDef)}
     rooms_of_functions = {module_of(file).split(".")[-1] for file in FILES} & {n for n in in_rooms if n[0] != "_"}
     # A layer's formula may bear its file's name (layers/attention.py); nothing at the top of the house may.
     assert rooms_of_functions & (modules - {"layers"}) <= {"program"}
 
 
 def test_only_the_command_line_prints() -> None:
-    for file, tree in TREES.items():
+    for file, tree in trees().items():
         if file.name == "console.py":
             continue
         for node in ast.walk(tree):
@@ -107,7 +113,7 @@ def test_shipped_data_are_named_after_their_files_and_have_a_source() -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=module_of)
 def test_a_function_body_has_at_most_45_lines(file: Path) -> None:
-    for node in ast.walk(TREES[file]):
+    for node in ast.walk(trees()[file]):
         if isinstance(node, ast.FunctionDef):
             body = node.body[1:] if ast.get_docstring(node) else node.body
             lines = 1 + (body[-1].end_lineno or 0) - body[0].lineno if body else 0
@@ -120,7 +126,7 @@ MANY = {"attention", "elementwise", "training_run", "write"}
 
 def test_a_function_has_at_most_eight_parameters() -> None:
     found = set()
-    for tree in TREES.values():
+    for tree in trees().values():
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):
                 names = [each.arg for each in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
@@ -131,15 +137,15 @@ def test_a_function_has_at_most_eight_parameters() -> None:
 def test_only_one_module_builds_flags() -> None:
     """All others come from ``roofline.options``, but ``--version``."""
     builders = ("click.Option", "click.option", "click.Argument", "click.argument")
-    for file, tree in TREES.items():
+    for file, tree in trees().items():
         called = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
         if file.name != "verb.py":
             assert sum(name in builders for name in called) == (file.name == "app.py"), file
 
 
 def test_inheritance_is_one_deep() -> None:
-    trees = [tree for file, tree in TREES.items() if file.parent.name != "options"]  # records that are put together
-    bases = {node.name: [ast.unparse(base) for base in node.bases] for tree in trees for node in ast.walk(tree)
+    plain = [tree for file, tree in trees().items() if file.parent.name != "options"]  # records that are put together
+    bases = {node.name: [ast.unparse(base) for base in node.bases] for tree in plain for node in ast.walk(tree)
              if isinstance(node, ast.ClassDef)}  # fmt: skip
     roots = {"BaseModel", "Exception", "RooflineError", "Block", "Config", "_Data", "Data", "Correction", "Corrections"}
     for name, parents in bases.items():

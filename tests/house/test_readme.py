@@ -8,6 +8,7 @@ from __future__ import annotations
 import doctest
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -82,7 +83,14 @@ def test_the_family_of_the_walk_through_is_exact(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
-def test_examples_run(example: Path) -> None:
+def test_examples_run(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(example), run_name="__main__")
+    assert capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
+def test_examples_run_as_a_reader_runs_them(example: Path) -> None:
     here = {**os.environ, "PYTHONPATH": str(ROOT)}  # this tree, wherever the package is installed from
     done = subprocess.run([sys.executable, str(example)], env=here, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

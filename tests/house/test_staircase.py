@@ -30,7 +30,13 @@ def name_of(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-TREES = {name_of(file): ast.parse(file.read_text(encoding="utf-8")) for file in sorted(PACKAGE.rglob("*.py"))}
+MODULES = {name_of(file): file for file in sorted(PACKAGE.rglob("*.py"))}
+
+
+@functools.cache
+def trees() -> dict[str, ast.Module]:
+    """What every module holds."""
+    return {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in MODULES.items()}
 
 
 def imports_of(tree: ast.AST) -> Iterator[str]:
@@ -42,7 +48,7 @@ def imports_of(tree: ast.AST) -> Iterator[str]:
             assert node.level == 0, "imports are absolute"
             if (node.module or "").split(".")[0] == "roofline":
                 names = [f"{node.module}.{alias.name}" for alias in node.names]
-                yield from (name if name in TREES else str(node.module) for name in names)
+                yield from (name if name in MODULES else str(node.module) for name in names)
 
 
 def wrongs(importer: str, tree: ast.AST) -> list[str]:
@@ -60,9 +66,9 @@ def wrongs(importer: str, tree: ast.AST) -> list[str]:
 WINDOWS = ("roofline", "roofline.__main__")  # they look at everything
 
 
-@pytest.mark.parametrize("module", [name for name in TREES if name not in WINDOWS])
+@pytest.mark.parametrize("module", [name for name in MODULES if name not in WINDOWS])
 def test_a_file_imports_its_own_package_or_an_earlier_one(module: str) -> None:
-    assert wrongs(module, TREES[module]) == []
+    assert wrongs(module, trees()[module]) == []
 
 
 @pytest.mark.parametrize(
@@ -84,7 +90,7 @@ def test_the_rule_can_fail(importer: str, code: str) -> None:
 
 def test_nothing_imports_in_a_circle() -> None:
     """Late imports and those for types are counted too."""
-    edges = {name: {i for i in imports_of(tree) if (name, i) not in LATER} - {name} for name, tree in TREES.items()}
+    edges = {name: {i for i in imports_of(tree) if (name, i) not in LATER} - {name} for name, tree in trees().items()}
     done: set[str] = set()
     while ready := {name for name in edges if name not in done and edges[name] & set(edges) <= done}:
         done |= ready
@@ -93,7 +99,7 @@ def test_nothing_imports_in_a_circle() -> None:
 
 def test_the_longest_chain_of_packages() -> None:
     needs: dict[str, set[str]] = {package: set() for package in ORDER}
-    for name, tree in TREES.items():
+    for name, tree in trees().items():
         if name not in WINDOWS:
             needs[name.split(".")[1]] |= {i.split(".")[1] for i in imports_of(tree) if (name, i) not in LATER}
 
@@ -113,7 +119,7 @@ def test_every_package_of_the_order_is_there_and_no_folder_is_crowded() -> None:
 
 
 def test_no_private_name_crosses_a_module() -> None:
-    for name, tree in TREES.items():
+    for name, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("roofline"):
                 assert [alias.name for alias in node.names if alias.name.startswith("_")] == [], name

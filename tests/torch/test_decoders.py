@@ -20,10 +20,6 @@ from roofline.models.model import Model, load_model
 from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
 
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
-flop_counter = pytest.importorskip("torch.utils.flop_counter")
-
 AS_TORCH = Conventions(attention="materialised", count="square", lm_head="all", latent="expanded")
 
 
@@ -35,6 +31,7 @@ def our_flops(model: Model, phase: Phase, batch: int, new: int, context: int) ->
 
 def counted(module: Any, batch: int, past: int, new: int) -> int:
     """What the counter sees of a forward pass of ``new`` tokens behind ``past`` cached ones."""
+    torch, flop_counter = pytest.importorskip("torch"), pytest.importorskip("torch.utils.flop_counter")
     with torch.no_grad():
         cache = module(torch.zeros(batch, past, dtype=torch.long), use_cache=True).past_key_values if past else None
         with flop_counter.FlopCounterMode(display=False) as counter:
@@ -47,6 +44,8 @@ def counted(module: Any, batch: int, past: int, new: int) -> int:
 
 @pytest.mark.parametrize("model_type", DECODERS)
 def test_random_decoders(model_type):
+    pytest.importorskip("transformers")
+
     @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
     @given(
         config=decoder_configs(model_type),

@@ -16,10 +16,6 @@ from roofline.models.model import Model, load_model
 from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
 
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
-flop_counter = pytest.importorskip("torch.utils.flop_counter")
-
 AS_TORCH = Conventions(attention="materialised", count="square", lm_head="all")
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -74,6 +70,8 @@ def our_flops(model: Model, phase: Phase, batch: int, new: int, context: int) ->
 
 def torch_flops(model: Model, batch: int, new: int, context: int) -> int:
     """What the counter sees in one forward pass of the new tokens on a cache of the tokens before them."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    flop_counter = pytest.importorskip("torch.utils.flop_counter")
     fields = {key: value for key, value in model.fields.items() if key not in ("model_type", "architectures")}
     config = transformers.AutoConfig.for_model(model.model_type, **fields, attn_implementation="eager")
     with torch.device("meta"), torch.no_grad():
@@ -95,6 +93,9 @@ def torch_flops(model: Model, batch: int, new: int, context: int) -> int:
 
 
 def _past(model: Model, config: Any, batch: int, length: int) -> Any:
+    import torch
+    import transformers
+
     sizes, cache = model.program().sizes, transformers.DynamicCache(config=config)
     for layer in range(sizes["L"]):
         k, v = (torch.zeros(batch, sizes["K"], length, sizes["H"]) for _ in "kv")
@@ -141,6 +142,7 @@ def test_full_size_masked_lm():
 
 def test_the_tutorial():
     """Written out in torch, with eager attention, since its module is nobody's class."""
+    torch, flop_counter = pytest.importorskip("torch"), pytest.importorskip("torch.utils.flop_counter")
     V, D, F, heads, L, B, T = 10_000, 768, 768, 12, 12, 2, 16
     with torch.device("meta"), torch.no_grad():
         square, up, down, head = (torch.zeros(shape) for shape in ((D, D), (D, F), (F, D), (D, V)))

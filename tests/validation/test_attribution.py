@@ -19,9 +19,6 @@ from roofline.validation.replay import distinct, prepared_call
 from roofline.validation.session import kernels_predicted, prepare
 from roofline.validation.stopwatch import Sample, Samples
 
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
-
 SMALL = {
     "hidden_size": 48,
     "num_attention_heads": 4,
@@ -41,6 +38,13 @@ INCIDENTAL = {"arange", "gather", "_to_copy", "cos", "sin", "cat", "mul", "add",
 
 def spec(*shape: int, resident: bool = False) -> TensorSpec:
     return TensorSpec(shape, tuple(range(len(shape))), "float32", resident)
+
+
+def no_grad() -> Any:
+    """Of torch, which a worker that runs none of these tests need not load."""
+    import torch
+
+    return torch.no_grad()
 
 
 def call(name: str, *arguments: Any, out: tuple[int, ...] = (2, 3)) -> TorchCall:
@@ -90,6 +94,8 @@ def model(name: str) -> Model:
 
 @pytest.fixture(scope="module")
 def cpu() -> Device:
+    pytest.importorskip("transformers")
+    pytest.importorskip("torch")
     return Device.open("cpu")
 
 
@@ -103,7 +109,7 @@ def test_all_that_was_predicted_runs_and_little_else(name: str, phase: Any, cpu:
     if phase == Phase.PREFILL:
         lengths["generate"] = 1
     prediction = predict(model(name), "laptop-cpu", batch=3, phase=phase, dtype="fp32", **lengths)
-    with torch.no_grad():
+    with no_grad():
         case = prepare(prediction, phase, build_module(prediction.model, cpu, "fp32"), cpu)
         captured = capture_step(case.step.run, case.step.resident)
     joined = join(captured.kernels(), kernels_predicted(case))
@@ -114,11 +120,11 @@ def test_all_that_was_predicted_runs_and_little_else(name: str, phase: Any, cpu:
     assert biggest <= 9 * 101 * 64  # tables of positions, not activations of a layer
 
 
-def test_the_tutorial_runs_and_is_what_waskernels_predicted(cpu: Device) -> None:
+def test_the_tutorial_runs_and_is_what_was_predicted(cpu: Device) -> None:
     prediction = predict("bert-tutorial", "laptop-cpu", prompt=5, dtype="fp32")
     module = build_module(prediction.model, cpu, "fp32")
     assert sum(p.numel() for p in module.parameters()) == prediction.parameters
-    with torch.no_grad():
+    with no_grad():
         case = prepare(prediction, Phase.ENCODE, module, cpu)
         joined = join(capture_step(case.step.run).kernels(), kernels_predicted(case))
         assert case.step.run().shape == (1, 5, 10_000)
@@ -127,7 +133,7 @@ def test_the_tutorial_runs_and_is_what_waskernels_predicted(cpu: Device) -> None
 
 
 def test_weights_and_caches_are_known_as_resident(cpu: Device) -> None:
-    with torch.no_grad():
+    with no_grad():
         module = build_module(model("llama"), cpu, "fp32")
         step = build_step(module, cpu, Phase.DECODE, {"batch": 2, "length": 6}, 101)
         calls = capture_step(step.run, step.resident).kernels()
@@ -137,7 +143,7 @@ def test_weights_and_caches_are_known_as_resident(cpu: Device) -> None:
 
 
 def test_decode_attends_to_the_same_length_each_time(cpu: Device) -> None:
-    with torch.no_grad():
+    with no_grad():
         module = build_module(model("gpt2"), cpu, "fp32")
         step = build_step(module, cpu, Phase.DECODE, {"batch": 1, "length": 6}, 101)
         first, second = (len(capture_step(step.run).calls) for _ in range(2))
@@ -147,7 +153,7 @@ def test_decode_attends_to_the_same_length_each_time(cpu: Device) -> None:
 
 
 def test_each_kernel_can_be_run_again_by_itself(cpu: Device) -> None:
-    with torch.no_grad():
+    with no_grad():
         module = build_module(model("llama"), cpu, "fp32")
         step = build_step(module, cpu, Phase.DECODE, {"batch": 2, "length": 6}, 101)
         calls = distinct(capture_step(step.run, step.resident).calls)
@@ -159,7 +165,7 @@ def test_each_kernel_can_be_run_again_by_itself(cpu: Device) -> None:
 
 
 def test_the_profiler_sees_the_operators_that_were_captured(cpu: Device, capfd: pytest.CaptureFixture[str]) -> None:
-    with torch.no_grad():
+    with no_grad():
         module = build_module(model("llama"), cpu, "fp32")
         step = build_step(module, cpu, Phase.DECODE, {"batch": 2, "length": 6}, 101)
         names = {found.name for found in capture_step(step.run).kernels()}
@@ -170,7 +176,7 @@ def test_the_profiler_sees_the_operators_that_were_captured(cpu: Device, capfd: 
 
 
 def test_the_host_adds_what_a_step_takes_beyond_its_kernels(cpu: Device) -> None:
-    with torch.no_grad():
+    with no_grad():
         host = Host.of(cpu, "fp32")
     seconds = dict.fromkeys(host.calls, 1e-5)
     count = sum(host.runs.values())
