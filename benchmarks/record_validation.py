@@ -26,7 +26,7 @@ from roofline.prediction.predict import Prediction, predict
 from roofline.validation.devices import Device
 from roofline.validation.environment import default_threads, restart_with
 from roofline.validation.modules import build_module
-from roofline.validation.runner import out_of_memory, record, restored, write_record
+from roofline.validation.runner import Validation, out_of_memory, restored, write_record
 from roofline.validation.scores import Pair, Score
 from roofline.validation.session import Case, compared, prepare, time_kernels, time_steps
 
@@ -110,7 +110,7 @@ def validate(device: Device, asked: argparse.Namespace) -> None:
         Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]
     )
     hardware = ", ".join(calibration_of(asked.output, asked.run, dtype).name for dtype in asked.dtypes.split(","))
-    result = record(done, device, command, hardware=hardware, run=asked.run)
+    result = Validation.of(done, device, command, hardware=hardware, run=asked.run).to_dict()
     shelf, name = (results, "kernels") if kernels else (results["runs"], asked.run)
     new = {case["prediction_sha256"] for case in result["cases"]}
     result["cases"] += [

@@ -10,7 +10,6 @@ from roofline.buying.pareto import FrontPoint, pareto_front
 from roofline.buying.serving_costs import ServingCost, Terms, serving_cost
 from roofline.buying.training_costs import TrainingCost
 from roofline.errors import UsageError
-from roofline.prediction.predict import SCHEMA_VERSION, tool_version
 from roofline.serving.batch_sweep import curves
 from roofline.serving.curve import Curve
 from roofline.serving.disaggregated_serving import pooled_curves
@@ -24,6 +23,7 @@ from roofline.serving.operating_points import (
     ratio_band,
 )
 from roofline.serving.scenario import Question
+from roofline.version import versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +114,7 @@ def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any
     if spoken := question.speculation:
         draft = spoken.draft.name if spoken.draft else None
         inputs |= {"speculate_tokens": spoken.tokens, "acceptance": spoken.acceptance, "draft": draft}
-    head = {"schema_version": SCHEMA_VERSION, "version": tool_version(), "model": question.model.name}
-    return {**head, "inputs": inputs, "notes": list(question.notes)}
+    return {**versions(), "model": question.model.name, "inputs": inputs, "notes": list(question.notes)}
 
 
 def compare_hardware(

@@ -44,15 +44,14 @@ def _check_format(style: str, flag: str, alone: bool, *formats: str) -> None:
 def _formulas(setting: Any, quantity: Any, phase: Any, mean: bool, style: str) -> str:
     """The formulas of all phases that were asked for, in one format."""
     from roofline.formulas.building import build, phases_of
-    from roofline.prediction.predict import SCHEMA_VERSION, tool_version
+    from roofline.formulas.expressions import Formulas
     from roofline.program.phases import Phase
     from roofline.reports.prediction import to_json
 
     asked = (Phase.DECODE,) if mean and phase is None else phases_of(setting, quantity, phase)
     formulas = [build(setting, quantity, when, mean=mean) for when in asked]
     if style == "json":
-        head = {"schema_version": SCHEMA_VERSION, "version": tool_version()}
-        return to_json({**head, "formulas": [formula.to_dict() for formula in formulas]})
+        return to_json(Formulas(tuple(formulas)).to_dict())
     if style in ("latex", "python", "js"):
         write = {"latex": "latex", "python": "python", "js": "javascript"}[style]
         return ("\n" if style == "latex" else "\n\n\n").join(getattr(formula, write)() for formula in formulas)
@@ -74,12 +73,10 @@ def _elasticities(setting: Any, quantity: Any, phase: Any, name: str) -> str:
 def _regimes(setting: Any, variable: str, phase: Any, style: str) -> str:
     """When all phases that were asked for turn compute-bound, in one format."""
     from roofline.formulas.building import phases_of
-    from roofline.formulas.regimes import solve_regime
-    from roofline.prediction.predict import SCHEMA_VERSION, tool_version
+    from roofline.formulas.regimes import Regimes, solve_regime
     from roofline.reports.prediction import to_json
 
     regimes = [solve_regime(setting, variable, when) for when in phases_of(setting, "flops", phase)]
     if style == "json":
-        head = {"schema_version": SCHEMA_VERSION, "version": tool_version()}
-        return to_json({**head, "regimes": [regime.to_dict() for regime in regimes]})
+        return to_json(Regimes(tuple(regimes)).to_dict())
     return "\n\n".join(regime.latex() if style == "latex" else str(regime) for regime in regimes)

@@ -77,16 +77,12 @@ def hardware_check(files: tuple[str, ...]) -> None:
 
 def hardware_diff(one: str, other: str, flags: JsonOutput) -> None:
     """Two devices side by side, with ratios and ridge points."""
+    from roofline.hardware.facts import differences
     from roofline.hardware.loading import load_hardware
     from roofline.reports import hardware as report_hardware
 
-    a, b = load_hardware(one), load_hardware(other)
-    both = report_hardware.differences(a, b)
-    _out(
-        flags["json"],
-        report_hardware.differences_to_dict(a, b, both),
-        lambda: report_hardware.difference_table(a, b, both),
-    )
+    found = differences(load_hardware(one), load_hardware(other))
+    _out(flags["json"], found.to_dict(), lambda: report_hardware.difference_table(found))
 
 
 def hardware_new(name: str, flags: HardwareNewFlags) -> None:

@@ -18,7 +18,8 @@ from roofline.options.verbs import CalibrateFlags, DoctorFlags, ValidateFlags, V
 def doctor(flags: DoctorFlags) -> None:
     """What measuring would find here: device, threads, instructions, versions, a stall test, and what to set."""
     from roofline.reports import prediction as report
-    from roofline.reports.measuring import examine, findings_text
+    from roofline.reports.measuring import findings_text
+    from roofline.validation.doctor import examine
 
     chosen = _threads(flags["threads"])
     found = examine(_open(flags["device"], chosen))
@@ -60,7 +61,6 @@ def validate(model: str, flags: ValidateFlags) -> None:
     from roofline.reports import prediction as report
     from roofline.reports import validation as report_validation
     from roofline.validation import runner
-    from roofline.validation.comparison import Verdict
 
     _check(flags)
     hardware, output = flags["hardware"], flags["output"]
@@ -73,13 +73,12 @@ def validate(model: str, flags: ValidateFlags) -> None:
     else:
         opened = _open(flags["device"], _threads(flags["threads"]))
         cases, interrupted = _timed(prediction, opened, seconds, flags)
-    result = runner.record(cases, opened, command_line(), hardware=prediction.hardware.name)
+    result = runner.Validation.of(cases, opened, command_line(), hardware=prediction.hardware.name)
     if output is not None:
-        runner.write_record(result, output)
-    verdict = Verdict.of(cases)
+        runner.write_record(result.to_dict(), output)
     text = report_validation.validation_text
-    tell(report.to_json(result) if flags["json"] else text(cases, verdict, wide=flags["wide"]))
-    _leave(cases, verdict, flags["max_median_ape"], interrupted)
+    tell(report.to_json(result.to_dict()) if flags["json"] else text(cases, result.verdict, wide=flags["wide"]))
+    _leave(cases, result.verdict, flags["max_median_ape"], interrupted)
 
 
 def _timed(prediction: Any, opened: Any, seconds: float, flags: ValidateFlags) -> tuple[list[Any], bool]:

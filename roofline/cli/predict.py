@@ -12,11 +12,13 @@ from roofline.options.verbs import PredictFlags, PredictOptions, PredictOutput
 
 if TYPE_CHECKING:
     from roofline.prediction.predict import Prediction
+    from roofline.prediction.sensitivity import Gains
 
 
 def predict(model: str, flags: PredictFlags) -> None:
     """Time, memory and bottleneck of a model on a device, phase by phase and operator by operator."""
     from roofline.prediction import predict as prediction
+    from roofline.prediction.sensitivity import gains
     from roofline.reports import export
 
     if flags["hardware"] is None:
@@ -27,11 +29,12 @@ def predict(model: str, flags: PredictFlags) -> None:
     result = prediction.predict(model, flags["hardware"], **part(PredictOptions, flags))
     for warning in result.model.warnings:
         warn(warning)
+    found = gains(result) if flags["sensitivity"] else {}
     if output is not None:
-        export.write(result, output)
+        export.write(result, output, found)
     if plot is not None:
         cli_plot.plot_prediction(result, plot)
-    _show(result, part(PredictOutput, flags))
+    _show(result, found, part(PredictOutput, flags))
 
 
 def _check_files(output: Path | None, plot: Path | None) -> None:
@@ -44,22 +47,21 @@ def _check_files(output: Path | None, plot: Path | None) -> None:
         cli_plot.check(plot)
 
 
-def _show(result: Prediction, shown: PredictOutput) -> None:
+def _show(result: Prediction, found: Gains, shown: PredictOutput) -> None:
     """A prediction as JSON, or as text with what was asked for besides."""
+    from roofline.prediction.sensitivity import with_gains
     from roofline.reports import answer
-    from roofline.reports import compression as report_compression
     from roofline.reports import prediction as report
     from roofline.reports import sensitivity as report_sensitivity
 
     if shown["json"]:
-        more = report_sensitivity.fields(result) if shown["sensitivity"] else {}
-        tell(report.to_json(report_compression.to_dict(result) | more))
+        tell(report.to_json(with_gains(result, found)))
         return
     if shown["output"] is None:
         whole = {"operators": shown["operators"], "wide": shown["wide"], "quiet": shown["quiet"]}
         tell(answer.text(result, **whole))
-    if shown["sensitivity"]:
-        tell("\n" + report_sensitivity.text(result))
+    if found:
+        tell("\n" + report_sensitivity.text(found))
     if shown["explain"]:
         from roofline.reports.explanation import explain
 

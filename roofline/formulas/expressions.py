@@ -15,6 +15,7 @@ from roofline.formulas.substitution import read_substitution_mapping
 from roofline.formulas.symbols import meaning, symbol
 from roofline.options import words
 from roofline.program.phases import Phase
+from roofline.version import versions
 
 Quantity: TypeAlias = words.Quantity
 
@@ -87,7 +88,7 @@ class Formula:
         return latex_source(self.expression)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON of ``formula``."""
+        """The formula as the JSON of ``formula`` has it."""
         return {
             "subject": self.subject,
             "phase": self.phase,
@@ -118,6 +119,17 @@ class Formula:
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.latex()}$"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Formulas:
+    """What ``formula`` answers: a formula for each phase."""
+
+    formulas: tuple[Formula, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of ``formula``."""
+        return {**versions(), "formulas": [formula.to_dict() for formula in self.formulas]}
 
 
 def substitute(expression: Any, numbers: Mapping[str, int | float | Fraction]) -> Any:

@@ -26,6 +26,7 @@ from roofline.formulas.symbols import LETTERS, dimension_of, meaning, symbol
 from roofline.program.phases import Phase
 from roofline.program.workload import DEFAULT_ENCODER_PROMPT, DEFAULT_PROMPT
 from roofline.units import format_quantity
+from roofline.version import versions
 
 Sides: TypeAlias = list[tuple[Any, ...]]
 """Of each operator: how often it runs, its compute seconds and its memory seconds, as expressions."""
@@ -59,7 +60,7 @@ class Regime:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON of ``formula --solve``."""
+        """The regime as the JSON of ``formula --solve`` has it."""
         return {
             "subject": self.subject,
             "phase": self.phase,
@@ -96,6 +97,17 @@ class Regime:
     def _sign(self, *, latex: bool = False) -> str:
         below = _falls(self.compute, self.variable, self.roofs)
         return ("\\le" if latex else "<=") if below else ("\\ge" if latex else ">=")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Regimes:
+    """What ``formula --solve`` answers: a regime for each phase."""
+
+    regimes: tuple[Regime, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of ``formula --solve``."""
+        return {**versions(), "regimes": [regime.to_dict() for regime in self.regimes]}
 
 
 def _with_unit(name: str, number: float) -> str:

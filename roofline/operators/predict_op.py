@@ -26,11 +26,11 @@ from roofline.operators.statements import statement_of
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import OpOptions, OpSizes
 from roofline.prediction.fleet import Fleet, fleet_of
-from roofline.prediction.predict import SCHEMA_VERSION, tool_version
 from roofline.program.workload import Precision
 from roofline.timing.machine import Machine
 from roofline.timing.networks import Network, band_of
 from roofline.timing.timing import PARTS
+from roofline.version import versions
 
 FIGURES = ("flops", "vector_flops", "bytes", "intensity", "time_s", "bound_s", "low_s", "high_s", "bound_by",
            "share_latency", "share_compute", "share_memory", "share_link", "link_bytes")  # fmt: skip
@@ -98,8 +98,7 @@ class OperatorPrediction:
         form = {"form": _plain(self.form)} if self.kind == "collective" else {}
         used = {"dtype": self.dtype, "execution": self.execution, "constants": self.constants.name}
         return {
-            "schema_version": SCHEMA_VERSION,
-            "version": tool_version(),
+            **versions(),
             "kind": self.kind,
             "hardware": {"name": self.hardware.name, "count": self.count, "overrides": dict(self.overrides)},
             "inputs": {**sizes, **used},

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from roofline.compression.recipes import read_recipe
 from roofline.compression.transform import NOTHING
-from roofline.prediction.figures import Figures
-from roofline.prediction.predict import Prediction, predict_request
+from roofline.cost.capacity import MemoryFit
+from roofline.prediction.figures import Figures, PhasePrediction
+from roofline.prediction.request import Request
+from roofline.program.phases import Phase
 from roofline.units import Dimension
+
+
+class Predicted(Protocol):
+    """What is compared of a prediction."""
+
+    @property
+    def parameters(self) -> int: ...
+
+    @property
+    def memory(self) -> MemoryFit: ...
+
+    @property
+    def phases(self) -> Mapping[Phase, PhasePrediction]: ...
+
+    @property
+    def request_s(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +50,27 @@ class Change:
         return {"name": self.name, "before": self.before, "after": self.after, "ratio": self.ratio}
 
 
-def is_compressed(prediction: Prediction) -> bool:
-    """Whether there is a before: anything pruned, left out or stored with scales."""
-    return bool(prediction.compression.words) or prediction.recipe.quantizes
+def uncompressed(request: Request) -> Request | None:
+    """The same question of the whole network, in the dtype of what the recipe leaves alone.
 
-
-def baseline(prediction: Prediction) -> Prediction:
-    """The same question of the whole network, in the same layout and in the dtype of what the recipe leaves alone."""
-    request = prediction.request
-    whole = replace(
+    None where nothing is pruned, left out or stored with scales.
+    """
+    if not (request.compression.words or request.recipe.quantizes):
+        return None
+    return replace(
         request,
         program=request.model.program(request.conventions),
         recipe=read_recipe(request.recipe.base, default=request.recipe.base),
         compression=NOTHING,
         storage=(),
     )
-    return predict_request(whole, prediction.layout)
 
 
-def changes(before: Prediction, after: Prediction) -> list[Change]:
-    """Parameters, memory, and for each phase FLOPs, bytes, time and what binds it, before and after."""
+def changes(before: Predicted, after: Predicted, *, lone: bool = False) -> tuple[Change, ...]:
+    """Parameters, memory, and for each phase FLOPs, bytes, time and what binds it, before and after.
+
+    ``lone``: one decode step was asked for, not a request.
+    """
     was, now = before.memory, after.memory
     held, holds = was.footprint, now.footprint
     found = [
@@ -63,9 +82,9 @@ def changes(before: Prediction, after: Prediction) -> list[Change]:
     ]
     for phase in before.phases:
         found += _of_phase(phase, before.phases[phase].figures, after.phases[phase].figures)
-    if after.workload.context is None:
+    if not lone:
         found.append(Change("request_s", before.request_s, after.request_s, "time_s"))
-    return found
+    return tuple(found)
 
 
 def _of_phase(phase: str, before: Figures, after: Figures) -> Iterator[Change]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from roofline.cost.capacity import MemoryFit
 from roofline.errors import WorkloadError
@@ -12,6 +13,7 @@ from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import fit_layout, fullest_stage
 from roofline.parallelism.sharding import shard
 from roofline.prediction.request import Request, most_tokens
+from roofline.program.phases import Phase
 from roofline.program.program import Program
 
 MOST_DEVICES = 1024
@@ -40,6 +42,40 @@ class Offload:
         (1.0, 1.5)
         """
         return max(self.transfer_s, time_s), self.transfer_s + time_s
+
+
+@dataclass(frozen=True, slots=True)
+class Overflow:
+    """What holds a model that is too large for one device: the fewest devices, or weights in the host's memory.
+
+    ``layout`` is None where no number of devices holds it, else ``fit`` is what is on each of them. ``offload`` is None
+    where that does not help, else ``steps_s`` has the least and the most that a step of each phase then takes. [s]
+    """
+
+    layout: Layout | None
+    fit: MemoryFit | None
+    offload: Offload | None
+    steps_s: Mapping[Phase, tuple[float, float]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The overflow as the JSON of ``predict`` has it."""
+        devices = host = None
+        if self.layout is not None and self.fit is not None:
+            layout = self.layout
+            devices = {"count": int(layout.devices), "layout": str(layout), "bytes": self.fit.total_bytes}
+        if self.offload is not None:
+            moved = {"link": self.offload.link, "bandwidth_bytes_per_s": self.offload.bandwidth}
+            steps = {phase: list(ends) for phase, ends in self.steps_s.items()}
+            host = {"bytes": self.offload.bytes, **moved, "steps_s": steps}
+        return {"devices": devices, "offload": host}
+
+
+def find_overflow(request: Request, fit: MemoryFit, times_s: Mapping[Phase, float]) -> Overflow:
+    """What holds ``request``, whose ``fit`` is too large for a device; its steps take ``times_s`` by themselves."""
+    layout, spread = needed_layout(request) or (None, None)
+    moved = offload(request, fit)
+    steps = {phase: moved.step_s(time) for phase, time in times_s.items()} if moved else {}
+    return Overflow(layout, spread, moved, steps)
 
 
 def fit_request(request: Request, layout: Layout, program: Program) -> MemoryFit:

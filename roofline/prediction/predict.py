@@ -19,18 +19,18 @@ from roofline.options.keywords import part, takes
 from roofline.options.verbs import PredictOptions, RequestOptions
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.replication import Replicated, replicated_weights
-from roofline.prediction.figures import PhasePrediction
+from roofline.prediction.before_after import Change, changes, uncompressed
+from roofline.prediction.figures import Operator, PhasePrediction
 from roofline.prediction.fleet import given_degrees, layout_of
 from roofline.prediction.layout_search import Chosen, choose_layout
-from roofline.prediction.overflow import fit_request
+from roofline.prediction.overflow import Overflow, find_overflow, fit_request
 from roofline.prediction.request import Hardware, Request, read_request
 from roofline.prediction.step import Steps, steps_of
 from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import Precision, Workload
-
-SCHEMA_VERSION = 1
+from roofline.version import versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,31 @@ class Prediction:
         return tuple(sorted(found, key=lambda each: -each.surplus))
 
     @property
+    def overflow(self) -> Overflow | None:
+        """What would hold it; None where it fits, or where several devices were asked for."""
+        if self.memory.fits is not False or self.count > 1:
+            return None
+        times = {name: phase.figures.time_s for name, phase in self.phases.items()}
+        return find_overflow(self.request, self.memory, times)
+
+    @property
+    def before(self) -> Prediction | None:
+        """The same without pruning, sparsity and quantisation, in the same layout; None where there are none."""
+        whole = uncompressed(self.request)
+        return predict_request(whole, self.layout) if whole else None
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What pruning, sparsity and quantisation change, figure by figure; empty where there are none."""
+        before = self.before
+        return changes(before, self, lone=self.workload.context is not None) if before else ()
+
+    def costliest(self, most: int) -> list[tuple[Phase, PhasePrediction, Operator]]:
+        """The operators that take most of the request, all steps of their phases together, the costliest first."""
+        every = [(name, phase, op) for name, phase in self.phases.items() for op in phase.operators]
+        return sorted(every, key=lambda each: -each[1].steps * each[2].figures.time_s)[:most]
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the reader should know about this prediction."""
         notes = list(self.model.warnings)
@@ -138,8 +163,7 @@ class Prediction:
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``predict``: SI base units, names with their units."""
         return {
-            "schema_version": SCHEMA_VERSION,
-            "version": tool_version(),
+            **versions(),
             "model": self.model.name,
             "hardware": {"name": self.hardware.name, "count": self.count, "overrides": dict(self.overrides)},
             **self._spread(),
@@ -154,6 +178,8 @@ class Prediction:
             "provenance": self.constants.provenance,
             "band": {"low": self.constants.low, "high": self.constants.high, "evidence": self.constants.evidence},
             "notes": list(self.notes),
+            **({"overflow": overflow.to_dict()} if (overflow := self.overflow) else {}),
+            **({"before_after": [change.to_dict() for change in found]} if (found := self.changes) else {}),
         }
 
     def _spread(self) -> dict[str, Any]:
@@ -241,13 +267,3 @@ def predict_request(request: Request, layout: Layout, chosen: Chosen | None = No
         system=request.fleet.name,
         chosen=chosen,
     )  # fmt: skip
-
-
-def tool_version() -> str:
-    """The version of this package, as results carry it."""
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  (costs start-up only where asked)
-
-    try:
-        return version("roofline")
-    except PackageNotFoundError:
-        return "0+source"

@@ -72,6 +72,11 @@ class Sensitivity:
         return max(0.0, 1 - self.better_s / self.time_s)
 
     @property
+    def speed(self) -> float:
+        """How many times as fast a step is with more of it."""
+        return self.time_s / self.better_s
+
+    @property
     def elasticity(self) -> float:
         """- d ln(time) / d ln(resource), between both ends."""
         return math.log(self.worse_s / self.better_s) / (2 * math.log(self.factor))
@@ -153,9 +158,19 @@ def sensitivities(
     return found
 
 
-def gains(prediction: Prediction) -> Mapping[Phase, list[Sensitivity]]:
+Gains: TypeAlias = Mapping[Phase, list[Sensitivity]]
+"""For each phase, what more of each resource buys."""
+
+
+def gains(prediction: Prediction) -> Gains:
     """For each phase, what 10 % more bandwidth, FLOP/s of all units and link, and 10 % less latency buy."""
     return {phase: sensitivities(prediction, phase) for phase in prediction.phases}
+
+
+def with_gains(prediction: Prediction, found: Gains) -> dict[str, Any]:
+    """The JSON of ``predict``, with a block ``sensitivity`` where gains were asked for."""
+    told = {phase: {gain.resource.name: gain.to_dict() for gain in some} for phase, some in found.items()}
+    return prediction.to_dict() | ({"sensitivity": told} if told else {})
 
 
 def find_elasticities(prediction: Prediction, phase: Phase, change: float = STEP) -> list[Sensitivity]:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from roofline.prediction.before_after import baseline, changes, is_compressed
-from roofline.prediction.figures import Operator, PhasePrediction
 from roofline.prediction.predict import Prediction
-from roofline.program.phases import Phase
 from roofline.reports import compression
 from roofline.reports.layout import link_lines
 from roofline.reports.prediction import band_line, inputs_line, quantity, table, verdict
@@ -41,12 +38,6 @@ def text(prediction: Prediction, *, operators: bool = False, wide: bool = False,
     return apart.join("\n".join(part) for part in parts)
 
 
-def costliest(prediction: Prediction) -> list[tuple[PhasePrediction, Phase, Operator]]:
-    """The operators that take most of the request, all steps of their phases together, the costliest first."""
-    every = [(phase, name, op) for name, phase in prediction.phases.items() for op in phase.operators]
-    return sorted(every, key=lambda each: -each[0].steps * each[2].figures.time_s)[:COSTLIEST]
-
-
 def costliest_lines(prediction: Prediction) -> list[str]:
     """A table of the costliest operators, and how many there are."""
     rows = [
@@ -58,7 +49,7 @@ def costliest_lines(prediction: Prediction) -> list[str]:
             f"{op.figures.time_s / phase.figures.time_s:.1%}",
             op.figures.bound_by,
         )
-        for phase, name, op in costliest(prediction)
+        for name, phase, op in prediction.costliest(COSTLIEST)
     ]
     header = ("costliest operators", "phase", "x", "time", "share", "bound by")
     count = sum(len(phase.operators) for phase in prediction.phases.values())
@@ -76,12 +67,10 @@ def _cut(name: str) -> str:
 
 def _compression_lines(prediction: Prediction) -> Iterator[str]:
     """What pruning, sparsity and quantisation change, in a line; nothing where there are none."""
-    if is_compressed(prediction):
-        before = baseline(prediction)
-        found = {change.name: change.ratio for change in changes(before, prediction)}
+    if found := {change.name: change.ratio for change in prediction.changes}:
         kept = {"weights": "weights_bytes", "KV cache": "kv_cache_bytes", "request": "request_s"}
         ratios = ", ".join(f"{word} {found[name]:.3g} x" for word, name in kept.items() if found.get(name))
-        yield f"against {before.recipe.words}: {ratios}; --operators has the table"
+        yield f"against {prediction.recipe.base}: {ratios}; --operators has the table"
 
 
 def _inputs(prediction: Prediction) -> str:

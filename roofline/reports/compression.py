@@ -1,12 +1,11 @@
-"""Before and after of pruning, sparsity and quantisation, as people read it and as JSON."""
+"""Before and after of pruning, sparsity and quantisation, as people read it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from roofline.prediction.before_after import Change, baseline, changes, is_compressed
+from roofline.prediction.before_after import Change
 from roofline.prediction.predict import Prediction
-from roofline.reports import overflow as report_overflow
 from roofline.reports.prediction import count, quantity, table
 from roofline.reports.prediction import text as whole
 
@@ -25,19 +24,6 @@ _WORDS = {
 }
 
 
-def to_dict(prediction: Prediction) -> dict[str, Any]:
-    """The JSON of ``predict``, with ``before_after``, a row per figure, where anything was compressed.
-
-    Where it does not fit, ``overflow`` says what would hold it.
-    """
-    found = prediction.to_dict()
-    if told := report_overflow.to_dict(prediction):
-        found["overflow"] = told
-    if is_compressed(prediction):
-        found["before_after"] = [change.to_dict() for change in changes(baseline(prediction), prediction)]
-    return found
-
-
 def text(prediction: Prediction, *, wide: bool = False) -> str:
     """The report, and below it the table of before and after where there is one."""
     below = compared(prediction)
@@ -46,12 +32,12 @@ def text(prediction: Prediction, *, wide: bool = False) -> str:
 
 def compared(prediction: Prediction) -> str:
     """The table, one row per figure; empty where nothing was compressed."""
-    if not is_compressed(prediction):
+    changes = prediction.changes
+    if not changes:
         return ""
-    before = baseline(prediction)
     what = ", ".join(word for word in (prediction.compression.words, prediction.recipe.words) if word)
-    rows = [(_name(c.name), _shown(c, c.before), _shown(c, c.after), _change(c)) for c in changes(before, prediction)]
-    return "\n".join([f"{before.recipe.words} -> {what}", *table(("", "before", "after", "change"), rows)])
+    rows = [(_name(c.name), _shown(c, c.before), _shown(c, c.after), _change(c)) for c in changes]
+    return "\n".join([f"{prediction.recipe.base} -> {what}", *table(("", "before", "after", "change"), rows)])
 
 
 def _name(name: str) -> str:

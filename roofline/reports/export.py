@@ -11,6 +11,7 @@ from typing import Any
 from roofline.errors import MissingExtraError, UsageError
 from roofline.files.atomic import atomic_writer
 from roofline.prediction.predict import Prediction
+from roofline.prediction.sensitivity import Gains, with_gains
 from roofline.reports.prediction import to_json
 
 SUFFIXES = (".json", ".csv", ".md", ".parquet")
@@ -23,12 +24,12 @@ def check_suffix(path: Path) -> None:
         raise UsageError(msg)
 
 
-def write(prediction: Prediction, path: Path) -> None:
-    """Write a prediction in the format of the suffix, whole or not at all.
+def write(prediction: Prediction, path: Path, gains: Gains | None = None) -> None:
+    """Write a prediction in the format of the suffix, whole or not at all; JSON has the ``gains`` too.
 
     Raises UsageError for an unknown suffix, MissingExtraError where Parquet's library is absent.
     """
-    write_result(prediction.to_dict, lambda: operator_rows(prediction), path)
+    write_result(lambda: with_gains(prediction, gains or {}), lambda: operator_rows(prediction), path)
 
 
 def write_result(fields: Callable[[], dict[str, Any]], rows: Callable[[], list[dict[str, Any]]], path: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -12,15 +10,8 @@ from roofline.fitting.calibrating import Calibrated
 from roofline.fitting.links import MeasuredLinks
 from roofline.fitting.operators import Interval
 from roofline.reports.prediction import quantity, table
-from roofline.validation.devices import Device
-from roofline.validation.environment import (
-    OPTIONAL,
-    SelfTest,
-    describe_environment,
-    installed,
-    missing_settings,
-    stall_test,
-)
+from roofline.validation.doctor import Findings
+from roofline.validation.environment import OPTIONAL, installed
 
 WHY = {
     "OMP_WAIT_POLICY": "threads that spin while they wait make others miss whole ticks on small machines",
@@ -31,31 +22,6 @@ WHY = {
     "MALLOC_TRIM_THRESHOLD_": "freed memory stays; else each page of the next tensor costs microseconds",
     "MALLOC_TOP_PAD_": "the heap grows in large steps",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """The environment, the stall test, and the settings that are missing."""
-
-    environment: dict[str, Any]
-    test: SelfTest
-    missing: dict[str, str]
-
-    @property
-    def stalled(self) -> bool:
-        """Whether timings cannot be trusted here."""
-        return self.test.stalled
-
-    def to_dict(self) -> dict[str, Any]:
-        """As ``doctor --json`` prints it."""
-        test = {"stalled": self.test.stalled, "varies": self.test.flicker, "words": self.test.words}
-        return {"environment": self.environment, "stall_test": test, "set": self.missing}
-
-
-def examine(device: Device) -> Findings:
-    """Look at the device and run the stall test, two seconds."""
-    with device.torch.inference_mode():
-        return Findings(describe_environment(device), stall_test(device), missing_settings(device.threads))
 
 
 def findings_text(found: Findings) -> str:

@@ -61,7 +61,7 @@ def verdict(prediction: Prediction) -> list[str]:
     where = f"{several}{device.title or device.name}{_edits(prediction)}"
     lines = [f"{model.name} ({prediction.parameters:,} parameters) on {where}", *layout_lines(prediction)]
     fit = f"{'each device ' if several else ''}{memory_line(prediction.memory)}"
-    needs, *further = overflow_lines(prediction) or [""]
+    needs, *further = overflow_lines(prediction.overflow) or [""]
     lines += ["; ".join(part for part in (fit, needs) if part), *further]
     lines += [_phase_line(name, phase.figures) for name, phase in prediction.phases.items()]
     rows = [("TTFT", prediction.ttft_s), ("TPOT", prediction.tpot_s)]

@@ -10,7 +10,7 @@ from typing import Any
 
 from roofline.errors import SpecError
 from roofline.files.atomic import atomic_writer
-from roofline.prediction.predict import SCHEMA_VERSION, Prediction, tool_version
+from roofline.prediction.predict import Prediction
 from roofline.program.phases import Phase
 from roofline.validation.comparison import CaseComparison, Verdict, compare
 from roofline.validation.devices import Device
@@ -29,6 +29,7 @@ from roofline.validation.session import (
     vocabulary,
 )
 from roofline.validation.stopwatch import Samples, Tell, silent
+from roofline.version import versions
 
 
 @dataclass(slots=True)
@@ -130,20 +131,42 @@ def compare_file(path: Path, prediction: Prediction) -> list[CaseComparison]:
     return found
 
 
-def record(
-    cases: Sequence[CaseComparison], device: Device | None, command: str, *, hardware: str = "", run: str = ""
-) -> dict[str, Any]:
-    """The result of a validation as JSON: environment, software, the command, every case with its raw samples."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "version": tool_version(),
-        "command": command,
-        "hardware": hardware,
-        **({"run": run} if run else {}),
-        **({"environment": describe_environment(device)} if device else {}),
-        "verdict": Verdict.of(cases).to_dict(),
-        "cases": [case.to_dict() for case in cases],
-    }
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What ``validate`` answers: the cases with their raw samples, what they come to, where and by which command.
+
+    ``environment`` is None where nothing was timed here; ``run`` names one of several.
+    """
+
+    cases: tuple[CaseComparison, ...]
+    command: str
+    hardware: str = ""
+    environment: Mapping[str, Any] | None = None
+    run: str = ""
+
+    @classmethod
+    def of(
+        cls, cases: Sequence[CaseComparison], device: Device | None, command: str, *, hardware: str = "", run: str = ""
+    ) -> Validation:
+        """The result of what was timed on ``device``, or compared without one."""
+        return cls(tuple(cases), command, hardware, describe_environment(device) if device else None, run)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What all cases come to."""
+        return Verdict.of(self.cases)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of ``validate``."""
+        return {
+            **versions(),
+            "command": self.command,
+            "hardware": self.hardware,
+            **({"run": self.run} if self.run else {}),
+            **({"environment": dict(self.environment)} if self.environment else {}),
+            "verdict": self.verdict.to_dict(),
+            "cases": [case.to_dict() for case in self.cases],
+        }
 
 
 def write_record(result: Mapping[str, Any], path: Path) -> None:

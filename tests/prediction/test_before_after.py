@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 
-from roofline.prediction.before_after import baseline, changes, is_compressed
 from roofline.prediction.predict import predict
 from roofline.program.phases import Phase
-from roofline.reports.compression import compared, to_dict
+from roofline.reports.compression import compared
 
 
 def rows(**keywords: Any) -> dict[str, Any]:
     after = predict("llama-3.1-8b", "h100", **keywords)
-    return {change.name: change for change in changes(baseline(after), after)}
+    return {change.name: change for change in after.changes}
 
 
 def test_all_of_them_together() -> None:
@@ -23,8 +22,8 @@ def test_all_of_them_together() -> None:
         "llama-3.1-8b", "h100", batch=16, prune="heads=0.25,ffn=0.5,layers=6", sparsity="2:4", dtype="w4a16+kv8"
     )
     before = predict("llama-3.1-8b", "h100", batch=16, dtype="bf16")
-    assert baseline(after) == before
-    found = {change.name: change for change in changes(before, after)}
+    assert after.before == before
+    found = {change.name: change for change in after.changes}
     assert found["parameters"].before == 8_030_261_248
     matrices = 26 * (2 * 4096 * 24 * 128 + 2 * 4096 * 1024 + 3 * 4096 * 7168)
     assert found["parameters"].after == matrices // 2 + 2 * 128256 * 4096 + 26 * 2 * 4096 + 4096
@@ -48,12 +47,13 @@ def test_the_bottleneck_that_moved_is_named() -> None:
 
 def test_nothing_compressed_has_no_before() -> None:
     plain = predict("llama-3.1-8b", "h100")
-    assert (is_compressed(plain), to_dict(plain), compared(plain)) == (False, plain.to_dict(), "")
-    assert is_compressed(predict("llama-3.1-8b", "h100", kv_dtype="fp8"))
+    assert (plain.before, plain.changes, compared(plain)) == (None, (), "")
+    assert "before_after" not in plain.to_dict()
+    assert predict("llama-3.1-8b", "h100", kv_dtype="fp8").changes
 
 
 def test_the_json_has_each_figure_with_its_ratio() -> None:
-    found = json.loads(json.dumps(to_dict(predict("bert-base", "t4", prune="ffn=0.5"))))["before_after"]
+    found = json.loads(json.dumps(predict("bert-base", "t4", prune="ffn=0.5").to_dict()))["before_after"]
     weights = next(row for row in found if row["name"] == "weights_bytes")
     assert weights["ratio"] == weights["after"] / weights["before"] < 1
     assert not any(row["name"].startswith(Phase.DECODE) for row in found)
@@ -61,4 +61,5 @@ def test_the_json_has_each_figure_with_its_ratio() -> None:
 
 def test_constants_asked_for_hold_before_too() -> None:
     after = predict("llama-2-7b", "a100-sxm-80gb-tensorrt-llm", dtype="w8a8")
-    assert baseline(after).constants.name == "a100-sxm-80gb-tensorrt-llm"
+    assert after.before is not None
+    assert after.before.constants.name == "a100-sxm-80gb-tensorrt-llm"

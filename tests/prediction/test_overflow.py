@@ -13,8 +13,7 @@ from roofline.buying.api import compare
 from roofline.errors import UsageError
 from roofline.prediction.overflow import needed_layout
 from roofline.prediction.predict import predict
-from roofline.program.phases import Phase
-from roofline.reports.overflow import overflow_lines, to_dict
+from roofline.reports.overflow import overflow_lines
 
 # Blocks
 
@@ -106,22 +105,24 @@ def test_the_fewest_devices_that_hold_it(name: str, devices: int) -> None:
 
 def test_offloaded_weights_by_hand() -> None:
     alone = predict("llama-3.1-70b", "h100")
-    host = to_dict(alone)["offload"]
+    host = alone.to_dict()["overflow"]["offload"]
     assert alone.memory.capacity_bytes is not None
     assert host["bytes"] == alone.memory.total_bytes - alone.memory.capacity_bytes
     transfer, step = host["bytes"] / 63e9, alone.phases["decode"].figures.time_s  # PCIe 5.0 x16
-    assert host["steps_s"][Phase.DECODE] == [max(transfer, step), transfer + step]
-    assert "over PCIe 5.0 x16 at 63.0 GB/s" in overflow_lines(alone)[1]
+    assert host["steps_s"]["decode"] == [max(transfer, step), transfer + step]
+    assert "over PCIe 5.0 x16 at 63.0 GB/s" in overflow_lines(alone.overflow)[1]
 
 
 def test_a_cache_that_is_too_large_is_no_matter_of_weights() -> None:
-    found = to_dict(predict("llama-3.1-8b", "h100", batch=10_000))
+    found = predict("llama-3.1-8b", "h100", batch=10_000).to_dict()["overflow"]
     assert found["offload"] is None
 
 
 def test_what_fits_needs_nothing() -> None:
-    assert to_dict(predict("llama-3.1-8b", "h100")) == {}
-    assert overflow_lines(predict("llama-3.1-70b", "h100", tp=4)) == []
+    for found in (predict("llama-3.1-8b", "h100"), predict("llama-3.1-70b", "h100", tp=4)):
+        assert found.overflow is None
+        assert "overflow" not in found.to_dict()
+        assert overflow_lines(found.overflow) == []
 
 
 def test_the_command_line_says_it() -> None:

@@ -20,7 +20,7 @@ from roofline.validation.comparison import CaseComparison, OperatorComparison, V
 from roofline.validation.environment import SelfTest
 from roofline.validation.measurements import read_measurements
 from roofline.validation.profiling import Profile
-from roofline.validation.runner import compare_file, finished, out_of_memory, record, write_record
+from roofline.validation.runner import Validation, compare_file, finished, out_of_memory, write_record
 from roofline.validation.scores import Pair, Score
 from roofline.validation.session import frozen
 
@@ -240,7 +240,7 @@ def test_what_was_measured_is_kept_for_the_same_prediction_only(tmp_path: Path) 
     done = compare(one, Phase.DECODE, 1, 500, measured, measured_s=1.0, steady_s=1.1, digest=frozen(one),
                    flags=["noise: x"], samples=[(1.0, 0.001)], profile=profile, alone_s=alone)  # fmt: skip
     path = tmp_path / "r.json"
-    write_record(record([done], None, "roofline validate"), path)
+    write_record(Validation.of([done], None, "roofline validate").to_dict(), path)
     (kept,) = finished(path, one)
     assert kept.to_dict() == done.to_dict()
     assert finished(path, prediction(batch=2)) == []
