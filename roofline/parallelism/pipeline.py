@@ -45,8 +45,8 @@ def layers_of(layers: Any, stages: Any) -> tuple[Any, Any, Any]:
 def microbatches(batch: Any, stages: Any, phase: Phase) -> Any:
     """Into how many equal parts a replica's batch is cut: as many as there are stages in decode, more in prefill.
 
-    >>> int(microbatches(12, 4, "decode")), int(microbatches(7, 4, "decode")), int(microbatches(64, 4, "prefill"))
-    (4, 1, 16)
+    >>> [int(microbatches(*asked)) for asked in ((12, 4, Phase.DECODE), (7, 4, Phase.DECODE), (64, 4, Phase.PREFILL))]
+    [4, 1, 16]
     """
     most = stages * (1 if phase.one_token else MICROBATCHES) * (stages > 1) + (stages == 1)
     parts = np.vectorize(lambda n, top: max(k for k in range(1, int(min(n, top)) + 1) if n % k == 0), otypes=[int])

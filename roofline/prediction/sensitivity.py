@@ -130,7 +130,7 @@ RATES = (
 
 
 def sensitivities(
-    prediction: Prediction, phase: Phase, resources: tuple[Resource, ...] = RESOURCES, change: float = STEP
+    prediction: Prediction, phase: str, resources: tuple[Resource, ...] = RESOURCES, change: float = STEP
 ) -> list[Sensitivity]:
     """What ``change`` more, and as much less, of each resource makes of one step of ``phase``.
 
@@ -147,12 +147,12 @@ def sensitivities(
     if phase not in prediction.phases:
         msg = f"the prediction has no {phase} phase; it has {', '.join(prediction.phases)}"
         raise UsageError(msg)
-    steps, now = prediction.steps, prediction.phases[phase].figures.time_s
+    steps, step, now = prediction.steps, Phase(phase), prediction.phases[Phase(phase)].figures.time_s
     found = []
     for resource in resources:
         factor = resource.better(change)
         better, worse = (
-            replace(steps, machine=resource.machine(prediction, times)).seconds(phase) for times in (factor, 1 / factor)
+            replace(steps, machine=resource.machine(prediction, times)).seconds(step) for times in (factor, 1 / factor)
         )
         found.append(Sensitivity(resource, now, better, worse, factor))
     return found
@@ -173,7 +173,7 @@ def with_gains(prediction: Prediction, found: Gains) -> dict[str, Any]:
     return prediction.to_dict() | ({"sensitivity": told} if told else {})
 
 
-def find_elasticities(prediction: Prediction, phase: Phase, change: float = STEP) -> list[Sensitivity]:
+def find_elasticities(prediction: Prediction, phase: str, change: float = STEP) -> list[Sensitivity]:
     """Each rate that matters to one step of ``phase``, the most important first."""
     found = sensitivities(prediction, phase, RATES, change)
     return sorted((one for one in found if one.elasticity > 1e-6), key=lambda one: -one.elasticity)

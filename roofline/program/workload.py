@@ -148,9 +148,9 @@ class Workload:
     def sizes(self, phase: Phase) -> Sizes:
         """B, T and S of one step of ``phase``; S is an array over the decode steps when there are several.
 
-        >>> {k: str(v) for k, v in Workload(2, 8, 4).sizes("prefill").items()}
+        >>> {k: str(v) for k, v in Workload(2, 8, 4).sizes(Phase.PREFILL).items()}
         {'B': '2', 'T': '8', 'S': '8'}
-        >>> Workload(2, 8, 4).sizes("decode")["S"]
+        >>> Workload(2, 8, 4).sizes(Phase.DECODE)["S"]
         array([ 9., 10., 11.])
         """
         if not phase.one_token:
@@ -163,7 +163,7 @@ class Workload:
     def step(self, phase: Phase, batch: Number, length: Number) -> Sizes:
         """B, T and S of one step, and M behind an encoder: ``length`` is attended to in decode, else it is the prompt.
 
-        >>> {k: str(v) for k, v in Workload(2, 8, 4, decoder_start=1).step("decode", 2, 3).items()}
+        >>> {k: str(v) for k, v in Workload(2, 8, 4, decoder_start=1).step(Phase.DECODE, 2, 3).items()}
         {'B': '2', 'T': '1', 'S': '3', 'M': '8'}
         """
         behind = self.decoder_start is not None
@@ -178,7 +178,7 @@ class Workload:
     def words(self, phases: Collection[Phase], form: str = "") -> str:
         """The lengths that these phases depend on, in words; ``form`` is how numbers are written.
 
-        >>> Workload(2, 8, 4, decoder_start=1).words(("encode", "prefill", "decode"))
+        >>> Workload(2, 8, 4, decoder_start=1).words(tuple(Phase))
         'prompt 8, decoder start 1, generate 4'
         """
         told = [("prompt", self.prompt)]

@@ -64,8 +64,8 @@ def mixed_step_costs(program: Program, streams: Sequence[Stream], precision: Pre
     """The cost of each operator of a step that holds these streams; arrays over steps where streams are.
 
     >>> from roofline.models.model import load_model
-    >>> decode = Stream("decode", 8.0, [1.0], [1.0], [100.0])
-    >>> chunk = Stream("prefill", 1.0, [1.0], [120.0], [120.0])
+    >>> decode = Stream(Phase.DECODE, 8.0, [1.0], [1.0], [100.0])
+    >>> chunk = Stream(Phase.PREFILL, 1.0, [1.0], [120.0], [120.0])
     >>> costs = mixed_step_costs(load_model("gpt2").program(), [decode, chunk], Precision("fp16", "fp16", "fp16"))
     >>> [(cost.name, float(cost.shape.rows)) for cost in costs if cost.name == "up"]  # 8 + 120 tokens
     [('up', 128.0)]
