@@ -36,7 +36,7 @@ def check_layout(layout: Layout, program: Program, phases: tuple[Phase, ...], wo
     for condition in found:
         if not condition.holds(layout):
             flag = condition.flag
-            msg = f"{flag} {layout.to_dict()[flag]} {condition.problem} ({name}); {_alternatives(flag, layout, found)}"
+            msg = f"{flag} {getattr(layout, flag)} {condition.problem} ({name}); {_alternatives(flag, layout, found)}"
             raise WorkloadError(msg)
 
 
@@ -56,15 +56,16 @@ def conditions(program: Program, phases: tuple[Phase, ...], workload: Workload) 
         problem = f"cannot be: layers read {lost}, which no layer hands on to the next stage"
         yield Condition("pp", problem, lambda x: x.pp == 1)
     batch, prompt = workload.batch, workload.prompt
+    yield Condition("sp", "is neither 1 nor the tensor degree", lambda x: (x.sp == 1) | (x.sp == x.tp))
     yield Condition("dp", f"does not divide the batch {batch}", lambda x: batch % x.dp == 0)
     if not all(phase.one_token for phase in phases):
         yield Condition("cp", f"does not divide the prompt of {prompt} tokens", lambda x: prompt % x.cp == 0)
         part = f"does not divide the prompt of {prompt} tokens among the devices of cp"
-        yield Condition("sp", part, lambda x: (not x.sp) | (prompt % (x.cp * x.tp) == 0))
+        yield Condition("sp", part, lambda x: (x.sp == 1) | (prompt % (x.cp * x.tp) == 0))
     if (first := workload.decoder_start) is not None and workload.context is None:
         start = f"does not divide the {first} tokens that the decoder begins with"
         yield Condition("cp", start, lambda x: first % x.cp == 0)
-        yield Condition("sp", start, lambda x: (not x.sp) | (first % (x.cp * x.tp) == 0))
+        yield Condition("sp", start, lambda x: (x.sp == 1) | (first % (x.cp * x.tp) == 0))
 
 
 def _lost_between_stages(program: Program) -> set[str]:
@@ -128,7 +129,7 @@ def _alternatives(flag: str, layout: Layout, found: list[Condition]) -> str:
     degrees: Any = {flag: np.arange(1, _TRIED + 1)}
     tried = replace(layout, **degrees)
     held = [np.broadcast_to(condition.holds(tried), _TRIED) for condition in found if condition.flag == flag]
-    good = [str(degree) for degree in tried.to_dict()[flag][np.logical_and.reduce(held)]]
+    good = [str(degree) for degree in getattr(tried, flag)[np.logical_and.reduce(held)]]
     return (
         f"{flag} can be {', '.join(good[:12])}{' ...' if len(good) > 12 else ''}" if good else "change another degree"
     )

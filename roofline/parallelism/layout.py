@@ -17,14 +17,15 @@ al. 2022 (arXiv 2205.05198), section 4.2; GShard (arXiv 2006.16668), section 3; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from roofline.errors import ShapeError, UsageError
 from roofline.number import Number, ceil_div, minimum, product
+from roofline.parallelism.dimensions import DEGREES, devices_of
 from roofline.program.axes import Binding, Sizes, rebind, resolve
 from roofline.program.op import Op
 from roofline.program.phases import Phase
@@ -33,17 +34,6 @@ from roofline.program.program import Group
 Dims: TypeAlias = frozenset[str]
 """Dimensions of the mesh of devices."""
 
-DIMS = ("tp_f", "tp_e", "cp", "dp_e", "dp_r")
-"""The dimensions of the devices of a pipeline stage, neighbours first.
-
-Experts take tp_e of the tensor and dp_e of the data parallel devices; their widths are split over tp_f, and dp_r are
-replicas.
-"""
-
-NAMES = {"tp_f": "tp", "tp_e": "tp", "cp": "cp", "dp_e": "ep", "dp_r": "dp"}
-"""The flag that a dimension serves, for people."""
-
-DEGREES = ("tp", "pp", "dp", "ep", "cp", "sp")
 MAX_DEGREE = 1_000_000
 
 _TENSOR, _EXPERT, _CONTEXT = frozenset(("tp_f", "tp_e")), frozenset(("tp_e", "dp_e")), frozenset(("cp",))
@@ -52,9 +42,10 @@ _NONE: Dims = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Degrees of tensor, pipeline, data, expert and context parallelism, and whether sequences are split too.
+    """Degrees of tensor, pipeline, data, expert, context and sequence parallelism.
 
     Numbers, or int arrays of one shape, a layout each. Experts have no devices of their own: ep divides tp x dp.
+    Sequences are split over the devices of tensor parallelism, where sp is tp, or not, where it is 1.
     """
 
     tp: Any = 1
@@ -62,34 +53,72 @@ class Layout:
     dp: Any = 1
     ep: Any = 1
     cp: Any = 1
-    sp: bool = False
+    sp: Any = 1
 
     @property
     def devices(self) -> Any:
         """How many devices the layout takes."""
-        return self.tp * self.pp * self.dp * self.cp
+        return devices_of(self.to_dict())
+
+    @property
+    def stage_devices(self) -> Any:
+        """How many devices a pipeline stage takes."""
+        return self.devices // self.pp
 
     @classmethod
-    def of(cls, *, tp: int = 1, pp: int = 1, dp: int = 1, ep: int = 1, cp: int = 1, sp: int = 1) -> Layout:
-        """A layout from flags, where sp is 1 or the tensor degree. Raises UsageError for a degree that is none."""
-        for name, degree in zip(DEGREES, (tp, pp, dp, ep, cp, sp), strict=True):
+    def of(cls, **degrees: int) -> Layout:
+        """A layout from flags, 1 where one is left out. Raises UsageError for a degree that is none."""
+        for name, degree in degrees.items():
             if not isinstance(degree, int) or isinstance(degree, bool) or not 1 <= degree <= MAX_DEGREE:
                 msg = f"{name} {degree!r}: expected a whole number from 1 to {MAX_DEGREE:,}"
                 raise UsageError(msg)
-        if sp not in (1, tp):
-            msg = (
-                f"sp {sp}: sequences are split over the devices of tensor parallelism; expected 1 or tp, which is {tp}"
-            )
+        layout = cls(**degrees)
+        if layout.sp not in (1, layout.tp):
+            over = "sequences are split over the devices of tensor parallelism"
+            msg = f"sp {layout.sp}: {over}; expected 1 or tp, which is {layout.tp}"
             raise UsageError(msg)
-        return cls(tp, pp, dp, ep, cp, sp > 1)
+        return layout
+
+    @classmethod
+    def stacked(cls, layouts: Sequence[Layout]) -> Layout:
+        """Layouts of numbers, or of arrays of one axis, as one of arrays."""
+        columns = ([np.atleast_1d(getattr(layout, flag)) for layout in layouts] for flag in DEGREES)
+        return cls(*(np.concatenate([np.zeros(0, dtype=np.int64), *column]) for column in columns))
+
+    def at(self, rows: Any) -> Layout:
+        """Some of the layouts in arrays, by a mask or as numpy indexes; one of them, of plain numbers, by its row."""
+        picked = (degree[rows] for degree in self.to_dict().values())
+        return Layout(*(int(degree) if np.ndim(degree) == 0 else degree for degree in picked))
 
     def to_dict(self) -> dict[str, Any]:
-        """The degrees by flag; sp is the tensor degree where sequences are split, else 1."""
-        return {**asdict(self), "sp": self.tp if self.sp else 1}
+        """The degrees by flag."""
+        return {flag: getattr(self, flag) for flag in DEGREES}
 
     def __str__(self) -> str:
         """Degrees above 1: ``tp 8, pp 2``."""
         return ", ".join(f"{name} {degree}" for name, degree in self.to_dict().items() if degree > 1) or "one device"
+
+
+@dataclass(frozen=True, slots=True)
+class MeshDimension:
+    """A dimension of the devices of a pipeline stage, the flag that it serves, for people, and how many it counts."""
+
+    name: str
+    flag: str
+    count: Callable[[Layout], Any]
+
+
+MESH = (
+    MeshDimension("tp_f", "tp", lambda x: x.tp // minimum(x.tp, x.ep)),
+    MeshDimension("tp_e", "tp", lambda x: minimum(x.tp, x.ep)),
+    MeshDimension("cp", "cp", lambda x: x.cp),
+    MeshDimension("dp_e", "ep", lambda x: x.ep // minimum(x.tp, x.ep)),
+    MeshDimension("dp_r", "dp", lambda x: x.dp // minimum(x.ep // minimum(x.tp, x.ep), x.dp)),
+)
+"""Neighbours first. Experts take tp_e of the tensor and dp_e of the data parallel devices; their widths are split over
+tp_f, and dp_r are replicas."""
+
+DIMS = tuple(dim.name for dim in MESH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +134,9 @@ class Mesh:
     several: Dims = field(init=False)
 
     def __post_init__(self) -> None:
-        tp, dp, ep = self.layout.tp, self.layout.dp, self.layout.ep
-        inside = minimum(tp, ep)
-        across = ep // inside
-        counts = (tp // inside, inside, self.layout.cp, across, dp // minimum(across, dp))
-        object.__setattr__(self, "sizes", dict(zip(DIMS, counts, strict=True)))
-        several = frozenset(dim for dim, count in zip(DIMS, counts, strict=True) if np.any(np.asarray(count) > 1))
+        sizes = {dim.name: dim.count(self.layout) for dim in MESH}
+        object.__setattr__(self, "sizes", sizes)
+        several = frozenset(dim for dim, count in sizes.items() if np.any(np.asarray(count) > 1))
         object.__setattr__(self, "several", several)
 
     def active(self, dims: Dims) -> Dims:
@@ -135,7 +161,7 @@ class Mesh:
         if letter == "B":
             return self.active(frozenset(("dp_e",)))
         if letter == "T" and not self.phase.one_token:
-            return self.active(_CONTEXT | (_TENSOR if self.layout.sp else _NONE))
+            return self.active(_CONTEXT | (_TENSOR if np.any(np.asarray(self.layout.sp) > 1) else _NONE))
         return _NONE
 
     def splits(self, group: Group, op: Op) -> dict[str, Dims]:

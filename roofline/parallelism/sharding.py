@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from roofline.compression.quantization import is_scale
 from roofline.number import Number, product
-from roofline.parallelism.layout import DIMS, NAMES, Dims, Gathered, Layout, Mesh, Part, is_expert, touched_letters
+from roofline.parallelism.layout import DIMS, MESH, Dims, Gathered, Layout, Mesh, Part, is_expert, touched_letters
 from roofline.program.axes import Binding, Sizes
 from roofline.program.op import Count, Op, Tensor, Work, collective
 from roofline.program.phases import Phase
@@ -177,7 +177,7 @@ class Flow:
         if exchanged and is_expert(op) and "A" not in tensor.letters:
             message = Tensor(tensor.name, f"{tensor.axes} A")
             local["A"] = self._part("A", (splits.get("A", _NONE) | splits.get("X", _NONE)) - dims, op)
-        over = "+".join(dict.fromkeys(NAMES[dim] for dim in DIMS if dim in dims))
+        over = "+".join(dict.fromkeys(dim.flag for dim in MESH if dim.name in dims))
         transfer = Transfer(operation, self.mesh.count(dims), self.mesh.stride(dims), over)
         reduced = operation in ("all_reduce", "reduce_scatter")
         name = f"{state.writer if reduced else op.name}.{operation}"
@@ -281,7 +281,7 @@ def _sends(groups: Sequence[Group], layout: Layout, flow: Flow) -> list[Group]:
             for letter in tensor.letters
             if letter != "B" and (dims := flow.mesh.home(letter))
         }
-        stride = layout.tp * layout.cp * layout.dp
+        stride = layout.stage_devices
         sends.append(
             replace(collective(f"send_{tensor.name}", Transfer("send", layout.pp, stride, "pp"), tensor), local=local)
         )

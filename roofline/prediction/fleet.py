@@ -13,7 +13,8 @@ from roofline.hardware.fields import Link
 from roofline.hardware.library import parted, read_fields
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import LinkName, System, load_system
-from roofline.parallelism.layout import DEGREES, Layout
+from roofline.parallelism.dimensions import DEGREES, OWN
+from roofline.parallelism.layout import Layout
 from roofline.timing.networks import Network, network_of
 
 _LINKS: tuple[LinkName, ...] = ("scale_up", "scale_out", "host")
@@ -69,11 +70,6 @@ def _of_system(system: System) -> Fleet:
     return Fleet(system.device, system.count, several, system.name, system.title or system.name, links)
 
 
-def given_degrees(degrees: Mapping[str, int | None]) -> dict[str, int]:
-    """The degrees that were asked for."""
-    return {name: degree for name, degree in degrees.items() if degree is not None}
-
-
 def layout_of(given: Mapping[str, int], fleet: Fleet) -> Layout | None:
     """The layout that flags fix, or None where the number of devices leaves some open.
 
@@ -84,6 +80,7 @@ def layout_of(given: Mapping[str, int], fleet: Fleet) -> Layout | None:
         return layout
     if fleet.count % layout.devices == 0:
         return None
+    made_up = " x ".join(OWN)
     asked = ", ".join(f"{name} {given[name]}" for name in DEGREES if name in given)
-    msg = f"{asked}: {layout.devices} devices do not make up the {fleet.count} of {fleet.name}; tp x pp x dp x cp must"
+    msg = f"{asked}: {layout.devices} devices do not make up the {fleet.count} of {fleet.name}; {made_up} must"
     raise UsageError(msg)

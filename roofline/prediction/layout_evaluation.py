@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from roofline.cost.cost import step_cost
 from roofline.cost.residency import activation_peak, longest_step
-from roofline.parallelism.layout import DEGREES, Layout
+from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import Pipeline, layer_count, microbatches, pipeline_of, places
 from roofline.parallelism.sharding import PIPELINE, shard
 from roofline.prediction.overflow import resident_bytes
@@ -36,12 +36,7 @@ class LayoutTable:
     ``predict`` counts. What a model does not have, such as decode steps, is NaN.
     """
 
-    tp: Any
-    pp: Any
-    dp: Any
-    ep: Any
-    cp: Any
-    sp: Any
+    layouts: Layout
     batch: Any
     ttft_s: Any
     tpot_s: Any
@@ -57,15 +52,21 @@ class LayoutTable:
 
     def layout(self, row: int) -> Layout:
         """The layout of a row."""
-        degrees = {name: int(getattr(self, name)[row]) for name in DEGREES}
-        return Layout.of(**degrees)
+        return self.layouts.at(row)
+
+    @classmethod
+    def joined(cls, tables: Sequence[LayoutTable]) -> LayoutTable:
+        """The rows of several tables, one table after the other."""
+        names = [field.name for field in fields(cls) if field.name != "layouts"]
+        columns = {name: np.concatenate([getattr(table, name) for table in tables]) for name in names}
+        return cls(Layout.stacked([table.layouts for table in tables]), **columns)
 
     def order(self, batch: int | None = None) -> list[int]:
         """Rows of a batch, or all, best first: those that fit, by tokens/s; then the others, by their memory."""
         rows = np.arange(len(self)) if batch is None else np.flatnonzero(self.batch == batch)
         rate = np.where(self.fits, -self.tokens_per_s, 0.0)[rows]
         size = np.where(self.fits, 0.0, self.memory_bytes)[rows]
-        spread = (self.pp + self.cp + self.ep + self.sp)[rows]
+        spread = sum(degree for flag, degree in self.layouts.to_dict().items() if flag not in ("tp", "dp"))[rows]
         return [int(row) for row in rows[np.lexsort((spread, np.round(rate, 9), size, ~self.fits[rows]))]]
 
     def best(self, batch: int | None = None) -> int:
@@ -73,25 +74,18 @@ class LayoutTable:
         return self.order(batch)[0]
 
 
-def layout_in(columns: Iterable[Any], split: bool) -> Layout:
-    """The layouts whose tp, pp, dp, ep and cp are arrays or numbers, with sequences split or not."""
-    tp, pp, dp, ep, cp = columns
-    return Layout(tp, pp, dp, ep, cp, split)
-
-
-def layout_rows(request: Request, rows: Any, machine: Machine) -> LayoutTable:
-    """The rows of one kind: with sequences split, or not."""
-    tp, pp, dp, ep, cp, split, batch = rows.T
-    columns = (column[:, None] for column in (tp, pp, dp, ep, cp))
-    program = shard(request.program, layout_in(columns, bool(split[0])))
-    phases = {name: _phase(request, program, name, rows, machine) for name in request.phases}
-    steps = {phase: request.workload.steps(phase) for phase in phases}
+def layout_rows(request: Request, layouts: Layout, batch: Any, machine: Machine) -> LayoutTable:
+    """A row for each layout and its batch, of layouts that have the same collectives."""
+    program = shard(request.program, layouts.at((..., None)))
+    phases = {name: _phase(request, program, name, layouts, batch, machine) for name in request.phases}
+    steps = {name: request.workload.steps(name) for name in phases}
     whole = total((steps[name], timing) for name, timing in phases.items())
     tokens = steps[Phase.DECODE] + (Phase.PREFILL in phases) if Phase.DECODE in phases else request.workload.prompt
-    memory = _memory(request, program, rows)
-    nothing = np.full(len(rows), np.nan)
+    memory = _memory(request, program, layouts, batch)
+    nothing = np.full(len(batch), np.nan)
     return LayoutTable(
-        tp, pp, dp, ep, cp, np.where(split > 0, tp, 1), batch,
+        layouts,
+        batch,
         ttft_s=phases[Phase.PREFILL].time_s if Phase.PREFILL in phases else nothing,
         tpot_s=phases[Phase.DECODE].time_s if Phase.DECODE in phases else nothing,
         request_s=whole.time_s,
@@ -99,27 +93,26 @@ def layout_rows(request: Request, rows: Any, machine: Machine) -> LayoutTable:
         low=whole.low_s / whole.time_s,
         high=whole.high_s / whole.time_s,
         memory_bytes=memory,
-        fits=_fits(request, machine, rows, memory),
-    )  # fmt: skip
+        fits=_fits(request, machine, layouts, batch, memory),
+    )
 
 
-def _fits(request: Request, machine: Machine, rows: Any, memory: Any) -> Any:
+def _fits(request: Request, machine: Machine, layouts: Layout, batch: Any, memory: Any) -> Any:
     """Whether each row fits, as ``predict`` says it: near the limit, its own count is asked."""
     room = machine.room_bytes
     if room is None:
-        return np.full(len(rows), True)
+        return np.full(len(batch), True)
     fits = memory <= room
-    for row in np.flatnonzero(np.abs(memory / room - 1) < _NEAR if room else np.full(len(rows), False)):
-        tp, pp, dp, ep, cp, split, batch = (int(number) for number in rows[row])
-        asked = replace(request, workload=replace(request.workload, batch=batch))
-        layout = layout_in((tp, pp, dp, ep, cp), bool(split))
+    for row in np.flatnonzero(np.abs(memory / room - 1) < _NEAR if room else np.full(len(batch), False)):
+        asked = replace(request, workload=replace(request.workload, batch=int(batch[row])))
+        layout = layouts.at(row)
         fits[row] = machine.fits(resident_bytes(asked, layout, shard(request.program, layout)))
     return fits
 
 
-def _phase(request: Request, program: Program, phase: Phase, rows: Any, machine: Machine) -> Timing:
+def _phase(request: Request, program: Program, phase: Phase, layouts: Layout, batch: Any, machine: Machine) -> Timing:
     """One step of ``phase``, a number per row. [s]"""
-    pp, dp, batch = rows[:, 1], rows[:, 2], rows[:, 6]
+    pp, dp = layouts.pp, layouts.dp
     parts = np.asarray(microbatches(batch // dp, pp, phase))
     pipeline, where = pipeline_of(program, phase, pp, parts)
     costs = step_cost(program, phase, _sizes(request, phase, batch / dp / parts), request.precision)
@@ -145,15 +138,15 @@ class _Widths:
         return float(self.request.precision.width(tensor))
 
 
-def _memory(request: Request, program: Program, rows: Any) -> Any:
+def _memory(request: Request, program: Program, layouts: Layout, batch: Any) -> Any:
     """Bytes on a device of the fullest stage, a number per row."""
-    pp, dp, batch = rows[:, 1], rows[:, 2], rows[:, 6]
+    pp, dp = layouts.pp, layouts.dp
     widths: Any = _Widths(request)
     whole = {letter: float(size) for letter, size in program.sizes.items()}
     replica: Any = (batch / dp)[:, None]
     resting = request.workload.step(Phase.DECODE, request.workload.batch, request.workload.held)
     held = whole | {letter: float(size) for letter, size in resting.items()} | {"B": replica}
-    sums = [np.zeros(len(rows)) for _ in range(3)]
+    sums = [np.zeros(len(batch)) for _ in range(3)]
     seen: set[tuple[Any, ...]] = set()
     for phase in program.phases:
         groups = [group for group in program.groups if phase in group.phases]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from itertools import product as combinations
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
 
 import numpy as np
 
 from roofline.errors import WorkloadError
+from roofline.parallelism.dimensions import DIMENSIONS, Search, devices_of
 from roofline.parallelism.divisibility import can_split, check_layout
 from roofline.parallelism.layout import Layout
-from roofline.prediction.layout_evaluation import LayoutTable, layout_in, layout_rows
+from roofline.prediction.layout_evaluation import LayoutTable, layout_rows
 from roofline.prediction.request import Request, read_request
-from roofline.program.phases import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,64 +68,45 @@ def choose_layout(request: Request, given: Mapping[str, int]) -> Chosen:
 def evaluate(request: Request, given: Mapping[str, int], batches: Sequence[int]) -> LayoutTable:
     """A row for each layout that can split the model and each batch. Raises WorkloadError where there is none."""
     devices = request.fleet.count if request.fleet.counted else Layout.of(**given).devices
-    program, phases = request.program, request.phases
-    rows = np.array(list(_candidates(devices, given, "E" in program.sizes, phases)), dtype=np.int64)
-    parts = []
-    for batch in dict.fromkeys(batches):
-        workload = replace(request.workload, batch=batch)
-        for split in (False, True):
-            some = rows[rows[:, 5] == split] if len(rows) else rows
-            layouts = layout_in(some.T[:5], split)
-            kept = some[can_split(layouts, program, phases, workload)] if len(some) else some
-            parts.append(np.column_stack((kept.reshape(-1, 6), np.full(len(kept), batch))))
-    whole = np.concatenate(parts)
-    if not len(whole):
-        _refuse(request, given, devices)
-    kinds = _kinds(whole)
+    search = Search(devices, "E" in request.program.sizes, request.phases)
+    layouts = Layout.stacked(_candidates(search, given))
+    workloads = [replace(request.workload, batch=batch) for batch in dict.fromkeys(batches)]
+    held = [can_split(layouts, request.program, request.phases, workload) for workload in workloads]
+    rows = Layout.stacked([layouts.at(mask) for mask in held])
+    batch_of = np.repeat([workload.batch for workload in workloads], [mask.sum() for mask in held])
+    if not len(batch_of):
+        _refuse(request, search, given)
+    kinds = _kinds(rows)
     machine = request.machine(devices)
-    tables = [layout_rows(request, whole[kinds == kind], machine) for kind in np.unique(kinds)]
-    return LayoutTable(*(np.concatenate([getattr(t, f.name) for t in tables]) for f in fields(LayoutTable)))
+    alike = (kinds == kind for kind in np.unique(kinds))
+    return LayoutTable.joined([layout_rows(request, rows.at(mask), batch_of[mask], machine) for mask in alike])
 
 
-def _kinds(rows: Any) -> Any:
-    """Rows of one number have the same collectives: sequences split, caches gathered, experts spread, over replicas."""
-    tp, ep = rows[:, 0], rows[:, 3]
-    flags = (rows[:, 5] > 0, rows[:, 4] > 1, ep > 1, ep > tp)
-    return sum(flag.astype(np.int64) << place for place, flag in enumerate(flags))
+def _kinds(layouts: Layout) -> Any:
+    """A number per layout; those of one number have the same collectives."""
+    degrees = layouts.to_dict()
+    kinds = np.column_stack([dimension.kind(degrees) for dimension in DIMENSIONS if dimension.kind])
+    return np.unique(kinds, axis=0, return_inverse=True)[1].ravel()
 
 
-def _candidates(
-    devices: int, given: Mapping[str, int], experts: bool, phases: tuple[Phase, ...]
-) -> Iterator[list[int]]:
-    """Degrees of tp, pp, dp, ep, cp, and 1 where sequences are split, of every layout of so many devices."""
-    divisors = [n for n in range(1, devices + 1) if devices % n == 0]
-
-    def options(name: str) -> list[int]:
-        return [given[name]] if name in given else divisors
-
-    for tp, pp, cp in combinations(options("tp"), options("pp"), options("cp")):
-        if devices % (tp * pp * cp):
-            continue
-        dp = devices // (tp * pp * cp)
-        if given.get("dp", dp) != dp:
-            continue
-        spread = [given["ep"]] if "ep" in given else [n for n in divisors if experts and (tp * dp) % n == 0] or [1]
-        splits = (
-            [int(given["sp"] > 1)]
-            if "sp" in given
-            else [0, 1]
-            if tp > 1 and not all(phase.one_token for phase in phases)
-            else [0]
-        )
-        for ep, sp in combinations(spread, splits):
-            if not sp or given.get("sp", tp) == tp:
-                yield [tp, pp, dp, ep, cp, sp]
+def _candidates(search: Search, given: Mapping[str, int]) -> list[Layout]:
+    """Every layout that makes up the devices and has the ``given`` degrees, one dimension after the other."""
+    found: list[dict[str, int]] = [{}]
+    for dimension in DIMENSIONS:
+        flag, own = dimension.flag, dimension.own
+        found = [
+            {**degrees, flag: degree}
+            for degrees in found
+            for degree in ([given[flag]] if flag in given else dimension.options(search, degrees))
+            if not own or search.left(degrees) % degree == 0
+        ]
+    return [Layout(**degrees) for degrees in found if devices_of(degrees) == search.devices]
 
 
-def _refuse(request: Request, given: Mapping[str, int], devices: int) -> None:
+def _refuse(request: Request, search: Search, given: Mapping[str, int]) -> NoReturn:
     """Raises WorkloadError that says why no layout will do: what stands against the first that comes to mind."""
-    for row in _candidates(devices, given, "E" in request.program.sizes, request.phases):
-        layout = layout_in(row[:5], bool(row[5]))
+    devices = search.devices
+    for layout in _candidates(search, given):
         try:
             check_layout(layout, request.program, request.phases, request.workload, request.model.name)
         except WorkloadError as failure:

@@ -15,13 +15,14 @@ from roofline.cost.capacity import MemoryFit
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
 from roofline.number import settled
+from roofline.options.groups import Degrees
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import PredictOptions, RequestOptions
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.replication import Replicated, replicated_weights
 from roofline.prediction.before_after import Change, changes, uncompressed
 from roofline.prediction.figures import Operator, PhasePrediction
-from roofline.prediction.fleet import given_degrees, layout_of
+from roofline.prediction.fleet import layout_of
 from roofline.prediction.layout_search import Chosen, choose_layout
 from roofline.prediction.overflow import Overflow, find_overflow, fit_request
 from roofline.prediction.request import Hardware, Request, read_request
@@ -237,8 +238,8 @@ def predict(
     1
     """
     request = read_request(model, hardware, **part(RequestOptions, options))
-    o = options
-    given = given_degrees({"tp": o["tp"], "pp": o["pp"], "dp": o["dp"], "ep": o["ep"], "cp": o["cp"], "sp": o["sp"]})
+    degrees: Mapping[str, Any] = part(Degrees, options)
+    given = {name: degree for name, degree in degrees.items() if degree is not None}
     fixed = layout_of(given, request.fleet)
     chosen = choose_layout(request, given) if fixed is None else None
     layout = chosen.layout if chosen else fixed

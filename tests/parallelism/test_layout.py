@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
+from dataclasses import fields, replace
 from fractions import Fraction
 from typing import Any
 
@@ -18,8 +18,11 @@ from roofline.cost.cost import step_cost
 from roofline.errors import UsageError, WorkloadError
 from roofline.models.model import load_model
 from roofline.number import exact
+from roofline.options.groups import Degrees
+from roofline.options.option import fields_of
+from roofline.parallelism.dimensions import DEGREES, DIMENSIONS
 from roofline.parallelism.divisibility import can_split, check_layout
-from roofline.parallelism.layout import Layout
+from roofline.parallelism.layout import MESH, Layout
 from roofline.parallelism.replication import replicated_weights, replicated_work
 from roofline.parallelism.sharding import shard
 from roofline.program.phases import Phase
@@ -33,7 +36,11 @@ WORK = Workload(16, 64, 8)
 def degrees() -> st.SearchStrategy[Layout]:
     """Layouts of powers of two, and of three."""
     some = st.sampled_from((1, 2, 3, 4, 8))
-    return st.builds(Layout, tp=some, dp=some, ep=some, cp=some, sp=st.booleans())
+
+    def layout(split: bool, **degrees: int) -> Layout:
+        return Layout(**degrees, sp=degrees["tp"] if split else 1)
+
+    return st.builds(layout, tp=some, dp=some, ep=some, cp=some, split=st.booleans())
 
 
 def whole_sizes(workload: Workload, phase: str) -> dict[str, Fraction]:
@@ -73,7 +80,7 @@ def test_all_devices_together_are_the_whole_and_the_replicated_part(config: dict
     check_sums(program, layout, WORK)
 
 
-LAYOUTS = [Layout(tp=2), Layout(tp=4, sp=True), Layout(cp=4), Layout(tp=2, dp=2, ep=4, cp=2)]
+LAYOUTS = [Layout(tp=2), Layout(tp=4, sp=4), Layout(cp=4), Layout(tp=2, dp=2, ep=4, cp=2)]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +116,7 @@ def test_every_architecture_at_full_size(name: str, layout: Layout) -> None:
         ),
         ("gpt2", Layout(dp=3), "dp 3 does not divide the batch 16 (gpt2); dp can be 1, 2, 4, 8, 16"),
         ("gpt2", Layout(cp=3), "cp 3 does not divide the prompt of 64 tokens (gpt2); cp can be 1, 2, 4, 8"),
-        ("gpt2", Layout(tp=3, sp=True), "sp 3 does not divide the prompt of 64 tokens among the devices of cp"),
+        ("gpt2", Layout(tp=3, sp=3), "sp 3 does not divide the prompt of 64 tokens among the devices of cp"),
     ],
 )
 def test_degrees_that_do_not_divide_are_refused_with_those_that_do(model: str, layout: Layout, message: str) -> None:
@@ -147,7 +154,29 @@ def test_flags_that_are_no_layout(flags: dict[str, Any], message: str) -> None:
 def test_a_layout_in_words() -> None:
     assert str(Layout.of(tp=8, sp=8, pp=2)) == "tp 8, pp 2, sp 8"
     assert str(Layout()) == "one device"
-    assert Layout.of(tp=8, sp=8, pp=2).to_dict() == {"tp": 8, "pp": 2, "dp": 1, "ep": 1, "cp": 1, "sp": 8}
+    assert Layout.of(tp=8, sp=8, pp=2).to_dict() == {**dict.fromkeys(DEGREES, 1), "tp": 8, "pp": 2, "sp": 8}
+
+
+def test_every_dimension_is_a_field_of_a_layout_and_a_flag() -> None:
+    assert tuple(field.name for field in fields(Layout)) == DEGREES
+    flags = fields_of(Degrees)
+    assert tuple(flag.name for flag in flags) == DEGREES
+    names = ", ".join(dimension.name for dimension in DIMENSIONS)
+    assert {flag.option.line for flag in flags} == {f"Degrees of parallelism: {names}."}
+    assert {dim.flag for dim in MESH} < set(DEGREES)
+
+
+def test_devices_of_their_own_are_multiplied() -> None:
+    assert Layout(tp=2, pp=3, dp=4, ep=8, cp=5, sp=2).devices == 2 * 3 * 4 * 5
+    assert Layout(tp=2, pp=3, dp=4, ep=8, cp=5, sp=2).stage_devices == 2 * 4 * 5
+
+
+def test_layouts_in_arrays_are_picked_and_joined() -> None:
+    many = Layout.stacked([Layout(tp=2, sp=2), Layout(dp=4), Layout(pp=8)])
+    assert many.devices.tolist() == [2, 4, 8]
+    assert [many.at(row) for row in range(3)] == [Layout(tp=2, sp=2), Layout(dp=4), Layout(pp=8)]
+    assert Layout.stacked([many.at(many.devices > 2), many.at(many.tp > 1)]).devices.tolist() == [4, 8, 2]
+    assert Layout.stacked([]).devices.shape == (0,)
 
 
 def test_what_is_replicated_is_listed() -> None:

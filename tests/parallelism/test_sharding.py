@@ -73,7 +73,7 @@ def test_bytes_of_tensor_parallelism_are_those_of_narayanan() -> None:
 
 def test_sequence_parallelism_scatters_and_gathers() -> None:
     """Korthikanti et al. 2022 (arXiv 2205.05198), section 4.2.2 and figure 5: as many bytes as all-reduces."""
-    layer = group_of(sharded("gpt2", Layout(tp=4, sp=True)), "layers")
+    layer = group_of(sharded("gpt2", Layout(tp=4, sp=4)), "layers")
     assert collectives(layer) == [
         "qkv_proj.all_gather over tp 4",
         "out_proj.reduce_scatter over tp 4",
@@ -96,8 +96,7 @@ def test_sequence_parallelism_scatters_and_gathers() -> None:
 def test_sequence_parallelism_backward_gathers_once_more() -> None:
     """Korthikanti et al. 2022, section 4.2.2: the part that was kept of the input is gathered again."""
     back = {
-        group.name: group
-        for group in shard_backward(load_model("gpt2").program(), Layout(tp=4, sp=True), Phase.PREFILL)
+        group.name: group for group in shard_backward(load_model("gpt2").program(), Layout(tp=4, sp=4), Phase.PREFILL)
     }
     kinds = [op.transfer.operation for op in back["layers"].ops if op.transfer]
     assert sorted(kinds) == ["all_gather"] * 4 + ["reduce_scatter"] * 2
@@ -160,7 +159,7 @@ def test_experts_within_tensor_parallelism_reduce_with_the_shared_ones() -> None
 
 
 def test_sequences_split_over_experts() -> None:
-    layer = group_of(sharded("qwen3-30b-a3b", Layout(tp=8, ep=8, sp=True)), "layers")
+    layer = group_of(sharded("qwen3-30b-a3b", Layout(tp=8, ep=8, sp=8)), "layers")
     assert [name.split(" over")[0] for name in collectives(layer)] == [
         "q_proj.all_gather",
         "out_proj.reduce_scatter",

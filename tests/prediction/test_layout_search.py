@@ -9,6 +9,7 @@ import pytest
 
 import roofline
 from roofline.errors import SpecError, UsageError, WorkloadError
+from roofline.parallelism.dimensions import DEGREES
 from roofline.parallelism.pipeline import layers_of, microbatches
 from roofline.prediction.layout_search import search_layouts
 from roofline.prediction.sensitivity import gains
@@ -26,7 +27,7 @@ SHORT: dict[str, Any] = {"prompt": 512, "generate": 8}
 )  # fmt: skip
 def test_all_at_once_is_each_by_itself(model: str, hardware: str, batches: list[int]) -> None:
     table = search_layouts(model, hardware, batch=batches, **SHORT)
-    assert len(set(zip(*(getattr(table, n) for n in "tp pp dp ep cp sp batch".split()), strict=True))) == len(table)
+    assert len({(table.layout(row), int(table.batch[row])) for row in range(len(table))}) == len(table)
     for row in table.order()[:: max(1, len(table) // 6)]:
         layout = table.layout(row)
         one = roofline.predict(model, hardware, batch=int(table.batch[row]), **layout.to_dict(), **SHORT)
@@ -67,7 +68,7 @@ def test_the_json_of_several_devices() -> None:
     assert fields["hardware"]["count"] == 8
     assert fields["hardware"]["name"] == "h100-sxm-80gb"
     assert fields["system"] == "hgx-h100"
-    assert fields["layout"] == {"tp": 8, "pp": 1, "dp": 1, "ep": 1, "cp": 1, "sp": 1}
+    assert fields["layout"] == {**dict.fromkeys(DEGREES, 1), "tp": 8}
     norms = {"ffn_norm_gain": 32, "output_norm_gain": 32, "input_norm_gain": 1}
     assert fields["replicated_parameters"] == {name: 7 * count * 4096 for name, count in norms.items()}
     decode = fields["phases"][Phase.DECODE]
@@ -208,3 +209,12 @@ def test_a_calibration_of_several() -> None:
     forms = {op.form for op in prediction.phases["decode"].operators if op.kind == "collective"}
     assert forms == {"as measured"}
     assert np.isfinite(prediction.request_s)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "message"),
+    [({"tp": 5}, "no layout of 8 devices has tp 5"), ({"sp": 3}, "sp 3 is neither 1 nor the tensor degree")],
+)
+def test_degrees_that_no_layout_has_are_refused(fixed: dict[str, int], message: str) -> None:
+    with pytest.raises(WorkloadError, match=message):
+        search_layouts("gpt2", "8xh100", batch=8, fixed=fixed)

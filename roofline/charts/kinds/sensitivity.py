@@ -44,7 +44,8 @@ def describe_sensitivity(prediction: Prediction) -> str:
             f"{one.resource.name} by {rounded(100 * one.saved, 2)}%" for one in found[:3] if one.elasticity > 0.005
         ]
         told.append(f"{phase}: {', '.join(parts)}")
-    return f"How much faster a step gets with 10% more of one rate or 10% less latency, {label_of(prediction)}: {names(told)}."
+    changes = "10% more of one rate or 10% less latency"
+    return f"How much faster a step gets with {changes}, {label_of(prediction)}: {names(told)}."
 
 
 def sensitivity_rows(prediction: Prediction) -> list[dict[str, Any]]:

@@ -1,0 +1,103 @@
+"""The parallel dimensions, each once: its flag, whether it takes devices of its own, and which degrees a search tries.
+
+Another one is an entry here, a field of ``Layout`` with its rule in ``Mesh``, what it must divide in
+``divisibility.py``, and a flag in ``roofline/options/groups.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeAlias
+
+from roofline.number import product
+from roofline.program.phases import Phase
+
+Degrees: TypeAlias = Mapping[str, Any]
+"""Flag -> degree: a number, or an array with one per layout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What layouts are searched for: how many devices, whether there are experts to spread, the phases predicted."""
+
+    devices: int
+    experts: bool
+    phases: tuple[Phase, ...]
+
+    def left(self, degrees: Degrees) -> int:
+        """How many of the devices are left to further dimensions, rounded down.
+
+        >>> Search(16, False, (Phase.DECODE,)).left({"tp": 4, "ep": 4})
+        4
+        """
+        return self.devices // int(devices_of(degrees))
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """A parallel dimension: ``flag`` is its flag and its field of a layout, ``name`` says what is parallel.
+
+    ``own``: it multiplies the number of devices; one that is not splits other axes over the devices of those before it.
+    ``options`` are the degrees that a search tries, where those of the dimensions before it are chosen. Layouts whose
+    ``kind`` is the same number have the same collectives, so that one program of arrays stands for all of them; without
+    ``kind`` its degree never matters to that.
+    """
+
+    flag: str
+    name: str
+    options: Callable[[Search, Degrees], Iterable[int]]
+    own: bool = True
+    kind: Callable[[Degrees], Any] | None = None
+
+
+@cache
+def divisors(number: int) -> tuple[int, ...]:
+    """The divisors of a number, ascending.
+
+    >>> divisors(12)
+    (1, 2, 3, 4, 6, 12)
+    """
+    return tuple(n for n in range(1, number + 1) if number % n == 0)
+
+
+def _of_the_rest(search: Search, degrees: Degrees) -> Iterable[int]:
+    return divisors(search.left(degrees))
+
+
+def _most_replicas_first(search: Search, degrees: Degrees) -> Iterable[int]:
+    return reversed(divisors(search.left(degrees)))
+
+
+def _over_tensor_and_data(search: Search, degrees: Degrees) -> Iterable[int]:
+    return divisors(degrees["tp"] * degrees["dp"]) if search.experts else (1,)
+
+
+def _as_tensor(search: Search, degrees: Degrees) -> Iterable[int]:
+    """Sequences of one new token cannot be split."""
+    several = not all(phase.one_token for phase in search.phases)
+    return (1, degrees["tp"]) if degrees["tp"] > 1 and several else (1,)
+
+
+DIMENSIONS = (
+    Dimension("tp", "tensor", _of_the_rest),
+    Dimension("pp", "pipeline", _of_the_rest),
+    Dimension("dp", "data", _most_replicas_first),
+    Dimension("ep", "expert", _over_tensor_and_data, own=False, kind=lambda x: (x["ep"] > 1) + 1 * (x["ep"] > x["tp"])),
+    Dimension("cp", "context", _of_the_rest, kind=lambda x: x["cp"] > 1),
+    Dimension("sp", "sequence", _as_tensor, own=False, kind=lambda x: x["sp"] > 1),
+)
+"""In the order of flags, tables and JSON; a dimension without devices of its own comes after those that it shares."""
+
+DEGREES = tuple(dimension.flag for dimension in DIMENSIONS)
+OWN = tuple(dimension.flag for dimension in DIMENSIONS if dimension.own)
+
+
+def devices_of(degrees: Degrees) -> Any:
+    """How many devices these degrees take.
+
+    >>> devices_of({"tp": 4, "pp": 2, "ep": 4})
+    8
+    """
+    return product(degrees[flag] for flag in OWN if flag in degrees)
