@@ -103,7 +103,7 @@ def _question(model: str | Path | Mapping[str, Any] | Model, options: ServingOpt
         constants=o["constants"],
         execution=o["execution"],
         chunk=o["chunk"] or None,
-        reserve=read_reserve(o["reserve"], o["memory_share"], default=KEPT),
+        reserve=read_reserve(o, default=KEPT),
         speculation=read_speculation(o["speculate"], _model(o["draft"])),
         overrides=tuple(edits.items()),
     )

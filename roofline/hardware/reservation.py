@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from roofline.errors import UnitError, UsageError, shown
+from roofline.options import groups
 from roofline.units import format_quantity, parse_quantity
 
 
@@ -42,14 +43,15 @@ class Reserve:
         )  # fmt: skip
 
 
-def read_reserve(reserve: float | str | None, memory_share: float | None = None, default: float = 0.0) -> Reserve:
+def read_reserve(options: groups.Reserve, default: float = 0.0) -> Reserve:
     """What two flags say alike: what the runtime keeps, a share or a size, or the share that it leaves.
 
     Raises UsageError for both of them, and for what is neither.
 
-    >>> read_reserve("2 GiB"), read_reserve(None, 0.9), read_reserve(None, default=0.1)
+    >>> read_reserve({"reserve": "2 GiB"}), read_reserve({"memory_share": 0.9}), read_reserve({}, default=0.1)
     (Reserve(share=0.0, size=2147483648), Reserve(share=0.1, size=0), Reserve(share=0.1, size=0))
     """
+    reserve, memory_share = options.get("reserve"), options.get("memory_share")
     if memory_share is not None:
         if reserve is not None:
             msg = (

@@ -103,7 +103,7 @@ def read_request(
     used = constants_of(device, o["constants"], fleet.calibration).for_dtypes(recipe.dtypes)
     device = computing_device(device, recipe)
     how = o["execution"] or ("graph" if device.kind != "cpu" else "eager")
-    reserved = read_reserve(o["reserve"], o["memory_share"]).of(device.capacity)
+    reserved = read_reserve(o).of(device.capacity)
     return Request(
         network, device, fleet, program, phases, workload, recipe, conventions, used, how, options, compression,
         storage, reserved,
