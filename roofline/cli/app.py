@@ -55,28 +55,60 @@ def app(context: click.Context, version: bool) -> None:
 
 
 hardware_app = Verbs(help="The devices: list, show, check, diff, new, schema.")
-hardware_app.add("Verbs", "list", Verb(hardware.hardware_list, verbs.HardwareListFlags))
-hardware_app.add("Verbs", "show", Verb(hardware.hardware_show, JsonOutput, _DEVICE))
+hardware_app.add(
+    "Verbs",
+    "list",
+    Verb(hardware.hardware_list, verbs.HardwareListFlags, answer="hardware.answers:HardwareListAnswer"),
+)
+hardware_app.add(
+    "Verbs",
+    "show",
+    Verb(hardware.hardware_show, JsonOutput, _DEVICE, answer="hardware.answers:HardwareShowAnswer"),
+)
 hardware_app.add("Verbs", "check", Verb(hardware.hardware_check, None, _FILES))
-hardware_app.add("Verbs", "diff", Verb(hardware.hardware_diff, JsonOutput, _ONE, _OTHER))
+hardware_app.add(
+    "Verbs",
+    "diff",
+    Verb(hardware.hardware_diff, JsonOutput, _ONE, _OTHER, answer="hardware.answers:DiffAnswer"),
+)
 hardware_app.add("Verbs", "new", Verb(hardware.hardware_new, verbs.HardwareNewFlags, _NEW))
 hardware_app.add("Verbs", "schema", Verb(hardware.hardware_print_schema, None, _OF))
 
 models_app = Verbs(help="The models: list, show, check.")
-models_app.add("Verbs", "list", Verb(models.models_list, verbs.ModelListFlags, _TEXT))
-models_app.add("Verbs", "show", Verb(models.models_show, JsonOutput, _NAME))
+models_app.add(
+    "Verbs",
+    "list",
+    Verb(models.models_list, verbs.ModelListFlags, _TEXT, answer="models.answers:ModelListAnswer"),
+)
+models_app.add("Verbs", "show", Verb(models.models_show, JsonOutput, _NAME, answer="models.answers:ModelAnswer"))
 models_app.add("Verbs", "check", Verb(models.models_check, None, _FILE))
 
 assert isinstance(app, Verbs)
-app.add("Ask", "predict", Verb(predict.predict, verbs.PredictFlags, _MODEL))
-app.add("Ask", "compare", Verb(serving.compare, verbs.CompareFlags, _MODEL))
-app.add("Ask", "size", Verb(serving.size, verbs.SizeFlags, _MODEL))
-app.add("Explain", "formula", Verb(formula.show_formula, verbs.FormulaFlags, _SUBJECT))
+app.add(
+    "Ask",
+    "predict",
+    Verb(predict.predict, verbs.PredictFlags, _MODEL, answer="prediction.answers:PredictAnswer"),
+)
+app.add("Ask", "compare", Verb(serving.compare, verbs.CompareFlags, _MODEL, answer="buying.answers:CompareAnswer"))
+app.add("Ask", "size", Verb(serving.size, verbs.SizeFlags, _MODEL, answer="buying.answers:SizeAnswer"))
+app.add(
+    "Explain",
+    "formula",
+    Verb(formula.show_formula, verbs.FormulaFlags, _SUBJECT, answer="formulas.regimes:FormulaAnswer"),
+)
 app.add("Explain", "plot", Verb(plot.plot, verbs.PlotFlags, _PICTURE, _DRAWN))
-app.add("Explain", "op", Verb(op.operator, verbs.OpFlags, _KIND))
-app.add("Measure", "doctor", Verb(measure.doctor, verbs.DoctorFlags))
-app.add("Measure", "calibrate", Verb(measure.calibrate, verbs.CalibrateFlags))
-app.add("Measure", "validate", Verb(measure.validate, verbs.ValidateFlags, _MODEL))
+app.add("Explain", "op", Verb(op.operator, verbs.OpFlags, _KIND, answer="operators.answers:OpAnswer"))
+app.add("Measure", "doctor", Verb(measure.doctor, verbs.DoctorFlags, answer="validation.answers:DoctorAnswer"))
+app.add(
+    "Measure",
+    "calibrate",
+    Verb(measure.calibrate, verbs.CalibrateFlags, answer="fitting.answers:CalibrateAnswer"),
+)
+app.add(
+    "Measure",
+    "validate",
+    Verb(measure.validate, verbs.ValidateFlags, _MODEL, answer="validation.answers:ValidateAnswer"),
+)
 app.add("Library", "hardware", hardware_app)
 app.add("Library", "models", models_app)
 

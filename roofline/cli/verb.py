@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 from types import NoneType
@@ -11,7 +13,7 @@ from typing import Any
 
 import click
 
-from roofline.cli.console import edit
+from roofline.cli.console import edit, tell
 from roofline.options.option import Field, fields_of
 from roofline.options.verbs import GROUPS
 
@@ -30,17 +32,35 @@ class Verb(click.Command):
     """A command whose flags come from a definition: the everyday ones in ``--help``, all in ``--help-all``.
 
     ``run`` is called with its arguments by name and all ``flags`` as one mapping, which is of the type ``flags``.
+    ``answer`` is where its JSON is declared, ``module:name``, which ``--json-schema`` prints.
     """
 
-    def __init__(self, run: Callable[..., None], flags: type | None, *arguments: Argument) -> None:
-        self.arguments, self.flags = arguments, fields_of(flags) if flags else ()
+    def __init__(self, run: Callable[..., None], flags: type | None, *arguments: Argument, answer: str = "") -> None:
+        fields = fields_of(flags) if flags else ()
+        self.arguments, self.answer = arguments, answer
+        self.flags = tuple(field for field in fields if not field.option.hidden)
         params: list[click.Parameter] = [
             click.Argument([each.name], required=not each.optional, nargs=-1 if each.many else 1) for each in arguments
         ]
         params += map(_option, self.flags)
         if any(not field.option.everyday for field in self.flags):
             params.append(click.Option(["--help-all"], is_flag=True, is_eager=True, expose_value=False, callback=_all))
+        params += (self._asking_for_schema(field) for field in fields if field.option.hidden)
         super().__init__("", params=params, callback=self._called(run), help=run.__doc__, options_metavar="[FLAGS]")
+
+    def _asking_for_schema(self, field: Field) -> click.Option:
+        """The flag that prints the schema of the verb's JSON, without arguments too."""
+        assert self.answer, "what prints JSON declares it"
+        return click.Option(
+            field.flags, is_flag=True, is_eager=True, expose_value=False, hidden=True, callback=self._schema
+        )
+
+    def _schema(self, context: click.Context, _: click.Parameter, wanted: bool) -> None:
+        if wanted and not context.resilient_parsing:
+            from roofline.schema import schema_of
+
+            tell(json.dumps(schema_of(declared(self.answer)), indent=2))
+            context.exit()
 
     def _called(self, run: Callable[..., None]) -> Callable[..., None]:
         """``run`` after its words were checked. Raises UsageError for a strange one."""
@@ -92,6 +112,12 @@ class Verbs(click.Group):
             with formatter.section(panel):
                 lines = [(name, self.commands[name].get_short_help_str(limit=200)) for name in names]
                 formatter.write_dl(lines)
+
+
+def declared(answer: str) -> Any:
+    """What a verb's JSON is declared as, by ``module:name``."""
+    module, _, name = answer.partition(":")
+    return getattr(import_module(f"roofline.{module}"), name)
 
 
 def _all(context: click.Context, _: click.Parameter, wanted: bool) -> None:

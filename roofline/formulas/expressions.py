@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import sympy
+from typing_extensions import TypedDict
 
 from roofline.errors import UsageError
 from roofline.formulas.printers import latex_source, python_source, readable, script_source
@@ -15,6 +16,7 @@ from roofline.formulas.substitution import read_substitution_mapping
 from roofline.formulas.symbols import meaning, symbol
 from roofline.options import words
 from roofline.program.phases import Phase
+from roofline.schema import Answer, Says
 from roofline.version import versions
 
 Quantity: TypeAlias = words.Quantity
@@ -119,6 +121,26 @@ class Formula:
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.latex()}$"
+
+
+class FormulaFields(TypedDict):
+    """A formula as JSON."""
+
+    subject: Annotated[str, Says("model, part of a model, or layer")]
+    phase: Annotated[Phase | None, Says("phase; null where it holds for all")]
+    quantity: Annotated[str, Says("what it is of: flops, bytes, memory, time ...")]
+    unit: Annotated[str, Says("unit of its value")]
+    expression: Annotated[str, Says("formula in letters, as Python reads it")]
+    latex: Annotated[str, Says("formula in LaTeX")]
+    symbols: Annotated[dict[str, str], Says("letters and words that are left, and what each means")]
+    value: Annotated[float | None, Says("number, in the formula's unit; null where a letter is left")]
+    notes: Annotated[list[str], Says("what was put in")]
+
+
+class FormulasAnswer(Answer):
+    """The JSON of ``formula``."""
+
+    formulas: Annotated[list[FormulaFields], Says("formula of each phase")]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

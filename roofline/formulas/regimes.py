@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import sympy
+from typing_extensions import TypedDict
 
 from roofline.cost.cost import Cost
 from roofline.errors import UsageError, WorkloadError, shown
 from roofline.formulas.boundaries import Boundary, Difference, find_boundary
 from roofline.formulas.building import check_substitutions, needed_phase
-from roofline.formulas.expressions import as_sympy, substitute
+from roofline.formulas.expressions import FormulasAnswer, as_sympy, substitute
 from roofline.formulas.machine import SymbolicMachine
 from roofline.formulas.printers import latex_source, readable
 from roofline.formulas.setting import Setting
@@ -25,6 +26,7 @@ from roofline.formulas.subject import read_phase
 from roofline.formulas.symbols import LETTERS, dimension_of, meaning, symbol
 from roofline.program.phases import Phase
 from roofline.program.workload import DEFAULT_ENCODER_PROMPT, DEFAULT_PROMPT
+from roofline.schema import Answer, Says
 from roofline.units import format_quantity
 from roofline.version import versions
 
@@ -97,6 +99,57 @@ class Regime:
     def _sign(self, *, latex: bool = False) -> str:
         below = _falls(self.compute, self.variable, self.roofs)
         return ("\\le" if latex else "<=") if below else ("\\ge" if latex else ">=")
+
+
+Span = TypedDict(
+    "Span",
+    {
+        "from": Annotated[float | None, Says("low end; null where it is open")],
+        "to": Annotated[float | None, Says("high end; null where it is open")],
+    },
+)
+"""A range of the variable."""
+
+
+class ConditionAnswer(TypedDict):
+    """Both sides of the condition; where the first is the larger, the subject is compute-bound."""
+
+    compute_s: Annotated[str, Says("FLOPs / peak in letters", "s")]
+    memory_s: Annotated[str, Says("bytes / bandwidth in letters", "s")]
+
+
+class BoundaryAnswer(TypedDict):
+    """Where a variable makes compute bind."""
+
+    compute_bound: Annotated[list[Span], Says("ranges that are compute-bound; none where it never binds")]
+    root: Annotated[float | None, Says("first real boundary")]
+    method: Annotated[str, Says("how it was found")]
+    checks: Annotated[list[dict[str, float]], Says(
+        "values on both sides of each boundary, with compute_over_memory there")]  # fmt: skip
+
+
+class RegimeFields(TypedDict):
+    """The condition under which a subject is compute-bound, in one variable."""
+
+    subject: Annotated[str, Says("model, part of a model, or layer")]
+    phase: Annotated[Phase | None, Says("phase; null where it holds for all")]
+    variable: Annotated[str, Says("letter, or word of the machine, that is solved for")]
+    condition: Annotated[ConditionAnswer, Says("both sides of the condition")]
+    solved: Annotated[str | None, Says("boundary on the roofs in letters; null where there is no closed form")]
+    roofs: Annotated[BoundaryAnswer | None, Says("boundary by data sheet rates; null where a number is missing")]
+    expected: Annotated[BoundaryAnswer | None, Says("boundary by expected times; null where a number is missing")]
+    inputs: Annotated[dict[str, float], Says("numbers that were put in, in SI base units")]
+    notes: Annotated[list[str], Says("what else was put in")]
+
+
+class RegimesAnswer(Answer):
+    """The JSON of ``formula --solve``."""
+
+    regimes: Annotated[list[RegimeFields], Says("regime of each phase")]
+
+
+FormulaAnswer: TypeAlias = FormulasAnswer | RegimesAnswer
+"""The JSON of ``formula``, and that of ``formula --solve``."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from roofline.errors import UnitError, shown
 from roofline.units import UNITS, Dimension, parse_quantity
@@ -34,20 +35,38 @@ def _quantity(dimension: Dimension) -> BeforeValidator:
     return BeforeValidator(parse)
 
 
-def _written(dimension: Dimension) -> WithJsonSchema:
-    """How an editor checks a quantity: the spellings of its unit."""
-    spellings = "|".join(re.escape(unit) for unit, (found, _) in UNITS.items() if found == dimension)
-    pattern = rf"^\s*[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?\s*({spellings})\s*$"
-    return WithJsonSchema({"type": "string", "pattern": pattern})
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """The JSON Schema of a quantity: the spellings of its unit in a file, a number in SI base units in a result."""
+
+    dimension: Dimension
+
+    def __get_pydantic_json_schema__(self, core: Any, handler: Any) -> dict[str, Any]:
+        """Pydantic asks for it."""
+        if handler.mode == "serialization":
+            return {"type": "number", "unit": _BASE[self.dimension]}
+        spellings = "|".join(re.escape(unit) for unit, (found, _) in UNITS.items() if found == self.dimension)
+        return {"type": "string", "pattern": rf"^\s*[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?\s*({spellings})\s*$"}
 
 
-Bytes = Annotated[float, _quantity("bytes"), _written("bytes")]
-BytesPerS = Annotated[float, _quantity("bytes_per_s"), _written("bytes_per_s")]
-FlopsPerS = Annotated[float, _quantity("flops_per_s"), _written("flops_per_s")]
-FlopsPerCycle = Annotated[float, _quantity("flops_per_cycle"), _written("flops_per_cycle")]
-BytesPerCycle = Annotated[float, _quantity("bytes_per_cycle"), _written("bytes_per_cycle")]
-Hertz = Annotated[float, _quantity("frequency_hz"), _written("frequency_hz")]
-Watts = Annotated[float, _quantity("power_w"), _written("power_w")]
+_BASE: dict[Dimension, str] = {
+    "bytes": "B",
+    "bytes_per_s": "B/s",
+    "flops_per_s": "FLOP/s",
+    "flops_per_cycle": "FLOP/cycle",
+    "bytes_per_cycle": "B/cycle",
+    "frequency_hz": "Hz",
+    "power_w": "W",
+}
+"""The unit of a number without one."""
+
+Bytes = Annotated[float, _quantity("bytes"), _Written("bytes")]
+BytesPerS = Annotated[float, _quantity("bytes_per_s"), _Written("bytes_per_s")]
+FlopsPerS = Annotated[float, _quantity("flops_per_s"), _Written("flops_per_s")]
+FlopsPerCycle = Annotated[float, _quantity("flops_per_cycle"), _Written("flops_per_cycle")]
+BytesPerCycle = Annotated[float, _quantity("bytes_per_cycle"), _Written("bytes_per_cycle")]
+Hertz = Annotated[float, _quantity("frequency_hz"), _Written("frequency_hz")]
+Watts = Annotated[float, _quantity("power_w"), _Written("power_w")]
 Text = Annotated[str, Field(min_length=1, max_length=300)]
 
 

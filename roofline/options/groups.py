@@ -321,6 +321,7 @@ class JsonOutput(TypedDict, total=False):
     """Output"""
 
     json: Annotated[bool, Option("Print JSON, in SI base units.", default=False, everyday=True)]
+    json_schema: Annotated[bool, Option("Print the JSON Schema of that JSON.", default=False, hidden=True)]
 
 
 class FileOutput(JsonOutput, total=False):

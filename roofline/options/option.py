@@ -18,7 +18,7 @@ class Option:
     ``usual`` says in words what is taken where nobody gives it and ``default`` is none; ``metavar`` names the value;
     ``everyday`` puts it into ``--help``, the others are in ``--help-all``; options with the same ``line`` share one
     line of ``--help``; ``flag`` is how the command line spells it where that is not its name; with ``many`` it may be
-    given several times, as PATH=VALUE.
+    given several times, as PATH=VALUE; a ``hidden`` one is in neither help.
     """
 
     help: str
@@ -29,6 +29,7 @@ class Option:
     line: str = ""
     flag: str = ""
     many: bool = False
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from roofline.timing.timing import Shares, Timing, mean, total
 class Figures:
     """Time [s], counts and rates of an operator over all its repeats, or of a phase over one step.
 
+    Counts are of one device's part, whatever the layout.
     Decode figures are means over the steps. ``intensity`` [FLOP/B] is None where no bytes move.
     """
 
@@ -93,8 +94,9 @@ class Operator:
 class PhasePrediction:
     """One step of a phase, and how many steps a request takes.
 
-    In a pipeline: the microbatches of a step, and what one of them takes on the first, the fullest inner and the last
-    stage. [s]
+    Counts are of one device's part; in a pipeline, of one device of each stage, added up; ``stage_devices`` are those
+    of a stage, each with as much. In a pipeline: the microbatches of a step, and what one of them takes on the first,
+    the fullest inner and the last stage. [s]
     """
 
     steps: int
@@ -102,12 +104,24 @@ class PhasePrediction:
     operators: tuple[Operator, ...]
     microbatches: int = 1
     stages: tuple[float, ...] = ()
+    stage_devices: int = 1
+
+    @property
+    def total_flops(self) -> Number:
+        """FLOPs of contractions of all devices together, in one step."""
+        return self.stage_devices * self.figures.flops
+
+    @property
+    def total_bytes(self) -> Number:
+        """Compulsory traffic of all devices' memories together, in one step. [B]"""
+        return self.stage_devices * self.figures.bytes
 
     def to_dict(self) -> dict[str, Any]:
         """The phase as the JSON of ``predict`` has it."""
         piped = {"microbatches": self.microbatches, "stages_s": list(self.stages)} if self.stages else {}
         operators = [op.to_dict() for op in self.operators]
-        return {"steps": self.steps, **piped, **self.figures.to_dict(), "operators": operators}
+        totals = {"total_flops": self.total_flops, "total_bytes": self.total_bytes}
+        return {"steps": self.steps, **piped, **self.figures.to_dict(), **totals, "operators": operators}
 
 
 def figures_of(parts: Iterable[tuple[Cost, Timing]], machine: Machine) -> Figures:

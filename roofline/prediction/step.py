@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from roofline.cost.cost import Cost, step_cost
 from roofline.number import exact
@@ -69,7 +69,8 @@ class Steps:
             for cost, timing in pairs
         )
         steps = self.workload.steps(phase)
-        alone = PhasePrediction(steps, figures_of(pairs, self.machine), operators)
+        several = int(self.layout.devices) // self.layout.pp
+        alone = PhasePrediction(steps, figures_of(pairs, self.machine), operators, stage_devices=several)
         return alone if self.layout.pp == 1 else self._staged(phase, alone, pairs)
 
     def _staged(self, phase: Phase, alone: PhasePrediction, pairs: list[tuple[Cost, Timing]]) -> PhasePrediction:
@@ -85,7 +86,8 @@ class Steps:
         stages = (first, *([inner] if self.layout.pp > 2 else []), last)
         others = Operator("other_microbatches", "pipeline", pipeline.parts - 1, _others(figures, whole))
         more = (others,) if pipeline.parts > 1 else ()
-        return PhasePrediction(alone.steps, whole, (*alone.operators, *more), pipeline.parts, stages)
+        operators = (*alone.operators, *more)
+        return replace(alone, figures=whole, operators=operators, microbatches=pipeline.parts, stages=stages)
 
 
 def steps_of(request: Request, layout: Layout) -> Steps:

@@ -13,7 +13,7 @@ import roofline
 
 PACKAGE = Path(roofline.__file__).parent
 ORDER = (
-    "errors number units version files options "
+    "errors number units version schema files options "
     "program layers hardware cost compression parallelism calibration models "
     "timing formulas prediction operators serving validation fitting buying "
     "reports charts cli"

@@ -158,6 +158,22 @@ def test_overlap_hides_a_part_of_the_links() -> None:
         roofline.predict("gpt2", "8xh100", overlap=2)
 
 
+@pytest.mark.parametrize(
+    "degrees", [{}, {"tp": 4}, {"dp": 8}, {"pp": 4}, {"tp": 2, "pp": 2, "dp": 2}, {"tp": 4, "sp": 4}]
+)
+def test_counts_mean_the_same_in_every_layout(degrees: dict[str, int]) -> None:
+    """All devices together do what one would; MBU is bytes over those that time and bandwidth allow a device."""
+    alone = roofline.predict("llama-3.1-8b", "h100", batch=8, **SHORT)
+    spread = roofline.predict("llama-3.1-8b", "h100", batch=8, **degrees, **SHORT)
+    for name, phase in spread.phases.items():
+        figures, stages = phase.figures, degrees.get("pp", 1)
+        assert phase.total_flops == pytest.approx(alone.phases[name].figures.flops, rel=1e-12)
+        assert phase.total_flops == pytest.approx(figures.flops * spread.count / stages, rel=1e-12)
+        assert phase.total_bytes == pytest.approx(figures.bytes * spread.count / stages, rel=1e-12)
+        room = figures.time_s * spread.hardware.bandwidth * spread.count
+        assert float(phase.total_bytes) / room == pytest.approx(figures.mbu, rel=1e-9)
+
+
 def test_more_link_bandwidth_buys_what_its_share_says() -> None:
     prediction = roofline.predict("llama-3.1-70b", "8xh100", batch=16, tp=8, **SHORT)
     saved = {gain.resource.name: gain.saved for gain in gains(prediction)[Phase.PREFILL]}

@@ -1,0 +1,288 @@
+"""The JSON of ``compare`` and of ``size``, field by field."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NotRequired
+
+from typing_extensions import TypedDict
+
+from roofline.prediction.answers import Bound, SharesAnswer
+from roofline.schema import Answer, Says
+
+
+class PointAnswer(TypedDict, total=False):
+    """What hardware does at one batch: times of a request, rates of all replicas, power of all devices."""
+
+    batch: Annotated[int, Says("sequences in flight in one replica", "sequences")]
+    replicas: Annotated[int, Says("replicas")]
+    devices: Annotated[int, Says("devices of all replicas")]
+    layout: Annotated[str, Says("layout of a replica")]
+    tokens_per_s: Annotated[float, Says("generated tokens per second of all devices", "tokens/s")]
+    input_part: Annotated[float, Says("part of the time that prompts take")]
+    shares: Annotated[SharesAnswer, Says("what the time of a step is made of")]
+    mfu: Annotated[float, Says("model FLOPs utilisation of all devices")]
+    mbu: Annotated[float, Says("model bandwidth utilisation of all devices")]
+    power_w: Annotated[float | None, Says("power of all devices; null where the TDP is not known", "W")]
+    ttft_s: Annotated[float, Says("time to first token", "s")]
+    ttft_s_low: Annotated[float, Says("low end of its band", "s")]
+    ttft_s_high: Annotated[float, Says("high end of its band", "s")]
+    tpot_s: Annotated[float, Says("time per output token", "s")]
+    tpot_s_low: Annotated[float, Says("low end of its band", "s")]
+    tpot_s_high: Annotated[float, Says("high end of its band", "s")]
+    requests_per_s: Annotated[float, Says("requests served by all devices", "requests/s")]
+    requests_per_s_low: Annotated[float, Says("low end of its band", "requests/s")]
+    requests_per_s_high: Annotated[float, Says("high end of its band", "requests/s")]
+    user_tokens_per_s: Annotated[float, Says("tokens per second that one user sees: 1 / tpot_s", "tokens/s")]
+    device_tokens_per_s: Annotated[float, Says("generated tokens per second of one device", "tokens/s")]
+    bound_by: Annotated[Bound, Says("the largest share")]
+
+
+class PriceAnswer(TypedDict):
+    """The price of the smallest shape that one can have."""
+
+    kind: Annotated[str, Says("on_demand, reserved, spot or purchase")]
+    usd: Annotated[float, Says("price of an hour of the shape, or once where it is a purchase", "USD")]
+    devices: Annotated[int, Says("devices of the shape")]
+    shape: Annotated[str, Says("device or box")]
+    date: Annotated[str, Says("when it was read")]
+    source: Annotated[str, Says("where it was read")]
+    unverified: Annotated[bool, Says("whether it was recalled or estimated")]
+    note: Annotated[str, Says("what else to know")]
+
+
+class RateAnswer(TypedDict):
+    """Cost where hardware is under load for a part of the time."""
+
+    utilization: Annotated[float, Says("part of the time under load")]
+    usd_per_h: Annotated[float, Says("cost of an hour of all devices", "USD/h")]
+    usd_per_million_input: Annotated[float, Says("cost of a million prompt tokens", "USD")]
+    usd_per_million_output: Annotated[float, Says("cost of a million generated tokens", "USD")]
+    usd_per_million_tokens: Annotated[float, Says("cost of a million tokens of the traffic, in and out", "USD")]
+
+
+class CostAnswer(TypedDict):
+    """What serving costs."""
+
+    price: Annotated[PriceAnswer, Says("price that it follows from")]
+    at: Annotated[list[RateAnswer], Says("cost by utilisation")]
+    breakeven_utilization: NotRequired[Annotated[float | None, Says(
+        "with --api: utilisation from which this costs less than the API; null where never")]]  # fmt: skip
+
+
+class OrderCostAnswer(CostAnswer):
+    """The same, of an order."""
+
+    other_prices: NotRequired[Annotated[list[PriceAnswer], Says("prices of a second pool's hardware")]]
+
+
+class PoolAnswer(TypedDict):
+    """Replicas that all prefill, or all decode."""
+
+    hardware: Annotated[str, Says("hardware of a replica")]
+    dtype: Annotated[str, Says("number format or recipe")]
+    layout: Annotated[str, Says("layout of a replica")]
+    replicas: Annotated[int, Says("replicas")]
+    devices: Annotated[int, Says("devices of all replicas")]
+    batch: Annotated[int, Says("sequences in flight in one replica", "sequences")]
+    step_s: Annotated[float, Says("time of a step", "s")]
+    requests_per_s: Annotated[float, Says("requests that all its replicas serve at most", "requests/s")]
+    utilization: Annotated[float, Says("part of that which the slower pool lets through")]
+    mfu: Annotated[float, Says("model FLOPs utilisation")]
+    mbu: Annotated[float, Says("model bandwidth utilisation")]
+
+
+class HandOverAnswer(TypedDict):
+    """KV cache transfer from the prefill pool to the decode pool."""
+
+    bytes: Annotated[float, Says("cache of the prompts of a step", "B")]
+    link: Annotated[str, Says("link that carries it")]
+    time_s: Annotated[float, Says("time of it", "s")]
+    low_s: Annotated[float, Says("low end of its band", "s")]
+    high_s: Annotated[float, Says("high end of its band", "s")]
+
+
+class FirstTokenAnswer(TypedDict):
+    """What the time to first token is made of."""
+
+    wait_s: Annotated[float, Says("mean wait for the step before", "s")]
+    prefill_s: Annotated[float, Says("time of the prefill step", "s")]
+    hand_over_s: Annotated[float, Says("time of the KV cache transfer", "s")]
+
+
+class OrderPoolAnswer(PoolAnswer):
+    """The same, of an order."""
+
+    units: NotRequired[Annotated[int, Says("units of its hardware, where the pools' differ")]]
+    unit_devices: NotRequired[Annotated[int, Says("devices of such a unit")]]
+
+
+class SplitAnswer(TypedDict):
+    """Disaggregated serving: prefill and decode on devices of their own."""
+
+    bound_by: Annotated[str, Says("pool that limits the requests per second")]
+    hand_over: Annotated[HandOverAnswer, Says("KV cache transfer")]
+    ttft_parts: Annotated[FirstTokenAnswer, Says("what the time to first token is made of")]
+
+
+class PoolsAnswer(SplitAnswer):
+    """Disaggregated serving."""
+
+    prefill: Annotated[PoolAnswer, Says("prefill pool")]
+    decode: Annotated[PoolAnswer, Says("decode pool")]
+
+
+class OrderPoolsAnswer(SplitAnswer):
+    """Disaggregated serving, of an order."""
+
+    prefill: Annotated[OrderPoolAnswer, Says("prefill pool")]
+    decode: Annotated[OrderPoolAnswer, Says("decode pool")]
+
+
+class BasisAnswer(TypedDict):
+    """What a row rests on."""
+
+    no_cost: Annotated[str | None, Says("why there is no cost")]
+    provenance: Annotated[str | None, Says("where the constants come from: datasheet, class, published or calibrated")]
+    constants: Annotated[str | None, Says("whose constants")]
+    notes: Annotated[list[str], Says("what to know about the device")]
+
+
+class RowHardwareAnswer(TypedDict):
+    """The devices of a row."""
+
+    name: Annotated[str, Says("as it was asked for")]
+    device: Annotated[str, Says("device")]
+    count: Annotated[int, Says("how many of it")]
+
+
+class RowAnswer(PointAnswer, BasisAnswer):
+    """Hardware at its best batch within the targets, or at the one that misses them by the least.
+
+    The fields of the operating point are absent where nothing runs.
+    """
+
+    hardware: Annotated[RowHardwareAnswer, Says("the devices")]
+    dtype: Annotated[str, Says("number format or recipe")]
+    qualifies: Annotated[bool, Says("whether it serves within the targets")]
+    misses: Annotated[list[str], Says("why it does not")]
+    unsure: Annotated[list[str], Says("targets that it would miss at the slow end of its band")]
+    tie_with_first: Annotated[bool, Says("whether the band of the ratio to the first row contains 1")]
+    tdp_w: Annotated[float | None, Says("thermal design power of a device", "W")]
+    pools: Annotated[PoolsAnswer | None, Says("disaggregated serving; null where devices both prefill and decode")]
+    cost: Annotated[CostAnswer | None, Says("cost; null where no_cost says why")]
+    max_batch: Annotated[int | None, Says("most sequences in flight that fit", "sequences")]
+
+
+class FrontAnswer(TypedDict):
+    """A choice that no other beats in both TPOT and cost."""
+
+    hardware: Annotated[str, Says("hardware")]
+    dtype: Annotated[str, Says("number format or recipe")]
+    layout: Annotated[str, Says("layout of a replica")]
+    batch: Annotated[int, Says("sequences in flight in one replica", "sequences")]
+    ttft_s: Annotated[float, Says("time to first token", "s")]
+    tpot_s: Annotated[float, Says("time per output token", "s")]
+    low: Annotated[float, Says("low end of the band, a factor of the times")]
+    high: Annotated[float, Says("high end of the band, a factor of the times")]
+    usd_per_million: Annotated[float, Says("cost of a million tokens of the traffic under full load", "USD")]
+
+
+class TrainingAnswer(TypedDict):
+    """A training run on hardware."""
+
+    hardware: Annotated[str, Says("hardware")]
+    flops: NotRequired[Annotated[float, Says("operations of contractions of the whole run", "FLOP")]]
+    six_nd: NotRequired[Annotated[float, Says("6 N D, or 4 N D with frozen weights", "FLOP")]]
+    mfu: NotRequired[Annotated[float, Says("model FLOPs utilisation")]]
+    device_hours: NotRequired[Annotated[float, Says("device-hours", "h")]]
+    device_hours_low: NotRequired[Annotated[float, Says("low end of their band", "h")]]
+    device_hours_high: NotRequired[Annotated[float, Says("high end of their band", "h")]]
+    usd: Annotated[float | None, Says("cost; null without a price", "USD")]
+    usd_six_nd: Annotated[float | None, Says("cost of six_nd at the same rate", "USD")]
+    usd_per_million_tokens: Annotated[float | None, Says("cost of a million tokens trained on", "USD")]
+    price: Annotated[str | None, Says("price that it follows from")]
+    problem: Annotated[str | None, Says("why there is no cost")]
+
+
+class ServingInputs(TypedDict):
+    """The inputs as they were taken, defaults filled in."""
+
+    workload: Annotated[str, Says("typical requests")]
+    workload_source: Annotated[str, Says("where their lengths come from")]
+    prompt: Annotated[str, Says("tokens in, in words")]
+    generate: Annotated[str, Says("tokens out, in words")]
+    prompt_mean: Annotated[float, Says("mean tokens in", "tokens")]
+    generate_mean: Annotated[float, Says("mean tokens out", "tokens")]
+    prefix_hits: Annotated[float, Says("part of a prompt that a prefix cache holds")]
+    chunk: Annotated[int, Says("chunked prefill: tokens of a mixed step; 0 runs prompts by themselves", "tokens")]
+    memory_share: Annotated[float, Says("part of the memory that the runtime leaves")]
+    reserve_bytes: Annotated[int, Says("memory that it keeps besides", "B")]
+    ttft_s: Annotated[float | None, Says("target: longest time to first token", "s")]
+    tpot_s: Annotated[float | None, Says("target: longest time per output token", "s")]
+    price_kind: Annotated[str, Says("which prices")]
+    years: Annotated[float, Says("years over which a purchase is paid off")]
+    pue: Annotated[float, Says("power of the site / power of the devices")]
+    usd_per_kwh: Annotated[float, Says("price of energy", "USD/kWh")]
+    hosting_usd_per_h: Annotated[float, Says("price of a device's place", "USD/h")]
+    utilizations: Annotated[list[float], Says("parts of the time under load that costs are given at")]
+    overrides: Annotated[dict[str, Any], Says("fields that --set edits, by path, in the spelling given")]
+    speculate_tokens: NotRequired[Annotated[int, Says("speculative decoding: tokens proposed in a step", "tokens")]]
+    acceptance: NotRequired[Annotated[float, Says("how likely each is accepted")]]
+    draft: NotRequired[Annotated[str | None, Says("model that proposes them; null at no cost")]]
+
+
+class SizeInputs(ServingInputs):
+    """The same, and the load."""
+
+    load_requests_per_s: Annotated[float, Says("requests that arrive", "requests/s")]
+    headroom: Annotated[float, Says("part of the capacity that stays free")]
+
+
+class CompareAnswer(Answer):
+    """Hardware side by side, each at its best batch within the targets, the best first."""
+
+    model: Annotated[str, Says("model")]
+    inputs: Annotated[ServingInputs, Says("inputs as they were taken")]
+    notes: Annotated[list[str], Says("what to know about the comparison")]
+    rows: Annotated[list[RowAnswer], Says("hardware: what qualifies first, the cheapest before the others")]
+    pareto_front: Annotated[list[FrontAnswer], Says("choices that no other beats in both TPOT and cost")]
+    training: NotRequired[Annotated[list[TrainingAnswer], Says("with --train: what a run costs")]]
+
+
+class OrderAnswer(BasisAnswer):
+    """Hardware that serves the load: so many units of what one can have."""
+
+    hardware: Annotated[str, Says("hardware")]
+    device: Annotated[str, Says("device")]
+    dtype: Annotated[str, Says("number format or recipe")]
+    layout: Annotated[str, Says("layout of a replica")]
+    unit_devices: Annotated[int, Says("devices of a unit")]
+    units: Annotated[int, Says("units that serve the load")]
+    units_low: Annotated[int, Says("units at the fast end of the band")]
+    units_high: Annotated[int | None, Says("units at the slow end of the band; null: then no number serves it")]
+    devices: Annotated[int, Says("devices of all units")]
+    capacity_requests_per_s: Annotated[float, Says("what they serve at most within the targets", "requests/s")]
+    utilization: Annotated[float, Says("part of that which the load takes")]
+    pools: Annotated[OrderPoolsAnswer | None, Says("disaggregated serving; null where devices prefill and decode")]
+    cost: Annotated[OrderCostAnswer | None, Says("cost; null where no_cost says why")]
+    at_load: Annotated[PointAnswer, Says("what they do at the load")]
+
+
+class MissAnswer(TypedDict):
+    """Hardware that cannot serve within the targets."""
+
+    hardware: Annotated[str, Says("hardware")]
+    reasons: Annotated[list[str], Says("why it cannot")]
+    excess: Annotated[float | None, Says("factor by which the worse target is missed; null where nothing runs")]
+
+
+class SizeAnswer(Answer):
+    """The fewest rentable units that serve a load within the targets."""
+
+    model: Annotated[str, Says("model")]
+    inputs: Annotated[SizeInputs, Says("inputs as they were taken")]
+    notes: Annotated[list[str], Says("what to know about the sizing")]
+    choice: Annotated[OrderAnswer | None, Says("best order; null where none serves the load")]
+    runner_up: Annotated[OrderAnswer | None, Says("next best order")]
+    others: Annotated[list[OrderAnswer], Says("orders after that")]
+    misses: Annotated[list[MissAnswer], Says("hardware that cannot serve it, the nearest first")]

@@ -1,0 +1,215 @@
+"""The JSON of ``predict``, field by field."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+from roofline.program.phases import Phase
+from roofline.schema import Answer, Says
+
+Bound = Literal["latency", "compute", "memory", "link"]
+
+Seconds = Annotated[float, Says("a time", "s")]
+
+
+class SharesAnswer(TypedDict):
+    """What the expected time is made of; the shares sum to 1."""
+
+    latency: Annotated[float, Says("share of launches, and of waiting for links")]
+    compute: Annotated[float, Says("share of the matrix, vector and exponential units")]
+    memory: Annotated[float, Says("share of device memory")]
+    link: Annotated[float, Says("share of what is sent between devices")]
+
+
+class FiguresAnswer(TypedDict):
+    """Times, counts and rates; those of decode are means over its steps.
+
+    Counts are of one device's part of the work, whatever the layout. A step passes through all stages of a pipeline, so
+    there they are of one device of each stage, added up.
+    """
+
+    time_s: Annotated[float, Says("expected time", "s")]
+    bound_s: Annotated[float, Says("time at best: max(FLOPs / peak, bytes / bandwidth) of each operator, by data "
+                                   "sheet rates", "s")]  # fmt: skip
+    low_s: Annotated[float, Says("low end of the band of the time", "s")]
+    high_s: Annotated[float, Says("high end of the band of the time", "s")]
+    shares: Annotated[SharesAnswer, Says("what the time is made of")]
+    flops: Annotated[float, Says("operations of contractions, a multiplication and an addition being 2", "FLOP")]
+    vector_flops: Annotated[float, Says("elementwise operations, which are not part of flops", "FLOP")]
+    bytes: Annotated[float, Says("compulsory traffic of device memory: each tensor is read once and written once", "B")]
+    mfu: Annotated[float, Says("model FLOPs utilisation: time of flops at the peak / time_s, the mean over stages")]
+    mbu: Annotated[float, Says("model bandwidth utilisation: time of bytes at the bandwidth / time_s, the mean over "
+                               "stages")]  # fmt: skip
+    link_bytes: Annotated[float, Says("what a device sends to others", "B")]
+    bound_by: Annotated[Bound, Says("the largest share")]
+    intensity: Annotated[float | None, Says("arithmetic intensity: flops / bytes; null where no bytes move", "FLOP/B")]
+
+
+class OperatorAnswer(FiguresAnswer):
+    """An operator of a phase: figures of all its repeats in a step; in a pipeline, of one microbatch."""
+
+    name: Annotated[str, Says("name, with its group where two have the same")]
+    kind: Annotated[str, Says("kind, which has constants of its own: matmul, attention, norm ...")]
+    count: Annotated[int, Says("repeats in a step: layers, mostly")]
+    form: NotRequired[Annotated[str, Says("algorithm of a collective: ring, tree, in-switch ...")]]
+
+
+class PhaseAnswer(FiguresAnswer):
+    """One step of a phase: the sum over its operators."""
+
+    steps: Annotated[int, Says("steps of this phase in a request")]
+    microbatches: NotRequired[Annotated[int, Says("pipeline: microbatches of a step")]]
+    stages_s: NotRequired[Annotated[list[Seconds], Says("pipeline: time of a microbatch on the first, the fullest "
+                                                        "inner and the last stage", "s")]]  # fmt: skip
+    total_flops: Annotated[float, Says("flops of all devices together", "FLOP")]
+    total_bytes: Annotated[float, Says("bytes of all devices together", "B")]
+    operators: Annotated[list[OperatorAnswer], Says("operators in the order in which they run")]
+
+
+class MemoryAnswer(TypedDict):
+    """What is resident on a device of the fullest stage while the workload is at its longest, and what would fit."""
+
+    weights_bytes: Annotated[int, Says("weights and their scales, tied ones once", "B")]
+    kv_cache_bytes: Annotated[int, Says("keys and values of all tokens", "B")]
+    activation_bytes: Annotated[int, Says("the most activations that are alive at once", "B")]
+    state_bytes: Annotated[int, Says("states of recurrences", "B")]
+    overhead_bytes: Annotated[int, Says("what the runtime keeps for itself, as asked", "B")]
+    total_bytes: Annotated[int, Says("all of these", "B")]
+    capacity_bytes: Annotated[int | None, Says("memory of the device; null where it is what one installs", "B")]
+    max_batch: Annotated[int | None, Says("most sequences at once that fit", "sequences")]
+    max_context: Annotated[int | None, Says("longest sequence that fits, prompt and answer together", "tokens")]
+
+
+class HardwareAnswer(TypedDict):
+    """The devices."""
+
+    name: Annotated[str, Says("device")]
+    count: Annotated[int, Says("how many of it")]
+    overrides: Annotated[dict[str, Any], Says("fields that --set edits, by path, in the spelling given")]
+
+
+class LayoutAnswer(TypedDict):
+    """Degrees of parallelism."""
+
+    tp: Annotated[int, Says("tensor parallel degree")]
+    pp: Annotated[int, Says("pipeline stages")]
+    dp: Annotated[int, Says("replicas")]
+    ep: Annotated[int, Says("expert parallel degree")]
+    cp: Annotated[int, Says("context parallel degree")]
+    sp: Annotated[int, Says("sequence parallel degree: 1, or as tp")]
+
+
+class ChosenAnswer(TypedDict):
+    """How the layout was chosen."""
+
+    tried: Annotated[int, Says("layouts tried")]
+    fitting: Annotated[int, Says("layouts that fit")]
+    runner_up: Annotated[LayoutAnswer | None, Says("the next best layout")]
+    runner_up_time: Annotated[float, Says("its time / that of the layout; its memory where none fits")]
+
+
+class InputsAnswer(TypedDict):
+    """The inputs as they were taken, defaults filled in."""
+
+    batch: Annotated[int, Says("sequences at once, over all devices", "sequences")]
+    prompt: Annotated[int | None, Says("tokens in; null for a lone step", "tokens")]
+    generate: Annotated[int | None, Says("tokens out; null for a lone step", "tokens")]
+    context: Annotated[int | None, Says("a lone decode step: tokens it attends to", "tokens")]
+    decoder_start: NotRequired[Annotated[int, Says("tokens that a decoder starts from, behind an encoder", "tokens")]]
+    kv_block: Annotated[int, Says("tokens in a block of a paged KV cache", "tokens")]
+    phase: Annotated[Phase | None, Says("the phase asked for; null is all")]
+    dtype: Annotated[str, Says("number format or recipe")]
+    weight_dtype: Annotated[str, Says("format of the weights")]
+    activation_dtype: Annotated[str, Says("format of the activations")]
+    kv_dtype: Annotated[str, Says("format of the KV cache")]
+    prune: Annotated[dict[str, float] | None, Says("what is removed, by part: a share, or a number of them")]
+    sparsity: Annotated[str | None, Says("zeros in the weights")]
+    attention: Annotated[str, Says("fused: scores stay on the chip; materialised: they go to memory and back")]
+    count: Annotated[str, Says("causal attention counts the attended pairs of tokens, or the square, as torch does")]
+    lm_head: Annotated[str, Says("tokens of a prompt that the head works on: last or all")]
+    latent: Annotated[str, Says("how latent attention runs: usual, absorbed or expanded")]
+    execution: Annotated[str, Says("kernels launched from a graph, or eager: by the host")]
+    constants: Annotated[str, Says("whose constants")]
+    overlap: Annotated[float, Says("part of each collective's time taken to be hidden behind other work")]
+    reserve: Annotated[float | str | None, Says("memory that the runtime keeps: a share or a size, as given")]
+    memory_share: Annotated[float | None, Says("share of the memory that it leaves, as given")]
+
+
+class BandAnswer(TypedDict):
+    """How far off such predictions were: the 5th and 95th percentile of measured / expected."""
+
+    low: Annotated[float, Says("low end, a factor of the expected time")]
+    high: Annotated[float, Says("high end, a factor of the expected time")]
+    evidence: Annotated[str, Says("what it comes from")]
+
+
+class NeededAnswer(TypedDict):
+    """The fewest devices that hold it."""
+
+    count: Annotated[int, Says("devices")]
+    layout: Annotated[str, Says("their layout")]
+    bytes: Annotated[int, Says("resident on each", "B")]
+
+
+class OffloadAnswer(TypedDict):
+    """Weights in the host's memory, read in every step."""
+
+    bytes: Annotated[int, Says("weights that are moved", "B")]
+    link: Annotated[str, Says("link to the host")]
+    bandwidth_bytes_per_s: Annotated[float, Says("its rate per direction", "B/s")]
+    steps_s: Annotated[dict[Phase, list[Seconds]], Says("time of a step of each phase, at least and at most", "s")]
+
+
+class OverflowAnswer(TypedDict):
+    """What holds a model that is too large for one device."""
+
+    devices: Annotated[NeededAnswer | None, Says("more devices; null where no number of them does")]
+    offload: Annotated[OffloadAnswer | None, Says("the host's memory; null where that does not help")]
+
+
+class ChangeAnswer(TypedDict):
+    """A figure without and with pruning, sparsity and quantisation."""
+
+    name: Annotated[str, Says("figure, with its phase and its unit: decode.time_s")]
+    before: Annotated[float | str | None, Says("without, in the unit that the name ends in")]
+    after: Annotated[float | str | None, Says("with, in the unit that the name ends in")]
+    ratio: Annotated[float | None, Says("after / before; null for words and where nothing was")]
+
+
+class GainAnswer(TypedDict):
+    """What 10 % more of a resource buys, or 10 % less latency."""
+
+    time_s: Annotated[float, Says("time of a step with it", "s")]
+    saved: Annotated[float, Says("part of the time that it saves")]
+
+
+class PredictAnswer(Answer):
+    """What a model costs on hardware: memory, time, what binds, how sure, phase by phase."""
+
+    model: Annotated[str, Says("model")]
+    hardware: Annotated[HardwareAnswer, Says("the devices")]
+    system: NotRequired[Annotated[str, Says("several devices: the system they are")]]
+    layout: NotRequired[Annotated[LayoutAnswer, Says("several devices: how the work is spread over them")]]
+    overlap: NotRequired[Annotated[float, Says("several devices: part of each collective's time that is hidden")]]
+    replicated_parameters: NotRequired[Annotated[dict[str, int], Says(
+        "several devices: elements of each weight that are held beyond one copy", "elements")]]  # fmt: skip
+    chosen: NotRequired[Annotated[ChosenAnswer, Says("how the layout was chosen, where it was")]]
+    inputs: Annotated[InputsAnswer, Says("inputs as they were taken")]
+    parameters: Annotated[int, Says("parameters of the model, tied ones once", "elements")]
+    fits: Annotated[bool | None, Says("whether it fits; null where the capacity is not known")]
+    memory: Annotated[MemoryAnswer, Says("memory of one device")]
+    phases: Annotated[dict[Phase, PhaseAnswer], Says("each phase that runs, one step of it")]
+    request_s: Annotated[float, Says("time of a whole request: encode + prefill + all decode steps", "s")]
+    ttft_s: NotRequired[Annotated[float, Says("time to first token", "s")]]
+    tpot_s: NotRequired[Annotated[float, Says("time per output token: the mean over the decode steps", "s")]]
+    tokens_per_s: Annotated[float, Says("generated tokens per second of the whole batch; input tokens without decode",
+                                        "tokens/s")]  # fmt: skip
+    provenance: Annotated[str, Says("where the constants come from: datasheet, class, published or calibrated")]
+    band: Annotated[BandAnswer, Says("how sure the times are")]
+    notes: Annotated[list[str], Says("what to know about this prediction")]
+    overflow: NotRequired[Annotated[OverflowAnswer, Says("what holds it, where one device does not")]]
+    before_after: NotRequired[Annotated[list[ChangeAnswer], Says("what compression changes, where there is any")]]
+    sensitivity: NotRequired[Annotated[dict[Phase, dict[str, GainAnswer]], Says(
+        "with --sensitivity: what more of each resource buys, phase by phase")]]  # fmt: skip

@@ -1,0 +1,168 @@
+"""Every verb declares its JSON: real answers have the declared fields, no others, and every declared one occurs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from json_schema import MismatchError, check, declared
+from shell import answer, roofline
+
+from roofline.calibration.constants import Constants
+from roofline.cli.app import app
+from roofline.cli.verb import Verb, Verbs
+from roofline.fitting.calibrating import Calibrated
+from roofline.fitting.calibrator import Fitted
+from roofline.fitting.links import LinkRow, MeasuredLinks
+from roofline.fitting.operators import Fit, Interval
+from roofline.prediction.predict import predict
+from roofline.validation.comparison import compare
+from roofline.validation.devices import Device
+from roofline.validation.doctor import Findings
+from roofline.validation.environment import SelfTest, describe_environment
+from roofline.validation.profiling import Profile
+from roofline.validation.runner import Validation
+
+COMMANDS = {
+    "predict": [
+        "llama-3.1-8b --hardware 4xh100 --tp 2 --pp 2 --batch 4 --sensitivity",
+        "llama-3.1-8b --hardware 8xh100 --batch 8",
+        "llama-3.1-70b --hardware h100 --dtype w4a16+kv8 --set hardware.memory.hbm.bandwidth=6TB/s",
+        "mixtral-8x7b --hardware h100",
+        "t5-base --hardware t4 --prune ffn=0.5",
+        "bert-base --hardware xeon",
+        "llama-3.1-8b --hardware h100 --context 500 --reserve 2GiB",
+    ],
+    "compare": [
+        "llama-3.1-8b --hardware h100,l40s,xeon,dgx-h100 --ttft 500ms --api 1/2 --train 1Gtok --speculate 4:0.7",
+        "llama-3.1-8b --hardware 2xl40s --pools --speculate 4:0.7 --draft llama-3.2-1b",
+    ],
+    "size": [
+        "llama-3.1-8b --hardware h100,l40s --load 50req/s --pools",
+        "llama-3.1-8b --hardware mi300x --prefill-on h100 --pools --load 50req/s --speculate 4:0.7 --draft llama-3.2-1b"
+        " --api 1/2",
+    ],
+    "op": [
+        "matmul --m 16 --k 4096 --n 4096 --hardware h100",
+        "attention --batch 1 --query 1 --context 512 --heads 32 --kv-heads 8 --head-dim 128 --hardware h100",
+        "elementwise --rows 16 --columns 4096 --inputs 2 --hardware xeon",
+        "embedding --tokens 16 --columns 4096 --hardware h100",
+        "collective --operation all_reduce --message-bytes 1000000 --hardware 8xh100",
+    ],
+    "formula": [
+        "attention",
+        "llama-3.1-8b --subs B=1,S=2048",
+        "llama-3.1-8b --hardware h100 --solve B",
+        "llama-3.1-8b --hardware h100 --solve D --keep D",
+    ],
+    "hardware list": ["--announced", "--kind system"],
+    "hardware show": ["h100", "dgx-h100", "8xh100"],
+    "hardware diff": ["h100 mi300x"],
+    "models list": ["bert"],
+    "models show": ["llama-3.1-8b", "clip-vit-base-patch32"],
+}
+
+ELSEWHERE = {
+    *(("EnvironmentAnswer", name) for name in ("cuda", "driver", "power_limit")),
+    *(("EnvironmentAnswer", name) for name in ("scipy", "matplotlib", "pyarrow", "transformers", "huggingface_hub")),
+}
+"""Fields that need a GPU, or a package that may be absent."""
+
+
+def verbs(group: Any, before: str = "") -> Iterator[tuple[str, Verb]]:
+    """Every verb that prints JSON, with those of groups."""
+    for name, command in group.commands.items():
+        if isinstance(command, Verbs):
+            yield from verbs(command, f"{before}{name} ")
+        elif isinstance(command, Verb) and any(field.name == "json" for field in command.flags):
+            yield f"{before}{name}", command
+
+
+VERBS = [name for name, _ in verbs(app)]
+MEASURED = ["doctor", "calibrate", "validate"]
+
+
+def schema_of(verb: str) -> dict[str, Any]:
+    return dict(json.loads(answer(*verb.split(), "--json-schema")))
+
+
+def checked(schema: dict[str, Any], answers: Iterable[Any]) -> None:
+    """Raises MismatchError for a field that is not declared, AssertionError for one that never occurs."""
+    met = set().union(*(check(json.loads(json.dumps(found)), schema) for found in answers))
+    assert set(declared(schema)) - met - ELSEWHERE == set()
+
+
+def test_every_verb_is_checked() -> None:
+    assert set(VERBS) == {*COMMANDS, *MEASURED}
+
+
+@pytest.mark.parametrize("verb", [name for name in VERBS if name not in ("hardware list", "hardware show")])
+def test_every_field_says_what_it_means(verb: str) -> None:
+    schema = schema_of(verb)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    fields = declared(schema)
+    assert [field for field, own in fields.items() if len(own.get("description", "")) < 4] == []
+    suffixes = {"_s": "s", "_bytes": "B", "_per_s": "/s", "_w": "W", "flops": "FLOP", "_hours": "h"}
+    for (_, name), own in fields.items():
+        for suffix, unit in suffixes.items():
+            if name.endswith(suffix) and "letters" not in own["description"] and not name.endswith("_s" * 2):
+                assert own.get("unit", "").endswith(unit), name
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_answers_are_as_declared(verb: str) -> None:
+    found = []
+    for words in COMMANDS[verb]:
+        code, out, _ = roofline(*verb.split(), *words.split(), "--json")
+        assert code in (0, 4)
+        found.append(json.loads(out))
+    if verb.startswith("hardware") and verb != "hardware diff":
+        for each in found:  # no device states everything
+            check(each, schema_of(verb))
+    else:
+        checked(schema_of(verb), found)
+
+
+def test_a_file_is_as_declared(tmp_path: Path) -> None:
+    answer("predict", "bert-base", "--hardware", "t4", "--sensitivity", "-o", str(tmp_path / "a.json"))
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert ("answer", "sensitivity") in check(found, schema_of("predict"))
+
+
+def test_what_is_not_declared_is_seen() -> None:
+    schema, found = schema_of("op"), json.loads(answer("op", *COMMANDS["op"][0].split(), "--json"))
+    check(found, schema)
+    for wrong in (found | {"strange": 1}, found | {"flops": "many"}, {k: v for k, v in found.items() if k != "bytes"}):
+        with pytest.raises(MismatchError):
+            check(wrong, schema)
+
+
+# What is measured, without measuring
+
+
+def test_doctor() -> None:
+    environment = describe_environment(Device.open("cpu"))
+    found = Findings(environment, SelfTest(False, 1.0, 1.0, 0.01), {"OMP_NUM_THREADS": "1"})
+    checked(schema_of("doctor"), [found.to_dict()])
+
+
+def test_calibrate() -> None:
+    interval = {"compute": Interval(0.7, 0.6, 0.8)}
+    fitted = {"matmul": Fitted(Fit(Constants(), interval, 9, 0.05, 0.06), Constants(), (0.1, -0.1), (0.9, 1.1))}
+    links = MeasuredLinks((LinkRow("all_reduce", 2, 4096, 1e-5),), 1e11, {}, {"all_reduce": interval})
+    samples = {"matmul": [[1e-3, 1e-4]]}
+    found = Calibrated({"name": "a"}, {"name": "b"}, fitted, {"read": 1e11}, 1e12, 1e-5, 3, 9.0, False, samples, links)
+    checked(schema_of("calibrate"), [found.to_dict()])
+
+
+def test_validate() -> None:
+    one = predict("llama-3.2-1b", "xeon", context=500, dtype="fp32", execution="eager")
+    operators = {op.name: 1.1 * op.figures.time_s for op in one.phases["decode"].operators}
+    counted = dict.fromkeys(operators, 1000000.0)
+    case = compare(one, "decode", 1, 500, operators, dram_bytes=counted, measured_s=1.0, digest="0" * 64,
+                   samples=[(1.0, 0.001)], profile=Profile(1.2, {"mm": 1.0}), alone_s={"mm": 0.9})  # fmt: skip
+    result = Validation.of([case], Device.open("cpu"), "roofline validate", hardware="xeon", run="1")
+    checked(schema_of("validate"), [result.to_dict()])
