@@ -10,17 +10,46 @@ import functools
 import math
 import sys
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 _LONGEST_POWER = 512
 
-Number: TypeAlias = Any
-"""int | Fraction | float | numpy float64 array | sympy expression; arithmetic is all that is asked of it."""
+Grid: TypeAlias = NDArray[np.float64]
+"""An array of numbers: a sweep, steps of a request, devices side by side."""
+
+Truth: TypeAlias = bool | np.bool_ | NDArray[np.bool_]
+"""What a comparison of numbers says; of an array, element by element."""
+
+Operand: TypeAlias = Any
+"""The other side of an operator. An argued Any: an int takes ints, an array what numpy takes, and no type says both."""
+
+
+class Number(Protocol):
+    """int | Fraction | float | numpy float64 array | sympy expression; arithmetic is all that is asked of it."""
+
+    def __add__(self, other: Operand, /) -> Number: ...
+    def __radd__(self, other: Operand, /) -> Number: ...
+    def __sub__(self, other: Operand, /) -> Number: ...
+    def __rsub__(self, other: Operand, /) -> Number: ...
+    def __mul__(self, other: Operand, /) -> Number: ...
+    def __rmul__(self, other: Operand, /) -> Number: ...
+    def __truediv__(self, other: Operand, /) -> Number: ...
+    def __rtruediv__(self, other: Operand, /) -> Number: ...
+    def __pow__(self, other: Operand, /) -> Number: ...
+    def __rpow__(self, other: Operand, /) -> Number: ...
+    def __neg__(self) -> Number: ...
+    def __lt__(self, other: Operand, /) -> Truth: ...
+    def __le__(self, other: Operand, /) -> Truth: ...
+    def __gt__(self, other: Operand, /) -> Truth: ...
+    def __ge__(self, other: Operand, /) -> Truth: ...
+    def __int__(self) -> int: ...
+    def __float__(self) -> float: ...
 
 
 def is_symbolic(*numbers: Number) -> bool:
@@ -36,16 +65,18 @@ def maximum(a: Number, b: Number) -> Number:
     3
     """
     if is_symbolic(a, b):
-        return _symbolic_maximum(a, b)
+        symbols: tuple[object, object] = (a, b)
+        return _symbolic_maximum(*symbols)
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return np.maximum(_plain(a), _plain(b))
+        larger: Number = np.maximum(np.asarray(_plain(a)), np.asarray(_plain(b)))
+        return larger
     return max(*_alike(a, b))
 
 
 @functools.lru_cache(maxsize=4096, typed=True)
-def _symbolic_maximum(a: Number, b: Number) -> Number:
+def _symbolic_maximum(a: object, b: object) -> Number:
     """``Max``, which takes milliseconds to see whether one always wins; operators of a network recur."""
-    return sys.modules["sympy"].Max(a, b)
+    return _in_symbols("Max", a, b)
 
 
 def minimum(a: Number, b: Number) -> Number:
@@ -55,9 +86,10 @@ def minimum(a: Number, b: Number) -> Number:
     2
     """
     if is_symbolic(a, b):
-        return sys.modules["sympy"].Min(a, b)
+        return _in_symbols("Min", a, b)
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return np.minimum(_plain(a), _plain(b))
+        smaller: Number = np.minimum(np.asarray(_plain(a)), np.asarray(_plain(b)))
+        return smaller
     return min(*_alike(a, b))
 
 
@@ -68,7 +100,7 @@ def least(numbers: Sequence[Number]) -> Number:
     1
     """
     if is_symbolic(*numbers):
-        return sys.modules["sympy"].Min(*dict.fromkeys(numbers), evaluate=False)
+        return _in_symbols("Min", *dict.fromkeys(numbers), evaluate=False)
     return functools.reduce(minimum, numbers)
 
 
@@ -79,10 +111,11 @@ def ceil_div(a: Number, b: Number) -> Number:
     4
     """
     if is_symbolic(a, b):
-        return sys.modules["sympy"].ceiling(a / b)
+        return _in_symbols("ceiling", a / b)
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return np.ceil(_plain(a) / _plain(b))
-    return math.ceil(Fraction(a) / Fraction(b))
+        whole: Number = np.ceil(np.asarray(_plain(a) / _plain(b)))
+        return whole
+    return math.ceil(as_fraction(a) / as_fraction(b))
 
 
 def power(base: Number, exponent: Number) -> Number:
@@ -104,9 +137,10 @@ def product(factors: Iterable[Number]) -> Number:
     Fractions are reduced once, at the end: most of a count is products of sizes.
     """
     factors = tuple(factors)
-    if factors and all(type(factor) is Fraction for factor in factors):
+    fractions = [factor for factor in factors if type(factor) is Fraction]
+    if factors and len(fractions) == len(factors):
         return Fraction(
-            math.prod(factor.numerator for factor in factors), math.prod(factor.denominator for factor in factors)
+            math.prod(factor.numerator for factor in fractions), math.prod(factor.denominator for factor in fractions)
         )
     total: Number = 1
     for factor in factors:
@@ -122,7 +156,10 @@ def ratio(part: Number, whole: Number) -> Number:
     """
     if is_symbolic(part, whole):
         return part / whole
-    return np.divide(part, whole, out=np.zeros(np.broadcast(part, whole).shape), where=np.asarray(whole) > 0)[()]
+    parts, wholes = np.asarray(part), np.asarray(whole)
+    found: Grid = np.zeros(np.broadcast(parts, wholes).shape)
+    np.divide(parts, wholes, out=found, where=wholes > 0)
+    return found[()]
 
 
 def exact(number: Number) -> Number:
@@ -137,6 +174,15 @@ def as_float(number: Number) -> Number:
     (0.5, 3.0)
     """
     return number if isinstance(number, np.ndarray) or is_symbolic(number) else float(number)
+
+
+def as_fraction(number: Number) -> Fraction:
+    """A whole number, a Fraction or a float, exactly, as a Fraction.
+
+    >>> as_fraction(3), as_fraction(0.5)
+    (Fraction(3, 1), Fraction(1, 2))
+    """
+    return Fraction(number) if isinstance(number, int | float | Fraction) else Fraction(int(number))
 
 
 def uniform(*, like: Iterable[Number]) -> Callable[[Number], Number]:
@@ -165,3 +211,9 @@ def _alike(a: Number, b: Number) -> tuple[Number, Number]:
 
 def _plain(number: Number) -> Number:
     return float(number) if isinstance(number, Fraction) else number
+
+
+def _in_symbols(function: str, *numbers: object, evaluate: bool = True) -> Number:
+    """What sympy's ``function`` makes of ``numbers``; a symbol among them has loaded it."""
+    found: Number = getattr(sys.modules["sympy"], function)(*numbers, evaluate=evaluate)
+    return found

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from roofline.buying.serving_costs import Terms, cost_over_batches
+from roofline.number import Grid
 from roofline.program.traffic import Traffic
-from roofline.serving.batched_steps import Grid
 from roofline.serving.curve import Curve
 from roofline.serving.operating_points import Targets
 

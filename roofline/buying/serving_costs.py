@@ -44,7 +44,8 @@ class Terms:
         if not self.utilizations:
             msg = "no utilization is given; expected some such as 0.25,0.5,1"
             raise UsageError(msg)
-        check_utilization(self.utilizations)
+        for utilization in self.utilizations:
+            check_utilization(utilization)
         api_usd_per_h(1.0, 1, 1, *(self.api or (0.0, 0.0)))
 
 

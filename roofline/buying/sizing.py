@@ -11,8 +11,8 @@ from roofline.buying.prices import offers_of, pick_offer
 from roofline.buying.ranking import heading
 from roofline.buying.serving_costs import ServingCost, Terms, serving_cost
 from roofline.errors import UsageError
+from roofline.number import Grid
 from roofline.serving.batch_sweep import curves
-from roofline.serving.batched_steps import Grid
 from roofline.serving.curve import Curve
 from roofline.serving.hardware_choice import Hardware, growing
 from roofline.serving.operating_points import (

@@ -78,7 +78,7 @@ def training_run(
     machine = Machine(hardware, constants, "graph")
     peak_s = sum(float(cost.count * machine.peak_s(cost)) for cost in counted)
     timing = machine.step(timed).as_float()
-    time, bound, low, high = timing.time_s, timing.bound_s, timing.low_s, timing.high_s
+    time, bound, low, high = map(float, (timing.time_s, timing.bound_s, timing.low_s, timing.high_s))
     if mfu is not None:
         time = low = high = peak_s / mfu
         bound = min(bound, time)

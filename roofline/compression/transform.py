@@ -11,7 +11,7 @@ from roofline.compression.quantization import quantized, storage_notes
 from roofline.compression.recipes import Recipe
 from roofline.compression.sparsity import Sparsity, read_sparsity, sparse
 from roofline.compression.weight_matmuls import contracted_per_head, layer_matrices
-from roofline.number import product
+from roofline.number import as_fraction, product
 from roofline.program.axes import rebind
 from roofline.program.program import Program
 from roofline.program.workload import DTYPE_BYTES
@@ -89,6 +89,6 @@ def _shapes(program: Program) -> set[tuple[Fraction, Fraction]]:
         for op in group.ops:
             sizes = rebind(group.sizes(program.sizes), op.local)
             for m in layer_matrices(group, op, fixed):
-                depth, out = (Fraction(product(sizes[letter] for letter in axes)) for axes in (m.depth, m.out))
+                depth, out = (as_fraction(product(sizes[letter] for letter in axes)) for axes in (m.depth, m.out))
                 found.add((depth, out))
     return found

@@ -5,11 +5,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
-from typing import Any
 
 from roofline.cost.parabolas import crossing, last_within
 from roofline.cost.residency import Footprint, alive_bytes, footprint, longest_step, peak_bytes, resting
-from roofline.number import exact
+from roofline.number import as_fraction, exact
 from roofline.program.axes import rebind
 from roofline.program.phases import Phase
 from roofline.program.program import Program
@@ -39,7 +38,7 @@ class MemoryFit:
         """Whether it fits, or None where the capacity is not known."""
         return None if self.capacity_bytes is None else self.total_bytes <= self.capacity_bytes
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, int | None]:
         """The memory block of the JSON of ``predict``."""
         rest = {name: getattr(self, name) for name in ("overhead_bytes", "total_bytes", "capacity_bytes")}
         return {**asdict(self.footprint), **rest, "max_batch": self.max_batch, "max_context": self.max_context}
@@ -167,7 +166,8 @@ def _bytes_by_operator(
     sizes = {letter: exact(size) for letter, size in program.sizes.items()}
     fixed = resting(program, workload, precision).total_bytes
     steps = ((phase, {**sizes, **longest_step(workload, phase)}) for phase in phases)
-    return [Fraction(fixed + alive) for phase, size in steps for alive in alive_bytes(program, phase, size, precision)]
+    alive = (held for phase, size in steps for held in alive_bytes(program, phase, size, precision))
+    return [as_fraction(fixed + held) for held in alive]
 
 
 def _bends(program: Program, first: int, last: int) -> list[int]:

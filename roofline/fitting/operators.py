@@ -122,8 +122,8 @@ def band_of(logs: Any, weights: Any) -> tuple[float, float]:
 
 def _log_errors(campaigns: Sequence[Timed], constants: Constants) -> Any:
     """ln(predicted / measured), row by row."""
-    predicted = [np.broadcast_to(time_operator(rows.cost, rows.hardware, constants).time_s, len(rows.measured_s))
-                 for rows in campaigns]  # fmt: skip
+    times = [np.asarray(time_operator(rows.cost, rows.hardware, constants).time_s) for rows in campaigns]
+    predicted = [np.broadcast_to(time, len(rows.measured_s)) for time, rows in zip(times, campaigns, strict=True)]
     return np.log(np.concatenate(predicted) / np.concatenate([rows.measured_s for rows in campaigns]))
 
 

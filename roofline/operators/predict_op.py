@@ -225,7 +225,7 @@ class OperatorClock:
         cost = operator_cost(op, bound, kept, decoding=decoding)
         network = self._network(columns) if kind == "collective" else None
         timing = Machine(self.device, self.constants, self.execution, network).time(cost, self.name)
-        shares = np.stack(np.broadcast_arrays(*(timing.share(part) for part in PARTS)))
+        shares = np.stack(np.broadcast_arrays(*(np.asarray(timing.share(part)) for part in PARTS)))
         figures = {
             "flops": cost.flops,
             "vector_flops": cost.vector_flops,

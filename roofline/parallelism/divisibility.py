@@ -87,7 +87,9 @@ def _axes(program: Program) -> Iterator[Condition]:
         mesh = Mesh(Layout(tp=2), phase)
         for group, op in program.in_phase(phase):
             sizes = rebind(group.sizes({"B": 1, "T": 1, "S": 1, "M": 1, **program.sizes}), op.local)
-            letters = {letter: sizes[letter] for letter in mesh.splits(group, op) if letter in ("K", "F")}
+            letters: dict[str, Any] = {
+                letter: sizes[letter] for letter in mesh.splits(group, op) if letter in ("K", "F")
+            }
             letters |= {"E": sizes["E"]} if is_expert(op) and "E" in stored_letters(op) else {}
             letters |= {"K": (sizes["K"], sizes.get("G", 1))} if "K" in letters else {}
             for letter, size in letters.items():

@@ -242,8 +242,10 @@ class Part:
             return ceil_div(size, self.degree)
         if self.heads is not None and self.letter in ("K", "G"):
             shared = minimum(resolve(self.heads, sizes), self.degree)
-            return size / (shared if self.letter == "K" else self.degree / shared)
-        return size / self.degree
+            part: Number = size / (shared if self.letter == "K" else self.degree / shared)
+            return part
+        split: Number = size / self.degree
+        return split
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +265,7 @@ class Gathered:
     """An axis that several devices bring together."""
 
     letter: str
-    factor: Any
+    factor: Number
 
     def __call__(self, sizes: Sizes) -> Number:
         """The size of the whole."""

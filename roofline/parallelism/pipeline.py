@@ -115,7 +115,7 @@ def stage_program(program: Program, layout: Layout, index: int) -> Program:
         part = Fraction(layers_of(int(layers), layout.pp)[index], int(layers))
         for group, place in zip(own, places(own), strict=True):
             if place == 1:
-                groups.append(replace(group, repeat=group.times(program.sizes) * part))
+                groups.append(replace(group, repeat=int(group.times(program.sizes)) * part))
             elif place == index and place != 3:
                 groups.append(group)
             elif place == 3 and index > 0:

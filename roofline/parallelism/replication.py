@@ -67,7 +67,8 @@ def _copies(mesh: Mesh, group: Group, op: Op, letters: Sequence[str], sizes: Siz
     outer = group.sizes(sizes)
     whole, part = rebind(outer, op.local), rebind(outer, mesh.bindings(op, mesh.splits(group, op)))
     degrees = [whole[letter] / part[letter] for letter in letters if letter in part and part[letter] != whole[letter]]
-    return mesh.layout.stage_devices // mesh.layout.dp / product(degrees)
+    copies: Number = mesh.layout.stage_devices // mesh.layout.dp / product(degrees)
+    return copies
 
 
 def _uses(program: Program, name: str) -> int:

@@ -129,16 +129,17 @@ def figures_of(parts: Iterable[tuple[Cost, Timing]], machine: Machine) -> Figure
     parts = list(parts)
     timing = total((cost.count, each.mean()) for cost, each in parts).as_float()
 
-    def counted(value: Callable[[Cost], Number]) -> Number:
-        return settled(sum(cost.count * mean(value(cost)) for cost, _ in parts))
+    def counted(value: Callable[[Cost], Number]) -> float:
+        number = settled(sum(cost.count * mean(value(cost)) for cost, _ in parts))
+        return number if isinstance(number, int | float) else float(number)
 
-    moved, time = counted(lambda cost: cost.bytes), timing.time_s
+    moved, time = counted(lambda cost: cost.bytes), float(timing.time_s)
     return Figures(
         timing,
         flops=counted(lambda cost: cost.flops),
         vector_flops=counted(lambda cost: cost.vector_flops),
         bytes=moved,
         mfu=float(sum(float(cost.count) * mean(machine.peak_s(cost)) for cost, _ in parts)) / time if time else 0.0,
-        mbu=float(moved) / (time * machine.rates.bandwidth) if time else 0.0,
+        mbu=float(moved / (time * machine.rates.bandwidth)) if time else 0.0,
         link_bytes=counted(lambda cost: cost.link_bytes),
     )

@@ -116,7 +116,7 @@ def _phase(request: Request, program: Program, phase: Phase, layouts: Layout, ba
     parts = np.asarray(microbatches(batch // dp, pp, phase))
     pipeline, where = pipeline_of(program, phase, pp, parts)
     costs = step_cost(program, phase, _sizes(request, phase, batch / dp / parts), request.precision)
-    rowwise = [replace(cost, count=np.ravel(cost.count)) for cost in costs]
+    rowwise = [replace(cost, count=np.ravel(np.asarray(cost.count))) for cost in costs]
     timings = machine.times(costs)
     return pipelined(pipeline, by_place(zip(rowwise, timings, strict=True), where))
 
@@ -157,13 +157,15 @@ def _memory(request: Request, program: Program, layouts: Layout, batch: Any) -> 
                     if tensor.role in ("activation", "index", "input") or key in seen:
                         continue
                     seen.add(key)
-                    size = np.ravel(program.resident(group, op, tensor, held)) * widths.width(tensor)
+                    size = np.ravel(np.asarray(program.resident(group, op, tensor, held))) * widths.width(tensor)
                     again = tensor.tied and place == 2 and (0, "", tensor.name) in seen
                     sums[place] = sums[place] + size * (pp > 1 if again else 1)
     stages = Pipeline(layer_count(program), pp, 1, Phase.PREFILL).stage_values(*sums)
     bare = Program(tuple(group for group in program.groups if group.name != PIPELINE), program.sizes)
     peaks = [
-        np.ravel(activation_peak(bare, phase, whole | _floats(request.workload, phase) | {"B": replica}, widths))
+        np.ravel(
+            np.asarray(activation_peak(bare, phase, whole | _floats(request.workload, phase) | {"B": replica}, widths))
+        )
         for phase in request.phases
     ]
     return np.maximum.reduce(np.broadcast_arrays(*stages)) + np.maximum.reduce(np.broadcast_arrays(*peaks))

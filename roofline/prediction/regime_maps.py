@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from roofline.cost.capacity import largest_batch
 from roofline.cost.cost import step_cost
 from roofline.errors import UsageError, WorkloadError
+from roofline.number import Grid
 from roofline.prediction.predict import Prediction
 from roofline.program.phases import Phase
 
 PARTS = ("compute", "memory", "latency")
 """What the time of one device is made of."""
-
-Grid = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +93,7 @@ def step_seconds(prediction: Prediction, phase: Phase, batches: Grid, lengths: G
     sizes = prediction.workload.step(phase, batches, lengths)
     costs = step_cost(program, phase, sizes, prediction.precision)
     timing = prediction.steps.machine.step(costs)
-    return {part: np.broadcast_to(timing.seconds(part), np.shape(batches)) for part in PARTS}
+    return {part: np.broadcast_to(np.asarray(timing.seconds(part)), np.shape(batches)) for part in PARTS}
 
 
 def roof_boundary(prediction: Prediction, phase: Phase, lengths: Sequence[float]) -> Grid:

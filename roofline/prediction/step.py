@@ -64,7 +64,7 @@ class Steps:
                 cost.kind,
                 int(cost.count),
                 figures_of([(cost, timing)], self.machine),
-                form=timing.mean().form,
+                form=str(timing.mean().form),
             )
             for cost, timing in pairs
         )

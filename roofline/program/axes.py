@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import TypeAlias
 
 from roofline.errors import ShapeError
@@ -43,7 +44,7 @@ LEGEND: dict[str, str] = {
 Sizes: TypeAlias = Mapping[str, Number]
 """Axis letter -> its size."""
 
-Binding: TypeAlias = int | str | Callable[[Sizes], Number]
+Binding: TypeAlias = int | Fraction | str | Callable[[Sizes], Number]
 """What a letter is rebound to: a number, another letter, or a formula of the sizes around it."""
 
 

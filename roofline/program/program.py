@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from roofline.errors import ShapeError
 from roofline.number import Number
@@ -21,7 +22,7 @@ class Group:
 
     name: str
     ops: tuple[Op, ...]
-    repeat: int | str = 1
+    repeat: int | Fraction | str = 1
     phases: tuple[Phase, ...] = PHASES
     shared: bool = False
     local: Mapping[str, Binding] = field(default_factory=dict)

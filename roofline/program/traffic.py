@@ -11,9 +11,9 @@ from math import erf, exp, log, sqrt
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 
 from roofline.errors import UnitError, UsageError, near_matches, shown
+from roofline.number import Grid
 from roofline.program.workload import MAX_LENGTH
 from roofline.units import format_count, parse_count
 
@@ -170,7 +170,7 @@ def read_traffic(
     )
 
 
-def in_flight(traffic: Traffic) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def in_flight(traffic: Traffic) -> tuple[Grid, Grid]:
     """Attended lengths of the sequences that are decoded at one moment, and how likely each is. [tokens]
 
     A long answer holds its slot for longer, and is met at any point of it alike.

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from roofline.cost.capacity import MemoryFit
+from roofline.number import Number
 from roofline.options.option import fields_of
 from roofline.options.verbs import RequestOptions
 from roofline.prediction.figures import Figures, PhasePrediction
@@ -23,9 +24,9 @@ _HEADER = ("operator", "x", "time", "of step", "bound by", "FLOPs", "bytes", "FL
 _WIDE_HEADER = (*_HEADER, "kind", "low", "high", "vector FLOPs", "MFU", "MBU", "compute", "memory", "latency")
 
 
-def quantity(value: float, dimension: Dimension) -> str:
+def quantity(value: Number, dimension: Dimension) -> str:
     """A value with its unit and three significant digits."""
-    return format_quantity(value, dimension) if value else "0"
+    return format_quantity(float(value), dimension) if value else "0"
 
 
 def count(value: float) -> str:

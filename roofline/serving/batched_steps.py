@@ -6,19 +6,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-from numpy.typing import NDArray
 
 from roofline.calibration.constants import ConstantSet, Execution
 from roofline.cost.cost import Cost
 from roofline.hardware.spec import HardwareSpec
-from roofline.number import Number
+from roofline.number import Grid, Number
 from roofline.timing.device_stacks import stacked
 from roofline.timing.energy import busy_power
 from roofline.timing.machine import Machine
 from roofline.timing.networks import Network
 from roofline.timing.timing import SECONDS, Timing, total
-
-Grid = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +42,7 @@ class StepTimes:
 
     def each(self, change: Callable[[Grid], Grid]) -> StepTimes:
         """The same with all seconds changed alike."""
-        timing = Timing(**{name: change(getattr(self.timing, name)) for name in SECONDS})
+        timing = Timing(**{name: change(getattr(self.timing, name)) for name in SECONDS}, form="")
         return StepTimes(timing, *(change(getattr(self, name)) for name in _BUSY))
 
 
@@ -93,6 +90,6 @@ class StepTimer:
 
         peak = grid(sum(float(cost.count) * machine.peak_s(cost) for cost in costs))
         moved = grid(sum(float(cost.count) * cost.bytes for cost in costs) / machine.rates.bandwidth)
-        times = Timing(**{name: grid(getattr(timing, name)) for name in SECONDS})
+        times = Timing(**{name: grid(getattr(timing, name)) for name in SECONDS}, form="")
         energy = np.asarray(times.time_s * busy_power(1.0, peak / times.time_s, moved / times.time_s))
         return StepTimes(times, peak, moved, energy)

@@ -45,9 +45,10 @@ class Stream:
         """New tokens of the stream in a step."""
         return self.sequences * self.mean(self.new)
 
-    def mean(self, value: Number) -> Any:
+    def mean(self, value: Number) -> Number:
         """The mean of a value over the points."""
-        return np.sum(np.asarray(self.weights) * value, axis=-1)
+        averaged: Number = np.sum(np.asarray(np.asarray(self.weights) * value), axis=-1)
+        return averaged
 
 
 def sees_context(op: Op) -> bool:
@@ -112,7 +113,7 @@ def _over_lengths(group: Group, op: Op, stream: Stream, precision: Precision, si
     one, two = (
         operator_cost(op, group.sizes({**sizes, "B": np.asarray(float(b)), **points}), precision) for b in (1, 2)
     )
-    sums = {}
+    sums: dict[str, Number] = {}
     for name in _COUNTS:
         first, second = (np.asarray(getattr(cost, name), dtype=np.float64) for cost in (one, two))
         sums[name] = stream.mean(2 * first - second) + stream.sequences * stream.mean(second - first)
@@ -125,7 +126,13 @@ def _over_lengths(group: Group, op: Op, stream: Stream, precision: Precision, si
     }
     decoding = stream.phase.one_token
     whole = operator_cost(op, group.sizes(mean), precision, group.name, group.times(sizes), decoding=decoding)
-    return replace(whole, **sums)
+    return replace(
+        whole,
+        flops=sums["flops"],
+        vector_flops=sums["vector_flops"],
+        special=sums["special"],
+        bytes=sums["bytes"],
+    )
 
 
 def _carried_over(group: Group, op: Op, stream: Stream, precision: Precision, sizes: dict[str, float]) -> Any:

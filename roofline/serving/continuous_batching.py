@@ -18,11 +18,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roofline.cost.cost import Cost
+from roofline.number import Grid
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.traffic import Traffic, in_flight
 from roofline.program.workload import Precision
-from roofline.serving.batched_steps import Grid, StepTimer, StepTimes, added, mean_of
+from roofline.serving.batched_steps import StepTimer, StepTimes, added, mean_of
 from roofline.serving.chunked_prefill import Stream, mixed_step_costs
 from roofline.timing.timing import PARTS
 

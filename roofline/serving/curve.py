@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from roofline.calibration.constants import ConstantSet
 from roofline.compression.recipes import Recipe
-from roofline.serving.batched_steps import Grid
+from roofline.number import Grid
 from roofline.serving.continuous_batching import SteadyState
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.kv_cache_transfer import HandOver

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roofline.errors import WorkloadError
+from roofline.number import Grid
 from roofline.program.phases import Phase
 from roofline.serving.batch_sweep import curves
-from roofline.serving.batched_steps import Grid
 from roofline.serving.continuous_batching import SteadyState
 from roofline.serving.curve import Curve, Pool, Pools
 from roofline.serving.hardware_choice import Hardware

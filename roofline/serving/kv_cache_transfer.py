@@ -16,7 +16,7 @@ import numpy as np
 
 from roofline.calibration.constants import ConstantSet
 from roofline.errors import WorkloadError
-from roofline.serving.batched_steps import Grid
+from roofline.number import Grid
 from roofline.serving.hardware_choice import Hardware
 from roofline.timing.collectives import time_transfer
 from roofline.timing.networks import Network

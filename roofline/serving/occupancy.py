@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from roofline.cost.residency import activation_peak, weights_bytes
-from roofline.number import exact
+from roofline.number import Grid, exact
 from roofline.program.axes import Sizes
 from roofline.program.phases import Phase
 from roofline.program.program import Program
@@ -82,12 +81,12 @@ def _mean_prompt(program: Program, precision: Precision, traffic: Traffic) -> fl
     return float(np.sum(np.asarray(traffic.prompt.weights) * held))
 
 
-def cache_of(program: Program, precision: Precision, lengths: NDArray[np.float64]) -> NDArray[np.float64]:
+def cache_of(program: Program, precision: Precision, lengths: Grid) -> Grid:
     """Bytes of cache of one sequence of each of ``lengths`` tokens."""
     sizes: Sizes = {**{letter: float(size) for letter, size in program.sizes.items()}, "B": 1.0, "T": 1.0, "S": lengths}
     held = np.zeros_like(lengths)
     for group, op, tensor in program.caches():
-        held += program.resident(group, op, tensor, sizes) * float(precision.width(tensor))
+        held += np.asarray(program.resident(group, op, tensor, sizes) * float(precision.width(tensor)))
     return held
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roofline.errors import UsageError
-from roofline.serving.batched_steps import Grid
+from roofline.number import Grid
 from roofline.serving.curve import Curve
 from roofline.units import format_quantity
 

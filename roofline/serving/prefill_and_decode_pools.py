@@ -17,10 +17,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roofline.cost.cost import Cost
+from roofline.number import Grid
 from roofline.program.program import Program
 from roofline.program.traffic import Traffic
 from roofline.program.workload import Precision
-from roofline.serving.batched_steps import Grid, StepTimer, StepTimes, added
+from roofline.serving.batched_steps import StepTimer, StepTimes, added
 from roofline.serving.continuous_batching import (
     Drafts,
     SteadyState,
@@ -53,7 +54,8 @@ class PrefillLoad:
     ) -> PrefillLoad:
         """The steps of ``batches`` prompts at once; a draft reads them too."""
         one, columns = whole_prompts(traffic), np.asarray(batches, dtype=np.float64)
-        weights, new, context = (np.tile(points, (len(columns), 1)) for points in (one.weights, one.new, one.context))
+        points = (np.asarray(each) for each in (one.weights, one.new, one.context))
+        weights, new, context = (np.tile(each, (len(columns), 1)) for each in points)
         sequences = np.repeat(columns, len(traffic.prompt.tokens))
         many = replace(one, sequences=sequences, weights=weights, new=new, context=context)
         return cls(traffic, columns, reading_costs(program, precision, many, drafts))

@@ -19,47 +19,48 @@ shared-memory multiprocessor collectives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from functools import reduce
-from typing import Any
 
 import numpy as np
 
 from roofline.calibration.link_constants import Kernel, LinkConstants
+from roofline.number import Grid, Number, Truth, maximum, minimum
 from roofline.program.transfers import bus_bytes
 from roofline.timing.measured_collectives import time_collective
 from roofline.timing.networks import Network, Tier
 from roofline.timing.timing import NOTHING, Timing, banded, total
 
 
-def time_transfer(operation: str, message_bytes: Any, devices: Any, stride: Any, network: Network) -> Timing:
+def time_transfer(operation: str, message_bytes: Number, devices: Number, stride: Number, network: Network) -> Timing:
     """The fastest form of a collective of ``devices`` that are ``stride`` apart, for numbers or arrays.
 
     A single device takes no time. Where all are in one domain the network is not used.
     """
     near, far = network.near, network.far
-    inside = np.clip(near.domain // np.maximum(stride, 1), 1, devices)
-    outside = np.ceil(devices / inside)
+    message, n, apart = (np.asarray(given, dtype=np.float64) for given in (message_bytes, devices, stride))
+    inside = np.clip(near.domain // np.maximum(apart, 1), 1, n)
+    outside = np.ceil(n / inside)
     if operation == "send":
-        return _send(message_bytes, devices, inside, near, far)
+        return _send(message, n, inside, near, far)
     forms = [
-        _where(outside == 1, _fastest(operation, message_bytes, devices, near)),
-        _where((inside == 1) & (outside > 1), _fastest(operation, message_bytes, devices, far)),
+        _where(outside == 1, _fastest(operation, message, n, near)),
+        _where((inside == 1) & (outside > 1), _fastest(operation, message, n, far)),
     ]
     if far is not near:
         forms += [_where((inside > 1) & (outside > 1), form) for form in
-                  _hierarchical(operation, message_bytes, devices, inside, outside, near, far)]  # fmt: skip
+                  _hierarchical(operation, message, n, inside, outside, near, far)]  # fmt: skip
     best = reduce(_faster, forms)
     alone = replace(NOTHING, form="none")
-    return _by_field(lambda value: value[()], _pick(np.asarray(devices) > 1, best, alone))
+    return _unwrapped(_pick(n > 1, best, alone))
 
 
-def _fastest(operation: str, message: Any, devices: Any, tier: Tier) -> Timing:
+def _fastest(operation: str, message: Grid, devices: Grid, tier: Tier) -> Timing:
     return reduce(_faster, _forms(operation, message, devices, tier))
 
 
-def _forms(operation: str, message: Any, devices: Any, tier: Tier) -> Iterator[Timing]:
+def _forms(operation: str, message: Grid, devices: Grid, tier: Tier) -> Iterator[Timing]:
     """Every way to run a collective within a tier. One that was measured on the device is the only one."""
     n = np.maximum(devices, 2) * 1.0
     rate, ring = tier.available(n), bus_bytes(operation, message, n)
@@ -69,7 +70,7 @@ def _forms(operation: str, message: Any, devices: Any, tier: Tier) -> Iterator[T
         return
     c = tier.constants
     if c is None:
-        least = np.minimum(ring, message * (n + 1) / n) if tier.reduces and operation == "all_reduce" else ring
+        least = minimum(ring, message * (n + 1) / n) if tier.reduces and operation == "all_reduce" else ring
         yield _at_best("at best", least / rate)
         return
     yield _form("ring", c.first + c.each * (n - 1), ring, c.bandwidth, rate, c)
@@ -83,7 +84,7 @@ def _forms(operation: str, message: Any, devices: Any, tier: Tier) -> Iterator[T
         yield _form("in-switch", c.first + 2 * c.each, message * (n + 1) / n, c.in_switch, rate, c)
 
 
-def _form(name: str, latency: Any, sent: Any, share: float, rate: Any, constants: LinkConstants) -> Timing:
+def _form(name: str, latency: Number, sent: Number, share: float, rate: Number, constants: LinkConstants) -> Timing:
     """The soft corner of latency and bytes."""
     q = constants.sharpness
     steps, transfer = latency**q, (sent / (share * rate)) ** q
@@ -93,12 +94,12 @@ def _form(name: str, latency: Any, sent: Any, share: float, rate: Any, constants
     return banded(found, constants.band.low, constants.band.high)
 
 
-def _at_best(name: str, seconds: Any) -> Timing:
+def _at_best(name: str, seconds: Number) -> Timing:
     return Timing(seconds, seconds, seconds, seconds, link_s=seconds, form=name)
 
 
 def _hierarchical(
-    operation: str, message: Any, devices: Any, inside: Any, outside: Any, near: Tier, far: Tier
+    operation: str, message: Grid, devices: Grid, inside: Grid, outside: Grid, near: Tier, far: Tier
 ) -> Iterator[Timing]:
     """Within domains, between them, within them again; and one ring through all, over the networks of each domain."""
     if operation == "all_to_all":
@@ -125,38 +126,40 @@ def _along(name: str, parts: list[Timing], *, together: bool = False) -> Timing:
     """Forms one after the other; or at the same time, where the slowest counts."""
     if together:
         slowest = reduce(lambda a, b: _pick(a.time_s >= b.time_s, a, b), parts)
-        return replace(slowest, bound_s=reduce(np.maximum, (part.bound_s for part in parts)), form=name)
+        return replace(slowest, bound_s=reduce(maximum, (part.bound_s for part in parts)), form=name)
     return replace(total((1, part) for part in parts), form=name)
 
 
-def _send(message: Any, stages: Any, inside: Any, near: Tier, far: Tier) -> Timing:
+def _send(message: Grid, stages: Grid, inside: Grid, near: Tier, far: Tier) -> Timing:
     """One device to the next: the mean over the boundaries between stages, of which some lie between domains."""
     crossing = (np.ceil(stages / inside) - 1) / np.maximum(stages - 1, 1)
     return replace(total([(1 - crossing, _hop(message, near)), (crossing, _hop(message, far))]), form="send")
 
 
-def _hop(message: Any, tier: Tier) -> Timing:
-    rate, c = tier.available(2), tier.constants
+def _hop(message: Grid, tier: Tier) -> Timing:
+    rate, c = tier.available(np.asarray(2.0)), tier.constants
     if c is None:
         return _at_best("send", message / rate)
     return _form("send", c.first, message, c.bandwidth, rate, c)
 
 
-def _where(mask: Any, form: Timing) -> Timing:
+def _where(mask: Truth, form: Timing) -> Timing:
     """A form that only counts where ``mask`` holds."""
-    return replace(form, time_s=np.where(mask, form.time_s, np.inf))
+    return replace(form, time_s=np.where(mask, np.asarray(form.time_s), np.inf))
 
 
 def _faster(a: Timing, b: Timing) -> Timing:
     """The faster of two forms, with the lower bound of both: neither name nor losses are physics."""
     best = _pick(a.time_s <= b.time_s, a, b)
-    either = np.isfinite(a.time_s) & np.isfinite(b.time_s)
-    return replace(best, bound_s=np.where(either, np.minimum(a.bound_s, b.bound_s), best.bound_s))
+    either = np.isfinite(np.asarray(a.time_s)) & np.isfinite(np.asarray(b.time_s))
+    lower = np.asarray(minimum(a.bound_s, b.bound_s))
+    return replace(best, bound_s=np.where(either, lower, np.asarray(best.bound_s)))
 
 
-def _pick(first: Any, a: Timing, b: Timing) -> Timing:
+def _pick(first: Truth, a: Timing, b: Timing) -> Timing:
     return Timing(*(np.where(first, getattr(a, f.name), getattr(b, f.name)) for f in fields(Timing)))
 
 
-def _by_field(change: Callable[[Any], Any], timing: Timing) -> Timing:
-    return Timing(*(change(getattr(timing, f.name)) for f in fields(Timing)))
+def _unwrapped(timing: Timing) -> Timing:
+    """Arrays without axes as the numbers in them."""
+    return Timing(*(getattr(timing, f.name)[()] for f in fields(Timing)))

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from roofline.calibration.constants import ConstantSet
 from roofline.hardware.fields import Level, Unit, Units
 from roofline.hardware.spec import HardwareSpec
+from roofline.number import Grid
 from roofline.timing.rates import Rates
-
-Grid = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +74,10 @@ def stacked(devices: Sequence[HardwareSpec], constants: Sequence[ConstantSet]) -
 
 
 def grouped(
-    places: Iterable[int], constants: Callable[[int], ConstantSet], alike: Callable[[int], Any]
+    places: Iterable[int], constants: Callable[[int], ConstantSet], alike: Callable[[int], Hashable]
 ) -> list[tuple[list[int], list[ConstantSet]]]:
     """The places that can be stacked, with the constants of each: of one class, and ``alike`` besides."""
-    groups: dict[Any, tuple[list[int], list[ConstantSet]]] = {}
+    groups: dict[Hashable, tuple[list[int], list[ConstantSet]]] = {}
     for place in places:
         found = constants(place)
         members, theirs = groups.setdefault((found.provenance, found.name, alike(place)), ([], []))

@@ -18,14 +18,14 @@ from roofline.timing.timing import Timing, banded
 
 
 def time_collective(
-    operation: str, message_bytes: Number, devices: Number, link: float, constants: CollectiveConstants | None
+    operation: str, message_bytes: Number, devices: Number, link: Number, constants: CollectiveConstants | None
 ) -> Timing:
     """The time of a collective over links of ``link`` B/s per direction, for numbers or arrays.
 
     Without constants it is the bound. Raises UsageError for an unknown operation or fewer than two devices.
     """
     if not is_symbolic(devices) and not np.all(np.asarray(devices) >= 2):
-        msg = f"collective {operation}: {np.min(devices)} devices, expected 2 or more"
+        msg = f"collective {operation}: {np.min(np.asarray(devices))} devices, expected 2 or more"
         raise UsageError(msg)
     bound = bus_bytes(operation, message_bytes, devices) / link
     if constants is None:

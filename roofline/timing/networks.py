@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from roofline.calibration.link_constants import LinkConstants, load_links
 from roofline.errors import WorkloadError
 from roofline.hardware.fields import Link
 from roofline.hardware.spec import HardwareSpec
+from roofline.number import Grid
 
 HOST_DEVICES = 8
 """Devices behind one host, where they have no links of their own."""
@@ -44,11 +44,12 @@ class Tier:
         constants = self.constants.scaled(latency) if self.constants else None
         return replace(self, bandwidth=self.bandwidth * link, per_peer=peer, constants=constants, measured=measured)
 
-    def available(self, devices: Any) -> Any:
+    def available(self, devices: Grid) -> Grid:
         """What a group of so many devices has: a link to each peer of a mesh, one axis of a torus for every four."""
         if self.per_peer is not None:
-            return np.minimum(self.bandwidth, self.per_peer * np.maximum(devices - 1, 1))
-        used = np.clip(np.ceil(np.log2(np.maximum(devices, 2)) / np.log2(_TORUS_SIDE)), 1, self.axes)
+            peers: Grid = np.maximum(devices - 1, 1)
+            return np.minimum(self.bandwidth, self.per_peer * peers)
+        used: Grid = np.clip(np.ceil(np.log2(np.maximum(devices, 2)) / np.log2(_TORUS_SIDE)), 1, self.axes)
         return self.bandwidth * used / self.axes
 
 
@@ -75,18 +76,6 @@ class Network:
     def scaled(self, *, link: float = 1.0, latency: float = 1.0) -> Network:
         """The same with all bandwidths, or all latencies, times a factor."""
         return replace(self, tiers=tuple(tier.scaled(link, latency) for tier in self.tiers))
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """One way to run a collective, with its time, its bound and the part of the time that the links take. [s]"""
-
-    name: Any
-    time_s: Any
-    bound_s: Any
-    link: Any
-    low: Any
-    high: Any
 
 
 def network_of(

@@ -17,7 +17,7 @@ from roofline.calibration.constants import Constants
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import GroupedShape, MatmulShape
 from roofline.hardware.fields import Unit
-from roofline.number import Number, is_symbolic, maximum, ratio
+from roofline.number import Number, as_float, is_symbolic, maximum, ratio
 from roofline.timing.kernels.bandwidth import memory_s, reached_share
 from roofline.timing.kernels.launches import launch_s
 from roofline.timing.kernels.tiles import TiledMatmul, Tiling
@@ -41,7 +41,7 @@ def time_operator(cost: Cost, rates: Rates, constants: Constants) -> Timing:
     time = constants.latency_s + launch_s(cost, constants.corrections) + corner
     bound = maximum(
         _seconds(cost.flops, cost.dtype, rates, maximum(1.0, constants.compute)),
-        _float(cost.bytes) / (rates.bandwidth * reached_share(constants)),
+        as_float(cost.bytes) / (rates.bandwidth * reached_share(constants)),
     )
     compute = corner * part * ratio(compute_s, x)
     memory = corner * (1 - part + part * ratio(tiling.partial_s, x))
@@ -59,7 +59,7 @@ def _soft_corner(x: Number, y: Number, p: float) -> tuple[Number, Number]:
     if p == float("inf"):
         return larger, (x >= y) * 1.0
     part = 1 / (1 + quotient**p)
-    return larger * (1 + quotient**p) ** (1 / p), np.where(x >= y, part, 1 - part) * 1.0
+    return larger * (1 + quotient**p) ** (1 / p), np.where(x >= y, np.asarray(part), np.asarray(1 - part)) * 1.0
 
 
 def _tiling(cost: Cost, rates: Rates, constants: Constants) -> Tiling:
@@ -81,10 +81,10 @@ def _corner_in_symbols(x: Number, y: Number, p: Number) -> tuple[Number, Number]
     return total ** (1 / p), x**p / total
 
 
-def _seconds(flops: Number, dtype: str, rates: Rates, share: float) -> Number:
+def _seconds(flops: Number, dtype: str, rates: Rates, share: Number) -> Number:
     if isinstance(flops, int) and flops == 0:
         return 0.0
-    return _float(flops) / (rates.contraction_unit(dtype)[1] * share)
+    return as_float(flops) / (rates.contraction_unit(dtype)[1] * share)
 
 
 def _other_units(cost: Cost, rates: Rates, constants: Constants) -> Number:
@@ -97,9 +97,5 @@ def _other_units(cost: Cost, rates: Rates, constants: Constants) -> Number:
     for unit, dtype, count, share in work:
         if isinstance(count, int) and count == 0:
             continue
-        seconds = seconds + _float(count) / (rates.work_rate(unit, dtype) * share)
+        seconds = seconds + as_float(count) / (rates.work_rate(unit, dtype) * share)
     return seconds
-
-
-def _float(number: Number) -> Number:
-    return number if isinstance(number, np.ndarray) or is_symbolic(number) else float(number)

@@ -8,14 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from roofline.number import Number, is_symbolic, maximum, minimum, ratio, settled
 
 PARTS = ("latency", "compute", "memory", "link")
 """What time is made of. Time on the exponential unit counts as compute."""
+
+
+Names: TypeAlias = str | NDArray[np.str_]
+"""A name, or one for each number of an array."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ class Timing:
     compute_s: Number = 0
     memory_s: Number = 0
     link_s: Number = 0
-    form: Any = ""
+    form: Names = ""
 
     def __add__(self, other: Timing) -> Timing:
         return _by_name(lambda name: getattr(self, name) + getattr(other, name))
@@ -60,7 +65,8 @@ class Timing:
 
     def seconds(self, part: str) -> Number:
         """The seconds of one of PARTS. [s]"""
-        return getattr(self, f"{part}_s")
+        seconds: Number = getattr(self, f"{part}_s")
+        return seconds
 
     def share(self, part: str) -> Number:
         """The part of the time that latency, compute, memory or link takes."""
@@ -119,10 +125,10 @@ def mean(value: Number) -> Number:
     return float(averaged) if averaged.ndim == 0 else averaged
 
 
-def _by_name(value: Callable[[str], Number], form: Any = "") -> Timing:
+def _by_name(value: Callable[[str], Number], form: Names = "") -> Timing:
     return Timing(**{name: value(name) for name in SECONDS}, form=form)
 
 
-def _most_frequent(forms: Any) -> str:
+def _most_frequent(forms: Names) -> str:
     names, counts = np.unique(np.asarray(forms), return_counts=True)
     return str(names[np.argmax(counts)])

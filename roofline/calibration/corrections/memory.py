@@ -40,7 +40,7 @@ class BlockBandwidth(Correction):
         """Blocks, if those that the last wave of ``slots`` lacks are counted too."""
         return ceil_div(blocks, slots) * slots
 
-    def seconds(self, moved: Number, bandwidth: float) -> Number:
+    def seconds(self, moved: Number, bandwidth: Number) -> Number:
         """Time for what all blocks move, those that idle too. [s]"""
         return moved / (bandwidth * self.share)
 

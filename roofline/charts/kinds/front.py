@@ -15,7 +15,7 @@ from roofline.charts.drawing.legend import Entry, draw_legend
 from roofline.charts.drawing.scales import Scale, frame, plain, si
 from roofline.charts.drawing.sheet import Sheet, names
 from roofline.errors import UsageError
-from roofline.serving.batched_steps import Grid
+from roofline.number import Grid
 from roofline.serving.curve import Curve
 from roofline.units import format_quantity
 

@@ -15,7 +15,8 @@ from roofline.charts.drawing.scales import Scale, frame, powers_of_two, si
 from roofline.charts.drawing.sheet import Sheet, measure, names
 from roofline.charts.marks.points import device_of, label_of, trust_of
 from roofline.errors import UsageError
-from roofline.prediction.regime_maps import PARTS, Grid, RegimeMap, roof_boundary, share_boundary
+from roofline.number import Grid
+from roofline.prediction.regime_maps import PARTS, RegimeMap, roof_boundary, share_boundary
 
 
 def draw_regime(found: RegimeMap, *, theme: str = "light", size: str = "slide", ax: Axes | None = None) -> Figure:

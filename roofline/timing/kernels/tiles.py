@@ -42,7 +42,7 @@ class TiledMatmul:
     """What tilings are made with: the tiles' constants, the peak [FLOP/s], the share that large matmuls reach of it."""
 
     tiles: Tiles
-    peak: float
+    peak: Number
     share: float
     hardware: Rates
 
@@ -80,13 +80,13 @@ class TiledMatmul:
         whole = np.empty((3, flat[0].size))
         for start in range(0, flat[0].size, _CHUNK):
             part = MatmulShape(*(column[start : start + _CHUNK] for column in flat))
-            output = part.rows * part.columns
+            output = np.asarray(part.rows * part.columns)
             added = [sum(self._added(split, output)) for split in SPLITS]
             best, picked = np.full(len(output), np.inf), np.ones(len(output))
             for place, seconds in self._candidates(part):
                 total = seconds + added[place]
                 wins = total < best
-                np.copyto(best, total, where=wins)
+                np.copyto(best, np.asarray(total), where=wins)
                 np.copyto(picked, SPLITS[place], where=wins)
             partial, late = self._added(picked, output)
             whole[:, start : start + _CHUNK] = best - partial - late, partial, late
