@@ -98,29 +98,27 @@ def _costs(
     sizes |= {"B": exact(batch), "T": exact(sequence), "S": exact(sequence)}
     counted, timed = [], []
     for group, op in program.in_phase(phase):
-        forward = LOSS if op.name == "sampling" else op
+        forward = LOSS if op.function == "sampling" else op
         back = _backward(forward, frozen=frozen)
         local, times = group.sizes(sizes), group.times(sizes)
         for step in (forward, *back):
+            recomputes = step is not forward and op.kind == "attention"
             cost = replace(operator_cost(step, local, precision, group.name, times), shape=None)
             counted.append(cost)
-            again = operator_cost(op.parts[0], local, precision) if step.name.endswith(_AGAIN) else None
+            again = operator_cost(op.parts[0], local, precision) if recomputes else None
             timed.append(replace(cost, flops=cost.flops + again.flops) if again else cost)
     return tuple(counted), tuple(timed)
-
-
-_AGAIN = ".fused_backward"
 
 
 def _backward(op: Op, *, frozen: bool) -> tuple[Op, ...]:
     """The backward steps of an operator, those of fused attention as one that keeps scores in the chip."""
     steps = backward(op)
-    weights = {tensor.name + "'" for part in (op, *op.parts) for tensor in part.reads if tensor.role == "weight"}
+    weights = {tensor.name for part in (op, *op.parts) for tensor in part.reads if tensor.role == "weight"}
     if frozen:
-        steps = tuple(step for step in steps if step.writes[0].name not in weights)
+        steps = tuple(step for step in steps if step.writes[0].gradient_of not in weights)
     if op.kind != "attention" or not steps:
         return steps
-    whole = fuse(op.name + _AGAIN, steps, kind="attention")
+    whole = fuse(f"{op.name}.backward", steps, kind="attention")
     inside = {t.name for t in whole.reads + whole.writes if {"T", "S"} <= set(t.letters)}
     reads = tuple(t for t in whole.reads if t.name not in inside)
     return (replace(whole, reads=reads, writes=tuple(t for t in whole.writes if t.name not in inside)),)

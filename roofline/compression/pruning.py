@@ -128,7 +128,7 @@ def _layers(program: Program, amount: Fraction) -> tuple[Program, str]:
     """Layers of several kinds go in proportion, the largest remainders first."""
     times: dict[str, int] = {}
     for group in program.groups:
-        if group.name.endswith("layers"):
+        if group.stacked:
             times[group.name] = int(group.times(program.sizes))
     have = sum(times.values())
     if not have:

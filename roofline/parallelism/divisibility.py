@@ -11,7 +11,7 @@ import numpy as np
 from roofline.errors import WorkloadError
 from roofline.parallelism.layout import Layout, Mesh, is_expert, stored_letters
 from roofline.parallelism.pipeline import layer_count
-from roofline.parallelism.sharding import is_layer, read_first
+from roofline.parallelism.sharding import read_first
 from roofline.program.axes import rebind
 from roofline.program.phases import Phase
 from roofline.program.program import Program
@@ -72,7 +72,7 @@ def _lost_between_stages(program: Program) -> set[str]:
     """Activations that layers read and that the last of them does not write: a later stage would not have them."""
     lost: set[str] = set()
     for phase in program.phases:
-        layers = [group for group in program.groups if phase in group.phases and is_layer(group)]
+        layers = [group for group in program.groups if phase in group.phases and group.stacked]
         tensors = {t.name: t for group in layers for op in group.ops for t in (*op.reads, *op.writes)}
         written = {tensor.name for group in layers[-1:] for op in group.ops for tensor in op.writes}
         read = set().union(*(read_first([group]) for group in layers))

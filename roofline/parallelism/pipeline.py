@@ -23,7 +23,7 @@ import numpy as np
 from roofline.cost.capacity import MemoryFit, fit_memory
 from roofline.cost.residency import Footprint, footprint
 from roofline.parallelism.layout import Layout
-from roofline.parallelism.sharding import PIPELINE, is_layer
+from roofline.parallelism.sharding import PIPELINE
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
 from roofline.program.workload import Precision, Workload
@@ -82,8 +82,8 @@ def places(groups: Sequence[Group]) -> list[int]:
     """For each group of a phase: 0 before the layers, 1 a layer, 2 after them, 3 handing on."""
     found, seen = [], False
     for group in groups:
-        seen = seen or is_layer(group)
-        found.append(3 if group.name == PIPELINE else 1 if is_layer(group) else 2 if seen else 0)
+        seen = seen or group.stacked
+        found.append(3 if group.name == PIPELINE else 1 if group.stacked else 2 if seen else 0)
     return found
 
 
@@ -111,7 +111,7 @@ def stage_program(program: Program, layout: Layout, index: int) -> Program:
     groups: list[Group] = []
     for phase in program.phases:
         own = [group for group in program.groups if phase in group.phases]
-        layers = sum(group.times(program.sizes) for group in own if is_layer(group))
+        layers = sum(group.times(program.sizes) for group in own if group.stacked)
         part = Fraction(layers_of(int(layers), layout.pp)[index], int(layers))
         for group, place in zip(own, places(own), strict=True):
             if place == 1:

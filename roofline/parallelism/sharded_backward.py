@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from roofline.parallelism.layout import Layout, Mesh
-from roofline.parallelism.sharding import Flow, State, is_layer, read_first
+from roofline.parallelism.sharding import Flow, State, read_first
 from roofline.program.backward import backward
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
@@ -44,7 +44,7 @@ def _run(forward: Group, group: Group, later: list[Group], flow: Flow, kept: dic
     flow.ops = []
     first = read_first([group])
     for tensor in (tensor for step in group.ops for tensor in step.reads if tensor.name in first):
-        if tensor.name.endswith("'") and tensor.name not in flow.states:
+        if tensor.gradient_of and tensor.name not in flow.states:
             home = {place: flow.mesh.home(letter) for place, letter in enumerate(tensor.letters)}
             flow.states[tensor.name] = [State({place: dims for place, dims in home.items() if dims})]
     for op in reversed(forward.ops):
@@ -52,6 +52,6 @@ def _run(forward: Group, group: Group, later: list[Group], flow: Flow, kept: dic
             flow.run(group, step)
         flow.states |= {tensor.name: list(kept[tensor.name]) for tensor in op.writes}  # an earlier one of the name
     written = {tensor.name: tensor for step in group.ops for tensor in step.writes}
-    outlives = read_first(later) | (first if is_layer(group) else set())
+    outlives = read_first(later) | (first if group.stacked else set())
     flow.settle([tensor for name, tensor in written.items() if name in outlives])
     return replace(group, ops=tuple(flow.ops), local=flow.mesh.group_bindings(group))

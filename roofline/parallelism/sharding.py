@@ -199,7 +199,7 @@ class Flow:
         lost = frozenset(dim for letter in inputs if letter not in known for dim in splits.get(letter, ()))
         partial = (lost | passed) - frozenset(dim for dims in split.values() for dim in dims)
         writer = op.name
-        if tensor.name.endswith("'") and tensor.name in self.states:  # gradients of one name add up
+        if tensor.gradient_of and tensor.name in self.states:  # gradients of one name add up
             before = self.states[tensor.name][-1]
             if before.partial:
                 partial, writer = partial | before.partial, f"{before.writer}+{writer}"
@@ -243,17 +243,12 @@ def _shard_phase(program: Program, layout: Layout, phase: Phase) -> list[Group]:
         flow.ops = []
         for op in group.ops:
             flow.run(group, op)
-        outlives = read_first(groups[index + 1 :]) | (read_first([group]) if is_layer(group) else set())
+        outlives = read_first(groups[index + 1 :]) | (read_first([group]) if group.stacked else set())
         written = {tensor.name: tensor for op in group.ops for tensor in op.writes if tensor.role == "activation"}
         flow.settle([tensor for name, tensor in written.items() if name in outlives])
         local = flow.mesh.group_bindings(group)
         sharded.append(replace(group, ops=tuple(flow.ops), phases=(phase,), local=local))
     return sharded + _sends(groups, layout, flow)
-
-
-def is_layer(group: Group) -> bool:
-    """Whether a group is spread over the stages of a pipeline."""
-    return group.name != PIPELINE and (group.repeat != 1 or group.name.endswith("layers"))
 
 
 def read_first(groups: Sequence[Group]) -> set[str]:
@@ -269,7 +264,7 @@ def read_first(groups: Sequence[Group]) -> set[str]:
 
 def _sends(groups: Sequence[Group], layout: Layout, flow: Flow) -> list[Group]:
     """What the stages of a pipeline hand on: whatever one layer leaves to the next."""
-    layers = [group for group in groups if is_layer(group)]
+    layers = [group for group in groups if group.stacked]
     if not layers or not flow.mesh.active_stages:
         return []
     carried = read_first(layers[-1:])

@@ -9,7 +9,7 @@ from roofline.program.op import Op, Tensor, Work, elementwise
 
 def gradient(tensor: Tensor) -> Tensor:
     """The gradient of a tensor: same axes, an activation, a name of its own."""
-    return Tensor(tensor.name + "'", tensor.axes)
+    return Tensor(tensor.name + "'", tensor.axes, gradient_of=tensor.name)
 
 
 def backward(op: Op) -> tuple[Op, ...]:

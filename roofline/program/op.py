@@ -40,7 +40,8 @@ class Tensor:
     as whole numbers. ``stored`` are the axes that stay resident where they differ from those touched (a gather reads
     B T rows of a V D table). A ``tied`` weight is one tensor wherever the program states it. ``dtype`` is empty where
     the precision of its role holds; a ``scale`` belongs to a compressed weight and is no parameter. ``share`` is the
-    part of its elements that is stored, where the others are zeros that are left out.
+    part of its elements that is stored, where the others are zeros that are left out. ``gradient_of`` names the tensor
+    whose gradient it is.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Tensor:
     tied: bool = False
     dtype: str = ""
     share: Fraction = Fraction(1)
+    gradient_of: str = ""
 
     def __post_init__(self) -> None:
         letters = (self.axes + " " + self.stored).split()

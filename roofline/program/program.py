@@ -17,7 +17,8 @@ from roofline.program.phases import PHASES, Phase
 class Group:
     """Operators that run ``repeat`` times in a row (a number or a letter) in the named phases.
 
-    ``shared`` weights are one set for all repeats; ``local`` rebinds axes for the whole group.
+    ``shared`` weights are one set for all repeats; a ``stacked`` group is layers, which a pipeline spreads over its
+    stages and pruning thins out; ``local`` rebinds axes for the whole group.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Group:
     repeat: int | Fraction | str = 1
     phases: tuple[Phase, ...] = PHASES
     shared: bool = False
+    stacked: bool = False
     local: Mapping[str, Binding] = field(default_factory=dict)
 
     def times(self, sizes: Sizes) -> Number:

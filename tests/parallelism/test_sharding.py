@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from roofline.errors import ShapeError
 from roofline.models.model import load_model
 from roofline.number import exact
 from roofline.parallelism.layout import Layout, Mesh
+from roofline.parallelism.pipeline import layer_count
 from roofline.parallelism.sharded_backward import shard_backward
 from roofline.parallelism.sharding import shard
 from roofline.program.conventions import Conventions
@@ -217,3 +219,10 @@ def test_a_gather_of_a_cache_is_an_activation() -> None:
     held = sizes | {"B": exact(1), "T": exact(1), "S": exact(4096)}
     per_layer = sum(program.resident(*stated, held) for stated in program.caches()) / 32
     assert per_layer == 2 * 8 * 128 * 4096 / 4
+
+
+def test_a_pipeline_spreads_the_stacked_groups_whatever_their_names() -> None:
+    program = load_model("gpt2").program()
+    renamed = [replace(group, name=f"{group.name}_of_gpt2") for group in program.groups]
+    assert layer_count(replace(program, groups=tuple(renamed))) == 12
+    assert layer_count(replace(program, groups=tuple(replace(group, stacked=False) for group in renamed))) == 0

@@ -336,7 +336,7 @@ def test_backward_keeps_the_binding():
 
 
 def test_a_gradient_has_the_shape_of_its_tensor():
-    assert gradient(W_UP) == Tensor("w_up'", "D F", "activation")
+    assert gradient(W_UP) == Tensor("w_up'", "D F", "activation", gradient_of="w_up")
 
 
 # Rebinding

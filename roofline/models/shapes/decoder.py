@@ -36,7 +36,7 @@ def program(config: DecoderConfig, conventions: Conventions) -> Program:
         name, repeat = ("layers", "L") if len(kinds) == 1 else (_name(config, kind, list(kinds)), times)
         for phases, how in _ways(config, kind, conventions):
             ops = layer(config, kind, how, step=all(phase.one_token for phase in phases))
-            groups.append(Group(name, ops, repeat, phases, local=_local(config, kind)))
+            groups.append(Group(name, ops, repeat, phases, stacked=True, local=_local(config, kind)))
     if config.blocks == "branch":
         final = norm("final_norm", Tensor("x", "B T D"), Tensor("h", "B T D"), kind=config.norm)
         groups.append(Group("final_norm", (final,), phases=_PHASES))

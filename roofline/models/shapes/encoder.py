@@ -90,7 +90,7 @@ def _layers(config: EncoderConfig, conventions: Conventions) -> list[Group]:
     groups = []
     for kind, times in kinds.items():
         name, repeat = ("layers", "L") if len(kinds) == 1 else (_name(kind, list(kinds)), times)
-        groups.append(Group(name, _layer(config, conventions, kind), repeat, _PHASES, shared=sets > 0))
+        groups.append(Group(name, _layer(config, conventions, kind), repeat, _PHASES, shared=sets > 0, stacked=True))
     return groups
 
 

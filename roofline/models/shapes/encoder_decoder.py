@@ -80,19 +80,19 @@ def _encoder(config: EncoderDecoderConfig, conventions: Conventions) -> list[Gro
     groups = [Group("encoder_embedding", (*tokens, *_first_norms(config)), phases=_ENCODE, local=local)]
     if block.position_bias:
         groups.append(Group("encoder_position_bias", (position_bias(),), phases=_ENCODE, local=local))
-    return [*groups, Group("encoder_layers", layer(block, conventions), repeat, _ENCODE, local=local)]
+    return [*groups, Group("encoder_layers", layer(block, conventions), repeat, _ENCODE, stacked=True, local=local)]
 
 
 def _decoder(config: EncoderDecoderConfig, conventions: Conventions) -> list[Group]:
     block = _block(config)
     read = cross_keys_values(bias=config.bias, key_bias=config.key_bias, source=input_of(block))
     groups = [
-        Group("decoder_layers", read, "L", _ENCODE),
+        Group("decoder_layers", read, "L", _ENCODE, stacked=True),
         Group("decoder_embedding", (*_tokens(config), *_first_norms(config)), phases=_DECODE),
     ]
     if block.position_bias:
         groups.append(Group("decoder_position_bias", (position_bias(),), phases=_DECODE))
-    groups.append(Group("decoder_layers", _decoder_layer(block, config, conventions), "L", _DECODE))
+    groups.append(Group("decoder_layers", _decoder_layer(block, config, conventions), "L", _DECODE, stacked=True))
     if config.head:
         groups.append(Group("head", _head(config, conventions, input_of(block)), phases=_DECODE))
     return groups

@@ -33,7 +33,7 @@ def program(config: StateSpaceConfig, conventions: Conventions) -> Program:
     """
     ways: tuple[tuple[Phase, bool], ...] = ((Phase.PREFILL, False), (Phase.DECODE, True))
     groups = [Group("embedding", _embedding(config), phases=_PHASES)]
-    groups += [Group("layers", _layer(config, conventions, step), "L", (phase,)) for phase, step in ways]
+    groups += [Group("layers", _layer(config, conventions, step), "L", (phase,), stacked=True) for phase, step in ways]
     if config.head:
         groups.append(Group("head", _head(config, conventions), phases=_PHASES))
     sizes = {"D": config.hidden_size, "V": config.vocab_size, "L": config.num_hidden_layers}

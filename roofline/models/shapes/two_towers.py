@@ -43,7 +43,7 @@ def program(config: TwoTowersConfig, conventions: Conventions) -> Program:
     masked = layer(block, conventions, mask="causal")
     groups += [
         Group("text_embedding", _embedding(), phases=_PHASES),
-        Group("text_layers", masked, repeat="L", phases=_PHASES),
+        Group("text_layers", masked, repeat="L", phases=_PHASES, stacked=True),
     ]
     if config.projected:
         groups.append(Group("text_head", embedding_head("text"), phases=_PHASES))

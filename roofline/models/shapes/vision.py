@@ -82,7 +82,7 @@ def image_groups(
     ops += (norm("input_norm", x, h, kind=block.norm),)
     return [
         Group(f"{prefix}embedding", ops, phases=_PHASES, local=local or {}),
-        Group(f"{prefix}layers", layer(block, conventions), repeat, _PHASES, local=local or {}),
+        Group(f"{prefix}layers", layer(block, conventions), repeat, _PHASES, stacked=True, local=local or {}),
     ]
 
 
