@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
+from roofline.cost.kv_cache import cache_bytes
 from roofline.number import Number, exact, is_symbolic, maximum
 from roofline.program.axes import Sizes, rebind
-from roofline.program.op import CARRIED, Role, Tensor
+from roofline.program.op import Tensor
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import Precision, Workload
@@ -67,26 +68,6 @@ def weights_bytes(program: Program, sizes: Sizes, precision: Precision) -> Numbe
     """
     held = (*program.weights(), *program.scales())
     return sum(program.resident(group, op, tensor, sizes) * precision.width(tensor) for group, op, tensor in held)
-
-
-def cache_bytes(program: Program, sizes: Sizes, precision: Precision, roles: tuple[Role, ...] = CARRIED) -> Number:
-    """Bytes of the key/value cache and of the states for B sequences of S tokens, or of one of the two."""
-    held = [stated for stated in program.caches() if stated[2].role in roles]
-    return sum(program.resident(group, op, tensor, sizes) * precision.width(tensor) for group, op, tensor in held)
-
-
-def cache_growth(program: Program, precision: Precision, length: int, letter: Literal["S", "M"] = "S") -> int:
-    """Bytes of KV cache that the ``length``-th token of a sequence adds: fewer once a window has been filled.
-
-    ``letter`` M: the token is one that an encoder reads, for cross-attention. A state does not grow.
-    """
-    sizes = {name: exact(size) for name, size in {**program.sizes, "B": 1, "T": 1, "S": 1, "M": 1}.items()}
-
-    def held(tokens: int) -> Number:
-        bound = {**sizes, letter: exact(tokens)}
-        return sum(program.resident(*stated, bound) * precision.width(stated[2]) for stated in program.caches())
-
-    return int(held(length) - held(length - 1))
 
 
 def longest_step(workload: Workload, phase: Phase) -> Sizes:

@@ -8,7 +8,8 @@ from typing import Any, Unpack, get_args
 
 import sympy
 
-from roofline.cost.residency import activation_peak, cache_bytes, weights_bytes
+from roofline.cost.kv_cache import cache_bytes
+from roofline.cost.residency import activation_peak, weights_bytes
 from roofline.errors import UsageError, WorkloadError, near_matches, shown
 from roofline.formulas.expressions import Formula, Quantity, as_sympy, substitute
 from roofline.formulas.setting import Setting, make_setting, notes_of

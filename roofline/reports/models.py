@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from roofline.cost.residency import cache_bytes, cache_growth
+from roofline.cost.kv_cache import cache_bytes, cache_growth
 from roofline.models.model import Model
 from roofline.options.words import ModelOrder
 from roofline.program.program import Program

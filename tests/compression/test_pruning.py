@@ -10,7 +10,7 @@ import pytest
 
 from roofline.compression.pruning import pruned, read_pruning
 from roofline.cost.cost import step_cost
-from roofline.cost.residency import cache_bytes
+from roofline.cost.kv_cache import cache_bytes
 from roofline.errors import RooflineError
 from roofline.models.model import load_model
 from roofline.number import exact

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from roofline.cost.capacity import longest_context
 from roofline.cost.cost import step_cost
-from roofline.cost.residency import cache_growth, footprint
+from roofline.cost.kv_cache import cache_growth
+from roofline.cost.residency import footprint
 from roofline.hardware.loading import load_hardware
 from roofline.layers.attention import window_keys, window_pairs
 from roofline.models.model import load_model

@@ -18,7 +18,7 @@ from roofline.buying.serving_costs import Terms, cost_of_both
 from roofline.buying.sizing import Order, Sizing
 from roofline.calibration.constants import Provenance
 from roofline.calibration.provenance import constants_of
-from roofline.cost.residency import cache_bytes
+from roofline.cost.kv_cache import cache_bytes
 from roofline.errors import RooflineError, WorkloadError
 from roofline.hardware.fields import Link
 from roofline.models.model import load_model

@@ -15,7 +15,8 @@ from roofline.buying.training_runs import training_run
 from roofline.charts.kinds.compare import measures_of
 from roofline.charts.registry import Request, draw_kind
 from roofline.cost.capacity import longest_context
-from roofline.cost.residency import cache_growth, footprint
+from roofline.cost.kv_cache import cache_growth
+from roofline.cost.residency import footprint
 from roofline.errors import ConfigError, UsageError, WorkloadError
 from roofline.formulas.building import formula
 from roofline.models.model import Model, load_model

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roofline.cost.residency import cache_growth
+from roofline.cost.kv_cache import cache_growth
 from roofline.layers.latent_attention import latent_attention
 from roofline.models.model import load_model
 from roofline.prediction.predict import predict

@@ -19,7 +19,8 @@ from state_strategies import STATES, without_some
 
 from roofline.calibration.constants import ConstantSet, KindConstants
 from roofline.cost.capacity import largest_batch, longest_context
-from roofline.cost.residency import cache_growth, footprint
+from roofline.cost.kv_cache import cache_growth
+from roofline.cost.residency import footprint
 from roofline.errors import ConfigError
 from roofline.formulas.building import formula
 from roofline.formulas.symbols import LETTERS
