@@ -10,7 +10,7 @@ from typing import Literal
 from roofline.buying.serving_costs import ServingCost, Terms, cost_of_both, serving_cost
 from roofline.buying.sizing import MOST_UNITS, Load, Miss, Order, PoolUnits, Sizing, sizing_of, unit_of
 from roofline.errors import WorkloadError
-from roofline.serving.curve import Curve
+from roofline.serving.curve import Curve, Served
 from roofline.serving.disaggregated_serving import (
     Pair,
     best_split,
@@ -88,8 +88,8 @@ def pool_orders(
     grown = {id(each): growing(each) for pair in pairs for each in pair}
     asked = _Asked(question, load, targets, terms)
     found: list[Order | Miss] = []
-    for label, prefill, decode in paired_curves(question, [(grown[id(p)], grown[id(d)]) for p, d in pairs]):
-        tried = [_order(p, d, label, asked) for p in prefill for d in decode if not (p.problem or d.problem)]
+    for who, prefill, decode in paired_curves(question, [(grown[id(p)], grown[id(d)]) for p, d in pairs]):
+        tried = [_order(p, d, who, asked) for p in prefill for d in decode if not (p.problem or d.problem)]
         orders = [each for each in tried if isinstance(each, Order)]
         misses = [each for each in tried if isinstance(each, Miss)]
         if orders:
@@ -97,7 +97,7 @@ def pool_orders(
         elif misses:
             found.append(min(misses, key=lambda miss: miss.excess))
         else:
-            found.append(Miss(decode[0].hardware, label, (problem_of(prefill, decode),), _NEVER))
+            found.append(Miss(decode[0].hardware, who, (problem_of(prefill, decode),), _NEVER))
     return found
 
 
@@ -105,7 +105,7 @@ def _rank(order: Order) -> tuple[float, int, float]:
     return (order.cost.usd_per_h(1.0) if order.cost else 0.0, order.devices, order.used)
 
 
-def _order(prefill: Curve, decode: Curve, label: str, asked: _Asked) -> Order | Miss:
+def _order(prefill: Curve, decode: Curve, who: Served, asked: _Asked) -> Order | Miss:
     """The fewest units of one pair of layouts. The link depends on how many devices there are in the end."""
     shape = _shape(prefill, decode, asked.terms)
     try:
@@ -115,12 +115,12 @@ def _order(prefill: Curve, decode: Curve, label: str, asked: _Asked) -> Order | 
             pair = pair_of(prefill, decode, shape.devices(needed))
             needed = _needed(pair, shape, asked)
     except WorkloadError as failure:
-        return Miss(decode.hardware, label, (str(failure),), _NEVER)
+        return Miss(decode.hardware, who, (str(failure),), _NEVER)
     if needed is None:
-        return _miss(pair, label, asked)
+        return _miss(pair, who, asked)
     if sum(needed) > MOST_UNITS:
-        return Miss(decode.hardware, label, (f"needs {sum(needed):,} units",), sum(needed) / MOST_UNITS)
-    return _at_load(pair, shape, needed, label, asked)
+        return Miss(decode.hardware, who, (f"needs {sum(needed):,} units",), sum(needed) / MOST_UNITS)
+    return _at_load(pair, shape, needed, who, asked)
 
 
 def _shape(prefill: Curve, decode: Curve, terms: Terms) -> _Shape:
@@ -142,7 +142,7 @@ def _needed(pair: Pair, shape: _Shape, asked: _Asked, end: Literal["", "low", "h
     return shape.units((devices[0], devices[1]))
 
 
-def _at_load(pair: Pair, shape: _Shape, units: tuple[int, int], label: str, asked: _Asked) -> Order:
+def _at_load(pair: Pair, shape: _Shape, units: tuple[int, int], who: Served, asked: _Asked) -> Order:
     """The order of so many units, whose spare devices serve too, at the load itself."""
     best = (full_column(pair.prefill, asked.targets), best_column(pair.decode, asked.then))
     assert best[0] is not None
@@ -159,7 +159,7 @@ def _at_load(pair: Pair, shape: _Shape, units: tuple[int, int], label: str, aske
     wanted = asked.load.requests_per_s
     first = prefill_column(pair, asked.targets, wanted / counts[0])
     then = least_column(pair.decode, wanted / counts[1], asked.then)
-    curve = joined(pair, columns[0] if first is None else first, counts, label)
+    curve = joined(pair, columns[0] if first is None else first, counts, who)
     column = columns[1] if then is None else then
     point = point_at(curve, column, 1)
     cost, no_cost = _cost(curve, column, point, shape, units, asked)
@@ -183,14 +183,14 @@ def _cost(
     return cost_of_both(held, point, traffic, terms)
 
 
-def _miss(pair: Pair, label: str, asked: _Asked) -> Miss:
+def _miss(pair: Pair, who: Served, asked: _Asked) -> Miss:
     """What the pools miss, each at the batch that misses by the least."""
     reasons, excess = [], 0.0
     for curve, targets in ((pair.prefill, asked.first), (pair.decode, asked.then)):
         column = nearest_column(curve, targets)
         if column is None:
-            return Miss(pair.decode.hardware, label, ("no batch fits",), _NEVER)
+            return Miss(pair.decode.hardware, who, ("no batch fits",), _NEVER)
         times = (float(curve.of("ttft_s")[column]), float(curve.of("tpot_s")[column]))
         reasons += targets.misses(*times)
         excess = max(excess, float(targets.excess(*times)))
-    return Miss(pair.decode.hardware, label, tuple(reasons), excess)
+    return Miss(pair.decode.hardware, who, tuple(reasons), excess)

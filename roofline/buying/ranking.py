@@ -11,7 +11,7 @@ from roofline.buying.serving_costs import ServingCost, Terms, serving_cost
 from roofline.buying.training_costs import TrainingCost
 from roofline.errors import UsageError
 from roofline.serving.batch_sweep import curves
-from roofline.serving.curve import Curve
+from roofline.serving.curve import Curve, Served
 from roofline.serving.disaggregated_serving import pooled_curves
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.operating_points import (
@@ -133,10 +133,10 @@ def compare_hardware(
         msg = "pools take two devices at least; give counts such as 8xh100, or ask size"
         raise UsageError(msg)
     found = curves(question, hardware) + (pooled_curves(question, hardware, targets) if pools else [])
-    best: dict[str, Row] = {}
+    best: dict[Served, Row] = {}
     for curve in found:  # of the layouts of one hardware in one dtype, the best
         row = _row(curve, question, targets, terms)
-        best[curve.label] = min((best.get(curve.label, row), row), key=_rank)
+        best[curve.who] = min((best.get(curve.who, row), row), key=_rank)
     rows = sorted(best.values(), key=_rank)
     front = pareto_front(found, question.traffic, targets, terms)
     return Comparison(question, targets, terms, tuple(_tied(row, rows[0]) for row in rows), front)
@@ -158,9 +158,9 @@ def _row(curve: Curve, question: Question, targets: Targets, terms: Terms) -> Ro
 
 def _rank(row: Row) -> tuple[Any, ...]:
     if row.point is None:
-        return (2, 0, 0.0, row.curve.label)
+        return (2, 0, 0.0, str(row.curve.who))
     price = (0, row.cost.mix(1.0)) if row.cost else (1, -row.point.device_tokens_per_s)
-    return (0 if row.qualifies else 1, *price, row.curve.label)
+    return (0 if row.qualifies else 1, *price, str(row.curve.who))
 
 
 def _tied(row: Row, first: Row) -> Row:

@@ -13,7 +13,7 @@ from roofline.buying.serving_costs import ServingCost, Terms, serving_cost
 from roofline.errors import UsageError
 from roofline.number import Grid
 from roofline.serving.batch_sweep import curves
-from roofline.serving.curve import Curve
+from roofline.serving.curve import Curve, Served
 from roofline.serving.hardware_choice import Hardware, growing
 from roofline.serving.operating_points import (
     OperatingPoint,
@@ -131,14 +131,14 @@ class Miss:
     """Hardware that cannot serve within the targets, why, and by what factor the worse one is missed."""
 
     hardware: Hardware
-    label: str
+    who: Served
     reasons: tuple[str, ...]
     excess: float
 
     def to_dict(self) -> dict[str, Any]:
         """The miss as JSON."""
         excess = self.excess if self.excess != float("inf") else None
-        return {"hardware": self.label, "reasons": list(self.reasons), "excess": excess}
+        return {"hardware": str(self.who), "reasons": list(self.reasons), "excess": excess}
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,19 +193,19 @@ def size_hardware(
 def sizing_of(question: Question, load: Load, targets: Targets, terms: Terms, found: Sequence[Order | Miss]) -> Sizing:
     """What was found, sorted."""
     orders = [each for each in found if isinstance(each, Order)]
-    misses = _misses(found, {order.curve.label for order in orders})
+    misses = _misses(found, {order.curve.who for order in orders})
     priced = all(order.cost for order in orders)
-    orders.sort(key=lambda order: (_hourly(order) if priced else order.devices, order.devices, order.curve.label))
+    orders.sort(key=lambda order: (_hourly(order) if priced else order.devices, order.devices, str(order.curve.who)))
     return Sizing(question, load, targets, terms, tuple(orders), tuple(misses))
 
 
-def _misses(found: Sequence[Order | Miss], served: set[str]) -> list[Miss]:
+def _misses(found: Sequence[Order | Miss], served: set[Served]) -> list[Miss]:
     """What serves in no layout, each with the one that misses by the least; the nearest first."""
-    nearest: dict[str, Miss] = {}
+    nearest: dict[Served, Miss] = {}
     for each in found:
-        if isinstance(each, Miss) and each.label not in served:
-            nearest[each.label] = min((nearest.get(each.label, each), each), key=lambda miss: miss.excess)
-    return sorted(nearest.values(), key=lambda miss: (miss.excess, miss.label))
+        if isinstance(each, Miss) and each.who not in served:
+            nearest[each.who] = min((nearest.get(each.who, each), each), key=lambda miss: miss.excess)
+    return sorted(nearest.values(), key=lambda miss: (miss.excess, str(miss.who)))
 
 
 def _hourly(order: Order) -> float:
@@ -214,7 +214,7 @@ def _hourly(order: Order) -> float:
 
 def _order(curve: Curve, question: Question, load: Load, targets: Targets, terms: Terms) -> Order | Miss:
     if curve.problem or curve.state is None:
-        return Miss(curve.hardware, curve.label, (curve.problem,), float("inf"))
+        return Miss(curve.hardware, curve.who, (curve.problem,), float("inf"))
     best = best_column(curve, targets)
     if best is None:
         return _miss(curve, targets)
@@ -222,7 +222,7 @@ def _order(curve: Curve, question: Question, load: Load, targets: Targets, terms
     capacity = float(curve.of("requests_per_s")[best])
     units = _units(curve, load.replicas(capacity), unit)
     if units > MOST_UNITS:
-        return Miss(curve.hardware, curve.label, (f"needs {units:,} units",), units / MOST_UNITS)
+        return Miss(curve.hardware, curve.who, (f"needs {units:,} units",), units / MOST_UNITS)
     replicas = max(1, units * unit // curve.devices)
     column = least_column(curve, load.requests_per_s / replicas, targets)
     point = point_at(curve, best if column is None else column, replicas)
@@ -256,7 +256,7 @@ def _miss(curve: Curve, targets: Targets) -> Miss:
     column = nearest_column(curve, targets)
     if column is None:
         return Miss(
-            curve.hardware, curve.label, ("no batch whose prompts fit the steps; give a larger --chunk",), float("inf")
+            curve.hardware, curve.who, ("no batch whose prompts fit the steps; give a larger --chunk",), float("inf")
         )
     ttft, tpot = float(curve.of("ttft_s")[column]), float(curve.of("tpot_s")[column])
-    return Miss(curve.hardware, curve.label, tuple(targets.misses(ttft, tpot)), float(targets.excess(ttft, tpot)))
+    return Miss(curve.hardware, curve.who, tuple(targets.misses(ttft, tpot)), float(targets.excess(ttft, tpot)))

@@ -32,7 +32,7 @@ def comparison_text(result: Comparison, *, quiet: bool = False, pareto: bool = F
     if quiet:
         return "\n".join(lines)
     lines += ["", *_served(result, wide), *pooled_lines(result.rows, compared_rows(result.rows, result.targets)), ""]
-    lines += cost_lines([(row.curve.label, row.cost) for row in result.rows], result.terms)
+    lines += cost_lines([(str(row.curve.who), row.cost) for row in result.rows], result.terms)
     lines += [f"no cost: {row.no_cost}" for row in result.rows if row.no_cost]
     lines += _alternatives(result)
     lines += ["", *_front(result, wide)] if pareto else []
@@ -74,9 +74,9 @@ def _verdict(result: Comparison) -> list[str]:
     first = result.rows[0]
     if not first.qualifies:
         return [*lines, "NOTHING MEETS THE TARGETS; the reasons stand below"]
-    ties = [row.curve.label for row in result.rows if row.tie]
+    ties = [str(row.curve.who) for row in result.rows if row.tie]
     price = f", {_usd(first.cost.mix(1.0))} per million tokens at full load" if first.cost else ""
-    lines.append(f"best: {first.curve.label}{price}")
+    lines.append(f"best: {first.curve.who}{price}")
     if ties:
         lines.append(f"not told apart from it (the 90 % band of the ratio holds 1): {', '.join(ties)}")
     return lines
@@ -96,7 +96,7 @@ def _served(result: Comparison, wide: bool) -> list[str]:
               "MBU", "power", "bound by", *(WIDE if wide else ()))  # fmt: skip
     rows = [
         (
-            row.curve.label,
+            str(row.curve.who),
             _mark(row),
             *((spread(row.curve, row.point), *_figures(row.point)) if row.point else ("-",) * 13),
             *((wide_cells(row.curve, row.point) if row.point else ("-",) * len(WIDE)) if wide else ()),
@@ -104,8 +104,8 @@ def _served(result: Comparison, wide: bool) -> list[str]:
         for row in result.rows
     ]
     lines = table(header, rows, left=(0, 1, 2))
-    lines += [f"{row.curve.label} misses: {', '.join(row.misses)}" for row in result.rows if row.misses]
-    unsure = [f"{row.curve.label} ({', '.join(row.unsure)})" for row in result.rows if row.unsure]
+    lines += [f"{row.curve.who} misses: {', '.join(row.misses)}" for row in result.rows if row.misses]
+    unsure = [f"{row.curve.who} ({', '.join(row.unsure)})" for row in result.rows if row.unsure]
     return lines + ([f"? at the slow end of the band: {'; '.join(unsure)}"] if unsure else [])
 
 
@@ -124,7 +124,9 @@ def wide_cells(curve: Curve, point: OperatingPoint) -> tuple[str, ...]:
 
 def pooled_lines(found: Sequence[Row | Order], verdicts: Sequence[str]) -> list[str]:
     """The pools among them, and how they stand to mixed steps."""
-    told = [(each.curve.label, each.curve.pools, each.point.batch) for each in found if each.curve.pools and each.point]
+    told = [
+        (str(each.curve.who), each.curve.pools, each.point.batch) for each in found if each.curve.pools and each.point
+    ]
     return ["", *pool_lines(told), *verdicts] if told else []
 
 
@@ -176,7 +178,7 @@ def _alternatives(result: Comparison) -> list[str]:
         if row.cost and terms.api:
             at, prices = row.cost.breakeven(terms.api), f"{terms.api[0]:g} / {terms.api[1]:g}"
             where = f"from {at:.0%} utilisation" if at else "at no utilisation"
-            lines.append(f"{row.curve.label}: cheaper than an API at {prices} USD per million tokens in / out {where}")
+            lines.append(f"{row.curve.who}: cheaper than an API at {prices} USD per million tokens in / out {where}")
     rent = "on_demand" if terms.kind == "purchase" else terms.kind
     for row in result.rows:
         if row.point and row.hardware.name not in told and (found := rent_or_buy(row.hardware, row.point, terms, rent)):

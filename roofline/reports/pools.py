@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from roofline.buying.ranking import Row
 from roofline.buying.sizing import Order
 from roofline.reports.prediction import quantity, table
-from roofline.serving.curve import Curve, Pools
+from roofline.serving.curve import Curve, Pools, Served
 from roofline.serving.disaggregated_serving import ideal_rate
 from roofline.serving.operating_points import Targets
 
@@ -39,13 +39,13 @@ def _side(told: dict[str, object]) -> tuple[str, str]:
 
 def compared_orders(orders: Sequence[Order], targets: Targets) -> list[str]:
     """For each hardware in pools, how it stands to the same hardware in mixed steps, and why."""
-    mixed: dict[str, Order] = {}
+    mixed: dict[Served, Order] = {}
     for order in orders:
         if order.curve.pools is None:
-            mixed.setdefault(order.curve.label, order)
+            mixed.setdefault(order.curve.who, order)
     lines = []
     for order in orders:
-        other = mixed.get(_own_label(order.curve))
+        other = mixed.get(order.curve.who.mixed)
         if order.curve.pools is not None and other is not None:
             prices = [each.cost.usd_per_h(1.0) if each.cost else None for each in (order, other)]
             words = "USD/h" if None not in prices else "devices"
@@ -57,19 +57,14 @@ def compared_orders(orders: Sequence[Order], targets: Targets) -> list[str]:
 
 def compared_rows(rows: Sequence[Row], targets: Targets) -> list[str]:
     """The same for rows of a comparison."""
-    mixed = {row.curve.label: row for row in rows if row.curve.pools is None and row.qualifies}
+    mixed = {row.curve.who: row for row in rows if row.curve.pools is None and row.qualifies}
     lines = []
     for row in rows:
-        other = mixed.get(_own_label(row.curve))
+        other = mixed.get(row.curve.who.mixed)
         if row.curve.pools is not None and row.qualifies and row.point and other is not None and other.point:
             sides = (1 / row.point.device_tokens_per_s, 1 / other.point.device_tokens_per_s)
             lines.append(_against(row.curve, other.curve, sides, "", targets))
     return lines
-
-
-def _own_label(curve: Curve) -> str:
-    """The label of the same hardware in mixed steps: what decodes, where the pools' hardware differs."""
-    return curve.label.removesuffix(" pools").rpartition(" to ")[2]
 
 
 def _against(pooled: Curve, mixed: Curve, sides: tuple[float, float], words: str, targets: Targets) -> str:
@@ -80,7 +75,7 @@ def _against(pooled: Curve, mixed: Curve, sides: tuple[float, float], words: str
     costs = f", {own:,.3g} against {other:,.3g} {words}" if words else ""
     rates = ideal_rate(pooled, targets), ideal_rate(mixed, targets)
     told = f"within the targets a device serves {rates[0]:,.3g} against {rates[1]:,.3g} req/s"
-    return f"{pooled.label} against mixed steps: {wins}{costs}; {told}: {_why(pooled, own < other or draw, rates)}"
+    return f"{pooled.who} against mixed steps: {wins}{costs}; {told}: {_why(pooled, own < other or draw, rates)}"
 
 
 def _why(pooled: Curve, won: bool, rates: tuple[float, float]) -> str:

@@ -25,17 +25,17 @@ def sizing_text(result: Sizing, *, quiet: bool = False, wide: bool = False) -> s
     lines = [result.question.traffic.words(), f"{targets_line(result.question, result.targets)}; load {asked}"]
     if not result.orders:
         lines.append("NOTHING SERVES THIS LOAD WITHIN THE TARGETS")
-        lines += [f"nearest miss: {m.label}: {', '.join(m.reasons)}" for m in result.misses[:1]]
+        lines += [f"nearest miss: {m.who}: {', '.join(m.reasons)}" for m in result.misses[:1]]
     for word, order in zip(("choice", "runner-up"), result.orders, strict=False):
         lines.append(f"{word}: {_order_words(order)}")
     if quiet:
         return "\n".join(lines)
     lines += ["", *_orders(result, wide)] if result.orders else []
     lines += pooled_lines(result.orders, compared_orders(result.orders, result.targets))
-    lines += [f"{miss.label} misses: {', '.join(miss.reasons)}" for miss in result.misses]
+    lines += [f"{miss.who} misses: {', '.join(miss.reasons)}" for miss in result.misses]
     best: list[Order] = []  # of the layouts of each
     for order in result.orders:
-        best += [order] if order.curve.label not in [kept.curve.label for kept in best] else []
+        best += [order] if order.curve.who not in [kept.curve.who for kept in best] else []
     lines += ["", *cost_lines([(_held(order), order.cost) for order in best], result.terms)] if best else []
     lines += [f"no cost: {order.no_cost}" for order in best if order.no_cost]
     if result.orders and not all(order.cost for order in result.orders):
@@ -67,7 +67,7 @@ def _bought(order: Order) -> str:
             (order.curve.pools.prefill, order.curve.pools.decode), order.pools.units, order.pools.unit, strict=True
         )
         return " + ".join(_units(many, pool.curve.hardware.name, unit) for pool, many, unit in sides) + " as pools"
-    return _units(order.units, order.curve.label, order.unit)
+    return _units(order.units, str(order.curve.who), order.unit)
 
 
 def _units(units: int, name: str, unit: int) -> str:
@@ -83,7 +83,7 @@ def _orders(result: Sizing, wide: bool) -> list[str]:
         units = (f"{order.units}", f"{order.units_low} to {order.units_high or '-'}", f"{order.devices}")
         times = (quantity(point.ttft.value, "time_s"), ends(point.ttft), quantity(point.tpot.value, "time_s"))
         rows.append((
-            order.curve.label, spread(order.curve, point), *units, f"{order.capacity:,.3g} req/s",
+            str(order.curve.who), spread(order.curve, point), *units, f"{order.capacity:,.3g} req/s",
             f"{order.used:.0%}", f"{point.batch}", *times, ends(point.tpot), watts(point),
             *(wide_cells(order.curve, point) if wide else ()),
         ))  # fmt: skip

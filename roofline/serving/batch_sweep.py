@@ -22,7 +22,7 @@ from roofline.program.program import Program
 from roofline.program.workload import Precision
 from roofline.serving.batched_steps import StepTimer
 from roofline.serving.continuous_batching import Drafts, Load, SteadyState, steady_state
-from roofline.serving.curve import Curve
+from roofline.serving.curve import Curve, Served
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.occupancy import Occupancy, occupancy_of, prefill_occupancy
 from roofline.serving.prefill_and_decode_pools import PROMPTS, DecodeLoad, PrefillLoad
@@ -45,8 +45,8 @@ def curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
     found = []
     for word in words:
         asked = replace(question, dtypes=(word or None, *question.dtypes[1:]))
-        label = f" {word}" if len(words) > 1 else ""
-        found += [replace(curve, label=curve.hardware.name + label) for curve in _curves(asked, hardware)]
+        told = word if len(words) > 1 else ""
+        found += [replace(curve, who=Served(curve.hardware.name, told)) for curve in _curves(asked, hardware)]
     return found
 
 

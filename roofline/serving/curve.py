@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,34 @@ from roofline.serving.hardware_choice import Hardware
 from roofline.serving.kv_cache_transfer import HandOver
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What serves, by which rows are told apart: hardware by name; the dtype where several are compared; and, where
+    prefill and decode have pools of their own, the hardware that prefills.
+    """
+
+    hardware: str = ""
+    dtype: str = ""
+    prefill_on: str | None = None
+
+    @property
+    def mixed(self) -> Served:
+        """The same hardware in mixed steps; what decodes, where another prefills."""
+        return replace(self, prefill_on=None)
+
+    def __str__(self) -> str:
+        apart = self.prefill_on not in (None, self.hardware)
+        whose = f"{self.prefill_on} to {self.hardware}" if apart else self.hardware
+        return " ".join(word for word in (whose, self.dtype, "pools" if self.prefill_on is not None else "") if word)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Curve:
     """How one replica serves, at every batch: row ``row`` of a state. ``most`` sequences fit, None if not known.
 
-    ``generated``: tokens of a mean answer. ``label``: the hardware, and its dtype where several are compared.
-    ``problem`` says why hardware serves nothing. ``prompt_cache``: what one of its devices holds of the cache of a mean
-    prompt [B]. ``pools``: what it consists of where prefill and decode have devices of their own.
+    ``generated``: tokens of a mean answer. ``who`` tells it from the others that are compared. ``problem`` says why
+    hardware serves nothing. ``prompt_cache``: what one of its devices holds of the cache of a mean prompt [B].
+    ``pools``: what it consists of where prefill and decode have devices of their own.
     """
 
     hardware: Hardware
@@ -35,7 +56,7 @@ class Curve:
     devices: int = 1
     layout: str = "one device"
     problem: str = ""
-    label: str = ""
+    who: Served = Served()
     prompt_cache: float = 0.0
     pools: Pools | None = None
 

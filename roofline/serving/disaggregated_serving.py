@@ -16,7 +16,7 @@ from roofline.number import Grid
 from roofline.program.phases import Phase
 from roofline.serving.batch_sweep import curves
 from roofline.serving.continuous_batching import SteadyState
-from roofline.serving.curve import Curve, Pool, Pools
+from roofline.serving.curve import Curve, Pool, Pools, Served
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.kv_cache_transfer import End, HandOver, hand_over
 from roofline.serving.operating_points import Targets, best_column, least_column, nearest_column
@@ -102,14 +102,14 @@ def prefill_column(pair: Pair, targets: Targets, needed: float) -> int | None:
     return full if full is None or least is None else min(full, least)
 
 
-def joined(pair: Pair, column: int, counts: tuple[int, int], label: str) -> Curve:
+def joined(pair: Pair, column: int, counts: tuple[int, int], who: Served) -> Curve:
     """Both pools as one curve over the batches of those that decode; ``column`` is the batch of those that prefill."""
     p, d = pair.prefill, pair.decode
     first = Pool(p, counts[0], p.of("requests_per_s") * counts[0], column)
     then = Pool(d, counts[1], d.of("requests_per_s") * counts[1])
     pools = Pools(first, then, pair.handed)
     return replace(
-        d, state=_state(first, then, column), devices=first.devices + then.devices, layout=pools.layout, label=label,
+        d, state=_state(first, then, column), devices=first.devices + then.devices, layout=pools.layout, who=who,
         pools=pools,
     )  # fmt: skip
 
@@ -198,16 +198,16 @@ def best_split(devices: int, pair: Pair, columns: tuple[int, int]) -> tuple[int,
 def pooled_curves(question: Question, hardware: Sequence[Hardware], targets: Targets) -> list[Curve]:
     """Each hardware of several devices, split into two pools in every way; a curve with a problem where none serves."""
     found: list[Curve] = []
-    for label, prefill, decode in paired_curves(question, [(each, each) for each in hardware if each.count > 1]):
-        ways = [way for p in prefill for d in decode for way in _ways(p, d, label, targets)]
-        found += ways or [replace(decode[0], state=None, problem=problem_of(prefill, decode), label=label)]
+    for who, prefill, decode in paired_curves(question, [(each, each) for each in hardware if each.count > 1]):
+        ways = [way for p in prefill for d in decode for way in _ways(p, d, who, targets)]
+        found += ways or [replace(decode[0], state=None, problem=problem_of(prefill, decode), who=who)]
     return found
 
 
 def paired_curves(
     question: Question, pairs: Sequence[tuple[Hardware, Hardware]]
-) -> Iterator[tuple[str, list[Curve], list[Curve]]]:
-    """For each pair of hardware and each dtype its label, the layouts that prefill and those that decode."""
+) -> Iterator[tuple[Served, list[Curve], list[Curve]]]:
+    """For each pair of hardware and each dtype what serves, the layouts that prefill and those that decode."""
     if not pairs:
         return
     first, then = (
@@ -215,14 +215,11 @@ def paired_curves(
         for phase, side in zip((Phase.PREFILL, Phase.DECODE), zip(*pairs, strict=True), strict=True)
     )
     for prefill, decode in pairs:
-        own = [(curve, curve.label.removeprefix(curve.hardware.name)) for curve in then if curve.hardware is decode]
-        others = [
-            (curve, curve.label.removeprefix(curve.hardware.name)) for curve in first if curve.hardware is prefill
-        ]
-        whose = decode.name if prefill.name == decode.name else f"{prefill.name} to {decode.name}"
-        for dtype in dict.fromkeys(dtype for _, dtype in own):
-            sides = [[curve for curve, its in side if its == dtype] for side in (others, own)]
-            yield f"{whose}{dtype} pools", sides[0], sides[1]
+        own = [curve for curve in then if curve.hardware is decode]
+        others = [curve for curve in first if curve.hardware is prefill]
+        for dtype in dict.fromkeys(curve.who.dtype for curve in own):
+            sides = [[curve for curve in side if curve.who.dtype == dtype] for side in (others, own)]
+            yield Served(decode.name, dtype, prefill.name), sides[0], sides[1]
 
 
 def problem_of(prefill: Sequence[Curve], decode: Sequence[Curve]) -> str:
@@ -231,7 +228,7 @@ def problem_of(prefill: Sequence[Curve], decode: Sequence[Curve]) -> str:
     return problems[0] if problems else "no two pools fit into its devices"
 
 
-def _ways(prefill: Curve, decode: Curve, label: str, targets: Targets) -> Iterator[Curve]:
+def _ways(prefill: Curve, decode: Curve, who: Served, targets: Targets) -> Iterator[Curve]:
     """Every split of a hardware between two layouts."""
     devices = decode.hardware.count
     if prefill.problem or decode.problem or prefill.devices + decode.devices > devices:
@@ -244,7 +241,7 @@ def _ways(prefill: Curve, decode: Curve, label: str, targets: Targets) -> Iterat
         if column is None:
             column = nearest_column(pair.prefill, Targets(targets.ttft_s, None))
         if column is not None:
-            yield joined(pair, column, counts, label)
+            yield joined(pair, column, counts, who)
 
 
 def ideal_rate(curve: Curve, targets: Targets) -> float:

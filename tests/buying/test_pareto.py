@@ -53,7 +53,7 @@ def test_no_row_beats_the_front_and_targets_hold_on_it() -> None:
 
 
 def test_each_dtype_is_a_row_of_its_own_and_a_refusal_one_too() -> None:
-    rows = {row.curve.label: row for row in result(hardware="h100,a100").rows}
+    rows = {str(row.curve.who): row for row in result(hardware="h100,a100").rows}
     assert set(rows) == {"h100-sxm-80gb bf16", "h100-sxm-80gb fp8", "a100-sxm-80gb bf16", "a100-sxm-80gb fp8"}
     assert "has no fp8" in rows["a100-sxm-80gb fp8"].misses[0]
 

@@ -297,7 +297,7 @@ def test_the_best_split_is_the_best_of_all(p: int, d: int, spare: int, column: i
 def test_all_splits_of_a_box_use_no_more_than_its_devices() -> None:
     question = Question(MODEL, read_traffic("chat"))
     found = pooled_curves(question, read_hardware(["8xh100", "h100"]), Targets(0.5, 0.015))
-    assert {curve.label for curve in found} == {"8xh100-sxm-80gb pools"}
+    assert {str(curve.who) for curve in found} == {"8xh100-sxm-80gb pools"}
     layouts = {pools_of(curve).layout for curve in found}
     assert {"1 x one device prefill, 7 x one device decode", "1 x tp 4 prefill, 1 x tp 4 decode"} <= layouts
     assert len(layouts) == len(found)
@@ -326,7 +326,7 @@ def test_the_tighter_tpot_the_more_pools_pay() -> None:
 
 def test_a_box_in_pools_costs_what_the_box_costs() -> None:
     rows = compare(MODEL, "aws-p5-48xlarge", ttft=0.5, tpot=0.015, pools=True).rows
-    assert [row.curve.label for row in rows] == ["aws-p5-48xlarge pools", "aws-p5-48xlarge"]
+    assert [str(row.curve.who) for row in rows] == ["aws-p5-48xlarge pools", "aws-p5-48xlarge"]
     for row in rows:
         assert row.cost is not None
         assert row.cost.usd_per_h(1.0) == pytest.approx(55.04)
@@ -334,7 +334,7 @@ def test_a_box_in_pools_costs_what_the_box_costs() -> None:
 
 def test_what_does_not_fit_says_so_in_pools_too() -> None:
     rows = compare("llama-3.1-70b", "2xh100", pools=True).rows
-    reasons = {row.curve.label: row.misses for row in rows}
+    reasons = {str(row.curve.who): row.misses for row in rows}
     assert reasons["2xh100-sxm-80gb pools"][0].startswith("does not fit")
 
 
@@ -373,8 +373,8 @@ def test_the_pools_serve_the_load_with_headroom_and_fewer_units_would_not() -> N
 def test_mixed_steps_stay_as_they_are_beside_pools() -> None:
     plain, both = sizing(pools=False), sizing()
     assert [order for order in both.orders if not order.curve.pools] != []
-    assert [(o.curve.label, o.curve.layout, o.units) for o in plain.orders] == [
-        (o.curve.label, o.curve.layout, o.units) for o in both.orders if not o.curve.pools
+    assert [(str(o.curve.who), o.curve.layout, o.units) for o in plain.orders] == [
+        (str(o.curve.who), o.curve.layout, o.units) for o in both.orders if not o.curve.pools
     ]
 
 
@@ -401,7 +401,7 @@ def test_pools_share_the_boxes_of_one_hardware() -> None:
 def test_hardware_of_its_own_for_each_pool() -> None:
     (order,) = pooled(sizing(hardware="h200", prefill_on="h100", pools=False))
     pools = pools_of(order.curve)
-    assert order.curve.label == "h100-sxm-80gb to h200-sxm-141gb pools"
+    assert str(order.curve.who) == "h100-sxm-80gb to h200-sxm-141gb pools"
     assert [pool.curve.hardware.name for pool in (pools.prefill, pools.decode)] == ["h100-sxm-80gb", "h200-sxm-141gb"]
     assert order.pools is not None
     assert order.cost is not None
@@ -416,7 +416,7 @@ def test_hardware_of_its_own_for_each_pool() -> None:
 def test_prefill_on_the_same_hardware_is_pools() -> None:
     one, other = sizing(hardware="h100", prefill_on="h100", pools=False), sizing(hardware="h100")
     (a,), (b,) = pooled(one), pooled(other)
-    assert (a.curve.label, a.curve.layout, a.units) == (b.curve.label, b.curve.layout, b.units)
+    assert (str(a.curve.who), a.curve.layout, a.units) == (str(b.curve.who), b.curve.layout, b.units)
 
 
 @settings(max_examples=25)
@@ -459,18 +459,18 @@ def test_owned_pools_pay_for_no_more_energy_than_their_tdp() -> None:
 def test_pools_that_miss_say_what_they_miss_and_exit_4_stays() -> None:
     result = sizing(tpot=0.001)
     assert not result.qualifies
-    (miss,) = (miss for miss in result.misses if miss.label == "h100-sxm-80gb pools")
+    (miss,) = (miss for miss in result.misses if str(miss.who) == "h100-sxm-80gb pools")
     assert miss.reasons[0].startswith("TPOT ")
     result = sizing(hardware="l40s", load=500.0, tpot=0.05, prices="l40s=1USD/h")
-    (miss,) = (miss for miss in result.misses if miss.label == "l40s pools")
+    (miss,) = (miss for miss in result.misses if str(miss.who) == "l40s pools")
     assert "no link hands caches over between boxes of l40s" in miss.reasons[0]
 
 
 def test_pools_alone_may_meet_the_targets() -> None:
     """Mixed steps at one sequence wait for pieces of prompts; decode steps do not."""
     result = size("llama-3.1-8b", "h100", load=5.0, prompt=8192, generate=64, tpot="3.5 ms", pools=True)
-    assert [order.curve.label for order in result.orders] == ["h100-sxm-80gb pools"]
-    assert [miss.label for miss in result.misses] == ["h100-sxm-80gb"]
+    assert [str(order.curve.who) for order in result.orders] == ["h100-sxm-80gb pools"]
+    assert [str(miss.who) for miss in result.misses] == ["h100-sxm-80gb"]
 
 
 # At the shell

@@ -16,7 +16,7 @@ from roofline.charts.drawing.scales import Scale, frame, plain, si
 from roofline.charts.drawing.sheet import Sheet, names
 from roofline.errors import UsageError
 from roofline.number import Grid
-from roofline.serving.curve import Curve
+from roofline.serving.curve import Curve, Served
 from roofline.units import format_quantity
 
 _MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -27,10 +27,15 @@ MOST = len(_MARKERS)
 class Trace:
     """One hardware over the batches that it holds. [s, USD per million tokens]"""
 
-    label: str
+    who: Served
     batches: Grid
     times: Grid
     costs: Grid
+
+    @property
+    def label(self) -> str:
+        """What serves, in words."""
+        return str(self.who)
 
 
 def traces_of(result: Comparison) -> list[Trace]:
@@ -52,7 +57,7 @@ def traces_of(result: Comparison) -> list[Trace]:
 def _trace(curve: Curve, cost: Grid) -> Trace:
     assert curve.state is not None
     held = curve.holds
-    return Trace(curve.label, curve.state.batches[held], curve.of("tpot_s")[held], cost[held])
+    return Trace(curve.who, curve.state.batches[held], curve.of("tpot_s")[held], cost[held])
 
 
 def draw_front(result: Comparison, *, theme: str = "light", size: str = "slide", ax: Axes | None = None) -> Figure:
@@ -88,7 +93,7 @@ def draw_front(result: Comparison, *, theme: str = "light", size: str = "slide",
 
 def result_price(result: Comparison, trace: Trace) -> str:
     """The price behind a line: value, kind and date."""
-    offer = next(row.cost.offers[0] for row in result.rows if row.curve.label == trace.label and row.cost)
+    offer = next(row.cost.offers[0] for row in result.rows if row.curve.who == trace.who and row.cost)
     unit = "USD" if offer.kind == "purchase" else "USD/h"
     return f"{offer.usd:,.10g} {unit} {offer.kind} ({offer.date})"
 
@@ -107,11 +112,11 @@ def describe_front(result: Comparison) -> str:
 def front_rows(result: Comparison) -> list[dict[str, Any]]:
     """The data behind the chart: a row per hardware and batch."""
     front = {(point.hardware, point.dtype, point.batch) for point in result.front}
-    curves = {row.curve.label: row.curve for row in result.rows}
+    curves = {row.curve.who: row.curve for row in result.rows}
     return [
         {"model": result.question.model.name, "hardware": trace.label, "batch": int(batch), "tpot_s": float(time),
          "usd_per_million_tokens": float(cost),
-         "on_front": (curves[trace.label].hardware.name, curves[trace.label].dtype, int(batch)) in front}
+         "on_front": (curves[trace.who].hardware.name, curves[trace.who].dtype, int(batch)) in front}
         for trace in traces_of(result)
         for batch, time, cost in zip(trace.batches, trace.times, trace.costs, strict=True)
     ]  # fmt: skip
