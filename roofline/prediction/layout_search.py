@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from roofline.errors import WorkloadError
-from roofline.parallelism.dimensions import DIMENSIONS, Search, devices_of
+from roofline.parallelism.dimensions import DEGREES, DIMENSIONS, OWN, Search
 from roofline.parallelism.divisibility import can_split, check_layout
 from roofline.parallelism.layout import Layout
 from roofline.prediction.layout_evaluation import LayoutTable, layout_rows
@@ -69,13 +69,13 @@ def evaluate(request: Request, given: Mapping[str, int], batches: Sequence[int])
     """A row for each layout that can split the model and each batch. Raises WorkloadError where there is none."""
     devices = request.fleet.count if request.fleet.counted else Layout.of(**given).devices
     search = Search(devices, "E" in request.program.sizes, request.phases)
-    layouts = Layout.stacked(_candidates(search, given))
+    layouts = _candidates(search, given)
     workloads = [replace(request.workload, batch=batch) for batch in dict.fromkeys(batches)]
     held = [can_split(layouts, request.program, request.phases, workload) for workload in workloads]
     rows = Layout.stacked([layouts.at(mask) for mask in held])
     batch_of = np.repeat([workload.batch for workload in workloads], [mask.sum() for mask in held])
     if not len(batch_of):
-        _refuse(request, search, given)
+        _refuse(request, layouts, given, devices)
     kinds = _kinds(rows)
     machine = request.machine(devices)
     alike = (kinds == kind for kind in np.unique(kinds))
@@ -89,24 +89,25 @@ def _kinds(layouts: Layout) -> Any:
     return np.unique(kinds, axis=0, return_inverse=True)[1].ravel()
 
 
-def _candidates(search: Search, given: Mapping[str, int]) -> list[Layout]:
+def _candidates(search: Search, given: Mapping[str, int]) -> Layout:
     """Every layout that makes up the devices and has the ``given`` degrees, one dimension after the other."""
     found: list[dict[str, int]] = [{}]
     for dimension in DIMENSIONS:
-        flag, own = dimension.flag, dimension.own
+        flag, own, last = dimension.flag, dimension.own, dimension.flag == OWN[-1]
         found = [
             {**degrees, flag: degree}
             for degrees in found
+            for left in [search.left(degrees)]
             for degree in ([given[flag]] if flag in given else dimension.options(search, degrees))
-            if not own or search.left(degrees) % degree == 0
+            if not own or (degree == left if last else left % degree == 0)
         ]
-    return [Layout(**degrees) for degrees in found if devices_of(degrees) == search.devices]
+    rows = np.array([[degrees[flag] for flag in DEGREES] for degrees in found], dtype=np.int64)
+    return Layout(*rows.reshape(-1, len(DEGREES)).T)
 
 
-def _refuse(request: Request, search: Search, given: Mapping[str, int]) -> NoReturn:
+def _refuse(request: Request, layouts: Layout, given: Mapping[str, int], devices: int) -> NoReturn:
     """Raises WorkloadError that says why no layout will do: what stands against the first that comes to mind."""
-    devices = search.devices
-    for layout in _candidates(search, given):
+    for layout in map(layouts.at, range(layouts.tp.size)):
         try:
             check_layout(layout, request.program, request.phases, request.workload, request.model.name)
         except WorkloadError as failure:
