@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from grids import counts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from modules import eager_decoder
@@ -42,11 +43,12 @@ def counted(module: Any, batch: int, past: int, new: int) -> int:
     return int(counter.get_total_flops()) - rotary  # angles are a matmul of inner size 1 in some: no contraction
 
 
+@pytest.mark.parametrize("count", counts(4, 30))
 @pytest.mark.parametrize("model_type", DECODERS)
-def test_random_decoders(model_type):
+def test_random_decoders(model_type, count):
     pytest.importorskip("transformers")
 
-    @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
     @given(
         config=decoder_configs(model_type),
         batch=st.integers(1, 3),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from grids import counts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from modules import counted, module_of, our_flops, parameters_of
@@ -38,11 +39,12 @@ def read(model: Model, batch: int, length: int) -> dict[str, Any]:
     return {"input_ids": torch.full((batch, length), 2)}
 
 
+@pytest.mark.parametrize("count", counts(3, 30))
 @pytest.mark.parametrize("model_type", ENCODER_DECODERS)
-def test_random_encoder_decoders_equal_transformers(model_type):
+def test_random_encoder_decoders_equal_transformers(model_type, count):
     torch = pytest.importorskip("torch")
 
-    @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
     @given(encoder_decoder_configs(model_type), st.integers(1, 3), st.integers(1, 40), st.integers(1, 9))
     def equal(config, batch, length, new):
         model = load_model(config)

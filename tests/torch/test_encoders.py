@@ -6,6 +6,7 @@ import itertools
 from fractions import Fraction
 
 import pytest
+from grids import counts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from modules import counted, module_of, our_flops, parameters_of
@@ -21,11 +22,12 @@ from roofline.program.workload import Precision, Workload
 BF16 = Precision("bf16", "bf16", "bf16")
 
 
+@pytest.mark.parametrize("count", counts(5, 40))
 @pytest.mark.parametrize("model_type", ENCODERS)
-def test_random_encoders_equal_transformers(model_type):
+def test_random_encoders_equal_transformers(model_type, count):
     torch = pytest.importorskip("torch")
 
-    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
     @given(config=encoder_configs(model_type), batch=st.integers(1, 3), length=st.integers(1, 40))
     def equal(config, batch, length):
         model = load_model(config)
