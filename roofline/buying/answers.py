@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -204,6 +204,20 @@ class TrainingAnswer(TypedDict):
     problem: Annotated[str | None, Says("why there is no cost")]
 
 
+class PoolsOrMixedAnswer(TypedDict):
+    """Disaggregated serving beside chunked prefill on the same hardware."""
+
+    pools: Annotated[str, Says("hardware in pools")]
+    winner: Annotated[Literal["pools", "mixed", "neither"], Says("what costs less")]
+    pools_cost: Annotated[float, Says("cost of pools, in cost_unit")]
+    mixed_cost: Annotated[float, Says("cost of mixed steps, in cost_unit")]
+    cost_unit: Annotated[str, Says("unit of both costs")]
+    pools_requests_per_s: Annotated[float, Says(
+        "what a device in pools that are split without a rest serves within the targets", "requests/s")]  # fmt: skip
+    mixed_requests_per_s: Annotated[float, Says("what a device in mixed steps serves within them", "requests/s")]
+    why: Annotated[str, Says("why it wins")]
+
+
 class ServingInputs(TypedDict):
     """The inputs as they were taken, defaults filled in."""
 
@@ -246,6 +260,7 @@ class CompareAnswer(Answer):
     notes: Annotated[list[str], Says("what to know about the comparison")]
     rows: Annotated[list[RowAnswer], Says("hardware: what qualifies first, the cheapest before the others")]
     pareto_front: Annotated[list[FrontAnswer], Says("choices that no other beats in both TPOT and cost")]
+    pools_or_mixed: NotRequired[Annotated[list[PoolsOrMixedAnswer], Says("with --pools: what they are worth")]]
     training: NotRequired[Annotated[list[TrainingAnswer], Says("with --train: what a run costs")]]
 
 
@@ -286,3 +301,4 @@ class SizeAnswer(Answer):
     runner_up: Annotated[OrderAnswer | None, Says("next best order")]
     others: Annotated[list[OrderAnswer], Says("orders after that")]
     misses: Annotated[list[MissAnswer], Says("hardware that cannot serve it, the nearest first")]
+    pools_or_mixed: NotRequired[Annotated[list[PoolsOrMixedAnswer], Says("with --pools: what they are worth")]]

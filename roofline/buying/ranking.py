@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from roofline.buying.pareto import FrontPoint, pareto_front
+from roofline.buying.pools_or_mixed import PoolsOrMixed, pools_or_mixed
 from roofline.buying.serving_costs import ServingCost, Terms, serving_cost
 from roofline.buying.training_costs import TrainingCost
 from roofline.errors import UsageError
@@ -90,12 +91,29 @@ class Comparison:
         """Whether any row does."""
         return any(row.qualifies for row in self.rows)
 
+    @property
+    def pools_or_mixed(self) -> tuple[PoolsOrMixed, ...]:
+        """Each hardware in pools against the same in mixed steps, by the device-seconds of a token."""
+        mixed = {row.curve.who: row for row in self.rows if row.curve.pools is None and row.qualifies}
+        found = []
+        for row in self.rows:
+            other = mixed.get(row.curve.who.mixed)
+            if row.curve.pools is not None and row.qualifies and row.point and other is not None and other.point:
+                costs = (1 / row.point.device_tokens_per_s, 1 / other.point.device_tokens_per_s)
+                found.append(pools_or_mixed(row.curve, other.curve, costs, "device-seconds/token", self.targets))
+        return tuple(found)
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``compare``."""
         rows, front = [row.to_dict(self.terms) for row in self.rows], [point.to_dict() for point in self.front]
-        return {**heading(self.question, self.targets, self.terms), "rows": rows, "pareto_front": front} | (
-            {"training": [cost.to_dict() for cost in self.training]} if self.training else {}
-        )
+        pools = [each.to_dict() for each in self.pools_or_mixed]
+        return {
+            **heading(self.question, self.targets, self.terms),
+            "rows": rows,
+            "pareto_front": front,
+            **({"pools_or_mixed": pools} if pools else {}),
+            **({"training": [cost.to_dict() for cost in self.training]} if self.training else {}),
+        }
 
 
 def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any]:

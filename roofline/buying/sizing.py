@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
+from roofline.buying.pools_or_mixed import PoolsOrMixed, pools_or_mixed
 from roofline.buying.prices import offers_of, pick_offer
 from roofline.buying.ranking import heading
 from roofline.buying.serving_costs import ServingCost, Terms, serving_cost
@@ -157,6 +158,23 @@ class Sizing:
         """Whether anything serves the load within the targets."""
         return bool(self.orders)
 
+    @property
+    def pools_or_mixed(self) -> tuple[PoolsOrMixed, ...]:
+        """Each hardware in pools against the same in mixed steps, by the cost of an hour, or by devices without it."""
+        mixed: dict[Served, Order] = {}
+        for order in self.orders:
+            if order.curve.pools is None:
+                mixed.setdefault(order.curve.who, order)
+        found = []
+        for order in self.orders:
+            other = mixed.get(order.curve.who.mixed)
+            if order.curve.pools is not None and other is not None:
+                costs, unit = (float(order.devices), float(other.devices)), "devices"
+                if order.cost and other.cost:
+                    costs, unit = (order.cost.usd_per_h(1.0), other.cost.usd_per_h(1.0)), "USD/h"
+                found.append(pools_or_mixed(order.curve, other.curve, costs, unit, self.targets))
+        return tuple(found)
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``size``."""
         head = heading(self.question, self.targets, self.terms)
@@ -168,6 +186,7 @@ class Sizing:
             "runner_up": orders[1] if len(orders) > 1 else None,
             "others": orders[2:],
             "misses": [miss.to_dict() for miss in self.misses],
+            **({"pools_or_mixed": [each.to_dict() for each in pools]} if (pools := self.pools_or_mixed) else {}),
         }
 
 

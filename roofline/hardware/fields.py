@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from roofline.errors import UnitError, shown
+from roofline.schema import Says
 from roofline.units import UNITS, Dimension, parse_quantity
 
 Unit: TypeAlias = Literal["matrix", "vector", "special"]
@@ -120,9 +121,9 @@ class Block(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    source: Source | None = None
+    source: Annotated[Source | None, Says(A_SOURCE)] = None
     confidence: Confidences | None = Field(default=None, description=A_CONFIDENCE)
-    note: Text | None = None
+    note: Annotated[Text | None, Says("what else to know")] = None
 
     def cited(self, field: str) -> str | None:
         """The source that the block names for ``field``: a key of ``sources``, or free text."""
@@ -148,8 +149,8 @@ class Peak(Block):
     """
 
     value: FlopsPerS = Field(description='a compute rate such as "989.4 TFLOP/s"')
-    rate: FlopsPerCycle | None = None
-    clock: Hertz | None = None
+    rate: Annotated[FlopsPerCycle | None, Says("of one of the units")] = None
+    clock: Annotated[Hertz | None, Says("that the peak is rated at")] = None
     accumulate: Accumulator | None = Field(default=None, description="the accumulator, if it is not fp32 or int32")
     accumulators: dict[Accumulator, PeakEntry] = Field(default={}, description="the peak with other accumulators")
     elementwise: bool = Field(default=False, description="no unit for contractions: additions or multiplications alone")
@@ -162,16 +163,16 @@ Peak.model_rebuild()
 class Peaks(Block):
     """Dense peaks by unit and dtype; ``special`` counts transcendental operations."""
 
-    matrix: dict[Dtype, PeakEntry] = {}
-    vector: dict[Dtype, PeakEntry] = {}
-    special: dict[Function, PeakEntry] = {}
+    matrix: Annotated[dict[Dtype, PeakEntry], Says("units for contractions, by dtype")] = {}
+    vector: Annotated[dict[Dtype, PeakEntry], Says("units for elementwise work, by dtype")] = {}
+    special: Annotated[dict[Function, PeakEntry], Says("units for exponentials")] = {}
 
 
 class Units(Block):
     """What the device is made of: SMs, CUs, cores."""
 
-    name: Text
-    count: Annotated[int, Field(ge=1)]
+    name: Annotated[Text, Says("what they are called: SM, CU, core")]
+    count: Annotated[int, Field(ge=1), Says("how many there are")]
 
 
 class Level(Block):
@@ -180,12 +181,12 @@ class Level(Block):
     ``width`` [B/cycle per unit] is the bandwidth of a level that runs at the units' clock.
     """
 
-    type: Text | None = None
-    capacity: Bytes | None = None
+    type: Annotated[Text | None, Says("what it is made of, such as HBM3")] = None
+    capacity: Annotated[Bytes | None, Says("what is built in")] = None
     usable: Bytes | None = Field(default=None, description="what software can allocate")
-    bandwidth: BytesPerS | None = None
-    width: BytesPerCycle | None = None
-    scope: Literal["device", "unit"] = "device"
+    bandwidth: Annotated[BytesPerS | None, Says("rate of reads and writes together")] = None
+    width: Annotated[BytesPerCycle | None, Says("bandwidth at the clock of the units, per unit")] = None
+    scope: Annotated[Literal["device", "unit"], Says("whose capacity and bandwidth these are")] = "device"
 
 
 class Link(Block):
@@ -194,12 +195,12 @@ class Link(Block):
     ``per_peer_per_direction`` is what one peer gets where that is less than the whole.
     """
 
-    type: Text | None = None
-    topology: Topology | None = None
-    count: Annotated[int, Field(ge=1)] | None = None
+    type: Annotated[Text | None, Says("what it is, such as NVLink 4")] = None
+    topology: Annotated[Topology | None, Says("how devices are joined")] = None
+    count: Annotated[Annotated[int, Field(ge=1)] | None, Says("of how many links it is made")] = None
     bandwidth_per_direction: BytesPerS | None = Field(default=None, description='a rate such as "450 GB/s"')
-    per_peer_per_direction: BytesPerS | None = None
-    domain: Annotated[int, Field(ge=1)] | None = None
+    per_peer_per_direction: Annotated[BytesPerS | None, Says("what one peer gets, where that is less")] = None
+    domain: Annotated[Annotated[int, Field(ge=1)] | None, Says("how many devices it joins")] = None
     reduces: bool = Field(default=False, description="whether the switch adds up what it passes on (NVLS)")
 
     @model_validator(mode="after")
@@ -213,9 +214,9 @@ class Link(Block):
 class Price(Block):
     """What the device costs, when, and what kind of price that is. [USD or USD/h]"""
 
-    kind: Literal["purchase", "on_demand", "reserved", "spot"]
-    value: Text
-    date: Date
+    kind: Annotated[Literal["purchase", "on_demand", "reserved", "spot"], Says("bought, or how it is rented")]
+    value: Annotated[Text, Says('"30000 USD" of a purchase, else "2.71 USD/h"')]
+    date: Annotated[Date, Says("when it was read")]
 
     @model_validator(mode="after")
     def _has_the_right_unit(self) -> Price:
@@ -237,9 +238,11 @@ class Sparsity(Block):
     ``by_dtype`` holds the dtypes that gain another factor.
     """
 
-    pattern: Text
-    factor: Annotated[float, Field(ge=1, le=4, strict=False)]
-    by_dtype: dict[Dtype, Annotated[float, Field(ge=1, le=4, strict=False)]] = {}
+    pattern: Annotated[Text, Says("such as 2:4, two of four elements being kept")]
+    factor: Annotated[float, Field(ge=1, le=4, strict=False), Says("peak with it / dense peak")]
+    by_dtype: Annotated[
+        dict[Dtype, Annotated[float, Field(ge=1, le=4, strict=False)]], Says("dtypes that gain another factor")
+    ] = {}
 
 
 class Reference(BaseModel):
@@ -247,6 +250,6 @@ class Reference(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    title: Text
-    ref: Text
-    unverified: bool = False
+    title: Annotated[Text, Says("what it is")]
+    ref: Annotated[Text, Says("where it stands")]
+    unverified: Annotated[bool, Says("whether all that is taken from it was recalled or estimated")] = False

@@ -10,7 +10,6 @@ from pydantic import TypeAdapter
 from roofline.hardware.fields import FlopsPerS
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import System
-from roofline.hardware.template import COMMENTS
 
 
 def schema_text(of: Literal["device", "system"] = "device") -> str:
@@ -25,9 +24,6 @@ def json_schema(of: Literal["device", "system"] = "device") -> dict[str, Any]:
     rate = TypeAdapter(FlopsPerS).json_schema()
     _let_peaks_be_rates(schema, rate)
     year = {"anyOf": [{"type": "string"}, {"type": "integer"}], "description": "2026 or 2026-08"}
-    for name, text in COMMENTS.items():
-        if name in schema["properties"]:
-            schema["properties"][name].setdefault("description", text)
     schema["properties"]["released"] = year
     schema["$defs"]["Price"]["properties"]["date"] = year
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"roofline {of}", **schema}

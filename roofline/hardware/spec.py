@@ -32,6 +32,7 @@ from roofline.hardware.fields import (
     year_as_text,
 )
 from roofline.hardware.library import A_NAME
+from roofline.schema import Says
 
 DEFAULT_DTYPES = ("bf16", "fp16", "fp32")
 """The dtype of a run that names none: the first of these that the device has."""
@@ -44,26 +45,31 @@ class HardwareSpec(Block):
 
     source: Source = Field(description=A_SOURCE)
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=60, description=A_NAME)]
-    title: Text | None = None
-    aliases: list[Text] = []
-    vendor: Text | None = None
-    kind: Kind = "gpu"
+    title: Annotated[Text | None, Says("for people")] = None
+    aliases: Annotated[list[Text], Says("other names that it is found by")] = []
+    vendor: Annotated[Text | None, Says("who makes it")] = None
+    kind: Annotated[Kind, Says("gpu, apu, soc, cpu, tpu or npu")] = "gpu"
     calibration_class: Text = Field(alias="class", description="a file of calibrations/classes")
-    architecture: Text | None = None
-    released: Annotated[Text, BeforeValidator(year_as_text)] | None = None
-    status: Literal["available", "announced"] = "available"
-    granularity: Text | None = None
+    architecture: Annotated[Text | None, Says("what the vendor calls it")] = None
+    released: Annotated[Annotated[Text, BeforeValidator(year_as_text)] | None, Says("year or month")] = None
+    status: Annotated[Literal["available", "announced"], Says("whether one can have it")] = "available"
+    granularity: Annotated[Text | None, Says("what of a package the figures are of")] = None
     devices_per_package: Annotated[int, Field(ge=1, description="how many devices software sees in what is stated")] = 1
-    units: Units | None = None
+    units: Annotated[Units | None, Says("with rate and clock of a peak, these are checked against it")] = None
     clock: Hertz | None = Field(default=None, description="highest clock, or the base clock of a CPU")
-    peak: Peaks
-    sparsity: Sparsity | None = None
+    peak: Annotated[
+        Peaks, Says("dense, one direction, fp32 accumulation; a figure 'with sparsity' is twice the dense one")
+    ]
+    sparsity: Annotated[Sparsity | None, Says("what structured sparsity would gain; peaks never include it")] = None
     memory: Annotated[dict[str, Level], Field(min_length=1, description="a mapping of levels, device memory first")]
-    host_memory: Level | None = None
-    links: dict[Literal["scale_up", "scale_out", "host"], Link] = {}
-    tdp: Watts | None = None
-    prices: list[Price] = []
-    sources: dict[str, Reference] = {}
+    host_memory: Annotated[Level | None, Says("memory of the host beside it")] = None
+    links: Annotated[
+        dict[Literal["scale_up", "scale_out", "host"], Link],
+        Says("per device and per direction; a sheet often prints both directions added"),
+    ] = {}
+    tdp: Annotated[Watts | None, Says("board or socket power")] = None
+    prices: Annotated[list[Price], Says("what it costs, each with its date")] = []
+    sources: Annotated[dict[str, Reference], Says("where figures were read, by key")] = {}
     exceptions: list[Text] = Field(default=[], description="loader checks that this device really breaks")
 
     def source_of(self, block: Block, field: str) -> tuple[str, bool]:

@@ -15,6 +15,7 @@ from roofline.hardware.fields import A_SOURCE, Block, Level, Link, Price, Refere
 from roofline.hardware.library import A_NAME, MAX_COUNT, parted, read_fields, system_files
 from roofline.hardware.loading import load_hardware, spec_from_fields
 from roofline.hardware.spec import HardwareSpec
+from roofline.schema import Says
 
 LinkName = Literal["scale_up", "scale_out", "host"]
 
@@ -27,19 +28,19 @@ class System(Block):
 
     source: Source = Field(description=A_SOURCE)
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=60, description=A_NAME)]
-    title: Text | None = None
-    aliases: list[Text] = []
-    vendor: Text | None = None
+    title: Annotated[Text | None, Says("for people")] = None
+    aliases: Annotated[list[Text], Says("other names that it is found by")] = []
+    vendor: Annotated[Text | None, Says("who makes or rents it")] = None
     device: Text = Field(description="the name or alias of a device")
     count: Annotated[int, Field(ge=1, le=MAX_COUNT, description="how many devices it holds")]
-    released: Annotated[Text, BeforeValidator(year_as_text)] | None = None
-    status: Literal["available", "announced"] = "available"
-    links: dict[LinkName, Link] = {}
+    released: Annotated[Annotated[Text, BeforeValidator(year_as_text)] | None, Says("year or month")] = None
+    status: Annotated[Literal["available", "announced"], Says("whether one can have it")] = "available"
+    links: Annotated[dict[LinkName, Link], Says("where they differ from the device's own")] = {}
     host: Text | None = Field(default=None, description="the CPUs beside the devices")
-    host_memory: Level | None = None
-    rentable: Annotated[int, Field(ge=1)] | None = None
-    prices: list[Price] = []
-    sources: dict[str, Reference] = {}
+    host_memory: Annotated[Level | None, Says("memory of the host")] = None
+    rentable: Annotated[Annotated[int, Field(ge=1)] | None, Says("fewest devices that one can rent of it")] = None
+    prices: Annotated[list[Price], Says("what the whole costs, each with its date")] = []
+    sources: Annotated[dict[str, Reference], Says("where figures were read, by key")] = {}
 
     @model_validator(mode="after")
     def _is_consistent(self) -> System:

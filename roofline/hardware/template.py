@@ -24,7 +24,7 @@ COMMENTS = {
     "tdp": "board or socket power",
     "exceptions": "loader checks that the device really breaks",
 }
-"""What stands above a field of the template, and what an editor shows beside it."""
+"""What stands above a field of the template."""
 
 _LEFT_OUT = ("aliases", "prices", "sources", "source", "confidence", "note", "status", "released", "name", "title")
 

@@ -9,7 +9,7 @@ from roofline.buying.pareto import FrontPoint
 from roofline.buying.ranking import Comparison, Row
 from roofline.buying.serving_costs import ServingCost, Terms, rent_or_buy
 from roofline.buying.sizing import Order
-from roofline.reports.pools import compared_rows, pool_lines
+from roofline.reports.pools import against_lines, pool_lines
 from roofline.reports.prediction import quantity, table
 from roofline.reports.training import training_lines
 from roofline.serving.curve import Curve
@@ -31,7 +31,7 @@ def comparison_text(result: Comparison, *, quiet: bool = False, pareto: bool = F
     lines = _verdict(result)
     if quiet:
         return "\n".join(lines)
-    lines += ["", *_served(result, wide), *pooled_lines(result.rows, compared_rows(result.rows, result.targets)), ""]
+    lines += ["", *_served(result, wide), *pooled_lines(result.rows, against_lines(result.pools_or_mixed)), ""]
     lines += cost_lines([(str(row.curve.who), row.cost) for row in result.rows], result.terms)
     lines += [f"no cost: {row.no_cost}" for row in result.rows if row.no_cost]
     lines += _alternatives(result)

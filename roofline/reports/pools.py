@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from roofline.buying.ranking import Row
-from roofline.buying.sizing import Order
+from roofline.buying.pools_or_mixed import PoolsOrMixed
 from roofline.reports.prediction import quantity, table
-from roofline.serving.curve import Curve, Pools, Served
-from roofline.serving.disaggregated_serving import ideal_rate
-from roofline.serving.operating_points import Targets
+from roofline.serving.curve import Pools
 
 MODELLED = (
     "pools: prompts are read whole; their caches, cached prefixes among them, are handed over when the step has ended, "
     "not beside it; TTFT ends with the hand-over"
 )
+
+
+SAID = ("USD/h", "devices")
+"""Units of costs that are said; device-seconds per token stand in the table, as tokens per second and device."""
 
 
 def pool_lines(found: Iterable[tuple[str, Pools, int]]) -> list[str]:
@@ -37,54 +38,13 @@ def _side(told: dict[str, object]) -> tuple[str, str]:
     return f"{told['replicas']} x {told['layout']}", str(told["batch"])
 
 
-def compared_orders(orders: Sequence[Order], targets: Targets) -> list[str]:
+def against_lines(found: Iterable[PoolsOrMixed]) -> list[str]:
     """For each hardware in pools, how it stands to the same hardware in mixed steps, and why."""
-    mixed: dict[Served, Order] = {}
-    for order in orders:
-        if order.curve.pools is None:
-            mixed.setdefault(order.curve.who, order)
+    words = {"neither": "neither wins", "pools": "pools win", "mixed": "mixed steps win"}
     lines = []
-    for order in orders:
-        other = mixed.get(order.curve.who.mixed)
-        if order.curve.pools is not None and other is not None:
-            prices = [each.cost.usd_per_h(1.0) if each.cost else None for each in (order, other)]
-            words = "USD/h" if None not in prices else "devices"
-            sides = [o.devices if price is None or words == "devices" else price
-                     for o, price in zip((order, other), prices, strict=True)]  # fmt: skip
-            lines.append(_against(order.curve, other.curve, (sides[0], sides[1]), words, targets))
+    for each in found:
+        costs = f", {each.cost:,.3g} against {each.other:,.3g} {each.unit}" if each.unit in SAID else ""
+        rates = f"{each.requests_per_s:,.3g} against {each.other_requests_per_s:,.3g} req/s"
+        told = f"{words[each.winner]}{costs}; within the targets a device serves {rates}"
+        lines.append(f"{each.who} against mixed steps: {told}: {each.why}")
     return lines
-
-
-def compared_rows(rows: Sequence[Row], targets: Targets) -> list[str]:
-    """The same for rows of a comparison."""
-    mixed = {row.curve.who: row for row in rows if row.curve.pools is None and row.qualifies}
-    lines = []
-    for row in rows:
-        other = mixed.get(row.curve.who.mixed)
-        if row.curve.pools is not None and row.qualifies and row.point and other is not None and other.point:
-            sides = (1 / row.point.device_tokens_per_s, 1 / other.point.device_tokens_per_s)
-            lines.append(_against(row.curve, other.curve, sides, "", targets))
-    return lines
-
-
-def _against(pooled: Curve, mixed: Curve, sides: tuple[float, float], words: str, targets: Targets) -> str:
-    """Who wins, by how much, and why; ``sides`` are the costs of both."""
-    own, other = sides
-    draw = abs(own / other - 1) < 1e-6
-    wins = "neither wins" if draw else "pools win" if own < other else "mixed steps win"
-    costs = f", {own:,.3g} against {other:,.3g} {words}" if words else ""
-    rates = ideal_rate(pooled, targets), ideal_rate(mixed, targets)
-    told = f"within the targets a device serves {rates[0]:,.3g} against {rates[1]:,.3g} req/s"
-    return f"{pooled.who} against mixed steps: {wins}{costs}; {told}: {_why(pooled, own < other or draw, rates)}"
-
-
-def _why(pooled: Curve, won: bool, rates: tuple[float, float]) -> str:
-    assert pooled.pools is not None
-    if rates[0] >= rates[1]:
-        more = "no prompt stands between decode steps, so that more sequences keep the TPOT"
-        apart = pooled.pools.prefill.curve.hardware.name != pooled.pools.decode.curve.hardware.name
-        lost = "its devices cost more" if apart else "whole replicas in whole units do not split so evenly"
-        return more if won else f"{more}, but {lost}"
-    used = float(pooled.pools.decode.curve.of("mfu").max())
-    less = f"decoding by itself uses {used:.0%} of the compute at most, which mixed steps fill with prompts"
-    return less if not won else f"{less}, but mixed steps take as many whole units"

@@ -14,7 +14,7 @@ from roofline.reports.comparison import (
     watts,
     wide_cells,
 )
-from roofline.reports.pools import compared_orders
+from roofline.reports.pools import against_lines
 from roofline.reports.prediction import quantity, table
 
 
@@ -31,7 +31,7 @@ def sizing_text(result: Sizing, *, quiet: bool = False, wide: bool = False) -> s
     if quiet:
         return "\n".join(lines)
     lines += ["", *_orders(result, wide)] if result.orders else []
-    lines += pooled_lines(result.orders, compared_orders(result.orders, result.targets))
+    lines += pooled_lines(result.orders, against_lines(result.pools_or_mixed))
     lines += [f"{miss.who} misses: {', '.join(miss.reasons)}" for miss in result.misses]
     best: list[Order] = []  # of the layouts of each
     for order in result.orders:
