@@ -327,7 +327,7 @@ def test_the_keys_of_the_json(model: Any, hardware: str, keywords: dict[str, Any
     assert set(result["memory"]) == MEMORY
     assert result["schema_version"] == 1
     for phase in result["phases"].values():
-        assert set(phase) == FIGURES | {"steps", "operators"}
+        assert set(phase) == FIGURES | {"steps", "operators", "total_flops", "total_bytes"}
         assert set(phase["shares"]) == SHARES
         for operator in phase["operators"]:
             assert set(operator) == FIGURES | {"name", "kind", "count"}
