@@ -9,13 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from roofline.number import product
+import numpy as np
+from numpy.typing import NDArray
+
+from roofline.number import Truth
 from roofline.program.phases import Phase
 
-Degrees: TypeAlias = Mapping[str, Any]
-"""Flag -> degree: a number, or an array with one per layout."""
+Degree: TypeAlias = int | NDArray[np.int64]
+"""Into how many parts something is split: a number, or an array with one per layout."""
+
+Degrees: TypeAlias = Mapping[str, Degree]
+"""Flag -> degree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,7 @@ class Search:
     experts: bool
     phases: tuple[Phase, ...]
 
-    def left(self, degrees: Degrees) -> int:
+    def left(self, degrees: Mapping[str, int]) -> int:
         """How many of the devices are left to further dimensions, rounded down.
 
         >>> Search(16, False, (Phase.DECODE,)).left({"tp": 4, "ep": 4})
@@ -47,9 +53,9 @@ class Dimension:
 
     flag: str
     name: str
-    options: Callable[[Search, Degrees], Iterable[int]]
+    options: Callable[[Search, Mapping[str, int]], Iterable[int]]
     own: bool = True
-    kind: Callable[[Degrees], Any] | None = None
+    kind: Callable[[Degrees], Degree | Truth] | None = None
 
 
 @cache
@@ -62,19 +68,19 @@ def divisors(number: int) -> tuple[int, ...]:
     return tuple(n for n in range(1, number + 1) if number % n == 0)
 
 
-def _of_the_rest(search: Search, degrees: Degrees) -> Iterable[int]:
+def _of_the_rest(search: Search, degrees: Mapping[str, int]) -> Iterable[int]:
     return divisors(search.left(degrees))
 
 
-def _most_replicas_first(search: Search, degrees: Degrees) -> Iterable[int]:
+def _most_replicas_first(search: Search, degrees: Mapping[str, int]) -> Iterable[int]:
     return reversed(divisors(search.left(degrees)))
 
 
-def _over_tensor_and_data(search: Search, degrees: Degrees) -> Iterable[int]:
+def _over_tensor_and_data(search: Search, degrees: Mapping[str, int]) -> Iterable[int]:
     return divisors(degrees["tp"] * degrees["dp"]) if search.experts else (1,)
 
 
-def _as_tensor(search: Search, degrees: Degrees) -> Iterable[int]:
+def _as_tensor(search: Search, degrees: Mapping[str, int]) -> Iterable[int]:
     """Sequences of one new token cannot be split."""
     several = not all(phase.one_token for phase in search.phases)
     return (1, degrees["tp"]) if degrees["tp"] > 1 and several else (1,)
@@ -94,10 +100,13 @@ DEGREES = tuple(dimension.flag for dimension in DIMENSIONS)
 OWN = tuple(dimension.flag for dimension in DIMENSIONS if dimension.own)
 
 
-def devices_of(degrees: Degrees) -> Any:
+def devices_of(degrees: Degrees) -> Degree:
     """How many devices these degrees take.
 
     >>> devices_of({"tp": 4, "pp": 2, "ep": 4})
     8
     """
-    return product(degrees[flag] for flag in OWN if flag in degrees)
+    devices: Degree = 1
+    for flag in OWN:
+        devices = devices * degrees.get(flag, 1)
+    return devices

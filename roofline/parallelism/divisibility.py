@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from roofline.errors import WorkloadError
+from roofline.number import Truth
 from roofline.parallelism.layout import Layout, Mesh, is_expert, stored_letters
 from roofline.parallelism.pipeline import layer_count
 from roofline.parallelism.sharding import read_first
@@ -27,7 +28,7 @@ class Condition:
 
     flag: str
     problem: str
-    holds: Callable[[Layout], Any]
+    holds: Callable[[Layout], Truth]
 
 
 def check_layout(layout: Layout, program: Program, phases: tuple[Phase, ...], workload: Workload, name: str) -> None:
@@ -40,10 +41,11 @@ def check_layout(layout: Layout, program: Program, phases: tuple[Phase, ...], wo
             raise WorkloadError(msg)
 
 
-def can_split(layouts: Layout, program: Program, phases: tuple[Phase, ...], workload: Workload) -> Any:
+def can_split(layouts: Layout, program: Program, phases: tuple[Phase, ...], workload: Workload) -> NDArray[np.bool_]:
     """Which of many layouts, in arrays, can split the program."""
     held = [np.asarray(condition.holds(layouts)) for condition in conditions(program, phases, workload)]
-    return np.logical_and.reduce(np.broadcast_arrays(layouts.tp > 0, *held))
+    every: NDArray[np.bool_] = np.logical_and.reduce(np.broadcast_arrays(layouts.tp > 0, *held))
+    return every
 
 
 def conditions(program: Program, phases: tuple[Phase, ...], workload: Workload) -> Iterator[Condition]:
@@ -82,27 +84,25 @@ def _lost_between_stages(program: Program) -> set[str]:
 
 def _axes(program: Program) -> Iterator[Condition]:
     """What follows from the sizes of the axes that are split, as each operator sees them."""
-    seen: set[tuple[str, Any]] = set()
+    seen: set[tuple[str, int, int]] = set()
     for phase in program.phases:
         mesh = Mesh(Layout(tp=2), phase)
         for group, op in program.in_phase(phase):
             sizes = rebind(group.sizes({"B": 1, "T": 1, "S": 1, "M": 1, **program.sizes}), op.local)
-            letters: dict[str, Any] = {
-                letter: sizes[letter] for letter in mesh.splits(group, op) if letter in ("K", "F")
-            }
-            letters |= {"E": sizes["E"]} if is_expert(op) and "E" in stored_letters(op) else {}
-            letters |= {"K": (sizes["K"], sizes.get("G", 1))} if "K" in letters else {}
-            for letter, size in letters.items():
-                if (key := (letter + "of experts" * is_expert(op), size)) not in seen:
+            letters = [letter for letter in mesh.splits(group, op) if letter in ("K", "F")]
+            letters += ["E"] if is_expert(op) and "E" in stored_letters(op) else []
+            for letter in letters:
+                size, groups = int(sizes[letter]), int(sizes.get("G", 1)) if letter == "K" else 1
+                if (key := (letter + "of experts" * is_expert(op), size, groups)) not in seen:
                     seen.add(key)
-                    yield _axis(letter, size, is_expert(op))
-    if not any(name[0] == "E" for name, _ in seen):
+                    yield _axis(letter, size, groups, is_expert(op))
+    if not any(name[0] == "E" for name, *_ in seen):
         yield Condition("ep", "splits experts, and there are none", lambda x: x.ep == 1)
 
 
-def _axis(letter: str, size: Any, experts: bool) -> Condition:
+def _axis(letter: str, size: int, groups: int, experts: bool) -> Condition:
     if letter == "K":
-        return _heads(*size)
+        return _heads(size, groups)
     if letter == "E":
         return Condition("ep", f"does not divide the {size} experts", lambda x: size % x.ep == 0)
     if experts:
@@ -119,19 +119,20 @@ def _heads(kv_heads: int, groups: int) -> Condition:
     return Condition("tp", problem, lambda x: (kv_heads % x.tp == 0) | ((x.tp % kv_heads == 0) & (heads % x.tp == 0)))
 
 
-def _fits(layout: Layout) -> Any:
+def _fits(layout: Layout) -> Truth:
     across = np.maximum(layout.ep // layout.tp, 1)
-    return (layout.tp % layout.ep == 0) | ((layout.ep % layout.tp == 0) & (layout.dp % across == 0))
+    whole: Truth = (layout.ep % layout.tp == 0) & (layout.dp % across == 0)
+    return (layout.tp % layout.ep == 0) | whole
 
 
 def _alternatives(flag: str, layout: Layout, found: list[Condition]) -> str:
     """The degrees of ``flag`` that satisfy all its conditions, the rest of the layout as it is."""
     if flag == "sp":
         return "leave --sp out"
-    degrees: Any = {flag: np.arange(1, _TRIED + 1)}
-    tried = replace(layout, **degrees)
+    degrees = np.arange(1, _TRIED + 1)
+    tried = replace(layout, **{flag: degrees})
     held = [np.broadcast_to(condition.holds(tried), _TRIED) for condition in found if condition.flag == flag]
-    good = [str(degree) for degree in getattr(tried, flag)[np.logical_and.reduce(held)]]
+    good = [str(degree) for degree in degrees[np.logical_and.reduce(held)]]
     return (
         f"{flag} can be {', '.join(good[:12])}{' ...' if len(good) > 12 else ''}" if good else "change another degree"
     )

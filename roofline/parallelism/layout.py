@@ -19,13 +19,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from types import EllipsisType
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from roofline.errors import ShapeError, UsageError
 from roofline.number import Number, ceil_div, minimum, product
-from roofline.parallelism.dimensions import DEGREES, devices_of
+from roofline.parallelism.dimensions import DEGREES, Degree, devices_of
 from roofline.program.axes import Binding, Sizes, rebind, resolve
 from roofline.program.op import Op
 from roofline.program.phases import Phase
@@ -33,6 +35,9 @@ from roofline.program.program import Group
 
 Dims: TypeAlias = frozenset[str]
 """Dimensions of the mesh of devices."""
+
+Rows: TypeAlias = int | NDArray[np.bool_] | tuple[EllipsisType, None]
+"""Which of the layouts in arrays: one, those of a mask, or all, along a new last axis."""
 
 MAX_DEGREE = 1_000_000
 
@@ -48,20 +53,20 @@ class Layout:
     Sequences are split over the devices of tensor parallelism, where sp is tp, or not, where it is 1.
     """
 
-    tp: Any = 1
-    pp: Any = 1
-    dp: Any = 1
-    ep: Any = 1
-    cp: Any = 1
-    sp: Any = 1
+    tp: Degree = 1
+    pp: Degree = 1
+    dp: Degree = 1
+    ep: Degree = 1
+    cp: Degree = 1
+    sp: Degree = 1
 
     @property
-    def devices(self) -> Any:
+    def devices(self) -> Degree:
         """How many devices the layout takes."""
         return devices_of(self.to_dict())
 
     @property
-    def stage_devices(self) -> Any:
+    def stage_devices(self) -> Degree:
         """How many devices a pipeline stage takes."""
         return self.devices // self.pp
 
@@ -85,12 +90,12 @@ class Layout:
         columns = ([np.atleast_1d(getattr(layout, flag)) for layout in layouts] for flag in DEGREES)
         return cls(*(np.concatenate([np.zeros(0, dtype=np.int64), *column]) for column in columns))
 
-    def at(self, rows: Any) -> Layout:
+    def at(self, rows: Rows) -> Layout:
         """Some of the layouts in arrays, by a mask or as numpy indexes; one of them, of plain numbers, by its row."""
-        picked = (degree[rows] for degree in self.to_dict().values())
+        picked = (np.asarray(degree)[rows] for degree in self.to_dict().values())
         return Layout(*(int(degree) if np.ndim(degree) == 0 else degree for degree in picked))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Degree]:
         """The degrees by flag."""
         return {flag: getattr(self, flag) for flag in DEGREES}
 
@@ -99,21 +104,29 @@ class Layout:
         return ", ".join(f"{name} {degree}" for name, degree in self.to_dict().items() if degree > 1) or "one device"
 
 
+def _fewer(a: Degree, b: Degree) -> Degree:
+    """``minimum`` of degrees, which is a degree."""
+    if isinstance(a, int) and isinstance(b, int):
+        return min(a, b)
+    fewer: NDArray[np.int64] = np.minimum(a, b)
+    return fewer
+
+
 @dataclass(frozen=True, slots=True)
 class MeshDimension:
     """A dimension of the devices of a pipeline stage, the flag that it serves, for people, and how many it counts."""
 
     name: str
     flag: str
-    count: Callable[[Layout], Any]
+    count: Callable[[Layout], Degree]
 
 
 MESH = (
-    MeshDimension("tp_f", "tp", lambda x: x.tp // minimum(x.tp, x.ep)),
-    MeshDimension("tp_e", "tp", lambda x: minimum(x.tp, x.ep)),
+    MeshDimension("tp_f", "tp", lambda x: x.tp // _fewer(x.tp, x.ep)),
+    MeshDimension("tp_e", "tp", lambda x: _fewer(x.tp, x.ep)),
     MeshDimension("cp", "cp", lambda x: x.cp),
-    MeshDimension("dp_e", "ep", lambda x: x.ep // minimum(x.tp, x.ep)),
-    MeshDimension("dp_r", "dp", lambda x: x.dp // minimum(x.ep // minimum(x.tp, x.ep), x.dp)),
+    MeshDimension("dp_e", "ep", lambda x: x.ep // _fewer(x.tp, x.ep)),
+    MeshDimension("dp_r", "dp", lambda x: x.dp // _fewer(x.ep // _fewer(x.tp, x.ep), x.dp)),
 )
 """Neighbours first. Experts take tp_e of the tensor and dp_e of the data parallel devices; their widths are split over
 tp_f, and dp_r are replicas."""
@@ -130,7 +143,7 @@ class Mesh:
 
     layout: Layout
     phase: Phase
-    sizes: Mapping[str, Any] = field(init=False)
+    sizes: Mapping[str, Degree] = field(init=False)
     several: Dims = field(init=False)
 
     def __post_init__(self) -> None:
@@ -143,11 +156,11 @@ class Mesh:
         """``dims`` without those that count one device, in every layout if there are several."""
         return dims & self.several
 
-    def count(self, dims: Dims) -> Any:
+    def count(self, dims: Dims) -> Number:
         """How many devices ``dims`` span."""
         return product(self.sizes[dim] for dim in DIMS if dim in dims)
 
-    def stride(self, dims: Dims) -> Any:
+    def stride(self, dims: Dims) -> Number:
         """How far apart neighbours in ``dims`` are numbered."""
         return product(self.sizes[dim] for dim in DIMS[: min(DIMS.index(dim) for dim in dims)])
 
@@ -232,7 +245,7 @@ class Part:
 
     whole: Binding
     letter: str
-    degree: Any
+    degree: Number
     heads: Binding | None = None
 
     def __call__(self, sizes: Sizes) -> Number:
@@ -277,8 +290,8 @@ class Reached:
     """A size that follows from the tokens at hand: those of ``replicas``, of each sequence one of ``parts``."""
 
     whole: Callable[[Sizes], Number]
-    replicas: Any
-    parts: Any
+    replicas: Number
+    parts: Number
 
     def __call__(self, sizes: Sizes) -> Number:
         """The size for these tokens."""

@@ -16,12 +16,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
 from roofline.cost.capacity import MemoryFit, fit_memory
 from roofline.cost.residency import Footprint, footprint
+from roofline.number import Number, maximum
+from roofline.parallelism.dimensions import Degree
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.sharding import PIPELINE
 from roofline.program.phases import Phase
@@ -32,7 +33,7 @@ MICROBATCHES = 4
 """Microbatches of a prefill per stage, at most: then a bubble is at most a fifth (GPipe, section 2)."""
 
 
-def layers_of(layers: Any, stages: Any) -> tuple[Any, Any, Any]:
+def layers_of(layers: int, stages: Degree) -> tuple[Degree, Degree, Degree]:
     """How many layers the first stage has, the fullest inner one, and the last; numbers or arrays.
 
     >>> [int(count) for count in layers_of(126, 4)]
@@ -42,7 +43,7 @@ def layers_of(layers: Any, stages: Any) -> tuple[Any, Any, Any]:
     return least + ((more == stages - 1) & (more > 0)), least + (more > 0), least
 
 
-def microbatches(batch: Any, stages: Any, phase: Phase) -> Any:
+def microbatches(batch: Degree, stages: Degree, phase: Phase) -> Degree:
     """Into how many equal parts a replica's batch is cut: as many as there are stages in decode, more in prefill.
 
     >>> [int(microbatches(*asked)) for asked in ((12, 4, Phase.DECODE), (7, 4, Phase.DECODE), (64, 4, Phase.PREFILL))]
@@ -50,7 +51,8 @@ def microbatches(batch: Any, stages: Any, phase: Phase) -> Any:
     """
     most = stages * (1 if phase.one_token else MICROBATCHES) * (stages > 1) + (stages == 1)
     parts = np.vectorize(lambda n, top: max(k for k in range(1, int(min(n, top)) + 1) if n % k == 0), otypes=[int])
-    return parts(batch, most)[()]
+    found: Degree = parts(batch, most)[()]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +60,24 @@ class Pipeline:
     """The stages of a phase: how many layers in all, stages, and microbatches in a step; numbers or arrays."""
 
     layers: int
-    stages: Any
-    parts: Any
+    stages: Degree
+    parts: Degree
     phase: Phase
 
-    def step(self, first: Any, layers: Any, last: Any, sends: Any) -> Any:
+    def step(self, first: Number, layers: Number, last: Number, sends: Number) -> Number:
         """A step's value, of the values of one microbatch: before the layers, in all, after them, handing on. [s]"""
         path = first + layers + last + sends
-        slowest = np.maximum.reduce(np.broadcast_arrays(*self.stage_values(first, layers, last)))
+        stages = (np.asarray(value) for value in self.stage_values(first, layers, last))
+        slowest: Number = np.maximum.reduce(np.broadcast_arrays(*stages))
         if self.phase.one_token:
-            return np.maximum(path, self.parts * slowest)
+            return maximum(path, self.parts * slowest)
         return path + (self.parts - 1) * slowest
 
-    def stage_values(self, first: Any, layers: Any, last: Any) -> tuple[Any, Any, Any]:
+    def stage_values(self, first: Number, layers: Number, last: Number) -> tuple[Number, Number, Number]:
         """The values of the first, the fullest inner and the last stage."""
         counts = [count / self.layers for count in layers_of(self.layers, self.stages)]
         several = self.stages > 1
-        inner = np.where(self.stages > 2, counts[1] * layers, 0.0)
+        inner = np.where(self.stages > 2, np.asarray(counts[1] * layers), 0.0)
         return first + counts[0] * layers + last * (1 - several), inner, (last + counts[2] * layers) * several
 
 
@@ -87,7 +90,7 @@ def places(groups: Sequence[Group]) -> list[int]:
     return found
 
 
-def pipeline_of(program: Program, phase: Phase, stages: Any, parts: Any) -> tuple[Pipeline, list[int]]:
+def pipeline_of(program: Program, phase: Phase, stages: Degree, parts: Degree) -> tuple[Pipeline, list[int]]:
     """The pipeline of a phase of a program, and the place of each of its operators."""
     groups = [group for group in program.groups if phase in group.phases]
     where = places(groups)
@@ -112,7 +115,7 @@ def stage_program(program: Program, layout: Layout, index: int) -> Program:
     for phase in program.phases:
         own = [group for group in program.groups if phase in group.phases]
         layers = sum(group.times(program.sizes) for group in own if group.stacked)
-        part = Fraction(layers_of(int(layers), layout.pp)[index], int(layers))
+        part = Fraction(int(layers_of(int(layers), layout.pp)[index]), int(layers))
         for group, place in zip(own, places(own), strict=True):
             if place == 1:
                 groups.append(replace(group, repeat=int(group.times(program.sizes)) * part))
@@ -125,14 +128,14 @@ def stage_program(program: Program, layout: Layout, index: int) -> Program:
 
 def stage_programs(program: Program, layout: Layout) -> list[Program]:
     """The stages that differ: the first, the fullest inner one, the last."""
-    return [stage_program(program, layout, index) for index in {1: (0,), 2: (0, 2)}.get(layout.pp, (0, 1, 2))]
+    return [stage_program(program, layout, index) for index in {1: (0,), 2: (0, 2)}.get(int(layout.pp), (0, 1, 2))]
 
 
 def fullest_stage(
     program: Program, layout: Layout, workload: Workload, phases: tuple[Phase, ...], precision: Precision
 ) -> Footprint:
     """What resides on a device of the stage of a sharded program that holds most."""
-    own = replace(workload, batch=workload.batch // layout.dp)
+    own = replace(workload, batch=workload.batch // int(layout.dp))
     held = (footprint(stage, own, phases, precision) for stage in stage_programs(program, layout))
     return max(held, key=lambda each: each.total_bytes)
 
@@ -147,14 +150,14 @@ def fit_layout(
     positions: int,
 ) -> MemoryFit:
     """What resides on a device of the fullest stage of a sharded program; the largest batch is that of all devices."""
-    own = replace(workload, batch=workload.batch // layout.dp)
+    own = replace(workload, batch=workload.batch // int(layout.dp))
     fits = [fit_memory(stage, own, phases, precision, capacity, positions) for stage in stage_programs(program, layout)]
     fullest = max(fits, key=lambda fit: fit.total_bytes)
     if capacity is None:
         return fullest
     return replace(
         fullest,
-        max_batch=min(fit.max_batch or 0 for fit in fits) * layout.dp,
+        max_batch=min(fit.max_batch or 0 for fit in fits) * int(layout.dp),
         max_context=min(fit.max_context or 0 for fit in fits),
     )
 

@@ -66,7 +66,8 @@ class LayoutTable:
         rows = np.arange(len(self)) if batch is None else np.flatnonzero(self.batch == batch)
         rate = np.where(self.fits, -self.tokens_per_s, 0.0)[rows]
         size = np.where(self.fits, 0.0, self.memory_bytes)[rows]
-        spread = sum(degree for flag, degree in self.layouts.to_dict().items() if flag not in ("tp", "dp"))[rows]
+        degrees = [np.asarray(degree) for flag, degree in self.layouts.to_dict().items() if flag not in ("tp", "dp")]
+        spread = np.sum(degrees, axis=0)[rows]
         return [int(row) for row in rows[np.lexsort((spread, np.round(rate, 9), size, ~self.fits[rows]))]]
 
     def best(self, batch: int | None = None) -> int:
@@ -105,7 +106,7 @@ def _fits(request: Request, machine: Machine, layouts: Layout, batch: Any, memor
     fits = memory <= room
     for row in np.flatnonzero(np.abs(memory / room - 1) < _NEAR if room else np.full(len(batch), False)):
         asked = replace(request, workload=replace(request.workload, batch=int(batch[row])))
-        layout = layouts.at(row)
+        layout = layouts.at(int(row))
         fits[row] = machine.fits(resident_bytes(asked, layout, shard(request.program, layout)))
     return fits
 
@@ -160,7 +161,7 @@ def _memory(request: Request, program: Program, layouts: Layout, batch: Any) -> 
                     size = np.ravel(np.asarray(program.resident(group, op, tensor, held))) * widths.width(tensor)
                     again = tensor.tied and place == 2 and (0, "", tensor.name) in seen
                     sums[place] = sums[place] + size * (pp > 1 if again else 1)
-    stages = Pipeline(layer_count(program), pp, 1, Phase.PREFILL).stage_values(*sums)
+    stages = (np.asarray(held) for held in Pipeline(layer_count(program), pp, 1, Phase.PREFILL).stage_values(*sums))
     bare = Program(tuple(group for group in program.groups if group.name != PIPELINE), program.sizes)
     peaks = [
         np.ravel(

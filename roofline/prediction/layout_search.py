@@ -67,7 +67,7 @@ def choose_layout(request: Request, given: Mapping[str, int]) -> Chosen:
 
 def evaluate(request: Request, given: Mapping[str, int], batches: Sequence[int]) -> LayoutTable:
     """A row for each layout that can split the model and each batch. Raises WorkloadError where there is none."""
-    devices = request.fleet.count if request.fleet.counted else Layout.of(**given).devices
+    devices = request.fleet.count if request.fleet.counted else int(Layout.of(**given).devices)
     search = Search(devices, "E" in request.program.sizes, request.phases)
     layouts = _candidates(search, given)
     workloads = [replace(request.workload, batch=batch) for batch in dict.fromkeys(batches)]

@@ -69,25 +69,26 @@ class Steps:
             for cost, timing in pairs
         )
         steps = self.workload.steps(phase)
-        several = int(self.layout.devices) // self.layout.pp
+        several = int(self.layout.stage_devices)
         alone = PhasePrediction(steps, figures_of(pairs, self.machine), operators, stage_devices=several)
         return alone if self.layout.pp == 1 else self._staged(phase, alone, pairs)
 
     def _staged(self, phase: Phase, alone: PhasePrediction, pairs: list[tuple[Cost, Timing]]) -> PhasePrediction:
         """The same with what other microbatches add, an operator of its own, and the stages."""
-        pipeline, where = pipeline_of(self.program, phase, self.layout.pp, self.parts(phase))
+        parts, pp = self.parts(phase), int(self.layout.pp)
+        pipeline, where = pipeline_of(self.program, phase, pp, parts)
         sums = by_place(pairs, where)
         figures = alone.figures
         timing = pipelined(pipeline, sums)
-        counts = {name: getattr(figures, name) * pipeline.parts for name in COUNTS}
-        filled = pipeline.parts / self.layout.pp * figures.time_s / timing.time_s
+        counts = {name: getattr(figures, name) * parts for name in COUNTS}
+        filled = parts / pp * figures.time_s / float(timing.time_s)
         whole = Figures(timing.as_float(), mfu=figures.mfu * filled, mbu=figures.mbu * filled, **counts)
         first, inner, last = (float(value) for value in pipeline.stage_values(*(part.time_s for part in sums[:3])))
-        stages = (first, *([inner] if self.layout.pp > 2 else []), last)
-        others = Operator("other_microbatches", "pipeline", pipeline.parts - 1, _others(figures, whole))
-        more = (others,) if pipeline.parts > 1 else ()
+        stages = (first, *([inner] if pp > 2 else []), last)
+        others = Operator("other_microbatches", "pipeline", parts - 1, _others(figures, whole))
+        more = (others,) if parts > 1 else ()
         operators = (*alone.operators, *more)
-        return replace(alone, figures=whole, operators=operators, microbatches=pipeline.parts, stages=stages)
+        return replace(alone, figures=whole, operators=operators, microbatches=parts, stages=stages)
 
 
 def steps_of(request: Request, layout: Layout) -> Steps:
@@ -95,7 +96,7 @@ def steps_of(request: Request, layout: Layout) -> Steps:
     r = request
     check_layout(layout, r.program, r.phases, r.workload, r.model.name)
     program = shard(r.program, layout) if layout.devices > 1 else r.program
-    return Steps(program, r.workload, r.precision, r.machine(layout.devices), layout)
+    return Steps(program, r.workload, r.precision, r.machine(int(layout.devices)), layout)
 
 
 def by_place(pairs: Iterable[tuple[Cost, Timing]], where: Sequence[int]) -> list[Timing]:
@@ -109,7 +110,7 @@ def pipelined(pipeline: Pipeline, sums: Sequence[Timing]) -> Timing:
     path = total((1, part) for part in sums)
     ends = {name: pipeline.step(*(getattr(part, name) for part in sums)) for name in SECONDS[:4]}
     grown = ends["time_s"] / path.time_s
-    return Timing(**ends, **{f"{part}_s": path.seconds(part) * grown for part in PARTS})
+    return Timing(**ends, **{f"{part}_s": path.seconds(part) * grown for part in PARTS}, form="")
 
 
 def _others(one: Figures, whole: Figures) -> Figures:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 from roofline.errors import ShapeError
 from roofline.number import Number
-from roofline.program.axes import Binding, Sizes, rebind, resolve
+from roofline.program.axes import Binding, Sizes, rebind, size_of
 from roofline.program.op import CARRIED, Op, Role, Tensor
 from roofline.program.phases import PHASES, Phase
 
@@ -23,7 +22,7 @@ class Group:
 
     name: str
     ops: tuple[Op, ...]
-    repeat: int | Fraction | str = 1
+    repeat: Number | str = 1
     phases: tuple[Phase, ...] = PHASES
     shared: bool = False
     stacked: bool = False
@@ -31,7 +30,7 @@ class Group:
 
     def times(self, sizes: Sizes) -> Number:
         """How often the group runs in one step."""
-        return resolve(self.repeat, sizes)
+        return size_of(self.repeat, sizes) if isinstance(self.repeat, str) else self.repeat
 
     def sizes(self, outer: Sizes) -> Sizes:
         """``outer`` with the group's own letters rebound."""
