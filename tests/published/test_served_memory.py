@@ -10,6 +10,7 @@ from roofline.compression.quantization import quantized
 from roofline.compression.recipes import read_recipe
 from roofline.cost.residency import footprint
 from roofline.models.model import load_model
+from roofline.program.phases import Phase
 from roofline.program.workload import Workload
 
 GB, GIB = 10**9, 2**30
@@ -24,7 +25,7 @@ OPT = {  # Zhang et al. 2022 (arXiv 2205.01068), table 1: layers, heads, hidden 
 def held(model: Any, batch: int, tokens: int, recipe_text: str = "fp16") -> Any:
     recipe = read_recipe(recipe_text, default="bf16")
     program = quantized(load_model(model).program(), recipe)
-    return footprint(program, Workload(batch, 1, 1, context=tokens), ("decode",), recipe.precision)
+    return footprint(program, Workload(batch, 1, 1, context=tokens), (Phase.DECODE,), recipe.precision)
 
 
 @pytest.mark.parametrize(
