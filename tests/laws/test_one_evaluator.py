@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from grids import examples
 from hypothesis import strategies as st
 
 from roofline.calibration.constants import class_names
@@ -38,13 +38,14 @@ for _name in preset_names():
 # Memory
 
 
-@settings(max_examples=12)
-@given(
-    model=st.sampled_from(["qwen3-30b-a3b", "llama-3.1-8b", "mixtral-8x7b", "gemma-2-9b"]),
-    devices=st.sampled_from([2, 4]),
-    batch=st.sampled_from([1, 4, 8]),
-    reserve=st.floats(0.0, 0.97),
-    kv_block=st.sampled_from([1, 16]),
+@examples(
+    st.sampled_from(["qwen3-30b-a3b", "llama-3.1-8b", "mixtral-8x7b", "gemma-2-9b"]),
+    st.sampled_from([2, 4]),
+    st.sampled_from([1, 4, 8]),
+    st.floats(0.0, 0.97),
+    st.sampled_from([1, 16]),
+    few=5,
+    many=50,
 )
 def test_the_layout_that_is_chosen_fits_whenever_any_fits(
     model: str, devices: int, batch: int, reserve: float, kv_block: int
