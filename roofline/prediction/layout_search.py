@@ -107,7 +107,7 @@ def _candidates(search: Search, given: Mapping[str, int]) -> Layout:
 
 def _refuse(request: Request, layouts: Layout, given: Mapping[str, int], devices: int) -> NoReturn:
     """Raises WorkloadError that says why no layout will do: what stands against the first that comes to mind."""
-    for layout in map(layouts.at, range(layouts.tp.size)):
+    for layout in map(layouts.at, range(np.size(layouts.tp))):
         try:
             check_layout(layout, request.program, request.phases, request.workload, request.model.name)
         except WorkloadError as failure:
