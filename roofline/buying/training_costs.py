@@ -16,6 +16,7 @@ from roofline.serving.batch_sweep import constants_for
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.scenario import Question
 from roofline.timing.energy import busy_power
+from roofline.timing.machine import Machine
 
 SEQUENCE = 4096
 """Tokens of a sequence in training, where the model takes as many."""
@@ -79,10 +80,9 @@ def _cost(
 ) -> TrainingCost:
     device, sequence = hardware.device, min(SEQUENCE, question.model.lengths.positions)
     try:
-        run = training_run(
-            question.model, device, which(hardware).for_dtypes((device.default_dtype(),)), tokens=tokens,
-            sequence=sequence, frozen=frozen,
-        )  # fmt: skip
+        dtype = device.default_dtype()
+        machine = Machine(device, which(hardware).for_dtypes((dtype,)), "graph")
+        run = training_run(question.model, machine, tokens=tokens, dtype=dtype, sequence=sequence, frozen=frozen)
     except WorkloadError as failure:
         return TrainingCost(hardware, None, problem=str(failure))
     watts = busy_power(device.tdp or 0.0, run.mfu, 0.0)

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from roofline.calibration.constants import ConstantSet
 from roofline.cost.cost import Cost, operator_cost
 from roofline.errors import UsageError, WorkloadError
-from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
 from roofline.number import exact
 from roofline.program.backward import backward
 from roofline.program.conventions import Conventions
-from roofline.program.op import Op, Tensor, elementwise, fuse
+from roofline.program.op import Op, PerElement, Tensor, elementwise, fuse
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import Precision
 from roofline.timing.machine import Machine
 
-LOSS = elementwise("loss", [Tensor("logits", "B T V")], Tensor("loss", "B T"), flops=5, special=1,
-                   over=Tensor("logits", "B T V"), kind="softmax")  # fmt: skip
+_LOGITS = Tensor("logits", "B T V")
+LOSS = elementwise("loss", [_LOGITS], Tensor("loss", "B T"), PerElement(5, special=1, over=_LOGITS), kind="softmax")
 """Cross-entropy: scale, maximum, subtract, sum, compare, and an exponential for each score."""
 
 
@@ -53,13 +51,12 @@ class TrainingRun:
 
 def training_run(
     model: Model,
-    hardware: HardwareSpec,
-    constants: ConstantSet,
+    machine: Machine,
     *,
     tokens: float,
+    dtype: str,
     sequence: int = 4096,
     batch: int = 1,
-    dtype: str | None = None,
     frozen: bool = False,
     mfu: float | None = None,
 ) -> TrainingRun:
@@ -70,12 +67,11 @@ def training_run(
     Raises UsageError for numbers out of range, WorkloadError for a sequence that the model does not take.
     """
     _check(model, tokens, sequence, batch, mfu)
-    precision = Precision(*[dtype or hardware.default_dtype()] * 3)
+    precision = Precision(dtype, dtype, dtype)
     program = model.program(Conventions(lm_head="all"))
     counted, timed = _costs(program, sequence, batch, precision, frozen=frozen)
     steps = tokens / (sequence * batch)
     flops = float(sum(cost.count * cost.flops for cost in counted))
-    machine = Machine(hardware, constants, "graph")
     peak_s = sum(float(cost.count * machine.peak_s(cost)) for cost in counted)
     timing = machine.step(timed).as_float()
     time, bound, low, high = map(float, (timing.time_s, timing.bound_s, timing.low_s, timing.high_s))

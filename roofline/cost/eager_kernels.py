@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from roofline.number import Number, exact
 from roofline.program.axes import Sizes, size_of
-from roofline.program.op import Op, Tensor, elementwise
+from roofline.program.op import Op, PerElement, Tensor, elementwise
 
 
 def _half(sizes: Sizes) -> Number:
@@ -53,7 +53,7 @@ def torch_kernel(
     special = int(name in _SPECIAL)
     kind = kind or "elementwise"
     return elementwise(
-        name, list(dict.fromkeys(reads)), output, flops=1 - special, special=special, over=over, kind=kind
+        name, list(dict.fromkeys(reads)), output, PerElement(1 - special, special=special, over=over), kind=kind
     )
 
 
@@ -123,7 +123,7 @@ def _pick(op: Op) -> tuple[Op, ...]:
     """Softmax over the vocabulary, then the largest."""
     (logits,), (token,) = op.reads, op.writes
     p = _between(logits, "probabilities")
-    softmax = elementwise("_softmax", [logits], p, flops=4, special=1, kind="softmax")
+    softmax = elementwise("_softmax", [logits], p, PerElement(4, special=1), kind="softmax")
     return softmax, torch_kernel("argmax", [p], token, over=p)
 
 

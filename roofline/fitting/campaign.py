@@ -14,7 +14,7 @@ from roofline.cost.eager_kernels import torch_kernel
 from roofline.layers.attention import attention
 from roofline.layers.embedding import token_embedding
 from roofline.layers.normalization import norm
-from roofline.program.op import Op, Tensor, contract, elementwise, weight
+from roofline.program.op import Op, PerElement, Tensor, contract, elementwise, weight
 from roofline.validation.devices import Call, Device
 
 CPU_WEIGHTS = ((320, 1600), (576, 576), (640, 1792), (1792, 640), (896, 896), (896, 2560), (2560, 896), (1280, 1280),
@@ -58,7 +58,7 @@ STREAMS: dict[str, Op] = {
     "silu": torch_kernel("silu", [_X], _Y),
     "tanh": torch_kernel("tanh", [_X], _Y),
     "norm": norm("native_layer_norm", _X, _Y, kind="layer"),
-    "softmax": elementwise("_softmax", [_X], _Y, flops=4, special=1, kind="softmax"),
+    "softmax": elementwise("_softmax", [_X], _Y, PerElement(4, special=1), kind="softmax"),
     "embedding": token_embedding(),
     "cache_copy": torch_kernel(
         "cat", [Tensor("cache", "B D", "kv_cache")], Tensor("appended", "B D"), kind="cache_copy"

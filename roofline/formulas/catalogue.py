@@ -24,7 +24,7 @@ from roofline.layers import (
     sound,
 )
 from roofline.program.conventions import Conventions
-from roofline.program.op import Op, Tensor, contract, elementwise, weight
+from roofline.program.op import Op, PerElement, Tensor, contract, elementwise, weight
 
 
 def _attention(conventions: Conventions, mask: Any = "causal") -> tuple[Op, ...]:
@@ -203,7 +203,7 @@ LAYERS: dict[str, Layer] = {
     ),
     "elementwise": Layer(
         "sum of two tensors",
-        _fixed(elementwise("elementwise", [Tensor("a", "B D"), Tensor("b", "B D")], Tensor("y", "B D"), flops=1)),
+        _fixed(elementwise("elementwise", [Tensor("a", "B D"), Tensor("b", "B D")], Tensor("y", "B D"), PerElement(1))),
         elementwise,
     ),
     "softmax": Layer("softmax over the context", _fixed(_SCORES), attention_layer.attention),

@@ -7,13 +7,13 @@ each: G = 1 is multi-head, K = 1 multi-query, anything between grouped-query att
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from roofline.layers.normalization import Norm, norm
 from roofline.number import Number, ceil_div, exact, maximum, minimum
 from roofline.program.axes import Sizes, size_of
-from roofline.program.op import Op, Role, Tensor, contract, elementwise, fuse, weight
+from roofline.program.op import Op, PerElement, Role, Tensor, contract, elementwise, fuse, weight
 
 SOFTMAX_FLOPS = 5  # scale, running maximum, subtract, sum, divide; the exponential is special work
 _ALIBI_FLOPS = 2  # slope times distance, added to the score
@@ -120,17 +120,33 @@ _PAIRS = {"causal": causal_pairs, "sliding": window_pairs, "chunked": chunk_pair
 POSITION_BIAS = Tensor("position_bias", "K G T S")
 
 
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What is added to the scores of attention, and what bounds them.
+
+    ``alibi`` adds a slope times the distance, ``cap`` bounds them by a tanh, ``sinks`` are a trained score per head
+    that only the sum of the softmax sees. ``position_bias`` adds what
+    :func:`roofline.layers.relative_position.position_bias` wrote, the same for all sequences. ``picked`` are further
+    scores, of distances, of which each pair takes one each, scales and adds it.
+    """
+
+    alibi: bool = False
+    cap: bool = False
+    sinks: bool = False
+    position_bias: bool = False
+    picked: tuple[Tensor, ...] = ()
+
+
+PLAIN = Scores()
+
+
 def attention(
     *,
     mask: Mask,
     fused: bool = True,
     square: bool = False,
     cached: bool = True,
-    alibi: bool = False,
-    cap: bool = False,
-    sinks: bool = False,
-    position_bias: bool = False,
-    picked: Sequence[Tensor] = (),
+    scores: Scores = PLAIN,
     cache: str = "",
 ) -> tuple[Op, ...]:
     """Scaled dot-product attention, softmax(Q K^T / sqrt(H)) V.
@@ -138,12 +154,9 @@ def attention(
     Fused, it is one operator that reads q, k, v and writes the context; a causal mask counts the attended pairs unless
     ``square``. Materialised (``fused=False``), scores and probabilities are stored and T S is computed.
     ``cached`` keys and values are a KV cache of S tokens, else activations. Under a ``sliding`` mask S is what
-    :func:`window_keys` gives: whoever states the layer rebinds it. ``alibi`` adds a slope times the distance to each
-    score, ``cap`` bounds the scores by a tanh, ``sinks`` are a trained score per head that only the sum of the softmax
-    sees. The same holds of :func:`chunk_keys` under a ``chunked`` mask. ``position_bias`` adds what
-    :func:`roofline.layers.relative_position.position_bias` wrote, the same for all sequences. ``picked``
-    are further scores, of distances, of which each pair takes one each, scales and adds it. ``cache`` tells the keys
-    and values of a second attention from those of the first: ``cross_``.
+    :func:`window_keys` gives: whoever states the layer rebinds it; the same holds of :func:`chunk_keys` under a
+    ``chunked`` mask. ``scores`` says what becomes of them before the softmax. ``cache`` tells the keys and values of a
+    second attention from those of the first: ``cross_``.
 
     >>> from sympy import symbols
     >>> sizes = dict(zip("BTSKGH", symbols("B T S K G H")))
@@ -161,14 +174,27 @@ def attention(
     scores: Gemma 2 (arXiv 2408.00118), section 2; sinks: Xiao et al. 2023 (arXiv 2309.17453).
     """
     pairs = _PAIRS.get(mask) if fused and not square else None
-    work = SOFTMAX_FLOPS + _ALIBI_FLOPS * alibi + _CAP_FLOPS * cap + position_bias + _PICK_FLOPS * len(picked)
+    work = (
+        SOFTMAX_FLOPS
+        + _ALIBI_FLOPS * scores.alibi
+        + _CAP_FLOPS * scores.cap
+        + scores.position_bias
+        + _PICK_FLOPS * len(scores.picked)
+    )
     q, c = Tensor("q", _HEADS), Tensor("context", _HEADS)
     k, v = _keys_values("B S K H", cached, prefix=cache)
     s, p = Tensor("scores", "B K G T S"), Tensor("probabilities", "B K G T S")
-    further = [weight("sinks", "K G")] * sinks + [POSITION_BIAS] * position_bias + list(picked)
+    further = [weight("sinks", "K G")] * scores.sinks + [POSITION_BIAS] * scores.position_bias + list(scores.picked)
     parts = (
         contract("scores", q, k, s, pairs=pairs),
-        elementwise("softmax", [s, *further], p, flops=work, special=1 + cap, pairs=pairs, kind="softmax", mixes="S"),
+        elementwise(
+            "softmax",
+            [s, *further],
+            p,
+            PerElement(work, special=1 + scores.cap, pairs=pairs),
+            kind="softmax",
+            mixes="S",
+        ),
         contract("context", p, v, c, pairs=pairs),
     )
     return (fuse("attention", parts, kind="attention"),) if fused else parts
@@ -241,7 +267,7 @@ def rotary(*, cached: bool = True) -> Op:
     Source: Su et al. 2021, RoFormer (arXiv 2104.09864), eq. 34.
     """
     q, (k, _) = Tensor("q", _HEADS), _keys_values("B T K H", cached)
-    ops = [elementwise(f"rotary_{x.name[0]}", [x], x, flops=ROTARY_FLOPS, function="rotary") for x in (q, k)]
+    ops = [elementwise(f"rotary_{x.name[0]}", [x], x, PerElement(ROTARY_FLOPS), function="rotary") for x in (q, k)]
     return fuse("rotary", ops, kind="elementwise")
 
 

@@ -8,7 +8,7 @@ however long the sequence is.
 from __future__ import annotations
 
 from roofline.layers.feed_forward import Activation, activation
-from roofline.program.op import Op, Tensor, Work, contract, elementwise, fuse, weight
+from roofline.program.op import Op, PerElement, Tensor, Work, contract, elementwise, fuse, weight
 
 
 def causal_convolution(
@@ -53,9 +53,9 @@ def short_convolution(*, step: bool, bias: bool = False, source: str = "h", outp
     b, c, x, y, z = (Tensor(f"convolution_{part}", "B T F") for part in "bcxyz")
     into = [_project(part, Tensor(source, "B T D"), "D F", to, bias) for part, to in zip("bcx", (b, c, x), strict=True)]
     inner = [
-        elementwise("input_gate", [b, x], z, flops=1),
+        elementwise("input_gate", [b, x], z, PerElement(1)),
         *causal_convolution("convolution", z, y, step=step, bias=bias, function=None).parts,
-        elementwise("output_gate", [c, y], y, flops=1),
+        elementwise("output_gate", [c, y], y, PerElement(1)),
     ]
     return (
         fuse("convolution_in_proj", into, kind="matmul"),

@@ -17,7 +17,7 @@ from roofline.layers.mamba2 import chunk_states, padded_pairs
 from roofline.layers.normalization import norm
 from roofline.number import Number
 from roofline.program.axes import Sizes, size_of
-from roofline.program.op import Count, Op, Tensor, Work, contract, elementwise, fuse, weight
+from roofline.program.op import Count, Op, PerElement, Tensor, Work, contract, elementwise, fuse, weight
 
 _Q, _K = (Tensor(f"delta_{part}", "B T K N") for part in "qk")
 _V, _Y, _GATE = (Tensor(f"delta_{part}", "B T K G H") for part in ("v", "y", "gate"))
@@ -65,11 +65,13 @@ def chunked_delta_rule(*, square: bool = False) -> Op:
     )
     parts = (
         *_unit_length(),
-        elementwise("gates", [_BETA, _DECAY, *_RATES], _DECAY, flops=6, special=3),  # sigmoid; softplus; times A; sum
-        elementwise("scale_keys", [_K, _BETA], key, flops=1),
-        elementwise("scale_values", [_V, _BETA], Tensor(old_v.name, _V.axes), flops=1),
+        elementwise(
+            "gates", [_BETA, _DECAY, *_RATES], _DECAY, PerElement(6, special=3)
+        ),  # sigmoid; softplus; times A; sum
+        elementwise("scale_keys", [_K, _BETA], key, PerElement(1)),
+        elementwise("scale_values", [_V, _BETA], Tensor(old_v.name, _V.axes), PerElement(1)),
         contract("gram", key, old_k, gram, pairs=pairs),
-        elementwise("decay_gram", [gram, _DECAY], gram, flops=2, special=1, pairs=pairs),
+        elementwise("decay_gram", [gram, _DECAY], gram, PerElement(2, special=1, pairs=pairs)),
         contract("solve_values", gram, old_v, rest, pairs=solved),
         contract("solve_keys", gram, Tensor(key.name, "B S K G N"), erased, pairs=solved),
         contract("write", _K, rest, _STATE),
@@ -77,7 +79,7 @@ def chunked_delta_rule(*, square: bool = False) -> Op:
         contract("correct", erased, _STATE, rest),
         contract("between", _Q, _STATE, _Y),
         contract("scores", _Q, old_k, s, pairs=pairs),
-        elementwise("mask", [s, _DECAY], p, flops=1, pairs=pairs),
+        elementwise("mask", [s, _DECAY], p, PerElement(1, pairs=pairs)),
         contract("within", p, Tensor(rest.name, "B S K G H"), _Y, pairs=pairs),
     )
     return fuse("scan", parts, kind="scan").rebound(S="T")
@@ -113,7 +115,7 @@ def recurrent_delta_rule() -> Op:
 
 def _unit_length() -> tuple[Op, Op]:
     """Queries and keys divided by their lengths: square, sum, scale, and the root's scale for queries."""
-    queries, keys = (elementwise(f"unit_{x.name[-1]}", [x], x, flops=4) for x in (_Q, _K))
+    queries, keys = (elementwise(f"unit_{x.name[-1]}", [x], x, PerElement(4)) for x in (_Q, _K))
     return queries, keys
 
 

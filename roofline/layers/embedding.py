@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roofline.program.op import Op, Role, Tensor, contract, elementwise, gather, weight
+from roofline.program.op import Op, PerElement, Role, Tensor, contract, elementwise, gather, weight
 
 TOKEN_TABLE = "token_table"
 
@@ -69,7 +69,7 @@ def embedding_sum(*, position: bool, segment: bool, stream: str = "x", given: bo
     place: Role = "input" if given else "activation"
     tables = [Tensor("position", "T D", place)] * position + [Tensor("segment", "B T D")] * segment
     x = Tensor(stream, "B T D")
-    return elementwise("embedding_sum", [x, *tables], x, flops=len(tables), linear=True, function="add")
+    return elementwise("embedding_sum", [x, *tables], x, PerElement(len(tables)), linear=True, function="add")
 
 
 def embedding_projection() -> Op:

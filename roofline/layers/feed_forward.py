@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from roofline.program.op import Op, Tensor, contract, elementwise, fuse, weight
+from roofline.program.op import Op, PerElement, Tensor, contract, elementwise, fuse, weight
 
 Activation: TypeAlias = Literal["relu", "gelu", "gelu_new", "silu", "clamped_silu", "tanh", "quick_gelu", "relu2"]
 
@@ -34,7 +34,7 @@ def activation(name: str, x: Tensor, y: Tensor, function: Activation, *, gate: T
     """
     flops, special = _WORK[function]
     inputs = [x] if gate is None else [gate, x]
-    return elementwise(name, inputs, y, flops=flops + (gate is not None), special=special, function=function)
+    return elementwise(name, inputs, y, PerElement(flops + (gate is not None), special=special), function=function)
 
 
 def feed_forward(

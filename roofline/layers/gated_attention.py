@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from roofline.layers.attention import projections
-from roofline.program.op import Op, Tensor, contract, elementwise, fuse, weight
+from roofline.program.op import Op, PerElement, Tensor, contract, elementwise, fuse, weight
 
 _GATE, _CONTEXT = Tensor("attention_gate", "B T K G H"), Tensor("context", "B T K G H")
 
@@ -39,4 +39,4 @@ def attention_gate() -> Op:
 
     Source: Qiu et al. 2025, Gated Attention for Large Language Models (arXiv 2505.06708), section 2.2.
     """
-    return elementwise("attention_gate", [_GATE, _CONTEXT], _CONTEXT, flops=3, special=1)
+    return elementwise("attention_gate", [_GATE, _CONTEXT], _CONTEXT, PerElement(3, special=1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from roofline.layers.embedding import TOKEN_TABLE
 from roofline.layers.feed_forward import Activation, activation
 from roofline.layers.normalization import Norm, norm
-from roofline.program.op import Op, Tensor, contract, elementwise, weight
+from roofline.program.op import Op, PerElement, Tensor, contract, elementwise, weight
 
 
 def lm_head(*, tied: bool, bias: bool = False, fixed_bias: bool = False, source: str = "h") -> Op:
@@ -46,9 +46,7 @@ def sampling(*, cap: bool = False) -> Op:
         "sampling",
         [logits],
         token,
-        flops=5 + 2 * cap,
-        special=1 + cap,
-        over=logits,
+        PerElement(5 + 2 * cap, special=1 + cap, over=logits),
         kind="softmax",
         mixes="V",
         function="sampling",
@@ -85,7 +83,7 @@ def mean_pooling(*, source: str = "x") -> Op:
     Source: Reimers and Gurevych 2019, Sentence-BERT (arXiv 1908.10084), section 3.
     """
     x = Tensor(source, "B T D")
-    return elementwise("mean_pooling", [x], Tensor("mean", "B D"), flops=1, over=x, mixes="T")
+    return elementwise("mean_pooling", [x], Tensor("mean", "B D"), PerElement(1, over=x), mixes="T")
 
 
 def classifier(*, labels: int, source: str = "pooled", every: bool = False) -> Op:
@@ -113,7 +111,7 @@ def embedding_head(name: str, *, source: str = "h") -> tuple[Op, ...]:
     """
     y, z = Tensor(f"{name}_projected", "B T O"), Tensor(f"{name}_embedding", "B T O")
     project = contract(f"{name}_projection", Tensor(source, "B T D"), weight(f"w_{name}_projection", "O D"), y)
-    normalize = elementwise(f"{name}_normalize", [y], z, flops=3, kind="norm", mixes="O")  # square, sum, divide
+    normalize = elementwise(f"{name}_normalize", [y], z, PerElement(3), kind="norm", mixes="O")  # square, sum, divide
     return project.rebound(T=1), normalize.rebound(T=1)
 
 
@@ -128,7 +126,7 @@ def similarity() -> tuple[Op, ...]:
     """
     texts, images, scores = Tensor("text_embedding", "B O"), Tensor("image_embedding", "T O"), Tensor("scores", "B T")
     compare = contract("similarity", texts, images, scores)
-    scale = elementwise("similarity_scale", [scores, weight("logit_scale", "")], scores, flops=1)
+    scale = elementwise("similarity_scale", [scores, weight("logit_scale", "")], scores, PerElement(1))
     return compare.rebound(T="B"), scale.rebound(T="B")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from roofline.layers.attention import ROTARY_FLOPS, SOFTMAX_FLOPS, causal_pairs
 from roofline.layers.normalization import norm
-from roofline.program.op import Count, Op, Tensor, contract, elementwise, fuse, weight
+from roofline.program.op import Count, Op, PerElement, Tensor, contract, elementwise, fuse, weight
 
 _LATENT, _ROTATED = Tensor("latent_cache", "B S R", "kv_cache"), Tensor("k_rotary_cache", "B S J", "kv_cache")
 _Q, _Q_ROTATED = Tensor("q", "B T K H"), Tensor("q_rotary", "B T K J")
@@ -28,7 +28,7 @@ def latent_projections(*, query_latent: bool, bias: bool = False, source: str = 
     """
     h, latent, rotated = Tensor(source, "B T D"), _slice(_LATENT), _slice(_ROTATED)
     keys = fuse("kv_down", [_down(h, latent, "kv_down", bias), _down(h, rotated, "k_rotary", bias)], kind="matmul")
-    turned = [elementwise(f"rotary_{x.name[0]}", [x], x, flops=ROTARY_FLOPS) for x in (_Q_ROTATED, rotated)]
+    turned = [elementwise(f"rotary_{x.name[0]}", [x], x, PerElement(ROTARY_FLOPS)) for x in (_Q_ROTATED, rotated)]
     return (
         *_queries(h, query_latent, bias),
         keys,
@@ -82,7 +82,9 @@ def _core(q: Tensor, k: Tensor, v: Tensor, context: Tensor, pairs: Count | None,
         contract("scores_plain", q, k, s, pairs=pairs),
         contract("scores_rotary", _Q_ROTATED, _ROTATED, s, pairs=pairs),
     ]
-    softmax = elementwise("softmax", [s], p, flops=SOFTMAX_FLOPS, special=1, pairs=pairs, kind="softmax", mixes="S")
+    softmax = elementwise(
+        "softmax", [s], p, PerElement(SOFTMAX_FLOPS, special=1, pairs=pairs), kind="softmax", mixes="S"
+    )
     last = contract("context", p, v, context, pairs=pairs)
     if fused:
         return (fuse("attention", [*scores, softmax, last], kind="attention"),)

@@ -16,7 +16,7 @@ from roofline.layers.feed_forward import activation
 from roofline.layers.normalization import norm
 from roofline.number import Number, ceil_div
 from roofline.program.axes import Sizes, size_of
-from roofline.program.op import Count, Op, Tensor, Work, contract, elementwise, fuse, weight
+from roofline.program.op import Count, Op, PerElement, Tensor, Work, contract, elementwise, fuse, weight
 
 _VALUES, _KEYS, _HEADS = "B T K G H", "B T K N", "B T K G"
 _X, _Y, _GATE = (Tensor(f"ssm_{part}", _VALUES) for part in ("x", "y", "gate"))
@@ -65,15 +65,19 @@ def chunked_scan(*, square: bool = False) -> Op:
     decay, s, p = Tensor("decay", _HEADS), Tensor("chunk_scores", "B K T S"), Tensor("decayed_scores", "B K G T S")
     spread_b, spread_x = Tensor(_B.name, "B S K N"), Tensor(_X.name, "B S K G H")
     parts = (
-        elementwise("decay", [_DT, *_RATES], decay, flops=4, special=2),  # softplus; times A; summed up in the chunk
-        elementwise("time_step", [_X, decay], _X, flops=2),
+        elementwise(
+            "decay", [_DT, *_RATES], decay, PerElement(4, special=2)
+        ),  # softplus; times A; summed up in the chunk
+        elementwise("time_step", [_X, decay], _X, PerElement(2)),
         contract("state", _B, _X, _STATE),
         Op("pass_on", "scan", (_STATE,), (_STATE,), (Work("vector", 2, (), formula=chunk_states),), mixes="T"),
         contract("scores", _C, spread_b, s, pairs=pairs),
-        elementwise("mask", [s, decay], p, flops=2, special=1, pairs=pairs),  # exp of a difference, times the score
+        elementwise(
+            "mask", [s, decay], p, PerElement(2, special=1, pairs=pairs)
+        ),  # exp of a difference, times the score
         contract("within", p, spread_x, _Y, pairs=pairs),
         contract("between", _C, _STATE, _Y),
-        elementwise("skip", [_Y, _X, _SKIP], _Y, flops=4),  # decay, sum, skip
+        elementwise("skip", [_Y, _X, _SKIP], _Y, PerElement(4)),  # decay, sum, skip
     )
     return fuse("scan", parts, kind="scan").rebound(S="T")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from roofline.layers.feed_forward import Activation, activation, feed_forward
 from roofline.number import Number, power
 from roofline.program.axes import Sizes, size_of
-from roofline.program.op import Op, Tensor, Work, contract, elementwise, fuse, weight
+from roofline.program.op import Op, PerElement, Tensor, Work, contract, elementwise, fuse, weight
 
 
 def touched_experts(sizes: Sizes) -> Number:
@@ -43,7 +43,7 @@ def router(*, bias: bool = False, source: str = "h") -> tuple[Op, ...]:
     scores, offset = Tensor("router_scores", "B T E"), weight("b_router", "E") if bias else None
     matmul = contract("router", Tensor(source, "B T D"), weight("w_router", "D E"), scores, bias=offset)
     routes = Tensor("routes", "B T A")
-    pick = elementwise("routing", [scores], routes, flops=5, special=1, over=scores, kind="softmax", mixes="E")
+    pick = elementwise("routing", [scores], routes, PerElement(5, special=1, over=scores), kind="softmax", mixes="E")
     return matmul, pick
 
 
@@ -67,7 +67,7 @@ def experts(
         fuse("experts_gate_up", [gate, up], kind="matmul") if glu else up,
         activation("experts_act", g, m, function, gate=u) if glu else activation("experts_act", u, m, function),
         _of_experts("down", m, "F D", y, bias),
-        elementwise("experts_sum", [y, Tensor("routes", "B T A")], total, flops=2, over=y, linear=True),
+        elementwise("experts_sum", [y, Tensor("routes", "B T A")], total, PerElement(2, over=y), linear=True),
     )
 
 
@@ -86,9 +86,9 @@ def shared_experts(
     layer = feed_forward(function=function, gated=glu, packed=True, source=source, output="shared", prefix="shared_")
     total, shared, score = Tensor(output, "B T D"), Tensor("shared", "B T D"), Tensor("shared_score", "B T")
     if not gated:
-        return *layer, elementwise("shared_sum", [shared, total], total, flops=1, linear=True)
+        return *layer, elementwise("shared_sum", [shared, total], total, PerElement(1), linear=True)
     one = contract("shared_router", Tensor(source, "B T D"), weight("w_shared_router", "D"), score)
-    return *layer, one, elementwise("shared_sum", [shared, score, total], total, flops=2, linear=True)
+    return *layer, one, elementwise("shared_sum", [shared, score, total], total, PerElement(2), linear=True)
 
 
 def _of_experts(name: str, x: Tensor, axes: str, y: Tensor, bias: bool) -> Op:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from roofline.program.op import Op, Tensor, elementwise, fuse, weight
+from roofline.program.op import Op, PerElement, Tensor, elementwise, fuse, weight
 
 Norm: TypeAlias = Literal["layer", "rms", "layer_gain", "layer_bare", "rms_bare"]
 Placement: TypeAlias = Literal["pre", "post", "sandwich", "branch"]
@@ -45,7 +45,7 @@ def norm(name: str, x: Tensor, y: Tensor, *, kind: Norm, axis: str = "D", mixes:
     gains = [weight(f"{name}_{part}", axis) for part in _WEIGHTS[kind]]
     over = mixes or axis.rsplit(maxsplit=1)[-1]
     flops = _FLOPS_PER_ELEMENT[kind]
-    return elementwise(name, [x, *gains], y, flops=flops, kind="norm", mixes=over, function=kind)
+    return elementwise(name, [x, *gains], y, PerElement(flops), kind="norm", mixes=over, function=kind)
 
 
 def residual(name: str, branch: Tensor, stream: Tensor, y: Tensor) -> Op:
@@ -59,7 +59,7 @@ def residual(name: str, branch: Tensor, stream: Tensor, y: Tensor) -> Op:
 
     Source: He et al. 2015, Deep Residual Learning (arXiv 1512.03385), eq. 1.
     """
-    return elementwise(name, [branch, stream], y, flops=1, linear=True, function="add")
+    return elementwise(name, [branch, stream], y, PerElement(1), linear=True, function="add")
 
 
 def residual_norm(name: str, branch: Tensor, *, kind: Norm, placement: Placement) -> Op:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from roofline.number import Number
 from roofline.program.axes import Sizes, size_of
-from roofline.program.op import Op, Tensor, contract, elementwise, weight
+from roofline.program.op import Op, PerElement, Tensor, contract, elementwise, weight
 
 
 def patches(sizes: Sizes) -> Number:
@@ -34,7 +34,7 @@ def patch_embedding(*, bias: bool = True) -> tuple[Op, ...]:
     """
     x, offset = Tensor("x", "B T D"), weight("b_patch", "D") if bias else None
     project = contract("patch_embedding", Tensor("pixels", "B T I", "input"), weight("w_patch", "I D"), x, bias=offset)
-    token = elementwise("class_token", [weight("class_token", "D")], x, flops=0)
+    token = elementwise("class_token", [weight("class_token", "D")], x, PerElement(0))
     table = weight("position_table", "T D", stored="P D")
-    add = elementwise("position_sum", [x, table], x, flops=1, linear=True, function="add")
+    add = elementwise("position_sum", [x, table], x, PerElement(1), linear=True, function="add")
     return project.rebound(T=patches), token.rebound(T=1), add

@@ -9,7 +9,7 @@ from __future__ import annotations
 from roofline.layers.feed_forward import activation
 from roofline.number import Number
 from roofline.program.axes import Sizes, size_of
-from roofline.program.op import Op, Tensor, Work, elementwise, weight
+from roofline.program.op import Op, PerElement, Tensor, Work, elementwise, weight
 
 _TAPS = 3
 
@@ -51,7 +51,7 @@ def sound_embedding() -> tuple[Op, ...]:
         activation("conv_1_act", c, c, "gelu").rebound(T=frames),
         second.rebound(I=two_frames, F="D", Z=_TAPS),
         activation("conv_2_act", x, x, "gelu"),
-        elementwise("position_sum", [x, table], x, flops=1, linear=True, function="add"),
+        elementwise("position_sum", [x, table], x, PerElement(1), linear=True, function="add"),
     )
 
 

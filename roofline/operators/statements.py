@@ -11,7 +11,7 @@ from roofline.layers.embedding import token_embedding
 from roofline.layers.normalization import norm
 from roofline.operators.sizes import OPERATIONS, Columns
 from roofline.program.axes import Sizes
-from roofline.program.op import Op, Tensor, collective, contract, elementwise, weight
+from roofline.program.op import Op, PerElement, Tensor, collective, contract, elementwise, weight
 from roofline.program.transfers import Transfer
 
 
@@ -36,7 +36,7 @@ def _elementwise(columns: Columns) -> tuple[Op, Sizes]:
     """One operation per element and tensor beyond the first, as an addition of them; one for a single tensor."""
     inputs = int(np.ravel(columns["inputs"])[0]) if np.size(columns["inputs"]) else 1
     tensors = [Tensor(f"x{i}", "B D") for i in range(inputs)]
-    op = elementwise("elementwise", tensors, Tensor("y", "B D"), flops=max(1, inputs - 1))
+    op = elementwise("elementwise", tensors, Tensor("y", "B D"), PerElement(max(1, inputs - 1)))
     return op, _grid(columns)
 
 

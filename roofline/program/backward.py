@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from roofline.program.op import Op, Tensor, Work, elementwise
+from roofline.program.op import Op, PerElement, Tensor, Work, elementwise
 
 
 def gradient(tensor: Tensor) -> Tensor:
@@ -30,7 +30,8 @@ def backward(op: Op) -> tuple[Op, ...]:
             Op(f"{op.name}.{b.name}'", "matmul", (a, gradient(y)), (gradient(b),), op.work),
         ]
         steps += [
-            elementwise(f"{op.name}.{bias.name}'", [gradient(y)], gradient(bias), flops=1, over=y) for bias in biases
+            elementwise(f"{op.name}.{bias.name}'", [gradient(y)], gradient(bias), PerElement(1, over=y))
+            for bias in biases
         ]
     else:
         inputs = [tensor for tensor in op.reads if tensor.role != "index"]

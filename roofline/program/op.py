@@ -200,30 +200,42 @@ def contract(
     return Op(name, "matmul", reads, (y,), (Work("matrix", 2, axes, pairs),))
 
 
+@dataclass(frozen=True, slots=True)
+class PerElement:
+    """Vector FLOPs and transcendental operations for each element of ``over``, or of the output; or for each of the
+    attended ``pairs`` in place of T S.
+    """
+
+    flops: int
+    special: int = 0
+    over: Tensor | None = None
+    pairs: Count | None = None
+
+    def work(self, output: Tensor) -> tuple[Work, ...]:
+        """What an operator that writes ``output`` does."""
+        units: tuple[tuple[Unit, int], ...] = (("vector", self.flops), ("special", self.special))
+        axes = (self.over or output).letters
+        return tuple(Work(unit, per, axes, self.pairs) for unit, per in units if per)
+
+
 def elementwise(
     name: str,
     inputs: Sequence[Tensor],
     output: Tensor,
+    each: PerElement,
     *,
-    flops: int,
-    special: int = 0,
-    over: Tensor | None = None,
-    pairs: Count | None = None,
     kind: str = "elementwise",
     mixes: str = "",
     linear: bool = False,
     function: str = "",
 ) -> Op:
-    """``flops`` vector operations and ``special`` transcendental ones per element of ``over`` (else of the output).
+    """An operator that does the same for ``each`` element.
 
     The layer that states the operator cites where its count comes from, and names the ``function``. ``mixes`` are the
     axes that it runs over as a whole (a softmax, a norm); ``linear`` says that it adds its inputs up, each times what
     does not depend on them.
     """
-    axes = (over or output).letters
-    units: tuple[tuple[Unit, int], ...] = (("vector", flops), ("special", special))
-    work = tuple(Work(unit, per, axes, pairs) for unit, per in units if per)
-    return Op(name, kind, tuple(inputs), (output,), work, mixes=mixes, linear=linear, function=function)
+    return Op(name, kind, tuple(inputs), (output,), each.work(output), mixes=mixes, linear=linear, function=function)
 
 
 def gather(name: str, table: Tensor, index: Tensor, output: Tensor) -> Op:

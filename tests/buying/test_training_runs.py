@@ -11,11 +11,14 @@ from roofline.calibration.provenance import constants_of
 from roofline.errors import UsageError, WorkloadError
 from roofline.hardware.loading import load_hardware
 from roofline.models.model import load_model
+from roofline.timing.machine import Machine
 
 
 def run(model: str = "llama-2-7b", hardware: str = "h100", **asked: object) -> TrainingRun:
     device = load_hardware(hardware)
-    return training_run(load_model(model), device, constants_of(device), **{"tokens": 1e9, **asked})  # type: ignore[arg-type]
+    machine = Machine(device, constants_of(device), "graph")
+    usual = {"tokens": 1e9, "dtype": device.default_dtype()}
+    return training_run(load_model(model), machine, **{**usual, **asked})  # type: ignore[arg-type]
 
 
 def test_flops_of_llama_are_three_forward_passes() -> None:

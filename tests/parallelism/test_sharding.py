@@ -17,7 +17,7 @@ from roofline.parallelism.pipeline import layer_count
 from roofline.parallelism.sharded_backward import shard_backward
 from roofline.parallelism.sharding import shard
 from roofline.program.conventions import Conventions
-from roofline.program.op import Tensor, elementwise
+from roofline.program.op import PerElement, Tensor, elementwise
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
 from roofline.program.transfers import bus_bytes
@@ -193,7 +193,7 @@ def test_a_pipeline_sends_what_one_layer_leaves_to_the_next() -> None:
 
 
 def test_a_norm_that_does_not_say_what_it_runs_over_is_refused() -> None:
-    norm = elementwise("new_norm", [Tensor("x", "B T D")], Tensor("h", "B T D"), flops=3, kind="norm")
+    norm = elementwise("new_norm", [Tensor("x", "B T D")], Tensor("h", "B T D"), PerElement(3), kind="norm")
     with pytest.raises(ShapeError, match="new_norm: a norm that states no mixes"):
         Mesh(Layout(tp=2), Phase.PREFILL).splits(Group("layers", (norm,)), norm)
 

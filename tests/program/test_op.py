@@ -13,7 +13,7 @@ from roofline.errors import ShapeError
 from roofline.layers.attention import attention, causal_pairs, projections, query_key_norm, rotary
 from roofline.layers.embedding import token_embedding
 from roofline.program.backward import backward, gradient
-from roofline.program.op import Op, Tensor, Work, contract, elementwise, fuse, gather, weight
+from roofline.program.op import Op, PerElement, Tensor, Work, contract, elementwise, fuse, gather, weight
 
 B, T, S, D, F, V, K, G, H = 2, 3, 11, 4, 5, 13, 2, 3, 8
 SIZES = {"B": B, "T": T, "S": S, "D": D, "F": F, "V": V, "K": K, "G": G, "H": H}
@@ -83,7 +83,7 @@ def test_an_unknown_letter(axes, stored, wrong):
 
 def test_a_tensor_twice_among_the_reads():
     with pytest.raises(ShapeError, match=r"^add: a tensor stands twice among x, x; each name moves once$"):
-        elementwise("add", [X, X], Y, flops=1)
+        elementwise("add", [X, X], Y, PerElement(1))
 
 
 def test_a_tensor_twice_among_the_writes():
@@ -100,7 +100,7 @@ def test_an_axis_without_a_size():
 
 
 def test_elementwise_counts_per_element_of_the_output():
-    act = elementwise("act", [U], Tensor("m", "B T F"), flops=7, special=1)
+    act = elementwise("act", [U], Tensor("m", "B T F"), PerElement(7, special=1))
     assert act.vector_flops(SIZES) == 7 * B * T * F
     assert act.special(SIZES) == B * T * F
     assert act.flops(SIZES) == 0  # no contraction
@@ -108,7 +108,7 @@ def test_elementwise_counts_per_element_of_the_output():
 
 
 def test_elementwise_over_an_input():
-    total = elementwise("sum", [U], Tensor("b", "F"), flops=1, over=U)
+    total = elementwise("sum", [U], Tensor("b", "F"), PerElement(1, over=U))
     assert total.vector_flops(SIZES) == B * T * F  # one addition per element that is read
     assert total.bytes(SIZES, one) == B * T * F + F
 
@@ -214,7 +214,7 @@ def test_a_cache_is_written_although_it_is_read_inside():
 
 
 def test_read_then_written_is_both():
-    double, add = elementwise("double", [X], Y, flops=1), elementwise("add", [Y], X, flops=1)
+    double, add = elementwise("double", [X], Y, PerElement(1)), elementwise("add", [Y], X, PerElement(1))
     both = fuse("both", [double, add], kind="elementwise")
     assert names(both.reads) == ["x"]
     assert names(both.writes) == ["x"]
@@ -222,9 +222,9 @@ def test_read_then_written_is_both():
 
 def test_written_then_read_then_written_again_keeps_the_last_write():
     first, use, again = (
-        elementwise("a", [X], Y, flops=1),
-        elementwise("b", [Y], U, flops=1),
-        elementwise("c", [U], Y, flops=1),
+        elementwise("a", [X], Y, PerElement(1)),
+        elementwise("b", [Y], U, PerElement(1)),
+        elementwise("c", [U], Y, PerElement(1)),
     )
     assert names(fuse("all", [first, use, again], kind="elementwise").writes) == ["y"]
     assert names(fuse("two", [first, use], kind="elementwise").writes) == ["u"]
@@ -263,8 +263,7 @@ def chains(draw):
             f"op{i}",
             draw(st.lists(st.sampled_from(tensors), min_size=1, max_size=3, unique_by=lambda t: t.name)),
             draw(st.sampled_from(tensors)),
-            flops=draw(st.integers(0, 7)),
-            special=draw(st.integers(0, 2)),
+            PerElement(draw(st.integers(0, 7)), special=draw(st.integers(0, 2))),
         )
         if draw(st.booleans())
         else contract(f"op{i}", X, W_UP, draw(st.sampled_from((U, Tensor("b", "B T F")))))
@@ -318,7 +317,7 @@ def test_backward_of_fused_attention_takes_it_apart(sizes, options):
 
 
 def test_backward_of_elementwise_work_reads_the_inputs_and_the_gradient():
-    (step,) = backward(elementwise("act", [U], Tensor("m", "B T F"), flops=7, special=1))
+    (step,) = backward(elementwise("act", [U], Tensor("m", "B T F"), PerElement(7, special=1)))
     assert str(step) == "act.backward: m'[B T F], u[B T F] -> u'[B T F]"
     assert (step.vector_flops(SIZES), step.special(SIZES)) == (7 * B * T * F, B * T * F)
 

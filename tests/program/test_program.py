@@ -6,7 +6,7 @@ import pytest
 
 from roofline.errors import ShapeError
 from roofline.layers.normalization import norm
-from roofline.program.op import Op, Tensor, contract, elementwise, fuse, gather, weight
+from roofline.program.op import Op, PerElement, Tensor, contract, elementwise, fuse, gather, weight
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
 
@@ -49,7 +49,7 @@ def test_order_matters():
 
 
 def test_a_cache_may_be_read_before_it_is_written():
-    op = elementwise("use", [Tensor("k_cache", "B S K H", "kv_cache")], Tensor("k", "B S K H"), flops=1)
+    op = elementwise("use", [Tensor("k_cache", "B S K H", "kv_cache")], Tensor("k", "B S K H"), PerElement(1))
     assert [tensor.name for _, _, tensor in Program((Group("g", (op,)),), SIZES).caches()] == ["k_cache"]
 
 
@@ -178,7 +178,7 @@ def test_phases_and_their_operators():
 
 
 def test_a_cache_counts_by_what_stays_and_in_every_layer():
-    write = elementwise("k", [X], Tensor("k_cache", "B T K H", "kv_cache", "B S K H"), flops=1)
+    write = elementwise("k", [X], Tensor("k_cache", "B T K H", "kv_cache", "B S K H"), PerElement(1))
     program = Program((Group("embedding", (embed(),)), Group("layers", (write,), repeat="L")), SIZES)
     ((group, op, tensor),) = program.caches()
     sizes = {**SIZES, "B": 2, "T": 1, "S": 9, "K": 2, "H": 8}

@@ -247,4 +247,4 @@ def test_refusals():
         load_model("bart-base", overrides={"encoder_attention_heads": 7})
     run = predict("t5-small", "h100")
     with pytest.raises(WorkloadError, match="training is not modelled"):
-        training_run(run.model, run.hardware, run.constants, tokens=1e9)
+        training_run(run.model, run.steps.machine, tokens=1e9, dtype="bf16")

@@ -72,7 +72,7 @@ def draw_legend(sheet: Sheet, entries: Sequence[Entry], x0: float, x1: float, y:
         for left, entry in row:
             draw_mark(sheet, entry, left + 0.2 * points, middle)
             room = x1 - left - _indent(entry, mark)
-            sheet.write(left + _indent(entry, mark), middle, shorten(entry.words, points, room))
+            sheet.write((left + _indent(entry, mark), middle), shorten(entry.words, points, room))
     return y + len(rows) * line * (1 if up else -1)
 
 
@@ -126,12 +126,12 @@ def draw_table(
             draw_mark(sheet, row.mark, x0, middle, side=points)
         if row.heading:
             text = shorten(row.cells[0], points, x1 - x0, "bold")
-            sheet.write(x0, middle, text, weight="bold")
+            sheet.write((x0, middle), text, weight="bold")
             continue
         for column, cell in enumerate(row.cells):
             if not cell:
                 continue
             text = shorten(cell, points, widths[column] + 0.5) if column == 1 else cell
             at = starts[column] if column in left else starts[column] + widths[column]
-            sheet.write(at, middle, text, colour=colour, ha="left" if column in left else "right")
+            sheet.write((at, middle), text, align=("left" if column in left else "right", "center"), colour=colour)
     return y - (len(rows) + 1) * sheet.line

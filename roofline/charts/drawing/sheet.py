@@ -135,14 +135,12 @@ class Sheet:
 
     def write(
         self,
-        x: float,
-        y: float,
+        at: tuple[float, float],
         text: str,
         *,
         points: float | None = None,
         colour: str | None = None,
-        ha: Side = "left",
-        va: Rise = "center",
+        align: tuple[Side, Rise] = ("left", "center"),
         weight: str = "normal",
         rotation: float = 0.0,
         plate: bool = False,
@@ -150,8 +148,8 @@ class Sheet:
         """One line of text, small unless ``points`` are given; a ``plate`` of paper keeps lines behind it off."""
         across, up = (inches * POINTS for inches in self.figure.get_size_inches())
         artist = self.figure.text(
-            x / across, y / up, text, fontproperties=_font(points or self.size.small, weight),
-            color=colour or self.theme.ink, ha=ha, va=va, rotation=rotation, rotation_mode="anchor",
+            at[0] / across, at[1] / up, text, fontproperties=_font(points or self.size.small, weight),
+            color=colour or self.theme.ink, ha=align[0], va=align[1], rotation=rotation, rotation_mode="anchor",
             parse_math=False, zorder=10,
         )  # fmt: skip
         if plate:
@@ -170,7 +168,7 @@ class Sheet:
             (subtitle, self.size.small, "normal", self.theme.muted, 2),
         ):
             for line in wrap(text, points, self.width, most, weight):
-                self.write(self.x0, self.y1, line, points=points, weight=weight, colour=colour, va="top")
+                self.write((self.x0, self.y1), line, align=("left", "top"), points=points, weight=weight, colour=colour)
                 self.y1 -= points * LEADING
         self.y1 -= 0.5 * self.size.text
 
@@ -178,7 +176,7 @@ class Sheet:
         """Where the numbers come from, in small muted type."""
         lines = wrap(text, self.size.small, self.width, 4)
         for line in reversed(lines):
-            self.write(self.x0, self.y0, line, colour=self.theme.muted, va="bottom")
+            self.write((self.x0, self.y0), line, align=("left", "bottom"), colour=self.theme.muted)
             self.y0 += self.line
         self.y0 += 0.4 * self.size.text
 

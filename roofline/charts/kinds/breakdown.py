@@ -69,7 +69,7 @@ def breakdown_rows(prediction: Prediction) -> list[dict[str, Any]]:
 def _draw_phase(sheet: Sheet, name: str, phase: PhasePrediction, box: tuple[float, float, float, float]) -> None:
     x0, y0, x1, y1 = box
     points, whole = sheet.size.small, phase.figures.time_s
-    sheet.write(x0, y1, f"{name}, one step: {_seconds(whole)}", weight="bold", va="top")
+    sheet.write((x0, y1), f"{name}, one step: {_seconds(whole)}", align=("left", "top"), weight="bold")
     y1 -= 1.2 * sheet.line
     lines = max(2, int((y1 - y0 - 4 * points) / (1.3 * points)))
     bars = _bars(phase, lines)
@@ -94,7 +94,7 @@ def _draw_phase(sheet: Sheet, name: str, phase: PhasePrediction, box: tuple[floa
                         gid=f"{name}:{label}:{part}")  # fmt: skip
                 start += parts[part]
         at, middle = sheet.locate(ax, start, index)
-        sheet.write(at + 0.5 * points, middle, ends[index])
+        sheet.write((at + 0.5 * points, middle), ends[index])
 
 
 def _bars(phase: PhasePrediction, lines: int) -> list[tuple[str, dict[str, float]]]:
@@ -159,7 +159,7 @@ def _draw_curves(
     whole = [p.phases[name].figures.time_s for p in several]
     parts = {part: [_part(p.phases[name], part) for p in several] for part in used}
     floor = max(min(v for values in parts.values() for v in values if v > 0), 0.01 * min(whole))
-    sheet.write(box[0], box[3], f"{name}, one step", weight="bold", va="top")
+    sheet.write((box[0], box[3]), f"{name}, one step", align=("left", "top"), weight="bold")
     ticks = powers_of_two(batches[0], batches[-1])
     x = Scale(batches[0] / 1.06, batches[-1] * 1.06, "batch (sequences)", ticks=ticks, text=plain)
     y = Scale(floor / 1.6, max(whole) * 1.8, "time", text=si("s"))

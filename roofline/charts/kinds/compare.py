@@ -103,7 +103,7 @@ def draw_compare(
         rows_at = _draw_panel(sheet, several, index, box)
     if not sheet.narrow:
         for p, middle in zip(several, rows_at, strict=True):
-            sheet.write(column, middle, shorten(distinct_label(several, p), sheet.size.small, sheet.x0 - column))
+            sheet.write((column, middle), shorten(distinct_label(several, p), sheet.size.small, sheet.x0 - column))
     return sheet.figure
 
 
@@ -153,7 +153,7 @@ def _draw_panel(
     chosen = [measures_of(p)[index] for p in several]
     name = chosen[0].name
     better = "more is better" if name == "tokens/s" else "less is better"
-    sheet.write(x0, y1, shorten(f"{name} ({better})", points, x1 - x0, "bold"), weight="bold", va="top")
+    sheet.write((x0, y1), shorten(f"{name} ({better})", points, x1 - x0, "bold"), align=("left", "top"), weight="bold")
     y1 -= 1.2 * sheet.line
     labels = [shorten(distinct_label(several, p), points, 0.42 * (x1 - x0)) for p in several]
     low, high = min(m.low for m in chosen), max(m.high for m in chosen)
@@ -184,4 +184,4 @@ def _write_value(sheet: Sheet, ax: Axes, m: Measure, row: int) -> None:
     right, _ = sheet.locate(ax, ax.get_xlim()[1], row)
     half = measure(m.words, points, "bold")[0] / 2
     at = min(max(centre, left + half + 1), right - half)
-    sheet.write(at, middle + 0.7 * points, m.words, weight="bold", ha="center", va="bottom")
+    sheet.write((at, middle + 0.7 * points), m.words, align=("center", "bottom"), weight="bold")

@@ -165,4 +165,4 @@ def _mark_capacity(sheet: Sheet, ax: Axes, several: list[Prediction], places: li
         heights = [line + height, line - height, line + 2.4 * height]
         spots = [(x, y) for y in heights for x in centres]
         if spot := room.place(width, height, spots):
-            sheet.write(*spot, words, ha="center", weight="bold", plate=True)
+            sheet.write(spot, words, align=("center", "center"), weight="bold", plate=True)

@@ -191,7 +191,9 @@ def _name_regions(sheet: Sheet, ax: Axes, found: RegimeMap, room: Field) -> None
         ranked = sorted(range(len(spots)), key=lambda k: float(np.hypot(*(np.array(spots[k]) - middle))))
         roomy = [spots[k] for k in ranked if _neighbours(int(rows[k]), int(columns[k])) <= inside][:200]
         if roomy and (spot := room.place(width, height, roomy)):
-            sheet.write(*spot, words, points=sheet.size.text, weight="bold", ha="center", colour=sheet.theme.ink)
+            sheet.write(
+                spot, words, points=sheet.size.text, weight="bold", align=("center", "center"), colour=sheet.theme.ink
+            )
 
 
 def _neighbours(row: int, column: int) -> set[tuple[int, int]]:
@@ -232,7 +234,7 @@ def _lines(
         order = sorted(range(len(longest)), key=lambda k: abs(k - 0.5 * len(longest)))
         spots = [sheet.locate(ax, *longest[k]) for k in order]
         if spot := room.place(width, height, spots, price=15.0):
-            sheet.write(*spot, words, ha="center", plate=True)
+            sheet.write(spot, words, align=("center", "center"), plate=True)
 
 
 def _check_pair(found: RegimeMap, base: RegimeMap) -> None:

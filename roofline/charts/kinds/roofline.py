@@ -216,5 +216,5 @@ def _draw_arrow(picture: Picture, points: list[Point], ax: Axes, room: Field) ->
     spots, costs = rings(centre, width, height, max(radius, 3.0), 110.0)
     spot = room.place(width, height, spots, costs=costs, origin=centre)
     if spot:
-        sheet.write(*spot, words, ha="center", weight="bold", plate=True)
+        sheet.write(spot, words, align=("center", "center"), weight="bold", plate=True)
         lead(sheet, centre, spot, width, height, 1.0)

@@ -63,7 +63,7 @@ def _draw_phase(sheet: Sheet, phase: Phase, found: list[Sensitivity], box: tuple
     points, theme = sheet.size.small, sheet.theme
     x0, y0, x1, y1 = box
     title = f"{phase}, one step: {format_quantity(found[0].time_s, 'time_s')}"
-    sheet.write(x0, y1, shorten(title, points, x1 - x0, "bold"), weight="bold", va="top")
+    sheet.write((x0, y1), shorten(title, points, x1 - x0, "bold"), align=("left", "top"), weight="bold")
     changes = [(100 * (one.better_s / one.time_s - 1), 100 * (one.worse_s / one.time_s - 1)) for one in found]
     labels = tuple((float(i), shorten(one.resource.name, points, 0.38 * (x1 - x0))) for i, one in enumerate(found))
     room = x1 - x0 - max(measure(label, points)[0] for _, label in labels) - 2 * points
@@ -85,4 +85,6 @@ def _draw_phase(sheet: Sheet, phase: Phase, found: list[Sensitivity], box: tuple
             at, middle = sheet.locate(ax, change, index)
             shift = 0.4 * points * (1 if name == "worse" else -1)
             text = f"{change:+.1f}%" if abs(change) >= 0.05 else "<0.1%"
-            sheet.write(at + shift, middle, text, ha="left" if name == "worse" else "right", weight="bold")
+            sheet.write(
+                (at + shift, middle), text, align=("left" if name == "worse" else "right", "center"), weight="bold"
+            )

@@ -178,7 +178,7 @@ def _draw_latency(sheet: Sheet, ax: Axes, spots: list[Spot], room: Field) -> Non
         (x, y) for y in (top - 0.7 * height, top + 0.8 * height) for x in np.linspace(x0 + width / 2 + 3, x1, 12)
     ]
     if spot := room.place(width, height, [(float(x), float(y)) for x, y in spots_there]):
-        sheet.write(*spot, words, ha="center", colour=sheet.theme.ink)
+        sheet.write(spot, words, align=("center", "center"), colour=sheet.theme.ink)
 
 
 def _draw_arcs(sheet: Sheet, ax: Axes, reached: Constants, room: Field) -> None:
@@ -196,4 +196,4 @@ def _draw_arcs(sheet: Sheet, ax: Axes, reached: Constants, room: Field) -> None:
         corner = 2 ** (-1 / p)
         places = ((right * corner, top * corner), (right, low * 3), (low * 3, top))
         if spot := room.place(width, height, [sheet.locate(ax, *place) for place in places], price=25.0):
-            sheet.write(*spot, words, ha="center", colour=sheet.theme.muted, plate=True)
+            sheet.write(spot, words, align=("center", "center"), colour=sheet.theme.muted, plate=True)

@@ -118,7 +118,9 @@ def _draw_errors(sheet: Sheet, pairs: list[Pair], box: tuple[float, float, float
     for index, text in enumerate(words):
         column, row = index % 2, index // 2
         at = x0 + column * 0.5 * (x1 - x0)
-        sheet.write(at, y1 - row * sheet.line, shorten(text, points, 0.5 * (x1 - x0)), weight="bold", va="top")
+        sheet.write(
+            (at, y1 - row * sheet.line), shorten(text, points, 0.5 * (x1 - x0)), align=("left", "top"), weight="bold"
+        )
     y1 -= (len(words) + 1) // 2 * sheet.line + 0.5 * points
     ratio = np.log2(ratios(pairs))
     reach = min(max(float(np.quantile(np.abs(ratio), 0.995)) * 1.15, 0.5), 4.0)

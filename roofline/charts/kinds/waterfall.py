@@ -102,7 +102,7 @@ def _draw_phase(
     x0, y0, x1, y1 = box
     gain = phase.figures.time_s / phase.figures.bound_s
     title = f"{name}, one step: {_seconds(phase.figures.time_s)}, {gain:.2g}x the bound"
-    sheet.write(x0, y1, shorten(title, points, x1 - x0, "bold"), weight="bold", va="top")
+    sheet.write((x0, y1), shorten(title, points, x1 - x0, "bold"), align=("left", "top"), weight="bold")
     band = [phase.figures.low_s, phase.figures.high_s]
     highest = max([step.end for step in steps] + band)
     room = (x1 - x0 - 5 * points) / len(steps) - 0.5 * points
@@ -135,11 +135,11 @@ def _label(sheet: Sheet, ax: Axes, index: int, step: Step, room: float) -> None:
         value = value.replace(" ", "")
     if step.name == "expected" and top - floor > 4 * points:
         colour = ink_on(sheet.theme.muted, sheet.theme)
-        sheet.write(at, floor + 1.2 * points, value, ha="center", weight="bold", colour=colour)
+        sheet.write((at, floor + 1.2 * points), value, align=("center", "center"), weight="bold", colour=colour)
     else:
-        sheet.write(at, top + 0.3 * points, value, ha="center", va="bottom", weight="bold")
+        sheet.write((at, top + 0.3 * points), value, align=("center", "bottom"), weight="bold")
     for line, words in enumerate(wrap(step.name, points, room + 0.3 * points, 2)):
-        sheet.write(at, floor - 0.4 * points - line * sheet.line, words, ha="center", va="top")
+        sheet.write((at, floor - 0.4 * points - line * sheet.line), words, align=("center", "top"))
 
 
 def _signed(step: Step) -> str:

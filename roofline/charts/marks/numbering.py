@@ -142,7 +142,7 @@ def _write_number(
     inside = spot == centre
     style = bound_style(point.bound_by, sheet.theme, picture.colour(point))
     colour = ink_on(style["facecolors"], sheet.theme) if inside else sheet.theme.ink
-    sheet.write(*spot, words, ha="center", weight="bold", colour=colour, plate=not inside)
+    sheet.write(spot, words, align=("center", "center"), weight="bold", colour=colour, plate=not inside)
     if not inside:
         lead(sheet, centre, spot, *measure(words, sheet.size.small, "bold"), radius)
 

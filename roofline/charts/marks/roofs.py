@@ -134,7 +134,7 @@ def _name(sheet: Sheet, ax: Axes, roof: Roof, place: int, field: Field) -> bool:
         along.sort(key=lambda part: -part if angle < 1 else abs(part - 0.62))
         spots = [(ax0 + t * (ax1 - ax0) + shift[0], ay0 + t * (ay1 - ay0) + shift[1]) for t in along]
         if spot := field.place_slanted(width, height, angle, spots, place):
-            sheet.write(*spot, words, colour=roof.colour, ha="center", rotation=angle)
+            sheet.write(spot, words, colour=roof.colour, align=("center", "center"), rotation=angle)
             return True
     return False
 
@@ -160,7 +160,7 @@ def label_ridge(sheet: Sheet, ax: Axes, ceilings: Ceilings, field: Field, colour
         field.place(width, height, [s for s, _ in below], costs=[c for _, c in below], price=150.0) if below else None
     )
     if spot is not None:
-        sheet.write(*spot, words, ha="center", colour=sheet.theme.ink)
+        sheet.write(spot, words, align=("center", "center"), colour=sheet.theme.ink)
         lead(sheet, centre, spot, width, height, 3.0)
 
 

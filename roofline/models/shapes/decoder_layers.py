@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roofline.layers.attention import Mask, attention, output_projection, projections, query_key_norm, rotary
+from roofline.layers.attention import Mask, Scores, attention, output_projection, projections, query_key_norm, rotary
 from roofline.layers.feed_forward import feed_forward
 from roofline.layers.gated_attention import attention_gate, gated_projections
 from roofline.layers.latent_attention import latent_attention, latent_output_projection, latent_projections
@@ -124,9 +124,9 @@ def _attention(config: DecoderConfig, kind: Layer, conventions: Conventions, sou
             mask=_MASKS[kind.attention],
             fused=conventions.attention == "fused",
             square=conventions.count == "square",
-            alibi=config.positions == "alibi",
-            cap=config.attn_logit_softcapping is not None,
-            sinks=config.sinks,
+            scores=Scores(
+                alibi=config.positions == "alibi", cap=config.attn_logit_softcapping is not None, sinks=config.sinks
+            ),
         ),
         *((attention_gate(),) if config.attention_gate else ()),
         output_projection(bias=config.attention_out_bias),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from roofline.layers.attention import Mask, attention, output_projection, projections, rotary
+from roofline.layers.attention import Mask, Scores, attention, output_projection, projections, rotary
 from roofline.layers.disentangled_attention import (
     CONTENT_TO_POSITION,
     POSITION_TO_CONTENT,
@@ -86,7 +86,7 @@ def self_attention(
             fused=conventions.attention == "fused",
             square=conventions.count == "square",
             cached=cached,
-            position_bias=block.position_bias,
+            scores=Scores(position_bias=block.position_bias),
         ),
         output_projection(bias=block.out_bias),
     )
@@ -101,7 +101,7 @@ def _disentangled(conventions: Conventions, *, source: str, mask: Mask) -> tuple
             fused=conventions.attention == "fused",
             square=conventions.count == "square",
             cached=False,
-            picked=(CONTENT_TO_POSITION, POSITION_TO_CONTENT),
+            scores=Scores(picked=(CONTENT_TO_POSITION, POSITION_TO_CONTENT)),
         ),
         output_projection(bias=True),
     )
