@@ -112,14 +112,16 @@ def _shipped_presets() -> tuple[str, ...]:
 
 
 def _preset(name: str) -> dict[str, Any]:
-    if name in preset_names():
-        return read_yaml(PRESETS / f"{name}.yaml", ConfigError)
+    folded = name.lower()  # names ignore case, as those of hardware do
+    if folded in preset_names():
+        return read_yaml(PRESETS / f"{folded}.yaml", ConfigError)
     aliases: dict[str, dict[str, Any]] = {}
     for known in preset_names():
         preset = read_yaml(PRESETS / f"{known}.yaml", ConfigError)
         aliases |= dict.fromkeys(preset.get("aliases", ()), preset)
-    if name in aliases:
-        return aliases[name]
+    by_fold = {alias.lower(): preset for alias, preset in aliases.items()}
+    if folded in by_fold:
+        return by_fold[folded]
     msg = f"unknown model {shown(name)}; {near_matches(name, [*preset_names(), *aliases])} (roofline models list)"
     raise ConfigError(msg)
 

@@ -9,6 +9,7 @@ import numpy as np
 from roofline.layers.attention import attention
 from roofline.layers.embedding import token_embedding
 from roofline.layers.normalization import norm
+from roofline.number import exact
 from roofline.operators.sizes import OPERATIONS, Columns
 from roofline.program.axes import Sizes
 from roofline.program.op import Op, PerElement, Tensor, collective, contract, elementwise, weight
@@ -55,8 +56,10 @@ def _embedding(columns: Columns) -> tuple[Op, Sizes]:
 
 def _collective(columns: Columns) -> tuple[Op, Sizes]:
     operation = OPERATIONS[int(np.ravel(columns["operation"])[0]) if np.size(columns["operation"]) else 0]
-    transfer = Transfer(operation, columns["devices"])
-    return collective("collective", transfer, Tensor("message", "B")), {"B": columns["message_bytes"]}
+    transfer, written = Transfer(operation, columns["devices"]), columns["message_bytes"]
+    if operation == "reduce_scatter":  # the message is the whole, and each device is left with its part
+        written = (written if isinstance(written, np.ndarray) else exact(written)) / columns["devices"]
+    return collective("collective", transfer, Tensor("message", "B")), {"B": written}
 
 
 def _grid(columns: Columns) -> Sizes:

@@ -186,6 +186,9 @@ def workload_of(
     if lengths.whole and prompt not in (None, lengths.positions):
         msg = f"prompt {prompt}: {model.name} reads whole images, {lengths.positions} tokens each; leave prompt out"
         raise WorkloadError(msg)
+    if generate is not None and generate > 1 and Phase.DECODE not in model.phases:
+        msg = f"generate {generate}: {model.name} generates nothing; leave it out"
+        raise UsageError(msg)
     default_generate = min(DEFAULT_GENERATE, max(1, lengths.output // 2)) if Phase.DECODE in phases else 1
     generated = default_generate if generate is None else generate
     given = _default_prompt(lengths, phases, generated) if prompt is None else prompt

@@ -171,14 +171,21 @@ def cost_lines(rows: Iterable[tuple[str, ServingCost | None]], terms: Terms) -> 
     return [*lines, *dict.fromkeys(f"price: {offer.words()}" for _, cost in priced for offer in cost.offers)]
 
 
+def api_lines(rows: Iterable[tuple[str, ServingCost | None]], terms: Terms) -> list[str]:
+    """From which utilisation on each is cheaper than an API, where one is given."""
+    lines = []
+    for name, cost in rows:
+        if cost and terms.api:
+            at, prices = cost.breakeven(terms.api), f"{terms.api[0]:g} / {terms.api[1]:g}"
+            where = f"from {at:.0%} utilisation" if at else "at no utilisation"
+            lines.append(f"{name}: cheaper than an API at {prices} USD per million tokens in / out {where}")
+    return lines
+
+
 def _alternatives(result: Comparison) -> list[str]:
     """Where an API, or buying, costs the same."""
-    lines, told, terms = [], set(), result.terms
-    for row in result.rows:
-        if row.cost and terms.api:
-            at, prices = row.cost.breakeven(terms.api), f"{terms.api[0]:g} / {terms.api[1]:g}"
-            where = f"from {at:.0%} utilisation" if at else "at no utilisation"
-            lines.append(f"{row.curve.who}: cheaper than an API at {prices} USD per million tokens in / out {where}")
+    told, terms = set(), result.terms
+    lines = api_lines([(str(row.curve.who), row.cost) for row in result.rows], terms)
     rent = "on_demand" if terms.kind == "purchase" else terms.kind
     for row in result.rows:
         if row.point and row.hardware.name not in told and (found := rent_or_buy(row.hardware, row.point, terms, rent)):

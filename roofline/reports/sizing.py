@@ -5,6 +5,7 @@ from __future__ import annotations
 from roofline.buying.sizing import Order, Sizing
 from roofline.reports.comparison import (
     WIDE,
+    api_lines,
     cost_lines,
     ends,
     footer,
@@ -38,6 +39,7 @@ def sizing_text(result: Sizing, *, quiet: bool = False, wide: bool = False) -> s
         best += [order] if order.curve.who not in [kept.curve.who for kept in best] else []
     lines += ["", *cost_lines([(_held(order), order.cost) for order in best], result.terms)] if best else []
     lines += [f"no cost: {order.no_cost}" for order in best if order.no_cost]
+    lines += api_lines([(_held(order), order.cost) for order in best], result.terms)
     if result.orders and not all(order.cost for order in result.orders):
         lines.append("sorted by the number of devices, since not all have a price")
     curves = [order.curve for order in result.orders]

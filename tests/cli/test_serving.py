@@ -170,3 +170,8 @@ def test_edits_are_told_and_never_pass_as_the_plain_device() -> None:
     text = run(f"size llama-3.1-8b --hardware 8xh100 --load 5req/s --pools {edit}")[1]
     assert "edited: hardware.memory.hbm.bandwidth = 6.7TB/s, model.num_hidden_layers = 16" in text
     assert "8xh100-sxm-80gb edited pools" in text
+
+
+def test_size_breaks_even_with_an_api_as_compare_does() -> None:
+    _, text = run("size llama-3.1-8b --hardware h100 --load 20req/s --api 0.6/0.8")
+    assert re.search(r"h100.*: cheaper than an API at 0.6 / 0.8 USD per million tokens in / out (from|at no)", text)

@@ -399,3 +399,8 @@ def test_a_hub_out_of_reach_is_one_line(monkeypatch, caplog):
     monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
     assert "the hub has no config.json for this id (OSError)" in refusal("owner/name")
     assert not caplog.records
+
+
+def test_names_ignore_case() -> None:
+    assert load_model("GPT-OSS-120b").name == "gpt-oss-120b"
+    assert load_model("Llama-3.1-8B").name == load_model("llama-3.1-8b").name

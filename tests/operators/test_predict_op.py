@@ -227,3 +227,15 @@ def test_a_field_of_the_device_is_edited_and_the_answer_says_so() -> None:
 def test_edits_that_cannot_be_made_are_refused(hardware: Any, path: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         predict_op("matmul", hardware, m=1, k=1, n=1, set={path: 1})
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_the_message_of_a_collective_is_the_whole(many: bool) -> None:
+    """Eight devices: a scatter leaves each with its part of what a gather brings together, 7/8 of which are sent."""
+    size = np.array([1e9, 2e9]) if many else 1_000_000_000
+    asked = {"message_bytes": size, "devices": np.array([8, 8]) if many else 8}
+    gathered, scattered = (
+        predict_op("collective", "8xh100", operation=name, **asked) for name in ("all_gather", "reduce_scatter")
+    )
+    assert np.all(scattered.link_bytes == np.asarray(size) * 7 / 8)
+    assert scattered.time_s == pytest.approx(gathered.time_s)

@@ -391,3 +391,8 @@ def test_a_prediction_can_be_pickled_and_copied() -> None:
 def test_context_goes_with_no_other_length(keywords: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="neither prompt nor generate"):
         llama(context=2048, **keywords)
+
+
+def test_an_encoder_generates_nothing() -> None:
+    with pytest.raises(UsageError, match=r"^generate 10: bert-base generates nothing; leave it out$"):
+        predict("bert-base", "h100", generate=10)
