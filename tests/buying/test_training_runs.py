@@ -18,7 +18,8 @@ def run(model: str = "llama-2-7b", hardware: str = "h100", **asked: object) -> T
     device = load_hardware(hardware)
     machine = Machine(device, constants_of(device), "graph")
     usual = {"tokens": 1e9, "dtype": device.default_dtype()}
-    return training_run(load_model(model), machine, **{**usual, **asked})  # type: ignore[arg-type]
+    given = {name: value for name, value in asked.items() if value is not None}
+    return training_run(load_model(model), machine, **{**usual, **given})  # type: ignore[arg-type]
 
 
 def test_flops_of_llama_are_three_forward_passes() -> None:
