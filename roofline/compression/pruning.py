@@ -7,6 +7,7 @@ them. ``kv_heads`` removes key/value heads with all their queries.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -45,13 +46,15 @@ def read_pruning(text: str | Mapping[str, float | str]) -> dict[str, Fraction]:
     return found
 
 
+_AMOUNT = re.compile(r"(\d{1,9}(\.\d{0,18})?|\.\d{1,18})(e-?\d{1,2})?|\d{1,9}/0*[1-9]\d{0,8}", re.ASCII | re.IGNORECASE)
+"""A share or a number that a network may have; what has more digits is none."""
+
+
 def _amount(part: str, given: object) -> Fraction:
-    try:
-        amount = Fraction(str(given))
-    except (ValueError, ZeroDivisionError):
-        amount = Fraction(0)
+    text = str(given).strip()
+    amount = Fraction(text) if _AMOUNT.fullmatch(text) else Fraction(0)
     if amount <= 0 or (amount >= 1 and amount.denominator != 1) or isinstance(given, bool):
-        msg = f"prune {part}={given}: expected a share between 0 and 1, or a whole number of {part} to remove"
+        msg = f"prune {part}={text[:40]}: expected a share between 0 and 1, or a whole number of {part} to remove"
         raise UsageError(msg)
     return amount
 

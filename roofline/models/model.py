@@ -85,7 +85,8 @@ def load_model(model: str | Path | Mapping[str, Any], *, overrides: Mapping[str,
     if len(path.parts) == 2 and not os.path.lexists(path) and path.suffix != ".json" and not path.is_absolute():
         path = _from_hub(str(model))
     folder = _is_folder(path)
-    if path.suffix == ".json" or folder or path.is_symlink() or len(path.parts) > 1:
+    link = os.path.islink(path)  # noqa: PTH114  (is_symlink() raises on a name that is too long)
+    if path.suffix == ".json" or folder or link or len(path.parts) > 1:
         file = path / "config.json" if folder else path
         whole = Path(os.path.abspath(file))  # noqa: PTH100  (resolve() raises on a loop of links)
         stem = whole.parent.name if file.name == "config.json" else file.stem

@@ -11,7 +11,7 @@ import pytest
 from roofline.compression.pruning import pruned, read_pruning
 from roofline.cost.cost import step_cost
 from roofline.cost.kv_cache import cache_bytes
-from roofline.errors import RooflineError
+from roofline.errors import RooflineError, UsageError
 from roofline.models.model import load_model
 from roofline.number import exact
 from roofline.prediction.predict import predict
@@ -122,3 +122,9 @@ def test_what_cannot_be_pruned(text: str, message: str) -> None:
     with pytest.raises(RooflineError, match=re.escape(message)) as failure:
         predict("llama-3.1-8b", "h100", prune=text)
     assert "\n" not in str(failure.value)
+
+
+@pytest.mark.parametrize("amount", ["1e99999", "1e-9999999", "9" * 500, "1/0", "0x10"])
+def test_amounts_that_no_network_has_are_refused_at_once(amount: str) -> None:
+    with pytest.raises(UsageError, match=r"^prune heads=[^ ]{1,40}: expected a share between 0 and 1"):
+        read_pruning({"heads": amount})

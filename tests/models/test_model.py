@@ -404,3 +404,8 @@ def test_a_hub_out_of_reach_is_one_line(monkeypatch, caplog):
 def test_names_ignore_case() -> None:
     assert load_model("GPT-OSS-120b").name == "gpt-oss-120b"
     assert load_model("Llama-3.1-8B").name == load_model("llama-3.1-8b").name
+
+
+def test_a_name_that_is_too_long_for_a_file_is_unknown() -> None:
+    with pytest.raises(ConfigError, match=r"^unknown model"):
+        load_model("x" * 5000)
