@@ -80,11 +80,10 @@ def find_overflow(request: Request, fit: MemoryFit, times_s: Mapping[Phase, floa
 
 def fit_request(request: Request, layout: Layout, program: Program) -> MemoryFit:
     """What resides on a device of the fullest stage of a sharded program, beside what the runtime keeps for itself."""
-    capacity, kept = request.device.capacity, request.reserved
-    free = None if capacity is None else max(0.0, capacity - kept)
+    capacity, room = request.device.capacity, request.room_bytes
     most = most_tokens(request.model, request.workload)
-    fit = fit_layout(program, layout, request.workload, request.phases, request.precision, free, most)
-    return replace(fit, capacity_bytes=None if capacity is None else int(capacity), overhead_bytes=kept)
+    fit = fit_layout(program, layout, request.workload, request.phases, request.precision, room, most)
+    return replace(fit, capacity_bytes=None if capacity is None else int(capacity), overhead_bytes=request.reserved)
 
 
 def resident_bytes(request: Request, layout: Layout, program: Program) -> int:

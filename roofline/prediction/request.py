@@ -66,12 +66,16 @@ class Request:
         """The dtypes by role, of all tensors that are not quantised."""
         return self.recipe.precision
 
+    @property
+    def room_bytes(self) -> float | None:
+        """The memory of a device that the runtime leaves; None where it is not known. [B]"""
+        capacity = self.device.capacity
+        return None if capacity is None else max(0.0, capacity - self.reserved)
+
     def machine(self, devices: int = 1) -> Machine:
         """So many of the devices, with what the runtime leaves of the memory. Raises WorkloadError without links."""
-        capacity = self.device.capacity
-        room = None if capacity is None else max(0.0, capacity - self.reserved)
         network = self.fleet.network(self.device, devices, self.constants)
-        return Machine(self.device, self.constants, self.execution, network, room)
+        return Machine(self.device, self.constants, self.execution, network, self.room_bytes)
 
 
 @takes(RequestOptions)

@@ -147,15 +147,15 @@ def sensitivities(
     if phase not in prediction.phases:
         msg = f"the prediction has no {phase} phase; it has {', '.join(prediction.phases)}"
         raise UsageError(msg)
-    steps, step, now = prediction.steps, Phase(phase), prediction.phases[Phase(phase)].figures.time_s
-    found = []
-    for resource in resources:
-        factor = resource.better(change)
-        better, worse = (
-            replace(steps, machine=resource.machine(prediction, times)).seconds(step) for times in (factor, 1 / factor)
-        )
-        found.append(Sensitivity(resource, now, better, worse, factor))
-    return found
+    steps, step = prediction.steps, Phase(phase)
+    costs, now = steps.costs(step), prediction.phases[step].figures.time_s  # a machine changes no cost
+
+    def seconds(resource: Resource, factor: float) -> float:
+        times = resource.machine(prediction, factor).times(costs)
+        return float(steps.timing(step, zip(costs, times, strict=True)).time_s)
+
+    factors = ((resource, resource.better(change)) for resource in resources)
+    return [Sensitivity(each, now, seconds(each, more), seconds(each, 1 / more), more) for each, more in factors]
 
 
 Gains: TypeAlias = Mapping[Phase, list[Sensitivity]]

@@ -45,19 +45,21 @@ class Steps:
         """What each operator of one step costs on a device; the stages of a pipeline one after the other."""
         return step_cost(self.program, phase, self.sizes(phase), self.precision)
 
-    def timings(self, phase: Phase) -> list[Timing]:
-        """The time of each operator of one step."""
-        return self.machine.times(self.costs(phase))
+    def timed(self, phase: Phase) -> list[tuple[Cost, Timing]]:
+        """Each operator of one step, with the time of one execution."""
+        costs = self.costs(phase)
+        return list(zip(costs, self.machine.times(costs), strict=True))
 
-    def seconds(self, phase: Phase) -> float:
-        """The time of one step. [s]"""
-        return self.predict(phase).figures.time_s
+    def timing(self, phase: Phase, pairs: Iterable[tuple[Cost, Timing]]) -> Timing:
+        """The time of one step of operators with their times: on one device, or on all stages of a pipeline."""
+        if self.layout.pp == 1:
+            return total((cost.count, timing.mean()) for cost, timing in pairs)
+        return pipelined(*self._stages(phase, pairs))
 
     def predict(self, phase: Phase) -> PhasePrediction:
         """Figures of one step, of its operators, and of the stages of its pipeline."""
-        costs = self.costs(phase)
-        pairs = list(zip(costs, self.machine.times(costs), strict=True))
-        twice = {name for name, times in Counter(cost.name for cost in costs).items() if times > 1}
+        pairs = self.timed(phase)
+        twice = {name for name, times in Counter(cost.name for cost, _ in pairs).items() if times > 1}
         operators = tuple(
             Operator(
                 f"{cost.group}.{cost.name}" if cost.name in twice else cost.name,
@@ -73,11 +75,15 @@ class Steps:
         alone = PhasePrediction(steps, figures_of(pairs, self.machine), operators, stage_devices=several)
         return alone if self.layout.pp == 1 else self._staged(phase, alone, pairs)
 
+    def _stages(self, phase: Phase, pairs: Iterable[tuple[Cost, Timing]]) -> tuple[Pipeline, list[Timing]]:
+        """The pipeline of a phase, and the time of one microbatch by place."""
+        pipeline, where = pipeline_of(self.program, phase, int(self.layout.pp), self.parts(phase))
+        return pipeline, by_place(pairs, where)
+
     def _staged(self, phase: Phase, alone: PhasePrediction, pairs: list[tuple[Cost, Timing]]) -> PhasePrediction:
         """The same with what other microbatches add, an operator of its own, and the stages."""
         parts, pp = self.parts(phase), int(self.layout.pp)
-        pipeline, where = pipeline_of(self.program, phase, pp, parts)
-        sums = by_place(pairs, where)
+        pipeline, sums = self._stages(phase, pairs)
         figures = alone.figures
         timing = pipelined(pipeline, sums)
         counts = {name: getattr(figures, name) * parts for name in COUNTS}

@@ -68,12 +68,12 @@ def _dtypes(prediction: Prediction) -> Iterator[str]:
 
 def _phase(prediction: Prediction, phase: Phase) -> Iterator[str]:
     program, sizes = prediction.steps.program, prediction.steps.sizes(phase)
-    costs, timings = prediction.steps.costs(phase), prediction.steps.timings(phase)
+    timed = prediction.steps.timed(phase)
     steps = prediction.phases[phase].steps
     letters = {**{k: mean(v) for k, v in sizes.items()}, **program.sizes}
     bound = ", ".join(f"{letter} = {float(size):g}" for letter, size in letters.items())
     yield f"{phase}, one step{f' (means over {steps})' if steps > 1 else ''}, one execution of each operator: {bound}"
-    for (_, op), cost, timing in zip(program.in_phase(phase), costs, timings, strict=True):
+    for (_, op), (cost, timing) in zip(program.in_phase(phase), timed, strict=True):
         if op.transfer is not None:
             yield from _collective(op, cost, timing, prediction)
             continue

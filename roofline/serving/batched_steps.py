@@ -15,7 +15,7 @@ from roofline.timing.device_stacks import stacked
 from roofline.timing.energy import busy_power
 from roofline.timing.machine import Machine
 from roofline.timing.networks import Network
-from roofline.timing.timing import SECONDS, Timing, total
+from roofline.timing.timing import Timing, total
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,8 +42,10 @@ class StepTimes:
 
     def each(self, change: Callable[[Grid], Grid]) -> StepTimes:
         """The same with all seconds changed alike."""
-        timing = Timing(**{name: change(getattr(self.timing, name)) for name in SECONDS}, form="")
-        return StepTimes(timing, *(change(getattr(self, name)) for name in _BUSY))
+        return StepTimes(
+            self.timing.each(lambda seconds: change(np.asarray(seconds))),
+            *(change(getattr(self, name)) for name in _BUSY),
+        )
 
 
 _BUSY = tuple(field.name for field in fields(StepTimes))[1:]
@@ -90,6 +92,6 @@ class StepTimer:
 
         peak = grid(sum(float(cost.count) * machine.peak_s(cost) for cost in costs))
         moved = grid(sum(float(cost.count) * cost.bytes for cost in costs) / machine.rates.bandwidth)
-        times = Timing(**{name: grid(getattr(timing, name)) for name in SECONDS}, form="")
+        times = timing.each(grid)
         energy = np.asarray(times.time_s * busy_power(1.0, peak / times.time_s, moved / times.time_s))
         return StepTimes(times, peak, moved, energy)

@@ -10,13 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import numpy as np
-
 from roofline.calibration.constants import Constants, Execution
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import GroupedShape
 from roofline.number import Number, maximum, minimum
-from roofline.program.transfers import Transfer
 from roofline.timing.collectives import time_transfer
 from roofline.timing.networks import Network
 from roofline.timing.operator import time_operator
@@ -59,7 +56,9 @@ class Machine:
         """
         if cost.transfer is not None:
             assert self.network is not None, "collectives come from layouts, which come with a network"
-            return self._exposed(cost.transfer, cost.message_bytes, self.network)
+            each = cost.transfer
+            found = time_transfer(each.operation, cost.message_bytes, each.devices, each.stride, self.network)
+            return found * (1 - self.network.overlap)  # the part that no other work hides
         whole = self._kernel(cost, name)
         if self.execution != "eager" or cost.kernels is None or not self.constants.unfused(cost.dtype):
             return whole
@@ -84,12 +83,6 @@ class Machine:
     def constants_of(self, cost: Cost, name: str = "") -> Constants:
         """The constants that an operator takes."""
         return self.constants.of(kind_of(cost), self.execution, name or cost.name, cost.dtype)
-
-    @staticmethod
-    def _exposed(each: Transfer, message_bytes: Number, network: Network) -> Timing:
-        """The part of a collective that no other work hides."""
-        message = message_bytes if isinstance(message_bytes, np.ndarray) else float(message_bytes)
-        return time_transfer(each.operation, message, each.devices, each.stride, network) * (1 - network.overlap)
 
     def _kernel(self, cost: Cost, name: str = "") -> Timing:
         return time_operator(cost, self.rates, self.constants_of(cost, name))

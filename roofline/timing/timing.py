@@ -61,7 +61,7 @@ class Timing:
 
     def __mul__(self, count: Number) -> Timing:
         many = settled(count)
-        return _by_name(lambda name: getattr(self, name) * many, self.form)
+        return self.each(lambda seconds: seconds * many)
 
     def seconds(self, part: str) -> Number:
         """The seconds of one of PARTS. [s]"""
@@ -82,11 +82,15 @@ class Timing:
 
     def mean(self) -> Timing:
         """The mean over the last axis, the steps of a request; the form is the most frequent one."""
-        return _by_name(lambda name: mean(getattr(self, name)), _most_frequent(self.form))
+        return replace(self.each(mean), form=_most_frequent(self.form))
 
     def as_float(self) -> Timing:
         """The same in plain numbers."""
-        return _by_name(lambda name: float(getattr(self, name)), self.form)
+        return self.each(float)
+
+    def each(self, change: Callable[[Number], Number]) -> Timing:
+        """The same with all seconds changed alike."""
+        return _by_name(lambda name: change(getattr(self, name)), self.form)
 
 
 SECONDS = ("time_s", "bound_s", "low_s", "high_s", "latency_s", "compute_s", "memory_s", "link_s")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import functools
 import importlib
 import inspect
 import json
@@ -15,25 +14,13 @@ from pathlib import Path
 
 import click
 import pytest
+from source import FILES, PACKAGE, module_of, trees
 
 import roofline
 from roofline.cli import app as cli
 from roofline.files.library import read_yaml
 
-PACKAGE = Path(roofline.__file__).parent
 ROOT = PACKAGE.parent
-FILES = sorted(PACKAGE.rglob("*.py"))
-
-
-@functools.cache
-def trees() -> dict[Path, ast.Module]:
-    """What every file of the package holds."""
-    return {file: ast.parse(file.read_text(encoding="utf-8"), str(file)) for file in FILES}
-
-
-def module_of(file: Path) -> str:
-    parts = file.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 # Names

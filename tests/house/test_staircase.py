@@ -5,13 +5,11 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+import source
+from source import FILES, PACKAGE, module_of
 
-import roofline
-
-PACKAGE = Path(roofline.__file__).parent
 ORDER = (
     "errors number units version schema files options "
     "program layers hardware cost compression parallelism calibration models "
@@ -25,18 +23,12 @@ LATER = {("roofline.prediction.predict", "roofline.reports.prediction")}
 LONGEST = 11
 
 
-def name_of(file: Path) -> str:
-    parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+MODULES = {module_of(file): file for file in FILES}
 
 
-MODULES = {name_of(file): file for file in sorted(PACKAGE.rglob("*.py"))}
-
-
-@functools.cache
 def trees() -> dict[str, ast.Module]:
-    """What every module holds."""
-    return {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in MODULES.items()}
+    """What every module holds, by its name."""
+    return {name: source.trees()[file] for name, file in MODULES.items()}
 
 
 def imports_of(tree: ast.AST) -> Iterator[str]:

@@ -7,9 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import roofline
+from source import PACKAGE
 
-PACKAGE = Path(roofline.__file__).parent
 CORE = ("number.py", "program", "cost", "timing", "parallelism")
 ARGUED = {("number.py", "Operand: TypeAlias = Any")}
 """File, and the line as it stands; a comment there says why."""
