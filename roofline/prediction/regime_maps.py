@@ -141,7 +141,7 @@ def share_boundary(prediction: Prediction, phase: Phase, lengths: Sequence[float
 
 
 def _largest(prediction: Prediction, phase: Phase, lengths: Grid) -> Grid | None:
-    room = prediction.hardware.capacity
+    room = prediction.steps.machine.room_bytes
     if room is None:
         return None
     program = prediction.program

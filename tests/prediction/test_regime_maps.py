@@ -105,3 +105,11 @@ def test_a_map_that_cannot_be_is_refused() -> None:
     for batches in ([1], [0, 1]):
         with pytest.raises(UsageError, match="two batches and two lengths"):
             map_regimes(prediction(), Phase.DECODE, batches, [1, 2])
+
+
+def test_the_largest_batch_is_the_one_that_fits_beside_the_reserve() -> None:
+    kept = predict("llama-3.1-8b", "h100", context=4096, reserve=0.5)
+    found = map_regimes(kept, Phase.DECODE, [1, 2], [2048, 4096])
+    assert found.largest is not None
+    assert found.largest[1] == kept.memory.max_batch
+    assert found.largest[1] < predict("llama-3.1-8b", "h100", context=4096).memory.max_batch
