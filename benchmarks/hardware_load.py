@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 LIMIT_S = 0.5
-_LOAD = "from roofline.hardware.spec import load_every_hardware; work = load_every_hardware"
+_LOAD = "from roofline.hardware.loading import load_every_hardware; work = load_every_hardware"
 _BARE = """
 import yaml
 from roofline.files.library import data_folder

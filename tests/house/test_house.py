@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import importlib
+import importlib.util
 import inspect
 import json
 import os
@@ -93,6 +93,22 @@ def test_shipped_data_are_named_after_their_files_and_have_a_source() -> None:
         assert fields["name"] == file.stem, file
         assert re.fullmatch(r"[a-z0-9][a-z0-9.-]*", file.stem), file
         assert fields["source"], file
+
+
+def test_benchmarks_and_examples_import_what_is_there() -> None:
+    """In code that they hand to other processes too, which stands in strings."""
+    checked = 0
+    for file in [*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "examples").glob("*.py")]:
+        whole = ast.parse(file.read_text(encoding="utf-8"))
+        texts = [node.value for node in ast.walk(whole) if isinstance(node, ast.Constant)]
+        handed = [ast.parse(text) for text in texts if isinstance(text, str) and "from roofline" in text]
+        for node in (node for tree in (whole, *handed) for node in ast.walk(tree)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "roofline":
+                module = importlib.import_module(str(node.module))
+                for name in (alias.name for alias in node.names):
+                    checked += 1
+                    assert hasattr(module, name) or importlib.util.find_spec(f"{node.module}.{name}"), (file.name, name)
+    assert checked > 100
 
 
 # Sizes
