@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Annotated, TypeAlias, get_args
+from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -20,10 +20,7 @@ from roofline.hardware.fields import Block, Date, Price, Text
 from roofline.hardware.library import find_file, is_path, parted
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import System
-from roofline.options import words
-
-PriceKind: TypeAlias = words.PriceKind
-PRICE_KINDS: tuple[PriceKind, ...] = get_args(PriceKind)
+from roofline.options.words import PriceKind
 
 _FLAG = "--prices"
 _EXAMPLE = "h100=2.71USD/h,l40s=8500USD or a YAML file with a list of prices"

@@ -19,8 +19,9 @@ from roofline.buying.economics import (
     rental,
     usd_per_million,
 )
-from roofline.buying.prices import Offer, PriceKind, missing_price, offers_of, pick_offer
+from roofline.buying.prices import Offer, missing_price, offers_of, pick_offer
 from roofline.errors import UsageError
+from roofline.options.words import PriceKind
 from roofline.program.traffic import Traffic
 from roofline.serving.curve import Curve
 from roofline.serving.hardware_choice import Hardware

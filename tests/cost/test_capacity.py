@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_llama import TINY
 from strategies import model_configs
 
 from roofline.cost.capacity import largest_batch, longest_context
@@ -19,20 +20,7 @@ from roofline.program.phases import Phase
 from roofline.program.workload import Precision, Workload
 
 FP16 = Precision("fp16", "fp16", "fp16")
-LLAMA = {
-    "model_type": "llama",
-    "architectures": ["LlamaForCausalLM"],
-    "vocab_size": 10,
-    "hidden_size": 8,
-    "intermediate_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "head_dim": 4,
-    "max_position_embeddings": 32,
-    "hidden_act": "silu",
-    "tie_word_embeddings": False,
-}
+LLAMA = {**TINY, "tie_word_embeddings": False}
 BERT = {
     "model_type": "bert",
     "architectures": ["BertModel"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
@@ -14,6 +13,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from shell import roofline
 
 from roofline.cli import app as cli
 from roofline.errors import RooflineError, SpecError
@@ -151,18 +151,6 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.5 * peaks[0]
-
-
-def roofline(*arguments: str) -> tuple[int, str, str]:
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        mock.patch.object(sys, "argv", ["roofline", *arguments]),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        pytest.raises(SystemExit) as left,
-    ):
-        cli.main()
-    return int(left.value.code or 0), out.getvalue(), err.getvalue()
 
 
 def test_the_command_line_times_one_operator_and_tables(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
+from small_llama import TINY
 
 import roofline
 from roofline.errors import RooflineError, UsageError, WorkloadError
@@ -17,19 +18,6 @@ from roofline.prediction.predict import Prediction, predict
 from roofline.program.phases import Phase
 
 MS = 1e-3
-TINY = {
-    "model_type": "llama",
-    "architectures": ["LlamaForCausalLM"],
-    "vocab_size": 10,
-    "hidden_size": 8,
-    "intermediate_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "head_dim": 4,
-    "max_position_embeddings": 32,
-    "hidden_act": "silu",
-}
 
 
 def llama(**keywords: Any) -> Prediction:

@@ -1,4 +1,4 @@
-"""A Llama small enough to count by hand: its sizes, and the elements of its matrices and of all else."""
+"""Llamas small enough to count by hand: one's sizes, and the elements of its matrices and of all else; a tiny one."""
 
 from __future__ import annotations
 
@@ -25,3 +25,17 @@ MATRICES = [  # depth and outputs of q, k, v, out, gate, up, down
 ]
 NARROW = L * sum(depth * out for depth, out in MATRICES)
 LEFT = 2 * V * D + L * 2 * D + D  # token table, head; two norms a layer and the last
+
+TINY: dict[str, Any] = {
+    "model_type": "llama",
+    "architectures": ["LlamaForCausalLM"],
+    "vocab_size": 10,
+    "hidden_size": 8,
+    "intermediate_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 4,
+    "max_position_embeddings": 32,
+    "hidden_act": "silu",
+}
