@@ -19,7 +19,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from roofline.cost.capacity import MemoryFit, fit_memory
+from roofline.cost.memory_fit import MemoryFit, fit_memory
 from roofline.cost.residency import Footprint, footprint
 from roofline.number import Number, maximum
 from roofline.parallelism.dimensions import Degree

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from roofline.compression.recipes import read_recipe
 from roofline.compression.transform import NOTHING
-from roofline.cost.capacity import MemoryFit
+from roofline.cost.memory_fit import MemoryFit
 from roofline.prediction.figures import Figures, PhasePrediction
 from roofline.prediction.request import Request
 from roofline.program.phases import Phase

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from roofline.cost.capacity import MemoryFit
+from roofline.cost.memory_fit import MemoryFit
 from roofline.errors import WorkloadError
 from roofline.parallelism.divisibility import check_layout
 from roofline.parallelism.layout import Layout

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from roofline.calibration.constants import ConstantSet, Execution
 from roofline.compression.recipes import Recipe
 from roofline.compression.transform import Compression
-from roofline.cost.capacity import MemoryFit
+from roofline.cost.memory_fit import MemoryFit
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
 from roofline.number import settled

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from roofline.cost.capacity import largest_batch
 from roofline.cost.cost import step_cost
+from roofline.cost.memory_fit import largest_batch
 from roofline.errors import UsageError, WorkloadError
 from roofline.number import Grid
 from roofline.prediction.predict import Prediction

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from roofline.cost.capacity import MemoryFit
+from roofline.cost.memory_fit import MemoryFit
 from roofline.number import Number
 from roofline.options.option import fields_of
 from roofline.options.verbs import RequestOptions

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roofline.cost.capacity import longest_context
 from roofline.cost.cost import step_cost
 from roofline.cost.kv_cache import cache_growth
+from roofline.cost.memory_fit import longest_context
 from roofline.cost.residency import footprint
 from roofline.hardware.loading import load_hardware
 from roofline.layers.attention import window_keys, window_pairs

@@ -15,8 +15,8 @@ from strategies import ENCODER_DECODERS, encoder_decoder_configs
 from roofline.buying.training_runs import training_run
 from roofline.charts.kinds.compare import measures_of
 from roofline.charts.registry import Request, draw_kind
-from roofline.cost.capacity import longest_context
 from roofline.cost.kv_cache import cache_growth
+from roofline.cost.memory_fit import longest_context
 from roofline.cost.residency import footprint
 from roofline.errors import ConfigError, UsageError, WorkloadError
 from roofline.formulas.building import formula

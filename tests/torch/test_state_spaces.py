@@ -18,8 +18,8 @@ from modules import check_parameters, eager_decoder
 from state_strategies import STATES, without_some
 
 from roofline.calibration.constants import ConstantSet, KindConstants
-from roofline.cost.capacity import largest_batch, longest_context
 from roofline.cost.kv_cache import cache_growth
+from roofline.cost.memory_fit import largest_batch, longest_context
 from roofline.cost.residency import footprint
 from roofline.errors import ConfigError
 from roofline.formulas.building import formula

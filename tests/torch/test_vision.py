@@ -9,7 +9,7 @@ from modules import counted, module_of, our_flops, parameters_of
 from strategies import clip_configs, vit_configs
 
 from roofline.charts.registry import Request, draw_kind
-from roofline.cost.capacity import largest_batch
+from roofline.cost.memory_fit import largest_batch
 from roofline.cost.residency import footprint
 from roofline.errors import ConfigError, UsageError, WorkloadError
 from roofline.models.model import load_model

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from small_llama import TINY
 from strategies import model_configs
 
-from roofline.cost.capacity import largest_batch, longest_context
+from roofline.cost.memory_fit import largest_batch, longest_context
 from roofline.cost.residency import activation_peak, footprint
 from roofline.models.model import Model, load_model
 from roofline.prediction.predict import predict
