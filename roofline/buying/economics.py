@@ -16,6 +16,8 @@ from math import isfinite
 from roofline.buying.prices import Offer
 from roofline.errors import UsageError
 from roofline.number import Number, is_symbolic
+from roofline.options.groups import Money
+from roofline.options.values import read_value
 from roofline.timing.energy import ASSUMED, PowerShares, mean_power
 
 HOURS_PER_YEAR = 8760.0
@@ -42,6 +44,12 @@ class Ownership:
         _check("PUE", self.pue, 1.0, 10.0, "power of the site / power of the devices such as 1.3")
         _check("power price", self.usd_per_kwh, 0.0, 100.0, "a price such as 0.12 USD/kWh")
         _check("hosting", self.hosting_usd_per_h, 0.0, 1e6, "a price per device such as 0.2 USD/h")
+
+    @classmethod
+    def of(cls, asked: Money) -> Ownership:
+        """What options ask for; prices in USD/kWh and USD/h, or with a unit. Raises UsageError."""
+        energy = read_value("power price", asked["power_price"], "usd_per_kwh")
+        return cls(asked["years"], asked["pue"], energy, read_value("hosting", asked["hosting"], "usd_per_h"))
 
     def words(self, power: bool = True) -> str:
         """The terms in one line."""

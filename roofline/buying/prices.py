@@ -20,6 +20,7 @@ from roofline.hardware.fields import Block, Date, Price, Text
 from roofline.hardware.library import find_file, is_path, parted
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import System
+from roofline.options.groups import Money
 from roofline.options.words import PriceKind
 
 _FLAG = "--prices"
@@ -110,6 +111,11 @@ def missing_price(name: str, offers: Sequence[Offer], kind: PriceKind) -> str:
     has = f"it has {others} (--price-kind)" if others else "the library has no price of it"
     unit = "30000USD" if kind == "purchase" else "2.5USD/h"
     return f"no {kind} price of {name}: {has}; or --prices {name}={unit}"
+
+
+def own_prices(asked: Money) -> tuple[Offer, ...]:
+    """The prices that options give, if any; what is raised is as for :func:`read_prices`."""
+    return () if asked["prices"] is None else read_prices(asked["prices"], asked["price_kind"])
 
 
 def read_prices(text: str, kind: PriceKind = "on_demand") -> tuple[Offer, ...]:

@@ -135,18 +135,17 @@ def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any
     return {**versions(), "model": question.model.name, "inputs": inputs, "notes": list(question.notes)}
 
 
-def compare_hardware(
-    question: Question, hardware: Sequence[Hardware], targets: Targets, terms: Terms, *, pools: bool = False
-) -> Comparison:
+def compare_hardware(question: Question, hardware: Sequence[Hardware], targets: Targets, terms: Terms) -> Comparison:
     """Each hardware at its best batch under the targets, sorted; what misses a target stays, with the reason.
 
     Rows that qualify come first; among them those with a price, the cheapest million tokens first; then the most tokens
-    per second and device. ``pools``: hardware of several devices has a row too with prefill and decode on devices of
-    their own. Raises UsageError without hardware, or where no two devices are.
+    per second and device. Where the question asks for ``pools``, hardware of several devices has a row too with prefill
+    and decode on devices of their own. Raises UsageError without hardware, or where no two devices are.
     """
     if not hardware:
         msg = "no hardware to compare; name some such as h100,mi300x"
         raise UsageError(msg)
+    pools = question.asked["pools"]
     if pools and all(each.count == 1 for each in hardware):
         msg = "pools take two devices at least; give counts such as 8xh100, or ask size"
         raise UsageError(msg)

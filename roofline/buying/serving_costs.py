@@ -19,8 +19,10 @@ from roofline.buying.economics import (
     rental,
     usd_per_million,
 )
-from roofline.buying.prices import Offer, missing_price, offers_of, pick_offer
-from roofline.errors import UsageError
+from roofline.buying.prices import Offer, missing_price, offers_of, own_prices, pick_offer
+from roofline.errors import UsageError, shown
+from roofline.options.groups import Money
+from roofline.options.values import read_numbers
 from roofline.options.words import PriceKind
 from roofline.program.traffic import Traffic
 from roofline.serving.curve import Curve
@@ -48,6 +50,25 @@ class Terms:
         for utilization in self.utilizations:
             check_utilization(utilization)
         api_usd_per_h(1.0, 1, 1, *(self.api or (0.0, 0.0)))
+
+    @classmethod
+    def of(cls, asked: Money) -> Terms:
+        """What options ask for. Raises UsageError."""
+        owning = Ownership.of(asked)
+        used = read_numbers("utilization", asked["utilization"], ",", "0.25,0.5,1")
+        return cls(asked["price_kind"], own_prices(asked), owning, used, _api(asked))
+
+
+def _api(asked: Money) -> tuple[float, float] | None:
+    """The prices of an API: input and output. [USD per million tokens]"""
+    if asked["api"] is None:
+        return None
+    example = "IN/OUT in USD per million tokens such as 0.5/1.5"
+    prices = read_numbers("api", asked["api"], "/", example)
+    if len(prices) != 2:
+        msg = f"api {shown(asked['api'])}: expected {example}"
+        raise UsageError(msg)
+    return prices[0], prices[1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from roofline.buying.ranking import heading
 from roofline.buying.serving_costs import ServingCost, Terms, serving_cost
 from roofline.errors import UsageError
 from roofline.number import Grid
+from roofline.options import groups
+from roofline.options.values import read_value
 from roofline.serving.batch_sweep import curves
 from roofline.serving.curve import Curve, Served
 from roofline.serving.hardware_choice import Hardware, growing
@@ -46,6 +48,14 @@ class Load:
         if not 0 <= self.headroom < 1:
             msg = f"headroom {self.headroom:g}: expected the part of the capacity left free, from 0 to below 1"
             raise UsageError(msg)
+
+    @classmethod
+    def of(cls, asked: groups.Load) -> Load:
+        """What options ask for, in requests per second or with a unit. Raises UsageError."""
+        if asked["load"] is None:
+            msg = "load is missing; give the requests that arrive such as 50req/s"
+            raise UsageError(msg)
+        return cls(read_value("load", asked["load"], "requests_per_s"), asked["headroom"])
 
     def replicas(self, capacity: float) -> int:
         """How many replicas of so many requests per second serve the load.

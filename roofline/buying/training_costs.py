@@ -12,6 +12,8 @@ from roofline.buying.serving_costs import Terms, hourly_cost
 from roofline.buying.training_runs import TrainingRun, training_run
 from roofline.calibration.constants import ConstantSet
 from roofline.errors import WorkloadError
+from roofline.options.values import read_value
+from roofline.options.verbs import CompareOptions
 from roofline.serving.batch_sweep import constants_for
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.scenario import Question
@@ -58,12 +60,15 @@ class TrainingCost:
 
 
 def price_training(
-    question: Question, hardware: Sequence[Hardware], terms: Terms, tokens: float, *, frozen: bool = False
+    question: Question, hardware: Sequence[Hardware], terms: Terms, asked: CompareOptions
 ) -> tuple[TrainingCost, ...]:
-    """The cost of a run over ``tokens`` on each hardware, the cheapest first; what has no price comes last.
+    """The cost of the run that options ask for on each hardware, the cheapest first; what has no price comes last.
 
-    Raises UsageError for a number of tokens out of range.
+    Empty where they ask for none. Raises UsageError for a number of tokens out of range.
     """
+    if asked["train"] is None:
+        return ()
+    tokens, frozen = read_value("train", asked["train"], "tokens"), asked["frozen"]
     which = constants_for(question)
     found = [_cost(question, each, terms, tokens, which, frozen=frozen) for each in hardware]
     return tuple(sorted(found, key=lambda cost: (cost.usd is None, cost.usd or 0.0, cost.hardware.name)))

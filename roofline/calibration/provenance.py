@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from roofline.calibration.constants import (
     Calibration,
     ConstantSet,
+    Execution,
     Provenance,
     device_names,
     load_class,
@@ -24,6 +25,7 @@ from roofline.files.library import data_folder, read_yaml
 from roofline.hardware.fields import BytesPerS, Dtype, FlopsPerS
 from roofline.hardware.loading import hardware_names, load_hardware
 from roofline.hardware.spec import HardwareSpec
+from roofline.options.groups import Timing
 
 _TILE = 128  # rows and columns of the tile that a unit works on
 
@@ -104,6 +106,16 @@ def constants_of(
         return ConstantSet.from_calibration(class_of(hardware))
     msg = f"{hardware.name} has no calibration (calibrated are {', '.join(device_names())}); leave out --constants"
     raise SpecError(msg)
+
+
+def read_constants(asked: Timing, hardware: HardwareSpec, own: Calibration | None = None) -> ConstantSet:
+    """The constants that options ask for; ``own`` and what is raised are as for :func:`constants_of`."""
+    return constants_of(hardware, asked["constants"], own)
+
+
+def read_execution(asked: Timing, hardware: HardwareSpec | None) -> Execution:
+    """How operators are launched: as options ask for, else from a graph on a GPU, and where no device is named."""
+    return asked["execution"] or ("eager" if hardware and hardware.kind == "cpu" else "graph")
 
 
 def on_edited(constants: ConstantSet, hardware: HardwareSpec) -> ConstantSet:

@@ -26,6 +26,9 @@ from roofline.charts.kinds import (
 from roofline.charts.marks.measured import measured_phases, read_measured, read_pairs
 from roofline.charts.marks.points import point_rows
 from roofline.errors import UsageError, shown
+from roofline.options.keywords import part
+from roofline.options.option import fields_of
+from roofline.options.verbs import CompareOptions, PlotOptions
 from roofline.prediction.predict import Prediction, predict
 from roofline.prediction.regime_maps import map_regimes
 from roofline.program.phases import Phase
@@ -126,8 +129,7 @@ def _compare(request: Request) -> Drawn:
     return Drawn(figure, compare.compare_rows(predictions), compare.describe_compare(predictions))
 
 
-_NOT_OF_SERVING: dict[str, Any] = {"batch": 1, "context": None, "phase": None, "attention": "fused", "set": {}}
-"""Keywords of ``predict`` that serving does not take, and what they are where nobody asks for them."""
+_OF_SERVING = {each.name for each in fields_of(CompareOptions)}
 
 
 def _front(request: Request) -> Drawn:
@@ -135,12 +137,13 @@ def _front(request: Request) -> Drawn:
     if len(request.models) > 1:
         msg = "compare --over cost shows one model on several devices; give one model"
         raise UsageError(msg)
-    for name, usual in _NOT_OF_SERVING.items():
-        if (given := request.keywords.get(name, usual)) not in (usual, None):
-            msg = f"--{name} {shown(given)}: compare --over cost looks at every batch of a whole request; leave it out"
+    for each in fields_of(PlotOptions):
+        given = request.keywords.get(each.name)
+        if each.name not in _OF_SERVING and given not in (each.option.default, None):
+            hint = "compare --over cost looks at every batch of a whole request; leave it out"
+            msg = f"{each.flags[0]} {shown(given)}: {hint}"
             raise UsageError(msg)
-    asked = {name: value for name, value in request.keywords.items() if name not in _NOT_OF_SERVING}
-    result = serve_and_compare(request.models[0], request.devices, **asked)
+    result = serve_and_compare(request.models[0], request.devices, **part(CompareOptions, request.keywords))
     figure = front.draw_front(result, **request.look)
     return Drawn(figure, front.front_rows(result), front.describe_front(result))
 

@@ -8,11 +8,13 @@ A recipe is one word or several joined by ``+``: a dtype (``bf16``), a named rec
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 from roofline.errors import UsageError, near_matches, shown
+from roofline.options.groups import Dtype, Dtypes
 from roofline.program.workload import DTYPE_BYTES, SCALE_BYTES, Precision
 
 
@@ -195,16 +197,27 @@ class Recipe:
         return text + (f", {self.accumulator} accumulators" if self.accumulator else "")
 
 
-def read_recipe(
-    text: str | None = None,
-    *,
-    weights: str | None = None,
-    activations: str | None = None,
-    kv_cache: str | None = None,
-    default: str,
-    checkpoint: str = "",
-) -> Recipe:
-    """The recipe of ``text``, with formats of its own where they are named.
+_FLAGS = {"weights": "weight_dtype", "activations": "activation_dtype", "kv_cache": "kv_dtype"}
+"""The option that names the format of each role."""
+
+
+def recipe_of(asked: Dtype | Dtypes, *, default: str, checkpoint: str = "") -> Recipe:
+    """The recipe that options ask for: that of a text, with formats of their own for the roles that name one.
+
+    ``default`` and ``checkpoint`` are as for :func:`read_recipe`, and so is what is raised.
+
+    >>> recipe_of({"dtype": "w4a16", "kv_dtype": "int8"}, default="bf16").words
+    'weights int4, activations bf16, KV cache int8, the rest bf16'
+    """
+    recipe = read_recipe(asked.get("dtype"), default=default, checkpoint=checkpoint)
+    given = cast(Mapping[str, str | None], asked)
+    named = {role: name for role, flag in _FLAGS.items() if (name := given.get(flag)) is not None}
+    overrides: dict[str, Any] = {role: _format(role, name) for role, name in named.items()}
+    return _checked(replace(recipe, **overrides))
+
+
+def read_recipe(text: str | None = None, *, default: str, checkpoint: str = "") -> Recipe:
+    """The recipe of ``text``.
 
     ``default`` is the dtype of the rest; ``checkpoint`` is the recipe that holds where ``text`` names none.
     Raises UsageError, in one line, for an unknown word and for formats that no matrix unit multiplies.
@@ -222,9 +235,7 @@ def read_recipe(
     recipe = Recipe(base, stored[0], stored[1], FORMATS[base], name="+".join(words))
     for word in changes:
         recipe = _changed(recipe, word)
-    given = {"weights": weights, "activations": activations, "kv_cache": kv_cache}
-    overrides: dict[str, Any] = {role: _format(role, name) for role, name in given.items() if name is not None}
-    return _checked(replace(recipe, **overrides))
+    return recipe
 
 
 def _changed(recipe: Recipe, word: str) -> Recipe:
@@ -253,8 +264,7 @@ def _format(role: str, name: str) -> Format:
     known = KV_FORMATS if role == "kv_cache" else FORMATS
     if name not in known:
         hint = "expected mxfp4 or nvfp4" if name == "fp4" and known is FORMATS else near_matches(shown(name), known)
-        flag = {"weights": "weight_dtype", "activations": "activation_dtype", "kv_cache": "kv_dtype"}[role]
-        msg = f"{flag} {shown(name)} is not known; {hint}"
+        msg = f"{_FLAGS[role]} {shown(name)} is not known; {hint}"
         raise UsageError(msg)
     return FORMATS["int4-row"] if (role, name) == ("activations", "int4") else known[name]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -12,6 +11,7 @@ from roofline.compression.recipes import Recipe
 from roofline.compression.sparsity import Sparsity, read_sparsity, sparse
 from roofline.compression.weight_matmuls import contracted_per_head, layer_matrices
 from roofline.number import as_fraction, product
+from roofline.options import groups
 from roofline.program.axes import rebind
 from roofline.program.program import Program
 from roofline.program.workload import DTYPE_BYTES
@@ -35,8 +35,9 @@ class Compression:
 NOTHING = Compression()
 
 
-def read_compression(prune: str | Mapping[str, float | str] | None, sparsity: str | None) -> Compression:
-    """What ``prune`` and ``sparsity`` ask for. Raises UsageError, in one line, for what they cannot."""
+def read_compression(asked: groups.Compression) -> Compression:
+    """What options ask for. Raises UsageError, in one line, for what they cannot."""
+    prune, sparsity = asked["prune"], asked["sparsity"]
     parts = {} if prune is None else read_pruning(prune)
     return Compression(tuple(parts.items()), None if sparsity is None else read_sparsity(sparsity))
 

@@ -77,9 +77,8 @@ def compile(  # noqa: A001  (the word of the field; the built-in is not used her
     array([0.0116, 0.0504])
     """
     subject = Subject("program", "", program.groups, program)
-    o = options
-    asked = read_phase(subject, o["phase"])
-    setting = setting_of(subject, o["keep"], {}, hardware, o["dtype"], o["execution"], o["constants"])
+    asked = read_phase(subject, options["phase"])
+    setting = setting_of(subject, {}, hardware, options)
     text = repr((program, setting.device, setting.recipe, setting.execution, setting.constants, sorted(setting.keep)))
     return _compiled(_Question(text, program, setting, quantity, asked))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -10,9 +10,9 @@ from typing import Any, Unpack
 
 import sympy
 
-from roofline.calibration.constants import ConstantSet, Execution, Provenance
-from roofline.calibration.provenance import constants_of
-from roofline.compression.recipes import Recipe, read_recipe
+from roofline.calibration.constants import ConstantSet, Execution
+from roofline.calibration.provenance import constants_of, read_execution
+from roofline.compression.recipes import Recipe, recipe_of
 from roofline.cost.cost import Cost
 from roofline.errors import UsageError, near_matches, shown
 from roofline.formulas.expressions import Quantity, as_sympy
@@ -24,7 +24,7 @@ from roofline.hardware.loading import load_hardware
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
 from roofline.options.keywords import takes
-from roofline.options.verbs import SettingOptions
+from roofline.options.verbs import FormulaSetting, SettingOptions
 from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
 from roofline.program.workload import DTYPE_BYTES, Precision
@@ -85,26 +85,23 @@ def make_setting(
     **options: Unpack[SettingOptions],
 ) -> Setting:
     """Everything that formulas are built under, checked. Raises RooflineError."""
-    o, subs = options, options["subs"]
+    subs = options["subs"]
     numbers = read_substitutions(subs) if isinstance(subs, str) else read_substitution_mapping(subs or {})
-    conventions = Conventions(o["attention"], o["count"], o["lm_head"])
-    found = find_subject(subject, o["op"], conventions)
-    return setting_of(found, o["keep"], numbers, hardware, o["dtype"], o["execution"], o["constants"])
+    found = find_subject(subject, options["op"], Conventions.of(options))
+    return setting_of(found, numbers, hardware, options)
 
 
 def setting_of(
     subject: Subject,
-    keep: str | Collection[str],
     subs: Mapping[str, int | Fraction],
     hardware: str | Path | HardwareSpec | None,
-    dtype: str | None,
-    execution: Execution | None,
-    constants: Provenance | None,
+    asked: FormulaSetting,
 ) -> Setting:
     """The same for a subject that was found. Raises RooflineError."""
+    keep = asked["keep"]
     device = hardware if isinstance(hardware, HardwareSpec | None) else load_hardware(hardware)
-    recipe = read_recipe(
-        dtype,
+    recipe = recipe_of(
+        asked,
         default=device.default_dtype() if device else "bf16",
         checkpoint=subject.model.recipe if subject.model else "",
     )
@@ -115,9 +112,9 @@ def setting_of(
     if strange := sorted(kept - set(known)):
         msg = f"keep {shown(strange[0])}: no such letter or word; {near_matches(strange[0], known)}"
         raise UsageError(msg)
-    constant_set = constants_of(device, constants or "class") if device else None
-    how: Execution = execution or ("eager" if device and device.kind == "cpu" else "graph")
-    return Setting(subject.stored_as(recipe), recipe, device, constant_set, how, kept | set(subs), subs)
+    constants = constants_of(device, asked["constants"] or "class") if device else None
+    how = read_execution(asked, device)
+    return Setting(subject.stored_as(recipe), recipe, device, constants, how, kept | set(subs), subs)
 
 
 def lengths_in_words(subject: Subject, phase: Phase) -> str:

@@ -13,8 +13,8 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from roofline.calibration.constants import ConstantSet, Execution, Provenance
-from roofline.calibration.provenance import constants_of
+from roofline.calibration.constants import ConstantSet, Execution
+from roofline.calibration.provenance import read_constants, read_execution
 from roofline.cost.cost import operator_cost
 from roofline.errors import UsageError, shown
 from roofline.hardware.loading import edited_device
@@ -24,7 +24,7 @@ from roofline.number import Number, exact, settled
 from roofline.operators.sizes import KINDS, OPERATIONS, Columns, broadcast, check_names, find_bad_size, read_size
 from roofline.operators.statements import statement_of
 from roofline.options.keywords import part, takes
-from roofline.options.verbs import OpOptions, OpSizes
+from roofline.options.verbs import ClockOptions, OpOptions, OpSizes
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.program.workload import Precision
 from roofline.timing.machine import Machine
@@ -141,7 +141,7 @@ def predict_op(
     """
     sizes = {name: size for name, size in part(OpSizes, options).items() if size is not None}
     check_names(kind, sizes)
-    clock = OperatorClock.of(hardware, options["execution"], options["constants"], options["set"])
+    clock = OperatorClock.of(hardware, options)
     columns = broadcast({name: read_size(name, sizes[name]) for name in KINDS[kind]})
     if bad := find_bad_size(kind, columns):
         where = f", row {bad.row}" if isinstance(columns[bad.column], np.ndarray) else ""
@@ -166,24 +166,14 @@ class OperatorClock:
     fleet: Fleet | None = None
 
     @classmethod
-    def of(
-        cls,
-        hardware: str | Path | HardwareSpec | System,
-        execution: Execution | None,
-        constants: Provenance | None,
-        edits: Mapping[str, Any] | None = None,
-    ) -> OperatorClock:
-        """The clock of a device, several, or a calibration; what is left out takes the command line's defaults."""
-        fleet = fleet_of(hardware)
-        device = edited_device(fleet.device, edits or {})
-        how: Execution = execution or ("graph" if device.kind != "cpu" else "eager")
+    def of(cls, hardware: str | Path | HardwareSpec | System, asked: ClockOptions) -> OperatorClock:
+        """The clock of a device, several, or a calibration, as options ask for it."""
+        fleet, edits = fleet_of(hardware), asked["set"] or {}
+        device = edited_device(fleet.device, edits)
+        constants = read_constants(asked, device, fleet.calibration)
+        default = device.default_dtype()
         return cls(
-            device,
-            how,
-            constants_of(device, constants, fleet.calibration),
-            device.default_dtype(),
-            overrides=tuple((edits or {}).items()),
-            fleet=fleet,
+            device, read_execution(asked, device), constants, default, overrides=tuple(edits.items()), fleet=fleet
         )
 
     def time(self, kind: str, dtype: str | None, columns: Columns) -> OperatorPrediction:

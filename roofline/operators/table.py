@@ -56,7 +56,7 @@ def time_table(
     column for what the table has wrong.
     """
     dtype = options["dtype"]
-    clock = OperatorClock.of(hardware, options["execution"], options["constants"], options["set"])
+    clock = OperatorClock.of(hardware, options)
     if kind is not None and kind not in KINDS:
         check_names(kind, {})
     with _reading(source) as file:

@@ -126,7 +126,11 @@ class Kept(TypedDict, total=False):
     ]
 
 
-class CompileOptions(PhaseOf, Dtype, Timing, Kept, total=False):
+class FormulaSetting(Dtype, Timing, Kept, total=False):
+    """What a formula of a given program holds for."""
+
+
+class CompileOptions(PhaseOf, FormulaSetting, total=False):
     """The keywords of ``formulas.compiling.compile``."""
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from roofline.number import Truth
+from roofline.options import groups
 from roofline.program.phases import Phase
 
 Degree: TypeAlias = int | NDArray[np.int64]
@@ -98,6 +99,16 @@ DIMENSIONS = (
 
 DEGREES = tuple(dimension.flag for dimension in DIMENSIONS)
 OWN = tuple(dimension.flag for dimension in DIMENSIONS if dimension.own)
+
+
+def given_degrees(asked: groups.Degrees) -> dict[str, int]:
+    """The degrees that options fix, in order.
+
+    >>> given_degrees({"pp": 2, "tp": 4, "dp": None})
+    {'tp': 4, 'pp': 2}
+    """
+    degrees = cast(Mapping[str, int | None], asked)
+    return {flag: degree for flag in DEGREES if (degree := degrees.get(flag)) is not None}
 
 
 def devices_of(degrees: Degrees) -> Degree:

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, NotRequired, TypeVar, cast, get_type_hints
 
 from typing_extensions import TypedDict
 
+from roofline.options.groups import Degrees
+from roofline.options.option import fields_of
+from roofline.options.verbs import RequestOptions
 from roofline.program.phases import Phase
 from roofline.schema import Answer, Says
 
 Bound = Literal["latency", "compute", "memory", "link"]
 
 Seconds = Annotated[float, Says("a time", "s")]
+
+Record = TypeVar("Record", bound=type)
+
+
+def _with_options(group: type, *, kind: Any = None, but: str = "") -> Callable[[Record], Record]:
+    """A record that has each option of ``group`` too, as given, or as a ``kind``: those that it declares stay."""
+
+    def declared(record: Record) -> Record:
+        own = get_type_hints(record, include_extras=True)
+        given = {
+            field.name: Annotated[kind or field.kind, Says(field.option.help[0].lower() + field.option.help[1:-1])]
+            for field in fields_of(group)
+            if field.name not in own and field.name != but
+        }
+        whole: Any = TypedDict(record.__name__, {**own, **given})  # type: ignore[misc]
+        whole.__doc__ = record.__doc__
+        return cast(Record, whole)
+
+    return declared
 
 
 class SharesAnswer(TypedDict):
@@ -90,15 +113,9 @@ class HardwareAnswer(TypedDict):
     overrides: Annotated[dict[str, Any], Says("fields that --set edits, by path, in the spelling given")]
 
 
+@_with_options(Degrees, kind=int)
 class LayoutAnswer(TypedDict):
     """Degrees of parallelism."""
-
-    tp: Annotated[int, Says("tensor parallel degree")]
-    pp: Annotated[int, Says("pipeline stages")]
-    dp: Annotated[int, Says("replicas")]
-    ep: Annotated[int, Says("expert parallel degree")]
-    cp: Annotated[int, Says("context parallel degree")]
-    sp: Annotated[int, Says("sequence parallel degree: 1, or as tp")]
 
 
 class ChosenAnswer(TypedDict):
@@ -110,6 +127,7 @@ class ChosenAnswer(TypedDict):
     runner_up_time: Annotated[float, Says("its time / that of the layout; its memory where none fits")]
 
 
+@_with_options(RequestOptions, but="set")
 class InputsAnswer(TypedDict):
     """The inputs as they were taken, defaults filled in."""
 
@@ -132,9 +150,6 @@ class InputsAnswer(TypedDict):
     latent: Annotated[str, Says("how latent attention runs: usual, absorbed or expanded")]
     execution: Annotated[str, Says("kernels launched from a graph, or eager: by the host")]
     constants: Annotated[str, Says("whose constants")]
-    overlap: Annotated[float, Says("part of each collective's time taken to be hidden behind other work")]
-    reserve: Annotated[float | str | None, Says("memory that the runtime keeps: a share or a size, as given")]
-    memory_share: Annotated[float | None, Says("share of the memory that it leaves, as given")]
 
 
 class BandAnswer(TypedDict):

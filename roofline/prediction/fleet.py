@@ -13,9 +13,10 @@ from roofline.hardware.fields import Link
 from roofline.hardware.library import parted, read_fields
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import LinkName, System, load_system
-from roofline.parallelism.dimensions import DEGREES, OWN
+from roofline.options.groups import Degrees
+from roofline.parallelism.dimensions import OWN, given_degrees
 from roofline.parallelism.layout import Layout
-from roofline.timing.networks import Network, network_of
+from roofline.timing.networks import LinkUse, Network, network_of
 
 _LINKS: tuple[LinkName, ...] = ("scale_up", "scale_out", "host")
 
@@ -34,12 +35,11 @@ class Fleet:
     title: str = ""
     links: Mapping[str, Link] = field(default_factory=dict)
     calibration: Calibration | None = None
-
-    overlap: float = 0.0
+    use: LinkUse = field(default_factory=LinkUse)
 
     def network(self, device: HardwareSpec, count: int, constants: ConstantSet) -> Network | None:
         """The network of ``count`` of its devices; None for one."""
-        return network_of(device, count, self.links, constants, self.overlap) if count > 1 else None
+        return network_of(device, count, self.links, constants, self.use) if count > 1 else None
 
 
 def fleet_of(hardware: str | Path | HardwareSpec | System) -> Fleet:
@@ -70,17 +70,18 @@ def _of_system(system: System) -> Fleet:
     return Fleet(system.device, system.count, several, system.name, system.title or system.name, links)
 
 
-def layout_of(given: Mapping[str, int], fleet: Fleet) -> Layout | None:
+def layout_of(asked: Degrees, fleet: Fleet) -> Layout | None:
     """The layout that flags fix, or None where the number of devices leaves some open.
 
     Raises UsageError for degrees that are none, or that do not make up the devices there are.
     """
+    given = given_degrees(asked)
     layout = Layout.of(**given)
     if not fleet.counted or layout.devices == fleet.count:
         return layout
     if fleet.count % layout.devices == 0:
         return None
     made_up = " x ".join(OWN)
-    asked = ", ".join(f"{name} {given[name]}" for name in DEGREES if name in given)
-    msg = f"{asked}: {layout.devices} devices do not make up the {fleet.count} of {fleet.name}; {made_up} must"
+    named = ", ".join(f"{name} {degree}" for name, degree in given.items())
+    msg = f"{named}: {layout.devices} devices do not make up the {fleet.count} of {fleet.name}; {made_up} must"
     raise UsageError(msg)

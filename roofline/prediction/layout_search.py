@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from roofline.errors import WorkloadError
-from roofline.parallelism.dimensions import DEGREES, DIMENSIONS, OWN, Search
+from roofline.options.groups import Degrees
+from roofline.parallelism.dimensions import DEGREES, DIMENSIONS, OWN, Search, given_degrees
 from roofline.parallelism.divisibility import can_split, check_layout
 from roofline.parallelism.layout import Layout
 from roofline.prediction.layout_evaluation import LayoutTable, layout_rows
@@ -50,9 +51,9 @@ def search_layouts(
     return evaluate(request, dict(fixed or {}), batches)
 
 
-def choose_layout(request: Request, given: Mapping[str, int]) -> Chosen:
-    """The best of all layouts that make up the devices of a request, ``given`` degrees apart."""
-    table = evaluate(request, given, [request.workload.batch])
+def choose_layout(request: Request, asked: Degrees) -> Chosen:
+    """The best of all layouts that make up the devices of a request and have the degrees that options fix."""
+    table = evaluate(request, given_degrees(asked), [request.workload.batch])
     order = table.order()
     best = order[0]
     fitting = int(table.fits.sum())

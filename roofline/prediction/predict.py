@@ -15,7 +15,6 @@ from roofline.cost.memory_fit import MemoryFit
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
 from roofline.number import settled
-from roofline.options.groups import Degrees
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import PredictOptions, RequestOptions
 from roofline.parallelism.layout import Layout
@@ -190,7 +189,7 @@ class Prediction:
         chosen = {"chosen": self.chosen.to_dict()} if self.chosen else {}
         system = {"system": self.system} if self.system else {}
         network = self.steps.machine.network
-        hidden = network.overlap if network else 0.0
+        hidden = network.use.overlap if network else 0.0
         again = {each.name: int(each.surplus) for each in self.replicated}
         spread = {"layout": self.layout.to_dict(), "overlap": hidden, "replicated_parameters": again}
         return {**system, **spread, **chosen}
@@ -238,10 +237,8 @@ def predict(
     1
     """
     request = read_request(model, hardware, **part(RequestOptions, options))
-    degrees: Mapping[str, Any] = part(Degrees, options)
-    given = {name: degree for name, degree in degrees.items() if degree is not None}
-    fixed = layout_of(given, request.fleet)
-    chosen = choose_layout(request, given) if fixed is None else None
+    fixed = layout_of(options, request.fleet)
+    chosen = choose_layout(request, options) if fixed is None else None
     layout = chosen.layout if chosen else fixed
     assert layout is not None
     return predict_request(request, layout, chosen)

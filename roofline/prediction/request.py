@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from roofline.calibration.constants import ConstantSet, Execution
-from roofline.calibration.provenance import constants_of
-from roofline.compression.recipes import Recipe, read_recipe
+from roofline.calibration.provenance import read_constants, read_execution
+from roofline.compression.recipes import Recipe, recipe_of
 from roofline.compression.transform import NOTHING, Compression, compressed, read_compression
 from roofline.errors import UsageError, WorkloadError, near_matches
 from roofline.hardware.loading import load_hardware
@@ -21,18 +21,12 @@ from roofline.options.keywords import takes
 from roofline.options.verbs import RequestOptions
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.program.conventions import Conventions
-from roofline.program.lengths import Lengths
 from roofline.program.phases import Phase
 from roofline.program.program import Program
-from roofline.program.workload import (
-    DEFAULT_ENCODER_PROMPT,
-    DEFAULT_GENERATE,
-    DEFAULT_PROMPT,
-    Precision,
-    Workload,
-)
+from roofline.program.workload import Precision, Workload, read_workload
 from roofline.timing.dtype_support import computing_device, sparse_gain
 from roofline.timing.machine import Machine
+from roofline.timing.networks import LinkUse
 
 Hardware = str | Path | HardwareSpec | System
 
@@ -86,28 +80,20 @@ def read_request(
 
     Raises RooflineError, in one line, for whatever the model or the device refuses.
     """
-    o, edits = options, options["set"] or {}
-    if not 0 <= o["overlap"] <= 1:
-        msg = f"overlap {o['overlap']}: expected a part from 0 to 1 of the time of collectives"
-        raise UsageError(msg)
-    fleet = replace(fleet_of(hardware), overlap=o["overlap"])
-    network, device = _edited(model, fleet.device, edits)
-    conventions = Conventions(o["attention"], o["count"], o["lm_head"])
-    recipe = read_recipe(
-        o["dtype"], weights=o["weight_dtype"], activations=o["activation_dtype"], kv_cache=o["kv_dtype"],
-        default=device.default_dtype(), checkpoint=network.recipe,
-    )  # fmt: skip
-    compression = read_compression(o["prune"], o["sparsity"])
+    use = LinkUse.of(options)
+    fleet = replace(fleet_of(hardware), use=use)
+    network, device = _edited(model, fleet.device, options["set"] or {})
+    conventions = Conventions.of(options)
+    recipe = recipe_of(options, default=device.default_dtype(), checkpoint=network.recipe)
+    compression = read_compression(options)
     program, storage = compressed(network.program(conventions), compression, recipe, sparse_gain(device, recipe, "2:4"))
-    phases = _phases(program, o["phase"], o["context"], network.name)
-    workload = workload_of(network, phases, o["batch"], o["prompt"], o["generate"], o["context"])
-    workload = replace(workload, kv_block=o["kv_block"])
+    phases = _phases(program, options, network.name)
+    workload = read_workload(options, network, phases)
     if Phase.DECODE in phases and workload.decode_steps == 0:
         phases = tuple(name for name in phases if not name.one_token)
-    used = constants_of(device, o["constants"], fleet.calibration).for_dtypes(recipe.dtypes)
-    device = computing_device(device, recipe)
-    how = o["execution"] or ("graph" if device.kind != "cpu" else "eager")
-    reserved = read_reserve(o).of(device.capacity)
+    used = read_constants(options, device, fleet.calibration).for_dtypes(recipe.dtypes)
+    device, how = computing_device(device, recipe), read_execution(options, device)
+    reserved = read_reserve(options).of(device.capacity)
     return Request(
         network, device, fleet, program, phases, workload, recipe, conventions, used, how, options, compression,
         storage, reserved,
@@ -155,10 +141,10 @@ def _refuse_loaded(room: str, fields: Mapping[str, Any]) -> None:
         raise UsageError(msg)
 
 
-def _phases(program: Program, asked: str | None, context: int | None, name: str) -> tuple[Phase, ...]:
+def _phases(program: Program, asked: RequestOptions, name: str) -> tuple[Phase, ...]:
     """The phases to predict: the one asked for, all that the model has, or decode alone when a context is given."""
-    phase = None if asked is None else Phase(asked)
-    if context is not None:
+    phase = None if asked["phase"] is None else Phase(asked["phase"])
+    if asked["context"] is not None:
         if phase not in (None, Phase.DECODE):
             msg = f"context is the attended length of one decode step; it does not go with phase {phase}"
             raise UsageError(msg)
@@ -167,52 +153,6 @@ def _phases(program: Program, asked: str | None, context: int | None, name: str)
         msg = f"{name} has no {phase} phase; it has {', '.join(program.phases)}"
         raise WorkloadError(msg)
     return program.phases if phase is None else (phase,)
-
-
-def workload_of(
-    model: Model,
-    phases: tuple[Phase, ...],
-    batch: int,
-    prompt: int | None,
-    generate: int | None,
-    context: int | None,
-) -> Workload:
-    """The workload for ``phases`` of ``model``. The prompt of an encoder-decoder is what its encoder reads.
-
-    Raises UsageError for flags that do not go together, WorkloadError for what the network refuses.
-    """
-    lengths = model.lengths
-    behind_encoder = lengths.decoder_start is not None
-    if context is not None and (generate is not None or (prompt is not None and not behind_encoder)):
-        others = "not with generate" if behind_encoder else "with neither prompt nor generate"
-        msg = f"context is the attended length of one decode step; it goes {others}"
-        raise UsageError(msg)
-    if lengths.whole and prompt not in (None, lengths.positions):
-        msg = f"prompt {prompt}: {model.name} reads whole images, {lengths.positions} tokens each; leave prompt out"
-        raise WorkloadError(msg)
-    if generate is not None and generate > 1 and Phase.DECODE not in model.phases:
-        msg = f"generate {generate}: {model.name} generates nothing; leave it out"
-        raise UsageError(msg)
-    default_generate = min(DEFAULT_GENERATE, max(1, lengths.output // 2)) if Phase.DECODE in phases else 1
-    generated = default_generate if generate is None else generate
-    given = _default_prompt(lengths, phases, generated) if prompt is None else prompt
-    workload = Workload(batch, given, generated, context, decoder_start=lengths.decoder_start)
-    if all(each.one_token for each in phases) and context is None and generated == 1:
-        msg = "generate 1 has no decode step: the first token comes from prefill; generate 2 or more, or give a context"
-        raise UsageError(msg)
-    for phase in phases:
-        workload.check_positions(phase, lengths)
-    return workload
-
-
-def _default_prompt(lengths: Lengths, phases: tuple[Phase, ...], generated: int) -> int:
-    if lengths.whole:
-        return lengths.positions
-    if lengths.usual is not None:
-        return lengths.usual
-    if all(phase.encodes for phase in phases) or lengths.decoder_start is not None:
-        return min(DEFAULT_ENCODER_PROMPT, lengths.positions)
-    return min(DEFAULT_PROMPT, max(1, lengths.positions - generated))
 
 
 def most_tokens(model: Model, workload: Workload) -> int:

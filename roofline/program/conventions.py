@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from roofline.options import groups
+from roofline.options.keywords import part
 from roofline.options.words import Attention, Count, LmHead
 
 
@@ -23,6 +25,11 @@ class Conventions:
     count: Count = "attended"
     lm_head: LmHead = "last"
     latent: Literal["usual", "absorbed", "expanded"] = "usual"
+
+    @classmethod
+    def of(cls, asked: groups.Conventions) -> Conventions:
+        """What options ask for, and what none of them says as usual."""
+        return cls(**part(groups.Conventions, asked))
 
 
 STATEMENTS: tuple[str, ...] = (

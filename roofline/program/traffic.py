@@ -14,6 +14,7 @@ import numpy as np
 
 from roofline.errors import UnitError, UsageError, near_matches, shown
 from roofline.number import Grid
+from roofline.options import groups
 from roofline.program.workload import MAX_LENGTH
 from roofline.units import format_count, parse_count
 
@@ -144,16 +145,16 @@ def read_lengths(text: str | int) -> Lengths:
     return Lengths(several, (1 / len(several),) * len(several), words)
 
 
-def read_traffic(
-    name: str | None, prompt: str | int | None = None, generate: str | int | None = None, cached: float | None = None
-) -> Traffic:
+def read_traffic(asked: groups.Traffic) -> Traffic:
     """A preset, with lengths of one's own in place of its own, or lengths alone. Raises UsageError.
 
-    >>> read_traffic(None, 2048, 256).words()
+    >>> read_traffic({"prompt": 2048, "generate": 256}).words()
     'own traffic: prompt 2048, generate 256 tokens (as given)'
-    >>> read_traffic("chat").prompt.words
+    >>> read_traffic({"workload": "chat"}).prompt.words
     '1020 median, 1930 at 90 %'
     """
+    name, prompt, generate = asked.get("workload"), asked.get("prompt"), asked.get("generate")
+    cached = asked.get("prefix_hits")
     if name is not None and name not in PRESETS:
         msg = f"workload {shown(name)}: {near_matches(name, PRESETS)}"
         raise UsageError(msg)

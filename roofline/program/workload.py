@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Protocol
 
 import numpy as np
 
 from roofline.errors import UsageError, WorkloadError, near_matches
 from roofline.number import Number, exact
+from roofline.options.verbs import RequestOptions
 from roofline.program.axes import Sizes
 from roofline.program.lengths import Lengths
 from roofline.program.op import Op, Role, Tensor
@@ -188,3 +190,61 @@ class Workload:
             told += [] if self.decoder_start is None else [("decoder start", self.decoder_start)]
             told.append(("generate", self.generate))
         return ", ".join(f"{name} {number:{form}}" for name, number in told)
+
+
+class Described(Protocol):
+    """What is known of a model before anything is asked of it: its phases, and how long its sequences may be."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def phases(self) -> tuple[Phase, ...]: ...
+
+    @property
+    def lengths(self) -> Lengths: ...
+
+
+def read_workload(asked: RequestOptions, model: Described, phases: tuple[Phase, ...]) -> Workload:
+    """The workload that options ask ``phases`` of ``model`` for. An encoder-decoder's prompt is what its encoder reads.
+
+    Raises UsageError for flags that do not go together, WorkloadError for what the network refuses.
+    """
+    lengths, prompt, generate, context = model.lengths, asked["prompt"], asked["generate"], asked["context"]
+    _check_lengths(asked, model)
+    default_generate = min(DEFAULT_GENERATE, max(1, lengths.output // 2)) if Phase.DECODE in phases else 1
+    generated = default_generate if generate is None else generate
+    given = _default_prompt(lengths, phases, generated) if prompt is None else prompt
+    workload = Workload(asked["batch"], given, generated, context, asked["kv_block"], lengths.decoder_start)
+    if all(each.one_token for each in phases) and context is None and generated == 1:
+        msg = "generate 1 has no decode step: the first token comes from prefill; generate 2 or more, or give a context"
+        raise UsageError(msg)
+    for phase in phases:
+        workload.check_positions(phase, lengths)
+    return workload
+
+
+def _check_lengths(asked: RequestOptions, model: Described) -> None:
+    """Raises UsageError for lengths that do not go together, WorkloadError for those that the network refuses."""
+    lengths, prompt, generate = model.lengths, asked["prompt"], asked["generate"]
+    behind_encoder = lengths.decoder_start is not None
+    if asked["context"] is not None and (generate is not None or (prompt is not None and not behind_encoder)):
+        others = "not with generate" if behind_encoder else "with neither prompt nor generate"
+        msg = f"context is the attended length of one decode step; it goes {others}"
+        raise UsageError(msg)
+    if lengths.whole and prompt not in (None, lengths.positions):
+        msg = f"prompt {prompt}: {model.name} reads whole images, {lengths.positions} tokens each; leave prompt out"
+        raise WorkloadError(msg)
+    if generate is not None and generate > 1 and Phase.DECODE not in model.phases:
+        msg = f"generate {generate}: {model.name} generates nothing; leave it out"
+        raise UsageError(msg)
+
+
+def _default_prompt(lengths: Lengths, phases: tuple[Phase, ...], generated: int) -> int:
+    if lengths.whole:
+        return lengths.positions
+    if lengths.usual is not None:
+        return lengths.usual
+    if all(phase.encodes for phase in phases) or lengths.decoder_start is not None:
+        return min(DEFAULT_ENCODER_PROMPT, lengths.positions)
+    return min(DEFAULT_PROMPT, max(1, lengths.positions - generated))

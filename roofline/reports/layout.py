@@ -84,6 +84,6 @@ def _tier(tier: Tier) -> str:
 
 
 def _overlap(network: Network) -> str:
-    if not network.overlap:
+    if not network.use.overlap:
         return "nothing computes while devices talk"
-    return f"{network.overlap:.0%} of the time of each collective is taken to be hidden behind other work"
+    return f"{network.use.overlap:.0%} of the time of each collective is taken to be hidden behind other work"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from roofline.calibration.constants import Calibration, ConstantSet, Execution, device_names, load_class
-from roofline.calibration.provenance import constants_of, on_device
+from roofline.calibration.provenance import on_device, read_constants, read_execution
 from roofline.compression.quantization import quantized
 from roofline.compression.recipes import Recipe
 from roofline.errors import WorkloadError
@@ -41,10 +41,10 @@ _ALL_UP_TO, _RATIO = 48, 1.03
 
 def curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
     """How each serves in each dtype that is asked for, with commas between them."""
-    words = [word.strip() for word in (question.dtypes[0] or "").split(",")]
+    words = [word.strip() for word in (question.asked["dtype"] or "").split(",")]
     found = []
     for word in words:
-        asked = replace(question, dtypes=(word or None, *question.dtypes[1:]))
+        asked = replace(question, asked={**question.asked, "dtype": word or None})
         told = word if len(words) > 1 else ""
         found += [replace(curve, who=Served(curve.hardware.name, told)) for curve in _curves(asked, hardware)]
     return found
@@ -137,7 +137,7 @@ def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], Co
     recipe = question.recipe(hardware.device)
     device = computing_device(hardware.device, recipe)
     constants = which(hardware).for_dtypes(recipe.dtypes)
-    execution: Execution = question.execution or ("eager" if device.kind == "cpu" else "graph")
+    execution = read_execution(question.asked, device)
     layouts = [ONE] if hardware.reach == 1 else replica_layouts(quantized(question.program, recipe), hardware.reach)
     network = None
     if len(layouts) > 1:
@@ -194,10 +194,10 @@ def constants_for(question: Question) -> Callable[[Hardware], ConstantSet]:
     calibrated, classes = set(device_names()), dict[str, Calibration]()
 
     def of(each: Hardware) -> ConstantSet:
-        asked, device = question.constants, each.device
+        asked, device = question.asked["constants"], each.device
         own = each.own is not None or device.name in calibrated
         if asked not in (None, "class") or (asked is None and own):
-            return constants_of(device, asked, each.own)
+            return read_constants(question.asked, device, each.own)
         name = device.calibration_class
         if name not in classes:
             classes[name] = load_class(name)

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from roofline.errors import UsageError
 from roofline.number import Grid
+from roofline.options import groups
+from roofline.options.values import read_value
 from roofline.serving.curve import Curve
 from roofline.units import format_quantity
 
@@ -28,6 +30,12 @@ class Targets:
             if value is not None and not 0 < value < float("inf"):
                 msg = f"{name} {value:g}: expected a time above 0 such as 500ms"
                 raise UsageError(msg)
+
+    @classmethod
+    def of(cls, asked: groups.Targets) -> Targets:
+        """What options ask for, in seconds or with a unit. Raises UsageError."""
+        given = (("ttft", asked["ttft"]), ("tpot", asked["tpot"]))
+        return cls(*(None if value is None else read_value(name, value, "time_s") for name, value in given))
 
     def excess(self, ttft_s: Any, tpot_s: Any) -> Any:
         """By what factor the worse of both exceeds its target: at most 1 where all are met."""

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Unpack
 
-from roofline.calibration.constants import Execution, Provenance
-from roofline.compression.recipes import Recipe, read_recipe
+from roofline.compression.recipes import Recipe, recipe_of
 from roofline.errors import UsageError, WorkloadError
-from roofline.hardware.reservation import Reserve
+from roofline.hardware.reservation import Reserve, read_reserve
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
+from roofline.options.keywords import takes
+from roofline.options.verbs import ServingOptions
+from roofline.prediction.request import edited_model, edits_by_room
 from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
 from roofline.program.program import Program
-from roofline.program.traffic import Traffic
-from roofline.serving.continuous_batching import CHUNK
-from roofline.serving.speculation import Speculation
+from roofline.program.traffic import Traffic, read_traffic
+from roofline.serving.speculation import Speculation, read_speculation
 
 KEPT = 0.1
 """The part of the memory that an engine leaves to the runtime by default (vLLM's gpu_memory_utilization is 0.9)."""
@@ -26,30 +29,33 @@ KEPT = 0.1
 class Question:
     """What is served and how: the same for all hardware.
 
-    ``dtypes`` are those of all, weights, activations and cache, None for what the device has. ``chunk`` are the tokens
-    of a mixed step, None for prompts by themselves. ``reserve``: the part of the memory that is the runtime's.
-    ``only``: the phase that a replica of a pool does, None for both. ``overrides``: the fields of the
-    model and of the hardware that were edited.
+    ``asked`` are the options, which each room reads that interprets some. ``reserve``: the part of the memory that is
+    the runtime's. ``only``: the phase that a replica of a pool does, None for both.
     """
 
     model: Model
     traffic: Traffic
-    dtypes: tuple[str | None, str | None, str | None, str | None] = (None, None, None, None)
-    conventions: Conventions = field(default_factory=Conventions)
-    constants: Provenance | None = None
-    execution: Execution | None = None
-    chunk: int | None = CHUNK
-    reserve: Reserve = field(default_factory=lambda: Reserve(KEPT))
+    asked: ServingOptions
+    conventions: Conventions
+    reserve: Reserve
     speculation: Speculation | None = None
     only: Phase | None = None
-    overrides: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.chunk is not None and self.chunk < 1:
-            msg = (
-                f"chunk {self.chunk}: expected the tokens of a mixed step such as 2048, or 0 for prompts by themselves"
-            )
+        if self.asked["chunk"] < 0:
+            hint = "expected the tokens of a mixed step such as 2048, or 0 for prompts by themselves"
+            msg = f"chunk {self.asked['chunk']}: {hint}"
             raise UsageError(msg)
+
+    @property
+    def chunk(self) -> int | None:
+        """The tokens of a mixed step, None for prompts by themselves."""
+        return self.asked["chunk"] or None
+
+    @property
+    def overrides(self) -> tuple[tuple[str, Any], ...]:
+        """The fields of the model and of the hardware that were edited."""
+        return tuple((self.asked["set"] or {}).items())
 
     @property
     def program(self) -> Program:
@@ -69,11 +75,7 @@ class Question:
 
     def recipe(self, device: HardwareSpec) -> Recipe:
         """What is stored in which format on a device. Raises UsageError for an unknown word."""
-        name, weights, activations, cache = self.dtypes
-        return read_recipe(
-            name, weights=weights, activations=activations, kv_cache=cache, default=device.default_dtype(),
-            checkpoint=self.model.recipe,
-        )  # fmt: skip
+        return recipe_of(self.asked, default=device.default_dtype(), checkpoint=self.model.recipe)
 
     def check(self) -> None:
         """Raises WorkloadError for a model that generates nothing, and for requests beyond its positions."""
@@ -89,3 +91,21 @@ class Question:
                 f"max_position_embeddings {positions}; shorten --prompt or --generate"
             )
             raise WorkloadError(msg)
+
+
+@takes(ServingOptions)
+def read_question(model: str | Path | Mapping[str, Any] | Model, **options: Unpack[ServingOptions]) -> Question:
+    """What the keywords that ``compare`` and ``size`` share ask for. Raises RooflineError, in one line.
+
+    >>> question = read_question("llama-3.1-8b", workload="chat", chunk=0)
+    >>> question.chunk, question.reserve.share, question.traffic.name
+    (None, 0.1, 'chat')
+    """
+    return Question(
+        edited_model(model, edits_by_room(options["set"] or {})["model"]),
+        read_traffic(options),
+        options,
+        Conventions(),
+        read_reserve(options, default=KEPT),
+        read_speculation(options),
+    )

@@ -5,11 +5,15 @@ The formula: with k proposed tokens, each accepted with probability a, a step yi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from roofline.errors import UsageError, shown
-from roofline.models.model import Model
+from roofline.models.model import Model, load_model
 from roofline.number import Number
+from roofline.options.groups import Engine, Loaded
 
 MOST = 32
 """The most tokens that a step checks."""
@@ -61,8 +65,9 @@ def tokens_per_step(tokens: int, acceptance: Number) -> Number:
     return sum((acceptance**power for power in range(1, tokens + 1)), 1)
 
 
-def read_speculation(text: str | None, draft: Model | None = None) -> Speculation | None:
-    """What a flag says: ``4:0.7``. Raises UsageError, also for a draft without it."""
+def read_speculation(asked: Engine) -> Speculation | None:
+    """What options ask for: ``4:0.7``, and a draft. Raises UsageError, also for a draft without it."""
+    text, draft = asked.get("speculate"), _model(asked.get("draft"))
     if text is None:
         if draft is not None:
             msg = "a draft goes with speculate TOKENS:ACCEPTANCE such as 4:0.7"
@@ -74,3 +79,12 @@ def read_speculation(text: str | None, draft: Model | None = None) -> Speculatio
     except ValueError:
         msg = f"speculate {shown(text)}: expected TOKENS:ACCEPTANCE such as 4:0.7"
         raise UsageError(msg) from None
+
+
+def _model(given: str | Path | Mapping[str, Any] | Loaded | None) -> Model | None:
+    if isinstance(given, str | Path | Mapping):
+        return load_model(given)
+    if given is None or isinstance(given, Model):
+        return given
+    msg = f"draft {shown(given)}: expected a model"
+    raise UsageError(msg)

@@ -58,7 +58,7 @@ class Machine:
             assert self.network is not None, "collectives come from layouts, which come with a network"
             each = cost.transfer
             found = time_transfer(each.operation, cost.message_bytes, each.devices, each.stride, self.network)
-            return found * (1 - self.network.overlap)  # the part that no other work hides
+            return found * (1 - self.network.use.overlap)  # the part that no other work hides
         whole = self._kernel(cost, name)
         if self.execution != "eager" or cost.kernels is None or not self.constants.unfused(cost.dtype):
             return whole

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from roofline.calibration.constants import CollectiveConstants, ConstantSet
 from roofline.calibration.link_constants import LinkConstants, load_links
-from roofline.errors import WorkloadError
+from roofline.errors import UsageError, WorkloadError
 from roofline.hardware.fields import Link
 from roofline.hardware.spec import HardwareSpec
 from roofline.number import Grid
+from roofline.options.groups import Links
+from roofline.options.keywords import part
 
 HOST_DEVICES = 8
 """Devices behind one host, where they have no links of their own."""
@@ -54,14 +56,28 @@ class Tier:
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
-    """The tiers of a system's links, fast ones first; the last one joins all devices.
+class LinkUse:
+    """How a program uses the links: ``overlap`` is the part of each collective's time that other work hides."""
 
-    ``overlap`` is the part of each collective's time that is taken to be hidden behind other work.
-    """
+    overlap: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap <= 1:
+            msg = f"overlap {self.overlap}: expected a part from 0 to 1 of the time of collectives"
+            raise UsageError(msg)
+
+    @classmethod
+    def of(cls, asked: Links) -> LinkUse:
+        """What options ask for. Raises UsageError for what is no part."""
+        return cls(**part(Links, asked))
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The tiers of a system's links, fast ones first, and how they are used; the last tier joins all devices."""
 
     tiers: tuple[Tier, ...]
-    overlap: float = 0.0
+    use: LinkUse = field(default_factory=LinkUse)
 
     @property
     def near(self) -> Tier:
@@ -79,7 +95,7 @@ class Network:
 
 
 def network_of(
-    device: HardwareSpec, count: int, links: Mapping[str, Link], constants: ConstantSet, overlap: float = 0.0
+    device: HardwareSpec, count: int, links: Mapping[str, Link], constants: ConstantSet, use: LinkUse | None = None
 ) -> Network:
     """The network of ``count`` devices; ``links`` is what their system states of them.
 
@@ -102,7 +118,7 @@ def network_of(
         joined = f"its {tiers[-1].name.replace('_', '-')} links join {tiers[-1].domain}" if tiers else "none is stated"
         msg = f"{count} x {device.name}: no link joins them ({joined}); add links.scale_out to a spec of your own"
         raise WorkloadError(msg)
-    return Network(tuple(tiers), overlap)
+    return Network(tuple(tiers), use or LinkUse())
 
 
 def band_of(network: Network) -> tuple[float, float, str]:

@@ -110,7 +110,9 @@ def comparison_of_one(prices: str) -> object:
     from roofline.program.traffic import read_traffic
 
     row = _ROWS.setdefault("h100", comparison(hardware="h100").rows[0])
-    cost, _ = serving_cost(row.hardware, point(row), read_traffic("chat"), Terms(given=read_prices(prices)))
+    cost, _ = serving_cost(
+        row.hardware, point(row), read_traffic({"workload": "chat"}), Terms(given=read_prices(prices))
+    )
     return cost
 
 

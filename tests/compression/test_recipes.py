@@ -7,8 +7,9 @@ from fractions import Fraction
 
 import pytest
 
-from roofline.compression.recipes import FORMATS, read_recipe
+from roofline.compression.recipes import FORMATS, read_recipe, recipe_of
 from roofline.errors import UsageError
+from roofline.options.groups import Dtypes
 from roofline.program.workload import DTYPE_BYTES
 
 BITS = {
@@ -83,10 +84,10 @@ def test_what_a_recipe_stores_and_what_it_computes_in(text: str, computes: str, 
 
 
 def test_formats_override_a_recipe_one_by_one() -> None:
-    recipe = read_recipe("w4a16", activations="fp8", kv_cache="int8", default="fp16")
+    recipe = recipe_of({"dtype": "w4a16", "activation_dtype": "fp8", "kv_dtype": "int8"}, default="fp16")
     assert (recipe.weights.name, recipe.activations.name, recipe.kv_cache.name) == ("int4", "fp8", "int8")
     assert (recipe.base, recipe.compute_dtype) == ("fp16", "fp8")
-    plain = read_recipe("bf16", weights="fp32", default="bf16")
+    plain = recipe_of({"dtype": "bf16", "weight_dtype": "fp32"}, default="bf16")
     assert (plain.precision.weights, plain.precision.activations, plain.compute_dtype) == ("fp32", "bf16", "fp32")
 
 
@@ -97,24 +98,27 @@ def test_a_checkpoints_recipe_holds_where_none_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("keywords", "message"),
+    ("asked", "message"),
     [
-        ({"text": "int4"}, "expected w4a16 (weights alone) or w4a4"),
-        ({"text": "fp4"}, "expected mxfp4 or nvfp4"),
-        ({"text": "w4a61"}, "did you mean w4a16"),
-        ({"text": "w4a16+"}, "is not known"),
-        ({"text": "bf16+g64"}, "g64 changes how weights are quantised, and bf16 has it fixed"),
-        ({"text": "nvfp4+zp"}, "zp changes how weights are quantised, and nvfp4 has it fixed"),
-        ({"text": "w4a16+g0"}, "is not known"),
-        ({"weights": "int5"}, "weight_dtype"),
-        ({"activations": "fp4"}, "activation_dtype"),
-        ({"kv_cache": "fp4"}, "kv_dtype"),
-        ({"activations": "fp8"}, "activations in fp8 are multiplied by weights as narrow; give weight_dtype fp8 too"),
-        ({"weights": "int8", "activations": "fp8"}, "int8 weights and fp8 activations: no matrix unit"),
-        ({"weights": "int8", "activations": "int4"}, "activations in int4 are narrower than weights in int8"),
+        ({"dtype": "int4"}, "expected w4a16 (weights alone) or w4a4"),
+        ({"dtype": "fp4"}, "expected mxfp4 or nvfp4"),
+        ({"dtype": "w4a61"}, "did you mean w4a16"),
+        ({"dtype": "w4a16+"}, "is not known"),
+        ({"dtype": "bf16+g64"}, "g64 changes how weights are quantised, and bf16 has it fixed"),
+        ({"dtype": "nvfp4+zp"}, "zp changes how weights are quantised, and nvfp4 has it fixed"),
+        ({"dtype": "w4a16+g0"}, "is not known"),
+        ({"weight_dtype": "int5"}, "weight_dtype"),
+        ({"activation_dtype": "fp4"}, "activation_dtype"),
+        ({"kv_dtype": "fp4"}, "kv_dtype"),
+        (
+            {"activation_dtype": "fp8"},
+            "activations in fp8 are multiplied by weights as narrow; give weight_dtype fp8 too",
+        ),
+        ({"weight_dtype": "int8", "activation_dtype": "fp8"}, "int8 weights and fp8 activations: no matrix unit"),
+        ({"weight_dtype": "int8", "activation_dtype": "int4"}, "activations in int4 are narrower than weights in int8"),
     ],
 )
-def test_what_is_refused(keywords: dict[str, str], message: str) -> None:
+def test_what_is_refused(asked: Dtypes, message: str) -> None:
     with pytest.raises(UsageError, match=re.escape(message)) as failure:
-        read_recipe(**keywords, default="bf16")
+        recipe_of(asked, default="bf16")
     assert "\n" not in str(failure.value)

@@ -51,7 +51,7 @@ def test_any_text_is_lengths_or_an_error(text: str) -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_say_who_measured_them_or_that_they_are_assumed(name: str) -> None:
-    traffic = read_traffic(name)
+    traffic = read_traffic({"workload": name})
     assert traffic.source == "assumed" or "arXiv" in traffic.source
     assert traffic.source in traffic.words()
     assert traffic.name == name
@@ -59,33 +59,33 @@ def test_presets_say_who_measured_them_or_that_they_are_assumed(name: str) -> No
 
 def test_means_of_the_azure_traces() -> None:
     """The 2023 traces' means, from which the spread was taken: 1,155 and 211 tokens of chat, 2,048 and 28 of code."""
-    chat, code = read_traffic("chat"), read_traffic("code")
+    chat, code = read_traffic({"workload": "chat"}), read_traffic({"workload": "code"})
     assert (chat.prompt.mean, chat.generate.mean) == (pytest.approx(1155, rel=0.01), pytest.approx(211, rel=0.01))
     assert (code.prompt.mean, code.generate.mean) == (pytest.approx(2048, rel=0.01), pytest.approx(28, rel=0.01))
 
 
 def test_ones_own_lengths_take_the_place_of_a_presets() -> None:
-    traffic = read_traffic("rag", prompt=8000, cached=0.5)
+    traffic = read_traffic({"workload": "rag", "prompt": 8000, "prefix_hits": 0.5})
     assert traffic.prompt.tokens == (8000,)
     assert traffic.new_prompt == 4000
-    assert traffic.generate == read_traffic("rag").generate
+    assert traffic.generate == read_traffic({"workload": "rag"}).generate
     assert traffic.source == "assumed; changed"
 
 
 @pytest.mark.parametrize("cached", [-0.1, 1.0, 2.0])
 def test_a_whole_prompt_cannot_be_cached(cached: float) -> None:
     with pytest.raises(UsageError, match="from 0 to below 1"):
-        read_traffic("chat", cached=cached)
+        read_traffic({"workload": "chat", "prefix_hits": cached})
 
 
 def test_traffic_that_decodes_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match="nothing is decoded"):
-        read_traffic(None, 100, 1)
+        read_traffic({"prompt": 100, "generate": 1})
 
 
 def test_an_unknown_workload_names_near_ones() -> None:
     with pytest.raises(UsageError, match="did you mean chat"):
-        read_traffic("chatt")
+        read_traffic({"workload": "chatt"})
 
 
 def test_in_flight_as_arithmetic() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from questions import question
 
 from roofline import predict
 from roofline.calibration.provenance import constants_of
@@ -22,7 +23,6 @@ from roofline.serving.continuous_batching import Load, SteadyState, steady_state
 from roofline.serving.curve import Curve
 from roofline.serving.hardware_choice import growing, read_hardware
 from roofline.serving.occupancy import occupancy_of
-from roofline.serving.scenario import Question
 
 BF16 = Precision("bf16", "bf16", "bf16")
 MODEL = load_model("llama-3.1-8b")
@@ -37,7 +37,7 @@ def serve(traffic: Traffic, chunk: int | None, hardware: str = "h100", batches: 
 
 
 def curve(hardware: str, traffic: Traffic = ONE, **asked: object) -> Curve:
-    (found,) = curves(Question(MODEL, traffic, **asked), read_hardware([hardware]))  # type: ignore[arg-type]
+    (found,) = curves(question(MODEL, traffic, **asked), read_hardware([hardware]))
     return found
 
 
@@ -72,7 +72,7 @@ def test_riding_along_serves_more_than_stopping_the_others() -> None:
 @pytest.mark.parametrize("chunk", [None, 512, 2048])
 @pytest.mark.parametrize("name", ["chat", "code", "summarise", "rag", "batch"])
 def test_laws_of_serving(name: str, chunk: int | None) -> None:
-    state = serve(read_traffic(name), chunk)
+    state = serve(read_traffic({"workload": name}), chunk)
     assert (np.diff(state.tpot_s[0]) > 0).all()
     assert (state.low <= 1).all()
     assert (state.high >= 1).all()
@@ -114,9 +114,9 @@ def test_batches_hold_both_ends(most: int) -> None:
 
 def test_devices_in_one_call_are_as_alone() -> None:
     names = ["h100", "h200", "l40s", "mi300x", "a100", "t4", "xeon-6980p", "rtx-4090", "a10"]
-    together = curves(Question(MODEL, read_traffic("chat")), read_hardware(names))
+    together = curves(question(MODEL, read_traffic({"workload": "chat"})), read_hardware(names))
     for name, found in zip(names, together, strict=True):
-        (alone,) = curves(Question(MODEL, read_traffic("chat")), read_hardware([name]))
+        (alone,) = curves(question(MODEL, read_traffic({"workload": "chat"})), read_hardware([name]))
         assert (alone.most, alone.problem) == (found.most, found.problem)
         assert alone.state is not None
         assert found.state is not None
@@ -127,14 +127,14 @@ def test_devices_in_one_call_are_as_alone() -> None:
 
 
 def test_no_device_draws_more_than_its_tdp() -> None:
-    for found in curves(Question(MODEL, read_traffic("chat")), read_hardware(["all"])):
+    for found in curves(question(MODEL, read_traffic({"workload": "chat"})), read_hardware(["all"])):
         if found.state is not None and found.hardware.device.tdp is not None:
             assert (found.of("power_w") <= found.hardware.device.tdp * (1 + 1e-12)).all()
 
 
 def test_what_cannot_run_says_why() -> None:
     assert curve("t4").problem == "does not fit: 16.3 GB of 14.5 GB"
-    assert "has no fp8" in curve("a100", dtypes=("fp8", None, None, None)).problem
+    assert "has no fp8" in curve("a100", dtype="fp8").problem
 
 
 def test_memory_as_arithmetic() -> None:
@@ -162,9 +162,9 @@ def test_hardware_by_any_name() -> None:
 
 def test_what_generates_nothing_or_is_too_long_is_refused() -> None:
     with pytest.raises(WorkloadError, match="serving is modelled for decoders"):
-        curves(Question(load_model("bert-base"), ONE), read_hardware(["h100"]))
+        curves(question(load_model("bert-base"), ONE), read_hardware(["h100"]))
     with pytest.raises(WorkloadError, match="longest request has 1152 tokens"):
-        curves(Question(load_model("gpt2"), ONE), read_hardware(["h100"]))
+        curves(question(load_model("gpt2"), ONE), read_hardware(["h100"]))
 
 
 # Replicas of several devices
@@ -172,8 +172,8 @@ def test_what_generates_nothing_or_is_too_long_is_refused() -> None:
 
 @pytest.mark.parametrize("model", ["llama-3.1-70b", "mixtral-8x7b"])
 def test_a_split_replica_is_a_prediction_with_that_layout(model: str) -> None:
-    question = Question(load_model(model), ONE, chunk=None)
-    found = {each.layout: each for each in curves(question, read_hardware(["8xh100"]))}
+    asking = question(load_model(model), ONE, chunk=0)
+    found = {each.layout: each for each in curves(asking, read_hardware(["8xh100"]))}
     split = found["tp 8"]
     asked = predict(model, "8xh100", prompt=1024, generate=129, tp=8)
     assert asked.tpot_s is not None
@@ -188,7 +188,7 @@ def test_a_split_replica_is_a_prediction_with_that_layout(model: str) -> None:
 
 
 def test_a_device_without_links_serves_by_itself_and_a_count_reaches_as_far_as_it_counts() -> None:
-    layouts = [each.layout for each in curves(Question(MODEL, ONE), read_hardware(["4xh100"]))]
+    layouts = [each.layout for each in curves(question(MODEL, ONE), read_hardware(["4xh100"]))]
     assert layouts == ["one device", "tp 2", "tp 4"]
-    assert [each.layout for each in curves(Question(MODEL, ONE), read_hardware(["h100"]))] == ["one device"]
+    assert [each.layout for each in curves(question(MODEL, ONE), read_hardware(["h100"]))] == ["one device"]
     assert growing(read_hardware(["h100"])[0]).reach == 8

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from questions import question
 from shell import answer, refusal
 
 from roofline.buying.api import compare
@@ -14,15 +17,15 @@ from roofline.program.traffic import Traffic, fixed
 from roofline.serving.batch_sweep import curves
 from roofline.serving.curve import Curve
 from roofline.serving.hardware_choice import read_hardware
-from roofline.serving.scenario import Question
 from roofline.serving.speculation import Speculation, read_speculation, tokens_per_step
 
 MODEL, DRAFT = load_model("llama-3.1-70b"), load_model("llama-3.2-1b")
 ONE = Traffic("one", fixed(1024), fixed(129))
 
 
-def curve(speculation: Speculation | None, chunk: int | None = None) -> Curve:
-    (*_, last) = curves(Question(MODEL, ONE, chunk=chunk, speculation=speculation), read_hardware(["8xh100"]))
+def curve(speculation: Speculation | None, chunk: int = 0) -> Curve:
+    asked = replace(question(MODEL, ONE, chunk=chunk), speculation=speculation)
+    (*_, last) = curves(asked, read_hardware(["8xh100"]))
     assert last.layout == "tp 8"
     return last
 
@@ -70,7 +73,7 @@ def test_a_draft_costs_time_and_memory() -> None:
 )
 def test_bad_speculation_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="expected TOKENS:ACCEPTANCE"):
-        read_speculation(text)
+        read_speculation({"speculate": text})
 
 
 def test_at_the_shell() -> None:

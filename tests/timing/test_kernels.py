@@ -21,6 +21,7 @@ from roofline.hardware.loading import hardware_names, load_hardware, spec_from_f
 from roofline.hardware.spec import HardwareSpec
 from roofline.layers.mixture_of_experts import experts
 from roofline.operators.predict_op import OperatorClock, predict_op
+from roofline.options.verbs import ClockOptions
 from roofline.prediction.predict import predict
 from roofline.program.op import Tensor, contract, fuse, weight
 from roofline.program.workload import Precision
@@ -292,7 +293,8 @@ def test_a_calibrated_device_defaults_to_its_calibration() -> None:
     assert constants_of(load_hardware("a100")).provenance == "calibrated"
     assert constants_of(load_hardware("a100"), "class").name == "nvidia-ampere"
     assert constants_of(load_hardware("h100")).provenance == "class"
-    assert OperatorClock.of(load_hardware("a100"), None, "datasheet").constants.provenance == "datasheet"
+    asked: ClockOptions = {"execution": None, "constants": "datasheet", "set": None}
+    assert OperatorClock.of(load_hardware("a100"), asked).constants.provenance == "datasheet"
     with pytest.raises(SpecError, match=r"^h100-sxm-80gb has no calibration \(calibrated are a100-sxm-80gb"):
         constants_of(load_hardware("h100"), "calibrated")
 

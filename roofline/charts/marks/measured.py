@@ -12,6 +12,8 @@ from typing import Any, NoReturn, TextIO
 
 from roofline.errors import SpecError, near_matches, shown
 from roofline.operators.table import time_table
+from roofline.options.keywords import part
+from roofline.options.verbs import ClockOptions
 from roofline.prediction.predict import Prediction
 from roofline.validation.scores import Pair
 
@@ -79,8 +81,7 @@ def read_pairs(path: Path, device: str | None, keywords: Mapping[str, Any]) -> l
         with _opened(path) as file:
             return _pairs(path, file)
     timed = io.StringIO()
-    asked = {name: keywords.get(name) for name in ("dtype", "execution", "constants")}
-    time_table(path, device, timed, **asked)
+    time_table(path, device, timed, **part(ClockOptions, keywords))
     timed.seek(0)
     return _pairs(path, timed)
 
