@@ -8,6 +8,7 @@ from itertools import chain, pairwise
 
 from roofline.errors import near_matches
 from roofline.hardware.fields import Block, Dtype, Peak
+from roofline.hardware.roofs import Roofline
 from roofline.hardware.spec import HardwareSpec
 
 TOLERANCE = 0.03
@@ -116,7 +117,7 @@ def _usable(spec: HardwareSpec) -> Iterator[tuple[str, str]]:
 
 def _ridge(spec: HardwareSpec) -> Iterator[tuple[str, str]]:
     dtype = spec.default_dtype()
-    ridge = spec.contraction_unit(dtype)[1] / spec.bandwidth
+    ridge = Roofline.of(spec, dtype).ridge_point
     low, high = _RIDGE_RANGE
     if not low <= ridge <= high:
         yield "ridge", f"ridge point in {dtype} is {ridge:.3g} FLOP/B, expected {low:g} to {high:g}; check the units"

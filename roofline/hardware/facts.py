@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from roofline.hardware.fields import Block, Link, Price
+from roofline.hardware.roofs import Roofline
 from roofline.hardware.spec import HardwareSpec
 from roofline.units import Dimension, format_quantity
 
@@ -103,7 +104,7 @@ def _memory_facts(spec: HardwareSpec) -> Iterator[tuple[str, str, Block, str]]:
 def _ridges(spec: HardwareSpec) -> dict[str, tuple[str, float | None]]:
     found: dict[str, tuple[str, float | None]] = {}
     for dtype in spec.dtypes():
-        ridge = spec.contraction_unit(dtype)[1] / spec.bandwidth
+        ridge = Roofline.of(spec, dtype).ridge_point
         found[f"ridge point {dtype}"] = (f"{ridge_words(ridge)} {'OP' if dtype.startswith('int') else 'FLOP'}/B", ridge)
     return found
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from roofline.errors import SpecError, near_matches, shown
+from roofline.hardware.roofs import Roofline
 from roofline.hardware.spec import HardwareSpec
 
 Value = float | str | None
@@ -14,7 +15,7 @@ COLUMNS: dict[str, Callable[[HardwareSpec], Value]] = {
     "memory": lambda spec: spec.capacity,
     "bandwidth": lambda spec: spec.bandwidth,
     "peak": lambda spec: spec.contraction_unit(spec.default_dtype())[1],
-    "ridge": lambda spec: spec.contraction_unit(spec.default_dtype())[1] / spec.bandwidth,
+    "ridge": lambda spec: Roofline.of(spec, spec.default_dtype()).ridge_point,
     "price": lambda spec: min((price.usd for price in spec.prices if price.kind != "purchase"), default=None),
     "purchase": lambda spec: min((price.usd for price in spec.prices if price.kind == "purchase"), default=None),
 }

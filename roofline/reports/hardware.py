@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from roofline.hardware.checks import blocks_of
 from roofline.hardware.facts import Differences, facts_of, link_rate, link_words, rate_words, ridge_words
 from roofline.hardware.fields import Block, Price
+from roofline.hardware.roofs import Roofline
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import LinkName, System
 from roofline.reports.prediction import Row, quantity, table
@@ -25,15 +26,15 @@ def hardware_rows(specs: Iterable[HardwareSpec], dtype: str | None = None) -> li
     rows: list[Row] = []
     for spec in specs:
         chosen = dtype or spec.default_dtype()
-        rate = spec.contraction_unit(chosen)[1]
+        roof = Roofline.of(spec, chosen)
         rows.append(
             (
                 spec.name + (" (announced)" if spec.status == "announced" else ""),
                 "as installed" if spec.capacity is None else quantity(spec.capacity, "bytes"),
-                quantity(spec.bandwidth, "bytes_per_s"),
+                quantity(roof.bandwidth.rate, "bytes_per_s"),
                 chosen,
-                _rate(rate, chosen),
-                ridge_words(rate / spec.bandwidth),
+                _rate(roof.compute.rate, chosen),
+                ridge_words(roof.ridge_point),
                 "-" if spec.tdp is None else quantity(spec.tdp, "power_w"),
                 ", ".join(spec.aliases),
             )

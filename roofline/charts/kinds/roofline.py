@@ -87,7 +87,7 @@ def describe_roofline(predictions: Prediction | Sequence[Prediction]) -> str:
         ]
         sentences.append(
             f"Roofline of {label_of(prediction)} ({inputs_of(prediction)}): {names(phases)}; the expected ridge point "
-            f"is {ceilings.ridge:.3g} FLOP/B, by the data sheet {ceilings.rated_ridge:.3g}."
+            f"is {ceilings.expected.ridge_point:.3g} FLOP/B, by the data sheet {ceilings.rated.ridge_point:.3g}."
         )
     return " ".join(sentences)
 
@@ -133,8 +133,8 @@ def _axes(
     sheet: Sheet, points: list[Point], ceilings: list[Ceilings], box: tuple[float, float, float, float]
 ) -> tuple[Axes, Field]:
     """Log-log axes over all points and around the ridge points, and the room for labels in them."""
-    ridges = [c.ridge for c in ceilings]
-    peaks = [max(c.compute[0].rated, c.compute[0].expected or 0.0) for c in ceilings]
+    ridges = [c.expected.ridge_point for c in ceilings]
+    peaks = [max(c.rated.compute.rate, c.expected.compute.rate) for c in ceilings]
     xs = [p.intensity for p in points] + [min(ridges) / 8, max(ridges) * 20]
     ys = [p.rate for p in points] + [p.measured_rate for p in points if p.measured_rate] + [min(peaks) / 40]
     x = Scale(min(xs) / 2.2, max(xs) * 2.2, "arithmetic intensity (FLOP/B)", text=si())
@@ -164,7 +164,7 @@ def _shade(sheet: Sheet, ax: Axes, ceilings: Ceilings) -> None:
     """A breath of colour under the roof: memory binds to the left of the ridge, compute to the right."""
     theme = sheet.theme
     (low, high), floor = ax.get_xlim(), ax.get_ylim()[0]
-    peak, ridge = ceilings.compute[0].expected or ceilings.compute[0].rated, ceilings.ridge
+    peak, ridge = ceilings.expected.compute.rate, ceilings.expected.ridge_point
     start = max(low, floor * ridge / peak)
     ax.fill([start, ridge, ridge, start], [start * peak / ridge, peak, floor, floor],
             color=theme.bound["memory"], alpha=0.07, linewidth=0, zorder=1)  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from roofline.errors import UsageError
+from roofline.hardware.roofs import Ceiling, Roofline
 from roofline.prediction.figures import Figures
 from roofline.prediction.predict import Prediction
 from roofline.program.phases import Phase
@@ -67,14 +68,21 @@ class Ceilings:
     compute: tuple[Line, ...]
 
     @property
-    def ridge(self) -> float:
-        """Where the expected roofs of main memory and contractions cross. [FLOP/B]"""
-        return (self.compute[0].expected or self.compute[0].rated) / (self.memory[0].expected or self.memory[0].rated)
+    def rated(self) -> Roofline:
+        """The roofs of contractions and of main memory by the data sheet."""
+        return Roofline(*(Ceiling(line.name, line.rated) for line in (self.compute[0], self.memory[0])))
 
     @property
-    def rated_ridge(self) -> float:
-        """The same by the data sheet. [FLOP/B]"""
-        return self.compute[0].rated / self.memory[0].rated
+    def expected(self) -> Roofline:
+        """The same as expected."""
+        used = (self.compute[0], self.memory[0])
+        return Roofline(*(Ceiling(line.name, line.expected or line.rated) for line in used))
+
+    @property
+    def differ(self) -> bool:
+        """Whether the one is another than the other."""
+        pairs = zip(*((roof.compute.rate, roof.bandwidth.rate) for roof in (self.rated, self.expected)), strict=True)
+        return not all(math.isclose(rated, expected, rel_tol=1e-6) for rated, expected in pairs)
 
 
 def points_of(predictions: Sequence[Prediction], measured: Measured | None = None) -> list[Point]:

@@ -45,47 +45,42 @@ def roofs_of(
     ``colours`` are those of the roof that binds and of the others; ``every`` draws what is not used, too.
     """
     low, high = span
-    memory, compute = ceilings.memory[0], ceilings.compute[0]
-    found = _binding(memory, compute, span, floor, colours[0])
+    found = _binding(ceilings, span, floor, colours[0])
     if not every:
         return found
-    top = max(memory.rated, memory.expected or 0.0)
+    top = max(each.bandwidth.rate for each in (ceilings.rated, ceilings.expected))
     others = [line for line in ceilings.compute[1:] if line.rated > 1.2 * floor]
     found += [_plateau(line, max(low, line.rated / top), high, colours[1]) for line in others]
+    peak = ceilings.rated.compute.rate
     for line in ceilings.memory[1:]:
-        start, end = max(low, floor / line.rated), compute.rated / line.rated
+        start, end = max(low, floor / line.rated), peak / line.rated
         words = f"{line.name.upper()} {format_quantity(line.rated, 'bytes_per_s')}"
         if end > start:
-            rates = (start * line.rated, compute.rated)
+            rates = (start * line.rated, peak)
             found.append(
                 Roof(f"roof:memory:{line.name}:rated", (start, end), rates, (words,), True, FAINT, colours[1], 1)
             )
     return found
 
 
-def _binding(memory: Line, compute: Line, span: tuple[float, float], floor: float, colour: str) -> list[Roof]:
+def _binding(ceilings: Ceilings, span: tuple[float, float], floor: float, colour: str) -> list[Roof]:
     """The roofs of main memory and of the contractions, by the data sheet and, where it is another, as expected."""
     found = []
-    same = not _differ(memory) and not _differ(compute)
-    pairs = {"rated": (memory.rated, compute.rated),
-             "expected": (memory.expected or memory.rated, compute.expected or compute.rated)}  # fmt: skip
-    for kind, (bandwidth, peak) in pairs.items():
+    same, memory, compute = not ceilings.differ, ceilings.memory[0], ceilings.compute[0]
+    for kind, roofs in {"rated": ceilings.rated, "expected": ceilings.expected}.items():
         if kind == "rated" and same:
             continue
+        bandwidth, peak = roofs.bandwidth.rate, roofs.compute.rate
         rates = format_quantity(bandwidth, "bytes_per_s"), format_quantity(peak, "flops_per_s")
         full = f"{memory.name.upper()} {rates[0]}", f"{compute.name} {rates[1]}"
         solid = kind == "expected"
         words = [(f"{r} expected", r) if solid and not same else (f, r) for f, r in zip(full, rates, strict=True)]
         style: Style = "-" if solid else RATED
         look = (not solid or same, style, colour, 1.8 if solid else 1.1)
-        start, ridge = max(span[0], floor / bandwidth), peak / bandwidth
+        start, ridge = max(span[0], floor / bandwidth), roofs.ridge_point
         sloped = Roof(f"roof:memory:{memory.name}:{kind}", (start, ridge), (start * bandwidth, peak), words[0], *look)
         found += [sloped, Roof(f"roof:compute:{compute.name}:{kind}", (ridge, span[1]), (peak, peak), words[1], *look)]
     return found
-
-
-def _differ(line: Line) -> bool:
-    return line.expected is not None and not math.isclose(line.expected, line.rated, rel_tol=1e-6)
 
 
 def _plateau(line: Line, start: float, high: float, colour: str) -> Roof:
@@ -141,17 +136,15 @@ def _name(sheet: Sheet, ax: Axes, roof: Roof, place: int, field: Field) -> bool:
 
 def label_ridge(sheet: Sheet, ax: Axes, ceilings: Ceilings, field: Field, colour: str, brief: bool) -> None:
     """Where the expected roofs meet, and in brackets where those of the data sheet do. [FLOP/B]"""
-    memory, compute = ceilings.memory[0], ceilings.compute[0]
-    expected = (ceilings.ridge, compute.expected or compute.rated)
-    rated = (ceilings.rated_ridge, compute.rated)
+    expected, rated = ((roof.ridge_point, roof.compute.rate) for roof in (ceilings.expected, ceilings.rated))
     ax.plot([expected[0]], [expected[1]], marker="o", markersize=4.5, color=colour, linestyle="none",
             markeredgecolor=sheet.theme.paper, markeredgewidth=0.6, gid="ridge:expected", zorder=3)  # fmt: skip
-    words = f"ridge {ceilings.ridge:.3g} FLOP/B"
-    if _differ(memory) or _differ(compute):
+    words = f"ridge {expected[0]:.3g} FLOP/B"
+    if ceilings.differ:
         ax.plot([rated[0]], [rated[1]], marker="o", markersize=4.0, markerfacecolor=sheet.theme.paper, linestyle="none",
                 markeredgecolor=colour, markeredgewidth=1.0, gid="ridge:rated", zorder=3)  # fmt: skip
-        if not brief and f"{ceilings.rated_ridge:.3g}" != f"{ceilings.ridge:.3g}":
-            words += f" (data sheet {ceilings.rated_ridge:.3g})"
+        if not brief and f"{rated[0]:.3g}" != f"{expected[0]:.3g}":
+            words += f" (data sheet {rated[0]:.3g})"
     centre = sheet.locate(ax, *expected)
     width, height = measure(words, sheet.size.small)
     spots, costs = rings(centre, width, height, 3.0, 120.0)
