@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, Literal, NotRequired, TypeVar, cast, get_type_hints
 
 from typing_extensions import TypedDict
@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 from roofline.options.groups import Degrees
 from roofline.options.option import fields_of
 from roofline.options.verbs import RequestOptions
+from roofline.parallelism.dimensions import DEGREES
 from roofline.program.phases import Phase
 from roofline.schema import Answer, Says
 
@@ -20,7 +21,7 @@ Seconds = Annotated[float, Says("a time", "s")]
 Record = TypeVar("Record", bound=type)
 
 
-def _with_options(group: type, *, kind: Any = None, but: str = "") -> Callable[[Record], Record]:
+def _with_options(group: type, *, kind: Any = None, but: Collection[str] = ()) -> Callable[[Record], Record]:
     """A record that has each option of ``group`` too, as given, or as a ``kind``: those that it declares stay."""
 
     def declared(record: Record) -> Record:
@@ -28,7 +29,7 @@ def _with_options(group: type, *, kind: Any = None, but: str = "") -> Callable[[
         given = {
             field.name: Annotated[kind or field.kind, Says(field.option.help[0].lower() + field.option.help[1:-1])]
             for field in fields_of(group)
-            if field.name not in own and field.name != but
+            if field.name not in own and field.name not in but
         }
         whole: Any = TypedDict(record.__name__, {**own, **given})  # type: ignore[misc]
         whole.__doc__ = record.__doc__
@@ -113,7 +114,7 @@ class HardwareAnswer(TypedDict):
     overrides: Annotated[dict[str, Any], Says("fields that --set edits, by path, in the spelling given")]
 
 
-@_with_options(Degrees, kind=int)
+@_with_options(Degrees, kind=int, but={field.name for field in fields_of(Degrees)} - {*DEGREES})
 class LayoutAnswer(TypedDict):
     """Degrees of parallelism."""
 
@@ -127,7 +128,7 @@ class ChosenAnswer(TypedDict):
     runner_up_time: Annotated[float, Says("its time / that of the layout; its memory where none fits")]
 
 
-@_with_options(RequestOptions, but="set")
+@_with_options(RequestOptions, but=("set",))
 class InputsAnswer(TypedDict):
     """The inputs as they were taken, defaults filled in."""
 
