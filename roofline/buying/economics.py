@@ -17,13 +17,15 @@ from roofline.buying.prices import Offer
 from roofline.errors import UsageError
 from roofline.number import Number, is_symbolic
 from roofline.options.groups import Money
+from roofline.options.keywords import completed
 from roofline.options.values import read_value
 from roofline.timing.energy import ASSUMED, PowerShares, mean_power
 
 HOURS_PER_YEAR = 8760.0
 SECONDS_PER_HOUR = 3600.0
 MILLION = 1_000_000.0
-UTILIZATIONS = (0.25, 0.5, 0.75, 1.0)
+_USUAL = completed(Money, {}, "money")
+UTILIZATIONS: tuple[float, ...] = _USUAL["utilization"]
 """At which a cost is told where none is asked for."""
 
 
@@ -31,13 +33,13 @@ UTILIZATIONS = (0.25, 0.5, 0.75, 1.0)
 class Ownership:
     """The terms of owning: years of amortisation, PUE, price of energy, hosting per device. [years, USD/kWh, USD/h]
 
-    The defaults are assumed: 4 years without a rest value, PUE 1.3, 0.12 USD/kWh, no hosting.
+    The defaults, those of the flags, are assumed; nothing is left of a device's value after these years.
     """
 
-    years: float = 4.0
-    pue: float = 1.3
-    usd_per_kwh: float = 0.12
-    hosting_usd_per_h: float = 0.0
+    years: float = _USUAL["years"]
+    pue: float = _USUAL["pue"]
+    usd_per_kwh: float = _USUAL["power_price"]
+    hosting_usd_per_h: float = _USUAL["hosting"]
 
     def __post_init__(self) -> None:
         _check("years", self.years, 0.0, 50.0, "years of amortisation such as 4", open_low=True)

@@ -28,18 +28,15 @@ from roofline.serving.operating_points import (
 )
 from roofline.serving.scenario import Question
 
-HEADROOM = 0.2
-"""The part of the capacity that is left free by default, since queues are not modelled."""
-
 MOST_UNITS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Requests that arrive in a second, and the part of the capacity that stays free."""
+    """Requests that arrive in a second, and the part of the capacity that stays free, since queues are not modelled."""
 
     requests_per_s: float
-    headroom: float = HEADROOM
+    headroom: float
 
     def __post_init__(self) -> None:
         if not 0 < self.requests_per_s <= 1e9:

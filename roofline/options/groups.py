@@ -264,7 +264,7 @@ class Engine(TypedDict, total=False):
         int,
         Option(
             "Chunked prefill: tokens in a mixed step; 0 runs prompts by themselves.", default=2048, metavar="TOKENS"
-        ),
+        ),  # vLLM's max_num_batched_tokens
     ]
     speculate: Annotated[
         str | None,

@@ -27,9 +27,6 @@ from roofline.serving.batched_steps import StepTimer, StepTimes, added, mean_of
 from roofline.serving.chunked_prefill import Stream, mixed_step_costs
 from roofline.timing.timing import PARTS
 
-CHUNK = 2048
-"""Tokens that a mixed step holds at most, as engines have it by default (vLLM's max_num_batched_tokens)."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SteadyState:

@@ -97,6 +97,10 @@ def test_the_chart_at_the_shell(tmp_path: Path) -> None:
     assert "cost against TPOT" in words
     assert (tmp_path / "a.csv").read_text().startswith("model,hardware,batch,tpot_s,usd_per_million_tokens,on_front")
     assert "cheapest" in words
+    edited = (*asked, "--set", "hardware.memory.hbm.bandwidth=9TB/s", "-o", str(tmp_path / "c.png"), "--data")
+    assert "edited" in answer(*edited)
+    assert (tmp_path / "c.csv").read_text() != (tmp_path / "a.csv").read_text()
+    assert "--attention" in refusal(2, *asked, "--attention", "materialised", "-o", str(tmp_path / "d.png"))
     assert "too many" in refusal(
         2, "plot", "compare", "llama-3.1-8b", "--hardware", "all", "--over", "cost", "-o", str(tmp_path / "b.png")
     )

@@ -11,8 +11,6 @@ import pytest
 from click.testing import CliRunner
 
 import roofline
-from roofline.buying.economics import UTILIZATIONS
-from roofline.buying.sizing import HEADROOM
 from roofline.cli.app import app
 from roofline.cli.verb import Verb
 from roofline.errors import UsageError
@@ -21,7 +19,6 @@ from roofline.options.keywords import completed, part, takes
 from roofline.options.option import Field, Option, fields_of
 from roofline.program.conventions import Conventions
 from roofline.program.workload import DEFAULT_ENCODER_PROMPT, DEFAULT_GENERATE, DEFAULT_PROMPT
-from roofline.serving.continuous_batching import CHUNK
 from roofline.serving.scenario import KEPT
 
 EVERY = [group for name, group in vars(verbs).items() if name.endswith(("Options", "Flags", "Output"))]
@@ -106,8 +103,7 @@ def test_defaults_that_other_rooms_know_are_the_same() -> None:
     prompt = {field.name: field.option for field in fields_of(groups.Lengths)}["prompt"].usual
     assert prompt.startswith(f"{DEFAULT_PROMPT}, encoders {DEFAULT_ENCODER_PROMPT}")
     assert {field.name: field.option for field in fields_of(groups.Lengths)}["generate"].usual == str(DEFAULT_GENERATE)
-    assert (usual["headroom"].default, usual["chunk"].default) == (HEADROOM, CHUNK)
-    assert usual["utilization"].default == UTILIZATIONS == tuple(map(float, usual["utilization"].usual.split(",")))
+    assert usual["utilization"].default == tuple(map(float, usual["utilization"].usual.split(",")))
     assert usual["reserve"].usual == f"0; compare and size: {KEPT}"
     assert usual["memory_share"].usual == f"1; compare and size: {1 - KEPT}"
     conventions = {field.name: field.option.default for field in fields_of(groups.Conventions)}
