@@ -8,13 +8,13 @@ A recipe is one word or several joined by ``+``: a dtype (``bf16``), a named rec
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any
 
 from roofline.errors import UsageError, near_matches, shown
 from roofline.options.groups import Dtype, Dtypes
+from roofline.options.keywords import given
 from roofline.program.workload import DTYPE_BYTES, SCALE_BYTES, Precision
 
 
@@ -210,9 +210,8 @@ def recipe_of(asked: Dtype | Dtypes, *, default: str, checkpoint: str = "") -> R
     'weights int4, activations bf16, KV cache int8, the rest bf16'
     """
     recipe = read_recipe(asked.get("dtype"), default=default, checkpoint=checkpoint)
-    given = cast(Mapping[str, str | None], asked)
-    named = {role: name for role, flag in _FLAGS.items() if (name := given.get(flag)) is not None}
-    overrides: dict[str, Any] = {role: _format(role, name) for role, name in named.items()}
+    named = given(asked)
+    overrides: dict[str, Any] = {role: _format(role, named[flag]) for role, flag in _FLAGS.items() if flag in named}
     return _checked(replace(recipe, **overrides))
 
 

@@ -61,6 +61,15 @@ def part(group: type[Group], options: Mapping[str, Any]) -> Group:
     return cast(Group, {name: options[name] for name in names if name in options})
 
 
+def given(options: Mapping[str, object]) -> dict[str, Any]:
+    """Those of ``options`` that are not left open, by name.
+
+    >>> given({"tp": 4, "pp": None})
+    {'tp': 4}
+    """
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def _parameter(field: Field) -> inspect.Parameter:
     return inspect.Parameter(
         field.name, inspect.Parameter.KEYWORD_ONLY, default=field.option.default, annotation=field.kind

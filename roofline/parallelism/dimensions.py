@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from roofline.number import Truth
 from roofline.options import groups
+from roofline.options.keywords import given
 from roofline.program.phases import Phase
 
 Degree: TypeAlias = int | NDArray[np.int64]
@@ -107,8 +108,8 @@ def given_degrees(asked: groups.Degrees) -> dict[str, int]:
     >>> given_degrees({"pp": 2, "tp": 4, "dp": None})
     {'tp': 4, 'pp': 2}
     """
-    degrees = cast(Mapping[str, int | None], asked)
-    return {flag: degree for flag in DEGREES if (degree := degrees.get(flag)) is not None}
+    degrees = given(asked)
+    return {flag: degrees[flag] for flag in DEGREES if flag in degrees}
 
 
 def devices_of(degrees: Degrees) -> Degree:
