@@ -12,7 +12,8 @@ from roofline.options.verbs import ModelListFlags
 
 def models_list(text: str | None, flags: ModelListFlags) -> None:
     """All presets, or those that match: family, parameters, shape."""
-    from roofline.models.model import load_model, preset_names
+    from roofline.models.model import load_model
+    from roofline.models.sources import preset_names
     from roofline.reports import models as report_models
     from roofline.reports import prediction as report
 
@@ -49,5 +50,5 @@ def models_check(file: str) -> None:
     model = load_model(path if path.suffix == ".json" else path / "config.json")
     for warning in model.warnings:
         warn(warning)
-    ignored = f", {len(model.warnings)} fields ignored" if model.warnings else ""
+    ignored = f", {len(model.ignored)} fields ignored" if model.ignored else ""
     tell(f"{file}: {model.model_type}, {model.parameters:,} parameters{ignored}")

@@ -129,7 +129,7 @@ def edited_model(model: str | Path | Mapping[str, Any] | Model, fields: Mapping[
         _refuse_loaded("model", fields)
         return model
     network = load_model(model, overrides=fields)
-    if lost := [key for key in fields if any(f"field {key} " in warning for warning in network.warnings)]:
+    if lost := [key for key in fields if key in network.ignored]:
         msg = f"set model.{lost[0]}: no such field; {near_matches(lost[0], network.config.model_fields_set)}"
         raise UsageError(msg)
     return network

@@ -80,7 +80,7 @@ def _inputs(prediction: Prediction) -> str:
 
 def _notes(prediction: Prediction) -> Iterator[str]:
     """What the reader should know, in a line: what of the model is ignored stands in the warnings in full."""
-    ignored = len(prediction.model.warnings)
+    ignored = len(prediction.model.ignored)
     notes = [note for note in prediction.notes if note not in prediction.model.warnings]
     if ignored:
         notes.insert(0, f"{ignored} field{'s' if ignored > 1 else ''} of the model ignored, see the warnings")

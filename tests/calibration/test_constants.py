@@ -14,7 +14,8 @@ from roofline.calibration.constants import DATASHEET, class_names, load_class, l
 from roofline.errors import SpecError
 from roofline.files.library import data_folder, read_yaml
 from roofline.hardware.loading import hardware_names, load_hardware
-from roofline.models.model import load_model, preset_names
+from roofline.models.model import load_model
+from roofline.models.sources import preset_names
 from roofline.program.conventions import Conventions
 
 CLASSES = class_names()

@@ -24,7 +24,7 @@ import roofline as api
 from roofline.cli import app as cli
 from roofline.errors import UsageError
 from roofline.hardware.loading import hardware_names
-from roofline.models.model import preset_names
+from roofline.models.sources import preset_names
 from roofline.options.option import fields_of
 from roofline.options.verbs import PredictFlags
 

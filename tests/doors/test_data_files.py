@@ -235,7 +235,7 @@ def test_a_link_to_a_file_is_a_file(tmp_path: Path) -> None:
 
 _LOOK = """
 import pathlib, roofline
-from roofline.models.model import preset_names
+from roofline.models.sources import preset_names
 from roofline.calibration.constants import class_names
 from roofline.hardware.loading import hardware_names
 from roofline.hardware.systems import load_every_system

@@ -19,8 +19,9 @@ from roofline.cost.cost import step_cost
 from roofline.cost.residency import footprint
 from roofline.hardware.loading import hardware_names, load_hardware
 from roofline.hardware.spec import HardwareSpec
-from roofline.models.model import Model, load_model, preset_names
+from roofline.models.model import Model, load_model
 from roofline.models.shapes.config import MAX_LAYERS
+from roofline.models.sources import preset_names
 from roofline.prediction.figures import Figures, Operator
 from roofline.prediction.predict import Prediction, predict
 from roofline.program.phases import Phase

@@ -15,7 +15,8 @@ from roofline.cost.cost import step_cost
 from roofline.errors import RooflineError
 from roofline.formulas.building import formula
 from roofline.hardware.loading import load_every_hardware, load_hardware
-from roofline.models.model import load_model, preset_names
+from roofline.models.model import load_model
+from roofline.models.sources import preset_names
 from roofline.operators.predict_op import predict_op
 from roofline.parallelism.sharding import shard
 from roofline.prediction.layout_search import choose_layout, evaluate

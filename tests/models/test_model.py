@@ -18,7 +18,8 @@ from strategies import model_configs
 from roofline.errors import ConfigError
 from roofline.files.library import read_yaml
 from roofline.models.families import FAMILIES
-from roofline.models.model import PRESETS, Model, load_model, preset_names
+from roofline.models.model import Model, load_model
+from roofline.models.sources import PRESETS, find_source, preset_names
 
 LLAMA = dict(load_model("llama-3.1-8b").fields)
 QWEN3 = dict(load_model("qwen3-8b").fields)
@@ -64,6 +65,10 @@ def test_aliases_are_unique_and_lead_to_their_preset():
     assert len({alias for alias, _ in aliases} | set(presets)) == len(aliases) + len(presets)
     for alias, name in aliases:
         assert load_model(alias) == load_model(name)
+    ids = [(each, name) for name, preset in presets.items() for each in preset.get("hub", ())]
+    assert len({each.lower() for each, _ in ids}) == len(ids)
+    for each, name in ids:
+        assert find_source(each).name == name
 
 
 def test_an_unknown_preset_gets_near_matches():
@@ -136,7 +141,6 @@ def test_an_unknown_preset_unlike_any_gets_all_names():
         ({**MPT, "attn_config": {"alibi": False}}, "attn_config.alibi: not modelled; expected true"),
         ({**MPT, "attn_config": 3}, "attn_config.alibi: not modelled"),
         ({**FALCON, "num_ln_in_parallel_attn": 3}, "num_ln_in_parallel_attn: given 3, expected 1 or 2"),
-        ({**LLAMA, "auto_map": {"AutoModel": "m.M"}}, "auto_map asks for remote code, which is not modelled"),
         ({**LLAMA, "architectures": ["LlamaForCausal"]}, "did you mean LlamaForCausalLM?"),
         ({**LLAMA, "architectures": 3}, "architectures 3 is not modelled"),
         ({**BERT, "is_decoder": True}, "is_decoder true is not modelled; expected false"),
@@ -172,6 +176,111 @@ def test_an_unknown_field_gives_a_warning():
         "a mapping: field rope_flavour is not modelled and was ignored",
     )
     assert model.parameters == load_model(LLAMA).parameters
+
+
+def test_a_field_that_asks_for_nothing_gives_no_warning():
+    model = load_model({**LLAMA, "rope_flavour": None, "heads_to_skip": [], "with_extras": False})
+    assert model.warnings == ()
+    assert model.ignored == ("heads_to_skip", "rope_flavour", "with_extras")
+
+
+@pytest.mark.parametrize(
+    ("model_type", "more", "hint"),
+    [
+        ("lama", {}, "did you mean llama?"),
+        ("llava", {}, "nearest by its fields: llama, "),
+        ("olmo3", {"layer_types": [], "sliding_window": 4096}, "nearest by its fields: "),
+        ("glm4_moe", {"glow": 1, "shine": 2, "light": 3, "lamp": 4}, "no modelled type has its fields"),
+        ("aria", {"text_config": {"model_type": "aria_text"}}, "no modelled type has its fields"),
+    ],
+)
+def test_a_hint_is_a_misspelling_or_what_reads_the_fields(model_type, more, hint):
+    assert hint in refusal({**LLAMA, "model_type": model_type, **more})
+
+
+def test_an_unknown_type_of_remote_code_is_refused_for_its_type():
+    message = refusal({**LLAMA, "model_type": "phi5", "auto_map": {"AutoModel": "m.M"}})
+    assert 'model_type "phi5" is not modelled' in message
+    assert "auto_map" not in message
+
+
+# Files as they are published
+
+
+def test_remote_code_of_a_known_type_is_noted_once():
+    model = load_model({**LLAMA, "auto_map": {"AutoConfig": "configuration_x.XConfig"}})
+    assert model.parameters == load_model(LLAMA).parameters
+    assert model.warnings == ("a mapping: auto_map is not run: llama is modelled as transformers has it",)
+
+
+def test_kimi_k2_has_the_fields_of_deepseek_v3():
+    fields = {**load_model("kimi-k2").fields, "model_type": "kimi_k2"}
+    model = load_model(fields)
+    assert (model.model_type, model.parameters) == ("deepseek_v3", 1_026_408_209_408)
+
+
+def test_a_wrapper_stands_for_its_text_model():
+    text = {
+        "model_type": "qwen3_5_text",
+        "attn_output_gate": True,
+        "hidden_size": 5120,
+        "intermediate_size": 17408,
+        "num_hidden_layers": 64,
+        "num_attention_heads": 24,
+        "num_key_value_heads": 4,
+        "linear_num_value_heads": 48,
+        "max_position_embeddings": 262144,
+        "mlp_only_layers": [],
+        "vocab_size": 248320,
+        "mtp_num_hidden_layers": 1,
+    }
+    wrapper = {"model_type": "qwen3_5", "architectures": ["Qwen3_5ForConditionalGeneration"], "text_config": text}
+    model = load_model({**wrapper, "vision_config": {"depth": 27}, "tie_word_embeddings": False})
+    assert (model.model_type, model.parameters) == ("qwen3_5_text", 26_895_998_464)
+    assert model.warnings == (
+        'a mapping: the text model of "qwen3_5" alone is read; its vision_config is not counted',
+        "a mapping: its multi-token prediction (1) is not counted",
+    )
+    tied = load_model({**wrapper, "tie_word_embeddings": True})
+    assert tied.parameters == model.parameters - 5120 * 248320
+    assert load_model(wrapper, overrides={"num_hidden_layers": 32}).config.num_hidden_layers == 32
+
+
+def test_fields_that_a_wrapper_leaves_to_transformers():
+    text = {"model_type": "gemma3_text", "hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34}
+    assert load_model({"model_type": "gemma3", "text_config": text}).parameters == load_model("gemma-3-4b").parameters
+
+
+@pytest.mark.parametrize(
+    ("scaling", "positions"),
+    [
+        ({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}, 131_072),
+        ({"type": "yarn", "factor": 2}, 81_920),
+        ({"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 8192}, 40_960),
+        ({"rope_type": "yarn", "factor": "4"}, 40_960),
+        (None, 40_960),
+    ],
+)
+def test_yarn_allows_more_positions(scaling, positions):
+    assert load_model({**QWEN3, "rope_scaling": scaling}).lengths.positions == positions
+
+
+def test_a_file_that_lists_every_layer_and_infinity_are_read(tmp_path):
+    fields = {**LLAMA, "time_step_limit": [0.0, math.inf], "quantization_config": None, "notes": ["x" * 1000] * 3100}
+    (tmp_path / "config.json").write_text(json.dumps(fields), encoding="utf-8")
+    assert (tmp_path / "config.json").stat().st_size > 3_000_000
+    assert load_model(tmp_path).parameters == load_model(LLAMA).parameters
+
+
+@pytest.mark.parametrize("name", ["meta-llama/Llama-3.1-8B", "META-LLAMA/llama-3.1-8b-instruct"])
+def test_the_hub_id_of_a_preset_is_the_preset(name, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", None)
+    assert load_model(name) == load_model("llama-3.1-8b")
+
+
+def test_a_path_that_leads_nowhere_never_asks_the_hub(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", None)
+    assert refusal("configs/lama").startswith("configs/lama: no such file or folder")
 
 
 def test_a_warning_is_one_line():
@@ -265,8 +374,8 @@ def test_what_transformers_writes_loads_without_warnings(tmp_path):
         ("3", "config.json: holds a int, expected an object"),
         ('{"model_type": "llama",\n "hidden_size": }', "config.json:2: "),
         ("", "config.json:1: "),
-        ('{"hidden_size": NaN}', "config.json: NaN is not a number; expected a Hugging Face config.json"),
-        ('{"hidden_size": -Infinity}', "-Infinity is not a number"),
+        ('{"model_type": "llama", "hidden_size": NaN}', "config.json: hidden_size: given nan, expected a whole number"),
+        ('{"model_type": "llama", "hidden_size": -Infinity}', "hidden_size: given -inf, expected a whole number"),
         ("[" * 100_000, "config.json: "),
         ('{"hidden_size": ' + "9" * 5000 + "}", "config.json: "),
         ("\ufeff{}", "config.json"),
@@ -397,7 +506,7 @@ def test_a_hub_out_of_reach_is_one_line(monkeypatch, caplog):
         raise OSError
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
-    assert "the hub has no config.json for this id (OSError)" in refusal("owner/name")
+    assert "the hub has no config.json for this id (OSError)" in refusal("hf:owner/name")
     assert not caplog.records
 
 

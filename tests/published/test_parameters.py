@@ -18,7 +18,8 @@ from strategies import (
     with_fields_left_out,
 )
 
-from roofline.models.model import load_model, preset_names
+from roofline.models.model import load_model
+from roofline.models.sources import preset_names
 
 PUBLISHED = {
     # google-research/bert README states 110M and 340M; the digits are the sum over the released checkpoints' tensors.

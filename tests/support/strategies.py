@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 from state_strategies import STATES
 
-from roofline.models.model import load_model, preset_names
+from roofline.models.model import load_model
+from roofline.models.sources import preset_names
 from roofline.program.axes import LEGEND
 
 ARCHITECTURES = list({load_model(name).model_type: name for name in reversed(preset_names())}.values())[::-1]

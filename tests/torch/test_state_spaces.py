@@ -25,7 +25,8 @@ from roofline.errors import ConfigError
 from roofline.formulas.building import formula
 from roofline.formulas.symbols import LETTERS
 from roofline.layers.mamba2 import chunked_scan, recurrent_scan
-from roofline.models.model import Model, load_model, preset_names
+from roofline.models.model import Model, load_model
+from roofline.models.sources import preset_names
 from roofline.number import ceil_div
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.sharding import shard

@@ -25,3 +25,6 @@ FAMILIES: dict[str, Family] = {
     **VISION,
 }
 """``model_type`` -> how it maps onto a shape."""
+
+SYNONYMS = {"kimi_k2": "deepseek_v3"}
+"""Types of remote code whose fields and network are those of a known one."""

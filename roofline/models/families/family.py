@@ -121,7 +121,15 @@ INERT = frozenset(
     "position_embedding_type _name_or_path unsloth_fixed unsloth_version _attn_implementation tokenizer_class prefix "
     "is_decoder resid_pdrop embd_pdrop attn_pdrop hidden_dropout bad_words_ids begin_suppress_tokens suppress_tokens "
     "attn_implementation use_bfloat16 torchscript pruned_heads tf_legacy_loss "
-    "cross_attention_hidden_size quantization_config".split()
+    "cross_attention_hidden_size quantization_config compression_config auto_map text_config "
+    "mamba_ssm_dtype mamba_ssm_cache_dtype num_nextn_predict_layers num_mtp_modules "
+    "mtp_num_hidden_layers mtp_use_dedicated_embeddings "
+    "mtp_transformer_layers use_mtp max_length min_length do_sample early_stopping num_beams num_beam_groups "
+    "diversity_penalty temperature top_k top_p typical_p repetition_penalty length_penalty no_repeat_ngram_size "
+    "encoder_no_repeat_ngram_size num_return_sequences output_scores remove_invalid_values forced_bos_token_id "
+    "forced_eos_token_id exponential_decay_length_penalty tie_encoder_decoder generation_config "
+    "vision_config image_token_id image_token_index video_token_id vision_start_token_id "
+    "vision_end_token_id".split()
 )
 """Fields that change no count, in any family."""
 

@@ -55,7 +55,8 @@ _QWEN = LLAMA.but(  # gated delta nets, gated attention
         "recurrence.conv_bias": False,
         "recurrence.chunk_size": 64,  # of flash-linear-attention's kernel and transformers' own code
     },
-    inert=f"{_ROUTER} partial_rotary_factor mamba_ssm_dtype",
+    only={"attn_output_gate": True},
+    inert=f"{_ROUTER} partial_rotary_factor",
 )
 _LFM2 = LLAMA.but(  # short convolutions
     without="head_dim attention_bias mlp_bias",

@@ -64,7 +64,12 @@ LLAMA_LINE: dict[str, Family] = {
     ),
     "gemma3_text": _WINDOWED_GEMMA.but(
         causal("Gemma3", "Gemma3Text"),
-        options={"layer_types": full_every(6)},
+        options={
+            "layer_types": full_every(6),
+            "vocab_size": 262_208,  # published wrappers of text and images leave these out
+            "num_attention_heads": 8,
+            "max_position_embeddings": 131_072,
+        },
         fixed={"query_key_norm": "shared"},
         only={"use_bidirectional_attention": False},
         inert="rope_local_base_freq _sliding_window_pattern",

@@ -48,6 +48,7 @@ _DEEPSEEK = LLAMA.but(  # latents for keys and values, first layers dense, share
         "q_lora_rank": unless_null("q_lora_rank", 1536),
         "num_experts_per_tok": None,
     },
+    only={"moe_layer_freq": 1},
     inert=f"{_ROUTER} num_key_value_heads head_dim qk_head_dim routed_scaling_factor n_group topk_group topk_method "
     "scoring_func aux_loss_alpha seq_aux ep_size rope_interleave",
 )

@@ -1,0 +1,50 @@
+"""What to say of a ``model_type`` that is not modelled: a misspelling, or which modelled ones read most of its file."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from roofline.errors import LONGEST, one_line
+from roofline.models.families import FAMILIES
+from roofline.models.families.family import INERT, Family
+
+_MISSPELT = 0.85
+"""How alike two names must be for one to be a misspelling: olmo3 and olmo2, llava and llama (0.8) are two networks."""
+
+_MOST_UNREAD = 3
+_FEWEST_FIELDS = 5
+
+
+def nearest_types(model_type: str, fields: Mapping[str, Any]) -> str:
+    """The end of an error about an unknown type.
+
+    >>> nearest_types("lama", {})
+    'did you mean llama?'
+    >>> nearest_types("gemma4", {})
+    'no modelled type has its fields (roofline models list)'
+    """
+    close = difflib.get_close_matches(model_type, FAMILIES, n=3, cutoff=_MISSPELT)
+    if misspelt := [name for name in close if _digits(name) == _digits(model_type)]:
+        return f"did you mean {misspelt[0]}?"
+    inner = fields.get("text_config")
+    stated = inner if isinstance(inner, Mapping) else fields
+    unread = {name: _unread(family, stated) for name, family in FAMILIES.items()}
+    fewest = min(len(lost) for lost in unread.values())
+    if fewest > _MOST_UNREAD or len(stated) - fewest < _FEWEST_FIELDS:
+        return "no modelled type has its fields (roofline models list)"
+    near = [name for name, lost in unread.items() if len(lost) == fewest]
+    near.sort(key=lambda name: -difflib.SequenceMatcher(None, name, model_type).ratio())
+    but = f" but {', '.join(sorted(unread[near[0]]))}" if fewest else ""
+    return f"nearest by its fields: {near[0] if fewest else ', '.join(near[:3])}{but}"
+
+
+def _digits(name: str) -> str:
+    return "".join(letter for letter in name if letter.isdigit())
+
+
+def _unread(family: Family, fields: Mapping[str, Any]) -> set[str]:
+    """The fields of a file that the family does not read."""
+    known = family.by_own_name | set(family.rename) | family.consumed | family.inert | set(family.only) | INERT
+    return {one_line(str(name))[:LONGEST] for name in fields if name not in known and name not in family.nested}

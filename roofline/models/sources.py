@@ -1,0 +1,147 @@
+"""Where the fields of a network come from: a preset, a folder, a file, a hub id that is cached or asked for."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from roofline.errors import ConfigError, MissingExtraError, near_matches, shown
+from roofline.files.library import read_text, read_yaml
+
+PRESETS = Path(__file__).parent / "presets"
+MAX_JSON_BYTES = 16_000_000
+"""Some published files list every layer of every expert: the largest met has 3.1 MB."""
+
+_DOWNLOAD = "hf:"
+"""What a hub id begins with that may be downloaded; without it nothing ever waits for a network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The fields of a network as they were found: its name, what they were found in, and the folder if it is one."""
+
+    name: str
+    said: str
+    fields: Mapping[str, Any]
+    where: str
+    folder: Path | None = None
+
+
+def find_source(model: str | Path | Mapping[str, Any]) -> Source:
+    """The fields that ``model`` names. Raises ConfigError, in one line, for a name or a path that leads nowhere."""
+    if isinstance(model, Mapping):
+        return Source("config", "a mapping", model, "a mapping")
+    text, path = str(model), Path(model)
+    if text.startswith(_DOWNLOAD):
+        return _from_file(_downloaded(text.removeprefix(_DOWNLOAD)))
+    folder = _is_folder(path)
+    link = os.path.islink(path)  # noqa: PTH114  (is_symlink() raises on a name that is too long)
+    if path.suffix != ".json" and not folder and not link and not os.path.lexists(path):
+        if len(path.parts) == 1 or text.lower() in _by_name(hub=True):
+            return _from_preset(text)
+        if len(path.parts) == 2 and not path.is_absolute():
+            return _from_file(_cached(text))
+    elif len(path.parts) == 1 and not (path.suffix == ".json" or folder or link):
+        return _from_preset(text)
+    return _from_file(path / "config.json" if folder else path)
+
+
+def preset_names() -> list[str]:
+    """The names of the shipped presets."""
+    return list(_shipped_presets())
+
+
+@functools.cache
+def _shipped_presets() -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
+
+
+def _from_preset(name: str) -> Source:
+    folded = name.lower()  # names ignore case, as those of hardware do
+    if folded in preset_names():
+        preset = _read_preset(folded)
+    elif folded in (known := _by_name(hub="/" in name)):
+        preset = _read_preset(known[folded])
+    else:
+        names = [*preset_names(), *_by_name()]
+        msg = f"unknown model {shown(name)}; {near_matches(folded, names)} (roofline models list)"
+        raise ConfigError(msg)
+    return Source(preset["name"], preset["source"], preset["config"], preset["name"])
+
+
+def _read_preset(name: str) -> dict[str, Any]:
+    return read_yaml(PRESETS / f"{name}.yaml", ConfigError)
+
+
+@functools.cache
+def _by_name(*, hub: bool = False) -> Mapping[str, str]:
+    """Every alias of every preset, or every id that the hub has it under, in small letters -> the preset."""
+    field = "hub" if hub else "aliases"
+    return {alias.lower(): name for name in preset_names() for alias in _read_preset(name).get(field, ())}
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name too long, a null byte: no folder, and read_text says why
+        return False
+
+
+def _from_file(file: Path) -> Source:
+    whole = Path(os.path.abspath(file))  # noqa: PTH100  (resolve() raises on a loop of links)
+    lone = file.name != "config.json"
+    fields = read_json(file, "a Hugging Face config.json")
+    return Source((file.stem if lone else whole.parent.name) or "config", str(file), fields, str(file), whole.parent)
+
+
+def _cached(name: str) -> Path:
+    """The ``config.json`` of a hub id that was downloaded once. Raises ConfigError, at once, for any other."""
+    try:
+        from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415  (optional, and slow to import)
+
+        found = try_to_load_from_cache(name, "config.json")
+    except (ImportError, OSError, ValueError):  # its own refusals of a name are ValueErrors
+        found = None
+    if isinstance(found, str):
+        return Path(found)
+    msg = f"{name}: no such file or folder, no hub id of a preset, none in the cache; {_DOWNLOAD}{name} asks the hub"
+    raise ConfigError(msg)
+
+
+def _downloaded(name: str) -> Path:
+    """The ``config.json`` of a Hugging Face hub id, downloaded by huggingface_hub or found in its cache."""
+    try:
+        from huggingface_hub import hf_hub_download  # noqa: PLC0415  (optional, and slow to import)
+    except ImportError:
+        purpose = f"{_DOWNLOAD}{name}: reading a model id of the hub"
+        raise MissingExtraError(purpose, "hub") from None
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its warnings of each retry; one error is enough
+    try:
+        return Path(hf_hub_download(name, "config.json"))
+    except Exception as failure:  # whatever the hub client raises: network, access, a name that does not exist
+        msg = f"{_DOWNLOAD}{shown(name)}: the hub has no config.json for this id ({type(failure).__name__})"
+        raise ConfigError(msg) from None
+
+
+def read_json(path: Path, expected: str) -> dict[str, Any]:
+    """The object in a JSON file of at most 16 MB, ``Infinity`` and ``NaN`` as Python writes them.
+
+    Raises ConfigError, in one line, for anything else.
+    """
+    try:
+        loaded = json.loads(read_text(path, ConfigError, MAX_JSON_BYTES))
+    except (json.JSONDecodeError, RecursionError, ValueError) as failure:
+        line = f":{failure.lineno}" if isinstance(failure, json.JSONDecodeError) else ""
+        problem = failure.msg if isinstance(failure, json.JSONDecodeError) else str(failure) or "nested too deeply"
+        msg = f"{path}{line}: {problem}; expected {expected}"
+        raise ConfigError(msg) from None
+    if not isinstance(loaded, dict):
+        msg = f"{path}: holds a {type(loaded).__name__}, expected an object with the model's fields"
+        raise ConfigError(msg)
+    return loaded

@@ -1,0 +1,53 @@
+"""What stands around the fields of a network: a wrapper of text and images, another name for a known type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from roofline.models.families import FAMILIES, SYNONYMS
+
+_OUTER = ("tie_word_embeddings", "quantization_config", "compression_config", "torch_dtype", "dtype")
+"""Fields of a wrapper that speak of its text model, where that does not state them itself."""
+
+_AHEAD = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules")
+
+
+def text_model(fields: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The fields of the network that is modelled, and what of the file is left out of it, in words.
+
+    A wrapper, whose own type is not modelled but whose ``text_config`` is, stands for its text model. A type of remote
+    code that is a known one under another name has the known one's.
+
+    >>> text_model({"model_type": "seer", "text_config": {"model_type": "llama"}, "vision_config": {}})
+    ({'model_type': 'llama'}, ('the text model of "seer" alone is read; its vision_config is not counted',))
+    """
+    plain = _renamed(fields)
+    inner = plain.get("text_config")
+    if _is_modelled(plain) or not isinstance(inner, Mapping) or not _is_modelled(text := _renamed(inner)):
+        return plain, ()
+    towers = [name for name in plain if name.endswith("_config") and name not in ("text_config", *_OUTER)]
+    rest = f"; its {' and '.join(sorted(towers))} {'is' if len(towers) == 1 else 'are'} not counted" if towers else ""
+    said = f'the text model of "{plain.get("model_type")}" alone is read{rest}'
+    return {**{name: plain[name] for name in _OUTER if name in plain}, **text}, (said,)
+
+
+def _is_modelled(fields: Mapping[str, Any]) -> bool:
+    kind = fields.get("model_type")
+    return isinstance(kind, str) and kind in FAMILIES
+
+
+def _renamed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    kind = fields.get("model_type")
+    return {**fields, "model_type": SYNONYMS.get(kind, kind)} if isinstance(kind, str) else dict(fields)
+
+
+def left_out(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the file has beside the network that answers, in words: remote code, layers that predict further tokens."""
+    found = []
+    if fields.get("auto_map"):
+        found.append(f"auto_map is not run: {fields.get('model_type')} is modelled as transformers has it")
+    ahead = [fields[name] for name in _AHEAD if isinstance(fields.get(name), int)]
+    if any(ahead):
+        found.append(f"its multi-token prediction ({max(ahead)}) is not counted")
+    return tuple(found)
