@@ -142,12 +142,14 @@ def _layers(program: Program, amount: Fraction) -> tuple[Program, str]:
     kept = {name: int(share) for name, share in shares.items()}
     for name in sorted(shares, key=lambda name: kept[name] - shares[name])[: left - sum(kept.values())]:
         kept[name] += 1
-    groups = [
-        replace(group, repeat=kept[group.name] if group.repeat != "L" else "L") if group.name in kept else group
-        for group in program.groups
-    ]
+    groups = [_shorter(group, kept[group.name]) if group.stacked else group for group in program.groups]
     smaller = replace(program, groups=tuple(group for group in groups if kept.get(group.name, 1)))
     return _resized(smaller, {"L": left} if "L" in program.sizes else {}), f"layers {have} -> {left}"
+
+
+def _shorter(group: Group, layers: int) -> Group:
+    """The first ``layers`` of a group of layers."""
+    return replace(group, repeat=group.repeat if group.repeat == "L" else layers, numbers=group.numbers[:layers])
 
 
 def _experts(program: Program, amount: Fraction) -> tuple[Program, str]:

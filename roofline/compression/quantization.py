@@ -3,14 +3,16 @@
 The matmuls with weights inside the layers read narrow weights with their scales and, if the recipe has narrow
 activations, what a ``quantize`` operator before them wrote. Embeddings, norms, biases, routers and whatever writes a
 vocabulary stay in 16 bits, as published checkpoints leave them (the ``ignore`` lists of GPTQ, AWQ, FP8 and NVFP4 ones);
-so do weights that are contracted per head (the up-projections that latent attention absorbs).
+so do weights that are contracted per head (the up-projections that latent attention absorbs). Modules that a checkpoint
+stores otherwise are those of its recipe's rules; layers of one kind that they tell apart become groups of their own.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from roofline.compression.recipes import Format, Recipe
+from roofline.compression.formats import Format
+from roofline.compression.recipes import Recipe, computes_in
 from roofline.compression.weight_matmuls import Matrix, contracted_per_head, layer_matrices, mapped
 from roofline.number import Number, ceil_div, product
 from roofline.program.axes import Binding, Sizes, rebind, size_of
@@ -32,8 +34,32 @@ def quantized(program: Program, recipe: Recipe) -> Program:
 
 def quantized_groups(groups: tuple[Group, ...], recipe: Recipe) -> tuple[Group, ...]:
     """The same for groups that are no whole program."""
+    if not recipe.quantizes:
+        return groups
     fixed = contracted_per_head(groups)
-    return tuple(_quantized_group(group, recipe, fixed) for group in groups) if recipe.quantizes else groups
+    parts = (part for group in groups for part in _told_apart(group, groups, recipe))
+    return tuple(_quantized_group(group, recipe, fixed, layer) for group, layer in parts)
+
+
+def _told_apart(group: Group, groups: tuple[Group, ...], recipe: Recipe) -> list[tuple[Group, int]]:
+    """The group, or one for each way in which the rules of a recipe store its layers, with a layer that is stored so.
+
+    The weights of all groups of one name decide, so that its phases are parted alike.
+    """
+    numbers = group.numbers
+    if not recipe.rules or not numbers:
+        return [(group, 0)]
+    same = [op for other in groups if other.name == group.name for op in other.ops]
+    names = sorted({tensor.name for op in same for tensor in op.reads if tensor.role == "weight"})
+    ways: dict[tuple[int | None, ...], list[int]] = {}
+    for layer in numbers:
+        ways.setdefault(tuple(recipe.rule_of(name, layer) for name in names), []).append(layer)
+    if len(ways) == 1:
+        return [(group, numbers[0])]
+    return [
+        (replace(group, name=f"{group.name}.{at}" if at else group.name, repeat=len(own), numbers=tuple(own)), own[0])
+        for at, own in enumerate(ways.values())
+    ]
 
 
 def left_alone(program: Program) -> dict[str, int]:
@@ -52,9 +78,12 @@ def is_scale(tensor: Tensor) -> bool:
 
 def storage_notes(program: Program, recipe: Recipe) -> list[str]:
     """In which format what is stored, and which weights a recipe leaves alone."""
-    named = (("weights", recipe.weights), ("activations", recipe.activations), ("KV cache", recipe.kv_cache))
-    notes = [f"{name} {form.name}: {form.words}" for name, form in named if form.scale]
-    if recipe.weights.scale:
+    named = [(name, form) for pair in recipe.pairs for name, form in zip(("weights", "activations"), pair, strict=True)]
+    told = dict.fromkeys((name, form) for name, form in [*named, ("KV cache", recipe.kv_cache)] if form.scale)
+    notes = [f"{name} {form.name}: {form.words}" for name, form in told]
+    if recipe.lacking:
+        notes.append(f"no {recipe.lacking} matmuls here: its weights are widened and multiplied in {recipe.base}")
+    if any(form.scale for form, _ in recipe.pairs):
         left = left_alone(program)
         most = ", ".join(f"{name} {number:,}" for name, number in list(left.items())[:3])
         others = f" and {len(left) - 3} more tensors" if len(left) > 3 else ""
@@ -63,39 +92,47 @@ def storage_notes(program: Program, recipe: Recipe) -> list[str]:
     return notes
 
 
-def _quantized_group(group: Group, recipe: Recipe, fixed: set[tuple[str, str]]) -> Group:
+def _quantized_group(group: Group, recipe: Recipe, fixed: set[tuple[str, str]], layer: int) -> Group:
     ops = _with_narrow_caches(group.ops, recipe.kv_cache) if recipe.kv_cache.scale else group.ops
     found: list[Op] = []
-    fresh: set[str] = set()
-    for op in ops if recipe.weights.scale else ():
+    fresh: set[tuple[str, str]] = set()
+    for op in ops:
         matrices = layer_matrices(group, op, fixed)
-        if not matrices or (recipe.experts_only and not all(m.lead for m in matrices)):
+        stored = [recipe.formats(m.weight.name, layer, routed=bool(m.lead)) for m in matrices]
+        narrow = [(m, weights) for m, (weights, _) in zip(matrices, stored, strict=True) if weights.scale]
+        if not narrow:
             found.append(op)
         else:
-            if recipe.activations.scale and matrices[0].x.name not in fresh:
-                found.append(_quantize(matrices[0], recipe.activations, op))
-                fresh.add(matrices[0].x.name)
-            found.append(_narrow_matmul(op, matrices, recipe))
-        fresh -= {tensor.name for tensor in op.writes}
-    return replace(group, ops=tuple(found if recipe.weights.scale else ops))
+            alike = len(set(stored)) == 1  # else what they read in common stays wide
+            activations = stored[0][1] if alike and stored[0][1].scale else None
+            source = (matrices[0].x.name, activations.name if activations else "")
+            if activations and source not in fresh:
+                found.append(_quantize(matrices[0], activations, op))
+                fresh.add(source)
+            found.append(_narrow_matmul(op, narrow, activations))
+        written = {tensor.name for tensor in op.writes}
+        fresh = {each for each in fresh if each[0] not in written}
+    return replace(group, ops=tuple(found))
 
 
 # Matmuls
 
 
-def _narrow_matmul(op: Op, matrices: list[Matrix], recipe: Recipe) -> Op:
+def _narrow_matmul(op: Op, stored: list[tuple[Matrix, Format]], activations: Format | None) -> Op:
     """The matmul with narrow weights, their scales, narrow activations, and the work of turning them into numbers."""
-    narrow = {m.weight.name: replace(m.weight, dtype=recipe.weights.dtype) for m in matrices}
-    scaled = matrices[:1] if recipe.weights.breadth > 1 else matrices  # blocks: one tensor of scales for all parts
-    extra = [scale for m in scaled for scale in _scales(m, recipe.weights)]
-    local = dict(op.local) | _groups("z", matrices, recipe.weights, op)
-    if recipe.activations.scale:
-        values, *scales = _narrow_activation(matrices[0], recipe.activations)
+    first, form = stored[0]
+    matrices = [m for m, _ in stored]
+    narrow = {m.weight.name: replace(m.weight, dtype=own.dtype) for m, own in stored}
+    scaled = stored[:1] if form.breadth > 1 else stored  # blocks: one tensor of scales for all parts
+    extra = [scale for m, own in scaled for scale in _scales(m, own)]
+    local = dict(op.local) | _groups("z", matrices, form, op)
+    if activations:
+        values, *scales = _narrow_activation(first, activations)
         narrow[values.name.removesuffix(_NARROW)] = values
         extra += scales
-        local |= _groups("i", matrices[:1], recipe.activations, op)
+        local |= _groups("i", [first], activations, op)
     changed = mapped(op, lambda tensor: narrow.get(tensor.name, tensor))
-    work = [work for m in matrices for work in _dequantize_work(m, recipe)]
+    work = [work for m, own in stored for work in _dequantize_work(m, own, activations)]
     return replace(changed, reads=(*changed.reads, *extra), work=(*changed.work, *work), local=local)
 
 
@@ -135,16 +172,16 @@ def _elements(letters: tuple[str, ...], sizes: Sizes) -> Number:
     return product(size_of(letter, sizes) for letter in letters)
 
 
-def _dequantize_work(matrix: Matrix, recipe: Recipe) -> list[Work]:
+def _dequantize_work(matrix: Matrix, form: Format, activations: Format | None) -> list[Work]:
     """Vector work inside a matmul: weights turned into the dtype that it computes in, or its outputs scaled.
 
     A weight that is converted once per use; a scale for groups of narrow products is applied to each group's sum, one
     for whole rows to the output; units that take scales in hardware do neither.
     """
-    form, narrow = recipe.weights, bool(recipe.activations.scale)
-    if form.native and recipe.activations.native:
+    narrow = activations is not None
+    if form.native and activations and activations.native:
         return []
-    if form.dtype != recipe.compute_dtype:
+    if not activations or form.dtype != computes_in(form, activations):
         per = _CONVERT + (_SCALE if form.depth else 0) + (_ZERO if form.zero else 0)
         work = [Work("vector", per, matrix.weight.letters)]
         return work if form.depth and not narrow else [*work, Work("vector", _SCALE, matrix.y.letters)]

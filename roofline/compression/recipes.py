@@ -1,115 +1,31 @@
 """Recipes: what weights, activations and KV cache are stored in, and what the matrix unit then runs.
 
 A recipe is one word or several joined by ``+``: a dtype (``bf16``), a named recipe (``fp8``, ``w8a8``, ``w4a16``,
-``nvfp4``), and what changes it: ``kv8``, ``kv4``, ``g64`` (weights in groups of 64), ``zp`` (with zero points),
-``acc16`` (fp16 accumulators), ``experts`` (experts alone are quantised).
+``nvfp4``) or the formats of weights and activations (``int4:fp8``, ``fp8:16`` with activations of 16 bits), and what
+changes it: ``kv8``, ``kv4``, ``g64`` (weights in groups of 64), ``channel`` (a scale for each output), ``zp`` (with
+zero points, ``zp16`` of 16 bits), ``acc16`` (fp16 accumulators), ``experts`` (experts alone are quantised).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any
 
+from roofline.compression.formats import FORMATS, KV_FORMATS, PLAIN, Format
+from roofline.compression.modules import Modules
 from roofline.errors import UsageError, near_matches, shown
 from roofline.options.groups import Dtype, Dtypes
 from roofline.options.keywords import given
-from roofline.program.workload import DTYPE_BYTES, SCALE_BYTES, Precision
+from roofline.program.workload import DTYPE_BYTES, Precision
 
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """How elements are stored: their dtype, and the scales and zero points that turn them into numbers.
-
-    ``depth`` contracted elements of ``breadth`` outputs share a scale; 0 stands for all of them. ``outer`` is the dtype
-    of one more scale for the whole matrix. ``native``: the matrix unit applies the scales itself.
-    """
-
-    name: str
-    dtype: str
-    scale: str = ""
-    depth: int = 0
-    breadth: int = 1
-    zero: str = ""
-    outer: str = ""
-    native: bool = False
-
-    @property
-    def bits(self) -> Fraction:
-        """Bits of an element, and its part of the scale and zero point of its group where groups have a fixed size.
-
-        >>> FORMATS["int4"].bits, FORMATS["int4-zp"].bits, FORMATS["nvfp4"].bits
-        (Fraction(33, 8), Fraction(133, 32), Fraction(9, 2))
-        """
-        own = 8 * DTYPE_BYTES[self.dtype]
-        if not (self.scale and self.depth and self.breadth):
-            return own
-        group = _bytes(self.scale) + (_bytes(self.zero) if self.zero else 0)
-        return own + 8 * group / (self.depth * self.breadth)
-
-    @property
-    def words(self) -> str:
-        """The format as people say it.
-
-        >>> FORMATS["int4-zp"].words
-        'int4, an fp16 scale and an int4 zero point for 128: 4 + (16 + 4)/128 = 4.15625 bits'
-        """
-        if not self.scale:
-            return self.dtype
-        parts = [_a(f"{self.scale} scale"), *([_a(f"{self.zero} zero point")] if self.zero else [])]
-        text = f"{self.dtype}, {' and '.join(parts)} for {_sharers(self.depth, self.breadth)}"
-        if self.depth and self.breadth:
-            stored = [f"{float(8 * _bytes(dtype)):g}" for dtype in (self.scale, self.zero) if dtype]
-            inner = f"({' + '.join(stored)})" if len(stored) > 1 else stored[0]
-            group = f"{self.depth}" if self.breadth == 1 else f"({self.depth} x {self.breadth})"
-            text += f": {float(8 * DTYPE_BYTES[self.dtype]):g} + {inner}/{group} = {float(self.bits):.7g} bits"
-        return text + (f", and {_a(self.outer)} for the matrix" if self.outer else "")
-
-
-def _bytes(dtype: str) -> Fraction:
-    return (DTYPE_BYTES | SCALE_BYTES)[dtype]
-
-
-def _a(words: str) -> str:
-    return f"{'an' if words[0] in 'aeiof' else 'a'} {words}"
-
-
-def _sharers(depth: int, breadth: int) -> str:
-    if depth and breadth:
-        return f"{depth}" if breadth == 1 else f"{depth} x {breadth}"
-    return "each row" if breadth else "all"
-
-
-FORMATS: dict[str, Format] = {
-    **{dtype: Format(dtype, dtype) for dtype in ("fp32", "tf32", "bf16", "fp16")},
-    "int8": Format("int8", "int8", "fp32"),
-    "fp8": Format("fp8", "fp8", "fp32"),
-    "fp8-tensor": Format("fp8-tensor", "fp8", "fp32", breadth=0),
-    "fp8-block": Format("fp8-block", "fp8", "fp32", depth=128, breadth=128),
-    "fp8-group": Format("fp8-group", "fp8", "fp32", depth=128),
-    "int4": Format("int4", "int4", "fp16", depth=128),
-    "int4-zp": Format("int4-zp", "int4", "fp16", depth=128, zero="int4"),
-    "int4-row": Format("int4-row", "int4", "fp32"),
-    "mxfp8": Format("mxfp8", "fp8", "e8m0", depth=32, native=True),
-    "mxfp4": Format("mxfp4", "fp4", "e8m0", depth=32, native=True),
-    "nvfp4": Format("nvfp4", "fp4", "fp8", depth=16, outer="fp32", native=True),
-    "nf4": Format("nf4", "nf4", "fp32", depth=64),
-    "nf4-dq": Format("nf4-dq", "nf4", "fp8+fp32/256", depth=64),
-}
-"""Every format. Sources, in order: dtypes; SmoothQuant (arXiv 2211.10438), a scale per row of weights and activations;
-FP8 formats (2209.05433); DeepSeek-V3 (2412.19437, section 3.3: blocks of 128 x 128, activations in groups of 128);
-GPTQ (2210.17323) and AWQ (2306.00978), groups of 128, with zero
-points or, as Marlin's kernels (2408.11743) read them, without; OCP Microscaling (2310.10537); NVFP4 (2509.25149); NF4
-and double quantisation (QLoRA, 2305.14314)."""
-
-_PLAIN = ("fp32", "tf32", "bf16", "fp16")
 _RECIPES: dict[str, tuple[str, str]] = {  # weights, activations; empty: the dtype of everything else
     "fp8": ("fp8", "fp8"),
     "fp8-tensor": ("fp8-tensor", "fp8-tensor"),
     "fp8-block": ("fp8-block", "fp8-group"),
-    "int8": ("int8", "int8"),
     "w8a8": ("int8", "int8"),
+    "int8": ("int8", "int8"),
     "w8a16": ("int8", ""),
     "w4a16": ("int4", ""),
     "awq": ("int4-zp", ""),
@@ -121,26 +37,61 @@ _RECIPES: dict[str, tuple[str, str]] = {  # weights, activations; empty: the dty
     "nvfp4": ("nvfp4", "nvfp4"),
     "nf4": ("nf4", ""),
     "nf4-dq": ("nf4-dq", ""),
+    "w3a16": ("int3", ""),
+    "w2a16": ("int2", ""),
+    "mxfp4a4": ("mxfp4", "mxfp4"),
+    "nvfp4a16": ("nvfp4", ""),
 }
-KV_FORMATS: dict[str, Format] = {
-    **{dtype: FORMATS[dtype] for dtype in _PLAIN},
-    "fp8": Format("fp8", "fp8", "fp32", breadth=0),
-    "int8": Format("int8", "int8", "fp16", zero="fp16"),
-    "int4": Format("int4", "int4", "fp16", zero="fp16"),
-}
-"""Formats of a KV cache: one scale for the keys and one for the values of a layer (vLLM's fp8), or a scale and a zero
-point for each token and head (LMDeploy's int8 and int4)."""
-
 _KV = {"kv16": "", "kv8": "fp8", "kv4": "int4"}
 _SAY = {"int4": "w4a16 (weights alone) or w4a4", "fp4": "mxfp4 or nvfp4"}
-_WORDS = [*_PLAIN, *_RECIPES, *_KV, "g64", "zp", "acc16", "experts"]
+_WORDS = [*PLAIN, *_RECIPES, *_KV, "g64", "channel", "zp", "zp16", "acc16", "experts"]
+STATES = ("fp32", "bf16", "fp16")
+"""Dtypes of recurrent states."""
+
+
+def head_of(weights: str, activations: str) -> str:
+    """The word for formats of weights and activations, the latter empty for those of everything else.
+
+    >>> head_of("fp8-block", "fp8-group"), head_of("int4", ""), head_of("int4", "fp8"), head_of("fp8", "")
+    ('fp8-block', 'w4a16', 'int4:fp8', 'fp8:16')
+    """
+    named = (head for head, pair in _RECIPES.items() if pair == (weights, activations))
+    return next(named, f"{weights}:{activations or 16}")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How a published file stores its network: a recipe, empty for none, and ``rules`` for modules of their own recipe.
+
+    The first rule that means a module holds; its recipe is empty for one that is left in 16 bits. ``state``: the dtype
+    of recurrent states, empty for that of the activations.
+    """
+
+    recipe: str = ""
+    rules: tuple[tuple[Modules, str], ...] = ()
+    state: str = ""
+
+
+AS_ASKED = Checkpoint()
+"""A network whose file says nothing of dtypes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Modules whose weights and activations have formats of their own."""
+
+    modules: Modules
+    weights: Format
+    activations: Format
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """What is stored in which format. ``base`` is the dtype of all that a recipe leaves alone.
 
-    ``weights`` and ``activations`` are those of the layers' matmuls; ``accumulator`` is empty for the device's usual.
+    ``weights`` and ``activations`` are those of the layers' matmuls, but for modules that ``rules`` mean;
+    ``accumulator`` is empty for the device's usual, ``state`` for the dtype of the activations. ``lacking``: what the
+    file was made to be computed in, where the device does not.
     """
 
     base: str
@@ -150,6 +101,48 @@ class Recipe:
     accumulator: str = ""
     experts_only: bool = False
     name: str = ""
+    rules: tuple[Rule, ...] = ()
+    state: str = ""
+    lacking: str = ""
+
+    def formats(self, weight: str, layer: int, *, routed: bool) -> tuple[Format, Format]:
+        """How a matrix is stored, and what it is multiplied with; ``routed``: it belongs to an expert."""
+        rule = self.rule_of(weight, layer)
+        if rule is not None:
+            return self.rules[rule].weights, self.rules[rule].activations
+        if self.experts_only and not routed:
+            return FORMATS[self.base], FORMATS[self.base]
+        return self.weights, self.activations
+
+    def rule_of(self, weight: str, layer: int) -> int | None:
+        """Which rule holds for a weight of a layer; None for none."""
+        return next((at for at, rule in enumerate(self.rules) if rule.modules.hold(weight, layer)), None)
+
+    @property
+    def pairs(self) -> tuple[tuple[Format, Format], ...]:
+        """The formats of weights and activations that the layers' matmuls have, those of most modules first."""
+        return tuple(
+            dict.fromkeys([(self.weights, self.activations), *((r.weights, r.activations) for r in self.rules)])
+        )
+
+    def widened(self, computes: Callable[[str], bool]) -> Recipe:
+        """The recipe with activations of 16 bits wherever the device does not compute in what it says.
+
+        Its name says so: ``fp8-block:16`` in place of ``fp8-block``.
+        """
+        wide = FORMATS[self.base]
+        narrow = [computes_in(*pair) for pair in self.pairs if pair[1].scale]
+        lacking = ", ".join(dict.fromkeys(dtype for dtype in narrow if not computes(dtype)))
+        if not lacking:
+            return self
+
+        def own(weights: Format, activations: Format) -> Format:
+            return wide if computes_in(weights, activations) in lacking.split(", ") else activations
+
+        rules = tuple(replace(rule, activations=own(rule.weights, rule.activations)) for rule in self.rules)
+        kept = own(self.weights, self.activations)
+        name = self.name if kept == self.activations else _storage_of(self.name)
+        return replace(self, activations=kept, rules=rules, name=name, lacking=lacking)
 
     @property
     def precision(self) -> Precision:
@@ -157,30 +150,31 @@ class Recipe:
         weights, activations, cache = (
             self.base if form.scale else form.dtype for form in (self.weights, self.activations, self.kv_cache)
         )
-        return Precision(weights, activations, cache)
+        return Precision(weights, activations, cache, self.state)
 
     @property
     def compute_dtype(self) -> str:
         """What the matrix unit runs in the layers' matmuls: the wider of weights and activations."""
-        return max((self.weights.dtype, self.activations.dtype), key=list(DTYPE_BYTES).index)
+        return computes_in(self.weights, self.activations)
 
     @property
     def computed(self) -> tuple[str, ...]:
         """The dtypes that contractions run in: the layers' matmuls, then all others."""
         rest = self.precision
         widest = max((rest.weights, rest.activations, rest.kv_cache), key=list(DTYPE_BYTES).index)
-        return tuple(dict.fromkeys((self.compute_dtype, widest)))
+        return tuple(dict.fromkeys((*(computes_in(*pair) for pair in self.pairs), widest)))
 
     @property
     def dtypes(self) -> tuple[str, ...]:
         """The dtypes that operators run in: the layers' matmuls, then those of all roles."""
         rest = self.precision
-        return tuple(dict.fromkeys((self.compute_dtype, rest.weights, rest.activations, rest.kv_cache)))
+        own = (computes_in(*pair) for pair in self.pairs)
+        return tuple(dict.fromkeys((*own, rest.weights, rest.activations, rest.kv_cache)))
 
     @property
     def quantizes(self) -> bool:
         """Whether anything is stored with scales."""
-        return any(form.scale for form in (self.weights, self.activations, self.kv_cache))
+        return any(form.scale for form in (*(form for pair in self.pairs for form in pair), self.kv_cache))
 
     @property
     def words(self) -> str:
@@ -194,14 +188,31 @@ class Recipe:
         scope = "experts' " if self.experts_only else ""
         text = self.base if plain else f"{scope}{', '.join(f'{name} {form.name}' for name, form in named)}"
         text += "" if plain or not self.quantizes else f", the rest {self.base}"
+        text += f", states {self.state}" if self.state else ""
         return text + (f", {self.accumulator} accumulators" if self.accumulator else "")
+
+
+def _storage_of(name: str) -> str:
+    """The words of a recipe whose weights alone are quantised.
+
+    >>> _storage_of("nvfp4+kv8"), _storage_of("fp8-block"), _storage_of("w8a8")
+    ('nvfp4a16+kv8', 'fp8-block:16', 'w8a16')
+    """
+    head, *changes = name.split("+")
+    weights, _ = _RECIPES[head] if head in _RECIPES else _pair(head)
+    return "+".join([head_of(weights, ""), *changes])
+
+
+def computes_in(weights: Format, activations: Format) -> str:
+    """The dtype that the matrix unit multiplies them in: the wider one."""
+    return max((weights.dtype, activations.dtype), key=list(DTYPE_BYTES).index)
 
 
 _FLAGS = {"weights": "weight_dtype", "activations": "activation_dtype", "kv_cache": "kv_dtype"}
 """The option that names the format of each role."""
 
 
-def recipe_of(asked: Dtype | Dtypes, *, default: str, checkpoint: str = "") -> Recipe:
+def recipe_of(asked: Dtype | Dtypes, *, default: str, checkpoint: Checkpoint = AS_ASKED) -> Recipe:
     """The recipe that options ask for: that of a text, with formats of their own for the roles that name one.
 
     ``default`` and ``checkpoint`` are as for :func:`read_recipe`, and so is what is raised.
@@ -212,29 +223,67 @@ def recipe_of(asked: Dtype | Dtypes, *, default: str, checkpoint: str = "") -> R
     recipe = read_recipe(asked.get("dtype"), default=default, checkpoint=checkpoint)
     named = given(asked)
     overrides: dict[str, Any] = {role: _format(role, named[flag]) for role, flag in _FLAGS.items() if flag in named}
+    if "weights" in overrides:
+        overrides["rules"] = ()
+    elif "activations" in overrides:
+        overrides["rules"] = tuple(replace(rule, activations=overrides["activations"]) for rule in recipe.rules)
+    if "state_dtype" in named:
+        overrides["state"] = _state(named["state_dtype"])
     return _checked(replace(recipe, **overrides))
 
 
-def read_recipe(text: str | None = None, *, default: str, checkpoint: str = "") -> Recipe:
+def read_recipe(text: str | None = None, *, default: str, checkpoint: Checkpoint = AS_ASKED) -> Recipe:
     """The recipe of ``text``.
 
-    ``default`` is the dtype of the rest; ``checkpoint`` is the recipe that holds where ``text`` names none.
+    ``default`` is the dtype of the rest; ``checkpoint`` holds where ``text`` names no recipe.
     Raises UsageError, in one line, for an unknown word and for formats that no matrix unit multiplies.
 
     >>> recipe = read_recipe("w4a16+g64", default="bf16")
     >>> float(recipe.weights.bits), recipe.compute_dtype
     (4.25, 'bf16')
     """
-    words = (text or checkpoint or default).split("+")
-    if words[0] not in _PLAIN and words[0] not in _RECIPES:
-        words = [*(checkpoint or default).split("+"), *words]
-    head, *changes = words
-    base = head if head in _PLAIN else default
-    stored = [FORMATS[name or base] for name in _RECIPES.get(head, ("", ""))]
-    recipe = Recipe(base, stored[0], stored[1], FORMATS[base], name="+".join(words))
+    words = text.split("+") if text else []
+    if names_recipe(text):
+        return replace(_of_words(words, default), state=checkpoint.state)
+    stored = [*checkpoint.recipe.split("+"), *words] if checkpoint.recipe else words
+    own = ((modules, _of_words(recipe.split("+") if recipe else [], default)) for modules, recipe in checkpoint.rules)
+    rules = tuple(Rule(modules, recipe.weights, recipe.activations) for modules, recipe in own)
+    return _checked(replace(_of_words(stored, default), rules=rules, state=checkpoint.state))
+
+
+def names_recipe(text: str | None) -> bool:
+    """Whether a text names a recipe, in place of what a file stores, and does not only change that."""
+    return bool(text) and _is_head(str(text).split("+")[0])
+
+
+def _state(asked: str) -> str:
+    if asked not in STATES:
+        msg = f"state_dtype {shown(asked)} is not known; {near_matches(shown(asked), STATES)}"
+        raise UsageError(msg)
+    return asked
+
+
+def _is_head(word: str) -> bool:
+    return word in PLAIN or word in _RECIPES or ":" in word
+
+
+def _of_words(words: list[str], default: str) -> Recipe:
+    """The recipe of these words; a dtype alone where the first one only changes a recipe."""
+    head, *changes = words if words and _is_head(words[0]) else [default, *words]
+    base = head if head in PLAIN else default
+    pair = _RECIPES.get(head, ("", "")) if ":" not in head else _pair(head)
+    stored = [FORMATS[name or base] for name in pair]
+    recipe = Recipe(base, stored[0], stored[1], FORMATS[base], name="+".join([head, *changes]))
     for word in changes:
         recipe = _changed(recipe, word)
     return recipe
+
+
+def _pair(head: str) -> tuple[str, str]:
+    """The names of two formats, ``int4:fp8``; 16 for activations that are not quantised."""
+    weights, _, activations = head.partition(":")
+    wanted = "" if activations == "16" else _format("activations", activations).name
+    return _format("weights", weights).name, wanted
 
 
 def _changed(recipe: Recipe, word: str) -> Recipe:
@@ -244,15 +293,11 @@ def _changed(recipe: Recipe, word: str) -> Recipe:
         return replace(recipe, kv_cache=KV_FORMATS[_KV[word] or recipe.base])
     if word in ("acc16", "acc32"):
         return replace(recipe, accumulator=f"fp{word[3:]}")
-    if word in ("zp", "experts") or re.fullmatch("g[1-9][0-9]{0,5}", word):
+    if word in ("zp", "zp16", "channel", "experts") or re.fullmatch("g[1-9][0-9]{0,5}", word):
         if not weights.scale or (word != "experts" and (weights.native or weights.breadth != 1)):
             msg = f"dtype: {word} changes how weights are quantised, and {weights.name} has it fixed"
             raise UsageError(msg)
-        if word == "experts":
-            return replace(recipe, experts_only=True)
-        if word == "zp":
-            return replace(recipe, weights=replace(weights, name=f"{weights.name}-zp", zero=weights.dtype))
-        return replace(recipe, weights=replace(weights, name=f"{weights.name}-{word}", depth=int(word[1:])))
+        return replace(recipe, experts_only=True) if word == "experts" else replace(recipe, weights=weights.but(word))
     hint = f"expected {_SAY[word]}" if word in _SAY else near_matches(shown(word), _WORDS)
     msg = f"dtype {shown(word)} is not known; {hint}"
     raise UsageError(msg)
@@ -270,14 +315,19 @@ def _format(role: str, name: str) -> Format:
 
 def _checked(recipe: Recipe) -> Recipe:
     """Raises UsageError where weights and activations do not go together."""
-    w, a = recipe.weights.dtype, recipe.activations.dtype
-    if recipe.activations.scale and not recipe.weights.scale:
+    for weights, activations in recipe.pairs:
+        _check_pair(weights, activations)
+    return recipe
+
+
+def _check_pair(weights: Format, activations: Format) -> None:
+    w, a = weights.dtype, activations.dtype
+    if activations.scale and not weights.scale:
         msg = f"activations in {a} are multiplied by weights as narrow; give weight_dtype {a} too"
         raise UsageError(msg)
     if {w, a} in ({"int8", "fp8"}, {"int4", "fp4"}, {"int8", "fp4"}):
         msg = f"{w} weights and {a} activations: no matrix unit multiplies these; give both in one of them"
         raise UsageError(msg)
-    if recipe.activations.scale and list(DTYPE_BYTES).index(a) < list(DTYPE_BYTES).index(w):
+    if activations.scale and list(DTYPE_BYTES).index(a) < list(DTYPE_BYTES).index(w):
         msg = f"activations in {a} are narrower than weights in {w}; give weight_dtype {a} too"
         raise UsageError(msg)
-    return recipe

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from roofline.cost.kv_cache import cache_bytes
 from roofline.number import Number, exact, is_symbolic, maximum
 from roofline.program.axes import Sizes, rebind
-from roofline.program.op import Tensor
+from roofline.program.op import STATES, Tensor
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import Precision, Workload
@@ -58,7 +58,7 @@ def resting(program: Program, workload: Workload, precision: Precision) -> Footp
     sizes = {letter: exact(size) for letter, size in program.sizes.items()}
     held = {**sizes, **workload.step(Phase.DECODE, workload.batch, workload.held)}
     weights, cache = weights_bytes(program, sizes, precision), cache_bytes(program, held, precision, ("kv_cache",))
-    return Footprint(int(weights), int(cache), 0, int(cache_bytes(program, held, precision, ("state",))))
+    return Footprint(int(weights), int(cache), 0, int(cache_bytes(program, held, precision, STATES)))
 
 
 def weights_bytes(program: Program, sizes: Sizes, precision: Precision) -> Number:

@@ -12,7 +12,7 @@ import sympy
 
 from roofline.calibration.constants import ConstantSet, Execution
 from roofline.calibration.provenance import constants_of, read_execution
-from roofline.compression.recipes import Recipe, recipe_of
+from roofline.compression.recipes import AS_ASKED, Recipe, recipe_of
 from roofline.cost.cost import Cost
 from roofline.errors import UsageError, near_matches, shown
 from roofline.formulas.expressions import Quantity, as_sympy
@@ -28,7 +28,7 @@ from roofline.options.verbs import FormulaSetting, SettingOptions
 from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
 from roofline.program.workload import DTYPE_BYTES, Precision
-from roofline.timing.dtype_support import computing_device
+from roofline.timing.dtype_support import computing_device, recipe_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +100,11 @@ def setting_of(
     """The same for a subject that was found. Raises RooflineError."""
     keep = asked["keep"]
     device = hardware if isinstance(hardware, HardwareSpec | None) else load_hardware(hardware)
-    recipe = recipe_of(
-        asked,
-        default=device.default_dtype() if device else "bf16",
-        checkpoint=subject.model.recipe if subject.model else "",
-    )
-    if device:
+    checkpoint = subject.model.checkpoint if subject.model else AS_ASKED
+    if device is None:
+        recipe = recipe_of(asked, default="bf16", checkpoint=checkpoint)
+    else:
+        recipe = recipe_on(device, asked, checkpoint)
         device = computing_device(device, recipe)
     kept = frozenset(keep.replace(",", " ").split() if isinstance(keep, str) else keep)
     known = (*known_names(), "all")

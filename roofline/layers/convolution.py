@@ -1,8 +1,8 @@
 """Causal convolutions of each channel by itself, over its last Z tokens.
 
 The formula: ``y[t] = f(bias + sum over z of taps[z] x[t - z])``, 2 Z FLOPs per element, on the vector unit: channels do
-not mix, so that there is no matrix to multiply with. What decode needs of the past are the last Z inputs of a channel,
-however long the sequence is.
+not mix, so that there is no matrix to multiply with. What decode needs of the past are the last Z - 1 inputs of a
+channel, however long the sequence is.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ def causal_convolution(
 
     >>> x, y = Tensor("x", "B T F"), Tensor("y", "B T F")
     >>> print(causal_convolution("conv", x, y, step=True))
-    conv: x[B T F], conv_taps[F Z], conv_bias[F], conv_inputs[B F Z] -> y[B T F], conv_inputs[B F Z]
+    conv: x[B T F], conv_taps[F Z], conv_bias[F], conv_inputs[B F c] -> y[B T F], conv_inputs[B F c]
     >>> from sympy import symbols
     >>> sizes = dict(zip("BTFZ", symbols("B T F Z")))
     >>> causal_convolution("conv", x, y, step=False, function=None).vector_flops(sizes)
     2*B*F*T*Z
 
-    Assumes: a prompt starts with nothing before it; a ``step`` reads the last Z inputs and writes them moved by one, as
-    the published kernels and transformers do; Z - 1 of them would suffice. Devices that split the tokens gather them
-    first: that only Z - 1 of a neighbour's are needed is not modelled.
+    Assumes: a prompt starts with nothing before it; a ``step`` reads the last c = Z - 1 inputs and writes them moved
+    by one, in the dtype of the activations, as vLLM keeps them (transformers keeps Z). Devices that split the tokens
+    gather them first: that only Z - 1 of a neighbour's are needed is not modelled.
     Source: Gu and Dao 2023, Mamba (arXiv 2312.00752), section 3.4, and causal-conv1d, its published kernel.
     """
     channels = " ".join(x.letters[2:])
-    taps, kept = weight(f"{name}_taps", f"{channels} Z"), Tensor(f"{name}_inputs", f"B {channels} Z", "state")
+    taps, kept = weight(f"{name}_taps", f"{channels} Z"), Tensor(f"{name}_inputs", f"B {channels} c", "conv_state")
     offset, before = [weight(f"{name}_bias", channels)] * bias, [kept] * step
     convolve = Op(
         name, "elementwise", (x, taps, *offset, *before), (y,), (Work("vector", 2, (*x.letters, "Z")),), mixes="T"

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from roofline.compression.recipes import AS_ASKED, Checkpoint
 from roofline.errors import ConfigError, near_matches, shown
+from roofline.models.checkpoints.reading import read_checkpoint
 from roofline.models.families import FAMILIES
 from roofline.models.families.family import INERT, Family
 from roofline.models.hints import nearest_types
 from roofline.models.positions import check_rotation, scaled_positions
-from roofline.models.shapes.checkpoints import checkpoint_recipe
 from roofline.models.shapes.config import Config, parse_config
 from roofline.models.sources import Source, find_source
 from roofline.models.wrappers import left_out, text_model
@@ -29,7 +30,8 @@ _NOTHING: tuple[Any, ...] = (None, False, "", [], {})
 class Model:
     """A network: its name, family, configuration, where that came from, and what of it is not modelled.
 
-    ``recipe`` is how its checkpoint is quantised, empty where it is not; ``ignored`` are fields that nothing reads.
+    ``checkpoint`` is how its file stores it; ``unread`` are fields that nothing reads,
+    ``ignored`` those of them that ask for something.
     """
 
     name: str
@@ -38,8 +40,9 @@ class Model:
     source: str
     fields: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
-    recipe: str = ""
+    checkpoint: Checkpoint = AS_ASKED
     ignored: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
     def program(self, conventions: Conventions | None = None) -> Program:
         """The program of one step under ``conventions``."""
@@ -96,12 +99,15 @@ def _build(source: Source, overrides: Mapping[str, Any] | None) -> Model:
     _scale_positions(fields, shape_fields)
     names = {option: key for key, option in family.rename.items()}
     config = parse_config(family.config, _nested(shape_fields), where, names)
-    named = tuple(sorted(" ".join(str(key).split())[:60] for key in ignored))
-    stated = sorted(" ".join(str(key).split())[:60] for key in ignored if fields[key] not in _NOTHING)
-    said = [*apart, *left_out(given), *(f"field {key} is not modelled and was ignored" for key in stated)]
+    unread = {" ".join(str(key).split())[:60]: fields[key] for key in ignored}
+    lost = tuple(sorted(key for key, value in unread.items() if value not in _NOTHING))
+    said = [*apart, *left_out(given), *(f"field {key} is not modelled and was ignored" for key in lost)]
     warnings = tuple(f"{where}: {each}" for each in said)
-    recipe, excepted = checkpoint_recipe(fields, where)
-    return Model(source.name, model_type, config, source.said, given, warnings + excepted, recipe, named)
+    checkpoint, excepted = read_checkpoint(fields, where, source.folder)
+    warnings += excepted
+    return Model(
+        source.name, model_type, config, source.said, given, warnings, checkpoint, lost, tuple(sorted(unread))
+    )  # fmt: skip
 
 
 def _scale_positions(fields: Mapping[str, Any], shape_fields: dict[str, Any]) -> None:

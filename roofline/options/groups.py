@@ -86,6 +86,10 @@ class Dtypes(Dtype, total=False):
     weight_dtype: Annotated[str | None, Option("Of the weights.", usual="as --dtype", metavar="FORMAT")]
     activation_dtype: Annotated[str | None, Option("Of the activations.", usual="as --dtype", metavar="FORMAT")]
     kv_dtype: Annotated[str | None, Option("Of the KV cache.", usual="as --dtype", metavar="FORMAT")]
+    state_dtype: Annotated[
+        str | None,
+        Option("Of recurrent states: fp32, bf16.", usual="as the file says, else as activations", metavar="FORMAT"),
+    ]
 
 
 class Compression(TypedDict, total=False):

@@ -143,6 +143,7 @@ class InputsAnswer(TypedDict):
     weight_dtype: Annotated[str, Says("format of the weights")]
     activation_dtype: Annotated[str, Says("format of the activations")]
     kv_dtype: Annotated[str, Says("format of the KV cache")]
+    state_dtype: Annotated[str, Says("dtype of recurrent states")]
     prune: Annotated[dict[str, float] | None, Says("what is removed, by part: a share, or a number of them")]
     sparsity: Annotated[str | None, Says("zeros in the weights")]
     attention: Annotated[str, Says("fused: scores stay on the chip; materialised: they go to memory and back")]

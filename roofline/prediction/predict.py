@@ -198,6 +198,7 @@ class Prediction:
         kept = self.recipe
         stored = {"weight": kept.weights, "activation": kept.activations, "kv": kept.kv_cache}
         precision = {"dtype": kept.name, **{f"{role}_dtype": form.name for role, form in stored.items()}}
+        precision["state_dtype"] = kept.state or kept.precision.activations
         constants = {"execution": self.execution, "constants": self.constants.name}
         asked = {name: value for name, value in asdict(self.workload).items() if name != "decoder_start" or value}
         if self.workload.context is not None:

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from roofline.calibration.constants import ConstantSet, Execution
 from roofline.calibration.provenance import read_constants, read_execution
-from roofline.compression.recipes import Recipe, recipe_of
+from roofline.compression.recipes import Recipe
 from roofline.compression.transform import NOTHING, Compression, compressed, read_compression
 from roofline.errors import UsageError, WorkloadError, near_matches
 from roofline.hardware.loading import load_hardware
@@ -24,7 +24,7 @@ from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import Precision, Workload, read_workload
-from roofline.timing.dtype_support import computing_device, sparse_gain
+from roofline.timing.dtype_support import computing_device, recipe_on, sparse_gain
 from roofline.timing.machine import Machine
 from roofline.timing.networks import LinkUse
 
@@ -84,7 +84,7 @@ def read_request(
     fleet = replace(fleet_of(hardware), use=use)
     network, device = _edited(model, fleet.device, options["set"] or {})
     conventions = Conventions.of(options)
-    recipe = recipe_of(options, default=device.default_dtype(), checkpoint=network.recipe)
+    recipe = recipe_on(device, options, network.checkpoint)
     compression = read_compression(options)
     program, storage = compressed(network.program(conventions), compression, recipe, sparse_gain(device, recipe, "2:4"))
     phases = _phases(program, options, network.name)
@@ -129,7 +129,7 @@ def edited_model(model: str | Path | Mapping[str, Any] | Model, fields: Mapping[
         _refuse_loaded("model", fields)
         return model
     network = load_model(model, overrides=fields)
-    if lost := [key for key in fields if key in network.ignored]:
+    if lost := [key for key in fields if key in network.unread]:
         msg = f"set model.{lost[0]}: no such field; {near_matches(lost[0], network.config.model_fields_set)}"
         raise UsageError(msg)
     return network

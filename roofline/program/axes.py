@@ -36,6 +36,7 @@ LEGEND: dict[str, str] = {
     "I": "elements of one patch of an image, or of one frame of sound",
     "O": "width of an embedding, where it is not D",
     "Z": "taps of a convolution",
+    "c": "inputs that a convolution keeps: one fewer than its taps",
     "z": "groups of a matrix's elements that share a scale",
     "i": "groups of a token's elements that share a scale",
 }

@@ -24,11 +24,14 @@ from roofline.number import Number, product
 from roofline.program.axes import LEGEND, Binding, Sizes, rebind, size_of
 from roofline.program.transfers import Transfer
 
-Role: TypeAlias = Literal["activation", "weight", "kv_cache", "state", "index", "scale", "input"]
+Role: TypeAlias = Literal["activation", "weight", "kv_cache", "state", "conv_state", "index", "scale", "input"]
 Unit: TypeAlias = Literal["matrix", "vector", "special"]
 Count: TypeAlias = Callable[[Sizes], Number]
 
-CARRIED: tuple[Role, ...] = ("kv_cache", "state")
+STATES: tuple[Role, ...] = ("state", "conv_state")
+"""What a recurrence and a convolution keep of a sequence, however long it is."""
+
+CARRIED: tuple[Role, ...] = ("kv_cache", *STATES)
 """What one step leaves in memory for the next: keys and values of all tokens, and states of recurrences."""
 
 

@@ -17,7 +17,8 @@ class Group:
     """Operators that run ``repeat`` times in a row (a number or a letter) in the named phases.
 
     ``shared`` weights are one set for all repeats; a ``stacked`` group is layers, which a pipeline spreads over its
-    stages and pruning thins out; ``local`` rebinds axes for the whole group.
+    stages and pruning thins out; ``numbers`` are those of its layers in the network, 0 the first, where they are known;
+    ``local`` rebinds axes for the whole group.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Group:
     shared: bool = False
     stacked: bool = False
     local: Mapping[str, Binding] = field(default_factory=dict)
+    numbers: tuple[int, ...] = ()
 
     def times(self, sizes: Sizes) -> Number:
         """How often the group runs in one step."""

@@ -18,6 +18,8 @@ from roofline.program.op import Op, Role, Tensor
 from roofline.program.phases import Phase
 
 DTYPE_BYTES: dict[str, Fraction] = {
+    "int2": Fraction(1, 4),
+    "int3": Fraction(3, 8),
     "int4": Fraction(1, 2),
     "nf4": Fraction(1, 2),
     "fp4": Fraction(1, 2),
@@ -53,15 +55,20 @@ MAX_LENGTH = 10**7
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """The dtypes of weights, activations and KV cache, but for tensors that state their own."""
+    """The dtypes of weights, activations, KV cache and recurrent states, but for tensors that state their own.
+
+    ``state`` is empty for the dtype of the activations. It is what a state is kept in: the work on it is counted in
+    the dtype of the activations, as kernels widen one and not the other.
+    """
 
     weights: str
     activations: str
     kv_cache: str
+    state: str = ""
 
     def __post_init__(self) -> None:
-        for dtype in (self.weights, self.activations, self.kv_cache):
-            if dtype not in DTYPE_BYTES:
+        for dtype in (self.weights, self.activations, self.kv_cache, self.state):
+            if dtype and dtype not in DTYPE_BYTES:
                 msg = f"dtype {dtype!r} is not known; {near_matches(dtype, DTYPE_BYTES)}"
                 raise UsageError(msg)
 
@@ -73,7 +80,8 @@ class Precision:
         """Bytes per element of a tensor."""
         if tensor.role == "index":
             return Fraction(INDEX_BYTES)
-        return _STORED_BYTES[tensor.dtype or self.dtype(tensor.role)]
+        kept = self.state if tensor.role == "state" else ""
+        return _STORED_BYTES[tensor.dtype or kept or self.dtype(tensor.role)]
 
     def compute_dtype(self, op: Op) -> str:
         """The dtype that an operator computes in: the widest that it contracts, or reads where it contracts nothing."""

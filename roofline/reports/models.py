@@ -8,6 +8,7 @@ from typing import Any
 from roofline.cost.kv_cache import cache_bytes, cache_growth
 from roofline.models.model import Model
 from roofline.options.words import ModelOrder
+from roofline.program.op import STATES
 from roofline.program.program import Program
 from roofline.program.workload import MAX_LENGTH, Precision
 from roofline.reports.prediction import Row, count, quantity, table
@@ -66,7 +67,7 @@ def _cache_lines(model: Model, program: Program) -> list[str]:
     if crossed := cache_growth(program, _BF16, 1, "M"):
         held = f"{crossed:,} bytes per token that the encoder reads ({quantity(crossed, 'bytes')})"
         lines.append(f"cross-attention cache: {held}, which no step adds to")
-    if state := int(cache_bytes(program, {**program.sizes, "B": 1, "T": 1, "S": 1, "M": 1}, _BF16, ("state",))):
+    if state := int(cache_bytes(program, {**program.sizes, "B": 1, "T": 1, "S": 1, "M": 1}, _BF16, STATES)):
         held = f"{state:,} bytes per sequence in bf16 ({quantity(state, 'bytes')})"
         lines.append(f"state: {held}, whatever the length")
     return lines

@@ -209,8 +209,8 @@ def inputs_line(prediction: Prediction) -> str:
 
 
 _TOLD = (
-    "batch prompt generate context phase dtype weight_dtype activation_dtype kv_dtype prune sparsity attention count "
-    "lm_head execution constants set"
+    "batch prompt generate context phase dtype weight_dtype activation_dtype kv_dtype state_dtype prune sparsity "
+    "attention count lm_head execution constants set"
 ).split()
 """Inputs that the sentences of an answer name already."""
 

@@ -16,7 +16,7 @@ import numpy as np
 from roofline.cost.cost import Cost, operator_cost
 from roofline.number import Number
 from roofline.program.axes import Sizes, rebind
-from roofline.program.op import Op, Tensor
+from roofline.program.op import STATES, Op, Tensor
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
 from roofline.program.workload import Precision
@@ -53,12 +53,12 @@ class Stream:
 
 def sees_context(op: Op) -> bool:
     """Whether an operator looks at other tokens of its sequence: attention and a scan do, a projection does not."""
-    return any("S" in tensor.letters or tensor.role == "state" for tensor in (*op.reads, *op.writes))
+    return any("S" in tensor.letters or tensor.role in STATES for tensor in (*op.reads, *op.writes))
 
 
 def states_begun(op: Op) -> tuple[Tensor, ...]:
     """The states that an operator writes without having read them: those of a prompt, which begins with none."""
-    return tuple(tensor for tensor in op.writes if tensor.role == "state" and tensor not in op.reads)
+    return tuple(tensor for tensor in op.writes if tensor.role in STATES and tensor not in op.reads)
 
 
 def mixed_step_costs(program: Program, streams: Sequence[Stream], precision: Precision) -> tuple[Cost, ...]:

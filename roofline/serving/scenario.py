@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
-from roofline.compression.recipes import Recipe, recipe_of
+from roofline.compression.recipes import Recipe
 from roofline.errors import UsageError, WorkloadError
 from roofline.hardware.reservation import Reserve, read_reserve
 from roofline.hardware.spec import HardwareSpec
@@ -16,10 +16,12 @@ from roofline.options.keywords import takes
 from roofline.options.verbs import ServingOptions
 from roofline.prediction.request import edited_model, edits_by_room
 from roofline.program.conventions import Conventions
+from roofline.program.op import STATES
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.traffic import Traffic, read_traffic
 from roofline.serving.speculation import Speculation, read_speculation
+from roofline.timing.dtype_support import recipe_on
 
 KEPT = 0.1
 """The part of the memory that an engine leaves to the runtime by default (vLLM's gpu_memory_utilization is 0.9)."""
@@ -69,13 +71,13 @@ class Question:
         notes = []
         if any(op.kind == "scan" for op in ops):
             notes.append("no scan was ever timed: scans take the constants of all kinds")
-        if self.speculation and any(tensor.role == "state" for op in ops for tensor in op.writes):
+        if self.speculation and any(tensor.role in STATES for op in ops for tensor in op.writes):
             notes.append("the states that rejected tokens have changed are taken to be restored at no cost")
         return tuple(notes)
 
     def recipe(self, device: HardwareSpec) -> Recipe:
         """What is stored in which format on a device. Raises UsageError for an unknown word."""
-        return recipe_of(self.asked, default=device.default_dtype(), checkpoint=self.model.recipe)
+        return recipe_on(device, self.asked, self.model.checkpoint)
 
     def check(self) -> None:
         """Raises WorkloadError for a model that generates nothing, and for requests beyond its positions."""

@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
-from roofline.compression.recipes import Recipe
+from roofline.compression.recipes import Checkpoint, Recipe, names_recipe, recipe_of
 from roofline.errors import WorkloadError
 from roofline.hardware.spec import HardwareSpec
+from roofline.options.groups import Dtype, Dtypes
+
+
+def recipe_on(device: HardwareSpec, asked: Dtype | Dtypes, checkpoint: Checkpoint) -> Recipe:
+    """What a network is stored in and computed in on ``device``: what is asked for, else what its file says.
+
+    Where the units lack the dtype that a file was made for, its weights are stored so and multiplied in 16 bits.
+    Raises UsageError for an unknown word.
+
+    >>> from roofline.hardware.loading import load_hardware
+    >>> published = Checkpoint("fp8-block")
+    >>> [recipe_on(load_hardware(name), {}, published).name for name in ("h100", "a100")]
+    ['fp8-block', 'fp8-block:16']
+    """
+    recipe = recipe_of(asked, default=device.default_dtype(), checkpoint=checkpoint)
+    if names_recipe(asked.get("dtype")) or asked.get("activation_dtype"):
+        return recipe
+    return recipe.widened(lambda dtype: _computes(device, dtype))
+
+
+def _computes(device: HardwareSpec, dtype: str) -> bool:
+    try:
+        device.contraction_unit(dtype)
+    except WorkloadError:
+        return False
+    return True
 
 
 def computing_device(device: HardwareSpec, recipe: Recipe) -> HardwareSpec:

@@ -7,7 +7,8 @@ from fractions import Fraction
 
 import pytest
 
-from roofline.compression.recipes import FORMATS, read_recipe, recipe_of
+from roofline.compression.formats import FORMATS
+from roofline.compression.recipes import Checkpoint, read_recipe, recipe_of
 from roofline.errors import UsageError
 from roofline.options.groups import Dtypes
 from roofline.program.workload import DTYPE_BYTES
@@ -25,10 +26,14 @@ BITS = {
     "int4": Fraction("4.125"),  # 4 + 16/128: symmetric, an fp16 scale for 128 weights
     "int4-zp": Fraction("4.15625"),  # 4 + (16 + 4)/128: a zero point of 4 bits too
     "int4-row": 4,
+    "int3": 3 + Fraction(16, 128),
+    "int2": 2 + Fraction(16, 128),
     "mxfp8": 8 + Fraction(8, 32),
     "mxfp4": 4 + Fraction(8, 32),  # 4.25
     "nvfp4": 4 + Fraction(8, 16),  # 4.5
     "nf4": 4 + Fraction(32, 64),  # 4.5
+    "fp4-64": 4 + Fraction(32, 64),
+    "fp4-64-dq": 4 + Fraction(8, 64) + Fraction(32, 64 * 256),
     "nf4-dq": 4 + Fraction(8, 64) + Fraction(32, 64 * 256),  # 4.127
 }
 
@@ -92,9 +97,9 @@ def test_formats_override_a_recipe_one_by_one() -> None:
 
 
 def test_a_checkpoints_recipe_holds_where_none_is_named() -> None:
-    assert read_recipe(None, default="bf16", checkpoint="mxfp4+experts").experts_only
-    assert read_recipe("kv8", default="bf16", checkpoint="mxfp4+experts").name == "mxfp4+experts+kv8"
-    assert read_recipe("bf16", default="fp16", checkpoint="mxfp4+experts").weights.name == "bf16"
+    assert read_recipe(None, default="bf16", checkpoint=Checkpoint("mxfp4+experts")).experts_only
+    assert read_recipe("kv8", default="bf16", checkpoint=Checkpoint("mxfp4+experts")).name == "mxfp4+experts+kv8"
+    assert read_recipe("bf16", default="fp16", checkpoint=Checkpoint("mxfp4+experts")).weights.name == "bf16"
 
 
 @pytest.mark.parametrize(

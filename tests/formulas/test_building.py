@@ -48,17 +48,18 @@ def phases(preset: str) -> tuple[Any, ...]:
 
 def counted(preset: str, phase: Any, quantity: Quantity, point: dict[str, int]) -> float:
     """The same quantity by direct binding of exact numbers, without a formula."""
-    program = load_model(preset).program()
+    model = load_model(preset)
+    program, precision = model.program(), Precision("bf16", "bf16", "bf16", model.checkpoint.state)
     batch, span = point["B"], point["S"]
     new = 1 if phase == Phase.DECODE else span
     if quantity in ("flops", "bytes", "intensity"):
         sizes = {"B": exact(batch), "T": exact(new), "S": exact(span), "M": exact(span)}
-        costs = step_cost(program, phase, sizes, BF16)
+        costs = step_cost(program, phase, sizes, precision)
         flops, moved = (sum(cost.count * getattr(cost, name) for cost in costs) for name in ("flops", "bytes"))
         return {"flops": flops, "bytes": moved, "intensity": flops / moved}[quantity]
     start = None if load_model(preset).lengths.decoder_start is None else span
     workload = Workload(batch, span, 1, span if phase == Phase.DECODE else None, decoder_start=start)
-    held = footprint(program, workload, (phase,), BF16)
+    held = footprint(program, workload, (phase,), precision)
     parameters = load_model(preset).parameters
     return {"parameters": parameters, "kv_cache": held.carried_bytes, "memory": held.total_bytes}[quantity]
 

@@ -181,7 +181,8 @@ def test_an_unknown_field_gives_a_warning():
 def test_a_field_that_asks_for_nothing_gives_no_warning():
     model = load_model({**LLAMA, "rope_flavour": None, "heads_to_skip": [], "with_extras": False})
     assert model.warnings == ()
-    assert model.ignored == ("heads_to_skip", "rope_flavour", "with_extras")
+    assert model.unread == ("heads_to_skip", "rope_flavour", "with_extras")
+    assert model.ignored == ()
 
 
 @pytest.mark.parametrize(
@@ -518,3 +519,22 @@ def test_names_ignore_case() -> None:
 def test_a_name_that_is_too_long_for_a_file_is_unknown() -> None:
     with pytest.raises(ConfigError, match=r"^unknown model"):
         load_model("x" * 5000)
+
+
+# As published
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [("deepseek-v3", "fp8-block"), ("kimi-k2", "fp8-block"), ("gpt-oss-120b", "mxfp4+experts"), ("llama-3.1-8b", "")],
+)
+def test_a_preset_has_the_precision_that_it_was_published_in(name, recipe):
+    assert load_model(name).checkpoint.recipe == recipe
+
+
+@pytest.mark.parametrize(("field", "dtype"), [("mamba_ssm_dtype", "float32"), ("mamba_ssm_cache_dtype", "bfloat16")])
+def test_the_dtype_of_states_is_that_of_the_file(field, dtype):
+    fields = {key: value for key, value in load_model("qwen3.5-9b").fields.items() if key != "mamba_ssm_dtype"}
+    assert load_model({**fields, field: dtype}).checkpoint.state == {"float32": "fp32", "bfloat16": "bf16"}[dtype]
+    assert load_model(fields).checkpoint.state == ""
+    assert 'mamba_ssm_dtype "float8" is not modelled' in refusal({**fields, "mamba_ssm_dtype": "float8"})

@@ -75,6 +75,6 @@ def test_an_ignored_field_is_told_whatever_is_shown(tmp_path: Path, flag: str) -
 
 
 def test_quiet_tells_what_does_not_fit_and_what_is_held_twice() -> None:
-    out = answer("predict", "deepseek-v3", "--hardware", "8xh200", "--quiet")
+    out = answer("predict", "deepseek-v3", "--hardware", "8xh200", "--dtype", "bf16", "--quiet")
     assert "DOES NOT FIT" in out
     assert "held more than once" in out

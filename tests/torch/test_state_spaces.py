@@ -331,7 +331,7 @@ def test_what_has_no_scan_says_nothing_of_scans_nor_do_constants_that_have_their
 
 def test_the_formula_of_the_state():
     cache = formula("mamba2-2.7b", quantity="kv_cache", keep="all").expression
-    assert str(cache.factor()) == "2*B*K*L*(G*H*N + G*H*Z + 2*N*Z)"
+    assert str(cache.factor()) == "2*B*K*L*(G*H*N + G*H*c + 2*N*c)"
     step = formula("recurrent_scan", quantity="bytes").expression
     assert str(step.expand().coeff(LETTERS["N"] * LETTERS["H"])) == "4*B*G*K"  # read and written, two bytes each
 

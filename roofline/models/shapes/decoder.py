@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import Literal
 
@@ -30,13 +29,17 @@ def program(config: DecoderConfig, conventions: Conventions) -> Program:
     Layers of one kind are one group, wherever they stand. The norm behind a branch belongs to the residual addition
     before it, so a layer ends with the next layer's input norm, or, in the last layer, with the final one.
     """
-    kinds = Counter(config.layers)
+    numbers: dict[Layer, list[int]] = {}
+    for number, kind in enumerate(config.layers):
+        numbers.setdefault(kind, []).append(number)
+    kinds = {kind: len(own) for kind, own in numbers.items()}
     groups = [Group("embedding", _embedding(config), phases=_PHASES)]
     for kind, times in kinds.items():
         name, repeat = ("layers", "L") if len(kinds) == 1 else (_name(config, kind, list(kinds)), times)
         for phases, how in _ways(config, kind, conventions):
             ops = layer(config, kind, how, step=all(phase.one_token for phase in phases))
-            groups.append(Group(name, ops, repeat, phases, stacked=True, local=_local(config, kind)))
+            local = _local(config, kind)
+            groups.append(Group(name, ops, repeat, phases, stacked=True, local=local, numbers=tuple(numbers[kind])))
     if config.blocks == "branch":
         final = norm("final_norm", Tensor("x", "B T D"), Tensor("h", "B T D"), kind=config.norm)
         groups.append(Group("final_norm", (final,), phases=_PHASES))

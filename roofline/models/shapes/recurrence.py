@@ -78,6 +78,7 @@ class Recurrence(BaseModel):
             "W": self.chunk_size,
             "R": self.time_step_rank,
             "Z": self.conv_kernel,
+            "c": self.conv_kernel - 1,
         }
         return {letter: size for letter, size in named.items() if size is not None}
 

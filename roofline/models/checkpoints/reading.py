@@ -1,0 +1,98 @@
+"""How a published file stores its network: ``quantization_config`` or a side file, and the dtype of its states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from roofline.compression.modules import Modules
+from roofline.compression.recipes import AS_ASKED, Checkpoint
+from roofline.errors import ConfigError, near_matches, shown
+from roofline.models.checkpoints.methods import METHODS
+from roofline.models.checkpoints.options import left_alone
+from roofline.models.sources import read_json
+
+SIDE_FILE = "hf_quant_config.json"
+"""Where ModelOpt puts its scheme, beside a config.json that says nothing."""
+
+_AS_PLAIN = "; to ask for another --dtype, --set model.quantization_config=null"
+_FIELDS = ("quantization_config", "compression_config")
+_STATES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+
+
+def read_checkpoint(
+    fields: Mapping[str, Any], where: str, folder: Path | None = None
+) -> tuple[Checkpoint, tuple[str, ...]]:
+    """How the network of ``fields`` is stored, and warnings about modules that are counted otherwise than they are.
+
+    ``folder`` may hold a side file. Raises ConfigError, in one line, for a method, or an option of one, that is stored
+    in a way that is not modelled; it says which.
+
+    >>> given = {"quant_method": "gptq", "bits": 4, "group_size": 64}
+    >>> read_checkpoint({"quantization_config": given}, "config.json")[0].recipe
+    'w4a16+g64+zp'
+    """
+    state = _state(fields, where)
+    stated = next((fields[name] for name in _FIELDS if fields.get(name) is not None), None)
+    if stated is None and not any(name in fields for name in _FIELDS):
+        stated, where = _beside(folder, where)
+    if stated is None:
+        return Checkpoint(state=state), ()
+    if not isinstance(stated, Mapping):
+        msg = f"{where}: quantization_config {shown(stated)}: expected a mapping with a quant_method"
+        raise ConfigError(msg)
+    method = _method(stated, where)
+    try:
+        stored = METHODS[method](stated)
+        rules = (*left_alone(stated), *stored.rules)
+        kept = tuple((part, own) for modules, own in rules if (part := modules.known()).names)
+    except ValueError as failure:
+        msg = f"{where}: {method} with {str(failure).rstrip(',')} is not modelled{_AS_PLAIN}"
+        raise ConfigError(msg) from None
+    return Checkpoint(stored.recipe, kept, state), _strange(rules, where)
+
+
+def _method(stated: Mapping[str, Any], where: str) -> str:
+    """The method, by its name or by whose options these are."""
+    method = stated.get("quant_method")
+    if method is None:
+        producer = stated.get("producer")
+        named = producer.get("name") if isinstance(producer, Mapping) else None
+        if named == "modelopt" or "quant_algo" in stated or "quantization" in stated:
+            return "modelopt"
+        if "config_groups" in stated:
+            return "compressed-tensors"
+    if not isinstance(method, str) or method.lower() not in METHODS:
+        near = near_matches(shown(method), METHODS)
+        msg = f"{where}: quant_method {shown(method)} of quantization_config is not modelled; {near}{_AS_PLAIN}"
+        raise ConfigError(msg)
+    return method.lower()
+
+
+def _beside(folder: Path | None, where: str) -> tuple[Mapping[str, Any] | None, str]:
+    """The scheme of ModelOpt's side file, and the file."""
+    file = folder / SIDE_FILE if folder else None
+    if file is None or not file.is_file():
+        return None, where
+    return read_json(file, "ModelOpt's scheme"), str(file)
+
+
+def _state(fields: Mapping[str, Any], where: str) -> str:
+    """The dtype of recurrent states that the file states."""
+    given = fields.get("mamba_ssm_dtype") or fields.get("mamba_ssm_cache_dtype")
+    if given is None or given == "auto":
+        return AS_ASKED.state
+    if not isinstance(given, str) or given not in _STATES:
+        msg = f"{where}: mamba_ssm_dtype {shown(given)} is not modelled; {near_matches(shown(given), _STATES)}"
+        raise ConfigError(msg)
+    return _STATES[given]
+
+
+def _strange(rules: tuple[tuple[Modules, str], ...], where: str) -> tuple[str, ...]:
+    """A warning about modules with a treatment of their own that no modelled network has."""
+    names = [name for modules, _ in rules for name in modules.unknown()]
+    if not names:
+        return ()
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return (f"{where}: quantization_config names {shown(names[0])}{more}, which is not known; counted as the rest",)
