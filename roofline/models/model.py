@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from roofline.compression.recipes import AS_ASKED, Checkpoint
 from roofline.errors import ConfigError, near_matches, shown
 from roofline.models.checkpoints.reading import read_checkpoint
+from roofline.models.checkpoints.tensor_bytes import difference
 from roofline.models.families import FAMILIES
 from roofline.models.families.family import INERT, Family
 from roofline.models.hints import nearest_types
@@ -104,10 +105,19 @@ def _build(source: Source, overrides: Mapping[str, Any] | None) -> Model:
     said = [*apart, *left_out(given), *(f"field {key} is not modelled and was ignored" for key in lost)]
     warnings = tuple(f"{where}: {each}" for each in said)
     checkpoint, excepted = read_checkpoint(fields, where, source.folder)
-    warnings += excepted
-    return Model(
-        source.name, model_type, config, source.said, given, warnings, checkpoint, lost, tuple(sorted(unread))
+    model = Model(
+        source.name, model_type, config, source.said, given, (*warnings, *excepted), checkpoint, lost,
+        tuple(sorted(unread)),
     )  # fmt: skip
+    return model if overrides or source.folder is None else _weighed(model, source.folder)
+
+
+def _weighed(model: Model, folder: Path) -> Model:
+    """The model, with a warning where the tensors that lie in its folder weigh something else."""
+    stated = model.fields.get("torch_dtype") or model.fields.get("dtype")
+    if not (found := difference(folder, model.program, model.checkpoint, stated)):
+        return model
+    return replace(model, warnings=(*model.warnings, f"{folder}: {found}"))
 
 
 def _scale_positions(fields: Mapping[str, Any], shape_fields: dict[str, Any]) -> None:

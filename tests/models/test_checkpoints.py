@@ -39,6 +39,7 @@ from roofline.compression.recipes import Checkpoint, read_recipe
 from roofline.cost.residency import weights_bytes
 from roofline.errors import ConfigError
 from roofline.models.checkpoints.reading import read_checkpoint
+from roofline.models.checkpoints.tensor_bytes import held_bytes
 from roofline.models.model import load_model
 from roofline.number import exact
 from roofline.prediction.predict import predict
@@ -268,3 +269,38 @@ def test_any_options_give_a_recipe_or_one_line(method: str, options: dict[str, A
             read_checkpoint(fields, "config.json")
     else:
         assert read_recipe(None, default="bf16", checkpoint=checkpoint).name
+
+
+# The tensors themselves
+
+
+def write_folder(folder: Path, fields: dict[str, Any]) -> Path:
+    (folder / "config.json").write_text(json.dumps(fields), encoding="utf-8")
+    return folder
+
+
+def test_an_index_that_weighs_what_the_network_does_says_nothing(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, DENSE)
+    total = int(summed(dense_tensors(), lambda _: wide))
+    index = folder / "model.safetensors.index.json"
+    for factor, warned in ((1.0, 0), (1.005, 0), (1.05, 1), (0.5, 1)):
+        index.write_text(json.dumps({"metadata": {"total_size": int(total * factor)}, "weight_map": {}}))
+        assert len(load_model(folder).warnings) == warned
+    (warning,) = load_model(folder).warnings
+    assert "index.json has 11.5 MB of tensors, 11.5 MB fewer than the counted network" in warning
+    assert load_model(folder, overrides={"num_hidden_layers": 2}).warnings == ()
+
+
+def test_headers_of_tensors_are_added_up(tmp_path: Path) -> None:
+    folder, total = write_folder(tmp_path, {**DENSE, "torch_dtype": "float32"}), 0
+    for number, share in enumerate((0.25, 0.75)):
+        size = int(2 * summed(dense_tensors(), lambda _: wide) * Fraction(share))
+        total += size
+        header = json.dumps({"__metadata__": {}, "w": {"dtype": "F32", "shape": [1], "data_offsets": [0, size]}})
+        file = folder / f"model-0000{number}.safetensors"
+        file.write_bytes(len(header).to_bytes(8, "little") + header.encode())
+    assert load_model(folder).warnings == ()
+    assert held_bytes(folder) == (total, folder)
+    file.write_bytes(b"no header")
+    with pytest.raises(ConfigError, match="its header is none of safetensors"):
+        load_model(folder)
