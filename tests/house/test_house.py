@@ -242,22 +242,22 @@ def test_the_test_of_start_up_can_fail() -> None:
 
 SERVING = (
     "--workload --prompt --generate --prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype "
-    "--kv-dtype --execution --constants --chunk --speculate --draft --pools --reserve --memory-share --price-kind "
-    "--prices --utilization --api --years --pue --power-price --hosting --set"
+    "--kv-dtype --state-dtype --execution --constants --chunk --speculate --draft --pools --reserve --memory-share "
+    "--price-kind --prices --utilization --api --years --pue --power-price --hosting --set"
 )
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
-    "--kv-dtype --prune --sparsity --attention --count --lm-head --execution --constants --overlap --kv-block "
-    "--reserve --memory-share --set --tp --pp --dp --ep --cp --sp --json --output -o --wide --quiet --no-color "
-    "--operators --plot --explain --sensitivity --help-all",
+    "--kv-dtype --state-dtype --prune --sparsity --attention --count --lm-head --execution --constants --overlap "
+    "--kv-block --reserve --memory-share --set --tp --pp --dp --ep --cp --sp --json --output -o --wide --quiet "
+    "--no-color --operators --plot --explain --sensitivity --help-all",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --full --rows "
     "--columns --inputs --tokens --operation --message-bytes --devices --dtype --execution --constants --set --json "
     "--no-color --table --output -o --help-all",
     "compare": f"--hardware {SERVING} --train --frozen --json --output -o --wide --quiet --pareto --help-all",
     "size": f"--hardware --load --headroom {SERVING} --prefill-on --json --output -o --wide --quiet --help-all",
     "plot": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
-    "--kv-dtype --attention --execution --constants --set --output -o --data --theme --size --dpi --over --measured "
-    "--help-all",
+    "--kv-dtype --state-dtype --attention --execution --constants --set --output -o --data --theme --size --dpi --over "
+    "--measured --help-all",
     "doctor": "--device --threads --json",
     "calibrate": "--device --threads --json --budget --extends --dtype --output -o --seed --help-all",
     "validate": "--hardware --device --threads --batch --prompt --generate --context --phase --dtype --execution "

@@ -287,7 +287,7 @@ def test_an_index_that_weighs_what_the_network_does_says_nothing(tmp_path: Path)
         index.write_text(json.dumps({"metadata": {"total_size": int(total * factor)}, "weight_map": {}}))
         assert len(load_model(folder).warnings) == warned
     (warning,) = load_model(folder).warnings
-    assert "index.json has 11.5 MB of tensors, 11.5 MB fewer than the counted network" in warning
+    assert "index.json has 11.5 MB of tensors, 11.5 MB fewer than the network that is counted" in warning
     assert load_model(folder, overrides={"num_hidden_layers": 2}).warnings == ()
 
 
