@@ -25,8 +25,8 @@ from roofline.models.model import Model, load_model
 from roofline.prediction.predict import Prediction, predict
 from roofline.validation.devices import Device
 from roofline.validation.environment import default_threads, restart_with
-from roofline.validation.modules import build_module
-from roofline.validation.runner import Validation, out_of_memory, restored, write_record
+from roofline.validation.modules import build_module, out_of_memory
+from roofline.validation.runner import Validation, restored, write_record
 from roofline.validation.scores import Pair, Score
 from roofline.validation.session import Case, compared, prepare, time_kernels, time_steps
 

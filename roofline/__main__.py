@@ -1,6 +1,6 @@
 """``python -m roofline``."""
 
-from roofline.cli.app import main
+from roofline.cli.start import main
 
 if __name__ == "__main__":
     main()

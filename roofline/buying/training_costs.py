@@ -12,7 +12,7 @@ from roofline.buying.serving_costs import Terms, hourly_cost
 from roofline.buying.training_runs import TrainingRun, training_run
 from roofline.calibration.constants import ConstantSet
 from roofline.errors import WorkloadError
-from roofline.options.values import read_value
+from roofline.options.values import read_tokens
 from roofline.options.verbs import CompareOptions
 from roofline.serving.batch_sweep import constants_for
 from roofline.serving.hardware_choice import Hardware
@@ -68,7 +68,7 @@ def price_training(
     """
     if asked["train"] is None:
         return ()
-    tokens, frozen = read_value("train", asked["train"], "tokens"), asked["frozen"]
+    tokens, frozen = read_tokens("train", asked["train"]), asked["frozen"]
     which = constants_for(question)
     found = [_cost(question, each, terms, tokens, which, frozen=frozen) for each in hardware]
     return tuple(sorted(found, key=lambda cost: (cost.usd is None, cost.usd or 0.0, cost.hardware.name)))

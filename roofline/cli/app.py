@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
+import warnings
 from typing import NoReturn
 
 import click
 
 from roofline.cli import formula, hardware, measure, models, op, plot, predict, serving
-from roofline.cli.console import fail, tell
+from roofline.cli.console import fail, interrupted, tell, unwritable, warn
 from roofline.cli.verb import Argument, Verb, Verbs
 from roofline.errors import RooflineError
 from roofline.options import verbs
@@ -118,15 +120,31 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a narrow terminal encoding is no reason to fail
+    warnings.showwarning = _told
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # half-written files are removed on the way out
     try:
         code = app.main(prog_name="roofline", standalone_mode=False)
     except RooflineError as failure:
         fail(str(failure), failure.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        fail("interrupted", 130)
+        interrupted()
     except click.ClickException as failure:
         where = getattr(getattr(failure, "ctx", None), "command_path", "roofline")
         fail(f"{failure.format_message()} ({where} --help)", 2)
+    except OSError as failure:
+        unwritable(failure)
     if code == 130:
-        fail("interrupted", 130)
+        interrupted()
     sys.exit(code or 0)
+
+
+def _told(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: str | None = None,
+) -> None:
+    """What the library warns of, as a verb's own warnings."""
+    warn(str(message))

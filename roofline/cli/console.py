@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,9 +42,25 @@ def warn(text: str) -> None:
 def tell(text: str) -> None:
     try:
         print(text, flush=True)  # noqa: T201
-    except BrokenPipeError:  # the reader, a pager or head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as failure:
+        unwritable(failure)
+
+
+def unwritable(failure: OSError) -> NoReturn:
+    """The end of a run whose output, or a file, cannot be written: without a word where the reader has seen enough."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush on the way out
+    if isinstance(failure, BrokenPipeError):  # a pager, or head
         sys.exit(0)
+    fail(f"{failure.filename or 'standard output'}: {failure.strerror or failure}", 3)
+
+
+def interrupted() -> NoReturn:
+    """The end of a run that SIGINT ended: a user's, or that of a numerical library that got no threads."""
+    try:
+        threading.Thread(target=int).start()
+    except RuntimeError:
+        fail("no more threads can be started on this machine; raise the limit of processes or of memory (ulimit)", 3)
+    fail("interrupted", 130)
 
 
 def without_color(wanted: bool) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from tempfile import mkdtemp
+from typing import Any, TypeVar
 
 import click
 
 from roofline.cli.console import progress_bar, tell
-from roofline.errors import UsageError
+from roofline.errors import RooflineError, SpecError, UsageError
+from roofline.files.atomic import check_writable
 from roofline.options.keywords import part
 from roofline.options.verbs import CalibrateFlags, DoctorFlags, ValidateFlags, ValidateOptions
+
+Written = TypeVar("Written")
 
 
 def doctor(flags: DoctorFlags) -> None:
@@ -38,13 +45,15 @@ def calibrate(flags: CalibrateFlags) -> None:
     if output is not None and output.suffix not in (".yaml", ".yml"):
         msg = f"-o {output}: expected a name that ends in .yaml"
         raise UsageError(msg)
+    if output is not None:
+        check_writable(output)
     opened = _open(flags["device"], _threads(flags["threads"]))
     asked = flags["dtype"] or ("fp32" if opened.kind == "cpu" else "bf16")
     with progress_bar("calibrating") as advance:
         found = calibrate_device(
             opened, dtype=asked, budget_s=seconds, extends=flags["extends"], seed=flags["seed"], tell=advance
         )
-    written = found.write(output) if output else []
+    written = _kept(found.write, output) if output else []
     if flags["json"]:
         tell(report.to_json(found.to_dict()))
     else:
@@ -75,7 +84,7 @@ def validate(model: str, flags: ValidateFlags) -> None:
         cases, interrupted = _timed(prediction, opened, seconds, flags)
     result = runner.Validation.of(cases, opened, command_line(), hardware=prediction.hardware.name)
     if output is not None:
-        runner.write_record(result.to_dict(), output)
+        _kept(partial(runner.write_record, result.to_dict()), output)
     text = report_validation.validation_text
     tell(report.to_json(result.to_dict()) if flags["json"] else text(cases, result.verdict, wide=flags["wide"]))
     _leave(cases, result.verdict, flags["max_median_ape"], interrupted)
@@ -89,7 +98,24 @@ def _timed(prediction: Any, opened: Any, seconds: float, flags: ValidateFlags) -
     with progress_bar("validating") as advance:
         dtype = prediction.precision.weights
         run = runner.Runner(prediction, opened, dtype, seconds, flags["module"], flags["compile"], advance)
-        return [*before, *run.run(skip=[case.phase for case in before])], run.interrupted
+        try:
+            return [*before, *run.run(skip=[case.phase for case in before])], run.interrupted
+        except RooflineError:
+            if flags["output"] is not None and run.done:
+                result = runner.Validation.of([*before, *run.done], opened, command_line())
+                runner.write_record(result.to_dict(), flags["output"])
+            raise
+
+
+def _kept(write: Callable[[Path], Written], output: Path) -> Written:
+    """Write what was measured; where that fails, elsewhere. Raises SpecError that then says where it is."""
+    try:
+        return write(output)
+    except SpecError as failure:
+        saved = Path(mkdtemp(prefix="roofline-")) / output.name
+        write(saved)
+        msg = f"{failure}; what was measured is in {saved}"
+        raise SpecError(msg) from None
 
 
 def _leave(cases: Any, verdict: Any, most: float | None, interrupted: bool) -> None:
@@ -122,6 +148,8 @@ def _check(flags: ValidateFlags) -> None:
         problem = f"--max-median-ape {most:g}: expected a percentage above 0"
     if problem:
         raise UsageError(problem)
+    if output is not None:
+        check_writable(output)
 
 
 def command_line() -> str:
@@ -151,8 +179,9 @@ def _threads(asked: int | None) -> int:
     """How many threads; and the settings that libraries read when they load, for which the command starts anew."""
     from roofline.validation.environment import default_threads, restart_with
 
-    if asked is not None and asked < 1:
-        msg = f"--threads {asked}: expected 1 or more"
+    cores = os.cpu_count() or 1
+    if asked is not None and not 1 <= asked <= cores:
+        msg = f"--threads {asked}: expected 1 or more, and at most the {cores} cores"
         raise UsageError(msg)
     chosen = asked or default_threads()
     restart_with(chosen)

@@ -32,8 +32,10 @@ def plot(kind: str, model: str, flags: PlotFlags) -> None:
 def _draw(kind: str, model: str, output: Path, flags: PlotFlags) -> None:
     from roofline.charts.drawing.saving import check_picture, save, save_rows
     from roofline.charts.registry import Request, draw_kind
+    from roofline.files.atomic import check_writable
 
     check_picture(output, flags["dpi"])
+    check_writable(output)
     devices = _words(flags["hardware"]) if flags["hardware"] else ()
     look = {"theme": flags["theme"], "size": flags["size"]}
     asked = part(PlotOptions, flags)
@@ -56,8 +58,10 @@ def _words(text: str) -> tuple[str, ...]:
 def check(path: Path) -> None:
     """Raises UsageError for a name that no picture can have, MissingExtraError without matplotlib."""
     from roofline.charts.drawing.saving import check_picture
+    from roofline.files.atomic import check_writable
 
     check_picture(path, 150)
+    check_writable(path)
 
 
 def plot_prediction(prediction: Any, path: Path) -> None:

@@ -38,11 +38,11 @@ def predict(model: str, flags: PredictFlags) -> None:
 
 
 def _check_files(output: Path | None, plot: Path | None) -> None:
-    """Raises UsageError for a suffix that names no format, before any work is done."""
+    """Raises UsageError for a suffix that names no format, SpecError where nothing can be written: before any work."""
     if output is not None:
-        from roofline.reports.export import check_suffix
+        from roofline.reports.export import check_output
 
-        check_suffix(output)
+        check_output(output)
     if plot is not None:
         cli_plot.check(plot)
 

@@ -42,9 +42,9 @@ def _checked(hardware: str | None, shown: ServingOutput) -> tuple[str, ServingOu
     if hardware is None:
         refuse("--hardware is missing; try h100,mi300x,l40s, or all (roofline hardware list)")
     if shown["output"] is not None:
-        from roofline.reports.export import check_suffix
+        from roofline.reports.export import check_output
 
-        check_suffix(shown["output"])
+        check_output(shown["output"])
     return hardware, shown
 
 

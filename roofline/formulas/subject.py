@@ -11,7 +11,7 @@ from typing import Any
 from roofline.compression.quantization import quantized, quantized_groups
 from roofline.compression.recipes import Recipe
 from roofline.cost.cost import Cost, operator_cost, step_cost
-from roofline.errors import UsageError, WorkloadError, near_matches, shown
+from roofline.errors import ConfigError, UsageError, WorkloadError, near_matches, shown
 from roofline.formulas.catalogue import ALIASES, LAYERS
 from roofline.models.model import Model, load_model
 from roofline.program.axes import Sizes
@@ -123,7 +123,15 @@ def _load(subject: str | Path | Mapping[str, Any]) -> Model:
     if close:
         msg = f"unknown layer or model {shown(subject)}; did you mean {close[0]}?"
         raise UsageError(msg)
-    return load_model(subject)
+    try:
+        return load_model(subject)
+    except ConfigError as failure:
+        beginning = f"unknown model {shown(subject)}; "
+        if not str(failure).startswith(beginning):
+            raise
+        models = str(failure).removeprefix(beginning)
+        msg = f"unknown layer or model {shown(subject)}; layers: {', '.join(LAYERS)}; models: {models}"
+        raise ConfigError(msg) from None
 
 
 def read_phase(subject: Subject, phase: str | None) -> Phase | None:

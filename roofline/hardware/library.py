@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import warnings
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,10 @@ def parted(hardware: str | Path) -> tuple[int, str | Path]:
     >>> parted("8xh100"), parted("h100")
     ((8, 'h100'), (1, 'h100'))
     """
+    given: object = hardware
+    if not isinstance(given, str | Path):
+        msg = f"hardware: given {type(given).__name__}, expected the name of a device or a system, or a path"
+        raise SpecError(msg)
     found = re.fullmatch(r"([0-9]+)[xX](.+)", hardware) if isinstance(hardware, str) else None
     if found is None:
         return 1, hardware
@@ -61,6 +66,8 @@ def find_file(name: str) -> Path:
         raise SpecError(msg)
     if found:
         return found[0]
+    for problem in _unreadable(word):
+        raise problem
     known = [*index, *(word for _, words in _unindexed(shipped, index) for word in words)]
     hint = near_matches(word, known)
     hint = "try h100, mi300x or t4" if hint.startswith("known") else hint  # all of them would fill the screen
@@ -134,13 +141,34 @@ def _every_file() -> Iterator[tuple[Path, bool]]:
 
 def _unindexed(shipped: Path, index: Mapping[str, str]) -> list[tuple[Path, list[str]]]:
     """Files that the index does not know, with their names: new ones in the shipped folder, and the user's."""
-    paths = _yaml_files(shipped, known=set(index.values()))
+    found = [(path, words_of(read_yaml(path), path)) for path in _yaml_files(shipped, known=set(index.values()))]
+    for path in _own_files():
+        try:
+            found.append((path, words_of(read_yaml(path), path)))
+        except SpecError as failure:  # the other devices are there all the same
+            warnings.warn(f"{failure}; left out", stacklevel=2)
+    return found
+
+
+def _unreadable(word: str) -> Iterator[SpecError]:
+    """Why a file of one's own by that name cannot be read."""
+    for path in _own_files():
+        if path.stem.lower() == word:
+            try:
+                read_yaml(path)
+            except SpecError as failure:
+                yield failure
+
+
+def _own_files() -> list[Path]:
+    """The files in the folders of ``ROOFLINE_HARDWARE_PATH``. Raises SpecError for a folder that is not there."""
+    paths: list[Path] = []
     for folder in filter(None, dict.fromkeys(os.environ.get(PATH_VARIABLE, "").split(os.pathsep))):
         if not Path(folder).is_dir():
             msg = f"{PATH_VARIABLE}: {folder}: no such folder"
             raise SpecError(msg)
         paths += _yaml_files(Path(folder))
-    return [(path, words_of(read_yaml(path), path)) for path in paths]
+    return paths
 
 
 def _yaml_files(folder: Path, known: Collection[str] = ()) -> list[Path]:

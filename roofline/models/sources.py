@@ -37,6 +37,10 @@ def find_source(model: str | Path | Mapping[str, Any]) -> Source:
     """The fields that ``model`` names. Raises ConfigError, in one line, for a name or a path that leads nowhere."""
     if isinstance(model, Mapping):
         return Source("config", "a mapping", model, "a mapping")
+    given: object = model
+    if not isinstance(given, str | Path):
+        msg = f"model: given {type(given).__name__}, expected a preset's name, a path to a config.json or its fields"
+        raise ConfigError(msg)
     text, path = str(model), Path(model)
     if text.startswith(_DOWNLOAD):
         return _from_file(_downloaded(text.removeprefix(_DOWNLOAD)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from roofline.errors import UnitError, UsageError, shown
@@ -21,6 +22,16 @@ def read_value(name: str, value: str | float, dimension: Dimension) -> float:
     except UnitError as failure:
         msg = f"{name}: {failure}"
         raise UsageError(msg) from None
+
+
+def read_tokens(name: str, value: str | float) -> float:
+    """A number of tokens: 300Gtok, or 300B and 1T as they are spoken of. Raises UsageError.
+
+    >>> read_tokens("train", "300B"), read_tokens("train", "1.5 T")
+    (300000000000.0, 1500000000000.0)
+    """
+    spoken = re.fullmatch(r"([0-9.]+) ?([kMGBT])", value.strip()) if isinstance(value, str) else None
+    return read_value(name, f"{spoken[1]} {spoken[2].replace('B', 'G')}tok" if spoken else value, "tokens")
 
 
 def read_numbers(name: str, given: str | float | Sequence[float], comma: str, example: str) -> tuple[float, ...]:

@@ -175,7 +175,7 @@ class CompareOptions(ServingOptions, total=False):
     """The keywords of ``compare``."""
 
     train: Annotated[
-        str | float | None, Option("Price a training run too, over so many tokens: 300Gtok.", metavar="TOKENS")
+        str | float | None, Option("Price a training run too, over so many tokens: 300Gtok, 15T.", metavar="TOKENS")
     ]
     frozen: Annotated[bool, Option("Training: weights stay as they are, as with LoRA.", default=False)]
 
@@ -255,7 +255,11 @@ class ValidateFlags(Hardware, TorchDevice, ValidateOptions, JsonOutput, Wide, to
 
     module: Annotated[
         str | None,
-        Option("A torch module of yours: FILE.py:FUNCTION that returns it.", metavar="FILE:NAME", everyday=True),
+        Option(
+            "A torch module of yours: FILE.py:FUNCTION that returns it; the file is executed.",
+            metavar="FILE:NAME",
+            everyday=True,
+        ),
     ]
     measurements: Annotated[
         Path | None, Option("Compare with a JSON or CSV file; time nothing.", metavar="FILE", everyday=True)

@@ -60,7 +60,10 @@ def conditions(program: Program, phases: tuple[Phase, ...], workload: Workload) 
     batch, prompt = workload.batch, workload.prompt
     yield Condition("sp", "is neither 1 nor the tensor degree", lambda x: (x.sp == 1) | (x.sp == x.tp))
     yield Condition("dp", f"does not divide the batch {batch}", lambda x: batch % x.dp == 0)
-    if not all(phase.one_token for phase in phases):
+    if all(phase.one_token for phase in phases):
+        held = workload.longest
+        yield Condition("cp", f"is more than the {held} tokens that are attended to", lambda x: x.cp <= held)
+    else:
         yield Condition("cp", f"does not divide the prompt of {prompt} tokens", lambda x: prompt % x.cp == 0)
         part = f"does not divide the prompt of {prompt} tokens among the devices of cp"
         yield Condition("sp", part, lambda x: (x.sp == 1) | (prompt % (x.cp * x.tp) == 0))

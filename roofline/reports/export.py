@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from roofline.errors import MissingExtraError, UsageError
-from roofline.files.atomic import atomic_writer
+from roofline.files.atomic import atomic_writer, check_writable
+from roofline.files.cells import csv_cell, markdown_cell
 from roofline.prediction.predict import Prediction
 from roofline.prediction.sensitivity import Gains, with_gains
 from roofline.reports.prediction import to_json
@@ -17,8 +18,13 @@ from roofline.reports.prediction import to_json
 SUFFIXES = (".json", ".csv", ".md", ".parquet")
 
 
-def check_suffix(path: Path) -> None:
-    """Raises UsageError for a suffix that names no format, before any work is done."""
+def check_output(path: Path) -> None:
+    """Raises UsageError for a suffix that names no format, SpecError where nothing can be written: before any work."""
+    _check_suffix(path)
+    check_writable(path)
+
+
+def _check_suffix(path: Path) -> None:
     if path.suffix not in SUFFIXES:
         msg = f"-o {path}: the suffix names the format; expected one of {', '.join(SUFFIXES)}"
         raise UsageError(msg)
@@ -37,7 +43,7 @@ def write_result(fields: Callable[[], dict[str, Any]], rows: Callable[[], list[d
 
     All rows have the same columns. Raises UsageError for an unknown suffix, MissingExtraError without a library for it.
     """
-    check_suffix(path)
+    _check_suffix(path)
     if path.suffix == ".json":
         content = (to_json(fields()) + "\n").encode()
     else:
@@ -67,7 +73,7 @@ def _csv(rows: list[dict[str, Any]]) -> bytes:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)
     return buffer.getvalue().encode()
 
 
@@ -78,7 +84,7 @@ def _markdown(rows: list[dict[str, Any]]) -> bytes:
 
 def _cell(value: object) -> str:
     text = f"{value:.6g}" if isinstance(value, float) else "" if value is None else str(value)
-    return text.replace("|", "\\|")
+    return markdown_cell(text)
 
 
 def _parquet(rows: list[dict[str, Any]]) -> bytes:

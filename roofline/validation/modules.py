@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roofline.errors import MissingExtraError, UsageError
+from roofline.errors import MissingExtraError, RooflineError, UsageError
 from roofline.models.families import FAMILIES
 from roofline.models.model import Model
 from roofline.program.phases import Phase
@@ -62,19 +64,55 @@ def load_module(where: str, device: Device, dtype: str) -> Any:
     """The module that a function of a file builds: ``file.py:build``. Raises UsageError for what is not there."""
     path, _, name = where.rpartition(":")
     file = Path(path)
-    if not path or not name or not file.is_file():
+    if not path or not name or not file.is_file() or file.suffix != ".py":
         msg = f"--module {where!r}: expected FILE.py:FUNCTION, a file that exists and a function that returns a module"
         raise UsageError(msg)
     spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None
     assert spec.loader is not None
     loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
+    with blaming(where):
+        spec.loader.exec_module(loaded)
     build = getattr(loaded, name, None)
     if not callable(build):
         msg = f"--module {where!r}: {file.name} has no function {name}"
         raise UsageError(msg)
-    return build().to(device.kind, device.dtype(dtype)).eval()
+    with blaming(where):
+        built = build()
+    if not isinstance(built, device.torch.nn.Module):
+        msg = f"--module {where!r}: {name} returns {type(built).__name__}, expected a torch.nn.Module"
+        raise UsageError(msg)
+    with blaming(where):
+        return built.to(device.kind, device.dtype(dtype)).eval()
+
+
+@contextmanager
+def blaming(where: str) -> Iterator[None]:
+    """What code of the user's file raises, as UsageError: file, line, what went wrong. Out of memory stays what it is.
+
+    The last line of that file on the way to the failure is named, if there is one.
+    """
+    try:
+        yield
+    except (RooflineError, MemoryError):
+        raise
+    except (Exception, SystemExit) as failure:
+        if out_of_memory(failure):
+            raise
+        file = Path(where.rpartition(":")[0])
+        frames = traceback.extract_tb(failure.__traceback__)
+        lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == file.resolve()]
+        line = failure.lineno if isinstance(failure, SyntaxError) else lines[-1] if lines else None
+        place = f"{file}:{line}" if line else str(file)
+        text = failure.msg if isinstance(failure, SyntaxError) else str(failure)
+        msg = f"--module {place}: {type(failure).__name__}: {text.strip()[:200]}"
+        raise UsageError(msg) from None
+
+
+def out_of_memory(failure: BaseException) -> bool:
+    """Whether torch says that memory is full, in any of its words."""
+    text = str(failure).lower()
+    return isinstance(failure, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
 def build_step(module: Any, device: Device, phase: Phase, sizes: Mapping[str, int], vocabulary: int) -> Step:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from roofline.errors import SpecError
 from roofline.files.atomic import atomic_writer
+from roofline.files.library import read_text
 from roofline.prediction.predict import Prediction
 from roofline.program.phases import Phase
 from roofline.validation.comparison import CaseComparison, Verdict, compare
 from roofline.validation.devices import Device
 from roofline.validation.environment import describe_environment, gpu_state
-from roofline.validation.measurements import read_measurements
-from roofline.validation.modules import Step, build_module, build_step, load_module
+from roofline.validation.measurements import MOST_BYTES, read_measurements
+from roofline.validation.modules import Step, blaming, build_module, build_step, load_module, out_of_memory
 from roofline.validation.profiling import Profile
 from roofline.validation.session import (
     Case,
@@ -54,8 +56,9 @@ class Runner:
             for phase in phases:
                 case = None
                 try:
-                    case = prepare(self.prediction, phase, module, self.device)
-                    self._time(case, module, self.budget_s / len(phases))
+                    with blaming(self.module) if self.module else nullcontext():
+                        case = prepare(self.prediction, phase, module, self.device)
+                        self._time(case, module, self.budget_s / len(phases))
                 except KeyboardInterrupt:
                     self.interrupted = True
                 except (MemoryError, RuntimeError) as failure:
@@ -96,12 +99,6 @@ class Runner:
             case.step = step
 
 
-def out_of_memory(failure: BaseException) -> bool:
-    """Whether torch says that memory is full, in any of its words."""
-    text = str(failure).lower()
-    return isinstance(failure, MemoryError) or "out of memory" in text or "can't allocate memory" in text
-
-
 def _compiled(case: Case, module: Any, device: Device) -> Any:
     compiled = device.torch.compile(module)
     sizes = case_sizes(case.prediction.workload, case.phase)
@@ -121,6 +118,7 @@ def compare_file(path: Path, prediction: Prediction) -> list[CaseComparison]:
                 sizes["length"],
                 measured.operators,
                 dram_bytes=measured.dram_bytes,
+                others_s=measured.others_s,
                 measured_s=measured.step_s,
                 digest=frozen(prediction),
             )
@@ -181,8 +179,8 @@ def finished(path: Path, prediction: Prediction) -> list[CaseComparison]:
     if not path.is_file():
         return []
     try:
-        return restored(json.loads(path.read_text(encoding="utf-8")), prediction)
-    except (OSError, ValueError, KeyError, TypeError):
+        return restored(json.loads(read_text(path, SpecError, MOST_BYTES)), prediction)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         msg = f"{path}: is no result of validate; name another file, or leave out --resume"
         raise SpecError(msg) from None
 

@@ -98,5 +98,7 @@ def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pyt
 
 def test_a_broken_file_of_ones_own_is_named(folder: Path) -> None:
     (folder / "broken.yaml").write_text("name: [", encoding="utf-8")
-    with pytest.raises(SpecError, match=r"broken\.yaml:2: "):
-        load_hardware("h100")
+    with pytest.warns(UserWarning, match=r"broken\.yaml:2: .*; left out"):
+        assert load_hardware("h100").name == "h100-sxm-80gb"
+    with pytest.warns(UserWarning, match="left out"), pytest.raises(SpecError, match=r"broken\.yaml:2: "):
+        load_hardware("broken")

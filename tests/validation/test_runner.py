@@ -19,8 +19,9 @@ from roofline.timing.timing import Timing
 from roofline.validation.comparison import CaseComparison, OperatorComparison, Verdict, compare
 from roofline.validation.environment import SelfTest
 from roofline.validation.measurements import read_measurements
+from roofline.validation.modules import out_of_memory
 from roofline.validation.profiling import Profile
-from roofline.validation.runner import Validation, compare_file, finished, out_of_memory, write_record
+from roofline.validation.runner import Validation, compare_file, finished, write_record
 from roofline.validation.scores import Pair, Score
 from roofline.validation.session import frozen
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from roofline.errors import UsageError
 from roofline.files.atomic import atomic_writer
+from roofline.files.cells import csv_cell
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -55,4 +56,4 @@ def save_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     with atomic_writer(path) as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: csv_cell(value) for name, value in row.items()} for row in rows)

@@ -1,0 +1,189 @@
+"""Files that people hand in and ask for: measurements, modules, specs of their own, places to write to, tables."""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from pathlib import Path
+
+import pytest
+from shell import answer, refusal
+
+import roofline as api
+from roofline.errors import RooflineError, SpecError
+from roofline.files.atomic import atomic_writer, check_writable
+from roofline.reports.export import write_result
+
+BERT = ("validate", "bert-base", "--hardware", "h100")
+
+
+@pytest.fixture(autouse=True)
+def _no_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measuring starts the command anew with other settings, which would end the tests."""
+    monkeypatch.setenv("ROOFLINE_RESTARTED", "1")
+
+
+# Places to write to
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "calibrate -o {}/c.yaml --budget 60s",
+        "validate bert-base --hardware h100 -o {}/v.json",
+        "predict bert-base --hardware h100 -o {}/p.csv",
+        "predict bert-base --hardware h100 --plot {}/p.png",
+        "compare llama-3.1-8b --hardware h100 -o {}/c.md",
+        "plot roofline bert-base --hardware h100 -o {}/p.svg",
+    ],
+)
+def test_where_to_write_is_checked_before_work_begins(command: str, tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    assert f"{nowhere}" in refusal(3, *command.format(nowhere).split())
+
+
+def test_checking_a_place_leaves_nothing_there(tmp_path: Path) -> None:
+    (tmp_path / "kept.json").write_text("as it was")
+    check_writable(tmp_path / "kept.json")
+    check_writable(tmp_path / "new.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.json"]
+    assert (tmp_path / "kept.json").read_text() == "as it was"
+    with pytest.raises(SpecError, match="not a regular file"):
+        check_writable(tmp_path)
+
+
+def test_what_a_killed_run_left_neither_hinders_nor_stays(tmp_path: Path) -> None:
+    old, young = (tmp_path / f".a.txt.{digit * 16}.tmp" for digit in "ab")
+    for left in (old, young):
+        left.write_text("half")
+    hours_ago = time.time() - 7200
+    os.utime(old, (hours_ago, hours_ago))
+    with atomic_writer(tmp_path / "a.txt") as file:
+        file.write("whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [young.name, "a.txt"]
+
+
+def test_a_name_as_long_as_the_file_system_takes_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 240 + ".json")
+    with atomic_writer(path) as file:
+        file.write("{}")
+    assert path.read_text() == "{}"
+
+
+def test_what_was_measured_is_kept_elsewhere_where_its_place_is_gone(tmp_path: Path) -> None:
+    from roofline.cli.measure import _kept
+
+    def write(path: Path) -> None:
+        with atomic_writer(path) as file:
+            file.write("measured")
+
+    with pytest.raises(SpecError, match="what was measured is in ") as caught:
+        _kept(write, tmp_path / "gone" / "m.json")
+    assert Path(str(caught.value).rpartition(" is in ")[2]).read_text() == "measured"
+
+
+# Measurements
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("q_proj,1_0", "line 2: time_s"),
+        ("q_proj,true", "line 2: time_s"),
+        ('q_proj,"1,5"', "line 2: time_s"),
+        (f"q_proj,{'1' * 400}", "line 2: time_s"),
+        ("q_proj,1,5", "line 2: 3 cells, expected 2"),
+        ("q_proj", "line 2: 1 cells, expected 2"),
+        (",1", "line 2: operator: empty"),
+    ],
+)
+def test_a_row_that_is_misread_elsewhere_is_refused_by_its_line(row: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text(f"operator,time_s\n{row}\n")
+    assert words in refusal(3, *BERT, "--measurements", str(path))
+
+
+_ONE = '{{"cases": [{{"phase": "encode", "operators": [{{"name": "q_proj", "measured_s": {}}}]}}]}}'
+
+
+@pytest.mark.parametrize("content", [_ONE.format("1" * 400), _ONE.format("1" * 5000), _ONE.format("true"), "[" * 10**5])
+def test_json_that_breaks_a_reader_is_refused_in_a_line(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    path.write_text(content)
+    assert str(path) in refusal(3, *BERT, "--measurements", str(path))
+
+
+def test_nothing_is_read_without_end() -> None:
+    assert "not a regular file" in refusal(3, *BERT, "--measurements", "/dev/zero")
+
+
+def test_an_operator_that_nobody_predicted_is_listed_with_its_time(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("operator,time_s\nq_proj,0.0001\nmy_kernel,0.0002\n")
+    assert "ran, predicted by nobody: my_kernel 200 us" in answer(*BERT, "--measurements", str(path))
+
+
+# Modules
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("def f(:", "m.py:1: SyntaxError"),
+        ("\ndef f(): raise ValueError('no weights')", "m.py:2: ValueError: no weights"),
+        ("def f(): return None", "f returns NoneType, expected a torch.nn.Module"),
+        ("1 / 0", "m.py:1: ZeroDivisionError"),
+        ("raise SystemExit(0)", "m.py:1: SystemExit"),
+    ],
+)
+def test_a_module_that_fails_is_told_by_file_and_line(code: str, words: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    path = tmp_path / "m.py"
+    path.write_text(code)
+    assert words in refusal(2, *BERT, "--module", f"{path}:f", "--device", "cpu")
+
+
+# Python
+
+
+@pytest.mark.parametrize(("model", "hardware"), [(3, "h100"), (None, "h100"), ("gpt2", 3), ("gpt2", None)])
+def test_python_is_told_what_is_no_model_and_no_hardware(model: object, hardware: object) -> None:
+    with pytest.raises(RooflineError, match=r": given (int|NoneType), expected"):
+        api.predict(model, hardware)  # type: ignore[arg-type]
+
+
+# Tables that another program opens
+
+
+def test_no_cell_of_a_csv_is_a_formula_and_none_of_markdown_is_markup(tmp_path: Path) -> None:
+    rows = [{"model": "=cmd|'/C calc'!A0", "time_s": -1.5, "notes": "<b>|\nx"}]
+    for suffix in ("csv", "md"):
+        write_result(dict, lambda: rows, tmp_path / f"t.{suffix}")
+    (found,) = csv.DictReader((tmp_path / "t.csv").read_text().splitlines(keepends=True))
+    assert found == {"model": "'=cmd|'/C calc'!A0", "time_s": "-1.5", "notes": "<b>|\nx"}
+    last = (tmp_path / "t.md").read_text().splitlines()[-1]
+    assert last == "| =cmd\\|'/C calc'!A0 | -1.5 | &lt;b&gt;\\| x |"
+
+
+# Flags
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "command"),
+    [
+        (3, "more than the 651 tokens", "predict llama-3.1-8b --hardware h100 --cp 100000 --context 651"),
+        (3, "layers: token_embedding", "formula foo"),
+        (2, "at most the", "doctor --threads 99999"),
+        (2, "expected a number of tokens", "compare llama-3.1-8b --hardware h100 --train 1X"),
+    ],
+)
+def test_what_is_refused_in_a_line(code: int, words: str, command: str) -> None:
+    assert words in refusal(code, *command.split())
+
+
+def test_tokens_of_training_are_written_as_they_are_spoken() -> None:
+    from roofline.options.values import read_tokens
+
+    assert [read_tokens("train", text) for text in ("300Gtok", "300 Gtok", "300B", "300G", "300000000000", 3e11)] == [3e11] * 6
+    assert read_tokens("train", "1T") == 1e12
