@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -83,13 +84,24 @@ def calibration_in(hardware: str | Path | HardwareSpec) -> tuple[str | Path | Ha
     return (beside if beside.suffix in (".yaml", ".yml") and path.suffix else found.extends), found
 
 
+def calibration_under(edits: Collection[str], hardware: str | Path | HardwareSpec) -> Calibration | None:
+    """The calibration that a shipped device keeps under ``edits``, paths of its fields: one thing changes, not two.
+
+    None where nothing is edited, for a device that has none, and where its class is edited.
+    """
+    if not edits or "class" in edits:
+        return None
+    whole = hardware if isinstance(hardware, HardwareSpec) else load_hardware(hardware)
+    return load_device(whole.name) if whole.name in device_names() and whole == load_hardware(whole.name) else None
+
+
 def constants_of(
     hardware: HardwareSpec, provenance: Provenance | None = None, own: Calibration | None = None
 ) -> ConstantSet:
     """The constants of a device: what ``provenance`` asks for, else its calibration, else those of its class.
 
-    ``own`` is a calibration that was asked for by name. Another one holds for the device as it was measured: with a
-    field edited, or read from another file, a device has those of its class. Raises SpecError where there is no such
+    ``own`` is a calibration that was asked for by name, or that stays under edits. Another one holds for the device as
+    it was measured: read from another file, a device has those of its class. Raises SpecError where there is no such
     calibration, or nothing was published.
     """
     if provenance == "datasheet":

@@ -6,9 +6,10 @@ from bisect import bisect_left
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 
+from roofline.cost.kv_cache import cache_bytes
 from roofline.cost.parabolas import crossing, last_within
-from roofline.cost.residency import Footprint, alive_bytes, footprint, longest_step, peak_bytes, resting
-from roofline.number import as_fraction, exact
+from roofline.cost.residency import Footprint, alive_bytes, footprint, longest_step, resting
+from roofline.number import Number, as_fraction, exact
 from roofline.program.axes import rebind
 from roofline.program.phases import Phase
 from roofline.program.program import Program
@@ -69,34 +70,36 @@ def largest_batch(
 ) -> int:
     """The most sequences at once that fit in ``room`` bytes; 0 if not one does.
 
-    Cache and states are proportional to the batch; the activations alive at an operator are a constant (positions,
-    which all sequences share), a part proportional to it and, where sequences are compared with each other, one
-    proportional to its square; weights are constant. So each operator's limit is the root of a quadratic, and the least
-    of them is the answer. Where more sequences add ever less, as experts that are touched already, it is bisected.
+    Cache and states are a constant (scales of whole tensors) and a part proportional to the batch; the activations
+    alive at an operator are a constant (positions, which all sequences share), a part proportional to it and, where
+    sequences are compared with each other, one proportional to its square; weights are constant. So each operator's
+    limit is the root of a quadratic, and the least of them is the answer. Where more sequences add ever less, as
+    experts that are touched already, it is bisected. Whole bytes are what resides, so that one more may fit than the
+    exact sizes say.
     """
-    one = resting(program, replace(workload, batch=1), precision)
-    free = int(room) - one.weights_bytes
+    free = int(room) - resting(program, replace(workload, batch=1), precision).weights_bytes
+    carried = [_carried(program, workload, batch, precision) for batch in range(3)]
+
+    def fit(batch: int) -> bool:
+        return footprint(program, replace(workload, batch=batch), phases, precision).total_bytes <= int(room)
+
     fits = []
     for phase in phases:
         sizes = {letter: exact(size) for letter, size in program.sizes.items()} | dict(longest_step(workload, phase))
         alive = [alive_bytes(program, phase, sizes | {"B": exact(b)}, precision) for b in range(3)]
         for held in zip(*alive, strict=True):
             if held[0] + held[2] < 2 * held[1]:
-                return _bisected_batch(program, workload, phases, precision, free, one.carried_bytes)
-            curve = {b: Fraction(b * one.carried_bytes + size) for b, size in enumerate(held)}
+                return bisect_left(range(1, MAX_LENGTH + 1), True, key=lambda batch: not fit(batch))
+            curve = {b: as_fraction(carried[b] + size) for b, size in enumerate(held)}
             fits.append(crossing(Fraction(free), curve))
-    return max(0, int(min(fits)))
+    found = max(0, int(min(fits)))
+    return found + 1 if found < MAX_LENGTH and fit(found + 1) else found
 
 
-def _bisected_batch(
-    program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision, free: int, carried: int
-) -> int:
-    """The same by trial, for what only grows with the batch: ``carried`` bytes a sequence in ``free`` bytes."""
-
-    def fits(batch: int) -> bool:
-        return batch * carried + peak_bytes(program, replace(workload, batch=batch), phases, precision) <= free
-
-    return bisect_left(range(1, MAX_LENGTH + 1), True, key=lambda batch: not fits(batch))
+def _carried(program: Program, workload: Workload, batch: int, precision: Precision) -> Number:
+    """What so many sequences leave for the next step at their longest, with scales of all together, not rounded. [B]"""
+    sizes = {letter: exact(size) for letter, size in program.sizes.items()}
+    return cache_bytes(program, {**sizes, **workload.step(Phase.DECODE, batch, workload.held)}, precision)
 
 
 def longest_context(

@@ -14,7 +14,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from roofline.calibration.constants import ConstantSet, Execution
-from roofline.calibration.provenance import read_constants, read_execution
+from roofline.calibration.provenance import calibration_under, read_constants, read_execution
 from roofline.cost.cost import operator_cost
 from roofline.errors import UsageError, shown
 from roofline.hardware.loading import edited_device
@@ -170,7 +170,8 @@ class OperatorClock:
         """The clock of a device, several, or a calibration, as options ask for it."""
         fleet, edits = fleet_of(hardware), asked["set"] or {}
         device = edited_device(fleet.device, edits)
-        constants = read_constants(asked, device, fleet.calibration)
+        fields = [path.partition(".")[2] for path in edits]
+        constants = read_constants(asked, device, fleet.calibration or calibration_under(fields, fleet.device))
         default = device.default_dtype()
         return cls(
             device, read_execution(asked, device), constants, default, overrides=tuple(edits.items()), fleet=fleet

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from roofline.calibration.constants import ConstantSet, Execution
-from roofline.calibration.provenance import read_constants, read_execution
+from roofline.calibration.provenance import calibration_under, read_constants, read_execution
 from roofline.compression.recipes import Recipe
 from roofline.compression.transform import NOTHING, Compression, compressed, read_compression
 from roofline.errors import UsageError, WorkloadError, near_matches
@@ -91,7 +91,8 @@ def read_request(
     workload = read_workload(options, network, phases)
     if Phase.DECODE in phases and workload.decode_steps == 0:
         phases = tuple(name for name in phases if not name.one_token)
-    used = read_constants(options, device, fleet.calibration).for_dtypes(recipe.dtypes)
+    own = fleet.calibration or calibration_under(edits_by_room(options["set"] or {})["hardware"], fleet.device)
+    used = read_constants(options, device, own).for_dtypes(recipe.dtypes)
     device, how = computing_device(device, recipe), read_execution(options, device)
     reserved = read_reserve(options).of(device.capacity)
     return Request(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from roofline.calibration.constants import Calibration
+from roofline.calibration.provenance import calibration_under
 from roofline.errors import UsageError, shown
 from roofline.hardware.library import is_path
 from roofline.hardware.loading import load_every_hardware, load_hardware
@@ -61,7 +62,8 @@ def _edited(name: str | HardwareSpec, edits: Mapping[str, Any]) -> Hardware:
     if found is None:
         msg = f"set hardware.{next(iter(edits))}: edits go with hardware by name, not with {shown(str(name)[:30])}"
         raise UsageError(msg)
-    return replace(found, name=f"{found.name} edited")
+    own = found.own or calibration_under(edits, found.fleet.device)
+    return replace(found, name=f"{found.name} edited", fleet=replace(found.fleet, calibration=own))
 
 
 def _device(spec: HardwareSpec) -> Hardware:

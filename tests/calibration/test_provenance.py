@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from roofline.buying.api import compare
 from roofline.calibration import provenance
 from roofline.calibration.constants import load_class
 from roofline.calibration.provenance import class_of, constants_of, fed_shares, load_published
@@ -16,9 +17,26 @@ from roofline.files.library import data_folder, read_yaml
 from roofline.hardware.loading import hardware_names, load_hardware, spec_from_fields
 from roofline.operators.predict_op import predict_op
 from roofline.prediction.predict import predict
+from roofline.prediction.sensitivity import sensitivities
 
 PUBLISHED = load_published()
 HERE = sorted(set(PUBLISHED.devices) & set(hardware_names()))
+
+
+def test_an_edit_changes_one_thing_the_calibration_stays() -> None:
+    plain_bandwidth = load_hardware("a100-sxm-80gb").bandwidth
+    wider = {"hardware.memory.hbm.bandwidth": f"{1.5 * plain_bandwidth / 1e9} GB/s"}
+    asked: Any = {"batch": 8, "context": 2048}
+    plain, edited = (predict("llama-3.1-8b", "a100-sxm-80gb", **asked, set=edits) for edits in (None, wider))
+    assert plain.constants == edited.constants
+    bandwidth, *_ = sensitivities(plain, "decode", change=0.5)
+    assert edited.request_s == pytest.approx(bandwidth.better_s)
+    other = predict("llama-3.1-8b", "a100-sxm-80gb", **asked, set={"hardware.class": "nvidia-tensor-core"})
+    assert other.constants.provenance == "class"
+    rows = compare("llama-3.1-8b", "a100-sxm-80gb", set=wider).rows
+    assert [row.curve.constants and row.curve.constants.provenance for row in rows] == ["calibrated"]
+    timed = predict_op("matmul", "a100-sxm-80gb", m=8, k=8, n=8, set=wider)
+    assert timed.constants.provenance == "calibrated"
 
 
 @pytest.mark.parametrize("name", HERE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -128,6 +129,22 @@ def test_the_largest_batch_fits_and_one_more_does_not() -> None:
     at, above = (predict("llama-2-7b", "a100", batch=batch).memory for batch in (most, most + 1))
     assert (at.fits, above.fits) == (True, False)
     assert at.max_batch == above.max_batch == most  # the answer does not depend on the batch asked for
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_largest_batch_is_one_before_what_does_not_fit(seed: int) -> None:
+    # Scales of a quantised cache are fractions of a byte for a token; logits may be what decides.
+    draw = Random(seed)
+    asked: dict[str, Any] = {
+        "dtype": draw.choice(["w4a16+kv8", "w4a16+kv4", "w8a8", "bf16"]),
+        "lm_head": draw.choice(["last", "all"]),
+        "prompt": draw.randrange(1, 400),
+        "generate": draw.randrange(2, 100),
+    }
+    name, device = draw.choice(["flan-t5-base", "gpt2", "llama-3.2-1b", "mamba-130m"]), draw.choice(["mi210", "h100"])
+    most = predict(name, device, **asked).memory.max_batch
+    assert most
+    assert [predict(name, device, batch=batch, **asked).memory.fits for batch in (most, most + 1)] == [True, False]
 
 
 def test_the_longest_context_fits_and_one_more_does_not() -> None:
