@@ -167,6 +167,7 @@ class RowAnswer(PointAnswer, BasisAnswer):
     misses: Annotated[list[str], Says("why it does not")]
     unsure: Annotated[list[str], Says("targets that it would miss at the slow end of its band")]
     tie_with_first: Annotated[bool, Says("whether the band of the ratio to the first row contains 1")]
+    batch_1: NotRequired[Annotated[PointAnswer, Says("without targets: the same, one sequence at a time")]]
     tdp_w: Annotated[float | None, Says("thermal design power of a device", "W")]
     pools: Annotated[PoolsAnswer | None, Says("disaggregated serving; null where devices both prefill and decode")]
     cost: Annotated[CostAnswer | None, Says("cost; null where no_cost says why")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from roofline.buying.pareto import FrontPoint, pareto_front
@@ -32,7 +32,8 @@ class Row:
     """Hardware in a comparison: its best batch under the targets, or the one that misses them by the least.
 
     ``misses`` are the reasons why it does not qualify. ``cost`` is None where ``no_cost`` says why. ``tie``: the 90 %
-    band of the ratio to the first row contains 1. ``unsure``: at the slow end of its band it would miss.
+    band of the ratio to the first row contains 1. ``unsure``: at the slow end of its band it would miss. ``alone``: one
+    sequence at a time, where no target says how fast is fast enough.
     """
 
     curve: Curve
@@ -42,6 +43,7 @@ class Row:
     no_cost: str
     unsure: tuple[str, ...] = ()
     tie: bool = False
+    alone: OperatingPoint | None = None
 
     @property
     def hardware(self) -> Hardware:
@@ -64,6 +66,7 @@ class Row:
             "unsure": list(self.unsure),
             "tie_with_first": self.tie,
             **(self.point.to_dict() if self.point else {}),
+            **({"batch_1": self.alone.to_dict()} if self.alone else {}),
             "tdp_w": device.tdp,
             "max_batch": self.curve.most,
             "pools": self.curve.pools.to_dict(self.point.batch) if self.curve.pools and self.point else None,
@@ -170,12 +173,13 @@ def _row(curve: Curve, question: Question, targets: Targets, terms: Terms) -> Ro
     cost, no_cost = serving_cost(curve.hardware, point, question.traffic, terms)
     misses = tuple(targets.misses(point.ttft.value, point.tpot.value))
     unsure = tuple(targets.misses(point.ttft.high, point.tpot.high))
-    return Row(curve, point, misses, cost, no_cost, unsure if not misses else ())
+    alone = point_at(curve, 0, curve.replicas) if targets.none and curve.pools is None else None
+    return Row(curve, point, misses, cost, no_cost, unsure if not misses else (), alone=alone)
 
 
 def _rank(row: Row) -> tuple[Any, ...]:
     if row.point is None:
-        return (2, 0, 0.0, str(row.curve.who))
+        return (2, 0, -row.curve.devices, str(row.curve.who))
     price = (0, row.cost.mix(1.0)) if row.cost else (1, -row.point.device_tokens_per_s)
     return (0 if row.qualifies else 1, *price, str(row.curve.who))
 
@@ -194,4 +198,4 @@ def _tied(row: Row, first: Row) -> Row:
     same = row.hardware.device.name == first.hardware.device.name and row.curve.constants == first.curve.constants
     ratio = ratio_band(row.point.requests_per_s, first.point.requests_per_s, correlated=same)
     tie = ratio.low * scale <= 1 <= ratio.high * scale
-    return Row(row.curve, row.point, row.misses, row.cost, row.no_cost, row.unsure, tie)
+    return replace(row, tie=tie)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from roofline.buying.economics import HourlyCost
 from roofline.buying.prices import Offer
 from roofline.buying.serving_costs import Terms, hourly_cost
-from roofline.buying.training_runs import TrainingRun, training_run
+from roofline.buying.training_runs import TrainingRun, state_bytes, training_run
 from roofline.calibration.constants import ConstantSet
 from roofline.errors import WorkloadError
 from roofline.options.values import read_tokens
@@ -19,6 +20,7 @@ from roofline.serving.hardware_choice import Hardware
 from roofline.serving.scenario import Question
 from roofline.timing.energy import busy_power
 from roofline.timing.machine import Machine
+from roofline.units import format_quantity
 
 SEQUENCE = 4096
 """Tokens of a sequence in training, where the model takes as many."""
@@ -84,6 +86,9 @@ def _cost(
     frozen: bool,
 ) -> TrainingCost:
     device, sequence = hardware.device, min(SEQUENCE, question.model.lengths.positions)
+    each, capacity = state_bytes(question.model, frozen=frozen) / hardware.count, device.capacity
+    if capacity is not None and each > capacity:
+        return TrainingCost(hardware, None, problem=_too_large(each, capacity, hardware.count, frozen=frozen))
     try:
         dtype = device.default_dtype()
         machine = Machine(device, which(hardware).for_dtypes((dtype,)), "graph")
@@ -96,6 +101,15 @@ def _cost(
         return TrainingCost(hardware, run, problem=priced)
     offer, hourly = priced
     return TrainingCost(hardware, run, offer, run_usd(run, hourly, offer.shapes(hardware.count) * offer.devices))
+
+
+def _too_large(each: float, capacity: float, count: int, *, frozen: bool) -> str:
+    """Why training does not fit, with the fewest devices whose memories hold its states."""
+    held = "frozen weights alone" if frozen else "weights, gradients and Adam's states alone, 16 B a parameter,"
+    need, room = (format_quantity(size, "bytes") for size in (each, capacity))
+    least = ceil(each * count / capacity)
+    spread = f" on each of {count} devices, spread evenly" if count > 1 else ""
+    return f"training does not fit: {held} take {need} of {room}{spread}; {least} devices at least"
 
 
 def run_usd(run: TrainingRun, hourly: HourlyCost, devices: int) -> float:

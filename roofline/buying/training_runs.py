@@ -49,6 +49,19 @@ class TrainingRun:
         return self.time_s / 3600
 
 
+def state_bytes(model: Model, *, frozen: bool = False) -> float:
+    """Weights, gradients and Adam's states of all devices together, without activations. [B]
+
+    16 a parameter: in mixed precision 2 for the weight, 2 for its gradient, 4 for a copy in fp32 and 4 for each of two
+    moments (ZeRO, Rajbhandari et al. 2020, arXiv 1910.02054, section 3.1); in fp32 as many. Frozen weights are 2.
+
+    >>> from roofline.models.model import load_model
+    >>> state_bytes(load_model("gpt2")) / 124_439_808
+    16.0
+    """
+    return float(model.parameters * (2 if frozen else 16))
+
+
 def training_run(
     model: Model,
     machine: Machine,

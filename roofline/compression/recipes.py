@@ -177,6 +177,18 @@ class Recipe:
         return any(form.scale for form in (*(form for pair in self.pairs for form in pair), self.kv_cache))
 
     @property
+    def cache_advice(self) -> str:
+        """What to type for a narrower cache, where weights and activations are fp8 and it is not; empty elsewhere.
+
+        >>> read_recipe("fp8", default="bf16").cache_advice
+        'the KV cache stays bf16; what is deployed in fp8 mostly keeps it in fp8 too: --kv-dtype fp8'
+        """
+        if {self.weights.dtype, self.activations.dtype} != {"fp8"} or self.kv_cache.name not in ("bf16", "fp16"):
+            return ""
+        kept = f"the KV cache stays {self.kv_cache.name}"
+        return f"{kept}; what is deployed in fp8 mostly keeps it in fp8 too: --kv-dtype fp8"
+
+    @property
     def words(self) -> str:
         """The recipe in a few words.
 
@@ -190,6 +202,10 @@ class Recipe:
         text += "" if plain or not self.quantizes else f", the rest {self.base}"
         text += f", states {self.state}" if self.state else ""
         return text + (f", {self.accumulator} accumulators" if self.accumulator else "")
+
+
+NARROWER = ("fp8", "w8a16", "w4a16")
+"""Recipes that weights are commonly stored in where they are too large, the widest first."""
 
 
 def _storage_of(name: str) -> str:

@@ -166,6 +166,11 @@ class HardwareSpec(Block):
         return list(dict.fromkeys(dtype for dtype, peak in entries if not peak.elementwise))
 
     @property
+    def dataflow(self) -> bool:
+        """Whether a whole model streams through its on-chip memories, with no kernels one after the other."""
+        return self.calibration_class == "sram-dataflow"
+
+    @property
     def cautions(self) -> tuple[str, ...]:
         """What a reader of any figure for this device should know."""
         found = []
@@ -174,6 +179,11 @@ class HardwareSpec(Block):
         if self.devices_per_package > 1:
             found.append(
                 f"{self.name}: software sees {self.devices_per_package} devices, the figures are the package's"
+            )
+        if self.dataflow:
+            found.append(
+                f"{self.name} is a dataflow chip, which launches no kernels: its times are a guess that took some, and "
+                "comparisons leave it out"
             )
         if not self.peak.vector:
             found.append(

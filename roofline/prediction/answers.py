@@ -179,10 +179,18 @@ class OffloadAnswer(TypedDict):
     steps_s: Annotated[dict[Phase, list[Seconds]], Says("time of a step of each phase, at least and at most", "s")]
 
 
+class NarrowerAnswer(TypedDict):
+    """A recipe whose weights are narrower."""
+
+    name: Annotated[str, Says("recipe, as --dtype takes it")]
+    bytes: Annotated[int, Says("resident on each device then", "B")]
+
+
 class OverflowAnswer(TypedDict):
-    """What holds a model that is too large for one device."""
+    """What holds a model that is too large."""
 
     devices: Annotated[NeededAnswer | None, Says("more devices; null where no number of them does")]
+    dtype: Annotated[NarrowerAnswer | None, Says("the widest of fp8, w8a16, w4a16 that fits where it is; null: none")]
     offload: Annotated[OffloadAnswer | None, Says("the host's memory; null where that does not help")]
 
 
@@ -226,7 +234,7 @@ class PredictAnswer(Answer):
     provenance: Annotated[str, Says("where the constants come from: datasheet, class, published or calibrated")]
     band: Annotated[BandAnswer, Says("how sure the times are")]
     notes: Annotated[list[str], Says("what to know about this prediction")]
-    overflow: NotRequired[Annotated[OverflowAnswer, Says("what holds it, where one device does not")]]
+    overflow: NotRequired[Annotated[OverflowAnswer, Says("what holds it, where it does not fit")]]
     before_after: NotRequired[Annotated[list[ChangeAnswer], Says("what compression changes, where there is any")]]
     sensitivity: NotRequired[Annotated[dict[Phase, dict[str, GainAnswer]], Says(
         "with --sensitivity: what more of each resource buys, phase by phase")]]  # fmt: skip

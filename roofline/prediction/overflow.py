@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from roofline.cost.memory_fit import MemoryFit
-from roofline.errors import WorkloadError
+from roofline.errors import UsageError, WorkloadError
 from roofline.parallelism.divisibility import check_layout
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import fit_layout, fullest_stage
 from roofline.parallelism.sharding import shard
-from roofline.prediction.request import Request, most_tokens
+from roofline.prediction.request import Request, most_tokens, stored_as
 from roofline.program.phases import Phase
 from roofline.program.program import Program
+from roofline.timing.dtype_support import narrower_recipes
 
 MOST_DEVICES = 1024
 
@@ -46,14 +47,16 @@ class Offload:
 
 @dataclass(frozen=True, slots=True)
 class Overflow:
-    """What holds a model that is too large for one device: the fewest devices, or weights in the host's memory.
+    """What holds a model that is too large: the fewest devices, a narrower recipe, or weights in the host's memory.
 
-    ``layout`` is None where no number of devices holds it, else ``fit`` is what is on each of them. ``offload`` is None
-    where that does not help, else ``steps_s`` has the least and the most that a step of each phase then takes. [s]
+    ``layout`` is None where no number of devices holds it, else ``fit`` is what is on each of them. ``narrower`` is the
+    first recipe in which it fits where it is, with what it then takes. ``offload`` is None where that does not help,
+    else ``steps_s`` has the least and the most that a step of each phase then takes. [s]
     """
 
     layout: Layout | None
     fit: MemoryFit | None
+    narrower: tuple[str, MemoryFit] | None
     offload: Offload | None
     steps_s: Mapping[Phase, tuple[float, float]]
 
@@ -67,15 +70,32 @@ class Overflow:
             moved = {"link": self.offload.link, "bandwidth_bytes_per_s": self.offload.bandwidth}
             steps = {phase: list(ends) for phase, ends in self.steps_s.items()}
             host = {"bytes": self.offload.bytes, **moved, "steps_s": steps}
-        return {"devices": devices, "offload": host}
+        narrower = {"name": self.narrower[0], "bytes": self.narrower[1].total_bytes} if self.narrower else None
+        return {"devices": devices, "dtype": narrower, "offload": host}
 
 
-def find_overflow(request: Request, fit: MemoryFit, times_s: Mapping[Phase, float]) -> Overflow:
-    """What holds ``request``, whose ``fit`` is too large for a device; its steps take ``times_s`` by themselves."""
+def find_overflow(request: Request, on: Layout, fit: MemoryFit, times_s: Mapping[Phase, float]) -> Overflow:
+    """What holds ``request``, whose ``fit`` is too large for the devices that it is ``on``.
+
+    The steps of one device take ``times_s`` by themselves, to which the host's memory adds its transfers.
+    """
     layout, spread = needed_layout(request) or (None, None)
-    moved = offload(request, fit)
+    moved = offload(request, fit) if on.devices == 1 else None
     steps = {phase: moved.step_s(time) for phase, time in times_s.items()} if moved else {}
-    return Overflow(layout, spread, moved, steps)
+    return Overflow(layout, spread, _narrower(request, on), moved, steps)
+
+
+def _narrower(request: Request, on: Layout) -> tuple[str, MemoryFit] | None:
+    """The first recipe of ``NARROWER`` that the device computes in and that fits, with what it then takes."""
+    for word in narrower_recipes(request.recipe, request.device):
+        try:
+            stored = stored_as(request, word)
+            fit = fit_request(stored, on, shard(stored.program, on) if on.devices > 1 else stored.program)
+        except (UsageError, WorkloadError):
+            continue
+        if fit.fits:
+            return word, fit
+    return None
 
 
 def fit_request(request: Request, layout: Layout, program: Program) -> MemoryFit:

@@ -116,11 +116,11 @@ class Prediction:
 
     @property
     def overflow(self) -> Overflow | None:
-        """What would hold it; None where it fits, or where several devices were asked for."""
-        if self.memory.fits is not False or self.count > 1:
+        """What would hold it; None where it fits."""
+        if self.memory.fits is not False:
             return None
         times = {name: phase.figures.time_s for name, phase in self.phases.items()}
-        return find_overflow(self.request, self.memory, times)
+        return find_overflow(self.request, self.layout, self.memory, times)
 
     @property
     def before(self) -> Prediction | None:
@@ -151,6 +151,8 @@ class Prediction:
             notes.append(
                 f"no scan was ever timed: scans take the constants that {self.constants.name} has for all kinds"
             )
+        if self.recipe.cache_advice and Phase.DECODE in self.phases and self.memory.footprint.kv_cache_bytes:
+            notes.append(self.recipe.cache_advice)
         notes += self.request.storage
         if self.memory.capacity_bytes is None:
             notes.append(f"{self.hardware.name} states no memory capacity (it is what one installs): fit unknown")

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from roofline.calibration.constants import ConstantSet, Execution
 from roofline.calibration.provenance import calibration_under, read_constants, read_execution
-from roofline.compression.recipes import Recipe
+from roofline.compression.recipes import Recipe, read_recipe
 from roofline.compression.transform import NOTHING, Compression, compressed, read_compression
 from roofline.errors import UsageError, WorkloadError, near_matches
 from roofline.hardware.loading import load_hardware
@@ -99,6 +99,17 @@ def read_request(
         network, device, fleet, program, phases, workload, recipe, conventions, used, how, options, compression,
         storage, reserved,
     )  # fmt: skip
+
+
+def stored_as(request: Request, word: str) -> Request:
+    """The same in another recipe. Raises UsageError or WorkloadError for one that does not go with the rest."""
+    r = request
+    base = r.recipe.base
+    recipe = read_recipe(word, default=base, checkpoint=r.model.checkpoint)
+    program, storage = compressed(
+        r.model.program(r.conventions), r.compression, recipe, sparse_gain(r.device, recipe, "2:4")
+    )
+    return replace(r, program=program, recipe=recipe, storage=storage)
 
 
 def _edited(

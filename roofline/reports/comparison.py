@@ -21,6 +21,8 @@ MODELLED = (
     "modelled: the steady-state mean of continuous batching with all slots full; no queueing, no percentiles, no "
     "network; prompts are charged for the time that they add to decoding"
 )
+SERVED = ("TTFT", "band", "TPOT", "band", "tok/s user", "device", "all", "MFU", "MBU", "power", "bound by")
+"""The columns of an operating point, behind its batch."""
 WIDE = ("dtype", "most fit", "req/s", "band", "for prompts", *PARTS)
 """The columns that a wide table adds: what is stored, the largest batch that fits, and what a step is made of."""
 POWER = "power: assumed to rise with MFU and MBU from 15 % of the TDP, never above it"
@@ -73,7 +75,8 @@ def _verdict(result: Comparison) -> list[str]:
     lines = [result.question.traffic.words(), targets_line(result.question, result.targets)]
     first = result.rows[0]
     if not first.qualifies:
-        return [*lines, "NOTHING MEETS THE TARGETS; the reasons stand below"]
+        nothing = "NOTHING SERVES IT" if result.targets.none else "NOTHING MEETS THE TARGETS"
+        return [*lines, f"{nothing}; the reasons stand below"]
     ties = [str(row.curve.who) for row in result.rows if row.tie]
     price = f", {_usd(first.cost.mix(1.0))} per million tokens at full load" if first.cost else ""
     lines.append(f"best: {first.curve.who}{price}")
@@ -92,21 +95,33 @@ def targets_line(question: Question, targets: Targets) -> str:
 
 
 def _served(result: Comparison, wide: bool) -> list[str]:
-    header = ("hardware", "", "replicas", "batch", "TTFT", "band", "TPOT", "band", "tok/s user", "device", "all", "MFU",
-              "MBU", "power", "bound by", *(WIDE if wide else ()))  # fmt: skip
+    header = ("hardware", "", "replicas", "batch", *SERVED, *(WIDE if wide else ()))
     rows = [
         (
             str(row.curve.who),
-            _mark(row),
+            _mark(row, result.targets),
             *((spread(row.curve, row.point), *_figures(row.point)) if row.point else ("-",) * 13),
             *((wide_cells(row.curve, row.point) if row.point else ("-",) * len(WIDE)) if wide else ()),
         )
         for row in result.rows
     ]
-    lines = table(header, rows, left=(0, 1, 2))
+    lines = [*table(header, rows, left=(0, 1, 2)), *_alone(result)]
     lines += [f"{row.curve.who} misses: {', '.join(row.misses)}" for row in result.rows if row.misses]
     unsure = [f"{row.curve.who} ({', '.join(row.unsure)})" for row in result.rows if row.unsure]
     return lines + ([f"? at the slow end of the band: {'; '.join(unsure)}"] if unsure else [])
+
+
+def _alone(result: Comparison) -> list[str]:
+    """One sequence at a time, where no target says how slow is too slow at full load."""
+    rows = [
+        (str(row.curve.who), "alone", spread(row.curve, alone), *_figures(alone))
+        for row in result.rows
+        if (alone := row.alone)
+    ]
+    if not rows:
+        return []
+    header = ("batch 1", "", "replicas", "batch", *SERVED)
+    return ["without targets, at full load; one sequence at a time:", *table(header, rows, left=(0, 1, 2))]
 
 
 def spread(curve: Curve, point: OperatingPoint) -> str:
@@ -130,10 +145,10 @@ def pooled_lines(found: Sequence[Row | Order], verdicts: Sequence[str]) -> list[
     return ["", *pool_lines(told), *verdicts] if told else []
 
 
-def _mark(row: Row) -> str:
+def _mark(row: Row, targets: Targets) -> str:
     if not row.qualifies:
         return "misses"
-    return "meets" + ("?" if row.unsure else "") + (" =" if row.tie else "")
+    return ("full load" if targets.none else "meets") + ("?" if row.unsure else "") + (" =" if row.tie else "")
 
 
 def _figures(point: OperatingPoint) -> tuple[str, ...]:
@@ -214,7 +229,8 @@ def footer(curves: Sequence[Curve], question: Question, terms: Terms) -> list[st
     used = f"inputs: {', '.join(dtypes)}, {prompts}, {question.reserve.words}, prices {terms.kind}"
     spoken = [f"speculation: {question.speculation.words}"] if question.speculation else []
     cautions = (caution for curve in curves for caution in curve.hardware.device.cautions)
-    notes = dict.fromkeys((*question.notes, *cautions))
+    advice = (curve.recipe.cache_advice for curve in curves if curve.recipe and curve.recipe.cache_advice)
+    notes = dict.fromkeys((*question.notes, *advice, *cautions))
     owned = [f"owning: {_owning(terms.owning)}"] if terms.kind == "purchase" else []
     return [MODELLED, used, *spoken, *owned, POWER, *bands, *(f"note: {note}" for note in notes)]
 

@@ -14,6 +14,9 @@ def overflow_lines(found: Overflow | None) -> list[str]:
     if found.layout is not None and found.fit is not None:
         devices = int(found.layout.devices)
         lines = [f"needs {devices} of these devices ({found.layout}): {_bytes(found.fit.total_bytes)} on each"]
+    if found.narrower is not None:
+        name, fit = found.narrower
+        lines[0] += f"; or --dtype {name}: {_bytes(fit.total_bytes)}"
     if host := found.offload:
         steps = (f"{name} {_seconds(low)} to {_seconds(high)} a step" for name, (low, high) in found.steps_s.items())
         rate = format_quantity(host.bandwidth, "bytes_per_s")

@@ -27,5 +27,6 @@ def training_lines(costs: Sequence[TrainingCost]) -> list[str]:
     rule = "4 N D, as the weights are frozen; " if frozen else ""
     return [
         *lines,
-        f"{rule}N counts all parameters; without communication, optimiser steps and recomputation: a run takes longer",
+        f"{rule}N counts all parameters; without communication, optimiser steps and the recomputation that memory may "
+        "ask for: a run takes longer",
     ]

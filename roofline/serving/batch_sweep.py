@@ -24,6 +24,7 @@ from roofline.serving.batched_steps import StepTimer
 from roofline.serving.continuous_batching import Drafts, Load, SteadyState, steady_state
 from roofline.serving.curve import Curve, Served
 from roofline.serving.hardware_choice import Hardware
+from roofline.serving.misfits import Misfits
 from roofline.serving.occupancy import Occupancy, occupancy_of, prefill_occupancy
 from roofline.serving.prefill_and_decode_replicas import PROMPTS, DecodeLoad, PrefillLoad
 from roofline.serving.replica_layouts import ONE, replica_layouts, replica_program
@@ -31,7 +32,6 @@ from roofline.serving.scenario import Question
 from roofline.timing.device_stacks import grouped
 from roofline.timing.dtype_support import computing_device
 from roofline.timing.networks import Network
-from roofline.units import format_quantity
 
 MOST = 4096
 """The most sequences in flight that are looked at on one replica."""
@@ -88,13 +88,19 @@ def _curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
     limits = [MOST if number is None else number for number in most]
     batches = PROMPTS if question.only is Phase.PREFILL else batches_up_to(max([1, *limits]), limits)
     loads = {kind: _load(question, program, kind[0], batches) for kind, program in programs.items()}
+    misfits = Misfits(question, lambda r, at: _held(question, replica_program(quantized(question.program, r), at), r))
     for places, constants in grouped(range(len(jobs)), lambda at: jobs[at].constants, lambda at: _alike(jobs, at)):
         first = jobs[places[0]]
         timer = StepTimer.of([jobs[at].device for at in places], constants, first.execution, first.network)
         load = loads[first.recipe, first.layout]
         state = steady_state(load, timer) if isinstance(load, Load) else load.state(timer)
         for row, at in enumerate(places):
-            found.append(_curve(question, jobs[at], held[first.recipe, first.layout], most[at], state, row))
+            job = jobs[at]
+            largest = max(other.layout.devices for other in jobs if other.hardware is job.hardware)
+            why = "does not fit" if most[at] == 0 else ""
+            if why and job.layout.devices == largest:
+                why = misfits.words(job.device, job.recipe, job.layout)
+            found.append(_curve(question, job, held[first.recipe, first.layout], most[at], state, row, why))
     asked = {id(each): place for place, each in enumerate(hardware)}
     return sorted(found, key=lambda curve: (asked[id(curve.hardware)], curve.devices, curve.layout))
 
@@ -133,7 +139,13 @@ def _occupancy(question: Question, program: Program, precision: Precision) -> Oc
 
 
 def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], ConstantSet]) -> list[_Job]:
-    """A job for each layout of a replica that divides the model and that a network joins."""
+    """A job for each layout of a replica that divides the model and that a network joins.
+
+    Raises WorkloadError for hardware whose serving is not modelled.
+    """
+    if hardware.device.dataflow:
+        msg = "left out: a dataflow chip launches no kernels, and no timings of one are at hand"
+        raise WorkloadError(msg)
     recipe = question.recipe(hardware.device)
     device = computing_device(hardware.device, recipe)
     constants = which(hardware).for_dtypes(recipe.dtypes)
@@ -156,21 +168,15 @@ def _alike(jobs: Sequence[_Job], at: int) -> Any:
     return job.recipe, job.layout, job.execution, None if job.network is None else at
 
 
-def _curve(question: Question, job: _Job, held: Occupancy, most: int | None, state: SteadyState, row: int) -> Curve:
-    problem = _misfit(job.device, held, question.reserve) if most == 0 else ""
+def _curve(
+    question: Question, job: _Job, held: Occupancy, most: int | None, state: SteadyState, row: int, problem: str
+) -> Curve:
     words, devices = str(job.layout), int(job.layout.devices)
     answer = question.traffic.generate.mean
     return Curve(
         job.hardware, job.recipe, job.constants, most, state, row, answer, devices, words, problem,
         prompt_cache=held.prompt,
     )  # fmt: skip
-
-
-def _misfit(device: HardwareSpec, held: Occupancy, reserve: Reserve) -> str:
-    need, room = (
-        format_quantity(size, "bytes") for size in (held.fixed + held.longest, reserve.room(device.capacity or 0))
-    )
-    return f"does not fit: {need} of {room}"
 
 
 def batches_up_to(most: int, also: Sequence[int] = ()) -> list[float]:

@@ -37,6 +37,11 @@ class Targets:
         given = (("ttft", asked["ttft"]), ("tpot", asked["tpot"]))
         return cls(*(None if value is None else read_value(name, value, "time_s") for name, value in given))
 
+    @property
+    def none(self) -> bool:
+        """Whether nothing is asked for."""
+        return self.ttft_s is None and self.tpot_s is None
+
     def excess(self, ttft_s: Any, tpot_s: Any) -> Any:
         """By what factor the worse of both exceeds its target: at most 1 where all are met."""
         pairs = ((ttft_s, self.ttft_s), (tpot_s, self.tpot_s))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from roofline.compression.recipes import Checkpoint, Recipe, names_recipe, recipe_of
+from roofline.compression.recipes import NARROWER, Checkpoint, Recipe, names_recipe, read_recipe, recipe_of
 from roofline.errors import WorkloadError
 from roofline.hardware.spec import HardwareSpec
 from roofline.options.groups import Dtype, Dtypes
+from roofline.program.workload import DTYPE_BYTES
 
 
 def recipe_on(device: HardwareSpec, asked: Dtype | Dtypes, checkpoint: Checkpoint) -> Recipe:
@@ -48,6 +49,22 @@ def computing_device(device: HardwareSpec, recipe: Recipe) -> HardwareSpec:
             msg = f"{failure}; {recipe.name} computes in {dtype}, activation_dtype {recipe.base} keeps it to storage"
             raise WorkloadError(msg) from None
     return device
+
+
+def narrower_recipes(recipe: Recipe, device: HardwareSpec) -> list[str]:
+    """The common recipes whose weights are narrower, and which the device's units compute in; the widest first.
+
+    >>> from roofline.hardware.loading import load_hardware
+    >>> [narrower_recipes(read_recipe("bf16", default="bf16"), load_hardware(name)) for name in ("h100", "a100")]
+    [['fp8', 'w8a16', 'w4a16'], ['w8a16', 'w4a16']]
+    """
+    found = ((word, read_recipe(word, default=recipe.base)) for word in NARROWER)
+    least = DTYPE_BYTES[recipe.weights.dtype]
+    return [
+        word
+        for word, other in found
+        if DTYPE_BYTES[other.weights.dtype] < least and other.compute_dtype in device.dtypes()
+    ]
 
 
 def sparse_gain(device: HardwareSpec, recipe: Recipe, pattern: str) -> float:

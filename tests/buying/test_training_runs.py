@@ -80,7 +80,7 @@ def test_a_sequence_beyond_the_positions_is_refused() -> None:
 
 
 def test_a_run_is_priced_by_its_tokens() -> None:
-    result = compare("llama-3.1-8b", "8xh100,l40s", train="300 Gtok")
+    result = compare("llama-3.1-8b", "8xh100,8xl40s", train="300 Gtok")
     priced, without = result.training
     assert priced.run is not None
     assert priced.usd == pytest.approx(priced.run.device_hours * 2.71)  # eight devices at eight times the price
@@ -91,8 +91,17 @@ def test_a_run_is_priced_by_its_tokens() -> None:
     assert result.to_dict()["training"][0]["device_hours"] == priced.run.device_hours
 
 
+def test_training_that_does_not_fit_is_refused_with_its_memory() -> None:
+    """16 B for each of 8.03 G parameters: 128 GB, three L40S of 48.3 GB at least; frozen weights are 16 GB."""
+    found = {cost.hardware.name: cost for cost in compare("llama-3.1-8b", "l40s,4xl40s", train="1T").training}
+    assert found["l40s"].run is None
+    assert "16 B a parameter, take 128 GB of 48.3 GB; 3 devices at least" in found["l40s"].problem
+    assert found["4xl40s"].run is not None
+    assert compare("llama-3.1-8b", "l40s", train="1T", frozen=True).training[0].run is not None
+
+
 def test_the_shell_tells_what_is_not_in_a_run() -> None:
     text = answer("compare", "llama-3.1-8b", "--hardware", "h100,t4", "--train", "1Gtok", "--frozen")
     assert "4 N D, as the weights are frozen" in text
-    assert "without communication, optimiser steps and recomputation" in text
+    assert "without communication, optimiser steps and the recomputation" in text
     assert "has no unit" in refusal(2, "compare", "llama-3.1-8b", "--hardware", "h100", "--train", "1000")

@@ -12,6 +12,35 @@ from shell import invoked as run
 
 from roofline.errors import RooflineError
 
+TOO_LARGE = (
+    "does not fit: 16.7 GB of 14.5 GB; 2 devices hold it (tp 2: 8.34 GB on each) or --dtype w8a16 does (9.69 GB)"
+)
+
+
+def test_without_targets_compare_answers_for_full_load_and_for_one_sequence() -> None:
+    code, text = run("compare qwen3-32b --hardware m4-max,h100")
+    assert code == 0
+    assert "meets" not in text
+    told = [line for line in text.splitlines() if line.startswith("apple-m4-max ")]
+    assert [re.split(" {2,}", line)[1] for line in told] == ["full load", "alone"]
+    (row, *_) = json.loads(run("compare qwen3-32b --hardware m4-max --json")[1])["rows"]
+    assert row["batch_1"]["batch"] == 1
+    assert row["batch_1"]["tpot_s"] < row["tpot_s"] / 10
+
+
+def test_a_dataflow_chip_is_left_out_by_name() -> None:
+    code, text = run("compare llama-3.1-8b --hardware h100,groq,wse-3")
+    assert code == 0
+    assert "groq-lpu-v1 misses: left out: a dataflow chip launches no kernels" in text
+    assert "cerebras-wse-3 misses: left out" in text
+
+
+@pytest.mark.parametrize(("dtype", "told"), [("fp8", True), ("fp8+kv8", False), ("bf16", False)])
+def test_an_fp8_deployment_is_told_how_its_cache_is_kept(dtype: str, told: bool) -> None:
+    for verb in ("compare", "predict"):
+        _, text = run(f"{verb} llama-3.1-8b --hardware h100 --dtype {dtype}")
+        assert ("the KV cache stays bf16" in text and "--kv-dtype fp8" in text) is told
+
 
 def test_compare_says_who_is_best_what_misses_and_what_is_modelled() -> None:
     code, text = run("compare llama-3.1-8b --hardware h100,l40s,t4 --tpot 30ms --api 1/2")
@@ -20,7 +49,7 @@ def test_compare_says_who_is_best_what_misses_and_what_is_modelled() -> None:
     assert lines[0].startswith("chat traffic: prompt 1020 median")
     assert "Splitwise" in lines[0]
     assert re.fullmatch(r"best: h100-sxm-80gb, 0\.0[0-9]+ USD per million tokens at full load", lines[2])
-    assert "t4 misses: does not fit: 16.7 GB of 14.5 GB" in lines
+    assert f"t4 misses: {TOO_LARGE}" in lines
     assert "price: h100-sxm-80gb 2.71 USD/h, on_demand, 2026-09-20 (Akash GPU prices transcribed 2026-09-20)" in lines
     assert any(line.startswith("no cost: no on_demand price of l40s") for line in lines)
     assert any("no queueing" in line for line in lines)
@@ -84,7 +113,7 @@ def test_the_json_of_compare() -> None:
     assert best["cost"]["price"]["date"] == "2026-09-20"
     assert [at["utilization"] for at in best["cost"]["at"]] == [0.25, 0.5, 0.75, 1.0]
     assert best["power_w"] <= best["tdp_w"]
-    assert (misfit["qualifies"], misfit["misses"]) == (False, ["does not fit: 16.7 GB of 14.5 GB"])
+    assert (misfit["qualifies"], misfit["misses"]) == (False, [TOO_LARGE])
 
 
 @pytest.mark.parametrize(

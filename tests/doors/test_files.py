@@ -185,5 +185,5 @@ def test_what_is_refused_in_a_line(code: int, words: str, command: str) -> None:
 def test_tokens_of_training_are_written_as_they_are_spoken() -> None:
     from roofline.options.values import read_tokens
 
-    assert [read_tokens("train", text) for text in ("300Gtok", "300 Gtok", "300B", "300G", "300000000000", 3e11)] == [3e11] * 6
+    assert [read_tokens("train", text) for text in ("300Gtok", "300 Gtok", "300B", "300 G", 3e11)] == [3e11] * 5
     assert read_tokens("train", "1T") == 1e12

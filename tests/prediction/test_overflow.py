@@ -125,7 +125,26 @@ def test_what_fits_needs_nothing() -> None:
         assert overflow_lines(found.overflow) == []
 
 
+def test_several_devices_that_are_too_few_are_told_what_would_do() -> None:
+    found = predict("deepseek-v3", "8xh200", dtype="bf16")
+    overflow = found.overflow
+    assert overflow is not None
+    assert overflow.offload is None
+    assert overflow.layout is not None
+    assert overflow.layout.devices == 16
+    assert overflow.narrower is not None
+    name, fit = overflow.narrower
+    assert predict("deepseek-v3", "8xh200", dtype=name, **found.layout.to_dict()).memory == fit
+    (row,) = compare("deepseek-v3", "8xh200", dtype="bf16").rows
+    assert row.misses == (
+        "does not fit: 170 GB of 136 GB on each of 8 devices (tp 8); "
+        "16 devices hold it (tp 16: 86.4 GB on each) or --dtype fp8 does (86.2 GB)",
+    )
+
+
 def test_the_command_line_says_it() -> None:
     arguments = ("predict", "llama-3.1-70b", "--hardware", "h100")
     assert json.loads(answer(*arguments, "--json"))["overflow"]["devices"]["count"] == 2
-    assert "activations 386 MB); needs 2 of these devices (tp 2): 71.1 GB on each\n" in answer(*arguments, "--quiet")
+    assert "activations 386 MB); needs 2 of these devices (tp 2): 71.1 GB on each; or --dtype fp8: 73.8 GB\n" in answer(
+        *arguments, "--quiet"
+    )

@@ -133,7 +133,9 @@ def test_no_device_draws_more_than_its_tdp() -> None:
 
 
 def test_what_cannot_run_says_why() -> None:
-    assert curve("t4").problem == "does not fit: 16.3 GB of 14.5 GB"
+    assert curve("t4").problem == (
+        "does not fit: 16.3 GB of 14.5 GB; 2 devices hold it (tp 2: 8.16 GB on each) or --dtype w8a16 does (9.33 GB)"
+    )
     assert "has no fp8" in curve("a100", dtype="fp8").problem
 
 
