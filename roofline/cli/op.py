@@ -16,7 +16,6 @@ from roofline.options.verbs import ClockOptions, OpFlags, OpSizes
 def operator(kind: str | None, flags: OpFlags) -> None:
     """Time and bottleneck of one operator, or of a table of them."""
     from roofline.operators import predict_op as operators
-    from roofline.prediction.fleet import fleet_of
     from roofline.reports import operator as report_op
     from roofline.reports import prediction as report
 
@@ -29,10 +28,6 @@ def operator(kind: str | None, flags: OpFlags) -> None:
         _time(table, hardware, flags["output"], kind, part(ClockOptions, flags))
         return
     assert kind is not None
-    if kind == "attention":
-        sizes.setdefault("causal", True)
-    if kind == "collective" and (several := fleet_of(hardware).count) > 1:
-        sizes.setdefault("devices", several)
     result = operators.predict_op(kind, hardware, **part(ClockOptions, flags), **sizes)
     tell(report.to_json(result.to_dict()) if flags["json"] else report_op.op_text(result))
 

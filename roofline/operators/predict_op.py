@@ -125,10 +125,11 @@ def predict_op(
     """The cost and the time of one operator, or of as many as the arrays among ``sizes`` have elements.
 
     Kinds and sizes: matmul m, k, n (``x[m k] w[k n]``); attention batch, query, context, heads, kv_heads, head_dim,
-    causal (true or false; query and context are tokens; one query token is a decode step); elementwise rows, columns,
-    inputs (tensors read); norm (RMS) and softmax rows, columns; embedding tokens, columns; collective operation
-    (all_reduce, all_gather, reduce_scatter or all_to_all), message_bytes (the whole: what a device has before a scatter
-    or after a gather), devices, of which there are as many as ``hardware`` names. Numbers and numpy arrays broadcast.
+    causal (true where it is left out; query and context are tokens; one query token is a decode step); elementwise
+    rows, columns, inputs (tensors read); norm (RMS) and softmax rows, columns; embedding tokens, columns; collective
+    operation (all_reduce, all_gather, reduce_scatter or all_to_all), message_bytes (the whole: what a device has before
+    a scatter or after a gather), devices, of which there are as many as ``hardware`` names. Numbers and numpy arrays
+    broadcast.
     dtype: the device's default if left out. ``set`` edits fields of the device, as in
     ``{"hardware.memory.hbm.bandwidth": "6TB/s"}``. Raises UsageError for a wrong kind or size, WorkloadError for a
     dtype that the device lacks, SpecError for an unknown device.
@@ -139,7 +140,8 @@ def predict_op(
     >>> predict_op("matmul", "h100", m=np.array([16, 4096]), k=4096, n=14336).bound_by.tolist()
     ['memory', 'compute']
     """
-    sizes = {name: size for name, size in part(OpSizes, options).items() if size is not None}
+    given = {name: size for name, size in part(OpSizes, options).items() if size is not None}
+    sizes = _usual(kind, hardware) | given
     check_names(kind, sizes)
     clock = OperatorClock.of(hardware, options)
     columns = broadcast({name: read_size(name, sizes[name]) for name in KINDS[kind]})
@@ -148,6 +150,14 @@ def predict_op(
         msg = f"{kind}: {bad.column}{where}: {shown(bad.given)}, expected {bad.expected}"
         raise UsageError(msg)
     return clock.time(kind, options["dtype"], columns)
+
+
+def _usual(kind: str, hardware: str | Path | HardwareSpec | System) -> dict[str, object]:
+    """The sizes that may be left out: a causal mask, as many devices as the hardware names."""
+    if kind == "attention":
+        return {"causal": True}
+    several = fleet_of(hardware).count if kind == "collective" else 1
+    return {"devices": several} if several > 1 else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,15 @@ def _candidates(search: Search, given: Mapping[str, int]) -> Layout:
 
 def _refuse(request: Request, layouts: Layout, given: Mapping[str, int], devices: int) -> NoReturn:
     """Raises WorkloadError that says why no layout will do: what stands against the first that comes to mind."""
+    wider = replace(request.workload, batch=devices)
+    held = can_split(layouts, request.program, request.phases, wider)
+    if request.workload.batch < devices and held.any():
+        layout = layouts.at(int(np.argmax(held)))
+        msg = (
+            f"no layout of {devices} devices divides {request.model.name} at batch {request.workload.batch}; "
+            f"a batch of {devices} can be split ({layout}), or name fewer devices"
+        )
+        raise WorkloadError(msg)
     for layout in map(layouts.at, range(np.size(layouts.tp))):
         try:
             check_layout(layout, request.program, request.phases, request.workload, request.model.name)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 from roofline.cost.memory_fit import MemoryFit
+from roofline.cost.residency import activation_peak, peak_bytes, resting
 from roofline.errors import UsageError, WorkloadError
+from roofline.number import exact
 from roofline.parallelism.divisibility import check_layout
 from roofline.parallelism.layout import Layout
-from roofline.parallelism.pipeline import fit_layout, fullest_stage
+from roofline.parallelism.pipeline import fit_layout, fullest_stage, stage_programs
 from roofline.parallelism.sharding import shard
 from roofline.prediction.request import Request, most_tokens, stored_as
 from roofline.program.phases import Phase
 from roofline.program.program import Program
+from roofline.program.workload import CHUNK
 from roofline.timing.dtype_support import narrower_recipes
 
 MOST_DEVICES = 1024
@@ -50,13 +54,15 @@ class Overflow:
     """What holds a model that is too large: the fewest devices, a narrower recipe, or weights in the host's memory.
 
     ``layout`` is None where no number of devices holds it, else ``fit`` is what is on each of them. ``narrower`` is the
-    first recipe in which it fits where it is, with what it then takes. ``offload`` is None where that does not help,
-    else ``steps_s`` has the least and the most that a step of each phase then takes. [s]
+    first recipe in which it fits where it is, with what it then takes. ``chunked_bytes``: what is on each device where
+    prompts are read in pieces (chunked prefill), None where they are as short as one. ``offload`` is None where that
+    does not help, else ``steps_s`` has the least and the most that a step of each phase then takes. [s]
     """
 
     layout: Layout | None
     fit: MemoryFit | None
     narrower: tuple[str, MemoryFit] | None
+    chunked_bytes: int | None
     offload: Offload | None
     steps_s: Mapping[Phase, tuple[float, float]]
 
@@ -71,7 +77,7 @@ class Overflow:
             steps = {phase: list(ends) for phase, ends in self.steps_s.items()}
             host = {"bytes": self.offload.bytes, **moved, "steps_s": steps}
         narrower = {"name": self.narrower[0], "bytes": self.narrower[1].total_bytes} if self.narrower else None
-        return {"devices": devices, "dtype": narrower, "offload": host}
+        return {"devices": devices, "dtype": narrower, "chunked_prefill_bytes": self.chunked_bytes, "offload": host}
 
 
 def find_overflow(request: Request, on: Layout, fit: MemoryFit, times_s: Mapping[Phase, float]) -> Overflow:
@@ -82,7 +88,27 @@ def find_overflow(request: Request, on: Layout, fit: MemoryFit, times_s: Mapping
     layout, spread = needed_layout(request) or (None, None)
     moved = offload(request, fit) if on.devices == 1 else None
     steps = {phase: moved.step_s(time) for phase, time in times_s.items()} if moved else {}
-    return Overflow(layout, spread, _narrower(request, on), moved, steps)
+    return Overflow(layout, spread, _narrower(request, on), chunked_bytes(request, on), moved, steps)
+
+
+def chunked_bytes(request: Request, on: Layout) -> int | None:
+    """What resides on a device of the fullest stage where prefill takes ``CHUNK`` tokens a step.
+
+    None without a prefill of more tokens than that.
+    """
+    own = replace(request.workload, batch=request.workload.batch // int(on.dp))
+    if Phase.PREFILL not in request.phases or own.batch * own.first <= CHUNK:
+        return None
+    new = min(own.first, CHUNK)
+    piece = {**own.step(Phase.PREFILL, own.batch, own.first), "B": Fraction(CHUNK, new), "T": exact(new)}
+    others = tuple(phase for phase in request.phases if phase is not Phase.PREFILL)
+    found = []
+    for stage in stage_programs(shard(request.program, on) if on.devices > 1 else request.program, on):
+        sizes = {letter: exact(size) for letter, size in stage.sizes.items()} | piece
+        peak = int(activation_peak(stage, Phase.PREFILL, sizes, request.precision))
+        beside = peak_bytes(stage, own, others, request.precision) if others else 0
+        found.append(resting(stage, own, request.precision).total_bytes + max(peak, beside))
+    return max(found) + request.reserved
 
 
 def _narrower(request: Request, on: Layout) -> tuple[str, MemoryFit] | None:

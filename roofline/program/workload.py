@@ -49,6 +49,9 @@ INDEX_BYTES = 8
 
 DEFAULT_PROMPT, DEFAULT_ENCODER_PROMPT, DEFAULT_GENERATE = 2048, 512, 256
 
+CHUNK = 2048
+"""Tokens of a step of chunked prefill at most, as engines have it by default (vLLM's max_num_batched_tokens)."""
+
 MAX_LENGTH = 10**7
 """The longest sequence and the largest batch that are taken: a decode phase holds an array over its steps."""
 

@@ -125,6 +125,18 @@ def test_what_fits_needs_nothing() -> None:
         assert overflow_lines(found.overflow) == []
 
 
+@pytest.mark.parametrize(("batch", "prompt", "new"), [(120, 3000, 2048), (1024, 512, 512)])
+def test_chunked_prefill_is_told_where_prompts_do_not_fit_at_once(batch: int, prompt: int, new: int) -> None:
+    """Weights and caches as they are, and the activations of a prefill of 2,048 tokens."""
+    whole = predict("llama-3.1-8b", "h100", batch=batch, prompt=prompt, generate=2)
+    piece = predict("llama-3.1-8b", "h100", batch=2048 // new, prompt=new, generate=2, phase="prefill")
+    held, overflow = whole.memory.footprint, whole.overflow
+    assert overflow is not None
+    told = held.weights_bytes + held.kv_cache_bytes + piece.memory.footprint.activation_bytes
+    assert overflow.chunked_bytes == told
+    assert "chunked prefill of 2048 tokens a step" in "".join(overflow_lines(overflow))
+
+
 def test_several_devices_that_are_too_few_are_told_what_would_do() -> None:
     found = predict("deepseek-v3", "8xh200", dtype="bf16")
     overflow = found.overflow

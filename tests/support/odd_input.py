@@ -1,0 +1,289 @@
+"""Valid but odd commands, drawn from a seed, and what must hold of every answer: no traceback, no NaN, doors agree."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any, NoReturn
+
+from shell import roofline
+
+import roofline as api
+from roofline.errors import RooflineError
+from roofline.files.library import data_folder
+from roofline.formulas.catalogue import LAYERS
+from roofline.hardware.loading import hardware_names
+from roofline.models.model import PRESETS, preset_names
+
+MODELS, DEVICES = preset_names(), hardware_names()
+LENGTHS = (1, 2, 3, 7, 8, 15, 16, 17, 63, 64, 65, 100, 127, 128, 129, 500, 511, 512, 513, 1000, 2047, 2048, 2049, 4096)
+RECIPES = (
+    *("bf16", "fp16", "fp32", "fp8", "fp8-block", "int8", "w8a8", "w8a16", "w4a16", "awq", "gptq", "w4a8", "mxfp8"),
+    *("mxfp4", "nvfp4", "nf4", "nf4-dq", "w4a16+kv8", "w4a16+kv4", "w4a16+g64+zp", "w4a16+g7", "fp8+kv8", "kv4"),
+)
+CODES = (0, 2, 3, 4)
+"""An answer, a flag or a value refused, a target that nothing meets."""
+
+Flags = dict[str, str]
+
+
+def command_of(seed: int) -> list[str]:
+    """A command, the same for the same seed: half of them predict, op or formula."""
+    draw = Random(seed)
+    verbs = [_predict, _op, _formula, _predict, _op, _formula, _compare, _size, _plot, _models, _hardware]
+    return draw.choice(verbs)(draw)
+
+
+def check(command: list[str]) -> int:
+    """Run a command in this process. Raises AssertionError for what must not be; returns the exit code."""
+    code, out, err = roofline(*command)
+    said = " ".join(command)
+    assert code in CODES, f"{said}: exit {code}: {err}"
+    assert "Traceback" not in err, said
+    if code in (2, 3):
+        last = err.splitlines()[-1]
+        assert out == "" or command[:2] == ["hardware", "check"], f"{said}: refused, and printed"
+        assert last.startswith("roofline: "), f"{said}: {err}"
+        assert all(line.startswith("warning: ") for line in err.splitlines()[:-1]), f"{said}: {err}"
+        return code
+    assert not re.search(r"(?<![\w-])(?:nan|inf|None)(?![\w-])", out), f"{said}: {out}"
+    agree = _AGREE.get(command[0])
+    if agree and "--json" in command:
+        agree(command, json.loads(out, parse_constant=_refuse))
+    return code
+
+
+# What is drawn
+
+
+def _some(draw: Random, flags: dict[str, Callable[[], Any]], odds: float) -> list[str]:
+    """Each flag with these odds."""
+    return [word for name, value in flags.items() if draw.random() < odds for word in (f"--{name}", str(value()))]
+
+
+def _length(draw: Random) -> int:
+    return draw.choice([*LENGTHS, draw.randrange(1, 10 ** draw.randrange(1, 7))])
+
+
+def _device(draw: Random, most: int = 16) -> str:
+    name = draw.choice(DEVICES)
+    return name if draw.random() < 0.7 else f"{draw.choice([1, 2, 3, 4, 6, 8, 12, 16, most])}x{name}"
+
+
+def _predict(draw: Random) -> list[str]:
+    flags: dict[str, Callable[[], Any]] = {
+        "batch": lambda: draw.choice([1, 2, 3, 7, 8, 64, 1000, 10**6]),
+        "dtype": lambda: draw.choice(RECIPES),
+        "kv-dtype": lambda: draw.choice(["fp8", "int8", "int4", "fp16"]),
+        "phase": lambda: draw.choice(["encode", "prefill", "decode"]),
+        "attention": lambda: "materialised",
+        "count": lambda: "square",
+        "lm-head": lambda: "all",
+        "execution": lambda: draw.choice(["graph", "eager"]),
+        "constants": lambda: draw.choice(["datasheet", "class", "published", "calibrated"]),
+        "kv-block": lambda: draw.choice([1, 7, 16, 256]),
+        "reserve": lambda: draw.choice(["0", "0.1", "0.999", "2GiB"]),
+        "overlap": lambda: draw.choice(["0", "0.5", "1"]),
+        "prune": lambda: draw.choice(["heads=0.25", "ffn=0.5", "layers=1", "layers=0.9", "heads=1,ffn=0.1"]),
+        "sparsity": lambda: draw.choice(["2:4", "0.9:csr", "0.5:bitmap", "0.99:block16"]),
+        "tp": lambda: draw.choice([1, 2, 3, 8]),
+        "pp": lambda: draw.choice([1, 2, 5]),
+        "cp": lambda: draw.choice([1, 2, 7]),
+        "ep": lambda: draw.choice([1, 2, 8]),
+    }
+    lengths: dict[str, Callable[[], Any]] = {"prompt": lambda: _length(draw), "generate": lambda: _length(draw)}
+    asked = ["--context", str(_length(draw))] if draw.random() < 0.3 else _some(draw, lengths, 0.4)
+    hardware = _device(draw)
+    return ["predict", draw.choice(MODELS), "--hardware", hardware, *asked, *_some(draw, flags, 0.12), "--json"]
+
+
+def _op(draw: Random) -> list[str]:
+    def size() -> int:
+        return draw.choice([1, 2, 7, 8, 64, 127, 128, 129, 4096, draw.randrange(1, 10**6)])
+
+    heads = draw.choice([1, 2, 8])
+    sizes: dict[str, Flags] = {
+        "matmul": {name: str(size()) for name in ("m", "k", "n")},
+        "attention": {
+            **{name: str(size()) for name in ("batch", "query", "context", "head-dim")},
+            "heads": str(heads * draw.choice([1, 4, 7])),
+            "kv-heads": str(heads),
+        },
+        "elementwise": {"rows": str(size()), "columns": str(size()), "inputs": str(draw.choice([1, 2, 5]))},
+        "norm": {"rows": str(size()), "columns": str(size())},
+        "softmax": {"rows": str(size()), "columns": str(size())},
+        "embedding": {"tokens": str(size()), "columns": str(size())},
+        "collective": {
+            "operation": draw.choice(["all_reduce", "all_gather", "reduce_scatter", "all_to_all"]),
+            "message-bytes": str(size() * size()),
+            "devices": draw.choice(["1", "2", "3", "8", "16"]),
+        },
+    }
+    kind = draw.choice(list(sizes))
+    given = [word for name, value in sizes[kind].items() for word in (f"--{name}", value)]
+    more = _some(draw, {"dtype": lambda: draw.choice(["bf16", "fp16", "fp32", "fp8", "int8"]),
+                        "execution": lambda: "eager"}, 0.3)  # fmt: skip
+    hardware = f"8x{draw.choice(DEVICES)}" if kind == "collective" else draw.choice(DEVICES)
+    return ["op", kind, *given, *more, "--hardware", hardware, "--json"]
+
+
+def _formula(draw: Random) -> list[str]:
+    if draw.random() < 0.3:
+        subject = draw.choice(list(LAYERS))
+        return ["formula", subject, "--quantity", draw.choice(["flops", "bytes", "intensity"]), "--json"]
+    numbers = {"B": draw.choice([1, 3, 64]), "S": draw.choice(LENGTHS)}
+    subs = ",".join(f"{letter}={number}" for letter, number in numbers.items())
+    quantity = draw.choice(["flops", "bytes", "parameters", "kv_cache", "memory", "intensity"])
+    phase = draw.choice(["decode", "decode", "prefill", "encode"])
+    more = _some(draw, {"dtype": lambda: draw.choice(["bf16", "fp8", "w4a16"]), "keep": lambda: "D"}, 0.2)
+    return ["formula", draw.choice(MODELS), "--quantity", quantity, "--phase", phase, "--subs", subs, *more, "--json"]
+
+
+def _serving(draw: Random) -> list[str]:
+    return _some(draw, {
+        "workload": lambda: draw.choice(["chat", "rag", "code", "summarise", "batch"]),
+        "prompt": lambda: draw.choice(["1", "128", "100/500", "512:2000"]),
+        "generate": lambda: draw.choice(["1", "2", "64", "50/60", "100:300"]),
+        "dtype": lambda: draw.choice([*RECIPES, "bf16,fp8"]),
+        "ttft": lambda: draw.choice(["1ms", "500ms", "10s"]),
+        "tpot": lambda: draw.choice(["1ms", "30ms", "1s"]),
+        "chunk": lambda: draw.choice(["0", "1", "128", "8192"]),
+        "speculate": lambda: draw.choice(["4:0.7", "1:0.01", "8:1"]),
+        "prefix-hits": lambda: draw.choice(["0", "0.5", "0.99"]),
+        "reserve": lambda: draw.choice(["0", "0.5", "2GiB"]),
+        "api": lambda: "0.6/0.8",
+        "price-kind": lambda: draw.choice(["reserved", "spot", "purchase"]),
+    }, 0.15)  # fmt: skip
+
+
+def _compare(draw: Random) -> list[str]:
+    names = ",".join(_device(draw, 8) for _ in range(draw.choice([1, 1, 2])))
+    more = _some(draw, {"train": lambda: draw.choice(["1T", "300Gtok", "1 tok"])}, 0.15)
+    more += ["--pools"] if "x" in names and draw.random() < 0.1 else []
+    return ["compare", draw.choice(MODELS), "--hardware", names, *_serving(draw), *more, "--json"]
+
+
+def _size(draw: Random) -> list[str]:
+    load = draw.choice(["1req/s", "0.001req/s", "50req/s", "20kreq/s"])
+    return ["size", draw.choice(MODELS), "--hardware", _device(draw, 8), "--load", load, *_serving(draw), "--json"]
+
+
+def _plot(draw: Random) -> list[str]:
+    kind = draw.choice(["roofline", "breakdown", "compare", "memory", "regime", "sensitivity", "timeplane"])
+    asked = _some(draw, {"batch": lambda: draw.choice([1, 7, 512]), "context": lambda: _length(draw)}, 0.3)
+    picture = str(Path(tempfile.gettempdir()) / "odd_input.svg")
+    return ["plot", kind, draw.choice(MODELS), "--hardware", draw.choice(DEVICES), *asked, "-o", picture]
+
+
+def _models(draw: Random) -> list[str]:
+    """The fields of a preset, one of them odd, as a file."""
+    import yaml
+
+    preset = yaml.safe_load((PRESETS / f"{draw.choice(MODELS)}.yaml").read_text(encoding="utf-8"))
+    fields = dict(preset["config"])
+    odd = draw.choice([None, 0, 1, 3, -1, 1.5, "", "x", True, [], {}, 10**12])
+    fields[draw.choice(sorted(fields))] = odd
+    return ["models", "check", _written(json.dumps(fields), "json")]
+
+
+def _hardware(draw: Random) -> list[str]:
+    import yaml
+
+    fields = yaml.safe_load((data_folder("hardware_specs") / f"{draw.choice(DEVICES)}.yaml").read_text())
+    odd = draw.choice([None, 0, 1, -1, 1.5, "", "x", True, [], {}, "1e9 GB/s", "3 TB/s"])
+    fields[draw.choice(sorted(fields))] = odd
+    return ["hardware", "check", _written(yaml.safe_dump(fields, sort_keys=False), "yaml")]
+
+
+def _written(text: str, suffix: str) -> str:
+    path = Path(tempfile.gettempdir()) / f"odd_input.{suffix}"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+# What another door says
+
+
+def _flags(command: list[str]) -> dict[str, Any]:
+    """Flags as keywords of Python, whole numbers as numbers."""
+    words = [word for word in command[2:] if word != "--json"]
+    pairs = zip(words[::2], words[1::2], strict=True)
+    numbers = ("reserve", "prune", "sparsity", "prompt", "generate") if command[0] != "predict" else ("reserve",)
+    return {
+        flag.removeprefix("--").replace("-", "_"): int(value)
+        if value.isdecimal() and flag.removeprefix("--") not in numbers
+        else value
+        for flag, value in pairs
+    }
+
+
+def _predict_agrees(command: list[str], found: dict[str, Any]) -> None:
+    flags = _flags(command)
+    hardware = flags.pop("hardware")
+    if "overlap" in flags:
+        flags["overlap"] = float(flags["overlap"])
+    result = api.predict(command[1], hardware, **flags)
+    assert json.loads(json.dumps(result.to_dict())) == found, " ".join(command)
+    said, memory = " ".join(command), found["memory"]
+    if memory["max_batch"] is not None and found.get("layout", {}).get("dp", 1) == 1 and "pp" not in flags:
+        assert found["fits"] == (found["inputs"]["batch"] <= memory["max_batch"]), said
+    for phase in found["phases"].values():
+        assert phase["bound_s"] <= phase["low_s"] * (1 + 1e-9), said
+        assert phase["low_s"] <= phase["time_s"] <= phase["high_s"], said
+        assert abs(sum(phase["shares"].values()) - 1) < 1e-6, said
+
+
+def _op_agrees(command: list[str], found: dict[str, Any]) -> None:
+    flags = _flags(command)
+    result = api.predict_op(command[1], flags.pop("hardware"), **flags)
+    assert json.loads(json.dumps(result.to_dict())) == found, " ".join(command)
+    assert found["bound_s"] <= found["low_s"] * (1 + 1e-9)
+    assert found["low_s"] <= found["time_s"] <= found["high_s"]
+
+
+def _formula_agrees(command: list[str], found: dict[str, Any]) -> None:
+    """A decode step's FLOPs in letters are those that the same step is predicted with."""
+    flags = _flags(command)
+    (formula, *_) = found["formulas"]
+    if flags.get("phase") != "decode" or flags.get("quantity") != "flops" or "keep" in flags:
+        return
+    numbers = dict(pair.split("=") for pair in flags["subs"].split(","))
+    asked = {"batch": int(numbers["B"]), "context": int(numbers["S"]), "dtype": flags.get("dtype")}
+    try:
+        step = api.predict(command[1], "h100", **asked)
+    except RooflineError:  # beyond the model's positions, which a formula does not ask
+        return
+    predicted = step.phases["decode"].figures.flops  # type: ignore[index]
+    value = formula.get("value")
+    assert value is None or abs(value - predicted) <= 1e-9 * predicted, " ".join(command)
+
+
+def _compare_agrees(command: list[str], found: dict[str, Any]) -> None:
+    for row in found["rows"]:
+        if "batch" in row and row["max_batch"] is not None:
+            assert row["batch"] <= row["max_batch"], " ".join(command)
+        assert row["qualifies"] == ("batch" in row and not row["misses"]), " ".join(command)
+
+
+def _size_agrees(command: list[str], found: dict[str, Any]) -> None:
+    for order in filter(None, (found["choice"], found["runner_up"], *found["others"])):
+        assert order["utilization"] <= 1, " ".join(command)
+        assert order["capacity_requests_per_s"] >= found["inputs"]["load_requests_per_s"] * (1 - 1e-9)
+
+
+_AGREE: dict[str, Callable[[list[str], dict[str, Any]], None]] = {
+    "predict": _predict_agrees,
+    "op": _op_agrees,
+    "formula": _formula_agrees,
+    "compare": _compare_agrees,
+    "size": _size_agrees,
+}
+
+
+def _refuse(word: str) -> NoReturn:
+    msg = f"{word} is not JSON"
+    raise AssertionError(msg)
