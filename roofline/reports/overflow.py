@@ -19,9 +19,8 @@ def overflow_lines(found: Overflow | None) -> list[str]:
         name, fit = found.narrower
         lines[0] += f"; or --dtype {name}: {_bytes(fit.total_bytes)}"
     if found.chunked_bytes is not None:
-        lines.append(
-            f"all prompts at once; read {CHUNK} tokens a step, as compare has it: {_bytes(found.chunked_bytes)}"
-        )
+        step = f"chunked prefill of {CHUNK} tokens a step, as compare has it"
+        lines.append(f"that reads all prompts at once; {step}, takes {_bytes(found.chunked_bytes)}")
     if host := found.offload:
         steps = (f"{name} {_seconds(low)} to {_seconds(high)} a step" for name, (low, high) in found.steps_s.items())
         rate = format_quantity(host.bandwidth, "bytes_per_s")

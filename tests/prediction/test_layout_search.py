@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
+from grids import quick
 
 import roofline
 from roofline.errors import SpecError, UsageError, WorkloadError
+from roofline.models.model import preset_names
 from roofline.parallelism.dimensions import DEGREES
 from roofline.parallelism.pipeline import layers_of, microbatches
 from roofline.prediction.layout_search import search_layouts
@@ -234,3 +237,21 @@ def test_a_calibration_of_several() -> None:
 def test_degrees_that_no_layout_has_are_refused(fixed: dict[str, int], message: str) -> None:
     with pytest.raises(WorkloadError, match=message):
         search_layouts("gpt2", "8xh100", batch=8, fixed=fixed)
+
+
+WINDOWED = [("mistral-7b", 8, 2048), ("gpt-oss-20b", 8, 64), ("gemma-2-2b", 2, 64)]
+
+
+@pytest.mark.parametrize(
+    ("model", "devices", "prompt"), quick(WINDOWED, [*WINDOWED, *product(preset_names(), (2, 8), (64, 2048))])
+)
+def test_every_model_is_laid_out_on_several_devices_or_refused(model: str, devices: int, prompt: int) -> None:
+    """Sliding windows cap a length that is an array over the steps; the row chosen is what predict says of it."""
+    try:
+        table = search_layouts(model, f"{devices}xh100", prompt=prompt)
+    except (UsageError, WorkloadError):  # the model is too short for the prompt, or nothing divides it
+        return
+    best = table.best()
+    found = roofline.predict(model, f"{devices}xh100", prompt=prompt, **table.layout(best).to_dict())
+    assert found.request_s == pytest.approx(float(table.request_s[best]))
+    assert found.memory.fits == bool(table.fits[best])

@@ -32,10 +32,11 @@ Flags = dict[str, str]
 
 
 def command_of(seed: int) -> list[str]:
-    """A command, the same for the same seed: half of them predict, op or formula."""
+    """A command, the same for the same seed: three in four predict, op or formula."""
     draw = Random(seed)
-    verbs = [_predict, _op, _formula, _predict, _op, _formula, _compare, _size, _plot, _models, _hardware]
-    return draw.choice(verbs)(draw)
+    odds = {_predict: 20, _op: 30, _formula: 25, _compare: 10, _size: 9, _plot: 2, _models: 2, _hardware: 2}
+    (verb,) = draw.choices(list(odds), list(odds.values()))
+    return verb(draw)
 
 
 def check(command: list[str]) -> int:
@@ -71,7 +72,7 @@ def _length(draw: Random) -> int:
 
 def _device(draw: Random, most: int = 16) -> str:
     name = draw.choice(DEVICES)
-    return name if draw.random() < 0.7 else f"{draw.choice([1, 2, 3, 4, 6, 8, 12, 16, most])}x{name}"
+    return name if draw.random() < 0.8 else f"{draw.choice([1, 2, 3, 4, 6, 8, 12, 16, most])}x{name}"
 
 
 def _predict(draw: Random) -> list[str]:
