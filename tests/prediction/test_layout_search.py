@@ -11,7 +11,7 @@ from grids import quick
 
 import roofline
 from roofline.errors import SpecError, UsageError, WorkloadError
-from roofline.models.model import preset_names
+from roofline.models.sources import preset_names
 from roofline.parallelism.dimensions import DEGREES
 from roofline.parallelism.pipeline import layers_of, microbatches
 from roofline.prediction.layout_search import search_layouts

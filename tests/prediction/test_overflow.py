@@ -11,8 +11,11 @@ from shell import answer
 
 from roofline.buying.api import compare
 from roofline.errors import UsageError
+from roofline.options.groups import Engine
+from roofline.options.option import fields_of
 from roofline.prediction.overflow import needed_layout
 from roofline.prediction.predict import predict
+from roofline.program.workload import CHUNK
 from roofline.reports.overflow import overflow_lines
 
 # Blocks
@@ -139,20 +142,24 @@ def test_chunked_prefill_is_told_where_prompts_do_not_fit_at_once(batch: int, pr
 
 
 def test_several_devices_that_are_too_few_are_told_what_would_do() -> None:
-    found = predict("deepseek-v3", "8xh200", dtype="bf16", tp=8)
-    overflow = found.overflow
+    overflow = predict("mixtral-8x22b", "2xh100", dtype="bf16", tp=2).overflow
     assert overflow is not None
     assert overflow.offload is None
     assert overflow.layout is not None
-    assert overflow.layout.devices == 16
+    assert overflow.layout.devices == 4
     assert overflow.narrower is not None
     name, fit = overflow.narrower
-    assert predict("deepseek-v3", "8xh200", dtype=name, tp=8).memory == fit
-    (row,) = compare("deepseek-v3", "8xh200", dtype="bf16").rows
+    assert predict("mixtral-8x22b", "2xh100", dtype=name, tp=2).memory == fit
+    (row,) = compare("mixtral-8x22b", "2xh100", dtype="bf16").rows
     assert row.misses == (
-        "does not fit: 170 GB of 136 GB on each of 8 devices (tp 8); "
-        "16 devices hold it (tp 16: 86.4 GB on each) or --dtype fp8 does (86.2 GB)",
+        "does not fit: 141 GB of 77.0 GB on each of 2 devices (tp 2); "
+        "4 devices hold it (tp 4: 70.6 GB on each) or --dtype fp8 does (71.1 GB)",
     )
+
+
+def test_chunked_prefill_is_that_of_compare() -> None:
+    (chunk,) = (field for field in fields_of(Engine) if field.name == "chunk")
+    assert chunk.option.default == CHUNK
 
 
 def test_the_command_line_says_it() -> None:

@@ -17,7 +17,7 @@ from roofline.errors import RooflineError
 from roofline.files.library import data_folder
 from roofline.formulas.catalogue import LAYERS
 from roofline.hardware.loading import hardware_names
-from roofline.models.model import PRESETS, preset_names
+from roofline.models.sources import PRESETS, preset_names
 
 MODELS, DEVICES = preset_names(), hardware_names()
 LENGTHS = (1, 2, 3, 7, 8, 15, 16, 17, 63, 64, 65, 100, 127, 128, 129, 500, 511, 512, 513, 1000, 2047, 2048, 2049, 4096)
@@ -34,7 +34,7 @@ Flags = dict[str, str]
 def command_of(seed: int) -> list[str]:
     """A command, the same for the same seed: three in four predict, op or formula."""
     draw = Random(seed)
-    odds = {_predict: 20, _op: 30, _formula: 25, _compare: 10, _size: 9, _plot: 2, _models: 2, _hardware: 2}
+    odds = {_predict: 20, _op: 30, _formula: 25, _compare: 10, _size: 9, _plot: 1, _models: 2, _hardware: 2}
     (verb,) = draw.choices(list(odds), list(odds.values()))
     return verb(draw)
 
