@@ -25,8 +25,9 @@ from grouped_sets import judged_mixture, load_grouped, step_of
 from measured_sets import MeasuredSet, assert_disjoint, load_sets
 from scores import FIGURES, Scored, joined, markdown, table
 
-from roofline.calibration.constants import Calibration, ConstantSet, device_names, load_device
-from roofline.calibration.provenance import constants_of, load_published, on_device
+from roofline.calibration.calibration_file import Calibration
+from roofline.calibration.constants import ConstantSet, device_names, load_device
+from roofline.calibration.provenance import constants_of, load_published
 from roofline.hardware.spec import HardwareSpec
 from roofline.operators.predict_op import OperatorClock, OperatorPrediction
 
@@ -58,8 +59,7 @@ def constant_set(rows: MeasuredSet, constants: Any, data: Path) -> ConstantSet:
         return constants_of(rows.device, constants)
     if constants == "published" and rows.device.name in load_published().devices:
         return constants_of(rows.device, constants)
-    unseen = class_without(rows.device.name, rows.device.calibration_class, data)
-    return ConstantSet.from_calibration(on_device(unseen, rows.device))
+    return ConstantSet.from_calibration(class_without(rows.device, data))
 
 
 def is_fitted_here(rows: MeasuredSet) -> bool:
@@ -116,7 +116,7 @@ def grouped_constants(device: HardwareSpec, constants: Any, data: Path) -> Const
     runtime = f"{device.name}-tensorrt-llm"
     if constants in (None, "calibrated") and runtime in device_names():
         return ConstantSet.from_calibration(load_device(runtime))
-    return ConstantSet.from_calibration(on_device(class_without(device.name, device.calibration_class, data), device))
+    return ConstantSet.from_calibration(class_without(device, data))
 
 
 def group_of(rows: MeasuredSet) -> str:

@@ -1,4 +1,4 @@
-"""Campaigns that class constants are fitted to: timed operators by device and kind, at most 1,500 rows of each set.
+"""Campaigns that class constants are fitted to: timed operators by device and kind, at most 500 rows of each set.
 
 Devices weigh alike, and so do the sets of one device. Beside the sets of the scoreboard stand attention over latents,
 which ``predict_op`` does not name, and grouped matmuls.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from device_sets import load_device_sets
 from measured_sets import MeasuredSet, load_sets, other_device
 
 from roofline.cost.cost import operator_cost
@@ -22,12 +23,12 @@ from roofline.hardware.spec import HardwareSpec
 from roofline.layers.latent_attention import latent_attention
 from roofline.program.workload import Precision
 
-_MOST = 1_500
+_MOST = 500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Campaign:
-    """Timed operators of one kind on one device; ``kind`` is that of constants, with fp32 matmuls apart."""
+    """Timed operators of one kind on one device; ``kind`` is that of constants, with fp32 and fp8 matmuls apart."""
 
     name: str
     kind: str
@@ -44,7 +45,15 @@ class Campaign:
 def load_campaigns(data: Path) -> tuple[Campaign, ...]:
     """Every campaign that no host time is in; the same ones however often they are asked for."""
     sets = [rows for rows in load_sets(data) if not rows.host_time]
-    return (*(_campaign(rows) for rows in sets), *_latent(data))
+    return (*(_campaign(rows) for rows in sets), *_latent(data), *_on_devices(data))
+
+
+def _on_devices(data: Path) -> Iterable[Campaign]:
+    """Matmuls on the devices that have a folder of their own, those with kernels that quantise apart."""
+    for each in load_device_sets(data):
+        if each.kind == "matmul":
+            campaign = _campaign(each.rows)
+            yield replace(campaign, kind="matmul fp8, quantised") if each.rows.dtype == "fp8" else campaign
 
 
 def weighted(campaigns: Sequence[Campaign]) -> list[Timed]:
@@ -60,8 +69,8 @@ def weighted(campaigns: Sequence[Campaign]) -> list[Timed]:
 def _campaign(rows: MeasuredSet) -> Campaign:
     kind = rows.constants_kind
     thin = rows.where(np.arange(len(rows)) % max(1, -(-len(rows) // _MOST)) == 0)
-    return Campaign(rows.name, f"{kind} fp32" if kind == "matmul" and rows.dtype == "fp32" else kind, rows.device,
-                    tuple(thin.timed()))  # fmt: skip
+    apart = f"{kind} {rows.dtype}" if kind == "matmul" and rows.dtype in ("fp32", "fp8") else kind
+    return Campaign(rows.name, apart, rows.device, tuple(thin.timed()))
 
 
 def _latent(data: Path) -> Iterable[Campaign]:

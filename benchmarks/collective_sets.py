@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from roofline.calibration.constants import CollectiveConstants
+from roofline.calibration.calibration_file import CollectiveConstants
 from roofline.fitting.collectives import TimedCollective, fit_collective
 from roofline.fitting.operators import Interval
 from roofline.hardware.loading import load_hardware

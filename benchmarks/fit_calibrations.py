@@ -23,7 +23,8 @@ from collective_sets import fitted_constants, load_collectives
 from fit_mixture import fit_mixture
 from measured_sets import MeasuredSet, load_sets
 
-from roofline.calibration.constants import CollectiveConstants, Constants, load_constants
+from roofline.calibration.calibration_file import CollectiveConstants
+from roofline.calibration.constants import Constants, load_constants
 from roofline.calibration.corrections.correction import Prior
 from roofline.calibration.corrections.registry import CONSTANTS, CORRECTIONS
 from roofline.files.atomic import atomic_writer
@@ -223,7 +224,19 @@ def write(name: str, kinds: Mapping[str, Fitted], collectives: Mapping[str, Coll
     fields = calibration_fields(name, "a100-sxm-80gb", title, kinds, kinds["matmul"].constants)
     fields["collectives"] = {operation: collective_fields(found) for operation, found in collectives.items()}
     with atomic_writer(data_folder("calibrations") / "devices" / f"{name}.yaml") as file:
-        file.write(yaml.safe_dump(fields, sort_keys=False, width=118, default_flow_style=None))
+        file.write(written(fields))
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what stands in two places twice: our reader refuses references."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def written(fields: Mapping[str, Any]) -> str:
+    """The fields of a calibration as its file."""
+    return yaml.dump(fields, Dumper=_Plain, sort_keys=False, width=118, default_flow_style=None)
 
 
 def calibration_fields(

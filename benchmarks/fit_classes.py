@@ -1,4 +1,4 @@
-"""Fits the classes of NVIDIA GPUs with HBM to public timings and writes calibrations/classes/.
+"""Fits the classes of NVIDIA GPUs with tensor cores to public timings and writes calibrations/classes/.
 
 python benchmarks/fit_classes.py --data DIR [--write]
 
@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from class_campaigns import Campaign, load_campaigns, weighted
-from fit_calibrations import PRIORS
+from fit_calibrations import PRIORS, written
 from grouped_sets import GroupedSet, load_grouped
 
-from roofline.calibration.constants import NO_CORRECTIONS, Calibration, Constants
+from roofline.calibration.calibration_file import Calibration
+from roofline.calibration.constants import NO_CORRECTIONS, Constants
 from roofline.calibration.corrections.correction import Prior
 from roofline.calibration.corrections.matmuls import GroupRows
 from roofline.calibration.corrections.registry import Corrections
-from roofline.calibration.provenance import fed_shares
+from roofline.calibration.provenance import on_device, powered_shares
 from roofline.files.atomic import atomic_writer
 from roofline.files.library import data_folder
 from roofline.fitting.operators import band_of, solve
@@ -38,9 +38,16 @@ CLASSES = {
     "nvidia-ampere": "NVIDIA A100 and A30 (Ampere with HBM)",
     "nvidia-hopper": "NVIDIA H100, H200, GH200, H20 (Hopper)",
     "nvidia-tensor-core": "NVIDIA GPUs with tensor cores, HBM and no tight power cap, of other generations",
+    "nvidia-gddr": "NVIDIA cards with tensor cores and GDDR memory (GeForce, workstation, L40S, A40, A10G)",
 }
+_KIN = {"nvidia-gddr": "nvidia-ampere"}
+"""Whose kernels a generation without rows of its own runs: FlashAttention-2, where Hopper has its own."""
+_CACHED = "nvidia-gddr"  # its last cache is faster than its memory
+_MATMUL = ("compute", "flop_energy", "memory", "latency_cycles", "tail.share", "tail.depth", "last_cache.rate")
 FREE = {
-    "matmul": ("feed", "memory", "latency_s"),
+    "matmul": _MATMUL,
+    "matmul fp8": (),
+    "matmul fp8, quantised": ("quantize.latency", "quantize.traffic"),
     "matmul fp32": ("compute",),
     "attention_prefill": ("compute", "memory", "latency_s"),
     "attention_decode": ("compute", "memory", "latency_s"),
@@ -54,7 +61,16 @@ GROUPED = {"nvidia-hopper": Corrections(group_rows=GroupRows(64.0))}
 BY_GENERATION = ("attention_prefill",)
 """Kinds whose left-out errors are less with constants of the device's generation than with those of all."""
 
-_PRIORS = {**PRIORS, "feed": Prior(150.0, 0.7)}
+_PRIORS = {
+    **PRIORS,
+    "flop_energy": Prior(0.25e-12, 0.5),  # of a 16-bit FLOP at 1 GHz [J]
+    "latency_cycles": Prior(4500.0, 0.7),
+}
+CLOCK = 1.41e9
+"""The slowest clock among the devices measured, an A100's: cycles are at it where a device states none. [Hz]"""
+MOST_OF_CACHE = 14.7
+"""What an L40 reads from its L2, per cycle and unit, in gpu-benches. [B/cycle]"""
+
 _START = Constants(compute=0.73, vector=0.65, special=0.9, memory=0.78, latency_s=3e-6, p=2.0)
 _EAGER_S = 5e-6
 
@@ -67,10 +83,14 @@ class Found:
 
     def on(self, device: HardwareSpec, dtype: str) -> Constants:
         """The constants of the kind on a device."""
-        plain = {name: value for name, value in self.values.items() if name != "feed"}
-        if "feed" in self.values:
-            plain["compute"] = fed_shares(self.values["feed"], device)[dtype]
-        return replace(_START, **plain)
+        plain = dict(self.values)
+        if energy := plain.pop("flop_energy", None):
+            plain["compute"] = powered_shares(plain["compute"], energy, device).get(dtype, plain["compute"])
+        if cycles := plain.pop("latency_cycles", None):
+            plain["latency_s"] = cycles / (device.clock or CLOCK)
+        if "last_cache.rate" in plain:
+            plain["last_cache.most"] = MOST_OF_CACHE
+        return _START.replaced(plain)
 
 
 def fit(
@@ -112,8 +132,11 @@ def fit_for(kind: str, generation: str, campaigns: Sequence[Campaign]) -> Found:
     Generations share the latency, which the long rows of some do not show.
     """
     of_kind = [campaign for campaign in campaigns if campaign.kind == kind]
+    if kind.startswith("matmul fp8"):  # what runs before a matmul is fitted; the matmul is that of 16 bits
+        known = fit_for("matmul", generation, campaigns)
+        return fit(of_kind, known=known.values) if FREE[kind] else known
     every = fit(of_kind)
-    own = [campaign for campaign in of_kind if campaign.generation == generation]
+    own = [campaign for campaign in of_kind if campaign.generation == _KIN.get(generation, generation)]
     if kind not in BY_GENERATION or not own:
         return every
     return fit(own, known={"latency_s": every.values["latency_s"]})
@@ -125,8 +148,8 @@ def left_out(kind: str, campaigns: Sequence[Campaign]) -> dict[str, Any]:
     found = {}
     for device in dict.fromkeys(campaign.device.name for campaign in of_kind):
         own = [campaign for campaign in of_kind if campaign.device.name == device]
-        others = [campaign for campaign in of_kind if campaign.device.name != device]
-        if others:
+        others = [campaign for campaign in campaigns if campaign.device.name != device]
+        if any(campaign.kind == kind for campaign in others):
             found[device] = -errors_of(own, fit_for(kind, own[0].generation, others))
     return found
 
@@ -158,31 +181,53 @@ def class_fields(name: str, campaigns: Sequence[Campaign], grouped: Sequence[Gro
     bands = {kind: band(left_out(kind, campaigns)) for kind in FREE}
     bands["grouped_matmul"] = band(grouped_left_out(campaigns, grouped))
     matmul = found["matmul"].values
-    kinds = {kind: _kind(found[kind].values) | {"band": bands[kind]} for kind in FREE if kind != "matmul fp32"}
-    del kinds["matmul"]["memory"]  # it is the default
+    kinds = {kind: _kind(found[kind].values) | {"band": bands[kind]} for kind in FREE if not kind.startswith("matmul")}
     corrections = GROUPED.get(name, NO_CORRECTIONS).written()
-    latency = dict(kinds["matmul"]["latency"])
-    kinds["grouped_matmul"] = {"latency": latency, **corrections, "band": bands["grouped_matmul"]}
+    grouped_fields = {"latency": _matmul_latency(matmul), **corrections, "band": bands["grouped_matmul"]}
+    kinds = {"matmul": _matmul_fields(name, found, bands), **kinds, "grouped_matmul": grouped_fields}
+    usual = [found for kind, found in bands.items() if "fp8" not in kind]
     devices = sorted({campaign.device.name for campaign in campaigns if campaign.kind in FREE})
     return {
         "name": name,
         "title": CLASSES[name],
         "p": 2,
-        "compute": _START.compute,
+        "clock": f"{CLOCK / 1e6:.0f} MHz",
+        "compute": matmul["compute"],
+        "flop_energy": f"{matmul['flop_energy'] * 1e12:.3g} pJ/FLOP",
         "memory": matmul["memory"],
         "vector": _START.vector,
         "special": _START.special,
         "latency": _latency(_START.latency_s),
-        **({"feed": f"{matmul['feed']:.3g} B/cycle"} if name != "nvidia-tensor-core" else {}),
         "dtypes": {"fp32": found["matmul fp32"].values["compute"]},
         "kinds": kinds,
         "band": {
-            "low": min(found["low"] for found in bands.values()),
-            "high": max(found["high"] for found in bands.values()),
+            "low": min(found["low"] for found in usual),
+            "high": max(found["high"] for found in usual),
             "evidence": f"timings on {len(devices)} devices, each left out in turn; each kind has a band of its own",
         },
         "source": SOURCE,
     }
+
+
+def _matmul_fields(name: str, found: Mapping[str, Found], bands: Mapping[str, Any]) -> dict[str, Any]:
+    """The matmul of a class: shares are the class's own; where a library quantises before fp8, with its kernels."""
+    values = found["matmul"].values
+    cached = {"last_cache": {"rate": f"{values['last_cache.rate']:.3g} B/cycle", "most": f"{MOST_OF_CACHE} B/cycle"}}
+    plain = {
+        "latency": _matmul_latency(values),
+        "tail": {"share": values["tail.share"], "depth": values["tail.depth"]},
+        **(cached if name == _CACHED else {}),
+    }
+    fp8 = found["matmul fp8, quantised"].values
+    quantize = {"latency": f"{fp8['quantize.latency'] * 1e6:.3g} us", "traffic": fp8["quantize.traffic"]}
+    quantised = {**plain, "quantize": quantize, "band": bands["matmul fp8, quantised"]}
+    narrow = {"fp8": {**plain, "band": bands["matmul fp8"]}}
+    return {**plain, "band": bands["matmul"], "dtypes": narrow, "libraries": {"trtllm": {"dtypes": {"fp8": quantised}}}}
+
+
+def _matmul_latency(values: Mapping[str, float]) -> dict[str, str]:
+    graph = f"{values['latency_cycles'] / 1e3:.3g} kcycle"
+    return {"graph": graph, "eager": f"{graph} + {_EAGER_S * 1e6:.0f} us"}
 
 
 def _kind(values: Mapping[str, float]) -> dict[str, Any]:
@@ -194,13 +239,18 @@ def _latency(seconds: float) -> dict[str, str]:
     return {"graph": f"{seconds * 1e6:.3g} us", "eager": f"{(seconds + _EAGER_S) * 1e6:.3g} us"}
 
 
+def class_without(device: HardwareSpec, data: Path) -> Calibration:
+    """The class of a device, on it, as it would be without it: constants and bands from the others alone."""
+    fields = _fields_without(device.name, device.calibration_class, data)
+    return on_device(Calibration.model_validate(fields, context={"clock": device.clock or CLOCK}), device)
+
+
 @cache
-def class_without(device: str, generation: str, data: Path) -> Calibration:
-    """The class of a generation as it would be without one device: constants and bands from the others alone."""
+def _fields_without(device: str, generation: str, data: Path) -> dict[str, Any]:
     others = [campaign for campaign in class_campaigns(data) if campaign.device.name != device]
     name = generation if generation in CLASSES else "nvidia-tensor-core"
     grouped = [rows for rows in load_grouped(data) if rows.device.name != device]
-    return Calibration.model_validate(class_fields(name, others, grouped))
+    return class_fields(name, others, grouped)
 
 
 def class_campaigns(data: Path) -> list[Campaign]:
@@ -214,11 +264,10 @@ def report(campaigns: Sequence[Campaign]) -> Iterator[str]:
     for kind in FREE:
         of_kind = [campaign for campaign in campaigns if campaign.kind == kind]
         for own in of_kind:
-            others = [campaign for campaign in of_kind if campaign.device.name != own.device.name]
+            others = [campaign for campaign in campaigns if campaign.device.name != own.device.name]
             kin = [campaign for campaign in others if campaign.generation == own.generation]
             for title, members in (("its generation", kin), ("all others", others)):
-                if members:
-                    found = fit(members)
+                if found := _from(kind, members):
                     logs = errors_of([own], found)
                     apes = 100 * np.abs(np.expm1(logs))
                     values = ", ".join(f"{name} {value:.3g}" for name, value in found.values.items())
@@ -226,20 +275,28 @@ def report(campaigns: Sequence[Campaign]) -> Iterator[str]:
                            f"| {apes.mean():.1f} % | {np.exp(logs.mean()):.2f} |")  # fmt: skip
 
 
+def _from(kind: str, campaigns: Sequence[Campaign]) -> Found | None:
+    """The constants of a kind from these campaigns alone; those of a narrow matmul from matmuls in 16 bits too."""
+    needed = (
+        {kind, "matmul"} if kind.startswith("matmul fp8") and FREE[kind] else {"matmul" if not FREE[kind] else kind}
+    )
+    of_kind = [campaign for campaign in campaigns if campaign.kind in needed]
+    if {campaign.kind for campaign in of_kind} != needed:
+        return None
+    return fit_for(kind, "", of_kind) if kind.startswith("matmul fp8") else fit(of_kind)
+
+
 SOURCE = (
-    "fitted by benchmarks/fit_classes.py to timings of aiconfigurator (A100), vidur (A100), InferSim (H800, H20) and "
-    "NeuSight (A100 PCIe, V100); compute where a device states no units: the median over B200, GB200, H100, H200, L40S "
-    "and RTX PRO 6000 matmuls of aiconfigurator; vector: gpu-benches; eager latency: graph + 5 us, the middle of what "
-    "whole models of FasterTransformer and ONNX Runtime show (0 to 9 us)"
+    "fitted by benchmarks/fit_classes.py to timings of aiconfigurator (A100, H100, H200, B200, L40S), vidur (A100), "
+    "InferSim (H800, H20) and NeuSight (A100 PCIe, V100); vector and most of a last cache: gpu-benches; eager latency: "
+    "graph + 5 us, the middle of what whole models of FasterTransformer and ONNX Runtime show (0 to 9 us)"
 )
 
 
 def write(name: str, campaigns: Sequence[Campaign], grouped: Sequence[GroupedSet]) -> None:
     """Write one class, or leave the old one."""
     with atomic_writer(data_folder("calibrations") / "classes" / f"{name}.yaml") as file:
-        file.write(
-            yaml.safe_dump(class_fields(name, campaigns, grouped), sort_keys=False, width=118, default_flow_style=None)
-        )
+        file.write(written(class_fields(name, campaigns, grouped)))
 
 
 def main() -> int:

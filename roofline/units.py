@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 Dimension = Literal[
     "bytes", "bytes_per_s", "bytes_per_cycle", "flops", "flops_per_s", "flops_per_cycle", "frequency_hz", "time_s",
-    "cycles", "power_w", "energy_j", "usd", "usd_per_h", "usd_per_kwh", "requests", "requests_per_s", "tokens",
-    "tokens_per_s",
+    "cycles", "power_w", "energy_j", "energy_per_flop_j", "usd", "usd_per_h", "usd_per_kwh", "requests",
+    "requests_per_s", "tokens", "tokens_per_s",
 ]  # fmt: skip
 
 
@@ -33,7 +33,7 @@ class _Kind(NamedTuple):
 
 _DECIMAL = {"k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40}
-_SMALL = {"m": -3, "u": -6, "n": -9}
+_SMALL = {"m": -3, "u": -6, "n": -9, "p": -12}
 _PREFIXES: dict[str, Fraction] = {
     "": Fraction(1),
     **{prefix: Fraction(10) ** exponent for prefix, exponent in (_DECIMAL | _SMALL).items()},
@@ -49,9 +49,10 @@ _KINDS: dict[Dimension, _Kind] = {
     "flops_per_cycle": _Kind("work per cycle", "4096 FLOP/cycle", ("FLOP/cycle", "OP/cycle"), ""),
     "frequency_hz": _Kind("a frequency", "1980 MHz", ("Hz",), "k M G"),
     "time_s": _Kind("a time", "30 ms", ("s", "min", "h"), "m u n"),
-    "cycles": _Kind("a number of cycles", "265 cycle", ("cycle",), ""),
+    "cycles": _Kind("a number of cycles", "4.6 kcycle", ("cycle", "cycles"), "k M"),
     "power_w": _Kind("a power", "700 W", ("W",), "k M"),
     "energy_j": _Kind("an energy", "1.5 kWh", ("Wh",), "k M"),
+    "energy_per_flop_j": _Kind("an energy per FLOP", "0.21 pJ/FLOP", ("J/FLOP",), "p n"),
     "usd": _Kind("a sum of money", "30000 USD", ("USD",), "k M"),
     "usd_per_h": _Kind("a price per hour", "2.71 USD/h", ("USD/h",), ""),
     "usd_per_kwh": _Kind("a price of energy", "0.12 USD/kWh", ("USD/kWh",), ""),

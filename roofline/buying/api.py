@@ -44,7 +44,7 @@ def compare(
 
     >>> best = compare("llama-3.1-8b", "h100,l40s", workload="chat", tpot="30 ms").rows[0]
     >>> best.hardware.name, best.point.batch
-    ('h100-sxm-80gb', 116)
+    ('h100-sxm-80gb', 123)
     """
     question = read_question(model, **part(ServingOptions, options))
     terms, targets = Terms.of(options), Targets.of(options)
@@ -67,7 +67,7 @@ def size(
     RooflineError, in one line, for whatever is refused.
 
     >>> size("llama-3.1-8b", "h100", load="50 req/s", workload="chat", tpot="30 ms").orders[0].units
-    4
+    3
     """
     load, edits = Load.of(options), options["set"]
     question = read_question(model, **part(ServingOptions, options))

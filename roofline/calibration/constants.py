@@ -5,81 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Any, TypeAlias
 
-from pydantic import Field
-
+from roofline.calibration.calibration_file import Calibration, KindConstants, with_kinds_of
 from roofline.calibration.corrections.registry import CONSTANTS, Corrections
-from roofline.calibration.fields import Band, Data, Seconds, Share, Sharpness
-from roofline.calibration.launch_latency import Latency
-from roofline.errors import SpecError, near_matches
+from roofline.errors import SpecError, UnitError, near_matches
 from roofline.files.findings import validated
 from roofline.files.library import data_folder, read_yaml
-from roofline.hardware.fields import BytesPerCycle
 from roofline.options import words
+from roofline.units import parse_quantity
 
 Execution: TypeAlias = words.Execution
 Provenance: TypeAlias = words.Provenance
 
 NO_CORRECTIONS = Corrections()
-
-
-class KindConstants(Corrections):
-    """Constants of one kind of operator, and its corrections; what is absent is taken from the file's defaults."""
-
-    compute: Share | None = None
-    memory: Share | None = None
-    vector: Share | None = None
-    special: Share | None = None
-    latency: Latency | None = None
-    p: Sharpness | None = None
-    band: Band | None = None
-
-
-class CollectiveConstants(Data):
-    """Constants of one collective: latency of the first step and of each further device, share of the link, corner."""
-
-    first: Seconds
-    each: Seconds
-    bandwidth: Share
-    sharpness: Annotated[float, Field(ge=0.2, le=10, strict=False)]
-    band: Band
-
-    def scaled(self, factor: float) -> CollectiveConstants:
-        """The same with all latencies times ``factor``."""
-        return self.model_copy(update={"first": self.first * factor, "each": self.each * factor})
-
-
-class Calibration(Data):
-    """Constants of a class of devices: shares of the peaks reached, latency, the sharpness p of the corner.
-
-    ``dtypes`` has the share of the peak that contractions in a dtype reach, where it is another; ``feed`` gives it for
-    a device that states its units and clock (``provenance.fed_shares``). Constants of one
-    device name it in ``extends``. ``kinds`` has the kinds of operators (attention is attention_prefill or
-    attention_decode) and, for operators with kernels of their own, names such as rotary, which go first. With
-    ``measured_dtypes``, other dtypes take the constants of the class. ``unfused`` constants are those of single
-    kernels: an eager operator takes as long as the kernels that torch runs for it (``eager_kernels.py``). ``probe`` is
-    what a small matmul took when the device was calibrated, by which a later measurement knows a slower device.
-    """
-
-    name: str
-    extends: str | None = None
-    title: str
-    p: Sharpness
-    compute: Share
-    memory: Share
-    vector: Share
-    special: Share
-    latency: Latency
-    feed: BytesPerCycle | None = None
-    dtypes: dict[str, Share] = {}
-    measured_dtypes: list[str] = []
-    unfused: bool = False
-    probe: Seconds | None = None
-    kinds: dict[str, KindConstants] = {}
-    collectives: dict[str, CollectiveConstants] = {}
-    band: Band
-    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +71,8 @@ DATASHEET = Constants(vector=float("inf"), special=float("inf"))
 class ConstantSet:
     """Where constants come from, their band over all kinds, and the constants of each kind.
 
-    ``otherwise`` serves dtypes that the calibration was not measured in.
+    ``otherwise`` serves dtypes that the calibration was not measured in. ``library``: whose kernels run, where the
+    calibration knows them; the default ones otherwise.
     """
 
     provenance: Provenance
@@ -142,6 +82,11 @@ class ConstantSet:
     evidence: str
     calibration: Calibration | None = None
     otherwise: Calibration | None = None
+    library: str = ""
+
+    def using(self, library: str) -> ConstantSet:
+        """These constants with the kernels of a library, for kinds whose kernels of it are known."""
+        return replace(self, library=library)
 
     def covers(self, dtype: str) -> bool:
         """Whether the constants were measured in ``dtype``, or hold for any."""
@@ -164,19 +109,22 @@ class ConstantSet:
 
     def for_dtypes(self, dtypes: Iterable[str]) -> ConstantSet:
         """These constants, or those of the class by name if they were measured in none of ``dtypes``."""
-        if self.otherwise is None or any(self.covers(dtype) for dtype in dtypes):
+        if self.calibration is None or self.otherwise is None:
             return self
-        return ConstantSet.from_calibration(self.otherwise)
+        kinds = self.calibration.kinds.values()
+        told = {dtype for kind in kinds for place in (kind, *kind.libraries.values()) for dtype in place.dtypes}
+        if any(self.covers(dtype) or dtype in told for dtype in dtypes):
+            return self
+        return ConstantSet.from_calibration(self.otherwise).using(self.library)
 
     def of(self, kind: str, execution: Execution, name: str = "", dtype: str = "") -> Constants:
         """The constants of the operator ``name`` if it has its own, else of ``kind`` (matmul, attention_decode ...).
 
         ``dtype`` is that of its contractions.
         """
-        base = self.calibration if self.covers(dtype) else self.otherwise
+        base, own = self._own(kind, name, dtype)
         if base is None:
             return DATASHEET
-        own = base.kinds.get(name) or base.kinds.get(kind) or KindConstants()
         latency, band = own.latency or base.latency, own.band or base.band
         return Constants(
             compute=own.compute or base.dtypes.get(dtype, base.compute),
@@ -192,12 +140,29 @@ class ConstantSet:
 
     def band(self, kind: str, dtype: str = "") -> tuple[float, float, str]:
         """Low and high of the band of ``kind``, or of all kinds where it has none of its own, and its evidence."""
-        base = self.calibration if self.covers(dtype) else self.otherwise
+        base, own = self._own(kind, "", dtype)
         if base is None:
             return self.low, self.high, self.evidence
-        own = base.kinds.get(kind)
-        band = own.band if own and own.band else base.band
+        band = own.band or base.band
         return band.low, band.high, band.evidence
+
+    def _own(self, kind: str, name: str, dtype: str) -> tuple[Calibration | None, KindConstants]:
+        """The file that an operator's constants are from, and what it has of the operator's kernels.
+
+        A kind that the calibration does not have is the class's, and so is a dtype that it was not measured in, unless
+        the kind has constants of its own in it.
+        """
+        for base in (self.calibration, self.otherwise):
+            own = (base.kinds.get(name) or base.kinds.get(kind)) if base else None
+            if base is None or own is None:
+                continue
+            theirs = own.libraries.get(self.library, own)
+            for place in (theirs, own):
+                if dtype in place.dtypes:
+                    return base, place.dtypes[dtype]
+            if self.covers(dtype) or base is self.otherwise:
+                return base, theirs if theirs.latency else own
+        return self.calibration if self.covers(dtype) else self.otherwise, KindConstants()
 
     @classmethod
     def from_calibration(cls, data: Calibration, otherwise: Calibration | None = None) -> ConstantSet:
@@ -225,9 +190,16 @@ def device_names() -> list[str]:
     return _names("devices")
 
 
-def load_class(name: str) -> Calibration:
-    """The calibration of a class of devices. Raises SpecError for an unknown class or a malformed file."""
-    return _load("classes", name, f"class {name!r} has no calibration")
+def load_class(name: str, clock: float | None = None) -> Calibration:
+    """The calibration of a class of devices, its cycles at ``clock``, or at the one that the file states. [Hz]
+
+    What a class has no timings for it inherits (``with_kinds_of``). Raises SpecError for an unknown class or a
+    malformed file.
+    """
+    data = _load("classes", name, f"class {name!r} has no calibration", clock)
+    if data.inherits is None:
+        return data
+    return with_kinds_of(data, load_class(data.inherits.name, clock if data.inherits.in_cycles else None))
 
 
 def load_device(name: str) -> Calibration:
@@ -235,17 +207,29 @@ def load_device(name: str) -> Calibration:
     return _load("devices", name, f"device {name!r} has no calibration")
 
 
-def read_calibration(path: Path) -> Calibration:
-    """The calibration in a YAML file. Raises SpecError: file, field, what was given, what was expected."""
-    return validated(Calibration, read_yaml(path), path.name)
+def read_calibration(path: Path, clock: float | None = None) -> Calibration:
+    """The calibration in a YAML file, its cycles at ``clock``, or at the one that the file states. [Hz]
+
+    Raises SpecError: file, field, what was given, what was expected.
+    """
+    fields = read_yaml(path)
+    return validated(Calibration, fields, path.name, {"clock": clock or _stated_clock(fields.get("clock"))})
+
+
+def _stated_clock(text: object) -> float | None:
+    """The clock that a file states; None where it states none, or nonsense, which its field is refused for. [Hz]"""
+    try:
+        return parse_quantity(text, "frequency_hz")
+    except UnitError:
+        return None
 
 
 def _names(folder: str) -> list[str]:
     return sorted(path.stem for path in (data_folder("calibrations") / folder).glob("*.yaml"))
 
 
-def _load(folder: str, name: str, problem: str) -> Calibration:
+def _load(folder: str, name: str, problem: str, clock: float | None = None) -> Calibration:
     if name not in _names(folder):
         msg = f"{problem}; {near_matches(name, _names(folder))}"
         raise SpecError(msg)
-    return read_calibration(data_folder("calibrations") / folder / f"{name}.yaml")
+    return read_calibration(data_folder("calibrations") / folder / f"{name}.yaml", clock)

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from roofline.calibration.calibration_file import Calibration
 from roofline.calibration.constants import (
-    Calibration,
     ConstantSet,
     Execution,
     Provenance,
@@ -27,8 +27,6 @@ from roofline.hardware.fields import BytesPerS, Dtype, FlopsPerS
 from roofline.hardware.loading import hardware_names, load_hardware
 from roofline.hardware.spec import HardwareSpec
 from roofline.options.groups import Timing
-
-_TILE = 128  # rows and columns of the tile that a unit works on
 
 
 class _Data(BaseModel):
@@ -139,32 +137,34 @@ def on_edited(constants: ConstantSet, hardware: HardwareSpec) -> ConstantSet:
 
 def class_of(hardware: HardwareSpec) -> Calibration:
     """The calibration of a device's class, on the device. Raises SpecError for an unknown class."""
-    return on_device(load_class(hardware.calibration_class), hardware)
+    return on_device(load_class(hardware.calibration_class, hardware.clock), hardware)
 
 
 def on_device(data: Calibration, hardware: HardwareSpec) -> Calibration:
-    """A class's calibration with the shares of the peak that its ``feed`` leaves a device."""
-    shares = fed_shares(data.feed, hardware) if data.feed else {}
+    """A class's calibration with the shares of the peak that its power limit leaves a device."""
+    shares = powered_shares(data.compute, data.flop_energy, hardware) if data.flop_energy else {}
     return data.model_copy(update={"dtypes": {**shares, **data.dtypes}})
 
 
-def fed_shares(feed: float, hardware: HardwareSpec) -> dict[str, float]:
-    """The share of the peak by dtype where operands reach each unit at ``feed`` [B/cycle], beside the arithmetic.
+def powered_shares(share: float, flop_energy: float, hardware: HardwareSpec) -> dict[str, float]:
+    """The share of the peak by dtype where the power limit holds the clock below that of the peak.
 
-    A tile of 128 x 128 reads an element for every 128 FLOPs, so that the time of a FLOP is 1 / peak + bytes of an
-    element / (128 feed units clock). Nothing where a device states no units or no clock.
+    A 16-bit FLOP switches ``flop_energy`` [J] at 1 GHz, a narrower one less by its bits. The voltage follows the clock,
+    so that the peak asks for peak x energy x GHz^2, and power grows with the cube of the clock: what the limit leaves
+    is the cube root of limit / power asked for. ``share`` where nothing limits, where no limit or no clock is stated.
 
-    >>> {dtype: round(share, 2) for dtype, share in fed_shares(150, load_hardware("h20")).items() if dtype != "fp64"}
-    {'tf32': 0.91, 'bf16': 0.91, 'fp16': 0.91, 'fp8': 0.91, 'int8': 0.91, 'fp32': 0.94}
+    >>> b200 = powered_shares(0.8, 0.213e-12, load_hardware("b200"))
+    >>> round(b200["bf16"], 2), round(powered_shares(0.8, 0.213e-12, load_hardware("a100"))["bf16"], 2)
+    (0.68, 0.8)
     """
     shares = {}
     for dtype in hardware.dtypes():
         unit, peak = hardware.contraction_unit(dtype)
         clock = getattr(hardware.peak, unit)[dtype].clock or hardware.clock
-        if hardware.units and clock:
+        if hardware.tdp and clock and unit == "matrix":
             bits = int("".join(letter for letter in dtype if letter.isdigit()))  # a dtype's name says its width
-            per_cycle = peak / (hardware.units.count * clock)
-            shares[dtype] = 1 / (1 + per_cycle * bits / 8 / _TILE / feed)
+            asked = peak * flop_energy * bits / 16 * (clock / 1e9) ** 2
+            shares[dtype] = share * min(1.0, hardware.tdp / asked) ** (1 / 3)
     return shares
 
 

@@ -24,7 +24,8 @@ class Cost:
 
     flops: contractions. vector_flops: elementwise work. special: transcendental operations. bytes: compulsory traffic.
     dtype: what its contractions run in. shape: what its kernel spreads over a device. kernels: the costs of what eager
-    torch runs instead, counted when asked for. decoding: whether it belongs to a decode step. A collective has a
+    torch runs instead, counted when asked for. decoding: whether it belongs to a decode step. alone: whether it is run
+    by itself, so that a last-level cache may still hold all of it from the run before. A collective has a
     transfer, the bytes of its message, and those that each device sends over its link.
     """
 
@@ -39,6 +40,7 @@ class Cost:
     bytes: Number
     shape: Shape = None
     decoding: bool = False
+    alone: bool = False
     kernels: Callable[[], tuple[Cost, ...]] | None = field(default=None, compare=False, repr=False)
     transfer: Transfer | None = None
     message_bytes: Number = 0

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from roofline.calibration.constants import Calibration
+from roofline.calibration.calibration_file import Calibration
 from roofline.files.atomic import atomic_writer
 from roofline.fitting.calibrator import Calibrator, Fitted, kind_fields
 from roofline.fitting.campaign import Point, designed_points

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from roofline.calibration.constants import CollectiveConstants
+from roofline.calibration.calibration_file import CollectiveConstants
 from roofline.fitting.collectives import TimedCollective, fit_collective
 from roofline.fitting.operators import Interval
 from roofline.program.transfers import PASSES, bus_bytes

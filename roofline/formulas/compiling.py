@@ -74,7 +74,7 @@ def compile(  # noqa: A001  (the word of the field; the built-in is not used her
     >>> time.arguments
     ('B', 'S')
     >>> time(B=np.array([1, 64]), S=2048).round(4)
-    array([0.0116, 0.0504])
+    array([0.0106, 0.0496])
     """
     subject = Subject("program", "", program.groups, program)
     asked = read_phase(subject, options["phase"])

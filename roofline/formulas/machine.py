@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import sympy
 from roofline.calibration.constants import DATASHEET, Constants, ConstantSet, Execution
 from roofline.cost.cost import Cost
 from roofline.formulas.symbols import symbol
-from roofline.hardware.fields import Level, Unit, Units
+from roofline.hardware.fields import Unit
 from roofline.hardware.spec import HardwareSpec
 from roofline.timing.machine import Machine
 from roofline.timing.operator import time_operator
@@ -34,14 +34,19 @@ class WordRates:
         return self.device.name if self.device else "a device"
 
     @property
-    def units(self) -> Units | None:
+    def unit_count(self) -> int:
         """The device's processors, if there is one."""
-        return self.device.units if self.device else None
+        return self.device.unit_count if self.device else 0
 
     @property
-    def memory(self) -> Mapping[str, Level]:
-        """The device's levels of memory, if there is one."""
-        return self.device.memory if self.device else {}
+    def cycles_per_s(self) -> float:
+        """The device's clock, if there is one. [Hz]"""
+        return self.device.cycles_per_s if self.device else 0.0
+
+    @property
+    def last_cache(self) -> float:
+        """The device's last cache, if there is one. [B]"""
+        return self.device.last_cache if self.device else 0.0
 
     @property
     def bandwidth(self) -> Any:

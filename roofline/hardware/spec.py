@@ -117,6 +117,22 @@ class HardwareSpec(Block):
         """What software can allocate of device memory, or None where that is what one installs. [B]"""
         return self.main_memory.usable or self.main_memory.capacity
 
+    @property
+    def unit_count(self) -> int:
+        """The processors that blocks of a kernel are spread over; 0 where the sheet does not say."""
+        return self.units.count if self.units else 0
+
+    @property
+    def cycles_per_s(self) -> float:
+        """The clock of the processors; 0 where the sheet does not say. [Hz]"""
+        return self.clock or 0.0
+
+    @property
+    def last_cache(self) -> float:
+        """The capacity of the last cache before device memory; 0 where none is stated. [B]"""
+        _, *caches = (level for level in self.memory.values() if level.scope == "device")
+        return max((level.capacity for level in caches if level.capacity), default=0.0)
+
     def peak_rate(self, unit: Unit, dtype: str) -> float | None:
         """The dense peak of ``unit`` in ``dtype``, or None. [FLOP/s]"""
         entry: Peak | None = getattr(self.peak, unit).get(dtype)

@@ -7,7 +7,7 @@ from there, times from the constants that the same operator has inside a model.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -223,7 +223,7 @@ class OperatorClock:
         kept = Precision(*(3 * ["int8"])) if kind == "collective" else precision  # a message is stated in bytes
         decoding = kind == "attention" and bool(np.all(columns["query"] == 1))
         bound = sizes if array else {axis: exact(size) for axis, size in sizes.items()}
-        cost = operator_cost(op, bound, kept, decoding=decoding)
+        cost = replace(operator_cost(op, bound, kept, decoding=decoding), alone=True)
         network = self._network(columns) if kind == "collective" else None
         timing = Machine(self.device, self.constants, self.execution, network).time(cost, self.name)
         shares = np.stack(np.broadcast_arrays(*(np.asarray(timing.share(part)) for part in PARTS)))

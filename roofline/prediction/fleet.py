@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from roofline.calibration.constants import Calibration, ConstantSet
+from roofline.calibration.calibration_file import Calibration
+from roofline.calibration.constants import ConstantSet
 from roofline.calibration.provenance import calibration_in
 from roofline.errors import UsageError
 from roofline.hardware.fields import Link

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from roofline.calibration.constants import Calibration, ConstantSet, Execution, device_names, load_class
-from roofline.calibration.provenance import on_device, read_constants, read_execution
+from roofline.calibration.constants import ConstantSet, Execution, device_names
+from roofline.calibration.provenance import class_of, read_constants, read_execution
 from roofline.compression.quantization import quantized
 from roofline.compression.recipes import Recipe
 from roofline.errors import WorkloadError
@@ -196,17 +196,14 @@ def _most(device: HardwareSpec, held: Occupancy, reserve: Reserve) -> int | None
 
 
 def constants_for(question: Question) -> Callable[[Hardware], ConstantSet]:
-    """The constants of each; the file of a class is read once."""
-    calibrated, classes = set(device_names()), dict[str, Calibration]()
+    """The constants of each."""
+    calibrated = set(device_names())
 
     def of(each: Hardware) -> ConstantSet:
         asked, device = question.asked["constants"], each.device
         own = each.own is not None or device.name in calibrated
         if asked not in (None, "class") or (asked is None and own):
             return read_constants(question.asked, device, each.own)
-        name = device.calibration_class
-        if name not in classes:
-            classes[name] = load_class(name)
-        return ConstantSet.from_calibration(on_device(classes[name], device))
+        return ConstantSet.from_calibration(class_of(device))
 
     return of

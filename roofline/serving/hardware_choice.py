@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from roofline.calibration.constants import Calibration
+from roofline.calibration.calibration_file import Calibration
 from roofline.calibration.provenance import calibration_under
 from roofline.errors import UsageError, shown
 from roofline.hardware.library import is_path

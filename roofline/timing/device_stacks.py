@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from roofline.calibration.calibration_file import Calibration
 from roofline.calibration.constants import ConstantSet
-from roofline.hardware.fields import Level, Unit, Units
+from roofline.calibration.launch_latency import Latency
+from roofline.hardware.fields import Unit
 from roofline.hardware.spec import HardwareSpec
 from roofline.number import Grid
 from roofline.timing.rates import Rates
@@ -26,14 +28,19 @@ class DeviceStack:
         return ", ".join(device.name for device in self.devices)
 
     @property
-    def units(self) -> Units | None:
-        """None: kernel terms that ask for processors are of one device."""
-        return None
+    def unit_count(self) -> Grid:
+        """The processors of each device; 0 where its sheet does not say."""
+        return _column(device.unit_count for device in self.devices)
 
     @property
-    def memory(self) -> Mapping[str, Level]:
-        """Empty: kernel terms that ask for caches are of one device."""
-        return {}
+    def cycles_per_s(self) -> Grid:
+        """The clock of each device; 0 where its sheet does not say. [Hz]"""
+        return _column(device.cycles_per_s for device in self.devices)
+
+    @property
+    def last_cache(self) -> Grid:
+        """The last cache of each device; 0 where its sheet does not say. [B]"""
+        return _column(device.last_cache for device in self.devices)
 
     @property
     def bandwidth(self) -> Grid:
@@ -56,8 +63,7 @@ class DeviceStack:
 def stacked(devices: Sequence[HardwareSpec], constants: Sequence[ConstantSet]) -> tuple[Rates, ConstantSet]:
     """The devices as one, with the constants of their class on each; a device alone is itself.
 
-    Several must take constants without kernel terms: a calibration's ask for units and caches, which are one device's,
-    and a calibration is of one device anyway.
+    Shares and latencies become columns; what else a class has is the same for all of its devices.
     """
     if len(devices) == 1:
         return devices[0], constants[0]
@@ -67,10 +73,29 @@ def stacked(devices: Sequence[HardwareSpec], constants: Sequence[ConstantSet]) -
     bases = [each.calibration for each in constants if each.calibration is not None]
     if not bases:
         return column, first
+    together = _together(bases)
+    return column, replace(first, calibration=together, otherwise=together)
+
+
+def _together(bases: Sequence[Calibration]) -> Calibration:
+    """The calibrations of one class, each on its device, as one: what differs between them as columns."""
     dtypes = dict.fromkeys(dtype for base in bases for dtype in base.dtypes)
     shares = {dtype: _column(base.dtypes.get(dtype, base.compute) for base in bases) for dtype in dtypes}
-    together = bases[0].model_copy(update={"dtypes": shares})
-    return column, replace(first, calibration=together, otherwise=together)
+    kinds = {
+        kind: own.model_copy(update={"latency": _latencies([base.kinds[kind].latency for base in bases])})
+        for kind, own in bases[0].kinds.items()
+    }
+    latency = _latencies([base.latency for base in bases])
+    return bases[0].model_copy(update={"dtypes": shares, "kinds": kinds, "latency": latency})
+
+
+def _latencies(each: Sequence[Latency | None]) -> Latency | None:
+    found = [latency for latency in each if latency is not None]
+    if not found:
+        return None
+    return found[0].model_copy(
+        update={"graph": _column(one.graph for one in found), "eager": _column(one.eager for one in found)}
+    )
 
 
 def grouped(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from roofline.calibration.constants import CollectiveConstants
+from roofline.calibration.calibration_file import CollectiveConstants
 from roofline.errors import UsageError
 from roofline.number import Number, is_symbolic, maximum, minimum
 from roofline.program.transfers import bus_bytes

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from roofline.calibration.constants import CollectiveConstants, ConstantSet
+from roofline.calibration.calibration_file import CollectiveConstants
+from roofline.calibration.constants import ConstantSet
 from roofline.calibration.link_constants import LinkConstants, load_links
 from roofline.errors import UsageError, WorkloadError
 from roofline.hardware.fields import Link

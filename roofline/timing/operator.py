@@ -18,7 +18,7 @@ from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import GroupedShape, MatmulShape
 from roofline.hardware.fields import Unit
 from roofline.number import Number, as_float, is_symbolic, maximum, ratio
-from roofline.timing.kernels.bandwidth import memory_s, reached_share
+from roofline.timing.kernels.bandwidth import before_s, least_memory_s, memory_s
 from roofline.timing.kernels.launches import launch_s
 from roofline.timing.kernels.tiles import TiledMatmul, Tiling
 from roofline.timing.kernels.work import work_factor
@@ -33,18 +33,19 @@ def time_operator(cost: Cost, rates: Rates, constants: Constants) -> Timing:
     device cannot contract in this dtype.
     """
     tiling = _tiling(cost, rates, constants)
-    factor, others = work_factor(cost, constants.corrections), _other_units(cost, rates, constants)
+    factor, others = work_factor(cost, rates, constants.corrections), _other_units(cost, rates, constants)
     padded = isinstance(cost.shape, GroupedShape)  # rows that fill up a tile are contracted, not their weights read
     compute_s = tiling.compute_s * factor + (others if padded else others * factor)
     x = compute_s + tiling.partial_s + tiling.latency_s
     corner, part = _soft_corner(x, memory_s(cost, rates, constants), constants.p)
-    time = constants.latency_s + launch_s(cost, constants.corrections) + corner
+    before = before_s(cost, rates, constants)
+    time = constants.latency_s + launch_s(cost, constants.corrections) + before + corner
     bound = maximum(
         _seconds(cost.flops, cost.dtype, rates, maximum(1.0, constants.compute)),
-        as_float(cost.bytes) / (rates.bandwidth * reached_share(constants)),
+        least_memory_s(cost, rates, constants),
     )
     compute = corner * part * ratio(compute_s, x)
-    memory = corner * (1 - part + part * ratio(tiling.partial_s, x))
+    memory = before + corner * (1 - part + part * ratio(tiling.partial_s, x))
     found = Timing(time, bound, time, time, time - compute - memory, compute, memory)
     return banded(found, constants.low, constants.high)
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol
 
-from roofline.hardware.fields import Level, Unit, Units
+from roofline.hardware.fields import Unit
 from roofline.number import Number
 
 
 class Rates(Protocol):
     """A device to timing: its data sheet, a stack of devices, a symbolic machine, a what-if. [FLOP/s, B/s]
 
-    ``units`` and ``memory`` are asked for by the kernel terms of a calibration alone.
+    Units, clock and cache are asked for by the kernel terms of constants alone; 0 where a sheet does not say.
     """
 
     @property
@@ -24,12 +23,16 @@ class Rates(Protocol):
         """Bandwidth of device memory. [B/s]"""
 
     @property
-    def units(self) -> Units | None:
-        """The processors that blocks of a kernel are spread over."""
+    def unit_count(self) -> Number:
+        """How many processors blocks of a kernel are spread over."""
 
     @property
-    def memory(self) -> Mapping[str, Level]:
-        """Levels of memory, device memory first."""
+    def cycles_per_s(self) -> Number:
+        """The clock of the processors. [Hz]"""
+
+    @property
+    def last_cache(self) -> Number:
+        """The capacity of the last cache before device memory. [B]"""
 
     def contraction_unit(self, dtype: str) -> tuple[Unit, Number]:
         """The unit that contracts in ``dtype``, and its dense peak. Raises WorkloadError where it cannot. [FLOP/s]"""

@@ -186,6 +186,56 @@ def test_a_kind_takes_its_own_constants_and_the_defaults_for_the_rest(toy: Any) 
     assert (decode.compute, decode.memory, decode.latency_s) == (0.3, 0.6, 10e-6)
 
 
+CLOCKED = {
+    **PLAIN,
+    "clock": "1 GHz",
+    "kinds": {
+        "matmul": {
+            "latency": {"graph": "4.6 kcycle", "eager": "4.6 kcycles + 5 us"},
+            "dtypes": {"fp8": {"latency": {"graph": "7 us", "eager": "7 us"}, "compute": 0.9}},
+            "libraries": {
+                "fast": {"latency": {"graph": "1 us", "eager": "1 us"}},
+                "narrow": {"dtypes": {"fp8": {"latency": {"graph": "2 us", "eager": "2 us"}}}},
+            },
+        }
+    },
+}
+
+
+def test_cycles_are_seconds_at_the_clock_of_the_device_or_of_the_file(toy: Any) -> None:
+    toy(CLOCKED)
+    for clock, seconds in ((None, 4.6e-6), (2e9, 2.3e-6)):
+        latency = load_class("toy", clock).kinds["matmul"].latency
+        assert latency is not None
+        assert latency.graph == pytest.approx(seconds)
+        assert latency.eager == pytest.approx(seconds + 5e-6)
+
+
+@pytest.mark.parametrize("text", ["4.6 kcycle + 5 B", "4.6 kcycle + ", "x kcycle", "-1 kcycle", "kcycle"])
+def test_a_sum_of_times_has_times_alone(toy: Any, text: str) -> None:
+    with pytest.raises(SpecError, match=r"toy\.yaml: latency\.graph: "):
+        toy({**CLOCKED, "latency": {"graph": text, "eager": "8 us"}})
+
+
+def test_cycles_without_any_clock_are_refused_with_the_fix(toy: Any) -> None:
+    with pytest.raises(SpecError, match=r'"4.6 kcycle" needs a clock: add clock: '):
+        toy({name: value for name, value in CLOCKED.items() if name != "clock"})
+
+
+def test_a_library_and_a_dtype_have_constants_of_their_own(toy: Any) -> None:
+    toy(CLOCKED)
+    plain = load_constants("toy")
+
+    def graph(library: str, dtype: str) -> float:
+        return plain.using(library).of("matmul", "graph", dtype=dtype).latency_s
+
+    assert graph("", "bf16") == graph("narrow", "bf16") == graph("unknown", "bf16") == pytest.approx(4.6e-6)
+    assert graph("fast", "bf16") == 1e-6
+    assert graph("narrow", "fp8") == 2e-6
+    assert graph("", "fp8") == graph("fast", "fp8") == 7e-6
+    assert plain.of("matmul", "graph", dtype="fp8").compute == 0.9
+
+
 def test_the_data_sheet_has_no_losses_and_no_latency() -> None:
     constants = load_constants("cpu", "datasheet")
     assert (constants.provenance, constants.low, constants.high) == ("datasheet", 1.0, 1.0)

@@ -11,7 +11,7 @@ import yaml
 from roofline.buying.api import compare
 from roofline.calibration import provenance
 from roofline.calibration.constants import load_class
-from roofline.calibration.provenance import class_of, constants_of, fed_shares, load_published
+from roofline.calibration.provenance import class_of, constants_of, load_published, powered_shares
 from roofline.errors import SpecError
 from roofline.files.library import data_folder, read_yaml
 from roofline.hardware.loading import hardware_names, load_hardware, spec_from_fields
@@ -112,36 +112,39 @@ def test_a_malformed_file_is_one_line(
     assert len(str(caught.value).splitlines()) == 1
 
 
-# Feed
+# Power
 
 
-def test_a_fed_peak_is_the_peak_beside_the_time_of_its_operands() -> None:
-    h100 = load_hardware("h100")
-    tile_flops, tile_bytes = 2 * 128 * 128, 2 * (128 + 128)  # one step in depth, bf16
-    seconds = tile_flops / (989.4e12 / 132) + tile_bytes / (150 * 1830e6)
-    assert fed_shares(150, h100)["bf16"] == pytest.approx(tile_flops / seconds / (989.4e12 / 132), rel=1e-3)
+def test_a_power_limit_leaves_the_cube_root_of_what_the_peak_asks_for() -> None:
+    b200 = load_hardware("b200")
+    asked = 2250e12 * 0.25e-12 * 1.856**2  # W, at 0.25 pJ a FLOP at 1 GHz
+    assert powered_shares(0.8, 0.25e-12, b200)["bf16"] == pytest.approx(0.8 * (1000 / asked) ** (1 / 3))
+    assert powered_shares(0.8, 0.25e-12, b200)["fp8"] == pytest.approx(powered_shares(0.8, 0.25e-12, b200)["bf16"])
+    assert powered_shares(0.8, 1e-15, b200)["bf16"] == 0.8  # nothing limits
 
 
-def test_a_class_feeds_devices_that_state_units_and_clock(tmp_path: Path) -> None:
+def test_a_class_limits_devices_that_state_power_and_clock(tmp_path: Path) -> None:
     data = load_class("nvidia-hopper")
-    assert data.feed is not None
-    h100, h20 = (class_of(load_hardware(name)) for name in ("h100", "h20"))
-    assert h100.dtypes["bf16"] < data.compute < h20.dtypes["bf16"]  # a capped peak is fed more easily
-    assert h100.dtypes["fp32"] == data.dtypes["fp32"]  # what the file states goes first
+    assert data.flop_energy is not None
+    l40s, a100 = (class_of(load_hardware(name)) for name in ("l40s", "a100"))
+    assert l40s.dtypes["bf16"] < a100.dtypes["bf16"] == a100.compute
+    assert a100.dtypes["fp32"] == data.dtypes["fp32"]  # what the file states goes first
     plain = {"name": "mine", "class": "nvidia-hopper", "source": "arithmetic",
              "peak": {"matrix": {"bf16": "9 TFLOP/s"}}, "memory": {"hbm": {"bandwidth": "1 TB/s"}}}  # fmt: skip
-    assert fed_shares(data.feed, spec_from_fields(plain, "mine", what_if=True)) == {}
+    assert powered_shares(data.compute, data.flop_energy, spec_from_fields(plain, "mine", what_if=True)) == {}
     mine = tmp_path / "mine.yaml"
     mine.write_text(yaml.safe_dump(plain), encoding="utf-8")
-    assert predict_op("matmul", mine, m=64, k=64, n=64).constants.of("matmul", "graph", dtype="bf16").compute == 0.73
+    found = predict_op("matmul", mine, m=64, k=64, n=64).constants.of("matmul", "graph", dtype="bf16")
+    assert found.compute == data.compute
+    assert found.latency_s == pytest.approx(data.kinds["matmul"].latency.graph)  # type: ignore[union-attr]
 
 
-def test_a_faster_peak_without_a_faster_feed_buys_less() -> None:
+def test_less_power_is_slower_where_the_peak_asks_for_more() -> None:
     sizes = {"m": 8192, "k": 8192, "n": 8192, "dtype": "bf16", "constants": "class"}
     plain = predict_op("matmul", "h100", **sizes)
-    twice = predict_op("matmul", "h100", **sizes, set={"hardware.peak.matrix.bf16": "1978.8 TFLOP/s"})
-    assert twice.bound_s == pytest.approx(plain.bound_s / 2)
-    assert 1.3 < plain.time_s / twice.time_s < 1.7
+    capped = predict_op("matmul", "h100", **sizes, set={"hardware.tdp": "350 W"})
+    assert capped.bound_s == plain.bound_s
+    assert 1.2 < capped.time_s / plain.time_s <= 2 ** (1 / 3)
 
 
 # Dtypes

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from roofline.calibration.constants import Constants, ConstantSet, KindConstants, load_class
+from roofline.calibration.calibration_file import KindConstants
+from roofline.calibration.constants import Constants, ConstantSet, load_class
 from roofline.calibration.corrections.attention import KeyBlock
 from roofline.calibration.corrections.matmuls import SpillColumns
 from roofline.calibration.corrections.registry import Corrections

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roofline.calibration.constants import CollectiveConstants
+from roofline.calibration.calibration_file import CollectiveConstants
 from roofline.calibration.fields import Band
 from roofline.errors import WorkloadError
 from roofline.fitting import links

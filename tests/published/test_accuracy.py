@@ -20,6 +20,7 @@ DATA = ROOT.parent / "shared" / "measured"
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import accuracy  # noqa: E402
+import device_board  # noqa: E402
 import fit_calibrations  # noqa: E402
 import fit_classes  # noqa: E402
 import whole_models  # noqa: E402
@@ -118,9 +119,8 @@ def test_no_class_constants_come_from_the_device_that_they_are_judged_on() -> No
     for kind in ("matmul", "attention_prefill"):
         devices = {campaign.device.name for campaign in campaigns if campaign.kind == kind}
         assert set(fit_classes.left_out(kind, campaigns)) == devices
-    assert fit_classes.class_without("h20-96gb", "nvidia-hopper", DATA) != fit_classes.class_without(
-        "h800", "nvidia-hopper", DATA
-    )
+    h20, a100 = (fit_classes.class_without(load_hardware(name), DATA) for name in ("h20", "a100"))
+    assert h20.kinds["matmul"] != a100.kinds["matmul"]
     assert len(load_campaigns(DATA)) > len(campaigns)
 
 
@@ -154,6 +154,22 @@ def test_the_tables_of_a_page_are_what_the_scoreboards_print(page: Path) -> None
     assert text == _filled(text)
 
 
+def test_the_table_of_devices_is_its_copy_and_no_row_lies_below_a_bound() -> None:
+    records = device_board.stored()
+    text = PAGES[1].read_text(encoding="utf-8")
+    shown = re.search(r"<!-- devices -->\n(.*?)\n<!-- end -->", text, re.DOTALL)
+    assert shown is not None
+    assert shown[1] == "\n".join(device_board.table(records))
+    assert all(record["below_bound"] < 0.01 for record in records)
+    assert all(record["median"] < record["naive_median"] for record in records)
+
+
+@measured
+@pytest.mark.slow
+def test_the_copy_is_what_the_scoreboard_finds() -> None:
+    assert list(device_board.board(DATA)) == device_board.stored()
+
+
 @measured
 def test_a_calibration_beats_its_class_and_the_data_sheet_on_rows_that_were_not_fitted() -> None:
     def medians(constants: Any) -> list[float]:
@@ -184,3 +200,9 @@ def _filled(text: str) -> str:
 if __name__ == "__main__":
     for page in PAGES:
         page.write_text(_filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+    devices = "\n".join(device_board.table(device_board.stored()))
+    marked = re.compile(r"(<!-- devices -->\n).*?(<!-- end -->)", re.DOTALL)
+    page = PAGES[1]
+    page.write_text(
+        marked.sub(lambda m: f"{m[1]}{devices}\n{m[2]}", page.read_text(encoding="utf-8")), encoding="utf-8"
+    )

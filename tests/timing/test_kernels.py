@@ -186,7 +186,7 @@ def test_the_rows_of_groups_take_symbols() -> None:
 
     batch = Symbol("B", positive=True, integer=True)
     cost = replace(matmul(8, 8, 8), shape=GroupedShape(4, 2 * batch))
-    factor = work_factor(cost, PLAIN.replaced({"group_rows": 64.0}).corrections)
+    factor = work_factor(cost, load_hardware("a100"), PLAIN.replaced({"group_rows": 64.0}).corrections)
     assert [float(factor.subs(batch, b)) for b in (1, 64, 128, 1000)] == [128.0, 2.0, 1.0, 1.0]
 
 
@@ -292,11 +292,11 @@ def test_a_device_calibration_extends_a_shipped_device(name: str) -> None:
 def test_a_calibrated_device_defaults_to_its_calibration() -> None:
     assert constants_of(load_hardware("a100")).provenance == "calibrated"
     assert constants_of(load_hardware("a100"), "class").name == "nvidia-ampere"
-    assert constants_of(load_hardware("h100")).provenance == "class"
+    assert constants_of(load_hardware("h100-pcie")).provenance == "class"
     asked: ClockOptions = {"execution": None, "constants": "datasheet", "set": None}
     assert OperatorClock.of(load_hardware("a100"), asked).constants.provenance == "datasheet"
-    with pytest.raises(SpecError, match=r"^h100-sxm-80gb has no calibration \(calibrated are a100-sxm-80gb"):
-        constants_of(load_hardware("h100"), "calibrated")
+    with pytest.raises(SpecError, match=r"^h100-pcie-80gb has no calibration \(calibrated are a100-sxm-80gb"):
+        constants_of(load_hardware("h100-pcie"), "calibrated")
 
 
 def test_the_band_of_an_operator_is_that_of_its_kind() -> None:

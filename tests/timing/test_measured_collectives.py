@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roofline.calibration.constants import Band, CollectiveConstants, load_device
+from roofline.calibration.calibration_file import CollectiveConstants
+from roofline.calibration.constants import load_device
+from roofline.calibration.fields import Band
 from roofline.errors import UsageError
 from roofline.program.transfers import PASSES, bus_bytes
 from roofline.timing.measured_collectives import time_collective

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from modules import check_parameters, eager_decoder
 from state_strategies import STATES, without_some
 
-from roofline.calibration.constants import ConstantSet, KindConstants
+from roofline.calibration.calibration_file import KindConstants
+from roofline.calibration.constants import ConstantSet
 from roofline.cost.kv_cache import cache_growth
 from roofline.cost.memory_fit import largest_batch, longest_context
 from roofline.cost.residency import footprint

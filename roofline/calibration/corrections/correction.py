@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from roofline.calibration.fields import Seconds, Share
 from roofline.errors import shown
-from roofline.hardware.fields import Bytes
+from roofline.hardware.fields import Bytes, BytesPerCycle
 from roofline.units import Dimension
 
 
@@ -43,6 +43,7 @@ OfBandwidth = Annotated[float, Field(gt=0, le=100, strict=False), Unit("x bandwi
 ShareOfBandwidth = Annotated[Share, Unit("x bandwidth")]
 Time = Annotated[Seconds, Unit("s", "time_s")]
 Size = Annotated[Bytes, Unit("B", "bytes")]
+Width = Annotated[BytesPerCycle, Unit("B/cycle", "bytes_per_cycle")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,23 @@ from pydantic import model_validator
 
 from roofline.calibration.corrections.attention import ExtraKeys, ExtraReads, KeyBlock, Regroup
 from roofline.calibration.corrections.correction import Constant, Correction, constants_of
-from roofline.calibration.corrections.matmuls import ExtraDepth, GroupRows, Repack, SpillColumns, Tiles
-from roofline.calibration.corrections.memory import BlockBandwidth, CacheBandwidth, LongRows, ReuseBandwidth
+from roofline.calibration.corrections.matmuls import (
+    ExtraDepth,
+    GroupRows,
+    Quantize,
+    Repack,
+    SpillColumns,
+    Tail,
+    Tiles,
+)
+from roofline.calibration.corrections.memory import (
+    BlockBandwidth,
+    CacheBandwidth,
+    LastCache,
+    LongRows,
+    Ramp,
+    ReuseBandwidth,
+)
 from roofline.calibration.fields import Data
 
 
@@ -22,6 +37,8 @@ class Corrections(Data):
     """
 
     tiles: Tiles | None = None
+    tail: Tail | None = None
+    quantize: Quantize | None = None
     repack: Repack | None = None
     extra_depth: ExtraDepth | None = None
     spill_columns: SpillColumns | None = None
@@ -33,6 +50,8 @@ class Corrections(Data):
     block_bandwidth: BlockBandwidth | None = None
     cache_bandwidth: CacheBandwidth | None = None
     reuse_bandwidth: ReuseBandwidth | None = None
+    last_cache: LastCache | None = None
+    ramp: Ramp | None = None
     long_rows: LongRows | None = None
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from roofline.calibration.constants import Constants
 from roofline.calibration.corrections.memory import BlockBandwidth, CacheBandwidth, ReuseBandwidth
 from roofline.calibration.corrections.registry import Corrections
 from roofline.cost.cost import Cost
-from roofline.cost.kernel_shapes import AttentionShape, RowShape
+from roofline.cost.kernel_shapes import AttentionShape, MatmulShape, RowShape
 from roofline.number import Number, as_float, maximum, minimum
 from roofline.timing.kernels.tiles import units_of
 from roofline.timing.kernels.traffic import moved_bytes
@@ -20,30 +20,80 @@ def memory_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
 
     Where blocks read alone, attention takes the longer of both times, rows the root of the sum of their squares.
     """
-    moved = moved_bytes(cost, constants.corrections)
-    seconds = _streamed_s(moved, hardware, constants)
+    seconds = _streamed_s(cost, hardware, constants)
     alone = constants.corrections.block_bandwidth
     if alone and isinstance(cost.shape, RowShape):
         return (seconds**2 + _rows_alone_s(cost.shape, alone, hardware) ** 2) ** 0.5
     if alone and isinstance(cost.shape, AttentionShape):
+        moved = moved_bytes(cost, constants.corrections)
         return maximum(seconds, _heads_alone_s(cost.shape, moved, alone, hardware))
     return seconds
 
 
-def reached_share(constants: Constants) -> Number:
+def before_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
+    """Seconds of traffic of the kernels that run before a matmul, and which it does not hide."""
+    quantize, last = constants.corrections.quantize, constants.corrections.last_cache
+    if quantize is None or not isinstance(cost.shape, MatmulShape):
+        return 0.0
+    moved = quantize.moved_bytes(as_float(cost.shape.rows), as_float(cost.shape.depth))
+    bandwidth = hardware.bandwidth
+    if last is None:
+        return moved / bandwidth
+    operand = as_float(2 * cost.shape.rows * cost.shape.depth)
+    near = moved * last.near(operand, hardware.last_cache) / operand
+    return (
+        near / maximum(last.bandwidth(hardware.unit_count, hardware.cycles_per_s), bandwidth)
+        + (moved - near) / bandwidth
+    )
+
+
+def least_memory_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
+    """Seconds that the compulsory traffic takes at least: the bound's.
+
+    At the data sheet's bandwidth, or what is really reached where that is more. Where a last-level cache has a rate of
+    its own, what fits it moves at the most that is read from it: activations, and by itself the whole of an operator.
+    """
+    moved = as_float(cost.bytes)
+    bandwidth = hardware.bandwidth * _reached_share(constants)
+    last = constants.corrections.last_cache
+    if last is None:
+        return moved / bandwidth
+    near = minimum(moved if cost.alone else _activation_bytes(cost), hardware.last_cache)
+    rate = maximum(last.highest_bandwidth(hardware.unit_count, hardware.cycles_per_s), bandwidth)
+    return near / rate + (moved - near) / bandwidth
+
+
+def _reached_share(constants: Constants) -> Number:
     """The largest share of the bandwidth that anything reaches, the cache too; 1 at least."""
     cache = _cache_rate(constants.corrections)
     reached = maximum(1.0, constants.memory)
     return maximum(reached, cache.share) if cache else reached
 
 
-def _streamed_s(moved: Number, hardware: Rates, constants: Constants) -> Number:
+def _streamed_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
     """Seconds where all units read together: what the cache serves at its rate, the rest at the memory's."""
-    cache = _cache_rate(constants.corrections)
-    if cache is None:
-        return moved / (hardware.bandwidth * constants.memory)
-    near = cache.near(moved, _last_cache(hardware))
-    return (near / cache.share + (moved - near) / constants.memory) / hardware.bandwidth
+    moved, corrections = moved_bytes(cost, constants.corrections), constants.corrections
+    bandwidth = hardware.bandwidth * constants.memory
+    if cache := _cache_rate(corrections):
+        near = cache.near(moved, hardware.last_cache)
+        return (near / cache.share + (moved - near) / constants.memory) / hardware.bandwidth
+    seconds: Number = 0.0
+    if last := corrections.last_cache:
+        near = last.near(_activation_bytes(cost), hardware.last_cache)
+        seconds = near / maximum(last.bandwidth(hardware.unit_count, hardware.cycles_per_s), bandwidth)
+        moved = moved - near
+    if corrections.ramp:
+        seconds = seconds + corrections.ramp.added_s(moved, bandwidth)
+    return seconds + moved / bandwidth
+
+
+def _activation_bytes(cost: Cost) -> Number:
+    """What of an operator's traffic the operators around it touch too: neither weights nor the cache of keys. [B]"""
+    if isinstance(cost.shape, MatmulShape):
+        return as_float(cost.bytes - cost.shape.weight_bytes)
+    if isinstance(cost.shape, AttentionShape):
+        return as_float(cost.bytes - cost.shape.cache_bytes)
+    return as_float(cost.bytes) if isinstance(cost.shape, RowShape) else 0.0
 
 
 def _cache_rate(corrections: Corrections) -> CacheBandwidth | ReuseBandwidth | None:
@@ -62,9 +112,3 @@ def _heads_alone_s(shape: AttentionShape, moved: Number, alone: BlockBandwidth, 
     ungrouped = 1.0 - as_float(minimum(shape.groups - 1, 1))
     idle_too = ungrouped * moved * as_float(alone.in_waves(blocks, units_of(hardware))) / as_float(blocks)
     return alone.seconds(idle_too, hardware.bandwidth)
-
-
-def _last_cache(hardware: Rates) -> float:
-    """The capacity of the last cache before device memory; 0 where none is stated. [B]"""
-    _, *caches = (level for level in hardware.memory.values() if level.scope == "device")
-    return max((level.capacity for level in caches if level.capacity), default=0.0)

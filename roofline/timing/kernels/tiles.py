@@ -93,9 +93,10 @@ class TiledMatmul:
         return Tiling(*(row.reshape(columns[0].shape)[()] for row in whole))
 
 
-def units_of(hardware: Rates) -> int:
+def units_of(hardware: Rates) -> Number:
     """How many units a device has. Raises WorkloadError where its spec does not say."""
-    if hardware.units is None:
+    units = hardware.unit_count
+    if np.any(units == 0):
         msg = f"{hardware.name} states no units, which its calibration needs; add units: {{name: SM, count: ...}}"
         raise WorkloadError(msg)
-    return hardware.units.count
+    return units

@@ -6,15 +6,16 @@ from roofline.calibration.corrections.registry import Corrections
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import AttentionShape, GroupedShape, MatmulShape
 from roofline.number import Number, as_float
+from roofline.timing.rates import Rates
 
 
-def work_factor(cost: Cost, corrections: Corrections) -> Number:
+def work_factor(cost: Cost, rates: Rates, corrections: Corrections) -> Number:
     """By how much a kernel's work takes longer than its FLOPs say."""
     shape = cost.shape
     if isinstance(shape, GroupedShape) and corrections.group_rows:
         return corrections.group_rows.factor(as_float(shape.groups), as_float(shape.rows))
     if isinstance(shape, MatmulShape):
-        return spill_factor(shape, corrections)
+        return spill_factor(shape, corrections) * _tail_factor(shape, rates, corrections)
     if isinstance(shape, AttentionShape) and (corrections.extra_keys or corrections.key_block):
         return _computed(as_float(cost.flops), shape, corrections) / as_float(cost.flops)
     return 1.0
@@ -23,6 +24,14 @@ def work_factor(cost: Cost, corrections: Corrections) -> Number:
 def spill_factor(shape: MatmulShape, corrections: Corrections) -> Number:
     """How often the work of a matmul, and the packing of its weights, count for its wide output."""
     return corrections.spill_columns.factor(as_float(shape.columns)) if corrections.spill_columns else 1.0
+
+
+def _tail_factor(shape: MatmulShape, rates: Rates, corrections: Corrections) -> Number:
+    """How often the work of a matmul counts for its last tiles."""
+    if corrections.tail is None:
+        return 1.0
+    rows, columns, depth = (as_float(size) for size in (shape.rows, shape.columns, shape.depth))
+    return corrections.tail.factor(rows, columns, depth, rates.unit_count)
 
 
 def _computed(attended: Number, shape: AttentionShape, corrections: Corrections) -> Number:

@@ -1,0 +1,130 @@
+"""The scoreboard of the devices with a folder of rows: by device, kind and kernel library, fitted and left out.
+
+python benchmarks/device_board.py --data DIR [--write]
+
+Fitted: the mean of five seeded splits, each with constants and a band from rows that share no model dimension with the
+rows judged. Left out: constants and band of the class as it would be without the device, judged on all of its rows.
+Beside both the naive roofline, max(FLOPs / peak, bytes / bandwidth), and the rows measured below the printed bound.
+--write renews docs/accuracy.json, from which docs/accuracy.md has its table. A kind enters by its entry of
+fit_devices.FITS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from device_sets import of_kind
+from fit_classes import class_without
+from fit_devices import FITS, Fit, devices, first_sets, judged
+from measured_sets import MeasuredSet, load_sets
+
+from roofline.calibration.constants import DATASHEET, Constants, ConstantSet
+from roofline.files.atomic import atomic_writer
+from roofline.hardware.spec import HardwareSpec
+from roofline.timing.operator import time_operator
+
+COPY = Path(__file__).resolve().parent.parent / "docs" / "accuracy.json"
+PERCENTS = ("median", "mean", "p90", "cover", "below_bound", "naive_median", "naive_mean")
+HEADING = ("device", "kind", "constants", "n", "median", "mean", "p90", "bias", "cover", "below bound", "naive median",
+           "naive mean")  # fmt: skip
+
+
+def figures(sets: Sequence[MeasuredSet], constants: Constants) -> dict[str, float]:
+    """The figures of rows that these constants, and their band, did not see: errors and shares of rows as fractions."""
+    found: list[list[Any]] = []
+    for timed in (timed for rows in sets for timed in rows.timed()):
+        cost = replace(timed.cost, alone=True)
+        told = time_operator(cost, timed.hardware, constants)
+        naive = time_operator(cost, timed.hardware, DATASHEET).time_s
+        ends = (told.time_s, told.bound_s, told.low_s, told.high_s, naive)
+        found.append([np.broadcast_to(end, len(timed.measured_s)) for end in ends] + [timed.measured_s])
+    time, bound, low, high, naive, measured = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    error, naive_error = np.abs(time / measured - 1), np.abs(naive / measured - 1)
+    return {
+        "n": len(measured),
+        "median": float(np.median(error)),
+        "mean": float(error.mean()),
+        "p90": float(np.quantile(error, 0.9)),
+        "bias": float(np.exp(np.log(time / measured).mean())),
+        "cover": float(((low <= measured) & (measured <= high)).mean()),
+        "below_bound": float((measured < bound).mean()),
+        "naive_median": float(np.median(naive_error)),
+        "naive_mean": float(naive_error.mean()),
+    }
+
+
+def fitted(fit: Fit, device: HardwareSpec, data: Path) -> dict[str, float]:
+    """The mean over the seeds."""
+    sets = tuple(of_kind(data, fit.kind, fit.dtype, fit.library)[device.name])
+    each = [
+        figures(seed.rows, replace(seed.constants, low=seed.band[0], high=seed.band[1]))
+        for seed in judged(fit, sets, first_sets(data, fit, device))
+    ]
+    return {name: float(np.mean([one[name] for one in each])) for name in each[0]}
+
+
+def left_out(fit: Fit, device: HardwareSpec, sets: Sequence[MeasuredSet], data: Path) -> dict[str, float]:
+    """All rows of a device by the class that has not seen it."""
+    unseen = ConstantSet.from_calibration(class_without(device, data)).using(fit.library)
+    return figures(sets, unseen.of(fit.kind, "graph", dtype=fit.dtype))
+
+
+def board(data: Path) -> Iterator[dict[str, Any]]:
+    """A record for each device, kind and library, fitted and left out; an A100 left out beside them."""
+    for fit in FITS:
+        for device in devices(data):
+            sets = [each.rows for each in of_kind(data, fit.kind, fit.dtype, fit.library).get(device.name, ())]
+            if sets:
+                yield _record(fit, device, "fitted", fitted(fit, device, data))
+                yield _record(fit, device, "left out", left_out(fit, device, sets, data))
+    older = [rows for rows in load_sets(data) if rows.name.startswith("GEMM bf16") and rows.fit_values]
+    older = [rows for rows in older if not rows.host_time]
+    yield _record(FITS[0], older[0].device, "left out", left_out(FITS[0], older[0].device, older, data))
+
+
+def table(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The records in Markdown."""
+    yield "| " + " | ".join(HEADING) + " |"
+    yield "|---" * 3 + "|--:" * (len(HEADING) - 3) + "|"
+    for record in sorted(records, key=lambda one: (one["kind"], one["dtype"], one["library"], one["device"])):
+        kind = " ".join((record["kind"], record["dtype"], record["library"])).strip()
+        shown = {name: f"{100 * record[name]:.1f} %" for name in PERCENTS}
+        told = (record["device"], kind, record["constants"], f"{record['n']:,.0f}", shown["median"], shown["mean"],
+                shown["p90"], f"{record['bias']:.2f}", *(shown[name] for name in PERCENTS[3:]))  # fmt: skip
+        yield "| " + " | ".join(told) + " |"
+
+
+def stored() -> list[dict[str, Any]]:
+    """The records of docs/accuracy.json."""
+    found: list[dict[str, Any]] = json.loads(COPY.read_text(encoding="utf-8"))["operators"]
+    return found
+
+
+def _record(fit: Fit, device: HardwareSpec, constants: str, told: Mapping[str, float]) -> dict[str, Any]:
+    named = {"device": device.name, "kind": fit.kind, "dtype": fit.dtype, "library": fit.library}
+    return named | {"constants": constants} | {name: round(value, 4) for name, value in told.items()}
+
+
+def main() -> int:
+    """Print the table, and write the copy if asked to."""
+    parser = argparse.ArgumentParser(description="Errors by device, kind and kernel library.")
+    parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
+    parser.add_argument("--write", action="store_true", help="write docs/accuracy.json")
+    asked = parser.parse_args()
+    records = list(board(asked.data))
+    print("\n".join(table(records)))
+    if asked.write:
+        with atomic_writer(COPY) as file:
+            file.write(json.dumps({"operators": records}, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""Operators timed on H100, H200, B200 and L40S: the tables of measured/devices as sets of rows.
+
+One entry of SOURCES for each family of tables: how its files are named, and how its rows become operators. Splits are
+seeded: half of the values of each group of dimensions are to fit, and a row is
+fitted if all its dimensions are among them, judged if none is.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measured_sets import MeasuredSet, Rows
+
+from roofline.hardware.loading import load_hardware
+from roofline.hardware.spec import HardwareSpec
+
+SEEDS = (0, 1, 2, 3, 4)
+COMMIT = "095f58a51c4c"
+FOLDERS = {"h100_sxm": "h100", "h200_sxm": "h200", "b200_sxm": "b200", "l40s": "l40s"}
+"""The device of each folder of measured/devices."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeviceSet:
+    """Timed operators of one kind, dtype and kernel library on one device.
+
+    framework and version: who timed them. kernel_source: the kernel, as the table names it. dimensions: groups of sizes
+    that a split draws from one list of values, such as a matmul's n and k. digest: of the table's bytes.
+    """
+
+    rows: MeasuredSet
+    library: str
+    framework: str
+    version: str
+    kernel_source: str
+    dimensions: tuple[tuple[str, ...], ...]
+    digest: str
+
+    @property
+    def kind(self) -> str:
+        """The kind of constants that the operators take."""
+        return self.rows.constants_kind
+
+    def split(self, seed: int) -> MeasuredSet:
+        """The rows with the values to fit that a seed draws."""
+        random, known = np.random.default_rng(seed), {}
+        for group in self.dimensions:
+            values = np.unique(np.concatenate([self.rows.sizes[name] for name in group]))
+            drawn = frozenset(random.permutation(values)[: len(values) // 2].astype(int).tolist())
+            known |= dict.fromkeys(group, drawn)
+        return replace(self.rows, fit_values=known)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One file of a device's folder."""
+
+    device: HardwareSpec
+    framework: str
+    version: str
+    rows: Rows
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A family of tables: the beginning of its files' names, and the sets in a table."""
+
+    prefix: str
+    read: Callable[[Table], Iterable[DeviceSet]]
+
+
+@cache
+def load_device_sets(data: Path) -> tuple[DeviceSet, ...]:
+    """Every set of the folder of measurements, device by device."""
+    return tuple(_sets(data))
+
+
+def of_kind(data: Path, kind: str, dtype: str, library: str) -> dict[str, list[DeviceSet]]:
+    """The sets of one kind, dtype and library, by device."""
+    found: dict[str, list[DeviceSet]] = {}
+    for each in load_device_sets(data):
+        if (each.kind, each.rows.dtype, each.library) == (kind, dtype, library):
+            found.setdefault(each.rows.device.name, []).append(each)
+    return found
+
+
+def _sets(data: Path) -> Iterator[DeviceSet]:
+    for folder, device in FOLDERS.items():
+        for source in SOURCES:
+            for path in sorted((data / "devices" / folder).glob(f"{source.prefix}_*.csv")):
+                framework, version = path.stem.removeprefix(f"{source.prefix}_").split("-", 1)
+                text = path.read_bytes()
+                rows = list(csv.DictReader(text.decode().splitlines()))
+                digest = hashlib.sha256(text).hexdigest()[:12]
+                yield from source.read(Table(load_hardware(device), framework, version, rows, digest))
+
+
+def _gemm(table: Table) -> Iterator[DeviceSet]:
+    """Matmuls: bf16 from any framework is cuBLAS's; fp8 of TensorRT-LLM holds the kernels that quantise x."""
+    for dtype, name, library in (("bf16", "bfloat16", ""), ("fp8", "fp8", "trtllm")):
+        if library in ("", table.framework):
+            rows = [row for row in table.rows if row["gemm_dtype"] == name]
+            sizes = {size: column(rows, size) for size in "mkn"}
+            yield _set(table, rows, "matmul", dtype, sizes, library, (("n", "k"),))
+
+
+def _set(
+    table: Table, rows: Rows, kind: str, dtype: str, sizes: dict[str, Any], library: str, dimensions: Sequence[Any]
+) -> DeviceSet:
+    title = f"{kind} {dtype}, {table.framework} {table.version}"
+    measured = MeasuredSet(title, kind, table.device, dtype, sizes, column(rows, "latency_ms") * 1e-3, {})
+    kernel = rows[0]["kernel_source"]
+    return DeviceSet(measured, library, table.framework, table.version, kernel, tuple(dimensions), table.digest)
+
+
+def column(rows: Rows, name: str) -> Any:
+    """A column of numbers."""
+    return np.array([float(row[name]) for row in rows])
+
+
+SOURCES = (Source("gemm", _gemm),)
+"""One entry for each family of tables; the order is the scoreboard's."""

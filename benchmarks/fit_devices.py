@@ -1,0 +1,249 @@
+"""Fits the calibrations of H100, H200, B200 and L40S to the rows of a folder and writes calibrations/devices/.
+
+python benchmarks/fit_devices.py --data DIR [--write]
+
+One entry of FITS for each kind, dtype and kernel library. Constants are fitted to all rows of a device; errors and
+bands come from five seeded splits that share no model dimension (device_sets.py), each with constants of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from device_sets import COMMIT, SEEDS, DeviceSet, of_kind
+from fit_calibrations import EAGER_S, PRIORS, log_errors_of, written
+from measured_sets import MeasuredSet
+
+from roofline.calibration.constants import Constants, load_class
+from roofline.calibration.corrections.correction import Prior
+from roofline.calibration.corrections.registry import CONSTANTS
+from roofline.files.atomic import atomic_writer
+from roofline.files.library import data_folder
+from roofline.fitting.operators import band_of, fit_constants
+from roofline.hardware.loading import load_hardware
+from roofline.hardware.spec import HardwareSpec
+
+MOST_OF_CACHE = 14.7
+"""What an L40 reads from its L2, per cycle and unit, in gpu-benches. [B/cycle]"""
+_SLOW_MEMORY = 2.0
+"""A last cache that reads so many times faster than the memory is told apart."""
+
+_START = Constants(compute=0.8, vector=0.65, special=0.9, memory=0.8, latency_s=3e-6, p=3.0)
+_PRIORS = {**PRIORS, "tiles.feed": Prior(1.0, 0.5), "tiles.split": Prior(2.5e-6, 0.7)}
+_NO_PARTIAL = 1e-9
+"""Partial sums stay in the last cache: fitted, their traffic is hardly any, and judged rows are better without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How the constants of one kind, dtype and kernel library are fitted.
+
+    ``free`` are fitted; ``cached`` too where the last cache is much faster than the memory, ``uncached`` elsewhere.
+    ``known`` are given. ``shared`` are those of the first fit, to the same device: its memory moves any dtype.
+    """
+
+    kind: str
+    dtype: str
+    library: str
+    free: tuple[str, ...]
+    cached: tuple[str, ...] = ()
+    uncached: tuple[str, ...] = ()
+    known: tuple[tuple[str, float], ...] = ()
+    shared: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Its name in a table."""
+        return " ".join((self.kind, self.dtype, self.library)).strip()
+
+
+_TILED = ("compute", "memory", "latency_s", "tiles.feed", "tiles.split")
+FITS = (
+    Fit("matmul", "bf16", "", _TILED, ("last_cache.rate",), ("ramp",), (("tiles.partial", _NO_PARTIAL),)),
+    Fit(
+        "matmul", "fp8", "trtllm", ("compute", "tiles.feed", "tiles.split", "quantize.latency", "quantize.traffic"),
+        known=(("tiles.partial", _NO_PARTIAL),), shared=("memory", "latency_s", "last_cache.rate", "ramp"),
+    ),
+)  # fmt: skip
+"""Each kind that has rows; the first of a kind is its default."""
+
+
+def fitted(fit: Fit, sets: Sequence[MeasuredSet], first: Constants | None = None) -> Constants:
+    """The constants that all rows of the sets ask for, rounded as they are written; ``first``: of the first fit."""
+    campaigns = [timed for rows in sets for timed in rows.timed()]
+    cached = _has_fast_cache(sets[0].device)
+    free = (*fit.free, *(fit.cached if cached else fit.uncached))
+    shared = [name for name in fit.shared if first is not None and _has(first, name)]
+    known = {**dict(fit.known), **{name: first.value(name) for name in shared if first is not None}}
+    if "last_cache.rate" in (*free, *known):
+        known["last_cache.most"] = MOST_OF_CACHE
+    start = _START.replaced({**{name: _PRIORS[name].median for name in free}, **known})
+    found = fit_constants(campaigns, start, {name: _PRIORS[name] for name in free}).constants
+    return found.replaced({name: float(f"{found.value(name):.3g}") for name in free})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """ln(predicted / measured) of judged rows of one seed, with the band that the rows between gave."""
+
+    rows: tuple[MeasuredSet, ...]
+    constants: Constants
+    logs: Any
+    band: tuple[float, float]
+
+
+@cache
+def judged(fit: Fit, sets: tuple[DeviceSet, ...], first: tuple[DeviceSet, ...] = ()) -> tuple[Judged, ...]:
+    """Every seed: constants from the rows to fit, a band from the rows between, errors on rows that share nothing.
+
+    ``first``: the sets of the first fit, where constants of it are shared.
+    """
+    found = []
+    firsts = judged(FITS[0], first) if first else (None,) * len(SEEDS)
+    for seed, known in zip(SEEDS, firsts, strict=True):
+        parts = [each.split(seed) for each in sets]
+        constants = fitted(fit, [part.fitted() for part in parts], known and known.constants)
+        between = _logs([part.between() for part in parts], constants)
+        rows = tuple(part.held_out() for part in parts)
+        found.append(Judged(rows, constants, _logs(rows, constants), band_of(-between, np.ones(len(between)))))
+    return tuple(found)
+
+
+def device_fields(data: Path, device: HardwareSpec) -> dict[str, Any]:
+    """The fields of a device's calibration, as its file has them."""
+    kinds: dict[str, Any] = {}
+    sources, count = set(), 0
+    for fit in FITS:
+        sets = tuple(of_kind(data, fit.kind, fit.dtype, fit.library).get(device.name, ()))
+        if not sets:
+            continue
+        sources |= {f"{each.framework} {each.version} ({each.digest})" for each in sets}
+        count += sum(len(each.rows) for each in sets)
+        first = first_sets(data, fit, device)
+        known = fitted(FITS[0], [each.rows for each in first]) if first else None
+        constants = fitted(fit, [each.rows for each in sets], known)
+        _put(kinds, fit, kind_fields(constants, device, *_band(judged(fit, sets, first))))
+    default = kinds[FITS[0].kind]
+    rest = load_class(device.calibration_class).band
+    bands = [inner["band"] for kind in kinds.values() for inner in _entries(kind)]
+    return {
+        "name": device.name,
+        "extends": device.name,
+        "title": f"{device.title}, as measured with {' and '.join(sorted({s.split()[0] for s in sources}))}",
+        "clock": f"{device.cycles_per_s / 1e6:.0f} MHz",
+        "p": 2,
+        "compute": default["compute"],
+        "memory": default["memory"],
+        "vector": _START.vector,
+        "special": _START.special,
+        "latency": {"graph": "3 us", "eager": "8 us"},
+        "measured_dtypes": ["bf16", "fp16"],
+        "kinds": kinds,
+        "band": {
+            "low": min(rest.low, *(band["low"] for band in bands)),
+            "high": max(rest.high, *(band["high"] for band in bands)),
+            "evidence": f"{count:,} timings of {', '.join(kinds)}, not fitted; else {device.calibration_class}'s",
+        },
+        "source": SOURCE.format(count=f"{count:,}", commit=COMMIT, tables=", ".join(sorted(sources))),
+    }  # fmt: skip
+
+
+SOURCE = (
+    "fitted by benchmarks/fit_devices.py to {count} timings of aiconfigurator (ai-dynamo, commit {commit}): {tables}, "
+    "in brackets the digest of a table; vector and special from the class; eager latency: graph + 5 us, not measured"
+)
+
+
+def kind_fields(found: Constants, device: HardwareSpec, band: tuple[float, float], rows: int) -> dict[str, Any]:
+    """The fields of one kind, its latency and split in cycles."""
+    graph = f"{found.latency_s * device.cycles_per_s / 1e3:.3g} kcycle"
+    low, high = math.floor(1000 * band[0]) / 1000, math.ceil(1000 * band[1]) / 1000  # never narrower
+    return {
+        "compute": found.compute,
+        "memory": found.memory,
+        "latency": {"graph": graph, "eager": f"{graph} + {EAGER_S * 1e6:.0f} us"},
+        "p": found.p,
+        **found.corrections.written(),
+        "band": {"low": low, "high": high, "evidence": f"{rows:,} rows not fitted, in {len(SEEDS)} splits"},
+    }
+
+
+def first_sets(data: Path, fit: Fit, device: HardwareSpec) -> tuple[DeviceSet, ...]:
+    """The sets of the first fit, where constants of it are shared."""
+    first = FITS[0]
+    return tuple(of_kind(data, first.kind, first.dtype, first.library)[device.name]) if fit.shared else ()
+
+
+def _has(constants: Constants, name: str) -> bool:
+    """Whether a constant is there: those of a correction are, if it is."""
+    return name not in CONSTANTS or CONSTANTS[name][0] in constants.corrections.given()
+
+
+def _band(seeds: Sequence[Judged]) -> tuple[tuple[float, float], int]:
+    """The band over the rows that each seed did not fit, and how many they are."""
+    logs = np.concatenate([each.logs for each in seeds])
+    return band_of(-logs, np.ones(len(logs))), len(logs)
+
+
+def _put(kinds: dict[str, Any], fit: Fit, fields: dict[str, Any]) -> None:
+    """The fields where a file has them: the kind itself, a dtype of it, or a library's."""
+    own = kinds.setdefault(fit.kind, {})
+    if not own and not fit.library:
+        own.update(fields)
+        return
+    place = own.setdefault("libraries", {}).setdefault(fit.library, {}) if fit.library else own
+    place.setdefault("dtypes", {})[fit.dtype] = fields
+
+
+def _entries(kind: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """All constants of a kind: its own, its dtypes', its libraries'."""
+    if "band" in kind:
+        yield kind
+    for group in ("dtypes", "libraries"):
+        for inner in kind.get(group, {}).values():
+            yield from _entries(inner)
+
+
+def _has_fast_cache(device: HardwareSpec) -> bool:
+    rate = MOST_OF_CACHE * device.unit_count * device.cycles_per_s
+    return rate > _SLOW_MEMORY * device.bandwidth
+
+
+def _logs(sets: Sequence[MeasuredSet], constants: Constants) -> Any:
+    return np.concatenate([log_errors_of(timed, constants) for rows in sets for timed in rows.timed()])
+
+
+def devices(data: Path) -> list[HardwareSpec]:
+    """The devices that have rows."""
+    return [load_hardware(name) for name in of_kind(data, FITS[0].kind, FITS[0].dtype, FITS[0].library)]
+
+
+def main() -> int:
+    """Print the errors on rows not fitted, and write if asked to."""
+    parser = argparse.ArgumentParser(description="Fit the calibrations of devices that have a folder of rows.")
+    parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
+    parser.add_argument("--write", action="store_true", help="write calibrations/devices/")
+    asked = parser.parse_args()
+    for device in devices(asked.data):
+        for fit in FITS:
+            sets = tuple(of_kind(asked.data, fit.kind, fit.dtype, fit.library).get(device.name, ()))
+            seeds = judged(fit, sets, first_sets(asked.data, fit, device))
+            medians = [100 * float(np.median(np.abs(np.expm1(seed.logs)))) for seed in seeds]
+            each = ", ".join(f"{median:.1f}" for median in medians)
+            print(f"{device.name} {fit.name}: median APE {np.mean(medians):.1f} % ({each})")
+        if asked.write:
+            with atomic_writer(data_folder("calibrations") / "devices" / f"{device.name}.yaml") as file:
+                file.write(written(device_fields(asked.data, device)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

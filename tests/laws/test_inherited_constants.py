@@ -1,0 +1,92 @@
+"""Laws of devices without timings: what they inherit is never kinder than what was measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import roofline
+from roofline.calibration.constants import ConstantSet, class_names, load_class
+from roofline.calibration.provenance import class_of
+from roofline.hardware.loading import load_hardware
+from roofline.hardware.spec import HardwareSpec
+from roofline.operators.predict_op import OperatorClock
+
+INHERITING = [name for name in class_names() if load_class(name).inherits]
+TOKENS = 2.0 ** np.arange(0, 14, 3)
+SHAPES: dict[str, dict[str, Any]] = {
+    "matmul": {"m": TOKENS, "k": np.full(5, 4096.0), "n": np.full(5, 14336.0)},
+    "norm": {"rows": TOKENS, "columns": np.full(5, 4096.0)},
+    "attention": {"batch": np.ones(5), "query": TOKENS, "context": TOKENS, "heads": np.full(5, 32.0),
+                  "kv_heads": np.full(5, 8.0), "head_dim": np.full(5, 128.0), "causal": np.ones(5)},
+}  # fmt: skip
+
+
+def faster(spec: HardwareSpec, rates: float, clock: float) -> HardwareSpec:
+    """The device with every rate, and the clock, times a factor; the clock that a peak is stated at stays."""
+    matrix = {dtype: peak.model_copy(update={"value": peak.value * rates}) for dtype, peak in spec.peak.matrix.items()}
+    vector = {dtype: peak.model_copy(update={"value": peak.value * rates}) for dtype, peak in spec.peak.vector.items()}
+    first, level = next(iter(spec.memory.items()))
+    assert level.bandwidth is not None
+    assert spec.clock is not None
+    memory = {**spec.memory, first: level.model_copy(update={"bandwidth": level.bandwidth * rates})}
+    peak = spec.peak.model_copy(update={"matrix": matrix, "vector": vector})
+    return spec.model_copy(update={"peak": peak, "memory": memory, "clock": spec.clock * clock})
+
+
+@pytest.mark.parametrize("name", ["h100-pcie-80gb", "rtx-4090", "v100-sxm2-16gb", "mi300x", "apple-m4-max", "l4"])
+@pytest.mark.parametrize(("rates", "clock"), [(1.0, 1.3), (1.2, 1.0), (1.5, 1.4)])
+@pytest.mark.parametrize("kind", SHAPES)
+def test_a_device_with_higher_rates_and_clock_is_never_slower(name: str, rates: float, clock: float, kind: str) -> None:
+    spec = load_hardware(name)
+    dtype = spec.default_dtype()
+    if not getattr(spec.peak, spec.contraction_unit(dtype)[0])[dtype].clock:
+        rates = max(rates, clock)  # its peak is at its clock
+    times = []
+    for device in (spec, faster(spec, rates, clock)):
+        timed = OperatorClock(device, "graph", ConstantSet.from_calibration(class_of(device)), dtype, "")
+        found = timed.time(kind, dtype, SHAPES[kind])
+        assert np.all(found.bound_s <= found.low_s)
+        assert np.all(found.low_s <= found.time_s)
+        assert np.all(found.time_s <= found.high_s)
+        times.append(found.time_s)
+    assert np.all(times[1] <= times[0] * (1 + 1e-12))
+
+
+@pytest.mark.parametrize("name", INHERITING)
+def test_what_is_inherited_is_never_kinder_and_its_band_is_wider(name: str) -> None:
+    data = load_class(name)
+    assert data.inherits is not None
+    relative = load_class(data.inherits.name)  # at the slowest clock
+    assert set(relative.kinds) <= set(data.kinds)
+    for kind, measured in relative.kinds.items():
+        own = data.kinds[kind]
+        assert own.latency == measured.latency
+        for share in ("compute", "memory"):
+            assert (getattr(own, share) or 0) <= (getattr(measured, share) or 0)
+        assert own.band is not None
+        assert measured.band is not None
+        assert own.band.low < measured.band.low
+        assert own.band.high > measured.band.high
+
+
+def test_a_line_shares_cycles_and_other_vendors_the_slowest_microseconds() -> None:
+    def latency(name: str) -> float:
+        spec = load_hardware(name)
+        return ConstantSet.from_calibration(class_of(spec)).of("matmul", "graph", dtype="bf16").latency_s
+
+    slowest = latency("a100")  # the slowest clock of those measured
+    assert latency("h100-pcie") * 1755 == pytest.approx(slowest * 1410)
+    assert latency("l4") * 2040 == pytest.approx(slowest * 1410)
+    assert latency("mi355x") == latency("apple-m4-max") == slowest
+
+
+def test_a_measured_class_is_not_slower_than_one_that_inherits_with_less_bandwidth() -> None:
+    decode = [
+        roofline.predict("llama-3.1-8b", device, batch=1, phase="decode").phases["decode"].figures
+        for device in ("b200", "mi300x")
+    ]
+    assert decode[0].bound_s < decode[1].bound_s
+    assert decode[0].time_s < decode[1].time_s
