@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from roofline.errors import SpecError, UsageError, near_matches, one_line, shown
+from roofline.errors import SpecError, UsageError, one_line, shown
+from roofline.files.edits import edited_fields
 from roofline.files.findings import validated
 from roofline.files.library import data_folder, read_yaml
 from roofline.hardware.checks import check_spec
@@ -36,9 +37,7 @@ def load_hardware(hardware: str | Path, *, overrides: Mapping[str, Any] | None =
     'h100-sxm-80gb'
     """
     fields, where = read_hardware_fields(hardware)
-    for path, value in (overrides or {}).items():
-        fields = _edited(fields, path.split("."), value, f"{where}: {path}")
-    return spec_from_fields(fields, where, what_if=bool(overrides))
+    return spec_from_fields(edited_fields(fields, overrides or {}, where), where, what_if=bool(overrides))
 
 
 def load_every_hardware() -> list[HardwareSpec]:
@@ -74,23 +73,6 @@ def read_hardware_fields(hardware: str | Path) -> tuple[dict[str, Any], str]:
     many = f"{count * held:,} devices" if isinstance(held, int) and 0 < held <= MAX_COUNT else "several devices"
     msg = f"{hardware} is {many}, and this is answered for one device so far; give {one} for one of them"
     raise SpecError(msg)
-
-
-def _edited(fields: Mapping[str, Any], path: list[str], value: object, where: str) -> dict[str, Any]:
-    """``fields`` with one value replaced. Raises SpecError where the path leads through a field that is not there.
-
-    A number in place of a block that has a value, as a peak has with its clock, is that value; the rest stays.
-    """
-    head, *rest = path
-    inner = fields.get(head)
-    if not rest:
-        stays = isinstance(inner, Mapping) and "value" in inner and not isinstance(value, Mapping)
-        return {**fields, head: {**inner, "value": value} if stays and isinstance(inner, Mapping) else value}
-    if not isinstance(inner, Mapping):
-        there = [name for name, field in fields.items() if isinstance(field, Mapping)]
-        msg = f"{where}: {shown(head)} holds no fields to edit; {near_matches(head, there)}"
-        raise SpecError(msg)
-    return {**fields, head: _edited(inner, rest, value, where)}
 
 
 def edited_device(hardware: str | Path | HardwareSpec, edits: Mapping[str, Any]) -> HardwareSpec:

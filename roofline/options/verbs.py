@@ -299,6 +299,18 @@ class HardwareNewFlags(TypedDict, total=False):
     ]
 
 
+class EngineNewFlags(TypedDict, total=False):
+    """The flags of ``engines new``."""
+
+    template: Annotated[
+        str, Option("Engine whose fields to start from.", default="vllm", flag="--from", metavar="NAME", everyday=True)
+    ]
+    output: Annotated[
+        Path | None,
+        Option("The file.", usual="NAME.yaml", flag="--output -o", metavar="FILE", everyday=True),
+    ]
+
+
 class ModelListFlags(JsonOutput, total=False):
     """The flags of ``models list``."""
 
