@@ -16,6 +16,7 @@ from roofline.errors import SpecError, near_matches
 from roofline.files.findings import validated
 from roofline.files.library import data_folder, read_yaml
 from roofline.hardware.fields import BytesPerCycle
+from roofline.number import Number
 from roofline.options import words
 
 Execution: TypeAlias = words.Execution
@@ -93,7 +94,7 @@ class Constants:
     vector: float = 1.0
     special: float = 1.0
     memory: float = 1.0
-    latency_s: float = 0.0
+    latency_s: Number = 0.0
     p: float = float("inf")
     low: float = 1.0
     high: float = 1.0

@@ -45,14 +45,15 @@ class Engine(Record):
     aliases: Annotated[list[Text], Says("other names that it is found by")] = []
     version: Annotated[Text, Field(description='the version whose sources were read, in quotes: "0.18.0"')]
     date: Annotated[str, Field(pattern=r"^20[0-9]{2}-[01][0-9](-[0-3][0-9])?$", description="its date: 2026-03-20")]
-    serves: Annotated[list[Served], Field(min_length=1, description="decoders, encoders or both")]
+    serves: Annotated[list[Served], Field(description="decoders, encoders or both")]
+    devices: Annotated[list[Text], Says("words of the devices that it runs on, such as nvidia; none: any")] = []
     note: Annotated[Text | None, Says("what a reader would get wrong otherwise")] = None
     kernels: Annotated[
         Literal["fused", "single"],
         Says("operators run as they are stated, or as the single kernels of eager torch"),
     ] = "fused"
     merges: Annotated[
-        dict[Text, Annotated[list[Text], Field(min_length=2)]],
+        dict[Text, list[Text]],
         Says("matmuls of one input that are one: the name of the whole and its parts, by operator"),
     ] = {}
     folds: Annotated[list[Fold], Says("neighbours that are one kernel")] = []
@@ -96,7 +97,13 @@ class Engine(Record):
     def _check(self) -> Self:
         if wrong := wrong_source(self.source, self.sources, type(self).model_fields):
             raise ValueError(wrong)
+        if not self.serves:
+            msg = "serves: expected decoders, encoders or both"
+            raise ValueError(msg)
         for whole, parts in self.merges.items():
+            if len(parts) < 2:
+                msg = f"merges.{whole}: expected two operators at least"
+                raise ValueError(msg)
             if len(set(parts)) < len(parts):
                 msg = f"merges.{whole}: an operator stands twice among {', '.join(parts)}"
                 raise ValueError(msg)

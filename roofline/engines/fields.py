@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from roofline.errors import UnitError
+from roofline.schema import Says
 from roofline.units import Dimension, parse_quantity
 
 Text = Annotated[str, Field(min_length=1, max_length=300)]
@@ -88,8 +89,8 @@ Batches = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_sizes)]
 class Source(Record):
     """Where facts were read: a file of a named version, a page of its documentation."""
 
-    title: Text
-    ref: Text
+    title: Annotated[Text, Says("file, page or release")]
+    ref: Annotated[Text, Says("where it is")]
 
 
 Sources = Annotated[dict[Text, Text], BeforeValidator(_for_all)]

@@ -13,6 +13,7 @@ from roofline.files.library import data_folder, read_yaml
 from roofline.hardware.checks import check_spec
 from roofline.hardware.library import MAX_COUNT, device_files, parted, read_fields
 from roofline.hardware.spec import HardwareSpec
+from roofline.options.edits import edits_by_room
 
 
 def spec_from_fields(fields: Mapping[str, Any], where: str, *, what_if: bool = False) -> HardwareSpec:
@@ -76,17 +77,11 @@ def read_hardware_fields(hardware: str | Path) -> tuple[dict[str, Any], str]:
 
 
 def edited_device(hardware: str | Path | HardwareSpec, edits: Mapping[str, Any]) -> HardwareSpec:
-    """The device, with the fields edited that paths such as hardware.memory.hbm.bandwidth name.
+    """The device, with the fields edited that paths such as hardware.memory.hbm.bandwidth name; those of engines stay.
 
-    Raises UsageError for a path of anything else, and for a device that is loaded already.
+    Raises UsageError for a path of a model, which an operator has not, and for a device that is loaded already.
     """
-    fields = {}
-    for path, value in edits.items():
-        room, _, name = path.partition(".")
-        if room != "hardware" or not name:
-            msg = f"set {path}: expected a path such as hardware.memory.hbm.bandwidth; an operator has no other fields"
-            raise UsageError(msg)
-        fields[name] = value
+    fields = edits_by_room(edits, ("hardware", "engine"))["hardware"]
     if not isinstance(hardware, HardwareSpec):
         return load_hardware(hardware, overrides=fields)
     if fields:

@@ -242,29 +242,29 @@ def test_the_test_of_start_up_can_fail() -> None:
 
 SERVING = (
     "--workload --prompt --generate --prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype "
-    "--kv-dtype --execution --constants --chunk --speculate --draft --pools --reserve --memory-share --price-kind "
+    "--kv-dtype --engine --constants --speculate --draft --pools --reserve --price-kind "
     "--prices --utilization --api --years --pue --power-price --hosting --set"
 )
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
-    "--kv-dtype --prune --sparsity --attention --count --lm-head --execution --constants --overlap --kv-block "
-    "--reserve --memory-share --set --tp --pp --dp --ep --cp --sp --json --output -o --wide --quiet --no-color "
+    "--kv-dtype --prune --sparsity --count --lm-head --engine --constants "
+    "--reserve --set --tp --pp --dp --ep --cp --sp --json --output -o --wide --quiet --no-color "
     "--operators --plot --explain --sensitivity --help-all",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --full --rows "
-    "--columns --inputs --tokens --operation --message-bytes --devices --dtype --execution --constants --set --json "
+    "--columns --inputs --tokens --operation --message-bytes --devices --dtype --engine --constants --set --json "
     "--no-color --table --output -o --help-all",
     "compare": f"--hardware {SERVING} --train --frozen --json --output -o --wide --quiet --pareto --help-all",
     "size": f"--hardware --load --headroom {SERVING} --prefill-on --json --output -o --wide --quiet --help-all",
     "plot": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
-    "--kv-dtype --attention --execution --constants --set --output -o --data --theme --size --dpi --over --measured "
+    "--kv-dtype --engine --constants --set --output -o --data --theme --size --dpi --over --measured "
     "--help-all",
     "doctor": "--device --threads --json",
     "calibrate": "--device --threads --json --budget --extends --dtype --output -o --seed --help-all",
-    "validate": "--hardware --device --threads --batch --prompt --generate --context --phase --dtype --execution "
+    "validate": "--hardware --device --threads --batch --prompt --generate --context --phase --dtype --engine "
     "--constants --set --json --wide --module --measurements --compile --budget --max-median-ape --output -o --resume "
     "--help-all",
     "hardware list": "--json --vendor --kind --memory --dtype --sort --announced",
-    "formula": "--hardware --phase --dtype --attention --count --lm-head --execution --constants --keep --op --subs "
+    "formula": "--hardware --phase --dtype --attention --count --lm-head --engine --constants --keep --op --subs "
     "--quantity --mean --json --solve --elasticity --latex --python --js --help-all",
     "hardware show": "--json",
     "hardware check": "",

@@ -40,9 +40,15 @@ NONE = Targets()
 
 @cache
 def of_role(
-    only: Phase | None, hardware: str = "h100", traffic: Traffic = ONE, model: str = "", **asked: object
+    only: Phase | None,
+    hardware: str = "h100",
+    traffic: Traffic = ONE,
+    model: str = "",
+    chunk: int | None = None,
+    **asked: object,
 ) -> dict[str, Curve]:
     """The curves of one pool by layout."""
+    asked |= {} if chunk is None else {"set": {"engine.chunk": chunk}}
     asking = question(load_model(model) if model else MODEL, traffic, only, **asked)
     return {curve.layout: curve for curve in curves(asking, read_hardware([hardware]))}
 

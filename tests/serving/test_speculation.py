@@ -24,7 +24,7 @@ ONE = Traffic("one", fixed(1024), fixed(129))
 
 
 def curve(speculation: Speculation | None, chunk: int = 0) -> Curve:
-    asked = replace(question(MODEL, ONE, chunk=chunk), speculation=speculation)
+    asked = replace(question(MODEL, ONE, set={"engine.chunk": chunk}), speculation=speculation)
     (*_, last) = curves(asked, read_hardware(["8xh100"]))
     assert last.layout == "tp 8"
     return last
