@@ -9,12 +9,13 @@ import pytest
 from grids import paired
 
 from roofline.compression.quantization import quantized
-from roofline.compression.recipes import read_recipe
+from roofline.compression.recipes import Checkpoint, read_recipe
 from roofline.cost.cost import Cost, step_cost
 from roofline.cost.kv_cache import cache_bytes
 from roofline.cost.residency import weights_bytes
 from roofline.engines.library import load_engine
-from roofline.models.model import load_model, preset_names
+from roofline.models.model import load_model
+from roofline.models.sources import preset_names
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.sharding import shard
 from roofline.program.merging import merged
@@ -27,7 +28,7 @@ ENGINES = ("vllm", "tensorrt")
 
 
 def stored(model: str, recipe: str) -> tuple[Program, Any]:
-    read = read_recipe(recipe, default="bf16", checkpoint="")
+    read = read_recipe(recipe, default="bf16", checkpoint=Checkpoint())
     return quantized(load_model(model).program(), read), read.precision
 
 
