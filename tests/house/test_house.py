@@ -242,12 +242,12 @@ def test_the_test_of_start_up_can_fail() -> None:
 
 SERVING = (
     "--workload --prompt --generate --prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype "
-    "--kv-dtype --engine --constants --speculate --draft --pools --reserve --price-kind "
+    "--kv-dtype --state-dtype --engine --constants --speculate --draft --pools --reserve --price-kind "
     "--prices --utilization --api --years --pue --power-price --hosting --set"
 )
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
-    "--kv-dtype --prune --sparsity --count --lm-head --engine --constants "
+    "--kv-dtype --state-dtype --prune --sparsity --count --lm-head --engine --constants "
     "--reserve --set --tp --pp --dp --ep --cp --sp --json --output -o --wide --quiet --no-color "
     "--operators --plot --explain --sensitivity --help-all",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --full --rows "
@@ -256,7 +256,7 @@ VERBS = {
     "compare": f"--hardware {SERVING} --train --frozen --json --output -o --wide --quiet --pareto --help-all",
     "size": f"--hardware --load --headroom {SERVING} --prefill-on --json --output -o --wide --quiet --help-all",
     "plot": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
-    "--kv-dtype --engine --constants --set --output -o --data --theme --size --dpi --over --measured "
+    "--kv-dtype --state-dtype --engine --constants --set --output -o --data --theme --size --dpi --over --measured "
     "--help-all",
     "doctor": "--device --threads --json",
     "calibrate": "--device --threads --json --budget --extends --dtype --output -o --seed --help-all",
