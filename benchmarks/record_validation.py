@@ -50,7 +50,7 @@ def predicted(network: Model, phase: str, batch: int, length: int, dtype: str, h
     lengths: dict[str, Any] = {"context": length} if phase == "decode" else {"prompt": length}
     if phase == "prefill":
         lengths["generate"] = 1
-    return predict(network, hardware, batch=batch, phase=phase, dtype=dtype, execution="eager", **lengths)  # type: ignore[arg-type]
+    return predict(network, hardware, batch=batch, phase=phase, dtype=dtype, engine="transformers", **lengths)  # type: ignore[arg-type]
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
 """Public timings of whole models, as calls of ``predict`` and the seconds that were measured.
 
 One device each. How a runtime works is part of the question: gpt-fast replays a compiled graph; FasterTransformer, ONNX
-Runtime and TensorFlow launch each kernel from the host (``execution="eager"``). Attention is fused
+Runtime and TensorFlow launch each kernel from the host (``engine="transformers"``). Attention is fused
 where the runtime's is: in gpt-fast, and in FasterTransformer's BERT in fp16.
 
 Left out: several devices; training; lengths that are not known, as with padding removed (FasterTransformer's BERT-6B is
@@ -43,6 +43,9 @@ class WholeModelSet:
     runs: tuple[Run, ...]
 
 
+_STORED = {"engine.attention": "materialised"}
+
+
 def load_whole_models(data: Path) -> list[WholeModelSet]:
     """Every set of the folder, in the order of the scoreboard."""
     return [rows for read in _READERS for rows in read(data)]
@@ -58,7 +61,8 @@ def _gpt_fast(data: Path) -> Iterable[WholeModelSet]:
         dtype = weights.get(row["technique_or_ngpus"])
         if row["section"] in ("Benchmarks", "Mixtral 8x7B") and dtype:
             asked = {"model": names[row["model"]], "hardware": "a100-sxm-80gb", "batch": 1, "prompt": 5,
-                     "generate": 200, "dtype": "bf16", "weight_dtype": dtype}  # fmt: skip
+                     "generate": 200, "dtype": "bf16", "weight_dtype": dtype,
+                     "engine": "torch-compile"}  # fmt: skip
             found[dtype].append(Run(asked, 200 / float(row["tokens_per_s"])))
     fast = "Llama, Mixtral decode, bf16 and int8 weights, gpt-fast, A100"
     yield WholeModelSet("Llama decode bf16, gpt-fast, A100 at 330 W", fast, tuple(found["bf16"]))
@@ -71,7 +75,7 @@ def _fastertransformer_gpt(data: Path) -> Iterable[WholeModelSet]:
         runs = [
             Run({"model": _gpt(row), "hardware": "a100-sxm-80gb", "batch": int(row["batch"]),
                  "prompt": int(row["in_len"]), "generate": int(row["out_len"]), "dtype": "fp16",
-                 "execution": "eager", "attention": "materialised"}, float(row["latency_ms"]) * 1e-3)
+                 "engine": "transformers", "set": _STORED}, float(row["latency_ms"]) * 1e-3)
             for row in rows if row["model"] == model
         ]  # fmt: skip
         yield WholeModelSet(
@@ -85,11 +89,11 @@ def _fastertransformer_bert(data: Path) -> Iterable[WholeModelSet]:
     devices = {"A100": "a100-sxm-80gb", "V100": "v100-sxm2-16gb"}
     rows = _read(data, "fastertransformer/latency_tables.csv")
     for gpu, precision in (("A100", "FP16"), ("A100", "TF32"), ("A100", "FP32"), ("V100", "FP16"), ("V100", "FP32")):
-        attention = "fused" if precision == "FP16" else "materialised"
+        edits = None if precision == "FP16" else _STORED
         runs = tuple(
             Run({"model": "bert-base", "hardware": devices[gpu], "batch": int(row["batch"]),
-                 "prompt": int(row["in_len"]), "dtype": precision.lower(), "execution": "eager",
-                 "attention": attention}, float(row["latency_ms"]) * 1e-3)
+                 "prompt": int(row["in_len"]), "dtype": precision.lower(), "engine": "transformers",
+                 "set": edits}, float(row["latency_ms"]) * 1e-3)
             for row in rows
             if (row["gpu"], row["model"], row["precision"], row["variant"]) == (gpu, "BERT-base", precision, "FT")
         )  # fmt: skip
@@ -107,7 +111,7 @@ def _onnxruntime(data: Path) -> Iterable[WholeModelSet]:
                 new, past = int(row["seq_len"]), int(row["past_len"] or 0)
                 length = {"prompt": new} if model == "bert-base" else {"context": past + new}
                 asked = {"model": model, "hardware": other_device("v100"), "batch": int(row["batch"]),
-                         "dtype": precision, "execution": "eager", "attention": "materialised", **length}  # fmt: skip
+                         "dtype": precision, "engine": "transformers", "set": _STORED, **length}  # fmt: skip
                 runs.append(Run(asked, float(row["latency_ms"]) * 1e-3))
         step = "" if model == "bert-base" else " decode"
         yield WholeModelSet(
@@ -125,7 +129,7 @@ def _frameworks(data: Path) -> Iterable[WholeModelSet]:
     for row in _read(data, "dle_bert/bert_squad_inference.csv"):
         asked = {"model": f"bert-{row['model']}", "hardware": devices[row["gpu"]], "batch": int(row["batch"]),
                  "prompt": int(row["seq_len"]), "dtype": row["precision"],
-                 "execution": "eager", "attention": "materialised"}  # fmt: skip
+                 "engine": "transformers", "set": _STORED}  # fmt: skip
         seconds = int(row["batch"]) / float(row["throughput_sent_per_s"])
         found[row["gpu"].split()[0]].append(Run(asked, seconds))
     for gpu, runs in found.items():

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from roofline.prediction.answers import Bound, SharesAnswer
+from roofline.prediction.answers import Bound, EngineUsed, SharesAnswer
 from roofline.schema import Answer, Says
 
 
@@ -155,6 +155,14 @@ class RowHardwareAnswer(TypedDict):
     count: Annotated[int, Says("how many of it")]
 
 
+class EngineServing(EngineUsed):
+    """What runs it, and what of it serving depends on."""
+
+    chunk: Annotated[int, Says("chunked prefill: tokens of a mixed step; 0 runs prompts by themselves", "tokens")]
+    memory_share: Annotated[float, Says("part of the memory that the runtime leaves")]
+    reserve_bytes: Annotated[int, Says("memory that it keeps besides", "B")]
+
+
 class RowAnswer(PointAnswer, BasisAnswer):
     """Hardware at its best batch within the targets, or at the one that misses them by the least.
 
@@ -163,6 +171,7 @@ class RowAnswer(PointAnswer, BasisAnswer):
 
     hardware: Annotated[RowHardwareAnswer, Says("the devices")]
     dtype: Annotated[str, Says("number format or recipe")]
+    engine: Annotated[EngineServing | None, Says("what runs it; null where nothing runs")]
     qualifies: Annotated[bool, Says("whether it serves within the targets")]
     misses: Annotated[list[str], Says("why it does not")]
     unsure: Annotated[list[str], Says("targets that it would miss at the slow end of its band")]
@@ -229,9 +238,7 @@ class ServingInputs(TypedDict):
     prompt_mean: Annotated[float, Says("mean tokens in", "tokens")]
     generate_mean: Annotated[float, Says("mean tokens out", "tokens")]
     prefix_hits: Annotated[float, Says("part of a prompt that a prefix cache holds")]
-    chunk: Annotated[int, Says("chunked prefill: tokens of a mixed step; 0 runs prompts by themselves", "tokens")]
-    memory_share: Annotated[float, Says("part of the memory that the runtime leaves")]
-    reserve_bytes: Annotated[int, Says("memory that it keeps besides", "B")]
+    engine: Annotated[str | None, Says("what was asked to run it; null for what is usual on each hardware")]
     ttft_s: Annotated[float | None, Says("target: longest time to first token", "s")]
     tpot_s: Annotated[float | None, Says("target: longest time per output token", "s")]
     price_kind: Annotated[str, Says("which prices")]
@@ -271,6 +278,7 @@ class OrderAnswer(BasisAnswer):
     hardware: Annotated[str, Says("hardware")]
     device: Annotated[str, Says("device")]
     dtype: Annotated[str, Says("number format or recipe")]
+    engine: Annotated[EngineServing | None, Says("what runs it; null for pools, whose sides have their own")]
     layout: Annotated[str, Says("layout of a replica")]
     unit_devices: Annotated[int, Says("devices of a unit")]
     units: Annotated[int, Says("units that serve the load")]

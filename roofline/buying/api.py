@@ -15,10 +15,10 @@ from roofline.buying.training_costs import price_training
 from roofline.errors import UsageError, shown
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
+from roofline.options.edits import edits_by_room
 from roofline.options.groups import Loaded
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import CompareOptions, ServingOptions, SizeOptions
-from roofline.prediction.request import edits_by_room
 from roofline.serving.hardware_choice import Hardware, read_hardware
 from roofline.serving.operating_points import Targets
 from roofline.serving.scenario import read_question
@@ -35,16 +35,17 @@ def compare(
     ``hardware``: names of devices, boxes and counts such as 8xh100, with commas or as a list; ``all`` is every
     device. Lengths in tokens, as numbers or as :func:`roofline.program.traffic.read_lengths` has them; times in s, or
     with a unit; ``power_price`` in USD/kWh, ``hosting`` in USD/h, ``api`` in USD per million input and output tokens.
-    ``chunk`` 0 runs prompts by themselves. ``memory_share`` of the memory is the engine's, 0.9 by default;
-    ``reserve`` says it by what the runtime keeps, a share or "2GiB". ``speculate`` 4:0.7 has ``draft``, or a look-up
-    at no cost, propose 4 tokens a step, each accepted with 0.7. ``pools``: hardware of several devices has a row too
-    in which some of them only prefill and the others only decode. ``train`` tokens of training are priced too, with
-    ``frozen`` weights as LoRA has them. ``set`` edits fields of the model and of all hardware by path, as ``predict``
-    has it. Raises RooflineError, in one line, for whatever is refused.
+    ``engine`` names what runs it, whose chunk, share of the memory and graphs hold; ``{"engine.chunk": 0}`` in ``set``
+    runs prompts by themselves. ``reserve`` is what the runtime keeps, a share or "2GiB", in place of its.
+    ``speculate`` 4:0.7 has ``draft``, or a look-up at no cost, propose 4 tokens a step, each accepted with 0.7.
+    ``pools``: hardware of several devices has a row too in which some of them only prefill and the others only decode.
+    ``train`` tokens of training are priced too, with ``frozen`` weights as LoRA has them. ``set`` edits fields of
+    model, engine and all hardware by path, as ``predict`` has it. Raises RooflineError, in one line, for whatever is
+    refused.
 
     >>> best = compare("llama-3.1-8b", "h100,l40s", workload="chat", tpot="30 ms").rows[0]
     >>> best.hardware.name, best.point.batch
-    ('h100-sxm-80gb', 123)
+    ('h100-sxm-80gb', 113)
     """
     question = read_question(model, **part(ServingOptions, options))
     terms, targets = Terms.of(options), Targets.of(options)

@@ -10,6 +10,7 @@ from roofline.buying.pareto import FrontPoint, pareto_front
 from roofline.buying.pools_or_mixed import PoolsOrMixed, pools_or_mixed
 from roofline.buying.serving_costs import ServingCost, Terms, serving_cost
 from roofline.buying.training_costs import TrainingCost
+from roofline.engines.engine import Engine
 from roofline.errors import UsageError
 from roofline.serving.batch_sweep import curves
 from roofline.serving.curve import Curve, Served
@@ -61,6 +62,7 @@ class Row:
         return {
             "hardware": {"name": self.hardware.name, "device": device.name, "count": self.hardware.count},
             "dtype": self.curve.dtype,
+            "engine": self.curve.running.to_dict() if self.curve.running else None,
             "qualifies": self.qualifies,
             "misses": list(self.misses),
             "unsure": list(self.unsure),
@@ -74,7 +76,7 @@ class Row:
             "no_cost": self.no_cost or None,
             "provenance": c.provenance if c else None,
             "constants": c.name if c else None,
-            "notes": list(device.cautions),
+            "notes": list(self.curve.cautions),
         }
 
 
@@ -119,6 +121,12 @@ class Comparison:
         }
 
 
+def asked_engine(question: Question) -> str | None:
+    """The engine that was asked for by name; None for the usual one of each hardware."""
+    asked = question.asked["engine"]
+    return None if asked is None else asked.name if isinstance(asked, Engine) else str(asked)
+
+
 def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any]:
     """What JSON of serving starts with: version, model, inputs."""
     traffic, owning = question.traffic, terms.owning
@@ -126,8 +134,7 @@ def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any
     means = {"prompt_mean": traffic.prompt.mean, "generate_mean": traffic.generate.mean}
     inputs: dict[str, Any] = {
         "workload": traffic.name, "workload_source": traffic.source, **lengths, **means, "prefix_hits": traffic.cached,
-        "chunk": question.chunk, "memory_share": 1 - question.reserve.share,
-        "reserve_bytes": question.reserve.size, "ttft_s": targets.ttft_s,
+        "engine": asked_engine(question), "ttft_s": targets.ttft_s,
         "tpot_s": targets.tpot_s, "price_kind": terms.kind, "years": owning.years, "pue": owning.pue,
         "usd_per_kwh": owning.usd_per_kwh, "hosting_usd_per_h": owning.hosting_usd_per_h,
         "utilizations": list(terms.utilizations), "overrides": dict(question.overrides),
@@ -168,7 +175,7 @@ def _row(curve: Curve, question: Question, targets: Targets, terms: Terms) -> Ro
     column = best_column(curve, targets)
     chosen = nearest_column(curve, targets) if column is None else column
     if chosen is None:
-        return Row(curve, None, ("no batch whose prompts fit the steps; give a larger --chunk",), None, "")
+        return Row(curve, None, ("no batch whose prompts fit the steps; give a larger engine.chunk",), None, "")
     point = point_at(curve, chosen, curve.replicas)
     cost, no_cost = serving_cost(curve.hardware, point, question.traffic, terms)
     misses = tuple(targets.misses(point.ttft.value, point.tpot.value))

@@ -112,6 +112,7 @@ class Order:
         c = self.curve.constants
         return {
             "hardware": self.hardware.name, "device": self.hardware.device.name, "dtype": self.curve.dtype,
+            "engine": self.curve.running.to_dict() if self.curve.running else None,
             "layout": self.curve.layout,
             "unit_devices": self.unit,
             "units": self.units, "units_low": self.units_low, "units_high": self.units_high, "devices": self.devices,
@@ -121,7 +122,7 @@ class Order:
             "pools": self._pools(),
             "cost": self.cost.to_dict(terms.utilizations, terms.api) if self.cost else None,
             "no_cost": self.no_cost or None, "provenance": c.provenance if c else None,
-            "constants": c.name if c else None, "notes": list(self.hardware.device.cautions),
+            "constants": c.name if c else None, "notes": list(self.curve.cautions),
         }  # fmt: skip
 
     def _pools(self) -> dict[str, Any] | None:
@@ -282,7 +283,10 @@ def _miss(curve: Curve, targets: Targets) -> Miss:
     column = nearest_column(curve, targets)
     if column is None:
         return Miss(
-            curve.hardware, curve.who, ("no batch whose prompts fit the steps; give a larger --chunk",), float("inf")
+            curve.hardware,
+            curve.who,
+            ("no batch whose prompts fit the steps; give a larger engine.chunk",),
+            float("inf"),
         )
     ttft, tpot = float(curve.of("ttft_s")[column]), float(curve.of("tpot_s")[column])
     return Miss(curve.hardware, curve.who, tuple(targets.misses(ttft, tpot)), float(targets.excess(ttft, tpot)))

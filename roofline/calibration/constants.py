@@ -12,6 +12,7 @@ from roofline.calibration.corrections.registry import CONSTANTS, Corrections
 from roofline.errors import SpecError, UnitError, near_matches
 from roofline.files.findings import validated
 from roofline.files.library import data_folder, read_yaml
+from roofline.number import Number
 from roofline.options import words
 from roofline.units import parse_quantity
 
@@ -32,7 +33,7 @@ class Constants:
     vector: float = 1.0
     special: float = 1.0
     memory: float = 1.0
-    latency_s: float = 0.0
+    latency_s: Number = 0.0
     p: float = float("inf")
     low: float = 1.0
     high: float = 1.0

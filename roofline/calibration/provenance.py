@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from roofline.calibration.calibration_file import Calibration
 from roofline.calibration.constants import (
     ConstantSet,
-    Execution,
     Provenance,
     device_names,
     load_class,
@@ -121,11 +120,6 @@ def constants_of(
 def read_constants(asked: Timing, hardware: HardwareSpec, own: Calibration | None = None) -> ConstantSet:
     """The constants that options ask for; ``own`` and what is raised are as for :func:`constants_of`."""
     return constants_of(hardware, asked["constants"], own)
-
-
-def read_execution(asked: Timing, hardware: HardwareSpec | None) -> Execution:
-    """How operators are launched: as options ask for, else from a graph on a GPU, and where no device is named."""
-    return asked["execution"] or ("eager" if hardware and hardware.kind == "cpu" else "graph")
 
 
 def on_edited(constants: ConstantSet, hardware: HardwareSpec) -> ConstantSet:

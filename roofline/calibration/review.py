@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ from pydantic import ValidationError
 from roofline.calibration.constants import load_class
 from roofline.errors import RooflineError, SpecError
 from roofline.files.findings import problems
-from roofline.files.library import read_text, read_yaml
+from roofline.files.review import reviewed
 from roofline.hardware.checks import blocks_of, check_spec
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import System
@@ -23,12 +21,7 @@ def review_file(path: Path) -> list[str]:
 
     An empty list means that the file will do. Raises nothing: what cannot be read is a problem of the file.
     """
-    try:
-        fields = read_yaml(path)
-    except SpecError as failure:
-        return [str(failure)]
-    found = _system_problems(fields) if "device" in fields else _device_problems(fields)
-    return [f"{path}{_line(path, problem)}: {problem}" for problem in found]
+    return reviewed(path, lambda fields: (_system_problems if "device" in fields else _device_problems)(fields))
 
 
 def unverified_values(spec: HardwareSpec) -> list[str]:
@@ -68,31 +61,3 @@ def _system_problems(fields: dict[str, Any]) -> list[str]:
     except RooflineError as failure:
         return [f"device: {failure}"]
     return []
-
-
-def _line(path: Path, problem: str) -> str:
-    """``:7`` where the field that a problem starts with stands in line 7, or its nearest block that is there."""
-    import yaml  # noqa: PLC0415
-
-    field = re.match(r"(?:class )?([\w.-]+)", problem)
-    if field is None:
-        return ""
-    node: Any = yaml.compose(read_text(path, SpecError), Loader=yaml.SafeLoader)
-    line = None
-    for step in field[1].split("."):
-        found = next(_inside(node, step), None)
-        if found is None:
-            break
-        line, node = found
-    return "" if line is None else f":{line + 1}"
-
-
-def _inside(node: Any, step: str) -> Iterator[tuple[int, Any]]:
-    """The line and the value of a key of a mapping, or of a place in a list."""
-    import yaml  # noqa: PLC0415
-
-    if isinstance(node, yaml.MappingNode):
-        return iter([(key.start_mark.line, value) for key, value in node.value if key.value == step])
-    if isinstance(node, yaml.SequenceNode) and step.isdigit() and int(step) < len(node.value):
-        return iter([(node.value[int(step)].start_mark.line, node.value[int(step)])])
-    return iter(())

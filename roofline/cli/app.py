@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from roofline.cli import formula, hardware, measure, models, op, plot, predict, serving
+from roofline.cli import engines, formula, hardware, measure, models, op, plot, predict, serving
 from roofline.cli.console import fail, interrupted, tell, unwritable, warn
 from roofline.cli.verb import Argument, Verb, Verbs
 from roofline.errors import RooflineError
@@ -25,7 +25,8 @@ roofline tells what a transformer costs on hardware you do not own yet, why, and
   roofline formula attention --quantity intensity              teacher: the formula, in letters
 
 verbs: predict, compare, size, op, formula, plot, doctor, calibrate, validate,
-       hardware list|show|check|diff|new|schema, models list|show|check
+       hardware list|show|check|diff|new|schema, models list|show|check,
+       engines list|show|check|new
 """
 
 _MODEL = Argument("model", "A preset, or a path to a config.json or its folder.")
@@ -38,6 +39,9 @@ _FILES = Argument("files", "YAML files of devices or systems.", many=True)
 _ONE, _OTHER = Argument("one", "A device."), Argument("other", "Another.")
 _NEW = Argument("name", "The new device, lower case and hyphens: my-gpu.")
 _OF = Argument("of", "device or system.", optional=True)
+_ENGINE = Argument("name", "An engine: name, alias or YAML file.")
+_ENGINE_FILES = Argument("files", "YAML files of engines.", many=True)
+_NEW_ENGINE = Argument("name", "The new engine, lower case and hyphens: my-engine.")
 _TEXT = Argument("text", "Only presets with this in their name or family.", optional=True)
 _NAME = Argument("name", "A preset or a path.")
 _FILE = Argument("file", "A config.json, or the folder that holds it.")
@@ -85,6 +89,12 @@ models_app.add(
 models_app.add("Verbs", "show", Verb(models.models_show, JsonOutput, _NAME, answer="models.answers:ModelAnswer"))
 models_app.add("Verbs", "check", Verb(models.models_check, None, _FILE))
 
+engines_app = Verbs(help="The engines: list, show, check, new.")
+engines_app.add("Verbs", "list", Verb(engines.engines_list, JsonOutput, answer="engines.answers:EngineListAnswer"))
+engines_app.add("Verbs", "show", Verb(engines.engines_show, JsonOutput, _ENGINE, answer="engines.answers:EngineAnswer"))
+engines_app.add("Verbs", "check", Verb(engines.engines_check, None, _ENGINE_FILES))
+engines_app.add("Verbs", "new", Verb(engines.engines_new, verbs.EngineNewFlags, _NEW_ENGINE))
+
 assert isinstance(app, Verbs)
 app.add(
     "Ask",
@@ -113,6 +123,7 @@ app.add(
 )
 app.add("Library", "hardware", hardware_app)
 app.add("Library", "models", models_app)
+app.add("Library", "engines", engines_app)
 
 
 def main() -> NoReturn:

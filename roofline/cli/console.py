@@ -8,9 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
-from roofline.errors import UsageError, one_line
+from roofline.errors import SpecError, UsageError, one_line
 
 
 def edit(text: str) -> tuple[str, Any]:
@@ -61,6 +62,19 @@ def interrupted() -> NoReturn:
     except RuntimeError:
         fail("no more threads can be started on this machine; raise the limit of processes or of memory (ulimit)", 3)
     fail("interrupted", 130)
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a YAML file that is not there yet. Raises UsageError for another suffix, SpecError where it exists."""
+    from roofline.files.atomic import atomic_writer
+
+    if path.suffix not in (".yaml", ".yml"):
+        refuse(f"-o {path}: expected a name that ends in .yaml")
+    if path.exists():
+        msg = f"{path}: exists; name another file with -o"
+        raise SpecError(msg)
+    with atomic_writer(path) as file:
+        file.write(text)
 
 
 def without_color(wanted: bool) -> None:

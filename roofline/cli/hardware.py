@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from roofline.cli.console import refuse, tell
+from roofline.cli.console import refuse, tell, write_new
 from roofline.errors import SpecError
 from roofline.options.groups import JsonOutput
 from roofline.options.verbs import HardwareListFlags, HardwareNewFlags
@@ -87,19 +87,11 @@ def hardware_diff(one: str, other: str, flags: JsonOutput) -> None:
 
 def hardware_new(name: str, flags: HardwareNewFlags) -> None:
     """A commented spec to fill in."""
-    from roofline.files.atomic import atomic_writer
     from roofline.hardware.template import new_spec
 
     template = flags["template"]
-    text = new_spec(name, template)
     path = flags["output"] or Path(f"{name}.yaml")
-    if path.suffix not in (".yaml", ".yml"):
-        refuse(f"-o {path}: expected a name that ends in .yaml")
-    if path.exists():
-        msg = f"{path}: exists; name another file with -o"
-        raise SpecError(msg)
-    with atomic_writer(path) as file:
-        file.write(text)
+    write_new(path, new_spec(name, template))
     tell(f"{path}: figures of {template}, to be replaced\nroofline hardware check {path}")
 
 

@@ -75,7 +75,7 @@ def validate(model: str, flags: ValidateFlags) -> None:
     hardware, output = flags["hardware"], flags["output"]
     assert hardware is not None
     seconds = _seconds(flags["budget"])
-    asked = part(ValidateOptions, {**flags, "execution": flags["execution"] or "eager"})
+    asked = part(ValidateOptions, {**flags, "engine": flags["engine"] or "transformers"})
     prediction = predict(model, hardware, **asked)
     if flags["measurements"] is not None:
         cases, opened, interrupted = runner.compare_file(flags["measurements"], prediction), None, False

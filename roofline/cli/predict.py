@@ -52,7 +52,6 @@ def _show(result: Prediction, found: Gains, shown: PredictOutput) -> None:
     from roofline.prediction.sensitivity import with_gains
     from roofline.reports import answer
     from roofline.reports import prediction as report
-    from roofline.reports import sensitivity as report_sensitivity
 
     if shown["json"]:
         tell(report.to_json(with_gains(result, found)))
@@ -61,7 +60,7 @@ def _show(result: Prediction, found: Gains, shown: PredictOutput) -> None:
         whole = {"operators": shown["operators"], "wide": shown["wide"], "quiet": shown["quiet"]}
         tell(answer.text(result, **whole))
     if found:
-        tell("\n" + report_sensitivity.text(found))
+        tell("\n" + answer.gains_text(found))
     if shown["explain"]:
         from roofline.reports.explanation import explain
 

@@ -9,13 +9,15 @@ stores otherwise are those of its recipe's rules; layers of one kind that they t
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from roofline.compression.formats import Format
 from roofline.compression.recipes import Recipe, computes_in
 from roofline.compression.weight_matmuls import Matrix, contracted_per_head, layer_matrices, mapped
 from roofline.number import Number, ceil_div, product
 from roofline.program.axes import Binding, Sizes, rebind, size_of
+from roofline.program.merging import QUANTIZE
 from roofline.program.op import Op, Tensor, Work
 from roofline.program.program import Group, Program
 
@@ -152,20 +154,34 @@ def _scales(matrix: Matrix, form: Format) -> list[Tensor]:
     return found + ([scale("outer", [], form.outer)] if form.outer else [])
 
 
+@dataclass(frozen=True, slots=True)
+class ScaleGroups:
+    """How many groups with a scale: along the contracted axes, ``depth`` elements each, times those across outputs.
+
+    ``across`` are the outputs of a block of ``breadth``, a tuple of letters for each matrix; empty for a scale each.
+    """
+
+    along: tuple[str, ...]
+    depth: int
+    across: tuple[tuple[str, ...], ...]
+    breadth: int
+    local: Mapping[str, Binding]
+
+    def __call__(self, sizes: Sizes) -> Number:
+        """The number of groups."""
+        bound = rebind(sizes, self.local)
+        along = ceil_div(_elements(self.along, bound), self.depth)
+        if not self.across:
+            return along
+        return along * sum(ceil_div(_elements(out, bound), self.breadth) for out in self.across)
+
+
 def _groups(letter: str, matrices: list[Matrix], form: Format, op: Op) -> dict[str, Binding]:
-    """What z or i is in an operator: groups along the contracted axes, times those across the outputs of a block."""
+    """What z or i is in an operator."""
     if not form.depth:
         return {}
-    local = dict(op.local)
-
-    def groups(sizes: Sizes) -> Number:
-        bound = rebind(sizes, local)
-        along = ceil_div(_elements(matrices[0].depth, bound), form.depth)
-        if form.breadth <= 1:
-            return along
-        return along * sum(ceil_div(_elements(m.out, bound), form.breadth) for m in matrices)
-
-    return {letter: groups}
+    across = tuple(m.out for m in matrices) if form.breadth > 1 else ()
+    return {letter: ScaleGroups(matrices[0].depth, form.depth, across, form.breadth, dict(op.local))}
 
 
 def _elements(letters: tuple[str, ...], sizes: Sizes) -> Number:
@@ -214,7 +230,7 @@ def _quantize(matrix: Matrix, form: Format, op: Op) -> Op:
     values, scale = _narrow_activation(matrix, form)
     work = (Work("vector", QUANTIZE_FLOPS, matrix.x.letters),)
     local = dict(op.local) | _groups("i", [matrix], form, op)
-    return Op(f"{op.name}.quantize", "elementwise", (matrix.x,), (values, scale), work, local)
+    return Op(f"{op.name}{QUANTIZE}", "elementwise", (matrix.x,), (values, scale), work, local)
 
 
 # KV cache

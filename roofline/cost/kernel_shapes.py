@@ -85,6 +85,8 @@ def shape_of(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> Shape:
 def _matmul(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> MatmulShape | GroupedShape | None:
     shapes = []
     for part in op.parts or (op,):
+        if part.kind != "matmul":
+            continue  # in the epilogue
         a, b = part.reads[:2]
         out = part.writes[0].letters
         if "X" in b.letters:

@@ -1,7 +1,7 @@
 """Where the data folders are, and how their YAML files are read.
 
-``hardware_specs/`` and ``calibrations/`` stand at the top of the repository and inside the wheel's package;
-presets stand inside the package. All are read by one strict YAML reader.
+``hardware_specs/``, ``calibrations/`` and ``engines/`` stand at the top of the repository and inside the wheel's
+package; presets stand inside the package. All are read by one strict YAML reader.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def data_folder(name: str) -> Path:
     'hardware_specs'
     """
     for folder in (_PACKAGE / name, _PACKAGE.parent / name):
-        if folder.is_dir():
+        if any(folder.glob("*.yaml")):  # a package of modules may have the name of its data
             return folder
     msg = f"{name}: data folder not found in {_PACKAGE} nor beside it; reinstall roofline"
     raise SpecError(msg)

@@ -123,7 +123,7 @@ def kind_fields(found: Fitted, host_s: float) -> dict[str, Any]:
     """The fields of one kind as a calibration has them; from the host, a launch takes what the host adds."""
     c = found.constants
     fields: dict[str, Any] = {"compute": c.compute, "memory": c.memory, "special": c.special, "p": c.p}
-    fields["latency"] = {"graph": _us(c.latency_s), "eager": _us(c.latency_s + host_s)}
+    fields["latency"] = {"graph": _us(float(c.latency_s)), "eager": _us(float(c.latency_s) + host_s)}
     fields |= c.corrections.written()
     if len(found.errors) >= 8:  # fewer say little: the band of all kinds holds
         low, high = found.band

@@ -79,7 +79,7 @@ def compile(  # noqa: A001  (the word of the field; the built-in is not used her
     subject = Subject("program", "", program.groups, program)
     asked = read_phase(subject, options["phase"])
     setting = setting_of(subject, {}, hardware, options)
-    text = repr((program, setting.device, setting.recipe, setting.execution, setting.constants, sorted(setting.keep)))
+    text = repr((program, setting.device, setting.recipe, setting.engine, setting.constants, sorted(setting.keep)))
     return _compiled(_Question(text, program, setting, quantity, asked))
 
 

@@ -13,7 +13,8 @@ from roofline.cost.cost import Cost
 from roofline.formulas.symbols import symbol
 from roofline.hardware.fields import Unit
 from roofline.hardware.spec import HardwareSpec
-from roofline.timing.machine import Machine
+from roofline.timing.engine_choice import Launching
+from roofline.timing.machine import ConstantSource, Machine
 from roofline.timing.operator import time_operator
 
 Numbers = dict[str, float]
@@ -86,9 +87,9 @@ class WordConstants:
             return replace(plain, latency_s=0)
         usual = self.constants.of("matmul", execution).latency_s
         word = "latency" if plain.latency_s == usual else f"latency_{kind}"
-        if self.numbers.get(word, plain.latency_s) != plain.latency_s:
+        if self.numbers.get(word, float(plain.latency_s)) != plain.latency_s:
             word = f"latency_{name}"
-        return replace(plain, latency_s=_word(self.numbers, word, plain.latency_s))
+        return replace(plain, latency_s=_word(self.numbers, word, float(plain.latency_s)))
 
     def unfused(self, dtype: str) -> bool:
         """Whether the constants are those of single kernels."""
@@ -119,7 +120,7 @@ class SymbolicMachine:
 
     rates: WordRates
     constants: ConstantSet | None
-    execution: Execution
+    launching: Launching
 
     @property
     def numbers(self) -> Numbers:
@@ -129,12 +130,15 @@ class SymbolicMachine:
     @property
     def expected(self) -> Machine:
         """The machine whose times are expected."""
-        return Machine(self.rates, WordConstants(self.constants, self.numbers), self.execution)
+        return self._with(WordConstants(self.constants, self.numbers))
 
     @property
     def best(self) -> Machine:
         """The machine whose bounds are those of the data sheet, or of the constants where they are higher."""
-        return Machine(self.rates, BestConstants(self.constants), self.execution)
+        return self._with(BestConstants(self.constants))
+
+    def _with(self, constants: ConstantSource) -> Machine:
+        return Machine(self.rates, constants, self.launching.execution, single=self.launching.single)
 
     def sides(self, cost: Cost, *, expected: bool) -> tuple[Any, Any]:
         """What a corner joins, compute and memory: at the expected rates, or at those of the data sheet.
@@ -150,11 +154,11 @@ class SymbolicMachine:
 
 
 def machine_for(
-    costs: Iterable[Cost], device: HardwareSpec | None, constants: ConstantSet | None, execution: Execution
+    costs: Iterable[Cost], device: HardwareSpec | None, constants: ConstantSet | None, launching: Launching
 ) -> SymbolicMachine:
     """The machine for these costs: one word for the peak where all contract in one dtype."""
     dtypes = {cost.dtype for cost in costs if cost.flops != 0}
-    return SymbolicMachine(WordRates(device, max(1, len(dtypes))), constants, execution)
+    return SymbolicMachine(WordRates(device, max(1, len(dtypes))), constants, launching)
 
 
 def _plain(constants: ConstantSet, kind: str, execution: Execution, name: str, dtype: str) -> Constants:

@@ -244,7 +244,7 @@ def _boundary(setting: Setting, variable: str, numbers: Mapping[str, float], sid
     """The boundary with numbers put in for everything but the variable."""
     put = {symbol(name): as_sympy(_plain(number)) for name, number in numbers.items()}
     bound = [tuple(part.xreplace(put) for part in side) for side in sides]
-    p = float(setting.constants.of("matmul", setting.execution).p) if setting.constants else 1.0
+    p = float(setting.constants.of("matmul", setting.launching.execution).p) if setting.constants else 1.0
     difference = Difference(tuple(side for side in bound if side[1:] != (0, 0)), symbol(variable), p)
     return find_boundary(difference, variable, whole=variable in LETTERS)
 

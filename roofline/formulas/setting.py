@@ -10,10 +10,11 @@ from typing import Any, Unpack
 
 import sympy
 
-from roofline.calibration.constants import ConstantSet, Execution
-from roofline.calibration.provenance import constants_of, read_execution
+from roofline.calibration.constants import ConstantSet
+from roofline.calibration.provenance import constants_of
 from roofline.compression.recipes import AS_ASKED, Recipe, recipe_of
 from roofline.cost.cost import Cost
+from roofline.engines.engine import Engine
 from roofline.errors import UsageError, near_matches, shown
 from roofline.formulas.expressions import Quantity, as_sympy
 from roofline.formulas.machine import SymbolicMachine, machine_for
@@ -29,6 +30,7 @@ from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
 from roofline.program.workload import DTYPE_BYTES, Precision
 from roofline.timing.dtype_support import computing_device, recipe_on
+from roofline.timing.engine_choice import Launching, read_engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Setting:
     recipe: Recipe
     device: HardwareSpec | None
     constants: ConstantSet | None
-    execution: Execution
+    engine: Engine
     keep: frozenset[str]
     subs: Mapping[str, int | Fraction]
 
@@ -70,11 +72,16 @@ class Setting:
 
     def costs(self, phase: Phase | None) -> tuple[Cost, ...]:
         """The cost of each operator in letters."""
-        return self.subject.costs(phase, self.letters(phase), self.precision)
+        return self.subject.costs(phase, self.letters(phase), self.precision, self.engine)
 
     def machine(self, costs: Iterable[Cost]) -> SymbolicMachine:
         """The machine in words."""
-        return machine_for(costs, self.device, self.constants, self.execution)
+        return machine_for(costs, self.device, self.constants, self.launching)
+
+    @property
+    def launching(self) -> Launching:
+        """How the engine launches operators."""
+        return Launching.of(self.engine, self.device)
 
 
 @takes(SettingOptions)
@@ -87,7 +94,7 @@ def make_setting(
     """Everything that formulas are built under, checked. Raises RooflineError."""
     subs = options["subs"]
     numbers = read_substitutions(subs) if isinstance(subs, str) else read_substitution_mapping(subs or {})
-    found = find_subject(subject, options["op"], Conventions.of(options))
+    found = find_subject(subject, options["op"], Conventions.of(options), read_engine(options, None, None))
     return setting_of(found, numbers, hardware, options)
 
 
@@ -112,8 +119,9 @@ def setting_of(
         msg = f"keep {shown(strange[0])}: no such letter or word; {near_matches(strange[0], known)}"
         raise UsageError(msg)
     constants = constants_of(device, asked["constants"] or "class") if device else None
-    how = read_execution(asked, device)
-    return Setting(subject.stored_as(recipe), recipe, device, constants, how, kept | set(subs), subs)
+    engine = read_engine(asked, device, None)
+    stored = subject.stored_as(recipe, engine)
+    return Setting(stored, recipe, device, constants, engine, kept | set(subs), subs)
 
 
 def lengths_in_words(subject: Subject, phase: Phase) -> str:
@@ -138,7 +146,7 @@ def notes_of(setting: Setting, quantity: Quantity, phase: Phase | None, *, mean:
         notes.append("one execution")
     if setting.device and setting.constants and quantity in ("time", "bound"):
         constants = f", constants {setting.constants.provenance} {setting.constants.name}" if quantity == "time" else ""
-        notes.append(f"{setting.device.name}, {setting.execution} execution{constants}")
+        notes.append(f"{setting.device.name}, {setting.engine.words}{constants}")
     notes += [f"{name} = {_shown(number)}" for name, number in setting.subs.items()]
     return tuple(notes)
 

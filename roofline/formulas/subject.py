@@ -11,11 +11,13 @@ from typing import Any
 from roofline.compression.quantization import quantized, quantized_groups
 from roofline.compression.recipes import Recipe
 from roofline.cost.cost import Cost, operator_cost, step_cost
+from roofline.engines.engine import Engine
 from roofline.errors import ConfigError, UsageError, WorkloadError, near_matches, shown
 from roofline.formulas.catalogue import ALIASES, LAYERS
 from roofline.models.model import Model, load_model
 from roofline.program.axes import Sizes
 from roofline.program.conventions import Conventions
+from roofline.program.merging import merged
 from roofline.program.phases import PHASES, Phase
 from roofline.program.program import Group, Program
 from roofline.program.workload import Precision
@@ -54,11 +56,11 @@ class Subject:
         """The sizes that the model fixes; none for a lone layer."""
         return self.program.sizes if self.program else {}
 
-    def stored_as(self, recipe: Recipe) -> Subject:
-        """The same subject, quantised; a part stays the operators and groups of the same names."""
+    def stored_as(self, recipe: Recipe, engine: Engine) -> Subject:
+        """The same subject, quantised, as ``engine`` folds it; a part stays the operators and groups of its names."""
         if self.program is None:
             return replace(self, groups=quantized_groups(self.groups, recipe))
-        program = quantized(self.program, recipe)
+        program = merged(quantized(self.program, recipe), {}, engine.folds)
         if not self.part:
             return replace(self, groups=program.groups, program=program)
         kept = {(group.name, op.name) for group in self.groups for op in group.ops}
@@ -69,29 +71,34 @@ class Subject:
         )
         return replace(self, groups=tuple(replace(group, ops=ops) for group, ops in halves if ops), program=program)
 
-    def costs(self, phase: Phase | None, sizes: Sizes, precision: Precision) -> tuple[Cost, ...]:
-        """The cost of each operator, with its count; one execution of a part."""
+    def costs(
+        self, phase: Phase | None, sizes: Sizes, precision: Precision, engine: Engine | None = None
+    ) -> tuple[Cost, ...]:
+        """The cost of each operator, with its count, as ``engine`` launches it; one execution of a part."""
         if self.program is None:
             decoding = phase is not None and phase.one_token
             return tuple(operator_cost(op, sizes, precision, self.name, decoding=decoding) for op in self.groups[0].ops)
         assert phase is not None, "a model runs in phases"
-        every = step_cost(self.program, phase, sizes, precision)
+        every = step_cost(self.program, phase, sizes, precision, engine)
         if not self.part:
             return every
         chosen = {(group.name, op.name) for group in self.groups for op in group.ops}
         return tuple(replace(cost, count=1) for cost in every if (cost.group, cost.name) in chosen)
 
 
-def subject_of(model: Model, conventions: Conventions) -> Subject:
-    """The whole of a model."""
-    program = model.program(conventions)
+def subject_of(model: Model, conventions: Conventions, engine: Engine | None = None) -> Subject:
+    """The whole of a model, as it is stated or as ``engine`` merges it."""
+    program = _run(model, conventions, engine)
     return Subject(model.name, "", program.groups, program, model)
 
 
 def find_subject(
-    subject: str | Path | Mapping[str, Any] | Model, part: str | None, conventions: Conventions
+    subject: str | Path | Mapping[str, Any] | Model,
+    part: str | None,
+    conventions: Conventions,
+    engine: Engine | None = None,
 ) -> Subject:
-    """The layer or the model of that name, and the part of it that ``part`` names.
+    """The layer or the model of that name, as ``engine`` merges it, and the part of it that ``part`` names.
 
     Raises UsageError for an unknown part, ConfigError for an unknown model.
     """
@@ -106,8 +113,8 @@ def find_subject(
         return Subject(subject, part, (Group(subject, ops),), None)
     model = subject if isinstance(subject, Model) else _load(subject)
     if not part:
-        return subject_of(model, conventions)
-    program = model.program(conventions)
+        return subject_of(model, conventions, engine)
+    program = _run(model, conventions, engine)
     groups = tuple(group for group in program.groups if group.name == part)
     if not groups:
         halves = ((group, tuple(op for op in group.ops if op.name == part)) for group in program.groups)
@@ -115,6 +122,11 @@ def find_subject(
     names = [name for group in program.groups for name in (group.name, *(op.name for op in group.ops))]
     _check_part(bool(groups), part, model.name, names)
     return Subject(model.name, part, groups, program, model)
+
+
+def _run(model: Model, conventions: Conventions, engine: Engine | None) -> Program:
+    program = model.program(conventions)
+    return merged(program, engine.merges, engine.folds) if engine else program
 
 
 def _load(subject: str | Path | Mapping[str, Any]) -> Model:

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from roofline.errors import SpecError, UsageError, near_matches, one_line, shown
+from roofline.errors import SpecError, UsageError, one_line, shown
+from roofline.files.edits import edited_fields
 from roofline.files.findings import validated
 from roofline.files.library import data_folder, read_yaml
 from roofline.hardware.checks import check_spec
 from roofline.hardware.library import MAX_COUNT, device_files, parted, read_fields
 from roofline.hardware.spec import HardwareSpec
+from roofline.options.edits import edits_by_room
 
 
 def spec_from_fields(fields: Mapping[str, Any], where: str, *, what_if: bool = False) -> HardwareSpec:
@@ -36,9 +38,7 @@ def load_hardware(hardware: str | Path, *, overrides: Mapping[str, Any] | None =
     'h100-sxm-80gb'
     """
     fields, where = read_hardware_fields(hardware)
-    for path, value in (overrides or {}).items():
-        fields = _edited(fields, path.split("."), value, f"{where}: {path}")
-    return spec_from_fields(fields, where, what_if=bool(overrides))
+    return spec_from_fields(edited_fields(fields, overrides or {}, where), where, what_if=bool(overrides))
 
 
 def load_every_hardware() -> list[HardwareSpec]:
@@ -76,35 +76,12 @@ def read_hardware_fields(hardware: str | Path) -> tuple[dict[str, Any], str]:
     raise SpecError(msg)
 
 
-def _edited(fields: Mapping[str, Any], path: list[str], value: object, where: str) -> dict[str, Any]:
-    """``fields`` with one value replaced. Raises SpecError where the path leads through a field that is not there.
-
-    A number in place of a block that has a value, as a peak has with its clock, is that value; the rest stays.
-    """
-    head, *rest = path
-    inner = fields.get(head)
-    if not rest:
-        stays = isinstance(inner, Mapping) and "value" in inner and not isinstance(value, Mapping)
-        return {**fields, head: {**inner, "value": value} if stays and isinstance(inner, Mapping) else value}
-    if not isinstance(inner, Mapping):
-        there = [name for name, field in fields.items() if isinstance(field, Mapping)]
-        msg = f"{where}: {shown(head)} holds no fields to edit; {near_matches(head, there)}"
-        raise SpecError(msg)
-    return {**fields, head: _edited(inner, rest, value, where)}
-
-
 def edited_device(hardware: str | Path | HardwareSpec, edits: Mapping[str, Any]) -> HardwareSpec:
-    """The device, with the fields edited that paths such as hardware.memory.hbm.bandwidth name.
+    """The device, with the fields edited that paths such as hardware.memory.hbm.bandwidth name; those of engines stay.
 
-    Raises UsageError for a path of anything else, and for a device that is loaded already.
+    Raises UsageError for a path of a model, which an operator has not, and for a device that is loaded already.
     """
-    fields = {}
-    for path, value in edits.items():
-        room, _, name = path.partition(".")
-        if room != "hardware" or not name:
-            msg = f"set {path}: expected a path such as hardware.memory.hbm.bandwidth; an operator has no other fields"
-            raise UsageError(msg)
-        fields[name] = value
+    fields = edits_by_room(edits, ("hardware", "engine"))["hardware"]
     if not isinstance(hardware, HardwareSpec):
         return load_hardware(hardware, overrides=fields)
     if fields:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from roofline.engines.engine import Engine
 from roofline.errors import UnitError, UsageError, shown
 from roofline.options import groups
 from roofline.units import format_quantity, parse_quantity
@@ -38,31 +39,26 @@ class Reserve:
         >>> Reserve(0.1).words, Reserve(size=2**31).words
         ('90% of the memory', 'all but 2.15 GB of the memory')
         """
-        return f"all but {format_quantity(self.size, 'bytes')} of the memory" if self.size else (
-            f"{1 - self.share:.0%} of the memory"
-        )  # fmt: skip
+        left = f"{100 * (1 - self.share):.3g}%"
+        if not self.size:
+            return f"{left} of the memory"
+        return f"{'all' if not self.share else left} but {format_quantity(self.size, 'bytes')} of the memory"
 
 
-def read_reserve(options: groups.Reserve, default: float = 0.0) -> Reserve:
-    """What two flags say alike: what the runtime keeps, a share or a size, or the share that it leaves.
+def read_reserve(options: groups.Reserve, engine: Engine, otherwise: float = 0.0) -> Reserve:
+    """What is asked for, a share or a size, else what an engine leaves and keeps, else the share ``otherwise``.
 
-    Raises UsageError for both of them, and for what is neither.
+    Raises UsageError for what is neither a share nor a size.
 
-    >>> read_reserve({"reserve": "2 GiB"}), read_reserve({"memory_share": 0.9}), read_reserve({}, default=0.1)
-    (Reserve(share=0.0, size=2147483648), Reserve(share=0.1, size=0), Reserve(share=0.1, size=0))
+    >>> from roofline.engines.library import load_engine
+    >>> read_reserve({"reserve": "2 GiB"}, load_engine("vllm")), read_reserve({}, load_engine("vllm"))
+    (Reserve(share=0.0, size=2147483648), Reserve(share=0.1, size=0))
     """
-    reserve, memory_share = options.get("reserve"), options.get("memory_share")
-    if memory_share is not None:
-        if reserve is not None:
-            msg = (
-                f"reserve {shown(str(reserve))} and memory share {memory_share:g} say the same thing; give one of them"
-            )
-            raise UsageError(msg)
-        if not 0 < memory_share <= 1:
-            msg = f"memory share {memory_share:g}: expected the part that an engine takes, above 0 to 1, such as 0.9"
-            raise UsageError(msg)
-        return Reserve(round(1 - memory_share, 12))
-    return _read(default if reserve is None else reserve)
+    reserve = options.get("reserve")
+    if reserve is not None:
+        return _read(reserve)
+    share = otherwise if engine.memory_share is None else round(1 - engine.memory_share, 12)
+    return Reserve(share, int(engine.graph_memory + engine.workspace))
 
 
 def _read(reserve: float | str) -> Reserve:

@@ -7,6 +7,7 @@ Facts only: dense peaks, capacities, bandwidths, each with its source. What soft
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
@@ -99,6 +100,12 @@ class HardwareSpec(Block):
     def to_dict(self) -> dict[str, Any]:
         """Every stated fact: SI base units in numbers, as in ``hardware show --json``."""
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+    @property
+    def words(self) -> frozenset[str]:
+        """What the device is known by: vendor, kind, class and architecture, such as nvidia, gpu, hopper, sm_90."""
+        told = f"{self.vendor or ''} {self.kind} {self.calibration_class.replace('-', ' ')} {self.architecture or ''}"
+        return frozenset(re.findall(r"[a-z0-9_.]+", told.lower()))
 
     @property
     def main_memory(self) -> Level:

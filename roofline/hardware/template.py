@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from roofline.errors import SpecError, shown
+from roofline.files.template import commented_yaml
 from roofline.hardware.library import A_NAME
 from roofline.hardware.loading import read_hardware_fields, spec_from_fields
 
@@ -45,12 +46,7 @@ def new_spec(name: str, template: str) -> str:
         "title": f"{name} (from {known})",
         "source": f"copied from {known}, to be replaced",
     }
-    lines: list[str] = []
-    for field, value in (*head.items(), ("confidence", "low"), *_kept(fields).items()):
-        if field in COMMENTS:
-            lines.append(f"# {COMMENTS[field]}")
-        lines += _written(field, value)
-    return "\n".join(lines) + "\n"
+    return commented_yaml({**head, "confidence": "low", **_kept(fields)}, COMMENTS)
 
 
 def _kept(fields: dict[str, Any]) -> dict[str, Any]:
@@ -62,24 +58,3 @@ def _bare(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _bare(inner) for name, inner in value.items() if name not in ("source", "confidence", "note")}
     return [_bare(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _written(field: str, value: Any, indent: str = "") -> list[str]:
-    """A field as block YAML down to the blocks that hold plain values, which take one line."""
-    if isinstance(value, dict) and any(isinstance(inner, dict) for inner in value.values()):
-        inner_lines = [line for name, inner in value.items() for line in _written(name, inner, indent + "  ")]
-        return [f"{indent}{field}:", *inner_lines]
-    return [f"{indent}{field}: {_flow(value)}"]
-
-
-def _flow(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{name}: {_flow(inner)}" for name, inner in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(_flow(inner) for inner in value) + "]"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = str(value)
-    plain = not isinstance(value, str) or re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._/+()-]*", text)
-    numeric = isinstance(value, str) and re.fullmatch(r"[0-9.:-]+|true|false|null|yes|no", text)
-    return text if plain and not numeric else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

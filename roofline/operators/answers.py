@@ -31,7 +31,7 @@ class OpInputs(TypedDict, total=False):
     message_bytes: Annotated[int, Says("collective: the whole message", "B")]
     devices: Annotated[int, Says("collective: devices")]
     dtype: Annotated[str, Says("number format")]
-    execution: Annotated[str, Says("kernels launched from a graph, or eager: by the host")]
+    engine: Annotated[str, Says("what launches it")]
     constants: Annotated[str, Says("whose constants")]
 
 

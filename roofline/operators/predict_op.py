@@ -13,9 +13,10 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from roofline.calibration.constants import ConstantSet, Execution
-from roofline.calibration.provenance import calibration_under, read_constants, read_execution
+from roofline.calibration.constants import ConstantSet
+from roofline.calibration.provenance import calibration_under, read_constants
 from roofline.cost.cost import operator_cost
+from roofline.engines.engine import Engine
 from roofline.errors import UsageError, shown
 from roofline.hardware.loading import edited_device
 from roofline.hardware.spec import HardwareSpec
@@ -27,6 +28,7 @@ from roofline.options.keywords import part, takes
 from roofline.options.verbs import ClockOptions, OpOptions, OpSizes
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.program.workload import Precision
+from roofline.timing.engine_choice import Launching, read_engine
 from roofline.timing.machine import Machine
 from roofline.timing.networks import Network, band_of
 from roofline.timing.timing import PARTS
@@ -50,7 +52,7 @@ class OperatorPrediction:
     kind: str
     hardware: HardwareSpec
     dtype: str
-    execution: Execution
+    engine: Engine
     constants: ConstantSet
     sizes: Mapping[str, Any]
     flops: Number
@@ -96,7 +98,7 @@ class OperatorPrediction:
         shares = {name: _plain(getattr(self, f"share_{name}")) for name in PARTS}
         sizes = {name: in_words(name, v) for name, v in self.sizes.items()}
         form = {"form": _plain(self.form)} if self.kind == "collective" else {}
-        used = {"dtype": self.dtype, "execution": self.execution, "constants": self.constants.name}
+        used = {"dtype": self.dtype, "engine": self.engine.name, "constants": self.constants.name}
         return {
             **versions(),
             "kind": self.kind,
@@ -168,7 +170,7 @@ class OperatorClock:
     """
 
     device: HardwareSpec
-    execution: Execution
+    engine: Engine
     constants: ConstantSet
     default_dtype: str = field(default="")
     name: str = ""
@@ -184,7 +186,12 @@ class OperatorClock:
         constants = read_constants(asked, device, fleet.calibration or calibration_under(fields, fleet.device))
         default = device.default_dtype()
         return cls(
-            device, read_execution(asked, device), constants, default, overrides=tuple(edits.items()), fleet=fleet
+            device,
+            read_engine(asked, device, None, edits),
+            constants,
+            default,
+            overrides=tuple(edits.items()),
+            fleet=fleet,
         )
 
     def time(self, kind: str, dtype: str | None, columns: Columns) -> OperatorPrediction:
@@ -199,7 +206,7 @@ class OperatorClock:
             if isinstance(value, np.ndarray):
                 value.flags.writeable = False
         used = self.constants.for_dtypes([name])
-        asked = (kind, self.device, name, self.execution, used, dict(columns))
+        asked = (kind, self.device, name, self.engine, used, dict(columns))
         network = self._network(columns) if kind == "collective" else None
         count = int(np.max(columns["devices"], initial=2)) if network else self.fleet.count if self.fleet else 1
         return OperatorPrediction(*asked, **figures, overrides=self.overrides, network=network, count=count)
@@ -225,7 +232,9 @@ class OperatorClock:
         bound = sizes if array else {axis: exact(size) for axis, size in sizes.items()}
         cost = replace(operator_cost(op, bound, kept, decoding=decoding), alone=True)
         network = self._network(columns) if kind == "collective" else None
-        timing = Machine(self.device, self.constants, self.execution, network).time(cost, self.name)
+        how = Launching.of(self.engine, self.device)
+        machine = Machine(self.device, self.constants, how.execution, network, single=how.single, slower=how.slower)
+        timing = machine.time(cost, self.name)
         shares = np.stack(np.broadcast_arrays(*(np.asarray(timing.share(part)) for part in PARTS)))
         figures = {
             "flops": cost.flops,

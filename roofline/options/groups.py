@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol, TypedDict
 
 from roofline.options.option import Option
-from roofline.options.words import Attention, Count, Execution, LmHead, Phase, PriceKind, Provenance
+from roofline.options.words import Attention, Count, LmHead, Phase, PriceKind, Provenance
 
 
 class Loaded(Protocol):
@@ -117,7 +117,7 @@ class AttentionForm(TypedDict, total=False):
     ]
 
 
-class Conventions(AttentionForm, total=False):
+class Counting(TypedDict, total=False):
     """What is counted"""
 
     count: Annotated[
@@ -126,24 +126,25 @@ class Conventions(AttentionForm, total=False):
     lm_head: Annotated[LmHead, Option("Tokens of a prompt that the head works on.", default="last")]
 
 
+class Conventions(AttentionForm, Counting, total=False):
+    """What is counted"""
+
+
 class Timing(TypedDict, total=False):
     """How time is predicted"""
 
-    execution: Annotated[
-        Execution | None,
-        Option("Kernels launched from a graph, or by the host.", usual="graph on GPUs, eager on CPUs; validate: eager"),
+    engine: Annotated[
+        str | Path | Loaded | None,
+        Option(
+            "What runs it: vllm, sglang, tensorrt-llm, tensorrt, torch-compile, transformers, or a YAML file.",
+            usual="vllm for decoders on GPUs, transformers on CPUs and in validate, else torch-compile",
+            metavar="NAME",
+            everyday=True,
+        ),
     ]
     constants: Annotated[
         Provenance | None,
         Option("Which efficiencies and latencies.", usual="the best that the device has; formula: class"),
-    ]
-
-
-class Links(TypedDict, total=False):
-    """Links"""
-
-    overlap: Annotated[
-        float, Option("Part of each collective's time that other work hides, 0 to 1.", default=0.0, metavar="SHARE")
     ]
 
 
@@ -154,24 +155,10 @@ class Reserve(TypedDict, total=False):
         float | str | None,
         Option(
             "Memory that the runtime keeps, a share or a size: 0.1, 2GiB.",
-            usual="0; compare and size: 0.1",
+            usual="what the engine leaves; if it does not say, 0, in compare and size 0.1",
             metavar="SIZE",
         ),
     ]
-    memory_share: Annotated[
-        float | None,
-        Option(
-            "Share of the memory that it leaves, in place of --reserve.",
-            usual="1; compare and size: 0.9",
-            metavar="SHARE",
-        ),
-    ]
-
-
-class CacheBlocks(TypedDict, total=False):
-    """Memory"""
-
-    kv_block: Annotated[int, Option("Tokens in a block of a paged KV cache; vLLM has 16.", default=1)]
 
 
 class Edits(TypedDict, total=False):
@@ -180,7 +167,7 @@ class Edits(TypedDict, total=False):
     set: Annotated[
         Mapping[str, Any] | None,
         Option(
-            "Edit a field of hardware or model: hardware.memory.hbm.bandwidth=6TB/s, model.num_hidden_layers=16.",
+            "Edit a field of hardware, model or engine: hardware.memory.hbm.bandwidth=6TB/s, engine.chunk=4096.",
             metavar="PATH=VALUE",
             everyday=True,
             many=True,
@@ -261,15 +248,9 @@ class Targets(TypedDict, total=False):
     ]
 
 
-class Engine(TypedDict, total=False):
+class Serving(TypedDict, total=False):
     """Serving"""
 
-    chunk: Annotated[
-        int,
-        Option(
-            "Chunked prefill: tokens in a mixed step; 0 runs prompts by themselves.", default=2048, metavar="TOKENS"
-        ),  # vLLM's max_num_batched_tokens
-    ]
     speculate: Annotated[
         str | None,
         Option(

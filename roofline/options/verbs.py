@@ -8,20 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from roofline.options.groups import (
-    AttentionForm,
-    CacheBlocks,
     Compression,
     Conventions,
+    Counting,
     Degrees,
     Dtype,
     Dtypes,
     Edits,
-    Engine,
     FileOutput,
     Hardware,
     JsonOutput,
     Lengths,
-    Links,
     Load,
     Loaded,
     Money,
@@ -29,6 +26,7 @@ from roofline.options.groups import (
     PhaseOf,
     Quiet,
     Reserve,
+    Serving,
     SeveralHardware,
     Targets,
     Timing,
@@ -40,9 +38,7 @@ from roofline.options.option import Option
 from roofline.options.words import ModelOrder, PictureSize, Quantity, Theme
 
 
-class RequestOptions(
-    Lengths, PhaseOf, Dtypes, Compression, Conventions, Timing, Links, CacheBlocks, Reserve, Edits, total=False
-):
+class RequestOptions(Lengths, PhaseOf, Dtypes, Compression, Counting, Timing, Reserve, Edits, total=False):
     """What a prediction depends on, but the layout."""
 
 
@@ -167,7 +163,7 @@ class FormulaFlags(Hardware, FormulaOptions, JsonOutput, total=False):
     js: Annotated[bool, Option("Print a JavaScript function.", default=False, everyday=True)]
 
 
-class ServingOptions(Traffic, Targets, Dtypes, Timing, Engine, Reserve, Money, Edits, total=False):
+class ServingOptions(Traffic, Targets, Dtypes, Timing, Serving, Reserve, Money, Edits, total=False):
     """What ``compare`` and ``size`` share."""
 
 
@@ -203,7 +199,7 @@ class SizeFlags(SeveralHardware, SizeOptions, ServingOutput, total=False):
     """The flags of ``size``."""
 
 
-class PlotOptions(Lengths, PhaseOf, Dtypes, AttentionForm, Timing, Edits, total=False):
+class PlotOptions(Lengths, PhaseOf, Dtypes, Timing, Edits, total=False):
     """What ``plot`` asks ``predict``."""
 
 
@@ -303,6 +299,18 @@ class HardwareNewFlags(TypedDict, total=False):
     ]
 
 
+class EngineNewFlags(TypedDict, total=False):
+    """The flags of ``engines new``."""
+
+    template: Annotated[
+        str, Option("Engine whose fields to start from.", default="vllm", flag="--from", metavar="NAME", everyday=True)
+    ]
+    output: Annotated[
+        Path | None,
+        Option("The file.", usual="NAME.yaml", flag="--output -o", metavar="FILE", everyday=True),
+    ]
+
+
 class ModelListFlags(JsonOutput, total=False):
     """The flags of ``models list``."""
 
@@ -319,13 +327,11 @@ GROUPS = (
     Compression,
     Conventions,
     Timing,
-    Links,
-    CacheBlocks,
     Reserve,
     Degrees,
     Traffic,
     Targets,
-    Engine,
+    Serving,
     Money,
     Edits,
     OpSizes,

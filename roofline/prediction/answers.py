@@ -137,7 +137,7 @@ class InputsAnswer(TypedDict):
     generate: Annotated[int | None, Says("tokens out; null for a lone step", "tokens")]
     context: Annotated[int | None, Says("a lone decode step: tokens it attends to", "tokens")]
     decoder_start: NotRequired[Annotated[int, Says("tokens that a decoder starts from, behind an encoder", "tokens")]]
-    kv_block: Annotated[int, Says("tokens in a block of a paged KV cache", "tokens")]
+    kv_block: Annotated[int, Says("tokens in a block of a paged KV cache, as the engine has it", "tokens")]
     phase: Annotated[Phase | None, Says("the phase asked for; null is all")]
     dtype: Annotated[str, Says("number format or recipe")]
     weight_dtype: Annotated[str, Says("format of the weights")]
@@ -150,8 +150,17 @@ class InputsAnswer(TypedDict):
     count: Annotated[str, Says("causal attention counts the attended pairs of tokens, or the square, as torch does")]
     lm_head: Annotated[str, Says("tokens of a prompt that the head works on: last or all")]
     latent: Annotated[str, Says("how latent attention runs: usual, absorbed or expanded")]
-    execution: Annotated[str, Says("kernels launched from a graph, or eager: by the host")]
+    engine: Annotated[str, Says("what runs it")]
     constants: Annotated[str, Says("whose constants")]
+
+
+class EngineUsed(TypedDict):
+    """What runs the model."""
+
+    name: Annotated[str, Says("engine")]
+    title: Annotated[str, Says("its name for people")]
+    version: Annotated[str, Says("version whose sources were read")]
+    date: Annotated[str, Says("date of that version")]
 
 
 class BandAnswer(TypedDict):
@@ -216,6 +225,7 @@ class PredictAnswer(Answer):
     """What a model costs on hardware: memory, time, what binds, how sure, phase by phase."""
 
     model: Annotated[str, Says("model")]
+    engine: Annotated[EngineUsed, Says("what runs it")]
     hardware: Annotated[HardwareAnswer, Says("the devices")]
     system: NotRequired[Annotated[str, Says("several devices: the system they are")]]
     layout: NotRequired[Annotated[LayoutAnswer, Says("several devices: how the work is spread over them")]]

@@ -116,7 +116,7 @@ def _phase(request: Request, program: Program, phase: Phase, layouts: Layout, ba
     pp, dp = layouts.pp, layouts.dp
     parts = np.asarray(microbatches(batch // dp, pp, phase))
     pipeline, where = pipeline_of(program, phase, pp, parts)
-    costs = step_cost(program, phase, _sizes(request, phase, batch / dp / parts), request.precision)
+    costs = step_cost(program, phase, _sizes(request, phase, batch / dp / parts), request.precision, request.engine)
     rowwise = [replace(cost, count=np.ravel(np.asarray(cost.count))) for cost in costs]
     timings = machine.times(costs)
     return pipelined(pipeline, by_place(zip(rowwise, timings, strict=True), where))

@@ -18,7 +18,6 @@ from roofline.parallelism.sharding import shard
 from roofline.prediction.request import Request, most_tokens, stored_as
 from roofline.program.phases import Phase
 from roofline.program.program import Program
-from roofline.program.workload import CHUNK
 from roofline.timing.dtype_support import narrower_recipes
 
 MOST_DEVICES = 1024
@@ -55,14 +54,16 @@ class Overflow:
 
     ``layout`` is None where no number of devices holds it, else ``fit`` is what is on each of them. ``narrower`` is the
     first recipe in which it fits where it is, with what it then takes. ``chunked_bytes``: what is on each device where
-    prompts are read in pieces (chunked prefill), None where they are as short as one. ``offload`` is None where that
-    does not help, else ``steps_s`` has the least and the most that a step of each phase then takes. [s]
+    prompts are read in pieces of ``chunk`` tokens (chunked prefill), None where they are as short as one. ``offload``
+    is None where that does not help, else ``steps_s`` has the least and the most that a step of each phase then takes.
+    [s]
     """
 
     layout: Layout | None
     fit: MemoryFit | None
     narrower: tuple[str, MemoryFit] | None
     chunked_bytes: int | None
+    chunk: int | None
     offload: Offload | None
     steps_s: Mapping[Phase, tuple[float, float]]
 
@@ -88,19 +89,22 @@ def find_overflow(request: Request, on: Layout, fit: MemoryFit, times_s: Mapping
     layout, spread = needed_layout(request) or (None, None)
     moved = offload(request, fit) if on.devices == 1 else None
     steps = {phase: moved.step_s(time) for phase, time in times_s.items()} if moved else {}
-    return Overflow(layout, spread, _narrower(request, on), chunked_bytes(request, on), moved, steps)
+    return Overflow(
+        layout, spread, _narrower(request, on), chunked_bytes(request, on), request.engine.mixed_tokens, moved, steps
+    )
 
 
 def chunked_bytes(request: Request, on: Layout) -> int | None:
-    """What resides on a device of the fullest stage where prefill takes ``CHUNK`` tokens a step.
+    """What resides on a device of the fullest stage under the engine's chunked prefill.
 
-    None without a prefill of more tokens than that.
+    None without a prefill of more tokens than its step takes, and where its prompts run by themselves.
     """
+    most = request.engine.mixed_tokens
     own = replace(request.workload, batch=request.workload.batch // int(on.dp))
-    if Phase.PREFILL not in request.phases or own.batch * own.first <= CHUNK:
+    if Phase.PREFILL not in request.phases or most is None or own.batch * own.first <= most:
         return None
-    new = min(own.first, CHUNK)
-    piece = {**own.step(Phase.PREFILL, own.batch, own.first), "B": Fraction(CHUNK, new), "T": exact(new)}
+    new = min(own.first, most)
+    piece = {**own.step(Phase.PREFILL, own.batch, own.first), "B": Fraction(most, new), "T": exact(new)}
     others = tuple(phase for phase in request.phases if phase is not Phase.PREFILL)
     found = []
     for stage in stage_programs(shard(request.program, on) if on.devices > 1 else request.program, on):

@@ -8,10 +8,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Unpack
 
-from roofline.calibration.constants import ConstantSet, Execution
+from roofline.calibration.constants import ConstantSet
 from roofline.compression.recipes import Recipe
 from roofline.compression.transform import Compression
 from roofline.cost.memory_fit import MemoryFit
+from roofline.engines.engine import Engine
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
 from roofline.number import settled
@@ -30,6 +31,7 @@ from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import Precision, Workload
+from roofline.timing.engine_choice import caution
 from roofline.version import versions
 
 
@@ -43,7 +45,7 @@ class Prediction:
     recipe: Recipe
     conventions: Conventions
     program: Program
-    execution: Execution
+    engine: Engine
     constants: ConstantSet
     parameters: int
     memory: MemoryFit
@@ -153,6 +155,8 @@ class Prediction:
             )
         if self.recipe.cache_advice and Phase.DECODE in self.phases and self.memory.footprint.kv_cache_bytes:
             notes.append(self.recipe.cache_advice)
+        if young := caution(self.engine, self.hardware):
+            notes.append(young)
         notes += self.request.storage
         if self.memory.capacity_bytes is None:
             notes.append(f"{self.hardware.name} states no memory capacity (it is what one installs): fit unknown")
@@ -167,6 +171,7 @@ class Prediction:
         return {
             **versions(),
             "model": self.model.name,
+            "engine": engine_in_json(self.engine),
             "hardware": {"name": self.hardware.name, "count": self.count, "overrides": dict(self.overrides)},
             **self._spread(),
             "inputs": self._inputs(),
@@ -178,7 +183,11 @@ class Prediction:
             **{k: v for k, v in (("ttft_s", self.ttft_s), ("tpot_s", self.tpot_s)) if v is not None},
             "tokens_per_s": self.tokens_per_s,
             "provenance": self.constants.provenance,
-            "band": {"low": self.constants.low, "high": self.constants.high, "evidence": self.constants.evidence},
+            "band": {
+                "low": self.constants.low,
+                "high": self.constants.high * self.steps.machine.slower,
+                "evidence": self.constants.evidence,
+            },
             "notes": list(self.notes),
             **({"overflow": overflow.to_dict()} if (overflow := self.overflow) else {}),
             **({"before_after": [change.to_dict() for change in found]} if (found := self.changes) else {}),
@@ -201,7 +210,7 @@ class Prediction:
         stored = {"weight": kept.weights, "activation": kept.activations, "kv": kept.kv_cache}
         precision = {"dtype": kept.name, **{f"{role}_dtype": form.name for role, form in stored.items()}}
         precision["state_dtype"] = kept.state or kept.precision.activations
-        constants = {"execution": self.execution, "constants": self.constants.name}
+        constants = {"engine": self.engine.name, "constants": self.constants.name}
         asked = {name: value for name, value in asdict(self.workload).items() if name != "decoder_start" or value}
         if self.workload.context is not None:
             asked |= {"generate": None} if self.workload.decoder_start else {"prompt": None, "generate": None}
@@ -220,6 +229,11 @@ class Prediction:
         return html(self)
 
 
+def engine_in_json(engine: Engine) -> dict[str, Any]:
+    """What JSON says of the engine that runs a model."""
+    return {"name": engine.name, "title": engine.title, "version": engine.version, "date": engine.date}
+
+
 @takes(PredictOptions)
 def predict(
     model: str | Path | Mapping[str, Any] | Model, hardware: Hardware, **options: Unpack[PredictOptions]
@@ -227,13 +241,13 @@ def predict(
     """Predict what ``model`` costs on ``hardware``: a device, ``8xh100``, or a system.
 
     Lengths are in tokens. What is left out takes the defaults of the command line: a prompt of 2,048 tokens (512 for
-    encoders), 256 generated tokens, the first of bf16, fp16, fp32 that the device has, graph execution on GPUs.
-    ``set`` edits single fields by path, ``{"hardware.memory.hbm.bandwidth": "6 TB/s", "model.num_hidden_layers": 16}``;
-    the result carries these edits. ``tp`` to ``sp`` are the degrees of parallelism, over as many devices as they make
-    up; where a number of devices leaves some open, the best layout is chosen. ``batch`` is that of all devices;
-    ``overlap`` is the part of each collective's time that is taken to be hidden behind other work.
-    ``kv_block`` is the number of tokens in a block of a paged cache (16 in vLLM), ``reserve`` what the runtime keeps of
-    the memory, a share or "2GiB", ``memory_share`` the share that it leaves; by default it keeps nothing.
+    encoders), 256 generated tokens, the first of bf16, fp16, fp32 that the device has; the engine that is usual there.
+    ``engine`` names one, or the YAML file of one; what it states of launches, merges, cache and memory holds.
+    ``set`` edits single fields by path, ``{"hardware.memory.hbm.bandwidth": "6 TB/s", "model.num_hidden_layers": 16,
+    "engine.overlap": 0.5}``; the result carries these edits. ``tp`` to ``sp`` are the degrees of parallelism, over as
+    many devices as they make up; where a number of devices leaves some open, the best layout is chosen. ``batch`` is
+    that of all devices; ``reserve`` is what the runtime keeps of the memory, a share or "2GiB", in place of what its
+    engine leaves.
     Raises RooflineError, in one line, for whatever the model or the device refuses.
 
     >>> predict("bert-base", "h100").phases["encode"].steps
@@ -257,7 +271,7 @@ def predict_request(request: Request, layout: Layout, chosen: Chosen | None = No
         request.recipe,
         request.conventions,
         request.program,
-        request.execution,
+        request.engine,
         request.constants,
         parameters=int(settled(request.program.parameters())),
         memory=fit_request(request, layout, steps.program),

@@ -91,7 +91,7 @@ def step_seconds(prediction: Prediction, phase: Phase, batches: Grid, lengths: G
     """The parts of the expected time of one step for pairs of batch and length. [s]"""
     program = prediction.program
     sizes = prediction.workload.step(phase, batches, lengths)
-    costs = step_cost(program, phase, sizes, prediction.precision)
+    costs = step_cost(program, phase, sizes, prediction.precision, prediction.engine)
     timing = prediction.steps.machine.step(costs)
     return {part: np.broadcast_to(np.asarray(timing.seconds(part)), np.shape(batches)) for part in PARTS}
 

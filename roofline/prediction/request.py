@@ -7,24 +7,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from roofline.calibration.constants import ConstantSet, Execution
-from roofline.calibration.provenance import calibration_under, read_constants, read_execution
+from roofline.calibration.constants import ConstantSet
+from roofline.calibration.provenance import calibration_under, read_constants
 from roofline.compression.recipes import Recipe, read_recipe
 from roofline.compression.transform import NOTHING, Compression, compressed, read_compression
+from roofline.engines.engine import Engine
 from roofline.errors import UsageError, WorkloadError, near_matches
 from roofline.hardware.loading import load_hardware
 from roofline.hardware.reservation import read_reserve
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import System
 from roofline.models.model import Model, load_model
-from roofline.options.keywords import takes
+from roofline.options.edits import edits_by_room
+from roofline.options.groups import Dtypes
+from roofline.options.keywords import part, takes
 from roofline.options.verbs import RequestOptions
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.program.conventions import Conventions
+from roofline.program.merging import merged
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import Precision, Workload, read_workload
 from roofline.timing.dtype_support import computing_device, recipe_on, sparse_gain
+from roofline.timing.engine_choice import Launching, read_engine
 from roofline.timing.machine import Machine
 from roofline.timing.networks import LinkUse
 
@@ -44,7 +49,7 @@ class Request:
     recipe: Recipe
     conventions: Conventions
     constants: ConstantSet
-    execution: Execution
+    engine: Engine
     asked: RequestOptions
     compression: Compression = NOTHING
     storage: tuple[str, ...] = ()
@@ -69,7 +74,10 @@ class Request:
     def machine(self, devices: int = 1) -> Machine:
         """So many of the devices, with what the runtime leaves of the memory. Raises WorkloadError without links."""
         network = self.fleet.network(self.device, devices, self.constants)
-        return Machine(self.device, self.constants, self.execution, network, self.room_bytes)
+        how = Launching.of(self.engine, self.device)
+        return Machine(
+            self.device, self.constants, how.execution, network, self.room_bytes, how.single, how.slower
+        )  # fmt: skip
 
 
 @takes(RequestOptions)
@@ -80,23 +88,24 @@ def read_request(
 
     Raises RooflineError, in one line, for whatever the model or the device refuses.
     """
-    use = LinkUse.of(options)
-    fleet = replace(fleet_of(hardware), use=use)
+    fleet = fleet_of(hardware)
     network, device = _edited(model, fleet.device, options["set"] or {})
-    conventions = Conventions.of(options)
-    recipe = recipe_on(device, options, network.checkpoint)
+    engine = read_engine(options, device, network.phases, options["set"])
+    fleet = replace(fleet, use=LinkUse(engine.overlap))
+    conventions = Conventions.under(engine, device.words, options)
+    recipe = recipe_on(device, stored_by(engine, options), network.checkpoint)
     compression = read_compression(options)
-    program, storage = compressed(network.program(conventions), compression, recipe, sparse_gain(device, recipe, "2:4"))
+    program, storage = _stored(network, conventions, compression, recipe, device, engine)
     phases = _phases(program, options, network.name)
-    workload = read_workload(options, network, phases)
+    workload = read_workload(options, network, phases, engine.kv_block)
     if Phase.DECODE in phases and workload.decode_steps == 0:
         phases = tuple(name for name in phases if not name.one_token)
     own = fleet.calibration or calibration_under(edits_by_room(options["set"] or {})["hardware"], fleet.device)
     used = read_constants(options, device, own).for_dtypes(recipe.dtypes)
-    device, how = computing_device(device, recipe), read_execution(options, device)
-    reserved = read_reserve(options).of(device.capacity)
+    device = computing_device(device, recipe)
+    reserved = read_reserve(options, engine).of(device.capacity)
     return Request(
-        network, device, fleet, program, phases, workload, recipe, conventions, used, how, options, compression,
+        network, device, fleet, program, phases, workload, recipe, conventions, used, engine, options, compression,
         storage, reserved,
     )  # fmt: skip
 
@@ -106,10 +115,22 @@ def stored_as(request: Request, word: str) -> Request:
     r = request
     base = r.recipe.base
     recipe = read_recipe(word, default=base, checkpoint=r.model.checkpoint)
-    program, storage = compressed(
-        r.model.program(r.conventions), r.compression, recipe, sparse_gain(r.device, recipe, "2:4")
-    )
+    program, storage = _stored(r.model, r.conventions, r.compression, recipe, r.device, r.engine)
     return replace(r, program=program, recipe=recipe, storage=storage)
+
+
+def _stored(
+    model: Model,
+    conventions: Conventions,
+    compression: Compression,
+    recipe: Recipe,
+    device: HardwareSpec,
+    engine: Engine,
+) -> tuple[Program, tuple[str, ...]]:
+    """The network as it is stored and as the engine runs it, and what the reader should know of how it is stored."""
+    gain = sparse_gain(device, recipe, "2:4")
+    program, storage = compressed(model.program(conventions), compression, recipe, gain)
+    return merged(program, engine.merges, engine.folds), storage
 
 
 def _edited(
@@ -123,16 +144,10 @@ def _edited(
     return edited_model(model, fields["model"]), hardware
 
 
-def edits_by_room(edits: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The paths that begin with ``hardware`` and with ``model``. Raises UsageError for any other."""
-    fields: dict[str, dict[str, Any]] = {"hardware": {}, "model": {}}
-    for path, value in edits.items():
-        room, _, field = path.partition(".")
-        if room not in fields or not field:
-            msg = f"set {path}: expected a path such as hardware.memory.hbm.bandwidth or model.num_hidden_layers"
-            raise UsageError(msg)
-        fields[room][field] = value
-    return fields
+def stored_by(engine: Engine, asked: Dtypes) -> Dtypes:
+    """The formats that are asked for, with the one that an engine keeps its cache in where none is."""
+    formats = part(Dtypes, asked)
+    return formats if formats["kv_dtype"] or engine.kv_dtype is None else {**formats, "kv_dtype": engine.kv_dtype}
 
 
 def edited_model(model: str | Path | Mapping[str, Any] | Model, fields: Mapping[str, Any]) -> Model:

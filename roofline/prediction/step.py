@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from roofline.cost.cost import Cost, step_cost
+from roofline.engines.engine import Engine
 from roofline.number import exact
 from roofline.parallelism.divisibility import check_layout
 from roofline.parallelism.layout import Layout
@@ -31,6 +32,7 @@ class Steps:
     precision: Precision
     machine: Machine
     layout: Layout
+    engine: Engine
 
     def parts(self, phase: Phase) -> int:
         """Into how many microbatches a replica's batch is cut."""
@@ -43,7 +45,7 @@ class Steps:
 
     def costs(self, phase: Phase) -> tuple[Cost, ...]:
         """What each operator of one step costs on a device; the stages of a pipeline one after the other."""
-        return step_cost(self.program, phase, self.sizes(phase), self.precision)
+        return step_cost(self.program, phase, self.sizes(phase), self.precision, self.engine)
 
     def timed(self, phase: Phase) -> list[tuple[Cost, Timing]]:
         """Each operator of one step, with the time of one execution."""
@@ -102,7 +104,7 @@ def steps_of(request: Request, layout: Layout) -> Steps:
     r = request
     check_layout(layout, r.program, r.phases, r.workload, r.model.name)
     program = shard(r.program, layout) if layout.devices > 1 else r.program
-    return Steps(program, r.workload, r.precision, r.machine(int(layout.devices)), layout)
+    return Steps(program, r.workload, r.precision, r.machine(int(layout.devices)), layout, r.engine)
 
 
 def by_place(pairs: Iterable[tuple[Cost, Timing]], where: Sequence[int]) -> list[Timing]:

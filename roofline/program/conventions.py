@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+from roofline.engines.engine import Engine
 from roofline.options import groups
 from roofline.options.keywords import part
 from roofline.options.words import Attention, Count, LmHead
@@ -25,6 +27,12 @@ class Conventions:
     count: Count = "attended"
     lm_head: LmHead = "last"
     latent: Literal["usual", "absorbed", "expanded"] = "usual"
+
+    @classmethod
+    def under(cls, engine: Engine, device: Collection[str], asked: groups.Counting) -> Conventions:
+        """What options ask for, with the form of attention that an engine runs on a device known by these words."""
+        stored = engine.attention_on(device) == "materialised"
+        return cls("materialised" if stored else "fused", **part(groups.Counting, asked))
 
     @classmethod
     def of(cls, asked: groups.Conventions) -> Conventions:

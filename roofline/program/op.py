@@ -176,6 +176,11 @@ class Op:
             return tuple(tensor for part in self.parts for tensor in part.contracted)
         return self.reads[:2] if any(work.unit == "matrix" for work in self.work) else ()
 
+    @property
+    def sees_context(self) -> bool:
+        """Whether it looks at other tokens of its sequence: attention and a scan do, a projection does not."""
+        return any("S" in tensor.letters or tensor.role in STATES for tensor in (*self.reads, *self.writes))
+
     def rebound(self, **local: Binding) -> Op:
         """The same statement with axes rebound: ``lm_head.rebound(T=1)``."""
         return replace(self, local={**self.local, **local})

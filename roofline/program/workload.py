@@ -49,9 +49,6 @@ INDEX_BYTES = 8
 
 DEFAULT_PROMPT, DEFAULT_ENCODER_PROMPT, DEFAULT_GENERATE = 2048, 512, 256
 
-CHUNK = 2048
-"""Tokens of a step of chunked prefill at most, as engines have it by default (vLLM's max_num_batched_tokens)."""
-
 MAX_LENGTH = 10**7
 """The longest sequence and the largest batch that are taken: a decode phase holds an array over its steps."""
 
@@ -216,7 +213,7 @@ class Described(Protocol):
     def lengths(self) -> Lengths: ...
 
 
-def read_workload(asked: RequestOptions, model: Described, phases: tuple[Phase, ...]) -> Workload:
+def read_workload(asked: RequestOptions, model: Described, phases: tuple[Phase, ...], kv_block: int = 1) -> Workload:
     """The workload that options ask ``phases`` of ``model`` for. An encoder-decoder's prompt is what its encoder reads.
 
     Raises UsageError for flags that do not go together, WorkloadError for what the network refuses.
@@ -226,7 +223,7 @@ def read_workload(asked: RequestOptions, model: Described, phases: tuple[Phase, 
     default_generate = min(DEFAULT_GENERATE, max(1, lengths.output // 2)) if Phase.DECODE in phases else 1
     generated = default_generate if generate is None else generate
     given = _default_prompt(lengths, phases, generated) if prompt is None else prompt
-    workload = Workload(asked["batch"], given, generated, context, asked["kv_block"], lengths.decoder_start)
+    workload = Workload(asked["batch"], given, generated, context, kv_block, lengths.decoder_start)
     if all(each.one_token for each in phases) and context is None and generated == 1:
         msg = "generate 1 has no decode step: the first token comes from prefill; generate 2 or more, or give a context"
         raise UsageError(msg)

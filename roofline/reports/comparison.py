@@ -225,10 +225,10 @@ def footer(curves: Sequence[Curve], question: Question, terms: Terms) -> list[st
         if c is not None
     )
     dtypes = dict.fromkeys(curve.recipe.words for curve in curves if curve.recipe)
-    prompts = "prompts by themselves" if question.chunk is None else f"mixed steps of {question.chunk} tokens"
-    used = f"inputs: {', '.join(dtypes)}, {prompts}, {question.reserve.words}, prices {terms.kind}"
+    engines = dict.fromkeys(curve.running.words for curve in curves if curve.running)
+    used = f"inputs: {', '.join(dtypes)}, {'; '.join(engines)}, prices {terms.kind}"
     spoken = [f"speculation: {question.speculation.words}"] if question.speculation else []
-    cautions = (caution for curve in curves for caution in curve.hardware.device.cautions)
+    cautions = (caution for curve in curves for caution in curve.cautions)
     advice = (curve.recipe.cache_advice for curve in curves if curve.recipe and curve.recipe.cache_advice)
     notes = dict.fromkeys((*question.notes, *advice, *cautions))
     owned = [f"owning: {_owning(terms.owning)}"] if terms.kind == "purchase" else []

@@ -95,7 +95,7 @@ def _in_symbols(prediction: Prediction, phase: Phase) -> Iterator[str]:
     program = prediction.program
     subject = Subject(prediction.model.name, "", program.groups, program, prediction.model)
     setting = Setting(
-        subject, prediction.recipe, prediction.hardware, None, prediction.execution, frozenset(("all",)), {}
+        subject, prediction.recipe, prediction.hardware, None, prediction.engine, frozenset(("all",)), {}
     )  # fmt: skip
     names: tuple[Quantity, ...] = ("flops", "bytes", "intensity", "bound", "time")
     yield f"{phase} in symbols, one step, {lengths_in_words(subject, phase)}"
@@ -158,7 +158,7 @@ def _collective(op: Op, cost: Cost, timing: Timing, prediction: Prediction) -> I
 
 def _kernels(op: Op, cost: Cost, prediction: Prediction) -> str:
     """The kernels of an eager operator by name; nothing where it is one."""
-    if prediction.execution != "eager" or not prediction.constants.unfused(cost.dtype):
+    if not prediction.steps.machine.runs_single_kernels(cost):
         return ""
     found = kernels_of(op)
     return ", ".join(kernel.name for kernel in found) if len(found) > 1 else ""

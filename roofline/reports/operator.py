@@ -42,7 +42,7 @@ def op_text(prediction: OperatorPrediction) -> str:
 
 def _footer(prediction: OperatorPrediction) -> str:
     edits = ", ".join(f"{path} = {value}" for path, value in prediction.overrides)
-    used = f"{prediction.dtype}, {prediction.execution} execution{f', edited: {edits}' if edits else ''}"
+    used = f"{prediction.dtype}, {prediction.engine.words}{f', edited: {edits}' if edits else ''}"
     constants = prediction.constants
     if constants.provenance == "datasheet":
         return f"{used}; constants: {constants.evidence}"

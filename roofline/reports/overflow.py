@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from roofline.prediction.overflow import Overflow
-from roofline.program.workload import CHUNK
 from roofline.units import format_quantity
 
 
@@ -19,7 +18,7 @@ def overflow_lines(found: Overflow | None) -> list[str]:
         name, fit = found.narrower
         lines[0] += f"; or --dtype {name}: {_bytes(fit.total_bytes)}"
     if found.chunked_bytes is not None:
-        step = f"chunked prefill of {CHUNK} tokens a step, as compare has it"
+        step = f"chunked prefill of {found.chunk} tokens a step, as compare has it"
         lines.append(f"that reads all prompts at once; {step}, takes {_bytes(found.chunked_bytes)}")
     if host := found.offload:
         steps = (f"{name} {_seconds(low)} to {_seconds(high)} a step" for name, (low, high) in found.steps_s.items())

@@ -204,13 +204,13 @@ def inputs_line(prediction: Prediction) -> str:
     )
     return (
         f"inputs: batch {w.batch}, {w.words(prediction.phases)}, {prediction.recipe.words}, "
-        f"{prediction.execution} execution, attention {c.attention}, count {c.count}, LM head {c.lm_head}{more}"
+        f"{prediction.engine.words}, attention {c.attention}, count {c.count}, LM head {c.lm_head}{more}"
     )
 
 
 _TOLD = (
     "batch prompt generate context phase dtype weight_dtype activation_dtype kv_dtype state_dtype prune sparsity "
-    "attention count lm_head execution constants set"
+    "count lm_head engine constants set"
 ).split()
 """Inputs that the sentences of an answer name already."""
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from math import log
 from typing import Any
 
 import numpy as np
 
-from roofline.calibration.constants import ConstantSet, Execution, device_names
-from roofline.calibration.provenance import class_of, read_constants, read_execution
+from roofline.calibration.constants import ConstantSet, device_names
+from roofline.calibration.provenance import class_of, read_constants
 from roofline.compression.quantization import quantized
 from roofline.compression.recipes import Recipe
 from roofline.errors import WorkloadError
 from roofline.hardware.reservation import Reserve
 from roofline.hardware.spec import HardwareSpec
+from roofline.models.model import Model
 from roofline.parallelism.layout import Layout
 from roofline.program.phases import Phase
 from roofline.program.program import Program
-from roofline.program.workload import Precision
 from roofline.serving.batched_steps import StepTimer
 from roofline.serving.continuous_batching import Drafts, Load, SteadyState, steady_state
 from roofline.serving.curve import Curve, Served
@@ -28,10 +28,10 @@ from roofline.serving.misfits import Misfits
 from roofline.serving.occupancy import Occupancy, occupancy_of, prefill_occupancy
 from roofline.serving.prefill_and_decode_replicas import PROMPTS, DecodeLoad, PrefillLoad
 from roofline.serving.replica_layouts import ONE, replica_layouts, replica_program
-from roofline.serving.scenario import Question
+from roofline.serving.scenario import Question, Running
 from roofline.timing.device_stacks import grouped
 from roofline.timing.dtype_support import computing_device
-from roofline.timing.networks import Network
+from roofline.timing.networks import LinkUse, Network
 
 MOST = 4096
 """The most sequences in flight that are looked at on one replica."""
@@ -58,13 +58,18 @@ class _Job:
     recipe: Recipe
     layout: Layout
     constants: ConstantSet
-    execution: Execution
+    running: Running
     network: Network | None
 
     @property
     def device(self) -> HardwareSpec:
         """One of the devices, with the accumulators that the recipe asks for."""
         return computing_device(self.hardware.device, self.recipe)
+
+    @property
+    def kind(self) -> Hashable:
+        """What the steps of a job depend on."""
+        return self.recipe, self.layout, self.running.key
 
 
 def _curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
@@ -81,61 +86,73 @@ def _curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
             jobs += _jobs(question, each, which)
         except WorkloadError as failure:
             found.append(Curve(each, problem=str(failure)))
-    kinds = dict.fromkeys((job.recipe, job.layout) for job in jobs)
-    programs = {(r, layout): replica_program(quantized(question.program, r), layout) for r, layout in kinds}
-    held = {kind: _held(question, program, kind[0]) for kind, program in programs.items()}
-    most = [_most(job.device, held[job.recipe, job.layout], question.reserve) for job in jobs]
+    kinds = {job.kind: job for job in jobs}
+    programs = {kind: _program(question, job) for kind, job in kinds.items()}
+    held = {kind: _held(question, programs[kind], job) for kind, job in kinds.items()}
+    most = [_most(job.device, held[job.kind], job.running.reserve) for job in jobs]
     limits = [MOST if number is None else number for number in most]
     batches = PROMPTS if question.only is Phase.PREFILL else batches_up_to(max([1, *limits]), limits)
-    loads = {kind: _load(question, program, kind[0], batches) for kind, program in programs.items()}
-    misfits = Misfits(question, lambda r, at: _held(question, replica_program(quantized(question.program, r), at), r))
+    loads = {kind: _load(question, programs[kind], job, batches) for kind, job in kinds.items()}
+    misfits = {job.running.key: _misfits(question, job) for job in jobs}
     for places, constants in grouped(range(len(jobs)), lambda at: jobs[at].constants, lambda at: _alike(jobs, at)):
         first = jobs[places[0]]
-        timer = StepTimer.of([jobs[at].device for at in places], constants, first.execution, first.network)
-        load = loads[first.recipe, first.layout]
+        timer = StepTimer.of([jobs[at].device for at in places], constants, first.running.launching, first.network)
+        load = loads[first.kind]
         state = steady_state(load, timer) if isinstance(load, Load) else load.state(timer)
         for row, at in enumerate(places):
             job = jobs[at]
             largest = max(other.layout.devices for other in jobs if other.hardware is job.hardware)
             why = "does not fit" if most[at] == 0 else ""
             if why and job.layout.devices == largest:
-                why = misfits.words(job.device, job.recipe, job.layout)
-            found.append(_curve(question, job, held[first.recipe, first.layout], most[at], state, row, why))
+                room = job.running.reserve.room(job.device.capacity or 0)
+                why = misfits[job.running.key].words(job.device, job.recipe, job.layout, room)
+            found.append(_curve(question, job, held[first.kind], most[at], state, row, why))
     asked = {id(each): place for place, each in enumerate(hardware)}
     return sorted(found, key=lambda curve: (asked[id(curve.hardware)], curve.devices, curve.layout))
 
 
-def _load(
-    question: Question, program: Program, recipe: Recipe, batches: Sequence[float]
-) -> Load | PrefillLoad | DecodeLoad:
+def _program(question: Question, job: _Job) -> Program:
+    """What each device of a replica runs."""
+    return replica_program(_stored(question, question.model, job), job.layout)
+
+
+def _stored(question: Question, model: Model, job: _Job) -> Program:
+    """A model as it is stored, and as its engine runs it."""
+    conventions = replace(question.conventions, attention=job.running.attention)
+    return job.running.run(quantized(model.program(conventions), job.recipe))
+
+
+def _load(question: Question, program: Program, job: _Job, batches: Sequence[float]) -> Load | PrefillLoad | DecodeLoad:
     """The steps of what replicas do."""
-    asked, drafts = (program, recipe.precision, question.traffic, batches), _drafts(question, recipe)
+    asked, drafts = (program, job.recipe.precision, question.traffic, batches), _drafts(question, job)
     if question.only is None:
-        return Load.of(*asked, question.chunk, drafts)
-    return (PrefillLoad if question.only is Phase.PREFILL else DecodeLoad).of(*asked, drafts)
+        return Load.of(*asked, job.running.chunk, drafts, job.running.engine)
+    return (PrefillLoad if question.only is Phase.PREFILL else DecodeLoad).of(*asked, drafts, job.running.engine)
 
 
-def _drafts(question: Question, recipe: Recipe) -> Drafts | None:
-    """The draft in the same recipe."""
+def _drafts(question: Question, job: _Job) -> Drafts | None:
+    """The draft in the same recipe, under the same engine."""
     asked = question.speculation
     if asked is None:
         return None
-    program = quantized(asked.draft.program(question.conventions), recipe) if asked.draft else None
-    return Drafts(asked.tokens, asked.yielded, program, recipe.precision)
+    program = _stored(question, asked.draft, job) if asked.draft else None
+    return Drafts(asked.tokens, asked.yielded, program, job.recipe.precision, job.running.engine)
 
 
-def _held(question: Question, program: Program, recipe: Recipe) -> Occupancy:
+def _held(question: Question, program: Program, job: _Job) -> Occupancy:
     """What a device holds of the model, and of its draft."""
-    drafts = _drafts(question, recipe)
+    drafts = _drafts(question, job)
     programs = (program, *([drafts.program] if drafts and drafts.program else []))
-    own, *others = (_occupancy(question, each, recipe.precision) for each in programs)
+    own, *others = (_occupancy(question, each, job) for each in programs)
     return own.beside(others[0]) if others else own
 
 
-def _occupancy(question: Question, program: Program, precision: Precision) -> Occupancy:
+def _occupancy(question: Question, program: Program, job: _Job) -> Occupancy:
+    precision, engine = job.recipe.precision, job.running.engine
     if question.only is Phase.PREFILL:
         return prefill_occupancy(program, precision, question.traffic)
-    return occupancy_of(program, precision, question.traffic, question.chunk, prompts=question.only is None)
+    prompts = question.only is None
+    return occupancy_of(program, precision, question.traffic, job.running.chunk, engine.kv_block, prompts=prompts)
 
 
 def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], ConstantSet]) -> list[_Job]:
@@ -149,23 +166,34 @@ def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], Co
     recipe = question.recipe(hardware.device)
     device = computing_device(hardware.device, recipe)
     constants = which(hardware).for_dtypes(recipe.dtypes)
-    execution = read_execution(question.asked, device)
+    running = question.running_on(device)
     layouts = [ONE] if hardware.reach == 1 else replica_layouts(quantized(question.program, recipe), hardware.reach)
     network = None
     if len(layouts) > 1:
         try:
-            network = hardware.fleet.network(device, hardware.reach, constants)
+            fleet = replace(hardware.fleet, use=LinkUse(running.engine.overlap))
+            network = fleet.network(device, hardware.reach, constants)
         except WorkloadError:  # nothing joins them: each serves by itself
             layouts = [ONE]
     return [
-        _Job(hardware, recipe, layout, constants, execution, None if layout == ONE else network) for layout in layouts
+        _Job(hardware, recipe, layout, constants, running, None if layout == ONE else network) for layout in layouts
     ]
 
 
 def _alike(jobs: Sequence[_Job], at: int) -> Any:
     """What jobs of one stack share; a network is that of one hardware."""
     job = jobs[at]
-    return job.recipe, job.layout, job.execution, None if job.network is None else at
+    return job.kind, job.running.launching, None if job.network is None else at
+
+
+def _misfits(question: Question, job: _Job) -> Misfits:
+    """What to say where jobs like this one do not fit."""
+
+    def held(recipe: Recipe, layout: Layout) -> Occupancy:
+        other = replace(job, recipe=recipe, layout=layout)
+        return _held(question, _program(question, other), other)
+
+    return Misfits(question, held)
 
 
 def _curve(
@@ -175,7 +203,7 @@ def _curve(
     answer = question.traffic.generate.mean
     return Curve(
         job.hardware, job.recipe, job.constants, most, state, row, answer, devices, words, problem,
-        prompt_cache=held.prompt,
+        prompt_cache=held.prompt, running=job.running,
     )  # fmt: skip
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from roofline.calibration.constants import ConstantSet, Execution
+from roofline.calibration.constants import ConstantSet
 from roofline.cost.cost import Cost
 from roofline.hardware.spec import HardwareSpec
 from roofline.number import Grid, Number
 from roofline.timing.device_stacks import stacked
 from roofline.timing.energy import busy_power
+from roofline.timing.engine_choice import Launching
 from roofline.timing.machine import Machine
 from roofline.timing.networks import Network
 from roofline.timing.timing import Timing, total
@@ -74,12 +75,14 @@ class StepTimer:
         cls,
         devices: Sequence[HardwareSpec],
         constants: Sequence[ConstantSet],
-        execution: Execution,
+        launching: Launching,
         network: Network | None = None,
     ) -> StepTimer:
         """The timer of devices, each with its constants."""
         rates, together = stacked(devices, constants)
-        return cls(devices, Machine(rates, together, execution, network))
+        how = launching
+        machine = Machine(rates, together, how.execution, network, single=how.single, slower=how.slower)
+        return cls(devices, machine)
 
     def times(self, costs: Iterable[Cost]) -> StepTimes:
         """The times of a step of these costs on each device. Raises WorkloadError for a dtype that one has not."""

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from roofline.cost.cost import Cost, operator_cost
+from roofline.cost.cost import Cost, launched, operator_cost
+from roofline.engines.engine import Engine
 from roofline.number import Number
 from roofline.program.axes import Sizes, rebind
 from roofline.program.op import STATES, Op, Tensor
@@ -51,18 +52,17 @@ class Stream:
         return averaged
 
 
-def sees_context(op: Op) -> bool:
-    """Whether an operator looks at other tokens of its sequence: attention and a scan do, a projection does not."""
-    return any("S" in tensor.letters or tensor.role in STATES for tensor in (*op.reads, *op.writes))
-
-
 def states_begun(op: Op) -> tuple[Tensor, ...]:
     """The states that an operator writes without having read them: those of a prompt, which begins with none."""
     return tuple(tensor for tensor in op.writes if tensor.role in STATES and tensor not in op.reads)
 
 
-def mixed_step_costs(program: Program, streams: Sequence[Stream], precision: Precision) -> tuple[Cost, ...]:
+def mixed_step_costs(
+    program: Program, streams: Sequence[Stream], precision: Precision, engine: Engine | None = None
+) -> tuple[Cost, ...]:
     """The cost of each operator of a step that holds these streams; arrays over steps where streams are.
+
+    With an ``engine``, they say how it launches the step, and what its kernels compute of a padded batch.
 
     >>> from roofline.models.model import load_model
     >>> decode = Stream(Phase.DECODE, 8.0, [1.0], [1.0], [100.0])
@@ -74,21 +74,30 @@ def mixed_step_costs(program: Program, streams: Sequence[Stream], precision: Pre
     [('attention', True), ('attention', False)]
     """
     sizes = {letter: float(size) for letter, size in program.sizes.items()}
-    return tuple(_step_costs(program, streams, precision, sizes))
+    if engine is None:
+        return tuple(_step_costs(program, streams, precision, sizes))
+    decoding = all(stream.phase.one_token for stream in streams)
+    costs = _step_costs(program, streams, precision, sizes, engine if decoding else None)
+    tokens: Number = sum(stream.tokens for stream in streams)
+    return launched(costs, engine, Phase.DECODE if decoding else Phase.PREFILL, tokens)
 
 
 def _step_costs(
-    program: Program, streams: Sequence[Stream], precision: Precision, sizes: dict[str, float]
+    program: Program,
+    streams: Sequence[Stream],
+    precision: Precision,
+    sizes: dict[str, float],
+    padding: Engine | None = None,
 ) -> Iterator[Cost]:
     done: list[tuple[str, Op]] = []
     for stream in streams:
         for group, op in program.in_phase(stream.phase):
-            if sees_context(op):
+            if op.sees_context:
                 yield _over_lengths(group, op, stream, precision, sizes)
             elif (group.name, op) not in done:
                 done.append((group.name, op))
                 sharing = [other for other in streams if _runs(program, group.name, op, other.phase)]
-                yield _over_tokens(group, op, sharing, precision, sizes)
+                yield _over_tokens(group, op, sharing, precision, sizes, padding)
 
 
 def _runs(program: Program, group: str, op: Op, phase: Phase) -> bool:
@@ -96,15 +105,26 @@ def _runs(program: Program, group: str, op: Op, phase: Phase) -> bool:
 
 
 def _over_tokens(
-    group: Group, op: Op, streams: Sequence[Stream], precision: Precision, sizes: dict[str, float]
+    group: Group,
+    op: Op,
+    streams: Sequence[Stream],
+    precision: Precision,
+    sizes: dict[str, float],
+    padding: Engine | None,
 ) -> Cost:
     """One pass over the tokens of all streams, or over their sequences where only a last token counts."""
     last = op.local.get("T") == 1
     rows = sum(stream.sequences * stream.scored if last else stream.tokens for stream in streams)
-    bound = group.sizes({**sizes, "B": np.asarray(rows, dtype=np.float64), "T": 1.0, "S": 1.0})
     decoding = all(stream.phase.one_token for stream in streams)
-    cost = operator_cost(op, bound, precision, group.name, group.times(sizes), decoding=decoding)
-    return replace(cost, bytes=np.asarray(cost.bytes, dtype=np.float64)) if cost.transfer else cost
+
+    def over(batch: Number) -> Cost:
+        bound = group.sizes({**sizes, "B": np.asarray(batch, dtype=np.float64), "T": 1.0, "S": 1.0})
+        cost = operator_cost(op, bound, precision, group.name, group.times(sizes), decoding=decoding)
+        return replace(cost, bytes=np.asarray(cost.bytes, dtype=np.float64)) if cost.transfer else cost
+
+    if padding is None:
+        return over(rows)
+    return replace(over(rows), padded=over(padding.padded(Phase.DECODE, np.asarray(rows, dtype=np.float64))))
 
 
 def _over_lengths(group: Group, op: Op, stream: Stream, precision: Precision, sizes: dict[str, float]) -> Cost:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roofline.cost.cost import Cost
+from roofline.engines.engine import Engine
 from roofline.number import Grid
 from roofline.program.phases import Phase
 from roofline.program.program import Program
@@ -117,17 +118,18 @@ class Load:
         batches: Sequence[float],
         chunk: int | None,
         drafts: Drafts | None = None,
+        engine: Engine | None = None,
     ) -> Load:
         """The steps of ``traffic`` with each of ``batches`` sequences in flight; ``chunk`` None: prompts alone."""
         columns: Grid = np.asarray(batches, dtype=np.float64)
         checked, yielded = (1 + drafts.tokens, drafts.yielded) if drafts else (1, 1.0)
-        decode = decoding_costs(program, precision, traffic, columns, drafts)
+        decode = decoding_costs(program, precision, traffic, columns, drafts, engine)
         if chunk is None:
-            alone = reading_costs(program, precision, whole_prompts(traffic), drafts)
+            alone = reading_costs(program, precision, whole_prompts(traffic), drafts, engine)
             return cls(traffic, columns, decode, alone, None, np.ones_like(columns), yielded)
         room = np.maximum(chunk - columns * checked, 1.0)
         pieces = Pieces.of(traffic, room, columns * yielded / traffic.decode_steps)
-        beside = decoding_costs(program, precision, traffic, columns, drafts, beside=[pieces.stream])
+        beside = decoding_costs(program, precision, traffic, columns, drafts, engine, beside=[pieces.stream])
         fits = np.asarray((columns * checked < chunk) * 1.0)
         return cls(traffic, columns, decode, beside, pieces, fits, yielded)
 
@@ -143,10 +145,11 @@ class Drafts:
     yielded: float
     program: Program | None
     precision: Precision
+    engine: Engine | None = None
 
     def costs(self, streams: Sequence[Stream]) -> tuple[Cost, ...]:
         """What the draft runs for these streams."""
-        return () if self.program is None else mixed_step_costs(self.program, streams, self.precision)
+        return () if self.program is None else mixed_step_costs(self.program, streams, self.precision, self.engine)
 
     def decode_costs(self, traffic: Traffic, batches: Grid) -> tuple[Cost, ...]:
         """A decode step of the draft for each token it proposes."""
@@ -160,19 +163,22 @@ def decoding_costs(
     traffic: Traffic,
     batches: Grid,
     drafts: Drafts | None,
+    engine: Engine | None = None,
     beside: Sequence[Stream] = (),
 ) -> tuple[Cost, ...]:
     """A step that decodes ``batches`` sequences and reads ``beside``; a draft proposes, and reads that too."""
     stream = decoding(traffic, batches, 1 + drafts.tokens if drafts else 1)
-    costs = mixed_step_costs(program, [stream, *beside], precision)
+    costs = mixed_step_costs(program, [stream, *beside], precision, engine)
     if drafts is None:
         return costs
     return (*costs, *drafts.decode_costs(traffic, batches), *(drafts.costs(beside) if beside else ()))
 
 
-def reading_costs(program: Program, precision: Precision, prompts: Stream, drafts: Drafts | None) -> tuple[Cost, ...]:
+def reading_costs(
+    program: Program, precision: Precision, prompts: Stream, drafts: Drafts | None, engine: Engine | None = None
+) -> tuple[Cost, ...]:
     """A step that reads prompts alone; a draft reads them too."""
-    return (*mixed_step_costs(program, [prompts], precision), *(drafts.costs([prompts]) if drafts else ()))
+    return (*mixed_step_costs(program, [prompts], precision, engine), *(drafts.costs([prompts]) if drafts else ()))
 
 
 def steady_state(load: Load, timer: StepTimer) -> SteadyState:

@@ -14,6 +14,8 @@ from roofline.number import Grid
 from roofline.serving.continuous_batching import SteadyState
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.kv_cache_transfer import HandOver
+from roofline.serving.scenario import Running
+from roofline.timing.engine_choice import caution
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Curve:
 
     ``generated``: tokens of a mean answer. ``who`` tells it from the others that are compared. ``problem`` says why
     hardware serves nothing. ``prompt_cache``: what one of its devices holds of the cache of a mean prompt [B].
-    ``pools``: what it consists of where prefill and decode have devices of their own.
+    ``pools``: what it consists of where prefill and decode have devices of their own. ``running``: the engine.
     """
 
     hardware: Hardware
@@ -59,11 +61,18 @@ class Curve:
     who: Served = Served()
     prompt_cache: float = 0.0
     pools: Pools | None = None
+    running: Running | None = None
 
     @property
     def dtype(self) -> str:
         """The recipe by name."""
         return self.recipe.name if self.recipe else "-"
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What a reader of any figure should know of the device, and of the engine on it."""
+        young = caution(self.running.engine, self.hardware.device) if self.running else ""
+        return (*self.hardware.device.cautions, *([young] if young else []))
 
     @property
     def replicas(self) -> int:

@@ -28,10 +28,9 @@ class Misfits:
     held: Held
     known: dict[tuple[Recipe, Layout], Occupancy | None] = field(default_factory=dict)
 
-    def words(self, device: HardwareSpec, recipe: Recipe, layout: Layout) -> str:
-        """Need and room of one device, the fewest devices that hold it in tensor parallel, a recipe that fits."""
+    def words(self, device: HardwareSpec, recipe: Recipe, layout: Layout, room: float) -> str:
+        """Need and ``room`` of one device, the fewest devices that hold it in tensor parallel, a recipe that fits."""
         needed = self._needed(recipe, layout)
-        room = self.question.reserve.room(device.capacity or 0)
         several = f" on each of {layout.devices} devices ({layout})" if layout != ONE else ""
         text = f"does not fit: {_bytes(needed or 0.0)} of {_bytes(room)}{several}"
         remedies = [self._more(recipe, layout, room), self._narrower(device, recipe, layout, room)]

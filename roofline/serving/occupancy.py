@@ -42,20 +42,36 @@ class Occupancy:
 
 
 def occupancy_of(
-    program: Program, precision: Precision, traffic: Traffic, chunk: int | None, *, prompts: bool = True
+    program: Program,
+    precision: Precision,
+    traffic: Traffic,
+    chunk: int | None,
+    kv_block: int = 1,
+    *,
+    prompts: bool = True,
 ) -> Occupancy:
     """What serving ``traffic`` holds: weights, the activations of one step, caches.
 
-    Caches grow page by page, so sequences count at their mean length in flight, and one of them at its longest. What a
-    shared prefix saves is not counted. Without ``prompts`` others read them, and no step has their activations.
+    Caches grow block by block, so sequences count at their mean length in flight, in whole blocks of ``kv_block``
+    tokens, and one of them at its longest. What a shared prefix saves is not counted. Without ``prompts`` others read
+    them, and no step has their activations.
     """
     fixed = _weights(program, precision)
     fixed += _prompt_activations(program, precision, traffic, chunk) if prompts else 0.0
     lengths, weights = in_flight(traffic)
-    each = float(np.sum(weights * cache_of(program, precision, lengths)))
-    longest = float(cache_of(program, precision, np.array([float(traffic.longest)]))[0])
+    each = float(np.sum(weights * cache_of(program, precision, in_blocks(lengths, kv_block))))
+    longest = float(cache_of(program, precision, in_blocks(np.array([float(traffic.longest)]), kv_block))[0])
     one, two = (_activations(program, precision, Phase.DECODE, batch, 1, traffic.longest) for batch in (1, 2))
     return Occupancy(fixed, longest + one, each + two - one, _mean_prompt(program, precision, traffic))
+
+
+def in_blocks(lengths: Grid, kv_block: int) -> Grid:
+    """The tokens that whole blocks of a cache have room for; a block of one token holds any mean.
+
+    >>> in_blocks(np.array([1.0, 16.0, 17.0]), 16).tolist()
+    [16.0, 16.0, 32.0]
+    """
+    return lengths if kv_block == 1 else np.asarray(np.ceil(lengths / kv_block) * kv_block)
 
 
 def prefill_occupancy(program: Program, precision: Precision, traffic: Traffic) -> Occupancy:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roofline.cost.cost import Cost
+from roofline.engines.engine import Engine
 from roofline.number import Grid
 from roofline.program.program import Program
 from roofline.program.traffic import Traffic
@@ -51,6 +52,7 @@ class PrefillLoad:
         traffic: Traffic,
         batches: Sequence[float],
         drafts: Drafts | None = None,
+        engine: Engine | None = None,
     ) -> PrefillLoad:
         """The steps of ``batches`` prompts at once; a draft reads them too."""
         one, columns = whole_prompts(traffic), np.asarray(batches, dtype=np.float64)
@@ -58,7 +60,7 @@ class PrefillLoad:
         weights, new, context = (np.tile(each, (len(columns), 1)) for each in points)
         sequences = np.repeat(columns, len(traffic.prompt.tokens))
         many = replace(one, sequences=sequences, weights=weights, new=new, context=context)
-        return cls(traffic, columns, reading_costs(program, precision, many, drafts))
+        return cls(traffic, columns, reading_costs(program, precision, many, drafts, engine))
 
     def state(self, timer: StepTimer) -> SteadyState:
         """Devices that only read prompts; TPOT stands for the time of a step."""
@@ -95,10 +97,11 @@ class DecodeLoad:
         traffic: Traffic,
         batches: Sequence[float],
         drafts: Drafts | None = None,
+        engine: Engine | None = None,
     ) -> DecodeLoad:
         """The steps with each of ``batches`` sequences in flight, whose prompts others have read."""
         columns = np.asarray(batches, dtype=np.float64)
-        costs = decoding_costs(program, precision, traffic, columns, drafts)
+        costs = decoding_costs(program, precision, traffic, columns, drafts, engine)
         return cls(traffic, columns, costs, drafts.yielded if drafts else 1.0)
 
     def state(self, timer: StepTimer) -> SteadyState:

@@ -8,51 +8,88 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from roofline.compression.recipes import Recipe
-from roofline.errors import UsageError, WorkloadError
+from roofline.engines.engine import Engine
+from roofline.errors import WorkloadError
 from roofline.hardware.reservation import Reserve, read_reserve
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
+from roofline.options.edits import edits_by_room
 from roofline.options.keywords import takes
 from roofline.options.verbs import ServingOptions
-from roofline.prediction.request import edited_model, edits_by_room
+from roofline.options.words import Attention
+from roofline.prediction.predict import engine_in_json
+from roofline.prediction.request import edited_model, stored_by
 from roofline.program.conventions import Conventions
+from roofline.program.merging import merged
 from roofline.program.op import STATES
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.traffic import Traffic, read_traffic
 from roofline.serving.speculation import Speculation, read_speculation
 from roofline.timing.dtype_support import recipe_on
+from roofline.timing.engine_choice import Launching, read_engine
 
 KEPT = 0.1
 """The part of the memory that an engine leaves to the runtime by default (vLLM's gpu_memory_utilization is 0.9)."""
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """An engine on a device: how it launches, the tokens of its mixed steps, what it keeps, what it does with scores.
+
+    ``chunk`` None: prompts by themselves.
+    """
+
+    engine: Engine
+    launching: Launching
+    chunk: int | None
+    reserve: Reserve
+    attention: Attention
+
+    @property
+    def key(self) -> tuple[str, int | None, Attention]:
+        """What of it the steps depend on: its fields are edited alike for all hardware."""
+        return self.engine.name, self.chunk, self.attention
+
+    @property
+    def words(self) -> str:
+        """The engine, and what of it serving depends on."""
+        prompts = "prompts by themselves" if self.chunk is None else f"mixed steps of {self.chunk} tokens"
+        return f"{self.engine.words}, {prompts}, {self.reserve.words}"
+
+    def run(self, program: Program) -> Program:
+        """A program as it is stored, merged and folded."""
+        return merged(program, self.engine.merges, self.engine.folds)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The engine as JSON has it, with what of it serving depends on."""
+        kept = {"memory_share": 1 - self.reserve.share, "reserve_bytes": self.reserve.size}
+        return {**engine_in_json(self.engine), "chunk": self.chunk or 0, **kept}
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What is served and how: the same for all hardware.
 
-    ``asked`` are the options, which each room reads that interprets some. ``reserve``: the part of the memory that is
-    the runtime's. ``only``: the phase that a replica of a pool does, None for both.
+    ``asked`` are the options, which each room reads that interprets some. ``only``: the phase that a replica of a pool
+    does, None for both.
     """
 
     model: Model
     traffic: Traffic
     asked: ServingOptions
     conventions: Conventions
-    reserve: Reserve
     speculation: Speculation | None = None
     only: Phase | None = None
 
-    def __post_init__(self) -> None:
-        if self.asked["chunk"] < 0:
-            hint = "expected the tokens of a mixed step such as 2048, or 0 for prompts by themselves"
-            msg = f"chunk {self.asked['chunk']}: {hint}"
-            raise UsageError(msg)
-
-    @property
-    def chunk(self) -> int | None:
-        """The tokens of a mixed step, None for prompts by themselves."""
-        return self.asked["chunk"] or None
+    def running_on(self, device: HardwareSpec) -> Running:
+        """What runs the model on a device. Raises WorkloadError where the engine asked for does not."""
+        engine = read_engine(self.asked, device, self.model.phases, self.asked["set"])
+        stored = engine.attention_on(device.words) == "materialised"
+        reserve = read_reserve(self.asked, engine, otherwise=KEPT)
+        return Running(
+            engine, Launching.of(engine, device), engine.mixed_tokens, reserve, "materialised" if stored else "fused"
+        )
 
     @property
     def overrides(self) -> tuple[tuple[str, Any], ...]:
@@ -77,13 +114,15 @@ class Question:
 
     def recipe(self, device: HardwareSpec) -> Recipe:
         """What is stored in which format on a device. Raises UsageError for an unknown word."""
-        return recipe_on(device, self.asked, self.model.checkpoint)
+        engine = read_engine(self.asked, device, self.model.phases, self.asked["set"])
+        return recipe_on(device, stored_by(engine, self.asked), self.model.checkpoint)
 
     def check(self) -> None:
-        """Raises WorkloadError for a model that generates nothing, and for requests beyond its positions."""
+        """Raises WorkloadError for a model that generates no text, an engine for others, too long a request."""
         if self.program.phases != (Phase.PREFILL, Phase.DECODE):
             msg = f"{self.model.name} generates no text from prompts alone; serving is modelled for decoders"
             raise WorkloadError(msg)
+        read_engine(self.asked, None, self.model.phases, self.asked["set"])  # one that serves no such network
         draft = self.speculation.draft if self.speculation else None
         positions = min(each.lengths.positions for each in (self.model, draft) if each)
         longest = self.traffic.longest
@@ -99,15 +138,16 @@ class Question:
 def read_question(model: str | Path | Mapping[str, Any] | Model, **options: Unpack[ServingOptions]) -> Question:
     """What the keywords that ``compare`` and ``size`` share ask for. Raises RooflineError, in one line.
 
-    >>> question = read_question("llama-3.1-8b", workload="chat", chunk=0)
-    >>> question.chunk, question.reserve.share, question.traffic.name
-    (None, 0.1, 'chat')
+    >>> from roofline.hardware.loading import load_hardware
+    >>> question = read_question("llama-3.1-8b", workload="chat", set={"engine.chunk": 0})
+    >>> running = question.running_on(load_hardware("h100"))
+    >>> running.engine.name, running.chunk, running.reserve.share, question.traffic.name
+    ('vllm', None, 0.1, 'chat')
     """
     return Question(
         edited_model(model, edits_by_room(options["set"] or {})["model"]),
         read_traffic(options),
         options,
         Conventions(),
-        read_reserve(options, default=KEPT),
         read_speculation(options),
     )

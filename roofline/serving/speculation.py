@@ -13,7 +13,7 @@ from typing import Any
 from roofline.errors import UsageError, shown
 from roofline.models.model import Model, load_model
 from roofline.number import Number
-from roofline.options.groups import Engine, Loaded
+from roofline.options.groups import Loaded, Serving
 
 MOST = 32
 """The most tokens that a step checks."""
@@ -65,7 +65,7 @@ def tokens_per_step(tokens: int, acceptance: Number) -> Number:
     return sum((acceptance**power for power in range(1, tokens + 1)), 1)
 
 
-def read_speculation(asked: Engine) -> Speculation | None:
+def read_speculation(asked: Serving) -> Speculation | None:
     """What options ask for: ``4:0.7``, and a draft. Raises UsageError, also for a draft without it."""
     text, draft = asked.get("speculate"), _model(asked.get("draft"))
     if text is None:

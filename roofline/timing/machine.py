@@ -35,7 +35,9 @@ class ConstantSource(Protocol):
 class Machine:
     """What the time of a step depends on beside its costs.
 
-    ``room_bytes`` is the memory that is left to a model on each device, None where it is not known. [B]
+    ``execution`` is how operators are launched whose costs do not say it. ``single``: a host that launches runs the
+    single kernels of eager torch. ``slower`` widens the band on the slow side, where kernels are young. ``room_bytes``
+    is the memory that is left to a model on each device, None where it is not known. [B]
     """
 
     rates: Rates
@@ -43,6 +45,8 @@ class Machine:
     execution: Execution
     network: Network | None = None
     room_bytes: float | None = None
+    single: bool = True
+    slower: float = 1.0
 
     def fits(self, total_bytes: float) -> bool | None:
         """Whether so many bytes fit on a device; None where its memory is not known."""
@@ -51,16 +55,23 @@ class Machine:
     def time(self, cost: Cost, name: str = "") -> Timing:
         """The time of one execution: of a collective over the links, of one kernel, or of what eager torch runs for it.
 
-        ``name`` asks for the constants of an operator by name, where it is not the cost's own. Raises WorkloadError
-        for a dtype that the device cannot contract in.
+        A replayed graph takes as long as what it holds, at best as what was asked of it. ``name`` asks for the
+        constants of an operator by name, where it is not the cost's own. Raises WorkloadError for a dtype that the
+        device cannot contract in.
         """
+        found = self._run(cost.padded or cost, name)
+        if cost.padded is not None:
+            found = replace(found, bound_s=minimum(found.bound_s, self._run(cost, name).bound_s))
+        return found if self.slower == 1 else replace(found, high_s=found.high_s * self.slower)
+
+    def _run(self, cost: Cost, name: str) -> Timing:
         if cost.transfer is not None:
             assert self.network is not None, "collectives come from layouts, which come with a network"
             each = cost.transfer
             found = time_transfer(each.operation, cost.message_bytes, each.devices, each.stride, self.network)
             return found * (1 - self.network.use.overlap)  # the part that no other work hides
         whole = self._kernel(cost, name)
-        if self.execution != "eager" or cost.kernels is None or not self.constants.unfused(cost.dtype):
+        if not self.runs_single_kernels(cost) or cost.kernels is None:
             return whole
         kernels = total((1, self._kernel(part)) for part in cost.kernels())
         bound = minimum(whole.bound_s, kernels.time_s)  # what lies between kernels need not move
@@ -82,7 +93,21 @@ class Machine:
 
     def constants_of(self, cost: Cost, name: str = "") -> Constants:
         """The constants that an operator takes."""
-        return self.constants.of(kind_of(cost), self.execution, name or cost.name, cost.dtype)
+        asked = kind_of(cost), name or cost.name, cost.dtype
+        if cost.replayed is None:
+            return self._of(self.execution, *asked)
+        if isinstance(cost.replayed, int):
+            return self._of("graph" if cost.replayed else "eager", *asked)
+        graph, host = self._of("graph", *asked), self._of("eager", *asked)
+        latency = graph.latency_s * cost.replayed + host.latency_s * (1 - cost.replayed)
+        return replace(graph, latency_s=latency)
+
+    def runs_single_kernels(self, cost: Cost) -> bool:
+        """Whether eager torch's single kernels run for an operator, and constants are those of such."""
+        return self.execution == "eager" and self.single and self.constants.unfused(cost.dtype)
+
+    def _of(self, execution: Execution, kind: str, name: str, dtype: str) -> Constants:
+        return self.constants.of(kind, execution, name, dtype)
 
     def _kernel(self, cost: Cost, name: str = "") -> Timing:
         return time_operator(cost, self.rates, self.constants_of(cost, name))

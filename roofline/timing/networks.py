@@ -14,8 +14,6 @@ from roofline.errors import UsageError, WorkloadError
 from roofline.hardware.fields import Link
 from roofline.hardware.spec import HardwareSpec
 from roofline.number import Grid
-from roofline.options.groups import Links
-from roofline.options.keywords import part
 
 HOST_DEVICES = 8
 """Devices behind one host, where they have no links of their own."""
@@ -66,11 +64,6 @@ class LinkUse:
         if not 0 <= self.overlap <= 1:
             msg = f"overlap {self.overlap}: expected a part from 0 to 1 of the time of collectives"
             raise UsageError(msg)
-
-    @classmethod
-    def of(cls, asked: Links) -> LinkUse:
-        """What options ask for. Raises UsageError for what is no part."""
-        return cls(**part(Links, asked))
 
 
 @dataclass(frozen=True, slots=True)

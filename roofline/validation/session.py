@@ -96,7 +96,7 @@ def time_kernels(case: Case, device: Device, budget_s: float, *, tell: Tell = si
     """Capture what torch runs in the step, join it to the prediction, time each kernel by itself; then profile it."""
     captured = capture_step(case.step.run, case.step.resident)
     case.joined = join(captured.kernels(), kernels_predicted(case))
-    graph = case.prediction.execution == "graph"
+    graph = bool(case.prediction.engine.graphs)
     watch = Stopwatch(device, graph=graph, reference_s=case.prediction.constants.probe_s)
     case.kernels, case.refused = replay(watch, distinct(captured.calls), 0.8 * budget_s, tell=tell)
     tell("the step under the profiler", 1.0)

@@ -168,7 +168,7 @@ def test_the_slope_is_the_bandwidth_the_plateau_the_peak_and_they_meet_at_the_ri
     one = prediction(model, device, **keywords)
     figure = chart.draw_roofline(one)
     roof = Roofline.of(one.hardware, one.precision.weights)
-    reached = one.constants.of("matmul", one.execution, dtype=one.recipe.compute_dtype)
+    reached = one.constants.of("matmul", one.steps.machine.execution, dtype=one.recipe.compute_dtype)
     for kind, moved, worked in (("rated", 1.0, 1.0), ("expected", reached.memory, reached.compute)):
         x, y = line(figure, f"roof:memory:{roof.bandwidth.name}:{kind}")
         assert y / x == pytest.approx(roof.bandwidth.rate * moved)

@@ -72,7 +72,7 @@ def test_help(verb: tuple[str, ...]) -> None:
 
 def test_the_help_names_the_verbs_that_exist_and_no_other() -> None:
     named = re.findall(r"^  ([a-z]+)  ", answer("--help"), re.MULTILINE)
-    assert named == "predict compare size formula plot op doctor calibrate validate hardware models".split()
+    assert named == "predict compare size formula plot op doctor calibrate validate hardware models engines".split()
 
 
 def test_the_help_shows_what_people_use_and_the_rest_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +80,8 @@ def test_the_help_shows_what_people_use_and_the_rest_in_groups(monkeypatch: pyte
     short, whole = answer("predict", "--help"), answer("predict", "--help-all")
     assert "  --tp --pp --dp --ep --cp --sp N  " in short
     assert len(re.findall(r"^  --", short, re.MULTILINE)) <= 15
-    assert "--kv-block" not in short
+    assert "--reserve" not in short
+    assert "--engine NAME" in short
     assert re.search(r"^Parallel degrees:\n  --tp N  +Tensor", whole, re.MULTILINE)
     assert re.search(r"--batch N +Sequences at once, over all devices\.\s+\[default: 1\]", short)
     assert max(len(line) for line in (short + whole).splitlines()) <= 80
@@ -93,10 +94,8 @@ def test_the_help_shows_what_people_use_and_the_rest_in_groups(monkeypatch: pyte
     ("verb", "asked"),
     [
         (api.predict, {"phase": "nope"}),
-        (api.predict, {"attention": "nope"}),
         (api.predict, {"count": "nope"}),
         (api.predict, {"lm_head": "nope"}),
-        (api.predict, {"execution": "nope"}),
         (api.predict, {"constants": "nope"}),
         (api.compare, {"price_kind": "nope"}),
         (api.formula, {"quantity": "nope"}),
@@ -124,7 +123,7 @@ def test_the_verdict_comes_before_the_operators() -> None:
     assert any(re.match(r"total .*100\.0%", line) for line in lines[header:])
     footer = "\n".join(lines[-4:])
     assert re.search(r"band 0\.\d+ to 1\.\d+ x expected", footer)
-    assert "inputs: batch 1, prompt 2048, generate 256, bf16, graph execution" in footer
+    assert "inputs: batch 1, prompt 2048, generate 256, bf16, vLLM 0.18.0 (2026-03)" in footer
 
 
 def test_what_does_not_fit_is_an_answer() -> None:
@@ -175,11 +174,14 @@ def test_every_flag_arrives() -> None:
     flags = (
         "--batch 3 --prompt 100 --generate 7 --dtype fp16 --weight-dtype int8 --activation-dtype bf16 --kv-dtype int8"
     )
-    choices = "--attention materialised --count square --lm-head all --execution eager --constants datasheet --json"
+    choices = (
+        "--set engine.attention=materialised --count square --lm-head all --engine transformers --constants datasheet "
+        "--json"
+    )
     result = json.loads(answer(*PREDICT, *flags.split(), *choices.split()))
     wanted = {"batch": 3, "prompt": 100, "generate": 7, "weight_dtype": "int8", "activation_dtype": "bf16"}
     wanted |= {"kv_dtype": "int8", "attention": "materialised", "count": "square", "lm_head": "all"}
-    wanted |= {"execution": "eager", "constants": "datasheet"}
+    wanted |= {"engine": "transformers", "constants": "datasheet"}
     assert {key: result["inputs"][key] for key in wanted} == wanted
     assert list(json.loads(answer(*PREDICT, "--phase", "prefill", "--json"))["phases"]) == ["prefill"]
 
@@ -258,10 +260,8 @@ def test_models_list_and_show() -> None:
         ((*PREDICT, "--context", "5", "--phase", "prefill"), "phase prefill"),
         ((*PREDICT, "--phase", "decode", "--generate", "1"), "generate 1 has no decode step"),
         ((*PREDICT, "--phase", "train"), "--phase 'train': expected encode or prefill or decode"),
-        ((*PREDICT, "--attention", "flash"), "--attention 'flash': expected fused or materialised"),
         ((*PREDICT, "--count", ""), "--count '': expected attended or square"),
         ((*PREDICT, "--lm-head", "first"), "--lm-head 'first': expected last or all"),
-        ((*PREDICT, "--execution", "fast"), "--execution 'fast': expected graph or eager"),
         ((*PREDICT, "--constants", "best"), "--constants 'best': expected datasheet or class"),
         ((*PREDICT, "--dtype", "bf17"), 'dtype "bf17" is not known; did you mean bf16'),
         ((*PREDICT, "--bach", "3"), "--bach"),
@@ -288,6 +288,10 @@ def test_a_wrong_flag_is_exit_2(arguments: tuple[str, ...], text: str) -> None:
         (("predict", "nowhere/config.json", "--hardware", "h100"), "nowhere/config.json: no such file"),
         (("predict", "gpt2", "--hardware", "t4", "--dtype", "bf16"), "t4 has no bf16; it has fp16"),
         ((*PREDICT, "--dtype", "fp8"), "a100-sxm-80gb has no fp8"),
+        ((*PREDICT, "--engine", "vlm"), "unknown engine 'vlm'; did you mean vllm"),
+        ((*PREDICT, "--engine", "tensorrt"), "tensorrt serves encoders, and this network has decoders"),
+        (("predict", "gpt2", "--hardware", "mi300x", "--engine", "trtllm"), "runs on nvidia, which mi300x is not"),
+        ((*PREDICT, "--set", "engine.attention=flash"), 'attention.default: given "flash"; did you mean'),
         ((*PREDICT, "--prompt", "5000"), "max_position_embeddings 4096"),
         ((*PREDICT, "--context", "4097"), "max_position_embeddings 4096"),
         ((*PREDICT, "--phase", "encode"), "llama-2-7b has no encode phase"),
@@ -393,10 +397,9 @@ VALUES: dict[str, st.SearchStrategy[str]] = {
         st.sampled_from(("fp32", "tf32", "bf16", "fp16", "fp8", "int8", "int4", "BF16")) | WORDS,
     ),
     "--phase": st.sampled_from(("encode", "prefill", "decode")) | WORDS,
-    "--attention": st.sampled_from(("fused", "materialised")) | WORDS,
     "--count": st.sampled_from(("attended", "square")) | WORDS,
     "--lm-head": st.sampled_from(("last", "all")) | WORDS,
-    "--execution": st.sampled_from(("graph", "eager")) | WORDS,
+    "--engine": st.sampled_from(("vllm", "sglang", "transformers", "torch-compile", "tensorrt")) | WORDS,
     "--constants": st.sampled_from(("datasheet", "class")) | WORDS,
 }
 FLAGS = st.dictionaries(st.sampled_from(list(VALUES)), st.none(), max_size=4).flatmap(

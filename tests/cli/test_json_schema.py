@@ -61,6 +61,8 @@ COMMANDS = {
     "hardware list": ["--announced", "--kind system"],
     "hardware show": ["h100", "dgx-h100", "8xh100"],
     "hardware diff": ["h100 mi300x"],
+    "engines list": [""],
+    "engines show": ["vllm", "tensorrt"],
     "models list": ["bert"],
     "models show": ["llama-3.1-8b", "clip-vit-base-patch32"],
 }
@@ -159,7 +161,7 @@ def test_calibrate() -> None:
 
 
 def test_validate() -> None:
-    one = predict("llama-3.2-1b", "xeon", context=500, dtype="fp32", execution="eager")
+    one = predict("llama-3.2-1b", "xeon", context=500, dtype="fp32", engine="transformers")
     operators = {op.name: 1.1 * op.figures.time_s for op in one.phases["decode"].operators}
     counted = dict.fromkeys(operators, 1000000.0)
     case = compare(one, "decode", 1, 500, operators, dram_bytes=counted, measured_s=1.0, digest="0" * 64,

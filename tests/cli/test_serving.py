@@ -124,7 +124,7 @@ def test_the_json_of_compare() -> None:
         ("size llama-3.1-8b --hardware h100 --load 50", "has no unit"),
         ("compare llama-3.1-8b --hardware h100 --ttft 500", "has no unit"),
         ("compare llama-3.1-8b --hardware h100 --constants best", "--constants"),
-        ("compare llama-3.1-8b --hardware h100 --execution fast", "--execution"),
+        ("compare llama-3.1-8b --hardware h100 --engine fast", "unknown engine"),
         ("compare llama-3.1-8b --hardware h100 --price-kind rent", "--price-kind"),
         ("compare llama-3.1-8b --hardware h100 -o a.txt", "expected one of .json, .csv, .md, .parquet"),
         ("compare llama-3.1-8b --hardware h100 --set x=1", "expected a path such as hardware.memory.hbm.bandwidth"),

@@ -21,7 +21,7 @@ from roofline.errors import ConfigError, RooflineError, SpecError
 from roofline.files.library import MAX_YAML_BYTES, data_folder, read_text, read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("hardware_specs", "calibrations")
+FOLDERS = ("hardware_specs", "calibrations", "engines")
 
 
 @pytest.fixture
@@ -254,7 +254,7 @@ def look(package_parent: Path, elsewhere: Path) -> None:
     assert done.returncode == 0, done.stderr
     package, counts, device = done.stdout.splitlines()
     assert Path(package) == package_parent.resolve() / "roofline"
-    names = ("hardware_specs", "hardware_specs/systems", "calibrations/classes", "roofline/models/presets")
+    names = ("hardware_specs", "hardware_specs/systems", "calibrations/classes", "engines", "roofline/models/presets")
     shipped = [ROOT / name for name in names]
     assert counts == " ".join(str(len(list(folder.glob("*.yaml")))) for folder in shipped)
     assert device == "h100-sxm-80gb"

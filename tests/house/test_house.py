@@ -83,7 +83,7 @@ def test_only_the_command_line_prints() -> None:
 
 
 def test_shipped_data_are_named_after_their_files_and_have_a_source() -> None:
-    folders = (ROOT / "hardware_specs", ROOT / "calibrations", PACKAGE / "models" / "presets")
+    folders = (ROOT / "hardware_specs", ROOT / "calibrations", ROOT / "engines", PACKAGE / "models" / "presets")
     files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
     data = [file for file in files if file.suffix == ".yaml"]
     assert len(data) >= 19
@@ -148,7 +148,7 @@ def test_inheritance_is_one_deep() -> None:
     bases = {node.name: [ast.unparse(base) for base in node.bases] for tree in plain for node in ast.walk(tree)
              if isinstance(node, ast.ClassDef)}  # fmt: skip
     roots = {"BaseModel", "Exception", "RooflineError", "Block", "Config", "_Data", "Data", "Correction", "Corrections",
-             "Closed", "Answer"}  # fmt: skip
+             "Record", "Closed", "Answer"}  # fmt: skip
     for name, parents in bases.items():
         assert all(p in roots or p not in bases for p in parents), f"{name} inherits {parents}"
 
@@ -242,35 +242,39 @@ def test_the_test_of_start_up_can_fail() -> None:
 
 SERVING = (
     "--workload --prompt --generate --prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype "
-    "--kv-dtype --state-dtype --execution --constants --chunk --speculate --draft --pools --reserve --memory-share "
-    "--price-kind --prices --utilization --api --years --pue --power-price --hosting --set"
+    "--kv-dtype --state-dtype --engine --constants --speculate --draft --pools --reserve --price-kind "
+    "--prices --utilization --api --years --pue --power-price --hosting --set"
 )
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
-    "--kv-dtype --state-dtype --prune --sparsity --attention --count --lm-head --execution --constants --overlap "
-    "--kv-block --reserve --memory-share --set --tp --pp --dp --ep --cp --sp --json --output -o --wide --quiet "
-    "--no-color --operators --plot --explain --sensitivity --help-all",
+    "--kv-dtype --state-dtype --prune --sparsity --count --lm-head --engine --constants "
+    "--reserve --set --tp --pp --dp --ep --cp --sp --json --output -o --wide --quiet --no-color "
+    "--operators --plot --explain --sensitivity --help-all",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --full --rows "
-    "--columns --inputs --tokens --operation --message-bytes --devices --dtype --execution --constants --set --json "
+    "--columns --inputs --tokens --operation --message-bytes --devices --dtype --engine --constants --set --json "
     "--no-color --table --output -o --help-all",
     "compare": f"--hardware {SERVING} --train --frozen --json --output -o --wide --quiet --pareto --help-all",
     "size": f"--hardware --load --headroom {SERVING} --prefill-on --json --output -o --wide --quiet --help-all",
     "plot": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
-    "--kv-dtype --state-dtype --attention --execution --constants --set --output -o --data --theme --size --dpi --over "
-    "--measured --help-all",
+    "--kv-dtype --state-dtype --engine --constants --set --output -o --data --theme --size --dpi --over --measured "
+    "--help-all",
     "doctor": "--device --threads --json",
     "calibrate": "--device --threads --json --budget --extends --dtype --output -o --seed --help-all",
-    "validate": "--hardware --device --threads --batch --prompt --generate --context --phase --dtype --execution "
+    "validate": "--hardware --device --threads --batch --prompt --generate --context --phase --dtype --engine "
     "--constants --set --json --wide --module --measurements --compile --budget --max-median-ape --output -o --resume "
     "--help-all",
     "hardware list": "--json --vendor --kind --memory --dtype --sort --announced",
-    "formula": "--hardware --phase --dtype --attention --count --lm-head --execution --constants --keep --op --subs "
+    "formula": "--hardware --phase --dtype --attention --count --lm-head --engine --constants --keep --op --subs "
     "--quantity --mean --json --solve --elasticity --latex --python --js --help-all",
     "hardware show": "--json",
     "hardware check": "",
     "hardware diff": "--json",
     "hardware new": "--from --output -o",
     "hardware schema": "",
+    "engines list": "--json",
+    "engines show": "--json",
+    "engines check": "",
+    "engines new": "--from --output -o",
     "models list": "--json --sort",
     "models show": "--json",
     "models check": "",

@@ -68,6 +68,9 @@ def known_dtypes(device: HardwareSpec) -> list[str]:
     return [dtype for dtype in DTYPE_BYTES if dtype in device.dtypes() and dtype not in ("fp4", "fp6", "int4")]
 
 
+STORED = {"engine.attention": "materialised"}
+
+
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     """A small random network or a preset, on one of the shipped devices."""
@@ -84,10 +87,11 @@ def cases(draw: st.DrawFn) -> Case:
     }
     if Phase.DECODE in model.phases:
         keywords["generate"] = draw(st.integers(1, min(64, Case(model, device, keywords).room)))
-    keywords["attention"] = draw(st.sampled_from(("fused", "materialised")))
     keywords["count"] = draw(st.sampled_from(("attended", "square")))
     keywords["lm_head"] = draw(st.sampled_from(("last", "all")))
-    keywords["execution"] = draw(st.sampled_from((None, "graph", "eager")))
+    served = ("vllm", "sglang") if "nvidia" in device.words and set(model.phases) == {"prefill", "decode"} else ()
+    keywords["engine"] = draw(st.sampled_from((None, "torch-compile", "transformers", *served)))
+    keywords["set"] = draw(st.sampled_from((None, STORED)))
     keywords["constants"] = draw(st.sampled_from((None, "datasheet", "class")))
     return Case(model, device, keywords)
 
@@ -232,7 +236,7 @@ def test_a_narrower_dtype_never_moves_nor_holds_more_bytes(case: Case, data: st.
 
 @law(cases())
 def test_fused_attention_never_moves_more_nor_computes_more(case: Case) -> None:
-    fused, stored = case.predict(attention="fused"), case.predict(attention="materialised")
+    fused, stored = case.predict(set=None), case.predict(set=STORED)
     for name in fused.phases:
         assert fused.phases[name].figures.bytes <= stored.phases[name].figures.bytes
         assert fused.phases[name].figures.flops <= stored.phases[name].figures.flops
@@ -278,7 +282,7 @@ BF16 = 2
 
 
 def llama(**keywords: Any) -> Prediction:
-    return predict("llama-3.1-8b", "h100", dtype="bf16", **keywords)
+    return predict("llama-3.1-8b", "h100", **{"dtype": "bf16", "engine": "torch-compile", **keywords})
 
 
 def operator(prediction: Prediction, name: str, phase: str | None = None) -> Operator:
@@ -340,7 +344,7 @@ def test_a_decode_step_of_fused_attention_writes_one_row_per_sequence() -> None:
 @pytest.mark.parametrize("attention", ["fused", "materialised"])
 def test_grouped_heads_share_the_keys_they_read(attention: Any) -> None:
     batch, context = 32, 2048
-    prediction = llama(batch=batch, context=context, attention=attention)
+    prediction = llama(batch=batch, context=context, set={"engine.attention": attention})
     if attention == "fused":
         moved = operator(prediction, "attention").figures.bytes
         assert moved == L * BF16 * (2 * batch * Q + 2 * batch * context * KV)  # not 32 heads of keys
@@ -351,7 +355,7 @@ def test_grouped_heads_share_the_keys_they_read(attention: Any) -> None:
 
 
 def test_probabilities_times_values_use_the_query_heads_in_their_flops() -> None:
-    prediction = llama(batch=1, context=2048, attention="materialised")
+    prediction = llama(batch=1, context=2048, set=STORED)
     for name in ("scores", "context"):
         assert operator(prediction, name).figures.flops == L * 2 * Q * 2048  # 32 heads, not 8
 
@@ -493,7 +497,7 @@ def test_mixed_dtypes_run_at_the_rate_of_the_widest() -> None:
 
 
 def test_a_launch_costs_the_same_whatever_it_launches() -> None:
-    tiny = predict("gpt2", "a100", context=2)
+    tiny = predict("gpt2", "a100", context=2, engine="torch-compile")
     assert tiny.phases["decode"].figures.shares.latency > 0.5
-    eager = predict("gpt2", "a100", context=2, execution="eager")
+    eager = predict("gpt2", "a100", context=2, engine="transformers")
     assert eager.phases["decode"].figures.time_s > tiny.phases["decode"].figures.time_s

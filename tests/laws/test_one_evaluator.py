@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from roofline.calibration.constants import class_names
 from roofline.calibration.provenance import constants_of
 from roofline.cost.cost import step_cost
+from roofline.engines.library import load_engine
 from roofline.errors import RooflineError
 from roofline.formulas.building import formula
 from roofline.hardware.loading import load_every_hardware, load_hardware
@@ -27,6 +28,7 @@ from roofline.prediction.sensitivity import RATES, RESOURCES, sensitivities
 from roofline.program.phases import Phase
 from roofline.program.workload import Precision
 from roofline.serving.batched_steps import StepTimer
+from roofline.timing.engine_choice import Launching
 
 DEVICES = {}
 for _spec in load_every_hardware():
@@ -51,9 +53,8 @@ for _name in preset_names():
 def test_the_layout_that_is_chosen_fits_whenever_any_fits(
     model: str, devices: int, batch: int, reserve: float, kv_block: int
 ) -> None:
-    request = read_request(
-        model, f"{devices}xh100", batch=batch, prompt=512, generate=32, reserve=reserve, kv_block=kv_block
-    )
+    blocks = {"engine.kv_block": kv_block}
+    request = read_request(model, f"{devices}xh100", batch=batch, prompt=512, generate=32, reserve=reserve, set=blocks)
     chosen = choose_layout(request, {})
     answer = predict_request(request, chosen.layout, chosen).memory
     table = evaluate(request, {}, [batch])
@@ -128,7 +129,7 @@ def test_predict_op_formula_and_compare_agree_on_one_operator(name: str) -> None
         pytest.skip(f"no shipped device has the class {name}")
     device, batch, span = load_hardware(DEVICES[name]), 16, 700
     dtype = device.default_dtype()
-    asked = {"dtype": dtype, "constants": "class"}
+    asked = {"dtype": dtype, "constants": "class", "engine": unmerged(device)}
     model = load_model("llama-3.2-1b")
     inside = predict(model, device, batch=batch, context=span, **asked).phases["decode"]
     up = next(op for op in inside.operators if op.name == "up")
@@ -143,7 +144,8 @@ def test_predict_op_formula_and_compare_agree_on_one_operator(name: str) -> None
         )
         if cost.name == "up"
     ]  # fmt: skip
-    served = StepTimer.of([device], [constants_of(device, "class")], inside_execution(device)).times([cost])
+    launching = Launching.of(load_engine(unmerged(device)), device)
+    served = StepTimer.of([device], [constants_of(device, "class")], launching).times([cost])
     each = up.figures.time_s / up.count
     assert alone.time_s == pytest.approx(each, rel=1e-9)
     assert float(written.expression) == pytest.approx(each, rel=1e-9)
@@ -151,8 +153,8 @@ def test_predict_op_formula_and_compare_agree_on_one_operator(name: str) -> None
     assert served.timing.low_s[0, 0] == pytest.approx(up.figures.low_s, rel=1e-9)
 
 
-def inside_execution(device) -> str:
-    return "eager" if device.kind == "cpu" else "graph"
+def unmerged(device) -> str:
+    return "transformers" if device.kind == "cpu" else "torch-compile"
 
 
 def test_a_refusal_is_one_line() -> None:

@@ -103,12 +103,12 @@ def test_attention_of_one_query_has_the_constants_of_decode() -> None:
         found = predict_op("attention", "h100", query=query, **sizes)
         latency = constants.of(kind, "graph").latency_s
         assert found.share_latency * found.time_s == pytest.approx(latency)
-        eager = predict_op("attention", "h100", query=query, execution="eager", **sizes)
+        eager = predict_op("attention", "h100", query=query, engine="transformers", **sizes)
         assert eager.time_s > found.time_s
 
 
 def operator(phase: str, name: str, **inputs: Any) -> Any:
-    found = roofline.predict("llama-3.1-8b", "h100", **inputs).phases[phase]  # type: ignore[index]
+    found = roofline.predict("llama-3.1-8b", "h100", engine="torch-compile", **inputs).phases[phase]  # type: ignore[index]
     return next(op for op in found.operators if op.name == name)
 
 

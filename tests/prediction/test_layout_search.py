@@ -39,7 +39,7 @@ def test_all_at_once_is_each_by_itself(model: str, hardware: str, batches: list[
         assert (table.ttft_s[row], table.tpot_s[row]) == pytest.approx((one.ttft_s, one.tpot_s))
         high = sum(phase.steps * phase.figures.high_s for phase in one.phases.values())
         assert table.high[row] == pytest.approx(high / one.request_s)
-        exact = table.memory_bytes[row] / one.memory.total_bytes
+        exact = table.memory_bytes[row] / one.memory.footprint.total_bytes
         assert exact == pytest.approx(1, rel=0.02 if layout.pp > 1 else 0.002)  # activations alive are not per stage
         assert one.count == int(layout.devices)
 
@@ -151,14 +151,15 @@ def test_sequence_parallelism_moves_as_much_and_keeps_less() -> None:
 
 def test_overlap_hides_a_part_of_the_links() -> None:
     plain, half, all_of_it = (
-        roofline.predict("llama-3.1-70b", "8xh100", batch=16, tp=8, overlap=part, **SHORT) for part in (0.0, 0.5, 1.0)
+        roofline.predict("llama-3.1-70b", "8xh100", batch=16, tp=8, set={"engine.overlap": part}, **SHORT)
+        for part in (0.0, 0.5, 1.0)
     )
     time, shares = plain.phases["prefill"].figures.time_s, plain.phases["prefill"].figures.shares
     assert half.phases["prefill"].figures.time_s < time
     assert all_of_it.phases["prefill"].figures.time_s < time * (1 - shares.link) * (1 + 1e-9)
     assert "50% of the time of each collective is taken to be hidden" in text(half)
-    with pytest.raises(UsageError, match="overlap 2: expected a part from 0 to 1"):
-        roofline.predict("gpt2", "8xh100", overlap=2)
+    with pytest.raises(SpecError, match="overlap: given 2, expected at most 1"):
+        roofline.predict("gpt2", "8xh100", set={"engine.overlap": 2})
 
 
 @pytest.mark.parametrize(
@@ -211,7 +212,7 @@ def test_where_none_fits_the_smallest_is_told() -> None:
     assert prediction.memory.fits is False
     table = search_layouts("llama-3.1-405b", "2xh100", **SHORT)
     assert not table.fits.any()
-    assert prediction.memory.total_bytes <= table.memory_bytes.min() * (1 + 1e-9)
+    assert prediction.memory.footprint.total_bytes <= table.memory_bytes.min() * (1 + 1e-9)
 
 
 def test_rows_of_a_file_have_the_form_and_the_layout() -> None:

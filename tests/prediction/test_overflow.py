@@ -10,12 +10,9 @@ import pytest
 from shell import answer
 
 from roofline.buying.api import compare
-from roofline.errors import UsageError
-from roofline.options.groups import Engine
-from roofline.options.option import fields_of
+from roofline.errors import SpecError, UsageError
 from roofline.prediction.overflow import needed_layout
 from roofline.prediction.predict import predict
-from roofline.program.workload import CHUNK
 from roofline.reports.overflow import overflow_lines
 
 # Blocks
@@ -23,7 +20,9 @@ from roofline.reports.overflow import overflow_lines
 
 def test_a_cache_in_blocks_by_hand() -> None:
     """1,001 + 7 - 1 tokens are 1,007: 63 blocks of 16 hold 1,008."""
-    plain, paged = (predict("llama-3.1-8b", "h100", batch=3, prompt=1001, generate=7, kv_block=b) for b in (1, 16))
+    plain, paged = (
+        predict("llama-3.1-8b", "h100", batch=3, prompt=1001, generate=7, set={"engine.kv_block": b}) for b in (1, 16)
+    )
     token = 2 * 32 * 8 * 128 * 2 * 3
     assert plain.memory.footprint.kv_cache_bytes == token * 1007
     assert paged.memory.footprint.kv_cache_bytes == token * 1008
@@ -33,13 +32,13 @@ def test_a_cache_in_blocks_by_hand() -> None:
 @pytest.mark.parametrize("keywords", [{"batch": 50, "generate": 100}, {"batch": 300, "context": 2048}])
 @pytest.mark.parametrize("block", [16, 256])
 def test_the_longest_context_in_blocks_is_the_edge(keywords: dict[str, Any], block: int) -> None:
-    lone = "context" in keywords
+    lone, blocks = "context" in keywords, {"engine.kv_block": block}
 
     def fits(length: int) -> bool | None:
         asked = {**keywords, "context": length} if lone else {**keywords, "prompt": length - keywords["generate"] + 1}
-        return predict("llama-3.1-8b", "a100", **asked, kv_block=block).memory.fits
+        return predict("llama-3.1-8b", "a100", **asked, set=blocks).memory.fits
 
-    most = predict("llama-3.1-8b", "a100", **keywords, kv_block=block).memory.max_context
+    most = predict("llama-3.1-8b", "a100", **keywords, set=blocks).memory.max_context
     assert most is not None
     assert 0 < most < 131072
     assert (fits(most), fits(most + 1)) == (True, False)
@@ -61,22 +60,29 @@ def test_what_is_reserved_is_not_there() -> None:
 
 
 def test_the_share_that_is_left_says_the_same() -> None:
-    kept, left = predict("llama-3.1-8b", "h100", reserve=0.1), predict("llama-3.1-8b", "h100", memory_share=0.9)
+    share = {"engine.memory_share": 0.8}
+    kept, left = predict("llama-3.1-8b", "h100", reserve=0.2), predict("llama-3.1-8b", "h100", set=share)
     assert kept.memory == left.memory
-    with pytest.raises(UsageError, match="say the same thing; give one of them"):
-        predict("llama-3.1-8b", "h100", reserve=0.1, memory_share=0.9)
-    with pytest.raises(UsageError, match="above 0 to 1"):
-        predict("llama-3.1-8b", "h100", memory_share=0.0)
+    assert predict("llama-3.1-8b", "h100").memory == predict("llama-3.1-8b", "h100", reserve=0.1).memory
+    assert predict("llama-3.1-8b", "h100", engine="torch-compile").memory.overhead_bytes == 0
+    with pytest.raises(SpecError, match=r"memory_share: given 0\.0, expected above 0"):
+        predict("llama-3.1-8b", "h100", set={"engine.memory_share": 0.0})
+
+
+def test_graphs_and_libraries_keep_memory_of_their_own() -> None:
+    edits = {"engine.graph_memory": "1 GiB", "engine.workspace": "256 MiB"}
+    more = predict("llama-3.1-8b", "h100", set=edits).memory
+    assert more.overhead_bytes == predict("llama-3.1-8b", "h100").memory.overhead_bytes + 2**30 + 2**28
 
 
 def test_predict_and_compare_have_the_same_room() -> None:
     """A whole prompt at a time and one answer: what compare says does not fit, predict says too, and the reverse."""
     for reserve, fits in (("60 GB", True), ("75 GB", False)):
         asked = {"reserve": reserve, "prompt": 1024, "generate": 2}
-        (row,) = compare("llama-3.1-8b", "h100", chunk=0, **asked).rows  # type: ignore[arg-type]
+        (row,) = compare("llama-3.1-8b", "h100", set={"engine.chunk": 0}, **asked).rows  # type: ignore[arg-type]
         assert (row.point is not None) is fits
         assert predict("llama-3.1-8b", "h100", **asked).memory.fits is fits  # type: ignore[arg-type]
-    words = ({"reserve": 0.25}, {"memory_share": 0.75}, {"reserve": f"{0.25 * 81559 * 2**20:.0f} B"})
+    words = ({"reserve": 0.25}, {"set": {"engine.memory_share": 0.75}}, {"reserve": f"{0.25 * 81559 * 2**20:.0f} B"})
     most = {compare("llama-3.1-8b", "h100", **each).rows[0].curve.most for each in words}  # type: ignore[arg-type]
     assert len(most) == 1
 
@@ -131,13 +137,13 @@ def test_what_fits_needs_nothing() -> None:
 @pytest.mark.parametrize(("batch", "prompt", "new"), [(120, 3000, 2048), (1024, 512, 512)])
 def test_chunked_prefill_is_told_where_prompts_do_not_fit_at_once(batch: int, prompt: int, new: int) -> None:
     """Weights and caches as they are, and the activations of a prefill of 2,048 tokens, or of decode."""
-    whole = predict("llama-3.1-8b", "h100", batch=batch, prompt=prompt, generate=2)
+    whole = predict("llama-3.1-8b", "h100", batch=batch, prompt=prompt, generate=2, set={"engine.chunk": 2048})
     piece = predict("llama-3.1-8b", "h100", batch=2048 // new, prompt=new, generate=2, phase="prefill")
     after = predict("llama-3.1-8b", "h100", batch=batch, prompt=prompt, generate=2, phase="decode")
     held, overflow = whole.memory.footprint, whole.overflow
     assert overflow is not None
     alive = max(each.memory.footprint.activation_bytes for each in (piece, after))
-    assert overflow.chunked_bytes == held.weights_bytes + held.kv_cache_bytes + alive
+    assert overflow.chunked_bytes == held.weights_bytes + held.kv_cache_bytes + alive + whole.memory.overhead_bytes
     assert "chunked prefill of 2048 tokens a step" in "".join(overflow_lines(overflow))
 
 
@@ -157,14 +163,9 @@ def test_several_devices_that_are_too_few_are_told_what_would_do() -> None:
     )
 
 
-def test_chunked_prefill_is_that_of_compare() -> None:
-    (chunk,) = (field for field in fields_of(Engine) if field.name == "chunk")
-    assert chunk.option.default == CHUNK
-
-
 def test_the_command_line_says_it() -> None:
     arguments = ("predict", "llama-3.1-70b", "--hardware", "h100")
     assert json.loads(answer(*arguments, "--json"))["overflow"]["devices"]["count"] == 2
-    assert "activations 386 MB); needs 2 of these devices (tp 2): 71.1 GB on each; or --dtype fp8: 73.8 GB\n" in answer(
+    assert "needs 2 of these devices (tp 2): 79.7 GB on each; or --dtype fp8: 82.3 GB\n" in answer(
         *arguments, "--quiet"
     )

@@ -156,22 +156,22 @@ def test_the_band_of_a_phase_is_the_sum_of_its_operators_bands() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "hardware", "prompt", "generate", "dtype", "execution"),
+    ("model", "hardware", "prompt", "generate", "dtype", "engine"),
     [
-        ("llama-3.1-8b", "h100", 2048, 256, "bf16", "graph"),
-        ("gpt2", "h100", 768, 256, "bf16", "graph"),  # 1024 positions less the generated tokens
-        ("bert-base", "t4", 512, 1, "fp16", "graph"),
-        ("bert-base", "xeon", 512, 1, "bf16", "eager"),
-        (TINY, "mi300x", 16, 16, "bf16", "graph"),  # 32 positions: half and half
-        ({**TINY, "max_position_embeddings": 2}, "mi300x", 1, 1, "bf16", "graph"),
+        ("llama-3.1-8b", "h100", 2048, 256, "bf16", "vllm"),
+        ("gpt2", "h100", 768, 256, "bf16", "vllm"),  # 1024 positions less the generated tokens
+        ("bert-base", "t4", 512, 1, "fp16", "torch-compile"),
+        ("bert-base", "xeon", 512, 1, "bf16", "transformers"),
+        (TINY, "mi300x", 16, 16, "bf16", "vllm"),  # 32 positions: half and half
+        ({**TINY, "max_position_embeddings": 2}, "mi300x", 1, 1, "bf16", "vllm"),
     ],
 )
-def test_defaults(model: Any, hardware: str, prompt: int, generate: int, dtype: str, execution: str) -> None:
+def test_defaults(model: Any, hardware: str, prompt: int, generate: int, dtype: str, engine: str) -> None:
     prediction = predict(model, hardware)
     w, p = prediction.workload, prediction.precision
     assert (w.batch, w.prompt, w.generate, w.context) == (1, prompt, generate, None)
     assert (p.weights, p.activations, p.kv_cache) == (dtype, dtype, dtype)
-    assert prediction.execution == execution
+    assert prediction.engine.name == engine
     assert prediction.constants.provenance == "class"
     c = prediction.conventions
     assert (c.attention, c.count, c.lm_head) == ("fused", "attended", "last")
@@ -289,8 +289,8 @@ MEMORY = set(
     "max_context".split()
 )
 TOP = set(
-    "schema_version version model hardware inputs parameters fits memory phases request_s ttft_s tpot_s tokens_per_s "
-    "provenance band notes".split()  # notes: warnings, beyond DESIGN section 7
+    "schema_version version model engine hardware inputs parameters fits memory phases request_s ttft_s tpot_s "
+    "tokens_per_s provenance band notes".split()  # notes: warnings, beyond DESIGN section 7
 )
 
 
@@ -324,7 +324,7 @@ def test_the_keys_of_the_json(model: Any, hardware: str, keywords: dict[str, Any
 
 def test_inputs_are_resolved() -> None:
     inputs = predict("llama-2-7b", "a100").to_dict()["inputs"]
-    wanted = {"batch": 1, "prompt": 2048, "generate": 256, "context": None, "execution": "graph"}
+    wanted = {"batch": 1, "prompt": 2048, "generate": 256, "context": None, "engine": "vllm"}
     wanted |= {"attention": "fused", "count": "attended", "lm_head": "last"}
     wanted |= {"weight_dtype": "bf16", "activation_dtype": "bf16", "kv_dtype": "bf16"}
     assert {key: inputs[key] for key in wanted} == wanted

@@ -26,7 +26,8 @@ _BLOCK = re.compile("<!-- tensorrt-llm -->\n(.*?)\n?<!-- end of tensorrt-llm -->
 
 
 def asked(hardware: str, batch: int, prompt: int, generate: int) -> Prediction:
-    return predict("llama-2-7b", hardware, batch=batch, prompt=prompt, generate=generate, dtype="fp16")
+    lengths = {"batch": batch, "prompt": prompt, "generate": generate}
+    return predict("llama-2-7b", hardware, dtype="fp16", engine="tensorrt-llm", **lengths)
 
 
 def band_of(prediction: Prediction) -> tuple[float, float]:

@@ -53,12 +53,10 @@ def test_the_costliest_operators_are_those_of_the_request() -> None:
 
 def test_an_input_that_is_not_as_usual_is_named() -> None:
     plain = answer("predict", "gpt2", "--hardware", "t4")
-    assert "kv block" not in plain
-    assert ", overlap 0.5, kv block 16, reserve 1GiB" in answer(
-        "predict", "gpt2", "--hardware", "t4", "--kv-block", "16", "--reserve", "1GiB", "--overlap", "0.5"
-    )
+    assert "reserve" not in plain.splitlines()[-1]
+    assert ", reserve 1GiB" in answer("predict", "gpt2", "--hardware", "t4", "--reserve", "1GiB")
     inputs = json.loads(answer("predict", "gpt2", "--hardware", "t4", "--reserve", "1GiB", "--json"))["inputs"]
-    assert (inputs["reserve"], inputs["overlap"], inputs["memory_share"]) == ("1GiB", 0.0, None)
+    assert (inputs["reserve"], inputs["engine"], inputs["kv_block"]) == ("1GiB", "vllm", 16)
 
 
 @pytest.mark.parametrize("flag", ["--quiet", "--operators", "--json", "--batch=1"])

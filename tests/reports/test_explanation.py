@@ -14,7 +14,7 @@ from roofline.reports.prediction import count, quantity
 CASES = [
     ("llama-3.1-8b", "h100", {"context": 2048}),
     ("llama-3.1-8b", "h100", {"prompt": 64, "count": "square", "phase": "prefill"}),
-    ("bert-base", "t4", {"prompt": 100, "attention": "materialised"}),
+    ("bert-base", "t4", {"prompt": 100, "set": {"engine.attention": "materialised"}}),
     ("gpt2", "xeon", {"prompt": 64, "generate": 2, "constants": "datasheet"}),
     pytest.param("llama-3.1-8b", "h100", {"prompt": 64, "generate": 9, "count": "square"}, marks=pytest.mark.slow),
     pytest.param("qwen3-8b", "xeon", {"prompt": 64, "generate": 2, "constants": "datasheet"}, marks=pytest.mark.slow),

@@ -23,16 +23,19 @@ from roofline.serving.continuous_batching import Load, SteadyState, steady_state
 from roofline.serving.curve import Curve
 from roofline.serving.hardware_choice import growing, read_hardware
 from roofline.serving.occupancy import occupancy_of
+from roofline.timing.engine_choice import Launching
 
 BF16 = Precision("bf16", "bf16", "bf16")
 MODEL = load_model("llama-3.1-8b")
 ONE = Traffic("one", fixed(1024), fixed(129))
 BATCHES = [1.0, 2.0, 8.0, 32.0, 100.0]
 
+GRAPH = Launching("graph", single=False, slower=1.0)
+
 
 def serve(traffic: Traffic, chunk: int | None, hardware: str = "h100", batches: list[float] = BATCHES) -> SteadyState:
     device = load_hardware(hardware)
-    timer = StepTimer.of([device], [constants_of(device)], "graph")
+    timer = StepTimer.of([device], [constants_of(device)], GRAPH)
     return steady_state(Load.of(MODEL.program(), BF16, traffic, batches, chunk), timer)
 
 
@@ -44,7 +47,7 @@ def curve(hardware: str, traffic: Traffic = ONE, **asked: object) -> Curve:
 def test_one_sequence_by_itself_is_a_prediction() -> None:
     """TPOT is a decode step and 1/128 of the prompt, TTFT is the prompt and half a step."""
     state = serve(ONE, None, batches=[1.0])
-    asked = predict("llama-3.1-8b", "h100", prompt=1024, generate=129)
+    asked = predict("llama-3.1-8b", "h100", prompt=1024, generate=129, engine="torch-compile")
     assert asked.tpot_s is not None
     assert asked.ttft_s is not None
     assert state.tpot_s[0, 0] == pytest.approx(asked.tpot_s + asked.ttft_s / 128, rel=1e-4)
@@ -56,8 +59,9 @@ def test_one_sequence_by_itself_is_a_prediction() -> None:
 def test_prompts_by_themselves_stop_the_others(batch: int) -> None:
     """An answer takes 128 steps, in which all slots are renewed once: 128 steps and N prompts for N requests."""
     state = serve(ONE, None, batches=[float(batch)])
-    decode = predict("llama-3.1-8b", "h100", batch=batch, prompt=1024, generate=129).tpot_s
-    prompt = predict("llama-3.1-8b", "h100", prompt=1024, generate=1, phase="prefill").ttft_s
+    plain = {"prompt": 1024, "engine": "torch-compile"}
+    decode = predict("llama-3.1-8b", "h100", batch=batch, generate=129, **plain).tpot_s
+    prompt = predict("llama-3.1-8b", "h100", generate=1, phase="prefill", **plain).ttft_s
     assert decode is not None
     assert prompt is not None
     assert batch / state.requests_per_s[0, 0] == pytest.approx(128 * decode + batch * prompt, rel=1e-3)
@@ -174,7 +178,7 @@ def test_what_generates_nothing_or_is_too_long_is_refused() -> None:
 
 @pytest.mark.parametrize("model", ["llama-3.1-70b", "mixtral-8x7b"])
 def test_a_split_replica_is_a_prediction_with_that_layout(model: str) -> None:
-    asking = question(load_model(model), ONE, chunk=0)
+    asking = question(load_model(model), ONE, set={"engine.chunk": 0})
     found = {each.layout: each for each in curves(asking, read_hardware(["8xh100"]))}
     split = found["tp 8"]
     asked = predict(model, "8xh100", prompt=1024, generate=129, tp=8)

@@ -40,9 +40,15 @@ NONE = Targets()
 
 @cache
 def of_role(
-    only: Phase | None, hardware: str = "h100", traffic: Traffic = ONE, model: str = "", **asked: object
+    only: Phase | None,
+    hardware: str = "h100",
+    traffic: Traffic = ONE,
+    model: str = "",
+    chunk: int | None = None,
+    **asked: object,
 ) -> dict[str, Curve]:
     """The curves of one pool by layout."""
+    asked |= {} if chunk is None else {"set": {"engine.chunk": chunk}}
     asking = question(load_model(model) if model else MODEL, traffic, only, **asked)
     return {curve.layout: curve for curve in curves(asking, read_hardware([hardware]))}
 
@@ -486,7 +492,7 @@ def test_the_table_of_pools_and_who_wins() -> None:
     assert "h100-sxm-80gb pools against mixed steps: pools win, " in text
     assert "no prompt stands between decode steps" in text
     assert "pools: prompts are read whole" in text
-    assert text.count("constants: class nvidia-hopper") == 1
+    assert [text.count(f"constants: calibrated {name}") for name in ("h100-sxm-80gb", "h200-sxm-141gb")] == [1, 1]
 
 
 def test_without_targets_mixed_steps_win_and_the_table_says_why() -> None:

@@ -36,7 +36,7 @@ DECODE = ("llama-3.2-1b", "--hardware", "xeon", "--context", "500", "--dtype", "
 
 
 def prediction(**changes: Any) -> Prediction:
-    return predict("llama-3.2-1b", "xeon", context=500, dtype="fp32", execution="eager", **changes)
+    return predict("llama-3.2-1b", "xeon", context=500, dtype="fp32", engine="transformers", **changes)
 
 
 @pytest.fixture

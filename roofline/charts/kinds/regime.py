@@ -106,7 +106,7 @@ def _open(
 ) -> tuple[Sheet, Axes, Field]:
     sheet = Sheet.open(theme, size, ax, tall=1.2 if size == "column" else 1.0)
     p = found.prediction
-    sheet.head(title, f"{p.recipe.weights.name}, {p.execution} execution")
+    sheet.head(title, f"{p.recipe.weights.name}, {p.engine.words}")
     predictions = (p,) if base is None else (p, base.prediction)
     sheet.foot(trust_of(*predictions))
     sheet.y0 = draw_legend(sheet, _legend(sheet, found, base), sheet.x0, sheet.x1, sheet.y0) + 0.5 * sheet.line

@@ -117,7 +117,7 @@ def timeplane_rows(prediction: Prediction) -> list[dict[str, Any]]:
 
 
 def _reached(prediction: Prediction) -> Constants:
-    return prediction.constants.of("matmul", prediction.execution, dtype=prediction.recipe.compute_dtype)
+    return prediction.constants.of("matmul", prediction.steps.machine.execution, dtype=prediction.recipe.compute_dtype)
 
 
 def _cells(spot: Spot) -> tuple[str, ...]:

@@ -137,7 +137,7 @@ def ceilings_of(prediction: Prediction) -> Ceilings:
     """Every memory level with a bandwidth, and every unit and dtype, those that the prediction uses first."""
     device = prediction.hardware
     dtype = prediction.recipe.compute_dtype
-    reached = prediction.constants.of("matmul", prediction.execution, dtype=dtype)
+    reached = prediction.constants.of("matmul", prediction.steps.machine.execution, dtype=dtype)
     levels = []
     for name, level in device.memory.items():
         if level.bandwidth:
@@ -214,7 +214,7 @@ def inputs_of(prediction: Prediction) -> str:
     else:
         lengths = f"prompt {w.prompt:,}, generate {w.generate:,}"
     dtypes = list(dict.fromkeys(form.name for form in (recipe.weights, recipe.activations, recipe.kv_cache)))
-    return f"batch {w.batch:,}, {lengths}, {'/'.join(dtypes)}, {prediction.execution} execution"
+    return f"batch {w.batch:,}, {lengths}, {'/'.join(dtypes)}, {prediction.engine.words}"
 
 
 def trust_of(*predictions: Prediction) -> str:

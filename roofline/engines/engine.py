@@ -1,0 +1,167 @@
+"""What an engine states: :class:`Engine`, which ``library.py`` reads from one YAML file.
+
+A plain record of facts. Software applies its merges to programs by name (``program/merging.py``), timing its launches.
+What a file leaves out, an engine does not do, or leaves to the runtime: no merges, no graphs, any batch as it comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from roofline.engines.fields import (
+    ANY,
+    AttentionLibraries,
+    AttentionLibrary,
+    Batches,
+    Bytes,
+    CollectiveLibraries,
+    Fold,
+    Graph,
+    Record,
+    Seconds,
+    Source,
+    Sources,
+    Text,
+    entry,
+    wrong_source,
+)
+from roofline.number import Number, Truth, exact, is_symbolic
+from roofline.schema import Says
+
+A_NAME = "lower-case letters, digits and hyphens such as tensorrt-llm"
+
+Served = Literal["decoders", "encoders"]
+
+_CHUNK = 2048
+"""Tokens of a mixed step where an engine states none."""
+
+
+class Engine(Record):
+    """One engine at one version."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60, description=A_NAME)]
+    title: Annotated[Text, Says("for people")]
+    aliases: Annotated[list[Text], Says("other names that it is found by")] = []
+    version: Annotated[Text, Field(description='the version whose sources were read, in quotes: "0.18.0"')]
+    date: Annotated[str, Field(pattern=r"^20[0-9]{2}-[01][0-9](-[0-3][0-9])?$", description="its date: 2026-03-20")]
+    serves: Annotated[list[Served], Field(description="decoders, encoders or both")]
+    devices: Annotated[list[Text], Says("words of the devices that it runs on, such as nvidia; none: any")] = []
+    note: Annotated[Text | None, Says("what a reader would get wrong otherwise")] = None
+    kernels: Annotated[
+        Literal["fused", "single"],
+        Says("operators run as they are stated, or as the single kernels of eager torch"),
+    ] = "fused"
+    merges: Annotated[
+        dict[Text, list[Text]],
+        Says("matmuls of one input that are one: the name of the whole and its parts, by operator"),
+    ] = {}
+    folds: Annotated[list[Fold], Says("neighbours that are one kernel")] = []
+    attention: Annotated[AttentionLibraries, Says("whose kernels attend, by device; the first entry that fits")] = {
+        "default": "fused"
+    }
+    all_reduce: Annotated[CollectiveLibraries, Says("whose kernels reduce over devices, by device")] = {
+        "default": "nccl"
+    }
+    overlap: Annotated[
+        float, Field(ge=0, le=1, strict=False), Says("part of each collective's time that other work hides")
+    ] = 0.0
+    graphs: Annotated[
+        dict[Literal["encode", "prefill", "decode"], Graph], Says("which steps are replayed from graphs, and how")
+    ] = {}
+    captured: Annotated[
+        Batches, Says("tokens of a step that graphs are captured for, to which smaller ones are padded; none: any")
+    ] = []
+    kv_block: Annotated[int, Field(ge=1), Says("tokens in a block of the KV cache")] = 1
+    kv_dtype: Annotated[Text | None, Says("format of the KV cache where none is asked for; none: the model's")] = None
+    memory_share: Annotated[
+        float | None, Field(gt=0, le=1, strict=False), Says("share of the memory that it takes; none: as asked")
+    ] = None
+    graph_memory: Annotated[Bytes, Says("memory of graphs beside that share")] = 0.0
+    workspace: Annotated[Bytes, Says("memory of its libraries beside that share")] = 0.0
+    chunk: Annotated[
+        int | None,
+        Field(ge=0),
+        Says("chunked prefill: tokens of a mixed step; 0: prompts by themselves; none: it has no scheduler"),
+    ] = None
+    host_step: Annotated[Seconds, Says("host time between steps that no kernel hides")] = 0.0
+    host_request: Annotated[Seconds, Says("host time of a step for each of its requests")] = 0.0
+    mature: Annotated[
+        dict[Text, Text], Says("devices whose kernels were timed under it, and on what; others have a wider band")
+    ] = {}
+
+    source: Annotated[Sources, Field(description="a key of sources, or field: key")]
+    sources: Annotated[dict[Text, Source], Field(min_length=1, description="a mapping of key: {title, ref}")]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if wrong := wrong_source(self.source, self.sources, type(self).model_fields):
+            raise ValueError(wrong)
+        if not self.serves:
+            msg = "serves: expected decoders, encoders or both"
+            raise ValueError(msg)
+        for whole, parts in self.merges.items():
+            if len(parts) < 2:
+                msg = f"merges.{whole}: expected two operators at least"
+                raise ValueError(msg)
+            if len(set(parts)) < len(parts):
+                msg = f"merges.{whole}: an operator stands twice among {', '.join(parts)}"
+                raise ValueError(msg)
+        if self.captured != sorted(set(self.captured)):
+            msg = "captured: expected each batch once, in ascending order"
+            raise ValueError(msg)
+        if self.captured and not self.graphs:
+            msg = "captured: without graphs nothing is captured; expected graphs, such as {decode: whole}"
+            raise ValueError(msg)
+        return self
+
+    def source_of(self, field: str) -> Source:
+        """Where ``field`` was read."""
+        return self.sources[self.source.get(field, self.source[ANY])]
+
+    @property
+    def words(self) -> str:
+        """Title, version and month: ``vLLM 0.18.0 (2026-03)``."""
+        return f"{self.title} {self.version} ({self.date[:7]})"
+
+    @property
+    def mixed_tokens(self) -> int | None:
+        """Tokens of a mixed step of chunked prefill, None where prompts run by themselves."""
+        return (_CHUNK if self.chunk is None else self.chunk) or None
+
+    def attention_on(self, device: Collection[str]) -> AttentionLibrary:
+        """Whose kernels attend on a device that is known by these words."""
+        found: AttentionLibrary | None = entry(self.attention, device)
+        return found or "fused"
+
+    def is_mature_on(self, device: Collection[str]) -> bool:
+        """Whether kernels were timed under it on such devices."""
+        return entry(self.mature, device) is not None
+
+    def replays(self, phase: str, tokens: Number) -> Number:
+        """1 where a step of ``phase`` with so many tokens is replayed from a graph, 0 where the host launches it."""
+        if phase not in self.graphs:
+            return 0
+        return 1 if not self.captured or is_symbolic(tokens) else _where(tokens <= self.captured[-1])
+
+    def padded(self, phase: str, tokens: Number) -> Number:
+        """The tokens that kernels see where a replayed graph holds more than a step has; attention sees the step's.
+
+        >>> from roofline.engines.library import load_engine
+        >>> [int(load_engine("vllm").padded("decode", batch)) for batch in (1, 3, 9, 600)]
+        [1, 4, 16, 600]
+        """
+        if phase not in self.graphs or not self.captured or is_symbolic(tokens):
+            return tokens
+        sizes = np.asarray([*self.captured, np.inf])
+        larger = sizes[np.searchsorted(sizes, np.asarray(tokens, dtype=np.float64))]
+        if isinstance(tokens, np.ndarray):
+            return np.where(np.isinf(larger), tokens, larger)
+        return tokens if np.isinf(larger) else exact(int(larger))
+
+
+def _where(found: Truth) -> Number:
+    return found * 1.0 if isinstance(found, np.ndarray) else int(found)

@@ -1,0 +1,117 @@
+"""The parts of an engine's file: what it folds, kernel libraries by device, batches captured in graphs, sources."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from roofline.errors import UnitError
+from roofline.schema import Says
+from roofline.units import Dimension, parse_quantity
+
+Text = Annotated[str, Field(min_length=1, max_length=300)]
+
+Fold: TypeAlias = Literal["norm_quantize", "activation_quantize", "matmul_activation"]
+"""Neighbours that are one kernel: what quantises an activation in the norm, or the activation function, that wrote it;
+the activation function in the epilogue of its matmul."""
+
+AttentionLibrary: TypeAlias = Literal[
+    "fa2", "fa3", "flashinfer", "trtllm", "cudnn", "triton", "sdpa", "fused", "materialised"
+]
+"""Whose kernels attend: FlashAttention 2 and 3, FlashInfer, TensorRT-LLM, cuDNN, Triton, torch's scaled dot product;
+``fused`` is one kernel of no library in particular, ``materialised`` stores the scores."""
+
+CollectiveLibrary: TypeAlias = Literal["nccl", "custom"]
+"""Whose kernels reduce: NCCL's (on other vendors its like), or the engine's own, which read their peers' memory."""
+
+Graph: TypeAlias = Literal["whole", "piecewise"]
+"""How a step is replayed from a graph: whole, or in the pieces between its attention kernels."""
+
+ANY = "default"
+"""The entry of a table that serves every device that no other entry names."""
+
+_RANGE = re.compile(r"([0-9]{1,5})\.\.([0-9]{1,5})/([0-9]{1,5})")
+
+
+class Record(BaseModel):
+    """A block of an engine's file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _quantity(dimension: Dimension) -> BeforeValidator:
+    def parse(text: object) -> float:
+        try:
+            return parse_quantity(text, dimension)
+        except UnitError as failure:
+            raise ValueError(str(failure)) from None
+
+    return BeforeValidator(parse)
+
+
+Seconds = Annotated[float, _quantity("time_s")]
+Bytes = Annotated[float, _quantity("bytes")]
+
+
+def _for_all(given: Any) -> Any:
+    """A word alone is the entry of every device."""
+    return {ANY: given} if isinstance(given, str) else given
+
+
+AttentionLibraries = Annotated[dict[Text, AttentionLibrary], BeforeValidator(_for_all)]
+CollectiveLibraries = Annotated[dict[Text, CollectiveLibrary], BeforeValidator(_for_all)]
+
+
+def _sizes(given: Any) -> Any:
+    """Batches with ranges written out: ``8..32/8`` is 8, 16, 24, 32."""
+    if not isinstance(given, list):
+        return given
+    found: list[Any] = []
+    for each in given:
+        span = _RANGE.fullmatch(each) if isinstance(each, str) else None
+        if span is None:
+            found.append(each)
+            continue
+        first, last, step = map(int, span.groups())
+        if not step or last < first:
+            msg = f'"{each}": expected FIRST..LAST/STEP such as 8..256/8'
+            raise ValueError(msg)
+        found += range(first, last + 1, step)
+    return found
+
+
+Batches = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_sizes)]
+
+
+class Source(Record):
+    """Where facts were read: a file of a named version, a page of its documentation."""
+
+    title: Annotated[Text, Says("file, page or release")]
+    ref: Annotated[Text, Says("where it is")]
+
+
+Sources = Annotated[dict[Text, Text], BeforeValidator(_for_all)]
+"""The key of the source of all fields, or keys by field."""
+
+
+def wrong_source(source: dict[str, str], sources: dict[str, Source], fields: Collection[str]) -> str:
+    """What is wrong with where ``fields`` were read; empty where nothing is."""
+    for field, key in source.items():
+        if field != ANY and field not in fields:
+            return f"source.{field}: no such field"
+        if key not in sources:
+            return f"source.{field}: {key} is not among sources, which are {', '.join(sources)}"
+    return "" if ANY in source else f"source: expected an entry {ANY} for the fields that name none"
+
+
+def entry(table: dict[str, Any], device: Collection[str]) -> Any:
+    """What a table says of a device that is known by words such as nvidia, hopper, sm_90: the first entry that names
+    one of them, else that of ``default``, else None.
+
+    >>> entry({"hopper": "fa3", "default": "fa2"}, {"nvidia", "hopper"}), entry({"hopper": "fa3"}, {"ampere"})
+    ('fa3', None)
+    """
+    return next((value for word, value in table.items() if word in device), table.get(ANY))

@@ -1,0 +1,62 @@
+"""Engines by name or path: a YAML file becomes an :class:`Engine`, with single fields edited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from roofline.engines.engine import Engine
+from roofline.errors import SpecError, UsageError, near_matches
+from roofline.files.edits import edited_fields
+from roofline.files.findings import validated
+from roofline.files.library import data_folder, read_yaml
+
+
+def engine_names() -> list[str]:
+    """The names of the shipped engines."""
+    return sorted(path.stem for path in data_folder("engines").glob("*.yaml"))
+
+
+def load_engine(engine: str | Path | Engine, edits: Mapping[str, Any] | None = None) -> Engine:
+    """An engine by name or alias, in any case, or by the path to a YAML file, with the fields of ``edits`` replaced.
+
+    ``edits`` maps paths to values, ``{"chunk": 4096, "attention.hopper": "fa2"}``. Raises SpecError for an unknown
+    name, an unreadable file, an engine that contradicts itself; UsageError for edits of one that is loaded already.
+
+    >>> load_engine("vLLM").words, load_engine("vllm", {"kv_block": 32}).kv_block
+    ('vLLM 0.18.0 (2026-03)', 32)
+    """
+    if isinstance(engine, Engine):
+        if edits:
+            msg = f"set engine.{next(iter(edits))}: the engine is loaded already; give its name to edit it"
+            raise UsageError(msg)
+        return engine
+    fields, where = read_engine_fields(engine)
+    return validated(Engine, edited_fields(fields, edits or {}, where), where)
+
+
+def read_engine_fields(engine: str | Path) -> tuple[dict[str, Any], str]:
+    """The raw fields of an engine's file, and the file's name for error messages. Raises SpecError for a name of none.
+
+    A file's name is that of its engine.
+    """
+    path = Path(engine)
+    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+        return read_yaml(path), str(path)
+    word, names = str(engine).lower(), engine_names()
+    if word in names:
+        return _shipped(word), f"{word}.yaml"
+    aliases = {alias: name for name in names for alias in _aliases(_shipped(name))}
+    if word in aliases:
+        return _shipped(aliases[word]), f"{aliases[word]}.yaml"
+    msg = f"unknown engine {str(engine)!r}; {near_matches(word, [*names, *aliases])} (roofline engines list)"
+    raise SpecError(msg)
+
+
+def _shipped(name: str) -> dict[str, Any]:
+    return read_yaml(data_folder("engines") / f"{name}.yaml")
+
+
+def _aliases(fields: Mapping[str, Any]) -> list[str]:
+    return [str(alias).lower() for alias in fields.get("aliases", ())]

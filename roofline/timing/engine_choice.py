@@ -1,0 +1,95 @@
+"""Which engine runs a network on a device: the one asked for, else what is usual there; what of it concerns timing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from roofline.calibration.constants import Execution
+from roofline.calibration.young_ports import load_young_ports
+from roofline.engines.engine import Engine
+from roofline.engines.library import load_engine
+from roofline.errors import UsageError, WorkloadError, shown
+from roofline.hardware.spec import HardwareSpec
+from roofline.options.edits import edits_by_room
+from roofline.options.groups import Timing
+from roofline.program.phases import Phase
+
+_SERVING = ("gpu", "apu")
+"""Kinds of device that engines for serving run on."""
+
+DECODER = (Phase.PREFILL, Phase.DECODE)
+
+
+def read_engine(
+    asked: Timing,
+    device: HardwareSpec | None,
+    phases: Collection[Phase] | None,
+    edits: Mapping[str, object] | None = None,
+) -> Engine:
+    """The engine that options ask for, or the usual one for a network of these phases on a device, with its ``edits``.
+
+    ``phases`` None: one operator, or a formula, which no engine merges unless asked. Raises UsageError for what names
+    none, SpecError for one that is not known, WorkloadError for one that does not serve this network or device.
+    """
+    name, fields = asked.get("engine"), edits_by_room(edits)["engine"]
+    if name is None:
+        return _without_host_time(load_engine(_usual(device, phases), fields))
+    if not isinstance(name, str | Path | Engine):
+        msg = f"engine {shown(name)}: expected a name, a YAML file or an engine that was loaded"
+        raise UsageError(msg)
+    engine = load_engine(name, fields)
+    _check(engine, device, phases)
+    return _without_host_time(engine)
+
+
+def _without_host_time(engine: Engine) -> Engine:
+    """Raises UsageError for a host time, which no step adds: none was measured so far."""
+    if engine.host_step or engine.host_request:
+        msg = f"{engine.name}: host_step and host_request are in no time yet, since none was measured; leave them out"
+        raise UsageError(msg)
+    return engine
+
+
+def _usual(device: HardwareSpec | None, phases: Collection[Phase] | None) -> str:
+    if device is not None and device.kind == "cpu":
+        return "transformers"
+    served = device is not None and device.kind in _SERVING and phases is not None and tuple(phases) == DECODER
+    return "vllm" if served else "torch-compile"
+
+
+def _check(engine: Engine, device: HardwareSpec | None, phases: Collection[Phase] | None) -> None:
+    """Raises WorkloadError where an engine does not serve such a network, or does not run on such a device."""
+    needed = {"encoders" if phase.encodes else "decoders" for phase in phases or ()}
+    if lacking := needed - set(engine.serves):
+        msg = f"{engine.name} serves {' and '.join(engine.serves)}, and this network has {lacking.pop()}; name another"
+        raise WorkloadError(msg)
+    if device is not None and engine.devices and not device.words & set(engine.devices):
+        msg = f"{engine.name} runs on {', '.join(engine.devices)}, which {device.name} is not; name another engine"
+        raise WorkloadError(msg)
+
+
+def caution(engine: Engine, device: HardwareSpec) -> str:
+    """What to know of an engine whose kernels were not timed on such a device; empty where they were."""
+    if engine.is_mature_on(device.words):
+        return ""
+    young = load_young_ports()
+    told = f"{engine.words} was not timed on devices like {device.name}"
+    return f"{told}: the slow end of its band is {young.slower:g} x as far ({young.evidence})"
+
+
+@dataclass(frozen=True, slots=True)
+class Launching:
+    """What of an engine a machine needs: how steps are launched, whether as single kernels, how young they are."""
+
+    execution: Execution
+    single: bool
+    slower: float
+
+    @classmethod
+    def of(cls, engine: Engine, device: HardwareSpec | None) -> Launching:
+        """That of ``engine`` on a device."""
+        mature = device is None or engine.is_mature_on(device.words)
+        execution: Execution = "graph" if engine.graphs else "eager"
+        return cls(execution, engine.kernels == "single", 1.0 if mature else load_young_ports().slower)

@@ -1,0 +1,105 @@
+"""Engines: found by name, alias and path, edited field by field, checked against themselves, with sources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from roofline.engines.engine import Engine
+from roofline.engines.library import engine_names, load_engine, read_engine_fields
+from roofline.engines.template import comments, new_engine, review_engine
+from roofline.errors import RooflineError, SpecError, UsageError
+
+
+@pytest.mark.parametrize("name", engine_names())
+def test_every_engine_is_its_file_and_names_its_sources(name: str) -> None:
+    engine = load_engine(name)
+    assert engine.name == name
+    assert engine.date[:2] == "20"
+    assert engine.words == f"{engine.title} {engine.version} ({engine.date[:7]})"
+    assert {engine.source_of(field).ref for field in engine.model_fields_set} <= {
+        s.ref for s in engine.sources.values()
+    }
+    assert all(source.ref.startswith("https://") for source in engine.sources.values())
+    assert engine.host_step == engine.host_request == 0.0, "fitted to serving, not there yet"
+
+
+def test_names_aliases_and_paths(tmp_path: Path) -> None:
+    assert load_engine("VLLM") == load_engine("vllm")
+    assert load_engine("trtllm").name == "tensorrt-llm"
+    fields, _ = read_engine_fields("sglang")
+    own = tmp_path / "mine.yaml"
+    own.write_text(new_engine("mine", "sglang"))
+    assert review_engine(own) == []
+    mine = load_engine(own)
+    assert (mine.name, mine.captured) == ("mine", load_engine("sglang").captured)
+    assert fields["captured"][-1] == "16..256/8"
+    assert load_engine(mine) is mine
+
+
+def test_ranges_of_captured_batches_are_written_out() -> None:
+    """vLLM 0.18 captures 1, 2, 4, then every 8th up to 248, then every 16th from 256 to 512."""
+    assert load_engine("vllm").captured == [1, 2, 4, *range(8, 256, 8), *range(256, 513, 16)]
+
+
+@pytest.mark.parametrize(
+    ("edits", "told"),
+    [
+        ({"chunks": 1}, "vllm.yaml: chunks: unknown field; did you mean chunk?"),
+        ({"chunk": -1}, "chunk: given -1, expected at least 0"),
+        ({"captured": [2, 1]}, "captured: expected each batch once, in ascending order"),
+        ({"captured": ["8..4/2"]}, "expected FIRST..LAST/STEP such as 8..256/8"),
+        ({"attention.hopper": "fa9"}, 'attention.hopper: given "fa9"; did you mean fa3 or fa2?'),
+        ({"attention.hopper.old": "fa2"}, "holds no fields to edit"),
+        ({"merges": {"one": ["up", "up"]}}, "merges.one: an operator stands twice among up, up"),
+        ({"source": "mine"}, "source.default: mine is not among sources"),
+        ({"source": {"default": "wheel", "chunks": "wheel"}}, "source.chunks: no such field"),
+        ({"graphs": {}}, "captured: without graphs nothing is captured"),
+        ({"host_step": "3"}, "has no unit, expected a time"),
+        ({"memory_share": 1.5}, "memory_share: given 1.5, expected at most 1"),
+    ],
+)
+def test_what_an_engine_refuses(edits: dict[str, Any], told: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_engine("vllm", edits)
+    assert told in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_unknown_names_and_edits_of_what_is_loaded() -> None:
+    with pytest.raises(SpecError, match="unknown engine 'vlm'; did you mean vllm"):
+        load_engine("vlm")
+    with pytest.raises(UsageError, match=r"set engine.chunk: the engine is loaded already"):
+        load_engine(load_engine("vllm"), {"chunk": 1})
+    with pytest.raises(RooflineError, match="expected lower-case letters"):
+        new_engine("My Engine", "vllm")
+
+
+def test_every_field_says_what_it_holds() -> None:
+    assert set(Engine.model_fields) - set(comments()) == set()
+
+
+def test_edits_reach_tables_and_single_entries() -> None:
+    words = {"nvidia", "hopper", "sm_90"}
+    assert load_engine("vllm").attention_on(words) == "fa3"
+    assert load_engine("vllm", {"attention.hopper": "fa2"}).attention_on(words) == "fa2"
+    assert load_engine("vllm", {"attention": "materialised"}).attention_on(words) == "materialised"
+    assert load_engine("vllm").attention_on({"nvidia", "ampere", "sm_80"}) == "fa2"
+    assert load_engine("vllm").is_mature_on(words)
+    assert not load_engine("vllm").is_mature_on({"amd", "gfx942"})
+    assert load_engine("transformers").is_mature_on({"amd"})
+
+
+def test_padding_is_the_next_captured_batch_and_only_in_steps_that_are_replayed() -> None:
+    vllm = load_engine("vllm")
+    batches = np.array([1.0, 3.0, 8.0, 9.0, 255.0, 512.0, 513.0])
+    assert vllm.padded("decode", batches).tolist() == [1.0, 4.0, 8.0, 16.0, 256.0, 512.0, 513.0]  # type: ignore[attr-defined]
+    assert vllm.replays("decode", batches).tolist() == [1.0] * 6 + [0.0]  # type: ignore[attr-defined]
+    assert load_engine("sglang").padded("prefill", 3) == 3
+    assert load_engine("sglang").replays("prefill", 3) == 0
+    assert load_engine("torch-compile").padded("decode", 3) == 3
+    assert load_engine("torch-compile").replays("encode", 10**6) == 1
+    assert load_engine("transformers").replays("decode", 1) == 0
