@@ -15,7 +15,7 @@ from roofline.calibration.corrections.registry import Corrections
 from roofline.cost.cost import operator_cost
 from roofline.cost.eager_kernels import kernels_of
 from roofline.cost.kernel_shapes import AttentionShape, MatmulShape
-from roofline.hardware.loading import spec_from_fields
+from roofline.hardware.loading import load_hardware, spec_from_fields
 from roofline.hardware.spec import HardwareSpec
 from roofline.layers.attention import attention, query_key_norm, rotary
 from roofline.layers.embedding import embedding_sum, token_embedding
@@ -163,8 +163,8 @@ def test_each_column_of_weights_costs_some_elements_more() -> None:
 def test_a_wide_output_costs_up_to_twice_as_much() -> None:
     wide = Corrections(spill_columns=SpillColumns(90.0))
     assert spill_factor(MatmulShape(1.0, 30.0, 5.0), wide) == pytest.approx(1.25)
-    assert work_factor(matmul(1, 30, 5), wide) == pytest.approx(1.25)
-    assert work_factor(matmul(1, 30, 5), Corrections()) == 1
+    assert work_factor(matmul(1, 30, 5), load_hardware("a100"), wide) == pytest.approx(1.25)
+    assert work_factor(matmul(1, 30, 5), load_hardware("a100"), Corrections()) == 1
 
 
 @pytest.mark.parametrize(("columns", "warm"), [(4, 32), (5, 35), (20, 0)])
@@ -181,7 +181,7 @@ def test_a_masked_kernel_computes_half_a_block_more_but_never_more_than_all() ->
         sizes = {"B": 1.0, "T": tokens, "S": tokens, "K": 1.0, "G": 1.0, "H": 8.0}
         cost = operator_cost(op, sizes, FP32)
         assert isinstance(cost.shape, AttentionShape)
-        return float(work_factor(cost, Corrections(key_block=KeyBlock(512.0))))
+        return float(work_factor(cost, load_hardware("a100"), Corrections(key_block=KeyBlock(512.0))))
 
     assert factor(64) == pytest.approx(64 / 32.5)  # all 64 x 64
     assert factor(2048) == pytest.approx((2049 / 2 + 256) / (2049 / 2))
