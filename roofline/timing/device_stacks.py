@@ -105,7 +105,8 @@ def grouped(
     groups: dict[Hashable, tuple[list[int], list[ConstantSet]]] = {}
     for place in places:
         found = constants(place)
-        members, theirs = groups.setdefault((found.provenance, found.name, alike(place)), ([], []))
+        apart = place if found.provenance == "calibrated" else None  # a calibration is of one device
+        members, theirs = groups.setdefault((found.provenance, found.name, apart, alike(place)), ([], []))
         members.append(place)
         theirs.append(found)
     return list(groups.values())

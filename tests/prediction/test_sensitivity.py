@@ -12,7 +12,8 @@ from grids import quick
 from shell import answer
 
 import roofline
-from roofline.calibration.constants import load_constants
+from roofline.calibration.constants import ConstantSet
+from roofline.calibration.provenance import class_of
 from roofline.errors import UsageError
 from roofline.formulas.building import formula
 from roofline.formulas.derivatives import derivative, elasticity, sensitivity_text
@@ -101,7 +102,7 @@ def fixed(model: str) -> dict[str, int]:
 def machine_numbers(device: str, names: tuple[str, ...]) -> dict[str, float]:
     spec = roofline.load_hardware(device)
     execution: Any = "eager" if spec.kind == "cpu" else "graph"
-    constants = load_constants(spec.calibration_class)
+    constants = ConstantSet.from_calibration(class_of(spec))
     vector = spec.peak_rate("vector", "fp32") or max(peak.value for peak in spec.peak.vector.values())
     known = {
         "peak": spec.contraction_unit(spec.default_dtype())[1],

@@ -23,10 +23,10 @@ MODEL, DRAFT = load_model("llama-3.1-70b"), load_model("llama-3.2-1b")
 ONE = Traffic("one", fixed(1024), fixed(129))
 
 
-def curve(speculation: Speculation | None, chunk: int = 0, **fields: object) -> Curve:
+def curve(speculation: Speculation | None, chunk: int = 0, hardware: str = "8xh100", **fields: object) -> Curve:
     edits = {"engine.chunk": chunk, **{f"engine.{name}": value for name, value in fields.items()}}
     asked = replace(question(MODEL, ONE, set=edits), speculation=speculation)
-    (*_, last) = curves(asked, read_hardware(["8xh100"]))
+    (*_, last) = curves(asked, read_hardware([hardware]))
     assert last.layout == "tp 8"
     return last
 
@@ -56,8 +56,12 @@ def test_what_is_accepted_divides_the_time_of_a_step() -> None:
 @settings(max_examples=5)
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_more_acceptance_is_never_slower(one: float, other: float) -> None:
-    """Where graphs hold any number of tokens: beyond the largest captured one the host launches anew."""
-    less, more = (curve(Speculation(3, acceptance, DRAFT), 2048, captured=[]) for acceptance in sorted((one, other)))
+    """Where graphs hold any number of tokens, beyond the largest captured one the host launches anew; and without tiles.
+
+    Whole waves of a prompt's pieces may turn the order of two.
+    """
+    ends = sorted((one, other))
+    less, more = (curve(Speculation(3, acceptance, DRAFT), 2048, "8xmi300x", captured=[]) for acceptance in ends)
     kept = (less.of("sustained") > 0)[:64]
     assert (more.of("tpot_s")[:64][kept] <= less.of("tpot_s")[:64][kept] * (1 + 1e-9)).all()
 
