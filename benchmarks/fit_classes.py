@@ -149,7 +149,8 @@ def left_out(kind: str, campaigns: Sequence[Campaign]) -> dict[str, Any]:
     for device in dict.fromkeys(campaign.device.name for campaign in of_kind):
         own = [campaign for campaign in of_kind if campaign.device.name == device]
         others = [campaign for campaign in campaigns if campaign.device.name != device]
-        if any(campaign.kind == kind for campaign in others):
+        needed = kind if FREE[kind] else "matmul"
+        if any(campaign.kind == needed for campaign in others):
             found[device] = -errors_of(own, fit_for(kind, own[0].generation, others))
     return found
 

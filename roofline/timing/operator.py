@@ -18,7 +18,7 @@ from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import GroupedShape, MatmulShape
 from roofline.hardware.fields import Unit
 from roofline.number import Number, as_float, is_symbolic, maximum, ratio
-from roofline.timing.kernels.bandwidth import before_s, least_memory_s, memory_s
+from roofline.timing.kernels.bandwidth import before_s, least_memory_s, memory_s, waited_s
 from roofline.timing.kernels.launches import launch_s
 from roofline.timing.kernels.tiles import TiledMatmul, Tiling
 from roofline.timing.kernels.work import work_factor
@@ -37,7 +37,8 @@ def time_operator(cost: Cost, rates: Rates, constants: Constants) -> Timing:
     padded = isinstance(cost.shape, GroupedShape)  # rows that fill up a tile are contracted, not their weights read
     compute_s = tiling.compute_s * factor + (others if padded else others * factor)
     x = compute_s + tiling.partial_s + tiling.latency_s
-    corner, part = _soft_corner(x, memory_s(cost, rates, constants), constants.p)
+    y = memory_s(cost, rates, constants)
+    corner, part = _soft_corner(x, y, constants.p)
     before = before_s(cost, rates, constants)
     time = constants.latency_s + launch_s(cost, constants.corrections) + before + corner
     bound = maximum(
@@ -45,7 +46,8 @@ def time_operator(cost: Cost, rates: Rates, constants: Constants) -> Timing:
         least_memory_s(cost, rates, constants),
     )
     compute = corner * part * ratio(compute_s, x)
-    memory = before + corner * (1 - part + part * ratio(tiling.partial_s, x))
+    streamed = 1 - ratio(waited_s(cost, rates, constants), y) if constants.corrections.ramp else 1
+    memory = before + corner * ((1 - part) * streamed + part * ratio(tiling.partial_s, x))
     found = Timing(time, bound, time, time, time - compute - memory, compute, memory)
     return banded(found, constants.low, constants.high)
 

@@ -41,8 +41,8 @@ def test_conventions_sources_and_constants_are_named() -> None:
     text = explain(predict("llama-3.1-8b", "h100", context=128))
     assert all(statement in text for statement in STATEMENTS)
     assert "peak = 989 TFLOP/s (matrix unit, bf16, dense; ml-engineering" in text
-    assert "constants class nvidia-hopper" in text
-    assert "time = 19.9 us" in text  # decode attention has a latency of its own
+    assert "constants calibrated h100-sxm-80gb" in text
+    assert "time = 20.2 us" in text  # decode attention has a latency of its own
     assert "lm_head: h[B T D], w_head[V D] -> logits[B T V]  x 1  with T = 1" in text
 
 
@@ -60,7 +60,10 @@ def test_what_kernels_add_is_named_where_a_calibration_has_it() -> None:
     added = "with what kernels add (roofline/calibration/corrections): "
     assert f"{added}tiles (128 x 128 is fed at 1.02 x peak, a split depth costs 2.48 us and 0.436 x its" in calibrated
     assert "regroup (6.18 us to regroup queries by key/value head), block_bandwidth (a block by" in calibrated
-    assert "with what kernels add" not in explain(predict("llama-3.1-8b", "a100", context=64, constants="class"))
+    by_class = explain(predict("llama-3.1-8b", "a100", context=64, constants="class"))
+    assert f"{added}tail (" in by_class
+    assert "tiles (" not in by_class
+    assert "with what kernels add" not in explain(predict("gpt2", "laptop-cpu", context=64))
 
 
 def test_every_phase_is_given_in_symbols() -> None:

@@ -153,6 +153,10 @@ class Ramp(Correction):
         """What the bytes moved take longer. [s]"""
         return self.seconds * moved / (moved + self.seconds * bandwidth)
 
+    def waited_s(self, moved: Number, bandwidth: Number) -> Number:
+        """What of it no bandwidth shortens: its share of bytes that came at the full rate. [s]"""
+        return self.added_s(moved, bandwidth) * moved / (moved + self.seconds * bandwidth)
+
 
 @dataclass(frozen=True, slots=True)
 class LongRows(Correction):

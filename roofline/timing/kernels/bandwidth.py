@@ -30,6 +30,16 @@ def memory_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
     return seconds
 
 
+def waited_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
+    """Seconds of memory traffic that more bandwidth does not shorten: latency, by its elasticity."""
+    ramp = constants.corrections.ramp
+    if ramp is None:
+        return 0.0
+    moved, last = moved_bytes(cost, constants.corrections), constants.corrections.last_cache
+    far = moved - last.near(_activation_bytes(cost), hardware.last_cache) if last else moved
+    return ramp.waited_s(far, hardware.bandwidth * constants.memory)
+
+
 def before_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
     """Seconds of traffic of the kernels that run before a matmul, and which it does not hide."""
     quantize, last = constants.corrections.quantize, constants.corrections.last_cache
