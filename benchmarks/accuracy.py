@@ -30,12 +30,14 @@ from roofline.calibration.constants import ConstantSet, device_names, load_devic
 from roofline.calibration.provenance import constants_of, load_published
 from roofline.hardware.spec import HardwareSpec
 from roofline.operators.predict_op import OperatorClock, OperatorPrediction
+from roofline.timing.engine_choice import read_engine
 
 
 def predict(every: MeasuredSet, constants: Any, data: Path) -> OperatorPrediction:
     """The prediction of the rows to judge by; a runtime whose kernels were timed has its own calibration."""
     rows = every.held_out()
-    clock = OperatorClock(rows.device, "graph", constant_set(every, constants, data), rows.dtype, rows.operator)
+    engine = read_engine({"engine": None, "constants": None}, rows.device, None)
+    clock = OperatorClock(rows.device, engine, constant_set(every, constants, data), rows.dtype, rows.operator)
     return clock.time(rows.kind, rows.dtype, rows.sizes)
 
 

@@ -9,10 +9,12 @@ import pytest
 
 import roofline
 from roofline.calibration.constants import ConstantSet, class_names, load_class
-from roofline.calibration.provenance import class_of
+from roofline.calibration.provenance import class_of, read_constants
 from roofline.hardware.loading import load_hardware
 from roofline.hardware.spec import HardwareSpec
 from roofline.operators.predict_op import OperatorClock
+from roofline.options.verbs import ClockOptions
+from roofline.timing.engine_choice import read_engine
 
 INHERITING = [name for name in class_names() if load_class(name).inherits]
 TOKENS = 2.0 ** np.arange(0, 14, 3)
@@ -46,8 +48,9 @@ def test_a_device_with_higher_rates_and_clock_is_never_slower(name: str, rates: 
         rates = max(rates, clock)  # its peak is at its clock
     times = []
     for device in (spec, faster(spec, rates, clock)):
-        timed = OperatorClock(device, "graph", ConstantSet.from_calibration(class_of(device)), dtype, "")
-        found = timed.time(kind, dtype, SHAPES[kind])
+        asked: ClockOptions = {"engine": None, "constants": "class", "set": None}
+        clock = OperatorClock(device, read_engine(asked, device, None), read_constants(asked, device), dtype)
+        found = clock.time(kind, dtype, SHAPES[kind])
         assert np.all(found.bound_s <= found.low_s)
         assert np.all(found.low_s <= found.time_s)
         assert np.all(found.time_s <= found.high_s)

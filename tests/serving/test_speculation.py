@@ -56,9 +56,9 @@ def test_what_is_accepted_divides_the_time_of_a_step() -> None:
 @settings(max_examples=5)
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_more_acceptance_is_never_slower(one: float, other: float) -> None:
-    """Where graphs hold any number of tokens, beyond the largest captured one the host launches anew; and without tiles.
+    """Where graphs hold any number of tokens: beyond the largest captured one the host launches anew.
 
-    Whole waves of a prompt's pieces may turn the order of two.
+    And on a device without tiles: whole waves of a prompt's pieces may turn the order of two.
     """
     ends = sorted((one, other))
     less, more = (curve(Speculation(3, acceptance, DRAFT), 2048, "8xmi300x", captured=[]) for acceptance in ends)
