@@ -19,7 +19,7 @@ from roofline.units import parse_quantity
 Execution: TypeAlias = words.Execution
 Provenance: TypeAlias = words.Provenance
 
-NO_CORRECTIONS = Corrections()
+NO_CORRECTIONS = Corrections.model_construct()
 
 
 @dataclass(frozen=True, slots=True)
