@@ -104,11 +104,6 @@ def operator_cost(
     def width(tensor: Tensor) -> Number:
         return bind(precision.width(tensor))
 
-    def kernels() -> tuple[Cost, ...]:
-        return tuple(
-            operator_cost(kernel, sizes, precision, group, count, decoding=decoding) for kernel in kernels_of(op)
-        )
-
     message = op.message_bytes(sizes, width) if op.transfer else 0
     return Cost(
         group=group,
@@ -122,8 +117,25 @@ def operator_cost(
         bytes=op.bytes(sizes, width),
         shape=shape_of(op, sizes, width),
         decoding=decoding,
-        kernels=kernels,
+        kernels=Kernels(op, sizes, precision, group, count, decoding),
         transfer=op.transfer,
         message_bytes=message,
         link_bytes=bus_bytes(op.transfer.operation, message, op.transfer.devices) if op.transfer else 0,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """What eager torch runs for an operator, counted when it is asked for."""
+
+    op: Op
+    sizes: Sizes
+    precision: Precision
+    group: str
+    count: Number
+    decoding: bool
+
+    def __call__(self) -> tuple[Cost, ...]:
+        """The cost of each kernel."""
+        asked = (self.sizes, self.precision, self.group, self.count)
+        return tuple(operator_cost(kernel, *asked, decoding=self.decoding) for kernel in kernels_of(self.op))

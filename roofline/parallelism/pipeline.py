@@ -19,7 +19,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from roofline.cost.memory_fit import MemoryFit, fit_memory
+from roofline.cost.memory_fit import Limits, MemoryFit
 from roofline.cost.residency import Footprint, footprint
 from roofline.number import Number, maximum
 from roofline.parallelism.dimensions import Degree
@@ -151,15 +151,12 @@ def fit_layout(
 ) -> MemoryFit:
     """What resides on a device of the fullest stage of a sharded program; the largest batch is that of all devices."""
     own = replace(workload, batch=workload.batch // int(layout.dp))
-    fits = [fit_memory(stage, own, phases, precision, capacity, positions) for stage in stage_programs(program, layout)]
-    fullest = max(fits, key=lambda fit: fit.total_bytes)
+    stages = tuple(stage_programs(program, layout))
+    fullest = max((footprint(stage, own, phases, precision) for stage in stages), key=lambda each: each.total_bytes)
     if capacity is None:
-        return fullest
-    return replace(
-        fullest,
-        max_batch=min(fit.max_batch or 0 for fit in fits) * int(layout.dp),
-        max_context=min(fit.max_context or 0 for fit in fits),
-    )
+        return MemoryFit(fullest, None, None)
+    limits = Limits(stages, own, phases, precision, capacity, positions, int(layout.dp))
+    return MemoryFit(fullest, int(capacity), limits)
 
 
 def _start(groups: list[Group], phase: Phase) -> int:

@@ -33,6 +33,8 @@ DTYPE_BYTES: dict[str, Fraction] = {
 }
 """Bytes per element, from the narrowest to the widest; a contraction computes in the widest dtype that it reads."""
 
+_WIDTH_ORDER = {dtype: place for place, dtype in enumerate(DTYPE_BYTES)}
+
 SCALE_BYTES: dict[str, Fraction] = {
     "e8m0": Fraction(1),
     "fp8+fp32/256": 1 + Fraction(4, 256),
@@ -46,6 +48,8 @@ _STORED_BYTES = DTYPE_BYTES | SCALE_BYTES
 
 INDEX_BYTES = 8
 """Token, position and segment numbers are 64-bit, as torch keeps them."""
+
+_INDEX_BYTES = Fraction(INDEX_BYTES)
 
 DEFAULT_PROMPT, DEFAULT_ENCODER_PROMPT, DEFAULT_GENERATE = 2048, 512, 256
 
@@ -74,19 +78,21 @@ class Precision:
 
     def dtype(self, role: Role) -> str:
         """The dtype of a tensor of this role."""
-        return {"weight": self.weights, "kv_cache": self.kv_cache}.get(role, self.activations)
+        if role == "weight":
+            return self.weights
+        return self.kv_cache if role == "kv_cache" else self.activations
 
     def width(self, tensor: Tensor) -> Fraction:
         """Bytes per element of a tensor."""
         if tensor.role == "index":
-            return Fraction(INDEX_BYTES)
+            return _INDEX_BYTES
         kept = self.state if tensor.role == "state" else ""
         return _STORED_BYTES[tensor.dtype or kept or self.dtype(tensor.role)]
 
     def compute_dtype(self, op: Op) -> str:
         """The dtype that an operator computes in: the widest that it contracts, or reads where it contracts nothing."""
         tensors = op.contracted or tuple(tensor for tensor in op.reads if tensor.role not in ("index", "scale"))
-        return max((tensor.dtype or self.dtype(tensor.role) for tensor in tensors), key=list(DTYPE_BYTES).index)
+        return max((tensor.dtype or self.dtype(tensor.role) for tensor in tensors), key=_WIDTH_ORDER.__getitem__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,16 @@ class Timing:
     form: Names = ""
 
     def __add__(self, other: Timing) -> Timing:
-        return _by_name(lambda name: getattr(self, name) + getattr(other, name))
+        return Timing(
+            self.time_s + other.time_s,
+            self.bound_s + other.bound_s,
+            self.low_s + other.low_s,
+            self.high_s + other.high_s,
+            self.latency_s + other.latency_s,
+            self.compute_s + other.compute_s,
+            self.memory_s + other.memory_s,
+            self.link_s + other.link_s,
+        )
 
     def __mul__(self, count: Number) -> Timing:
         many = settled(count)
@@ -82,6 +91,8 @@ class Timing:
 
     def mean(self) -> Timing:
         """The mean over the last axis, the steps of a request; the form is the most frequent one."""
+        if isinstance(self.form, str) and not isinstance(self.time_s, np.ndarray):
+            return self
         return replace(self.each(mean), form=_most_frequent(self.form))
 
     def as_float(self) -> Timing:
@@ -134,5 +145,7 @@ def _by_name(value: Callable[[str], Number], form: Names = "") -> Timing:
 
 
 def _most_frequent(forms: Names) -> str:
+    if isinstance(forms, str):
+        return forms
     names, counts = np.unique(np.asarray(forms), return_counts=True)
     return str(names[np.argmax(counts)])

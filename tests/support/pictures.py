@@ -39,7 +39,7 @@ def phase(rng: np.random.Generator, operators: int) -> PhasePrediction:
         work = (moved * intensity * (kind == "matrix"), moved * intensity * (kind == "vector"))
         figures = Figures(Timing(time, bound, bound, 2 * time, *made_of), *work, moved, 0.5, 0.5)
         made.append(Operator(f"{rng.choice(NAMES)}{index}", "matmul", int(rng.choice([1, 32])), figures))
-    return PhasePrediction(1, whole(made), tuple(made))
+    return PhasePrediction(1, whole(made), lambda: tuple(made))
 
 
 def whole(operators: list[Operator]) -> Figures:
