@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Any
 
 from roofline.cost.cost import Cost
-from roofline.number import Number, added, settled
+from roofline.number import Number, added, mean, settled
 from roofline.timing.machine import Machine
-from roofline.timing.timing import Shares, Timing, mean, total
+from roofline.timing.timing import Shares, Timing, total
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-import numpy as np
-
 from roofline.errors import UsageError, WorkloadError, near_matches
-from roofline.number import Number, exact
+from roofline.number import Number, counting, exact, is_remembering
 from roofline.options.verbs import RequestOptions
 from roofline.program.axes import Sizes
 from roofline.program.lengths import Lengths
@@ -114,7 +112,7 @@ class Workload:
     def __post_init__(self) -> None:
         for name in ("batch", "prompt", "generate", "context", "kv_block"):
             value = getattr(self, name)
-            if value is None:
+            if value is None or is_remembering(value):
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_LENGTH:
                 msg = f"{name} {value!r}: expected a whole number from 1 to {MAX_LENGTH}"
@@ -173,8 +171,7 @@ class Workload:
             return self.step(phase, self.batch, self.prompt)
         if self.context is not None:
             return self.step(phase, self.batch, self.context)
-        lengths = np.arange(self.first + 1, self.first + self.generate, dtype=np.float64)
-        return self.step(phase, self.batch, self.first + 1 if len(lengths) == 1 else lengths)
+        return self.step(phase, self.batch, self.first + counting(self.decode_steps))
 
     def step(self, phase: Phase, batch: Number, length: Number) -> Sizes:
         """B, T and S of one step, and M behind an encoder: ``length`` is attended to in decode, else it is the prompt.

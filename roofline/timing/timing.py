@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from roofline.number import Number, is_symbolic, maximum, minimum, ratio, settled
+from roofline.number import Number, is_symbolic, maximum, mean, minimum, ratio, settled
 
 PARTS = ("latency", "compute", "memory", "link")
 """What time is made of. Time on the exponential unit counts as compute."""
@@ -91,7 +91,7 @@ class Timing:
 
     def mean(self) -> Timing:
         """The mean over the last axis, the steps of a request; the form is the most frequent one."""
-        if isinstance(self.form, str) and not isinstance(self.time_s, np.ndarray):
+        if isinstance(self.form, str) and isinstance(self.time_s, int | float):
             return self
         return replace(self.each(mean), form=_most_frequent(self.form))
 
@@ -130,14 +130,6 @@ def banded(timing: Timing, low: Number, high: Number) -> Timing:
         return replace(timing, low_s=timing.time_s * low, high_s=timing.time_s * high)
     bound = minimum(timing.bound_s, timing.time_s)  # equal up to rounding where nothing is lost
     return replace(timing, bound_s=bound, low_s=maximum(bound, timing.time_s * low), high_s=timing.time_s * high)
-
-
-def mean(value: Number) -> Number:
-    """The mean over the last axis of an array, the steps of a request; a number is its own."""
-    if not isinstance(value, np.ndarray) or value.ndim == 0:
-        return value
-    averaged = np.mean(value, axis=-1)
-    return float(averaged) if averaged.ndim == 0 else averaged
 
 
 def _by_name(value: Callable[[str], Number], form: Names = "") -> Timing:

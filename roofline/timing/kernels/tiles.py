@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import numpy as np
 from roofline.calibration.corrections.matmuls import Tiles
 from roofline.cost.kernel_shapes import MatmulShape
 from roofline.errors import WorkloadError
-from roofline.number import Number, ceil_div, is_symbolic, least, minimum
+from roofline.number import Number, ceil_div, is_remembering, is_symbolic, least, minimum, where
 from roofline.timing.rates import Rates
 
 TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (32, 64), (64, 32), (32, 32))
@@ -52,6 +53,8 @@ class TiledMatmul:
         A wave is one tile on every unit; the last wave takes as long as a full one.
         """
         sizes = (shape.rows, shape.columns, shape.depth)
+        if is_remembering(*sizes):
+            return self._fastest_recorded(shape)
         if not is_symbolic(*sizes):
             return self._fastest_of_numbers(sizes)
         added = [sum(self._added(split, shape.rows * shape.columns)) for split in SPLITS]
@@ -72,6 +75,17 @@ class TiledMatmul:
     def _added(self, split: Number, output: Number) -> tuple[Number, Number]:
         """Seconds of the traffic of partial sums, and of the kernel that adds them up; nothing without a split."""
         return self.tiles.partial_bytes(split, output) / self.hardware.bandwidth, self.tiles.added_s(split)
+
+    def _fastest_recorded(self, shape: MatmulShape) -> Tiling:
+        """The same for numbers that remember: which one it is, is a choice among numbers."""
+        added = [self._added(split, shape.rows * shape.columns) for split in SPLITS]
+        best: tuple[Number, ...] = (math.inf, 0.0, 0.0)
+        for place, seconds in self._candidates(shape):
+            partial, late = added[place]
+            total = seconds + partial + late
+            best = tuple(where(total < best[0], a, b) for a, b in zip((total, partial, late), best, strict=True))
+        total, partial, late = best
+        return Tiling(total - partial - late, partial, late)
 
     def _fastest_of_numbers(self, sizes: tuple[Number, ...]) -> Tiling:
         """The same for numbers and arrays, in chunks that stay in a cache."""
