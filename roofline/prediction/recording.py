@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from roofline.calibration.constants import Constants, Execution
-from roofline.cost.kv_cache import cache_bytes
-from roofline.cost.residency import activation_peak, alive_bytes, longest_step, weights_bytes
+from roofline.cost.residency import alive_bytes, longest_step, resident_bytes
 from roofline.errors import UsageError, near_matches, shown
 from roofline.hardware.fields import Level, Unit, Units
 from roofline.hardware.spec import HardwareSpec
@@ -29,7 +28,6 @@ from roofline.prediction.fleet import layout_of
 from roofline.prediction.layout_search import choose_layout
 from roofline.prediction.request import Hardware, Request, read_request
 from roofline.prediction.step import Steps, steps_of
-from roofline.program.op import CARRIED
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import MAX_LENGTH, Workload
@@ -146,18 +144,7 @@ class Recording:
 
     def _resident(self, program: Program, workload: Workload) -> dict[str, Number]:
         """What resides on a device of one stage, part by part."""
-        sizes = {letter: exact(size) for letter, size in program.sizes.items()}
-        precision, phases = self.request.precision, self.request.phases
-        held = sizes | dict(workload.step(Phase.DECODE, workload.batch, workload.held))
-        cached, states = (cache_bytes(program, held, precision, (role,)) for role in CARRIED)
-        longest = ((phase, sizes | dict(longest_step(workload, phase))) for phase in phases)
-        peak = reduce(maximum, [activation_peak(program, phase, step, precision) for phase, step in longest])
-        return {
-            "weights_bytes": whole(weights_bytes(program, sizes, precision)),
-            "kv_cache_bytes": whole(cached),
-            "activation_bytes": whole(peak),
-            "state_bytes": whole(states),
-        }
+        return resident_bytes(program, workload, self.request.phases, self.request.precision)
 
     def _largest_batch(self, program: Program, workload: Workload, room: Number) -> Number | None:
         """The root that ``largest_batch`` finds, of each operator's parabola; of lines, those that may bind."""

@@ -13,7 +13,7 @@ import pytest
 from strategies import ARCHITECTURES, SPANNING
 
 import roofline
-from roofline.models.model import preset_names
+from roofline.models.sources import preset_names
 from roofline.tape.tape import Tape
 
 RECIPES = "bf16 fp8 w8a8 w8a16 w4a16 w4a16+g64+zp nf4 mxfp4 nvfp4 fp8+kv8 bf16+kv4 w4a16+experts".split()
