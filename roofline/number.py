@@ -85,6 +85,8 @@ def maximum(a: Number, b: Number) -> Number:
     >>> maximum(2, 3)
     3
     """
+    if type(a) is float and type(b) is float:
+        return max(a, b)
     if is_symbolic(a, b):
         symbols: tuple[object, object] = (a, b)
         return _symbolic_maximum(*symbols)
@@ -108,6 +110,8 @@ def minimum(a: Number, b: Number) -> Number:
     >>> minimum(2, 3)
     2
     """
+    if type(a) is float and type(b) is float:
+        return min(a, b)
     if is_symbolic(a, b):
         return _in_symbols("Min", a, b)
     if is_remembering(a, b):
@@ -170,7 +174,8 @@ def product(factors: Iterable[Number]) -> Number:
     for factor in factors:
         if type(factor) is not Fraction:
             break
-        numerator, denominator = numerator * factor.numerator, denominator * factor.denominator
+        above, below = factor.as_integer_ratio()
+        numerator, denominator = numerator * above, denominator * below
     else:
         if factors:
             return Fraction(numerator) if denominator == 1 else Fraction(numerator, denominator)
@@ -196,12 +201,12 @@ def ratio(part: Number, whole: Number) -> Number:
     >>> float(ratio(1.0, 4.0)), float(ratio(0.0, 0.0))
     (0.25, 0.0)
     """
+    if isinstance(part, float) and isinstance(whole, float):
+        return part / whole if whole > 0 else 0.0
     if is_symbolic(part, whole):
         return part / whole
     if is_remembering(part, whole):
         return _remembered("ratio", part, whole)
-    if isinstance(part, float) and isinstance(whole, float):
-        return part / whole if whole > 0 else 0.0
     parts, wholes = np.asarray(part), np.asarray(whole)
     found: Grid = np.zeros(np.broadcast(parts, wholes).shape)
     np.divide(parts, wholes, out=found, where=wholes > 0)
@@ -231,9 +236,9 @@ def whole(number: Number) -> Number:
 
 def mean(value: Number) -> Number:
     """The mean over the last axis of an array, the steps of a request; a number is its own."""
-    if is_remembering(value):
-        return _remembered("mean", value)
-    if not isinstance(value, np.ndarray) or value.ndim == 0:
+    if not isinstance(value, np.ndarray):
+        return _remembered("mean", value) if isinstance(value, Remembering) else value
+    if value.ndim == 0:
         return value
     averaged = np.mean(value, axis=-1)
     return float(averaged) if averaged.ndim == 0 else averaged

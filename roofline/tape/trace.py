@@ -141,6 +141,8 @@ class Trace:
 
     def apply(self, operation: str, *operands: int) -> int:
         """The place of any other operation."""
+        if (known := self._places.get((operation, *operands))) is not None:
+            return known
         nodes = [self.nodes[place] for place in operands]
         found = OPERATIONS[operation]
         example = float(found.function(*(node.example for node in nodes)))
@@ -161,6 +163,8 @@ class Trace:
         return self._sum(Sum(number, {}))
 
     def _binary(self, operation: str, a: int, b: int) -> int:
+        if (known := self._places.get((operation, a, b))) is not None:
+            return known
         one, two = self.nodes[a], self.nodes[b]
         ends = [x * y for x in one.range for y in two.range]
         span = (-math.inf, math.inf) if any(map(math.isnan, ends)) else (min(ends), max(ends))
@@ -171,14 +175,18 @@ class Trace:
     def _sum(self, given: Sum) -> int:
         places = tuple(sorted(given.terms))
         coefficients = tuple(given.terms[place] for place in places)
+        key = ("sum", places, given.constant, coefficients)
+        if (known := self._places.get(key)) is not None:
+            return known
         nodes = [self.nodes[place] for place in places]
         example = float(given.constant) + sum(float(c) * n.example for c, n in zip(coefficients, nodes, strict=True))
         letters = frozenset[str]().union(*(node.letters for node in nodes))
         whole = all(map(_is_whole, (given.constant, *coefficients))) and all(node.whole for node in nodes)
         made = Node("sum", places, (given.constant, *coefficients), letters, self.range_of(given), example, whole)
-        return self._place(("sum", places, given.constant, coefficients), made)
+        return self._place(key, made)
 
     def _place(self, key: tuple[object, ...], node: Node) -> int:
+        """Where a node is, which is there once; an input may be asked for again."""
         if key not in self._places:
             self._places[key] = len(self.nodes)
             self.nodes.append(node)

@@ -26,10 +26,10 @@ LAYOUTS: list[tuple[str, str, dict[str, Any]]] = [
     ("llama-3.1-8b", "4xmi300x", {"cp": 2, "dp": 2, "batch": 2, "context": 4096}),
     ("deepseek-v3", "8xh200", {"tp": 4, "dp": 2, "ep": 8, "batch": 4}),
     ("deepseek-v3", "gb200-nvl72", {"tp": 8, "dp": 9, "ep": 8, "batch": 18}),
-    ("mixtral-8x7b", "8xa100", {"tp": 2, "ep": 2, "pp": 2, "dp": 2, "batch": 16}),
+    ("mixtral-8x7b", "8xh200", {"tp": 2, "ep": 2, "pp": 2, "dp": 2, "batch": 16, "context": 900}),
 ]
 HOW: list[tuple[str, str, dict[str, Any]]] = [
-    ("llama-3.1-8b", "a100", {"dtype": "w4a16"}),
+    ("llama-3.1-8b", "a100", {"dtype": "w4a16", "context": 500}),
     ("mixtral-8x7b", "a100-sxm-80gb", {"execution": "eager", "generate": 4}),
     ("llama-2-7b", "h100", {"dtype": "fp8", "kv_block": 16, "reserve": 0.1}),
     ("gpt-oss-120b", "h100", {"constants": "datasheet", "context": 600}),
