@@ -73,7 +73,7 @@ RECIPES = st.builds(Recipe, st.integers(5, 60), st.booleans(), st.integers(0, 2*
 def over_batches(one: Prediction) -> list[Prediction]:
     """The prediction as it is, and as if for other batches: its phases, another workload."""
     batches = (1, 4, 16, 64)
-    return [replace(one, workload=replace(one.workload, batch=batch), memory=prediction(batch=batch).memory)
+    return [replace(one, workload=replace(one.workload, batch=batch), request=prediction(batch=batch).request)
             for batch in batches]  # fmt: skip
 
 
