@@ -23,16 +23,16 @@ def record(
     """Record what ``predict`` answers, so that it can be evaluated for other batches, lengths and rates.
 
     Keywords are those of ``predict``; they are the point at which the recording is made. Batch and lengths are letters,
-    and what ``letters`` names besides: bandwidth, peak, vector_peak, special_peak, latency_scale, link_scale,
-    room_bytes, and usd_per_h, with which a million tokens have a cost at full load. The layout is that of the point,
-    and the same everywhere. Raises RooflineError, in one line.
+    and what ``letters`` names besides: bandwidth, peak, vector_peak, special_peak, unit_count, cycles_per_s,
+    last_cache, latency_scale, link_scale, room_bytes, and usd_per_h, with which a million tokens have a cost at full
+    load. The layout is that of the point, and the same everywhere. Raises RooflineError, in one line.
 
     >>> tape = record("llama-3.1-8b", "h100", ["usd_per_h"], context=2048)
     >>> [letter.name for letter in tape.letters]
     ['batch', 'context', 'usd_per_h']
     >>> {name: round(value, 4) for name, value in tape.only("decode.time_s", "max_batch", "usd_per_mtoken").at(
     ...     batch=64, context=4096, usd_per_h=3.0).items()}
-    {'decode.time_s': 0.0204, 'max_batch': 129, 'usd_per_mtoken': 0.2661}
+    {'decode.time_s': 0.0191, 'max_batch': 129, 'usd_per_mtoken': 0.2488}
     """
     recording = Recording.asked(model, hardware, [name for name in letters if name != PRICE], options)
     results = recording.results()

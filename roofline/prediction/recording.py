@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, cast
 from roofline.calibration.constants import Constants, Execution
 from roofline.cost.residency import alive_bytes, longest_step, resident_bytes
 from roofline.errors import UsageError, near_matches, shown
-from roofline.hardware.fields import Level, Unit, Units
+from roofline.hardware.fields import Unit
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
 from roofline.number import Number, added, exact, maximum, mean, minimum, power, whole
@@ -40,10 +40,13 @@ from roofline.timing.timing import SECONDS
 
 AnyModel: TypeAlias = str | Path | Mapping[str, Any] | Model
 
-MACHINE = ("bandwidth", "peak", "vector_peak", "special_peak", "latency_scale", "link_scale", "room_bytes")
+MACHINE = (
+    *("bandwidth", "peak", "vector_peak", "special_peak", "unit_count", "cycles_per_s", "last_cache"),
+    *("latency_scale", "link_scale", "room_bytes"),
+)
 """Of a device: bandwidth of its memory [B/s]; peaks of its contractions, a letter ``peak_bf16`` for each dtype that
-there is, and of its other units [FLOP/s]; all latencies, and all bandwidths of links, times a factor; memory that is
-left to a model [B]."""
+there is, and of its other units [FLOP/s]; its processors, their clock [Hz], its last cache [B], where its constants ask
+for them; all latencies, and all bandwidths of links, times a factor; memory that is left to a model [B]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,14 +215,19 @@ class LetteredRates:
         return self.device.name
 
     @property
-    def units(self) -> Units | None:
+    def unit_count(self) -> Number:
         """The device's processors."""
-        return self.device.units
+        return self._rate("unit_count", "unit_count", self.device.unit_count)
 
     @property
-    def memory(self) -> Mapping[str, Level]:
-        """The device's levels of memory."""
-        return self.device.memory
+    def cycles_per_s(self) -> Number:
+        """The clock of its processors. [Hz]"""
+        return self._rate("cycles_per_s", "cycles_per_s", self.device.cycles_per_s)
+
+    @property
+    def last_cache(self) -> Number:
+        """The capacity of the last cache before device memory. [B]"""
+        return self._rate("last_cache", "last_cache", self.device.last_cache)
 
     @property
     def bandwidth(self) -> Number:
@@ -238,7 +246,7 @@ class LetteredRates:
         return rate if rate == float("inf") else self._rate(own, own, rate)
 
     def _rate(self, asked: str, name: str, rate: float) -> Number:
-        return letter(self.trace, Letter(name, rate, 1.0, 1e24)) if asked in self.asked else rate
+        return letter(self.trace, Letter(name, rate, 1.0, 1e24)) if asked in self.asked and rate else rate
 
 
 @dataclass(frozen=True, slots=True)

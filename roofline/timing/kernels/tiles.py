@@ -78,10 +78,12 @@ class TiledMatmul:
 
     def _fastest_recorded(self, shape: MatmulShape) -> Tiling:
         """The same for numbers that remember: which one it is, is a choice among numbers."""
-        added = [self._added(split, shape.rows * shape.columns) for split in SPLITS]
-        best: tuple[Number, ...] = (math.inf, 0.0, 0.0)
+        compute: list[Number] = [math.inf] * len(SPLITS)
         for place, seconds in self._candidates(shape):
-            partial, late = added[place]
+            compute[place] = minimum(compute[place], seconds)
+        best: tuple[Number, ...] = (math.inf, 0.0, 0.0)
+        for split, seconds in zip(SPLITS, compute, strict=True):
+            partial, late = self._added(split, shape.rows * shape.columns)
             total = seconds + partial + late
             best = tuple(where(total < best[0], a, b) for a, b in zip((total, partial, late), best, strict=True))
         total, partial, late = best
