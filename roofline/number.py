@@ -139,6 +139,8 @@ def ceil_div(a: Number, b: Number) -> Number:
     >>> ceil_div(7, 2)
     4
     """
+    if type(a) is float and isinstance(b, int | float):
+        return math.ceil(a / b)  # as of arrays
     if is_symbolic(a, b):
         return _in_symbols("ceiling", a / b)
     if is_remembering(a, b):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -53,8 +54,11 @@ class TiledMatmul:
         A wave is one tile on every unit; the last wave takes as long as a full one.
         """
         sizes = (shape.rows, shape.columns, shape.depth)
-        if is_remembering(*sizes):
-            return self._fastest_recorded(shape)
+        numbers = (*sizes, self.peak, self.hardware.bandwidth, self.hardware.unit_count)
+        if is_remembering(*numbers):
+            return self._fastest_of_one(shape)
+        if all(map(_is_plain, numbers)):
+            return self._fastest_of_one(MatmulShape(*map(float, sizes)))
         if not is_symbolic(*sizes):
             return self._fastest_of_numbers(sizes)
         added = [sum(self._added(split, shape.rows * shape.columns)) for split in SPLITS]
@@ -76,15 +80,15 @@ class TiledMatmul:
         """Seconds of the traffic of partial sums, and of the kernel that adds them up; nothing without a split."""
         return self.tiles.partial_bytes(split, output) / self.hardware.bandwidth, self.tiles.added_s(split)
 
-    def _fastest_recorded(self, shape: MatmulShape) -> Tiling:
-        """The same for numbers that remember: which one it is, is a choice among numbers."""
+    def _fastest_of_one(self, shape: MatmulShape) -> Tiling:
+        """The same for one matmul, in plain numbers or numbers that remember."""
         compute: list[Number] = [math.inf] * len(SPLITS)
         for place, seconds in self._candidates(shape):
             compute[place] = minimum(compute[place], seconds)
         best: tuple[Number, ...] = (math.inf, 0.0, 0.0)
         for split, seconds in zip(SPLITS, compute, strict=True):
             partial, late = self._added(split, shape.rows * shape.columns)
-            total = seconds + partial + late
+            total = seconds + (partial + late)
             best = tuple(where(total < best[0], a, b) for a, b in zip((total, partial, late), best, strict=True))
         total, partial, late = best
         return Tiling(total - partial - late, partial, late)
@@ -107,6 +111,10 @@ class TiledMatmul:
             partial, late = self._added(picked, output)
             whole[:, start : start + _CHUNK] = best - partial - late, partial, late
         return Tiling(*(row.reshape(columns[0].shape)[()] for row in whole))
+
+
+def _is_plain(size: Number) -> bool:
+    return isinstance(size, int | float | Fraction)
 
 
 def units_of(hardware: Rates) -> Number:
