@@ -10,7 +10,7 @@ import numpy as np
 from roofline.cost.eager_kernels import kernels_of
 from roofline.cost.kernel_shapes import Shape, shape_of
 from roofline.engines.engine import Engine
-from roofline.number import Number, uniform
+from roofline.number import Number, is_remembering, uniform
 from roofline.program.axes import Sizes
 from roofline.program.op import Op, Tensor
 from roofline.program.phases import Phase
@@ -91,7 +91,7 @@ def _captured(engine: Engine, phase: Phase, bound: Sizes) -> Sizes:
     A prompt that is replayed in pieces is padded by less than a tile and counts as it is.
     """
     batch = engine.padded(phase, bound["B"]) if phase.one_token else bound["B"]
-    same = batch is bound["B"] or bool(np.all(np.asarray(batch == bound["B"])))
+    same = batch is bound["B"] or (not is_remembering(batch) and bool(np.all(np.asarray(batch == bound["B"]))))
     return bound if same else {**bound, "B": batch}
 
 
