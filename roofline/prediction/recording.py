@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from roofline.calibration.constants import Constants, Execution
-from roofline.cost.residency import alive_bytes, longest_step, resident_bytes
+from roofline.cost.kv_cache import cache_bytes
+from roofline.cost.residency import alive_bytes, longest_step, resident_bytes, weights_bytes
 from roofline.errors import UsageError, near_matches, shown
 from roofline.hardware.fields import Unit
 from roofline.hardware.spec import HardwareSpec
@@ -153,16 +154,18 @@ class Recording:
         """The root that ``largest_batch`` finds, of each operator's parabola; of lines, those that may bind."""
         sizes = {letter: exact(size) for letter, size in program.sizes.items()}
         precision = self.request.precision
-        one = self._resident(program, replace(workload, batch=1))
-        carried, free = one["kv_cache_bytes"] + one["state_bytes"], whole(room) - one["weights_bytes"]
+        free = whole(room) - whole(weights_bytes(program, sizes, precision))
+        held = sizes | dict(workload.step(Phase.DECODE, 1, workload.held))
+        carried = [cache_bytes(program, held | {"B": exact(b)}, precision) for b in range(3)]
         lines: list[tuple[Number, Number]] = []
         roots: list[Number] = []
         for phase in self.request.phases:
             step = sizes | dict(longest_step(workload, phase))
             alive = [alive_bytes(program, phase, step | {"B": exact(b)}, precision) for b in range(3)]
-            for none, first, second in zip(*alive, strict=True):
+            for three in zip(*alive, strict=True):
+                none, first, second = (kept + size for kept, size in zip(carried, three, strict=True))
                 square = (second - 2 * first + none) / 2
-                rise = first - none - square + carried
+                rise = first - none - square
                 if (square > 0) is True:
                     roots.append((power(rise * rise + 4 * square * (free - none), 0.5) - rise) / (2 * square))
                 elif (square == 0) is True:
