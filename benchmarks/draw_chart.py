@@ -30,8 +30,8 @@ many = []
 for name, phase in one.by_phase:
     ops = [replace(op, name=f"{op.name}_{copy}") for copy in range(4) for op in phase.operators][:50]
     shift = lambda f, k: replace(f, flops=f.flops * (1 + 0.02 * k), vector_flops=f.vector_flops * (1 + 0.02 * k))
-    many.append((name, replace(phase, operators=tuple(replace(op, figures=shift(op.figures, k))
-                                                      for k, op in enumerate(ops)))))
+    shifted = tuple(replace(op, figures=shift(op.figures, k)) for k, op in enumerate(ops))
+    many.append((name, replace(phase, listing=lambda shifted=shifted: shifted)))
 program = replace(one, by_phase=tuple(many))
 assert sum(len(phase.operators) for _, phase in program.by_phase) == 100
 begin = time.perf_counter()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from roofline.buying.api import compare, size
     from roofline.buying.ranking import Comparison
+    from roofline.buying.recording import record
     from roofline.buying.sizing import Sizing
     from roofline.errors import RooflineError
     from roofline.formulas.building import formula
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from roofline.models.model import Model, load_model
     from roofline.operators.predict_op import OperatorPrediction, predict_op
     from roofline.prediction.predict import Prediction, predict
+    from roofline.tape.tape import Tape
 
 __all__ = [
     "Ceiling",
@@ -35,12 +37,14 @@ __all__ = [
     "Roofline",
     "RooflineError",
     "Sizing",
+    "Tape",
     "compare",
     "formula",
     "load_hardware",
     "load_model",
     "predict",
     "predict_op",
+    "record",
     "size",
 ]
 
@@ -55,12 +59,14 @@ _HOMES = {
     "Roofline": "hardware.roofs",
     "RooflineError": "errors",
     "Sizing": "buying.sizing",
+    "Tape": "tape.tape",
     "compare": "buying.api",
     "formula": "formulas.building",
     "load_hardware": "hardware.loading",
     "load_model": "models.model",
     "predict": "prediction.predict",
     "predict_op": "operators.predict_op",
+    "record": "buying.recording",
     "size": "buying.api",
 }
 

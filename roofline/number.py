@@ -1,13 +1,14 @@
-"""One kind of number for formulas: int, Fraction, float, float64 array or sympy expression.
+"""One kind of number for formulas: int, Fraction, float, float64 array, sympy expression, or one that remembers.
 
 Formula bodies use ``+ - * / **`` and the functions below, nothing else, so that one source serves symbols, exact
-counts and sweeps. sympy is never imported here: a symbol can only arrive where sympy is loaded already.
+counts, sweeps and recordings. sympy is never imported here: a symbol can only arrive where sympy is loaded already.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+import operator
 import sys
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -52,6 +53,26 @@ class Number(Protocol):
     def __float__(self) -> float: ...
 
 
+class Remembering:
+    """A number that remembers how it came about (``roofline.tape``): what a function makes of it, it says itself."""
+
+    __slots__ = ()
+
+    def apply(self, function: str, *operands: object) -> Number:
+        """What ``function`` makes of numbers and truths, of which this is one."""
+        raise NotImplementedError
+
+
+def is_remembering(*numbers: Number) -> bool:
+    """Whether any of ``numbers`` remembers how it came about."""
+    return any(isinstance(number, Remembering) for number in numbers)
+
+
+def _remembered(function: str, *numbers: Number) -> Number:
+    """What ``function`` makes of ``numbers``, one of which remembers."""
+    return next(number for number in numbers if isinstance(number, Remembering)).apply(function, *numbers)
+
+
 def is_symbolic(*numbers: Number) -> bool:
     """Whether any of ``numbers`` is a sympy expression."""
     sympy = sys.modules.get("sympy")
@@ -64,9 +85,13 @@ def maximum(a: Number, b: Number) -> Number:
     >>> maximum(2, 3)
     3
     """
+    if type(a) is float and type(b) is float:
+        return max(a, b)
     if is_symbolic(a, b):
         symbols: tuple[object, object] = (a, b)
         return _symbolic_maximum(*symbols)
+    if is_remembering(a, b):
+        return _remembered("maximum", a, b)
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         larger: Number = np.maximum(np.asarray(_plain(a)), np.asarray(_plain(b)))
         return larger
@@ -85,8 +110,12 @@ def minimum(a: Number, b: Number) -> Number:
     >>> minimum(2, 3)
     2
     """
+    if type(a) is float and type(b) is float:
+        return min(a, b)
     if is_symbolic(a, b):
         return _in_symbols("Min", a, b)
+    if is_remembering(a, b):
+        return _remembered("minimum", a, b)
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         smaller: Number = np.minimum(np.asarray(_plain(a)), np.asarray(_plain(b)))
         return smaller
@@ -110,8 +139,12 @@ def ceil_div(a: Number, b: Number) -> Number:
     >>> ceil_div(7, 2)
     4
     """
+    if type(a) is float and isinstance(b, int | float):
+        return math.ceil(a / b)  # as of arrays
     if is_symbolic(a, b):
         return _in_symbols("ceiling", a / b)
+    if is_remembering(a, b):
+        return _remembered("ceil_div", a, b)
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         whole: Number = np.ceil(np.asarray(_plain(a) / _plain(b)))
         return whole
@@ -128,6 +161,8 @@ def power(base: Number, exponent: Number) -> Number:
     """
     if is_symbolic(base, exponent) or isinstance(base, np.ndarray) or isinstance(exponent, np.ndarray):
         return _plain(base) ** _plain(exponent) if not is_symbolic(base, exponent) else base**exponent
+    if is_remembering(base, exponent):
+        return _remembered("power", base, exponent)
     return exact(base) ** exponent if exponent <= _LONGEST_POWER else float(base) ** float(exponent)
 
 
@@ -137,15 +172,29 @@ def product(factors: Iterable[Number]) -> Number:
     Fractions are reduced once, at the end: most of a count is products of sizes.
     """
     factors = tuple(factors)
-    fractions = [factor for factor in factors if type(factor) is Fraction]
-    if factors and len(fractions) == len(factors):
-        return Fraction(
-            math.prod(factor.numerator for factor in fractions), math.prod(factor.denominator for factor in fractions)
-        )
+    numerator = denominator = 1
+    for factor in factors:
+        if type(factor) is not Fraction:
+            break
+        above, below = factor.as_integer_ratio()
+        numerator, denominator = numerator * above, denominator * below
+    else:
+        if factors:
+            return Fraction(numerator) if denominator == 1 else Fraction(numerator, denominator)
     total: Number = 1
     for factor in factors:
         total = total * factor
     return total
+
+
+def added(numbers: Iterable[Number]) -> Number:
+    """The sum of ``numbers``; 0 if there are none. ``sum`` starts from 0, which costs a Fraction one addition more.
+
+    >>> added([Fraction(1, 2), 3]), added([])
+    (Fraction(7, 2), 0)
+    """
+    first, *others = (*numbers,) or (0,)
+    return functools.reduce(operator.add, others, first)
 
 
 def ratio(part: Number, whole: Number) -> Number:
@@ -154,12 +203,66 @@ def ratio(part: Number, whole: Number) -> Number:
     >>> float(ratio(1.0, 4.0)), float(ratio(0.0, 0.0))
     (0.25, 0.0)
     """
+    if isinstance(part, float) and isinstance(whole, float):
+        return part / whole if whole > 0 else 0.0
     if is_symbolic(part, whole):
         return part / whole
+    if is_remembering(part, whole):
+        return _remembered("ratio", part, whole)
     parts, wholes = np.asarray(part), np.asarray(whole)
     found: Grid = np.zeros(np.broadcast(parts, wholes).shape)
     np.divide(parts, wholes, out=found, where=wholes > 0)
     return found[()]
+
+
+def where(condition: Truth, a: Number, b: Number) -> Number:
+    """``a`` where ``condition`` holds, else ``b``; element by element for arrays.
+
+    >>> where(True, 1.0, 2.0), where(np.array([True, False]), 1.0, 2.0)
+    (1.0, array([1., 2.]))
+    """
+    if isinstance(condition, Remembering):
+        return condition.apply("where", condition, a, b)
+    if isinstance(condition, bool):
+        return a if condition else b
+    if is_remembering(a, b):
+        return a if np.all(condition) else b  # what does not depend on a letter is one truth
+    picked: Number = np.where(condition, np.asarray(a), np.asarray(b))
+    return picked
+
+
+def whole(number: Number) -> Number:
+    """A number without its fractional part, as int() cuts it off."""
+    return _remembered("floor", number) if is_remembering(number) else int(number)
+
+
+def mean(value: Number) -> Number:
+    """The mean over the last axis of an array, the steps of a request; a number is its own."""
+    if not isinstance(value, np.ndarray):
+        return _remembered("mean", value) if isinstance(value, Remembering) else value
+    if value.ndim == 0:
+        return value
+    averaged = np.mean(value, axis=-1)
+    return float(averaged) if averaged.ndim == 0 else averaged
+
+
+def counting(count: Number) -> Number:
+    """1, 2 ... ``count`` as an array, 1 alone as it is; of a number that remembers, a letter that stands for each.
+
+    >>> counting(3), counting(1)
+    (array([1., 2., 3.]), 1)
+    """
+    if is_remembering(count):
+        return _remembered("counting", count)
+    if count == 1:
+        return 1
+    numbers: Number = np.arange(1, int(count) + 1, dtype=np.float64)
+    return numbers
+
+
+def grid(number: Number) -> Number:
+    """``number`` as a float64 array, of no axes where it is one number; what remembers stays as it is."""
+    return number if is_remembering(number) else np.asarray(number, dtype=np.float64)
 
 
 def exact(number: Number) -> Number:
@@ -168,12 +271,14 @@ def exact(number: Number) -> Number:
 
 
 def as_float(number: Number) -> Number:
-    """An int or a Fraction as a float; arrays and symbols as they are.
+    """An int or a Fraction as a float; arrays, symbols and what remembers as they are.
 
     >>> as_float(Fraction(1, 2)), as_float(3)
     (0.5, 3.0)
     """
-    return number if isinstance(number, np.ndarray) or is_symbolic(number) else float(number)
+    if isinstance(number, float):
+        return number
+    return number if isinstance(number, np.ndarray | Remembering) or is_symbolic(number) else float(number)
 
 
 def as_fraction(number: Number) -> Fraction:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from roofline.calibration.calibration_file import Calibration, KindConstants, wi
 from roofline.calibration.corrections.registry import CONSTANTS, Corrections
 from roofline.errors import SpecError, UnitError, near_matches
 from roofline.files.findings import validated
-from roofline.files.library import data_folder, read_yaml
+from roofline.files.library import data_folder, parsed_yaml, read_text
 from roofline.number import Number
 from roofline.options import words
 from roofline.units import parse_quantity
@@ -19,7 +20,7 @@ from roofline.units import parse_quantity
 Execution: TypeAlias = words.Execution
 Provenance: TypeAlias = words.Provenance
 
-NO_CORRECTIONS = Corrections()
+NO_CORRECTIONS = Corrections.model_construct()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +184,12 @@ def load_constants(calibration_class: str, provenance: Provenance | None = None)
 
 def class_names() -> list[str]:
     """The names of the shipped classes."""
-    return _names("classes")
+    return list(_names("classes"))
 
 
 def device_names() -> list[str]:
     """The names of the shipped calibrations of devices."""
-    return _names("devices")
+    return list(_names("devices"))
 
 
 def load_class(name: str, clock: float | None = None) -> Calibration:
@@ -213,8 +214,7 @@ def read_calibration(path: Path, clock: float | None = None) -> Calibration:
 
     Raises SpecError: file, field, what was given, what was expected.
     """
-    fields = read_yaml(path)
-    return validated(Calibration, fields, path.name, {"clock": clock or _stated_clock(fields.get("clock"))})
+    return _calibration(read_text(path, SpecError), path, clock)
 
 
 def _stated_clock(text: object) -> float | None:
@@ -225,8 +225,20 @@ def _stated_clock(text: object) -> float | None:
         return None
 
 
-def _names(folder: str) -> list[str]:
-    return sorted(path.stem for path in (data_folder("calibrations") / folder).glob("*.yaml"))
+@functools.lru_cache(maxsize=256)
+def _calibration(text: str, path: Path, clock: float | None) -> Calibration:
+    """The calibration in a text: one that is asked for again is not read again."""
+    fields = parsed_yaml(text, str(path))
+    return validated(Calibration, fields, path.name, {"clock": clock or _stated_clock(fields.get("clock"))})
+
+
+def _names(folder: str) -> tuple[str, ...]:
+    return _stems(data_folder("calibrations") / folder)
+
+
+@functools.cache
+def _stems(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
 
 
 def _load(folder: str, name: str, problem: str, clock: float | None = None) -> Calibration:

@@ -46,7 +46,7 @@ Sharpness = Annotated[float, Field(ge=0.5, le=10, strict=False)]
 
 
 class Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class Band(Data):

@@ -13,7 +13,7 @@ from roofline.files.library import data_folder, read_yaml
 
 
 class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class Kernel(_Data):

@@ -10,7 +10,7 @@ import numpy as np
 from roofline.cost.eager_kernels import kernels_of
 from roofline.cost.kernel_shapes import Shape, shape_of
 from roofline.engines.engine import Engine
-from roofline.number import Number, uniform
+from roofline.number import Number, is_remembering, uniform
 from roofline.program.axes import Sizes
 from roofline.program.op import Op, Tensor
 from roofline.program.phases import Phase
@@ -91,7 +91,7 @@ def _captured(engine: Engine, phase: Phase, bound: Sizes) -> Sizes:
     A prompt that is replayed in pieces is padded by less than a tile and counts as it is.
     """
     batch = engine.padded(phase, bound["B"]) if phase.one_token else bound["B"]
-    same = batch is bound["B"] or bool(np.all(np.asarray(batch == bound["B"])))
+    same = batch is bound["B"] or (not is_remembering(batch) and bool(np.all(np.asarray(batch == bound["B"]))))
     return bound if same else {**bound, "B": batch}
 
 
@@ -103,11 +103,6 @@ def operator_cost(
 
     def width(tensor: Tensor) -> Number:
         return bind(precision.width(tensor))
-
-    def kernels() -> tuple[Cost, ...]:
-        return tuple(
-            operator_cost(kernel, sizes, precision, group, count, decoding=decoding) for kernel in kernels_of(op)
-        )
 
     message = op.message_bytes(sizes, width) if op.transfer else 0
     return Cost(
@@ -122,8 +117,25 @@ def operator_cost(
         bytes=op.bytes(sizes, width),
         shape=shape_of(op, sizes, width),
         decoding=decoding,
-        kernels=kernels,
+        kernels=Kernels(op, sizes, precision, group, count, decoding),
         transfer=op.transfer,
         message_bytes=message,
         link_bytes=bus_bytes(op.transfer.operation, message, op.transfer.devices) if op.transfer else 0,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """What eager torch runs for an operator, counted when it is asked for."""
+
+    op: Op
+    sizes: Sizes
+    precision: Precision
+    group: str
+    count: Number
+    decoding: bool
+
+    def __call__(self) -> tuple[Cost, ...]:
+        """The cost of each kernel."""
+        asked = (self.sizes, self.precision, self.group, self.count)
+        return tuple(operator_cost(kernel, *asked, decoding=self.decoding) for kernel in kernels_of(self.op))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from roofline.number import Number, product
+from roofline.number import Number, added, product
 from roofline.program.axes import Sizes, rebind, size_of
 from roofline.program.op import Op, Tensor
 
@@ -99,13 +99,13 @@ def _matmul(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> MatmulSh
         depth = _size([x for x in b.letters if x not in out], sizes)
         shapes.append(MatmulShape(rows, columns, depth, columns * depth * width(b)))
     first = shapes[0]
-    columns, moved = sum(shape.columns for shape in shapes), sum(shape.weight_bytes for shape in shapes)
+    columns, moved = added(shape.columns for shape in shapes), added(shape.weight_bytes for shape in shapes)
     return MatmulShape(first.rows, columns, first.depth, moved)
 
 
 def _attention(sizes: Sizes, cached: list[Tensor], width: Callable[[Tensor], Number]) -> AttentionShape:
     batch, queries, keys, kv_heads, groups, head_dim = (size_of(letter, sizes) for letter in "BTSKGH")
-    moved = sum(tensor.elements(sizes) * width(tensor) for tensor in cached)
+    moved = added(tensor.elements(sizes) * width(tensor) for tensor in cached)
     return AttentionShape(batch, queries, keys, kv_heads, groups, 4 * batch * kv_heads * groups * head_dim, moved)
 
 
@@ -114,7 +114,7 @@ def _rows(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> RowShape:
     letters = op.writes[0].letters
     rows = [x for x in letters if x in "BT"] if "T" in letters and op.kind != "softmax" else list(letters[:-1])
     own = [tensor for tensor in (*op.reads, *op.writes) if set(rows) <= set(tensor.letters)]
-    row_bytes = sum(_size([x for x in tensor.letters if x not in rows], sizes) * width(tensor) for tensor in own)
+    row_bytes = added(_size([x for x in tensor.letters if x not in rows], sizes) * width(tensor) for tensor in own)
     return RowShape(_size(rows, sizes), row_bytes)
 
 

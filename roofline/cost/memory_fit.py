@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 
 from roofline.cost.kv_cache import cache_bytes
 from roofline.cost.parabolas import crossing, last_within
@@ -16,18 +17,55 @@ from roofline.program.program import Program
 from roofline.program.workload import MAX_LENGTH, Precision, Workload
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What fits at most in ``room`` bytes and ``positions`` tokens on the stages of a pipeline, or on one device.
+
+    Either is counted when it is asked for. ``workload`` is that of one of so many ``replicas``.
+    """
+
+    stages: tuple[Program, ...]
+    workload: Workload
+    phases: tuple[Phase, ...]
+    precision: Precision
+    room: float
+    positions: int
+    replicas: int = 1
+
+    @cached_property
+    def max_batch(self) -> int:
+        """The most sequences at once, on all replicas."""
+        asked = (self.workload, self.phases, self.precision, self.room)
+        return min(largest_batch(stage, *asked) for stage in self.stages) * self.replicas
+
+    @cached_property
+    def max_context(self) -> int:
+        """The longest sequence, prompt and generated tokens together."""
+        asked = (self.workload, self.phases, self.precision, self.room, self.positions)
+        return min(longest_context(stage, *asked) for stage in self.stages)
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryFit:
     """What stays resident at the workload's longest, and what would fit. [B]
 
-    ``capacity_bytes`` and what follows from it are None where the capacity is what one installs.
+    ``capacity_bytes`` and ``limits`` are None where the capacity is what one installs.
     """
 
     footprint: Footprint
     capacity_bytes: int | None
-    max_batch: int | None
-    max_context: int | None
+    limits: Limits | None = field(compare=False, repr=False)
     overhead_bytes: int = 0
+
+    @property
+    def max_batch(self) -> int | None:
+        """The most sequences at once that fit; None where the capacity is not known."""
+        return self.limits.max_batch if self.limits else None
+
+    @property
+    def max_context(self) -> int | None:
+        """The longest sequence that fits, in tokens; None where the capacity is not known."""
+        return self.limits.max_context if self.limits else None
 
     @property
     def total_bytes(self) -> int:
@@ -41,28 +79,8 @@ class MemoryFit:
 
     def to_dict(self) -> dict[str, int | None]:
         """The memory block of the JSON of ``predict``."""
-        rest = {name: getattr(self, name) for name in ("overhead_bytes", "total_bytes", "capacity_bytes")}
-        return {**asdict(self.footprint), **rest, "max_batch": self.max_batch, "max_context": self.max_context}
-
-
-def fit_memory(
-    program: Program,
-    workload: Workload,
-    phases: tuple[Phase, ...],
-    precision: Precision,
-    capacity: float | None,
-    positions: int,
-) -> MemoryFit:
-    """The footprint of the workload, and what would fit in ``capacity`` bytes and ``positions`` tokens."""
-    resident = footprint(program, workload, phases, precision)
-    if capacity is None:
-        return MemoryFit(resident, None, None, None)
-    return MemoryFit(
-        resident,
-        int(capacity),
-        largest_batch(program, workload, phases, precision, capacity),
-        longest_context(program, workload, phases, precision, capacity, positions),
-    )
+        names = ("overhead_bytes", "total_bytes", "capacity_bytes", "max_batch", "max_context")
+        return {**asdict(self.footprint), **{name: getattr(self, name) for name in names}}
 
 
 def largest_batch(

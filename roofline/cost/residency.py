@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import reduce
 from typing import TypeAlias
 
 from roofline.cost.kv_cache import cache_bytes
-from roofline.number import Number, exact, is_symbolic, maximum
+from roofline.number import Number, exact, is_symbolic, maximum, whole
 from roofline.program.axes import Sizes, rebind
 from roofline.program.op import STATES, Tensor
 from roofline.program.phases import Phase
@@ -41,24 +41,43 @@ class Footprint:
 
 def footprint(program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision) -> Footprint:
     """Weights (tied ones once), KV cache and states at the workload's longest, and the largest peak of the phases."""
-    return replace(
-        resting(program, workload, precision), activation_bytes=peak_bytes(program, workload, phases, precision)
-    )
+    return _footprint(resident_bytes(program, workload, phases, precision))
+
+
+def resident_bytes(
+    program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision
+) -> dict[str, Number]:
+    """The same under the names of a footprint, of numbers that remember too."""
+    peak = _peak(program, workload, phases, precision)
+    return {**_resting(program, workload, precision), "activation_bytes": whole(peak)}
 
 
 def peak_bytes(program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision) -> int:
     """The largest peak of the phases."""
-    sizes = {letter: exact(size) for letter, size in program.sizes.items()}
-    steps = ((phase, {**sizes, **longest_step(workload, phase)}) for phase in phases)
-    return int(max(activation_peak(program, phase, step, precision) for phase, step in steps))
+    return int(_peak(program, workload, phases, precision))
 
 
 def resting(program: Program, workload: Workload, precision: Precision) -> Footprint:
     """What stays from step to step: the same without activations."""
+    return _footprint(_resting(program, workload, precision))
+
+
+def _footprint(parts: Mapping[str, Number]) -> Footprint:
+    return Footprint(**{"activation_bytes": 0, **{name: int(size) for name, size in parts.items()}})
+
+
+def _resting(program: Program, workload: Workload, precision: Precision) -> dict[str, Number]:
     sizes = {letter: exact(size) for letter, size in program.sizes.items()}
     held = {**sizes, **workload.step(Phase.DECODE, workload.batch, workload.held)}
-    weights, cache = weights_bytes(program, sizes, precision), cache_bytes(program, held, precision, ("kv_cache",))
-    return Footprint(int(weights), int(cache), 0, int(cache_bytes(program, held, precision, STATES)))
+    cache, states = (cache_bytes(program, held, precision, roles) for roles in (("kv_cache",), STATES))
+    weights = weights_bytes(program, sizes, precision)
+    return {"weights_bytes": whole(weights), "kv_cache_bytes": whole(cache), "state_bytes": whole(states)}
+
+
+def _peak(program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision) -> Number:
+    sizes = {letter: exact(size) for letter, size in program.sizes.items()}
+    steps = ((phase, {**sizes, **longest_step(workload, phase)}) for phase in phases)
+    return reduce(maximum, [activation_peak(program, phase, step, precision) for phase, step in steps])
 
 
 def weights_bytes(program: Program, sizes: Sizes, precision: Precision) -> Number:

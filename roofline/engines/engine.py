@@ -7,6 +7,7 @@ What a file leaves out, an engine does not do, or leaves to the runtime: no merg
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import reduce
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -29,7 +30,7 @@ from roofline.engines.fields import (
     entry,
     wrong_source,
 )
-from roofline.number import Number, Truth, exact, is_symbolic
+from roofline.number import Number, Truth, exact, is_remembering, is_symbolic, where
 from roofline.schema import Says
 
 A_NAME = "lower-case letters, digits and hyphens such as tensorrt-llm"
@@ -156,6 +157,8 @@ class Engine(Record):
         """
         if phase not in self.graphs or not self.captured or is_symbolic(tokens):
             return tokens
+        if is_remembering(tokens):
+            return reduce(lambda larger, size: where(tokens <= size, size, larger), reversed(self.captured), tokens)
         sizes = np.asarray([*self.captured, np.inf])
         larger = sizes[np.searchsorted(sizes, np.asarray(tokens, dtype=np.float64))]
         if isinstance(tokens, np.ndarray):
@@ -164,4 +167,4 @@ class Engine(Record):
 
 
 def _where(found: Truth) -> Number:
-    return found * 1.0 if isinstance(found, np.ndarray) else int(found)
+    return found * 1.0 if isinstance(found, np.ndarray) else where(found, 1, 0)

@@ -60,9 +60,13 @@ def read_yaml(path: Path, error: type[RooflineError] = SpecError) -> dict[str, A
     ``null``, decimal integers and decimal floats are more than text: no dates, no octal, no base 60, no yes and no.
     Raises ``error`` with the file and line.
     """
+    return parsed_yaml(read_text(path, error), str(path), error)
+
+
+def parsed_yaml(text: str, path: str, error: type[RooflineError] = SpecError) -> dict[str, Any]:
+    """The mapping in the ``text`` of a YAML file at ``path``, read as :func:`read_yaml` does."""
     import yaml  # noqa: PLC0415  (start-up: not every command reads a file)
 
-    text = read_text(path, error)
     try:
         loaded = _copied(_parsed(text))
     except yaml.YAMLError as failure:

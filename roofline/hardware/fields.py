@@ -119,7 +119,7 @@ Confidences = Annotated[Confidence | dict[str, Confidence], BeforeValidator(_con
 class Block(BaseModel):
     """Part of a spec: frozen, no unknown fields, a source of its own, by field if need be, or the file's."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     source: Annotated[Source | None, Says(A_SOURCE)] = None
     confidence: Confidences | None = Field(default=None, description=A_CONFIDENCE)
@@ -248,7 +248,7 @@ class Sparsity(Block):
 class Reference(BaseModel):
     """A source: its title, where it stands, and whether all that is taken from it is unverified."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     title: Annotated[Text, Says("what it is")]
     ref: Annotated[Text, Says("where it stands")]

@@ -7,6 +7,7 @@ import os
 import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,12 @@ def read_index(folder: Path) -> dict[str, str]:
     path = folder / INDEX
     if not path.is_file():
         return {}
-    loaded: dict[str, str] = json.loads(read_text(path, SpecError))
+    return _parsed(read_text(path, SpecError))
+
+
+@lru_cache(maxsize=8)
+def _parsed(index: str) -> dict[str, str]:
+    loaded: dict[str, str] = json.loads(index)
     return loaded
 
 
@@ -174,5 +180,10 @@ def _own_files() -> list[Path]:
 def _yaml_files(folder: Path, known: Collection[str] = ()) -> list[Path]:
     """The specs of a folder and of its systems, by name, but for those that are ``known`` by their path in it."""
     places = {"": folder, f"{SYSTEMS}/": folder / SYSTEMS}
-    found = [(start + path.name, path) for start, place in places.items() if place.is_dir() for path in place.iterdir()]
-    return sorted(path for name, path in found if name.endswith((".yaml", ".yml")) and name not in known)
+    found = [
+        (start + name, place, name)
+        for start, place in places.items()
+        if place.is_dir()
+        for name in os.listdir(place)  # noqa: PTH208  (a Path for each costs more than the listing)
+    ]
+    return sorted(place / name for path, place, name in found if name.endswith((".yaml", ".yml")) and path not in known)

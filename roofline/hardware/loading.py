@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,20 @@ def spec_from_fields(fields: Mapping[str, Any], where: str, *, what_if: bool = F
     return spec
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The fields of a file; two files are one if they read the same."""
+
+    text: str
+    fields: Mapping[str, Any] = field(compare=False)
+
+
+@lru_cache(maxsize=256)
+def _checked(read: _Read, where: str) -> HardwareSpec:
+    """The spec in what was read, which is checked once a process: nothing of a spec can be changed."""
+    return spec_from_fields(read.fields, where)
+
+
 def load_hardware(hardware: str | Path, *, overrides: Mapping[str, Any] | None = None) -> HardwareSpec:
     """The spec of a device by name or alias, in any case, or by the path to a YAML file.
 
@@ -38,7 +54,9 @@ def load_hardware(hardware: str | Path, *, overrides: Mapping[str, Any] | None =
     'h100-sxm-80gb'
     """
     fields, where = read_hardware_fields(hardware)
-    return spec_from_fields(edited_fields(fields, overrides or {}, where), where, what_if=bool(overrides))
+    if not overrides:
+        return _checked(_Read(repr(fields), fields), where)
+    return spec_from_fields(edited_fields(fields, overrides, where), where, what_if=True)
 
 
 def load_every_hardware() -> list[HardwareSpec]:

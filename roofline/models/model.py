@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,14 @@ class Model:
     checkpoint: Checkpoint = AS_ASKED
     ignored: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    _programs: dict[Conventions, Program] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     def program(self, conventions: Conventions | None = None) -> Program:
-        """The program of one step under ``conventions``."""
-        return FAMILIES[self.model_type].program(self.config, conventions or Conventions())
+        """The program of one step under ``conventions``, which is built once."""
+        asked = conventions or Conventions()
+        if asked not in self._programs:
+            self._programs[asked] = FAMILIES[self.model_type].program(self.config, asked)
+        return self._programs[asked]
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -83,7 +88,15 @@ def load_model(model: str | Path | Mapping[str, Any], *, overrides: Mapping[str,
     >>> load_model("bert-base").parameters
     109482240
     """
-    return _build(find_source(model), overrides)
+    source = find_source(model)
+    is_preset = source.folder is None and not isinstance(model, Mapping)
+    return _shipped(source.name) if is_preset and not overrides else _build(source, overrides)
+
+
+@functools.lru_cache(maxsize=512)
+def _shipped(preset: str) -> Model:
+    """The network of a preset, read once a process; nothing of a network can be changed."""
+    return _build(find_source(preset), None)
 
 
 def _build(source: Source, overrides: Mapping[str, Any] | None) -> Model:

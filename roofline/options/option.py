@@ -43,7 +43,7 @@ class Field:
     @property
     def kinds(self) -> tuple[Any, ...]:
         """The types that it may have, None among them where it may be left open."""
-        return get_args(self.kind) if get_origin(self.kind) in (Union, UnionType) else (self.kind,)
+        return _kinds(self.kind)
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -60,8 +60,7 @@ class Field:
     @property
     def words(self) -> tuple[str, ...]:
         """The words that it takes; empty where it takes more than words."""
-        literals = [kind for kind in self.kinds if get_origin(kind) is Literal]
-        return tuple(word for kind in literals for word in get_args(kind))
+        return _words(self.kind)
 
     def check(self, value: object) -> None:
         """Raises UsageError for a word that it does not take."""
@@ -69,6 +68,17 @@ class Field:
             few = f"expected {' or '.join(self.words)}"
             msg = f"{self.flags[0]} {value!r}: {few if len(self.words) < 5 else near_matches(str(value), self.words)}"
             raise UsageError(msg)
+
+
+@cache
+def _kinds(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+@cache
+def _words(kind: Any) -> tuple[str, ...]:
+    literals = [each for each in _kinds(kind) if get_origin(each) is Literal]
+    return tuple(word for each in literals for word in get_args(each))
 
 
 def fields_of(group: type) -> tuple[Field, ...]:

@@ -126,10 +126,6 @@ class FormulaSetting(Dtype, Timing, Kept, total=False):
     """What a formula of a given program holds for."""
 
 
-class CompileOptions(PhaseOf, FormulaSetting, total=False):
-    """The keywords of ``formulas.compiling.compile``."""
-
-
 class SettingOptions(Dtype, Conventions, Timing, Kept, total=False):
     """What a formula holds for."""
 

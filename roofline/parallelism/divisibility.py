@@ -33,6 +33,8 @@ class Condition:
 
 def check_layout(layout: Layout, program: Program, phases: tuple[Phase, ...], workload: Workload, name: str) -> None:
     """Raises WorkloadError, with the degrees that would do, where ``layout`` cannot split the program of ``name``."""
+    if layout == Layout():
+        return
     found = list(conditions(program, phases, workload))
     for condition in found:
         if not condition.holds(layout):

@@ -16,12 +16,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import reduce
 
 import numpy as np
 
-from roofline.cost.memory_fit import MemoryFit, fit_memory
+from roofline.cost.memory_fit import Limits, MemoryFit
 from roofline.cost.residency import Footprint, footprint
-from roofline.number import Number, maximum
+from roofline.number import Number, maximum, where
 from roofline.parallelism.dimensions import Degree
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.sharding import PIPELINE
@@ -50,9 +51,15 @@ def microbatches(batch: Degree, stages: Degree, phase: Phase) -> Degree:
     [4, 1, 16]
     """
     most = stages * (1 if phase.one_token else MICROBATCHES) * (stages > 1) + (stages == 1)
-    parts = np.vectorize(lambda n, top: max(k for k in range(1, int(min(n, top)) + 1) if n % k == 0), otypes=[int])
-    found: Degree = parts(batch, most)[()]
-    return found
+    if isinstance(most, np.ndarray) or isinstance(batch, np.ndarray):
+        found: Degree = np.vectorize(_parts, otypes=[int])(batch, most)[()]
+        return found
+    return _parts(batch, most)
+
+
+def _parts(batch: int, most: int) -> int:
+    """The largest divisor of ``batch`` up to ``most``."""
+    return next(parts for parts in range(int(most), 0, -1) if batch % parts == 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +74,7 @@ class Pipeline:
     def step(self, first: Number, layers: Number, last: Number, sends: Number) -> Number:
         """A step's value, of the values of one microbatch: before the layers, in all, after them, handing on. [s]"""
         path = first + layers + last + sends
-        stages = (np.asarray(value) for value in self.stage_values(first, layers, last))
-        slowest: Number = np.maximum.reduce(np.broadcast_arrays(*stages))
+        slowest = reduce(maximum, self.stage_values(first, layers, last))
         if self.phase.one_token:
             return maximum(path, self.parts * slowest)
         return path + (self.parts - 1) * slowest
@@ -77,7 +83,7 @@ class Pipeline:
         """The values of the first, the fullest inner and the last stage."""
         counts = [count / self.layers for count in layers_of(self.layers, self.stages)]
         several = self.stages > 1
-        inner = np.where(self.stages > 2, np.asarray(counts[1] * layers), 0.0)
+        inner = where(self.stages > 2, counts[1] * layers, 0.0)
         return first + counts[0] * layers + last * (1 - several), inner, (last + counts[2] * layers) * several
 
 
@@ -151,15 +157,12 @@ def fit_layout(
 ) -> MemoryFit:
     """What resides on a device of the fullest stage of a sharded program; the largest batch is that of all devices."""
     own = replace(workload, batch=workload.batch // int(layout.dp))
-    fits = [fit_memory(stage, own, phases, precision, capacity, positions) for stage in stage_programs(program, layout)]
-    fullest = max(fits, key=lambda fit: fit.total_bytes)
+    stages = tuple(stage_programs(program, layout))
+    fullest = max((footprint(stage, own, phases, precision) for stage in stages), key=lambda each: each.total_bytes)
     if capacity is None:
-        return fullest
-    return replace(
-        fullest,
-        max_batch=min(fit.max_batch or 0 for fit in fits) * int(layout.dp),
-        max_context=min(fit.max_context or 0 for fit in fits),
-    )
+        return MemoryFit(fullest, None, None)
+    limits = Limits(stages, own, phases, precision, capacity, positions, int(layout.dp))
+    return MemoryFit(fullest, int(capacity), limits)
 
 
 def _start(groups: list[Group], phase: Phase) -> int:

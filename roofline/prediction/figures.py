@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from roofline.cost.cost import Cost
-from roofline.number import Number, settled
+from roofline.number import Number, added, mean, settled
 from roofline.timing.machine import Machine
-from roofline.timing.timing import Shares, Timing, mean, total
+from roofline.timing.timing import Shares, Timing, total
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,9 @@ class Operator:
         return {"name": self.name, "kind": self.kind, "count": self.count, **form, **self.figures.to_dict()}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PhasePrediction:
-    """One step of a phase, and how many steps a request takes.
+    """One step of a phase, and how many steps a request takes; its operators are listed when they are asked for.
 
     Counts are of one device's part; in a pipeline, of one device of each stage, added up; ``stage_devices`` are those
     of a stage, each with as much. In a pipeline: the microbatches of a step, and what one of them takes on the first,
@@ -101,10 +102,15 @@ class PhasePrediction:
 
     steps: int
     figures: Figures
-    operators: tuple[Operator, ...]
+    listing: Callable[[], tuple[Operator, ...]] = field(compare=False, repr=False)
     microbatches: int = 1
     stages: tuple[float, ...] = ()
     stage_devices: int = 1
+
+    @cached_property
+    def operators(self) -> tuple[Operator, ...]:
+        """The operators of a step, in the order in which they run."""
+        return self.listing()
 
     @property
     def total_flops(self) -> Number:
@@ -130,7 +136,7 @@ def figures_of(parts: Iterable[tuple[Cost, Timing]], machine: Machine) -> Figure
     timing = total((cost.count, each.mean()) for cost, each in parts).as_float()
 
     def counted(value: Callable[[Cost], Number]) -> float:
-        number = settled(sum(cost.count * mean(value(cost)) for cost, _ in parts))
+        number = settled(added(cost.count * mean(value(cost)) for cost, _ in parts))
         return number if isinstance(number, int | float) else float(number)
 
     moved, time = counted(lambda cost: cost.bytes), float(timing.time_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Unpack
@@ -35,9 +36,12 @@ from roofline.timing.engine_choice import caution
 from roofline.version import versions
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Prediction:
-    """What a model costs on a device: memory, time, what binds, how sure, phase by phase."""
+    """What a model costs on a device: memory, time, what binds, how sure, phase by phase.
+
+    Times are those of a prediction that is made; memory and parameters are counted when they are asked for.
+    """
 
     model: Model
     hardware: HardwareSpec
@@ -47,14 +51,22 @@ class Prediction:
     program: Program
     engine: Engine
     constants: ConstantSet
-    parameters: int
-    memory: MemoryFit
     by_phase: tuple[tuple[Phase, PhasePrediction], ...]
     steps: Steps
     request: Request = field(compare=False, repr=False)
     overrides: tuple[tuple[str, Any], ...] = ()
     system: str = ""
     chosen: Chosen | None = None
+
+    @cached_property
+    def parameters(self) -> int:
+        """How many parameters the network has, tied ones once."""
+        return int(settled(self.program.parameters()))
+
+    @cached_property
+    def memory(self) -> MemoryFit:
+        """What resides on a device of the fullest stage, and what would fit."""
+        return fit_request(self.request, self.layout, self.steps.program)
 
     @property
     def layout(self) -> Layout:
@@ -273,8 +285,6 @@ def predict_request(request: Request, layout: Layout, chosen: Chosen | None = No
         request.program,
         request.engine,
         request.constants,
-        parameters=int(settled(request.program.parameters())),
-        memory=fit_request(request, layout, steps.program),
         by_phase=tuple((name, steps.predict(name)) for name in request.phases),
         steps=steps,
         request=request,

@@ -24,6 +24,25 @@ from roofline.timing.timing import PARTS, SECONDS, Timing, total
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """The operators of a step, of their costs and the time of one execution each, and what comes ``more``."""
+
+    pairs: tuple[tuple[Cost, Timing], ...]
+    machine: Machine
+    more: tuple[Operator, ...] = ()
+
+    def __call__(self) -> tuple[Operator, ...]:
+        """The operators; those of one name are told apart by their groups."""
+        twice = {name for name, times in Counter(cost.name for cost, _ in self.pairs).items() if times > 1}
+        named = (f"{cost.group}.{cost.name}" if cost.name in twice else cost.name for cost, _ in self.pairs)
+        return (*(self._operator(name, *pair) for name, pair in zip(named, self.pairs, strict=True)), *self.more)
+
+    def _operator(self, name: str, cost: Cost, timing: Timing) -> Operator:
+        figures = figures_of([(cost, timing)], self.machine)
+        return Operator(name, cost.kind, int(cost.count), figures, form=str(timing.mean().form))
+
+
+@dataclass(frozen=True, slots=True)
 class Steps:
     """A program as a device of a layout sees it, with all that its times depend on."""
 
@@ -60,32 +79,21 @@ class Steps:
 
     def predict(self, phase: Phase) -> PhasePrediction:
         """Figures of one step, of its operators, and of the stages of its pipeline."""
-        pairs = self.timed(phase)
-        twice = {name for name, times in Counter(cost.name for cost, _ in pairs).items() if times > 1}
-        operators = tuple(
-            Operator(
-                f"{cost.group}.{cost.name}" if cost.name in twice else cost.name,
-                cost.kind,
-                int(cost.count),
-                figures_of([(cost, timing)], self.machine),
-                form=str(timing.mean().form),
-            )
-            for cost, timing in pairs
-        )
-        steps = self.workload.steps(phase)
-        several = int(self.layout.stage_devices)
-        alone = PhasePrediction(steps, figures_of(pairs, self.machine), operators, stage_devices=several)
-        return alone if self.layout.pp == 1 else self._staged(phase, alone, pairs)
+        pairs = tuple(self.timed(phase))
+        steps, several = self.workload.steps(phase), int(self.layout.stage_devices)
+        listing = Listing(pairs, self.machine)
+        alone = PhasePrediction(steps, figures_of(pairs, self.machine), listing, stage_devices=several)
+        return alone if self.layout.pp == 1 else self._staged(phase, alone, listing)
 
     def _stages(self, phase: Phase, pairs: Iterable[tuple[Cost, Timing]]) -> tuple[Pipeline, list[Timing]]:
         """The pipeline of a phase, and the time of one microbatch by place."""
         pipeline, where = pipeline_of(self.program, phase, int(self.layout.pp), self.parts(phase))
         return pipeline, by_place(pairs, where)
 
-    def _staged(self, phase: Phase, alone: PhasePrediction, pairs: list[tuple[Cost, Timing]]) -> PhasePrediction:
+    def _staged(self, phase: Phase, alone: PhasePrediction, listing: Listing) -> PhasePrediction:
         """The same with what other microbatches add, an operator of its own, and the stages."""
         parts, pp = self.parts(phase), int(self.layout.pp)
-        pipeline, sums = self._stages(phase, pairs)
+        pipeline, sums = self._stages(phase, listing.pairs)
         figures = alone.figures
         timing = pipelined(pipeline, sums)
         counts = {name: getattr(figures, name) * parts for name in COUNTS}
@@ -95,8 +103,7 @@ class Steps:
         stages = (first, *([inner] if pp > 2 else []), last)
         others = Operator("other_microbatches", "pipeline", parts - 1, _others(figures, whole))
         more = (others,) if parts > 1 else ()
-        operators = (*alone.operators, *more)
-        return replace(alone, figures=whole, operators=operators, microbatches=parts, stages=stages)
+        return replace(alone, figures=whole, listing=replace(listing, more=more), microbatches=parts, stages=stages)
 
 
 def steps_of(request: Request, layout: Layout) -> Steps:

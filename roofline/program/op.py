@@ -17,10 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cache
 from typing import Literal, TypeAlias
 
 from roofline.errors import ShapeError
-from roofline.number import Number, product
+from roofline.number import Number, added, product
 from roofline.program.axes import LEGEND, Binding, Sizes, rebind, size_of
 from roofline.program.transfers import Transfer
 
@@ -67,7 +68,7 @@ class Tensor:
     @property
     def letters(self) -> tuple[str, ...]:
         """The axes that are touched."""
-        return tuple(self.axes.split())
+        return _split(self.axes)
 
     def elements(self, sizes: Sizes) -> Number:
         """Elements touched."""
@@ -75,11 +76,16 @@ class Tensor:
 
     def resident(self, sizes: Sizes) -> Number:
         """Elements that stay in memory."""
-        return self._kept(product(size_of(letter, sizes) for letter in (self.stored or self.axes).split()))
+        return self._kept(product(size_of(letter, sizes) for letter in _split(self.stored or self.axes)))
 
     def _kept(self, elements: Number) -> Number:
         """Those of ``elements`` that are stored; an array times a Fraction would be an array of objects."""
         return elements if self.share == 1 else elements * self.share.numerator / self.share.denominator
+
+
+@cache
+def _split(axes: str) -> tuple[str, ...]:
+    return tuple(axes.split())
 
 
 def weight(name: str, axes: str, *, stored: str = "", tied: bool = False) -> Tensor:
@@ -154,14 +160,14 @@ class Op:
 
     def _count(self, unit: Unit, sizes: Sizes) -> Number:
         bound = rebind(sizes, self.local)
-        return sum(work.count(bound) for work in self.work if work.unit == unit)
+        return added(work.count(bound) for work in self.work if work.unit == unit)
 
     def bytes(self, sizes: Sizes, width: Callable[[Tensor], Number]) -> Number:
         """Bytes of compulsory traffic, where ``width`` gives a tensor's bytes per element."""
         bound = rebind(sizes, self.local)
         if self.transfer is not None:
             return self.message_bytes(sizes, width) * self.transfer.moved
-        return sum(tensor.elements(bound) * width(tensor) for tensor in self.reads + self.writes)
+        return added(tensor.elements(bound) * width(tensor) for tensor in self.reads + self.writes)
 
     def message_bytes(self, sizes: Sizes, width: Callable[[Tensor], Number]) -> Number:
         """Bytes of a collective's message: the whole of what a device has before a scatter or after a gather."""

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-import numpy as np
-
 from roofline.errors import UsageError, WorkloadError, near_matches
-from roofline.number import Number, exact
+from roofline.number import Number, counting, exact, is_remembering
 from roofline.options.verbs import RequestOptions
 from roofline.program.axes import Sizes
 from roofline.program.lengths import Lengths
@@ -33,6 +31,8 @@ DTYPE_BYTES: dict[str, Fraction] = {
 }
 """Bytes per element, from the narrowest to the widest; a contraction computes in the widest dtype that it reads."""
 
+_WIDTH_ORDER = {dtype: place for place, dtype in enumerate(DTYPE_BYTES)}
+
 SCALE_BYTES: dict[str, Fraction] = {
     "e8m0": Fraction(1),
     "fp8+fp32/256": 1 + Fraction(4, 256),
@@ -46,6 +46,8 @@ _STORED_BYTES = DTYPE_BYTES | SCALE_BYTES
 
 INDEX_BYTES = 8
 """Token, position and segment numbers are 64-bit, as torch keeps them."""
+
+_INDEX_BYTES = Fraction(INDEX_BYTES)
 
 DEFAULT_PROMPT, DEFAULT_ENCODER_PROMPT, DEFAULT_GENERATE = 2048, 512, 256
 
@@ -74,19 +76,21 @@ class Precision:
 
     def dtype(self, role: Role) -> str:
         """The dtype of a tensor of this role."""
-        return {"weight": self.weights, "kv_cache": self.kv_cache}.get(role, self.activations)
+        if role == "weight":
+            return self.weights
+        return self.kv_cache if role == "kv_cache" else self.activations
 
     def width(self, tensor: Tensor) -> Fraction:
         """Bytes per element of a tensor."""
         if tensor.role == "index":
-            return Fraction(INDEX_BYTES)
+            return _INDEX_BYTES
         kept = self.state if tensor.role == "state" else ""
         return _STORED_BYTES[tensor.dtype or kept or self.dtype(tensor.role)]
 
     def compute_dtype(self, op: Op) -> str:
         """The dtype that an operator computes in: the widest that it contracts, or reads where it contracts nothing."""
         tensors = op.contracted or tuple(tensor for tensor in op.reads if tensor.role not in ("index", "scale"))
-        return max((tensor.dtype or self.dtype(tensor.role) for tensor in tensors), key=list(DTYPE_BYTES).index)
+        return max((tensor.dtype or self.dtype(tensor.role) for tensor in tensors), key=_WIDTH_ORDER.__getitem__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ class Workload:
     def __post_init__(self) -> None:
         for name in ("batch", "prompt", "generate", "context", "kv_block"):
             value = getattr(self, name)
-            if value is None:
+            if value is None or is_remembering(value):
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_LENGTH:
                 msg = f"{name} {value!r}: expected a whole number from 1 to {MAX_LENGTH}"
@@ -167,8 +171,7 @@ class Workload:
             return self.step(phase, self.batch, self.prompt)
         if self.context is not None:
             return self.step(phase, self.batch, self.context)
-        lengths = np.arange(self.first + 1, self.first + self.generate, dtype=np.float64)
-        return self.step(phase, self.batch, self.first + 1 if len(lengths) == 1 else lengths)
+        return self.step(phase, self.batch, self.first + counting(self.decode_steps))
 
     def step(self, phase: Phase, batch: Number, length: Number) -> Sizes:
         """B, T and S of one step, and M behind an encoder: ``length`` is attended to in decode, else it is the prompt.

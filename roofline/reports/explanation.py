@@ -9,7 +9,7 @@ from roofline.calibration.corrections.correction import Correction, constants_of
 from roofline.calibration.corrections.registry import Corrections
 from roofline.cost.cost import Cost
 from roofline.cost.eager_kernels import kernels_of
-from roofline.number import Number
+from roofline.number import Number, mean
 from roofline.parallelism.layout import Part
 from roofline.prediction.predict import Prediction
 from roofline.program.axes import Binding
@@ -19,7 +19,7 @@ from roofline.program.phases import Phase
 from roofline.program.workload import Precision
 from roofline.reports.layout import link_lines
 from roofline.reports.prediction import count, quantity
-from roofline.timing.timing import Timing, mean
+from roofline.timing.timing import Timing
 
 
 def explain(prediction: Prediction) -> str:

@@ -20,17 +20,17 @@ shared-memory multiprocessor collectives.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
 
 from roofline.calibration.link_constants import Kernel, LinkConstants
-from roofline.number import Grid, Number, Truth, maximum, minimum
+from roofline.number import Grid, Number, Remembering, Truth, grid, is_remembering, maximum, minimum, where
 from roofline.program.transfers import bus_bytes
 from roofline.timing.measured_collectives import time_collective
 from roofline.timing.networks import Network, Tier
-from roofline.timing.timing import NOTHING, Timing, banded, total
+from roofline.timing.timing import NOTHING, SECONDS, Timing, banded, total
 
 
 def time_transfer(operation: str, message_bytes: Number, devices: Number, stride: Number, network: Network) -> Timing:
@@ -39,7 +39,7 @@ def time_transfer(operation: str, message_bytes: Number, devices: Number, stride
     A single device takes no time. Where all are in one domain the network is not used.
     """
     near, far = network.near, network.far
-    message, n, apart = (np.asarray(given, dtype=np.float64) for given in (message_bytes, devices, stride))
+    message, n, apart = grid(message_bytes), *(np.asarray(given, dtype=np.float64) for given in (devices, stride))
     inside = np.clip(near.domain // np.maximum(apart, 1), 1, n)
     outside = np.ceil(n / inside)
     if operation == "send":
@@ -56,11 +56,11 @@ def time_transfer(operation: str, message_bytes: Number, devices: Number, stride
     return _unwrapped(_pick(n > 1, best, alone))
 
 
-def _fastest(operation: str, message: Grid, devices: Grid, tier: Tier) -> Timing:
+def _fastest(operation: str, message: Number, devices: Grid, tier: Tier) -> Timing:
     return reduce(_faster, _forms(operation, message, devices, tier))
 
 
-def _forms(operation: str, message: Grid, devices: Grid, tier: Tier) -> Iterator[Timing]:
+def _forms(operation: str, message: Number, devices: Grid, tier: Tier) -> Iterator[Timing]:
     """Every way to run a collective within a tier. One that was measured on the device is the only one."""
     n = np.maximum(devices, 2) * 1.0
     rate, ring = tier.available(n), bus_bytes(operation, message, n)
@@ -99,7 +99,7 @@ def _at_best(name: str, seconds: Number) -> Timing:
 
 
 def _hierarchical(
-    operation: str, message: Grid, devices: Grid, inside: Grid, outside: Grid, near: Tier, far: Tier
+    operation: str, message: Number, devices: Grid, inside: Grid, outside: Grid, near: Tier, far: Tier
 ) -> Iterator[Timing]:
     """Within domains, between them, within them again; and one ring through all, over the networks of each domain."""
     if operation == "all_to_all":
@@ -117,7 +117,7 @@ def _hierarchical(
     ])  # fmt: skip
     if far.constants is not None:
         c = far.constants
-        rate = np.minimum(near.available(inside), far.bandwidth * inside)
+        rate = minimum(near.available(inside), far.bandwidth * inside)
         latency = c.first + c.each * outside + (near.constants or c).each * (devices - outside)
         yield _form("ring through all", latency, bus_bytes(operation, message, devices * 1.0), c.bandwidth, rate, c)
 
@@ -130,13 +130,13 @@ def _along(name: str, parts: list[Timing], *, together: bool = False) -> Timing:
     return replace(total((1, part) for part in parts), form=name)
 
 
-def _send(message: Grid, stages: Grid, inside: Grid, near: Tier, far: Tier) -> Timing:
+def _send(message: Number, stages: Grid, inside: Grid, near: Tier, far: Tier) -> Timing:
     """One device to the next: the mean over the boundaries between stages, of which some lie between domains."""
     crossing = (np.ceil(stages / inside) - 1) / np.maximum(stages - 1, 1)
     return replace(total([(1 - crossing, _hop(message, near)), (crossing, _hop(message, far))]), form="send")
 
 
-def _hop(message: Grid, tier: Tier) -> Timing:
+def _hop(message: Number, tier: Tier) -> Timing:
     rate, c = tier.available(np.asarray(2.0)), tier.constants
     if c is None:
         return _at_best("send", message / rate)
@@ -145,21 +145,29 @@ def _hop(message: Grid, tier: Tier) -> Timing:
 
 def _where(mask: Truth, form: Timing) -> Timing:
     """A form that only counts where ``mask`` holds."""
-    return replace(form, time_s=np.where(mask, np.asarray(form.time_s), np.inf))
+    return replace(form, time_s=where(mask, form.time_s, np.inf))
 
 
 def _faster(a: Timing, b: Timing) -> Timing:
     """The faster of two forms, with the lower bound of both: neither name nor losses are physics."""
     best = _pick(a.time_s <= b.time_s, a, b)
-    either = np.isfinite(np.asarray(a.time_s)) & np.isfinite(np.asarray(b.time_s))
-    lower = np.asarray(minimum(a.bound_s, b.bound_s))
-    return replace(best, bound_s=np.where(either, lower, np.asarray(best.bound_s)))
+    either = _counts(a.time_s) & _counts(b.time_s)
+    return replace(best, bound_s=where(either, minimum(a.bound_s, b.bound_s), best.bound_s))
+
+
+def _counts(seconds: Number) -> Truth:
+    """Whether a form counts; a time that remembers is one of a form that does."""
+    return is_remembering(seconds) or np.isfinite(np.asarray(seconds))
 
 
 def _pick(first: Truth, a: Timing, b: Timing) -> Timing:
-    return Timing(*(np.where(first, getattr(a, f.name), getattr(b, f.name)) for f in fields(Timing)))
+    """One of two forms by a truth, element by element; which one it is, a time that remembers does not tell."""
+    seconds = {name: where(first, getattr(a, name), getattr(b, name)) for name in SECONDS}
+    form = "" if isinstance(first, Remembering) else np.where(first, a.form, b.form)
+    return Timing(**seconds, form=form)
 
 
 def _unwrapped(timing: Timing) -> Timing:
     """Arrays without axes as the numbers in them."""
-    return Timing(*(getattr(timing, f.name)[()] for f in fields(Timing)))
+    alone = timing.each(lambda seconds: seconds[()] if isinstance(seconds, np.ndarray) else seconds)
+    return replace(alone, form=alone.form if isinstance(alone.form, str) else alone.form[()])

@@ -13,7 +13,7 @@ from roofline.calibration.link_constants import LinkConstants, load_links
 from roofline.errors import UsageError, WorkloadError
 from roofline.hardware.fields import Link
 from roofline.hardware.spec import HardwareSpec
-from roofline.number import Grid
+from roofline.number import Grid, Number, minimum
 
 HOST_DEVICES = 8
 """Devices behind one host, where they have no links of their own."""
@@ -45,11 +45,11 @@ class Tier:
         constants = self.constants.scaled(latency) if self.constants else None
         return replace(self, bandwidth=self.bandwidth * link, per_peer=peer, constants=constants, measured=measured)
 
-    def available(self, devices: Grid) -> Grid:
+    def available(self, devices: Grid) -> Number:
         """What a group of so many devices has: a link to each peer of a mesh, one axis of a torus for every four."""
         if self.per_peer is not None:
             peers: Grid = np.maximum(devices - 1, 1)
-            return np.minimum(self.bandwidth, self.per_peer * peers)
+            return minimum(self.bandwidth, self.per_peer * peers)
         used: Grid = np.clip(np.ceil(np.log2(np.maximum(devices, 2)) / np.log2(_TORUS_SIDE)), 1, self.axes)
         return self.bandwidth * used / self.axes
 

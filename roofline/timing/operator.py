@@ -11,13 +11,11 @@ x^p / (x^p + y^p) for compute; the rest for memory.
 
 from __future__ import annotations
 
-import numpy as np
-
 from roofline.calibration.constants import Constants
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import GroupedShape, MatmulShape
 from roofline.hardware.fields import Unit
-from roofline.number import Number, as_float, is_symbolic, maximum, ratio
+from roofline.number import Number, as_float, is_remembering, is_symbolic, maximum, minimum, ratio, where
 from roofline.timing.kernels.bandwidth import before_s, least_memory_s, memory_s, waited_s
 from roofline.timing.kernels.launches import launch_s
 from roofline.timing.kernels.tiles import TiledMatmul, Tiling
@@ -57,12 +55,13 @@ def _soft_corner(x: Number, y: Number, p: float) -> tuple[Number, Number]:
     if is_symbolic(x, y):
         return _corner_in_symbols(x, y, p)
     larger = maximum(x, y)
-    smaller = x + y - larger
+    smaller = minimum(x, y) if is_remembering(x, y) else x + y - larger  # a recording knows how small it can be
     quotient = ratio(smaller, larger)
     if p == float("inf"):
-        return larger, (x >= y) * 1.0
-    part = 1 / (1 + quotient**p)
-    return larger * (1 + quotient**p) ** (1 / p), np.where(x >= y, np.asarray(part), np.asarray(1 - part)) * 1.0
+        return larger, where(x >= y, 1.0, 0.0)
+    total = 1 + quotient**p
+    part = 1 / total
+    return larger * total ** (1 / p), where(x >= y, part, 1 - part)
 
 
 def _tiling(cost: Cost, rates: Rates, constants: Constants) -> Tiling:

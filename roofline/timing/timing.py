@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from roofline.number import Number, is_symbolic, maximum, minimum, ratio, settled
+from roofline.number import Number, is_symbolic, maximum, mean, minimum, ratio, settled
 
 PARTS = ("latency", "compute", "memory", "link")
 """What time is made of. Time on the exponential unit counts as compute."""
@@ -57,7 +57,16 @@ class Timing:
     form: Names = ""
 
     def __add__(self, other: Timing) -> Timing:
-        return _by_name(lambda name: getattr(self, name) + getattr(other, name))
+        return Timing(
+            self.time_s + other.time_s,
+            self.bound_s + other.bound_s,
+            self.low_s + other.low_s,
+            self.high_s + other.high_s,
+            self.latency_s + other.latency_s,
+            self.compute_s + other.compute_s,
+            self.memory_s + other.memory_s,
+            self.link_s + other.link_s,
+        )
 
     def __mul__(self, count: Number) -> Timing:
         many = settled(count)
@@ -82,6 +91,8 @@ class Timing:
 
     def mean(self) -> Timing:
         """The mean over the last axis, the steps of a request; the form is the most frequent one."""
+        if isinstance(self.form, str) and isinstance(self.time_s, int | float):
+            return self
         return replace(self.each(mean), form=_most_frequent(self.form))
 
     def as_float(self) -> Timing:
@@ -121,18 +132,12 @@ def banded(timing: Timing, low: Number, high: Number) -> Timing:
     return replace(timing, bound_s=bound, low_s=maximum(bound, timing.time_s * low), high_s=timing.time_s * high)
 
 
-def mean(value: Number) -> Number:
-    """The mean over the last axis of an array, the steps of a request; a number is its own."""
-    if not isinstance(value, np.ndarray) or value.ndim == 0:
-        return value
-    averaged = np.mean(value, axis=-1)
-    return float(averaged) if averaged.ndim == 0 else averaged
-
-
 def _by_name(value: Callable[[str], Number], form: Names = "") -> Timing:
     return Timing(**{name: value(name) for name in SECONDS}, form=form)
 
 
 def _most_frequent(forms: Names) -> str:
+    if isinstance(forms, str):
+        return forms
     names, counts = np.unique(np.asarray(forms), return_counts=True)
     return str(names[np.argmax(counts)])

@@ -39,7 +39,7 @@ def phase(rng: np.random.Generator, operators: int) -> PhasePrediction:
         work = (moved * intensity * (kind == "matrix"), moved * intensity * (kind == "vector"))
         figures = Figures(Timing(time, bound, bound, 2 * time, *made_of), *work, moved, 0.5, 0.5)
         made.append(Operator(f"{rng.choice(NAMES)}{index}", "matmul", int(rng.choice([1, 32])), figures))
-    return PhasePrediction(1, whole(made), tuple(made))
+    return PhasePrediction(1, whole(made), lambda: tuple(made))
 
 
 def whole(operators: list[Operator]) -> Figures:
@@ -73,7 +73,7 @@ RECIPES = st.builds(Recipe, st.integers(5, 60), st.booleans(), st.integers(0, 2*
 def over_batches(one: Prediction) -> list[Prediction]:
     """The prediction as it is, and as if for other batches: its phases, another workload."""
     batches = (1, 4, 16, 64)
-    return [replace(one, workload=replace(one.workload, batch=batch), memory=prediction(batch=batch).memory)
+    return [replace(one, workload=replace(one.workload, batch=batch), request=prediction(batch=batch).request)
             for batch in batches]  # fmt: skip
 
 

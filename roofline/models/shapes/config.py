@@ -44,7 +44,7 @@ ActivationName = Annotated[Activation, BeforeValidator(_activation)]
 class Config(BaseModel):
     """A network's sizes and options, under their Hugging Face names; a shape that reads text adds ``vocab_size``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     hidden_size: Size
     intermediate_size: Size

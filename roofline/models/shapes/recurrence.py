@@ -35,7 +35,7 @@ class Recurrence(BaseModel):
     norms: of Mamba's B, C and time step. normed: whether a norm follows the scan.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     kind: Kind
     conv_kernel: Size

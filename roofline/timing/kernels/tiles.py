@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
 from roofline.calibration.corrections.matmuls import Tiles
 from roofline.cost.kernel_shapes import MatmulShape
 from roofline.errors import WorkloadError
-from roofline.number import Number, ceil_div, is_symbolic, least, minimum
+from roofline.number import Number, ceil_div, is_remembering, is_symbolic, least, minimum, where
 from roofline.timing.rates import Rates
 
 TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (32, 64), (64, 32), (32, 32))
@@ -52,6 +54,11 @@ class TiledMatmul:
         A wave is one tile on every unit; the last wave takes as long as a full one.
         """
         sizes = (shape.rows, shape.columns, shape.depth)
+        numbers = (*sizes, self.peak, self.hardware.bandwidth, self.hardware.unit_count)
+        if is_remembering(*numbers):
+            return self._fastest_of_one(shape)
+        if all(map(_is_plain, numbers)):
+            return self._fastest_of_one(MatmulShape(*map(float, sizes)))
         if not is_symbolic(*sizes):
             return self._fastest_of_numbers(sizes)
         added = [sum(self._added(split, shape.rows * shape.columns)) for split in SPLITS]
@@ -73,6 +80,19 @@ class TiledMatmul:
         """Seconds of the traffic of partial sums, and of the kernel that adds them up; nothing without a split."""
         return self.tiles.partial_bytes(split, output) / self.hardware.bandwidth, self.tiles.added_s(split)
 
+    def _fastest_of_one(self, shape: MatmulShape) -> Tiling:
+        """The same for one matmul, in plain numbers or numbers that remember."""
+        compute: list[Number] = [math.inf] * len(SPLITS)
+        for place, seconds in self._candidates(shape):
+            compute[place] = minimum(compute[place], seconds)
+        best: tuple[Number, ...] = (math.inf, 0.0, 0.0)
+        for split, seconds in zip(SPLITS, compute, strict=True):
+            partial, late = self._added(split, shape.rows * shape.columns)
+            total = seconds + (partial + late)
+            best = tuple(where(total < best[0], a, b) for a, b in zip((total, partial, late), best, strict=True))
+        total, partial, late = best
+        return Tiling(total - partial - late, partial, late)
+
     def _fastest_of_numbers(self, sizes: tuple[Number, ...]) -> Tiling:
         """The same for numbers and arrays, in chunks that stay in a cache."""
         columns = np.broadcast_arrays(*(np.asarray(size, dtype=np.float64) for size in sizes))
@@ -91,6 +111,10 @@ class TiledMatmul:
             partial, late = self._added(picked, output)
             whole[:, start : start + _CHUNK] = best - partial - late, partial, late
         return Tiling(*(row.reshape(columns[0].shape)[()] for row in whole))
+
+
+def _is_plain(size: Number) -> bool:
+    return isinstance(size, int | float | Fraction)
 
 
 def units_of(hardware: Rates) -> Number:

@@ -1,0 +1,286 @@
+"""A prediction recorded in letters: batch, lengths and the machine's own numbers, for one layout.
+
+The steps, costs, times and memory are those of ``predict``, worked out once by numbers that remember; what comes out
+is a :class:`roofline.tape.tape.Tape`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import reduce
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+from roofline.calibration.constants import Constants, Execution
+from roofline.cost.kv_cache import cache_bytes
+from roofline.cost.residency import alive_bytes, longest_step, resident_bytes, weights_bytes
+from roofline.errors import UsageError, near_matches, shown
+from roofline.hardware.fields import Unit
+from roofline.hardware.spec import HardwareSpec
+from roofline.models.model import Model
+from roofline.number import Number, added, exact, maximum, mean, minimum, power, whole
+from roofline.options.keywords import part
+from roofline.options.verbs import PredictOptions, RequestOptions
+from roofline.parallelism.divisibility import check_layout
+from roofline.parallelism.layout import Layout
+from roofline.parallelism.pipeline import stage_programs
+from roofline.prediction.fleet import layout_of
+from roofline.prediction.layout_search import choose_layout
+from roofline.prediction.request import Hardware, Request, read_request
+from roofline.prediction.step import Steps, steps_of
+from roofline.program.phases import Phase
+from roofline.program.program import Program
+from roofline.program.workload import MAX_LENGTH, Workload
+from roofline.tape.numbers import letter
+from roofline.tape.tape import GENERATE, Tape
+from roofline.tape.trace import Letter, Trace
+from roofline.timing.energy import energy_j
+from roofline.timing.machine import ConstantSource, Machine
+from roofline.timing.timing import SECONDS
+
+AnyModel: TypeAlias = str | Path | Mapping[str, Any] | Model
+
+MACHINE = (
+    *("bandwidth", "peak", "vector_peak", "special_peak", "unit_count", "cycles_per_s", "last_cache"),
+    *("latency_scale", "link_scale", "room_bytes"),
+)
+"""Of a device: bandwidth of its memory [B/s]; peaks of its contractions, a letter ``peak_bf16`` for each dtype that
+there is, and of its other units [FLOP/s]; its processors, their clock [Hz], its last cache [B], where its constants ask
+for them; all latencies, and all bandwidths of links, times a factor; memory that is left to a model [B]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recording that is being made: its letters, and the steps of a request in them."""
+
+    request: Request
+    trace: Trace
+    steps: Steps
+
+    @classmethod
+    def asked(cls, model: AnyModel, hardware: Hardware, letters: Collection[str], options: PredictOptions) -> Recording:
+        """What the keywords of ``predict`` ask for, which are the point at which the recording is made."""
+        request = read_request(model, hardware, **part(RequestOptions, options))
+        layout = layout_of(options, request.fleet) or choose_layout(request, options).layout
+        return cls.of(request, layout, letters)
+
+    @classmethod
+    def of(cls, request: Request, layout: Layout, letters: Collection[str] = ()) -> Recording:
+        """A request whose batch and lengths are letters, and what ``letters`` names of its machine."""
+        if strange := [name for name in letters if name not in MACHINE]:
+            msg = f"letters {shown(strange[0])}: no such letter; {near_matches(strange[0], MACHINE)}"
+            raise UsageError(msg)
+        trace, plain = Trace(), steps_of(request, layout)
+        workload = _lettered(trace, request)
+        check_layout(layout, request.program, request.phases, workload, request.model.name)  # which is a guard now
+        for phase in request.phases:
+            workload.check_positions(phase, request.model.lengths)  # likewise
+        machine = _lettered_machine(trace, plain.machine, letters)
+        return cls(replace(request, workload=workload), trace, replace(plain, workload=workload, machine=machine))
+
+    def letter(self, name: str, example: float, low: float, high: float) -> Number:
+        """A further input."""
+        return letter(self.trace, Letter(name, example, low, high))
+
+    def tape(self, results: Mapping[str, Number]) -> Tape:
+        """The tape of some results."""
+        return Tape.of(self.trace, results)
+
+    def results(self) -> dict[str, Number]:
+        """Each step's figures under the name of its phase, and those of the request, as ``predict`` names them."""
+        phases = {phase: self.phase(phase) for phase in self.request.phases}
+        found = {f"{phase}.{name}": value for phase, figures in phases.items() for name, value in figures.items()}
+        workload = self.request.workload
+        times = {phase: figures["time_s"] for phase, figures in phases.items()}
+        whole = added(workload.steps(phase) * time for phase, time in times.items())
+        if Phase.DECODE in times:
+            tokens: Number = workload.steps(Phase.DECODE) + (Phase.PREFILL in times)
+        else:
+            tokens = workload.prompt if Phase.ENCODE in times else workload.first
+        found |= {"request_s": whole, "tokens_per_s": workload.batch * tokens / whole}
+        if "energy_j" in phases[self.request.phases[0]]:
+            found["energy_j"] = added(workload.steps(p) * figures["energy_j"] for p, figures in phases.items())
+        return found | self.memory()
+
+    def phase(self, phase: Phase) -> dict[str, Number]:
+        """Times, counts and utilisations of one step of a phase; of decode, their means over the steps."""
+        steps, device = self.steps, self.request.device
+        pairs = steps.timed(phase)
+        timing = steps.timing(phase, pairs)
+        parts, stages = steps.parts(phase), int(steps.layout.pp)
+        machine, time = steps.machine, timing.time_s
+
+        def counted(values: list[Number]) -> Number:
+            return added(cost.count * mean(value) for (cost, _), value in zip(pairs, values, strict=True)) * parts
+
+        costs = [cost for cost, _ in pairs]
+        flops, moved = counted([cost.flops for cost in costs]), counted([cost.bytes for cost in costs])
+        mfu = counted([machine.peak_s(cost) for cost in costs]) / stages / time
+        mbu = moved / machine.rates.bandwidth / stages / time
+        found = {name: getattr(timing, name) for name in SECONDS}
+        found |= {"flops": flops, "bytes": moved, "mfu": mfu, "mbu": mbu}
+        if device.tdp is not None:
+            found["energy_j"] = energy_j(device.tdp, time, mfu, mbu) * int(steps.layout.devices)
+        return found
+
+    def memory(self) -> dict[str, Number]:
+        """What resides on a device of the fullest stage, in bytes, whether it fits, and the most sequences that do.
+
+        The largest batch is left out where what it holds is no polynomial in it.
+        """
+        layout, room = self.steps.layout, self.steps.machine.room_bytes
+        own = replace(self.request.workload, batch=self.request.workload.batch // int(layout.dp))
+        programs = stage_programs(self.steps.program, layout)
+        stages = [self._resident(stage, own) for stage in programs]
+        held = reduce(maximum, [added(each.values()) for each in stages]) + self.request.reserved
+        found = {**(stages[0] if len(stages) == 1 else {}), "total_bytes": held}
+        if room is None:
+            return found
+        limits = [self._largest_batch(stage, own, room) for stage in programs]
+        most = [limit for limit in limits if limit is not None]
+        fits = cast("Number", held <= room + self.request.reserved)
+        return (
+            found
+            | {"fits": fits}
+            | ({"max_batch": reduce(minimum, most) * int(layout.dp)} if len(most) == len(limits) else {})
+        )
+
+    def _resident(self, program: Program, workload: Workload) -> dict[str, Number]:
+        """What resides on a device of one stage, part by part."""
+        return resident_bytes(program, workload, self.request.phases, self.request.precision)
+
+    def _largest_batch(self, program: Program, workload: Workload, room: Number) -> Number | None:
+        """The root that ``largest_batch`` finds, of each operator's parabola; of lines, those that may bind."""
+        sizes = {letter: exact(size) for letter, size in program.sizes.items()}
+        precision = self.request.precision
+        free = whole(room) - whole(weights_bytes(program, sizes, precision))
+        held = sizes | dict(workload.step(Phase.DECODE, 1, workload.held))
+        carried = [cache_bytes(program, held | {"B": exact(b)}, precision) for b in range(3)]
+        lines: list[tuple[Number, Number]] = []
+        roots: list[Number] = []
+        for phase in self.request.phases:
+            step = sizes | dict(longest_step(workload, phase))
+            alive = [alive_bytes(program, phase, step | {"B": exact(b)}, precision) for b in range(3)]
+            for three in zip(*alive, strict=True):
+                none, first, second = (kept + size for kept, size in zip(carried, three, strict=True))
+                square = (second - 2 * first + none) / 2
+                rise = first - none - square
+                if (square > 0) is True:
+                    roots.append((power(rise * rise + 4 * square * (free - none), 0.5) - rise) / (2 * square))
+                elif (square == 0) is True:
+                    lines.append((none, rise))
+                else:
+                    return None
+        roots += [(free - constant) / rise for constant, rise in _binding(lines)]
+        return maximum(0, whole(reduce(minimum, roots)))
+
+
+def _binding(lines: list[tuple[Number, Number]]) -> list[tuple[Number, Number]]:
+    """Lines that no other is above everywhere, where the ranges of the letters tell."""
+    kept: list[tuple[Number, Number]] = []
+    for line in dict.fromkeys(lines):
+        if not any(_above(other, line) for other in kept):
+            kept = [other for other in kept if not _above(line, other)] + [line]
+    return kept
+
+
+def _above(a: tuple[Number, Number], b: tuple[Number, Number]) -> bool:
+    return all((x >= y) is True for x, y in zip(a, b, strict=True))
+
+
+def _lettered(trace: Trace, request: Request) -> Workload:
+    """The workload in letters, which are whole numbers."""
+    workload, lengths = request.workload, request.model.lengths
+    lone, longest = workload.context is not None, min(lengths.output, MAX_LENGTH)
+    given: dict[str, tuple[int, int, int]] = {"batch": (workload.batch, 1, MAX_LENGTH)}
+    if not lengths.whole and (not lone or workload.decoder_start is not None):
+        given["prompt"] = (workload.prompt, 1, min(lengths.positions, MAX_LENGTH))
+    if workload.context is not None:
+        given["context"] = (workload.context, 1, longest)
+    elif Phase.DECODE in request.phases:
+        given[GENERATE] = (workload.generate, 2, longest)
+    made: dict[str, Any] = {name: letter(trace, Letter(name, *numbers, whole=True)) for name, numbers in given.items()}
+    return replace(workload, **made)
+
+
+@dataclass(frozen=True, slots=True)
+class LetteredRates:
+    """Rates of a device as letters, those that were asked for."""
+
+    device: HardwareSpec
+    trace: Trace
+    asked: frozenset[str]
+
+    @property
+    def name(self) -> str:
+        """The device's name."""
+        return self.device.name
+
+    @property
+    def unit_count(self) -> Number:
+        """The device's processors."""
+        return self._rate("unit_count", "unit_count", self.device.unit_count)
+
+    @property
+    def cycles_per_s(self) -> Number:
+        """The clock of its processors. [Hz]"""
+        return self._rate("cycles_per_s", "cycles_per_s", self.device.cycles_per_s)
+
+    @property
+    def last_cache(self) -> Number:
+        """The capacity of the last cache before device memory. [B]"""
+        return self._rate("last_cache", "last_cache", self.device.last_cache)
+
+    @property
+    def bandwidth(self) -> Number:
+        """Bandwidth of device memory. [B/s]"""
+        return self._rate("bandwidth", "bandwidth", self.device.bandwidth)
+
+    def contraction_unit(self, dtype: str) -> tuple[Unit, Number]:
+        """The unit that contracts in ``dtype``, and its peak. [FLOP/s]"""
+        unit, rate = self.device.contraction_unit(dtype)
+        return unit, self._rate("peak", f"peak_{dtype}", rate)
+
+    def work_rate(self, unit: Unit, dtype: str) -> Number:
+        """The rate of work beside the contractions: of the special unit where the device has one. [FLOP/s]"""
+        own = "special_peak" if unit == "special" and self.device.peak_rate(unit, dtype) else "vector_peak"
+        rate = self.device.work_rate(unit, dtype)
+        return rate if rate == float("inf") else self._rate(own, own, rate)
+
+    def _rate(self, asked: str, name: str, rate: float) -> Number:
+        return letter(self.trace, Letter(name, rate, 1.0, 1e24)) if asked in self.asked and rate else rate
+
+
+@dataclass(frozen=True, slots=True)
+class ScaledLatencies:
+    """Constants whose latencies are times a letter."""
+
+    constants: ConstantSource
+    scale: Number
+
+    def of(self, kind: str, execution: Execution, name: str = "", dtype: str = "") -> Constants:
+        """The constants of an operator."""
+        return self.constants.of(kind, execution, name, dtype).with_times_divided(cast("float", 1 / self.scale))
+
+    def unfused(self, dtype: str) -> bool:
+        """Whether they are those of single kernels."""
+        return self.constants.unfused(dtype)
+
+
+def _lettered_machine(trace: Trace, machine: Machine, letters: Collection[str]) -> Machine:
+    """A machine with these of its numbers as letters."""
+    device = machine.rates
+    assert isinstance(device, HardwareSpec)
+    asked = frozenset(letters)
+    made: dict[str, Any] = {"rates": LetteredRates(device, trace, asked)}
+    network = machine.network
+    if "latency_scale" in asked:
+        scale = letter(trace, Letter("latency_scale", 1.0, 1e-9, 1e9))
+        made["constants"] = ScaledLatencies(machine.constants, scale)
+        network = network and network.scaled(latency=cast("float", scale))
+    if "link_scale" in asked and network:
+        network = network.scaled(link=cast("float", letter(trace, Letter("link_scale", 1.0, 1e-9, 1e9))))
+    if "room_bytes" in asked and machine.room_bytes is not None:
+        made["room_bytes"] = letter(trace, Letter("room_bytes", machine.room_bytes, 0.0, 1e18))
+    return replace(machine, network=network, **made)

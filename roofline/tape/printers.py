@@ -1,0 +1,163 @@
+"""A recording as text: one statement a node, in the words of numpy, of plain Python, of JavaScript."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from roofline.tape.operations import Constant
+from roofline.tape.trace import STEP, Node
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a language writes operations, by the names of their operands; and infinity, a statement, an end of a line."""
+
+    operations: Mapping[str, str]
+    infinity: str
+    assign: str
+    indent: str
+
+
+_SHARED = {"product": "{0} * {1}", "quotient": "{0} / {1}", "less": "{0} < {1}", "at_most": "{0} <= {1}"}
+
+NUMPY = Dialect(
+    {
+        **_SHARED,
+        "maximum": "numpy.maximum({0}, {1})",
+        "minimum": "numpy.minimum({0}, {1})",
+        "power": "{0} ** {1}",
+        "ceil_div": "numpy.ceil({0} / {1})",
+        "floor_div": "numpy.floor({0} / {1})",
+        "remainder": "numpy.mod({0}, {1})",
+        "ratio": "ratio({0}, {1})",
+        "where": "numpy.where({0}, {1}, {2})",
+        "equal": "{0} == {1}",
+        "mean": "mean({0})",
+    },
+    "numpy.inf",
+    "{name} = {value}",
+    "    ",
+)
+
+PYTHON = Dialect(
+    {
+        **_SHARED,
+        "maximum": "max({0}, {1})",
+        "minimum": "min({0}, {1})",
+        "power": "{0} ** {1}",
+        "ceil_div": "math.ceil({0} / {1})",
+        "floor_div": "math.floor({0} / {1})",
+        "remainder": "{0} % {1}",
+        "ratio": "({0} / {1} if {1} > 0 else 0.0)",
+        "where": "({1} if {0} else {2})",
+        "equal": "{0} == {1}",
+    },
+    "math.inf",
+    "{name} = {value}",
+    "    ",
+)
+
+JAVASCRIPT = Dialect(
+    {
+        **_SHARED,
+        "maximum": "Math.max({0}, {1})",
+        "minimum": "Math.min({0}, {1})",
+        "power": "{0} ** {1}",
+        "ceil_div": "Math.ceil({0} / {1})",
+        "floor_div": "Math.floor({0} / {1})",
+        "remainder": "{0} % {1}",
+        "ratio": "({1} > 0 ? {0} / {1} : 0)",
+        "where": "({0} ? {1} : {2})",
+        "equal": "{0} === {1}",
+    },
+    "Infinity",
+    "const {name} = {value};",
+    "  ",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """The nodes that some results need, in order: before the steps of a request, in each step, after them."""
+
+    nodes: Sequence[Node]
+    before: tuple[int, ...]
+    inner: tuple[int, ...]
+    after: tuple[int, ...]
+    means: tuple[int, ...]
+
+    @classmethod
+    def of(cls, nodes: Sequence[Node], results: Iterable[int]) -> Script:
+        """The statements that ``results`` need and no other."""
+        needed: set[int] = set()
+        waiting = list(results)
+        while waiting:
+            place = waiting.pop()
+            if place not in needed:
+                needed.add(place)
+                waiting += nodes[place].operands
+        late: set[int] = set()
+        parts: dict[str, list[int]] = {"before": [], "inner": [], "after": [], "means": []}
+        for place in sorted(needed):
+            node = nodes[place]
+            if node.operation == "mean":
+                late.add(place)
+                parts["means"].append(place)
+            elif STEP in node.letters:
+                parts["inner"].append(place)
+            elif late & set(node.operands):
+                late.add(place)
+                parts["after"].append(place)
+            else:
+                parts["before"].append(place)
+        return cls(nodes, **{name: tuple(places) for name, places in parts.items()})
+
+    def lines(self, dialect: Dialect, places: Iterable[int]) -> list[str]:
+        """A statement for each node that is no letter."""
+        return [
+            dialect.assign.format(name=self.name(place), value=self.value(dialect, place))
+            for place in places
+            if self.nodes[place].operation != "letter" and not self._is_number(place)
+        ]
+
+    def name(self, place: int) -> str:
+        """What a node is called."""
+        node = self.nodes[place]
+        return next(iter(node.letters)) if node.operation == "letter" else f"x{place}"
+
+    def value(self, dialect: Dialect, place: int) -> str:
+        """The statement of a node in terms of others."""
+        node = self.nodes[place]
+        if node.operation == "sum":
+            return self._sum(dialect, node)
+        return dialect.operations[node.operation].format(*(self.operand(dialect, inner) for inner in node.operands))
+
+    def operand(self, dialect: Dialect, place: int) -> str:
+        """A node where it is used: by its name, or the number that it is."""
+        return literal(self.nodes[place].constants[0], dialect) if self._is_number(place) else self.name(place)
+
+    def _is_number(self, place: int) -> bool:
+        return self.nodes[place].operation == "sum" and not self.nodes[place].operands
+
+    @staticmethod
+    def _terms(node: Node) -> list[tuple[int, Constant]]:
+        coefficients: tuple[Constant, ...] = node.constants[1:]
+        return list(zip(node.operands, coefficients, strict=True))
+
+    def _sum(self, dialect: Dialect, node: Node) -> str:
+        parts: list[str] = []
+        for place, coefficient in self._terms(node):
+            size = literal(-coefficient if coefficient < 0 else coefficient, dialect)
+            factor = "" if size == "1.0" else f"{size} * "
+            parts.append(f"{'- ' if coefficient < 0 else '+ '}{factor}{self.operand(dialect, place)}")
+        if constant := node.constants[0]:
+            parts.append(f"{'- ' if constant < 0 else '+ '}{literal(-constant if constant < 0 else constant, dialect)}")
+        return " ".join(parts).removeprefix("+ ").replace("- ", "-", 1 if parts[0].startswith("-") else 0)
+
+
+def literal(value: Constant, dialect: Dialect) -> str:
+    """A plain number as a float64 has it, in full."""
+    found = float(value)
+    return repr(found) if math.isfinite(found) else f"{'-' if found < 0 else ''}{dialect.infinity}"

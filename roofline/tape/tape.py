@@ -1,0 +1,256 @@
+"""A recording that can be played: over arrays with numpy, one point at a time in Python, in a browser."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from roofline.errors import UsageError, near_matches, shown
+from roofline.number import Grid, Number, ratio
+from roofline.tape.numbers import Remembered
+from roofline.tape.operations import Constant
+from roofline.tape.printers import JAVASCRIPT, NUMPY, PYTHON, Dialect, Script, literal
+from roofline.tape.trace import STEP, Letter, Node, Trace
+
+BLOCK = 16_384
+"""Points that are worked on at once: few enough for the caches, enough to hide the calls."""
+
+GENERATE = "generate"
+"""The letter that says how many steps there are: one fewer, as the first token comes from the prompt."""
+
+
+@dataclass(frozen=True)
+class Tape:
+    """Results in letters: numbers that were recorded once and hold for all that the letters may be.
+
+    A recording holds where every choice that was made on the way, among forms or whole numbers, would be the same;
+    that is checked at every evaluation. ``steps`` are the decode steps of a request where their number is fixed.
+    """
+
+    nodes: tuple[Node, ...]
+    letters: tuple[Letter, ...]
+    results: Mapping[str, int | Constant]
+    guards: Mapping[int, float]
+    steps: int | None = None
+
+    @classmethod
+    def of(cls, trace: Trace, results: Mapping[str, Number], steps: int | None = None) -> Tape:
+        """The tape of what was recorded; a result that no letter changes is a plain number."""
+        found = {
+            name: each.place if isinstance(each, Remembered) else _Plain(float(each)) for name, each in results.items()
+        }
+        letters = tuple(each for name, each in trace.letters.items() if name != STEP)
+        return cls(tuple(trace.nodes), letters, found, dict(trace.guards), steps)
+
+    def only(self, *names: str) -> Tape:
+        """The same with these results alone. Raises UsageError for one that it has not."""
+        for name in names:
+            if name not in self.results:
+                msg = f"result {shown(name)}: not on this tape; {near_matches(name, self.results)}"
+                raise UsageError(msg)
+        return replace(self, results={name: self.results[name] for name in names})
+
+    def __call__(self, **values: Any) -> dict[str, Any]:
+        """Every result at numbers, or over arrays that broadcast: float64, or bool where it is a truth.
+
+        What depends on one letter is evaluated along its axis alone: give a column and a row for a grid. Raises
+        UsageError for a letter that is missing, strange or out of range, and where the recording does not hold.
+        """
+        arrays = self._inputs(values)
+        shape = _broadcast(arrays)
+        if math.prod(shape) <= self._block(arrays):
+            return {name: _alone(found) for name, found in self._played(arrays, shape).items()}
+        whole: dict[str, Any] = {}
+        for block in _blocks(shape, self._block(arrays)):
+            cut = {name: array[_within(array, block, len(shape))] for name, array in arrays.items()}
+            for name, found in self._played(cut, tuple(part.stop - part.start for part in block)).items():
+                if name not in whole:
+                    whole[name] = np.empty(shape, dtype=np.asarray(found).dtype)
+                whole[name][block] = found
+        return whole
+
+    def at(self, **values: float) -> dict[str, float]:
+        """Every result at one point, in plain Python. Raises UsageError as a call does."""
+        self._inputs(values)
+        try:
+            found: dict[str, float] = self._python(**values)
+        except ArithmeticError as failure:
+            raise UsageError(str(failure)) from None
+        return found
+
+    def numpy_source(self) -> str:
+        """The function that a call runs, of the letters, the steps as an axis of their own, and how a mean is taken."""
+        script = self._script
+        order = sorted((*script.before, *script.inner, *script.means, *script.after))
+        names = [*(letter.name for letter in self.letters), STEP, "mean"]
+        lines = [f"def run({', '.join(names)}):", *(f"    {line}" for line in script.lines(NUMPY, order))]
+        held = ", ".join(self._written(NUMPY, place) for place in (*self.results.values(), *self.guards))
+        return "\n".join([*lines, f"    return ({held},)", ""])
+
+    def python_source(self) -> str:
+        """A function of the letters as plain numbers, which returns all results by name."""
+        names = ", ".join(letter.name for letter in self.letters)
+        results = ", ".join(f'"{name}": {self._written(PYTHON, place)}' for name, place in self.results.items())
+        checks = [
+            f"    if {self._written(PYTHON, place)} != {literal(value, PYTHON)}:\n"
+            f'        raise ArithmeticError("{self._broken(place)}")'
+            for place, value in self.guards.items()
+        ]
+        loop = f"    for {STEP} in range(1, int(steps) + 1):"
+        body = [f"def evaluate({names}):", *self._body(PYTHON, loop, "    {name} = 0.0", ""), *checks]
+        return "\n".join(["import math", "", "", *body, f"    return {{{results}}}", ""])
+
+    def javascript_source(self) -> str:
+        """An ES module whose ``evaluate`` takes the letters as an object and returns all results by name."""
+        names = ", ".join(letter.name for letter in self.letters)
+        results = ", ".join(f'"{name}": {self._written(JAVASCRIPT, place)}' for name, place in self.results.items())
+        checks = [
+            f"  if (Number({self._written(JAVASCRIPT, place)}) !== {literal(value, JAVASCRIPT)}) "
+            f'throw new RangeError("{self._broken(place)}");'
+            for place, value in self.guards.items()
+        ]
+        loop = f"  for (let {STEP} = 1; {STEP} <= steps; {STEP}++) {{"
+        body = [f"export function evaluate({{{names}}}) {{", *self._body(JAVASCRIPT, loop, "  let {name} = 0;", "  }")]
+        return "\n".join([*body, *checks, f"  return {{{results}}};", "}", ""])
+
+    @cached_property
+    def _script(self) -> Script:
+        places = [place for place in self.results.values() if not isinstance(place, _Plain)]
+        return Script.of(self.nodes, [*map(int, places), *self.guards])
+
+    @cached_property
+    def _run(self) -> Callable[..., tuple[Any, ...]]:
+        space: dict[str, Any] = {"numpy": np, "ratio": ratio}
+        exec(self.numpy_source(), space)  # printed from our own nodes, never from a user's text
+        run: Callable[..., tuple[Any, ...]] = space["run"]
+        return run
+
+    @cached_property
+    def _python(self) -> Callable[..., dict[str, float]]:
+        space: dict[str, Any] = {}
+        exec(self.python_source(), space)  # likewise
+        evaluate: Callable[..., dict[str, float]] = space["evaluate"]
+        return evaluate
+
+    def _body(self, dialect: Dialect, loop: str, zero: str, end: str) -> list[str]:
+        """Statements of one point: before the steps, of each step, after them."""
+        script, indent = self._script, dialect.indent
+        body = [f"{indent}{line}" for line in script.lines(dialect, script.before)]
+        if script.means:
+            count = f"{GENERATE} - 1" if self.steps is None else str(self.steps)
+            body.append(indent + dialect.assign.format(name="steps", value=count))
+            body += [zero.format(name=script.name(place)) for place in script.means]
+            body.append(loop)
+            body += [f"{indent * 2}{line}" for line in script.lines(dialect, script.inner)]
+            for place in script.means:
+                averaged = script.operand(dialect, script.nodes[place].operands[0])
+                body.append(f"{indent * 2}{script.name(place)} += {averaged} / steps{dialect.assign[-1:].strip('}')}")
+            body += [end] if end else []
+        return body + [f"{indent}{line}" for line in script.lines(dialect, script.after)]
+
+    def _written(self, dialect: Dialect, place: int | Constant) -> str:
+        return literal(place, dialect) if isinstance(place, _Plain) else self._script.operand(dialect, int(place))
+
+    def _broken(self, place: int) -> str:
+        """What to say where a choice would be another."""
+        over = " and ".join(sorted(self.nodes[place].letters))
+        return f"this recording does not hold here: with this {over} another choice is made; record anew"
+
+    def _inputs(self, values: Mapping[str, Any]) -> dict[str, Grid]:
+        """The letters as arrays. Raises UsageError for one that is missing, strange or out of range."""
+        known = {letter.name: letter for letter in self.letters}
+        if strange := sorted(set(values) ^ set(known)):
+            problem = "is missing" if strange[0] in known else "is no letter of it"
+            msg = f"tape: {shown(strange[0])} {problem}; it takes {', '.join(known)}"
+            raise UsageError(msg)
+        return {name: _array(letter, values[name]) for name, letter in known.items()}
+
+    def _played(self, arrays: Mapping[str, Grid], shape: Sequence[int]) -> dict[str, Any]:
+        """The results of one block."""
+        if not self._script.means:
+            found = self._run(*arrays.values(), None, None)
+        else:
+            found = tuple(np.squeeze(each, -1) if np.ndim(each) else each for each in self._over_steps(arrays))
+        for (place, expected), value in zip(self.guards.items(), found[len(self.results) :], strict=True):
+            if not np.all(value == expected):
+                raise UsageError(self._broken(place))
+        return {name: np.broadcast_to(value, shape) for name, value in zip(self.results, found, strict=False)}
+
+    def _over_steps(self, arrays: Mapping[str, Grid]) -> tuple[Any, ...]:
+        """The same where there are steps, which are the last axis."""
+        letters = [array[..., None] for array in arrays.values()]
+        count = np.asarray(self.steps if self.steps is not None else arrays[GENERATE] - 1, dtype=np.float64)[..., None]
+        step = np.arange(1.0, self._steps(arrays) + 1)
+        weight = (step <= count) / count
+
+        def mean(value: Any) -> Any:
+            return np.sum(value * weight, axis=-1, keepdims=True)
+
+        return self._run(*letters, step, mean)
+
+    def _steps(self, arrays: Mapping[str, Grid]) -> int:
+        return self.steps if self.steps is not None else int(np.max(arrays[GENERATE])) - 1
+
+    def _block(self, arrays: Mapping[str, Grid]) -> int:
+        return max(1, BLOCK // self._steps(arrays)) if self._script.means else BLOCK
+
+
+class _Plain(float):
+    """A result that is the same everywhere."""
+
+
+def _array(letter: Letter, value: Any) -> Grid:
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        msg = f"{letter.name}: {shown(value)}, expected a number or an array of numbers"
+        raise UsageError(msg) from None
+    wanted = "whole numbers" if letter.whole else "numbers"
+    if array.size and not (array.min() >= letter.low and array.max() <= letter.high):
+        given = f"given one of {array.min():g} to {array.max():g}"
+        msg = f"{letter.name}: expected {wanted} from {letter.low:g} to {letter.high:g}, {given}"
+        raise UsageError(msg)
+    if letter.whole and not np.all(array == np.floor(array)):
+        msg = f"{letter.name}: expected {wanted}"
+        raise UsageError(msg)
+    return array
+
+
+def _broadcast(arrays: Mapping[str, Grid]) -> tuple[int, ...]:
+    try:
+        return np.broadcast_shapes(*(array.shape for array in arrays.values()))
+    except ValueError:
+        msg = f"shapes do not match: {', '.join(f'{name} {array.shape}' for name, array in arrays.items())}"
+        raise UsageError(msg) from None
+
+
+def _blocks(shape: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
+    """Blocks of up to so many points that make up a grid, as square as they can be."""
+    sides: list[int] = []
+    left = most
+    for axis, size in enumerate(sorted(shape)):
+        side = max(1, min(size, int(left ** (1 / (len(shape) - axis)))))
+        sides.append(side)
+        left = max(1, left // side)
+    by_size = dict(zip(sorted(range(len(shape)), key=lambda axis: shape[axis]), sides, strict=True))
+    cuts = [
+        [slice(start, min(size, start + by_size[axis])) for start in range(0, size, by_size[axis])]
+        for axis, size in enumerate(shape)
+    ]
+    yield from product(*cuts)
+
+
+def _within(array: Grid, block: tuple[slice, ...], axes: int) -> tuple[slice, ...]:
+    """What of an array lies in a block; an axis of one stays as it is."""
+    own = block[axes - array.ndim :]
+    return tuple(slice(None) if size == 1 else part for size, part in zip(array.shape, own, strict=True))
+
+
+def _alone(found: Any) -> Any:
+    return found[()] if np.ndim(found) == 0 else np.array(found)
