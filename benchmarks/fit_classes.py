@@ -42,6 +42,8 @@ CLASSES = {
 }
 _KIN = {"nvidia-gddr": "nvidia-ampere"}
 """Whose kernels a generation without rows of its own runs: FlashAttention-2, where Hopper has its own."""
+_UNTAILED = ("fp64", "fp32", "tf32")
+"""Dtypes whose slow tiles are cut finer: fp32 rows on V100 and A100 PCIe ask for no tail."""
 _CACHED = "nvidia-gddr"  # its last cache is faster than its memory
 _MATMUL = ("compute", "flop_energy", "memory", "latency_cycles", "tail.share", "tail.depth", "last_cache.rate")
 FREE = {
@@ -222,8 +224,9 @@ def _matmul_fields(name: str, found: Mapping[str, Found], bands: Mapping[str, An
     fp8 = found["matmul fp8, quantised"].values
     quantize = {"latency": f"{fp8['quantize.latency'] * 1e6:.3g} us", "traffic": fp8["quantize.traffic"]}
     quantised = {**plain, "quantize": quantize, "band": bands["matmul fp8, quantised"]}
-    narrow = {"fp8": {**plain, "band": bands["matmul fp8"]}}
-    return {**plain, "band": bands["matmul"], "dtypes": narrow, "libraries": {"trtllm": {"dtypes": {"fp8": quantised}}}}
+    wide = {dtype: {"latency": plain["latency"], "band": bands["matmul fp32"]} for dtype in _UNTAILED}
+    dtypes = {"fp8": {**plain, "band": bands["matmul fp8"]}, **wide}
+    return {**plain, "band": bands["matmul"], "dtypes": dtypes, "libraries": {"trtllm": {"dtypes": {"fp8": quantised}}}}
 
 
 def _matmul_latency(values: Mapping[str, float]) -> dict[str, str]:
