@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from device_sets import of_kind
 from fit_classes import class_without
-from fit_devices import FITS, Fit, devices, first_sets, judged
+from fit_devices import FITS, Fit, devices, first_sets, judged, sets_of
 from measured_sets import MeasuredSet, load_sets
 
 from roofline.calibration.constants import DATASHEET, Constants, ConstantSet
@@ -62,7 +61,7 @@ def figures(sets: Sequence[MeasuredSet], constants: Constants) -> dict[str, floa
 
 def fitted(fit: Fit, device: HardwareSpec, data: Path) -> dict[str, float]:
     """The mean over the seeds."""
-    sets = tuple(of_kind(data, fit.kind, fit.dtype, fit.library)[device.name])
+    sets = sets_of(data, fit, device)
     each = [
         figures(seed.rows, replace(seed.constants, low=seed.band[0], high=seed.band[1]))
         for seed in judged(fit, sets, first_sets(data, fit, device))
@@ -80,7 +79,7 @@ def board(data: Path) -> Iterator[dict[str, Any]]:
     """A record for each device, kind and library, fitted and left out; an A100 left out beside them."""
     for fit in FITS:
         for device in devices(data):
-            sets = [each.rows for each in of_kind(data, fit.kind, fit.dtype, fit.library).get(device.name, ())]
+            sets = [each.rows for each in sets_of(data, fit, device)]
             if sets:
                 yield _record(fit, device, "fitted", fitted(fit, device, data))
                 yield _record(fit, device, "left out", left_out(fit, device, sets, data))

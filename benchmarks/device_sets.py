@@ -112,10 +112,59 @@ def _gemm(table: Table) -> Iterator[DeviceSet]:
             yield _set(table, rows, "matmul", dtype, sizes, library, (("n", "k"),))
 
 
+_KERNELS = {
+    "torch_flow": "trtllm",
+    "vllm_flash_attn_fa2": "fa2",
+    "vllm_flash_attn_fa3": "fa3",
+    "vllm_flashinfer_trtllmprefill": "flashinfer",
+    "vllm_flashinfer_trtllmdecode": "flashinfer",
+    "vllm_vit_flash_attn_fa2": "fa2",
+    "vllm_vit_flash_attn_fa3": "fa3",
+    "vllm_vit_flash_attn_fa4": "fa4",
+}
+"""The library of each attention kernel, as tables name it."""
+
+
+def _attention(table: Table) -> Iterator[DeviceSet]:
+    """Attention in bf16 with a cache in bf16, by kernel: prefill of two tokens or more, decode, encoders."""
+    whole = [row for row in table.rows if row["attn_dtype"] == row.get("kv_cache_dtype", "bfloat16") == "bfloat16"]
+    kind = {"context": "prefill", "generation": "decode", "encoder": "encoder"}[whole[0]["op_name"].split("_")[0]]
+    rows = whole if kind != "prefill" else [row for row in whole if int(row["isl"]) > 1]  # one token is a decode
+    for kernel in dict.fromkeys(row["kernel_source"] for row in rows):
+        if kernel in _KERNELS:
+            own = [row for row in rows if row["kernel_source"] == kernel]
+            sizes = _attention_sizes(own, kind)
+            groups = (("heads", "kv_heads"),)
+            yield _set(table, own, "attention", "bf16", sizes, _KERNELS[kernel], groups, f"attention_{kind}")
+
+
+def _attention_sizes(rows: Rows, kind: str) -> dict[str, Any]:
+    """The sizes of attention: what a statement needs, and the window, 0 for none."""
+    encoder, decode = kind == "encoder", kind == "decode"
+    new, heads = column(rows, "isl"), column(rows, "num_heads")
+    return {
+        "batch": column(rows, "batch_size"),
+        "query": new,
+        "context": column(rows, "step") + 1 if decode else new,
+        "heads": heads,
+        "kv_heads": heads if encoder else column(rows, "num_key_value_heads"),
+        "head_dim": column(rows, "head_dim"),
+        "causal": np.full(len(rows), float(not encoder)),
+        "window": np.zeros(len(rows)) if encoder else column(rows, "window_size"),
+    }
+
+
 def _set(
-    table: Table, rows: Rows, kind: str, dtype: str, sizes: dict[str, Any], library: str, dimensions: Sequence[Any]
+    table: Table,
+    rows: Rows,
+    kind: str,
+    dtype: str,
+    sizes: dict[str, Any],
+    library: str,
+    dimensions: Sequence[Any],
+    name: str = "",
 ) -> DeviceSet:
-    title = f"{kind} {dtype}, {table.framework} {table.version}"
+    title = f"{name or kind} {dtype}, {table.framework} {table.version}"
     measured = MeasuredSet(title, kind, table.device, dtype, sizes, column(rows, "latency_ms") * 1e-3, {})
     kernel = rows[0]["kernel_source"]
     return DeviceSet(measured, library, table.framework, table.version, kernel, tuple(dimensions), table.digest)
@@ -126,5 +175,10 @@ def column(rows: Rows, name: str) -> Any:
     return np.array([float(row[name]) for row in rows])
 
 
-SOURCES = (Source("gemm", _gemm),)
+SOURCES = (
+    Source("gemm", _gemm),
+    Source("context_attention", _attention),
+    Source("generation_attention", _attention),
+    Source("encoder_attention", _attention),
+)
 """One entry for each family of tables; the order is the scoreboard's."""

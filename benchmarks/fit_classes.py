@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from class_attention import attention_fields
 from class_campaigns import Campaign, load_campaigns, weighted
 from fit_calibrations import PRIORS, written
 from grouped_sets import GroupedSet, load_grouped
@@ -178,17 +179,24 @@ def band(errors: Mapping[str, Any]) -> dict[str, Any]:
             "evidence": f"{rows:,} timings on {len(errors)} devices, each left out in turn"}  # fmt: skip
 
 
-def class_fields(name: str, campaigns: Sequence[Campaign], grouped: Sequence[GroupedSet]) -> dict[str, Any]:
-    """The fields of a class, as its file has them."""
+def class_fields(
+    name: str, campaigns: Sequence[Campaign], grouped: Sequence[GroupedSet], data: Path, without: str = ""
+) -> dict[str, Any]:
+    """The fields of a class, as its file has them; ``without`` is a device that nothing is from."""
     found = {kind: fit_for(kind, name, campaigns) for kind in FREE}
     bands = {kind: band(left_out(kind, campaigns)) for kind in FREE}
     bands["grouped_matmul"] = band(grouped_left_out(campaigns, grouped))
     matmul = found["matmul"].values
-    kinds = {kind: _kind(found[kind].values) | {"band": bands[kind]} for kind in FREE if not kind.startswith("matmul")}
+    plain = {kind: _kind(found[kind].values) | {"band": bands[kind]} for kind in FREE if not kind.startswith("matmul")}
+    plain = {f"latent_{kind}" if kind.startswith("attention") else kind: fields for kind, fields in plain.items()}
+    attention = attention_fields(name, data, without)
+    kinds = attention | plain
     corrections = GROUPED.get(name, NO_CORRECTIONS).written()
     grouped_fields = {"latency": _matmul_latency(matmul), **corrections, "band": bands["grouped_matmul"]}
     kinds = {"matmul": _matmul_fields(name, found, bands), **kinds, "grouped_matmul": grouped_fields}
     usual = [found for kind, found in bands.items() if "fp8" not in kind]
+    for fields in attention.values():
+        usual += [fields["band"], *(other["band"] for other in fields["libraries"].values())]
     devices = sorted({campaign.device.name for campaign in campaigns if campaign.kind in FREE})
     return {
         "name": name,
@@ -254,7 +262,7 @@ def _fields_without(device: str, generation: str, data: Path) -> dict[str, Any]:
     others = [campaign for campaign in class_campaigns(data) if campaign.device.name != device]
     name = generation if generation in CLASSES else "nvidia-tensor-core"
     grouped = [rows for rows in load_grouped(data) if rows.device.name != device]
-    return class_fields(name, others, grouped)
+    return class_fields(name, others, grouped, data, device)
 
 
 def class_campaigns(data: Path) -> list[Campaign]:
@@ -297,10 +305,10 @@ SOURCE = (
 )
 
 
-def write(name: str, campaigns: Sequence[Campaign], grouped: Sequence[GroupedSet]) -> None:
+def write(name: str, campaigns: Sequence[Campaign], data: Path) -> None:
     """Write one class, or leave the old one."""
     with atomic_writer(data_folder("calibrations") / "classes" / f"{name}.yaml") as file:
-        file.write(written(class_fields(name, campaigns, grouped)))
+        file.write(written(class_fields(name, campaigns, load_grouped(data), data)))
 
 
 def main() -> int:
@@ -314,7 +322,7 @@ def main() -> int:
         print("\n".join(report(campaigns)))
         return 0
     for name in CLASSES:
-        write(name, campaigns, load_grouped(asked.data))
+        write(name, campaigns, asked.data)
     return 0
 
 

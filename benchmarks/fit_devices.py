@@ -36,6 +36,7 @@ MOST_OF_CACHE = 14.7
 _SLOW_MEMORY = 2.0
 """A last cache that reads so many times faster than the memory is told apart."""
 
+_FEWEST = 40  # rows that a fit for a band takes
 _START = Constants(compute=0.8, vector=0.65, special=0.9, memory=0.8, latency_s=3e-6, p=3.0)
 _PRIORS = {**PRIORS, "tiles.feed": Prior(1.0, 0.5), "tiles.split": Prior(2.5e-6, 0.7)}
 _NO_PARTIAL = 1e-9
@@ -48,6 +49,7 @@ class Fit:
 
     ``free`` are fitted; ``cached`` too where the last cache is much faster than the memory, ``uncached`` elsewhere.
     ``known`` are given. ``shared`` are those of the first fit, to the same device: its memory moves any dtype.
+    ``priors`` are those of its own, ``p`` is the corner's. ``devices`` are those with such kernels, all if none.
     """
 
     kind: str
@@ -58,6 +60,9 @@ class Fit:
     uncached: tuple[str, ...] = ()
     known: tuple[tuple[str, float], ...] = ()
     shared: tuple[str, ...] = ()
+    priors: tuple[tuple[str, Prior], ...] = ()
+    p: float = 3.0
+    devices: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -65,6 +70,52 @@ class Fit:
         return " ".join((self.kind, self.dtype, self.library)).strip()
 
 
+_SHARES = (("compute", Prior(0.75, 0.5, 1.0)), ("memory", Prior(0.8, 0.5, 1.0)))
+_ROWS = {"trtllm": (128.0, 128.0, 0.0), "fa2": (64.0, 64.0, 0.0), "fa3": (128.0, 192.0, 1.0),
+         "flashinfer": (128.0, 128.0, 0.0), "fa4": (128.0, 128.0, 0.0)}  # fmt: skip
+"""Rows of a tile, of a narrow head's, and whether query heads share tiles, as each library's kernels have it."""
+_SET = ("working_set.rate",)
+_RATE = ("working_set.rate", Prior(10.0, 1.0, MOST_OF_CACHE))
+
+
+def _tiles(library: str) -> tuple[tuple[str, float], ...]:
+    names = ("query_tiles.rows", "query_tiles.narrow_rows", "query_tiles.packed")
+    return tuple(zip(names, _ROWS[library], strict=True))
+
+
+def _prefill(library: str, *free: str, known: tuple[tuple[str, float], ...] = ()) -> Fit:
+    """Prefill attention: tiles of queries, then what moves, not overlapped."""
+    tail = () if "query_tiles.tail" in free else (("query_tiles.tail", 1.0),)
+    free = ("compute", "memory", "latency_s", "query_tiles.each", *free)
+    priors = (*_SHARES, ("latency_s", Prior(10e-6, 1.0)), _RATE)
+    return Fit("attention_prefill", "bf16", library, free, _SET, (), (*_tiles(library), *tail, *known), (), priors, 1.0)
+
+
+def _decode(library: str, *free: str, rows: float) -> Fit:
+    """Decode attention: blocks of heads beside what moves."""
+    free = ("memory", "latency_s", "decode_blocks.each", "key_growth", *free)
+    cached = _SET if library in ("trtllm", "fa2") else ()
+    known = (("compute", 0.8), ("decode_blocks.rows", rows))
+    priors = (*_SHARES, ("latency_s", Prior(8e-6, 1.0)), _RATE)
+    return Fit("attention_decode", "bf16", library, free, cached, (), known, (), priors, 2.0)
+
+
+def _encoder(library: str, padded: float = 0.0, devices: tuple[str, ...] = (), slow: float = 0.0) -> Fit:
+    """Attention of encoders: heads ``padded`` to a width; a ``slow`` one has a kernel of an older generation."""
+    free = ("compute", "memory", "latency_s", "query_tiles.each", "query_tiles.tail")
+    known = list(_tiles(library))
+    if library == "trtllm":
+        known.append(("packed_pass", 2.0))
+    if padded:
+        known.append(("head_padding", padded))
+    if slow:
+        known.append(("slow_width.width", slow))
+        free = (*free, "slow_width.times")
+    priors = (*_SHARES, ("latency_s", Prior(10e-6, 1.0)), _RATE)
+    return Fit("attention_encoder", "bf16", library, free, _SET, (), tuple(known), (), priors, 1.0, devices)
+
+
+_WRITTEN = (("cache_write.traffic", 2.0),)
 _TILED = ("compute", "memory", "latency_s", "tiles.feed", "tiles.split")
 FITS = (
     Fit("matmul", "bf16", "", _TILED, ("last_cache.rate",), ("ramp",), (("tiles.partial", _NO_PARTIAL),)),
@@ -72,21 +123,40 @@ FITS = (
         "matmul", "fp8", "trtllm", ("compute", "tiles.feed", "tiles.split", "quantize.latency", "quantize.traffic"),
         known=(("tiles.partial", _NO_PARTIAL),), shared=("memory", "latency_s", "last_cache.rate", "ramp"),
     ),
+    _prefill("fa3", "window_edge", "query_tiles.tail", "cache_write.each", known=_WRITTEN),
+    _prefill("flashinfer", "cache_write.each", known=_WRITTEN),
+    _prefill("fa2", "cache_write.each", known=_WRITTEN),
+    _prefill("trtllm", "window_edge", known=(("packed_pass", 2.0),)),
+    _encoder("fa3", 96.0),
+    _encoder("fa4", 96.0),
+    _encoder("fa2", 96.0),
+    _encoder("trtllm", 128.0, ("h100-sxm-80gb", "h200-sxm-141gb")),
+    _encoder("trtllm", slow=72.0, devices=("b200-180gb",)),
+    _encoder("trtllm", devices=("l40s",)),
+    _decode("fa3", rows=128.0),
+    _decode("flashinfer", rows=16.0),
+    _decode("fa2", "unsplit", "regroup", rows=128.0),
+    _decode("trtllm", "head_blocks.each", "head_blocks.rate", rows=16.0),
 )  # fmt: skip
 """Each kind that has rows; the first of a kind is its default."""
 
 
-def fitted(fit: Fit, sets: Sequence[MeasuredSet], first: Constants | None = None) -> Constants:
-    """The constants that all rows of the sets ask for, rounded as they are written; ``first``: of the first fit."""
+def fitted(fit: Fit, sets: Sequence[MeasuredSet], first: Constants | None = None, *, cached: bool = False) -> Constants:
+    """The constants that all rows of the sets ask for, rounded as they are written; ``first``: of the first fit.
+
+    ``cached``: those of the last cache too, for devices where it is faster than the memory.
+    """
     campaigns = [timed for rows in sets for timed in rows.timed()]
-    cached = _has_fast_cache(sets[0].device)
+    cached = cached or _has_fast_cache(sets[0].device)
     free = (*fit.free, *(fit.cached if cached else fit.uncached))
-    shared = [name for name in fit.shared if first is not None and _has(first, name)]
+    shared = [name for name in fit.shared if first is not None and first.has(name)]
     known = {**dict(fit.known), **{name: first.value(name) for name in shared if first is not None}}
-    if "last_cache.rate" in (*free, *known):
-        known["last_cache.most"] = MOST_OF_CACHE
-    start = _START.replaced({**{name: _PRIORS[name].median for name in free}, **known})
-    found = fit_constants(campaigns, start, {name: _PRIORS[name] for name in free}).constants
+    for name in ("last_cache", "working_set"):
+        if f"{name}.rate" in (*free, *known):
+            known[f"{name}.most"] = MOST_OF_CACHE
+    priors = {name: {**_PRIORS, **dict(fit.priors)}[name] for name in free}
+    start = _START.replaced({"p": fit.p, **{name: prior.median for name, prior in priors.items()}, **known})
+    found = fit_constants(campaigns, start, priors).constants
     return found.replaced({name: float(f"{found.value(name):.3g}") for name in free})
 
 
@@ -111,10 +181,27 @@ def judged(fit: Fit, sets: tuple[DeviceSet, ...], first: tuple[DeviceSet, ...] =
     for seed, known in zip(SEEDS, firsts, strict=True):
         parts = [each.split(seed) for each in sets]
         constants = fitted(fit, [part.fitted() for part in parts], known and known.constants)
-        between = _logs([part.between() for part in parts], constants)
+        between = _unfitted(fit, parts, constants)
         rows = tuple(part.held_out() for part in parts)
         found.append(Judged(rows, constants, _logs(rows, constants), band_of(-between, np.ones(len(between)))))
     return tuple(found)
+
+
+def _unfitted(fit: Fit, parts: Sequence[MeasuredSet], constants: Constants) -> Any:
+    """The logs that a band is from: rows that share some dimension with those fitted.
+
+    Of attention, whose heads are few, also the rows fitted, each number of heads left out in turn.
+    """
+    between = [part.between() for part in parts]
+    logs = [_logs(between, constants)] if any(len(rows) for rows in between) else []
+    if fit.kind.startswith("attention"):
+        whole = [part.fitted() for part in parts]
+        for heads in np.unique(np.concatenate([rows.sizes["heads"] for rows in whole])):
+            others = [rows.where(rows.sizes["heads"] != heads) for rows in whole]
+            if sum(map(len, others)) >= _FEWEST:
+                own = [rows.where(rows.sizes["heads"] == heads) for rows in whole]
+                logs.append(_logs(own, fitted(fit, others)))
+    return np.concatenate(logs)
 
 
 def device_fields(data: Path, device: HardwareSpec) -> dict[str, Any]:
@@ -122,7 +209,7 @@ def device_fields(data: Path, device: HardwareSpec) -> dict[str, Any]:
     kinds: dict[str, Any] = {}
     sources, count = set(), 0
     for fit in FITS:
-        sets = tuple(of_kind(data, fit.kind, fit.dtype, fit.library).get(device.name, ()))
+        sets = sets_of(data, fit, device)
         if not sets:
             continue
         sources |= {f"{each.framework} {each.version} ({each.digest})" for each in sets}
@@ -163,28 +250,39 @@ SOURCE = (
 
 
 def kind_fields(found: Constants, device: HardwareSpec, band: tuple[float, float], rows: int) -> dict[str, Any]:
-    """The fields of one kind, its latency and split in cycles."""
-    graph = f"{found.latency_s * device.cycles_per_s / 1e3:.3g} kcycle"
+    """The fields of one kind, its latency in cycles."""
     low, high = math.floor(1000 * band[0]) / 1000, math.ceil(1000 * band[1]) / 1000  # never narrower
     return {
-        "compute": found.compute,
-        "memory": found.memory,
-        "latency": {"graph": graph, "eager": f"{graph} + {EAGER_S * 1e6:.0f} us"},
-        "p": found.p,
-        **found.corrections.written(),
+        **in_cycles(found, device.cycles_per_s, found.corrections.times()),
         "band": {"low": low, "high": high, "evidence": f"{rows:,} rows not fitted, in {len(SEEDS)} splits"},
     }
+
+
+def sets_of(data: Path, fit: Fit, device: HardwareSpec) -> tuple[DeviceSet, ...]:
+    """The sets of a fit on a device; none where others have such kernels."""
+    known = not fit.devices or device.name in fit.devices
+    return tuple(of_kind(data, fit.kind, fit.dtype, fit.library).get(device.name, ())) if known else ()
+
+
+def in_cycles(found: Constants, clock: float, kept: Sequence[str], *, latency: bool = True) -> dict[str, Any]:
+    """The fields of one kind with its times in cycles at ``clock`` [Hz], but for those that are ``kept`` in seconds."""
+    fields = found.corrections.written()
+    for name in found.corrections.times():
+        of, constant = CONSTANTS[name]
+        text = f"{found.value(name) * clock / 1e3:.3g} kcycle"
+        if name not in kept and isinstance(fields[of], dict):
+            fields[of][constant.field] = text
+        elif name not in kept:
+            fields[of] = text
+    graph = f"{found.latency_s * clock / 1e3:.3g} kcycle" if latency else f"{found.latency_s * 1e6:.3g} us"
+    times = {"graph": graph, "eager": f"{graph} + {EAGER_S * 1e6:.0f} us"}
+    return {"compute": found.compute, "memory": found.memory, "latency": times, "p": found.p, **fields}
 
 
 def first_sets(data: Path, fit: Fit, device: HardwareSpec) -> tuple[DeviceSet, ...]:
     """The sets of the first fit, where constants of it are shared."""
     first = FITS[0]
     return tuple(of_kind(data, first.kind, first.dtype, first.library)[device.name]) if fit.shared else ()
-
-
-def _has(constants: Constants, name: str) -> bool:
-    """Whether a constant is there: those of a correction are, if it is."""
-    return name not in CONSTANTS or CONSTANTS[name][0] in constants.corrections.given()
 
 
 def _band(seeds: Sequence[Judged]) -> tuple[tuple[float, float], int]:
@@ -194,13 +292,13 @@ def _band(seeds: Sequence[Judged]) -> tuple[tuple[float, float], int]:
 
 
 def _put(kinds: dict[str, Any], fit: Fit, fields: dict[str, Any]) -> None:
-    """The fields where a file has them: the kind itself, a dtype of it, or a library's."""
-    own = kinds.setdefault(fit.kind, {})
-    if not own and not fit.library:
-        own.update(fields)
+    """The fields where a file has them: the kind itself, for its first fit, a dtype of it, or a library's."""
+    if fit.kind not in kinds:
+        kinds[fit.kind] = ({"library": fit.library} if fit.library else {}) | fields
         return
+    own = kinds[fit.kind]
     place = own.setdefault("libraries", {}).setdefault(fit.library, {}) if fit.library else own
-    place.setdefault("dtypes", {})[fit.dtype] = fields
+    place.update(fields if fit.dtype == FITS[0].dtype else {"dtypes": {fit.dtype: fields}})
 
 
 def _entries(kind: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -234,7 +332,9 @@ def main() -> int:
     asked = parser.parse_args()
     for device in devices(asked.data):
         for fit in FITS:
-            sets = tuple(of_kind(asked.data, fit.kind, fit.dtype, fit.library).get(device.name, ()))
+            sets = sets_of(asked.data, fit, device)
+            if not sets:
+                continue
             seeds = judged(fit, sets, first_sets(asked.data, fit, device))
             medians = [100 * float(np.median(np.abs(np.expm1(seed.logs)))) for seed in seeds]
             each = ", ".join(f"{median:.1f}" for median in medians)

@@ -80,11 +80,11 @@ class MeasuredSet:
         return {name: np.unique(self.sizes[name]).tolist() for name in self.fit_values}
 
     def timed(self) -> list[Timed]:
-        """The rows as campaigns for a fit: one for each number of inputs, since that is part of a statement."""
+        """The rows as campaigns for a fit: one for each number of inputs, with and without a window, by statement."""
         if not len(self):
             return []
-        inputs = self.sizes.get("inputs", np.ones(len(self)))
-        parts = [self.where(inputs == value) for value in np.unique(inputs)]
+        alike = self.sizes.get("inputs", self.sizes.get("window", np.zeros(len(self))) > 0)
+        parts = [self.where(alike == value) for value in np.unique(alike)]
         return [Timed(part.cost(), part.device, part.measured_s, len(part) / len(self)) for part in parts]
 
     @property
@@ -96,7 +96,8 @@ class MeasuredSet:
         """What the operators cost, from the same statement as in ``predict_op``."""
         op, sizes = statement_of(self.kind, self.sizes)
         decoding = "query" in self.sizes and bool(np.all(self.sizes["query"] == 1))
-        return operator_cost(op, sizes, Precision(self.dtype, self.dtype, self.dtype), decoding=decoding)
+        cost = operator_cost(op, sizes, Precision(self.dtype, self.dtype, self.dtype), decoding=decoding)
+        return replace(cost, alone=True)
 
     def _known(self) -> Any:
         """Whether each model dimension of each row has a value to fit: [dimensions, rows]."""

@@ -96,12 +96,16 @@ class Calibration(Data):
 def with_kinds_of(data: Calibration, relative: Calibration) -> Calibration:
     """A class with the kinds of its relative that it has none of: no share higher, no latency lower, no band narrower.
 
-    A share is that of the relative times what the class reaches of it in general, where that is less.
+    A share is that of the relative times what the class reaches of it in general, where that is less. Kernels of
+    attention are not inherited, which are compiled for a generation: it takes the constants of attention over latents,
+    which are those of all.
     """
     assert data.inherits is not None
     widened = data.inherits.widened
     slower = min(1.0, data.compute / relative.compute), min(1.0, data.memory / relative.memory)
-    kinds = {kind: _inherited(own, relative, slower, widened) for kind, own in relative.kinds.items()}
+    kinds = {
+        kind: _inherited(own, relative, slower, widened) for kind, own in relative.kinds.items() if own.library is None
+    }
     return data.model_copy(update={"kinds": {**kinds, **data.kinds}})
 
 

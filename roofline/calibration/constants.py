@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,6 +21,14 @@ Execution: TypeAlias = words.Execution
 Provenance: TypeAlias = words.Provenance
 
 NO_CORRECTIONS = Corrections.model_construct()
+_WIDER = {
+    "attention_encoder": ("attention_prefill", "latent_attention_prefill"),
+    "attention_prefill": ("latent_attention_prefill",),
+    "attention_decode": ("latent_attention_decode",),
+    "latent_attention_prefill": ("attention_prefill",),
+    "latent_attention_decode": ("attention_decode",),
+}
+"""Whose constants a kind takes, in order, that neither a calibration nor its class has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,14 @@ class Constants:
         own: dict[str, Any] = {name: value for name, value in values.items() if name not in CONSTANTS}
         others = {name: value for name, value in values.items() if name in CONSTANTS}
         return replace(self, **own, corrections=self.corrections.replaced(others))
+
+    def has(self, name: str) -> bool:
+        """Whether there is a constant of that name in a fit: those of a correction are, if it is."""
+        return name not in CONSTANTS or CONSTANTS[name][0] in self.corrections.given()
+
+    def without(self, correction: str) -> Constants:
+        """The same without a correction."""
+        return replace(self, corrections=self.corrections.model_copy(update={correction: None}))
 
     def with_times_divided(self, factor: float) -> Constants:
         """The same with the latency, and every time among the corrections, divided by ``factor``."""
@@ -154,10 +170,7 @@ class ConstantSet:
         A kind that the calibration does not have is the class's, and so is a dtype that it was not measured in, unless
         the kind has constants of its own in it.
         """
-        for base in (self.calibration, self.otherwise):
-            own = (base.kinds.get(name) or base.kinds.get(kind)) if base else None
-            if base is None or own is None:
-                continue
+        for base, own in self._places(kind, name):
             theirs = own.libraries.get(self.library, own)
             for place in (theirs, own):
                 if dtype in place.dtypes:
@@ -165,6 +178,18 @@ class ConstantSet:
             if self.covers(dtype) or base is self.otherwise:
                 return base, theirs if theirs.latency else own
         return self.calibration if self.covers(dtype) else self.otherwise, KindConstants()
+
+    def _places(self, kind: str, name: str) -> Iterator[tuple[Calibration, KindConstants]]:
+        """Where the constants of an operator may stand: with the device, then its class; its own kind first.
+
+        Latents do not take those of a library's kernels for heads.
+        """
+        latent = kind.startswith("latent")
+        for base in (self.calibration, self.otherwise):
+            for alike in (kind, *_WIDER.get(kind, ())) if base else ():
+                own = base.kinds.get(name) or base.kinds.get(alike) if base else None
+                if base and own and (alike == kind or own.library is None or not latent):
+                    yield base, own
 
     @classmethod
     def from_calibration(cls, data: Calibration, otherwise: Calibration | None = None) -> ConstantSet:

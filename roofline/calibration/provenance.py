@@ -135,9 +135,14 @@ def class_of(hardware: HardwareSpec) -> Calibration:
 
 
 def on_device(data: Calibration, hardware: HardwareSpec) -> Calibration:
-    """A class's calibration with the shares of the peak that its power limit leaves a device."""
+    """A class's calibration with the shares of the peak that its power limit leaves a device.
+
+    A device that states no units has no kernels that are spread over them: kinds of a library's are left out.
+    """
     shares = powered_shares(data.compute, data.flop_energy, hardware) if data.flop_energy else {}
-    return data.model_copy(update={"dtypes": {**shares, **data.dtypes}})
+    spread = bool(hardware.unit_count and hardware.cycles_per_s)
+    kinds = {kind: own for kind, own in data.kinds.items() if spread or own.library is None}
+    return data.model_copy(update={"dtypes": {**shares, **data.dtypes}, "kinds": kinds})
 
 
 def powered_shares(share: float, flop_energy: float, hardware: HardwareSpec) -> dict[str, float]:

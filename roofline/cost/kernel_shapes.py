@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from roofline.number import Number, added, product
+from roofline.number import Number, added, minimum, product
 from roofline.program.axes import Sizes, rebind, size_of
 from roofline.program.op import Op, Tensor
 
@@ -37,6 +37,8 @@ class AttentionShape:
     """Fused attention: queries and keys are tokens, ``groups`` query heads share one of ``kv_heads``.
 
     pair_flops: contraction FLOPs of one attended pair over all heads and sequences. cache_bytes: keys and values read.
+    window: tokens that a query sees at most, 0 where it sees all. bidirectional: an encoder's, without a mask or a
+    cache. latent: keys and values are one latent for all heads.
     """
 
     batch: Number
@@ -46,6 +48,24 @@ class AttentionShape:
     groups: Number
     pair_flops: Number
     cache_bytes: Number
+    window: Number = 0
+    bidirectional: bool = False
+    latent: bool = False
+
+    @property
+    def heads(self) -> Number:
+        """Query heads of all sequences."""
+        return self.batch * self.kv_heads * self.groups
+
+    @property
+    def head_dim(self) -> Number:
+        """The width of a head: half of keys' and values' together."""
+        return self.pair_flops / (4 * self.heads)
+
+    @property
+    def windowed(self) -> Number:
+        """1 where there is a window, else 0: a number, so that rows of both kinds share a formula."""
+        return minimum(self.window, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +96,7 @@ def shape_of(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> Shape:
     if op.kind == "matmul":
         return _matmul(op, bound, width)
     if op.kind == "attention" and op.parts:
-        return _attention(bound, [tensor for tensor in op.reads if "S" in tensor.letters], width)
+        return _attention(op, bound, width)
     if op.kind in ("elementwise", "norm", "softmax", "embedding"):
         return _rows(op, bound, width)
     return None
@@ -103,10 +123,21 @@ def _matmul(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> MatmulSh
     return MatmulShape(first.rows, columns, first.depth, moved)
 
 
-def _attention(sizes: Sizes, cached: list[Tensor], width: Callable[[Tensor], Number]) -> AttentionShape:
+def _attention(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> AttentionShape:
     batch, queries, keys, kv_heads, groups, head_dim = (size_of(letter, sizes) for letter in "BTSKGH")
-    moved = added(tensor.elements(sizes) * width(tensor) for tensor in cached)
-    return AttentionShape(batch, queries, keys, kv_heads, groups, 4 * batch * kv_heads * groups * head_dim, moved)
+    cached = [tensor for tensor in op.reads if "S" in tensor.letters]
+    return AttentionShape(
+        batch,
+        queries,
+        keys,
+        kv_heads,
+        groups,
+        4 * batch * kv_heads * groups * head_dim,
+        cache_bytes=added(tensor.elements(sizes) * width(tensor) for tensor in cached),
+        window=size_of("W", sizes) if op.mask in ("sliding", "chunked") else 0,
+        bidirectional=op.mask in ("full", "local") and not any(tensor.role == "kv_cache" for tensor in cached),
+        latent=not any("G" in tensor.letters for tensor in op.reads),
+    )
 
 
 def _rows(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> RowShape:

@@ -88,6 +88,7 @@ def solve(
 
     centre = np.log([prior.median for prior in free.values()])
     sigma = np.array([prior.sigma for prior in free.values()])
+    most = np.log([prior.most for prior in free.values()])
 
     def residuals(logs: Any) -> Any:
         errors = log_errors(logs) / SCALE
@@ -96,7 +97,8 @@ def solve(
 
     random = np.random.default_rng(seed)
     begins = [centre, *(centre + 0.3 * random.standard_normal(len(free)) for _ in range(starts - 1))]
-    best = min((least_squares(residuals, begin) for begin in begins), key=lambda run: float(run.cost))
+    runs = (least_squares(residuals, np.minimum(begin, most - 1e-3), bounds=(-np.inf, most)) for begin in begins)
+    best = min(runs, key=lambda run: float(run.cost))
     spread = _spread(best, len(weights))
     return {
         name: Interval(*(float(np.exp(log + _Z90 * z * s)) for z in (0, -1, 1)))

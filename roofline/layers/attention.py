@@ -7,7 +7,7 @@ each: G = 1 is multi-head, K = 1 multi-query, anything between grouped-query att
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from roofline.layers.normalization import Norm, norm
@@ -197,7 +197,7 @@ def attention(
         ),
         contract("context", p, v, c, pairs=pairs),
     )
-    return (fuse("attention", parts, kind="attention"),) if fused else parts
+    return (replace(fuse("attention", parts, kind="attention"), mask=mask),) if fused else parts
 
 
 def projections(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from roofline.layers.attention import attention
+from roofline.layers.attention import attention, window_keys
 from roofline.layers.embedding import token_embedding
 from roofline.layers.mixture_of_experts import experts, touched_experts
 from roofline.layers.normalization import norm
@@ -18,7 +18,11 @@ from roofline.program.transfers import Transfer
 
 
 def statement_of(kind: str, columns: Columns) -> tuple[Op, Sizes]:
-    """The statement of a kind and the sizes of its axes; ``inputs`` and ``causal`` must be alike in all rows."""
+    """The statement of a kind and the sizes of its axes; ``inputs`` and ``causal`` must be alike in all rows.
+
+    Attention without a mask is an encoder's, which keeps no cache. With a ``window``, in all rows or none, a query sees
+    so many tokens at most.
+    """
     return _STATEMENTS[kind](columns)
 
 
@@ -37,10 +41,12 @@ def _grouped_matmul(columns: Columns) -> tuple[Op, Sizes]:
 
 
 def _attention(columns: Columns) -> tuple[Op, Sizes]:
-    (op,) = attention(mask="causal" if np.all(columns["causal"]) else "full")
+    causal, windowed = np.all(columns["causal"]), np.any(columns.get("window", 0))
+    (op,) = attention(mask="sliding" if windowed else "causal" if causal else "full", cached=bool(causal))
     letters = {"B": "batch", "T": "query", "S": "context", "K": "kv_heads", "H": "head_dim"}
     groups = columns["heads"] // columns["kv_heads"]
-    return op, {**{letter: columns[name] for letter, name in letters.items()}, "G": groups}
+    sizes = {**{letter: columns[name] for letter, name in letters.items()}, "G": groups}
+    return (op.rebound(S=window_keys), {**sizes, "W": columns["window"]}) if windowed else (op, sizes)
 
 
 def _elementwise(columns: Columns) -> tuple[Op, Sizes]:

@@ -124,7 +124,7 @@ class Op:
     ``parts`` are the operators that were fused into it. ``mixes`` are axes along which every element of the output
     depends on all of the input (what a norm or a softmax runs over); a ``linear`` operator adds its inputs up.
     ``transfer`` makes it a collective, whose message is the tensor it reads and writes. ``function`` is what
-    elementwise work computes.
+    elementwise work computes. ``mask`` is fused attention's: causal, sliding, chunked, local or full.
     """
 
     name: str
@@ -138,6 +138,7 @@ class Op:
     linear: bool = False
     transfer: Transfer | None = None
     function: str = ""
+    mask: str = ""
 
     def __post_init__(self) -> None:
         for tensors in (self.reads, self.writes):

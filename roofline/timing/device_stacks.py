@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roofline.calibration.calibration_file import Calibration
+from roofline.calibration.calibration_file import Calibration, KindConstants
 from roofline.calibration.constants import ConstantSet
 from roofline.calibration.launch_latency import Latency
 from roofline.hardware.fields import Unit
@@ -81,12 +81,22 @@ def _together(bases: Sequence[Calibration]) -> Calibration:
     """The calibrations of one class, each on its device, as one: what differs between them as columns."""
     dtypes = dict.fromkeys(dtype for base in bases for dtype in base.dtypes)
     shares = {dtype: _column(base.dtypes.get(dtype, base.compute) for base in bases) for dtype in dtypes}
-    kinds = {
-        kind: own.model_copy(update={"latency": _latencies([base.kinds[kind].latency for base in bases])})
-        for kind, own in bases[0].kinds.items()
-    }
+    kinds = {kind: _kind_together([base.kinds[kind] for base in bases]) for kind in bases[0].kinds}
     latency = _latencies([base.latency for base in bases])
     return bases[0].model_copy(update={"dtypes": shares, "kinds": kinds, "latency": latency})
+
+
+def _kind_together(each: Sequence[KindConstants]) -> KindConstants:
+    """One kind's constants: times in cycles differ from clock to clock, those of its libraries and dtypes too."""
+    own = each[0]
+    times = {name: _column(one.value(name) for one in each) for name in own.times()}
+    inner = {
+        field: {name: _kind_together([getattr(one, field)[name] for one in each]) for name in getattr(own, field)}
+        for field in ("libraries", "dtypes")
+    }
+    made = own.replaced(times)
+    return own.model_copy(update={name: getattr(made, name) for name in own.given()} | inner
+                          | {"latency": _latencies([one.latency for one in each])})  # fmt: skip
 
 
 def _latencies(each: Sequence[Latency | None]) -> Latency | None:
@@ -106,7 +116,8 @@ def grouped(
     for place in places:
         found = constants(place)
         apart = place if found.provenance == "calibrated" else None  # a calibration is of one device
-        members, theirs = groups.setdefault((found.provenance, found.name, apart, alike(place)), ([], []))
+        kinds = tuple(found.calibration.kinds) if found.calibration else ()
+        members, theirs = groups.setdefault((found.provenance, found.name, apart, kinds, alike(place)), ([], []))
         members.append(place)
         theirs.append(found)
     return list(groups.values())

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from roofline.calibration.constants import Constants, Execution
 from roofline.cost.cost import Cost
-from roofline.cost.kernel_shapes import GroupedShape
+from roofline.cost.kernel_shapes import AttentionShape, GroupedShape
 from roofline.number import Number, maximum, minimum
 from roofline.timing.collectives import time_transfer
 from roofline.timing.networks import Network
@@ -114,7 +114,14 @@ class Machine:
 
 
 def kind_of(cost: Cost) -> str:
-    """Whose constants an operator takes: attention has two, one token against many and many against many."""
+    """Whose constants an operator takes: attention has several, by its phase, for an encoder's and over latents."""
     if isinstance(cost.shape, GroupedShape):
         return "grouped_matmul"
-    return f"attention_{'decode' if cost.decoding else 'prefill'}" if cost.kind == "attention" else cost.kind
+    if cost.kind != "attention":
+        return cost.kind
+    phase = "decode" if cost.decoding else "prefill"
+    if isinstance(cost.shape, AttentionShape) and cost.shape.latent:
+        return f"latent_attention_{phase}"
+    if isinstance(cost.shape, AttentionShape) and cost.shape.bidirectional and not cost.decoding:
+        return "attention_encoder"
+    return f"attention_{phase}"

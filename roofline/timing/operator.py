@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from roofline.calibration.constants import Constants
 from roofline.cost.cost import Cost
-from roofline.cost.kernel_shapes import GroupedShape, MatmulShape
+from roofline.cost.kernel_shapes import AttentionShape, GroupedShape, MatmulShape
 from roofline.hardware.fields import Unit
 from roofline.number import Number, as_float, is_remembering, is_symbolic, maximum, minimum, ratio, where
 from roofline.timing.kernels.bandwidth import before_s, least_memory_s, memory_s, waited_s
+from roofline.timing.kernels.heads import blocks_s, tiles_s
 from roofline.timing.kernels.launches import launch_s
 from roofline.timing.kernels.tiles import TiledMatmul, Tiling
 from roofline.timing.kernels.work import work_factor
@@ -31,14 +32,12 @@ def time_operator(cost: Cost, rates: Rates, constants: Constants) -> Timing:
     device cannot contract in this dtype.
     """
     tiling = _tiling(cost, rates, constants)
-    factor, others = work_factor(cost, rates, constants.corrections), _other_units(cost, rates, constants)
-    padded = isinstance(cost.shape, GroupedShape)  # rows that fill up a tile are contracted, not their weights read
-    compute_s = tiling.compute_s * factor + (others if padded else others * factor)
+    compute_s = _compute_s(cost, rates, constants, tiling)
     x = compute_s + tiling.partial_s + tiling.latency_s
     y = memory_s(cost, rates, constants)
     corner, part = _soft_corner(x, y, constants.p)
     before = before_s(cost, rates, constants)
-    time = constants.latency_s + launch_s(cost, constants.corrections) + before + corner
+    time = constants.latency_s + launch_s(cost, rates, constants.corrections) + before + corner
     bound = maximum(
         _seconds(cost.flops, cost.dtype, rates, maximum(1.0, constants.compute)),
         least_memory_s(cost, rates, constants),
@@ -48,6 +47,18 @@ def time_operator(cost: Cost, rates: Rates, constants: Constants) -> Timing:
     memory = before + corner * ((1 - part) * streamed + part * ratio(tiling.partial_s, x))
     found = Timing(time, bound, time, time, time - compute - memory, compute, memory)
     return banded(found, constants.low, constants.high)
+
+
+def _compute_s(cost: Cost, rates: Rates, constants: Constants, tiling: Tiling) -> Number:
+    """Seconds of the work of a kernel, with what it does in vain and what its blocks cost."""
+    if isinstance(cost.shape, AttentionShape) and constants.corrections.query_tiles:
+        return tiles_s(cost, cost.shape, rates, constants)
+    factor, others = work_factor(cost, rates, constants.corrections), _other_units(cost, rates, constants)
+    padded = isinstance(cost.shape, GroupedShape)  # rows that fill up a tile are contracted, not their weights read
+    compute_s = tiling.compute_s * factor + (others if padded else others * factor)
+    if isinstance(cost.shape, AttentionShape):
+        compute_s = compute_s + blocks_s(cost.shape, rates, constants.corrections)
+    return compute_s
 
 
 def _soft_corner(x: Number, y: Number, p: float) -> tuple[Number, Number]:

@@ -26,10 +26,14 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What is thought of a positive constant before any row: its median, and the deviation of its logarithm."""
+    """What is thought of a positive constant before any row: its median, and the deviation of its logarithm.
+
+    ``most`` is what it cannot exceed.
+    """
 
     median: float
     sigma: float
+    most: float = float("inf")
 
 
 Count = Annotated[float, Field(gt=0, le=10**9, strict=False)]
@@ -37,6 +41,7 @@ Tokens = Annotated[float, Field(gt=0, le=10_000, strict=False), Unit("tokens")]
 Elements = Annotated[Count, Unit("elements")]
 Columns = Annotated[Count, Unit("columns")]
 Rows = Annotated[Count, Unit("rows")]
+OfTile = Annotated[float, Field(ge=0, le=100, strict=False), Unit("x tile")]
 OfPeak = Annotated[float, Field(gt=0, le=100, strict=False), Unit("x peak")]
 OfTraffic = Annotated[float, Field(ge=0, le=100, strict=False), Unit("x traffic")]
 OfBandwidth = Annotated[float, Field(gt=0, le=100, strict=False), Unit("x bandwidth")]
@@ -91,8 +96,8 @@ def constants_of(correction: type[Correction]) -> tuple[Constant, ...]:
     """The constants of a correction, in order. Raises TypeError where a field has no Unit or no Prior.
 
     >>> from roofline.calibration.corrections.attention import KeyBlock
-    >>> constants_of(KeyBlock)
-    (Constant(field='tokens', unit=Unit(name='tokens', dimension=None), prior=Prior(median=256.0, sigma=1.0)),)
+    >>> [(each.field, each.unit.name, each.prior.median) for each in constants_of(KeyBlock)]
+    [('tokens', 'tokens', 256.0)]
     """
     found = []
     for name, hint in _hints(correction).items():

@@ -126,6 +126,10 @@ class LastCache(Correction):
         """The rate of the cache, of so many units at ``clock`` [Hz]. [B/s]"""
         return self.rate * units * clock
 
+    def held(self, cache: Number) -> Number:
+        """What of a cache of so many bytes may hold an operator's. [B]"""
+        return cache
+
     def highest_bandwidth(self, units: Number, clock: Number) -> Number:
         """The rate that no read from it exceeds. [B/s]"""
         return self.most * units * clock

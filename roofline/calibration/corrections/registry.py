@@ -10,6 +10,19 @@ from pydantic import model_validator
 
 from roofline.calibration.corrections.attention import ExtraKeys, ExtraReads, KeyBlock, Regroup
 from roofline.calibration.corrections.correction import Constant, Correction, constants_of
+from roofline.calibration.corrections.heads import (
+    CacheWrite,
+    DecodeBlocks,
+    HeadBlocks,
+    HeadPadding,
+    KeyGrowth,
+    PackedPass,
+    QueryTiles,
+    SlowWidth,
+    Unsplit,
+    WindowEdge,
+    WorkingSet,
+)
 from roofline.calibration.corrections.matmuls import (
     ExtraDepth,
     GroupRows,
@@ -28,6 +41,7 @@ from roofline.calibration.corrections.memory import (
     ReuseBandwidth,
 )
 from roofline.calibration.fields import Data
+from roofline.number import Number
 
 
 class Corrections(Data):
@@ -47,6 +61,17 @@ class Corrections(Data):
     key_block: KeyBlock | None = None
     extra_reads: ExtraReads | None = None
     regroup: Regroup | None = None
+    query_tiles: QueryTiles | None = None
+    window_edge: WindowEdge | None = None
+    packed_pass: PackedPass | None = None
+    cache_write: CacheWrite | None = None
+    head_padding: HeadPadding | None = None
+    slow_width: SlowWidth | None = None
+    decode_blocks: DecodeBlocks | None = None
+    head_blocks: HeadBlocks | None = None
+    unsplit: Unsplit | None = None
+    key_growth: KeyGrowth | None = None
+    working_set: WorkingSet | None = None
     block_bandwidth: BlockBandwidth | None = None
     cache_bandwidth: CacheBandwidth | None = None
     reuse_bandwidth: ReuseBandwidth | None = None
@@ -70,28 +95,31 @@ class Corrections(Data):
         correction, constant = CONSTANTS[name]
         return float(getattr(getattr(self, correction), constant.field))
 
-    def replaced(self, values: Mapping[str, float]) -> Corrections:
+    def replaced(self, values: Mapping[str, Number]) -> Corrections:
         """The same with other constants, by the names of :data:`CONSTANTS`; unchecked, as a fit tries many.
 
         Raises KeyError for an unknown name, TypeError where a correction lacks some of its constants.
         """
-        changes: dict[str, dict[str, float]] = {}
+        changes: dict[str, dict[str, Number]] = {}
         for name, value in values.items():
             correction, constant = CONSTANTS[name]
             changes.setdefault(correction, {})[constant.field] = value
         made = {name: self._with(name, new) for name, new in changes.items()}
         return self.model_copy(update=made)
 
-    def _with(self, name: str, constants: Mapping[str, float]) -> Correction:
+    def _with(self, name: str, constants: Mapping[str, Number]) -> Correction:
         make: Callable[..., Correction] = CORRECTIONS[name]
         old = getattr(self, name)
         return make(**{**(asdict(old) if old else {}), **constants})
 
     def with_times_divided(self, factor: float) -> Corrections:
         """The same with every constant that is a time divided by ``factor``."""
+        return self.replaced({name: self.value(name) / factor for name in self.times()})
+
+    def times(self) -> list[str]:
+        """The names, as in :data:`CONSTANTS`, of the constants there are that are times."""
         given = self.given()
-        times = [name for name, (of, each) in CONSTANTS.items() if of in given and each.unit.dimension == "time_s"]
-        return self.replaced({name: self.value(name) / factor for name in times})
+        return [name for name, (of, each) in CONSTANTS.items() if of in given and each.unit.dimension == "time_s"]
 
     def written(self) -> dict[str, Any]:
         """The fields of those that there are, as a calibration's file has them."""

@@ -8,6 +8,7 @@ from roofline.calibration.corrections.registry import Corrections
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import AttentionShape, MatmulShape, RowShape
 from roofline.number import Number, as_float, maximum, minimum
+from roofline.timing.kernels.heads import heads_alone_s, new_bytes, query_bytes
 from roofline.timing.kernels.tiles import units_of
 from roofline.timing.kernels.traffic import moved_bytes
 from roofline.timing.rates import Rates
@@ -27,6 +28,8 @@ def memory_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
     if alone and isinstance(cost.shape, AttentionShape):
         moved = moved_bytes(cost, constants.corrections)
         return maximum(seconds, _heads_alone_s(cost.shape, moved, alone, hardware))
+    if isinstance(cost.shape, AttentionShape):
+        return maximum(seconds, heads_alone_s(cost.shape, hardware, constants.corrections))
     return seconds
 
 
@@ -65,10 +68,10 @@ def least_memory_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
     """
     moved = as_float(cost.bytes)
     bandwidth = hardware.bandwidth * _reached_share(constants)
-    last = constants.corrections.last_cache
+    last = constants.corrections.last_cache or constants.corrections.working_set
     if last is None:
         return moved / bandwidth
-    near = minimum(moved if cost.alone else _activation_bytes(cost), hardware.last_cache)
+    near = minimum(moved if cost.alone else _activation_bytes(cost), last.held(hardware.last_cache))
     rate = maximum(last.highest_bandwidth(hardware.unit_count, hardware.cycles_per_s), bandwidth)
     return near / rate + (moved - near) / bandwidth
 
@@ -88,6 +91,10 @@ def _streamed_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
         near = cache.near(moved, hardware.last_cache)
         return (near / cache.share + (moved - near) / constants.memory) / hardware.bandwidth
     seconds: Number = 0.0
+    if corrections.working_set and isinstance(cost.shape, AttentionShape):
+        near = moved * _resident(cost, cost.shape, corrections, hardware.last_cache)
+        rate = corrections.working_set.bandwidth(hardware.unit_count, hardware.cycles_per_s)
+        return near / rate + (moved - near) / bandwidth
     if last := corrections.last_cache:
         near = last.near(_activation_bytes(cost), hardware.last_cache)
         seconds = near / maximum(last.bandwidth(hardware.unit_count, hardware.cycles_per_s), bandwidth)
@@ -97,12 +104,21 @@ def _streamed_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
     return seconds + moved / bandwidth
 
 
+def _resident(cost: Cost, shape: AttentionShape, corrections: Corrections, cache: Number) -> Number:
+    """The share of attention's traffic that the last cache serves: in a model, nothing of earlier steps."""
+    assert corrections.working_set is not None
+    compulsory = as_float(cost.bytes)
+    packed = query_bytes(cost, shape) + new_bytes(shape) if corrections.packed_pass else 0.0
+    near = corrections.working_set.near(compulsory + packed, cache)
+    return near if cost.alone else near * _activation_bytes(cost) / compulsory
+
+
 def _activation_bytes(cost: Cost) -> Number:
     """What of an operator's traffic the operators around it touch too: neither weights nor the cache of keys. [B]"""
     if isinstance(cost.shape, MatmulShape):
         return as_float(cost.bytes - cost.shape.weight_bytes)
     if isinstance(cost.shape, AttentionShape):
-        return as_float(cost.bytes - cost.shape.cache_bytes)
+        return as_float(cost.bytes) - as_float(cost.shape.cache_bytes) + new_bytes(cost.shape)
     return as_float(cost.bytes) if isinstance(cost.shape, RowShape) else 0.0
 
 

@@ -6,14 +6,29 @@ from roofline.calibration.corrections.registry import Corrections
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import AttentionShape, MatmulShape
 from roofline.number import Number, as_float
+from roofline.timing.kernels.tiles import units_of
+from roofline.timing.rates import Rates
 
 
-def launch_s(cost: Cost, corrections: Corrections) -> Number:
+def launch_s(cost: Cost, rates: Rates, corrections: Corrections) -> Number:
     """The latency of the further kernels of an operator. [s]"""
     shape = cost.shape
     if corrections.quantize and isinstance(shape, MatmulShape):
         return corrections.quantize.latency
-    if corrections.regroup and isinstance(shape, AttentionShape):
-        counts = (as_float(count) for count in (shape.batch, shape.kv_heads, shape.groups))
-        return corrections.regroup.latency_s(*counts)
-    return 0.0
+    return _attention_s(shape, rates, corrections) if isinstance(shape, AttentionShape) else 0.0
+
+
+def _attention_s(shape: AttentionShape, rates: Rates, corrections: Corrections) -> Number:
+    """What is launched beside attention: a kernel that regroups queries, one that writes the cache, a reduction. [s]"""
+    seconds: Number = 0.0
+    if corrections.regroup:
+        batch, kv_heads, groups, windowed = (
+            as_float(count) for count in (shape.batch, shape.kv_heads, shape.groups, shape.windowed)
+        )
+        seconds = corrections.regroup.latency_s(batch, kv_heads, groups) * (1 - windowed)
+    if corrections.key_growth:
+        seconds = seconds + corrections.key_growth.latency_s(as_float(shape.keys))
+    if corrections.cache_write:
+        tokens = as_float(shape.batch * shape.queries)
+        seconds = seconds + corrections.cache_write.latency_s(tokens, units_of(rates))
+    return seconds

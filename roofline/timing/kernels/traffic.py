@@ -6,12 +6,17 @@ from roofline.calibration.corrections.registry import Corrections
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import AttentionShape, MatmulShape, RowShape
 from roofline.number import Number, as_float
+from roofline.timing.kernels.heads import new_bytes, query_bytes
 from roofline.timing.kernels.work import spill_factor
 
 
 def moved_bytes(cost: Cost, corrections: Corrections) -> Number:
     """Bytes that the kernel of an operator moves. [B]"""
     moved, shape = as_float(cost.bytes), cost.shape
+    if isinstance(shape, AttentionShape) and corrections.packed_pass:
+        return moved + corrections.packed_pass.extra_bytes(query_bytes(cost, shape), new_bytes(shape))
+    if isinstance(shape, AttentionShape) and corrections.cache_write:
+        return moved + corrections.cache_write.traffic * new_bytes(shape)
     if isinstance(shape, AttentionShape) and corrections.extra_reads:
         return moved + corrections.extra_reads.extra_bytes(as_float(shape.cache_bytes), as_float(shape.keys))
     if isinstance(shape, MatmulShape) and (corrections.repack or corrections.extra_depth):

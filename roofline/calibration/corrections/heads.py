@@ -1,0 +1,332 @@
+"""Corrections of fused attention by kernel library: tiles of queries, windows, caches written, blocks of decode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from roofline.calibration.corrections.correction import (
+    Columns,
+    Correction,
+    OfPeak,
+    OfTile,
+    OfTraffic,
+    Prior,
+    Rows,
+    Time,
+    Width,
+)
+from roofline.number import Number, ceil_div, maximum, minimum
+
+_CORNER = 1.5  # of two parts of a tile, or of a kernel, that hide half of each other
+_MANY = 1024  # keys from which on decode's kernels are as large as they get
+_NARROW = 64  # the widest head that narrow tiles serve
+
+
+def half_hidden(a: Number, b: Number) -> Number:
+    """Two times of which the shorter is half hidden: (a^1.5 + b^1.5)^(2/3).
+
+    >>> half_hidden(1.0, 0.0), round(half_hidden(1.0, 1.0), 3)
+    (1.0, 1.587)
+    """
+    total: Number = (a**_CORNER + b**_CORNER) ** (1 / _CORNER)
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class QueryTiles(Correction):
+    """Query tiles of fused attention: ``rows`` queries of a head at once, ``narrow_rows`` of one of 64 or narrower.
+
+    ``packed`` is 1 where the query heads of a key/value head share tiles, else 0. A tile costs ``each`` beside its
+    work. Either all units are busy, or the longest tile runs on alone: ``tail`` of it counts.
+
+    >>> tiles = QueryTiles(rows=128.0, narrow_rows=192.0, packed=1.0, each=2e-6, tail=1.0)
+    >>> tiles.rows_of(head_dim=128), tiles.rows_of(head_dim=64), tiles.together(groups=4)
+    (128.0, 192.0, 4.0)
+    >>> tiles.count(heads=64, queries=100, groups=4, head_dim=128)
+    64.0
+    >>> round(tiles.seconds(4e-6, tiles=64.0, longest_s=1e-6, units=128) * 1e6, 2)
+    6.45
+    """
+
+    rows: Annotated[Rows, Prior(128.0, 0.01)]
+    narrow_rows: Annotated[Rows, Prior(128.0, 0.01)]
+    packed: Annotated[OfTile, Prior(1.0, 0.01)]
+    each: Annotated[Time, Prior(3e-6, 1.0)]
+    tail: Annotated[OfTile, Prior(0.7, 1.0)]
+
+    source: ClassVar = (
+        "FlashAttention-2 and -3 (Dao 2023, arXiv 2307.08691, section 3; Shah et al. 2024, arXiv 2407.08608), which "
+        "hide the softmax behind the matmuls in part. Prefill of TensorRT-LLM on heads not fitted: H100 5.1 %, "
+        "H200 4.9 %, B200 4.5 % and L40S 8.2 % median error"
+    )
+    explained: ClassVar = (
+        "tiles of {rows} queries, {narrow_rows} of narrow heads, grouped heads {packed} x packed, cost {each} each; "
+        "{tail} of the longest runs alone"
+    )
+
+    def rows_of(self, head_dim: Number) -> Number:
+        """Queries of one tile."""
+        narrow = minimum(maximum(_NARROW + 1 - head_dim, 0), 1)
+        return self.rows + (self.narrow_rows - self.rows) * narrow
+
+    def together(self, groups: Number) -> Number:
+        """Query heads that share a tile, of so many that share keys."""
+        return 1.0 + self.packed * (groups - 1)
+
+    def count(self, heads: Number, queries: Number, groups: Number, head_dim: Number) -> Number:
+        """Tiles of all query heads of all sequences."""
+        together = self.together(groups)
+        return heads / together * ceil_div(queries * together, self.rows_of(head_dim))
+
+    def seconds(self, work_s: Number, tiles: Number, longest_s: Number, units: Number) -> Number:
+        """All tiles on all units, or the longest alone: its work takes ``longest_s``. [s]"""
+        return half_hidden(work_s + tiles * self.each / units, self.tail * (longest_s + self.each))
+
+
+@dataclass(frozen=True, slots=True)
+class WindowEdge(Correction):
+    """Ragged window: where a window cuts keys off, a tile computes ``share`` x its queries more keys than each sees.
+
+    >>> WindowEdge(2.0).extra_keys(tokens=128.0)
+    256.0
+    """
+
+    share: Annotated[OfTile, Prior(1.0, 1.0)]
+
+    source: ClassVar = (
+        "blocks that a mask leaves out are skipped whole (Dao 2023, arXiv 2307.08691, section 3.1), and the windows of "
+        "a tile's queries differ. Fitted to TensorRT-LLM's and FlashAttention-3's prefill"
+    )
+    explained: ClassVar = "a window computes {share} x a tile's queries more keys"
+
+    def extra_keys(self, tokens: Number) -> Number:
+        """Keys beyond those that a query sees, in a tile of so many tokens."""
+        return self.share * tokens
+
+
+@dataclass(frozen=True, slots=True)
+class PackedPass(Correction):
+    """Packed QKV pass: before attention, a kernel moves ``traffic`` x the packed q, k and v, rotated and cached.
+
+    >>> PackedPass(2.0).extra_bytes(query_bytes=400.0, new_bytes=100.0)
+    900.0
+    """
+
+    traffic: Annotated[OfTraffic, Prior(2.0, 0.01)]
+
+    source: ClassVar = (
+        "TensorRT-LLM 1.3's attention takes q, k and v packed and writes the cache itself: read once, written once"
+    )
+    explained: ClassVar = "packed q, k and v move {traffic} x before attention"
+
+    def extra_bytes(self, query_bytes: Number, new_bytes: Number) -> Number:
+        """What moves beside q, output and keys: the pass, less the new keys and values, which it leaves near. [B]"""
+        return self.traffic * (query_bytes + new_bytes) - new_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CacheWrite(Correction):
+    """KV cache write: before attention, a kernel copies new keys and values to the cache, a block for each token.
+
+    Bytes + ``traffic`` x those of the new keys and values; latency + ``each`` x tokens / units.
+
+    >>> CacheWrite(traffic=2.0, each=1e-7).latency_s(tokens=1000, units=100)
+    1e-06
+    """
+
+    traffic: Annotated[OfTraffic, Prior(2.0, 0.01)]
+    each: Annotated[Time, Prior(1e-7, 1.0)]
+
+    source: ClassVar = "vLLM's reshape_and_cache (Kwon et al. 2023, arXiv 2309.06180), timed with its attention"
+    explained: ClassVar = "new keys and values move {traffic} x more, each token costs a unit {each}"
+
+    def latency_s(self, tokens: Number, units: Number) -> Number:
+        """The latency of the kernel's blocks. [s]"""
+        return self.each * tokens / units
+
+
+@dataclass(frozen=True, slots=True)
+class HeadPadding(Correction):
+    """Padded head width: a head wider than 64 is computed as one of ``width``, where that is wider.
+
+    >>> [HeadPadding(96.0).factor(head_dim) for head_dim in (64, 72.0, 128)]
+    [1.0, 1.3333333333333333, 1.0]
+    """
+
+    width: Annotated[Columns, Prior(96.0, 0.01)]
+
+    source: ClassVar = (
+        "kernels are compiled for some widths: 64, 96, 128 ... (FlashAttention's hdim). Encoders of 72 and 80"
+    )
+    explained: ClassVar = "heads wider than 64 are computed as {width} wide"
+
+    def factor(self, head_dim: Number) -> Number:
+        """How often the FLOPs of a head count."""
+        wide = minimum(maximum(head_dim - _NARROW, 0), 1)
+        return 1.0 + wide * maximum(self.width / head_dim - 1, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SlowWidth(Correction):
+    """A head width without a kernel of its generation: matmuls of ``width`` take ``times`` as long.
+
+    >>> [SlowWidth(72.0, 7.0).factor(head_dim) for head_dim in (64, 72, 80)]
+    [1.0, 7.0, 1.0]
+    """
+
+    width: Annotated[Columns, Prior(72.0, 0.01)]
+    times: Annotated[OfPeak, Prior(5.0, 1.0)]
+
+    source: ClassVar = "encoders of TensorRT-LLM on a B200: heads of 72 take as long as an older generation's kernel"
+    explained: ClassVar = "heads of {width} take {times} as long"
+
+    def factor(self, head_dim: Number) -> Number:
+        """How often the FLOPs of a head count."""
+        other = minimum(maximum(head_dim - self.width, self.width - head_dim), 1)
+        return self.times - (self.times - 1) * other
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeBlocks(Correction):
+    """Decode blocks: each sequence and key/value head has a block for every ``rows`` of its query heads.
+
+    Compute + ``each`` x blocks / units.
+
+    >>> DecodeBlocks(each=2e-6, rows=16.0).seconds(blocks=6, units=4)
+    3e-06
+    >>> DecodeBlocks(each=2e-6, rows=16.0).count(batch=2, kv_heads=4, groups=17)
+    16
+    """
+
+    each: Annotated[Time, Prior(2e-6, 1.0)]
+    rows: Annotated[Rows, Prior(16.0, 0.01)]
+
+    source: ClassVar = (
+        "grouped query heads are the rows of a matmul instruction, 16 at least (XQA in TensorRT-LLM; Flash-Decoding, "
+        "Dao et al. 2023). Fitted to decode of each library"
+    )
+    explained: ClassVar = "each block of {rows} query heads costs {each}"
+
+    def count(self, batch: Number, kv_heads: Number, groups: Number) -> Number:
+        """Blocks of all sequences."""
+        return batch * kv_heads * ceil_div(groups, self.rows)
+
+    def seconds(self, blocks: Number, units: Number) -> Number:
+        """What so many blocks cost. [s]"""
+        return self.each * blocks / units
+
+
+@dataclass(frozen=True, slots=True)
+class HeadBlocks(Correction):
+    """Multi-head decode kernel: query heads that share no keys, or of which more than 32 do, have a block each.
+
+    Each costs ``each``; where more than 32 share keys, each reads them again, at ``rate`` per cycle and unit.
+
+    >>> blocks = HeadBlocks(each=1e-6, rate=20.0)
+    >>> [blocks.alone(groups) for groups in (1, 8, 64)], [blocks.beyond(groups) for groups in (1, 8, 64)]
+    ([1, 0, 1], [0, 0, 1])
+    >>> blocks.again_s(2e9, units=100, clock=2e9)
+    0.0005
+    """
+
+    each: Annotated[Time, Prior(1.5e-6, 1.0)]
+    rate: Annotated[Width, Prior(20.0, 1.0)]
+
+    source: ClassVar = (
+        "TensorRT-LLM: XQA serves 2 to 32 query heads of a key/value head, masked multi-head attention the others"
+    )
+    explained: ClassVar = "query heads by themselves cost {each} each and read keys at {rate} and unit"
+
+    def beyond(self, groups: Number) -> Number:
+        """1 for more query heads than share a block, else 0."""
+        return minimum(maximum(groups - 32, 0), 1)
+
+    def alone(self, groups: Number) -> Number:
+        """1 where each query head has a block, else 0."""
+        return 1 - minimum(groups - 1, 1) + self.beyond(groups)
+
+    def again_s(self, moved: Number, units: Number, clock: Number) -> Number:
+        """Seconds of keys and values that all query heads read, ``moved`` in all. [s]"""
+        return moved / (self.rate * units * clock)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsplit(Correction):
+    """Unsplit decode: without groups, or under a window, each query head has a block, which reads its keys alone.
+
+    At ``rate`` per cycle, or wave by wave where there are more blocks than units.
+
+    >>> Unsplit(20.0).alone(groups=4, windowed=0), Unsplit(20.0).alone(groups=4, windowed=1)
+    (0, 1)
+    >>> Unsplit(20.0).seconds(4e5, blocks=200, units=100, clock=2e9)
+    2e-05
+    """
+
+    rate: Annotated[Width, Prior(15.0, 1.0)]
+
+    source: ClassVar = "FlashAttention-2 in vLLM: keys are split over blocks only for grouped heads without a window"
+    explained: ClassVar = "without groups, or under a window, a block reads its keys at {rate}"
+
+    def alone(self, groups: Number, windowed: Number) -> Number:
+        """1 where each query head has a block, else 0."""
+        return 1 - minimum(groups - 1, 1) * (1 - windowed)
+
+    def seconds(self, moved: Number, blocks: Number, units: Number, clock: Number) -> Number:
+        """Seconds of keys and values, ``moved`` by each block. [s]"""
+        return maximum(blocks / units, 1.0) * moved / (self.rate * clock)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyGrowth(Correction):
+    """Decode's growth with keys: up to 1,024 keys, the latency grows by ``seconds``: more blocks, and their reduction.
+
+    >>> KeyGrowth(4e-6).latency_s(keys=512), KeyGrowth(4e-6).latency_s(keys=4096)
+    (2e-06, 4e-06)
+    """
+
+    seconds: Annotated[Time, Prior(2e-6, 1.0)]
+
+    source: ClassVar = "split keys need a reduction (Flash-Decoding, Dao et al. 2023). Fitted to decode of each library"
+    explained: ClassVar = "{seconds} more from 1,024 keys on"
+
+    def latency_s(self, keys: Number) -> Number:
+        """What is added for so many keys. [s]"""
+        return self.seconds * minimum(keys / _MANY, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingSet(Correction):
+    """Attention out of the last-level cache: a working set that fits it moves at ``rate`` per cycle and unit.
+
+    All of it does up to the capacity, nothing from 5/4 on: a cyclic read misses all at once. ``most`` is what a
+    streaming read reaches of the cache: the bound's.
+
+    >>> [WorkingSet(10.0, 15.0).near(held, cache=100.0) for held in (80.0, 112.5, 200.0)]
+    [1.0, 0.5, 0.0]
+    """
+
+    rate: Annotated[Width, Prior(10.0, 1.0)]
+    most: Annotated[Width, Prior(15.0, 0.01)]
+
+    source: ClassVar = (
+        "gpu-benches, gpu-l2-cache (an L40 reads 14.7 B per cycle and SM from its L2). L40S, decode of TensorRT-LLM: "
+        "13.4 % median error with a cache that falls off as capacity / bytes, 8.7 % so"
+    )
+    explained: ClassVar = "a working set that fits the last cache moves at {rate} and unit, at most at {most}"
+
+    def near(self, held: Number, cache: Number) -> Number:
+        """The share of the traffic that the cache serves."""
+        return minimum(maximum(5.0 - 4.0 * held / cache, 0.0), 1.0)
+
+    def held(self, cache: Number) -> Number:
+        """What of an operator's traffic a cache of so many bytes may serve. [B]"""
+        return 1.25 * cache
+
+    def bandwidth(self, units: Number, clock: Number) -> Number:
+        """The rate of the cache, of so many units at ``clock`` [Hz]. [B/s]"""
+        return self.rate * units * clock
+
+    def highest_bandwidth(self, units: Number, clock: Number) -> Number:
+        """The rate that no read from it exceeds. [B/s]"""
+        return self.most * units * clock

@@ -1,0 +1,103 @@
+"""Fused attention spread over units: tiles of queries in prefill and encoders, blocks of heads in decode."""
+
+from __future__ import annotations
+
+from roofline.calibration.constants import Constants
+from roofline.calibration.corrections.heads import QueryTiles, half_hidden
+from roofline.calibration.corrections.registry import Corrections
+from roofline.cost.cost import Cost
+from roofline.cost.kernel_shapes import AttentionShape
+from roofline.number import Number, as_float, maximum, minimum
+from roofline.timing.kernels.tiles import units_of
+from roofline.timing.rates import Rates
+
+
+def tiles_s(cost: Cost, shape: AttentionShape, rates: Rates, constants: Constants) -> Number:
+    """Seconds of attention in tiles of queries, the softmax half hidden behind the matmuls.
+
+    A tile computes all of its rows, however few are queries, and under a window the keys of all of them.
+    """
+    corrections = constants.corrections
+    tiles = corrections.query_tiles
+    assert tiles is not None
+    heads, queries, groups, head_dim = _floats(shape.heads, shape.queries, shape.groups, shape.head_dim)
+    pairs = as_float(cost.flops) / (4 * head_dim)  # of all heads and sequences
+    pair_s = _work_s(cost, head_dim, rates, constants) / pairs
+    ragged = _ragged(shape, tiles, corrections)
+    keys = pairs / (heads * queries) + ragged
+    count, rows = tiles.count(heads, queries, groups, head_dim), tiles.rows_of(head_dim)
+    units = units_of(rates)
+    longest = _longest(shape) + ragged
+    return tiles.seconds(count * rows * keys * pair_s, count, rows * longest * pair_s * units, units)
+
+
+def blocks_s(shape: AttentionShape, rates: Rates, corrections: Corrections) -> Number:
+    """Seconds that the blocks of a decode kernel cost beside their work and traffic."""
+    blocks, alone = corrections.decode_blocks, corrections.head_blocks
+    if blocks is None:
+        return 0.0
+    batch, kv_heads, groups, heads = _floats(shape.batch, shape.kv_heads, shape.groups, shape.heads)
+    units, shared = units_of(rates), blocks.count(batch, kv_heads, groups)
+    if corrections.unsplit:
+        apart = corrections.unsplit.alone(groups, as_float(shape.windowed))
+        shared = apart * heads + (1 - apart) * shared
+    if alone is None:
+        return blocks.seconds(shared, units)
+    apart = alone.alone(groups)
+    return apart * alone.each * heads / units + (1 - apart) * blocks.seconds(shared, units)
+
+
+def heads_alone_s(shape: AttentionShape, rates: Rates, corrections: Corrections) -> Number:
+    """Seconds of keys and values that query heads read by themselves in decode; 0 where they share the reading."""
+    groups, cached = _floats(shape.groups, shape.cache_bytes)
+    if again := corrections.head_blocks:
+        seconds = again.again_s(cached * groups, units_of(rates), rates.cycles_per_s)
+        return again.beyond(groups) * seconds
+    if unsplit := corrections.unsplit:
+        heads, each = as_float(shape.heads), cached / as_float(shape.batch * shape.kv_heads)
+        seconds = unsplit.seconds(each, heads, units_of(rates), rates.cycles_per_s)
+        return unsplit.alone(groups, as_float(shape.windowed)) * seconds
+    return 0.0
+
+
+def new_bytes(shape: AttentionShape) -> Number:
+    """Of the keys and values, those of the new tokens. [B]"""
+    queries, keys, cached = _floats(shape.queries, shape.keys, shape.cache_bytes)
+    return cached * minimum(queries / keys, 1.0)
+
+
+def query_bytes(cost: Cost, shape: AttentionShape) -> Number:
+    """What the queries move; the output is as large. [B]"""
+    return (as_float(cost.bytes) - as_float(shape.cache_bytes)) / 2
+
+
+def _work_s(cost: Cost, head_dim: Number, rates: Rates, constants: Constants) -> Number:
+    """Seconds of all attended pairs on all units: matmuls, and beside them what the softmax takes."""
+    corrections = constants.corrections
+    factor: Number = 1.0
+    for width in (corrections.head_padding, corrections.slow_width):
+        if width:
+            factor = factor * width.factor(head_dim)
+    matmuls = as_float(cost.flops) * factor / (rates.contraction_unit(cost.dtype)[1] * constants.compute)
+    softmax = as_float(cost.special) / rates.work_rate("special", "exp")
+    return half_hidden(matmuls, softmax)
+
+
+def _ragged(shape: AttentionShape, tiles: QueryTiles, corrections: Corrections) -> Number:
+    """Keys that a tile computes beyond those that each of its queries sees, where a window cuts some off."""
+    if corrections.window_edge is None:
+        return 0.0
+    queries, keys, window = _floats(shape.queries, shape.keys, shape.window)
+    cut = minimum(maximum(keys - window, 0.0), 1.0) * as_float(shape.windowed)
+    tokens = tiles.rows_of(as_float(shape.head_dim)) / tiles.together(as_float(shape.groups))
+    return cut * corrections.window_edge.extra_keys(minimum(tokens, queries))
+
+
+def _longest(shape: AttentionShape) -> Number:
+    """The most keys that a query sees."""
+    keys, window = _floats(shape.keys, shape.window)
+    return keys - maximum(keys - window, 0.0) * as_float(shape.windowed)
+
+
+def _floats(*counts: Number) -> tuple[Number, ...]:
+    return tuple(as_float(count) for count in counts)
