@@ -235,7 +235,7 @@ class OperatorClock:
         bound = sizes if array else {axis: exact(size) for axis, size in sizes.items()}
         cost = replace(operator_cost(op, bound, kept, decoding=decoding), alone=True)
         network = self._network(columns) if kind == "collective" else None
-        how = Launching.of(self.engine, self.device)
+        how = Launching.of(self.engine, self.device, self.constants.provenance)
         machine = Machine(self.device, self.constants, how.execution, network, single=how.single, slower=how.slower)
         timing = machine.time(cost, self.name)
         shares = np.stack(np.broadcast_arrays(*(np.asarray(timing.share(part)) for part in PARTS)))

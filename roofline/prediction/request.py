@@ -74,7 +74,7 @@ class Request:
     def machine(self, devices: int = 1) -> Machine:
         """So many of the devices, with what the runtime leaves of the memory. Raises WorkloadError without links."""
         network = self.fleet.network(self.device, devices, self.constants)
-        how = Launching.of(self.engine, self.device)
+        how = Launching.of(self.engine, self.device, self.constants.provenance)
         return Machine(
             self.device, self.constants, how.execution, network, self.room_bytes, how.single, how.slower
         )  # fmt: skip

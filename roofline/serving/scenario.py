@@ -87,9 +87,8 @@ class Question:
         engine = read_engine(self.asked, device, self.model.phases, self.asked["set"])
         stored = engine.attention_on(device.words) == "materialised"
         reserve = read_reserve(self.asked, engine, otherwise=KEPT)
-        return Running(
-            engine, Launching.of(engine, device), engine.mixed_tokens, reserve, "materialised" if stored else "fused"
-        )
+        launching = Launching.of(engine, device, self.asked["constants"])
+        return Running(engine, launching, engine.mixed_tokens, reserve, "materialised" if stored else "fused")
 
     @property
     def overrides(self) -> tuple[tuple[str, Any], ...]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from roofline.calibration.constants import Execution
+from roofline.calibration.constants import Execution, Provenance
 from roofline.calibration.young_ports import load_young_ports
 from roofline.engines.engine import Engine
 from roofline.engines.library import load_engine
@@ -88,8 +88,8 @@ class Launching:
     slower: float
 
     @classmethod
-    def of(cls, engine: Engine, device: HardwareSpec | None) -> Launching:
-        """That of ``engine`` on a device."""
-        mature = device is None or engine.is_mature_on(device.words)
+    def of(cls, engine: Engine, device: HardwareSpec | None, constants: Provenance | None = None) -> Launching:
+        """That of ``engine`` on a device; a data sheet's bound has no band to widen."""
+        mature = device is None or constants == "datasheet" or engine.is_mature_on(device.words)
         execution: Execution = "graph" if engine.graphs else "eager"
         return cls(execution, engine.kernels == "single", 1.0 if mature else load_young_ports().slower)

@@ -111,7 +111,15 @@ def test_times_equal_those_of_predict(preset: str, device: str, constants: Any) 
         bound = formula(preset, phase=phase, quantity="bound", hardware=device, constants=constants)
         for batch, span in ((1, 16), (7, 300), (64, 512)):
             lengths = {"context": span} if phase == Phase.DECODE else {"prompt": span, "generate": 1}
-            given = roofline.predict(preset, device, batch=batch, phase=phase, constants=constants, **lengths)  # type: ignore[arg-type]
+            given = roofline.predict(
+                preset,
+                device,
+                batch=batch,
+                phase=phase,
+                constants=constants,
+                engine="torch-compile",
+                **lengths,  # type: ignore[arg-type]
+            )
             figures = given.phases[phase].figures
             point = {"B": batch, "S": span}
             assert found.substituted(**held(found, point)).value == pytest.approx(figures.time_s, rel=1e-12)
@@ -126,7 +134,13 @@ def test_words_take_the_place_of_the_numbers_of_a_device() -> None:
     assert set(one.symbols) == {"B", "S", "bandwidth"}
     given = {"B": 4, "S": 512, "bandwidth": "6 TB/s"}
     expected = roofline.predict(
-        "llama-3.1-8b", "h100", batch=4, context=512, constants="class", set={"hardware.memory.hbm.bandwidth": "6 TB/s"}
+        "llama-3.1-8b",
+        "h100",
+        batch=4,
+        context=512,
+        constants="class",
+        engine="torch-compile",
+        set={"hardware.memory.hbm.bandwidth": "6 TB/s"},
     )
     assert one.substituted(**given).value == pytest.approx(expected.phases["decode"].figures.time_s, rel=1e-12)
     assert set(formula("matmul", quantity="time").symbols) == {
@@ -224,7 +238,9 @@ def test_latex_and_notebooks() -> None:
 @pytest.mark.parametrize(("prompt", "generate"), [(1, 2), (100, 28), (2048, 257)])
 def test_the_mean_over_the_steps_of_a_request(quantity: Quantity, prompt: int, generate: int) -> None:
     found = formula("llama-3.1-8b", phase="decode", quantity=quantity, mean=True)
-    request = roofline.predict("llama-3.1-8b", "h100", batch=3, prompt=prompt, generate=generate)
+    request = roofline.predict(
+        "llama-3.1-8b", "h100", batch=3, prompt=prompt, generate=generate, engine="torch-compile"
+    )
     expected = getattr(request.phases["decode"].figures, quantity)
     value = found.substituted(B=3, prompt=prompt, generate=generate).value
     assert value == pytest.approx(float(expected), rel=1e-12)

@@ -104,7 +104,7 @@ def operator_figures(model: str, op: str, phase: Any, device: str, sizes: dict[s
     lengths = {"context": sizes["S"]} if phase == Phase.DECODE else {"prompt": sizes["S"], "generate": 1}
     limit = {"gpt2": "n_positions"}.get(model, "max_position_embeddings")
     given = roofline.predict(
-        model, device, batch=sizes["B"], phase=phase, constants="class",
+        model, device, batch=sizes["B"], phase=phase, constants="class", engine="torch-compile",
         set={f"model.{limit}": 10**7}, **lengths,  # type: ignore[arg-type]
     ).phases[phase]  # fmt: skip
     return next(part.figures for part in given.operators if part.name == op) if op else given.figures

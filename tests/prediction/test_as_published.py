@@ -11,10 +11,10 @@ from roofline.prediction.predict import predict
 
 
 def test_deepseek_v3_fits_eight_h200_as_published_and_not_in_bf16() -> None:
-    published = predict("deepseek-v3", "8xh200", tp=8, ep=8)
+    published = predict("deepseek-v3", "8xh200", tp=8, ep=8, reserve=0)
     assert published.memory.fits
     assert published.memory.total_bytes == pytest.approx(85.6e9, rel=5e-3)
-    assert not predict("deepseek-v3", "8xh200", tp=8, ep=8, dtype="bf16").memory.fits
+    assert not predict("deepseek-v3", "8xh200", tp=8, ep=8, dtype="bf16", reserve=0).memory.fits
 
 
 def test_compare_and_size_take_the_published_precision() -> None:
