@@ -239,7 +239,7 @@ def test_orders_are_sorted_by_price_where_all_have_one() -> None:
 def test_a_miss_is_told_the_nearest_first() -> None:
     result = sizing(hardware="h100,mi300x,t4", tpot="1 ms")
     assert not result.qualifies
-    assert [miss.hardware.name for miss in result.misses] == ["mi300x", "h100-sxm-80gb", "t4"]
+    assert [miss.hardware.name for miss in result.misses] == ["h100-sxm-80gb", "mi300x", "t4"]
     assert [miss.excess for miss in result.misses] == sorted(miss.excess for miss in result.misses)
 
 
