@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from collective_sets import load_collectives
 from fit_calibrations import calibration_fields, fit_kind
 from fit_classes import class_without
 from grouped_sets import judged_mixture, load_grouped, step_of
@@ -103,12 +102,6 @@ def _scored(data: Path, constants: Any) -> Iterator[tuple[Scored, list[tuple[str
         scored = Scored.of(grouped.name, f"{kind} {grouped.costs[0].dtype}, {whose}", step_of(grouped, known),
                            grouped.measured_s)  # fmt: skip
         yield scored, [("all", np.ones(len(grouped.measured_s), bool))]
-    for collective in (every.held_out() for every in load_collectives(data)):
-        name = "a100-sxm-80gb" if collective.library == "NCCL" else "a100-sxm-80gb-tensorrt-llm"
-        known = load_device(name).collectives[collective.operation] if constants in (None, "calibrated") else None
-        long = collective.measured_s >= 50e-6
-        scored = Scored.of(collective.name, "collectives, A100", collective.timing(known), collective.measured_s)
-        yield scored, [("all", np.ones(len(long), bool)), (">= 50 us", long)]
 
 
 def grouped_constants(device: HardwareSpec, constants: Any, data: Path) -> ConstantSet:

@@ -101,10 +101,17 @@ def table(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield "| " + " | ".join(told) + " |"
 
 
-def stored() -> list[dict[str, Any]]:
-    """The records of docs/accuracy.json."""
-    found: list[dict[str, Any]] = json.loads(COPY.read_text(encoding="utf-8"))["operators"]
+def stored(subject: str = "operators") -> list[dict[str, Any]]:
+    """The records of docs/accuracy.json of a subject."""
+    found: list[dict[str, Any]] = json.loads(COPY.read_text(encoding="utf-8"))[subject]
     return found
+
+
+def store(subject: str, records: Sequence[Mapping[str, Any]]) -> None:
+    """Renew the records of a subject in docs/accuracy.json."""
+    every = json.loads(COPY.read_text(encoding="utf-8")) | {subject: records}
+    with atomic_writer(COPY) as file:
+        file.write(json.dumps(every, indent=1) + "\n")
 
 
 def _record(fit: Fit, device: HardwareSpec, constants: str, told: Mapping[str, float]) -> dict[str, Any]:
@@ -121,8 +128,7 @@ def main() -> int:
     records = list(board(asked.data))
     print("\n".join(table(records)))
     if asked.write:
-        with atomic_writer(COPY) as file:
-            file.write(json.dumps({"operators": records}, indent=1) + "\n")
+        store("operators", records)
     return 0
 
 

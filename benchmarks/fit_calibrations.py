@@ -19,17 +19,14 @@ from typing import Any
 
 import numpy as np
 import yaml
-from collective_sets import fitted_constants, load_collectives
 from fit_mixture import fit_mixture
 from measured_sets import MeasuredSet, load_sets
 
-from roofline.calibration.calibration_file import CollectiveConstants
 from roofline.calibration.constants import Constants, load_constants
 from roofline.calibration.corrections.correction import Prior
 from roofline.calibration.corrections.registry import CONSTANTS, CORRECTIONS
 from roofline.files.atomic import atomic_writer
 from roofline.files.library import data_folder
-from roofline.fitting.collectives import collective_fields
 from roofline.fitting.operators import Fit, Interval, Timed, band_of, fit_constants, held_out_band
 from roofline.timing.operator import time_operator
 
@@ -163,14 +160,8 @@ def main() -> int:
         kinds["grouped_matmul"] = fit_grouped(asked.data, kinds["elementwise"].constants)
         for kind, found in kinds.items():
             report(name, kind, own.get(kind, []), found)
-        collectives = {}
-        for rows in load_collectives(asked.data):  # the runtime's own kernels, which come last, where it has any
-            if rows.library in ("NCCL", runtimes[1]):
-                collectives[rows.operation], intervals = fitted_constants(rows)
-                print(f"{name} {rows.name}: {len(rows.fitted().measured_s)} rows")
-                print_intervals(intervals)
         if asked.write:
-            write(name, kinds, collectives)
+            write(name, kinds)
     return 0
 
 
@@ -218,11 +209,10 @@ def print_intervals(intervals: Mapping[str, Interval]) -> None:
         print(f"  {constant} = {interval.value:.4g} ({interval.low:.4g} to {interval.high:.4g})")
 
 
-def write(name: str, kinds: Mapping[str, Fitted], collectives: Mapping[str, CollectiveConstants]) -> None:
+def write(name: str, kinds: Mapping[str, Fitted]) -> None:
     """Write one file, or leave the old one."""
     title = f"NVIDIA A100 SXM 80GB, as measured with {_RUNTIMES[name][1]} and cuBLAS"
     fields = calibration_fields(name, "a100-sxm-80gb", title, kinds, kinds["matmul"].constants)
-    fields["collectives"] = {operation: collective_fields(found) for operation, found in collectives.items()}
     with atomic_writer(data_folder("calibrations") / "devices" / f"{name}.yaml") as file:
         file.write(written(fields))
 

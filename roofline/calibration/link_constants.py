@@ -1,55 +1,170 @@
-"""What software reaches of links by kind: :func:`load_links` reads ``calibrations/links.yaml``."""
+"""What software reaches of links, by kind, device and library: :func:`load_links` reads ``calibrations/links.yaml``."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from roofline.calibration.fields import Band, Seconds, Share
+from roofline.errors import UnitError
 from roofline.files.findings import validated
 from roofline.files.library import data_folder, read_yaml
+from roofline.number import product
+from roofline.units import parse_quantity
+
+WIDENED = 1.3
+"""By how much the band of a relative is wider on either side."""
+
+
+def _bytes(text: object) -> float:
+    try:
+        return parse_quantity(text, "bytes")
+    except UnitError as failure:
+        raise ValueError(str(failure)) from None
 
 
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
-class Kernel(_Data):
-    """A kernel that sends everything to everyone: its latency, and that of each further device. [s]"""
+class RingConstants(_Data):
+    """Constants of collectives in n steps: ``first`` until the first step, ``each`` for every further one. [s]
 
-    first: Seconds
-    each: Seconds
-
-
-class LinkConstants(_Data):
-    """Constants of one kind of link: latency until the first step and of each further one [s], share of the bandwidth.
-
-    ``in_switch``: the share where a switch adds up. ``sharpness``: of the corner between latency and bytes.
+    bandwidth: share of what the link is rated at; own_copy: the same for what a device keeps of its message, which it
+    copies; in_switch: for what a switch adds up; contention: n devices have (2/n)^contention of the links, where all
+    go through one memory; sharpness: of the corner between latency and bytes.
     """
 
     first: Seconds
     each: Seconds
     bandwidth: Share
+    own_copy: Annotated[float, Field(gt=0, strict=False)] | None = None
     in_switch: Share | None = None
-    one_shot: Kernel | None = None
+    contention: Annotated[float, Field(ge=0, le=4, strict=False)] = 0.0
     sharpness: Annotated[float, Field(ge=0.2, le=10, strict=False)]
     band: Band
 
+
+class ShotConstants(_Data):
+    """Constants of an all-reduce that sends everything to everyone at once, or in two steps, or hands over to a ring.
+
+    first, each: as of a ring [s]; shot: share of the links where everyone sends at once; bandwidth: in the ring.
+    """
+
+    first: Seconds
+    each: Seconds
+    shot: Share
+    bandwidth: Share
+    band: Band
+
+
+class LinkConstants(_Data):
+    """What NCCL reaches of one kind of link, in its rings and its all-to-all, and all-reduces of other libraries.
+
+    Without ``all_to_all`` that is a ring's. ``generation``: of the devices that were measured; ``whose`` constants
+    these are, where they are not the device's own.
+    """
+
+    ring: RingConstants
+    all_to_all: RingConstants | None = None
+    all_reduce: dict[str, ShotConstants | RingConstants] = {}
+    generation: str = ""
+    whose: str = ""
+
+    def served(self, library: str) -> ShotConstants | RingConstants | None:
+        """The all-reduce of a library; None where NCCL's runs."""
+        return self.all_reduce.get(library)
+
+    def bands(self, library: str) -> list[Band]:
+        """The bands of all that may run."""
+        return [own.band for own in (self.ring, self.all_to_all, self.served(library)) if own is not None]
+
     def scaled(self, factor: float) -> LinkConstants:
         """The same with all latencies times ``factor``."""
-        own = self.one_shot
-        shot = own and own.model_copy(update={"first": own.first * factor, "each": own.each * factor})
-        return self.model_copy(update={"first": self.first * factor, "each": self.each * factor, "one_shot": shot})
+        return self.model_copy(update={
+            "ring": _later(self.ring, factor),
+            "all_to_all": self.all_to_all and _later(self.all_to_all, factor),
+            "all_reduce": {name: _later(own, factor) for name, own in self.all_reduce.items()},
+        })  # fmt: skip
 
 
 class Links(_Data):
-    """Constants by kind of link: the topologies of a scale-up link, ``host`` and ``network``."""
+    """Constants by kind of link, and by kind and device where they were measured.
+
+    ``served_bytes`` and ``served_devices``: the largest message and group that an engine reduces by its own kernel.
+    """
 
     name: str
     source: str
+    served_bytes: Annotated[float, BeforeValidator(_bytes)]
+    served_devices: Annotated[int, Field(ge=2)]
+    measured: dict[str, dict[str, LinkConstants]]
     links: dict[str, LinkConstants]
+
+    def of(self, kind: str, device: str, generation: str, *, without: str = "") -> LinkConstants:
+        """What is reached of links of a kind: as measured on the device, else on its relatives.
+
+        Those are the devices of its generation, or all that have such links: their slowest latency counts, their mean
+        share and a wider band. ``without`` is a device that is not looked at.
+        """
+        known = {name: own for name, own in self.measured.get(kind, {}).items() if name != without}
+        if not known:
+            return self.links[kind]
+        near = {name: one for name, one in known.items() if one.generation == generation} or known
+        relatives = _inherited(near, known)
+        own = known.get(device, relatives)
+        return own.model_copy(update={"all_reduce": {**own.all_reduce, **_lacking(own, relatives)}})
+
+
+def _inherited(near: Mapping[str, LinkConstants], known: Mapping[str, LinkConstants]) -> LinkConstants:
+    """What relatives have in common; of a library that none of them has, what all that are known have."""
+    names = dict.fromkeys(name for own in (*near.values(), *known.values()) for name in own.all_reduce)
+    shots = {name: _with(name, near.values()) or _with(name, known.values()) for name in names}
+    exchanges = [own.all_to_all for own in near.values() if own.all_to_all is not None]
+    return LinkConstants.model_construct(
+        ring=_slowest([own.ring for own in near.values()]),
+        all_to_all=_slowest(exchanges) if exchanges else None,
+        all_reduce={name: _slowest(found) for name, found in shots.items()},
+        generation="",
+        whose=f"as on {' and '.join(near)}",
+    )
+
+
+def _with(library: str, links: Iterable[LinkConstants]) -> list[ShotConstants | RingConstants]:
+    return [own.all_reduce[library] for own in links if library in own.all_reduce]
+
+
+def _lacking(own: LinkConstants, relatives: LinkConstants) -> dict[str, ShotConstants | RingConstants]:
+    return {name: found for name, found in relatives.all_reduce.items() if name not in own.all_reduce}
+
+
+def _slowest(relatives: Sequence[Any]) -> Any:
+    """The longest latency, the mean share, the widest band and wider."""
+
+    def mean(name: str) -> float | None:
+        values = [value for own in relatives if (value := getattr(own, name)) is not None]
+        return float(product(values)) ** (1 / len(values)) if values else None
+
+    first = relatives[0]
+    bands = [own.band for own in relatives]
+    shares = {name: mean(name) for name in type(first).model_fields.keys() - {"first", "each", "contention", "band"}}
+    return first.model_copy(update={
+        **shares,
+        "first": max(own.first for own in relatives),
+        "each": max(own.each for own in relatives),
+        "band": Band(
+            low=min(band.low for band in bands) / WIDENED,
+            high=max(band.high for band in bands) * WIDENED,
+            evidence=f"inherited, {WIDENED} x wider either way: {bands[0].evidence}",
+        ),
+    })  # fmt: skip
+
+
+def _later(own: Any, factor: float) -> Any:
+    return own.model_copy(update={"first": own.first * factor, "each": own.each * factor})
 
 
 @lru_cache(maxsize=1)

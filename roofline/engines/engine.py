@@ -20,6 +20,7 @@ from roofline.engines.fields import (
     Batches,
     Bytes,
     CollectiveLibraries,
+    CollectiveLibrary,
     Fold,
     Graph,
     Record,
@@ -137,6 +138,11 @@ class Engine(Record):
         """Whose kernels attend on a device that is known by these words."""
         found: AttentionLibrary | None = entry(self.attention, device)
         return found or "fused"
+
+    def all_reduce_on(self, device: Collection[str]) -> CollectiveLibrary:
+        """Whose kernels reduce over devices that are known by these words."""
+        found: CollectiveLibrary | None = entry(self.all_reduce, device)
+        return found or "nccl"
 
     def is_mature_on(self, device: Collection[str]) -> bool:
         """Whether kernels were timed under it on such devices."""

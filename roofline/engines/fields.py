@@ -24,8 +24,9 @@ AttentionLibrary: TypeAlias = Literal[
 """Whose kernels attend: FlashAttention 2 and 3, FlashInfer, TensorRT-LLM, cuDNN, Triton, torch's scaled dot product;
 ``fused`` is one kernel of no library in particular, ``materialised`` stores the scores."""
 
-CollectiveLibrary: TypeAlias = Literal["nccl", "custom"]
-"""Whose kernels reduce: NCCL's (on other vendors its like), or the engine's own, which read their peers' memory."""
+CollectiveLibrary: TypeAlias = Literal["nccl", "vllm", "vllm-eager", "trtllm"]
+"""Whose kernels reduce: NCCL's (on other vendors its like), or an engine's own, which read their peers' memory; vLLM's
+from a graph, or launched by the host."""
 
 Graph: TypeAlias = Literal["whole", "piecewise"]
 """How a step is replayed from a graph: whole, or in the pieces between its attention kernels."""

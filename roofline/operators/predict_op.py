@@ -30,7 +30,7 @@ from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.program.workload import Precision
 from roofline.timing.engine_choice import Launching, read_engine
 from roofline.timing.machine import Machine
-from roofline.timing.networks import Network, band_of
+from roofline.timing.networks import LinkUse, Network, band_of
 from roofline.timing.timing import PARTS
 from roofline.version import versions
 
@@ -182,12 +182,14 @@ class OperatorClock:
         """The clock of a device, several, or a calibration, as options ask for it."""
         fleet, edits = fleet_of(hardware), asked["set"] or {}
         device = edited_device(fleet.device, edits)
+        engine = read_engine(asked, device, None, edits)
+        fleet = replace(fleet, use=LinkUse.of(engine, device))
         fields = [path.partition(".")[2] for path in edits]
         constants = read_constants(asked, device, fleet.calibration or calibration_under(fields, fleet.device))
         default = device.default_dtype()
         return cls(
             device,
-            read_engine(asked, device, None, edits),
+            engine,
             constants,
             default,
             overrides=tuple(edits.items()),

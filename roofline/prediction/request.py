@@ -91,7 +91,7 @@ def read_request(
     fleet = fleet_of(hardware)
     network, device = _edited(model, fleet.device, options["set"] or {})
     engine = read_engine(options, device, network.phases, options["set"])
-    fleet = replace(fleet, use=LinkUse(engine.overlap))
+    fleet = replace(fleet, use=LinkUse.of(engine, device))
     conventions = Conventions.under(engine, device.words, options)
     recipe = recipe_on(device, stored_by(engine, options), network.checkpoint)
     compression = read_compression(options)

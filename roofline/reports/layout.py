@@ -79,8 +79,11 @@ def _tier(tier: Tier) -> str:
         return f"{joined}, collectives as measured on the device"
     if tier.constants is None:
         return f"{joined}, as rated"
-    band = tier.constants.band
-    return f"{joined}, {tier.kind} of calibrations/links.yaml, band {band.low:g} to {band.high:g} x ({band.evidence})"
+    ring, own = tier.constants.ring, tier.constants.served(tier.served.library)
+    bands = f"band {ring.band.low:.3g} to {ring.band.high:.3g} x ({ring.band.evidence})"
+    if own is not None:
+        bands += f"; all-reduce of {tier.served.library}, {own.band.low:.3g} to {own.band.high:.3g} x"
+    return f"{joined}, {tier.constants.whose or tier.kind} of calibrations/links.yaml, {bands}"
 
 
 def _overlap(network: Network) -> str:

@@ -171,7 +171,7 @@ def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], Co
     network = None
     if len(layouts) > 1:
         try:
-            fleet = replace(hardware.fleet, use=LinkUse(running.engine.overlap))
+            fleet = replace(hardware.fleet, use=LinkUse.of(running.engine, device))
             network = fleet.network(device, hardware.reach, constants)
         except WorkloadError:  # nothing joins them: each serves by itself
             layouts = [ONE]

@@ -3,11 +3,18 @@
 A group of n devices that lies within the domain of the fast links uses these; one that does not, its network too. In a
 tier, with b its bandwidth per direction and M the message [B]:
 
-    ring        first + each (n - 1)         the bus bytes, 2 M (n - 1)/n to reduce everywhere, M (n - 1)/n else
-    tree        first + 2 each log2 n        2 M                                        to reduce everywhere
-    one-shot    kernel + each (n - 1)        M (n - 1), everything to everyone          to reduce everywhere
-    in-switch   first + 2 each               M (n + 1)/n, the switch adds up            to reduce everywhere
-    time = ((latency)^q + (bytes / (e b))^q)^(1/q)
+    ring        passes M (n - 1)/n to the neighbour, n - 1 steps a pass: two to reduce everywhere, one else;
+                what a device keeps of the message, M/n, it copies; all-to-all alike, with constants of its own
+    in-switch   M (n + 1)/n, the switch adds up                                       to reduce everywhere, n >= 8
+    tree        2 M, steps as of a ring of 8 and one a level beyond                   to reduce everywhere, n > 8
+    latency = first + each passes (n - 1),  bytes = passes M (n - 1)/n / (bandwidth b) + M/n / (own_copy b)
+    time    = ((latency)^q + (bytes)^q)^(1/q);  links through one host have (2/n)^contention of b
+
+Libraries of serving engines reduce small messages everywhere by kernels of their own, with s = first + each (n - 1):
+
+    one-shot    s + M (n - 1)/(shot b)                       everything to everyone
+    two-shot    2 s + 2 M (n - 1)/n/(shot b)                 a part to each, which sends its sum to all
+    ring        ((4 s)^0.6 + (2 M (n - 1)/n/(bandwidth b))^0.6)^(1/0.6)
 
 Beyond a domain, a collective runs in it, between domains with what each device has of the message, and in it again; or
 as one ring through all.
@@ -20,17 +27,24 @@ shared-memory multiprocessor collectives.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
 
-from roofline.calibration.link_constants import Kernel, LinkConstants
+from roofline.calibration.fields import Band
+from roofline.calibration.link_constants import LinkConstants, RingConstants, ShotConstants
 from roofline.number import Grid, Number, Remembering, Truth, grid, is_remembering, maximum, minimum, where
-from roofline.program.transfers import bus_bytes
+from roofline.program.transfers import PASSES, bus_bytes
 from roofline.timing.measured_collectives import time_collective
 from roofline.timing.networks import Network, Tier
 from roofline.timing.timing import NOTHING, SECONDS, Timing, banded, total
+
+_RING = 8
+"""Devices in the largest ring that was measured; a switch adds up from there on, a tree goes beyond."""
+
+_SERVED_CORNER = 0.6
+"""The sharpness of the corner of a serving engine's ring."""
 
 
 def time_transfer(operation: str, message_bytes: Number, devices: Number, stride: Number, network: Network) -> Timing:
@@ -57,41 +71,89 @@ def time_transfer(operation: str, message_bytes: Number, devices: Number, stride
 
 
 def _fastest(operation: str, message: Number, devices: Grid, tier: Tier) -> Timing:
-    return reduce(_faster, _forms(operation, message, devices, tier))
-
-
-def _forms(operation: str, message: Number, devices: Grid, tier: Tier) -> Iterator[Timing]:
-    """Every way to run a collective within a tier. One that was measured on the device is the only one."""
+    """The fastest form of the library whose kernel runs: the engine's for small messages and groups, else NCCL's."""
     n = np.maximum(devices, 2) * 1.0
     rate, ring = tier.available(n), bus_bytes(operation, message, n)
-    if tier.measured and operation in tier.measured:
-        found = time_collective(operation, message, n, rate, tier.measured[operation])
-        yield replace(found, form="as measured")
-        return
-    c = tier.constants
-    if c is None:
-        least = minimum(ring, message * (n + 1) / n) if tier.reduces and operation == "all_reduce" else ring
-        yield _at_best("at best", least / rate)
-        return
-    yield _form("ring", c.first + c.each * (n - 1), ring, c.bandwidth, rate, c)
-    if operation != "all_reduce":
-        return
-    yield _form("tree", c.first + 2 * c.each * np.ceil(np.log2(n)), 2 * message, c.bandwidth, rate, c)
-    if isinstance(c.one_shot, Kernel):
-        latency = c.one_shot.first + c.one_shot.each * (n - 1)
-        yield _form("one-shot", latency, message * (n - 1), c.bandwidth, rate, c)
-    if tier.reduces and c.in_switch is not None:
-        yield _form("in-switch", c.first + 2 * c.each, message * (n + 1) / n, c.in_switch, rate, c)
+    measured = (tier.measured or {}).get(operation)
+    if measured is not None:
+        return replace(time_collective(operation, message, n, rate, measured), form="as measured")
+    least = minimum(ring, message * (n + 1) / n) if tier.reduces and operation == "all_reduce" else ring
+    if tier.constants is None:
+        return _at_best("at best", least / rate)
+    sent = Sent(operation, message, n, rate, least / rate)
+    best = reduce(_faster, _nccl(sent, tier.constants, reduces=tier.reduces))
+    own = tier.constants.served(tier.served.library)
+    if operation != "all_reduce" or own is None:
+        return best
+    few = _pick(n <= tier.served.most_devices, reduce(_faster, _served(sent, own)), best)
+    return _pick(message <= tier.served.most_bytes, few, best)
 
 
-def _form(name: str, latency: Number, sent: Number, share: float, rate: Number, constants: LinkConstants) -> Timing:
-    """The soft corner of latency and bytes."""
-    q = constants.sharpness
-    steps, transfer = latency**q, (sent / (share * rate)) ** q
-    time = (steps + transfer) ** (1 / q)
-    linked = time * transfer / (steps + transfer)
-    found = Timing(time, sent / rate, time, time, latency_s=time - linked, link_s=linked, form=name)
-    return banded(found, constants.band.low, constants.band.high)
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A collective of ``message`` bytes of ``devices`` over ``rate`` B/s each, and its bound. [s]"""
+
+    operation: str
+    message: Number
+    devices: Grid
+    rate: Number
+    bound_s: Number
+
+    @property
+    def passes(self) -> int:
+        """How often the message goes round."""
+        return PASSES[self.operation]
+
+
+def _nccl(sent: Sent, constants: LinkConstants, *, reduces: bool) -> Iterator[Timing]:
+    own = constants.all_to_all if sent.operation == "all_to_all" else None
+    c = own or constants.ring
+    yield _ring("ring", sent, c)
+    if sent.operation != "all_reduce":
+        return
+    n = sent.devices
+    beyond = np.log2(np.maximum(n / _RING, 1))
+    latency = c.first + 2 * c.each * (np.minimum(n, _RING) - 1 + beyond)
+    yield _where(n > _RING, _corner("tree", sent, latency, 2 * sent.message / (c.bandwidth * sent.rate), c))
+    if reduces and c.in_switch is not None:
+        added = sent.message * (n + 1) / n / (c.in_switch * sent.rate)
+        yield _where(n >= _RING, _corner("in-switch", sent, latency, added, c))
+
+
+def _served(sent: Sent, own: ShotConstants | RingConstants) -> Iterator[Timing]:
+    """The forms of an all-reduce of a library of its own."""
+    if isinstance(own, RingConstants):
+        yield _ring("custom", sent, own)
+        return
+    n, message = sent.devices, sent.message
+    step, around = own.first + own.each * (n - 1), 2 * message * (n - 1) / n / sent.rate
+    yield _form("one-shot", sent, step, message * (n - 1) / (own.shot * sent.rate), 1.0, own.band)
+    yield _form("two-shot", sent, 2 * step, around / own.shot, 1.0, own.band)
+    yield _form("custom ring", sent, 4 * step, around / own.bandwidth, _SERVED_CORNER, own.band)
+
+
+def _ring(name: str, sent: Sent, c: RingConstants) -> Timing:
+    n = sent.devices
+    latency = c.first + c.each * sent.passes * (n - 1)
+    shared = (n / 2) ** c.contention
+    transfer = sent.passes * sent.message * (n - 1) / n * shared / (c.bandwidth * sent.rate)
+    if c.own_copy is not None:
+        transfer = transfer + sent.message / n / (c.own_copy * sent.rate)
+    return _corner(name, sent, latency, transfer, c)
+
+
+def _corner(name: str, sent: Sent, latency: Number, transfer: Number, c: RingConstants) -> Timing:
+    return _form(name, sent, latency, transfer, c.sharpness, c.band)
+
+
+def _form(name: str, sent: Sent, latency: Number, transfer: Number, q: float, band: Band) -> Timing:
+    """The soft corner of latency and bytes. [s]"""
+    steps, moved = latency**q, transfer**q
+    time = (steps + moved) ** (1 / q)
+    linked = time * moved / (steps + moved)
+    bound = minimum(sent.bound_s, time)
+    found = Timing(time, bound, time, time, latency_s=time - linked, link_s=linked, form=name)
+    return banded(found, band.low, band.high)
 
 
 def _at_best(name: str, seconds: Number) -> Timing:
@@ -116,10 +178,12 @@ def _hierarchical(
         _fastest(name, message / part, inside if tier is near else outside, tier) for name, part, tier in steps
     ])  # fmt: skip
     if far.constants is not None:
-        c = far.constants
+        c = far.constants.ring
         rate = minimum(near.available(inside), far.bandwidth * inside)
-        latency = c.first + c.each * outside + (near.constants or c).each * (devices - outside)
-        yield _form("ring through all", latency, bus_bytes(operation, message, devices * 1.0), c.bandwidth, rate, c)
+        hops = c.each * outside + (near.constants or far.constants).ring.each * (devices - outside)
+        bound = bus_bytes(operation, message, devices * 1.0) / rate
+        sent = Sent(operation, message, devices, rate, bound)
+        yield _corner("ring through all", sent, c.first + sent.passes * hops, bound / c.bandwidth, c)
 
 
 def _along(name: str, parts: list[Timing], *, together: bool = False) -> Timing:
@@ -137,10 +201,11 @@ def _send(message: Number, stages: Grid, inside: Grid, near: Tier, far: Tier) ->
 
 
 def _hop(message: Number, tier: Tier) -> Timing:
-    rate, c = tier.available(np.asarray(2.0)), tier.constants
-    if c is None:
+    rate = tier.available(np.asarray(2.0))
+    if tier.constants is None:
         return _at_best("send", message / rate)
-    return _form("send", c.first, message, c.bandwidth, rate, c)
+    c, sent = tier.constants.ring, Sent("send", message, np.asarray(2.0), rate, message / rate)
+    return _corner("send", sent, c.first, message / rate / c.bandwidth, c)
 
 
 def _where(mask: Truth, form: Timing) -> Timing:

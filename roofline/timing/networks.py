@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 
 import numpy as np
 
 from roofline.calibration.calibration_file import CollectiveConstants
 from roofline.calibration.constants import ConstantSet
 from roofline.calibration.link_constants import LinkConstants, load_links
+from roofline.engines.engine import Engine
 from roofline.errors import UsageError, WorkloadError
 from roofline.hardware.fields import Link
 from roofline.hardware.spec import HardwareSpec
@@ -19,6 +21,15 @@ HOST_DEVICES = 8
 """Devices behind one host, where they have no links of their own."""
 
 _TORUS_SIDE = 4  # devices along one axis of a slice (TPU v4: Jouppi et al. 2023, arXiv 2304.01433, section 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Whose kernels run: a library's for all-reduces of up to ``most_bytes`` [B] and ``most_devices``, else NCCL's."""
+
+    library: str = "nccl"
+    most_bytes: float = inf
+    most_devices: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,7 @@ class Tier:
     reduces: bool = False
     constants: LinkConstants | None = None
     measured: Mapping[str, CollectiveConstants] | None = None
+    served: Served = field(default_factory=Served)
 
     def scaled(self, link: float, latency: float) -> Tier:
         """The same with bandwidths and latencies times a factor."""
@@ -56,14 +68,23 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class LinkUse:
-    """How a program uses the links: ``overlap`` is the part of each collective's time that other work hides."""
+    """How a program uses the links: ``overlap`` is the part of each collective's time that other work hides.
+
+    ``all_reduce`` says whose kernels reduce.
+    """
 
     overlap: float = 0.0
+    all_reduce: str = "nccl"
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap <= 1:
             msg = f"overlap {self.overlap}: expected a part from 0 to 1 of the time of collectives"
             raise UsageError(msg)
+
+    @classmethod
+    def of(cls, engine: Engine, device: HardwareSpec) -> LinkUse:
+        """How an engine uses them on a device."""
+        return cls(engine.overlap, engine.all_reduce_on(device.words))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,40 +117,58 @@ def network_of(
     Without fast links devices talk through their hosts, of which each is taken to hold ``HOST_DEVICES``. Raises
     WorkloadError where no link is stated that joins all devices.
     """
+    use = use or LinkUse()
     known: dict[str, Link] = {**{str(name): link for name, link in device.links.items()}, **links}
-    shipped = load_links() if constants.provenance != "datasheet" else None
+    measured = constants.calibration.collectives if constants.calibration else None
+    rated = constants.provenance == "datasheet"
     up, out, host = (known.get(name) for name in ("scale_up", "scale_out", "host"))
     tiers = []
     if up is not None and up.bandwidth_per_direction and (up.domain or count) > 1:
-        measured = constants.calibration.collectives if constants.calibration else None
-        own = shipped.links[up.topology or "switch"] if shipped else None
-        tiers.append(_tier("scale_up", up, up.domain or count, up.topology or "switch", own, measured or None))
+        own = None if rated else reached(device, up.topology or "switch")
+        tiers.append(replace(_tier("scale_up", up, up.domain or count, up.topology or "switch", own),
+                             measured=measured or None, served=served_by(use.all_reduce)))  # fmt: skip
     elif host is not None and host.bandwidth_per_direction:
-        tiers.append(_tier("host", host, HOST_DEVICES, "host", shipped.links["host"] if shipped else None))
+        own = None if rated else reached(device, "host")
+        tiers.append(replace(_tier("host", host, HOST_DEVICES, "host", own), served=served_by(use.all_reduce)))
     if out is not None and out.bandwidth_per_direction and (not tiers or tiers[0].domain < count):
-        tiers.append(_tier("scale_out", out, count, "network", shipped.links["network"] if shipped else None))
+        tiers.append(_tier("scale_out", out, count, "network", None if rated else reached(device, "network")))
     if not tiers or tiers[-1].domain < count:
         joined = f"its {tiers[-1].name.replace('_', '-')} links join {tiers[-1].domain}" if tiers else "none is stated"
         msg = f"{count} x {device.name}: no link joins them ({joined}); add links.scale_out to a spec of your own"
         raise WorkloadError(msg)
-    return Network(tuple(tiers), use or LinkUse())
+    return Network(tuple(tiers), use)
 
 
 def band_of(network: Network) -> tuple[float, float, str]:
     """Low and high of the widest band of the links, as factors of the time, and its evidence."""
     bands = [own.band for tier in network.tiers for own in (tier.measured or {}).values()]
-    bands += [tier.constants.band for tier in network.tiers if tier.constants is not None and not tier.measured]
+    library = network.use.all_reduce
+    bands += [band for tier in network.tiers if tier.constants and not tier.measured
+              for band in tier.constants.bands(library)]  # fmt: skip
     if not bands:
         return 1.0, 1.0, "the data sheet's links: a lower bound, not a forecast"
     widest = max(bands, key=lambda band: band.high / band.low)
     return widest.low, widest.high, widest.evidence
 
 
-def _tier(
-    name: str, link: Link, domain: int, kind: str, constants: LinkConstants | None,
-    measured: Mapping[str, CollectiveConstants] | None = None,
-) -> Tier:  # fmt: skip
+def reached(device: HardwareSpec, kind: str) -> LinkConstants:
+    """What software reaches of links of a kind on a device."""
+    return load_links().of(kind, device.name, generation_of(device))
+
+
+def generation_of(device: HardwareSpec) -> str:
+    """The first word of its architecture, such as Hopper; empty where none is stated."""
+    return next(iter((device.architecture or "").split()), "")
+
+
+def served_by(library: str) -> Served:
+    """Whose collectives run, with the limits of serving engines."""
+    links = load_links()
+    return Served(library, links.served_bytes, links.served_devices)
+
+
+def _tier(name: str, link: Link, domain: int, kind: str, constants: LinkConstants | None) -> Tier:
     assert link.bandwidth_per_direction is not None
     axes = max(1, (link.count or 2) // 2) if link.topology == "torus" else 1
     per_peer = link.per_peer_per_direction
-    return Tier(name, link.bandwidth_per_direction, domain, kind, axes, per_peer, link.reduces, constants, measured)
+    return Tier(name, link.bandwidth_per_direction, domain, kind, axes, per_peer, link.reduces, constants)

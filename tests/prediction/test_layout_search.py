@@ -227,7 +227,7 @@ def test_a_calibration_of_several() -> None:
     prediction = roofline.predict("llama-2-7b", "4xa100-sxm-80gb-tensorrt-llm", tp=4, **SHORT)
     assert prediction.count == 4
     forms = {op.form for op in prediction.phases["decode"].operators if op.kind == "collective"}
-    assert forms == {"as measured"}
+    assert forms == {"one-shot", "ring"}  # small all-reduces are an engine's, gathers NCCL's
     assert np.isfinite(prediction.request_s)
 
 

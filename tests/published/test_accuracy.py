@@ -23,6 +23,7 @@ import accuracy  # noqa: E402
 import device_board  # noqa: E402
 import fit_calibrations  # noqa: E402
 import fit_classes  # noqa: E402
+import fit_links  # noqa: E402
 import whole_models  # noqa: E402
 from class_campaigns import load_campaigns  # noqa: E402
 from grouped_sets import HIDDEN_FIT, judged_mixture, mixture, step_of  # noqa: E402
@@ -154,10 +155,11 @@ def test_the_tables_of_a_page_are_what_the_scoreboards_print(page: Path) -> None
     assert text == _filled(text)
 
 
-def test_the_table_of_devices_is_its_copy_and_no_row_lies_below_a_bound() -> None:
-    records = device_board.stored()
+@pytest.mark.parametrize(("subject", "marker"), [("operators", "devices"), ("collectives", "collectives")])
+def test_a_table_of_devices_is_its_copy_and_no_row_lies_below_a_bound(subject: str, marker: str) -> None:
+    records = device_board.stored(subject)
     text = PAGES[1].read_text(encoding="utf-8")
-    shown = re.search(r"<!-- devices -->\n(.*?)\n<!-- end -->", text, re.DOTALL)
+    shown = re.search(rf"<!-- {marker} -->\n(.*?)\n<!-- end -->", text, re.DOTALL)
     assert shown is not None
     assert shown[1] == "\n".join(device_board.table(records))
     assert all(record["below_bound"] < 0.01 for record in records)
@@ -168,6 +170,14 @@ def test_the_table_of_devices_is_its_copy_and_no_row_lies_below_a_bound() -> Non
 @pytest.mark.slow
 def test_the_copy_is_what_the_scoreboard_finds() -> None:
     assert list(device_board.board(DATA)) == device_board.stored()
+
+
+@measured
+def test_the_copy_of_collectives_is_what_their_scoreboard_finds() -> None:
+    """The left-out half of it, whose constants are the file's."""
+    stored = {(one["device"], one["kind"], one["library"]): one for one in device_board.stored("collectives")
+              if one["constants"] == "left out"}  # fmt: skip
+    assert {fit_links.key(one): one for one in fit_links.left_out(DATA)} == stored
 
 
 @measured
@@ -200,9 +210,10 @@ def _filled(text: str) -> str:
 if __name__ == "__main__":
     for page in PAGES:
         page.write_text(_filled(page.read_text(encoding="utf-8")), encoding="utf-8")
-    devices = "\n".join(device_board.table(device_board.stored()))
-    marked = re.compile(r"(<!-- devices -->\n).*?(<!-- end -->)", re.DOTALL)
-    page = PAGES[1]
-    page.write_text(
-        marked.sub(lambda m: f"{m[1]}{devices}\n{m[2]}", page.read_text(encoding="utf-8")), encoding="utf-8"
-    )
+    for subject, marker in (("operators", "devices"), ("collectives", "collectives")):
+        rows = "\n".join(device_board.table(device_board.stored(subject)))
+        marked = re.compile(rf"(<!-- {marker} -->\n).*?(<!-- end -->)", re.DOTALL)
+        page = PAGES[1]
+        page.write_text(
+            marked.sub(lambda m, rows=rows: f"{m[1]}{rows}\n{m[2]}", page.read_text(encoding="utf-8")), encoding="utf-8"
+        )

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roofline.calibration.calibration_file import CollectiveConstants
-from roofline.calibration.constants import load_device
 from roofline.calibration.fields import Band
 from roofline.errors import UsageError
 from roofline.program.transfers import PASSES, bus_bytes
@@ -93,8 +92,3 @@ def test_wrong_operations_and_lone_devices_are_one_line() -> None:
     for devices in (1, 0, np.array([2, 1])):
         with pytest.raises(UsageError, match=r"collective all_reduce: [01] devices, expected 2 or more"):
             time_collective("all_reduce", 1.0, devices, 1.0, None)
-
-
-@pytest.mark.parametrize("name", ["a100-sxm-80gb", "a100-sxm-80gb-tensorrt-llm"])
-def test_a_calibrated_device_has_every_collective(name: str) -> None:
-    assert sorted(load_device(name).collectives) == sorted(PASSES)

@@ -1,0 +1,241 @@
+"""Fits what software reaches of links to timed collectives, and scores it: calibrations/links.yaml, docs/accuracy.json.
+
+python benchmarks/fit_links.py --data DIR [--write]
+
+NCCL's all-gather, reduce-scatter and all-reduce share their constants; its all-to-all and the all-reduce of each
+library have their own. Constants are fitted to all rows of a device. Errors are the mean of five seeded splits by the
+size of the message, each with constants from other sizes; the band of a size is that of the errors at all others. Left
+out: what the device would inherit from its relatives without rows of its own, judged on all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from collective_sets import RING, CollectiveSet, load_collectives, splits
+from device_board import store, table
+from fit_calibrations import written
+
+from roofline.calibration.corrections.correction import Prior
+from roofline.calibration.fields import Band
+from roofline.calibration.link_constants import LinkConstants, RingConstants, ShotConstants, load_links
+from roofline.files.atomic import atomic_writer
+from roofline.files.library import data_folder, read_yaml
+from roofline.fitting.operators import band_of, solve
+from roofline.hardware.spec import HardwareSpec
+from roofline.timing.networks import generation_of
+
+NONE_YET = Band(low=1.0, high=1.0, evidence="none yet")
+_ANY_RING = RingConstants.model_construct(first=0.0, each=0.0, bandwidth=1.0, sharpness=1.0, band=NONE_YET)
+_RING_PRIORS = {
+    "first": Prior(6e-6, 0.7),
+    "each": Prior(1e-6, 0.7),
+    "bandwidth": Prior(0.8, 0.2),
+    "sharpness": Prior(0.6, 0.3),
+    "own_copy": Prior(2.0, 0.5),
+}
+_SWITCH_PRIOR = {"in_switch": Prior(0.6, 0.3)}
+_HOST_PRIOR = {"contention": Prior(2.0, 0.5)}
+_SHOT_PRIORS = {
+    "first": Prior(3e-6, 0.7),
+    "each": Prior(0.2e-6, 0.7),
+    "shot": Prior(0.7, 0.4),
+    "bandwidth": Prior(0.75, 0.2),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """What has constants of its own: NCCL's rings, its all-to-all, or a library's all-reduce."""
+
+    library: str
+    operations: tuple[str, ...]
+
+    def priors(self, device: HardwareSpec, kind: str) -> dict[str, Prior]:
+        """What is fitted, and where from."""
+        if self.library != "nccl" and kind != "host":
+            return _SHOT_PRIORS
+        up = device.links.get("scale_up")
+        adds = self.operations == RING and up is not None and up.reduces
+        return _RING_PRIORS | (_HOST_PRIOR if kind == "host" else {}) | (_SWITCH_PRIOR if adds else {})
+
+    def links(self, values: Mapping[str, float]) -> LinkConstants:
+        """Constants of links that have these alone, unchecked, since a fit passes through many."""
+        if "shot" in values:
+            shot = ShotConstants.model_construct(**values, band=NONE_YET)
+            return LinkConstants.model_construct(ring=_ANY_RING, all_reduce={self.library: shot})
+        own = RingConstants.model_construct(**values, band=NONE_YET)
+        if self.library != "nccl":
+            return LinkConstants.model_construct(ring=_ANY_RING, all_reduce={self.library: own})
+        return LinkConstants.model_construct(ring=own, all_to_all=own)
+
+
+KERNELS = (
+    Kernel("nccl", RING),
+    Kernel("nccl", ("all_to_all",)),
+    *(Kernel(library, ("all_reduce",)) for library in ("vllm", "trtllm", "vllm-eager")),
+)
+"""In the order of the file: the first all-reduce of a library is the one that an engine is taken to have."""
+
+
+def fitted(kernel: Kernel, sets: Sequence[CollectiveSet]) -> dict[str, float]:
+    """The constants that all rows of the sets of one device ask for, three digits of them."""
+    priors = kernel.priors(sets[0].device, sets[0].kind)
+
+    def log_errors(logs: Any) -> Any:
+        return _logs(sets, kernel.links(dict(zip(priors, np.exp(logs), strict=True))))
+
+    count = sum(len(rows.measured_s) for rows in sets)
+    found = solve(log_errors, priors, np.ones(count), starts=1)
+    return {name: float(f"{interval.value:.3g}") for name, interval in found.items()}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """Rows of one operation that a seed did not fit, its constants, and ln(predicted / measured)."""
+
+    rows: CollectiveSet
+    constants: LinkConstants
+    logs: Any
+
+
+@cache
+def judged(kernel: Kernel, sets: tuple[CollectiveSet, ...]) -> tuple[Judged, ...]:
+    """Every seed and operation."""
+    found = []
+    for fit, judge in splits(sets):
+        known = kernel.links(fitted(kernel, [rows.of_sizes(fit) for rows in sets]))
+        parts = [rows.of_sizes(judge) for rows in sets]
+        found += [Judged(rows, known, _logs([rows], known)) for rows in parts]
+    return tuple(found)
+
+
+def band(found: Sequence[Judged], without: float = 0.0) -> Band:
+    """The band of errors on rows that were not fitted, but for messages of one size. [B]"""
+    logs = np.concatenate([each.logs[each.rows.message_bytes != without] for each in found])
+    low, high = band_of(-logs, np.ones(len(logs)))
+    return Band(low=round(low, 3), high=round(high, 3), evidence=f"{len(logs)} rows not fitted, in 5 splits")
+
+
+def covered(found: Sequence[Judged], operation: str) -> float:
+    """Share of an operation's rows within the band that messages of other sizes give."""
+    inside = []
+    for size in np.unique(np.concatenate([each.rows.message_bytes for each in found])):
+        ends = band(found, size)
+        for each in (one for one in found if one.rows.operation == operation):
+            ratio = np.exp(-each.logs[each.rows.message_bytes == size])
+            inside.append((ends.low <= ratio) & (ratio <= ends.high))
+    return float(np.concatenate(inside).mean())
+
+
+def _logs(sets: Sequence[CollectiveSet], constants: LinkConstants) -> Any:
+    return np.concatenate([np.log(rows.timing(constants).time_s / rows.measured_s) for rows in sets])
+
+
+def figures(rows: CollectiveSet, constants: LinkConstants) -> dict[str, float]:
+    """Errors on rows, and shares of them, as fractions; beside them the data sheet's."""
+    told, naive, measured = rows.timing(constants), rows.timing(None).time_s, rows.measured_s
+    error, naive_error = np.abs(told.time_s / measured - 1), np.abs(naive / measured - 1)
+    return {
+        "n": len(measured),
+        "median": float(np.median(error)),
+        "mean": float(error.mean()),
+        "p90": float(np.quantile(error, 0.9)),
+        "bias": float(np.exp(np.log(told.time_s / measured).mean())),
+        "cover": float(((told.low_s <= measured) & (measured <= told.high_s)).mean()),
+        "below_bound": float((measured < told.bound_s).mean()),
+        "naive_median": float(np.median(naive_error)),
+        "naive_mean": float(naive_error.mean()),
+    }
+
+
+def _of_device(data: Path, kernel: Kernel) -> Iterator[tuple[CollectiveSet, ...]]:
+    every = [rows for rows in load_collectives(data)
+             if rows.library == kernel.library and rows.operation in kernel.operations]  # fmt: skip
+    for name in dict.fromkeys(rows.device.name for rows in every):
+        yield tuple(rows for rows in every if rows.device.name == name)
+
+
+def board(data: Path) -> Iterator[dict[str, Any]]:
+    """A record for each device, operation and library: fitted, and left out where a relative was measured."""
+    for kernel in KERNELS:
+        for sets in _of_device(data, kernel):
+            seeds = judged(kernel, sets)
+            for rows in sets:
+                each = [figures(one.rows, one.constants) for one in seeds if one.rows.operation == rows.operation]
+                mean = {name: float(np.mean([one[name] for one in each])) for name in each[0]}
+                yield _record(rows, "fitted", mean | {"cover": covered(seeds, rows.operation)})
+    yield from left_out(data)
+
+
+def left_out(data: Path) -> Iterator[dict[str, Any]]:
+    """A record for each device, operation and library of what its relatives' constants say, where it has any."""
+    links = load_links()
+    for kernel in KERNELS:
+        for rows in (rows for sets in _of_device(data, kernel) for rows in sets):
+            device = rows.device
+            if len(links.measured[rows.kind]) > 1:
+                unseen = links.of(rows.kind, device.name, generation_of(device), without=device.name)
+                yield _record(rows, "left out", figures(rows, unseen))
+
+
+def key(record: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What a record is of."""
+    return record["device"], record["kind"], record["library"]
+
+
+def _record(rows: CollectiveSet, constants: str, told: Mapping[str, float]) -> dict[str, Any]:
+    named = {"device": rows.device.name, "kind": rows.operation, "dtype": "", "library": rows.library}
+    return named | {"constants": constants} | {name: round(value, 4) for name, value in told.items()}
+
+
+def measured_fields(data: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Constants by kind of link and device, as the file has them."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for kernel in KERNELS:
+        for sets in _of_device(data, kernel):
+            first = sets[0]
+            fields = _fields(fitted(kernel, sets), band(judged(kernel, sets)))
+            own = found.setdefault(first.kind, {}).setdefault(
+                first.device.name, {"generation": generation_of(first.device)}
+            )
+            if kernel.library != "nccl":
+                own.setdefault("all_reduce", {})[kernel.library] = fields
+            else:
+                own["ring" if kernel.operations == RING else "all_to_all"] = fields
+    return found
+
+
+def _fields(values: Mapping[str, float], ends: Band) -> dict[str, Any]:
+    times = {name: f"{values[name] * 1e6:.3g} us" for name in ("first", "each")}
+    return times | {name: value for name, value in values.items() if name not in times} | {"band": ends.model_dump()}
+
+
+def main() -> int:
+    """Print the table, and write constants and records if asked to."""
+    parser = argparse.ArgumentParser(description="Constants of links from timed collectives.")
+    parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
+    parser.add_argument("--write", action="store_true", help="write calibrations/links.yaml and docs/accuracy.json")
+    asked = parser.parse_args()
+    if asked.write:
+        path = data_folder("calibrations") / "links.yaml"
+        fields = read_yaml(path) | {"measured": measured_fields(asked.data)}
+        with atomic_writer(path) as file:
+            file.write(written(fields))
+        load_links.cache_clear()
+    records = list(board(asked.data))
+    print("\n".join(table(records)))
+    if asked.write:
+        store("collectives", records)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
