@@ -144,10 +144,11 @@ def test_measured_latencies_lie_in_the_band(device: str, kernel: float) -> None:
     assert form.low_s <= kernel <= form.high_s
 
 
-@given(OPERATIONS, SIZES, st.integers(1, 7), st.sampled_from(("h100", "mi300x", "a100", "tpu-v5p", "gb200")))
-def test_laws(operation: str, size: float, power: int, device: str) -> None:
+@given(OPERATIONS, SIZES, st.integers(1, 7), st.sampled_from(("h100", "mi300x", "a100", "tpu-v5p", "gb200")),
+       st.sampled_from(("nccl", "vllm", "trtllm")))  # fmt: skip
+def test_laws(operation: str, size: float, power: int, device: str, library: str) -> None:
     devices = 2**power
-    net = network(device, 256)
+    net = network(device, 256, None, library)
     form = time_transfer(operation, size, devices, 1, net)
     assert 0 < form.bound_s <= form.low_s * (1 + 1e-12) <= form.time_s * (1 + 1e-12) <= form.high_s * (1 + 1e-12)
     assert 0 <= form.share("link") <= 1
@@ -230,7 +231,7 @@ def test_op_collective() -> None:
     assert one.share_latency + one.share_link == pytest.approx(1)
     engines = [predict_op("collective", "8xh100", operation="all_reduce", message_bytes=4096, engine=name)
                for name in ("torch-compile", "vllm", "tensorrt-llm")]  # fmt: skip
-    assert [each.form for each in engines] == ["ring", "one-shot", "one-shot"]
+    assert [each.form for each in engines] == ["in-switch", "one-shot", "one-shot"]
     assert engines[0].time_s > engines[1].time_s > engines[2].time_s
     many = predict_op(
         "collective", "h100", operation=np.array(["all_reduce", "all_gather"]), message_bytes=10**6, devices=8
