@@ -14,8 +14,8 @@ class OpInputs(TypedDict, total=False):
     """The sizes that the kind takes, and how it runs."""
 
     m: Annotated[int, Says("matmul: rows of the activations", "elements")]
-    k: Annotated[int, Says("matmul: dimension that is summed over", "elements")]
-    n: Annotated[int, Says("matmul: columns of the weights", "elements")]
+    k: Annotated[int, Says("matmul, grouped_matmul: dimension that is summed over", "elements")]
+    n: Annotated[int, Says("matmul, grouped_matmul: columns of the weights", "elements")]
     batch: Annotated[int, Says("attention: sequences at once", "sequences")]
     query: Annotated[int, Says("attention: new tokens", "tokens")]
     context: Annotated[int, Says("attention: attended tokens", "tokens")]
@@ -26,7 +26,9 @@ class OpInputs(TypedDict, total=False):
     rows: Annotated[int, Says("elementwise, norm, softmax: rows")]
     columns: Annotated[int, Says("elements of a row", "elements")]
     inputs: Annotated[int, Says("elementwise: tensors read")]
-    tokens: Annotated[int, Says("embedding: rows that are looked up", "tokens")]
+    tokens: Annotated[int, Says("grouped_matmul, embedding: rows that are multiplied or looked up", "tokens")]
+    experts: Annotated[int, Says("grouped_matmul: experts, each with weights of its own")]
+    topk: Annotated[int, Says("grouped_matmul: experts that a token is sent to")]
     operation: Annotated[str, Says("collective: all_reduce, all_gather, reduce_scatter or all_to_all")]
     message_bytes: Annotated[int, Says("collective: the whole message", "B")]
     devices: Annotated[int, Says("collective: devices")]

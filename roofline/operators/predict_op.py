@@ -126,12 +126,13 @@ def predict_op(
 ) -> OperatorPrediction:
     """The cost and the time of one operator, or of as many as the arrays among ``sizes`` have elements.
 
-    Kinds and sizes: matmul m, k, n (``x[m k] w[k n]``); attention batch, query, context, heads, kv_heads, head_dim,
-    causal (true where it is left out; query and context are tokens; one query token is a decode step); elementwise
-    rows, columns, inputs (tensors read); norm (RMS) and softmax rows, columns; embedding tokens, columns; collective
-    operation (all_reduce, all_gather, reduce_scatter or all_to_all), message_bytes (the whole: what a device has before
-    a scatter or after a gather), devices, of which there are as many as ``hardware`` names. Numbers and numpy arrays
-    broadcast.
+    Kinds and sizes: matmul m, k, n (``x[m k] w[k n]``); grouped_matmul tokens, experts, topk, k, n (each token's row by
+    the weights of topk experts, of which a uniform router touches an expected number); attention batch, query, context,
+    heads, kv_heads, head_dim, causal (true where it is left out; query and context are tokens; one query token is a
+    decode step); elementwise rows, columns, inputs (tensors read); norm (RMS) and softmax rows, columns; embedding
+    tokens, columns; collective operation (all_reduce, all_gather, reduce_scatter or all_to_all), message_bytes (the
+    whole: what a device has before a scatter or after a gather), devices, of which there are as many as ``hardware``
+    names. Numbers and numpy arrays broadcast.
     dtype: the device's default if left out. ``set`` edits fields of the device, as in
     ``{"hardware.memory.hbm.bandwidth": "6TB/s"}``. Raises UsageError for a wrong kind or size, WorkloadError for a
     dtype that the device lacks, SpecError for an unknown device.

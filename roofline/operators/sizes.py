@@ -14,6 +14,7 @@ from roofline.program.transfers import Collective
 
 KINDS: dict[str, tuple[str, ...]] = {
     "matmul": ("m", "k", "n"),
+    "grouped_matmul": ("tokens", "experts", "topk", "k", "n"),
     "attention": ("batch", "query", "context", "heads", "kv_heads", "head_dim", "causal"),
     "elementwise": ("rows", "columns", "inputs"),
     "norm": ("rows", "columns"),
@@ -77,6 +78,8 @@ def find_bad_size(kind: str, columns: Columns) -> BadSize | None:
         else:
             good, expected = _is_whole(value, most), f"a whole number from 1 to {most}"
         found.append(_first(name, value, good, expected))
+    if kind == "grouped_matmul" and not any(found):
+        found.append(_first("topk", columns["topk"], columns["topk"] <= columns["experts"], "at most experts"))
     if kind == "attention" and not any(found):
         heads, kv_heads, query, context = (columns[name] for name in ("heads", "kv_heads", "query", "context"))
         found.append(_first("heads", heads, heads % kv_heads == 0, "a multiple of kv_heads"))

@@ -8,8 +8,9 @@ import numpy as np
 
 from roofline.layers.attention import attention
 from roofline.layers.embedding import token_embedding
+from roofline.layers.mixture_of_experts import experts, touched_experts
 from roofline.layers.normalization import norm
-from roofline.number import exact
+from roofline.number import Number, exact, settled
 from roofline.operators.sizes import OPERATIONS, Columns
 from roofline.program.axes import Sizes
 from roofline.program.op import Op, PerElement, Tensor, collective, contract, elementwise, weight
@@ -24,6 +25,15 @@ def statement_of(kind: str, columns: Columns) -> tuple[Op, Sizes]:
 def _matmul(columns: Columns) -> tuple[Op, Sizes]:
     op = contract("matmul", Tensor("x", "B D"), weight("w", "D F"), Tensor("y", "B F"))
     return op, {"B": columns["m"], "D": columns["k"], "F": columns["n"]}
+
+
+def _grouped_matmul(columns: Columns) -> tuple[Op, Sizes]:
+    """The first matmul of experts; the router is taken to send a token to any set of them as likely as to any other."""
+    op, *_ = experts(function="relu", glu=False)
+    letters = {"B": "tokens", "E": "experts", "A": "topk", "D": "k", "F": "n"}
+    sizes: dict[str, Number] = {letter: columns[name] for letter, name in letters.items()} | {"T": 1}
+    counted = sizes if isinstance(columns["tokens"], np.ndarray) else {x: exact(size) for x, size in sizes.items()}
+    return op, sizes | {"X": settled(touched_experts(counted))}
 
 
 def _attention(columns: Columns) -> tuple[Op, Sizes]:
@@ -68,6 +78,7 @@ def _grid(columns: Columns) -> Sizes:
 
 _STATEMENTS: dict[str, Callable[[Columns], tuple[Op, Sizes]]] = {
     "matmul": _matmul,
+    "grouped_matmul": _grouped_matmul,
     "attention": _attention,
     "elementwise": _elementwise,
     "norm": _norm,

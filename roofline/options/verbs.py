@@ -79,7 +79,9 @@ class OpSizes(TypedDict, total=False):
     columns: Annotated[Any, Option("Elementwise, norm, softmax, embedding: elements of a row.", metavar="N",
                                    everyday=True)]  # fmt: skip
     inputs: Annotated[Any, Option("Elementwise: tensors read.", metavar="N")]
-    tokens: Annotated[Any, Option("Embedding: rows that are looked up.", metavar="N")]
+    tokens: Annotated[Any, Option("Grouped matmul, embedding: rows multiplied or looked up.", metavar="N")]
+    experts: Annotated[Any, Option("Grouped matmul: experts, each with weights of its own.", metavar="N")]
+    topk: Annotated[Any, Option("Grouped matmul: experts that a token is sent to.", metavar="N")]
     operation: Annotated[
         str | Any, Option("Collective: all_reduce, all_gather, reduce_scatter or all_to_all.", metavar="NAME")
     ]

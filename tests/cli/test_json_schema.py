@@ -47,6 +47,7 @@ COMMANDS = {
     ],
     "op": [
         "matmul --m 16 --k 4096 --n 4096 --hardware h100",
+        "grouped_matmul --tokens 16 --experts 128 --topk 8 --k 4096 --n 1536 --hardware h100",
         "attention --batch 1 --query 1 --context 512 --heads 32 --kv-heads 8 --head-dim 128 --hardware h100",
         "elementwise --rows 16 --columns 4096 --inputs 2 --hardware xeon",
         "embedding --tokens 16 --columns 4096 --hardware h100",

@@ -22,6 +22,14 @@ ATTENTION = {"batch": 2, "query": 3, "context": 5, "heads": 8, "kv_heads": 2, "h
 CASES: list[tuple[str, dict[str, Any], int, int, int]] = [
     # kind, sizes, FLOPs, vector FLOPs, bytes in bf16
     ("matmul", {"m": 2, "k": 3, "n": 5}, 2 * 2 * 3 * 5, 0, 2 * (2 * 3 + 3 * 5 + 2 * 5)),
+    # two tokens to all of three experts: x once, each expert's weights, a row for each token and expert
+    (
+        "grouped_matmul",
+        {"tokens": 2, "experts": 3, "topk": 3, "k": 5, "n": 7},
+        2 * 6 * 35,
+        0,
+        2 * (2 * 5 + 3 * 35 + 6 * 7),
+    ),
     ("attention", {**ATTENTION, "causal": False}, 4 * 2 * 8 * 16 * 15, 5 * 2 * 8 * 15, 2 * (2 * 768 + 2 * 320)),
     ("attention", {**ATTENTION, "causal": True}, 4 * 2 * 8 * 16 * 12, 5 * 2 * 8 * 12, 2 * (2 * 768 + 2 * 320)),
     ("elementwise", {"rows": 3, "columns": 7, "inputs": 1}, 0, 21, 2 * 2 * 21),
@@ -40,6 +48,18 @@ def test_counts_by_hand_are_exact(kind: str, sizes: dict[str, Any], flops: int, 
     assert (found.flops, found.vector_flops, found.bytes) == (flops, vector_flops, moved)
     assert type(found.flops) is type(found.bytes) is int
     assert found.intensity == flops / moved
+
+
+def test_a_uniform_router_touches_an_expected_number_of_experts() -> None:
+    """8 experts, 2 tokens with 2 each: 3.5 are touched; from 10^4 tokens on all are; one call times them all."""
+    sizes = {"experts": 8, "topk": 2, "k": 4096, "n": 14336}
+    one, many = (predict_op("grouped_matmul", "h100", tokens=n, **sizes) for n in (2, 10_000))
+    weights = 2 * 4096 * 14336
+    assert one.bytes == pytest.approx(3.5 * weights + 2 * (2 * 4096 + 4 * 14336))
+    assert many.bytes == pytest.approx(8 * weights + 2 * 10_000 * (4096 + 2 * 14336))
+    assert (one.bound_by, many.bound_by) == ("memory", "compute")
+    both = predict_op("grouped_matmul", "h100", tokens=np.array([2, 10_000]), **sizes)
+    assert both.time_s.tolist() == pytest.approx([one.time_s, many.time_s])
 
 
 def test_large_counts_are_exact() -> None:
@@ -64,6 +84,8 @@ def arrays_of(kind: str, rows: int = 40) -> dict[str, Any]:
     if kind == "attention":
         sizes |= {"query": draw.choice([1, 64], rows), "kv_heads": draw.choice([1, 8], rows)}
         sizes |= {"heads": 8 * sizes["kv_heads"], "context": sizes["context"] + 64, "causal": draw.random(rows) < 0.5}
+    if kind == "grouped_matmul":
+        sizes["experts"] = sizes["topk"] + draw.integers(0, 100, rows)
     if kind == "elementwise":
         sizes["inputs"] = draw.integers(1, 4, rows)
     if kind == "collective":
@@ -170,6 +192,8 @@ MESSAGE = {"operation": "all_gather", "message_bytes": 8, "devices": 2}
         ("matmul", {"m": np.ones(2), "k": np.ones(3), "n": 1}, "shapes do not match: m (2,), k (3,)"),
         ("elementwise", {"rows": 1, "columns": 1, "inputs": 257},
          "elementwise: inputs: 257, expected a whole number from 1 to 256"),
+        ("grouped_matmul", {"tokens": 1, "experts": 4, "topk": 5, "k": 1, "n": 1},
+         "grouped_matmul: topk: 5, expected at most experts"),
         ("attention", {**GOOD, "heads": 7}, "attention: heads: 7, expected a multiple of kv_heads"),
         ("attention", {**GOOD, "heads": np.array([8, 7])},
          "attention: heads, row 1: 7, expected a multiple of kv_heads"),

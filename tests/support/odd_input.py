@@ -109,6 +109,7 @@ def _op(draw: Random) -> list[str]:
     heads = draw.choice([1, 2, 8])
     sizes: dict[str, Flags] = {
         "matmul": {name: str(size()) for name in ("m", "k", "n")},
+        "grouped_matmul": {name: str(size()) for name in ("tokens", "experts", "topk", "k", "n")},
         "attention": {
             **{name: str(size()) for name in ("batch", "query", "context", "head-dim")},
             "heads": str(heads * draw.choice([1, 4, 7])),
