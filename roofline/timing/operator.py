@@ -32,8 +32,8 @@ def time_operator(cost: Cost, rates: Rates, constants: Constants) -> Timing:
     device cannot contract in this dtype.
     """
     tiling = _tiling(cost, rates, constants)
-    compute_s = _compute_s(cost, rates, constants, tiling)
-    x = compute_s + tiling.partial_s + tiling.latency_s
+    kernel_s, work_s = _compute_s(cost, rates, constants, tiling)
+    x = kernel_s + tiling.partial_s + tiling.latency_s
     y = memory_s(cost, rates, constants)
     corner, part = _soft_corner(x, y, constants.p)
     before = before_s(cost, rates, constants)
@@ -42,23 +42,23 @@ def time_operator(cost: Cost, rates: Rates, constants: Constants) -> Timing:
         _seconds(cost.flops, cost.dtype, rates, maximum(1.0, constants.compute)),
         least_memory_s(cost, rates, constants),
     )
-    compute = corner * part * ratio(compute_s, x)
+    compute = corner * part * ratio(work_s, x)
     streamed = 1 - ratio(waited_s(cost, rates, constants), y) if constants.corrections.ramp else 1
     memory = before + corner * ((1 - part) * streamed + part * ratio(tiling.partial_s, x))
     found = Timing(time, bound, time, time, time - compute - memory, compute, memory)
     return banded(found, constants.low, constants.high)
 
 
-def _compute_s(cost: Cost, rates: Rates, constants: Constants, tiling: Tiling) -> Number:
-    """Seconds of the work of a kernel, with what it does in vain and what its blocks cost."""
+def _compute_s(cost: Cost, rates: Rates, constants: Constants, tiling: Tiling) -> tuple[Number, Number]:
+    """Seconds of a kernel, with what it does in vain and what its blocks cost, and of its work alone."""
     if isinstance(cost.shape, AttentionShape) and constants.corrections.query_tiles:
         return tiles_s(cost, cost.shape, rates, constants)
     factor, others = work_factor(cost, rates, constants.corrections), _other_units(cost, rates, constants)
     padded = isinstance(cost.shape, GroupedShape)  # rows that fill up a tile are contracted, not their weights read
     compute_s = tiling.compute_s * factor + (others if padded else others * factor)
     if isinstance(cost.shape, AttentionShape):
-        compute_s = compute_s + blocks_s(cost.shape, rates, constants.corrections)
-    return compute_s
+        return compute_s + blocks_s(cost.shape, rates, constants.corrections), compute_s
+    return compute_s, compute_s
 
 
 def _soft_corner(x: Number, y: Number, p: float) -> tuple[Number, Number]:

