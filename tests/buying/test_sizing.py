@@ -148,7 +148,7 @@ def test_nothing_qualifies_and_every_row_says_why() -> None:
     assert all(row.misses for row in result.rows)
     reasons = {row.hardware.name: row.misses for row in result.rows}
     assert reasons["t4"] == (
-        "does not fit: 16.7 GB of 14.5 GB; 2 devices hold it (tp 2: 8.34 GB on each) or --dtype w8a16 does (9.69 GB)",
+        "does not fit: 16.7 GB of 14.5 GB; 2 devices hold it (tp 2: 8.36 GB on each) or --dtype w8a16 does (9.72 GB)",
     )
     assert reasons["h100-sxm-80gb"][0].startswith("TPOT ")
 

@@ -115,7 +115,7 @@ def operator_figures(model: str, op: str, phase: Any, device: str, sizes: dict[s
     [
         ("llama-3.1-8b", Phase.PREFILL, "S", "h100", {"B": 1}),
         ("gpt2", Phase.PREFILL, "S", "mi300x", {"B": 2}),
-        ("llama-2-7b", Phase.DECODE, "B", "a100", {"S": 16}),
+        ("llama-2-7b", Phase.DECODE, "B", "mi300x", {"S": 16}),
         ("bert-base", Phase.ENCODE, "S", "t4", {"B": 1}),
     ],
 )

@@ -154,7 +154,7 @@ def test_the_band_of_a_phase_is_the_sum_of_its_operators_bands(case: Case) -> No
 
 @law(cases())
 def test_datasheet_constants_predict_the_bound(case: Case) -> None:
-    for where, f in figures(case.predict(constants="datasheet")):
+    for where, f in figures(case.predict(constants="datasheet", engine="torch-compile")):
         assert f.time_s == pytest.approx(f.bound_s, rel=1e-12), where
         assert f.low_s == f.time_s == f.high_s, where
 
@@ -162,7 +162,9 @@ def test_datasheet_constants_predict_the_bound(case: Case) -> None:
 @law(cases())
 def test_the_bound_does_not_depend_on_the_constants(case: Case) -> None:
     """But where software was measured above a data sheet's rate, which then is no bound: by no more than that share."""
-    sheet, measured = (case.predict(constants=constants) for constants in ("datasheet", "class"))
+    sheet, measured = (
+        case.predict(constants=constants, engine="torch-compile") for constants in ("datasheet", "class")
+    )
     for name, phase in sheet.phases.items():
         for rated, reached in zip(phase.operators, measured.phases[name].operators, strict=True):
             above = best_share(measured.constants, case.device, "compute", "memory", kind=rated.kind)
