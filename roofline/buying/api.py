@@ -68,7 +68,7 @@ def size(
     RooflineError, in one line, for whatever is refused.
 
     >>> size("llama-3.1-8b", "h100", load="50 req/s", workload="chat", tpot="30 ms").orders[0].units
-    3
+    4
     """
     load, edits = Load.of(options), options["set"]
     question = read_question(model, **part(ServingOptions, options))

@@ -457,8 +457,8 @@ def test_the_rows_are_the_points() -> None:
     assert {row["name"]: row["rated_bytes_per_s"] for row in rows if row["record"] == "memory ceiling"} == {
         "hbm": 3.35e12
     }
-    gate = next(row for row in drawn if (row["phase"], row["name"]) == (Phase.DECODE, "gate"))
-    op = next(op for op in prediction().phases["decode"].operators if op.name == "gate")
+    gate = next(row for row in drawn if (row["phase"], row["name"]) == (Phase.DECODE, "gate_up"))
+    op = next(op for op in prediction().phases["decode"].operators if op.name == "gate_up")
     assert gate["roof_flops_per_s"] == pytest.approx(op.figures.flops / op.figures.bound_s)
     assert gate["expected_flops_per_s"] == pytest.approx(op.figures.flops / op.figures.time_s)
 
@@ -527,27 +527,27 @@ def write(path: Path, *rows: str) -> Path:
 
 def test_measured_points_stand_at_their_rate(tmp_path: Path) -> None:
     one = prediction(context=2048)
-    found = read_measured(write(tmp_path / "m.csv", "decode,gate,0.0021", "decode,up,"), one)
-    assert found == {(Phase.DECODE, "gate"): 0.0021}
+    found = read_measured(write(tmp_path / "m.csv", "decode,gate_up,0.0021", "decode,down,"), one)
+    assert found == {(Phase.DECODE, "gate_up"): 0.0021}
     figure = chart.draw_roofline(one, measured=found)
-    gate = next(op for op in one.phases["decode"].operators if op.name == "gate")
-    (x,), (y,) = line(figure, "measured:decode:gate")
+    gate = next(op for op in one.phases["decode"].operators if op.name == "gate_up")
+    (x,), (y,) = line(figure, "measured:decode:gate_up")
     assert (x, y) == pytest.approx((gate.figures.flops / gate.figures.bytes, gate.figures.flops / 0.0021))
     check_texts(figure)
-    with pytest.raises(UsageError, match="did you mean decode gate"):
+    with pytest.raises(UsageError, match="did you mean decode"):
         chart.draw_roofline(one, measured={(Phase.DECODE, "gat"): 1.0})
 
 
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ("decode,gat,0.1", "line 2: the prediction has no .*did you mean decode gate"),
-        ("decode,gate,-1", "line 2: column measured_s"),
-        ("decode,gate,nan", "line 2: column measured_s"),
-        ("decode,gate,soon", "line 2: column measured_s"),
-        ("decode,gate", "line 2: column measured_s is missing"),
-        ("decode,gate,1\ndecode,gate,1", "line 3: decode gate stands twice"),
-        ("decode,gate,", "no row has a measured_s"),
+        ("decode,gate_u,0.1", "line 2: the prediction has no .*did you mean decode gate_up"),
+        ("decode,gate_up,-1", "line 2: column measured_s"),
+        ("decode,gate_up,nan", "line 2: column measured_s"),
+        ("decode,gate_up,soon", "line 2: column measured_s"),
+        ("decode,gate_up", "line 2: column measured_s is missing"),
+        ("decode,gate_up,1\ndecode,gate_up,1", "line 3: decode gate_up stands twice"),
+        ("decode,gate_up,", "no row has a measured_s"),
     ],
 )
 def test_a_wrong_measurement_file_is_refused(tmp_path: Path, row: str, problem: str) -> None:

@@ -209,7 +209,7 @@ def test_the_rate_is_that_of_the_dtype_that_the_matrix_unit_runs() -> None:
             for op in predict("llama-3.1-8b", "h100", batch=8, prompt=4096, generate=1, dtype=recipe)
             .phases["prefill"]
             .operators
-            if op.name == "up"
+            if op.name == "gate_up"
         )
         bound[recipe] = up.figures.bound_s
     assert bound["bf16"] == bound["w4a16"] == bound["w8a16"]  # 16-bit peak

@@ -237,10 +237,11 @@ _LOOK = """
 import pathlib, roofline
 from roofline.models.sources import preset_names
 from roofline.calibration.constants import class_names
+from roofline.engines.library import engine_names
 from roofline.hardware.loading import hardware_names
 from roofline.hardware.systems import load_every_system
 print(pathlib.Path(roofline.__file__).resolve().parent)
-print(len(hardware_names()), len(load_every_system()), len(class_names()), len(preset_names()))
+print(len(hardware_names()), len(load_every_system()), len(class_names()), len(engine_names()), len(preset_names()))
 print(roofline.predict("gpt2", "h100").hardware.name)
 """
 

@@ -320,7 +320,7 @@ def best_share(constants: ConstantSet, device: HardwareSpec, *names: str, kind: 
     kinds = [entry for name, entry in found.items() if name.startswith(kind)]
     caches = [entry.cache_bandwidth.share for entry in kinds if entry.cache_bandwidth] if "memory" in names else []
     if "memory" in names:
-        lasts = [entry.last_cache for entry in kinds if entry.last_cache]
+        lasts = [last for entry in kinds for last in (entry.last_cache, entry.working_set) if last]
         rates = [last.highest_bandwidth(device.unit_count, device.cycles_per_s) for last in lasts]
         caches += [float(rate) / device.bandwidth for rate in rates]
     return max([1.0, *caches, *(getattr(entry, name) for entry in kinds for name in names if getattr(entry, name))])

@@ -123,8 +123,8 @@ def test_attention_of_one_query_has_the_constants_of_decode() -> None:
     constants = predict_op("norm", "h100", rows=1, columns=1).constants
     for query, kind in ((1, "attention_decode"), (2, "attention_prefill")):
         found = predict_op("attention", "h100", query=query, **sizes)
-        latency = constants.of(kind, "graph").latency_s  # beside it a kernel that writes the cache, or a reduction
-        assert latency <= found.share_latency * found.time_s < 1.02 * latency
+        latency = constants.of(kind, "graph").latency_s  # beside it its blocks and a kernel that writes the cache
+        assert latency <= found.share_latency * found.time_s < 1.3 * latency
         eager = predict_op("attention", "h100", query=query, engine="transformers", **sizes)
         assert eager.time_s > found.time_s
 

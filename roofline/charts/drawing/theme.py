@@ -31,7 +31,7 @@ class Theme:
     muted: str
     faint: str
     bound: Mapping[str, str]
-    parts: tuple[str, str, str, str]
+    parts: tuple[str, str, str, str, str]
     series: tuple[str, ...]
 
 
@@ -57,7 +57,7 @@ THEMES: Mapping[str, Theme] = {
         muted="#59636E",
         faint="#E4E7EB",
         bound={"compute": "#D55E00", "memory": "#0072B2", "latency": "#E69F00", "link": "#009E73"},
-        parts=("#0072B2", "#56B4E9", "#CC79A7", "#8C959F"),
+        parts=("#0072B2", "#56B4E9", "#CC79A7", "#8C959F", "#C9CFD6"),
         series=_OKABE_ITO,
     ),
     "dark": Theme(
@@ -67,7 +67,7 @@ THEMES: Mapping[str, Theme] = {
         muted="#A3ADB8",
         faint="#2C323B",
         bound={"compute": "#F0824A", "memory": "#56B4E9", "latency": "#F0C24B", "link": "#2FC79A"},
-        parts=("#56B4E9", "#2E86C1", "#DE9CC3", "#8C959F"),
+        parts=("#56B4E9", "#2E86C1", "#DE9CC3", "#8C959F", "#4A525C"),
         series=("#56B4E9", "#F0824A", "#2FC79A", "#DE9CC3", "#F0C24B", "#9CCBEB"),
     ),
 }

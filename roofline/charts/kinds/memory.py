@@ -24,8 +24,9 @@ PARTS = (
     ("KV cache", "kv_cache_bytes"),
     ("activations", "activation_bytes"),
     ("state", "state_bytes"),
+    ("left to the runtime", "overhead_bytes"),
 )
-_HATCHES = ("", "////", "....", "xxxx")
+_HATCHES = ("", "////", "....", "xxxx", "++++")
 _AXES = {"batch": "batch (sequences)", "context": "longest sequence (tokens)"}
 
 
@@ -45,10 +46,11 @@ def draw_memory(
     first = several[0]
     sheet = Sheet.open(theme, size, ax)
     sheet.head(f"{label_of(first)}: memory", _verdict(several, over))
-    sheet.foot("Without what the runtime itself takes. Activations: the most that are alive at once.")
+    kept = "" if first.memory.overhead_bytes else "Without what the runtime itself takes. "
+    sheet.foot(f"{kept}Activations: the most that are alive at once.")
     entries = [
         Entry(name, fill=sheet.theme.parts[i], hatch=_HATCHES[i]) for i, (name, field) in enumerate(PARTS)
-        if any(getattr(p.memory.footprint, field) for p in several)
+        if any(_held(p, field) for p in several)
     ]  # fmt: skip
     if first.memory.capacity_bytes is not None:
         entries.append(Entry("capacity", line="--", edge=sheet.theme.ink, width=1.6))
@@ -93,6 +95,11 @@ def memory_rows(predictions: Sequence[Prediction], over: str = "batch") -> list[
     ]
 
 
+def _held(p: Prediction, field: str) -> float:
+    """The bytes of one part. [B]"""
+    return float(getattr(p.memory if field == "overhead_bytes" else p.memory.footprint, field))
+
+
 def _sorted(predictions: Sequence[Prediction], over: str) -> tuple[list[Prediction], list[float]]:
     if over not in _AXES:
         msg = f"memory over {over!r}: expected batch or context"
@@ -129,7 +136,7 @@ def _verdict(several: list[Prediction], over: str) -> str:
 def _stack(sheet: Sheet, ax: Axes, several: list[Prediction], places: list[float]) -> None:
     below = np.zeros(len(places))
     for index, (name, field) in enumerate(PARTS):
-        part = np.array([float(getattr(p.memory.footprint, field)) for p in several])
+        part = np.array([_held(p, field) for p in several])
         if not part.any():
             continue
         ax.fill_between(places, below, below + part, facecolor=sheet.theme.parts[index], edgecolor=sheet.theme.paper,
