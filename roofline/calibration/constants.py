@@ -149,7 +149,7 @@ class ConstantSet:
             vector=own.vector or base.vector,
             special=own.special or base.special,
             memory=own.memory or base.memory,
-            latency_s=latency.graph if execution == "graph" else latency.eager,
+            latency_s=latency.under(execution),
             p=own.p or base.p,
             low=band.low,
             high=band.high,
