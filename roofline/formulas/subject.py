@@ -17,7 +17,7 @@ from roofline.formulas.catalogue import ALIASES, LAYERS
 from roofline.models.model import Model, load_model
 from roofline.program.axes import Sizes
 from roofline.program.conventions import Conventions
-from roofline.program.merging import merged
+from roofline.program.merging import merged, run_by
 from roofline.program.phases import PHASES, Phase
 from roofline.program.program import Group, Program
 from roofline.program.workload import Precision
@@ -126,7 +126,7 @@ def find_subject(
 
 def _run(model: Model, conventions: Conventions, engine: Engine | None) -> Program:
     program = model.program(conventions)
-    return merged(program, engine.merges, engine.folds) if engine else program
+    return run_by(engine, program) if engine else program
 
 
 def _load(subject: str | Path | Mapping[str, Any]) -> Model:

@@ -29,7 +29,6 @@ from roofline.options.verbs import ClockOptions, OpOptions, OpSizes
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.program.workload import Precision
 from roofline.timing.engine_choice import Launching, read_engine
-from roofline.timing.machine import Machine
 from roofline.timing.networks import LinkUse, Network, band_of
 from roofline.timing.timing import PARTS
 from roofline.version import versions
@@ -236,8 +235,7 @@ class OperatorClock:
         cost = replace(operator_cost(op, bound, kept, decoding=decoding), alone=True)
         network = self._network(columns) if kind == "collective" else None
         how = Launching.of(self.engine, self.device, self.constants.provenance)
-        machine = Machine(self.device, self.constants, how.execution, network, single=how.single, slower=how.slower)
-        timing = machine.time(cost, self.name)
+        timing = how.machine(self.device, self.constants, network).time(cost, self.name)
         shares = np.stack(np.broadcast_arrays(*(np.asarray(timing.share(part)) for part in PARTS)))
         figures = {
             "flops": cost.flops,

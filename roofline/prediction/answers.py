@@ -200,8 +200,8 @@ class OverflowAnswer(TypedDict):
 
     devices: Annotated[NeededAnswer | None, Says("more devices; null where no number of them does")]
     dtype: Annotated[NarrowerAnswer | None, Says("the widest of fp8, w8a16, w4a16 that fits where it is; null: none")]
-    chunked_prefill_bytes: Annotated[int | None, Says("resident on each device where prompts are read 2048 tokens a "
-                                                      "step; null where no more are read at once", "B")]  # fmt: skip
+    chunked_prefill_bytes: Annotated[int | None, Says("resident on each device under the engine's chunked "
+                                                      "prefill; null where no more are read at once", "B")]  # fmt: skip
     offload: Annotated[OffloadAnswer | None, Says("the host's memory; null where that does not help")]
 
 

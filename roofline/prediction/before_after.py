@@ -11,7 +11,7 @@ from roofline.compression.transform import NOTHING
 from roofline.cost.memory_fit import MemoryFit
 from roofline.prediction.figures import Figures, PhasePrediction
 from roofline.prediction.request import Request
-from roofline.program.merging import merged
+from roofline.program.merging import run_by
 from roofline.program.phases import Phase
 from roofline.units import Dimension
 
@@ -60,7 +60,7 @@ def uncompressed(request: Request) -> Request | None:
         return None
     return replace(
         request,
-        program=merged(request.model.program(request.conventions), request.engine.merges, request.engine.folds),
+        program=run_by(request.engine, request.model.program(request.conventions)),
         recipe=read_recipe(request.recipe.base, default=request.recipe.base),
         compression=NOTHING,
         storage=(),

@@ -24,7 +24,7 @@ from roofline.options.keywords import part, takes
 from roofline.options.verbs import RequestOptions
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.program.conventions import Conventions
-from roofline.program.merging import merged
+from roofline.program.merging import run_by
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import Precision, Workload, read_workload
@@ -75,9 +75,7 @@ class Request:
         """So many of the devices, with what the runtime leaves of the memory. Raises WorkloadError without links."""
         network = self.fleet.network(self.device, devices, self.constants)
         how = Launching.of(self.engine, self.device, self.constants.provenance)
-        return Machine(
-            self.device, self.constants, how.execution, network, self.room_bytes, how.single, how.slower
-        )  # fmt: skip
+        return how.machine(self.device, self.constants, network, self.room_bytes)
 
 
 @takes(RequestOptions)
@@ -130,7 +128,7 @@ def _stored(
     """The network as it is stored and as the engine runs it, and what the reader should know of how it is stored."""
     gain = sparse_gain(device, recipe, "2:4")
     program, storage = compressed(model.program(conventions), compression, recipe, gain)
-    return merged(program, engine.merges, engine.folds), storage
+    return run_by(engine, program), storage
 
 
 def _edited(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from roofline.engines.engine import Engine
 from roofline.number import Number
 from roofline.program.axes import Binding, Sizes, resolve
 from roofline.program.op import Op, Tensor, fuse
@@ -19,6 +20,11 @@ QUANTIZE = ".quantize"
 """How the operator is named that writes the narrow copy of an activation: after the matmul that it is for."""
 
 _PRODUCERS = {"norm_quantize": "norm", "activation_quantize": "elementwise"}
+
+
+def run_by(engine: Engine, program: Program) -> Program:
+    """A program, as it is stored, with what ``engine`` merges and folds."""
+    return merged(program, engine.merges, engine.folds)
 
 
 def merged(program: Program, merges: Mapping[str, Sequence[str]], folds: Collection[str]) -> Program:

@@ -80,9 +80,7 @@ class StepTimer:
     ) -> StepTimer:
         """The timer of devices, each with its constants."""
         rates, together = stacked(devices, constants)
-        how = launching
-        machine = Machine(rates, together, how.execution, network, single=how.single, slower=how.slower)
-        return cls(devices, machine)
+        return cls(devices, launching.machine(rates, together, network))
 
     def times(self, costs: Iterable[Cost]) -> StepTimes:
         """The times of a step of these costs on each device. Raises WorkloadError for a dtype that one has not."""

@@ -20,7 +20,7 @@ from roofline.options.words import Attention
 from roofline.prediction.predict import engine_in_json
 from roofline.prediction.request import edited_model, stored_by
 from roofline.program.conventions import Conventions
-from roofline.program.merging import merged
+from roofline.program.merging import run_by
 from roofline.program.op import STATES
 from roofline.program.phases import Phase
 from roofline.program.program import Program
@@ -59,7 +59,7 @@ class Running:
 
     def run(self, program: Program) -> Program:
         """A program as it is stored, merged and folded."""
-        return merged(program, self.engine.merges, self.engine.folds)
+        return run_by(self.engine, program)
 
     def to_dict(self) -> dict[str, Any]:
         """The engine as JSON has it, with what of it serving depends on."""

@@ -15,6 +15,9 @@ from roofline.hardware.spec import HardwareSpec
 from roofline.options.edits import edits_by_room
 from roofline.options.groups import Timing
 from roofline.program.phases import Phase
+from roofline.timing.machine import ConstantSource, Machine
+from roofline.timing.networks import Network
+from roofline.timing.rates import Rates
 
 _SERVING = ("gpu", "apu")
 """Kinds of device that engines for serving run on."""
@@ -93,3 +96,13 @@ class Launching:
         mature = device is None or constants == "datasheet" or engine.is_mature_on(device.words)
         execution: Execution = "graph" if engine.graphs else "eager"
         return cls(execution, engine.kernels == "single", 1.0 if mature else load_young_ports().slower)
+
+    def machine(
+        self,
+        rates: Rates,
+        constants: ConstantSource,
+        network: Network | None = None,
+        room_bytes: float | None = None,
+    ) -> Machine:
+        """A machine whose steps are launched so; what it takes is as for :class:`Machine`."""
+        return Machine(rates, constants, self.execution, network, room_bytes, self.single, self.slower)
