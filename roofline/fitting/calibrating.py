@@ -16,14 +16,14 @@ from roofline.files.atomic import atomic_writer
 from roofline.fitting.calibrator import Calibrator, Fitted, kind_fields
 from roofline.fitting.campaign import Point, designed_points
 from roofline.fitting.collectives import collective_fields
-from roofline.fitting.links import MeasuredLinks, measure_links
 from roofline.fitting.measured_roofs import best_rate, long_streams, measured_bandwidths, measured_spec, slug
+from roofline.fitting.timed_collectives import MeasuredLinks, measure_links
 from roofline.hardware.loading import load_hardware, spec_from_fields
 from roofline.hardware.spec import HardwareSpec
 from roofline.validation.capture import TorchCall, capture_step
 from roofline.validation.devices import Call, Device
 from roofline.validation.environment import describe_environment
-from roofline.validation.launches import small_decode
+from roofline.validation.host_overhead import small_decode
 from roofline.validation.replay import distinct, prepared_call
 from roofline.validation.stopwatch import Samples, Stopwatch, Tell, silent
 

@@ -13,7 +13,7 @@ from roofline.calibration.corrections.correction import Prior
 from roofline.calibration.fields import Band
 from roofline.errors import WorkloadError
 from roofline.fitting.operators import Interval, band_of, solve
-from roofline.timing.measured_collectives import time_collective
+from roofline.timing.fitted_collectives import time_collective
 from roofline.timing.timing import Timing
 
 PRIORS = {

@@ -10,7 +10,7 @@ import numpy as np
 
 from roofline.cost.cost import operator_cost
 from roofline.fitting.campaign import Point
-from roofline.fitting.links import MeasuredLinks
+from roofline.fitting.timed_collectives import MeasuredLinks
 from roofline.hardware.loading import spec_from_fields
 from roofline.program.workload import Precision
 from roofline.validation.devices import Call, Device

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from roofline.fitting.calibrating import Calibrated
-from roofline.fitting.links import MeasuredLinks
 from roofline.fitting.operators import Interval
+from roofline.fitting.timed_collectives import MeasuredLinks
 from roofline.reports.prediction import quantity, table
 from roofline.validation.doctor import Findings
 from roofline.validation.environment import OPTIONAL, installed

@@ -26,7 +26,7 @@ from roofline.serving.curve import Curve, Served
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.misfits import Misfits
 from roofline.serving.occupancy import Occupancy, occupancy_of, prefill_occupancy
-from roofline.serving.prefill_and_decode_replicas import PROMPTS, DecodeLoad, PrefillLoad
+from roofline.serving.prefill_and_decode_pools import PROMPTS, DecodeLoad, PrefillLoad
 from roofline.serving.replica_layouts import ONE, replica_layouts, replica_program
 from roofline.serving.scenario import Question, Running
 from roofline.timing.device_stacks import grouped

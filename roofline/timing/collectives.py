@@ -17,7 +17,7 @@ Libraries of serving engines reduce small messages everywhere by kernels of thei
     ring        ((4 s)^0.6 + (2 M (n - 1)/n/(bandwidth b))^0.6)^(1/0.6)
 
 Beyond a domain, a collective runs in it, between domains with what each device has of the message, and in it again; or
-as one ring through all.
+as one ring through all. Links with one law for every collective (``calibrate``) are ``fitted_collectives.py``.
 
 Sources: NVIDIA nccl-tests, PERFORMANCE.md; Sanders et al. 2009, Two-tree algorithms; Thakur et al. 2005, Optimization
 of collective communication operations in MPICH; Klenk et al. 2020, An in-network architecture for accelerating
@@ -36,7 +36,7 @@ from roofline.calibration.fields import Band
 from roofline.calibration.link_constants import LinkConstants, RingConstants, ShotConstants
 from roofline.number import Grid, Number, Remembering, Truth, grid, is_remembering, maximum, minimum, where
 from roofline.program.transfers import PASSES, bus_bytes
-from roofline.timing.measured_collectives import time_collective
+from roofline.timing.fitted_collectives import time_collective
 from roofline.timing.networks import Network, Tier
 from roofline.timing.timing import NOTHING, SECONDS, Timing, banded, total
 

@@ -16,9 +16,9 @@ from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import AttentionShape, GroupedShape, MatmulShape
 from roofline.hardware.fields import Unit
 from roofline.number import Number, as_float, is_remembering, is_symbolic, maximum, minimum, ratio, where
+from roofline.timing.kernels.attention_tiles import blocks_s, tiles_s
 from roofline.timing.kernels.bandwidth import before_s, least_memory_s, memory_s, waited_s
-from roofline.timing.kernels.heads import blocks_s, tiles_s
-from roofline.timing.kernels.launches import launch_s
+from roofline.timing.kernels.extra_launches import launch_s
 from roofline.timing.kernels.tiles import TiledMatmul, Tiling
 from roofline.timing.kernels.work import work_factor
 from roofline.timing.rates import Rates

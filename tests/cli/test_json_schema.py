@@ -16,8 +16,8 @@ from roofline.cli.app import app
 from roofline.cli.verb import Verb, Verbs
 from roofline.fitting.calibrating import Calibrated
 from roofline.fitting.calibrator import Fitted
-from roofline.fitting.links import LinkRow, MeasuredLinks
 from roofline.fitting.operators import Fit, Interval
+from roofline.fitting.timed_collectives import LinkRow, MeasuredLinks
 from roofline.prediction.predict import predict
 from roofline.validation.comparison import compare
 from roofline.validation.devices import Device

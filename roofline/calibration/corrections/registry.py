@@ -9,8 +9,7 @@ from typing import Any, get_args
 from pydantic import model_validator
 
 from roofline.calibration.corrections.attention import ExtraKeys, ExtraReads, KeyBlock, Regroup
-from roofline.calibration.corrections.correction import Constant, Correction, constants_of
-from roofline.calibration.corrections.heads import (
+from roofline.calibration.corrections.attention_by_library import (
     CacheWrite,
     DecodeBlocks,
     HeadBlocks,
@@ -23,6 +22,7 @@ from roofline.calibration.corrections.heads import (
     WindowEdge,
     WorkingSet,
 )
+from roofline.calibration.corrections.correction import Constant, Correction, constants_of
 from roofline.calibration.corrections.matmuls import (
     ExtraDepth,
     GroupRows,

@@ -8,7 +8,7 @@ from roofline.calibration.corrections.registry import Corrections
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import AttentionShape, MatmulShape, RowShape
 from roofline.number import Number, as_float, maximum, minimum
-from roofline.timing.kernels.heads import heads_alone_s, new_bytes, query_bytes
+from roofline.timing.kernels.attention_tiles import heads_alone_s, new_bytes, query_bytes
 from roofline.timing.kernels.tiles import units_of
 from roofline.timing.kernels.traffic import moved_bytes
 from roofline.timing.rates import Rates

@@ -6,7 +6,7 @@ from roofline.calibration.corrections.registry import Corrections
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import AttentionShape, MatmulShape, RowShape
 from roofline.number import Number, as_float
-from roofline.timing.kernels.heads import new_bytes, query_bytes
+from roofline.timing.kernels.attention_tiles import new_bytes, query_bytes
 from roofline.timing.kernels.work import spill_factor
 
 

@@ -13,8 +13,8 @@ from roofline.calibration.fields import Band
 from roofline.errors import WorkloadError
 from roofline.fitting import links
 from roofline.fitting.collectives import TimedCollective, collective_fields, fit_collective
-from roofline.fitting.links import LinkRow, best_link, measure_links, timed_collectives
 from roofline.fitting.measured_roofs import measured_spec
+from roofline.fitting.timed_collectives import LinkRow, best_link, measure_links, timed_collectives
 from roofline.program.transfers import PASSES
 from roofline.validation.devices import Device
 

@@ -14,7 +14,7 @@ from roofline.calibration.calibration_file import CollectiveConstants
 from roofline.calibration.fields import Band
 from roofline.errors import UsageError
 from roofline.program.transfers import PASSES, bus_bytes
-from roofline.timing.measured_collectives import time_collective
+from roofline.timing.fitted_collectives import time_collective
 from roofline.timing.timing import SECONDS
 
 PLAIN: dict[str, Any] = {"first": "6 us", "each": "1 us", "bandwidth": 0.5, "sharpness": 1.0}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from roofline.calibration.constants import Constants
-from roofline.calibration.corrections.heads import QueryTiles, half_hidden
+from roofline.calibration.corrections.attention_by_library import QueryTiles, half_hidden
 from roofline.calibration.corrections.registry import Corrections
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import AttentionShape
