@@ -11,10 +11,9 @@ import pytest
 from roofline.calibration.calibration_file import CollectiveConstants
 from roofline.calibration.fields import Band
 from roofline.errors import WorkloadError
-from roofline.fitting import links
 from roofline.fitting.collectives import TimedCollective, collective_fields, fit_collective
 from roofline.fitting.measured_roofs import measured_spec
-from roofline.fitting.timed_collectives import LinkRow, best_link, measure_links, timed_collectives
+from roofline.fitting.timed_collectives import POWERS, LinkRow, best_link, measure_links, timed_collectives
 from roofline.program.transfers import PASSES
 from roofline.validation.devices import Device
 
@@ -27,7 +26,7 @@ TRUE = CollectiveConstants(
 def synthetic(devices: tuple[int, ...], noise: float = 0.02) -> list[LinkRow]:
     random = np.random.default_rng(1)
     rows = []
-    for operation, count, power in itertools.product(PASSES, devices, links.POWERS):
+    for operation, count, power in itertools.product(PASSES, devices, POWERS):
         timed = TimedCollective(operation, LINK, np.array([2.0**power]), np.array([count]), np.array([1.0]))
         seconds = float(timed.timing(TRUE).time_s[0]) * float(np.exp(noise * random.standard_normal()))
         rows.append(LinkRow(operation, count, 2**power, seconds))
@@ -35,21 +34,21 @@ def synthetic(devices: tuple[int, ...], noise: float = 0.02) -> list[LinkRow]:
 
 
 def test_constants_are_found_again_from_noisy_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(links, "timed_collectives", lambda *_: synthetic((2, 4, 8)))
+    monkeypatch.setattr("roofline.fitting.timed_collectives.timed_collectives", lambda *_: synthetic((2, 4, 8)))
     found = measure_links("cuda", 8, 10.0, link=LINK)
     assert set(found.constants) == set(PASSES)
     assert found.devices == 8
     for constants in found.constants.values():
         assert constants.band.evidence == "8 rows not fitted"  # 4 devices, odd powers
         assert 0.9 < constants.band.low <= 1 <= constants.band.high < 1.1
-        for devices, power in itertools.product((2, 5, 8), links.POWERS):
+        for devices, power in itertools.product((2, 5, 8), POWERS):
             timed = TimedCollective("all_reduce", LINK, 2.0**power, devices, 1.0)
             assert timed.timing(constants).time_s == pytest.approx(timed.timing(TRUE).time_s, rel=0.08)
         CollectiveConstants.model_validate(collective_fields(constants))
 
 
 def test_two_devices_are_checked_on_other_sizes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(links, "timed_collectives", lambda *_: synthetic((2,)))
+    monkeypatch.setattr("roofline.fitting.timed_collectives.timed_collectives", lambda *_: synthetic((2,)))
     found = measure_links("cuda", 2, 10.0)
     assert {c.band.evidence for c in found.constants.values()} == {"8 rows not fitted"}
     assert 0.6 * LINK < found.link < LINK  # the best rate seen stands for the link
@@ -71,7 +70,7 @@ def test_two_processes_time_every_collective() -> None:
 
 
 def test_a_measured_link_is_part_of_the_measured_spec(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(links, "timed_collectives", lambda *_: synthetic((2, 4)))
+    monkeypatch.setattr("roofline.fitting.timed_collectives.timed_collectives", lambda *_: synthetic((2, 4)))
     found = measure_links("cuda", 4, 10.0)
     device: Any = Device.open("cpu")
     spec = measured_spec("box", device, {"fp32": 50e9}, 20e9, "a test", found)
