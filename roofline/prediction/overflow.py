@@ -20,7 +20,8 @@ from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.timing.dtype_support import narrower_recipes
 
-MOST_DEVICES = 1024
+LARGEST_CLUSTER = 1024
+"""The most devices that are looked at for what one does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ def _layouts(request: Request) -> Iterator[Layout]:
     """Layouts by how many devices they take, tensor parallelism before pipelines."""
     link = request.device.links.get("scale_up")
     domain = min(link.domain or 8, 8) if link else 8
-    sizes = [2**power for power in range(1, MOST_DEVICES.bit_length())]
+    sizes = [2**power for power in range(1, LARGEST_CLUSTER.bit_length())]
     for devices in sizes:
         for tp in (size for size in (1, *sizes) if size <= min(devices, domain)):
             if tp == min(devices, domain):

@@ -16,7 +16,7 @@ from roofline.program.workload import Workload
 
 ONE = Layout()
 
-MOST_DEVICES = 64
+LARGEST_REPLICA = 64
 """The most devices that one replica is split over."""
 
 _ANY = Workload(1, 1, 2)  # batches and prompts are not split
@@ -40,7 +40,7 @@ def replica_program(program: Program, layout: Layout) -> Program:
 
 
 def _candidates(devices: int) -> Iterator[Layout]:
-    for degree in range(1, min(devices, MOST_DEVICES) + 1):
+    for degree in range(1, min(devices, LARGEST_REPLICA) + 1):
         if devices % degree == 0:
             yield Layout(tp=degree)
             if degree > 1:
