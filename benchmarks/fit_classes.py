@@ -316,9 +316,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Fit the classes of NVIDIA GPUs.")
     parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
     parser.add_argument("--write", action="store_true", help="write calibrations/classes/")
+    parser.add_argument("--without", default="", help="a correction to leave out, such as tail, to see its worth")
     asked = parser.parse_args()
     campaigns = class_campaigns(asked.data)
-    if not asked.write:
+    for kind, names in FREE.items():
+        FREE[kind] = tuple(name for name in names if name.split(".")[0] != asked.without)
+    if asked.without or not asked.write:
         print("\n".join(report(campaigns)))
         return 0
     for name in CLASSES:

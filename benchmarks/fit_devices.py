@@ -1,6 +1,6 @@
 """Fits the calibrations of H100, H200, B200 and L40S to the rows of a folder and writes calibrations/devices/.
 
-python benchmarks/fit_devices.py --data DIR [--write]
+python benchmarks/fit_devices.py --data DIR [--write | --without CORRECTION]
 
 One entry of FITS for each kind, dtype and kernel library. Constants are fitted to all rows of a device; errors and
 bands come from five seeded splits that share no model dimension (device_sets.py), each with constants of its own.
@@ -12,7 +12,7 @@ import argparse
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,15 @@ class Fit:
     def name(self) -> str:
         """Its name in a table."""
         return " ".join((self.kind, self.dtype, self.library)).strip()
+
+    def without(self, correction: str) -> Fit:
+        """The same with nothing of a correction, to see what it is worth."""
+        free, cached, uncached, shared = (
+            tuple(name for name in names if name.split(".")[0] != correction)
+            for names in (self.free, self.cached, self.uncached, self.shared)
+        )
+        known = tuple((name, value) for name, value in self.known if name.split(".")[0] != correction)
+        return replace(self, free=free, cached=cached, uncached=uncached, shared=shared, known=known)
 
 
 _SHARES = (("compute", Prior(0.75, 0.5, 1.0)), ("memory", Prior(0.8, 0.5, 1.0)))
@@ -329,9 +338,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Fit the calibrations of devices that have a folder of rows.")
     parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
     parser.add_argument("--write", action="store_true", help="write calibrations/devices/")
+    parser.add_argument("--without", default="", help="a correction to leave out, such as ramp: the fits that have it")
     asked = parser.parse_args()
+    fits = [fit.without(asked.without) for fit in FITS]
+    if asked.without:
+        fits = [fit for fit, whole in zip(fits, FITS, strict=True) if fit != whole]
     for device in devices(asked.data):
-        for fit in FITS:
+        for fit in fits:
             sets = sets_of(asked.data, fit, device)
             if not sets:
                 continue
@@ -339,7 +352,7 @@ def main() -> int:
             medians = [100 * float(np.median(np.abs(np.expm1(seed.logs)))) for seed in seeds]
             each = ", ".join(f"{median:.1f}" for median in medians)
             print(f"{device.name} {fit.name}: median APE {np.mean(medians):.1f} % ({each})")
-        if asked.write:
+        if asked.write and not asked.without:
             with atomic_writer(data_folder("calibrations") / "devices" / f"{device.name}.yaml") as file:
                 file.write(written(device_fields(asked.data, device)))
     return 0
