@@ -24,7 +24,8 @@ from roofline.hardware.loading import load_hardware
 _A, _B, _L = ("a100-sxm-80gb",), ("b200-180gb",), ("l40s",)
 _H = ("h100-sxm-80gb", "h200-sxm-141gb")
 _MOST = 1000  # rows of one set
-KINDS = ("attention_prefill", "attention_decode", "attention_encoder")
+KINDS = ("attention_prefill", "attention_decode", "attention_encoder", "latent_attention_prefill",
+         "latent_attention_decode")  # fmt: skip
 DONORS = {
     "nvidia-ampere": {"fa2": (_A, _L), "trtllm": (_A, _L)},
     "nvidia-hopper": {"fa3": (_H,), "trtllm": (_H, _B)},
@@ -32,8 +33,9 @@ DONORS = {
     "nvidia-gddr": {"fa2": (_L, _A), "trtllm": (_L, _A)},
 }
 """Of each class and library the groups of donors, the first library that has any is the default."""
-_OTHERS = {("nvidia-ampere", "trtllm", "attention_decode"): (_L, _H),  # sound rows of an A100 have no grouped heads
-           ("nvidia-gddr", "trtllm", "attention_decode"): (_L, _H)}  # fmt: skip
+_OTHERS = {(name, "trtllm", kind): (_L, _H)  # an A100 has no sound rows of grouped heads, and none of latents
+           for name in ("nvidia-ampere", "nvidia-gddr")
+           for kind in ("attention_decode", "latent_attention_prefill", "latent_attention_decode")}  # fmt: skip
 _CACHED = "nvidia-gddr"
 _WIDENED = 1.3  # as classes of NVIDIA that inherit from another
 _RUNTIMES = {"fa2": "vLLM", "trtllm": "TensorRT-LLM"}
@@ -53,7 +55,7 @@ def attention_fields(name: str, data: Path, without: str = "") -> dict[str, Any]
         entries = {library: fields for library, fields in found if fields}
         if entries:
             (first, own), *others = entries.items()
-            kinds[kind] = {"library": first, **own, "libraries": dict(others)}
+            kinds[kind] = {"library": first, **own, **({"libraries": dict(others)} if others else {})}
     return kinds
 
 

@@ -1,6 +1,6 @@
 """The scoreboard of the devices with a folder of rows: by device, kind and kernel library, fitted and left out.
 
-python benchmarks/device_board.py --data DIR [--write]
+python benchmarks/device_board.py --data DIR [--write] [--kinds KIND ...]
 
 Fitted: the mean of five seeded splits, each with constants and a band from rows that share no model dimension with the
 rows judged. Left out: constants and band of the class as it would be without the device, judged on all of its rows.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,17 +75,23 @@ def left_out(fit: Fit, device: HardwareSpec, sets: Sequence[MeasuredSet], data: 
     return figures(sets, unseen.of(fit.kind, "graph", dtype=fit.dtype))
 
 
-def board(data: Path) -> Iterator[dict[str, Any]]:
-    """A record for each device, kind and library, fitted and left out; an A100 left out beside them."""
+def board(data: Path, only: Collection[str] = ()) -> Iterator[dict[str, Any]]:
+    """A record for each device, kind and library, fitted and left out; an A100's matmuls left out beside them.
+
+    Where some are named, of ``only`` these kinds.
+    """
     for fit in FITS:
+        if only and fit.kind not in only:
+            continue
         for device in devices(data):
             sets = [each.rows for each in sets_of(data, fit, device)]
             if sets:
                 yield _record(fit, device, "fitted", fitted(fit, device, data))
                 yield _record(fit, device, "left out", left_out(fit, device, sets, data))
-    older = [rows for rows in load_sets(data) if rows.name.startswith("GEMM bf16") and rows.fit_values]
-    older = [rows for rows in older if not rows.host_time]
-    yield _record(FITS[0], older[0].device, "left out", left_out(FITS[0], older[0].device, older, data))
+        if fit is FITS[0]:
+            older = [rows for rows in load_sets(data) if rows.name.startswith("GEMM bf16") and rows.fit_values]
+            older = [rows for rows in older if not rows.host_time]
+            yield _record(fit, older[0].device, "left out", left_out(fit, older[0].device, older, data))
 
 
 def table(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -113,6 +119,12 @@ def store(subject: str, records: Sequence[Mapping[str, Any]]) -> None:
         file.write(json.dumps(every, indent=1) + "\n")
 
 
+def _place(record: Mapping[str, Any]) -> int:
+    """Where a record stands: by the fits."""
+    named = (record["kind"], record["dtype"], record["library"])
+    return [(fit.kind, fit.dtype, fit.library) for fit in FITS].index(named)
+
+
 def _record(fit: Fit, device: HardwareSpec, constants: str, told: Mapping[str, float]) -> dict[str, Any]:
     named = {"device": device.name, "kind": fit.kind, "dtype": fit.dtype, "library": fit.library}
     return named | {"constants": constants} | {name: round(value, 4) for name, value in told.items()}
@@ -123,11 +135,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Errors by device, kind and kernel library.")
     parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
     parser.add_argument("--write", action="store_true", help="write docs/accuracy.json")
+    parser.add_argument("--kinds", nargs="+", default=(), help="judge these, others stay as the copy has them")
     asked = parser.parse_args()
-    records = list(board(asked.data))
+    records = list(board(asked.data, asked.kinds))
     print("\n".join(table(records)))
     if asked.write:
-        store("operators", records)
+        kept = [one for one in stored() if asked.kinds and one["kind"] not in asked.kinds]
+        store("operators", sorted([*kept, *records], key=_place))
     return 0
 
 

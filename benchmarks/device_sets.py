@@ -9,64 +9,23 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import latent_sets
 import numpy as np
-from measured_sets import MeasuredSet, Rows
+from device_tables import DeviceSet, Table, column, device_set
+from measured_sets import Rows
 
 from roofline.hardware.loading import load_hardware
-from roofline.hardware.spec import HardwareSpec
 
 SEEDS = (0, 1, 2, 3, 4)
 COMMIT = "095f58a51c4c"
 FOLDERS = {"h100_sxm": "h100", "h200_sxm": "h200", "b200_sxm": "b200", "l40s": "l40s"}
 """The device of each folder of measured/devices."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DeviceSet:
-    """Timed operators of one kind, dtype and kernel library on one device.
-
-    framework and version: who timed them. kernel_source: the kernel, as the table names it. dimensions: groups of sizes
-    that a split draws from one list of values, such as a matmul's n and k. digest: of the table's bytes.
-    """
-
-    rows: MeasuredSet
-    library: str
-    framework: str
-    version: str
-    kernel_source: str
-    dimensions: tuple[tuple[str, ...], ...]
-    digest: str
-
-    @property
-    def kind(self) -> str:
-        """The kind of constants that the operators take."""
-        return self.rows.constants_kind
-
-    def split(self, seed: int) -> MeasuredSet:
-        """The rows with the values to fit that a seed draws."""
-        random, known = np.random.default_rng(seed), {}
-        for group in self.dimensions:
-            values = np.unique(np.concatenate([self.rows.sizes[name] for name in group]))
-            drawn = frozenset(random.permutation(values)[: len(values) // 2].astype(int).tolist())
-            known |= dict.fromkeys(group, drawn)
-        return replace(self.rows, fit_values=known)
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One file of a device's folder."""
-
-    device: HardwareSpec
-    framework: str
-    version: str
-    rows: Rows
-    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +52,20 @@ def of_kind(data: Path, kind: str, dtype: str, library: str) -> dict[str, list[D
 
 
 def _sets(data: Path) -> Iterator[DeviceSet]:
-    for folder, device in FOLDERS.items():
+    for folder in FOLDERS:
         for source in SOURCES:
-            for path in sorted((data / "devices" / folder).glob(f"{source.prefix}_*.csv")):
-                framework, version = path.stem.removeprefix(f"{source.prefix}_").split("-", 1)
-                text = path.read_bytes()
-                rows = list(csv.DictReader(text.decode().splitlines()))
-                digest = hashlib.sha256(text).hexdigest()[:12]
-                yield from source.read(Table(load_hardware(device), framework, version, rows, digest))
+            for table in tables(data, folder, source.prefix):
+                yield from source.read(table)
+
+
+def tables(data: Path, folder: str, prefix: str) -> Iterator[Table]:
+    """The tables of a device's folder whose names begin so."""
+    for path in sorted((data / "devices" / folder).glob(f"{prefix}_*.csv")):
+        framework, version = path.stem.removeprefix(f"{prefix}_").split("-", 1)
+        text = path.read_bytes()
+        rows = list(csv.DictReader(text.decode().splitlines()))
+        digest = hashlib.sha256(text).hexdigest()[:12]
+        yield Table(load_hardware(FOLDERS[folder]), framework, version, rows, digest)
 
 
 def _gemm(table: Table) -> Iterator[DeviceSet]:
@@ -109,7 +74,7 @@ def _gemm(table: Table) -> Iterator[DeviceSet]:
         if library in ("", table.framework):
             rows = [row for row in table.rows if row["gemm_dtype"] == name]
             sizes = {size: column(rows, size) for size in "mkn"}
-            yield _set(table, rows, "matmul", dtype, sizes, library, (("n", "k"),))
+            yield device_set(table, rows, "matmul", dtype, sizes, library, (("n", "k"),))
 
 
 _KERNELS = {
@@ -135,7 +100,7 @@ def _attention(table: Table) -> Iterator[DeviceSet]:
             own = [row for row in rows if row["kernel_source"] == kernel]
             sizes = _attention_sizes(own, kind)
             groups = (("heads", "kv_heads"),)
-            yield _set(table, own, "attention", "bf16", sizes, _KERNELS[kernel], groups, f"attention_{kind}")
+            yield device_set(table, own, "attention", "bf16", sizes, _KERNELS[kernel], groups, f"attention_{kind}")
 
 
 def _attention_sizes(rows: Rows, kind: str) -> dict[str, Any]:
@@ -154,31 +119,12 @@ def _attention_sizes(rows: Rows, kind: str) -> dict[str, Any]:
     }
 
 
-def _set(
-    table: Table,
-    rows: Rows,
-    kind: str,
-    dtype: str,
-    sizes: dict[str, Any],
-    library: str,
-    dimensions: Sequence[Any],
-    name: str = "",
-) -> DeviceSet:
-    title = f"{name or kind} {dtype}, {table.framework} {table.version}"
-    measured = MeasuredSet(title, kind, table.device, dtype, sizes, column(rows, "latency_ms") * 1e-3, {})
-    kernel = rows[0]["kernel_source"]
-    return DeviceSet(measured, library, table.framework, table.version, kernel, tuple(dimensions), table.digest)
-
-
-def column(rows: Rows, name: str) -> Any:
-    """A column of numbers."""
-    return np.array([float(row[name]) for row in rows])
-
-
 SOURCES = (
     Source("gemm", _gemm),
     Source("context_attention", _attention),
     Source("generation_attention", _attention),
     Source("encoder_attention", _attention),
+    Source("context_mla", latent_sets.kernels),
+    Source("generation_mla", latent_sets.kernels),
 )
 """One entry for each family of tables; the order is the scoreboard's."""

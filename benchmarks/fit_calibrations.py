@@ -78,7 +78,7 @@ def fit_kind(kind: str, sets: Sequence[MeasuredSet], free: Sequence[str]) -> Fit
 
 def fit_rows(kind: str, sets: Sequence[MeasuredSet], free: Sequence[str]) -> tuple[Fit, Constants]:
     """The fit to all rows of the sets, and its constants rounded."""
-    plain = f"latent_{kind}" if kind.startswith("attention") else kind  # a class's other attention is a library's
+    plain = f"any_{kind}" if kind.startswith("attention") else kind  # a class's attention is a library's
     start = load_constants("nvidia-tensor-core").of(plain, "graph")
     campaigns = [timed for rows in sets for timed in rows.timed()]
     fit = fit_constants(campaigns, start, {name: PRIORS[name] for name in free})

@@ -188,7 +188,7 @@ def class_fields(
     bands["grouped_matmul"] = band(grouped_left_out(campaigns, grouped))
     matmul = found["matmul"].values
     plain = {kind: _kind(found[kind].values) | {"band": bands[kind]} for kind in FREE if not kind.startswith("matmul")}
-    plain = {f"latent_{kind}" if kind.startswith("attention") else kind: fields for kind, fields in plain.items()}
+    plain = {f"any_{kind}" if kind.startswith("attention") else kind: fields for kind, fields in plain.items()}
     attention = attention_fields(name, data, without)
     kinds = attention | plain
     corrections = GROUPED.get(name, NO_CORRECTIONS).written()
@@ -196,7 +196,7 @@ def class_fields(
     kinds = {"matmul": _matmul_fields(name, found, bands), **kinds, "grouped_matmul": grouped_fields}
     usual = [found for kind, found in bands.items() if "fp8" not in kind]
     for fields in attention.values():
-        usual += [fields["band"], *(other["band"] for other in fields["libraries"].values())]
+        usual += [fields["band"], *(other["band"] for other in fields.get("libraries", {}).values())]
     devices = sorted({campaign.device.name for campaign in campaigns if campaign.kind in FREE})
     return {
         "name": name,

@@ -1,6 +1,6 @@
 """Fits the calibrations of H100, H200, B200 and L40S to the rows of a folder and writes calibrations/devices/.
 
-python benchmarks/fit_devices.py --data DIR [--write | --without CORRECTION]
+python benchmarks/fit_devices.py --data DIR [--write | --without CORRECTION] [--kinds KIND ...]
 
 One entry of FITS for each kind, dtype and kernel library. Constants are fitted to all rows of a device; errors and
 bands come from five seeded splits that share no model dimension (device_sets.py), each with constants of its own.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -26,7 +26,7 @@ from roofline.calibration.constants import Constants, load_class
 from roofline.calibration.corrections.correction import Prior
 from roofline.calibration.corrections.registry import CONSTANTS
 from roofline.files.atomic import atomic_writer
-from roofline.files.library import data_folder
+from roofline.files.library import data_folder, read_yaml
 from roofline.fitting.operators import band_of, fit_constants
 from roofline.hardware.loading import load_hardware
 from roofline.hardware.spec import HardwareSpec
@@ -109,6 +109,22 @@ def _decode(library: str, *free: str, rows: float) -> Fit:
     return Fit("attention_decode", "bf16", library, free, cached, (), known, (), priors, 2.0)
 
 
+def _latent_prefill(library: str) -> Fit:
+    """Prefill over the keys and values that are made of latents: tiles of queries, and the cache of latents written."""
+    free = ("compute", "memory", "latency_s", "query_tiles.each", "query_tiles.tail", "cache_write.each")
+    priors = (*_SHARES, ("latency_s", Prior(12e-6, 1.0)), _RATE)
+    known = (*_tiles(library), ("cache_write.traffic", 0.0))
+    return Fit("latent_attention_prefill", "bf16", library, free, _SET, (), known, (), priors, 2.0)
+
+
+def _latent_decode(library: str, rows: float) -> Fit:
+    """Decode over latents, which all heads share; where the last cache is fast, blocks go through keys alone."""
+    free = ("compute", "memory", "latency_s", "decode_blocks.each", "key_growth")
+    priors = (*_SHARES, ("latency_s", Prior(12e-6, 1.0)), _RATE)
+    known = (("decode_blocks.rows", rows),)
+    return Fit("latent_attention_decode", "bf16", library, free, (*_SET, "unsplit"), (), known, (), priors, 2.0)
+
+
 def _encoder(library: str, padded: float = 0.0, devices: tuple[str, ...] = (), slow: float = 0.0) -> Fit:
     """Attention of encoders: heads ``padded`` to a width; a ``slow`` one has a kernel of an older generation."""
     free = ("compute", "memory", "latency_s", "query_tiles.each", "query_tiles.tail")
@@ -146,6 +162,8 @@ FITS = (
     _decode("flashinfer", rows=16.0),
     _decode("fa2", "unsplit", "regroup", rows=128.0),
     _decode("trtllm", "head_blocks.each", "head_blocks.rate", rows=16.0),
+    _latent_prefill("trtllm"),
+    _latent_decode("trtllm", rows=64.0),
 )  # fmt: skip
 """Each kind that has rows; the first of a kind is its default."""
 
@@ -199,22 +217,35 @@ def judged(fit: Fit, sets: tuple[DeviceSet, ...], first: tuple[DeviceSet, ...] =
 def _unfitted(fit: Fit, parts: Sequence[MeasuredSet], constants: Constants) -> Any:
     """The logs that a band is from: rows that share some dimension with those fitted.
 
-    Of attention, whose heads are few, also the rows fitted, each number of heads left out in turn.
+    Of attention, whose heads are few, and where no row shares one, also the rows fitted, each value left out in turn.
     """
     between = [part.between() for part in parts]
     logs = [_logs(between, constants)] if any(len(rows) for rows in between) else []
     if fit.kind.startswith("attention"):
-        whole = [part.fitted() for part in parts]
-        for heads in np.unique(np.concatenate([rows.sizes["heads"] for rows in whole])):
-            others = [rows.where(rows.sizes["heads"] != heads) for rows in whole]
-            if sum(map(len, others)) >= _FEWEST:
-                own = [rows.where(rows.sizes["heads"] == heads) for rows in whole]
-                logs.append(_logs(own, fitted(fit, others)))
-    return np.concatenate(logs)
+        logs += _left_out_in_turn(fit, parts)
+    return np.concatenate(logs or [_of_another(_left_out_in_turn(fit, parts))])
 
 
-def device_fields(data: Path, device: HardwareSpec) -> dict[str, Any]:
-    """The fields of a device's calibration, as its file has them."""
+def _left_out_in_turn(fit: Fit, parts: Sequence[MeasuredSet]) -> list[Any]:
+    """The logs of each value of the first dimension, by constants fitted to the other values."""
+    logs = []
+    name, whole = next(iter(parts[0].fit_values)), [part.fitted() for part in parts]
+    for value in np.unique(np.concatenate([rows.sizes[name] for rows in whole])):
+        others = [rows.where(rows.sizes[name] != value) for rows in whole]
+        if sum(map(len, others)) >= _FEWEST:
+            own = [rows.where(rows.sizes[name] == value) for rows in whole]
+            logs.append(_logs(own, fitted(fit, others)))
+    return logs
+
+
+def _of_another(logs: Sequence[Any]) -> Any:
+    """Logs of n values as wide as those of one more: a mean of n is as far from it as (1 + 1/n)^(1/2) deviations."""
+    return np.concatenate(logs) * math.sqrt(1 + 1 / len(logs))
+
+
+def device_fields(data: Path, device: HardwareSpec, only: Collection[str] = ()) -> dict[str, Any]:
+    """The fields of a device's calibration, as its file has them; kinds not among ``only`` stay as they are."""
+    old = read_yaml(_file(device))["kinds"] if only else {}
     kinds: dict[str, Any] = {}
     sources, count = set(), 0
     for fit in FITS:
@@ -223,6 +254,9 @@ def device_fields(data: Path, device: HardwareSpec) -> dict[str, Any]:
             continue
         sources |= {f"{each.framework} {each.version} ({each.digest})" for each in sets}
         count += sum(len(each.rows) for each in sets)
+        if only and fit.kind not in only:
+            kinds[fit.kind] = old[fit.kind]
+            continue
         first = first_sets(data, fit, device)
         known = fitted(FITS[0], [each.rows for each in first]) if first else None
         constants = fitted(fit, [each.rows for each in sets], known)
@@ -246,7 +280,7 @@ def device_fields(data: Path, device: HardwareSpec) -> dict[str, Any]:
         "band": {
             "low": min(rest.low, *(band["low"] for band in bands)),
             "high": max(rest.high, *(band["high"] for band in bands)),
-            "evidence": f"{count:,} timings of {', '.join(kinds)}, not fitted; else {device.calibration_class}'s",
+            "evidence": f"timings not fitted; each kind has a band of its own, or {device.calibration_class}'s",
         },
         "source": SOURCE.format(count=f"{count:,}", commit=COMMIT, tables=", ".join(sorted(sources))),
     }  # fmt: skip
@@ -319,6 +353,10 @@ def _entries(kind: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield from _entries(inner)
 
 
+def _file(device: HardwareSpec) -> Path:
+    return data_folder("calibrations") / "devices" / f"{device.name}.yaml"
+
+
 def _has_fast_cache(device: HardwareSpec) -> bool:
     rate = MOST_OF_CACHE * device.unit_count * device.cycles_per_s
     return rate > _SLOW_MEMORY * device.bandwidth
@@ -339,6 +377,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
     parser.add_argument("--write", action="store_true", help="write calibrations/devices/")
     parser.add_argument("--without", default="", help="a correction to leave out, such as ramp: the fits that have it")
+    parser.add_argument("--kinds", nargs="+", default=(), help="fit these, others stay as the file has them")
     asked = parser.parse_args()
     fits = [fit.without(asked.without) for fit in FITS]
     if asked.without:
@@ -346,15 +385,16 @@ def main() -> int:
     for device in devices(asked.data):
         for fit in fits:
             sets = sets_of(asked.data, fit, device)
-            if not sets:
+            if not sets or (asked.kinds and fit.kind not in asked.kinds):
                 continue
             seeds = judged(fit, sets, first_sets(asked.data, fit, device))
             medians = [100 * float(np.median(np.abs(np.expm1(seed.logs)))) for seed in seeds]
             each = ", ".join(f"{median:.1f}" for median in medians)
             print(f"{device.name} {fit.name}: median APE {np.mean(medians):.1f} % ({each})")
         if asked.write and not asked.without:
-            with atomic_writer(data_folder("calibrations") / "devices" / f"{device.name}.yaml") as file:
-                file.write(written(device_fields(asked.data, device)))
+            fields = written(device_fields(asked.data, device, asked.kinds))
+            with atomic_writer(_file(device)) as file:
+                file.write(fields)
     return 0
 
 

@@ -97,8 +97,7 @@ def with_kinds_of(data: Calibration, relative: Calibration) -> Calibration:
     """A class with the kinds of its relative that it has none of: no share higher, no latency lower, no band narrower.
 
     A share is that of the relative times what the class reaches of it in general, where that is less. Kernels of
-    attention are not inherited, which are compiled for a generation: it takes the constants of attention over latents,
-    which are those of all.
+    attention are not inherited, which are compiled for a generation: it takes the constants of any attention.
     """
     assert data.inherits is not None
     widened = data.inherits.widened

@@ -22,13 +22,13 @@ Provenance: TypeAlias = words.Provenance
 
 NO_CORRECTIONS = Corrections.model_construct()
 _WIDER = {
-    "attention_encoder": ("attention_prefill", "latent_attention_prefill"),
-    "attention_prefill": ("latent_attention_prefill",),
-    "attention_decode": ("latent_attention_decode",),
-    "latent_attention_prefill": ("attention_prefill",),
-    "latent_attention_decode": ("attention_decode",),
+    "attention_encoder": ("attention_prefill", "any_attention_prefill"),
+    "attention_prefill": ("any_attention_prefill",),
+    "attention_decode": ("any_attention_decode",),
+    "latent_attention_prefill": ("attention_prefill", "any_attention_prefill"),
+    "latent_attention_decode": ("attention_decode", "any_attention_decode"),
 }
-"""Whose constants a kind takes, in order, that neither a calibration nor its class has."""
+"""Whose constants a kind takes, in order, that neither a calibration nor its class has; any: those of all libraries."""
 
 
 @dataclass(frozen=True, slots=True)

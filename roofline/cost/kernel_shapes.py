@@ -36,6 +36,7 @@ class GroupedShape:
 class AttentionShape:
     """Fused attention: queries and keys are tokens, ``groups`` query heads share one of ``kv_heads``.
 
+    Over latents themselves all query heads share one, as they do in multi-query attention.
     pair_flops: contraction FLOPs of one attended pair over all heads and sequences. cache_bytes: keys and values read.
     window: tokens that a query sees at most, 0 where it sees all. bidirectional: an encoder's, without a mask or a
     cache. latent: keys and values are one latent for all heads.
@@ -56,6 +57,11 @@ class AttentionShape:
     def heads(self) -> Number:
         """Query heads of all sequences."""
         return self.batch * self.kv_heads * self.groups
+
+    @property
+    def readers(self) -> Number:
+        """Blocks that read keys by themselves: each query head, over latents all of a sequence together."""
+        return self.batch if self.latent else self.heads
 
     @property
     def head_dim(self) -> Number:
@@ -124,20 +130,27 @@ def _matmul(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> MatmulSh
 
 
 def _attention(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> AttentionShape:
-    batch, queries, keys, kv_heads, groups, head_dim = (size_of(letter, sizes) for letter in "BTSKGH")
+    batch, queries, keys, kv_heads, groups = (size_of(letter, sizes) for letter in "BTSKG")
     cached = [tensor for tensor in op.reads if "S" in tensor.letters]
+    shared = not any("K" in tensor.letters for tensor in cached)  # the latent itself, by all heads
     return AttentionShape(
         batch,
         queries,
         keys,
-        kv_heads,
-        groups,
-        4 * batch * kv_heads * groups * head_dim,
+        1 if shared else kv_heads,
+        kv_heads * groups if shared else groups,
+        _pair_flops(op, sizes),
         cache_bytes=added(tensor.elements(sizes) * width(tensor) for tensor in cached),
         window=size_of("W", sizes) if op.mask in ("sliding", "chunked") else 0,
         bidirectional=op.mask in ("full", "local") and not any(tensor.role == "kv_cache" for tensor in cached),
         latent=not any("G" in tensor.letters for tensor in op.reads),
     )
+
+
+def _pair_flops(op: Op, sizes: Sizes) -> Number:
+    """Contraction FLOPs of one attended pair over all heads and sequences."""
+    each = [work for work in op.work if work.unit == "matrix"]
+    return added(work.per_element * _size([x for x in work.axes if x not in "TS"], sizes) for work in each)
 
 
 def _rows(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> RowShape:

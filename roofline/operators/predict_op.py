@@ -84,11 +84,11 @@ class OperatorPrediction:
         """Low and high of the band, as factors of the time, and its evidence; over all kinds for rows of two kinds."""
         if self.network is not None:
             return band_of(self.network)
-        if self.kind != "attention":
+        if "query" not in self.sizes:
             return self.constants.band(self.kind, self.dtype)
         decoding = np.asarray(self.sizes["query"]) == 1
         if decoding.all() or not decoding.any():
-            return self.constants.band("attention_decode" if decoding.all() else "attention_prefill", self.dtype)
+            return self.constants.band(f"{self.kind}_{'decode' if decoding.all() else 'prefill'}", self.dtype)
         return self.constants.band("", self.dtype)
 
     def to_dict(self) -> dict[str, Any]:
@@ -128,10 +128,11 @@ def predict_op(
     Kinds and sizes: matmul m, k, n (``x[m k] w[k n]``); grouped_matmul tokens, experts, topk, k, n (each token's row by
     the weights of topk experts, of which a uniform router touches an expected number); attention batch, query, context,
     heads, kv_heads, head_dim, causal (true where it is left out; query and context are tokens; one query token is a
-    decode step); elementwise rows, columns, inputs (tensors read); norm (RMS) and softmax rows, columns; embedding
-    tokens, columns; collective operation (all_reduce, all_gather, reduce_scatter or all_to_all), message_bytes (the
-    whole: what a device has before a scatter or after a gather), devices, of which there are as many as ``hardware``
-    names. Numbers and numpy arrays broadcast.
+    decode step); latent_attention batch, query, context, heads, latent_dim, rope_dim, head_dim, value_dim (its kernel:
+    one query token attends to the latents, several to what is made of them); elementwise rows, columns, inputs
+    (tensors read); norm (RMS) and softmax rows, columns; embedding tokens, columns; collective operation (all_reduce,
+    all_gather, reduce_scatter or all_to_all), message_bytes (the whole: what a device has before a scatter or after a
+    gather), devices, of which there are as many as ``hardware`` names. Numbers and numpy arrays broadcast.
     dtype: the device's default if left out. ``set`` edits fields of the device, as in
     ``{"hardware.memory.hbm.bandwidth": "6TB/s"}``. Raises UsageError for a wrong kind or size, WorkloadError for a
     dtype that the device lacks, SpecError for an unknown device.
@@ -230,7 +231,7 @@ class OperatorClock:
         array = isinstance(some, np.ndarray)
         op, sizes = statement_of(kind, columns)
         kept = Precision(*(3 * ["int8"])) if kind == "collective" else precision  # a message is stated in bytes
-        decoding = kind == "attention" and bool(np.all(columns["query"] == 1))
+        decoding = "query" in columns and bool(np.all(columns["query"] == 1))
         bound = sizes if array else {axis: exact(size) for axis, size in sizes.items()}
         cost = replace(operator_cost(op, bound, kept, decoding=decoding), alone=True)
         network = self._network(columns) if kind == "collective" else None
@@ -260,7 +261,7 @@ class OperatorClock:
 
 def _parts(kind: str, columns: Columns) -> Iterator[tuple[Any, Columns]]:
     """Rows that share a statement and constants, with where they stand; None stands for all rows, or for a number."""
-    splits = columns["causal"] * 2 + (columns["query"] == 1) if kind == "attention" else None
+    splits = columns.get("causal", 1) * 2 + (columns["query"] == 1) if "query" in columns else None
     key = columns.get("inputs", columns.get("operation", 1)) if splits is None else splits
     values = np.unique(key)
     if len(values) == 1 or not isinstance(key, np.ndarray):

@@ -16,6 +16,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "matmul": ("m", "k", "n"),
     "grouped_matmul": ("tokens", "experts", "topk", "k", "n"),
     "attention": ("batch", "query", "context", "heads", "kv_heads", "head_dim", "causal"),
+    "latent_attention": ("batch", "query", "context", "heads", "latent_dim", "rope_dim", "head_dim", "value_dim"),
     "elementwise": ("rows", "columns", "inputs"),
     "norm": ("rows", "columns"),
     "softmax": ("rows", "columns"),
@@ -81,9 +82,11 @@ def find_bad_size(kind: str, columns: Columns) -> BadSize | None:
     if kind == "grouped_matmul" and not any(found):
         found.append(_first("topk", columns["topk"], columns["topk"] <= columns["experts"], "at most experts"))
     if kind == "attention" and not any(found):
-        heads, kv_heads, query, context = (columns[name] for name in ("heads", "kv_heads", "query", "context"))
+        heads, kv_heads = columns["heads"], columns["kv_heads"]
         found.append(_first("heads", heads, heads % kv_heads == 0, "a multiple of kv_heads"))
-        enough = (columns["causal"] == 0) | (context >= query)
+    if kind in ("attention", "latent_attention") and not any(found):
+        context = columns["context"]
+        enough = (columns.get("causal", 1) == 0) | (context >= columns["query"])
         found.append(_first("context", context, enough, "at least query, which a causal mask attends to"))
     return min((bad for bad in found if bad), key=lambda bad: bad.row, default=None)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from roofline.layers.attention import attention, window_keys
 from roofline.layers.embedding import token_embedding
+from roofline.layers.latent_attention import latent_attention
 from roofline.layers.mixture_of_experts import experts, touched_experts
 from roofline.layers.normalization import norm
 from roofline.number import Number, exact, settled
@@ -49,6 +50,15 @@ def _attention(columns: Columns) -> tuple[Op, Sizes]:
     return (op.rebound(S=window_keys), {**sizes, "W": columns["window"]}) if windowed else (op, sizes)
 
 
+def _latent_attention(columns: Columns) -> tuple[Op, Sizes]:
+    """One new token attends to the latents themselves, several to the keys and values that are made of them."""
+    absorbed = bool(np.all(columns["query"] == 1))
+    (op,) = (each for each in latent_attention(absorbed=absorbed) if each.kind == "attention")
+    letters = {"B": "batch", "T": "query", "S": "context", "K": "heads", "R": "latent_dim", "J": "rope_dim",
+               "H": "head_dim", "U": "value_dim"}  # fmt: skip
+    return op, {**{letter: columns[name] for letter, name in letters.items()}, "G": 1}
+
+
 def _elementwise(columns: Columns) -> tuple[Op, Sizes]:
     """One operation per element and tensor beyond the first, as an addition of them; one for a single tensor."""
     inputs = int(np.ravel(columns["inputs"])[0]) if np.size(columns["inputs"]) else 1
@@ -86,6 +96,7 @@ _STATEMENTS: dict[str, Callable[[Columns], tuple[Op, Sizes]]] = {
     "matmul": _matmul,
     "grouped_matmul": _grouped_matmul,
     "attention": _attention,
+    "latent_attention": _latent_attention,
     "elementwise": _elementwise,
     "norm": _norm,
     "softmax": _softmax,

@@ -70,7 +70,11 @@ class OpSizes(TypedDict, total=False):
     context: Annotated[Any, Option("Attention: attended tokens.", metavar="N", everyday=True)]
     heads: Annotated[Any, Option("Attention: query heads.", metavar="N", everyday=True)]
     kv_heads: Annotated[Any, Option("Attention: heads of keys and values.", metavar="N", everyday=True)]
-    head_dim: Annotated[Any, Option("Attention: elements of a head.", metavar="N", everyday=True)]
+    head_dim: Annotated[Any, Option("Attention: elements of a head; of latents, those not rotated.", metavar="N",
+                                    everyday=True)]  # fmt: skip
+    rope_dim: Annotated[Any, Option("Latent attention: rotated elements of a query and of the key.", metavar="N")]
+    value_dim: Annotated[Any, Option("Latent attention: elements of a head's value.", metavar="N")]
+    latent_dim: Annotated[Any, Option("Latent attention: rank of the latent that is cached.", metavar="N")]
     causal: Annotated[
         bool | None,
         Option("Attention: each token attends to those before it, or to all.", usual="causal", flag="--causal/--full"),

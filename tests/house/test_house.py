@@ -250,9 +250,9 @@ VERBS = {
     "--kv-dtype --state-dtype --prune --sparsity --count --lm-head --engine --constants "
     "--reserve --set --tp --pp --dp --ep --cp --sp --json --output -o --wide --quiet --no-color "
     "--operators --plot --explain --sensitivity --help-all",
-    "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --causal --full --rows "
-    "--columns --inputs --tokens --experts --topk --operation --message-bytes --devices --dtype --engine --constants "
-    "--set --json --no-color --table --output -o --help-all",
+    "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --rope-dim --value-dim "
+    "--latent-dim --causal --full --rows --columns --inputs --tokens --experts --topk --operation --message-bytes "
+    "--devices --dtype --engine --constants --set --json --no-color --table --output -o --help-all",
     "compare": f"--hardware {SERVING} --train --frozen --json --output -o --wide --quiet --pareto --help-all",
     "size": f"--hardware --load --headroom {SERVING} --prefill-on --json --output -o --wide --quiet --help-all",
     "plot": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "

@@ -18,6 +18,7 @@ from roofline.operators.sizes import KINDS, OPERATIONS
 from roofline.reports.operator import op_text
 
 ATTENTION = {"batch": 2, "query": 3, "context": 5, "heads": 8, "kv_heads": 2, "head_dim": 16}
+LATENTS = {"batch": 2, "context": 5, "heads": 8, "latent_dim": 32, "rope_dim": 4, "head_dim": 16, "value_dim": 12}
 
 CASES: list[tuple[str, dict[str, Any], int, int, int]] = [
     # kind, sizes, FLOPs, vector FLOPs, bytes in bf16
@@ -32,6 +33,21 @@ CASES: list[tuple[str, dict[str, Any], int, int, int]] = [
     ),
     ("attention", {**ATTENTION, "causal": False}, 4 * 2 * 8 * 16 * 15, 5 * 2 * 8 * 15, 2 * (2 * 768 + 2 * 320)),
     ("attention", {**ATTENTION, "causal": True}, 4 * 2 * 8 * 16 * 12, 5 * 2 * 8 * 12, 2 * (2 * 768 + 2 * 320)),
+    # expanded: heads of 16 + 4 and 12 over 12 pairs; absorbed: of 32 + 4 and 32 over the 5 latents themselves
+    (
+        "latent_attention",
+        LATENTS | {"query": 3},
+        2 * 32 * 2 * 8 * 12,
+        5 * 2 * 8 * 12,
+        2 * (2 * 3 * 8 * (16 + 4 + 12) + 2 * 5 * (8 * (16 + 12) + 4)),
+    ),
+    (
+        "latent_attention",
+        LATENTS | {"query": 1},
+        2 * 68 * 2 * 8 * 5,
+        5 * 2 * 8 * 5,
+        2 * (2 * 8 * (32 + 4 + 32) + 2 * 5 * (32 + 4)),
+    ),
     ("elementwise", {"rows": 3, "columns": 7, "inputs": 1}, 0, 21, 2 * 2 * 21),
     ("elementwise", {"rows": 3, "columns": 7, "inputs": 3}, 0, 42, 2 * 4 * 21),
     ("norm", {"rows": 3, "columns": 7}, 0, 4 * 21, 2 * (2 * 21 + 7)),
@@ -84,6 +100,8 @@ def arrays_of(kind: str, rows: int = 40) -> dict[str, Any]:
     if kind == "attention":
         sizes |= {"query": draw.choice([1, 64], rows), "kv_heads": draw.choice([1, 8], rows)}
         sizes |= {"heads": 8 * sizes["kv_heads"], "context": sizes["context"] + 64, "causal": draw.random(rows) < 0.5}
+    if kind == "latent_attention":
+        sizes |= {"query": draw.choice([1, 64], rows), "context": sizes["context"] + 64}
     if kind == "grouped_matmul":
         sizes["experts"] = sizes["topk"] + draw.integers(0, 100, rows)
     if kind == "elementwise":

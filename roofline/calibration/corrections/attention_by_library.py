@@ -264,7 +264,7 @@ class HeadBlocks(Correction):
 class Unsplit(Correction):
     """Unsplit decode: without groups, or under a window, each query head has a block, which reads its keys alone.
 
-    At ``rate`` per cycle, or wave by wave where there are more blocks than units.
+    At ``rate`` per cycle, or wave by wave where there are more blocks than units. Over latents a block has all heads.
 
     >>> Unsplit(20.0).alone(groups=4, windowed=0), Unsplit(20.0).alone(groups=4, windowed=1)
     (0, 1)
@@ -274,7 +274,10 @@ class Unsplit(Correction):
 
     rate: Annotated[Width, Prior(15.0, 1.0)]
 
-    source: ClassVar = "FlashAttention-2 in vLLM: keys are split over blocks only for grouped heads without a window"
+    source: ClassVar = (
+        "FlashAttention-2 in vLLM: keys are split over blocks only for grouped heads without a window. Latents on an "
+        "L40S, TensorRT-LLM 1.0: 22 % median error without it, 6 % with it"
+    )
     explained: ClassVar = "without groups, or under a window, a block reads its keys at {rate}"
 
     def alone(self, groups: Number, windowed: Number) -> Number:

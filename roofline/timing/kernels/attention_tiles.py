@@ -39,7 +39,7 @@ def blocks_s(shape: AttentionShape, rates: Rates, corrections: Corrections) -> N
         return 0.0
     batch, kv_heads, groups, heads = _floats(shape.batch, shape.kv_heads, shape.groups, shape.heads)
     units, shared = units_of(rates), blocks.count(batch, kv_heads, groups)
-    if corrections.unsplit:
+    if corrections.unsplit and not shape.latent:
         apart = corrections.unsplit.alone(groups, as_float(shape.windowed))
         shared = apart * heads + (1 - apart) * shared
     if alone is None:
@@ -55,9 +55,9 @@ def heads_alone_s(shape: AttentionShape, rates: Rates, corrections: Corrections)
         seconds = again.again_s(cached * groups, units_of(rates), rates.cycles_per_s)
         return again.beyond(groups) * seconds
     if unsplit := corrections.unsplit:
-        heads, each = as_float(shape.heads), cached / as_float(shape.batch * shape.kv_heads)
-        seconds = unsplit.seconds(each, heads, units_of(rates), rates.cycles_per_s)
-        return unsplit.alone(groups, as_float(shape.windowed)) * seconds
+        blocks, each = as_float(shape.readers), cached / as_float(shape.batch * shape.kv_heads)
+        seconds = unsplit.seconds(each, blocks, units_of(rates), rates.cycles_per_s)
+        return seconds if shape.latent else unsplit.alone(groups, as_float(shape.windowed)) * seconds
     return 0.0
 
 
