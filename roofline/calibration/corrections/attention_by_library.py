@@ -322,8 +322,9 @@ class WorkingSet(Correction):
     most: Annotated[Width, Prior(15.0, 0.01)]
 
     source: ClassVar = (
-        "gpu-benches, gpu-l2-cache (an L40 reads 14.7 B per cycle and SM from its L2). L40S, decode of TensorRT-LLM: "
-        "13.4 % median error with a cache that falls off as capacity / bytes, 8.7 % so"
+        "gpu-benches, gpu-l2-cache (an L40 reads 14.7 B per cycle and SM from its L2). L40S, TensorRT-LLM, heads not "
+        "fitted: prefill 20.2 % median error without it, 8.2 % with it, decode 15.2, then 8.7 % (benchmarks/"
+        "fit_devices.py --without working_set)"
     )
     explained: ClassVar = "a working set that fits the last cache moves at {rate} and unit, at most at {most}"
 

@@ -113,8 +113,9 @@ class LastCache(Correction):
     most: Annotated[Width, Prior(15.0, 0.01)]
 
     source: ClassVar = (
-        "gpu-benches, gpu-l2-cache (an L40 reads 5.2 TB/s from its L2, 14.7 B per cycle and SM). L40S, bf16: 13.8 % "
-        "median error without it, 9.7 % with it; A100, H100, H200 and B200, whose memory is as fast: no gain"
+        "gpu-benches, gpu-l2-cache (an L40 reads 5.2 TB/s from its L2, 14.7 B per cycle and SM). L40S, matmuls "
+        "in bf16, not fitted: 15.7 % median error without it, 9.3 % with it (benchmarks/fit_devices.py --without "
+        "last_cache)"
     )
     explained: ClassVar = "activations that fit the last cache move at {rate} and unit, at most at {most}"
 
@@ -148,8 +149,8 @@ class Ramp(Correction):
     seconds: Annotated[Time, Prior(0.5e-6, 0.7)]
 
     source: ClassVar = (
-        "Little's law (Little 1961). Matmuls in bf16: H200 8.6 % median error without it, 6.7 % with it; B200 8.2, "
-        "then 7.7 %; H100 6.3, then 6.4 %"
+        "Little's law (Little 1961). Matmuls in bf16, not fitted: H200 8.5 % median error without it, 6.6 % with it; "
+        "B200 8.3, then 7.7 %; H100 6.4, then 6.3 % (benchmarks/fit_devices.py --without ramp)"
     )
     explained: ClassVar = "memory takes up to {seconds} to come to its rate"
 
