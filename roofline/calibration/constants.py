@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,6 +13,7 @@ from roofline.calibration.corrections.registry import CONSTANTS, Corrections
 from roofline.errors import SpecError, UnitError, near_matches
 from roofline.files.findings import validated
 from roofline.files.library import data_folder, parsed_yaml, read_text
+from roofline.identity import Same
 from roofline.number import Number
 from roofline.options import words
 from roofline.units import parse_quantity
@@ -101,6 +102,7 @@ class ConstantSet:
     calibration: Calibration | None = None
     otherwise: Calibration | None = None
     library: str = ""
+    _known: dict[tuple[str, ...], Constants] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     def using(self, library: str) -> ConstantSet:
         """These constants with the kernels of a library, for kinds whose kernels of it are known."""
@@ -140,6 +142,12 @@ class ConstantSet:
 
         ``dtype`` is that of its contractions.
         """
+        asked = (kind, execution, name, dtype)
+        if asked not in self._known:
+            self._known[asked] = self._of(kind, execution, name, dtype)
+        return self._known[asked]
+
+    def _of(self, kind: str, execution: Execution, name: str, dtype: str) -> Constants:
         base, own = self._own(kind, name, dtype)
         if base is None:
             return DATASHEET
@@ -226,7 +234,12 @@ def load_class(name: str, clock: float | None = None) -> Calibration:
     data = _load("classes", name, f"class {name!r} has no calibration", clock)
     if data.inherits is None:
         return data
-    return with_kinds_of(data, load_class(data.inherits.name, clock if data.inherits.in_cycles else None))
+    return _with_kinds_of(Same(data), Same(load_class(data.inherits.name, clock if data.inherits.in_cycles else None)))
+
+
+@functools.lru_cache(maxsize=256)
+def _with_kinds_of(data: Same[Calibration], relative: Same[Calibration]) -> Calibration:
+    return with_kinds_of(data.it, relative.it)
 
 
 def load_device(name: str) -> Calibration:
@@ -270,4 +283,10 @@ def _load(folder: str, name: str, problem: str, clock: float | None = None) -> C
     if name not in _names(folder):
         msg = f"{problem}; {near_matches(name, _names(folder))}"
         raise SpecError(msg)
-    return read_calibration(data_folder("calibrations") / folder / f"{name}.yaml", clock)
+    return _shipped(data_folder("calibrations") / folder / f"{name}.yaml", clock)
+
+
+@functools.lru_cache(maxsize=512)
+def _shipped(path: Path, clock: float | None) -> Calibration:
+    """A shipped calibration, which is read and checked once a process."""
+    return read_calibration(path, clock)

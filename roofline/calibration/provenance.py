@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,7 @@ from roofline.files.library import data_folder, read_yaml
 from roofline.hardware.fields import BytesPerS, Dtype, FlopsPerS
 from roofline.hardware.loading import hardware_names, load_hardware
 from roofline.hardware.spec import HardwareSpec
+from roofline.identity import Same
 from roofline.options.groups import Timing
 
 
@@ -101,6 +103,14 @@ def constants_of(
     it was measured: read from another file, a device has those of its class. Raises SpecError where there is no such
     calibration, or nothing was published.
     """
+    return _constants_of(Same(hardware), provenance, Same(own))
+
+
+@lru_cache(maxsize=256)
+def _constants_of(
+    device: Same[HardwareSpec], provenance: Provenance | None, given: Same[Calibration | None]
+) -> ConstantSet:
+    hardware, own = device.it, given.it
     if provenance == "datasheet":
         return load_constants(hardware.calibration_class, provenance)
     if provenance == "class":
@@ -131,7 +141,12 @@ def on_edited(constants: ConstantSet, hardware: HardwareSpec) -> ConstantSet:
 
 def class_of(hardware: HardwareSpec) -> Calibration:
     """The calibration of a device's class, on the device. Raises SpecError for an unknown class."""
-    return on_device(load_class(hardware.calibration_class, hardware.clock), hardware)
+    return _on(Same(load_class(hardware.calibration_class, hardware.clock)), Same(hardware))
+
+
+@lru_cache(maxsize=256)
+def _on(data: Same[Calibration], hardware: Same[HardwareSpec]) -> Calibration:
+    return on_device(data.it, hardware.it)
 
 
 def on_device(data: Calibration, hardware: HardwareSpec) -> Calibration:

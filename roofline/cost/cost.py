@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from fractions import Fraction
+from functools import lru_cache, partial
+from typing import Protocol
 
 import numpy as np
 
 from roofline.cost.eager_kernels import kernels_of
 from roofline.cost.kernel_shapes import Shape, shape_of
+from roofline.cost.polynomials import Evaluation, Whole, polynomials
 from roofline.engines.engine import Engine
-from roofline.number import Number, is_remembering, uniform
+from roofline.identity import Same
+from roofline.number import Number, as_fraction, exact, is_remembering, uniform
 from roofline.program.axes import Sizes
 from roofline.program.op import Op, Tensor
 from roofline.program.phases import Phase
-from roofline.program.program import Program
+from roofline.program.program import Group, Program
 from roofline.program.transfers import Transfer, bus_bytes
 from roofline.program.workload import Precision
+
+_KEPT_AFTER = 3
+"""How often counts are worked out before polynomials pay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +72,131 @@ def step_cost(
     bound: dict[str, Number] = {letter: bind(size) for letter, size in program.sizes.items()}
     bound |= {letter: size if isinstance(size, np.ndarray) else bind(size) for letter, size in sizes.items()}
     whole = bound if engine is None else _captured(engine, phase, bound)
-    found = []
-    for group, op in program.in_phase(phase):
-        named = (precision, group.name, group.times(bound))
-        cost = operator_cost(op, group.sizes(bound), *named, decoding=phase.one_token)
-        if whole is not bound and not op.sees_context:
-            more = operator_cost(op, group.sizes(whole), *named, decoding=phase.one_token)
-            cost = replace(cost, padded=more)
-        found.append(cost)
-    return tuple(found) if engine is None else launched(found, engine, phase, _tokens(phase, bound))
+    counts = _counts_of(Same(program), phase, precision, tuple(sizes))
+    cost, padded = counts.at(bound), counts.at(whole)
+    replayed = None if engine is None else engine.replays(phase, _tokens(phase, bound))
+    return tuple(
+        cost(place, replayed, None if whole is bound or op.sees_context else padded(place))
+        for place, (_, op) in enumerate(counts.stated)
+    )
+
+
+class _At(Protocol):
+    """The cost of an operator of a step by its place, how it is launched, and what its kernel computes beyond."""
+
+    def __call__(self, place: int, replayed: Number | None = None, padded: Cost | None = None, /) -> Cost: ...
+
+
+@dataclass(slots=True)
+class _Counts:
+    """The costs of the operators of a step for any batch and lengths: asked for again, they are kept as polynomials."""
+
+    program: Program
+    phase: Phase
+    precision: Precision
+    letters: tuple[str, ...]
+    stated: tuple[tuple[Group, Op], ...]
+    asked: int = 0
+    kept: tuple[_Kept | None, ...] = ()
+
+    def at(self, bound: Sizes) -> _At:
+        """The costs at these sizes, each worked out when it is asked for."""
+        values = [bound[letter] for letter in self.letters]
+        arrays = {place for place, size in enumerate(values) if isinstance(size, np.ndarray)}
+        numbers = [size for size in values if isinstance(size, int | Fraction | float)]
+        self.asked += 1
+        if self.asked <= _KEPT_AFTER or len(numbers) + len(arrays) < len(values):
+            return self._directly(bound)
+        self.kept = self.kept or self._polynomials()
+        exact_values = [0 if place in arrays else _whole(size) for place, size in enumerate(values)]
+        directly = self._directly(bound)
+
+        def cost(place: int, replayed: Number | None = None, padded: Cost | None = None) -> Cost:
+            known, (group, _) = self.kept[place], self.stated[place]
+            if known is None or known.letters & arrays or (arrays and not known.dyadic):
+                return directly(place, replayed, padded)
+            try:
+                found = known.at(exact_values, group.sizes(bound), as_floats=bool(arrays))
+            except OverflowError:
+                return directly(place, replayed, padded)
+            return found(replayed, padded)
+
+        return cost
+
+    def _directly(self, bound: Sizes) -> _At:
+        def cost(place: int, replayed: Number | None = None, padded: Cost | None = None) -> Cost:
+            found = self._cost(place, bound)
+            return found if replayed is None and padded is None else replace(found, replayed=replayed, padded=padded)
+
+        return cost
+
+    def _cost(self, place: int, bound: Sizes) -> Cost:
+        group, op = self.stated[place]
+        named = (self.precision, group.name, group.times(bound))
+        return operator_cost(op, group.sizes(bound), *named, decoding=self.phase.one_token)
+
+    def _polynomials(self) -> tuple[_Kept | None, ...]:
+        lettered = {letter: exact(size) for letter, size in self.program.sizes.items()}
+        lettered |= dict(zip(self.letters, polynomials(len(self.letters)), strict=True))
+        return tuple(self._polynomial(place, lettered) for place in range(len(self.stated)))
+
+    def _polynomial(self, place: int, lettered: Sizes) -> _Kept | None:
+        try:
+            return _Kept.of(self._cost(place, lettered))
+        except TypeError:  # a window, touched experts: no polynomial, and counted anew each time
+            return None
+
+
+@lru_cache(maxsize=256)
+def _counts_of(program: Same[Program], phase: Phase, precision: Precision, letters: tuple[str, ...]) -> _Counts:
+    return _Counts(program.it, phase, precision, letters, tuple(program.it.in_phase(phase)))
+
+
+def _whole(size: Number) -> Whole:
+    found = as_fraction(size)
+    return found.numerator if found.denominator == 1 else found
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A cost whose counts are polynomials of batch and lengths; ``letters`` are the places of those that it has.
+
+    ``dyadic``: floats have the coefficients of all exactly.
+    """
+
+    cost: Cost
+    letters: frozenset[int]
+    dyadic: bool
+    counts: tuple[Evaluation, ...]
+    shape: tuple[Evaluation, ...]
+
+    @classmethod
+    def of(cls, cost: Cost) -> _Kept:
+        """A cost in letters, ready for any values of them."""
+        counts = (cost.count, cost.flops, cost.vector_flops, cost.special, cost.bytes, cost.message_bytes)
+        shape = () if cost.shape is None else tuple(getattr(cost.shape, each.name) for each in fields(cost.shape))
+        found = [Evaluation.of(number) for number in (*counts, cost.link_bytes, *shape)]
+        letters = frozenset[int]().union(*(each.letters for each in found))
+        return cls(cost, letters, all(each.dyadic for each in found), tuple(found[:7]), tuple(found[7:]))
+
+    def at(self, values: Sequence[Whole], sizes: Sizes, *, as_floats: bool) -> Callable[..., Cost]:
+        """The cost at values of the letters, but for how it is launched.
+
+        ``sizes`` holds them and all others, for the kernels of eager torch. Raises OverflowError where numbers beside
+        arrays are too large to be floats.
+        """
+        c, number = self.cost, Evaluation.as_float if as_floats else Evaluation.__call__
+        count, flops, vector_flops, special, moved, message, link = [number(each, values) for each in self.counts]
+        shape: Shape = None
+        if c.shape is not None:
+            make: Callable[..., Shape] = type(c.shape)
+            shape = make(*[number(each, values) for each in self.shape])
+        assert isinstance(c.kernels, Kernels)
+        kernels = Kernels(c.kernels.op, sizes, c.kernels.precision, c.group, count, c.decoding)
+        return partial(
+            Cost, c.group, c.name, c.kind, c.dtype, count, flops, vector_flops, special, moved, shape, c.decoding,
+            c.alone, kernels, c.transfer, message, link,
+        )  # fmt: skip
 
 
 def launched(costs: Iterable[Cost], engine: Engine, phase: Phase, tokens: Number) -> tuple[Cost, ...]:

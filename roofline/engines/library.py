@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,12 @@ from roofline.files.library import data_folder, read_yaml
 
 def engine_names() -> list[str]:
     """The names of the shipped engines."""
-    return sorted(path.stem for path in data_folder("engines").glob("*.yaml"))
+    return list(_names())
+
+
+@functools.cache
+def _names() -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in data_folder("engines").glob("*.yaml")))
 
 
 def load_engine(engine: str | Path | Engine, edits: Mapping[str, Any] | None = None) -> Engine:
@@ -32,8 +38,16 @@ def load_engine(engine: str | Path | Engine, edits: Mapping[str, Any] | None = N
             msg = f"set engine.{next(iter(edits))}: the engine is loaded already; give its name to edit it"
             raise UsageError(msg)
         return engine
+    if not edits and str(engine).lower() in _names():
+        return _checked(str(engine).lower())
     fields, where = read_engine_fields(engine)
     return validated(Engine, edited_fields(fields, edits or {}, where), where)
+
+
+@functools.cache
+def _checked(name: str) -> Engine:
+    """A shipped engine, checked once a process: nothing of one can be changed."""
+    return validated(Engine, _shipped(name), f"{name}.yaml")
 
 
 def read_engine_fields(engine: str | Path) -> tuple[dict[str, Any], str]:

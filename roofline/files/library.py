@@ -18,6 +18,7 @@ MAX_YAML_DEPTH = 20
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
+@functools.cache
 def data_folder(name: str) -> Path:
     """The folder ``name`` of shipped data: inside the installed package, else beside it in the source tree.
 

@@ -61,7 +61,7 @@ def find_file(name: str) -> Path:
     word, shipped = name.lower(), data_folder("hardware_specs")
     index = read_index(shipped)
     found = [shipped / index[word]] if word in index else []
-    found += [path for path, words in _unindexed(shipped, index) if word in words]
+    found += [path for path, words in _unindexed(shipped) if word in words]
     if len(found) > 1:
         msg = f"{found[1]}: the name or alias {word!r} is also that of {found[0]}; rename one"
         raise SpecError(msg)
@@ -69,7 +69,7 @@ def find_file(name: str) -> Path:
         return found[0]
     for problem in _unreadable(word):
         raise problem
-    known = [*index, *(word for _, words in _unindexed(shipped, index) for word in words)]
+    known = [*index, *(word for _, words in _unindexed(shipped) for word in words)]
     hint = near_matches(word, known)
     hint = "try h100, mi300x or t4" if hint.startswith("known") else hint  # all of them would fill the screen
     msg = f"unknown hardware {name!r}; {hint} (roofline hardware list)"
@@ -82,6 +82,19 @@ def read_fields(hardware: str | Path) -> tuple[dict[str, Any], str]:
         return read_yaml(Path(hardware)), str(hardware)
     path = find_file(str(hardware))
     return read_yaml(path), path.name
+
+
+def is_system(hardware: str | Path) -> bool:
+    """Whether a name or a path is that of a system. Raises SpecError for one of nothing."""
+    if is_path(hardware):
+        return "device" in read_yaml(Path(hardware))
+    path = find_file(str(hardware))
+    return path.parent.name == SYSTEMS or (not is_shipped(path) and "device" in read_yaml(path))
+
+
+def is_shipped(path: Path) -> bool:
+    """Whether a file came with the package, which is then read once a process."""
+    return data_folder("hardware_specs") in path.parents
 
 
 def device_files() -> list[Path]:
@@ -97,17 +110,13 @@ def system_files() -> list[Path]:
     return [path for path, is_system in _every_file() if is_system]
 
 
-def read_index(folder: Path) -> dict[str, str]:
+@lru_cache(maxsize=8)
+def read_index(folder: Path) -> Mapping[str, str]:
     """Name or alias -> file, of the shipped specs; empty where there is no index."""
     path = folder / INDEX
     if not path.is_file():
         return {}
-    return _parsed(read_text(path, SpecError))
-
-
-@lru_cache(maxsize=8)
-def _parsed(index: str) -> dict[str, str]:
-    loaded: dict[str, str] = json.loads(index)
+    loaded: dict[str, str] = json.loads(read_text(path, SpecError))
     return loaded
 
 
@@ -135,7 +144,7 @@ def _every_file() -> Iterator[tuple[Path, bool]]:
     shipped = data_folder("hardware_specs")
     index = read_index(shipped)
     owners = {word: shipped / file for word, file in index.items()}
-    own = _unindexed(shipped, index)
+    own = _unindexed(shipped)
     for path, words in own:
         for word in words:
             if (other := owners.setdefault(word, path)) != path:
@@ -145,15 +154,22 @@ def _every_file() -> Iterator[tuple[Path, bool]]:
     yield from ((path, path.parent.name == SYSTEMS) for path in paths)
 
 
-def _unindexed(shipped: Path, index: Mapping[str, str]) -> list[tuple[Path, list[str]]]:
+def _unindexed(shipped: Path) -> list[tuple[Path, list[str]]]:
     """Files that the index does not know, with their names: new ones in the shipped folder, and the user's."""
-    found = [(path, words_of(read_yaml(path), path)) for path in _yaml_files(shipped, known=set(index.values()))]
+    found = list(_new(shipped))
     for path in _own_files():
         try:
             found.append((path, words_of(read_yaml(path), path)))
         except SpecError as failure:  # the other devices are there all the same
             warnings.warn(f"{failure}; left out", stacklevel=2)
     return found
+
+
+@lru_cache(maxsize=8)
+def _new(shipped: Path) -> tuple[tuple[Path, list[str]], ...]:
+    """Files of the shipped folder that its index does not know, with their names."""
+    known = set(read_index(shipped).values())
+    return tuple((path, words_of(read_yaml(path), path)) for path in _yaml_files(shipped, known=known))
 
 
 def _unreadable(word: str) -> Iterator[SpecError]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,16 @@ from roofline.files.edits import edited_fields
 from roofline.files.findings import validated
 from roofline.files.library import data_folder, read_yaml
 from roofline.hardware.checks import check_spec
-from roofline.hardware.library import MAX_COUNT, device_files, parted, read_fields
+from roofline.hardware.library import (
+    MAX_COUNT,
+    SYSTEMS,
+    device_files,
+    find_file,
+    is_path,
+    is_shipped,
+    parted,
+    read_fields,
+)
 from roofline.hardware.spec import HardwareSpec
 from roofline.options.edits import edits_by_room
 
@@ -53,10 +62,20 @@ def load_hardware(hardware: str | Path, *, overrides: Mapping[str, Any] | None =
     >>> load_hardware("h100").name
     'h100-sxm-80gb'
     """
+    if not overrides and parted(hardware)[0] == 1 and not is_path(hardware):
+        path = find_file(str(parted(hardware)[1]))
+        if is_shipped(path) and path.parent.name != SYSTEMS:
+            return _shipped(path)
     fields, where = read_hardware_fields(hardware)
     if not overrides:
         return _checked(_Read(repr(fields), fields), where)
     return spec_from_fields(edited_fields(fields, overrides, where), where, what_if=True)
+
+
+@lru_cache(maxsize=512)
+def _shipped(path: Path) -> HardwareSpec:
+    """A shipped device, which is read and checked once a process."""
+    return spec_from_fields(read_yaml(path), path.name)
 
 
 def load_every_hardware() -> list[HardwareSpec]:
@@ -69,7 +88,12 @@ def load_every_hardware() -> list[HardwareSpec]:
 
 def hardware_names() -> list[str]:
     """The names of the shipped devices."""
-    return sorted(path.stem for path in data_folder("hardware_specs").glob("*.yaml"))
+    return list(_names())
+
+
+@cache
+def _names() -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in data_folder("hardware_specs").glob("*.yaml")))
 
 
 def read_hardware_fields(hardware: str | Path) -> tuple[dict[str, Any], str]:

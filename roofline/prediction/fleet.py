@@ -11,7 +11,7 @@ from roofline.calibration.constants import ConstantSet
 from roofline.calibration.provenance import calibration_in
 from roofline.errors import UsageError
 from roofline.hardware.fields import Link
-from roofline.hardware.library import parted, read_fields
+from roofline.hardware.library import is_system, parted
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import LinkName, System, load_system
 from roofline.options.groups import Degrees
@@ -57,7 +57,7 @@ def fleet_of(hardware: str | Path | HardwareSpec | System) -> Fleet:
     known, own = calibration_in(name)
     if own is not None:
         return Fleet(known, count, count > 1, calibration=own, name=f"{count}x{name}" if count > 1 else "")
-    if count == 1 and "device" not in read_fields(name)[0]:
+    if count == 1 and not is_system(name):
         return Fleet(hardware)
     return _of_system(load_system(hardware))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -17,6 +18,7 @@ from roofline.hardware.loading import load_hardware
 from roofline.hardware.reservation import read_reserve
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import System
+from roofline.identity import Same
 from roofline.models.model import Model, load_model
 from roofline.options.edits import edits_by_room
 from roofline.options.groups import Dtypes
@@ -127,8 +129,15 @@ def _stored(
 ) -> tuple[Program, tuple[str, ...]]:
     """The network as it is stored and as the engine runs it, and what the reader should know of how it is stored."""
     gain = sparse_gain(device, recipe, "2:4")
-    program, storage = compressed(model.program(conventions), compression, recipe, gain)
-    return run_by(engine, program), storage
+    return _run_by(Same(engine), Same(model.program(conventions)), compression, recipe, gain)
+
+
+@lru_cache(maxsize=256)
+def _run_by(
+    engine: Same[Engine], program: Same[Program], compression: Compression, recipe: Recipe, gain: float
+) -> tuple[Program, tuple[str, ...]]:
+    stored, storage = compressed(program.it, compression, recipe, gain)
+    return run_by(engine.it, stored), storage
 
 
 def _edited(

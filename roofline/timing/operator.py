@@ -14,7 +14,6 @@ from __future__ import annotations
 from roofline.calibration.constants import Constants
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import AttentionShape, GroupedShape, MatmulShape
-from roofline.hardware.fields import Unit
 from roofline.number import Number, as_float, is_remembering, is_symbolic, maximum, minimum, ratio, where
 from roofline.timing.kernels.attention_tiles import blocks_s, tiles_s
 from roofline.timing.kernels.bandwidth import before_s, least_memory_s, memory_s, waited_s
@@ -95,7 +94,7 @@ def _corner_in_symbols(x: Number, y: Number, p: Number) -> tuple[Number, Number]
 
 
 def _seconds(flops: Number, dtype: str, rates: Rates, share: Number) -> Number:
-    if isinstance(flops, int) and flops == 0:
+    if _is_nothing(flops):
         return 0.0
     return as_float(flops) / (rates.contraction_unit(dtype)[1] * share)
 
@@ -103,12 +102,12 @@ def _seconds(flops: Number, dtype: str, rates: Rates, share: Number) -> Number:
 def _other_units(cost: Cost, rates: Rates, constants: Constants) -> Number:
     """Seconds of elementwise and transcendental work; the latter runs on the vector unit where there is no other."""
     seconds: Number = 0.0
-    work: tuple[tuple[Unit, str, Number, float], ...] = (
-        ("vector", "fp32", cost.vector_flops, constants.vector),
-        ("special", "exp", cost.special, constants.special),
-    )
-    for unit, dtype, count, share in work:
-        if isinstance(count, int) and count == 0:
-            continue
-        seconds = seconds + as_float(count) / (rates.work_rate(unit, dtype) * share)
+    if not _is_nothing(cost.vector_flops):
+        seconds = as_float(cost.vector_flops) / (rates.work_rate("vector", "fp32") * constants.vector)
+    if not _is_nothing(cost.special):
+        seconds = seconds + as_float(cost.special) / (rates.work_rate("special", "exp") * constants.special)
     return seconds
+
+
+def _is_nothing(count: Number) -> bool:
+    return isinstance(count, int) and count == 0

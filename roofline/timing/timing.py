@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from functools import reduce
 from typing import TypeAlias
 
 import numpy as np
@@ -57,20 +56,17 @@ class Timing:
     form: Names = ""
 
     def __add__(self, other: Timing) -> Timing:
-        return Timing(
-            self.time_s + other.time_s,
-            self.bound_s + other.bound_s,
-            self.low_s + other.low_s,
-            self.high_s + other.high_s,
-            self.latency_s + other.latency_s,
-            self.compute_s + other.compute_s,
-            self.memory_s + other.memory_s,
-            self.link_s + other.link_s,
-        )
+        return _timing(one + more for one, more in zip(self.all_seconds, other.all_seconds, strict=True))
 
     def __mul__(self, count: Number) -> Timing:
         many = settled(count)
         return self.each(lambda seconds: seconds * many)
+
+    @property
+    def all_seconds(self) -> tuple[Number, ...]:
+        """Those of SECONDS, in their order. [s]"""
+        first = self.time_s, self.bound_s, self.low_s, self.high_s
+        return (*first, self.latency_s, self.compute_s, self.memory_s, self.link_s)
 
     def seconds(self, part: str) -> Number:
         """The seconds of one of PARTS. [s]"""
@@ -101,7 +97,7 @@ class Timing:
 
     def each(self, change: Callable[[Number], Number]) -> Timing:
         """The same with all seconds changed alike."""
-        return _by_name(lambda name: change(getattr(self, name)), self.form)
+        return _timing(map(change, self.all_seconds), self.form)
 
 
 SECONDS = ("time_s", "bound_s", "low_s", "high_s", "latency_s", "compute_s", "memory_s", "link_s")
@@ -118,7 +114,17 @@ def total(parts: Iterable[tuple[Number, Timing]]) -> Timing:
     >>> total([(2, Timing(1.0, 0.5, 0.8, 1.5, memory_s=1.0)), (1, Timing(3.0, 2.0, 2.5, 4.0, compute_s=3.0))]).high_s
     7.0
     """
-    return reduce(lambda done, part: done + part[1] * part[0], parts, NOTHING)
+    seconds: tuple[Number, ...] = (0,) * len(SECONDS)
+    for count, each in parts:
+        many = settled(count)
+        seconds = tuple(done + more * many for done, more in zip(seconds, each.all_seconds, strict=True))
+    return _timing(seconds)
+
+
+def _timing(seconds: Iterable[Number], form: Names = "") -> Timing:
+    """A timing of those of SECONDS, in their order."""
+    time, bound, low, high, latency, compute, memory, link = seconds
+    return Timing(time, bound, low, high, latency, compute, memory, link, form)
 
 
 def banded(timing: Timing, low: Number, high: Number) -> Timing:
@@ -129,11 +135,8 @@ def banded(timing: Timing, low: Number, high: Number) -> Timing:
     if is_symbolic(timing.time_s, timing.bound_s):
         return replace(timing, low_s=timing.time_s * low, high_s=timing.time_s * high)
     bound = minimum(timing.bound_s, timing.time_s)  # equal up to rounding where nothing is lost
-    return replace(timing, bound_s=bound, low_s=maximum(bound, timing.time_s * low), high_s=timing.time_s * high)
-
-
-def _by_name(value: Callable[[str], Number], form: Names = "") -> Timing:
-    return Timing(**{name: value(name) for name in SECONDS}, form=form)
+    first = timing.time_s, bound, maximum(bound, timing.time_s * low), timing.time_s * high
+    return Timing(*first, timing.latency_s, timing.compute_s, timing.memory_s, timing.link_s, timing.form)
 
 
 def _most_frequent(forms: Names) -> str:

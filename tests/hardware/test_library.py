@@ -40,7 +40,7 @@ def test_a_shipped_name_parses_no_other_file(name: str, monkeypatch: pytest.Monk
     for room in (library, loading):
         monkeypatch.setattr(room, "read_yaml", lambda path: parsed.append(path) or read_yaml(path))
     load_hardware(name)
-    assert len(parsed) == 1
+    assert len(parsed) <= 1  # not even that, where it was asked for before
 
 
 def test_a_folder_of_ones_own_is_searched(folder: Path) -> None:

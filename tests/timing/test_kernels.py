@@ -75,6 +75,22 @@ def test_one_tile_more_than_a_wave_takes_two_waves() -> None:
     assert more.compute_s > full.compute_s * 1.2
 
 
+@given(
+    m=st.integers(1, 70_000),
+    n=st.integers(1, 70_000),
+    k=st.integers(1, 200_000),
+    partial=st.sampled_from([0.0, 0.4, 1.7]),
+)
+def test_all_tilings_at_once_find_what_one_after_the_other_does(m: int, n: int, k: int, partial: float) -> None:
+    constants = TILED.replaced({"tiles.partial": partial, "tiles.split": 3e-6})
+    h100 = load_hardware("h100")
+    one = tile(MatmulShape(m, n, k), 900e12, h100, constants)
+    several = tile(MatmulShape(np.array([7.0, m]), np.array([9.0, n]), np.array([80.0, k])), 900e12, h100, constants)
+    assert (one.compute_s, one.partial_s, one.latency_s) == tuple(
+        np.asarray(each)[1] for each in (several.compute_s, several.partial_s, several.latency_s)
+    )
+
+
 def test_a_small_tile_is_fed_more_slowly() -> None:
     # a 32 x 32 tile at its share of the peak, 16 / 64, on one of four units; its depth is cut into steps of 32
     one = tile(MatmulShape(32, 32, 1), 1000.0, toy(), TILED.replaced({"tiles.split": 1e9}))

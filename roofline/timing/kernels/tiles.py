@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 
 from roofline.calibration.corrections.matmuls import Tiles
 from roofline.cost.kernel_shapes import MatmulShape
 from roofline.errors import WorkloadError
-from roofline.number import Number, ceil_div, is_remembering, is_symbolic, least, minimum, where
+from roofline.number import Grid, Number, ceil_div, is_remembering, is_symbolic, least, minimum, where
 from roofline.timing.rates import Rates
 
 TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (32, 64), (64, 32), (32, 32))
@@ -21,6 +22,7 @@ TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (32
 SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 """Into how many parts a matmul kernel cuts its depth, to occupy more units."""
 
+_SIDES, _PARTS = np.array(TILES, dtype=np.float64).T[:, :, None], np.array(SPLITS, dtype=np.float64)
 _STEP = 32  # a block goes through its depth in steps of this many elements
 _CHUNK = 8192  # rows of a table at once
 
@@ -58,7 +60,8 @@ class TiledMatmul:
         if is_remembering(*numbers):
             return self._fastest_of_one(shape)
         if all(map(_is_plain, numbers)):
-            return self._fastest_of_one(MatmulShape(*map(float, sizes)))
+            known = (self.tiles, float(self.peak), self.share, float(self.hardware.bandwidth))
+            return _fastest_of_plain(*known, float(units_of(self.hardware)), *map(float, sizes))
         if not is_symbolic(*sizes):
             return self._fastest_of_numbers(sizes)
         added = [sum(self._added(split, shape.rows * shape.columns)) for split in SPLITS]
@@ -81,7 +84,7 @@ class TiledMatmul:
         return self.tiles.partial_bytes(split, output) / self.hardware.bandwidth, self.tiles.added_s(split)
 
     def _fastest_of_one(self, shape: MatmulShape) -> Tiling:
-        """The same for one matmul, in plain numbers or numbers that remember."""
+        """The same for one matmul in numbers that remember."""
         compute: list[Number] = [math.inf] * len(SPLITS)
         for place, seconds in self._candidates(shape):
             compute[place] = minimum(compute[place], seconds)
@@ -113,6 +116,27 @@ class TiledMatmul:
         return Tiling(*(row.reshape(columns[0].shape)[()] for row in whole))
 
 
+@lru_cache(maxsize=16_384)
+def _fastest_of_plain(
+    tiles: Tiles, peak: float, share: float, bandwidth: float, units: float, rows: float, columns: float, depth: float
+) -> Tiling:
+    """The same for one matmul in plain numbers: all tilings at once; operators of a network and its batches recur."""
+    blocks = np.ceil(rows / _SIDES[0]) * np.ceil(columns / _SIDES[1])
+    steps = np.ceil(depth / (_STEP * _PARTS))
+    compute = np.ceil(blocks * _PARTS / units) * steps * _step_s(tiles, peak, share, units)
+    partial, late = tiles.partial_bytes(_PARTS, rows * columns) / bandwidth, tiles.added_s(_PARTS)
+    totals = np.array([compute.min(axis=0) + (partial + late), partial, late])
+    total, partial_s, late_s = totals[:, totals[0].argmin()].tolist()
+    return Tiling(total - partial_s - late_s, partial_s, late_s)
+
+
+@lru_cache(maxsize=256)
+def _step_s(tiles: Tiles, peak: float, share: float, units: float) -> Grid:
+    """Seconds of a step of one block of each tile, with one on every unit, in a column."""
+    seconds = [2 * r * c * _STEP * units / (peak * min(share, tiles.share(r, c))) for r, c in TILES]
+    return np.array(seconds)[:, None]
+
+
 def _is_plain(size: Number) -> bool:
     return isinstance(size, int | float | Fraction)
 
@@ -120,7 +144,7 @@ def _is_plain(size: Number) -> bool:
 def units_of(hardware: Rates) -> Number:
     """How many units a device has. Raises WorkloadError where its spec does not say."""
     units = hardware.unit_count
-    if np.any(units == 0):
+    if not units if isinstance(units, int | float) else np.any(units == 0):
         msg = f"{hardware.name} states no units, which its calibration needs; add units: {{name: SM, count: ...}}"
         raise WorkloadError(msg)
     return units
