@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -88,6 +89,8 @@ def largest_batch(
 ) -> int:
     """The most sequences at once that fit in ``room`` bytes; 0 if not one does.
 
+    Under chunked prefill the activations alive at an operator grow with the batch up to those of a whole chunk.
+
     Cache and states are a constant (scales of whole tensors) and a part proportional to the batch; the activations
     alive at an operator are a constant (positions, which all sequences share), a part proportional to it and, where
     sequences are compared with each other, one proportional to its square; weights are constant. So each operator's
@@ -101,17 +104,25 @@ def largest_batch(
     def fit(batch: int) -> bool:
         return footprint(program, replace(workload, batch=batch), phases, precision).total_bytes <= int(room)
 
-    fits = []
+    whole, fits = replace(workload, chunk=None), []
     for phase in phases:
-        sizes = {letter: exact(size) for letter, size in program.sizes.items()} | dict(longest_step(workload, phase))
-        alive = [alive_bytes(program, phase, sizes | {"B": exact(b)}, precision) for b in range(3)]
-        for held in zip(*alive, strict=True):
+        alive = [_alive(program, whole, phase, precision, batch) for batch in range(3)]
+        most = alive[0] if workload.chunk is None else _alive(program, workload, phase, precision, workload.chunk)
+        for held, chunk in zip(zip(*alive, strict=True), most, strict=True):
             if held[0] + held[2] < 2 * held[1]:
                 return bisect_left(range(1, MAX_LENGTH + 1), True, key=lambda batch: not fit(batch))
-            curve = {b: as_fraction(carried[b] + size) for b, size in enumerate(held)}
-            fits.append(crossing(Fraction(free), curve))
+            limit = crossing(Fraction(free), {b: as_fraction(carried[b] + size) for b, size in enumerate(held)})
+            if phase is Phase.PREFILL and workload.chunk is not None:
+                limit = max(limit, crossing(Fraction(free), {b: as_fraction(carried[b] + chunk) for b in range(3)}))
+            fits.append(limit)
     found = max(0, int(min(fits)))
     return found + 1 if found < MAX_LENGTH and fit(found + 1) else found
+
+
+def _alive(program: Program, workload: Workload, phase: Phase, precision: Precision, batch: int) -> list[Number]:
+    """The activations alive at each operator of a step of so many sequences. [B]"""
+    sizes = {letter: exact(size) for letter, size in program.sizes.items()}
+    return alive_bytes(program, phase, sizes | dict(longest_step(workload, phase, batch)), precision)
 
 
 def _carried(program: Program, workload: Workload, batch: int, precision: Precision) -> Number:
@@ -143,7 +154,8 @@ def longest_context(
             longer = replace(workload, prompt=max(1, length - generated + 1))
         return _bytes_by_operator(program, longer, phases, precision)
 
-    bends = _bends(program, 1 if workload.context is not None else generated, min(positions, MAX_LENGTH))
+    chunks = [] if workload.context is not None else _whole_chunks(workload, generated)
+    bends = _bends(program, 1 if workload.context is not None else generated, min(positions, MAX_LENGTH), chunks)
     free = Fraction(int(room))
     if max(held(bends[0])) > free:
         return 0
@@ -153,9 +165,13 @@ def longest_context(
     low, high = bends[beyond - 1], bends[beyond]
     if high - low == 1:
         return low
-    middle = (low + high) // 2
-    curves = zip(held(low), held(middle), held(high), strict=True)
-    return min(last_within(free, dict(zip((low, middle, high), curve, strict=True))) for curve in curves)
+    lengths = (low, (low + high) // 2, high)
+    curves = zip(*(held(length) for length in lengths), strict=True)
+    if workload.chunk is None or workload.batch * (low - generated + 1) < workload.chunk:
+        return min(last_within(free, dict(zip(lengths, curve, strict=True))) for curve in curves)
+    prompts = [length - generated + 1 for length in lengths]  # a whole chunk holds ever fewer of them
+    excess = ([prompt * (size - free) for prompt, size in zip(prompts, curve, strict=True)] for curve in curves)
+    return min(last_within(Fraction(0), dict(zip(lengths, curve, strict=True))) for curve in excess)
 
 
 def _in_blocks(
@@ -191,9 +207,17 @@ def _bytes_by_operator(
     return [as_fraction(fixed + held) for held in alive]
 
 
-def _bends(program: Program, first: int, last: int) -> list[int]:
+def _whole_chunks(workload: Workload, generated: int) -> list[int]:
+    """The lengths from which all prompts, and then one prompt, are more than a chunk."""
+    if workload.chunk is None:
+        return []
+    prompts = (workload.chunk // workload.batch, -(-workload.chunk // workload.batch), workload.chunk)
+    return [prompt + generated - 1 for prompt in prompts]
+
+
+def _bends(program: Program, first: int, last: int, also: Sequence[int] = ()) -> list[int]:
     """Lengths from ``first`` to ``last`` between which every size grows smoothly: the sizes that may cap a length."""
     sizes = {"B": 1, "T": 1, "S": last, "M": last, **program.sizes}
     bound = [rebind(group.sizes(sizes), op.local) for group in program.groups for op in group.ops]
-    caps = {int(size) for local in bound for size in local.values()}
+    caps = {*also, *(int(size) for local in bound for size in local.values())}
     return sorted({min(first, last), last} | {cap for cap in caps if first < cap < last})

@@ -89,9 +89,10 @@ def weights_bytes(program: Program, sizes: Sizes, precision: Precision) -> Numbe
     return sum(program.resident(group, op, tensor, sizes) * precision.width(tensor) for group, op, tensor in held)
 
 
-def longest_step(workload: Workload, phase: Phase) -> Sizes:
-    """B, T and S, and M behind an encoder, of the step of ``phase`` that holds most."""
-    return workload.step(phase, workload.batch, workload.longest if phase.one_token else workload.prompt)
+def longest_step(workload: Workload, phase: Phase, batch: Number | None = None) -> Sizes:
+    """B, T and S, and M behind an encoder, of the step of ``phase`` that holds most; of so many sequences, if given."""
+    length = workload.longest if phase.one_token else workload.prompt
+    return workload.largest_pass(phase, workload.batch if batch is None else batch, length)
 
 
 def activation_peak(program: Program, phase: Phase, sizes: Sizes, precision: Precision) -> Number:

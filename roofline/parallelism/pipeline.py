@@ -68,7 +68,7 @@ class Pipeline:
 
     layers: int
     stages: Degree
-    parts: Degree
+    parts: Number
     phase: Phase
 
     def step(self, first: Number, layers: Number, last: Number, sends: Number) -> Number:
@@ -96,7 +96,7 @@ def places(groups: Sequence[Group]) -> list[int]:
     return found
 
 
-def pipeline_of(program: Program, phase: Phase, stages: Degree, parts: Degree) -> tuple[Pipeline, list[int]]:
+def pipeline_of(program: Program, phase: Phase, stages: Degree, parts: Number) -> tuple[Pipeline, list[int]]:
     """The pipeline of a phase of a program, and the place of each of its operators."""
     groups = [group for group in program.groups if phase in group.phases]
     where = places(groups)

@@ -84,6 +84,7 @@ class PhaseAnswer(FiguresAnswer):
     """One step of a phase: the sum over its operators."""
 
     steps: Annotated[int, Says("steps of this phase in a request")]
+    chunks: NotRequired[Annotated[int, Says("chunked prefill: forward passes that read the prompts, where several do")]]
     microbatches: NotRequired[Annotated[int, Says("pipeline: microbatches of a step")]]
     stages_s: NotRequired[Annotated[list[Seconds], Says("pipeline: time of a microbatch on the first, the fullest "
                                                         "inner and the last stage", "s")]]  # fmt: skip
@@ -138,6 +139,8 @@ class InputsAnswer(TypedDict):
     context: Annotated[int | None, Says("a lone decode step: tokens it attends to", "tokens")]
     decoder_start: NotRequired[Annotated[int, Says("tokens that a decoder starts from, behind an encoder", "tokens")]]
     kv_block: Annotated[int, Says("tokens in a block of a paged KV cache, as the engine has it", "tokens")]
+    chunk: Annotated[int | None, Says("chunked prefill: tokens of prompts that a forward pass reads, as the engine has "
+                                      "it; null: prompts whole", "tokens")]  # fmt: skip
     phase: Annotated[Phase | None, Says("the phase asked for; null is all")]
     dtype: Annotated[str, Says("number format or recipe")]
     weight_dtype: Annotated[str, Says("format of the weights")]

@@ -96,13 +96,15 @@ class PhasePrediction:
     """One step of a phase, and how many steps a request takes; its operators are listed when they are asked for.
 
     Counts are of one device's part; in a pipeline, of one device of each stage, added up; ``stage_devices`` are those
-    of a stage, each with as much. In a pipeline: the microbatches of a step, and what one of them takes on the first,
+    of a stage, each with as much. ``chunks``: the forward passes of a step that read prompts, all of which its figures
+    hold. In a pipeline: the microbatches of a step, and what one of them takes on the first,
     the fullest inner and the last stage. [s]
     """
 
     steps: int
     figures: Figures
     listing: Callable[[], tuple[Operator, ...]] = field(compare=False, repr=False)
+    chunks: int = 1
     microbatches: int = 1
     stages: tuple[float, ...] = ()
     stage_devices: int = 1
@@ -124,10 +126,11 @@ class PhasePrediction:
 
     def to_dict(self) -> dict[str, Any]:
         """The phase as the JSON of ``predict`` has it."""
+        chunked = {"chunks": self.chunks} if self.chunks > 1 else {}
         piped = {"microbatches": self.microbatches, "stages_s": list(self.stages)} if self.stages else {}
         operators = [op.to_dict() for op in self.operators]
         totals = {"total_flops": self.total_flops, "total_bytes": self.total_bytes}
-        return {"steps": self.steps, **piped, **self.figures.to_dict(), **totals, "operators": operators}
+        return {"steps": self.steps, **chunked, **piped, **self.figures.to_dict(), **totals, "operators": operators}
 
 
 def figures_of(parts: Iterable[tuple[Cost, Timing]], machine: Machine) -> Figures:

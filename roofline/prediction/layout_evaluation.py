@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from roofline.cost.chunks import going_on
 from roofline.cost.cost import step_cost
 from roofline.cost.residency import activation_peak, longest_step
+from roofline.number import Number
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import Pipeline, layer_count, microbatches, pipeline_of, places
 from roofline.parallelism.sharding import PIPELINE, shard
@@ -19,7 +21,6 @@ from roofline.prediction.step import by_place, pipelined
 from roofline.program.axes import Sizes
 from roofline.program.phases import Phase
 from roofline.program.program import Program
-from roofline.program.workload import Workload
 from roofline.timing.machine import Machine
 from roofline.timing.timing import Timing, total
 
@@ -114,9 +115,14 @@ def _fits(request: Request, machine: Machine, layouts: Layout, batch: Any, memor
 def _phase(request: Request, program: Program, phase: Phase, layouts: Layout, batch: Any, machine: Machine) -> Timing:
     """One step of ``phase``, a number per row. [s]"""
     pp, dp = layouts.pp, layouts.dp
-    parts = np.asarray(microbatches(batch // dp, pp, phase))
+    passes = np.asarray(request.workload.passes(phase, batch // dp))
+    parts = np.maximum(microbatches(batch // dp, pp, phase), passes)
     pipeline, where = pipeline_of(program, phase, pp, parts)
-    costs = step_cost(program, phase, _sizes(request, phase, batch / dp / parts), request.precision, request.engine)
+    pieces = request.workload.pieces if phase is Phase.PREFILL else 1
+    sizes = _sizes(request, phase, batch / dp * pieces / parts)
+    costs = step_cost(program, phase, sizes, request.precision, request.engine)
+    if phase is Phase.PREFILL:
+        costs = going_on(program, costs, sizes, request.precision)
     rowwise = [replace(cost, count=np.ravel(np.asarray(cost.count))) for cost in costs]
     timings = machine.times(costs)
     return pipelined(pipeline, by_place(zip(rowwise, timings, strict=True), where))
@@ -125,8 +131,7 @@ def _phase(request: Request, program: Program, phase: Phase, layouts: Layout, ba
 def _sizes(request: Request, phase: Phase, batch: Any) -> Sizes:
     """B, T and S of a step: B one number a row, the mean over the steps of S is taken along the other axis."""
     whole = request.workload.sizes(phase)
-    return {**{letter: size if isinstance(size, np.ndarray) else float(size) for letter, size in whole.items()},
-            "B": np.asarray(batch, dtype=np.float64)[:, None]}  # fmt: skip
+    return {**_floats(whole), "B": np.asarray(batch, dtype=np.float64)[:, None]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +168,10 @@ def _memory(request: Request, program: Program, layouts: Layout, batch: Any) -> 
                     sums[place] = sums[place] + size * (pp > 1 if again else 1)
     stages = (np.asarray(held) for held in Pipeline(layer_count(program), pp, 1, Phase.PREFILL).stage_values(*sums))
     bare = Program(tuple(group for group in program.groups if group.name != PIPELINE), program.sizes)
-    peaks = [
-        np.ravel(
-            np.asarray(activation_peak(bare, phase, whole | _floats(request.workload, phase) | {"B": replica}, widths))
-        )
-        for phase in request.phases
-    ]
+    steps = {phase: whole | _floats(longest_step(request.workload, phase, replica)) for phase in request.phases}
+    peaks = [np.ravel(np.asarray(activation_peak(bare, phase, step, widths))) for phase, step in steps.items()]
     return np.maximum.reduce(np.broadcast_arrays(*stages)) + np.maximum.reduce(np.broadcast_arrays(*peaks))
 
 
-def _floats(workload: Workload, phase: Phase) -> dict[str, float]:
-    return {letter: float(size) for letter, size in longest_step(workload, phase).items()}
+def _floats(sizes: Sizes) -> dict[str, Number]:
+    return {letter: size if isinstance(size, np.ndarray) else float(size) for letter, size in sizes.items()}

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any
 
 from roofline.cost.memory_fit import MemoryFit
-from roofline.cost.residency import activation_peak, peak_bytes, resting
 from roofline.errors import UsageError, WorkloadError
-from roofline.number import exact
 from roofline.parallelism.divisibility import check_layout
 from roofline.parallelism.layout import Layout
-from roofline.parallelism.pipeline import fit_layout, fullest_stage, stage_programs
+from roofline.parallelism.pipeline import fit_layout, fullest_stage
 from roofline.parallelism.sharding import shard
 from roofline.prediction.request import Request, most_tokens, stored_as
 from roofline.program.phases import Phase
@@ -28,7 +25,7 @@ LARGEST_CLUSTER = 1024
 class Offload:
     """Weights in the host's memory, read over its link in every step. [B, B/s, s]
 
-    A step takes ``transfer_s`` at least, where it hides all other work, and both times at most.
+    A forward pass takes ``transfer_s`` at least, where it hides all other work, and both times at most.
     """
 
     bytes: int
@@ -37,16 +34,17 @@ class Offload:
 
     @property
     def transfer_s(self) -> float:
-        """The time of one step's transfer. [s]"""
+        """The time of one forward pass's transfer. [s]"""
         return self.bytes / self.bandwidth
 
-    def step_s(self, time_s: float) -> tuple[float, float]:
-        """A step that takes ``time_s`` by itself: behind the transfer or beside it, and after it. [s]
+    def step_s(self, time_s: float, passes: int = 1) -> tuple[float, float]:
+        """A step that takes ``time_s`` by itself: behind the transfers or beside them, and after them. [s]
 
         >>> Offload(63_000_000_000, "PCIe", 63e9).step_s(0.5)
         (1.0, 1.5)
         """
-        return max(self.transfer_s, time_s), self.transfer_s + time_s
+        moved = passes * self.transfer_s
+        return max(moved, time_s), moved + time_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,31 +87,26 @@ def find_overflow(request: Request, on: Layout, fit: MemoryFit, times_s: Mapping
     """
     layout, spread = needed_layout(request) or (None, None)
     moved = offload(request, fit) if on.devices == 1 else None
-    steps = {phase: moved.step_s(time) for phase, time in times_s.items()} if moved else {}
+    own = request.workload
+    passes = {phase: int(own.passes(phase, own.batch)) for phase in times_s}
+    steps = {phase: moved.step_s(time, passes[phase]) for phase, time in times_s.items()} if moved else {}
     return Overflow(
         layout, spread, _narrower(request, on), chunked_bytes(request, on), request.engine.mixed_tokens, moved, steps
     )
 
 
 def chunked_bytes(request: Request, on: Layout) -> int | None:
-    """What resides on a device of the fullest stage under the engine's chunked prefill.
+    """What resides on a device of the fullest stage under the chunked prefill that serving would have.
 
-    None without a prefill of more tokens than its step takes, and where its prompts run by themselves.
+    None without a prefill of more tokens than its step takes, and where the engine says already how it reads prompts.
     """
-    most = request.engine.mixed_tokens
-    own = replace(request.workload, batch=request.workload.batch // int(on.dp))
-    if Phase.PREFILL not in request.phases or most is None or own.batch * own.first <= most:
+    whole, most = request.workload, request.engine.mixed_tokens
+    read = whole.batch // int(on.dp) * whole.first
+    if Phase.PREFILL not in request.phases or whole.chunk is not None or most is None or read <= most:
         return None
-    new = min(own.first, most)
-    piece = {**own.step(Phase.PREFILL, own.batch, own.first), "B": Fraction(most, new), "T": exact(new)}
-    others = tuple(phase for phase in request.phases if phase is not Phase.PREFILL)
-    found = []
-    for stage in stage_programs(shard(request.program, on) if on.devices > 1 else request.program, on):
-        sizes = {letter: exact(size) for letter, size in stage.sizes.items()} | piece
-        peak = int(activation_peak(stage, Phase.PREFILL, sizes, request.precision))
-        beside = peak_bytes(stage, own, others, request.precision) if others else 0
-        found.append(resting(stage, own, request.precision).total_bytes + max(peak, beside))
-    return max(found) + request.reserved
+    chunked = replace(request, workload=replace(whole, chunk=most))
+    program = shard(request.program, on) if on.devices > 1 else request.program
+    return resident_bytes(chunked, on, program) + request.reserved
 
 
 def _narrower(request: Request, on: Layout) -> tuple[str, MemoryFit] | None:

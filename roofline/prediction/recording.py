@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from roofline.calibration.constants import Constants, Execution
+from roofline.cost.cost import Cost
 from roofline.cost.kv_cache import cache_bytes
 from roofline.cost.residency import alive_bytes, longest_step, resident_bytes, weights_bytes
 from roofline.errors import UsageError, near_matches, shown
@@ -37,7 +38,7 @@ from roofline.tape.tape import GENERATE, Tape
 from roofline.tape.trace import Letter, Trace
 from roofline.timing.energy import energy_j
 from roofline.timing.machine import ConstantSource, Machine
-from roofline.timing.timing import SECONDS
+from roofline.timing.timing import SECONDS, Timing
 
 AnyModel: TypeAlias = str | Path | Mapping[str, Any] | Model
 
@@ -106,7 +107,7 @@ class Recording:
     def phase(self, phase: Phase) -> dict[str, Number]:
         """Times, counts and utilisations of one step of a phase; of decode, their means over the steps."""
         steps, device = self.steps, self.request.device
-        pairs = steps.timed(phase)
+        pairs = self._timed(phase)
         timing = steps.timing(phase, pairs)
         parts, stages = steps.parts(phase), int(steps.layout.pp)
         machine, time = steps.machine, timing.time_s
@@ -123,6 +124,16 @@ class Recording:
         if device.tdp is not None:
             found["energy_j"] = energy_j(device.tdp, time, mfu, mbu) * int(steps.layout.devices)
         return found
+
+    def _timed(self, phase: Phase) -> list[tuple[Cost, Timing]]:
+        """Each operator of one step, with the time of one execution; of a prompt in pieces, those of each piece."""
+        steps, pieces = self.steps, self.request.workload.pieces if phase is Phase.PREFILL else 1
+        if pieces == 1:
+            return steps.timed(phase)
+        sizes = steps.sizes(phase)
+        each = [steps.costs_at(phase, {**sizes, "S": sizes["T"] * piece}) for piece in range(1, pieces + 1)]
+        costs = [replace(cost, count=cost.count / pieces) for costs in each for cost in costs]
+        return list(zip(costs, steps.machine.times(costs), strict=True))
 
     def memory(self) -> dict[str, Number]:
         """What resides on a device of the fullest stage, in bytes, whether it fits, and the most sequences that do.
@@ -151,7 +162,20 @@ class Recording:
         return resident_bytes(program, workload, self.request.phases, self.request.precision)
 
     def _largest_batch(self, program: Program, workload: Workload, room: Number) -> Number | None:
-        """The root that ``largest_batch`` finds, of each operator's parabola; of lines, those that may bind."""
+        """The batch that ``largest_batch`` finds: of prompts read whole, or in chunks if that is more."""
+        whole = self._batch_of(program, replace(workload, chunk=None), room, (0, 1, 2))
+        if workload.chunk is None:
+            return whole
+        chunked = self._batch_of(program, workload, room, (workload.chunk,) * 3)
+        return None if whole is None or chunked is None else maximum(whole, chunked)
+
+    def _batch_of(
+        self, program: Program, workload: Workload, room: Number, prompts: tuple[int, int, int]
+    ) -> Number | None:
+        """The root of each operator's parabola; of lines, those that may bind.
+
+        ``prompts``: how many a prefill holds where 0, 1 and 2 sequences reside.
+        """
         sizes = {letter: exact(size) for letter, size in program.sizes.items()}
         precision = self.request.precision
         free = whole(room) - whole(weights_bytes(program, sizes, precision))
@@ -160,8 +184,9 @@ class Recording:
         lines: list[tuple[Number, Number]] = []
         roots: list[Number] = []
         for phase in self.request.phases:
-            step = sizes | dict(longest_step(workload, phase))
-            alive = [alive_bytes(program, phase, step | {"B": exact(b)}, precision) for b in range(3)]
+            batches = prompts if phase is Phase.PREFILL else range(3)
+            steps = (sizes | dict(longest_step(workload, phase, exact(batch))) for batch in batches)
+            alive = [alive_bytes(program, phase, step, precision) for step in steps]
             for three in zip(*alive, strict=True):
                 none, first, second = (kept + size for kept, size in zip(carried, three, strict=True))
                 square = (second - 2 * first + none) / 2

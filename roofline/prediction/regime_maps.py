@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from roofline.cost.chunks import going_on
 from roofline.cost.cost import step_cost
 from roofline.cost.memory_fit import largest_batch
 from roofline.errors import UsageError, WorkloadError
@@ -89,11 +90,17 @@ def map_regimes(prediction: Prediction, phase: Phase, batches: Sequence[float], 
 
 def step_seconds(prediction: Prediction, phase: Phase, batches: Grid, lengths: Grid) -> dict[str, Grid]:
     """The parts of the expected time of one step for pairs of batch and length. [s]"""
-    program = prediction.program
-    sizes = prediction.workload.step(phase, batches, lengths)
+    program, workload, passes = prediction.program, prediction.workload, np.ones_like(batches)
+    sizes = dict(workload.step(phase, batches, lengths))
+    if phase is Phase.PREFILL and workload.chunk is not None:
+        pieces, passes = np.ceil(lengths / workload.chunk), np.ceil(batches * lengths / workload.chunk)
+        new = lengths / pieces
+        sizes |= {"B": batches * pieces / passes, "T": new, "S": (lengths + new) / 2}  # a mean piece for all
     costs = step_cost(program, phase, sizes, prediction.precision, prediction.engine)
+    if phase is Phase.PREFILL:
+        costs = going_on(program, costs, sizes, prediction.precision)
     timing = prediction.steps.machine.step(costs)
-    return {part: np.broadcast_to(np.asarray(timing.seconds(part)), np.shape(batches)) for part in PARTS}
+    return {part: np.broadcast_to(np.asarray(timing.seconds(part) * passes), np.shape(batches)) for part in PARTS}
 
 
 def roof_boundary(prediction: Prediction, phase: Phase, lengths: Sequence[float]) -> Grid:

@@ -97,7 +97,7 @@ def read_request(
     compression = read_compression(options)
     program, storage = _stored(network, conventions, compression, recipe, device, engine)
     phases = _phases(program, options, network.name)
-    workload = read_workload(options, network, phases, engine.kv_block)
+    workload = read_workload(options, network, phases, engine.kv_block, engine.chunk or None)
     if Phase.DECODE in phases and workload.decode_steps == 0:
         phases = tuple(name for name in phases if not name.one_token)
     own = fleet.calibration or calibration_under(edits_by_room(options["set"] or {})["hardware"], fleet.device)

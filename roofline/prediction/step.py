@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from roofline.cost.chunks import going_on
 from roofline.cost.cost import Cost, step_cost
 from roofline.engines.engine import Engine
-from roofline.number import exact
+from roofline.number import Number, exact, maximum
 from roofline.parallelism.divisibility import check_layout
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import Pipeline, microbatches, pipeline_of
@@ -53,18 +54,38 @@ class Steps:
     layout: Layout
     engine: Engine
 
-    def parts(self, phase: Phase) -> int:
-        """Into how many microbatches a replica's batch is cut."""
-        return int(microbatches(self.workload.batch // self.layout.dp, self.layout.pp, phase))
+    def passes(self, phase: Phase) -> Number:
+        """The forward passes of one step of a replica: more than one where prompts are read in chunks."""
+        return self.workload.passes(phase, self.workload.batch // self.layout.dp)
+
+    def parts(self, phase: Phase) -> Number:
+        """Into how many microbatches a replica's step is cut: in a pipeline each forward pass is one."""
+        if self.layout.pp == 1:
+            return 1
+        return maximum(microbatches(self.workload.batch // self.layout.dp, self.layout.pp, phase), self.passes(phase))
 
     def sizes(self, phase: Phase) -> Sizes:
-        """B, T and S of one step: B is a microbatch of a replica."""
-        whole = self.workload.sizes(phase)
-        return {**whole, "B": exact(self.workload.batch // self.layout.dp // self.parts(phase))}
+        """B, T and S of one forward pass: B is a microbatch of a replica, or what a chunk holds of prompts."""
+        whole, batch = self.workload.sizes(phase), exact(self.workload.batch // self.layout.dp)
+        pieces = self.workload.pieces if phase is Phase.PREFILL else 1
+        return {**whole, "B": batch * pieces / maximum(self.parts(phase), self.passes(phase))}
 
     def costs(self, phase: Phase) -> tuple[Cost, ...]:
-        """What each operator of one step costs on a device; the stages of a pipeline one after the other."""
-        return step_cost(self.program, phase, self.sizes(phase), self.precision, self.engine)
+        """What each operator of one step costs on a device; the stages of a pipeline one after the other.
+
+        On one stage all forward passes of a step count; in a pipeline one, as a microbatch.
+        """
+        return self.costs_at(phase, self.sizes(phase))
+
+    def costs_at(self, phase: Phase, sizes: Sizes) -> tuple[Cost, ...]:
+        """The same of forward passes of these sizes."""
+        found = step_cost(self.program, phase, sizes, self.precision, self.engine)
+        if phase is Phase.PREFILL:
+            found = going_on(self.program, found, sizes, self.precision)
+        passes = self.passes(phase) if self.layout.pp == 1 else 1
+        if isinstance(passes, int) and passes == 1:
+            return found
+        return tuple(replace(cost, count=cost.count * passes) for cost in found)
 
     def timed(self, phase: Phase) -> list[tuple[Cost, Timing]]:
         """Each operator of one step, with the time of one execution."""
@@ -81,18 +102,19 @@ class Steps:
         """Figures of one step, of its operators, and of the stages of its pipeline."""
         pairs = tuple(self.timed(phase))
         steps, several = self.workload.steps(phase), int(self.layout.stage_devices)
-        listing = Listing(pairs, self.machine)
-        alone = PhasePrediction(steps, figures_of(pairs, self.machine), listing, stage_devices=several)
+        listing, chunks = Listing(pairs, self.machine), int(self.passes(phase))
+        alone = PhasePrediction(steps, figures_of(pairs, self.machine), listing, chunks, stage_devices=several)
         return alone if self.layout.pp == 1 else self._staged(phase, alone, listing)
 
     def _stages(self, phase: Phase, pairs: Iterable[tuple[Cost, Timing]]) -> tuple[Pipeline, list[Timing]]:
         """The pipeline of a phase, and the time of one microbatch by place."""
         pipeline, where = pipeline_of(self.program, phase, int(self.layout.pp), self.parts(phase))
-        return pipeline, by_place(pairs, where)
+        pairs = list(pairs)
+        return pipeline, by_place(pairs, where * (len(pairs) // len(where)))
 
     def _staged(self, phase: Phase, alone: PhasePrediction, listing: Listing) -> PhasePrediction:
         """The same with what other microbatches add, an operator of its own, and the stages."""
-        parts, pp = self.parts(phase), int(self.layout.pp)
+        parts, pp = int(self.parts(phase)), int(self.layout.pp)
         pipeline, sums = self._stages(phase, listing.pairs)
         figures = alone.figures
         timing = pipelined(pipeline, sums)

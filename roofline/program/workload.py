@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Protocol
 
 from roofline.errors import UsageError, WorkloadError, near_matches
-from roofline.number import Number, counting, exact, is_remembering
+from roofline.number import Number, ceil_div, counting, exact, is_remembering, minimum
 from roofline.options.verbs import RequestOptions
 from roofline.program.axes import Sizes
 from roofline.program.lengths import Lengths
@@ -97,7 +97,8 @@ class Precision:
 class Workload:
     """Sequences at once, tokens in, tokens out, and, if given, the attended length of the one decode step asked for.
 
-    The cache is kept in blocks of ``kv_block`` tokens.
+    The cache is kept in blocks of ``kv_block`` tokens. ``chunk``: the most tokens of prompts that a forward pass reads,
+    None where it reads all of them whole.
     ``decoder_start``: with how many tokens the decoder behind an encoder begins; ``prompt`` is then what the encoder
     reads. None where there is one stack.
     """
@@ -108,9 +109,10 @@ class Workload:
     context: int | None = None
     kv_block: int = 1
     decoder_start: int | None = None
+    chunk: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("batch", "prompt", "generate", "context", "kv_block"):
+        for name in ("batch", "prompt", "generate", "context", "kv_block", "chunk"):
             value = getattr(self, name)
             if value is None or is_remembering(value):
                 continue
@@ -126,6 +128,19 @@ class Workload:
     def steps(self, phase: Phase) -> int:
         """How many steps of a phase a request takes."""
         return self.decode_steps if phase.one_token else 1
+
+    @property
+    def pieces(self) -> int:
+        """In how many equal pieces a prompt is read."""
+        return 1 if self.chunk is None else int(ceil_div(self.first, self.chunk))
+
+    def passes(self, phase: Phase, batch: Number) -> Number:
+        """The forward passes of one step for ``batch`` sequences: one, or as many as hold all prompts in chunks.
+
+        >>> int(Workload(1, 3000, 2, chunk=8192).passes(Phase.PREFILL, 8))  # 24,000 tokens
+        3
+        """
+        return 1 if self.chunk is None or phase is not Phase.PREFILL else ceil_div(batch * self.first, self.chunk)
 
     @property
     def first(self) -> int:
@@ -167,11 +182,40 @@ class Workload:
         >>> Workload(2, 8, 4).sizes(Phase.DECODE)["S"]
         array([ 9., 10., 11.])
         """
+        if phase is Phase.PREFILL and self.chunk is not None:
+            return self.forward_pass(self.batch)
         if not phase.one_token:
             return self.step(phase, self.batch, self.prompt)
         if self.context is not None:
             return self.step(phase, self.batch, self.context)
         return self.step(phase, self.batch, self.first + counting(self.decode_steps))
+
+    def forward_pass(self, batch: Number) -> Sizes:
+        """B, T and S of one forward pass of chunked prefill, of equal pieces; S is an array over those of a prompt.
+
+        Of a prompt that remembers it is that of the last piece.
+
+        >>> Workload(1, 10_000, 2, chunk=4096).forward_pass(2)["S"].round()
+        array([ 3333.,  6667., 10000.])
+        """
+        pieces = self.pieces
+        new = exact(self.first) / pieces
+        sequences = exact(batch) * pieces / self.passes(Phase.PREFILL, batch)
+        if pieces == 1 or is_remembering(new):
+            return {"B": sequences, "T": new, "S": new * pieces}
+        return {"B": sequences, "T": float(new), "S": float(new) * counting(pieces)}
+
+    def largest_pass(self, phase: Phase, batch: Number, length: Number) -> Sizes:
+        """B, T and S of the forward pass that holds most: all of a step, or a whole chunk of its last tokens.
+
+        >>> {k: str(v) for k, v in Workload(1, 3000, 2, chunk=8192).largest_pass(Phase.PREFILL, 8, 3000).items()}
+        {'B': '1024/375', 'T': '3000', 'S': '3000'}
+        """
+        sizes = self.step(phase, batch, length)
+        if self.chunk is None or phase is not Phase.PREFILL:
+            return sizes
+        new = minimum(sizes["T"], exact(self.chunk))
+        return {**sizes, "T": new, "B": minimum(sizes["B"], exact(self.chunk) / new)}
 
     def step(self, phase: Phase, batch: Number, length: Number) -> Sizes:
         """B, T and S of one step, and M behind an encoder: ``length`` is attended to in decode, else it is the prompt.
@@ -216,9 +260,12 @@ class Described(Protocol):
     def lengths(self) -> Lengths: ...
 
 
-def read_workload(asked: RequestOptions, model: Described, phases: tuple[Phase, ...], kv_block: int = 1) -> Workload:
+def read_workload(
+    asked: RequestOptions, model: Described, phases: tuple[Phase, ...], kv_block: int = 1, chunk: int | None = None
+) -> Workload:
     """The workload that options ask ``phases`` of ``model`` for. An encoder-decoder's prompt is what its encoder reads.
 
+    ``kv_block`` and ``chunk`` are its engine's; a few tokens that a decoder starts from are no prompt to be cut.
     Raises UsageError for flags that do not go together, WorkloadError for what the network refuses.
     """
     lengths, prompt, generate, context = model.lengths, asked["prompt"], asked["generate"], asked["context"]
@@ -226,7 +273,8 @@ def read_workload(asked: RequestOptions, model: Described, phases: tuple[Phase, 
     default_generate = min(DEFAULT_GENERATE, max(1, lengths.output // 2)) if Phase.DECODE in phases else 1
     generated = default_generate if generate is None else generate
     given = _default_prompt(lengths, phases, generated) if prompt is None else prompt
-    workload = Workload(asked["batch"], given, generated, context, kv_block, lengths.decoder_start)
+    start = lengths.decoder_start
+    workload = Workload(asked["batch"], given, generated, context, kv_block, start, chunk if start is None else None)
     if all(each.one_token for each in phases) and context is None and generated == 1:
         msg = "generate 1 has no decode step: the first token comes from prefill; generate 2 or more, or give a context"
         raise UsageError(msg)

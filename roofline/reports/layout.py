@@ -45,9 +45,12 @@ def _replicated_lines(prediction: Prediction) -> list[str]:
 
 
 def phase_note(phase: PhasePrediction) -> str:
-    """The microbatches of a pipeline's step, and what one takes on the first, the fullest inner and the last stage."""
+    """The chunks of a step, or the microbatches of a pipeline's and what one takes on its stages.
+
+    Of stages there are the first, the fullest inner and the last.
+    """
     if not phase.stages:
-        return ""
+        return f", in {phase.chunks} chunks" if phase.chunks > 1 else ""
     names = ("first", "inner", "last") if len(phase.stages) > 2 else ("first", "last")
     times = ", ".join(
         f"{name} {format_quantity(time, 'time_s')}" for name, time in zip(names, phase.stages, strict=True)

@@ -203,9 +203,15 @@ def inputs_line(prediction: Prediction) -> str:
         f", {field.name.replace('_', ' ')} {value}" for field, value in asked if value != field.option.default
     )
     return (
-        f"inputs: batch {w.batch}, {w.words(prediction.phases)}, {prediction.recipe.words}, "
+        f"inputs: batch {w.batch}, {w.words(prediction.phases)}{_chunks(prediction)}, {prediction.recipe.words}, "
         f"{prediction.engine.words}, attention {c.attention}, count {c.count}, LM head {c.lm_head}{more}"
     )
+
+
+def _chunks(prediction: Prediction) -> str:
+    """That the prompts are read in chunks, where they are more than one."""
+    several = Phase.PREFILL in prediction.phases and prediction.steps.passes(Phase.PREFILL) > 1
+    return f", chunked prefill of {prediction.workload.chunk} tokens" if several else ""
 
 
 _TOLD = (

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from roofline.cost.chunks import states_begun
 from roofline.cost.cost import Cost, launched, operator_cost
 from roofline.engines.engine import Engine
 from roofline.number import Number
 from roofline.program.axes import Sizes, rebind
-from roofline.program.op import STATES, Op, Tensor
+from roofline.program.op import Op
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
 from roofline.program.workload import Precision
@@ -50,11 +51,6 @@ class Stream:
         """The mean of a value over the points."""
         averaged: Number = np.sum(np.asarray(np.asarray(self.weights) * value), axis=-1)
         return averaged
-
-
-def states_begun(op: Op) -> tuple[Tensor, ...]:
-    """The states that an operator writes without having read them: those of a prompt, which begins with none."""
-    return tuple(tensor for tensor in op.writes if tensor.role in STATES and tensor not in op.reads)
 
 
 def mixed_step_costs(

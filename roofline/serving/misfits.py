@@ -64,7 +64,7 @@ class Misfits:
             divides = layout == ONE or layout in replica_layouts(self.question.program, int(layout.devices))
             self.known[key] = self.held(recipe, layout) if divides else None
         found = self.known[key]
-        return found.fixed + found.longest if found else None
+        return found.least if found else None
 
 
 def _bytes(size: float) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
+from math import inf
 
 import numpy as np
 
@@ -14,31 +16,69 @@ from roofline.program.program import Program
 from roofline.program.traffic import Traffic, in_flight
 from roofline.program.workload import Precision
 
+MANY = 4096
+"""So many sequences that all experts are touched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Bytes that grow with the sequences: ``constant`` and those of ``each``, once there are many; those of ``first``.
+
+    Few sequences touch few experts, and may take less than many would say.
+    """
+
+    constant: float = 0.0
+    each: float = 0.0
+    first: float = 0.0
+
+    def __add__(self, other: Line) -> Line:
+        return Line(self.constant + other.constant, self.each + other.each, self.first + other.first)
+
 
 @dataclass(frozen=True, slots=True)
 class Occupancy:
-    """Bytes on a device that serves: ``fixed`` and one longest sequence are there always, then ``each`` further one.
+    """Bytes on a device that serves: weights and the cache of one longest sequence, then ``each`` further one's.
 
-    ``prompt`` are those of the cache of a mean prompt, which a pool that prefills hands over.
+    Beside them are the activations of a step: of ``reading`` a prompt of each sequence, up to the ``most_read`` at
+    once, or of ``decoding`` all. ``prompt`` are those of the cache of a mean prompt, which a pool that prefills hands
+    over.
     """
 
-    fixed: float
+    weights: float
     longest: float
     each: float
+    reading: Line = Line()
+    most_read: float = inf
+    decoding: Line = Line()
     prompt: float = 0.0
 
     def beside(self, other: Occupancy) -> Occupancy:
         """Both on one device: a model and its draft."""
         return Occupancy(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
+    @property
+    def least(self) -> float:
+        """What one sequence takes, the longest. [B]"""
+        return self.weights + self.longest + max(min(self.reading.first, self.most_read), self.decoding.first)
+
     def most(self, room: float) -> int:
         """The most sequences at once in ``room`` bytes; 0 where the weights and one do not fit.
 
-        >>> Occupancy(fixed=10.0, longest=4.0, each=2.0).most(20.0)  # 10 + 4 + 3 x 2
+        >>> Occupancy(weights=10.0, longest=4.0, each=2.0).most(20.0)  # 10 + 4 + 3 x 2
         4
+        >>> Occupancy(10.0, 4.0, 2.0, reading=Line(0.0, 1.0, 1.0), most_read=2.0).most(20.0)  # two prompts at once
+        3
         """
-        left = room - self.fixed - self.longest
-        return 0 if left < 0 else 1 + int(left / self.each)
+        left = room - self.weights - self.longest
+        most = Line(self.most_read, first=self.most_read)
+        read = max(self._within(left, self.reading), self._within(left, most))
+        return min(read, self._within(left, self.decoding))
+
+    def _within(self, left: float, activations: Line) -> int:
+        """How many sequences fit beside their activations."""
+        if activations.first > left:
+            return 0
+        return max(1, int((left - activations.constant + self.each) / (self.each + activations.each)))
 
 
 def occupancy_of(
@@ -56,13 +96,13 @@ def occupancy_of(
     tokens, and one of them at its longest. What a shared prefix saves is not counted. Without ``prompts`` others read
     them, and no step has their activations.
     """
-    fixed = _weights(program, precision)
-    fixed += _prompt_activations(program, precision, traffic, chunk) if prompts else 0.0
     lengths, weights = in_flight(traffic)
     each = float(np.sum(weights * cache_of(program, precision, in_blocks(lengths, kv_block))))
     longest = float(cache_of(program, precision, in_blocks(np.array([float(traffic.longest)]), kv_block))[0])
-    one, two = (_activations(program, precision, Phase.DECODE, batch, 1, traffic.longest) for batch in (1, 2))
-    return Occupancy(fixed, longest + one, each + two - one, _mean_prompt(program, precision, traffic))
+    reading, most_read = _reading(program, precision, traffic, chunk) if prompts else (Line(), 0.0)
+    decoding = _line(program, precision, Phase.DECODE, 1, traffic.longest)
+    mean = _mean_prompt(program, precision, traffic)
+    return Occupancy(_weights(program, precision), longest, each, reading, most_read, decoding, mean)
 
 
 def in_blocks(lengths: Grid, kv_block: int) -> Grid:
@@ -80,10 +120,10 @@ def prefill_occupancy(program: Program, precision: Precision, traffic: Traffic) 
     Any of them may be the longest. Its cache counts twice: one step's are handed over while the next one is computed.
     """
     longest = max(traffic.prompt.tokens)
-    one, two = (_activations(program, precision, Phase.PREFILL, batch, longest, longest) for batch in (1, 2))
+    reading = _line(program, precision, Phase.PREFILL, longest, longest)
     caches = 2 * float(cache_of(program, precision, np.array([float(longest)]))[0])
     mean = _mean_prompt(program, precision, traffic)
-    return Occupancy(_weights(program, precision), one + caches, two - one + caches, mean)
+    return Occupancy(_weights(program, precision), caches, caches, reading, prompt=mean)
 
 
 def _weights(program: Program, precision: Precision) -> float:
@@ -106,14 +146,25 @@ def cache_of(program: Program, precision: Precision, lengths: Grid) -> Grid:
     return held
 
 
-def _prompt_activations(program: Program, precision: Precision, traffic: Traffic, chunk: int | None) -> float:
-    """Activations of the largest piece of a prompt."""
+def _reading(program: Program, precision: Precision, traffic: Traffic, chunk: int | None) -> tuple[Line, float]:
+    """Activations of reading prompts as they arrive, and those of the most tokens of them that a step holds."""
     longest = max(traffic.prompt.tokens)
     piece = longest if chunk is None else min(chunk, longest)
-    return _activations(program, precision, Phase.PREFILL, 1, piece, longest)
+    reading = _line(program, precision, Phase.PREFILL, piece, longest)
+    if chunk is None:
+        return reading, reading.first
+    return reading, _activations(program, precision, Phase.PREFILL, Fraction(chunk, piece), piece, longest)
 
 
-def _activations(program: Program, precision: Precision, phase: Phase, batch: int, new: int, context: int) -> float:
+def _line(program: Program, precision: Precision, phase: Phase, new: int, context: int) -> Line:
+    """Activations of a step by the sequences that it holds."""
+    first, many, more = (_activations(program, precision, phase, n, new, context) for n in (1, MANY, MANY + 1))
+    return Line(many - MANY * (more - many), more - many, first)
+
+
+def _activations(
+    program: Program, precision: Precision, phase: Phase, batch: int | Fraction, new: int, context: int
+) -> float:
     sizes = {letter: exact(size) for letter, size in program.sizes.items()}
     sizes |= {"B": exact(batch), "T": exact(new), "S": exact(context)}
     return float(activation_peak(program, phase, sizes, precision))

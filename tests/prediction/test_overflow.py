@@ -13,6 +13,7 @@ from roofline.buying.api import compare
 from roofline.errors import SpecError, UsageError
 from roofline.prediction.overflow import needed_layout
 from roofline.prediction.predict import predict
+from roofline.program.phases import Phase
 from roofline.reports.overflow import overflow_lines
 
 # Blocks
@@ -134,17 +135,25 @@ def test_what_fits_needs_nothing() -> None:
         assert overflow_lines(found.overflow) == []
 
 
-@pytest.mark.parametrize(("batch", "prompt", "new"), [(120, 3000, 2048), (1024, 512, 512)])
-def test_chunked_prefill_is_told_where_prompts_do_not_fit_at_once(batch: int, prompt: int, new: int) -> None:
-    """Weights and caches as they are, and the activations of a prefill of 2,048 tokens, or of decode."""
-    whole = predict("llama-3.1-8b", "h100", batch=batch, prompt=prompt, generate=2, set={"engine.chunk": 2048})
-    piece = predict("llama-3.1-8b", "h100", batch=2048 // new, prompt=new, generate=2, phase="prefill")
-    after = predict("llama-3.1-8b", "h100", batch=batch, prompt=prompt, generate=2, phase="decode")
-    held, overflow = whole.memory.footprint, whole.overflow
-    assert overflow is not None
-    alive = max(each.memory.footprint.activation_bytes for each in (piece, after))
-    assert overflow.chunked_bytes == held.weights_bytes + held.kv_cache_bytes + alive + whole.memory.overhead_bytes
-    assert "chunked prefill of 2048 tokens a step" in "".join(overflow_lines(overflow))
+def test_chunked_prefill_is_told_where_an_engine_without_it_reads_prompts_at_once() -> None:
+    asked: dict[str, Any] = {"batch": 140, "prompt": 3000, "generate": 2, "engine": "transformers"}
+    whole = predict("llama-3.1-8b", "h100", **asked)
+    chunked = predict("llama-3.1-8b", "h100", **asked, set={"engine.chunk": 2048})
+    assert whole.overflow is not None
+    assert whole.overflow.chunked_bytes == chunked.memory.total_bytes < whole.memory.total_bytes
+    assert "chunked prefill of 2048 tokens a step" in "".join(overflow_lines(whole.overflow))
+    assert chunked.overflow is None
+
+
+def test_weights_in_the_host_s_memory_move_once_a_forward_pass() -> None:
+    asked: dict[str, Any] = {"batch": 8, "prompt": 4096, "generate": 2, "dtype": "bf16"}
+    several = predict("llama-3.1-70b", "h200", **asked)
+    offload = several.overflow and several.overflow.offload
+    assert offload
+    assert several.phases["prefill"].chunks == 4  # of 32,768 tokens
+    least, most = several.overflow.steps_s[Phase.PREFILL] if several.overflow else (0.0, 0.0)
+    time = several.phases["prefill"].figures.time_s
+    assert (least, most) == (max(4 * offload.transfer_s, time), 4 * offload.transfer_s + time)
 
 
 def test_several_devices_that_are_too_few_are_told_what_would_do() -> None:

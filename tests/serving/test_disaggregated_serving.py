@@ -131,7 +131,7 @@ def test_memory_of_prefill_as_arithmetic() -> None:
     from roofline.serving.occupancy import prefill_occupancy
 
     held = prefill_occupancy(MODEL.program(), Precision("bf16", "bf16", "bf16"), ONE)
-    assert held.fixed == 2 * 8_030_261_248
+    assert held.weights == 2 * 8_030_261_248
     assert held.prompt == 131_072 * 1024
     assert held.each >= 2 * held.prompt
     assert held.longest == pytest.approx(held.each, rel=0.5)

@@ -1,0 +1,42 @@
+"""Chunked prefill: a piece of a prompt goes on from what the pieces before it left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from roofline.cost.cost import Cost
+from roofline.number import Number, added, uniform
+from roofline.program.axes import Sizes, rebind
+from roofline.program.op import STATES, Op, Tensor
+from roofline.program.phases import Phase
+from roofline.program.program import Program
+from roofline.program.workload import Precision
+
+
+def states_begun(op: Op) -> tuple[Tensor, ...]:
+    """The states that an operator writes without having read them: those of a prompt, which begins with none."""
+    return tuple(tensor for tensor in op.writes if tensor.role in STATES and tensor not in op.reads)
+
+
+def going_on(program: Program, costs: Iterable[Cost], sizes: Sizes, precision: Precision) -> tuple[Cost, ...]:
+    """The costs of a prefill step whose pieces read the states that the pieces before them left.
+
+    A piece attends to more tokens than it has new ones, but for the first. Keys and values are no such states:
+    attention reads those of all S tokens.
+    """
+    goes_on = sizes["S"] > sizes["T"]
+    if goes_on is False:
+        return tuple(costs)
+    bind, later = uniform(like=sizes.values()), goes_on * 1.0
+    bound = {letter: bind(size) for letter, size in program.sizes.items()} | dict(sizes)
+
+    def read(local: Sizes, op: Op) -> Number:
+        own = rebind(local, op.local)
+        return added(tensor.elements(own) * bind(precision.width(tensor)) for tensor in states_begun(op))
+
+    pairs = zip(program.in_phase(Phase.PREFILL), costs, strict=True)
+    return tuple(
+        replace(cost, bytes=cost.bytes + read(group.sizes(bound), op) * later) if states_begun(op) else cost
+        for (group, op), cost in pairs
+    )
