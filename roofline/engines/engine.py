@@ -87,7 +87,7 @@ class Engine(Record):
     chunk: Annotated[
         int | None,
         Field(ge=0),
-        Says("chunked prefill: tokens of a mixed step; 0: prompts by themselves; none: it has no scheduler"),
+        Says("chunked prefill: tokens of a forward pass; 0: prompts whole, by themselves; none: it has no scheduler"),
     ] = None
     host_step: Annotated[Seconds, Says("host time between steps that no kernel hides")] = 0.0
     host_request: Annotated[Seconds, Says("host time of a step for each of its requests")] = 0.0
