@@ -70,14 +70,24 @@ def validate(model: str, flags: ValidateFlags) -> None:
     from roofline.reports import prediction as report
     from roofline.reports import validation as report_validation
     from roofline.validation import runner
+    from roofline.validation.comparison import ToldBy
+    from roofline.validation.profiles.reading import read_profile
+    from roofline.validation.profiles.rules import read_rules
 
     _check(flags)
     hardware, output = flags["hardware"], flags["output"]
     assert hardware is not None
     seconds = _seconds(flags["budget"])
-    asked = part(ValidateOptions, {**flags, "engine": flags["engine"] or "transformers"})
+    profile = read_profile(flags["measurements"]) if flags["measurements"] is not None else None
+    rules = read_rules(flags["kernel_rules"])
+    known = rules.engine_of(profile) if profile and not flags["engine"] else None
+    asked = part(ValidateOptions, {**flags, "engine": flags["engine"] or known or "transformers"})
     prediction = predict(model, hardware, **asked)
-    if flags["measurements"] is not None:
+    if profile is not None:
+        told_by: ToldBy = "asked" if flags["engine"] else "kernels" if known else "usual"
+        cases = runner.compare_profile(profile, prediction, rules, flags["profiled_steps"], told_by)
+        opened, interrupted = None, False
+    elif flags["measurements"] is not None:
         cases, opened, interrupted = runner.compare_file(flags["measurements"], prediction), None, False
     else:
         opened = _open(flags["device"], _threads(flags["threads"]))
@@ -144,6 +154,10 @@ def _check(flags: ValidateFlags) -> None:
         problem = "--resume needs -o FILE.json, which holds what was measured"
     elif flags["module"] is not None and flags["measurements"] is not None:
         problem = "--module does not go with --measurements, which times nothing"
+    elif flags["measurements"] is None and (flags["profiled_steps"] is not None or flags["kernel_rules"] is not None):
+        problem = "--profiled-steps and --kernel-rules go with --measurements, a profiler's file"
+    elif flags["profiled_steps"] is not None and flags["profiled_steps"] < 1:
+        problem = f"--profiled-steps {flags['profiled_steps']}: expected 1 or more"
     elif most is not None and not most > 0:
         problem = f"--max-median-ape {most:g}: expected a percentage above 0"
     if problem:

@@ -260,7 +260,18 @@ class ValidateFlags(Hardware, TorchDevice, ValidateOptions, JsonOutput, Wide, to
         ),
     ]
     measurements: Annotated[
-        Path | None, Option("Compare with a JSON or CSV file; time nothing.", metavar="FILE", everyday=True)
+        Path | None,
+        Option(
+            "Compare with a file: -o's, a CSV, what Nsight, rocprofv3 or torch's profiler wrote; time nothing.",
+            metavar="FILE",
+            everyday=True,
+        ),
+    ]
+    profiled_steps: Annotated[
+        int | None, Option("Steps that a profiler's file holds.", usual="told by its attention kernels", metavar="N")
+    ]
+    kernel_rules: Annotated[
+        Path | None, Option("Rules of yours that join kernels to operators: FILE.yaml.", metavar="FILE")
     ]
     compile: Annotated[bool, Option("Time torch.compile too.", default=False)]
     budget: Annotated[str, Option("How long to measure, such as 30s.", default="30s", metavar="TIME", everyday=True)]

@@ -152,3 +152,13 @@ def figures_of(parts: Iterable[tuple[Cost, Timing]], machine: Machine) -> Figure
         mbu=float(moved / (time * machine.rates.bandwidth)) if time else 0.0,
         link_bytes=counted(lambda cost: cost.link_bytes),
     )
+
+
+def summed(parts: Iterable[Figures]) -> Figures:
+    """Several operators as one, one after the other."""
+    parts = list(parts)
+    timing = total((1, each.timing) for each in parts).as_float()
+    counts = {name: sum(getattr(each, name) for each in parts) for name in COUNTS}
+    rates = {name: sum(getattr(each, name) * each.time_s for each in parts) for name in ("mfu", "mbu")}
+    time = float(timing.time_s)
+    return Figures(timing, **counts, **{name: value / time if time else 0.0 for name, value in rates.items()})

@@ -42,6 +42,13 @@ def _score(score: Score) -> str:
 
 def _case(case: CaseComparison, wide: bool) -> Iterator[str]:
     yield _step(case)
+    if found := case.profiled:
+        told = {"asked": "as asked", "kernels": "as names of kernels tell", "usual": "no kernel's name tells another"}
+        yield (
+            f"{found.tool}: kernels of a step {quantity(found.kernels_s, 'time_s')}, the mean of {found.steps:g}; "
+            f"{found.joined:.0%} of their time is joined to operators; predicted under {found.engine}, "
+            f"{told[found.told_by]}"
+        )
     if any(op.measured_s for op in case.operators):
         header = ("operator", "x", "predicted", "measured", "off", "noise", "of roof", "bound by", "in band")
         more = ("bytes", "counted") if wide or any(op.dram_bytes for op in case.operators) else ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NotRequired
+from typing import Annotated, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -107,6 +107,17 @@ class ProfileAnswer(TypedDict):
     alone_s: Annotated[dict[str, float], Says("time of each by itself", "s")]
 
 
+class ProfiledAnswer(TypedDict):
+    """What a comparison with a profiler's file rests on."""
+
+    tool: Annotated[str, Says("profiler and report")]
+    steps: Annotated[float, Says("steps that the file holds")]
+    joined: Annotated[float, Says("part of the kernels' time that rules join to operators")]
+    kernels_s: Annotated[float, Says("all kernels of a step", "s")]
+    engine: Annotated[str, Says("engine of the prediction beside it")]
+    told_by: Annotated[Literal["asked", "kernels", "usual"], Says("who says so: the option, names of kernels, nobody")]
+
+
 class CaseAnswer(TypedDict):
     """One step of one phase."""
 
@@ -130,6 +141,7 @@ class CaseAnswer(TypedDict):
     not_run: Annotated[list[str], Says("operators that were predicted and did not run")]
     profile: Annotated[ProfileAnswer | None, Says("the step under torch's profiler")]
     flags: Annotated[list[str], Says("why the measurement may not be trusted")]
+    profiled: NotRequired[Annotated[ProfiledAnswer, Says("the profiler's file that it is compared with")]]
     operators: Annotated[list[MeasuredOperatorAnswer], Says("operators in the order in which they run")]
     samples_s: NotRequired[Annotated[list[list[float | None]], Says(
         "each sample: time of the step, and of the probe around it", "s")]]  # fmt: skip

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
 
-from roofline.prediction.figures import Figures
+from roofline.prediction.figures import Figures, Operator, summed
 from roofline.prediction.predict import Prediction
 from roofline.program.phases import Phase
+from roofline.validation.profiles.rules import Share
 from roofline.validation.profiling import Profile
 from roofline.validation.scores import Pair, Score
 
@@ -20,6 +21,13 @@ IN_STEP = 0.02
 
 FAR_FROM_ROOFS = 0.1
 """Below this part of the roof neither FLOP/s nor bandwidth limit an operator."""
+
+
+ToldBy: TypeAlias = Literal["asked", "kernels", "usual"]
+"""Who says which engine a profile is of."""
+
+_NAMED = 3
+"""So many of several operators are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,26 @@ class OperatorComparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Profiled:
+    """What a comparison with a profiler's file rests on: its tool, the steps that it holds, what of it is joined.
+
+    ``kernels_s``: all kernels of a step [s]. ``engine``: what the prediction beside it runs under; ``told_by``: who
+    says so, the option, the names of kernels, or nobody.
+    """
+
+    tool: str
+    steps: float
+    joined: float
+    kernels_s: float
+    engine: str
+    told_by: ToldBy
+
+    def to_dict(self) -> dict[str, Any]:
+        """As results carry it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class CaseComparison:
     """One step of one phase, whole and by operator. Times in seconds.
 
@@ -107,6 +135,7 @@ class CaseComparison:
     samples: Sequence[tuple[float, float | None]] = ()
     profile: Profile | None = None
     alone_s: Mapping[str, float] | None = None
+    profiled: Profiled | None = None
 
     @property
     def name(self) -> str:
@@ -181,6 +210,7 @@ class CaseComparison:
             "not_run": list(self.not_run),
             "profile": {**self.profile.to_dict(), "alone_s": dict(self.alone_s or {})} if self.profile else None,
             "flags": list(self.flags),
+            **({"profiled": self.profiled.to_dict()} if self.profiled else {}),
             "operators": [op.to_dict() for op in self.operators],
             **({"samples_s": [list(pair) for pair in self.samples]} if self.samples else {}),
         }
@@ -267,13 +297,20 @@ def compare(
     *,
     noise: Mapping[str, float] | None = None,
     dram_bytes: Mapping[str, float] | None = None,
+    together: Sequence[Share] = (),
     step_noise: float = 0.0,
     **rest: Any,
 ) -> CaseComparison:
-    """A phase of a prediction beside ``measured``, operator -> seconds of all its repeats in one step."""
+    """A phase of a prediction beside ``measured``, operator -> seconds of all its repeats in one step.
+
+    ``together``: operators that were measured as one, in place of the first of which their sum stands.
+    """
     whole = prediction.phases[phase]
+    shares = {name: share for share in together for name in share.operators}
     operators = tuple(
-        OperatorComparison(
+        _of_share(whole.operators, shares[op.name])
+        if op.name in shares
+        else OperatorComparison(
             op.name,
             op.kind,
             op.count,
@@ -283,6 +320,18 @@ def compare(
             (dram_bytes or {}).get(op.name),
         )
         for op in whole.operators
+        if op.name not in shares or op.name == shares[op.name].operators[0]
     )
     name = prediction.model.name
     return CaseComparison(name, phase, batch, length, whole.figures, operators, noise=step_noise, **rest)
+
+
+def _of_share(operators: Sequence[Operator], share: Share) -> OperatorComparison:
+    """Operators that were measured together, as one."""
+    own = [op for op in operators if op.name in share.operators]
+    short = [op.name for op in own[:_NAMED]] + ([f"{len(own) - _NAMED} more"] if len(own) > _NAMED else [])
+    kinds = {op.kind for op in own}
+    figures = own[0].figures if len(own) == 1 else summed(op.figures for op in own)
+    count = sum(op.count for op in own)
+    kind = kinds.pop() if len(kinds) == 1 else "several"
+    return OperatorComparison(" + ".join(short), kind, count, figures, share.seconds, dram_bytes=share.dram_bytes)

@@ -9,16 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from roofline.errors import SpecError
+from roofline.errors import SpecError, UsageError
 from roofline.files.atomic import atomic_writer
 from roofline.files.library import read_text
 from roofline.prediction.predict import Prediction
 from roofline.program.phases import Phase
-from roofline.validation.comparison import CaseComparison, Verdict, compare
+from roofline.validation.comparison import CaseComparison, Profiled, ToldBy, Verdict, compare
 from roofline.validation.devices import Device
 from roofline.validation.environment import describe_environment, gpu_state
 from roofline.validation.measurements import MOST_BYTES, read_measurements
 from roofline.validation.modules import Step, blaming, build_module, build_step, load_module, out_of_memory
+from roofline.validation.profiles.kernels import Profile as KernelProfile
+from roofline.validation.profiles.rules import Rules, join_kernels
 from roofline.validation.profiling import Profile
 from roofline.validation.session import (
     Case,
@@ -127,6 +129,42 @@ def compare_file(path: Path, prediction: Prediction) -> list[CaseComparison]:
         msg = f"{path}: measures no phase of this prediction, which has {' and '.join(prediction.phases)}"
         raise SpecError(msg)
     return found
+
+
+def compare_profile(
+    profile: KernelProfile,
+    prediction: Prediction,
+    rules: Rules,
+    steps: int | None,
+    told_by: ToldBy,
+) -> list[CaseComparison]:
+    """The one phase of a prediction beside what a profiler saw; nothing is timed.
+
+    Raises UsageError where the prediction has several, or the profile does not tell how many steps it holds.
+    """
+    if len(prediction.phases) > 1:
+        several = " and ".join(prediction.phases)
+        msg = f"{profile.path}: a profile is compared with one phase, the prediction has {several}; give --phase"
+        raise UsageError(msg)
+    ((phase, predicted),) = prediction.phases.items()
+    found = join_kernels(profile, predicted.operators, rules, steps)
+    source = Profiled(
+        profile.tool, found.steps, found.joined, profile.seconds / found.steps, prediction.engine.words, told_by
+    )
+    sizes = case_sizes(prediction.workload, phase)
+    return [
+        compare(
+            prediction,
+            phase,
+            sizes["batch"],
+            sizes["length"],
+            {},
+            together=found.shares,
+            others_s=found.others_s,
+            digest=frozen(prediction),
+            profiled=source,
+        )
+    ]
 
 
 @dataclass(frozen=True, slots=True)

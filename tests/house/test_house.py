@@ -261,8 +261,8 @@ VERBS = {
     "doctor": "--device --threads --json",
     "calibrate": "--device --threads --json --budget --extends --dtype --output -o --seed --help-all",
     "validate": "--hardware --device --threads --batch --prompt --generate --context --phase --dtype --engine "
-    "--constants --set --json --wide --module --measurements --compile --budget --max-median-ape --output -o --resume "
-    "--help-all",
+    "--constants --set --json --wide --module --measurements --profiled-steps --kernel-rules "
+    "--compile --budget --max-median-ape --output -o --resume --help-all",
     "hardware list": "--json --vendor --kind --memory --dtype --sort --announced",
     "formula": "--hardware --phase --dtype --attention --count --lm-head --engine --constants --keep --op --subs "
     "--quantity --mean --json --solve --elasticity --latex --python --js --help-all",

@@ -1,0 +1,1 @@
+"""What profilers write, kernel by kernel, and the rules that join kernels to operators."""
