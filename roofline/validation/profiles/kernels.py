@@ -29,13 +29,15 @@ _NUMBER = re.compile(r"(?:[0-9]{1,30}|[0-9]{1,3}(?:,[0-9]{3}){1,9})(?:\.[0-9]{0,
 class Kernel:
     """All runs of a kernel by one name: how often it ``ran``, for how long in all [s], in which NVTX range.
 
-    ``dram_bytes``: what the device's counters saw, None where they were not read. [B]
+    ``ranges``: how often that range was entered. ``dram_bytes``: what the device's counters saw, None where they were
+    not read. [B]
     """
 
     name: str
     ran: int
     seconds: float
     scope: str = ""
+    ranges: int = 0
     dram_bytes: float | None = None
 
     @property
@@ -73,7 +75,7 @@ class Profile:
 
 def _together(a: Kernel, b: Kernel) -> Kernel:
     counted = None if a.dram_bytes is None or b.dram_bytes is None else a.dram_bytes + b.dram_bytes
-    return Kernel(a.name, a.ran + b.ran, a.seconds + b.seconds, a.scope, counted)
+    return Kernel(a.name, a.ran + b.ran, a.seconds + b.seconds, a.scope, a.ranges + b.ranges, counted)
 
 
 def number(where: str, what: str, given: str) -> float:

@@ -187,12 +187,16 @@ def _steps(
 ) -> float:
     """How many steps a profile holds: runs of main kernels, over the executions of their operators in a step."""
     counts = {op.name: op.count for op in operators}
-    main = [(named, kernel) for named, rule, kernel in held if rule.main]
-    ran = sum(kernel.ran for _, kernel in main)
-    executed = sum(counts[name] for name in frozenset().union(*(named for named, _ in main)))
+    main = [(named, rule, kernel) for named, rule, kernel in held if rule.main]
+    runs: dict[str, int] = {}
+    for _, rule, kernel in main:
+        key, times = (kernel.name, kernel.ran) if rule.scope is None else (kernel.scope, kernel.ranges)
+        runs[key] = max(times, runs.get(key, 0)) if rule.scope else runs.get(key, 0) + times
+    ran = sum(runs.values())
+    executed = sum(counts[name] for name in frozenset().union(*(named for named, _, _ in main)))
     found = ran / executed if executed else 0.0
     if found < 1 - NEAR or abs(found - round(found)) > NEAR * found:
-        told = f"{ran} kernels that run once an operator, for {executed} operators a step" if main else "none is known"
+        told = f"{ran} runs of {executed} operators" if main else "no kernel that runs once an operator is known"
         msg = (
             f"{profile.path} ({profile.tool}): how many steps it holds cannot be told ({told}); "
             "say it with --profiled-steps, or profile whole steps of one phase"

@@ -88,7 +88,8 @@ def _summed(name: str, ran: str, total: str, scope: str = "") -> Callable[[Seque
     def read(rows: Sequence[Row]) -> Iterator[Kernel]:
         for where, row in rows:
             within = row[scope].removeprefix(":") if scope else ""
-            yield Kernel(row[name], int(number(where, ran, row[ran])), _seconds(where, row, total), within)
+            entered = int(number(where, "NVTX Inst", row["NVTX Inst"])) if scope else 0
+            yield Kernel(row[name], int(number(where, ran, row[ran])), _seconds(where, row, total), within, entered)
 
     return read
 
@@ -99,7 +100,7 @@ def _projected(rows: Sequence[Row]) -> Iterator[Kernel]:
         if number(where, "Avg Num Child", row["Avg Num Child"]) == 0:
             name = row["Range"].removeprefix(":")
             ran = int(number(where, "Range Instances", row["Range Instances"]))
-            yield Kernel(name, ran, _seconds(where, row, "Total Proj Time"), name)
+            yield Kernel(name, ran, _seconds(where, row, "Total Proj Time"), name, ran)
 
 
 def _details(rows: Sequence[Row]) -> Iterator[Kernel]:
@@ -158,7 +159,7 @@ def _format(tool: str, columns: str, read: Callable[[Sequence[Row]], Iterator[Ke
 FORMATS = (
     _format(
         "Nsight Systems nvtx_kern_sum",
-        "NVTX Range, Kern Inst, Total Time, Kernel Name",
+        "NVTX Range, NVTX Inst, Kern Inst, Total Time, Kernel Name",
         _summed("Kernel Name", "Kern Inst", "Total Time", "NVTX Range"),
     ),
     _format("Nsight Systems nvtx_gpu_proj_sum", "Range, Total Proj Time, Range Instances, Avg Num Child", _projected),

@@ -77,7 +77,7 @@ def read_printed(path: Path, text: str) -> Profile | None:
     if len(rules) < 2 or "# of Calls" not in lines[rules[0] + 1]:
         return None
     spans = [match.span() for match in re.finditer("-+", lines[rules[0]])]
-    header = _cells(lines[rules[0] + 1], spans)
+    header = re.split(r"\s{2,}", lines[rules[0] + 1].strip())  # one of its names is wider than its column
     column = next((name for name in _SELF if name in header), None)
     last = rules[2] if len(rules) > 2 else len(lines)
     if column is None:
