@@ -20,8 +20,10 @@ from fractions import Fraction
 from functools import cache
 from typing import Literal, TypeAlias
 
+import numpy as np
+
 from roofline.errors import ShapeError
-from roofline.number import Number, added, product
+from roofline.number import Number, added, as_float, product
 from roofline.program.axes import LEGEND, Binding, Sizes, rebind, size_of
 from roofline.program.transfers import Transfer
 
@@ -167,7 +169,8 @@ class Op:
         """Bytes of compulsory traffic, where ``width`` gives a tensor's bytes per element."""
         bound = rebind(sizes, self.local)
         if self.transfer is not None:
-            return self.message_bytes(sizes, width) * self.transfer.moved
+            message, moved = self.message_bytes(sizes, width), self.transfer.moved
+            return message * (as_float(moved) if isinstance(message, np.ndarray) else moved)
         return added(tensor.elements(bound) * width(tensor) for tensor in self.reads + self.writes)
 
     def message_bytes(self, sizes: Sizes, width: Callable[[Tensor], Number]) -> Number:

@@ -297,20 +297,13 @@ def compare(
     *,
     noise: Mapping[str, float] | None = None,
     dram_bytes: Mapping[str, float] | None = None,
-    together: Sequence[Share] = (),
     step_noise: float = 0.0,
     **rest: Any,
 ) -> CaseComparison:
-    """A phase of a prediction beside ``measured``, operator -> seconds of all its repeats in one step.
-
-    ``together``: operators that were measured as one, in place of the first of which their sum stands.
-    """
+    """A phase of a prediction beside ``measured``, operator -> seconds of all its repeats in one step."""
     whole = prediction.phases[phase]
-    shares = {name: share for share in together for name in share.operators}
     operators = tuple(
-        _of_share(whole.operators, shares[op.name])
-        if op.name in shares
-        else OperatorComparison(
+        OperatorComparison(
             op.name,
             op.kind,
             op.count,
@@ -320,10 +313,28 @@ def compare(
             (dram_bytes or {}).get(op.name),
         )
         for op in whole.operators
-        if op.name not in shares or op.name == shares[op.name].operators[0]
     )
     name = prediction.model.name
     return CaseComparison(name, phase, batch, length, whole.figures, operators, noise=step_noise, **rest)
+
+
+def compare_shares(
+    prediction: Prediction, phase: Phase, batch: int, length: int, shares: Sequence[Share], **rest: Any
+) -> CaseComparison:
+    """A phase of a prediction beside shares of one step, of operators that were measured as one.
+
+    Their sum stands in place of the first of them.
+    """
+    whole = prediction.phases[phase]
+    share_of = {name: share for share in shares for name in share.operators}
+    operators = tuple(
+        _of_share(whole.operators, share_of[op.name])
+        if op.name in share_of
+        else OperatorComparison(op.name, op.kind, op.count, op.figures, None)
+        for op in whole.operators
+        if op.name not in share_of or op.name == share_of[op.name].operators[0]
+    )
+    return CaseComparison(prediction.model.name, phase, batch, length, whole.figures, operators, **rest)
 
 
 def _of_share(operators: Sequence[Operator], share: Share) -> OperatorComparison:

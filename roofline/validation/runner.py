@@ -14,7 +14,7 @@ from roofline.files.atomic import atomic_writer
 from roofline.files.library import read_text
 from roofline.prediction.predict import Prediction
 from roofline.program.phases import Phase
-from roofline.validation.comparison import CaseComparison, Profiled, ToldBy, Verdict, compare
+from roofline.validation.comparison import CaseComparison, Profiled, ToldBy, Verdict, compare, compare_shares
 from roofline.validation.devices import Device
 from roofline.validation.environment import describe_environment, gpu_state
 from roofline.validation.measurements import MOST_BYTES, read_measurements
@@ -153,13 +153,12 @@ def compare_profile(
     )
     sizes = case_sizes(prediction.workload, phase)
     return [
-        compare(
+        compare_shares(
             prediction,
             phase,
             sizes["batch"],
             sizes["length"],
-            {},
-            together=found.shares,
+            found.shares,
             others_s=found.others_s,
             digest=frozen(prediction),
             profiled=source,

@@ -19,7 +19,7 @@ from roofline.fitting.calibrator import Fitted
 from roofline.fitting.operators import Fit, Interval
 from roofline.fitting.timed_collectives import LinkRow, MeasuredLinks
 from roofline.prediction.predict import predict
-from roofline.validation.comparison import compare
+from roofline.validation.comparison import Profiled, compare
 from roofline.validation.devices import Device
 from roofline.validation.doctor import Findings
 from roofline.validation.environment import SelfTest, describe_environment
@@ -166,6 +166,7 @@ def test_validate() -> None:
     operators = {op.name: 1.1 * op.figures.time_s for op in one.phases["decode"].operators}
     counted = dict.fromkeys(operators, 1000000.0)
     case = compare(one, "decode", 1, 500, operators, dram_bytes=counted, measured_s=1.0, digest="0" * 64,
-                   samples=[(1.0, 0.001)], profile=Profile(1.2, {"mm": 1.0}), alone_s={"mm": 0.9})  # fmt: skip
+                   samples=[(1.0, 0.001)], profile=Profile(1.2, {"mm": 1.0}), alone_s={"mm": 0.9},
+                   profiled=Profiled("Nsight Systems", 2.0, 0.97, 1.0, one.engine.words, "usual"))  # fmt: skip
     result = Validation.of([case], Device.open("cpu"), "roofline validate", hardware="xeon", run="1")
     checked(schema_of("validate"), [result.to_dict()])

@@ -399,11 +399,11 @@ def test_an_operator_s_own_time_leaves_out_what_it_calls(tmp_path: Path) -> None
 def test_torch_s_profiler_on_this_processor(tmp_path: Path) -> None:
     """A small GPT-2 under the real profiler: the trace and the printed table say the same, nearly all of it joined."""
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    sizes = {"n_layer": 2, "n_embd": 64, "n_head": 2, "vocab_size": 500, "bos_token_id": 0, "eos_token_id": 0}
+    sizes = {"n_layer": 2, "n_embd": 256, "n_head": 4, "vocab_size": 500, "bos_token_id": 0, "eos_token_id": 0}
     config = transformers.GPT2Config(**sizes)
     module = transformers.GPT2LMHeadModel(config).eval()
     (tmp_path / "config.json").write_text(json.dumps({**config.to_dict(), "architectures": ["GPT2LMHeadModel"]}))
-    tokens = torch.randint(0, 500, (2, 64))
+    tokens = torch.randint(0, 500, (2, 128))
     with Path(os.devnull).open("w") as nothing, contextlib.redirect_stderr(nothing), torch.no_grad():
         module(tokens, logits_to_keep=1)
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
@@ -412,7 +412,7 @@ def test_torch_s_profiler_on_this_processor(tmp_path: Path) -> None:
     trace, table = tmp_path / "trace.json", tmp_path / "table.txt"
     profile.export_chrome_trace(str(trace))
     table.write_text(profile.key_averages().table(row_limit=-1))
-    asked = ("--hardware", "epyc-9654", "--batch", "2", "--prompt", "64", "--phase", "prefill", "--dtype", "fp32")
+    asked = ("--hardware", "epyc-9654", "--batch", "2", "--prompt", "128", "--phase", "prefill", "--dtype", "fp32")
     found = [
         json.loads(answer("validate", str(tmp_path), *asked, "--measurements", str(path), "--json"))["cases"][0]
         for path in (trace, table)

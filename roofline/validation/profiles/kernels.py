@@ -78,10 +78,10 @@ def _together(a: Kernel, b: Kernel) -> Kernel:
     return Kernel(a.name, a.ran + b.ran, a.seconds + b.seconds, a.scope, a.ranges + b.ranges, counted)
 
 
-def number(where: str, what: str, given: str) -> float:
+def parse_number(where: str, what: str, given: str) -> float:
     """A number of at least 0, as tools write it. Raises SpecError for anything else.
 
-    >>> number("line 2", "Duration", "1,234.5")
+    >>> parse_number("line 2", "Duration", "1,234.5")
     1234.5
     """
     text = given.strip()
@@ -92,7 +92,7 @@ def number(where: str, what: str, given: str) -> float:
     return value
 
 
-def unit(where: str, given: str, known: dict[str, float]) -> float:
+def parse_unit(where: str, given: str, known: dict[str, float]) -> float:
     """What a unit is worth. Raises SpecError for one that is not known."""
     if given not in known:
         msg = f"{where}: unit {shown(given)}, expected one of {', '.join(known)}"

@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from roofline.engines.fields import Source, Text
+from roofline.engines.fields import Record, Source, Text
 from roofline.errors import UsageError
 from roofline.files.findings import validated
 from roofline.files.library import read_yaml
@@ -37,11 +37,7 @@ def _pattern(given: object) -> object:
 Pattern = Annotated[re.Pattern[str], BeforeValidator(_pattern)]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
-
-
-class Rule(_Record):
+class Rule(Record):
     """A pattern of names of kernels, or of the NVTX ranges they run in, and the operators or kinds they are of."""
 
     operators: Annotated[list[Text], Field(min_length=1)]
@@ -68,7 +64,7 @@ class Rule(_Record):
         return not {operator.name, operator.name.rpartition(".")[2], operator.kind}.isdisjoint(self.operators)
 
 
-class Known(_Record):
+class Known(Record):
     """A pattern of names of kernels by which an engine is known."""
 
     pattern: Pattern
@@ -76,11 +72,11 @@ class Known(_Record):
     source: Text
 
 
-class Rules(_Record):
+class Rules(Record):
     """The rules of a file."""
 
-    rules: list[Rule] = []
-    engines: list[Known] = []
+    rules: Annotated[list[Rule], Field(default_factory=list)]
+    engines: Annotated[list[Known], Field(default_factory=list)]
     sources: dict[Text, Source]
 
     @model_validator(mode="after")

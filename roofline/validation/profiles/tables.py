@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roofline.errors import SpecError
-from roofline.validation.profiles.kernels import BYTES, SECONDS, Kernel, Profile, number, unit
+from roofline.validation.profiles.kernels import BYTES, SECONDS, Kernel, Profile, parse_number, parse_unit
 
 Row = tuple[str, dict[str, str]]
 """Where a row stands, and its cells by column."""
@@ -79,7 +79,7 @@ def _seconds(where: str, row: dict[str, str], column: str) -> float:
     """The cell of a column whose header has its unit. [s]"""
     header = next(name for name in row if _bare(name) == column)
     found = _TIMED.fullmatch(header)
-    return number(where, header, row[header]) * unit(where, found.group(2) if found else "", SECONDS)
+    return parse_number(where, header, row[header]) * parse_unit(where, found.group(2) if found else "", SECONDS)
 
 
 def _summed(name: str, ran: str, total: str, scope: str = "") -> Callable[[Sequence[Row]], Iterator[Kernel]]:
@@ -88,8 +88,10 @@ def _summed(name: str, ran: str, total: str, scope: str = "") -> Callable[[Seque
     def read(rows: Sequence[Row]) -> Iterator[Kernel]:
         for where, row in rows:
             within = row[scope].removeprefix(":") if scope else ""
-            entered = int(number(where, "NVTX Inst", row["NVTX Inst"])) if scope else 0
-            yield Kernel(row[name], int(number(where, ran, row[ran])), _seconds(where, row, total), within, entered)
+            entered = int(parse_number(where, "NVTX Inst", row["NVTX Inst"])) if scope else 0
+            yield Kernel(
+                row[name], int(parse_number(where, ran, row[ran])), _seconds(where, row, total), within, entered
+            )
 
     return read
 
@@ -97,9 +99,9 @@ def _summed(name: str, ran: str, total: str, scope: str = "") -> Callable[[Seque
 def _projected(rows: Sequence[Row]) -> Iterator[Kernel]:
     """NVTX ranges projected on the GPU: the innermost ones, since an outer one has their time again."""
     for where, row in rows:
-        if number(where, "Avg Num Child", row["Avg Num Child"]) == 0:
+        if parse_number(where, "Avg Num Child", row["Avg Num Child"]) == 0:
             name = row["Range"].removeprefix(":")
-            ran = int(number(where, "Range Instances", row["Range Instances"]))
+            ran = int(parse_number(where, "Range Instances", row["Range Instances"]))
             yield Kernel(name, ran, _seconds(where, row, "Total Proj Time"), name, ran)
 
 
@@ -111,11 +113,11 @@ def _details(rows: Sequence[Row]) -> Iterator[Kernel]:
         metric = row["Metric Name"]
         names[row["ID"]] = row["Kernel Name"]
         if metric in ("Duration", "gpu__time_duration.sum"):
-            factor = unit(where, row["Metric Unit"], SECONDS)
-            launches[row["ID"]]["seconds"] = number(where, metric, row["Metric Value"]) * factor
+            factor = parse_unit(where, row["Metric Unit"], SECONDS)
+            launches[row["ID"]]["seconds"] = parse_number(where, metric, row["Metric Value"]) * factor
         elif metric in _DRAM:
-            factor = unit(where, row["Metric Unit"], BYTES)
-            launches[row["ID"]][metric] = number(where, metric, row["Metric Value"]) * factor
+            factor = parse_unit(where, row["Metric Unit"], BYTES)
+            launches[row["ID"]][metric] = parse_number(where, metric, row["Metric Value"]) * factor
     for launch, values in launches.items():
         counted = sum(value for name, value in values.items() if name != "seconds")
         yield Kernel(names[launch], 1, values.get("seconds", 0.0), dram_bytes=counted or None)
@@ -128,10 +130,12 @@ def _raw(rows: Sequence[Row]) -> Iterator[Kernel]:
     """Nsight Compute's raw page: a row per launch below one of units."""
     units = rows[0][1] if rows else {}
     for where, row in rows[1:]:
-        time = number(where, "gpu__time_duration.sum", row["gpu__time_duration.sum"])
-        seconds = time * unit(rows[0][0], units["gpu__time_duration.sum"], SECONDS)
+        time = parse_number(where, "gpu__time_duration.sum", row["gpu__time_duration.sum"])
+        seconds = time * parse_unit(rows[0][0], units["gpu__time_duration.sum"], SECONDS)
         counted = [
-            number(where, name, row[name]) * unit(rows[0][0], units[name], BYTES) for name in _DRAM if row.get(name)
+            parse_number(where, name, row[name]) * parse_unit(rows[0][0], units[name], BYTES)
+            for name in _DRAM
+            if row.get(name)
         ]
         yield Kernel(row["Kernel Name"], 1, seconds, dram_bytes=sum(counted) if counted else None)
 
@@ -139,7 +143,7 @@ def _raw(rows: Sequence[Row]) -> Iterator[Kernel]:
 def _dispatches(rows: Sequence[Row]) -> Iterator[Kernel]:
     """rocprofv3's trace of kernels: a row per dispatch, timestamps in nanoseconds."""
     for where, row in rows:
-        start, end = (number(where, name, row[name]) for name in ("Start_Timestamp", "End_Timestamp"))
+        start, end = (parse_number(where, name, row[name]) for name in ("Start_Timestamp", "End_Timestamp"))
         if end < start:
             msg = f"{where}: End_Timestamp {row['End_Timestamp']} is before Start_Timestamp {row['Start_Timestamp']}"
             raise SpecError(msg)
@@ -148,8 +152,8 @@ def _dispatches(rows: Sequence[Row]) -> Iterator[Kernel]:
 
 def _statistics(rows: Sequence[Row]) -> Iterator[Kernel]:
     for where, row in rows:
-        total = number(where, "TotalDurationNs", row["TotalDurationNs"]) * 1e-9
-        yield Kernel(row["Name"], int(number(where, "Calls", row["Calls"])), total)
+        total = parse_number(where, "TotalDurationNs", row["TotalDurationNs"]) * 1e-9
+        yield Kernel(row["Name"], int(parse_number(where, "Calls", row["Calls"])), total)
 
 
 def _format(tool: str, columns: str, read: Callable[[Sequence[Row]], Iterator[Kernel]]) -> Format:

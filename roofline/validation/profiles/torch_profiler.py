@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from roofline.errors import SpecError, shown
-from roofline.validation.profiles.kernels import SECONDS, Kernel, Profile, number
+from roofline.validation.profiles.kernels import SECONDS, Kernel, Profile, parse_number
 
 _TIME = re.compile(r"([0-9.,]+)(ns|us|ms|s)")
 _SELF = ("Self CUDA", "Self XPU", "Self CPU")
@@ -104,9 +104,9 @@ def _of_row(where: str, cells: Mapping[str, str], column: str) -> Kernel:
     if time is None:
         msg = f"{where}: {column}: {shown(cells.get(column, ''))}, expected a time such as 1.234ms"
         raise SpecError(msg)
-    ran = int(number(where, "# of Calls", cells.get("# of Calls", "")))
+    ran = int(parse_number(where, "# of Calls", cells.get("# of Calls", "")))
     return Kernel(
-        cells["Name"].removeprefix("aten::"), ran, number(where, column, time.group(1)) * SECONDS[time.group(2)]
+        cells["Name"].removeprefix("aten::"), ran, parse_number(where, column, time.group(1)) * SECONDS[time.group(2)]
     )
 
 
