@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from roofline.models.model import Model, load_model
     from roofline.operators.predict_op import OperatorPrediction, predict_op
     from roofline.prediction.predict import Prediction, predict
+    from roofline.serving.step_clock import StepClock
     from roofline.tape.tape import Tape
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Roofline",
     "RooflineError",
     "Sizing",
+    "StepClock",
     "Tape",
     "compare",
     "formula",
@@ -59,6 +61,7 @@ _HOMES = {
     "Roofline": "hardware.roofs",
     "RooflineError": "errors",
     "Sizing": "buying.sizing",
+    "StepClock": "serving.step_clock",
     "Tape": "tape.tape",
     "compare": "buying.api",
     "formula": "formulas.building",

@@ -46,6 +46,10 @@ class PredictOptions(RequestOptions, Degrees, total=False):
     """The keywords of ``predict``."""
 
 
+class StepClockOptions(Dtypes, Compression, Counting, Timing, Edits, Degrees, total=False):
+    """The keywords of ``StepClock``."""
+
+
 class PredictOutput(FileOutput, Wide, Quiet, NoColor, total=False):
     """Output"""
 

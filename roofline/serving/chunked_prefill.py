@@ -16,7 +16,7 @@ import numpy as np
 from roofline.cost.chunks import states_begun
 from roofline.cost.cost import Cost, launched, operator_cost
 from roofline.engines.engine import Engine
-from roofline.number import Number
+from roofline.number import Number, grid, is_remembering, mean, where
 from roofline.program.axes import Sizes, rebind
 from roofline.program.op import Op
 from roofline.program.phases import Phase
@@ -49,6 +49,8 @@ class Stream:
 
     def mean(self, value: Number) -> Number:
         """The mean of a value over the points."""
+        if is_remembering(value):
+            return mean(value)
         averaged: Number = np.sum(np.asarray(np.asarray(self.weights) * value), axis=-1)
         return averaged
 
@@ -89,18 +91,18 @@ def _step_costs(
     for stream in streams:
         for group, op in program.in_phase(stream.phase):
             if op.sees_context:
-                yield _over_lengths(group, op, stream, precision, sizes)
+                yield over_lengths(group, op, stream, precision, sizes)
             elif (group.name, op) not in done:
                 done.append((group.name, op))
                 sharing = [other for other in streams if _runs(program, group.name, op, other.phase)]
-                yield _over_tokens(group, op, sharing, precision, sizes, padding)
+                yield over_tokens(group, op, sharing, precision, sizes, padding)
 
 
 def _runs(program: Program, group: str, op: Op, phase: Phase) -> bool:
     return any(other.name == group and op == its for other, its in program.in_phase(phase))
 
 
-def _over_tokens(
+def over_tokens(
     group: Group,
     op: Op,
     streams: Sequence[Stream],
@@ -123,22 +125,23 @@ def _over_tokens(
     return replace(over(rows), padded=over(padding.padded(Phase.DECODE, np.asarray(rows, dtype=np.float64))))
 
 
-def _over_lengths(group: Group, op: Op, stream: Stream, precision: Precision, sizes: dict[str, float]) -> Cost:
-    """The sum over the sequences of a stream. A count is c + B d: c for weights, read once, d for each sequence."""
-    points = {"T": np.asarray(stream.new, dtype=np.float64), "S": np.asarray(stream.context, dtype=np.float64)}
-    one, two = (
-        operator_cost(op, group.sizes({**sizes, "B": np.asarray(float(b)), **points}), precision) for b in (1, 2)
-    )
+def over_lengths(group: Group, op: Op, stream: Stream, precision: Precision, sizes: dict[str, float]) -> Cost:
+    """The sum over the sequences of a stream. A count is c + B d: c for weights, read once, d for each sequence.
+
+    Lengths are arrays over the points, or numbers that remember and stand for those of each sequence.
+    """
+    points = {"T": grid(stream.new), "S": grid(stream.context)}
+    one, two = (operator_cost(op, group.sizes({**sizes, "B": grid(float(b)), **points}), precision) for b in (1, 2))
     sums: dict[str, Number] = {}
     for name in _COUNTS:
-        first, second = (np.asarray(getattr(cost, name), dtype=np.float64) for cost in (one, two))
+        first, second = (grid(getattr(cost, name)) for cost in (one, two))
         sums[name] = stream.mean(2 * first - second) + stream.sequences * stream.mean(second - first)
     sums["bytes"] = sums["bytes"] + stream.sequences * _carried_over(group, op, stream, precision, sizes)
     mean: Sizes = {
         **sizes,
-        "B": np.asarray(stream.sequences, dtype=np.float64),
-        "T": np.asarray(stream.tokens / stream.sequences),
-        "S": np.asarray(stream.mean(stream.context)),
+        "B": grid(stream.sequences),
+        "T": grid(stream.mean(stream.new)),
+        "S": grid(stream.mean(stream.context)),
     }
     decoding = stream.phase.one_token
     whole = operator_cost(op, group.sizes(mean), precision, group.name, group.times(sizes), decoding=decoding)
@@ -158,4 +161,4 @@ def _carried_over(group: Group, op: Op, stream: Stream, precision: Precision, si
     """
     bound = rebind(group.sizes({**sizes, "B": 1.0}), op.local)
     held = sum(tensor.elements(bound) * precision.width(tensor) for tensor in states_begun(op))
-    return float(held) * stream.mean(np.asarray(stream.context) > np.asarray(stream.new))
+    return float(held) * stream.mean(where(grid(stream.context) > grid(stream.new), 1.0, 0.0))

@@ -125,7 +125,7 @@ class Script:
     def name(self, place: int) -> str:
         """What a node is called."""
         node = self.nodes[place]
-        return next(iter(node.letters)) if node.operation == "letter" else f"x{place}"
+        return next(iter(node.letters - {STEP}), STEP) if node.operation == "letter" else f"x{place}"
 
     def value(self, dialect: Dialect, place: int) -> str:
         """The statement of a node in terms of others."""

@@ -40,13 +40,17 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """An input: its name, the value that the recording was made at, the least and the most that it may be."""
+    """An input: its name, the value that the recording was made at, the least and the most that it may be.
+
+    ``stepwise``: it is another in each step, so that a mean is over its values.
+    """
 
     name: str
     example: float
     low: float
     high: float
     whole: bool = False
+    stepwise: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,8 @@ class Trace:
         """The place of an input."""
         self.letters[letter.name] = letter
         span = (letter.low, letter.high)
-        made = Node("letter", (), (), frozenset((letter.name,)), span, letter.example, letter.whole)
+        depends = frozenset((letter.name, STEP)) if letter.stepwise else frozenset((letter.name,))
+        made = Node("letter", (), (), depends, span, letter.example, letter.whole)
         return self._place(("letter", letter.name), made)
 
     def decide(self, place: int) -> float:

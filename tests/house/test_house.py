@@ -60,7 +60,7 @@ def test_every_other_list_of_exports_is_sorted_and_true() -> None:
 def test_the_frozen_window() -> None:
     assert roofline.__all__ == (
         "Ceiling Comparison Formula HardwareSpec Model OperatorPrediction Prediction Roofline RooflineError Sizing "
-        "Tape compare formula load_hardware load_model predict predict_op record size".split()
+        "StepClock Tape compare formula load_hardware load_model predict predict_op record size".split()
     )
 
 

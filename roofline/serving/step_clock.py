@@ -1,0 +1,283 @@
+"""A step-time oracle for simulators and schedulers: how long a step of any mixed, ragged batch takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+
+from roofline.errors import UsageError, WorkloadError
+from roofline.models.model import Model
+from roofline.number import Grid
+from roofline.options.keywords import part, takes
+from roofline.options.verbs import RequestOptions, StepClockOptions
+from roofline.prediction.fleet import layout_of
+from roofline.prediction.layout_search import choose_layout
+from roofline.prediction.request import Hardware, read_request
+from roofline.prediction.step import Steps, steps_of
+from roofline.program.op import Op
+from roofline.program.phases import Phase
+from roofline.program.program import Group
+from roofline.serving.chunked_prefill import Stream, over_tokens
+from roofline.serving.stream_times import StreamTime
+from roofline.timing.timing import total
+from roofline.version import versions
+
+_DECODER = (Phase.PREFILL, Phase.DECODE)
+_FIRST_ROWS, _MOST_ROWS = 1024, 1 << 17
+_BLOCK = 65_536  # numbers at once, which stay in a cache
+
+AnyModel = str | Path | Mapping[str, Any] | Model
+
+
+class StepClock:
+    """How long a step of a mixed, ragged batch takes: attention by each request's own length, the rest by all tokens.
+
+    Continuous batching with chunked prefill: each request of a step has new tokens, and tokens that the KV cache holds
+    already; one new token is a decode step of it. Matmuls, norms and experts run once over the tokens of all requests,
+    the LM head over one token of each. For requests of equal lengths a step is that of ``predict``.
+
+    Keywords are those of ``predict`` but for batch and lengths; the layout is of one replica without pipeline stages.
+    A clock can be pickled. Raises RooflineError, in one line, for whatever the model or the device refuses.
+
+    >>> clock = StepClock("llama-3.1-8b", "h100")
+    >>> decode = [(1, 1000), (1, 250), (1, 8000)]
+    >>> clock.step(decode) < clock.step([*decode, (512, 1024)])
+    True
+    """
+
+    @takes(StepClockOptions)
+    def __init__(self, model: AnyModel, hardware: Hardware, **options: Unpack[StepClockOptions]) -> None:
+        request = read_request(model, hardware, **part(RequestOptions, options))
+        if request.phases != _DECODER or request.workload.decoder_start is not None:
+            msg = f"{request.model.name} has {', '.join(request.phases)}; a step clock is of decoders alone"
+            raise WorkloadError(msg)
+        one_replica = {**options, "pp": options["pp"] or 1, "dp": options["dp"] or 1}
+        layout = layout_of(options, request.fleet) or choose_layout(request, part(StepClockOptions, one_replica)).layout
+        if layout.pp > 1 or layout.dp > 1:
+            msg = f"layout {layout}: a step clock is of one replica without pipeline stages; give tp, ep or cp alone"
+            raise UsageError(msg)
+        self._asked = (model, hardware, dict(options))
+        self._positions = request.model.lengths.output
+        self._request, self._steps = request, steps_of(request, layout)
+        self._rows = _Rows.of(self._steps)
+        self._stream = cache(self._recorded)
+
+    def __reduce__(self) -> tuple[Callable[..., StepClock], tuple[Any, ...]]:
+        model, hardware, options = self._asked
+        return _made, (replace(model) if isinstance(model, Model) else model, hardware, options)
+
+    def __repr__(self) -> str:
+        return f"StepClock({self._request.model.name!r}, {self._request.device.name!r}, {self._steps.layout})"
+
+    def step(self, requests: Sequence[tuple[int, int]] | Grid) -> float:
+        """The expected time of one step: of each request new tokens and cached tokens, a list or an (n, 2) array. [s]
+
+        Raises UsageError for anything else, and for more tokens than the model has positions.
+        """
+        new, context = self._lengths(requests, axes=2)
+        prefilling = new > 1.0
+        decoding = len(new) - int(np.count_nonzero(prefilling))
+        if decoding == len(new):
+            replayed = self._replayed(Phase.DECODE, decoding)
+            alone = self._stream(Phase.DECODE, replayed).one(float(decoding), new, context, _even(decoding))
+            return float(self._rows.decode(replayed, decoding) + alone)
+        tokens = int(np.add.reduce(new))
+        replayed, prompts = self._replayed(Phase.PREFILL, tokens), len(new) - decoding
+        seconds = self._rows.mixed(replayed, decoding, tokens - decoding, prompts)
+        weights: Grid = np.multiply(prefilling, 1.0 / prompts)
+        seconds += self._stream(Phase.PREFILL, replayed).one(float(prompts), new, context, weights)
+        if decoding:
+            weights = np.multiply(~prefilling, 1.0 / decoding)
+            seconds += self._stream(Phase.DECODE, replayed).one(float(decoding), new, context, weights)
+        return float(seconds)
+
+    def steps(self, batches: Grid) -> Grid:
+        """The times of many steps: an array of (steps, requests, 2), without a request where new tokens are 0. [s]
+
+        Raises UsageError as ``step`` does, and for a step without any request.
+        """
+        array = np.asarray(batches)
+        many = max(1, _BLOCK // max(1, array[:1].size))
+        cuts = range(0, len(array), many) if array.ndim else ()
+        found = [self._block(*self._lengths(array[start : start + many], axes=3)) for start in cuts]
+        return np.concatenate(found) if found else self._block(*self._lengths(array, axes=3))
+
+    def _block(self, new: Grid, context: Grid) -> Grid:
+        """The times of steps that stay in a cache."""
+        prefilling, decoding = new > 1.0, new == 1.0
+        prompts, tokens = np.count_nonzero(prefilling, axis=1), np.add.reduce(new, axis=1)
+        new, context = np.maximum(new, 1.0), np.maximum(context, 1.0)  # what stands for no request weighs nothing
+        found = np.empty(len(new))
+        for phase, rows in ((Phase.DECODE, prompts == 0), (Phase.PREFILL, prompts > 0)):
+            replayed = np.broadcast_to(np.asarray(self._steps.engine.replays(phase, tokens)), rows.shape)
+            for flag in np.unique(replayed[rows]):
+                own = np.flatnonzero(rows & (replayed == flag))
+                found[own] = self._several(phase, int(flag), own, (new, context), (decoding, prefilling))
+        return found
+
+    def _several(self, phase: Phase, flag: int, own: Any, lengths: tuple[Grid, Grid], masks: tuple[Any, Any]) -> Grid:
+        """The seconds of some steps that are launched alike."""
+        new, context = (length[own] for length in lengths)
+        counts = [np.count_nonzero(mask[own], axis=1) for mask in masks]
+        seconds: Grid
+        if phase is Phase.DECODE:
+            seconds = self._rows.decode(flag, counts[0])
+        else:
+            tokens = np.add.reduce(new * masks[1][own], axis=1).astype(np.int64)
+            seconds = self._rows.mixed(flag, counts[0], tokens, counts[1])
+        for each, mask, count in zip((Phase.DECODE, Phase.PREFILL), masks, counts, strict=True):
+            if count.any():
+                seconds = seconds + _averaged(self._stream(each, flag), mask[own], count, new, context)
+        return seconds
+
+    def table(
+        self, batches: Sequence[int], contexts: Sequence[int], pieces: Sequence[int], cached: Sequence[int]
+    ) -> dict[str, Any]:
+        """A grid for simulators in other languages, as JSON has it: decode steps by batch and context, and steps with
+        one piece of a prompt beside them.
+
+        ``decode_s[i][j]``: ``batches[i]`` requests that attend to ``contexts[j]`` tokens. ``piece_s[i][j]``:
+        ``pieces[i]`` new tokens after ``cached[j]`` cached ones, alone. ``mixed_s[i][j][k]``: the piece ``i``, with
+        none cached, beside that many requests at that context. All in between is nearly linear. [tokens, s]
+        """
+        rows = [[(1, context - 1)] * batch for batch in batches for context in contexts]
+        alone = [[(new, before)] for new in pieces for before in cached]
+        mixed = [[(new, 0), *row] for new in pieces for row in rows]
+        times = [np.array([self.step(each) for each in every]) for every in (rows, alone, mixed)]
+        shapes = (len(batches), len(contexts)), (len(pieces), len(cached)), (len(pieces), len(batches), len(contexts))
+        named = zip(("decode_s", "piece_s", "mixed_s"), times, shapes, strict=True)
+        about = {"model": self._request.model.name, "hardware": self._request.device.name,
+                 "engine": self._request.engine.name, "layout": str(self._steps.layout)}  # fmt: skip
+        axes = {"batches": list(batches), "contexts": list(contexts), "pieces": list(pieces), "cached": list(cached)}
+        return {**versions(), **about, **axes, **{name: time.reshape(shape).tolist() for name, time, shape in named}}
+
+    def _lengths(self, given: object, axes: int) -> tuple[Grid, Grid]:
+        """New and attended tokens of each request. Raises UsageError."""
+        expected = "(new tokens, cached tokens) of each request" + (" of each step, 0 new for none" * (axes == 3))
+        try:
+            array = np.asarray(given)
+            whole = array.dtype.kind in "iu" or bool(np.all(array == np.floor(array)))
+        except (TypeError, ValueError):
+            whole, array = False, np.empty(0)
+        if not whole or array.ndim != axes or array.shape[-1] != 2 or not array.size:
+            msg = f"requests: expected whole numbers, {expected}"
+            raise UsageError(msg)
+        numbers = array.astype(np.float64) if axes == 2 else np.moveaxis(array, -1, 0).astype(np.float64, order="C")
+        new, cached = (numbers[:, 0], numbers[:, 1]) if axes == 2 else (numbers[0], numbers[1])
+        context = new + cached
+        least, most = (1.0 if axes == 2 else 0.0), np.maximum.reduce(context, axis=None)
+        if not np.minimum.reduce(new, axis=None) >= least or not np.minimum.reduce(cached, axis=None) >= 0:
+            msg = f"requests: expected {expected}; new tokens from {least:g}, cached ones from 0"
+            raise UsageError(msg)
+        if axes == 3 and not np.all(np.maximum.reduce(new, axis=1) > 0):
+            msg = "requests: a step has none, expected at least one request with new tokens in each"
+            raise UsageError(msg)
+        if not most <= self._positions:
+            msg = f"requests: {most:.0f} tokens exceed the model's {self._positions} positions"
+            raise UsageError(msg)
+        return new, context
+
+    def _replayed(self, phase: Phase, tokens: int) -> int:
+        return int(self._steps.engine.replays(phase, tokens))
+
+    def _recorded(self, phase: Phase, replayed: int) -> StreamTime:
+        s = self._steps
+        return StreamTime.of(s.program, phase, s.precision, s.machine, replayed)
+
+
+def _made(model: AnyModel, hardware: Hardware, options: Any) -> StepClock:
+    return StepClock(model, hardware, **options)
+
+
+@lru_cache(maxsize=1024)
+def _even(count: int) -> Grid:
+    return np.full(count, 1.0 / count)
+
+
+def _averaged(stream: StreamTime, mask: Any, count: Any, new: Grid, context: Grid) -> Grid:
+    """The seconds of the sequences of each step that ``mask`` has; nothing of none."""
+    some = np.maximum(count, 1.0)[:, None]
+    weights = mask * (1.0 / some)
+    weights[count == 0, 0] = 1.0  # of a step without any: as if its first request were one
+    seconds = stream.several(some, new, context, weights)
+    return np.where(count > 0, np.broadcast_to(seconds, (len(new), 1))[:, 0], 0.0)
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Seconds of all that runs once over the tokens of a step, or over one token of each request, looked up by rows.
+
+    A step that decodes alone is padded as its engine captured it. In one that reads prompts too, an operator of both
+    phases runs over the tokens of all; one of a single phase, such as the up-projections of latent attention, over
+    those of its own.
+    """
+
+    steps: Steps
+    operators: dict[str, list[tuple[Group, Op]]]
+    known: dict[tuple[str, int], Grid] = field(default_factory=dict)
+    beyond: dict[tuple[str, int, int], float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, steps: Steps) -> _Rows:
+        """Those of a program's steps."""
+        by_phase = [[(group, op) for group, op in steps.program.in_phase(phase) if not op.sees_context]
+                    for phase in (Phase.DECODE, Phase.PREFILL)]  # fmt: skip
+        decode, prefill = ({(group.name, op.name): (group, op) for group, op in ops} for ops in by_phase)
+        both = {key for key in decode.keys() & prefill.keys() if decode[key][1] == prefill[key][1]}
+        parts = {
+            "all": [decode[key] for key in decode if key in both],
+            "prefill": [prefill[key] for key in prefill if key not in both],
+            "decode": [decode[key] for key in decode if key not in both],
+        }
+        found = {"alone": by_phase[0]}
+        for name, ops in parts.items():
+            found[name] = [(group, op) for group, op in ops if op.local.get("T") != 1]
+            found[f"{name}_last"] = [(group, op) for group, op in ops if op.local.get("T") == 1]
+        return cls(steps, found)
+
+    def decode(self, replayed: int, sequences: Any) -> Any:
+        """Of a step that decodes alone; of many steps, an array. [s]"""
+        return self._at("alone", replayed, sequences)
+
+    def mixed(self, replayed: int, decoding: Any, tokens: Any, prompts: Any) -> Any:
+        """Of a step with ``tokens`` of ``prompts`` beside ``decoding`` requests; of many steps, an array. [s]"""
+        rows = {"all": tokens + decoding, "all_last": prompts + decoding, "prefill": tokens, "prefill_last": prompts,
+                "decode": decoding, "decode_last": decoding}  # fmt: skip
+        return sum(self._at(name, replayed, many) for name, many in rows.items() if self.operators[name])
+
+    def _at(self, name: str, replayed: int, rows: Any) -> Any:
+        grid = self.known.get((name, replayed))
+        if isinstance(rows, np.ndarray):
+            most = int(rows.max())
+            if most > _MOST_ROWS:
+                return np.array([self._at(name, replayed, int(each)) for each in rows])
+            return (grid if grid is not None and most < len(grid) else self._grown(name, replayed, most))[rows]
+        if grid is not None and rows < len(grid):
+            return float(grid[rows])
+        if rows <= _MOST_ROWS:
+            return float(self._grown(name, replayed, rows)[rows])
+        key = (name, replayed, rows)
+        if key not in self.beyond:
+            self.beyond[key] = float(self._seconds(name, replayed, np.array([float(rows)]))[0])
+        return self.beyond[key]
+
+    def _grown(self, name: str, replayed: int, rows: int) -> Grid:
+        """Seconds for all rows up to ``rows`` at least."""
+        many = max(_FIRST_ROWS, 1 << rows.bit_length())
+        seconds = self._seconds(name, replayed, np.arange(1.0, many + 1))
+        self.known[name, replayed] = grid = np.concatenate([[0.0], seconds])
+        return grid
+
+    def _seconds(self, name: str, replayed: int, rows: Grid) -> Grid:
+        s = self.steps
+        stream = Stream(Phase.DECODE if name == "alone" else Phase.PREFILL, rows, 1.0, np.ones(1), np.ones(1))
+        sizes = {letter: float(size) for letter, size in s.program.sizes.items()}
+        padding = s.engine if name == "alone" else None
+        costs = [over_tokens(group, op, [stream], s.precision, sizes, padding) for group, op in self.operators[name]]
+        timed = total((cost.count, s.machine.time(replace(cost, replayed=replayed))) for cost in costs)
+        return np.broadcast_to(np.asarray(timed.time_s, dtype=np.float64), rows.shape)
