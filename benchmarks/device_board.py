@@ -28,6 +28,7 @@ from roofline.calibration.constants import DATASHEET, Constants, ConstantSet
 from roofline.files.atomic import atomic_writer
 from roofline.hardware.spec import HardwareSpec
 from roofline.timing.operator import time_operator
+from roofline.timing.timing import Timing
 
 COPY = Path(__file__).resolve().parent.parent / "docs" / "accuracy.json"
 PERCENTS = ("median", "mean", "p90", "cover", "below_bound", "naive_median", "naive_mean")
@@ -35,8 +36,8 @@ HEADING = ("device", "kind", "constants", "n", "median", "mean", "p90", "bias", 
            "naive mean")  # fmt: skip
 
 
-def figures(sets: Sequence[MeasuredSet], constants: Constants) -> dict[str, float]:
-    """The figures of rows that these constants, and their band, did not see: errors and shares of rows as fractions."""
+def figures_of(sets: Sequence[MeasuredSet], constants: Constants) -> dict[str, float]:
+    """The figures of rows that these constants, and their band, did not see."""
     found: list[list[Any]] = []
     for timed in (timed for rows in sets for timed in rows.timed()):
         cost = replace(timed.cost, alone=True)
@@ -45,15 +46,20 @@ def figures(sets: Sequence[MeasuredSet], constants: Constants) -> dict[str, floa
         ends = (told.time_s, told.bound_s, told.low_s, told.high_s, naive)
         found.append([np.broadcast_to(end, len(timed.measured_s)) for end in ends] + [timed.measured_s])
     time, bound, low, high, naive, measured = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    error, naive_error = np.abs(time / measured - 1), np.abs(naive / measured - 1)
+    return figures(Timing(time, bound, low, high), naive, measured)
+
+
+def figures(told: Timing, naive: Any, measured: Any) -> dict[str, float]:
+    """The figures of a prediction beside the naive roofline: errors and shares of rows as fractions. [s]"""
+    error, naive_error = np.abs(told.time_s / measured - 1), np.abs(naive / measured - 1)
     return {
         "n": len(measured),
         "median": float(np.median(error)),
         "mean": float(error.mean()),
         "p90": float(np.quantile(error, 0.9)),
-        "bias": float(np.exp(np.log(time / measured).mean())),
-        "cover": float(((low <= measured) & (measured <= high)).mean()),
-        "below_bound": float((measured < bound).mean()),
+        "bias": float(np.exp(np.log(told.time_s / measured).mean())),
+        "cover": float(((told.low_s <= measured) & (measured <= told.high_s)).mean()),
+        "below_bound": float((measured < told.bound_s).mean()),
         "naive_median": float(np.median(naive_error)),
         "naive_mean": float(naive_error.mean()),
     }
@@ -63,7 +69,7 @@ def fitted(fit: Fit, device: HardwareSpec, data: Path) -> dict[str, float]:
     """The mean over the seeds."""
     sets = sets_of(data, fit, device)
     each = [
-        figures(seed.rows, replace(seed.constants, low=seed.band[0], high=seed.band[1]))
+        figures_of(seed.rows, replace(seed.constants, low=seed.band[0], high=seed.band[1]))
         for seed in judged(fit, sets, first_sets(data, fit, device))
     ]
     return {name: float(np.mean([one[name] for one in each])) for name in each[0]}
@@ -72,7 +78,7 @@ def fitted(fit: Fit, device: HardwareSpec, data: Path) -> dict[str, float]:
 def left_out(fit: Fit, device: HardwareSpec, sets: Sequence[MeasuredSet], data: Path) -> dict[str, float]:
     """All rows of a device by the class that has not seen it."""
     unseen = ConstantSet.from_calibration(class_without(device, data)).using(fit.library)
-    return figures(sets, unseen.of(fit.kind, "graph", dtype=fit.dtype))
+    return figures_of(sets, unseen.of(fit.kind, "graph", dtype=fit.dtype))
 
 
 def board(data: Path, only: Collection[str] = ()) -> Iterator[dict[str, Any]]:

@@ -174,7 +174,7 @@ def fitted(fit: Fit, sets: Sequence[MeasuredSet], first: Constants | None = None
     ``cached``: those of the last cache too, for devices where it is faster than the memory.
     """
     campaigns = [timed for rows in sets for timed in rows.timed()]
-    cached = cached or _has_fast_cache(sets[0].device)
+    cached = cached or has_fast_cache(sets[0].device)
     free = (*fit.free, *(fit.cached if cached else fit.uncached))
     shared = [name for name in fit.shared if first is not None and first.has(name)]
     known = {**dict(fit.known), **{name: first.value(name) for name in shared if first is not None}}
@@ -357,7 +357,7 @@ def _file(device: HardwareSpec) -> Path:
     return data_folder("calibrations") / "devices" / f"{device.name}.yaml"
 
 
-def _has_fast_cache(device: HardwareSpec) -> bool:
+def has_fast_cache(device: HardwareSpec) -> bool:
     rate = MOST_OF_CACHE * device.unit_count * device.cycles_per_s
     return rate > _SLOW_MEMORY * device.bandwidth
 
@@ -373,6 +373,8 @@ def devices(data: Path) -> list[HardwareSpec]:
 
 def main() -> int:
     """Print the errors on rows not fitted, and write if asked to."""
+    from expert_fits import with_experts  # noqa: PLC0415  (it builds on this file)
+
     parser = argparse.ArgumentParser(description="Fit the calibrations of devices that have a folder of rows.")
     parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
     parser.add_argument("--write", action="store_true", help="write calibrations/devices/")
@@ -392,7 +394,7 @@ def main() -> int:
             each = ", ".join(f"{median:.1f}" for median in medians)
             print(f"{device.name} {fit.name}: median APE {np.mean(medians):.1f} % ({each})")
         if asked.write and not asked.without:
-            fields = written(device_fields(asked.data, device, asked.kinds))
+            fields = written(with_experts(device_fields(asked.data, device, asked.kinds), device, asked.data))
             with atomic_writer(_file(device)) as file:
                 file.write(fields)
     return 0

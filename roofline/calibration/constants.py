@@ -28,8 +28,11 @@ _WIDER = {
     "attention_decode": ("any_attention_decode",),
     "latent_attention_prefill": ("attention_prefill", "any_attention_prefill"),
     "latent_attention_decode": ("attention_decode", "any_attention_decode"),
+    "routed": ("elementwise",),
 }
 """Whose constants a kind takes, in order, that neither a calibration nor its class has; any: those of all libraries."""
+_ALIKE = {"fp8": ("fp8", "fp8_block"), "fp8_block": ("fp8_block", "fp8")}
+"""In which dtypes kernels are alike: those of the first that there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,7 @@ class ConstantSet:
     def of(self, kind: str, execution: Execution, name: str = "", dtype: str = "") -> Constants:
         """The constants of the operator ``name`` if it has its own, else of ``kind`` (matmul, attention_decode ...).
 
-        ``dtype`` is that of its contractions.
+        ``dtype`` is that of its contractions; fp8_block is fp8 in blocks that have scales of their own.
         """
         asked = (kind, execution, name, dtype)
         if asked not in self._known:
@@ -153,7 +156,7 @@ class ConstantSet:
             return DATASHEET
         latency, band = own.latency or base.latency, own.band or base.band
         return Constants(
-            compute=own.compute or base.dtypes.get(dtype, base.compute),
+            compute=own.compute or base.dtypes.get(dtype.partition("_")[0], base.compute),
             vector=own.vector or base.vector,
             special=own.special or base.special,
             memory=own.memory or base.memory,
@@ -181,8 +184,9 @@ class ConstantSet:
         for base, own in self._places(kind, name):
             theirs = own.libraries.get(self.library, own)
             for place in (theirs, own):
-                if dtype in place.dtypes:
-                    return base, place.dtypes[dtype]
+                for alike in _ALIKE.get(dtype, (dtype,)):
+                    if alike in place.dtypes:
+                        return base, place.dtypes[alike]
             if self.covers(dtype) or base is self.otherwise:
                 return base, theirs if theirs.latency else own
         return self.calibration if self.covers(dtype) else self.otherwise, KindConstants()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from roofline.number import Number, added, minimum, product
@@ -26,10 +26,20 @@ class MatmulShape:
 
 @dataclass(frozen=True, slots=True)
 class GroupedShape:
-    """A matmul of each token with its experts: ``groups`` experts are touched, ``rows`` go to them all together."""
+    """A matmul of each token with its experts: ``groups`` experts are touched, ``rows`` go to them all together.
+
+    weight_bytes: what the weights alone move. blocked: whether blocks of them have scales of their own. Of the first
+    matmul of a mixture, and 0 of the others: tokens, which are sorted by expert before it, experts at hand, and
+    row_bytes of a token's copy for one of its experts.
+    """
 
     groups: Number
     rows: Number
+    weight_bytes: Number = field(default=0, compare=False, repr=False)
+    blocked: bool = field(default=False, compare=False, repr=False)
+    tokens: Number = field(default=0, compare=False, repr=False)
+    experts: Number = field(default=0, compare=False, repr=False)
+    row_bytes: Number = field(default=0, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +88,12 @@ class AttentionShape:
 class RowShape:
     """An operator that works row by row: a norm, a softmax, an activation, a rotation, a gather.
 
-    row_bytes: what one row moves, without what all rows share.
+    row_bytes: what one row moves, without what all rows share. routed: whether it works on what experts read or wrote.
     """
 
     rows: Number
     row_bytes: Number
+    routed: bool = False
 
 
 Shape: TypeAlias = MatmulShape | GroupedShape | AttentionShape | RowShape | None
@@ -110,13 +121,12 @@ def shape_of(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> Shape:
 
 def _matmul(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> MatmulShape | GroupedShape | None:
     shapes = []
-    for part in op.parts or (op,):
-        if part.kind != "matmul":
-            continue  # in the epilogue
+    parts = [part for part in op.parts or (op,) if part.kind == "matmul"]  # the others are in the epilogue
+    if "X" in parts[0].reads[1].letters:
+        return _grouped(op, parts, sizes, width)
+    for part in parts:
         a, b = part.reads[:2]
         out = part.writes[0].letters
-        if "X" in b.letters:
-            return GroupedShape(size_of("X", sizes), _size([x for x in out if x not in b.letters], sizes))
         shared = any(x in out for x in a.letters if x in b.letters)
         if a.role == "weight" or b.role != "weight" or b.share != 1 or shared:
             return None
@@ -127,6 +137,20 @@ def _matmul(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> MatmulSh
     first = shapes[0]
     columns, moved = added(shape.columns for shape in shapes), added(shape.weight_bytes for shape in shapes)
     return MatmulShape(first.rows, columns, first.depth, moved)
+
+
+def _grouped(op: Op, parts: Sequence[Op], sizes: Sizes, width: Callable[[Tensor], Number]) -> GroupedShape:
+    """Matmuls of experts that share an input: of each token, or, behind the first, of each token and expert."""
+    x, first = parts[0].reads[:2]
+    rows = _size([letter for letter in parts[0].writes[0].letters if letter not in first.letters], sizes)
+    moved = added(part.reads[1].elements(sizes) * width(part.reads[1]) for part in parts)
+    blocked = any(tensor.role == "scale" and "z" in tensor.letters for tensor in op.reads)
+    whole = GroupedShape(size_of("X", sizes), rows, moved, blocked)
+    if "A" in x.letters:
+        return whole
+    tokens = _size([letter for letter in x.letters if letter not in first.letters], sizes)
+    depth = _size([letter for letter in x.letters if letter in first.letters], sizes)
+    return replace(whole, tokens=tokens, experts=size_of("E", sizes), row_bytes=depth * width(x))
 
 
 def _attention(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> AttentionShape:
@@ -159,7 +183,8 @@ def _rows(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> RowShape:
     rows = [x for x in letters if x in "BT"] if "T" in letters and op.kind != "softmax" else list(letters[:-1])
     own = [tensor for tensor in (*op.reads, *op.writes) if set(rows) <= set(tensor.letters)]
     row_bytes = added(_size([x for x in tensor.letters if x not in rows], sizes) * width(tensor) for tensor in own)
-    return RowShape(_size(rows, sizes), row_bytes)
+    routed = op.kind == "elementwise" and any("A" in tensor.letters for tensor in op.reads)
+    return RowShape(_size(rows, sizes), row_bytes, routed)
 
 
 def _size(letters: list[str] | tuple[str, ...], sizes: Sizes) -> Number:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from roofline.calibration.constants import Constants, Execution
 from roofline.cost.cost import Cost
-from roofline.cost.kernel_shapes import AttentionShape, GroupedShape
+from roofline.cost.kernel_shapes import AttentionShape, GroupedShape, RowShape
 from roofline.number import Number, maximum, minimum
 from roofline.timing.collectives import time_transfer
 from roofline.timing.networks import Network
@@ -93,7 +93,7 @@ class Machine:
 
     def constants_of(self, cost: Cost, name: str = "") -> Constants:
         """The constants that an operator takes."""
-        asked = kind_of(cost), name or cost.name, cost.dtype
+        asked = kind_of(cost), name or cost.name, dtype_of(cost)
         if cost.replayed is None:
             return self._of(self.execution, *asked)
         if isinstance(cost.replayed, int):
@@ -113,10 +113,21 @@ class Machine:
         return time_operator(cost, self.rates, self.constants_of(cost, name))
 
 
+def dtype_of(cost: Cost) -> str:
+    """Whose constants an operator takes, by dtype: experts whose weights have scales by block run their own."""
+    blocked = isinstance(cost.shape, GroupedShape) and cost.shape.blocked
+    return "fp8_block" if blocked and cost.dtype == "fp8" else cost.dtype
+
+
 def kind_of(cost: Cost) -> str:
-    """Whose constants an operator takes: attention has several, by its phase, for an encoder's and over latents."""
+    """Whose constants an operator takes: attention has several, by its phase, for an encoder's and over latents.
+
+    What is elementwise between the matmuls of experts, or behind them, is ``routed``: one of their chain of kernels.
+    """
     if isinstance(cost.shape, GroupedShape):
         return "grouped_matmul"
+    if isinstance(cost.shape, RowShape) and cost.shape.routed:
+        return "routed"
     if cost.kind != "attention":
         return cost.kind
     phase = "decode" if cost.decoding else "prefill"

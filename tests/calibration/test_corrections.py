@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import pytest
@@ -132,6 +132,15 @@ def masked(groups: int, width: int = 64, window: int = 0) -> Cost:
 KERNELS = [
     cost("matmul", 2.0 * 300 * 5000 * 700, 1e7, MatmulShape(300.0, 5000.0, 700.0, 7e6)),
     cost("matmul", 2.0 * 16 * 5000 * 700, 6e7, GroupedShape(8.0, 16.0)),
+    replace(
+        cost(
+            "matmul",
+            2.0 * 16 * 5000 * 700,
+            6e7,
+            GroupedShape(8.0, 16.0, 5e7, tokens=16.0, experts=8.0, row_bytes=1400.0),
+        ),
+        alone=True,
+    ),
     masked(groups=1),
     masked(groups=4),
     masked(groups=4, width=72, window=128),
@@ -182,6 +191,6 @@ def test_all_times_are_divided_and_nothing_else() -> None:
     )
     quicker = every.with_times_divided(2.0)
     times = {"latency_s", "tiles.split", "regroup", "quantize.latency", "ramp", "query_tiles.each", "cache_write.each",
-             "decode_blocks.each", "head_blocks.each", "key_growth"}  # fmt: skip
+             "decode_blocks.each", "head_blocks.each", "key_growth", "dispatch.token", "dispatch.expert"}  # fmt: skip
     for each in ("latency_s", "memory", *(name for name in CONSTANTS if name != "reuse_bandwidth")):
         assert quicker.value(each) == every.value(each) / (2 if each in times else 1)

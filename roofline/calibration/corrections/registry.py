@@ -23,6 +23,7 @@ from roofline.calibration.corrections.attention_by_library import (
     WorkingSet,
 )
 from roofline.calibration.corrections.correction import Constant, Correction, constants_of
+from roofline.calibration.corrections.experts import Dispatch, GroupTail, RepeatedWeights, RoutedPasses
 from roofline.calibration.corrections.matmuls import (
     ExtraDepth,
     GroupRows,
@@ -57,6 +58,10 @@ class Corrections(Data):
     extra_depth: ExtraDepth | None = None
     spill_columns: SpillColumns | None = None
     group_rows: GroupRows | None = None
+    group_tail: GroupTail | None = None
+    routed_passes: RoutedPasses | None = None
+    dispatch: Dispatch | None = None
+    repeated_weights: RepeatedWeights | None = None
     extra_keys: ExtraKeys | None = None
     key_block: KeyBlock | None = None
     extra_reads: ExtraReads | None = None

@@ -6,7 +6,7 @@ from roofline.calibration.constants import Constants
 from roofline.calibration.corrections.memory import BlockBandwidth, CacheBandwidth, ReuseBandwidth
 from roofline.calibration.corrections.registry import Corrections
 from roofline.cost.cost import Cost
-from roofline.cost.kernel_shapes import AttentionShape, MatmulShape, RowShape
+from roofline.cost.kernel_shapes import AttentionShape, GroupedShape, MatmulShape, RowShape
 from roofline.number import Number, as_float, maximum, minimum
 from roofline.timing.kernels.attention_tiles import heads_alone_s, new_bytes, query_bytes
 from roofline.timing.kernels.tiles import units_of
@@ -44,8 +44,12 @@ def waited_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
 
 
 def before_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
-    """Seconds of traffic of the kernels that run before a matmul, and which it does not hide."""
+    """Seconds of traffic beside a matmul's own, before it or behind, which it does not hide."""
     quantize, last = constants.corrections.quantize, constants.corrections.last_cache
+    if constants.corrections.routed_passes and isinstance(cost.shape, GroupedShape):
+        passes, shape = constants.corrections.routed_passes, cost.shape
+        copied = passes.copied_bytes(as_float(shape.rows), as_float(shape.row_bytes))
+        return passes.seconds(_activation_bytes(cost) + copied, hardware.bandwidth)
     if quantize is None or not isinstance(cost.shape, MatmulShape):
         return 0.0
     moved = quantize.moved_bytes(as_float(cost.shape.rows), as_float(cost.shape.depth))
@@ -65,15 +69,21 @@ def least_memory_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
 
     At the data sheet's bandwidth, or what is really reached where that is more. Where a last-level cache has a rate of
     its own, what fits it moves at the most that is read from it: activations, and by itself the whole of an operator.
+    What passes between the kernels of experts does at the rate reached there.
     """
-    moved = as_float(cost.bytes)
+    moved, reused = as_float(cost.bytes), _activation_bytes(cost)
     bandwidth = hardware.bandwidth * _reached_share(constants)
-    last = constants.corrections.last_cache or constants.corrections.working_set
+    passed: Number = 0.0
+    if passes := constants.corrections.routed_passes:
+        passed = reused / (hardware.bandwidth * maximum(1.0, passes.share))
+        moved, reused = moved - reused, 0.0
+    corrections = constants.corrections
+    last = corrections.last_cache or corrections.working_set or corrections.repeated_weights
     if last is None:
-        return moved / bandwidth
-    near = minimum(moved if cost.alone else _activation_bytes(cost), last.held(hardware.last_cache))
+        return passed + moved / bandwidth
+    near = minimum(moved if cost.alone else reused, last.held(hardware.last_cache))
     rate = maximum(last.highest_bandwidth(hardware.unit_count, hardware.cycles_per_s), bandwidth)
-    return near / rate + (moved - near) / bandwidth
+    return passed + near / rate + (moved - near) / bandwidth
 
 
 def _reached_share(constants: Constants) -> Number:
@@ -87,10 +97,19 @@ def _streamed_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
     """Seconds where all units read together: what the cache serves at its rate, the rest at the memory's."""
     moved, corrections = moved_bytes(cost, constants.corrections), constants.corrections
     bandwidth = hardware.bandwidth * constants.memory
+    if corrections.routed_passes and isinstance(cost.shape, RowShape):
+        return corrections.routed_passes.seconds(moved, hardware.bandwidth)
     if cache := _cache_rate(corrections):
         near = cache.near(moved, hardware.last_cache)
         return (near / cache.share + (moved - near) / constants.memory) / hardware.bandwidth
     seconds: Number = 0.0
+    if corrections.routed_passes and isinstance(cost.shape, GroupedShape):
+        moved = as_float(cost.shape.weight_bytes)  # what is routed passes beside it
+    if corrections.repeated_weights and cost.alone and isinstance(cost.shape, GroupedShape):
+        near = corrections.repeated_weights.near(moved, hardware.last_cache)
+        rate = corrections.repeated_weights.bandwidth(hardware.unit_count, hardware.cycles_per_s)
+        rate = maximum(rate, bandwidth)
+        return near / rate + (moved - near) / bandwidth
     if corrections.working_set and isinstance(cost.shape, AttentionShape):
         near = moved * _resident(cost, cost.shape, corrections, hardware.last_cache)
         rate = corrections.working_set.bandwidth(hardware.unit_count, hardware.cycles_per_s)
@@ -115,7 +134,7 @@ def _resident(cost: Cost, shape: AttentionShape, corrections: Corrections, cache
 
 def _activation_bytes(cost: Cost) -> Number:
     """What of an operator's traffic the operators around it touch too: neither weights nor the cache of keys. [B]"""
-    if isinstance(cost.shape, MatmulShape):
+    if isinstance(cost.shape, MatmulShape | GroupedShape):
         return as_float(cost.bytes - cost.shape.weight_bytes)
     if isinstance(cost.shape, AttentionShape):
         return as_float(cost.bytes) - as_float(cost.shape.cache_bytes) + new_bytes(cost.shape)

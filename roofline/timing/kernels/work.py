@@ -14,6 +14,8 @@ def work_factor(cost: Cost, rates: Rates, corrections: Corrections) -> Number:
     shape = cost.shape
     if isinstance(shape, GroupedShape) and corrections.group_rows:
         return corrections.group_rows.factor(as_float(shape.groups), as_float(shape.rows))
+    if isinstance(shape, GroupedShape) and corrections.group_tail:
+        return corrections.group_tail.factor(as_float(shape.groups), as_float(shape.rows))
     if isinstance(shape, MatmulShape):
         return spill_factor(shape, corrections) * _tail_factor(shape, rates, corrections)
     if isinstance(shape, AttentionShape) and (corrections.extra_keys or corrections.key_block):

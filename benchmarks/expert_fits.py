@@ -1,0 +1,291 @@
+"""Fits mixtures of experts by kernel library and dtype, and scores them on rows not fitted.
+
+python benchmarks/expert_fits.py --data DIR [--write]
+
+--write renews the kinds grouped_matmul and routed in calibrations/devices/, and the records of docs/accuracy.json from
+which docs/accuracy.md has its table. Timed is a chain of kernels: half of its latency is that of each of its matmuls.
+What passes in 16 bits does so as in the library's bf16, whatever the weights are stored in. Constants are fitted to all
+rows, errors and bands are from five seeded splits that share no hidden size, or no width where there is one such size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from device_board import figures, store, table
+from device_sets import SEEDS
+from expert_sets import ExpertSet, load_experts
+from fit_calibrations import written
+from fit_devices import has_fast_cache, kind_fields
+
+from roofline.calibration.constants import DATASHEET, Constants
+from roofline.calibration.corrections.correction import Prior
+from roofline.cost.cost import Cost
+from roofline.cost.kernel_shapes import GroupedShape
+from roofline.files.atomic import atomic_writer
+from roofline.files.library import data_folder, read_yaml
+from roofline.fitting.operators import band_of, solve
+from roofline.hardware.spec import HardwareSpec
+from roofline.timing.operator import time_operator
+from roofline.timing.timing import Timing, total
+
+TILE = 64.0
+"""Rows of a tile; of 16 to 128 none fits better. [rows]"""
+MOST_OF_CACHE = 14.7
+"""What an L40 reads from its L2, per cycle and unit, in gpu-benches. [B/cycle]"""
+FREE = {
+    "compute": Prior(0.6, 0.5, 1.0),
+    "memory": Prior(0.85, 0.3, 1.0),
+    "latency_s": Prior(12e-6, 0.7),
+    "routed_passes": Prior(0.6, 0.7),
+    "dispatch.token": Prior(2e-9, 1.5),
+    "dispatch.expert": Prior(2e-8, 1.5),
+}
+DEFAULTS = {"b200-180gb": "trtllm-gen"}
+DEFAULT = "triton"
+"""Whose kernels vLLM takes: Triton's, on Blackwell those that FlashInfer has of TensorRT-LLM."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The constants of a chain's grouped matmuls, and of what is elementwise in it."""
+
+    grouped: Constants
+    routed: Constants
+
+    def of(self, cost: Cost) -> Constants:
+        """The constants of one of its operators."""
+        return self.grouped if isinstance(cost.shape, GroupedShape) else self.routed
+
+    def banded(self, low: float, high: float) -> Chain:
+        """The same with a band."""
+        return Chain(replace(self.grouped, low=low, high=high), replace(self.routed, low=low, high=high))
+
+
+def timing_of(rows: ExpertSet, chain: Chain) -> Timing:
+    """The prediction of all rows, as arrays. [s]"""
+    parts = {name: np.empty(len(rows)) for name in ("time_s", "bound_s", "low_s", "high_s")}
+    for costs, where in rows.timed():
+        found = total((1, time_operator(cost, rows.device, chain.of(cost))) for cost in costs)
+        for name, values in parts.items():
+            values[where] = getattr(found, name)
+    return Timing(**parts)
+
+
+def logs_of(rows: ExpertSet, chain: Chain) -> Any:
+    """ln(measured / predicted), row by row."""
+    return np.log(rows.measured_s / timing_of(rows, chain).time_s)
+
+
+def fitted(sets: Sequence[ExpertSet], passes: float | None = None) -> Chain:
+    """The constants that the rows ask for, rounded as they are written; latency is that on the first set's device.
+
+    Each device has as many cycles of it. ``passes``: the share at which bf16 passes between kernels, where these rows
+    are of another dtype.
+    """
+    timed = [(costs, rows.device, rows.measured_s[where]) for rows in sets for costs, where in rows.timed()]
+    measured = np.concatenate([part for *_, part in timed])
+
+    def chain_with(values: Mapping[str, float]) -> Chain:
+        grouped = Constants(vector=0.65, special=0.9).replaced({"p": 2.0, "group_tail": TILE, **values})
+        chain = chain_of(grouped, values["routed_passes"] if passes is None else passes)
+        return moved(chain, sets[0].device, sets[0].device)
+
+    def log_errors(logs: Any) -> Any:
+        now = chain_with(dict(zip(FREE, np.exp(logs).tolist(), strict=True)))
+        times = [_seconds(costs, device, moved(now, sets[0].device, device)) for costs, device, _ in timed]
+        return np.log(np.concatenate(times) / measured)
+
+    found = solve(log_errors, FREE, np.ones(len(measured)), starts=1)
+    return chain_with({name: float(f"{interval.value:.3g}") for name, interval in found.items()})
+
+
+def chain_of(grouped: Constants, passes: float) -> Chain:
+    """A chain whose elementwise kernels have no latency of their own: it is in that of the matmuls."""
+    routed = Constants(vector=0.65, special=0.9, p=grouped.p).replaced({"routed_passes": passes})
+    return Chain(grouped, routed)
+
+
+def moved(chain: Chain, donor: HardwareSpec, device: HardwareSpec) -> Chain:
+    """The chain of one device on another: as many cycles of latency; the cache where it is faster than the memory."""
+    latency_s = chain.grouped.latency_s * donor.cycles_per_s / device.cycles_per_s
+    grouped = replace(chain.grouped, latency_s=latency_s).without("repeated_weights")
+    if has_fast_cache(device):
+        grouped = grouped.replaced({"repeated_weights": MOST_OF_CACHE})
+    return Chain(grouped, chain.routed)
+
+
+def _seconds(costs: Iterable[Cost], device: HardwareSpec, chain: Chain) -> Any:
+    return sum(time_operator(cost, device, chain.of(cost)).time_s for cost in costs)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """Rows of one seed that were not fitted, and constants that did not see them."""
+
+    rows: ExpertSet
+    chain: Chain
+
+    @property
+    def logs(self) -> Any:
+        """ln(measured / predicted), row by row."""
+        return logs_of(self.rows, self.chain)
+
+
+def passes_of(rows: ExpertSet, data: Path) -> float | None:
+    """At which share bf16 passes between these kernels: the library's, or the default's of the device; None for bf16.
+
+    It is known from all rows in bf16.
+    """
+    if rows.dtype == "bf16":
+        return None
+    plain = {each.library: each for each in load_experts(data) if each.device == rows.device and each.dtype == "bf16"}
+    return whole(plain.get(rows.library, plain[default_of(rows.device)]), data).routed.value("routed_passes")
+
+
+def default_of(device: HardwareSpec) -> str:
+    """The library that a device's kind has its own constants from."""
+    return DEFAULTS.get(device.name, DEFAULT)
+
+
+@cache
+def whole(rows: ExpertSet, data: Path) -> Chain:
+    """The constants of all rows."""
+    return fitted([rows], passes_of(rows, data))
+
+
+@cache
+def judged(rows: ExpertSet, data: Path) -> tuple[Judged, ...]:
+    """Every seed: constants from half of the values, and the rows of the other half."""
+    passes, splits = passes_of(rows, data), [rows.split(seed) for seed in SEEDS]
+    return tuple(Judged(others, fitted([own], passes)) for own, others in splits)
+
+
+def own_band(rows: ExpertSet, data: Path) -> tuple[tuple[float, float], int]:
+    """The band over the rows that each seed did not fit, and how many they are: what a calibration states."""
+    logs = np.concatenate([seed.logs for seed in judged(rows, data)])
+    return _band([logs]), len(logs)
+
+
+def others_of(rows: ExpertSet, data: Path) -> list[ExpertSet]:
+    """The same kernels in the same dtype on other devices."""
+    key = rows.dtype, rows.library
+    return [each for each in load_experts(data) if each is not rows and (each.dtype, each.library) == key]
+
+
+def band_of_others(rows: ExpertSet, data: Path) -> tuple[float, float]:
+    """A band that saw no row of these: of the same kernels elsewhere, of all other kernels of the dtype if of none."""
+    every = [each for each in load_experts(data) if each is not rows and each.dtype == rows.dtype]
+    alike = others_of(rows, data) or every
+    return _band([np.concatenate([seed.logs for seed in judged(each, data)]) for each in alike])
+
+
+def left_out(rows: ExpertSet, data: Path) -> Chain | None:
+    """The constants that other devices have for these kernels, with a band that each of them left out gives."""
+    others = others_of(rows, data)
+    if not others:
+        return None
+    found = moved(_pooled(tuple(others), data), others[0].device, rows.device)
+    logs = []
+    for each in others if len(others) > 1 else ():
+        rest = tuple(other for other in others if other is not each)
+        logs.append(logs_of(each, moved(_pooled(rest, data), rest[0].device, each.device)))
+    return found.banded(*(_band(logs) if logs else band_of_others(rows, data)))
+
+
+@cache
+def _pooled(sets: tuple[ExpertSet, ...], data: Path) -> Chain:
+    shares = [share for each in sets if (share := passes_of(each, data)) is not None]
+    return fitted(sets, float(np.exp(np.mean(np.log(shares)))) if shares else None)
+
+
+def _band(logs: Sequence[Any]) -> tuple[float, float]:
+    weights = np.concatenate([np.full(len(part), 1 / len(part)) for part in logs])
+    return band_of(np.concatenate(logs), weights)
+
+
+# Calibrations
+
+
+def with_experts(fields: Mapping[str, Any], device: HardwareSpec, data: Path) -> dict[str, Any]:
+    """The fields of a device's calibration with its kinds grouped_matmul and routed, and where they are from."""
+    sets = [rows for rows in load_experts(data) if rows.device.name == device.name]
+    sets.sort(key=lambda rows: (rows.library != default_of(device), rows.dtype != "bf16"))
+    kinds: dict[str, Any] = {"grouped_matmul": {}, "routed": {}}
+    for rows in sets:
+        chain, (band, count) = whole(rows, data), own_band(rows, data)
+        _put(kinds["grouped_matmul"], rows, kind_fields(chain.grouped, device, band, count))
+        if rows.dtype == "bf16":
+            _put(kinds["routed"], rows, kind_fields(chain.routed, device, band, count))
+    tables = sorted({f"{rows.table.framework} {rows.table.version} ({rows.table.digest})" for rows in sets})
+    count = sum(map(len, sets))
+    source = f"{fields['source'].split(_EXPERTS)[0]}{_EXPERTS} {count:,} timings: {', '.join(tables)}"
+    return {**fields, "kinds": {**fields["kinds"], **kinds}, "source": source}
+
+
+_EXPERTS = "; grouped_matmul and routed: by benchmarks/expert_fits.py to"
+
+
+def _put(kind: dict[str, Any], rows: ExpertSet, fields: dict[str, Any]) -> None:
+    """The fields of a set where a file has them: the first is the default."""
+    if not kind:
+        kind.update({"library": rows.library, **fields})
+        return
+    place = kind if kind["library"] == rows.library else kind.setdefault("libraries", {}).setdefault(rows.library, {})
+    place.update(fields if rows.dtype == "bf16" else {"dtypes": {**place.get("dtypes", {}), rows.dtype: fields}})
+
+
+# The scoreboard
+
+
+def board(data: Path) -> Iterator[dict[str, Any]]:
+    """A record for each set and load: of rows not fitted, and of all by constants of other devices."""
+    for rows in sorted(load_experts(data), key=lambda each: (each.dtype, each.library)):
+        band = band_of_others(rows, data)
+        seen = [(seed.rows, seed.chain.banded(*band)) for seed in judged(rows, data)]
+        unseen = left_out(rows, data)
+        for load, skewed in (("balanced", 0), ("power law", 1)):
+            yield _record(rows, load, "fitted", [_figures(own, chain, skewed) for own, chain in seen])
+            if unseen:
+                yield _record(rows, load, "left out", [_figures(rows, unseen, skewed)])
+
+
+def _figures(every: ExpertSet, chain: Chain, skewed: int) -> dict[str, float]:
+    rows = every.where(every.sizes["skewed"] == skewed)
+    told, naive = timing_of(rows, chain), timing_of(rows, Chain(DATASHEET, DATASHEET))
+    return figures(told, naive.time_s, rows.measured_s)
+
+
+def _record(rows: ExpertSet, load: str, constants: str, each: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    named = {"device": rows.device.name, "kind": f"experts, {load}", "dtype": rows.dtype, "library": rows.library}
+    means = {name: round(float(np.mean([one[name] for one in each])), 4) for name in each[0]}
+    return named | {"constants": constants} | means
+
+
+def main() -> int:
+    """Print the scoreboard, and write if asked to."""
+    parser = argparse.ArgumentParser(description="Fit mixtures of experts, and score them.")
+    parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
+    parser.add_argument("--write", action="store_true", help="write calibrations/devices/ and docs/accuracy.json")
+    asked = parser.parse_args()
+    records = list(board(asked.data))
+    print("\n".join(table(records)))
+    if asked.write:
+        store("experts", records)
+        for device in {rows.device.name: rows.device for rows in load_experts(asked.data)}.values():
+            path = data_folder("calibrations") / "devices" / f"{device.name}.yaml"
+            fields = with_experts(read_yaml(path), device, asked.data)
+            with atomic_writer(path) as file:
+                file.write(written(fields))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""Mixtures of experts timed on H100, H200, B200 and L40S, by kernel library: everything between router and result.
+
+The operators are those of a network as an engine runs it: a matmul that sorts its tokens first, the activation with
+what narrows it, a matmul, the sum. Loads are the means of what ``roofline.layers.expert_load`` draws: the fullest
+device's, which is the one that was timed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from device_sets import FOLDERS, Table, column, tables
+from measured_sets import Rows
+
+from roofline.compression.quantization import quantized_groups
+from roofline.compression.recipes import read_recipe
+from roofline.cost.cost import Cost, operator_cost
+from roofline.cost.kernel_shapes import GroupedShape, RowShape
+from roofline.hardware.spec import HardwareSpec
+from roofline.layers.expert_load import Routing
+from roofline.layers.mixture_of_experts import experts, router
+from roofline.layers.normalization import norm
+from roofline.program.merging import merged
+from roofline.program.op import Tensor
+from roofline.program.phases import Phase
+from roofline.program.program import Group, Program
+
+KERNELS = {
+    "moe_torch_flow_cutlass": "trtllm",
+    "vllm_unquantizedfusedmoe_triton_tritonexperts": "triton",
+    "vllm_fp8moe_triton_tritonexperts": "triton",
+    "vllm_modeloptfp8moe_triton_tritonexperts": "triton",
+    "vllm_unquantizedfusedmoe_flashinfer_cutlass_flashinferexperts": "flashinfer-cutlass",
+    "vllm_fp8moe_flashinfer_cutlass_flashinferexperts": "flashinfer-cutlass",
+    "vllm_modeloptfp8moe_flashinfer_cutlass_flashinferexperts": "flashinfer-cutlass",
+    "vllm_unquantizedfusedmoe_flashinfer_trtllm_trtllmbf16experts": "trtllm-gen",
+    "vllm_modeloptfp8moe_flashinfer_trtllm_trtllmfp8expertsmonolithic": "trtllm-gen",
+    "vllm_fp8moe_flashinfer_trtllm_trtllmfp8expertsmodular": "trtllm-gen",
+    "deepgemm": "deepgemm",
+}
+"""The library of each kernel, as tables name it: trtllm-gen is what FlashInfer has of TensorRT-LLM."""
+
+RECIPES = {"bfloat16": ("bf16", "bf16"), "fp8": ("fp8", "fp8-tensor"), "fp8_block": ("fp8_block", "fp8-block")}
+"""The dtype of constants, and how such a mixture is stored."""
+
+_GATELESS = (1024.0, 2688.0)  # hidden sizes of Nemotron's mixtures, whose experts have no gate
+_LIMITED = ("vllm_fp8moe_triton_tritonexperts", 256.0)  # timed with DeepSeek's router, which picks 4 of 8 groups
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExpertSet:
+    """Timed mixtures of one dtype and library on a device: arrays of one length. [s]
+
+    sizes: letters; ``gated`` and ``skewed``, whether experts have a gate and the load is a power law's, as 0 and 1.
+    """
+
+    device: HardwareSpec
+    dtype: str
+    library: str
+    table: Table
+    sizes: Mapping[str, Any]
+    measured_s: Any
+
+    def __len__(self) -> int:
+        return len(self.measured_s)
+
+    @property
+    def name(self) -> str:
+        """Its name in a table."""
+        return f"{self.device.name} experts {self.dtype} {self.library}"
+
+    def where(self, rows: Any) -> ExpertSet:
+        """The rows that a mask picks."""
+        return replace(self, sizes={k: v[rows] for k, v in self.sizes.items()}, measured_s=self.measured_s[rows])
+
+    @property
+    def values(self) -> Any:
+        """What splits go by: hidden sizes; widths, experts at hand or tokens where there is one of the former."""
+        for letter in "DFEB":
+            if len(np.unique(self.sizes[letter])) > 1:
+                return self.sizes[letter]
+        return self.sizes["B"]
+
+    def split(self, seed: int) -> tuple[ExpertSet, ExpertSet]:
+        """Rows to fit, and rows to judge by, which share no value with them."""
+        values = np.unique(self.values)
+        drawn = np.random.default_rng(seed).permutation(values)[: (len(values) + 1) // 2]
+        known = np.isin(self.values, drawn)
+        return self.where(known), self.where(~known)
+
+    def timed(self) -> list[tuple[tuple[Cost, ...], Any]]:
+        """The operators of rows with a gate and of rows without, and which rows they are."""
+        found = []
+        for gated in np.unique(self.sizes["gated"]):
+            rows = self.sizes["gated"] == gated
+            sizes = {k: v[rows] for k, v in self.sizes.items() if len(k) == 1}
+            found.append((_costs(sizes, RECIPES[_named(self.dtype)][1], gated=bool(gated)), rows))
+        return found
+
+
+@cache
+def load_experts(data: Path) -> tuple[ExpertSet, ...]:
+    """Every set of the folder of measurements, device by device."""
+    return tuple(found for folder in FOLDERS for table in tables(data, folder, "moe") for found in _sets(table))
+
+
+def _sets(table: Table) -> Iterator[ExpertSet]:
+    for kernel, library in KERNELS.items():
+        for name, (dtype, _) in RECIPES.items():
+            rows = [row for row in table.rows if (row["kernel_source"], row["moe_dtype"]) == (kernel, name)]
+            if rows:
+                seconds = column(rows, "latency_ms") * 1e-3
+                yield ExpertSet(table.device, dtype, library, table, _sizes(rows), seconds)
+
+
+def _sizes(rows: Rows) -> dict[str, Any]:
+    """The letters of the device that was timed: all tokens, its pairs of them and experts, the experts it has."""
+    tokens, devices, width = column(rows, "num_tokens"), column(rows, "moe_ep_size"), column(rows, "inter_size")
+    whole = {"B": tokens, "T": np.ones(len(rows)), "E": column(rows, "num_experts"), "A": column(rows, "topk")}
+    skewed = np.array([row["distribution"] != "balanced" for row in rows])
+    pairs, touched = np.zeros(len(rows)), np.zeros(len(rows))
+    for name in dict.fromkeys(row["distribution"] for row in rows):
+        own = np.array([row["distribution"] == name for row in rows])
+        load = Routing.of(name.replace("law_", "law:")).load({k: v[own] for k, v in whole.items()}, devices[own])
+        pairs[own], touched[own] = load.pairs, load.touched
+    local, hidden = whole["E"] / devices, column(rows, "hidden_size")
+    limited = ~skewed & (rows[0]["kernel_source"] == _LIMITED[0]) & (whole["E"] == _LIMITED[1])
+    return {
+        "B": tokens, "T": whole["T"], "A": pairs / tokens, "E": local, "D": hidden,
+        "F": width / column(rows, "moe_tp_size"), "X": np.where(limited, np.minimum(touched, local / 2), touched),
+        "gated": ~np.isin(hidden, _GATELESS) * 1.0, "skewed": skewed * 1.0,
+    }  # fmt: skip
+
+
+def _costs(sizes: Mapping[str, Any], recipe: str, *, gated: bool) -> tuple[Cost, ...]:
+    """The chain of kernels: grouped matmuls, and what is elementwise between and behind them."""
+    stored = read_recipe(recipe, default="bf16")
+    before = norm("norm", Tensor("x", "B T D", "input"), Tensor("h", "B T D"), kind="rms")
+    ops = (before, *router(), *experts(function="silu", glu=gated))
+    groups = quantized_groups((Group("experts", ops, phases=(Phase.PREFILL,)),), stored)
+    (group,) = merged(Program(groups, {}), {}, ("norm_quantize", "activation_quantize")).groups
+    costs = [replace(operator_cost(op, sizes, stored.precision), alone=True) for op in group.ops]
+    return tuple(
+        cost for cost in costs
+        if isinstance(cost.shape, GroupedShape) or (isinstance(cost.shape, RowShape) and cost.shape.routed)
+    )  # fmt: skip
+
+
+def _named(dtype: str) -> str:
+    return next(name for name, (own, _) in RECIPES.items() if own == dtype)

@@ -1,0 +1,149 @@
+"""The load of experts: how many tokens reach those of one device, and how many of them any token reaches.
+
+Of several devices that share the experts, the one with the most pairs of token and expert is timed: the others wait.
+
+    uniform        each set of experts as likely as any other; each device its part of what is expected
+    balanced       round robin: pairs = ceil(B T A / devices), experts = min(experts at hand, pairs)
+    power_law:a    an expert's share is drawn from x^-a on [1, 0.8 B T], on [0.01, 2] while pairs are fewer than experts
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+
+from roofline.errors import UsageError, shown
+from roofline.layers.mixture_of_experts import touched_experts
+from roofline.number import Number, ceil_div, is_remembering, is_symbolic, minimum
+from roofline.program.axes import Sizes, size_of
+
+DRAWS = 12
+"""Loads that are drawn, always the same ones; their mean counts."""
+
+MOST = 8.0
+"""The steepest power law that is taken; so steep, nearly all experts draw the least share, and are even again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the experts of one device work on: pairs of a token and an expert, and the experts that have any."""
+
+    pairs: Number
+    touched: Number
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """How a router spreads tokens over experts; ``exponent`` is that of a power law."""
+
+    form: Literal["uniform", "balanced", "power_law"] = "uniform"
+    exponent: float = 0.0
+
+    @classmethod
+    def of(cls, text: object) -> Routing:
+        """The routing that a word names. Raises UsageError for any other.
+
+        >>> Routing.of("power_law:1.2")
+        Routing(form='power_law', exponent=1.2)
+        """
+        if text in ("uniform", "balanced"):
+            return cls("balanced" if text == "balanced" else "uniform")
+        name, _, number = text.partition(":") if isinstance(text, str) else ("", "", "")
+        try:
+            exponent = float(number)
+        except ValueError:
+            exponent = math.nan
+        if name != "power_law" or not 0 < exponent <= MOST:
+            msg = f"routing {shown(text)}: expected uniform, balanced or power_law:A, A above 0 and at most {MOST:g}"
+            raise UsageError(msg)
+        return cls("power_law", exponent)
+
+    def load(self, sizes: Sizes, devices: Number = 1) -> Load:
+        """The load of the fullest of ``devices`` that share E experts, of B T tokens that each go to A of them.
+
+        >>> sizes = {"B": 16, "T": 1, "E": 8, "A": 2}
+        >>> Routing("balanced").load(sizes, devices=4)
+        Load(pairs=8, touched=2.0)
+        >>> load = Routing("power_law", 1.2).load(sizes, devices=4)
+        >>> float(load.pairs), float(load.touched)
+        (12.75, 2.0)
+
+        Raises UsageError where a power law is asked for letters: loads are drawn for numbers.
+        Source: aiconfigurator (ai-dynamo, commit 095f58a51c4c), collector/helper.py, which times experts so.
+        """
+        batch, tokens, experts, picked = (size_of(letter, sizes) for letter in "BTEA")
+        pairs = batch * tokens * picked
+        if self.form == "balanced":
+            most = ceil_div(pairs, devices)
+            return Load(most, minimum(experts / devices, most))
+        if self.form == "uniform":
+            return Load(pairs / devices, touched_experts(sizes) / devices)
+        if is_symbolic(pairs, experts, devices) or is_remembering(pairs, experts, devices):
+            msg = f"routing {self.words} is drawn for numbers, and here sizes are letters; take uniform or balanced"
+            raise UsageError(msg)
+        return _fullest(batch * tokens, experts, picked, devices, self.exponent)
+
+    @property
+    def words(self) -> str:
+        """As an option has it."""
+        return f"{self.form}:{self.exponent:g}" if self.form == "power_law" else self.form
+
+
+def _fullest(tokens: Number, experts: Number, picked: Number, devices: Number, exponent: float) -> Load:
+    """The mean load of the fullest device over all draws: exact for numbers, else arrays."""
+    given = (tokens, experts, picked, devices)
+    if not any(isinstance(each, np.ndarray) for each in given):
+        pairs, touched = _drawn(float(tokens), int(experts), float(picked), int(devices), exponent)
+        return Load(Fraction(pairs, DRAWS), Fraction(touched, DRAWS))
+    columns = np.broadcast_arrays(*(np.asarray(each, dtype=np.float64) for each in given))
+    rows, places = np.unique(np.stack([column.ravel() for column in columns]), axis=1, return_inverse=True)
+    drawn = [_drawn(n, int(e), k, int(d), exponent) for n, e, k, d in rows.T.tolist()]
+    found = np.array(drawn, dtype=np.float64).reshape(-1, 2)[places.ravel()] / DRAWS
+    return Load(*(part.reshape(columns[0].shape) for part in found.T))
+
+
+@lru_cache(maxsize=8192)
+def _drawn(tokens: float, experts: int, picked: float, devices: int, exponent: float) -> tuple[int, int]:
+    """Pairs and touched experts of the fullest device, added up over the draws.
+
+    Shares are scaled to all pairs and rounded, an expert has each token once at most; what that leaves goes round the
+    devices, to the emptiest expert of each, or comes from the fullest.
+    """
+    pairs = round(tokens * picked)
+    low, high = (1.0, 0.8 * tokens) if pairs > experts else (0.01, 2.0)
+    even = np.random.default_rng(0).random((DRAWS, experts))
+    share = _power_law(even, low, high, exponent)
+    counts = np.minimum(np.rint(share / share.sum(axis=1, keepdims=True) * pairs), math.ceil(tokens))
+    left = pairs - counts.sum(axis=1, keepdims=True)
+    all_alike, some = np.divmod(np.abs(left), devices)
+    each = all_alike + (np.arange(devices) < some)
+    parts = counts.reshape(DRAWS, devices, -1)
+    over = left[..., None] < 0
+    raised = _raised(np.where(over, -parts, parts), each)
+    parts = np.maximum(np.where(over, -raised, raised), 0.0)
+    fullest = parts[np.arange(DRAWS), parts.sum(axis=2).argmax(axis=1)]
+    return int(fullest.sum()), int((fullest > 0).sum())
+
+
+def _power_law(even: Any, low: float, high: float, exponent: float) -> Any:
+    """Numbers between ``low`` and ``high`` whose density falls as x^-exponent, from even ones between 0 and 1."""
+    if abs(exponent - 1) < 1e-9:
+        return low * (high / low) ** even
+    power = 1 - exponent
+    return (low**power + (high**power - low**power) * even) ** (1 / power)
+
+
+def _raised(counts: Any, added: Any) -> Any:
+    """Each row of whole numbers with so many more, one by one to the least: [..., experts] and [...]."""
+    rising = np.sort(counts, axis=-1)
+    places = np.arange(1, rising.shape[-1] + 1)
+    cost = rising * places - np.cumsum(rising, axis=-1)  # of raising all before to each
+    several = (cost <= added[..., None]).sum(axis=-1, keepdims=True)
+    total = added[..., None] + np.take_along_axis(np.cumsum(rising, axis=-1), several - 1, axis=-1)
+    level = np.floor_divide(total, several)
+    return np.where(places <= several, level + (places <= total - level * several), rising)

@@ -1,0 +1,107 @@
+"""A mixture of experts as a chain of kernels: its operators add up to it, and nothing in it is counted twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from roofline.calibration.constants import Constants, ConstantSet, load_device
+from roofline.calibration.corrections.experts import RoutedPasses
+from roofline.cost.cost import Cost, operator_cost
+from roofline.cost.kernel_shapes import GroupedShape, RowShape
+from roofline.hardware.loading import load_hardware
+from roofline.layers.mixture_of_experts import experts
+from roofline.program.workload import Precision
+from roofline.timing.machine import Machine, dtype_of, kind_of
+from roofline.timing.operator import time_operator
+from roofline.timing.timing import Timing, total
+
+BF16 = Precision("bf16", "bf16", "bf16")
+SIZES = {"B": 6, "T": 1, "A": 4, "D": 64, "F": 32, "X": 5, "E": 8}
+CHAIN = Constants(compute=0.5, memory=0.8, latency_s=10e-6, p=2.0).replaced(
+    {"group_tail": 64.0, "routed_passes": 0.25, "dispatch.token": 1e-9, "dispatch.expert": 1e-7}
+)
+PASSED = replace(CHAIN, latency_s=0.0)
+PAIRS = 6 * 4
+H100 = load_hardware("h100")
+
+
+def chain(**sizes: object) -> tuple[Cost, ...]:
+    return tuple(operator_cost(op, {**SIZES, **sizes}, BF16) for op in experts(function="silu"))
+
+
+def timed(costs: tuple[Cost, ...]) -> Timing:
+    grouped = [isinstance(cost.shape, GroupedShape) for cost in costs]
+    return total(
+        (1, time_operator(cost, H100, CHAIN if own else PASSED)) for cost, own in zip(costs, grouped, strict=True)
+    )
+
+
+def test_the_kinds_of_a_chain() -> None:
+    assert [kind_of(cost) for cost in chain()] == ["grouped_matmul", "routed", "grouped_matmul", "routed"]
+
+
+def test_the_operators_of_a_chain_add_up_to_the_form() -> None:
+    weights = 5 * 3 * 64 * 32 * 2  # X experts, 3 matrices of D F in 2 bytes
+    flops = 2 * 3 * 64 * 32 * (PAIRS + 5 * 64 / 2)  # half a tile for each touched expert
+    work, moved = flops / (0.5 * H100.contraction_unit("bf16")[1]), weights / (0.8 * H100.bandwidth)
+    passed = (
+        6 * 64 + 2 * PAIRS * 64 + 2 * PAIRS * 32  # the tokens, their copies written and read, both outputs
+        + 3 * PAIRS * 32  # the activation
+        + PAIRS * 32 + PAIRS * 64  # the second matmul
+        + PAIRS * 64 + PAIRS + 6 * 64  # the sum, with the routes' weights
+    ) * 2  # fmt: skip
+    latency = 2 * 10e-6 + 6 * 1e-9 + 8 * 1e-7  # two halves, tokens and experts sorted once
+    form = latency + (work**2 + moved**2) ** 0.5 + passed / (0.25 * H100.bandwidth)
+    assert timed(chain()).time_s == pytest.approx(form, rel=2e-3)  # beside it the vector unit works on activations
+    assert timed(chain()).latency_s == pytest.approx(latency)
+
+
+def test_the_bound_counts_what_is_compulsory_once() -> None:
+    up, *_ = chain()
+    assert isinstance(up.shape, GroupedShape)
+    assert up.shape.weight_bytes == 5 * 2 * 64 * 32 * 2
+    told = time_operator(up, H100, CHAIN)
+    assert told.bound_s == pytest.approx(float(up.bytes) / H100.bandwidth)
+    faster = time_operator(up, H100, CHAIN.replaced({"routed_passes": 4.0}))
+    assert faster.bound_s == pytest.approx((up.shape.weight_bytes + float(up.bytes - up.shape.weight_bytes) / 4)
+                                           / H100.bandwidth)  # fmt: skip
+
+
+def test_more_pairs_never_take_less_time() -> None:
+    every = [timed(chain(A=picked)).time_s for picked in (1, 2, 4, 8)]
+    assert every == sorted(every)
+    many = timed(chain(B=np.array([1.0, 8.0, 64.0, 512.0]))).time_s
+    assert (np.diff(np.asarray(many)) > 0).all()
+
+
+def test_blocks_with_scales_have_constants_of_their_own_and_else_those_of_fp8() -> None:
+    known = ConstantSet.from_calibration(load_device("h100-sxm-80gb"))
+    shape = GroupedShape(5, 24, blocked=True)
+    plain = replace(chain()[0], dtype="fp8", shape=replace(shape, blocked=False))
+    blocked = replace(plain, shape=shape)
+    assert (dtype_of(plain), dtype_of(blocked)) == ("fp8", "fp8_block")
+    library = known.using("trtllm")
+    alone, together = (Machine(H100, library, "graph").constants_of(cost) for cost in (plain, blocked))
+    assert alone.latency_s > together.latency_s  # TensorRT-LLM's, as measured
+    triton = Machine(H100, known, "graph")
+    assert triton.constants_of(plain) == triton.constants_of(blocked)
+
+
+def test_what_was_not_timed_passes_as_any_elementwise_operator() -> None:
+    machine = Machine(load_hardware("a100"), ConstantSet.from_calibration(load_device("a100-sxm-80gb")), "graph")
+    *_, last = chain()
+    assert isinstance(last.shape, RowShape)
+    plain = replace(last, shape=replace(last.shape, routed=False))
+    assert machine.time(last) == machine.time(plain)
+
+
+@pytest.mark.parametrize("device", ["h100-sxm-80gb", "h200-sxm-141gb", "b200-180gb", "l40s"])
+def test_a_measured_chain_has_its_latency_once(device: str) -> None:
+    known = ConstantSet.from_calibration(load_device(device))
+    machine = Machine(load_hardware(device), known, "graph")
+    parts = [machine.constants_of(cost) for cost in chain()]
+    assert [part.latency_s > 0 for part in parts] == [True, False, True, False]
+    assert all(isinstance(part.corrections.routed_passes, RoutedPasses) for part in parts)
