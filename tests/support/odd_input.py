@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tempfile
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 from shell import roofline
 
 import roofline as api
+from roofline.cli.console import edit
 from roofline.errors import RooflineError
 from roofline.files.library import data_folder
 from roofline.formulas.catalogue import LAYERS
@@ -24,6 +26,12 @@ LENGTHS = (1, 2, 3, 7, 8, 15, 16, 17, 63, 64, 65, 100, 127, 128, 129, 500, 511, 
 RECIPES = (
     *("bf16", "fp16", "fp32", "fp8", "fp8-block", "int8", "w8a8", "w8a16", "w4a16", "awq", "gptq", "w4a8", "mxfp8"),
     *("mxfp4", "nvfp4", "nf4", "nf4-dq", "w4a16+kv8", "w4a16+kv4", "w4a16+g64+zp", "w4a16+g7", "fp8+kv8", "kv4"),
+)
+ENGINES = ("vllm", "sglang", "tensorrt-llm", "tensorrt", "torch-compile", "transformers")
+EDITS = (
+    *("engine.chunk=0", "engine.chunk=1", "engine.chunk=100", "engine.chunk=512", "engine.chunk=8192"),
+    *("engine.kv_block=1", "engine.kv_block=7", "engine.kv_block=256", "engine.attention=materialised"),
+    *("engine.overlap=0.5", "engine.overlap=1", "engine.memory_share=0.5", "model.num_hidden_layers=3"),
 )
 CODES = (0, 2, 3, 4)
 """An answer, a flag or a value refused, a target that nothing meets."""
@@ -81,14 +89,12 @@ def _predict(draw: Random) -> list[str]:
         "dtype": lambda: draw.choice(RECIPES),
         "kv-dtype": lambda: draw.choice(["fp8", "int8", "int4", "fp16"]),
         "phase": lambda: draw.choice(["encode", "prefill", "decode"]),
-        "attention": lambda: "materialised",
+        "engine": lambda: draw.choice(ENGINES),
         "count": lambda: "square",
         "lm-head": lambda: "all",
-        "execution": lambda: draw.choice(["graph", "eager"]),
         "constants": lambda: draw.choice(["datasheet", "class", "published", "calibrated"]),
-        "kv-block": lambda: draw.choice([1, 7, 16, 256]),
+        "set": lambda: draw.choice(EDITS),
         "reserve": lambda: draw.choice(["0", "0.1", "0.999", "2GiB"]),
-        "overlap": lambda: draw.choice(["0", "0.5", "1"]),
         "prune": lambda: draw.choice(["heads=0.25", "ffn=0.5", "layers=1", "layers=0.9", "heads=1,ffn=0.1"]),
         "sparsity": lambda: draw.choice(["2:4", "0.9:csr", "0.5:bitmap", "0.99:block16"]),
         "tp": lambda: draw.choice([1, 2, 3, 8]),
@@ -128,7 +134,7 @@ def _op(draw: Random) -> list[str]:
     kind = draw.choice(list(sizes))
     given = [word for name, value in sizes[kind].items() for word in (f"--{name}", value)]
     more = _some(draw, {"dtype": lambda: draw.choice(["bf16", "fp16", "fp32", "fp8", "int8"]),
-                        "execution": lambda: "eager"}, 0.3)  # fmt: skip
+                        "engine": lambda: draw.choice(ENGINES)}, 0.3)  # fmt: skip
     hardware = f"8x{draw.choice(DEVICES)}" if kind == "collective" else draw.choice(DEVICES)
     return ["op", kind, *given, *more, "--hardware", hardware, "--json"]
 
@@ -153,7 +159,8 @@ def _serving(draw: Random) -> list[str]:
         "dtype": lambda: draw.choice([*RECIPES, "bf16,fp8"]),
         "ttft": lambda: draw.choice(["1ms", "500ms", "10s"]),
         "tpot": lambda: draw.choice(["1ms", "30ms", "1s"]),
-        "chunk": lambda: draw.choice(["0", "1", "128", "8192"]),
+        "set": lambda: draw.choice(EDITS),
+        "engine": lambda: draw.choice(ENGINES),
         "speculate": lambda: draw.choice(["4:0.7", "1:0.01", "8:1"]),
         "prefix-hits": lambda: draw.choice(["0", "0.5", "0.99"]),
         "reserve": lambda: draw.choice(["0", "0.5", "2GiB"]),
@@ -177,7 +184,7 @@ def _size(draw: Random) -> list[str]:
 def _plot(draw: Random) -> list[str]:
     kind = draw.choice(["roofline", "breakdown", "compare", "memory", "regime", "sensitivity", "timeplane"])
     asked = _some(draw, {"batch": lambda: draw.choice([1, 7, 512]), "context": lambda: _length(draw)}, 0.3)
-    picture = str(Path(tempfile.gettempdir()) / "odd_input.svg")
+    picture = str(Path(tempfile.gettempdir()) / f"odd_input_{os.getpid()}.svg")
     return ["plot", kind, draw.choice(MODELS), "--hardware", draw.choice(DEVICES), *asked, "-o", picture]
 
 
@@ -202,7 +209,7 @@ def _hardware(draw: Random) -> list[str]:
 
 
 def _written(text: str, suffix: str) -> str:
-    path = Path(tempfile.gettempdir()) / f"odd_input.{suffix}"
+    path = Path(tempfile.gettempdir()) / f"odd_input_{os.getpid()}.{suffix}"
     path.write_text(text, encoding="utf-8")
     return str(path)
 
@@ -213,21 +220,21 @@ def _written(text: str, suffix: str) -> str:
 def _flags(command: list[str]) -> dict[str, Any]:
     """Flags as keywords of Python, whole numbers as numbers."""
     words = [word for word in command[2:] if word != "--json"]
-    pairs = zip(words[::2], words[1::2], strict=True)
+    pairs = list(zip(words[::2], words[1::2], strict=True))
+    edits = [value for flag, value in pairs if flag == "--set"]
     numbers = ("reserve", "prune", "sparsity", "prompt", "generate") if command[0] != "predict" else ("reserve",)
     return {
         flag.removeprefix("--").replace("-", "_"): int(value)
         if value.isdecimal() and flag.removeprefix("--") not in numbers
         else value
         for flag, value in pairs
-    }
+        if flag != "--set"
+    } | ({"set": dict(edit(each) for each in edits)} if edits else {})
 
 
 def _predict_agrees(command: list[str], found: dict[str, Any]) -> None:
     flags = _flags(command)
     hardware = flags.pop("hardware")
-    if "overlap" in flags:
-        flags["overlap"] = float(flags["overlap"])
     result = api.predict(command[1], hardware, **flags)
     assert json.loads(json.dumps(result.to_dict())) == found, " ".join(command)
     said, memory = " ".join(command), found["memory"]
