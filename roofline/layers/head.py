@@ -86,7 +86,7 @@ def mean_pooling(*, source: str = "x") -> Op:
     return elementwise("mean_pooling", [x], Tensor("mean", "B D"), PerElement(1, over=x), mixes="T")
 
 
-def classifier(*, labels: int, source: str = "pooled", every: bool = False) -> Op:
+def classifier(*, labels: int, source: str = "pooled", every: bool = False, bias: bool = True) -> Op:
     """Scores for each of ``labels``, of the one vector of a sequence that the pooler wrote, or of ``every`` token.
 
     >>> classifier(labels=3).flops({"B": 2, "T": 128, "D": 8, "V": 30_522})  # 2 B D 3, one vector
@@ -94,7 +94,7 @@ def classifier(*, labels: int, source: str = "pooled", every: bool = False) -> O
 
     Source: Devlin et al. 2018, BERT (arXiv 1810.04805), sections 4.1 and 4.2.
     """
-    scores, offset = Tensor("logits", "B T V"), weight("b_classifier", "V")
+    scores, offset = Tensor("logits", "B T V"), weight("b_classifier", "V") if bias else None
     op = contract("classifier", Tensor(source, "B T D"), weight("w_classifier", "V D"), scores, bias=offset)
     return op.rebound(V=labels) if every else op.rebound(V=labels, T=1)
 

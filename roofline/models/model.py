@@ -14,9 +14,10 @@ from roofline.models.checkpoints.reading import read_checkpoint
 from roofline.models.checkpoints.tensor_bytes import difference
 from roofline.models.families import FAMILIES
 from roofline.models.families.family import INERT, Family
+from roofline.models.generation import costly_settings
 from roofline.models.hints import nearest_types
 from roofline.models.positions import check_rotation, scaled_positions
-from roofline.models.shapes.config import Config, parse_config
+from roofline.models.shapes.config import MAX_LAYERS, Config, parse_config
 from roofline.models.sources import Source, find_source
 from roofline.models.wrappers import left_out, text_model
 from roofline.program.conventions import Conventions
@@ -58,6 +59,11 @@ class Model:
     def phases(self) -> tuple[Phase, ...]:
         """The phases that the network has."""
         return self.program().phases
+
+    @property
+    def generates(self) -> bool:
+        """Whether it says which token comes next: it decodes, and has a head."""
+        return Phase.DECODE in self.phases and any(group.name == "head" for group in self.program().groups)
 
     @property
     def lengths(self) -> Lengths:
@@ -115,7 +121,8 @@ def _build(source: Source, overrides: Mapping[str, Any] | None) -> Model:
     config = parse_config(family.config, _nested(shape_fields), where, names)
     unread = {" ".join(str(key).split())[:60]: fields[key] for key in ignored}
     lost = tuple(sorted(key for key, value in unread.items() if value not in _NOTHING))
-    said = [*apart, *left_out(given), *(f"field {key} is not modelled and was ignored" for key in lost)]
+    asked = costly_settings(whole, None if overrides else source.folder)
+    said = [*apart, *left_out(given), *asked, *(f"field {key} is not modelled and was ignored" for key in lost)]
     warnings = tuple(f"{where}: {each}" for each in said)
     checkpoint, excepted = read_checkpoint(fields, where, source.folder)
     model = Model(
@@ -128,7 +135,8 @@ def _build(source: Source, overrides: Mapping[str, Any] | None) -> Model:
 def _weighed(model: Model, folder: Path) -> Model:
     """The model, with a warning where the tensors that lie in its folder weigh something else."""
     stated = model.fields.get("torch_dtype") or model.fields.get("dtype")
-    if not (found := difference(folder, model.program, model.checkpoint, stated)):
+    layers = getattr(model.config, "num_hidden_layers", MAX_LAYERS)
+    if not (found := difference(folder, model.program, model.checkpoint, stated, layers)):
         return model
     return replace(model, warnings=(*model.warnings, f"{folder}: {found}"))
 

@@ -96,7 +96,7 @@ def read_request(
     recipe = recipe_on(device, stored_by(engine, options), network.checkpoint)
     compression = read_compression(options)
     program, storage = _stored(network, conventions, compression, recipe, device, engine)
-    phases = _phases(program, options, network.name)
+    phases = _phases(program, options, network)
     workload = read_workload(options, network, phases, engine.kv_block, engine.chunk or None)
     if Phase.DECODE in phases and workload.decode_steps == 0:
         phases = tuple(name for name in phases if not name.one_token)
@@ -175,8 +175,11 @@ def _refuse_loaded(room: str, fields: Mapping[str, Any]) -> None:
         raise UsageError(msg)
 
 
-def _phases(program: Program, asked: RequestOptions, name: str) -> tuple[Phase, ...]:
-    """The phases to predict: the one asked for, all that the model has, or decode alone when a context is given."""
+def _phases(program: Program, asked: RequestOptions, model: Model) -> tuple[Phase, ...]:
+    """The phases to predict: the one asked for, all that the model runs, or decode alone when a context is given.
+
+    A decoder without a head, which embeds, runs no decode unless it is asked to.
+    """
     phase = None if asked["phase"] is None else Phase(asked["phase"])
     if asked["context"] is not None:
         if phase not in (None, Phase.DECODE):
@@ -184,9 +187,11 @@ def _phases(program: Program, asked: RequestOptions, name: str) -> tuple[Phase, 
             raise UsageError(msg)
         phase = Phase.DECODE
     if phase is not None and phase not in program.phases:
-        msg = f"{name} has no {phase} phase; it has {', '.join(program.phases)}"
+        msg = f"{model.name} has no {phase} phase; it has {', '.join(program.phases)}"
         raise WorkloadError(msg)
-    return program.phases if phase is None else (phase,)
+    if phase is not None:
+        return (phase,)
+    return tuple(each for each in program.phases if model.generates or not each.one_token)
 
 
 def most_tokens(model: Model, workload: Workload) -> int:

@@ -259,6 +259,9 @@ class Described(Protocol):
     @property
     def lengths(self) -> Lengths: ...
 
+    @property
+    def generates(self) -> bool: ...
+
 
 def read_workload(
     asked: RequestOptions, model: Described, phases: tuple[Phase, ...], kv_block: int = 1, chunk: int | None = None
@@ -294,7 +297,7 @@ def _check_lengths(asked: RequestOptions, model: Described) -> None:
     if lengths.whole and prompt not in (None, lengths.positions):
         msg = f"prompt {prompt}: {model.name} reads whole images, {lengths.positions} tokens each; leave prompt out"
         raise WorkloadError(msg)
-    if generate is not None and generate > 1 and Phase.DECODE not in model.phases:
+    if generate is not None and generate > 1 and not model.generates:
         msg = f"generate {generate}: {model.name} generates nothing; leave it out"
         raise UsageError(msg)
 

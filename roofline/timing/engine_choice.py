@@ -58,7 +58,8 @@ def _without_host_time(engine: Engine) -> Engine:
 def _usual(device: HardwareSpec | None, phases: Collection[Phase] | None) -> str:
     if device is not None and device.kind == "cpu":
         return "transformers"
-    served = device is not None and device.kind in _SERVING and phases is not None and tuple(phases) == DECODER
+    decodes = phases is not None and tuple(phases) in (DECODER, DECODER[:1])
+    served = decodes and device is not None and device.kind in _SERVING
     return "vllm" if served else "torch-compile"
 
 

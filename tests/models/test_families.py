@@ -100,7 +100,7 @@ def test_a_family_cannot_lack_what_the_other_does_not_have() -> None:
 
 def test_a_rule_consumes_a_field_that_is_no_option() -> None:
     assert "use_qk_norm" in FAMILIES["cohere"].consumed
-    assert FAMILIES["llama"].consumed == frozenset()
+    assert FAMILIES["llama"].consumed == {"num_labels", "id2label"}
 
 
 @pytest.mark.parametrize("preset", ["llama-3.1-8b", "gpt-neox-20b", "granite-3.0-8b"])

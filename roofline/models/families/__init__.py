@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from roofline.models.families.classifiers import classifying
 from roofline.models.families.encoder_decoders import ENCODER_DECODERS
 from roofline.models.families.encoders import ENCODERS
 from roofline.models.families.family import Family
@@ -16,11 +17,7 @@ from roofline.models.families.vision import VISION
 FAMILIES: dict[str, Family] = {
     **ENCODERS,
     **ENCODER_DECODERS,
-    **GPT_LINE,
-    **LINEAR_HYBRIDS,
-    **LLAMA_LINE,
-    **MAMBA_HYBRIDS,
-    **MIXTURES,
+    **classifying({**GPT_LINE, **LINEAR_HYBRIDS, **LLAMA_LINE, **MAMBA_HYBRIDS, **MIXTURES}),
     **STATE_SPACES,
     **VISION,
 }

@@ -186,7 +186,6 @@ MAMBA_HYBRIDS: dict[str, Family] = {
             "moe_latent_size": None,
             "sliding_window": None,
             "mamba_hidden_act": "silu",
-            "num_nextn_predict_layers": 0,
         },
         inert=f"{_ROUTER} expand mamba_expand mamba_ssm_cache_dtype mamba_proj_bias n_shared_experts n_group "
         "topk_group moe_shared_expert_overlap residual_in_fp32 rescale_prenorm_residual mtp_layers_block_type "

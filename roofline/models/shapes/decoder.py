@@ -7,7 +7,7 @@ from typing import Literal
 
 from roofline.layers.attention import chunk_keys, kept_in_chunk, window_keys
 from roofline.layers.embedding import embedding_sum, position_embedding, token_embedding
-from roofline.layers.head import lm_head, sampling
+from roofline.layers.head import classifier, lm_head, sampling
 from roofline.layers.mixture_of_experts import touched_experts
 from roofline.layers.normalization import norm
 from roofline.models.shapes.decoder_config import DecoderConfig, Layer, LayerType
@@ -27,41 +27,48 @@ def program(config: DecoderConfig, conventions: Conventions) -> Program:
     """The program of a decoder: embedding and first norm, the layers, the head.
 
     Layers of one kind are one group, wherever they stand. The norm behind a branch belongs to the residual addition
-    before it, so a layer ends with the next layer's input norm, or, in the last layer, with the final one.
+    before it, so a layer ends with the next layer's input norm, or, in the last layer, with the final one. A classifier
+    of sequences reads prompts alone.
     """
+    every = _PHASES[:1] if config.classifier else _PHASES
     numbers: dict[Layer, list[int]] = {}
     for number, kind in enumerate(config.layers):
         numbers.setdefault(kind, []).append(number)
     kinds = {kind: len(own) for kind, own in numbers.items()}
-    groups = [Group("embedding", _embedding(config), phases=_PHASES)]
+    groups = [Group("embedding", _embedding(config), phases=every)]
     for kind, times in kinds.items():
         name, repeat = ("layers", "L") if len(kinds) == 1 else (_name(config, kind, list(kinds)), times)
-        for phases, how in _ways(config, kind, conventions):
+        for phases, how in _ways(config, kind, conventions, every):
             ops = layer(config, kind, how, step=all(phase.one_token for phase in phases))
             local = _local(config, kind)
             groups.append(Group(name, ops, repeat, phases, stacked=True, local=local, numbers=tuple(numbers[kind])))
     if config.blocks == "branch":
         final = norm("final_norm", Tensor("x", "B T D"), Tensor("h", "B T D"), kind=config.norm)
-        groups.append(Group("final_norm", (final,), phases=_PHASES))
+        groups.append(Group("final_norm", (final,), phases=every))
     if config.head:
-        groups.append(Group("head", _head(config, conventions), phases=_PHASES))
+        groups.append(Group("head", _head(config, conventions), phases=every))
+    if config.classifier:
+        scores = classifier(labels=config.num_labels, source="h", bias=False)
+        groups.append(Group("head", (scores,), phases=every))
     return Program(tuple(groups), sizes_of(config))
 
 
-def _ways(config: DecoderConfig, kind: Layer, conventions: Conventions) -> list[tuple[tuple[Phase, ...], Conventions]]:
-    """The phases, and how the layers run in them.
+def _ways(
+    config: DecoderConfig, kind: Layer, conventions: Conventions, every: tuple[Phase, ...]
+) -> list[tuple[tuple[Phase, ...], Conventions]]:
+    """The phases, of those that there are, and how the layers run in them.
 
     Latents are expanded in prefill and absorbed in decode; recurrences scan a prompt, and in decode take a step.
     """
     if kind.scans:
-        return [((phase,), conventions) for phase in _PHASES]
+        return [((phase,), conventions) for phase in every]
     if config.kv_lora_rank is None or conventions.latent != "usual":
-        return [(_PHASES, conventions)]
+        return [(every, conventions)]
     ways: list[tuple[Phase, Literal["expanded", "absorbed"]]] = [
         (Phase.PREFILL, "expanded"),
         (Phase.DECODE, "absorbed"),
     ]
-    return [((phase,), replace(conventions, latent=latent)) for phase, latent in ways]
+    return [((phase,), replace(conventions, latent=latent)) for phase, latent in ways if phase in every]
 
 
 _SPANS: dict[LayerType, dict[str, Binding]] = {

@@ -90,6 +90,8 @@ class DecoderConfig(Config):
     recurrence: Recurrence | None = Field(default=None, description="what layers of linear_attention and hybrid have")
     lone_branches: bool = Field(default=False, description="each layer mixes tokens or feeds forward, not both")
     head: bool = True
+    classifier: bool = Field(default=False, description="scores of the last token in place of a head")
+    num_labels: Size = 2
 
     @model_validator(mode="before")
     @classmethod

@@ -1,0 +1,29 @@
+"""Decoders that classify sequences: the class of each family in transformers, and what it has in place of a head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from roofline.models.families.family import Family
+from roofline.models.families.rules import label_count
+
+SEQUENCE_CLASSES = {
+    "bloom": "Bloom", "deepseek_v2": "DeepseekV2", "deepseek_v3": "DeepseekV3", "falcon": "Falcon", "gemma": "Gemma",
+    "gemma2": "Gemma2", "gemma3_text": "Gemma3Text", "gpt2": "GPT2", "gpt_neox": "GPTNeoX", "gpt_oss": "GptOss",
+    "gptj": "GPTJ", "jamba": "Jamba", "llama": "Llama", "mistral": "Mistral", "mixtral": "Mixtral", "mpt": "Mpt",
+    "olmo2": "Olmo2", "opt": "OPT", "phi": "Phi", "phi3": "Phi3", "qwen2": "Qwen2", "qwen2_moe": "Qwen2Moe",
+    "qwen3": "Qwen3", "qwen3_5_text": "Qwen3_5Text", "qwen3_moe": "Qwen3Moe", "qwen3_next": "Qwen3Next",
+    "smollm3": "SmolLM3", "stablelm": "StableLm", "starcoder2": "Starcoder2",
+}  # fmt: skip
+"""``model_type`` -> the stem of its class, as transformers 5 has them."""
+
+
+def classifying(families: Mapping[str, Family]) -> dict[str, Family]:
+    """The families, those of decoders that classify with that class too: a score per label, without a bias."""
+    return {name: _scored(name, family) if name in SEQUENCE_CLASSES else family for name, family in families.items()}
+
+
+def _scored(name: str, family: Family) -> Family:
+    own = {f"{SEQUENCE_CLASSES[name]}ForSequenceClassification": {"head": False, "classifier": True}}
+    return replace(family, classes={**family.classes, **own}, fixed={**family.fixed, "num_labels": label_count})
