@@ -222,8 +222,8 @@ def _captured(engine: Engine, phase: Phase, bound: Sizes) -> Sizes:
 def operator_cost(
     op: Op, sizes: Sizes, precision: Precision, group: str = "", count: Number = 1, *, decoding: bool = False
 ) -> Cost:
-    """The cost of one execution of ``op``."""
-    bind = uniform(like=sizes.values())
+    """The cost of one execution of ``op``, under its load."""
+    bind, op = uniform(like=sizes.values()), op.loaded
 
     def width(tensor: Tensor) -> Number:
         return bind(precision.width(tensor))

@@ -10,6 +10,7 @@ Of several devices that share the experts, the one with the most pairs of token 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -17,10 +18,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from roofline.errors import UsageError, shown
+from roofline.errors import UsageError, WorkloadError, shown
 from roofline.layers.mixture_of_experts import touched_experts
 from roofline.number import Number, ceil_div, is_remembering, is_symbolic, minimum
 from roofline.program.axes import Sizes, size_of
+from roofline.program.program import Program
 
 DRAWS = 12
 """Loads that are drawn, always the same ones; their mean counts."""
@@ -92,6 +94,40 @@ class Routing:
     def words(self) -> str:
         """As an option has it."""
         return f"{self.form}:{self.exponent:g}" if self.form == "power_law" else self.form
+
+
+UNIFORM = Routing()
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """The experts that a routing other than the uniform one touches: what X is bound to."""
+
+    routing: Routing
+
+    def __call__(self, sizes: Sizes) -> Number:
+        """How many of all experts."""
+        return self.routing.load(sizes).touched
+
+
+def touched_under(word: str) -> Callable[[Sizes], Number]:
+    """What X is bound to under a routing. Raises UsageError for a word that names none."""
+    routing = Routing.of(word)
+    return touched_experts if routing == UNIFORM else Touched(routing)
+
+
+def check_routed(program: Program, word: str, model: str) -> None:
+    """Raises UsageError for a word that names no routing, WorkloadError for one where nothing is routed."""
+    if Routing.of(word) != UNIFORM and not any("X" in group.local for group in program.groups):
+        msg = f"routing {word}: {model} has no experts that tokens are sent to; leave it out"
+        raise WorkloadError(msg)
+
+
+def note_of(word: str) -> str:
+    """What to know of a routing; empty for the uniform one."""
+    if Routing.of(word) == UNIFORM:
+        return ""
+    return f"routing {word}: experts are timed as on the fullest device; memory and messages are those of an even load"
 
 
 def _fullest(tokens: Number, experts: Number, picked: Number, devices: Number, exponent: float) -> Load:

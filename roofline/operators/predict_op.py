@@ -21,12 +21,14 @@ from roofline.errors import UsageError, shown
 from roofline.hardware.loading import edited_device
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import System
+from roofline.layers.expert_load import UNIFORM, Routing
 from roofline.number import Number, exact, settled
 from roofline.operators.sizes import KINDS, OPERATIONS, Columns, broadcast, check_names, find_bad_size, read_size
 from roofline.operators.statements import statement_of
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import ClockOptions, OpOptions, OpSizes
 from roofline.prediction.fleet import Fleet, fleet_of
+from roofline.program.axes import Sizes
 from roofline.program.workload import Precision
 from roofline.timing.engine_choice import Launching, read_engine
 from roofline.timing.networks import LinkUse, Network, band_of
@@ -72,6 +74,7 @@ class OperatorPrediction:
     network: Network | None = None
     overrides: tuple[tuple[str, Any], ...] = ()
     count: int = 1
+    routing: Routing = UNIFORM
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -97,7 +100,8 @@ class OperatorPrediction:
         shares = {name: _plain(getattr(self, f"share_{name}")) for name in PARTS}
         sizes = {name: in_words(name, v) for name, v in self.sizes.items()}
         form = {"form": _plain(self.form)} if self.kind == "collective" else {}
-        used = {"dtype": self.dtype, "engine": self.engine.name, "constants": self.constants.name}
+        routed = {"routing": self.routing.words} if self.kind == "grouped_matmul" else {}
+        used = {**routed, "dtype": self.dtype, "engine": self.engine.name, "constants": self.constants.name}
         return {
             **versions(),
             "kind": self.kind,
@@ -126,7 +130,7 @@ def predict_op(
     """The cost and the time of one operator, or of as many as the arrays among ``sizes`` have elements.
 
     Kinds and sizes: matmul m, k, n (``x[m k] w[k n]``); grouped_matmul tokens, experts, topk, k, n (each token's row by
-    the weights of topk experts, of which a uniform router touches an expected number); attention batch, query, context,
+    the weights of topk experts, of which ``routing`` touches so many); attention batch, query, context,
     heads, kv_heads, head_dim, causal (true where it is left out; query and context are tokens; one query token is a
     decode step); latent_attention batch, query, context, heads, latent_dim, rope_dim, head_dim, value_dim (its kernel:
     one query token attends to the latents, several to what is made of them); elementwise rows, columns, inputs
@@ -146,6 +150,7 @@ def predict_op(
     given = {name: size for name, size in part(OpSizes, options).items() if size is not None}
     sizes = _usual(kind, hardware) | given
     check_names(kind, sizes)
+    check_routing(options["routing"], kind)
     clock = OperatorClock.of(hardware, options)
     columns = broadcast({name: read_size(name, sizes[name]) for name in KINDS[kind]})
     if bad := find_bad_size(kind, columns):
@@ -153,6 +158,13 @@ def predict_op(
         msg = f"{kind}: {bad.column}{where}: {shown(bad.given)}, expected {bad.expected}"
         raise UsageError(msg)
     return clock.time(kind, options["dtype"], columns)
+
+
+def check_routing(word: str, kind: str | None) -> None:
+    """Raises UsageError for a word that names no routing, and for one beside a kind that routes nothing."""
+    if Routing.of(word) != UNIFORM and kind not in (None, "grouped_matmul"):
+        msg = f"routing {word} goes with grouped_matmul, not with {kind}; leave it out"
+        raise UsageError(msg)
 
 
 def _usual(kind: str, hardware: str | Path | HardwareSpec | System) -> dict[str, object]:
@@ -167,7 +179,7 @@ def _usual(kind: str, hardware: str | Path | HardwareSpec | System) -> dict[str,
 class OperatorClock:
     """A device with its constants: times operators whose sizes were checked.
 
-    ``name`` asks for the constants of an operator inside a model, where it has its own.
+    ``name`` asks for the constants of an operator inside a model, where it has its own. ``routing``: of experts.
     """
 
     device: HardwareSpec
@@ -177,6 +189,7 @@ class OperatorClock:
     name: str = ""
     overrides: tuple[tuple[str, Any], ...] = ()
     fleet: Fleet | None = None
+    routing: Routing = UNIFORM
 
     @classmethod
     def of(cls, hardware: str | Path | HardwareSpec | System, asked: ClockOptions) -> OperatorClock:
@@ -195,6 +208,7 @@ class OperatorClock:
             default,
             overrides=tuple(edits.items()),
             fleet=fleet,
+            routing=Routing.of(asked["routing"]),
         )
 
     def time(self, kind: str, dtype: str | None, columns: Columns) -> OperatorPrediction:
@@ -212,7 +226,14 @@ class OperatorClock:
         asked = (kind, self.device, name, self.engine, used, dict(columns))
         network = self._network(columns) if kind == "collective" else None
         count = int(np.max(columns["devices"], initial=2)) if network else self.fleet.count if self.fleet else 1
-        return OperatorPrediction(*asked, **figures, overrides=self.overrides, network=network, count=count)
+        found = OperatorPrediction(*asked, **figures, overrides=self.overrides, network=network, count=count)
+        return replace(found, routing=self.routing)
+
+    def _touched(self, sizes: Sizes) -> Number:
+        """The experts that at least one token is sent to."""
+        arrays = isinstance(sizes["B"], np.ndarray)
+        counted = sizes if arrays else {letter: exact(size) for letter, size in sizes.items()}
+        return settled(self.routing.load(counted).touched)
 
     def _network(self, columns: Columns) -> Network:
         """The network of as many devices as are asked for. Raises UsageError for more than there are."""
@@ -230,6 +251,8 @@ class OperatorClock:
         some = next(iter(columns.values()))
         array = isinstance(some, np.ndarray)
         op, sizes = statement_of(kind, columns)
+        if kind == "grouped_matmul":
+            sizes = {**sizes, "X": self._touched(sizes)}
         kept = Precision(*(3 * ["int8"])) if kind == "collective" else precision  # a message is stated in bytes
         decoding = "query" in columns and bool(np.all(columns["query"] == 1))
         bound = sizes if array else {axis: exact(size) for axis, size in sizes.items()}

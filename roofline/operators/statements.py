@@ -9,9 +9,9 @@ import numpy as np
 from roofline.layers.attention import attention, window_keys
 from roofline.layers.embedding import token_embedding
 from roofline.layers.latent_attention import latent_attention
-from roofline.layers.mixture_of_experts import experts, touched_experts
+from roofline.layers.mixture_of_experts import experts
 from roofline.layers.normalization import norm
-from roofline.number import Number, exact, settled
+from roofline.number import exact
 from roofline.operators.sizes import OPERATIONS, Columns
 from roofline.program.axes import Sizes
 from roofline.program.op import Op, PerElement, Tensor, collective, contract, elementwise, weight
@@ -33,12 +33,10 @@ def _matmul(columns: Columns) -> tuple[Op, Sizes]:
 
 
 def _grouped_matmul(columns: Columns) -> tuple[Op, Sizes]:
-    """The first matmul of experts; the router is taken to send a token to any set of them as likely as to any other."""
+    """The first matmul of experts; how many of them are touched is the routing's to say."""
     op, *_ = experts(function="relu", glu=False)
     letters = {"B": "tokens", "E": "experts", "A": "topk", "D": "k", "F": "n"}
-    sizes: dict[str, Number] = {letter: columns[name] for letter, name in letters.items()} | {"T": 1}
-    counted = sizes if isinstance(columns["tokens"], np.ndarray) else {x: exact(size) for x, size in sizes.items()}
-    return op, sizes | {"X": settled(touched_experts(counted))}
+    return op, {letter: columns[name] for letter, name in letters.items()} | {"T": 1}
 
 
 def _attention(columns: Columns) -> tuple[Op, Sizes]:

@@ -16,7 +16,7 @@ import numpy as np
 from roofline.errors import RooflineError, SpecError, near_matches, shown
 from roofline.files.atomic import atomic_writer
 from roofline.hardware.spec import HardwareSpec
-from roofline.operators.predict_op import OperatorClock, OperatorPrediction
+from roofline.operators.predict_op import OperatorClock, OperatorPrediction, check_routing
 from roofline.operators.sizes import KINDS, OPERATIONS, check_names, find_bad_size
 from roofline.options.keywords import takes
 from roofline.options.verbs import ClockOptions
@@ -59,6 +59,7 @@ def time_table(
     clock = OperatorClock.of(hardware, options)
     if kind is not None and kind not in KINDS:
         check_names(kind, {})
+    check_routing(options["routing"], kind)
     with _reading(source) as file:
         reader = csv.reader(file, strict=True)
         header = _header(reader, source, kind, dtype)

@@ -117,7 +117,20 @@ class AttentionForm(TypedDict, total=False):
     ]
 
 
-class Counting(TypedDict, total=False):
+class ExpertLoad(TypedDict, total=False):
+    """What is counted"""
+
+    routing: Annotated[
+        str,
+        Option(
+            "Load of experts: uniform, balanced, or skewed such as power_law:1.2; the fullest device is timed.",
+            default="uniform",
+            metavar="FORM",
+        ),
+    ]
+
+
+class Counting(ExpertLoad, total=False):
     """What is counted"""
 
     count: Annotated[

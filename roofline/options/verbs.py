@@ -15,6 +15,7 @@ from roofline.options.groups import (
     Dtype,
     Dtypes,
     Edits,
+    ExpertLoad,
     FileOutput,
     Hardware,
     JsonOutput,
@@ -97,7 +98,7 @@ class OpSizes(TypedDict, total=False):
     devices: Annotated[Any, Option("Collective: devices.", usual="as many as the hardware names", metavar="N")]
 
 
-class ClockOptions(Dtype, Timing, Edits, total=False):
+class ClockOptions(Dtype, ExpertLoad, Timing, Edits, total=False):
     """How operators by themselves are timed."""
 
 
@@ -169,7 +170,7 @@ class FormulaFlags(Hardware, FormulaOptions, JsonOutput, total=False):
     js: Annotated[bool, Option("Print a JavaScript function.", default=False, everyday=True)]
 
 
-class ServingOptions(Traffic, Targets, Dtypes, Timing, Serving, Reserve, Money, Edits, total=False):
+class ServingOptions(Traffic, Targets, Dtypes, ExpertLoad, Timing, Serving, Reserve, Money, Edits, total=False):
     """What ``compare`` and ``size`` share."""
 
 

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roofline.errors import ShapeError, UsageError
+from roofline.layers.expert_load import Routing, Touched
 from roofline.number import Number, ceil_div, minimum, product
 from roofline.parallelism.dimensions import DEGREES, Degree, devices_of
 from roofline.program.axes import Binding, Sizes, rebind, resolve
@@ -232,8 +233,20 @@ class Mesh:
         touched = group.local.get("X")
         if not callable(touched):
             return dict(group.local)
+        return {**group.local, "X": self._reached(touched)}
+
+    def load(self, group: Group, local: Mapping[str, Binding]) -> dict[str, Binding]:
+        """What an operator with these bindings binds on the device with the fullest load, where loads are uneven."""
+        touched = group.local.get("X")
+        if not isinstance(touched, Touched):
+            return {}
+        parts = {letter: part for letter in ("A", "X") if isinstance(part := local.get(letter), Part)}
+        reached = self._reached(touched)
+        return {letter: Fullest(letter, touched.routing, part.degree, reached) for letter, part in parts.items()}
+
+    def _reached(self, touched: Callable[[Sizes], Number]) -> Reached:
         part = 1 if self.phase.one_token else self.layout.cp
-        return {**group.local, "X": Reached(touched, self.count(frozenset(("dp_e",))), part)}
+        return Reached(touched, self.count(frozenset(("dp_e",))), part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +272,25 @@ class Part:
             return part
         split: Number = size / self.degree
         return split
+
+
+@dataclass(frozen=True, slots=True)
+class Fullest:
+    """A letter of experts, A or X, on the device with most pairs of token and expert, of those that share them.
+
+    ``reached``: how the tokens at hand become all that are sent to those devices.
+    """
+
+    letter: str
+    routing: Routing
+    devices: Number
+    reached: Reached
+
+    def __call__(self, sizes: Sizes) -> Number:
+        """The experts touched, or the pairs of each token."""
+        whole = self.reached.all_of(sizes)
+        load = self.routing.load(whole, self.devices)
+        return load.touched if self.letter == "X" else load.pairs / (whole["B"] * whole["T"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,8 +327,12 @@ class Reached:
 
     def __call__(self, sizes: Sizes) -> Number:
         """The size for these tokens."""
+        return self.whole(self.all_of(sizes))
+
+    def all_of(self, sizes: Sizes) -> Sizes:
+        """The sizes with the tokens that reach a device's experts."""
         tokens = {"B": resolve("B", sizes) * self.replicas, "T": resolve("T", sizes) / self.parts}
-        return self.whole({**sizes, **tokens})
+        return {**sizes, **tokens}
 
 
 def is_expert(op: Op) -> bool:

@@ -76,7 +76,8 @@ class Flow:
         renamed = self._read(op, splits, passed)
         reads = tuple(renamed.get(tensor.name, tensor) for tensor in op.reads)
         work = tuple(self._masked(work, splits) for work in op.work)
-        self.ops.append(replace(op, reads=reads, work=work, local=self.mesh.bindings(op, splits)))
+        local = self.mesh.bindings(op, splits)
+        self.ops.append(replace(op, reads=reads, work=work, local=local, load=self.mesh.load(group, local)))
         kept = {tensor.name for tensor in op.writes}
         for part in op.parts or (op,):
             for tensor in part.writes:

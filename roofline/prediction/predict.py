@@ -15,6 +15,7 @@ from roofline.compression.transform import Compression
 from roofline.cost.memory_fit import MemoryFit
 from roofline.engines.engine import Engine
 from roofline.hardware.spec import HardwareSpec
+from roofline.layers.expert_load import note_of
 from roofline.models.model import Model
 from roofline.number import settled
 from roofline.options.keywords import part, takes
@@ -167,6 +168,8 @@ class Prediction:
             )
         if self.recipe.cache_advice and Phase.DECODE in self.phases and self.memory.footprint.kv_cache_bytes:
             notes.append(self.recipe.cache_advice)
+        if uneven := note_of(self.conventions.routing):
+            notes.append(uneven)
         if young := caution(self.engine, self.hardware):
             notes.append(young)
         notes += self.request.storage

@@ -19,6 +19,7 @@ from roofline.hardware.reservation import read_reserve
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import System
 from roofline.identity import Same
+from roofline.layers.expert_load import check_routed
 from roofline.models.model import Model, load_model
 from roofline.options.edits import edits_by_room
 from roofline.options.groups import Dtypes
@@ -96,6 +97,7 @@ def read_request(
     recipe = recipe_on(device, stored_by(engine, options), network.checkpoint)
     compression = read_compression(options)
     program, storage = _stored(network, conventions, compression, recipe, device, engine)
+    check_routed(program, options["routing"], network.name)
     phases = _phases(program, options, network)
     workload = read_workload(options, network, phases, engine.kv_block, engine.chunk or None)
     if Phase.DECODE in phases and workload.decode_steps == 0:

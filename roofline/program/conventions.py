@@ -21,12 +21,14 @@ class Conventions:
     lm_head: a decoder's head runs on the ``last`` token of prefill, or on ``all``.
     latent: where keys and values are latents, ``usual`` expands them in prefill and absorbs the up-projections in
     decode; ``absorbed`` and ``expanded`` do the same in both.
+    routing: how a router spreads tokens over experts, ``uniform``, ``balanced`` or ``power_law:A``.
     """
 
     attention: Attention = "fused"
     count: Count = "attended"
     lm_head: LmHead = "last"
     latent: Literal["usual", "absorbed", "expanded"] = "usual"
+    routing: str = "uniform"
 
     @classmethod
     def under(cls, engine: Engine, device: Collection[str], asked: groups.Counting) -> Conventions:
@@ -48,7 +50,7 @@ STATEMENTS: tuple[str, ...] = (
     "causal attention counts the attended pairs, T S - T(T-1)/2",
     "under a sliding window of W each token sees itself and the W - 1 before it, and the cache keeps W",
     "B T tokens touch E (1 - (1 - A/E)^(B T)) of E experts, A each: the expected number if routing is uniform; "
-    "skewed routing touches fewer",
+    "--routing names another load, of which the fullest device's is timed",
     "multi-head latent attention expands keys and values in prefill and absorbs their up-projections in decode",
     "a scan goes through a prompt in chunks and on from its state in decode; a state is as large for any context",
     "the prompt of an encoder-decoder is what the encoder reads, M tokens; encode keeps their keys and values for "

@@ -126,7 +126,8 @@ class Op:
     ``parts`` are the operators that were fused into it. ``mixes`` are axes along which every element of the output
     depends on all of the input (what a norm or a softmax runs over); a ``linear`` operator adds its inputs up.
     ``transfer`` makes it a collective, whose message is the tensor it reads and writes. ``function`` is what
-    elementwise work computes. ``mask`` is fused attention's: causal, sliding, chunked, local or full.
+    elementwise work computes. ``mask`` is fused attention's: causal, sliding, chunked, local or full. ``load`` rebinds
+    axes where it is timed: the experts of the fullest device, while memory is that of an even load.
     """
 
     name: str
@@ -141,6 +142,7 @@ class Op:
     transfer: Transfer | None = None
     function: str = ""
     mask: str = ""
+    load: Mapping[str, Binding] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for tensors in (self.reads, self.writes):
@@ -148,6 +150,11 @@ class Op:
             if len(set(names)) != len(names):
                 msg = f"{self.name}: a tensor stands twice among {', '.join(names)}; each name moves once"
                 raise ShapeError(msg)
+
+    @property
+    def loaded(self) -> Op:
+        """The operator as it is timed, under its load."""
+        return replace(self, local={**self.local, **self.load}, load={}) if self.load else self
 
     def flops(self, sizes: Sizes) -> Number:
         """FLOPs of the contractions."""

@@ -12,6 +12,7 @@ from roofline.engines.engine import Engine
 from roofline.errors import WorkloadError
 from roofline.hardware.reservation import Reserve, read_reserve
 from roofline.hardware.spec import HardwareSpec
+from roofline.layers.expert_load import check_routed, note_of
 from roofline.models.model import Model
 from roofline.options.edits import edits_by_room
 from roofline.options.keywords import takes
@@ -104,7 +105,7 @@ class Question:
     def notes(self) -> tuple[str, ...]:
         """What the reader should know about serving this model."""
         ops = [op for _, op in self.program.in_phase(Phase.DECODE)]
-        notes = []
+        notes = [note] if (note := note_of(self.conventions.routing)) else []
         if any(op.kind == "scan" for op in ops):
             notes.append("no scan was ever timed: scans take the constants of all kinds")
         if self.speculation and any(tensor.role in STATES for op in ops for tensor in op.writes):
@@ -121,6 +122,7 @@ class Question:
         if self.program.phases != (Phase.PREFILL, Phase.DECODE) or not self.model.generates:
             msg = f"{self.model.name} generates no text from prompts alone; serving is modelled for decoders"
             raise WorkloadError(msg)
+        check_routed(self.program, self.conventions.routing, self.model.name)
         read_engine(self.asked, None, self.model.phases, self.asked["set"])  # one that serves no such network
         draft = self.speculation.draft if self.speculation else None
         positions = min(each.lengths.positions for each in (self.model, draft) if each)
@@ -147,6 +149,6 @@ def read_question(model: str | Path | Mapping[str, Any] | Model, **options: Unpa
         edited_model(model, edits_by_room(options["set"] or {})["model"]),
         read_traffic(options),
         options,
-        Conventions(),
+        Conventions(routing=options["routing"]),
         read_speculation(options),
     )

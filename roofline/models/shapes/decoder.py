@@ -7,8 +7,8 @@ from typing import Literal
 
 from roofline.layers.attention import chunk_keys, kept_in_chunk, window_keys
 from roofline.layers.embedding import embedding_sum, position_embedding, token_embedding
+from roofline.layers.expert_load import touched_under
 from roofline.layers.head import classifier, lm_head, sampling
-from roofline.layers.mixture_of_experts import touched_experts
 from roofline.layers.normalization import norm
 from roofline.models.shapes.decoder_config import DecoderConfig, Layer, LayerType
 from roofline.models.shapes.decoder_layers import layer, sizes_of
@@ -40,7 +40,7 @@ def program(config: DecoderConfig, conventions: Conventions) -> Program:
         name, repeat = ("layers", "L") if len(kinds) == 1 else (_name(config, kind, list(kinds)), times)
         for phases, how in _ways(config, kind, conventions, every):
             ops = layer(config, kind, how, step=all(phase.one_token for phase in phases))
-            local = _local(config, kind)
+            local = _local(config, kind, conventions)
             groups.append(Group(name, ops, repeat, phases, stacked=True, local=local, numbers=tuple(numbers[kind])))
     if config.blocks == "branch":
         final = norm("final_norm", Tensor("x", "B T D"), Tensor("h", "B T D"), kind=config.norm)
@@ -77,11 +77,11 @@ _SPANS: dict[LayerType, dict[str, Binding]] = {
 }
 
 
-def _local(config: DecoderConfig, kind: Layer) -> dict[str, Binding]:
+def _local(config: DecoderConfig, kind: Layer, conventions: Conventions) -> dict[str, Binding]:
     """What the letters mean in layers of one kind: S under a window, F and X where there are experts."""
     local = dict(_SPANS.get(kind.attention, {}))
     if kind.experts:
-        local["X"] = touched_experts
+        local["X"] = touched_under(conventions.routing)
         if config.has_dense_layers and config.moe_intermediate_size is not None:
             local["F"] = config.moe_intermediate_size
     return local
