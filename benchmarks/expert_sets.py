@@ -41,11 +41,17 @@ KERNELS = {
     "vllm_unquantizedfusedmoe_flashinfer_trtllm_trtllmbf16experts": "trtllm-gen",
     "vllm_modeloptfp8moe_flashinfer_trtllm_trtllmfp8expertsmonolithic": "trtllm-gen",
     "vllm_fp8moe_flashinfer_trtllm_trtllmfp8expertsmodular": "trtllm-gen",
+    "vllm_compressedtensorsw4a4nvfp4moe_flashinfer_trtllm_trtllmnvfp4expertsmodular": "trtllm-gen",
     "deepgemm": "deepgemm",
 }
 """The library of each kernel, as tables name it: trtllm-gen is what FlashInfer has of TensorRT-LLM."""
 
-RECIPES = {"bfloat16": ("bf16", "bf16"), "fp8": ("fp8", "fp8-tensor"), "fp8_block": ("fp8_block", "fp8-block")}
+RECIPES = {
+    "bfloat16": ("bf16", "bf16"),
+    "fp8": ("fp8", "fp8-tensor"),
+    "fp8_block": ("fp8_block", "fp8-block"),
+    "nvfp4": ("fp4", "nvfp4"),
+}
 """The dtype of constants, and how such a mixture is stored."""
 
 _GATELESS = (1024.0, 2688.0)  # hidden sizes of Nemotron's mixtures, whose experts have no gate

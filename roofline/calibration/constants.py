@@ -31,8 +31,12 @@ _WIDER = {
     "routed": ("elementwise",),
 }
 """Whose constants a kind takes, in order, that neither a calibration nor its class has; any: those of all libraries."""
-_ALIKE = {"fp8": ("fp8", "fp8_block"), "fp8_block": ("fp8_block", "fp8")}
-"""In which dtypes kernels are alike: those of the first that there are."""
+_ALIKE = {
+    "fp8": ("fp8", "fp8_block"),
+    "fp8_block": ("fp8_block", "fp8"),
+    **{dtype: (dtype, "fp8", "fp8_block") for dtype in ("int8", "fp6", "fp4", "int4")},
+}
+"""In which dtypes kernels of experts are alike: those of the first that there are, since their launches are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +188,7 @@ class ConstantSet:
         for base, own in self._places(kind, name):
             theirs = own.libraries.get(self.library, own)
             for place in (theirs, own):
-                for alike in _ALIKE.get(dtype, (dtype,)):
+                for alike in _ALIKE.get(dtype, (dtype,)) if kind == "grouped_matmul" else (dtype,):
                     if alike in place.dtypes:
                         return base, place.dtypes[alike]
             if self.covers(dtype) or base is self.otherwise:

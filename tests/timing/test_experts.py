@@ -9,6 +9,7 @@ import pytest
 
 from roofline.calibration.constants import Constants, ConstantSet, load_device
 from roofline.calibration.corrections.experts import RoutedPasses
+from roofline.calibration.provenance import class_of
 from roofline.cost.cost import Cost, operator_cost
 from roofline.cost.kernel_shapes import GroupedShape, RowShape
 from roofline.hardware.loading import load_hardware
@@ -105,3 +106,14 @@ def test_a_measured_chain_has_its_latency_once(device: str) -> None:
     parts = [machine.constants_of(cost) for cost in chain()]
     assert [part.latency_s > 0 for part in parts] == [True, False, True, False]
     assert all(isinstance(part.corrections.routed_passes, RoutedPasses) for part in parts)
+
+
+@pytest.mark.parametrize("device", ["h100-sxm-80gb", "h200-sxm-141gb", "b200-180gb", "l40s"])
+@pytest.mark.parametrize("library", ["", "trtllm"])
+def test_no_narrow_dtype_has_a_chain_without_its_latency(device: str, library: str) -> None:
+    """Activations stay in 16 bits, and pass without a launch of their own: the matmuls have that of all."""
+    hardware = load_hardware(device)
+    known = ConstantSet.from_calibration(load_device(device), class_of(hardware)).using(library)
+    plain = known.of("grouped_matmul", "graph", dtype="bf16").latency_s
+    for dtype in ("fp8", "fp8_block", "int8", "fp4"):
+        assert known.of("grouped_matmul", "graph", dtype=dtype).latency_s > plain / 2, dtype
