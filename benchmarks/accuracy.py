@@ -111,7 +111,8 @@ def grouped_constants(device: HardwareSpec, constants: Any, data: Path) -> Const
     runtime = f"{device.name}-tensorrt-llm"
     if constants in (None, "calibrated") and runtime in device_names():
         return ConstantSet.from_calibration(load_device(runtime))
-    return ConstantSet.from_calibration(class_without(device, data))
+    lone = device.name != "a100-sxm-80gb"  # InferSim's are no part of a chain
+    return ConstantSet.from_calibration(class_without(device, data)).using("deepgemm" if lone else "trtllm")
 
 
 def group_of(rows: MeasuredSet) -> str:

@@ -1,36 +1,27 @@
-"""Fits mixtures of experts by kernel library and dtype, and scores them on rows not fitted.
+"""Mixtures of experts fitted by kernel library and dtype: the kinds grouped_matmul and routed of devices and classes.
 
-python benchmarks/expert_fits.py --data DIR [--write]
-
---write renews the kinds grouped_matmul and routed in calibrations/devices/, and the records of docs/accuracy.json from
-which docs/accuracy.md has its table. Timed is a chain of kernels: half of its latency is that of each of its matmuls.
-What passes in 16 bits does so as in the library's bf16, whatever the weights are stored in. Constants are fitted to all
-rows, errors and bands are from five seeded splits that share no hidden size, or no width where there is one such size.
+Timed is a chain of kernels: half of its latency is that of each of its matmuls. What passes in 16 bits does so as in
+the library's bf16, whatever the weights are stored in. Constants are fitted to all rows; errors and bands are from five
+seeded splits that share no hidden size, or no width where there is one hidden size alone. expert_board.py writes them.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from device_board import figures, store, table
 from device_sets import SEEDS
-from expert_sets import ExpertSet, load_experts
-from fit_calibrations import written
+from expert_sets import RECIPES, ExpertSet, load_experts
 from fit_devices import has_fast_cache, kind_fields
 
-from roofline.calibration.constants import DATASHEET, Constants
+from roofline.calibration.constants import Constants
 from roofline.calibration.corrections.correction import Prior
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import GroupedShape
-from roofline.files.atomic import atomic_writer
-from roofline.files.library import data_folder, read_yaml
 from roofline.fitting.operators import band_of, solve
 from roofline.hardware.spec import HardwareSpec
 from roofline.timing.operator import time_operator
@@ -48,6 +39,7 @@ FREE = {
     "dispatch.token": Prior(2e-9, 1.5),
     "dispatch.expert": Prior(2e-8, 1.5),
 }
+CLASSES = ("nvidia-ampere", "nvidia-hopper", "nvidia-tensor-core", "nvidia-gddr")
 DEFAULTS = {"b200-180gb": "trtllm-gen"}
 DEFAULT = "triton"
 """Whose kernels vLLM takes: Triton's, on Blackwell those that FlashInfer has of TensorRT-LLM."""
@@ -242,50 +234,52 @@ def _put(kind: dict[str, Any], rows: ExpertSet, fields: dict[str, Any]) -> None:
     place.update(fields if rows.dtype == "bf16" else {"dtypes": {**place.get("dtypes", {}), rows.dtype: fields}})
 
 
-# The scoreboard
+# Classes
+
+_CACHED = "nvidia-gddr"  # its last cache is faster than its memory
+_GENERATIONS = {"nvidia-hopper": "h", "nvidia-tensor-core": "b", "nvidia-gddr": "l"}
+"""How the names of the devices begin that are of a class's generation; where none is left, all others serve."""
 
 
-def board(data: Path) -> Iterator[dict[str, Any]]:
-    """A record for each set and load: of rows not fitted, and of all by constants of other devices."""
-    for rows in sorted(load_experts(data), key=lambda each: (each.dtype, each.library)):
-        band = band_of_others(rows, data)
-        seen = [(seed.rows, seed.chain.banded(*band)) for seed in judged(rows, data)]
-        unseen = left_out(rows, data)
-        for load, skewed in (("balanced", 0), ("power law", 1)):
-            yield _record(rows, load, "fitted", [_figures(own, chain, skewed) for own, chain in seen])
-            if unseen:
-                yield _record(rows, load, "left out", [_figures(rows, unseen, skewed)])
+def class_kinds(name: str, lone: Mapping[str, Any], data: Path, without: str = "") -> dict[str, Any]:
+    """The kinds grouped_matmul and routed of a class, from all devices but ``without``; its own generation first.
+
+    The kernels of the usual library are the class's, so that others inherit them. ``lone``: what a grouped matmul takes
+    that is no part of a chain, as DeepGEMM's was timed; empty where it was not.
+    """
+    every = [rows for rows in load_experts(data) if rows.device.name != without]
+    kin = [rows for rows in every if rows.device.name.startswith(_GENERATIONS.get(name, "-"))]
+    usual = default_of(kin[0].device) if kin else DEFAULT
+    grouped: dict[str, Any] = {}
+    routed: dict[str, Any] = {}
+    band = _class_band(data, without)
+    for library, dtype in ((lib, dtype) for lib in (usual, "trtllm") for dtype, _ in RECIPES.values()):
+        near = [rows for rows in kin if rows.library == library] or every
+        donors = tuple(rows for rows in near if (rows.library, rows.dtype) == (library, dtype))
+        if not donors:
+            continue
+        chain, device = _pooled(donors, data), donors[0].device
+        if name != _CACHED:
+            chain = replace(chain, grouped=chain.grouped.without("repeated_weights"))
+        place = grouped if library == usual else grouped.setdefault("libraries", {}).setdefault(library, {})
+        fields = kind_fields(chain.grouped, device, (1.0, 1.0), 0) | {"band": band}
+        place.update(fields if dtype == "bf16" else {"dtypes": {**place.get("dtypes", {}), dtype: fields}})
+        if dtype == "bf16":
+            own = kind_fields(chain.routed, device, (1.0, 1.0), 0) | {"band": band}
+            routed.update(own if library == usual else {"libraries": {library: own}})
+    if lone:
+        grouped["libraries"]["deepgemm"] = {"dtypes": {"fp8": dict(lone)}}
+    return {"grouped_matmul": grouped, "routed": routed}
 
 
-def _figures(every: ExpertSet, chain: Chain, skewed: int) -> dict[str, float]:
-    rows = every.where(every.sizes["skewed"] == skewed)
-    told, naive = timing_of(rows, chain), timing_of(rows, Chain(DATASHEET, DATASHEET))
-    return figures(told, naive.time_s, rows.measured_s)
-
-
-def _record(rows: ExpertSet, load: str, constants: str, each: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    named = {"device": rows.device.name, "kind": f"experts, {load}", "dtype": rows.dtype, "library": rows.library}
-    means = {name: round(float(np.mean([one[name] for one in each])), 4) for name in each[0]}
-    return named | {"constants": constants} | means
-
-
-def main() -> int:
-    """Print the scoreboard, and write if asked to."""
-    parser = argparse.ArgumentParser(description="Fit mixtures of experts, and score them.")
-    parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
-    parser.add_argument("--write", action="store_true", help="write calibrations/devices/ and docs/accuracy.json")
-    asked = parser.parse_args()
-    records = list(board(asked.data))
-    print("\n".join(table(records)))
-    if asked.write:
-        store("experts", records)
-        for device in {rows.device.name: rows.device for rows in load_experts(asked.data)}.values():
-            path = data_folder("calibrations") / "devices" / f"{device.name}.yaml"
-            fields = with_experts(read_yaml(path), device, asked.data)
-            with atomic_writer(path) as file:
-                file.write(written(fields))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+@cache
+def _class_band(data: Path, without: str) -> dict[str, Any]:
+    """The band of a class: every device left out of the constants of the others, but ``without``, in its libraries."""
+    logs = []
+    for rows in (rows for rows in load_experts(data) if rows.library in ("triton", "trtllm")):
+        others = tuple(each for each in others_of(rows, data) if each.device.name != without)
+        if others and rows.device.name != without:
+            logs.append(logs_of(rows, moved(_pooled(others, data), others[0].device, rows.device)))
+    low, high = _band(logs)
+    told = f"{sum(map(len, logs)):,} timings, each device left out in turn, Triton and TensorRT-LLM"
+    return {"low": round(low, 2), "high": round(high, 2), "evidence": told}

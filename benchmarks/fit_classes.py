@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from class_attention import attention_fields
 from class_campaigns import Campaign, load_campaigns, weighted
+from expert_fits import class_kinds
 from fit_calibrations import PRIORS, written
 from grouped_sets import GroupedSet, load_grouped
 
@@ -193,7 +194,8 @@ def class_fields(
     kinds = attention | plain
     corrections = GROUPED.get(name, NO_CORRECTIONS).written()
     grouped_fields = {"latency": _matmul_latency(matmul), **corrections, "band": bands["grouped_matmul"]}
-    kinds = {"matmul": _matmul_fields(name, found, bands), **kinds, "grouped_matmul": grouped_fields}
+    mixture = class_kinds(name, grouped_fields if name in GROUPED else {}, data, without)
+    kinds = {"matmul": _matmul_fields(name, found, bands), **kinds, **mixture}
     usual = [found for kind, found in bands.items() if "fp8" not in kind]
     for fields in attention.values():
         usual += [fields["band"], *(other["band"] for other in fields.get("libraries", {}).values())]

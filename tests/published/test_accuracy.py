@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import accuracy  # noqa: E402
 import device_board  # noqa: E402
-import expert_fits  # noqa: E402
+import expert_board  # noqa: E402
 import fit_calibrations  # noqa: E402
 import fit_classes  # noqa: E402
 import fit_links  # noqa: E402
@@ -189,7 +189,7 @@ def test_the_copy_is_what_the_scoreboard_finds() -> None:
 @measured
 @pytest.mark.slow
 def test_the_copy_of_experts_is_what_their_scoreboard_finds() -> None:
-    assert list(expert_fits.board(DATA)) == device_board.stored("experts")
+    assert list(expert_board.board(DATA)) == device_board.stored("experts")
 
 
 @measured

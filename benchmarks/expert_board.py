@@ -1,0 +1,88 @@
+"""The scoreboard of mixtures of experts by device, dtype, kernel library and load, and their constants.
+
+python benchmarks/expert_board.py --data DIR [--write]
+
+--write renews the kinds grouped_matmul and routed of devices and classes in calibrations/, and the records of
+docs/accuracy.json from which docs/accuracy.md has its table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from device_board import figures, store, table
+from expert_fits import (
+    CLASSES,
+    Chain,
+    band_of_others,
+    class_kinds,
+    judged,
+    left_out,
+    timing_of,
+    with_experts,
+)
+from expert_sets import ExpertSet, load_experts
+from fit_calibrations import written
+
+from roofline.calibration.constants import DATASHEET
+from roofline.files.atomic import atomic_writer
+from roofline.files.library import data_folder, read_yaml
+
+
+def board(data: Path) -> Iterator[dict[str, Any]]:
+    """A record for each set and load: of rows not fitted, and of all by constants of other devices."""
+    for rows in sorted(load_experts(data), key=lambda each: (each.dtype, each.library)):
+        band = band_of_others(rows, data)
+        seen = [(seed.rows, seed.chain.banded(*band)) for seed in judged(rows, data)]
+        unseen = left_out(rows, data)
+        for load, skewed in (("balanced", 0), ("power law", 1)):
+            yield _record(rows, load, "fitted", [_figures(own, chain, skewed) for own, chain in seen])
+            if unseen:
+                yield _record(rows, load, "left out", [_figures(rows, unseen, skewed)])
+
+
+def _figures(every: ExpertSet, chain: Chain, skewed: int) -> dict[str, float]:
+    rows = every.where(every.sizes["skewed"] == skewed)
+    told, naive = timing_of(rows, chain), timing_of(rows, Chain(DATASHEET, DATASHEET))
+    return figures(told, naive.time_s, rows.measured_s)
+
+
+def _record(rows: ExpertSet, load: str, constants: str, each: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    named = {"device": rows.device.name, "kind": f"experts, {load}", "dtype": rows.dtype, "library": rows.library}
+    means = {name: round(float(np.mean([one[name] for one in each])), 4) for name in each[0]}
+    return named | {"constants": constants} | means
+
+
+def main() -> int:
+    """Print the scoreboard, and write if asked to."""
+    parser = argparse.ArgumentParser(description="Fit mixtures of experts, and score them.")
+    parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
+    parser.add_argument("--write", action="store_true", help="write calibrations/ and docs/accuracy.json")
+    asked = parser.parse_args()
+    records = list(board(asked.data))
+    print("\n".join(table(records)))
+    if asked.write:
+        store("experts", records)
+        for device in {rows.device.name: rows.device for rows in load_experts(asked.data)}.values():
+            path = data_folder("calibrations") / "devices" / f"{device.name}.yaml"
+            fields = with_experts(read_yaml(path), device, asked.data)
+            with atomic_writer(path) as file:
+                file.write(written(fields))
+        for name in CLASSES:
+            path = data_folder("calibrations") / "classes" / f"{name}.yaml"
+            fields = read_yaml(path)
+            kinds = fields["kinds"]
+            others = kinds["grouped_matmul"].get("libraries", {})
+            lone = others["deepgemm"]["dtypes"]["fp8"] if "deepgemm" in others else {}
+            with atomic_writer(path) as file:
+                file.write(written({**fields, "kinds": {**kinds, **class_kinds(name, lone, asked.data)}}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
