@@ -24,18 +24,28 @@ from roofline.hardware.loading import load_hardware
 _A, _B, _L = ("a100-sxm-80gb",), ("b200-180gb",), ("l40s",)
 _H = ("h100-sxm-80gb", "h200-sxm-141gb")
 _MOST = 1000  # rows of one set
-KINDS = ("attention_prefill", "attention_decode", "attention_encoder", "latent_attention_prefill",
-         "latent_attention_decode")  # fmt: skip
 DONORS = {
-    "nvidia-ampere": {"fa2": (_A, _L), "trtllm": (_A, _L)},
-    "nvidia-hopper": {"fa3": (_H,), "trtllm": (_H, _B)},
-    "nvidia-tensor-core": {"flashinfer": (_B,), "fa4": (_B,), "trtllm": (_B, _H)},
-    "nvidia-gddr": {"fa2": (_L, _A), "trtllm": (_L, _A)},
+    "nvidia-ampere": {"fa2": (_A, _L), "vllm": (_L, _H), "trtllm": (_A, _L), "sglang": (_A, _L, _H)},
+    "nvidia-hopper": {"fa3": (_H,), "vllm": (_H, _B), "trtllm": (_H, _B), "sglang": (_H, _B)},
+    "nvidia-tensor-core": {"flashinfer": (_B,), "fa4": (_B,), "vllm": (_B, _H), "trtllm": (_B, _H), "sglang": (_B, _H)},
+    "nvidia-gddr": {"fa2": (_L, _A), "vllm": (_L, _H), "trtllm": (_L, _A), "sglang": (_L, _A, _H)},
 }
 """Of each class and library the groups of donors, the first library that has any is the default."""
-_OTHERS = {(name, "trtllm", kind): (_L, _H)  # an A100 has no sound rows of grouped heads, and none of latents
-           for name in ("nvidia-ampere", "nvidia-gddr")
-           for kind in ("attention_decode", "latent_attention_prefill", "latent_attention_decode")}  # fmt: skip
+_LATENT = ("latent_attention_prefill", "latent_attention_decode")
+_SCANS = ("convolution_prefill", "convolution_decode", "delta_rule_prefill", "delta_rule_decode", "mamba2_prefill")
+_OTHERS = {
+    # an A100 has no sound rows of grouped heads, and none of latents
+    **{(name, "trtllm", kind): (_L, _H) for name in ("nvidia-ampere", "nvidia-gddr") for kind in
+       ("attention_decode", *_LATENT)},
+    **{("nvidia-ampere", "trtllm", kind): (_A, _L, _H, _B) for kind in _SCANS},
+    **{("nvidia-gddr", "trtllm", kind): (_L, _A, _H, _B) for kind in _SCANS},
+}  # fmt: skip
+KINDS = ("attention_prefill", "attention_decode", "attention_encoder", *_LATENT, *_SCANS)
+_ANOTHER_RELEASE = [("l40s", kind) for kind in _LATENT]
+"""Rows of a release whose kernels no other device was timed with: no band is from leaving them out."""
+_ALIKE = {"mamba2_prefill": "delta_rule_prefill"}
+"""Whose band a kind has that one device alone was timed in, and whose constants where that one is left out."""
+_SHARED = [("mamba2_prefill", "trtllm")]
 _CACHED = "nvidia-gddr"
 _WIDENED = 1.3  # as classes of NVIDIA that inherit from another
 _RUNTIMES = {"fa2": "vLLM", "trtllm": "TensorRT-LLM"}
@@ -63,7 +73,7 @@ def _donated(name: str, library: str, kind: str, data: Path, without: str) -> di
     """The fields of one library's kernels, from the first group of donors that has rows; none where none has."""
     fit, donors = _donors(name, library, kind, data, {without})
     if not donors:
-        return {}
+        return _donated(name, library, _ALIKE[kind], data, without) if (kind, library) in _SHARED else {}
     found, clock = _fitted(name, fit, donors, data), load_hardware(donors[0]).cycles_per_s
     kept = _IN_SECONDS.get(library, _IN_SECONDS[""])
     seconds = kind == "attention_decode" and library == "trtllm"
@@ -91,13 +101,13 @@ def _fitted(name: str, fit: Fit, donors: tuple[str, ...], data: Path) -> Constan
     """The constants of donors; a class has a rate of the last cache where that is faster than its devices' memory."""
     cached = name == _CACHED
     found = fitted(fit, [rows for donor in donors for rows in _rows(fit, donor, data)], cached=cached)
-    return found if cached else found.without("working_set")
+    return found if cached or "attention" not in fit.kind else found.without("working_set")
 
 
 @cache
 def _rows(fit: Fit, device: str, data: Path) -> tuple[MeasuredSet, ...]:
     """The rows of a device, at most so many of each set."""
-    if device in _A:
+    if device in _A and fit.kind.startswith("attention"):
         runtime = _RUNTIMES.get(fit.library)
         every = [rows for rows in load_sets(data) if rows.kind == "attention" and rows.runtime == runtime]
         sets = [rows for rows in every if rows.device.name == device and rows.constants_kind == fit.kind]
@@ -110,7 +120,7 @@ def _band(kind: str, data: Path, without: str) -> dict[str, Any]:
     """The band of a kind: all libraries and devices, each left out of its class in turn."""
     logs = list(_left_out(kind, data, without))
     if not logs:
-        return _band(KINDS[0], data, without)
+        return _band(_ALIKE.get(kind, KINDS[0]), data, without)
     weights = np.concatenate([np.full(len(part), 1 / len(part)) for part in logs])
     low, high = band_of(np.concatenate(logs), weights)
     return {"low": round(low, 2), "high": round(high, 2),
@@ -125,10 +135,12 @@ def _left_out(kind: str, data: Path, without: str) -> tuple[Any, ...]:
 
 def _each_left_out(kind: str, data: Path, without: str) -> Iterator[Any]:
     for name, libraries in DONORS.items():
-        own = {device for groups in libraries.values() for device in groups[0]}
+        own = {device for device in (*_A, *_H, *_B, *_L) if load_hardware(device).calibration_class == name}
         for library in libraries:
             for device in sorted(own - {without}):
                 fit, donors = _donors(name, library, kind, data, {without, device})
+                if (device, kind) in _ANOTHER_RELEASE:
+                    continue
                 rows = _rows(fit, device, data) if donors else ()
                 if rows:
                     found = moved_to(_fitted(name, fit, donors, data), donors[0], device, library, kind)

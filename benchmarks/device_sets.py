@@ -17,6 +17,7 @@ from typing import Any
 
 import latent_sets
 import numpy as np
+import scan_sets
 from device_tables import DeviceSet, Table, column, device_set
 from measured_sets import Rows
 
@@ -24,7 +25,8 @@ from roofline.hardware.loading import load_hardware
 
 SEEDS = (0, 1, 2, 3, 4)
 COMMIT = "095f58a51c4c"
-FOLDERS = {"h100_sxm": "h100", "h200_sxm": "h200", "b200_sxm": "b200", "l40s": "l40s"}
+FOLDERS = {"h100_sxm": "h100", "h200_sxm": "h200", "b200_sxm": "b200", "l40s": "l40s",
+           "a100_sxm": "a100"}  # fmt: skip
 """The device of each folder of measured/devices."""
 
 
@@ -126,5 +128,7 @@ SOURCES = (
     Source("encoder_attention", _attention),
     Source("context_mla", latent_sets.kernels),
     Source("generation_mla", latent_sets.kernels),
+    Source("gdn", scan_sets.delta_rules),
+    Source("mamba2", scan_sets.mamba2),
 )
 """One entry for each family of tables; the order is the scoreboard's."""

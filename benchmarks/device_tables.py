@@ -63,9 +63,10 @@ def device_set(
     library: str,
     dimensions: Sequence[Any],
     name: str = "",
+    state: str = "",
 ) -> DeviceSet:
     title = f"{name or kind} {dtype}, {table.framework} {table.version}"
-    measured = MeasuredSet(title, kind, table.device, dtype, sizes, column(rows, "latency_ms") * 1e-3, {})
+    measured = MeasuredSet(title, kind, table.device, dtype, sizes, column(rows, "latency_ms") * 1e-3, {}, state=state)
     kernel = rows[0]["kernel_source"]
     return DeviceSet(measured, library, table.framework, table.version, kernel, tuple(dimensions), table.digest)
 

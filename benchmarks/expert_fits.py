@@ -222,6 +222,13 @@ def with_experts(fields: Mapping[str, Any], device: HardwareSpec, data: Path) ->
     return {**fields, "kinds": {**fields["kinds"], **kinds}, "source": source}
 
 
+def with_old_experts(fields: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a device's calibration with these kinds as ``old`` ones have them."""
+    kinds = {name: kind for name, kind in old["kinds"].items() if name in ("grouped_matmul", "routed")}
+    source = _EXPERTS.join([fields["source"], *old["source"].split(_EXPERTS)[1:]])
+    return {**fields, "kinds": {**fields["kinds"], **kinds}, "source": source}
+
+
 _EXPERTS = "; grouped_matmul and routed: by benchmarks/expert_fits.py to"
 
 

@@ -22,6 +22,7 @@ from class_attention import attention_fields
 from class_campaigns import Campaign, load_campaigns, weighted
 from expert_fits import class_kinds
 from fit_calibrations import PRIORS, written
+from fit_devices import USUAL
 from grouped_sets import GroupedSet, load_grouped
 
 from roofline.calibration.calibration_file import Calibration
@@ -197,7 +198,7 @@ def class_fields(
     mixture = class_kinds(name, grouped_fields if name in GROUPED else {}, data, without)
     kinds = {"matmul": _matmul_fields(name, found, bands), **kinds, **mixture}
     usual = [found for kind, found in bands.items() if "fp8" not in kind]
-    for fields in attention.values():
+    for fields in (fields for kind, fields in attention.items() if kind.startswith(USUAL)):
         usual += [fields["band"], *(other["band"] for other in fields.get("libraries", {}).values())]
     devices = sorted({campaign.device.name for campaign in campaigns if campaign.kind in FREE})
     return {

@@ -36,6 +36,8 @@ MOST_OF_CACHE = 14.7
 _SLOW_MEMORY = 2.0
 """A last cache that reads so many times faster than the memory is told apart."""
 
+USUAL = ("matmul", "attention")
+"""The kinds whose bands are the band of all: those that every model has."""
 _FEWEST = 40  # rows that a fit for a band takes
 _START = Constants(compute=0.8, vector=0.65, special=0.9, memory=0.8, latency_s=3e-6, p=3.0)
 _PRIORS = {**PRIORS, "tiles.feed": Prior(1.0, 0.5), "tiles.split": Prior(2.5e-6, 0.7)}
@@ -125,6 +127,28 @@ def _latent_decode(library: str, rows: float) -> Fit:
     return Fit("latent_attention_decode", "bf16", library, free, (*_SET, "unsplit"), (), known, (), priors, 2.0)
 
 
+_STREAM = ("memory", "latency_s")
+_STREAM_PRIORS = (("memory", Prior(0.8, 0.2, 1.0)), ("latency_s", Prior(3e-6, 0.7)), _RATE)
+
+
+def _streamed(kind: str, library: str, *free: str) -> Fit:
+    """A kernel that streams: at the memory's rate, or at what units issue; out of the cache where it holds all."""
+    known = (("compute", 0.8), ("working_set.rate", MOST_OF_CACHE))
+    return Fit(kind, "bf16", library, (*_STREAM, *free), _SET, ("unit_rate",), known, (), _STREAM_PRIORS, 2.0)
+
+
+def _chunked(kind: str, library: str, *, fused: bool = False, devices: tuple[str, ...] = ()) -> Fit:
+    """A scan in chunks, in passes over what it reads and writes; one where kernels are ``fused``."""
+    free = ("latency_s", "scan_chunks.each", "scan_chunks.chain")
+    known = (("compute", 0.8), ("memory", 0.8), ("working_set.rate", MOST_OF_CACHE))
+    if fused:
+        known = (*known, ("scan_chunks.passes", 1.0))
+    else:
+        free = (*free, "scan_chunks.passes")
+    priors = (("latency_s", Prior(20e-6, 0.7)), _RATE)
+    return Fit(kind, "bf16", library, free, _SET, (), known, (), priors, 2.0, devices)
+
+
 def _encoder(library: str, padded: float = 0.0, devices: tuple[str, ...] = (), slow: float = 0.0) -> Fit:
     """Attention of encoders: heads ``padded`` to a width; a ``slow`` one has a kernel of an older generation."""
     free = ("compute", "memory", "latency_s", "query_tiles.each", "query_tiles.tail")
@@ -164,6 +188,14 @@ FITS = (
     _decode("trtllm", "head_blocks.each", "head_blocks.rate", rows=16.0),
     _latent_prefill("trtllm"),
     _latent_decode("trtllm", rows=64.0),
+    *(_streamed("convolution_prefill", library) for library in ("vllm", "sglang")),
+    _streamed("convolution_prefill", "trtllm", "channel_walk.first", "channel_walk.each"),
+    *(_streamed("convolution_decode", library) for library in ("vllm", "sglang", "trtllm")),
+    _chunked("delta_rule_prefill", "vllm", fused=True, devices=("h100-sxm-80gb", "h200-sxm-141gb", "b200-180gb")),
+    _chunked("delta_rule_prefill", "vllm", devices=("l40s",)),
+    *(_chunked("delta_rule_prefill", library) for library in ("sglang", "trtllm")),
+    *(_streamed("delta_rule_decode", library) for library in ("vllm", "sglang", "trtllm")),
+    _chunked("mamba2_prefill", "trtllm", fused=True),
 )  # fmt: skip
 """Each kind that has rows; the first of a kind is its default."""
 
@@ -222,17 +254,20 @@ def _unfitted(fit: Fit, parts: Sequence[MeasuredSet], constants: Constants) -> A
     between = [part.between() for part in parts]
     logs = [_logs(between, constants)] if any(len(rows) for rows in between) else []
     if fit.kind.startswith("attention"):
-        logs += _left_out_in_turn(fit, parts)
-    return np.concatenate(logs or [_of_another(_left_out_in_turn(fit, parts))])
+        logs += _left_out_in_turn(fit, parts, _FEWEST)
+    if not logs:
+        of_values = _left_out_in_turn(fit, parts, 2 * len(fit.free))
+        logs = [_of_another(of_values or [_logs([part.fitted() for part in parts], constants)])]
+    return np.concatenate(logs)
 
 
-def _left_out_in_turn(fit: Fit, parts: Sequence[MeasuredSet]) -> list[Any]:
-    """The logs of each value of the first dimension, by constants fitted to the other values."""
+def _left_out_in_turn(fit: Fit, parts: Sequence[MeasuredSet], fewest: int) -> list[Any]:
+    """The logs of each value of the first dimension, by constants fitted to ``fewest`` rows of other values or more."""
     logs = []
     name, whole = next(iter(parts[0].fit_values)), [part.fitted() for part in parts]
     for value in np.unique(np.concatenate([rows.sizes[name] for rows in whole])):
         others = [rows.where(rows.sizes[name] != value) for rows in whole]
-        if sum(map(len, others)) >= _FEWEST:
+        if sum(map(len, others)) >= fewest:
             own = [rows.where(rows.sizes[name] == value) for rows in whole]
             logs.append(_logs(own, fitted(fit, others)))
     return logs
@@ -263,7 +298,8 @@ def device_fields(data: Path, device: HardwareSpec, only: Collection[str] = ()) 
         _put(kinds, fit, kind_fields(constants, device, *_band(judged(fit, sets, first))))
     default = kinds[FITS[0].kind]
     rest = load_class(device.calibration_class).band
-    bands = [inner["band"] for kind in kinds.values() for inner in _entries(kind)]
+    usual = [kind for name, kind in kinds.items() if name.startswith(USUAL)]
+    bands = [inner["band"] for kind in usual for inner in _entries(kind)]
     return {
         "name": device.name,
         "extends": device.name,
@@ -373,7 +409,7 @@ def devices(data: Path) -> list[HardwareSpec]:
 
 def main() -> int:
     """Print the errors on rows not fitted, and write if asked to."""
-    from expert_fits import with_experts  # noqa: PLC0415  (it builds on this file)
+    from expert_fits import with_experts, with_old_experts  # noqa: PLC0415  (it builds on this file)
 
     parser = argparse.ArgumentParser(description="Fit the calibrations of devices that have a folder of rows.")
     parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
@@ -394,9 +430,13 @@ def main() -> int:
             each = ", ".join(f"{median:.1f}" for median in medians)
             print(f"{device.name} {fit.name}: median APE {np.mean(medians):.1f} % ({each})")
         if asked.write and not asked.without:
-            fields = written(with_experts(device_fields(asked.data, device, asked.kinds), device, asked.data))
+            fields = device_fields(asked.data, device, asked.kinds)
+            if asked.kinds:
+                fields = with_old_experts(fields, read_yaml(_file(device)))
+            else:
+                fields = with_experts(fields, device, asked.data)
             with atomic_writer(_file(device)) as file:
-                file.write(fields)
+                file.write(written(fields))
     return 0
 
 

@@ -29,6 +29,12 @@ _WIDER = {
     "latent_attention_prefill": ("attention_prefill", "any_attention_prefill"),
     "latent_attention_decode": ("attention_decode", "any_attention_decode"),
     "routed": ("elementwise",),
+    "delta_rule_prefill": ("scan",),
+    "delta_rule_decode": ("scan",),
+    "mamba2_prefill": ("scan",),
+    "mamba2_decode": ("scan", "delta_rule_decode"),
+    "convolution_prefill": ("elementwise",),
+    "convolution_decode": ("elementwise",),
 }
 """Whose constants a kind takes, in order, that neither a calibration nor its class has; any: those of all libraries."""
 _ALIKE = {
@@ -121,8 +127,8 @@ class ConstantSet:
         return not measured or not dtype or dtype in measured
 
     def has_own(self, kind: str) -> bool:
-        """Whether ``kind`` has constants of its own, fitted to measurements of its kernels."""
-        return self.calibration is not None and kind in self.calibration.kinds
+        """Whether ``kind`` has constants of its own, with the device or its class, fitted to timings of its kernels."""
+        return any(kind in base.kinds for base in (self.calibration, self.otherwise) if base)
 
     def unfused(self, dtype: str) -> bool:
         """Whether the constants that hold in ``dtype`` are those of single kernels."""

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from roofline.number import Number, added, minimum, product
 from roofline.program.axes import Sizes, rebind, size_of
-from roofline.program.op import Op, Tensor
+from roofline.program.op import Op, Role, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,37 @@ class RowShape:
     routed: bool = False
 
 
-Shape: TypeAlias = MatmulShape | GroupedShape | AttentionShape | RowShape | None
+@dataclass(frozen=True, slots=True)
+class ScanShape:
+    """A scan over tokens with a state per sequence and head; ``chunk`` tokens of a prompt at once.
+
+    rule: what it computes, ``delta_rule`` or ``mamba2``. state_bytes: what the states alone move.
+    """
+
+    rule: str
+    batch: Number
+    tokens: Number
+    chunk: Number
+    heads: Number
+    state_bytes: Number
+
+
+@dataclass(frozen=True, slots=True)
+class ConvolutionShape:
+    """A causal convolution of each channel by itself. state_bytes: what the inputs that are kept move."""
+
+    batch: Number
+    tokens: Number
+    channels: Number
+    state_bytes: Number
+
+    @property
+    def rule(self) -> str:
+        """What it computes."""
+        return "convolution"
+
+
+Shape: TypeAlias = MatmulShape | GroupedShape | AttentionShape | RowShape | ScanShape | ConvolutionShape | None
 
 
 def shape_of(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> Shape:
@@ -114,6 +144,10 @@ def shape_of(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> Shape:
         return _matmul(op, bound, width)
     if op.kind == "attention" and op.parts:
         return _attention(op, bound, width)
+    if op.kind == "scan" and op.function:
+        return _scan(op, bound, width)
+    if any(tensor.role == "conv_state" for tensor in op.writes):
+        return _convolution(op, bound, width)
     if op.kind in ("elementwise", "norm", "softmax", "embedding"):
         return _rows(op, bound, width)
     return None
@@ -185,6 +219,26 @@ def _rows(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> RowShape:
     row_bytes = added(_size([x for x in tensor.letters if x not in rows], sizes) * width(tensor) for tensor in own)
     routed = op.kind == "elementwise" and any("A" in tensor.letters for tensor in op.reads)
     return RowShape(_size(rows, sizes), row_bytes, routed)
+
+
+def _scan(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> ScanShape:
+    batch, tokens, kv_heads, groups = (size_of(letter, sizes) for letter in "BTKG")
+    return ScanShape(
+        op.function, batch, tokens, sizes.get("W", 1), batch * kv_heads * groups, _moved(op, "state", sizes, width)
+    )
+
+
+def _convolution(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> ConvolutionShape:
+    batch, tokens = size_of("B", sizes), size_of("T", sizes)
+    kept = [tensor for tensor in op.writes if tensor.role == "conv_state"]
+    channels = added(_size(tensor.letters[1:-1], sizes) for tensor in kept)
+    return ConvolutionShape(batch, tokens, batch * channels, _moved(op, "conv_state", sizes, width))
+
+
+def _moved(op: Op, role: Role, sizes: Sizes, width: Callable[[Tensor], Number]) -> Number:
+    """Bytes of the tensors of one role. [B]"""
+    own = (tensor for tensor in (*op.reads, *op.writes) if tensor.role == role)
+    return added(tensor.elements(sizes) * width(tensor) for tensor in own)
 
 
 def _size(letters: list[str] | tuple[str, ...], sizes: Sizes) -> Number:

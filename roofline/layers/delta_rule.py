@@ -10,6 +10,8 @@ the rest are matmuls with the state and attention without a softmax inside the c
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from roofline.layers.attention import chunk_pairs
 from roofline.layers.convolution import causal_convolution
 from roofline.layers.feed_forward import activation
@@ -82,7 +84,7 @@ def chunked_delta_rule(*, square: bool = False) -> Op:
         elementwise("mask", [s, _DECAY], p, PerElement(1, pairs=pairs)),
         contract("within", p, Tensor(rest.name, "B S K G H"), _Y, pairs=pairs),
     )
-    return fuse("scan", parts, kind="scan").rebound(S="T")
+    return replace(fuse("scan", parts, kind="scan"), function="delta_rule").rebound(S="T")
 
 
 def recurrent_delta_rule() -> Op:
@@ -110,7 +112,7 @@ def recurrent_delta_rule() -> Op:
         (Work("vector", 5, element), Work("vector", 2, value), Work("vector", 6, head), Work("special", 4, head)),
     )
     read = Op("read", "scan", (_Q, _STATE), (_Y,), (Work("vector", 2, element),))
-    return fuse("scan", [*_unit_length(), update, read], kind="scan")
+    return replace(fuse("scan", [*_unit_length(), update, read], kind="scan"), function="delta_rule")
 
 
 def _unit_length() -> tuple[Op, Op]:

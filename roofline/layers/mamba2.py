@@ -10,6 +10,8 @@ chunk of W tokens: attention without a softmax inside each chunk, ``scores[B K T
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from roofline.layers.attention import chunk_pairs
 from roofline.layers.convolution import causal_convolution
 from roofline.layers.feed_forward import activation
@@ -79,7 +81,7 @@ def chunked_scan(*, square: bool = False) -> Op:
         contract("between", _C, _STATE, _Y),
         elementwise("skip", [_Y, _X, _SKIP], _Y, PerElement(4)),  # decay, sum, skip
     )
-    return fuse("scan", parts, kind="scan").rebound(S="T")
+    return replace(fuse("scan", parts, kind="scan"), function="mamba2").rebound(S="T")
 
 
 def recurrent_scan() -> Op:
@@ -108,7 +110,7 @@ def recurrent_scan() -> Op:
     read = Op(
         "read", "scan", (_C, _STATE, _X, _SKIP), (_Y,), (Work("vector", 2, element), Work("vector", 2, tuple("BTKGH")))
     )
-    return fuse("scan", [update, read], kind="scan")
+    return replace(fuse("scan", [update, read], kind="scan"), function="mamba2")
 
 
 def _per_head() -> tuple[Work, Work]:

@@ -23,7 +23,7 @@ from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import System
 from roofline.layers.expert_load import UNIFORM, Routing
 from roofline.number import Number, exact, settled
-from roofline.operators.sizes import KINDS, OPERATIONS, Columns, broadcast, check_names, find_bad_size, read_size
+from roofline.operators.sizes import KINDS, RULES, WORDS, Columns, broadcast, check_names, find_bad_size, read_size
 from roofline.operators.statements import statement_of
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import ClockOptions, OpOptions, OpSizes
@@ -89,10 +89,11 @@ class OperatorPrediction:
             return band_of(self.network)
         if "query" not in self.sizes:
             return self.constants.band(self.kind, self.dtype)
-        decoding = np.asarray(self.sizes["query"]) == 1
-        if decoding.all() or not decoding.any():
-            return self.constants.band(f"{self.kind}_{'decode' if decoding.all() else 'prefill'}", self.dtype)
-        return self.constants.band("", self.dtype)
+        steps, rules = np.unique(np.asarray(self.sizes["query"]) == 1), np.unique(self.sizes.get("rule", 0))
+        if len(steps) != 1 or len(rules) != 1:
+            return self.constants.band("", self.dtype)
+        kind = RULES[int(rules[0])] if self.kind == "scan" else self.kind
+        return self.constants.band(f"{kind}_{'decode' if steps[0] else 'prefill'}", self.dtype)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``op``: SI base units, names with their units, lists where arrays went in."""
@@ -118,8 +119,8 @@ class OperatorPrediction:
 
 def in_words(name: str, value: Any) -> Any:
     """A size as it was given: true or false, the name of a collective, a number, or a list of these."""
-    if name == "operation":
-        return np.asarray(OPERATIONS)[np.asarray(value, dtype=np.int64)].tolist()
+    if name in WORDS:
+        return np.asarray(WORDS[name])[np.asarray(value, dtype=np.int64)].tolist()
     return (np.asarray(value) == 1).tolist() if name == "causal" else _plain(value)
 
 
@@ -133,7 +134,9 @@ def predict_op(
     the weights of topk experts, of which ``routing`` touches so many); attention batch, query, context,
     heads, kv_heads, head_dim, causal (true where it is left out; query and context are tokens; one query token is a
     decode step); latent_attention batch, query, context, heads, latent_dim, rope_dim, head_dim, value_dim (its kernel:
-    one query token attends to the latents, several to what is made of them); elementwise rows, columns, inputs
+    one query token attends to the latents, several to what is made of them); scan rule (delta_rule or mamba2), batch,
+    query, key_heads, heads, key_dim, head_dim, chunk (64 where it is left out; one token is a step of the recurrence);
+    convolution batch, query, channels, taps (4 where they are left out); elementwise rows, columns, inputs
     (tensors read); norm (RMS) and softmax rows, columns; embedding tokens, columns; collective operation (all_reduce,
     all_gather, reduce_scatter or all_to_all), message_bytes (the whole: what a device has before a scatter or after a
     gather), devices, of which there are as many as ``hardware`` names. Numbers and numpy arrays broadcast.
@@ -167,10 +170,17 @@ def check_routing(word: str, kind: str | None) -> None:
         raise UsageError(msg)
 
 
+_USUAL: dict[str, dict[str, object]] = {
+    "attention": {"causal": True},
+    "scan": {"chunk": 64},
+    "convolution": {"taps": 4},
+}
+
+
 def _usual(kind: str, hardware: str | Path | HardwareSpec | System) -> dict[str, object]:
-    """The sizes that may be left out: a causal mask, as many devices as the hardware names."""
-    if kind == "attention":
-        return {"causal": True}
+    """The sizes that may be left out: a causal mask, usual chunks and taps, as many devices as the hardware names."""
+    if kind in _USUAL:
+        return dict(_USUAL[kind])
     several = fleet_of(hardware).count if kind == "collective" else 1
     return {"devices": several} if several > 1 else {}
 
@@ -284,8 +294,9 @@ class OperatorClock:
 
 def _parts(kind: str, columns: Columns) -> Iterator[tuple[Any, Columns]]:
     """Rows that share a statement and constants, with where they stand; None stands for all rows, or for a number."""
-    splits = columns.get("causal", 1) * 2 + (columns["query"] == 1) if "query" in columns else None
-    key = columns.get("inputs", columns.get("operation", 1)) if splits is None else splits
+    key = columns.get("inputs", columns.get("operation", 1))
+    if "query" in columns:
+        key = columns.get("causal", 1) * 4 + columns.get("rule", 0) * 2 + (columns["query"] == 1)
     values = np.unique(key)
     if len(values) == 1 or not isinstance(key, np.ndarray):
         yield None, columns

@@ -17,6 +17,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     "grouped_matmul": ("tokens", "experts", "topk", "k", "n"),
     "attention": ("batch", "query", "context", "heads", "kv_heads", "head_dim", "causal"),
     "latent_attention": ("batch", "query", "context", "heads", "latent_dim", "rope_dim", "head_dim", "value_dim"),
+    "scan": ("rule", "batch", "query", "key_heads", "heads", "key_dim", "head_dim", "chunk"),
+    "convolution": ("batch", "query", "channels", "taps"),
     "elementwise": ("rows", "columns", "inputs"),
     "norm": ("rows", "columns"),
     "softmax": ("rows", "columns"),
@@ -27,6 +29,12 @@ KINDS: dict[str, tuple[str, ...]] = {
 
 OPERATIONS: tuple[Collective, ...] = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all")
 """The collectives; in columns a number stands for each."""
+
+RULES = ("delta_rule", "mamba2")
+"""What a scan computes; in columns a number stands for each."""
+
+WORDS: dict[str, tuple[str, ...]] = {"operation": OPERATIONS, "rule": RULES}
+"""Sizes that are words."""
 
 MAX_SIZE = 10**12
 """The largest size that is taken: products of seven stay finite."""
@@ -72,8 +80,8 @@ def find_bad_size(kind: str, columns: Columns) -> BadSize | None:
         value = columns[name]
         if name == "causal":
             good, expected = (value == 0) | (value == 1), "true or false"
-        elif name == "operation":
-            good, expected = value >= 0, f"one of {', '.join(OPERATIONS)}"
+        elif name in WORDS:
+            good, expected = value >= 0, f"one of {', '.join(WORDS[name])}"
         elif name == "devices":
             good, expected = _is_whole(value, MAX_SIZE) & (value >= 2), "2 devices or more"
         else:
@@ -84,6 +92,10 @@ def find_bad_size(kind: str, columns: Columns) -> BadSize | None:
     if kind == "attention" and not any(found):
         heads, kv_heads = columns["heads"], columns["kv_heads"]
         found.append(_first("heads", heads, heads % kv_heads == 0, "a multiple of kv_heads"))
+    if kind == "scan" and not any(found):
+        found.append(
+            _first("heads", columns["heads"], columns["heads"] % columns["key_heads"] == 0, "a multiple of key_heads")
+        )
     if kind in ("attention", "latent_attention") and not any(found):
         context = columns["context"]
         enough = (columns.get("causal", 1) == 0) | (context >= columns["query"])
@@ -93,8 +105,8 @@ def find_bad_size(kind: str, columns: Columns) -> BadSize | None:
 
 def read_size(name: str, value: Any) -> Any:
     """An array as float64; a number as it is, whole ones as int. Raises UsageError for anything else."""
-    if name == "operation":
-        return operation_number(value)
+    if name in WORDS:
+        return word_number(name, value)
     if hasattr(value, "__array__") and np.ndim(value):
         try:
             return np.asarray(value).astype(np.float64)
@@ -111,15 +123,15 @@ def read_size(name: str, value: Any) -> Any:
     return int(float(plain)) if _is_whole(plain, MAX_SIZE) else plain
 
 
-def operation_number(value: Any) -> Any:
-    """The number of a collective by name, or of an array of names. Raises UsageError for an unknown one."""
+def word_number(name: str, value: Any) -> Any:
+    """The number of a collective, or of a scan's rule, or of an array of such. Raises UsageError for an unknown one."""
     if hasattr(value, "__array__") and np.ndim(value):
-        names = np.asarray(value)
-        return np.array([operation_number(str(name)) for name in names.ravel()], np.float64).reshape(names.shape)
-    if value not in OPERATIONS:
-        msg = f"operation: {shown(value)}; {near_matches(str(value), OPERATIONS)}"
+        words = np.asarray(value)
+        return np.array([word_number(name, str(word)) for word in words.ravel()], np.float64).reshape(words.shape)
+    if value not in WORDS[name]:
+        msg = f"{name}: {shown(value)}; {near_matches(str(value), WORDS[name])}"
         raise UsageError(msg)
-    return OPERATIONS.index(value)
+    return WORDS[name].index(value)
 
 
 def broadcast(columns: dict[str, Any]) -> dict[str, Any]:

@@ -7,12 +7,15 @@ from collections.abc import Callable
 import numpy as np
 
 from roofline.layers.attention import attention, window_keys
+from roofline.layers.convolution import causal_convolution
+from roofline.layers.delta_rule import chunked_delta_rule, recurrent_delta_rule
 from roofline.layers.embedding import token_embedding
 from roofline.layers.latent_attention import latent_attention
+from roofline.layers.mamba2 import chunked_scan, recurrent_scan
 from roofline.layers.mixture_of_experts import experts
 from roofline.layers.normalization import norm
 from roofline.number import exact
-from roofline.operators.sizes import OPERATIONS, Columns
+from roofline.operators.sizes import OPERATIONS, RULES, Columns
 from roofline.program.axes import Sizes
 from roofline.program.op import Op, PerElement, Tensor, collective, contract, elementwise, weight
 from roofline.program.transfers import Transfer
@@ -57,6 +60,31 @@ def _latent_attention(columns: Columns) -> tuple[Op, Sizes]:
     return op, {**{letter: columns[name] for letter, name in letters.items()}, "G": 1}
 
 
+def _scan(columns: Columns) -> tuple[Op, Sizes]:
+    """One token goes on from the state, several go chunk by chunk."""
+    step = bool(np.all(columns["query"] == 1))
+    rule = RULES[int(np.ravel(columns["rule"])[0]) if np.size(columns["rule"]) else 0]
+    op = _SCANS[rule, step]()
+    letters = {"B": "batch", "T": "query", "K": "key_heads", "N": "key_dim", "H": "head_dim", "W": "chunk"}
+    sizes = {letter: columns[name] for letter, name in letters.items()}
+    return op, {**sizes, "G": columns["heads"] // columns["key_heads"]}
+
+
+def _convolution(columns: Columns) -> tuple[Op, Sizes]:
+    step = bool(np.all(columns["query"] == 1))
+    op = causal_convolution("convolution", Tensor("x", "B T F"), Tensor("y", "B T F"), step=step, bias=False)
+    letters = {"B": "batch", "T": "query", "F": "channels", "Z": "taps"}
+    return op, {**{letter: columns[name] for letter, name in letters.items()}, "c": columns["taps"] - 1}
+
+
+_SCANS: dict[tuple[str, bool], Callable[[], Op]] = {
+    ("delta_rule", True): recurrent_delta_rule,
+    ("delta_rule", False): chunked_delta_rule,
+    ("mamba2", True): recurrent_scan,
+    ("mamba2", False): chunked_scan,
+}
+
+
 def _elementwise(columns: Columns) -> tuple[Op, Sizes]:
     """One operation per element and tensor beyond the first, as an addition of them; one for a single tensor."""
     inputs = int(np.ravel(columns["inputs"])[0]) if np.size(columns["inputs"]) else 1
@@ -95,6 +123,8 @@ _STATEMENTS: dict[str, Callable[[Columns], tuple[Op, Sizes]]] = {
     "grouped_matmul": _grouped_matmul,
     "attention": _attention,
     "latent_attention": _latent_attention,
+    "scan": _scan,
+    "convolution": _convolution,
     "elementwise": _elementwise,
     "norm": _norm,
     "softmax": _softmax,

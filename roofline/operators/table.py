@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NoReturn, TextIO, TypeAlias, Unpack
@@ -17,7 +18,7 @@ from roofline.errors import RooflineError, SpecError, near_matches, shown
 from roofline.files.atomic import atomic_writer
 from roofline.hardware.spec import HardwareSpec
 from roofline.operators.predict_op import OperatorClock, OperatorPrediction, check_routing
-from roofline.operators.sizes import KINDS, OPERATIONS, check_names, find_bad_size
+from roofline.operators.sizes import KINDS, WORDS, check_names, find_bad_size
 from roofline.options.keywords import takes
 from roofline.options.verbs import ClockOptions
 
@@ -155,7 +156,7 @@ class _Table:
         """A column of some rows as float64."""
         texts = chunk.columns[name]
         picked = texts if rows is None else [texts[row] for row in rows]
-        read = {"causal": _truth, "operation": _operation}.get(name, _number)
+        read = _truth if name == "causal" else partial(_word, name) if name in WORDS else _number
         try:
             return np.fromiter(map(read, picked), np.float64, len(picked))
         except (ValueError, KeyError):
@@ -164,7 +165,9 @@ class _Table:
             try:
                 read(texts[row])
             except (ValueError, KeyError):
-                words = {"causal": "true or false", "operation": f"one of {', '.join(OPERATIONS)}"}
+                words = {"causal": "true or false"} | {
+                    word: f"one of {', '.join(known)}" for word, known in WORDS.items()
+                }
                 expected = words.get(name, "a number")
                 self._fail(chunk.lines[row], f"column {name}: {shown(texts[row])}, expected {expected}")
         raise AssertionError
@@ -288,8 +291,8 @@ def _number(text: str) -> float:
     return float(text)
 
 
-def _operation(text: str) -> float:
-    return float(OPERATIONS.index(text.strip()))
+def _word(name: str, text: str) -> float:
+    return float(WORDS[name].index(text.strip()))
 
 
 def _truth(text: str) -> float:

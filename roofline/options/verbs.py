@@ -70,12 +70,16 @@ class OpSizes(TypedDict, total=False):
     m: Annotated[Any, Option("Matmul: rows of the activations.", metavar="N", everyday=True)]
     k: Annotated[Any, Option("Matmul: the dimension that is summed over.", metavar="N", everyday=True)]
     n: Annotated[Any, Option("Matmul: columns of the weights.", metavar="N", everyday=True)]
-    batch: Annotated[Any, Option("Attention: sequences at once.", metavar="N", everyday=True)]
-    query: Annotated[Any, Option("Attention: new tokens; 1 is a decode step.", metavar="N", everyday=True)]
+    batch: Annotated[Any, Option("Attention, scan, convolution: sequences at once.", metavar="N", everyday=True)]
+    query: Annotated[
+        Any, Option("Attention, scan, convolution: new tokens; 1 is a decode step.", metavar="N", everyday=True)
+    ]
     context: Annotated[Any, Option("Attention: attended tokens.", metavar="N", everyday=True)]
-    heads: Annotated[Any, Option("Attention: query heads.", metavar="N", everyday=True)]
+    heads: Annotated[
+        Any, Option("Attention, scan: query heads; of a scan, heads of values.", metavar="N", everyday=True)
+    ]
     kv_heads: Annotated[Any, Option("Attention: heads of keys and values.", metavar="N", everyday=True)]
-    head_dim: Annotated[Any, Option("Attention: elements of a head; of latents, those not rotated.", metavar="N",
+    head_dim: Annotated[Any, Option("Attention, scan: elements of a head; of latents, those not rotated.", metavar="N",
                                     everyday=True)]  # fmt: skip
     rope_dim: Annotated[Any, Option("Latent attention: rotated elements of a query and of the key.", metavar="N")]
     value_dim: Annotated[Any, Option("Latent attention: elements of a head's value.", metavar="N")]
@@ -84,6 +88,12 @@ class OpSizes(TypedDict, total=False):
         bool | None,
         Option("Attention: each token attends to those before it, or to all.", usual="causal", flag="--causal/--full"),
     ]
+    rule: Annotated[str | Any, Option("Scan: delta_rule or mamba2.", metavar="NAME")]
+    key_heads: Annotated[Any, Option("Scan: heads of queries and keys, groups of Mamba-2.", metavar="N")]
+    key_dim: Annotated[Any, Option("Scan: elements of a key, the state size of Mamba-2.", metavar="N")]
+    chunk: Annotated[Any, Option("Scan: tokens of a prompt at once.", usual="64", metavar="N")]
+    channels: Annotated[Any, Option("Convolution: channels, each by itself.", metavar="N")]
+    taps: Annotated[Any, Option("Convolution: tokens that it looks at.", usual="4", metavar="N")]
     rows: Annotated[Any, Option("Elementwise, norm, softmax: rows.", metavar="N", everyday=True)]
     columns: Annotated[Any, Option("Elementwise, norm, softmax, embedding: elements of a row.", metavar="N",
                                    everyday=True)]  # fmt: skip

@@ -162,9 +162,10 @@ class Prediction:
         if strange:
             class_name = self.hardware.calibration_class
             notes.append(f"{self.constants.name} was not measured in {', '.join(strange)}: it takes class {class_name}")
-        if self._scans and self.constants.calibration and not self.constants.has_own("scan"):
+        if untimed := self._untimed_scans:
             notes.append(
-                f"no scan was ever timed: scans take the constants that {self.constants.name} has for all kinds"
+                f"scans of {untimed} were never timed on such a device: they take other constants of "
+                f"{self.constants.name}"
             )
         if self.recipe.cache_advice and Phase.DECODE in self.phases and self.memory.footprint.kv_cache_bytes:
             notes.append(self.recipe.cache_advice)
@@ -178,8 +179,13 @@ class Prediction:
         return (*notes, *self.hardware.cautions)
 
     @property
-    def _scans(self) -> bool:
-        return any(op.kind == "scan" for phase in self.phases for _, op in self.program.in_phase(phase))
+    def _untimed_scans(self) -> str:
+        """The phases whose scans take constants that are not those of their kernels."""
+        if not self.constants.calibration or self.constants.has_own("scan"):
+            return ""
+        scans = [(phase, op) for phase in self.phases for _, op in self.program.in_phase(phase) if op.kind == "scan"]
+        untimed = [phase for phase, op in scans if not self.constants.has_own(f"{op.function}_{phase}")]
+        return " and ".join(dict.fromkeys(untimed))
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``predict``: SI base units, names with their units."""

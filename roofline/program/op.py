@@ -126,8 +126,8 @@ class Op:
     ``parts`` are the operators that were fused into it. ``mixes`` are axes along which every element of the output
     depends on all of the input (what a norm or a softmax runs over); a ``linear`` operator adds its inputs up.
     ``transfer`` makes it a collective, whose message is the tensor it reads and writes. ``function`` is what
-    elementwise work computes. ``mask`` is fused attention's: causal, sliding, chunked, local or full. ``load`` rebinds
-    axes where it is timed: the experts of the fullest device, while memory is that of an even load.
+    elementwise work, or a scan, computes. ``mask`` is fused attention's: causal, sliding, chunked, local or full.
+    ``load`` rebinds axes where it is timed: the experts of the fullest device, while memory is that of an even load.
     """
 
     name: str

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from roofline.calibration.constants import Constants, Execution
 from roofline.cost.cost import Cost
-from roofline.cost.kernel_shapes import AttentionShape, GroupedShape, RowShape
+from roofline.cost.kernel_shapes import AttentionShape, ConvolutionShape, GroupedShape, RowShape, ScanShape
 from roofline.number import Number, maximum, minimum
 from roofline.timing.collectives import time_transfer
 from roofline.timing.networks import Network
@@ -122,15 +122,16 @@ def dtype_of(cost: Cost) -> str:
 def kind_of(cost: Cost) -> str:
     """Whose constants an operator takes: attention has several, by its phase, for an encoder's and over latents.
 
-    What is elementwise between the matmuls of experts, or behind them, is ``routed``: one of their chain of kernels.
+    What is elementwise between the matmuls of experts, or behind them, is ``routed``: one of their chain of kernels. A
+    scan and a convolution of prompts is another kernel than their step of one token.
     """
     if isinstance(cost.shape, GroupedShape):
         return "grouped_matmul"
-    if isinstance(cost.shape, RowShape) and cost.shape.routed:
-        return "routed"
-    if cost.kind != "attention":
-        return cost.kind
+    if cost.kind != "attention" and not isinstance(cost.shape, ScanShape | ConvolutionShape):
+        return "routed" if isinstance(cost.shape, RowShape) and cost.shape.routed else cost.kind
     phase = "decode" if cost.decoding else "prefill"
+    if isinstance(cost.shape, ScanShape | ConvolutionShape):
+        return f"{cost.shape.rule}_{phase}"
     if isinstance(cost.shape, AttentionShape) and cost.shape.latent:
         return f"latent_attention_{phase}"
     if isinstance(cost.shape, AttentionShape) and cost.shape.bidirectional and not cost.decoding:

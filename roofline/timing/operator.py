@@ -18,6 +18,7 @@ from roofline.number import Number, as_float, is_remembering, is_symbolic, maxim
 from roofline.timing.kernels.attention_tiles import blocks_s, tiles_s
 from roofline.timing.kernels.bandwidth import before_s, least_memory_s, memory_s, waited_s
 from roofline.timing.kernels.extra_launches import launch_s
+from roofline.timing.kernels.scans import walked_s
 from roofline.timing.kernels.tiles import TiledMatmul, Tiling
 from roofline.timing.kernels.work import work_factor
 from roofline.timing.rates import Rates
@@ -42,7 +43,8 @@ def time_operator(cost: Cost, rates: Rates, constants: Constants) -> Timing:
         least_memory_s(cost, rates, constants),
     )
     compute = corner * part * ratio(work_s, x)
-    streamed = 1 - ratio(waited_s(cost, rates, constants), y) if constants.corrections.ramp else 1
+    waits = constants.corrections.ramp or constants.corrections.scan_chunks
+    streamed = 1 - ratio(waited_s(cost, rates, constants), y) if waits else 1
     memory = before + corner * ((1 - part) * streamed + part * ratio(tiling.partial_s, x))
     found = Timing(time, bound, time, time, time - compute - memory, compute, memory)
     return banded(found, constants.low, constants.high)
@@ -57,7 +59,7 @@ def _compute_s(cost: Cost, rates: Rates, constants: Constants, tiling: Tiling) -
     compute_s = tiling.compute_s * factor + (others if padded else others * factor)
     if isinstance(cost.shape, AttentionShape):
         return compute_s + blocks_s(cost.shape, rates, constants.corrections), compute_s
-    return compute_s, compute_s
+    return compute_s + walked_s(cost, rates, constants.corrections), compute_s
 
 
 def _soft_corner(x: Number, y: Number, p: float) -> tuple[Number, Number]:

@@ -73,6 +73,7 @@ def kinds() -> set[str]:
     """The kinds of operators of every preset, with attention and matmuls told apart as constants tell them."""
     found = {"grouped_matmul", "attention_encoder"}
     found |= {f"{of}attention_{phase}" for of in ("", "latent_", "any_") for phase in ("prefill", "decode")}
+    found |= {f"{of}_{phase}" for of in ("convolution", "delta_rule", "mamba2") for phase in ("prefill", "decode")}
     for preset in preset_names():
         for attention in ("fused", "materialised"):
             program = load_model(preset).program(Conventions(attention=attention))

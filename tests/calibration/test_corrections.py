@@ -15,7 +15,15 @@ from roofline.calibration.constants import Constants, ConstantSet, read_calibrat
 from roofline.calibration.corrections.correction import Correction, Prior, Tokens, constants_of
 from roofline.calibration.corrections.registry import CONSTANTS, CORRECTIONS, Corrections
 from roofline.cost.cost import Cost
-from roofline.cost.kernel_shapes import AttentionShape, GroupedShape, MatmulShape, RowShape, Shape
+from roofline.cost.kernel_shapes import (
+    AttentionShape,
+    ConvolutionShape,
+    GroupedShape,
+    MatmulShape,
+    RowShape,
+    ScanShape,
+    Shape,
+)
 from roofline.fitting.calibrator import PRIORS, Fitted, kind_fields
 from roofline.fitting.operators import Fit
 from roofline.hardware.loading import load_hardware
@@ -145,6 +153,8 @@ KERNELS = [
     masked(groups=4),
     masked(groups=4, width=72, window=128),
     cost("norm", 0.0, 4e6, RowShape(4, 1e6)),
+    cost("scan", 1e9, 1e6, ScanShape("delta_rule", 2, 1000, 64, 32, 5e5)),
+    cost("elementwise", 0.0, 1e6, ConvolutionShape(2, 1000, 4096, 1e5)),
 ]
 
 
@@ -155,10 +165,10 @@ WITHIN = {"window_edge": "query_tiles", "head_padding": "query_tiles", "slow_wid
 
 @pytest.mark.parametrize("name", NAMES)
 def test_timing_applies_it(name: str) -> None:
-    l40s = load_hardware("l40s")  # whose last cache is faster than its memory
+    cached, quick = load_hardware("l40s"), load_hardware("h200")  # whose last cache, and whose memory is the faster one
     around = with_usual(WITHIN[name]) if name in WITHIN else PLAIN
     plain, corrected = (
-        [time_operator(each, l40s, constants) for each in KERNELS]
+        [time_operator(each, device, constants) for each in KERNELS for device in (cached, quick)]
         for constants in (around, around.replaced(usual(name)))
     )
     assert any(new.time_s != old.time_s for new, old in zip(corrected, plain, strict=True))
@@ -191,6 +201,7 @@ def test_all_times_are_divided_and_nothing_else() -> None:
     )
     quicker = every.with_times_divided(2.0)
     times = {"latency_s", "tiles.split", "regroup", "quantize.latency", "ramp", "query_tiles.each", "cache_write.each",
-             "decode_blocks.each", "head_blocks.each", "key_growth", "dispatch.token", "dispatch.expert"}  # fmt: skip
+             "decode_blocks.each", "head_blocks.each", "key_growth", "dispatch.token", "dispatch.expert",
+             "scan_chunks.each", "scan_chunks.chain", "channel_walk.first", "channel_walk.each"}  # fmt: skip
     for each in ("latency_s", "memory", *(name for name in CONSTANTS if name != "reuse_bandwidth")):
         assert quicker.value(each) == every.value(each) / (2 if each in times else 1)

@@ -251,7 +251,8 @@ VERBS = {
     "--reserve --set --tp --pp --dp --ep --cp --sp --json --output -o --wide --quiet --no-color "
     "--operators --plot --explain --sensitivity --help-all",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --rope-dim --value-dim "
-    "--latent-dim --causal --full --rows --columns --inputs --tokens --experts --topk --operation --message-bytes "
+    "--latent-dim --causal --full --rule --key-heads --key-dim --chunk --channels --taps --rows --columns --inputs "
+    "--tokens --experts --topk --operation --message-bytes "
     "--devices --dtype --routing --engine --constants --set --json --no-color --table --output -o --help-all",
     "compare": f"--hardware {SERVING} --train --frozen --json --output -o --wide --quiet --pareto --help-all",
     "size": f"--hardware --load --headroom {SERVING} --prefill-on --json --output -o --wide --quiet --help-all",

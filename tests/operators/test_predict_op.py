@@ -14,11 +14,12 @@ import roofline
 from roofline.errors import RooflineError, UsageError, WorkloadError
 from roofline.hardware.loading import load_hardware
 from roofline.operators.predict_op import FIGURES, predict_op
-from roofline.operators.sizes import KINDS, OPERATIONS
+from roofline.operators.sizes import KINDS, OPERATIONS, RULES
 from roofline.reports.operator import op_text
 
 ATTENTION = {"batch": 2, "query": 3, "context": 5, "heads": 8, "kv_heads": 2, "head_dim": 16}
 LATENTS = {"batch": 2, "context": 5, "heads": 8, "latent_dim": 32, "rope_dim": 4, "head_dim": 16, "value_dim": 12}
+SILU = 3  # a sum, a quotient, a product; the exponential is special
 
 CASES: list[tuple[str, dict[str, Any], int, int, int]] = [
     # kind, sizes, FLOPs, vector FLOPs, bytes in bf16
@@ -47,6 +48,29 @@ CASES: list[tuple[str, dict[str, Any], int, int, int]] = [
         2 * 68 * 2 * 8 * 5,
         5 * 2 * 8 * 5,
         2 * (2 * 8 * (32 + 4 + 32) + 2 * 5 * (32 + 4)),
+    ),
+    # a step: 7 per element of a state of 3 x 5 for each of 4 heads, which is read and written
+    (
+        "scan",
+        {"rule": "delta_rule", "batch": 2, "query": 1, "key_heads": 2, "heads": 4, "key_dim": 3, "head_dim": 5},
+        0,
+        7 * 2 * 60 + 2 * 40 + 6 * 8 + 8 * 12,
+        2 * (2 * 12 + 2 * 40 + 2 * 8 + 2 * 4 + 2 * 2 * 60),
+    ),
+    # two chunks of two tokens: the state twice, and 3 pairs a chunk
+    (
+        "scan",
+        {"rule": "mamba2", "batch": 1, "query": 4, "key_heads": 1, "heads": 2, "key_dim": 3, "head_dim": 5, "chunk": 2},
+        4 * 4 * 30 + 2 * 6 * (3 + 10),
+        4 * 8 + 2 * 40 + 2 * 60 + 2 * 2 * 6 + 4 * 40,
+        2 * (2 * 12 + 2 * 40 + 8 + 3 * 2 + 30),
+    ),
+    (
+        "convolution",
+        {"batch": 2, "query": 1, "channels": 5, "taps": 3},
+        0,
+        (2 * 3 + SILU) * 10,
+        2 * (2 * 10 + 15 + 2 * 20),
     ),
     ("elementwise", {"rows": 3, "columns": 7, "inputs": 1}, 0, 21, 2 * 2 * 21),
     ("elementwise", {"rows": 3, "columns": 7, "inputs": 3}, 0, 42, 2 * 4 * 21),
@@ -102,6 +126,10 @@ def arrays_of(kind: str, rows: int = 40) -> dict[str, Any]:
         sizes |= {"heads": 8 * sizes["kv_heads"], "context": sizes["context"] + 64, "causal": draw.random(rows) < 0.5}
     if kind == "latent_attention":
         sizes |= {"query": draw.choice([1, 64], rows), "context": sizes["context"] + 64}
+    if kind in ("scan", "convolution"):
+        sizes |= {"query": draw.choice([1, 64], rows)}
+    if kind == "scan":
+        sizes |= {"rule": draw.choice(RULES, rows), "heads": 2 * sizes["key_heads"]}
     if kind == "grouped_matmul":
         sizes["experts"] = sizes["topk"] + draw.integers(0, 100, rows)
     if kind == "elementwise":

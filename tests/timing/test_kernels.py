@@ -298,11 +298,12 @@ def test_a_device_calibration_extends_a_shipped_device(name: str) -> None:
     assert data.name == name
     assert data.extends in hardware_names()
     assert name.startswith(str(data.extends))
-    for kind in data.kinds.values():
+    for named, kind in data.kinds.items():
         assert kind.band is not None
         assert kind.band.low <= 1 <= kind.band.high
-        assert data.band.low <= kind.band.low
-        assert kind.band.high <= data.band.high
+        if named.startswith(("matmul", "attention")):  # the band of all is of what every model has
+            assert data.band.low <= kind.band.low
+            assert kind.band.high <= data.band.high
 
 
 def test_a_calibrated_device_defaults_to_its_calibration() -> None:

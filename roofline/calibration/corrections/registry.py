@@ -41,6 +41,7 @@ from roofline.calibration.corrections.memory import (
     Ramp,
     ReuseBandwidth,
 )
+from roofline.calibration.corrections.scans import ChannelWalk, ScanChunks, UnitRate
 from roofline.calibration.fields import Data
 from roofline.number import Number
 
@@ -77,6 +78,9 @@ class Corrections(Data):
     unsplit: Unsplit | None = None
     key_growth: KeyGrowth | None = None
     working_set: WorkingSet | None = None
+    unit_rate: UnitRate | None = None
+    scan_chunks: ScanChunks | None = None
+    channel_walk: ChannelWalk | None = None
     block_bandwidth: BlockBandwidth | None = None
     cache_bandwidth: CacheBandwidth | None = None
     reuse_bandwidth: ReuseBandwidth | None = None

@@ -6,22 +6,33 @@ from roofline.calibration.constants import Constants
 from roofline.calibration.corrections.memory import BlockBandwidth, CacheBandwidth, ReuseBandwidth
 from roofline.calibration.corrections.registry import Corrections
 from roofline.cost.cost import Cost
-from roofline.cost.kernel_shapes import AttentionShape, GroupedShape, MatmulShape, RowShape
+from roofline.cost.kernel_shapes import (
+    AttentionShape,
+    ConvolutionShape,
+    GroupedShape,
+    MatmulShape,
+    RowShape,
+    ScanShape,
+    Shape,
+)
 from roofline.number import Number, as_float, maximum, minimum
 from roofline.timing.kernels.attention_tiles import heads_alone_s, new_bytes, query_bytes
+from roofline.timing.kernels.scans import chunks_s, issued_s
 from roofline.timing.kernels.tiles import units_of
 from roofline.timing.kernels.traffic import moved_bytes
 from roofline.timing.rates import Rates
 
+_KEEPING = (AttentionShape, ScanShape, ConvolutionShape)  # what a sequence keeps from step to step
 _ROWS_AT_ONCE = 2  # blocks of 1,024 threads that a unit holds
 
 
 def memory_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
-    """Seconds of memory traffic at the rates reached.
+    """Seconds of memory traffic at the rates reached, and of what does not overlap it.
 
     Where blocks read alone, attention takes the longer of both times, rows the root of the sum of their squares.
     """
-    seconds = _streamed_s(cost, hardware, constants)
+    seconds = issued_s(cost, hardware, constants.corrections, _streamed_s(cost, hardware, constants))
+    seconds = seconds + chunks_s(cost, hardware, constants.corrections)
     alone = constants.corrections.block_bandwidth
     if alone and isinstance(cost.shape, RowShape):
         return (seconds**2 + _rows_alone_s(cost.shape, alone, hardware) ** 2) ** 0.5
@@ -37,7 +48,7 @@ def waited_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
     """Seconds of memory traffic that more bandwidth does not shorten: latency, by its elasticity."""
     ramp = constants.corrections.ramp
     if ramp is None:
-        return 0.0
+        return chunks_s(cost, hardware, constants.corrections)
     moved, last = moved_bytes(cost, constants.corrections), constants.corrections.last_cache
     far = moved - last.near(_activation_bytes(cost), hardware.last_cache) if last else moved
     return ramp.waited_s(far, hardware.bandwidth * constants.memory)
@@ -110,9 +121,9 @@ def _streamed_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
         rate = corrections.repeated_weights.bandwidth(hardware.unit_count, hardware.cycles_per_s)
         rate = maximum(rate, bandwidth)
         return near / rate + (moved - near) / bandwidth
-    if corrections.working_set and isinstance(cost.shape, AttentionShape):
+    if corrections.working_set and isinstance(cost.shape, _KEEPING):
         near = moved * _resident(cost, cost.shape, corrections, hardware.last_cache)
-        rate = corrections.working_set.bandwidth(hardware.unit_count, hardware.cycles_per_s)
+        rate = maximum(corrections.working_set.bandwidth(hardware.unit_count, hardware.cycles_per_s), bandwidth)
         return near / rate + (moved - near) / bandwidth
     if last := corrections.last_cache:
         near = last.near(_activation_bytes(cost), hardware.last_cache)
@@ -123,21 +134,26 @@ def _streamed_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
     return seconds + moved / bandwidth
 
 
-def _resident(cost: Cost, shape: AttentionShape, corrections: Corrections, cache: Number) -> Number:
-    """The share of attention's traffic that the last cache serves: in a model, nothing of earlier steps."""
+def _resident(cost: Cost, shape: Shape, corrections: Corrections, cache: Number) -> Number:
+    """The share of an operator's traffic that the last cache serves: in a model, nothing of earlier steps."""
     assert corrections.working_set is not None
-    compulsory = as_float(cost.bytes)
-    packed = query_bytes(cost, shape) + new_bytes(shape) if corrections.packed_pass else 0.0
-    near = corrections.working_set.near(compulsory + packed, cache)
+    compulsory = held = as_float(cost.bytes)
+    if corrections.packed_pass and isinstance(shape, AttentionShape):
+        held = held + query_bytes(cost, shape) + new_bytes(shape)
+    if isinstance(shape, ScanShape | ConvolutionShape):
+        held = held - as_float(shape.state_bytes) / 2  # a state is written where it was read
+    near = corrections.working_set.near(held, cache)
     return near if cost.alone else near * _activation_bytes(cost) / compulsory
 
 
 def _activation_bytes(cost: Cost) -> Number:
-    """What of an operator's traffic the operators around it touch too: neither weights nor the cache of keys. [B]"""
+    """What of an operator's traffic the operators around it touch too: no weights, no cache of keys, no states. [B]"""
     if isinstance(cost.shape, MatmulShape | GroupedShape):
         return as_float(cost.bytes - cost.shape.weight_bytes)
     if isinstance(cost.shape, AttentionShape):
         return as_float(cost.bytes) - as_float(cost.shape.cache_bytes) + new_bytes(cost.shape)
+    if isinstance(cost.shape, ScanShape | ConvolutionShape):
+        return as_float(cost.bytes - cost.shape.state_bytes)
     return as_float(cost.bytes) if isinstance(cost.shape, RowShape) else 0.0
 
 

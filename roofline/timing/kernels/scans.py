@@ -1,0 +1,39 @@
+"""Scans and convolutions spread over units: chunks of a sequence in turn, channels walked token by token."""
+
+from __future__ import annotations
+
+from roofline.calibration.corrections.registry import Corrections
+from roofline.cost.cost import Cost
+from roofline.cost.kernel_shapes import ConvolutionShape, ScanShape
+from roofline.number import Number, as_float, ceil_div, maximum
+from roofline.timing.kernels.tiles import units_of
+from roofline.timing.rates import Rates
+
+
+def walked_s(cost: Cost, rates: Rates, corrections: Corrections) -> Number:
+    """Seconds of what goes one after the other: chunks of a sequence, tokens of a channel; 0 for other operators."""
+    shape = cost.shape
+    if isinstance(shape, ScanShape) and corrections.scan_chunks:
+        return corrections.scan_chunks.chain_s(_chunks(shape))
+    if isinstance(shape, ConvolutionShape) and corrections.channel_walk:
+        return corrections.channel_walk.seconds(as_float(shape.tokens), as_float(shape.channels), units_of(rates))
+    return 0.0
+
+
+def chunks_s(cost: Cost, rates: Rates, corrections: Corrections) -> Number:
+    """Seconds of the chunks of all heads and sequences on all units; 0 for other operators."""
+    if not isinstance(cost.shape, ScanShape) or corrections.scan_chunks is None:
+        return 0.0
+    return corrections.scan_chunks.spread_s(_chunks(cost.shape), as_float(cost.shape.heads), units_of(rates))
+
+
+def issued_s(cost: Cost, rates: Rates, corrections: Corrections, seconds: Number) -> Number:
+    """``seconds`` of traffic, or what units take to issue it, where that is longer. [s]"""
+    if corrections.unit_rate is None:
+        return seconds
+    issued = corrections.unit_rate.seconds(as_float(cost.bytes), units_of(rates), rates.cycles_per_s)
+    return maximum(seconds, issued)
+
+
+def _chunks(shape: ScanShape) -> Number:
+    return as_float(ceil_div(shape.tokens, shape.chunk))
