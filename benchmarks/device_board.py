@@ -25,6 +25,7 @@ from fit_devices import FITS, Fit, devices, first_sets, judged, sets_of
 from measured_sets import MeasuredSet, load_sets
 
 from roofline.calibration.constants import DATASHEET, Constants, ConstantSet
+from roofline.calibration.kernels import Kernels
 from roofline.files.atomic import atomic_writer
 from roofline.hardware.spec import HardwareSpec
 from roofline.timing.operator import time_operator
@@ -77,7 +78,7 @@ def fitted(fit: Fit, device: HardwareSpec, data: Path) -> dict[str, float]:
 
 def left_out(fit: Fit, device: HardwareSpec, sets: Sequence[MeasuredSet], data: Path) -> dict[str, float]:
     """All rows of a device by the class that has not seen it."""
-    unseen = ConstantSet.from_calibration(class_without(device, data)).using(fit.library)
+    unseen = ConstantSet.from_calibration(class_without(device, data)).using(Kernels.all_of(fit.library))
     return figures_of(sets, unseen.of(fit.kind, "graph", dtype=fit.dtype))
 
 

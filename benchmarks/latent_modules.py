@@ -20,6 +20,7 @@ from device_tables import column
 from measured_sets import Rows
 from scores import Scored, table
 
+from roofline.calibration.kernels import Kernels
 from roofline.calibration.provenance import constants_of
 from roofline.cost.cost import Cost, operator_cost
 from roofline.engines.library import load_engine
@@ -71,7 +72,7 @@ def modules(data: Path) -> Iterator[Scored]:
 
 
 def _scored(device: HardwareSpec, framework: str, phase: str, rows: Rows) -> Scored:
-    constants = constants_of(device).using("trtllm" if framework == "trtllm" else "")
+    constants = constants_of(device).using(Kernels.all_of("trtllm" if framework == "trtllm" else ""))
     predicted = Machine(device, constants, "graph").step(costs(rows, framework, phase))
     kernel, cached = rows[0]["kernel_source"], rows[0]["kv_cache_dtype"]
     name = f"{device.name} {phase}, {framework} {kernel}, cache {_CACHES[cached]}"

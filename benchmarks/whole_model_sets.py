@@ -1,12 +1,12 @@
 """Public timings of whole models, as calls of ``predict`` and the seconds that were measured.
 
-One device each. How a runtime works is part of the question: gpt-fast replays a compiled graph; FasterTransformer, ONNX
-Runtime and TensorFlow launch each kernel from the host (``engine="transformers"``). Attention is fused
-where the runtime's is: in gpt-fast, and in FasterTransformer's BERT in fp16.
+One device each. How a runtime works is part of the question: gpt-fast replays a compiled graph, with queries, keys and
+values as one matmul; FasterTransformer's BERT in fp16 fuses as TensorRT does; its other networks, ONNX Runtime and
+TensorFlow launch each kernel from the host (``engine="transformers"``). Attention is fused where the runtime's is: in
+gpt-fast, and in FasterTransformer's BERT in fp16.
 
 Left out: several devices; training; lengths that are not known, as with padding removed (FasterTransformer's BERT-6B is
-among them: it is up to 1.7 x faster than the data sheet allows for the tokens stated); int4 weights, whose scales
-``predict`` does not count.
+among them: it is up to 1.7 x faster than the data sheet allows for the tokens stated).
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ class WholeModelSet:
 
 
 _STORED = {"engine.attention": "materialised"}
+_MERGED = {"engine.merges": {"qkv_proj": ["q_proj", "k_proj", "v_proj"]}}
+"""``wqkv`` of gpt-fast's model.py."""
 
 
 def load_whole_models(data: Path) -> list[WholeModelSet]:
@@ -55,18 +57,20 @@ def _gpt_fast(data: Path) -> Iterable[WholeModelSet]:
     """Batch 1, a prompt of 5 tokens, 200 generated ones: the defaults of its ``generate.py``."""
     names = {"Llama-2-7B": "llama-2-7b", "Llama-2-70B": "llama-2-70b", "Llama-3.1-8B": "llama-3.1-8b",
              "Llama-3.1-70B": "llama-3.1-70b", "Mixtral-8x7B": "mixtral-8x7b"}  # fmt: skip
-    weights = {"Base": "bf16", "8-bit": "int8", "int8 1 GPU": "int8"}
-    found: dict[str, list[Run]] = {"bf16": [], "int8": []}
+    weights = {"Base": "bf16", "8-bit": "int8", "int8 1 GPU": "int8", "4-bit (G=32)": "int4"}
+    recipes: dict[str, dict[str, str]] = {"bf16": {"dtype": "bf16"}, "int8": {"dtype": "bf16", "weight_dtype": "int8"},
+                                          "int4": {"dtype": "w4a16+g32+zp16"}}  # fmt: skip
+    found: dict[str, list[Run]] = {recipe: [] for recipe in recipes}
     for row in _read(data, "gpt_fast/decode_bs1.csv"):
         dtype = weights.get(row["technique_or_ngpus"])
         if row["section"] in ("Benchmarks", "Mixtral 8x7B") and dtype:
             asked = {"model": names[row["model"]], "hardware": "a100-sxm-80gb", "batch": 1, "prompt": 5,
-                     "generate": 200, "dtype": "bf16", "weight_dtype": dtype,
-                     "engine": "torch-compile"}  # fmt: skip
+                     "generate": 200, **recipes[dtype], "engine": "torch-compile", "set": _MERGED}  # fmt: skip
             found[dtype].append(Run(asked, 200 / float(row["tokens_per_s"])))
-    fast = "Llama, Mixtral decode, bf16 and int8 weights, gpt-fast, A100"
+    fast = "Llama, Mixtral decode, bf16, int8 and int4 weights, gpt-fast, A100"
     yield WholeModelSet("Llama decode bf16, gpt-fast, A100 at 330 W", fast, tuple(found["bf16"]))
     yield WholeModelSet("Llama, Mixtral decode int8 weights, gpt-fast, A100 at 330 W", fast, tuple(found["int8"]))
+    yield WholeModelSet("Llama decode int4 weights, gpt-fast, A100 at 330 W", fast, tuple(found["int4"]))
 
 
 def _fastertransformer_gpt(data: Path) -> Iterable[WholeModelSet]:
@@ -92,8 +96,9 @@ def _fastertransformer_bert(data: Path) -> Iterable[WholeModelSet]:
         edits = None if precision == "FP16" else _STORED
         runs = tuple(
             Run({"model": "bert-base", "hardware": devices[gpu], "batch": int(row["batch"]),
-                 "prompt": int(row["in_len"]), "dtype": precision.lower(), "engine": "transformers",
-                 "set": edits}, float(row["latency_ms"]) * 1e-3)
+                 "prompt": int(row["in_len"]), "dtype": precision.lower(),
+                 "engine": "tensorrt" if precision == "FP16" else "transformers", "set": edits},
+                float(row["latency_ms"]) * 1e-3)
             for row in rows
             if (row["gpu"], row["model"], row["precision"], row["variant"]) == (gpu, "BERT-base", precision, "FT")
         )  # fmt: skip

@@ -158,6 +158,7 @@ class RowHardwareAnswer(TypedDict):
 class EngineServing(EngineUsed):
     """What runs it, and what of it serving depends on."""
 
+    kernels: Annotated[str, Says("library whose kernels attend")]
     chunk: Annotated[int, Says("chunked prefill: tokens of a mixed step; 0 runs prompts by themselves", "tokens")]
     memory_share: Annotated[float, Says("part of the memory that the runtime leaves")]
     reserve_bytes: Annotated[int, Says("memory that it keeps besides", "B")]

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from roofline.calibration.calibration_file import Calibration, KindConstants, with_kinds_of
 from roofline.calibration.corrections.registry import CONSTANTS, Corrections
+from roofline.calibration.kernels import ANY_KERNELS, NO_LIBRARY, Kernels
 from roofline.errors import SpecError, UnitError, near_matches
 from roofline.files.findings import validated
 from roofline.files.library import data_folder, parsed_yaml, read_text
@@ -103,8 +104,8 @@ DATASHEET = Constants(vector=float("inf"), special=float("inf"))
 class ConstantSet:
     """Where constants come from, their band over all kinds, and the constants of each kind.
 
-    ``otherwise`` serves dtypes that the calibration was not measured in. ``library``: whose kernels run, where the
-    calibration knows them; the default ones otherwise.
+    ``otherwise`` serves dtypes that the calibration was not measured in. ``kernels``: whose run, where the
+    calibration knows them; the default ones otherwise, with a wider band on the slow side.
     """
 
     provenance: Provenance
@@ -114,17 +115,23 @@ class ConstantSet:
     evidence: str
     calibration: Calibration | None = None
     otherwise: Calibration | None = None
-    library: str = ""
+    kernels: Kernels = ANY_KERNELS
     _known: dict[tuple[str, ...], Constants] = field(init=False, default_factory=dict, compare=False, repr=False)
 
-    def using(self, library: str) -> ConstantSet:
-        """These constants with the kernels of a library, for kinds whose kernels of it are known."""
-        return replace(self, library=library)
+    def using(self, kernels: Kernels) -> ConstantSet:
+        """These constants with the kernels of libraries, for kinds whose kernels of them are known."""
+        return replace(self, kernels=kernels)
 
     def covers(self, dtype: str) -> bool:
         """Whether the constants were measured in ``dtype``, or hold for any."""
         measured = self.calibration.measured_dtypes if self.calibration else []
         return not measured or not dtype or dtype in measured
+
+    def knows(self, dtype: str) -> bool:
+        """Whether some kernels that run were measured in ``dtype``."""
+        kinds = self.calibration.kinds if self.calibration else {}
+        places = ((own, own.libraries.get(self.kernels.of(kind), own)) for kind, own in kinds.items())
+        return self.covers(dtype) or any(dtype in place.dtypes for pair in places for place in pair)
 
     def has_own(self, kind: str) -> bool:
         """Whether ``kind`` has constants of its own, with the device or its class, fitted to timings of its kernels."""
@@ -148,7 +155,7 @@ class ConstantSet:
         told = {dtype for kind in kinds for place in (kind, *kind.libraries.values()) for dtype in place.dtypes}
         if any(self.covers(dtype) or dtype in told for dtype in dtypes):
             return self
-        return ConstantSet.from_calibration(self.otherwise).using(self.library)
+        return ConstantSet.from_calibration(self.otherwise).using(self.kernels)
 
     def of(self, kind: str, execution: Execution, name: str = "", dtype: str = "") -> Constants:
         """The constants of the operator ``name`` if it has its own, else of ``kind`` (matmul, attention_decode ...).
@@ -161,7 +168,7 @@ class ConstantSet:
         return self._known[asked]
 
     def _of(self, kind: str, execution: Execution, name: str, dtype: str) -> Constants:
-        base, own = self._own(kind, name, dtype)
+        base, own, known = self._own(kind, name, dtype)
         if base is None:
             return DATASHEET
         latency, band = own.latency or base.latency, own.band or base.band
@@ -173,33 +180,46 @@ class ConstantSet:
             latency_s=latency.under(execution),
             p=own.p or base.p,
             low=band.low,
-            high=band.high,
+            high=band.high * (1.0 if known else self.kernels.slower),
             corrections=own,
         )
 
     def band(self, kind: str, dtype: str = "") -> tuple[float, float, str]:
         """Low and high of the band of ``kind``, or of all kinds where it has none of its own, and its evidence."""
-        base, own = self._own(kind, "", dtype)
+        base, own, known = self._own(kind, "", dtype)
         if base is None:
             return self.low, self.high, self.evidence
         band = own.band or base.band
-        return band.low, band.high, band.evidence
+        return band.low, band.high * (1.0 if known else self.kernels.slower), band.evidence
 
-    def _own(self, kind: str, name: str, dtype: str) -> tuple[Calibration | None, KindConstants]:
-        """The file that an operator's constants are from, and what it has of the operator's kernels.
+    def instead(self, kind: str, dtype: str = "") -> str:
+        """Whose constants ``kind`` takes in place of the library's that was asked for; empty where its own are known.
+
+        >>> h100 = ConstantSet.from_calibration(load_device("h100-sxm-80gb"))
+        >>> h100.using(Kernels("sdpa")).instead("attention_decode"), h100.using(Kernels("trtllm")).instead("matmul")
+        ('fa3', '')
+        """
+        _, own, known = self._own(kind, "", dtype)
+        return "" if known else own.library or ""
+
+    def _own(self, kind: str, name: str, dtype: str) -> tuple[Calibration | None, KindConstants, bool]:
+        """The file that an operator's constants are from, what it has of the operator's kernels, and whether these are
+        the library's that was asked for.
 
         A kind that the calibration does not have is the class's, and so is a dtype that it was not measured in, unless
         the kind has constants of its own in it.
         """
+        library = self.kernels.of(kind)
         for base, own in self._places(kind, name):
-            theirs = own.libraries.get(self.library, own)
+            theirs = own.libraries.get(library, own)
+            known = theirs is not own or own.library in (None, library) or library in NO_LIBRARY
             for place in (theirs, own):
                 for alike in _ALIKE.get(dtype, (dtype,)) if kind == "grouped_matmul" else (dtype,):
                     if alike in place.dtypes:
-                        return base, place.dtypes[alike]
+                        return base, place.dtypes[alike], known
             if self.covers(dtype) or base is self.otherwise:
-                return base, theirs if theirs.latency else own
-        return self.calibration if self.covers(dtype) else self.otherwise, KindConstants()
+                return base, theirs if theirs.latency else own, known
+        return self.calibration if self.covers(dtype) else self.otherwise, KindConstants(), True
 
     def _places(self, kind: str, name: str) -> Iterator[tuple[Calibration, KindConstants]]:
         """Where the constants of an operator may stand: with the device, then its class; its own kind first.

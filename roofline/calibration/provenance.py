@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from roofline.calibration.calibration_file import Calibration
+from roofline.calibration.calibration_file import Calibration, KindConstants
 from roofline.calibration.constants import (
     ConstantSet,
     Provenance,
@@ -118,7 +118,7 @@ def _constants_of(
     if provenance == "published":
         return _published(hardware)
     if own is not None:
-        return ConstantSet.from_calibration(own, class_of(hardware))
+        return ConstantSet.from_calibration(under_power(own, hardware), class_of(hardware))
     if hardware.name in device_names() and (provenance or hardware == load_hardware(hardware.name)):
         return ConstantSet.from_calibration(load_device(hardware.name), class_of(hardware))
     if provenance is None:
@@ -180,6 +180,32 @@ def powered_shares(share: float, flop_energy: float, hardware: HardwareSpec) -> 
             asked = peak * flop_energy * bits / 16 * (clock / 1e9) ** 2
             shares[dtype] = share * min(1.0, hardware.tdp / asked) ** (1 / 3)
     return shares
+
+
+def under_power(data: Calibration, hardware: HardwareSpec) -> Calibration:
+    """The calibration of a device whose power limit is another than when it was measured: matmuls reach less, or more.
+
+    The shares of the peak change as those of its class do (``powered_shares``); attention draws less and keeps its own.
+    """
+    measured = load_hardware(hardware.name) if hardware.name in hardware_names() else hardware
+    energy = load_class(hardware.calibration_class).flop_energy
+    if energy is None or measured.tdp == hardware.tdp:
+        return data
+    now, then = (powered_shares(1.0, energy, device) for device in (hardware, measured))
+    factors = {dtype: now.get(dtype, 1.0) / share for dtype, share in then.items()}
+    usual = min((factors[dtype] for dtype in data.measured_dtypes if dtype in factors), default=1.0)
+    kinds = {kind: _scaled(own, usual, factors) if "matmul" in kind else own for kind, own in data.kinds.items()}
+    dtypes = {dtype: share * factors.get(dtype, 1.0) for dtype, share in data.dtypes.items()}
+    return data.model_copy(update={"compute": data.compute * usual, "dtypes": dtypes, "kinds": kinds})
+
+
+def _scaled(own: KindConstants, factor: float, factors: Mapping[str, float]) -> KindConstants:
+    """A kind with another share of the peak, its libraries and dtypes too."""
+    inner = {
+        "libraries": {name: _scaled(each, factor, factors) for name, each in own.libraries.items()},
+        "dtypes": {dtype: _scaled(each, factors.get(dtype, 1.0), factors) for dtype, each in own.dtypes.items()},
+    }
+    return own.model_copy(update={"compute": own.compute and own.compute * factor, **inner})
 
 
 def load_published() -> Published:

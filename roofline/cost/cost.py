@@ -37,7 +37,8 @@ class Cost:
     by itself, so that a last-level cache may still hold all of it from the run before. A collective has a
     transfer, the bytes of its message, and those that each device sends over its link. replayed: 1 where an engine
     replays it from a graph, 0 where the host launches it, None where that is the machine's to say; padded: what its
-    kernel computes where that graph holds more tokens than the step, None where it is the same.
+    kernel computes where that graph holds more tokens than the step, None where it is the same. host_s: what the host
+    takes between steps, of a cost that is no operator's.
     """
 
     group: str
@@ -58,6 +59,7 @@ class Cost:
     link_bytes: Number = 0
     replayed: Number | None = None
     padded: Cost | None = None
+    host_s: Number | None = None
 
 
 def step_cost(
@@ -75,10 +77,11 @@ def step_cost(
     counts = _counts_of(Same(program), phase, precision, tuple(sizes))
     cost, padded = counts.at(bound), counts.at(whole)
     replayed = None if engine is None else engine.replays(phase, _tokens(phase, bound))
-    return tuple(
+    found = tuple(
         cost(place, replayed, None if whole is bound or op.sees_context else padded(place))
         for place, (_, op) in enumerate(counts.stated)
     )
+    return found if engine is None else (*found, *_host(engine, bound["B"]))
 
 
 class _At(Protocol):
@@ -199,10 +202,18 @@ class _Kept:
         )  # fmt: skip
 
 
-def launched(costs: Iterable[Cost], engine: Engine, phase: Phase, tokens: Number) -> tuple[Cost, ...]:
-    """The costs of a step of so many tokens, with how ``engine`` launches it."""
+def launched(costs: Iterable[Cost], engine: Engine, phase: Phase, tokens: Number, requests: Number) -> tuple[Cost, ...]:
+    """The costs of a step of so many tokens and requests, with how ``engine`` launches it, and its host's time last."""
     replayed = engine.replays(phase, tokens)
-    return tuple(replace(cost, replayed=replayed) for cost in costs)
+    return (*(replace(cost, replayed=replayed) for cost in costs), *_host(engine, requests))
+
+
+def _host(engine: Engine, requests: Number) -> tuple[Cost, ...]:
+    """What the host of ``engine`` takes between steps of so many requests; nothing where it states none."""
+    if not (engine.host_step or engine.host_request):
+        return ()
+    seconds = engine.host_step + engine.host_request * requests
+    return (Cost("host", "host", "host", "", count=1, flops=0, vector_flops=0, special=0, bytes=0, host_s=seconds),)
 
 
 def _tokens(phase: Phase, sizes: Sizes) -> Number:

@@ -15,13 +15,14 @@ from roofline.program.op import Op, Role, Tensor
 class MatmulShape:
     """A matmul with weights: ``y[rows columns] = x[rows depth] w[depth columns]``.
 
-    weight_bytes: what the weights alone move.
+    weight_bytes: what the weights alone move. narrow: 1 where they are stored in fewer bits than the activations have.
     """
 
     rows: Number
     columns: Number
     depth: Number
     weight_bytes: Number = field(default=0, compare=False, repr=False)
+    narrow: Number = field(default=0, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +168,11 @@ def _matmul(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> MatmulSh
         rows = _size([x for x in out if x in a.letters], sizes)
         columns = _size([x for x in out if x in b.letters], sizes)
         depth = _size([x for x in b.letters if x not in out], sizes)
-        shapes.append(MatmulShape(rows, columns, depth, columns * depth * width(b)))
+        narrow = int(float(width(b)) < 0.75 * float(width(a)))  # scales make no width equal
+        shapes.append(MatmulShape(rows, columns, depth, columns * depth * width(b), narrow))
     first = shapes[0]
     columns, moved = added(shape.columns for shape in shapes), added(shape.weight_bytes for shape in shapes)
-    return MatmulShape(first.rows, columns, first.depth, moved)
+    return MatmulShape(first.rows, columns, first.depth, moved, first.narrow)
 
 
 def _grouped(op: Op, parts: Sequence[Op], sizes: Sizes, width: Callable[[Tensor], Number]) -> GroupedShape:
@@ -201,7 +203,7 @@ def _attention(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> Atten
         cache_bytes=added(tensor.elements(sizes) * width(tensor) for tensor in cached),
         window=size_of("W", sizes) if op.mask in ("sliding", "chunked") else 0,
         bidirectional=op.mask in ("full", "local") and not any(tensor.role == "kv_cache" for tensor in cached),
-        latent=not any("G" in tensor.letters for tensor in op.reads),
+        latent=is_latent(op),
     )
 
 
@@ -209,6 +211,11 @@ def _pair_flops(op: Op, sizes: Sizes) -> Number:
     """Contraction FLOPs of one attended pair over all heads and sequences."""
     each = [work for work in op.work if work.unit == "matrix"]
     return added(work.per_element * _size([x for x in work.axes if x not in "TS"], sizes) for work in each)
+
+
+def is_latent(op: Op) -> bool:
+    """Whether attention reads one latent for all heads, in place of keys and values."""
+    return not any("G" in tensor.letters for tensor in op.reads)
 
 
 def _rows(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> RowShape:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import reduce
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -23,6 +23,8 @@ from roofline.engines.fields import (
     CollectiveLibrary,
     Fold,
     Graph,
+    MatmulLibraries,
+    MatmulLibrary,
     Record,
     Seconds,
     Source,
@@ -31,6 +33,7 @@ from roofline.engines.fields import (
     entry,
     wrong_source,
 )
+from roofline.errors import UsageError, near_matches, shown
 from roofline.number import Number, Truth, exact, is_remembering, is_symbolic, where
 from roofline.schema import Says
 
@@ -65,6 +68,7 @@ class Engine(Record):
     attention: Annotated[AttentionLibraries, Says("whose kernels attend, by device; the first entry that fits")] = {
         "default": "fused"
     }
+    matmul: Annotated[MatmulLibraries, Says("whose kernels multiply, by device")] = {"default": "vendor"}
     all_reduce: Annotated[CollectiveLibraries, Says("whose kernels reduce over devices, by device")] = {
         "default": "nccl"
     }
@@ -139,10 +143,30 @@ class Engine(Record):
         found: AttentionLibrary | None = entry(self.attention, device)
         return found or "fused"
 
+    def matmul_on(self, device: Collection[str]) -> MatmulLibrary:
+        """Whose kernels multiply on devices that are known by these words."""
+        found: MatmulLibrary | None = entry(self.matmul, device)
+        return found or "vendor"
+
     def all_reduce_on(self, device: Collection[str]) -> CollectiveLibrary:
         """Whose kernels reduce over devices that are known by these words."""
         found: CollectiveLibrary | None = entry(self.all_reduce, device)
         return found or "nccl"
+
+    def with_kernels(self, library: str) -> Engine:
+        """The same with the kernels of a library: for attention, and for matmuls where it has any.
+
+        Raises UsageError for a library that is not known.
+
+        >>> from roofline.engines.library import load_engine
+        >>> load_engine("vllm").with_kernels("trtllm").matmul_on({"nvidia"})
+        'trtllm'
+        """
+        if library not in get_args(AttentionLibrary):
+            msg = f"kernels {shown(library)}: {near_matches(str(library), get_args(AttentionLibrary))}"
+            raise UsageError(msg)
+        multiplies = {"matmul": {ANY: library}} if library in get_args(MatmulLibrary) else {}
+        return self.model_copy(update={"attention": {ANY: library}, **multiplies})
 
     def is_mature_on(self, device: Collection[str]) -> bool:
         """Whether kernels were timed under it on such devices."""

@@ -24,6 +24,9 @@ AttentionLibrary: TypeAlias = Literal[
 """Whose kernels attend: FlashAttention 2 and 3, FlashInfer, TensorRT-LLM, cuDNN, Triton, torch's scaled dot product;
 ``fused`` is one kernel of no library in particular, ``materialised`` stores the scores."""
 
+MatmulLibrary: TypeAlias = Literal["vendor", "trtllm"]
+"""Whose kernels multiply: the vendor's (cuBLAS and its like), or TensorRT-LLM's, which quantise activations too."""
+
 CollectiveLibrary: TypeAlias = Literal["nccl", "vllm", "vllm-eager", "trtllm"]
 """Whose kernels reduce: NCCL's (on other vendors its like), or an engine's own, which read their peers' memory; vLLM's
 from a graph, or launched by the host."""
@@ -63,6 +66,7 @@ def _for_all(given: Any) -> Any:
 
 
 AttentionLibraries = Annotated[dict[Text, AttentionLibrary], BeforeValidator(_for_all)]
+MatmulLibraries = Annotated[dict[Text, MatmulLibrary], BeforeValidator(_for_all)]
 CollectiveLibraries = Annotated[dict[Text, CollectiveLibrary], BeforeValidator(_for_all)]
 
 

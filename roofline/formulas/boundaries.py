@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import sympy
 
@@ -17,47 +17,78 @@ _REAL_RANGE = (1e-12, 1e24)
 _PER_DECADE = 40
 
 
+class Side(NamedTuple):
+    """What the corner of an operator joins, so many executions of it: seconds of compute and of memory, what of either
+    is work and what is latency, and how sharp the corner is. Expressions, or numbers.
+    """
+
+    repeat: Any
+    compute: Any
+    memory: Any
+    work: Any
+    streamed: Any
+    p: Any
+
+    @classmethod
+    def of(cls, count: Any, compute: Any, memory: Any, p: Any = 1) -> Side:
+        """Compute and memory without latency."""
+        repeat, x, y = (sympy.sympify(each) for each in (count, compute, memory))
+        return cls(repeat, x, y, x, y, p)
+
+    @property
+    def is_work(self) -> bool:
+        """Whether nothing of it is latency."""
+        return bool(self.compute == self.work and self.memory == self.streamed)
+
+    def put(self, values: Mapping[Any, Any]) -> Side:
+        """The same with values for symbols."""
+        return Side._make((*(part.xreplace(values) for part in self[:-1]), self.p))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Difference:
     """Compute seconds against memory seconds of operators, in one variable.
 
-    Several operators weigh with their corners: what is compared are the times that their shares stand for.
+    What is compared are the times that the operators' shares stand for: each weighs with its corner.
     """
 
-    sides: tuple[tuple[Any, ...], ...]
+    sides: tuple[Side, ...]
     variable: Any
-    p: float
 
     def polynomial(self) -> Any | None:
         """The polynomial in the variable whose sign tells the two sides apart; None where there is none."""
-        if len(self.sides) != 1:
+        if len(self.sides) != 1 or not self.sides[0].is_work:
             return None
-        _, compute, memory = self.sides[0]
+        _, compute, memory, *_ = self.sides[0]
         top = sympy.fraction(sympy.together(sympy.nsimplify(compute - memory, rational=True)))[0]
         return sympy.Poly(sympy.expand(top), self.variable) if top.is_polynomial(self.variable) else None
 
     def evaluator(self) -> Callable[[float], float]:
         """Compute over memory at a value of the variable: above 1 where compute binds."""
-        parts = [sympy.lambdify(self.variable, side, "math") for side in self.sides]
+        parts = [sympy.lambdify(self.variable, tuple(side), "math") for side in self.sides]
+        plain = len(self.sides) == 1 and self.sides[0].is_work
 
         def ratio(value: float) -> float:
-            sides = [part(value) for part in parts]
-            if len(sides) == 1:
-                ((_, compute, memory),) = sides
+            sides = [Side(*part(value)) for part in parts]
+            if plain:
+                compute, memory = sides[0].compute, sides[0].memory
             else:
-                compute, memory = (sum(half) for half in zip(*(_shared(side, self.p) for side in sides), strict=True))
-            return compute / memory if memory else math.inf
+                compute, memory = (sum(half) for half in zip(*map(_shared, sides), strict=True))
+            return float(compute / memory) if memory else math.inf
 
         return ratio
 
 
-def _shared(side: tuple[float, float, float], p: float) -> tuple[float, float]:
-    """The corner's time, split by the shares of compute and memory."""
-    count, x, y = side
+def _shared(side: Side) -> tuple[float, float]:
+    """The corner's time, as far as it is work, split by the shares of compute and memory."""
+    x, y, p = float(side.compute), float(side.memory), float(side.p)
     larger, smaller = max(x, y), min(x, y)
+    if not larger:
+        return 0.0, 0.0
     power = (smaller / larger) ** p if smaller else 0.0
-    time = count * larger * (1 + power) ** (1 / p - 1)
-    return (time, time * power) if x >= y else (time * power, time)
+    time = side.repeat * larger * (1 + power) ** (1 / p - 1)
+    compute, memory = (time, time * power) if x >= y else (time * power, time)
+    return compute * (side.work / x if x else 1.0), memory * (side.streamed / y if y else 1.0)
 
 
 @dataclass(frozen=True, slots=True)

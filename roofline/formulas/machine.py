@@ -10,12 +10,13 @@ import sympy
 
 from roofline.calibration.constants import DATASHEET, Constants, ConstantSet, Execution
 from roofline.cost.cost import Cost
+from roofline.formulas.boundaries import Side
 from roofline.formulas.symbols import symbol
 from roofline.hardware.fields import Unit
 from roofline.hardware.spec import HardwareSpec
 from roofline.timing.engine_choice import Launching
 from roofline.timing.machine import ConstantSource, Machine
-from roofline.timing.operator import time_operator
+from roofline.timing.operator import sides_of
 
 Numbers = dict[str, float]
 """What the device puts in place of each word that was handed out. [FLOP/s, B/s, s]"""
@@ -138,19 +139,23 @@ class SymbolicMachine:
         return self._with(BestConstants(self.constants))
 
     def _with(self, constants: ConstantSource) -> Machine:
-        return Machine(self.rates, constants, self.launching.execution, single=self.launching.single)
+        how = self.launching
+        return Machine(self.rates, constants, how.execution, single=how.single, host=how.host)
 
-    def sides(self, cost: Cost, *, expected: bool) -> tuple[Any, Any]:
+    def sides(self, cost: Cost, *, expected: bool) -> Side:
         """What a corner joins, compute and memory: at the expected rates, or at those of the data sheet.
 
         The data sheet's compute is the contractions alone. [s]
         """
+        if cost.host_s is not None:
+            return Side.of(cost.count, 0, 0)
         if not expected:
-            return cost.flops / self.rates.contraction_unit(cost.dtype)[1], cost.bytes / self.rates.bandwidth
-        constants = replace(self.expected.constants_of(cost), latency_s=0)
-        alone = (replace(cost, bytes=0), replace(cost, flops=0, vector_flops=0, special=0))
-        compute, memory = (time_operator(half, self.rates, constants).time_s for half in alone)
-        return compute, memory
+            peak = self.rates.contraction_unit(cost.dtype)[1]
+            return Side.of(cost.count, cost.flops / peak, cost.bytes / self.rates.bandwidth)
+        constants = self.expected.constants_of(cost)
+        found = sides_of(cost, self.rates, constants)
+        parts = cost.count, found.compute_s, found.memory_s, found.work_s, found.streamed_s
+        return Side._make((*map(sympy.sympify, parts), constants.p))
 
 
 def machine_for(

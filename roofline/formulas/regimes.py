@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 
 from roofline.cost.cost import Cost
 from roofline.errors import UsageError, WorkloadError, shown
-from roofline.formulas.boundaries import Boundary, Difference, find_boundary
+from roofline.formulas.boundaries import Boundary, Difference, Side, find_boundary
 from roofline.formulas.building import check_substitutions, needed_phase
 from roofline.formulas.expressions import FormulasAnswer, as_sympy, substitute
 from roofline.formulas.machine import SymbolicMachine
@@ -30,7 +30,7 @@ from roofline.schema import Answer, Says
 from roofline.units import format_quantity
 from roofline.version import versions
 
-Sides: TypeAlias = list[tuple[Any, ...]]
+Sides: TypeAlias = list[Side]
 """Of each operator: how often it runs, its compute seconds and its memory seconds, as expressions."""
 
 
@@ -182,10 +182,11 @@ def solve_regime(setting: Setting, variable: str, phase: str | None) -> Regime:
     costs = setting.costs(when)
     machine = setting.machine(costs)
     roofs, real = (_sides(costs, machine, expected=expected) for expected in (False, True))
-    total = _summed(roofs)[0][1:]
+    total = _summed(roofs)[0][1:3]
     held = _check_variable(setting, variable, total)
     compute, memory = (_factored(substitute(side, setting.subs)) for side in total)
-    words = [*held, *sorted({str(free) for side in real for part in side for free in part.free_symbols} - set(held))]
+    free = {str(free) for side in real for part in side[:-1] for free in part.free_symbols}
+    words = [*held, *sorted(free - set(held))]
     numbers = _numbers(setting, machine, variable, words)
     missing = [name for name in held if name not in numbers and name != variable]
     roof, expected = (
@@ -215,13 +216,13 @@ def _check_variable(setting: Setting, variable: str, total: tuple[Any, ...]) -> 
 
 
 def _sides(costs: tuple[Cost, ...], machine: SymbolicMachine, *, expected: bool) -> Sides:
-    sides = ((cost.count, *machine.sides(cost, expected=expected)) for cost in costs)
-    return [tuple(sympy.sympify(part) for part in side) for side in sides]
+    return [machine.sides(cost, expected=expected) for cost in costs]
 
 
 def _summed(sides: Sides) -> Sides:
     """The sides of all operators as those of one."""
-    return [(sympy.Integer(1), *(sum((side[0] * side[i] for side in sides), sympy.Integer(0)) for i in (1, 2)))]
+    compute = sum((side.repeat * side.compute for side in sides), sympy.Integer(0))
+    return [Side.of(1, compute, sum((side.repeat * side.memory for side in sides), sympy.Integer(0)))]
 
 
 def _factored(side: Any) -> Any:
@@ -243,9 +244,8 @@ def _numbers(setting: Setting, machine: SymbolicMachine, variable: str, held: li
 def _boundary(setting: Setting, variable: str, numbers: Mapping[str, float], sides: Sides) -> Boundary:
     """The boundary with numbers put in for everything but the variable."""
     put = {symbol(name): as_sympy(_plain(number)) for name, number in numbers.items()}
-    bound = [tuple(part.xreplace(put) for part in side) for side in sides]
-    p = float(setting.constants.of("matmul", setting.launching.execution).p) if setting.constants else 1.0
-    difference = Difference(tuple(side for side in bound if side[1:] != (0, 0)), symbol(variable), p)
+    bound = [side.put(put) for side in sides]
+    difference = Difference(tuple(side for side in bound if side[1:3] != (0, 0)), symbol(variable))
     return find_boundary(difference, variable, whole=variable in LETTERS)
 
 

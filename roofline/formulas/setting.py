@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Unpack
@@ -30,7 +30,7 @@ from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
 from roofline.program.workload import DTYPE_BYTES, Precision
 from roofline.timing.dtype_support import computing_device, recipe_on
-from roofline.timing.engine_choice import Launching, read_engine
+from roofline.timing.engine_choice import Launching, kernels_of, read_engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,10 @@ def make_setting(
     """Everything that formulas are built under, checked. Raises RooflineError."""
     subs = options["subs"]
     numbers = read_substitutions(subs) if isinstance(subs, str) else read_substitution_mapping(subs or {})
-    found = find_subject(subject, options["op"], Conventions.of(options), read_engine(options, None, None))
+    conventions = Conventions.of(options)
+    if options["kernels"] == "materialised":
+        conventions = replace(conventions, attention="materialised")
+    found = find_subject(subject, options["op"], conventions, read_engine(options, None, None))
     return setting_of(found, numbers, hardware, options)
 
 
@@ -118,8 +121,10 @@ def setting_of(
     if strange := sorted(kept - set(known)):
         msg = f"keep {shown(strange[0])}: no such letter or word; {near_matches(strange[0], known)}"
         raise UsageError(msg)
-    constants = constants_of(device, asked["constants"] or "class") if device else None
     engine = read_engine(asked, device, None)
+    constants = None
+    if device:
+        constants = constants_of(device, asked["constants"] or "class").using(kernels_of(engine, device))
     stored = subject.stored_as(recipe, engine)
     return Setting(stored, recipe, device, constants, engine, kept | set(subs), subs)
 

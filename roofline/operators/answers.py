@@ -35,6 +35,7 @@ class OpInputs(TypedDict, total=False):
     devices: Annotated[int, Says("collective: devices")]
     dtype: Annotated[str, Says("number format")]
     engine: Annotated[str, Says("what launches it")]
+    kernels: Annotated[str, Says("library whose kernels run: attention's, or that of matmuls")]
     constants: Annotated[str, Says("whose constants")]
 
 

@@ -30,7 +30,7 @@ from roofline.options.verbs import ClockOptions, OpOptions, OpSizes
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.program.axes import Sizes
 from roofline.program.workload import Precision
-from roofline.timing.engine_choice import Launching, read_engine
+from roofline.timing.engine_choice import Launching, kernels_of, read_engine, unknown_kernels
 from roofline.timing.networks import LinkUse, Network, band_of
 from roofline.timing.timing import PARTS
 from roofline.version import versions
@@ -80,20 +80,26 @@ class OperatorPrediction:
     def notes(self) -> tuple[str, ...]:
         """What the reader should know about this prediction."""
         one = (f"this is on one of {self.count} devices",) if self.count > 1 and self.kind != "collective" else ()
-        return (*one, *self.hardware.cautions)
+        told = unknown_kernels(self.constants, self._kinds)
+        return (*one, *([told] if told else ()), *self.hardware.cautions)
 
     @property
     def band(self) -> tuple[float, float, str]:
         """Low and high of the band, as factors of the time, and its evidence; over all kinds for rows of two kinds."""
         if self.network is not None:
             return band_of(self.network)
+        first, *more = self._kinds
+        return self.constants.band("" if more else first, self.dtype)
+
+    @property
+    def _kinds(self) -> list[str]:
+        """The kinds by whose constants it is timed: attention of one query is decode's."""
         if "query" not in self.sizes:
-            return self.constants.band(self.kind, self.dtype)
-        steps, rules = np.unique(np.asarray(self.sizes["query"]) == 1), np.unique(self.sizes.get("rule", 0))
-        if len(steps) != 1 or len(rules) != 1:
-            return self.constants.band("", self.dtype)
-        kind = RULES[int(rules[0])] if self.kind == "scan" else self.kind
-        return self.constants.band(f"{kind}_{'decode' if steps[0] else 'prefill'}", self.dtype)
+            return [self.kind]
+        decoding = np.asarray(self.sizes["query"]) == 1
+        parts = (("decode", decoding.any()), ("prefill", not decoding.all()))
+        rules = [RULES[int(rule)] for rule in np.unique(self.sizes["rule"])] if self.kind == "scan" else [self.kind]
+        return [f"{rule}_{phase}" for rule in rules for phase, among in parts if among]
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``op``: SI base units, names with their units, lists where arrays went in."""
@@ -102,7 +108,9 @@ class OperatorPrediction:
         sizes = {name: in_words(name, v) for name, v in self.sizes.items()}
         form = {"form": _plain(self.form)} if self.kind == "collective" else {}
         routed = {"routing": self.routing.words} if self.kind == "grouped_matmul" else {}
-        used = {**routed, "dtype": self.dtype, "engine": self.engine.name, "constants": self.constants.name}
+        kernels = self.constants.kernels.of(self.kind)
+        named = {"engine": self.engine.name, "kernels": kernels, "constants": self.constants.name}
+        used = {**routed, "dtype": self.dtype, **named}
         return {
             **versions(),
             "kind": self.kind,
@@ -209,7 +217,8 @@ class OperatorClock:
         engine = read_engine(asked, device, None, edits)
         fleet = replace(fleet, use=LinkUse.of(engine, device))
         fields = [path.partition(".")[2] for path in edits]
-        constants = read_constants(asked, device, fleet.calibration or calibration_under(fields, fleet.device))
+        own = fleet.calibration or calibration_under(fields, fleet.device)
+        constants = read_constants(asked, device, own).using(kernels_of(engine, device))
         default = device.default_dtype()
         return cls(
             device,

@@ -155,6 +155,14 @@ class Timing(TypedDict, total=False):
             everyday=True,
         ),
     ]
+    kernels: Annotated[
+        str | None,
+        Option(
+            "Whose kernels attend, and multiply where the library has such: fa2, fa3, flashinfer, trtllm, triton ...",
+            usual="those of the engine on the device",
+            metavar="NAME",
+        ),
+    ]
     constants: Annotated[
         Provenance | None,
         Option("Which efficiencies and latencies.", usual="the best that the device has; formula: class"),

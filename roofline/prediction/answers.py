@@ -154,6 +154,7 @@ class InputsAnswer(TypedDict):
     lm_head: Annotated[str, Says("tokens of a prompt that the head works on: last or all")]
     latent: Annotated[str, Says("how latent attention runs: usual, absorbed or expanded")]
     engine: Annotated[str, Says("what runs it")]
+    kernels: Annotated[str, Says("library whose kernels attend")]
     constants: Annotated[str, Says("whose constants")]
 
 

@@ -33,7 +33,8 @@ from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import Precision, Workload
-from roofline.timing.engine_choice import caution
+from roofline.timing.engine_choice import caution, unknown_kernels
+from roofline.timing.machine import kind_of
 from roofline.version import versions
 
 
@@ -158,7 +159,7 @@ class Prediction:
     def notes(self) -> tuple[str, ...]:
         """What the reader should know about this prediction."""
         notes = list(self.model.warnings)
-        strange = [dtype for dtype in self.recipe.dtypes if not self.constants.covers(dtype)]
+        strange = [dtype for dtype in self.recipe.dtypes if not self.constants.knows(dtype)]
         if strange:
             class_name = self.hardware.calibration_class
             notes.append(f"{self.constants.name} was not measured in {', '.join(strange)}: it takes class {class_name}")
@@ -169,14 +170,17 @@ class Prediction:
             )
         if self.recipe.cache_advice and Phase.DECODE in self.phases and self.memory.footprint.kv_cache_bytes:
             notes.append(self.recipe.cache_advice)
-        if uneven := note_of(self.conventions.routing):
-            notes.append(uneven)
-        if young := caution(self.engine, self.hardware):
-            notes.append(young)
+        told = note_of(self.conventions.routing), caution(self.engine, self.hardware)
+        notes += [each for each in (*told, unknown_kernels(self.constants, self._kinds)) if each]
         notes += self.request.storage
         if self.memory.capacity_bytes is None:
             notes.append(f"{self.hardware.name} states no memory capacity (it is what one installs): fit unknown")
         return (*notes, *self.hardware.cautions)
+
+    @property
+    def _kinds(self) -> dict[str, None]:
+        """The kinds of operators, by whose constants they are timed."""
+        return dict.fromkeys(kind_of(cost) for phase in self.phases for cost in self.steps.costs(phase))
 
     @property
     def _untimed_scans(self) -> str:
@@ -231,7 +235,11 @@ class Prediction:
         stored = {"weight": kept.weights, "activation": kept.activations, "kv": kept.kv_cache}
         precision = {"dtype": kept.name, **{f"{role}_dtype": form.name for role, form in stored.items()}}
         precision["state_dtype"] = kept.state or kept.precision.activations
-        constants = {"engine": self.engine.name, "constants": self.constants.name}
+        constants = {
+            "engine": self.engine.name,
+            "constants": self.constants.name,
+            "kernels": self.constants.kernels.attention,
+        }
         asked = {name: value for name, value in asdict(self.workload).items() if name != "decoder_start" or value}
         if self.workload.context is not None:
             asked |= {"generate": None} if self.workload.decoder_start else {"prompt": None, "generate": None}

@@ -303,6 +303,7 @@ def _lettered_machine(trace: Trace, machine: Machine, letters: Collection[str]) 
     if "latency_scale" in asked:
         scale = letter(trace, Letter("latency_scale", 1.0, 1e-9, 1e9))
         made["constants"] = ScaledLatencies(machine.constants, scale)
+        made["host"] = machine.host * scale
         network = network and network.scaled(latency=cast("float", scale))
     if "link_scale" in asked and network:
         network = network.scaled(link=cast("float", letter(trace, Letter("link_scale", 1.0, 1e-9, 1e9))))

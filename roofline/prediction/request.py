@@ -32,7 +32,7 @@ from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import Precision, Workload, read_workload
 from roofline.timing.dtype_support import computing_device, recipe_on, sparse_gain
-from roofline.timing.engine_choice import Launching, read_engine
+from roofline.timing.engine_choice import Launching, kernels_of, read_engine
 from roofline.timing.machine import Machine
 from roofline.timing.networks import LinkUse
 
@@ -103,7 +103,8 @@ def read_request(
     if Phase.DECODE in phases and workload.decode_steps == 0:
         phases = tuple(name for name in phases if not name.one_token)
     own = fleet.calibration or calibration_under(edits_by_room(options["set"] or {})["hardware"], fleet.device)
-    used = read_constants(options, device, own).for_dtypes(recipe.dtypes)
+    kernels = kernels_of(engine, device)
+    used = read_constants(options, device, own).using(kernels).for_dtypes(recipe.dtypes)
     device = computing_device(device, recipe)
     reserved = read_reserve(options, engine).of(device.capacity)
     return Request(

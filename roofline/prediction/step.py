@@ -138,7 +138,7 @@ def steps_of(request: Request, layout: Layout) -> Steps:
 
 def by_place(pairs: Iterable[tuple[Cost, Timing]], where: Sequence[int]) -> list[Timing]:
     """The time of one microbatch before the layers, in all of them, after them, and of handing it on."""
-    placed = list(zip(pairs, where, strict=True))
+    placed = list(zip(pairs, (*where, 0), strict=False))  # the host's time, which is no operator's, comes first
     return [total((c.count, t.mean()) for (c, t), place in placed if place == wanted) for wanted in range(4)]
 
 

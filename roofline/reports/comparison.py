@@ -226,7 +226,9 @@ def footer(curves: Sequence[Curve], question: Question, terms: Terms) -> list[st
     )
     dtypes = dict.fromkeys(curve.recipe.words for curve in curves if curve.recipe)
     engines = dict.fromkeys(curve.running.words for curve in curves if curve.running)
-    used = f"inputs: {', '.join(dtypes)}, {'; '.join(engines)}, prices {terms.kind}"
+    kernels = dict.fromkeys(curve.running.kernels.attention for curve in curves if curve.running)
+    attention = f"attention {' or '.join(kernels)}, " if kernels else ""
+    used = f"inputs: {', '.join(dtypes)}, {'; '.join(engines)}, {attention}prices {terms.kind}"
     spoken = [f"speculation: {question.speculation.words}"] if question.speculation else []
     cautions = (caution for curve in curves for caution in curve.cautions)
     advice = (curve.recipe.cache_advice for curve in curves if curve.recipe and curve.recipe.cache_advice)

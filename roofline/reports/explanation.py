@@ -73,15 +73,31 @@ def _phase(prediction: Prediction, phase: Phase) -> Iterator[str]:
     letters = {**{k: mean(v) for k, v in sizes.items()}, **program.sizes}
     bound = ", ".join(f"{letter} = {float(size):g}" for letter, size in letters.items())
     yield f"{phase}, one step{f' (means over {steps})' if steps > 1 else ''}, one execution of each operator: {bound}"
-    for (_, op), (cost, timing) in zip(program.in_phase(phase), timed, strict=True):
+    operators = [pair for pair in timed if pair[0].host_s is None]
+    for (_, op), (cost, timing) in zip(program.in_phase(phase), operators, strict=True):
         if op.transfer is not None:
             yield from _collective(op, cost, timing, prediction)
             continue
         constants = prediction.steps.machine.constants_of(cost)
         yield from _operator(op, cost, timing, constants, prediction)
+    for cost, timing in timed:
+        if cost.host_s is not None:
+            yield from _host(timing, prediction)
     if prediction.count == 1:
         yield ""
         yield from _in_symbols(prediction, phase)
+
+
+def _host(timing: Timing, prediction: Prediction) -> Iterator[str]:
+    """What the host takes between steps."""
+    engine = prediction.engine
+    step, each = (quantity(seconds, "time_s") for seconds in (engine.host_step, engine.host_request))
+    yield f"host: between steps, as {engine.words} has it ({engine.source_of('host_step').title})"
+    yield "  bytes = 0"
+    yield (
+        f"  time = {step} a step + {each} a request; = {quantity(_number(timing.time_s), 'time_s')}, "
+        f"band {_band(timing, prediction)}"
+    )
 
 
 def _in_symbols(prediction: Prediction, phase: Phase) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from roofline.calibration.kernels import NO_LIBRARY
 from roofline.operators.predict_op import OperatorPrediction, in_words
 from roofline.reports.prediction import quantity
 
@@ -48,9 +49,11 @@ def _footer(prediction: OperatorPrediction) -> str:
         return f"{used}; constants: {constants.evidence}"
     low, high, evidence = prediction.band
     if prediction.network is not None:
-        return f"constants: calibrations of links; band {low:g} to {high:g} x expected ({evidence})"
-    band = f"band {low:g} to {high:g} x expected ({evidence})"
-    return f"{used}; constants: {constants.provenance} {constants.name}; {band}"
+        return f"constants: calibrations of links; band {low:.4g} to {high:.4g} x expected ({evidence})"
+    band = f"band {low:.4g} to {high:.4g} x expected ({evidence})"
+    library = constants.kernels.of(prediction.kind)
+    whose = "" if library in NO_LIBRARY else f", kernels of {library}"
+    return f"{used}{whose}; constants: {constants.provenance} {constants.name}; {band}"
 
 
 def _size(name: str, size: int) -> str:

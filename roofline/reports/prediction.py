@@ -196,7 +196,7 @@ def band_line(prediction: Prediction) -> str:
 
 def inputs_line(prediction: Prediction) -> str:
     """The inputs as they were taken: those that every answer names, and all that are not as usual."""
-    w, c = prediction.workload, prediction.conventions
+    w, c, kernels = prediction.workload, prediction.conventions, prediction.constants.kernels
     others = (field for field in fields_of(RequestOptions) if field.name not in _TOLD)
     asked = ((field, prediction.request.asked.get(field.name)) for field in others)
     more = "".join(
@@ -204,7 +204,7 @@ def inputs_line(prediction: Prediction) -> str:
     )
     return (
         f"inputs: batch {w.batch}, {w.words(prediction.phases)}{_chunks(prediction)}, {prediction.recipe.words}, "
-        f"{prediction.engine.words}, attention {c.attention}, count {c.count}, LM head {c.lm_head}{more}"
+        f"{prediction.engine.words}, attention {kernels.attention}, count {c.count}, LM head {c.lm_head}{more}"
     )
 
 
@@ -216,7 +216,7 @@ def _chunks(prediction: Prediction) -> str:
 
 _TOLD = (
     "batch prompt generate context phase dtype weight_dtype activation_dtype kv_dtype state_dtype prune sparsity "
-    "count lm_head engine constants set"
+    "count lm_head engine kernels constants set"
 ).split()
 """Inputs that the sentences of an answer name already."""
 

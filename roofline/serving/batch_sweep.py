@@ -31,6 +31,7 @@ from roofline.serving.replica_layouts import ONE, replica_layouts, replica_progr
 from roofline.serving.scenario import Question, Running
 from roofline.timing.device_stacks import grouped
 from roofline.timing.dtype_support import computing_device
+from roofline.timing.engine_choice import unknown_kernels
 from roofline.timing.networks import LinkUse, Network
 
 MOST = 4096
@@ -165,8 +166,8 @@ def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], Co
         raise WorkloadError(msg)
     recipe = question.recipe(hardware.device)
     device = computing_device(hardware.device, recipe)
-    constants = which(hardware).for_dtypes(recipe.dtypes)
     running = question.running_on(device)
+    constants = which(hardware).using(running.kernels).for_dtypes(recipe.dtypes)
     layouts = [ONE] if hardware.reach == 1 else replica_layouts(quantized(question.program, recipe), hardware.reach)
     network = None
     if len(layouts) > 1:
@@ -203,7 +204,7 @@ def _curve(
     answer = question.traffic.generate.mean
     return Curve(
         job.hardware, job.recipe, job.constants, most, state, row, answer, devices, words, problem,
-        prompt_cache=held.prompt, running=job.running,
+        prompt_cache=held.prompt, running=job.running, kernels=unknown_kernels(job.constants, question.attention),
     )  # fmt: skip
 
 

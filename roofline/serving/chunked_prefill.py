@@ -77,7 +77,8 @@ def mixed_step_costs(
     decoding = all(stream.phase.one_token for stream in streams)
     costs = _step_costs(program, streams, precision, sizes, engine if decoding else None)
     tokens: Number = sum(stream.tokens for stream in streams)
-    return launched(costs, engine, Phase.DECODE if decoding else Phase.PREFILL, tokens)
+    requests: Number = sum(stream.sequences for stream in streams)
+    return launched(costs, engine, Phase.DECODE if decoding else Phase.PREFILL, tokens, requests)
 
 
 def _step_costs(

@@ -148,8 +148,11 @@ class Drafts:
     engine: Engine | None = None
 
     def costs(self, streams: Sequence[Stream]) -> tuple[Cost, ...]:
-        """What the draft runs for these streams."""
-        return () if self.program is None else mixed_step_costs(self.program, streams, self.precision, self.engine)
+        """What the draft runs for these streams, within the step that the host has scheduled."""
+        if self.program is None:
+            return ()
+        costs = mixed_step_costs(self.program, streams, self.precision, self.engine)
+        return tuple(cost for cost in costs if cost.host_s is None)
 
     def decode_costs(self, traffic: Traffic, batches: Grid) -> tuple[Cost, ...]:
         """A decode step of the draft for each token it proposes."""

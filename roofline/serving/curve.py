@@ -46,6 +46,7 @@ class Curve:
     ``generated``: tokens of a mean answer. ``who`` tells it from the others that are compared. ``problem`` says why
     hardware serves nothing. ``prompt_cache``: what one of its devices holds of the cache of a mean prompt [B].
     ``pools``: what it consists of where prefill and decode have devices of their own. ``running``: the engine.
+    ``kernels``: what to know of the libraries that run.
     """
 
     hardware: Hardware
@@ -62,6 +63,7 @@ class Curve:
     prompt_cache: float = 0.0
     pools: Pools | None = None
     running: Running | None = None
+    kernels: str = ""
 
     @property
     def dtype(self) -> str:
@@ -72,7 +74,7 @@ class Curve:
     def cautions(self) -> tuple[str, ...]:
         """What a reader of any figure should know of the device, and of the engine on it."""
         young = caution(self.running.engine, self.hardware.device) if self.running else ""
-        return (*self.hardware.device.cautions, *([young] if young else []))
+        return (*self.hardware.device.cautions, *(told for told in (young, self.kernels) if told))
 
     @property
     def replicas(self) -> int:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
+from roofline.calibration.kernels import Kernels
 from roofline.compression.recipes import Recipe
+from roofline.cost.kernel_shapes import is_latent
 from roofline.engines.engine import Engine
 from roofline.errors import WorkloadError
 from roofline.hardware.reservation import Reserve, read_reserve
@@ -28,7 +30,7 @@ from roofline.program.program import Program
 from roofline.program.traffic import Traffic, read_traffic
 from roofline.serving.speculation import Speculation, read_speculation
 from roofline.timing.dtype_support import recipe_on
-from roofline.timing.engine_choice import Launching, read_engine
+from roofline.timing.engine_choice import Launching, kernels_of, read_engine
 
 KEPT = 0.1
 """The part of the memory that an engine leaves to the runtime by default (vLLM's gpu_memory_utilization is 0.9)."""
@@ -45,7 +47,12 @@ class Running:
     launching: Launching
     chunk: int | None
     reserve: Reserve
-    attention: Attention
+    kernels: Kernels
+
+    @property
+    def attention(self) -> Attention:
+        """Whether scores are stored."""
+        return "materialised" if self.kernels.attention == "materialised" else "fused"
 
     @property
     def key(self) -> tuple[str, int | None, Attention]:
@@ -65,7 +72,7 @@ class Running:
     def to_dict(self) -> dict[str, Any]:
         """The engine as JSON has it, with what of it serving depends on."""
         kept = {"memory_share": 1 - self.reserve.share, "reserve_bytes": self.reserve.size}
-        return {**engine_in_json(self.engine), "chunk": self.chunk or 0, **kept}
+        return {**engine_in_json(self.engine), "kernels": self.kernels.attention, "chunk": self.chunk or 0, **kept}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +93,9 @@ class Question:
     def running_on(self, device: HardwareSpec) -> Running:
         """What runs the model on a device. Raises WorkloadError where the engine asked for does not."""
         engine = read_engine(self.asked, device, self.model.phases, self.asked["set"])
-        stored = engine.attention_on(device.words) == "materialised"
         reserve = read_reserve(self.asked, engine, otherwise=KEPT)
         launching = Launching.of(engine, device, self.asked["constants"])
-        return Running(engine, launching, engine.mixed_tokens, reserve, "materialised" if stored else "fused")
+        return Running(engine, launching, engine.mixed_tokens, reserve, kernels_of(engine, device))
 
     @property
     def overrides(self) -> tuple[tuple[str, Any], ...]:
@@ -100,6 +106,14 @@ class Question:
     def program(self) -> Program:
         """The program of the model, in the dtype of nothing yet."""
         return self.model.program(self.conventions)
+
+    @property
+    def attention(self) -> list[str]:
+        """The kinds of fused attention, by whose constants it is timed."""
+        program = self.program
+        ops = [(phase, op) for phase in program.phases for _, op in program.in_phase(phase)]
+        fused = [(phase, op) for phase, op in ops if op.kind == "attention" and op.parts]
+        return [f"{'latent_' if is_latent(op) else ''}attention_{phase}" for phase, op in fused]
 
     @property
     def notes(self) -> tuple[str, ...]:

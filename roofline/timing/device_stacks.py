@@ -117,7 +117,8 @@ def grouped(
         found = constants(place)
         apart = place if found.provenance == "calibrated" else None  # a calibration is of one device
         kinds = tuple(found.calibration.kinds) if found.calibration else ()
-        members, theirs = groups.setdefault((found.provenance, found.name, apart, kinds, alike(place)), ([], []))
+        key = (found.provenance, found.name, found.kernels, apart, kinds, alike(place))
+        members, theirs = groups.setdefault(key, ([], []))
         members.append(place)
         theirs.append(found)
     return list(groups.values())

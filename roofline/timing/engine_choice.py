@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from roofline.calibration.constants import Execution, Provenance
+from roofline.calibration.constants import ConstantSet, Execution, Provenance
+from roofline.calibration.kernels import Kernels
 from roofline.calibration.young_ports import load_young_ports
 from roofline.engines.engine import Engine
 from roofline.engines.library import load_engine
@@ -36,22 +37,22 @@ def read_engine(
     ``phases`` None: one operator, or a formula, which no engine merges unless asked. Raises UsageError for what names
     none, SpecError for one that is not known, WorkloadError for one that does not serve this network or device.
     """
-    name, fields = asked.get("engine"), edits_by_room(edits)["engine"]
+    found = _named(asked, device, phases, edits_by_room(edits)["engine"])
+    kernels = asked.get("kernels")
+    return found if kernels is None else found.with_kernels(kernels)
+
+
+def _named(
+    asked: Timing, device: HardwareSpec | None, phases: Collection[Phase] | None, fields: Mapping[str, object]
+) -> Engine:
+    name = asked.get("engine")
     if name is None:
-        return _without_host_time(load_engine(_usual(device, phases), fields))
+        return load_engine(_usual(device, phases), fields)
     if not isinstance(name, str | Path | Engine):
         msg = f"engine {shown(name)}: expected a name, a YAML file or an engine that was loaded"
         raise UsageError(msg)
     engine = load_engine(name, fields)
     _check(engine, device, phases)
-    return _without_host_time(engine)
-
-
-def _without_host_time(engine: Engine) -> Engine:
-    """Raises UsageError for a host time, which no step adds: none was measured so far."""
-    if engine.host_step or engine.host_request:
-        msg = f"{engine.name}: host_step and host_request are in no time yet, since none was measured; leave them out"
-        raise UsageError(msg)
     return engine
 
 
@@ -74,6 +75,23 @@ def _check(engine: Engine, device: HardwareSpec | None, phases: Collection[Phase
         raise WorkloadError(msg)
 
 
+def kernels_of(engine: Engine, device: HardwareSpec) -> Kernels:
+    """Whose kernels an engine runs on a device; the bands of a young engine are wider already, whosever they are."""
+    slower = load_young_ports().slower if engine.is_mature_on(device.words) else 1.0
+    return Kernels(engine.attention_on(device.words), engine.matmul_on(device.words), slower)
+
+
+def unknown_kernels(constants: ConstantSet, kinds: Iterable[str]) -> str:
+    """What to know of attention by a library whose kernels nobody timed on a device; empty where they were."""
+    instead = dict.fromkeys(found for kind in kinds if (found := constants.instead(kind)))
+    if not instead:
+        return ""
+    asked = constants.kernels
+    wider = f", the slow end of its band {asked.slower:g} x as far" if asked.slower > 1 else ""
+    told = f"no attention of {asked.attention} was timed for {constants.name}"
+    return f"{told}: it takes the constants of {' and '.join(instead)}{wider}"
+
+
 def caution(engine: Engine, device: HardwareSpec) -> str:
     """What to know of an engine whose kernels were not timed on such a device; empty where they were."""
     if engine.is_mature_on(device.words):
@@ -85,18 +103,23 @@ def caution(engine: Engine, device: HardwareSpec) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Launching:
-    """What of an engine a machine needs: how steps are launched, whether as single kernels, how young they are."""
+    """What of an engine a machine needs: how steps are launched, whether as single kernels, how young they are.
+
+    ``host``: its times between steps, times this.
+    """
 
     execution: Execution
     single: bool
     slower: float
+    host: float = 1.0
 
     @classmethod
     def of(cls, engine: Engine, device: HardwareSpec | None, constants: Provenance | None = None) -> Launching:
-        """That of ``engine`` on a device; a data sheet's bound has no band to widen."""
+        """That of ``engine`` on a device; a data sheet's bound has no band to widen, and no host."""
         mature = device is None or constants == "datasheet" or engine.is_mature_on(device.words)
         execution: Execution = "graph" if engine.graphs else "eager"
-        return cls(execution, engine.kernels == "single", 1.0 if mature else load_young_ports().slower)
+        slower = 1.0 if mature else load_young_ports().slower
+        return cls(execution, engine.kernels == "single", slower, 0.0 if constants == "datasheet" else 1.0)
 
     def machine(
         self,
@@ -106,4 +129,4 @@ class Launching:
         room_bytes: float | None = None,
     ) -> Machine:
         """A machine whose steps are launched so; what it takes is as for :class:`Machine`."""
-        return Machine(rates, constants, self.execution, network, room_bytes, self.single, self.slower)
+        return Machine(rates, constants, self.execution, network, room_bytes, self.single, self.slower, self.host)

@@ -18,7 +18,7 @@ from roofline.timing.collectives import time_transfer
 from roofline.timing.networks import Network
 from roofline.timing.operator import time_operator
 from roofline.timing.rates import Rates
-from roofline.timing.timing import Timing, total
+from roofline.timing.timing import Timing, between_steps, total
 
 
 class ConstantSource(Protocol):
@@ -37,7 +37,8 @@ class Machine:
 
     ``execution`` is how operators are launched whose costs do not say it. ``single``: a host that launches runs the
     single kernels of eager torch. ``slower`` widens the band on the slow side, where kernels are young. ``room_bytes``
-    is the memory that is left to a model on each device, None where it is not known. [B]
+    is the memory that is left to a model on each device, None where it is not known. [B] ``host``: the host's time
+    between steps, times this; 0 where only the data sheet counts.
     """
 
     rates: Rates
@@ -47,6 +48,7 @@ class Machine:
     room_bytes: float | None = None
     single: bool = True
     slower: float = 1.0
+    host: Number = 1.0
 
     def fits(self, total_bytes: float) -> bool | None:
         """Whether so many bytes fit on a device; None where its memory is not known."""
@@ -65,6 +67,8 @@ class Machine:
         return found if self.slower == 1 else replace(found, high_s=found.high_s * self.slower)
 
     def _run(self, cost: Cost, name: str) -> Timing:
+        if cost.host_s is not None:
+            return between_steps(cost.host_s * self.host)
         if cost.transfer is not None:
             assert self.network is not None, "collectives come from layouts, which come with a network"
             each = cost.transfer
@@ -92,7 +96,12 @@ class Machine:
         return cost.flops / self.rates.contraction_unit(cost.dtype)[1]
 
     def constants_of(self, cost: Cost, name: str = "") -> Constants:
-        """The constants that an operator takes."""
+        """The constants that an operator takes. A step states its quantising kernels: they are in no matmul's time."""
+        found = self._launched(cost, name)
+        return found if cost.alone or found.corrections.quantize is None else found.without("quantize")
+
+    def _launched(self, cost: Cost, name: str) -> Constants:
+        """The constants, with the latency of how the operator is launched."""
         asked = kind_of(cost), name or cost.name, dtype_of(cost)
         if cost.replayed is None:
             return self._of(self.execution, *asked)

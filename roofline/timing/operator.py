@@ -11,6 +11,10 @@ x^p / (x^p + y^p) for compute; the rest for memory.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
+
 from roofline.calibration.constants import Constants
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import AttentionShape, GroupedShape, MatmulShape
@@ -25,16 +29,43 @@ from roofline.timing.rates import Rates
 from roofline.timing.timing import Timing, banded
 
 
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """What the corner of an operator joins, and what of it is work: the rest is latency. [s]
+
+    ``work_s`` is what a higher peak shortens of ``compute_s``, ``streamed_s`` what more bandwidth shortens of
+    ``memory_s``; ``partial_s``, the traffic of partial sums, is within ``compute_s`` and memory's.
+    """
+
+    compute_s: Number
+    memory_s: Number
+    work_s: Number
+    streamed_s: Number
+    partial_s: Number
+
+
+def sides_of(cost: Cost, rates: Rates, constants: Constants) -> Sides:
+    """What the corner of an operator joins. Raises WorkloadError where the device cannot contract in this dtype."""
+    tiling = _tiling(cost, rates, constants)
+    kernel_s, work_s = _compute_s(cost, rates, constants, tiling)
+    compute, memory = kernel_s + tiling.partial_s + tiling.latency_s, memory_s(cost, rates, constants)
+    waited = waited_s(cost, rates, constants) if _waits(constants) else 0
+    return Sides(compute, memory, work_s, memory - waited, tiling.partial_s)
+
+
+def _waits(constants: Constants) -> bool:
+    """Whether some of the seconds that memory takes are latency."""
+    return bool(constants.corrections.ramp or constants.corrections.scan_chunks)
+
+
 def time_operator(cost: Cost, rates: Rates, constants: Constants) -> Timing:
     """The expected time, the band and the bound of one execution as one kernel, for numbers, float64 arrays, symbols.
 
     The bound's rates are the data sheet's, or what is really reached where that is more. Raises WorkloadError where the
     device cannot contract in this dtype.
     """
-    tiling = _tiling(cost, rates, constants)
-    kernel_s, work_s = _compute_s(cost, rates, constants, tiling)
-    x = kernel_s + tiling.partial_s + tiling.latency_s
-    y = memory_s(cost, rates, constants)
+    sides = sides_of(cost, rates, constants)
+    x, y = sides.compute_s, sides.memory_s
     corner, part = _soft_corner(x, y, constants.p)
     before = before_s(cost, rates, constants)
     time = constants.latency_s + launch_s(cost, rates, constants.corrections) + before + corner
@@ -42,10 +73,9 @@ def time_operator(cost: Cost, rates: Rates, constants: Constants) -> Timing:
         _seconds(cost.flops, cost.dtype, rates, maximum(1.0, constants.compute)),
         least_memory_s(cost, rates, constants),
     )
-    compute = corner * part * ratio(work_s, x)
-    waits = constants.corrections.ramp or constants.corrections.scan_chunks
-    streamed = 1 - ratio(waited_s(cost, rates, constants), y) if waits else 1
-    memory = before + corner * ((1 - part) * streamed + part * ratio(tiling.partial_s, x))
+    compute = corner * part * ratio(sides.work_s, x)
+    streamed = ratio(sides.streamed_s, y) if _waits(constants) else 1
+    memory = before + corner * ((1 - part) * streamed + part * ratio(sides.partial_s, x))
     found = Timing(time, bound, time, time, time - compute - memory, compute, memory)
     return banded(found, constants.low, constants.high)
 
@@ -80,7 +110,8 @@ def _tiling(cost: Cost, rates: Rates, constants: Constants) -> Tiling:
     """The contractions at the rates reached: in tiles where the constants have them, else as they are."""
     if constants.corrections.tiles and isinstance(cost.shape, MatmulShape):
         _, peak = rates.contraction_unit(cost.dtype)
-        return TiledMatmul(constants.corrections.tiles, peak, constants.compute, rates).fastest(cost.shape)
+        streams = bool(np.all(np.asarray(cost.shape.narrow) == 1))
+        return TiledMatmul(constants.corrections.tiles, peak, constants.compute, rates, streams).fastest(cost.shape)
     return Tiling(_seconds(cost.flops, cost.dtype, rates, constants.compute), 0.0, 0.0)
 
 

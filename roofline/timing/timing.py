@@ -105,6 +105,9 @@ SECONDS = ("time_s", "bound_s", "low_s", "high_s", "latency_s", "compute_s", "me
 
 NOTHING = Timing(0, 0, 0, 0)
 
+_HOST_BAND = (0.5, 1.5)
+"""vLLM's, fitted to each pair of model and device by itself, lies within it."""
+
 
 def total(parts: Iterable[tuple[Number, Timing]]) -> Timing:
     """So many executions of each, one after the other: the one place that sums operators.
@@ -137,6 +140,17 @@ def banded(timing: Timing, low: Number, high: Number) -> Timing:
     bound = minimum(timing.bound_s, timing.time_s)  # equal up to rounding where nothing is lost
     first = timing.time_s, bound, maximum(bound, timing.time_s * low), timing.time_s * high
     return Timing(*first, timing.latency_s, timing.compute_s, timing.memory_s, timing.link_s, timing.form)
+
+
+def between_steps(seconds: Number) -> Timing:
+    """What the host takes between steps: latency, of which a data sheet knows nothing.
+
+    >>> host = between_steps(1e-3)
+    >>> host.bound_s, host.low_s, host.high_s, host.latency_s
+    (0.0, 0.0005, 0.0015, 0.001)
+    """
+    low, high = _HOST_BAND
+    return Timing(seconds, 0 * seconds, low * seconds, high * seconds, latency_s=seconds)
 
 
 def _most_frequent(forms: Names) -> str:

@@ -121,7 +121,8 @@ def operator_names(prediction: Prediction, phase: Phase) -> Mapping[tuple[str, s
     """(group, operator) -> the operator's name in the prediction, which has its group before it where two share one."""
     program = prediction.model.program(prediction.conventions)
     pairs = [(group.name, op.name) for group, op in program.in_phase(phase)]
-    return dict(zip(pairs, (op.name for op in prediction.phases[phase].operators), strict=True))
+    operators = [op.name for op in prediction.phases[phase].operators if op.kind != "host"]
+    return dict(zip(pairs, operators, strict=True))
 
 
 def compared(case: Case) -> CaseComparison:

@@ -11,6 +11,7 @@ import yaml
 
 from roofline.calibration import constants as calibration
 from roofline.calibration.constants import DATASHEET, class_names, load_class, load_constants
+from roofline.calibration.kernels import Kernels
 from roofline.errors import SpecError
 from roofline.files.library import data_folder, read_yaml
 from roofline.hardware.loading import hardware_names, load_hardware
@@ -229,7 +230,7 @@ def test_a_library_and_a_dtype_have_constants_of_their_own(toy: Any) -> None:
     plain = load_constants("toy")
 
     def graph(library: str, dtype: str) -> float:
-        return plain.using(library).of("matmul", "graph", dtype=dtype).latency_s
+        return plain.using(Kernels(matmul=library)).of("matmul", "graph", dtype=dtype).latency_s
 
     assert graph("", "bf16") == graph("narrow", "bf16") == graph("unknown", "bf16") == pytest.approx(4.6e-6)
     assert graph("fast", "bf16") == 1e-6

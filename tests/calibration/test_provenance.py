@@ -198,3 +198,19 @@ def test_a_file_that_extends_a_device_is_its_calibration(tmp_path: Path) -> None
     mine.write_text(yaml.safe_dump({**fields, "extends": "nothing"}), encoding="utf-8")
     with pytest.raises(SpecError, match="unknown hardware 'nothing'"):
         predict_op("matmul", mine, m=16, k=4096, n=4096)
+
+
+def test_a_lower_power_limit_lowers_what_matmuls_of_a_calibrated_device_reach() -> None:
+    """The cube root of the power that is left, where the limit binds: 400 of an H100's 700 W."""
+
+    def seconds(kind: str, **asked: Any) -> float:
+        sizes: dict[str, Any] = {"m": 8192, "k": 8192, "n": 8192} if kind == "matmul" else {
+            "batch": 1, "query": 1, "context": 4096, "heads": 32, "kv_heads": 8, "head_dim": 128}  # fmt: skip
+        return float(predict_op(kind, "h100", **sizes, **asked).time_s)
+
+    limits = ["700W", "600W", "500W", "400W", "300W"]
+    times = [seconds("matmul", set={"hardware.tdp": watts}) for watts in limits]
+    assert times[0] == seconds("matmul")
+    assert times == sorted(times)
+    assert times[3] / times[0] == pytest.approx((700 / 400) ** (1 / 3), rel=0.05)
+    assert seconds("attention", set={"hardware.tdp": "400W"}) == seconds("attention")

@@ -20,7 +20,7 @@ def test_list_and_show() -> None:
     assert page.startswith("TensorRT-LLM 1.2.0rc6.post3 (2026-02): tensorrt-llm")
     assert "1, 2, 4 ... 128 (19 of them)" in page
     assert "not stated: " in page
-    assert "host_step" in page.splitlines()[-1]
+    assert "workspace" in page.splitlines()[-1]
 
 
 def test_new_and_check(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ def test_every_engine_is_its_file_and_names_its_sources(name: str) -> None:
         s.ref for s in engine.sources.values()
     }
     assert all(source.ref.startswith("https://") for source in engine.sources.values())
-    assert engine.host_step == engine.host_request == 0.0, "fitted to serving, not there yet"
+    assert 0 <= engine.host_step < 1e-2
+    assert 0 <= engine.host_request < 1e-3
 
 
 def test_names_aliases_and_paths(tmp_path: Path) -> None:

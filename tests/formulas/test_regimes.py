@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import roofline
 from roofline.calibration.provenance import constants_of
 from roofline.errors import RooflineError
-from roofline.formulas.boundaries import Difference, find_boundary
+from roofline.formulas.boundaries import Difference, Side, find_boundary
 from roofline.formulas.regimes import Regime, solve_regime
 from roofline.formulas.setting import make_setting
 from roofline.formulas.symbols import LETTERS, symbol
@@ -115,7 +115,7 @@ def operator_figures(model: str, op: str, phase: Any, device: str, sizes: dict[s
     [
         ("llama-3.1-8b", Phase.PREFILL, "S", "h100", {"B": 1}),
         ("gpt2", Phase.PREFILL, "S", "mi300x", {"B": 2}),
-        ("llama-2-7b", Phase.DECODE, "B", "mi300x", {"S": 16}),
+        ("llama-2-7b", Phase.DECODE, "B", "a100", {"S": 16}),
         ("bert-base", Phase.ENCODE, "S", "t4", {"B": 1}),
     ],
 )
@@ -179,12 +179,12 @@ def test_whole_numbers_against_counting(hidden: int, width: int, ridge: float) -
 def test_a_span_with_two_ends() -> None:
     """x = v against y = (v^2 + 100) / 25: between 5 and 20."""
     v = LETTERS["S"]
-    sides = ((sympy.Integer(1), sympy.sympify(v), (v**2 + 100) / 25),)
-    closed = find_boundary(Difference(sides, v, 2.0), "S", whole=True)
+    sides = (Side.of(1, v, (v**2 + 100) / 25),)
+    closed = find_boundary(Difference(sides, v), "S", whole=True)
     assert (closed.spans, closed.method) == (((5, 20),), "closed form")
     assert str(closed).startswith("S >= 5 up to 20")
-    cubic = ((sympy.Integer(1), v**2, v * (v**2 + 100) / 25),)
-    assert find_boundary(Difference(cubic, v, 2.0), "S", whole=True).spans == ((5, 20),)
+    cubic = (Side.of(1, v**2, v * (v**2 + 100) / 25),)
+    assert find_boundary(Difference(cubic, v), "S", whole=True).spans == ((5, 20),)
 
 
 @pytest.mark.parametrize(

@@ -242,31 +242,31 @@ def test_the_test_of_start_up_can_fail() -> None:
 
 SERVING = (
     "--workload --prompt --generate --prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype "
-    "--kv-dtype --state-dtype --routing --engine --constants --speculate --draft --pools --reserve --price-kind "
-    "--prices --utilization --api --years --pue --power-price --hosting --set"
+    "--kv-dtype --state-dtype --routing --engine --kernels --constants --speculate --draft --pools --reserve "
+    "--price-kind --prices --utilization --api --years --pue --power-price --hosting --set"
 )
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
-    "--kv-dtype --state-dtype --prune --sparsity --routing --count --lm-head --engine --constants "
+    "--kv-dtype --state-dtype --prune --sparsity --routing --count --lm-head --engine --kernels --constants "
     "--reserve --set --tp --pp --dp --ep --cp --sp --json --output -o --wide --quiet --no-color "
     "--operators --plot --explain --sensitivity --help-all",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --rope-dim --value-dim "
     "--latent-dim --causal --full --rule --key-heads --key-dim --chunk --channels --taps --rows --columns --inputs "
     "--tokens --experts --topk --operation --message-bytes "
-    "--devices --dtype --routing --engine --constants --set --json --no-color --table --output -o --help-all",
+    "--devices --dtype --routing --engine --kernels --constants --set --json --no-color --table --output -o --help-all",
     "compare": f"--hardware {SERVING} --train --frozen --json --output -o --wide --quiet --pareto --help-all",
     "size": f"--hardware --load --headroom {SERVING} --prefill-on --json --output -o --wide --quiet --help-all",
     "plot": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
-    "--kv-dtype --state-dtype --engine --constants --set --output -o --data --theme --size --dpi --over --measured "
-    "--help-all",
+    "--kv-dtype --state-dtype --engine --kernels --constants --set --output -o --data --theme --size --dpi --over "
+    "--measured --help-all",
     "doctor": "--device --threads --json",
     "calibrate": "--device --threads --json --budget --extends --dtype --output -o --seed --help-all",
     "validate": "--hardware --device --threads --batch --prompt --generate --context --phase --dtype --engine "
-    "--constants --set --json --wide --module --measurements --profiled-steps --kernel-rules "
+    "--kernels --constants --set --json --wide --module --measurements --profiled-steps --kernel-rules "
     "--compile --budget --max-median-ape --output -o --resume --help-all",
     "hardware list": "--json --vendor --kind --memory --dtype --sort --announced",
-    "formula": "--hardware --phase --dtype --attention --routing --count --lm-head --engine --constants --keep --op "
-    "--subs --quantity --mean --json --solve --elasticity --latex --python --js --help-all",
+    "formula": "--hardware --phase --dtype --attention --routing --count --lm-head --engine --kernels --constants --keep "
+    "--op --subs --quantity --mean --json --solve --elasticity --latex --python --js --help-all",
     "hardware show": "--json",
     "hardware check": "",
     "hardware diff": "--json",

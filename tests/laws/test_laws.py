@@ -433,7 +433,7 @@ def test_every_projection_waits_for_its_weights(name: str, parameters: int) -> N
 def test_memory_only_operators_are_not_free(model: str) -> None:
     prediction = predict(model, "h100", batch=8)
     for name, phase in prediction.phases.items():
-        idle = [op for op in phase.operators if op.figures.flops == 0]
+        idle = [op for op in phase.operators if op.figures.flops == 0 and op.kind != "host"]
         assert {"norm", "elementwise", "embedding"} <= {op.kind for op in idle}, name
         for op in idle:
             assert op.figures.bytes > 0, op.name

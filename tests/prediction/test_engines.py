@@ -18,7 +18,7 @@ from roofline.models.model import load_model
 from roofline.prediction.figures import Operator
 from roofline.prediction.predict import Prediction, predict
 from roofline.program.phases import Phase
-from roofline.timing.engine_choice import Launching
+from roofline.timing.engine_choice import Launching, kernels_of
 from roofline.timing.machine import Machine
 
 MODEL = "llama-3.2-1b"
@@ -103,7 +103,8 @@ def test_unmerged_engines_run_the_program_as_it_is_stated(device: str, engine: s
     spec = load_hardware(device)
     found = predict(MODEL, device, batch=3, context=700, engine=engine, **BF16)
     execution: Any = "eager" if engine == "transformers" else "graph"
-    machine = Machine(spec, constants_of(spec, "class"), execution)
+    constants = constants_of(spec, "class").using(kernels_of(found.engine, spec))
+    machine = Machine(spec, constants, execution)
     sizes = {"B": Fraction(3), "T": Fraction(1), "S": Fraction(700)}
     costs = step_cost(load_model(MODEL).program(), Phase.DECODE, sizes, found.precision)
     timing = machine.step(costs)
@@ -174,7 +175,7 @@ def test_an_engine_of_ones_own(tmp_path: Any) -> None:
         ({"engine": 3}, UsageError, "expected a name, a YAML file or an engine"),
         ({"set": {"engine.chunks": 3}}, SpecError, "chunks: unknown field; did you mean chunk"),
         ({"set": {"engines.chunk": 3}}, UsageError, "expected a path such as"),
-        ({"set": {"engine.host_step": "1 ms"}}, UsageError, "in no time yet"),
+        ({"kernels": "fa4"}, UsageError, "did you mean fa3 or fa2"),
     ],
 )
 def test_what_is_refused(asked: dict[str, Any], error: type[Exception], told: str) -> None:

@@ -20,6 +20,7 @@ from roofline.buying.sizing import Order, Sizing
 from roofline.calibration.constants import Provenance
 from roofline.calibration.provenance import constants_of
 from roofline.cost.kv_cache import cache_bytes
+from roofline.engines.library import load_engine
 from roofline.errors import RooflineError, WorkloadError
 from roofline.hardware.fields import Link
 from roofline.models.model import load_model
@@ -146,7 +147,8 @@ def test_drafts_read_prompts_too_and_their_caches_are_handed_over() -> None:
         own = of_role(role, model="llama-3.2-1b")["one device"]
         assert drafted.prompt_cache == plain.prompt_cache + own.prompt_cache
         if role == Phase.PREFILL:
-            assert drafted.of("tpot_s") == pytest.approx(plain.of("tpot_s") + own.of("tpot_s"))
+            host = load_engine("vllm").host_step  # once for both, of a step that the draft runs within
+            assert drafted.of("tpot_s") == pytest.approx(plain.of("tpot_s") + own.of("tpot_s") - host)
 
 
 # The hand-over
@@ -473,7 +475,7 @@ def test_pools_that_miss_say_what_they_miss_and_exit_4_stays() -> None:
 
 def test_pools_alone_may_meet_the_targets() -> None:
     """Mixed steps at one sequence wait for pieces of prompts; decode steps do not."""
-    result = size("llama-3.1-8b", "h100", load=5.0, prompt=8192, generate=64, tpot="2.9 ms", pools=True)
+    result = size("llama-3.1-8b", "h100", load=5.0, prompt=8192, generate=64, tpot="3.6 ms", pools=True)
     assert [str(order.curve.who) for order in result.orders] == ["h100-sxm-80gb pools"]
     assert [str(miss.who) for miss in result.misses] == ["h100-sxm-80gb"]
 

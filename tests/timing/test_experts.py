@@ -9,6 +9,7 @@ import pytest
 
 from roofline.calibration.constants import Constants, ConstantSet, load_device
 from roofline.calibration.corrections.experts import RoutedPasses
+from roofline.calibration.kernels import Kernels
 from roofline.calibration.provenance import class_of
 from roofline.cost.cost import Cost, operator_cost
 from roofline.cost.kernel_shapes import GroupedShape, RowShape
@@ -84,7 +85,7 @@ def test_blocks_with_scales_have_constants_of_their_own_and_else_those_of_fp8() 
     plain = replace(chain()[0], dtype="fp8", shape=replace(shape, blocked=False))
     blocked = replace(plain, shape=shape)
     assert (dtype_of(plain), dtype_of(blocked)) == ("fp8", "fp8_block")
-    library = known.using("trtllm")
+    library = known.using(Kernels.all_of("trtllm"))
     alone, together = (Machine(H100, library, "graph").constants_of(cost) for cost in (plain, blocked))
     assert alone.latency_s > together.latency_s  # TensorRT-LLM's, as measured
     triton = Machine(H100, known, "graph")

@@ -24,6 +24,7 @@ from roofline.operators.predict_op import OperatorClock, predict_op
 from roofline.options.verbs import ClockOptions
 from roofline.prediction.predict import predict
 from roofline.program.op import Tensor, contract, fuse, weight
+from roofline.program.phases import Phase
 from roofline.program.workload import Precision
 from roofline.timing.kernels.bandwidth import memory_s
 from roofline.timing.kernels.tiles import TiledMatmul, Tiling
@@ -65,6 +66,31 @@ def tile(shape: MatmulShape, peak: float, hardware: HardwareSpec, constants: Con
 
 
 # By hand
+
+
+def test_kernels_that_unpack_weights_take_few_rows_as_they_are() -> None:
+    """Up to 32 rows, the smallest tile; for numbers and arrays alike."""
+    assert TILED.corrections.tiles is not None
+    streaming = TiledMatmul(TILED.corrections.tiles, 1000.0, TILED.compute, toy(), streams=True)
+    one, few, more = (MatmulShape(float(rows), 256.0, 4096.0) for rows in (1, 32, 33))
+    assert streaming.fastest(one).compute_s == pytest.approx(2 * 1 * 256 * 4096 / (TILED.compute * 1000))
+    assert streaming.fastest(one).total_s < tile(one, 1000.0, toy(), TILED).total_s
+    assert streaming.fastest(few).total_s <= tile(few, 1000.0, toy(), TILED).total_s
+    assert streaming.fastest(more).total_s == tile(more, 1000.0, toy(), TILED).total_s
+    rows = np.array([1.0, 32.0, 33.0])
+    together = streaming.fastest(MatmulShape(rows, np.full(3, 256.0), np.full(3, 4096.0))).total_s
+    assert together == pytest.approx([streaming.fastest(each).total_s for each in (one, few, more)])
+
+
+def test_weights_are_narrow_where_activations_are_wider() -> None:
+    def narrow(**formats: Any) -> set[float]:
+        found = predict("llama-3.2-1b", "a100", context=100, **formats)
+        costs = found.steps.costs(Phase.DECODE)
+        return {float(cost.shape.narrow) for cost in costs if isinstance(cost.shape, MatmulShape)
+                and cost.name != "lm_head"}  # fmt: skip
+
+    assert narrow(dtype="bf16") == narrow(dtype="w8a8") == {0.0}
+    assert narrow(dtype="bf16", weight_dtype="int8") == narrow(dtype="w4a16") == {1.0}
 
 
 def test_one_tile_more_than_a_wave_takes_two_waves() -> None:
@@ -338,7 +364,7 @@ def test_each_operator_of_a_calibrated_phase_has_the_band_of_its_kind() -> None:
     kinds = load_device("a100-sxm-80gb").kinds
     for operator in phase.operators:
         own = kinds.get(operator.name) or kinds.get(operator.kind) or kinds["attention_decode"]
-        if operator.kind != "softmax":
+        if operator.kind not in ("softmax", "host"):
             assert own.band is not None
             assert operator.figures.high_s == pytest.approx(operator.figures.time_s * own.band.high)
     assert phase.figures.high_s == pytest.approx(sum(operator.figures.high_s for operator in phase.operators))

@@ -13,7 +13,7 @@ import numpy as np
 from roofline.calibration.corrections.matmuls import Tiles
 from roofline.cost.kernel_shapes import MatmulShape
 from roofline.errors import WorkloadError
-from roofline.number import Grid, Number, ceil_div, is_remembering, is_symbolic, least, minimum, where
+from roofline.number import Grid, Number, as_float, ceil_div, is_remembering, is_symbolic, least, minimum, where
 from roofline.timing.rates import Rates
 
 TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (32, 64), (64, 32), (32, 32))
@@ -24,6 +24,7 @@ SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 
 _SIDES, _PARTS = np.array(TILES, dtype=np.float64).T[:, :, None], np.array(SPLITS, dtype=np.float64)
 _STEP = 32  # a block goes through its depth in steps of this many elements
+_FEW = min(rows for rows, _ in TILES)  # rows that fill no tile
 _CHUNK = 8192  # rows of a table at once
 
 
@@ -43,18 +44,34 @@ class Tiling:
 
 @dataclass(frozen=True, slots=True)
 class TiledMatmul:
-    """What tilings are made with: the tiles' constants, the peak [FLOP/s], the share that large matmuls reach of it."""
+    """What tilings are made with: the tiles' constants, the peak [FLOP/s], the share that large matmuls reach of it.
+
+    ``streams``: kernels that unpack narrow weights on the way take few rows as they are, without tiles.
+    """
 
     tiles: Tiles
     peak: Number
     share: float
     hardware: Rates
+    streams: bool = False
 
     def fastest(self, shape: MatmulShape) -> Tiling:
         """The fastest tiling of a matmul, as a library picks it.
 
         A wave is one tile on every unit; the last wave takes as long as a full one.
         """
+        tiled = self._tiled(shape)
+        if not self.streams or is_symbolic(shape.rows, shape.columns, shape.depth):
+            return tiled
+        alone = 2 * as_float(shape.rows) * as_float(shape.columns) * as_float(shape.depth) / (self.peak * self.share)
+        streamed = shape.rows <= _FEW
+        return Tiling(
+            where(streamed, alone, tiled.compute_s),
+            where(streamed, 0.0, tiled.partial_s),
+            where(streamed, 0.0, tiled.latency_s),
+        )
+
+    def _tiled(self, shape: MatmulShape) -> Tiling:
         sizes = (shape.rows, shape.columns, shape.depth)
         numbers = (*sizes, self.peak, self.hardware.bandwidth, self.hardware.unit_count)
         if is_remembering(*numbers):

@@ -1,0 +1,148 @@
+"""Whole deployments that others measured, ``measured/serving``, each beside what ``compare`` says of it.
+
+Prefill and decode on the same devices, one replica, so many requests in flight: time per output token.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from roofline.number import Grid
+from roofline.serving.batch_sweep import curves
+from roofline.serving.curve import Curve
+from roofline.serving.hardware_choice import read_hardware
+from roofline.serving.scenario import read_question
+from roofline.timing.timing import Timing
+
+MOST_IN_FLIGHT = 16
+"""Requests in flight up to which rows are taken."""
+
+DENSE = ("llama-3.1-70b", "qwen3-32b")
+_MODELS = {
+    "meta-llama/Llama-3.1-70B": "llama-3.1-70b",
+    "Qwen/Qwen3-32B": "qwen3-32b",
+    "openai/gpt-oss-120b": "gpt-oss-120b",
+    "deepseek-ai/DeepSeek-R1": "deepseek-v3",
+}
+_SYSTEMS = {"h100_sxm": "h100", "h200_sxm": "h200", "b200_sxm": "b200"}
+_ENGINES = {"trtllm": "tensorrt-llm", "vllm": "vllm", "sglang": "sglang"}
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One measured row: what was served by what, and what a client waited. [tokens, s]"""
+
+    model: str
+    hardware: str
+    engine: str
+    precision: str
+    tp: int
+    ep: int
+    in_flight: int
+    prompt: int
+    generate: int
+    ttft_s: float
+    tpot_s: float
+
+    @property
+    def asked(self) -> tuple[str, str, str, str, int, int]:
+        """What one call of ``compare`` answers: all degrees and all batches of it."""
+        return self.model, self.hardware, self.engine, self.precision, self.prompt, self.generate
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """By which fitted rows are told from judged ones."""
+        return self.model, self.hardware
+
+    @property
+    def layout(self) -> str:
+        """The layout as a curve names it."""
+        experts = f", ep {self.ep}" if self.ep > 1 else ""
+        return f"tp {self.tp}{experts}" if self.tp > 1 else "one device"
+
+    @property
+    def dtype(self) -> str | None:
+        """The recipe of the numbers; None: as published."""
+        return {"": None, "fp8": "fp8", "fp4": "nvfp4"}[self.precision]
+
+
+def load_deployments(data: Path) -> list[Deployment]:
+    """The rows up to ``MOST_IN_FLIGHT`` without pipelines and without attention in data parallel."""
+    with (data / "serving" / "serving.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [_deployment(row) for row in rows if _taken(row)]
+
+
+def _taken(row: Mapping[str, str]) -> bool:
+    alone = all(row[name] in ("", "1") for name in ("pp_size", "attention_dp_size"))
+    in_flight = row["concurrency"] or row["batch_size"]
+    return alone and row["mode"] == "agg" and int(in_flight) <= MOST_IN_FLIGHT
+
+
+def _deployment(row: Mapping[str, str]) -> Deployment:
+    return Deployment(
+        _MODELS[row["model_path"]],
+        _SYSTEMS[row["system"]],
+        _ENGINES[row["backend"]],
+        row["precision"],
+        int(row["tp_size"]),
+        int(row["moe_ep_size"] or 1),
+        int(row["concurrency"] or row["batch_size"]),
+        int(row["isl"]),
+        int(row["osl"]),
+        float(row["ttft_ms"]) / 1e3,
+        float(row["tpot_ms"]) / 1e3,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A row beside what ``compare`` says of it: time per output token with its band. [s]
+
+    ``decode_s``: of decode steps alone, with no prompt among them. ``prompt_s``: what one prompt adds to decoding.
+    """
+
+    row: Deployment
+    tpot: Timing
+    decode_s: float
+    prompt_s: float
+
+
+def answers(rows: Sequence[Deployment], **options: Any) -> list[Answer]:
+    """Each row whose layout and load ``compare`` knows."""
+    found = []
+    for _, group in groupby(sorted(rows, key=lambda row: str(row.asked)), key=lambda row: row.asked):
+        alike = list(group)
+        curves_of = {curve.layout: curve for curve in _curves(alike[0], options)}
+        found += [_answer(row, curves_of[row.layout]) for row in alike if _is_known(row, curves_of)]
+    return found
+
+
+def _is_known(row: Deployment, found: Mapping[str, Curve]) -> bool:
+    state = found[row.layout].state if row.layout in found else None
+    return state is not None and row.in_flight in state.batches
+
+
+def _curves(row: Deployment, options: Mapping[str, Any]) -> list[Curve]:
+    asked: dict[str, Any] = {"engine": row.engine, "dtype": row.dtype, "prompt": row.prompt, "generate": row.generate}
+    return curves(read_question(row.model, **asked, **options), read_hardware([f"8x{row.hardware}"]))
+
+
+def _answer(row: Deployment, curve: Curve) -> Answer:
+    state = curve.state
+    assert state is not None
+    place = curve.row, int(np.searchsorted(state.batches, row.in_flight))
+
+    def at(grid: Grid) -> float:
+        return float(np.broadcast_to(grid, state.tpot_s.shape)[place])
+
+    time, prompts = at(state.tpot_s), at(state.input_part)
+    tpot = Timing(time, 0.0, time * at(state.low), time * at(state.high))
+    return Answer(row, tpot, time * (1 - prompts), time * prompts * (row.generate - 1) / row.in_flight)

@@ -1,0 +1,37 @@
+"""Whose kernels run, by what they do: the libraries by which constants of a kind are chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NO_LIBRARY = ("", "fused", "materialised", "vendor")
+"""Words for kernels of no library in particular: any that were timed will do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """The libraries of attention and of matmuls; none: those that a calibration has first.
+
+    ``slower``: how much further off the slow end of a band lies where a library's kernels were not timed.
+    """
+
+    attention: str = ""
+    matmul: str = ""
+    slower: float = 1.0
+
+    @classmethod
+    def all_of(cls, library: str) -> Kernels:
+        """One library for everything that it has."""
+        return cls(library, library)
+
+    def of(self, kind: str) -> str:
+        """The library of a kind of operator.
+
+        >>> Kernels("fa3", "trtllm").of("attention_decode"), Kernels("fa3", "trtllm").of("matmul")
+        ('fa3', 'trtllm')
+        """
+        return self.attention if "attention" in kind else self.matmul
+
+
+ANY_KERNELS = Kernels()
+"""Those that a calibration has first."""
