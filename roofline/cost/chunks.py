@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 
 from roofline.cost.cost import Cost
@@ -19,7 +19,7 @@ def states_begun(op: Op) -> tuple[Tensor, ...]:
     return tuple(tensor for tensor in op.writes if tensor.role in STATES and tensor not in op.reads)
 
 
-def going_on(program: Program, costs: Iterable[Cost], sizes: Sizes, precision: Precision) -> tuple[Cost, ...]:
+def going_on(program: Program, costs: Sequence[Cost], sizes: Sizes, precision: Precision) -> tuple[Cost, ...]:
     """The costs of a prefill step whose pieces read the states that the pieces before them left.
 
     A piece attends to more tokens than it has new ones, but for the first. Keys and values are no such states:
@@ -35,8 +35,10 @@ def going_on(program: Program, costs: Iterable[Cost], sizes: Sizes, precision: P
         own = rebind(local, op.local)
         return added(tensor.elements(own) * bind(precision.width(tensor)) for tensor in states_begun(op))
 
-    pairs = zip(program.in_phase(Phase.PREFILL), costs, strict=True)
-    return tuple(
+    operators = tuple(program.in_phase(Phase.PREFILL))
+    pairs, more = zip(operators, costs[: len(operators)], strict=True), costs[len(operators) :]  # the host's time
+    found = tuple(
         replace(cost, bytes=cost.bytes + read(group.sizes(bound), op) * later) if states_begun(op) else cost
         for (group, op), cost in pairs
     )
+    return (*found, *more)
