@@ -81,7 +81,7 @@ def step_cost(
         cost(place, replayed, None if whole is bound or op.sees_context else padded(place))
         for place, (_, op) in enumerate(counts.stated)
     )
-    return found if engine is None else (*found, *_host(engine, bound["B"]))
+    return found if engine is None else (*found, *host_costs(engine, bound["B"]))
 
 
 class _At(Protocol):
@@ -205,10 +205,10 @@ class _Kept:
 def launched(costs: Iterable[Cost], engine: Engine, phase: Phase, tokens: Number, requests: Number) -> tuple[Cost, ...]:
     """The costs of a step of so many tokens and requests, with how ``engine`` launches it, and its host's time last."""
     replayed = engine.replays(phase, tokens)
-    return (*(replace(cost, replayed=replayed) for cost in costs), *_host(engine, requests))
+    return (*(replace(cost, replayed=replayed) for cost in costs), *host_costs(engine, requests))
 
 
-def _host(engine: Engine, requests: Number) -> tuple[Cost, ...]:
+def host_costs(engine: Engine, requests: Number) -> tuple[Cost, ...]:
     """What the host of ``engine`` takes between steps of so many requests; nothing where it states none."""
     if not (engine.host_step or engine.host_request):
         return ()

@@ -10,6 +10,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from roofline.cost.cost import host_costs
 from roofline.errors import UsageError, WorkloadError
 from roofline.models.model import Model
 from roofline.number import Grid
@@ -208,17 +209,23 @@ def _averaged(stream: StreamTime, mask: Any, count: Any, new: Grid, context: Gri
     return np.where(count > 0, np.broadcast_to(seconds, (len(new), 1))[:, 0], 0.0)
 
 
+def _host_s(steps: Steps, requests: int) -> float:
+    costs = host_costs(steps.engine, requests)
+    return float(total((cost.count, steps.machine.time(cost)) for cost in costs).time_s)
+
+
 @dataclass(slots=True)
 class _Rows:
     """Seconds of all that runs once over the tokens of a step, or over one token of each request, looked up by rows.
 
     A step that decodes alone is padded as its engine captured it. In one that reads prompts too, an operator of both
     phases runs over the tokens of all; one of a single phase, such as the up-projections of latent attention, over
-    those of its own.
+    those of its own. ``host_s``: what the host takes of a step, and of each request in it.
     """
 
     steps: Steps
     operators: dict[str, list[tuple[Group, Op]]]
+    host_s: tuple[float, float]
     known: dict[tuple[str, int], Grid] = field(default_factory=dict)
     beyond: dict[tuple[str, int, int], float] = field(default_factory=dict)
 
@@ -238,17 +245,23 @@ class _Rows:
         for name, ops in parts.items():
             found[name] = [(group, op) for group, op in ops if op.local.get("T") != 1]
             found[f"{name}_last"] = [(group, op) for group, op in ops if op.local.get("T") == 1]
-        return cls(steps, found)
+        none, one = (_host_s(steps, requests) for requests in (0, 1))
+        return cls(steps, found, (none, one - none))
 
     def decode(self, replayed: int, sequences: Any) -> Any:
         """Of a step that decodes alone; of many steps, an array. [s]"""
-        return self._at("alone", replayed, sequences)
+        return self._host_s(sequences) + self._at("alone", replayed, sequences)
 
     def mixed(self, replayed: int, decoding: Any, tokens: Any, prompts: Any) -> Any:
         """Of a step with ``tokens`` of ``prompts`` beside ``decoding`` requests; of many steps, an array. [s]"""
         rows = {"all": tokens + decoding, "all_last": prompts + decoding, "prefill": tokens, "prefill_last": prompts,
                 "decode": decoding, "decode_last": decoding}  # fmt: skip
-        return sum(self._at(name, replayed, many) for name, many in rows.items() if self.operators[name])
+        seconds = sum(self._at(name, replayed, many) for name, many in rows.items() if self.operators[name])
+        return seconds + self._host_s(prompts + decoding)
+
+    def _host_s(self, requests: Any) -> Any:
+        """What the host takes between steps of so many requests. [s]"""
+        return self.host_s[0] + self.host_s[1] * requests
 
     def _at(self, name: str, replayed: int, rows: Any) -> Any:
         grid = self.known.get((name, replayed))

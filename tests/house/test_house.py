@@ -265,8 +265,8 @@ VERBS = {
     "--kernels --constants --set --json --wide --module --measurements --profiled-steps --kernel-rules "
     "--compile --budget --max-median-ape --output -o --resume --help-all",
     "hardware list": "--json --vendor --kind --memory --dtype --sort --announced",
-    "formula": "--hardware --phase --dtype --attention --routing --count --lm-head --engine --kernels --constants --keep "
-    "--op --subs --quantity --mean --json --solve --elasticity --latex --python --js --help-all",
+    "formula": "--hardware --phase --dtype --attention --routing --count --lm-head --engine --kernels --constants "
+    "--keep --op --subs --quantity --mean --json --solve --elasticity --latex --python --js --help-all",
     "hardware show": "--json",
     "hardware check": "",
     "hardware diff": "--json",

@@ -114,7 +114,7 @@ def test_a_measured_chain_has_its_latency_once(device: str) -> None:
 def test_no_narrow_dtype_has_a_chain_without_its_latency(device: str, library: str) -> None:
     """Activations stay in 16 bits, and pass without a launch of their own: the matmuls have that of all."""
     hardware = load_hardware(device)
-    known = ConstantSet.from_calibration(load_device(device), class_of(hardware)).using(library)
+    known = ConstantSet.from_calibration(load_device(device), class_of(hardware)).using(Kernels.all_of(library))
     plain = known.of("grouped_matmul", "graph", dtype="bf16").latency_s
     for dtype in ("fp8", "fp8_block", "int8", "fp4"):
         assert known.of("grouped_matmul", "graph", dtype=dtype).latency_s > plain / 2, dtype

@@ -336,7 +336,7 @@ def test_a_calibrated_device_defaults_to_its_calibration() -> None:
     assert constants_of(load_hardware("a100")).provenance == "calibrated"
     assert constants_of(load_hardware("a100"), "class").name == "nvidia-ampere"
     assert constants_of(load_hardware("h100-pcie")).provenance == "class"
-    asked: ClockOptions = {"execution": None, "constants": "datasheet", "set": None}
+    asked: ClockOptions = {"constants": "datasheet", "set": None, "routing": "uniform"}
     assert OperatorClock.of(load_hardware("a100"), asked).constants.provenance == "datasheet"
     with pytest.raises(SpecError, match=r"^h100-pcie-80gb has no calibration \(calibrated are a100-sxm-80gb"):
         constants_of(load_hardware("h100-pcie"), "calibrated")
