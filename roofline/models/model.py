@@ -171,7 +171,7 @@ def _flat(family: Family, given: Mapping[str, Any], where: str) -> dict[str, Any
     flat: dict[str, Any] = {}
     for name in family.nested:
         for spelling in (name, f"{name}_dict"):  # transformers lets the second one win
-            block = given.get(spelling) or {}
+            block = {} if given.get(spelling) is None else given[spelling]
             if not isinstance(block, Mapping):
                 msg = f"{where}: {spelling}: given {shown(block)}, expected a mapping, {{name: value}}"
                 raise ConfigError(msg)
@@ -206,9 +206,16 @@ def _family(fields: Mapping[str, Any], where: str) -> tuple[str, Family]:
 
 def _check_only(family: Family, fields: Mapping[str, Any], where: str) -> None:
     for key, value in family.only.items():
-        if fields.get(key, value) not in (value, None):
-            msg = f"{where}: {key} {shown(fields[key])} is not modelled; expected {shown(value)}"
+        given = fields.get(key)
+        if given is not None and (given != value or isinstance(given, bool) != isinstance(value, bool)):
+            msg = f"{where}: {key} {shown(given)} is not modelled; expected {shown(value)}"
             raise ConfigError(msg)
+    if fields.get("layer_types") == []:
+        msg = f"{where}: layer_types: given an empty list, expected an entry for each layer"
+        raise ConfigError(msg)
+    if nothing := sorted(key for key in family.positive if fields.get(key) == 0):
+        msg = f"{where}: {nothing[0]}: given 0, expected a whole number from 1 on"
+        raise ConfigError(msg)
 
 
 def _class_options(family: Family, fields: Mapping[str, Any], where: str) -> Mapping[str, Any]:

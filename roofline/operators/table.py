@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ import numpy as np
 
 from roofline.errors import RooflineError, SpecError, near_matches, shown
 from roofline.files.atomic import atomic_writer
+from roofline.files.cells import csv_cell
 from roofline.hardware.spec import HardwareSpec
 from roofline.operators.predict_op import OperatorClock, OperatorPrediction, check_routing
 from roofline.operators.sizes import KINDS, WORDS, check_names, find_bad_size
@@ -98,6 +99,12 @@ class _Table:
     @property
     def added(self) -> tuple[str, ...]:
         return ADDED + MEASURED if "measured_s" in self.header else ADDED
+
+    def given(self, chunk: _Chunk) -> list[Sequence[str]]:
+        """The columns that were given; a text that nobody has read is kept from a spreadsheet that would compute it."""
+        kinds = set(chunk.columns.get("kind", ())) or {self.kind or ""}
+        read = {"kind", "dtype", "measured_s", *(name for kind in kinds for name in KINDS[kind.strip()])}
+        return [texts if name in read else [csv_cell(text) for text in texts] for name, texts in chunk.columns.items()]
 
     def timed(self, chunk: _Chunk) -> list[list[Any]]:
         """The added columns of a chunk: rows of one kind and dtype at a time, put back where they stood."""
@@ -194,12 +201,12 @@ def _whole(counts: Any) -> Any:
 
 def _stream(reader: Any, table: _Table, output: IO[Any], tell: Callable[[], None]) -> int:
     writer = csv.writer(output, lineterminator="\n")
-    header, count = (*table.header, *table.added), 0
+    header, count = [csv_cell(name) for name in (*table.header, *table.added)], 0
     for chunk in _chunks(reader, table):
         added = table.timed(chunk)  # before the header, so that a bad first row leaves stdout empty
         if not count:
             writer.writerow(header)
-        writer.writerows(zip(*chunk.columns.values(), *added, strict=True))
+        writer.writerows(zip(*table.given(chunk), *added, strict=True))
         count += len(chunk.lines)
         tell()
     if not count:

@@ -209,3 +209,12 @@ def test_the_command_line_edits_the_device_and_takes_no_color(
     assert not end.value.code
     assert json.loads(capsys.readouterr().out)["hardware"]["overrides"] == WIDER
     assert os.environ["NO_COLOR"] == "1"
+
+
+def test_texts_of_ones_own_are_no_formulas_of_a_spreadsheet(tmp_path: Path) -> None:
+    source, output = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("rows,columns,note,m,@who\n1,8,=1+1,+cmd,a\n2,8,-1.5,7,-b\n")
+    time_table(source, "h100", output, kind="norm")
+    header, *rows = (line.split(",")[:5] for line in output.read_text().splitlines())
+    assert header == ["rows", "columns", "note", "m", "'@who"]
+    assert rows == [["1", "8", "'=1+1", "'+cmd", "a"], ["2", "8", "-1.5", "7", "'-b"]]

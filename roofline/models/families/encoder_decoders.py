@@ -122,6 +122,7 @@ _T5 = _ENCODER_DECODER.but(
         "positions": "relative",
         "position_fields": ("n_positions", "n_positions"),
     },
+    positive="relative_attention_num_buckets",
     inert="relative_attention_max_distance dropout_rate initializer_factor dense_act_fn is_gated_act output_past "
     "scale_decoder_outputs",
 )

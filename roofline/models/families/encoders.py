@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from roofline.errors import shown
 from roofline.models.families.family import USUAL, Family, Fields, Rule, rule
-from roofline.models.families.rules import alternating_from_the_first, label_count, unless_equal, whole
+from roofline.models.families.rules import alternating_from_the_first, by_flag, label_count, unless_equal, whole
 from roofline.models.shapes import encoder
 
 
@@ -38,11 +38,6 @@ _padding_rows = Rule("pad_token_id", lambda fields: whole(fields, "pad_token_id"
 @rule("classifier_pooling")
 def _modernbert_pooling(fields: Fields) -> str:
     return "mean" if fields.get("classifier_pooling") == "mean" else "first"
-
-
-@rule("norm_bias")
-def _modernbert_norm(fields: Fields) -> str:
-    return "layer" if fields.get("norm_bias") else "layer_gain"
 
 
 _DISENTANGLED: Fields = {
@@ -90,6 +85,7 @@ ENCODERS: dict[str, Family] = {
         _pooled("Albert"),
         options={"embedding_size": 128, "hidden_act": "gelu_new", "num_hidden_groups": 1},
         only={"inner_group_num": 1},
+        positive="num_hidden_groups",
         inert="classifier_dropout_prob net_structure_type gap_size num_memory_blocks down_scale_factor",
     ),
     "bert": _BERT.but(_pooled("Bert")),
@@ -143,7 +139,7 @@ ENCODERS: dict[str, Family] = {
         },
         fixed={
             "blocks": "pre",
-            "norm": _modernbert_norm,
+            "norm": by_flag("norm_bias", False, yes="layer", no="layer_gain"),
             "positions": "rotary",
             "gated": True,
             "packed_qkv": True,
@@ -159,6 +155,7 @@ ENCODERS: dict[str, Family] = {
         _pooled("MPNet", masked=_GELU),
         rename={"relative_attention_num_buckets": "position_buckets"},
         options={"position_buckets": 32},
+        positive="relative_attention_num_buckets",
         fixed={"unused_positions": 2},  # its padding token is number 1, whatever the file says
     ),
     "roberta": _BERT.but(_pooled("Roberta", masked=_GELU), fixed={"unused_positions": _padding_rows}),

@@ -54,6 +54,7 @@ class Family:
     - consumed: what a rule reads.
     - only: a field -> the one value of it that is modelled; any other is refused by name. Null and absence pass.
     - inert: a field that changes no count, beyond those of :data:`INERT`.
+    - positive: an option by the file's name whose 0 no code of the family means anything by.
 
     A field of a mapping within the shape goes by its path, ``recurrence.heads``, and so do those of the file's mappings
     that ``nested`` lists.
@@ -68,6 +69,7 @@ class Family:
     only: Fields = field(default_factory=dict)
     inert: frozenset[str] = frozenset()
     nested: tuple[str, ...] = ()
+    positive: frozenset[str] = frozenset()
 
     def but(
         self,
@@ -79,6 +81,7 @@ class Family:
         fixed: Fields | None = None,
         only: Fields | None = None,
         inert: str = "",
+        positive: str = "",
     ) -> Family:
         """The family that differs from this one in what is stated, and in nothing else.
 
@@ -97,6 +100,7 @@ class Family:
             fixed={**{name: self.fixed[name] for name in self.fixed if name not in options}, **fixed},
             only={**self.only, **(only or {})},
             inert=self.inert | names(inert),
+            positive=self.positive | names(positive),
         )
 
     @property

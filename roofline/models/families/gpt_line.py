@@ -42,7 +42,7 @@ def _falcon_kv_heads(fields: Fields) -> Any:
 
 @rule("attn_config")
 def _mpt_positions(fields: Fields) -> str:
-    attention = fields.get("attn_config") or {}
+    attention = {} if fields.get("attn_config") is None else fields["attn_config"]
     usual = {"alibi": True, "qk_ln": False, "prefix_lm": False, "attn_type": "multihead_attention"}
     for name, value in usual.items():
         if not isinstance(attention, Mapping) or attention.get(name, value) != value:

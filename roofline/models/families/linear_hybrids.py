@@ -108,6 +108,7 @@ LINEAR_HYBRIDS: dict[str, Family] = {
             "intermediate_size": lambda fields: fields["moe_intermediate_size"],
             "shared_expert_intermediate_size": 512,
         },
+        positive="shared_expert_intermediate_size",
     ),
     "qwen3_5_text": _QWEN.but(causal("Qwen3_5", "Qwen3_5Text"), options={"num_key_value_heads": 4}),
     "qwen3_next": _QWEN.but(
@@ -121,6 +122,7 @@ LINEAR_HYBRIDS: dict[str, Family] = {
             "shared_expert_intermediate_size": 512,
         },
         fixed={"moe_layers": routed_every("decoder_sparse_step", but="mlp_only_layers")},
+        positive="shared_expert_intermediate_size",
     ),
     "recurrent_gemma": LLAMA.but(
         causal("RecurrentGemma"),

@@ -111,7 +111,11 @@ LLAMA_LINE: dict[str, Family] = {
     "smollm3": LLAMA.but(
         causal("SmolLM3"),
         without="head_dim",
-        options={"num_key_value_heads": 4, "tie_word_embeddings": True, "no_rope_layers": rotated_but_every(4)},
+        options={
+            "num_key_value_heads": unless_null("num_key_value_heads", 4),
+            "tie_word_embeddings": True,
+            "no_rope_layers": rotated_but_every(4),
+        },
         only={"use_sliding_window": False},
         inert="sliding_window layer_types max_window_layers",
     ),

@@ -138,6 +138,7 @@ MAMBA_HYBRIDS: dict[str, Family] = {
     ),
     "nemotron_h": _HYBRID.but(
         causal("NemotronH"),
+        positive="moe_shared_expert_intermediate_size",
         without="attention_bias mlp_bias",
         rename={
             "mlp_hidden_act": "hidden_act",

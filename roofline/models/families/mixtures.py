@@ -5,6 +5,7 @@ from __future__ import annotations
 from roofline.models.families.family import Family, Fields, Rule, causal, rule
 from roofline.models.families.llama_line import LLAMA
 from roofline.models.families.rules import (
+    by_flag,
     chunked_where_rotated,
     every_layer_windowed,
     full_every,
@@ -97,12 +98,12 @@ MIXTURES: dict[str, Family] = {
             "layer_types": chunked_where_rotated,
             "num_local_experts": 16,
             "num_experts_per_tok": 1,
-            "moe_intermediate_size": None,
+            "moe_intermediate_size": 8192,
         },
         fixed={
             "moe_layers": routed_as_listed,
             "shared_expert_intermediate_size": lambda fields: fields["moe_intermediate_size"],
-            "query_key_norm": Rule("use_qk_norm", lambda fields: "bare" if fields.get("use_qk_norm", True) else "none"),
+            "query_key_norm": by_flag("use_qk_norm", True, yes="bare", no="none"),
         },
         inert="attn_temperature_tuning floor_scale attn_scale for_llm_compressor",
     ),
@@ -136,6 +137,7 @@ MIXTURES: dict[str, Family] = {
             "attention_out_bias": False,
             "shared_expert_gate": True,
         },
+        positive="shared_expert_intermediate_size",
     ),
     "qwen3_moe": _QWEN.but(
         causal("Qwen3Moe"),

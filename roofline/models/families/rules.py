@@ -138,7 +138,7 @@ def chunked_where_rotated(fields: Fields) -> list[str]:
 
 def numbers(fields: Fields, name: str) -> set[int]:
     """A field that lists layers by their numbers; none where it is absent."""
-    value = fields.get(name) or []
+    value = [] if fields.get(name) is None else fields[name]
     if not isinstance(value, list) or not all(isinstance(entry, int) for entry in value):
         msg = f"{name}: given {shown(value)}, expected a list of layer numbers"
         raise ValueError(msg)

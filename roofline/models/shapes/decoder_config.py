@@ -102,6 +102,9 @@ class DecoderConfig(Config):
             derived["num_key_value_heads"] = heads
         if derived.get("head_dim") is None and isinstance(heads, int) and isinstance(fields.get("hidden_size"), int):
             derived["head_dim"] = fields["hidden_size"] // max(heads, 1)
+            if fields["hidden_size"] % max(heads, 1):
+                msg = f"num_attention_heads {shown(heads)} does not divide hidden_size {shown(fields['hidden_size'])}"
+                raise ValueError(msg)
         layers = fields.get("num_hidden_layers")
         for name, usual in (("layer_types", "full_attention"), ("no_rope_layers", 1), ("moe_layers", 1)):
             if isinstance(layers, int) and layers <= MAX_LAYERS and derived.get(name) == [usual] * layers:

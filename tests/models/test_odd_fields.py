@@ -1,0 +1,61 @@
+"""A field that is deleted, nulled or mistyped is counted as transformers counts it, or refused."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from odd_fields import changed, contradiction, shortened
+from strategies import ARCHITECTURES
+
+from roofline.errors import ConfigError
+from roofline.models.model import load_model
+
+NOT_THEIRS = ("bert-tutorial",)
+"""Networks that transformers does not have."""
+THEIRS = [name for name in ARCHITECTURES if name not in NOT_THEIRS]
+
+
+@pytest.mark.parametrize("name", Random(7).sample(THEIRS, 10))
+def test_some_odd_fields_are_counted_as_transformers_does_or_refused(name: str) -> None:
+    fields = shortened(name)
+    for words, odd in Random(name).sample(list(changed(fields)), 4):
+        assert contradiction(odd) == "", words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", THEIRS)
+def test_every_odd_field_is_counted_as_transformers_does_or_refused(name: str) -> None:
+    fields = shortened(name)
+    assert load_model(fields).parameters
+    found = {words: wrong for words, odd in changed(fields) if (wrong := contradiction(odd))}
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("albert-base-v2", {"num_hidden_groups": 0}, "num_hidden_groups: given 0, expected a whole number from 1 on"),
+        ("flan-t5-base", {"relative_attention_num_buckets": 0}, "relative_attention_num_buckets: given 0"),
+        ("qwen1.5-moe-a2.7b", {"shared_expert_intermediate_size": 0}, "shared_expert_intermediate_size: given 0"),
+        ("mpt-7b", {"n_heads": 3}, "num_attention_heads 3 does not divide hidden_size 4096"),
+        ("albert-base-v2", {"inner_group_num": True}, "inner_group_num true is not modelled; expected 1"),
+        ("mpt-7b", {"attn_config": []}, "attn_config.alibi: not modelled"),
+        ("lfm2-8b-a1b", {"layer_types": []}, "layer_types: given an empty list"),
+        ("lfm2-1.2b", {"full_attn_idxs": {}}, "full_attn_idxs: given an empty mapping"),
+        ("modernbert-base", {"norm_bias": "x"}, "norm_bias"),
+        ("llama-4-maverick", {"use_qk_norm": 1.5}, "use_qk_norm"),
+    ],
+)
+def test_what_says_nothing_is_refused_by_name(name: str, change: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError) as failure:
+        load_model({**load_model(name).fields, **change})
+    assert words in str(failure.value)
+
+
+def test_null_key_heads_of_smollm3_are_as_many_as_query_heads() -> None:
+    fields = load_model("smollm3-3b").fields
+    assert (
+        load_model({**fields, "num_key_value_heads": None}).config
+        == load_model({**fields, "num_key_value_heads": fields["num_attention_heads"]}).config
+    )
