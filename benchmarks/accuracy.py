@@ -26,6 +26,7 @@ from scores import FIGURES, Scored, joined, markdown, table
 
 from roofline.calibration.calibration_file import Calibration
 from roofline.calibration.constants import ConstantSet, device_names, load_device
+from roofline.calibration.kernels import Kernels
 from roofline.calibration.provenance import constants_of, load_published
 from roofline.hardware.spec import HardwareSpec
 from roofline.operators.predict_op import OperatorClock, OperatorPrediction
@@ -112,7 +113,8 @@ def grouped_constants(device: HardwareSpec, constants: Any, data: Path) -> Const
     if constants in (None, "calibrated") and runtime in device_names():
         return ConstantSet.from_calibration(load_device(runtime))
     lone = device.name != "a100-sxm-80gb"  # InferSim's are no part of a chain
-    return ConstantSet.from_calibration(class_without(device, data)).using("deepgemm" if lone else "trtllm")
+    kernels = Kernels.all_of("deepgemm" if lone else "trtllm")
+    return ConstantSet.from_calibration(class_without(device, data)).using(kernels)
 
 
 def group_of(rows: MeasuredSet) -> str:
