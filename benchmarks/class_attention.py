@@ -25,11 +25,15 @@ _A, _B, _L = ("a100-sxm-80gb",), ("b200-180gb",), ("l40s",)
 _H = ("h100-sxm-80gb", "h200-sxm-141gb")
 _MOST = 1000  # rows of one set
 DONORS = {
-    "nvidia-ampere": {"fa2": (_A, _L), "vllm": (_L, _H), "trtllm": (_A, _L), "sglang": (_A, _L, _H)},
-    "nvidia-hopper": {"fa3": (_H,), "vllm": (_H, _B), "trtllm": (_H, _B), "sglang": (_H, _B)},
-    "nvidia-tensor-core": {"flashinfer": (_B,), "fa4": (_B,), "vllm": (_B, _H), "trtllm": (_B, _H), "sglang": (_B, _H)},
-    "nvidia-gddr": {"fa2": (_L, _A), "vllm": (_L, _H), "trtllm": (_L, _A), "sglang": (_L, _A, _H)},
-}
+    "nvidia-ampere": {"fa2": (_A, _L), "vllm": (_L, _H), "trtllm": (_A, _L), "sglang": (_A, _L, _H),
+                      "triton": (_L, _B)},
+    "nvidia-hopper": {"fa3": (_H,), "vllm": (_H, _B), "trtllm": (_H, _B), "sglang": (_H, _B),
+                      "triton": (_B, _L)},
+    "nvidia-tensor-core": {"flashinfer": (_B,), "fa4": (_B,), "vllm": (_B, _H), "trtllm": (_B, _H), "sglang": (_B, _H),
+                           "triton": (_B, _L)},
+    "nvidia-gddr": {"fa2": (_L, _A), "vllm": (_L, _H), "trtllm": (_L, _A), "sglang": (_L, _A, _H),
+                    "triton": (_L, _B)},
+}  # fmt: skip
 """Of each class and library the groups of donors, the first library that has any is the default."""
 _LATENT = ("latent_attention_prefill", "latent_attention_decode")
 _SCANS = ("convolution_prefill", "convolution_decode", "delta_rule_prefill", "delta_rule_decode", "mamba2_prefill")
@@ -37,10 +41,10 @@ _OTHERS = {
     # an A100 has no sound rows of grouped heads, and none of latents
     **{(name, "trtllm", kind): (_L, _H) for name in ("nvidia-ampere", "nvidia-gddr") for kind in
        ("attention_decode", *_LATENT)},
-    **{("nvidia-ampere", "trtllm", kind): (_A, _L, _H, _B) for kind in _SCANS},
-    **{("nvidia-gddr", "trtllm", kind): (_L, _A, _H, _B) for kind in _SCANS},
+    **{("nvidia-ampere", "trtllm", kind): (_A, _L, _H, _B) for kind in (*_SCANS, "quantize")},
+    **{("nvidia-gddr", "trtllm", kind): (_L, _A, _H, _B) for kind in (*_SCANS, "quantize")},
 }  # fmt: skip
-KINDS = ("attention_prefill", "attention_decode", "attention_encoder", *_LATENT, *_SCANS)
+KINDS = ("attention_prefill", "attention_decode", "attention_encoder", *_LATENT, *_SCANS, "quantize")
 _ANOTHER_RELEASE = [("l40s", kind) for kind in _LATENT]
 """Rows of a release whose kernels no other device was timed with: no band is from leaving them out."""
 _ALIKE = {"mamba2_prefill": "delta_rule_prefill"}

@@ -88,7 +88,7 @@ def board(data: Path, only: Collection[str] = ()) -> Iterator[dict[str, Any]]:
     Where some are named, of ``only`` these kinds.
     """
     for fit in FITS:
-        if only and fit.kind not in only:
+        if only and not fit.among(only):
             continue
         for device in devices(data):
             sets = [each.rows for each in sets_of(data, fit, device)]
@@ -142,12 +142,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Errors by device, kind and kernel library.")
     parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
     parser.add_argument("--write", action="store_true", help="write docs/accuracy.json")
-    parser.add_argument("--kinds", nargs="+", default=(), help="judge these, others stay as the copy has them")
+    parser.add_argument("--kinds", nargs="+", default=(), help="judge these alone: KIND[:LIBRARY[:DTYPE]]")
     asked = parser.parse_args()
     records = list(board(asked.data, asked.kinds))
     print("\n".join(table(records)))
     if asked.write:
-        kept = [one for one in stored() if asked.kinds and one["kind"] not in asked.kinds]
+        kept = [one for one in stored() if asked.kinds and not FITS[_place(one)].among(asked.kinds)]
         store("operators", sorted([*kept, *records], key=_place))
     return 0
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import latent_sets
 import numpy as np
+import quantize_sets
 import scan_sets
 from device_tables import DeviceSet, Table, column, device_set
 from measured_sets import Rows
@@ -67,7 +68,7 @@ def tables(data: Path, folder: str, prefix: str) -> Iterator[Table]:
         text = path.read_bytes()
         rows = list(csv.DictReader(text.decode().splitlines()))
         digest = hashlib.sha256(text).hexdigest()[:12]
-        yield Table(load_hardware(FOLDERS[folder]), framework, version, rows, digest)
+        yield Table(load_hardware(FOLDERS[folder]), framework, version, rows, digest, path)
 
 
 def _gemm(table: Table) -> Iterator[DeviceSet]:
@@ -85,6 +86,7 @@ _KERNELS = {
     "vllm_flash_attn_fa3": "fa3",
     "vllm_flashinfer_trtllmprefill": "flashinfer",
     "vllm_flashinfer_trtllmdecode": "flashinfer",
+    "vllm_triton_attn": "triton",
     "vllm_vit_flash_attn_fa2": "fa2",
     "vllm_vit_flash_attn_fa3": "fa3",
     "vllm_vit_flash_attn_fa4": "fa4",
@@ -92,17 +94,42 @@ _KERNELS = {
 """The library of each attention kernel, as tables name it."""
 
 
+_NARROW = ("vllm_triton_attn",)
+"""Kernels that were timed with a cache in fp8 alone."""
+
+
 def _attention(table: Table) -> Iterator[DeviceSet]:
-    """Attention in bf16 with a cache in bf16, by kernel: prefill of two tokens or more, decode, encoders."""
-    whole = [row for row in table.rows if row["attn_dtype"] == row.get("kv_cache_dtype", "bfloat16") == "bfloat16"]
-    kind = {"context": "prefill", "generation": "decode", "encoder": "encoder"}[whole[0]["op_name"].split("_")[0]]
-    rows = whole if kind != "prefill" else [row for row in whole if int(row["isl"]) > 1]  # one token is a decode
-    for kernel in dict.fromkeys(row["kernel_source"] for row in rows):
-        if kernel in _KERNELS:
-            own = [row for row in rows if row["kernel_source"] == kernel]
-            sizes = _attention_sizes(own, kind)
-            groups = (("heads", "kv_heads"),)
-            yield device_set(table, own, "attention", "bf16", sizes, _KERNELS[kernel], groups, f"attention_{kind}")
+    """Attention with a cache in its own dtype, by kernel: prefill of two tokens or more, decode, encoders.
+
+    Triton's has a cache in fp8.
+    """
+    for dtype, name in (("bf16", "bfloat16"), ("fp8", "fp8")):
+        rows = [row for row in table.rows if row["attn_dtype"] == _cached(row) == name and not _is_one_token(row)]
+        for kernel in dict.fromkeys(row["kernel_source"] for row in rows):
+            if kernel in _KERNELS:
+                yield from _of_kernel(table, [row for row in rows if row["kernel_source"] == kernel], dtype)
+
+
+def _of_kernel(table: Table, rows: Rows, dtype: str) -> Iterator[DeviceSet]:
+    kind = _PHASES[rows[0]["op_name"].split("_")[0]]
+    kernel, groups, name = rows[0]["kernel_source"], (("heads", "kv_heads"),), f"attention_{kind}"
+    kept = "fp8" if kernel in _NARROW else ""
+    yield device_set(
+        table, rows, "attention", dtype, _attention_sizes(rows, kind), _KERNELS[kernel], groups, name, kept
+    )
+
+
+_PHASES = {"context": "prefill", "generation": "decode", "encoder": "encoder"}
+
+
+def _is_one_token(row: dict[str, str]) -> bool:
+    """Whether a prompt is of one token, which is a decode."""
+    return row["op_name"].startswith("context") and int(row["isl"]) == 1
+
+
+def _cached(row: dict[str, str]) -> str:
+    """The dtype of the cache, of the kernels that were timed with another taken as if it were usual."""
+    return "bfloat16" if row["kernel_source"] in _NARROW else row.get("kv_cache_dtype", "bfloat16")
 
 
 def _attention_sizes(rows: Rows, kind: str) -> dict[str, Any]:
@@ -130,5 +157,6 @@ SOURCES = (
     Source("generation_mla", latent_sets.kernels),
     Source("gdn", scan_sets.delta_rules),
     Source("mamba2", scan_sets.mamba2),
+    Source("scale_matrix", quantize_sets.dynamic),
 )
 """One entry for each family of tables; the order is the scoreboard's."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,7 @@ class Table:
     version: str
     rows: Rows
     digest: str
+    path: Path
 
 
 def device_set(
@@ -63,10 +65,10 @@ def device_set(
     library: str,
     dimensions: Sequence[Any],
     name: str = "",
-    state: str = "",
+    kept: str = "",
 ) -> DeviceSet:
     title = f"{name or kind} {dtype}, {table.framework} {table.version}"
-    measured = MeasuredSet(title, kind, table.device, dtype, sizes, column(rows, "latency_ms") * 1e-3, {}, state=state)
+    measured = MeasuredSet(title, kind, table.device, dtype, sizes, column(rows, "latency_ms") * 1e-3, {}, kept=kept)
     kernel = rows[0]["kernel_source"]
     return DeviceSet(measured, library, table.framework, table.version, kernel, tuple(dimensions), table.digest)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -71,6 +71,10 @@ class Fit:
         """Its name in a table."""
         return " ".join((self.kind, self.dtype, self.library)).strip()
 
+    def among(self, chosen: Collection[str]) -> bool:
+        """Whether its kind is among those chosen, or its kernels are, as ``attention_decode:triton``, its dtype too."""
+        return any(":".join((self.kind, self.library, self.dtype)[:n]) in chosen for n in (1, 2, 3))
+
     def without(self, correction: str) -> Fit:
         """The same with nothing of a correction, to see what it is worth."""
         free, cached, uncached, shared = (
@@ -83,9 +87,10 @@ class Fit:
 
 _SHARES = (("compute", Prior(0.75, 0.5, 1.0)), ("memory", Prior(0.8, 0.5, 1.0)))
 _ROWS = {"trtllm": (128.0, 128.0, 0.0), "fa2": (64.0, 64.0, 0.0), "fa3": (128.0, 192.0, 1.0),
-         "flashinfer": (128.0, 128.0, 0.0), "fa4": (128.0, 128.0, 0.0)}  # fmt: skip
+         "flashinfer": (128.0, 128.0, 0.0), "triton": (16.0, 16.0, 1.0), "fa4": (128.0, 128.0, 0.0)}  # fmt: skip
 """Rows of a tile, of a narrow head's, and whether query heads share tiles, as each library's kernels have it."""
 _SET = ("working_set.rate",)
+_WRITTEN = (("cache_write.traffic", 2.0),)
 _RATE = ("working_set.rate", Prior(10.0, 1.0, MOST_OF_CACHE))
 
 
@@ -100,6 +105,23 @@ def _prefill(library: str, *free: str, known: tuple[tuple[str, float], ...] = ()
     free = ("compute", "memory", "latency_s", "query_tiles.each", *free)
     priors = (*_SHARES, ("latency_s", Prior(10e-6, 1.0)), _RATE)
     return Fit("attention_prefill", "bf16", library, free, _SET, (), (*_tiles(library), *tail, *known), (), priors, 1.0)
+
+
+def _triton_decode() -> Fit:
+    """Triton's decode, in which a key takes as long whatever the matrix unit's rate."""
+    free = ("latency_s", "decode_blocks.each", "key_time")
+    known = (("compute", 0.8), ("memory", 0.8), ("decode_blocks.rows", 16.0), ("key_split.segments", 16.0),
+             ("key_split.blocks", 128.0))  # fmt: skip
+    priors = (*_SHARES, ("latency_s", Prior(8e-6, 1.0)), _RATE)
+    return Fit("attention_decode", "bf16", "triton", free, _SET, (), known, (), priors, 2.0)
+
+
+def _triton_prefill() -> Fit:
+    """Triton's prefill, likewise."""
+    free = ("memory", "latency_s", "query_tiles.each", "key_time", "cache_write.each")
+    known = (*_tiles("triton"), ("query_tiles.tail", 1.0), ("compute", 0.8), *_WRITTEN)
+    priors = (*_SHARES, ("latency_s", Prior(8e-6, 1.0)), _RATE)
+    return Fit("attention_prefill", "bf16", "triton", free, _SET, (), known, (), priors, 2.0)
 
 
 def _decode(library: str, *free: str, rows: float) -> Fit:
@@ -137,6 +159,13 @@ def _streamed(kind: str, library: str, *free: str) -> Fit:
     return Fit(kind, "bf16", library, (*_STREAM, *free), _SET, ("unit_rate",), known, (), _STREAM_PRIORS, 2.0)
 
 
+def _quantized(library: str) -> Fit:
+    """A kernel that streams what the one before it left, a block for a row."""
+    free = (*_STREAM, "row_walk", "unit_rate")
+    priors = (*_STREAM_PRIORS, ("last_cache.rate", Prior(8.0, 0.5, MOST_OF_CACHE)))
+    return Fit("quantize", "bf16", library, free, ("last_cache.rate",), (), (("compute", 0.8),), (), priors, 2.0)
+
+
 def _chunked(kind: str, library: str, *, fused: bool = False, devices: tuple[str, ...] = ()) -> Fit:
     """A scan in chunks, in passes over what it reads and writes; one where kernels are ``fused``."""
     free = ("latency_s", "scan_chunks.each", "scan_chunks.chain")
@@ -164,7 +193,6 @@ def _encoder(library: str, padded: float = 0.0, devices: tuple[str, ...] = (), s
     return Fit("attention_encoder", "bf16", library, free, _SET, (), tuple(known), (), priors, 1.0, devices)
 
 
-_WRITTEN = (("cache_write.traffic", 2.0),)
 _TILED = ("compute", "memory", "latency_s", "tiles.feed", "tiles.split")
 FITS = (
     Fit("matmul", "bf16", "", _TILED, ("last_cache.rate",), ("ramp",), (("tiles.partial", _NO_PARTIAL),)),
@@ -186,6 +214,9 @@ FITS = (
     _decode("flashinfer", rows=16.0),
     _decode("fa2", "unsplit", "regroup", rows=128.0),
     _decode("trtllm", "head_blocks.each", "head_blocks.rate", rows=16.0),
+    replace(_prefill("trtllm", "window_edge", known=(("packed_pass", 2.0),)), dtype="fp8"),
+    _triton_prefill(),
+    _triton_decode(),
     _latent_prefill("trtllm"),
     _latent_decode("trtllm", rows=64.0),
     *(_streamed("convolution_prefill", library) for library in ("vllm", "sglang")),
@@ -196,6 +227,7 @@ FITS = (
     *(_chunked("delta_rule_prefill", library) for library in ("sglang", "trtllm")),
     *(_streamed("delta_rule_decode", library) for library in ("vllm", "sglang", "trtllm")),
     _chunked("mamba2_prefill", "trtllm", fused=True),
+    *(_quantized(library) for library in ("vllm", "trtllm")),
 )  # fmt: skip
 """Each kind that has rows; the first of a kind is its default."""
 
@@ -279,7 +311,7 @@ def _of_another(logs: Sequence[Any]) -> Any:
 
 
 def device_fields(data: Path, device: HardwareSpec, only: Collection[str] = ()) -> dict[str, Any]:
-    """The fields of a device's calibration, as its file has them; kinds not among ``only`` stay as they are."""
+    """The fields of a device's calibration, as its file has them; what is not among ``only`` stays as it is."""
     old = read_yaml(_file(device))["kinds"] if only else {}
     kinds: dict[str, Any] = {}
     sources, count = set(), 0
@@ -290,7 +322,8 @@ def device_fields(data: Path, device: HardwareSpec, only: Collection[str] = ()) 
         sources |= {f"{each.framework} {each.version} ({each.digest})" for each in sets}
         count += sum(len(each.rows) for each in sets)
         if only and fit.kind not in only:
-            kinds[fit.kind] = old[fit.kind]
+            kinds.setdefault(fit.kind, old.get(fit.kind, {}))
+        if only and not fit.among(only):
             continue
         first = first_sets(data, fit, device)
         known = fitted(FITS[0], [each.rows for each in first]) if first else None
@@ -298,8 +331,7 @@ def device_fields(data: Path, device: HardwareSpec, only: Collection[str] = ()) 
         _put(kinds, fit, kind_fields(constants, device, *_band(judged(fit, sets, first))))
     default = kinds[FITS[0].kind]
     rest = load_class(device.calibration_class).band
-    usual = [kind for name, kind in kinds.items() if name.startswith(USUAL)]
-    bands = [inner["band"] for kind in usual for inner in _entries(kind)]
+    bands = [kind["band"] for name, kind in kinds.items() if name.startswith(USUAL)]
     return {
         "name": device.name,
         "extends": device.name,
@@ -380,15 +412,6 @@ def _put(kinds: dict[str, Any], fit: Fit, fields: dict[str, Any]) -> None:
     place.update(fields if fit.dtype == FITS[0].dtype else {"dtypes": {fit.dtype: fields}})
 
 
-def _entries(kind: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """All constants of a kind: its own, its dtypes', its libraries'."""
-    if "band" in kind:
-        yield kind
-    for group in ("dtypes", "libraries"):
-        for inner in kind.get(group, {}).values():
-            yield from _entries(inner)
-
-
 def _file(device: HardwareSpec) -> Path:
     return data_folder("calibrations") / "devices" / f"{device.name}.yaml"
 
@@ -415,7 +438,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
     parser.add_argument("--write", action="store_true", help="write calibrations/devices/")
     parser.add_argument("--without", default="", help="a correction to leave out, such as ramp: the fits that have it")
-    parser.add_argument("--kinds", nargs="+", default=(), help="fit these, others stay as the file has them")
+    parser.add_argument("--kinds", nargs="+", default=(), help="fit these alone: KIND[:LIBRARY[:DTYPE]]")
     asked = parser.parse_args()
     fits = [fit.without(asked.without) for fit in FITS]
     if asked.without:
@@ -423,7 +446,7 @@ def main() -> int:
     for device in devices(asked.data):
         for fit in fits:
             sets = sets_of(asked.data, fit, device)
-            if not sets or (asked.kinds and fit.kind not in asked.kinds):
+            if not sets or (asked.kinds and not fit.among(asked.kinds)):
                 continue
             seeds = judged(fit, sets, first_sets(asked.data, fit, device))
             medians = [100 * float(np.median(np.abs(np.expm1(seed.logs)))) for seed in seeds]

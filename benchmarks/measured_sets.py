@@ -41,7 +41,7 @@ class MeasuredSet:
     """Timed operators of one kind on one device; ``fit_values`` maps each model dimension to the values to fit.
 
     sizes: arrays, one per size of the kind. measured_s: [s]. operator: its name inside a model. runtime: whose kernels.
-    host_time: whether the times include what the host does. state: the dtype of recurrent states, where it is another.
+    host_time: whether the times include what the host does. kept: the dtype of caches, states, if another.
     """
 
     name: str
@@ -54,7 +54,7 @@ class MeasuredSet:
     operator: str = ""
     runtime: str = ""
     host_time: bool = False
-    state: str = ""
+    kept: str = ""
 
     def __len__(self) -> int:
         return len(self.measured_s)
@@ -97,7 +97,7 @@ class MeasuredSet:
         """What the operators cost, from the same statement as in ``predict_op``."""
         op, sizes = statement_of(self.kind, self.sizes)
         decoding = "query" in self.sizes and bool(np.all(self.sizes["query"] == 1))
-        precision = Precision(self.dtype, self.dtype, self.dtype, self.state)
+        precision = Precision(self.dtype, self.dtype, self.kept or self.dtype, self.kept)
         cost = operator_cost(op, sizes, precision, decoding=decoding)
         return replace(cost, alone=True)
 

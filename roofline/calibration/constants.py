@@ -34,6 +34,7 @@ _WIDER = {
     "delta_rule_decode": ("scan",),
     "mamba2_prefill": ("scan",),
     "mamba2_decode": ("scan", "delta_rule_decode"),
+    "quantize": ("elementwise",),
     "convolution_prefill": ("elementwise",),
     "convolution_decode": ("elementwise",),
 }

@@ -23,7 +23,7 @@ def _seconds(text: object, info: ValidationInfo) -> float:
 
 
 def _of_clock(text: object, clock: float | None) -> float:
-    in_cycles = isinstance(text, str) and UNITS.get(text.lstrip(" .0123456789"), ("",))[0] == "cycles"
+    in_cycles = isinstance(text, str) and UNITS.get(text.lstrip(" .0123456789e+-"), ("",))[0] == "cycles"
     if not in_cycles:
         return parse_quantity(text, "time_s")
     if clock is None:

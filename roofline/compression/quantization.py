@@ -230,7 +230,7 @@ def _quantize(matrix: Matrix, form: Format, op: Op) -> Op:
     values, scale = _narrow_activation(matrix, form)
     work = (Work("vector", QUANTIZE_FLOPS, matrix.x.letters),)
     local = dict(op.local) | _groups("i", [matrix], form, op)
-    return Op(f"{op.name}{QUANTIZE}", "elementwise", (matrix.x,), (values, scale), work, local)
+    return Op(f"{op.name}{QUANTIZE}", "quantize", (matrix.x,), (values, scale), work, local)
 
 
 # KV cache

@@ -149,7 +149,7 @@ def shape_of(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> Shape:
         return _scan(op, bound, width)
     if any(tensor.role == "conv_state" for tensor in op.writes):
         return _convolution(op, bound, width)
-    if op.kind in ("elementwise", "norm", "softmax", "embedding"):
+    if op.kind in ("elementwise", "quantize", "norm", "softmax", "embedding"):
         return _rows(op, bound, width)
     return None
 

@@ -144,10 +144,11 @@ def predict_op(
     decode step); latent_attention batch, query, context, heads, latent_dim, rope_dim, head_dim, value_dim (its kernel:
     one query token attends to the latents, several to what is made of them); scan rule (delta_rule or mamba2), batch,
     query, key_heads, heads, key_dim, head_dim, chunk (64 where it is left out; one token is a step of the recurrence);
-    convolution batch, query, channels, taps (4 where they are left out); elementwise rows, columns, inputs
-    (tensors read); norm (RMS) and softmax rows, columns; embedding tokens, columns; collective operation (all_reduce,
-    all_gather, reduce_scatter or all_to_all), message_bytes (the whole: what a device has before a scatter or after a
-    gather), devices, of which there are as many as ``hardware`` names. Numbers and numpy arrays broadcast.
+    convolution batch, query, channels, taps (4 where they are left out); elementwise rows, columns, inputs (tensors
+    read); quantize (to 8 bits, with a scale for each row), norm (RMS) and softmax rows, columns; embedding tokens,
+    columns; collective operation (all_reduce, all_gather, reduce_scatter or all_to_all), message_bytes (the whole: what
+    a device has before a scatter or after a gather), devices, of which there are as many as ``hardware`` names. Numbers
+    and numpy arrays broadcast.
     dtype: the device's default if left out. ``set`` edits fields of the device, as in
     ``{"hardware.memory.hbm.bandwidth": "6TB/s"}``. Raises UsageError for a wrong kind or size, WorkloadError for a
     dtype that the device lacks, SpecError for an unknown device.

@@ -20,6 +20,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "scan": ("rule", "batch", "query", "key_heads", "heads", "key_dim", "head_dim", "chunk"),
     "convolution": ("batch", "query", "channels", "taps"),
     "elementwise": ("rows", "columns", "inputs"),
+    "quantize": ("rows", "columns"),
     "norm": ("rows", "columns"),
     "softmax": ("rows", "columns"),
     "embedding": ("tokens", "columns"),

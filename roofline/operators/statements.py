@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from roofline.compression.quantization import QUANTIZE_FLOPS
 from roofline.layers.attention import attention, window_keys
 from roofline.layers.convolution import causal_convolution
 from roofline.layers.delta_rule import chunked_delta_rule, recurrent_delta_rule
@@ -17,7 +18,7 @@ from roofline.layers.normalization import norm
 from roofline.number import exact
 from roofline.operators.sizes import OPERATIONS, RULES, Columns
 from roofline.program.axes import Sizes
-from roofline.program.op import Op, PerElement, Tensor, collective, contract, elementwise, weight
+from roofline.program.op import Op, PerElement, Tensor, Work, collective, contract, elementwise, weight
 from roofline.program.transfers import Transfer
 
 
@@ -93,6 +94,13 @@ def _elementwise(columns: Columns) -> tuple[Op, Sizes]:
     return op, _grid(columns)
 
 
+def _quantize(columns: Columns) -> tuple[Op, Sizes]:
+    """A copy in 8 bits, and a scale for each row."""
+    x, narrow = Tensor("x", "B D"), Tensor("narrow", "B D", dtype="fp8")
+    work = (Work("vector", QUANTIZE_FLOPS, x.letters),)
+    return Op("quantize", "quantize", (x,), (narrow, Tensor("scale", "B", dtype="fp32")), work), _grid(columns)
+
+
 def _norm(columns: Columns) -> tuple[Op, Sizes]:
     return norm("norm", Tensor("x", "B D"), Tensor("y", "B D"), kind="rms"), _grid(columns)
 
@@ -126,6 +134,7 @@ _STATEMENTS: dict[str, Callable[[Columns], tuple[Op, Sizes]]] = {
     "scan": _scan,
     "convolution": _convolution,
     "elementwise": _elementwise,
+    "quantize": _quantize,
     "norm": _norm,
     "softmax": _softmax,
     "embedding": _embedding,

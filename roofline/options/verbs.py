@@ -94,8 +94,8 @@ class OpSizes(TypedDict, total=False):
     chunk: Annotated[Any, Option("Scan: tokens of a prompt at once.", usual="64", metavar="N")]
     channels: Annotated[Any, Option("Convolution: channels, each by itself.", metavar="N")]
     taps: Annotated[Any, Option("Convolution: tokens that it looks at.", usual="4", metavar="N")]
-    rows: Annotated[Any, Option("Elementwise, norm, softmax: rows.", metavar="N", everyday=True)]
-    columns: Annotated[Any, Option("Elementwise, norm, softmax, embedding: elements of a row.", metavar="N",
+    rows: Annotated[Any, Option("Elementwise, quantize, norm, softmax: rows.", metavar="N", everyday=True)]
+    columns: Annotated[Any, Option("Elementwise, quantize, norm, softmax, embedding: elements of a row.", metavar="N",
                                    everyday=True)]  # fmt: skip
     inputs: Annotated[Any, Option("Elementwise: tensors read.", metavar="N")]
     tokens: Annotated[Any, Option("Grouped matmul, embedding: rows multiplied or looked up.", metavar="N")]

@@ -128,7 +128,7 @@ def test_a_fit_frees_and_writes_it(name: str) -> None:
 
 
 def cost(kind: str, flops: float, moved: float, shape: Shape) -> Cost:
-    return Cost("g", "op", kind, "fp16", 1, flops, 0, 0, moved, shape)
+    return Cost("g", "op", kind, "fp16", 1, flops, 0, 0, moved, shape, alone=True)
 
 
 def masked(groups: int, width: int = 64, window: int = 0) -> Cost:
@@ -159,14 +159,14 @@ KERNELS = [
 
 
 WITHIN = {"window_edge": "query_tiles", "head_padding": "query_tiles", "slow_width": "query_tiles",
-          "head_blocks": "decode_blocks"}  # fmt: skip
-"""Corrections of what another one computes."""
+          "head_blocks": "decode_blocks", "key_time": "query_tiles", "key_split": "decode_blocks key_time"}  # fmt: skip
+"""Corrections of what others compute."""
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_timing_applies_it(name: str) -> None:
     cached, quick = load_hardware("l40s"), load_hardware("h200")  # whose last cache, and whose memory is the faster one
-    around = with_usual(WITHIN[name]) if name in WITHIN else PLAIN
+    around = PLAIN.replaced({each: value for of in WITHIN.get(name, "").split() for each, value in usual(of).items()})
     plain, corrected = (
         [time_operator(each, device, constants) for each in KERNELS for device in (cached, quick)]
         for constants in (around, around.replaced(usual(name)))
@@ -202,6 +202,7 @@ def test_all_times_are_divided_and_nothing_else() -> None:
     quicker = every.with_times_divided(2.0)
     times = {"latency_s", "tiles.split", "regroup", "quantize.latency", "ramp", "query_tiles.each", "cache_write.each",
              "decode_blocks.each", "head_blocks.each", "key_growth", "dispatch.token", "dispatch.expert",
-             "scan_chunks.each", "scan_chunks.chain", "channel_walk.first", "channel_walk.each"}  # fmt: skip
+             "scan_chunks.each", "scan_chunks.chain", "channel_walk.first", "channel_walk.each",
+             "row_walk", "key_time"}  # fmt: skip
     for each in ("latency_s", "memory", *(name for name in CONSTANTS if name != "reuse_bandwidth")):
         assert quicker.value(each) == every.value(each) / (2 if each in times else 1)

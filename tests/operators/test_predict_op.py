@@ -74,6 +74,7 @@ CASES: list[tuple[str, dict[str, Any], int, int, int]] = [
     ),
     ("elementwise", {"rows": 3, "columns": 7, "inputs": 1}, 0, 21, 2 * 2 * 21),
     ("elementwise", {"rows": 3, "columns": 7, "inputs": 3}, 0, 42, 2 * 4 * 21),
+    ("quantize", {"rows": 3, "columns": 7}, 0, 3 * 21, 2 * 21 + 21 + 4 * 3),
     ("norm", {"rows": 3, "columns": 7}, 0, 4 * 21, 2 * (2 * 21 + 7)),
     ("softmax", {"rows": 3, "columns": 7}, 0, 5 * 21, 2 * 2 * 21),
     ("embedding", {"tokens": 3, "columns": 7}, 0, 0, 2 * 2 * 21 + 8 * 3),

@@ -164,6 +164,29 @@ class Ramp(Correction):
 
 
 @dataclass(frozen=True, slots=True)
+class RowWalk(Correction):
+    """Row walk: a block has a row and goes through its bytes, ``each`` of which takes that long, however few rows are.
+
+    Latency + ``each`` x bytes of a row.
+
+    >>> RowWalk(2e-11).seconds(row_bytes=10_000)
+    2e-07
+    """
+
+    each: Annotated[Time, Prior(2e-11, 1.0)]
+
+    source: ClassVar = (
+        "vLLM's dynamic_per_token_scaled_fp8_quant has a block for a token: 0.08 to 0.11 cycles a byte on H100, H200, "
+        "B200 and L40S"
+    )
+    explained: ClassVar = "a byte of a row costs {each} more"
+
+    def seconds(self, row_bytes: Number) -> Number:
+        """What a row of so many bytes takes longer. [s]"""
+        return self.each * row_bytes
+
+
+@dataclass(frozen=True, slots=True)
 class LongRows(Correction):
     """Multi-pass norm and softmax: a row of more than ``capacity`` bytes does not stay on the unit and is read again.
 

@@ -15,6 +15,8 @@ from roofline.calibration.corrections.attention_by_library import (
     HeadBlocks,
     HeadPadding,
     KeyGrowth,
+    KeySplit,
+    KeyTime,
     PackedPass,
     QueryTiles,
     SlowWidth,
@@ -40,6 +42,7 @@ from roofline.calibration.corrections.memory import (
     LongRows,
     Ramp,
     ReuseBandwidth,
+    RowWalk,
 )
 from roofline.calibration.corrections.scans import ChannelWalk, ScanChunks, UnitRate
 from roofline.calibration.fields import Data
@@ -77,6 +80,8 @@ class Corrections(Data):
     head_blocks: HeadBlocks | None = None
     unsplit: Unsplit | None = None
     key_growth: KeyGrowth | None = None
+    key_time: KeyTime | None = None
+    key_split: KeySplit | None = None
     working_set: WorkingSet | None = None
     unit_rate: UnitRate | None = None
     scan_chunks: ScanChunks | None = None
@@ -86,6 +91,7 @@ class Corrections(Data):
     reuse_bandwidth: ReuseBandwidth | None = None
     last_cache: LastCache | None = None
     ramp: Ramp | None = None
+    row_walk: RowWalk | None = None
     long_rows: LongRows | None = None
 
     @model_validator(mode="after")

@@ -27,6 +27,8 @@ def tiles_s(cost: Cost, shape: AttentionShape, rates: Rates, constants: Constant
     keys = pairs / (heads * queries) + ragged
     count, rows = tiles.count(heads, queries, groups, head_dim), tiles.rows_of(head_dim)
     units = units_of(rates)
+    if corrections.key_time:
+        pair_s = corrections.key_time.seconds(head_dim) / (rows * units)
     longest = _longest(shape) + ragged
     work = (count * rows * keys * pair_s, count, rows * longest * pair_s * units, units)
     return tiles.seconds(*work), tiles.work_s(*work)
@@ -42,10 +44,24 @@ def blocks_s(shape: AttentionShape, rates: Rates, corrections: Corrections) -> N
     if corrections.unsplit and not shape.latent:
         apart = corrections.unsplit.alone(groups, as_float(shape.windowed))
         shared = apart * heads + (1 - apart) * shared
+    if corrections.key_time and corrections.key_split:
+        return _keys_in_turn(shape, shared, units, corrections)
     if alone is None:
         return blocks.seconds(shared, units)
     apart = alone.alone(groups)
     return apart * alone.each * heads / units + (1 - apart) * blocks.seconds(shared, units)
+
+
+def _keys_in_turn(shape: AttentionShape, count: Number, units: Number, corrections: Corrections) -> Number:
+    """Seconds of so many blocks, each of which goes through its keys: all units busy, or one block alone."""
+    blocks, split, key = corrections.decode_blocks, corrections.key_split, corrections.key_time
+    assert blocks is not None
+    assert split is not None
+    assert key is not None
+    keys, key_s = _longest(shape), key.seconds(as_float(shape.head_dim))
+    spread = (count * keys * key_s + split.count(count) * blocks.each) / units
+    alone = blocks.each + split.own(keys, count, as_float(shape.windowed)) * key_s
+    return (spread * spread + alone * alone) ** 0.5
 
 
 def heads_alone_s(shape: AttentionShape, rates: Rates, corrections: Corrections) -> Number:

@@ -61,7 +61,7 @@ def before_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
         passes, shape = constants.corrections.routed_passes, cost.shape
         copied = passes.copied_bytes(as_float(shape.rows), as_float(shape.row_bytes))
         return passes.seconds(_activation_bytes(cost) + copied, hardware.bandwidth)
-    if quantize is None or not isinstance(cost.shape, MatmulShape):
+    if quantize is None or not cost.alone or not isinstance(cost.shape, MatmulShape):
         return 0.0
     moved = quantize.moved_bytes(as_float(cost.shape.rows), as_float(cost.shape.depth))
     bandwidth = hardware.bandwidth

@@ -1,0 +1,71 @@
+"""Quantising kernels: rows walked, counted once; Triton's keys, which no matrix unit hastens; more never takes less."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from roofline.calibration.constants import Constants
+from roofline.cost.cost import Cost, operator_cost
+from roofline.hardware.loading import load_hardware
+from roofline.operators.predict_op import predict_op
+from roofline.operators.statements import statement_of
+from roofline.program.workload import Precision
+from roofline.timing.machine import kind_of
+from roofline.timing.operator import time_operator
+
+PLAIN = Constants(compute=0.8, memory=0.8, p=2)
+H100 = load_hardware("h100")
+ATTENTION = {"batch": 4, "heads": 32, "kv_heads": 8, "head_dim": 128, "causal": 1}
+
+
+def cost(kind: str, **sizes: Any) -> Cost:
+    op, bound = statement_of(kind, sizes)
+    return operator_cost(op, bound, Precision("bf16", "bf16", "bf16"), decoding=sizes.get("query") == 1)
+
+
+def seconds(timed: Cost, rates: Any = H100, **constants: float) -> float:
+    named = {name.replace("__", "."): value for name, value in constants.items()}
+    return float(time_operator(timed, rates, PLAIN.replaced(named)).time_s)
+
+
+def test_a_row_is_walked_however_few_there_are() -> None:
+    one, many = (cost("quantize", rows=rows, columns=4096) for rows in (1, 10_000))
+    row_bytes = 3 * 4096 + 4
+    assert kind_of(one) == "quantize"
+    for timed in (one, many):
+        assert seconds(timed, row_walk=1e-9) - seconds(timed) == pytest.approx(1e-9 * row_bytes)
+
+
+def test_what_a_matmul_holds_of_quantising_counts_where_it_runs_by_itself() -> None:
+    within = cost("matmul", m=16, k=4096, n=4096)
+    constants = {"quantize__latency": 5e-6, "quantize__traffic": 4.0}
+    assert seconds(within, **constants) == seconds(within)
+    assert seconds(replace(within, alone=True), **constants) > seconds(within) + 5e-6
+
+
+@pytest.mark.parametrize("query", [1, 512])
+def test_a_faster_matrix_unit_hastens_no_key_of_triton(query: int) -> None:
+    timed = cost("attention", query=query, context=4096, **ATTENTION)
+    tiles = {"query_tiles__rows": 16.0, "query_tiles__narrow_rows": 16.0, "query_tiles__packed": 1.0,
+             "query_tiles__each": 1e-6, "query_tiles__tail": 1.0}  # fmt: skip
+    blocks = {"decode_blocks__each": 1e-6, "decode_blocks__rows": 16.0, "key_split__segments": 16.0,
+              "key_split__blocks": 128.0}  # fmt: skip
+    found = [seconds(timed, key_time=each, **(blocks if query == 1 else tiles)) for each in (1e-10, 2e-10)]
+    assert 1.2 * found[0] < found[1] < 2.1 * found[0]
+    if query > 1:
+        whole = PLAIN.replaced({"key_time": 1e-10, **{name.replace("__", "."): value for name, value in tiles.items()}})
+        times = [time_operator(timed, H100, replace(whole, compute=share)).time_s for share in (0.4, 0.8)]
+        assert times[0] == times[1]
+
+
+@pytest.mark.parametrize("name", ["h100", "b200", "l40s", "a100"])
+def test_more_rows_or_columns_never_take_less(name: str) -> None:
+    rising = np.geomspace(16, 65536, 60).round()
+    for sizes in ({"rows": rising, "columns": 4096}, {"rows": 64, "columns": rising}):
+        found = predict_op("quantize", name, **sizes)
+        assert (np.diff(found.time_s) >= 0).all()
+        assert (found.bound_s <= found.low_s).all()
