@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from roofline.operators.predict_op import OperatorPrediction, predict_op
     from roofline.prediction.predict import Prediction, predict
     from roofline.serving.step_clock import StepClock
+    from roofline.sweeps.sweep import Sweep, sweep
     from roofline.tape.tape import Tape
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "RooflineError",
     "Sizing",
     "StepClock",
+    "Sweep",
     "Tape",
     "compare",
     "formula",
@@ -48,6 +50,7 @@ __all__ = [
     "predict_op",
     "record",
     "size",
+    "sweep",
 ]
 
 _HOMES = {
@@ -62,6 +65,7 @@ _HOMES = {
     "RooflineError": "errors",
     "Sizing": "buying.sizing",
     "StepClock": "serving.step_clock",
+    "Sweep": "sweeps.sweep",
     "Tape": "tape.tape",
     "compare": "buying.api",
     "formula": "formulas.building",
@@ -71,6 +75,7 @@ _HOMES = {
     "predict_op": "operators.predict_op",
     "record": "buying.recording",
     "size": "buying.api",
+    "sweep": "sweeps.sweep",
 }
 
 

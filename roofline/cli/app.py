@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from roofline.cli import engines, formula, hardware, measure, models, op, plot, predict, serving
+from roofline.cli import engines, formula, hardware, measure, models, op, plot, predict, serving, sweep
 from roofline.cli.console import fail, interrupted, tell, unwritable, warn
 from roofline.cli.verb import Argument, Verb, Verbs
 from roofline.errors import RooflineError
@@ -25,7 +25,7 @@ roofline tells what a transformer costs on hardware you do not own yet, why, and
   roofline predict llama-3.1-8b --hardware h100 --context 4096 engineer: what limits a decode step
   roofline formula attention --quantity intensity              teacher: the formula, in letters
 
-verbs: predict, compare, size, op, formula, plot, doctor, calibrate, validate,
+verbs: predict, compare, size, sweep, op, formula, plot, doctor, calibrate, validate,
        hardware list|show|check|diff|new|schema, models list|show|check,
        engines list|show|check|new
 """
@@ -35,6 +35,7 @@ _SUBJECT = Argument("subject", "A model as for predict, or a layer: attention, f
 _KIND = Argument("kind", "matmul, attention, elementwise, norm, softmax, embedding or collective.", optional=True)
 _PICTURE = Argument("kind", f"{', '.join(plot.KINDS)}.")
 _DRAWN = Argument("model", "As for predict; several with commas where a kind shows several. For validation: a CSV.")
+_SWEPT = Argument("what", "Models with commas, a STUDY.yaml, or show and the folder of a sweep.", many=True)
 _DEVICE = Argument("name", "A device or a system: name, alias, YAML file, or a count: 8xh100.")
 _FILES = Argument("files", "YAML files of devices or systems.", many=True)
 _ONE, _OTHER = Argument("one", "A device."), Argument("other", "Another.")
@@ -104,6 +105,7 @@ app.add(
 )
 app.add("Ask", "compare", Verb(serving.compare, verbs.CompareFlags, _MODEL, answer="buying.answers:CompareAnswer"))
 app.add("Ask", "size", Verb(serving.size, verbs.SizeFlags, _MODEL, answer="buying.answers:SizeAnswer"))
+app.add("Explore", "sweep", Verb(sweep.sweep, verbs.SweepFlags, _SWEPT))
 app.add(
     "Explain",
     "formula",

@@ -216,6 +216,44 @@ class SizeFlags(SeveralHardware, SizeOptions, ServingOutput, total=False):
     """The flags of ``size``."""
 
 
+class SweepFlags(SeveralHardware, Edits, total=False):
+    """The flags of ``sweep``."""
+
+    output: Annotated[Path | None, Option("Folder of the sweep.", flag="--output -o", metavar="DIR", everyday=True)]
+    batch: Annotated[str | None, Option("Sequences at once: 1,8,64 or 1..512:log2.", metavar="AXIS", everyday=True)]
+    prompt: Annotated[str | None, Option("Tokens in: 1k,4k, 1024..8192:16.", metavar="AXIS", everyday=True)]
+    generate: Annotated[str | None, Option("Tokens out, in the same ways.", metavar="AXIS", everyday=True)]
+    context: Annotated[
+        str | None,
+        Option("One decode step that attends to so many tokens, in place of a request.", metavar="AXIS", everyday=True),
+    ]
+    dtype: Annotated[
+        str | None,
+        Option("Formats or recipes, with commas.", usual="as a model is stored", metavar="FORMATS", everyday=True),
+    ]
+    engine: Annotated[
+        str | None, Option("Engines, with commas.", usual="the usual one", metavar="NAMES", everyday=True)
+    ]
+    layouts: Annotated[
+        str | None,
+        Option("Of several devices: best, all, or degrees such as tp=8/tp=4,pp=2.", usual="best", metavar="LAYOUTS"),
+    ]
+    price_kind: Annotated[str | None, Option("on_demand, reserved or spot.", usual="on_demand", metavar="KIND")]
+    prices: Annotated[str | None, Option("Prices of your own: h100=2.71USD/h, or a YAML file.", metavar="PRICES")]
+    columns: Annotated[str | None, Option("Columns to keep, with commas.", usual="the usual 22", metavar="NAMES")]
+    workers: Annotated[int, Option("Processes of this machine.", default=1, everyday=True)]
+    dry_run: Annotated[bool, Option("What it would do: points, parts, bytes, minutes.", default=False, everyday=True)]
+    best: Annotated[str | None, Option("Show: the best rows by a column.", metavar="COLUMN", everyday=True)]
+    pareto: Annotated[str | None, Option("Show: the front of two columns.", metavar="X,Y", everyday=True)]
+    pivot: Annotated[str | None, Option("Show: --of by two others.", metavar="X,Y", everyday=True)]
+    of: Annotated[str, Option("With --pivot: which column.", default="tpot_s", metavar="COLUMN", everyday=True)]
+    by: Annotated[str | None, Option("With --pareto: a front for each of these.", metavar="COLUMN", everyday=True)]
+    where: Annotated[
+        str | None, Option("Show: which rows, fits and tpot_s < 0.03.", metavar="CONDITION", everyday=True)
+    ]
+    top: Annotated[int, Option("Show: how many rows.", default=10, everyday=True)]
+
+
 class PlotOptions(Lengths, PhaseOf, Dtypes, Timing, Edits, total=False):
     """What ``plot`` asks ``predict``."""
 

@@ -66,6 +66,25 @@ def choose_layout(request: Request, asked: Degrees) -> Chosen:
     )
 
 
+def layouts_of(request: Request) -> list[Layout]:
+    """Every layout of the devices of a request that can split the model at some batch."""
+    devices = request.fleet.count
+    if not request.fleet.counted:
+        return [Layout()]
+    layouts = _candidates(Search(devices, "E" in request.program.sizes, request.phases), {})
+    held = can_split(layouts, request.program, request.phases, replace(request.workload, batch=devices))
+    return [layouts.at(int(place)) for place in np.flatnonzero(held)]
+
+
+def best_layouts(request: Request, batches: Sequence[int]) -> dict[int, Layout]:
+    """The layout that ``choose_layout`` takes at each batch. Raises WorkloadError where one has none."""
+    table = evaluate(request, {}, batches)
+    lacking = sorted(set(batches) - set(table.batch.tolist()))
+    if lacking:
+        choose_layout(replace(request, workload=replace(request.workload, batch=lacking[0])), {})
+    return {batch: table.layout(table.best(batch)) for batch in dict.fromkeys(batches)}
+
+
 def evaluate(request: Request, given: Mapping[str, int], batches: Sequence[int]) -> LayoutTable:
     """A row for each layout that can split the model and each batch. Raises WorkloadError where there is none."""
     devices = request.fleet.count if request.fleet.counted else int(Layout.of(**given).devices)

@@ -10,6 +10,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from roofline.errors import UsageError, near_matches, shown
 from roofline.number import Grid, Number, ratio
@@ -74,6 +75,25 @@ class Tape:
                     whole[name] = np.empty(shape, dtype=np.asarray(found).dtype)
                 whole[name][block] = found
         return whole
+
+    def holds(self, **values: Any) -> NDArray[np.bool_]:
+        """Where the recording holds: letters in their ranges, and every choice as it was made.
+
+        Raises UsageError for a letter that is missing or strange, and for shapes that do not match.
+        """
+        arrays = {name: np.asarray(value, dtype=np.float64) for name, value in values.items()}
+        inside: NDArray[np.bool_] = np.ones(_broadcast(arrays), dtype=bool)
+        for letter in self.letters:
+            if (array := arrays.get(letter.name)) is not None:
+                within = (array >= letter.low) & (array <= letter.high)
+                inside = inside & within & (np.floor(array) == array if letter.whole else within)
+                arrays[letter.name] = np.where(within, np.floor(array) if letter.whole else array, letter.example)
+        if not self.guards:
+            return inside
+        choices = replace(self, results={str(place): place for place in self.guards}, guards={})
+        for place, found in choices(**arrays).items():
+            inside = inside & (found == self.guards[int(place)])
+        return inside
 
     def at(self, **values: float) -> dict[str, float]:
         """Every result at one point, in plain Python. Raises UsageError as a call does."""

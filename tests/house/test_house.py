@@ -60,7 +60,7 @@ def test_every_other_list_of_exports_is_sorted_and_true() -> None:
 def test_the_frozen_window() -> None:
     assert roofline.__all__ == (
         "Ceiling Comparison Formula HardwareSpec Model OperatorPrediction Prediction Roofline RooflineError Sizing "
-        "StepClock Tape compare formula load_hardware load_model predict predict_op record size".split()
+        "StepClock Sweep Tape compare formula load_hardware load_model predict predict_op record size sweep".split()
     )
 
 
@@ -256,6 +256,8 @@ VERBS = {
     "--devices --dtype --routing --engine --kernels --constants --set --json --no-color --table --output -o --help-all",
     "compare": f"--hardware {SERVING} --train --frozen --json --output -o --wide --quiet --pareto --help-all",
     "size": f"--hardware --load --headroom {SERVING} --prefill-on --json --output -o --wide --quiet --help-all",
+    "sweep": "--hardware --set --output -o --batch --prompt --generate --context --dtype --engine --layouts "
+    "--price-kind --prices --columns --workers --dry-run --best --pareto --pivot --of --by --where --top --help-all",
     "plot": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --state-dtype --engine --kernels --constants --set --output -o --data --theme --size --dpi --over "
     "--measured --help-all",

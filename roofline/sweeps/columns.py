@@ -1,0 +1,69 @@
+"""The columns of a sweep: of a request or a step, and of each of its phases, from what a tape plays."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from roofline.timing.timing import PARTS
+
+WORDS = ("model", "hardware", "layout", "dtype", "engine", "provenance", "refused")
+"""Columns of every row that are text; the last says why a row has no results, and is empty where it has."""
+
+NUMBERS = ("devices", "batch", "prompt", "generate", "context")
+"""Columns of every row that are whole numbers: what was asked for, with what was left open filled in."""
+
+_MADE_OF = ("low", "high", "bound_by", *(f"share_{part}" for part in PARTS))
+_MEMORY = ("weights_bytes", "kv_cache_bytes", "state_bytes", "activation_bytes", "total_bytes", "fits", "max_batch")
+KEPT = ("ttft_s", "tpot_s", "request_s", "tokens_per_s", *_MADE_OF, *_MEMORY, "energy_j", "usd_per_mtoken")
+"""Kept where a study does not say: times [s], the band as factors of the request's time, what that is made of, memory
+of a device [B], energy [J], money of a million tokens at full load [USD]."""
+
+_PHASES = ("encode", "prefill", "decode")
+_OF_PHASE = ("time_s", "bound_s", "low_s", "high_s", "flops", "bytes", "mfu", "mbu", "energy_j")
+COLUMNS = (*KEPT, *(f"{phase}_{name}" for phase in _PHASES for name in _OF_PHASE))
+"""All that may be kept."""
+
+WHOLE = (*NUMBERS, *(name for name in _MEMORY if name != "fits"))
+"""Columns of whole numbers."""
+
+_SUMS = ("time_s", "low_s", "high_s", *(f"{part}_s" for part in PARTS))
+_HOUR = 3600.0
+
+
+def needed(results: Collection[str], keep: Collection[str]) -> list[str]:
+    """Of what a tape has, by its names, what the columns to ``keep`` are made of."""
+    sums = _SUMS if set(keep) & set(_MADE_OF) else ("time_s",)
+    asked = {*keep, "tokens_per_s", *(f"{phase}.{name}" for phase in _PHASES for name in sums)}
+    asked |= {f"{phase}.{name}" for phase in _PHASES for name in _OF_PHASE if f"{phase}_{name}" in keep}
+    return [name for name in results if name in asked]
+
+
+def columns_of(found: Mapping[str, Any], steps: Mapping[str, Any], usd_per_h: float | None) -> dict[str, Any]:
+    """The columns that there are, arrays of one shape; ``steps``: how often a request runs each phase.
+
+    ``usd_per_h``: what all devices cost together, None where that is not known. [USD/h]
+    """
+    phases = {phase: steps[phase] for phase in _PHASES if f"{phase}.time_s" in found}
+    made: dict[str, Any] = {name: value for name, value in found.items() if "." not in name}
+    made |= {name.replace(".", "_"): value for name, value in found.items() if "." in name}
+    if "prefill" in phases:
+        made["ttft_s"] = sum(found[f"{phase}.time_s"] for phase in phases if phase != "decode")
+    if "decode" in phases:
+        made["tpot_s"] = found["decode.time_s"]
+    if all(f"{phase}.low_s" in found for phase in phases):
+        made |= _made_of({name: sum(many * found[f"{phase}.{name}"] for phase, many in phases.items())
+                          for name in _SUMS})  # fmt: skip
+    if usd_per_h is not None:
+        made["usd_per_mtoken"] = usd_per_h / _HOUR / found["tokens_per_s"] * 1e6
+    return made
+
+
+def _made_of(sums: Mapping[str, Any]) -> dict[str, Any]:
+    """The band of a request as factors of its time, and what that is made of."""
+    shares = {f"share_{part}": sums[f"{part}_s"] / sums["time_s"] for part in PARTS}
+    largest = np.argmax(np.stack(np.broadcast_arrays(*shares.values())), axis=0)
+    band = {"low": sums["low_s"] / sums["time_s"], "high": sums["high_s"] / sums["time_s"]}
+    return {**band, **shares, "bound_by": np.array(PARTS, dtype=object)[largest]}

@@ -1,0 +1,68 @@
+"""Which rows are meant: ``fits and tpot_s < 0.03``, a closed grammar of comparisons; no text is ever evaluated.
+
+condition  = comparison {"and" comparison}
+comparison = ["not"] column | column ("<" | "<=" | ">" | ">=" | "=" | "!=") (number | word | 'text')
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from typing import Any
+
+from roofline.errors import UsageError, near_matches, shown
+from roofline.sweeps.columns import WORDS
+from roofline.sweeps.folder import parquet
+
+_COMPARED: dict[str, Callable[[Any, Any], Any]] = {
+    "<=": operator.le, ">=": operator.ge, "!=": operator.ne, "==": operator.eq, "<": operator.lt, ">": operator.gt,
+    "=": operator.eq,
+}  # fmt: skip
+_TRUTHS, _TEXTS = ("fits",), (*WORDS, "bound_by")
+_COMPARISON = re.compile(r"([a-z_]+)\s*(<=|>=|!=|==|<|>|=)\s*('[^']*'|[^\s']+)")
+
+
+def column(name: str, known: list[str]) -> str:
+    """The name of a column. Raises UsageError for one that the sweep has not."""
+    if name not in known:
+        msg = f"column {shown(name)}: not in this sweep; {near_matches(name, known)}"
+        raise UsageError(msg)
+    return name
+
+
+def condition(text: str | None, known: list[str]) -> Any:
+    """The rows that ``text`` means, and that are not refused, as an expression of pyarrow. Raises UsageError."""
+    parquet()
+    from pyarrow import compute  # noqa: PLC0415
+
+    found = compute.is_null(compute.field("refused"))
+    for part in re.split(r"\s+and\s+", text.strip()) if text else ():
+        found = found & _comparison(part.strip(), known, compute)
+    return found
+
+
+def _comparison(text: str, known: list[str], compute: Any) -> Any:
+    words = text.split()
+    if len(words) in (1, 2) and words[-1] in _TRUTHS and (len(words) == 1 or words[0] == "not"):
+        truth = compute.field(column(words[-1], known))
+        return truth if len(words) == 1 else ~truth
+    parsed = _COMPARISON.fullmatch(text)
+    if parsed is None or parsed[1] in _TRUTHS:
+        msg = f"where {shown(text)}: expected comparisons such as tpot_s < 0.03, hardware = h100, fits, joined by and"
+        raise UsageError(msg)
+    name = column(parsed[1], known)
+    return _COMPARED[parsed[2]](compute.field(name), _value(name, parsed[2], parsed[3].strip("'")))
+
+
+def _value(name: str, compared: str, text: str) -> Any:
+    if name in _TEXTS:
+        if compared not in ("=", "==", "!="):
+            msg = f"where {name} {compared} {shown(text)}: {name} is text, expected = or !="
+            raise UsageError(msg)
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        msg = f"where {name} {compared} {shown(text)}: expected a number"
+        raise UsageError(msg) from None

@@ -1,0 +1,119 @@
+"""The folder of a sweep: a Parquet file for each part, whole or absent, a manifest, and a lock while one is at work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from roofline.errors import MissingExtraError, SpecError, UsageError
+from roofline.files.atomic import atomic_writer
+from roofline.sweeps.columns import NUMBERS, WHOLE, WORDS
+from roofline.sweeps.evaluation import PartRows
+from roofline.sweeps.parts import Part
+from roofline.sweeps.study import Study
+from roofline.version import versions
+
+MANIFEST = "manifest.json"
+_LOCK = ".lock"
+
+
+def parquet() -> tuple[Any, Any]:
+    """pyarrow, and its Parquet. Raises MissingExtraError where it is absent."""
+    try:
+        import pyarrow  # noqa: PLC0415  (optional, and slow to import)
+        import pyarrow.parquet as files  # noqa: PLC0415
+    except ImportError:
+        purpose = "a sweep, which writes Parquet,"
+        raise MissingExtraError(purpose, "sweep") from None
+    return pyarrow, files
+
+
+def file_of(folder: Path, name: str) -> Path:
+    """The file of a part by its name, a hash."""
+    return folder / f"{name}.parquet"
+
+
+def write_part(part: Part, name: str, folder: Path) -> int:
+    """Evaluate a part and write its file, whole or not at all. Returns how many of its rows are refused."""
+    arrow, files = parquet()
+    rows = PartRows.of(part)
+    table = _table(arrow, rows)
+    with atomic_writer(file_of(folder, name), binary=True) as file:
+        files.write_table(table, file, compression="zstd", compression_level=1)
+    return int(table.num_rows - table["refused"].null_count)
+
+
+def _table(arrow: Any, rows: PartRows) -> Any:
+    """All rows as a table: text as dictionaries, whole numbers and truths as such, null where there is nothing."""
+    columns: dict[str, Any] = {name: arrow.array(rows.told[name], arrow.string()).dictionary_encode() for name in WORDS}
+    results = {name: rows.found.get(name) for name in rows.part.keep}
+    for name, values in {**rows.values, "devices": rows.found["devices"], **results}.items():
+        columns[name] = _column(arrow, name, values, len(rows.told["model"]))
+    order = [*WORDS[:-1], *NUMBERS, *rows.part.keep, WORDS[-1]]
+    return arrow.table({name: columns[name] for name in order})
+
+
+def _column(arrow: Any, name: str, values: Any, count: int) -> Any:
+    if name == "bound_by":
+        return arrow.array([None] * count if values is None else values, arrow.string()).dictionary_encode()
+    kind = arrow.bool_() if name == "fits" else arrow.int64() if name in WHOLE else arrow.float64()
+    if values is None:
+        return arrow.nulls(count, kind)
+    nothing = np.isnan(values)
+    plain = np.where(nothing, 0.0, values)
+    return arrow.array(plain if kind == arrow.float64() else plain.astype(bool if name == "fits" else np.int64), kind,
+                       mask=nothing)  # fmt: skip
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The folder, made if it is not there, for one sweep at a time. Raises SpecError where another is at work in it."""
+    import fcntl  # noqa: PLC0415  (not on every system)
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / _LOCK).open("a")
+    except OSError as failure:
+        msg = f"{folder}: cannot be written: {failure.strerror}"
+        raise SpecError(msg) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            msg = f"{folder}: another sweep is at work in it; wait for its end, or name another folder"
+            raise SpecError(msg) from None
+        yield
+
+
+def write_manifest(folder: Path, study: Study, named: Mapping[str, Part], refused: Mapping[str, int]) -> None:
+    """What a finished sweep consists of: its study, and each part with its rows and how many are refused."""
+    parts = [
+        {"name": name, **{key: value for key, value in asdict(part).items() if key not in ("axes", "keep")},
+         "rows": part.points, "refused": refused[name]}
+        for name, part in named.items()
+    ]  # fmt: skip
+    told = {**versions(), "study": study.model_dump(mode="json"), "parts": parts}
+    with atomic_writer(folder / MANIFEST) as file:
+        file.write(json.dumps(told, indent=1) + "\n")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a finished sweep consists of. Raises UsageError for a folder that has none, SpecError for a broken one."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        msg = f"{folder}: no finished sweep; roofline sweep ... -o {folder} makes one, and goes on with one"
+        raise UsageError(msg)
+    try:
+        told = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        told = None
+    if not isinstance(told, dict) or not isinstance(told.get("parts"), list):
+        msg = f"{path}: no manifest of a sweep; run the sweep again, which keeps what is whole"
+        raise SpecError(msg)
+    return told

@@ -1,0 +1,127 @@
+"""The parts of a sweep: each choice of model, hardware, layout, format and engine, over a part of the grid."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from roofline.errors import RooflineError
+from roofline.files.library import data_folder
+from roofline.options.words import PriceKind
+from roofline.parallelism.dimensions import DEGREES
+from roofline.prediction.layout_search import layouts_of
+from roofline.prediction.request import Request, read_request
+from roofline.sweeps.study import Study
+from roofline.version import versions
+
+MOST_ROWS = 1 << 18
+"""Rows of a part: what is lost at most when a run is killed, and what is in memory at once."""
+
+_HERE = Path(__file__).parent.parent
+
+Degrees = tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file of a sweep: a choice, and the values of each axis.
+
+    ``layout`` is None where the best is searched at each point. ``prices`` and ``keep`` are the study's.
+    """
+
+    model: str
+    hardware: str
+    layout: Degrees | None
+    dtype: str | None
+    engine: str | None
+    axes: tuple[tuple[str, tuple[int, ...]], ...]
+    price_kind: PriceKind
+    prices: str | None
+    keep: tuple[str, ...]
+    edits: tuple[tuple[str, Any], ...]
+
+    @property
+    def points(self) -> int:
+        """Rows that it has."""
+        return prod(len(values) for _, values in self.axes)
+
+    @property
+    def title(self) -> str:
+        """What it is, in a few words."""
+        layout = ", ".join(f"{flag} {degree}" for flag, degree in self.layout or () if degree > 1)
+        return " ".join(
+            [self.model, "on", self.hardware, *(word for word in (layout, self.dtype, self.engine) if word)]
+        )
+
+    def request(self, **point: int) -> Request:
+        """What ``predict`` is asked at a point. Raises RooflineError for what it refuses."""
+        how: dict[str, Any] = {"dtype": self.dtype, "engine": self.engine, "set": dict(self.edits) or None, **point}
+        return read_request(self.model, self.hardware, **how)
+
+    def name(self) -> str:
+        """A hash of all that its rows depend on: what is asked, the data that is read, and the code."""
+        told = json.dumps(asdict(self), sort_keys=True, default=str)
+        return hashlib.sha256("\n".join([told, self._read(), _code()]).encode()).hexdigest()[:24]
+
+    def _read(self) -> str:
+        """The data that the rows come from, as text; of a choice that is refused, why."""
+        try:
+            request = self.request(**{name: values[0] for name, values in self.axes if name != "batch"})
+        except RooflineError as failure:
+            return str(failure)
+        r, constants = request, request.constants
+        read = (r.model.config, r.recipe, r.device, r.engine, dict(r.fleet.links), constants.calibration,
+                constants.otherwise)  # fmt: skip
+        own = [Path(self.prices).read_text("utf-8")] if self.prices and Path(self.prices).is_file() else []
+        return "\n".join([*map(repr, read), *own])
+
+
+def parts_of(study: Study) -> Iterator[Part]:
+    """Every part of a study, in its order; a grid of more rows than a file has is cut along its longest axis."""
+    shared: dict[str, Any] = {"price_kind": study.price_kind, "prices": study.prices, "keep": tuple(study.keep),
+                              "edits": tuple(study.set.items())}  # fmt: skip
+    dtypes: Sequence[str | None] = study.dtypes or [None]
+    engines: Sequence[str | None] = study.engines or [None]
+    for model, hardware, dtype, engine in product(study.models, study.devices, dtypes, engines):
+        for layout in _layouts(study, model, hardware):
+            for axes in _cut(study.axes):
+                yield Part(model, hardware, layout, dtype, engine, axes=tuple(axes.items()), **shared)
+
+
+def _layouts(study: Study, model: str, hardware: str) -> list[Degrees | None]:
+    """The layouts of a choice; None is the best at each point, and what is refused says so there."""
+    if study.layouts == "best":
+        return [None]
+    if not isinstance(study.layouts, str):
+        return [tuple((flag, layout[flag]) for flag in DEGREES if flag in layout) for layout in study.layouts]
+    try:
+        found = layouts_of(read_request(model, hardware, set=study.set or None))
+    except RooflineError:
+        return [None]
+    return [tuple((flag, int(degree)) for flag, degree in layout.to_dict().items() if degree > 1) for layout in found]
+
+
+def _cut(axes: Mapping[str, tuple[int, ...]]) -> Iterator[dict[str, tuple[int, ...]]]:
+    if prod(map(len, axes.values())) <= MOST_ROWS:
+        yield dict(axes)
+        return
+    longest = max(axes, key=lambda name: len(axes[name]))
+    middle = len(axes[longest]) // 2
+    for half in (axes[longest][:middle], axes[longest][middle:]):
+        yield from _cut({**axes, longest: half})
+
+
+@cache
+def _code() -> str:
+    """The version, and a hash of the package's own text and of the constants of links: another one computes anew."""
+    digest = hashlib.sha256()
+    for file in (*sorted(_HERE.rglob("*.py")), data_folder("calibrations") / "links.yaml"):
+        digest.update(file.read_bytes())
+    return f"{versions()['version']} {digest.hexdigest()}"
