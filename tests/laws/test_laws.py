@@ -48,7 +48,7 @@ class Case:
 
     @property
     def decodes(self) -> bool:
-        return Phase.DECODE in self.model.phases
+        return self.model.generates
 
     @property
     def positions(self) -> int:
@@ -78,14 +78,14 @@ def cases(draw: st.DrawFn) -> Case:
     model = draw(small | st.sampled_from(list(PRESETS.values())))
     device = draw(st.sampled_from(list(DEVICES.values())))
     longest = model.lengths.positions
-    alone = Phase.DECODE in model.phases and model.lengths.decoder_start is None  # what it generates follows the prompt
+    alone = model.generates and model.lengths.decoder_start is None  # what it generates follows the prompt
     shortest = longest if model.lengths.whole else 1
     keywords: dict[str, Any] = {
         "batch": draw(st.integers(1, 512)),
         "dtype": draw(st.sampled_from(known_dtypes(device))),
         "prompt": draw(st.integers(shortest, longest - alone)),
     }
-    if Phase.DECODE in model.phases:
+    if model.generates:
         keywords["generate"] = draw(st.integers(1, min(64, Case(model, device, keywords).room)))
     keywords["count"] = draw(st.sampled_from(("attended", "square")))
     keywords["lm_head"] = draw(st.sampled_from(("last", "all")))
