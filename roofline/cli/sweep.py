@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roofline.cli.console import progress_bar, refuse, tell
 from roofline.options.keywords import given
 from roofline.options.verbs import SweepFlags
+from roofline.units import Dimension
+
+if TYPE_CHECKING:
+    from roofline.sweeps.questions import Found
+    from roofline.sweeps.sweep import Plan, Sweep
 
 _ASKING = ("best", "pareto", "pivot", "by", "where")
 _OF_A_STUDY = ("batch", "prompt", "generate", "context", "price_kind", "prices", "set")
@@ -22,7 +27,6 @@ def sweep(what: tuple[str, ...], flags: SweepFlags) -> None:
         refuse(f"--{asked[0]} goes with roofline sweep show DIR")
     if len(what) != 1:
         refuse("expected models with commas, a STUDY.yaml, or show and the folder of a sweep")
-    from roofline.reports import sweeps as report
     from roofline.sweeps import sweep as room
     from roofline.sweeps.study import read_study
 
@@ -31,11 +35,11 @@ def sweep(what: tuple[str, ...], flags: SweepFlags) -> None:
         refuse("-o DIR is missing: the folder of the sweep")
     folder = flags["output"] or Path("roofline-sweep")
     if flags["dry_run"]:
-        tell(report.plan_text(room.plan(study, folder, flags["workers"]), folder))
+        tell(_plan_text(room.plan(study, folder, flags["workers"]), folder))
         return
     with progress_bar("sweep") as advance:
         found = room.sweep(study, folder, workers=flags["workers"], advance=advance)
-    tell(report.sweep_text(found))
+    tell(_sweep_text(found))
 
 
 def _fields(models: str, flags: SweepFlags) -> dict[str, Any]:
@@ -70,7 +74,6 @@ def _show(folders: tuple[str, ...], flags: SweepFlags) -> None:
         refuse(f"--{asked[0]} and --{asked[1]}: expected one question at a time")
     if flags["top"] < 1:
         refuse(f"--top {flags['top']}: expected at least 1")
-    from roofline.reports import sweeps as report
     from roofline.sweeps import questions
     from roofline.sweeps.sweep import open_sweep
 
@@ -82,10 +85,71 @@ def _show(folders: tuple[str, ...], flags: SweepFlags) -> None:
     elif flags["pivot"]:
         answer = questions.pivot(found, _two(flags["pivot"]), flags["of"], where)
     else:
-        tell(report.sweep_text(found))
+        tell(_sweep_text(found))
         return
-    tell(report.answer_text(answer, flags["top"] if flags["pareto"] is None else None))
+    tell(_answer_text(answer, flags["top"] if flags["pareto"] is None else None))
 
 
 def _two(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
+
+
+_UNITS: dict[str, Dimension] = {"_s": "time_s", "_bytes": "bytes", "_j": "energy_j"}
+
+
+def _plan_text(plan: Plan, folder: Path) -> str:
+    """Points, parts, bytes and minutes; what is there already."""
+    from roofline.reports.prediction import quantity
+
+    left = plan.left
+    there = f", {len(plan.there)} of them there" if plan.there else ""
+    size = quantity(plan.bytes, "bytes")
+    minutes = f"{max(1, round(plan.seconds / 60))} minutes" if plan.seconds > 60 else "less than a minute"
+    lines = [
+        f"{plan.points:,} points in {len(plan.parts)} parts{there}; about {size} in {folder}, {minutes} left",
+        *(f"  {part.title}: {part.points:,} points" for part in list(left.values())[:8]),
+    ]
+    return "\n".join([*lines, *([f"  and {len(left) - 8} more"] if len(left) > 8 else [])])
+
+
+def _sweep_text(swept: Sweep) -> str:
+    """What a finished sweep holds, and what it may be asked."""
+    from roofline.reports.prediction import quantity
+
+    size = quantity(sum(path.stat().st_size for path in swept.parts()), "bytes")
+    refused = f", {swept.refused:,} refused (column refused says why)" if swept.refused else ""
+    return (
+        f"{swept.rows:,} rows in {len(swept.parts())} files of {swept.folder}, {size}{refused}\n"
+        f"roofline sweep show {swept.folder} --best usd_per_mtoken --where 'fits and tpot_s < 0.03'"
+    )
+
+
+def _answer_text(found: Found, most: int | None) -> str:
+    """The rows of an answer, without columns that say nothing or the same in every row; of many, the first."""
+    from roofline.reports.prediction import table
+
+    rows: list[dict[str, Any]] = found.table.to_pylist()
+    names = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    alike = {name for name in names if len(rows) > 1 and len({row[name] for row in rows}) == 1}
+    varied = [name for name in names if name not in alike] or names
+    cells = [tuple(_cell(name, row[name]) for name in varied) for row in rows[:most]]
+    left = [place for place, name in enumerate(varied) if any(isinstance(row[name], str) for row in rows)]
+    same = ", ".join(f"{name} {_cell(name, rows[0][name])}" for name in names if name in alike)
+    more = f"{len(rows) - most} more rows (--top)" if most is not None and len(rows) > most else ""
+    head = [found.words, *([f"all: {same}"] if same else []), ""]
+    return "\n".join([*head, *table(tuple(varied), cells, left=left), *([more] if more else [])])
+
+
+def _cell(name: str, value: Any) -> str:
+    from roofline.reports.prediction import quantity
+
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    unit = next((unit for end, unit in _UNITS.items() if name.endswith(end) and not name.endswith("per_s")), None)
+    if unit is not None:
+        return quantity(float(value), unit)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

@@ -1,0 +1,62 @@
+"""The verb ``sweep``: a study from flags or a file, a dry run, what a folder is asked, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from shell import roofline
+
+
+def test_a_study_from_flags_and_what_it_is_asked(tmp_path: Path) -> None:
+    asked = ("sweep", "gpt2", "--hardware", "a10,l4", "--batch", "1..4:log2", "--context", "64,512")
+    code, told, _ = roofline(*asked, "-o", str(tmp_path / "out"), "--dry-run")
+    assert (code, told.splitlines()[0].split(";")[0]) == (0, "12 points in 2 parts")
+    assert not (tmp_path / "out").exists()
+    code, told, errors = roofline(*asked, "-o", str(tmp_path / "out"))
+    assert (code, errors) == (0, "")
+    assert told.startswith("12 rows in 2 files of ")
+    show = ("sweep", "show", str(tmp_path / "out"))
+    for question in (("--best", "tpot_s", "--top", "2"), ("--pareto", "tpot_s,tokens_per_s", "--by", "hardware"),
+                     ("--pivot", "batch,context", "--where", "hardware = l4")):  # fmt: skip
+        code, told, _ = roofline(*show, *question)
+        assert code == 0
+        assert "tpot_s" in told.splitlines()[0]
+        assert len(told.splitlines()) > 3
+    assert roofline(*show)[1].startswith("12 rows")
+
+
+def test_a_study_from_a_file(tmp_path: Path) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        "models: gpt2\nhardware: [8xh100]\nlayouts: [{dp: 8}, {tp: 4, dp: 2}]\nbatch: [8, 9]\ncontext: 64\n"
+    )
+    code, told, _ = roofline("sweep", str(study), "-o", str(tmp_path / "out"))
+    assert code == 0
+    assert "4 rows in 2 files" in told
+    assert "2 refused" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "problem"),
+    [
+        (("gpt2",), 2, "--hardware is missing"),
+        (("gpt2", "--hardware", "a10"), 2, "-o DIR is missing"),
+        ((), 2, "Missing argument"),
+        (("gpt2", "t4", "--hardware", "a10"), 2, "expected models with commas"),
+        (("gpt2", "--hardware", "a10", "--best", "tpot_s"), 2, "goes with roofline sweep show DIR"),
+        (("gpt2", "--hardware", "a10", "-o", "x", "--layouts", "tp=x"), 2, "expected best, all, or degrees"),
+        (("nothing.yaml", "-o", "x"), 3, "nothing.yaml: no such file"),
+        (("show", "nowhere", "--best", "tpot_s"), 2, "no finished sweep"),
+        (("show",), 2, "expected the folder of one sweep"),
+        (("show", "x", "--best", "tpot_s", "--pareto", "a,b"), 2, "one question at a time"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    arguments: tuple[str, ...], code: int, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found, _, errors = roofline("sweep", *arguments)
+    assert (found, errors.count("\n")) == (code, 1), errors
+    assert problem in errors
+    assert not list(tmp_path.iterdir())
