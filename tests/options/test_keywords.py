@@ -90,6 +90,7 @@ def test_what_is_left_out_is_filled_in_and_what_is_strange_refused() -> None:
         "attention": "fused",
         "count": "square",
         "lm_head": "last",
+        "routing": "uniform",
     }
     with pytest.raises(UsageError, match="f: counts is no keyword of it; did you mean count"):
         completed(groups.Conventions, {"counts": "square"}, "f")
