@@ -240,7 +240,7 @@ class SweepFlags(SeveralHardware, Edits, total=False):
     ]
     price_kind: Annotated[str | None, Option("Which prices: on_demand, reserved or spot.", usual="on_demand", metavar="KIND")]
     prices: Annotated[str | None, Option("Prices of your own: h100=2.71USD/h, or a YAML file.", metavar="PRICES")]
-    columns: Annotated[str | None, Option("Columns to keep, with commas.", usual="the usual 22", metavar="NAMES")]
+    columns: Annotated[str | None, Option("Columns to keep, with commas.", usual="the usual 20", metavar="NAMES")]
     workers: Annotated[int, Option("Processes of this machine.", default=1, everyday=True)]
     dry_run: Annotated[bool, Option("What it would do: points, parts, bytes, minutes.", default=False, everyday=True)]
     best: Annotated[str | None, Option("Show: the best rows by a column.", metavar="COLUMN", everyday=True)]
