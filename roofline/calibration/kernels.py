@@ -10,7 +10,7 @@ NO_LIBRARY = ("", "fused", "materialised", "vendor")
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """The libraries of attention and of matmuls; none: those that a calibration has first.
+    """The libraries of attention, of matmuls and of what quantises; none: those that a calibration has first.
 
     ``slower``: how much further off the slow end of a band lies where a library's kernels were not timed.
     """
@@ -18,11 +18,12 @@ class Kernels:
     attention: str = ""
     matmul: str = ""
     slower: float = 1.0
+    quantize: str = ""
 
     @classmethod
     def all_of(cls, library: str) -> Kernels:
         """One library for everything that it has."""
-        return cls(library, library)
+        return cls(library, library, quantize=library)
 
     def of(self, kind: str) -> str:
         """The library of a kind of operator.
@@ -30,6 +31,8 @@ class Kernels:
         >>> Kernels("fa3", "trtllm").of("attention_decode"), Kernels("fa3", "trtllm").of("matmul")
         ('fa3', 'trtllm')
         """
+        if kind == "quantize":
+            return self.quantize
         return self.attention if "attention" in kind else self.matmul
 
 

@@ -219,7 +219,8 @@ class OperatorClock:
         fleet = replace(fleet, use=LinkUse.of(engine, device))
         fields = [path.partition(".")[2] for path in edits]
         own = fleet.calibration or calibration_under(fields, fleet.device)
-        constants = read_constants(asked, device, own).using(kernels_of(engine, device))
+        kernels = kernels_of(engine, device)
+        constants = read_constants(asked, device, own).using(replace(kernels, quantize=kernels.matmul))
         default = device.default_dtype()
         return cls(
             device,

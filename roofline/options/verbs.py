@@ -238,7 +238,9 @@ class SweepFlags(SeveralHardware, Edits, total=False):
         str | None,
         Option("Of several devices: best, all, or degrees such as tp=8/tp=4,pp=2.", usual="best", metavar="LAYOUTS"),
     ]
-    price_kind: Annotated[str | None, Option("Which prices: on_demand, reserved or spot.", usual="on_demand", metavar="KIND")]
+    price_kind: Annotated[
+        str | None, Option("Which prices: on_demand, reserved or spot.", usual="on_demand", metavar="KIND")
+    ]
     prices: Annotated[str | None, Option("Prices of your own: h100=2.71USD/h, or a YAML file.", metavar="PRICES")]
     columns: Annotated[str | None, Option("Columns to keep, with commas.", usual="the usual 20", metavar="NAMES")]
     workers: Annotated[int, Option("Processes of this machine.", default=1, everyday=True)]

@@ -76,7 +76,11 @@ def _check(engine: Engine, device: HardwareSpec | None, phases: Collection[Phase
 
 
 def kernels_of(engine: Engine, device: HardwareSpec) -> Kernels:
-    """Whose kernels an engine runs on a device; the bands of a young engine are wider already, whosever they are."""
+    """Whose kernels an engine runs on a device; the bands of a young engine are wider already, whosever they are.
+
+    What quantises in a step rounds to scales that the checkpoint holds, or finds them in the same pass: one kernel, and
+    not the two of TensorRT-LLM's matmul with activations of unknown scale.
+    """
     slower = load_young_ports().slower if engine.is_mature_on(device.words) else 1.0
     return Kernels(engine.attention_on(device.words), engine.matmul_on(device.words), slower)
 

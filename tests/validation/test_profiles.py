@@ -234,7 +234,7 @@ def test_every_predicted_operator_is_in_one_row(written: Path) -> None:
     named = [name for share in joined.shares for name in share.operators]
     assert len(named) == len(set(named))
     cut_short = {"sampling"} if written.name == "table.txt" else set()  # its table cuts names to 55 characters
-    assert {op.name for op in operators} - set(named) == cut_short
+    assert {op.name for op in operators} - set(named) == {"host", *cut_short}  # what no kernel does
 
 
 def test_attention_and_matmuls_by_hand(tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_ranges_tell_matmuls_apart_and_counters_are_read(tmp_path: Path) -> None
     times = {op["name"]: op["measured_s"] for op in scoped["operators"]}
     assert times["down"] == pytest.approx(32 * 43_900e-9)
     assert times["gate_up"] == pytest.approx(32 * 82_000e-9)
-    moved = {op["name"]: op["dram_bytes"] for op in counted["operators"]}
+    moved = {op["name"]: op["dram_bytes"] for op in counted["operators"] if op["name"] != "host"}
     assert moved["attention"] == pytest.approx(2500 * 32 * (24_000 + 3_100) + 64 * 1000)
 
 
