@@ -118,10 +118,13 @@ class ConstantSet:
     otherwise: Calibration | None = None
     kernels: Kernels = ANY_KERNELS
     _known: dict[tuple[str, ...], Constants] = field(init=False, default_factory=dict, compare=False, repr=False)
+    _others: dict[Kernels, ConstantSet] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     def using(self, kernels: Kernels) -> ConstantSet:
         """These constants with the kernels of libraries, for kinds whose kernels of them are known."""
-        return replace(self, kernels=kernels)
+        if kernels not in self._others:
+            self._others[kernels] = replace(self, kernels=kernels)
+        return self._others[kernels]
 
     def covers(self, dtype: str) -> bool:
         """Whether the constants were measured in ``dtype``, or hold for any."""
