@@ -67,7 +67,7 @@ def _draw_phase(sheet: Sheet, phase: Phase, found: list[Sensitivity], box: tuple
     changes = [(100 * (one.better_s / one.time_s - 1), 100 * (one.worse_s / one.time_s - 1)) for one in found]
     labels = tuple((float(i), shorten(one.resource.name, points, 0.38 * (x1 - x0))) for i, one in enumerate(found))
     room = x1 - x0 - max(measure(label, points)[0] for _, label in labels) - 2 * points
-    tail = measure("+00.0%", points, "bold")[0] + points
+    tail = max(measure(_told(change), points, "bold")[0] for pair in changes for change in pair) + points
     reach = max(max(-low, high) for low, high in changes) / max(1 - 2 * tail / room, 0.3)
     x = Scale(-reach, reach, "change of the step's time (%)", log=False, text=lambda v: f"{v:+g}" if v else "0")
     y = Scale(len(found) - 0.4, -0.6, "", log=False, ticks=labels, grid=False)
@@ -84,7 +84,9 @@ def _draw_phase(sheet: Sheet, phase: Phase, found: list[Sensitivity], box: tuple
             )  # fmt: skip
             at, middle = sheet.locate(ax, change, index)
             shift = 0.4 * points * (1 if name == "worse" else -1)
-            text = f"{change:+.1f}%" if abs(change) >= 0.05 else "<0.1%"
-            sheet.write(
-                (at + shift, middle), text, align=("left" if name == "worse" else "right", "center"), weight="bold"
-            )
+            beside = "left" if name == "worse" else "right"
+            sheet.write((at + shift, middle), _told(change), align=(beside, "center"), weight="bold")
+
+
+def _told(change: float) -> str:
+    return f"{change:+.1f}%" if abs(change) >= 0.05 else "<0.1%"
