@@ -84,8 +84,12 @@ def _draw_phase(sheet: Sheet, phase: Phase, found: list[Sensitivity], box: tuple
             )  # fmt: skip
             at, middle = sheet.locate(ax, change, index)
             shift = 0.4 * points * (1 if name == "worse" else -1)
-            beside = "left" if name == "worse" else "right"
-            sheet.write((at + shift, middle), _told(change), align=(beside, "center"), weight="bold")
+            sheet.write(
+                (at + shift, middle),
+                _told(change),
+                align=("left" if name == "worse" else "right", "center"),
+                weight="bold",
+            )
 
 
 def _told(change: float) -> str:
