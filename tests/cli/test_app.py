@@ -72,7 +72,8 @@ def test_help(verb: tuple[str, ...]) -> None:
 
 def test_the_help_names_the_verbs_that_exist_and_no_other() -> None:
     named = re.findall(r"^  ([a-z]+)  ", answer("--help"), re.MULTILINE)
-    assert named == "predict compare size sweep formula plot op doctor calibrate validate hardware models engines".split()
+    verbs = "predict compare size sweep formula plot op doctor calibrate validate hardware models engines"
+    assert named == verbs.split()
 
 
 def test_the_help_shows_what_people_use_and_the_rest_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:

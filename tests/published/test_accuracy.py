@@ -122,8 +122,6 @@ def test_no_class_constants_come_from_the_device_that_they_are_judged_on() -> No
     for kind in ("matmul", "attention_prefill"):
         devices = {campaign.device.name for campaign in campaigns if campaign.kind == kind}
         assert set(fit_classes.left_out(kind, campaigns)) == devices
-    h20, a100 = (fit_classes.class_without(load_hardware(name), DATA) for name in ("h20", "a100"))
-    assert h20.kinds["matmul"] != a100.kinds["matmul"]
     assert len(load_campaigns(DATA)) > len(campaigns)
 
 
@@ -251,6 +249,8 @@ def test_a_calibration_beats_its_class_and_the_data_sheet_on_rows_that_were_not_
     calibrated, data_sheet = medians("calibrated"), medians("datasheet")
     assert all(ours < naive for ours, naive in zip(calibrated, data_sheet, strict=True))
     assert sum(calibrated) < sum(medians("class"))
+    h20, a100 = (fit_classes.class_without(load_hardware(name), DATA) for name in ("h20", "a100"))  # fitted by now
+    assert h20.kinds["matmul"] != a100.kinds["matmul"]
 
 
 @cache
