@@ -276,7 +276,8 @@ class Unsplit(Correction):
 
     source: ClassVar = (
         "FlashAttention-2 in vLLM: keys are split over blocks only for grouped heads without a window. Latents on an "
-        "L40S, TensorRT-LLM 1.0: 22 % median error without it, 6 % with it"
+        "L40S, TensorRT-LLM 1.0, heads not fitted: 17.6 % median error without it, 4.3 % with it (benchmarks/"
+        "fit_devices.py --without unsplit)"
     )
     explained: ClassVar = "without groups, or under a window, a block reads its keys at {rate}"
 
