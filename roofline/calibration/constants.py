@@ -184,7 +184,7 @@ class ConstantSet:
             latency_s=latency.under(execution),
             p=own.p or base.p,
             low=band.low,
-            high=band.high * (1.0 if known else self.kernels.slower),
+            high=band.high * self._slower(known=known),
             corrections=own,
         )
 
@@ -194,7 +194,11 @@ class ConstantSet:
         if base is None:
             return self.low, self.high, self.evidence
         band = own.band or base.band
-        return band.low, band.high * (1.0 if known else self.kernels.slower), band.evidence
+        return band.low, band.high * self._slower(known=known), band.evidence
+
+    def _slower(self, *, known: bool) -> float:
+        """How much further off the slow end of a band lies, by whether the library's own kernels were timed."""
+        return 1.0 if known else self.kernels.slower
 
     def instead(self, kind: str, dtype: str = "") -> str:
         """Whose constants ``kind`` takes in place of the library's that was asked for; empty where its own are known.
