@@ -25,7 +25,7 @@ class UnitRate(Correction):
 
     source: ClassVar = (
         "streaming kernels of few bytes a thread, such as Triton's causal_conv1d: 8 to 10 B per cycle and SM on A100, "
-        "H100, H200, B200 and L40S. Convolutions of a device left out: 15 to 44 % median error without it, 5 to 14 %"
+        "H100, H200, B200 and L40S"
     )
     explained: ClassVar = "units load and store at most {rate} each"
 
@@ -53,8 +53,7 @@ class ScanChunks(Correction):
     passes: Annotated[OfTraffic, Prior(3.0, 1.0)]
 
     source: ClassVar = (
-        "Yang et al. 2024, Gated Delta Networks (arXiv 2412.06464), section 3: the state goes from chunk to chunk. "
-        "Chunked scans of three libraries: 24 % median error without the chain, 20 % with it"
+        "Yang et al. 2024, Gated Delta Networks (arXiv 2412.06464), section 3: the state goes from chunk to chunk"
     )
     explained: ClassVar = (
         "a chunk of a head costs a unit {each}, {passes} passes, the chunks of a sequence {chain} each in turn"
