@@ -94,22 +94,39 @@ def _curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
     limits = [MOST if number is None else number for number in most]
     batches = PROMPTS if question.only is Phase.PREFILL else batches_up_to(max([1, *limits]), limits)
     loads = {kind: _load(question, programs[kind], job, batches) for kind, job in kinds.items()}
-    misfits = {job.running.key: _misfits(question, job) for job in jobs}
+    problems = _problems(question, jobs, [held[job.kind] for job in jobs], most)
     for places, constants in grouped(range(len(jobs)), lambda at: jobs[at].constants, lambda at: _alike(jobs, at)):
         first = jobs[places[0]]
         timer = StepTimer.of([jobs[at].device for at in places], constants, first.running.launching, first.network)
         load = loads[first.kind]
-        state = steady_state(load, timer) if isinstance(load, Load) else load.state(timer)
+        rank = steady_state(load, timer) if isinstance(load, Load) else load.state(timer)
+        state = rank.of_ranks(int(first.layout.dp))
         for row, at in enumerate(places):
             job = jobs[at]
-            largest = max(other.layout.devices for other in jobs if other.hardware is job.hardware)
-            why = "does not fit" if most[at] == 0 else ""
-            if why and job.layout.devices == largest:
-                room = job.running.reserve.room(job.device.capacity or 0)
-                why = misfits[job.running.key].words(job.device, job.recipe, job.layout, room)
-            found.append(_curve(question, job, held[first.kind], most[at], state, row, why))
+            found.append(_curve(question, job, held[first.kind], most[at], state, row, problems[at]))
     asked = {id(each): place for place, each in enumerate(hardware)}
     return sorted(found, key=lambda curve: (asked[id(curve.hardware)], curve.devices, curve.layout))
+
+
+def _problems(
+    question: Question, jobs: Sequence[_Job], held: Sequence[Occupancy], most: Sequence[int | None]
+) -> list[str]:
+    """What to say of each job that does not fit; of the largest of a hardware, by the layout that takes the least."""
+    misfits = {job.running.key: _misfits(question, job) for job in jobs}
+    words: dict[int, str] = {}
+    found = []
+    for at, job in enumerate(jobs):
+        rivals = [place for place, other in enumerate(jobs) if other.hardware is job.hardware]
+        largest = max(jobs[place].layout.devices for place in rivals)
+        found.append("does not fit" if most[at] == 0 else "")
+        if most[at] == 0 and job.layout.devices == largest:
+            if id(job.hardware) not in words:
+                leanest = min((p for p in rivals if jobs[p].layout.devices == largest), key=lambda p: held[p].least)
+                room = job.running.reserve.room(job.device.capacity or 0)
+                asked = misfits[job.running.key]
+                words[id(job.hardware)] = asked.words(job.device, job.recipe, jobs[leanest].layout, room)
+            found[-1] = words[id(job.hardware)]
+    return found
 
 
 def _program(question: Question, job: _Job) -> Program:
@@ -127,7 +144,7 @@ def _load(question: Question, program: Program, job: _Job, batches: Sequence[flo
     """The steps of what replicas do."""
     asked, drafts = (program, job.recipe.precision, question.traffic, batches), _drafts(question, job)
     if question.only is None:
-        return Load.of(*asked, job.running.chunk, drafts, job.running.engine)
+        return Load.of(*asked, job.running.chunk, drafts, job.running.engine, int(job.layout.dp))
     return (PrefillLoad if question.only is Phase.PREFILL else DecodeLoad).of(*asked, drafts, job.running.engine)
 
 
@@ -200,11 +217,11 @@ def _misfits(question: Question, job: _Job) -> Misfits:
 def _curve(
     question: Question, job: _Job, held: Occupancy, most: int | None, state: SteadyState, row: int, problem: str
 ) -> Curve:
-    words, devices = str(job.layout), int(job.layout.devices)
+    words, devices, ranks = str(job.layout), int(job.layout.devices), int(job.layout.dp)
     answer = question.traffic.generate.mean
     return Curve(
-        job.hardware, job.recipe, job.constants, most, state, row, answer, devices, words, problem,
-        prompt_cache=held.prompt, running=job.running, kernels=unknown_kernels(job.constants, question.attention),
+        job.hardware, job.recipe, job.constants, most and most * ranks, state, row, answer, devices, ranks, words,
+        problem, prompt_cache=held.prompt, running=job.running, kernels=unknown_kernels(job.constants, question.attention),
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from roofline.cost.chunks import states_begun
 from roofline.cost.cost import Cost, launched, operator_cost
 from roofline.engines.engine import Engine
 from roofline.number import Number, grid, is_remembering, mean, where
+from roofline.parallelism.layout import Gathered
 from roofline.program.axes import Sizes, rebind
 from roofline.program.op import Op
 from roofline.program.phases import Phase
@@ -32,7 +33,8 @@ class Stream:
 
     ``sequences`` may be an array over steps. ``weights`` (which sum to 1), ``new`` and ``context`` have the points of
     the lengths on their last axis, and steps before it where they differ by step. ``scored``: tokens of a sequence that
-    the head runs on. [tokens]
+    the head runs on [tokens]. ``share``: the part of the data-parallel ranks that hold such a stream at once, whose
+    tokens the experts that they share see; the rank that holds it sets the time of all else.
     """
 
     phase: Phase
@@ -41,6 +43,7 @@ class Stream:
     new: Number
     context: Number
     scored: int = 1
+    share: Number = 1.0
 
     @property
     def tokens(self) -> Number:
@@ -113,7 +116,11 @@ def over_tokens(
 ) -> Cost:
     """One pass over the tokens of all streams, or over their sequences where only a last token counts."""
     last = op.local.get("T") == 1
-    rows = sum(stream.sequences * stream.scored if last else stream.tokens for stream in streams)
+    gathered = op.transfer is None and isinstance(op.local.get("B"), Gathered)
+    rows = sum(
+        (stream.sequences * stream.scored if last else stream.tokens) * (stream.share if gathered else 1.0)
+        for stream in streams
+    )
     decoding = all(stream.phase.one_token for stream in streams)
 
     def over(batch: Number) -> Cost:

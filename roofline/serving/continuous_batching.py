@@ -7,6 +7,10 @@ of at most ``chunk`` tokens), or each runs by itself and the others wait.
     TPOT = mean time of a step        requests/s = N / (decode steps x TPOT)
     TTFT = half a step, until one ends, + the steps that hold the prompt's pieces
 
+Data-parallel ranks that share experts step together: where one of them reads a prompt the others wait, and the experts
+see the tokens of those that do. Ranks take in prompts independently of each other, each in a part f of its steps, so
+that 1 - (1 - f)^ranks of all steps hold one.
+
 Nothing waits in a queue: these are means at a load that keeps N sequences in flight, no percentiles.
 """
 
@@ -31,7 +35,7 @@ from roofline.timing.timing import PARTS
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SteadyState:
-    """Devices (rows) that serve with so many sequences in flight (columns): one replica of one device each.
+    """Devices (rows) that serve with so many sequences in flight (columns): one replica each.
 
     Seconds, requests per second, watts (NaN without a TDP). ``input_part`` is the part of all time that prompts add to
     decoding. ``low`` and ``high`` are the band of TPOT, as factors; rates are divided by theirs. ``sustained``: whether
@@ -55,6 +59,10 @@ class SteadyState:
     shares: Mapping[str, Grid]
     sustained: Grid
 
+    def of_ranks(self, ranks: int) -> SteadyState:
+        """The state of so many data-parallel ranks, each in this one; they step together."""
+        return replace(self, batches=self.batches * ranks, requests_per_s=self.requests_per_s * ranks)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pieces:
@@ -69,8 +77,8 @@ class Pieces:
     sustained: Grid
 
     @classmethod
-    def of(cls, traffic: Traffic, room: Grid, arrivals: Grid) -> Pieces:
-        """For ``room`` tokens in a step and ``arrivals`` prompts per step, each of shape (batches,).
+    def of(cls, traffic: Traffic, room: Grid, arrivals: Grid, ranks: int = 1) -> Pieces:
+        """For ``room`` tokens in a rank's step and ``arrivals`` prompts of it per step, each of shape (batches,).
 
         A prompt is read in equal pieces that fit the room. Where prompts are rare a step holds one piece, else as many
         as arrive, up to the room.
@@ -84,16 +92,20 @@ class Pieces:
         arriving = arrivals * tokens
         held = np.minimum(room, np.maximum(tokens / steps, arriving))
         mean_piece = tokens / steps
-        stream = Stream(Phase.PREFILL, held / mean_piece, likely / steps[:, None], piece, prompts - (new - piece) / 2)
+        often: Grid = np.minimum(arriving / held, 1.0)
+        of_all = lockstep(often, ranks)
+        middle, share = prompts - (new - piece) / 2, often / of_all
+        stream = Stream(Phase.PREFILL, held / mean_piece, likely / steps[:, None], piece, middle, share=share)
         sustained = (arriving <= room * (1 + 1e-9)) * 1.0
-        return cls(np.minimum(arriving / held, 1.0), stream, steps, np.asarray(sustained))
+        return cls(of_all, stream, steps, np.asarray(sustained))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Load:
     """The steps of serving, as costs: of decoding alone, and of the prompts, beside it or each by itself.
 
-    ``pieces`` is None where prompts run by themselves.
+    ``pieces`` is None where prompts run by themselves; ``single`` is then one that a single rank reads, where several
+    ``ranks`` step together.
     """
 
     traffic: Traffic
@@ -103,6 +115,8 @@ class Load:
     pieces: Pieces | None
     fits_chunk: Grid
     yielded: float = 1.0
+    ranks: int = 1
+    single: tuple[Cost, ...] = ()
 
     @property
     def steps(self) -> float:
@@ -119,19 +133,23 @@ class Load:
         chunk: int | None,
         drafts: Drafts | None = None,
         engine: Engine | None = None,
+        ranks: int = 1,
     ) -> Load:
-        """The steps of ``traffic`` with each of ``batches`` sequences in flight; ``chunk`` None: prompts alone."""
+        """The steps of ``traffic``, each of ``batches`` sequences in a rank's flight; ``chunk`` None: prompts alone."""
         columns: Grid = np.asarray(batches, dtype=np.float64)
         checked, yielded = (1 + drafts.tokens, drafts.yielded) if drafts else (1, 1.0)
         decode = decoding_costs(program, precision, traffic, columns, drafts, engine)
         if chunk is None:
-            alone = reading_costs(program, precision, whole_prompts(traffic), drafts, engine)
-            return cls(traffic, columns, decode, alone, None, np.ones_like(columns), yielded)
+            whole = whole_prompts(traffic)
+            alone = reading_costs(program, precision, whole, drafts, engine)
+            lone = replace(whole, share=1 / ranks)
+            single = reading_costs(program, precision, lone, drafts, engine) if ranks > 1 else ()
+            return cls(traffic, columns, decode, alone, None, np.ones_like(columns), yielded, ranks, single)
         room = np.maximum(chunk - columns * checked, 1.0)
-        pieces = Pieces.of(traffic, room, columns * yielded / traffic.decode_steps)
+        pieces = Pieces.of(traffic, room, columns * yielded / traffic.decode_steps, ranks)
         beside = decoding_costs(program, precision, traffic, columns, drafts, engine, beside=[pieces.stream])
         fits = np.asarray((columns * checked < chunk) * 1.0)
-        return cls(traffic, columns, decode, beside, pieces, fits, yielded)
+        return cls(traffic, columns, decode, beside, pieces, fits, yielded, ranks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +207,32 @@ def steady_state(load: Load, timer: StepTimer) -> SteadyState:
     alone, prompts = timer.times(load.decode), timer.times(load.prompts)
     pieces = load.pieces
     if pieces is None:
-        prompt = mean_of(prompts, np.asarray(load.traffic.prompt.weights))
-        mean = added((alone, 1.0), (prompt, load.batches / load.steps))
+        often, prompt = _read_alone(load, prompts, timer)
+        mean = added((alone, 1.0), (prompt, often))
         return _state(load, timer, alone, mean, added((prompt, 1.0), (alone, 0.5)), np.ones_like(load.batches))
     mean = added((alone, 1 - pieces.often), (prompts, pieces.often))
     first = added((prompts, pieces.steps), (mean, 0.5))
     return _state(load, timer, alone, mean, first, np.asarray(pieces.sustained * load.fits_chunk))
+
+
+def _read_alone(load: Load, prompts: StepTimes, timer: StepTimer) -> tuple[Grid, StepTimes]:
+    """How many steps that read prompts stand between two decode steps, and the mean one, by the ranks that read."""
+    weights = np.asarray(load.traffic.prompt.weights)
+    every, each = mean_of(prompts, weights), np.asarray(load.batches / load.steps)
+    if load.ranks == 1:
+        return each, every
+    often, single = lockstep(each, load.ranks), mean_of(timer.times(load.single), weights)
+    others = (each / often * load.ranks - 1) / (load.ranks - 1)  # of the other ranks, the part that reads too
+    return often, added((single, 1 - others), (every, others))
+
+
+def lockstep(often: Grid, ranks: int) -> Grid:
+    """How often any of the ranks does what each does this often, independently: steps of all, of the steps of one.
+
+    >>> lockstep(np.array([0.1, 0.5, 2.0]), 2).round(2).tolist()
+    [0.19, 0.75, 2.0]
+    """
+    return np.asarray(np.where(often < 1, 1 - (1 - np.minimum(often, 1.0)) ** ranks, often))
 
 
 def _state(

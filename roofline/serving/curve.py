@@ -44,9 +44,9 @@ class Curve:
     """How one replica serves, at every batch: row ``row`` of a state. ``most`` sequences fit, None if not known.
 
     ``generated``: tokens of a mean answer. ``who`` tells it from the others that are compared. ``problem`` says why
-    hardware serves nothing. ``prompt_cache``: what one of its devices holds of the cache of a mean prompt [B].
-    ``pools``: what it consists of where prefill and decode have devices of their own. ``running``: the engine.
-    ``kernels``: what to know of the libraries that run.
+    hardware serves nothing. ``ranks``: how many data-parallel ranks a replica has. ``prompt_cache``: what a device of
+    one holds of the cache of a mean prompt that it has taken in [B]. ``pools``: what it consists of where prefill and
+    decode have devices of their own. ``running``: the engine. ``kernels``: what to know of the libraries that run.
     """
 
     hardware: Hardware
@@ -57,6 +57,7 @@ class Curve:
     row: int = 0
     generated: float = 0.0
     devices: int = 1
+    ranks: int = 1
     layout: str = "one device"
     problem: str = ""
     who: Served = Served()

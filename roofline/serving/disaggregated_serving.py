@@ -47,8 +47,8 @@ def pair_of(prefill: Curve, decode: Curve, devices: int) -> Pair:
     assert prefill.state is not None, "curves with a problem make no pair"
     assert prefill.constants is not None
     assert decode.constants is not None
-    sender = End(prefill.hardware, prefill.constants, prefill.devices)
-    receiver = End(decode.hardware, decode.constants, decode.devices)
+    sender = End(prefill.hardware, prefill.constants, prefill.devices, prefill.ranks)
+    receiver = End(decode.hardware, decode.constants, decode.devices, decode.ranks)
     handed = hand_over(decode.prompt_cache, sender, receiver, prefill.state.batches, devices)
     return Pair(_sending(prefill, handed), _receiving(decode, handed), handed)
 

@@ -1,10 +1,11 @@
 """KV-cache transfer: from the replica that read a prompt to the one that decodes, over which link and how long.
 
-Each device of the receiver gets what it holds of the cache; what several of them hold is sent to each. Devices send and
-receive side by side, so that the time is that of the slower side, for all prompts of a step at once:
+Each device of the receiver gets what it holds of the cache; what several of them hold is sent to each. A prompt goes to
+one of the receiver's data-parallel ranks. Devices send and receive side by side, so that the time is that of the slower
+side, for all prompts of a step at once:
 
-    time = the longer of    send(prompts x cache of one device that receives)
-                            send(prompts x that cache x devices that receive / devices that send)
+    time = the longer of    send(prompts of a rank x cache of one device that receives)
+                            send(prompts x that cache x devices that receive one / devices that send)
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ _MANY = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """A replica that sends or receives: so many devices of a hardware, with its constants."""
+    """A replica that sends or receives: so many devices of a hardware, with its constants, in so many ranks."""
 
     hardware: Hardware
     constants: ConstantSet
     devices: int
+    ranks: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,25 +51,26 @@ class HandOver:
 
     @property
     def each_s(self) -> float:
-        """The time of one prompt by itself: no replica takes them in faster. [s]"""
-        return float(self.time_s[0])
+        """The time of one prompt among many: no replica takes them in faster. [s]"""
+        return float(np.min(self.time_s / self.prompts))
 
 
 def hand_over(cache: float, sender: End, receiver: End, prompts: Grid, devices: int) -> HandOver:
     """The hand-over of ``prompts`` at once, of whose mean cache each device of the receiver holds ``cache`` bytes.
 
     ``devices`` are those of all replicas: where one domain of fast links holds them, it is used; else the network
-    between boxes. ``prompts`` start with one. Raises WorkloadError where no link is stated that joins both.
+    between boxes. Raises WorkloadError where no link is stated that joins both.
     """
-    sent = cache * receiver.devices / sender.devices
+    whole = cache * receiver.devices / receiver.ranks
+    sent, received = prompts * whole / sender.devices, cache * np.maximum(prompts / receiver.ranks, 1.0)
     near = sender.hardware.device.name == receiver.hardware.device.name and _near(sender, devices)
     if near:
-        link, slower = near, _send(_network(sender, 2), prompts * max(sent, cache), apart=False)
+        link, slower = near, _send(_network(sender, 2), np.maximum(sent, received), apart=False)
     else:
         link = "scale_out"
-        slower = _slower(*(_send_far(end, prompts * part) for end, part in ((sender, sent), (receiver, cache))))
+        slower = _slower(*(_send_far(end, part) for end, part in ((sender, sent), (receiver, received))))
     time, low, high = (np.broadcast_to(np.asarray(v, dtype=np.float64), prompts.shape) for v in slower)
-    return HandOver(cache * receiver.devices, link.replace("_", "-"), prompts, time, low, high)
+    return HandOver(whole, link.replace("_", "-"), prompts, time, low, high)
 
 
 def _near(end: End, devices: int) -> str:

@@ -1,13 +1,16 @@
-"""What a replica of a model may run on: one device, or several that split its tensors and its experts.
+"""What a replica of a model may run on: one device, or several that split its tensors, its experts and its sequences.
 
-Replicas do not talk to each other, so that data parallelism is their number. Pipelines are left out: in decoding they
-add latency and save no traffic within a box.
+Replicas do not talk to each other. Data-parallel ranks that hold the experts together do, in every layer: they are one
+replica (data-parallel attention: each rank attends to its own sequences, experts are spread over all devices). Ranks
+that share no experts are replicas by themselves, so that a layout without such a group has dp 1. Pipelines are left
+out: in decoding they add latency and save no traffic within a box.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from roofline.parallelism.dimensions import divisors
 from roofline.parallelism.divisibility import can_split
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.sharding import shard
@@ -19,19 +22,18 @@ ONE = Layout()
 LARGEST_REPLICA = 64
 """The most devices that one replica is split over."""
 
-_ANY = Workload(1, 1, 2)  # batches and prompts are not split
-
 
 def replica_layouts(program: Program, devices: int) -> list[Layout]:
-    """Tensor parallel degrees that divide ``devices`` and the program; experts split, or each cut into parts.
+    """The layouts of a replica on a number of devices that divides ``devices``, of those that divide the program.
 
     >>> from roofline.models.model import load_model
     >>> [str(layout) for layout in replica_layouts(load_model("llama-3.1-8b").program(), 8)]
     ['one device', 'tp 2', 'tp 4', 'tp 8']
-    >>> [str(layout) for layout in replica_layouts(load_model("mixtral-8x7b").program(), 4)]
-    ['one device', 'tp 2', 'tp 2, ep 2', 'tp 4', 'tp 4, ep 4']
+    >>> [str(layout) for layout in replica_layouts(load_model("mixtral-8x7b").program(), 4)][1:]
+    ['dp 2, ep 2', 'tp 2', 'tp 2, ep 2', 'dp 4, ep 4', 'tp 2, dp 2, ep 4', 'tp 4', 'tp 4, ep 2', 'tp 4, ep 4']
     """
-    return [layout for layout in _candidates(devices) if bool(can_split(layout, program, program.phases, _ANY))]
+    any_batch = Workload(devices, 1, 2)  # every rank can have a sequence; prompts are not split
+    return [layout for layout in _candidates(devices) if bool(can_split(layout, program, program.phases, any_batch))]
 
 
 def replica_program(program: Program, layout: Layout) -> Program:
@@ -40,8 +42,8 @@ def replica_program(program: Program, layout: Layout) -> Program:
 
 
 def _candidates(devices: int) -> Iterator[Layout]:
-    for degree in range(1, min(devices, LARGEST_REPLICA) + 1):
-        if devices % degree == 0:
-            yield Layout(tp=degree)
-            if degree > 1:
-                yield Layout(tp=degree, ep=degree)
+    """Layouts of one replica: where ranks of data parallelism share one, its experts are spread over all devices."""
+    for size in divisors(devices):
+        for tp in divisors(size) if size <= LARGEST_REPLICA else ():
+            for ep in divisors(tp) if tp == size else (size,):
+                yield Layout(tp=tp, dp=size // tp, ep=ep)

@@ -15,6 +15,9 @@ from roofline.calibration.provenance import constants_of
 from roofline.errors import SpecError, WorkloadError
 from roofline.hardware.loading import load_hardware
 from roofline.models.model import load_model
+from roofline.parallelism.layout import Layout
+from roofline.parallelism.sharding import shard
+from roofline.prediction.fleet import Fleet
 from roofline.program.traffic import Traffic, fixed, read_traffic
 from roofline.program.workload import Precision
 from roofline.serving.batch_sweep import batches_up_to, curves
@@ -23,6 +26,7 @@ from roofline.serving.continuous_batching import Load, SteadyState, steady_state
 from roofline.serving.curve import Curve
 from roofline.serving.hardware_choice import growing, read_hardware
 from roofline.serving.occupancy import occupancy_of
+from roofline.serving.operating_points import Targets, best_column
 from roofline.timing.engine_choice import Launching
 
 BF16 = Precision("bf16", "bf16", "bf16")
@@ -53,6 +57,36 @@ def test_one_sequence_by_itself_is_a_prediction() -> None:
     assert state.tpot_s[0, 0] == pytest.approx(asked.tpot_s + asked.ttft_s / 128, rel=1e-4)
     assert state.ttft_s[0, 0] == pytest.approx(asked.ttft_s + asked.tpot_s / 2, rel=1e-4)
     assert state.requests_per_s[0, 0] == pytest.approx(1 / (128 * state.tpot_s[0, 0]))
+
+
+@pytest.mark.parametrize("chunk", [None, 2048])
+def test_ranks_that_share_experts_wait_for_each_others_prompts(chunk: int | None) -> None:
+    """Between all prompts at the same time and one after another, and at the former where every step has prompts."""
+    program = shard(load_model("olmoe-1b-7b").program(), Layout(dp=4, ep=4))
+    device = load_hardware("h100")
+    network = Fleet(device).network(device, 4, constants_of(device))
+    timer = StepTimer.of([device], [constants_of(device)], GRAPH, network)
+    batches = [1.0, 8.0, 1024.0]
+    apart, together = (
+        steady_state(Load.of(program, BF16, ONE, batches, chunk, ranks=ranks), timer).tpot_s[0] for ranks in (4, 1)
+    )
+    alone = timer.times(Load.of(program, BF16, ONE, batches, chunk).decode).time_s[0]
+    assert np.all(apart[:2] > together[:2])
+    assert np.all(apart - alone < 4 * (together - alone) * (1 + 1e-9))
+    assert apart[2] == pytest.approx(together[2])
+
+
+@pytest.mark.slow
+def test_data_parallel_attention_serves_twice_what_tensor_parallelism_does() -> None:
+    asked = question("deepseek-v3", Traffic("one", fixed(2), fixed(5998)), dtype="fp8")
+    rates = {}
+    for found in curves(asked, read_hardware(["8xh200"])):
+        column = best_column(found, Targets(None, 0.052)) if not found.problem else None
+        if column is not None:
+            rates[found.layout] = float(found.of("requests_per_s")[column])
+    best = max(rates, key=lambda layout: rates[layout])
+    assert best == "dp 8, ep 8"
+    assert rates[best] > 2 * max(rate for layout, rate in rates.items() if "dp" not in layout)
 
 
 @pytest.mark.parametrize("batch", [4, 32, 100])
