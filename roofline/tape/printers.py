@@ -12,12 +12,20 @@ from roofline.tape.trace import STEP, Node
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a language writes operations, by the names of their operands; and infinity, a statement, an end of a line."""
+    """How a language writes operations, by the names of their operands; infinity, a statement, an indent.
+
+    What runs one point has besides the loop over the steps of a request, the zero that a sum over them begins with, and
+    how it ends; and ``check``, which refuses a ``{value}`` that is not the ``{expected}`` one.
+    """
 
     operations: Mapping[str, str]
     infinity: str
     assign: str
     indent: str
+    loop: str = ""
+    zero: str = ""
+    end: str = ""
+    check: str = ""
 
 
 _SHARED = {"product": "{0} * {1}", "quotient": "{0} / {1}", "less": "{0} < {1}", "at_most": "{0} <= {1}"}
@@ -57,6 +65,9 @@ PYTHON = Dialect(
     "math.inf",
     "{name} = {value}",
     "    ",
+    loop=f"for {STEP} in range(1, int(steps) + 1):",
+    zero="{name} = 0.0",
+    check='if {value} != {expected}: raise ArithmeticError("{problem}")',
 )
 
 JAVASCRIPT = Dialect(
@@ -75,6 +86,10 @@ JAVASCRIPT = Dialect(
     "Infinity",
     "const {name} = {value};",
     "  ",
+    loop=f"for (let {STEP} = 1; {STEP} <= steps; {STEP}++) {{",
+    zero="let {name} = 0;",
+    end="}",
+    check='if (Number({value}) !== {expected}) throw new RangeError("{problem}");',
 )
 
 

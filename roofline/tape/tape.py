@@ -116,28 +116,14 @@ class Tape:
     def python_source(self) -> str:
         """A function of the letters as plain numbers, which returns all results by name."""
         names = ", ".join(letter.name for letter in self.letters)
-        results = ", ".join(f'"{name}": {self._written(PYTHON, place)}' for name, place in self.results.items())
-        checks = [
-            f"    if {self._written(PYTHON, place)} != {literal(value, PYTHON)}:\n"
-            f'        raise ArithmeticError("{self._broken(place)}")'
-            for place, value in self.guards.items()
-        ]
-        loop = f"    for {STEP} in range(1, int(steps) + 1):"
-        body = [f"def evaluate({names}):", *self._body(PYTHON, loop, "    {name} = 0.0", ""), *checks]
-        return "\n".join(["import math", "", "", *body, f"    return {{{results}}}", ""])
+        lines = ["import math", "", "", f"def evaluate({names}):", *self._body(PYTHON), f"    return {self._all(PYTHON)}"]
+        return "\n".join([*lines, ""])
 
     def javascript_source(self) -> str:
         """An ES module whose ``evaluate`` takes the letters as an object and returns all results by name."""
         names = ", ".join(letter.name for letter in self.letters)
-        results = ", ".join(f'"{name}": {self._written(JAVASCRIPT, place)}' for name, place in self.results.items())
-        checks = [
-            f"  if (Number({self._written(JAVASCRIPT, place)}) !== {literal(value, JAVASCRIPT)}) "
-            f'throw new RangeError("{self._broken(place)}");'
-            for place, value in self.guards.items()
-        ]
-        loop = f"  for (let {STEP} = 1; {STEP} <= steps; {STEP}++) {{"
-        body = [f"export function evaluate({{{names}}}) {{", *self._body(JAVASCRIPT, loop, "  let {name} = 0;", "  }")]
-        return "\n".join([*body, *checks, f"  return {{{results}}};", "}", ""])
+        lines = [f"export function evaluate({{{names}}}) {{", *self._body(JAVASCRIPT)]
+        return "\n".join([*lines, f"  return {self._all(JAVASCRIPT)};", "}", ""])
 
     @cached_property
     def _script(self) -> Script:
@@ -158,21 +144,33 @@ class Tape:
         evaluate: Callable[..., dict[str, float]] = space["evaluate"]
         return evaluate
 
-    def _body(self, dialect: Dialect, loop: str, zero: str, end: str) -> list[str]:
-        """Statements of one point: before the steps, of each step, after them."""
-        script, indent = self._script, dialect.indent
-        body = [f"{indent}{line}" for line in script.lines(dialect, script.before)]
+    def _body(self, dialect: Dialect) -> list[str]:
+        """Statements of one point: before the steps, of each step, after them; and that every choice is as it was."""
+        script = self._script
+        body = script.lines(dialect, script.before)
         if script.means:
             count = f"{GENERATE} - 1" if self.steps is None else str(self.steps)
-            body.append(indent + dialect.assign.format(name="steps", value=count))
-            body += [zero.format(name=script.name(place)) for place in script.means]
-            body.append(loop)
-            body += [f"{indent * 2}{line}" for line in script.lines(dialect, script.inner)]
-            for place in script.means:
-                averaged = script.operand(dialect, script.nodes[place].operands[0])
-                body.append(f"{indent * 2}{script.name(place)} += {averaged} / steps{dialect.assign[-1:].strip('}')}")
-            body += [end] if end else []
-        return body + [f"{indent}{line}" for line in script.lines(dialect, script.after)]
+            body.append(dialect.assign.format(name="steps", value=count))
+            body += [dialect.zero.format(name=script.name(place)) for place in script.means]
+            body += [dialect.loop, *(f"{dialect.indent}{line}" for line in self._step(dialect))]
+            body += [dialect.end] if dialect.end else []
+        body += script.lines(dialect, script.after)
+        for place, value in self.guards.items():
+            said = {"value": self._written(dialect, place), "expected": literal(value, dialect)}
+            body.append(dialect.check.format(**said, problem=self._broken(place)))
+        return [f"{dialect.indent}{line}" for line in body]
+
+    def _step(self, dialect: Dialect) -> list[str]:
+        """Statements of one step, which add to each mean."""
+        script, end = self._script, dialect.assign[-1:].strip("}")
+        operands = {place: script.operand(dialect, script.nodes[place].operands[0]) for place in script.means}
+        added = [f"{script.name(place)} += {operand} / steps{end}" for place, operand in operands.items()]
+        return [*script.lines(dialect, script.inner), *added]
+
+    def _all(self, dialect: Dialect) -> str:
+        """Every result by its name."""
+        found = ", ".join(f'"{name}": {self._written(dialect, place)}' for name, place in self.results.items())
+        return f"{{{found}}}"
 
     def _written(self, dialect: Dialect, place: int | Constant) -> str:
         return literal(place, dialect) if isinstance(place, _Plain) else self._script.operand(dialect, int(place))
