@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 from roofline.calibration.constants import ConstantSet
 from roofline.calibration.provenance import calibration_under, read_constants
@@ -98,10 +98,7 @@ def read_request(
     compression = read_compression(options)
     program, storage = _stored(network, conventions, compression, recipe, device, engine)
     check_routed(program, options["routing"], network.name)
-    phases = _phases(program, options, network)
-    workload = read_workload(options, network, phases, engine.kv_block, engine.chunk or None)
-    if Phase.DECODE in phases and workload.decode_steps == 0:
-        phases = tuple(name for name in phases if not name.one_token)
+    phases, workload = _work(network, program, engine, options)
     own = fleet.calibration or calibration_under(edits_by_room(options["set"] or {})["hardware"], fleet.device)
     kernels = kernels_of(engine, device)
     used = read_constants(options, device, own).using(kernels).for_dtypes(recipe.dtypes)
@@ -111,6 +108,22 @@ def read_request(
         network, device, fleet, program, phases, workload, recipe, conventions, used, engine, options, compression,
         storage, reserved,
     )  # fmt: skip
+
+
+def asked_at(request: Request, **lengths: int) -> Request:
+    """The same at another batch, prompt, generate or context. Raises RooflineError as ``read_request`` does."""
+    asked = cast("RequestOptions", {**request.asked, **lengths})
+    phases, workload = _work(request.model, request.program, request.engine, asked)
+    return replace(request, phases=phases, workload=workload, asked=asked)
+
+
+def _work(model: Model, program: Program, engine: Engine, asked: RequestOptions) -> tuple[tuple[Phase, ...], Workload]:
+    """The phases that run, and batch and lengths. Raises RooflineError for what does not go together."""
+    phases = _phases(program, asked, model)
+    workload = read_workload(asked, model, phases, engine.kv_block, engine.chunk or None)
+    if Phase.DECODE in phases and workload.decode_steps == 0:
+        phases = tuple(name for name in phases if not name.one_token)
+    return phases, workload
 
 
 def stored_as(request: Request, word: str) -> Request:

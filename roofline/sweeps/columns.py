@@ -42,7 +42,9 @@ def needed(results: Collection[str], keep: Collection[str]) -> list[str]:
 
 
 def columns_of(found: Mapping[str, Any], steps: Mapping[str, Any], usd_per_h: float | None) -> dict[str, Any]:
-    """The columns that there are, arrays of one shape; ``steps``: how often a request runs each phase.
+    """The columns that there are, arrays that broadcast; ``steps``: how often a request runs each phase.
+
+    ``bound_by`` is the place of the largest of ``PARTS``.
 
     ``usd_per_h``: what all devices cost together, None where that is not known. [USD/h]
     """
@@ -66,4 +68,4 @@ def _made_of(sums: Mapping[str, Any]) -> dict[str, Any]:
     shares = {f"share_{part}": sums[f"{part}_s"] / sums["time_s"] for part in PARTS}
     largest = np.argmax(np.stack(np.broadcast_arrays(*shares.values())), axis=0)
     band = {"low": sums["low_s"] / sums["time_s"], "high": sums["high_s"] / sums["time_s"]}
-    return {**band, **shares, "bound_by": np.array(PARTS, dtype=object)[largest]}
+    return {**band, **shares, "bound_by": largest}

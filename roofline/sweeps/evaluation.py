@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
+from math import prod
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,11 +16,12 @@ from roofline.hardware.systems import load_system
 from roofline.number import Grid
 from roofline.options.groups import Degrees, Money
 from roofline.options.keywords import completed, part
+from roofline.parallelism.divisibility import check_layout
 from roofline.parallelism.layout import Layout
 from roofline.prediction.fleet import layout_of
 from roofline.prediction.layout_search import best_layouts
 from roofline.prediction.recording import Recording
-from roofline.prediction.request import Request
+from roofline.prediction.request import Request, asked_at
 from roofline.program.phases import Phase
 from roofline.sweeps.columns import WORDS, columns_of, needed
 from roofline.sweeps.parts import Part
@@ -27,7 +30,29 @@ from roofline.tape.tape import Tape
 Places = NDArray[np.int64]
 """Which points of a grid, by their number."""
 
+Group = tuple[Layout, tuple[Phase, ...]]
+"""Points of one layout and the same phases: a request of one token has no decode steps."""
+
 _LETTERS = ("batch", "prompt", "generate", "context")
+_MOST_IN_VAIN = 4
+"""A rectangle around points is played whole up to so many times as many."""
+
+
+@dataclass(slots=True)
+class Told:
+    """A column of text: of each row the number of its word, -1 where there is none."""
+
+    codes: NDArray[np.int32]
+    words: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rows: int, *words: str) -> Told:
+        """Rows without a word; ``words`` that there may be."""
+        return cls(np.full(rows, -1, dtype=np.int32), {word: place for place, word in enumerate(words)})
+
+    def put(self, places: Any, word: str) -> None:
+        """The word of some rows."""
+        self.codes[places] = self.words.setdefault(word, len(self.words))
 
 
 @dataclass(slots=True)
@@ -35,47 +60,57 @@ class PartRows:
     """The points of a part: what was asked at each, what was found, and why there is nothing where there is nothing.
 
     Arrays of all points: ``values``, of axes and of lengths that were left open; ``told``, words; ``found``, results.
+    A point's number is that of its batch, times ``kinds``, of which each is a choice of lengths, plus that of its kind.
     """
 
     part: Part
+    kinds: int
     values: dict[str, Grid]
-    told: dict[str, NDArray[np.object_]]
+    told: dict[str, Told]
     found: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, its: Part) -> PartRows:
         """Every point of a part's grid, evaluated."""
         names, axes = zip(*its.axes, strict=True)
+        assert names[0] == "batch"
         grids = np.meshgrid(*(np.array(axis, dtype=np.float64) for axis in axes), indexing="ij")
-        values = {name: np.full(grids[0].size, np.nan) for name in _LETTERS}
+        size = grids[0].size
+        values = {name: np.full(size, np.nan) for name in _LETTERS}
         values |= {name: grid.ravel() for name, grid in zip(names, grids, strict=True)}
-        rows = cls(its, values, {name: np.full(grids[0].size, None, dtype=object) for name in WORDS})
-        rows.told["model"][:], rows.told["hardware"][:] = its.model, its.hardware
+        rows = cls(its, prod(map(len, axes[1:])), values, {name: Told.of(size) for name in WORDS})
+        rows.told["model"].put(slice(None), its.model)
+        rows.told["hardware"].put(slice(None), its.hardware)
         if its.layout is not None:
-            rows.told["layout"][:] = ", ".join(f"{flag} {degree}" for flag, degree in its.layout) or "one device"
-        rows.found["devices"] = np.full(grids[0].size, np.nan)
-        for layout, places in rows._by_layout().items():
+            degrees = ", ".join(f"{flag} {degree}" for flag, degree in its.layout)
+            rows.told["layout"].put(slice(None), degrees or "one device")
+        rows.found["devices"] = np.full(size, np.nan)
+        for (layout, _), places in rows._by_group().items():
             rows._evaluate(layout, np.concatenate(places))
         return rows
 
-    def _by_layout(self) -> dict[Layout, list[Places]]:
-        """The places of each layout; points of lengths or batches that are refused say so and are left out."""
-        names = [name for name, _ in self.part.axes if name != "batch"]
+    def _asked(self, place: Any, *, batch: bool) -> dict[str, int]:
+        """What the axes say at a point."""
+        names = [name for name, _ in self.part.axes if batch or name != "batch"]
+        return {name: int(self.values[name][place]) for name in names}
+
+    def _by_group(self) -> dict[Group, list[Places]]:
+        """The places of each group; points of lengths or batches that are refused say so and are left out."""
         every = np.arange(len(self.values["batch"]))
-        lengths = np.stack([self.values[name] for name in names]) if names else np.zeros((1, len(every)))
-        kinds, kind_of = np.unique(lengths, axis=1, return_inverse=True)
-        found: dict[Layout, list[Places]] = {}
-        for kind in range(kinds.shape[1]):
-            places = every[kind_of.ravel() == kind]
+        found: dict[Group, list[Places]] = {}
+        first: Request | None = None
+        for kind in range(self.kinds):
+            places, lengths = every[kind :: self.kinds], self._asked(kind, batch=False)
             try:
-                request = self.part.request(**dict(zip(names, map(int, kinds[:, kind]), strict=False)))
+                request = self.part.request(**lengths) if first is None else asked_at(first, **lengths)
+                first = first or request
                 chosen = self._chosen(request, self.values["batch"][places])
             except RooflineError as failure:
-                self.told["refused"][places] = str(failure)
+                self.told["refused"].put(places, str(failure))
                 continue
             self._fill(request, places)
             for layout, own in chosen.items():
-                found.setdefault(layout, []).append(places[own])
+                found.setdefault((layout, request.phases), []).append(places[own])
         return found
 
     def _chosen(self, request: Request, batches: Grid) -> dict[Layout, Any]:
@@ -83,9 +118,9 @@ class PartRows:
         if self.part.layout is not None:
             degrees = part(Degrees, completed(Degrees, dict(self.part.layout), "layouts"))
             fixed = layout_of(degrees, request.fleet)
-            return {fixed or self._too_few(request): np.ones(len(batches), dtype=bool)}
+            return {fixed or self._too_few(request): slice(None)}
         if not request.fleet.counted:
-            return {Layout(): np.ones(len(batches), dtype=bool)}
+            return {Layout(): slice(None)}
         best = best_layouts(request, [int(batch) for batch in batches])
         return {layout: np.array([best[int(batch)] == layout for batch in batches]) for layout in set(best.values())}
 
@@ -102,48 +137,62 @@ class PartRows:
             taken["prompt"] = work.prompt
         for name, value in taken.items():
             self.values[name][places] = value
-        self.told["dtype"][places] = request.recipe.name
-        self.told["engine"][places] = request.engine.name
-        self.told["provenance"][places] = f"{request.constants.provenance} {request.constants.name}"
+        self.told["dtype"].put(places, request.recipe.name)
+        self.told["engine"].put(places, request.engine.name)
+        self.told["provenance"].put(places, f"{request.constants.provenance} {request.constants.name}")
 
     def _evaluate(self, layout: Layout, left: Places) -> None:
         """Record at the first point that is left, play wherever that holds, until none is left."""
+        base = self.part.request(**self._asked(left[0], batch=True))
+        made = _recordings(self.part.choice(), layout, base.phases)
+        for tape in list(made):
+            left = self._play(base, layout, tape, left)
         while len(left):
-            names = [name for name, _ in self.part.axes]
-            point = {name: int(self.values[name][left[0]]) for name in names}
             try:
-                request = self.part.request(**point)
-                recording = Recording.of(request, layout)
-                results = recording.results()
-                tape = recording.tape({name: results[name] for name in needed(results, self.part.keep)})
+                request = asked_at(base, **self._asked(left[0], batch=True))
+                check_layout(layout, request.program, request.phases, request.workload, request.model.name)
+                made.append(_record(request, layout, self.part.keep))
             except RooflineError as failure:
-                self.told["refused"][left[:1]] = str(failure)
+                self.told["refused"].put(left[0], str(failure))
                 left = left[1:]
                 continue
-            left = left[~self._play(request, layout, tape, left)]
+            before, left = len(left), self._play(base, layout, made[-1], left)
+            assert len(left) < before, "a recording holds where it was made"
 
-    def _play(self, request: Request, layout: Layout, tape: Tape, places: Places) -> NDArray[np.bool_]:
-        """Fill in the results where a recording holds; which of the places these are, the first one at least."""
-        asked = {letter.name: self.values[letter.name][places] for letter in tape.letters}
-        holds = tape.holds(**asked)
-        assert holds[0], "a recording holds where it was made"
-        held = places[holds]
-        found = tape(**{name: values[holds] for name, values in asked.items()})
-        generated = self.values["generate"][held] - 1 if request.workload.context is None else 1
+    def _play(self, request: Request, layout: Layout, tape: Tape, left: Places) -> Places:
+        """Fill in the results where a recording holds; the places where it does not."""
+        where = self._rectangle(left)
+        wanted = np.zeros(len(self.values["batch"]), dtype=bool)
+        wanted[left] = True
+        alone = where.ndim == 1
+        own = {name: where if alone else where[:, :1] if name == "batch" else where[:1] for name in _LETTERS}
+        asked = {name: self.values[name][place] for name, place in own.items()}
+        holds, found = tape.where_it_holds(**{letter.name: asked[letter.name] for letter in tape.letters})
+        holds = np.broadcast_to(holds, where.shape) & wanted[where]
+        places = where[holds]
+        generated = asked["generate"] - 1 if request.workload.context is None else 1
         steps = {str(phase): generated if phase is Phase.DECODE else 1 for phase in request.phases}
         devices = int(layout.devices)
-        made = columns_of(found, steps, self._usd_per_h(devices)) | {"devices": float(devices)}
+        with np.errstate(all="ignore"):
+            made = columns_of(found, steps, self._usd_per_h(devices)) | {"devices": float(devices)}
         for name, column in made.items():
             if name in self.part.keep or name == "devices":
-                self._put(name, held, np.asarray(column))
-        self.told["layout"][held] = str(layout)
-        return holds
+                self._put(name, places, np.broadcast_to(column, where.shape)[holds])
+        self.told["layout"].put(places, str(layout))
+        wanted[places] = False
+        return left[wanted[left]]
+
+    def _rectangle(self, places: Places) -> Places:
+        """The places of all batches by all lengths among these, a grid; these alone where that is many more."""
+        batches, kinds = np.unique(places // self.kinds), np.unique(places % self.kinds)
+        if len(batches) * len(kinds) > _MOST_IN_VAIN * len(places):
+            return places
+        return batches[:, None] * self.kinds + kinds[None, :]
 
     def _put(self, name: str, places: Places, column: Any) -> None:
         if name not in self.found:
-            text = column.dtype.kind not in "fib"
-            empty = np.full(len(self.values["batch"]), None if text else np.nan, dtype=object if text else np.float64)
-            self.found[name] = empty
+            nothing = -1 if column.dtype.kind == "i" else np.nan
+            self.found[name] = np.full(len(self.values["batch"]), nothing, np.int32 if nothing == -1 else np.float64)
         self.found[name][places] = column
 
     def _usd_per_h(self, devices: int) -> float | None:
@@ -152,3 +201,16 @@ class PartRows:
         own = own_prices(part(Money, completed(Money, asked, "sweep")))
         offer = pick_offer(offers_of(load_system(self.part.hardware), own), self.part.price_kind)
         return None if offer is None else offer.total_usd(devices)
+
+
+def _record(request: Request, layout: Layout, keep: tuple[str, ...]) -> Tape:
+    """What the columns to ``keep`` are made of, in letters."""
+    recording = Recording.of(request, layout)
+    results = recording.results()
+    return recording.tape({name: results[name] for name in needed(results, keep)})
+
+
+@lru_cache(maxsize=16)
+def _recordings(choice: str, layout: Layout, phases: tuple[Phase, ...]) -> list[Tape]:
+    """The recordings of a choice, by its hash, that were made so far: the next part of it has the same."""
+    return []

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from roofline.sweeps.columns import NUMBERS, WHOLE, WORDS
 from roofline.sweeps.evaluation import PartRows
 from roofline.sweeps.parts import Part
 from roofline.sweeps.study import Study
+from roofline.timing.timing import PARTS
 from roofline.version import versions
 
 MANIFEST = "manifest.json"
@@ -44,24 +46,30 @@ def write_part(part: Part, name: str, folder: Path) -> int:
     arrow, files = parquet()
     rows = PartRows.of(part)
     table = _table(arrow, rows)
+    few = [*WORDS, "bound_by", *NUMBERS]  # of other numbers each is another: no dictionary of them is worth its time
     with atomic_writer(file_of(folder, name), binary=True) as file:
-        files.write_table(table, file, compression="zstd", compression_level=1)
+        files.write_table(table, file, compression="zstd", compression_level=1, use_dictionary=few)
     return int(table.num_rows - table["refused"].null_count)
 
 
 def _table(arrow: Any, rows: PartRows) -> Any:
     """All rows as a table: text as dictionaries, whole numbers and truths as such, null where there is nothing."""
-    columns: dict[str, Any] = {name: arrow.array(rows.told[name], arrow.string()).dictionary_encode() for name in WORDS}
+    columns: dict[str, Any] = {name: _words(arrow, told.codes, told.words) for name, told in rows.told.items()}
     results = {name: rows.found.get(name) for name in rows.part.keep}
     for name, values in {**rows.values, "devices": rows.found["devices"], **results}.items():
-        columns[name] = _column(arrow, name, values, len(rows.told["model"]))
+        columns[name] = _column(arrow, name, values, len(rows.values["batch"]))
     order = [*WORDS[:-1], *NUMBERS, *rows.part.keep, WORDS[-1]]
     return arrow.table({name: columns[name] for name in order})
 
 
+def _words(arrow: Any, codes: Any, words: Iterable[str]) -> Any:
+    """Text, of each row the number of its word, as a dictionary."""
+    return arrow.DictionaryArray.from_arrays(arrow.array(codes, mask=codes < 0), arrow.array(words, arrow.string()))
+
+
 def _column(arrow: Any, name: str, values: Any, count: int) -> Any:
     if name == "bound_by":
-        return arrow.array([None] * count if values is None else values, arrow.string()).dictionary_encode()
+        return _words(arrow, np.full(count, -1, np.int32) if values is None else values, PARTS)
     kind = arrow.bool_() if name == "fits" else arrow.int64() if name in WHOLE else arrow.float64()
     if values is None:
         return arrow.nulls(count, kind)
@@ -71,11 +79,21 @@ def _column(arrow: Any, name: str, values: Any, count: int) -> Any:
                        mask=nothing)  # fmt: skip
 
 
+def _take(lock: IO[str]) -> None:
+    """Lock a file until it is closed, or its process ends in whatever way. Raises OSError where another has it."""
+    if sys.platform == "win32":
+        import msvcrt  # noqa: PLC0415
+
+        msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl  # noqa: PLC0415
+
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """The folder, made if it is not there, for one sweep at a time. Raises SpecError where another is at work in it."""
-    import fcntl  # noqa: PLC0415  (not on every system)
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / _LOCK).open("a")
@@ -84,7 +102,7 @@ def locked(folder: Path) -> Iterator[None]:
         raise SpecError(msg) from None
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(lock)
         except OSError:
             msg = f"{folder}: another sweep is at work in it; wait for its end, or name another folder"
             raise SpecError(msg) from None

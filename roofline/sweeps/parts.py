@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from itertools import product
 from math import prod
@@ -18,6 +18,7 @@ from roofline.options.words import PriceKind
 from roofline.parallelism.dimensions import DEGREES
 from roofline.prediction.layout_search import layouts_of
 from roofline.prediction.request import Request, read_request
+from roofline.program.workload import DEFAULT_GENERATE
 from roofline.sweeps.study import Study
 from roofline.version import versions
 
@@ -53,6 +54,13 @@ class Part:
         return prod(len(values) for _, values in self.axes)
 
     @property
+    def steps(self) -> int:
+        """About how many decode steps all requests have together."""
+        axes = dict(self.axes)
+        generated = axes.get("generate", (1 if "context" in axes else DEFAULT_GENERATE,))
+        return self.points * sum(generated) // len(generated)
+
+    @property
     def title(self) -> str:
         """What it is, in a few words."""
         layout = ", ".join(f"{flag} {degree}" for flag, degree in self.layout or () if degree > 1)
@@ -67,7 +75,14 @@ class Part:
 
     def name(self) -> str:
         """A hash of all that its rows depend on: what is asked, the data that is read, and the code."""
-        told = json.dumps(asdict(self), sort_keys=True, default=str)
+        return self._hash(self)
+
+    def choice(self) -> str:
+        """The same hash whatever the values of the axes are: what parts that were cut from one grid have in common."""
+        return self._hash(replace(self, axes=tuple((name, ()) for name, _ in self.axes)))
+
+    def _hash(self, asked: Part) -> str:
+        told = json.dumps(asdict(asked), sort_keys=True, default=str)
         return hashlib.sha256("\n".join([told, self._read(), _code()]).encode()).hexdigest()[:24]
 
     def _read(self) -> str:

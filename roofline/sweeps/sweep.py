@@ -15,8 +15,9 @@ from roofline.sweeps.parts import Part, parts_of
 from roofline.sweeps.study import Study, read_study
 
 MOST_WORKERS = 256
-_FILE_BYTES, _BYTES_PER_COLUMN = 10_000.0, 6.0  # of a number in Parquet, compressed: benchmarks/sweep_rate.py
-_ROWS_PER_S = 60_000.0  # of a worker, likewise; a part costs a fraction of a second besides
+_FILE_BYTES, _BYTES_PER_COLUMN = 10_000.0, 5.0  # of a number in Parquet, compressed: benchmarks/sweep_rate.py
+_ROWS_PER_S = 300_000.0  # of a worker, likewise, reading and writing included; a request has a step for each token
+_STEPS_PER_S = 1_000_000.0
 _PART_S = 0.5
 
 Advance = Callable[[str, float], None]
@@ -48,7 +49,8 @@ class Plan:
     @property
     def seconds(self) -> float:
         """About how long what is left takes. [s]"""
-        return sum(_PART_S + part.points / _ROWS_PER_S for part in self.left.values()) / self.workers
+        each = (_PART_S + part.points / _ROWS_PER_S + part.steps / _STEPS_PER_S for part in self.left.values())
+        return sum(each) / self.workers
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,9 @@ BLOCK = 16_384
 GENERATE = "generate"
 """The letter that says how many steps there are: one fewer, as the first token comes from the prompt."""
 
+_HELD = ""
+"""Beside the results by name: where the recording holds."""
+
 
 @dataclass(frozen=True)
 class Tape:
@@ -63,37 +66,29 @@ class Tape:
         What depends on one letter is evaluated along its axis alone: give a column and a row for a grid. Raises
         UsageError for a letter that is missing, strange or out of range, and where the recording does not hold.
         """
-        arrays = self._inputs(values)
-        shape = _broadcast(arrays)
-        if math.prod(shape) <= self._block(arrays):
-            return {name: _alone(found) for name, found in self._played(arrays, shape).items()}
-        whole: dict[str, Any] = {}
-        for block in _blocks(shape, self._block(arrays)):
-            cut = {name: array[_within(array, block, len(shape))] for name, array in arrays.items()}
-            for name, found in self._played(cut, tuple(part.stop - part.start for part in block)).items():
-                if name not in whole:
-                    whole[name] = np.empty(shape, dtype=np.asarray(found).dtype)
-                whole[name][block] = found
-        return whole
+        found = self._over_blocks(self._inputs(values), strict=True)
+        del found[_HELD]
+        return found
 
-    def holds(self, **values: Any) -> NDArray[np.bool_]:
-        """Where the recording holds: letters in their ranges, and every choice as it was made.
+    def where_it_holds(self, **values: Any) -> tuple[NDArray[np.bool_], dict[str, Any]]:
+        """Where the recording holds, letters in their ranges and every choice as it was made; and every result.
 
-        Raises UsageError for a letter that is missing or strange, and for shapes that do not match.
+        What a result is elsewhere means nothing. Raises UsageError for a letter that is missing or strange, and for
+        shapes that do not match.
         """
-        arrays = {name: np.asarray(value, dtype=np.float64) for name, value in values.items()}
+        self._check_names(values)
+        arrays = {letter.name: np.asarray(values[letter.name], dtype=np.float64) for letter in self.letters}
         inside: NDArray[np.bool_] = np.ones(_broadcast(arrays), dtype=bool)
         for letter in self.letters:
-            if (array := arrays.get(letter.name)) is not None:
-                within = (array >= letter.low) & (array <= letter.high)
-                inside = inside & within & (np.floor(array) == array if letter.whole else within)
-                arrays[letter.name] = np.where(within, np.floor(array) if letter.whole else array, letter.example)
-        if not self.guards:
-            return inside
-        choices = replace(self, results={str(place): place for place in self.guards}, guards={})
-        for place, found in choices(**arrays).items():
-            inside = inside & (found == self.guards[int(place)])
-        return inside
+            array = arrays[letter.name]
+            within = (array >= letter.low) & (array <= letter.high)
+            if letter.whole:
+                within &= np.floor(array) == array
+            arrays[letter.name] = np.where(within, array, letter.example)
+            inside &= within
+        with np.errstate(all="ignore"):
+            found = self._over_blocks(arrays, strict=False)
+        return inside & found.pop(_HELD), found
 
     def at(self, **values: float) -> dict[str, float]:
         """Every result at one point, in plain Python. Raises UsageError as a call does."""
@@ -116,7 +111,14 @@ class Tape:
     def python_source(self) -> str:
         """A function of the letters as plain numbers, which returns all results by name."""
         names = ", ".join(letter.name for letter in self.letters)
-        lines = ["import math", "", "", f"def evaluate({names}):", *self._body(PYTHON), f"    return {self._all(PYTHON)}"]
+        lines = [
+            "import math",
+            "",
+            "",
+            f"def evaluate({names}):",
+            *self._body(PYTHON),
+            f"    return {self._all(PYTHON)}",
+        ]
         return "\n".join([*lines, ""])
 
     def javascript_source(self) -> str:
@@ -182,23 +184,43 @@ class Tape:
 
     def _inputs(self, values: Mapping[str, Any]) -> dict[str, Grid]:
         """The letters as arrays. Raises UsageError for one that is missing, strange or out of range."""
-        known = {letter.name: letter for letter in self.letters}
+        self._check_names(values)
+        return {letter.name: _array(letter, values[letter.name]) for letter in self.letters}
+
+    def _check_names(self, values: Mapping[str, Any]) -> None:
+        known = [letter.name for letter in self.letters]
         if strange := sorted(set(values) ^ set(known)):
             problem = "is missing" if strange[0] in known else "is no letter of it"
             msg = f"tape: {shown(strange[0])} {problem}; it takes {', '.join(known)}"
             raise UsageError(msg)
-        return {name: _array(letter, values[name]) for name, letter in known.items()}
 
-    def _played(self, arrays: Mapping[str, Grid], shape: Sequence[int]) -> dict[str, Any]:
-        """The results of one block."""
+    def _over_blocks(self, arrays: Mapping[str, Grid], *, strict: bool) -> dict[str, Any]:
+        """The results, and where the recording holds; ``strict``: raises UsageError where it does not."""
+        shape = _broadcast(arrays)
+        if math.prod(shape) <= self._block(arrays):
+            return {name: _alone(found) for name, found in self._played(arrays, shape, strict=strict).items()}
+        whole: dict[str, Any] = {}
+        for block in _blocks(shape, self._block(arrays)):
+            cut = {name: array[_within(array, block, len(shape))] for name, array in arrays.items()}
+            size = tuple(part.stop - part.start for part in block)
+            for name, found in self._played(cut, size, strict=strict).items():
+                if name not in whole:
+                    whole[name] = np.empty(shape, dtype=np.asarray(found).dtype)
+                whole[name][block] = found
+        return whole
+
+    def _played(self, arrays: Mapping[str, Grid], shape: Sequence[int], *, strict: bool) -> dict[str, Any]:
+        """The results of one block, and where the recording holds."""
         if not self._script.means:
             found = self._run(*arrays.values(), None, None)
         else:
             found = tuple(np.squeeze(each, -1) if np.ndim(each) else each for each in self._over_steps(arrays))
+        named = dict(zip(self.results, found, strict=False)) | {_HELD: np.True_}
         for (place, expected), value in zip(self.guards.items(), found[len(self.results) :], strict=True):
-            if not np.all(value == expected):
+            named[_HELD] = named[_HELD] & (np.asarray(value) == expected)
+            if strict and not np.all(named[_HELD]):
                 raise UsageError(self._broken(place))
-        return {name: np.broadcast_to(value, shape) for name, value in zip(self.results, found, strict=False)}
+        return {name: np.broadcast_to(value, shape) for name, value in named.items()}
 
     def _over_steps(self, arrays: Mapping[str, Grid]) -> tuple[Any, ...]:
         """The same where there are steps, which are the last axis."""
