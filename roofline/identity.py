@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from roofline.classes import frozen
 
 Thing = TypeVar("Thing")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Same(Generic[Thing]):
     """An object that nothing changes as a key: comparing programs or devices field by field costs more than it saves.
 

@@ -6,15 +6,16 @@ A package declares what its results look like as JSON in a module ``answers``: T
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from typing_extensions import TypedDict
 
+from roofline.classes import frozen
+
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Says:
     """What a field means, and the unit of its number; a number without a unit is a plain one."""
 

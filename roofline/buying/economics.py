@@ -10,10 +10,10 @@ silence, and tables show several.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import isfinite
 
 from roofline.buying.prices import Offer
+from roofline.classes import frozen
 from roofline.errors import UsageError
 from roofline.number import Number, is_symbolic
 from roofline.options.groups import Money
@@ -29,7 +29,7 @@ UTILIZATIONS: tuple[float, ...] = _USUAL["utilization"]
 """At which a cost is told where none is asked for."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ownership:
     """The terms of owning: years of amortisation, PUE, price of energy, hosting per device. [years, USD/kWh, USD/h]
 
@@ -59,7 +59,7 @@ class Ownership:
         return f"{self.years:g} years without rest value{energy}, hosting {self.hosting_usd_per_h:g} USD/h per device"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HourlyCost:
     """Of some devices: what every hour costs, loaded or not, and what an hour under load costs besides. [USD/h]"""
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from roofline.buying.serving_costs import Terms, cost_over_batches
+from roofline.classes import frozen
 from roofline.number import Grid
 from roofline.program.traffic import Traffic
 from roofline.serving.curve import Curve
 from roofline.serving.operating_points import Targets
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FrontPoint:
     """A choice on the front: hardware, dtype, layout, batch of a replica; its times and its cost under full load.
 
@@ -34,7 +35,7 @@ class FrontPoint:
 
     def to_dict(self) -> dict[str, Any]:
         """The point as JSON."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 def unbeaten(times: Grid, costs: Grid) -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil
 from typing import Literal
 
 from roofline.buying.serving_costs import ServingCost, Terms, cost_of_both, serving_cost
 from roofline.buying.sizing import MOST_UNITS, Load, Miss, Order, PoolUnits, Sizing, sizing_of, unit_of
+from roofline.classes import frozen
 from roofline.errors import WorkloadError
 from roofline.serving.curve import Curve, Served
 from roofline.serving.disaggregated_serving import (
@@ -36,7 +37,7 @@ from roofline.serving.scenario import Question
 _NEVER = float("inf")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Asked:
     """What all pairs are asked."""
 
@@ -56,7 +57,7 @@ class _Asked:
         return Targets(None, self.targets.tpot_s)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Shape:
     """What is had: units of so many devices of each pool; of one hardware they are shared."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from roofline.classes import frozen
 from roofline.serving.curve import Curve, Served
 from roofline.serving.disaggregated_serving import ideal_rate
 from roofline.serving.operating_points import Targets
@@ -13,7 +13,7 @@ _SAME = 1e-6
 """How near two costs are, as a part of one, for neither to win."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PoolsOrMixed:
     """Pools for prefill and for decode against mixed steps, both on the same hardware.
 

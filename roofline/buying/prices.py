@@ -6,13 +6,13 @@ Kinds of price are never mixed: who asks for ``on_demand`` gets that or a line t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
+from roofline.classes import frozen
 from roofline.errors import UnitError, UsageError, shown
 from roofline.files.findings import first_problem, validated
 from roofline.files.library import read_yaml
@@ -27,7 +27,7 @@ _FLAG = "--prices"
 _EXAMPLE = "h100=2.71USD/h,l40s=8500USD or a YAML file with a list of prices"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Offer:
     """The price of the smallest shape that one can have: ``usd`` per hour, or once where it is a purchase.
 

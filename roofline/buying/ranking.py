@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from roofline.buying.pareto import FrontPoint, pareto_front
 from roofline.buying.pools_or_mixed import PoolsOrMixed, pools_or_mixed
 from roofline.buying.serving_costs import ServingCost, Terms, serving_cost
 from roofline.buying.training_costs import TrainingCost
+from roofline.classes import frozen
 from roofline.engines.engine import Engine
 from roofline.errors import UsageError
 from roofline.serving.batch_sweep import curves
@@ -28,7 +29,7 @@ from roofline.serving.scenario import Question
 from roofline.version import versions
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Row:
     """Hardware in a comparison: its best batch under the targets, or the one that misses them by the least.
 
@@ -80,7 +81,7 @@ class Row:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Comparison:
     """Rows, those that qualify first, the cheapest before the others; and what was asked."""
 

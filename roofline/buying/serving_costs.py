@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from roofline.buying.economics import (
@@ -20,6 +20,7 @@ from roofline.buying.economics import (
     usd_per_million,
 )
 from roofline.buying.prices import Offer, missing_price, offers_of, own_prices, pick_offer
+from roofline.classes import frozen
 from roofline.errors import UsageError, shown
 from roofline.options.groups import Money
 from roofline.options.values import read_numbers
@@ -30,7 +31,7 @@ from roofline.serving.hardware_choice import Hardware
 from roofline.serving.operating_points import OperatingPoint
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Terms:
     """How money is counted: the kind of price, one's own prices, terms of ownership, utilisations.
 
@@ -71,7 +72,7 @@ def _api(asked: Money) -> tuple[float, float] | None:
     return prices[0], prices[1]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ServingCost:
     """What hardware costs that serves so many requests per second, and of whom the prices are.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil
 from typing import Any
 
@@ -11,6 +11,7 @@ from roofline.buying.pools_or_mixed import PoolsOrMixed, pools_or_mixed
 from roofline.buying.prices import offers_of, pick_offer
 from roofline.buying.ranking import heading
 from roofline.buying.serving_costs import ServingCost, Terms, serving_cost
+from roofline.classes import frozen
 from roofline.errors import UsageError
 from roofline.number import Grid
 from roofline.options import groups
@@ -31,7 +32,7 @@ from roofline.serving.scenario import Question
 MOST_UNITS = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Load:
     """Requests that arrive in a second, and the part of the capacity that stays free, since queues are not modelled."""
 
@@ -63,7 +64,7 @@ class Load:
         return max(1, ceil(self.requests_per_s / (capacity * (1 - self.headroom)) - 1e-9))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PoolUnits:
     """Two pools on hardware of their own: units of each, and how many devices a unit holds; prefill first."""
 
@@ -76,7 +77,7 @@ class PoolUnits:
         return sum(many * unit for many, unit in zip(self.units, self.unit, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Order:
     """Hardware that serves a load: so many units of what one can rent or buy.
 
@@ -135,7 +136,7 @@ class Order:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Miss:
     """Hardware that cannot serve within the targets, why, and by what factor the worse one is missed."""
 
@@ -150,7 +151,7 @@ class Miss:
         return {"hardware": str(self.who), "reasons": list(self.reasons), "excess": excess}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sizing:
     """Orders that serve the load, the best one first, and what misses, the nearest first."""
 

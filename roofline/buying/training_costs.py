@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -12,6 +11,7 @@ from roofline.buying.prices import Offer
 from roofline.buying.serving_costs import Terms, hourly_cost
 from roofline.buying.training_runs import TrainingRun, state_bytes, training_run
 from roofline.calibration.constants import ConstantSet
+from roofline.classes import frozen
 from roofline.errors import WorkloadError
 from roofline.options.values import read_tokens
 from roofline.options.verbs import CompareOptions
@@ -26,7 +26,7 @@ SEQUENCE = 4096
 """Tokens of a sequence in training, where the model takes as many."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrainingCost:
     """A run on hardware: device-hours with their band; money where there is a price, else ``problem`` says why. [USD]
 

@@ -6,8 +6,9 @@ forward contraction, so that a network of matmuls takes three times its forward 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from roofline.classes import frozen
 from roofline.cost.cost import Cost, operator_cost
 from roofline.errors import UsageError, WorkloadError
 from roofline.models.model import Model
@@ -25,7 +26,7 @@ LOSS = elementwise("loss", [_LOGITS], Tensor("loss", "B T"), PerElement(5, speci
 """Cross-entropy: scale, maximum, subtract, sum, compare, and an exponential for each score."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrainingRun:
     """A run over ``tokens`` tokens. FLOPs are those of the model, nothing recomputed; times are device-seconds. [s]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from roofline.calibration.calibration_file import Calibration, KindConstants, with_kinds_of
 from roofline.calibration.corrections.registry import CONSTANTS, Corrections
 from roofline.calibration.kernels import ANY_KERNELS, NO_LIBRARY, Kernels
+from roofline.classes import frozen
 from roofline.errors import SpecError, UnitError, near_matches
 from roofline.files.findings import validated
 from roofline.files.library import data_folder, parsed_yaml, read_text
@@ -47,7 +48,7 @@ _ALIKE = {
 """In which dtypes kernels of experts are alike: those of the first that there are, since their launches are."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Constants:
     """The constants of one kind of operator: shares of matrix, vector and special peak and of bandwidth; latency; p.
 
@@ -101,7 +102,7 @@ DATASHEET = Constants(vector=float("inf"), special=float("inf"))
 """No losses, no latency, a sharp corner, work beside the contractions free: the bound itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConstantSet:
     """Where constants come from, their band over all kinds, and the constants of each kind.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from roofline.classes import frozen
 
 NO_LIBRARY = ("", "fused", "materialised", "vendor")
 """Words for kernels of no library in particular: any that were timed will do."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kernels:
     """The libraries of attention, of matmuls and of what quantises; none: those that a calibration has first.
 

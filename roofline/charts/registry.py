@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from roofline.charts.kinds import (
 )
 from roofline.charts.marks.measured import measured_phases, read_measured, read_pairs
 from roofline.charts.marks.points import point_rows
+from roofline.classes import frozen
 from roofline.errors import UsageError, shown
 from roofline.options.keywords import part
 from roofline.options.option import fields_of
@@ -34,7 +35,7 @@ from roofline.prediction.regime_maps import map_regimes
 from roofline.program.phases import Phase
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Drawn:
     """A picture, the rows behind it, and the sentence that describes it."""
 
@@ -43,7 +44,7 @@ class Drawn:
     words: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """What was asked: models and devices, the keywords of ``predict``, and how the picture should look."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
@@ -13,12 +12,13 @@ from typing import Any
 
 import click
 
+from roofline.classes import frozen
 from roofline.cli.console import edit, tell
 from roofline.options.option import Field, fields_of
 from roofline.options.verbs import GROUPS
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Argument:
     """What stands without a flag: its name and its help."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 
+from roofline.classes import frozen
 from roofline.program.workload import DTYPE_BYTES, SCALE_BYTES
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Format:
     """How elements are stored: their dtype, and the scales and zero points that turn them into numbers.
 

@@ -10,7 +10,8 @@ import fnmatch
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+
+from roofline.classes import frozen
 
 _ATTENTION = ("self_attn", "mixer", "attn", "attention")
 _MLP = ("mlp", "feed_forward", "mixer", "block_sparse_moe")
@@ -74,7 +75,7 @@ _ELSEWHERE = (
 """Words in the names of modules that are left alone anyway, or are no part of the network that is modelled."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Modules:
     """The modules that a list of names and patterns means.
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 
+from roofline.classes import frozen
 from roofline.errors import UsageError, WorkloadError, near_matches, shown
 from roofline.program.axes import Binding
 from roofline.program.program import Group, Program
@@ -19,7 +20,7 @@ from roofline.program.program import Group, Program
 PARTS = ("heads", "kv_heads", "ffn", "layers", "experts")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pruned:
     """A pruned program, and what went: ``heads 32 -> 24``."""
 

@@ -10,8 +10,9 @@ stores otherwise are those of its recipe's rules; layers of one kind that they t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from roofline.classes import frozen
 from roofline.compression.formats import Format
 from roofline.compression.recipes import Recipe, computes_in
 from roofline.compression.weight_matmuls import Matrix, contracted_per_head, layer_matrices, mapped
@@ -154,7 +155,7 @@ def _scales(matrix: Matrix, form: Format) -> list[Tensor]:
     return found + ([scale("outer", [], form.outer)] if form.outer else [])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScaleGroups:
     """How many groups with a scale: along the contracted axes, ``depth`` elements each, times those across outputs.
 

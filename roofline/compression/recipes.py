@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from roofline.classes import frozen
 from roofline.compression.formats import FORMATS, KV_FORMATS, PLAIN, Format
 from roofline.compression.modules import Modules
 from roofline.errors import UsageError, near_matches, shown
@@ -59,7 +60,7 @@ def head_of(weights: str, activations: str) -> str:
     return next(named, f"{weights}:{activations or 16}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Checkpoint:
     """How a published file stores its network: a recipe, empty for none, and ``rules`` for modules of their own recipe.
 
@@ -76,7 +77,7 @@ AS_ASKED = Checkpoint()
 """A network whose file says nothing of dtypes."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rule:
     """Modules whose weights and activations have formats of their own."""
 
@@ -85,7 +86,7 @@ class Rule:
     activations: Format
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recipe:
     """What is stored in which format. ``base`` is the dtype of all that a recipe leaves alone.
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
+from roofline.classes import frozen
 from roofline.compression.weight_matmuls import Matrix, contracted_per_head, layer_matrices, mapped
 from roofline.errors import UsageError, shown
 from roofline.number import Number
@@ -30,7 +31,7 @@ INDEX_BYTES = 4
 _UNPACK = 1  # vector FLOPs to put a stored weight in its place
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sparsity:
     """Which zeros are left out, and how what remains is stored. ``density`` is the part of the weights that remains."""
 

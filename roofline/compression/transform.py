@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 
+from roofline.classes import frozen
 from roofline.compression.pruning import pruned, read_pruning
 from roofline.compression.quantization import quantized, storage_notes
 from roofline.compression.recipes import Recipe
@@ -17,7 +17,7 @@ from roofline.program.program import Program
 from roofline.program.workload import DTYPE_BYTES
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Compression:
     """What is pruned, and which zeros are left out; how the rest is stored is the recipe's."""
 

@@ -7,15 +7,16 @@ and weights that are contracted per head (the up-projections that latent attenti
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from roofline.classes import frozen
 from roofline.program.op import Op, Tensor
 from roofline.program.program import Group
 
 _LEFT_ALONE = frozenset("VE")  # heads write a vocabulary, routers a score per expert
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Matrix:
     """A matmul with a weight: its letters by what they are. ``lead`` tells matrices apart: one for each expert."""
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from roofline.classes import frozen
 from roofline.cost.eager_kernels import kernels_of
 from roofline.cost.kernel_shapes import Shape, shape_of
 from roofline.cost.polynomials import Evaluation, Whole, polynomials
@@ -27,7 +28,7 @@ _KEPT_AFTER = 3
 """How often counts are worked out before polynomials pay."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cost:
     """One execution of an operator, and how many there are in a step.
 
@@ -160,7 +161,7 @@ def _whole(size: Number) -> Whole:
     return found.numerator if found.denominator == 1 else found
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Kept:
     """A cost whose counts are polynomials of batch and lengths; ``letters`` are the places of those that it has.
 
@@ -259,7 +260,7 @@ def operator_cost(
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kernels:
     """What eager torch runs for an operator, counted when it is asked for."""
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TypeAlias
 
+from roofline.classes import frozen
 from roofline.number import Number, added, minimum, product
 from roofline.program.axes import Sizes, rebind, size_of
 from roofline.program.op import Op, Role, Tensor
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MatmulShape:
     """A matmul with weights: ``y[rows columns] = x[rows depth] w[depth columns]``.
 
@@ -25,7 +26,7 @@ class MatmulShape:
     narrow: Number = field(default=0, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GroupedShape:
     """A matmul of each token with its experts: ``groups`` experts are touched, ``rows`` go to them all together.
 
@@ -43,7 +44,7 @@ class GroupedShape:
     row_bytes: Number = field(default=0, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AttentionShape:
     """Fused attention: queries and keys are tokens, ``groups`` query heads share one of ``kv_heads``.
 
@@ -85,7 +86,7 @@ class AttentionShape:
         return minimum(self.window, 1)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RowShape:
     """An operator that works row by row: a norm, a softmax, an activation, a rotation, a gather.
 
@@ -97,7 +98,7 @@ class RowShape:
     routed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScanShape:
     """A scan over tokens with a state per sequence and head; ``chunk`` tokens of a prompt at once.
 
@@ -112,7 +113,7 @@ class ScanShape:
     state_bytes: Number
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConvolutionShape:
     """A causal convolution of each channel by itself. state_bytes: what the inputs that are kept move."""
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 
+from roofline.classes import frozen
 from roofline.cost.kv_cache import cache_bytes
 from roofline.cost.parabolas import crossing, last_within
 from roofline.cost.residency import Footprint, alive_bytes, footprint, longest_step, resting
@@ -46,7 +47,7 @@ class Limits:
         return min(longest_context(stage, *asked) for stage in self.stages)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MemoryFit:
     """What stays resident at the workload's longest, and what would fit. [B]
 

@@ -7,11 +7,11 @@ being one: :class:`Polynomial` has ``+ - *``, division by numbers, and nothing e
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
 from typing import NoReturn, TypeAlias
 
+from roofline.classes import frozen
 from roofline.number import Number, Operand, as_fraction
 
 Powers: TypeAlias = tuple[int, ...]
@@ -23,7 +23,7 @@ _EXACT = 2**50
 """Below it floats multiply and add whole numbers exactly, whatever is doubled or halved on the way."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Polynomial:
     """``coefficient x letter^power ... + ...`` of letters in a fixed order.
 
@@ -116,7 +116,7 @@ def polynomials(count: int) -> list[Number]:
     return [Polynomial({tuple(int(i == place) for i in range(count)): 1}) for place in range(count)]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Evaluation:
     """How to evaluate a number: of a polynomial, the terms of ``scale`` times it, each with the places of its letters.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import reduce
 from typing import TypeAlias
 
+from roofline.classes import frozen
 from roofline.cost.kv_cache import cache_bytes
 from roofline.number import Number, exact, is_symbolic, maximum, whole
 from roofline.program.axes import Sizes, rebind
@@ -19,7 +19,7 @@ Step: TypeAlias = tuple[dict[str, Number], dict[str, Number]]
 """Bytes by name of the activations that an operator reads, and of those that it writes."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Footprint:
     """Bytes resident on the device while the workload runs, at its longest."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import yaml
 
 from roofline.calibration.calibration_file import Calibration
+from roofline.classes import frozen
 from roofline.files.atomic import atomic_writer
 from roofline.fitting.calibrator import Calibrator, Fitted, kind_fields
 from roofline.fitting.campaign import Point, designed_points
@@ -37,7 +37,7 @@ FIT_S = 8.0
 """Seconds of a budget that are left for the fits."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Calibrated:
     """What a calibration found: the fields of its file, of a spec measured from nothing if there was none, the rest."""
 
@@ -140,7 +140,7 @@ def links_between(device: Device, known: HardwareSpec | None, budget_s: float, t
     return measure_links(device.kind, count, budget_s, link=rated.bandwidth_per_direction if rated else None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Host:
     """A step whose kernels are known, by which the host's part of a launch is found."""
 

@@ -11,6 +11,7 @@ import numpy as np
 from roofline.calibration.constants import Constants
 from roofline.calibration.corrections.correction import Prior
 from roofline.calibration.corrections.registry import CONSTANTS
+from roofline.classes import frozen
 from roofline.cost.cost import operator_cost
 from roofline.errors import WorkloadError
 from roofline.fitting.campaign import Point
@@ -55,7 +56,7 @@ GPU_FREE = {
 """Group of kernels -> which of its constants are fitted. What none names is that of elementwise kernels."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fitted:
     """The constants of one group, and how far off they are on fitted and on held-out shapes: APEs as fractions."""
 

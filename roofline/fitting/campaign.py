@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from roofline.classes import frozen
 from roofline.cost.eager_kernels import torch_kernel
 from roofline.layers.attention import attention
 from roofline.layers.embedding import token_embedding
@@ -69,7 +70,7 @@ STREAMS: dict[str, Op] = {
 _GROUPS = {"mul": "elementwise", "add": "elementwise", "neg": "elementwise", "cat": "copy"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Point:
     """One shape: whose constants it tells of, its statement and sizes, how to run it, whether the fit may see it."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from roofline.calibration.calibration_file import CollectiveConstants
 from roofline.calibration.corrections.correction import Prior
 from roofline.calibration.fields import Band
+from roofline.classes import frozen
 from roofline.errors import WorkloadError
 from roofline.fitting.operators import Interval, band_of, solve
 from roofline.timing.fitted_collectives import time_collective
@@ -25,7 +25,7 @@ PRIORS = {
 """Of NCCL over NVLink; wide, so that the rows decide."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class TimedCollective:
     """Timed runs of one operation over links of ``link`` B/s per direction: arrays of one length, times in s."""
 

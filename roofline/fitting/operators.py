@@ -7,13 +7,13 @@ that a few odd rows do not rule; each free constant has a weak log-normal prior,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from roofline.calibration.constants import Constants
 from roofline.calibration.corrections.correction import Prior
+from roofline.classes import frozen
 from roofline.cost.cost import Cost
 from roofline.errors import WorkloadError
 from roofline.hardware.spec import HardwareSpec
@@ -25,7 +25,7 @@ SCALE = 0.05
 _Z90 = 1.645  # of a normal distribution, 5th to 95th percentile
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Timed:
     """Operators of one campaign and their measured times: arrays of one length. [s]
 
@@ -38,7 +38,7 @@ class Timed:
     weight: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Interval:
     """A fitted constant and its 90 % interval, from the curvature of the loss: it knows noise, not a wrong form."""
 
@@ -47,7 +47,7 @@ class Interval:
     high: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fit:
     """Fitted constants, the interval of each, and how far off they leave the fitted rows: APE as a fraction."""
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from roofline.calibration.calibration_file import CollectiveConstants
+from roofline.classes import frozen
 from roofline.fitting.collectives import TimedCollective, fit_collective
 from roofline.fitting.operators import Interval
 from roofline.program.transfers import PASSES, bus_bytes
@@ -31,7 +32,7 @@ BACKENDS = {"cuda": "nccl", "cpu": "gloo"}
 _BURSTS, _MOST_CALLS = 5, 200
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinkRow:
     """One collective that was timed: bytes of the whole message, seconds at the median of several bursts."""
 
@@ -41,7 +42,7 @@ class LinkRow:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MeasuredLinks:
     """What was timed, the rate of the link that constants are shares of [B/s per direction], and the constants."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import sympy
+
+from roofline.classes import frozen
 
 Method: TypeAlias = Literal["closed form", "bracketed root"]
 
@@ -45,7 +46,7 @@ class Side(NamedTuple):
         return Side._make((*(part.xreplace(values) for part in self[:-1]), self.p))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Difference:
     """Compute seconds against memory seconds of operators, in one variable.
 
@@ -91,7 +92,7 @@ def _shared(side: Side) -> tuple[float, float]:
     return compute * (side.work / x if x else 1.0), memory * (side.streamed / y if y else 1.0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Boundary:
     """Where a variable makes compute bind.
 

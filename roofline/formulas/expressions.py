@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import Annotated, Any, TypeAlias
 
 import sympy
 from typing_extensions import TypedDict
 
+from roofline.classes import frozen
 from roofline.errors import UsageError
 from roofline.formulas.printers import latex_source, python_source, readable, script_source
 from roofline.formulas.substitution import read_substitution_mapping
@@ -34,7 +35,7 @@ UNITS: dict[Quantity, str] = {
 """What can be asked for, and in which unit it comes."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Formula:
     """A quantity of a subject in symbols. ``expression`` is a sympy expression of positive symbols.
 
@@ -143,7 +144,7 @@ class FormulasAnswer(Answer):
     formulas: Annotated[list[FormulaFields], Says("formula of each phase")]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Formulas:
     """What ``formula`` answers: a formula for each phase."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from roofline.classes import frozen
 from roofline.program.conventions import Conventions
 from roofline.program.op import Op
 
 Build: TypeAlias = Callable[[Conventions], tuple[Op, ...]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Layer:
     """What it is called, its operators under conventions, and the function that states it."""
 

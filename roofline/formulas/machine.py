@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import sympy
 
 from roofline.calibration.constants import DATASHEET, Constants, ConstantSet, Execution
+from roofline.classes import frozen
 from roofline.cost.cost import Cost
 from roofline.formulas.boundaries import Side
 from roofline.formulas.symbols import symbol
@@ -22,7 +23,7 @@ Numbers = dict[str, float]
 """What the device puts in place of each word that was handed out. [FLOP/s, B/s, s]"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WordRates:
     """Rates as words. ``dtypes``: in how many dtypes contractions run; one word a dtype where there are several."""
 
@@ -71,7 +72,7 @@ class WordRates:
         return _word(self.numbers, f"{own}_peak", self.device.work_rate(unit, dtype))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WordConstants:
     """Constants of a class with latencies as words; without a class all of them are words."""
 
@@ -97,7 +98,7 @@ class WordConstants:
         return self.constants is not None and self.constants.unfused(dtype)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BestConstants:
     """No losses: the data sheet's rates, or what the constants of a class reach where that is more."""
 
@@ -115,7 +116,7 @@ class BestConstants:
         return False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SymbolicMachine:
     """A machine in words: at the expected rates, and at best."""
 

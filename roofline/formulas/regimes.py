@@ -7,12 +7,13 @@ where compute's share overtakes memory's, each operator at the rates that it rea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any, TypeAlias
 
 import sympy
 from typing_extensions import TypedDict
 
+from roofline.classes import frozen
 from roofline.cost.cost import Cost
 from roofline.errors import UsageError, WorkloadError, shown
 from roofline.formulas.boundaries import Boundary, Difference, Side, find_boundary
@@ -34,7 +35,7 @@ Sides: TypeAlias = list[Side]
 """Of each operator: how often it runs, its compute seconds and its memory seconds, as expressions."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Regime:
     """The condition under which a subject is compute-bound, in one variable.
 
@@ -152,7 +153,7 @@ FormulaAnswer: TypeAlias = FormulasAnswer | RegimesAnswer
 """The JSON of ``formula``, and that of ``formula --solve``."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Regimes:
     """What ``formula --solve`` answers: a regime for each phase."""
 

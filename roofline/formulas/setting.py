@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Unpack
@@ -12,6 +12,7 @@ import sympy
 
 from roofline.calibration.constants import ConstantSet
 from roofline.calibration.provenance import constants_of
+from roofline.classes import frozen
 from roofline.compression.recipes import AS_ASKED, Recipe, recipe_of
 from roofline.cost.cost import Cost
 from roofline.engines.engine import Engine
@@ -33,7 +34,7 @@ from roofline.timing.dtype_support import computing_device, recipe_on
 from roofline.timing.engine_choice import Launching, kernels_of, read_engine
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Setting:
     """What a formula is built under: subject, precision, device, constants, and which symbols stay.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from roofline.classes import frozen
 from roofline.compression.quantization import quantized, quantized_groups
 from roofline.compression.recipes import Recipe
 from roofline.cost.cost import Cost, operator_cost, step_cost
@@ -23,7 +24,7 @@ from roofline.program.program import Group, Program
 from roofline.program.workload import Precision
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Subject:
     """A model, a part of it, or a lone layer.
 

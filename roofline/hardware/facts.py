@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from roofline.classes import frozen
 from roofline.hardware.fields import Block, Link, Price
 from roofline.hardware.roofs import Roofline
 from roofline.hardware.spec import HardwareSpec
@@ -21,7 +21,7 @@ class Difference(NamedTuple):
     ratio: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Differences:
     """Two devices side by side, fact by fact."""
 

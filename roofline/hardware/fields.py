@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from roofline.classes import frozen
 from roofline.errors import UnitError, shown
 from roofline.schema import Says
 from roofline.units import UNITS, Dimension, parse_quantity
@@ -36,7 +36,7 @@ def _quantity(dimension: Dimension) -> BeforeValidator:
     return BeforeValidator(parse)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Written:
     """The JSON Schema of a quantity: the spellings of its unit in a file, a number in SI base units in a result."""
 

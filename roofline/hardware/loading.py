@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from roofline.classes import frozen
 from roofline.errors import SpecError, UsageError, one_line, shown
 from roofline.files.edits import edited_fields
 from roofline.files.findings import validated
@@ -39,7 +40,7 @@ def spec_from_fields(fields: Mapping[str, Any], where: str, *, what_if: bool = F
     return spec
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Read:
     """The fields of a file; two files are one if they read the same."""
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from roofline.classes import frozen
 from roofline.engines.engine import Engine
 from roofline.errors import UnitError, UsageError, shown
 from roofline.options import groups
 from roofline.units import format_quantity, parse_quantity
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reserve:
     """A share of the memory, or a size, that the runtime keeps. [B]"""
 

@@ -5,14 +5,13 @@ Source: Williams, Waterman and Patterson 2009, Roofline: an insightful visual pe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from roofline.classes import frozen
 from roofline.errors import SpecError
 from roofline.hardware.spec import HardwareSpec
 from roofline.number import Number, minimum
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ceiling:
     """A roof: its name and its rate, FLOP/s for compute and B/s for bandwidth."""
 
@@ -25,7 +24,7 @@ class Ceiling:
             raise SpecError(msg)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Roofline:
     """A compute ceiling over a bandwidth ceiling.
 

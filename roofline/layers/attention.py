@@ -7,9 +7,10 @@ each: G = 1 is multi-head, K = 1 multi-query, anything between grouped-query att
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, TypeAlias
 
+from roofline.classes import frozen
 from roofline.layers.normalization import Norm, norm
 from roofline.number import Number, ceil_div, exact, maximum, minimum
 from roofline.program.axes import Sizes, size_of
@@ -120,7 +121,7 @@ _PAIRS = {"causal": causal_pairs, "sliding": window_pairs, "chunked": chunk_pair
 POSITION_BIAS = Tensor("position_bias", "K G T S")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scores:
     """What is added to the scores of attention, and what bounds them.
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 
+from roofline.classes import frozen
 from roofline.errors import UsageError, WorkloadError, shown
 from roofline.layers.mixture_of_experts import touched_experts
 from roofline.number import Number, ceil_div, is_remembering, is_symbolic, minimum
@@ -31,7 +31,7 @@ MOST = 8.0
 """The steepest power law that is taken; so steep, nearly all experts draw the least share, and are even again."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Load:
     """What the experts of one device work on: pairs of a token and an expert, and the experts that have any."""
 
@@ -39,7 +39,7 @@ class Load:
     touched: Number
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Routing:
     """How a router spreads tokens over experts; ``exponent`` is that of a power law."""
 
@@ -99,7 +99,7 @@ class Routing:
 UNIFORM = Routing()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Touched:
     """The experts that a routing other than the uniform one touches: what X is bound to."""
 

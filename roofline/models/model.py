@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
+from roofline.classes import frozen
 from roofline.compression.recipes import AS_ASKED, Checkpoint
 from roofline.errors import ConfigError, near_matches, shown
 from roofline.models.checkpoints.reading import read_checkpoint
@@ -29,7 +30,7 @@ _NOTHING: tuple[Any, ...] = (None, False, "", [], {})
 """What a field that is not modelled may say without a warning: it asks for nothing."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Model:
     """A network: its name, family, configuration, where that came from, and what of it is not modelled.
 

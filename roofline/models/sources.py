@@ -7,10 +7,10 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from roofline.classes import frozen
 from roofline.errors import ConfigError, MissingExtraError, near_matches, shown
 from roofline.files.library import read_text, read_yaml
 
@@ -22,7 +22,7 @@ _DOWNLOAD = "hf:"
 """What a hub id begins with that may be downloaded; without it nothing ever waits for a network."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """The fields of a network as they were found: its name, what they were found in, and the folder if it is one."""
 

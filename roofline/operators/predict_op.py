@@ -7,7 +7,7 @@ from there, times from the constants that the same operator has inside a model.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from roofline.calibration.constants import ConstantSet
 from roofline.calibration.provenance import calibration_under, read_constants
+from roofline.classes import frozen
 from roofline.cost.cost import operator_cost
 from roofline.engines.engine import Engine
 from roofline.errors import UsageError, shown
@@ -41,7 +42,7 @@ FIGURES = ("flops", "vector_flops", "bytes", "intensity", "time_s", "bound_s", "
 _PARTS = np.array(PARTS)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class OperatorPrediction:
     """What an operator costs on a device. Numbers, or read-only numpy arrays where arrays went in.
 
@@ -194,7 +195,7 @@ def _usual(kind: str, hardware: str | Path | HardwareSpec | System) -> dict[str,
     return {"devices": several} if several > 1 else {}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OperatorClock:
     """A device with its constants: times operators whose sizes were checked.
 

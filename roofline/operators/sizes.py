@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from roofline.classes import frozen
 from roofline.errors import UsageError, near_matches, shown
 from roofline.program.transfers import Collective
 
@@ -47,7 +47,7 @@ Columns: TypeAlias = Mapping[str, Any]
 """Name of a size -> a number, or one float64 array per size, all of one shape."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BadSize:
     """A size that is refused: which, in which row (0 for a number), what was given and what was expected."""
 

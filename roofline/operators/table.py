@@ -6,7 +6,6 @@ import csv
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import IO, Any, NoReturn, TextIO, TypeAlias, Unpack
 
 import numpy as np
 
+from roofline.classes import frozen
 from roofline.errors import RooflineError, SpecError, near_matches, shown
 from roofline.files.atomic import atomic_writer
 from roofline.files.cells import csv_cell
@@ -78,7 +78,7 @@ def time_table(
             return _stream(reader, table, target, tell)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Chunk:
     """Rows in columns, and the line of the file on which each row ends."""
 
@@ -86,7 +86,7 @@ class _Chunk:
     columns: dict[str, tuple[str, ...]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Table:
     """What does not change from chunk to chunk."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from roofline.classes import frozen
 from roofline.errors import UsageError, near_matches
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Option:
     """What is known of an option beside its name and type.
 
@@ -32,7 +32,7 @@ class Option:
     hidden: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Field:
     """An option by name: a keyword in Python, a flag on the command line."""
 

@@ -7,13 +7,13 @@ Another one is an entry here, a field of ``Layout`` with its rule in ``Mesh``, w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from roofline.classes import frozen
 from roofline.number import Truth
 from roofline.options import groups
 from roofline.options.keywords import given
@@ -26,7 +26,7 @@ Degrees: TypeAlias = Mapping[str, Degree]
 """Flag -> degree."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Search:
     """What layouts are searched for: how many devices, whether there are experts to spread, the phases predicted."""
 
@@ -43,7 +43,7 @@ class Search:
         return self.devices // int(devices_of(degrees))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dimension:
     """A parallel dimension: ``flag`` is its flag and its field of a layout, ``name`` says what is parallel.
 

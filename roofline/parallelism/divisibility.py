@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from roofline.classes import frozen
 from roofline.errors import WorkloadError
 from roofline.number import Truth
 from roofline.parallelism.layout import Layout, Mesh, is_expert, stored_letters
@@ -22,7 +23,7 @@ _TRIED = 1024
 """The largest degree that an error lists."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Condition:
     """What a layout must satisfy: the flag at fault where it does not, what is wrong then, and the test."""
 

@@ -18,13 +18,14 @@ al. 2022 (arXiv 2205.05198), section 4.2; GShard (arXiv 2006.16668), section 3; 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import EllipsisType
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from roofline.classes import frozen
 from roofline.errors import ShapeError, UsageError
 from roofline.layers.expert_load import Routing, Touched
 from roofline.number import Number, ceil_div, minimum, product
@@ -46,7 +47,7 @@ _TENSOR, _EXPERT, _CONTEXT = frozenset(("tp_f", "tp_e")), frozenset(("tp_e", "dp
 _NONE: Dims = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Layout:
     """Degrees of tensor, pipeline, data, expert, context and sequence parallelism.
 
@@ -113,7 +114,7 @@ def _fewer(a: Degree, b: Degree) -> Degree:
     return fewer
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MeshDimension:
     """A dimension of the devices of a pipeline stage, the flag that it serves, for people, and how many it counts."""
 
@@ -135,7 +136,7 @@ tp_f, and dp_r are replicas."""
 DIMS = tuple(dim.name for dim in MESH)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mesh:
     """The devices of one pipeline stage in a phase: which of their dimensions split an axis in an operator.
 
@@ -249,7 +250,7 @@ class Mesh:
         return Reached(touched, self.count(frozenset(("dp_e",))), part)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Part:
     """A device's part of an axis. A vocabulary is padded to equal parts; key/value heads are one at the least.
 
@@ -274,7 +275,7 @@ class Part:
         return split
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fullest:
     """A letter of experts, A or X, on the device with most pairs of token and expert, of those that share them.
 
@@ -293,7 +294,7 @@ class Fullest:
         return load.touched if self.letter == "X" else load.pairs / (whole["B"] * whole["T"])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Within:
     """A number of groups of elements, of a device's part of them."""
 
@@ -305,7 +306,7 @@ class Within:
         return self.whole(rebind(sizes, self.parts))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Gathered:
     """An axis that several devices bring together."""
 
@@ -317,7 +318,7 @@ class Gathered:
         return resolve(self.letter, sizes) * self.factor
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reached:
     """A size that follows from the tokens at hand: those of ``replicas``, of each sequence one of ``parts``."""
 

@@ -14,12 +14,13 @@ Source: Huang et al. 2018, GPipe (arXiv 1811.06965), section 2; Narayanan et al.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from functools import reduce
 
 import numpy as np
 
+from roofline.classes import frozen
 from roofline.cost.memory_fit import Limits, MemoryFit
 from roofline.cost.residency import Footprint, footprint
 from roofline.number import Number, maximum, where
@@ -62,7 +63,7 @@ def _parts(batch: int, most: int) -> int:
     return next(parts for parts in range(int(most), 0, -1) if batch % parts == 0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pipeline:
     """The stages of a phase: how many layers in all, stages, and microbatches in a step; numbers or arrays."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from roofline.classes import frozen
 from roofline.number import Number, product
 from roofline.parallelism.layout import Layout, Mesh
 from roofline.program.axes import Sizes, rebind
@@ -13,7 +13,7 @@ from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Replicated:
     """A weight [elements] or the contractions of an operator [FLOP], over all repeats: the whole, and the surplus.
 

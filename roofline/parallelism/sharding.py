@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from roofline.classes import frozen
 from roofline.compression.quantization import is_scale
 from roofline.number import Number, product
 from roofline.parallelism.layout import DIMS, MESH, Dims, Gathered, Layout, Mesh, Part, is_expert, touched_letters
@@ -38,7 +39,7 @@ PIPELINE = "pipeline"
 """The group of what the stages of a pipeline hand on."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class State:
     """How a tensor lies: place of an axis -> what splits it; over what it is a partial sum; who wrote it."""
 
@@ -214,7 +215,7 @@ class Flow:
         return replace(work, pairs=SharedPairs(work.pairs, degrees))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SharedPairs:
     """A device's part of the attended pairs, where tokens are dealt out so that all have as many."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
+from roofline.classes import frozen
 from roofline.compression.recipes import read_recipe
 from roofline.compression.transform import NOTHING
 from roofline.cost.memory_fit import MemoryFit
@@ -32,7 +33,7 @@ class Predicted(Protocol):
     def request_s(self) -> float: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Change:
     """A figure before and after. ``name`` carries its unit; ``dimension`` is None for words."""
 

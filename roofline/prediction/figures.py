@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+from roofline.classes import frozen
 from roofline.cost.cost import Cost
 from roofline.number import Number, added, mean, settled
 from roofline.timing.machine import Machine
 from roofline.timing.timing import Shares, Timing, total
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Figures:
     """Time [s], counts and rates of an operator over all its repeats, or of a phase over one step.
 
@@ -75,7 +76,7 @@ class Figures:
 COUNTS = ("flops", "vector_flops", "bytes", "link_bytes")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Operator:
     """An operator of a phase; its figures are for all its ``count`` repeats. A collective has the form it runs in."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from roofline.calibration.calibration_file import Calibration
 from roofline.calibration.constants import ConstantSet
 from roofline.calibration.provenance import calibration_in
+from roofline.classes import frozen
 from roofline.errors import UsageError
 from roofline.hardware.fields import Link
 from roofline.hardware.library import is_system, parted
@@ -22,7 +23,7 @@ from roofline.timing.networks import LinkUse, Network, network_of
 _LINKS: tuple[LinkName, ...] = ("scale_up", "scale_out", "host")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fleet:
     """What ``--hardware`` names: a device, how many of it, what its system states of links, and a calibration.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
+from roofline.classes import frozen
 from roofline.cost.chunks import going_on
 from roofline.cost.cost import step_cost
 from roofline.cost.residency import activation_peak, longest_step
@@ -28,7 +29,7 @@ _NEAR = 0.05
 """How near to the limit, as a part of it, the memory of a row is counted as ``predict`` counts it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LayoutTable:
     """Layouts x batches, a row each, as int and float64 arrays.
 
@@ -134,7 +135,7 @@ def _sizes(request: Request, phase: Phase, batch: Any) -> Sizes:
     return {**_floats(whole), "B": np.asarray(batch, dtype=np.float64)[:, None]}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Widths:
     """Bytes per element as floats, which go with arrays."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
 
+from roofline.classes import frozen
 from roofline.errors import WorkloadError
 from roofline.options.groups import Degrees
 from roofline.parallelism.dimensions import DEGREES, DIMENSIONS, OWN, Search, given_degrees
@@ -17,7 +18,7 @@ from roofline.prediction.layout_evaluation import LayoutTable, layout_rows
 from roofline.prediction.request import Request, read_request
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chosen:
     """The best layout of so many, and the one that comes next, with how much more time or memory it takes."""
 

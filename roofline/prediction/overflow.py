@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from roofline.classes import frozen
 from roofline.cost.memory_fit import MemoryFit
 from roofline.errors import UsageError, WorkloadError
 from roofline.parallelism.divisibility import check_layout
@@ -21,7 +22,7 @@ LARGEST_CLUSTER = 1024
 """The most devices that are looked at for what one does not hold."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Offload:
     """Weights in the host's memory, read over its link in every step. [B, B/s, s]
 
@@ -47,7 +48,7 @@ class Offload:
         return max(moved, time_s), moved + time_s
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Overflow:
     """What holds a model that is too large: the fewest devices, a narrower recipe, or weights in the host's memory.
 

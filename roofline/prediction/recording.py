@@ -7,12 +7,13 @@ is a :class:`roofline.tape.tape.Tape`.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from roofline.calibration.constants import Constants, Execution
+from roofline.classes import frozen
 from roofline.cost.cost import Cost
 from roofline.cost.kv_cache import cache_bytes
 from roofline.cost.residency import alive_bytes, longest_step, resident_bytes, weights_bytes
@@ -51,7 +52,7 @@ there is, and of its other units [FLOP/s]; its processors, their clock [Hz], its
 for them; all latencies, and all bandwidths of links, times a factor; memory that is left to a model [B]."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recording:
     """A recording that is being made: its letters, and the steps of a request in them."""
 
@@ -229,7 +230,7 @@ def _lettered(trace: Trace, request: Request) -> Workload:
     return replace(workload, **made)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LetteredRates:
     """Rates of a device as letters, those that were asked for."""
 
@@ -277,7 +278,7 @@ class LetteredRates:
         return letter(self.trace, Letter(name, rate, 1.0, 1e24)) if asked in self.asked and rate else rate
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScaledLatencies:
     """Constants whose latencies are times a letter."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from roofline.classes import frozen
 from roofline.cost.chunks import going_on
 from roofline.cost.cost import step_cost
 from roofline.cost.memory_fit import largest_batch
@@ -20,7 +21,7 @@ PARTS = ("compute", "memory", "latency")
 """What the time of one device is made of."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class RegimeMap:
     """One step of a phase for every batch (row) and length (column).
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Unpack, cast
 
 from roofline.calibration.constants import ConstantSet
 from roofline.calibration.provenance import calibration_under, read_constants
+from roofline.classes import frozen
 from roofline.compression.recipes import Recipe, read_recipe
 from roofline.compression.transform import NOTHING, Compression, compressed, read_compression
 from roofline.engines.engine import Engine
@@ -39,7 +40,7 @@ from roofline.timing.networks import LinkUse
 Hardware = str | Path | HardwareSpec | System
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """All that a prediction depends on but the layout."""
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from roofline.calibration.constants import Constants, Execution
 from roofline.calibration.provenance import on_edited
+from roofline.classes import frozen
 from roofline.errors import UsageError
 from roofline.hardware.spec import HardwareSpec
 from roofline.prediction.predict import Prediction
@@ -26,7 +27,7 @@ Edit: TypeAlias = Callable[[HardwareSpec, float], HardwareSpec]
 """A device with a rate times a factor."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Resource:
     """Something that there may be more of: a rate of the device, its links, or less latency.
 
@@ -53,7 +54,7 @@ class Resource:
         return replace(now, constants=_Quicker(now.constants, factor), network=network, host=now.host / factor)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sensitivity:
     """The time of one step as it is, with more of a resource, and with as much less of it. [s]
 
@@ -179,7 +180,7 @@ def find_elasticities(prediction: Prediction, phase: str, change: float = STEP) 
     return sorted((one for one in found if one.elasticity > 1e-6), key=lambda one: -one.elasticity)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Quicker:
     """Constants whose times are divided by a factor."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from roofline.classes import frozen
 from roofline.cost.chunks import going_on
 from roofline.cost.cost import Cost, step_cost
 from roofline.engines.engine import Engine
@@ -24,7 +25,7 @@ from roofline.timing.machine import Machine
 from roofline.timing.timing import PARTS, SECONDS, Timing, total
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Listing:
     """The operators of a step, of their costs and the time of one execution each, and what comes ``more``."""
 
@@ -43,7 +44,7 @@ class Listing:
         return Operator(name, cost.kind, int(cost.count), figures, form=str(timing.mean().form))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Steps:
     """A program as a device of a layout sees it, with all that its times depend on."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Literal
 
+from roofline.classes import frozen
 from roofline.engines.engine import Engine
 from roofline.options import groups
 from roofline.options.keywords import part
 from roofline.options.words import Attention, Count, LmHead
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Conventions:
     """The choices that change a count without changing the model.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from roofline.classes import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lengths:
     """Positions of a network. [tokens]
 

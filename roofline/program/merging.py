@@ -8,8 +8,9 @@ recipe leaves in 16 bits is not merged with what it quantises.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from roofline.classes import frozen
 from roofline.engines.engine import Engine
 from roofline.number import Number
 from roofline.program.axes import Binding, Sizes, resolve
@@ -94,7 +95,7 @@ def _may_move(ops: Sequence[Op], parts: Sequence[Op]) -> bool:
     return free and not weights & others
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Together:
     """The sum of several bindings: groups with a scale of all parts of a matmul."""
 

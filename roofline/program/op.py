@@ -15,13 +15,14 @@ Numbers arrive last, as sizes of the axes: symbols, exact integers or float64 ar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from fractions import Fraction
 from functools import cache
 from typing import Literal, TypeAlias
 
 import numpy as np
 
+from roofline.classes import frozen
 from roofline.errors import ShapeError
 from roofline.number import Number, added, as_float, product
 from roofline.program.axes import LEGEND, Binding, Sizes, rebind, size_of
@@ -38,7 +39,7 @@ CARRIED: tuple[Role, ...] = ("kv_cache", *STATES)
 """What one step leaves in memory for the next: keys and values of all tokens, and states of recurrences."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tensor:
     """A name, the axes that an operator touches, and what stays in memory.
 
@@ -95,7 +96,7 @@ def weight(name: str, axes: str, *, stored: str = "", tied: bool = False) -> Ten
     return Tensor(name, axes, "weight", stored, tied)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Work:
     """Operations on one unit: ``per_element`` x the product of ``axes``.
 
@@ -118,7 +119,7 @@ class Work:
         return self.per_element * product(size_of(letter, sizes) for letter in letters) * factor
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Op:
     """An operator: tensors read, tensors written, and the work that this takes.
 
@@ -225,7 +226,7 @@ def contract(
     return Op(name, "matmul", reads, (y,), (Work("matrix", 2, axes, pairs),))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PerElement:
     """Vector FLOPs and transcendental operations for each element of ``over``, or of the output; or for each of the
     attended ``pairs`` in place of T S.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from roofline.classes import frozen
 from roofline.errors import ShapeError
 from roofline.number import Number
 from roofline.program.axes import Binding, Sizes, rebind, size_of
@@ -12,7 +13,7 @@ from roofline.program.op import CARRIED, Op, Role, Tensor
 from roofline.program.phases import PHASES, Phase
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Group:
     """Operators that run ``repeat`` times in a row (a number or a letter) in the named phases.
 
@@ -39,7 +40,7 @@ class Group:
         return rebind(outer, self.local)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Program:
     """Groups in the order in which they run, and the sizes that the configuration fixes.
 

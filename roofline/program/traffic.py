@@ -6,12 +6,12 @@ A distribution is a few points with weights, which keep its mean: costs are then
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import erf, exp, log, sqrt
 from statistics import NormalDist
 
 import numpy as np
 
+from roofline.classes import frozen
 from roofline.errors import UnitError, UsageError, near_matches, shown
 from roofline.number import Grid
 from roofline.options import groups
@@ -27,7 +27,7 @@ _PROGRESS = ((0.5 - 0.15**0.5, 5 / 18), (0.5, 8 / 18), (0.5 + 0.15**0.5, 5 / 18)
 _LENGTHS = "tokens such as 2048, equally likely ones such as 128/512/2048, or MEDIAN:P90 such as 1020:1930"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lengths:
     """Lengths in whole tokens and how likely each is; ``words`` is how it was asked for."""
 
@@ -41,7 +41,7 @@ class Lengths:
         return sum(tokens * weight for tokens, weight in zip(self.tokens, self.weights, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Traffic:
     """Prompts and answers, drawn apart from each other; ``cached`` is the part of a prompt that a prefix cache holds.
 

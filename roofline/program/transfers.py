@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from roofline.classes import frozen
 from roofline.errors import UsageError, near_matches
 from roofline.number import Number, exact
 
@@ -14,7 +14,7 @@ PASSES: dict[str, int] = {"all_reduce": 2, "all_gather": 1, "reduce_scatter": 1,
 """How often the message goes over the links."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Transfer:
     """A collective of ``devices``, ``stride`` apart in the order in which devices are numbered; numbers or arrays.
 

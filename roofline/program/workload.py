@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
+from roofline.classes import frozen
 from roofline.errors import UsageError, WorkloadError, near_matches
 from roofline.number import Number, ceil_div, counting, exact, is_remembering, minimum
 from roofline.options.verbs import RequestOptions
@@ -55,7 +55,7 @@ MAX_LENGTH = 10**7
 """The longest sequence and the largest batch that are taken: a decode phase holds an array over its steps."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Precision:
     """The dtypes of weights, activations, KV cache and recurrent states, but for tensors that state their own.
 
@@ -93,7 +93,7 @@ class Precision:
         return max((tensor.dtype or self.dtype(tensor.role) for tensor in tensors), key=_WIDTH_ORDER.__getitem__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Workload:
     """Sequences at once, tokens in, tokens out, and, if given, the attended length of the one decode step asked for.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import log
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from roofline.calibration.constants import ConstantSet, device_names
 from roofline.calibration.provenance import class_of, read_constants
+from roofline.classes import frozen
 from roofline.compression.quantization import quantized
 from roofline.compression.recipes import Recipe
 from roofline.errors import WorkloadError
@@ -51,7 +52,7 @@ def curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Job:
     """A curve to be computed: of hardware in a recipe and a layout."""
 

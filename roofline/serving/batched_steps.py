@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import numpy as np
 
 from roofline.calibration.constants import ConstantSet
+from roofline.classes import frozen
 from roofline.cost.cost import Cost
 from roofline.hardware.spec import HardwareSpec
 from roofline.number import Grid, Number
@@ -19,7 +20,7 @@ from roofline.timing.networks import Network
 from roofline.timing.timing import Timing, total
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class StepTimes:
     """Steps of shape (devices, steps): their time, and the seconds that say how busy a device is.
 
@@ -63,7 +64,7 @@ def mean_of(step: StepTimes, weights: Grid) -> StepTimes:
     return step.each(lambda seconds: np.sum(seconds * weights, axis=-1, keepdims=True))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepTimer:
     """Devices of one class side by side; or one of several that share a network."""
 

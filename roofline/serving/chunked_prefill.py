@@ -8,11 +8,12 @@ its sequences. A piece that goes on with a prompt reads the state that the piece
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from roofline.classes import frozen
 from roofline.cost.chunks import states_begun
 from roofline.cost.cost import Cost, launched, operator_cost
 from roofline.engines.engine import Engine
@@ -27,7 +28,7 @@ from roofline.program.workload import Precision
 _COUNTS = ("flops", "vector_flops", "special", "bytes")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Stream:
     """Sequences of one phase in a step: how many, and of what lengths.
 

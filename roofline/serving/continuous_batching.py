@@ -17,10 +17,11 @@ Nothing waits in a queue: these are means at a load that keeps N sequences in fl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from roofline.classes import frozen
 from roofline.cost.cost import Cost
 from roofline.engines.engine import Engine
 from roofline.number import Grid
@@ -33,7 +34,7 @@ from roofline.serving.chunked_prefill import Stream, mixed_step_costs
 from roofline.timing.timing import PARTS
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class SteadyState:
     """Devices (rows) that serve with so many sequences in flight (columns): one replica each.
 
@@ -64,7 +65,7 @@ class SteadyState:
         return replace(self, batches=self.batches * ranks, requests_per_s=self.requests_per_s * ranks)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Pieces:
     """The prompts of mixed steps: ``often`` is the part of all steps that hold some, ``stream`` what those hold.
 
@@ -100,7 +101,7 @@ class Pieces:
         return cls(of_all, stream, steps, np.asarray(sustained))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Load:
     """The steps of serving, as costs: of decoding alone, and of the prompts, beside it or each by itself.
 
@@ -152,7 +153,7 @@ class Load:
         return cls(traffic, columns, decode, beside, pieces, fits, yielded, ranks)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Drafts:
     """Speculative decoding: so many tokens proposed a step, how many a step yields, and who proposes them.
 

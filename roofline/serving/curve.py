@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from roofline.calibration.constants import ConstantSet
+from roofline.classes import frozen
 from roofline.compression.recipes import Recipe
 from roofline.number import Grid
 from roofline.serving.continuous_batching import SteadyState
@@ -18,7 +19,7 @@ from roofline.serving.scenario import Running
 from roofline.timing.engine_choice import caution
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Served:
     """What serves, by which rows are told apart: hardware by name; the dtype where several are compared; and, where
     prefill and decode have pools of their own, the hardware that prefills.
@@ -39,7 +40,7 @@ class Served:
         return " ".join(word for word in (whose, self.dtype, "pools" if self.prefill_on is not None else "") if word)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Curve:
     """How one replica serves, at every batch: row ``row`` of a state. ``most`` sequences fit, None if not known.
 
@@ -95,7 +96,7 @@ class Curve:
         return np.asarray(fits & (self.of("sustained") > 0))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Pool:
     """So many replicas of a curve that all prefill, or all decode. [requests/s]
 
@@ -129,7 +130,7 @@ class Pool:
         }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Pools:
     """Replicas that prefill, replicas that decode, and the hand-over between them."""
 

@@ -7,10 +7,11 @@ requests/s = the lesser of both pools; a replica hands over, or takes in, no fas
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import fields, replace
 
 import numpy as np
 
+from roofline.classes import frozen
 from roofline.errors import WorkloadError
 from roofline.number import Grid
 from roofline.program.phases import Phase
@@ -27,7 +28,7 @@ FULL = 0.97
 """The part of the most that a device reads at which it counts as full."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Pair:
     """A replica that prefills and one that decodes, each as far as the links let it, and the hand-over."""
 
@@ -76,9 +77,8 @@ def _alone(curve: Curve) -> SteadyState:
     """The state of one curve by itself."""
     assert curve.state is not None
     at = slice(curve.row, curve.row + 1)
-    grids = {
-        name: getattr(curve.state, name)[at] for name in SteadyState.__slots__ if name not in ("batches", "shares")
-    }
+    names = {each.name for each in fields(SteadyState)} - {"batches", "shares"}
+    grids = {name: getattr(curve.state, name)[at] for name in names}
     return replace(curve.state, **grids, shares={name: share[at] for name, share in curve.state.shares.items()})
 
 

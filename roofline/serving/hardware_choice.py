@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from roofline.calibration.calibration_file import Calibration
 from roofline.calibration.provenance import calibration_under
+from roofline.classes import frozen
 from roofline.errors import UsageError, shown
 from roofline.hardware.library import is_path
 from roofline.hardware.loading import load_every_hardware, load_hardware
@@ -17,7 +18,7 @@ from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.timing.networks import HOST_DEVICES
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hardware:
     """Hardware as asked for: its name, one of its devices, how many, and what is sold: the device or the box.
 

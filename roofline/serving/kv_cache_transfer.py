@@ -10,12 +10,12 @@ side, for all prompts of a step at once:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from roofline.calibration.constants import ConstantSet
+from roofline.classes import frozen
 from roofline.errors import WorkloadError
 from roofline.number import Grid
 from roofline.serving.hardware_choice import Hardware
@@ -26,7 +26,7 @@ _MANY = 1 << 20
 """Devices beyond any domain."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class End:
     """A replica that sends or receives: so many devices of a hardware, with its constants, in so many ranks."""
 
@@ -36,7 +36,7 @@ class End:
     ranks: int = 1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class HandOver:
     """The cache of a mean prompt on its way: bytes of all receivers together, the link, and for each number of prompts
     the time until all are there, with its band as factors. [B, s]

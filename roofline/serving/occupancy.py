@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import fields
 from fractions import Fraction
 from math import inf
 
 import numpy as np
 
+from roofline.classes import frozen
 from roofline.cost.residency import activation_peak, weights_bytes
 from roofline.number import Grid, exact
 from roofline.program.axes import Sizes
@@ -20,7 +21,7 @@ MANY = 4096
 """So many sequences that all experts are touched."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Line:
     """Bytes that grow with the sequences: ``constant`` and those of ``each``, once there are many; those of ``first``.
 
@@ -35,7 +36,7 @@ class Line:
         return Line(self.constant + other.constant, self.each + other.each, self.first + other.first)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Occupancy:
     """Bytes on a device that serves: weights and the cache of one longest sequence, then ``each`` further one's.
 
@@ -54,7 +55,7 @@ class Occupancy:
 
     def beside(self, other: Occupancy) -> Occupancy:
         """Both on one device: a model and its draft."""
-        return Occupancy(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+        return Occupancy(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
     @property
     def least(self) -> float:

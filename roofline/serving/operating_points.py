@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import exp, isnan, log, sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from roofline.classes import frozen
 from roofline.errors import UsageError
 from roofline.number import Grid
 from roofline.options import groups
@@ -18,7 +19,7 @@ from roofline.serving.curve import Curve
 from roofline.units import format_quantity
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Targets:
     """The longest mean times that are good enough; None asks for none. [s]"""
 
@@ -61,7 +62,7 @@ class Targets:
         ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Band:
     """An expected value and the ends of its 90 % band."""
 
@@ -70,7 +71,7 @@ class Band:
     high: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OperatingPoint:
     """What hardware does at one batch: times of a request, rates of all replicas, power of all devices.
 

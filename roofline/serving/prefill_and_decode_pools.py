@@ -12,10 +12,11 @@ Source: Zhong et al. 2024, DistServe (arXiv 2401.09670); Patel et al. 2024, Spli
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from roofline.classes import frozen
 from roofline.cost.cost import Cost
 from roofline.engines.engine import Engine
 from roofline.number import Grid
@@ -36,7 +37,7 @@ PROMPTS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0)
 """The numbers of prompts in a step that are looked at."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class PrefillLoad:
     """The steps of prompts alone, as costs: for each number of prompts in a step, each length of theirs."""
 
@@ -80,7 +81,7 @@ class PrefillLoad:
         return times.each(mean)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class DecodeLoad:
     """The steps of decoding alone, as costs, each of which yields ``yielded`` tokens."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
 from roofline.calibration.kernels import Kernels
+from roofline.classes import frozen
 from roofline.compression.recipes import Recipe
 from roofline.cost.kernel_shapes import is_latent
 from roofline.engines.engine import Engine
@@ -36,7 +36,7 @@ KEPT = 0.1
 """The part of the memory that an engine leaves to the runtime by default (vLLM's gpu_memory_utilization is 0.9)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Running:
     """An engine on a device: how it launches, the tokens of its mixed steps, what it keeps, what it does with scores.
 
@@ -75,7 +75,7 @@ class Running:
         return {**engine_in_json(self.engine), "kernels": self.kernels.attention, "chunk": self.chunk or 0, **kept}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Question:
     """What is served and how: the same for all hardware.
 

@@ -6,10 +6,10 @@ The formula: with k proposed tokens, each accepted with probability a, a step yi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from roofline.classes import frozen
 from roofline.errors import UsageError, shown
 from roofline.models.model import Model, load_model
 from roofline.number import Number
@@ -19,7 +19,7 @@ MOST = 32
 """The most tokens that a step checks."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Speculation:
     """``tokens`` proposed in a step, the ``acceptance`` of each, and the model that proposes them.
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from roofline.classes import frozen
 from roofline.cost.cost import Cost
 from roofline.number import Grid, Number, ratio
 from roofline.program.phases import Phase
@@ -27,7 +28,7 @@ from roofline.timing.machine import Machine
 from roofline.timing.timing import total
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StreamTime:
     """Seconds of all that sees the context, of the sequences of one phase in a step. [s]
 

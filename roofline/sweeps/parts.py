@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cache
 from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
 
+from roofline.classes import frozen
 from roofline.errors import RooflineError
 from roofline.files.library import data_folder
 from roofline.options.words import PriceKind
@@ -30,7 +31,7 @@ _HERE = Path(__file__).parent.parent
 Degrees = tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Part:
     """One file of a sweep: a choice, and the values of each axis.
 

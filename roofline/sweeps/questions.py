@@ -6,12 +6,12 @@ Rows are read a file's part at a time, so that a sweep may be larger than memory
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from roofline.buying.pareto import unbeaten
+from roofline.classes import frozen
 from roofline.errors import UsageError
 from roofline.sweeps.columns import KEPT, NUMBERS, WORDS
 from roofline.sweeps.conditions import column, condition
@@ -24,7 +24,7 @@ MOST_CELLS = 40
 """Columns of a pivot."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """Rows of a sweep, as a table of pyarrow, and what was asked, in words."""
 

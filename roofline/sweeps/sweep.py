@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from roofline.classes import frozen
 from roofline.errors import RooflineError, UsageError
 from roofline.sweeps.crews import crew_of
 from roofline.sweeps.folder import file_of, locked, parquet, read_manifest, write_manifest
@@ -23,7 +23,7 @@ _PART_S = 0.5
 Advance = Callable[[str, float], None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """What a sweep would do: parts by name, how many of them are there already, rows, and about how large and long."""
 
@@ -53,7 +53,7 @@ class Plan:
         return sum(each) / self.workers
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sweep:
     """A finished sweep: its folder, and what its manifest says."""
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
+from roofline.classes import frozen
 from roofline.number import Number, Operand, Remembering
 from roofline.tape.operations import EVERYTHING, OPERATIONS, Constant
 from roofline.tape.trace import STEP, Letter, Sum, Trace
@@ -25,7 +25,7 @@ def letter(trace: Trace, one: Letter) -> Remembered:
     return Remembered(trace, trace.letter(one))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Remembered(Remembering):
     """A number of a trace, by its place there."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
 from typing import TypeAlias
+
+from roofline.classes import frozen
 
 Constant: TypeAlias = int | Fraction | float
 Range: TypeAlias = tuple[float, float]
@@ -17,7 +18,7 @@ EVERYTHING: Range = (-math.inf, math.inf)
 TRUTH: Range = (0.0, 1.0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Operation:
     """A function of numbers. ``monotone``: in each of its operands alone, so that its extremes lie at their ends."""
 

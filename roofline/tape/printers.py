@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from roofline.classes import frozen
 from roofline.tape.operations import Constant
 from roofline.tape.trace import STEP, Node
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dialect:
     """How a language writes operations, by the names of their operands; infinity, a statement, an indent.
 
@@ -93,7 +93,7 @@ JAVASCRIPT = Dialect(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Script:
     """The nodes that some results need, in order: before the steps of a request, in each step, after them."""
 

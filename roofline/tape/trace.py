@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from roofline.classes import frozen
 from roofline.tape.operations import OPERATIONS, TRUTH, Constant, Range
 
 STEP = "step"
@@ -22,7 +23,7 @@ _FLATTENED = 6
 """Sums of sums are one sum up to so many terms: more would be added up twice."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Node:
     """An operation and its operands, by their places; of a sum, the constant and the coefficients of its terms.
 
@@ -38,7 +39,7 @@ class Node:
     whole: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Letter:
     """An input: its name, the value that the recording was made at, the least and the most that it may be.
 
@@ -53,7 +54,7 @@ class Letter:
     stepwise: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sum:
     """``constant + coefficient x node + ...``"""
 

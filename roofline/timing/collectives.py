@@ -27,13 +27,14 @@ shared-memory multiprocessor collectives.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
 
 from roofline.calibration.fields import Band
 from roofline.calibration.link_constants import LinkConstants, RingConstants, ShotConstants
+from roofline.classes import frozen
 from roofline.number import Grid, Number, Remembering, Truth, grid, is_remembering, maximum, minimum, where
 from roofline.program.transfers import PASSES, bus_bytes
 from roofline.timing.fitted_collectives import time_collective
@@ -89,7 +90,7 @@ def _fastest(operation: str, message: Number, devices: Grid, tier: Tier) -> Timi
     return _pick(message <= tier.served.most_bytes, few, best)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sent:
     """A collective of ``message`` bytes of ``devices`` over ``rate`` B/s each, and its bound. [s]"""
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from roofline.calibration.calibration_file import Calibration, KindConstants
 from roofline.calibration.constants import ConstantSet
 from roofline.calibration.launch_latency import Latency
+from roofline.classes import frozen
 from roofline.hardware.fields import Unit
 from roofline.hardware.spec import HardwareSpec
 from roofline.number import Grid
 from roofline.timing.rates import Rates
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeviceStack:
     """What timing asks of a device, as columns over several. Rates in FLOP/s and B/s, of shape (devices, 1)."""
 

@@ -6,13 +6,12 @@ MBU = bytes / (time bandwidth), each at most 1 counted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from roofline.classes import frozen
 from roofline.errors import UsageError
 from roofline.number import Number, maximum, minimum
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PowerShares:
     """Parts of the TDP: what an idle device draws, what a busy peak and a busy memory add.
 

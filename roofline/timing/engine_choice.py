@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from roofline.calibration.constants import ConstantSet, Execution, Provenance
 from roofline.calibration.kernels import Kernels
 from roofline.calibration.young_ports import load_young_ports
+from roofline.classes import frozen
 from roofline.engines.engine import Engine
 from roofline.engines.library import load_engine
 from roofline.errors import UsageError, WorkloadError, shown
@@ -105,7 +105,7 @@ def caution(engine: Engine, device: HardwareSpec) -> str:
     return f"{told}: the slow end of its band is {young.slower:g} x as far ({young.evidence})"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Launching:
     """What of an engine a machine needs: how steps are launched, whether as single kernels, how young they are.
 

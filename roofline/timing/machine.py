@@ -7,10 +7,11 @@ Every time of an operator, in a prediction, a layout, a serving curve, a trainin
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from roofline.calibration.constants import Constants, Execution
+from roofline.classes import frozen
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import AttentionShape, ConvolutionShape, GroupedShape, RowShape, ScanShape
 from roofline.number import Number, maximum, minimum
@@ -31,7 +32,7 @@ class ConstantSource(Protocol):
         """Whether they are those of single kernels, of which eager torch runs several for an operator."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Machine:
     """What the time of a step depends on beside its costs.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from math import inf
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from roofline.calibration.calibration_file import CollectiveConstants
 from roofline.calibration.constants import ConstantSet
 from roofline.calibration.link_constants import LinkConstants, load_links
+from roofline.classes import frozen
 from roofline.engines.engine import Engine
 from roofline.errors import UsageError, WorkloadError
 from roofline.hardware.fields import Link
@@ -23,7 +24,7 @@ HOST_DEVICES = 8
 _TORUS_SIDE = 4  # devices along one axis of a slice (TPU v4: Jouppi et al. 2023, arXiv 2304.01433, section 2)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Served:
     """Whose kernels run: a library's for all-reduces of up to ``most_bytes`` [B] and ``most_devices``, else NCCL's."""
 
@@ -32,7 +33,7 @@ class Served:
     most_devices: int = 8
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tier:
     """Links of one kind: bandwidth per direction [B/s], how many devices they join, how, and what software reaches.
 
@@ -66,7 +67,7 @@ class Tier:
         return self.bandwidth * used / self.axes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinkUse:
     """How a program uses the links: ``overlap`` is the part of each collective's time that other work hides.
 
@@ -87,7 +88,7 @@ class LinkUse:
         return cls(engine.overlap, engine.all_reduce_on(device.words))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Network:
     """The tiers of a system's links, fast ones first, and how they are used; the last tier joins all devices."""
 

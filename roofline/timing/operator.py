@@ -11,11 +11,10 @@ x^p / (x^p + y^p) for compute; the rest for memory.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from roofline.calibration.constants import Constants
+from roofline.classes import frozen
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import AttentionShape, GroupedShape, MatmulShape
 from roofline.number import Number, as_float, is_remembering, is_symbolic, maximum, minimum, ratio, where
@@ -29,7 +28,7 @@ from roofline.timing.rates import Rates
 from roofline.timing.timing import Timing, banded
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sides:
     """What the corner of an operator joins, and what of it is work: the rest is latency. [s]
 

@@ -6,12 +6,13 @@ Every sum over operators, in a step, a layout, a serving curve, a training run o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from roofline.classes import frozen
 from roofline.number import Number, is_symbolic, maximum, mean, minimum, ratio, settled
 
 PARTS = ("latency", "compute", "memory", "link")
@@ -22,7 +23,7 @@ Names: TypeAlias = str | NDArray[np.str_]
 """A name, or one for each number of an array."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shares:
     """What a time is made of, as parts that sum to one: its elasticities."""
 
@@ -37,7 +38,7 @@ class Shares:
         return max(asdict(self).items(), key=lambda share: share[1])[0]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Timing:
     """The time of one execution, of several after each other, or of a step. [s]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from roofline.classes import frozen
 from roofline.cost.cost import Cost, operator_cost
 from roofline.cost.eager_kernels import kernels_of
 from roofline.cost.kernel_shapes import AttentionShape, MatmulShape
@@ -29,7 +29,7 @@ _MATMULS = ("mm", "addmm", "bmm", "baddbmm", "linear", "matmul")
 _SAME = {"_unsafe_view": "view", "add_": "add", "mul_": "mul", "_softmax": "_softmax", "embedding": "embedding"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Joined:
     """Kernels of torch and predicted operators laid beside each other.
 

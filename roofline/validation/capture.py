@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from roofline.classes import frozen
 from roofline.validation.devices import load_torch
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TensorSpec:
     """A tensor without its data. ``resident``: a weight or a cache, which a step finds in device memory."""
 
@@ -27,7 +28,7 @@ class TensorSpec:
         return total
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TorchCall:
     """One operator that torch ran. ``arguments`` hold specs where tensors were; ``view``: it moves nothing."""
 

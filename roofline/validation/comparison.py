@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Literal, TypeAlias
 
+from roofline.classes import frozen
 from roofline.prediction.figures import Figures, Operator, summed
 from roofline.prediction.predict import Prediction
 from roofline.program.phases import Phase
@@ -30,7 +31,7 @@ _NAMED = 3
 """So many of several operators are named."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OperatorComparison:
     """One operator over all its repeats in a step. ``measured_s`` is None where nothing was measured. [s]"""
 
@@ -89,7 +90,7 @@ class OperatorComparison:
         return fields | ({"dram_bytes": self.dram_bytes} if self.dram_bytes is not None else {})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Profiled:
     """What a comparison with a profiler's file rests on: its tool, the steps that it holds, what of it is joined.
 
@@ -109,7 +110,7 @@ class Profiled:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CaseComparison:
     """One step of one phase, whole and by operator. Times in seconds.
 
@@ -216,7 +217,7 @@ class CaseComparison:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdict:
     """What all cases come to: steps, operators, the data sheet beside them, who is off and which way."""
 

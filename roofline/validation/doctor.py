@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from roofline.classes import frozen
 from roofline.validation.devices import Device
 from roofline.validation.environment import SelfTest, describe_environment, missing_settings, stall_test
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Findings:
     """The environment, the stall test, and the settings that are missing."""
 

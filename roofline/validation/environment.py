@@ -6,10 +6,10 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from roofline.classes import frozen
 from roofline.validation.devices import Device
 from roofline.validation.stopwatch import STALL_S, Stopwatch, stalled
 
@@ -87,7 +87,7 @@ def installed(name: str) -> str | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SelfTest:
     """What a stall test saw: the slowest of its shapes against what the others let expect."""
 

@@ -6,10 +6,10 @@ import importlib.util
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from roofline.classes import frozen
 from roofline.errors import MissingExtraError, RooflineError, UsageError
 from roofline.models.families import FAMILIES
 from roofline.models.model import Model
@@ -18,7 +18,7 @@ from roofline.validation.capture import storage_addresses
 from roofline.validation.devices import Device
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """One step of a phase on a device: ``run()`` computes it; ``resident`` are the storages of weights and cache."""
 

@@ -7,16 +7,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
+from roofline.classes import frozen
 from roofline.validation.devices import Device
 from roofline.validation.stopwatch import steady
 
 LEAST_STEPS, MOST_STEPS = 3, 30
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Profile:
     """A step under the profiler, which slows it down: the whole, and what was spent in operators, by their names. [s]
 

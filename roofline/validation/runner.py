@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from roofline.classes import frozen
 from roofline.errors import SpecError, UsageError
 from roofline.files.atomic import atomic_writer
 from roofline.files.library import read_text
@@ -26,7 +27,7 @@ from roofline.validation.session import (
     Case,
     case_sizes,
     compared,
-    frozen,
+    digest_of,
     prepare,
     time_kernels,
     time_steps,
@@ -67,7 +68,7 @@ class Runner:
                     if not out_of_memory(failure):
                         raise
                     nothing = Step(phase, lambda: None, set())
-                    case = case or Case(self.prediction, phase, nothing, frozen(self.prediction))
+                    case = case or Case(self.prediction, phase, nothing, digest_of(self.prediction))
                     case.flags.append("out of memory: take a smaller batch or length")
                 if case is not None:
                     self.done.append(compared(case))
@@ -122,7 +123,7 @@ def compare_file(path: Path, prediction: Prediction) -> list[CaseComparison]:
                 dram_bytes=measured.dram_bytes,
                 others_s=measured.others_s,
                 measured_s=measured.step_s,
-                digest=frozen(prediction),
+                digest=digest_of(prediction),
             )
         )
     if not found:
@@ -160,13 +161,13 @@ def compare_profile(
             sizes["length"],
             found.shares,
             others_s=found.others_s,
-            digest=frozen(prediction),
+            digest=digest_of(prediction),
             profiled=source,
         )
     ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Validation:
     """What ``validate`` answers: the cases with their raw samples, what they come to, where and by which command.
 
@@ -224,7 +225,7 @@ def finished(path: Path, prediction: Prediction) -> list[CaseComparison]:
 
 def restored(result: Mapping[str, Any], prediction: Prediction) -> list[CaseComparison]:
     """The cases of a result that are of this very prediction. Raises KeyError or TypeError for what is no result."""
-    digest = frozen(prediction)
+    digest = digest_of(prediction)
     same = [c for c in result["cases"] if c["prediction_sha256"] == digest and c["measured_s"]]
     return [_restored(prediction, case) for case in same if case["phase"] in prediction.phases]
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from roofline.classes import frozen
+
 BANDS = (0.25, 0.10)
 """Parts of the measured time within which predictions are counted."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pair:
     """A predicted and a measured time; whether the constants were fitted to it. [s]"""
 
@@ -23,7 +25,7 @@ class Pair:
     kind: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Score:
     """How far predictions are off: absolute errors in parts of what was measured, and the bias.
 

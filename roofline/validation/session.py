@@ -27,7 +27,7 @@ NOISY = 0.10
 """A median that is not known better than this is no measurement."""
 
 
-def frozen(prediction: Prediction) -> str:
+def digest_of(prediction: Prediction) -> str:
     """The SHA-256 of a prediction's JSON: who holds it can show that no measurement changed the prediction."""
     text = json.dumps(prediction.to_dict(), sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -65,7 +65,7 @@ def case_sizes(workload: Workload, phase: Phase) -> dict[str, int]:
 
 def prepare(prediction: Prediction, phase: Phase, module: Any, device: Device) -> Case:
     """A case whose prediction is frozen. The module has the device and dtype of the prediction already."""
-    digest = frozen(prediction)
+    digest = digest_of(prediction)
     sizes = case_sizes(prediction.workload, phase)
     return Case(prediction, phase, build_step(module, device, phase, sizes, vocabulary(prediction)), digest)
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from roofline.classes import frozen
 from roofline.validation.devices import Call, Device
 
 Tell: TypeAlias = Callable[[str, float], None]
@@ -35,7 +36,7 @@ SLOWER = 1.10
 """From here on a device counts as slower than its reference: clocks dropped, or somebody else uses the core."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sample:
     """The mean of a burst, and of the probes before and after it; None where there are none. [s]"""
 
@@ -43,7 +44,7 @@ class Sample:
     probe_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Samples:
     """Samples of one thing, one per round, and what the probe takes at the speed that they are told for. [s]"""
 

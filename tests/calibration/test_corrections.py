@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any
 
 import pytest
@@ -14,6 +14,7 @@ from roofline.calibration.calibration_file import KindConstants
 from roofline.calibration.constants import Constants, ConstantSet, read_calibration
 from roofline.calibration.corrections.correction import Correction, Prior, Tokens, constants_of
 from roofline.calibration.corrections.registry import CONSTANTS, CORRECTIONS, Corrections
+from roofline.classes import frozen
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import (
     AttentionShape,
@@ -82,7 +83,7 @@ def test_a_correction_evaluates_its_formula_in_its_docstring(name: str) -> None:
     assert any(re.search(rf"\b{correction.__name__}\(.*\)", example) for example in examples)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unmeasured(Correction):
     tokens: Annotated[float, Prior(1.0, 1.0)]
     keys: Tokens = 1.0

@@ -11,7 +11,7 @@ import source
 from source import FILES, PACKAGE, module_of
 
 ORDER = (
-    "errors number units version schema identity files engines options "
+    "errors classes number units version schema identity files engines options "
     "program layers hardware cost compression parallelism calibration models "
     "timing tape formulas prediction operators serving validation fitting buying sweeps "
     "reports charts cli"

@@ -23,7 +23,7 @@ from roofline.validation.modules import out_of_memory
 from roofline.validation.profiling import Profile
 from roofline.validation.runner import Validation, compare_file, finished, write_record
 from roofline.validation.scores import Pair, Score
-from roofline.validation.session import frozen
+from roofline.validation.session import digest_of
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +82,7 @@ def test_json_has_environment_free_cases_and_the_digest(table: Path, tmp_path: P
     printed = answer("validate", *DECODE, "--measurements", str(table), "--json", "-o", str(out))
     result = json.loads(out.read_text())
     assert json.loads(printed) == result
-    assert result["cases"][0]["prediction_sha256"] == frozen(prediction())
+    assert result["cases"][0]["prediction_sha256"] == digest_of(prediction())
     assert "/" not in result["command"].replace("roofline", "")
     assert result["verdict"]["operators"]["median_ape"] == pytest.approx(0.03, abs=0.002)
 
@@ -238,7 +238,7 @@ def test_what_was_measured_is_kept_for_the_same_prediction_only(tmp_path: Path) 
     one = prediction()
     measured = {op.name: 1.5 * op.figures.time_s for op in one.phases["decode"].operators}
     profile, alone = Profile(1.2, {"mm": 1.0}), {"mm": 0.9}
-    done = compare(one, Phase.DECODE, 1, 500, measured, measured_s=1.0, steady_s=1.1, digest=frozen(one),
+    done = compare(one, Phase.DECODE, 1, 500, measured, measured_s=1.0, steady_s=1.1, digest=digest_of(one),
                    flags=["noise: x"], samples=[(1.0, 0.001)], profile=profile, alone_s=alone)  # fmt: skip
     path = tmp_path / "r.json"
     write_record(Validation.of([done], None, "roofline validate").to_dict(), path)
@@ -249,8 +249,11 @@ def test_what_was_measured_is_kept_for_the_same_prediction_only(tmp_path: Path) 
 
 
 def test_a_digest_is_of_all_that_was_predicted() -> None:
-    assert frozen(prediction()) == frozen(prediction())
-    assert len({frozen(prediction()), frozen(prediction(batch=2)), frozen(prediction(constants="datasheet"))}) == 3
+    assert digest_of(prediction()) == digest_of(prediction())
+    assert (
+        len({digest_of(prediction()), digest_of(prediction(batch=2)), digest_of(prediction(constants="datasheet"))})
+        == 3
+    )
 
 
 def test_reading_keeps_the_step_apart(tmp_path: Path) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from roofline.calibration.corrections.correction import Correction, Prior, Time, Tokens
+from roofline.classes import frozen
 from roofline.number import Number, maximum, minimum
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExtraKeys(Correction):
     """Keys computed in vain: each query of attention sees ``tokens`` more than it attends to, as work, not as bytes.
 
@@ -32,7 +32,7 @@ class ExtraKeys(Correction):
         return self.tokens * each
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeyBlock(Correction):
     """Block-sparse masking: a masked kernel computes whole blocks, half a block more than each query attends to.
 
@@ -56,7 +56,7 @@ class KeyBlock(Correction):
         return minimum(attended + each * self.tokens / 2, square)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExtraReads(Correction):
     """Paged KV cache: decode reads ``tokens`` keys and values more per sequence and head, whole pages and their tables.
 
@@ -79,7 +79,7 @@ class ExtraReads(Correction):
         return self.tokens * cache_bytes / keys
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Regroup(Correction):
     """Grouped-query regrouping: one more kernel sorts the queries by key/value head, where there are several of each.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from roofline.calibration.corrections.correction import (
@@ -16,6 +15,7 @@ from roofline.calibration.corrections.correction import (
     Time,
     Width,
 )
+from roofline.classes import frozen
 from roofline.number import Number, ceil_div, maximum, minimum
 
 _CORNER = 1.5  # of two parts of a tile, or of a kernel, that hide half of each other
@@ -33,7 +33,7 @@ def half_hidden(a: Number, b: Number) -> Number:
     return total
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QueryTiles(Correction):
     """Query tiles of fused attention: ``rows`` queries of a head at once, ``narrow_rows`` of one of 64 or narrower.
 
@@ -93,7 +93,7 @@ class QueryTiles(Correction):
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WindowEdge(Correction):
     """Ragged window: where a window cuts keys off, a tile computes ``share`` x its queries more keys than each sees.
 
@@ -114,7 +114,7 @@ class WindowEdge(Correction):
         return self.share * tokens
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PackedPass(Correction):
     """Packed QKV pass: before attention, a kernel moves ``traffic`` x the packed q, k and v, rotated and cached.
 
@@ -134,7 +134,7 @@ class PackedPass(Correction):
         return self.traffic * (query_bytes + new_bytes) - new_bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CacheWrite(Correction):
     """KV cache write: before attention, a kernel copies new keys and values to the cache, a block for each token.
 
@@ -155,7 +155,7 @@ class CacheWrite(Correction):
         return self.each * tokens / units
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeadPadding(Correction):
     """Padded head width: a head wider than 64 is computed as one of ``width``, where that is wider.
 
@@ -176,7 +176,7 @@ class HeadPadding(Correction):
         return 1.0 + wide * maximum(self.width / head_dim - 1, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SlowWidth(Correction):
     """A head width without a kernel of its generation: matmuls of ``width`` take ``times`` as long.
 
@@ -196,7 +196,7 @@ class SlowWidth(Correction):
         return self.times - (self.times - 1) * other
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DecodeBlocks(Correction):
     """Decode blocks: each sequence and key/value head has a block for every ``rows`` of its query heads.
 
@@ -226,7 +226,7 @@ class DecodeBlocks(Correction):
         return self.each * blocks / units
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HeadBlocks(Correction):
     """Multi-head decode kernel: query heads that share no keys, or of which more than 32 do, have a block each.
 
@@ -260,7 +260,7 @@ class HeadBlocks(Correction):
         return moved / (self.rate * units * clock)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unsplit(Correction):
     """Unsplit decode: without groups, or under a window, each query head has a block, which reads its keys alone.
 
@@ -290,7 +290,7 @@ class Unsplit(Correction):
         return maximum(blocks / units, 1.0) * moved / (self.rate * clock)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeyGrowth(Correction):
     """Decode's growth with keys: up to 1,024 keys, the latency grows by ``seconds``: more blocks, and their reduction.
 
@@ -308,7 +308,7 @@ class KeyGrowth(Correction):
         return self.seconds * minimum(keys / _MANY, 1.0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeyTime(Correction):
     """Time of a key: a block of few query rows takes ``each`` for each element of a key, however fast the matrix unit.
 
@@ -331,7 +331,7 @@ class KeyTime(Correction):
         return self.each * head_dim
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeySplit(Correction):
     """Split keys of decode: while there are no more than ``blocks``, each is cut into ``segments``, blocks themselves.
 
@@ -360,7 +360,7 @@ class KeySplit(Correction):
         return maximum(minimum(blocks, self.blocks) * self.segments, blocks)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorkingSet(Correction):
     """Attention out of the last-level cache: a working set that fits it moves at ``rate`` per cycle and unit.
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from roofline.calibration.fields import Seconds, Share
+from roofline.classes import frozen
 from roofline.errors import shown
 from roofline.hardware.fields import Bytes, BytesPerCycle
 from roofline.units import Dimension
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unit:
     """What a constant is counted in; with a ``dimension``, a file writes it as a quantity such as 2.48 us."""
 
@@ -24,7 +25,7 @@ class Unit:
     dimension: Dimension | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Prior:
     """What is thought of a positive constant before any row: its median, and the deviation of its logarithm.
 
@@ -51,7 +52,7 @@ Size = Annotated[Bytes, Unit("B", "bytes")]
 Width = Annotated[BytesPerCycle, Unit("B/cycle", "bytes_per_cycle")]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Constant:
     """One number of a correction: its field, its unit, what a fit starts from."""
 
@@ -60,7 +61,7 @@ class Constant:
     prior: Prior
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Correction:
     """A correction of the plain time of an operator; each is a frozen dataclass of its constants.
 

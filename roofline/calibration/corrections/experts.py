@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from roofline.calibration.corrections.correction import Correction, OfBandwidth, Prior, Rows, Time, Width
+from roofline.classes import frozen
 from roofline.number import Number, maximum, minimum
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GroupTail(Correction):
     """Grouped GEMM tail: in the mean half of a tile of ``rows`` is computed in vain for each expert that is touched.
 
@@ -32,7 +32,7 @@ class GroupTail(Correction):
         return 1.0 + self.rows / 2 * groups / rows
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RoutedPasses(Correction):
     """Routed activations: what a mixture hands from kernel to kernel moves at ``share`` x bandwidth, hidden by none.
 
@@ -62,7 +62,7 @@ class RoutedPasses(Correction):
         return 2 * rows * row_bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dispatch(Correction):
     """MoE dispatch: sorting tokens by their experts, and a schedule over experts, before the first grouped GEMM.
 
@@ -86,7 +86,7 @@ class Dispatch(Correction):
         return self.token * tokens + self.expert * experts
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RepeatedWeights(Correction):
     """Experts run again by themselves: what the last-level cache kept of their weights moves at ``rate``.
 

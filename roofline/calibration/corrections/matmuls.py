@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from roofline.calibration.corrections.correction import (
@@ -15,6 +14,7 @@ from roofline.calibration.corrections.correction import (
     Rows,
     Time,
 )
+from roofline.classes import frozen
 from roofline.number import Number, maximum, minimum
 
 _TILE = 128  # rows and columns of a tile in the mean
@@ -22,7 +22,7 @@ _SIDE = 64  # rows x columns / (rows + columns) of the tile that ``feed`` is sta
 _PARTIAL_BYTES = 8  # a partial sum is an fp32, written and read
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tiles(Correction):
     """Tile quantisation, wave quantisation and split-K: a matmul is computed in whole tiles, wave by wave.
 
@@ -66,7 +66,7 @@ def _cut(parts: Number) -> Number:
     return (parts > 1) * 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tail(Correction):
     """Wave quantisation in the mean: ``share`` of a last tile, 128 x 128 of ``depth`` at most, idles on every unit.
 
@@ -93,7 +93,7 @@ class Tail(Correction):
         return 1.0 + self.share * units / tiles
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Quantize(Correction):
     """Dynamic quantisation: before a narrow matmul, kernels of their own find the scales of its activations and round.
 
@@ -117,7 +117,7 @@ class Quantize(Correction):
         return self.traffic * 2 * rows * depth
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Repack(Correction):
     """Weight packing: before a matmul of several rows, a CPU's library rearranges its weights.
 
@@ -140,7 +140,7 @@ class Repack(Correction):
         return self.share * (minimum(rows - 1, 2) / 2)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExtraDepth(Correction):
     """Prefetch restart: each column of weights costs as much as ``elements`` more, since prefetching starts anew.
 
@@ -163,7 +163,7 @@ class ExtraDepth(Correction):
         return self.elements / depth
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SpillColumns(Correction):
     """Cache spill of a wide output: its rows leave the near cache while the depth is summed up.
 
@@ -185,7 +185,7 @@ class SpillColumns(Correction):
         return 1.0 + columns / (columns + self.columns)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GroupRows(Correction):
     """Grouped GEMM padding: no expert's group has fewer rows than a tile, of which the rest is computed in vain.
 

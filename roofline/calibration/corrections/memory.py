@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from roofline.calibration.corrections.correction import (
@@ -15,10 +14,11 @@ from roofline.calibration.corrections.correction import (
     Time,
     Width,
 )
+from roofline.classes import frozen
 from roofline.number import Number, ceil_div, maximum, minimum
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BlockBandwidth(Correction):
     """Bandwidth of a thread block by itself: ``share`` x its unit's part of the device's, wave by wave.
 
@@ -47,7 +47,7 @@ class BlockBandwidth(Correction):
         return moved / (bandwidth * self.share)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CacheBandwidth(Correction):
     """L2 residency: what fits half of the last-level cache, one partition of it, moves at ``share`` x bandwidth.
 
@@ -71,7 +71,7 @@ class CacheBandwidth(Correction):
         return minimum(moved, cache / 2)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReuseBandwidth(Correction):
     """Producer-consumer reuse: what the kernel before left in the last-level cache moves at ``share`` x bandwidth.
 
@@ -95,7 +95,7 @@ class ReuseBandwidth(Correction):
         return minimum(moved, maximum(0.75 * cache - moved, 0.0))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LastCache(Correction):
     """A last-level cache of its own rate: activations that fit it move at ``rate`` per cycle and unit.
 
@@ -136,7 +136,7 @@ class LastCache(Correction):
         return self.most * units * clock
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ramp(Correction):
     """Memory ramp: until enough reads are in flight, bytes come at a lower rate (Little's law).
 
@@ -163,7 +163,7 @@ class Ramp(Correction):
         return self.added_s(moved, bandwidth) * moved / (moved + self.seconds * bandwidth)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RowWalk(Correction):
     """Row walk: a block has a row and goes through its bytes, ``each`` of which takes that long, however few rows are.
 
@@ -186,7 +186,7 @@ class RowWalk(Correction):
         return self.each * row_bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LongRows(Correction):
     """Multi-pass norm and softmax: a row of more than ``capacity`` bytes does not stay on the unit and is read again.
 

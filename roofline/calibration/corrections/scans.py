@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from roofline.calibration.corrections.correction import Correction, OfTraffic, Prior, Time, Width
+from roofline.classes import frozen
 from roofline.number import Number, ceil_div
 
 _WALKED = 1024  # tokens that a block of a convolution takes at a time
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UnitRate(Correction):
     """Issue rate: units load and store no more than ``rate`` per cycle each, however fast the memory is.
 
@@ -34,7 +34,7 @@ class UnitRate(Correction):
         return moved / (self.rate * units * clock)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScanChunks(Correction):
     """Chunked scan: several kernels, each of which passes over the tokens, and a state that goes from chunk to chunk.
 
@@ -72,7 +72,7 @@ class ScanChunks(Correction):
         return self.passes * tokens + states
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChannelWalk(Correction):
     """Channel walk: a convolution's block has a channel of a sequence, and goes through its tokens by 1,024.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from matplotlib.lines import Line2D
@@ -11,9 +10,10 @@ from matplotlib.patches import Rectangle
 
 from roofline.charts.drawing.sheet import Sheet, measure, shorten
 from roofline.charts.drawing.theme import HATCHES, SHAPES, Theme
+from roofline.classes import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """A line of a legend: a marker, a line or a patch, and what it means."""
 
@@ -98,7 +98,7 @@ def draw_mark(sheet: Sheet, entry: Entry, x: float, y: float, side: float | None
                          markeredgewidth=entry.width))  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Row:
     """A line of a table of names; a heading has no mark."""
 

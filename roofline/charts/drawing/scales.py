@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from roofline.charts.drawing.sheet import Sheet, measure
+from roofline.classes import frozen
 
 _PREFIXES = {-9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P", 18: "E"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scale:
     """One axis: its range, its label with the unit, how a value is written; ``ticks`` where they are not numbers."""
 

@@ -7,8 +7,8 @@ of colour blindness tell apart; each comes with a hatch, a fill of its marker an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from roofline.classes import frozen
 from roofline.errors import UsageError, near_matches
 
 FONT = "DejaVu Sans"
@@ -21,7 +21,7 @@ HATCHES: Mapping[str, str] = {"compute": "////", "memory": "", "latency": "...."
 SHAPES: Mapping[str, str] = {"encode": "D", "prefill": "o", "decode": "s"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Theme:
     """Colours by what they mean."""
 
@@ -35,7 +35,7 @@ class Theme:
     series: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Size:
     """The width and the height of a picture, and its three sizes of type. [inch, point]"""
 

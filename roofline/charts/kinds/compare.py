@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -13,6 +12,7 @@ from roofline.charts.drawing.legend import Entry, draw_legend
 from roofline.charts.drawing.scales import Scale, frame, si
 from roofline.charts.drawing.sheet import Sheet, measure, names, shorten
 from roofline.charts.marks.points import as_list, device_of, distinct_label, inputs_of, trust_of
+from roofline.classes import frozen
 from roofline.errors import UsageError
 from roofline.prediction.predict import Prediction
 from roofline.program.phases import Phase
@@ -21,7 +21,7 @@ from roofline.units import format_quantity
 _SHAPE = {"compute": "o", "memory": "s", "latency": "^", "link": "D"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Measure:
     """A figure by which devices are compared, with its band; ``bound_by`` is what binds it. [s or tokens/s]"""
 

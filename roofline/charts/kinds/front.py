@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from roofline.buying.serving_costs import cost_over_batches
 from roofline.charts.drawing.legend import Entry, draw_legend
 from roofline.charts.drawing.scales import Scale, frame, plain, si
 from roofline.charts.drawing.sheet import Sheet, names
+from roofline.classes import frozen
 from roofline.errors import UsageError
 from roofline.number import Grid
 from roofline.serving.curve import Curve, Served
@@ -23,7 +23,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P")
 MOST = len(_MARKERS)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Trace:
     """One hardware over the batches that it holds. [s, USD per million tokens]"""
 

@@ -7,7 +7,6 @@ the launch matters. Operators of one intensity lie on one line, the larger the f
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from roofline.charts.drawing.sheet import Sheet, measure, names
 from roofline.charts.drawing.theme import SHAPES
 from roofline.charts.marks.numbering import Picture, draw_names, draw_points, number_points, split_sheet
 from roofline.charts.marks.points import inputs_of, label_of, trust_of, vector_peak
+from roofline.classes import frozen
 from roofline.prediction.predict import Prediction
 from roofline.program.phases import Phase
 from roofline.units import format_quantity
@@ -30,7 +30,7 @@ LEAST = 1e-4
 """Seconds below this part of the longest are drawn at the edge."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Spot:
     """One execution of an operator: its memory and its compute seconds by the data sheet. [s]"""
 

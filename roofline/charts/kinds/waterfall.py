@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -13,13 +12,14 @@ from roofline.charts.drawing.scales import Scale, frame, si
 from roofline.charts.drawing.sheet import Sheet, measure, names, shorten, wrap
 from roofline.charts.drawing.theme import ink_on
 from roofline.charts.marks.points import inputs_of, label_of, trust_of
+from roofline.classes import frozen
 from roofline.errors import UsageError
 from roofline.prediction.figures import PhasePrediction
 from roofline.prediction.predict import Prediction
 from roofline.units import format_quantity
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """A bar from ``start`` to ``end`` seconds: a level that stands on the floor, or a loss on top of the last bar."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from roofline.classes import frozen
 from roofline.errors import UsageError
 from roofline.hardware.roofs import Ceiling, Roofline
 from roofline.prediction.figures import Figures
@@ -17,7 +17,7 @@ Measured = Mapping[tuple[str, str], float]
 """(phase, operator) -> measured seconds of all its repeats in one step."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Point:
     """An operator of one phase of one prediction.
 
@@ -50,7 +50,7 @@ class Point:
         return self.roof / self.rate
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Line:
     """A ceiling: ``memory`` [B/s] or ``compute`` [FLOP/s], by the data sheet and, for what is used, as expected."""
 
@@ -60,7 +60,7 @@ class Line:
     expected: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ceilings:
     """The roofs of one prediction: its memory levels, main memory first, and its units, the contractions' first."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -14,6 +13,7 @@ from matplotlib.lines import Line2D
 from roofline.charts.drawing.placement import Field, rings, segment_marks
 from roofline.charts.drawing.sheet import Sheet, measure
 from roofline.charts.marks.points import Ceilings, Line
+from roofline.classes import frozen
 from roofline.units import format_quantity
 
 RATED: Final = (0.0, (4.0, 2.2))
@@ -23,7 +23,7 @@ FAINT: Final = (0.0, (1.0, 1.8))
 Style: TypeAlias = Literal["-"] | tuple[float, tuple[float, ...]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Roof:
     """One drawn line, in data coordinates, and what is written along it."""
 

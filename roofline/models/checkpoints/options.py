@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from roofline.classes import frozen
 from roofline.compression.modules import Modules
 from roofline.errors import shown
 from roofline.models.checkpoints.schemes import PLAIN
@@ -14,7 +14,7 @@ Options = Mapping[str, Any]
 EVERY = Modules(("re:.*",))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stored:
     """The scheme of most modules, the KV cache's word, and modules of a scheme of their own, the first match first."""
 

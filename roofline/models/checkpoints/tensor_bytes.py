@@ -6,11 +6,11 @@ import json
 import re
 import struct
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
 
+from roofline.classes import frozen
 from roofline.compression.quantization import quantized
 from roofline.compression.recipes import Checkpoint, read_recipe
 from roofline.cost.residency import weights_bytes
@@ -30,7 +30,7 @@ _LAYER = re.compile(r"model\.layers\.([0-9]{1,4})\.")
 _DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Held:
     """All tensors of a folder: the file that says so, their bytes, their elements where it says those, their names."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Generic, TypeVar
 
+from roofline.classes import frozen
 from roofline.models.shapes.config import Config
 from roofline.program.conventions import Conventions
 from roofline.program.program import Program
@@ -14,7 +15,7 @@ Fields = Mapping[str, Any]
 Value = TypeVar("Value")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rule(Generic[Value]):
     """How a field of the shape follows from other fields: a function of the file's and of the shape's known so far.
 
@@ -35,7 +36,7 @@ def rule(consumes: str) -> Callable[[Callable[[Fields], Value]], Rule[Value]]:
     return lambda function: Rule(consumes, function)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Family:
     """How the ``config.json`` of one ``model_type`` maps onto a shape, ``config`` and ``program``.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from roofline.classes import frozen
 from roofline.layers.attention import Mask, Scores, attention, output_projection, projections, rotary
 from roofline.layers.disentangled_attention import (
     CONTENT_TO_POSITION,
@@ -32,7 +32,7 @@ def stack_sizes(config: Config) -> dict[str, int]:
     }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Block:
     """What tells the layers of one stack from those of another.
 

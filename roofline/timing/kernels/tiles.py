@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
 
 from roofline.calibration.corrections.matmuls import Tiles
+from roofline.classes import frozen
 from roofline.cost.kernel_shapes import MatmulShape
 from roofline.errors import WorkloadError
 from roofline.number import Grid, Number, as_float, ceil_div, is_remembering, is_symbolic, least, minimum, where
@@ -28,7 +28,7 @@ _FEW = min(rows for rows, _ in TILES)  # rows that fill no tile
 _CHUNK = 8192  # rows of a table at once
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tiling:
     """A matmul cut into tiles: compute at the rates reached, the traffic of partial sums, their kernel. [s]"""
 
@@ -42,7 +42,7 @@ class Tiling:
         return self.compute_s + self.partial_s + self.latency_s
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TiledMatmul:
     """What tilings are made with: the tiles' constants, the peak [FLOP/s], the share that large matmuls reach of it.
 

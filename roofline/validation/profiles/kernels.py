@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
+from roofline.classes import frozen
 from roofline.errors import SpecError, shown
 
 SECONDS = {
@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"(?:[0-9]{1,30}|[0-9]{1,3}(?:,[0-9]{3}){1,9})(?:\.[0-9]{0,
 """How tools write a number: perhaps with commas between thousands, no sign, no word."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kernel:
     """All runs of a kernel by one name: how often it ``ran``, for how long in all [s], in which NVTX range.
 
@@ -46,7 +46,7 @@ class Kernel:
         return f"{self.name} in {self.scope}" if self.scope and self.scope != self.name else self.name
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Profile:
     """A file of a profiler: which tool and report, and its kernels, the costliest first."""
 

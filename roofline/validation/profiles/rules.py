@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from roofline.classes import frozen
 from roofline.engines.fields import Record, Source, Text
 from roofline.errors import UsageError
 from roofline.files.findings import validated
@@ -116,7 +116,7 @@ def _read(path: Path) -> Rules:
     return validated(Rules, read_yaml(path), str(path))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Share:
     """Operators whose kernels cannot be told apart, and what they took together in one step. [s]"""
 
@@ -125,7 +125,7 @@ class Share:
     dram_bytes: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JoinedKernels:
     """A profile beside the operators of a step: what they took, and what no rule joins, by name; ``steps`` it held."""
 

@@ -14,9 +14,9 @@ import io
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from roofline.classes import frozen
 from roofline.errors import SpecError
 from roofline.validation.profiles.kernels import BYTES, SECONDS, Kernel, Profile, parse_number, parse_unit
 
@@ -29,7 +29,7 @@ _LOOKED_AT = 200
 _TIMED = re.compile(r"(.+) \((\w+)\)")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Format:
     """A report: the columns that it is known by, without units of time, and how its rows are read."""
 
