@@ -93,6 +93,9 @@ class Engine(Record):
         Field(ge=0),
         Says("chunked prefill: tokens of a forward pass; 0: prompts whole, by themselves; none: it has no scheduler"),
     ] = None
+    max_sequences: Annotated[
+        int | None, Field(ge=1), Says("sequences that it has in flight at most; none: as many as the cache holds")
+    ] = None
     host_step: Annotated[Seconds, Says("host time between steps that no kernel hides")] = 0.0
     host_request: Annotated[Seconds, Says("host time of a step for each of its requests")] = 0.0
     mature: Annotated[

@@ -18,7 +18,7 @@ from roofline.options.keywords import part, takes
 from roofline.options.verbs import RequestOptions, StepClockOptions
 from roofline.prediction.fleet import layout_of
 from roofline.prediction.layout_search import choose_layout
-from roofline.prediction.request import Hardware, read_request
+from roofline.prediction.request import Hardware, Request, read_request
 from roofline.prediction.step import Steps, steps_of
 from roofline.program.op import Op
 from roofline.program.phases import Phase
@@ -42,7 +42,8 @@ class StepClock:
     already; one new token is a decode step of it. Matmuls, norms and experts run once over the tokens of all requests,
     the LM head over one token of each. For requests of equal lengths a step is that of ``predict``.
 
-    Keywords are those of ``predict`` but for batch and lengths; the layout is of one replica without pipeline stages.
+    Keywords are those of ``predict`` but for batch and lengths; the layout is of one replica without pipeline stages,
+    and of ``dp`` replicas, which take their steps apart from each other, the clock is that of one.
     A clock can be pickled. Raises RooflineError, in one line, for whatever the model or the device refuses.
 
     >>> clock = StepClock("llama-3.1-8b", "h100")
@@ -59,9 +60,10 @@ class StepClock:
             raise WorkloadError(msg)
         one_replica = {**options, "pp": options["pp"] or 1, "dp": options["dp"] or 1}
         layout = layout_of(options, request.fleet) or choose_layout(request, part(StepClockOptions, one_replica)).layout
-        if layout.pp > 1 or layout.dp > 1:
+        if layout.pp > 1 or (layout.dp > 1 and layout.ep > layout.tp):
             msg = f"layout {layout}: a step clock is of one replica without pipeline stages; give tp, ep or cp alone"
             raise UsageError(msg)
+        layout = replace(layout, dp=1)
         self._asked = (model, hardware, dict(options))
         self._positions = request.model.lengths.output
         self._request, self._steps = request, steps_of(request, layout)
@@ -80,7 +82,20 @@ class StepClock:
 
         Raises UsageError for anything else, and for more tokens than the model has positions.
         """
-        new, context = self._lengths(requests, axes=2)
+        return self.seconds(*self._lengths(requests, axes=2))
+
+    @property
+    def request(self) -> Request:
+        """What the clock was asked for, read."""
+        return self._request
+
+    @property
+    def replica(self) -> Steps:
+        """The program as a device of the replica runs it, with all that its times depend on."""
+        return self._steps
+
+    def seconds(self, new: Grid, context: Grid) -> float:
+        """The same of new and attended tokens as two arrays that are known to be right, for schedulers. [s]"""
         prefilling = new > 1.0
         decoding = len(new) - int(np.count_nonzero(prefilling))
         if decoding == len(new):

@@ -168,7 +168,7 @@ def test_bad_batches_are_one_line(clock: roofline.StepClock, batches: Any, probl
         ("bert-base", "h100", {}, "bert-base has encode; a step clock is of decoders alone"),
         ("t5-base", "h100", {}, "a step clock is of decoders alone"),
         ("llama-3.1-8b", "8xh100", {"tp": 2, "pp": 4}, "of one replica without pipeline stages"),
-        ("llama-3.1-8b", "8xh100", {"dp": 8}, "of one replica without pipeline stages"),
+        ("mixtral-8x7b", "8xh100", {"dp": 8, "ep": 8}, "of one replica without pipeline stages"),
         ("llama-3.1-8b", "h100", {"batch": 3}, "batch is no keyword of it"),
     ],
 )

@@ -1,0 +1,69 @@
+"""The paged KV cache of a replica: bytes in blocks, what sequences hold of them, and how full it has been."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+
+from roofline.cost.residency import activation_peak, weights_bytes
+from roofline.errors import WorkloadError
+from roofline.number import Grid, exact
+from roofline.prediction.step import Steps
+from roofline.program.phases import Phase
+from roofline.serving.occupancy import cache_of
+from roofline.units import format_quantity
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CacheRoom:
+    """What a device of a replica has for caches, and what a sequence takes of it: ``by_blocks`` of so many blocks. [B]
+
+    Sequences grow block by block. Windows stop growing and states never do, so that blocks need not cost alike.
+    """
+
+    bytes: float
+    block: int
+    by_blocks: Grid
+
+    @classmethod
+    def of(cls, steps: Steps, memory: float, longest: int, most: int) -> CacheRoom:
+        """The room beside weights and the activations of a step, in ``memory`` bytes of each device.
+
+        ``longest`` are the most tokens of a sequence, ``most`` the most sequences that are decoded at once.
+        """
+        program, precision = steps.program, steps.precision
+        sizes = {letter: exact(size) for letter, size in program.sizes.items()}
+        read = min(steps.engine.mixed_tokens or longest, longest)
+        shapes = ((Phase.PREFILL, 1, read), (Phase.DECODE, most, 1))
+        alive = max(
+            float(activation_peak(program, phase, {**sizes, "B": exact(batch), "T": exact(new), "S": exact(longest)},
+                                  precision))
+            for phase, batch, new in shapes
+        )  # fmt: skip
+        block = steps.engine.kv_block
+        tokens = np.arange(1.0, ceil(longest / block) + 1) * block
+        held = np.concatenate([[0.0], cache_of(program, precision, tokens)])
+        return cls(memory - float(weights_bytes(program, sizes, precision)) - alive, block, held)
+
+    def of_tokens(self, tokens: Sequence[int] | Grid | int) -> Grid:
+        """What sequences of so many tokens hold, in whole blocks. [B]"""
+        return self.by_blocks[-(-np.asarray(tokens, dtype=np.int64) // self.block)]
+
+    def sequences(self, tokens: int) -> int:
+        """How many sequences of so many tokens it holds."""
+        each = float(self.of_tokens(tokens))
+        return int(self.bytes / each) if each else np.iinfo(np.int64).max
+
+    def check(self, longest: int) -> None:
+        """Raises WorkloadError where not one sequence of the longest request fits."""
+        needed = float(self.of_tokens(longest))
+        if needed > self.bytes:
+            left, asked = format_quantity(max(0.0, self.bytes), "bytes"), format_quantity(needed, "bytes")
+            msg = (
+                f"does not fit: a request of {longest:,} tokens has {asked} of cache, beside weights and activations "
+                f"{left} of a device are left; name more devices, or shorter lengths, or --dtype fp8"
+            )
+            raise WorkloadError(msg)

@@ -1,0 +1,55 @@
+"""Discrete events: requests arrive at a router, replicas end steps, and whichever comes first happens first."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import TypeAlias
+
+from roofline.simulation.arrivals import Arrivals
+from roofline.simulation.ledger import Ledger
+from roofline.simulation.scheduler import Replica
+
+Router: TypeAlias = Callable[[Sequence[Replica], int], Replica]
+"""Which replica a request goes to."""
+
+
+def round_robin(replicas: Sequence[Replica], request: int) -> Replica:
+    """One after the other, by the number of the request."""
+    return replicas[request % len(replicas)]
+
+
+def least_loaded(replicas: Sequence[Replica], request: int) -> Replica:
+    """The one with the fewest requests in flight; of several, they take turns."""
+    first = request % len(replicas)
+    return min([*replicas[first:], *replicas[:first]], key=lambda replica: replica.in_flight)
+
+
+ROUTERS: dict[str, Router] = {"round-robin": round_robin, "least-loaded": least_loaded}
+
+
+def run(ledger: Ledger, arrivals: Arrivals, replicas: Sequence[Replica], router: Router) -> None:
+    """Have all requests served; what happens to them is written into the ledger."""
+    coming = list(arrivals.first())
+    heapq.heapify(coming)
+    while True:
+        soonest = min(replicas, key=lambda replica: replica.due)
+        now = coming[0][0] if coming else inf
+        if now <= soonest.due < inf or (coming and soonest.due == inf):
+            woken = []
+            while coming and coming[0][0] == now:
+                _, request = heapq.heappop(coming)
+                ledger.arrived[request] = now
+                chosen = router(replicas, request)
+                chosen.submit(request)
+                woken.append(chosen)
+            for replica in woken:
+                replica.wake(now)
+        elif soonest.run is not None:
+            now = soonest.due
+            for request in soonest.advance():
+                if (following := arrivals.after(request, now)) is not None:
+                    heapq.heappush(coming, following)
+        else:
+            return

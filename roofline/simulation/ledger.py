@@ -1,0 +1,68 @@
+"""Requests of a simulation, one row each: what is asked, and when what happened to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roofline.number import Grid
+
+Whole: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ledger:
+    """Prompt and generated tokens of each request; times from the start of the simulation, NaN until they come. [s]
+
+    ``arrived`` at the router, ``scheduled``: into its first step, ``first``: its first token, ``finished``: its last
+    one. ``cached`` prompt tokens were not computed when it was first scheduled; ``preempted`` so many times, each of
+    which computes all of it anew; ``replica`` served it.
+    """
+
+    prompt: Whole
+    generate: Whole
+    cached: Whole
+    preempted: Whole
+    replica: Whole
+    arrived: Grid
+    scheduled: Grid
+    first: Grid
+    finished: Grid
+
+    @classmethod
+    def of(cls, prompt: Whole, generate: Whole) -> Ledger:
+        """Requests of these lengths, to which nothing has happened."""
+        zeros = (np.zeros(len(prompt), dtype=np.int64) for _ in range(3))
+        times = (np.full(len(prompt), np.nan) for _ in range(4))
+        return cls(prompt, generate, *zeros, *times)
+
+    def __len__(self) -> int:
+        return len(self.prompt)
+
+    def part(self, rows: slice) -> Ledger:
+        """Some of the requests."""
+        return Ledger(*(getattr(self, name)[rows] for name in self.__slots__))
+
+    @property
+    def queued_s(self) -> Grid:
+        """From the arrival into the first step."""
+        return self.scheduled - self.arrived
+
+    @property
+    def ttft_s(self) -> Grid:
+        """Time to first token, queueing included."""
+        return self.first - self.arrived
+
+    @property
+    def tpot_s(self) -> Grid:
+        """Mean time per output token after the first; NaN where one token is all."""
+        steps = np.where(self.generate > 1, self.generate - 1, 1)
+        return np.where(self.generate > 1, (self.finished - self.first) / steps, np.nan)
+
+    @property
+    def request_s(self) -> Grid:
+        """End to end: from the arrival to the last token."""
+        return self.finished - self.arrived

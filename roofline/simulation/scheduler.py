@@ -1,0 +1,265 @@
+"""Continuous batching as an engine schedules it: one replica, step by step.
+
+Each step takes the next token of all that decode, then pieces of prompts up to the token budget of chunked prefill,
+those begun first, then those that wait, in their order, as far as sequences and cache allow. Where the engine reads
+prompts whole, a step reads one and nothing decodes beside it. A sequence that needs a block where none is left has the
+one that was scheduled last preempted: its cache goes, and it waits, first in line, to be computed anew (recompute).
+
+Steps that only decode are run in bulk, up to the next that ends or overflows the cache; a new request cuts the run
+short. Between its ends the time of a step is as good as linear in the lengths, which all grow by one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import inf
+
+import numpy as np
+
+from roofline.number import Grid
+from roofline.serving.step_clock import StepClock
+from roofline.simulation.cache import CacheRoom
+from roofline.simulation.ledger import Ledger, Whole
+
+_LONGEST_RUN = 256
+_NONE: Whole = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(slots=True)
+class Reading:
+    """A prompt that is being read: so many of ``target`` tokens are in the cache."""
+
+    request: int
+    done: int
+    target: int
+
+
+@dataclass(slots=True)
+class Run:
+    """Steps that are under way: when each ends, the pieces of prompts that they read, and whether sequences decode.
+
+    ``blocked``: what waits cannot be scheduled before it is over.
+    """
+
+    start: float
+    ends: Grid
+    pieces: Sequence[tuple[Reading, int]] = ()
+    decodes: bool = True
+    blocked: bool = False
+
+
+@dataclass(slots=True)
+class Meter:
+    """What a replica did: steps, seconds at work, and integrals over them of sequences and of the cache's full part."""
+
+    steps: int = 0
+    busy_s: float = 0.0
+    running_s: float = 0.0
+    cache_s: float = 0.0
+    most_running: int = 0
+    most_cache: float = 0.0
+
+    def add(self, steps: int, seconds: float, running: int, full: float) -> None:
+        """Count steps that took so long."""
+        self.steps += steps
+        self.busy_s += seconds
+        self.running_s += running * seconds
+        self.cache_s += full * seconds
+        self.most_running = max(self.most_running, running)
+        self.most_cache = max(self.most_cache, full)
+
+
+@dataclass(slots=True, eq=False)
+class Replica:
+    """A replica at work: what waits, what is read, what decodes.
+
+    ``pace`` multiplies the time of all steps; ``hits`` is the part of each prompt that a prefix cache holds, ``most``
+    the sequences that are scheduled at once. The decoding ones are columns: request, tokens that the next step attends
+    to, tokens to come.
+    """
+
+    number: int
+    clock: StepClock
+    room: CacheRoom
+    ledger: Ledger
+    most: int
+    hits: float = 0.0
+    pace: float = 1.0
+    waiting: deque[int] = field(default_factory=deque)
+    reading: list[Reading] = field(default_factory=list)
+    decoding: Whole = field(default_factory=lambda: _NONE)
+    context: Whole = field(default_factory=lambda: _NONE)
+    left: Whole = field(default_factory=lambda: _NONE)
+    again: dict[int, int] = field(default_factory=dict)
+    run: Run | None = None
+    meter: Meter = field(default_factory=Meter)
+
+    @property
+    def due(self) -> float:
+        """When it has to be looked after; infinity while it is idle. [s]"""
+        return float(self.run.ends[-1]) if self.run else inf
+
+    @property
+    def running(self) -> int:
+        """Sequences that are scheduled."""
+        return len(self.reading) + len(self.decoding)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that wait or are scheduled."""
+        return len(self.waiting) + self.running
+
+    def submit(self, request: int) -> None:
+        """Put a request into the queue; ``wake`` follows once all of the moment are there."""
+        self.ledger.replica[request] = self.number
+        self.waiting.append(request)
+
+    def wake(self, now: float) -> None:
+        """Take note of new requests: begin, or end a run of steps with the one that is under way."""
+        if self.run is None:
+            self._plan(now)
+        elif not self.run.blocked:
+            self.run.ends = self.run.ends[: 1 + int(np.searchsorted(self.run.ends, now))]
+
+    def advance(self) -> list[int]:
+        """End the steps that are due and begin the next ones; the requests that are finished."""
+        assert self.run is not None, "an idle replica is never due"
+        run, now, steps = self.run, self.due, len(self.run.ends)
+        self.meter.add(steps, now - run.start, self.running, self._held(run.pieces, steps) / self.room.bytes)
+        done = self._decoded(steps) if run.decodes else []
+        for piece, tokens in run.pieces:
+            piece.done += tokens
+            if piece.done == piece.target:
+                done += self._answered(piece, now)
+        self.ledger.finished[done] = now
+        self._plan(now)
+        return done
+
+    def _decoded(self, steps: int) -> list[int]:
+        """Count tokens of all that decode; the requests that have their last one."""
+        self.context += steps
+        self.left -= steps
+        if self.left.all():
+            return []
+        done: list[int] = self.decoding[self.left == 0].tolist()
+        self._keep(self.left > 0)
+        return done
+
+    def _keep(self, rows: object) -> None:
+        self.decoding, self.context, self.left = (
+            each[rows] for each in (self.decoding, self.context, self.left)  # type: ignore[index]
+        )  # fmt: skip
+
+    def _answered(self, piece: Reading, now: float) -> list[int]:
+        """The token after a prompt that is read, the first one unless it was read before; the request if that is all."""
+        request = piece.request
+        self.reading.remove(piece)
+        if np.isnan(self.ledger.first[request]):
+            self.ledger.first[request] = now
+        left = int(self.ledger.generate[request] + self.ledger.prompt[request]) - piece.target - 1
+        if not left:
+            return [request]
+        self.decoding = np.append(self.decoding, request)
+        self.context, self.left = np.append(self.context, piece.target + 1), np.append(self.left, left)
+        return []
+
+    def _plan(self, now: float) -> None:
+        """Decide what the next steps are."""
+        pieces, preempted = self._going_on()
+        if not preempted:
+            pieces += self._admitted(pieces, now)
+        chunked = self.clock.replica.engine.mixed_tokens is not None
+        if pieces:
+            self.run = self._mixed(now, pieces, decodes=chunked and len(self.decoding) > 0)
+        else:
+            self.run = self._decoding_alone(now) if len(self.decoding) else None
+
+    def _going_on(self) -> tuple[list[tuple[Reading, int]], bool]:
+        """The next pieces of prompts that are begun, once all that run have room; whether some were preempted for it."""
+        preempted = False
+        while True:
+            pieces, budget = [], self._budget()
+            for each in self.reading:
+                if tokens := min(each.target - each.done, budget):
+                    pieces.append((each, tokens))
+                    budget -= tokens
+            if self._held(pieces, 1) <= self.room.bytes:
+                return pieces, preempted
+            self._preempt()
+            preempted = True
+
+    def _budget(self) -> int:
+        """Tokens of prompts that a step has room for."""
+        most = self.clock.replica.engine.mixed_tokens
+        return int(self.ledger.prompt.max() + self.ledger.generate.max()) if most is None else max(0, most - len(self.decoding))
+
+    def _preempt(self) -> None:
+        """Have the sequence that was scheduled last wait again, without its cache."""
+        if self.reading:
+            last = self.reading.pop()
+            request, target = last.request, last.target
+        else:
+            request, target = int(self.decoding[-1]), int(self.context[-1])
+            self._keep(slice(-1))
+        self.again[request] = target
+        self.waiting.appendleft(request)
+        self.ledger.preempted[request] += 1
+
+    def _admitted(self, pieces: Sequence[tuple[Reading, int]], now: float) -> list[tuple[Reading, int]]:
+        """What waits, as far as tokens, sequences and cache allow, in its order."""
+        found: list[tuple[Reading, int]] = []
+        whole = self.clock.replica.engine.mixed_tokens is None
+        budget, held = self._budget() - sum(tokens for _, tokens in pieces), self._held(pieces, 1)
+        while self.waiting and budget > 0 and self.running < self.most and not (whole and found):
+            request = self.waiting[0]
+            prompt = int(self.ledger.prompt[request])
+            target, done = self.again.get(request, prompt), min(int(self.hits * prompt), prompt - 1)
+            tokens = min(target - done, budget)
+            held += float(self.room.of_tokens(done + tokens))
+            if held > self.room.bytes:
+                break
+            self.waiting.popleft()
+            if self.again.pop(request, None) is None:
+                self.ledger.scheduled[request], self.ledger.cached[request] = now, done
+            found.append((Reading(request, done, target), tokens))
+            self.reading.append(found[-1][0])
+            budget -= tokens
+        return found
+
+    def _held(self, pieces: Sequence[tuple[Reading, int]], steps: int) -> float:
+        """Bytes of all caches in the last of so many steps, which read these pieces."""
+        held = float(np.add.reduce(self.room.of_tokens(self.context + (steps - 1)))) if len(self.decoding) else 0.0
+        if not self.reading:
+            return held
+        read = {id(piece): tokens for piece, tokens in pieces}
+        return held + sum(float(self.room.of_tokens(each.done + read.get(id(each), 0))) for each in self.reading)
+
+    def _mixed(self, now: float, pieces: Sequence[tuple[Reading, int]], *, decodes: bool) -> Run:
+        """One step over pieces of prompts, and the next token of all that decode beside them."""
+        new: Grid = np.array([tokens for _, tokens in pieces], dtype=np.float64)
+        attended: Grid = np.array([piece.done + tokens for piece, tokens in pieces], dtype=np.float64)
+        if decodes:
+            new, attended = np.append(np.ones(len(self.decoding)), new), np.append(self.context, attended)
+        return Run(now, np.array([now + self.pace * self.clock.seconds(new, attended)]), pieces, decodes)
+
+    def _decoding_alone(self, now: float) -> Run:
+        """Steps that only decode, until one sequence ends or the cache overflows."""
+        steps = min(int(np.minimum.reduce(self.left)), _LONGEST_RUN)
+        if self._held((), steps) > self.room.bytes:
+            steps = self._steps_with_room(steps)
+        new, attended = np.ones(len(self.decoding)), self.context.astype(np.float64)
+        first = last = self.clock.seconds(new, attended)
+        if steps > 1:
+            last = self.clock.seconds(new, attended + (steps - 1))
+        ends = now + self.pace * np.cumsum(np.linspace(first, last, steps))
+        return Run(now, ends, blocked=bool(self.waiting))
+
+    def _steps_with_room(self, most: int) -> int:
+        """How many steps the cache has room for, at least the one that was made room for."""
+        fits, fails = 1, most
+        while fails - fits > 1:
+            middle = (fits + fails) // 2
+            fits, fails = (middle, fails) if self._held((), middle) <= self.room.bytes else (fits, middle)
+        return fits
