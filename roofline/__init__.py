@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from roofline.operators.predict_op import OperatorPrediction, predict_op
     from roofline.prediction.predict import Prediction, predict
     from roofline.serving.step_clock import StepClock
+    from roofline.simulation.simulate import Simulation, simulate
     from roofline.sweeps.sweep import Sweep, sweep
     from roofline.tape.tape import Tape
 
@@ -38,6 +39,7 @@ __all__ = [
     "Prediction",
     "Roofline",
     "RooflineError",
+    "Simulation",
     "Sizing",
     "StepClock",
     "Sweep",
@@ -49,6 +51,7 @@ __all__ = [
     "predict",
     "predict_op",
     "record",
+    "simulate",
     "size",
     "sweep",
 ]
@@ -63,6 +66,7 @@ _HOMES = {
     "Prediction": "prediction.predict",
     "Roofline": "hardware.roofs",
     "RooflineError": "errors",
+    "Simulation": "simulation.simulate",
     "Sizing": "buying.sizing",
     "StepClock": "serving.step_clock",
     "Sweep": "sweeps.sweep",
@@ -74,6 +78,7 @@ _HOMES = {
     "predict": "prediction.predict",
     "predict_op": "operators.predict_op",
     "record": "buying.recording",
+    "simulate": "simulation.simulate",
     "size": "buying.api",
     "sweep": "sweeps.sweep",
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol, TypedDict
 
 from roofline.options.option import Option
-from roofline.options.words import Attention, Count, LmHead, Phase, PriceKind, Provenance
+from roofline.options.words import Attention, Count, LmHead, Phase, PriceKind, Provenance, Router
 
 
 class Loaded(Protocol):
@@ -247,13 +247,39 @@ class Traffic(TypedDict, total=False):
     ]
 
 
-class Load(TypedDict, total=False):
+class Rate(TypedDict, total=False):
     """Load"""
 
     load: Annotated[str | float | None, Option("Requests that arrive, such as 50req/s.", metavar="RATE", everyday=True)]
+
+
+class Load(Rate, total=False):
+    """Load"""
+
     headroom: Annotated[
         float, Option("Share of the capacity kept free, for want of queues.", default=0.2, metavar="SHARE")
     ]
+
+
+class Simulated(Rate, total=False):
+    """Load"""
+
+    arrivals: Annotated[
+        str,
+        Option(
+            "How requests arrive: poisson, gamma:SHAPE (below 1 burstier), or all at the start.",
+            default="poisson",
+            metavar="PROCESS",
+            everyday=True,
+        ),
+    ]
+    concurrency: Annotated[
+        int | None,
+        Option("In place of a load: clients, each of which waits for an answer before it asks anew.", everyday=True),
+    ]
+    requests: Annotated[int, Option("How many requests are simulated.", default=5000, everyday=True)]
+    router: Annotated[Router, Option("Which of several replicas a request goes to.", default="round-robin")]
+    seed: Annotated[int, Option("Of arrivals and lengths.", default=0)]
 
 
 class Targets(TypedDict, total=False):

@@ -29,6 +29,7 @@ from roofline.options.groups import (
     Reserve,
     Serving,
     SeveralHardware,
+    Simulated,
     Targets,
     Timing,
     TorchDevice,
@@ -216,6 +217,14 @@ class SizeFlags(SeveralHardware, SizeOptions, ServingOutput, total=False):
     """The flags of ``size``."""
 
 
+class SimulateOptions(Simulated, Traffic, Targets, StepClockOptions, Reserve, total=False):
+    """The keywords of ``simulate``."""
+
+
+class SimulateFlags(Hardware, SimulateOptions, FileOutput, Quiet, total=False):
+    """The flags of ``simulate``."""
+
+
 class SweepFlags(SeveralHardware, Edits, total=False):
     """The flags of ``sweep``."""
 
@@ -389,6 +398,7 @@ GROUPS = (
     Hardware,
     SeveralHardware,
     Load,
+    Simulated,
     Lengths,
     PhaseOf,
     Dtypes,

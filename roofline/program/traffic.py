@@ -29,11 +29,15 @@ _LENGTHS = "tokens such as 2048, equally likely ones such as 128/512/2048, or ME
 
 @frozen
 class Lengths:
-    """Lengths in whole tokens and how likely each is; ``words`` is how it was asked for."""
+    """Lengths in whole tokens and how likely each is; ``words`` is how it was asked for.
+
+    ``spread``: the points stand for a log-normal distribution of this standard deviation of its logarithm.
+    """
 
     tokens: tuple[int, ...]
     weights: tuple[float, ...]
     words: str
+    spread: float = 0.0
 
     @property
     def mean(self) -> float:
@@ -121,7 +125,8 @@ def lognormal(median: int, p90: int) -> Lengths:
     parts = [mean * (above[k] - above[k + 1]) * BINS for k in range(BINS)]
     tokens = tuple(max(1, round(part)) for part in parts)
     _check(tokens[-1])
-    return Lengths(tokens, (1 / BINS,) * BINS, f"{format_count(median)} median, {format_count(p90)} at 90 %")
+    words = f"{format_count(median)} median, {format_count(p90)} at 90 %"
+    return Lengths(tokens, (1 / BINS,) * BINS, words, spread)
 
 
 def read_lengths(text: str | int) -> Lengths:

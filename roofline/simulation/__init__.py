@@ -1,1 +1,1 @@
-"""Serving simulated request by request: arrivals, an engine's scheduler, its paged cache, percentiles of what is waited."""
+"""Serving simulated request by request: arrivals, an engine's scheduler and paged cache, percentiles."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -14,6 +13,7 @@ from roofline.number import Grid, exact
 from roofline.prediction.step import Steps
 from roofline.program.phases import Phase
 from roofline.serving.occupancy import cache_of
+from roofline.simulation.ledger import Whole
 from roofline.units import format_quantity
 
 
@@ -48,7 +48,7 @@ class CacheRoom:
         held = np.concatenate([[0.0], cache_of(program, precision, tokens)])
         return cls(memory - float(weights_bytes(program, sizes, precision)) - alive, block, held)
 
-    def of_tokens(self, tokens: Sequence[int] | Grid | int) -> Grid:
+    def of_tokens(self, tokens: Whole | int) -> Grid:
         """What sequences of so many tokens hold, in whole blocks. [B]"""
         return self.by_blocks[-(-np.asarray(tokens, dtype=np.int64) // self.block)]
 
@@ -57,11 +57,16 @@ class CacheRoom:
         each = float(self.of_tokens(tokens))
         return int(self.bytes / each) if each else np.iinfo(np.int64).max
 
+    def holds(self, tokens: int) -> bool:
+        """Whether a sequence of so many tokens fits."""
+        return float(self.of_tokens(tokens)) <= self.bytes
+
     def check(self, longest: int) -> None:
         """Raises WorkloadError where not one sequence of the longest request fits."""
-        needed = float(self.of_tokens(longest))
-        if needed > self.bytes:
-            left, asked = format_quantity(max(0.0, self.bytes), "bytes"), format_quantity(needed, "bytes")
+        if not self.holds(longest):
+            left, asked = (
+                format_quantity(max(0.0, size), "bytes") for size in (self.bytes, float(self.of_tokens(longest)))
+            )
             msg = (
                 f"does not fit: a request of {longest:,} tokens has {asked} of cache, beside weights and activations "
                 f"{left} of a device are left; name more devices, or shorter lengths, or --dtype fp8"

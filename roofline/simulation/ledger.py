@@ -35,12 +35,15 @@ class Ledger:
     @classmethod
     def of(cls, prompt: Whole, generate: Whole) -> Ledger:
         """Requests of these lengths, to which nothing has happened."""
-        zeros = (np.zeros(len(prompt), dtype=np.int64) for _ in range(3))
-        times = (np.full(len(prompt), np.nan) for _ in range(4))
-        return cls(prompt, generate, *zeros, *times)
+        cached, preempted, replica = np.zeros((3, len(prompt)), dtype=np.int64)
+        return cls(prompt, generate, cached, preempted, replica, *np.full((4, len(prompt)), np.nan))
 
     def __len__(self) -> int:
         return len(self.prompt)
+
+    def anew(self) -> Ledger:
+        """The same requests, to which nothing has happened."""
+        return Ledger.of(self.prompt, self.generate)
 
     def part(self, rows: slice) -> Ledger:
         """Some of the requests."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 import numpy as np
+from numpy.typing import NDArray
 
 from roofline.number import Grid
 from roofline.serving.step_clock import StepClock
@@ -52,18 +53,20 @@ class Run:
 
 @dataclass(slots=True)
 class Meter:
-    """What a replica did: steps, seconds at work, and integrals over them of sequences and of the cache's full part."""
+    """What a replica did: steps, tokens computed, seconds at work, and integrals of sequences and of the full cache."""
 
     steps: int = 0
+    tokens: int = 0
     busy_s: float = 0.0
     running_s: float = 0.0
     cache_s: float = 0.0
     most_running: int = 0
     most_cache: float = 0.0
 
-    def add(self, steps: int, seconds: float, running: int, full: float) -> None:
+    def add(self, steps: int, tokens: int, seconds: float, running: int, full: float) -> None:
         """Count steps that took so long."""
         self.steps += steps
+        self.tokens += tokens
         self.busy_s += seconds
         self.running_s += running * seconds
         self.cache_s += full * seconds
@@ -127,7 +130,9 @@ class Replica:
         """End the steps that are due and begin the next ones; the requests that are finished."""
         assert self.run is not None, "an idle replica is never due"
         run, now, steps = self.run, self.due, len(self.run.ends)
-        self.meter.add(steps, now - run.start, self.running, self._held(run.pieces, steps) / self.room.bytes)
+        tokens = steps * len(self.decoding) * run.decodes + sum(tokens for _, tokens in run.pieces)
+        full = self._held(run.pieces, steps) / self.room.bytes
+        self.meter.add(steps, tokens, now - run.start, self.running, full)
         done = self._decoded(steps) if run.decodes else []
         for piece, tokens in run.pieces:
             piece.done += tokens
@@ -147,13 +152,11 @@ class Replica:
         self._keep(self.left > 0)
         return done
 
-    def _keep(self, rows: object) -> None:
-        self.decoding, self.context, self.left = (
-            each[rows] for each in (self.decoding, self.context, self.left)  # type: ignore[index]
-        )  # fmt: skip
+    def _keep(self, rows: slice | NDArray[np.bool_]) -> None:
+        self.decoding, self.context, self.left = self.decoding[rows], self.context[rows], self.left[rows]
 
     def _answered(self, piece: Reading, now: float) -> list[int]:
-        """The token after a prompt that is read, the first one unless it was read before; the request if that is all."""
+        """The token after a prompt that is read, the first one unless it was preempted; the request if that is all."""
         request = piece.request
         self.reading.remove(piece)
         if np.isnan(self.ledger.first[request]):
@@ -177,7 +180,7 @@ class Replica:
             self.run = self._decoding_alone(now) if len(self.decoding) else None
 
     def _going_on(self) -> tuple[list[tuple[Reading, int]], bool]:
-        """The next pieces of prompts that are begun, once all that run have room; whether some were preempted for it."""
+        """The next pieces of prompts that are begun, once all have room; whether a sequence was preempted for it."""
         preempted = False
         while True:
             pieces, budget = [], self._budget()
@@ -193,7 +196,11 @@ class Replica:
     def _budget(self) -> int:
         """Tokens of prompts that a step has room for."""
         most = self.clock.replica.engine.mixed_tokens
-        return int(self.ledger.prompt.max() + self.ledger.generate.max()) if most is None else max(0, most - len(self.decoding))
+        return (
+            int(self.ledger.prompt.max() + self.ledger.generate.max())
+            if most is None
+            else max(0, most - len(self.decoding))
+        )
 
     def _preempt(self) -> None:
         """Have the sequence that was scheduled last wait again, without its cache."""

@@ -1,0 +1,32 @@
+"""The verb ``simulate``: percentiles under load."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from roofline.cli.console import refuse, tell, warn
+from roofline.options.keywords import part
+from roofline.options.verbs import SimulateFlags, SimulateOptions
+
+
+def simulate(model: str, flags: SimulateFlags) -> None:
+    """Percentiles of TTFT, TPOT and latency under a load: an engine's scheduler and cache, request by request."""
+    if flags["hardware"] is None:
+        refuse("--hardware is missing; try h100, or 8xh100 (roofline hardware list)")
+    from roofline.reports.export import check_output, write_result
+
+    if flags["output"] is not None:
+        check_output(flags["output"])
+    from roofline.reports.prediction import to_json
+    from roofline.reports.simulation import simulation_rows, simulation_text
+    from roofline.simulation.simulate import simulate as simulated
+
+    found = simulated(model, flags["hardware"], **part(SimulateOptions, flags))
+    for warning in found.deployment.clock.request.model.warnings:
+        warn(warning)
+    if flags["output"] is not None:
+        write_result(found.to_dict, partial(simulation_rows, found), flags["output"])
+    if flags["json"]:
+        tell(to_json(found.to_dict()))
+    elif flags["output"] is None:
+        tell(simulation_text(found, quiet=flags["quiet"]))

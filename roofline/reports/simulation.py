@@ -1,0 +1,99 @@
+"""Simulations as people read them: what is served, the percentiles with a band, how full the replicas were."""
+
+from __future__ import annotations
+
+from math import isnan
+from typing import Any
+
+from roofline.reports.prediction import quantity, table
+from roofline.simulation.simulate import Simulation
+from roofline.simulation.statistics import PERCENTILES, Distribution
+from roofline.units import format_quantity
+
+_NAMES = {"queued_s": "queueing", "ttft_s": "TTFT", "tpot_s": "TPOT", "request_s": "end to end"}
+_MOMENTS = ("arrived", "scheduled", "first", "finished")
+_BAND_OF = 95
+_MODELLED = (
+    "modelled: chunked prefill, paged cache, preemption by recompute, first come first served; no network, no time of "
+    "the router, no prefix cache but --prefix-hits"
+)
+
+
+def simulation_text(found: Simulation, *, quiet: bool = False) -> str:
+    """The whole simulation; ``quiet``: the verdict alone."""
+    head = [*_verdict(found)]
+    if quiet:
+        return "\n".join(head)
+    return "\n".join([*head, "", *_percentiles(found), "", *_replicas(found), "", *_footer(found)])
+
+
+def _verdict(found: Simulation) -> list[str]:
+    request, outcome = found.deployment.clock.request, found.outcome
+    lines = [
+        f"{request.model.name} ({request.recipe.name}) on {found.deployment.words}: {found.asked.words}",
+        found.traffic.words(),
+    ]
+    served = f"{outcome.requests_per_s:.3g} req/s, {outcome.output_tokens_per_s:,.0f} generated tokens/s"
+    if found.load is None:
+        lines.append(f"serves {served}; makespan {quantity(outcome.makespan_s, 'time_s')}")
+    else:
+        full = f"{found.load:.0%} of the {found.saturation:.3g} req/s at saturation"
+        lines.append(f"{'OVERLOADED' if found.load >= 1 else 'keeps up'}, {full}: serves {served}")
+    if not found.targets.none:
+        targets = (("TTFT", found.targets.ttft_s), ("TPOT", found.targets.tpot_s))
+        asked = ", ".join(f"{name} {format_quantity(value, 'time_s')}" for name, value in targets if value is not None)
+        lines.append(f"goodput {outcome.goodput:.3g} req/s: {outcome.within:.1%} of the requests within {asked}")
+    return lines
+
+
+def _percentiles(found: Simulation) -> list[str]:
+    header = ("", "mean", *(f"p{each}" for each in PERCENTILES), "max", f"p{_BAND_OF} band")
+    rows = []
+    for name, each in found.outcome.times.items():
+        ends = (quantity(end.times[name].percentiles[_BAND_OF], "time_s") for end in (found.fast, found.slow))
+        rows.append((_NAMES[name], *(quantity(value, "time_s") for value in _values(each)), " to ".join(ends)))
+    return table(header, rows)
+
+
+def _values(each: Distribution) -> tuple[float, ...]:
+    return each.mean, *each.percentiles.values(), each.most
+
+
+def _replicas(found: Simulation) -> list[str]:
+    o, d = found.outcome, found.deployment
+    each = " a replica" if d.replicas > 1 else ""
+    hits = f", {o.cached:.0%} of prompt tokens from a prefix cache" if o.cached else ""
+    lost = f"{o.preempted:,} preemption{'' if o.preempted == 1 else 's'}"
+    work = f"at work {o.busy:.0%} of the time"
+    return [
+        f"sequences{each}: {o.sequences:.3g} on average, {o.most_sequences:,} at most; {work}",
+        f"cache{each}: {o.cache:.1%} full on average, {o.most_cache:.1%} at most; {lost}{hits}",
+    ]
+
+
+def _footer(found: Simulation) -> list[str]:
+    request, reserve = found.deployment.clock.request, found.deployment.reserve
+    chunk = request.engine.mixed_tokens
+    budget = f"steps of {chunk} tokens at most" if chunk else "prompts by themselves"
+    counted = (
+        f"times of {found.outcome.counted:,} requests, after a warm-up" if found.asked.steady else "all requests count"
+    )
+    router = f", router {found.options['router']}" if found.deployment.replicas > 1 else ""
+    engine = f"{request.engine.words}, {budget}, {found.deployment.most:,} sequences at most, {reserve.words}"
+    used = f"inputs: {request.recipe.words}, {engine}{router}, seed {found.asked.seed}"
+    constants = f"constants: {request.constants.provenance} {request.constants.name}"
+    how = f"{constants}; band: every step at its fast, or at its slow end; {counted}"
+    return [_MODELLED, used, how, *(f"note: {note}" for note in found.notes)]
+
+
+def simulation_rows(found: Simulation) -> list[dict[str, Any]]:
+    """One row per request: what it asked for, when what happened to it, what it waited."""
+    ledger = found.ledger
+    columns = {**{f"{name}_at_s" if name in _MOMENTS else name: getattr(ledger, name) for name in ledger.__slots__},
+               **{name: getattr(ledger, name) for name in _NAMES}}  # fmt: skip
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [dict(zip(columns, map(_cell, row), strict=True)) for row in rows]
+
+
+def _cell(value: float) -> float | None:
+    return None if isnan(value) else value

@@ -1,0 +1,94 @@
+"""The JSON of ``simulate``, field by field."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NotRequired
+
+from typing_extensions import TypedDict
+
+from roofline.prediction.answers import EngineUsed
+from roofline.schema import Answer, Says
+
+
+class DistributionAnswer(TypedDict):
+    """Mean, percentiles and largest of a time."""
+
+    mean: Annotated[float, Says("mean", "s")]
+    p50: Annotated[float, Says("median", "s")]
+    p90: Annotated[float, Says("90th percentile", "s")]
+    p95: Annotated[float, Says("95th percentile", "s")]
+    p99: Annotated[float, Says("99th percentile", "s")]
+    max: Annotated[float, Says("largest", "s")]
+
+
+class ServedByAnswer(TypedDict):
+    """What serves."""
+
+    name: Annotated[str, Says("device")]
+    devices: Annotated[int, Says("devices of all replicas")]
+    replicas: Annotated[int, Says("replicas behind the router")]
+    layout: Annotated[str, Says("layout of a replica")]
+    overrides: Annotated[dict[str, Any], Says("fields that --set edits, by path, in the spelling given")]
+
+
+class OfferedAnswer(TypedDict):
+    """The inputs as they were taken."""
+
+    workload: Annotated[str, Says("traffic by name")]
+    workload_source: Annotated[str, Says("where its lengths stand")]
+    prompt: Annotated[str, Says("tokens in, as asked for")]
+    generate: Annotated[str, Says("tokens out, as asked for")]
+    prefix_hits: Annotated[float, Says("part of each prompt that a prefix cache holds")]
+    arrivals: Annotated[str, Says("how requests arrive: poisson, gamma:SHAPE, all, or closed loop")]
+    load_requests_per_s: Annotated[float | None, Says("requests that arrive; null without a rate", "requests/s")]
+    concurrency: Annotated[int | None, Says("clients of a closed loop; null in an open one")]
+    requests: Annotated[int, Says("requests simulated")]
+    seed: Annotated[int, Says("of arrivals and lengths")]
+    router: Annotated[str, Says("which of several replicas a request goes to")]
+    ttft_s: Annotated[float | None, Says("target of time to first token", "s")]
+    tpot_s: Annotated[float | None, Says("target of time per output token", "s")]
+    dtype: Annotated[str, Says("number format or recipe")]
+    chunk: Annotated[int, Says("token budget of a step, as the engine has it; 0: prompts whole, alone", "tokens")]
+    max_sequences: Annotated[int, Says("most sequences that a replica schedules at once", "sequences")]
+    kv_block: Annotated[int, Says("tokens in a block of the KV cache", "tokens")]
+    constants: Annotated[str, Says("whose constants")]
+
+
+class SimulateAnswer(Answer):
+    """What requests waited under a load. Ends of bands: every step at its fast, or at its slow end."""
+
+    model: Annotated[str, Says("model")]
+    hardware: Annotated[ServedByAnswer, Says("what serves")]
+    engine: Annotated[EngineUsed, Says("what runs the model")]
+    inputs: Annotated[OfferedAnswer, Says("the inputs as they were taken")]
+    saturation_requests_per_s: Annotated[float, Says("served where some requests always wait", "requests/s")]
+    load: Annotated[float | None, Says("part of the saturation that arrives; null without a rate")]
+    queued_s: Annotated[DistributionAnswer, Says("queueing: from the arrival into the first step", "s")]
+    queued_s_low: Annotated[DistributionAnswer, Says("low end of its band", "s")]
+    queued_s_high: Annotated[DistributionAnswer, Says("high end of its band", "s")]
+    ttft_s: Annotated[DistributionAnswer, Says("time to first token, queueing included", "s")]
+    ttft_s_low: Annotated[DistributionAnswer, Says("low end of its band", "s")]
+    ttft_s_high: Annotated[DistributionAnswer, Says("high end of its band", "s")]
+    tpot_s: NotRequired[Annotated[DistributionAnswer, Says("time per output token after the first, of a request", "s")]]
+    tpot_s_low: NotRequired[Annotated[DistributionAnswer, Says("low end of its band", "s")]]
+    tpot_s_high: NotRequired[Annotated[DistributionAnswer, Says("high end of its band", "s")]]
+    request_s: Annotated[DistributionAnswer, Says("end to end: from the arrival to the last token", "s")]
+    request_s_low: Annotated[DistributionAnswer, Says("low end of its band", "s")]
+    request_s_high: Annotated[DistributionAnswer, Says("high end of its band", "s")]
+    requests: Annotated[int, Says("requests simulated")]
+    counted: Annotated[int, Says("those after the warm-up, whose times count")]
+    makespan_s: Annotated[float, Says("from the first arrival to the last token", "s")]
+    requests_per_s: Annotated[float, Says("served", "requests/s")]
+    output_tokens_per_s: Annotated[float, Says("generated", "tokens/s")]
+    input_tokens_per_s: Annotated[float, Says("tokens of the prompts of what is served", "tokens/s")]
+    within: Annotated[float, Says("part of the requests that meet the targets")]
+    goodput_requests_per_s: Annotated[float, Says("served within the targets", "requests/s")]
+    sequences: Annotated[float, Says("mean sequences that are scheduled in a replica", "sequences")]
+    most_sequences: Annotated[int, Says("most of them", "sequences")]
+    busy: Annotated[float, Says("part of the time that replicas are at work")]
+    steps: Annotated[int, Says("steps of all replicas")]
+    cache: Annotated[float, Says("mean part of the room for caches that is full")]
+    most_cache: Annotated[float, Says("most of it")]
+    preempted: Annotated[int, Says("how often a sequence lost its cache and was computed anew")]
+    cached: Annotated[float, Says("part of all prompt tokens that came from a prefix cache")]
+    notes: Annotated[list[str], Says("what to know")]

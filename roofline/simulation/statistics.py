@@ -1,0 +1,108 @@
+"""What a simulation found: percentiles of what requests waited, rates, goodput, how full replicas were."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from roofline.number import Grid
+from roofline.serving.operating_points import Targets
+from roofline.simulation.ledger import Ledger
+from roofline.simulation.scheduler import Replica
+
+PERCENTILES = (50, 90, 95, 99)
+TIMES = ("queued_s", "ttft_s", "tpot_s", "request_s")
+
+WARM_UP = 0.1
+"""The part of the requests that come first and are not counted: they meet empty replicas."""
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Mean, percentiles and largest of a time. [s]"""
+
+    mean: float
+    percentiles: Mapping[int, float]
+    most: float
+
+    @classmethod
+    def of(cls, times: Grid) -> Distribution | None:
+        """That of some times, without those that are none (NaN); None of none at all."""
+        known = times[~np.isnan(times)]
+        if not len(known):
+            return None
+        found = np.percentile(known, PERCENTILES)
+        return cls(float(known.mean()), dict(zip(PERCENTILES, map(float, found), strict=True)), float(known.max()))
+
+    def to_dict(self) -> dict[str, float]:
+        """As JSON has it."""
+        return {"mean": self.mean, **{f"p{each}": value for each, value in self.percentiles.items()}, "max": self.most}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One run: distributions by name, what was served in a second, the part of it within targets, how full it was.
+
+    Times and ``within`` are of requests that came after ``WARM_UP``, of all where everything was there at the start.
+    Rates are until the last request came, or ended where all came at the start. ``sequences``, ``busy`` and ``cache``
+    are means over the replicas' time from the first to the last request.
+    """
+
+    times: Mapping[str, Distribution]
+    requests: int
+    counted: int
+    makespan_s: float
+    requests_per_s: float
+    output_tokens_per_s: float
+    input_tokens_per_s: float
+    within: float
+    sequences: float
+    most_sequences: int
+    busy: float
+    steps: int
+    cache: float
+    most_cache: float
+    preempted: int
+    cached: float
+
+    @property
+    def goodput(self) -> float:
+        """Requests per second within the targets."""
+        return self.within * self.requests_per_s
+
+
+def outcome(ledger: Ledger, replicas: Sequence[Replica], targets: Targets, *, warm: bool) -> Outcome:
+    """The figures of a run that is over; without ``warm`` all requests count."""
+    counted = ledger.part(slice(int(WARM_UP * len(ledger)) if warm else 0, None))
+    found = {name: Distribution.of(getattr(counted, name)) for name in TIMES}
+    start, end = float(counted.arrived.min()), float(ledger.arrived.max() if warm else ledger.finished.max())
+    ended = (ledger.finished > start) & (ledger.finished <= end)
+    seconds = max(end - start, 1e-12)
+    whole = float(ledger.finished.max()) * len(replicas)
+    meters = [replica.meter for replica in replicas]
+    return Outcome(
+        times={name: each for name, each in found.items() if each is not None},
+        requests=len(ledger),
+        counted=len(counted),
+        makespan_s=float(ledger.finished.max() - ledger.arrived.min()),
+        requests_per_s=float(np.count_nonzero(ended) / seconds),
+        output_tokens_per_s=float(ledger.generate[ended].sum() / seconds),
+        input_tokens_per_s=float(ledger.prompt[ended].sum() / seconds),
+        within=float(within(counted, targets).mean()),
+        sequences=sum(meter.running_s for meter in meters) / whole,
+        most_sequences=max(meter.most_running for meter in meters),
+        busy=sum(meter.busy_s for meter in meters) / whole,
+        steps=sum(meter.steps for meter in meters),
+        cache=sum(meter.cache_s for meter in meters) / whole,
+        most_cache=max(meter.most_cache for meter in meters),
+        preempted=int(ledger.preempted.sum()),
+        cached=float(ledger.cached.sum() / ledger.prompt.sum()),
+    )
+
+
+def within(ledger: Ledger, targets: Targets) -> Grid:
+    """1 for each request that meets the targets, 0 for others; a lone token has no time per further one."""
+    tpot = np.where(np.isnan(ledger.tpot_s), 0.0, ledger.tpot_s)
+    return np.asarray(targets.excess(ledger.ttft_s, tpot) <= 1, dtype=np.float64)

@@ -1,0 +1,168 @@
+"""Simulations of real models: laws of load, agreement with the steady state, doors and words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from shell import roofline as shell
+
+import roofline
+from roofline.errors import RooflineError
+from roofline.serving.batch_sweep import curves
+from roofline.serving.hardware_choice import read_hardware
+from roofline.serving.scenario import read_question
+from roofline.simulation.statistics import TIMES
+
+MODEL = roofline.load_model("llama-3.1-8b")
+
+
+def simulated(hardware: str = "h100", **asked: Any) -> roofline.Simulation:
+    return roofline.simulate(MODEL, hardware, **{"load": 5.0, "requests": 200, **asked})
+
+
+def p95(found: roofline.Simulation) -> list[float]:
+    """Of TTFT and end to end: fewer sequences at once have a shorter TPOT."""
+    return [found.outcome.times[name].percentiles[95] for name in ("ttft_s", "request_s")]
+
+
+def test_the_same_seed_gives_the_same_answer_and_another_one_does_not() -> None:
+    assert simulated().outcome == simulated().outcome
+    assert simulated(seed=1).outcome != simulated().outcome
+
+
+@pytest.mark.parametrize(
+    ("worse", "better"),
+    [
+        ({"load": 12.0}, {"load": 6.0}),
+        ({"hardware": "h100", "load": 12.0}, {"hardware": "2xh100", "load": 12.0}),
+        ({"load": 12.0, "set": {"engine.max_sequences": 8}}, {"load": 12.0}),
+        ({"arrivals": "gamma:0.2"}, {"arrivals": "poisson"}),
+        ({"dtype": "bf16"}, {"dtype": "fp8"}),
+    ],
+)
+def test_less_load_more_devices_more_room_are_no_worse(worse: dict[str, Any], better: dict[str, Any]) -> None:
+    slow, fast = p95(simulated(**worse)), p95(simulated(**better))
+    assert all(a >= 0.98 * b for a, b in zip(slow, fast, strict=True))
+    assert slow[0] > 1.02 * fast[0]
+
+
+def test_a_band_holds_the_expected_and_percentiles_rise() -> None:
+    found = simulated()
+    for name in TIMES:
+        values = [list(each.times[name].percentiles.values()) for each in (found.fast, found.outcome, found.slow)]
+        assert all(np.all(np.diff(row) >= 0) for row in values)
+        assert values[0][0] < values[1][0] < values[2][0]
+
+
+def test_a_closed_loop_is_the_steady_state_of_compare() -> None:
+    """Means of two rooms that share the step's time and nothing else."""
+    clients = 16
+    asked: dict[str, Any] = {"prompt": 512, "generate": "32/64/96/128"}  # equal ones would go in step
+    found = simulated(concurrency=clients, load=None, requests=400, **asked).outcome
+    (curve,) = curves(read_question(MODEL, **asked), read_hardware(["h100"]))
+    assert curve.state is not None
+    column = int(np.searchsorted(curve.state.batches, clients))
+    assert found.requests_per_s == pytest.approx(curve.of("requests_per_s")[column], rel=0.06)
+    assert found.times["tpot_s"].mean == pytest.approx(curve.of("tpot_s")[column], rel=0.06)
+
+
+def test_saturation_is_what_compare_serves_at_full_load() -> None:
+    asked: dict[str, Any] = {"prompt": 4096, "generate": 256}
+    (curve,) = curves(read_question(MODEL, **asked), read_hardware(["h100"]))
+    full = float(curve.of("requests_per_s")[curve.holds].max())
+    assert simulated(requests=2, **asked).saturation == pytest.approx(full, rel=0.1)
+
+
+def test_targets_make_goodput_of_throughput() -> None:
+    loose, tight = simulated(ttft="10 s").outcome, simulated(ttft="30 ms", tpot="9 ms").outcome
+    assert loose.goodput == loose.requests_per_s
+    assert 0 < tight.goodput < tight.requests_per_s
+
+
+def test_more_than_is_served_says_so() -> None:
+    found = simulated(load=60.0, requests=300)
+    assert found.load is not None
+    assert found.load > 1
+    assert any("more arrives than is served" in note for note in found.notes)
+
+
+def test_all_at_the_start_is_a_makespan() -> None:
+    found = simulated(arrivals="all", load=None).outcome
+    assert found.counted == found.requests
+    assert found.makespan_s == pytest.approx(found.times["request_s"].most)
+
+
+def test_degrees_make_replicas_of_the_devices() -> None:
+    shapes = {
+        (): (8, "one device"),
+        (("tp", 2),): (4, "tp 2"),
+        (("dp", 2),): (2, "tp 4"),
+    }
+    for given, (replicas, layout) in shapes.items():
+        found = simulated("8xh100", requests=2, **dict(given)).deployment
+        assert (found.replicas, str(found.clock.replica.layout)) == (replicas, layout)
+    large = roofline.simulate("llama-3.1-70b", "8xh100", load=1.0, requests=2).deployment
+    assert (large.replicas, str(large.clock.replica.layout)) == (4, "tp 2")
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [
+        ({"load": None}, "give one of --load such as 5req/s, --concurrency such as 32, and --arrivals all"),
+        ({"concurrency": 4}, "give one of --load"),
+        ({"load": 0.0}, "load 0: expected requests per second above 0"),
+        ({"load": float("nan")}, "expected requests per second above 0"),
+        ({"load": "5 GB"}, "load"),
+        ({"arrivals": "burst"}, 'arrivals "burst": expected poisson, gamma:SHAPE'),
+        ({"arrivals": "gamma:0"}, "with a shape from 0.01 to 1000"),
+        ({"arrivals": "gamma:nan"}, "with a shape from 0.01 to 1000"),
+        ({"requests": 0}, "requests 0: expected a whole number from 1"),
+        ({"requests": True}, "requests True: expected a whole number"),
+        ({"load": None, "concurrency": 2.5}, "concurrency 2.5: expected a whole number"),
+        ({"load": None, "concurrency": 4, "arrivals": "gamma:1"}, "leave --arrivals out"),
+        ({"seed": -1}, "seed -1: expected a whole number from 0"),
+        ({"router": "random"}, "--router 'random': expected round-robin or least-loaded"),
+        ({"hardware": "8xh100", "pp": 2}, "pp 2: pipelines are not simulated"),
+        ({"hardware": "8xh100", "tp": 3}, "tp 3"),
+        ({"hardware": "8xh100", "tp": 4, "dp": 4}, "do not make up the 8"),
+        ({"hardware": "t4"}, "does not fit: a request of"),
+        ({"speculate": "3:0.7"}, "speculate is no keyword of it"),
+        ({"generate": 1}, "generate 1"),
+    ],
+)
+def test_bad_input_is_one_line(asked: dict[str, Any], problem: str) -> None:
+    with pytest.raises(RooflineError) as failure:
+        simulated(**{"requests": 2, **asked})
+    assert problem in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+def test_models_that_serve_no_text_are_refused() -> None:
+    for model in ("bert-base", "t5-base"):
+        with pytest.raises(RooflineError, match=r"text from prompts|of decoders"):
+            roofline.simulate(model, "h100", load=1.0)
+
+
+def test_long_requests_are_cut_to_the_positions_and_told() -> None:
+    found = roofline.simulate("gpt2", "h100", load=1.0, requests=50, prompt="900", generate="100:200")
+    assert found.cut > 0
+    assert (found.ledger.prompt + found.ledger.generate).max() == 1025
+    assert "are cut to them" in found.notes[-1]
+
+
+def test_the_words_and_the_files(tmp_path: Any) -> None:
+    line = "simulate llama-3.1-8b --hardware h100 --load 5req/s --requests 100 --ttft 100ms"
+    code, out, _ = shell(*line.split())
+    assert code == 0
+    assert "keeps up, " in out
+    assert "p95 band" in out
+    assert "goodput" in out
+    assert len(shell(*line.split(), "--quiet")[1].splitlines()) == 4
+    assert json.loads(shell(*line.split(), "--json")[1])["requests"] == 100
+    path = tmp_path / "requests.csv"
+    assert shell(*line.split(), "-o", str(path)) == (0, "", "")
+    assert len(path.read_text().splitlines()) == 101
+    assert shell("simulate", "llama-3.1-8b", "--load", "5req/s")[0] == 2
