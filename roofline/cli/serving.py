@@ -16,8 +16,8 @@ def compare(model: str, flags: CompareFlags) -> None:
     """Hardware side by side, each at its best batch under the targets: times, rates, power, cost, and how sure."""
     hardware, shown = _checked(flags["hardware"], part(ServingOutput, flags))
     from roofline.buying import api as buying
-    from roofline.reports import comparison as report_serving
-    from roofline.reports import rows as serving_rows
+    from roofline.reports.serving import comparison as report_serving
+    from roofline.reports.serving import rows as serving_rows
 
     text = partial(report_serving.comparison_text, pareto=flags["pareto"], wide=flags["wide"])
     result = buying.compare(model, hardware, **part(CompareOptions, flags))
@@ -28,8 +28,8 @@ def size(model: str, flags: SizeFlags) -> None:
     """The fewest rentable units that serve a load within the targets, and the runner-up; exit 4 if none does."""
     hardware, shown = _checked(flags["hardware"], part(ServingOutput, flags))
     from roofline.buying import api as buying
-    from roofline.reports import rows as serving_rows
-    from roofline.reports import sizing as report_sizing
+    from roofline.reports.serving import rows as serving_rows
+    from roofline.reports.serving import sizing as report_sizing
 
     if flags["load"] is None:
         refuse("--load is missing; give the requests that arrive such as 50req/s")

@@ -18,7 +18,7 @@ def simulate(model: str, flags: SimulateFlags) -> None:
     if flags["output"] is not None:
         check_output(flags["output"])
     from roofline.reports.prediction import to_json
-    from roofline.reports.simulation import simulation_rows, simulation_text
+    from roofline.reports.serving.simulation import simulation_rows, simulation_text
     from roofline.simulation.simulate import simulate as simulated
 
     found = simulated(model, flags["hardware"], **part(SimulateOptions, flags))

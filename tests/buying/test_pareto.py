@@ -16,7 +16,7 @@ from roofline import Comparison, compare
 from roofline.buying.pareto import unbeaten
 from roofline.charts.kinds.front import describe_front, draw_front, front_rows
 from roofline.errors import UsageError
-from roofline.reports.comparison import thinned
+from roofline.reports.serving.comparison import thinned
 
 VALUES = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=30)
 

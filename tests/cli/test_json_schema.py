@@ -45,6 +45,7 @@ COMMANDS = {
         "llama-3.1-8b --hardware mi300x --prefill-on h100 --pools --load 50req/s --speculate 4:0.7 --draft llama-3.2-1b"
         " --api 1/2",
     ],
+    "simulate": ["llama-3.1-8b --hardware h100 --load 5req/s --requests 50 --ttft 100ms"],
     "op": [
         "matmul --m 16 --k 4096 --n 4096 --hardware h100",
         "grouped_matmul --tokens 16 --experts 128 --topk 8 --k 4096 --n 1536 --hardware h100",

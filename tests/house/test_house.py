@@ -59,8 +59,9 @@ def test_every_other_list_of_exports_is_sorted_and_true() -> None:
 
 def test_the_frozen_window() -> None:
     assert roofline.__all__ == (
-        "Ceiling Comparison Formula HardwareSpec Model OperatorPrediction Prediction Roofline RooflineError Sizing "
-        "StepClock Sweep Tape compare formula load_hardware load_model predict predict_op record size sweep".split()
+        "Ceiling Comparison Formula HardwareSpec Model OperatorPrediction Prediction Roofline RooflineError Simulation "
+        "Sizing StepClock Sweep Tape compare formula load_hardware load_model predict predict_op record simulate size "
+        "sweep".split()
     )
 
 
@@ -217,6 +218,7 @@ LIGHT = (
     "plot --help",
     "compare llama-3.1-8b --hardware h100,mi300x",
     "size llama-3.1-8b --hardware h100 --load 50req/s",
+    "simulate llama-3.1-8b --hardware h100 --load 5req/s --requests 50 --quiet",
     "hardware list",
     "hardware show h100",
     "hardware show 8xh100",
@@ -256,6 +258,10 @@ VERBS = {
     "--devices --dtype --routing --engine --kernels --constants --set --json --no-color --table --output -o --help-all",
     "compare": f"--hardware {SERVING} --train --frozen --json --output -o --wide --quiet --pareto --help-all",
     "size": f"--hardware --load --headroom {SERVING} --prefill-on --json --output -o --wide --quiet --help-all",
+    "simulate": "--hardware --load --arrivals --concurrency --requests --router --seed --workload --prompt --generate "
+    "--prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity "
+    "--routing --count --lm-head --engine --kernels --constants --set --tp --pp --dp --ep --cp --sp --reserve --json "
+    "--output -o --quiet --help-all",
     "sweep": "--hardware --set --output -o --batch --prompt --generate --context --dtype --engine --layouts "
     "--price-kind --prices --columns --workers --dry-run --best --pareto --pivot --of --by --where --top --help-all",
     "plot": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
@@ -303,7 +309,7 @@ def test_the_verbs_and_their_flags_do_not_change_by_accident() -> None:
     assert [p.opts for p in cli.app.params] == [["--version"]]
 
 
-@pytest.mark.parametrize("verb", ["compare", "predict", "size"])
+@pytest.mark.parametrize("verb", ["compare", "predict", "simulate", "size"])
 def test_the_flags_are_the_keywords(verb: str) -> None:
     flags = {word[2:].replace("-", "_") for word in VERBS[verb].split() if word[:2] == "--"}
     shown = (

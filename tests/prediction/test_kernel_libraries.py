@@ -12,7 +12,7 @@ from roofline.formulas.building import formula
 from roofline.operators.predict_op import predict_op
 from roofline.prediction.predict import Prediction, predict
 from roofline.program.phases import Phase
-from roofline.reports.comparison import comparison_text
+from roofline.reports.serving.comparison import comparison_text
 
 MODEL = "llama-3.2-1b"
 UNTIMED = ("fa2", "flashinfer", "triton", "cudnn", "sdpa")

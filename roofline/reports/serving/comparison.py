@@ -9,8 +9,8 @@ from roofline.buying.pareto import FrontPoint
 from roofline.buying.ranking import Comparison, Row
 from roofline.buying.serving_costs import ServingCost, Terms, rent_or_buy
 from roofline.buying.sizing import Order
-from roofline.reports.pools import against_lines, pool_lines
 from roofline.reports.prediction import quantity, table
+from roofline.reports.serving.pools import against_lines, pool_lines
 from roofline.reports.training import training_lines
 from roofline.serving.curve import Curve
 from roofline.serving.operating_points import Band, OperatingPoint, Targets

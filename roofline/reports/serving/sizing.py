@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from roofline.buying.sizing import Order, Sizing
-from roofline.reports.comparison import (
+from roofline.reports.prediction import quantity, table
+from roofline.reports.serving.comparison import (
     WIDE,
     api_lines,
     cost_lines,
@@ -15,8 +16,7 @@ from roofline.reports.comparison import (
     watts,
     wide_cells,
 )
-from roofline.reports.pools import against_lines
-from roofline.reports.prediction import quantity, table
+from roofline.reports.serving.pools import against_lines
 
 
 def sizing_text(result: Sizing, *, quiet: bool = False, wide: bool = False) -> str:

@@ -1,0 +1,1 @@
+"""Serving as people read it: comparisons, sizings, pools, simulations."""
