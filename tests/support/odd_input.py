@@ -40,11 +40,13 @@ Flags = dict[str, str]
 
 
 def command_of(seed: int) -> list[str]:
-    """A command, the same for the same seed: three in four predict, op or formula."""
-    draw = Random(seed)
-    odds = {_predict: 20, _op: 30, _formula: 25, _compare: 10, _size: 9, _plot: 1, _models: 2, _hardware: 2}
-    (verb,) = draw.choices(list(odds), list(odds.values()))
-    return verb(draw)
+    """A command, the same for the same seed: of forty seeds in a row thirty predict, op or formula, eight buy."""
+    draw, turn = Random(seed), seed % 40
+    if turn < 30:
+        (verb,) = draw.choices([_predict, _op, _formula], [4, 6, 5])
+        return verb(draw)
+    rarer = [_compare, _size] if turn < 38 else [_plot] if turn < 39 else [_models, _hardware]
+    return draw.choice(rarer)(draw)
 
 
 def check(command: list[str]) -> int:
@@ -60,6 +62,8 @@ def check(command: list[str]) -> int:
         assert all(line.startswith("warning: ") for line in err.splitlines()[:-1]), f"{said}: {err}"
         return code
     assert not re.search(r"(?<![\w-])(?:nan|inf|None)(?![\w-])", out), f"{said}: {out}"
+    if command[:2] == ["models", "check"]:
+        _models_agree(command[2], out)
     agree = _AGREE.get(command[0])
     if agree and "--json" in command:
         agree(command, json.loads(out, parse_constant=_refuse))
@@ -72,6 +76,11 @@ def check(command: list[str]) -> int:
 def _some(draw: Random, flags: dict[str, Callable[[], Any]], odds: float) -> list[str]:
     """Each flag with these odds."""
     return [word for name, value in flags.items() if draw.random() < odds for word in (f"--{name}", str(value()))]
+
+
+def _form(draw: Random) -> list[str]:
+    """Mostly JSON, which other doors are held against."""
+    return ["--json"] if draw.random() < 0.8 else []
 
 
 def _length(draw: Random) -> int:
@@ -105,7 +114,7 @@ def _predict(draw: Random) -> list[str]:
     lengths: dict[str, Callable[[], Any]] = {"prompt": lambda: _length(draw), "generate": lambda: _length(draw)}
     asked = ["--context", str(_length(draw))] if draw.random() < 0.3 else _some(draw, lengths, 0.4)
     hardware = _device(draw)
-    return ["predict", draw.choice(MODELS), "--hardware", hardware, *asked, *_some(draw, flags, 0.12), "--json"]
+    return ["predict", draw.choice(MODELS), "--hardware", hardware, *asked, *_some(draw, flags, 0.12), *_form(draw)]
 
 
 def _op(draw: Random) -> list[str]:
@@ -136,7 +145,7 @@ def _op(draw: Random) -> list[str]:
     more = _some(draw, {"dtype": lambda: draw.choice(["bf16", "fp16", "fp32", "fp8", "int8"]),
                         "engine": lambda: draw.choice(ENGINES)}, 0.3)  # fmt: skip
     hardware = f"8x{draw.choice(DEVICES)}" if kind == "collective" else draw.choice(DEVICES)
-    return ["op", kind, *given, *more, "--hardware", hardware, "--json"]
+    return ["op", kind, *given, *more, "--hardware", hardware, *_form(draw)]
 
 
 def _formula(draw: Random) -> list[str]:
@@ -173,12 +182,12 @@ def _compare(draw: Random) -> list[str]:
     names = ",".join(_device(draw, 8) for _ in range(draw.choice([1, 1, 2])))
     more = _some(draw, {"train": lambda: draw.choice(["1T", "300Gtok", "1 tok"])}, 0.15)
     more += ["--pools"] if "x" in names and draw.random() < 0.1 else []
-    return ["compare", draw.choice(MODELS), "--hardware", names, *_serving(draw), *more, "--json"]
+    return ["compare", draw.choice(MODELS), "--hardware", names, *_serving(draw), *more, *_form(draw)]
 
 
 def _size(draw: Random) -> list[str]:
     load = draw.choice(["1req/s", "0.001req/s", "50req/s", "20kreq/s"])
-    return ["size", draw.choice(MODELS), "--hardware", _device(draw, 8), "--load", load, *_serving(draw), "--json"]
+    return ["size", draw.choice(MODELS), "--hardware", _device(draw, 8), "--load", load, *_serving(draw), *_form(draw)]
 
 
 def _plot(draw: Random) -> list[str]:
@@ -195,7 +204,8 @@ def _models(draw: Random) -> list[str]:
     preset = yaml.safe_load((PRESETS / f"{draw.choice(MODELS)}.yaml").read_text(encoding="utf-8"))
     fields = dict(preset["config"])
     odd = draw.choice([None, 0, 1, 3, -1, 1.5, "", "x", True, [], {}, 10**12])
-    fields[draw.choice(sorted(fields))] = odd
+    name = draw.choice(sorted(fields))
+    fields[name] = fields[name] * 2 if type(fields[name]) is int and draw.random() < 0.6 else odd
     return ["models", "check", _written(json.dumps(fields), "json")]
 
 
@@ -204,7 +214,10 @@ def _hardware(draw: Random) -> list[str]:
 
     fields = yaml.safe_load((data_folder("hardware_specs") / f"{draw.choice(DEVICES)}.yaml").read_text())
     odd = draw.choice([None, 0, 1, -1, 1.5, "", "x", True, [], {}, "1e9 GB/s", "3 TB/s"])
-    fields[draw.choice(sorted(fields))] = odd
+    name = draw.choice(sorted(fields))
+    fields.pop(name)
+    if draw.random() < 0.5:
+        fields[name] = odd
     return ["hardware", "check", _written(yaml.safe_dump(fields, sort_keys=False), "yaml")]
 
 
@@ -269,6 +282,16 @@ def _formula_agrees(command: list[str], found: dict[str, Any]) -> None:
     predicted = step.phases["decode"].figures.flops  # type: ignore[index]
     value = formula.get("value")
     assert value is None or abs(value - predicted) <= 1e-9 * predicted, " ".join(command)
+
+
+def _models_agree(path: str, printed: str) -> None:
+    """A configuration that is good is predicted, with as many parameters, or refused for this device in a line."""
+    (parameters,) = re.findall(r"([\d,]+) parameters", printed)
+    try:
+        found = api.predict(path, "h100")
+    except RooflineError:
+        return
+    assert found.parameters == int(parameters.replace(",", "")), printed
 
 
 def _compare_agrees(command: list[str], found: dict[str, Any]) -> None:
