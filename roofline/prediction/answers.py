@@ -237,6 +237,7 @@ class PredictAnswer(Answer):
     replicated_parameters: NotRequired[Annotated[dict[str, int], Says(
         "several devices: elements of each weight that are held beyond one copy", "elements")]]  # fmt: skip
     chosen: NotRequired[Annotated[ChosenAnswer, Says("how the layout was chosen, where it was")]]
+    idle: NotRequired[Annotated[str, Says("which devices idle and why, where the batch is too small for all of them")]]
     inputs: Annotated[InputsAnswer, Says("inputs as they were taken")]
     parameters: Annotated[int, Says("parameters of the model, tied ones once", "elements")]
     fits: Annotated[bool | None, Says("whether it fits; null where the capacity is not known")]

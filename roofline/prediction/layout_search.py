@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -20,13 +21,17 @@ from roofline.prediction.request import Request, read_request
 
 @frozen
 class Chosen:
-    """The best layout of so many, and the one that comes next, with how much more time or memory it takes."""
+    """The best layout of so many, and the one that comes next, with how much more time or memory it takes.
+
+    ``idle`` says why it leaves devices idle, where it does.
+    """
 
     layout: Layout
     tried: int
     fitting: int
     runner_up: Layout | None = None
     ratio: float = 1.0
+    idle: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As in the JSON of ``predict``: how many layouts were tried, how many fit, and the runner-up."""
@@ -54,7 +59,27 @@ def search_layouts(
 
 def choose_layout(request: Request, asked: Degrees) -> Chosen:
     """The best of all layouts that make up the devices of a request and have the degrees that options fix."""
-    table = evaluate(request, given_degrees(asked), [request.workload.batch])
+    return _best(evaluate(request, given_degrees(asked), [request.workload.batch]))
+
+
+def choose_layout_of_some(request: Request, asked: Degrees) -> Chosen:
+    """The same, or that of an equal part of the devices where the batch is too small to split over all of them.
+
+    The largest part that can be split is taken; the others would be replicas, to which such a batch gives no work.
+    """
+    try:
+        return choose_layout(request, asked)
+    except WorkloadError:
+        devices = request.fleet.count
+        reason = _batch_too_small(request, _candidates(_search_of(request, devices), given_degrees(asked)), devices)
+        for used in (devices // parts for parts in range(2, devices + 1) if reason and devices % parts == 0):
+            fewer = replace(request, fleet=replace(request.fleet, count=used))
+            with suppress(WorkloadError):
+                return replace(choose_layout(fewer, asked), idle=f"{devices - used} of {devices} devices idle: {reason}")
+        raise
+
+
+def _best(table: LayoutTable) -> Chosen:
     order = table.order()
     best = order[0]
     fitting = int(table.fits.sum())
@@ -72,7 +97,7 @@ def layouts_of(request: Request) -> list[Layout]:
     devices = request.fleet.count
     if not request.fleet.counted:
         return [Layout()]
-    layouts = _candidates(Search(devices, "E" in request.program.sizes, request.phases), {})
+    layouts = _candidates(_search_of(request, devices), {})
     held = can_split(layouts, request.program, request.phases, replace(request.workload, batch=devices))
     return [layouts.at(int(place)) for place in np.flatnonzero(held)]
 
@@ -89,8 +114,7 @@ def best_layouts(request: Request, batches: Sequence[int]) -> dict[int, Layout]:
 def evaluate(request: Request, given: Mapping[str, int], batches: Sequence[int]) -> LayoutTable:
     """A row for each layout that can split the model and each batch. Raises WorkloadError where there is none."""
     devices = request.fleet.count if request.fleet.counted else int(Layout.of(**given).devices)
-    search = Search(devices, "E" in request.program.sizes, request.phases)
-    layouts = _candidates(search, given)
+    layouts = _candidates(_search_of(request, devices), given)
     workloads = [replace(request.workload, batch=batch) for batch in dict.fromkeys(batches)]
     held = [can_split(layouts, request.program, request.phases, workload) for workload in workloads]
     rows = Layout.stacked([layouts.at(mask) for mask in held])
@@ -108,6 +132,10 @@ def _kinds(layouts: Layout) -> Any:
     degrees = layouts.to_dict()
     kinds = np.column_stack([dimension.kind(degrees) for dimension in DIMENSIONS if dimension.kind])
     return np.unique(kinds, axis=0, return_inverse=True)[1].ravel()
+
+
+def _search_of(request: Request, devices: int) -> Search:
+    return Search(devices, "E" in request.program.sizes, request.phases)
 
 
 def _candidates(search: Search, given: Mapping[str, int]) -> Layout:
@@ -128,14 +156,8 @@ def _candidates(search: Search, given: Mapping[str, int]) -> Layout:
 
 def _refuse(request: Request, layouts: Layout, given: Mapping[str, int], devices: int) -> NoReturn:
     """Raises WorkloadError that says why no layout will do: what stands against the first that comes to mind."""
-    wider = replace(request.workload, batch=devices)
-    held = can_split(layouts, request.program, request.phases, wider)
-    if request.workload.batch < devices and held.any():
-        layout = layouts.at(int(np.argmax(held)))
-        msg = (
-            f"no layout of {devices} devices divides {request.model.name} at batch {request.workload.batch}; "
-            f"a batch of {devices} can be split ({layout}), or name fewer devices"
-        )
+    if reason := _batch_too_small(request, layouts, devices):
+        msg = f"{reason}, or name fewer devices"
         raise WorkloadError(msg)
     for layout in map(layouts.at, range(np.size(layouts.tp))):
         try:
@@ -146,3 +168,15 @@ def _refuse(request: Request, layouts: Layout, given: Mapping[str, int], devices
     asked = ", ".join(f"{name} {degree}" for name, degree in given.items())
     msg = f"no layout of {devices} devices has {asked}"
     raise WorkloadError(msg)
+
+
+def _batch_too_small(request: Request, layouts: Layout, devices: int) -> str:
+    """That a batch is too small for any of these layouts, and one that is not; nothing where a batch is no help."""
+    workloads = request.workload, replace(request.workload, batch=devices)
+    now, then = (can_split(layouts, request.program, request.phases, workload) for workload in workloads)
+    if now.any() or not then.any():
+        return ""
+    return (
+        f"no layout of {devices} devices divides {request.model.name} at batch {request.workload.batch}; "
+        f"a batch of {devices} can be split ({layouts.at(int(np.argmax(then)))})"
+    )

@@ -25,7 +25,7 @@ from roofline.parallelism.replication import Replicated, replicated_weights
 from roofline.prediction.before_after import Change, changes, uncompressed
 from roofline.prediction.figures import Operator, PhasePrediction
 from roofline.prediction.fleet import layout_of
-from roofline.prediction.layout_search import Chosen, choose_layout
+from roofline.prediction.layout_search import Chosen, choose_layout_of_some
 from roofline.prediction.overflow import Overflow, find_overflow, fit_request
 from roofline.prediction.request import Hardware, Request, read_request
 from roofline.prediction.step import Steps, steps_of
@@ -219,16 +219,17 @@ class Prediction:
         }
 
     def _spread(self) -> dict[str, Any]:
-        """The system and the layout, of several devices."""
+        """The system and the layout, of several devices; why others idle."""
+        idle = {"idle": self.chosen.idle} if self.chosen and self.chosen.idle else {}
         if self.count == 1:
-            return {}
+            return idle
         chosen = {"chosen": self.chosen.to_dict()} if self.chosen else {}
         system = {"system": self.system} if self.system else {}
         network = self.steps.machine.network
         hidden = network.use.overlap if network else 0.0
         again = {each.name: int(each.surplus) for each in self.replicated}
         spread = {"layout": self.layout.to_dict(), "overlap": hidden, "replicated_parameters": again}
-        return {**system, **spread, **chosen}
+        return {**system, **spread, **chosen, **idle}
 
     def _inputs(self) -> dict[str, Any]:
         kept = self.recipe
@@ -274,8 +275,8 @@ def predict(
     ``engine`` names one, or the YAML file of one; what it states of launches, merges, cache and memory holds.
     ``set`` edits single fields by path, ``{"hardware.memory.hbm.bandwidth": "6 TB/s", "model.num_hidden_layers": 16,
     "engine.overlap": 0.5}``; the result carries these edits. ``tp`` to ``sp`` are the degrees of parallelism, over as
-    many devices as they make up; where a number of devices leaves some open, the best layout is chosen. ``batch`` is
-    that of all devices; ``reserve`` is what the runtime keeps of the memory, a share or "2GiB", in place of what its
+    many devices as they make up; where a number of devices leaves some open, the best layout is chosen, of an equal part
+    of them where the batch is too small for all. ``batch`` is that of all devices; ``reserve`` is what the runtime keeps of the memory, a share or "2GiB", in place of what its
     engine leaves.
     Raises RooflineError, in one line, for whatever the model or the device refuses.
 
@@ -284,7 +285,7 @@ def predict(
     """
     request = read_request(model, hardware, **part(RequestOptions, options))
     fixed = layout_of(options, request.fleet)
-    chosen = choose_layout(request, options) if fixed is None else None
+    chosen = choose_layout_of_some(request, options) if fixed is None else None
     layout = chosen.layout if chosen else fixed
     assert layout is not None
     return predict_request(request, layout, chosen)

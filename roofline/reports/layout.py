@@ -20,16 +20,18 @@ LEAST_REPLICATED = 1e-3
 
 
 def layout_lines(prediction: Prediction) -> list[str]:
-    """The layout, and the next best one where it was chosen; nothing for one device."""
+    """The layout, the next best one where it was chosen, and which devices idle; nothing for one device alone."""
+    chosen = prediction.chosen
+    idle = [chosen.idle] if chosen and chosen.idle else []
     if prediction.count == 1:
-        return []
-    line, chosen = f"layout: {prediction.layout}", prediction.chosen
+        return idle
+    line = f"layout: {prediction.layout}"
     if chosen is not None:
         line += f", the best of {chosen.tried} ({chosen.fitting} fit)"
         if chosen.runner_up is not None:
             what = "time" if chosen.fitting else "memory"
             line += f"; next: {chosen.runner_up}, {chosen.ratio:.2f} x the {what}"
-    return [line, *_replicated_lines(prediction)]
+    return [line, *idle, *_replicated_lines(prediction)]
 
 
 def _replicated_lines(prediction: Prediction) -> list[str]:

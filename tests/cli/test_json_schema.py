@@ -34,6 +34,7 @@ COMMANDS = {
         "mixtral-8x7b --hardware h100",
         "t5-base --hardware t4 --prune ffn=0.5",
         "bert-base --hardware xeon",
+        "bert-base --hardware 7xh100 --tp 1 --cp 1 --pp 1",
         "llama-3.1-8b --hardware h100 --context 500 --reserve 2GiB",
     ],
     "compare": [

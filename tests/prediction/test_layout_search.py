@@ -207,6 +207,20 @@ def test_what_is_refused(hardware: str, degrees: dict[str, int], kind: type[Exce
     assert "\n" not in str(refused.value)
 
 
+def test_a_batch_too_small_for_all_devices_takes_an_equal_part_of_them() -> None:
+    """Four devices divide Whisper's 1,500 frames, eight do not."""
+    found = roofline.predict("whisper-tiny", "8xh100", tp=1, phase="prefill")
+    alone = roofline.predict("whisper-tiny", "4xh100", tp=1, phase="prefill")
+    assert (found.count, found.layout, found.request_s) == (4, alone.layout, alone.request_s)
+    idle = "4 of 8 devices idle: no layout of 8 devices divides whisper-tiny at batch 1; a batch of 8 can be split (dp 8)"
+    assert idle in text(found)
+    assert found.to_dict()["idle"] == idle
+    assert "idle" not in alone.to_dict()
+    assert roofline.predict("gpt2", "7xh100", tp=1, cp=1, pp=1, prompt=64).to_dict()["idle"].startswith("6 of 7 devices")
+    with pytest.raises(WorkloadError, match="at batch 1; a batch of 8 can be split"):
+        roofline.predict("gpt2", "8xh100", dp=2, prompt=64)
+
+
 def test_where_none_fits_the_smallest_is_told() -> None:
     prediction = roofline.predict("llama-3.1-405b", "2xh100", **SHORT)
     assert prediction.memory.fits is False
