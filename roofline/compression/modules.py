@@ -90,6 +90,10 @@ class Modules:
         """Whether the module of a weight in a layer is one of them."""
         return _holds(self, weight, layer)
 
+    def hold_head(self) -> bool:
+        """Whether the LM head is one of them."""
+        return _test(self.names)(("lm_head",))
+
     def known(self) -> Modules:
         """Those that some module of a modelled network may bear. Raises ValueError for a pattern that is none."""
         _test(self.names)

@@ -75,7 +75,9 @@ def choose_layout_of_some(request: Request, asked: Degrees) -> Chosen:
         for used in (devices // parts for parts in range(2, devices + 1) if reason and devices % parts == 0):
             fewer = replace(request, fleet=replace(request.fleet, count=used))
             with suppress(WorkloadError):
-                return replace(choose_layout(fewer, asked), idle=f"{devices - used} of {devices} devices idle: {reason}")
+                return replace(
+                    choose_layout(fewer, asked), idle=f"{devices - used} of {devices} devices idle: {reason}"
+                )
         raise
 
 

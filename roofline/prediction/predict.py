@@ -275,9 +275,9 @@ def predict(
     ``engine`` names one, or the YAML file of one; what it states of launches, merges, cache and memory holds.
     ``set`` edits single fields by path, ``{"hardware.memory.hbm.bandwidth": "6 TB/s", "model.num_hidden_layers": 16,
     "engine.overlap": 0.5}``; the result carries these edits. ``tp`` to ``sp`` are the degrees of parallelism, over as
-    many devices as they make up; where a number of devices leaves some open, the best layout is chosen, of an equal part
-    of them where the batch is too small for all. ``batch`` is that of all devices; ``reserve`` is what the runtime keeps of the memory, a share or "2GiB", in place of what its
-    engine leaves.
+    many devices as they make up; where a number of devices leaves some open, the best layout is chosen, of an equal
+    part of them where the batch is too small for all. ``batch`` is that of all devices; ``reserve`` is what the runtime
+    keeps of the memory, a share or "2GiB", in place of what its engine leaves.
     Raises RooflineError, in one line, for whatever the model or the device refuses.
 
     >>> predict("bert-base", "h100").phases["encode"].steps

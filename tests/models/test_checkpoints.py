@@ -29,6 +29,7 @@ from checkpoint_forms import (
     gptq,
     routed_tensors,
     stored,
+    torchao,
     wide,
 )
 from hypothesis import given
@@ -196,6 +197,13 @@ def test_a_side_file_says_what_the_configuration_does_not(tmp_path: Path) -> Non
         ({"quant_method": "gptq", "bits": 4, "group_size": 128.5}, "gptq with groups of 128.5 is not modelled"),
         ({"quant_method": "fp8", "weight_block_size": [64, 64]}, "fp8 with blocks of 64 x 64 is not modelled"),
         ({"quant_method": "fp8", "weight_block_size": 128}, "fp8 with blocks of 128 is not modelled"),
+        ({"quant_method": "fp8", "expert_dtype": "fp4"}, 'fp8 with experts in "fp4" is not modelled'),
+        (
+            {"quant_method": "fp_quant", "store_master_weights": True},
+            "weights kept in 16 bits beside those in 4 is not",
+        ),
+        ({"quant_method": "fp_quant", "forward_dtype": "fp6"}, 'fp_quant with forward_dtype "fp6" is not modelled'),
+        ({"quant_method": "fp8", "modules_to_convert": 1}, "modules_to_convert 1, expected a list"),
         ({"quant_method": "bitsandbytes"}, "bitsandbytes with neither load_in_8bit nor load_in_4bit"),
         ({"quant_method": "hqq", "weight_quant_params": {"nbits": 3}}, "hqq with 3 bits, ten to each 32 is not"),
         ({"quant_method": "torchao", "quant_type": "autoquant"}, 'torchao with quant_type "autoquant" is not modelled'),
@@ -224,6 +232,30 @@ def test_modules_that_no_network_has_are_warned_of() -> None:
     }
     _, (warning,) = read_checkpoint({"quantization_config": given_config}, "config.json")
     assert 'names "model.layers.0.glow", which is not known; counted as the rest' in warning
+
+
+@pytest.mark.parametrize(
+    ("config", "what"),
+    [
+        ({**gptq(4, 128), "lm_head": True}, "lm_head"),
+        ({**torchao("Int8WeightOnlyConfig"), "include_input_output_embeddings": True}, "embeddings and lm_head"),
+        ({"quant_method": "fp8", "modules_to_convert": ["model.embed_tokens", "lm_head"]}, "model.embed_tokens and 1"),
+        ({**compressed(INT4), "ignore": ["model.layers.0.mlp"]}, "lm_head"),
+    ],
+)
+def test_heads_and_embeddings_that_are_quantised_are_warned_of(config: Any, what: str) -> None:
+    fields = {"quantization_config": config, "architectures": ["LlamaForCausalLM"]}
+    _, warnings = read_checkpoint(fields, "config.json")
+    assert any(f"quantises {what}" in each and "counted in 16 bits" in each for each in warnings)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"architectures": ["LlamaModel"]}, {"architectures": ["LlamaForCausalLM"], "tie_word_embeddings": True}],
+)
+def test_without_a_head_of_its_own_none_is_warned_of(fields: dict[str, Any]) -> None:
+    config = {**compressed(INT4), "ignore": ["model.layers.0.mlp"]}
+    assert read_checkpoint({"quantization_config": config, **fields}, "config.json")[1] == ()
 
 
 def test_a_quantised_config_is_predicted_as_it_is_stored() -> None:

@@ -212,11 +212,15 @@ def test_a_batch_too_small_for_all_devices_takes_an_equal_part_of_them() -> None
     found = roofline.predict("whisper-tiny", "8xh100", tp=1, phase="prefill")
     alone = roofline.predict("whisper-tiny", "4xh100", tp=1, phase="prefill")
     assert (found.count, found.layout, found.request_s) == (4, alone.layout, alone.request_s)
-    idle = "4 of 8 devices idle: no layout of 8 devices divides whisper-tiny at batch 1; a batch of 8 can be split (dp 8)"
+    idle = (
+        "4 of 8 devices idle: no layout of 8 devices divides whisper-tiny at batch 1; a batch of 8 can be split (dp 8)"
+    )
     assert idle in text(found)
     assert found.to_dict()["idle"] == idle
     assert "idle" not in alone.to_dict()
-    assert roofline.predict("gpt2", "7xh100", tp=1, cp=1, pp=1, prompt=64).to_dict()["idle"].startswith("6 of 7 devices")
+    assert (
+        roofline.predict("gpt2", "7xh100", tp=1, cp=1, pp=1, prompt=64).to_dict()["idle"].startswith("6 of 7 devices")
+    )
     with pytest.raises(WorkloadError, match="at batch 1; a batch of 8 can be split"):
         roofline.predict("gpt2", "8xh100", dp=2, prompt=64)
 

@@ -59,14 +59,31 @@ def _auto_round(o: Options) -> Stored:
 
 
 def _fp8(o: Options) -> Stored:
-    block = o.get("weight_block_size")
+    """FP8 by blocks, whatever the scales are kept in, or by tensors; blocks of 1 x 32 are MXFP8."""
+    block, experts = o.get("weight_block_size"), o.get("expert_dtype", "fp8")
+    if experts != "fp8":
+        msg = f"experts in {shown(experts)}"
+        raise ValueError(msg)
     if block is None:
         return Stored("fp8-tensor")
-    if not isinstance(block, (list, tuple)) or list(block) != [128, 128]:
-        size = " x ".join(map(str, block)) if isinstance(block, (list, tuple)) else shown(block)
-        msg = f"blocks of {size[:40]}"
+    size = list(block) if isinstance(block, (list, tuple)) else []
+    form = {"[128, 128]": "fp8-block", "[1, 32]": "mxfp8"}.get(str(size))
+    if form is None:
+        msg = f"blocks of {(' x '.join(map(str, size)) or shown(block))[:40]}"
         raise ValueError(msg)
-    return Stored("fp8-block")
+    return Stored(form)
+
+
+def _fp_quant(o: Options) -> Stored:
+    """FP-Quant: four bits on both sides, behind a rotation in groups that is not counted."""
+    if o.get("store_master_weights") or o.get("pseudoquantization"):
+        msg = "weights kept in 16 bits beside those in 4"
+        raise ValueError(msg)
+    form = {"nvfp4": "nvfp4", "mxfp4": "mxfp4a4"}.get(str(o.get("forward_dtype", "nvfp4")))
+    if form is None:
+        msg = f"forward_dtype {shown(o.get('forward_dtype'))}"
+        raise ValueError(msg)
+    return Stored(form)
 
 
 def _bitsandbytes(o: Options) -> Stored:
@@ -149,6 +166,7 @@ METHODS: dict[str, Callable[[Options], Stored]] = {
     "eetq": _always("w8a16"),
     "fbgemm_fp8": _always("fp8"),
     "fp8": _fp8,
+    "fp_quant": _fp_quant,
     "gptq": _gptq,
     "gptq_marlin": _gptq,
     "hqq": _hqq,

@@ -10,7 +10,7 @@ from roofline.compression.modules import Modules
 from roofline.compression.recipes import AS_ASKED, Checkpoint
 from roofline.errors import ConfigError, near_matches, shown
 from roofline.models.checkpoints.methods import METHODS
-from roofline.models.checkpoints.options import left_alone
+from roofline.models.checkpoints.options import left_alone, listed
 from roofline.models.sources import read_json
 
 SIDE_FILE = "hf_quant_config.json"
@@ -47,10 +47,11 @@ def read_checkpoint(
         stored = METHODS[method](stated)
         rules = (*left_alone(stated), *stored.rules)
         kept = tuple((part, own) for modules, own in rules if (part := modules.known()).names)
+        wide = _quantised_heads(stated, stored.rules) + _heads_not_ignored(method, stated, fields)
     except ValueError as failure:
         msg = f"{where}: {method} with {str(failure).rstrip(',')} is not modelled{_AS_PLAIN}"
         raise ConfigError(msg) from None
-    return Checkpoint(stored.recipe, kept, state), _strange(rules, where)
+    return Checkpoint(stored.recipe, kept, state), _strange(rules, where) + _counted_wide(wide, where)
 
 
 def _method(stated: Mapping[str, Any], where: str) -> str:
@@ -87,6 +88,41 @@ def _state(fields: Mapping[str, Any], where: str) -> str:
         msg = f"{where}: mamba_ssm_dtype {shown(given)} is not modelled; {near_matches(shown(given), _STATES)}"
         raise ConfigError(msg)
     return _STATES[given]
+
+
+_HEADS = {
+    "lm_head": "lm_head",
+    "include_input_output_embeddings": "embeddings and lm_head",
+    "quantize_embeddings": "embeddings",
+}
+"""Options that quantise what is no linear layer between the embeddings and the head."""
+
+
+def _quantised_heads(stated: Mapping[str, Any], rules: tuple[tuple[Modules, str], ...]) -> list[str]:
+    """Embeddings and heads that options or rules say to be quantised."""
+    said = [what for option, what in _HEADS.items() if stated.get(option) is True]
+    said += map(str, listed("modules_to_convert", stated.get("modules_to_convert") or ()))
+    ruled = (name for modules, own in rules if own for name in modules.names)
+    return said + [name for name in ruled if "lm_head" in name or "embed" in name]
+
+
+def _heads_not_ignored(method: str, stated: Mapping[str, Any], fields: Mapping[str, Any]) -> list[str]:
+    """The head of a decoder, a linear layer like others, which compressed-tensors leaves alone only where told to."""
+    ignored, heads = stated.get("ignore"), ("ForCausalLM", "ForConditionalGeneration")
+    named = fields.get("architectures")
+    decoder = any(str(name).endswith(heads) for name in (named if isinstance(named, list) else ()))
+    if method != "compressed-tensors" or not decoder or fields.get("tie_word_embeddings") or not ignored:
+        return []
+    alone = Modules((ignored,) if isinstance(ignored, str) else tuple(map(str, ignored)))
+    return [] if alone.hold_head() else ["lm_head"]
+
+
+def _counted_wide(names: list[str], where: str) -> tuple[str, ...]:
+    """A warning about quantised modules that are counted in 16 bits."""
+    if not names:
+        return ()
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return (f"{where}: quantization_config quantises {names[0][:60]}{more}, which is counted in 16 bits",)
 
 
 def _strange(rules: tuple[tuple[Modules, str], ...], where: str) -> tuple[str, ...]:
