@@ -1,6 +1,7 @@
 """Draw valid but odd commands: what fails is printed with its seed, and how many of each verb were answered.
 
 PYTHONPATH=.:tests/support python benchmarks/fuzz_doors.py --draws 20000 --first 0
+PYTHONPATH=.:tests/support python benchmarks/fuzz_doors.py --presets 1,2,8
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from itertools import count, islice
+from collections.abc import Iterator
+from itertools import count as numbers
+from itertools import islice
 
 from odd_input import check, command_of
+
+from roofline.models.sources import preset_names
 
 EVERY = 1000
 """Draws between two lines of progress."""
@@ -26,27 +31,34 @@ def main() -> None:
         "--seconds", type=float, default=float("inf"), help="stop after so long, however few were drawn"
     )
     parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--presets", metavar="1,2,8", help="predict every preset on so many H100, layout open, instead")
     asked = parser.parse_args()
     warnings.simplefilter("error")
     end, found = time.monotonic() + asked.seconds, Counter[tuple[str, str]]()
-    for seed in islice(count(asked.first), asked.draws):
-        command = command_of(seed)
-        found[command[0], _outcome(seed, command)] += 1
-        if (drawn := found.total()) % EVERY == 0:
-            print(f"{drawn} drawn", flush=True)
+    drawn = ((f"seed {seed}", command_of(seed)) for seed in numbers(asked.first))
+    for name, command in _every_preset(asked.presets) if asked.presets else islice(drawn, asked.draws):
+        found[command[0], _outcome(name, command)] += 1
+        if found.total() % EVERY == 0:
+            print(f"{found.total()} drawn", flush=True)
         if time.monotonic() > end:
             break
     for (verb, outcome), times in sorted(found.items()):
         print(f"{verb:10} {outcome:8} {times:6}")
     answered = sum(times for (_, outcome), times in found.items() if outcome in ("exit 0", "exit 4"))
-    print(f"{found.total()} drawn from seed {asked.first}, {answered} answered")
+    print(f"{found.total()} asked, {answered} answered")
 
 
-def _outcome(seed: int, command: list[str]) -> str:
+def _every_preset(devices: str) -> Iterator[tuple[str, list[str]]]:
+    for preset in preset_names():
+        for number in devices.split(","):
+            yield f"{preset} on {number}", ["predict", preset, "--hardware", f"{number}xh100", "--json"]
+
+
+def _outcome(name: str, command: list[str]) -> str:
     try:
         return f"exit {check(command)}"
     except Exception:
-        print(f"seed {seed}: {' '.join(command)}\n{traceback.format_exc(limit=-2)}", flush=True)
+        print(f"{name}: {' '.join(command)}\n{traceback.format_exc(limit=-2)}", flush=True)
         return "FAILED"
 
 

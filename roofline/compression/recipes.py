@@ -166,6 +166,11 @@ class Recipe:
         return tuple(dict.fromkeys((*(computes_in(*pair) for pair in self.pairs), widest)))
 
     @property
+    def unpacked(self) -> tuple[str, ...]:
+        """The dtypes of weights that matmuls widen before they multiply."""
+        return tuple(dict.fromkeys(pair[0].dtype for pair in self.pairs if pair[0].dtype != computes_in(*pair)))
+
+    @property
     def dtypes(self) -> tuple[str, ...]:
         """The dtypes that operators run in: the layers' matmuls, then those of all roles."""
         rest = self.precision

@@ -163,6 +163,9 @@ class Prediction:
         if strange:
             class_name = self.hardware.calibration_class
             notes.append(f"{self.constants.name} was not measured in {', '.join(strange)}: it takes class {class_name}")
+        if unpacked := ", ".join(self.recipe.unpacked if self.constants.calibration else ()):
+            wide = self.recipe.compute_dtype
+            notes.append(f"no matmul that unpacks {unpacked} weights was timed: they take the constants of {wide} ones")
         if untimed := self._untimed_scans:
             notes.append(
                 f"scans of {untimed} were never timed on such a device: they take other constants of "
