@@ -73,17 +73,17 @@ class Deployment:
         return {"": None, "fp8": "fp8", "fp4": "nvfp4"}[self.precision]
 
 
-def load_deployments(data: Path) -> list[Deployment]:
-    """The rows up to ``MOST_IN_FLIGHT`` without pipelines and without attention in data parallel."""
+def load_deployments(data: Path, most: int = MOST_IN_FLIGHT) -> list[Deployment]:
+    """The rows up to ``most`` in flight without pipelines and without attention in data parallel."""
     with (data / "serving" / "serving.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    return [_deployment(row) for row in rows if _taken(row)]
+    return [_deployment(row) for row in rows if _taken(row, most)]
 
 
-def _taken(row: Mapping[str, str]) -> bool:
+def _taken(row: Mapping[str, str], most: int) -> bool:
     alone = all(row[name] in ("", "1") for name in ("pp_size", "attention_dp_size"))
     in_flight = row["concurrency"] or row["batch_size"]
-    return alone and row["mode"] == "agg" and int(in_flight) <= MOST_IN_FLIGHT
+    return alone and row["mode"] == "agg" and int(in_flight) <= most
 
 
 def _deployment(row: Mapping[str, str]) -> Deployment:

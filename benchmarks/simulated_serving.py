@@ -1,0 +1,105 @@
+"""Whole deployments that others measured, each beside its simulation: as many clients in a closed loop as were in flight.
+
+    python benchmarks/simulated_serving.py --data DIR [--every N] [--shortest SHARE]
+
+Means over all requests of a row of TTFT, TPOT and end to end (TTFT + (generated - 1) TPOT), those of the first burst
+among them, and how far they are off, by engine, model, device and clients. Lengths are those stated, with which clients
+stay in step; ``--shortest 0.8`` draws them from that part of them up to all, as load generators do that keep them apart.
+The rows do not say which it was, nor whether means or medians were taken: the time to first token hangs on all of that.
+Nothing is fitted here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from serving_sets import Deployment, load_deployments
+
+import roofline
+from roofline.errors import RooflineError
+from roofline.models.model import Model
+from roofline.number import Grid
+
+ROUNDS = 10
+NAMES = ("TTFT", "TPOT", "end to end")
+_LENGTHS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A row with what is predicted of it over what was measured: TTFT, TPOT, end to end."""
+
+    row: Deployment
+    ratios: tuple[float, ...]
+
+
+@cache
+def _model(name: str) -> Model:
+    return roofline.load_model(name)
+
+
+def simulated(row: Deployment, shortest: float) -> Answer:
+    """A row's simulation. Raises RooflineError for what is refused."""
+    hardware = f"{row.tp}x{row.hardware}" if row.tp > 1 else row.hardware
+    found = roofline.simulate(
+        _model(row.model), hardware, engine=row.engine, dtype=row.dtype, concurrency=row.in_flight, tp=row.tp,
+        ep=row.ep, prompt=_lengths(row.prompt, shortest), generate=_lengths(row.generate, shortest),
+        requests=ROUNDS * row.in_flight,
+    )  # fmt: skip
+    ttft, tpot = (float(times.mean()) for times in (found.ledger.ttft_s, found.ledger.tpot_s))
+    measured = (row.ttft_s, row.tpot_s, row.ttft_s + (row.generate - 1) * row.tpot_s)
+    predicted = (ttft, tpot, ttft + (row.generate - 1) * tpot)
+    return Answer(row, tuple(ours / theirs for ours, theirs in zip(predicted, measured, strict=True)))
+
+
+def _lengths(tokens: int, shortest: float) -> str:
+    """One length, or some that are equally likely."""
+    if shortest == 1:
+        return str(tokens)
+    return "/".join(str(round(tokens * (shortest + (1 - shortest) * (k + 0.5) / _LENGTHS))) for k in range(_LENGTHS))
+
+
+def scored(answers: Sequence[Answer], by: Callable[[Deployment], object], told: str) -> None:
+    """Median, 90th percentile of the error and bias, group by group."""
+    for group in sorted({by(answer.row) for answer in answers}, key=str):
+        ratios: Grid = np.array([answer.ratios for answer in answers if by(answer.row) == group])
+        errors = np.abs(ratios - 1)
+        cells = (
+            f"{name} {np.median(error):6.1%} p90 {np.percentile(error, 90):6.1%} bias {np.median(ratio):5.2f}"
+            for name, error, ratio in zip(NAMES, errors.T, ratios.T, strict=True)
+        )
+        print(f"{told} {group!s:14} n {len(ratios):4}  {'   '.join(cells)}")
+
+
+def main() -> int:
+    """Print the scoreboards."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--shortest", type=float, default=1.0)
+    asked = parser.parse_args()
+    rows = load_deployments(asked.data, most=10_000)[:: asked.every]
+    answers, refused = [], []
+    for row in rows:
+        try:
+            answers.append(simulated(row, asked.shortest))
+        except RooflineError as failure:
+            refused.append(str(failure))
+    scored(answers, lambda row: "all", "rows")
+    scored(answers, lambda row: row.engine, "engine")
+    scored(answers, lambda row: row.model, "model")
+    scored(answers, lambda row: row.hardware, "device")
+    scored(answers, lambda row: row.in_flight, "clients")
+    for why in sorted(set(refused)):
+        print(f"refused {refused.count(why)}: {why}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
