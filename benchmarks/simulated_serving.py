@@ -1,10 +1,10 @@
-"""Whole deployments that others measured, each beside its simulation: as many clients in a closed loop as were in flight.
+"""Whole deployments that others measured, each beside its simulation: a closed loop of as many clients as in flight.
 
     python benchmarks/simulated_serving.py --data DIR [--every N] [--shortest SHARE]
 
 Means over all requests of a row of TTFT, TPOT and end to end (TTFT + (generated - 1) TPOT), those of the first burst
 among them, and how far they are off, by engine, model, device and clients. Lengths are those stated, with which clients
-stay in step; ``--shortest 0.8`` draws them from that part of them up to all, as load generators do that keep them apart.
+stay in step; ``--shortest 0.8`` draws them from that part of them up to all, as load generators do to keep them apart.
 The rows do not say which it was, nor whether means or medians were taken: the time to first token hangs on all of that.
 Nothing is fitted here.
 """

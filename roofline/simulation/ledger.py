@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from roofline.number import Grid
 
 Whole: TypeAlias = NDArray[np.int64]
+
+Path: TypeAlias = tuple[tuple[Hashable, int], ...]
+"""What of a request's tokens others may share: segments by the name of their content, and where each ends."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,23 +35,25 @@ class Ledger:
     scheduled: Grid
     first: Grid
     finished: Grid
+    paths: Mapping[int, Path] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, prompt: Whole, generate: Whole) -> Ledger:
+    def of(cls, prompt: Whole, generate: Whole, paths: Mapping[int, Path] | None = None) -> Ledger:
         """Requests of these lengths, to which nothing has happened."""
         cached, preempted, replica = np.zeros((3, len(prompt)), dtype=np.int64)
-        return cls(prompt, generate, cached, preempted, replica, *np.full((4, len(prompt)), np.nan))
+        arrived, scheduled, first, finished = np.full((4, len(prompt)), np.nan)
+        return cls(prompt, generate, cached, preempted, replica, arrived, scheduled, first, finished, paths or {})
 
     def __len__(self) -> int:
         return len(self.prompt)
 
     def anew(self) -> Ledger:
         """The same requests, to which nothing has happened."""
-        return Ledger.of(self.prompt, self.generate)
+        return Ledger.of(self.prompt, self.generate, self.paths)
 
     def part(self, rows: slice) -> Ledger:
         """Some of the requests."""
-        return Ledger(*(getattr(self, name)[rows] for name in self.__slots__))
+        return Ledger(*(getattr(self, name)[rows] for name in COLUMNS))
 
     @property
     def queued_s(self) -> Grid:
@@ -69,3 +75,6 @@ class Ledger:
     def request_s(self) -> Grid:
         """End to end: from the arrival to the last token."""
         return self.finished - self.arrived
+
+
+COLUMNS = tuple(name for name in Ledger.__slots__ if name != "paths")

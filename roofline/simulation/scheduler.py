@@ -23,6 +23,7 @@ from roofline.number import Grid
 from roofline.serving.step_clock import StepClock
 from roofline.simulation.cache import CacheRoom
 from roofline.simulation.ledger import Ledger, Whole
+from roofline.simulation.prefix_cache import PrefixCache
 
 _LONGEST_RUN = 256
 _NONE: Whole = np.zeros(0, dtype=np.int64)
@@ -30,11 +31,12 @@ _NONE: Whole = np.zeros(0, dtype=np.int64)
 
 @dataclass(slots=True)
 class Reading:
-    """A prompt that is being read: so many of ``target`` tokens are in the cache."""
+    """A prompt that is being read: of ``target`` tokens so many are cached, ``shared`` of them as a prefix."""
 
     request: int
     done: int
     target: int
+    shared: int = 0
 
 
 @dataclass(slots=True)
@@ -80,7 +82,7 @@ class Replica:
 
     ``pace`` multiplies the time of all steps; ``hits`` is the part of each prompt that a prefix cache holds, ``most``
     the sequences that are scheduled at once. The decoding ones are columns: request, tokens that the next step attends
-    to, tokens to come.
+    to, tokens to come, tokens that the prefix cache holds.
     """
 
     number: int
@@ -95,9 +97,14 @@ class Replica:
     decoding: Whole = field(default_factory=lambda: _NONE)
     context: Whole = field(default_factory=lambda: _NONE)
     left: Whole = field(default_factory=lambda: _NONE)
+    shared: Whole = field(default_factory=lambda: _NONE)
     again: dict[int, int] = field(default_factory=dict)
     run: Run | None = None
     meter: Meter = field(default_factory=Meter)
+    prefixes: PrefixCache = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.prefixes = PrefixCache(self.room)
 
     @property
     def due(self) -> float:
@@ -148,12 +155,22 @@ class Replica:
         self.left -= steps
         if self.left.all():
             return []
-        done: list[int] = self.decoding[self.left == 0].tolist()
-        self._keep(self.left > 0)
+        over = self.left == 0
+        done: list[int] = self.decoding[over].tolist()
+        if self.ledger.paths:
+            for each in zip(done, self.context[over].tolist(), self.shared[over].tolist(), strict=True):
+                self._leave(*each)
+        self._keep(~over)
         return done
 
+    def _leave(self, request: int, context: int, shared: int) -> None:
+        """Let go of a cache, whose whole blocks stay in the prefix cache while there is room."""
+        if path := self.ledger.paths.get(request, ()):
+            self.prefixes.leave(path, self.prefixes.keep(path, shared, context - 1))
+
     def _keep(self, rows: slice | NDArray[np.bool_]) -> None:
-        self.decoding, self.context, self.left = self.decoding[rows], self.context[rows], self.left[rows]
+        self.decoding, self.context = self.decoding[rows], self.context[rows]
+        self.left, self.shared = self.left[rows], self.shared[rows]
 
     def _answered(self, piece: Reading, now: float) -> list[int]:
         """The token after a prompt that is read, the first one unless it was preempted; the request if that is all."""
@@ -163,8 +180,10 @@ class Replica:
             self.ledger.first[request] = now
         left = int(self.ledger.generate[request] + self.ledger.prompt[request]) - piece.target - 1
         if not left:
+            self._leave(request, piece.target + 1, piece.shared)
             return [request]
-        self.decoding = np.append(self.decoding, request)
+        shared = self.prefixes.keep(self.ledger.paths.get(request, ()), piece.shared, piece.target)
+        self.decoding, self.shared = np.append(self.decoding, request), np.append(self.shared, shared)
         self.context, self.left = np.append(self.context, piece.target + 1), np.append(self.left, left)
         return []
 
@@ -178,6 +197,8 @@ class Replica:
             self.run = self._mixed(now, pieces, decodes=chunked and len(self.decoding) > 0)
         else:
             self.run = self._decoding_alone(now) if len(self.decoding) else None
+        if self.run and self.ledger.paths:
+            self.prefixes.shrink(max(0.0, self.room.bytes - self._held(pieces, len(self.run.ends))))
 
     def _going_on(self) -> tuple[list[tuple[Reading, int]], bool]:
         """The next pieces of prompts that are begun, once all have room; whether a sequence was preempted for it."""
@@ -207,8 +228,10 @@ class Replica:
         if self.reading:
             last = self.reading.pop()
             request, target = last.request, last.target
+            self._leave(request, last.done + 1, last.shared)
         else:
             request, target = int(self.decoding[-1]), int(self.context[-1])
+            self._leave(request, target, int(self.shared[-1]))
             self._keep(slice(-1))
         self.again[request] = target
         self.waiting.appendleft(request)
@@ -218,30 +241,42 @@ class Replica:
         """What waits, as far as tokens, sequences and cache allow, in its order."""
         found: list[tuple[Reading, int]] = []
         whole = self.clock.replica.engine.mixed_tokens is None
-        budget, held = self._budget() - sum(tokens for _, tokens in pieces), self._held(pieces, 1)
+        budget = self._budget() - sum(tokens for _, tokens in pieces)
         while self.waiting and budget > 0 and self.running < self.most and not (whole and found):
-            request = self.waiting[0]
-            prompt = int(self.ledger.prompt[request])
-            target, done = self.again.get(request, prompt), min(int(self.hits * prompt), prompt - 1)
-            tokens = min(target - done, budget)
-            held += float(self.room.of_tokens(done + tokens))
-            if held > self.room.bytes:
+            reading = self._begun(self.waiting[0])
+            tokens = min(reading.target - reading.done, budget)
+            if self._held([*pieces, *found, (reading, tokens)], 1, reading) > self.room.bytes:
+                self.prefixes.leave(self.ledger.paths.get(reading.request, ()), reading.shared)
                 break
-            self.waiting.popleft()
+            request = self.waiting.popleft()
             if self.again.pop(request, None) is None:
-                self.ledger.scheduled[request], self.ledger.cached[request] = now, done
-            found.append((Reading(request, done, target), tokens))
-            self.reading.append(found[-1][0])
+                self.ledger.scheduled[request], self.ledger.cached[request] = now, reading.done
+            found.append((reading, tokens))
+            self.reading.append(reading)
             budget -= tokens
         return found
 
-    def _held(self, pieces: Sequence[tuple[Reading, int]], steps: int) -> float:
-        """Bytes of all caches in the last of so many steps, which read these pieces."""
-        held = float(np.add.reduce(self.room.of_tokens(self.context + (steps - 1)))) if len(self.decoding) else 0.0
-        if not self.reading:
+    def _begun(self, request: int) -> Reading:
+        """A prompt that waits, from what is cached of it on: by its path, or by the part that is given."""
+        prompt, path = int(self.ledger.prompt[request]), self.ledger.paths.get(request, ())
+        target = self.again.get(request, prompt)
+        if not path:
+            return Reading(request, min(int(self.hits * prompt), prompt - 1), target)
+        shared = self.prefixes.match(path, target - 1)
+        self.prefixes.take(path, shared)
+        return Reading(request, shared, target, shared)
+
+    def _held(self, pieces: Sequence[tuple[Reading, int]], steps: int, more: Reading | None = None) -> float:
+        """Bytes of all caches in use, of one ``more`` too, in the last of so many steps, which read these pieces."""
+        held, of = self.prefixes.used, self.room.of_tokens
+        if len(self.decoding):
+            held += float(np.add.reduce(of(self.context + (steps - 1))))
+            held -= float(np.add.reduce(of(self.shared))) if self.ledger.paths else 0.0
+        reading = [*self.reading, more] if more else self.reading
+        if not reading:
             return held
         read = {id(piece): tokens for piece, tokens in pieces}
-        return held + sum(float(self.room.of_tokens(each.done + read.get(id(each), 0))) for each in self.reading)
+        return held + sum(float(of(each.done + read.get(id(each), 0)) - of(each.shared)) for each in reading)
 
     def _mixed(self, now: float, pieces: Sequence[tuple[Reading, int]], *, decodes: bool) -> Run:
         """One step over pieces of prompts, and the next token of all that decode beside them."""

@@ -6,6 +6,7 @@ from math import isnan
 from typing import Any
 
 from roofline.reports.prediction import quantity, table
+from roofline.simulation.ledger import COLUMNS
 from roofline.simulation.simulate import Simulation
 from roofline.simulation.statistics import PERCENTILES, Distribution
 from roofline.units import format_quantity
@@ -89,7 +90,7 @@ def _footer(found: Simulation) -> list[str]:
 def simulation_rows(found: Simulation) -> list[dict[str, Any]]:
     """One row per request: what it asked for, when what happened to it, what it waited."""
     ledger = found.ledger
-    columns = {**{f"{name}_at_s" if name in _MOMENTS else name: getattr(ledger, name) for name in ledger.__slots__},
+    columns = {**{f"{name}_at_s" if name in _MOMENTS else name: getattr(ledger, name) for name in COLUMNS},
                **{name: getattr(ledger, name) for name in _NAMES}}  # fmt: skip
     rows = zip(*(column.tolist() for column in columns.values()), strict=True)
     return [dict(zip(columns, map(_cell, row), strict=True)) for row in rows]
