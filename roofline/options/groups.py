@@ -226,7 +226,12 @@ class Traffic(TypedDict, total=False):
 
     workload: Annotated[
         str | None,
-        Option("Typical requests: chat, rag, code, summarise or batch.", usual="chat", metavar="NAME", everyday=True),
+        Option(
+            "Typical requests: chat, rag, code, summarise or batch; in simulate also agent, or a trace.",
+            usual="chat",
+            metavar="NAME",
+            everyday=True,
+        ),
     ]
     prompt: Annotated[
         str | int | None,
@@ -267,7 +272,7 @@ class Simulated(Rate, total=False):
     arrivals: Annotated[
         str,
         Option(
-            "How requests arrive: poisson, gamma:SHAPE (below 1 burstier), or all at the start.",
+            "How requests arrive: poisson, gamma:SHAPE (below 1 burstier), all at the start, or as in a trace.",
             default="poisson",
             metavar="PROCESS",
             everyday=True,

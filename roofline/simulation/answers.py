@@ -38,8 +38,9 @@ class OfferedAnswer(TypedDict):
     workload_source: Annotated[str, Says("where its lengths stand")]
     prompt: Annotated[str, Says("tokens in, as asked for")]
     generate: Annotated[str, Says("tokens out, as asked for")]
-    prefix_hits: Annotated[float, Says("part of each prompt that a prefix cache holds")]
-    arrivals: Annotated[str, Says("how requests arrive: poisson, gamma:SHAPE, all, or closed loop")]
+    sessions: Annotated[int, Says("sessions of the requests; as many as requests where each stands alone")]
+    prefix_hits: Annotated[float, Says("part of each prompt that is taken to be cached, where nothing is known shared")]
+    arrivals: Annotated[str, Says("how requests arrive: poisson, gamma:SHAPE, all, trace, or closed loop")]
     load_requests_per_s: Annotated[float | None, Says("requests that arrive; null without a rate", "requests/s")]
     concurrency: Annotated[int | None, Says("clients of a closed loop; null in an open one")]
     requests: Annotated[int, Says("requests simulated")]
@@ -61,7 +62,8 @@ class SimulateAnswer(Answer):
     hardware: Annotated[ServedByAnswer, Says("what serves")]
     engine: Annotated[EngineUsed, Says("what runs the model")]
     inputs: Annotated[OfferedAnswer, Says("the inputs as they were taken")]
-    saturation_requests_per_s: Annotated[float, Says("served where some requests always wait", "requests/s")]
+    saturation_requests_per_s: Annotated[float | None, Says(
+        "served where some requests always wait; null for sessions", "requests/s")]  # fmt: skip
     load: Annotated[float | None, Says("part of the saturation that arrives; null without a rate")]
     queued_s: Annotated[DistributionAnswer, Says("queueing: from the arrival into the first step", "s")]
     queued_s_low: Annotated[DistributionAnswer, Says("low end of its band", "s")]

@@ -1,12 +1,12 @@
-"""Arrival processes: when requests come. Poisson, gamma (bursts), all at the start, or one as another ends."""
+"""Arrival processes: when requests come. Poisson, gamma (bursts), all at the start; sessions, whose turns wait."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from roofline.errors import UsageError, shown
 from roofline.number import Grid
@@ -15,65 +15,71 @@ Arrival = tuple[float, int]
 """When, and which request. [s]"""
 
 
-class Arrivals(Protocol):
-    """When each request comes: those that come by themselves, and what the end of one brings."""
-
-    def first(self) -> Sequence[Arrival]: ...
-
-    def after(self, request: int, time: float) -> Arrival | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """Open loop: each request at its own time, whatever becomes of the others."""
-
-    times: Grid
-
-    def first(self) -> Sequence[Arrival]:
-        """All of them."""
-        return [(float(time), request) for request, time in enumerate(self.times)]
-
-    def after(self, request: int, time: float) -> Arrival | None:
-        """Nothing."""
-        return None
-
-
 @dataclass(slots=True)
-class ClosedLoop:
-    """Closed loop: so many clients, each of which sends the next request as soon as its last one is answered."""
+class Arrivals:
+    """When each request comes: by itself, after the one before it in its session, or as a client is free.
 
-    requests: int
-    clients: int
-    sent: int = field(default=0)
+    ``alone`` come at their own times. ``follows`` says which requests come once the one before them is answered,
+    ``think`` seconds later. Of ``queued``, one comes whenever a session of another is over.
+    """
+
+    alone: Sequence[Arrival]
+    follows: NDArray[np.bool_]
+    think: Grid
+    queued: Sequence[int] = ()
+    begun: int = 0
+
+    @classmethod
+    def at(cls, times: Grid) -> Arrivals:
+        """Open loop: each request at its own time, whatever becomes of the others."""
+        alone = [(float(time), request) for request, time in enumerate(times)]
+        return cls(alone, np.zeros(len(times), dtype=bool), np.zeros(len(times)))
+
+    @classmethod
+    def opened(cls, times: Grid, follows: NDArray[np.bool_], think: Grid) -> Arrivals:
+        """Open loop of sessions, which begin at these times."""
+        return cls(list(zip(times.tolist(), np.flatnonzero(~follows).tolist(), strict=True)), follows, think)
+
+    @classmethod
+    def closed(cls, clients: int, follows: NDArray[np.bool_], think: Grid) -> Arrivals:
+        """Closed loop: so many clients, each of which begins another session as soon as its last one is over.
+
+        Without sessions a request is one.
+        """
+        begins = np.flatnonzero(~follows).tolist()
+        return cls([(0.0, request) for request in begins[:clients]], follows, think, begins[clients:])
 
     def first(self) -> Sequence[Arrival]:
-        """One of each client."""
-        self.sent = min(self.clients, self.requests)
-        return [(0.0, request) for request in range(self.sent)]
+        """What comes by itself."""
+        self.begun = 0
+        return self.alone
 
     def after(self, request: int, time: float) -> Arrival | None:
-        """The next one, until all are sent."""
-        if self.sent == self.requests:
+        """What the answer to a request brings."""
+        following = request + 1
+        if following < len(self.follows) and self.follows[following]:
+            return time + float(self.think[following]), following
+        if self.begun == len(self.queued):
             return None
-        self.sent += 1
-        return time, self.sent - 1
+        self.begun += 1
+        return time, self.queued[self.begun - 1]
 
 
-def planned(process: str, per_second: float, requests: int, rng: np.random.Generator) -> Planned:
-    """Arrivals of a renewal process: ``poisson``, or ``gamma:SHAPE``, whose gaps vary by SHAPE ** -0.5 of their mean.
+def renewals(process: str, per_second: float, many: int, rng: np.random.Generator) -> Grid:
+    """Times of a renewal process: ``poisson``, or ``gamma:SHAPE``, whose gaps vary by SHAPE ** -0.5 of their mean.
 
     A shape below 1 is burstier than Poisson, which is gamma:1, as the burstiness of vLLM's load generator is.
-    ``all``: everything is there at the start. Raises UsageError for what is none of these.
+    ``all``: everything is there at the start. Raises UsageError for what is none of these. [s]
 
     >>> rng = np.random.default_rng(0)
-    >>> gaps = np.diff(planned("gamma:0.25", 50.0, 100_000, rng).times)
-    >>> f"{gaps.mean():.3f} {gaps.std() / gaps.mean():.1f}"
-    '0.020 2.0'
+    >>> gaps = np.diff(renewals("gamma:0.25", 50.0, 100_000, rng))
+    >>> round(float(gaps.mean()), 3), round(float(gaps.std() / gaps.mean()), 2)
+    (0.02, 2.0)
     """
     if process == "all":
-        return Planned(np.zeros(requests))
+        return np.zeros(many)
     shape = _shape(process)
-    return Planned(np.cumsum(rng.gamma(shape, 1 / (shape * per_second), requests)))
+    return np.cumsum(rng.gamma(shape, 1 / (shape * per_second), many))
 
 
 def _shape(process: str) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 from typing import TypeAlias
 
+from roofline.program.workload import MAX_LENGTH
 from roofline.simulation.arrivals import Arrivals
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.scheduler import Replica
@@ -26,7 +27,22 @@ def least_loaded(replicas: Sequence[Replica], request: int) -> Replica:
     return min([*replicas[first:], *replicas[:first]], key=lambda replica: replica.in_flight)
 
 
-ROUTERS: dict[str, Router] = {"round-robin": round_robin, "least-loaded": least_loaded}
+def prefix_aware(replicas: Sequence[Replica], request: int) -> Replica:
+    """The one that has cached most of the prompt, unless it is much fuller than the others; else the least loaded."""
+    least = least_loaded(replicas, request)
+    path, most = least.ledger.paths.get(request, ()), _SLACK + _UNEVEN * least.in_flight
+    near = [replica for replica in replicas if replica.in_flight <= most]
+    best = max(near, key=lambda replica: replica.prefixes.match(path, MAX_LENGTH))
+    return best if best.prefixes.match(path, MAX_LENGTH) > least.prefixes.match(path, MAX_LENGTH) else least
+
+
+_UNEVEN, _SLACK = 1.5, 8
+
+ROUTERS: dict[str, Router] = {
+    "round-robin": round_robin,
+    "least-loaded": least_loaded,
+    "prefix-aware": prefix_aware,
+}
 
 
 def run(ledger: Ledger, arrivals: Arrivals, replicas: Sequence[Replica], router: Router) -> None:

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from roofline.errors import UsageError
-from roofline.options import groups
 from roofline.options.values import read_value
-from roofline.simulation.arrivals import Arrivals, ClosedLoop, planned
+from roofline.options.verbs import SimulateOptions
+from roofline.simulation.arrivals import Arrivals, renewals
+from roofline.simulation.workload import Workload, is_trace
 
 MOST_REQUESTS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """Requests as they arrive: by a process at so many a second, all at the start, or from clients in a closed loop."""
+    """Requests as they arrive: by a process, all at the start, as in a trace, or from clients in a loop."""
 
     process: str
     per_second: float | None
@@ -25,22 +26,25 @@ class Offered:
     seed: int
 
     @classmethod
-    def of(cls, asked: groups.Simulated) -> Offered:
+    def of(cls, asked: SimulateOptions) -> Offered:
         """What options ask for. Raises UsageError for what does not go together, and without any load."""
         load, clients, process = asked["load"], asked["concurrency"], asked["arrivals"]
         rate = None if load is None else read_value("load", load, "requests_per_s")
-        for name, least, number in (
-            ("requests", 1, asked["requests"]),
-            ("concurrency", 1, clients),
-            ("seed", 0, asked["seed"]),
-        ):
+        whole = (("requests", 1, asked["requests"]), ("concurrency", 1, clients), ("seed", 0, asked["seed"]))
+        for name, least, number in whole:
             if number is not None and not (type(number) is int and least <= number <= MOST_REQUESTS):
                 msg = f"{name} {number}: expected a whole number from {least} to {MOST_REQUESTS:,}"
                 raise UsageError(msg)
         if rate is not None and not 0 < rate <= 1e9:
             msg = f"load {rate:g}: expected requests per second above 0 such as 5req/s"
             raise UsageError(msg)
-        if (rate is not None) + (clients is not None) + (process == "all") != 1:
+        traced = is_trace(asked["workload"])
+        if traced and rate is None and clients is None and process == "poisson":
+            process = "trace"
+        if process == "trace" and not traced:
+            msg = "arrivals trace: only a trace has times; give --workload FILE.csv or FILE.jsonl"
+            raise UsageError(msg)
+        if (rate is not None) + (clients is not None) + (process in _BY_THEMSELVES) != 1:
             msg = "give one of --load such as 5req/s, --concurrency such as 32, and --arrivals all"
             raise UsageError(msg)
         if clients is not None and process != "poisson":
@@ -51,19 +55,28 @@ class Offered:
     @property
     def steady(self) -> bool:
         """Whether there is a steady state, which a warm-up comes before."""
-        return self.process != "all"
+        return self.process not in _BY_THEMSELVES
 
-    def arrivals(self) -> Arrivals:
-        """The process. Raises UsageError for an unknown one."""
+    def arrivals(self, workload: Workload) -> Arrivals:
+        """When the requests of a workload come. Raises UsageError for an unknown process."""
+        w = workload
+        if self.process == "trace":
+            return Arrivals.at(w.times)
         if self.clients is not None:
-            return ClosedLoop(self.requests, self.clients)
-        return planned(self.process, self.per_second or 0.0, self.requests, np.random.default_rng((self.seed, 1)))
+            return Arrivals.closed(self.clients, w.follows, w.think)
+        sessions = int(np.count_nonzero(~w.follows))
+        rate = (self.per_second or 0.0) * sessions / len(w.prompt)
+        times = renewals(self.process, rate, sessions, np.random.default_rng((self.seed, 1)))
+        return Arrivals.opened(times, w.follows, w.think)
 
     @property
     def words(self) -> str:
         """In a few words."""
         if self.clients is not None:
-            return f"{self.requests:,} requests from {self.clients:,} clients in a closed loop"
+            return f"{self.clients:,} clients in a closed loop"
         if self.per_second is None:
-            return f"{self.requests:,} requests, all at the start"
-        return f"{self.requests:,} requests at {self.per_second:g} req/s, {self.process}"
+            return "all at the start" if self.process == "all" else "as they came"
+        return f"at {self.per_second:g} req/s, {self.process}"
+
+
+_BY_THEMSELVES = ("all", "trace")

@@ -9,22 +9,22 @@ from typing import Any, Unpack
 import numpy as np
 
 from roofline.errors import WorkloadError
+from roofline.number import Grid
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import RequestOptions, SimulateOptions, StepClockOptions
 from roofline.prediction.predict import engine_in_json
 from roofline.prediction.request import Hardware, read_request
 from roofline.program.phases import Phase
-from roofline.program.traffic import Traffic, in_flight, read_traffic
 from roofline.serving.chunked_prefill import Stream, mixed_step_costs
 from roofline.serving.operating_points import Targets
 from roofline.serving.step_clock import AnyModel
-from roofline.simulation.arrivals import Planned
+from roofline.simulation.arrivals import Arrivals
 from roofline.simulation.deployment import Deployment, deploy
 from roofline.simulation.events import ROUTERS, round_robin, run
-from roofline.simulation.ledger import Ledger
+from roofline.simulation.ledger import Ledger, Path
 from roofline.simulation.load import Offered
-from roofline.simulation.sampling import drawn
 from roofline.simulation.statistics import Outcome, outcome
+from roofline.simulation.workload import Workload, read_workload
 from roofline.timing.engine_choice import caution
 from roofline.version import versions
 
@@ -35,18 +35,16 @@ _FULL, _LEAST_FULL, _MOST_FULL = 8, 400, 8192  # so many times the sequences in 
 class Simulation:
     """What requests waited: ``ledger`` has them one by one, ``outcome`` their percentiles, as expected.
 
-    ``cut``: how many were longer than the model has positions for. What else a report shows is simulated when it is
-    asked for.
+    What else a report shows is simulated when it is asked for.
     """
 
     deployment: Deployment
-    traffic: Traffic
+    workload: Workload
     asked: Offered
     targets: Targets
     options: SimulateOptions
     ledger: Ledger
     outcome: Outcome
-    cut: int
 
     @cached_property
     def fast(self) -> Outcome:
@@ -59,29 +57,40 @@ class Simulation:
         return self._at_pace(self._band[1])
 
     @cached_property
-    def saturation(self) -> float:
-        """Requests per second that are served while some always wait: from a quarter to three quarters of many."""
+    def saturation(self) -> float | None:
+        """Requests per second that are served while some always wait: from a quarter to three quarters of many.
+
+        None for sessions, whose turns never all wait.
+        """
         d, own = self.deployment, self.ledger
+        if self.workload.follows.any():
+            return None
         slots = min(d.most, d.room.sequences(int((own.prompt + own.generate).mean())))
         many = min(_MOST_FULL, max(_LEAST_FULL, _FULL * slots)) * d.replicas
-        full = Ledger.of(np.resize(own.prompt, many), np.resize(own.generate, many))
-        run(full, Planned(np.zeros(many)), d.at_work(full, self.traffic.cached), round_robin)
+        full = Ledger.of(np.resize(own.prompt, many), np.resize(own.generate, many), self._shared(many))
+        run(full, Arrivals.at(np.zeros(many)), d.at_work(full, self.workload.hits), round_robin)
         ended = np.sort(full.finished)
         first, last = many // 4, 3 * many // 4
         return float((last - first) / (ended[last] - ended[first]))
 
+    def _shared(self, many: int) -> dict[int, Path]:
+        """The paths of requests that are repeated up to so many."""
+        paths, count = self.ledger.paths, len(self.ledger)
+        return {request: paths[request % count] for request in range(many) if request % count in paths}
+
     def _at_pace(self, pace: float) -> Outcome:
-        return _served(self.deployment, self.ledger.anew(), self.options, pace)
+        return _served(self.deployment, self.workload, self.ledger.anew(), self.options, pace)
 
     @cached_property
     def _band(self) -> tuple[float, float]:
         """The ends of the band of the mean step, as factors of its time."""
-        steps, found, traffic = self.deployment.clock.replica, self.outcome, self.traffic
-        lengths, weights = in_flight(traffic)
+        steps, found, own = self.deployment.clock.replica, self.outcome, self.ledger
+        weights = np.maximum(own.generate - 1.0, 1e-9)
         beside = max(1.0, found.sequences / (max(found.busy, 1e-9) * self.deployment.replicas))
-        decoding = Stream(Phase.DECODE, beside, weights, np.ones_like(lengths), lengths)
-        new, often = np.array([max(1.0, traffic.new_prompt)]), found.requests / found.steps
-        reading = Stream(Phase.PREFILL, often, np.ones(1), new, np.array([traffic.prompt.mean]))
+        lengths: Grid = np.array([np.average(own.prompt + own.generate / 2, weights=weights)])
+        decoding = Stream(Phase.DECODE, beside, np.ones(1), np.ones(1), lengths)
+        new, often = np.array([(own.prompt - own.cached).mean()]), found.requests / found.steps
+        reading = Stream(Phase.PREFILL, often, np.ones(1), new, np.array([own.prompt.mean()]))
         timing = steps.machine.step(mixed_step_costs(steps.program, [decoding, reading], steps.precision, steps.engine))
         low, mean, high = (float(np.asarray(each).item()) for each in (timing.low_s, timing.time_s, timing.high_s))
         return low / mean, high / mean
@@ -89,7 +98,8 @@ class Simulation:
     @property
     def load(self) -> float | None:
         """The part of the saturation that the load is; None where the clients or the cache set the pace."""
-        return None if self.asked.per_second is None else self.asked.per_second / self.saturation
+        rate = self.asked.per_second
+        return None if rate is None or self.saturation is None else rate / self.saturation
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -98,29 +108,32 @@ class Simulation:
         young, notes = caution(request.engine, request.device), list(request.device.cautions)
         if young:
             notes.append(young)
-        if self.cut:
+        if self.workload.cut:
             positions = request.model.lengths.output
-            notes.append(f"{self.cut:,} requests were longer than the {positions:,} positions and are cut to them")
+            notes.append(
+                f"{self.workload.cut:,} requests were longer than the {positions:,} positions and are cut to them"
+            )
         if self.load is not None and self.load >= 1:
             notes.append("more arrives than is served: waits grow with every request, and percentiles with --requests")
         return tuple(notes)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``simulate``."""
-        d, a, traffic = self.deployment, self.asked, self.traffic
+        d, a, w = self.deployment, self.asked, self.workload
         request, steps = d.clock.request, d.clock.replica
-        lengths = {"prompt": traffic.prompt.words, "generate": traffic.generate.words}
+        lengths = dict(zip(("prompt", "generate"), w.lengths, strict=True))
         return {
             **versions(), "model": request.model.name,
             "hardware": {"name": request.device.name, "devices": d.devices, "replicas": d.replicas,
                          "layout": str(steps.layout), "overrides": dict(request.overrides)},
             "engine": engine_in_json(request.engine),
             "inputs": {
-                "workload": traffic.name, "workload_source": traffic.source, **lengths,
-                "prefix_hits": traffic.cached, "arrivals": "closed loop" if a.clients else a.process,
-                "load_requests_per_s": a.per_second, "concurrency": a.clients, "requests": a.requests,
-                "seed": a.seed, "router": self.options["router"], "ttft_s": self.targets.ttft_s,
-                "tpot_s": self.targets.tpot_s, "dtype": request.recipe.name, "chunk": steps.engine.mixed_tokens or 0,
+                "workload": w.name, "workload_source": w.source, **lengths,
+                "sessions": int(np.count_nonzero(~w.follows)), "prefix_hits": w.hits,
+                "arrivals": "closed loop" if a.clients else a.process, "load_requests_per_s": a.per_second,
+                "concurrency": a.clients, "requests": len(w.prompt), "seed": a.seed, "router": self.options["router"],
+                "ttft_s": self.targets.ttft_s, "tpot_s": self.targets.tpot_s, "dtype": request.recipe.name,
+                "chunk": steps.engine.mixed_tokens or 0,
                 "max_sequences": d.most, "kv_block": d.room.block, "constants": request.constants.name,
             },
             "saturation_requests_per_s": self.saturation,
@@ -136,7 +149,8 @@ def simulate(model: AnyModel, hardware: Hardware, **options: Unpack[SimulateOpti
 
     ``load`` in requests per second with ``arrivals`` poisson or gamma:SHAPE; ``arrivals`` all puts everything there at
     the start; ``concurrency`` clients ask in a closed loop. Lengths are drawn from ``workload``, ``prompt`` and
-    ``generate``. The token budget of chunked prefill, the most sequences, cache blocks and captured batches are the
+    ``generate``; the turns of ``agent`` sessions read all before them, FILE.csv and FILE.jsonl are traces, and the hits
+    of both are those of a replica's prefix cache. Token budget, sequences, cache blocks and captured batches are the
     engine's. ``tp`` to ``cp`` are a replica's degrees, ``dp`` the replicas; without them replicas are of the fewest
     devices that hold the model, as many as the hardware makes. ``ttft`` and ``tpot`` are what goodput is within. All
     randomness comes from ``seed``. Raises RooflineError, in one line, for whatever is refused.
@@ -145,22 +159,26 @@ def simulate(model: AnyModel, hardware: Hardware, **options: Unpack[SimulateOpti
     >>> found.outcome.times["ttft_s"].percentiles[50] < found.outcome.times["ttft_s"].percentiles[99] < 0.2
     True
     """
-    asked, traffic, targets = Offered.of(options), read_traffic(options), Targets.of(options)
+    asked, targets = Offered.of(options), Targets.of(options)
     request = read_request(model, hardware, **part(RequestOptions, part(StepClockOptions, options)))
     if not request.model.generates:
         msg = f"{request.model.name} generates no text from prompts alone; serving is simulated for decoders"
         raise WorkloadError(msg)
-    ledger, cut = drawn(traffic, asked.requests, request.model.lengths.output, np.random.default_rng((asked.seed, 0)))
+    workload = read_workload(options, asked.requests, request.model.lengths.output, asked.seed)
+    ledger = Ledger.of(workload.prompt, workload.generate, workload.paths)
+    asked.arrivals(workload)  # a process that is unknown is refused before any work
     deployment = deploy(model, hardware, int((ledger.prompt + ledger.generate).max()) - 1, options)
-    found = _served(deployment, ledger, options)
-    return Simulation(deployment, traffic, asked, targets, options, ledger, found, cut)
+    found = _served(deployment, workload, ledger, options)
+    return Simulation(deployment, workload, asked, targets, options, ledger, found)
 
 
-def _served(deployment: Deployment, ledger: Ledger, options: SimulateOptions, pace: float = 1.0) -> Outcome:
+def _served(
+    deployment: Deployment, workload: Workload, ledger: Ledger, options: SimulateOptions, pace: float = 1.0
+) -> Outcome:
     """Have the requests of a ledger served as options ask."""
     asked = Offered.of(options)
-    replicas = deployment.at_work(ledger, read_traffic(options).cached, pace)
-    run(ledger, asked.arrivals(), replicas, ROUTERS[options["router"]])
+    replicas = deployment.at_work(ledger, workload.hits, pace)
+    run(ledger, asked.arrivals(workload), replicas, ROUTERS[options["router"]])
     return outcome(ledger, replicas, Targets.of(options), warm=asked.steady)
 
 

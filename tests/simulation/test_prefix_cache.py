@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from plain_clock import PlainClock, at, room, served
 
-from roofline.simulation.arrivals import Planned
+from roofline.simulation.arrivals import Arrivals
 from roofline.simulation.events import round_robin, run
 from roofline.simulation.ledger import Ledger, Path
 from roofline.simulation.scheduler import Replica
@@ -47,14 +47,14 @@ def blocks_of(path: Path, block: int) -> list[Any]:
     return found
 
 
-def rounds(clients: int, many: int, tokens: int) -> tuple[Ledger, Planned]:
+def rounds(clients: int, many: int, tokens: int) -> tuple[Ledger, Arrivals]:
     """Clients in rounds, each of which adds as much as they began with."""
     prompt = np.repeat(np.arange(1, many + 1) * tokens, clients)
     paths = {n: ((("session", n % clients), int(prompt[n])),) for n in range(len(prompt))}
-    return Ledger.of(prompt, np.ones_like(prompt), paths), Planned(np.repeat(np.arange(many) * 1e4, clients))
+    return Ledger.of(prompt, np.ones_like(prompt), paths), Arrivals.at(np.repeat(np.arange(many) * 1e4, clients))
 
 
-def hits(ledger: Ledger, arrivals: Planned, clients: int, **how: Any) -> list[float]:
+def hits(ledger: Ledger, arrivals: Arrivals, clients: int, **how: Any) -> list[float]:
     run(ledger, arrivals, [Replica(0, PlainClock(8192), ledger=ledger, most=100, **how)], round_robin)  # type: ignore[arg-type]
     shares = ledger.cached.reshape(-1, clients).sum(axis=1) / ledger.prompt.reshape(-1, clients).sum(axis=1)
     return [float(share) for share in shares]
@@ -92,7 +92,7 @@ def test_hits_are_those_of_a_replayed_lru(tokens: int, block: int) -> None:
         paths[request] = (("shared", 40), (session, length[session]))
     ledger = Ledger.of(np.array(prompts), np.array(answers), paths)
     one = Replica(0, PlainClock(8192), room(tokens + 200, block), ledger, most=1)  # type: ignore[arg-type]
-    run(ledger, Planned(np.arange(150) * 1e4), [one], round_robin)
+    run(ledger, Arrivals.at(np.arange(150) * 1e4), [one], round_robin)
     cache = Blocks((tokens + 200) // block)
     replayed = [
         cache.serve(blocks_of(path, block), (prompts[n] - 1) // block, last=path[-1][1] % block > 0) * block

@@ -11,7 +11,7 @@ from plain_clock import PlainClock, at, room, served
 import roofline
 from roofline.number import Grid
 from roofline.simulation import scheduler
-from roofline.simulation.arrivals import ClosedLoop, Planned, planned
+from roofline.simulation.arrivals import Arrivals, renewals
 from roofline.simulation.events import ROUTERS, run
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.scheduler import Replica
@@ -24,7 +24,7 @@ def test_one_at_a_time_waits_as_m_d_1(utilization: float) -> None:
     """Pollaczek and Khinchin: the mean wait of Poisson arrivals with a constant service S is rho S / (2 (1 - rho))."""
     many, batches, service = 8_000, 16, 1.1
     rng = np.random.default_rng(7)
-    arrivals = planned("poisson", utilization / service, many, rng)
+    arrivals = Arrivals.at(renewals("poisson", utilization / service, many, rng))
     ledger, _ = served([10] * many, [1] * many, arrivals, most=1)
     assert np.ptp(ledger.finished - ledger.scheduled) < 1e-6
     means = ledger.queued_s.reshape(batches, -1).mean(axis=1)
@@ -37,7 +37,7 @@ def test_littles_law() -> None:
     """Sequences in service, as the scheduler counts them in time, are throughput x time in service."""
     rng = np.random.default_rng(3)
     prompt, generate = rng.integers(1, 90, 400).tolist(), rng.integers(1, 30, 400).tolist()
-    ledger, (one, two) = served(prompt, generate, planned("gamma:0.5", 1.0, 400, rng), replicas=2)
+    ledger, (one, two) = served(prompt, generate, Arrivals.at(renewals("gamma:0.5", 1.0, 400, rng)), replicas=2)
     span = ledger.finished.max()
     counted = (one.meter.running_s + two.meter.running_s) / span
     assert counted == pytest.approx(len(ledger) / span * (ledger.finished - ledger.scheduled).mean())
@@ -45,10 +45,10 @@ def test_littles_law() -> None:
 
 def test_arrivals_are_as_asked() -> None:
     rng = np.random.default_rng(0)
-    gaps = np.diff(planned("poisson", 20.0, 40_000, rng).times)
+    gaps = np.diff(renewals("poisson", 20.0, 40_000, rng))
     assert gaps.mean() == pytest.approx(0.05, rel=0.02)
     assert gaps.std() == pytest.approx(0.05, rel=0.02)
-    assert np.all(planned("all", 0.0, 5, rng).times == 0)
+    assert np.all(renewals("all", 0.0, 5, rng) == 0)
 
 
 # Conservation
@@ -62,7 +62,7 @@ def test_no_request_and_no_token_is_lost(data: st.DataObject) -> None:
     tokens, block = data.draw(st.sampled_from([100, 130, 400])), data.draw(st.sampled_from([1, 8]))
     clock = PlainClock(data.draw(st.sampled_from([None, 3, 16, 64])))
     rate, most = data.draw(st.sampled_from([0.05, 5.0])), data.draw(st.integers(1, 9))
-    arrivals = planned("poisson", rate, len(prompt), np.random.default_rng(data.draw(st.integers(0, 9))))
+    arrivals = Arrivals.at(renewals("poisson", rate, len(prompt), np.random.default_rng(data.draw(st.integers(0, 9)))))
     ledger, (replica,) = served(
         list(prompt), list(generate), arrivals, clock, room=room(tokens + block, block), most=most
     )
@@ -124,7 +124,9 @@ def test_runs_in_bulk_are_the_steps_one_by_one(monkeypatch: pytest.MonkeyPatch) 
     prompt, generate = rng.integers(1, 4000, 30).tolist(), rng.integers(2, 200, 30).tolist()
 
     def finished() -> Grid:
-        return served(prompt, generate, planned("poisson", 20.0, 30, np.random.default_rng(1)), clock)[0].finished
+        return served(prompt, generate, Arrivals.at(renewals("poisson", 20.0, 30, np.random.default_rng(1))), clock)[
+            0
+        ].finished
 
     bulk = finished()
     monkeypatch.setattr(scheduler, "_LONGEST_RUN", 1)
@@ -132,7 +134,7 @@ def test_runs_in_bulk_are_the_steps_one_by_one(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_clients_of_a_closed_loop_ask_when_they_are_answered() -> None:
-    ledger, (replica,) = served([10] * 9, [5] * 9, ClosedLoop(9, 3))
+    ledger, (replica,) = served([10] * 9, [5] * 9, Arrivals.closed(3, np.zeros(9, dtype=bool), np.zeros(9)))
     assert np.count_nonzero(ledger.arrived == 0) == 3
     assert set(ledger.arrived[3:]) <= set(ledger.finished)
     assert replica.meter.most_running <= 3
@@ -147,5 +149,5 @@ def test_cached_tokens_are_not_computed() -> None:
 def test_the_least_loaded_replica_is_taken() -> None:
     ledger = Ledger.of(np.full(6, 10), np.array([500, 1, 1, 1, 1, 1]))
     two = [Replica(n, PlainClock(), room(), ledger, 100) for n in range(2)]  # type: ignore[arg-type]
-    run(ledger, Planned(np.arange(6) * 10.0), two, ROUTERS["least-loaded"])
+    run(ledger, Arrivals.at(np.arange(6) * 10.0), two, ROUTERS["least-loaded"])
     assert ledger.replica.tolist() == [0, 1, 1, 1, 1, 1]

@@ -166,3 +166,90 @@ def test_the_words_and_the_files(tmp_path: Any) -> None:
     assert shell(*line.split(), "-o", str(path)) == (0, "", "")
     assert len(path.read_text().splitlines()) == 101
     assert shell("simulate", "llama-3.1-8b", "--load", "5req/s")[0] == 2
+
+
+# Sessions and traces
+
+
+def test_turns_of_a_session_follow_each_other_and_hit_what_came_before() -> None:
+    found = roofline.simulate(MODEL, "2xh100", load=0.3, requests=120, workload="agent", router="prefix-aware")
+    work, ledger = found.workload, found.ledger
+    follows = np.flatnonzero(work.follows)
+    assert len(follows) > 80
+    assert np.all(ledger.arrived[follows] >= ledger.finished[follows - 1])
+    assert np.all(ledger.prompt[follows] > ledger.prompt[follows - 1] + ledger.generate[follows - 1])
+    assert (ledger.prompt + ledger.generate).max() <= 131_073
+    assert found.outcome.cached > 0.8
+    assert found.saturation is None
+    blind = roofline.simulate(MODEL, "2xh100", load=0.3, requests=120, workload="agent")
+    assert found.outcome.cached >= blind.outcome.cached
+
+
+def test_a_trace_of_mooncake_comes_with_its_times_and_hits(tmp_path: Any) -> None:
+    path = tmp_path / "trace.jsonl"
+    entries = [
+        {"timestamp": 0, "input_length": 1100, "output_length": 5, "hash_ids": [0, 1, 2]},
+        {"timestamp": 9000, "input_length": 1030, "output_length": 5, "hash_ids": [0, 1, 3]},
+        {"timestamp": 4000, "input_length": 2000, "output_length": 5, "hash_ids": [0, 7, 8, 9]},
+    ]
+    path.write_text("\n".join(map(json.dumps, entries)))
+    ledger = roofline.simulate(MODEL, "h100", workload=str(path)).ledger
+    assert ledger.arrived.tolist() == [0, 4, 9]
+    assert ledger.prompt.tolist() == [1100, 2000, 1030]
+    assert ledger.cached.tolist() == [0, 512, 1024]
+
+
+def test_what_a_simulation_wrote_is_a_trace(tmp_path: Any) -> None:
+    path = tmp_path / "trace.csv"
+    line = ("simulate", "llama-3.1-8b", "--hardware", "h100")
+    assert shell(*line, "--load", "5req/s", "--requests", "40", "-o", str(path))[0] == 0
+    first = simulated(requests=40).ledger
+    again = roofline.simulate(MODEL, "h100", workload=str(path)).ledger
+    assert again.prompt.tolist() == first.prompt.tolist()
+    assert again.finished == pytest.approx(first.finished - first.arrived[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("a.jsonl", "", "no requests; expected one a line"),
+        ("a.jsonl", "[1]", "a.jsonl:1: expected a JSON object with timestamp, input_length, output_length"),
+        ("a.jsonl", '\n{"timestamp": 0, "input_length": 0, "output_length": 1}', "a.jsonl:2: input_length 0: expected"),
+        ("a.jsonl", '{"timestamp": NaN, "input_length": 1, "output_length": 1}', "timestamp nan: expected a number"),
+        ("a.jsonl", '{"timestamp": 1, "input_length": 1, "output_length": 1, "hash_ids": 3}', "expected a list"),
+        ("a.csv", "a,b\n1,2", "a.csv:1: expected columns arrived_at_s, prompt, generate or TIMESTAMP"),
+        ("a.csv", "arrived_at_s,prompt,generate\n1,2.5,3", 'a.csv:2: prompt "2.5": expected tokens from 1'),
+        ("a.csv", "arrived_at_s,prompt,generate\nsoon,2,3", 'arrived_at_s "soon": expected a number, or a date'),
+        ("a.csv", "arrived_at_s,prompt,generate\n1,2", "generate"),
+    ],
+)
+def test_a_bad_trace_is_refused_by_its_line(tmp_path: Any, name: str, text: str, problem: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(RooflineError) as failure:
+        roofline.simulate(MODEL, "h100", workload=str(path))
+    assert problem in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+def test_dates_of_azure_are_seconds(tmp_path: Any) -> None:
+    path = tmp_path / "azure.csv"
+    rows = ("2023-11-16 18:17:03.9799600,4808,10", "2023-11-16 18:17:05.4799600,110,27")
+    path.write_text("\n".join(("TIMESTAMP,ContextTokens,GeneratedTokens", *rows)))
+    ledger = roofline.simulate(MODEL, "h100", workload=str(path)).ledger
+    assert ledger.arrived.tolist() == pytest.approx([0, 1.5])
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [
+        ({"workload": "agents"}, 'workload "agents": did you mean agent'),
+        ({"workload": "agent", "prompt": 5}, "agent has lengths and hits of its own"),
+        ({"load": None, "arrivals": "trace"}, "only a trace has times"),
+        ({"workload": "none.csv"}, "none.csv: cannot be read"),
+    ],
+)
+def test_bad_workloads_are_one_line(asked: dict[str, Any], problem: str) -> None:
+    with pytest.raises(RooflineError) as failure:
+        simulated(**{"requests": 2, **asked})
+    assert problem in str(failure.value)

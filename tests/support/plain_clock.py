@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from roofline.number import Grid
-from roofline.simulation.arrivals import Arrivals, Planned
+from roofline.simulation.arrivals import Arrivals
 from roofline.simulation.cache import CacheRoom
 from roofline.simulation.events import round_robin, run
 from roofline.simulation.ledger import Ledger
@@ -49,5 +49,5 @@ def served(
     return ledger, found
 
 
-def at(*times: float) -> Planned:
-    return Planned(np.array(times))
+def at(*times: float) -> Arrivals:
+    return Arrivals.at(np.array(times))

@@ -15,8 +15,8 @@ _NAMES = {"queued_s": "queueing", "ttft_s": "TTFT", "tpot_s": "TPOT", "request_s
 _MOMENTS = ("arrived", "scheduled", "first", "finished")
 _BAND_OF = 95
 _MODELLED = (
-    "modelled: chunked prefill, paged cache, preemption by recompute, first come first served; no network, no time of "
-    "the router, no prefix cache but --prefix-hits"
+    "modelled: chunked prefill, paged cache, preemption by recompute, first come first served; prefix hits of "
+    "what is known to be shared; no network, no time of the router"
 )
 
 
@@ -30,9 +30,10 @@ def simulation_text(found: Simulation, *, quiet: bool = False) -> str:
 
 def _verdict(found: Simulation) -> list[str]:
     request, outcome = found.deployment.clock.request, found.outcome
+    asked = f"{outcome.requests:,} requests {found.asked.words}"
     lines = [
-        f"{request.model.name} ({request.recipe.name}) on {found.deployment.words}: {found.asked.words}",
-        found.traffic.words(),
+        f"{request.model.name} ({request.recipe.name}) on {found.deployment.words}: {asked}",
+        found.workload.words,
     ]
     served = f"{outcome.requests_per_s:.3g} req/s, {outcome.output_tokens_per_s:,.0f} generated tokens/s"
     if found.load is None:
