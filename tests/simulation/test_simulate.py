@@ -148,7 +148,7 @@ def test_models_that_serve_no_text_are_refused() -> None:
 
 def test_long_requests_are_cut_to_the_positions_and_told() -> None:
     found = roofline.simulate("gpt2", "h100", load=1.0, requests=50, prompt="900", generate="100:200")
-    assert found.cut > 0
+    assert found.workload.cut > 0
     assert (found.ledger.prompt + found.ledger.generate).max() == 1025
     assert "are cut to them" in found.notes[-1]
 
