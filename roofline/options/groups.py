@@ -196,7 +196,7 @@ class Edits(TypedDict, total=False):
     ]
 
 
-_DEGREES = "Degrees of parallelism: tensor, pipeline, data, expert, context, sequence."
+_DEGREES = "Degrees of parallelism: tensor, pipeline, data, expert, context, decode context, sequence."
 
 
 class Degrees(TypedDict, total=False):
@@ -215,6 +215,15 @@ class Degrees(TypedDict, total=False):
         ),
     ]
     cp: Annotated[int | None, Option("Context parallel degree.", usual="the best layout", everyday=True, line=_DEGREES)]
+    dcp: Annotated[
+        int | None,
+        Option(
+            "Decode context parallel degree: the KV cache split by position over devices of tp.",
+            usual="the best layout",
+            everyday=True,
+            line=_DEGREES,
+        ),
+    ]
     sp: Annotated[
         int | None,
         Option("Sequences split too: 1, or as tp.", usual="the best layout", everyday=True, line=_DEGREES),

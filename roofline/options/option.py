@@ -86,7 +86,7 @@ def fields_of(group: type) -> tuple[Field, ...]:
 
     >>> from roofline.options.groups import Degrees
     >>> [field.flags[0] for field in fields_of(Degrees)]
-    ['--tp', '--pp', '--dp', '--ep', '--cp', '--sp']
+    ['--tp', '--pp', '--dp', '--ep', '--cp', '--dcp', '--sp']
     """
     return _read(group)
 

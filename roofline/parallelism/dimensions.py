@@ -82,6 +82,11 @@ def _over_tensor_and_data(search: Search, degrees: Mapping[str, int]) -> Iterabl
     return divisors(degrees["tp"] * degrees["dp"]) if search.experts else (1,)
 
 
+def _within_tensor(search: Search, degrees: Mapping[str, int]) -> Iterable[int]:
+    """A cache that devices of tensor parallelism would hold alike; prompts alone leave none to be read."""
+    return divisors(degrees["tp"]) if any(phase.one_token for phase in search.phases) else (1,)
+
+
 def _as_tensor(search: Search, degrees: Mapping[str, int]) -> Iterable[int]:
     """Sequences of one new token cannot be split."""
     several = not all(phase.one_token for phase in search.phases)
@@ -94,6 +99,7 @@ DIMENSIONS = (
     Dimension("dp", "data", _most_replicas_first),
     Dimension("ep", "expert", _over_tensor_and_data, own=False, kind=lambda x: (x["ep"] > 1) + 1 * (x["ep"] > x["tp"])),
     Dimension("cp", "context", _of_the_rest, kind=lambda x: x["cp"] > 1),
+    Dimension("dcp", "decode context", _within_tensor, own=False, kind=lambda x: x["dcp"] > 1),
     Dimension("sp", "sequence", _as_tensor, own=False, kind=lambda x: x["sp"] > 1),
 )
 """In the order of flags, tables and JSON; a dimension without devices of its own comes after those that it shares."""

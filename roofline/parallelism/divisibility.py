@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from roofline.classes import frozen
 from roofline.errors import WorkloadError
 from roofline.number import Truth
-from roofline.parallelism.layout import Layout, Mesh, is_expert, stored_letters
+from roofline.parallelism.layout import Layout, Mesh, is_expert, reads_positions, stored_letters
 from roofline.parallelism.pipeline import layer_count
 from roofline.parallelism.sharding import read_first
 from roofline.program.axes import rebind
@@ -54,6 +54,7 @@ def can_split(layouts: Layout, program: Program, phases: tuple[Phase, ...], work
 def conditions(program: Program, phases: tuple[Phase, ...], workload: Workload) -> Iterator[Condition]:
     """All that a layout must satisfy, each once."""
     yield from _axes(program)
+    yield from _caches(program)
     yield Condition("ep", "takes its devices from tp, then from dp, and must divide tp or be a multiple of it", _fits)
     layers = layer_count(program)
     yield Condition("pp", f"is more than the {layers} layers", lambda x: x.pp <= layers)
@@ -65,7 +66,9 @@ def conditions(program: Program, phases: tuple[Phase, ...], workload: Workload) 
     yield Condition("dp", f"does not divide the batch {batch}", lambda x: batch % x.dp == 0)
     if all(phase.one_token for phase in phases):
         held = workload.longest
-        yield Condition("cp", f"is more than the {held} tokens that are attended to", lambda x: x.cp <= held)
+        attended = f"is more than the {held} tokens that are attended to"
+        yield Condition("cp", attended, lambda x: x.cp <= held)
+        yield Condition("dcp", attended, lambda x: x.dcp * x.cp <= held)
     else:
         yield Condition("cp", f"does not divide the prompt of {prompt} tokens", lambda x: prompt % x.cp == 0)
         part = f"does not divide the prompt of {prompt} tokens among the devices of cp"
@@ -104,6 +107,26 @@ def _axes(program: Program) -> Iterator[Condition]:
                     yield _axis(letter, size, groups, is_expert(op))
     if not any(name[0] == "E" for name, *_ in seen):
         yield Condition("ep", "splits experts, and there are none", lambda x: x.ep == 1)
+
+
+def _caches(program: Program) -> Iterator[Condition]:
+    """What follows from the heads of the caches that attention reads: devices split what they would hold alike."""
+    held = {heads for phase in program.phases if phase.one_token for heads in _cached_heads(program, phase)}
+    if not held:
+        yield Condition("dcp", "splits a cache, and attention reads none", lambda x: x.dcp == 1)
+    for heads in sorted(held):
+        alike = f"does not divide the devices of tp that would hold a cache of {heads} heads alike"
+        yield Condition("dcp", alike, lambda x, heads=heads: (x.dcp == 1) | (x.tp % (heads * x.dcp) == 0))
+
+
+def _cached_heads(program: Program, phase: Phase) -> Iterator[int]:
+    """Of each cache that attention reads by position, its key/value heads; one where all heads share a latent."""
+    for group, op in program.in_phase(phase):
+        if reads_positions(op, group):
+            sizes = rebind(group.sizes({"B": 1, "T": 1, "S": 1, "M": 1, **program.sizes}), op.local)
+            for tensor in op.reads:
+                if tensor.role == "kv_cache":
+                    yield int(sizes["K"]) if "K" in tensor.letters else 1
 
 
 def _axis(letter: str, size: int, groups: int, experts: bool) -> Condition:

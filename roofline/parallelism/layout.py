@@ -1,4 +1,4 @@
-"""Tensor, pipeline, data, expert, context and sequence parallelism: axis -> degree.
+"""Tensor, pipeline, data, expert, context, decode context and sequence parallelism: axis -> degree.
 
 Which collectives that implies is derived in ``sharding.py``.
 
@@ -9,16 +9,19 @@ Which collectives that implies is derived in ``sharding.py``.
 | data | B | everything: replicas |
 | expert | E | experts, on the devices of tensor, then of data parallelism |
 | context | T of new tokens, S of a cache | everything |
+| decode context | S of a cache, in place of K and G | attention of one new token, on the devices of tensor |
 | pipeline | L | stages |
 
 Sources: Megatron-LM (arXiv 1909.08053), section 3; Narayanan et al. 2021 (arXiv 2104.04473), section 3; Korthikanti et
-al. 2022 (arXiv 2205.05198), section 4.2; GShard (arXiv 2006.16668), section 3; Llama 3 (arXiv 2407.21783), section 3.3.
+al. 2022 (arXiv 2205.05198), section 4.2; GShard (arXiv 2006.16668), section 3; Llama 3 (arXiv 2407.21783), section 3.3;
+Bhatia et al. 2025, Helix parallelism (arXiv 2507.07120), section 2.1, for attention whose cache is split by position.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
+from math import gcd
 from types import EllipsisType
 from typing import TypeAlias
 
@@ -31,7 +34,7 @@ from roofline.layers.expert_load import Routing, Touched
 from roofline.number import Number, ceil_div, minimum, product
 from roofline.parallelism.dimensions import DEGREES, Degree, devices_of
 from roofline.program.axes import Binding, Sizes, rebind, resolve
-from roofline.program.op import Op
+from roofline.program.op import Op, Tensor
 from roofline.program.phases import Phase
 from roofline.program.program import Group
 
@@ -43,16 +46,18 @@ Rows: TypeAlias = int | NDArray[np.bool_] | tuple[EllipsisType, None]
 
 MAX_DEGREE = 1_000_000
 
-_TENSOR, _EXPERT, _CONTEXT = frozenset(("tp_f", "tp_e")), frozenset(("tp_e", "dp_e")), frozenset(("cp",))
+TENSOR, _EXPERT, _CONTEXT = (frozenset(names.split()) for names in ("tp_fs tp_f tp_es tp_e", "tp_es tp_e dp_e", "cp"))
+_CACHE = frozenset(("tp_fs", "tp_es"))
 _NONE: Dims = frozenset()
 
 
 @frozen
 class Layout:
-    """Degrees of tensor, pipeline, data, expert, context and sequence parallelism.
+    """Degrees of tensor, pipeline, data, expert, context, decode context and sequence parallelism.
 
-    Numbers, or int arrays of one shape, a layout each. Experts have no devices of their own: ep divides tp x dp.
-    Sequences are split over the devices of tensor parallelism, where sp is tp, or not, where it is 1.
+    Numbers, or int arrays of one shape, a layout each. Experts have no devices of their own: ep divides tp x dp. A
+    cache is split by position over dcp of the tp devices that would hold it alike. Sequences are split over the devices
+    of tensor parallelism, where sp is tp, or not, where it is 1.
     """
 
     tp: Degree = 1
@@ -60,6 +65,7 @@ class Layout:
     dp: Degree = 1
     ep: Degree = 1
     cp: Degree = 1
+    dcp: Degree = 1
     sp: Degree = 1
 
     @property
@@ -114,6 +120,24 @@ def _fewer(a: Degree, b: Degree) -> Degree:
     return fewer
 
 
+def _shared(a: Degree, b: Degree) -> Degree:
+    """The greatest common divisor, which is a degree."""
+    if isinstance(a, int) and isinstance(b, int):
+        return gcd(a, b)
+    shared: NDArray[np.int64] = np.gcd(a, b)
+    return shared
+
+
+def _widths(x: Layout) -> Degree:
+    """Over how many tensor-parallel devices the width of an expert is split."""
+    return x.tp // _fewer(x.tp, x.ep)
+
+
+def _positions(x: Layout) -> Degree:
+    """Over how many of those a cache is split by position: neighbours first."""
+    return _shared(x.dcp, _widths(x))
+
+
 @frozen
 class MeshDimension:
     """A dimension of the devices of a pipeline stage, the flag that it serves, for people, and how many it counts."""
@@ -124,14 +148,16 @@ class MeshDimension:
 
 
 MESH = (
-    MeshDimension("tp_f", "tp", lambda x: x.tp // _fewer(x.tp, x.ep)),
-    MeshDimension("tp_e", "tp", lambda x: _fewer(x.tp, x.ep)),
+    MeshDimension("tp_fs", "tp", _positions),
+    MeshDimension("tp_f", "tp", lambda x: _widths(x) // _positions(x)),
+    MeshDimension("tp_es", "tp", lambda x: x.dcp // _positions(x)),
+    MeshDimension("tp_e", "tp", lambda x: _fewer(x.tp, x.ep) // (x.dcp // _positions(x))),
     MeshDimension("cp", "cp", lambda x: x.cp),
     MeshDimension("dp_e", "ep", lambda x: x.ep // _fewer(x.tp, x.ep)),
     MeshDimension("dp_r", "dp", lambda x: x.dp // _fewer(x.ep // _fewer(x.tp, x.ep), x.dp)),
 )
-"""Neighbours first. Experts take tp_e of the tensor and dp_e of the data parallel devices; their widths are split over
-tp_f, and dp_r are replicas."""
+"""Neighbours first. Experts take tp_es and tp_e of the tensor and dp_e of the data parallel devices; their widths are
+split over tp_fs and tp_f, a cache by position over tp_fs and tp_es, and dp_r are replicas."""
 
 DIMS = tuple(dim.name for dim in MESH)
 
@@ -162,6 +188,13 @@ class Mesh:
         """How many devices ``dims`` span."""
         return product(self.sizes[dim] for dim in DIMS if dim in dims)
 
+    @staticmethod
+    def over(dims: Dims) -> str:
+        """The kinds of parallelism that ``dims`` serve, for people."""
+        if dims and dims <= _CACHE:
+            return "dcp"
+        return "+".join(dict.fromkeys(dim.flag for dim in MESH if dim.name in dims))
+
     def stride(self, dims: Dims) -> Number:
         """How far apart neighbours in ``dims`` are numbered."""
         return product(self.sizes[dim] for dim in DIMS[: min(DIMS.index(dim) for dim in dims)])
@@ -176,29 +209,47 @@ class Mesh:
         if letter == "B":
             return self.active(frozenset(("dp_e",)))
         if letter == "T" and not self.phase.one_token:
-            return self.active(_CONTEXT | (_TENSOR if np.any(np.asarray(self.layout.sp) > 1) else _NONE))
+            return self.active(_CONTEXT | (TENSOR if np.any(np.asarray(self.layout.sp) > 1) else _NONE))
         return _NONE
 
     def splits(self, group: Group, op: Op) -> dict[str, Dims]:
         """Axis -> the dimensions that split it in ``op``; an axis that nothing splits is absent."""
         _check_mixed(op)
-        experts, touched = is_expert(op), touched_letters(op)
+        experts, touched, heads = is_expert(op), touched_letters(op), self._heads(group, op)
         meant = {letter: _meaning(letter, group, op) for letter in stored_letters(op)}
         mixed = set() if op.kind == "attention" else {meant[letter] for letter in op.mixes.split()}
         found: dict[str, Dims] = {}
         for letter, meaning in meant.items():
             if meaning not in mixed and not (meaning == "S" and not self.phase.one_token and letter in touched):
-                found[letter] = self._split(meaning, experts)
+                found[letter] = heads[meaning] if meaning in heads else self._split(meaning, experts)
         if "K" not in found:
             found.pop("G", None)
         if experts and "A" not in op.writes[0].letters:  # what experts say goes back to where its token lives
             found |= {"A": found.get("A", _NONE) - self._tokens, "B": self.home("B")}
             return {
-                letter: dims - (_TENSOR - _EXPERT) if letter == "T" else dims for letter, dims in found.items() if dims
+                letter: dims - (TENSOR - _EXPERT) if letter == "T" else dims for letter, dims in found.items() if dims
             }
-        if experts or any(found[letter] & _TENSOR for letter in found if letter != "T"):
-            found = {letter: dims - _TENSOR if letter == "T" else dims for letter, dims in found.items()}
+        if experts or any(found[letter] & TENSOR for letter in found if letter != "T" and meant[letter] != "S"):
+            found = {letter: dims - TENSOR if letter == "T" else dims for letter, dims in found.items()}
         return {letter: dims for letter, dims in found.items() if dims}
+
+    @property
+    def kept_apart(self) -> Dims:
+        """The tensor-parallel devices over which a cache is split by position."""
+        return self.active(_CACHE)
+
+    def _heads(self, group: Group, op: Op) -> dict[str, Dims]:
+        """K and G -> what splits them. Whose cache is split by position attend to a part of it with all their heads.
+
+        The heads of a cache are whole on the devices that share it: query heads of each group are split further.
+        """
+        every, shared = self.active(TENSOR), self.kept_apart
+        if not shared:
+            return {"K": every, "G": every}
+        if self.phase.one_token and reads_positions(op, group):
+            return {"K": every - shared, "G": every - shared}
+        grouped = any("G" in stored_letters(each) for each in group.ops)
+        return {"K": every - shared if grouped else every, "G": every}
 
     @property
     def _tokens(self) -> Dims:
@@ -209,22 +260,22 @@ class Mesh:
         if meaning in ("A", "E", "X"):
             return self.active(_EXPERT) if experts else _NONE
         if meaning == "F":
-            return self.active(_TENSOR - (_EXPERT if experts else _NONE))
-        if meaning in ("K", "G", "V"):
-            return self.active(_TENSOR)
+            return self.active(TENSOR - (_EXPERT if experts else _NONE))
+        if meaning == "V":
+            return self.active(TENSOR)
         if meaning == "S":
-            return self.active(_CONTEXT)
+            return self.active(_CONTEXT | _CACHE)
         return _NONE if meaning == "B" and experts else self.home(meaning)
 
     def bindings(self, op: Op, splits: dict[str, Dims]) -> dict[str, Binding]:
         """What ``op`` binds on one device: each axis divided by its degree; experts see the tokens of all replicas."""
         heads = op.local.get("K", "K")
         parts: dict[str, Binding] = {
-            letter: Part(op.local.get(letter, letter), letter, self.count(dims), heads if dims & _TENSOR else None)
+            letter: Part(op.local.get(letter, letter), letter, self.count(dims), heads if dims & TENSOR else None)
             for letter, dims in splits.items()
             if letter != "B"
         }
-        if across := (splits.get("A", _NONE) | splits.get("X", _NONE)) - _TENSOR:
+        if across := (splits.get("A", _NONE) | splits.get("X", _NONE)) - TENSOR:
             parts["B"] = Gathered("B", self.count(across))
         groups = {x: Within(bound, parts) for x, bound in op.local.items() if x.islower() and callable(bound)}
         return {**op.local, **parts, **groups}
@@ -339,6 +390,18 @@ class Reached:
 def is_expert(op: Op) -> bool:
     """Whether an operator works on what a router has sent to experts."""
     return any(letter in ("A", "X") for tensor in op.reads for letter in tensor.letters)
+
+
+def reads_positions(op: Op, group: Group) -> bool:
+    """Whether an operator is attention over the positions of a cache."""
+    return op.kind == "attention" and any(
+        tensor.role == "kv_cache" and positions(tensor, group, op) for tensor in op.reads
+    )
+
+
+def positions(tensor: Tensor, group: Group, op: Op) -> bool:
+    """Whether an operator touches all positions of a tensor, the new ones and those before them."""
+    return any(_meaning(letter, group, op) == "S" for letter in tensor.letters)
 
 
 def _check_mixed(op: Op) -> None:

@@ -6,20 +6,34 @@ written differs from its layout as read, a collective stands between:
     partial -> whole     all-reduce          partial -> split            reduce-scatter
     split -> whole       all-gather          split -> split elsewhere    all-to-all
 
-Partial sums of one name, and such as one operator adds up, are added first and reduced once.
+Partial sums of one name, and such as one operator adds up, are added first and reduced once. Attention to a part of a
+cache writes a partial context, and the logarithm of its sum of exponents, by which the parts are weighed: it is gathered.
+Prefill that goes on from a cache which is split by position gathers what the pieces before it left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from roofline.classes import frozen
 from roofline.compression.quantization import is_scale
 from roofline.number import Number, product
-from roofline.parallelism.layout import DIMS, MESH, Dims, Gathered, Layout, Mesh, Part, is_expert, touched_letters
-from roofline.program.axes import Binding, Sizes
+from roofline.parallelism.layout import (
+    DIMS,
+    TENSOR,
+    Dims,
+    Gathered,
+    Layout,
+    Mesh,
+    Part,
+    is_expert,
+    positions,
+    reads_positions,
+    touched_letters,
+)
+from roofline.program.axes import Binding, Sizes, resolve
 from roofline.program.op import Count, Op, Tensor, Work, collective
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
@@ -78,7 +92,9 @@ class Flow:
         reads = tuple(renamed.get(tensor.name, tensor) for tensor in op.reads)
         work = tuple(self._masked(work, splits) for work in op.work)
         local = self.mesh.bindings(op, splits)
-        self.ops.append(replace(op, reads=reads, work=work, local=local, load=self.mesh.load(group, local)))
+        own = replace(op, reads=reads, work=work, local=local, load=self.mesh.load(group, local))
+        parts = splits.get("S") if self.mesh.phase.one_token and reads_positions(op, group) else None
+        self.ops += self._weighed(own, parts) if parts else self._after_earlier(group, own)
         kept = {tensor.name for tensor in op.writes}
         for part in op.parts or (op,):
             for tensor in part.writes:
@@ -179,16 +195,39 @@ class Flow:
         if exchanged and is_expert(op) and "A" not in tensor.letters:
             message = Tensor(tensor.name, f"{tensor.axes} A")
             local["A"] = self._part("A", (splits.get("A", _NONE) | splits.get("X", _NONE)) - dims, op)
-        over = "+".join(dict.fromkeys(dim.flag for dim in MESH if dim.name in dims))
-        transfer = Transfer(operation, self.mesh.count(dims), self.mesh.stride(dims), over)
+        transfer = self._transfer(operation, dims)
         reduced = operation in ("all_reduce", "reduce_scatter")
         name = f"{state.writer if reduced else op.name}.{operation}"
         name += f"_{tensor.name}" if name in {made.name for made in self.ops} else ""
         sent = output if output is not tensor else message
         return replace(collective(name, transfer, message, output=sent), local=local)
 
+    def _weighed(self, op: Op, dims: Dims) -> tuple[Op, Op]:
+        """Attention to a part of a cache, and what its context is weighed by: the logarithm of each head's sum."""
+        heads = [letter for letter in ("K", "G") if letter in op.writes[0].letters]
+        sums = Tensor(f"{op.name}_lse", " ".join(["B T", *heads]), dtype="fp32")
+        own = {letter: op.local[letter] for letter in heads if letter in op.local}
+        gathered = collective(f"{op.name}.all_gather_lse", self._transfer("all_gather", dims), sums)
+        gathered = replace(gathered, local={**own, "T": Gathered("T", self.mesh.count(dims))})
+        return replace(op, writes=(*op.writes, sums)), gathered
+
+    def _after_earlier(self, group: Group, op: Op) -> Iterator[Op]:
+        """An operator, after the collectives that bring it a cache of earlier tokens which is split by position."""
+        dims, known = self.mesh.kept_apart, {each.name for each in self.ops}
+        for tensor in op.reads if dims and not self.mesh.phase.one_token else ():
+            name = f"{tensor.name}.all_gather_earlier"
+            if tensor.role == "kv_cache" and positions(tensor, group, op) and name not in known:
+                earlier = Tensor(f"{tensor.name}.earlier", tensor.axes)
+                bound = {**op.local, "S": Earlier(op.local.get("S", "S"))}
+                gathered = collective(name, self._transfer("all_gather", dims), tensor, output=earlier)
+                yield replace(gathered, local=bound)
+        yield op
+
+    def _transfer(self, operation: Collective, dims: Dims) -> Transfer:
+        return Transfer(operation, self.mesh.count(dims), self.mesh.stride(dims), self.mesh.over(dims))
+
     def _part(self, letter: str, dims: Dims, op: Op) -> Part:
-        heads = op.local.get("K", "K") if letter in ("K", "G") and dims & frozenset(("tp_f", "tp_e")) else None
+        heads = op.local.get("K", "K") if letter in ("K", "G") and dims & TENSOR else None
         return Part(op.local.get(letter, letter), letter, self.mesh.count(dims), heads)
 
     def _write(self, op: Op, part: Op, tensor: Tensor, splits: Mapping[str, Dims], passed: Dims) -> None:
@@ -213,6 +252,17 @@ class Flow:
         if work.pairs is None or not degrees:
             return work
         return replace(work, pairs=SharedPairs(work.pairs, degrees))
+
+
+@frozen
+class Earlier:
+    """The tokens of a context that are no new ones."""
+
+    context: Binding
+
+    def __call__(self, sizes: Sizes) -> Number:
+        """How many there are."""
+        return resolve(self.context, sizes) - resolve("T", sizes)
 
 
 @frozen

@@ -94,39 +94,38 @@ def _curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
     most = [_most(job.device, held[job.kind], job.running.reserve) for job in jobs]
     limits = [MOST if number is None else number for number in most]
     batches = PROMPTS if question.only is Phase.PREFILL else batches_up_to(max([1, *limits]), limits)
-    loads = {kind: _load(question, programs[kind], job, batches) for kind, job in kinds.items()}
-    problems = _problems(question, jobs, [held[job.kind] for job in jobs], most)
-    for places, constants in grouped(range(len(jobs)), lambda at: jobs[at].constants, lambda at: _alike(jobs, at)):
+    fitting = [at for at in range(len(jobs)) if most[at] != 0]
+    loads = {kind: _load(question, programs[kind], kinds[kind], batches) for kind in {jobs[at].kind for at in fitting}}
+    for at, problem in _problems(question, jobs, [held[job.kind] for job in jobs], most).items():
+        found.append(_curve(question, jobs[at], held[jobs[at].kind], 0, None, 0, problem))
+    for places, constants in grouped(fitting, lambda at: jobs[at].constants, lambda at: _alike(jobs, at)):
         first = jobs[places[0]]
         timer = StepTimer.of([jobs[at].device for at in places], constants, first.running.launching, first.network)
         load = loads[first.kind]
         rank = steady_state(load, timer) if isinstance(load, Load) else load.state(timer)
         state = rank.of_ranks(int(first.layout.dp))
         for row, at in enumerate(places):
-            job = jobs[at]
-            found.append(_curve(question, job, held[first.kind], most[at], state, row, problems[at]))
+            found.append(_curve(question, jobs[at], held[first.kind], most[at], state, row, ""))
     asked = {id(each): place for place, each in enumerate(hardware)}
     return sorted(found, key=lambda curve: (asked[id(curve.hardware)], curve.devices, curve.layout))
 
 
 def _problems(
     question: Question, jobs: Sequence[_Job], held: Sequence[Occupancy], most: Sequence[int | None]
-) -> list[str]:
-    """What to say of each job that does not fit; of the largest of a hardware, by the layout that takes the least."""
+) -> dict[int, str]:
+    """What to say of each job that does not fit; of the leanest layout on most devices of a hardware, at length."""
+    found = {at: "does not fit" for at in range(len(jobs)) if most[at] == 0}
     misfits = {job.running.key: _misfits(question, job) for job in jobs}
-    words: dict[int, str] = {}
-    found = []
-    for at, job in enumerate(jobs):
-        rivals = [place for place, other in enumerate(jobs) if other.hardware is job.hardware]
-        largest = max(jobs[place].layout.devices for place in rivals)
-        found.append("does not fit" if most[at] == 0 else "")
-        if most[at] == 0 and job.layout.devices == largest:
-            if id(job.hardware) not in words:
-                leanest = min((p for p in rivals if jobs[p].layout.devices == largest), key=lambda p: held[p].least)
-                room = job.running.reserve.room(job.device.capacity or 0)
-                asked = misfits[job.running.key]
-                words[id(job.hardware)] = asked.words(job.device, job.recipe, jobs[leanest].layout, room)
-            found[-1] = words[id(job.hardware)]
+    last: dict[int, int] = {}
+    for at in found:
+        job, other = jobs[at], last.setdefault(id(jobs[at].hardware), at)
+        last[id(job.hardware)] = min(at, other, key=lambda place: (-jobs[place].layout.devices, held[place].least))
+    for leanest in last.values():
+        job = jobs[leanest]
+        room = job.running.reserve.room(job.device.capacity or 0)
+        words = misfits[job.running.key].words(job.device, job.recipe, job.layout, room)
+        alike = [at for at in found if jobs[at].hardware is job.hardware and jobs[at].layout.devices == job.layout.devices]
+        found |= dict.fromkeys(alike, words)
     return found
 
 
@@ -216,7 +215,7 @@ def _misfits(question: Question, job: _Job) -> Misfits:
 
 
 def _curve(
-    question: Question, job: _Job, held: Occupancy, most: int | None, state: SteadyState, row: int, problem: str
+    question: Question, job: _Job, held: Occupancy, most: int | None, state: SteadyState | None, row: int, problem: str
 ) -> Curve:
     words, devices, ranks = str(job.layout), int(job.layout.devices), int(job.layout.dp)
     answer = question.traffic.generate.mean

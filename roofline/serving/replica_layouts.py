@@ -32,7 +32,7 @@ def replica_layouts(program: Program, devices: int) -> list[Layout]:
     >>> [str(layout) for layout in replica_layouts(load_model("mixtral-8x7b").program(), 4)][1:]
     ['dp 2, ep 2', 'tp 2', 'tp 2, ep 2', 'dp 4, ep 4', 'tp 2, dp 2, ep 4', 'tp 4', 'tp 4, ep 2', 'tp 4, ep 4']
     """
-    any_batch = Workload(devices, 1, 2)  # every rank can have a sequence; prompts are not split
+    any_batch = Workload(devices, 1, 1 + devices)  # sequences for every rank, tokens for every part of a cache
     return [layout for layout in _candidates(devices) if bool(can_split(layout, program, program.phases, any_batch))]
 
 
@@ -46,4 +46,5 @@ def _candidates(devices: int) -> Iterator[Layout]:
     for size in divisors(devices):
         for tp in divisors(size) if size <= LARGEST_REPLICA else ():
             for ep in divisors(tp) if tp == size else (size,):
-                yield Layout(tp=tp, dp=size // tp, ep=ep)
+                for dcp in divisors(tp):
+                    yield Layout(tp=tp, dp=size // tp, ep=ep, dcp=dcp)

@@ -51,7 +51,7 @@ _SERVED_CORNER = 0.6
 def time_transfer(operation: str, message_bytes: Number, devices: Number, stride: Number, network: Network) -> Timing:
     """The fastest form of a collective of ``devices`` that are ``stride`` apart, for numbers or arrays.
 
-    A single device takes no time. Where all are in one domain the network is not used.
+    A single device takes no time, nor does an empty message. Where all are in one domain the network is not used.
     """
     near, far = network.near, network.far
     message, n, apart = grid(message_bytes), *(np.asarray(given, dtype=np.float64) for given in (devices, stride))
@@ -68,7 +68,7 @@ def time_transfer(operation: str, message_bytes: Number, devices: Number, stride
                   _hierarchical(operation, message, n, inside, outside, near, far)]  # fmt: skip
     best = reduce(_faster, forms)
     alone = replace(NOTHING, form="none")
-    return _unwrapped(_pick(n > 1, best, alone))
+    return _unwrapped(_pick((n > 1) & (message > 0), best, alone))
 
 
 def _fastest(operation: str, message: Number, devices: Grid, tier: Tier) -> Timing:

@@ -79,7 +79,7 @@ def test_the_help_names_the_verbs_that_exist_and_no_other() -> None:
 def test_the_help_shows_what_people_use_and_the_rest_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     short, whole = answer("predict", "--help"), answer("predict", "--help-all")
-    assert "  --tp --pp --dp --ep --cp --sp N  " in short
+    assert "  --tp --pp --dp --ep --cp --dcp --sp N\n" in short
     assert len(re.findall(r"^  --", short, re.MULTILINE)) <= 15
     assert "--reserve" not in short
     assert "--engine NAME" in short

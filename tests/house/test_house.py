@@ -250,7 +250,7 @@ SERVING = (
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --state-dtype --prune --sparsity --routing --count --lm-head --engine --kernels --constants "
-    "--reserve --set --tp --pp --dp --ep --cp --sp --json --output -o --wide --quiet --no-color "
+    "--reserve --set --tp --pp --dp --ep --cp --dcp --sp --json --output -o --wide --quiet --no-color "
     "--operators --plot --explain --sensitivity --help-all",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --rope-dim --value-dim "
     "--latent-dim --causal --full --rule --key-heads --key-dim --chunk --channels --taps --rows --columns --inputs "

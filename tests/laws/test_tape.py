@@ -24,6 +24,7 @@ LAYOUTS: list[tuple[str, str, dict[str, Any]]] = [
     ("llama-3.1-8b", "16xh100", {"tp": 16, "sp": 16, "prompt": 1024}),
     ("llama-3.1-8b", "8xh100", {"tp": 2, "pp": 4, "batch": 12}),
     ("llama-3.1-8b", "4xmi300x", {"cp": 2, "dp": 2, "batch": 2, "context": 4096}),
+    ("deepseek-v2-lite", "4xh100", {"tp": 4, "dcp": 2, "prompt": 9000, "generate": 8}),
     ("deepseek-v3", "8xh200", {"tp": 4, "dp": 2, "ep": 8, "batch": 4}),
     ("deepseek-v3", "gb200-nvl72", {"tp": 8, "dp": 9, "ep": 8, "batch": 18}),
     ("mixtral-8x7b", "8xh200", {"tp": 2, "ep": 2, "pp": 2, "dp": 2, "batch": 16, "context": 900}),

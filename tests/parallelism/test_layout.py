@@ -97,6 +97,62 @@ def test_every_architecture_at_full_size(name: str, layout: Layout) -> None:
     check_sums(program, layout, WORK)
 
 
+SHARED = [  # devices of tp hold a latent, or the same key/value head, alike
+    ("deepseek-v2-lite", Layout(tp=8, dcp=8)),
+    ("deepseek-v2-lite", Layout(tp=8, ep=2, dcp=8)),
+    ("deepseek-v2-lite", Layout(tp=4, dp=2, ep=8, cp=2, dcp=2, sp=4)),
+    ("qwen3-30b-a3b", Layout(tp=16, ep=4, dcp=2)),
+    ("qwen3-30b-a3b", Layout(tp=8, dcp=2, sp=8)),
+    ("gemma-3-1b", Layout(tp=4, cp=2, dcp=4)),
+]
+
+
+def carried(program: Program) -> float:
+    """Elements of caches on one device, of sequences longer than any window."""
+    sizes = {**program.sizes, "B": 1, "T": 1, "S": 1 << 20, "M": 64}
+    return float(sum(program.resident(group, op, tensor, sizes) for group, op, tensor in program.caches()))
+
+
+@pytest.mark.parametrize(("name", "layout"), SHARED)
+def test_a_cache_split_by_position_over_tensor_parallel_devices(name: str, layout: Layout) -> None:
+    """All work is done once, each device holds its part of the cache, and prompts are read as without."""
+    program, alike = load_model(name).program(), replace(layout, dcp=1)
+    work = replace(WORK, prompt=128)
+    check_layout(layout, program, program.phases, work, name)
+    check_sums(program, layout, work)
+    apart, whole = shard(program, layout), shard(program, alike)
+    assert carried(apart) == pytest.approx(carried(whole) / layout.dcp, rel=1e-12)
+    for phase in (Phase.DECODE, Phase.PREFILL):
+        sizes = {"B": 2.0, "T": 1.0 if phase.one_token else 128.0, "S": 128.0}
+        flops = [
+            sum(float(cost.count * cost.flops) for cost in step_cost(each, phase, sizes, HALF))
+            for each in (apart, whole)
+        ]
+        assert flops[0] == pytest.approx(flops[1], rel=1e-12)
+
+
+def test_what_a_split_cache_needs_said() -> None:
+    """Queries gathered, sums gathered, contexts scattered in decode; the cache of earlier pieces in prefill."""
+    layer = {
+        phase: [
+            f"{op.name} over {op.transfer.over} {op.transfer.devices}"
+            for group, op in shard(load_model("deepseek-v2-lite").program(), Layout(tp=4, dcp=2)).in_phase(phase)
+            if group.name == "expert_layers" and op.transfer and op.transfer.over == "dcp"
+        ]
+        for phase in (Phase.DECODE, Phase.PREFILL)
+    }
+    assert layer[Phase.DECODE] == [
+        "attention.all_gather over dcp 2",
+        "attention.all_gather_q_rotary over dcp 2",
+        "attention.all_gather_lse over dcp 2",
+        "attention.reduce_scatter over dcp 2",
+    ]
+    assert layer[Phase.PREFILL] == [
+        "latent_cache.all_gather_earlier over dcp 2",
+        "k_rotary_cache.all_gather_earlier over dcp 2",
+    ]
+
+
 @pytest.mark.parametrize(
     ("model", "layout", "message"),
     [
@@ -116,6 +172,9 @@ def test_every_architecture_at_full_size(name: str, layout: Layout) -> None:
         ),
         ("gpt2", Layout(dp=3), "dp 3 does not divide the batch 16 (gpt2); dp can be 1, 2, 4, 8, 16"),
         ("gpt2", Layout(cp=3), "cp 3 does not divide the prompt of 64 tokens (gpt2); cp can be 1, 2, 4, 8"),
+        ("gpt2", Layout(tp=2, dcp=2), "dcp 2 does not divide the devices of tp that would hold a cache of 12 heads alike"),
+        ("qwen3-30b-a3b", Layout(tp=16, dcp=8), "cache of 4 heads alike (qwen3-30b-a3b); dcp can be 1, 2, 4"),
+        ("mamba-130m", Layout(dcp=2), "dcp 2 splits a cache, and attention reads none (mamba-130m); dcp can be 1"),
         ("gpt2", Layout(tp=3, sp=3), "sp 3 does not divide the prompt of 64 tokens among the devices of cp"),
     ],
 )

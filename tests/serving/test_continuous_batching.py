@@ -156,6 +156,8 @@ def test_devices_in_one_call_are_as_alone() -> None:
     for name, found in zip(names, together, strict=True):
         (alone,) = curves(question(MODEL, read_traffic({"workload": "chat"})), read_hardware([name]))
         assert (alone.most, alone.problem) == (found.most, found.problem)
+        if alone.problem:
+            continue
         assert alone.state is not None
         assert found.state is not None
         shared = np.isin(found.state.batches, alone.state.batches)

@@ -109,6 +109,7 @@ def _predict(draw: Random) -> list[str]:
         "tp": lambda: draw.choice([1, 2, 3, 8]),
         "pp": lambda: draw.choice([1, 2, 5]),
         "cp": lambda: draw.choice([1, 2, 7]),
+        "dcp": lambda: draw.choice([1, 2, 7]),
         "ep": lambda: draw.choice([1, 2, 8]),
     }
     lengths: dict[str, Callable[[], Any]] = {"prompt": lambda: _length(draw), "generate": lambda: _length(draw)}
