@@ -165,7 +165,7 @@ def compare_hardware(question: Question, hardware: Sequence[Hardware], targets: 
     for curve in found:  # of the layouts of one hardware in one dtype, the best
         row = _row(curve, question, targets, terms)
         best[curve.who] = min((best.get(curve.who, row), row), key=_rank)
-    rows = sorted(best.values(), key=_rank)
+    rows = sorted((_alone(row, found) for row in best.values()), key=_rank)
     front = pareto_front(found, question.traffic, targets, terms)
     return Comparison(question, targets, terms, tuple(_tied(row, rows[0]) for row in rows), front)
 
@@ -183,6 +183,15 @@ def _row(curve: Curve, question: Question, targets: Targets, terms: Terms) -> Ro
     unsure = tuple(targets.misses(point.ttft.high, point.tpot.high))
     alone = point_at(curve, 0, curve.replicas) if targets.none and curve.pools is None else None
     return Row(curve, point, misses, cost, no_cost, unsure if not misses else (), alone=alone)
+
+
+def _alone(row: Row, curves: Sequence[Curve]) -> Row:
+    """The row; where data-parallel ranks share experts, one sequence is alone in the fastest layout of one rank."""
+    single = [each for each in curves if each.who == row.curve.who and each.ranks == 1 and not each.problem]
+    if row.alone is None or row.curve.ranks == 1 or not single:
+        return row
+    fastest = min(single, key=lambda curve: float(curve.of("tpot_s")[0]))
+    return replace(row, alone=point_at(fastest, 0, fastest.replicas))
 
 
 def _rank(row: Row) -> tuple[Any, ...]:

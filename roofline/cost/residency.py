@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import reduce
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from roofline.classes import frozen
 from roofline.cost.kv_cache import cache_bytes
@@ -17,6 +17,24 @@ from roofline.program.workload import Precision, Workload
 
 Step: TypeAlias = tuple[dict[str, Number], dict[str, Number]]
 """Bytes by name of the activations that an operator reads, and of those that it writes."""
+
+
+class Widths(Protocol):
+    """What says how many bytes an element of a tensor takes."""
+
+    def width(self, tensor: Tensor, /) -> Number:
+        """Bytes per element."""
+
+
+@frozen
+class FloatWidths:
+    """Bytes per element as floats, which go with arrays."""
+
+    precision: Precision
+
+    def width(self, tensor: Tensor) -> float:
+        """Bytes per element."""
+        return float(self.precision.width(tensor))
 
 
 @frozen
@@ -95,7 +113,7 @@ def longest_step(workload: Workload, phase: Phase, batch: Number | None = None) 
     return workload.largest_pass(phase, workload.batch if batch is None else batch, length)
 
 
-def activation_peak(program: Program, phase: Phase, sizes: Sizes, precision: Precision) -> Number:
+def activation_peak(program: Program, phase: Phase, sizes: Sizes, precision: Widths) -> Number:
     """The most bytes of activations alive at once.
 
     Every buffer is its own, nothing is recomputed, and no workspace of a library is counted.
@@ -103,7 +121,7 @@ def activation_peak(program: Program, phase: Phase, sizes: Sizes, precision: Pre
     return reduce(maximum, alive_bytes(program, phase, sizes, precision))
 
 
-def alive_bytes(program: Program, phase: Phase, sizes: Sizes, precision: Precision) -> list[Number]:
+def alive_bytes(program: Program, phase: Phase, sizes: Sizes, precision: Widths) -> list[Number]:
     """Bytes of activations alive at each operator: a tensor lives from a write to the last read before the next."""
     steps = list(_steps(program, phase, sizes, precision))
     held: dict[str, Number] = {}
@@ -126,7 +144,7 @@ def _needed_after(steps: list[Step]) -> list[set[str]]:
     return needed[::-1]
 
 
-def _steps(program: Program, phase: Phase, sizes: Sizes, precision: Precision) -> Iterator[Step]:
+def _steps(program: Program, phase: Phase, sizes: Sizes, precision: Widths) -> Iterator[Step]:
     """Reads and writes in running order; a repeated group runs twice, which shows what lives across its repeats."""
 
     def held(tensors: tuple[Tensor, ...], bound: Sizes) -> dict[str, Number]:

@@ -114,9 +114,12 @@ def _caches(program: Program) -> Iterator[Condition]:
     held = {heads for phase in program.phases if phase.one_token for heads in _cached_heads(program, phase)}
     if not held:
         yield Condition("dcp", "splits a cache, and attention reads none", lambda x: x.dcp == 1)
-    for heads in sorted(held):
-        alike = f"does not divide the devices of tp that would hold a cache of {heads} heads alike"
-        yield Condition("dcp", alike, lambda x, heads=heads: (x.dcp == 1) | (x.tp % (heads * x.dcp) == 0))
+    yield from map(_held_alike, sorted(held))
+
+
+def _held_alike(heads: int) -> Condition:
+    problem = f"does not divide the devices of tp that would hold a cache of {heads} heads alike"
+    return Condition("dcp", problem, lambda x: (x.dcp == 1) | (x.tp % (heads * x.dcp) == 0))
 
 
 def _cached_heads(program: Program, phase: Phase) -> Iterator[int]:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
+from functools import lru_cache
 from math import gcd
 from types import EllipsisType
 from typing import TypeAlias
@@ -30,6 +31,7 @@ from numpy.typing import NDArray
 
 from roofline.classes import frozen
 from roofline.errors import ShapeError, UsageError
+from roofline.identity import Same
 from roofline.layers.expert_load import Routing, Touched
 from roofline.number import Number, ceil_div, minimum, product
 from roofline.parallelism.dimensions import DEGREES, Degree, devices_of
@@ -248,8 +250,7 @@ class Mesh:
             return {"K": every, "G": every}
         if self.phase.one_token and reads_positions(op, group):
             return {"K": every - shared, "G": every - shared}
-        grouped = any("G" in stored_letters(each) for each in group.ops)
-        return {"K": every - shared if grouped else every, "G": every}
+        return {"K": every - shared if _grouped(Same(group)) else every, "G": every}
 
     @property
     def _tokens(self) -> Dims:
@@ -390,6 +391,12 @@ class Reached:
 def is_expert(op: Op) -> bool:
     """Whether an operator works on what a router has sent to experts."""
     return any(letter in ("A", "X") for tensor in op.reads for letter in tensor.letters)
+
+
+@lru_cache(maxsize=1024)
+def _grouped(group: Same[Group]) -> bool:
+    """Whether query heads come in groups, each with a key/value head of its own."""
+    return any("G" in stored_letters(op) for op in group.it.ops)
 
 
 def reads_positions(op: Op, group: Group) -> bool:

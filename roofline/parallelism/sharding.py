@@ -7,7 +7,7 @@ written differs from its layout as read, a collective stands between:
     split -> whole       all-gather          split -> split elsewhere    all-to-all
 
 Partial sums of one name, and such as one operator adds up, are added first and reduced once. Attention to a part of a
-cache writes a partial context, and the logarithm of its sum of exponents, by which the parts are weighed: it is gathered.
+cache writes a partial context, and the logarithm of its sum of exponents: gathered, the parts are weighed by them.
 Prefill that goes on from a cache which is split by position gathers what the pieces before it left.
 """
 
@@ -204,7 +204,7 @@ class Flow:
 
     def _weighed(self, op: Op, dims: Dims) -> tuple[Op, Op]:
         """Attention to a part of a cache, and what its context is weighed by: the logarithm of each head's sum."""
-        heads = [letter for letter in ("K", "G") if letter in op.writes[0].letters]
+        heads: list[str] = [letter for letter in ("K", "G") if letter in op.writes[0].letters]
         sums = Tensor(f"{op.name}_lse", " ".join(["B T", *heads]), dtype="fp32")
         own = {letter: op.local[letter] for letter in heads if letter in op.local}
         gathered = collective(f"{op.name}.all_gather_lse", self._transfer("all_gather", dims), sums)

@@ -11,7 +11,7 @@ import numpy as np
 from roofline.classes import frozen
 from roofline.cost.chunks import going_on
 from roofline.cost.cost import step_cost
-from roofline.cost.residency import activation_peak, longest_step
+from roofline.cost.residency import FloatWidths, activation_peak, longest_step
 from roofline.number import Number
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import Pipeline, layer_count, microbatches, pipeline_of, places
@@ -135,20 +135,10 @@ def _sizes(request: Request, phase: Phase, batch: Any) -> Sizes:
     return {**_floats(whole), "B": np.asarray(batch, dtype=np.float64)[:, None]}
 
 
-@frozen
-class _Widths:
-    """Bytes per element as floats, which go with arrays."""
-
-    request: Request
-
-    def width(self, tensor: Any) -> float:
-        return float(self.request.precision.width(tensor))
-
-
 def _memory(request: Request, program: Program, layouts: Layout, batch: Any) -> Any:
     """Bytes on a device of the fullest stage, a number per row."""
     pp, dp = layouts.pp, layouts.dp
-    widths: Any = _Widths(request)
+    widths = FloatWidths(request.precision)
     whole = {letter: float(size) for letter, size in program.sizes.items()}
     replica: Any = (batch / dp)[:, None]
     resting = request.workload.step(Phase.DECODE, request.workload.batch, request.workload.held)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from math import log
 from typing import Any
@@ -89,7 +89,7 @@ def _curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
         except WorkloadError as failure:
             found.append(Curve(each, problem=str(failure)))
     kinds = {job.kind: job for job in jobs}
-    programs = {kind: _program(question, job) for kind, job in kinds.items()}
+    programs = _programs(question, kinds.values())
     held = {kind: _held(question, programs[kind], job) for kind, job in kinds.items()}
     most = [_most(job.device, held[job.kind], job.running.reserve) for job in jobs]
     limits = [MOST if number is None else number for number in most]
@@ -124,14 +124,21 @@ def _problems(
         job = jobs[leanest]
         room = job.running.reserve.room(job.device.capacity or 0)
         words = misfits[job.running.key].words(job.device, job.recipe, job.layout, room)
-        alike = [at for at in found if jobs[at].hardware is job.hardware and jobs[at].layout.devices == job.layout.devices]
-        found |= dict.fromkeys(alike, words)
+        own = [at for at in found if jobs[at].hardware is job.hardware]
+        found |= {at: words for at in own if jobs[at].layout.devices == job.layout.devices}
     return found
 
 
-def _program(question: Question, job: _Job) -> Program:
-    """What each device of a replica runs."""
-    return replica_program(_stored(question, question.model, job), job.layout)
+def _programs(question: Question, jobs: Iterable[_Job]) -> dict[Hashable, Program]:
+    """What each device of a replica runs, by the kind of job; layouts split what is stored alike."""
+    stored: dict[Hashable, Program] = {}
+    found = {}
+    for job in jobs:
+        alike = job.recipe, job.running.key
+        if alike not in stored:
+            stored[alike] = _stored(question, question.model, job)
+        found[job.kind] = replica_program(stored[alike], job.layout)
+    return found
 
 
 def _stored(question: Question, model: Model, job: _Job) -> Program:
@@ -209,7 +216,7 @@ def _misfits(question: Question, job: _Job) -> Misfits:
 
     def held(recipe: Recipe, layout: Layout) -> Occupancy:
         other = replace(job, recipe=recipe, layout=layout)
-        return _held(question, _program(question, other), other)
+        return _held(question, _programs(question, [other])[other.kind], other)
 
     return Misfits(question, held)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from fractions import Fraction
 from math import inf
 
 import numpy as np
 
 from roofline.classes import frozen
-from roofline.cost.residency import activation_peak, weights_bytes
-from roofline.number import Grid, exact
+from roofline.cost.residency import FloatWidths, activation_peak, weights_bytes
+from roofline.number import Grid, Number, exact
 from roofline.program.axes import Sizes
 from roofline.program.phases import Phase
 from roofline.program.program import Program
@@ -101,7 +100,7 @@ def occupancy_of(
     each = float(np.sum(weights * cache_of(program, precision, in_blocks(lengths, kv_block))))
     longest = float(cache_of(program, precision, in_blocks(np.array([float(traffic.longest)]), kv_block))[0])
     reading, most_read = _reading(program, precision, traffic, chunk) if prompts else (Line(), 0.0)
-    decoding = _line(program, precision, Phase.DECODE, 1, traffic.longest)
+    decoding, _ = _line(program, precision, Phase.DECODE, 1, traffic.longest)
     mean = _mean_prompt(program, precision, traffic)
     return Occupancy(_weights(program, precision), longest, each, reading, most_read, decoding, mean)
 
@@ -121,7 +120,7 @@ def prefill_occupancy(program: Program, precision: Precision, traffic: Traffic) 
     Any of them may be the longest. Its cache counts twice: one step's are handed over while the next one is computed.
     """
     longest = max(traffic.prompt.tokens)
-    reading = _line(program, precision, Phase.PREFILL, longest, longest)
+    reading, _ = _line(program, precision, Phase.PREFILL, longest, longest)
     caches = 2 * float(cache_of(program, precision, np.array([float(longest)]))[0])
     mean = _mean_prompt(program, precision, traffic)
     return Occupancy(_weights(program, precision), caches, caches, reading, prompt=mean)
@@ -151,21 +150,16 @@ def _reading(program: Program, precision: Precision, traffic: Traffic, chunk: in
     """Activations of reading prompts as they arrive, and those of the most tokens of them that a step holds."""
     longest = max(traffic.prompt.tokens)
     piece = longest if chunk is None else min(chunk, longest)
-    reading = _line(program, precision, Phase.PREFILL, piece, longest)
-    if chunk is None:
-        return reading, reading.first
-    return reading, _activations(program, precision, Phase.PREFILL, Fraction(chunk, piece), piece, longest)
+    at_once = 1.0 if chunk is None else chunk / piece
+    return _line(program, precision, Phase.PREFILL, piece, longest, at_once)
 
 
-def _line(program: Program, precision: Precision, phase: Phase, new: int, context: int) -> Line:
-    """Activations of a step by the sequences that it holds."""
-    first, many, more = (_activations(program, precision, phase, n, new, context) for n in (1, MANY, MANY + 1))
-    return Line(many - MANY * (more - many), more - many, first)
-
-
-def _activations(
-    program: Program, precision: Precision, phase: Phase, batch: int | Fraction, new: int, context: int
-) -> float:
-    sizes = {letter: exact(size) for letter, size in program.sizes.items()}
-    sizes |= {"B": exact(batch), "T": exact(new), "S": exact(context)}
-    return float(activation_peak(program, phase, sizes, precision))
+def _line(
+    program: Program, precision: Precision, phase: Phase, new: int, context: int, also: float = 1.0
+) -> tuple[Line, float]:
+    """Activations of a step by the sequences that it holds, and those of ``also`` so many."""
+    sizes: dict[str, Number] = {letter: float(size) for letter, size in program.sizes.items()}
+    sizes |= {"B": np.array([1.0, MANY, MANY + 1, also]), "T": float(new), "S": float(context)}
+    peaks = np.broadcast_to(np.asarray(activation_peak(program, phase, sizes, FloatWidths(precision))), 4)
+    first, many, more, asked = (float(peak) for peak in peaks)
+    return Line(many - MANY * (more - many), more - many, first), asked

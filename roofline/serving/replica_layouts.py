@@ -33,7 +33,9 @@ def replica_layouts(program: Program, devices: int) -> list[Layout]:
     ['dp 2, ep 2', 'tp 2', 'tp 2, ep 2', 'dp 4, ep 4', 'tp 2, dp 2, ep 4', 'tp 4', 'tp 4, ep 2', 'tp 4, ep 4']
     """
     any_batch = Workload(devices, 1, 1 + devices)  # sequences for every rank, tokens for every part of a cache
-    return [layout for layout in _candidates(devices) if bool(can_split(layout, program, program.phases, any_batch))]
+    tried = list(_candidates(devices))
+    held = can_split(Layout.stacked(tried), program, program.phases, any_batch)
+    return [layout for layout, holds in zip(tried, held, strict=True) if holds]
 
 
 def replica_program(program: Program, layout: Layout) -> Program:

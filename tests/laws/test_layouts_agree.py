@@ -19,7 +19,7 @@ from roofline.serving.replica_layouts import replica_layouts
 from roofline.serving.scenario import read_question
 
 BATCHES = (8, 16, 32, 48)
-CASES = [("olmoe-1b-7b", "4xh100"), ("llama-3.1-8b", "4xl40s")]
+CASES = [("deepseek-v2-lite", "4xh100"), ("llama-3.1-8b", "4xl40s")]
 
 
 @cache

@@ -172,7 +172,11 @@ def test_what_a_split_cache_needs_said() -> None:
         ),
         ("gpt2", Layout(dp=3), "dp 3 does not divide the batch 16 (gpt2); dp can be 1, 2, 4, 8, 16"),
         ("gpt2", Layout(cp=3), "cp 3 does not divide the prompt of 64 tokens (gpt2); cp can be 1, 2, 4, 8"),
-        ("gpt2", Layout(tp=2, dcp=2), "dcp 2 does not divide the devices of tp that would hold a cache of 12 heads alike"),
+        (
+            "gpt2",
+            Layout(tp=2, dcp=2),
+            "dcp 2 does not divide the devices of tp that would hold a cache of 12 heads alike",
+        ),
         ("qwen3-30b-a3b", Layout(tp=16, dcp=8), "cache of 4 heads alike (qwen3-30b-a3b); dcp can be 1, 2, 4"),
         ("mamba-130m", Layout(dcp=2), "dcp 2 splits a cache, and attention reads none (mamba-130m); dcp can be 1"),
         ("gpt2", Layout(tp=3, sp=3), "sp 3 does not divide the prompt of 64 tokens among the devices of cp"),

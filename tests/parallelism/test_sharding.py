@@ -171,13 +171,19 @@ def test_sequences_split_over_experts() -> None:
 
 
 def test_context_parallelism() -> None:
-    """Llama 3 (arXiv 2407.21783), section 3.3.2: keys and values are gathered; a decode step reads its own."""
+    """Llama 3 (arXiv 2407.21783), section 3.3.2: keys and values are gathered; a decode step reads its own.
+
+    The contexts of parts of a cache are weighed by the logarithms of their sums.
+    """
     program = sharded("llama-3.1-8b", Layout(cp=4))
     assert collectives(group_of(program, "layers")) == [
         "attention.all_gather over cp 4",
         "attention.all_gather_v_cache over cp 4",
     ]
-    assert collectives(group_of(program, "layers", Phase.DECODE)) == ["attention.all_reduce over cp 4"]
+    assert collectives(group_of(program, "layers", Phase.DECODE)) == [
+        "attention.all_gather_lse over cp 4",
+        "attention.all_reduce over cp 4",
+    ]
     latent = group_of(sharded("deepseek-v3", Layout(cp=4)), "dense_layers")
     assert collectives(latent) == ["kv_up.all_gather over cp 4", "attention.all_gather over cp 4"]
 
