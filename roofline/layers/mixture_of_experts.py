@@ -86,7 +86,7 @@ def shared_experts(
     layer = feed_forward(function=function, gated=glu, packed=True, source=source, output="shared", prefix="shared_")
     total, shared, score = Tensor(output, "B T D"), Tensor("shared", "B T D"), Tensor("shared_score", "B T")
     if not gated:
-        return *layer, elementwise("shared_sum", [shared, total], total, PerElement(1), linear=True)
+        return *layer, elementwise("shared_sum", [shared, total], total, PerElement(1), linear=True, function="add")
     one = contract("shared_router", Tensor(source, "B T D"), weight("w_shared_router", "D"), score)
     return *layer, one, elementwise("shared_sum", [shared, score, total], total, PerElement(2), linear=True)
 

@@ -47,7 +47,8 @@ class Program:
     Groups of one name in different phases are the same layers, done another way: their weights and caches are the same.
 
     Identity of a tensor is by name: a weight or cache belongs to its group unless it is ``tied``. Construction checks,
-    in each phase, the data flow: every activation that is read was written before; and the names: a weight that is not
+    in each phase, the data flow: every activation that is read was written before, in the backward phase also by the
+    forward phase, and, of layers in a stack, by the layer that ran before; and the names: a weight that is not
     tied belongs to one operator of its group, since two that bear one name would count as one. An operator that runs
     anew, ``q_proj.positions``, has the weights of ``q_proj``; another phase may use them in another operator, as latent
     attention absorbs what it otherwise expands.
@@ -68,7 +69,7 @@ class Program:
     @property
     def phases(self) -> tuple[Phase, ...]:
         """The phases that the program has, in the order in which they run."""
-        return tuple(phase for phase in PHASES if any(phase in group.phases for group in self.groups))
+        return tuple(phase for phase in Phase if any(phase in group.phases for group in self.groups))
 
     def in_phase(self, phase: Phase) -> Iterator[tuple[Group, Op]]:
         """Each operator of a phase once, with its group."""
@@ -116,10 +117,12 @@ class Program:
                         raise ShapeError(msg)
 
     def _check_flow(self, phase: Phase) -> None:
-        written: set[str] = set()
+        forward = self.in_phase(Phase.FORWARD) if phase is Phase.BACKWARD else ()
+        written = {tensor.name for _, op in forward for tensor in op.writes}
         for group, op in self.in_phase(phase):
+            carried = {tensor.name for each in group.ops for tensor in each.writes} if phase is Phase.BACKWARD else ()
             for tensor in op.reads:
-                missing = tensor.name not in written
+                missing = tensor.name not in written and not (group.stacked and tensor.name in carried)
                 if tensor.role == "activation" and missing:
                     msg = f"{phase}: {group.name}.{op.name} reads {tensor.name}, which nothing before it writes"
                     raise ShapeError(msg)
