@@ -13,17 +13,12 @@ from roofline.cost.cost import Cost, operator_cost
 from roofline.errors import UsageError, WorkloadError
 from roofline.models.model import Model
 from roofline.number import exact
-from roofline.program.backward import backward
 from roofline.program.conventions import Conventions
-from roofline.program.op import Op, PerElement, Tensor, elementwise, fuse
 from roofline.program.phases import Phase
 from roofline.program.program import Program
+from roofline.program.training import training_program
 from roofline.program.workload import Precision
 from roofline.timing.machine import Machine
-
-_LOGITS = Tensor("logits", "B T V")
-LOSS = elementwise("loss", [_LOGITS], Tensor("loss", "B T"), PerElement(5, special=1, over=_LOGITS), kind="softmax")
-"""Cross-entropy: scale, maximum, subtract, sum, compare, and an exponential for each score."""
 
 
 @frozen
@@ -103,35 +98,19 @@ def _costs(
     program: Program, sequence: int, batch: int, precision: Precision, *, frozen: bool
 ) -> tuple[tuple[Cost, ...], tuple[Cost, ...]]:
     """The costs of one step as counted, and as timed: a fused attention computes its scores again on the way back."""
-    phase: Phase = Phase.PREFILL if Phase.PREFILL in program.phases else Phase.ENCODE
-    sizes = {letter: exact(size) for letter, size in program.sizes.items()}
+    step = training_program(program, (lambda _: False) if frozen else (lambda _: True))
+    sizes = {letter: exact(size) for letter, size in step.sizes.items()}
     sizes |= {"B": exact(batch), "T": exact(sequence), "S": exact(sequence)}
     counted, timed = [], []
-    for group, op in program.in_phase(phase):
-        forward = LOSS if op.function == "sampling" else op
-        back = _backward(forward, frozen=frozen)
-        local, times = group.sizes(sizes), group.times(sizes)
-        for step in (forward, *back):
-            recomputes = step is not forward and op.kind == "attention"
-            cost = replace(operator_cost(step, local, precision, group.name, times), shape=None)
-            counted.append(cost)
-            again = operator_cost(op.parts[0], local, precision) if recomputes else None
-            timed.append(replace(cost, flops=cost.flops + again.flops) if again else cost)
+    for phase in step.phases:
+        for group, op in step.in_phase(phase):
+            local, times = group.sizes(sizes), group.times(sizes)
+            cost = replace(operator_cost(op, local, precision, group.name, times), shape=None)
+            timed.append(cost)
+            again = [part for part in op.parts if phase is Phase.BACKWARD and not part.writes[0].gradient_of]
+            flops = sum(replace(part, local=op.local).flops(local) for part in again)
+            counted.append(replace(cost, flops=cost.flops - flops))
     return tuple(counted), tuple(timed)
-
-
-def _backward(op: Op, *, frozen: bool) -> tuple[Op, ...]:
-    """The backward steps of an operator, those of fused attention as one that keeps scores in the chip."""
-    steps = backward(op)
-    weights = {tensor.name for part in (op, *op.parts) for tensor in part.reads if tensor.role == "weight"}
-    if frozen:
-        steps = tuple(step for step in steps if step.writes[0].gradient_of not in weights)
-    if op.kind != "attention" or not steps:
-        return steps
-    whole = fuse(f"{op.name}.backward", steps, kind="attention")
-    inside = {t.name for t in whole.reads + whole.writes if {"T", "S"} <= set(t.letters)}
-    reads = tuple(t for t in whole.reads if t.name not in inside)
-    return (replace(whole, reads=reads, writes=tuple(t for t in whole.writes if t.name not in inside)),)
 
 
 def _check(model: Model, tokens: float, sequence: int, batch: int, mfu: float | None) -> None:

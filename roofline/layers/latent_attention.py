@@ -28,7 +28,9 @@ def latent_projections(*, query_latent: bool, bias: bool = False, source: str = 
     """
     h, latent, rotated = Tensor(source, "B T D"), _slice(_LATENT), _slice(_ROTATED)
     keys = fuse("kv_down", [_down(h, latent, "kv_down", bias), _down(h, rotated, "k_rotary", bias)], kind="matmul")
-    turned = [elementwise(f"rotary_{x.name[0]}", [x], x, PerElement(ROTARY_FLOPS), linear=True) for x in (_Q_ROTATED, rotated)]
+    turned = [
+        elementwise(f"rotary_{x.name[0]}", [x], x, PerElement(ROTARY_FLOPS), linear=True) for x in (_Q_ROTATED, rotated)
+    ]
     return (
         *_queries(h, query_latent, bias),
         keys,

@@ -208,8 +208,8 @@ class Mesh:
 
     def home(self, letter: str) -> Dims:
         """What splits an axis of the activations that flow from layer to layer."""
-        if letter == "B":
-            return self.active(frozenset(("dp_e",)))
+        if letter == "B":  # of a request each replica has its own; a training step has one batch for all of them
+            return self.active(frozenset(("dp_e", "dp_r")) if self.phase.trains else frozenset(("dp_e",)))
         if letter == "T" and not self.phase.one_token:
             return self.active(_CONTEXT | (TENSOR if np.any(np.asarray(self.layout.sp) > 1) else _NONE))
         return _NONE
@@ -226,7 +226,7 @@ class Mesh:
                 found[letter] = heads[meaning] if meaning in heads else self._split(meaning, experts)
         if "K" not in found:
             found.pop("G", None)
-        if experts and "A" not in op.writes[0].letters:  # what experts say goes back to where its token lives
+        if experts and _combines(op):  # what experts say goes back to where its token lives
             found |= {"A": found.get("A", _NONE) - self._tokens, "B": self.home("B")}
             return {
                 letter: dims - (TENSOR - _EXPERT) if letter == "T" else dims for letter, dims in found.items() if dims
@@ -266,7 +266,7 @@ class Mesh:
             return self.active(TENSOR)
         if meaning == "S":
             return self.active(_CONTEXT | _CACHE)
-        return _NONE if meaning == "B" and experts else self.home(meaning)
+        return self.home("B") - _EXPERT if meaning == "B" and experts else self.home(meaning)
 
     def bindings(self, op: Op, splits: dict[str, Dims]) -> dict[str, Binding]:
         """What ``op`` binds on one device: each axis divided by its degree; experts see the tokens of all replicas."""
@@ -389,8 +389,15 @@ class Reached:
 
 
 def is_expert(op: Op) -> bool:
-    """Whether an operator works on what a router has sent to experts."""
-    return any(letter in ("A", "X") for tensor in op.reads for letter in tensor.letters)
+    """Whether an operator works on what a router has sent to experts; the router itself scores all E of them."""
+    scored = any({"T", "E"} <= set(tensor.letters) for tensor in op.reads)
+    return not scored and any(letter in ("A", "X") for tensor in op.reads for letter in tensor.letters)
+
+
+def _combines(op: Op) -> bool:
+    """Whether an operator of experts adds up, or deals out, what they say of a token, and has no weights of theirs."""
+    tensors = [set(tensor.letters) for tensor in (*op.reads, *op.writes)]
+    return not any(letters & {"E", "X"} for letters in tensors) and not all("A" in letters for letters in tensors)
 
 
 @lru_cache(maxsize=1024)

@@ -1,57 +1,168 @@
-"""The backward pass of a program on one device among many, with its collectives."""
+"""A training step on one device among many: the forward and the backward pass with their collectives.
+
+Activations are kept as they were written, sums reduced: what was gathered forward is gathered again backward. A
+weight's gradient is contracted over the batch and the tokens, so that it is a partial sum over the devices that share
+these: data parallelism's all-reduce follows, and that of sequence and context parallelism. Under ZeRO weights,
+gradients or optimizer states rest split, and what is used whole is gathered.
+
+Source: Megatron-LM (arXiv 1909.08053), section 3; Korthikanti et al. 2022 (arXiv 2205.05198), section 4.2; ZeRO,
+Rajbhandari et al. 2020 (arXiv 1910.02054), section 7.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
-from roofline.parallelism.layout import Layout, Mesh
-from roofline.parallelism.sharding import Flow, State, read_first
-from roofline.program.backward import backward
+from roofline.errors import UsageError
+from roofline.parallelism.layout import Dims, Layout, Mesh
+from roofline.parallelism.sharding import Flow, State, read_first, sends
+from roofline.program.backward import gradient
+from roofline.program.op import Op, Tensor, Work, collective
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
 
+REPLICAS: Dims = frozenset(("dp_e", "dp_r", "cp"))
+"""Over what ZeRO spreads what rests: the devices that hold the same weights."""
 
-def shard_backward(program: Program, layout: Layout, phase: Phase) -> tuple[Group, ...]:
-    """The backward pass of each group, last group and last operator first.
 
-    Activations are kept as they were written in the forward pass, sums reduced: what was gathered there is gathered
-    again. A gradient that comes in lies as what flows from layer to layer.
+def shard_training(step: Program, layout: Layout, *, zero: int = 0) -> Program:
+    """The training step of one device of each pipeline stage: what ``training_program`` gives, with all collectives.
 
-    Source: Megatron-LM (arXiv 1909.08053), section 3; Korthikanti et al. 2022 (arXiv 2205.05198), section 4.2.
+    ``zero``: 0 keeps everything on each replica, 1 splits optimizer states, 2 gradients too, 3 weights too (FSDP).
+    Sizes are those of the whole, but for B, which is that of a replica. Raises UsageError for another ``zero``.
     """
-    groups = [group for group in program.groups if phase in group.phases]
-    kept = _kept(groups, Mesh(layout, phase))
-    flow = Flow(Mesh(layout, phase), {name: list(states) for name, states in kept.items()})
-    passes = [
-        replace(group, ops=tuple(step for op in reversed(group.ops) for step in backward(op)), phases=(phase,))
-        for group in reversed(groups)
-    ]
-    return tuple(
-        _run(group, passes[index], passes[index + 1 :], flow, kept) for index, group in enumerate(reversed(groups))
+    if zero not in (0, 1, 2, 3):
+        msg = f"zero {zero!r}: expected 0, 1, 2 or 3"
+        raise UsageError(msg)
+    groups = [group for group in step.groups if Phase.FORWARD in group.phases]
+    forward, kept = Flow(Mesh(layout, Phase.FORWARD)), dict[str, list[State]]()
+    sharded = [_forward(forward, group, groups[place + 1 :], kept, zero) for place, group in enumerate(groups)]
+    handed = sends(groups, layout, forward)
+    walk = _Backward(
+        Flow(Mesh(layout, Phase.BACKWARD)),
+        kept,
+        {gradient(tensor).name for _, _, tensor in step.weights()},
+        zero,
     )
+    passes = [group for group in step.groups if Phase.BACKWARD in group.phases]
+    back = [walk.run(group, passes[place + 1 :]) for place, group in enumerate(passes)]
+    returned = [replace(group, ops=tuple(map(_returned, group.ops)), phases=(Phase.BACKWARD,)) for group in handed]
+    return Program((*sharded, *handed, *back, *returned), step.sizes)
 
 
-def _kept(groups: list[Group], mesh: Mesh) -> dict[str, list[State]]:
-    """The states of what the forward pass wrote."""
-    forward = Flow(mesh)
-    for group in groups:
-        for op in group.ops:
-            forward.run(group, op)
-    return {name: [next(s for s in (*states, State({})) if not s.partial)] for name, states in forward.states.items()}
-
-
-def _run(forward: Group, group: Group, later: list[Group], flow: Flow, kept: dict[str, list[State]]) -> Group:
+def _forward(flow: Flow, group: Group, later: Sequence[Group], kept: dict[str, list[State]], zero: int) -> Group:
+    """A group's forward pass; ``kept`` says how each tensor lies then: as written and as exchanged, not as gathered."""
     flow.ops = []
-    first = read_first([group])
-    for tensor in (tensor for step in group.ops for tensor in step.reads if tensor.name in first):
-        if tensor.gradient_of and tensor.name not in flow.states:
-            home = {place: flow.mesh.home(letter) for place, letter in enumerate(tensor.letters)}
-            flow.states[tensor.name] = [State({place: dims for place, dims in home.items() if dims})]
-    for op in reversed(forward.ops):
-        for step in backward(op):
-            flow.run(group, step)
-        flow.states |= {tensor.name: list(kept[tensor.name]) for tensor in op.writes}  # an earlier one of the name
-    written = {tensor.name: tensor for step in group.ops for tensor in step.writes}
-    outlives = read_first(later) | (first if group.stacked else set())
+    if zero == 3:
+        _gather_weights(flow, group)
+    for op in _shared_loss(group.ops):
+        flow.run(group, op)
+        for tensor in (*op.reads, *op.writes):
+            left = kept.setdefault(tensor.name, [])
+            states = [state for state in flow.states.get(tensor.name, ()) if not state.partial and not state.gathered]
+            left += [state for state in states if state.split not in [other.split for other in left]]
+    written = {tensor.name: tensor for op in group.ops for tensor in op.writes if tensor.role == "activation"}
+    outlives = read_first(later) | (read_first([group]) if group.stacked else set())
     flow.settle([tensor for name, tensor in written.items() if name in outlives])
     return replace(group, ops=tuple(flow.ops), local=flow.mesh.group_bindings(group))
+
+
+@dataclass(slots=True)
+class _Backward:
+    """The backward pass of groups, the last first; ``kept`` is how tensors of the forward pass lie."""
+
+    flow: Flow
+    kept: dict[str, list[State]]
+    of_weights: set[str]
+    zero: int
+
+    def run(self, group: Group, later: Sequence[Group]) -> Group:
+        """The pass of a group, then the sums of its weights' gradients that no later group adds to."""
+        flow = self.flow
+        flow.ops = []
+        flow.states |= {name: list(states) for name, states in self.kept.items() if states}
+        if self.zero == 3:
+            _gather_weights(flow, group)
+        first = read_first([group])
+        self._enter(group, first)
+        for op in _shared_loss(group.ops):
+            flow.run(group, op)
+            consumed = {tensor.gradient_of for tensor in op.reads if tensor.gradient_of and not op.linear}
+            flow.states |= {name: list(states) for name, states in self.kept.items() if name in consumed and states}
+        written = {tensor.name: tensor for op in group.ops for tensor in op.writes}
+        needed = read_first(later)
+        outlives = (needed | (first if group.stacked else set())) - self.of_weights
+        flow.settle([tensor for name, tensor in written.items() if name in outlives])
+        for name, tensor in written.items():
+            if name in self.of_weights and name not in needed:
+                self._reduce(tensor)
+        return replace(group, ops=tuple(flow.ops), local=flow.mesh.group_bindings(group))
+
+    def _enter(self, group: Group, first: Collection[str]) -> None:
+        """What comes in lies as what flows from layer to layer."""
+        for tensor in (tensor for op in group.ops for tensor in op.reads if tensor.name in first):
+            if tensor.gradient_of and tensor.name not in self.flow.states:
+                home = {place: self.flow.mesh.home(letter) for place, letter in enumerate(tensor.letters)}
+                self.flow.states[tensor.name] = [State({place: dims for place, dims in home.items() if dims})]
+
+    def _reduce(self, tensor: Tensor) -> None:
+        """The sum of a weight's gradient; where states rest split, each device has its part, and gathers the weight."""
+        state = self.flow.states[tensor.name][-1]
+        splits = {letter: state.split.get(place, frozenset()) for place, letter in enumerate(tensor.letters)}
+        scattered = state.partial & REPLICAS if self.zero and tensor.letters else frozenset[str]()
+        self.flow.bring(tensor, splits, scattered, state.writer)
+        if scattered and self.zero < 3:
+            self.flow.gather(Tensor(tensor.gradient_of, tensor.axes, "input"), splits, scattered, {})
+
+
+def _gather_weights(flow: Flow, group: Group) -> None:
+    """Weights that rest split over replicas, brought together for the operators of a group."""
+    found: set[str] = set()
+    for op in group.ops:
+        splits = flow.mesh.splits(group, op)
+        for tensor in op.reads:
+            if tensor.role == "weight" and tensor.name not in found and tensor.letters:
+                found.add(tensor.name)
+                axes = tensor.stored or tensor.axes
+                own = {letter: splits.get(letter, frozenset()) for letter in axes.split()}
+                rest = flow.mesh.active(REPLICAS) - frozenset[str]().union(*own.values())
+                flow.gather(Tensor(tensor.name, axes, "input"), own, rest, op.local)
+
+
+# The loss over a vocabulary that devices share
+
+
+def _shared_loss(ops: Sequence[Op]) -> list[Op]:
+    """Cross-entropy in parts between which devices add up a number for each token, three times: the largest score, the
+    sum of exponentials, the score of the target. Backward each has what it needs.
+
+    Source: Megatron-LM (arXiv 1909.08053), section 3; its published code, vocab_parallel_cross_entropy.
+    """
+    return [part for op in ops for part in _in_parts(op)]
+
+
+def _in_parts(op: Op) -> list[Op]:
+    if op.function == "cross_entropy_backward":
+        return [replace(op, kind="elementwise", mixes="")]
+    if op.function != "cross_entropy":
+        return [op]
+    logits, targets = op.reads
+    rows = op.writes[0].axes
+    top, total, target = (Tensor(f"loss_{name}", rows, dtype="fp32") for name in ("max", "sum", "target"))
+    largest = (Work("vector", 1, logits.letters),)
+    return [
+        Op("loss_max", "elementwise", (logits,), (top,), largest, op.local),
+        Op("loss_sums", "elementwise", (logits, top, targets), (total, target), op.work, op.local),
+        Op(op.name, "elementwise", (top, total, target), op.writes, (Work("special", 1, top.letters),), op.local),
+    ]
+
+
+# Pipelines
+
+
+def _returned(op: Op) -> Op:
+    """The gradient of what a stage hands on, sent back."""
+    (tensor,) = op.reads
+    assert op.transfer is not None, "a stage sends"
+    return replace(collective(f"{op.name}'", op.transfer, gradient(tensor)), local=op.local)

@@ -55,11 +55,13 @@ PIPELINE = "pipeline"
 
 @frozen
 class State:
-    """How a tensor lies: place of an axis -> what splits it; over what it is a partial sum; who wrote it."""
+    """How a tensor lies: place of an axis -> what splits it; over what it is a partial sum; who wrote it; whether it
+    was gathered from several devices since."""
 
     split: Mapping[int, Dims]
     partial: Dims = _NONE
     writer: str = ""
+    gathered: bool = False
 
     def where(self, dim: str) -> Place:
         """The place that ``dim`` splits, or None where its devices hold the same."""
@@ -72,7 +74,7 @@ class State:
         split = {old: left for old, there in self.split.items() if (left := there - dims)}
         if place is not None and place != ROUTED:
             split[place] = split.get(place, _NONE) | dims
-        return State(split, self.partial - dims, self.writer)
+        return replace(self, split=split, partial=self.partial - dims)
 
 
 @dataclass(slots=True)
@@ -110,6 +112,19 @@ class Flow:
             self.states[tensor.name] = [
                 State({place: home[letter] for place, letter in enumerate(tensor.letters) if home[letter]})
             ]
+
+    def bring(self, tensor: Tensor, splits: Mapping[str, Dims], scattered: Dims, writer: str) -> None:
+        """Reduce a partial sum to where ``splits`` has it; over what it is ``scattered``, along its first axis."""
+        wanted = {
+            letter: dims | (scattered if place == 0 else _NONE) for place, (letter, dims) in enumerate(splits.items())
+        }
+        self._bring([tensor], wanted, Op(writer, "", (tensor,), (tensor,)), _NONE)
+
+    def gather(self, tensor: Tensor, splits: Mapping[str, Dims], rest: Dims, local: Mapping[str, Binding]) -> None:
+        """Bring together what rests split over ``rest``, along its first axis, to where ``splits`` has it."""
+        held = {place: dims | (rest if place == 0 else _NONE) for place, (_, dims) in enumerate(splits.items())}
+        self.states[tensor.name] = [State(held)]
+        self._bring([tensor], splits, Op(tensor.name, "", (tensor,), (tensor,), local=local), _NONE)
 
     def _passed(self, op: Op) -> Dims:
         """What a linear operator may leave partial: dimensions over which all that it adds up is partial."""
@@ -167,6 +182,7 @@ class Flow:
             after = state
             for (_, need), some in these.items():
                 after = after.moved(some, need)
+            after = replace(after, gathered=after.gathered or (bool(these) and operation == "all_gather"))
             if these:
                 self.ops.append(self._collective(operation, (state, after), tensor, output, dims, splits, op))
             state = after
@@ -239,12 +255,7 @@ class Flow:
             inputs += [letter for read in part.reads for letter in read.stored.split()]
         lost = frozenset(dim for letter in inputs if letter not in known for dim in splits.get(letter, ()))
         partial = (lost | passed) - frozenset(dim for dims in split.values() for dim in dims)
-        writer = op.name
-        if tensor.gradient_of and tensor.name in self.states:  # gradients of one name add up
-            before = self.states[tensor.name][-1]
-            if before.partial:
-                partial, writer = partial | before.partial, f"{before.writer}+{writer}"
-        self.states[tensor.name] = [State(split, partial, writer)]
+        self.states[tensor.name] = [State(split, partial, op.name)]
 
     def _masked(self, work: Work, splits: Mapping[str, Dims]) -> Work:
         """Work under a mask: a device attends to its part of the whole's pairs, neither the first nor the last."""
@@ -300,7 +311,7 @@ def _shard_phase(program: Program, layout: Layout, phase: Phase) -> list[Group]:
         flow.settle([tensor for name, tensor in written.items() if name in outlives])
         local = flow.mesh.group_bindings(group)
         sharded.append(replace(group, ops=tuple(flow.ops), phases=(phase,), local=local))
-    return sharded + _sends(groups, layout, flow)
+    return sharded + sends(groups, layout, flow)
 
 
 def read_first(groups: Sequence[Group]) -> set[str]:
@@ -314,7 +325,7 @@ def read_first(groups: Sequence[Group]) -> set[str]:
     return found
 
 
-def _sends(groups: Sequence[Group], layout: Layout, flow: Flow) -> list[Group]:
+def sends(groups: Sequence[Group], layout: Layout, flow: Flow) -> list[Group]:
     """What the stages of a pipeline hand on: whatever one layer leaves to the next."""
     layers = [group for group in groups if group.stacked]
     if not layers or not flow.mesh.active_stages:

@@ -1,4 +1,4 @@
-"""The backward pass, derived from the statements: what pushes gradients back through an operator, a kernel for a kernel.
+"""The backward pass, derived from the statements: what pushes gradients back through each operator.
 
 A contraction ``a, b -> y`` gives ``y', b -> a'`` and ``a, y' -> b'``, each over the same axes; a bias sums ``y'`` up; a
 gather scatters ``y'`` into a dense gradient of its table. A sum moves nothing, since its gradient is that of each
@@ -8,7 +8,7 @@ which never left the chip: five contractions for two.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from roofline.program.op import Op, PerElement, Tensor, Work, elementwise, fuse
@@ -69,13 +69,17 @@ def needed(op: Op) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
 class Gradients:
     """The gradients that are there at a point of a backward pass, by the name of what they are of.
 
-    ``back`` takes the operators of a program, the last first. ``trained`` says whether a weight has a gradient.
+    ``trained`` says whether a weight has a gradient.
     """
 
     known: dict[str, Tensor] = field(default_factory=dict)
     trained: Callable[[Tensor], bool] = lambda _: True
 
-    def back(self, op: Op) -> tuple[Op, ...]:
+    def through(self, ops: Sequence[Op]) -> tuple[Op, ...]:
+        """The backward pass of operators that run one after the other."""
+        return tuple(step for op, added in _last_first(ops) for step in self.back(op, added))
+
+    def back(self, op: Op, added: Collection[str] = ()) -> tuple[Op, ...]:
         """The kernels that push what is known of the outputs of ``op`` back to its inputs; none where nothing is.
 
         Packed projections give one kernel for their input and one for their weights, all else that is fused one kernel.
@@ -83,17 +87,12 @@ class Gradients:
         if op.kind == "matmul" and op.parts and all(part.kind == "matmul" for part in op.parts):
             steps = self._packed(op)
         else:
-            steps = self._parts(op)
+            steps = self._parts(op, added)
             steps = [self._fused(op, steps)] if op.parts and steps else steps
         return tuple(replace(step, local=op.local) for step in steps)
 
-    def _parts(self, op: Op) -> list[Op]:
-        """The steps of all parts, the last first; a part that adds to what another wrote leaves its gradient there."""
-        parts, steps = op.parts or (op,), list[Op]()
-        for place, part in reversed(list(enumerate(parts))):
-            earlier = {tensor.name for before in parts[:place] for tensor in before.writes}
-            added = earlier - {tensor.name for tensor in part.reads}
-            steps += self._leaf(part, added)
+    def _parts(self, op: Op, added: Collection[str]) -> list[Op]:
+        steps = [step for part, more in _last_first(op.parts or (op,)) for step in self._leaf(part, {*more, *added})]
         return [replace(step, local={}) for step in steps]
 
     def _fused(self, op: Op, steps: Sequence[Op]) -> Op:
@@ -117,10 +116,10 @@ class Gradients:
                 kernels.setdefault(("'" if of in weights else of, step.kind), []).append(replace(step, local={}))
         steps: list[Op] = []
         for (of, kind), found in kernels.items():
-            if of != "'":
-                found = found if kind == "matmul" else found[:1]  # one sum of what all contractions added to
-            name = f"{op.name}.{of}'" if of != "'" else f"{op.name}.{'weights' if kind == 'matmul' else 'biases'}'"
-            steps += self._added(op, fuse(name, found, kind=kind) if len(found) > 1 else replace(found[0], name=name))
+            what = of if of != "'" else "weights" if kind == "matmul" else "biases"
+            same = found if of == "'" or kind == "matmul" else found[:1]  # one sum of what all contractions added to
+            name = f"{op.name}.{what}'"
+            steps += self._added(op, fuse(name, same, kind=kind) if len(same) > 1 else replace(same[0], name=name))
         return steps
 
     def _added(self, op: Op, step: Op) -> list[Op]:
@@ -135,9 +134,9 @@ class Gradients:
             steps += self._sum(op, inputs[tensor.gradient_of], new)
         return steps
 
-    def _leaf(self, op: Op, added: Collection[str] = ()) -> list[Op]:
+    def _leaf(self, op: Op, added: Collection[str]) -> list[Op]:
         """The steps of an operator that is not fused, and the sums with gradients that were there."""
-        given = [self.known[tensor.name] for tensor in op.writes if tensor.name in self.known]
+        given = [_as_written(tensor, self.known[tensor.name]) for tensor in op.writes if tensor.name in self.known]
         for tensor in op.writes:
             if tensor.name not in added:
                 self.known.pop(tensor.name, None)
@@ -151,7 +150,11 @@ class Gradients:
         written = [self._new(op, tensor) for tensor in inputs]
         reads = {tensor.name: tensor for side in needed(op) for tensor in side}
         work = op.work or (Work("vector", 1, given[0].letters),)
-        step = Op(f"{op.name}.backward", op.kind, (*given, *reads.values()), tuple(written), work, mixes=op.mixes)
+        function = op.function and f"{op.function}_backward"
+        step = Op(
+            f"{op.name}.backward", op.kind, (*given, *reads.values()), tuple(written), work, mixes=op.mixes,
+            function=function,
+        )  # fmt: skip
         sums = [each for tensor, new in zip(inputs, written, strict=True) for each in self._sum(op, tensor, new)]
         return [step, *sums]
 
@@ -197,6 +200,23 @@ class Gradients:
 
     def _differentiable(self, tensor: Tensor) -> bool:
         return tensor.role not in _GIVEN and (tensor.role != "weight" or self.trained(tensor))
+
+
+def _as_written(tensor: Tensor, known: Tensor) -> Tensor:
+    """The gradient of a tensor, with the axes of its operator: keys are written for T tokens and read for S."""
+    same = set(known.letters) == set(tensor.letters)
+    return known if same else replace(known, axes=tensor.axes)
+
+
+def _last_first(ops: Sequence[Op]) -> Iterator[tuple[Op, set[str]]]:
+    """Operators, the last first, and to what each adds: what was written before and nobody has read since."""
+    unread: set[str] = set()
+    found: list[tuple[Op, set[str]]] = []
+    for op in ops:
+        unread -= {tensor.name for tensor in op.reads}
+        found.append((op, {tensor.name for tensor in op.writes if tensor.name in unread}))
+        unread |= {tensor.name for tensor in op.writes}
+    return reversed(found)
 
 
 def _renamed(op: Op, old: str, new: Tensor) -> Op:

@@ -9,8 +9,8 @@ class Phase(StrEnum):
     """A kind of step, by its name.
 
     ``one_token``: a step takes one token of each sequence, so that a request has many of it, each after the one before;
-    else a step reads whole prompts. ``encodes``: what it reads is the input of an encoder. ``trains``: it is a part of a
-    training step, not of a request.
+    else a step reads whole prompts. ``encodes``: what it reads is the input of an encoder. ``trains``: it is a part of
+    a training step, not of a request.
 
     >>> Phase("decode").one_token, Phase.PREFILL.one_token, str(Phase.ENCODE)
     (True, False, 'encode')

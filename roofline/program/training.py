@@ -6,17 +6,17 @@ same layers. A step ends with the gradients of all trained weights, one by one; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from roofline.program.axes import Binding
 from roofline.program.backward import Gradients, gradient
-from roofline.program.op import CARRIED, Op, PerElement, Tensor, elementwise
+from roofline.program.op import Op, PerElement, Tensor, elementwise
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
 
-LOSS = "loss"
-"""The group of the loss, and its operator."""
+SEED = "seed"
+"""The function of what stands for the loss of an output that is no score over a vocabulary."""
 
 _TARGETS = Tensor("targets", "B T", "index")
 
@@ -32,22 +32,19 @@ def training_program(program: Program, trained: Callable[[Tensor], bool] = lambd
     >>> from roofline.program.conventions import Conventions
     >>> step = training_program(load_model("gpt2").program(Conventions(lm_head="all")))
     >>> [group.name for group in step.groups if Phase.BACKWARD in group.phases]
-    ['loss', 'head', 'layers', 'embedding']
-    >>> [op.name for group, op in step.in_phase(Phase.BACKWARD) if group.name == "layers"][:4]
-    ['output_norm.backward', "down.m'", "down.w_down'", "down.b_down'"]
+    ['head', 'layers', 'embedding']
+    >>> [op.name for _, op in step.in_phase(Phase.BACKWARD)][:4]
+    ['loss.backward', "lm_head.h'", "lm_head.token_table'", 'output_norm.backward']
 
     Source: Griewank and Walther 2008, Evaluating Derivatives, section 3.2 (reverse mode).
     """
-    forward = [replace(group, ops=tuple(_saving(op) for op in group.ops)) for group in forward_groups(program)]
-    forward, loss = _with_loss(forward)
+    saving = [replace(group, ops=tuple(_saving(op) for op in group.ops)) for group in forward_groups(program)]
+    forward = _with_loss(saving)
     walk = Gradients(trained=trained)
-    backward = []
-    for group in reversed([*forward, loss]):
-        ops = _backward_ops(group, walk)
-        if ops:
-            backward.append(replace(group, ops=ops, phases=(Phase.BACKWARD,)))
-    scored = [replace(loss, ops=tuple(op for op in loss.ops if op.name == LOSS))]
-    return Program((*forward, *(group for group in scored if group.ops), *backward), program.sizes)
+    passes = ((group, _backward_ops(group, walk)) for group in reversed(forward))
+    backward = [replace(group, ops=ops, phases=(Phase.BACKWARD,)) for group, ops in passes if ops]
+    scored = [replace(group, ops=tuple(op for op in group.ops if op.function != SEED)) for group in forward]
+    return Program((*scored, *backward), program.sizes)
 
 
 def forward_groups(program: Program) -> list[Group]:
@@ -98,16 +95,28 @@ def _statistics(op: Op) -> tuple[Tensor, ...]:
 # The loss
 
 
-def _with_loss(groups: Sequence[Group]) -> tuple[list[Group], Group]:
-    """The groups without what picks a token, and the group of the loss, with the seeds of all other gradients."""
-    samplers = [op for group in groups for op in group.ops if op.function == "sampling"]
-    kept = [replace(group, ops=tuple(op for op in group.ops if op not in samplers)) for group in groups]
-    kept = [group for group in kept if group.ops]
-    ops = [_cross_entropy(op) for op in samplers] or [
-        elementwise(f"{tensor.name}_loss", [tensor], Tensor(f"{tensor.name}_loss", tensor.axes), PerElement(1))
-        for tensor in _unread(kept)
+def _with_loss(groups: Sequence[Group]) -> list[Group]:
+    """The groups with cross-entropy in place of what picks a token; without that, with a seed for each output."""
+    if any(op.function == "sampling" for group in groups for op in group.ops):
+        return [
+            replace(group, ops=tuple(_cross_entropy(op) if op.function == "sampling" else op for op in group.ops))
+            for group in groups
+        ]
+    unread = {tensor.name: op for op, tensor in _unread(groups)}
+    return [
+        replace(group, ops=tuple(each for op in group.ops for each in (op, *_seeds(op, unread)))) for group in groups
     ]
-    return kept, Group(LOSS, tuple(ops), phases=(Phase.FORWARD,), local=kept[-1].local)
+
+
+def _seeds(op: Op, unread: Mapping[str, Op]) -> list[Op]:
+    """A pass over each output that an operator is the last to write."""
+    outputs = [tensor for tensor in op.writes if unread.get(tensor.name) is op]
+    return [
+        elementwise(f"{x.name}_loss", [x], Tensor(f"{x.name}_loss", x.axes), PerElement(1), function=SEED).rebound(
+            **op.local
+        )
+        for x in outputs
+    ]
 
 
 def _cross_entropy(sampling: Op) -> Op:
@@ -116,20 +125,19 @@ def _cross_entropy(sampling: Op) -> Op:
     rows = " ".join(letter for letter in logits.letters if letter != "V")
     local = {letter: bound for letter, bound in sampling.local.items() if letter != "T"}
     lse = Tensor("loss_lse", rows, dtype="fp32")
+    writes = (Tensor("loss", rows, dtype="fp32"), lse)
     return replace(
-        sampling, name=LOSS, reads=(logits, _TARGETS), writes=(Tensor(LOSS, rows, dtype="fp32"), lse), local=local,
-        function="cross_entropy",
-    )  # fmt: skip
+        sampling, name="loss", reads=(logits, _TARGETS), writes=writes, local=local, function="cross_entropy"
+    )
 
 
-def _unread(groups: Sequence[Group]) -> list[Tensor]:
-    """What is written last under a name and read by nobody afterwards."""
-    last: dict[str, Tensor] = {}
-    for group in groups:
-        for op in group.ops:
-            for tensor in op.reads:
-                last.pop(tensor.name, None)
-            last |= {tensor.name: tensor for tensor in op.writes[:1] if tensor.role == "activation"}
+def _unread(groups: Sequence[Group]) -> list[tuple[Op, Tensor]]:
+    """What is written last under a name and read by nobody afterwards, with the operator that does."""
+    last: dict[str, tuple[Op, Tensor]] = {}
+    for op in (op for group in groups for op in group.ops):
+        for tensor in op.reads:
+            last.pop(tensor.name, None)
+        last |= {tensor.name: (op, tensor) for tensor in op.writes[:1] if tensor.role == "activation"}
     return list(last.values())
 
 
@@ -138,11 +146,12 @@ def _unread(groups: Sequence[Group]) -> list[Tensor]:
 
 def _backward_ops(group: Group, walk: Gradients) -> tuple[Op, ...]:
     """The backward pass of a group, whose layers, if it is a stack, hand gradients on to each other."""
-    seeds = {op.writes[0].name: gradient(op.writes[0]) for op in group.ops if group.name == LOSS}
+    losses = [op for op in group.ops if op.function in (SEED, "cross_entropy")]
+    seeds = {op.writes[0].name: gradient(op.writes[0]) for op in losses}
     walk.known |= seeds
     if group.stacked:
         walk.known = {**{tensor.name: gradient(tensor) for tensor in _carried(group)}, **walk.known}
-    ops = tuple(step for op in reversed(group.ops) for step in walk.back(op))
+    ops = walk.through(group.ops)
     ops = tuple(replace(op, reads=tuple(t for t in op.reads if t not in seeds.values())) for op in ops)  # it is 1
     own = {t.name for op in group.ops for t in op.reads if t.role == "weight" and not t.tied}
     walk.known = {name: tensor for name, tensor in walk.known.items() if name not in own}

@@ -14,12 +14,13 @@ from roofline.models.model import load_model
 from roofline.number import exact
 from roofline.parallelism.layout import Layout, Mesh
 from roofline.parallelism.pipeline import layer_count
-from roofline.parallelism.sharded_backward import shard_backward
+from roofline.parallelism.sharded_backward import shard_training
 from roofline.parallelism.sharding import shard
 from roofline.program.conventions import Conventions
 from roofline.program.op import PerElement, Tensor, elementwise
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
+from roofline.program.training import training_program
 from roofline.program.transfers import bus_bytes
 from roofline.program.workload import Precision
 
@@ -41,6 +42,17 @@ def sharded(name: str, layout: Layout, conventions: Conventions | None = None) -
     return shard(load_model(name).program(conventions), layout)
 
 
+def training(model: str, layout: Layout, zero: int = 0) -> Program:
+    """The training step of a model on one device."""
+    return shard_training(training_program(load_model(model).program(Conventions(lm_head="all"))), layout, zero=zero)
+
+
+def backward_of(model: str, layout: Layout) -> dict[str, Group]:
+    """The groups of a backward pass by name."""
+    step = training(model, layout)
+    return {group.name: group for group in step.groups if Phase.BACKWARD in group.phases}
+
+
 def messages(group: Group, **sizes: Any) -> dict[str, Any]:
     """Bytes of each message of a group in half precision."""
     return {op.name: op.message_bytes(group.sizes(sizes), HALF.width) for op in group.ops if op.transfer}
@@ -51,21 +63,19 @@ def test_megatron_has_two_all_reduces_forward_and_two_backward() -> None:
     for model in ("gpt2", "llama-2-7b", "llama-3.1-8b"):
         layer = group_of(sharded(model, Layout(tp=4)), "layers")
         assert collectives(layer) == ["out_proj.all_reduce over tp 4", "down.all_reduce over tp 4"]
-        back = {group.name: group for group in shard_backward(load_model(model).program(), Layout(tp=4), Phase.PREFILL)}
+        back = backward_of(model, Layout(tp=4))
         said = collectives(back["layers"])
         assert len(said) == 2
         assert all(name.endswith(".all_reduce over tp 4") for name in said)
         assert "up.h'" in said[0]
-        assert "q_proj.h'" in said[1]
+        assert "proj.h'" in said[1]
         assert collectives(back["head"])[-1] == "lm_head.h'.all_reduce over tp 4"
 
 
 def test_bytes_of_tensor_parallelism_are_those_of_narayanan() -> None:
     """Narayanan et al. 2021 (arXiv 2104.04473), section 3.2: 8 b s h (t - 1)/t elements per layer and microbatch."""
     b, s, h, t = symbols("b s h t", positive=True)
-    program = load_model("gpt2").program()
-    said = [group_of(shard(program, Layout(tp=4)), "layers")]
-    said += [group for group in shard_backward(program, Layout(tp=4), Phase.PREFILL) if group.name == "layers"]
+    said = [group_of(sharded("gpt2", Layout(tp=4)), "layers"), backward_of("gpt2", Layout(tp=4))["layers"]]
     sent = 0
     for group in said:
         for message in messages(group, B=b, T=s, S=s, D=h).values():
@@ -97,10 +107,8 @@ def test_sequence_parallelism_scatters_and_gathers() -> None:
 
 def test_sequence_parallelism_backward_gathers_once_more() -> None:
     """Korthikanti et al. 2022, section 4.2.2: the part that was kept of the input is gathered again."""
-    back = {
-        group.name: group for group in shard_backward(load_model("gpt2").program(), Layout(tp=4, sp=4), Phase.PREFILL)
-    }
-    kinds = [op.transfer.operation for op in back["layers"].ops if op.transfer]
+    back = backward_of("gpt2", Layout(tp=4, sp=4))["layers"]
+    kinds = [op.transfer.operation for op in back.ops if op.transfer and "B" in op.writes[0].letters]
     assert sorted(kinds) == ["all_gather"] * 4 + ["reduce_scatter"] * 2
 
 

@@ -1,7 +1,7 @@
 """States and scans: parameters and FLOPs against transformers, both forms of a scan against each other, memory.
 
 What transformers runs without the fused kernels of mamba-ssm, causal-conv1d and flash-linear-attention is another way
-to the same numbers, so that the counter sees other FLOPs than these kernels spend. ``seen_of_state`` has each
+to the same numbers, so that the counter sees other FLOPs than these kernels spend. ``scan_counts`` has each
 difference, and why.
 """
 
@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from modules import check_parameters, eager_decoder
+from scan_counts import expected, kind_of, mixes_tokens
 from state_strategies import STATES, without_some
 
 from roofline.calibration.calibration_file import KindConstants
@@ -26,20 +27,15 @@ from roofline.errors import ConfigError
 from roofline.formulas.building import formula
 from roofline.formulas.symbols import LETTERS
 from roofline.layers.mamba2 import chunked_scan, recurrent_scan
-from roofline.models.model import Model, load_model
+from roofline.models.model import load_model
 from roofline.models.sources import preset_names
-from roofline.number import ceil_div
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.sharding import shard
 from roofline.prediction.predict import predict
-from roofline.program.axes import Sizes
-from roofline.program.conventions import Conventions
-from roofline.program.op import Op
 from roofline.program.phases import Phase
 from roofline.program.workload import MAX_LENGTH, Precision, Workload
 
 BF16 = Precision("bf16", "bf16", "bf16")
-AS_TORCH = Conventions(attention="materialised", count="square", lm_head="all", latent="expanded")
 TINY = st.integers(2, 4)  # torch.einsum multiplies elementwise where a contracted axis has one element
 
 
@@ -61,66 +57,6 @@ def test_random_configurations_equal_transformers(model_type):
 # FLOPs
 
 
-def ops_of(model: Model, phase: Phase, batch: int, new: int, context: int) -> list[tuple[Fraction, Op, Sizes]]:
-    """Each operator of a step, how often it runs, and the sizes around it."""
-    program = model.program(AS_TORCH)
-    sizes = {k: Fraction(v) for k, v in {**program.sizes, "B": batch, "T": new, "S": context}.items()}
-    return [(group.times(sizes), op, group.sizes(sizes)) for group, op in program.in_phase(phase)]
-
-
-def bound(op: Op, sizes: Sizes) -> dict[str, Fraction]:
-    return {**sizes, **{letter: Fraction(size) for letter, size in op.local.items() if isinstance(size, int)}}
-
-
-def seen_of_state(op: Op, sizes: Sizes, kind: str, past: int) -> Fraction:
-    """What the counter sees of a scan beyond, or short of, what we count as contractions."""
-    s = bound(op, sizes)
-    B, T = s["B"], s["T"]
-    if kind == "lru":  # elementwise in both
-        return Fraction(0)
-    if kind == "mamba":  # our scan is vector work; torch reads each token's state out by a matmul
-        return 2 * B * T * s["F"] * s["N"]
-    K, G, H, N, W = (s[letter] for letter in "KGHNW")
-    if T == 1 and past:
-        # Ours is vector work. torch reads Mamba-2's state out by a matmul; the delta rule it does elementwise.
-        return 2 * B * K * G * H * N if kind == "mamba2" else Fraction(0)
-    chunks = ceil_div(T, W)
-    filled = chunks * W - T  # torch fills the last chunk up
-    repeated = 2 * B * chunks * W * W * K * (G - 1) * N  # and repeats keys for each head before it multiplies them
-    if kind == "mamba2":
-        # It carries the state on by a matmul over all pairs of chunks; kernels go through the chunks in turn.
-        return repeated + 4 * B * filled * K * G * H * N + 2 * B * K * G * H * N * (chunks + 1) ** 2
-    solved = 2 * B * chunks * W * W * K * G * (N + H)  # a triangular system: the counter knows no solve_triangular
-    return repeated + 6 * B * filled * K * G * H * N - solved
-
-
-def outputs_of_convolution(kind: str, taps: Fraction, new: int, past: int) -> Fraction:
-    """Outputs per channel that torch computes, of which the last ``new`` are kept.
-
-    It pads both ends, and puts the inputs it has kept before the new ones. RecurrentGemma's decode multiplies and sums.
-    """
-    if kind == "lru":
-        return Fraction(0) if past else new + taps - 1
-    if past and new == 1:
-        return Fraction(2)
-    return (taps + new if past else max(taps, Fraction(new))) + taps - 1
-
-
-def expected(model: Model, kind: str, batch: int, past: int, new: int) -> tuple[Fraction, Fraction]:
-    """What the counter should see: matmuls, and convolutions, which are vector work of ours."""
-    phase: Phase = Phase.DECODE if past and new == 1 else Phase.PREFILL
-    matmuls, convolutions = Fraction(0), Fraction(0)
-    for times, op, sizes in ops_of(model, phase, batch, new, past + new):
-        matmuls += times * op.flops(sizes)
-        if op.name == "scan" and kind != "convolution":
-            matmuls += times * seen_of_state(op, sizes, kind, past)
-        if op.name == "convolution":
-            s = bound(op, sizes)
-            ours = sum(work.count(s) for work in op.work if "Z" in work.axes)
-            convolutions += times * ours * outputs_of_convolution(kind, s["Z"], new, past) / new
-    return matmuls, convolutions
-
-
 def counted(module: Any, batch: int, past: int, new: int) -> tuple[int, int]:
     """What the counter sees in a forward pass of ``new`` tokens behind ``past`` ones: matmuls, convolutions."""
     torch = pytest.importorskip("torch")
@@ -135,16 +71,6 @@ def counted(module: Any, batch: int, past: int, new: int) -> tuple[int, int]:
     counts = {str(op): count for op, count in counter.get_flop_counts()["Global"].items()}
     convolved = sum(count for op, count in counts.items() if "conv" in op)
     return sum(counts.values()) - convolved, convolved
-
-
-def kind_of(model: Model) -> str:
-    return str(model.config.recurrence.kind)  # type: ignore[attr-defined]
-
-
-def mixes_tokens(model: Model) -> bool:
-    """Whether transformers can run it with a cache, for which it asks an attention layer where there are any kinds."""
-    layers = getattr(model.config, "layers", None)
-    return layers is None or any(layer.attends for layer in layers)
 
 
 @pytest.mark.parametrize("model_type", STATES)
