@@ -31,9 +31,9 @@ from roofline.formulas.substitution import read_number, read_substitutions
 from roofline.formulas.symbols import LETTERS, RATES, SHARES, meaning, symbol
 from roofline.models.model import load_model
 from roofline.number import exact
-from roofline.program.backward import backward
 from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
+from roofline.program.training import training_program
 from roofline.program.workload import Precision, Workload
 
 B, T, S, D, F, K, G, H, V, L = (LETTERS[letter] for letter in "BTSDFKGHVL")
@@ -276,14 +276,11 @@ def test_two_flops_per_parameter_and_token() -> None:
 
 
 def forward_and_backward(preset: str) -> Any:
-    """Contractions of a training step: the forward operators and their gradients, full square, head everywhere."""
-    program = load_model(preset).program(Conventions(count="square", lm_head="all"))
-    sizes = {**LETTERS, "T": S}
-    total = 0
-    for group, op in program.in_phase(Phase.PREFILL):
-        local = group.sizes(sizes)
-        total += group.times(sizes) * sum(each.flops(local) for each in (op, *backward(op)))
-    return total
+    """Contractions of a training step that computes nothing twice: full square, head everywhere."""
+    program = load_model(preset).program(Conventions(attention="materialised", count="square", lm_head="all"))
+    step, sizes = training_program(program), {**LETTERS, "T": S}
+    stated = [(group, op) for phase in step.phases for group, op in step.in_phase(phase)]
+    return sum(group.times(sizes) * op.flops(group.sizes(sizes)) for group, op in stated)
 
 
 def test_palms_training_flops() -> None:

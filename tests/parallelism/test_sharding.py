@@ -9,7 +9,7 @@ import pytest
 from sympy import simplify, symbols
 
 from roofline.cost.cost import step_cost
-from roofline.errors import ShapeError
+from roofline.errors import ShapeError, UsageError
 from roofline.models.model import load_model
 from roofline.number import exact
 from roofline.parallelism.layout import Layout, Mesh
@@ -67,7 +67,7 @@ def test_megatron_has_two_all_reduces_forward_and_two_backward() -> None:
         said = collectives(back["layers"])
         assert len(said) == 2
         assert all(name.endswith(".all_reduce over tp 4") for name in said)
-        assert "up.h'" in said[0]
+        assert ("up.h'" if model == "gpt2" else "gate.h'.sum") in said[0]
         assert "proj.h'" in said[1]
         assert collectives(back["head"])[-1] == "lm_head.h'.all_reduce over tp 4"
 
@@ -110,6 +110,75 @@ def test_sequence_parallelism_backward_gathers_once_more() -> None:
     back = backward_of("gpt2", Layout(tp=4, sp=4))["layers"]
     kinds = [op.transfer.operation for op in back.ops if op.transfer and "B" in op.writes[0].letters]
     assert sorted(kinds) == ["all_gather"] * 4 + ["reduce_scatter"] * 2
+
+
+def sent_of_replicas(layout: Layout, zero: int) -> Any:
+    """What a device sends, in one step of a small Llama, in collectives over data and context parallelism alone."""
+    step, total = training("llama-3.2-1b", layout, zero), 0
+    for group in step.groups:
+        sizes = group.sizes({"B": exact(2), "T": exact(64), "S": exact(64), **step.sizes})
+        for op in group.ops:
+            if op.transfer and "B" not in op.writes[0].letters:
+                message = op.message_bytes(sizes, HALF.width)
+                total += group.times(sizes) * bus_bytes(op.transfer.operation, message, op.transfer.devices)
+    return total
+
+
+@pytest.mark.parametrize("layout", [Layout(dp=8), Layout(tp=2, dp=4), Layout(cp=2, dp=2)])
+def test_zero_sends_as_much_as_data_parallelism_but_with_split_weights_half_as_much_again(layout: Layout) -> None:
+    """ZeRO (arXiv 1910.02054), section 7: 2 x the parameters with or without stages 1 and 2, 3 x with stage 3."""
+    plain, *split, all_split = (sent_of_replicas(layout, zero) for zero in range(4))
+    assert split == [plain, plain]
+    if layout.tp == 1:
+        part = 1 - exact(1) / (layout.dp * layout.cp)
+        table = 128256 * 2048  # tied: gathered for the head as well as for the embedding
+        assert plain == 2 * 2 * load_model("llama-3.2-1b").parameters * part
+        assert all_split == plain * 3 / 2 + 2 * table * part
+    assert all_split > plain * 3 / 2
+
+
+def test_weights_gradients_are_summed_over_replicas_and_what_shares_tokens() -> None:
+    said = collectives(backward_of("gpt2", Layout(tp=2, sp=2, dp=3))["layers"])
+    over = {name.split(".all_reduce")[0]: name.rsplit(" over ", 1)[1] for name in said if "all_reduce" in name}
+    assert over["up.w_up'"] == "dp 3"  # its inputs are gathered over tp
+    assert over["ffn_norm.backward"] == "tp+dp 6"  # each device norms its tokens
+    assert collectives(backward_of("gpt2", Layout())["layers"]) == []
+
+
+def test_the_loss_over_a_shared_vocabulary_reduces_three_numbers_for_each_token() -> None:
+    """Megatron-LM (arXiv 1909.08053), section 3: B T numbers and not B T V."""
+    step = training("llama-3.1-8b", Layout(tp=8))
+    head = group_of(step, "head", Phase.FORWARD)
+    assert list(messages(head, B=1, T=8192, **step.sizes).values()) == [8192 * 4] * 3
+    assert collectives(group_of(step, "head", Phase.BACKWARD)) == ["lm_head.h'.all_reduce over tp 8"]
+
+
+def test_experts_exchange_twice_forward_and_twice_backward() -> None:
+    """GShard (arXiv 2006.16668), section 3: tokens go to their experts and come back, and so do gradients."""
+    step = training("mixtral-8x7b", Layout(dp=4, ep=4))
+    for phase in (Phase.FORWARD, Phase.BACKWARD):
+        said = [op.transfer.operation for op in group_of(step, "layers", phase).ops if op.transfer]
+        assert said.count("all_to_all") == 2
+        assert phase is Phase.BACKWARD or len(said) == 2
+    reduced = collectives(group_of(step, "layers", Phase.BACKWARD))
+    assert not [name for name in reduced if name.startswith("experts_") and "all_reduce" in name]  # they are no copies
+
+
+def test_context_parallelism_gathers_keys_and_scatters_their_gradients() -> None:
+    """Llama 3 (arXiv 2407.21783), section 3.3.2."""
+    said = collectives(backward_of("llama-3.1-8b", Layout(cp=4))["layers"])
+    assert said[:4] == [
+        "attention.backward.all_gather over cp 4",
+        "attention.backward.all_gather_v_cache over cp 4",
+        "attention.backward.reduce_scatter over cp 4",
+        "attention.backward.reduce_scatter_v_cache' over cp 4",
+    ]
+    assert all("all_reduce" in name for name in said[4:])
+
+
+def test_an_unknown_stage_of_zero_is_refused() -> None:
+    with pytest.raises(UsageError, match="zero 4: expected 0, 1, 2 or 3"):
+        training("gpt2", Layout(dp=2), 4)
 
 
 @pytest.mark.parametrize("name", ["gpt-j-6b", "falcon-7b", "gpt-neox-20b", "command-r"])
