@@ -24,7 +24,7 @@ from measured_sets import MeasuredSet, load_sets
 
 from roofline.calibration.constants import Constants, load_constants
 from roofline.calibration.corrections.correction import Prior
-from roofline.calibration.corrections.registry import CONSTANTS, CORRECTIONS
+from roofline.calibration.corrections.registry import CORRECTIONS, named_constants
 from roofline.files.atomic import atomic_writer
 from roofline.files.library import data_folder
 from roofline.fitting.operators import Fit, Interval, Timed, band_of, fit_constants, held_out_band
@@ -35,7 +35,7 @@ PRIORS = {
     "memory": Prior(0.78, 0.18),
     "latency_s": Prior(3e-6, 0.7),
     "p": Prior(2.0, 0.4),
-    **{name: constant.prior for name, (_, constant) in CONSTANTS.items()},
+    **{name: constant.prior for name, (_, constant) in named_constants().items()},
     "extra_keys": Prior(100.0, 1.0),  # of an A100's kernels
     "extra_reads": Prior(100.0, 1.0),
 }
@@ -167,7 +167,7 @@ def main() -> int:
 
 
 _TERMS = {"all terms": ()} | {
-    f"no {name}": tuple(each for each, (of, _) in CONSTANTS.items() if of == name) for name in CORRECTIONS
+    f"no {name}": tuple(each for each, (of, _) in named_constants().items() if of == name) for name in CORRECTIONS
 }
 
 

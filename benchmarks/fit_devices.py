@@ -24,7 +24,7 @@ from measured_sets import MeasuredSet
 
 from roofline.calibration.constants import Constants, load_class
 from roofline.calibration.corrections.correction import Prior
-from roofline.calibration.corrections.registry import CONSTANTS
+from roofline.calibration.corrections.registry import named_constants
 from roofline.files.atomic import atomic_writer
 from roofline.files.library import data_folder, read_yaml
 from roofline.fitting.operators import band_of, fit_constants
@@ -379,7 +379,7 @@ def in_cycles(found: Constants, clock: float, kept: Sequence[str], *, latency: b
     """The fields of one kind with its times in cycles at ``clock`` [Hz], but for those that are ``kept`` in seconds."""
     fields = found.corrections.written()
     for name in found.corrections.times():
-        of, constant = CONSTANTS[name]
+        of, constant = named_constants()[name]
         text = f"{found.value(name) * clock / 1e3:.3g} kcycle"
         if name not in kept and isinstance(fields[of], dict):
             fields[of][constant.field] = text

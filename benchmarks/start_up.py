@@ -16,8 +16,8 @@ import time
 
 BASE = ["-c", "import numpy, pydantic, yaml"]
 COMMANDS = {
-    "predict llama-3.1-8b --hardware h100": 3.0,
-    "--help": 3.0,
+    "predict llama-3.1-8b --hardware h100": 2.0,
+    "--help": 0.8,
 }
 
 

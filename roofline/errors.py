@@ -14,7 +14,6 @@ Every message is one line: where, what was given, what was expected, how to fix 
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -104,6 +103,8 @@ def near_matches(given: str, known: Iterable[str]) -> str:
     'known: h100, t4'
     """
     names = sorted(set(known))
+    import difflib  # noqa: PLC0415  (costs start-up only where something is wrong)
+
     close = difflib.get_close_matches(given, names, n=3, cutoff=0.6)
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names[:MOST_NAMES])}{more}"

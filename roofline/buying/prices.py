@@ -10,10 +10,9 @@ from math import ceil
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError, model_validator
-
 from roofline.classes import frozen
 from roofline.errors import UnitError, UsageError, shown
+from roofline.files.fields import Field, model_validator
 from roofline.files.findings import first_problem, validated
 from roofline.files.library import read_yaml
 from roofline.hardware.fields import Block, Date, Price, Text
@@ -141,8 +140,8 @@ def _from_text(entry: str, rented: PriceKind) -> Offer:
     shape = _resolved(name.strip())
     try:
         price = Price(kind=rented if value.strip().endswith("/h") else "purchase", value=value.strip(), date="1970")
-    except (ValidationError, UnitError) as failure:
-        problem = first_problem(failure, Price) if isinstance(failure, ValidationError) else str(failure)
+    except (ValueError, UnitError) as failure:
+        problem = first_problem(failure, Price) if isinstance(failure, ValueError) else str(failure)
         msg = f"{_FLAG} {name.strip()}: {problem.removeprefix('value: ')}"
         raise UsageError(msg) from None
     return Offer(price.kind, price.usd, 1, "as given", _FLAG, shape)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
 from roofline.calibration.corrections.registry import Corrections
 from roofline.calibration.fields import Band, Data, JoulesPerFlop, Seconds, Share, Sharpness
 from roofline.calibration.launch_latency import Latency
+from roofline.files.fields import Field
 from roofline.hardware.fields import Hertz
 
 

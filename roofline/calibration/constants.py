@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from roofline.calibration.calibration_file import Calibration, KindConstants, with_kinds_of
-from roofline.calibration.corrections.registry import CONSTANTS, Corrections
+from roofline.calibration.corrections.registry import Corrections, named_constants
 from roofline.calibration.kernels import ANY_KERNELS, NO_LIBRARY, Kernels
 from roofline.classes import frozen
 from roofline.errors import SpecError, UnitError, near_matches
@@ -70,7 +70,7 @@ class Constants:
 
         Raises AttributeError where there is none.
         """
-        return self.corrections.value(name) if name in CONSTANTS else float(getattr(self, name))
+        return self.corrections.value(name) if name in named_constants() else float(getattr(self, name))
 
     def replaced(self, values: Mapping[str, float]) -> Constants:
         """The same with other constants, by their names in a fit.
@@ -80,13 +80,13 @@ class Constants:
         >>> Constants(memory=0.8).replaced({"memory": 0.7, "extra_keys": 100.0}).corrections.extra_keys
         ExtraKeys(tokens=100.0)
         """
-        own: dict[str, Any] = {name: value for name, value in values.items() if name not in CONSTANTS}
-        others = {name: value for name, value in values.items() if name in CONSTANTS}
+        own: dict[str, Any] = {name: value for name, value in values.items() if name not in named_constants()}
+        others = {name: value for name, value in values.items() if name in named_constants()}
         return replace(self, **own, corrections=self.corrections.replaced(others))
 
     def has(self, name: str) -> bool:
         """Whether there is a constant of that name in a fit: those of a correction are, if it is."""
-        return name not in CONSTANTS or CONSTANTS[name][0] in self.corrections.given()
+        return name not in named_constants() or named_constants()[name][0] in self.corrections.given()
 
     def without(self, correction: str) -> Constants:
         """The same without a correction."""

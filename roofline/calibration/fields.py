@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
-
 from roofline.errors import UnitError
+from roofline.files.door import Door
+from roofline.files.fields import BeforeValidator, Field, Info
 from roofline.units import UNITS, parse_quantity
 
 
-def _seconds(text: object, info: ValidationInfo) -> float:
+def _seconds(text: object, info: Info) -> float:
     """A time, in cycles where it is cycles, or a sum of such: ``4.9 kcycle + 5 us``. [s]
 
     The context of the reading has the clock, in Hz. Raises ValueError for anything else.
@@ -45,8 +45,8 @@ Share = Annotated[float, Field(gt=0, le=2, strict=False)]
 Sharpness = Annotated[float, Field(ge=0.5, le=10, strict=False)]
 
 
-class Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+class Data(Door):
+    """A block of a calibration's file."""
 
 
 class Band(Data):

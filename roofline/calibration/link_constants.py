@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-
-from roofline.calibration.fields import Band, Seconds, Share
+from roofline.calibration.fields import Band, Data, Seconds, Share
 from roofline.errors import UnitError
+from roofline.files.fields import BeforeValidator, Field
 from roofline.files.findings import validated
 from roofline.files.library import data_folder, read_yaml
 from roofline.number import product
@@ -26,11 +25,7 @@ def _bytes(text: object) -> float:
         raise ValueError(str(failure)) from None
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
-
-
-class RingConstants(_Data):
+class RingConstants(Data):
     """Constants of collectives in n steps: ``first`` until the first step, ``each`` for every further one. [s]
 
     bandwidth: share of what the link is rated at; own_copy: the same for what a device keeps of its message, which it
@@ -48,7 +43,7 @@ class RingConstants(_Data):
     band: Band
 
 
-class ShotConstants(_Data):
+class ShotConstants(Data):
     """Constants of an all-reduce that sends everything to everyone at once, or in two steps, or hands over to a ring.
 
     first, each: as of a ring [s]; shot: share of the links where everyone sends at once; bandwidth: in the ring.
@@ -61,7 +56,7 @@ class ShotConstants(_Data):
     band: Band
 
 
-class LinkConstants(_Data):
+class LinkConstants(Data):
     """What NCCL reaches of one kind of link, in its rings and its all-to-all, and all-reduces of other libraries.
 
     Without ``all_to_all`` that is a ring's. ``generation``: of the devices that were measured; ``whose`` constants
@@ -91,7 +86,7 @@ class LinkConstants(_Data):
         })  # fmt: skip
 
 
-class Links(_Data):
+class Links(Data):
     """Constants by kind of link, and by kind and device where they were measured.
 
     ``served_bytes`` and ``served_devices``: the largest message and group that an engine reduces by its own kernel.
@@ -150,7 +145,7 @@ def _slowest(relatives: Sequence[Any]) -> Any:
 
     first = relatives[0]
     bands = [own.band for own in relatives]
-    shares = {name: mean(name) for name in type(first).model_fields.keys() - {"first", "each", "contention", "band"}}
+    shares = {name: mean(name) for name in first.stated.keys() - {"first", "each", "contention", "band"}}
     return first.model_copy(update={
         **shares,
         "first": max(own.first for own in relatives),

@@ -7,8 +7,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from roofline.calibration.calibration_file import Calibration, KindConstants
 from roofline.calibration.constants import (
     ConstantSet,
@@ -19,8 +17,9 @@ from roofline.calibration.constants import (
     load_device,
     read_calibration,
 )
-from roofline.calibration.fields import Band, Share
+from roofline.calibration.fields import Band, Data, Share
 from roofline.errors import SpecError
+from roofline.files.fields import Field
 from roofline.files.findings import validated
 from roofline.files.library import data_folder, read_yaml
 from roofline.hardware.fields import BytesPerS, Dtype, FlopsPerS
@@ -30,11 +29,7 @@ from roofline.identity import Same
 from roofline.options.groups import Timing
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
-
-
-class Ceilings(_Data):
+class Ceilings(Data):
     """What others reached on a device at best: matmul rates by dtype [FLOP/s], bandwidth [B/s]."""
 
     matmul: Annotated[dict[Dtype, FlopsPerS], Field(min_length=1)]
@@ -42,14 +37,14 @@ class Ceilings(_Data):
     source: str
 
 
-class Typical(_Data):
+class Typical(Data):
     """What a usual operator reaches of the ceilings."""
 
     compute: Share
     memory: Share
 
 
-class Published(_Data):
+class Published(Data):
     """The ceilings of all devices, by name."""
 
     name: str

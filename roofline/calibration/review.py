@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from roofline.calibration.constants import load_class
 from roofline.errors import RooflineError, SpecError
 from roofline.files.findings import problems
@@ -28,7 +26,7 @@ def unverified_values(spec: HardwareSpec) -> list[str]:
     """The paths of all values that were recalled or estimated, not read."""
     found = []
     for path, block in blocks_of(spec):
-        names = [name for name in type(block).model_fields if isinstance(getattr(block, name), (int, float, str))]
+        names = [name for name in block.stated if isinstance(getattr(block, name), (int, float, str))]
         inner = [name for name in names if name not in _WORDS and getattr(block, name) is not None]
         found += [f"{path}.{name}".lstrip(".") for name in inner if spec.source_of(block, name)[1]]
     return found
@@ -46,7 +44,7 @@ def _device_problems(fields: dict[str, Any]) -> list[str]:
         if problem := check_spec(spec):
             return [problem]
         load_class(spec.calibration_class)
-    except ValidationError as failure:
+    except ValueError as failure:
         return list(problems(failure, HardwareSpec))
     except SpecError as failure:
         return [str(failure)]
@@ -56,7 +54,7 @@ def _device_problems(fields: dict[str, Any]) -> list[str]:
 def _system_problems(fields: dict[str, Any]) -> list[str]:
     try:
         _ = System.model_validate(fields).spec
-    except ValidationError as failure:
+    except ValueError as failure:
         return list(problems(failure, System))
     except RooflineError as failure:
         return [f"device: {failure}"]

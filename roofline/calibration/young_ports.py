@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Annotated
 
-from pydantic import Field
-
 from roofline.calibration.fields import Data
+from roofline.files.fields import Field
 from roofline.files.findings import validated
 from roofline.files.library import data_folder, read_yaml
 

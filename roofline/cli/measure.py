@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any, TypeVar
 
 import click
 
 from roofline.cli.console import progress_bar, tell
 from roofline.errors import RooflineError, SpecError, UsageError
-from roofline.files.atomic import check_writable
 from roofline.options.keywords import part
 from roofline.options.verbs import CalibrateFlags, DoctorFlags, ValidateFlags, ValidateOptions
 
@@ -37,6 +34,7 @@ def doctor(flags: DoctorFlags) -> None:
 
 def calibrate(flags: CalibrateFlags) -> None:
     """Time designed kernels, fit the constants, check them on other shapes, write a calibration for --hardware."""
+    from roofline.files.atomic import check_writable
     from roofline.fitting.calibrating import calibrate_device
     from roofline.reports import prediction as report
     from roofline.reports.measuring import calibration_text
@@ -119,6 +117,8 @@ def _timed(prediction: Any, opened: Any, seconds: float, flags: ValidateFlags) -
 
 def _kept(write: Callable[[Path], Written], output: Path) -> Written:
     """Write what was measured; where that fails, elsewhere. Raises SpecError that then says where it is."""
+    from tempfile import mkdtemp
+
     try:
         return write(output)
     except SpecError as failure:
@@ -144,6 +144,8 @@ def _leave(cases: Any, verdict: Any, most: float | None, interrupted: bool) -> N
 
 def _check(flags: ValidateFlags) -> None:
     """Raises UsageError for flags that do not go together."""
+    from roofline.files.atomic import check_writable
+
     output, most = flags["output"], flags["max_median_ape"]
     problem = None
     if flags["hardware"] is None:
@@ -168,6 +170,8 @@ def _check(flags: ValidateFlags) -> None:
 
 def command_line() -> str:
     """The command as it was typed, without the folders of this machine."""
+    import shlex
+
     words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
     return shlex.join(["roofline", *words])
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 def predict(model: str, flags: PredictFlags) -> None:
     """Time, memory and bottleneck of a model on a device, phase by phase and operator by operator."""
     from roofline.prediction import predict as prediction
-    from roofline.prediction.sensitivity import gains
-    from roofline.reports import export
 
     if flags["hardware"] is None:
         refuse("--hardware is missing; try h100, mi300x or t4 (roofline hardware list)")
@@ -29,12 +27,21 @@ def predict(model: str, flags: PredictFlags) -> None:
     result = prediction.predict(model, flags["hardware"], **part(PredictOptions, flags))
     for warning in result.model.warnings:
         warn(warning)
-    found = gains(result) if flags["sensitivity"] else {}
+    found = _gains(result) if flags["sensitivity"] else {}
     if output is not None:
+        from roofline.reports import export
+
         export.write(result, output, found)
     if plot is not None:
         cli_plot.plot_prediction(result, plot)
     _show(result, found, part(PredictOutput, flags))
+
+
+def _gains(result: Prediction) -> Gains:
+    """What more of each resource would buy."""
+    from roofline.prediction.sensitivity import gains
+
+    return gains(result)
 
 
 def _check_files(output: Path | None, plot: Path | None) -> None:
@@ -49,11 +56,12 @@ def _check_files(output: Path | None, plot: Path | None) -> None:
 
 def _show(result: Prediction, found: Gains, shown: PredictOutput) -> None:
     """A prediction as JSON, or as text with what was asked for besides."""
-    from roofline.prediction.sensitivity import with_gains
     from roofline.reports import answer
-    from roofline.reports import prediction as report
 
     if shown["json"]:
+        from roofline.prediction.sensitivity import with_gains
+        from roofline.reports import prediction as report
+
         tell(report.to_json(with_gains(result, found)))
         return
     if shown["output"] is None:

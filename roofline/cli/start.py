@@ -1,12 +1,17 @@
 """Where the command begins: loading it is part of the command, so that who interrupts that gets a line too."""
 
+import gc
 from typing import NoReturn
 
 from roofline.cli.console import interrupted
 
+_NEW_OBJECTS = 50_000
+"""After how many the collector looks for garbage: nearly all that a command makes lives until it ends."""
+
 
 def main() -> NoReturn:
     """The command line."""
+    gc.set_threshold(_NEW_OBJECTS)
     try:
         from roofline.cli import app
     except KeyboardInterrupt:

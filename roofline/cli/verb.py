@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
@@ -36,17 +37,32 @@ class Verb(click.Command):
     """
 
     def __init__(self, run: Callable[..., None], flags: type | None, *arguments: Argument, answer: str = "") -> None:
-        fields = fields_of(flags) if flags else ()
-        self.arguments, self.answer = arguments, answer
-        self.flags = tuple(field for field in fields if not field.option.hidden)
+        self.arguments, self.answer, self._definition = arguments, answer, flags
+        super().__init__("", callback=self._called(run), help=run.__doc__, options_metavar="[FLAGS]")
+
+    @cached_property
+    def _fields(self) -> tuple[Field, ...]:
+        return tuple(fields_of(self._definition)) if self._definition else ()
+
+    @cached_property
+    def flags(self) -> tuple[Field, ...]:
+        """The flags that help shows."""
+        return tuple(field for field in self._fields if not field.option.hidden)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Its arguments and options, built when they are first asked for: a command runs one verb of many."""
+        self.params = self.params or self._declared()
+        return super().get_params(ctx)
+
+    def _declared(self) -> list[click.Parameter]:
         params: list[click.Parameter] = [
-            click.Argument([each.name], required=not each.optional, nargs=-1 if each.many else 1) for each in arguments
+            click.Argument([each.name], required=not each.optional, nargs=-1 if each.many else 1)
+            for each in self.arguments
         ]
         params += map(_option, self.flags)
         if any(not field.option.everyday for field in self.flags):
             params.append(click.Option(["--help-all"], is_flag=True, is_eager=True, expose_value=False, callback=_all))
-        params += (self._asking_for_schema(field) for field in fields if field.option.hidden)
-        super().__init__("", params=params, callback=self._called(run), help=run.__doc__, options_metavar="[FLAGS]")
+        return [*params, *(self._asking_for_schema(field) for field in self._fields if field.option.hidden)]
 
     def _asking_for_schema(self, field: Field) -> click.Option:
         """The flag that prints the schema of the verb's JSON, without arguments too."""

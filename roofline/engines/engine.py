@@ -11,7 +11,6 @@ from functools import reduce
 from typing import Annotated, Literal, Self, get_args
 
 import numpy as np
-from pydantic import Field, model_validator
 
 from roofline.engines.fields import (
     ANY,
@@ -34,6 +33,7 @@ from roofline.engines.fields import (
     wrong_source,
 )
 from roofline.errors import UsageError, near_matches, shown
+from roofline.files.fields import Field, model_validator
 from roofline.number import Number, Truth, exact, is_remembering, is_symbolic, where
 from roofline.schema import Says
 
@@ -107,7 +107,7 @@ class Engine(Record):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if wrong := wrong_source(self.source, self.sources, type(self).model_fields):
+        if wrong := wrong_source(self.source, self.sources, self.stated):
             raise ValueError(wrong)
         if not self.serves:
             msg = "serves: expected decoders, encoders or both"

@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-
 from roofline.errors import UnitError
+from roofline.files.door import Door
+from roofline.files.fields import BeforeValidator, Field
 from roofline.schema import Says
 from roofline.units import Dimension, parse_quantity
 
@@ -40,10 +40,8 @@ ANY = "default"
 _RANGE = re.compile(r"([0-9]{1,5})\.\.([0-9]{1,5})/([0-9]{1,5})")
 
 
-class Record(BaseModel):
+class Record(Door):
     """A block of an engine's file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 def _quantity(dimension: Dimension) -> BeforeValidator:

@@ -6,12 +6,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from roofline.engines.engine import A_NAME, Engine
 from roofline.engines.library import load_engine, read_engine_fields
 from roofline.errors import SpecError, shown
 from roofline.files.findings import problems
+from roofline.files.pydantic_models import pydantic_model
 from roofline.files.review import reviewed
 from roofline.files.template import commented_yaml
 from roofline.schema import Says
@@ -38,7 +37,7 @@ def new_engine(name: str, template: str) -> str:
 def comments() -> dict[str, str]:
     """What each field holds, in a few words."""
     found = {}
-    for name, field in Engine.model_fields.items():
+    for name, field in pydantic_model(Engine).model_fields.items():
         said = [part.meaning for part in field.metadata if isinstance(part, Says)]
         if text := (said[0] if said else field.description):
             found[name] = text
@@ -53,6 +52,6 @@ def review_engine(path: Path) -> list[str]:
 def _problems(fields: dict[str, Any]) -> list[str]:
     try:
         Engine.model_validate(fields)
-    except ValidationError as failure:
+    except ValueError as failure:
         return list(problems(failure, Engine))
     return []

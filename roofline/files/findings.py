@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import re
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
-
-from pydantic import BaseModel, ValidationError
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, Union, cast, get_args, get_origin
 
 from roofline.errors import LONGEST, SpecError, near_matches, one_line, shown
+from roofline.files.door import Door
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
-Door = TypeVar("Door", bound=BaseModel)
+Declared: TypeAlias = "type[Door] | type[BaseModel]"
+Kind = TypeVar("Kind", bound="Door | BaseModel")
 
 _TYPES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list"}
 _EXPECTED = {
@@ -42,16 +43,17 @@ _BOUNDS = {
 }
 
 
-def validated(model: type[Door], fields: Mapping[str, Any], where: str, context: Any = None) -> Door:
+def validated(model: type[Kind], fields: Mapping[str, Any], where: str, context: Any = None) -> Kind:
     """``fields`` as a ``model``. Raises SpecError: where, field, what was given, what was expected."""
     try:
-        return model.model_validate(dict(fields), context=context)
-    except ValidationError as failure:
-        msg = f"{where}: {first_problem(failure, model)}"
+        read: Kind = cast("Any", model).model_validate(dict(fields), context=context)
+    except ValueError as failure:
+        msg = f"{where}: {first_problem(failure, cast('Declared', model))}"
         raise SpecError(msg) from None
+    return read
 
 
-def first_problem(failure: ValidationError, model: type[BaseModel]) -> str:
+def first_problem(failure: ValueError, model: Declared) -> str:
     """The first problem of ``failure``, one line: field path: what was given, what was expected, how to fix it.
 
     ``model`` is what was being validated; it knows the fields that a misspelt one may mean. An unknown field comes
@@ -61,8 +63,11 @@ def first_problem(failure: ValidationError, model: type[BaseModel]) -> str:
     return f"{first} (and {len(others)} more)" if others else first
 
 
-def problems(failure: ValidationError, model: type[BaseModel]) -> list[str]:
+def problems(failure: ValueError, model: Declared) -> list[str]:
     """Every problem of ``failure``, one line each, unknown fields first."""
+    from pydantic import ValidationError  # noqa: PLC0415  (costs start-up only where something is wrong)
+
+    assert isinstance(failure, ValidationError)
     found = sorted(failure.errors(include_url=False), key=lambda p: p["type"] != "extra_forbidden")
     lines = []
     for problem in found:
@@ -72,7 +77,7 @@ def problems(failure: ValidationError, model: type[BaseModel]) -> list[str]:
     return lines
 
 
-def _problem(found: Mapping[str, Any], steps: Sequence[int | str], model: type[BaseModel]) -> str:
+def _problem(found: Mapping[str, Any], steps: Sequence[int | str], model: Declared) -> str:
     """One finding of pydantic, without its path."""
     kind, given, context = found["type"], found["input"], found.get("ctx", {})
     if kind == "value_error":
@@ -89,7 +94,7 @@ def _problem(found: Mapping[str, Any], steps: Sequence[int | str], model: type[B
     return f"given {shown(given)}, expected {_expected(found, steps, model)}"
 
 
-def _expected(found: Mapping[str, Any], steps: Sequence[int | str], model: type[BaseModel]) -> str:
+def _expected(found: Mapping[str, Any], steps: Sequence[int | str], model: Declared) -> str:
     """What should have stood where the type, the size or the form is wrong."""
     kind, given, context = found["type"], found["input"], found.get("ctx", {})
     if kind == "string_type" and isinstance(given, (int, float)):
@@ -105,7 +110,7 @@ def _expected(found: Mapping[str, Any], steps: Sequence[int | str], model: type[
     return _EXPECTED.get(kind) or str(found["msg"]).replace("Input should be ", "")
 
 
-def _wanted(model: type[BaseModel], steps: Sequence[int | str]) -> str:
+def _wanted(model: Declared, steps: Sequence[int | str]) -> str:
     """What a missing field holds: its description, else its type in words."""
     field = _field(model, steps)
     return (field.description if field else None) or _type_in_words(_at(model, steps))
@@ -120,7 +125,7 @@ def _type_in_words(annotation: Any) -> str:
     return _TYPES.get(get_origin(annotation) or annotation, "a mapping")
 
 
-def _at(model: type[BaseModel], steps: Sequence[int | str]) -> Any:
+def _at(model: Declared, steps: Sequence[int | str]) -> Any:
     """The type of what stands at ``steps`` below ``model``, or None where that is not known."""
     here: Any = model
     for step in steps:
@@ -134,22 +139,30 @@ def _at(model: type[BaseModel], steps: Sequence[int | str]) -> Any:
     return here
 
 
-def _field(model: type[BaseModel], steps: Sequence[int | str]) -> FieldInfo | None:
+def _field(model: Declared, steps: Sequence[int | str]) -> FieldInfo | None:
     owner = _model(_at(model, steps[:-1])) if steps else None
     return _find(owner, steps[-1]) if owner else None
 
 
-def _find(owner: type[BaseModel], step: int | str) -> FieldInfo | None:
-    return next((info for name, info in owner.model_fields.items() if step == (info.alias or name)), None)
+def _find(owner: Declared, step: int | str) -> FieldInfo | None:
+    return next((info for name, info in _fields(owner).items() if step == (info.alias or name)), None)
 
 
-def _names(owner: type[BaseModel]) -> list[str]:
-    return [info.alias or name for name, info in owner.model_fields.items()]
+def _fields(owner: Declared) -> Mapping[str, FieldInfo]:
+    from roofline.files.pydantic_models import pydantic_model  # noqa: PLC0415
+
+    return (pydantic_model(owner) if issubclass(owner, Door) else owner).model_fields
 
 
-def _model(annotation: Any) -> type[BaseModel] | None:
+def _names(owner: Declared) -> list[str]:
+    return [info.alias or name for name, info in _fields(owner).items()]
+
+
+def _model(annotation: Any) -> Declared | None:
+    from pydantic import BaseModel  # noqa: PLC0415
+
     bare = _bare(annotation)
-    return bare if isinstance(bare, type) and issubclass(bare, BaseModel) else None
+    return bare if isinstance(bare, type) and issubclass(bare, (Door, BaseModel)) else None
 
 
 def _bare(annotation: Any) -> Any:

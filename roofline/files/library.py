@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from roofline.errors import RooflineError, SpecError
 
 MAX_YAML_BYTES = 1_000_000
-MAX_YAML_DEPTH = 20
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -88,10 +87,9 @@ def parsed_yaml(text: str, path: str, error: type[RooflineError] = SpecError) ->
 @functools.lru_cache(maxsize=256)
 def _parsed(text: str) -> Any:
     """What a text holds; a device that is asked for again, in whatever file, is not parsed again."""
-    import yaml  # noqa: PLC0415
+    from roofline.files.strict_yaml import load  # noqa: PLC0415  (start-up: not every command reads a file)
 
-    _check_events(text)
-    return yaml.load(text, Loader=_strict_loader())
+    return load(text)
 
 
 def _copied(value: Any) -> Any:
@@ -99,58 +97,3 @@ def _copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _copied(inner) for name, inner in value.items()}
     return [_copied(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _check_events(text: str) -> None:
-    """Refuse deep nesting and references before any object is built, so that no file can be a bomb."""
-    import yaml  # noqa: PLC0415
-
-    depth = 0
-    for event in yaml.parse(text, Loader=_base_loader()):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_YAML_DEPTH:
-            problem = f"nested deeper than {MAX_YAML_DEPTH} levels"
-        elif isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            problem = "anchors and aliases are not allowed; write the value out"
-        elif isinstance(event, yaml.NodeEvent) and getattr(event, "tag", None):
-            problem = "tags are not allowed; write a plain value"
-        else:
-            continue
-        raise yaml.MarkedYAMLError(problem=problem, problem_mark=cast("Any", event.start_mark))
-
-
-def _base_loader() -> Any:
-    import yaml  # noqa: PLC0415
-
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-@functools.cache
-def _strict_loader() -> Any:
-    """The safe loader less what surprises people, with duplicate keys refused."""
-    import re  # noqa: PLC0415
-
-    import yaml  # noqa: PLC0415
-
-    class StrictLoader(_base_loader()):  # type: ignore[misc]
-        yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            seen: set[str] = set()
-            for key, _ in node.value:
-                if key.tag != "tag:yaml.org,2002:str":
-                    raise yaml.MarkedYAMLError(problem="a key must be plain text", problem_mark=key.start_mark)
-                if key.value in seen:
-                    raise yaml.MarkedYAMLError(problem=f"duplicate key {key.value!r}", problem_mark=key.start_mark)
-                seen.add(key.value)
-            return super().construct_mapping(node, deep)
-
-    for tag, pattern, first in (
-        ("bool", r"^(?:true|false)$", "tf"),
-        ("null", r"^(?:null|~|)$", "n~"),
-        ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
-        ("float", r"^[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,2})?$", "-+0123456789"),
-    ):
-        characters = [*first, ""] if tag == "null" else list(first)
-        StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), characters)
-    return StrictLoader

@@ -10,7 +10,7 @@ import numpy as np
 
 from roofline.calibration.constants import Constants
 from roofline.calibration.corrections.correction import Prior
-from roofline.calibration.corrections.registry import CONSTANTS
+from roofline.calibration.corrections.registry import named_constants
 from roofline.classes import frozen
 from roofline.cost.cost import operator_cost
 from roofline.errors import WorkloadError
@@ -27,7 +27,7 @@ PRIORS = {
     "special": Prior(0.02, 2.0),
     "latency_s": Prior(5e-6, 1.0),
     "p": Prior(2.0, 0.4),
-    **{name: constant.prior for name, (_, constant) in CONSTANTS.items()},
+    **{name: constant.prior for name, (_, constant) in named_constants().items()},
 }
 """Wide: the rows decide, and few of them are enough for a sane answer."""
 

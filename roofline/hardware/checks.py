@@ -128,7 +128,7 @@ def _sources(spec: HardwareSpec) -> Iterator[str]:
         yield "source: no default, expected one for all that names no source: {default: vendor data sheet, tdp: ...}"
     for path, block in blocks_of(spec):
         where = f"{path}." if path else ""
-        stated = [name for name in type(block).model_fields if isinstance(getattr(block, name), (str, int, float))]
+        stated = [name for name in block.stated if isinstance(getattr(block, name), (str, int, float))]
         facts = ["default", *(name for name in stated if name not in _NO_FACTS)]
         by_field = block.source if isinstance(block.source, dict) else {"default": block.source}
         sure = block.confidence if isinstance(block.confidence, dict) else {}

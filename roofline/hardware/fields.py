@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-
 from roofline.classes import frozen
 from roofline.errors import UnitError, shown
+from roofline.files.door import Door
+from roofline.files.fields import BeforeValidator, Field, model_validator
 from roofline.schema import Says
 from roofline.units import UNITS, Dimension, parse_quantity
 
@@ -116,10 +116,8 @@ Source = Annotated[str | dict[str, str], BeforeValidator(_source)]
 Confidences = Annotated[Confidence | dict[str, Confidence], BeforeValidator(_confidence)]
 
 
-class Block(BaseModel):
+class Block(Door):
     """Part of a spec: frozen, no unknown fields, a source of its own, by field if need be, or the file's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     source: Annotated[Source | None, Says(A_SOURCE)] = None
     confidence: Confidences | None = Field(default=None, description=A_CONFIDENCE)
@@ -157,7 +155,6 @@ class Peak(Block):
 
 
 PeakEntry = Annotated["Peak", BeforeValidator(_spelled_out)]
-Peak.model_rebuild()
 
 
 class Peaks(Block):
@@ -245,10 +242,8 @@ class Sparsity(Block):
     ] = {}
 
 
-class Reference(BaseModel):
+class Reference(Door):
     """A source: its title, where it stands, and whether all that is taken from it is unverified."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     title: Annotated[Text, Says("what it is")]
     ref: Annotated[Text, Says("where it stands")]

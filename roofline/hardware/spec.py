@@ -10,9 +10,8 @@ import math
 import re
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field
-
 from roofline.errors import WorkloadError
+from roofline.files.fields import BeforeValidator, Field
 from roofline.hardware.fields import (
     A_SOURCE,
     Block,

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
-
 from roofline.errors import SpecError, near_matches
+from roofline.files.fields import BeforeValidator, Field, model_validator
 from roofline.files.findings import first_problem
 from roofline.files.library import read_yaml
 from roofline.hardware.fields import A_SOURCE, Block, Level, Link, Price, Reference, Source, Text, year_as_text
@@ -60,7 +59,7 @@ class System(Block):
         try:
             system = cls.model_validate(dict(fields))
             _ = system.spec
-        except ValidationError as failure:
+        except ValueError as failure:
             msg = f"{where}: {first_problem(failure, cls)}"
             raise SpecError(msg) from None
         except SpecError as failure:

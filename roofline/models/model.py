@@ -157,7 +157,7 @@ def _stated(family: Family, fields: Mapping[str, Any], where: str) -> tuple[dict
     own, ignored = family.by_own_name, set()
     for key, value in fields.items():
         option = family.rename.get(key, key)
-        inert = str(key).rpartition(".")[2] in INERT and option not in family.config.model_fields
+        inert = str(key).rpartition(".")[2] in INERT and option not in family.config.stated
         if key in silent or inert:
             continue
         if option in built_in or (option not in own and key not in family.rename):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -125,6 +124,8 @@ def _downloaded(name: str) -> Path:
     except ImportError:
         purpose = f"{_DOWNLOAD}{name}: reading a model id of the hub"
         raise MissingExtraError(purpose, "hub") from None
+    import logging  # noqa: PLC0415  (costs start-up only where something is downloaded)
+
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its warnings of each retry; one error is enough
     try:
         return Path(hf_hub_download(name, "config.json"))

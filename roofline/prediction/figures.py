@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from roofline.classes import frozen
 from roofline.cost.cost import Cost
@@ -92,6 +92,14 @@ class Operator:
         return {"name": self.name, "kind": self.kind, "count": self.count, **form, **self.figures.to_dict()}
 
 
+class Listing(Protocol):
+    """The operators of a step when they are asked for, and what each of them costs."""
+
+    @property
+    def costs(self) -> tuple[Cost, ...]: ...
+    def __call__(self) -> tuple[Operator, ...]: ...
+
+
 @dataclass(frozen=True)
 class PhasePrediction:
     """One step of a phase, and how many steps a request takes; its operators are listed when they are asked for.
@@ -104,7 +112,7 @@ class PhasePrediction:
 
     steps: int
     figures: Figures
-    listing: Callable[[], tuple[Operator, ...]] = field(compare=False, repr=False)
+    listing: Listing = field(compare=False, repr=False)
     chunks: int = 1
     microbatches: int = 1
     stages: tuple[float, ...] = ()

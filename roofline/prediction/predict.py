@@ -183,7 +183,7 @@ class Prediction:
     @property
     def _kinds(self) -> dict[str, None]:
         """The kinds of operators, by whose constants they are timed."""
-        return dict.fromkeys(kind_of(cost) for phase in self.phases for cost in self.steps.costs(phase))
+        return dict.fromkeys(kind_of(cost) for phase in self.phases.values() for cost in phase.listing.costs)
 
     @property
     def _untimed_scans(self) -> str:

@@ -26,12 +26,17 @@ from roofline.timing.timing import PARTS, SECONDS, Timing, total
 
 
 @frozen
-class Listing:
+class Listed:
     """The operators of a step, of their costs and the time of one execution each, and what comes ``more``."""
 
     pairs: tuple[tuple[Cost, Timing], ...]
     machine: Machine
     more: tuple[Operator, ...] = ()
+
+    @property
+    def costs(self) -> tuple[Cost, ...]:
+        """What each operator costs."""
+        return tuple(cost for cost, _ in self.pairs)
 
     def __call__(self) -> tuple[Operator, ...]:
         """The operators; those of one name are told apart by their groups."""
@@ -103,7 +108,7 @@ class Steps:
         """Figures of one step, of its operators, and of the stages of its pipeline."""
         pairs = tuple(self.timed(phase))
         steps, several = self.workload.steps(phase), int(self.layout.stage_devices)
-        listing, chunks = Listing(pairs, self.machine), int(self.passes(phase))
+        listing, chunks = Listed(pairs, self.machine), int(self.passes(phase))
         alone = PhasePrediction(steps, figures_of(pairs, self.machine), listing, chunks, stage_devices=several)
         return alone if self.layout.pp == 1 else self._staged(phase, alone, listing)
 
@@ -113,7 +118,7 @@ class Steps:
         pairs = list(pairs)
         return pipeline, by_place(pairs, where * (len(pairs) // len(where)))
 
-    def _staged(self, phase: Phase, alone: PhasePrediction, listing: Listing) -> PhasePrediction:
+    def _staged(self, phase: Phase, alone: PhasePrediction, listing: Listed) -> PhasePrediction:
         """The same with what other microbatches add, an operator of its own, and the stages."""
         parts, pp = int(self.parts(phase)), int(self.layout.pp)
         pipeline, sums = self._stages(phase, listing.pairs)

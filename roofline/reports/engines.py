@@ -31,7 +31,7 @@ def engine_page(engine: Engine) -> list[str]:
     for name, value in engine.model_dump(mode="json").items():
         if name not in _TOLD and name in engine.model_fields_set:
             rows.append((name, _words(value), engine.source_of(name).title))
-    absent = [name for name in type(engine).model_fields if name not in {*engine.model_fields_set, *_TOLD}]
+    absent = [name for name in engine.stated if name not in {*engine.model_fields_set, *_TOLD}]
     return [*head, *table(("field", "value", "source"), rows, left=(0, 1, 2)), "", f"not stated: {', '.join(absent)}"]
 
 

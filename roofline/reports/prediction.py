@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html as escaping
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -223,14 +222,18 @@ _TOLD = (
 
 def html(prediction: Prediction) -> str:
     """The report for a notebook: no script, no style sheet, nothing fetched."""
-    parts = ["<div>", *(f"<p>{escaping.escape(line)}</p>" for line in verdict(prediction))]
+    parts = ["<div>", *(f"<p>{_escaped(line)}</p>" for line in verdict(prediction))]
     for name, phase in prediction.phases.items():
         parts += [f"<h4>{name}</h4><table>", _html_row(_HEADER, "th")]
         parts += [*(_html_row(row, "td") for row in operator_rows(phase)), "</table>"]
-    return "".join(
-        [*parts, *(f"<p><small>{escaping.escape(line)}</small></p>" for line in footer(prediction)), "</div>"]
-    )
+    return "".join([*parts, *(f"<p><small>{_escaped(line)}</small></p>" for line in footer(prediction)), "</div>"])
+
+
+def _escaped(text: str) -> str:
+    from html import escape  # noqa: PLC0415  (costs start-up only where a notebook asks)
+
+    return escape(text)
 
 
 def _html_row(row: Row, cell: str) -> str:
-    return "<tr>" + "".join(f"<{cell}>{escaping.escape(value)}</{cell}>" for value in row) + "</tr>"
+    return "<tr>" + "".join(f"<{cell}>{_escaped(value)}</{cell}>" for value in row) + "</tr>"

@@ -13,7 +13,7 @@ import yaml
 from roofline.calibration.calibration_file import KindConstants
 from roofline.calibration.constants import Constants, ConstantSet, read_calibration
 from roofline.calibration.corrections.correction import Correction, Prior, Tokens, constants_of
-from roofline.calibration.corrections.registry import CONSTANTS, CORRECTIONS, Corrections
+from roofline.calibration.corrections.registry import CORRECTIONS, Corrections, named_constants
 from roofline.classes import frozen
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import (
@@ -37,7 +37,7 @@ PLAIN = Constants(compute=0.8, memory=0.7, latency_s=5e-6, p=2)
 
 def usual(name: str) -> dict[str, float]:
     """The constants of one correction at the medians of their priors, by their names in a fit."""
-    return {each: constant.prior.median for each, (of, constant) in CONSTANTS.items() if of == name}
+    return {each: constant.prior.median for each, (of, constant) in named_constants().items() if of == name}
 
 
 def with_usual(name: str) -> Constants:
@@ -57,7 +57,7 @@ def test_every_correction_that_there_is_stands_in_the_list_once() -> None:
 
 def test_the_fields_of_a_kind_are_the_corrections_and_its_constants() -> None:
     own = {"compute", "memory", "vector", "special", "latency", "p", "band", "library", "libraries", "dtypes"}
-    assert set(KindConstants.model_fields) == own | set(NAMES)
+    assert set(KindConstants.stated) == own | set(NAMES)
 
 
 # What each states
@@ -205,5 +205,5 @@ def test_all_times_are_divided_and_nothing_else() -> None:
              "decode_blocks.each", "head_blocks.each", "key_growth", "dispatch.token", "dispatch.expert",
              "scan_chunks.each", "scan_chunks.chain", "channel_walk.first", "channel_walk.each",
              "row_walk", "key_time"}  # fmt: skip
-    for each in ("latency_s", "memory", *(name for name in CONSTANTS if name != "reuse_bandwidth")):
+    for each in ("latency_s", "memory", *(name for name in named_constants() if name != "reuse_bandwidth")):
         assert quicker.value(each) == every.value(each) / (2 if each in times else 1)

@@ -475,7 +475,7 @@ def test_the_ten_lines_of_the_readme_are_a_device(tmp_path: Path) -> None:
 
 def test_the_readme_names_every_field() -> None:
     readme = (data_folder("hardware_specs") / "README.md").read_text(encoding="utf-8")
-    fields = {info.alias or name for name, info in HardwareSpec.model_fields.items()}
+    fields = {info.alias or name for name, info in HardwareSpec.stated.items()}
     assert [field for field in sorted(fields) if not re.search(rf"`{field}[`.:]", readme)] == []
 
 
@@ -516,7 +516,7 @@ def test_an_override_edits_one_field_and_is_checked() -> None:
 
 
 def test_a_spec_is_frozen() -> None:
-    with pytest.raises(ValueError, match="frozen"):
+    with pytest.raises(AttributeError, match="cannot assign to field 'tdp'"):
         load_hardware("h100").tdp = 1.0
 
 

@@ -79,7 +79,8 @@ def test_a_name_means_one_thing_within_a_verb_and_a_flag_is_spelled_once() -> No
     def walk(command: click.Command) -> None:
         for inner in command.commands.values() if isinstance(command, click.Group) else ():
             walk(inner)
-        spelled = [word for param in command.params for word in (*param.opts, *param.secondary_opts)]
+        params = command.get_params(click.Context(command))
+        spelled = [word for param in params for word in (*param.opts, *param.secondary_opts)]
         assert len(spelled) == len(set(spelled))
 
     walk(app)

@@ -339,7 +339,7 @@ def test_inputs_are_resolved() -> None:
 def test_values_are_frozen(path: str) -> None:
     prediction = predict("bert-base", "a100")
     value = getattr(prediction, path) if path else prediction
-    field = next(iter(getattr(type(value), "model_fields", None) or value.__dataclass_fields__))
+    field = next(iter(getattr(type(value), "stated", None) or value.__dataclass_fields__))
     with pytest.raises((FrozenInstanceError, ValueError)):
         setattr(value, field, None)
 

@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import Field, GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
-
 from roofline.calibration.fields import Seconds, Share
 from roofline.classes import frozen
 from roofline.errors import shown
+from roofline.files.fields import Field, Info
+from roofline.files.readers import Reader, UnreadError
 from roofline.hardware.fields import Bytes, BytesPerCycle
 from roofline.units import Dimension
 
@@ -79,8 +78,27 @@ class Correction:
         return next(iter(values.values())) if len(values) == 1 else values
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """How a file is read, see :meth:`written`. Raises ValueError where constants are missing or unknown."""
+    def read_by(cls, reader_of: Callable[[Any], Reader]) -> Reader:
+        """How a file is read, see :meth:`written`."""
+        readers: dict[str, Reader] = {}
+
+        def read(given: Any, info: Info) -> Correction:
+            if isinstance(given, cls):
+                return given
+            if not readers:  # few of all corrections stand in a file
+                readers.update({name: reader_of(hint) for name, hint in _hints(cls).items()})
+            values = {next(iter(readers)): given} if len(readers) == 1 else given
+            if type(values) is not dict or values.keys() != readers.keys():
+                raise UnreadError
+            return cls(**{name: reader(values[name], info) for name, reader in readers.items()})
+
+        return read
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """The same by pydantic. Raises ValueError where constants are missing or unknown."""
+        from pydantic_core import core_schema  # noqa: PLC0415  (costs start-up only where pydantic is asked)
+
         schemas = {name: handler.generate_schema(hint) for name, hint in _hints(cls).items()}
         if len(schemas) == 1:
             (alone,) = schemas.values()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any, get_args
-
-from pydantic import model_validator
+from functools import cache
+from typing import Any, get_args, get_type_hints
 
 from roofline.calibration.corrections.attention import ExtraKeys, ExtraReads, KeyBlock, Regroup
 from roofline.calibration.corrections.attention_by_library import (
@@ -46,6 +45,7 @@ from roofline.calibration.corrections.memory import (
 )
 from roofline.calibration.corrections.scans import ChannelWalk, ScanChunks, UnitRate
 from roofline.calibration.fields import Data
+from roofline.files.fields import model_validator
 from roofline.number import Number
 
 
@@ -103,21 +103,21 @@ class Corrections(Data):
 
     def given(self) -> dict[str, Correction]:
         """Those that there are, by name."""
-        return {name: found for name in CORRECTIONS if (found := getattr(self, name)) is not None}
+        return {name: found for name in Corrections.stated if (found := getattr(self, name)) is not None}
 
     def value(self, name: str) -> float:
-        """A constant by the name of :data:`CONSTANTS`. Raises AttributeError where there is no such correction."""
-        correction, constant = CONSTANTS[name]
+        """A constant, named as in :func:`named_constants`. Raises AttributeError where there is no such correction."""
+        correction, constant = named_constants()[name]
         return float(getattr(getattr(self, correction), constant.field))
 
     def replaced(self, values: Mapping[str, Number]) -> Corrections:
-        """The same with other constants, by the names of :data:`CONSTANTS`; unchecked, as a fit tries many.
+        """The same with other constants, by the names of :func:`named_constants`; unchecked, as a fit tries many.
 
         Raises KeyError for an unknown name, TypeError where a correction lacks some of its constants.
         """
         changes: dict[str, dict[str, Number]] = {}
         for name, value in values.items():
-            correction, constant = CONSTANTS[name]
+            correction, constant = named_constants()[name]
             changes.setdefault(correction, {})[constant.field] = value
         made = {name: self._with(name, new) for name, new in changes.items()}
         return self.model_copy(update=made)
@@ -132,9 +132,11 @@ class Corrections(Data):
         return self.replaced({name: self.value(name) / factor for name in self.times()})
 
     def times(self) -> list[str]:
-        """The names, as in :data:`CONSTANTS`, of the constants there are that are times."""
+        """The names, as in :func:`named_constants`, of the constants there are that are times."""
         given = self.given()
-        return [name for name, (of, each) in CONSTANTS.items() if of in given and each.unit.dimension == "time_s"]
+        return [
+            name for name, (of, each) in named_constants().items() if of in given and each.unit.dimension == "time_s"
+        ]
 
     def written(self) -> dict[str, Any]:
         """The fields of those that there are, as a calibration's file has them."""
@@ -142,17 +144,17 @@ class Corrections(Data):
 
 
 CORRECTIONS: dict[str, type[Correction]] = {
-    name: get_args(field.annotation)[0] for name, field in Corrections.model_fields.items()
+    name: get_args(hint)[0] for name, hint in get_type_hints(Corrections).items() if name in Corrections.stated
 }
 """The class of each correction, by its name in a file."""
 
 
-def _named_constants() -> Iterator[tuple[str, tuple[str, Constant]]]:
+@cache
+def named_constants() -> Mapping[str, tuple[str, Constant]]:
+    """Every constant by its name in a fit, ``extra_keys`` or ``tiles.feed``: its correction's name, and what it is."""
+    found = {}
     for name, correction in CORRECTIONS.items():
         constants = constants_of(correction)
         for each in constants:
-            yield name if len(constants) == 1 else f"{name}.{each.field}", (name, each)
-
-
-CONSTANTS: dict[str, tuple[str, Constant]] = dict(_named_constants())
-"""Every constant by its name in a fit, ``extra_keys`` or ``tiles.feed``: its correction's name, and what it is."""
+            found[name if len(constants) == 1 else f"{name}.{each.field}"] = (name, each)
+    return found

@@ -113,7 +113,7 @@ class Family:
     @property
     def by_own_name(self) -> frozenset[str]:
         """The fields of the shape that a file may state under the shape's name; a path goes by another."""
-        everywhere = {*Config.model_fields, *({"vocab_size"} & set(self.config.model_fields))}
+        everywhere = {*Config.stated, *({"vocab_size"} & set(self.config.stated))}
         return frozenset(everywhere | {name for name in self.options if "." not in name})
 
 

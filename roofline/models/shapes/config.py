@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-
 from roofline.errors import ConfigError, near_matches, shown
+from roofline.files.door import Door
+from roofline.files.fields import BeforeValidator, Field, model_validator
 from roofline.files.findings import first_problem
 from roofline.layers.feed_forward import Activation
 from roofline.program.lengths import Lengths
@@ -41,10 +41,8 @@ def _activation(name: object) -> object:
 ActivationName = Annotated[Activation, BeforeValidator(_activation)]
 
 
-class Config(BaseModel):
+class Config(Door):
     """A network's sizes and options, under their Hugging Face names; a shape that reads text adds ``vocab_size``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     hidden_size: Size
     intermediate_size: Size
@@ -77,7 +75,7 @@ def parse_config(shape: type[Config], fields: dict[str, Any], where: str, names:
     """
     try:
         return shape.model_validate(fields)
-    except ValidationError as failure:
+    except ValueError as failure:
         field, mark, problem = first_problem(failure, shape).partition(": ")
         msg = f"{where}: {names.get(field, field)}{mark}{problem}"
         raise ConfigError(msg) from None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
-
 from roofline.errors import shown
+from roofline.files.fields import Field, model_validator
 from roofline.layers.normalization import Norm
 from roofline.models.shapes.config import MAX_SIZE, Config, Layers, Size
 from roofline.program.lengths import Lengths

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, model_validator
-
 from roofline.errors import shown
+from roofline.files.door import Door
+from roofline.files.fields import model_validator
 from roofline.layers.convolution import short_convolution
 from roofline.layers.delta_rule import gated_delta_net
 from roofline.layers.linear_recurrence import recurrent_block
@@ -27,15 +27,13 @@ _NEEDED: dict[Kind, str] = {
 }
 
 
-class Recurrence(BaseModel):
+class Recurrence(Door):
     """A mixer with a state.
 
     width: channels of mixers without heads. heads: of values; groups: of what they share, keys and queries of a state.
     head_dim, state_size: a head's state is so many values times so many elements for each. conv_kernel: taps.
     norms: of Mamba's B, C and time step. normed: whether a norm follows the scan.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     kind: Kind
     conv_kernel: Size

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
+from roofline.files.fields import Field
 from roofline.layers.embedding import embedding_sum, position_embedding, token_embedding
 from roofline.layers.head import embedding_head, similarity
 from roofline.layers.normalization import norm

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
-
+from roofline.files.fields import Field
 from roofline.layers.head import classifier, embedding_head, pooler
 from roofline.layers.normalization import norm
 from roofline.layers.patches import patch_embedding

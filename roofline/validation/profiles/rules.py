@@ -8,11 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, model_validator
-
 from roofline.classes import frozen
 from roofline.engines.fields import Record, Source, Text
 from roofline.errors import UsageError
+from roofline.files.fields import BeforeValidator, Field, model_validator
 from roofline.files.findings import validated
 from roofline.files.library import read_yaml
 from roofline.prediction.figures import Operator
@@ -75,9 +74,9 @@ class Known(Record):
 class Rules(Record):
     """The rules of a file."""
 
-    rules: Annotated[list[Rule], Field(default_factory=list)]
-    engines: Annotated[list[Known], Field(default_factory=list)]
     sources: dict[Text, Source]
+    rules: list[Rule] = Field(default=[])
+    engines: list[Known] = Field(default=[])
 
     @model_validator(mode="after")
     def _check(self) -> Self:
