@@ -14,6 +14,9 @@ def main() -> NoReturn:
     gc.set_threshold(_NEW_OBJECTS)
     try:
         from roofline.cli import app
+
+        app.main()
     except KeyboardInterrupt:
         interrupted()
-    app.main()
+    finally:
+        gc.freeze()  # what is left goes with the process
