@@ -156,9 +156,12 @@ class ConstantSet:
         """These constants, or those of the class by name if they were measured in none of ``dtypes``."""
         if self.calibration is None or self.otherwise is None:
             return self
+        asked = tuple(dtypes)
+        if any(self.covers(dtype) for dtype in asked):
+            return self
         kinds = self.calibration.kinds.values()
         told = {dtype for kind in kinds for place in (kind, *kind.libraries.values()) for dtype in place.dtypes}
-        if any(self.covers(dtype) or dtype in told for dtype in dtypes):
+        if not told.isdisjoint(asked):
             return self
         return ConstantSet.from_calibration(self.otherwise).using(self.kernels)
 

@@ -41,7 +41,12 @@ class Door:
     def __init__(self, /, **fields: Any) -> None:
         """Raises ValueError, pydantic's ValidationError, for fields that are not as declared."""
         read = type(self).model_validate(fields)
-        self._become(read.__dict__, read.model_fields_set)
+        self._become(read._values, read.model_fields_set)
+
+    @property
+    def _values(self) -> dict[str, Any]:
+        """The values of the fields, without what was worked out of them."""
+        return {name: self.__dict__[name] for name in self.stated if name in self.__dict__}
 
     def _become(self, values: Mapping[str, Any], given: frozenset[str]) -> None:
         object.__setattr__(self, "__dict__", dict(values))
@@ -114,7 +119,7 @@ class Door:
     def model_copy(self, *, update: Mapping[str, Any]) -> Self:
         """The same with other values, unchecked."""
         made = object.__new__(type(self))
-        made._become({**self.__dict__, **update}, self.model_fields_set | update.keys())
+        made._become({**self._values, **update}, self.model_fields_set | update.keys())
         return made
 
     def model_dump(
@@ -124,7 +129,7 @@ class Door:
         how = {"mode": mode, "by_alias": by_alias, "exclude_defaults": exclude_defaults}
         told = {
             name: value
-            for name, value in self.__dict__.items()
+            for name, value in self._values.items()
             if not (exclude_defaults and value == self.stated[name].default)
         }
         names = {name: (by_alias and self.stated[name].alias) or name for name in told}
@@ -149,16 +154,16 @@ class Door:
         raise FrozenInstanceError(msg)
 
     def __eq__(self, other: object) -> bool:
-        return self.__dict__ == other.__dict__ if other.__class__ is self.__class__ else NotImplemented
+        return self._values == other._values if isinstance(other, type(self)) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(tuple(self.__dict__.values()))
+        return hash(tuple(self._values.values()))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__dict__.items())})"
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._values.items())})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (type(self), self.__dict__, self.model_fields_set)
+        return _restored, (type(self), self._values, self.model_fields_set)
 
 
 def _restored(cls: type[Door], values: Mapping[str, Any], given: frozenset[str]) -> Door:

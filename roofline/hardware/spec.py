@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias
 
 from roofline.errors import WorkloadError
@@ -106,12 +107,12 @@ class HardwareSpec(Block):
         told = f"{self.vendor or ''} {self.kind} {self.calibration_class.replace('-', ' ')} {self.architecture or ''}"
         return frozenset(re.findall(r"[a-z0-9_.]+", told.lower()))
 
-    @property
+    @cached_property
     def main_memory(self) -> Level:
         """Device memory: the first level, which has a bandwidth."""
         return next(iter(self.memory.values()))
 
-    @property
+    @cached_property
     def bandwidth(self) -> float:
         """Bandwidth of device memory. [B/s]"""
         rate = self.main_memory.bandwidth

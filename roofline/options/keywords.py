@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 
 from roofline.errors import UsageError, near_matches
-from roofline.options.option import Field, fields_of
+from roofline.options.option import Field, fields_of, worded
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Group = TypeVar("Group")
@@ -45,7 +45,7 @@ def completed(group: type, given: Mapping[str, Any], where: str) -> dict[str, An
         msg = f"{where}: {name} is no keyword of it; {near_matches(name, [field.name for field in fields])}"
         raise UsageError(msg)
     values = {field.name: given.get(field.name, field.option.default) for field in fields}
-    for field in fields:
+    for field in worded(group):
         field.check(values[field.name])
     return values
 

@@ -92,6 +92,12 @@ def fields_of(group: type) -> tuple[Field, ...]:
 
 
 @cache
+def worded(group: type) -> tuple[Field, ...]:
+    """Those options of a group that take words alone."""
+    return tuple(field for field in fields_of(group) if field.words)
+
+
+@cache
 def _read(group: type) -> tuple[Field, ...]:
     return tuple(_fields(get_type_hints(group, include_extras=True)))
 

@@ -109,7 +109,8 @@ def _tiling(cost: Cost, rates: Rates, constants: Constants) -> Tiling:
     """The contractions at the rates reached: in tiles where the constants have them, else as they are."""
     if constants.corrections.tiles and isinstance(cost.shape, MatmulShape):
         _, peak = rates.contraction_unit(cost.dtype)
-        streams = bool(np.all(np.asarray(cost.shape.narrow) == 1))
+        narrow = cost.shape.narrow
+        streams = narrow == 1 if isinstance(narrow, int) else bool(np.all(np.asarray(narrow) == 1))
         return TiledMatmul(constants.corrections.tiles, peak, constants.compute, rates, streams).fastest(cost.shape)
     return Tiling(_seconds(cost.flops, cost.dtype, rates, constants.compute), 0.0, 0.0)
 

@@ -90,7 +90,7 @@ class Timing:
         """The mean over the last axis, the steps of a request; the form is the most frequent one."""
         if isinstance(self.form, str) and isinstance(self.time_s, int | float):
             return self
-        return replace(self.each(mean), form=_most_frequent(self.form))
+        return _timing(map(mean, self.all_seconds), _most_frequent(self.form))
 
     def as_float(self) -> Timing:
         """The same in plain numbers."""
