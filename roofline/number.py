@@ -241,7 +241,7 @@ def whole(number: Number) -> Number:
 
 def mean(value: Number) -> Number:
     """The mean over the last axis of an array, the steps of a request; a number is its own."""
-    if isinstance(value, int | float):
+    if isinstance(value, (int, float)):
         return value
     if not isinstance(value, np.ndarray):
         return _remembered("mean", value) if isinstance(value, Remembering) else value
@@ -283,7 +283,7 @@ def as_float(number: Number) -> Number:
     """
     if isinstance(number, float):
         return number
-    if isinstance(number, int | Fraction):
+    if isinstance(number, (int, Fraction)):
         return float(number)
     return number if isinstance(number, np.ndarray | Remembering) or is_symbolic(number) else float(number)
 

@@ -134,7 +134,7 @@ class HardwareSpec(Block):
         """The clock of the processors; 0 where the sheet does not say. [Hz]"""
         return self.clock or 0.0
 
-    @property
+    @cached_property
     def last_cache(self) -> float:
         """The capacity of the last cache before device memory; 0 where none is stated. [B]"""
         _, *caches = (level for level in self.memory.values() if level.scope == "device")

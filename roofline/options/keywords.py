@@ -45,8 +45,9 @@ def completed(group: type, given: Mapping[str, Any], where: str) -> dict[str, An
         msg = f"{where}: {name} is no keyword of it; {near_matches(name, [field.name for field in fields])}"
         raise UsageError(msg)
     values = {field.name: given.get(field.name, field.option.default) for field in fields}
-    for field in worded(group):
-        field.check(values[field.name])
+    for field, words in worded(group):
+        if values[field.name] not in words:
+            field.check(values[field.name])
     return values
 
 

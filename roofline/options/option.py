@@ -92,9 +92,10 @@ def fields_of(group: type) -> tuple[Field, ...]:
 
 
 @cache
-def worded(group: type) -> tuple[Field, ...]:
-    """Those options of a group that take words alone."""
-    return tuple(field for field in fields_of(group) if field.words)
+def worded(group: type) -> tuple[tuple[Field, tuple[str | None, ...]], ...]:
+    """Those options of a group that take words alone, and what they take."""
+    found = [field for field in fields_of(group) if field.words]
+    return tuple((field, (*field.words, *([None] if NoneType in field.kinds else []))) for field in found)
 
 
 @cache

@@ -148,11 +148,11 @@ def _resident(cost: Cost, shape: Shape, corrections: Corrections, cache: Number)
 
 def _activation_bytes(cost: Cost) -> Number:
     """What of an operator's traffic the operators around it touch too: no weights, no cache of keys, no states. [B]"""
-    if isinstance(cost.shape, MatmulShape | GroupedShape):
+    if isinstance(cost.shape, (MatmulShape, GroupedShape)):
         return as_float(cost.bytes - cost.shape.weight_bytes)
     if isinstance(cost.shape, AttentionShape):
         return as_float(cost.bytes) - as_float(cost.shape.cache_bytes) + new_bytes(cost.shape)
-    if isinstance(cost.shape, ScanShape | ConvolutionShape):
+    if isinstance(cost.shape, (ScanShape, ConvolutionShape)):
         return as_float(cost.bytes - cost.shape.state_bytes)
     return as_float(cost.bytes) if isinstance(cost.shape, RowShape) else 0.0
 
