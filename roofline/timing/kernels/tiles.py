@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 
@@ -26,6 +27,10 @@ _SIDES, _PARTS = np.array(TILES, dtype=np.float64).T[:, :, None], np.array(SPLIT
 _STEP = 32  # a block goes through its depth in steps of this many elements
 _FEW = min(rows for rows, _ in TILES)  # rows that fill no tile
 _CHUNK = 8192  # rows of a table at once
+_AT_ONCE = 256  # rows of which all tilings stay in a cache side by side
+
+_Known: TypeAlias = tuple[Tiles, float, float, float, float]
+"""The tiles' constants, peak, share, bandwidth and units of a :class:`TiledMatmul` in plain numbers."""
 
 
 @frozen
@@ -117,6 +122,11 @@ class TiledMatmul:
         """The same for numbers and arrays, in chunks that stay in a cache."""
         columns = np.broadcast_arrays(*(np.asarray(size, dtype=np.float64) for size in sizes))
         flat = [np.ascontiguousarray(column).reshape(-1) for column in columns]
+        rates = (self.peak, self.hardware.bandwidth, self.hardware.unit_count)
+        if flat[0].size <= _AT_ONCE and all(map(_is_plain, rates)):
+            known = (self.tiles, float(self.peak), self.share, float(self.hardware.bandwidth))
+            found = _fastest_of_few((*known, float(units_of(self.hardware))), np.array(flat))
+            return Tiling(*(row.reshape(columns[0].shape)[()] for row in found))
         whole = np.empty((3, flat[0].size))
         for start in range(0, flat[0].size, _CHUNK):
             part = MatmulShape(*(column[start : start + _CHUNK] for column in flat))
@@ -138,13 +148,32 @@ def _fastest_of_plain(
     tiles: Tiles, peak: float, share: float, bandwidth: float, units: float, rows: float, columns: float, depth: float
 ) -> Tiling:
     """The same for one matmul in plain numbers: all tilings at once; operators of a network and its batches recur."""
-    blocks = np.ceil(rows / _SIDES[0]) * np.ceil(columns / _SIDES[1])
-    steps = np.ceil(depth / (_STEP * _PARTS))
-    compute = np.ceil(blocks * _PARTS / units) * steps * _step_s(tiles, peak, share, units)
+    compute = _compute_at_once((tiles, peak, share, bandwidth, units), rows, columns, depth).min(axis=0)
     partial, late = tiles.partial_bytes(_PARTS, rows * columns) / bandwidth, tiles.added_s(_PARTS)
-    totals = np.array([compute.min(axis=0) + (partial + late), partial, late])
+    totals = np.array([compute + (partial + late), partial, late])
     total, partial_s, late_s = totals[:, totals[0].argmin()].tolist()
     return Tiling(total - partial_s - late_s, partial_s, late_s)
+
+
+def _fastest_of_few(known: _Known, sizes: Grid) -> Grid:
+    """The same for few matmuls of so many rows, columns and depth, row by row of the result as in a tiling."""
+    rows, columns, depth = sizes[:, :, None, None]
+    compute = _compute_at_once(known, rows, columns, depth).min(axis=1)
+    tiles, _, _, bandwidth, _ = known
+    partial, late = np.asarray(tiles.partial_bytes(_PARTS, (rows * columns)[:, 0])) / bandwidth, tiles.added_s(_PARTS)
+    totals = compute + (partial + late)
+    each, picked = np.arange(len(totals)), totals.argmin(axis=1)
+    partial, late = partial[each, picked], np.asarray(late)[picked]
+    return np.array((totals[each, picked] - partial - late, partial, late))
+
+
+def _compute_at_once(known: _Known, rows: float | Grid, columns: float | Grid, depth: float | Grid) -> Grid:
+    """Seconds of compute of every tile, and in the last axis of every split."""
+    tiles, peak, share, _, units = known
+    blocks = np.ceil(rows / _SIDES[0]) * np.ceil(columns / _SIDES[1])
+    steps = np.ceil(depth / (_STEP * _PARTS))
+    compute: Grid = np.ceil(blocks * _PARTS / units) * steps * _step_s(tiles, peak, share, units)
+    return compute
 
 
 @lru_cache(maxsize=256)
