@@ -79,11 +79,11 @@ class TiledMatmul:
     def _tiled(self, shape: MatmulShape) -> Tiling:
         sizes = (shape.rows, shape.columns, shape.depth)
         numbers = (*sizes, self.peak, self.hardware.bandwidth, self.hardware.unit_count)
-        if is_remembering(*numbers):
-            return self._fastest_of_one(shape)
         if all(map(_is_plain, numbers)):
             known = (self.tiles, float(self.peak), self.share, float(self.hardware.bandwidth))
             return _fastest_of_plain(*known, float(units_of(self.hardware)), *map(float, sizes))
+        if is_remembering(*numbers):
+            return self._fastest_of_one(shape)
         if not is_symbolic(*sizes):
             return self._fastest_of_numbers(sizes)
         added = [sum(self._added(split, shape.rows * shape.columns)) for split in SPLITS]
@@ -184,7 +184,7 @@ def _step_s(tiles: Tiles, peak: float, share: float, units: float) -> Grid:
 
 
 def _is_plain(size: Number) -> bool:
-    return isinstance(size, int | float | Fraction)
+    return isinstance(size, (int, float, Fraction))
 
 
 def units_of(hardware: Rates) -> Number:
