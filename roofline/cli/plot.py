@@ -64,6 +64,14 @@ def check(path: Path) -> None:
     check_writable(path)
 
 
+def plot_simulation(found: Any, path: Path) -> None:
+    """The waits and the goodput of a simulation that was run already: ``simulate --plot``."""
+    from roofline.charts.drawing.saving import save
+    from roofline.charts.kinds.load import describe_load, draw_load
+
+    save(draw_load(found), path, words=describe_load(found))
+
+
 def plot_prediction(prediction: Any, path: Path) -> None:
     """The roofline of a prediction that was made already: ``predict --plot``."""
     from roofline.charts.drawing.saving import save

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from roofline.cli import plot as cli_plot
 from roofline.cli.console import refuse, tell, warn
 from roofline.options.keywords import part
 from roofline.options.verbs import SimulateFlags, SimulateOptions
@@ -17,6 +18,8 @@ def simulate(model: str, flags: SimulateFlags) -> None:
 
     if flags["output"] is not None:
         check_output(flags["output"])
+    if flags["plot"] is not None:
+        cli_plot.check(flags["plot"])
     from roofline.reports.prediction import to_json
     from roofline.reports.serving.simulation import simulation_rows, simulation_text
     from roofline.simulation.simulate import simulate as simulated
@@ -26,6 +29,8 @@ def simulate(model: str, flags: SimulateFlags) -> None:
         warn(warning)
     if flags["output"] is not None:
         write_result(found.to_dict, partial(simulation_rows, found), flags["output"])
+    if flags["plot"] is not None:
+        cli_plot.plot_simulation(found, flags["plot"])
     if flags["json"]:
         tell(to_json(found.to_dict()))
     elif flags["output"] is None:

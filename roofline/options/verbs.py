@@ -224,6 +224,11 @@ class SimulateOptions(Simulated, Traffic, Targets, StepClockOptions, Reserve, to
 class SimulateFlags(Hardware, SimulateOptions, FileOutput, Quiet, total=False):
     """The flags of ``simulate``."""
 
+    plot: Annotated[
+        Path | None,
+        Option("Draw the waits, and goodput against load: FILE.png, .svg or .pdf.", metavar="FILE", everyday=True),
+    ]
+
 
 class SweepFlags(SeveralHardware, Edits, total=False):
     """The flags of ``sweep``."""

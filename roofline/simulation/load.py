@@ -73,7 +73,7 @@ class Offered:
     def words(self) -> str:
         """In a few words."""
         if self.clients is not None:
-            return f"{self.clients:,} clients in a closed loop"
+            return f"from {self.clients:,} clients in a closed loop"
         if self.per_second is None:
             return "all at the start" if self.process == "all" else "as they came"
         return f"at {self.per_second:g} req/s, {self.process}"

@@ -23,11 +23,12 @@ from roofline.simulation.deployment import Deployment, deploy
 from roofline.simulation.events import ROUTERS, round_robin, run
 from roofline.simulation.ledger import Ledger, Path
 from roofline.simulation.load import Offered
-from roofline.simulation.statistics import Outcome, outcome
+from roofline.simulation.statistics import Outcome, counted_of, outcome
 from roofline.simulation.workload import Workload, read_workload
 from roofline.timing.engine_choice import caution
 from roofline.version import versions
 
+_PARTS, _PER_LOAD = (0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 1.05, 1.2), 1500
 _FULL, _LEAST_FULL, _MOST_FULL = 8, 400, 8192  # so many times the sequences in flight tell what a full replica serves
 
 
@@ -45,6 +46,11 @@ class Simulation:
     options: SimulateOptions
     ledger: Ledger
     outcome: Outcome
+
+    @property
+    def counted(self) -> Ledger:
+        """The requests whose times count."""
+        return counted_of(self.ledger, warm=self.asked.steady)
 
     @cached_property
     def fast(self) -> Outcome:
@@ -72,6 +78,20 @@ class Simulation:
         ended = np.sort(full.finished)
         first, last = many // 4, 3 * many // 4
         return float((last - first) / (ended[last] - ended[first]))
+
+    @cached_property
+    def curve(self) -> list[tuple[float, Outcome]]:
+        """Requests per second at parts of the saturation, and what the first requests meet under them.
+
+        Empty where no rate was asked for, or none saturates.
+        """
+        if self.load is None or self.saturation is None:
+            return []
+        some, found = self.workload.some(_PER_LOAD), []
+        for load in (share * self.saturation for share in _PARTS):
+            options: SimulateOptions = {**self.options, "load": load}
+            found.append((load, _served(self.deployment, some, some.ledger(), options)))
+        return found
 
     def _shared(self, many: int) -> dict[int, Path]:
         """The paths of requests that are repeated up to so many."""
@@ -165,7 +185,7 @@ def simulate(model: AnyModel, hardware: Hardware, **options: Unpack[SimulateOpti
         msg = f"{request.model.name} generates no text from prompts alone; serving is simulated for decoders"
         raise WorkloadError(msg)
     workload = read_workload(options, asked.requests, request.model.lengths.output, asked.seed)
-    ledger = Ledger.of(workload.prompt, workload.generate, workload.paths)
+    ledger = workload.ledger()
     asked.arrivals(workload)  # a process that is unknown is refused before any work
     deployment = deploy(model, hardware, int((ledger.prompt + ledger.generate).max()) - 1, options)
     found = _served(deployment, workload, ledger, options)

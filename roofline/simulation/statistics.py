@@ -75,7 +75,7 @@ class Outcome:
 
 def outcome(ledger: Ledger, replicas: Sequence[Replica], targets: Targets, *, warm: bool) -> Outcome:
     """The figures of a run that is over; without ``warm`` all requests count."""
-    counted = ledger.part(slice(int(WARM_UP * len(ledger)) if warm else 0, None))
+    counted = counted_of(ledger, warm=warm)
     found = {name: Distribution.of(getattr(counted, name)) for name in TIMES}
     start, end = float(counted.arrived.min()), float(ledger.arrived.max() if warm else ledger.finished.max())
     ended = (ledger.finished > start) & (ledger.finished <= end)
@@ -100,6 +100,11 @@ def outcome(ledger: Ledger, replicas: Sequence[Replica], targets: Targets, *, wa
         preempted=int(ledger.preempted.sum()),
         cached=float(ledger.cached.sum() / ledger.prompt.sum()),
     )
+
+
+def counted_of(ledger: Ledger, *, warm: bool) -> Ledger:
+    """The requests that count: after a warm-up, or all."""
+    return ledger.part(slice(int(WARM_UP * len(ledger)) if warm else 0, None))
 
 
 def within(ledger: Ledger, targets: Targets) -> Grid:

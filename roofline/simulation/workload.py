@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as File
 
 import numpy as np
@@ -13,7 +13,7 @@ from roofline.errors import UsageError, near_matches, shown
 from roofline.number import Grid
 from roofline.options import groups
 from roofline.program.traffic import PRESETS, Lengths, lognormal, read_traffic
-from roofline.simulation.ledger import Path, Whole
+from roofline.simulation.ledger import Ledger, Path, Whole
 from roofline.simulation.traces import read_trace
 
 
@@ -37,6 +37,15 @@ class Workload:
     paths: Mapping[int, Path] = field(default_factory=dict)
     times: Grid = field(default_factory=lambda: np.zeros(0))
     cut: int = 0
+
+    def ledger(self) -> Ledger:
+        """Its requests, to which nothing has happened."""
+        return Ledger.of(self.prompt, self.generate, self.paths)
+
+    def some(self, requests: int) -> Workload:
+        """The first requests of it."""
+        columns = ("prompt", "generate", "follows", "think", "times")
+        return replace(self, **{name: getattr(self, name)[:requests] for name in columns})
 
     @property
     def words(self) -> str:

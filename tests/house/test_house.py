@@ -263,7 +263,7 @@ VERBS = {
     "simulate": "--hardware --load --arrivals --concurrency --requests --router --seed --workload --prompt --generate "
     "--prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity "
     "--routing --count --lm-head --engine --kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp --reserve "
-    "--json --output -o --quiet --help-all",
+    "--json --output -o --quiet --plot --help-all",
     "sweep": "--hardware --set --output -o --batch --prompt --generate --context --dtype --engine --layouts "
     "--price-kind --prices --columns --workers --dry-run --best --pareto --pivot --of --by --where --top --help-all",
     "plot": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
