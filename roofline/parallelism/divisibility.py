@@ -136,7 +136,7 @@ def _axis(letter: str, size: int, groups: int, experts: bool) -> Condition:
     if letter == "K":
         return _heads(size, groups)
     if letter == "E":
-        return Condition("ep", f"does not divide the {size} experts", lambda x: size % x.ep == 0)
+        return Condition("ep", f"is more than twice the {size} experts", lambda x: x.ep <= 2 * size)
     if experts:
         problem = f"is split over the width {size} of an expert, which tp / ep must divide"
         return Condition("tp", problem, lambda x: size % (x.tp // np.minimum(x.tp, x.ep)) == 0)

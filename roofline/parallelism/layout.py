@@ -75,6 +75,14 @@ class Layout:
         """How many devices the layout takes."""
         return devices_of(self.to_dict())
 
+    def redundant_experts(self, experts: int) -> Degree:
+        """How many further places there are for copies of ``experts``, of which each device of ep holds as many.
+
+        >>> Layout(dp=72, ep=72).redundant_experts(256)  # four on each device
+        32
+        """
+        return -(-experts // self.ep) * self.ep - experts
+
     @property
     def stage_devices(self) -> Degree:
         """How many devices a pipeline stage takes."""
@@ -299,12 +307,14 @@ class Mesh:
 
     def _reached(self, touched: Callable[[Sizes], Number]) -> Reached:
         part = 1 if self.phase.one_token else self.layout.cp
-        return Reached(touched, self.count(frozenset(("dp_e",))), part)
+        return Reached(touched, self.count(frozenset(("dp_e",))), part, self.count(_EXPERT))
 
 
 @frozen
 class Part:
-    """A device's part of an axis. A vocabulary is padded to equal parts; key/value heads are one at the least.
+    """A device's part of an axis; of key/value heads one at the least.
+
+    A vocabulary is padded to equal parts, experts are filled up to equal numbers by copies.
 
     heads: what is split is K, or G where K are fewer than devices, and how many K there are.
     """
@@ -317,7 +327,7 @@ class Part:
     def __call__(self, sizes: Sizes) -> Number:
         """The size of the part."""
         size = resolve(self.whole, sizes)
-        if self.letter == "V":
+        if self.letter in ("V", "E"):
             return ceil_div(size, self.degree)
         if self.heads is not None and self.letter in ("K", "G"):
             shared = minimum(resolve(self.heads, sizes), self.degree)
@@ -372,11 +382,16 @@ class Gathered:
 
 @frozen
 class Reached:
-    """A size that follows from the tokens at hand: those of ``replicas``, of each sequence one of ``parts``."""
+    """A size that follows from the tokens at hand: those of ``replicas``, of each sequence one of ``parts``.
+
+    Experts are as many as ``devices`` hold together: copies count as further experts, each with its part of the tokens,
+    which touches no fewer of them than if some experts alone had copies.
+    """
 
     whole: Callable[[Sizes], Number]
     replicas: Number
     parts: Number
+    devices: Number
 
     def __call__(self, sizes: Sizes) -> Number:
         """The size for these tokens."""
@@ -385,7 +400,7 @@ class Reached:
     def all_of(self, sizes: Sizes) -> Sizes:
         """The sizes with the tokens that reach a device's experts."""
         tokens = {"B": resolve("B", sizes) * self.replicas, "T": resolve("T", sizes) / self.parts}
-        return {**sizes, **tokens}
+        return {**sizes, **tokens, "E": ceil_div(resolve("E", sizes), self.devices) * self.devices}
 
 
 def is_expert(op: Op) -> bool:

@@ -236,6 +236,8 @@ class PredictAnswer(Answer):
     overlap: NotRequired[Annotated[float, Says("several devices: part of each collective's time that is hidden")]]
     replicated_parameters: NotRequired[Annotated[dict[str, int], Says(
         "several devices: elements of each weight that are held beyond one copy", "elements")]]  # fmt: skip
+    redundant_experts: NotRequired[Annotated[int, Says(
+        "copies of experts, where the devices of ep hold as many each and do not divide them", "experts")]]  # fmt: skip
     chosen: NotRequired[Annotated[ChosenAnswer, Says("how the layout was chosen, where it was")]]
     idle: NotRequired[Annotated[str, Says("which devices idle and why, where the batch is too small for all of them")]]
     inputs: Annotated[InputsAnswer, Says("inputs as they were taken")]

@@ -131,6 +131,11 @@ class Prediction:
         return tuple(sorted(found, key=lambda each: -each.surplus))
 
     @property
+    def redundant_experts(self) -> int:
+        """The experts that a device holds a further copy of, over all devices of ep: so that each holds as many."""
+        return int(self.layout.redundant_experts(self.request.program.sizes.get("E", 0)))
+
+    @property
     def overflow(self) -> Overflow | None:
         """What would hold it; None where it fits."""
         if self.memory.fits is not False:
@@ -232,6 +237,8 @@ class Prediction:
         hidden = network.use.overlap if network else 0.0
         again = {each.name: int(each.surplus) for each in self.replicated}
         spread = {"layout": self.layout.to_dict(), "overlap": hidden, "replicated_parameters": again}
+        if self.redundant_experts:
+            spread["redundant_experts"] = self.redundant_experts
         return {**system, **spread, **chosen, **idle}
 
     def _inputs(self) -> dict[str, Any]:

@@ -31,7 +31,17 @@ def layout_lines(prediction: Prediction) -> list[str]:
         if chosen.runner_up is not None:
             what = "time" if chosen.fitting else "memory"
             line += f"; next: {chosen.runner_up}, {chosen.ratio:.2f} x the {what}"
-    return [line, *idle, *_replicated_lines(prediction)]
+    return [line, *idle, *_redundant_lines(prediction), *_replicated_lines(prediction)]
+
+
+def _redundant_lines(prediction: Prediction) -> list[str]:
+    """How many experts a device holds, where copies fill the devices up."""
+    copies, devices = prediction.redundant_experts, int(prediction.layout.ep)
+    if not copies:
+        return []
+    experts = prediction.request.program.sizes["E"]
+    each = (experts + copies) // devices
+    return [f"experts: {experts} and {copies} redundant copies, {each} on each of {devices} devices"]
 
 
 def _replicated_lines(prediction: Prediction) -> list[str]:

@@ -224,7 +224,9 @@ def _misfits(question: Question, job: _Job) -> Misfits:
 def _curve(
     question: Question, job: _Job, held: Occupancy, most: int | None, state: SteadyState | None, row: int, problem: str
 ) -> Curve:
-    words, devices, ranks = str(job.layout), int(job.layout.devices), int(job.layout.dp)
+    devices, ranks = int(job.layout.devices), int(job.layout.dp)
+    copies = int(job.layout.redundant_experts(question.program.sizes.get("E", 0)))
+    words = f"{job.layout} (+{copies} experts)" if copies else str(job.layout)
     answer = question.traffic.generate.mean
     return Curve(
         job.hardware, job.recipe, job.constants, most and most * ranks, state, row, answer, devices, ranks, words,

@@ -11,10 +11,13 @@ from roofline.hardware.spec import HardwareSpec
 from roofline.options.verbs import ServingOptions
 from roofline.parallelism.layout import Layout
 from roofline.serving.occupancy import Occupancy
-from roofline.serving.replica_layouts import LARGEST_REPLICA, ONE, replica_layouts
+from roofline.serving.replica_layouts import ONE, replica_layouts
 from roofline.serving.scenario import Question
 from roofline.timing.dtype_support import narrower_recipes
 from roofline.units import format_quantity
+
+_MOST_TENSOR = 64
+"""The most tensor-parallel devices that are looked at for what fewer do not hold."""
 
 Held = Callable[[Recipe, Layout], Occupancy]
 """What a device of a replica holds."""
@@ -38,7 +41,7 @@ class Misfits:
 
     def _more(self, recipe: Recipe, layout: Layout, room: float) -> str:
         devices = int(layout.devices)
-        while (devices := 2 * devices) <= LARGEST_REPLICA:
+        while (devices := 2 * devices) <= _MOST_TENSOR:
             wider = Layout.of(tp=devices)
             needed = self._needed(recipe, wider)
             if needed is not None and needed <= room:

@@ -19,7 +19,7 @@ from roofline.program.workload import Workload
 
 ONE = Layout()
 
-LARGEST_REPLICA = 64
+LARGEST_REPLICA = 512
 """The most devices that one replica is split over."""
 
 

@@ -25,6 +25,7 @@ from roofline.parallelism.divisibility import can_split, check_layout
 from roofline.parallelism.layout import MESH, Layout
 from roofline.parallelism.replication import replicated_weights, replicated_work
 from roofline.parallelism.sharding import shard
+from roofline.program.axes import rebind
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import Precision, Workload
@@ -97,6 +98,34 @@ def test_every_architecture_at_full_size(name: str, layout: Layout) -> None:
     check_sums(program, layout, WORK)
 
 
+@pytest.mark.parametrize(
+    ("name", "layout", "copies"),
+    [
+        ("mixtral-8x7b", Layout(dp=3, ep=3), 1),
+        ("mixtral-8x7b", Layout(tp=4, dp=3, ep=12), 4),
+        ("deepseek-v2-lite", Layout(tp=2, dp=36, ep=72), 8),
+    ],
+)
+def test_redundant_experts_fill_devices_up(name: str, layout: Layout, copies: int) -> None:
+    """Each device holds as many; the work is that of the whole, and no device reads more experts than it holds."""
+    program = load_model(name).program()
+    work = replace(WORK, batch=144)
+    check_layout(layout, program, program.phases, work, name)
+    check_sums(program, layout, work)
+    experts = program.sizes["E"]
+    assert layout.redundant_experts(experts) == copies
+    more = {each.name: each.surplus / each.whole for each in replicated_weights(program, layout)}
+    assert more["w_expert_down"] == Fraction(copies, experts)
+    places = (experts + copies) // int(layout.ep)
+    for group, op in shard(program, layout).in_phase(Phase.DECODE):
+        if op.name == "experts_down":
+            few, many = (
+                float(rebind(group.sizes({**program.sizes, "B": tokens, "T": 1.0, "S": 64.0}), op.local)["X"])
+                for tokens in (1.0, 1e6)
+            )
+            assert 0 < few < many == pytest.approx(places)
+
+
 SHARED = [  # devices of tp hold a latent, or the same key/value head, alike
     ("deepseek-v2-lite", Layout(tp=8, dcp=8)),
     ("deepseek-v2-lite", Layout(tp=8, ep=2, dcp=8)),
@@ -163,7 +192,7 @@ def test_what_a_split_cache_needs_said() -> None:
         ),
         ("gpt2", Layout(tp=8), "tp 8 does not divide the 12 heads (gpt2); tp can be 1, 2, 3, 4, 6, 12"),
         ("gpt2", Layout(ep=2), "ep 2 splits experts, and there are none (gpt2); ep can be 1"),
-        ("mixtral-8x7b", Layout(ep=3, dp=3), "ep 3 does not divide the 8 experts (mixtral-8x7b); ep can be 1"),
+        ("mixtral-8x7b", Layout(ep=17, dp=17), "ep 17 is more than twice the 8 experts (mixtral-8x7b); ep can be 1"),
         ("mixtral-8x7b", Layout(ep=8, dp=4), "ep 8 takes its devices from tp, then from dp"),
         (
             "gpt2",

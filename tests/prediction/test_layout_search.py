@@ -25,7 +25,7 @@ SHORT: dict[str, Any] = {"prompt": 512, "generate": 8}
 
 @pytest.mark.parametrize(
     ("model", "hardware", "batches"),
-    [("llama-3.1-8b", "16xh100", [16, 12]), ("mixtral-8x7b", "8xh100", [16]), ("deepseek-v2-lite", "8xmi300x", [8]),
+    [("llama-3.1-8b", "16xh100", [16, 12]), ("mixtral-8x7b", "6xh100", [12]), ("deepseek-v2-lite", "8xmi300x", [8]),
      ("gpt-j-6b", "4xa100", [4])],
 )  # fmt: skip
 def test_all_at_once_is_each_by_itself(model: str, hardware: str, batches: list[int]) -> None:
