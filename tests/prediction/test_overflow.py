@@ -167,7 +167,7 @@ def test_several_devices_that_are_too_few_are_told_what_would_do() -> None:
     assert predict("mixtral-8x22b", "2xh100", dtype=name, tp=2).memory == fit
     (row,) = compare("mixtral-8x22b", "2xh100", dtype="bf16").rows
     assert row.misses == (
-        "does not fit: 141 GB of 77.0 GB on each of 2 devices (tp 2); "
+        "does not fit: 141 GB of 77.0 GB on each of 2 devices (tp 2, ep 2); "
         "4 devices hold it (tp 4: 70.6 GB on each) or --dtype fp8 does (71.1 GB)",
     )
 
