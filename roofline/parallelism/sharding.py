@@ -6,7 +6,8 @@ written differs from its layout as read, a collective stands between:
     partial -> whole     all-reduce          partial -> split            reduce-scatter
     split -> whole       all-gather          split -> split elsewhere    all-to-all
 
-Partial sums of one name, and such as one operator adds up, are added first and reduced once. Attention to a part of a
+Partial sums of one name, and such as one operator adds up, are added first and reduced once; what one operator gathers
+by the same axes goes in one message. Attention to a part of a
 cache writes a partial context, and the logarithm of its sum of exponents: gathered, the parts are weighed by them.
 Prefill that goes on from a cache which is split by position gathers what the pieces before it left.
 """
@@ -19,7 +20,7 @@ from typing import TypeAlias
 
 from roofline.classes import frozen
 from roofline.compression.quantization import is_scale
-from roofline.number import Number, product
+from roofline.number import Number, added, product
 from roofline.parallelism.layout import (
     DIMS,
     TENSOR,
@@ -136,6 +137,7 @@ class Flow:
         """Ask for the collectives of all reads; returns what was gathered under another name."""
         sums: dict[Dims, list[Tensor]] = {}
         renamed: dict[str, Tensor] = {}
+        sent: dict[tuple[Dims, str], int] = {}
         for tensor in op.reads:
             states = self.states.get(tensor.name, [])
             if tensor.role in ("weight", "index") or is_scale(tensor) or not states:
@@ -144,11 +146,33 @@ class Flow:
                 continue
             if states[-1].partial - passed and op.parts and _is_summand(op, tensor):
                 sums.setdefault(states[-1].partial, []).append(tensor)
-            else:
-                renamed |= self._bring([tensor], splits, op, passed)
-        for added in sums.values():
-            renamed |= self._bring(added, splits, op, passed)
+                continue
+            alike = self._gathered(tensor, splits, op, passed)
+            if alike is not None and alike in sent:
+                self._widen(sent[alike], tensor, alike[0])
+                continue
+            renamed |= self._bring([tensor], splits, op, passed)
+            if alike is not None:
+                sent[alike] = len(self.ops) - 1
+        for summands in sums.values():
+            renamed |= self._bring(summands, splits, op, passed)
         return renamed
+
+    def _gathered(self, tensor: Tensor, splits: Mapping[str, Dims], op: Op, passed: Dims) -> tuple[Dims, str] | None:
+        """Over what an activation is gathered and by which axes: those alike but for their last go in one message."""
+        moves = self._moves(self.states[tensor.name][-1], tensor, splits, op, passed)
+        whole = [dims for (have, need), dims in moves.items() if _operation(have, need) == "all_gather"]
+        if len(moves) != 1 or not whole or tensor.role != "activation":
+            return None
+        return whole[0], f"{' '.join(tensor.letters[:-1])} {tensor.dtype}"
+
+    def _widen(self, place: int, tensor: Tensor, dims: Dims) -> None:
+        """Let a collective, by its place among the operators, bring a further tensor too."""
+        op, state = self.ops[place], self.states[tensor.name][-1]
+        last, more = op.writes[0].letters[-1], tensor.letters[-1]
+        widths = Together((op.local.get(last, last), op.local.get(more, more)))
+        self.ops[place] = replace(op, local={**op.local, last: widths})
+        self.states[tensor.name].append(state.moved(dims, None))
 
     def _moves(
         self, state: State, tensor: Tensor, splits: Mapping[str, Dims], op: Op, passed: Dims
@@ -263,6 +287,17 @@ class Flow:
         if work.pairs is None or not degrees:
             return work
         return replace(work, pairs=SharedPairs(work.pairs, degrees))
+
+
+@frozen
+class Together:
+    """Axes of tensors that go in one message, one after the other."""
+
+    parts: tuple[Binding, ...]
+
+    def __call__(self, sizes: Sizes) -> Number:
+        """The size of all."""
+        return added(resolve(part, sizes) for part in self.parts)
 
 
 @frozen

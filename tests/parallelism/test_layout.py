@@ -162,24 +162,26 @@ def test_a_cache_split_by_position_over_tensor_parallel_devices(name: str, layou
 
 def test_what_a_split_cache_needs_said() -> None:
     """Queries gathered, sums gathered, contexts scattered in decode; the cache of earlier pieces in prefill."""
+    program = shard(load_model("deepseek-v2-lite").program(), Layout(tp=4, dcp=2))
+    sizes = {**program.sizes, "B": 3, "T": 1, "S": 1000}
+    heads, rank, rotated, context = 16 // 2, 512, 64, 512  # of the 16 heads, those of two devices
     layer = {
-        phase: [
-            f"{op.name} over {op.transfer.over} {op.transfer.devices}"
-            for group, op in shard(load_model("deepseek-v2-lite").program(), Layout(tp=4, dcp=2)).in_phase(phase)
+        phase: {
+            op.name: op.message_bytes(group.sizes({**sizes, "T": tokens}), HALF.width)
+            for group, op in program.in_phase(phase)
             if group.name == "expert_layers" and op.transfer and op.transfer.over == "dcp"
-        ]
-        for phase in (Phase.DECODE, Phase.PREFILL)
+        }
+        for phase, tokens in ((Phase.DECODE, 1), (Phase.PREFILL, 400))
     }
-    assert layer[Phase.DECODE] == [
-        "attention.all_gather over dcp 2",
-        "attention.all_gather_q_rotary over dcp 2",
-        "attention.all_gather_lse over dcp 2",
-        "attention.reduce_scatter over dcp 2",
-    ]
-    assert layer[Phase.PREFILL] == [
-        "latent_cache.all_gather_earlier over dcp 2",
-        "k_rotary_cache.all_gather_earlier over dcp 2",
-    ]
+    assert layer[Phase.DECODE] == {
+        "attention.all_gather": 3 * heads * (rank + rotated) * 2,
+        "attention.all_gather_lse": 3 * heads * 4 * 2,  # one number in fp32 from each of both
+        "attention.reduce_scatter": 3 * heads * context * 2,
+    }
+    assert layer[Phase.PREFILL] == {
+        "latent_cache.all_gather_earlier": 3 * (1000 - 400) * rank * 2,
+        "k_rotary_cache.all_gather_earlier": 3 * (1000 - 400) * rotated * 2,
+    }
 
 
 @pytest.mark.parametrize(
