@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from roofline import predict
 from roofline.compression.quantization import quantized
 from roofline.compression.recipes import read_recipe
 from roofline.cost.residency import footprint
@@ -76,3 +77,15 @@ def test_llama_as_its_release_states_it(name: str, weights_gb: int, cache_gib: t
 def test_the_cache_of_a_token_exactly(name: str, kilobytes: float) -> None:
     """DeepSeek-AI 2025, Insights into DeepSeek-V3 (arXiv 2505.09343), table 1: KV cache per token in bf16."""
     assert held(name, 1, 1, "bf16").kv_cache_bytes == round(kilobytes * 1000)
+
+
+def test_decode_context_parallelism_holds_what_tensor_parallelism_copies() -> None:
+    """DeepSeek-V3 (arXiv 2412.19437), section 4.2: a latent of 512 and 64 rotated elements in each of 61 layers; heads
+    of one latent are split over devices, the latent is not.
+    """
+    asked: dict[str, Any] = {"batch": 32, "context": 131_072, "dtype": "fp8+kv8", "tp": 8}
+    copied, apart = (predict("deepseek-v3", "8xh200", **asked, dcp=dcp).memory for dcp in (1, 8))
+    tokens = 32 * 131_072 * 61 * (512 + 64)
+    assert copied.footprint.kv_cache_bytes == pytest.approx(tokens, rel=1e-3)  # 147 GB and a few scales
+    assert apart.footprint.kv_cache_bytes * 8 == pytest.approx(copied.footprint.kv_cache_bytes, rel=1e-6)
+    assert (copied.fits, apart.fits) == (False, True)
