@@ -32,6 +32,7 @@ COMMANDS = {
         "llama-3.1-8b --hardware 8xh100 --batch 8",
         "llama-3.1-70b --hardware h100 --dtype w4a16+kv8 --set hardware.memory.hbm.bandwidth=6TB/s",
         "mixtral-8x7b --hardware h100",
+        "mixtral-8x7b --hardware 3xh100 --ep 3 --batch 3",
         "t5-base --hardware t4 --prune ffn=0.5",
         "bert-base --hardware xeon",
         "bert-base --hardware 7xh100 --tp 1 --cp 1 --pp 1",
