@@ -146,9 +146,12 @@ class _Counts:
 
     def _polynomial(self, place: int, lettered: Sizes) -> _Kept | None:
         try:
-            return _Kept.of(self._cost(place, lettered))
+            known = _Kept.of(self._cost(place, lettered))
         except TypeError:  # a window, touched experts: no polynomial, and counted anew each time
             return None
+        _, op = self.stated[place]
+        shares = (tensor.share.denominator for tensor in (*op.reads, *op.writes))
+        return replace(known, dyadic=known.dyadic and all(part & (part - 1) == 0 for part in shares))
 
 
 @lru_cache(maxsize=256)
@@ -165,7 +168,7 @@ def _whole(size: Number) -> Whole:
 class _Kept:
     """A cost whose counts are polynomials of batch and lengths; ``letters`` are the places of those that it has.
 
-    ``dyadic``: floats have the coefficients of all exactly.
+    ``dyadic``: floats have the coefficients of all exactly, and the terms that are added up to them.
     """
 
     cost: Cost

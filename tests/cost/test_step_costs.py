@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roofline.compression.recipes import read_recipe
+from roofline.compression.transform import compressed, read_compression
 from roofline.cost.cost import Cost, step_cost
 from roofline.cost.polynomials import Evaluation, polynomials
 from roofline.engines.library import load_engine
@@ -30,7 +32,10 @@ PROGRAMS = {  # attention in full, behind windows, over latents and experts; rec
     "deepseek-v3": lambda: shard(load_model("deepseek-v3").program(), Layout.of(tp=8, pp=2)),
     "nemotron-h-8b": lambda: load_model("nemotron-h-8b").program(),
     "t5-base": lambda: load_model("t5-base").program(),
+    "sparse mamba": lambda: compressed(load_model("mamba-1.4b").program(), SPARSE, RECIPE, 1.0)[0],
 }
+SPARSE = read_compression({"prune": None, "sparsity": "0.9:csr"})
+RECIPE = read_recipe("bf16", default="bf16")
 STEPS: tuple[Any, ...] = (Fraction(77), np.array([77.0, 78.0, 79.0]))
 
 
