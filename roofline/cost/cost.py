@@ -113,11 +113,12 @@ class _Counts:
             return self._directly(bound)
         self.kept = self.kept or self._polynomials()
         exact_values = [0 if place in arrays else _whole(size) for place, size in enumerate(values)]
+        broken = {place for place, value in enumerate(exact_values) if isinstance(value, Fraction)}
         directly = self._directly(bound)
 
         def cost(place: int, replayed: Number | None = None, padded: Cost | None = None) -> Cost:
             known, (group, _) = self.kept[place], self.stated[place]
-            if known is None or known.letters & arrays or (arrays and not known.dyadic):
+            if known is None or known.letters & arrays or (arrays and (known.letters & broken or not known.dyadic)):
                 return directly(place, replayed, padded)
             try:
                 found = known.at(exact_values, group.sizes(bound), as_floats=bool(arrays))

@@ -150,6 +150,7 @@ def test_what_is_not_declared_is_seen() -> None:
 
 
 def test_doctor() -> None:
+    pytest.importorskip("torch")
     environment = describe_environment(Device.open("cpu"))
     found = Findings(environment, SelfTest(False, 1.0, 1.0, 0.01), {"OMP_NUM_THREADS": "1"})
     checked(schema_of("doctor"), [found.to_dict()])
@@ -165,6 +166,7 @@ def test_calibrate() -> None:
 
 
 def test_validate() -> None:
+    pytest.importorskip("torch")
     one = predict("llama-3.2-1b", "xeon", context=500, dtype="fp32", engine="transformers")
     operators = {op.name: 1.1 * op.figures.time_s for op in one.phases["decode"].operators}
     counted = dict.fromkeys(operators, 1000000.0)

@@ -34,6 +34,7 @@ def synthetic(devices: tuple[int, ...], noise: float = 0.02) -> list[LinkRow]:
 
 
 def test_constants_are_found_again_from_noisy_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
     monkeypatch.setattr("roofline.fitting.timed_collectives.timed_collectives", lambda *_: synthetic((2, 4, 8)))
     found = measure_links("cuda", 8, 10.0, link=LINK)
     assert set(found.constants) == set(PASSES)
@@ -61,6 +62,7 @@ def test_too_few_rows_are_refused() -> None:
 
 
 def test_two_processes_time_every_collective() -> None:
+    pytest.importorskip("torch")
     rows = timed_collectives("cpu", 2, 0.01, (12, 13))
     assert [(row.operation, row.devices, row.message_bytes) for row in rows] == [
         (operation, 2, size) for operation in PASSES for size in (4096, 8192)
@@ -70,6 +72,7 @@ def test_two_processes_time_every_collective() -> None:
 
 
 def test_a_measured_link_is_part_of_the_measured_spec(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
     monkeypatch.setattr("roofline.fitting.timed_collectives.timed_collectives", lambda *_: synthetic((2, 4)))
     found = measure_links("cuda", 4, 10.0)
     device: Any = Device.open("cpu")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from roofline.validation.profiling import Profile
 from roofline.validation.runner import Validation, compare_file, finished, write_record
 from roofline.validation.scores import Pair, Score
 from roofline.validation.session import digest_of
+
+NEEDS_TORCH = pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
 
 
 @pytest.fixture(autouse=True)
@@ -112,8 +115,12 @@ def test_a_device_that_is_not_there_is_exit_code_7() -> None:
         (("--hardware", "xeon", "--budget", "soon"), "--budget"),
         (("--hardware", "xeon", "--budget", "10ms"), "a second or more"),
         (("--hardware", "xeon", "--threads", "0"), "expected 1 or more"),
-        (("--hardware", "xeon", "--device", "abacus"), "cuda, cpu or mps"),
-        (("--hardware", "xeon", "--phase", "encode", "--module", "none.py:build"), "FILE.py:FUNCTION"),
+        pytest.param(("--hardware", "xeon", "--device", "abacus"), "cuda, cpu or mps", marks=NEEDS_TORCH),
+        pytest.param(
+            ("--hardware", "xeon", "--phase", "encode", "--module", "none.py:build"),
+            "FILE.py:FUNCTION",
+            marks=NEEDS_TORCH,
+        ),
     ],
     ids=str,
 )
