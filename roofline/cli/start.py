@@ -3,8 +3,6 @@
 import gc
 from typing import NoReturn
 
-from roofline.cli.console import interrupted
-
 _NEW_OBJECTS = 50_000
 """After how many the collector looks for garbage: nearly all that a command makes lives until it ends."""
 
@@ -17,6 +15,8 @@ def main() -> NoReturn:
 
         app.main()
     except KeyboardInterrupt:
+        from roofline.cli.console import interrupted
+
         interrupted()
     finally:
         gc.freeze()  # what is left goes with the process

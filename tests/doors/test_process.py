@@ -30,7 +30,8 @@ def test_a_full_disk_behind_the_output_is_told_in_a_line(flag: str) -> None:
 def test_an_interruption_while_loading_is_told_in_a_line() -> None:
     importing = "import builtins; real = builtins.__import__\n"
     stopped = "def stop(name, *a):\n    if name == 'roofline.cli': raise KeyboardInterrupt\n    return real(name, *a)\n"
-    done = run(f"{importing}{stopped}from roofline.cli.start import main; builtins.__import__ = stop; main()")
+    first = "import sys; from roofline.cli.start import main; assert 'roofline.errors' not in sys.modules\n"
+    done = run(f"{importing}{stopped}{first}builtins.__import__ = stop; main()")
     assert (done.returncode, done.stderr) == (130, "roofline: interrupted\n")
 
 
