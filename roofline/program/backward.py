@@ -75,9 +75,9 @@ class Gradients:
     known: dict[str, Tensor] = field(default_factory=dict)
     trained: Callable[[Tensor], bool] = lambda _: True
 
-    def through(self, ops: Sequence[Op]) -> tuple[Op, ...]:
-        """The backward pass of operators that run one after the other."""
-        return tuple(step for op, added in _last_first(ops) for step in self.back(op, added))
+    def through(self, ops: Sequence[Op]) -> list[tuple[Op, tuple[Op, ...]]]:
+        """The backward pass of operators that run one after the other, the last first: each with its steps."""
+        return [(op, self.back(op, added)) for op, added in _last_first(ops)]
 
     def back(self, op: Op, added: Collection[str] = ()) -> tuple[Op, ...]:
         """The kernels that push what is known of the outputs of ``op`` back to its inputs; none where nothing is.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from roofline.program.axes import Binding
 from roofline.program.backward import Gradients, gradient
@@ -19,6 +20,10 @@ SEED = "seed"
 """The function of what stands for the loss of an output that is no score over a vocabulary."""
 
 _TARGETS = Tensor("targets", "B T", "index")
+
+
+Steps: TypeAlias = Sequence[tuple[Op, tuple[Op, ...]]]
+"""Operators of a group, the last first, each with what pushes gradients back through it."""
 
 
 def training_program(program: Program, trained: Callable[[Tensor], bool] = lambda _: True) -> Program:
@@ -38,13 +43,26 @@ def training_program(program: Program, trained: Callable[[Tensor], bool] = lambd
 
     Source: Griewank and Walther 2008, Evaluating Derivatives, section 3.2 (reverse mode).
     """
-    saving = [replace(group, ops=tuple(_saving(op) for op in group.ops)) for group in forward_groups(program)]
-    forward = _with_loss(saving)
-    walk = Gradients(trained=trained)
-    passes = ((group, _backward_ops(group, walk)) for group in reversed(forward))
-    backward = [replace(group, ops=ops, phases=(Phase.BACKWARD,)) for group, ops in passes if ops]
+    forward = with_loss(program)
+    passes = backward_passes(forward, trained)
     scored = [replace(group, ops=tuple(op for op in group.ops if op.function != SEED)) for group in forward]
+    backward = [
+        replace(group, ops=ops, phases=(Phase.BACKWARD,))
+        for group, steps in passes
+        if (ops := tuple(step for _, each in steps for step in each))
+    ]
     return Program((*scored, *backward), program.sizes)
+
+
+def with_loss(program: Program) -> list[Group]:
+    """The groups of a forward pass that writes what backward needs, with the loss in place of what picks a token."""
+    return _with_loss([replace(group, ops=tuple(_saving(op) for op in group.ops)) for group in forward_groups(program)])
+
+
+def backward_passes(forward: Sequence[Group], trained: Callable[[Tensor], bool]) -> list[tuple[Group, Steps]]:
+    """The backward pass of groups ``with_loss``, the last first."""
+    walk = Gradients(trained=trained)
+    return [(group, _backward_steps(group, walk)) for group in reversed(forward)]
 
 
 def forward_groups(program: Program) -> list[Group]:
@@ -80,7 +98,9 @@ def _saving(op: Op) -> Op:
     inner = [part.reads[0] for part in op.parts if part.kind == "norm" and part.reads[0].name in sums]
     written = {tensor.name for tensor in op.writes}
     kept = [tensor for tensor in inner if tensor.name not in written]
-    return replace(op, parts=parts, writes=(*op.writes, *kept, *(each for part in parts for each in part.writes[1:])))
+    return replace(
+        op, parts=parts, writes=(*op.writes, *kept, *(each for part in op.parts for each in _statistics(part)))
+    )
 
 
 def _statistics(op: Op) -> tuple[Tensor, ...]:
@@ -144,18 +164,22 @@ def _unread(groups: Sequence[Group]) -> list[tuple[Op, Tensor]]:
 # Backward
 
 
-def _backward_ops(group: Group, walk: Gradients) -> tuple[Op, ...]:
+def _backward_steps(group: Group, walk: Gradients) -> Steps:
     """The backward pass of a group, whose layers, if it is a stack, hand gradients on to each other."""
     losses = [op for op in group.ops if op.function in (SEED, "cross_entropy")]
     seeds = {op.writes[0].name: gradient(op.writes[0]) for op in losses}
     walk.known |= seeds
     if group.stacked:
         walk.known = {**{tensor.name: gradient(tensor) for tensor in _carried(group)}, **walk.known}
-    ops = walk.through(group.ops)
-    ops = tuple(replace(op, reads=tuple(t for t in op.reads if t not in seeds.values())) for op in ops)  # it is 1
+    steps = walk.through(group.ops)
     own = {t.name for op in group.ops for t in op.reads if t.role == "weight" and not t.tied}
     walk.known = {name: tensor for name, tensor in walk.known.items() if name not in own}
-    return ops
+    return [(op, tuple(_unseeded(step, seeds) for step in each)) for op, each in steps]
+
+
+def _unseeded(step: Op, seeds: Mapping[str, Tensor]) -> Op:
+    """The gradient of a loss is 1 and is not read."""
+    return replace(step, reads=tuple(tensor for tensor in step.reads if tensor not in seeds.values()))
 
 
 def _carried(group: Group) -> list[Tensor]:

@@ -1,0 +1,174 @@
+"""Saved activations: what a forward pass leaves in memory until the backward pass has read it, and what is made again.
+
+Which tensors these are follows from the statements of the backward pass; names that are written in place, such as the
+residual stream, stand for one tensor after each operator that writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from roofline.errors import UsageError, near_matches, shown
+from roofline.program.backward import needed
+from roofline.program.op import Op, Tensor
+from roofline.program.program import Group, Program
+from roofline.program.training import backward_passes, with_loss
+
+_POLICIES = ("none", "selective", "full", "every:2")
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A tensor that is kept: the group and the operator that wrote it, once for each repeat of the group.
+
+    ``every``: of so many repeats of its group one keeps it.
+    """
+
+    group: Group
+    place: int
+    tensor: Tensor
+    every: int = 1
+
+    @property
+    def op(self) -> Op:
+        """The operator that wrote it."""
+        return self.group.ops[self.place]
+
+
+@dataclass(frozen=True, slots=True)
+class Recompute:
+    """Which activations are made again in the backward pass: those of no layer, attention's scores, whole layers.
+
+    ``every``: the input of one of so many layers is kept (1: of each).
+    """
+
+    name: str
+    every: int = 1
+
+
+def read_policy(word: str) -> Recompute:
+    """A policy by its word: none, selective, full, every:K. Raises UsageError for another.
+
+    >>> read_policy("every:4")
+    Recompute(name='full', every=4)
+    """
+    name, _, number = word.partition(":")
+    if name == "every" and number.isdigit() and int(number) > 0:
+        return Recompute("full", int(number))
+    if word in _POLICIES[:3]:
+        return Recompute(word)
+    msg = f"recompute {shown(word)}: {near_matches(word, _POLICIES)}; every:K keeps the input of each K-th layer"
+    raise UsageError(msg)
+
+
+def saved_tensors(
+    program: Program, policy: Recompute | None = None, trained: Callable[[Tensor], bool] = lambda _: True
+) -> list[Saved]:
+    """What backward needs of the forward pass of a network, each tensor once.
+
+    ``policy`` selective: scores, probabilities and masks for pairs of tokens are made again from queries and keys.
+    Full: of each layer only the stream that it reads is kept.
+
+    >>> from roofline.models.model import load_model
+    >>> program = load_model("llama-3.1-8b").program()
+    >>> [each.tensor.name for each in saved_tensors(program) if each.group.name == "layers"]
+    ... # doctest: +NORMALIZE_WHITESPACE
+    ['v_cache', 'q', 'k_cache', 'context', 'attention_lse', 'x', 'h', 'ffn_norm_rstd', 'g', 'u', 'm',
+     'x', 'h', 'output_norm_rstd']
+    >>> [each.tensor.name for each in saved_tensors(program, read_policy("full")) if each.group.name == "layers"]
+    ['x']
+
+    Source: Korthikanti et al. 2022 (arXiv 2205.05198), sections 4.1 and 5.
+    """
+    forward = with_loss(program)
+    found = {
+        (owner.name, place, tensor.name): Saved(owner, place, tensor)
+        for group, steps in backward_passes(forward, trained)
+        for op, each in steps
+        for owner, place, tensor in _read_back(forward, group, op, {t.name for step in each for t in step.reads})
+    }
+    order = {group.name: place for place, group in enumerate(forward)}
+    every = sorted(
+        found.values(), key=lambda each: (order[each.group.name], each.place, each.op.writes.index(each.tensor))
+    )
+    return [kept for each in every if (kept := _under(policy or Recompute("none"), each)) is not None]
+
+
+def _read_back(forward: list[Group], group: Group, op: Op, read: set[str]) -> Iterator[tuple[Group, int, Tensor]]:
+    """Where each tensor that the steps of an operator read was written."""
+    place = next(place for place, each in enumerate(group.ops) if each is op)
+    before, after = _sides(op)
+    yield from ((group, place, tensor) for tensor in op.writes if tensor.name in after & read)
+    for tensor in op.reads:
+        if tensor.name in before & read and tensor.role not in ("weight", "index", "input", "scale"):
+            yield from _written_before(forward, group, place, tensor.name)
+
+
+def _sides(op: Op) -> tuple[set[str], set[str]]:
+    """Names that backward needs as they were before an operator ran, and as they are after it."""
+    if op.kind == "attention" and op.parts:
+        return {tensor.name for tensor in op.reads}, {tensor.name for tensor in op.writes}
+    before, after, inner = set[str](), set[str](), set[str]()
+    written = {tensor.name for tensor in op.writes}
+    for part in op.parts or (op,):
+        inputs, outputs = needed(part)
+        for tensor in inputs:
+            (after if tensor.name in inner else before).add(tensor.name)
+        inner |= {tensor.name for tensor in part.writes}
+        after |= {tensor.name for tensor in outputs}
+    if after - written:  # it never left the chip: made again from what was read
+        before |= {tensor.name for tensor in op.reads}
+    return before, after & written
+
+
+def _written_before(forward: list[Group], group: Group, place: int, name: str) -> Iterator[tuple[Group, int, Tensor]]:
+    """The last write of a name before an operator: in its group, else in the layer below it and in the group before."""
+    found = _last_write(group, name, place)
+    if found:
+        yield found
+        return
+    if group.stacked and (found := _last_write(group, name, len(group.ops))):
+        yield found
+    at = next(at for at, each in enumerate(forward) if each is group)
+    earlier = (_last_write(each, name, len(each.ops)) for each in reversed(forward[:at]))
+    if found := next((each for each in earlier if each), None):
+        yield found
+
+
+def _last_write(group: Group, name: str, before: int) -> tuple[Group, int, Tensor] | None:
+    for place in reversed(range(before)):
+        for tensor in group.ops[place].writes:
+            if tensor.name == name:
+                return group, place, tensor
+    return None
+
+
+# Recomputation
+
+
+def _under(policy: Recompute, saved: Saved) -> Saved | None:
+    """A tensor that a policy keeps, None where it is made again."""
+    pairs = {"T", "S"} <= set(saved.tensor.letters)
+    if policy.name == "selective":
+        return None if pairs and saved.group.stacked else saved
+    if policy.name != "full" or not saved.group.stacked:
+        return saved
+    streams = _streams(saved.group)
+    place = max(place for place, op in enumerate(saved.group.ops) if any(t.name in streams for t in op.writes))
+    kept = saved.tensor.name in streams and saved.place == place
+    return Saved(saved.group, saved.place, saved.tensor, policy.every) if kept else None
+
+
+def _streams(group: Group) -> set[str]:
+    """What a layer must be given so that all else of it can be made again: what it hands on, but for norms of that."""
+    written = {tensor.name for op in group.ops for tensor in op.writes}
+    first: set[str] = set()
+    seen: set[str] = set()
+    for op in group.ops:
+        first |= {tensor.name for tensor in op.reads if tensor.name in written and tensor.name not in seen}
+        seen |= {tensor.name for tensor in op.writes}
+    last = group.ops[-1]
+    norms = [part for part in last.parts or (last,) if part.kind == "norm"]
+    normed = {part.writes[0].name for part in norms if part.reads[0].name in first}
+    return first - normed or first
