@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack, get_args
 
@@ -10,9 +11,10 @@ import sympy
 
 from roofline.cost.kv_cache import cache_bytes
 from roofline.cost.residency import activation_peak, weights_bytes
+from roofline.cost.saved_bytes import once, saved_bytes
 from roofline.errors import UsageError, WorkloadError, near_matches, shown
 from roofline.formulas.expressions import Formula, Quantity, as_sympy, substitute
-from roofline.formulas.setting import Setting, make_setting, notes_of
+from roofline.formulas.setting import Setting, TrainingStep, make_setting, notes_of
 from roofline.formulas.simplification import simplified
 from roofline.formulas.subject import Subject, read_phase
 from roofline.formulas.symbols import LETTERS, symbol
@@ -22,12 +24,14 @@ from roofline.number import product
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import FormulaOptions, SettingOptions
 from roofline.program.axes import rebind
+from roofline.program.dropout import with_dropout
 from roofline.program.op import CARRIED, Role
 from roofline.program.phases import Phase
+from roofline.program.saved import saved_tensors
 from roofline.program.workload import Precision
 
-TIMELESS: tuple[Quantity, ...] = ("parameters", "kv_cache")
-"""Quantities that are the same in every phase."""
+TIMELESS: tuple[Quantity, ...] = ("parameters", "kv_cache", "saved")
+"""Quantities that belong to no phase of a request, or are the same in every one."""
 
 
 @takes(FormulaOptions)
@@ -58,6 +62,9 @@ def build(setting: Setting, quantity: Quantity, phase: str | None, *, mean: bool
     """The formula of ``quantity`` in ``phase``. Raises UsageError or WorkloadError for what cannot be asked."""
     if quantity not in get_args(Quantity):
         msg = f"quantity {shown(quantity)}: {near_matches(str(quantity), get_args(Quantity))}"
+        raise UsageError(msg)
+    if quantity != "saved" and setting.training != replace(TrainingStep(), conventions=setting.training.conventions):
+        msg = f"policy, dropout: they go with quantity saved, not with {quantity}"
         raise UsageError(msg)
     asked = read_phase(setting.subject, phase)
     when = None if quantity in TIMELESS else needed_phase(setting.subject, asked)
@@ -117,12 +124,14 @@ def mean_over_request(expression: Any, quantity: Quantity) -> Any:
 
 def _raw(setting: Setting, quantity: Quantity, phase: Phase | None) -> tuple[Any, Mapping[str, float]]:
     """The expression with every kept letter and all words as symbols, and the device's number for each word."""
-    if quantity == "parameters":
-        return sympy.sympify(_resident(setting, "weight", None)), {}
-    if quantity == "kv_cache":
-        return sympy.sympify(_resident(setting, "kv_cache", setting.precision)), {}
-    if quantity == "memory":
-        return _memory(setting, phase), {}
+    held: dict[str, Callable[[], Any]] = {
+        "parameters": lambda: _resident(setting, "weight", None),
+        "kv_cache": lambda: _resident(setting, "kv_cache", setting.precision),
+        "memory": lambda: _memory(setting, phase),
+        "saved": lambda: _saved(setting),
+    }
+    if quantity in held:
+        return sympy.sympify(held[quantity]()), {}
     costs = setting.costs(phase)
     machine = setting.machine(costs)
     if quantity in ("time", "bound"):
@@ -164,3 +173,19 @@ def _memory(setting: Setting, phase: Phase | None) -> Any:
     held = setting.letters(Phase.DECODE)  # the cache at rest, as a window keeps it between steps of one token
     resting = weights_bytes(program, held, precision) + cache_bytes(program, held, precision)
     return sympy.sympify(resting + activation_peak(program, phase, sizes, precision))
+
+
+def _saved(setting: Setting) -> Any:
+    """What backward needs of the forward pass: of the whole network, of one layer, or of what an operator writes."""
+    subject, training = setting.subject, setting.training
+    if subject.model is None:
+        msg = f"saved is that of a model, its groups and operators, not of {subject.title}: name a model"
+        raise WorkloadError(msg)
+    program = subject.model.program(training.conventions)
+    program = with_dropout(program) if training.dropout else program
+    kept = saved_tensors(program, training.recompute)
+    sizes = setting.letters(Phase.PREFILL)
+    if not subject.part:
+        return saved_bytes(kept, sizes, setting.precision)
+    own = [each for each in kept if subject.part in (each.group.name, each.op.name)]
+    return saved_bytes([once(each) for each in own], sizes, setting.precision)

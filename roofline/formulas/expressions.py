@@ -28,6 +28,7 @@ UNITS: dict[Quantity, str] = {
     "parameters": "",
     "kv_cache": "B",
     "memory": "B",
+    "saved": "B",
     "intensity": "FLOP/B",
     "time": "s",
     "bound": "s",

@@ -29,9 +29,26 @@ from roofline.options.keywords import takes
 from roofline.options.verbs import FormulaSetting, SettingOptions
 from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
+from roofline.program.recompute import NOTHING, Recompute, read_policy
 from roofline.program.workload import DTYPE_BYTES, Precision
 from roofline.timing.dtype_support import computing_device, recipe_on
 from roofline.timing.engine_choice import Launching, kernels_of, read_engine
+
+
+@frozen
+class TrainingStep:
+    """How a network is trained: how its operators are stated, what is recomputed, whether there is dropout."""
+
+    conventions: Conventions = Conventions()
+    recompute: Recompute = NOTHING
+    dropout: bool = False
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What the reader of its formula should know."""
+        again = "" if self.recompute == NOTHING else f", recompute {self.recompute.words}"
+        dropped = ", dropout" if self.dropout else ""
+        return (f"T = S, a training step{again}{dropped}; statistics in fp32, the loss in one kernel",)
 
 
 @frozen
@@ -48,6 +65,7 @@ class Setting:
     engine: Engine
     keep: frozenset[str]
     subs: Mapping[str, int | Fraction]
+    training: TrainingStep = TrainingStep()
 
     @property
     def precision(self) -> Precision:
@@ -99,7 +117,8 @@ def make_setting(
     if options["kernels"] == "materialised":
         conventions = replace(conventions, attention="materialised")
     found = find_subject(subject, options["op"], conventions, read_engine(options, None, None))
-    return setting_of(found, numbers, hardware, options)
+    training = TrainingStep(replace(conventions, lm_head="all"), read_policy(options["policy"]), options["dropout"])
+    return replace(setting_of(found, numbers, hardware, options), training=training)
 
 
 def setting_of(
@@ -144,6 +163,8 @@ def notes_of(setting: Setting, quantity: Quantity, phase: Phase | None, *, mean:
         plain = not setting.recipe.quantizes
         size = f", {DTYPE_BYTES[setting.precision.weights]} bytes an element" if plain else ""
         notes.append(setting.recipe.words + size)
+    if quantity == "saved":
+        notes += setting.training.words
     if phase is not None:
         steps = "the mean over the decode steps of a request" if mean else "T = 1, one step"
         read = f"{lengths_in_words(setting.subject, phase)}, the whole prompt"

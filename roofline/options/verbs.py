@@ -156,6 +156,16 @@ class SettingOptions(Dtype, Conventions, Timing, Kept, total=False):
         Mapping[str, Any] | str | None,
         Option("Numbers to put in: B=8,S=4096.", metavar="LETTER=NUMBER,...", everyday=True),
     ]
+    policy: Annotated[
+        str,
+        Option(
+            "Saved activations: what is made again of them: none, selective (attention's scores), full (all but the "
+            "input of each layer), every:K (of each K-th).",
+            default="none",
+            metavar="POLICY",
+        ),
+    ]
+    dropout: Annotated[bool, Option("Saved activations: with dropout and its masks.", default=False)]
 
 
 class FormulaOptions(PhaseOf, SettingOptions, total=False):

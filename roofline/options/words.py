@@ -12,7 +12,9 @@ Execution: TypeAlias = Literal["graph", "eager"]
 Provenance: TypeAlias = Literal["datasheet", "class", "published", "calibrated"]
 PriceKind: TypeAlias = Literal["on_demand", "reserved", "spot", "purchase"]
 Router: TypeAlias = Literal["round-robin", "least-loaded", "prefix-aware"]
-Quantity: TypeAlias = Literal["flops", "bytes", "parameters", "kv_cache", "memory", "intensity", "time", "bound"]
+Quantity: TypeAlias = Literal[
+    "flops", "bytes", "parameters", "kv_cache", "memory", "saved", "intensity", "time", "bound"
+]
 Theme: TypeAlias = Literal["light", "dark"]
 PictureSize: TypeAlias = Literal["slide", "column"]
 ModelOrder: TypeAlias = Literal["name", "family", "parameters", "layers", "hidden", "positions"]

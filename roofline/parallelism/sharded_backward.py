@@ -56,7 +56,7 @@ def _forward(flow: Flow, group: Group, later: Sequence[Group], kept: dict[str, l
     flow.ops = []
     if zero == 3:
         _gather_weights(flow, group)
-    for op in _shared_loss(group.ops):
+    for op in shared_loss(group.ops):
         flow.run(group, op)
         for tensor in (*op.reads, *op.writes):
             left = kept.setdefault(tensor.name, [])
@@ -86,7 +86,7 @@ class _Backward:
             _gather_weights(flow, group)
         first = read_first([group])
         self._enter(group, first)
-        for op in _shared_loss(group.ops):
+        for op in shared_loss(group.ops):
             flow.run(group, op)
             consumed = {tensor.gradient_of for tensor in op.reads if tensor.gradient_of and not op.linear}
             flow.states |= {name: list(states) for name, states in self.kept.items() if name in consumed and states}
@@ -133,7 +133,7 @@ def _gather_weights(flow: Flow, group: Group) -> None:
 # The loss over a vocabulary that devices share
 
 
-def _shared_loss(ops: Sequence[Op]) -> list[Op]:
+def shared_loss(ops: Sequence[Op]) -> list[Op]:
     """Cross-entropy in parts between which devices add up a number for each token, three times: the largest score, the
     sum of exponentials, the score of the target. Backward each has what it needs.
 

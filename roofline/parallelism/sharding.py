@@ -98,11 +98,12 @@ class Flow:
         own = replace(op, reads=reads, work=work, local=local, load=self.mesh.load(group, local))
         parts = splits.get("S") if self.mesh.phase.one_token and reads_positions(op, group) else None
         self.ops += self._weighed(own, parts) if parts else self._after_earlier(group, own)
-        kept = {tensor.name for tensor in op.writes}
-        for part in op.parts or (op,):
+        kept, noted = {tensor.name for tensor in op.writes}, set[str]()
+        for part in (*op.parts, op):  # the kernel as a whole last, for what is of no part of it
             for tensor in part.writes:
-                if tensor.name in kept:
+                if tensor.name in kept and (part is not op or tensor.name not in noted):
                     self._write(op, part, tensor, splits, passed)
+                    noted.add(tensor.name)
 
     def settle(self, tensors: Sequence[Tensor]) -> None:
         """Bring what outlives a group into the layout of what flows from layer to layer."""
@@ -113,6 +114,16 @@ class Flow:
             self.states[tensor.name] = [
                 State({place: home[letter] for place, letter in enumerate(tensor.letters) if home[letter]})
             ]
+
+    def held(self, tensor: Tensor, op: Op) -> dict[str, Binding]:
+        """What binds the axes of what ``op`` wrote to the part of it that a device keeps, a partial sum reduced."""
+        state = self.states[tensor.name][-1]
+        places = enumerate(tensor.letters)
+        split = {
+            letter: self.mesh.home(letter) if state.partial else state.split.get(at, _NONE) for at, letter in places
+        }
+        parts = {letter: self._part(letter, dims, op) for letter, dims in split.items() if dims and letter != "B"}
+        return {**op.local, **parts}
 
     def bring(self, tensor: Tensor, splits: Mapping[str, Dims], scattered: Dims, writer: str) -> None:
         """Reduce a partial sum to where ``splits`` has it; over what it is ``scattered``, along its first axis."""

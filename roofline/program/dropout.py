@@ -12,8 +12,8 @@ def with_dropout(program: Program) -> Program:
     """``program`` as it is trained with dropout in its layers: what each branch adds, and attention's probabilities.
 
     A mask of one byte for each element is written, which the backward pass reads. Before a residual addition dropout is
-    a part of its kernel; the probabilities that drop out are a tensor of their own. Fused attention makes its mask again
-    from the seed of its random numbers and writes none.
+    a part of its kernel; the probabilities that drop out are a tensor of their own. Fused attention makes its mask
+    again from the seed of its random numbers and writes none.
 
     >>> from roofline.models.model import load_model
     >>> layers = [group for group in with_dropout(load_model("gpt2").program()).groups if group.name == "layers"]

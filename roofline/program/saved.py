@@ -7,15 +7,13 @@ residual stream, stand for one tensor after each operator that writes them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from roofline.errors import UsageError, near_matches, shown
 from roofline.program.backward import needed
 from roofline.program.op import Op, Tensor
 from roofline.program.program import Group, Program
+from roofline.program.recompute import NOTHING, Recompute
 from roofline.program.training import backward_passes, with_loss
-
-_POLICIES = ("none", "selective", "full", "every:2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,34 +34,8 @@ class Saved:
         return self.group.ops[self.place]
 
 
-@dataclass(frozen=True, slots=True)
-class Recompute:
-    """Which activations are made again in the backward pass: those of no layer, attention's scores, whole layers.
-
-    ``every``: the input of one of so many layers is kept (1: of each).
-    """
-
-    name: str
-    every: int = 1
-
-
-def read_policy(word: str) -> Recompute:
-    """A policy by its word: none, selective, full, every:K. Raises UsageError for another.
-
-    >>> read_policy("every:4")
-    Recompute(name='full', every=4)
-    """
-    name, _, number = word.partition(":")
-    if name == "every" and number.isdigit() and int(number) > 0:
-        return Recompute("full", int(number))
-    if word in _POLICIES[:3]:
-        return Recompute(word)
-    msg = f"recompute {shown(word)}: {near_matches(word, _POLICIES)}; every:K keeps the input of each K-th layer"
-    raise UsageError(msg)
-
-
 def saved_tensors(
-    program: Program, policy: Recompute | None = None, trained: Callable[[Tensor], bool] = lambda _: True
+    program: Program, policy: Recompute = NOTHING, trained: Callable[[Tensor], bool] = lambda _: True
 ) -> list[Saved]:
     """What backward needs of the forward pass of a network, each tensor once.
 
@@ -76,6 +48,7 @@ def saved_tensors(
     ... # doctest: +NORMALIZE_WHITESPACE
     ['v_cache', 'q', 'k_cache', 'context', 'attention_lse', 'x', 'h', 'ffn_norm_rstd', 'g', 'u', 'm',
      'x', 'h', 'output_norm_rstd']
+    >>> from roofline.program.recompute import read_policy
     >>> [each.tensor.name for each in saved_tensors(program, read_policy("full")) if each.group.name == "layers"]
     ['x']
 
@@ -92,7 +65,11 @@ def saved_tensors(
     every = sorted(
         found.values(), key=lambda each: (order[each.group.name], each.place, each.op.writes.index(each.tensor))
     )
-    return [kept for each in every if (kept := _under(policy or Recompute("none"), each)) is not None]
+    return [replace(each, every=policy.every) if each.group.stacked else each for each in every if _keeps(policy, each)]
+
+
+def _keeps(policy: Recompute, saved: Saved) -> bool:
+    return policy.keeps(saved.group, saved.place, saved.tensor)
 
 
 def _read_back(forward: list[Group], group: Group, op: Op, read: set[str]) -> Iterator[tuple[Group, int, Tensor]]:
@@ -142,33 +119,3 @@ def _last_write(group: Group, name: str, before: int) -> tuple[Group, int, Tenso
             if tensor.name == name:
                 return group, place, tensor
     return None
-
-
-# Recomputation
-
-
-def _under(policy: Recompute, saved: Saved) -> Saved | None:
-    """A tensor that a policy keeps, None where it is made again."""
-    pairs = {"T", "S"} <= set(saved.tensor.letters)
-    if policy.name == "selective":
-        return None if pairs and saved.group.stacked else saved
-    if policy.name != "full" or not saved.group.stacked:
-        return saved
-    streams = _streams(saved.group)
-    place = max(place for place, op in enumerate(saved.group.ops) if any(t.name in streams for t in op.writes))
-    kept = saved.tensor.name in streams and saved.place == place
-    return Saved(saved.group, saved.place, saved.tensor, policy.every) if kept else None
-
-
-def _streams(group: Group) -> set[str]:
-    """What a layer must be given so that all else of it can be made again: what it hands on, but for norms of that."""
-    written = {tensor.name for op in group.ops for tensor in op.writes}
-    first: set[str] = set()
-    seen: set[str] = set()
-    for op in group.ops:
-        first |= {tensor.name for tensor in op.reads if tensor.name in written and tensor.name not in seen}
-        seen |= {tensor.name for tensor in op.writes}
-    last = group.ops[-1]
-    norms = [part for part in last.parts or (last,) if part.kind == "norm"]
-    normed = {part.writes[0].name for part in norms if part.reads[0].name in first}
-    return first - normed or first

@@ -15,6 +15,7 @@ from roofline.program.backward import Gradients, gradient
 from roofline.program.op import Op, PerElement, Tensor, elementwise
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
+from roofline.program.recompute import NOTHING, Recompute
 
 SEED = "seed"
 """The function of what stands for the loss of an output that is no score over a vocabulary."""
@@ -26,12 +27,15 @@ Steps: TypeAlias = Sequence[tuple[Op, tuple[Op, ...]]]
 """Operators of a group, the last first, each with what pushes gradients back through it."""
 
 
-def training_program(program: Program, trained: Callable[[Tensor], bool] = lambda _: True) -> Program:
+def training_program(
+    program: Program, trained: Callable[[Tensor], bool] = lambda _: True, recompute: Recompute = NOTHING
+) -> Program:
     """The training step of a network: a forward and a backward phase.
 
     ``program`` scores all tokens (``lm_head="all"``). An encoder-decoder reads M tokens in its encoder and T in its
     decoder. ``trained`` says of a weight whether it has a gradient. What the network gives and no loss reads, such as
-    the pooled vector of an encoder, gets a gradient in one pass over it.
+    the pooled vector of an encoder, gets a gradient in one pass over it. ``recompute`` runs operators of the forward
+    pass once more, ahead of each layer's backward pass.
 
     >>> from roofline.models.model import load_model
     >>> from roofline.program.conventions import Conventions
@@ -47,7 +51,7 @@ def training_program(program: Program, trained: Callable[[Tensor], bool] = lambd
     passes = backward_passes(forward, trained)
     scored = [replace(group, ops=tuple(op for op in group.ops if op.function != SEED)) for group in forward]
     backward = [
-        replace(group, ops=ops, phases=(Phase.BACKWARD,))
+        replace(group, ops=(*map(_once_more, recompute.again(group)), *ops), phases=(Phase.BACKWARD,))
         for group, steps in passes
         if (ops := tuple(step for _, each in steps for step in each))
     ]
@@ -78,6 +82,10 @@ def forward_groups(program: Program) -> list[Group]:
         elif phases[0] in group.phases or (behind and Phase.DECODE in group.phases):
             found.append(group)
     return [replace(group, phases=(Phase.FORWARD,)) for group in found]
+
+
+def _once_more(op: Op) -> Op:
+    return replace(op, name=f"{op.name}.again")
 
 
 # Forward: what backward needs besides

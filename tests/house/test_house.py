@@ -276,7 +276,8 @@ VERBS = {
     "--compile --budget --max-median-ape --output -o --resume --help-all",
     "hardware list": "--json --vendor --kind --memory --dtype --sort --announced",
     "formula": "--hardware --phase --dtype --attention --routing --count --lm-head --engine --kernels --constants "
-    "--keep --op --subs --quantity --mean --json --solve --elasticity --latex --python --js --help-all",
+    "--keep --op --subs --policy --dropout --quantity --mean --json --solve --elasticity --latex --python --js "
+    "--help-all",
     "hardware show": "--json",
     "hardware check": "",
     "hardware diff": "--json",

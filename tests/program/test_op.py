@@ -327,7 +327,9 @@ def test_backward_of_a_sum_moves_nothing_and_a_tensor_read_twice_adds_its_gradie
     steps = two.through(
         [contract("up", X, W_UP, U), contract("gate", X, weight("w_gate", "D F"), Tensor("m", "B T F"))]
     )
-    assert [str(step) for _, each in steps for step in each if step.linear] == ["up.x'.sum: x'[B T D], x'.up[B T D] -> x'[B T D]"]
+    assert [str(step) for _, each in steps for step in each if step.linear] == [
+        "up.x'.sum: x'[B T D], x'.up[B T D] -> x'[B T D]"
+    ]
 
 
 def test_what_backward_reads_of_a_function():

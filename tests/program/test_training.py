@@ -14,8 +14,10 @@ from roofline.models.sources import preset_names
 from roofline.number import Number
 from roofline.program.backward import gradient
 from roofline.program.conventions import Conventions
+from roofline.program.op import Op
 from roofline.program.phases import Phase
-from roofline.program.program import Program
+from roofline.program.program import Group, Program
+from roofline.program.recompute import read_policy
 from roofline.program.training import training_program
 
 LENGTHS = {"B": 2, "T": 24, "S": 24, "M": 8}
@@ -77,3 +79,20 @@ def test_what_is_not_needed_is_not_read() -> None:
     assert {tensor.name for tensor in ops["ffn_norm.backward"].reads} == {
         "h'", "x", "x'", "ffn_norm_gain", "ffn_norm_rstd",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("preset", ["llama-3.1-8b", "bert-base", "t5-small", "jamba-v0.1"])
+def test_to_recompute_everything_is_one_forward_pass_of_the_layers(preset: str) -> None:
+    program = load_model(preset).program(Conventions(attention="materialised", lm_head="all"))
+    plain, some, whole = (
+        training_program(program, recompute=read_policy(word)) for word in ("none", "selective", "full")
+    )
+    backward, more, most = (flops(step, Phase.BACKWARD, LENGTHS) for step in (plain, some, whole))
+    bound = {letter: Fraction(size) for letter, size in {**plain.sizes, **LENGTHS}.items()}
+    layers = [(group, op) for group, op in plain.in_phase(Phase.FORWARD) if group.stacked]
+
+    def counted(stated: list[tuple[Group, Op]]) -> Number:
+        return sum(group.times(bound) * op.flops(group.sizes(bound)) for group, op in stated)
+
+    assert most - backward == counted(layers)
+    assert more - backward == counted([(group, op) for group, op in layers if op.name.endswith("scores")]) > 0
