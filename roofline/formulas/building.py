@@ -187,5 +187,6 @@ def _saved(setting: Setting) -> Any:
     sizes = setting.letters(Phase.PREFILL)
     if not subject.part:
         return saved_bytes(kept, sizes, setting.precision)
-    own = [each for each in kept if subject.part in (each.group.name, each.op.name)]
+    part = "loss" if subject.part == "sampling" else subject.part  # which stands in its place
+    own = [each for each in kept if part in (each.group.name, each.op.name)]
     return saved_bytes([once(each) for each in own], sizes, setting.precision)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from roofline.program.op import Op, PerElement, Tensor, Work, elementwise, fuse
+from roofline.program.op import STATES, Op, PerElement, Tensor, Work, elementwise, fuse
 
 FROM_OUTPUT = frozenset(("relu", "tanh"))
 """Functions whose derivative is had from what they gave: no input is kept for them."""
@@ -227,7 +227,7 @@ def _renamed(op: Op, old: str, new: Tensor) -> Op:
 
 def _made_again(op: Op, step: Op) -> Op:
     """``step`` that reads what ``op`` read in place of what never left its chip."""
-    outside = {tensor.name for tensor in (*op.reads, *op.writes)}
+    outside = {tensor.name for tensor in (*op.reads, *op.writes) if tensor.role not in STATES}
     inner = {tensor.name for part in op.parts for tensor in part.writes} - outside
     reads = {tensor.name: tensor for tensor in step.reads if tensor.name not in inner}
     if len(reads) == len(step.reads):

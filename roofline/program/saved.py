@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from roofline.program.backward import needed
-from roofline.program.op import Op, Tensor
+from roofline.program.op import STATES, Op, Tensor
 from roofline.program.program import Group, Program
 from roofline.program.recompute import NOTHING, Recompute
 from roofline.program.training import backward_passes, with_loss
@@ -87,7 +87,7 @@ def _sides(op: Op) -> tuple[set[str], set[str]]:
     if op.kind == "attention" and op.parts:
         return {tensor.name for tensor in op.reads}, {tensor.name for tensor in op.writes}
     before, after, inner = set[str](), set[str](), set[str]()
-    written = {tensor.name for tensor in op.writes}
+    written = {tensor.name for tensor in op.writes if tensor.role not in STATES}
     for part in op.parts or (op,):
         inputs, outputs = needed(part)
         for tensor in inputs:
