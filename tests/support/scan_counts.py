@@ -98,7 +98,8 @@ def expected_backward(model: Model, kind: str, batch: int, new: int) -> tuple[Fr
         if op.name == "convolution":
             ours = sum(work.count(s) for work in op.work if "Z" in work.axes)
             channels = ours / (2 * s["B"] * s["T"] * s["Z"])
-            convolutions += times * ours * outputs_of_convolution(kind, s["Z"], new, 0) / new * (1 + channels)
+            outputs = new + s["Z"] - 1  # padded on both ends
+            convolutions += times * ours * outputs / new * (1 + channels)
     return scans, convolutions
 
 
