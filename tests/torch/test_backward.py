@@ -74,7 +74,7 @@ def asked(model: Model, batch: int, length: int) -> tuple[dict[str, Any], dict[s
     """What the module is given and the sizes that this binds."""
     import torch
 
-    length = model.lengths.usual or length
+    length = min(model.lengths.usual or length, model.lengths.positions)
     tokens = torch.full((batch, length), min(2, model.fields.get("vocab_size", 3) - 1))
     if "patch_size" in model.fields:
         side, length = model.fields["image_size"], model.lengths.positions
