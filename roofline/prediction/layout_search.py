@@ -104,13 +104,27 @@ def layouts_of(request: Request) -> list[Layout]:
     return [layouts.at(int(place)) for place in np.flatnonzero(held)]
 
 
-def best_layouts(request: Request, batches: Sequence[int]) -> dict[int, Layout]:
-    """The layout that ``choose_layout`` takes at each batch. Raises WorkloadError where one has none."""
-    table = evaluate(request, {}, batches)
-    lacking = sorted(set(batches) - set(table.batch.tolist()))
-    if lacking:
-        choose_layout(replace(request, workload=replace(request.workload, batch=lacking[0])), {})
-    return {batch: table.layout(table.best(batch)) for batch in dict.fromkeys(batches)}
+def best_layouts(
+    request: Request, batches: Sequence[int], given: Mapping[str, int] | None = None
+) -> dict[int, Layout | WorkloadError]:
+    """The layout that ``choose_layout`` takes at each batch, of those with the ``given`` degrees, or why it has none."""
+    fixed = dict(given or {})
+    try:
+        table = evaluate(request, fixed, batches)
+    except WorkloadError:
+        return {batch: _lack(request, fixed, batch) for batch in batches}
+    held = set(table.batch.tolist())
+    return {b: table.layout(table.best(b)) if b in held else _lack(request, fixed, b) for b in dict.fromkeys(batches)}
+
+
+def _lack(request: Request, given: Mapping[str, int], batch: int) -> WorkloadError:
+    """Why no layout divides a batch."""
+    try:
+        evaluate(replace(request, workload=replace(request.workload, batch=batch)), given, [batch])
+    except WorkloadError as failure:
+        return failure
+    msg = f"batch {batch} has a layout by itself and none among others"
+    raise AssertionError(msg)
 
 
 def evaluate(request: Request, given: Mapping[str, int], batches: Sequence[int]) -> LayoutTable:

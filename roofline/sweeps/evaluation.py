@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from math import prod
-from typing import Any, NoReturn
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from roofline.buying.prices import offers_of, own_prices, pick_offer
-from roofline.errors import RooflineError, UsageError
-from roofline.hardware.systems import load_system
+from roofline.errors import RooflineError
 from roofline.number import Grid
-from roofline.options.groups import Degrees, Money
-from roofline.options.keywords import completed, part
 from roofline.parallelism.divisibility import check_layout
 from roofline.parallelism.layout import Layout
-from roofline.prediction.fleet import layout_of
-from roofline.prediction.layout_search import best_layouts
 from roofline.prediction.recording import Recording
 from roofline.prediction.request import Request, asked_at
 from roofline.program.phases import Phase
 from roofline.sweeps.columns import WORDS, columns_of, needed
-from roofline.sweeps.parts import Part
 from roofline.tape.tape import Tape
 
 Places = NDArray[np.int64]
@@ -36,6 +29,33 @@ Group = tuple[Layout, tuple[Phase, ...]]
 _LETTERS = ("batch", "prompt", "generate", "context")
 _MOST_IN_VAIN = 4
 """A rectangle around points is played whole up to so many times as many."""
+
+
+class Choice(Protocol):
+    """What is evaluated on a grid: a model on hardware in some way, at the values of each axis, the batch first."""
+
+    @property
+    def axes(self) -> tuple[tuple[str, tuple[int, ...]], ...]: ...
+
+    @property
+    def keep(self) -> tuple[str, ...]:
+        """The columns of results."""
+
+    @property
+    def words(self) -> Mapping[str, str]:
+        """What columns of text say of every row."""
+
+    def request(self, **point: int) -> Request:
+        """What ``predict`` is asked at a point. Raises RooflineError for what it refuses."""
+
+    def layouts(self, request: Request, batches: Grid) -> dict[Layout | str, Any]:
+        """For each layout, or reason why there is none, at which of these batches. Raises RooflineError for all."""
+
+    def recordings(self, layout: Layout, phases: tuple[Phase, ...]) -> list[Tape]:
+        """Those that were made already, to which others are added."""
+
+    def usd_per_h(self, devices: int) -> float | None:
+        """What so many devices cost together; None where that is not known. [USD/h]"""
 
 
 @dataclass(slots=True)
@@ -63,14 +83,14 @@ class PartRows:
     A point's number is that of its batch, times ``kinds``, of which each is a choice of lengths, plus that of its kind.
     """
 
-    part: Part
+    part: Choice
     kinds: int
     values: dict[str, Grid]
     told: dict[str, Told]
     found: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, its: Part) -> PartRows:
+    def of(cls, its: Choice) -> PartRows:
         """Every point of a part's grid, evaluated."""
         names, axes = zip(*its.axes, strict=True)
         assert names[0] == "batch"
@@ -79,11 +99,8 @@ class PartRows:
         values = {name: np.full(size, np.nan) for name in _LETTERS}
         values |= {name: grid.ravel() for name, grid in zip(names, grids, strict=True)}
         rows = cls(its, prod(map(len, axes[1:])), values, {name: Told.of(size) for name in WORDS})
-        rows.told["model"].put(slice(None), its.model)
-        rows.told["hardware"].put(slice(None), its.hardware)
-        if its.layout is not None:
-            degrees = ", ".join(f"{flag} {degree}" for flag, degree in its.layout)
-            rows.told["layout"].put(slice(None), degrees or "one device")
+        for name, words in its.words.items():
+            rows.told[name].put(slice(None), words)
         rows.found["devices"] = np.full(size, np.nan)
         for (layout, _), places in rows._by_group().items():
             rows._evaluate(layout, np.concatenate(places))
@@ -104,30 +121,17 @@ class PartRows:
             try:
                 request = self.part.request(**lengths) if first is None else asked_at(first, **lengths)
                 first = first or request
-                chosen = self._chosen(request, self.values["batch"][places])
+                chosen = self.part.layouts(request, self.values["batch"][places])
             except RooflineError as failure:
                 self.told["refused"].put(places, str(failure))
                 continue
             self._fill(request, places)
             for layout, own in chosen.items():
-                found.setdefault((layout, request.phases), []).append(places[own])
+                if isinstance(layout, str):
+                    self.told["refused"].put(places[own], layout)
+                else:
+                    found.setdefault((layout, request.phases), []).append(places[own])
         return found
-
-    def _chosen(self, request: Request, batches: Grid) -> dict[Layout, Any]:
-        """For each layout, at which of these batches it is taken."""
-        if self.part.layout is not None:
-            degrees = part(Degrees, completed(Degrees, dict(self.part.layout), "layouts"))
-            fixed = layout_of(degrees, request.fleet)
-            return {fixed or self._too_few(request): slice(None)}
-        if not request.fleet.counted:
-            return {Layout(): slice(None)}
-        best = best_layouts(request, [int(batch) for batch in batches])
-        return {layout: np.array([best[int(batch)] == layout for batch in batches]) for layout in set(best.values())}
-
-    def _too_few(self, request: Request) -> NoReturn:
-        degrees = ", ".join(f"{flag} {degree}" for flag, degree in self.part.layout or ())
-        msg = f"layout {degrees}: does not make up the {request.fleet.count} devices of {self.part.hardware}"
-        raise UsageError(msg)
 
     def _fill(self, request: Request, places: Places) -> None:
         """What was left open, as it is taken."""
@@ -144,7 +148,7 @@ class PartRows:
     def _evaluate(self, layout: Layout, left: Places) -> None:
         """Record at the first point that is left, play wherever that holds, until none is left."""
         base = self.part.request(**self._asked(left[0], batch=True))
-        made = _recordings(self.part.choice(), layout, base.phases)
+        made = self.part.recordings(layout, base.phases)
         for tape in list(made):
             left = self._play(base, layout, tape, left)
         while len(left):
@@ -174,7 +178,7 @@ class PartRows:
         steps = {str(phase): generated if phase is Phase.DECODE else 1 for phase in request.phases}
         devices = int(layout.devices)
         with np.errstate(all="ignore"):
-            made = columns_of(found, steps, self._usd_per_h(devices)) | {"devices": float(devices)}
+            made = columns_of(found, steps, self.part.usd_per_h(devices)) | {"devices": float(devices)}
         for name, column in made.items():
             if name in self.part.keep or name == "devices":
                 self._put(name, places, np.broadcast_to(column, where.shape)[holds])
@@ -195,22 +199,9 @@ class PartRows:
             self.found[name] = np.full(len(self.values["batch"]), nothing, np.int32 if nothing == -1 else np.float64)
         self.found[name][places] = column
 
-    def _usd_per_h(self, devices: int) -> float | None:
-        """What the devices cost together. [USD/h]"""
-        asked = {"prices": self.part.prices, "price_kind": self.part.price_kind}
-        own = own_prices(part(Money, completed(Money, asked, "sweep")))
-        offer = pick_offer(offers_of(load_system(self.part.hardware), own), self.part.price_kind)
-        return None if offer is None else offer.total_usd(devices)
-
 
 def _record(request: Request, layout: Layout, keep: tuple[str, ...]) -> Tape:
     """What the columns to ``keep`` are made of, in letters."""
     recording = Recording.of(request, layout)
     results = recording.results()
     return recording.tape({name: results[name] for name in needed(results, keep)})
-
-
-@lru_cache(maxsize=16)
-def _recordings(choice: str, layout: Layout, phases: tuple[Phase, ...]) -> list[Tape]:
-    """The recordings of a choice, by its hash, that were made so far: the next part of it has the same."""
-    return []

@@ -6,21 +6,32 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import cache
+from functools import cache, lru_cache
 from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from roofline.buying.prices import offers_of, own_prices, pick_offer
 from roofline.classes import frozen
-from roofline.errors import RooflineError
+from roofline.errors import RooflineError, UsageError
 from roofline.files.library import data_folder
+from roofline.hardware.systems import load_system
+from roofline.number import Grid
+from roofline.options.groups import Degrees, Money
+from roofline.options.keywords import completed, part
 from roofline.options.words import PriceKind
-from roofline.parallelism.dimensions import DEGREES
-from roofline.prediction.layout_search import layouts_of
+from roofline.parallelism.dimensions import DEGREES, given_degrees
+from roofline.parallelism.layout import Layout
+from roofline.prediction.fleet import layout_of
+from roofline.prediction.layout_search import best_layouts, layouts_of
 from roofline.prediction.request import Request, read_request
+from roofline.program.phases import Phase
 from roofline.program.workload import DEFAULT_GENERATE
 from roofline.sweeps.study import Study
+from roofline.tape.tape import Tape
 from roofline.version import versions
 
 MOST_ROWS = 1 << 18
@@ -28,7 +39,7 @@ MOST_ROWS = 1 << 18
 
 _HERE = Path(__file__).parent.parent
 
-Degrees = tuple[tuple[str, int], ...]
+Fixed = tuple[tuple[str, int], ...]
 
 
 @frozen
@@ -40,7 +51,7 @@ class Part:
 
     model: str
     hardware: str
-    layout: Degrees | None
+    layout: Fixed | None
     dtype: str | None
     engine: str | None
     axes: tuple[tuple[str, tuple[int, ...]], ...]
@@ -74,6 +85,32 @@ class Part:
         how: dict[str, Any] = {"dtype": self.dtype, "engine": self.engine, "set": dict(self.edits) or None, **point}
         return read_request(self.model, self.hardware, **how)
 
+    @property
+    def words(self) -> dict[str, str]:
+        """What columns of text say of every row."""
+        told = {"model": self.model, "hardware": self.hardware}
+        degrees = ", ".join(f"{flag} {degree}" for flag, degree in self.layout or ())
+        return told if self.layout is None else {**told, "layout": degrees or "one device"}
+
+    def layouts(self, request: Request, batches: Grid) -> dict[Layout | str, Any]:
+        """For each layout, or reason why there is none, at which of these batches. Raises RooflineError for all."""
+        degrees = part(Degrees, completed(Degrees, dict(self.layout or ()), "layouts"))
+        if self.layout is None or layout_of(degrees, request.fleet):
+            return layouts_at(request, batches, degrees)
+        given = ", ".join(f"{flag} {degree}" for flag, degree in self.layout)
+        msg = f"layout {given}: does not make up the {request.fleet.count} devices of {self.hardware}"
+        raise UsageError(msg)
+
+    def recordings(self, layout: Layout, phases: tuple[Phase, ...]) -> list[Tape]:
+        """Those of its choice that were made so far: the next part of it adds others."""
+        return _recordings(self.choice(), layout, phases)
+
+    def usd_per_h(self, devices: int) -> float | None:
+        """What the devices cost together. [USD/h]"""
+        own = own_prices(part(Money, completed(Money, {"prices": self.prices, "price_kind": self.price_kind}, "sweep")))
+        offer = pick_offer(offers_of(load_system(self.hardware), own), self.price_kind)
+        return None if offer is None else offer.total_usd(devices)
+
     def name(self) -> str:
         """A hash of all that its rows depend on: what is asked, the data that is read, and the code."""
         return self._hash(self)
@@ -99,6 +136,24 @@ class Part:
         return "\n".join([*map(repr, read), *own])
 
 
+@lru_cache(maxsize=16)
+def _recordings(choice: str, layout: Layout, phases: tuple[Phase, ...]) -> list[Tape]:
+    return []
+
+
+def layouts_at(request: Request, batches: Grid, asked: Degrees) -> dict[Layout | str, Any]:
+    """For each layout, or reason why there is none, at which of these batches: the one that is asked for, or the best.
+
+    Raises RooflineError for degrees that the devices do not have.
+    """
+    fixed = layout_of(asked, request.fleet)
+    if fixed:
+        return {fixed: slice(None)}
+    best = best_layouts(request, [int(batch) for batch in batches], given_degrees(asked))
+    found = [each if isinstance(each, Layout) else str(each) for each in map(best.__getitem__, map(int, batches))]
+    return {key: np.array([each == key for each in found]) for key in dict.fromkeys(found)}
+
+
 def parts_of(study: Study) -> Iterator[Part]:
     """Every part of a study, in its order; a grid of more rows than a file has is cut along its longest axis."""
     shared: dict[str, Any] = {"price_kind": study.price_kind, "prices": study.prices, "keep": tuple(study.keep),
@@ -111,7 +166,7 @@ def parts_of(study: Study) -> Iterator[Part]:
                 yield Part(model, hardware, layout, dtype, engine, axes=tuple(axes.items()), **shared)
 
 
-def _layouts(study: Study, model: str, hardware: str) -> list[Degrees | None]:
+def _layouts(study: Study, model: str, hardware: str) -> list[Fixed | None]:
     """The layouts of a choice; None is the best at each point, and what is refused says so there."""
     if study.layouts == "best":
         return [None]

@@ -45,6 +45,7 @@ STUDIES: dict[str, dict[str, Any]] = {
     },
     "encoders": {"models": "bert-base,t5-base,vit-base", "hardware": "a10", "batch": "1,5"},
     "the best layout": {"models": "llama-3.1-8b", "hardware": "8xh100", "batch": "1,3,8,64", "context": "2k"},
+    "a layout for some batches": {"models": "gpt2", "hardware": "17xh100", "batch": "1,17", "context": "100"},
     "given layouts": {
         "models": "gpt2-large",
         "hardware": "8xh200",
