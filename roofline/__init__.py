@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from roofline.hardware.spec import HardwareSpec
     from roofline.models.model import Model, load_model
     from roofline.operators.predict_op import OperatorPrediction, predict_op
-    from roofline.prediction.predict import Prediction, predict
+    from roofline.prediction.predict import Prediction
     from roofline.serving.step_clock import StepClock
     from roofline.simulation.simulate import Simulation, simulate
+    from roofline.sweeps.several import Predictions, predict
     from roofline.sweeps.sweep import Sweep, sweep
     from roofline.tape.tape import Tape
 
@@ -37,6 +38,7 @@ __all__ = [
     "Model",
     "OperatorPrediction",
     "Prediction",
+    "Predictions",
     "Roofline",
     "RooflineError",
     "Simulation",
@@ -64,6 +66,7 @@ _HOMES = {
     "Model": "models.model",
     "OperatorPrediction": "operators.predict_op",
     "Prediction": "prediction.predict",
+    "Predictions": "sweeps.several",
     "Roofline": "hardware.roofs",
     "RooflineError": "errors",
     "Simulation": "simulation.simulate",
@@ -75,7 +78,7 @@ _HOMES = {
     "formula": "formulas.building",
     "load_hardware": "hardware.loading",
     "load_model": "models.model",
-    "predict": "prediction.predict",
+    "predict": "sweeps.several",
     "predict_op": "operators.predict_op",
     "record": "buying.recording",
     "simulate": "simulation.simulate",

@@ -101,7 +101,13 @@ assert isinstance(app, Verbs)
 app.add(
     "Ask",
     "predict",
-    Verb(predict.predict, verbs.PredictFlags, _MODEL, answer="prediction.answers:PredictAnswer"),
+    Verb(
+        predict.predict,
+        verbs.PredictFlags,
+        _MODEL,
+        answer="prediction.answers:PredictAnswer",
+        several=("batch", "prompt", "generate", "context"),
+    ),
 )
 app.add("Ask", "compare", Verb(serving.compare, verbs.CompareFlags, _MODEL, answer="buying.answers:CompareAnswer"))
 app.add("Ask", "size", Verb(serving.size, verbs.SizeFlags, _MODEL, answer="buying.answers:SizeAnswer"))
@@ -110,7 +116,7 @@ app.add(
     "simulate",
     Verb(simulation.simulate, verbs.SimulateFlags, _MODEL, answer="simulation.answers:SimulateAnswer"),
 )
-app.add("Explore", "sweep", Verb(sweep.sweep, verbs.SweepFlags, _SWEPT))
+app.add("Explore", "sweep", Verb(sweep.sweep, verbs.SweepFlags, _SWEPT, answer="sweeps.answers:RowsAnswer"))
 app.add(
     "Explain",
     "formula",

@@ -78,3 +78,12 @@ def plot_prediction(prediction: Any, path: Path) -> None:
     from roofline.charts.kinds.roofline import describe_roofline, draw_roofline
 
     save(draw_roofline(prediction), path, words=describe_roofline(prediction))
+
+
+def plot_swept(answer: Any, path: Path) -> None:
+    """What a sweep answered, a front or a heat map: ``sweep show --plot``."""
+    from roofline.charts.drawing.saving import save
+    from roofline.charts.kinds import swept
+
+    draw = swept.draw_swept_front if answer.cells is None else swept.draw_heat_map
+    save(draw(answer), path, words=swept.describe_swept(answer))

@@ -22,6 +22,9 @@ def predict(model: str, flags: PredictFlags) -> None:
     if flags["hardware"] is None:
         refuse("--hardware is missing; try h100, mi300x or t4 (roofline hardware list)")
     without_color(flags["no_color"])
+    if _asks_for_several(flags):
+        _predict_several(model, flags)
+        return
     output, plot = flags["output"], flags["plot"]
     _check_files(output, plot)
     result = prediction.predict(model, flags["hardware"], **part(PredictOptions, flags))
@@ -42,6 +45,37 @@ def _gains(result: Prediction) -> Gains:
     from roofline.prediction.sensitivity import gains
 
     return gains(result)
+
+
+_OF_ONE = ("plot", "explain", "sensitivity", "operators")
+
+
+def _asks_for_several(flags: PredictFlags) -> bool:
+    """Whether a flag has a list of numbers, or several devices."""
+    numbers = (flags["batch"], flags["prompt"], flags["generate"], flags["context"])
+    hardware = flags["hardware"] or ""
+    return any(isinstance(each, tuple) for each in numbers) or ("," in hardware and not Path(hardware).exists())
+
+
+def _predict_several(model: str, flags: PredictFlags) -> None:
+    """A table with a row of each point. Raises UsageError for flags that show one point alone."""
+    from roofline.reports import export
+    from roofline.reports.points import points_text
+    from roofline.reports.prediction import to_json
+    from roofline.sweeps.several import predict_several, several_devices
+
+    if strange := [name for name in _OF_ONE if flags.get(name)]:
+        refuse(f"--{strange[0]} shows one point; give one device, one batch, one length")
+    output = flags["output"]
+    _check_files(output, None)
+    devices = several_devices(flags["hardware"])
+    found = predict_several(model, devices or [str(flags["hardware"])], bool(devices), part(PredictOptions, flags))
+    if output is not None:
+        export.write_result(found.to_dict, found.rows, output)
+    if flags["json"]:
+        tell(to_json(found.to_dict()))
+    elif output is None:
+        tell(points_text(found, wide=flags["wide"], quiet=flags["quiet"]))
 
 
 def _check_files(output: Path | None, plot: Path | None) -> None:

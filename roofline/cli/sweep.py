@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from roofline.cli import plot
 from roofline.cli.console import progress_bar, refuse, tell
 from roofline.options.keywords import given
 from roofline.options.verbs import SweepFlags
-from roofline.units import Dimension
 
 if TYPE_CHECKING:
     from roofline.sweeps.questions import Found
     from roofline.sweeps.sweep import Plan, Sweep
 
-_ASKING = ("best", "pareto", "pivot", "by", "where")
+_ASKING = ("best", "pareto", "pivot", "by", "where", "plot", "json")
 _OF_A_STUDY = ("batch", "prompt", "generate", "context", "price_kind", "prices", "set")
 
 
@@ -74,27 +74,51 @@ def _show(folders: tuple[str, ...], flags: SweepFlags) -> None:
         refuse(f"--{asked[0]} and --{asked[1]}: expected one question at a time")
     if flags["top"] < 1:
         refuse(f"--top {flags['top']}: expected at least 1")
-    from roofline.sweeps import questions
+    if flags["plot"] and not (flags["pareto"] or flags["pivot"]):
+        refuse("--plot draws --pareto or --pivot; ask one of them")
+    if flags["plot"]:
+        plot.check(flags["plot"])
     from roofline.sweeps.sweep import open_sweep
 
-    found, where = open_sweep(folders[0]), flags["where"]
-    if flags["best"]:
-        answer = questions.best(found, flags["best"], where, flags["top"])
-    elif flags["pareto"]:
-        answer = questions.pareto(found, _two(flags["pareto"]), flags["by"], where)
-    elif flags["pivot"]:
-        answer = questions.pivot(found, _two(flags["pivot"]), flags["of"], where)
-    else:
-        tell(_sweep_text(found))
+    found = open_sweep(folders[0])
+    answer = _answer(found, flags)
+    if answer is not None:
+        _tell_answer(answer, flags)
         return
-    tell(_answer_text(answer, flags["top"] if flags["pareto"] is None else None))
+    if flags["json"]:
+        refuse("--json is of rows; ask --best, --pareto or --pivot")
+    tell(_sweep_text(found))
+
+
+def _answer(found: Sweep, flags: SweepFlags) -> Found | None:
+    """The answer to what is asked of a sweep; None where nothing is. Raises UsageError."""
+    from roofline.sweeps import questions
+
+    where = flags["where"]
+    if flags["best"]:
+        return questions.best(found, flags["best"], where, flags["top"])
+    if flags["pareto"]:
+        return questions.pareto(found, _two(flags["pareto"]), flags["by"], where)
+    return questions.pivot(found, _two(flags["pivot"]), flags["of"], where) if flags["pivot"] else None
+
+
+def _tell_answer(answer: Found, flags: SweepFlags) -> None:
+    """Rows as JSON or as text, and their picture."""
+    if flags["plot"]:
+        plot.plot_swept(answer, flags["plot"])
+    if flags["json"]:
+        from roofline.reports.prediction import to_json
+        from roofline.sweeps.answers import rows_answer
+
+        tell(to_json(rows_answer(answer.words, answer.rows())))
+        return
+    from roofline.reports.points import rows_text
+
+    tell(rows_text(answer.words, answer.table.to_pylist(), flags["top"] if flags["pareto"] is None else None))
 
 
 def _two(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
-
-
-_UNITS: dict[str, Dimension] = {"_s": "time_s", "_bytes": "bytes", "_j": "energy_j"}
 
 
 def _plan_text(plan: Plan, folder: Path) -> str:
@@ -122,34 +146,3 @@ def _sweep_text(swept: Sweep) -> str:
         f"{swept.rows:,} rows in {len(swept.parts())} files of {swept.folder}, {size}{refused}\n"
         f"roofline sweep show {swept.folder} --best usd_per_mtoken --where 'fits and tpot_s < 0.03'"
     )
-
-
-def _answer_text(found: Found, most: int | None) -> str:
-    """The rows of an answer, without columns that say nothing or the same in every row; of many, the first."""
-    from roofline.reports.prediction import table
-
-    rows: list[dict[str, Any]] = found.table.to_pylist()
-    names = [name for name in rows[0] if any(row[name] is not None for row in rows)]
-    alike = {name for name in names if len(rows) > 1 and len({row[name] for row in rows}) == 1}
-    varied = [name for name in names if name not in alike] or names
-    cells = [tuple(_cell(name, row[name]) for name in varied) for row in rows[:most]]
-    left = [place for place, name in enumerate(varied) if any(isinstance(row[name], str) for row in rows)]
-    same = ", ".join(f"{name} {_cell(name, rows[0][name])}" for name in names if name in alike)
-    more = f"{len(rows) - most} more rows (--top)" if most is not None and len(rows) > most else ""
-    head = [found.words, *([f"all: {same}"] if same else []), ""]
-    return "\n".join([*head, *table(tuple(varied), cells, left=left), *([more] if more else [])])
-
-
-def _cell(name: str, value: Any) -> str:
-    from roofline.reports.prediction import quantity
-
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, str):
-        return value
-    unit = next((unit for end, unit in _UNITS.items() if name.endswith(end) and not name.endswith("per_s")), None)
-    if unit is not None:
-        return quantity(float(value), unit)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cached_property
 from importlib import import_module
 from itertools import groupby
@@ -33,11 +33,15 @@ class Verb(click.Command):
     """A command whose flags come from a definition: the everyday ones in ``--help``, all in ``--help-all``.
 
     ``run`` is called with its arguments by name and all ``flags`` as one mapping, which is of the type ``flags``.
-    ``answer`` is where its JSON is declared, ``module:name``, which ``--json-schema`` prints.
+    ``answer`` is where its JSON is declared, ``module:name``, which ``--json-schema`` prints. Of the flags ``several``
+    each takes a list of numbers, too.
     """
 
-    def __init__(self, run: Callable[..., None], flags: type | None, *arguments: Argument, answer: str = "") -> None:
-        self.arguments, self.answer, self._definition = arguments, answer, flags
+    def __init__(
+        self, run: Callable[..., None], flags: type | None, *arguments: Argument, answer: str = "",
+        several: Collection[str] = (),
+    ) -> None:  # fmt: skip
+        self.arguments, self.answer, self._definition, self._several = arguments, answer, flags, several
         super().__init__("", callback=self._called(run), help=run.__doc__, options_metavar="[FLAGS]")
 
     @cached_property
@@ -59,7 +63,7 @@ class Verb(click.Command):
             click.Argument([each.name], required=not each.optional, nargs=-1 if each.many else 1)
             for each in self.arguments
         ]
-        params += map(_option, self.flags)
+        params += (_option(field, several=field.name in self._several) for field in self.flags)
         if any(not field.option.everyday for field in self.flags):
             params.append(click.Option(["--help-all"], is_flag=True, is_eager=True, expose_value=False, callback=_all))
         return [*params, *(self._asking_for_schema(field) for field in self._fields if field.option.hidden)]
@@ -152,7 +156,23 @@ def _value(field: Field, given: Any) -> Any:
     return value
 
 
-def _option(field: Field) -> click.Option:
+class _Numbers(click.ParamType[Any]):
+    """A whole number, or several: 1,8,64 or 1..512:log2, which come as a tuple."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        """The number, or all of them in order. Raises UsageError for what is none."""
+        try:
+            return int(value)
+        except ValueError:
+            from roofline.sweeps.axes import read_axis
+
+            found = read_axis(f"--{param.name if param else ''}", value)
+            return found if len(found) > 1 else found[0]
+
+
+def _option(field: Field, *, several: bool) -> click.Option:
     """The flag of a definition, which is None where nobody gives it."""
     own = [kind for kind in field.kinds if kind is not NoneType]
     words = [*field.flags, field.name]
@@ -160,6 +180,8 @@ def _option(field: Field) -> click.Option:
         return click.Option(words, multiple=True)
     if own == [bool]:
         return click.Option(words, is_flag=True, default=None)
+    if several:
+        return click.Option(words, type=_Numbers())
     return click.Option(
         words, type=click.Path(path_type=Path) if own == [Path] else _TYPES.get(tuple(own), click.STRING)
     )

@@ -48,7 +48,9 @@ class SeveralHardware(TypedDict, total=False):
 class Lengths(TypedDict, total=False):
     """Batch and lengths"""
 
-    batch: Annotated[int, Option("Sequences at once, over all devices.", default=1, everyday=True)]
+    batch: Annotated[
+        int, Option("Sequences at once, over all devices; predict takes lists too: 1,8,64.", default=1, everyday=True)
+    ]
     prompt: Annotated[
         int | None,
         Option("Tokens in; what an encoder reads.", usual="2048, encoders 512, or all positions", everyday=True),

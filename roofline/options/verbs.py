@@ -48,6 +48,21 @@ class PredictOptions(RequestOptions, Degrees, total=False):
     """The keywords of ``predict``."""
 
 
+class SeveralLengths(TypedDict, total=False):
+    """Batch and lengths, of which each may be several: lists, ranges, arrays."""
+
+    batch: Any
+    prompt: Any
+    generate: Any
+    context: Any
+
+
+class SeveralOptions(
+    SeveralLengths, PhaseOf, Dtypes, Compression, Counting, Timing, Reserve, Edits, Degrees, total=False
+):
+    """The keywords of ``predict`` at several points."""
+
+
 class StepClockOptions(Dtypes, Compression, Counting, Timing, Edits, Degrees, total=False):
     """The keywords of ``StepClock``."""
 
@@ -240,7 +255,7 @@ class SimulateFlags(Hardware, SimulateOptions, FileOutput, Quiet, total=False):
     ]
 
 
-class SweepFlags(SeveralHardware, Edits, total=False):
+class SweepFlags(SeveralHardware, Edits, JsonOutput, total=False):
     """The flags of ``sweep``."""
 
     output: Annotated[Path | None, Option("Folder of the sweep.", flag="--output -o", metavar="DIR", everyday=True)]
@@ -278,6 +293,10 @@ class SweepFlags(SeveralHardware, Edits, total=False):
         str | None, Option("Show: which rows, fits and tpot_s < 0.03.", metavar="CONDITION", everyday=True)
     ]
     top: Annotated[int, Option("Show: how many rows.", default=10, everyday=True)]
+    plot: Annotated[
+        Path | None,
+        Option("Show: draw --pareto, or --pivot as a heat map: FILE.png, .svg or .pdf.", metavar="FILE", everyday=True),
+    ]
 
 
 class PlotOptions(Lengths, PhaseOf, Dtypes, Timing, Edits, total=False):

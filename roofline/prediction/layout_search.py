@@ -107,7 +107,7 @@ def layouts_of(request: Request) -> list[Layout]:
 def best_layouts(
     request: Request, batches: Sequence[int], given: Mapping[str, int] | None = None
 ) -> dict[int, Layout | WorkloadError]:
-    """The layout that ``choose_layout`` takes at each batch, of those with the ``given`` degrees, or why it has none."""
+    """The layout that ``choose_layout`` takes at each batch, of those with ``given`` degrees, or why there is none."""
     fixed = dict(given or {})
     try:
         table = evaluate(request, fixed, batches)

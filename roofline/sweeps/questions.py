@@ -26,10 +26,22 @@ MOST_CELLS = 40
 
 @frozen
 class Found:
-    """Rows of a sweep, as a table of pyarrow, and what was asked, in words."""
+    """Rows of a sweep, as a table of pyarrow, and what was asked, in words.
+
+    ``axes``: the two columns that a front or a pivot is of, ``group`` the third: of a front what each is of, of a pivot
+    what stands in its cells. ``cells``: of a pivot a row of each pair.
+    """
 
     words: str
     table: Any
+    axes: tuple[str, ...] = ()
+    group: str | None = None
+    cells: Any = None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows, those of a pivot pair by pair."""
+        found: list[dict[str, Any]] = (self.table if self.cells is None else self.cells).to_pylist()
+        return found
 
 
 def more_is_better(name: str) -> bool:
@@ -60,7 +72,8 @@ def pareto(sweep: Sweep, axes: Sequence[str], by: str | None = None, where: str 
     for rows in _batches(sweep, [*names, *([group] if group else [])], where, known):
         front = _front(rows if front is None else _joined([front, rows]), names, group)
     each = f" of each {group}" if group else ""
-    return Found(f"front of {' against '.join(names)}{each}{_said(where)}", front)
+    words = f"front of {' against '.join(names)}{each}{_said(where)}"
+    return Found(words, front.sort_by(names[0]), tuple(names), group)
 
 
 def pivot(sweep: Sweep, axes: Sequence[str], of: str, where: str | None = None) -> Found:
@@ -76,7 +89,8 @@ def pivot(sweep: Sweep, axes: Sequence[str], of: str, where: str | None = None) 
     for rows in _batches(sweep, [down, across, name], where, known):
         some = rows.select([down, across, name])
         whole = _grouped(some if whole is None else _joined([whole, some]), down, across, name, how)
-    return Found(f"{how} {name} by {down} and {across}{_said(where)}", _spread(whole, down, across, name))
+    words = f"{how} {name} by {down} and {across}{_said(where)}"
+    return Found(words, _spread(whole, down, across, name), (down, across), name, whole)
 
 
 def _known(sweep: Sweep) -> list[str]:

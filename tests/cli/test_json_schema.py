@@ -19,6 +19,10 @@ from roofline.fitting.calibrator import Fitted
 from roofline.fitting.operators import Fit, Interval
 from roofline.fitting.timed_collectives import LinkRow, MeasuredLinks
 from roofline.prediction.predict import predict
+from roofline.sweeps.answers import rows_answer
+from roofline.sweeps.columns import COLUMNS
+from roofline.sweeps.several import predict as predict_points
+from roofline.sweeps.sweep import sweep
 from roofline.validation.comparison import Profiled, compare
 from roofline.validation.devices import Device
 from roofline.validation.doctor import Findings
@@ -88,7 +92,7 @@ def verbs(group: Any, before: str = "") -> Iterator[tuple[str, Verb]]:
 
 
 VERBS = [name for name, _ in verbs(app)]
-MEASURED = ["doctor", "calibrate", "validate"]
+MEASURED = ["doctor", "calibrate", "validate", "sweep"]
 
 
 def schema_of(verb: str) -> dict[str, Any]:
@@ -144,6 +148,19 @@ def test_what_is_not_declared_is_seen() -> None:
     for wrong in (found | {"strange": 1}, found | {"flops": "many"}, {k: v for k, v in found.items() if k != "bytes"}):
         with pytest.raises(MismatchError):
             check(wrong, schema)
+
+
+def test_rows_of_a_sweep(tmp_path: Path) -> None:
+    study = {"models": "gpt2,bert-base", "hardware": "a10", "batch": 1, "prompt": 9, "keep": list(COLUMNS)}
+    found = sweep({**study, "prices": "a10=1USD/h"}, tmp_path).scan().to_table().to_pylist()
+    asked = {"batch": [1], "context": [5, 2000]}
+    checked(
+        schema_of("sweep"), [rows_answer("all", found, ["a note"]), predict_points("gpt2", "a10", **asked).to_dict()]
+    )
+    words = ["--pivot", "model,batch", "--of", "request_s"]
+    told = json.loads(answer("sweep", "show", str(tmp_path), *words, "--json"))
+    check(told, schema_of("sweep"))
+    assert {row["model"]: row["request_s"] for row in told["rows"]} == {row["model"]: row["request_s"] for row in found}
 
 
 # What is measured, without measuring

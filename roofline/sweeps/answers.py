@@ -1,0 +1,85 @@
+"""The JSON of rows: of ``sweep show``, and of ``predict`` at several points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+from typing_extensions import TypedDict
+
+from roofline.schema import Answer, Says
+from roofline.sweeps.columns import COLUMNS, NUMBERS, WHOLE, WORDS
+from roofline.version import versions
+
+_SAYS = {
+    "model": Says("the model's name, or where its configuration is"),
+    "hardware": Says("what it runs on"),
+    "layout": Says("how the work is spread over devices"),
+    "dtype": Says("number format or recipe"),
+    "engine": Says("what runs it"),
+    "provenance": Says("which constants, and where they come from"),
+    "refused": Says("why there is no result; null where there is one"),
+    "devices": Says("how many devices there are"),
+    "batch": Says("sequences at once, over all devices"),
+    "prompt": Says("tokens in"),
+    "generate": Says("tokens out"),
+    "context": Says("attended tokens of the one decode step"),
+    "ttft_s": Says("time to first token", "s"),
+    "tpot_s": Says("time per output token, the mean over the decode steps", "s"),
+    "request_s": Says("time of a request, or of the one step", "s"),
+    "tokens_per_s": Says("generated tokens of all sequences, input tokens of encoders", "tokens/s"),
+    "low": Says("low end of the band of the request's time, as a factor of it"),
+    "high": Says("high end of that band, as a factor"),
+    "bound_by": Says("what the request's time is most made of"),
+    "share_latency": Says("share of launches, and of waiting for links"),
+    "share_compute": Says("share of the matrix, vector and exponential units"),
+    "share_memory": Says("share of device memory"),
+    "share_link": Says("share of what is sent between devices"),
+    "weights_bytes": Says("weights on a device", "B"),
+    "kv_cache_bytes": Says("KV cache on a device at the longest", "B"),
+    "state_bytes": Says("recurrent states on a device", "B"),
+    "activation_bytes": Says("activations at their peak on a device", "B"),
+    "total_bytes": Says("all that resides on the fullest device", "B"),
+    "fits": Says("whether that fits"),
+    "max_batch": Says("the largest batch that would"),
+    "energy_j": Says("energy of all devices for the request", "J"),
+    "usd_per_mtoken": Says("cost of a million tokens at full load", "USD"),
+    "time_s": Says("expected time of one step", "s"),
+    "bound_s": Says("that time at best, by the data sheet", "s"),
+    "low_s": Says("low end of its band", "s"),
+    "high_s": Says("high end of its band", "s"),
+    "flops": Says("contractions of one step, on one device of each stage", "FLOP"),
+    "bytes": Says("compulsory traffic of one step, likewise", "B"),
+    "mfu": Says("model FLOPs utilisation"),
+    "mbu": Says("memory bandwidth utilisation"),
+}  # fmt: skip
+
+
+def _declared() -> dict[str, Any]:
+    """Each column with its type and meaning; of a phase, under its name."""
+    found: dict[str, Any] = {}
+    for name in (*WORDS, *NUMBERS, *COLUMNS):
+        phase, _, own = name.partition("_")
+        says = _SAYS[name] if name in _SAYS else Says(f"{phase}: {_SAYS[own].meaning}", _SAYS[own].unit)
+        kind: Any = int if name in WHOLE else bool if name == "fits" else float
+        if name in WORDS or name == "bound_by":
+            kind = str
+        found[name] = Annotated[kind | None, says]
+    return found
+
+
+RowAnswer: Any = TypedDict("RowAnswer", _declared(), total=False)  # type: ignore[misc]
+RowAnswer.__doc__ = "A point: what was asked for there, and the columns that the answer is about; null is not known."
+
+
+class RowsAnswer(Answer):
+    """Rows, one of each point."""
+
+    asked: Annotated[str, Says("what the rows are, in words")]
+    rows: Annotated[list[RowAnswer], Says("a row of each point")]
+    notes: Annotated[list[str], Says("what the reader should know")]
+
+
+def rows_answer(asked: str, rows: Iterable[Mapping[str, Any]], notes: Iterable[str] = ()) -> dict[str, Any]:
+    """The JSON of rows."""
+    return {**versions(), "asked": asked, "rows": [dict(row) for row in rows], "notes": [*notes]}
