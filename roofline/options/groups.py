@@ -49,7 +49,7 @@ class Lengths(TypedDict, total=False):
     """Batch and lengths"""
 
     batch: Annotated[
-        int, Option("Sequences at once, over all devices; predict takes lists too: 1,8,64.", default=1, everyday=True)
+        int, Option("Sequences at once, over all devices; predict takes lists: 1,8,64.", default=1, everyday=True)
     ]
     prompt: Annotated[
         int | None,

@@ -104,27 +104,22 @@ def layouts_of(request: Request) -> list[Layout]:
     return [layouts.at(int(place)) for place in np.flatnonzero(held)]
 
 
-def best_layouts(
-    request: Request, batches: Sequence[int], given: Mapping[str, int] | None = None
-) -> dict[int, Layout | WorkloadError]:
-    """The layout that ``choose_layout`` takes at each batch, of those with ``given`` degrees, or why there is none."""
-    fixed = dict(given or {})
+def best_layouts(request: Request, batches: Sequence[int], asked: Degrees) -> dict[int, Layout | WorkloadError]:
+    """The layout that ``choose_layout_of_some`` takes at each batch, or why there is none."""
     try:
-        table = evaluate(request, fixed, batches)
+        table = evaluate(request, given_degrees(asked), batches)
+        found = {batch: table.layout(table.best(batch)) for batch in dict.fromkeys(table.batch.tolist())}
     except WorkloadError:
-        return {batch: _lack(request, fixed, batch) for batch in batches}
-    held = set(table.batch.tolist())
-    return {b: table.layout(table.best(b)) if b in held else _lack(request, fixed, b) for b in dict.fromkeys(batches)}
+        found = {}
+    return {batch: found[batch] if batch in found else _of_some(request, asked, batch) for batch in batches}
 
 
-def _lack(request: Request, given: Mapping[str, int], batch: int) -> WorkloadError:
-    """Why no layout divides a batch."""
+def _of_some(request: Request, asked: Degrees, batch: int) -> Layout | WorkloadError:
+    at = replace(request, workload=replace(request.workload, batch=batch))
     try:
-        evaluate(replace(request, workload=replace(request.workload, batch=batch)), given, [batch])
+        return choose_layout_of_some(at, asked).layout
     except WorkloadError as failure:
         return failure
-    msg = f"batch {batch} has a layout by itself and none among others"
-    raise AssertionError(msg)
 
 
 def evaluate(request: Request, given: Mapping[str, int], batches: Sequence[int]) -> LayoutTable:

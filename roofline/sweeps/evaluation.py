@@ -176,7 +176,7 @@ class PartRows:
         places = where[holds]
         generated = asked["generate"] - 1 if request.workload.context is None else 1
         steps = {str(phase): generated if phase is Phase.DECODE else 1 for phase in request.phases}
-        devices = int(layout.devices)
+        devices = request.fleet.count if request.fleet.counted else int(layout.devices)  # those that idle cost, too
         with np.errstate(all="ignore"):
             made = columns_of(found, steps, self.part.usd_per_h(devices)) | {"devices": float(devices)}
         for name, column in made.items():

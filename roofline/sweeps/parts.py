@@ -23,7 +23,7 @@ from roofline.number import Grid
 from roofline.options.groups import Degrees, Money
 from roofline.options.keywords import completed, part
 from roofline.options.words import PriceKind
-from roofline.parallelism.dimensions import DEGREES, given_degrees
+from roofline.parallelism.dimensions import DEGREES
 from roofline.parallelism.layout import Layout
 from roofline.prediction.fleet import layout_of
 from roofline.prediction.layout_search import best_layouts, layouts_of
@@ -149,7 +149,7 @@ def layouts_at(request: Request, batches: Grid, asked: Degrees) -> dict[Layout |
     fixed = layout_of(asked, request.fleet)
     if fixed:
         return {fixed: slice(None)}
-    best = best_layouts(request, [int(batch) for batch in batches], given_degrees(asked))
+    best = best_layouts(request, [int(batch) for batch in batches], asked)
     found = [each if isinstance(each, Layout) else str(each) for each in map(best.__getitem__, map(int, batches))]
     return {key: np.array([each == key for each in found]) for key in dict.fromkeys(found)}
 

@@ -43,6 +43,15 @@ class Found:
         found: list[dict[str, Any]] = (self.table if self.cells is None else self.cells).to_pylist()
         return found
 
+    @property
+    def naming(self) -> tuple[str, ...]:
+        """The columns that tell one row from others."""
+        return _TOLD
+
+    def more_is_better(self, name: str) -> bool:
+        """Whether a larger value of a column is the better one."""
+        return more_is_better(name)
+
 
 def more_is_better(name: str) -> bool:
     """Whether a larger value of a column is the better one."""

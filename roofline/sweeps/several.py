@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any, Unpack, overload
@@ -11,6 +10,7 @@ from typing import Any, Unpack, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from roofline.classes import frozen
 from roofline.errors import UsageError, shown
 from roofline.hardware.loading import load_hardware
 from roofline.number import Grid
@@ -39,7 +39,7 @@ MOST_POINTS = 2_000_000
 """More are a sweep's, which writes them."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Predictions:
     """What a model costs at several points: of each axis that has several values, an axis of every array.
 
@@ -99,9 +99,9 @@ def predict(model: AnyModel, hardware: Any, **options: Any) -> Any:
     ``engine`` names one, or the YAML file of one; what it states of launches, merges, cache and memory holds.
     ``set`` edits single fields by path, ``{"hardware.memory.hbm.bandwidth": "6 TB/s", "model.num_hidden_layers": 16,
     "engine.overlap": 0.5}``; the result carries these edits. ``tp`` to ``sp`` are the degrees of parallelism, over as
-    many devices as they make up; where a number of devices leaves some open, the best layout is chosen. ``batch`` is
-    that of all devices; ``reserve`` is what the runtime keeps of the memory, a share or "2GiB", in place of what its
-    engine leaves.
+    many devices as they make up; where a number of devices leaves some open, the best layout is chosen, of an equal
+    part of them where the batch is too small for all. ``batch`` is that of all devices; ``reserve`` is what the runtime
+    keeps of the memory, a share or "2GiB", in place of what its engine leaves.
 
     Where ``batch``, ``prompt``, ``generate``, ``context`` or ``hardware`` are lists, ranges or arrays, each goes with
     each, and :class:`Predictions` come back, arrays with an axis for each of them.
@@ -165,7 +165,7 @@ def predict_several(
 _KEPT = tuple(name for name in KEPT if name != "usd_per_mtoken")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Asked:
     """What ``predict`` is asked of one device, at the values of each axis."""
 

@@ -84,7 +84,8 @@ def test_the_help_shows_what_people_use_and_the_rest_in_groups(monkeypatch: pyte
     assert "--reserve" not in short
     assert "--engine NAME" in short
     assert re.search(r"^Parallel degrees:\n  --tp N  +Tensor", whole, re.MULTILINE)
-    assert re.search(r"--batch N +Sequences at once, over all devices\.\s+\[default: 1\]", short)
+    batch = r"--batch N +Sequences at once, over all devices;\s+predict takes lists: 1,8,64\.\s+\[default:\s+1\]"
+    assert re.search(batch, short)
     assert max(len(line) for line in (short + whole).splitlines()) <= 80
     assert "--json-schema" not in short + whole
     flags = {flag for field in fields_of(PredictFlags) if not field.option.hidden for flag in field.flags}

@@ -59,9 +59,9 @@ def test_every_other_list_of_exports_is_sorted_and_true() -> None:
 
 def test_the_frozen_window() -> None:
     assert roofline.__all__ == (
-        "Ceiling Comparison Formula HardwareSpec Model OperatorPrediction Prediction Roofline RooflineError Simulation "
-        "Sizing StepClock Sweep Tape compare formula load_hardware load_model predict predict_op record simulate size "
-        "sweep".split()
+        "Ceiling Comparison Formula HardwareSpec Model OperatorPrediction Prediction Predictions Roofline "
+        "RooflineError Simulation Sizing StepClock Sweep Tape compare formula load_hardware load_model predict "
+        "predict_op record simulate size sweep".split()
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,13 +17,34 @@ from roofline.charts.drawing.sheet import Sheet, measure, rounded
 from roofline.charts.drawing.theme import ink_on
 from roofline.errors import UsageError
 from roofline.number import Grid
-from roofline.sweeps.columns import NUMBERS, WORDS
-from roofline.sweeps.questions import Found, more_is_better
 
 _MARKERS = ("o", "s", "^", "D", "v", "P")
-_NAMING = (*WORDS[:-1], *NUMBERS)
-_SHORT = {"batch": "batch", "prompt": "prompt", "generate": "generate", "context": "context", "devices": "devices"}
 _UNITS = {"_s": "s", "_bytes": "B", "_j": "J"}
+
+
+class Found(Protocol):
+    """Rows of a sweep, what was asked in words, and of which columns it is: ``questions.Found``."""
+
+    @property
+    def words(self) -> str: ...
+
+    @property
+    def axes(self) -> tuple[str, ...]: ...
+
+    @property
+    def group(self) -> str | None: ...
+
+    @property
+    def cells(self) -> Any: ...
+
+    @property
+    def naming(self) -> tuple[str, ...]:
+        """The columns that tell one row from others."""
+
+    def rows(self) -> list[dict[str, Any]]: ...
+
+    def more_is_better(self, name: str) -> bool:
+        """Whether a larger value of a column is the better one."""
 
 
 def draw_swept_front(found: Found, *, theme: str = "light", size: str = "slide", ax: Axes | None = None) -> Figure:
@@ -35,9 +56,8 @@ def draw_swept_front(found: Found, *, theme: str = "light", size: str = "slide",
     groups = _groups(found, rows)
     sheet = Sheet.open(theme, size, ax)
     sheet.head(f"{_label(up)} against {_label(across)}", _shared(rows, found))
-    sheet.foot(
-        f"Better is {_better(across, 'to the right', 'to the left')} and {_better(up, 'up', 'down')}. {found.words}."
-    )
+    sides = _better(found, across, "to the right", "to the left"), _better(found, up, "up", "down")
+    sheet.foot(f"Better is {' and '.join(sides)}. {found.words}.")
     colours = sheet.theme.series
     entries = [Entry(name, _MARKERS[i], "-", colours[i % len(colours)], colours[i % len(colours)])
                for i, name in enumerate(groups) if found.group]  # fmt: skip
@@ -59,7 +79,7 @@ def draw_swept_front(found: Found, *, theme: str = "light", size: str = "slide",
 
 def _write_names(sheet: Sheet, axes: Axes, room: Field, rows: Sequence[Mapping[str, Any]], found: Found) -> None:
     """What sets each point apart, beside it where there is room: the ends first, then what lies between them."""
-    apart = [name for name in _varying(rows) if name not in (*found.axes, found.group)]
+    apart = [name for name in _varying(rows, found) if name not in (*found.axes, found.group)]
     count = len(rows)
     order = sorted(range(count), key=lambda place: (place not in (0, count - 1), place * 7919 % max(1, count)))
     for place in order:
@@ -85,12 +105,12 @@ def draw_heat_map(found: Found, *, theme: str = "light", size: str = "slide", ax
         values[lines.index(row[down]), heads.index(row[across])] = row[name]
     sheet = Sheet.open(theme, size, ax)
     sheet.head(f"{_label(name)} by {down} and {across}", found.words)
-    sheet.foot(f"Darker is {'more' if more_is_better(name) else 'less'}, which is better; an empty cell has no row.")
+    sheet.foot(f"Darker is {_better(found, name, 'more', 'less')}, which is better; an empty cell has no row.")
     x = Scale(-0.5, len(heads) - 0.5, across, log=False, ticks=_ticks(heads), grid=False)
     y = Scale(-0.5, len(lines) - 0.5, down, log=False, ticks=_ticks(lines), grid=False)
     axes = frame(sheet, (sheet.x0, sheet.y0, sheet.x1, sheet.y1), x, y)
     shades = LinearSegmentedColormap.from_list("heat", (sheet.theme.paper, sheet.theme.bound["memory"]))
-    colours = shades(0.08 + 0.92 * _darkness(values, more_is_better(name)))
+    colours = shades(0.08 + 0.92 * _darkness(values, found.more_is_better(name)))
     colours[np.isnan(values)] = 0.0
     axes.imshow(colours, origin="lower", aspect="auto", extent=(x.low, x.high, y.low, y.high), gid="heat", zorder=1)
     _write_cells(sheet, axes, values, colours, name)
@@ -131,18 +151,18 @@ def _groups(found: Found, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[M
     return groups
 
 
-def _varying(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [name for name in _NAMING if name in rows[0] and len({row[name] for row in rows}) > 1]
+def _varying(rows: Sequence[Mapping[str, Any]], found: Found) -> list[str]:
+    return [name for name in found.naming if name in rows[0] and len({row[name] for row in rows}) > 1]
 
 
 def _shared(rows: Sequence[Mapping[str, Any]], found: Found) -> str:
     """What all points have in common."""
-    alike = [name for name in _NAMING if name in rows[0] and name not in _varying(rows)]
+    alike = [name for name in found.naming if name in rows[0] and name not in _varying(rows, found)]
     return ", ".join(_told(name, rows[0][name]) for name in alike if rows[0][name] is not None)
 
 
 def _told(name: str, value: Any) -> str:
-    return f"{_SHORT[name]} {value:,}" if name in _SHORT and value is not None else str(value)
+    return f"{name} {value:,}" if isinstance(value, int) else str(value)
 
 
 def _label(name: str) -> str:
@@ -150,8 +170,8 @@ def _label(name: str) -> str:
     return words.get(name, name)
 
 
-def _better(name: str, more: str, less: str) -> str:
-    return more if more_is_better(name) else less
+def _better(found: Found, name: str, more: str, less: str) -> str:
+    return more if found.more_is_better(name) else less
 
 
 def _text(name: str) -> Any:
