@@ -43,6 +43,9 @@ KERNELS = {
     "vllm_fp8moe_flashinfer_trtllm_trtllmfp8expertsmodular": "trtllm-gen",
     "vllm_compressedtensorsw4a4nvfp4moe_flashinfer_trtllm_trtllmnvfp4expertsmodular": "trtllm-gen",
     "deepgemm": "deepgemm",
+    "moe_torch_flow": "trtllm-gen",
+    "vllm_gptossmxfp4moe_flashinfer_trtllm_mxfp4_bf16_trtllmmxfp4expertsmonolithic": "trtllm-gen",
+    "vllm_gptossmxfp4moe_triton_oaitritonmxfp4expertsmonolithic": "triton",
 }
 """The library of each kernel, as tables name it: trtllm-gen is what FlashInfer has of TensorRT-LLM."""
 
@@ -51,9 +54,13 @@ RECIPES = {
     "fp8": ("fp8", "fp8-tensor"),
     "fp8_block": ("fp8_block", "fp8-block"),
     "nvfp4": ("fp4", "nvfp4"),
+    "w4a16_mxfp4": ("bf16_w4", "mxfp4"),
+    "w4a8_mxfp4_mxfp8": ("fp8_w4", "mxfp4:mxfp8"),
 }
 """The dtype of constants, and how such a mixture is stored."""
 
+_UNUSED = ("moe_torch_flow", "w4a16_mxfp4")
+"""Timed on Blackwell, where TensorRT-LLM multiplies such weights in 8 bits; on Hopper it runs Triton's kernels."""
 _GATELESS = (1024.0, 2688.0)  # hidden sizes of Nemotron's mixtures, whose experts have no gate
 _LIMITED = ("vllm_fp8moe_triton_tritonexperts", 256.0)  # timed with DeepSeek's router, which picks 4 of 8 groups
 
@@ -119,7 +126,7 @@ def _sets(table: Table) -> Iterator[ExpertSet]:
     for kernel, library in KERNELS.items():
         for name, (dtype, _) in RECIPES.items():
             rows = [row for row in table.rows if (row["kernel_source"], row["moe_dtype"]) == (kernel, name)]
-            if rows:
+            if rows and (kernel, name) != _UNUSED:
                 seconds = column(rows, "latency_ms") * 1e-3
                 yield ExpertSet(table.device, dtype, library, table, _sizes(rows), seconds)
 

@@ -43,6 +43,8 @@ _WIDER = {
 _ALIKE = {
     "fp8": ("fp8", "fp8_block"),
     "fp8_block": ("fp8_block", "fp8"),
+    "bf16_w4": ("bf16_w4",),
+    "fp8_w4": ("fp8_w4", "fp8_block", "fp8"),
     **{dtype: (dtype, "fp8", "fp8_block") for dtype in ("int8", "fp6", "fp4", "int4")},
 }
 """In which dtypes kernels of experts are alike: those of the first that there are, since their launches are."""
@@ -130,12 +132,12 @@ class ConstantSet:
     def covers(self, dtype: str) -> bool:
         """Whether the constants were measured in ``dtype``, or hold for any."""
         measured = self.calibration.measured_dtypes if self.calibration else []
-        return not measured or not dtype or dtype in measured
+        return not measured or not dtype or dtype.partition("_")[0] in measured
 
     def knows(self, dtype: str) -> bool:
         """Whether some kernels that run were measured in ``dtype``."""
         kinds = self.calibration.kinds if self.calibration else {}
-        places = ((own, own.libraries.get(self.kernels.of(kind), own)) for kind, own in kinds.items())
+        places = ((own, own.libraries.get(self.kernels.of(kind, dtype), own)) for kind, own in kinds.items())
         return self.covers(dtype) or any(dtype in place.dtypes for pair in places for place in pair)
 
     def has_own(self, kind: str) -> bool:
@@ -168,7 +170,8 @@ class ConstantSet:
     def of(self, kind: str, execution: Execution, name: str = "", dtype: str = "") -> Constants:
         """The constants of the operator ``name`` if it has its own, else of ``kind`` (matmul, attention_decode ...).
 
-        ``dtype`` is that of its contractions; fp8_block is fp8 in blocks that have scales of their own.
+        ``dtype`` is that of its contractions; fp8_block is fp8 in blocks that have scales of their own, bf16_w4 and
+        fp8_w4 are weights of 4 bits that are multiplied in those.
         """
         asked = (kind, execution, name, dtype)
         if asked not in self._known:
@@ -221,7 +224,7 @@ class ConstantSet:
         A kind that the calibration does not have is the class's, and so is a dtype that it was not measured in, unless
         the kind has constants of its own in it.
         """
-        library = self.kernels.of(kind)
+        library = self.kernels.of(kind, dtype)
         for base, own in self._places(kind, name):
             theirs = own.libraries.get(library, own)
             known = theirs is not own or own.library in (None, library) or library in NO_LIBRARY

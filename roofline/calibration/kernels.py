@@ -8,24 +8,30 @@ NO_LIBRARY = ("", "fused", "materialised", "vendor")
 """Words for kernels of no library in particular: any that were timed will do."""
 
 
+EXPERTS = ("grouped_matmul", "routed")
+"""Kinds of the chain of kernels that runs experts."""
+
+
 @frozen
 class Kernels:
     """The libraries of attention, of matmuls and of what quantises; none: those that a calibration has first.
 
-    ``slower``: how much further off the slow end of a band lies where a library's kernels were not timed.
+    ``slower``: how much further off the slow end of a band lies where a library's kernels were not timed. ``experts``:
+    those of grouped matmuls, by dtype; none: as matmuls.
     """
 
     attention: str = ""
     matmul: str = ""
     slower: float = 1.0
     quantize: str = ""
+    experts: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def all_of(cls, library: str) -> Kernels:
         """One library for everything that it has."""
         return cls(library, library, quantize=library)
 
-    def of(self, kind: str) -> str:
+    def of(self, kind: str, dtype: str = "") -> str:
         """The library of a kind of operator.
 
         >>> Kernels("fa3", "trtllm").of("attention_decode"), Kernels("fa3", "trtllm").of("matmul")
@@ -33,6 +39,9 @@ class Kernels:
         """
         if kind == "quantize":
             return self.quantize
+        if kind in EXPERTS and self.experts:
+            libraries = dict(self.experts)
+            return libraries.get(dtype, libraries.get("default", ""))
         return self.attention if "attention" in kind else self.matmul
 
 

@@ -20,6 +20,8 @@ from roofline.engines.fields import (
     Bytes,
     CollectiveLibraries,
     CollectiveLibrary,
+    ExpertLibraries,
+    ExpertLibrary,
     Fold,
     Graph,
     MatmulLibraries,
@@ -69,6 +71,9 @@ class Engine(Record):
         "default": "fused"
     }
     matmul: Annotated[MatmulLibraries, Says("whose kernels multiply, by device")] = {"default": "vendor"}
+    experts: Annotated[ExpertLibraries, Says("whose kernels run experts, by device, and by dtype where that tells")] = {
+        ANY: {ANY: "vendor"}
+    }
     all_reduce: Annotated[CollectiveLibraries, Says("whose kernels reduce over devices, by device")] = {
         "default": "nccl"
     }
@@ -151,13 +156,23 @@ class Engine(Record):
         found: MatmulLibrary | None = entry(self.matmul, device)
         return found or "vendor"
 
+    def experts_on(self, device: Collection[str]) -> dict[str, ExpertLibrary]:
+        """Whose kernels run experts on devices that are known by these words, by dtype.
+
+        >>> from roofline.engines.library import load_engine
+        >>> load_engine("tensorrt-llm").experts_on({"nvidia", "hopper"})["default"]
+        'trtllm'
+        """
+        found: dict[str, ExpertLibrary] | None = entry(self.experts, device)
+        return found or {ANY: "vendor"}
+
     def all_reduce_on(self, device: Collection[str]) -> CollectiveLibrary:
         """Whose kernels reduce over devices that are known by these words."""
         found: CollectiveLibrary | None = entry(self.all_reduce, device)
         return found or "nccl"
 
     def with_kernels(self, library: str) -> Engine:
-        """The same with the kernels of a library: for attention, and for matmuls where it has any.
+        """The same with the kernels of a library, for all that it has kernels of: attention, matmuls, experts.
 
         Raises UsageError for a library that is not known.
 
@@ -165,11 +180,16 @@ class Engine(Record):
         >>> load_engine("vllm").with_kernels("trtllm").matmul_on({"nvidia"})
         'trtllm'
         """
-        if library not in get_args(AttentionLibrary):
-            msg = f"kernels {shown(library)}: {near_matches(str(library), get_args(AttentionLibrary))}"
+        tables = {"attention": AttentionLibrary, "matmul": MatmulLibrary, "experts": ExpertLibrary}
+        words = {field: get_args(kind) for field, kind in tables.items()}
+        if not any(library in known for known in words.values()):
+            known = dict.fromkeys(word for each in words.values() for word in each)
+            msg = f"kernels {shown(library)}: {near_matches(str(library), known)}"
             raise UsageError(msg)
-        multiplies = {"matmul": {ANY: library}} if library in get_args(MatmulLibrary) else {}
-        return self.model_copy(update={"attention": {ANY: library}, **multiplies})
+        theirs = {field: {ANY: library} for field, known in words.items() if library in known}
+        if "experts" in theirs:
+            theirs["experts"] = {ANY: theirs["experts"]}
+        return self.model_copy(update=theirs)
 
     def is_mature_on(self, device: Collection[str]) -> bool:
         """Whether kernels were timed under it on such devices."""

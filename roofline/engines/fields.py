@@ -27,6 +27,10 @@ AttentionLibrary: TypeAlias = Literal[
 MatmulLibrary: TypeAlias = Literal["vendor", "trtllm"]
 """Whose kernels multiply: the vendor's (cuBLAS and its like), or TensorRT-LLM's, which quantise activations too."""
 
+ExpertLibrary: TypeAlias = Literal["vendor", "triton", "trtllm", "trtllm-gen", "flashinfer-cutlass", "deepgemm"]
+"""Whose grouped matmuls run experts: ``trtllm`` is TensorRT-LLM's of CUTLASS, ``trtllm-gen`` those that it and
+FlashInfer have compiled for Blackwell; ``vendor`` of no library in particular."""
+
 CollectiveLibrary: TypeAlias = Literal["nccl", "vllm", "vllm-eager", "trtllm"]
 """Whose kernels reduce: NCCL's (on other vendors its like), or an engine's own, which read their peers' memory; vLLM's
 from a graph, or launched by the host."""
@@ -66,6 +70,16 @@ def _for_all(given: Any) -> Any:
 AttentionLibraries = Annotated[dict[Text, AttentionLibrary], BeforeValidator(_for_all)]
 MatmulLibraries = Annotated[dict[Text, MatmulLibrary], BeforeValidator(_for_all)]
 CollectiveLibraries = Annotated[dict[Text, CollectiveLibrary], BeforeValidator(_for_all)]
+
+
+def _for_all_dtypes(given: Any) -> Any:
+    """As ``_for_all``; a word of a device is that of every dtype."""
+    found = _for_all(given)
+    return {device: _for_all(each) for device, each in found.items()} if isinstance(found, dict) else found
+
+
+ExpertLibraries = Annotated[dict[Text, dict[Text, ExpertLibrary]], BeforeValidator(_for_all_dtypes)]
+"""By device, then by dtype of the constants (``roofline.timing.machine.dtype_of``)."""
 
 
 def _sizes(given: Any) -> Any:

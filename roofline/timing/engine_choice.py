@@ -82,7 +82,9 @@ def kernels_of(engine: Engine, device: HardwareSpec) -> Kernels:
     not the two of TensorRT-LLM's matmul with activations of unknown scale.
     """
     slower = load_young_ports().slower if engine.is_mature_on(device.words) else 1.0
-    return Kernels(engine.attention_on(device.words), engine.matmul_on(device.words), slower)
+    known = device.words
+    experts = tuple(engine.experts_on(known).items())
+    return Kernels(engine.attention_on(known), engine.matmul_on(known), slower, experts=experts)
 
 
 def unknown_kernels(constants: ConstantSet, kinds: Iterable[str]) -> str:

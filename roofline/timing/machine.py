@@ -124,9 +124,17 @@ class Machine:
 
 
 def dtype_of(cost: Cost) -> str:
-    """Whose constants an operator takes, by dtype: experts whose weights have scales by block run their own."""
-    blocked = isinstance(cost.shape, GroupedShape) and cost.shape.blocked
-    return "fp8_block" if blocked and cost.dtype == "fp8" else cost.dtype
+    """Whose constants an operator takes, by dtype: that of its contractions, and of experts what their weights are.
+
+    Kernels of their own multiply weights that have scales by block (fp8_block), and weights of 4 bits that they unpack
+    to what they multiply in (bf16_w4, fp8_w4).
+    """
+    shape = cost.shape
+    if not isinstance(shape, GroupedShape):
+        return cost.dtype
+    if shape.packed:
+        return f"{cost.dtype}_w4"
+    return "fp8_block" if shape.blocked and cost.dtype == "fp8" else cost.dtype
 
 
 def kind_of(cost: Cost) -> str:
