@@ -61,6 +61,8 @@ RECIPES = {
 
 _UNUSED = ("moe_torch_flow", "w4a16_mxfp4")
 """Timed on Blackwell, where TensorRT-LLM multiplies such weights in 8 bits; on Hopper it runs Triton's kernels."""
+_WHOLE = "vllm_gptossmxfp4moe_triton_oaitritonmxfp4expertsmonolithic"
+"""Under expert parallelism vLLM runs some 28 us of kernels beside it, on two tokens as on thousands: no time of these."""
 _GATELESS = (1024.0, 2688.0)  # hidden sizes of Nemotron's mixtures, whose experts have no gate
 _LIMITED = ("vllm_fp8moe_triton_tritonexperts", 256.0)  # timed with DeepSeek's router, which picks 4 of 8 groups
 
@@ -126,6 +128,7 @@ def _sets(table: Table) -> Iterator[ExpertSet]:
     for kernel, library in KERNELS.items():
         for name, (dtype, _) in RECIPES.items():
             rows = [row for row in table.rows if (row["kernel_source"], row["moe_dtype"]) == (kernel, name)]
+            rows = [row for row in rows if kernel != _WHOLE or row["moe_ep_size"] == "1"]
             if rows and (kernel, name) != _UNUSED:
                 seconds = column(rows, "latency_ms") * 1e-3
                 yield ExpertSet(table.device, dtype, library, table, _sizes(rows), seconds)

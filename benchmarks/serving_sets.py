@@ -1,6 +1,9 @@
 """Whole deployments that others measured, ``measured/serving``, each beside what ``compare`` says of it.
 
-Prefill and decode on the same devices, one replica, so many requests in flight: time per output token.
+Prefill and decode on the same devices, one replica, so many requests in flight: time per output token. The rows say
+neither what the KV cache is kept in nor how a mixture is stored: that is read from the scripts that measured them, those
+of Llama-3.1-70B, DeepSeek-R1 and gpt-oss-120b in github SemiAnalysisAI/InferenceX, benchmarks/*.sh of October 2025 to
+March 2026.
 """
 
 from __future__ import annotations
@@ -32,6 +35,12 @@ _MODELS = {
     "deepseek-ai/DeepSeek-R1": "deepseek-v3",
 }
 _SYSTEMS = {"h100_sxm": "h100", "h200_sxm": "h200", "b200_sxm": "b200"}
+_PUBLISHED = {("gpt-oss-120b", "fp4"), ("deepseek-v3", "fp8")}
+"""Served from the file that its makers published: MXFP4 in experts alone, and FP8 in blocks."""
+_IN_8_BITS = "mxfp4:mxfp8+experts"
+"""What both engines multiply such experts in on Blackwell; on Hopper it is 16 bits."""
+_CACHE_AS_PUBLISHED = {("gpt-oss-120b", "h100"), ("gpt-oss-120b", "h200"), ("qwen3-32b", "h100")}
+"""Whose scripts leave the KV cache in 16 bits, or are not known; all others ask for fp8."""
 _ENGINES = {"trtllm": "tensorrt-llm", "vllm": "vllm", "sglang": "sglang"}
 
 
@@ -70,7 +79,14 @@ class Deployment:
     @property
     def dtype(self) -> str | None:
         """The recipe of the numbers; None: as published."""
+        if (self.model, self.precision) in _PUBLISHED:
+            return _IN_8_BITS if (self.model, self.hardware) == ("gpt-oss-120b", "b200") else None
         return {"": None, "fp8": "fp8", "fp4": "nvfp4"}[self.precision]
+
+    @property
+    def kv_dtype(self) -> str | None:
+        """What the KV cache is kept in; None: as the model is."""
+        return None if self.pair in _CACHE_AS_PUBLISHED else "fp8"
 
 
 def load_deployments(data: Path, most: int = MOST_IN_FLIGHT) -> list[Deployment]:
@@ -131,7 +147,8 @@ def _is_known(row: Deployment, found: Mapping[str, Curve]) -> bool:
 
 
 def _curves(row: Deployment, options: Mapping[str, Any]) -> list[Curve]:
-    asked: dict[str, Any] = {"engine": row.engine, "dtype": row.dtype, "prompt": row.prompt, "generate": row.generate}
+    asked: dict[str, Any] = {"engine": row.engine, "dtype": row.dtype, "kv_dtype": row.kv_dtype}
+    asked |= {"prompt": row.prompt, "generate": row.generate}
     return curves(read_question(row.model, **asked, **options), read_hardware([f"8x{row.hardware}"]))
 
 

@@ -240,6 +240,7 @@ def _quantize(matrix: Matrix, form: Format, op: Op) -> Op:
 def _with_narrow_caches(ops: tuple[Op, ...], form: Format) -> tuple[Op, ...]:
     """New keys and values stay wide until the last operator that writes them; then one operator stores them narrow.
 
+    A scale of a whole layer is the checkpoint's and read, one of each token and head is found and written.
     A cache that no operator writes token by token (a state) stays as it is.
     """
     slices: dict[str, Tensor] = {}
@@ -255,8 +256,10 @@ def _with_narrow_caches(ops: tuple[Op, ...], form: Format) -> tuple[Op, ...]:
     before = [mapped(op, lambda tensor: wide.get(tensor.name, tensor)) for op in ops[: last + 1]]
     after = [_reading_narrow(op, set(slices), form) for op in ops[last + 1 :]]
     stored = [part for tensor in slices.values() for part in _narrow_cache(tensor, form)]
+    known = [] if form.breadth else [part for part in stored if part.name not in slices]
+    written = [part for part in stored if part not in known]
     work = tuple(Work("vector", QUANTIZE_FLOPS, tensor.letters) for tensor in slices.values())
-    store = Op("kv.quantize", "elementwise", tuple(wide.values()), tuple(stored), work, ops[last].local)
+    store = Op("kv.quantize", "elementwise", (*wide.values(), *known), tuple(written), work, ops[last].local)
     return (*before, store, *after)
 
 
