@@ -1,9 +1,9 @@
 """Whole deployments that others measured, ``measured/serving``, each beside what ``compare`` says of it.
 
 Prefill and decode on the same devices, one replica, so many requests in flight: time per output token. The rows say
-neither what the KV cache is kept in nor how a mixture is stored: that is read from the scripts that measured them, those
-of Llama-3.1-70B, DeepSeek-R1 and gpt-oss-120b in github SemiAnalysisAI/InferenceX, benchmarks/*.sh of October 2025 to
-March 2026.
+neither what the KV cache is kept in nor how a mixture is stored, and of lengths the longest: that is read from the
+scripts that measured them, those of Llama-3.1-70B, DeepSeek-R1 and gpt-oss-120b in github SemiAnalysisAI/InferenceX,
+benchmarks/*.sh of October 2025 to March 2026.
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ _IN_8_BITS = "mxfp4:mxfp8+experts"
 """What both engines multiply such experts in on Blackwell; on Hopper it is 16 bits."""
 _CACHE_AS_PUBLISHED = {("gpt-oss-120b", "h100"), ("gpt-oss-120b", "h200"), ("qwen3-32b", "h100")}
 """Whose scripts leave the KV cache in 16 bits, or are not known; all others ask for fp8."""
+_PLAIN_NORMS = ("", "0.12.0")
+"""Versions of vLLM that norm in the kernel of an all-reduce only if asked, as these scripts do on Blackwell alone."""
+_MEAN_LENGTH = 0.9
+"""Of prompts and answers that are drawn evenly from 0.8 to 1 times the length that a row states."""
 _ENGINES = {"trtllm": "tensorrt-llm", "vllm": "vllm", "sglang": "sglang"}
 
 
@@ -59,11 +63,13 @@ class Deployment:
     generate: int
     ttft_s: float
     tpot_s: float
+    plain_norms: bool
 
     @property
-    def asked(self) -> tuple[str, str, str, str, int, int]:
+    def asked(self) -> tuple[object, ...]:
         """What one call of ``compare`` answers: all degrees and all batches of it."""
-        return self.model, self.hardware, self.engine, self.precision, self.prompt, self.generate
+        told = self.model, self.hardware, self.engine, self.precision, self.prompt, self.generate
+        return *told, self.plain_norms
 
     @property
     def pair(self) -> tuple[str, str]:
@@ -103,6 +109,7 @@ def _taken(row: Mapping[str, str], most: int) -> bool:
 
 
 def _deployment(row: Mapping[str, str]) -> Deployment:
+    drawn = _MEAN_LENGTH if row["measured"] else 1  # rows of those scripts have a date
     return Deployment(
         _MODELS[row["model_path"]],
         _SYSTEMS[row["system"]],
@@ -111,10 +118,11 @@ def _deployment(row: Mapping[str, str]) -> Deployment:
         int(row["tp_size"]),
         int(row["moe_ep_size"] or 1),
         int(row["concurrency"] or row["batch_size"]),
-        int(row["isl"]),
-        int(row["osl"]),
+        round(int(row["isl"]) * drawn),
+        round(int(row["osl"]) * drawn),
         float(row["ttft_ms"]) / 1e3,
         float(row["tpot_ms"]) / 1e3,
+        row["backend"] == "vllm" and row["system"] != "b200_sxm" and row["backend_version"] in _PLAIN_NORMS,
     )
 
 
@@ -149,6 +157,8 @@ def _is_known(row: Deployment, found: Mapping[str, Curve]) -> bool:
 def _curves(row: Deployment, options: Mapping[str, Any]) -> list[Curve]:
     asked: dict[str, Any] = {"engine": row.engine, "dtype": row.dtype, "kv_dtype": row.kv_dtype}
     asked |= {"prompt": row.prompt, "generate": row.generate}
+    if row.plain_norms:
+        options = {**options, "set": {"engine.reduce_norm": [], **options.get("set", {})}}
     return curves(read_question(row.model, **asked, **options), read_hardware([f"8x{row.hardware}"]))
 
 

@@ -39,7 +39,7 @@ class Cost:
     transfer, the bytes of its message, and those that each device sends over its link. replayed: 1 where an engine
     replays it from a graph, 0 where the host launches it, None where that is the machine's to say; padded: what its
     kernel computes where that graph holds more tokens than the step, None where it is the same. host_s: what the host
-    takes between steps, of a cost that is no operator's.
+    takes between steps, of a cost that is no operator's. joined: whether the kernel of a collective computes it too.
     """
 
     group: str
@@ -61,6 +61,7 @@ class Cost:
     replayed: Number | None = None
     padded: Cost | None = None
     host_s: Number | None = None
+    joined: bool = False
 
 
 def step_cost(
@@ -203,7 +204,7 @@ class _Kept:
         kernels = Kernels(c.kernels.op, sizes, c.kernels.precision, c.group, count, c.decoding)
         return partial(
             Cost, c.group, c.name, c.kind, c.dtype, count, flops, vector_flops, special, moved, shape, c.decoding,
-            c.alone, kernels, c.transfer, message, link,
+            c.alone, kernels, c.transfer, message, link, joined=c.joined,
         )  # fmt: skip
 
 
@@ -261,6 +262,7 @@ def operator_cost(
         transfer=op.transfer,
         message_bytes=message,
         link_bytes=bus_bytes(op.transfer.operation, message, op.transfer.devices) if op.transfer else 0,
+        joined=op.joins == "found",
     )
 
 

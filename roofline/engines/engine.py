@@ -77,6 +77,10 @@ class Engine(Record):
     all_reduce: Annotated[CollectiveLibraries, Says("whose kernels reduce over devices, by device")] = {
         "default": "nccl"
     }
+    reduce_norm: Annotated[
+        list[Text],
+        Says("devices on which the kernel of an all-reduce adds the residual, norms and quantises what it wrote too"),
+    ] = []
     overlap: Annotated[
         float, Field(ge=0, le=1, strict=False), Says("part of each collective's time that other work hides")
     ] = 0.0
@@ -190,6 +194,10 @@ class Engine(Record):
         if "experts" in theirs:
             theirs["experts"] = {ANY: theirs["experts"]}
         return self.model_copy(update=theirs)
+
+    def reduces_norm_on(self, device: Collection[str]) -> bool:
+        """Whether the kernel of an all-reduce computes the norm behind it too, on such devices."""
+        return not set(self.reduce_norm).isdisjoint(device)
 
     def is_mature_on(self, device: Collection[str]) -> bool:
         """Whether kernels were timed under it on such devices."""

@@ -21,6 +21,7 @@ from typing import TypeAlias
 from roofline.classes import frozen
 from roofline.compression.quantization import is_scale
 from roofline.number import Number, added, product
+from roofline.parallelism.epilogues import with_epilogues
 from roofline.parallelism.layout import (
     DIMS,
     TENSOR,
@@ -356,7 +357,7 @@ def _shard_phase(program: Program, layout: Layout, phase: Phase) -> list[Group]:
         written = {tensor.name: tensor for op in group.ops for tensor in op.writes if tensor.role == "activation"}
         flow.settle([tensor for name, tensor in written.items() if name in outlives])
         local = flow.mesh.group_bindings(group)
-        sharded.append(replace(group, ops=tuple(flow.ops), phases=(phase,), local=local))
+        sharded.append(replace(group, ops=with_epilogues(flow.ops), phases=(phase,), local=local))
     return sharded + sends(groups, layout, flow)
 
 

@@ -25,7 +25,24 @@ _PRODUCERS = {"norm_quantize": "norm", "activation_quantize": "elementwise"}
 
 def run_by(engine: Engine, program: Program) -> Program:
     """A program, as it is stored, with what ``engine`` merges and folds."""
-    return merged(program, engine.merges, engine.folds)
+    found = merged(program, engine.merges, engine.folds)
+    if not engine.reduce_norm:
+        return found
+    groups = (replace(each, ops=tuple(_joining(each.ops, op) for op in each.ops)) for each in found.groups)
+    return replace(found, groups=tuple(groups))
+
+
+def _joining(ops: Sequence[Op], op: Op) -> Op:
+    """A norm that adds a residual, or what narrows what such a norm wrote, asks for the all-reduce before it.
+
+    What narrows the input of a layer comes behind the last norm of the layer before.
+    """
+    norm = op
+    if op.name.endswith(QUANTIZE):
+        others = [each for each in ops if each is not op]
+        norm = _writer(ops, op.reads[0], before=op) or _writer([*others, op], op.reads[0], before=op) or op
+    adds = norm.kind == "norm" and sum(tensor.role == "activation" for tensor in norm.reads) > 1
+    return replace(op, joins="asked") if adds else op
 
 
 def merged(program: Program, merges: Mapping[str, Sequence[str]], folds: Collection[str]) -> Program:

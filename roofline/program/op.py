@@ -129,6 +129,7 @@ class Op:
     ``transfer`` makes it a collective, whose message is the tensor it reads and writes. ``function`` is what
     elementwise work, or a scan, computes. ``mask`` is fused attention's: causal, sliding, chunked, local or full.
     ``load`` rebinds axes where it is timed: the experts of the fullest device, while memory is that of an even load.
+    ``joins``: whether the kernel of an all-reduce computes it too, ``asked`` of one right before it, or found so.
     """
 
     name: str
@@ -144,6 +145,7 @@ class Op:
     function: str = ""
     mask: str = ""
     load: Mapping[str, Binding] = field(default_factory=dict)
+    joins: Literal["", "asked", "found"] = ""
 
     def __post_init__(self) -> None:
         for tensors in (self.reads, self.writes):

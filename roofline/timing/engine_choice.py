@@ -111,13 +111,14 @@ def caution(engine: Engine, device: HardwareSpec) -> str:
 class Launching:
     """What of an engine a machine needs: how steps are launched, whether as single kernels, how young they are.
 
-    ``host``: its times between steps, times this.
+    ``host``: its times between steps, times this. ``joins``: whether its all-reduces compute norms too.
     """
 
     execution: Execution
     single: bool
     slower: float
     host: float = 1.0
+    joins: bool = False
 
     @classmethod
     def of(cls, engine: Engine, device: HardwareSpec | None, constants: Provenance | None = None) -> Launching:
@@ -125,7 +126,8 @@ class Launching:
         mature = device is None or constants == "datasheet" or engine.is_mature_on(device.words)
         execution: Execution = "graph" if engine.graphs else "eager"
         slower = 1.0 if mature else load_young_ports().slower
-        return cls(execution, engine.kernels == "single", slower, 0.0 if constants == "datasheet" else 1.0)
+        joins = device is not None and engine.reduces_norm_on(device.words)
+        return cls(execution, engine.kernels == "single", slower, 0.0 if constants == "datasheet" else 1.0, joins)
 
     def machine(
         self,
@@ -135,4 +137,5 @@ class Launching:
         room_bytes: float | None = None,
     ) -> Machine:
         """A machine whose steps are launched so; what it takes is as for :class:`Machine`."""
-        return Machine(rates, constants, self.execution, network, room_bytes, self.single, self.slower, self.host)
+        launched = self.single, self.slower, self.host, self.joins
+        return Machine(rates, constants, self.execution, network, room_bytes, *launched)

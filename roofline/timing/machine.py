@@ -39,7 +39,8 @@ class Machine:
     ``execution`` is how operators are launched whose costs do not say it. ``single``: a host that launches runs the
     single kernels of eager torch. ``slower`` widens the band on the slow side, where kernels are young. ``room_bytes``
     is the memory that is left to a model on each device, None where it is not known. [B] ``host``: the host's time
-    between steps, times this; 0 where only the data sheet counts.
+    between steps, times this; 0 where only the data sheet counts. ``joins``: whether norms that ask for it run in the
+    kernel of an all-reduce.
     """
 
     rates: Rates
@@ -50,6 +51,7 @@ class Machine:
     single: bool = True
     slower: float = 1.0
     host: Number = 1.0
+    joins: bool = False
 
     def fits(self, total_bytes: float) -> bool | None:
         """Whether so many bytes fit on a device; None where its memory is not known."""
@@ -102,7 +104,9 @@ class Machine:
         return found if cost.alone or found.corrections.quantize is None else found.without("quantize")
 
     def _launched(self, cost: Cost, name: str) -> Constants:
-        """The constants, with the latency of how the operator is launched."""
+        """The constants, with the latency of how the operator is launched; none of what a collective's kernel computes."""
+        if cost.joined and self.joins:
+            return replace(self._launched(replace(cost, joined=False), name), latency_s=0.0)
         asked = kind_of(cost), name or cost.name, dtype_of(cost)
         if cost.replayed is None:
             return self._of(self.execution, *asked)
