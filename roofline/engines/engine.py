@@ -31,7 +31,9 @@ from roofline.engines.fields import (
     Source,
     Sources,
     Text,
+    TokensByDevice,
     entry,
+    tokens_on,
     wrong_source,
 )
 from roofline.errors import UsageError, near_matches, shown
@@ -98,10 +100,10 @@ class Engine(Record):
     graph_memory: Annotated[Bytes, Says("memory of graphs beside that share")] = 0.0
     workspace: Annotated[Bytes, Says("memory of its libraries beside that share")] = 0.0
     chunk: Annotated[
-        int | None,
-        Field(ge=0),
-        Says("chunked prefill: tokens of a forward pass; 0: prompts whole, by themselves; none: it has no scheduler"),
+        TokensByDevice | None,
+        Says("chunked prefill: tokens of a forward pass, by device; 0: prompts whole, by themselves; none: no scheduler"),
     ] = None
+    mixed: Annotated[bool, Says("whether a forward pass that reads prompts decodes too")] = True
     max_sequences: Annotated[
         int | None, Field(ge=1), Says("sequences that it has in flight at most; none: as many as the cache holds")
     ] = None
@@ -145,10 +147,27 @@ class Engine(Record):
         """Title, version and month: ``vLLM 0.18.0 (2026-03)``."""
         return f"{self.title} {self.version} ({self.date[:7]})"
 
+    def on(self, device: Collection[str], memory_bytes: float | None) -> Engine:
+        """The same with the chunk that it takes on a device that is known by these words and has so much memory. [B]
+
+        >>> from roofline.engines.library import load_engine
+        >>> [load_engine("vllm").on({"sm_89"}, memory).pass_tokens for memory in (48e9, 96e9)]
+        [2048, 8192]
+        """
+        found = tokens_on(self.chunk, device, memory_bytes) if self.chunk else None
+        return self if found is None else self.model_copy(update={"chunk": {ANY: found}})
+
+    @property
+    def pass_tokens(self) -> int | None:
+        """Tokens of a forward pass of chunked prefill, None where prompts are read whole."""
+        return (self.chunk or {}).get(ANY) or None
+
     @property
     def mixed_tokens(self) -> int | None:
         """Tokens of a mixed step of chunked prefill, None where prompts run by themselves."""
-        return (_CHUNK if self.chunk is None else self.chunk) or None
+        if not self.mixed:
+            return None
+        return _CHUNK if self.chunk is None else self.pass_tokens
 
     def attention_on(self, device: Collection[str]) -> AttentionLibrary:
         """Whose kernels attend on a device that is known by these words."""

@@ -78,6 +78,40 @@ def _for_all_dtypes(given: Any) -> Any:
     return {device: _for_all(each) for device, each in found.items()} if isinstance(found, dict) else found
 
 
+def _below(given: Any) -> Any:
+    """Tokens by device with sizes of memory checked; a number alone is that of every device."""
+    for key in given if isinstance(given, dict) else ():
+        if str(key)[:1].isdigit():
+            _quantity_of(str(key))
+    return {ANY: given} if isinstance(given, int) else given
+
+
+def _quantity_of(text: str) -> float:
+    try:
+        return parse_quantity(text, "bytes")
+    except UnitError as failure:
+        raise ValueError(str(failure)) from None
+
+
+TokensByDevice = Annotated[dict[Text, Annotated[int, Field(ge=0)]], BeforeValidator(_below)]
+"""Tokens by words of devices, and by memory for devices that have less, ``70 GiB``."""
+
+
+def tokens_on(given: dict[str, int], device: Collection[str], memory_bytes: float | None) -> int | None:
+    """The tokens of the first entry that a device fits: it is known by that word, or has less memory.
+
+    >>> table = {"sm_80": 2048, "70 GiB": 2048, "default": 8192}
+    >>> [tokens_on(table, words, 80e9) for words in ({"sm_80"}, {"sm_90"})], tokens_on(table, set(), 48e9)
+    ([2048, 8192], 2048)
+    """
+    fits = (
+        tokens
+        for word, tokens in given.items()
+        if word in device or (word[0].isdigit() and memory_bytes is not None and memory_bytes < _quantity_of(word))
+    )
+    return next(fits, given.get(ANY))
+
+
 ExpertLibraries = Annotated[dict[Text, dict[Text, ExpertLibrary]], BeforeValidator(_for_all_dtypes)]
 """By device, then by dtype of the constants (``roofline.timing.machine.dtype_of``)."""
 

@@ -121,7 +121,7 @@ def asked_at(request: Request, **lengths: int) -> Request:
 def _work(model: Model, program: Program, engine: Engine, asked: RequestOptions) -> tuple[tuple[Phase, ...], Workload]:
     """The phases that run, and batch and lengths. Raises RooflineError for what does not go together."""
     phases = _phases(program, asked, model)
-    workload = read_workload(asked, model, phases, engine.kv_block, engine.chunk or None)
+    workload = read_workload(asked, model, phases, engine.kv_block, engine.pass_tokens)
     if Phase.DECODE in phases and workload.decode_steps == 0:
         phases = tuple(name for name in phases if not name.one_token)
     return phases, workload

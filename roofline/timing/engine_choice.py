@@ -38,6 +38,7 @@ def read_engine(
     none, SpecError for one that is not known, WorkloadError for one that does not serve this network or device.
     """
     found = _named(asked, device, phases, edits_by_room(edits)["engine"])
+    found = found if device is None else found.on(device.words, device.capacity)
     kernels = asked.get("kernels")
     return found if kernels is None else found.with_kernels(kernels)
 

@@ -50,7 +50,8 @@ def test_ranges_of_captured_batches_are_written_out() -> None:
     ("edits", "told"),
     [
         ({"chunks": 1}, "vllm.yaml: chunks: unknown field; did you mean chunk?"),
-        ({"chunk": -1}, "chunk: given -1, expected at least 0"),
+        ({"chunk": -1}, "chunk.default: given -1, expected at least 0"),
+        ({"chunk": {"70 GB/s": 1}}, "expected a size such as"),
         ({"captured": [2, 1]}, "captured: expected each batch once, in ascending order"),
         ({"captured": ["8..4/2"]}, "expected FIRST..LAST/STEP such as 8..256/8"),
         ({"attention.hopper": "fa9"}, 'attention.hopper: given "fa9"; did you mean fa3 or fa2?'),

@@ -147,7 +147,9 @@ def test_drafts_read_prompts_too_and_their_caches_are_handed_over() -> None:
         own = of_role(role, model="llama-3.2-1b")["one device"]
         assert drafted.prompt_cache == plain.prompt_cache + own.prompt_cache
         if role == Phase.PREFILL:
-            host = load_engine("vllm").host_step  # once for both, of a step that the draft runs within
+            engine = load_engine("vllm")
+            assert plain.state is not None
+            host = engine.host_step + engine.host_request * plain.state.batches  # once, of a step that the draft is in
             assert drafted.of("tpot_s") == pytest.approx(plain.of("tpot_s") + own.of("tpot_s") - host)
 
 
@@ -488,8 +490,8 @@ def test_the_table_of_pools_and_who_wins() -> None:
         "size llama-3.1-8b --hardware h100 --load 50req/s --ttft 500ms --tpot 15ms --pools --prefill-on h200"
     )
     assert code == 0
-    assert "\nchoice: 4 x h100-sxm-80gb pools (band:" in text
-    assert "2 x h200-sxm-141gb + 2 x h100-sxm-80gb as pools" in text
+    assert "\nchoice: 5 x h100-sxm-80gb pools (band:" in text
+    assert "2 x h200-sxm-141gb + 3 x h100-sxm-80gb as pools" in text
     assert "TTFT = wait + prefill + hand-over" in text
     assert "h100-sxm-80gb pools against mixed steps: pools win, " in text
     assert "no prompt stands between decode steps" in text
