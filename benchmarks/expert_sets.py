@@ -62,7 +62,7 @@ RECIPES = {
 _UNUSED = ("moe_torch_flow", "w4a16_mxfp4")
 """Timed on Blackwell, where TensorRT-LLM multiplies such weights in 8 bits; on Hopper it runs Triton's kernels."""
 _WHOLE = "vllm_gptossmxfp4moe_triton_oaitritonmxfp4expertsmonolithic"
-"""Under expert parallelism vLLM runs some 28 us of kernels beside it, on two tokens as on thousands: no time of these."""
+"""Under expert parallelism vLLM runs some 28 us of kernels beside it, whatever the tokens: these rows are left out."""
 _GATELESS = (1024.0, 2688.0)  # hidden sizes of Nemotron's mixtures, whose experts have no gate
 _LIMITED = ("vllm_fp8moe_triton_tritonexperts", 256.0)  # timed with DeepSeek's router, which picks 4 of 8 groups
 

@@ -4,8 +4,8 @@ python benchmarks/fit_serving.py --data DIR [--write]
 
 Fitted are ``host_step`` and ``host_request`` of each engine, and nothing else, to the time per output token of dense
 models on the first half of the pairs of model and hardware, every second one in their order; judged is the other half.
-Rows in fp4 are in no fit: the host is the same, and their kernels take a sixth longer than by themselves, which it would
-have to stand for.
+Rows in fp4 are in no fit: the host is the same, and their kernels take a sixth longer than by themselves, for which it
+would have to stand.
 An engine that has no rows in a half states none. --write puts them into engines/*.yaml and renews docs/accuracy.json.
 """
 

@@ -140,6 +140,11 @@ class ConstantSet:
         places = ((own, own.libraries.get(self.kernels.of(kind, dtype), own)) for kind, own in kinds.items())
         return self.covers(dtype) or any(dtype in place.dtypes for pair in places for place in pair)
 
+    def unpacks_experts(self, dtype: str) -> bool:
+        """Whether experts of 4-bit weights that are multiplied in ``dtype`` were timed."""
+        own = self.calibration.kinds.get("grouped_matmul") if self.calibration else None
+        return own is not None and any(f"{dtype}_w4" in place.dtypes for place in (own, *own.libraries.values()))
+
     def has_own(self, kind: str) -> bool:
         """Whether ``kind`` has constants of its own, with the device or its class, fitted to timings of its kernels."""
         return any(kind in base.kinds for base in (self.calibration, self.otherwise) if base)

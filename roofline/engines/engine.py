@@ -101,7 +101,9 @@ class Engine(Record):
     workspace: Annotated[Bytes, Says("memory of its libraries beside that share")] = 0.0
     chunk: Annotated[
         TokensByDevice | None,
-        Says("chunked prefill: tokens of a forward pass, by device; 0: prompts whole, by themselves; none: no scheduler"),
+        Says(
+            "chunked prefill: tokens of a forward pass, by device; 0: prompts whole, by themselves; none: no scheduler"
+        ),
     ] = None
     mixed: Annotated[bool, Says("whether a forward pass that reads prompts decodes too")] = True
     max_sequences: Annotated[
@@ -209,10 +211,8 @@ class Engine(Record):
             known = dict.fromkeys(word for each in words.values() for word in each)
             msg = f"kernels {shown(library)}: {near_matches(str(library), known)}"
             raise UsageError(msg)
-        theirs = {field: {ANY: library} for field, known in words.items() if library in known}
-        if "experts" in theirs:
-            theirs["experts"] = {ANY: theirs["experts"]}
-        return self.model_copy(update=theirs)
+        given = {"attention": {ANY: library}, "matmul": {ANY: library}, "experts": {ANY: {ANY: library}}}
+        return self.model_copy(update={field: table for field, table in given.items() if library in words[field]})
 
     def reduces_norm_on(self, device: Collection[str]) -> bool:
         """Whether the kernel of an all-reduce computes the norm behind it too, on such devices."""

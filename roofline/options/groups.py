@@ -160,7 +160,7 @@ class Timing(TypedDict, total=False):
     kernels: Annotated[
         str | None,
         Option(
-            "Whose kernels attend, multiply and run experts, where the library has such: fa2, fa3, flashinfer, trtllm ...",
+            "Whose kernels attend, multiply, run experts, where the library has such: fa2, fa3, trtllm, deepgemm ...",
             usual="those of the engine on the device",
             metavar="NAME",
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from roofline.program.op import Op
 
@@ -11,11 +12,11 @@ from roofline.program.op import Op
 def with_epilogues(ops: Sequence[Op]) -> tuple[Op, ...]:
     """The operators of a group with those found that run in the kernel of an all-reduce, of all that ask for it.
 
-    A norm stands right behind the all-reduce; what narrows it may come a repeat later. Others have kernels of their own.
+    A norm stands right behind the all-reduce; what narrows it may come a repeat later. Others have their own kernels.
     """
     norms = {
         written.name
-        for before, op in zip(ops, ops[1:], strict=False)
+        for before, op in pairwise(ops)
         if op.joins and op.kind == "norm" and before.transfer and before.transfer.operation == "all_reduce"
         for written in op.writes
     }

@@ -168,8 +168,9 @@ class Prediction:
         if strange:
             class_name = self.hardware.calibration_class
             notes.append(f"{self.constants.name} was not measured in {', '.join(strange)}: it takes class {class_name}")
-        if unpacked := ", ".join(self.recipe.unpacked if self.constants.calibration else ()):
-            wide = self.recipe.compute_dtype
+        wide = self.recipe.compute_dtype
+        timed = self.recipe.experts_only and self.constants.unpacks_experts(wide)
+        if unpacked := ", ".join(self.recipe.unpacked if self.constants.calibration and not timed else ()):
             notes.append(f"no matmul that unpacks {unpacked} weights was timed: they take the constants of {wide} ones")
         if untimed := self._untimed_scans:
             notes.append(

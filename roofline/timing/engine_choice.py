@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from roofline.calibration.constants import ConstantSet, Execution, Provenance
-from roofline.calibration.kernels import Kernels
+from roofline.calibration.kernels import EXPERTS, Kernels
 from roofline.calibration.young_ports import load_young_ports
 from roofline.classes import frozen
 from roofline.engines.engine import Engine
@@ -89,14 +89,28 @@ def kernels_of(engine: Engine, device: HardwareSpec) -> Kernels:
 
 
 def unknown_kernels(constants: ConstantSet, kinds: Iterable[str]) -> str:
-    """What to know of attention by a library whose kernels nobody timed on a device; empty where they were."""
-    instead = dict.fromkeys(found for kind in kinds if (found := constants.instead(kind)))
-    if not instead:
-        return ""
+    """What to know of kernels of a library that nobody timed on a device; empty where they were."""
     asked = constants.kernels
+    untimed: dict[tuple[str, str], dict[str, None]] = {}
+    for kind in kinds:
+        if instead := constants.instead(kind):
+            untimed.setdefault((_in_words(kind), asked.of(kind)), {})[instead] = None
     wider = f", the slow end of its band {asked.slower:g} x as far" if asked.slower > 1 else ""
-    told = f"no attention of {asked.attention} was timed for {constants.name}"
-    return f"{told}: it takes the constants of {' and '.join(instead)}{wider}"
+    name = constants.name
+    told = (
+        f"no {kind} of {library} was timed for {name}: it takes the constants of {' and '.join(instead)}{wider}"
+        for (kind, library), instead in untimed.items()
+    )
+    return "; ".join(told)
+
+
+def _in_words(kind: str) -> str:
+    """What a kind of constants does, whatever its phase."""
+    if kind in EXPERTS:
+        return "grouped matmul of experts"
+    return (
+        "attention" if "attention" in kind else kind.removesuffix("_prefill").removesuffix("_decode").replace("_", " ")
+    )
 
 
 def caution(engine: Engine, device: HardwareSpec) -> str:

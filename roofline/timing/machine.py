@@ -104,7 +104,7 @@ class Machine:
         return found if cost.alone or found.corrections.quantize is None else found.without("quantize")
 
     def _launched(self, cost: Cost, name: str) -> Constants:
-        """The constants, with the latency of how the operator is launched; none of what a collective's kernel computes."""
+        """The constants, with the latency of how the operator is launched; none within a collective's kernel."""
         if cost.joined and self.joins:
             return replace(self._launched(replace(cost, joined=False), name), latency_s=0.0)
         asked = kind_of(cost), name or cost.name, dtype_of(cost)

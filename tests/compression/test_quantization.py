@@ -258,3 +258,11 @@ def test_turning_weights_into_numbers_is_not_done_for_the_rows_that_fill_up_a_ti
     """One token sends a row to each of its experts: narrow weights are then less to read, and no slower."""
     wide, narrow = (predict("gpt-oss-120b", "h100", context=2048, dtype=dtype) for dtype in ("bf16", "mxfp4+experts"))
     assert narrow.phases["decode"].figures.time_s < wide.phases["decode"].figures.time_s
+
+
+def test_the_scale_of_a_layers_cache_is_read_and_never_reduced_over_devices() -> None:
+    """It is the checkpoint's; one of each token and head is found by the device that has the head."""
+    for kv in ("kv8", "kv4"):
+        stored = quantized(load_model("llama-3.1-8b").program(), read_recipe(f"bf16+{kv}", default="bf16"))
+        sent = [op.name for group in shard(stored, Layout(tp=8)).groups for op in group.ops if op.transfer]
+        assert not [name for name in sent if name.startswith(("rotary", "kv."))], kv

@@ -105,3 +105,27 @@ def test_padding_is_the_next_captured_batch_and_only_in_steps_that_are_replayed(
     assert load_engine("torch-compile").padded("decode", 3) == 3
     assert load_engine("torch-compile").replays("encode", 10**6) == 1
     assert load_engine("transformers").replays("decode", 1) == 0
+
+
+def test_kernels_of_experts_go_by_device_and_dtype() -> None:
+    blackwell, hopper = (load_engine("tensorrt-llm").experts_on({word}) for word in ("sm_100", "hopper"))
+    assert (blackwell["fp4"], blackwell["default"]) == ("trtllm-gen", "trtllm")
+    assert (hopper["bf16_w4"], hopper["default"]) == ("triton", "trtllm")
+    assert load_engine("vllm").with_kernels("deepgemm").experts_on({"hopper"}) == {"default": "deepgemm"}
+    assert load_engine("vllm").with_kernels("deepgemm").attention_on({"hopper"}) == "fa3"
+
+
+@pytest.mark.parametrize(
+    ("engine", "memory", "tokens"),
+    [("sglang", 24e9, 2048), ("sglang", 48e9, 4096), ("sglang", 80 * 2**30, 8192), ("sglang", 180 * 2**30, 16384),
+     ("vllm", 48e9, 2048), ("vllm", 96e9, 8192), ("vllm", None, 8192), ("tensorrt-llm", 24e9, 8192)],
+)  # fmt: skip
+def test_the_chunk_goes_by_the_memory_of_a_device(engine: str, memory: float | None, tokens: int) -> None:
+    """Defaults of SGLang 0.5.9 (server_args.py) and of vLLM 0.18 (arg_utils.py), whose A100 takes the smaller one."""
+    assert load_engine(engine).on({"sm_90"}, memory).pass_tokens == tokens
+    assert load_engine("vllm").on({"sm_80"}, 80 * 2**30).pass_tokens == 2048
+
+
+def test_prompts_by_themselves_are_read_in_pieces() -> None:
+    assert (load_engine("sglang").mixed_tokens, load_engine("sglang").pass_tokens) == (None, 16384)
+    assert load_engine("vllm", {"chunk": 4096}).mixed_tokens == 4096

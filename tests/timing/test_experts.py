@@ -92,6 +92,19 @@ def test_blocks_with_scales_have_constants_of_their_own_and_else_those_of_fp8() 
     assert triton.constants_of(plain) == triton.constants_of(blocked)
 
 
+def test_packed_weights_have_constants_of_their_own_by_library_and_else_those_of_what_they_are_multiplied_in() -> None:
+    packed = replace(chain()[0], shape=GroupedShape(5, 24, packed=True))
+    assert [dtype_of(replace(packed, dtype=dtype)) for dtype in ("bf16", "fp8")] == ["bf16_w4", "fp8_w4"]
+    known = ConstantSet.from_calibration(load_device("h100-sxm-80gb"))
+    by_dtype = known.using(Kernels(matmul="trtllm", experts=(("bf16_w4", "triton"), ("default", "trtllm"))))
+    theirs = known.using(Kernels.all_of("trtllm"))
+    chosen, triton, trtllm = (Machine(H100, each, "graph") for each in (by_dtype, known, theirs))
+    assert chosen.constants_of(packed) == triton.constants_of(packed) != triton.constants_of(chain()[0])
+    assert chosen.constants_of(chain()[0]) == trtllm.constants_of(chain()[0])
+    a100 = ConstantSet.from_calibration(load_device("a100-sxm-80gb"))
+    assert a100.of("grouped_matmul", "graph", dtype="bf16_w4") == a100.of("grouped_matmul", "graph", dtype="bf16")
+
+
 def test_what_was_not_timed_passes_as_any_elementwise_operator() -> None:
     machine = Machine(load_hardware("a100"), ConstantSet.from_calibration(load_device("a100-sxm-80gb")), "graph")
     *_, last = chain()
