@@ -42,7 +42,8 @@ _IN_8_BITS = "mxfp4:mxfp8+experts"
 _CACHE_AS_PUBLISHED = {("gpt-oss-120b", "h100"), ("gpt-oss-120b", "h200"), ("qwen3-32b", "h100")}
 """Whose scripts leave the KV cache in 16 bits, or are not known; all others ask for fp8."""
 _PLAIN_NORMS = ("", "0.12.0")
-"""Versions of vLLM that norm in the kernel of an all-reduce only if asked, as these scripts do on Blackwell alone."""
+"""Versions of vLLM that norm in the kernel of an all-reduce only if asked, as these scripts do on Blackwell alone.
+TensorRT-LLM does so for Llama (modeling_llama.py), and not for Qwen3 (modeling_qwen3.py)."""
 _MEAN_LENGTH = 0.9
 """Of prompts and answers that are drawn evenly from 0.8 to 1 times the length that a row states."""
 _ENGINES = {"trtllm": "tensorrt-llm", "vllm": "vllm", "sglang": "sglang"}
@@ -122,8 +123,14 @@ def _deployment(row: Mapping[str, str]) -> Deployment:
         round(int(row["osl"]) * drawn),
         float(row["ttft_ms"]) / 1e3,
         float(row["tpot_ms"]) / 1e3,
-        row["backend"] == "vllm" and row["system"] != "b200_sxm" and row["backend_version"] in _PLAIN_NORMS,
+        _norms_plainly(row),
     )
+
+
+def _norms_plainly(row: Mapping[str, str]) -> bool:
+    if row["backend"] == "trtllm":
+        return row["model_path"] == "Qwen/Qwen3-32B"
+    return row["backend"] == "vllm" and row["system"] != "b200_sxm" and row["backend_version"] in _PLAIN_NORMS
 
 
 @dataclass(frozen=True, slots=True)
