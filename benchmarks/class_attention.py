@@ -6,7 +6,8 @@ cycles, but where two generations of clocks showed microseconds to fit better.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from device_sets import of_kind
 from fit_calibrations import log_errors_of
-from fit_devices import FITS, Fit, fitted, in_cycles
+from fit_devices import FITS, Fit, fitted, in_cycles, judged
 from measured_sets import MeasuredSet, load_sets
 
 from roofline.calibration.constants import Constants
@@ -31,7 +32,7 @@ DONORS = {
                       "triton": (_B, _L)},
     "nvidia-tensor-core": {"flashinfer": (_B,), "fa4": (_B,), "vllm": (_B, _H), "trtllm": (_B, _H), "sglang": (_B, _H),
                            "triton": (_B, _L)},
-    "nvidia-gddr": {"fa2": (_L, _A), "vllm": (_L, _H), "trtllm": (_L, _A), "sglang": (_L, _A, _H),
+    "nvidia-gddr": {"fa2": (_L, _A), "vllm": (_L, _H), "trtllm": (_L, _A), "sglang": (_L, _H, _A),
                     "triton": (_L, _B)},
 }  # fmt: skip
 """Of each class and library the groups of donors, the first library that has any is the default."""
@@ -42,16 +43,21 @@ _OTHERS = {
     **{(name, "trtllm", kind): (_L, _H) for name in ("nvidia-ampere", "nvidia-gddr") for kind in
        ("attention_decode", *_LATENT)},
     **{("nvidia-ampere", "trtllm", kind): (_A, _L, _H, _B) for kind in (*_SCANS, "quantize")},
-    **{("nvidia-gddr", "trtllm", kind): (_L, _A, _H, _B) for kind in (*_SCANS, "quantize")},
+    # an A100's scans are of an older release
+    **{("nvidia-gddr", "trtllm", kind): (_L, _H, _A, _B) for kind in (*_SCANS, "quantize")},
+    **{(name, "vllm", "delta_rule_prefill"): (_L,) for name in ("nvidia-ampere", "nvidia-gddr")},
 }  # fmt: skip
+_SAME_KERNEL = {(name, "vllm", "delta_rule_prefill"): "sglang" for name in ("nvidia-ampere", "nvidia-gddr")}
+"""Before Hopper vLLM runs the Triton kernel of flash-linear-attention, as SGLang does everywhere."""
 KINDS = ("attention_prefill", "attention_decode", "attention_encoder", *_LATENT, *_SCANS, "quantize")
 _ANOTHER_RELEASE = [("l40s", kind) for kind in _LATENT]
 """Rows of a release whose kernels no other device was timed with: no band is from leaving them out."""
 _ALIKE = {"mamba2_prefill": "delta_rule_prefill"}
-"""Whose band a kind has that one device alone was timed in, and whose constants where that one is left out."""
+"""Whose constants a kind has that one device alone was timed in, where that one is left out."""
 _SHARED = [("mamba2_prefill", "trtllm")]
+_SIBLINGS = {"nvidia-hopper": _H}
+"""Classes that are one generation: a device that was not timed has donors of its own architecture there."""
 _CACHED = "nvidia-gddr"
-_WIDENED = 1.3  # as classes of NVIDIA that inherit from another
 _RUNTIMES = {"fa2": "vLLM", "trtllm": "TensorRT-LLM"}
 _IN_SECONDS = {
     "fa2": ("key_growth", "regroup", "query_tiles.each", "decode_blocks.each"),
@@ -74,29 +80,40 @@ def attention_fields(name: str, data: Path, without: str = "") -> dict[str, Any]
 
 
 def _donated(name: str, library: str, kind: str, data: Path, without: str) -> dict[str, Any]:
-    """The fields of one library's kernels, from the first group of donors that has rows; none where none has."""
-    fit, donors = _donors(name, library, kind, data, {without})
+    """The fields of one library's kernels, in each dtype that they were timed in; none where no donor has rows."""
+    plain = _donated_in("bf16", name, library, kind, data, without)
+    narrow = _donated_in("fp8", name, library, kind, data, without) if plain else {}
+    return plain | ({"dtypes": {"fp8": narrow}} if narrow else {})
+
+
+def _donated_in(dtype: str, name: str, library: str, kind: str, data: Path, without: str) -> dict[str, Any]:
+    """The fields in one dtype, from the first group of donors that has rows; none where none has."""
+    fit, donors = _donors(name, library, kind, data, {without}, dtype)
     if not donors:
-        return _donated(name, library, _ALIKE[kind], data, without) if (kind, library) in _SHARED else {}
+        shared = (kind, library) in _SHARED and dtype == "bf16"
+        return _donated_in(dtype, name, library, _ALIKE[kind], data, without) if shared else {}
     found, clock = _fitted(name, fit, donors, data), load_hardware(donors[0]).cycles_per_s
     kept = _IN_SECONDS.get(library, _IN_SECONDS[""])
     seconds = kind == "attention_decode" and library == "trtllm"
-    band = _band(kind, data, without)
-    if not set(donors) <= set(DONORS[name][library][0]):
-        band |= {"low": round(band["low"] / _WIDENED, 2), "high": round(band["high"] * _WIDENED, 2)}
-        band["evidence"] += f"; {_WIDENED} x wider either way, from another generation"
+    siblings = set(donors) <= set(_SIBLINGS.get(name, ()))
+    band = _band_of_siblings(name, fit, donors, data) if siblings else _band_of_others(kind, data, without)
     return in_cycles(found, clock, kept, latency=not seconds) | {"band": band}
 
 
-def _donors(name: str, library: str, kind: str, data: Path, without: set[str]) -> tuple[Fit, tuple[str, ...]]:
+def _donors(
+    name: str, library: str, kind: str, data: Path, without: set[str], dtype: str = "bf16"
+) -> tuple[Fit, tuple[str, ...]]:
     """A fit, and the donors that it is to."""
     groups = _OTHERS.get((name, library, kind), DONORS[name][library])
     for group in groups:
         for fit in FITS:
-            if (fit.kind, fit.library) == (kind, library) and (not fit.devices or group[0] in fit.devices):
+            known = not fit.devices or group[0] in fit.devices
+            if known and (fit.kind, fit.library, fit.dtype) == (kind, library, dtype):
                 donors = tuple(each for each in group if each not in without and _rows(fit, each, data))
                 if donors:
                     return fit, donors
+    if alike := _SAME_KERNEL.get((name, library, kind)):
+        return _donors(name, alike, kind, data, without, dtype)
     return FITS[0], ()
 
 
@@ -111,7 +128,7 @@ def _fitted(name: str, fit: Fit, donors: tuple[str, ...], data: Path) -> Constan
 @cache
 def _rows(fit: Fit, device: str, data: Path) -> tuple[MeasuredSet, ...]:
     """The rows of a device, at most so many of each set."""
-    if device in _A and fit.kind.startswith("attention"):
+    if device in _A and fit.kind.startswith("attention") and fit.dtype == "bf16":
         runtime = _RUNTIMES.get(fit.library)
         every = [rows for rows in load_sets(data) if rows.kind == "attention" and rows.runtime == runtime]
         sets = [rows for rows in every if rows.device.name == device and rows.constants_kind == fit.kind]
@@ -120,20 +137,43 @@ def _rows(fit: Fit, device: str, data: Path) -> tuple[MeasuredSet, ...]:
     return tuple(rows.where(np.arange(len(rows)) % -(-len(rows) // _MOST) == 0) for rows in sets)
 
 
-def _band(kind: str, data: Path, without: str) -> dict[str, Any]:
-    """The band of a kind: all libraries and devices, each left out of its class in turn."""
-    logs = list(_left_out(kind, data, without))
-    if not logs:
-        return _band(_ALIKE.get(kind, KINDS[0]), data, without)
+def _band_of_siblings(name: str, fit: Fit, donors: tuple[str, ...], data: Path) -> dict[str, Any]:
+    """The band of a device whose architecture was timed: donors' rows that were not fitted, and donors left out."""
+    logs = []
+    for donor in donors:
+        seeds = judged(fit, tuple(of_kind(data, fit.kind, fit.dtype, fit.library)[donor]))
+        logs.append(-np.concatenate([seed.logs for seed in seeds]))
+        if others := tuple(each for each in donors if each != donor):
+            found = moved_to(_fitted(name, fit, others, data), others[0], donor, fit.library, fit.kind)
+            logs.append(_logs(_rows(fit, donor, data), found))
+    return _banded(logs, f"rows not fitted of {' and '.join(donors)}, and each left out where there are two")
+
+
+def _band_of_others(kind: str, data: Path, without: str) -> dict[str, Any]:
+    """The band of a device whose architecture was not: each generation left out in turn, all kinds that are alike.
+
+    One kind has four generations at most, too few to say how far another lies off.
+    """
+    logs = [
+        part for each in KINDS if _is_attention(each) == _is_attention(kind) for part in _left_out(each, data, without)
+    ]
+    kinds = "attention" if _is_attention(kind) else "scans, convolutions and quantising"
+    return _banded(logs, f"each generation left out in turn, all kinds and libraries of {kinds}")
+
+
+def _is_attention(kind: str) -> bool:
+    return kind.startswith(("attention", "latent_attention"))
+
+
+def _banded(logs: Sequence[Any], evidence: str) -> dict[str, Any]:
     weights = np.concatenate([np.full(len(part), 1 / len(part)) for part in logs])
     low, high = band_of(np.concatenate(logs), weights)
-    return {"low": round(low, 2), "high": round(high, 2),
-            "evidence": f"{len(weights):,} timings, each device left out in turn, all libraries"}  # fmt: skip
+    return {"low": round(low, 2), "high": round(high, 2), "evidence": f"{len(weights):,} timings: {evidence}"}
 
 
 @cache
 def _left_out(kind: str, data: Path, without: str) -> tuple[Any, ...]:
-    """ln(measured / predicted) of each library's rows on each device, by donors without it."""
+    """ln(measured / predicted) of each library's rows on each device, by donors of other generations."""
     return tuple(_each_left_out(kind, data, without))
 
 
@@ -142,13 +182,17 @@ def _each_left_out(kind: str, data: Path, without: str) -> Iterator[Any]:
         own = {device for device in (*_A, *_H, *_B, *_L) if load_hardware(device).calibration_class == name}
         for library in libraries:
             for device in sorted(own - {without}):
-                fit, donors = _donors(name, library, kind, data, {without, device})
+                fit, donors = _donors(name, library, kind, data, {without, *own})
                 if (device, kind) in _ANOTHER_RELEASE:
                     continue
-                rows = _rows(fit, device, data) if donors else ()
+                rows = _rows(replace(fit, library=library), device, data) if donors else ()
                 if rows:
-                    found = moved_to(_fitted(name, fit, donors, data), donors[0], device, library, kind)
-                    yield np.concatenate([-log_errors_of(timed, found) for each in rows for timed in each.timed()])
+                    yield _logs(rows, moved_to(_fitted(name, fit, donors, data), donors[0], device, library, kind))
+
+
+def _logs(rows: Sequence[MeasuredSet], found: Constants) -> Any:
+    """ln(measured / predicted), row by row."""
+    return np.concatenate([-log_errors_of(timed, found) for each in rows for timed in each.timed()])
 
 
 def moved_to(found: Constants, donor: str, device: str, library: str, kind: str) -> Constants:

@@ -19,7 +19,7 @@ from device_board import figures, store, table
 from expert_fits import (
     CLASSES,
     Chain,
-    band_of_others,
+    band_unseen,
     class_kinds,
     judged,
     left_out,
@@ -37,8 +37,7 @@ from roofline.files.library import data_folder, read_yaml
 def board(data: Path) -> Iterator[dict[str, Any]]:
     """A record for each set and load: of rows not fitted, and of all by constants of other devices."""
     for rows in sorted(load_experts(data), key=lambda each: (each.dtype, each.library)):
-        band = band_of_others(rows, data)
-        seen = [(seed.rows, seed.chain.banded(*band)) for seed in judged(rows, data)]
+        seen = [(seed.rows, seed.chain.banded(*band_unseen(seed, rows, data))) for seed in judged(rows, data)]
         unseen = left_out(rows, data)
         for load, skewed in (("balanced", 0), ("power law", 1)):
             yield _record(rows, load, "fitted", [_figures(own, chain, skewed) for own, chain in seen])

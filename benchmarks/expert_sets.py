@@ -72,6 +72,7 @@ class ExpertSet:
     """Timed mixtures of one dtype and library on a device: arrays of one length. [s]
 
     sizes: letters; ``gated`` and ``skewed``, whether experts have a gate and the load is a power law's, as 0 and 1.
+    campaigns: a number for each model, layout and load, of which only the tokens differ, and which one run tuned.
     """
 
     device: HardwareSpec
@@ -80,6 +81,7 @@ class ExpertSet:
     table: Table
     sizes: Mapping[str, Any]
     measured_s: Any
+    campaigns: Any
 
     def __len__(self) -> int:
         return len(self.measured_s)
@@ -91,7 +93,8 @@ class ExpertSet:
 
     def where(self, rows: Any) -> ExpertSet:
         """The rows that a mask picks."""
-        return replace(self, sizes={k: v[rows] for k, v in self.sizes.items()}, measured_s=self.measured_s[rows])
+        sizes = {letter: values[rows] for letter, values in self.sizes.items()}
+        return replace(self, sizes=sizes, measured_s=self.measured_s[rows], campaigns=self.campaigns[rows])
 
     @property
     def values(self) -> Any:
@@ -131,7 +134,13 @@ def _sets(table: Table) -> Iterator[ExpertSet]:
             rows = [row for row in rows if kernel != _WHOLE or row["moe_ep_size"] == "1"]
             if rows and (kernel, name) != _UNUSED:
                 seconds = column(rows, "latency_ms") * 1e-3
-                yield ExpertSet(table.device, dtype, library, table, _sizes(rows), seconds)
+                yield ExpertSet(table.device, dtype, library, table, _sizes(rows), seconds, _campaigns(rows))
+
+
+def _campaigns(rows: Rows) -> Any:
+    varied = ("num_tokens", "latency_ms")
+    alike = ["/".join(value for name, value in row.items() if name not in varied) for row in rows]
+    return np.unique(alike, return_inverse=True)[1]
 
 
 def _sizes(rows: Rows) -> dict[str, Any]:

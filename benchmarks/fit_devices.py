@@ -38,7 +38,7 @@ _SLOW_MEMORY = 2.0
 
 USUAL = ("matmul", "attention")
 """The kinds whose bands are the band of all: those that every model has."""
-_FEWEST = 40  # rows that a fit for a band takes
+_FEWEST = 2  # rows for each constant that a fit for a band takes
 _START = Constants(compute=0.8, vector=0.65, special=0.9, memory=0.8, latency_s=3e-6, p=3.0)
 _PRIORS = {**PRIORS, "tiles.feed": Prior(1.0, 0.5), "tiles.split": Prior(2.5e-6, 0.7)}
 _NO_PARTIAL = 1e-9
@@ -105,6 +105,14 @@ def _prefill(library: str, *free: str, known: tuple[tuple[str, float], ...] = ()
     free = ("compute", "memory", "latency_s", "query_tiles.each", *free)
     priors = (*_SHARES, ("latency_s", Prior(10e-6, 1.0)), _RATE)
     return Fit("attention_prefill", "bf16", library, free, _SET, (), (*_tiles(library), *tail, *known), (), priors, 1.0)
+
+
+def _narrow_prefill(*devices: str, widths: tuple[float, ...] = ()) -> Fit:
+    """Prefill in fp8 by TensorRT-LLM; where ``widths`` are given, heads within them alone have such a kernel."""
+    names, free = ("kernel_widths.least", "kernel_widths.most"), ("kernel_widths.times",) if widths else ()
+    known = (("packed_pass", 2.0), *zip(names, widths, strict=False))
+    fit = _prefill("trtllm", "window_edge", *free, known=known)
+    return replace(fit, dtype="fp8", devices=devices)
 
 
 def _triton_decode() -> Fit:
@@ -214,7 +222,8 @@ FITS = (
     _decode("flashinfer", rows=16.0),
     _decode("fa2", "unsplit", "regroup", rows=128.0),
     _decode("trtllm", "head_blocks.each", "head_blocks.rate", rows=16.0),
-    replace(_prefill("trtllm", "window_edge", known=(("packed_pass", 2.0),)), dtype="fp8"),
+    _narrow_prefill("h100-sxm-80gb", "h200-sxm-141gb", "b200-180gb"),
+    _narrow_prefill("l40s", widths=(128.0, 192.0)),
     _triton_prefill(),
     _triton_decode(),
     _latent_prefill("trtllm"),
@@ -225,7 +234,7 @@ FITS = (
     _chunked("delta_rule_prefill", "vllm", fused=True, devices=("h100-sxm-80gb", "h200-sxm-141gb", "b200-180gb")),
     _chunked("delta_rule_prefill", "vllm", devices=("l40s",)),
     *(_chunked("delta_rule_prefill", library) for library in ("sglang", "trtllm")),
-    *(_streamed("delta_rule_decode", library) for library in ("vllm", "sglang", "trtllm")),
+    *(replace(_streamed("delta_rule_decode", library), uncached=()) for library in ("vllm", "sglang", "trtllm")),
     _chunked("mamba2_prefill", "trtllm", fused=True),
     *(_quantized(library) for library in ("vllm", "trtllm")),
 )  # fmt: skip
@@ -285,29 +294,32 @@ def _unfitted(fit: Fit, parts: Sequence[MeasuredSet], constants: Constants) -> A
     """
     between = [part.between() for part in parts]
     logs = [_logs(between, constants)] if any(len(rows) for rows in between) else []
-    if fit.kind.startswith("attention"):
-        logs += _left_out_in_turn(fit, parts, _FEWEST)
-    if not logs:
-        of_values = _left_out_in_turn(fit, parts, 2 * len(fit.free))
-        logs = [_of_another(of_values or [_logs([part.fitted() for part in parts], constants)])]
+    if fit.kind.startswith("attention") or not logs:
+        whole = [part.fitted() for part in parts]
+        logs.append(of_another(_left_out_in_turn(fit, parts) or [_logs(whole, constants)]))
     return np.concatenate(logs)
 
 
-def _left_out_in_turn(fit: Fit, parts: Sequence[MeasuredSet], fewest: int) -> list[Any]:
-    """The logs of each value of the first dimension, by constants fitted to ``fewest`` rows of other values or more."""
+def _left_out_in_turn(fit: Fit, parts: Sequence[MeasuredSet]) -> list[Any]:
+    """The logs of each value of the first dimension, by constants fitted to the rows of other values, if enough."""
     logs = []
     name, whole = next(iter(parts[0].fit_values)), [part.fitted() for part in parts]
     for value in np.unique(np.concatenate([rows.sizes[name] for rows in whole])):
         others = [rows.where(rows.sizes[name] != value) for rows in whole]
-        if sum(map(len, others)) >= fewest:
+        if sum(map(len, others)) >= _FEWEST * len(fit.free):
             own = [rows.where(rows.sizes[name] == value) for rows in whole]
             logs.append(_logs(own, fitted(fit, others)))
     return logs
 
 
-def _of_another(logs: Sequence[Any]) -> Any:
-    """Logs of n values as wide as those of one more: a mean of n is as far from it as (1 + 1/n)^(1/2) deviations."""
-    return np.concatenate(logs) * math.sqrt(1 + 1 / len(logs))
+def of_another(logs: Sequence[Any]) -> Any:
+    """Logs of n values as wide as those of one more: a mean of n is as far from it as (1 + 1/n)^(1/2) deviations.
+
+    It is what the rows of a value share, their mean, that is known from n values alone; what they scatter about it is
+    known from every row, and stays.
+    """
+    wider = math.sqrt(1 + 1 / len(logs)) - 1
+    return np.concatenate([part + wider * np.mean(part) for part in logs])
 
 
 def device_fields(data: Path, device: HardwareSpec, only: Collection[str] = ()) -> dict[str, Any]:

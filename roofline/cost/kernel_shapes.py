@@ -30,10 +30,10 @@ class MatmulShape:
 class GroupedShape:
     """A matmul of each token with its experts: ``groups`` experts are touched, ``rows`` go to them all together.
 
-    weight_bytes: what the weights alone move. blocked: whether blocks of them have scales of their own. packed: whether
-    they are stored in 4 bits or fewer, and multiplied in more. Of the first matmul of a mixture, and 0 of the others:
-    tokens, which are sorted by expert before it, experts at hand, and row_bytes of a token's copy for one of its
-    experts.
+    weight_bytes: what the weights alone move. columns: of an expert's output. blocked: whether blocks of weights have
+    scales of their own. packed: whether they are stored in 4 bits or fewer, and multiplied in more. Of the first matmul
+    of a mixture, and 0 of the others: tokens, which are sorted by expert before it, experts at hand, and row_bytes of a
+    token's copy for one of its experts.
     """
 
     groups: Number
@@ -44,6 +44,7 @@ class GroupedShape:
     experts: Number = field(default=0, compare=False, repr=False)
     row_bytes: Number = field(default=0, compare=False, repr=False)
     packed: bool = field(default=False, compare=False, repr=False)
+    columns: Number = field(default=0, compare=False, repr=False)
 
 
 @frozen
@@ -185,7 +186,8 @@ def _grouped(op: Op, parts: Sequence[Op], sizes: Sizes, width: Callable[[Tensor]
     moved = added(part.reads[1].elements(sizes) * width(part.reads[1]) for part in parts)
     blocked = any(tensor.role == "scale" and "z" in tensor.letters for tensor in op.reads)
     packed = float(width(first)) <= 0.5 < float(width(x))
-    whole = GroupedShape(size_of("X", sizes), rows, moved, blocked, packed=packed)
+    columns = added(_size([x for x in part.writes[0].letters if x in first.letters], sizes) for part in parts)
+    whole = GroupedShape(size_of("X", sizes), rows, moved, blocked, packed=packed, columns=columns)
     if "A" in x.letters:
         return whole
     tokens = _size([letter for letter in x.letters if letter not in first.letters], sizes)

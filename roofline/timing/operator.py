@@ -54,7 +54,8 @@ def sides_of(cost: Cost, rates: Rates, constants: Constants) -> Sides:
 
 def _waits(constants: Constants) -> bool:
     """Whether some of the seconds that memory takes are latency."""
-    return bool(constants.corrections.ramp or constants.corrections.scan_chunks)
+    found = constants.corrections
+    return bool(found.ramp or found.scan_chunks or found.group_blocks)
 
 
 def time_operator(cost: Cost, rates: Rates, constants: Constants) -> Timing:

@@ -6,7 +6,9 @@ from typing import Annotated, ClassVar
 
 from roofline.calibration.corrections.correction import Correction, OfBandwidth, Prior, Rows, Time, Width
 from roofline.classes import frozen
-from roofline.number import Number, maximum, minimum
+from roofline.number import Number, ceil_div, maximum, minimum
+
+_BLOCK_ROWS, _BLOCK_COLUMNS = 64, 128
 
 
 @frozen
@@ -30,6 +32,38 @@ class GroupTail(Correction):
     def factor(self, groups: Number, rows: Number) -> Number:
         """How often the FLOPs of ``rows`` in so many groups count."""
         return 1.0 + self.rows / 2 * groups / rows
+
+
+@frozen
+class GroupBlocks(Correction):
+    """Grouped GEMM blocks: each tile of an expert's rows and of columns takes its unit ``each`` beside its traffic.
+
+    A block starts its loads anew: it looks up its expert, fills its pipeline, and writes when that has run empty.
+    Seconds = ``each`` x blocks / units, with an expert's rows in at least one tile of 64, and half of one more in the
+    mean, and columns in tiles of 128.
+
+    >>> GroupBlocks.count(groups=8, rows=8, columns=300), GroupBlocks.count(groups=8, rows=1024, columns=256)
+    (24, 40.0)
+    >>> GroupBlocks(1e-6).seconds(blocks=264, units=132)
+    2e-06
+    """
+
+    each: Annotated[Time, Prior(1e-6, 1.5)]
+
+    source: ClassVar = (
+        "CUTLASS, Efficient GEMM (prologue and epilogue of a threadblock's main loop); vLLM, fused_moe (a program for "
+        "each tile of an expert). SOURCE_FIGURES"
+    )
+    explained: ClassVar = "a block of an expert's tile takes its unit {each} more"
+
+    @staticmethod
+    def count(groups: Number, rows: Number, columns: Number) -> Number:
+        """Blocks of ``rows`` in so many groups, over all ``columns``."""
+        return maximum(groups, rows / _BLOCK_ROWS + groups / 2) * ceil_div(columns, _BLOCK_COLUMNS)
+
+    def seconds(self, blocks: Number, units: Number) -> Number:
+        """What so many blocks on so many units take. [s]"""
+        return self.each * blocks / units
 
 
 @frozen

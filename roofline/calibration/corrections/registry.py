@@ -13,6 +13,7 @@ from roofline.calibration.corrections.attention_by_library import (
     DecodeBlocks,
     HeadBlocks,
     HeadPadding,
+    KernelWidths,
     KeyGrowth,
     KeySplit,
     KeyTime,
@@ -24,7 +25,7 @@ from roofline.calibration.corrections.attention_by_library import (
     WorkingSet,
 )
 from roofline.calibration.corrections.correction import Constant, Correction, constants_of
-from roofline.calibration.corrections.experts import Dispatch, GroupTail, RepeatedWeights, RoutedPasses
+from roofline.calibration.corrections.experts import Dispatch, GroupBlocks, GroupTail, RepeatedWeights, RoutedPasses
 from roofline.calibration.corrections.matmuls import (
     ExtraDepth,
     GroupRows,
@@ -63,6 +64,7 @@ class Corrections(Data):
     spill_columns: SpillColumns | None = None
     group_rows: GroupRows | None = None
     group_tail: GroupTail | None = None
+    group_blocks: GroupBlocks | None = None
     routed_passes: RoutedPasses | None = None
     dispatch: Dispatch | None = None
     repeated_weights: RepeatedWeights | None = None
@@ -76,6 +78,7 @@ class Corrections(Data):
     cache_write: CacheWrite | None = None
     head_padding: HeadPadding | None = None
     slow_width: SlowWidth | None = None
+    kernel_widths: KernelWidths | None = None
     decode_blocks: DecodeBlocks | None = None
     head_blocks: HeadBlocks | None = None
     unsplit: Unsplit | None = None

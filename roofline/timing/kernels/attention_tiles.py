@@ -92,7 +92,7 @@ def _work_s(cost: Cost, head_dim: Number, rates: Rates, constants: Constants) ->
     """Seconds of all attended pairs on all units: matmuls, and beside them what the softmax takes."""
     corrections = constants.corrections
     factor: Number = 1.0
-    for width in (corrections.head_padding, corrections.slow_width):
+    for width in (corrections.head_padding, corrections.slow_width, corrections.kernel_widths):
         if width:
             factor = factor * width.factor(head_dim)
     matmuls = as_float(cost.flops) * factor / (rates.contraction_unit(cost.dtype)[1] * constants.compute)

@@ -32,7 +32,7 @@ def memory_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
     Where blocks read alone, attention takes the longer of both times, rows the root of the sum of their squares.
     """
     seconds = issued_s(cost, hardware, constants.corrections, _streamed_s(cost, hardware, constants))
-    seconds = seconds + chunks_s(cost, hardware, constants.corrections)
+    seconds = seconds + chunks_s(cost, hardware, constants.corrections) + _blocks_s(cost, hardware, constants)
     alone = constants.corrections.block_bandwidth
     if alone and isinstance(cost.shape, RowShape):
         return (seconds**2 + _rows_alone_s(cost.shape, alone, hardware) ** 2) ** 0.5
@@ -48,10 +48,19 @@ def waited_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
     """Seconds of memory traffic that more bandwidth does not shorten: latency, by its elasticity."""
     ramp = constants.corrections.ramp
     if ramp is None:
-        return chunks_s(cost, hardware, constants.corrections)
+        return chunks_s(cost, hardware, constants.corrections) + _blocks_s(cost, hardware, constants)
     moved, last = moved_bytes(cost, constants.corrections), constants.corrections.last_cache
     far = moved - last.near(_activation_bytes(cost), hardware.last_cache) if last else moved
     return ramp.waited_s(far, hardware.bandwidth * constants.memory)
+
+
+def _blocks_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
+    """Seconds in which the blocks of a grouped matmul begin and write; 0 for others. [s]"""
+    blocks, shape = constants.corrections.group_blocks, cost.shape
+    if blocks is None or not isinstance(shape, GroupedShape):
+        return 0
+    count = blocks.count(as_float(shape.groups), as_float(shape.rows), as_float(shape.columns))
+    return blocks.seconds(count, units_of(hardware))
 
 
 def before_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
