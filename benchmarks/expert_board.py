@@ -1,6 +1,6 @@
 """The scoreboard of mixtures of experts by device, dtype, kernel library and load, and their constants.
 
-python benchmarks/expert_board.py --data DIR [--write]
+python benchmarks/expert_board.py --data DIR [--write | --without CORRECTION]
 
 --write renews the kinds grouped_matmul and routed of devices and classes in calibrations/, and the records of
 docs/accuracy.json from which docs/accuracy.md has its table.
@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 from device_board import figures, store, table
 from expert_fits import (
+    CACHED,
     CLASSES,
+    FREE,
     Chain,
     band_unseen,
     class_kinds,
@@ -62,10 +64,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Fit mixtures of experts, and score them.")
     parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
     parser.add_argument("--write", action="store_true", help="write calibrations/ and docs/accuracy.json")
+    parser.add_argument("--without", default="", help="a correction to leave out, such as group_blocks")
     asked = parser.parse_args()
+    for constants in (FREE, CACHED):
+        constants.pop(asked.without, None)
     records = list(board(asked.data))
     print("\n".join(table(records)))
-    if asked.write:
+    if asked.write and not asked.without:
         store("experts", records)
         for device in {rows.device.name: rows.device for rows in load_experts(asked.data)}.values():
             path = data_folder("calibrations") / "devices" / f"{device.name}.yaml"

@@ -40,6 +40,8 @@ FREE = {
     "dispatch.expert": Prior(2e-8, 1.5),
     "group_blocks": Prior(1e-6, 1.5),
 }
+CACHED = {"repeated_weights": MOST_OF_CACHE}
+"""Given where the last cache is faster than the memory."""
 UNTUNED = 1.5
 """Campaigns whose median row takes so many times longer than fitted ran a tactic that nobody tuned: not fitted to.
 
@@ -136,7 +138,7 @@ def moved(chain: Chain, donor: HardwareSpec, device: HardwareSpec) -> Chain:
     latency_s = chain.grouped.latency_s * donor.cycles_per_s / device.cycles_per_s
     grouped = replace(chain.grouped, latency_s=latency_s).without("repeated_weights")
     if has_fast_cache(device):
-        grouped = grouped.replaced({"repeated_weights": MOST_OF_CACHE})
+        grouped = grouped.replaced(CACHED)
     return Chain(grouped, chain.routed)
 
 

@@ -22,17 +22,22 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import accuracy  # noqa: E402
 import device_board  # noqa: E402
 import expert_board  # noqa: E402
+import expert_fits  # noqa: E402
 import fit_calibrations  # noqa: E402
 import fit_classes  # noqa: E402
+import fit_devices  # noqa: E402
 import fit_links  # noqa: E402
 import fit_serving  # noqa: E402
 import whole_models  # noqa: E402
 from class_campaigns import load_campaigns  # noqa: E402
+from device_tables import Table  # noqa: E402
+from expert_sets import ExpertSet  # noqa: E402
 from grouped_sets import HIDDEN_FIT, judged_mixture, mixture, step_of  # noqa: E402
 from measured_sets import MeasuredSet, assert_disjoint, load_sets  # noqa: E402
 from scores import Scored, joined, table  # noqa: E402
 from whole_model_sets import load_whole_models  # noqa: E402
 
+from roofline.calibration.constants import Constants  # noqa: E402
 from roofline.hardware.loading import load_hardware  # noqa: E402
 from roofline.operators.predict_op import predict_op  # noqa: E402
 
@@ -79,6 +84,37 @@ def test_the_band_of_streams_is_of_widths_that_the_constants_did_not_see() -> No
     assert low < 0.6
     assert high > 1.7
     assert unlike["elementwise"].band_rows == 16
+
+
+def test_what_the_rows_of_a_value_share_is_widened_and_their_scatter_is_not() -> None:
+    """Three values stand for another one: their means are (1 + 1/3)^(1/2) as far off."""
+    apart = fit_devices.of_another([np.array([0.3, 0.5]), np.array([-0.2, 0.2]), np.array([-0.4, -0.4])])
+    shared = 0.4 * (4 / 3) ** 0.5
+    assert apart == pytest.approx([shared - 0.1, shared + 0.1, -0.2, 0.2, -shared, -shared])
+
+
+def mixtures(untuned: int) -> ExpertSet:
+    """Four campaigns of 14 numbers of tokens, timed as by known constants; of one all rows are five times slower."""
+    tokens, experts = (column.ravel() for column in np.meshgrid(2.0 ** np.arange(14), [8.0, 16.0, 32.0, 64.0]))
+    ones = np.ones(56)
+    campaigns = np.unique(experts, return_inverse=True)[1]
+    sizes = {"B": tokens, "T": ones, "A": 2 * ones, "E": experts, "D": 4096 * ones, "F": 2048 * ones,
+             "X": np.minimum(experts, 2 * tokens), "gated": ones, "skewed": 0 * ones}  # fmt: skip
+    table = Table(load_hardware("h100"), "toy", "1", [], "", Path())
+    rows = ExpertSet(table.device, "bf16", "toy", table, sizes, ones, campaigns)
+    seconds = expert_fits.timing_of(rows, expert_fits.chain_of(KNOWN, 0.5)).time_s
+    return replace(rows, measured_s=np.where(campaigns == untuned, 5.0, 1.0) * seconds)
+
+
+KNOWN = Constants(0.6, 0.65, 0.9, 0.8, 1e-5, 2.0).replaced(
+    {"group_tail": 64.0, "group_blocks": 1e-6, "routed_passes": 0.5, "dispatch.token": 2e-9, "dispatch.expert": 2e-8}
+)
+
+
+def test_a_campaign_that_nobody_tuned_is_not_fitted_to() -> None:
+    found = expert_fits.fitted([mixtures(untuned=2)]).grouped
+    assert found.memory == pytest.approx(0.8, rel=0.02)
+    assert found.compute == pytest.approx(0.6, rel=0.05)
 
 
 def test_a_shared_value_is_an_error() -> None:

@@ -61,6 +61,15 @@ def test_the_operators_of_a_chain_add_up_to_the_form() -> None:
     assert timed(chain()).latency_s == pytest.approx(latency)
 
 
+def test_blocks_of_tiles_are_latency_beside_the_traffic() -> None:
+    up, _, down, _ = chain(F=320)
+    blocks = 5 * 5 + 5 * 1  # of five experts, one tile of rows each: 640 columns are five tiles of 128, 64 are one
+    paid = CHAIN.replaced({"group_blocks": 1e-1})  # so long that nothing else counts
+    times = [time_operator(cost, H100, paid) for cost in (up, down)]
+    assert sum(time.time_s for time in times) == pytest.approx(1e-1 * blocks / H100.unit_count, rel=1e-2)
+    assert all(time.latency_s > 0.99 * time.time_s for time in times)
+
+
 def test_the_bound_counts_what_is_compulsory_once() -> None:
     up, *_ = chain()
     assert isinstance(up.shape, GroupedShape)

@@ -81,9 +81,10 @@ class Tail(Correction):
     depth: Annotated[Elements, Prior(1250.0, 0.5)]
 
     source: ClassVar = (
-        "NVIDIA, Matrix Multiplication Background, wave quantization. Each device left out of the fit in turn: "
-        "A100 14.2 % median error without it, 10.9 % with it; H100 7.7, then 6.9; H200 6.9, then 7.1; "
-        "B200 8.8, then 8.4 %"
+        "NVIDIA, Matrix Multiplication Background, wave quantization. Each device left out of the fit in turn, "
+        "median errors of TensorRT-LLM's and of vLLM's rows: A100 12.7 and 14.2 % without it, 10.7 and 12.0 % with it; "
+        "H100 5.9 and 10.6, then 6.0 and 9.8; H200 6.7 and 7.9, then 6.8 and 7.9; B200 8.1 and 10.0, then 7.8 and 9.6; "
+        "L40S 12.5 and 8.6, then 11.8 and 8.1 (benchmarks/fit_classes.py --without tail)"
     )
     explained: ClassVar = "{share} of a last tile of {depth} elements' depth idles on every unit"
 

@@ -86,8 +86,9 @@ class ChannelWalk(Correction):
     each: Annotated[Time, Prior(8e-8, 0.7)]
 
     source: ClassVar = (
-        "causal-conv1d's CUDA kernel (Dao), in TensorRT-LLM 1.3 and SGLang 0.5. Prompts on H100, H200 and B200: 34 to "
-        "56 % median error without it, 6 to 7 % with it"
+        "causal-conv1d's CUDA kernel (Dao), in TensorRT-LLM 1.3 and SGLang 0.5. Prompts that were not fitted, on H100, "
+        "H200, B200 and L40S: 58, 50, 49 and 67 % median error without it, 4, 4, 5 and 6 % with it "
+        "(benchmarks/fit_devices.py --without channel_walk)"
     )
     explained: ClassVar = "a channel of a sequence costs a unit {first}, and {each} for every 1,024 tokens"
 
