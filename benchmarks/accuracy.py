@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from fit_calibrations import calibration_fields, fit_kind
-from fit_classes import class_without
+from fit_classes import stored_class_without
 from grouped_sets import judged_mixture, load_grouped, step_of
 from measured_sets import MeasuredSet, assert_disjoint, load_sets
 from scores import FIGURES, Scored, joined, markdown, table
@@ -33,15 +33,15 @@ from roofline.operators.predict_op import OperatorClock, OperatorPrediction
 from roofline.timing.engine_choice import read_engine
 
 
-def predict(every: MeasuredSet, constants: Any, data: Path) -> OperatorPrediction:
+def predict(every: MeasuredSet, constants: Any) -> OperatorPrediction:
     """The prediction of the rows to judge by; a runtime whose kernels were timed has its own calibration."""
     rows = every.held_out()
     engine = read_engine({"engine": None, "constants": None}, rows.device, None)
-    clock = OperatorClock(rows.device, engine, constant_set(every, constants, data), rows.dtype, rows.operator)
+    clock = OperatorClock(rows.device, engine, constant_set(every, constants), rows.dtype, rows.operator)
     return clock.time(rows.kind, rows.dtype, rows.sizes)
 
 
-def constant_set(rows: MeasuredSet, constants: Any, data: Path) -> ConstantSet:
+def constant_set(rows: MeasuredSet, constants: Any) -> ConstantSet:
     """What ``constants`` asks for, or the best there is.
 
     A device without a calibration has constants fitted here to other shapes of its set, if the set has any, else those
@@ -61,7 +61,7 @@ def constant_set(rows: MeasuredSet, constants: Any, data: Path) -> ConstantSet:
         return constants_of(rows.device, constants)
     if constants == "published" and rows.device.name in load_published().devices:
         return constants_of(rows.device, constants)
-    return ConstantSet.from_calibration(class_without(rows.device, data))
+    return ConstantSet.from_calibration(stored_class_without(rows.device))
 
 
 def is_fitted_here(rows: MeasuredSet) -> bool:
@@ -91,7 +91,7 @@ def _scored(data: Path, constants: Any) -> Iterator[tuple[Scored, list[tuple[str
     sets = load_sets(data)
     assert_disjoint([rows.fitted() for rows in sets if rows.fit_values], [rows.held_out() for rows in sets])
     for every in sets:
-        rows, predicted = every.held_out(), predict(every, constants, data)
+        rows, predicted = every.held_out(), predict(every, constants)
         name = rows.name + ("*" if constants is None and is_fitted_here(rows) else "")
         yield Scored.of(name, group_of(every), predicted, rows.measured_s), list(regimes(rows, predicted))
     for every_grouped in load_grouped(data):
@@ -99,13 +99,13 @@ def _scored(data: Path, constants: Any) -> Iterator[tuple[Scored, list[tuple[str
         if len(grouped.costs) > 1 and constants in (None, "calibrated"):
             grouped, whose = judged_mixture(data), "A100"
         kind = "mixture of experts" if len(grouped.costs) > 1 else "grouped matmul"
-        known = grouped_constants(grouped.device, constants, data)
+        known = grouped_constants(grouped.device, constants)
         scored = Scored.of(grouped.name, f"{kind} {grouped.costs[0].dtype}, {whose}", step_of(grouped, known),
                            grouped.measured_s)  # fmt: skip
         yield scored, [("all", np.ones(len(grouped.measured_s), bool))]
 
 
-def grouped_constants(device: HardwareSpec, constants: Any, data: Path) -> ConstantSet:
+def grouped_constants(device: HardwareSpec, constants: Any) -> ConstantSet:
     """What ``constants`` asks for: TensorRT-LLM's calibration of an A100, a class as it would be without the device."""
     if constants == "datasheet":
         return constants_of(device, constants)
@@ -114,7 +114,7 @@ def grouped_constants(device: HardwareSpec, constants: Any, data: Path) -> Const
         return ConstantSet.from_calibration(load_device(runtime))
     lone = device.name != "a100-sxm-80gb"  # InferSim's are no part of a chain
     kernels = Kernels.all_of("deepgemm" if lone else "trtllm")
-    return ConstantSet.from_calibration(class_without(device, data)).using(kernels)
+    return ConstantSet.from_calibration(stored_class_without(device)).using(kernels)
 
 
 def group_of(rows: MeasuredSet) -> str:
@@ -140,7 +140,7 @@ def band(data: Path, constants: Any) -> tuple[int, float, float]:
     for every in load_sets(data):
         if every.device.name == "a100-sxm-80gb" and every.kind in ("matmul", "attention") and not every.host_time:
             measured = every.held_out().measured_s
-            found.append(np.sort(measured / predict(every, constants, data).time_s))
+            found.append(np.sort(measured / predict(every, constants).time_s))
     ratios, weights = np.concatenate(found), np.concatenate([np.full(len(part), 1 / len(part)) for part in found])
     order = np.argsort(ratios)
     share = (np.cumsum(weights[order]) - weights[order] / 2) / weights.sum()

@@ -1,9 +1,10 @@
-"""Fits the classes of NVIDIA GPUs with tensor cores to public timings and writes calibrations/classes/.
+"""Fits the classes of NVIDIA GPUs with tensor cores to public timings: calibrations/classes/, benchmarks/left_out/.
 
 python benchmarks/fit_classes.py --data DIR [--write]
 
 A class is for devices that it has not seen. So each device is left out in turn, constants are fitted to the others, and
-the errors on the device left out, pooled over all devices, each weighing alike, are the band of every class. Without
+the errors on the device left out, pooled over all devices, each weighing alike, are the band of every class. In
+benchmarks/left_out/ are the classes without a device, which its rows are judged by. Without
 --write the left-out errors are printed: with constants of the device's own generation and with constants of all.
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from class_attention import attention_fields
 from class_campaigns import Campaign, load_campaigns, weighted
 from expert_fits import class_kinds
@@ -34,6 +36,7 @@ from roofline.calibration.provenance import on_device, powered_shares
 from roofline.files.atomic import atomic_writer
 from roofline.files.library import data_folder
 from roofline.fitting.operators import band_of, solve
+from roofline.hardware.loading import load_hardware
 from roofline.hardware.spec import HardwareSpec
 from roofline.timing.operator import time_operator
 
@@ -43,6 +46,9 @@ CLASSES = {
     "nvidia-tensor-core": "NVIDIA GPUs with tensor cores, HBM and no tight power cap, of other generations",
     "nvidia-gddr": "NVIDIA cards with tensor cores and GDDR memory (GeForce, workstation, L40S, A40, A10G)",
 }
+LEFT_OUT = Path(__file__).resolve().parent / "left_out"
+JUDGED = ("a100-pcie-40gb", "a100-pcie-80gb", "a100-sxm-80gb", "h20-96gb", "h800", "p100", "v100")
+"""The devices whose rows accuracy.py judges classes by; each has a class of the others in ``LEFT_OUT``."""
 _KIN = {"nvidia-gddr": "nvidia-ampere"}
 """Whose kernels a generation without rows of its own runs: FlashAttention-2, where Hopper has its own."""
 _UNTAILED = ("fp64", "fp32", "tf32")
@@ -256,7 +262,15 @@ def _latency(seconds: float) -> dict[str, str]:
 
 def class_without(device: HardwareSpec, data: Path) -> Calibration:
     """The class of a device, on it, as it would be without it: constants and bands from the others alone."""
-    fields = _fields_without(device.name, device.calibration_class, data)
+    return _on(device, _fields_without(device.name, device.calibration_class, data))
+
+
+def stored_class_without(device: HardwareSpec) -> Calibration:
+    """The same, as ``--write`` left it; a whole fit takes a minute a device. Raises OSError where it left none."""
+    return _on(device, yaml.safe_load((LEFT_OUT / f"{device.name}.yaml").read_text(encoding="utf-8")))
+
+
+def _on(device: HardwareSpec, fields: dict[str, Any]) -> Calibration:
     return on_device(Calibration.model_validate(fields, context={"clock": device.clock or CLOCK}), device)
 
 
@@ -314,11 +328,18 @@ def write(name: str, campaigns: Sequence[Campaign], data: Path) -> None:
         file.write(written(class_fields(name, campaigns, load_grouped(data), data)))
 
 
+def write_without(name: str, data: Path) -> None:
+    """Write the class of a device as it would be without it, for the scoreboards of docs/accuracy.md."""
+    fields = _fields_without(name, load_hardware(name).calibration_class, data)
+    with atomic_writer(LEFT_OUT / f"{name}.yaml") as file:
+        file.write(written(fields))
+
+
 def main() -> int:
     """Print the errors left out, or write the classes."""
     parser = argparse.ArgumentParser(description="Fit the classes of NVIDIA GPUs.")
     parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
-    parser.add_argument("--write", action="store_true", help="write calibrations/classes/")
+    parser.add_argument("--write", action="store_true", help="write calibrations/classes/ and benchmarks/left_out/")
     parser.add_argument("--without", default="", help="a correction to leave out, such as tail, to see its worth")
     asked = parser.parse_args()
     campaigns = class_campaigns(asked.data)
@@ -329,6 +350,8 @@ def main() -> int:
         return 0
     for name in CLASSES:
         write(name, campaigns, asked.data)
+    for device in JUDGED:
+        write_without(device, asked.data)
     return 0
 
 

@@ -168,7 +168,7 @@ def test_mixtures_of_experts_are_judged_on_sizes_that_were_not_fitted_and_do_bet
     assert not judged.widths & fitted.widths
     medians = []
     for constants in ("calibrated", "class"):
-        found = accuracy.grouped_constants(judged.device, constants, DATA)
+        found = accuracy.grouped_constants(judged.device, constants)
         scored = Scored.of("judged", "judged", step_of(judged, found), judged.measured_s)
         medians.append(float(scored.figures()[1].split()[0]))
     assert medians[0] < medians[1]
@@ -269,6 +269,14 @@ def test_the_copy_of_experts_is_what_their_scoreboard_finds() -> None:
 
 
 @measured
+@pytest.mark.slow
+def test_classes_without_a_device_are_what_the_fit_finds() -> None:
+    for name in fit_classes.JUDGED:
+        device = load_hardware(name)
+        assert fit_classes.stored_class_without(device) == fit_classes.class_without(device, DATA), name
+
+
+@measured
 def test_the_copy_of_collectives_is_what_their_scoreboard_finds() -> None:
     """The left-out half of it, whose constants are the file's."""
     stored = {(one["device"], one["kind"], one["library"]): one for one in device_board.stored("collectives")
@@ -285,7 +293,7 @@ def test_a_calibration_beats_its_class_and_the_data_sheet_on_rows_that_were_not_
     calibrated, data_sheet = medians("calibrated"), medians("datasheet")
     assert all(ours < naive for ours, naive in zip(calibrated, data_sheet, strict=True))
     assert sum(calibrated) < sum(medians("class"))
-    h20, a100 = (fit_classes.class_without(load_hardware(name), DATA) for name in ("h20", "a100"))  # fitted by now
+    h20, a100 = (fit_classes.stored_class_without(load_hardware(name)) for name in ("h20", "a100"))
     assert h20.kinds["matmul"] != a100.kinds["matmul"]
 
 
