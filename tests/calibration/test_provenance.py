@@ -164,7 +164,8 @@ def test_a_dtype_that_was_not_measured_takes_the_class() -> None:
     assert found.constants.provenance == "class"
     single = predict("llama-3.1-8b", "a100", context=64, dtype="fp32")
     assert (single.constants.provenance, single.notes) == ("class", ())
-    (note,) = predict("llama-3.1-8b", "a100", context=64, activation_dtype="fp32").notes
+    note, unpacked = predict("llama-3.1-8b", "a100", context=64, activation_dtype="fp32").notes
+    assert unpacked == "no matmul that unpacks bf16 weights was timed: they take the constants of fp32 ones"
     assert note == "a100-sxm-80gb was not measured in fp32: it takes class nvidia-ampere"
     assert predict("llama-3.1-8b", "a100", context=64).notes == ()
 
