@@ -26,9 +26,10 @@ from expert_fits import class_kinds
 from fit_calibrations import PRIORS, written
 from fit_devices import USUAL
 from grouped_sets import GroupedSet, load_grouped
+from measured_sets import load_sets
 
 from roofline.calibration.calibration_file import Calibration
-from roofline.calibration.constants import NO_CORRECTIONS, Constants
+from roofline.calibration.constants import NO_CORRECTIONS, Constants, device_names
 from roofline.calibration.corrections.correction import Prior
 from roofline.calibration.corrections.matmuls import GroupRows
 from roofline.calibration.corrections.registry import Corrections
@@ -36,7 +37,6 @@ from roofline.calibration.provenance import on_device, powered_shares
 from roofline.files.atomic import atomic_writer
 from roofline.files.library import data_folder
 from roofline.fitting.operators import band_of, solve
-from roofline.hardware.loading import load_hardware
 from roofline.hardware.spec import HardwareSpec
 from roofline.timing.operator import time_operator
 
@@ -47,8 +47,7 @@ CLASSES = {
     "nvidia-gddr": "NVIDIA cards with tensor cores and GDDR memory (GeForce, workstation, L40S, A40, A10G)",
 }
 LEFT_OUT = Path(__file__).resolve().parent / "left_out"
-JUDGED = ("a100-pcie-40gb", "a100-pcie-80gb", "a100-sxm-80gb", "h20-96gb", "h800", "p100", "v100")
-"""The devices whose rows accuracy.py judges classes by; each has a class of the others in ``LEFT_OUT``."""
+_A100 = "a100-sxm-80gb"
 _KIN = {"nvidia-gddr": "nvidia-ampere"}
 """Whose kernels a generation without rows of its own runs: FlashAttention-2, where Hopper has its own."""
 _UNTAILED = ("fp64", "fp32", "tf32")
@@ -328,10 +327,16 @@ def write(name: str, campaigns: Sequence[Campaign], data: Path) -> None:
         file.write(written(class_fields(name, campaigns, load_grouped(data), data)))
 
 
-def write_without(name: str, data: Path) -> None:
+def judged(data: Path) -> dict[str, HardwareSpec]:
+    """The devices whose rows accuracy.py judges classes by, by name: those without a calibration, and an A100."""
+    devices = {rows.device.name: rows.device for rows in (*load_sets(data), *load_grouped(data))}
+    return {name: devices[name] for name in sorted(devices) if name not in device_names() or name == _A100}
+
+
+def write_without(device: HardwareSpec, data: Path) -> None:
     """Write the class of a device as it would be without it, for the scoreboards of docs/accuracy.md."""
-    fields = _fields_without(name, load_hardware(name).calibration_class, data)
-    with atomic_writer(LEFT_OUT / f"{name}.yaml") as file:
+    fields = _fields_without(device.name, device.calibration_class, data)
+    with atomic_writer(LEFT_OUT / f"{device.name}.yaml") as file:
         file.write(written(fields))
 
 
@@ -350,7 +355,7 @@ def main() -> int:
         return 0
     for name in CLASSES:
         write(name, campaigns, asked.data)
-    for device in JUDGED:
+    for device in judged(asked.data).values():
         write_without(device, asked.data)
     return 0
 
