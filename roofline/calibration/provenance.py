@@ -147,12 +147,19 @@ def _on(data: Same[Calibration], hardware: Same[HardwareSpec]) -> Calibration:
 def on_device(data: Calibration, hardware: HardwareSpec) -> Calibration:
     """A class's calibration with the shares of the peak that its power limit leaves a device.
 
-    A device that states no units has no kernels that are spread over them: kinds of a library's are left out.
+    A device that states no units has no kernels that are spread over them: kinds of a library's are left out, and
+    what the blocks of experts take.
     """
     shares = powered_shares(data.compute, data.flop_energy, hardware) if data.flop_energy else {}
     spread = bool(hardware.unit_count and hardware.cycles_per_s)
-    kinds = {kind: own for kind, own in data.kinds.items() if spread or own.library is None}
+    kinds = data.kinds if spread else {k: _unspread(own) for k, own in data.kinds.items() if own.library is None}
     return data.model_copy(update={"dtypes": {**shares, **data.dtypes}, "kinds": kinds})
+
+
+def _unspread(own: KindConstants) -> KindConstants:
+    """A kind, its dtypes too, without what is stated by unit."""
+    dtypes = {name: _unspread(each) for name, each in own.dtypes.items()}
+    return own.model_copy(update={"group_blocks": None, "dtypes": dtypes})
 
 
 def powered_shares(share: float, flop_energy: float, hardware: HardwareSpec) -> dict[str, float]:

@@ -51,10 +51,10 @@ class PredictOptions(RequestOptions, Degrees, total=False):
 class SeveralLengths(TypedDict, total=False):
     """Batch and lengths, of which each may be several: lists, ranges, arrays."""
 
-    batch: Any
-    prompt: Any
-    generate: Any
-    context: Any
+    batch: Annotated[Any, Option("Sequences at once, over all devices.", default=1, metavar="N[,N...]")]
+    prompt: Annotated[Any, Option("Tokens in.", metavar="N[,N...]")]
+    generate: Annotated[Any, Option("Tokens out.", metavar="N[,N...]")]
+    context: Annotated[Any, Option("Tokens that one decode step attends to.", metavar="N[,N...]")]
 
 
 class SeveralOptions(

@@ -94,7 +94,7 @@ def _as_tensor(search: Search, degrees: Mapping[str, int]) -> Iterable[int]:
 
 
 DIMENSIONS = (
-    Dimension("tp", "tensor", _of_the_rest),
+    Dimension("tp", "tensor", _of_the_rest, kind=lambda x: x["tp"] > 1),  # what an all-reduce computes, too
     Dimension("pp", "pipeline", _of_the_rest),
     Dimension("dp", "data", _most_replicas_first),
     Dimension("ep", "expert", _over_tensor_and_data, own=False, kind=lambda x: (x["ep"] > 1) + 1 * (x["ep"] > x["tp"])),

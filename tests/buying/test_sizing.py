@@ -148,7 +148,7 @@ def test_nothing_qualifies_and_every_row_says_why() -> None:
     assert all(row.misses for row in result.rows)
     reasons = {row.hardware.name: row.misses for row in result.rows}
     assert reasons["t4"] == (
-        "does not fit: 16.7 GB of 14.5 GB; 2 devices hold it (tp 2: 8.36 GB on each) or --dtype w8a16 does (9.72 GB)",
+        "does not fit: 16.7 GB of 14.5 GB; 2 devices hold it (tp 2: 8.34 GB on each) or --dtype w8a16 does (9.69 GB)",
     )
     assert reasons["h100-sxm-80gb"][0].startswith("TPOT ")
 
@@ -267,7 +267,7 @@ def test_a_model_that_one_device_does_not_hold_is_split() -> None:
         ({"ttft": "0 s"}, "a time above 0"),
         ({"ttft": "5 GB"}, "is a size"),
         ({"tpot": float("nan")}, "a time above 0"),
-        ({"set": {"engine.chunk": -1}}, "chunk: given -1, expected at least 0"),
+        ({"set": {"engine.chunk": -1}}, "chunk.default: given -1, expected at least 0"),
         ({"set": {"engine.memory_share": 1.5}}, "memory_share: given 1.5, expected at most 1"),
         ({"engine": "tensorrt"}, "tensorrt serves encoders, and this network has decoders"),
         ({"engine": "vlm"}, "unknown engine 'vlm'; did you mean vllm"),

@@ -13,7 +13,7 @@ from shell import invoked as run
 from roofline.errors import RooflineError
 
 TOO_LARGE = (
-    "does not fit: 16.7 GB of 14.5 GB; 2 devices hold it (tp 2: 8.36 GB on each) or --dtype w8a16 does (9.72 GB)"
+    "does not fit: 16.7 GB of 14.5 GB; 2 devices hold it (tp 2: 8.34 GB on each) or --dtype w8a16 does (9.69 GB)"
 )
 
 

@@ -43,7 +43,7 @@ class GroupBlocks(Correction):
     mean, and columns in tiles of 128.
 
     >>> GroupBlocks.count(groups=8, rows=8, columns=300), GroupBlocks.count(groups=8, rows=1024, columns=256)
-    (24, 40.0)
+    (24.0, 40.0)
     >>> GroupBlocks(1e-6).seconds(blocks=264, units=132)
     2e-06
     """
