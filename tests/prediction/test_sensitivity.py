@@ -113,7 +113,7 @@ def machine_numbers(device: str, names: tuple[str, ...]) -> dict[str, float]:
         "special_peak": spec.peak_rate("special", "exp") or vector,
         "latency": constants.of("matmul", execution).latency_s,
     }
-    kinds = ("attention_prefill", "attention_decode", "elementwise", "norm", "softmax", "embedding")
+    kinds = "attention_prefill attention_decode attention_encoder elementwise norm softmax embedding".split()
     known |= {f"latency_{kind}": constants.of(kind, execution).latency_s for kind in kinds}
     return {name: known[name] for name in names}
 
