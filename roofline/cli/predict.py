@@ -52,9 +52,10 @@ _OF_ONE = ("plot", "explain", "sensitivity", "operators")
 
 def _asks_for_several(flags: PredictFlags) -> bool:
     """Whether a flag has a list of numbers, or several devices."""
+    from roofline.prediction.fleet import names_several
+
     numbers = (flags["batch"], flags["prompt"], flags["generate"], flags["context"])
-    hardware = flags["hardware"] or ""
-    return any(isinstance(each, tuple) for each in numbers) or ("," in hardware and not Path(hardware).exists())
+    return any(isinstance(each, tuple) for each in numbers) or names_several(flags["hardware"])
 
 
 def _predict_several(model: str, flags: PredictFlags) -> None:

@@ -44,6 +44,11 @@ class Fleet:
         return network_of(device, count, self.links, constants, self.use) if count > 1 else None
 
 
+def names_several(hardware: object) -> bool:
+    """Whether these are names of devices with commas between them, and no file."""
+    return isinstance(hardware, str) and "," in hardware and not Path(hardware).exists()
+
+
 def fleet_of(hardware: str | Path | HardwareSpec | System) -> Fleet:
     """What a name, a file, a count of devices or a system means. Raises SpecError for what is none of these.
 

@@ -279,16 +279,8 @@ def engine_in_json(engine: Engine) -> dict[str, Any]:
 def predict(
     model: str | Path | Mapping[str, Any] | Model, hardware: Hardware, **options: Unpack[PredictOptions]
 ) -> Prediction:
-    """Predict what ``model`` costs on ``hardware``: a device, ``8xh100``, or a system.
+    """Predict what ``model`` costs on ``hardware`` at one point; ``roofline.predict`` says what the keywords are.
 
-    Lengths are in tokens. What is left out takes the defaults of the command line: a prompt of 2,048 tokens (512 for
-    encoders), 256 generated tokens, the first of bf16, fp16, fp32 that the device has; the engine that is usual there.
-    ``engine`` names one, or the YAML file of one; what it states of launches, merges, cache and memory holds.
-    ``set`` edits single fields by path, ``{"hardware.memory.hbm.bandwidth": "6 TB/s", "model.num_hidden_layers": 16,
-    "engine.overlap": 0.5}``; the result carries these edits. ``tp`` to ``sp`` are the degrees of parallelism, over as
-    many devices as they make up; where a number of devices leaves some open, the best layout is chosen, of an equal
-    part of them where the batch is too small for all. ``batch`` is that of all devices; ``reserve`` is what the runtime
-    keeps of the memory, a share or "2GiB", in place of what its engine leaves.
     Raises RooflineError, in one line, for whatever the model or the device refuses.
 
     >>> predict("bert-base", "h100").phases["encode"].steps

@@ -6,8 +6,7 @@ a layer is given.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from roofline.classes import frozen
 from roofline.errors import UsageError, near_matches, shown
 from roofline.program.op import Op, Tensor
 from roofline.program.program import Group
@@ -15,7 +14,7 @@ from roofline.program.program import Group
 _POLICIES = ("none", "selective", "full", "every:2")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recompute:
     """Which activations are made again in the backward pass: those of no layer, attention's scores, whole layers.
 

@@ -7,8 +7,9 @@ residual stream, stand for one tensor after each operator that writes them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from roofline.classes import frozen
 from roofline.program.backward import needed
 from roofline.program.op import STATES, Op, Tensor
 from roofline.program.program import Group, Program
@@ -16,7 +17,7 @@ from roofline.program.recompute import NOTHING, Recompute
 from roofline.program.training import backward_passes, with_loss
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Saved:
     """A tensor that is kept: the group and the operator that wrote it, once for each repeat of the group.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
 
+from roofline.classes import frozen
 from roofline.cost.residency import activation_peak, weights_bytes
 from roofline.errors import WorkloadError
 from roofline.number import Grid, exact
@@ -17,7 +17,7 @@ from roofline.simulation.ledger import Whole
 from roofline.units import format_quantity
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class CacheRoom:
     """What a device of a replica has for caches, and what a sequence takes of it: ``by_blocks`` of so many blocks. [B]
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import inf
 
+from roofline.classes import frozen
 from roofline.errors import UsageError, WorkloadError
 from roofline.hardware.reservation import Reserve, read_reserve
 from roofline.options.groups import Degrees
 from roofline.options.keywords import part
-from roofline.options.verbs import RequestOptions, SimulateOptions, StepClockOptions
+from roofline.options.verbs import SimulateOptions, StepClockOptions
 from roofline.parallelism.dimensions import devices_of, given_degrees
-from roofline.prediction.request import Hardware, Request, read_request
+from roofline.prediction.request import Hardware, Request
 from roofline.serving.batch_sweep import MOST
 from roofline.serving.replica_layouts import replica_layouts
 from roofline.serving.scenario import KEPT
@@ -22,7 +22,7 @@ from roofline.simulation.ledger import Ledger
 from roofline.simulation.scheduler import Replica
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Deployment:
     """So many replicas, each with this clock, this room for its cache and at most so many sequences at once."""
 
@@ -51,13 +51,16 @@ class Deployment:
         return f"{self.devices} x {device.name}, {many}" if self.devices > 1 else device.name
 
 
-def deployments(model: AnyModel, hardware: Hardware, longest: int, options: SimulateOptions) -> Iterator[Deployment]:
+def deployments(
+    request: Request, model: AnyModel, hardware: Hardware, longest: int, options: SimulateOptions
+) -> Iterator[Deployment]:
     """The layouts of a replica that the options leave open, the fewest devices first; one where they fix it.
+
+    ``request`` is what is asked of the hardware in any of them.
 
     Raises RooflineError for what no clock is of.
     """
     asked = part(StepClockOptions, options)
-    request = read_request(model, hardware, **part(RequestOptions, asked))
     if request.device.dataflow:
         msg = f"{request.device.name} launches no kernels, and no timings of a dataflow chip are at hand"
         raise WorkloadError(msg)
@@ -66,13 +69,13 @@ def deployments(model: AnyModel, hardware: Hardware, longest: int, options: Simu
         yield _deployment(StepClock(model, hardware, **each), degrees["dp"] or 1, longest, options)
 
 
-def deploy(model: AnyModel, hardware: Hardware, longest: int, options: SimulateOptions) -> Deployment:
+def deploy(request: Request, model: AnyModel, hardware: Hardware, longest: int, options: SimulateOptions) -> Deployment:
     """Replicas of the fewest devices whose memory holds a request of ``longest`` tokens.
 
     Raises WorkloadError where none does.
     """
     found = None
-    for found in deployments(model, hardware, longest, options):
+    for found in deployments(request, model, hardware, longest, options):
         if found.room.holds(longest):
             return found
     assert found is not None, "one device is a layout"

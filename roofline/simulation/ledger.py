@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field, fields
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from roofline.classes import frozen
 from roofline.number import Grid
 
 Whole: TypeAlias = NDArray[np.int64]
@@ -17,7 +18,7 @@ Path: TypeAlias = tuple[tuple[Hashable, int], ...]
 """What of a request's tokens others may share: segments by the name of their content, and where each ends."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Ledger:
     """Prompt and generated tokens of each request; times from the start of the simulation, NaN until they come. [s]
 
@@ -77,4 +78,4 @@ class Ledger:
         return self.finished - self.arrived
 
 
-COLUMNS = tuple(name for name in Ledger.__slots__ if name != "paths")
+COLUMNS = tuple(each.name for each in fields(Ledger) if each.name != "paths")

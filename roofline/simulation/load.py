@@ -1,11 +1,10 @@
-"""The load that is offered: how requests arrive, how many there are, and from which seed."""
+"""The load that is offered: how requests arrive, how many there are, from which seed, and how they are routed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from roofline.classes import frozen
 from roofline.errors import UsageError
 from roofline.options.values import read_value
 from roofline.options.verbs import SimulateOptions
@@ -15,7 +14,7 @@ from roofline.simulation.workload import Workload, is_trace
 MOST_REQUESTS = 10_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Offered:
     """Requests as they arrive: by a process, all at the start, as in a trace, or from clients in a loop."""
 
@@ -24,6 +23,7 @@ class Offered:
     clients: int | None
     requests: int
     seed: int
+    router: str
 
     @classmethod
     def of(cls, asked: SimulateOptions) -> Offered:
@@ -50,7 +50,7 @@ class Offered:
         if clients is not None and process != "poisson":
             msg = f"arrivals {process}: clients of a closed loop ask anew when they are answered; leave --arrivals out"
             raise UsageError(msg)
-        return cls(process, rate, clients, asked["requests"], asked["seed"])
+        return cls(process, rate, clients, asked["requests"], asked["seed"], asked["router"])
 
     @property
     def steady(self) -> bool:

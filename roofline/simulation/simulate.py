@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Unpack
 
@@ -43,7 +43,6 @@ class Simulation:
     workload: Workload
     asked: Offered
     targets: Targets
-    options: SimulateOptions
     ledger: Ledger
     outcome: Outcome
 
@@ -89,8 +88,8 @@ class Simulation:
             return []
         some, found = self.workload.some(_PER_LOAD), []
         for load in (share * self.saturation for share in _PARTS):
-            options: SimulateOptions = {**self.options, "load": load}
-            found.append((load, _served(self.deployment, some, some.ledger(), options)))
+            asked = replace(self.asked, per_second=load)
+            found.append((load, _served(self.deployment, some, some.ledger(), asked, self.targets)))
         return found
 
     def _shared(self, many: int) -> dict[int, Path]:
@@ -99,7 +98,7 @@ class Simulation:
         return {request: paths[request % count] for request in range(many) if request % count in paths}
 
     def _at_pace(self, pace: float) -> Outcome:
-        return _served(self.deployment, self.workload, self.ledger.anew(), self.options, pace)
+        return _served(self.deployment, self.workload, self.ledger.anew(), self.asked, self.targets, pace)
 
     @cached_property
     def _band(self) -> tuple[float, float]:
@@ -151,7 +150,7 @@ class Simulation:
                 "workload": w.name, "workload_source": w.source, **lengths,
                 "sessions": int(np.count_nonzero(~w.follows)), "prefix_hits": w.hits,
                 "arrivals": "closed loop" if a.clients else a.process, "load_requests_per_s": a.per_second,
-                "concurrency": a.clients, "requests": len(w.prompt), "seed": a.seed, "router": self.options["router"],
+                "concurrency": a.clients, "requests": len(w.prompt), "seed": a.seed, "router": a.router,
                 "ttft_s": self.targets.ttft_s, "tpot_s": self.targets.tpot_s, "dtype": request.recipe.name,
                 "chunk": steps.engine.mixed_tokens or 0,
                 "max_sequences": d.most, "kv_block": d.room.block, "constants": request.constants.name,
@@ -187,24 +186,23 @@ def simulate(model: AnyModel, hardware: Hardware, **options: Unpack[SimulateOpti
     workload = read_workload(options, asked.requests, request.model.lengths.output, asked.seed)
     ledger = workload.ledger()
     asked.arrivals(workload)  # a process that is unknown is refused before any work
-    deployment = deploy(model, hardware, int((ledger.prompt + ledger.generate).max()) - 1, options)
-    found = _served(deployment, workload, ledger, options)
-    return Simulation(deployment, workload, asked, targets, options, ledger, found)
+    deployment = deploy(request, model, hardware, int((ledger.prompt + ledger.generate).max()) - 1, options)
+    found = _served(deployment, workload, ledger, asked, targets)
+    return Simulation(deployment, workload, asked, targets, ledger, found)
 
 
 def _served(
-    deployment: Deployment, workload: Workload, ledger: Ledger, options: SimulateOptions, pace: float = 1.0
+    deployment: Deployment, workload: Workload, ledger: Ledger, asked: Offered, targets: Targets, pace: float = 1.0
 ) -> Outcome:
-    """Have the requests of a ledger served as options ask."""
-    asked = Offered.of(options)
+    """Have the requests of a ledger served as they arrive."""
     replicas = deployment.at_work(ledger, workload.hits, pace)
-    run(ledger, asked.arrivals(workload), replicas, ROUTERS[options["router"]])
-    return outcome(ledger, replicas, Targets.of(options), warm=asked.steady)
+    run(ledger, asked.arrivals(workload), replicas, ROUTERS[asked.router])
+    return outcome(ledger, replicas, targets, warm=asked.steady)
 
 
 def _told(expected: Outcome, fast: Outcome, slow: Outcome) -> dict[str, Any]:
     """The figures of an outcome as JSON, its times with both ends of their band."""
     ends = (("", expected), ("_low", fast), ("_high", slow))
     times = {f"{name}{end}": found.times[name].to_dict() for name in expected.times for end, found in ends}
-    told = {name: getattr(expected, name) for name in expected.__slots__ if name != "times"}
+    told = {each.name: getattr(expected, each.name) for each in fields(expected) if each.name != "times"}
     return {**times, **told, "goodput_requests_per_s": expected.goodput}

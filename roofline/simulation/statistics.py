@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from roofline.classes import frozen
 from roofline.number import Grid
 from roofline.serving.operating_points import Targets
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.scheduler import Replica
 
 PERCENTILES = (50, 90, 95, 99)
-TIMES = ("queued_s", "ttft_s", "tpot_s", "request_s")
+TIMES = {"queued_s": "queueing", "ttft_s": "TTFT", "tpot_s": "TPOT", "request_s": "end to end"}
+"""What is told of each request, in words."""
 
 WARM_UP = 0.1
 """The part of the requests that come first and are not counted: they meet empty replicas."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Distribution:
     """Mean, percentiles and largest of a time. [s]"""
 
@@ -41,7 +42,7 @@ class Distribution:
         return {"mean": self.mean, **{f"p{each}": value for each, value in self.percentiles.items()}, "max": self.most}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """One run: distributions by name, what was served in a second, the part of it within targets, how full it was.
 

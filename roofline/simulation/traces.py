@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from math import isfinite
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from roofline.classes import frozen
 from roofline.errors import UsageError, shown
 from roofline.number import Grid
 from roofline.program.workload import MAX_LENGTH
@@ -27,7 +27,7 @@ _MOONCAKE = ("timestamp", "input_length", "output_length")
 _EPOCH = datetime(1970, 1, 1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Trace:
     """Requests in the order in which they came: seconds from the first one, tokens in and out, what they share."""
 
@@ -37,7 +37,7 @@ class Trace:
     paths: Mapping[int, Path]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Entry:
     """One line."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path as File
 
 import numpy as np
 from numpy.typing import NDArray
 
+from roofline.classes import frozen
 from roofline.errors import UsageError, near_matches, shown
 from roofline.number import Grid
 from roofline.options import groups
@@ -17,7 +18,7 @@ from roofline.simulation.ledger import Ledger, Path, Whole
 from roofline.simulation.traces import read_trace
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Workload:
     """Requests with what others share of each: ``follows`` the one before it in a session after ``think`` seconds.
 
@@ -56,7 +57,7 @@ class Workload:
         return f"{self.name} traffic{turns}: {lengths} ({self.source})"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sessions:
     """Turns that each read all before them: ``shared`` tokens that all sessions begin with, a first prompt, then what
     each turn adds to the last answer; turns of a session (geometric), and the time until the next one. [tokens, s]

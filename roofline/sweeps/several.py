@@ -19,7 +19,7 @@ from roofline.options.keywords import part, takes
 from roofline.options.verbs import PredictOptions, RequestOptions, SeveralOptions
 from roofline.parallelism.layout import Layout
 from roofline.prediction import predict as one
-from roofline.prediction.fleet import fleet_of
+from roofline.prediction.fleet import fleet_of, names_several
 from roofline.prediction.predict import Prediction
 from roofline.prediction.recording import AnyModel
 from roofline.prediction.request import Hardware, Request, read_request
@@ -121,7 +121,7 @@ def predict(model: AnyModel, hardware: Any, **options: Any) -> Any:
 
 def several_devices(hardware: Any) -> list[Hardware] | None:
     """The devices of a list, or of names with commas; None for one device. Raises UsageError for an empty name."""
-    if isinstance(hardware, str) and "," in hardware and not Path(hardware).exists():
+    if names_several(hardware):
         hardware = [name.strip() for name in hardware.split(",")]
     if not isinstance(hardware, list | tuple):
         return None

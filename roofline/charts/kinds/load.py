@@ -12,10 +12,9 @@ from roofline.charts.drawing.scales import Scale, frame, plain, si
 from roofline.charts.drawing.sheet import Sheet
 from roofline.number import Grid
 from roofline.simulation.simulate import Simulation
-from roofline.simulation.statistics import Outcome
+from roofline.simulation.statistics import TIMES, Outcome
 from roofline.units import format_quantity
 
-NAMES = {"queued_s": "queueing", "ttft_s": "TTFT", "tpot_s": "TPOT", "request_s": "end to end"}
 _LEAST_S = 1e-4
 _LINES = ("-", "--", "-", "--")
 
@@ -42,7 +41,7 @@ def _draw_waits(sheet: Sheet, found: Simulation, box: tuple[float, float, float,
     times = {name: _sorted(found, name) for name in found.outcome.times}
     colours = sheet.theme.series
     entries = [
-        Entry(NAMES[name], line="--" if _LINES[i] == "--" else "-", edge=colours[i], width=1.6)
+        Entry(TIMES[name], line="--" if _LINES[i] == "--" else "-", edge=colours[i], width=1.6)
         for i, name in enumerate(times)
     ]
     y0 = draw_legend(sheet, entries, x0, x1, y0) + 0.5 * sheet.line
@@ -92,7 +91,7 @@ def _draw_rates(
 def describe_load(found: Simulation) -> str:
     """The chart in words, for those who cannot see it."""
     waits = (
-        f"{NAMES[name]} {format_quantity(each.percentiles[50], 'time_s')} at the median, "
+        f"{TIMES[name]} {format_quantity(each.percentiles[50], 'time_s')} at the median, "
         f"{format_quantity(each.percentiles[95], 'time_s')} at 95 %"
         for name, each in found.outcome.times.items()
         if each.percentiles[50] > 0

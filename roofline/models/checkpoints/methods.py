@@ -79,11 +79,16 @@ def _fp_quant(o: Options) -> Stored:
     if o.get("store_master_weights") or o.get("pseudoquantization"):
         msg = "weights kept in 16 bits beside those in 4"
         raise ValueError(msg)
-    form = {"nvfp4": "nvfp4", "mxfp4": "mxfp4a4"}.get(str(o.get("forward_dtype", "nvfp4")))
+    return Stored(_named(o, "forward_dtype", "nvfp4", {"nvfp4": "nvfp4", "mxfp4": "mxfp4a4"}))
+
+
+def _named(o: Options, option: str, usual: str, forms: Mapping[str, str]) -> str:
+    """The format that an option names. Raises ValueError for a name that is none."""
+    form = forms.get(str(o.get(option, usual)))
     if form is None:
-        msg = f"forward_dtype {shown(o.get('forward_dtype'))}"
+        msg = f"{option} {shown(o.get(option))}"
         raise ValueError(msg)
-    return Stored(form)
+    return form
 
 
 def _bitsandbytes(o: Options) -> Stored:
@@ -92,10 +97,7 @@ def _bitsandbytes(o: Options) -> Stored:
     if not (o.get("load_in_4bit") or o.get("_load_in_4bit")):
         msg = "neither load_in_8bit nor load_in_4bit"
         raise ValueError(msg)
-    form = {"nf4": "nf4", "fp4": "fp4-64"}.get(str(o.get("bnb_4bit_quant_type", "fp4")))
-    if form is None:
-        msg = f"bnb_4bit_quant_type {shown(o.get('bnb_4bit_quant_type'))}"
-        raise ValueError(msg)
+    form = _named(o, "bnb_4bit_quant_type", "fp4", {"nf4": "nf4", "fp4": "fp4-64"})
     return Stored(head_of(f"{form}-dq" if o.get("bnb_4bit_use_double_quant") else form, ""))
 
 

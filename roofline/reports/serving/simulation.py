@@ -8,10 +8,9 @@ from typing import Any
 from roofline.reports.prediction import quantity, table
 from roofline.simulation.ledger import COLUMNS
 from roofline.simulation.simulate import Simulation
-from roofline.simulation.statistics import PERCENTILES, Distribution
+from roofline.simulation.statistics import PERCENTILES, TIMES, Distribution
 from roofline.units import format_quantity
 
-_NAMES = {"queued_s": "queueing", "ttft_s": "TTFT", "tpot_s": "TPOT", "request_s": "end to end"}
 _MOMENTS = ("arrived", "scheduled", "first", "finished")
 _BAND_OF = 95
 _MODELLED = (
@@ -53,7 +52,7 @@ def _percentiles(found: Simulation) -> list[str]:
     rows = []
     for name, each in found.outcome.times.items():
         ends = (quantity(end.times[name].percentiles[_BAND_OF], "time_s") for end in (found.fast, found.slow))
-        rows.append((_NAMES[name], *(quantity(value, "time_s") for value in _values(each)), " to ".join(ends)))
+        rows.append((TIMES[name], *(quantity(value, "time_s") for value in _values(each)), " to ".join(ends)))
     return table(header, rows)
 
 
@@ -80,7 +79,7 @@ def _footer(found: Simulation) -> list[str]:
     counted = (
         f"times of {found.outcome.counted:,} requests, after a warm-up" if found.asked.steady else "all requests count"
     )
-    router = f", router {found.options['router']}" if found.deployment.replicas > 1 else ""
+    router = f", router {found.asked.router}" if found.deployment.replicas > 1 else ""
     engine = f"{request.engine.words}, {budget}, {found.deployment.most:,} sequences at most, {reserve.words}"
     used = f"inputs: {request.recipe.words}, {engine}{router}, seed {found.asked.seed}"
     constants = f"constants: {request.constants.provenance} {request.constants.name}"
@@ -92,7 +91,7 @@ def simulation_rows(found: Simulation) -> list[dict[str, Any]]:
     """One row per request: what it asked for, when what happened to it, what it waited."""
     ledger = found.ledger
     columns = {**{f"{name}_at_s" if name in _MOMENTS else name: getattr(ledger, name) for name in COLUMNS},
-               **{name: getattr(ledger, name) for name in _NAMES}}  # fmt: skip
+               **{name: getattr(ledger, name) for name in TIMES}}  # fmt: skip
     rows = zip(*(column.tolist() for column in columns.values()), strict=True)
     return [dict(zip(columns, map(_cell, row), strict=True)) for row in rows]
 
