@@ -10,7 +10,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from roofline.errors import RooflineError, SpecError
+from roofline.errors import RooflineError, SpecError, one_line
 
 MAX_YAML_BYTES = 1_000_000
 
@@ -49,7 +49,7 @@ def read_text(path: Path, error: type[RooflineError], limit: int = MAX_YAML_BYTE
         problem = "not UTF-8 text"
     except (OSError, RuntimeError, ValueError) as failure:
         problem = getattr(failure, "strerror", None) or str(failure)
-    msg = f"{path}: {problem}"
+    msg = f"{one_line(str(path))}: {problem}"
     raise error(msg) from None
 
 

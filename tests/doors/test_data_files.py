@@ -195,6 +195,7 @@ def test_an_absent_file_a_folder_and_odd_files(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     for path, problem in (
         (tmp_path / "absent.yaml", "no such file"),
+        (tmp_path / "two\rlines.yaml", "no such file"),
         (dangling, "no such file"),
         (tmp_path, "not a regular file"),
         (pipe, "not a regular file"),  # and nobody waits for a writer
