@@ -44,14 +44,17 @@ _CACHE_AS_PUBLISHED = {("gpt-oss-120b", "h100"), ("gpt-oss-120b", "h200"), ("qwe
 _PLAIN_NORMS = ("", "0.12.0")
 """Versions of vLLM that norm in the kernel of an all-reduce only if asked, as these scripts do on Blackwell alone.
 TensorRT-LLM does so for Llama (modeling_llama.py), and not for Qwen3 (modeling_qwen3.py)."""
-_MEAN_LENGTH = 0.9
+SHORTEST, _MEAN_LENGTH = 0.8, 0.9
 """Of prompts and answers that are drawn evenly from 0.8 to 1 times the length that a row states."""
 _ENGINES = {"trtllm": "tensorrt-llm", "vllm": "vllm", "sglang": "sglang"}
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One measured row: what was served by what, and what a client waited. [tokens, s]"""
+    """One measured row: what was served by what, and what a client waited. [tokens, s]
+
+    ``prompt`` and ``generate`` are means; ``drawn``: of lengths drawn from ``SHORTEST`` of the longest on.
+    """
 
     model: str
     hardware: str
@@ -65,6 +68,7 @@ class Deployment:
     ttft_s: float
     tpot_s: float
     plain_norms: bool
+    drawn: bool
 
     @property
     def asked(self) -> tuple[object, ...]:
@@ -95,6 +99,12 @@ class Deployment:
         """What the KV cache is kept in; None: as the model is."""
         return None if self.pair in _CACHE_AS_PUBLISHED else "fp8"
 
+    @property
+    def how(self) -> dict[str, Any]:
+        """The engine and the number formats, as keywords."""
+        plain = {"set": {"engine.reduce_norm": []}} if self.plain_norms else {}
+        return {"engine": self.engine, "dtype": self.dtype, "kv_dtype": self.kv_dtype, **plain}
+
 
 def load_deployments(data: Path, most: int = MOST_IN_FLIGHT) -> list[Deployment]:
     """The rows up to ``most`` in flight without pipelines and without attention in data parallel."""
@@ -110,7 +120,8 @@ def _taken(row: Mapping[str, str], most: int) -> bool:
 
 
 def _deployment(row: Mapping[str, str]) -> Deployment:
-    drawn = _MEAN_LENGTH if row["measured"] else 1  # rows of those scripts have a date
+    drawn = bool(row["measured"])  # rows of those scripts have a date
+    mean = _MEAN_LENGTH if drawn else 1
     return Deployment(
         _MODELS[row["model_path"]],
         _SYSTEMS[row["system"]],
@@ -119,11 +130,12 @@ def _deployment(row: Mapping[str, str]) -> Deployment:
         int(row["tp_size"]),
         int(row["moe_ep_size"] or 1),
         int(row["concurrency"] or row["batch_size"]),
-        round(int(row["isl"]) * drawn),
-        round(int(row["osl"]) * drawn),
+        round(int(row["isl"]) * mean),
+        round(int(row["osl"]) * mean),
         float(row["ttft_ms"]) / 1e3,
         float(row["tpot_ms"]) / 1e3,
         _norms_plainly(row),
+        drawn,
     )
 
 
@@ -162,11 +174,9 @@ def _is_known(row: Deployment, found: Mapping[str, Curve]) -> bool:
 
 
 def _curves(row: Deployment, options: Mapping[str, Any]) -> list[Curve]:
-    asked: dict[str, Any] = {"engine": row.engine, "dtype": row.dtype, "kv_dtype": row.kv_dtype}
-    asked |= {"prompt": row.prompt, "generate": row.generate}
-    if row.plain_norms:
-        options = {**options, "set": {"engine.reduce_norm": [], **options.get("set", {})}}
-    return curves(read_question(row.model, **asked, **options), read_hardware([f"8x{row.hardware}"]))
+    asked = {**row.how, "prompt": row.prompt, "generate": row.generate, **options}
+    asked["set"] = {**row.how.get("set", {}), **options.get("set", {})} or None
+    return curves(read_question(row.model, **asked), read_hardware([f"8x{row.hardware}"]))
 
 
 def _answer(row: Deployment, curve: Curve) -> Answer:

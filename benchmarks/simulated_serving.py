@@ -1,12 +1,11 @@
 """Whole deployments that others measured, each beside its simulation: a closed loop of as many clients as in flight.
 
-    python benchmarks/simulated_serving.py --data DIR [--every N] [--shortest SHARE]
+    python benchmarks/simulated_serving.py --data DIR [--every N]
 
 Means over all requests of a row of TTFT, TPOT and end to end (TTFT + (generated - 1) TPOT), those of the first burst
-among them, and how far they are off, by engine, model, device and clients. Lengths are those stated, with which clients
-stay in step; ``--shortest 0.8`` draws them from that part of them up to all, as load generators do to keep them apart.
-The rows do not say which it was, nor whether means or medians were taken: the time to first token hangs on all of that.
-Nothing is fitted here.
+among them, and how far they are off, by engine, model, device and clients. Lengths are drawn as the scripts of the rows
+drew them, from 0.8 of the longest on, which keeps clients from staying in step, or are all alike. The rows do not say
+whether means or medians were taken: the time to first token hangs on that. Nothing is fitted here.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from serving_sets import Deployment, load_deployments
+from serving_sets import SHORTEST, Deployment, load_deployments
 
 import roofline
 from roofline.errors import RooflineError
@@ -44,13 +43,12 @@ def _model(name: str) -> Model:
     return roofline.load_model(name)
 
 
-def simulated(row: Deployment, shortest: float) -> Answer:
+def simulated(row: Deployment) -> Answer:
     """A row's simulation. Raises RooflineError for what is refused."""
     hardware = f"{row.tp}x{row.hardware}" if row.tp > 1 else row.hardware
     found = roofline.simulate(
-        _model(row.model), hardware, engine=row.engine, dtype=row.dtype, concurrency=row.in_flight, tp=row.tp,
-        ep=row.ep, prompt=_lengths(row.prompt, shortest), generate=_lengths(row.generate, shortest),
-        requests=ROUNDS * row.in_flight,
+        _model(row.model), hardware, concurrency=row.in_flight, tp=row.tp, ep=row.ep, requests=ROUNDS * row.in_flight,
+        prompt=_lengths(row.prompt, row.drawn), generate=_lengths(row.generate, row.drawn), **row.how,
     )  # fmt: skip
     ttft, tpot = (float(times.mean()) for times in (found.ledger.ttft_s, found.ledger.tpot_s))
     measured = (row.ttft_s, row.tpot_s, row.ttft_s + (row.generate - 1) * row.tpot_s)
@@ -58,11 +56,13 @@ def simulated(row: Deployment, shortest: float) -> Answer:
     return Answer(row, tuple(ours / theirs for ours, theirs in zip(predicted, measured, strict=True)))
 
 
-def _lengths(tokens: int, shortest: float) -> str:
-    """One length, or some that are equally likely."""
-    if shortest == 1:
-        return str(tokens)
-    return "/".join(str(round(tokens * (shortest + (1 - shortest) * (k + 0.5) / _LENGTHS))) for k in range(_LENGTHS))
+def _lengths(mean: int, drawn: bool) -> str:
+    """One length, or some around a mean that are equally likely."""
+    if not drawn:
+        return str(mean)
+    longest = mean / (SHORTEST + 1) * 2
+    parts = (SHORTEST + (1 - SHORTEST) * (k + 0.5) / _LENGTHS for k in range(_LENGTHS))
+    return "/".join(str(round(longest * part)) for part in parts)
 
 
 def scored(answers: Sequence[Answer], by: Callable[[Deployment], object], told: str) -> None:
@@ -82,13 +82,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("--shortest", type=float, default=1.0)
     asked = parser.parse_args()
     rows = load_deployments(asked.data, most=10_000)[:: asked.every]
     answers, refused = [], []
     for row in rows:
         try:
-            answers.append(simulated(row, asked.shortest))
+            answers.append(simulated(row))
         except RooflineError as failure:
             refused.append(str(failure))
     scored(answers, lambda row: "all", "rows")
