@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from roofline.calibration.constants import ConstantSet, Execution, Provenance
@@ -13,6 +14,7 @@ from roofline.engines.engine import Engine
 from roofline.engines.library import load_engine
 from roofline.errors import UsageError, WorkloadError, shown
 from roofline.hardware.spec import HardwareSpec
+from roofline.identity import Same
 from roofline.options.edits import edits_by_room
 from roofline.options.groups import Timing
 from roofline.program.phases import Phase
@@ -38,8 +40,14 @@ def read_engine(
     none, SpecError for one that is not known, WorkloadError for one that does not serve this network or device.
     """
     found = _named(asked, device, phases, edits_by_room(edits)["engine"])
-    found = found if device is None else found.on(device.words, device.capacity)
-    kernels = asked.get("kernels")
+    kernels = None if (named := asked.get("kernels")) is None else str(named)
+    return _settled(Same(found), None if device is None else Same(device), kernels)
+
+
+@lru_cache(maxsize=64)
+def _settled(engine: Same[Engine], device: Same[HardwareSpec] | None, kernels: str | None) -> Engine:
+    """The engine with its chunk on a device and with ``kernels``: one object each, since memos key on it."""
+    found = engine.it if device is None else engine.it.on(device.it.words, device.it.capacity)
     return found if kernels is None else found.with_kernels(kernels)
 
 
