@@ -44,20 +44,28 @@ class Search:
 
 
 @frozen
+class Steps:
+    """The steps of which layouts are compared: whether of one new token each, and whether they go on from earlier."""
+
+    one_token: bool
+    later: bool
+
+
+@frozen
 class Dimension:
     """A parallel dimension: ``flag`` is its flag and its field of a layout, ``name`` says what is parallel.
 
     ``own``: it multiplies the number of devices; one that is not splits other axes over the devices of those before it.
     ``options`` are the degrees that a search tries, where those of the dimensions before it are chosen. Layouts whose
-    ``kind`` is the same number have the same collectives, so that one program of arrays stands for all of them; without
-    ``kind`` its degree never matters to that.
+    ``kind`` in a phase is the same number have the same collectives there, so that one program of arrays stands for all
+    of them; without ``kind`` its degree never matters to that.
     """
 
     flag: str
     name: str
     options: Callable[[Search, Mapping[str, int]], Iterable[int]]
     own: bool = True
-    kind: Callable[[Degrees], Degree | Truth] | None = None
+    kind: Callable[[Degrees, Steps], Degree | Truth] | None = None
 
 
 @cache
@@ -93,14 +101,34 @@ def _as_tensor(search: Search, degrees: Mapping[str, int]) -> Iterable[int]:
     return (1, degrees["tp"]) if degrees["tp"] > 1 and several else (1,)
 
 
+def _several(flag: str) -> Callable[[Degrees, Steps], Truth]:
+    return lambda degrees, _: degrees[flag] > 1
+
+
+def _over_replicas(degrees: Degrees, _: Steps) -> Degree:
+    """Whether there are collectives of experts, and whether among replicas."""
+    kind: Degree = (degrees["ep"] > 1) + 1 * (degrees["ep"] > degrees["tp"])
+    return kind
+
+
+def _cache_apart(degrees: Degrees, steps: Steps) -> Truth:
+    """A prompt without earlier tokens reads nothing of a cache that is split by position."""
+    return (degrees["dcp"] > 1) & (steps.one_token or steps.later)
+
+
+def _sequences_apart(degrees: Degrees, steps: Steps) -> Truth:
+    """One new token is never split."""
+    return (degrees["sp"] > 1) & (not steps.one_token)
+
+
 DIMENSIONS = (
-    Dimension("tp", "tensor", _of_the_rest, kind=lambda x: x["tp"] > 1),  # what an all-reduce computes, too
+    Dimension("tp", "tensor", _of_the_rest, kind=_several("tp")),  # what an all-reduce computes, too
     Dimension("pp", "pipeline", _of_the_rest),
     Dimension("dp", "data", _most_replicas_first),
-    Dimension("ep", "expert", _over_tensor_and_data, own=False, kind=lambda x: (x["ep"] > 1) + 1 * (x["ep"] > x["tp"])),
-    Dimension("cp", "context", _of_the_rest, kind=lambda x: x["cp"] > 1),
-    Dimension("dcp", "decode context", _within_tensor, own=False, kind=lambda x: x["dcp"] > 1),
-    Dimension("sp", "sequence", _as_tensor, own=False, kind=lambda x: x["sp"] > 1),
+    Dimension("ep", "expert", _over_tensor_and_data, own=False, kind=_over_replicas),
+    Dimension("cp", "context", _of_the_rest, kind=_several("cp")),
+    Dimension("dcp", "decode context", _within_tensor, own=False, kind=_cache_apart),
+    Dimension("sp", "sequence", _as_tensor, own=False, kind=_sequences_apart),
 )
 """In the order of flags, tables and JSON; a dimension without devices of its own comes after those that it shares."""
 
@@ -128,3 +156,15 @@ def devices_of(degrees: Degrees) -> Degree:
     for flag in OWN:
         devices = devices * degrees.get(flag, 1)
     return devices
+
+
+def kinds(degrees: Degrees, steps: Steps) -> NDArray[np.int64]:
+    """A number for each of several layouts; those of one number have the same collectives in these steps.
+
+    >>> layouts = dict.fromkeys(DEGREES, np.array([1, 1])) | {"tp": np.array([4, 4]), "sp": np.array([1, 4])}
+    >>> kinds(layouts, Steps(one_token=True, later=True)), kinds(layouts, Steps(one_token=False, later=False))
+    (array([0, 0]), array([0, 1]))
+    """
+    columns = [dimension.kind(degrees, steps) for dimension in DIMENSIONS if dimension.kind]
+    numbers: NDArray[np.int64] = np.unique(np.column_stack(columns), axis=0, return_inverse=True)[1].ravel()
+    return numbers

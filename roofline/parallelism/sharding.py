@@ -341,11 +341,12 @@ def shard(program: Program, layout: Layout) -> Program:
 
     Sizes B, T and S stay those of the whole, but for B, which is that of a replica.
     """
-    groups = [group for phase in program.phases for group in _shard_phase(program, layout, phase)]
+    groups = [group for phase in program.phases for group in shard_phase(program, layout, phase).groups]
     return Program(tuple(groups), program.sizes)
 
 
-def _shard_phase(program: Program, layout: Layout, phase: Phase) -> list[Group]:
+def shard_phase(program: Program, layout: Layout, phase: Phase) -> Program:
+    """The same of one phase."""
     groups = [group for group in program.groups if phase in group.phases]
     flow = Flow(Mesh(layout, phase))
     sharded: list[Group] = []
@@ -358,7 +359,7 @@ def _shard_phase(program: Program, layout: Layout, phase: Phase) -> list[Group]:
         flow.settle([tensor for name, tensor in written.items() if name in outlives])
         local = flow.mesh.group_bindings(group)
         sharded.append(replace(group, ops=with_epilogues(flow.ops), phases=(phase,), local=local))
-    return sharded + sends(groups, layout, flow)
+    return Program((*sharded, *sends(groups, layout, flow)), program.sizes)
 
 
 def read_first(groups: Sequence[Group]) -> set[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields, replace
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -13,17 +13,19 @@ from roofline.cost.chunks import going_on
 from roofline.cost.cost import step_cost
 from roofline.cost.residency import FloatWidths, activation_peak, longest_step
 from roofline.number import Number
+from roofline.parallelism.dimensions import Steps, kinds
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import Pipeline, layer_count, microbatches, pipeline_of, places
-from roofline.parallelism.sharding import PIPELINE, shard
+from roofline.parallelism.sharding import PIPELINE, shard, shard_phase
 from roofline.prediction.overflow import resident_bytes
 from roofline.prediction.request import Request
 from roofline.prediction.step import by_place, pipelined
 from roofline.program.axes import Sizes
+from roofline.program.op import Op, Tensor
 from roofline.program.phases import Phase
-from roofline.program.program import Program
+from roofline.program.program import Group, Program
 from roofline.timing.machine import Machine
-from roofline.timing.timing import Timing, total
+from roofline.timing.timing import NOTHING, SECONDS, Timing, total
 
 _NEAR = 0.05
 """How near to the limit, as a part of it, the memory of a row is counted as ``predict`` counts it."""
@@ -56,13 +58,6 @@ class LayoutTable:
         """The layout of a row."""
         return self.layouts.at(row)
 
-    @classmethod
-    def joined(cls, tables: Sequence[LayoutTable]) -> LayoutTable:
-        """The rows of several tables, one table after the other."""
-        names = [field.name for field in fields(cls) if field.name != "layouts"]
-        columns = {name: np.concatenate([getattr(table, name) for table in tables]) for name in names}
-        return cls(Layout.stacked([table.layouts for table in tables]), **columns)
-
     def order(self, batch: int | None = None) -> list[int]:
         """Rows of a batch, or all, best first: those that fit, by tokens/s; then the others, by their memory."""
         rows = np.arange(len(self)) if batch is None else np.flatnonzero(self.batch == batch)
@@ -77,20 +72,51 @@ class LayoutTable:
         return self.order(batch)[0]
 
 
+Held: TypeAlias = tuple[int, str, str]
+"""What rests in memory, once: the place in the pipeline, the group but of what is shared, the name."""
+
+
+@frozen
+class PhaseRows:
+    """A phase in several layouts, a number each: a step; what rests on a device by place in the pipeline; activations.
+
+    The last two are in bytes, as arrays.
+    """
+
+    timing: Timing
+    rest: tuple[Any, Any, Any]
+    peak: Any
+
+    @classmethod
+    def joined(cls, parts: Sequence[PhaseRows], order: Any) -> PhaseRows:
+        """The rows of several, in another order."""
+        first, *others = (part.timing.all_seconds for part in parts)
+        seconds = (np.concatenate(column)[order] for column in zip(first, *others, strict=True))
+        timing = Timing(**dict(zip(SECONDS, seconds, strict=True)))
+        before, layers, after = (
+            np.concatenate(column)[order] for column in zip(*(part.rest for part in parts), strict=True)
+        )
+        return cls(timing, (before, layers, after), np.concatenate([part.peak for part in parts])[order])
+
+
 def layout_rows(request: Request, layouts: Layout, batch: Any, machine: Machine) -> LayoutTable:
-    """A row for each layout and its batch, of layouts that have the same collectives."""
-    program = shard(request.program, layouts.at((..., None)))
-    phases = {name: _phase(request, program, name, layouts, batch, machine) for name in request.phases}
-    steps = {name: request.workload.steps(name) for name in phases}
-    whole = total((steps[name], timing) for name, timing in phases.items())
-    tokens = steps[Phase.DECODE] + (Phase.PREFILL in phases) if Phase.DECODE in phases else request.workload.prompt
-    memory = _memory(request, program, layouts, batch)
+    """A row for each layout and its batch."""
+    found: dict[Phase, PhaseRows] = {}
+    seen: set[Held] = set()
+    for phase in request.program.phases:
+        found[phase] = _phase_rows(request, phase, layouts, batch, machine, seen)
+        seen |= {key for key, *_ in resting(request.program, phase)}
+    phases = {name: rows.timing for name, rows in found.items() if name in request.phases}
+    whole = total((request.workload.steps(name), timing) for name, timing in phases.items())
+    decodes = Phase.DECODE in phases
+    tokens = request.workload.steps(Phase.DECODE) + (Phase.PREFILL in phases) if decodes else request.workload.prompt
+    memory = _memory(request, layouts, list(found.values()))
     nothing = np.full(len(batch), np.nan)
     return LayoutTable(
         layouts,
         batch,
         ttft_s=phases[Phase.PREFILL].time_s if Phase.PREFILL in phases else nothing,
-        tpot_s=phases[Phase.DECODE].time_s if Phase.DECODE in phases else nothing,
+        tpot_s=phases[Phase.DECODE].time_s if decodes else nothing,
         request_s=whole.time_s,
         tokens_per_s=batch * tokens / whole.time_s,
         low=whole.low_s / whole.time_s,
@@ -113,7 +139,33 @@ def _fits(request: Request, machine: Machine, layouts: Layout, batch: Any, memor
     return fits
 
 
-def _phase(request: Request, program: Program, phase: Phase, layouts: Layout, batch: Any, machine: Machine) -> Timing:
+def _phase_rows(
+    request: Request, phase: Phase, layouts: Layout, batch: Any, machine: Machine, seen: set[Held]
+) -> PhaseRows:
+    """A phase in each layout: those that have the same collectives in it are evaluated at once."""
+    later = phase is Phase.PREFILL and request.workload.pieces > 1
+    kind = kinds(layouts.to_dict(), Steps(phase.one_token, later))
+    masks = [kind == each for each in np.unique(kind)]
+    parts = [_alike(request, phase, layouts.at(mask), batch[mask], machine, seen) for mask in masks]
+    return PhaseRows.joined(parts, np.argsort(np.concatenate([np.flatnonzero(mask) for mask in masks])))
+
+
+def _alike(request: Request, phase: Phase, layouts: Layout, batch: Any, machine: Machine, seen: set[Held]) -> PhaseRows:
+    """The same for layouts that have the same collectives in a phase."""
+    program = shard_phase(request.program, layouts.at((..., None)), phase)
+    replica: Any = (batch / layouts.dp)[:, None]
+    rest = _rest(request, program, phase, layouts, replica, seen)
+    if phase not in request.phases:
+        return PhaseRows(NOTHING.each(lambda seconds: _filled(seconds, len(batch))), rest, np.zeros(len(batch)))
+    bare = Program(tuple(group for group in program.groups if group.name != PIPELINE), program.sizes)
+    step = _numbers(program) | _floats(longest_step(request.workload, phase, replica))
+    peak = np.ravel(np.asarray(activation_peak(bare, phase, step, FloatWidths(request.precision))))
+    rows = len(batch)
+    timing = _step(request, program, phase, layouts, batch, machine)
+    return PhaseRows(timing.each(lambda seconds: _filled(seconds, rows)), rest, _filled(peak, rows))
+
+
+def _step(request: Request, program: Program, phase: Phase, layouts: Layout, batch: Any, machine: Machine) -> Timing:
     """One step of ``phase``, a number per row. [s]"""
     pp, dp = layouts.pp, layouts.dp
     passes = np.asarray(request.workload.passes(phase, batch // dp))
@@ -135,33 +187,54 @@ def _sizes(request: Request, phase: Phase, batch: Any) -> Sizes:
     return {**_floats(whole), "B": np.asarray(batch, dtype=np.float64)[:, None]}
 
 
-def _memory(request: Request, program: Program, layouts: Layout, batch: Any) -> Any:
-    """Bytes on a device of the fullest stage, a number per row."""
-    pp, dp = layouts.pp, layouts.dp
-    widths = FloatWidths(request.precision)
-    whole = {letter: float(size) for letter, size in program.sizes.items()}
-    replica: Any = (batch / dp)[:, None]
-    resting = request.workload.step(Phase.DECODE, request.workload.batch, request.workload.held)
-    held = whole | {letter: float(size) for letter, size in resting.items()} | {"B": replica}
-    sums = [np.zeros(len(batch)) for _ in range(3)]
-    seen: set[tuple[Any, ...]] = set()
-    for phase in program.phases:
-        groups = [group for group in program.groups if phase in group.phases]
-        for group, place in zip(groups, places(groups), strict=True):
-            for op in group.ops if place < 3 else ():
-                for tensor in (*op.reads, *op.writes):
-                    key = (place, "" if tensor.tied else group.name, tensor.name)
-                    if tensor.role in ("activation", "index", "input") or key in seen:
-                        continue
+def resting(program: Program, phase: Phase) -> Iterator[tuple[Held, Group, Op, Tensor]]:
+    """What a phase keeps in memory between steps, weights and caches, each once, with its place in the pipeline."""
+    seen: set[Held] = set()
+    groups = [group for group in program.groups if phase in group.phases]
+    for group, place in zip(groups, places(groups), strict=True):
+        for op in group.ops if place < 3 else ():
+            for tensor in (*op.reads, *op.writes):
+                key = (place, "" if tensor.tied else group.name, tensor.name)
+                if tensor.role not in ("activation", "index", "input") and key not in seen:
                     seen.add(key)
-                    size = np.ravel(np.asarray(program.resident(group, op, tensor, held))) * widths.width(tensor)
-                    again = tensor.tied and place == 2 and (0, "", tensor.name) in seen
-                    sums[place] = sums[place] + size * (pp > 1 if again else 1)
-    stages = (np.asarray(held) for held in Pipeline(layer_count(program), pp, 1, Phase.PREFILL).stage_values(*sums))
-    bare = Program(tuple(group for group in program.groups if group.name != PIPELINE), program.sizes)
-    steps = {phase: whole | _floats(longest_step(request.workload, phase, replica)) for phase in request.phases}
-    peaks = [np.ravel(np.asarray(activation_peak(bare, phase, step, widths))) for phase, step in steps.items()]
-    return np.maximum.reduce(np.broadcast_arrays(*stages)) + np.maximum.reduce(np.broadcast_arrays(*peaks))
+                    yield key, group, op, tensor
+
+
+def _rest(
+    request: Request, program: Program, phase: Phase, layouts: Layout, replica: Any, seen: set[Held]
+) -> tuple[Any, Any, Any]:
+    """Bytes of what rests on a device before the layers, in all of them and after them, and was not ``seen``."""
+    widths, work = FloatWidths(request.precision), request.workload
+    held = _numbers(program) | _floats(work.step(Phase.DECODE, work.batch, work.held)) | {"B": replica}
+    sums = [np.zeros(len(replica)) for _ in range(3)]
+    found = list(resting(program, phase))
+    first = seen | {key for key, *_ in found}
+    for key, group, op, tensor in found:
+        if key not in seen:
+            size = np.ravel(np.asarray(program.resident(group, op, tensor, held))) * widths.width(tensor)
+            again = tensor.tied and key[0] == 2 and (0, "", tensor.name) in first
+            sums[key[0]] = sums[key[0]] + size * (layouts.pp > 1 if again else 1)
+    before, layers, after = sums
+    return before, layers, after
+
+
+def _memory(request: Request, layouts: Layout, phases: Sequence[PhaseRows]) -> Any:
+    """Bytes on a device of the fullest stage, a number per row."""
+    sums = (sum(each) for each in zip(*(rows.rest for rows in phases), strict=True))
+    stages = (
+        np.asarray(held)
+        for held in Pipeline(layer_count(request.program), layouts.pp, 1, Phase.PREFILL).stage_values(*sums)
+    )
+    peaks = np.maximum.reduce([rows.peak for rows in phases])
+    return np.maximum.reduce(np.broadcast_arrays(*stages)) + peaks
+
+
+def _numbers(program: Program) -> dict[str, Number]:
+    return {letter: float(size) for letter, size in program.sizes.items()}
+
+
+def _filled(number: Number, rows: int) -> Any:
+    return np.broadcast_to(np.asarray(number, dtype=np.float64), rows)
 
 
 def _floats(sizes: Sizes) -> dict[str, Number]:

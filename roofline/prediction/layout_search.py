@@ -132,17 +132,7 @@ def evaluate(request: Request, given: Mapping[str, int], batches: Sequence[int])
     batch_of = np.repeat([workload.batch for workload in workloads], [mask.sum() for mask in held])
     if not len(batch_of):
         _refuse(request, layouts, given, devices)
-    kinds = _kinds(rows)
-    machine = request.machine(devices)
-    alike = (kinds == kind for kind in np.unique(kinds))
-    return LayoutTable.joined([layout_rows(request, rows.at(mask), batch_of[mask], machine) for mask in alike])
-
-
-def _kinds(layouts: Layout) -> Any:
-    """A number per layout; those of one number have the same collectives."""
-    degrees = layouts.to_dict()
-    kinds = np.column_stack([dimension.kind(degrees) for dimension in DIMENSIONS if dimension.kind])
-    return np.unique(kinds, axis=0, return_inverse=True)[1].ravel()
+    return layout_rows(request, rows, batch_of, request.machine(devices))
 
 
 def _search_of(request: Request, devices: int) -> Search:
