@@ -59,13 +59,14 @@ def time_transfer(operation: str, message_bytes: Number, devices: Number, stride
     outside = np.ceil(n / inside)
     if operation == "send":
         return _send(message, n, inside, near, far)
-    forms = [
-        _where(outside == 1, _fastest(operation, message, n, near)),
-        _where((inside == 1) & (outside > 1), _fastest(operation, message, n, far)),
-    ]
-    if far is not near:
-        forms += [_where((inside > 1) & (outside > 1), form) for form in
-                  _hierarchical(operation, message, n, inside, outside, near, far)]  # fmt: skip
+    forms: list[Timing] = []
+    if (within := outside == 1).any():
+        forms.append(_where(within, _fastest(operation, message, n, near)))
+    if (between := (inside == 1) & (outside > 1)).any():
+        forms.append(_where(between, _fastest(operation, message, n, far)))
+    if far is not near and (across := (inside > 1) & (outside > 1)).any():
+        staged = _hierarchical(operation, message, n, inside, outside, near, far)
+        forms += [_where(across, form) for form in staged]
     best = reduce(_faster, forms)
     alone = replace(NOTHING, form="none")
     return _unwrapped(_pick((n > 1) & (message > 0), best, alone))
@@ -113,9 +114,11 @@ def _nccl(sent: Sent, constants: LinkConstants, *, reduces: bool) -> Iterator[Ti
     if sent.operation != "all_reduce":
         return
     n = sent.devices
-    beyond = np.log2(np.maximum(n / _RING, 1))
-    latency = c.first + 2 * c.each * (np.minimum(n, _RING) - 1 + beyond)
-    yield _where(n > _RING, _corner("tree", sent, latency, 2 * sent.message / (c.bandwidth * sent.rate), c))
+    if (n < _RING).all():
+        return
+    latency = c.first + 2 * c.each * (np.minimum(n, _RING) - 1 + np.log2(np.maximum(n / _RING, 1)))
+    if (n > _RING).any():
+        yield _where(n > _RING, _corner("tree", sent, latency, 2 * sent.message / (c.bandwidth * sent.rate), c))
     if reduces and c.in_switch is not None:
         added = sent.message * (n + 1) / n / (c.in_switch * sent.rate)
         yield _where(n >= _RING, _corner("in-switch", sent, latency, added, c))
