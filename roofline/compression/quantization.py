@@ -189,6 +189,19 @@ def _elements(letters: tuple[str, ...], sizes: Sizes) -> Number:
     return product(size_of(letter, sizes) for letter in letters)
 
 
+@frozen
+class GroupSums:
+    """The sums over groups of ``depth`` contracted elements that outputs are added up from."""
+
+    out: tuple[str, ...]
+    along: tuple[str, ...]
+    depth: int
+
+    def __call__(self, sizes: Sizes) -> Number:
+        """How many there are."""
+        return _elements(self.out, sizes) * ceil_div(_elements(self.along, sizes), self.depth)
+
+
 def _dequantize_work(matrix: Matrix, form: Format, activations: Format | None) -> list[Work]:
     """Vector work inside a matmul: weights turned into the dtype that it computes in, or its outputs scaled.
 
@@ -203,10 +216,7 @@ def _dequantize_work(matrix: Matrix, form: Format, activations: Format | None) -
         work = [Work("vector", per, matrix.weight.letters)]
         return work if form.depth and not narrow else [*work, Work("vector", _SCALE, matrix.y.letters)]
     if form.depth:
-
-        def sums(sizes: Sizes) -> Number:
-            return _elements(matrix.y.letters, sizes) * ceil_div(_elements(matrix.depth, sizes), form.depth)
-
+        sums = GroupSums(tuple(matrix.y.letters), tuple(matrix.depth), form.depth)
         return [Work("vector", 2 * _SCALE, matrix.y.letters, formula=sums)]
     return [Work("vector", 2 * _SCALE, matrix.y.letters)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from functools import lru_cache, partial
@@ -72,11 +72,22 @@ def step_cost(
     Costs are exact where sizes are ints or Fractions, arrays where they are arrays, formulas where they are symbols.
     With an ``engine``, they say how it launches the step, and what its kernels compute of a padded batch.
     """
-    bind = uniform(like=sizes.values())
-    bound: dict[str, Number] = {letter: bind(size) for letter, size in program.sizes.items()}
+    return _step(_counts_of(Same(program), phase, precision, tuple(sizes)), sizes, engine)
+
+
+def costs_of(
+    stated: Sequence[tuple[Group, Op]], fixed: Mapping[str, int], phase: Phase, sizes: Sizes, precision: Precision,
+    engine: Engine | None = None,
+) -> tuple[Cost, ...]:  # fmt: skip
+    """The same of operators with their groups, which need not be those of one program; ``fixed`` are its sizes."""
+    return _step(_Counts(fixed, phase, precision, tuple(sizes), tuple(stated)), sizes, engine)
+
+
+def _step(counts: _Counts, sizes: Sizes, engine: Engine | None) -> tuple[Cost, ...]:
+    bind, phase = uniform(like=sizes.values()), counts.phase
+    bound: dict[str, Number] = {letter: bind(size) for letter, size in counts.fixed.items()}
     bound |= {letter: size if isinstance(size, np.ndarray) else bind(size) for letter, size in sizes.items()}
     whole = bound if engine is None else _captured(engine, phase, bound)
-    counts = _counts_of(Same(program), phase, precision, tuple(sizes))
     cost, padded = counts.at(bound), counts.at(whole)
     replayed = None if engine is None else engine.replays(phase, _tokens(phase, bound))
     found = tuple(
@@ -96,7 +107,7 @@ class _At(Protocol):
 class _Counts:
     """The costs of the operators of a step for any batch and lengths: asked for again, they are kept as polynomials."""
 
-    program: Program
+    fixed: Mapping[str, int]
     phase: Phase
     precision: Precision
     letters: tuple[str, ...]
@@ -142,7 +153,7 @@ class _Counts:
         return operator_cost(op, group.sizes(bound), *named, decoding=self.phase.one_token)
 
     def _polynomials(self) -> tuple[_Kept | None, ...]:
-        lettered = {letter: exact(size) for letter, size in self.program.sizes.items()}
+        lettered = {letter: exact(size) for letter, size in self.fixed.items()}
         lettered |= dict(zip(self.letters, polynomials(len(self.letters)), strict=True))
         return tuple(self._polynomial(place, lettered) for place in range(len(self.stated)))
 
@@ -158,7 +169,7 @@ class _Counts:
 
 @lru_cache(maxsize=256)
 def _counts_of(program: Same[Program], phase: Phase, precision: Precision, letters: tuple[str, ...]) -> _Counts:
-    return _Counts(program.it, phase, precision, letters, tuple(program.it.in_phase(phase)))
+    return _Counts(program.it.sizes, phase, precision, letters, tuple(program.it.in_phase(phase)))
 
 
 def _whole(size: Number) -> Whole:

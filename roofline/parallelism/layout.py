@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import gcd
 from types import EllipsisType
 from typing import TypeAlias
@@ -176,19 +176,23 @@ DIMS = tuple(dim.name for dim in MESH)
 class Mesh:
     """The devices of one pipeline stage in a phase: which of their dimensions split an axis in an operator.
 
-    ``sizes``: dimension -> how many devices it counts; ``several``: the dimensions that count more than one.
+    ``like``: those of several layouts in arrays that have the collectives which are wanted; None: all. ``several``: the
+    dimensions that count more than one device in any of these.
     """
 
     layout: Layout
     phase: Phase
-    sizes: Mapping[str, Degree] = field(init=False)
+    like: Layout | None = None
     several: Dims = field(init=False)
 
     def __post_init__(self) -> None:
-        sizes = {dim.name: dim.count(self.layout) for dim in MESH}
-        object.__setattr__(self, "sizes", sizes)
+        sizes = _sizes_of(Same(self._wanted))
         several = frozenset(dim for dim, count in sizes.items() if np.any(np.asarray(count) > 1))
         object.__setattr__(self, "several", several)
+
+    @property
+    def _wanted(self) -> Layout:
+        return self.like or self.layout
 
     def active(self, dims: Dims) -> Dims:
         """``dims`` without those that count one device, in every layout if there are several."""
@@ -196,7 +200,7 @@ class Mesh:
 
     def count(self, dims: Dims) -> Number:
         """How many devices ``dims`` span."""
-        return product(self.sizes[dim] for dim in DIMS if dim in dims)
+        return _span_of(Same(self.layout), _with_single(dims, self.several))
 
     @staticmethod
     def over(dims: Dims) -> str:
@@ -207,7 +211,7 @@ class Mesh:
 
     def stride(self, dims: Dims) -> Number:
         """How far apart neighbours in ``dims`` are numbered."""
-        return product(self.sizes[dim] for dim in DIMS[: min(DIMS.index(dim) for dim in dims)])
+        return self.count(frozenset(DIMS[: min(DIMS.index(dim) for dim in dims)]))
 
     @property
     def active_stages(self) -> bool:
@@ -219,7 +223,7 @@ class Mesh:
         if letter == "B":  # of a request each replica has its own; a training step has one batch for all of them
             return self.active(frozenset(("dp_e", "dp_r")) if self.phase.trains else frozenset(("dp_e",)))
         if letter == "T" and not self.phase.one_token:
-            return self.active(_CONTEXT | (TENSOR if np.any(np.asarray(self.layout.sp) > 1) else _NONE))
+            return self.active(_CONTEXT | (TENSOR if np.any(np.asarray(self._wanted.sp) > 1) else _NONE))
         return _NONE
 
     def splits(self, group: Group, op: Op) -> dict[str, Dims]:
@@ -308,6 +312,26 @@ class Mesh:
     def _reached(self, touched: Callable[[Sizes], Number]) -> Reached:
         part = 1 if self.phase.one_token else self.layout.cp
         return Reached(touched, self.count(frozenset(("dp_e",))), part, self.count(_EXPERT))
+
+
+@lru_cache(maxsize=64)
+def _sizes_of(layout: Same[Layout]) -> Mapping[str, Degree]:
+    """Dimension -> how many devices it counts: one array each, so that operators that are split alike are equal."""
+    return {dim.name: dim.count(layout.it) for dim in MESH}
+
+
+@cache
+def _with_single(dims: Dims, several: Dims) -> Dims:
+    """``dims`` with those of their flags that count one device: layouts that differ in these alone are split alike."""
+    flags = {dim.flag for dim in MESH if dim.name in dims}
+    return dims | {dim.name for dim in MESH if dim.flag in flags and dim.name not in several}
+
+
+@lru_cache(maxsize=1024)
+def _span_of(layout: Same[Layout], dims: Dims) -> Number:
+    """How many devices ``dims`` span, one array too."""
+    sizes = _sizes_of(layout)
+    return product(sizes[dim] for dim in DIMS if dim in dims)
 
 
 @frozen

@@ -345,10 +345,10 @@ def shard(program: Program, layout: Layout) -> Program:
     return Program(tuple(groups), program.sizes)
 
 
-def shard_phase(program: Program, layout: Layout, phase: Phase) -> Program:
-    """The same of one phase."""
+def shard_phase(program: Program, layout: Layout, phase: Phase, like: Layout | None = None) -> Program:
+    """The same of one phase; for several layouts in arrays, with the collectives of some that are alike, if given."""
     groups = [group for group in program.groups if phase in group.phases]
-    flow = Flow(Mesh(layout, phase))
+    flow = Flow(Mesh(layout, phase, like))
     sharded: list[Group] = []
     for index, group in enumerate(groups):
         flow.ops = []
@@ -387,7 +387,7 @@ def sends(groups: Sequence[Group], layout: Layout, flow: Flow) -> list[Group]:
             for letter in tensor.letters
             if letter != "B" and (dims := flow.mesh.home(letter))
         }
-        stride = layout.stage_devices
+        stride = flow.mesh.count(frozenset(DIMS))
         sends.append(
             replace(collective(f"send_{tensor.name}", Transfer("send", layout.pp, stride, "pp"), tensor), local=local)
         )

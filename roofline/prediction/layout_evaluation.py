@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from roofline.classes import frozen
 from roofline.cost.chunks import going_on
-from roofline.cost.cost import step_cost
+from roofline.cost.cost import costs_of
 from roofline.cost.residency import FloatWidths, activation_peak, longest_step
+from roofline.identity import alike
 from roofline.number import Number
 from roofline.parallelism.dimensions import Steps, kinds
-from roofline.parallelism.layout import Layout
+from roofline.parallelism.layout import Layout, stored_letters
 from roofline.parallelism.pipeline import Pipeline, layer_count, microbatches, pipeline_of, places
 from roofline.parallelism.sharding import PIPELINE, shard, shard_phase
 from roofline.prediction.overflow import resident_bytes
 from roofline.prediction.request import Request
 from roofline.prediction.step import by_place, pipelined
-from roofline.program.axes import Sizes
+from roofline.program.axes import Binding, Sizes
 from roofline.program.op import Op, Tensor
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
@@ -87,6 +88,15 @@ class PhaseRows:
     rest: tuple[Any, Any, Any]
     peak: Any
 
+    def at(self, mask: Any) -> PhaseRows:
+        """Some of the rows, where what is one number is that of every row."""
+
+        def rows(values: Any) -> Any:
+            return np.broadcast_to(np.asarray(values, dtype=np.float64), len(mask))[mask]
+
+        before, layers, after = map(rows, self.rest)
+        return PhaseRows(self.timing.each(rows), (before, layers, after), rows(self.peak))
+
     @classmethod
     def joined(cls, parts: Sequence[PhaseRows], order: Any) -> PhaseRows:
         """The rows of several, in another order."""
@@ -142,43 +152,82 @@ def _fits(request: Request, machine: Machine, layouts: Layout, batch: Any, memor
 def _phase_rows(
     request: Request, phase: Phase, layouts: Layout, batch: Any, machine: Machine, seen: set[Held]
 ) -> PhaseRows:
-    """A phase in each layout: those that have the same collectives in it are evaluated at once."""
+    """A phase in each layout: those that have the same collectives in it run the same program."""
     later = phase is Phase.PREFILL and request.workload.pieces > 1
     kind = kinds(layouts.to_dict(), Steps(phase.one_token, later))
     masks = [kind == each for each in np.unique(kind)]
-    parts = [_alike(request, phase, layouts.at(mask), batch[mask], machine, seen) for mask in masks]
+    columns = layouts.at((..., None))
+    programs = [shard_phase(request.program, columns, phase, layouts.at(mask)) for mask in masks]
+    rests = [_rest(request, program, phase, layouts, batch, seen) for program in programs]
+    asked = phase in request.phases
+    timings = _timings(request, programs, phase, layouts, batch, machine) if asked else [NOTHING] * len(masks)
+    peaks = [_peak(request, program, phase, batch / layouts.dp) if asked else 0.0 for program in programs]
+    kept = zip(timings, rests, peaks, strict=True)
+    parts = [PhaseRows(*each).at(mask) for each, mask in zip(kept, masks, strict=True)]
     return PhaseRows.joined(parts, np.argsort(np.concatenate([np.flatnonzero(mask) for mask in masks])))
 
 
-def _alike(request: Request, phase: Phase, layouts: Layout, batch: Any, machine: Machine, seen: set[Held]) -> PhaseRows:
-    """The same for layouts that have the same collectives in a phase."""
-    program = shard_phase(request.program, layouts.at((..., None)), phase)
-    replica: Any = (batch / layouts.dp)[:, None]
-    rest = _rest(request, program, phase, layouts, replica, seen)
-    if phase not in request.phases:
-        return PhaseRows(NOTHING.each(lambda seconds: _filled(seconds, len(batch))), rest, np.zeros(len(batch)))
-    bare = Program(tuple(group for group in program.groups if group.name != PIPELINE), program.sizes)
-    step = _numbers(program) | _floats(longest_step(request.workload, phase, replica))
-    peak = np.ravel(np.asarray(activation_peak(bare, phase, step, FloatWidths(request.precision))))
-    rows = len(batch)
-    timing = _step(request, program, phase, layouts, batch, machine)
-    return PhaseRows(timing.each(lambda seconds: _filled(seconds, rows)), rest, _filled(peak, rows))
-
-
-def _step(request: Request, program: Program, phase: Phase, layouts: Layout, batch: Any, machine: Machine) -> Timing:
-    """One step of ``phase``, a number per row. [s]"""
+def _timings(
+    request: Request, programs: Sequence[Program], phase: Phase, layouts: Layout, batch: Any, machine: Machine
+) -> list[Timing]:
+    """One step of ``phase`` in each program, a number per row: operators that programs have in common once. [s]"""
     pp, dp = layouts.pp, layouts.dp
     passes = np.asarray(request.workload.passes(phase, batch // dp))
     parts = np.maximum(microbatches(batch // dp, pp, phase), passes)
-    pipeline, where = pipeline_of(program, phase, pp, parts)
     pieces = request.workload.pieces if phase is Phase.PREFILL else 1
-    sizes = _sizes(request, phase, batch / dp * pieces / parts)
-    costs = step_cost(program, phase, sizes, request.precision, request.engine)
+    sizes, fixed = _sizes(request, phase, batch / dp * pieces / parts), request.program.sizes
+    stated = Distinct()
+    places_of = [[stated.place(*each) for each in program.in_phase(phase)] for program in programs]
+    costs = costs_of(stated.found, fixed, phase, sizes, request.precision, request.engine)
     if phase is Phase.PREFILL:
-        costs = going_on(program, costs, sizes, request.precision)
-    rowwise = [replace(cost, count=np.ravel(np.asarray(cost.count))) for cost in costs]
-    timings = machine.times(costs)
-    return pipelined(pipeline, by_place(zip(rowwise, timings, strict=True), where))
+        costs = going_on(stated.found, fixed, costs, sizes, request.precision)
+    counts = [np.ravel(np.asarray(cost.count)) for cost in costs]
+    means = [(count, timing.mean()) for count, timing in zip(counts, machine.times(costs), strict=True)]
+    host = means[len(stated.found) :]
+    found: list[Timing] = []
+    for program, at in zip(programs, places_of, strict=True):
+        pipeline, where = pipeline_of(program, phase, pp, parts)
+        with np.errstate(invalid="ignore"):  # rows of other kinds, which are dropped
+            found.append(pipelined(pipeline, by_place([*(means[place] for place in at), *host], where)))
+    return found
+
+
+_ROUTED = frozenset("AEXC")
+"""Letters that groups bind differently: of experts."""
+
+
+@dataclass(slots=True)
+class Distinct:
+    """Operators of several programs with their groups: those that are split alike are one, in whichever group."""
+
+    found: list[tuple[Group, Op]] = field(default_factory=list)
+    named: dict[str, list[int]] = field(default_factory=dict)
+
+    def place(self, group: Group, op: Op) -> int:
+        """The place of an operator among those found, where it joins them if it is none of them."""
+        known = self.named.setdefault(op.name, [])
+        own = _bound(group, op)
+        for place in known:
+            one, other = self.found[place]
+            if alike(op, other) and alike(own, _bound(one, other)):
+                return place
+        known.append(len(self.found))
+        self.found.append((group, op))
+        return known[-1]
+
+
+def _bound(group: Group, op: Op) -> Mapping[str, Binding]:
+    """What a group binds for an operator: no experts where the operator has none."""
+    if not _ROUTED.isdisjoint(op.local) or not _ROUTED.isdisjoint(stored_letters(op)):
+        return group.local
+    return {letter: binding for letter, binding in group.local.items() if letter not in _ROUTED}
+
+
+def _peak(request: Request, program: Program, phase: Phase, replica: Any) -> Any:
+    """The most bytes of activations on a device of any stage."""
+    bare = Program(tuple(group for group in program.groups if group.name != PIPELINE), program.sizes)
+    step = _numbers(program) | _floats(longest_step(request.workload, phase, replica[:, None]))
+    return np.ravel(np.asarray(activation_peak(bare, phase, step, FloatWidths(request.precision))))
 
 
 def _sizes(request: Request, phase: Phase, batch: Any) -> Sizes:
@@ -201,12 +250,13 @@ def resting(program: Program, phase: Phase) -> Iterator[tuple[Held, Group, Op, T
 
 
 def _rest(
-    request: Request, program: Program, phase: Phase, layouts: Layout, replica: Any, seen: set[Held]
+    request: Request, program: Program, phase: Phase, layouts: Layout, batch: Any, seen: set[Held]
 ) -> tuple[Any, Any, Any]:
     """Bytes of what rests on a device before the layers, in all of them and after them, and was not ``seen``."""
     widths, work = FloatWidths(request.precision), request.workload
-    held = _numbers(program) | _floats(work.step(Phase.DECODE, work.batch, work.held)) | {"B": replica}
-    sums = [np.zeros(len(replica)) for _ in range(3)]
+    held = _numbers(program) | _floats(work.step(Phase.DECODE, work.batch, work.held))
+    held["B"] = (batch / layouts.dp)[:, None]
+    sums = [np.zeros(len(batch)) for _ in range(3)]
     found = list(resting(program, phase))
     first = seen | {key for key, *_ in found}
     for key, group, op, tensor in found:
@@ -231,10 +281,6 @@ def _memory(request: Request, layouts: Layout, phases: Sequence[PhaseRows]) -> A
 
 def _numbers(program: Program) -> dict[str, Number]:
     return {letter: float(size) for letter, size in program.sizes.items()}
-
-
-def _filled(number: Number, rows: int) -> Any:
-    return np.broadcast_to(np.asarray(number, dtype=np.float64), rows)
 
 
 def _floats(sizes: Sizes) -> dict[str, Number]:

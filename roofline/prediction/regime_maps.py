@@ -99,7 +99,7 @@ def step_seconds(prediction: Prediction, phase: Phase, batches: Grid, lengths: G
         sizes |= {"B": batches * pieces / passes, "T": new, "S": (lengths + new) / 2}  # a mean piece for all
     costs = step_cost(program, phase, sizes, prediction.precision, prediction.engine)
     if phase is Phase.PREFILL:
-        costs = going_on(program, costs, sizes, prediction.precision)
+        costs = going_on(program.in_phase(phase), program.sizes, costs, sizes, prediction.precision)
     timing = prediction.steps.machine.step(costs)
     return {part: np.broadcast_to(np.asarray(timing.seconds(part) * passes), np.shape(batches)) for part in PARTS}
 

@@ -87,7 +87,7 @@ class Steps:
         """The same of forward passes of these sizes."""
         found = step_cost(self.program, phase, sizes, self.precision, self.engine)
         if phase is Phase.PREFILL:
-            found = going_on(self.program, found, sizes, self.precision)
+            found = going_on(self.program.in_phase(phase), self.program.sizes, found, sizes, self.precision)
         passes = self.passes(phase) if self.layout.pp == 1 else 1
         if isinstance(passes, int) and passes == 1:
             return found
@@ -115,8 +115,8 @@ class Steps:
     def _stages(self, phase: Phase, pairs: Iterable[tuple[Cost, Timing]]) -> tuple[Pipeline, list[Timing]]:
         """The pipeline of a phase, and the time of one microbatch by place."""
         pipeline, where = pipeline_of(self.program, phase, int(self.layout.pp), self.parts(phase))
-        pairs = list(pairs)
-        return pipeline, by_place(pairs, where * (len(pairs) // len(where)))
+        means = [(cost.count, timing.mean()) for cost, timing in pairs]
+        return pipeline, by_place(means, where * (len(means) // len(where)))
 
     def _staged(self, phase: Phase, alone: PhasePrediction, listing: Listed) -> PhasePrediction:
         """The same with what other microbatches add, an operator of its own, and the stages."""
@@ -142,10 +142,13 @@ def steps_of(request: Request, layout: Layout) -> Steps:
     return Steps(program, r.workload, r.precision, r.machine(int(layout.devices)), layout, r.engine)
 
 
-def by_place(pairs: Iterable[tuple[Cost, Timing]], where: Sequence[int]) -> list[Timing]:
-    """The time of one microbatch before the layers, in all of them, after them, and of handing it on."""
-    placed = list(zip(pairs, (*where, 0), strict=False))  # the host's time, which is no operator's, comes first
-    return [total((c.count, t.mean()) for (c, t), place in placed if place == wanted) for wanted in range(4)]
+def by_place(means: Iterable[tuple[Number, Timing]], where: Sequence[int]) -> list[Timing]:
+    """The time of one microbatch before the layers, in all of them, after them, and of handing it on.
+
+    ``means``: how often each operator runs, and the mean of its time over the steps.
+    """
+    placed = list(zip(means, (*where, 0), strict=False))  # the host's time, which is no operator's, comes first
+    return [total(each for each, place in placed if place == wanted) for wanted in range(4)]
 
 
 def pipelined(pipeline: Pipeline, sums: Sequence[Timing]) -> Timing:
