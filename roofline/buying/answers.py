@@ -73,6 +73,8 @@ class OrderCostAnswer(CostAnswer):
     """The same, of an order."""
 
     other_prices: NotRequired[Annotated[list[PriceAnswer], Says("prices of a second pool's hardware")]]
+    to_pay_usd: Annotated[float, Says("sum of the purchase, or rent of the years", "USD")]
+    total_usd: Annotated[float, Says("the same with energy and hosting of the years under load", "USD")]
 
 
 class PoolAnswer(TypedDict):
@@ -178,6 +180,8 @@ class RowAnswer(PointAnswer, BasisAnswer):
     unsure: Annotated[list[str], Says("targets that it would miss at the slow end of its band")]
     tie_with_first: Annotated[bool, Says("whether the band of the ratio to the first row contains 1")]
     batch_1: NotRequired[Annotated[PointAnswer, Says("without targets: the same, one sequence at a time")]]
+    tokens_per_kwh: Annotated[float | None, Says(
+        "generated tokens per kWh of the site; null where the power is not known", "tokens/kWh")]  # fmt: skip
     tdp_w: Annotated[float | None, Says("thermal design power of a device", "W")]
     pools: Annotated[PoolsAnswer | None, Says("disaggregated serving; null where devices both prefill and decode")]
     cost: Annotated[CostAnswer | None, Says("cost; null where no_cost says why")]
@@ -257,7 +261,14 @@ class ServingInputs(TypedDict):
 class SizeInputs(ServingInputs):
     """The same, and the load."""
 
-    load_requests_per_s: Annotated[float, Says("requests that arrive", "requests/s")]
+    load_requests_per_s: Annotated[float | None, Says(
+        "requests that arrive; null where some are in flight", "requests/s")]  # fmt: skip
+    concurrency: Annotated[int | None, Says("requests in flight; null for a load", "requests")]
+    users: NotRequired[Annotated[int, Says("users, of whom more are active at once in a twentieth of all moments")]]
+    activity: NotRequired[Annotated[float, Says("part of the time in which a user waits for an answer")]]
+    budget_usd: Annotated[float | None, Says("most to pay", "USD")]
+    budget_usd_per_h: Annotated[float | None, Says("most to pay for an hour under load", "USD/h")]
+    power_limit_w: Annotated[float | None, Says("most power of the site", "W")]
     headroom: Annotated[float, Says("part of the capacity that stays free")]
 
 
@@ -288,6 +299,8 @@ class OrderAnswer(BasisAnswer):
     devices: Annotated[int, Says("devices of all units")]
     capacity_requests_per_s: Annotated[float, Says("what they serve at most within the targets", "requests/s")]
     utilization: Annotated[float, Says("part of that which the load takes")]
+    all_in_power_w: Annotated[float | None, Says(
+        "power of the site with all devices at their TDP; null where that is not stated", "W")]  # fmt: skip
     pools: Annotated[OrderPoolsAnswer | None, Says("disaggregated serving; null where devices prefill and decode")]
     cost: Annotated[OrderCostAnswer | None, Says("cost; null where no_cost says why")]
     at_load: Annotated[PointAnswer, Says("what they do at the load")]

@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from roofline.buying.limits import Limits
+from roofline.buying.load import read_load
 from roofline.buying.pool_sizing import with_pools
 from roofline.buying.ranking import Comparison, compare_hardware
 from roofline.buying.serving_costs import Terms
-from roofline.buying.sizing import Load, Sizing, size_hardware
+from roofline.buying.sizing import Sizing, size_hardware, within_limits
 from roofline.buying.training_costs import price_training
 from roofline.errors import UsageError, shown
 from roofline.hardware.spec import HardwareSpec
@@ -62,15 +64,17 @@ def size(
 ) -> Sizing:
     """The fewest rentable units of each hardware that serve ``load`` requests per second within the targets.
 
-    ``headroom`` is the part of the capacity that stays free. ``pools`` sizes each hardware too as a pool of replicas
-    that only prefill and one of replicas that only decode; ``prefill_on`` names what prefills for each of ``hardware``,
-    with commas or as a list. The other keywords are those of :func:`compare`. Raises
+    In place of a load, ``concurrency`` requests are in flight, or as many as ``users`` seldom exceed who wait for an
+    answer for the part ``activity`` of the time. ``headroom`` is the part of the capacity that stays free. What costs
+    more than ``budget``, in USD or as 20USD/h, or draws more than ``power`` watts misses. ``pools`` sizes each hardware
+    too as a pool of replicas that only prefill and one of replicas that only decode; ``prefill_on`` names what prefills
+    for each of ``hardware``, with commas or as a list. The other keywords are those of :func:`compare`. Raises
     RooflineError, in one line, for whatever is refused.
 
     >>> size("llama-3.1-8b", "h100", load="50 req/s", workload="chat", tpot="30 ms").orders[0].units
     4
     """
-    load, edits = Load.of(options), options["set"]
+    load, edits, limits = read_load(options), options["set"], Limits.of(options)
     question = read_question(model, **part(ServingOptions, options))
     terms, targets = Terms.of(options), Targets.of(options)
     devices, prefill_on = _hardware(hardware, edits), options["prefill_on"]
@@ -78,7 +82,9 @@ def size(
     pairs = [(each, each) for each in devices] if options["pools"] else []
     if prefill_on is not None:
         pairs += [(each, other) for each in _hardware(prefill_on, edits) for other in devices]
-    return with_pools(result, list({(p.name, d.name): (p, d) for p, d in pairs}.values())) if pairs else result
+    if pairs:
+        result = with_pools(result, list({(p.name, d.name): (p, d) for p, d in pairs}.values()))
+    return within_limits(result, limits)
 
 
 def _hardware(given: str | Loaded | Sequence[str | Loaded], edits: Mapping[str, Any] | None) -> list[Hardware]:

@@ -61,10 +61,14 @@ class Ownership:
 
 @frozen
 class HourlyCost:
-    """Of some devices: what every hour costs, loaded or not, and what an hour under load costs besides. [USD/h]"""
+    """Of some devices: what every hour costs, loaded or not, and what an hour under load costs besides. [USD/h]
+
+    ``once``: what a purchase costs, whose part of an hour is in ``fixed``; 0 of a rent. [USD]
+    """
 
     fixed: Number
     loaded: Number = 0.0
+    once: float = 0.0
 
     def at(self, utilization: Number) -> Number:
         """The mean cost of an hour. [USD/h]"""
@@ -72,7 +76,7 @@ class HourlyCost:
 
     def beside(self, other: HourlyCost) -> HourlyCost:
         """Both together."""
-        return HourlyCost(self.fixed + other.fixed, self.loaded + other.loaded)
+        return HourlyCost(self.fixed + other.fixed, self.loaded + other.loaded, self.once + other.once)
 
 
 def rental(offer: Offer, devices: int) -> HourlyCost:
@@ -115,10 +119,11 @@ def ownership(
         msg = f"{offer.shape} states no TDP, so what it draws is not known; add tdp to its spec"
         raise UsageError(msg)
     held = offer.shapes(devices) * offer.devices
-    capital = offer.total_usd(devices) / (terms.years * HOURS_PER_YEAR) + held * terms.hosting_usd_per_h
+    once = offer.total_usd(devices)
+    capital = once / (terms.years * HOURS_PER_YEAR) + held * terms.hosting_usd_per_h
     per_watt = terms.pue * terms.usd_per_kwh / 1000
     idle_w = mean_power(tdp, busy_w, 0.0, shares)
-    return HourlyCost(capital + held * idle_w * per_watt, devices * (busy_w - idle_w) * per_watt)
+    return HourlyCost(capital + held * idle_w * per_watt, devices * (busy_w - idle_w) * per_watt, once)
 
 
 def usd_per_million(cost: HourlyCost, tokens_per_s: Number, utilization: Number) -> Number:

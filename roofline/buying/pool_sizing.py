@@ -7,10 +7,11 @@ from dataclasses import replace
 from math import ceil
 from typing import Literal
 
+from roofline.buying.load import Arriving
 from roofline.buying.serving_costs import ServingCost, Terms, cost_of_both, serving_cost
-from roofline.buying.sizing import MOST_UNITS, Load, Miss, Order, PoolUnits, Sizing, sizing_of, unit_of
+from roofline.buying.sizing import MOST_UNITS, Miss, Order, PoolUnits, Sizing, sizing_of, unit_of
 from roofline.classes import frozen
-from roofline.errors import WorkloadError
+from roofline.errors import UsageError, WorkloadError
 from roofline.serving.curve import Curve, Served
 from roofline.serving.disaggregated_serving import (
     Pair,
@@ -42,7 +43,7 @@ class _Asked:
     """What all pairs are asked."""
 
     question: Question
-    load: Load
+    load: Arriving
     targets: Targets
     terms: Terms
 
@@ -76,14 +77,20 @@ class _Shape:
 
 
 def with_pools(sizing: Sizing, pairs: Sequence[tuple[Hardware, Hardware]]) -> Sizing:
-    """The sizing with pools of each pair of hardware, to prefill and to decode, among its orders."""
+    """The sizing with pools of each pair of hardware, to prefill and to decode, among its orders.
+
+    Raises UsageError for a load that is no rate.
+    """
+    if not isinstance(sizing.load, Arriving):
+        msg = "pools are sized for requests that arrive; give load such as 50req/s, not what is in flight"
+        raise UsageError(msg)
     question, load, targets, terms = sizing.question, sizing.load, sizing.targets, sizing.terms
     found = (*sizing.orders, *sizing.misses, *pool_orders(question, pairs, load, targets, terms))
     return sizing_of(question, load, targets, terms, found)
 
 
 def pool_orders(
-    question: Question, pairs: Sequence[tuple[Hardware, Hardware]], load: Load, targets: Targets, terms: Terms
+    question: Question, pairs: Sequence[tuple[Hardware, Hardware]], load: Arriving, targets: Targets, terms: Terms
 ) -> list[Order | Miss]:
     """For each pair of hardware, to prefill and to decode, the fewest units in its best layouts; or why none serves."""
     grown = {id(each): growing(each) for pair in pairs for each in pair}
@@ -168,7 +175,7 @@ def _at_load(pair: Pair, shape: _Shape, units: tuple[int, int], who: Served, ask
     total = sum(units)
     return Order(
         curve, shape.unit[1], total, min(sum(low or units), total), max(sum(high), total) if high else None, min(rates),
-        point, wanted / min(rates), cost, no_cost, None if shape.shared else PoolUnits(units, shape.unit),
+        min(rates), point, wanted / min(rates), cost, no_cost, None if shape.shared else PoolUnits(units, shape.unit),
     )  # fmt: skip
 
 

@@ -70,6 +70,7 @@ class Row:
             "tie_with_first": self.tie,
             **(self.point.to_dict() if self.point else {}),
             **({"batch_1": self.alone.to_dict()} if self.alone else {}),
+            "tokens_per_kwh": self.point.tokens_per_kwh(terms.owning.pue) if self.point else None,
             "tdp_w": device.tdp,
             "max_batch": self.curve.most,
             "pools": self.curve.pools.to_dict(self.point.batch) if self.curve.pools and self.point else None,

@@ -92,6 +92,14 @@ class ServingCost:
         """The mean cost of an hour. [USD/h]"""
         return float(self.hourly.at(utilization))
 
+    def total_usd(self, years: float) -> float:
+        """All that it costs over so many years under load: a purchase with energy and hosting, or the rent. [USD]"""
+        return self.usd_per_h(1.0) * HOURS_PER_YEAR * years
+
+    def to_pay_usd(self, years: float) -> float:
+        """The sum to pay: that of the purchase, or the rent of so many years. [USD]"""
+        return self.hourly.once or self.total_usd(years)
+
     def mix(self, utilization: float) -> float:
         """Cost of a million tokens of the traffic, prompts and answers alike. [USD]"""
         return float(usd_per_million(self.hourly, self.requests_per_s * (self.prompt + self.generate), utilization))

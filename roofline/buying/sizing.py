@@ -7,6 +7,8 @@ from dataclasses import replace
 from math import ceil
 from typing import Any
 
+from roofline.buying.limits import Limits
+from roofline.buying.load import Load
 from roofline.buying.pools_or_mixed import PoolsOrMixed, pools_or_mixed
 from roofline.buying.prices import offers_of, pick_offer
 from roofline.buying.ranking import heading
@@ -14,54 +16,20 @@ from roofline.buying.serving_costs import ServingCost, Terms, serving_cost
 from roofline.classes import frozen
 from roofline.errors import UsageError
 from roofline.number import Grid
-from roofline.options import groups
-from roofline.options.values import read_value
 from roofline.serving.batch_sweep import curves
 from roofline.serving.curve import Curve, Served
 from roofline.serving.hardware_choice import Hardware, growing
 from roofline.serving.operating_points import (
     OperatingPoint,
     Targets,
-    best_column,
-    least_column,
+    least_of,
+    most_of,
     nearest_column,
     point_at,
 )
 from roofline.serving.scenario import Question
 
 MOST_UNITS = 1_000_000
-
-
-@frozen
-class Load:
-    """Requests that arrive in a second, and the part of the capacity that stays free, since queues are not modelled."""
-
-    requests_per_s: float
-    headroom: float
-
-    def __post_init__(self) -> None:
-        if not 0 < self.requests_per_s <= 1e9:
-            msg = f"load {self.requests_per_s:g}: expected requests per second above 0 such as 50req/s"
-            raise UsageError(msg)
-        if not 0 <= self.headroom < 1:
-            msg = f"headroom {self.headroom:g}: expected the part of the capacity left free, from 0 to below 1"
-            raise UsageError(msg)
-
-    @classmethod
-    def of(cls, asked: groups.Load) -> Load:
-        """What options ask for, in requests per second or with a unit. Raises UsageError."""
-        if asked["load"] is None:
-            msg = "load is missing; give the requests that arrive such as 50req/s"
-            raise UsageError(msg)
-        return cls(read_value("load", asked["load"], "requests_per_s"), asked["headroom"])
-
-    def replicas(self, capacity: float) -> int:
-        """How many replicas of so many requests per second serve the load.
-
-        >>> Load(50, headroom=0.2).replicas(10.0)
-        7
-        """
-        return max(1, ceil(self.requests_per_s / (capacity * (1 - self.headroom)) - 1e-9))
 
 
 @frozen
@@ -82,8 +50,9 @@ class Order:
     """Hardware that serves a load: so many units of what one can rent or buy.
 
     ``units_low`` and ``units_high`` are the numbers at the fast and the slow end of the band (None: then no number
-    does). ``capacity`` is what it serves at most within the targets [requests/s], ``used`` the part of it that the load
-    takes, ``point`` what it does at the load itself. ``pools``: the units of each pool where their hardware differs.
+    does). ``capacity`` is what it serves at most within the targets [requests/s], ``most`` the same in the load's own
+    measure, ``used`` the part of it that the load takes, ``point`` what it does at the load itself. ``pools``: the
+    units of each pool where their hardware differs.
     """
 
     curve: Curve
@@ -92,6 +61,7 @@ class Order:
     units_low: int
     units_high: int | None
     capacity: float
+    most: float
     point: OperatingPoint
     used: float
     cost: ServingCost | None
@@ -108,6 +78,18 @@ class Order:
         """How many devices all units hold."""
         return self.pools.devices if self.pools else self.units * self.unit
 
+    def all_in_w(self, pue: float) -> float | None:
+        """The power of the site with all devices at their TDP; None where that is not stated. [W]"""
+        held = [(self.hardware.device.tdp, self.devices)]
+        if self.pools and self.curve.pools:
+            sides = (self.curve.pools.prefill, self.curve.pools.decode)
+            held = [
+                (pool.curve.hardware.device.tdp, many * unit)
+                for pool, many, unit in zip(sides, self.pools.units, self.pools.unit, strict=True)
+            ]
+        drawn = [tdp * devices for tdp, devices in held if tdp is not None]
+        return pue * sum(drawn) if len(drawn) == len(held) else None
+
     def to_dict(self, terms: Terms) -> dict[str, Any]:
         """The order as JSON."""
         c = self.curve.constants
@@ -119,11 +101,19 @@ class Order:
             "units": self.units, "units_low": self.units_low, "units_high": self.units_high, "devices": self.devices,
             "capacity_requests_per_s": self.capacity,
             "utilization": self.used,
+            "all_in_power_w": self.all_in_w(terms.owning.pue),
             "at_load": self.point.to_dict(),
             "pools": self._pools(),
-            "cost": self.cost.to_dict(terms.utilizations, terms.api) if self.cost else None,
+            "cost": self._cost(self.cost, terms) if self.cost else None,
             "no_cost": self.no_cost or None, "provenance": c.provenance if c else None,
             "constants": c.name if c else None, "notes": list(self.curve.cautions),
+        }  # fmt: skip
+
+    def _cost(self, cost: ServingCost, terms: Terms) -> dict[str, Any]:
+        years = terms.owning.years
+        return {
+            **cost.to_dict(terms.utilizations, terms.api), "to_pay_usd": cost.to_pay_usd(years),
+            "total_usd": cost.total_usd(years),
         }  # fmt: skip
 
     def _pools(self) -> dict[str, Any] | None:
@@ -161,6 +151,7 @@ class Sizing:
     terms: Terms
     orders: tuple[Order, ...]
     misses: tuple[Miss, ...]
+    limits: Limits = Limits()
 
     @property
     def qualifies(self) -> bool:
@@ -187,7 +178,7 @@ class Sizing:
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``size``."""
         head = heading(self.question, self.targets, self.terms)
-        head["inputs"] |= {"load_requests_per_s": self.load.requests_per_s, "headroom": self.load.headroom}
+        head["inputs"] |= self.load.to_dict() | self.limits.to_dict()
         orders = [order.to_dict(self.terms) for order in self.orders]
         return {
             **head,
@@ -227,6 +218,33 @@ def sizing_of(question: Question, load: Load, targets: Targets, terms: Terms, fo
     return Sizing(question, load, targets, terms, tuple(orders), tuple(misses))
 
 
+def within_limits(result: Sizing, limits: Limits) -> Sizing:
+    """The sizing with orders that exceed a limit among what misses, each with what the units within it serve."""
+    orders = [_exceeding(order, result, limits) or order for order in result.orders]
+    found = sizing_of(result.question, result.load, result.targets, result.terms, (*orders, *result.misses))
+    return replace(found, limits=limits)
+
+
+def _exceeding(order: Order, result: Sizing, limits: Limits) -> Miss | None:
+    """What an order exceeds; None where it exceeds nothing."""
+    load, owning, cost = result.load, result.terms.owning, order.cost
+    reasons, worst = [], 1.0
+    to_pay, per_h = (cost.to_pay_usd(owning.years), cost.usd_per_h(1.0)) if cost else (None, None)
+    for verb, value, limit, words in limits.limited(to_pay, per_h, order.all_in_w(owning.pue)):
+        if value is None:
+            reasons.append(order.no_cost if verb == "cost" else f"{order.hardware.device.name} states no TDP")
+            worst = float("inf")
+        elif value > limit * (1 + 1e-9):
+            within = int(order.units * limit / value * (1 + 1e-9))
+            serves = load.told(order.most * within / order.units * (1 - load.headroom))
+            reasons.append(
+                f"{order.units:,} units {verb} {words(value)} > {words(limit)}, "
+                f"{within:,} units serve {serves} of {load.amount:g}"
+            )
+            worst = max(worst, value / limit)
+    return Miss(order.hardware, order.curve.who, tuple(reasons), worst) if reasons else None
+
+
 def _misses(found: Sequence[Order | Miss], served: set[Served]) -> list[Miss]:
     """What serves in no layout, each with the one that misses by the least; the nearest first."""
     nearest: dict[Served, Miss] = {}
@@ -243,23 +261,24 @@ def _hourly(order: Order) -> float:
 def _order(curve: Curve, question: Question, load: Load, targets: Targets, terms: Terms) -> Order | Miss:
     if curve.problem or curve.state is None:
         return Miss(curve.hardware, curve.who, (curve.problem,), float("inf"))
-    best = best_column(curve, targets)
+    best = most_of(load.served(curve), curve, targets)
     if best is None:
         return _miss(curve, targets)
     unit = unit_of(curve.hardware, terms)
-    capacity = float(curve.of("requests_per_s")[best])
-    units = _units(curve, load.replicas(capacity), unit)
+    each = float(load.served(curve)[best])
+    units = _units(curve, load.replicas(each), unit)
     if units > MOST_UNITS:
         return Miss(curve.hardware, curve.who, (f"needs {units:,} units",), units / MOST_UNITS)
     replicas = max(1, units * unit // curve.devices)
-    column = least_column(curve, load.requests_per_s / replicas, targets)
+    column = least_of(load.served(curve), load.amount / replicas, curve, targets)
     point = point_at(curve, best if column is None else column, replicas)
     held = replace(curve.hardware, count=units * unit)
     cost, no_cost = serving_cost(held, point, question.traffic, terms)
     fast = _at_end(curve, load, targets, unit, curve.of("low"))
     slow = _at_end(curve, load, targets, unit, curve.of("high"))
-    return Order(curve, unit, units, min(fast or units, units), slow and max(slow, units), capacity * replicas, point,
-                 load.requests_per_s / (capacity * replicas), cost, no_cost)  # fmt: skip
+    capacity = float(curve.of("requests_per_s")[best]) * replicas
+    return Order(curve, unit, units, min(fast or units, units), slow and max(slow, units), capacity, each * replicas,
+                 point, load.amount / (each * replicas), cost, no_cost)  # fmt: skip
 
 
 def unit_of(hardware: Hardware, terms: Terms) -> int:
@@ -274,10 +293,11 @@ def _units(curve: Curve, replicas: int, unit: int) -> int:
 
 def _at_end(curve: Curve, load: Load, targets: Targets, unit: int, slack: Grid) -> int | None:
     """The units if all times are at an end of their band; None where the targets are missed then."""
-    column = best_column(curve, targets, slack)
+    served = load.served(curve)
+    column = most_of(served, curve, targets, slack)
     if column is None:
         return None
-    return _units(curve, load.replicas(float(curve.of("requests_per_s")[column] / slack[column])), unit)
+    return _units(curve, load.replicas(float(served[column] / load.slower(slack)[column])), unit)
 
 
 def _miss(curve: Curve, targets: Targets) -> Miss:

@@ -31,8 +31,6 @@ def size(model: str, flags: SizeFlags) -> None:
     from roofline.reports.serving import rows as serving_rows
     from roofline.reports.serving import sizing as report_sizing
 
-    if flags["load"] is None:
-        refuse("--load is missing; give the requests that arrive such as 50req/s")
     text = partial(report_sizing.sizing_text, wide=flags["wide"])
     _tell(buying.size(model, hardware, **part(SizeOptions, flags)), text, serving_rows.sizing_rows, shown)
 

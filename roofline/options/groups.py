@@ -269,15 +269,57 @@ class Rate(TypedDict, total=False):
     load: Annotated[str | float | None, Option("Requests that arrive, such as 50req/s.", metavar="RATE", everyday=True)]
 
 
-class Load(Rate, total=False):
+class Clients(TypedDict, total=False):
     """Load"""
 
-    headroom: Annotated[
-        float, Option("Share of the capacity kept free, for want of queues.", default=0.2, metavar="SHARE")
+    concurrency: Annotated[
+        int | None,
+        Option("In place of a load: clients, each of which waits for an answer before it asks anew.", everyday=True),
     ]
 
 
-class Simulated(Rate, total=False):
+class Load(Rate, Clients, total=False):
+    """Load"""
+
+    users: Annotated[int | None, Option("In place of a load: users, each active by himself.", everyday=True)]
+    activity: Annotated[
+        float | None,
+        Option("Part of the time in which a user waits for an answer.", usual="1", metavar="SHARE", everyday=True),
+    ]
+    headroom: Annotated[
+        float | None,
+        Option(
+            "Share of the capacity kept free, for want of queues.",
+            usual="0.2 of a load; 0 of what is in flight",
+            metavar="SHARE",
+        ),
+    ]
+
+
+class Limits(TypedDict, total=False):
+    """Limits"""
+
+    budget: Annotated[
+        str | float | None,
+        Option(
+            "Most to pay: 150kUSD for a purchase, or for the rent of --years; 20USD/h for an hour.",
+            usual="any sum",
+            metavar="PRICE",
+            everyday=True,
+        ),
+    ]
+    power: Annotated[
+        str | float | None,
+        Option(
+            "Most power, all in: devices at their TDP times --pue, such as 40kW.",
+            usual="any",
+            metavar="POWER",
+            everyday=True,
+        ),
+    ]
+
+
+class Simulated(Rate, Clients, total=False):
     """Load"""
 
     arrivals: Annotated[
@@ -288,10 +330,6 @@ class Simulated(Rate, total=False):
             metavar="PROCESS",
             everyday=True,
         ),
-    ]
-    concurrency: Annotated[
-        int | None,
-        Option("In place of a load: clients, each of which waits for an answer before it asks anew.", everyday=True),
     ]
     requests: Annotated[int, Option("How many requests are simulated.", default=5000, everyday=True)]
     router: Annotated[Router, Option("Which of several replicas a request goes to.", default="round-robin")]

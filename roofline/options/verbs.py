@@ -20,6 +20,7 @@ from roofline.options.groups import (
     Hardware,
     JsonOutput,
     Lengths,
+    Limits,
     Load,
     Loaded,
     Money,
@@ -229,7 +230,7 @@ class CompareFlags(SeveralHardware, CompareOptions, ServingOutput, total=False):
     pareto: Annotated[bool, Option("The front of cost against TPOT too.", default=False)]
 
 
-class SizeOptions(Load, ServingOptions, total=False):
+class SizeOptions(Load, Limits, ServingOptions, total=False):
     """The keywords of ``size``."""
 
     prefill_on: Annotated[

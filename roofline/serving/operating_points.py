@@ -18,6 +18,8 @@ from roofline.options.values import read_value
 from roofline.serving.curve import Curve
 from roofline.units import format_quantity
 
+_JOULES_PER_KWH = 3.6e6
+
 
 @frozen
 class Targets:
@@ -103,6 +105,10 @@ class OperatingPoint:
         """Generated tokens per second of one device."""
         return self.tokens_per_s / self.devices
 
+    def tokens_per_kwh(self, pue: float) -> float | None:
+        """Generated tokens per kilowatt-hour of the site; None where the power is not known."""
+        return None if not self.power_w else self.tokens_per_s * _JOULES_PER_KWH / (self.power_w * pue)
+
     @property
     def bound_by(self) -> str:
         """The largest share of the time of a step."""
@@ -123,8 +129,12 @@ def best_column(curve: Curve, targets: Targets, slack: Grid | float = 1.0) -> in
 
     ``slack`` multiplies the times first: the band's ends say what happens if they are right.
     """
-    met = curve.holds & (targets.excess(curve.of("ttft_s") * slack, curve.of("tpot_s") * slack) <= 1)
-    return _largest(curve.of("requests_per_s"), met)
+    return most_of(curve.of("requests_per_s"), curve, targets, slack)
+
+
+def most_of(values: Grid, curve: Curve, targets: Targets, slack: Grid | float = 1.0) -> int | None:
+    """The column with the largest value among those that fit and meet the targets; ``slack`` multiplies the times."""
+    return _largest(values, _met(curve, targets, slack))
 
 
 def nearest_column(curve: Curve, targets: Targets) -> int | None:
@@ -134,9 +144,19 @@ def nearest_column(curve: Curve, targets: Targets) -> int | None:
 
 def least_column(curve: Curve, requests_per_s: float, targets: Targets, slack: Grid | float = 1.0) -> int | None:
     """The smallest batch that serves so many requests per second within the targets; ``slack`` multiplies the times."""
-    met = curve.holds & (targets.excess(curve.of("ttft_s") * slack, curve.of("tpot_s") * slack) <= 1)
-    found = np.flatnonzero(met & (curve.of("requests_per_s") >= requests_per_s * (1 - 1e-9)))
+    return least_of(curve.of("requests_per_s"), requests_per_s, curve, targets, slack)
+
+
+def least_of(values: Grid, least: float, curve: Curve, targets: Targets, slack: Grid | float = 1.0) -> int | None:
+    """The smallest batch that has at least such a value within the targets; ``slack`` multiplies the times."""
+    found = np.flatnonzero(_met(curve, targets, slack) & (values >= least * (1 - 1e-9)))
     return int(found[0]) if len(found) else None
+
+
+def _met(curve: Curve, targets: Targets, slack: Grid | float) -> NDArray[np.bool_]:
+    """The columns that fit and meet the targets."""
+    excess = targets.excess(curve.of("ttft_s") * slack, curve.of("tpot_s") * slack)
+    return np.asarray(curve.holds & (excess <= 1))
 
 
 def point_at(curve: Curve, column: int, replicas: int) -> OperatingPoint:

@@ -259,8 +259,9 @@ VERBS = {
     "--tokens --experts --topk --operation --message-bytes "
     "--devices --dtype --routing --engine --kernels --constants --set --json --no-color --table --output -o --help-all",
     "compare": f"--hardware {SERVING} --train --frozen --json --output -o --wide --quiet --pareto --help-all",
-    "size": f"--hardware --load --headroom {SERVING} --prefill-on --json --output -o --wide --quiet --help-all",
-    "simulate": "--hardware --load --arrivals --concurrency --requests --router --seed --workload --prompt --generate "
+    "size": "--hardware --load --concurrency --users --activity --headroom --budget --power "
+    f"{SERVING} --prefill-on --json --output -o --wide --quiet --help-all",
+    "simulate": "--hardware --load --concurrency --arrivals --requests --router --seed --workload --prompt --generate "
     "--prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity "
     "--routing --count --lm-head --engine --kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp --reserve "
     "--json --output -o --quiet --plot --help-all",

@@ -21,11 +21,14 @@ MODELLED = (
     "modelled: the steady-state mean of continuous batching with all slots full; no queueing, no percentiles, no "
     "network; prompts are charged for the time that they add to decoding"
 )
-SERVED = ("TTFT", "band", "TPOT", "band", "tok/s user", "device", "all", "MFU", "MBU", "power", "bound by")
+SERVED = ("TTFT", "band", "TPOT", "band", "tok/s user", "device", "all", "MFU", "MBU", "power", "per kWh", "bound by")
 """The columns of an operating point, behind its batch."""
 WIDE = ("dtype", "most fit", "req/s", "band", "for prompts", *PARTS)
 """The columns that a wide table adds: what is stored, the largest batch that fits, and what a step is made of."""
-POWER = "power: assumed to rise with MFU and MBU from 15 % of the TDP, never above it"
+POWER = (
+    "power: assumed to rise with MFU and MBU from 15 % of the TDP, never above it; tokens per kWh are generated ones, "
+    "with the PUE"
+)
 
 
 def comparison_text(result: Comparison, *, quiet: bool = False, pareto: bool = False, wide: bool = False) -> str:
@@ -100,7 +103,7 @@ def _served(result: Comparison, wide: bool) -> list[str]:
         (
             str(row.curve.who),
             _mark(row, result.targets),
-            *((spread(row.curve, row.point), *_figures(row.point)) if row.point else ("-",) * 13),
+            *((spread(row.curve, row.point), *_figures(row.point, result.terms)) if row.point else ("-",) * 14),
             *((wide_cells(row.curve, row.point) if row.point else ("-",) * len(WIDE)) if wide else ()),
         )
         for row in result.rows
@@ -114,7 +117,7 @@ def _served(result: Comparison, wide: bool) -> list[str]:
 def _alone(result: Comparison) -> list[str]:
     """One sequence at a time, where no target says how slow is too slow at full load."""
     rows = [
-        (str(row.curve.who), "alone", spread(row.curve, alone), *_figures(alone))
+        (str(row.curve.who), "alone", spread(row.curve, alone), *_figures(alone, result.terms))
         for row in result.rows
         if (alone := row.alone)
     ]
@@ -151,11 +154,13 @@ def _mark(row: Row, targets: Targets) -> str:
     return ("full load" if targets.none else "meets") + ("?" if row.unsure else "") + (" =" if row.tie else "")
 
 
-def _figures(point: OperatingPoint) -> tuple[str, ...]:
+def _figures(point: OperatingPoint, terms: Terms) -> tuple[str, ...]:
     times = [text for band in (point.ttft, point.tpot) for text in (quantity(band.value, "time_s"), ends(band))]
     rates = (point.user_tokens_per_s, point.device_tokens_per_s, point.tokens_per_s)
     told = [f"{rate:,.3g}" if rate < 100 else f"{rate:,.0f}" for rate in rates]
-    return (f"{point.batch}", *times, *told, f"{point.mfu:.0%}", f"{point.mbu:.0%}", watts(point), point.bound_by)
+    energy = point.tokens_per_kwh(terms.owning.pue)
+    power = (watts(point), "-" if energy is None else quantity(energy, "tokens"))
+    return (f"{point.batch}", *times, *told, f"{point.mfu:.0%}", f"{point.mbu:.0%}", *power, point.bound_by)
 
 
 def ends(band: Band) -> str:

@@ -21,11 +21,10 @@ from roofline.reports.serving.pools import against_lines
 
 def sizing_text(result: Sizing, *, quiet: bool = False, wide: bool = False) -> str:
     """The whole sizing; ``wide`` adds columns."""
-    load = result.load
-    asked = f"{load.requests_per_s:g} req/s, {load.headroom:.0%} of the capacity kept free"
-    lines = [result.question.traffic.words(), f"{targets_line(result.question, result.targets)}; load {asked}"]
+    asked = "; ".join(word for word in (result.load.words, result.limits.words) if word)
+    lines = [result.question.traffic.words(), f"{targets_line(result.question, result.targets)}; {asked}"]
     if not result.orders:
-        lines.append("NOTHING SERVES THIS LOAD WITHIN THE TARGETS")
+        lines.append("NOTHING SERVES THIS LOAD WITHIN THE TARGETS" + (" AND LIMITS" if result.limits.words else ""))
         lines += [f"nearest miss: {m.who}: {', '.join(m.reasons)}" for m in result.misses[:1]]
     for word, order in zip(("choice", "runner-up"), result.orders, strict=False):
         lines.append(f"{word}: {_order_words(order)}")
@@ -85,7 +84,7 @@ def _orders(result: Sizing, wide: bool) -> list[str]:
         units = (f"{order.units}", f"{order.units_low} to {order.units_high or '-'}", f"{order.devices}")
         times = (quantity(point.ttft.value, "time_s"), ends(point.ttft), quantity(point.tpot.value, "time_s"))
         rows.append((
-            str(order.curve.who), spread(order.curve, point), *units, f"{order.capacity:,.3g} req/s",
+            str(order.curve.who), spread(order.curve, point), *units, result.load.told(order.most),
             f"{order.used:.0%}", f"{point.batch}", *times, ends(point.tpot), watts(point),
             *(wide_cells(order.curve, point) if wide else ()),
         ))  # fmt: skip
