@@ -58,7 +58,8 @@ STATEMENTS: tuple[str, ...] = (
     "an image is read whole, its patches and the class token; of sound, two frames are one token",
     "the LM head runs on the last token of prefill; an embedding is a gather, not a matmul",
     "an engine with chunked prefill reads prompts in as few forward passes as hold them, in equal pieces: each reads "
-    "the weights, attends to what is cached, and runs the head on the last token of a piece",
+    "the weights, attends to what is cached (latents are expanded again), begins the blocks of a scan anew, and runs "
+    "the head on the last token of a piece",
     "TTFT is encode + prefill, head and sampling of the first token included; TPOT is the mean over the decode steps",
     "MFU = contraction FLOPs / (time x dense peak); MBU = compulsory bytes / (time x bandwidth)",
     "peaks are dense; links are per direction",

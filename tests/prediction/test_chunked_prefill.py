@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from grids import quick
 
 import roofline
 from roofline.buying.api import compare
@@ -20,21 +21,41 @@ WHOLE = {"engine.chunk": 0}
 WINDOWED = ["gemma-3-4b", "gpt-oss-20b", "llama-4-scout", "mistral-7b"]
 
 
-def flops_but_head(prediction: Prediction) -> float:
-    """FLOPs of a prefill but of the head, which runs on the last token of each piece."""
-    return sum(op.figures.flops for op in prediction.phases[Phase.PREFILL].operators if op.name != "lm_head")
+def prefill(name: str, batch: int, prompt: int, chunk: int) -> Prediction:
+    """A prefill whose prompts are read in chunks, or whole where ``chunk`` is 0."""
+    asked: dict[str, Any] = {"batch": batch, "prompt": prompt, "generate": 2, "phase": "prefill"}
+    return predict(name, "h100", **asked, set={"engine.chunk": chunk})
+
+
+def flops_of(prediction: Prediction) -> dict[str, float]:
+    """FLOPs of a prefill, by operator."""
+    return {op.name: op.figures.flops for op in prediction.phases[Phase.PREFILL].operators}
+
+
+def check_pieces(chunked: Prediction, name: str, batch: int, prompt: int, pieces: int) -> None:
+    """The FLOPs of equal pieces are those of whole prompts, but for three operators.
+
+    The head runs on the last token of each piece. The latents of the tokens before a piece are expanded again for it.
+    The blocks of a scan begin anew in each piece, which costs what the scan of so short a prompt does.
+    """
+    whole, short = (
+        flops_of(prefill(name, *lengths, 0)) for lengths in ((batch, prompt), (batch * pieces, prompt // pieces))
+    )
+    expected = {
+        op: short[op] if op.endswith(("lm_head", "scan")) else flops * ((pieces + 1) / 2 if op.endswith("kv_up") else 1)
+        for op, flops in whole.items()
+    }
+    assert flops_of(chunked) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("name", ["llama-3.1-8b", "mamba2-130m", "recurrentgemma-2b", *WINDOWED])
 @pytest.mark.parametrize(("batch", "prompt"), [(1, 4096), (3, 1500), (5, 512)])
 def test_chunks_do_the_work_of_whole_prompts(name: str, batch: int, prompt: int) -> None:
     """A piece attends to all tokens before it, and no piece does what another has done."""
-    asked: dict[str, Any] = {"batch": batch, "prompt": prompt, "generate": 2, "phase": "prefill"}
-    chunked, whole = (predict(name, "h100", **asked, set={"engine.chunk": chunk}) for chunk in (1024, 0))
+    chunked, whole = prefill(name, batch, prompt, 1024), prefill(name, batch, prompt, 0)
     passes = -(-batch * prompt // 1024)
     assert chunked.phases[Phase.PREFILL].chunks == passes
-    scan = 0.06 if name == "mamba2-130m" else 1e-9  # its chunks of 256 begin anew where a piece does
-    assert flops_but_head(chunked) == pytest.approx(flops_but_head(whole), rel=scan)
+    check_pieces(chunked, name, batch, prompt, pieces=-(-prompt // 1024))
     weights = whole.memory.footprint.weights_bytes
     more = chunked.phases[Phase.PREFILL].total_bytes - whole.phases[Phase.PREFILL].total_bytes
     assert more > 0.5 * (passes - 1) * weights / max(1, 20 * (name == "llama-4-scout"))  # experts that are touched
@@ -171,15 +192,16 @@ def test_chunks_are_said() -> None:
     assert "chunk" not in text(predict("llama-3.1-8b", "h100", prompt=8192))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", preset_names())
+@pytest.mark.parametrize("name", quick(["nemotron-h-8b", "qwen3.5-9b", "deepseek-v2-lite"], preset_names()))
 def test_every_decoder_reads_long_prompts_in_chunks(name: str) -> None:
+    """A scan in pieces of whole blocks does what one pass does; a cut within a block spares the pairs across it."""
     model = roofline.load_model(name)
     if model.phases != (Phase.PREFILL, Phase.DECODE):
         return
-    prompt = min(9000, model.lengths.positions - 2)
-    chunked, whole = (
-        predict(model, "h100", prompt=prompt, generate=2, phase="prefill", set=edits)
-        for edits in ({"engine.chunk": 1000}, WHOLE)
-    )
-    assert flops_but_head(chunked) >= flops_but_head(whole) * (1 - 1e-9)
+    for chunk in (100, 256):  # tokens that cut blocks of scans, and whole ones
+        pieces = min(9, (model.lengths.positions - 2) // chunk)
+        chunked = prefill(name, 1, pieces * chunk, chunk)
+        check_pieces(chunked, name, 1, pieces * chunk, pieces)
+    scans = {op: flops for op, flops in flops_of(chunked).items() if op.endswith("scan")}
+    whole = flops_of(prefill(name, 1, pieces * chunk, 0))
+    assert scans == pytest.approx({op: whole[op] for op in scans}, rel=1e-9)
