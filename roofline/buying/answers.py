@@ -65,6 +65,9 @@ class CostAnswer(TypedDict):
 
     price: Annotated[PriceAnswer, Says("price that it follows from")]
     at: Annotated[list[RateAnswer], Says("cost by utilisation")]
+    input_part: Annotated[float, Says("part of the cost that is the prompts': that of the time which they add")]
+    api_usd_per_h: NotRequired[Annotated[float, Says(
+        "with --api: what the API charges for the work of an hour under load", "USD/h")]]  # fmt: skip
     breakeven_utilization: NotRequired[Annotated[float | None, Says(
         "with --api: utilisation from which this costs less than the API; null where never")]]  # fmt: skip
 
@@ -74,6 +77,8 @@ class OrderCostAnswer(CostAnswer):
 
     other_prices: NotRequired[Annotated[list[PriceAnswer], Says("prices of a second pool's hardware")]]
     to_pay_usd: Annotated[float, Says("sum of the purchase, or rent of the years", "USD")]
+    api_pays_after_years: NotRequired[Annotated[float | None, Says(
+        "with --api: years under load after which the API has cost as much; null where never", "years")]]  # fmt: skip
     total_usd: Annotated[float, Says("the same with energy and hosting of the years under load", "USD")]
 
 
@@ -251,6 +256,9 @@ class ServingInputs(TypedDict):
     pue: Annotated[float, Says("power of the site / power of the devices")]
     usd_per_kwh: Annotated[float, Says("price of energy", "USD/kWh")]
     hosting_usd_per_h: Annotated[float, Says("price of a device's place", "USD/h")]
+    chassis_usd: Annotated[float, Says("price around each 8 devices that are bought by themselves", "USD")]
+    api_usd_per_million: Annotated[list[float] | None, Says(
+        "prices of an API, of input and of output tokens; null where none is given", "USD")]  # fmt: skip
     utilizations: Annotated[list[float], Says("parts of the time under load that costs are given at")]
     overrides: Annotated[dict[str, Any], Says("fields that --set edits, by path, in the spelling given")]
     speculate_tokens: NotRequired[Annotated[int, Says("speculative decoding: tokens proposed in a step", "tokens")]]

@@ -12,7 +12,7 @@ from roofline.buying.load import read_load
 from roofline.buying.pool_sizing import with_pools
 from roofline.buying.ranking import Comparison, compare_hardware
 from roofline.buying.serving_costs import Terms
-from roofline.buying.sizing import Sizing, size_hardware, within_limits
+from roofline.buying.sizing import Sizing, as_sold, size_hardware, within_limits
 from roofline.buying.training_costs import price_training
 from roofline.errors import UsageError, shown
 from roofline.hardware.spec import HardwareSpec
@@ -77,11 +77,11 @@ def size(
     load, edits, limits = read_load(options), options["set"], Limits.of(options)
     question = read_question(model, **part(ServingOptions, options))
     terms, targets = Terms.of(options), Targets.of(options)
-    devices, prefill_on = _hardware(hardware, edits), options["prefill_on"]
+    devices, prefill_on = as_sold(_hardware(hardware, edits), terms), options["prefill_on"]
     result = size_hardware(question, devices, load, targets, terms)
     pairs = [(each, each) for each in devices] if options["pools"] else []
     if prefill_on is not None:
-        pairs += [(each, other) for each in _hardware(prefill_on, edits) for other in devices]
+        pairs += [(each, other) for each in as_sold(_hardware(prefill_on, edits), terms) for other in devices]
     if pairs:
         result = with_pools(result, list({(p.name, d.name): (p, d) for p, d in pairs}.values()))
     return within_limits(result, limits)

@@ -33,6 +33,7 @@ UTILIZATIONS: tuple[float, ...] = _USUAL["utilization"]
 class Ownership:
     """The terms of owning: years of amortisation, PUE, price of energy, hosting per device. [years, USD/kWh, USD/h]
 
+    ``chassis_usd`` is what stands around each few devices that are bought by themselves. [USD]
     The defaults, those of the flags, are assumed; nothing is left of a device's value after these years.
     """
 
@@ -40,18 +41,21 @@ class Ownership:
     pue: float = _USUAL["pue"]
     usd_per_kwh: float = _USUAL["power_price"]
     hosting_usd_per_h: float = _USUAL["hosting"]
+    chassis_usd: float = _USUAL["chassis"]
 
     def __post_init__(self) -> None:
         _check("years", self.years, 0.0, 50.0, "years of amortisation such as 4", open_low=True)
         _check("PUE", self.pue, 1.0, 10.0, "power of the site / power of the devices such as 1.3")
         _check("power price", self.usd_per_kwh, 0.0, 100.0, "a price such as 0.12 USD/kWh")
         _check("hosting", self.hosting_usd_per_h, 0.0, 1e6, "a price per device such as 0.2 USD/h")
+        _check("chassis", self.chassis_usd, 0.0, 1e9, "a price such as 20 kUSD")
 
     @classmethod
     def of(cls, asked: Money) -> Ownership:
         """What options ask for; prices in USD/kWh and USD/h, or with a unit. Raises UsageError."""
         energy = read_value("power price", asked["power_price"], "usd_per_kwh")
-        return cls(asked["years"], asked["pue"], energy, read_value("hosting", asked["hosting"], "usd_per_h"))
+        chassis = read_value("chassis", asked["chassis"], "usd")
+        return cls(asked["years"], asked["pue"], energy, read_value("hosting", asked["hosting"], "usd_per_h"), chassis)
 
     def words(self, power: bool = True) -> str:
         """The terms in one line."""

@@ -6,6 +6,7 @@ Kinds of price are never mixed: who asks for ``on_demand`` gets that or a line t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import Annotated
@@ -18,11 +19,15 @@ from roofline.files.library import read_yaml
 from roofline.hardware.fields import Block, Date, Price, Text
 from roofline.hardware.library import find_file, is_path, parted
 from roofline.hardware.spec import HardwareSpec
-from roofline.hardware.systems import System
+from roofline.hardware.systems import System, load_system
 from roofline.options.groups import Money
 from roofline.options.words import PriceKind
+from roofline.schema import Says
 
 _FLAG = "--prices"
+_ALONE = "the device alone, without chassis, CPUs and network"
+PER_CHASSIS = 8
+"""Devices that a chassis with CPUs and network holds, where they are bought by themselves."""
 _EXAMPLE = "h100=2.71USD/h,l40s=8500USD or a YAML file with a list of prices"
 
 
@@ -31,7 +36,8 @@ class Offer:
     """The price of the smallest shape that one can have: ``usd`` per hour, or once where it is a purchase.
 
     ``devices`` are how many that shape holds; what is needed is had in whole shapes. ``unverified``: the source was
-    recalled or estimated. ``shape`` is the name of the device or of the box.
+    recalled or estimated. ``shape`` is the name of the device or of the box. ``chassis_usd``: what stands around each
+    ``PER_CHASSIS`` devices that are bought by themselves.
     """
 
     kind: PriceKind
@@ -42,6 +48,7 @@ class Offer:
     shape: str
     unverified: bool = False
     note: str = ""
+    chassis_usd: float = 0.0
 
     def shapes(self, devices: int) -> int:
         """How many whole shapes hold ``devices``.
@@ -52,8 +59,13 @@ class Offer:
         return ceil(devices / self.devices)
 
     def total_usd(self, devices: int) -> float:
-        """The price of the whole shapes that hold ``devices``. [USD/h, or USD]"""
-        return self.shapes(devices) * self.usd
+        """The price of the whole shapes that hold ``devices``, and of what stands around them. [USD/h, or USD]
+
+        >>> Offer("purchase", 8500.0, 1, "2026", "list price", "l40s", chassis_usd=15000.0).total_usd(9)
+        106500.0
+        """
+        shapes = self.shapes(devices)
+        return shapes * self.usd + ceil(shapes * self.devices / PER_CHASSIS) * self.chassis_usd
 
     def words(self) -> str:
         """The price with its kind, date and source, in one line."""
@@ -70,7 +82,7 @@ class _OwnPrice(Block):
     value: Text = Field(description="a price such as 2.71 USD/h, or 30000 USD of a purchase")
     date: Date = Field(description="when, such as 2026-11")
     source: Text = Field(description="who says so")
-    devices: Annotated[int, Field(ge=1)] = 1
+    devices: Annotated[Annotated[int, Field(ge=1)] | None, Says("of how many; all of a box")] = None
 
     @model_validator(mode="after")
     def _has_the_right_unit(self) -> _OwnPrice:
@@ -97,6 +109,16 @@ def offers_of(hardware: HardwareSpec | System, given: Sequence[Offer] = ()) -> t
     stated = _of_system(hardware) if isinstance(hardware, System) and hardware.prices else _of_device(spec)
     kinds = {offer.kind for offer in own}
     return (*own, *(offer for offer in stated if offer.kind not in kinds))
+
+
+def in_chassis(offer: Offer, hardware: HardwareSpec | System, chassis_usd: float) -> Offer:
+    """The offer with what stands around devices that are bought by themselves; a box and a rent have it already."""
+    spec = hardware.spec if isinstance(hardware, System) else hardware
+    if offer.kind != "purchase" or offer.shape != spec.name:
+        return offer
+    around = f"chassis, CPUs and network {chassis_usd:,.10g} USD for each {PER_CHASSIS}" if chassis_usd else _ALONE
+    note = f"{offer.note}, {around}" if offer.note else around
+    return replace(offer, chassis_usd=chassis_usd, note=note)
 
 
 def pick_offer(offers: Sequence[Offer], kind: PriceKind) -> Offer | None:
@@ -144,7 +166,8 @@ def _from_text(entry: str, rented: PriceKind) -> Offer:
         problem = first_problem(failure, Price) if isinstance(failure, ValueError) else str(failure)
         msg = f"{_FLAG} {name.strip()}: {problem.removeprefix('value: ')}"
         raise UsageError(msg) from None
-    return Offer(price.kind, price.usd, 1, "as given", _FLAG, shape)
+    usd, devices = _least(shape, price.kind, price.usd)
+    return Offer(price.kind, usd, devices, "as given", _FLAG, shape)
 
 
 def _from_file(path: Path) -> tuple[Offer, ...]:
@@ -157,9 +180,8 @@ def _from_file(path: Path) -> tuple[Offer, ...]:
 
 def _from_entry(entry: _OwnPrice) -> Offer:
     shape, unverified = _resolved(entry.hardware), entry.confidence == "low"
-    return Offer(
-        entry.kind, entry.usd, entry.devices, entry.date, str(entry.source), shape, unverified, entry.note or ""
-    )
+    usd, devices = _least(shape, entry.kind, entry.usd) if entry.devices is None else (entry.usd, entry.devices)
+    return Offer(entry.kind, usd, devices, entry.date, str(entry.source), shape, unverified, entry.note or "")
 
 
 def _distinct(offers: list[Offer]) -> tuple[Offer, ...]:
@@ -193,12 +215,19 @@ def _of_device(spec: HardwareSpec) -> tuple[Offer, ...]:
 
 def _of_system(system: System) -> tuple[Offer, ...]:
     """The prices of the smallest part of a box that one can have."""
-    least = system.rentable or system.count
     found = []
     for price in system.prices:
         source, unverified = system.source_of(price, "value")
-        devices, usd = (system.count, price.usd) if price.kind == "purchase" else (
-            least, price.usd * least / system.count
-        )  # fmt: skip
+        usd, devices = _part(system, price.kind, price.usd)
         found.append(Offer(price.kind, usd, devices, price.date, source, system.name, unverified, price.note or ""))
     return tuple(found)
+
+
+def _least(shape: str, kind: PriceKind, usd: float) -> tuple[float, int]:
+    """A price of a device, or of a whole box: that of the smallest part of it that one can have, and its devices."""
+    return _part(load_system(shape), kind, usd)
+
+
+def _part(system: System, kind: PriceKind, usd: float) -> tuple[float, int]:
+    least = system.count if kind == "purchase" else system.rentable or system.count
+    return usd * least / system.count, least

@@ -19,7 +19,7 @@ from roofline.buying.economics import (
     rental,
     usd_per_million,
 )
-from roofline.buying.prices import Offer, missing_price, offers_of, own_prices, pick_offer
+from roofline.buying.prices import Offer, in_chassis, missing_price, offers_of, own_prices, pick_offer
 from roofline.classes import frozen
 from roofline.errors import UsageError, shown
 from roofline.options.groups import Money
@@ -58,6 +58,11 @@ class Terms:
         owning = Ownership.of(asked)
         used = read_numbers("utilization", asked["utilization"], ",", "0.25,0.5,1")
         return cls(asked["price_kind"], own_prices(asked), owning, used, _api(asked))
+
+    def offer(self, hardware: Hardware, kind: PriceKind | None = None) -> Offer | None:
+        """What it is had for: of this kind of price, or of that which was asked for; None without one."""
+        found = pick_offer(offers_of(hardware.sold, self.given), kind or self.kind)
+        return found and in_chassis(found, hardware.sold, self.owning.chassis_usd)
 
 
 def _api(asked: Money) -> tuple[float, float] | None:
@@ -100,6 +105,18 @@ class ServingCost:
         """The sum to pay: that of the purchase, or the rent of so many years. [USD]"""
         return self.hourly.once or self.total_usd(years)
 
+    def api_usd_per_h(self, api: tuple[float, float]) -> float:
+        """What an API charges for the same work in an hour under load. [USD/h]"""
+        return api_usd_per_h(self.requests_per_s, self.prompt, self.generate, *api)
+
+    def pays_after(self, api: tuple[float, float], years: float) -> float | None:
+        """Years under load after which an API has cost as much as a purchase and its running; None where never.
+
+        ``years`` are those over which the purchase is paid off. 0 of a rent that costs less.
+        """
+        running = self.usd_per_h(1.0) - self.hourly.once / (years * HOURS_PER_YEAR)
+        return buying_pays_after(self.hourly.once, running, self.api_usd_per_h(api))
+
     def mix(self, utilization: float) -> float:
         """Cost of a million tokens of the traffic, prompts and answers alike. [USD]"""
         return float(usd_per_million(self.hourly, self.requests_per_s * (self.prompt + self.generate), utilization))
@@ -116,8 +133,7 @@ class ServingCost:
 
     def breakeven(self, api: tuple[float, float]) -> float | None:
         """The utilisation from which this costs less than an API; None where never."""
-        elsewhere = api_usd_per_h(self.requests_per_s, self.prompt, self.generate, *api)
-        return breakeven_utilization(self.hourly, elsewhere)
+        return breakeven_utilization(self.hourly, self.api_usd_per_h(api))
 
     def to_dict(self, utilizations: Sequence[float], api: tuple[float, float] | None) -> dict[str, Any]:
         """The cost as JSON."""
@@ -128,17 +144,18 @@ class ServingCost:
              "usd_per_million_output": self.output(u), "usd_per_million_tokens": self.mix(u)}
             for u in utilizations
         ]  # fmt: skip
-        more: dict[str, Any] = {"breakeven_utilization": self.breakeven(api)} if api else {}
+        more: dict[str, Any] = {}
+        if api:
+            more = {"breakeven_utilization": self.breakeven(api), "api_usd_per_h": self.api_usd_per_h(api)}
         more |= {"other_prices": others} if others else {}
-        return {"price": price, "at": at, **more}
+        return {"price": price, "at": at, "input_part": self.input_part, **more}
 
 
 def hourly_cost(hardware: Hardware, devices: int, busy_w: Any, terms: Terms) -> tuple[Offer, HourlyCost] | str:
     """The price of so many devices, each of which draws ``busy_w`` watts, and what an hour costs; else why not."""
-    offers = offers_of(hardware.sold, terms.given)
-    offer = pick_offer(offers, terms.kind)
+    offer = terms.offer(hardware)
     if offer is None:
-        return missing_price(hardware.device.name, offers, terms.kind)
+        return missing_price(hardware.device.name, offers_of(hardware.sold, terms.given), terms.kind)
     held = max(devices, hardware.count)
     if terms.kind != "purchase":
         return offer, rental(offer, held)
@@ -191,8 +208,7 @@ def rent_or_buy(
 
     None where one of the prices, or the TDP, is missing.
     """
-    offers = offers_of(hardware.sold, terms.given)
-    bought, rented = pick_offer(offers, "purchase"), pick_offer(offers, rent)
+    bought, rented = terms.offer(hardware, "purchase"), terms.offer(hardware, rent)
     if bought is None or rented is None or hardware.device.tdp is None:
         return None
     devices = max(point.devices, hardware.count)

@@ -10,7 +10,6 @@ from typing import Any
 from roofline.buying.limits import Limits
 from roofline.buying.load import Load
 from roofline.buying.pools_or_mixed import PoolsOrMixed, pools_or_mixed
-from roofline.buying.prices import offers_of, pick_offer
 from roofline.buying.ranking import heading
 from roofline.buying.serving_costs import ServingCost, Terms, serving_cost
 from roofline.classes import frozen
@@ -18,7 +17,7 @@ from roofline.errors import UsageError
 from roofline.number import Grid
 from roofline.serving.batch_sweep import curves
 from roofline.serving.curve import Curve, Served
-from roofline.serving.hardware_choice import Hardware, growing
+from roofline.serving.hardware_choice import Hardware, boxed_by_maker, growing
 from roofline.serving.operating_points import (
     OperatingPoint,
     Targets,
@@ -111,10 +110,9 @@ class Order:
 
     def _cost(self, cost: ServingCost, terms: Terms) -> dict[str, Any]:
         years = terms.owning.years
-        return {
-            **cost.to_dict(terms.utilizations, terms.api), "to_pay_usd": cost.to_pay_usd(years),
-            "total_usd": cost.total_usd(years),
-        }  # fmt: skip
+        told = {"to_pay_usd": cost.to_pay_usd(years), "total_usd": cost.total_usd(years)}
+        api = {"api_pays_after_years": cost.pays_after(terms.api, years)} if terms.api else {}
+        return cost.to_dict(terms.utilizations, terms.api) | told | api
 
     def _pools(self) -> dict[str, Any] | None:
         if self.curve.pools is None:
@@ -195,7 +193,8 @@ def size_hardware(
 ) -> Sizing:
     """The fewest units of each hardware for a load, within the targets.
 
-    A unit is the smallest that one can have of it: a rentable shape, or the number of devices asked for. Orders are
+    A unit is the smallest that one can have of it: a rentable shape, the box that a device is sold in, or the number of
+    devices asked for. Orders are
     sorted by the cost of an hour if all have one of the kind of price, else by their devices. Raises UsageError without
     hardware.
     """
@@ -207,6 +206,14 @@ def size_hardware(
         for curve in curves(question, [growing(each) for each in hardware])
     ]
     return sizing_of(question, load, targets, terms, found)
+
+
+def as_sold(hardware: Sequence[Hardware], terms: Terms) -> list[Hardware]:
+    """The same; where it is bought, the smallest box of its maker in place of a device that comes in boxes."""
+    if terms.kind != "purchase":
+        return list(hardware)
+    boxed = [boxed_by_maker(each) for each in hardware]
+    return list({each.name: each for each in boxed}.values())
 
 
 def sizing_of(question: Question, load: Load, targets: Targets, terms: Terms, found: Sequence[Order | Miss]) -> Sizing:
@@ -283,7 +290,7 @@ def _order(curve: Curve, question: Question, load: Load, targets: Targets, terms
 
 def unit_of(hardware: Hardware, terms: Terms) -> int:
     """The devices of the smallest shape that one can have of it."""
-    offer = pick_offer(offers_of(hardware.sold, terms.given), terms.kind)
+    offer = terms.offer(hardware)
     return max(hardware.count, offer.devices if offer else 1)
 
 

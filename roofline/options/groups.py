@@ -398,6 +398,15 @@ class Money(TypedDict, total=False):
         ),
     ]
     years: Annotated[float, Option("Years over which a purchase is paid off.", default=4.0, metavar="YEARS")]
+    chassis: Annotated[
+        str | float,
+        Option(
+            "Price of chassis, CPUs and network around each 8 devices that are bought by themselves, such as 20kUSD.",
+            default=0.0,
+            usual="0USD",
+            metavar="PRICE",
+        ),
+    ]
     pue: Annotated[float, Option("Power of the site / power of the devices.", default=1.3, metavar="RATIO")]
     power_price: Annotated[str | float, Option("Price of energy.", default=0.12, usual="0.12USD/kWh", metavar="PRICE")]
     hosting: Annotated[str | float, Option("Price of a device's place.", default=0.0, usual="0USD/h", metavar="PRICE")]

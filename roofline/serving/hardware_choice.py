@@ -13,7 +13,7 @@ from roofline.errors import UsageError, shown
 from roofline.hardware.library import is_path
 from roofline.hardware.loading import load_every_hardware, load_hardware
 from roofline.hardware.spec import HardwareSpec
-from roofline.hardware.systems import System, load_system
+from roofline.hardware.systems import System, load_every_system, load_system
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.timing.networks import HOST_DEVICES
 
@@ -89,6 +89,23 @@ def _sold(name: str, spec: HardwareSpec) -> HardwareSpec | System:
     """A box where one is named, else the device."""
     system = load_system(name)
     return spec if system.name == spec.name else system
+
+
+def boxed_by_maker(hardware: Hardware) -> Hardware:
+    """The smallest box of a device's maker that holds it, which is how modules are sold; cards stay as they are."""
+    device = hardware.device
+    if not isinstance(hardware.sold, HardwareSpec) or hardware.own or is_path(hardware.name):
+        return hardware
+    maker = (device.vendor or "").casefold()
+    boxes = [
+        box
+        for box in load_every_system()
+        if box.spec.name == device.name and (box.vendor or "").casefold() == maker and box.status == "available"
+    ]
+    least = min(boxes, key=lambda box: (box.count, box.name), default=None)
+    if least is None or least.count == 1 or hardware.name != device.name:
+        return hardware
+    return _named(least.name)
 
 
 def growing(hardware: Hardware) -> Hardware:

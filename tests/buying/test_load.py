@@ -61,10 +61,10 @@ def test_headroom_is_what_is_asked_for_and_none_is_kept_where_requests_wait_for_
 
 
 def test_an_order_within_its_budget_costs_at_most_that_and_what_exceeds_it_says_what_it_buys() -> None:
-    asked = {"load": 50, "price_kind": "purchase", "hardware": "h100,l40s"}
+    asked = {"load": 50, "price_kind": "purchase", "hardware": "l40s,rtx-4090"}
     free = sizing(**asked)
     costs = sorted(order.cost.to_pay_usd(4.0) for order in free.orders if order.cost)
-    assert costs[0] == free.orders[0].units * 30_000
+    assert costs[0] == free.orders[0].units * 1600
     middle = (costs[0] + costs[-1]) / 2
     limited = sizing(**asked, budget=middle)
     assert [o.units for o in limited.orders] == [
@@ -75,7 +75,8 @@ def test_an_order_within_its_budget_costs_at_most_that_and_what_exceeds_it_says_
     none = sizing(**asked, budget=f"{costs[0] / 2}USD")
     assert not none.qualifies
     reasons = {str(miss.who): miss.reasons[0] for miss in none.misses}
-    assert reasons["h100-sxm-80gb"] == "4 units cost 120,000 USD > 60,000 USD, 2 units serve 27.9 req/s of 50"
+    serves = free.orders[0].most / 2 * 0.8
+    assert reasons["rtx-4090"] == f"30 units cost 48,000 USD > 24,000 USD, 15 units serve {serves:.3g} req/s of 50"
 
 
 def test_rents_are_paid_over_the_years_and_budgets_may_be_those_of_an_hour() -> None:

@@ -247,7 +247,7 @@ def test_the_test_of_start_up_can_fail() -> None:
 SERVING = (
     "--workload --prompt --generate --prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --state-dtype --routing --engine --kernels --constants --speculate --draft --pools --reserve "
-    "--price-kind --prices --utilization --api --years --pue --power-price --hosting --set"
+    "--price-kind --prices --utilization --api --years --chassis --pue --power-price --hosting --set"
 )
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from roofline.buying.economics import Ownership
 from roofline.buying.pareto import FrontPoint
 from roofline.buying.ranking import Comparison, Row
 from roofline.buying.serving_costs import ServingCost, Terms, rent_or_buy
@@ -25,6 +24,10 @@ SERVED = ("TTFT", "band", "TPOT", "band", "tok/s user", "device", "all", "MFU", 
 """The columns of an operating point, behind its batch."""
 WIDE = ("dtype", "most fit", "req/s", "band", "for prompts", *PARTS)
 """The columns that a wide table adds: what is stored, the largest batch that fits, and what a step is made of."""
+SPLIT = (
+    "in / out: the part of the time that prompts add pays for their tokens, the rest for those generated; what a cache "
+    "holds counts as in"
+)
 POWER = (
     "power: assumed to rise with MFU and MBU from 15 % of the TDP, never above it; tokens per kWh are generated ones, "
     "with the PUE"
@@ -176,18 +179,19 @@ def cost_lines(rows: Iterable[tuple[str, ServingCost | None]], terms: Terms) -> 
     header = (
         "USD per million tokens, in / out",
         "USD/h",
+        "for prompts",
         *(f"{u:.0%} used" for u in terms.utilizations),
         "price",
         "date",
     )
     cells = [
-        (name, f"{cost.usd_per_h(1.0):.3g}",
+        (name, f"{cost.usd_per_h(1.0):.3g}", f"{cost.input_part:.0%}",
          *(f"{cost.input(u):.3g} / {cost.output(u):.3g}" for u in terms.utilizations),
          f"{cost.offers[0].kind}{' (unverified)' if any(o.unverified for o in cost.offers) else ''}",
          min(offer.date for offer in cost.offers))
         for name, cost in priced
     ]  # fmt: skip
-    lines = table(header, cells, left=(0,))
+    lines = [*table(header, cells, left=(0,)), SPLIT]
     return [*lines, *dict.fromkeys(f"price: {offer.words()}" for _, cost in priced for offer in cost.offers)]
 
 
@@ -238,12 +242,8 @@ def footer(curves: Sequence[Curve], question: Question, terms: Terms) -> list[st
     cautions = (caution for curve in curves for caution in curve.cautions)
     advice = (curve.recipe.cache_advice for curve in curves if curve.recipe and curve.recipe.cache_advice)
     notes = dict.fromkeys((*question.notes, *advice, *cautions))
-    owned = [f"owning: {_owning(terms.owning)}"] if terms.kind == "purchase" else []
+    owned = [f"owning: {terms.owning.words()}"] if terms.kind == "purchase" else []
     return [MODELLED, used, *spoken, *owned, POWER, *bands, *(f"note: {note}" for note in notes)]
-
-
-def _owning(owning: Ownership) -> str:
-    return f"{owning.words()}; devices alone, without chassis, CPUs and network"
 
 
 def _usd(value: float) -> str:

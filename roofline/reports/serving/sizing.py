@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from roofline.buying.economics import HOURS_PER_YEAR
+from roofline.buying.serving_costs import Terms
 from roofline.buying.sizing import Order, Sizing
 from roofline.reports.prediction import quantity, table
 from roofline.reports.serving.comparison import (
@@ -36,6 +40,7 @@ def sizing_text(result: Sizing, *, quiet: bool = False, wide: bool = False) -> s
     best: list[Order] = []  # of the layouts of each
     for order in result.orders:
         best += [order] if order.curve.who not in [kept.curve.who for kept in best] else []
+    lines += ["", *_sums(best, result.terms)] if any(order.cost for order in best) else []
     lines += ["", *cost_lines([(_held(order), order.cost) for order in best], result.terms)] if best else []
     lines += [f"no cost: {order.no_cost}" for order in best if order.no_cost]
     lines += api_lines([(_held(order), order.cost) for order in best], result.terms)
@@ -49,12 +54,38 @@ def _order_words(order: Order) -> str:
     point = order.point
     high = "no number at the slow end" if order.units_high is None else f"{order.units_low} to {order.units_high}"
     replicas = point.layout if order.curve.pools else f"{point.replicas} replicas on {point.layout} each"
-    price = f", {order.cost.usd_per_h(1.0):,.3g} USD/h" if order.cost else ""
+    price = ""
+    if order.cost:
+        once = order.cost.hourly.once
+        price = f", {once:,.0f} USD to buy" if once else f", {order.cost.usd_per_h(1.0):,.3g} USD/h"
     return (
         f"{_bought(order)} (band: {high}), {replicas}{price}; at this load "
         f"TTFT {quantity(point.ttft.value, 'time_s')}, "
         f"TPOT {quantity(point.tpot.value, 'time_s')}, {order.used:.0%} used"
     )
+
+
+def _sums(orders: Sequence[Order], terms: Terms) -> list[str]:
+    """What is to pay, and over the years, beside what an API charges for the same; the power of the site."""
+    years, api = terms.owning.years, terms.api
+    bought = terms.kind == "purchase"
+    header = ["to pay", "purchase" if bought else f"rent of {years:g} years"]
+    header += ["energy and hosting", f"total of {years:g} years"] if bought else []
+    header += ["API for the same", "paid back after"] if api else []
+    rows = []
+    for order in orders:
+        if order.cost is None:
+            continue
+        pay, total = order.cost.to_pay_usd(years), order.cost.total_usd(years)
+        row = [_held(order), f"{pay:,.0f} USD", *([f"{total - pay:,.0f} USD", f"{total:,.0f} USD"] if bought else [])]
+        if api:
+            after = order.cost.pays_after(api, years)
+            charged = order.cost.api_usd_per_h(api) * HOURS_PER_YEAR * years
+            row += [f"{charged:,.0f} USD", "never" if after is None else f"{after:.2g} years" if bought else "at once"]
+        drawn = order.all_in_w(terms.owning.pue)
+        rows.append((*row, "-" if drawn is None else quantity(drawn, "power_w")))
+    lines = table((*header, "power, all in"), rows, left=(0,))
+    return [*lines, "under load around the clock; power: all devices at their TDP, with the PUE"]
 
 
 def _held(order: Order) -> str:
