@@ -6,12 +6,13 @@ import csv
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shell import answer, refusal
 
 import roofline as api
-from roofline.errors import RooflineError, SpecError
+from roofline.errors import RooflineError, SpecError, UsageError
 from roofline.files.atomic import atomic_writer, check_writable
 from roofline.reports.export import write_result
 
@@ -112,6 +113,7 @@ def test_json_that_breaks_a_reader_is_refused_in_a_line(content: str, tmp_path: 
     path = tmp_path / "m.json"
     path.write_text(content)
     assert str(path) in refusal(3, *BERT, "--measurements", str(path))
+    assert str(path) in refusal(3, *BERT, "--resume", "-o", str(path))
 
 
 def test_nothing_is_read_without_end() -> None:
@@ -144,13 +146,49 @@ def test_a_module_that_fails_is_told_by_file_and_line(code: str, words: str, tmp
     assert words in refusal(2, *BERT, "--module", f"{path}:f", "--device", "cpu")
 
 
+def test_a_module_is_a_python_file_which_is_executed(tmp_path: Path) -> None:
+    (tmp_path / "m.txt").write_text("def f(): return None")
+    assert "expected FILE.py:FUNCTION" in refusal(2, *BERT, "--module", f"{tmp_path / 'm.txt'}:f", "--device", "cpu")
+    assert "the file is executed" in " ".join(answer("validate", "--help-all").split())
+
+
 # Python
 
 
-@pytest.mark.parametrize(("model", "hardware"), [(3, "h100"), (None, "h100"), ("gpt2", 3), ("gpt2", None)])
+class Module:
+    """What is no configuration, as a torch.nn.Module is none."""
+
+
+@pytest.mark.parametrize(
+    ("model", "hardware"), [(3, "h100"), (None, "h100"), (Module(), "h100"), ("gpt2", 3), ("gpt2", None)]
+)
 def test_python_is_told_what_is_no_model_and_no_hardware(model: object, hardware: object) -> None:
-    with pytest.raises(RooflineError, match=r": given (int|NoneType), expected"):
+    with pytest.raises(RooflineError, match=r": given (int|NoneType|Module), expected"):
         api.predict(model, hardware)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"lm_head": "Last"}, "--lm-head 'Last': expected last or all"),
+        ({"count": "squared"}, "--count 'squared': expected attended or square"),
+        ({"attention": "Fused"}, "attention is no keyword of it"),  # the engine's
+        ({"execution": "Graph"}, "execution is no keyword of it"),
+    ],
+)
+def test_a_word_that_no_option_has_is_refused_from_python(words: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        api.predict("bert-base", "h100", **words)
+    with pytest.raises(UsageError, match="is no keyword of it"):
+        api.compare("llama-3.1-8b", "h100", **words)
+    with pytest.raises(UsageError, match="is no keyword of it"):
+        api.predict_op("matmul", "h100", m=1, k=1, n=1, **words)
+
+
+@pytest.mark.parametrize(("field", "word"), [("graphs", "Graph"), ("attention", "Fused")])
+def test_a_word_that_no_engine_has_is_refused_from_python(field: str, word: str) -> None:
+    with pytest.raises(SpecError, match=f'{field}.*: given "{word}"'):
+        api.predict("bert-base", "h100", set={f"engine.{field}": word})
 
 
 # Tables that another program opens

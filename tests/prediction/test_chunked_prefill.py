@@ -183,6 +183,16 @@ def test_who_reads_prompts_whole() -> None:
         assert "chunked" not in text(found)
 
 
+def test_activations_are_those_of_a_chunk() -> None:
+    """A thousand prompts of 2,000 tokens: gate and up of 8,192 tokens and what they go with, not of two million."""
+    chunked, whole = (
+        predict("llama-3.1-8b", "h100", batch=1024, prompt=2000, set=edits).memory.footprint.activation_bytes
+        for edits in ({}, WHOLE)
+    )
+    assert chunked == 8192 * (2 * 14336 + 4096 + 14336) * 2
+    assert whole > 60e9
+
+
 def test_chunks_are_said() -> None:
     found = predict("llama-3.1-8b", "h100", batch=16, prompt=4096)
     assert found.to_dict()["inputs"]["chunk"] == 8192

@@ -225,6 +225,16 @@ def test_a_batch_too_small_for_all_devices_takes_an_equal_part_of_them() -> None
         roofline.predict("gpt2", "8xh100", dp=2, prompt=64)
 
 
+def test_what_is_reserved_is_kept_free_by_the_layout_that_is_chosen() -> None:
+    """Of 80 GB a device keeps 0.7 to itself: weights of 61 GB fit on four devices, and not twice."""
+    found = roofline.predict("qwen3-30b-a3b", "4xh100", batch=8, prompt=2048, generate=64, reserve=0.7)
+    assert found.chosen is not None
+    assert found.memory.fits
+    assert found.layout.dp == 1
+    assert 0 < found.chosen.fitting < found.chosen.tried
+    assert found.memory.total_bytes < found.memory.capacity_bytes
+
+
 def test_where_none_fits_the_smallest_is_told() -> None:
     prediction = roofline.predict("llama-3.1-405b", "2xh100", **SHORT)
     assert prediction.memory.fits is False
