@@ -319,6 +319,10 @@ def _where(trace: Trace, condition: object, a: object, b: object) -> Number:
     same = not isinstance(a, Remembered) and not isinstance(b, Remembered) and _constant(a) == _constant(b)
     if same or (isinstance(a, Remembered) and isinstance(b, Remembered) and a.place == b.place):
         return _as_number(a)
+    if isinstance(condition, Remembered) and trace.nodes[condition.place].operation in ("less", "at_most"):
+        compared = trace.nodes[condition.place].operands
+        if compared == (_place(trace, a), _place(trace, b)):
+            return _extreme(trace, "minimum", a, b)
     return _recorded(trace, "where", condition, a, b)
 
 

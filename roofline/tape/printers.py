@@ -95,19 +95,25 @@ JAVASCRIPT = Dialect(
 
 @frozen
 class Script:
-    """The nodes that some results need, in order: before the steps of a request, in each step, after them."""
+    """The nodes that some results need, in order: before the steps of a request, in each step, after them.
+
+    ``alone``: of a letter, those before the steps that it alone decides; ``kept``: those of them that others need.
+    """
 
     nodes: Sequence[Node]
     before: tuple[int, ...]
     inner: tuple[int, ...]
     after: tuple[int, ...]
     means: tuple[int, ...]
+    alone: Mapping[str, tuple[int, ...]]
+    kept: Mapping[str, tuple[int, ...]]
 
     @classmethod
     def of(cls, nodes: Sequence[Node], results: Iterable[int]) -> Script:
         """The statements that ``results`` need and no other."""
+        asked = list(results)
         needed: set[int] = set()
-        waiting = list(results)
+        waiting = [*asked]
         while waiting:
             place = waiting.pop()
             if place not in needed:
@@ -127,7 +133,9 @@ class Script:
                 parts["after"].append(place)
             else:
                 parts["before"].append(place)
-        return cls(nodes, **{name: tuple(places) for name, places in parts.items()})
+        order = {name: tuple(places) for name, places in parts.items()}
+        alone = _alone(nodes, order["before"])
+        return cls(nodes, **order, alone=alone, kept=_kept(nodes, needed, set(asked), alone))
 
     def lines(self, dialect: Dialect, places: Iterable[int]) -> list[str]:
         """A statement for each node that is no letter."""
@@ -170,6 +178,25 @@ class Script:
         if constant := node.constants[0]:
             parts.append(f"{'- ' if constant < 0 else '+ '}{literal(-constant if constant < 0 else constant, dialect)}")
         return " ".join(parts).removeprefix("+ ").replace("- ", "-", 1 if parts[0].startswith("-") else 0)
+
+
+def _alone(nodes: Sequence[Node], places: Iterable[int]) -> dict[str, tuple[int, ...]]:
+    """Those of some nodes that one letter decides, by that letter."""
+    found: dict[str, list[int]] = {}
+    for place in places:
+        if nodes[place].operation != "letter" and len(nodes[place].letters) == 1:
+            (letter,) = nodes[place].letters
+            found.setdefault(letter, []).append(place)
+    return {letter: tuple(its) for letter, its in found.items()}
+
+
+def _kept(
+    nodes: Sequence[Node], needed: set[int], asked: set[int], alone: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[int, ...]]:
+    """Of each letter's own nodes those that are asked for, or that others use."""
+    others = needed.difference(*alone.values())
+    used = asked.union(*(nodes[place].operands for place in others))
+    return {letter: tuple(place for place in its if place in used) for letter, its in alone.items()}
 
 
 def literal(value: Constant, dialect: Dialect) -> str:

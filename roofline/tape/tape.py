@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 
 from roofline.errors import UsageError, near_matches, shown
 from roofline.number import Grid, Number, ratio
+from roofline.tape.along import BLOCK, Along
 from roofline.tape.numbers import Remembered
 from roofline.tape.operations import Constant
 from roofline.tape.printers import JAVASCRIPT, NUMPY, PYTHON, Dialect, Script, literal
 from roofline.tape.trace import STEP, Letter, Node, Trace
-
-BLOCK = 16_384
-"""Points that are worked on at once: few enough for the caches, enough to hide the calls."""
 
 GENERATE = "generate"
 """The letter that says how many steps there are: one fewer, as the first token comes from the prompt."""
@@ -100,11 +98,19 @@ class Tape:
         return found
 
     def numpy_source(self) -> str:
-        """The function that a call runs, of the letters, the steps as an axis of their own, and how a mean is taken."""
-        script = self._script
+        """The functions that a call runs: ``of_batch`` and the like, of one letter alone, and ``run``.
+
+        That takes the letters, the steps as an axis of their own, how a mean is taken, and what the others returned.
+        """
+        script, lines = self._script, list[str]()
+        for letter, places in script.alone.items():
+            lines += [f"def of_{letter}({letter}):", *(f"    {line}" for line in script.lines(NUMPY, places))]
+            lines += [f"    return ({self._names(script.kept[letter])},)", "", ""]
         order = sorted((*script.before, *script.inner, *script.means, *script.after))
+        rest = sorted(set(order).difference(*script.alone.values()))
         names = [*(letter.name for letter in self.letters), STEP, "mean"]
-        lines = [f"def run({', '.join(names)}):", *(f"    {line}" for line in script.lines(NUMPY, order))]
+        names += [script.name(place) for places in script.kept.values() for place in places]
+        lines += [f"def run({', '.join(names)}):", *(f"    {line}" for line in script.lines(NUMPY, rest))]
         held = ", ".join(self._written(NUMPY, place) for place in (*self.results.values(), *self.guards))
         return "\n".join([*lines, f"    return ({held},)", ""])
 
@@ -133,11 +139,10 @@ class Tape:
         return Script.of(self.nodes, [*map(int, places), *self.guards])
 
     @cached_property
-    def _run(self) -> Callable[..., tuple[Any, ...]]:
+    def _numpy(self) -> dict[str, Callable[..., tuple[Any, ...]]]:
         space: dict[str, Any] = {"numpy": np, "ratio": ratio}
         exec(self.numpy_source(), space)  # printed from our own nodes, never from a user's text
-        run: Callable[..., tuple[Any, ...]] = space["run"]
-        return run
+        return space
 
     @cached_property
     def _python(self) -> Callable[..., dict[str, float]]:
@@ -169,6 +174,9 @@ class Tape:
         added = [f"{script.name(place)} += {operand} / steps{end}" for place, operand in operands.items()]
         return [*script.lines(dialect, script.inner), *added]
 
+    def _names(self, places: Iterable[int]) -> str:
+        return ", ".join(self._script.name(place) for place in places)
+
     def _all(self, dialect: Dialect) -> str:
         """Every result by its name."""
         found = ", ".join(f'"{name}": {self._written(dialect, place)}' for name, place in self.results.items())
@@ -196,25 +204,31 @@ class Tape:
 
     def _over_blocks(self, arrays: Mapping[str, Grid], *, strict: bool) -> dict[str, Any]:
         """The results, and where the recording holds; ``strict``: raises UsageError where it does not."""
-        shape = _broadcast(arrays)
+        shape, letters = _broadcast(arrays), {letter.name: letter for letter in self.letters}
+        along = {name: Along.of(letters[name], arrays[name], self._numpy[f"of_{name}"]) for name in self._script.alone}
         if math.prod(shape) <= self._block(arrays):
-            return {name: _alone(found) for name, found in self._played(arrays, shape, strict=strict).items()}
+            columns = [column for its in along.values() for column in its.within(...)]
+            return {name: _alone(found) for name, found in self._played(arrays, columns, shape, strict=strict).items()}
         whole: dict[str, Any] = {}
         for block in _blocks(shape, self._block(arrays)):
-            cut = {name: array[_within(array, block, len(shape))] for name, array in arrays.items()}
+            own = {name: _within(array, block, len(shape)) for name, array in arrays.items()}
+            cut = {name: array[own[name]] for name, array in arrays.items()}
+            columns = [column for name, its in along.items() for column in its.within(own[name])]
             size = tuple(part.stop - part.start for part in block)
-            for name, found in self._played(cut, size, strict=strict).items():
+            for name, found in self._played(cut, columns, size, strict=strict).items():
                 if name not in whole:
                     whole[name] = np.empty(shape, dtype=np.asarray(found).dtype)
                 whole[name][block] = found
         return whole
 
-    def _played(self, arrays: Mapping[str, Grid], shape: Sequence[int], *, strict: bool) -> dict[str, Any]:
-        """The results of one block, and where the recording holds."""
+    def _played(
+        self, arrays: Mapping[str, Grid], columns: Sequence[Any], shape: Sequence[int], *, strict: bool
+    ) -> dict[str, Any]:
+        """The results of one block, and where the recording holds; ``columns``: what letters alone decide."""
         if not self._script.means:
-            found = self._run(*arrays.values(), None, None)
+            found = self._numpy["run"](*arrays.values(), None, None, *columns)
         else:
-            found = tuple(np.squeeze(each, -1) if np.ndim(each) else each for each in self._over_steps(arrays))
+            found = tuple(np.squeeze(each, -1) if np.ndim(each) else each for each in self._over_steps(arrays, columns))
         named = dict(zip(self.results, found, strict=False)) | {_HELD: np.True_}
         for (place, expected), value in zip(self.guards.items(), found[len(self.results) :], strict=True):
             named[_HELD] = named[_HELD] & (np.asarray(value) == expected)
@@ -222,9 +236,9 @@ class Tape:
                 raise UsageError(self._broken(place))
         return {name: np.broadcast_to(value, shape) for name, value in named.items()}
 
-    def _over_steps(self, arrays: Mapping[str, Grid]) -> tuple[Any, ...]:
+    def _over_steps(self, arrays: Mapping[str, Grid], columns: Sequence[Any]) -> tuple[Any, ...]:
         """The same where there are steps, which are the last axis."""
-        letters = [array[..., None] for array in arrays.values()]
+        letters, decided = ([each[..., None] for each in numbers] for numbers in (arrays.values(), columns))
         count = np.asarray(self.steps if self.steps is not None else arrays[GENERATE] - 1, dtype=np.float64)[..., None]
         step = np.arange(1.0, self._steps(arrays) + 1)
         weight = (step <= count) / count
@@ -232,7 +246,7 @@ class Tape:
         def mean(value: Any) -> Any:
             return np.sum(value * weight, axis=-1, keepdims=True)
 
-        return self._run(*letters, step, mean)
+        return self._numpy["run"](*letters, step, mean, *decided)
 
     def _steps(self, arrays: Mapping[str, Grid]) -> int:
         return self.steps if self.steps is not None else int(np.max(arrays[GENERATE])) - 1

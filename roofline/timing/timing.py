@@ -88,7 +88,8 @@ class Timing:
 
     def mean(self) -> Timing:
         """The mean over the last axis, the steps of a request; the form is the most frequent one."""
-        if isinstance(self.form, str) and isinstance(self.time_s, int | float):
+        alone = isinstance(self.time_s, int | float) and isinstance(self.bound_s, int | float)
+        if alone and isinstance(self.form, str):
             return self
         return _timing(map(mean, self.all_seconds), _most_frequent(self.form))
 

@@ -88,6 +88,7 @@ def test_ranges_decide_what_they_can() -> None:
     assert (x > 51) is False
     assert maximum(3 * x, 2 * x).place == (3 * x).place  # type: ignore[attr-defined]
     assert where(x >= 1, 1.0, 2.0) == 1.0
+    assert where(x < y, x, y).place == minimum(x, y).place  # type: ignore[attr-defined]
     assert whole(x) is not None
     assert whole(x).place == x.place  # type: ignore[attr-defined]
 

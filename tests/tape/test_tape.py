@@ -13,7 +13,8 @@ import pytest
 
 from roofline import record
 from roofline.errors import UsageError
-from roofline.tape.tape import BLOCK, Tape
+from roofline.tape.along import BLOCK
+from roofline.tape.tape import Tape
 
 NEEDS_NODE = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed: JavaScript is not run")
 
@@ -32,6 +33,19 @@ def test_a_grid_is_its_points(tape: Tape) -> None:
     for row, column in ((0, 0), (198, 298), (5, 280), (190, 3)):
         point = tape.at(batch=row + 1, context=column + 1, usd_per_h=2.0)
         assert {name: found[row, column] for name, found in whole.items()} == pytest.approx(point, rel=1e-13)
+
+
+def test_scattered_points_are_theirs(tape: Tape) -> None:
+    """Batches recur, and what they alone decide is worked out once for each; prices are no whole numbers."""
+    rng = np.random.default_rng(1)
+    size = 2 * BLOCK
+    given = {"batch": rng.integers(1, 400, size), "context": rng.integers(1, 1025, size), "usd_per_h": rng.random(size)}
+    whole = tape(**given)
+    for place in (0, BLOCK - 1, BLOCK, size - 1):
+        point = tape.at(**{name: float(array[place]) for name, array in given.items()})
+        assert {name: found[place] for name, found in whole.items()} == pytest.approx(point, rel=1e-13)
+    seldom = tape.only("total_bytes")(batch=np.linspace(1, 1e7, size).round(), context=9, usd_per_h=1.0)["total_bytes"]
+    assert seldom[-1] == tape.at(batch=1e7, context=9, usd_per_h=1.0)["total_bytes"]
 
 
 def test_points_are_numbers_and_lists(tape: Tape) -> None:
