@@ -66,6 +66,10 @@ class MissingExtraError(RooflineError):
 
     def __init__(self, purpose: str, extra: str) -> None:
         super().__init__(f"{purpose} needs an optional dependency: pip install 'roofline[{extra}]'")
+        self._asked = purpose, extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        return type(self), self._asked  # one that a worker raises reaches its parent
 
 
 def shown(given: object) -> str:

@@ -85,5 +85,5 @@ def plot_swept(answer: Any, path: Path) -> None:
     from roofline.charts.drawing.saving import save
     from roofline.charts.kinds import swept
 
-    draw = swept.draw_swept_front if answer.cells is None else swept.draw_heat_map
+    draw = swept.draw_heat_map if answer.pivoted else swept.draw_swept_front
     save(draw(answer), path, words=swept.describe_swept(answer))

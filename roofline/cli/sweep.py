@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from roofline.sweeps.questions import Found
     from roofline.sweeps.sweep import Plan, Sweep
 
-_ASKING = ("best", "pareto", "pivot", "by", "where", "plot", "json")
+_ASKING = ("best", "pareto", "pivot", "by", "where", "unfit", "plot", "json")
 _OF_A_STUDY = ("batch", "prompt", "generate", "context", "price_kind", "prices", "set")
 
 
@@ -28,6 +28,7 @@ def sweep(what: tuple[str, ...], flags: SweepFlags) -> None:
     if len(what) != 1:
         refuse("expected models with commas, a STUDY.yaml, or show and the folder of a sweep")
     from roofline.sweeps import sweep as room
+    from roofline.sweeps.crews import read_workers
     from roofline.sweeps.study import read_study
 
     study = read_study(Path(what[0]) if what[0].endswith((".yaml", ".yml")) else _fields(what[0], flags))
@@ -35,7 +36,7 @@ def sweep(what: tuple[str, ...], flags: SweepFlags) -> None:
         refuse("-o DIR is missing: the folder of the sweep")
     folder = flags["output"] or Path("roofline-sweep")
     if flags["dry_run"]:
-        tell(_plan_text(room.plan(study, folder, flags["workers"]), folder))
+        tell(_plan_text(room.plan(study, folder, read_workers(flags["workers"])), folder))
         return
     with progress_bar("sweep") as advance:
         found = room.sweep(study, folder, workers=flags["workers"], advance=advance)
@@ -94,12 +95,14 @@ def _answer(found: Sweep, flags: SweepFlags) -> Found | None:
     """The answer to what is asked of a sweep; None where nothing is. Raises UsageError."""
     from roofline.sweeps import questions
 
-    where = flags["where"]
+    where, unfit = flags["where"], flags["unfit"]
     if flags["best"]:
-        return questions.best(found, flags["best"], where, flags["top"])
+        return questions.best(found, flags["best"], where, flags["top"], unfit=unfit)
     if flags["pareto"]:
-        return questions.pareto(found, _two(flags["pareto"]), flags["by"], where)
-    return questions.pivot(found, _two(flags["pivot"]), flags["of"], where) if flags["pivot"] else None
+        return questions.pareto(found, _two(flags["pareto"]), flags["by"], where, unfit=unfit)
+    if flags["pivot"]:
+        return questions.pivot(found, _two(flags["pivot"]), flags["of"], where, unfit=unfit)
+    return None
 
 
 def _tell_answer(answer: Found, flags: SweepFlags) -> None:
@@ -114,7 +117,7 @@ def _tell_answer(answer: Found, flags: SweepFlags) -> None:
         return
     from roofline.reports.points import rows_text
 
-    tell(rows_text(answer.words, answer.table.to_pylist(), flags["top"] if flags["pareto"] is None else None))
+    tell(rows_text(answer.words, answer.lines(), flags["top"] if flags["pareto"] is None else None))
 
 
 def _two(text: str) -> list[str]:
@@ -129,6 +132,7 @@ def _plan_text(plan: Plan, folder: Path) -> str:
     there = f", {len(plan.there)} of them there" if plan.there else ""
     size = quantity(plan.bytes, "bytes")
     minutes = f"{max(1, round(plan.seconds / 60))} minutes" if plan.seconds > 60 else "less than a minute"
+    minutes += " of one worker" if isinstance(plan.workers, str) else ""
     lines = [
         f"{plan.points:,} points in {len(plan.parts)} parts{there}; about {size} in {folder}, {minutes} left",
         *(f"  {part.title}: {part.points:,} points" for part in list(left.values())[:8]),

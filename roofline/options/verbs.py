@@ -283,7 +283,9 @@ class SweepFlags(SeveralHardware, Edits, JsonOutput, total=False):
     ]
     prices: Annotated[str | None, Option("Prices of your own: h100=2.71USD/h, or a YAML file.", metavar="PRICES")]
     columns: Annotated[str | None, Option("Columns to keep, with commas.", usual="the usual 20", metavar="NAMES")]
-    workers: Annotated[int, Option("Processes of this machine.", default=1, everyday=True)]
+    workers: Annotated[
+        str, Option("Processes of this machine, or dask://HOST:PORT.", default="1", metavar="N", everyday=True)
+    ]
     dry_run: Annotated[bool, Option("What it would do: points, parts, bytes, minutes.", default=False, everyday=True)]
     best: Annotated[str | None, Option("Show: the best rows by a column.", metavar="COLUMN", everyday=True)]
     pareto: Annotated[str | None, Option("Show: the front of two columns.", metavar="X,Y", everyday=True)]
@@ -293,6 +295,7 @@ class SweepFlags(SeveralHardware, Edits, JsonOutput, total=False):
     where: Annotated[
         str | None, Option("Show: which rows, fits and tpot_s < 0.03.", metavar="CONDITION", everyday=True)
     ]
+    unfit: Annotated[bool, Option("Show: rows that do not fit, too.", default=False, everyday=True)]
     top: Annotated[int, Option("Show: how many rows.", default=10, everyday=True)]
     plot: Annotated[
         Path | None,

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from roofline.reports.prediction import quantity, table
-from roofline.units import Dimension
+from roofline.sweeps.columns import unit_of
 
-_UNITS: dict[str, Dimension] = {"_s": "time_s", "_bytes": "bytes", "_j": "energy_j"}
 _SHOWN = ("hardware", "layout", "batch", "prompt", "generate", "context", "ttft_s", "tpot_s", "request_s",
           "tokens_per_s", "low", "high", "bound_by", "total_bytes", "fits", "max_batch", "refused")  # fmt: skip
 
@@ -35,7 +34,7 @@ def rows_text(words: str, rows: Sequence[Mapping[str, Any]], most: int | None = 
     alike = {name for name in names if len(rows) > 1 and len({row[name] for row in rows}) == 1}
     varied = [name for name in names if name not in alike] or names
     cells = [tuple(_cell(name, row[name]) for name in varied) for row in rows[:most]]
-    left = [place for place, name in enumerate(varied) if any(isinstance(row[name], str) for row in rows)]
+    left = [place for place, name in enumerate(varied) if {type(row[name]) for row in rows} <= {str, type(None)}]
     same = ", ".join(f"{name} {_cell(name, rows[0][name])}" for name in names if name in alike)
     more = f"{len(rows) - most} more rows (--top)" if most is not None and len(rows) > most else ""
     head = [words, *([f"all: {same}"] if same else []), ""]
@@ -49,7 +48,7 @@ def _cell(name: str, value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, str):
         return value
-    unit = next((unit for end, unit in _UNITS.items() if name.endswith(end) and not name.endswith("per_s")), None)
+    unit = unit_of(name)
     if unit is not None:
-        return quantity(float(value), unit)
+        return quantity(float(value), unit.dimension)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

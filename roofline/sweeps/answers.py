@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from typing_extensions import TypedDict
 
 from roofline.schema import Answer, Says
-from roofline.sweeps.columns import COLUMNS, NUMBERS, WHOLE, WORDS
+from roofline.sweeps.columns import COLUMNS, NUMBERS, WHOLE, WORDS, unit_of
 from roofline.version import versions
 
 _SAYS = {
@@ -24,9 +24,9 @@ _SAYS = {
     "prompt": Says("tokens in"),
     "generate": Says("tokens out"),
     "context": Says("attended tokens of the one decode step"),
-    "ttft_s": Says("time to first token", "s"),
-    "tpot_s": Says("time per output token, the mean over the decode steps", "s"),
-    "request_s": Says("time of a request, or of the one step", "s"),
+    "ttft_s": Says("time to first token"),
+    "tpot_s": Says("time per output token, the mean over the decode steps"),
+    "request_s": Says("time of a request, or of the one step"),
     "tokens_per_s": Says("generated tokens of all sequences, input tokens of encoders", "tokens/s"),
     "low": Says("low end of the band of the request's time, as a factor of it"),
     "high": Says("high end of that band, as a factor"),
@@ -35,21 +35,21 @@ _SAYS = {
     "share_compute": Says("share of the matrix, vector and exponential units"),
     "share_memory": Says("share of device memory"),
     "share_link": Says("share of what is sent between devices"),
-    "weights_bytes": Says("weights on a device", "B"),
-    "kv_cache_bytes": Says("KV cache on a device at the longest", "B"),
-    "state_bytes": Says("recurrent states on a device", "B"),
-    "activation_bytes": Says("activations at their peak on a device", "B"),
-    "total_bytes": Says("all that resides on the fullest device", "B"),
+    "weights_bytes": Says("weights on a device"),
+    "kv_cache_bytes": Says("KV cache on a device at the longest"),
+    "state_bytes": Says("recurrent states on a device"),
+    "activation_bytes": Says("activations at their peak on a device"),
+    "total_bytes": Says("all that resides on the fullest device"),
     "fits": Says("whether that fits"),
     "max_batch": Says("the largest batch that would"),
-    "energy_j": Says("energy of all devices for the request", "J"),
+    "energy_j": Says("energy of all devices for the request"),
     "usd_per_mtoken": Says("cost of a million tokens at full load", "USD"),
-    "time_s": Says("expected time of one step", "s"),
-    "bound_s": Says("that time at best, by the data sheet", "s"),
-    "low_s": Says("low end of its band", "s"),
-    "high_s": Says("high end of its band", "s"),
+    "time_s": Says("expected time of one step"),
+    "bound_s": Says("that time at best, by the data sheet"),
+    "low_s": Says("low end of its band"),
+    "high_s": Says("high end of its band"),
     "flops": Says("contractions of one step, on one device of each stage", "FLOP"),
-    "bytes": Says("compulsory traffic of one step, likewise", "B"),
+    "bytes": Says("compulsory traffic of one step, likewise"),
     "mfu": Says("model FLOPs utilisation"),
     "mbu": Says("memory bandwidth utilisation"),
 }  # fmt: skip
@@ -61,6 +61,8 @@ def _declared() -> dict[str, Any]:
     for name in (*WORDS, *NUMBERS, *COLUMNS):
         phase, _, own = name.partition("_")
         says = _SAYS[name] if name in _SAYS else Says(f"{phase}: {_SAYS[own].meaning}", _SAYS[own].unit)
+        unit = unit_of(name)
+        says = says if unit is None else Says(says.meaning, unit.sign)
         kind: Any = int if name in WHOLE else bool if name == "fits" else float
         if name in WORDS or name == "bound_by":
             kind = str

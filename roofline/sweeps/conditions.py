@@ -31,15 +31,30 @@ def column(name: str, known: list[str]) -> str:
     return name
 
 
-def condition(text: str | None, known: list[str]) -> Any:
-    """The rows that ``text`` means, and that are not refused, as an expression of pyarrow. Raises UsageError."""
+def asks_fit(text: str | None) -> bool:
+    """Whether a condition says itself whether rows fit."""
+    return any(part.split()[-1:] == ["fits"] for part in _parts(text))
+
+
+def condition(text: str | None, known: list[str], *, fit: bool = False) -> Any:
+    """The rows that ``text`` means, and that are not refused, as an expression of pyarrow; ``fit``: nor do not fit.
+
+    Raises UsageError.
+    """
     parquet()
     from pyarrow import compute  # noqa: PLC0415
 
     found = compute.is_null(compute.field("refused"))
-    for part in re.split(r"\s+and\s+", text.strip()) if text else ():
+    if fit:
+        fits = compute.field("fits")
+        found = found & (compute.is_null(fits) | fits)
+    for part in _parts(text):
         found = found & _comparison(part.strip(), known, compute)
     return found
+
+
+def _parts(text: str | None) -> list[str]:
+    return re.split(r"\s+and\s+", text.strip()) if text else []
 
 
 def _comparison(text: str, known: list[str], compute: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Who evaluates the parts of a sweep: this process, or several on this machine."""
+"""Who evaluates the parts of a sweep: this process, several on this machine, or the workers of a cluster."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from roofline.errors import SpecError
+from roofline.errors import SpecError, UsageError, shown
+from roofline.sweeps.cluster import ADDRESS, Cluster
 from roofline.sweeps.folder import write_part
 from roofline.sweeps.parts import Part
 
+MOST_WORKERS = 256
 _TRIES = 3
 """How often a part is tried whose worker dies."""
 
@@ -121,6 +123,23 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def crew_of(folder: Path, workers: int) -> Crew:
-    """So many workers; this process alone for one."""
+def read_workers(given: object) -> int | str:
+    """How many processes of this machine, or the address of a cluster. Raises UsageError for what is neither.
+
+    >>> read_workers("8"), read_workers("dask://10.0.0.1:8786")
+    (8, 'dask://10.0.0.1:8786')
+    """
+    if isinstance(given, str) and ADDRESS.fullmatch(given):
+        return given
+    count = int(given) if isinstance(given, str) and given.isdecimal() and len(given) < 5 else given
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_WORKERS:
+        msg = f"workers {shown(given)}: expected a whole number from 1 to {MOST_WORKERS}, or dask://HOST:PORT"
+        raise UsageError(msg)
+    return count
+
+
+def crew_of(folder: Path, workers: int | str) -> Crew:
+    """So many workers, this process alone for one; those of the cluster at an address."""
+    if isinstance(workers, str):
+        return Cluster(folder, workers)
     return Alone(folder) if workers == 1 else Workers(folder, workers)

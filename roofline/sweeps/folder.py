@@ -43,12 +43,22 @@ def file_of(folder: Path, name: str) -> Path:
 
 def write_part(part: Part, name: str, folder: Path) -> int:
     """Evaluate a part and write its file, whole or not at all. Returns how many of its rows are refused."""
-    arrow, files = parquet()
-    rows = PartRows.of(part)
-    table = _table(arrow, rows)
-    few = [*WORDS, "bound_by", *NUMBERS]  # of other numbers each is another: no dictionary of them is worth its time
     with atomic_writer(file_of(folder, name), binary=True) as file:
-        files.write_table(table, file, compression="zstd", compression_level=1, use_dictionary=few)
+        return write_rows(part, file)
+
+
+def put_part(content: bytes, name: str, folder: Path) -> None:
+    """Write the file of a part that was evaluated elsewhere, whole or not at all."""
+    with atomic_writer(file_of(folder, name), binary=True) as file:
+        file.write(content)
+
+
+def write_rows(part: Part, file: IO[bytes]) -> int:
+    """Evaluate a part into a file. Returns how many of its rows are refused."""
+    arrow, files = parquet()
+    table = _table(arrow, PartRows.of(part))
+    few = [*WORDS, "bound_by", *NUMBERS]  # of other numbers each is another: no dictionary of them is worth its time
+    files.write_table(table, file, compression="zstd", compression_level=1, use_dictionary=few)
     return int(table.num_rows - table["refused"].null_count)
 
 

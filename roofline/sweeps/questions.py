@@ -5,7 +5,8 @@ Rows are read a file's part at a time, so that a sweep may be larger than memory
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from roofline.buying.pareto import unbeaten
 from roofline.classes import frozen
 from roofline.errors import UsageError
 from roofline.sweeps.columns import KEPT, NUMBERS, WORDS
-from roofline.sweeps.conditions import column, condition
+from roofline.sweeps.conditions import asks_fit, column, condition
 from roofline.sweeps.folder import parquet
 from roofline.sweeps.sweep import Sweep
 
@@ -29,19 +30,23 @@ class Found:
     """Rows of a sweep, as a table of pyarrow, and what was asked, in words.
 
     ``axes``: the two columns that a front or a pivot is of, ``group`` the third: of a front what each is of, of a pivot
-    what stands in its cells. ``cells``: of a pivot a row of each pair.
+    what stands in its cells. ``pivoted``: a row of each pair, null where nothing of it fits.
     """
 
     words: str
     table: Any
     axes: tuple[str, ...] = ()
     group: str | None = None
-    cells: Any = None
+    pivoted: bool = False
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows, those of a pivot pair by pair."""
-        found: list[dict[str, Any]] = (self.table if self.cells is None else self.cells).to_pylist()
+        found: list[dict[str, Any]] = self.table.to_pylist()
         return found
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The rows as they are read: of a pivot one for each value down, with a column for each across."""
+        return _spread(self.rows(), *self.axes, str(self.group)) if self.pivoted else self.rows()
 
     @property
     def naming(self) -> tuple[str, ...]:
@@ -58,80 +63,104 @@ def more_is_better(name: str) -> bool:
     return name in _MORE_IS_BETTER or name.endswith(("_mfu", "_mbu"))
 
 
-def best(sweep: Sweep, by: str, where: str | None = None, top: int = 10) -> Found:
-    """The rows that are best by a column, the best first. Raises UsageError for a column or condition that is none."""
-    known = _known(sweep)
-    name = _number(by, known)
+def best(sweep: Sweep, by: str, where: str | None = None, top: int = 10, *, unfit: bool = False) -> Found:
+    """The rows that are best by a column, the best first. Raises UsageError for a column or condition that is none.
+
+    Of these and of a front are rows that fit, or of which it is not known; ``unfit``, or a ``where`` that says which,
+    asks for others.
+    """
+    ask = _Ask.of(sweep, where, unfit)
+    name = ask.number(by)
     kept: Any = None
-    for rows in _batches(sweep, [name], where, known):
+    for rows in ask.batches(name):
         kept = _top(rows if kept is None else _joined([kept, rows]), name, top)
     order = "most" if more_is_better(name) else "least"
-    return Found(f"{order} {name}{_said(where)}", kept)
+    return Found(f"{order} {name}{ask.said}", kept)
 
 
-def pareto(sweep: Sweep, axes: Sequence[str], by: str | None = None, where: str | None = None) -> Found:
+def pareto(
+    sweep: Sweep, axes: Sequence[str], by: str | None = None, where: str | None = None, *, unfit: bool = False
+) -> Found:
     """The rows that no other beats in both of two columns, in each group of a third. Raises UsageError likewise."""
-    known = _known(sweep)
+    ask = _Ask.of(sweep, where, unfit)
     if len(axes) != 2:
         msg = f"pareto {','.join(axes)}: expected two columns such as tpot_s,usd_per_mtoken"
         raise UsageError(msg)
-    names = [_number(name, known) for name in axes]
-    group = None if by is None else column(by, known)
+    names = [ask.number(name) for name in axes]
+    group = None if by is None else column(by, ask.known)
     front: Any = None
-    for rows in _batches(sweep, [*names, *([group] if group else [])], where, known):
+    for rows in ask.batches(*names, *([group] if group else [])):
         front = _front(rows if front is None else _joined([front, rows]), names, group)
     each = f" of each {group}" if group else ""
-    words = f"front of {' against '.join(names)}{each}{_said(where)}"
+    words = f"front of {' against '.join(names)}{each}{ask.said}"
     return Found(words, front.sort_by(names[0]), tuple(names), group)
 
 
-def pivot(sweep: Sweep, axes: Sequence[str], of: str, where: str | None = None) -> Found:
-    """The best of a column for each pair of values of two others: rows and columns. Raises UsageError likewise."""
-    known = _known(sweep)
+def pivot(sweep: Sweep, axes: Sequence[str], of: str, where: str | None = None, *, unfit: bool = False) -> Found:
+    """The best of a column for each pair of values of two others: rows and columns. Raises UsageError likewise.
+
+    A pair of which nothing fits has none; ``unfit``, or a ``where`` that says which, asks for others.
+    """
+    ask = _Ask.of(sweep, where, unfit)
     if len(axes) != 2:
         msg = f"pivot {','.join(axes)}: expected two columns such as batch,context"
         raise UsageError(msg)
-    down, across = (column(name, known) for name in axes)
-    name = _number(of, known)
+    down, across = (column(name, ask.known) for name in axes)
+    name = ask.number(of)
     how = "max" if more_is_better(name) else "min"
     whole: Any = None
-    for rows in _batches(sweep, [down, across, name], where, known):
-        some = rows.select([down, across, name])
+    for rows in replace(ask, fit=False).batches(down, across, name):
+        some = (_without_unfit(rows, name) if ask.fit else rows).select([down, across, name])
         whole = _grouped(some if whole is None else _joined([whole, some]), down, across, name, how)
-    words = f"{how} {name} by {down} and {across}{_said(where)}"
-    return Found(words, _spread(whole, down, across, name), (down, across), name, whole)
+    return Found(f"{how} {name} by {down} and {across}{ask.said}", whole, (down, across), name, pivoted=True)
 
 
-def _known(sweep: Sweep) -> list[str]:
-    return list(sweep.scan().schema.names)
+@frozen
+class _Ask:
+    """What all questions have in common: the sweep, its columns, which rows are meant; ``fit``: those that fit."""
 
+    sweep: Sweep
+    known: list[str]
+    where: str | None
+    fit: bool
 
-def _number(name: str, known: list[str]) -> str:
-    found = column(name, known)
-    if found in (*WORDS, "bound_by", "fits"):
-        msg = f"column {found}: is no number; expected one of {', '.join(name for name in KEPT if name in known)}"
-        raise UsageError(msg)
-    return found
+    @classmethod
+    def of(cls, sweep: Sweep, where: str | None, unfit: bool) -> _Ask:
+        known = list(sweep.scan().schema.names)
+        return cls(sweep, known, where, "fits" in known and not unfit and not asks_fit(where))
 
+    @property
+    def said(self) -> str:
+        """Which rows are meant, in words."""
+        kept = "" if "fits" in self.known else "; whether they fit was not kept"
+        return f"{' of what fits' if self.fit else ''}{f', where {self.where}' if self.where else ''}{kept}"
 
-def _said(where: str | None) -> str:
-    return f", where {where}" if where else ""
+    def number(self, name: str) -> str:
+        """The name of a column of numbers. Raises UsageError for another."""
+        found = column(name, self.known)
+        if found in (*WORDS, "bound_by", "fits"):
+            numbers = ", ".join(name for name in KEPT if name in self.known)
+            msg = f"column {found}: is no number; expected one of {numbers}"
+            raise UsageError(msg)
+        return found
 
-
-def _batches(sweep: Sweep, names: Sequence[str], where: str | None, known: list[str]) -> Iterator[Any]:
-    """The rows that are meant, some at a time, with what they were asked for. Raises UsageError for none."""
-    arrow, _ = parquet()
-    meant, some = condition(where, known), False
-    for batch in sweep.scan().to_batches(columns=list(dict.fromkeys([*_TOLD, *names])), filter=meant):
-        rows = _plain(arrow, arrow.Table.from_batches([batch]))
-        for name in names:
-            rows = rows.filter(_there(rows[name]))
-        if rows.num_rows:
-            some = True
-            yield rows
-    if not some:
-        msg = f"{sweep.folder}: no row{_said(where)} has {' and '.join(names)}"
-        raise UsageError(msg)
+    def batches(self, *names: str) -> Iterator[Any]:
+        """The rows that are meant, some at a time, with what they were asked for. Raises UsageError for none."""
+        arrow, _ = parquet()
+        meant, some = condition(self.where, self.known, fit=self.fit), False
+        told = dict.fromkeys([*_TOLD, *names, *(["fits"] if "fits" in self.known else [])])
+        for batch in self.sweep.scan().to_batches(columns=list(told), filter=meant):
+            rows = _plain(arrow, arrow.Table.from_batches([batch]))
+            for name in names:
+                rows = rows.filter(_there(rows[name]))
+            if rows.num_rows:
+                some = True
+                yield rows
+        if not some:
+            fits = " and fits (--unfit shows what does not)" if self.fit else ""
+            where = f", where {self.where}," if self.where else ""
+            msg = f"{self.sweep.folder}: no row{where} has {' and '.join(names)}{fits}"
+            raise UsageError(msg)
 
 
 def _there(values: Any) -> Any:
@@ -172,15 +201,23 @@ def _grouped(rows: Any, down: str, across: str, name: str, how: str) -> Any:
     return found.select([down, across, f"{name}_{how}"]).rename_columns([down, across, name])
 
 
-def _spread(rows: Any, down: str, across: str, name: str) -> Any:
-    arrow, _ = parquet()
-    lines, heads = (sorted(set(rows[axis].to_pylist()), key=_order) for axis in (down, across))
+def _spread(rows: Sequence[Mapping[str, Any]], down: str, across: str, name: str) -> list[dict[str, Any]]:
+    """A row of each value of ``down``, of whose columns each is one of ``across``. Raises UsageError for too many."""
+    lines, heads = (sorted({row[axis] for row in rows}, key=_order) for axis in (down, across))
     if len(heads) > MOST_CELLS:
         msg = f"pivot: {across} has {len(heads)} values, expected at most {MOST_CELLS}; put it first, or narrow --where"
         raise UsageError(msg)
-    cells = {(row[down], row[across]): row[name] for row in rows.to_pylist()}
-    columns = {f"{across} {head}": [cells.get((line, head)) for line in lines] for head in heads}
-    return arrow.table({down: lines, **columns})
+    cells = {(row[down], row[across]): "does not fit" if row[name] is None else row[name] for row in rows}
+    return [{down: line, **{f"{across} {head}": cells.get((line, head)) for head in heads}} for line in lines]
+
+
+def _without_unfit(rows: Any, name: str) -> Any:
+    """A column that is null where a row does not fit."""
+    from pyarrow import compute  # noqa: PLC0415
+
+    unfit = compute.equal(rows["fits"], False)
+    plain = compute.if_else(compute.fill_null(unfit, False), None, rows[name])
+    return rows.set_column(rows.schema.get_field_index(name), name, plain)
 
 
 def _order(value: Any) -> tuple[bool, Any]:

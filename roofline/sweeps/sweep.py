@@ -9,12 +9,11 @@ from typing import Any
 
 from roofline.classes import frozen
 from roofline.errors import RooflineError, UsageError
-from roofline.sweeps.crews import crew_of
+from roofline.sweeps.crews import crew_of, read_workers
 from roofline.sweeps.folder import file_of, locked, parquet, read_manifest, write_manifest
 from roofline.sweeps.parts import Part, parts_of
 from roofline.sweeps.study import Study, read_study
 
-MOST_WORKERS = 256
 _FILE_BYTES, _BYTES_PER_COLUMN = 10_000.0, 5.0  # of a number in Parquet, compressed: benchmarks/sweep_rate.py
 _ROWS_PER_S = 300_000.0  # of a worker, likewise, reading and writing included; a request has a step for each token
 _STEPS_PER_S = 1_000_000.0
@@ -29,7 +28,7 @@ class Plan:
 
     parts: Mapping[str, Part]
     there: frozenset[str]
-    workers: int = 1
+    workers: int | str = 1
 
     @property
     def points(self) -> int:
@@ -48,9 +47,9 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        """About how long what is left takes. [s]"""
+        """About how long what is left takes; of a cluster, of which it is not known how large it is, one worker. [s]"""
         each = (_PART_S + part.points / _ROWS_PER_S + part.steps / _STEPS_PER_S for part in self.left.values())
-        return sum(each) / self.workers
+        return sum(each) / (self.workers if isinstance(self.workers, int) else 1)
 
 
 @frozen
@@ -82,21 +81,22 @@ class Sweep:
         return pyarrow.dataset.dataset([str(path) for path in self.parts()], format="parquet")
 
 
-def plan(study: Study, folder: Path, workers: int = 1) -> Plan:
+def plan(study: Study, folder: Path, workers: int | str = 1) -> Plan:
     """What a sweep of ``study`` into ``folder`` would do."""
     parts = {part.name(): part for part in parts_of(study)}
     return Plan(parts, frozenset(name for name in parts if file_of(folder, name).is_file()), workers)
 
 
 def sweep(
-    study: Study | str | Path | Mapping[str, Any], folder: str | Path, *, workers: int = 1,
+    study: Study | str | Path | Mapping[str, Any], folder: str | Path, *, workers: int | str = 1,
     advance: Advance | None = None,
 ) -> Sweep:  # fmt: skip
     """Evaluate a study, a YAML file or its fields, into a folder of Parquet files; go on where a run was cut short.
 
     Each row is what ``predict`` says of it. Files are named by a hash of what they hold and of all data that it comes
     from, so that one that is there is done. A point that ``predict`` refuses is a row with the reason. ``workers`` are
-    processes of this machine; a script that asks for several guards its start with ``if __name__ == "__main__"``.
+    processes of this machine, and a script that asks for several guards its start with ``if __name__ == "__main__"``;
+    or ``dask://HOST:PORT``, those of a cluster.
     Raises RooflineError for a study that is none, and where nothing can be written or another sweep is at work.
 
     >>> import tempfile
@@ -106,13 +106,10 @@ def sweep(
     ...     (found.rows, found.refused, found.scan().to_table(columns=["tpot_s"]).num_rows)
     (42, 14, 42)
     """
-    asked, place = read_study(study), Path(folder)
-    if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= MOST_WORKERS:
-        msg = f"workers {workers!r}: expected a whole number from 1 to {MOST_WORKERS}"
-        raise UsageError(msg)
+    asked, place, crew = read_study(study), Path(folder), read_workers(workers)
     parquet()
     with locked(place):
-        todo = plan(asked, place, workers)
+        todo = plan(asked, place, crew)
         refused = {name: _refused(file_of(place, name)) for name in todo.there}
         _run(todo, place, refused, advance or (lambda what, done: None))
         write_manifest(place, asked, todo.parts, refused)

@@ -36,7 +36,7 @@ def front(groups: int = 2) -> Found:
 
 def pivot() -> Found:
     cells = [{"batch": b, "context": c, "tpot_s": 0.001 * b * c} for b in BATCHES for c in (10, 20) if b * c != 20]
-    return Found("min tpot_s", None, ("batch", "context"), "tpot_s", pa.Table.from_pylist(cells))
+    return Found("min tpot_s", pa.Table.from_pylist(cells), ("batch", "context"), "tpot_s", pivoted=True)
 
 
 def texts(figure: Figure) -> list[str]:
@@ -67,6 +67,16 @@ def test_a_heat_map_has_its_cells() -> None:
     assert sorted(cells) == ["10 ms", "160 ms", "40 ms", "40 ms", "80 ms", "80 ms"]
     light = colours[..., :3].sum(axis=2)
     assert light[0, 0] < light[3, 0] < light[3, 1]  # less is better, and darker
+
+
+def test_a_heat_map_says_what_does_not_fit() -> None:
+    cells = [{"batch": b, "context": 10, "tpot_s": None if b > 2 else 0.01 * b} for b in BATCHES]
+    found = Found("min tpot_s", pa.Table.from_pylist(cells), ("batch", "context"), "tpot_s", pivoted=True)
+    assert any("an empty cell does not fit or has no row" in text for text in texts(draw_heat_map(found)))
+    assert "2 points" in describe_swept(found)
+    table = pa.table({"batch": [1], "context": [10], "tpot_s": pa.array([None], pa.float64())})
+    with pytest.raises(UsageError, match="nothing fits"):
+        draw_heat_map(Found("min tpot_s", table, ("batch", "context"), "tpot_s", pivoted=True))
 
 
 def test_lines_that_cannot_be_told_apart_are_refused() -> None:

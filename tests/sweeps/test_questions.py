@@ -54,7 +54,7 @@ def test_the_front(swept: roofline.Sweep, rows: Rows, by: str | None) -> None:
 
 
 def test_a_pivot(swept: roofline.Sweep, rows: Rows) -> None:
-    found = pivot(swept, ["batch", "hardware"], "tpot_s", "context = 512").table.to_pylist()
+    found = pivot(swept, ["batch", "hardware"], "tpot_s", "context = 512").lines()
     assert [row["batch"] for row in found] == [1, 2, 4, 8, 16, 32, 64, 128, 256]
     for row in found:
         for hardware in ("a10", "l4"):
@@ -62,6 +62,28 @@ def test_a_pivot(swept: roofline.Sweep, rows: Rows) -> None:
                 r["tpot_s"] for r in rows if (r["batch"], r["hardware"], r["context"]) == (row["batch"], hardware, 512)
             ]
             assert row[f"hardware {hardware}"] == min(own)
+
+
+def test_what_does_not_fit_is_told_and_shown_where_it_is_asked_for(tmp_path: Path) -> None:
+    study = {"models": "llama-3.1-8b", "hardware": "a10", "batch": "1,64", "context": "64,8k"}
+    found = roofline.sweep({**study, "keep": "tpot_s,tokens_per_s,fits"}, tmp_path / "out")
+    rows = {(row["batch"], row["context"]): row for row in found.scan().to_table().to_pylist()}
+    assert [rows[64, context]["fits"] for context in (64, 8000)] == [True, False]
+    line = pivot(found, ["batch", "context"], "tpot_s").lines()[1]
+    assert line == {"batch": 64, "context 64": rows[64, 64]["tpot_s"], "context 8000": "does not fit"}
+    for way in ({"unfit": True}, {"where": "not fits"}):
+        assert (
+            pivot(found, ["batch", "context"], "tpot_s", **way).lines()[-1]["context 8000"] == rows[64, 8000]["tpot_s"]
+        )
+    assert [row["fits"] for row in best(found, "tpot_s", "batch = 64", unfit=True).rows()] == [True, False]
+    assert [row["context"] for row in best(found, "tpot_s", "batch = 64").rows()] == [64]
+    assert best(found, "tpot_s").words == "least tpot_s of what fits"
+    front = pareto(found, ["tpot_s", "tokens_per_s"], "context", "context = 8000")
+    assert [row["batch"] for row in front.rows()] == [1]
+    with pytest.raises(RooflineError, match="no row, where batch = 64 and context = 8000, has tpot_s and fits"):
+        best(found, "tpot_s", "batch = 64 and context = 8000")
+    blind = roofline.sweep({**study, "keep": "tpot_s"}, tmp_path / "blind")
+    assert best(blind, "tpot_s").words == "least tpot_s; whether they fit was not kept"
 
 
 @pytest.mark.parametrize(

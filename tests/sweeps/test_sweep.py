@@ -296,9 +296,9 @@ def test_a_study_that_is_none_is_one_line(change: dict[str, Any], problem: str, 
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("workers", [0, 1.5, True, 10_000])
-def test_workers_are_a_whole_number(workers: Any, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="expected a whole number from 1 to 256"):
+@pytest.mark.parametrize("workers", [0, 1.5, True, 10_000, "x", "dask://", "dask://host", "tcp://host:1"])
+def test_workers_are_a_whole_number_or_a_cluster(workers: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="expected a whole number from 1 to 256, or dask://HOST:PORT"):
         roofline.sweep(SMALL, tmp_path, workers=workers)
 
 

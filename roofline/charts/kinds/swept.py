@@ -17,9 +17,9 @@ from roofline.charts.drawing.sheet import Sheet, measure, rounded
 from roofline.charts.drawing.theme import ink_on
 from roofline.errors import UsageError
 from roofline.number import Grid
+from roofline.sweeps.columns import unit_of
 
 _MARKERS = ("o", "s", "^", "D", "v", "P")
-_UNITS = {"_s": "s", "_bytes": "B", "_j": "J"}
 
 
 class Found(Protocol):
@@ -35,7 +35,7 @@ class Found(Protocol):
     def group(self) -> str | None: ...
 
     @property
-    def cells(self) -> Any: ...
+    def pivoted(self) -> bool: ...
 
     @property
     def naming(self) -> tuple[str, ...]:
@@ -94,18 +94,26 @@ def _write_names(sheet: Sheet, axes: Axes, room: Field, rows: Sequence[Mapping[s
 
 
 def draw_heat_map(found: Found, *, theme: str = "light", size: str = "slide", ax: Axes | None = None) -> Figure:
-    """A cell of each pair of values, coloured by its logarithm: dark is better; numbers where they find room."""
+    """A cell of each pair of values, coloured by its logarithm: dark is better; numbers where they find room.
+
+    Raises UsageError where nothing fits.
+    """
     (down, across), name = found.axes, str(found.group)
     rows = found.rows()
+    empty = "does not fit or has no row" if any(row[name] is None for row in rows) else "has no row"
     lines, heads = (
         sorted({row[axis] for row in rows}, key=lambda v: (isinstance(v, str), v)) for axis in (down, across)
     )
     values = np.full((len(lines), len(heads)), np.nan)
     for row in rows:
-        values[lines.index(row[down]), heads.index(row[across])] = row[name]
+        if row[name] is not None:
+            values[lines.index(row[down]), heads.index(row[across])] = row[name]
+    if np.isnan(values).all():
+        msg = f"pivot of {name}: nothing fits, so that there is nothing to draw; --unfit draws what does not"
+        raise UsageError(msg)
     sheet = Sheet.open(theme, size, ax)
     sheet.head(f"{_label(name)} by {down} and {across}", found.words)
-    sheet.foot(f"Darker is {_better(found, name, 'more', 'less')}, which is better; an empty cell has no row.")
+    sheet.foot(f"Darker is {_better(found, name, 'more', 'less')}, which is better; an empty cell {empty}.")
     x = Scale(-0.5, len(heads) - 0.5, across, log=False, ticks=_ticks(heads), grid=False)
     y = Scale(-0.5, len(lines) - 0.5, down, log=False, ticks=_ticks(lines), grid=False)
     axes = frame(sheet, (sheet.x0, sheet.y0, sheet.x1, sheet.y1), x, y)
@@ -133,10 +141,10 @@ def _write_cells(sheet: Sheet, axes: Axes, values: Grid, colours: Grid, name: st
 
 def describe_swept(found: Found) -> str:
     """The chart in words, for those who cannot see it."""
-    rows = found.rows()
-    name = found.axes[1] if found.cells is None else str(found.group)
+    name = str(found.group) if found.pivoted else found.axes[1]
+    rows = [row for row in found.rows() if row[name] is not None]
     ends = sorted(rows, key=lambda row: float(row[name]))
-    axes = found.axes if found.cells is None else (*found.axes, name)
+    axes = (*found.axes, name) if found.pivoted else found.axes
     told = [", ".join(f"{axis} {_number(axis, row[axis])}" for axis in axes) for row in (ends[0], ends[-1])]
     return f"{found.words}: {len(rows)} points, from {told[0]} to {told[1]}."
 
@@ -175,8 +183,10 @@ def _better(found: Found, name: str, more: str, less: str) -> str:
 
 
 def _text(name: str) -> Any:
-    unit = next((unit for end, unit in _UNITS.items() if name.endswith(end)), None)
-    return plain if unit is None else si("" if name.endswith("per_s") else unit)
+    if name.endswith("per_s"):
+        return si("")
+    unit = unit_of(name)
+    return plain if unit is None else si(unit.sign)
 
 
 def _number(name: str, value: Any) -> str:
