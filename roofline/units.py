@@ -24,6 +24,25 @@ Dimension = Literal[
 ]  # fmt: skip
 
 
+class SiUnit(NamedTuple):
+    """What a number is measured in: its dimension, and the sign of its SI base unit."""
+
+    dimension: Dimension
+    sign: str
+
+
+_IN_NAMES = {"s": SiUnit("time_s", "s"), "bytes": SiUnit("bytes", "B"), "j": SiUnit("energy_j", "J")}
+
+
+def unit_in_name(name: str) -> SiUnit | None:
+    """The unit that a column's name ends with; None of a rate, and of what is counted or a share.
+
+    >>> unit_in_name("decode_time_s"), unit_in_name("bytes").sign, unit_in_name("tokens_per_s")
+    (SiUnit(dimension='time_s', sign='s'), 'B', None)
+    """
+    return None if name.endswith("per_s") else _IN_NAMES.get(name.rpartition("_")[2])
+
+
 class _Kind(NamedTuple):
     noun: str
     example: str

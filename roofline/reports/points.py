@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from roofline.reports.prediction import quantity, table
-from roofline.sweeps.columns import unit_of
+from roofline.units import unit_in_name
 
 _SHOWN = ("hardware", "layout", "batch", "prompt", "generate", "context", "ttft_s", "tpot_s", "request_s",
           "tokens_per_s", "low", "high", "bound_by", "total_bytes", "fits", "max_batch", "refused")  # fmt: skip
@@ -48,7 +48,7 @@ def _cell(name: str, value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, str):
         return value
-    unit = unit_of(name)
+    unit = unit_in_name(name)
     if unit is not None:
         return quantity(float(value), unit.dimension)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

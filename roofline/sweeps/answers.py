@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from typing_extensions import TypedDict
 
 from roofline.schema import Answer, Says
-from roofline.sweeps.columns import COLUMNS, NUMBERS, WHOLE, WORDS, unit_of
+from roofline.sweeps.columns import COLUMNS, NUMBERS, WHOLE, WORDS
+from roofline.units import unit_in_name
 from roofline.version import versions
 
 _SAYS = {
@@ -61,7 +62,7 @@ def _declared() -> dict[str, Any]:
     for name in (*WORDS, *NUMBERS, *COLUMNS):
         phase, _, own = name.partition("_")
         says = _SAYS[name] if name in _SAYS else Says(f"{phase}: {_SAYS[own].meaning}", _SAYS[own].unit)
-        unit = unit_of(name)
+        unit = unit_in_name(name)
         says = says if unit is None else Says(says.meaning, unit.sign)
         kind: Any = int if name in WHOLE else bool if name == "fits" else float
         if name in WORDS or name == "bound_by":

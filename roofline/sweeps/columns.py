@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from roofline.timing.timing import PARTS
-from roofline.units import Dimension
 
 WORDS = ("model", "hardware", "layout", "dtype", "engine", "provenance", "refused")
 """Columns of every row that are text; the last says why a row has no results, and is empty where it has."""
@@ -30,27 +29,8 @@ COLUMNS = (*KEPT, *(f"{phase}_{name}" for phase in _PHASES for name in _OF_PHASE
 WHOLE = (*NUMBERS, *(name for name in _MEMORY if name != "fits"))
 """Columns of whole numbers."""
 
-
-class Unit(NamedTuple):
-    """What a column is measured in: its dimension, and the sign of its SI unit."""
-
-    dimension: Dimension
-    sign: str
-
-
-_UNITS = {"s": Unit("time_s", "s"), "bytes": Unit("bytes", "B"), "j": Unit("energy_j", "J")}
-
 _SUMS = ("time_s", "low_s", "high_s", *(f"{part}_s" for part in PARTS))
 _HOUR = 3600.0
-
-
-def unit_of(name: str) -> Unit | None:
-    """The unit of a column, which its name ends with; None of what has another or none.
-
-    >>> unit_of("decode_time_s"), unit_of("bytes").sign, unit_of("tokens_per_s")
-    (Unit(dimension='time_s', sign='s'), 'B', None)
-    """
-    return None if name.endswith("per_s") else _UNITS.get(name.rpartition("_")[2])
 
 
 def needed(results: Collection[str], keep: Collection[str]) -> list[str]:

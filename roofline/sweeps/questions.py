@@ -46,7 +46,10 @@ class Found:
 
     def lines(self) -> list[dict[str, Any]]:
         """The rows as they are read: of a pivot one for each value down, with a column for each across."""
-        return _spread(self.rows(), *self.axes, str(self.group)) if self.pivoted else self.rows()
+        if not self.pivoted:
+            return self.rows()
+        down, across = self.axes
+        return _spread(self.rows(), down, across, str(self.group))
 
     @property
     def naming(self) -> tuple[str, ...]:

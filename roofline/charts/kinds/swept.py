@@ -17,7 +17,7 @@ from roofline.charts.drawing.sheet import Sheet, measure, rounded
 from roofline.charts.drawing.theme import ink_on
 from roofline.errors import UsageError
 from roofline.number import Grid
-from roofline.sweeps.columns import unit_of
+from roofline.units import unit_in_name
 
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 
@@ -185,7 +185,7 @@ def _better(found: Found, name: str, more: str, less: str) -> str:
 def _text(name: str) -> Any:
     if name.endswith("per_s"):
         return si("")
-    unit = unit_of(name)
+    unit = unit_in_name(name)
     return plain if unit is None else si(unit.sign)
 
 
