@@ -2,7 +2,8 @@
 
     python benchmarks/sweep_rate.py [batches] [contexts] [--six]
 
-llama-3.1-8b on one device, batch by context, one process: with six columns kept, and with the usual ones. Seconds of
+llama-3.1-8b on one device, batch by context, one process: with six columns kept, and with the usual ones; and whole
+requests, a prompt and 256 generated tokens, with the usual ones. Seconds of
 CPU of this process, reading and recording included; memory is the most that the process ever had. ``12500 8000 --six``
 is the whole of 10^8 rows.
 """
@@ -24,10 +25,9 @@ HOUR = 3600.0
 WANTED = 1e8  # rows of six columns in an hour, in a gigabyte
 
 
-def measure(keep: tuple[str, ...], batches: int, contexts: int) -> float:
+def measure(keep: tuple[str, ...], batches: int, lengths: dict[str, str]) -> float:
     """Print the rates of one choice of columns; the rows a second of CPU."""
-    study = {"models": "llama-3.1-8b", "hardware": "h100", "batch": f"1..{batches}",
-             "context": f"64..8192:{contexts}", "keep": list(keep)}  # fmt: skip
+    study = {"models": "llama-3.1-8b", "hardware": "h100", "batch": f"1..{batches}", **lengths, "keep": list(keep)}
     with tempfile.TemporaryDirectory() as folder:
         start, begun = time.process_time(), time.monotonic()
         found = roofline.sweep(study, Path(folder) / "swept")
@@ -49,9 +49,12 @@ def main() -> int:
     parser.add_argument("contexts", type=int, nargs="?", default=512)
     parser.add_argument("--six", action="store_true", help="six columns alone")
     asked = parser.parse_args()
-    six = measure(SIX, asked.batches, asked.contexts)
+    span = f"64..8192:{asked.contexts}"
+    six = measure(SIX, asked.batches, {"context": span})
     if not asked.six:
-        measure(KEPT, asked.batches, asked.contexts)
+        measure(KEPT, asked.batches, {"context": span})
+        print("requests: ", end="")
+        measure(KEPT, asked.batches, {"prompt": span, "generate": "256"})
     print(f"{WANTED:.0e} rows of six columns: {WANTED / six / HOUR:.2f} hours of a core (bar 1)")
     return int(WANTED / six > HOUR)
 

@@ -66,11 +66,10 @@ class Part:
         return prod(len(values) for _, values in self.axes)
 
     @property
-    def steps(self) -> int:
-        """About how many decode steps all requests have together."""
+    def decodes(self) -> bool:
+        """Whether each row is a request with means over its decode steps."""
         axes = dict(self.axes)
-        generated = axes.get("generate", (1 if "context" in axes else DEFAULT_GENERATE,))
-        return self.points * sum(generated) // len(generated)
+        return "context" not in axes and max(axes.get("generate", (DEFAULT_GENERATE,))) > 1
 
     @property
     def title(self) -> str:

@@ -15,8 +15,7 @@ from roofline.sweeps.parts import Part, parts_of
 from roofline.sweeps.study import Study, read_study
 
 _FILE_BYTES, _BYTES_PER_COLUMN = 10_000.0, 5.0  # of a number in Parquet, compressed: benchmarks/sweep_rate.py
-_ROWS_PER_S = 300_000.0  # of a worker, likewise, reading and writing included; a request has a step for each token
-_STEPS_PER_S = 1_000_000.0
+_ROWS_PER_S, _REQUESTS_PER_S = 300_000.0, 60_000.0  # of a worker, likewise, reading and writing included
 _PART_S = 0.5
 
 Advance = Callable[[str, float], None]
@@ -48,8 +47,10 @@ class Plan:
     @property
     def seconds(self) -> float:
         """About how long what is left takes; of a cluster, of which it is not known how large it is, one worker. [s]"""
-        each = (_PART_S + part.points / _ROWS_PER_S + part.steps / _STEPS_PER_S for part in self.left.values())
-        return sum(each) / (self.workers if isinstance(self.workers, int) else 1)
+        rates = {part: _REQUESTS_PER_S if part.decodes else _ROWS_PER_S for part in self.left.values()}
+        return sum(_PART_S + part.points / rate for part, rate in rates.items()) / (
+            self.workers if isinstance(self.workers, int) else 1
+        )
 
 
 @frozen

@@ -93,6 +93,10 @@ JAVASCRIPT = Dialect(
 )
 
 
+_CHOSEN = ("maximum", "minimum", "less", "at_most", "equal")
+_ROUNDED = ("ceil_div", "floor_div", "remainder")
+
+
 @frozen
 class Script:
     """The nodes that some results need, in order: before the steps of a request, in each step, after them.
@@ -136,6 +140,26 @@ class Script:
         order = {name: tuple(places) for name, places in parts.items()}
         alone = _alone(nodes, order["before"])
         return cls(nodes, **order, alone=alone, kept=_kept(nodes, needed, set(asked), alone))
+
+    @property
+    def given(self) -> tuple[int, ...]:
+        """What steps use of what is the same in all of them."""
+        used = {place for inner in self.inner for place in self.nodes[inner].operands}
+        own = {*self.inner, *(place for place in used if self._is_number(place))}
+        return tuple(sorted(used - own))
+
+    @property
+    def smooth(self) -> bool:
+        """Whether what is averaged over steps is smooth but where a choice turns: nothing in it is rounded."""
+        return not any(self.nodes[place].operation in _ROUNDED for place in self.inner)
+
+    def choices(self, dialect: Dialect) -> list[str]:
+        """Numbers whose sign decides a choice in a step."""
+        chosen = [self.nodes[place] for place in self.inner if self.nodes[place].operation in _CHOSEN]
+        pairs = [sorted(node.operands) for node in chosen]
+        wholes = [self.nodes[place].operands[1] for place in self.inner if self.nodes[place].operation == "ratio"]
+        differences = [f"{self.operand(dialect, a)} - {self.operand(dialect, b)}" for a, b in pairs]
+        return [*dict.fromkeys([*differences, *(self.operand(dialect, whole) for whole in wholes)])]
 
     def lines(self, dialect: Dialect, places: Iterable[int]) -> list[str]:
         """A statement for each node that is no letter."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import product
 from typing import Any
 
@@ -18,6 +18,7 @@ from roofline.tape.along import BLOCK, Along
 from roofline.tape.numbers import Remembered
 from roofline.tape.operations import Constant
 from roofline.tape.printers import JAVASCRIPT, NUMPY, PYTHON, Dialect, Script, literal
+from roofline.tape.steps import means_over_steps
 from roofline.tape.trace import STEP, Letter, Node, Trace
 
 GENERATE = "generate"
@@ -98,21 +99,33 @@ class Tape:
         return found
 
     def numpy_source(self) -> str:
-        """The functions that a call runs: ``of_batch`` and the like, of one letter alone, and ``run``.
+        """The functions that a call runs: ``of_batch`` and the like, of one letter alone, ``in_step``, and ``run``.
 
-        That takes the letters, the steps as an axis of their own, how a mean is taken, and what the others returned.
+        That takes the letters, how means over steps are taken of ``in_step``, and what the others returned.
         """
         script, lines = self._script, list[str]()
         for letter, places in script.alone.items():
             lines += [f"def of_{letter}({letter}):", *(f"    {line}" for line in script.lines(NUMPY, places))]
             lines += [f"    return ({self._names(script.kept[letter])},)", "", ""]
-        order = sorted((*script.before, *script.inner, *script.means, *script.after))
-        rest = sorted(set(order).difference(*script.alone.values()))
-        names = [*(letter.name for letter in self.letters), STEP, "mean"]
+        means = self._step_source() if script.means else []
+        lines += [*means[:-1]]
+        before = sorted(set(script.before).difference(*script.alone.values()))
+        names = [*(letter.name for letter in self.letters), "means"]
         names += [script.name(place) for places in script.kept.values() for place in places]
-        lines += [f"def run({', '.join(names)}):", *(f"    {line}" for line in script.lines(NUMPY, rest))]
+        body = [*script.lines(NUMPY, before), *means[-1:], *script.lines(NUMPY, script.after)]
+        lines += [f"def run({', '.join(names)}):", *(f"    {line}" for line in body)]
         held = ", ".join(self._written(NUMPY, place) for place in (*self.results.values(), *self.guards))
         return "\n".join([*lines, f"    return ({held},)", ""])
+
+    def _step_source(self) -> list[str]:
+        """``in_step``, what is averaged and the choices in it, and at last the statement that takes its means."""
+        script = self._script
+        outer = ", ".join(script.name(place) for place in script.given)
+        averaged = "".join(f"{script.operand(NUMPY, script.nodes[place].operands[0])}, " for place in script.means)
+        choices = "".join(f"{choice}, " for choice in script.choices(NUMPY))
+        body = [*script.lines(NUMPY, script.inner), f"return ({averaged}), ({choices})"]
+        of_step = [f"def in_step({STEP}, {outer}):", *(f"    {line}" for line in body), "", ""]
+        return [*of_step, f"({self._names(script.means)},) = means(in_step, ({outer}{',' * bool(outer)}))"]
 
     def python_source(self) -> str:
         """A function of the letters as plain numbers, which returns all results by name."""
@@ -206,11 +219,11 @@ class Tape:
         """The results, and where the recording holds; ``strict``: raises UsageError where it does not."""
         shape, letters = _broadcast(arrays), {letter.name: letter for letter in self.letters}
         along = {name: Along.of(letters[name], arrays[name], self._numpy[f"of_{name}"]) for name in self._script.alone}
-        if math.prod(shape) <= self._block(arrays):
+        if math.prod(shape) <= BLOCK:
             columns = [column for its in along.values() for column in its.within(...)]
             return {name: _alone(found) for name, found in self._played(arrays, columns, shape, strict=strict).items()}
         whole: dict[str, Any] = {}
-        for block in _blocks(shape, self._block(arrays)):
+        for block in _blocks(shape, BLOCK):
             own = {name: _within(array, block, len(shape)) for name, array in arrays.items()}
             cut = {name: array[own[name]] for name, array in arrays.items()}
             columns = [column for name, its in along.items() for column in its.within(own[name])]
@@ -225,34 +238,15 @@ class Tape:
         self, arrays: Mapping[str, Grid], columns: Sequence[Any], shape: Sequence[int], *, strict: bool
     ) -> dict[str, Any]:
         """The results of one block, and where the recording holds; ``columns``: what letters alone decide."""
-        if not self._script.means:
-            found = self._numpy["run"](*arrays.values(), None, None, *columns)
-        else:
-            found = tuple(np.squeeze(each, -1) if np.ndim(each) else each for each in self._over_steps(arrays, columns))
+        count = np.asarray(self.steps if self.steps is not None else arrays.get(GENERATE, 2.0) - 1, dtype=np.float64)
+        means = partial(means_over_steps, count=count, smooth=self._script.smooth)
+        found = self._numpy["run"](*arrays.values(), means, *columns)
         named = dict(zip(self.results, found, strict=False)) | {_HELD: np.True_}
         for (place, expected), value in zip(self.guards.items(), found[len(self.results) :], strict=True):
             named[_HELD] = named[_HELD] & (np.asarray(value) == expected)
             if strict and not np.all(named[_HELD]):
                 raise UsageError(self._broken(place))
         return {name: np.broadcast_to(value, shape) for name, value in named.items()}
-
-    def _over_steps(self, arrays: Mapping[str, Grid], columns: Sequence[Any]) -> tuple[Any, ...]:
-        """The same where there are steps, which are the last axis."""
-        letters, decided = ([each[..., None] for each in numbers] for numbers in (arrays.values(), columns))
-        count = np.asarray(self.steps if self.steps is not None else arrays[GENERATE] - 1, dtype=np.float64)[..., None]
-        step = np.arange(1.0, self._steps(arrays) + 1)
-        weight = (step <= count) / count
-
-        def mean(value: Any) -> Any:
-            return np.sum(value * weight, axis=-1, keepdims=True)
-
-        return self._numpy["run"](*letters, step, mean, *decided)
-
-    def _steps(self, arrays: Mapping[str, Grid]) -> int:
-        return self.steps if self.steps is not None else int(np.max(arrays[GENERATE])) - 1
-
-    def _block(self, arrays: Mapping[str, Grid]) -> int:
-        return max(1, BLOCK // self._steps(arrays)) if self._script.means else BLOCK
 
 
 class _Plain(float):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -152,11 +153,43 @@ def test_a_file_of_a_users_own_that_changes_is_read_anew(tmp_path: Path) -> None
     assert one != other
 
 
-def test_several_workers_leave_the_same(tmp_path: Path) -> None:
+def test_several_workers_leave_the_same_and_one_that_is_killed_is_replaced(tmp_path: Path) -> None:
     study = {"models": "gpt2", "hardware": "a10,t4,l4", "batch": "1..4", "context": 64}
-    alone, together = roofline.sweep(study, tmp_path / "one"), roofline.sweep(study, tmp_path / "two", workers=2)
+    killed: list[int] = []
+
+    def kill(what: str, done: float) -> None:
+        if done and not killed:
+            victim = multiprocessing.active_children()[0]
+            victim.kill()
+            killed.append(victim.pid or 0)
+
+    alone = roofline.sweep(study, tmp_path / "one")
+    together = roofline.sweep(study, tmp_path / "two", workers=2, advance=kill)
+    assert killed
     assert [path.name for path in alone.parts()] == [path.name for path in together.parts()]
     assert fingerprint(alone) == fingerprint(together)
+
+
+KILLED = """
+import os, signal, roofline
+def kill(what, done):
+    if done > 0.5:
+        os.kill(os.getpid(), signal.SIGKILL)
+roofline.sweep({study}, {folder!r}, advance=kill)
+"""
+
+
+def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    study = {"models": "gpt2", "hardware": "a10,t4,l4", "batch": "1..4", "context": 64}
+    script = KILLED.format(study=study, folder=str(tmp_path / "out"))
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.parquet")}
+    assert len(done) == 2
+    with pytest.raises(UsageError, match="no finished sweep"):
+        open_sweep(tmp_path / "out")
+    resumed = roofline.sweep(study, tmp_path / "out")
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    assert fingerprint(resumed) == fingerprint(roofline.sweep(study, tmp_path / "whole"))
 
 
 SCRIPT = """
