@@ -167,8 +167,22 @@ _OF_ITS_OWN = " head_dim attention_bias"
 
 DECODERS: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
     # class stem; fields that the family shares with Llama; what it has besides; what it calls them
+    "arcee": ("Arcee", _GROUPED + " head_dim attention_bias mlp_bias", {}, {}),
     "bloom": ("Bloom", _PLAIN, {}, {"num_hidden_layers": "n_layer", "num_attention_heads": "n_head"}),
     "cohere": ("Cohere", _GROUPED + " attention_bias", {"use_qk_norm": st.booleans()}, {}),
+    "cohere2": (
+        "Cohere2",
+        _GROUPED + " attention_bias",
+        {"sliding_window": _WIDTHS, "sliding_window_pattern": st.integers(1, 5)},
+        {},
+    ),
+    "ernie4_5": ("Ernie4_5", _GROUPED + " head_dim", {"use_bias": st.booleans()}, {}),
+    "exaone4": (
+        "Exaone4",
+        _GROUPED + " head_dim",
+        {"sliding_window": _WIDTHS, "sliding_window_pattern": st.integers(1, 5)},
+        {},
+    ),
     "falcon": (
         "Falcon",
         _PLAIN,
@@ -179,6 +193,8 @@ DECODERS: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
     "gemma": ("Gemma", _GROUPED + _OF_ITS_OWN, {}, {}),
     "gemma2": ("Gemma2", _GROUPED + _OF_ITS_OWN, {"sliding_window": _WIDTHS}, {}),
     "gemma3_text": ("Gemma3", _GROUPED + _OF_ITS_OWN, _PATTERN, {}),
+    "glm": ("Glm", _GROUPED + _OF_ITS_OWN, {}, {}),
+    "glm4": ("Glm4", _GROUPED + _OF_ITS_OWN, {}, {}),
     "gpt_neox": (
         "GPTNeoX",
         _PLAIN + " attention_bias",
@@ -187,13 +203,24 @@ DECODERS: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
     ),
     "gptj": ("GPTJ", _PLAIN, {"rotary_dim": st.just(2)}, _GPT_NAMES),
     "granite": ("Granite", _GROUPED + " attention_bias mlp_bias", {}, {}),
+    "hunyuan_v1_dense": ("HunYuanDenseV1", _GROUPED + _OF_ITS_OWN, {}, {}),
+    "ministral": ("Ministral", _GROUPED + " head_dim", {"sliding_window": _WIDTHS}, {}),
+    "ministral3": ("Ministral3", _GROUPED + " head_dim", _WINDOW, {}),
     "mistral": ("Mistral", _GROUPED + " head_dim", _WINDOW, {}),
     "mpt": ("Mpt", _PLAIN, {}, _MPT_NAMES),
+    "olmo": ("Olmo", _GROUPED + " attention_bias", {}, {}),
     "olmo2": ("Olmo2", _GROUPED + " attention_bias", {}, {}),
+    "olmo3": ("Olmo3", _GROUPED + " attention_bias", {"sliding_window": _WIDTHS}, {}),
     "opt": ("OPT", _PLAIN, {}, {"intermediate_size": "ffn_dim"}),
     "phi": ("Phi", _GROUPED, _WHOLE_ROTATION, {}),
     "phi3": ("Phi3", _GROUPED, {**_WINDOW, "pad_token_id": st.just(0)}, {}),
     "qwen2": ("Qwen2", _GROUPED, _LATE_WINDOW, {}),
+    "seed_oss": (
+        "SeedOss",
+        _GROUPED + " head_dim attention_bias mlp_bias",
+        {"attention_out_bias": st.booleans()},
+        {},
+    ),
     "smollm3": ("SmolLM3", _GROUPED + " attention_bias mlp_bias", {"no_rope_layer_interval": st.integers(1, 5)}, {}),
     "stablelm": (
         "StableLm",
@@ -221,10 +248,64 @@ _LATENT = {
     "n_group": st.just(1),
     "topk_group": st.just(1),
 }
+_SHARED = {
+    "n_routed_experts": st.integers(4, 8),
+    "num_experts_per_tok": FEW,
+    "n_shared_experts": FEW,
+    "moe_intermediate_size": SMALL,
+    "n_group": st.just(1),
+    "topk_group": st.just(1),
+}
 MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
     "deepseek_v2": ("DeepseekV2", _PLAIN + " attention_bias", _LATENT, {}),
     "deepseek_v3": ("DeepseekV3", _PLAIN + " attention_bias", _LATENT, {}),
+    "dots1": (
+        "Dots1",
+        _GROUPED + " attention_bias",
+        {**_SHARED, "first_k_dense_replace": st.integers(0, 4), "sliding_window": _WIDTHS}
+        | {"max_window_layers": st.integers(0, 4)},
+        {},
+    ),
+    "ernie4_5_moe": (
+        "Ernie4_5_Moe",
+        _GROUPED,
+        {
+            "moe_num_experts": st.integers(4, 8),
+            "moe_k": FEW,
+            "moe_num_shared_experts": st.integers(0, 3),
+            "moe_intermediate_size": SMALL,
+            "moe_layer_start_index": st.integers(0, 3),
+            "moe_layer_end_index": st.integers(-1, 3),
+            "moe_layer_interval": st.integers(1, 3),
+        },
+        {},
+    ),
+    "glm4_moe": (
+        "Glm4Moe",
+        _GROUPED + _OF_ITS_OWN,
+        {**_SHARED, "first_k_dense_replace": st.integers(0, 4), "use_qk_norm": st.booleans()},
+        {},
+    ),
+    "glm4_moe_lite": (
+        "Glm4MoeLite",
+        _PLAIN + " attention_bias",
+        {name: strategy for name, strategy in _LATENT.items() if name != "first_k_dense_replace"},
+        {},
+    ),
     "gpt_oss": ("GptOss", _GROUPED + _OF_ITS_OWN, {**_ROUTED, "sliding_window": _WIDTHS}, {}),
+    "granitemoe": ("GraniteMoe", _GROUPED + " attention_bias", _ROUTED, {}),
+    "granitemoeshared": (
+        "GraniteMoeShared",
+        _GROUPED + " attention_bias",
+        {**_ROUTED, "shared_intermediate_size": st.integers(0, 64)},
+        {},
+    ),
+    "hunyuan_v1_moe": (
+        "HunYuanMoEV1",
+        _GROUPED + _OF_ITS_OWN,
+        {"num_experts": st.integers(4, 8), "moe_topk": FEW},
+        {},
+    ),
     "llama4_text": (
         "Llama4",
         _GROUPED + _OF_ITS_OWN,
@@ -238,8 +319,15 @@ MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
         },
         {},
     ),
+    "minimax_m2": ("MiniMaxM2", _GROUPED + " head_dim", {**_ROUTED, **_WHOLE_ROTATION}, {}),
     "mixtral": ("Mixtral", _GROUPED + " head_dim", {**_WINDOW, **_ROUTED}, {}),
     "olmoe": ("Olmoe", _GROUPED + " attention_bias", _ROUTED, {}),
+    "phimoe": (
+        "Phimoe",
+        _GROUPED + " attention_bias",
+        {**_WINDOW, **_ROUTED, "num_experts_per_tok": st.just(2), "lm_head_bias": st.booleans()},
+        {},
+    ),
     "qwen2_moe": (
         "Qwen2Moe",
         _GROUPED,
@@ -254,6 +342,7 @@ MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
         {},
     ),
     "qwen3_moe": ("Qwen3Moe", _GROUPED + _OF_ITS_OWN, {**_SPARSE, **_ROUTED, "moe_intermediate_size": SMALL}, {}),
+    "solar_open": ("SolarOpen", _GROUPED + " head_dim", _SHARED, {}),
 }
 DECODERS |= MIXTURES
 
@@ -274,7 +363,7 @@ def decoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str,
     if model_type == "falcon":  # combinations that transformers itself can run
         drawn["parallel_attn"] |= drawn["new_decoder_architecture"]
         drawn["num_ln_in_parallel_attn"] = drawn["num_ln_in_parallel_attn"] if drawn["new_decoder_architecture"] else 1
-    if model_type.startswith("deepseek"):
+    if model_type.startswith("deepseek") or model_type == "glm4_moe_lite":
         drawn["num_key_value_heads"] = fields["num_attention_heads"]
     if model_type in ("bloom", "mpt"):
         del kept["intermediate_size"]  # always four times the hidden size
@@ -454,9 +543,13 @@ def encoder_decoder_configs(draw: st.DrawFn, model_type: str | None = None) -> d
 @st.composite
 def with_fields_left_out(draw: st.DrawFn, configs: st.SearchStrategy[dict[str, Any]]) -> dict[str, Any]:
     """The same without some of the fields that have a default in their Hugging Face class."""
-    left_out = draw(st.sets(st.sampled_from(OPTIONAL)))
-    return {key: value for key, value in draw(configs).items() if key not in left_out}
+    left_out, config = draw(st.sets(st.sampled_from(OPTIONAL))), draw(configs)
+    needed = {"head_dim"} if config["model_type"] in _HEADS_NEED_A_WIDTH else set()
+    return {key: value for key, value in config.items() if key not in left_out - needed}
 
+
+_HEADS_NEED_A_WIDTH = ("hunyuan_v1_dense", "hunyuan_v1_moe", "ministral")
+"""What transformers itself cannot build without a stated ``head_dim``."""
 
 OPTIONAL = (
     *("attention_bias", "mlp_bias", "head_dim", "n_inner", "type_vocab_size"),

@@ -8,7 +8,15 @@ from typing import Any
 from roofline.errors import shown
 from roofline.models.families.family import Family, Fields, causal, rule
 from roofline.models.families.llama_line import LLAMA
-from roofline.models.families.rules import as_attention_bias, by_flag, every_layer_windowed, flag, unless_null
+from roofline.models.families.rules import (
+    as_attention_bias,
+    by_flag,
+    every_layer_windowed,
+    flag,
+    full_every,
+    rotated_where_windowed,
+    unless_null,
+)
 
 
 def _four_times(fields: Fields) -> int:
@@ -109,6 +117,20 @@ GPT_LINE: dict[str, Family] = {
             "query_key_norm": by_flag("use_qk_norm", False, yes="per_head", no="none"),
         },
         inert="logit_scale model_max_length",
+    ),
+    "cohere2": LLAMA.but(
+        causal("Cohere2"),
+        without="head_dim mlp_bias",
+        options={
+            "tie_word_embeddings": True,
+            "sliding_window": unless_null("sliding_window", 4096),
+            "layer_types": full_every(4),
+        },
+        fixed={"norm": "layer_gain", "blocks": "parallel", "no_rope_layers": rotated_where_windowed},
+        inert="logit_scale model_max_length head_dim order_of_interleaved_layers use_gated_activation "
+        "use_parallel_block use_parallel_embedding use_embedding_sharing rotary_pct "
+        "cache_implementation",
+        only={"use_qk_norm": False},
     ),
     "falcon": _GPT.but(
         causal("Falcon"),

@@ -5,10 +5,13 @@ from __future__ import annotations
 from roofline.models.families.family import USUAL, Family, Fields, causal
 from roofline.models.families.rules import (
     as_attention_bias,
+    by_flag,
     every_layer_windowed,
     full_every,
     rotated_but_every,
+    rotated_in_windows,
     unless_null,
+    windowed_but_every,
     windowed_from,
 )
 from roofline.models.shapes import decoder
@@ -46,13 +49,49 @@ _WINDOWED_GEMMA = _GEMMA.but(
     fixed={"blocks": "sandwich"},
     inert="query_pre_attn_scalar cache_implementation hidden_act",
 )
+_GLM = LLAMA.but(
+    causal("Glm"),
+    without="mlp_bias",
+    options={"num_key_value_heads": 2, "head_dim": unless_null("head_dim", 128), "attention_bias": True},
+    fixed={"attention_out_bias": False, "packed_gate": True},
+    inert="partial_rotary_factor",
+)
+_MISTRAL = LLAMA.but(
+    causal("Mistral"),
+    without="attention_bias mlp_bias",
+    options={"num_key_value_heads": 8, "sliding_window": unless_null("sliding_window", 4096)},
+    fixed={"layer_types": every_layer_windowed},
+)
+_OLMO2 = LLAMA.but(causal("Olmo2"), without="head_dim mlp_bias", fixed={"blocks": "branch", "query_key_norm": "across"})
 _QWEN: Fields = {
     "num_key_value_heads": unless_null("num_key_value_heads", 32),
     "sliding_window": None,
     "layer_types": windowed_from,
 }
 
+_ERNIE: Fields = dict.fromkeys(("attention_bias", "attention_out_bias", "mlp_bias"), by_flag("use_bias", False))
+
 LLAMA_LINE: dict[str, Family] = {
+    "arcee": LLAMA.but(causal("Arcee"), options={"hidden_act": "relu2"}, fixed={"gated": False}),
+    "ernie4_5": LLAMA.but(
+        causal("Ernie4_5"),
+        options={
+            "num_key_value_heads": unless_null("num_key_value_heads", 2),
+            "head_dim": unless_null("head_dim", 128),
+            "tie_word_embeddings": True,
+        },
+        fixed=_ERNIE,
+    ),
+    "exaone4": LLAMA.but(
+        causal("Exaone4"),
+        without="attention_bias mlp_bias",
+        options={
+            "num_key_value_heads": 32,
+            "sliding_window": unless_null("sliding_window", 4096),
+            "layer_types": windowed_but_every("sliding_window_pattern", 4),
+        },
+        fixed={"blocks": "branch", "query_key_norm": "shared", "no_rope_layers": rotated_in_windows},
+    ),
     "gemma": _GEMMA.but(causal("Gemma"), options={"num_key_value_heads": 16}, inert="hidden_activation"),
     "gemma2": _WINDOWED_GEMMA.but(
         causal("Gemma2"),
@@ -74,20 +113,27 @@ LLAMA_LINE: dict[str, Family] = {
         only={"use_bidirectional_attention": False},
         inert="rope_local_base_freq _sliding_window_pattern",
     ),
+    "glm": _GLM,
+    "glm4": _GLM.but(causal("Glm4"), fixed={"blocks": "sandwich"}),
     "granite": LLAMA.but(
         causal("Granite"),
         without="head_dim",
         inert="embedding_multiplier logits_scaling residual_multiplier attention_multiplier",
     ),
-    "llama": LLAMA,
-    "mistral": LLAMA.but(
-        causal("Mistral"),
-        without="attention_bias mlp_bias",
-        options={"num_key_value_heads": 8, "sliding_window": unless_null("sliding_window", 4096)},
-        fixed={"layer_types": every_layer_windowed},
+    "hunyuan_v1_dense": LLAMA.but(
+        causal("HunYuanDenseV1"), without="mlp_bias", fixed={"query_key_norm": "shared"}, inert="use_qk_norm"
     ),
-    "olmo2": LLAMA.but(
-        causal("Olmo2"), without="head_dim mlp_bias", fixed={"blocks": "branch", "query_key_norm": "across"}
+    "llama": LLAMA,
+    "ministral": _MISTRAL.but(causal("Ministral"), options={"layer_types": every_layer_windowed}, fixed={}),
+    "ministral3": _MISTRAL.but(
+        causal("Ministral3"), options={"head_dim": unless_null("head_dim", 128), "sliding_window": None}
+    ),
+    "mistral": _MISTRAL,
+    "olmo": LLAMA.but(causal("Olmo"), without="head_dim mlp_bias", fixed={"norm": "layer_bare"}, inert="clip_qkv"),
+    "olmo2": _OLMO2,
+    "olmo3": _OLMO2.but(
+        causal("Olmo3"),
+        options={"sliding_window": 4096, "layer_types": full_every(4, "")},
     ),
     "phi3": LLAMA.but(
         causal("Phi3"),
@@ -107,6 +153,16 @@ LLAMA_LINE: dict[str, Family] = {
         without="mlp_bias",
         options={"head_dim": 128, **_QWEN},
         fixed={"query_key_norm": "shared"},
+    ),
+    "seed_oss": LLAMA.but(
+        causal("SeedOss"),
+        options={
+            "num_key_value_heads": unless_null("num_key_value_heads", 8),
+            "head_dim": unless_null("head_dim", 128),
+            "attention_bias": True,
+            "attention_out_bias": False,
+        },
+        inert="residual_dropout",
     ),
     "smollm3": LLAMA.but(
         causal("SmolLM3"),

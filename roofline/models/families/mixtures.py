@@ -5,25 +5,31 @@ from __future__ import annotations
 from roofline.models.families.family import Family, Fields, Rule, causal, rule
 from roofline.models.families.llama_line import LLAMA
 from roofline.models.families.rules import (
+    alike,
+    as_attention_bias,
+    attending_in_full,
     by_flag,
     chunked_where_rotated,
     every_layer_windowed,
     full_every,
     rotated_but_every,
     routed_as_listed,
+    routed_as_named,
+    routed_between,
     routed_every,
     routed_from,
     unless_null,
     whole,
+    windowed_from_layer,
 )
 
 
-def _shared_width(shared: int) -> Rule[int]:
+def _shared_width(shared: int, name: str = "n_shared_experts") -> Rule[int]:
     """The width of the shared experts together; ``shared`` of them where the file does not say how many."""
 
-    @rule("n_shared_experts")
+    @rule(name)
     def width(fields: Fields) -> int:
-        return whole(fields, "n_shared_experts", shared) * int(fields["moe_intermediate_size"])
+        return whole(fields, name, shared) * int(fields["moe_intermediate_size"])
 
     return width
 
@@ -37,6 +43,11 @@ _QWEN = _MIXTURE.but(
     fixed={"moe_layers": routed_every("decoder_sparse_step", but="mlp_only_layers")},
     only={"use_sliding_window": False},
     inert="sliding_window max_window_layers layer_types",
+)
+_GRANITE = _MIXTURE.but(
+    without="head_dim",
+    options={"num_local_experts": 8, "num_experts_per_tok": 2},
+    inert="embedding_multiplier logits_scaling residual_multiplier attention_multiplier",
 )
 _DEEPSEEK = LLAMA.but(  # latents for keys and values, first layers dense, shared experts
     without="num_key_value_heads mlp_bias",
@@ -52,6 +63,13 @@ _DEEPSEEK = LLAMA.but(  # latents for keys and values, first layers dense, share
     only={"moe_layer_freq": 1},
     inert=f"{_ROUTER} num_key_value_heads head_dim qk_head_dim routed_scaling_factor n_group topk_group topk_method "
     "scoring_func aux_loss_alpha seq_aux ep_size rope_interleave",
+)
+
+_DENSE_FIRST = _MIXTURE.but(  # grouped queries; first layers dense, shared experts, scores of sigmoids
+    rename={"n_routed_experts": "num_local_experts"},
+    options={"num_key_value_heads": 8, "num_local_experts": 128, "num_experts_per_tok": 8},
+    fixed={"shared_expert_intermediate_size": _shared_width(1), "attention_out_bias": False},
+    inert=f"{_ROUTER} routed_scaling_factor n_group topk_group topk_method scoring_func partial_rotary_factor",
 )
 
 MIXTURES: dict[str, Family] = {
@@ -71,6 +89,65 @@ MIXTURES: dict[str, Family] = {
             "moe_layers": routed_from("first_k_dense_replace", 3),
         },
     ),
+    "dots1": _DENSE_FIRST.but(
+        causal("Dots1"),
+        without="head_dim",
+        options={
+            "num_key_value_heads": unless_null("num_key_value_heads", 32),
+            "num_local_experts": None,
+            "num_experts_per_tok": None,
+            "moe_intermediate_size": 1408,
+            "sliding_window": unless_null("sliding_window", 4096),
+            "layer_types": windowed_from_layer("max_window_layers", 62),
+        },
+        fixed={
+            "query_key_norm": "shared",
+            "shared_expert_intermediate_size": _shared_width(0),
+            "moe_layers": routed_from("first_k_dense_replace", 0),
+            "attention_out_bias": as_attention_bias,
+        },
+        only={"moe_layer_freq": 1},
+    ),
+    "ernie4_5_moe": _MIXTURE.but(
+        causal("Ernie4_5_Moe"),
+        without="head_dim attention_bias",
+        rename={"moe_num_experts": "num_local_experts", "moe_k": "num_experts_per_tok"},
+        options={
+            "num_key_value_heads": unless_null("num_key_value_heads", 4),
+            "tie_word_embeddings": True,
+            "num_local_experts": 64,
+            "num_experts_per_tok": 6,
+            "moe_intermediate_size": 1536,
+        },
+        fixed={
+            "router_bias": True,
+            "shared_expert_intermediate_size": _shared_width(2, "moe_num_shared_experts"),
+            "moe_layers": routed_between,
+        },
+        only={"use_bias": False},
+        inert="moe_norm_min moe_capacity moe_use_aux_free moe_gate moe_group",
+    ),
+    "glm4_moe": _DENSE_FIRST.but(
+        causal("Glm4Moe"),
+        options={"moe_intermediate_size": 1408},
+        fixed={
+            "query_key_norm": by_flag("use_qk_norm", False, yes="shared", no="none"),
+            "moe_layers": routed_from("first_k_dense_replace", 1),
+        },
+    ),
+    "glm4_moe_lite": _DEEPSEEK.but(
+        causal("Glm4MoeLite"),
+        options={
+            "head_dim": 192,
+            "v_head_dim": 256,
+            "q_lora_rank": unless_null("q_lora_rank", 768),
+            "num_local_experts": 64,
+            "num_experts_per_tok": 4,
+            "moe_intermediate_size": 1536,
+        },
+        fixed={"shared_expert_intermediate_size": _shared_width(1), "moe_layers": routed_as_named},
+        inert="partial_rotary_factor",
+    ),
     "gpt_oss": _MIXTURE.but(
         causal("GptOss"),
         options={
@@ -86,6 +163,23 @@ MIXTURES: dict[str, Family] = {
         fixed={"sinks": True, "expert_bias": True, "hidden_act": "silu", "expert_activation": "clamped_silu"},
         only={"hidden_act": "silu"},
         inert="swiglu_limit swiglu_alpha initial_context_length experts_per_token",
+    ),
+    "granitemoe": _GRANITE.but(causal("GraniteMoe")),
+    "granitemoeshared": _GRANITE.but(
+        causal("GraniteMoeShared"),
+        rename={"shared_intermediate_size": "shared_expert_intermediate_size"},
+        options={"shared_expert_intermediate_size": 0},
+    ),
+    "hunyuan_v1_moe": _MIXTURE.but(
+        causal("HunYuanMoEV1"),
+        fixed={
+            "query_key_norm": "shared",
+            "num_local_experts": alike("num_experts", 1),
+            "num_experts_per_tok": alike("moe_topk", 1),
+            "shared_expert_intermediate_size": lambda fields: fields["intermediate_size"],
+        },
+        only={"use_mixed_mlp_moe": True, "use_cla": False, "use_mla": False},
+        inert="use_qk_norm moe_intermediate_size num_shared_expert moe_layer_num_skipped",
     ),
     "llama4_text": _MIXTURE.but(
         causal("Llama4", "Llama4Text"),
@@ -107,6 +201,19 @@ MIXTURES: dict[str, Family] = {
         },
         inert="attn_temperature_tuning floor_scale attn_scale for_llm_compressor",
     ),
+    "minimax_m2": _MIXTURE.but(
+        causal("MiniMaxM2"),
+        without="attention_bias",
+        options={
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "num_local_experts": 256,
+            "num_experts_per_tok": 8,
+        },
+        fixed={"query_key_norm": "across", "layer_types": attending_in_full("attn_type_list")},
+        only={"use_qk_norm": True, "qk_norm_type": "per_layer", "shared_intermediate_size": 0},
+        inert="rotary_dim use_routing_bias scoring_func",
+    ),
     "mixtral": _MIXTURE.but(
         causal("Mixtral"),
         without="attention_bias",
@@ -120,6 +227,20 @@ MIXTURES: dict[str, Family] = {
         options={"num_local_experts": 64, "num_experts_per_tok": 8},
         fixed={"query_key_norm": "across"},
         inert="clip_qkv",
+    ),
+    "phimoe": _MIXTURE.but(
+        causal("Phimoe"),
+        without="head_dim",
+        rename={"lm_head_bias": "head_bias"},
+        options={
+            "num_key_value_heads": 8,
+            "sliding_window": None,
+            "head_bias": False,
+            "num_local_experts": 16,
+            "num_experts_per_tok": 2,
+        },
+        fixed={"norm": "layer", "layer_types": every_layer_windowed},
+        inert="input_jitter_noise original_max_position_embeddings",
     ),
     "qwen2_moe": _QWEN.but(
         causal("Qwen2Moe"),
@@ -148,5 +269,15 @@ MIXTURES: dict[str, Family] = {
             "moe_intermediate_size": 768,
         },
         fixed={"query_key_norm": "shared"},
+    ),
+    "solar_open": _DENSE_FIRST.but(
+        causal("SolarOpen"),
+        without="attention_bias",
+        options={
+            "head_dim": 128,
+            "moe_intermediate_size": 1280,
+            "intermediate_size": lambda fields: fields["moe_intermediate_size"],
+        },
+        only={"attention_bias": False, "use_qk_norm": False, "first_k_dense_replace": 0},
     ),
 }

@@ -78,6 +78,34 @@ def full_every(period: int, name: str = "sliding_window_pattern") -> Rule[list[s
     return kinds
 
 
+def windowed_but_every(name: str, period: int) -> Rule[list[str]]:
+    """EXAONE 4: each ``period``-th layer attends in full, the others in the window, where there is one.
+
+    Field ``name`` states the period as a number, or as letters, one a layer: ``LLLG`` is 4.
+    """
+
+    @rule(name)
+    def kinds(fields: Fields) -> list[str]:
+        stated = fields.get(name)
+        number = len(stated) if isinstance(stated, str) else max(whole(fields, name, period), 1)
+        return [] if fields.get("sliding_window") is None else full_every(number, "")(fields)
+
+    return kinds
+
+
+def rotated_in_windows(fields: Fields) -> list[int]:
+    """EXAONE 4: where there are windows, the layers that have them rotate, and those that attend in full do not."""
+    if fields.get("sliding_window") is None:
+        return []
+    return [int(kind == SLIDING) for kind in fields["layer_types"]]
+
+
+def rotated_where_windowed(fields: Fields) -> list[int]:
+    """Command R7B: the layers with a window rotate, and those that attend in full do not."""
+    windowed = fields.get("sliding_window") is not None
+    return [int(windowed and kind == SLIDING) for kind in fields["layer_types"]]
+
+
 @rule("use_sliding_window max_window_layers")
 def windowed_from(fields: Fields) -> list[str]:
     """Qwen2: the layers from ``max_window_layers`` on have the window, where ``use_sliding_window`` says so."""
@@ -85,6 +113,52 @@ def windowed_from(fields: Fields) -> list[str]:
     if not flag(fields, "use_sliding_window", False) or fields.get("sliding_window") is None:
         return []
     return [SLIDING if layer >= first else FULL for layer in layers(fields)]
+
+
+def windowed_from_layer(name: str, default: int) -> Rule[list[str]]:
+    """dots.llm1: the layers from ``name`` on have the window, where there is one."""
+
+    @rule(name)
+    def kinds(fields: Fields) -> list[str]:
+        first = whole(fields, name, default)
+        if fields.get("sliding_window") is None:
+            return []
+        return [SLIDING if layer >= first else FULL for layer in layers(fields)]
+
+    return kinds
+
+
+def attending_in_full(name: str) -> Rule[list[str]]:
+    """MiniMax-M2: ``name`` lists the kind of each layer, 1 for attention in full, and it is 1 everywhere."""
+
+    @rule(name)
+    def kinds(fields: Fields) -> list[str]:
+        if any(kind != 1 for kind in fields.get(name) or ()):
+            msg = f"{name}: given {shown(fields[name])}, expected 1 for each layer"
+            raise ValueError(msg)
+        return []
+
+    return kinds
+
+
+def alike(name: str, default: int) -> Rule[int]:
+    """Hunyuan: a number, or a list with the number of each layer, which are all the same.
+
+    >>> alike("topk", 1)({"topk": [8, 8]})
+    8
+    """
+
+    @rule(name)
+    def number(fields: Fields) -> int:
+        given = fields.get(name)
+        if not isinstance(given, list) or not given:
+            return whole(fields, name, default)
+        if any(entry != given[0] for entry in given):
+            msg = f"{name}: given {shown(given)}, expected the same number for each layer"
+            raise ValueError(msg)
+        return whole({name: given[0]}, name, default)
+
+    return number
 
 
 def rotated_but_every(period: int) -> Rule[list[int]]:
@@ -120,6 +194,31 @@ def routed_from(name: str, default: int) -> Rule[list[int]]:
     [0, 1, 1]
     """
     return Rule(name, lambda fields: [int(layer >= whole(fields, name, default)) for layer in layers(fields)])
+
+
+@rule("mlp_layer_types first_k_dense_replace")
+def routed_as_named(fields: Fields) -> list[int]:
+    """GLM-4.7-Flash: ``mlp_layer_types`` says of each layer whether it is sparse, else all but the first are.
+
+    >>> routed_as_named({"num_hidden_layers": 3, "mlp_layer_types": ["sparse", "dense", "sparse"]})
+    [1, 0, 1]
+    """
+    named = fields.get("mlp_layer_types")
+    if named is None:
+        return routed_from("first_k_dense_replace", 1)(fields)
+    if not isinstance(named, list) or not set(named) <= {"dense", "sparse"}:
+        msg = f"mlp_layer_types: given {shown(named)}, expected a list of dense and sparse"
+        raise ValueError(msg)
+    return [int(kind == "sparse") for kind in named]
+
+
+@rule("moe_layer_start_index moe_layer_end_index moe_layer_interval")
+def routed_between(fields: Fields) -> list[int]:
+    """ERNIE 4.5: every so many layers have experts, from one layer on, to another; -1 is the last."""
+    first, period = whole(fields, "moe_layer_start_index", 1), max(whole(fields, "moe_layer_interval", 1), 1)
+    stated = fields.get("moe_layer_end_index")
+    last = MAX_LAYERS if stated in (None, -1) else whole(fields, "moe_layer_end_index", 0)
+    return [int((layer + 1) % period == 0 and first <= layer <= last) for layer in layers(fields)]
 
 
 @rule("moe_layers interleave_moe_layer_step")

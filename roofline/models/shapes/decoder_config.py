@@ -81,6 +81,7 @@ class DecoderConfig(Config):
     expert_gate: bool = Field(default=True, description="experts have a gate and are three matrices each, not two")
     expert_activation: Literal["clamped_silu"] | None = Field(default=None, description="if not hidden_act")
     expert_bias: bool = Field(default=False, description="biases of the experts and of their router")
+    router_bias: bool = Field(default=False, description="a bias of the router, where the experts have none")
     kv_lora_rank: Size | None = Field(default=None, description="rank of the latent that keys and values are kept as")
     q_lora_rank: Size | None = None
     qk_rope_head_dim: Size | None = None

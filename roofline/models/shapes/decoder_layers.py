@@ -159,7 +159,7 @@ def _experts(config: DecoderConfig, source: str) -> tuple[Op, ...]:
     shared = shared_experts(function=config.hidden_act, gated=config.shared_expert_gate, glu=glu, source=source)
     width = config.shared_expert_intermediate_size
     return (
-        *router(bias=config.expert_bias, source=source),
+        *router(bias=config.expert_bias or config.router_bias, source=source),
         *routed,
         *(op.rebound(F=width) for op in shared if width),
     )
