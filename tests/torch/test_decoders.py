@@ -43,7 +43,7 @@ def counted(module: Any, batch: int, past: int, new: int) -> int:
     return int(counter.get_total_flops()) - rotary  # angles are a matmul of inner size 1 in some: no contraction
 
 
-@pytest.mark.parametrize("count", counts(4, 30))
+@pytest.mark.parametrize("count", counts(2, 30))
 @pytest.mark.parametrize("model_type", DECODERS)
 def test_random_decoders(model_type, count):
     pytest.importorskip("transformers")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roofline.models.families.family import USUAL, Family, Fields, causal
+from roofline.models.families.family import USUAL, Family, Fields, Rule, causal
 from roofline.models.families.rules import (
     as_attention_bias,
     by_flag,
@@ -124,7 +124,7 @@ LLAMA_LINE: dict[str, Family] = {
         causal("HunYuanDenseV1"), without="mlp_bias", fixed={"query_key_norm": "shared"}, inert="use_qk_norm"
     ),
     "llama": LLAMA,
-    "ministral": _MISTRAL.but(causal("Ministral"), options={"layer_types": every_layer_windowed}, fixed={}),
+    "ministral": _MISTRAL.but(causal("Ministral"), options={"layer_types": Rule("", every_layer_windowed)}),
     "ministral3": _MISTRAL.but(
         causal("Ministral3"), options={"head_dim": unless_null("head_dim", 128), "sliding_window": None}
     ),
