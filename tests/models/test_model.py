@@ -87,7 +87,7 @@ def test_an_unknown_preset_unlike_any_gets_all_names():
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({}, "a mapping: has no model_type; known: albert, bamba, "),
+        ({}, "a mapping: has no model_type; known: albert, arcee, bamba, "),
         ({**LLAMA, "model_type": "lama"}, 'model_type "lama" is not modelled; did you mean llama?'),
         ({**LLAMA, "model_type": "rwkv"}, 'model_type "rwkv" is not modelled; '),
         ({**LLAMA, "model_type": ["llama"]}, "model_type a list is not modelled"),
@@ -190,8 +190,8 @@ def test_a_field_that_asks_for_nothing_gives_no_warning():
     [
         ("lama", {}, "did you mean llama?"),
         ("llava", {}, "nearest by its fields: llama, "),
-        ("olmo3", {"layer_types": [], "sliding_window": 4096}, "nearest by its fields: "),
-        ("glm4_moe", {"glow": 1, "shine": 2, "light": 3, "lamp": 4}, "no modelled type has its fields"),
+        ("exaone5", {"layer_types": [], "sliding_window": 4096}, "nearest by its fields: "),
+        ("glm9_glow", {"glow": 1, "shine": 2, "light": 3, "lamp": 4}, "no modelled type has its fields"),
         ("aria", {"text_config": {"model_type": "aria_text"}}, "no modelled type has its fields"),
     ],
 )
