@@ -149,6 +149,9 @@ LAYERS: dict[str, Layer] = {
         _fixed(*latent_attention.latent_attention(absorbed=False)),
         latent_attention.latent_attention,
     ),
+    "lightning_indexer": Layer(
+        "indexer of sparse attention", _fixed(*latent_attention.indexer()), latent_attention.indexer
+    ),
     "latent_output_projection": Layer(
         "output projection of multi-head latent attention",
         _fixed(latent_attention.latent_output_projection()),

@@ -248,6 +248,12 @@ _LATENT = {
     "n_group": st.just(1),
     "topk_group": st.just(1),
 }
+_INDEXED = {
+    "q_lora_rank": SMALL,
+    "index_topk": SMALL,
+    "index_n_heads": FEW,
+    "index_head_dim": st.integers(3, 8).map(lambda half: 2 * half),  # its rotated part is at most 6 wide
+}
 _SHARED = {
     "n_routed_experts": st.integers(4, 8),
     "num_experts_per_tok": FEW,
@@ -259,6 +265,7 @@ _SHARED = {
 MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
     "deepseek_v2": ("DeepseekV2", _PLAIN + " attention_bias", _LATENT, {}),
     "deepseek_v3": ("DeepseekV3", _PLAIN + " attention_bias", _LATENT, {}),
+    "deepseek_v32": ("DeepseekV32", _PLAIN + " attention_bias", {**_LATENT, **_INDEXED}, {}),
     "dots1": (
         "Dots1",
         _GROUPED + " attention_bias",
@@ -290,6 +297,12 @@ MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
         "Glm4MoeLite",
         _PLAIN + " attention_bias",
         {name: strategy for name, strategy in _LATENT.items() if name != "first_k_dense_replace"},
+        {},
+    ),
+    "glm_moe_dsa": (
+        "GlmMoeDsa",
+        _PLAIN + " attention_bias",
+        {**_LATENT, **_INDEXED, "index_topk_freq": st.integers(1, 3), "index_skip_topk_offset": st.integers(1, 3)},
         {},
     ),
     "gpt_oss": ("GptOss", _GROUPED + _OF_ITS_OWN, {**_ROUTED, "sliding_window": _WIDTHS}, {}),
@@ -363,7 +376,7 @@ def decoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str,
     if model_type == "falcon":  # combinations that transformers itself can run
         drawn["parallel_attn"] |= drawn["new_decoder_architecture"]
         drawn["num_ln_in_parallel_attn"] = drawn["num_ln_in_parallel_attn"] if drawn["new_decoder_architecture"] else 1
-    if model_type.startswith("deepseek") or model_type == "glm4_moe_lite":
+    if "kv_lora_rank" in own:
         drawn["num_key_value_heads"] = fields["num_attention_heads"]
     if model_type in ("bloom", "mpt"):
         del kept["intermediate_size"]  # always four times the hidden size

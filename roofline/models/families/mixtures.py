@@ -12,6 +12,7 @@ from roofline.models.families.rules import (
     chunked_where_rotated,
     every_layer_windowed,
     full_every,
+    picking_as_named,
     rotated_but_every,
     routed_as_listed,
     routed_as_named,
@@ -65,6 +66,20 @@ _DEEPSEEK = LLAMA.but(  # latents for keys and values, first layers dense, share
     "scoring_func aux_loss_alpha seq_aux ep_size rope_interleave",
 )
 
+_SPARSE = _DEEPSEEK.but(  # an indexer picks the keys of each query
+    options={
+        "q_lora_rank": 1536,
+        "num_local_experts": 256,
+        "num_experts_per_tok": 8,
+        "moe_intermediate_size": 2048,
+        "index_topk": 2048,
+        "index_n_heads": 64,
+        "index_head_dim": 128,
+    },
+    fixed={"shared_expert_intermediate_size": _shared_width(1), "moe_layers": routed_as_named(3)},
+    only={"mlp_bias": False},
+    inert="layer_types indexer_rope_interleave",
+)
 _DENSE_FIRST = _MIXTURE.but(  # grouped queries; first layers dense, shared experts, scores of sigmoids
     rename={"n_routed_experts": "num_local_experts"},
     options={"num_key_value_heads": 8, "num_local_experts": 128, "num_experts_per_tok": 8},
@@ -89,6 +104,7 @@ MIXTURES: dict[str, Family] = {
             "moe_layers": routed_from("first_k_dense_replace", 3),
         },
     ),
+    "deepseek_v32": _SPARSE.but(causal("DeepseekV32")),
     "dots1": _DENSE_FIRST.but(
         causal("Dots1"),
         without="head_dim",
@@ -145,8 +161,14 @@ MIXTURES: dict[str, Family] = {
             "num_experts_per_tok": 4,
             "moe_intermediate_size": 1536,
         },
-        fixed={"shared_expert_intermediate_size": _shared_width(1), "moe_layers": routed_as_named},
+        fixed={"shared_expert_intermediate_size": _shared_width(1), "moe_layers": routed_as_named(1)},
         inert="partial_rotary_factor",
+    ),
+    "glm_moe_dsa": _SPARSE.but(
+        causal("GlmMoeDsa"),
+        options={"head_dim": 192, "v_head_dim": 256, "q_lora_rank": 2048, "index_n_heads": 32},
+        fixed={"indexers": picking_as_named},
+        inert="index_share_for_mtp_iteration",
     ),
     "gpt_oss": _MIXTURE.but(
         causal("GptOss"),

@@ -196,20 +196,45 @@ def routed_from(name: str, default: int) -> Rule[list[int]]:
     return Rule(name, lambda fields: [int(layer >= whole(fields, name, default)) for layer in layers(fields)])
 
 
-@rule("mlp_layer_types first_k_dense_replace")
-def routed_as_named(fields: Fields) -> list[int]:
-    """GLM-4.7-Flash: ``mlp_layer_types`` says of each layer whether it is sparse, else all but the first are.
+def _named(fields: Fields, name: str, yes: str, no: str) -> list[int]:
+    """1 for each layer that ``name`` calls ``yes``, 0 for each that it calls ``no``."""
+    given = fields[name]
+    if not isinstance(given, list) or any(entry not in (yes, no) for entry in given):
+        msg = f"{name}: given {shown(given)}, expected a list of {no} and {yes}"
+        raise ValueError(msg)
+    return [int(kind == yes) for kind in given]
 
-    >>> routed_as_named({"num_hidden_layers": 3, "mlp_layer_types": ["sparse", "dense", "sparse"]})
+
+def routed_as_named(dense: int) -> Rule[list[int]]:
+    """GLM-4.7-Flash: ``mlp_layer_types`` says of each layer whether it is sparse, else all are but the first ones.
+
+    >>> routed_as_named(1)({"num_hidden_layers": 3, "mlp_layer_types": ["sparse", "dense", "sparse"]})
     [1, 0, 1]
     """
-    named = fields.get("mlp_layer_types")
-    if named is None:
-        return routed_from("first_k_dense_replace", 1)(fields)
-    if not isinstance(named, list) or not set(named) <= {"dense", "sparse"}:
-        msg = f"mlp_layer_types: given {shown(named)}, expected a list of dense and sparse"
-        raise ValueError(msg)
-    return [int(kind == "sparse") for kind in named]
+
+    @rule("mlp_layer_types first_k_dense_replace")
+    def routes(fields: Fields) -> list[int]:
+        if fields.get("mlp_layer_types") is None:
+            return routed_from("first_k_dense_replace", dense)(fields)
+        return _named(fields, "mlp_layer_types", "sparse", "dense")
+
+    return routes
+
+
+@rule("indexer_types index_topk_pattern index_topk_freq index_skip_topk_offset")
+def picking_as_named(fields: Fields) -> list[int]:
+    """GLM-5: ``indexer_types``, or a pattern of letters, says which layers have an indexer, else each so many do.
+
+    >>> picking_as_named({"num_hidden_layers": 7, "index_topk_freq": 4, "index_skip_topk_offset": 3})
+    [1, 1, 1, 0, 0, 0, 1]
+    """
+    if fields.get("indexer_types") is not None:
+        return _named(fields, "indexer_types", "full", "shared")
+    pattern = fields.get("index_topk_pattern")
+    if pattern is not None:
+        return _named({"index_topk_pattern": list(pattern)}, "index_topk_pattern", "F", "S")
+    period, first = max(whole(fields, "index_topk_freq", 1), 1), whole(fields, "index_skip_topk_offset", 2)
+    return [int(max(layer - first + 1, 0) % period == 0) for layer in layers(fields)]
 
 
 @rule("moe_layer_start_index moe_layer_end_index moe_layer_interval")

@@ -58,12 +58,15 @@ def _ways(
 ) -> list[tuple[tuple[Phase, ...], Conventions]]:
     """The phases, of those that there are, and how the layers run in them.
 
-    Latents are expanded in prefill and absorbed in decode; recurrences scan a prompt, and in decode take a step.
+    Latents are expanded in prefill and absorbed in decode, and in both where an indexer picks keys; recurrences scan a
+    prompt, and in decode take a step.
     """
     if kind.scans:
         return [((phase,), conventions) for phase in every]
     if config.kv_lora_rank is None or conventions.latent != "usual":
         return [(every, conventions)]
+    if config.index_topk is not None:
+        return [(every, replace(conventions, latent="absorbed"))]
     ways: list[tuple[Phase, Literal["expanded", "absorbed"]]] = [
         (Phase.PREFILL, "expanded"),
         (Phase.DECODE, "absorbed"),
@@ -94,6 +97,8 @@ def _name(config: DecoderConfig, kind: Layer, kinds: list[Layer]) -> str:
         words.append(_word(config, kind))
     if kind.attends and len({other.rotary for other in kinds if other.attends}) > 1:
         words.append("rotary" if kind.rotary else "no_rotary")
+    if len({other.picks for other in kinds}) > 1:
+        words.append("picking" if kind.picks else "sharing")
     if not kind.lone and len({other.experts for other in kinds}) > 1:
         words.append("expert" if kind.experts else "dense")
     return "_".join([*words, "layers"])

@@ -16,13 +16,21 @@ LayerType = Literal[
 """What mixes the tokens: attention, a recurrence, both side by side; ``mlp`` and ``moe`` are feed-forward alone."""
 
 
+_ALL_ALIKE = (("layer_types", "full_attention"), ("no_rope_layers", 1), ("moe_layers", 1), ("indexers", 1))
+"""Lists with an entry for each layer, and the entry that all have where the list is empty."""
+
+
 class Layer(NamedTuple):
-    """What tells the layers of one network apart. ``lone``: one branch, tokens mixed or fed forward, not both."""
+    """What tells the layers of one network apart. ``lone``: one branch, tokens mixed or fed forward, not both.
+
+    ``picks``: an indexer of its own says which keys attention sees.
+    """
 
     attention: LayerType
     rotary: bool
     experts: bool
     lone: bool = False
+    picks: bool = False
 
     @property
     def attends(self) -> bool:
@@ -86,6 +94,12 @@ class DecoderConfig(Config):
     q_lora_rank: Size | None = None
     qk_rope_head_dim: Size | None = None
     v_head_dim: Size | None = None
+    index_topk: Size | None = Field(default=None, description="keys that an indexer picks for each query")
+    index_n_heads: Size | None = None
+    index_head_dim: Size | None = None
+    indexers: list[int] = Field(
+        default=[], description="1 for each layer with an indexer, 0: it sees the keys picked before; empty: all"
+    )
     moe_layers: list[int] = Field(default=[], description="1 for each layer with experts; empty: all, if there are any")
     recurrence: Recurrence | None = Field(default=None, description="what layers of linear_attention and hybrid have")
     lone_branches: bool = Field(default=False, description="each layer mixes tokens or feeds forward, not both")
@@ -106,7 +120,7 @@ class DecoderConfig(Config):
                 msg = f"num_attention_heads {shown(heads)} does not divide hidden_size {shown(fields['hidden_size'])}"
                 raise ValueError(msg)
         layers = fields.get("num_hidden_layers")
-        for name, usual in (("layer_types", "full_attention"), ("no_rope_layers", 1), ("moe_layers", 1)):
+        for name, usual in _ALL_ALIKE:
             if isinstance(layers, int) and layers <= MAX_LAYERS and derived.get(name) == [usual] * layers:
                 derived[name] = []  # all alike
         kv_heads = derived["num_key_value_heads"]
@@ -117,7 +131,7 @@ class DecoderConfig(Config):
 
     @model_validator(mode="after")
     def _layers_agree(self) -> DecoderConfig:
-        for name in ("layer_types", "no_rope_layers", "moe_layers"):
+        for name, _ in _ALL_ALIKE:
             given = len(getattr(self, name))
             if given not in (0, self.num_hidden_layers):
                 msg = f"{name} has {given} entries, expected one for each of {self.num_hidden_layers} layers"
@@ -135,6 +149,7 @@ class DecoderConfig(Config):
                     msg = f"{name}: missing, expected a whole number, since kv_lora_rank is given"
                     raise ValueError(msg)
         self._experts_agree()
+        self._indexers_agree()
         self._recurrence_agrees()
         return self
 
@@ -144,6 +159,11 @@ class DecoderConfig(Config):
             raise ValueError(msg)
         if {"mlp", "moe"} & set(self.layer_types) and not self.lone_branches:
             msg = "layer_types: mlp and moe are layers of networks of lone branches"
+            raise ValueError(msg)
+
+    def _indexers_agree(self) -> None:
+        if self.indexers and not self.indexers[0]:
+            msg = "indexers: the first layer has none, expected it to pick the keys that the next ones see"
             raise ValueError(msg)
 
     def _experts_agree(self) -> None:
@@ -164,9 +184,10 @@ class DecoderConfig(Config):
         attentions = self.layer_types or ["full_attention"] * number
         rotations = self.no_rope_layers or [int(self.positions == "rotary")] * number
         routed = self.moe_layers or [1] * number
+        picking = self.indexers or [int(self.index_topk is not None)] * number
         found = []
-        for kind, rotation, route in zip(attentions, rotations, routed, strict=True):
+        for kind, rotation, route, picks in zip(attentions, rotations, routed, picking, strict=True):
             sent = kind == "moe" if self.lone_branches else route != 0
             layer = Layer(kind, False, sent and self.num_local_experts is not None, self.lone_branches)
-            found.append(layer._replace(rotary=rotation != 0 and layer.attends))
+            found.append(layer._replace(rotary=rotation != 0 and layer.attends, picks=picks != 0))
         return found

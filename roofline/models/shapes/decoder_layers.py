@@ -5,7 +5,7 @@ from __future__ import annotations
 from roofline.layers.attention import Mask, Scores, attention, output_projection, projections, query_key_norm, rotary
 from roofline.layers.feed_forward import feed_forward
 from roofline.layers.gated_attention import attention_gate, gated_projections
-from roofline.layers.latent_attention import latent_attention, latent_output_projection, latent_projections
+from roofline.layers.latent_attention import indexer, latent_attention, latent_output_projection, latent_projections
 from roofline.layers.mixture_of_experts import experts, router, shared_experts
 from roofline.layers.normalization import Placement, norm, parallel_residual_norm, residual_norm
 from roofline.models.shapes.decoder_config import DecoderConfig, Layer, LayerType
@@ -36,13 +36,15 @@ def sizes_of(config: DecoderConfig) -> dict[str, int]:
         "P": config.max_position_embeddings + config.position_offset,
     }
     more = {
-        "W": config.sliding_window or config.attention_chunk_size,
+        "W": config.sliding_window or config.attention_chunk_size or config.index_topk,
         "E": config.num_local_experts,
         "A": config.num_experts_per_tok,
         "R": config.kv_lora_rank,
         "Q": config.q_lora_rank,
         "J": config.qk_rope_head_dim,
         "U": config.v_head_dim,
+        "n": config.index_n_heads,
+        "d": config.index_head_dim,
     }
     given = sizes | {letter: size for letter, size in more.items() if size is not None}
     return (config.recurrence.sizes if config.recurrence else {}) | given
@@ -113,7 +115,7 @@ def _parallel_layer(config: DecoderConfig, kind: Layer, conventions: Conventions
 
 def _attention(config: DecoderConfig, kind: Layer, conventions: Conventions, source: str) -> tuple[Op, ...]:
     if config.kv_lora_rank is not None:
-        return _latent_attention(config, conventions, source)
+        return _latent_attention(config, kind, conventions, source)
     held = "B W K H" if kind.attention == "chunked_attention" else "B S K H"
     project = gated_projections if config.attention_gate else projections
     return (
@@ -133,13 +135,15 @@ def _attention(config: DecoderConfig, kind: Layer, conventions: Conventions, sou
     )
 
 
-def _latent_attention(config: DecoderConfig, conventions: Conventions, source: str) -> tuple[Op, ...]:
+def _latent_attention(config: DecoderConfig, kind: Layer, conventions: Conventions, source: str) -> tuple[Op, ...]:
     return (
         *latent_projections(query_latent=config.q_lora_rank is not None, bias=config.attention_bias, source=source),
+        *(indexer(square=conventions.count == "square", source=source) if kind.picks else ()),
         *latent_attention(
             absorbed=conventions.latent == "absorbed",
             fused=conventions.attention == "fused",
             square=conventions.count == "square",
+            picked=config.index_topk is not None,
         ),
         latent_output_projection(bias=config.attention_out_bias),
     )

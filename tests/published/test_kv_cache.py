@@ -1,0 +1,85 @@
+"""What a token leaves in memory: the table of docs/kv-cache.md by hand, and what sparse attention costs."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from roofline.cost.kv_cache import cache_bytes, cache_growth
+from roofline.errors import ConfigError
+from roofline.models.model import load_model
+from roofline.number import exact
+from roofline.program.phases import Phase
+from roofline.program.workload import Precision
+
+PAGE = Path(__file__).parents[2] / "docs" / "kv-cache.md"
+ROWS = re.findall(r"^\| ([a-z0-9.-]+) \| ([0-9x+() ]+) \| ([0-9x+() ]+) \|$", PAGE.read_text(), re.MULTILINE)
+LONG = 100_000
+"""Longer than every window."""
+
+
+def by_hand(formula: str) -> int:
+    """The number that a line states, with x for times."""
+    return int(eval(formula.replace("x", "*"), {"__builtins__": {}}))
+
+
+def test_the_page_has_its_lines() -> None:
+    assert len(ROWS) == PAGE.read_text().count("\n| ") - 1 > 15
+
+
+@pytest.mark.parametrize(("preset", "grows", "besides"), ROWS)
+def test_what_a_token_adds_is_what_the_page_says(preset: str, grows: str, besides: str) -> None:
+    model = load_model(preset)
+    precision = Precision("bf16", "bf16", "bf16", model.checkpoint.state)
+    program = model.program()
+    assert cache_growth(program, precision, LONG) == by_hand(grows)
+    sizes = {name: exact(size) for name, size in {**program.sizes, "B": 1, "T": 1, "S": LONG}.items()}
+    assert cache_bytes(program, sizes, precision) == by_hand(grows) * LONG + by_hand(besides)
+
+
+def flops(preset: str, kind: str, phase: Phase, new: int, context: int) -> Fraction:
+    """FLOPs of all layers' operators of a name, for one sequence."""
+    program = load_model(preset).program()
+    sizes = {name: Fraction(size) for name, size in {**program.sizes, "B": 1, "T": new, "S": context}.items()}
+    found = [(group, op) for group, op in program.in_phase(phase) if op.name == kind]
+    assert found
+    return sum((group.times(sizes) * op.flops(group.sizes(sizes)) for group, op in found), Fraction(0))
+
+
+def test_sparse_attention_grows_no_more_than_its_keys() -> None:
+    """Of 131,072 tokens each of 128 heads sees 2,048, as latents of 512 + 64 and 512; the indexer sees them all."""
+    assert flops("deepseek-v3.2", "attention", Phase.DECODE, 1, 131_072) == 61 * 128 * 2 * (2 * 512 + 64) * 2048
+    assert flops("deepseek-v3.2", "index_scores", Phase.DECODE, 1, 131_072) == 61 * 64 * 2 * (128 + 1) * 131_072
+
+
+def test_the_layers_of_glm_5_2_share_the_keys_of_21_indexers() -> None:
+    assert flops("glm-5.2", "attention", Phase.DECODE, 1, 9000) == 78 * 64 * 2 * (2 * 512 + 64) * 2048
+    assert flops("glm-5.2", "index_scores", Phase.DECODE, 1, 9000) == 21 * 32 * 2 * (128 + 1) * 9000
+
+
+def test_a_short_context_is_attended_whole() -> None:
+    assert flops("deepseek-v3.2", "attention", Phase.DECODE, 1, 1000) == flops(
+        "deepseek-v3", "attention", Phase.DECODE, 1, 1000
+    )
+
+
+def test_a_prompt_sees_each_token_up_to_the_keys_that_are_picked() -> None:
+    pairs = sum(min(token, 2048) for token in range(1, 4097))
+    assert flops("deepseek-v3.2", "attention", Phase.PREFILL, 4096, 4096) == 61 * 128 * 2 * (2 * 512 + 64) * pairs
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"indexer_types": ["shared"] + ["full"] * 77}, "the first layer has none"),
+        ({"indexer_types": ["some"] * 78}, "indexer_types: given"),
+        ({"index_topk_pattern": "F" * 77 + "X"}, "index_topk_pattern: given"),
+        ({"index_topk_pattern": "F" * 7}, "indexers has 7 entries, expected one for each of 78 layers"),
+    ],
+)
+def test_an_indexer_that_cannot_be_is_refused(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        load_model({**load_model("glm-5").fields, **changes})
