@@ -176,6 +176,11 @@ LAYERS: dict[str, Layer] = {
         _fixed(*mixture_of_experts.experts(function="silu")),
         mixture_of_experts.experts,
     ),
+    "latent_experts": Layer(
+        "mixture of experts that read a latent",
+        _fixed(*mixture_of_experts.latent_experts(function="relu2", glu=False)),
+        mixture_of_experts.latent_experts,
+    ),
     "shared_experts": Layer(
         "experts that every token goes to",
         _fixed(*mixture_of_experts.shared_experts(function="silu")),

@@ -48,9 +48,17 @@ def router(*, bias: bool = False, source: str = "h") -> tuple[Op, ...]:
 
 
 def experts(
-    *, function: Activation, bias: bool = False, glu: bool = True, source: str = "h", output: str = "f"
+    *,
+    function: Activation,
+    bias: bool = False,
+    glu: bool = True,
+    source: str = "h",
+    output: str = "f",
+    axis: str = "D",
 ) -> tuple[Op, ...]:
     """The A experts of each token, feed-forward layers with a gate or without (``glu``), and the weighted sum of them.
+
+    ``axis``: what they read and write, if not the hidden size.
 
     >>> from sympy import symbols
     >>> sizes = dict(zip("BTADF", symbols("B T A D F")))
@@ -60,14 +68,36 @@ def experts(
     Assumes: grouped matmuls that read a token's input once, however many experts it goes to.
     Source: Shazeer et al. 2017 (arXiv 1701.06538), eq. 1; Mixtral (arXiv 2401.04088), section 2.1.
     """
-    h, g, u, m = Tensor(source, "B T D"), *(Tensor(f"expert_{x}", "B T A F") for x in "gum")
-    y, total = Tensor("expert_y", "B T A D"), Tensor(output, "B T D")
-    up, gate = _of_experts("up", h, "D F", u, bias), _of_experts("gate", h, "D F", g, bias)
+    h, g, u, m = Tensor(source, f"B T {axis}"), *(Tensor(f"expert_{x}", "B T A F") for x in "gum")
+    y, total = Tensor("expert_y", f"B T A {axis}"), Tensor(output, f"B T {axis}")
+    up, gate = (_of_experts(name, h, f"{axis} F", z, bias) for name, z in (("up", u), ("gate", g)))
     return (
         fuse("experts_gate_up", [gate, up], kind="matmul") if glu else up,
         activation("experts_act", g, m, function, gate=u) if glu else activation("experts_act", u, m, function),
-        _of_experts("down", m, "F D", y, bias),
+        _of_experts("down", m, f"F {axis}", y, bias),
         elementwise("experts_sum", [y, Tensor("routes", "B T A")], total, PerElement(2, over=y), linear=True),
+    )
+
+
+def latent_experts(
+    *, function: Activation, bias: bool = False, glu: bool = True, source: str = "h", output: str = "f"
+) -> tuple[Op, ...]:
+    """Experts that read and write a latent of O elements: a projection down before them, one back up behind their sum.
+
+    >>> from sympy import symbols
+    >>> sizes = dict(zip("BTADFO", symbols("B T A D F O")))
+    >>> [op.name for op in latent_experts(function="relu2", glu=False)][:2]
+    ['latent_down', 'experts_up']
+    >>> [op.flops(sizes) for op in latent_experts(function="relu2", glu=False)][:2]
+    [2*B*D*O*T, 2*A*B*F*O*T]
+
+    Source: NVIDIA Nemotron 3 (2025), LatentMoE; ``NemotronHMoE`` of transformers.
+    """
+    low, total = Tensor("expert_latent", "B T O"), Tensor("latent_sum", "B T O")
+    return (
+        contract("latent_down", Tensor(source, "B T D"), weight("w_latent_down", "D O"), low),
+        *experts(function=function, bias=bias, glu=glu, source=low.name, output=total.name, axis="O"),
+        contract("latent_up", total, weight("w_latent_up", "O D"), Tensor(output, "B T D")),
     )
 
 

@@ -34,7 +34,7 @@ LEGEND: dict[str, str] = {
     "U": "head dimension of values, where it is not H",
     "N": "state size: elements per channel, width of a state's keys",
     "I": "elements of one patch of an image, or of one frame of sound",
-    "O": "width of an embedding, where it is not D",
+    "O": "width of an embedding, or of what experts read, where it is not D",
     "Z": "taps of a convolution",
     "n": "heads of an indexer",
     "d": "width of an indexer's heads",

@@ -226,6 +226,7 @@ STATED = {
     "nemotron-h-8b": "8",
     "nemotron-nano-9b-v2": "8.89",
     "nemotron-3-nano-30b-a3b": "31.6",
+    "nemotron-3-super-120b-a12b": "120.6",
     "qwen3-next-80b-a3b": "80",
     "qwen3.5-9b": "9",
     "qwen3.5-35b-a3b": "35",

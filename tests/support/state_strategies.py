@@ -143,6 +143,7 @@ def _nemotron(draw: st.DrawFn) -> dict[str, Any]:
         "num_experts_per_tok": st.integers(1, 2),
         "moe_intermediate_size": SMALL,
         "moe_shared_expert_intermediate_size": SMALL,
+        "moe_latent_size": st.none() | SMALL,
     }
     return {
         **draw(_with(_decoder("nemotron_h", "NemotronH"), but="num_hidden_layers tie_word_embeddings", **own)),

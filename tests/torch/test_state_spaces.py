@@ -295,7 +295,6 @@ def test_refusals(fields, text):
     [
         ("nemotron-h-8b", {"hybrid_override_pattern": "M-X"}, 'hybrid_override_pattern: given "M-X", expected a word'),
         ("nemotron-h-8b", {"num_hidden_layers": 3}, "num_hidden_layers: given 3, expected 52"),
-        ("nemotron-h-8b", {"moe_latent_size": 64}, "moe_latent_size 64 is not modelled; expected nothing"),
         ("granite-4.0-h-tiny", {"layer_types": ["mamba", "odd"]}, 'layer_types.1: given "odd"'),
         ("granite-4.0-h-tiny", {"layer_types": 3}, "layer_types: given 3, expected a list of kinds of layers"),
         (

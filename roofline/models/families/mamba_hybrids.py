@@ -162,6 +162,7 @@ MAMBA_HYBRIDS: dict[str, Family] = {
             "num_experts_per_tok": 2,
             "moe_intermediate_size": 7688,
             "shared_expert_intermediate_size": 7688,
+            "moe_latent_size": None,
             "recurrence.heads": 128,
             "recurrence.head_dim": 64,
             "recurrence.state_size": 128,
@@ -184,12 +185,12 @@ MAMBA_HYBRIDS: dict[str, Family] = {
             "attention_bias": False,
             "tie_word_embeddings": False,
             "mlp_bias": False,
-            "moe_latent_size": None,
             "sliding_window": None,
             "mamba_hidden_act": "silu",
         },
         inert=f"{_ROUTER} expand mamba_expand mamba_ssm_cache_dtype mamba_proj_bias n_shared_experts n_group "
         "topk_group moe_shared_expert_overlap residual_in_fp32 rescale_prenorm_residual mtp_layers_block_type "
+        "mtp_hybrid_override_pattern "
         "hidden_act",
     ),
 }

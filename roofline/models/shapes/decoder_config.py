@@ -84,6 +84,7 @@ class DecoderConfig(Config):
     num_local_experts: Size | None = None
     num_experts_per_tok: Size | None = None
     moe_intermediate_size: Size | None = None
+    moe_latent_size: Size | None = Field(default=None, description="width of the latent that experts read and write")
     shared_expert_intermediate_size: int = Field(default=0, ge=0, le=MAX_SIZE)
     shared_expert_gate: bool = False
     expert_gate: bool = Field(default=True, description="experts have a gate and are three matrices each, not two")

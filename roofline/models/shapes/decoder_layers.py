@@ -6,7 +6,7 @@ from roofline.layers.attention import Mask, Scores, attention, output_projection
 from roofline.layers.feed_forward import feed_forward
 from roofline.layers.gated_attention import attention_gate, gated_projections
 from roofline.layers.latent_attention import indexer, latent_attention, latent_output_projection, latent_projections
-from roofline.layers.mixture_of_experts import experts, router, shared_experts
+from roofline.layers.mixture_of_experts import experts, latent_experts, router, shared_experts
 from roofline.layers.normalization import Placement, norm, parallel_residual_norm, residual_norm
 from roofline.models.shapes.decoder_config import DecoderConfig, Layer, LayerType
 from roofline.models.shapes.recurrence import mixer
@@ -39,6 +39,7 @@ def sizes_of(config: DecoderConfig) -> dict[str, int]:
         "W": config.sliding_window or config.attention_chunk_size or config.index_topk,
         "E": config.num_local_experts,
         "A": config.num_experts_per_tok,
+        "O": config.moe_latent_size,
         "R": config.kv_lora_rank,
         "Q": config.q_lora_rank,
         "J": config.qk_rope_head_dim,
@@ -159,7 +160,8 @@ def _query_key_norm(config: DecoderConfig, kind: Layer) -> tuple[Op, ...]:
 
 def _experts(config: DecoderConfig, source: str) -> tuple[Op, ...]:
     function, glu = config.expert_activation or config.hidden_act, config.expert_gate
-    routed = experts(function=function, bias=config.expert_bias, glu=glu, source=source)
+    between = experts if config.moe_latent_size is None else latent_experts
+    routed = between(function=function, bias=config.expert_bias, glu=glu, source=source)
     shared = shared_experts(function=config.hidden_act, gated=config.shared_expert_gate, glu=glu, source=source)
     width = config.shared_expert_intermediate_size
     return (
