@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from roofline.cli.console import tell, warn
-from roofline.errors import ConfigError, UsageError
+from roofline.errors import UsageError
 from roofline.options.groups import JsonOutput
 from roofline.options.verbs import ModelListFlags
 
@@ -13,17 +13,24 @@ from roofline.options.verbs import ModelListFlags
 def models_list(text: str | None, flags: ModelListFlags) -> None:
     """All presets, or those that match: family, parameters, shape."""
     from roofline.models.model import load_model
+    from roofline.models.selection import select
     from roofline.models.sources import preset_names
     from roofline.reports import models as report_models
     from roofline.reports import prediction as report
 
-    key = report_models.SORTS[flags["sort"]]
-    models = [load_model(name) for name in preset_names()]
-    if text is not None:
-        models = [model for model in models if text.lower() in f"{model.name} {model.model_type}"]
-        if not models:
-            msg = f"no preset has {text!r} in its name or family (roofline models list)"
-            raise ConfigError(msg)
+    key, every = report_models.SORTS[flags["sort"]], [load_model(name) for name in preset_names()]
+    models = select(
+        every,
+        text=text,
+        family=flags["family"],
+        parameters=flags["parameters"],
+        kind=flags["kind"],
+        experts=flags["moe"],
+    )
+    if flags["fits"] is not None:
+        from roofline.prediction.library import that_fit
+
+        models = that_fit(models, flags["fits"])
     models.sort(key=key)
     table = report_models.models_table
     tell(report.to_json({m.name: m.to_dict() for m in models}) if flags["json"] else "\n".join(table(models)))

@@ -38,7 +38,7 @@ from roofline.options.groups import (
     Wide,
 )
 from roofline.options.option import Option
-from roofline.options.words import ModelOrder, PictureSize, Quantity, Theme
+from roofline.options.words import ModelKind, ModelOrder, PictureSize, Quantity, Theme
 
 
 class RequestOptions(Lengths, PhaseOf, Dtypes, Compression, Counting, Timing, Reserve, Edits, total=False):
@@ -429,6 +429,13 @@ class EngineNewFlags(TypedDict, total=False):
 class ModelListFlags(JsonOutput, total=False):
     """The flags of ``models list``."""
 
+    family: Annotated[str | None, Option("Of this model_type.", metavar="NAME", everyday=True)]
+    parameters: Annotated[
+        str | None, Option("With so many parameters: 7B..80B, 7B.. or ..80B.", metavar="RANGE", everyday=True)
+    ]
+    kind: Annotated[ModelKind | None, Option("Of this kind.", everyday=True)]
+    moe: Annotated[bool, Option("Mixtures of experts alone.", default=False, everyday=True)]
+    fits: Annotated[str | None, Option("That fit this device as predict has it.", metavar="HARDWARE", everyday=True)]
     sort: Annotated[ModelOrder, Option("Order of the rows.", default="name", everyday=True)]
 
 

@@ -289,7 +289,7 @@ VERBS = {
     "engines show": "--json",
     "engines check": "",
     "engines new": "--from --output -o",
-    "models list": "--json --sort",
+    "models list": "--json --family --parameters --kind --moe --fits --sort",
     "models show": "--json",
     "models check": "",
 }

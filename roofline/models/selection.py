@@ -1,0 +1,100 @@
+"""Which models of the library are meant: by name, family, kind, parameters, and whether they have experts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from roofline.errors import ConfigError, UnitError, UsageError, near_matches, shown
+from roofline.models.families import FAMILIES
+from roofline.models.model import Model
+from roofline.models.shapes.decoder_config import DecoderConfig
+from roofline.models.shapes.encoder_config import EncoderConfig
+from roofline.models.shapes.encoder_decoder_config import EncoderDecoderConfig
+from roofline.models.shapes.state_space import StateSpaceConfig
+from roofline.models.shapes.two_towers import TwoTowersConfig
+from roofline.options.words import ModelKind
+from roofline.units import parse_count
+
+_EXPECTED = 'expected a range such as "7B..80B", "7B.." or "..80B"'
+
+
+def kind_of(model: Model) -> ModelKind:
+    """What kind of network it is: a decoder, a hybrid that has recurrences beside attention, and so on.
+
+    >>> from roofline.models.model import load_model
+    >>> [kind_of(load_model(name)) for name in ("llama-3.1-8b", "jamba-v0.1", "mamba-2.8b", "t5-base", "bge-m3")]
+    ['decoder', 'hybrid', 'state-space', 'encoder-decoder', 'encoder']
+    """
+    config = model.config
+    if isinstance(config, DecoderConfig):
+        return "hybrid" if config.recurrence is not None else "decoder"
+    if isinstance(config, EncoderConfig) or (isinstance(config, TwoTowersConfig) and config.images is None):
+        return "encoder"
+    if isinstance(config, EncoderDecoderConfig):
+        return "encoder-decoder"
+    return "state-space" if isinstance(config, StateSpaceConfig) else "vision"
+
+
+def has_experts(model: Model) -> bool:
+    """Whether any of its layers is a mixture of experts."""
+    config = model.config
+    return isinstance(config, DecoderConfig) and any(layer.experts for layer in config.layers)
+
+
+def parse_range(text: str) -> tuple[int, int | None]:
+    """The fewest and the most parameters that a range allows, both included; None where it has no end.
+
+    Raises UsageError, in one line, for anything else.
+
+    >>> parse_range("7B..80B"), parse_range("500M..")
+    ((7000000000, 80000000000), (500000000, None))
+    """
+    ends = text.split("..")
+    if len(ends) != 2 or not any(ends):
+        msg = f"--parameters: given {shown(text)}, {_EXPECTED}"
+        raise UsageError(msg)
+    try:
+        least, most = (parse_count(end.replace("B", "G")) if end else None for end in ends)
+    except UnitError:
+        msg = f"--parameters: given {shown(text)}, {_EXPECTED}"
+        raise UsageError(msg) from None
+    if most is not None and (least or 0) > most:
+        msg = f"--parameters: given {shown(text)}, a range that ends before it begins; {_EXPECTED}"
+        raise UsageError(msg)
+    return least or 0, most
+
+
+def select(
+    models: Sequence[Model],
+    *,
+    text: str | None = None,
+    family: str | None = None,
+    parameters: str | None = None,
+    kind: ModelKind | None = None,
+    experts: bool = False,
+) -> list[Model]:
+    """Those of ``models`` that are meant, in their order; a criterion that is None leaves all.
+
+    ``text`` is a part of a name or of a family, ``family`` a whole ``model_type``, ``parameters`` a range of their
+    number. Raises UsageError for a family or a range that cannot be, and ConfigError where nothing is left.
+    """
+    if family is not None and family not in FAMILIES:
+        msg = f"--family: {shown(family)} is not modelled; {near_matches(family, FAMILIES)}"
+        raise UsageError(msg)
+    least, most = parse_range(parameters) if parameters is not None else (0, None)
+    found = [
+        model
+        for model in models
+        if (text is None or text.lower() in f"{model.name} {model.model_type}")
+        and family in (None, model.model_type)
+        and kind in (None, kind_of(model))
+        and not (experts and not has_experts(model))
+        and least <= model.parameters
+        and (most is None or model.parameters <= most)
+    ]
+    if not found:
+        asked = [f"has {text!r} in its name or family"] if text is not None else []
+        asked += ["is what these flags ask for"] if family or parameters or kind or experts else []
+        msg = f"no preset {' and '.join(asked)} (roofline models list)"
+        raise ConfigError(msg)
+    return found
