@@ -11,10 +11,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from roofline.buying.api import compare, size
+    from roofline.buying.api import compare, size, train
     from roofline.buying.ranking import Comparison
     from roofline.buying.recording import record
     from roofline.buying.sizing import Sizing
+    from roofline.buying.training_costs import Training
     from roofline.errors import RooflineError
     from roofline.formulas.building import formula
     from roofline.formulas.expressions import Formula
@@ -46,6 +47,7 @@ __all__ = [
     "StepClock",
     "Sweep",
     "Tape",
+    "Training",
     "compare",
     "formula",
     "load_hardware",
@@ -56,6 +58,7 @@ __all__ = [
     "simulate",
     "size",
     "sweep",
+    "train",
 ]
 
 _HOMES = {
@@ -74,6 +77,7 @@ _HOMES = {
     "StepClock": "serving.step_clock",
     "Sweep": "sweeps.sweep",
     "Tape": "tape.tape",
+    "Training": "buying.training_costs",
     "compare": "buying.api",
     "formula": "formulas.building",
     "load_hardware": "hardware.loading",
@@ -84,6 +88,7 @@ _HOMES = {
     "simulate": "simulation.simulate",
     "size": "buying.api",
     "sweep": "sweeps.sweep",
+    "train": "buying.api",
 }
 
 

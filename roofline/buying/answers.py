@@ -8,6 +8,7 @@ from typing_extensions import TypedDict
 
 from roofline.prediction.answers import Bound, EngineUsed, SharesAnswer
 from roofline.schema import Answer, Says
+from roofline.training.answers import TrainingStepAnswer
 
 
 class PointAnswer(TypedDict, total=False):
@@ -207,21 +208,36 @@ class FrontAnswer(TypedDict):
     usd_per_million: Annotated[float, Says("cost of a million tokens of the traffic under full load", "USD")]
 
 
-class TrainingAnswer(TypedDict):
-    """A training run on hardware."""
+class TrainingRunAnswer(TypedDict):
+    """A whole run."""
 
-    hardware: Annotated[str, Says("hardware")]
-    flops: NotRequired[Annotated[float, Says("operations of contractions of the whole run", "FLOP")]]
-    six_nd: NotRequired[Annotated[float, Says("6 N D, or 4 N D with frozen weights", "FLOP")]]
-    mfu: NotRequired[Annotated[float, Says("model FLOPs utilisation")]]
-    device_hours: NotRequired[Annotated[float, Says("device-hours", "h")]]
-    device_hours_low: NotRequired[Annotated[float, Says("low end of their band", "h")]]
-    device_hours_high: NotRequired[Annotated[float, Says("high end of their band", "h")]]
+    tokens: Annotated[float, Says("tokens of the run", "tokens")]
+    days: Annotated[float, Says("how long it takes", "days")]
+    days_low: Annotated[float, Says("low end of the band", "days")]
+    days_high: Annotated[float, Says("high end of the band", "days")]
+    device_hours: Annotated[float, Says("device-hours", "h")]
     usd: Annotated[float | None, Says("cost; null without a price", "USD")]
-    usd_six_nd: Annotated[float | None, Says("cost of six_nd at the same rate", "USD")]
     usd_per_million_tokens: Annotated[float | None, Says("cost of a million tokens trained on", "USD")]
     price: Annotated[str | None, Says("price that it follows from")]
     problem: Annotated[str | None, Says("why there is no cost")]
+
+
+class TrainingRowAnswer(TypedDict):
+    """Training on one hardware."""
+
+    hardware: Annotated[str, Says("hardware")]
+    problem: Annotated[str | None, Says("why it has no step")]
+    step: NotRequired[Annotated[TrainingStepAnswer, Says("a training step")]]
+    run: NotRequired[Annotated[TrainingRunAnswer, Says("with --tokens: the whole run")]]
+
+
+class TrainAnswer(Answer):
+    """Training on hardware side by side, what fits first, by money, else by time."""
+
+    model: Annotated[str, Says("model")]
+    parameters: Annotated[int, Says("parameters")]
+    days: Annotated[float | None, Says("target of the run; null where there is none", "days")]
+    rows: Annotated[list[TrainingRowAnswer], Says("hardware")]
 
 
 class PoolsOrMixedAnswer(TypedDict):
@@ -289,7 +305,6 @@ class CompareAnswer(Answer):
     rows: Annotated[list[RowAnswer], Says("hardware: what qualifies first, the cheapest before the others")]
     pareto_front: Annotated[list[FrontAnswer], Says("choices that no other beats in both TPOT and cost")]
     pools_or_mixed: NotRequired[Annotated[list[PoolsOrMixedAnswer], Says("with --pools: what they are worth")]]
-    training: NotRequired[Annotated[list[TrainingAnswer], Says("with --train: what a run costs")]]
 
 
 class OrderAnswer(BasisAnswer):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -13,14 +12,14 @@ from roofline.buying.pool_sizing import with_pools
 from roofline.buying.ranking import Comparison, compare_hardware
 from roofline.buying.serving_costs import Terms
 from roofline.buying.sizing import Sizing, as_sold, size_hardware, within_limits
-from roofline.buying.training_costs import price_training
+from roofline.buying.training_costs import Training, train_on
 from roofline.errors import UsageError, shown
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
 from roofline.options.edits import edits_by_room
 from roofline.options.groups import Loaded
 from roofline.options.keywords import part, takes
-from roofline.options.verbs import CompareOptions, ServingOptions, SizeOptions
+from roofline.options.verbs import CompareOptions, ServingOptions, SizeOptions, TrainOptions
 from roofline.serving.hardware_choice import Hardware, read_hardware
 from roofline.serving.operating_points import Targets
 from roofline.serving.scenario import read_question
@@ -41,9 +40,8 @@ def compare(
     runs prompts by themselves. ``reserve`` is what the runtime keeps, a share or "2GiB", in place of its.
     ``speculate`` 4:0.7 has ``draft``, or a look-up at no cost, propose 4 tokens a step, each accepted with 0.7.
     ``pools``: hardware of several devices has a row too in which some of them only prefill and the others only decode.
-    ``train`` tokens of training are priced too, with ``frozen`` weights as LoRA has them. ``set`` edits fields of
-    model, engine and all hardware by path, as ``predict`` has it. Raises RooflineError, in one line, for whatever is
-    refused.
+    ``set`` edits fields of model, engine and all hardware by path, as ``predict`` has it. Raises RooflineError, in one
+    line, for whatever is refused.
 
     >>> best = compare("llama-3.1-8b", "h100,l40s", workload="chat", tpot="30 ms").rows[0]
     >>> best.hardware.name, best.point.batch
@@ -52,8 +50,7 @@ def compare(
     question = read_question(model, **part(ServingOptions, options))
     terms, targets = Terms.of(options), Targets.of(options)
     devices = _hardware(hardware, options["set"])
-    result = compare_hardware(question, devices, targets, terms)
-    return replace(result, training=price_training(question, devices, terms, options))
+    return compare_hardware(question, devices, targets, terms)
 
 
 @takes(SizeOptions)
@@ -87,8 +84,33 @@ def size(
     return within_limits(result, limits)
 
 
+@takes(TrainOptions)
+def train(
+    model: str | Path | Mapping[str, Any] | Model,
+    hardware: str | HardwareSpec | Sequence[str | HardwareSpec],
+    **options: Unpack[TrainOptions],
+) -> Training:
+    """A training step of ``model`` on each ``hardware``: whether it fits, its time with a band, the best choice.
+
+    ``hardware``: names and counts such as 64xh100, with commas or as a list. What is left open of layout,
+    ``microbatch``, ``recompute`` and ``zero`` is searched. ``sequence`` and ``batch_tokens`` are tokens, ``batch`` is
+    sequences; ``tokens`` of a whole run give days and money, with ``days`` the fewest devices. What does not fit has no
+    time. Raises RooflineError, in one line, for whatever is refused.
+
+    >>> step = train("llama-3.1-8b", "64xh100").step
+    >>> step.fits, step.devices, step.question.batch
+    (True, 64, 1024)
+    """
+    return train_on(model, _names(hardware), options)
+
+
 def _hardware(given: str | Loaded | Sequence[str | Loaded], edits: Mapping[str, Any] | None) -> list[Hardware]:
     """Hardware by name, with commas or as a list. Raises UsageError for an empty name, and for what is none."""
+    return read_hardware(_names(given), edits_by_room(edits or {})["hardware"])
+
+
+def _names(given: str | Loaded | Sequence[str | Loaded]) -> list[str | HardwareSpec]:
+    """The names, or what was loaded, one by one. Raises UsageError for an empty name, and for what is none."""
     names = given.split(",") if isinstance(given, str) else given if isinstance(given, Sequence) else [given]
     clean = [name.strip() if isinstance(name, str) else name for name in names]
     if not all(clean):
@@ -98,4 +120,4 @@ def _hardware(given: str | Loaded | Sequence[str | Loaded], edits: Mapping[str, 
     if len(known) < len(clean):
         msg = f"hardware {shown(given)}: expected names, or hardware that was loaded"
         raise UsageError(msg)
-    return read_hardware(known, edits_by_room(edits or {})["hardware"])
+    return known

@@ -20,7 +20,7 @@ from roofline.hardware.fields import Block, Date, Price, Text
 from roofline.hardware.library import find_file, is_path, parted
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import System, load_system
-from roofline.options.groups import Money
+from roofline.options.groups import Prices
 from roofline.options.words import PriceKind
 from roofline.schema import Says
 
@@ -134,7 +134,7 @@ def missing_price(name: str, offers: Sequence[Offer], kind: PriceKind) -> str:
     return f"no {kind} price of {name}: {has}; or --prices {name}={unit}"
 
 
-def own_prices(asked: Money) -> tuple[Offer, ...]:
+def own_prices(asked: Prices) -> tuple[Offer, ...]:
     """The prices that options give, if any; what is raised is as for :func:`read_prices`."""
     return () if asked["prices"] is None else read_prices(asked["prices"], asked["price_kind"])
 

@@ -9,7 +9,6 @@ from typing import Any
 from roofline.buying.pareto import FrontPoint, pareto_front
 from roofline.buying.pools_or_mixed import PoolsOrMixed, pools_or_mixed
 from roofline.buying.serving_costs import ServingCost, Terms, serving_cost
-from roofline.buying.training_costs import TrainingCost
 from roofline.classes import frozen
 from roofline.engines.engine import Engine
 from roofline.errors import UsageError
@@ -91,7 +90,6 @@ class Comparison:
     terms: Terms
     rows: tuple[Row, ...]
     front: tuple[FrontPoint, ...] = ()
-    training: tuple[TrainingCost, ...] = ()
 
     @property
     def qualifies(self) -> bool:
@@ -119,7 +117,6 @@ class Comparison:
             "rows": rows,
             "pareto_front": front,
             **({"pools_or_mixed": pools} if pools else {}),
-            **({"training": [cost.to_dict() for cost in self.training]} if self.training else {}),
         }
 
 

@@ -1,117 +1,240 @@
-"""What training costs on hardware: device-hours from forward and backward counts, times its price."""
+"""What training costs: steps on hardware side by side, the days and the money of a run, the fewest devices for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from math import ceil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from math import log2
+from pathlib import Path
 from typing import Any
 
-from roofline.buying.economics import HourlyCost
-from roofline.buying.prices import Offer
+from roofline.buying.economics import HourlyCost, Ownership
+from roofline.buying.prices import Offer, own_prices
 from roofline.buying.serving_costs import Terms, hourly_cost
-from roofline.buying.training_runs import TrainingRun, state_bytes, training_run
-from roofline.calibration.constants import ConstantSet
+from roofline.buying.sizing import as_sold
 from roofline.classes import frozen
-from roofline.errors import WorkloadError
+from roofline.errors import RooflineError, UsageError, WorkloadError
+from roofline.hardware.spec import HardwareSpec
+from roofline.models.model import Model
+from roofline.options.edits import edits_by_room
 from roofline.options.values import read_tokens
-from roofline.options.verbs import CompareOptions
-from roofline.serving.batch_sweep import constants_for
-from roofline.serving.hardware_choice import Hardware
-from roofline.serving.scenario import Question
+from roofline.options.verbs import TrainOptions
+from roofline.serving.hardware_choice import Hardware, read_hardware
 from roofline.timing.energy import busy_power
-from roofline.timing.machine import Machine
-from roofline.units import format_quantity
+from roofline.training.question import TrainingQuestion, read_training
+from roofline.training.remedies import on_devices
+from roofline.training.step import TrainingStep
+from roofline.version import versions
 
-SEQUENCE = 4096
-"""Tokens of a sequence in training, where the model takes as many."""
+_DAY, _HOUR = 86400.0, 3600.0
+_MOST_DOUBLINGS = 20
+_PARTS = (1.25, 1.5, 1.75, 2.0)
 
 
 @frozen
-class TrainingCost:
-    """A run on hardware: device-hours with their band; money where there is a price, else ``problem`` says why. [USD]
+class Run:
+    """A whole run on hardware: how long, device-hours, and money where there is a price, else ``problem`` says why.
 
-    ``usd_six_nd`` is what 6 N D (4 N D with frozen weights) would cost at the same rate of FLOPs.
+    ``low`` and ``high`` are factors of the time.
     """
 
-    hardware: Hardware
-    run: TrainingRun | None
+    tokens: float
+    seconds: float
+    low: float
+    high: float
+    devices: int
     offer: Offer | None = None
     usd: float | None = None
     problem: str = ""
 
     @property
-    def usd_six_nd(self) -> float | None:
-        """The rule of thumb's cost. [USD]"""
-        return None if self.usd is None or self.run is None else self.usd * self.run.six_nd / self.run.flops
+    def days(self) -> float:
+        """How long it takes. [days]"""
+        return self.seconds / _DAY
 
     @property
-    def usd_per_million(self) -> float | None:
-        """Cost of a million tokens trained on. [USD]"""
-        return None if self.usd is None or self.run is None else self.usd / self.run.tokens * 1e6
+    def device_hours(self) -> float:
+        """Hours of all devices."""
+        return self.seconds / _HOUR * self.devices
 
     def to_dict(self) -> dict[str, Any]:
-        """The cost as JSON."""
-        run, price = self.run, self.offer
-        hours = {} if run is None else {
-            "flops": run.flops, "six_nd": run.six_nd, "mfu": run.mfu, "device_hours": run.device_hours,
-            "device_hours_low": run.low_s / 3600, "device_hours_high": run.high_s / 3600,
+        """The run as JSON."""
+        return {
+            "tokens": self.tokens, "days": self.days, "days_low": self.days * self.low,
+            "days_high": self.days * self.high, "device_hours": self.device_hours, "usd": self.usd,
+            "usd_per_million_tokens": None if self.usd is None else self.usd / self.tokens * 1e6,
+            "price": self.offer.words() if self.offer else None, "problem": self.problem or None,
         }  # fmt: skip
-        money = {"usd": self.usd, "usd_six_nd": self.usd_six_nd, "usd_per_million_tokens": self.usd_per_million}
-        return {"hardware": self.hardware.name, **hours, **money, "price": price.words() if price else None,
-                "problem": self.problem or None}  # fmt: skip
 
 
-def price_training(
-    question: Question, hardware: Sequence[Hardware], terms: Terms, asked: CompareOptions
-) -> tuple[TrainingCost, ...]:
-    """The cost of the run that options ask for on each hardware, the cheapest first; what has no price comes last.
+@frozen
+class TrainingRow:
+    """Training on one hardware: a step, and the run that was asked for; or why there is none."""
 
-    Empty where they ask for none. Raises UsageError for a number of tokens out of range.
+    hardware: str
+    step: TrainingStep | None
+    run: Run | None = None
+    problem: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row as JSON."""
+        found: dict[str, Any] = {"hardware": self.hardware, "problem": self.problem or None}
+        found |= {"step": self.step.to_dict()} if self.step else {}
+        return found | ({"run": self.run.to_dict()} if self.run else {})
+
+
+@frozen
+class Training:
+    """Training on hardware side by side, what fits first, by money, else by time.
+
+    ``days`` is the target of a run, None where there is none.
     """
-    if asked["train"] is None:
-        return ()
-    tokens, frozen = read_tokens("train", asked["train"]), asked["frozen"]
-    which = constants_for(question)
-    found = [_cost(question, each, terms, tokens, which, frozen=frozen) for each in hardware]
-    return tuple(sorted(found, key=lambda cost: (cost.usd is None, cost.usd or 0.0, cost.hardware.name)))
+
+    model: Model
+    rows: tuple[TrainingRow, ...]
+    days: float | None = None
+
+    @property
+    def step(self) -> TrainingStep:
+        """The step of the first row. Raises WorkloadError where it has none."""
+        if self.rows[0].step is None:
+            raise WorkloadError(self.rows[0].problem)
+        return self.rows[0].step
+
+    @property
+    def qualifies(self) -> bool:
+        """Whether a run meets the days that were asked for, where any were."""
+        return self.days is None or any(row.run and row.run.days <= self.days for row in self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of ``train``."""
+        return {
+            **versions(),
+            "model": self.model.name,
+            "parameters": int(self.model.parameters),
+            "days": self.days,
+            "rows": [row.to_dict() for row in self.rows],
+        }
 
 
-def _cost(
-    question: Question,
-    hardware: Hardware,
-    terms: Terms,
-    tokens: float,
-    which: Callable[[Hardware], ConstantSet],
-    *,
-    frozen: bool,
-) -> TrainingCost:
-    device, sequence = hardware.device, min(SEQUENCE, question.model.lengths.positions)
-    each, capacity = state_bytes(question.model, frozen=frozen) / hardware.count, device.capacity
-    if capacity is not None and each > capacity:
-        return TrainingCost(hardware, None, problem=_too_large(each, capacity, hardware.count, frozen=frozen))
-    try:
-        dtype = device.default_dtype()
-        machine = Machine(device, which(hardware).for_dtypes((dtype,)), "graph")
-        run = training_run(question.model, machine, tokens=tokens, dtype=dtype, sequence=sequence, frozen=frozen)
-    except WorkloadError as failure:
-        return TrainingCost(hardware, None, problem=str(failure))
-    watts = busy_power(device.tdp or 0.0, run.mfu, 0.0)
-    priced = hourly_cost(hardware, hardware.count, watts, terms)
+def train_on(
+    model: str | Path | Mapping[str, Any] | Model, names: Sequence[str | HardwareSpec], asked: TrainOptions
+) -> Training:
+    """Training on each of several hardware. Raises RooflineError for what is refused, of one hardware alone."""
+    _check(asked)
+    each = [hardware for name in names for hardware in _read(name, asked)]
+    rows, network = [], None
+    for name, hardware in each:
+        try:
+            question = read_training(model, name, asked)
+            network = question.request.model
+            rows.append(_row(question, hardware, asked))
+        except RooflineError as failure:
+            if len(each) == 1:
+                raise
+            rows.append(TrainingRow(hardware.name, None, problem=str(failure)))
+    if network is None:
+        raise WorkloadError(rows[0].problem)
+    return Training(network, tuple(sorted(rows, key=_order)), asked["days"])
+
+
+def _read(name: str | HardwareSpec, asked: TrainOptions) -> Iterator[tuple[Any, Hardware]]:
+    edits = edits_by_room(asked["set"] or {})["hardware"]
+    found = read_hardware([name], edits)
+    yield from ((each.device if name == "all" else name, each) for each in found)
+
+
+def _order(row: TrainingRow) -> tuple[Any, ...]:
+    """What fits, then what has a price, by that; then by the time of a step."""
+    priced = row.run.usd if row.run and row.run.usd is not None else None
+    fits = row.step is not None and row.step.fits is not False
+    seconds = float(row.step.timing.time_s) if row.step and fits else 0.0
+    return (not fits, priced is None, priced or 0.0, seconds, row.hardware)
+
+
+def _row(question: TrainingQuestion, hardware: Hardware, asked: TrainOptions) -> TrainingRow:
+    if asked["tokens"] is None:
+        return TrainingRow(hardware.name, TrainingStep(question))
+    tokens = read_tokens("tokens", asked["tokens"])
+    step = TrainingStep(question) if asked["days"] is None else _fewest(question, tokens, asked["days"])
+    name = hardware.name if asked["days"] is None else f"{step.devices}x{hardware.device.name}"
+    if step.fits is False:
+        return TrainingRow(name, step)
+    return TrainingRow(name, step, _run(step, hardware, tokens, asked))
+
+
+def _run(step: TrainingStep, hardware: Hardware, tokens: float, asked: TrainOptions) -> Run:
+    timing = step.timing
+    seconds = tokens / step.tokens_per_s
+    low, high = (float(end) / float(timing.time_s) for end in (timing.low_s, timing.high_s))
+    run = Run(tokens, seconds, low, high, step.devices)
+    watts = busy_power(hardware.device.tdp or 0.0, step.mfu, 0.0)
+    terms = Terms(asked["price_kind"], own_prices(asked), Ownership.of(asked))
+    priced = hourly_cost(as_sold([hardware], terms)[0], step.devices, watts, terms)
     if isinstance(priced, str):
-        return TrainingCost(hardware, run, problem=priced)
+        return replace(run, problem=priced)
     offer, hourly = priced
-    return TrainingCost(hardware, run, offer, run_usd(run, hourly, offer.shapes(hardware.count) * offer.devices))
+    return replace(run, offer=offer, usd=run_usd(seconds, hourly))
 
 
-def _too_large(each: float, capacity: float, count: int, *, frozen: bool) -> str:
-    """Why training does not fit, with the fewest devices whose memories hold its states."""
-    held = "frozen weights alone" if frozen else "weights, gradients and Adam's states alone, 16 B a parameter,"
-    need, room = (format_quantity(size, "bytes") for size in (each, capacity))
-    least = ceil(each * count / capacity)
-    spread = f" on each of {count} devices, spread evenly" if count > 1 else ""
-    return f"training does not fit: {held} take {need} of {room}{spread}; {least} devices at least"
+def run_usd(seconds: float, hourly: HourlyCost) -> float:
+    """Money for so long under load. [USD]
+
+    >>> run_usd(7200.0, HourlyCost(20.0))
+    40.0
+    """
+    return seconds / _HOUR * float(hourly.at(1.0))
 
 
-def run_usd(run: TrainingRun, hourly: HourlyCost, devices: int) -> float:
-    """Money for the hours that ``devices``, all of them loaded, take for a run. [USD]"""
-    return run.device_hours / devices * float(hourly.at(1.0))
+def _fewest(question: TrainingQuestion, tokens: float, days: float) -> TrainingStep:
+    """The fewest devices, of what is named a whole number of times, that train so many tokens in so many days.
+
+    The number is doubled until it is enough, and then tried at quarters between; the last tried where none is enough.
+    """
+    unit = question.request.fleet.count
+    first, last = TrainingStep(question), 1
+    for doubled in range(_start(first, tokens, days), _MOST_DOUBLINGS):
+        found = _tried(question, unit * 2**doubled)
+        first, last = found or first, 2**doubled
+        if found and _within(found, tokens, days):
+            break
+        if unit * last >= question.batch:
+            return first
+    for part in _PARTS[:-1]:
+        count = unit * last // 2 * part
+        between = _tried(question, int(count)) if count == int(count) and int(count) % unit == 0 else None
+        if between and _within(between, tokens, days):
+            return between
+    return first
+
+
+def _start(step: TrainingStep, tokens: float, days: float) -> int:
+    """How often the number may be doubled at once: so that even the peak of all devices would be too slow."""
+    needed = step.flops / step.question.tokens * tokens / (days * _DAY) / step.peak_flops_per_s
+    return max(0, int(log2(max(1.0, needed))))
+
+
+def _tried(question: TrainingQuestion, count: int) -> TrainingStep | None:
+    try:
+        return TrainingStep(on_devices(question, count))
+    except WorkloadError:
+        return None
+
+
+def _within(step: TrainingStep, tokens: float, days: float) -> bool:
+    return step.fits is not False and tokens / step.tokens_per_s <= days * _DAY
+
+
+def _check(asked: TrainOptions) -> None:
+    tokens = None if asked["tokens"] is None else read_tokens("tokens", asked["tokens"])
+    if tokens is not None and not 1 <= tokens <= 1e18:
+        msg = f"tokens {tokens:g}: expected 1 to 1e18 tokens of training"
+        raise UsageError(msg)
+    if asked["days"] is None:
+        return
+    if tokens is None:
+        msg = "days is a target of a whole run; give its --tokens too, such as 15T"
+        raise UsageError(msg)
+    if not 0 < asked["days"] < 1e6:
+        msg = f"days {asked['days']:g}: expected a time above 0 such as 30"
+        raise UsageError(msg)

@@ -11,7 +11,20 @@ from typing import NoReturn
 
 import click
 
-from roofline.cli import engines, formula, hardware, measure, models, op, plot, predict, serving, simulation, sweep
+from roofline.cli import (
+    engines,
+    formula,
+    hardware,
+    measure,
+    models,
+    op,
+    plot,
+    predict,
+    serving,
+    simulation,
+    sweep,
+    training,
+)
 from roofline.cli.console import fail, interrupted, tell, unwritable, warn
 from roofline.cli.verb import Argument, Verb, Verbs
 from roofline.errors import RooflineError
@@ -25,7 +38,7 @@ roofline tells what a transformer costs on hardware you do not own yet, why, and
   roofline predict llama-3.1-8b --hardware h100 --context 4096 engineer: what limits a decode step
   roofline formula attention --quantity intensity              teacher: the formula, in letters
 
-verbs: predict, compare, size, simulate, sweep, op, formula, plot, doctor, calibrate, validate,
+verbs: predict, compare, size, train, simulate, sweep, op, formula, plot, doctor, calibrate, validate,
        hardware list|show|check|diff|new|schema, models list|show|check,
        engines list|show|check|new
 """
@@ -111,6 +124,7 @@ app.add(
 )
 app.add("Ask", "compare", Verb(serving.compare, verbs.CompareFlags, _MODEL, answer="buying.answers:CompareAnswer"))
 app.add("Ask", "size", Verb(serving.size, verbs.SizeFlags, _MODEL, answer="buying.answers:SizeAnswer"))
+app.add("Ask", "train", Verb(training.train, verbs.TrainFlags, _MODEL, answer="buying.answers:TrainAnswer"))
 app.add(
     "Explore",
     "simulate",

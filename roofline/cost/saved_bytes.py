@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from roofline.cost.residency import Widths
 from roofline.number import Number, added, ceil_div
 from roofline.program.axes import Binding, Sizes, rebind
 from roofline.program.saved import Saved
-from roofline.program.workload import Precision
 
 
 def _as_stated(saved: Saved) -> Mapping[str, Binding]:
@@ -18,7 +18,7 @@ def _as_stated(saved: Saved) -> Mapping[str, Binding]:
 def saved_bytes(
     saved: Iterable[Saved],
     sizes: Sizes,
-    precision: Precision,
+    precision: Widths,
     lies: Callable[[Saved], Mapping[str, Binding]] = _as_stated,
 ) -> Number:
     """Bytes that are kept between the forward and the backward pass; ``lies`` binds axes to a device's part of them.
@@ -27,6 +27,7 @@ def saved_bytes(
     >>> from roofline.program.conventions import Conventions
     >>> from roofline.program.recompute import read_policy
     >>> from roofline.program.saved import saved_tensors
+    >>> from roofline.program.workload import Precision
     >>> program = load_model("llama-3.1-8b").program(Conventions(lm_head="all"))
     >>> sizes = {**program.sizes, "B": 1, "T": 4096, "S": 4096}
     >>> bf16 = Precision("bf16", "bf16", "bf16")
@@ -40,7 +41,7 @@ def saved_bytes(
 def of_tensor(
     saved: Saved,
     sizes: Sizes,
-    precision: Precision,
+    precision: Widths,
     lies: Callable[[Saved], Mapping[str, Binding]] = _as_stated,
 ) -> Number:
     """Bytes of one saved tensor in all the repeats of its group that keep it."""

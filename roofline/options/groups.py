@@ -178,7 +178,7 @@ class Reserve(TypedDict, total=False):
         float | str | None,
         Option(
             "Memory that the runtime keeps, a share or a size: 0.1, 2GiB.",
-            usual="what the engine leaves; if it does not say, 0, in compare and size 0.1",
+            usual="what the engine leaves; if it does not say, 0, in compare, size and train 0.1",
             metavar="SIZE",
         ),
     ]
@@ -369,7 +369,7 @@ class Serving(TypedDict, total=False):
     ]
 
 
-class Money(TypedDict, total=False):
+class Prices(TypedDict, total=False):
     """Money"""
 
     price_kind: Annotated[PriceKind, Option("Which prices.", default="on_demand", everyday=True)]
@@ -380,21 +380,6 @@ class Money(TypedDict, total=False):
             usual="those of the hardware specs",
             metavar="PRICES",
             everyday=True,
-        ),
-    ]
-    utilization: Annotated[
-        str | float | Sequence[float],
-        Option(
-            "Parts of the time under load, with commas.",
-            default=(0.25, 0.5, 0.75, 1.0),
-            usual="0.25,0.5,0.75,1",
-            metavar="SHARES",
-        ),
-    ]
-    api: Annotated[
-        str | tuple[float, float] | None,
-        Option(
-            "Prices of an API to break even with: IN/OUT in USD per million tokens.", metavar="IN/OUT", everyday=True
         ),
     ]
     years: Annotated[float, Option("Years over which a purchase is paid off.", default=4.0, metavar="YEARS")]
@@ -410,6 +395,26 @@ class Money(TypedDict, total=False):
     pue: Annotated[float, Option("Power of the site / power of the devices.", default=1.3, metavar="RATIO")]
     power_price: Annotated[str | float, Option("Price of energy.", default=0.12, usual="0.12USD/kWh", metavar="PRICE")]
     hosting: Annotated[str | float, Option("Price of a device's place.", default=0.0, usual="0USD/h", metavar="PRICE")]
+
+
+class Money(Prices, total=False):
+    """Money"""
+
+    utilization: Annotated[
+        str | float | Sequence[float],
+        Option(
+            "Parts of the time under load, with commas.",
+            default=(0.25, 0.5, 0.75, 1.0),
+            usual="0.25,0.5,0.75,1",
+            metavar="SHARES",
+        ),
+    ]
+    api: Annotated[
+        str | tuple[float, float] | None,
+        Option(
+            "Prices of an API to break even with: IN/OUT in USD per million tokens.", metavar="IN/OUT", everyday=True
+        ),
+    ]
 
 
 class JsonOutput(TypedDict, total=False):

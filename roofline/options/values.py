@@ -27,7 +27,7 @@ def read_value(name: str, value: str | float, dimension: Dimension) -> float:
 def read_tokens(name: str, value: str | float) -> float:
     """A number of tokens: 300Gtok, or 300B and 1T as they are spoken of. Raises UsageError.
 
-    >>> read_tokens("train", "300B"), read_tokens("train", "1.5 T")
+    >>> read_tokens("tokens", "300B"), read_tokens("tokens", "1.5 T")
     (300000000000.0, 1500000000000.0)
     """
     spoken = re.fullmatch(r"([0-9.]+) ?([kMGBT])", value.strip()) if isinstance(value, str) else None

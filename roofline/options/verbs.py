@@ -26,6 +26,7 @@ from roofline.options.groups import (
     Money,
     NoColor,
     PhaseOf,
+    Prices,
     Quiet,
     Reserve,
     Serving,
@@ -214,11 +215,6 @@ class ServingOptions(Traffic, Targets, Dtypes, ExpertLoad, Timing, Serving, Rese
 class CompareOptions(ServingOptions, total=False):
     """The keywords of ``compare``."""
 
-    train: Annotated[
-        str | float | None, Option("Price a training run too, over so many tokens: 300Gtok, 15T.", metavar="TOKENS")
-    ]
-    frozen: Annotated[bool, Option("Training: weights stay as they are, as with LoRA.", default=False)]
-
 
 class ServingOutput(FileOutput, Wide, Quiet, total=False):
     """Output"""
@@ -241,6 +237,98 @@ class SizeOptions(Load, Limits, ServingOptions, total=False):
 
 class SizeFlags(SeveralHardware, SizeOptions, ServingOutput, total=False):
     """The flags of ``size``."""
+
+
+class TrainingStep(TypedDict, total=False):
+    """The step"""
+
+    sequence: Annotated[
+        int | None, Option("Tokens of a sequence.", usual="4096, or all positions", metavar="TOKENS", everyday=True)
+    ]
+    batch_tokens: Annotated[
+        str | float | None,
+        Option(
+            "Tokens of a step over all devices: 4M, in whole sequences.", usual="4M", metavar="TOKENS", everyday=True
+        ),
+    ]
+    batch: Annotated[int | None, Option("The same in sequences.", metavar="N")]
+    microbatch: Annotated[
+        int | None, Option("Sequences of a microbatch of a replica.", usual="the best", metavar="N", everyday=True)
+    ]
+    zero: Annotated[
+        int | None,
+        Option(
+            "What replicas split: 0 nothing, 1 optimizer states, 2 gradients too, 3 weights too (FSDP).",
+            usual="the best",
+            metavar="N",
+            everyday=True,
+        ),
+    ]
+    recompute: Annotated[
+        str | None,
+        Option(
+            "Activations that are made again: none, selective (attention's scores), full, every:K.",
+            usual="the best",
+            metavar="POLICY",
+            everyday=True,
+        ),
+    ]
+    schedule: Annotated[
+        str, Option("Of a pipeline: 1f1b, gpipe, interleaved:V.", default="1f1b", metavar="NAME", everyday=True)
+    ]
+    optimizer: Annotated[
+        str,
+        Option(
+            "adamw, adamw8bit, adafactor, lion, muon, sgd or sgd-momentum.",
+            default="adamw",
+            metavar="NAME",
+            everyday=True,
+        ),
+    ]
+    gradients: Annotated[
+        str | None, Option("Format that gradients add up in.", usual="as the recipe has it", metavar="FORMAT")
+    ]
+    dropout: Annotated[bool, Option("With dropout and its masks.", default=False)]
+    hidden: Annotated[
+        float,
+        Option("Share of data parallelism's exchanges that may run behind the passes.", default=1.0, metavar="SHARE"),
+    ]
+
+
+class TrainingFormat(TypedDict, total=False):
+    """Number formats"""
+
+    dtype: Annotated[
+        str | None,
+        Option(
+            "Recipe: bf16-mixed, fp16-mixed, bf16-autocast, bf16, fp32.",
+            usual="bf16-mixed, or fp16-mixed or fp32 where a device has no bf16",
+            metavar="RECIPE",
+            everyday=True,
+        ),
+    ]
+
+
+class TrainingRun(TypedDict, total=False):
+    """The run"""
+
+    tokens: Annotated[
+        str | float | None, Option("Tokens of the whole run: 15T, 300B.", metavar="TOKENS", everyday=True)
+    ]
+    days: Annotated[
+        float | None,
+        Option("With --tokens: the fewest devices that take so many days.", metavar="DAYS", everyday=True),
+    ]
+
+
+class TrainOptions(
+    TrainingStep, TrainingFormat, TrainingRun, Degrees, ExpertLoad, Timing, Reserve, Prices, Edits, total=False
+):
+    """The keywords of ``train``."""
+
+
+class TrainFlags(SeveralHardware, TrainOptions, FileOutput, Wide, Quiet, total=False):
+    """The flags of ``train``."""
 
 
 class SimulateOptions(Simulated, Traffic, Targets, StepClockOptions, Reserve, total=False):
@@ -444,8 +532,11 @@ GROUPS = (
     SeveralHardware,
     Load,
     Simulated,
+    TrainingStep,
+    TrainingRun,
     Lengths,
     PhaseOf,
+    TrainingFormat,
     Dtypes,
     Compression,
     Conventions,
@@ -455,6 +546,7 @@ GROUPS = (
     Traffic,
     Targets,
     Serving,
+    Prices,
     Money,
     Edits,
     OpSizes,

@@ -43,8 +43,8 @@ from roofline.program.program import Group
 Dims: TypeAlias = frozenset[str]
 """Dimensions of the mesh of devices."""
 
-Rows: TypeAlias = int | NDArray[np.bool_] | tuple[EllipsisType, None]
-"""Which of the layouts in arrays: one, those of a mask, or all, along a new last axis."""
+Rows: TypeAlias = int | NDArray[np.bool_] | NDArray[np.int64] | tuple[EllipsisType | None, ...]
+"""Which of the layouts in arrays: one, those of a mask or of places, or all, along new last axes."""
 
 MAX_DEGREE = 1_000_000
 

@@ -71,7 +71,7 @@ def choose_layout_of_some(request: Request, asked: Degrees) -> Chosen:
         return choose_layout(request, asked)
     except WorkloadError:
         devices = request.fleet.count
-        reason = _batch_too_small(request, _candidates(_search_of(request, devices), given_degrees(asked)), devices)
+        reason = _batch_too_small(request, candidates(request, devices, given_degrees(asked)), devices)
         for used in (devices // parts for parts in range(2, devices + 1) if reason and devices % parts == 0):
             fewer = replace(request, fleet=replace(request.fleet, count=used))
             with suppress(WorkloadError):
@@ -99,7 +99,7 @@ def layouts_of(request: Request) -> list[Layout]:
     devices = request.fleet.count
     if not request.fleet.counted:
         return [Layout()]
-    layouts = _candidates(_search_of(request, devices), {})
+    layouts = candidates(request, devices, {})
     held = can_split(layouts, request.program, request.phases, replace(request.workload, batch=devices))
     return [layouts.at(int(place)) for place in np.flatnonzero(held)]
 
@@ -125,22 +125,19 @@ def _of_some(request: Request, asked: Degrees, batch: int) -> Layout | WorkloadE
 def evaluate(request: Request, given: Mapping[str, int], batches: Sequence[int]) -> LayoutTable:
     """A row for each layout that can split the model and each batch. Raises WorkloadError where there is none."""
     devices = request.fleet.count if request.fleet.counted else int(Layout.of(**given).devices)
-    layouts = _candidates(_search_of(request, devices), given)
+    layouts = candidates(request, devices, given)
     workloads = [replace(request.workload, batch=batch) for batch in dict.fromkeys(batches)]
     held = [can_split(layouts, request.program, request.phases, workload) for workload in workloads]
     rows = Layout.stacked([layouts.at(mask) for mask in held])
     batch_of = np.repeat([workload.batch for workload in workloads], [mask.sum() for mask in held])
     if not len(batch_of):
-        _refuse(request, layouts, given, devices)
+        refuse_layouts(request, layouts, given, devices)
     return layout_rows(request, rows, batch_of, request.machine(devices))
 
 
-def _search_of(request: Request, devices: int) -> Search:
-    return Search(devices, "E" in request.program.sizes, request.phases)
-
-
-def _candidates(search: Search, given: Mapping[str, int]) -> Layout:
+def candidates(request: Request, devices: int, given: Mapping[str, int]) -> Layout:
     """Every layout that makes up the devices and has the ``given`` degrees, one dimension after the other."""
+    search = Search(devices, "E" in request.program.sizes, request.phases)
     found: list[dict[str, int]] = [{}]
     for dimension in DIMENSIONS:
         flag, own, last = dimension.flag, dimension.own, dimension.flag == OWN[-1]
@@ -155,7 +152,7 @@ def _candidates(search: Search, given: Mapping[str, int]) -> Layout:
     return Layout(*rows.reshape(-1, len(DEGREES)).T)
 
 
-def _refuse(request: Request, layouts: Layout, given: Mapping[str, int], devices: int) -> NoReturn:
+def refuse_layouts(request: Request, layouts: Layout, given: Mapping[str, int], devices: int) -> NoReturn:
     """Raises WorkloadError that says why no layout will do: what stands against the first that comes to mind."""
     if reason := _batch_too_small(request, layouts, devices):
         msg = f"{reason}, or name fewer devices"

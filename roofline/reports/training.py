@@ -1,32 +1,169 @@
-"""Training runs as people read them: FLOPs beside 6 N D, device-hours with their band, money."""
+"""Training as people read it: fits or not, time with a band, the layout; memory and time by cause; days and money."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
 
-from roofline.buying.training_costs import TrainingCost
-from roofline.reports.prediction import Row, table
+from roofline.buying.training_costs import Run, Training, TrainingRow
+from roofline.reports.prediction import Row, quantity, table
+from roofline.training.rows import MemoryByCause
+from roofline.training.step import TrainingStep
+from roofline.units import format_quantity
+
+_TIME_WORDS = {
+    "matmul_forward": "matmuls, forward", "matmul_input_gradients": "matmuls, gradients of inputs",
+    "matmul_weight_gradients": "matmuls, gradients of weights", "attention_forward": "attention, forward",
+    "attention_backward": "attention, backward", "other": "norms, activations, embeddings", "loss": "loss",
+    "recompute": "made again", "tensor_parallel": "tensor parallel collectives",
+    "context_parallel": "context parallel collectives", "expert_parallel": "expert parallel collectives",
+    "bubble": "pipeline bubble", "sends": "sends between stages", "data_parallel": "data parallel exchanges left over",
+    "optimizer": "optimizer",
+}  # fmt: skip
+_MEMORY_WORDS = {
+    "weights": "weights", "gradients": "gradients", "optimizer": "optimizer states", "saved": "saved activations",
+    "working": "backward pass", "gathered": "gathered weights",
+}  # fmt: skip
 
 
-def training_lines(costs: Sequence[TrainingCost]) -> list[str]:
-    """A row per hardware, and what is not in it."""
-    header = ("training", "FLOPs", "6 N D", "MFU", "device-hours", "band", "USD", "by 6 N D", "USD/Mtok")
+def training_text(found: Training, *, quiet: bool = False, wide: bool = False) -> str:
+    """The whole answer; ``quiet``: the verdict alone; ``wide``: memory of all stages, details of all hardware."""
+    several = len(found.rows) > 1
+    lines = _table(found) if several else []
+    for row in found.rows:
+        if row.step is None:
+            lines += [f"{row.hardware}: {row.problem}"]
+        elif not several or (wide and not quiet):
+            lines += [""] * several + _verdict(found, row, row.step)
+            lines += [] if quiet else _details(row.step)
+        elif row.step.fits is False:
+            lines += [f"{row.hardware}: does not fit{_remedies(row.step)}"]
+    if found.days is not None and not found.qualifies:
+        lines += [f"no number of devices that was tried trains this in {found.days:g} days"]
+    first = next((row.step for row in found.rows if row.step), None)
+    return "\n".join([*lines, *([] if quiet or first is None else ["", *_footer(first)])])
+
+
+def _table(found: Training) -> list[str]:
+    header = ("training", "fits", "memory", "step", "band", "tokens/s", "MFU", "days", "USD", "layout")
     rows: list[Row] = []
-    for cost in costs:
-        run = cost.run
-        if run is None:
-            rows.append((cost.hardware.name, *("-",) * 8))
+    for row in found.rows:
+        step = row.step
+        if step is None:
+            rows.append((row.hardware, *("-",) * 9))
             continue
-        ends = f"{run.low_s / 3600:,.3g} to {run.high_s / 3600:,.3g}"
-        money = [f"{usd:,.3g}" if usd is not None else "-" for usd in (cost.usd, cost.usd_six_nd, cost.usd_per_million)]
-        rows.append((cost.hardware.name, f"{run.flops:.3g}", f"{run.six_nd:.3g}", f"{run.mfu:.0%}",
-                     f"{run.device_hours:,.3g}", ends, *money))  # fmt: skip
-    lines = table(header, rows)
-    lines += [f"{cost.hardware.name}: {cost.problem}" for cost in costs if cost.problem]
-    frozen = any(cost.run and cost.run.frozen for cost in costs)
-    rule = "4 N D, as the weights are frozen; " if frozen else ""
-    return [
-        *lines,
-        f"{rule}N counts all parameters; without communication, optimiser steps and the recomputation that memory may "
-        "ask for: a run takes longer",
+        memory = quantity(step.memory[step.fullest].total, "bytes")
+        fits = "?" if step.fits is None else "yes" if step.fits else "no"
+        timed = ("-",) * 4
+        if step.fits is not False:
+            t = step.timing
+            ends = f"{quantity(t.low_s, 'time_s')} to {quantity(t.high_s, 'time_s')}"
+            timed = (quantity(t.time_s, "time_s"), ends, f"{step.tokens_per_s:,.0f}", f"{step.mfu:.0%}")
+        run = row.run
+        money = (f"{run.days:,.3g}" if run else "-", f"{run.usd:,.3g}" if run and run.usd is not None else "-")
+        rows.append((row.hardware, fits, memory, *timed, *money, step.choice.words))
+    return table(header, rows)
+
+
+def _verdict(found: Training, row: TrainingRow, step: TrainingStep) -> list[str]:
+    """Fits or not, and what would make it; the time of a step; the run; the choice and the next."""
+    q = step.question
+    device = q.request.device
+    several = f"{step.devices} x " if step.devices > 1 else ""
+    what = (
+        f"{found.model.name} ({found.model.parameters:,} parameters) trained on {several}{device.title or device.name}"
+    )
+    asked = f"{q.batch:,} sequences of {q.sequence:,} tokens a step ({q.tokens:,}), {q.recipe.name}, {q.optimizer.name}"
+    lines = [what, asked, _memory_line(step), *(_time_lines(step) if step.fits is not False else [])]
+    lines += _run_lines(row.run) if row.run else []
+    choice = f"choice: {step.choice.words}; the best of {step.tried:,} ({step.fitting:,} fit)"
+    if step.runner_up:
+        of = "memory" if step.fits is False else "time"
+        choice += f"; next: {step.runner_up.words}, {step.ratio:.2f} x the {of}"
+    return [*lines, choice]
+
+
+def _memory_line(step: TrainingStep) -> str:
+    total = format_quantity(step.memory[step.fullest].total, "bytes")
+    stage = f" on the {step.fullest} stage" if step.choice.layout.pp > 1 else ""
+    if step.room_bytes is None:
+        return f"needs {total} a device{stage}; its memory is not known"
+    verdict = "fits" if step.fits else "DOES NOT FIT"
+    room = format_quantity(step.room_bytes, "bytes")
+    line = f"{verdict}: {total} of {room} that the runtime leaves a device{stage}, fullest {step.peak}"
+    return line if step.fits else line + _remedies(step)
+
+
+def _remedies(step: TrainingStep) -> str:
+    changes = [f"{each.words} ({each.flags})" for each in step.remedies]
+    return f"; fits with {', or '.join(changes)}" if changes else "; no single change that was tried makes it fit"
+
+
+def _time_lines(step: TrainingStep) -> list[str]:
+    t = step.timing
+    ends = f"{quantity(t.low_s, 'time_s')} to {quantity(t.high_s, 'time_s')}"
+    rate = f"{step.tokens_per_s:,.0f} tokens/s, {step.tokens_per_s / step.devices:,.0f} a device"
+    hfu = f", HFU {step.hfu:.1%}" if step.choice.policy.name != "none" else ""
+    return [f"step {quantity(t.time_s, 'time_s')} ({ends}): {rate}; MFU {step.mfu:.1%}{hfu}"]
+
+
+def _run_lines(run: Run) -> list[str]:
+    ends = f"{run.days * run.low:,.3g} to {run.days * run.high:,.3g}"
+    line = (
+        f"{format_quantity(run.tokens, 'tokens')}: {run.days:,.3g} days ({ends}), {run.device_hours:,.3g} device-hours"
+    )
+    if run.usd is None or run.offer is None:
+        return [line, run.problem]
+    return [f"{line}, {run.usd:,.3g} USD", run.offer.words()]
+
+
+def _details(step: TrainingStep) -> list[str]:
+    """Memory by cause, stage by stage, and, where it fits, time by cause."""
+    stages = step.memory
+    names = [field.name for field in fields(MemoryByCause)]
+    header = ("memory of a device", *(stages if len(stages) > 1 else ["bytes"]))
+    rows: list[Row] = [
+        (_MEMORY_WORDS[name], *(quantity(getattr(stage, name), "bytes") for stage in stages.values()))
+        for name in names
+        if any(getattr(stage, name) for stage in stages.values())
     ]
+    rows.append(("total", *(quantity(stage.total, "bytes") for stage in stages.values())))
+    lines = ["", *table(header, rows)]
+    if step.fits is False:
+        return lines
+    whole = float(step.timing.time_s)
+    timed: list[Row] = [
+        (_TIME_WORDS[cause], quantity(seconds, "time_s"), f"{seconds / whole:.1%}")
+        for cause, seconds in step.causes.items()
+    ]
+    several = f", {step.microbatches} microbatches" if step.microbatches > 1 else ""
+    return [*lines, "", *table((f"time of a step{several}", "time", "of step"), timed)]
+
+
+def _footer(step: TrainingStep) -> list[str]:
+    q = step.question
+    return [
+        f"engine {q.request.engine.name}, constants of {q.request.constants.name}; schedule {q.schedule.words}",
+        f"gradients add up in {q.recipe.gradients}; states: {q.optimizer.source}",
+        "MFU counts the model's FLOPs, HFU what is made again too; without time of the host, checkpoints, failures",
+    ]
+
+
+def training_rows(found: Training) -> list[dict[str, Any]]:
+    """A row per hardware for files."""
+    rows = []
+    for row in found.rows:
+        step, run = row.step, row.run
+        fits = step is not None and step.fits is not False
+        rows.append({
+            "hardware": row.hardware, "devices": step.devices if step else None, "fits": step.fits if step else None,
+            "choice": step.choice.words if step else None,
+            "memory_bytes": step.memory[step.fullest].total if step else None,
+            "time_s": float(step.timing.time_s) if step and fits else None,
+            "low_s": float(step.timing.low_s) if step and fits else None,
+            "high_s": float(step.timing.high_s) if step and fits else None,
+            "tokens_per_s": step.tokens_per_s if step and fits else None, "mfu": step.mfu if step and fits else None,
+            "days": run.days if run else None, "device_hours": run.device_hours if run else None,
+            "usd": run.usd if run else None, "problem": row.problem or None,
+        })  # fmt: skip
+    return rows

@@ -72,7 +72,9 @@ def test_help(verb: tuple[str, ...]) -> None:
 
 def test_the_help_names_the_verbs_that_exist_and_no_other() -> None:
     named = re.findall(r"^  ([a-z]+)  ", answer("--help"), re.MULTILINE)
-    verbs = "predict compare size simulate sweep formula plot op doctor calibrate validate hardware models engines"
+    verbs = (
+        "predict compare size train simulate sweep formula plot op doctor calibrate validate hardware models engines"
+    )
     assert named == verbs.split()
 
 

@@ -43,7 +43,7 @@ COMMANDS = {
         "llama-3.1-8b --hardware h100 --context 500 --reserve 2GiB",
     ],
     "compare": [
-        "llama-3.1-8b --hardware h100,l40s,xeon,dgx-h100 --ttft 500ms --api 1/2 --train 1Gtok --speculate 4:0.7",
+        "llama-3.1-8b --hardware h100,l40s,xeon,dgx-h100 --ttft 500ms --api 1/2 --speculate 4:0.7",
         "llama-3.1-8b --hardware 2xl40s --pools --speculate 4:0.7 --draft llama-3.2-1b",
     ],
     "size": [
@@ -51,6 +51,7 @@ COMMANDS = {
         "llama-3.1-8b --hardware mi300x --prefill-on h100 --pools --load 50req/s --speculate 4:0.7 --draft llama-3.2-1b"
         " --api 1/2",
     ],
+    "train": ["gpt2 --hardware h100,8xl40s --batch 64 --tokens 1B --pp 1", "llama-3.1-8b --hardware h100 --batch 1"],
     "simulate": ["llama-3.1-8b --hardware h100 --load 5req/s --requests 50 --ttft 100ms"],
     "op": [
         "matmul --m 16 --k 4096 --n 4096 --hardware h100",

@@ -213,7 +213,7 @@ def test_no_cell_of_a_csv_is_a_formula_and_none_of_markdown_is_markup(tmp_path: 
         (3, "more than the 651 tokens", "predict llama-3.1-8b --hardware h100 --cp 100000 --context 651"),
         (3, "layers: token_embedding", "formula foo"),
         (2, "at most the", "doctor --threads 99999"),
-        (2, "expected a number of tokens", "compare llama-3.1-8b --hardware h100 --train 1X"),
+        (2, "expected a number of tokens", "train llama-3.1-8b --hardware h100 --tokens 1X"),
     ],
 )
 def test_what_is_refused_in_a_line(code: int, words: str, command: str) -> None:
@@ -223,5 +223,5 @@ def test_what_is_refused_in_a_line(code: int, words: str, command: str) -> None:
 def test_tokens_of_training_are_written_as_they_are_spoken() -> None:
     from roofline.options.values import read_tokens
 
-    assert [read_tokens("train", text) for text in ("300Gtok", "300 Gtok", "300B", "300 G", 3e11)] == [3e11] * 5
-    assert read_tokens("train", "1T") == 1e12
+    assert [read_tokens("tokens", text) for text in ("300Gtok", "300 Gtok", "300B", "300 G", 3e11)] == [3e11] * 5
+    assert read_tokens("tokens", "1T") == 1e12

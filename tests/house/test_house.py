@@ -60,8 +60,8 @@ def test_every_other_list_of_exports_is_sorted_and_true() -> None:
 def test_the_frozen_window() -> None:
     assert roofline.__all__ == (
         "Ceiling Comparison Formula HardwareSpec Model OperatorPrediction Prediction Predictions Roofline "
-        "RooflineError Simulation Sizing StepClock Sweep Tape compare formula load_hardware load_model predict "
-        "predict_op record simulate size sweep".split()
+        "RooflineError Simulation Sizing StepClock Sweep Tape Training compare formula load_hardware load_model "
+        "predict predict_op record simulate size sweep train".split()
     )
 
 
@@ -219,6 +219,7 @@ LIGHT = (
     "compare llama-3.1-8b --hardware h100,mi300x",
     "size llama-3.1-8b --hardware h100 --load 50req/s",
     "simulate llama-3.1-8b --hardware h100 --load 5req/s --requests 50 --quiet",
+    "train gpt2 --hardware h100 --batch 8 --quiet",
     "hardware list",
     "hardware show h100",
     "hardware show 8xh100",
@@ -247,7 +248,7 @@ def test_the_test_of_start_up_can_fail() -> None:
 SERVING = (
     "--workload --prompt --generate --prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --state-dtype --routing --engine --kernels --constants --speculate --draft --pools --reserve "
-    "--price-kind --prices --utilization --api --years --chassis --pue --power-price --hosting --set"
+    "--price-kind --prices --years --chassis --pue --power-price --hosting --utilization --api --set"
 )
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
@@ -258,9 +259,13 @@ VERBS = {
     "--latent-dim --causal --full --rule --key-heads --key-dim --chunk --channels --taps --rows --columns --inputs "
     "--tokens --experts --topk --operation --message-bytes "
     "--devices --dtype --routing --engine --kernels --constants --set --json --no-color --table --output -o --help-all",
-    "compare": f"--hardware {SERVING} --train --frozen --json --output -o --wide --quiet --pareto --help-all",
+    "compare": f"--hardware {SERVING} --json --output -o --wide --quiet --pareto --help-all",
     "size": "--hardware --load --concurrency --users --activity --headroom --budget --power "
     f"{SERVING} --prefill-on --json --output -o --wide --quiet --help-all",
+    "train": "--hardware --sequence --batch-tokens --batch --microbatch --zero --recompute --schedule --optimizer "
+    "--gradients --dropout --hidden --dtype --tokens --days --tp --pp --dp --ep --cp --dcp --sp --routing --engine "
+    "--kernels --constants --reserve --price-kind --prices --years --chassis --pue --power-price --hosting --set --json "
+    "--output -o --wide --quiet --help-all",
     "simulate": "--hardware --load --concurrency --arrivals --requests --router --seed --workload --prompt --generate "
     "--prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity "
     "--routing --count --lm-head --engine --kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp --reserve "
@@ -315,7 +320,7 @@ def test_the_verbs_and_their_flags_do_not_change_by_accident() -> None:
     assert [p.opts for p in cli.app.params] == [["--version"]]
 
 
-@pytest.mark.parametrize("verb", ["compare", "predict", "simulate", "size"])
+@pytest.mark.parametrize("verb", ["compare", "predict", "simulate", "size", "train"])
 def test_the_flags_are_the_keywords(verb: str) -> None:
     flags = {word[2:].replace("-", "_") for word in VERBS[verb].split() if word[:2] == "--"}
     shown = (

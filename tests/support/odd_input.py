@@ -45,7 +45,7 @@ def command_of(seed: int) -> list[str]:
     if turn < 30:
         (verb,) = draw.choices([_predict, _op, _formula], [4, 6, 5])
         return verb(draw)
-    rarer = [_compare, _size] if turn < 38 else [_plot] if turn < 39 else [_models, _hardware]
+    rarer = [_compare, _size, _train] if turn < 38 else [_plot] if turn < 39 else [_models, _hardware]
     return draw.choice(rarer)(draw)
 
 
@@ -181,14 +181,32 @@ def _serving(draw: Random) -> list[str]:
 
 def _compare(draw: Random) -> list[str]:
     names = ",".join(_device(draw, 8) for _ in range(draw.choice([1, 1, 2])))
-    more = _some(draw, {"train": lambda: draw.choice(["1T", "300Gtok", "1 tok"])}, 0.15)
-    more += ["--pools"] if "x" in names and draw.random() < 0.1 else []
+    more = ["--pools"] if "x" in names and draw.random() < 0.1 else []
     return ["compare", draw.choice(MODELS), "--hardware", names, *_serving(draw), *more, *_form(draw)]
 
 
 def _size(draw: Random) -> list[str]:
     load = draw.choice(["1req/s", "0.001req/s", "50req/s", "20kreq/s"])
     return ["size", draw.choice(MODELS), "--hardware", _device(draw, 8), "--load", load, *_serving(draw), *_form(draw)]
+
+
+def _train(draw: Random) -> list[str]:
+    names = ",".join(_device(draw, 8) for _ in range(draw.choice([1, 1, 1, 2])))
+    asked = _some(draw, {
+        "sequence": lambda: draw.choice([1, 7, 512, 4096]),
+        "batch": lambda: draw.choice([1, 8, 60]),
+        "microbatch": lambda: draw.choice([1, 3]),
+        "zero": lambda: draw.choice([0, 1, 3]),
+        "recompute": lambda: draw.choice(["none", "full", "every:3", "selective"]),
+        "schedule": lambda: draw.choice(["gpipe", "interleaved:2"]),
+        "optimizer": lambda: draw.choice(["sgd", "adafactor", "muon", "adamw8bit"]),
+        "dtype": lambda: draw.choice(["bf16", "fp32", "fp16-mixed", "bf16-autocast"]),
+        "tokens": lambda: draw.choice(["1T", "300Gtok", "1 tok"]),
+        "engine": lambda: draw.choice(ENGINES),
+        "reserve": lambda: draw.choice(["0", "0.5", "2GiB"]),
+        "set": lambda: draw.choice(EDITS),
+    }, 0.2)  # fmt: skip
+    return ["train", draw.choice(MODELS), "--hardware", names, *asked, *_form(draw)]
 
 
 def _plot(draw: Random) -> list[str]:

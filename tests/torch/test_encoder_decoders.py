@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from modules import counted, module_of, our_flops, parameters_of
 from strategies import ENCODER_DECODERS, encoder_decoder_configs
 
-from roofline.buying.training_runs import training_run
 from roofline.charts.kinds.compare import measures_of
 from roofline.charts.registry import Request, draw_kind
 from roofline.cost.kv_cache import cache_growth
@@ -245,6 +244,3 @@ def test_refusals():
         load_model("opus-mt-en-de", overrides={"share_encoder_decoder_embeddings": False})
     with pytest.raises(ConfigError, match="encoder_attention_heads 7 does not divide"):
         load_model("bart-base", overrides={"encoder_attention_heads": 7})
-    run = predict("t5-small", "h100")
-    with pytest.raises(WorkloadError, match="training is not modelled"):
-        training_run(run.model, run.steps.machine, tokens=1e9, dtype="bf16")

@@ -10,7 +10,6 @@ from roofline.buying.serving_costs import ServingCost, Terms, rent_or_buy
 from roofline.buying.sizing import Order
 from roofline.reports.prediction import quantity, table
 from roofline.reports.serving.pools import against_lines, pool_lines
-from roofline.reports.training import training_lines
 from roofline.serving.curve import Curve
 from roofline.serving.operating_points import Band, OperatingPoint, Targets
 from roofline.serving.scenario import Question
@@ -44,7 +43,6 @@ def comparison_text(result: Comparison, *, quiet: bool = False, pareto: bool = F
     lines += [f"no cost: {row.no_cost}" for row in result.rows if row.no_cost]
     lines += _alternatives(result)
     lines += ["", *_front(result, wide)] if pareto else []
-    lines += ["", *training_lines(result.training)] if result.training else []
     return "\n".join([*lines, "", *footer([row.curve for row in result.rows], result.question, result.terms)])
 
 

@@ -1,0 +1,1 @@
+"""Training: what rests on devices, what a step takes, which layout, microbatch and recompute policy are best."""

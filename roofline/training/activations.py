@@ -1,0 +1,113 @@
+"""Activations of a microbatch on a device: what is saved of it between its passes, and what its backward pass works on.
+
+Place by place: before the layers, in them, behind them. What a policy drops of a layer is there again while that
+layer's backward pass runs, so that it needs room once, beside what is saved of all layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from roofline.classes import frozen
+from roofline.cost.residency import FloatWidths, alive_bytes
+from roofline.cost.saved_bytes import of_tensor, once
+from roofline.number import Number, added, maximum
+from roofline.parallelism.layout import Layout
+from roofline.parallelism.pipeline import places
+from roofline.parallelism.sharded_saved import lying
+from roofline.parallelism.sharding import PIPELINE
+from roofline.program.axes import Binding, Sizes
+from roofline.program.op import Op
+from roofline.program.phases import Phase
+from roofline.program.program import Program
+from roofline.program.recompute import NOTHING, Recompute
+from roofline.program.saved import Saved
+from roofline.program.workload import Precision
+from roofline.training.network import Network
+
+
+@frozen
+class Activations:
+    """Bytes at the three places: saved of one microbatch in all layers, and worked on by backward at once. [B]"""
+
+    saved: tuple[Number, Number, Number]
+    working: tuple[Number, Number, Number]
+
+
+@frozen
+class Holding:
+    """Whose activations are counted: a network, a layout of numbers or arrays, sizes of a microbatch, formats.
+
+    ``sharded`` is the step of one device, with both passes.
+    """
+
+    network: Network
+    sharded: Program
+    sizes: Sizes
+    precision: Precision
+    where: Callable[[Saved], Mapping[str, Binding]]
+
+    @classmethod
+    def of(cls, network: Network, sharded: Program, layout: Layout, sizes: Sizes, precision: Precision) -> Holding:
+        """That of a layout."""
+        whole = {letter: float(size) for letter, size in network.program.sizes.items()}
+        return cls(network, sharded, {**whole, **sizes}, precision, lying(network.program, layout))
+
+    def under(self, policies: tuple[Recompute, ...]) -> tuple[Activations, ...]:
+        """The activations under each of several policies."""
+        whole, working = self._saved(NOTHING), self._working()
+        layer = self._of_a_layer(NOTHING)
+        found = []
+        for policy in policies:
+            kept = whole if policy == NOTHING else self._saved(policy)
+            again = layer * policy.every - self._of_a_layer(policy) if policy != NOTHING else 0.0
+            found.append(Activations(kept, (working[0], working[1] + again, working[2])))
+        return tuple(found)
+
+    def _saved(self, policy: Recompute) -> tuple[Number, Number, Number]:
+        """Bytes by place that a microbatch leaves."""
+        place = self._places()
+        sums: list[Number] = [0.0, 0.0, 0.0]
+        for each in self.network.saved(policy):
+            size = of_tensor(each, self.sizes, FloatWidths(self.precision), self.where)
+            sums[place[each.group.name]] = sums[place[each.group.name]] + size
+        return sums[0], sums[1], sums[2]
+
+    def _of_a_layer(self, policy: Recompute) -> Number:
+        """Bytes that the layer which saves most does."""
+        layers: dict[str, list[Number]] = {}
+        for each in self.network.saved(replace(policy, every=1)):
+            if each.group.stacked:
+                size = of_tensor(once(each), self.sizes, FloatWidths(self.precision), self.where)
+                layers.setdefault(each.group.name, []).append(size)
+        most: Number = 0.0
+        for sizes in layers.values():
+            most = maximum(most, added(sizes))
+        return most
+
+    def _places(self) -> dict[str, int]:
+        groups = self.network.forward.groups
+        return {group.name: place for group, place in zip(groups, places(groups), strict=True)}
+
+    def _working(self) -> tuple[Number, Number, Number]:
+        """The most bytes by place that the backward pass has written and still reads, gradients of weights apart."""
+        groups = [g for g in self.sharded.groups if Phase.BACKWARD in g.phases and g.name != PIPELINE]
+        weights = {t.name for g in self.sharded.groups for op in g.ops for t in op.reads if t.role == "weight"}
+        written = [t for g in groups for op in g.ops for t in op.writes]
+        own = {t.name for t in written if t.role != "input" and t.gradient_of not in weights}
+        bare = [replace(g, ops=tuple(_only(op, own) for op in g.ops), stacked=True) for g in groups]
+        alive = alive_bytes(Program(tuple(bare), self.sharded.sizes), Phase.BACKWARD, self.sizes,
+                            FloatWidths(self.precision))  # fmt: skip
+        most: list[Number] = [0.0, 0.0, 0.0]
+        steps = iter(alive)
+        for group, place in zip(groups, places(groups), strict=True):
+            for _ in range(len(group.ops) * (2 if group.times(self.sizes) > 1 else 1)):
+                most[2 - place] = maximum(most[2 - place], next(steps))
+        return most[0], most[1], most[2]
+
+
+def _only(op: Op, names: set[str]) -> Op:
+    """An operator with those of its tensors alone that bear one of these names."""
+    reads, writes = (tuple(t for t in side if t.name in names) for side in (op.reads, op.writes))
+    return replace(op, reads=reads, writes=writes, work=(), parts=(), transfer=None)

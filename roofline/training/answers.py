@@ -1,0 +1,83 @@
+"""The JSON of a training step, field by field."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NotRequired
+
+from typing_extensions import TypedDict
+
+from roofline.schema import Says
+
+
+class ChoiceAnswer(TypedDict):
+    """What of a step is chosen."""
+
+    layout: Annotated[dict[str, int], Says("parallel degrees by flag")]
+    microbatch: Annotated[int, Says("sequences of a microbatch of a replica", "sequences")]
+    recompute: Annotated[str, Says("policy of what is made again")]
+    zero: Annotated[int, Says("stage of ZeRO: what replicas split")]
+
+
+class TrainingMemoryAnswer(TypedDict):
+    """Bytes on a device of a pipeline stage at its fullest."""
+
+    weights_bytes: Annotated[float, Says("weights as they are kept", "B")]
+    gradients_bytes: Annotated[float, Says("gradients", "B")]
+    optimizer_bytes: Annotated[float, Says("states of the optimizer and master copies", "B")]
+    saved_bytes: Annotated[float, Says("saved activations of all microbatches in flight", "B")]
+    working_bytes: Annotated[float, Says("what the backward pass works on", "B")]
+    gathered_bytes: Annotated[float, Says("weights brought together, with gradients not split yet", "B")]
+    total_bytes: Annotated[float, Says("all of it", "B")]
+
+
+class RemedyAnswer(TypedDict):
+    """A change by itself that makes it fit."""
+
+    change: Annotated[str, Says("what changes")]
+    flags: Annotated[str, Says("flags that make the change")]
+
+
+class TrainingInputs(TypedDict):
+    """The inputs as they were taken, defaults filled in."""
+
+    sequence: Annotated[int, Says("tokens of a sequence", "tokens")]
+    batch: Annotated[int, Says("sequences of a step over all devices", "sequences")]
+    batch_tokens: Annotated[int, Says("tokens of a step", "tokens")]
+    dtype: Annotated[str, Says("recipe of mixed precision")]
+    gradients: Annotated[str, Says("format that gradients add up in")]
+    optimizer: Annotated[str, Says("optimizer")]
+    schedule: Annotated[str, Says("schedule of the pipeline")]
+    dropout: Annotated[bool, Says("whether there is dropout")]
+    hidden: Annotated[float, Says("share of data parallelism's exchanges that may run behind the passes")]
+    engine: Annotated[str, Says("whose kernels and launches")]
+    constants: Annotated[str, Says("whose constants")]
+    overrides: Annotated[dict[str, Any], Says("fields that --set edits, by path, in the spelling given")]
+
+
+class TrainingStepAnswer(TypedDict):
+    """A training step on devices. What does not fit has no times."""
+
+    devices: Annotated[int, Says("devices that train")]
+    fits: Annotated[bool | None, Says("whether it fits; null where the memory is not known")]
+    inputs: Annotated[TrainingInputs, Says("the inputs as they were taken")]
+    choice: Annotated[ChoiceAnswer, Says("layout, microbatch, policy and stage of ZeRO")]
+    tried: Annotated[int, Says("choices that were compared")]
+    fitting: Annotated[int, Says("those that fit")]
+    runner_up: Annotated[ChoiceAnswer | None, Says("the next best with another layout or policy")]
+    runner_up_ratio: Annotated[float, Says("its time, or memory where nothing fits, as a multiple")]
+    memory: Annotated[dict[str, TrainingMemoryAnswer], Says("by stage: first, inner, last; those that differ")]
+    fullest: Annotated[str, Says("the stage that holds most")]
+    peak: Annotated[str, Says("when its memory is fullest")]
+    room_bytes: Annotated[float | None, Says("memory of a device that the runtime leaves; null: not known", "B")]
+    remedies: Annotated[list[RemedyAnswer], Says("what would make it fit, each change by itself")]
+    microbatches: NotRequired[Annotated[int, Says("microbatches of a step of a replica")]]
+    time_s: NotRequired[Annotated[float, Says("expected time of a step", "s")]]
+    bound_s: NotRequired[Annotated[float, Says("time at best, by data sheet rates", "s")]]
+    low_s: NotRequired[Annotated[float, Says("low end of the band", "s")]]
+    high_s: NotRequired[Annotated[float, Says("high end of the band", "s")]]
+    causes: NotRequired[Annotated[dict[str, float], Says("seconds by cause, which add up to the step")]]
+    tokens_per_s: NotRequired[Annotated[float, Says("tokens trained on, all devices", "tokens/s")]]
+    flops: NotRequired[Annotated[float, Says("the model's operations of contractions in a step", "FLOP")]]
+    six_nd: NotRequired[Annotated[float, Says("6 x parameters x tokens of a step", "FLOP")]]
+    mfu: NotRequired[Annotated[float, Says("model FLOPs utilisation")]]
+    hfu: NotRequired[Annotated[float, Says("hardware FLOPs utilisation: with what is made again")]]

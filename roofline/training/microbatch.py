@@ -1,0 +1,180 @@
+"""What a microbatch takes on a device, place by place: its passes, what is made again, its collectives.
+
+Beside them what data parallelism exchanges once for a step or for each microbatch: gradients that are summed up and
+split, weights that are gathered, each group's in one message.
+
+Fused attention's backward pass takes a multiple of its forward pass: 5 contractions for 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from roofline.classes import frozen
+from roofline.cost.cost import Cost, step_cost
+from roofline.cost.kernel_shapes import MatmulShape
+from roofline.number import added, product
+from roofline.parallelism.pipeline import places
+from roofline.program.axes import Sizes, rebind, size_of
+from roofline.program.op import Op
+from roofline.program.phases import Phase
+from roofline.program.program import Group, Program
+from roofline.program.recompute import Recompute
+from roofline.program.transfers import bus_bytes
+from roofline.program.workload import Precision
+from roofline.timing.machine import Machine
+from roofline.timing.timing import NOTHING, Timing, banded, total
+from roofline.training.causes import CAUSES, cause_of
+
+ATTENTION_BACKWARD = 2.5
+"""Time of fused attention's backward pass as a multiple of its forward pass: that of their FLOPs."""
+
+ATTENTION_BACKWARD_BAND = (0.7, 1.4)
+"""How far that may be off, times the band of the forward pass."""
+
+PLACES = (0, 1, 2, 3)
+"""Before the layers, in them, behind them, handing on."""
+
+
+@frozen
+class Priced:
+    """An operator of a pass with what it costs, its place, its cause, and the time of one execution."""
+
+    group: Group
+    op: Op
+    place: int
+    cause: str
+    cost: Cost
+    timing: Timing
+
+
+@frozen
+class Microbatch:
+    """The times of one microbatch on a device, by place. ``reduced``: gradients summed up and split over the devices
+    that hold the same weights; ``gathered``: weights brought together of what each of these updates."""
+
+    forward: tuple[Timing, ...]
+    backward: tuple[Timing, ...]
+    reduced: tuple[Timing, ...]
+    gathered: tuple[Timing, ...]
+    operators: tuple[Priced, ...]
+
+    def again(self, policy: Recompute) -> Timing:
+        """What a policy makes again of all layers, with its collectives where whole layers are."""
+        forward = [each for each in self.operators if each.place == 1 and _is_forward(each)]
+        if policy.name == "full":
+            return total((each.cost.count, each.timing) for each in forward)
+        names = {(each.group.name, op.name) for each in forward for op in policy.again(each.group)}
+        return total((e.cost.count, e.timing) for e in forward if (e.group.name, e.op.name) in names)
+
+    def causes(self, place: int) -> dict[str, Timing]:
+        """The time of a place by cause, in both passes."""
+        own = [each for each in self.operators if each.place == place]
+        return {cause: total((each.cost.count, each.timing) for each in own if each.cause == cause) for cause in CAUSES}
+
+
+def _is_forward(priced: Priced) -> bool:
+    return Phase.FORWARD in priced.group.phases
+
+
+def price_microbatch(sharded: Program, sizes: Sizes, precision: Precision, machine: Machine) -> Microbatch:
+    """The times of a microbatch of a sharded training step (ZeRO 1), for numbers or arrays of layouts and sizes."""
+    weights = frozenset(t.name for g in sharded.groups for op in g.ops for t in op.reads if t.role == "weight")
+    found: list[Priced] = []
+    exchanged: dict[tuple[str, int], Timing] = {}
+    for phase in (Phase.FORWARD, Phase.BACKWARD):
+        stated = _placed(sharded, phase)
+        costs = step_cost(sharded, phase, sizes, precision)
+        every = list(zip(stated, costs, strict=True))
+        once = [pair for pair in every if _is_exchange(pair[0][1], weights)]
+        exchanged |= _exchanged(once, machine)
+        forward = {(each.group.name, each.op.name): each for each in found}
+        for (group, op, place), cost in (pair for pair in every if pair not in once):
+            kept = _shaped(op, cost, rebind(group.sizes({**sharded.sizes, **sizes}), op.local))
+            earlier = forward.get((group.name, op.name.removesuffix(".backward")))
+            timing = _attention(earlier) if _is_attention(cost, phase) and earlier else machine.time(kept)
+            found.append(Priced(group, op, place, cause_of(op, kept, phase, weights), kept, timing))
+    passes = {
+        phase: tuple(_summed(found, phase, place) for place in PLACES) for phase in (Phase.FORWARD, Phase.BACKWARD)
+    }
+    reduced, gathered = (
+        tuple(exchanged.get((kind, place), NOTHING) for place in PLACES[:3]) for kind in ("reduced", "gathered")
+    )
+    return Microbatch(passes[Phase.FORWARD], passes[Phase.BACKWARD], reduced, gathered, tuple(found))
+
+
+def _placed(sharded: Program, phase: Phase) -> list[tuple[Group, Op, int]]:
+    """The operators of a phase with their places, which are those of the forward pass."""
+    groups = [group for group in sharded.groups if phase in group.phases]
+    found = zip(groups, places(groups), strict=True)
+    turned = {0: 2, 1: 1, 2: 0, 3: 3} if phase is Phase.BACKWARD else {place: place for place in PLACES}
+    return [(group, op, turned[place]) for group, place in found for op in group.ops]
+
+
+def _summed(found: Sequence[Priced], phase: Phase, place: int) -> Timing:
+    own = (each for each in found if phase in each.group.phases and each.place == place)
+    return total((each.cost.count, each.timing) for each in own)
+
+
+def _is_attention(cost: Cost, phase: Phase) -> bool:
+    return phase is Phase.BACKWARD and cost.kind == "attention"
+
+
+def _attention(forward: Priced) -> Timing:
+    """The backward pass of fused attention, from the time of its forward pass."""
+    t = forward.timing * ATTENTION_BACKWARD
+    low, high = ATTENTION_BACKWARD_BAND
+    return banded(t, low * (t.low_s / t.time_s), high * (t.high_s / t.time_s))
+
+
+def _shaped(op: Op, cost: Cost, sizes: Sizes) -> Cost:
+    """A cost with the shape of a weight's gradient, ``w'[D F] = x[B T D] y'[B T F]``, which reads no weight."""
+    if op.transfer is not None or cost.kind == "attention":
+        return replace(cost, shape=None) if cost.kind == "attention" and op.writes[0].gradient_of else cost
+    if cost.kind != "matmul" or cost.shape is not None or not op.writes[0].gradient_of:
+        return cost
+    parts = [part for part in op.parts or (op,) if part.kind == "matmul"]
+    if any("A" in tensor.letters or "E" in tensor.letters for tensor in op.writes):
+        return cost
+    first, second = parts[0].reads[:2]
+    out = parts[0].writes[0].letters
+    rows = product(size_of(x, sizes) for x in out if x in first.letters)
+    depth = product(size_of(x, sizes) for x in first.letters if x not in out)
+    columns = added(
+        product(size_of(x, sizes) for x in part.writes[0].letters if x in part.reads[1].letters) for part in parts
+    )
+    return replace(cost, shape=MatmulShape(rows, columns, depth)) if second.letters else cost
+
+
+# What data parallelism exchanges
+
+
+def _is_exchange(op: Op, weights: frozenset[str]) -> bool:
+    """Whether a collective sums up gradients of weights, or gathers weights."""
+    if op.transfer is None:
+        return False
+    return op.writes[0].gradient_of in weights or op.writes[0].name in weights
+
+
+def _exchanged(ops: Sequence[tuple[tuple[Group, Op, int], Cost]], machine: Machine) -> dict[tuple[str, int], Timing]:
+    """The time of all exchanges of a place: those of one kind among the same devices in one message for each layer."""
+    messages: dict[tuple[object, ...], list[tuple[str, int, Cost]]] = {}
+    for (group, op, place), cost in ops:
+        assert op.transfer is not None, "an exchange is a collective"
+        kind = "reduced" if op.writes[0].gradient_of else "gathered"
+        key = (kind, place, group.name, op.transfer.operation, op.transfer.over)
+        messages.setdefault(key, []).append((kind, place, cost))
+    found: dict[tuple[str, int], Timing] = {}
+    for same in messages.values():
+        kind, place, first = same[0]
+        together = _together([cost for _, _, cost in same], first)
+        found[kind, place] = total([(1, found.get((kind, place), NOTHING)), (first.count, machine.time(together))])
+    return found
+
+
+def _together(costs: Sequence[Cost], first: Cost) -> Cost:
+    assert first.transfer is not None, "an exchange is a collective"
+    message = added(cost.message_bytes for cost in costs)
+    link = bus_bytes(first.transfer.operation, message, first.transfer.devices)
+    return replace(first, message_bytes=message, link_bytes=link, bytes=added(cost.bytes for cost in costs))

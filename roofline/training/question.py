@@ -1,0 +1,169 @@
+"""What is asked of a training step: model, devices, sequences, batch, formats, and what of the layout is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil, floor
+from pathlib import Path
+from typing import Any
+
+from roofline.classes import frozen
+from roofline.errors import UsageError, WorkloadError
+from roofline.hardware.loading import load_hardware
+from roofline.hardware.spec import HardwareSpec
+from roofline.models.model import Model
+from roofline.options.edits import edits_by_room
+from roofline.options.keywords import part
+from roofline.options.values import read_tokens
+from roofline.options.verbs import RequestOptions, TrainOptions
+from roofline.parallelism.dimensions import given_degrees
+from roofline.prediction.fleet import fleet_of
+from roofline.prediction.request import Request, edited_model, read_request
+from roofline.program.dropout import with_dropout
+from roofline.program.recompute import Recompute, read_policy
+from roofline.program.workload import MAX_LENGTH
+from roofline.training.network import Network
+from roofline.training.optimizers import Optimizer, read_optimizer
+from roofline.training.recipes import RECIPES, TrainingRecipe, read_training_recipe
+from roofline.training.resting import ZERO
+from roofline.training.schedules import Schedule, read_schedule
+
+SEQUENCE = 4096
+"""Tokens of a sequence, where the model takes as many."""
+
+BATCH_TOKENS = "4M"
+"""Tokens of a batch."""
+
+RESERVE = 0.1
+"""Share of the memory that the runtime keeps, where no engine says."""
+
+_NEAR = 0.05
+"""How far a number of sequences may be from the tokens asked for."""
+
+
+@frozen
+class TrainingQuestion:
+    """What a training step depends on, but what is searched.
+
+    ``batch`` sequences of ``sequence`` tokens make a step. ``given`` are degrees that are fixed; ``microbatch``,
+    ``zero`` and ``recompute`` are None where they are searched. ``hidden`` is the part of data parallelism's exchanges
+    that may run behind the passes.
+    """
+
+    request: Request
+    network: Network
+    sequence: int
+    batch: int
+    recipe: TrainingRecipe
+    optimizer: Optimizer
+    schedule: Schedule
+    given: Mapping[str, int]
+    microbatch: int | None
+    zero: int | None
+    recompute: Recompute | None
+    dropout: bool
+    hidden: float
+    overrides: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a step."""
+        return self.batch * self.sequence
+
+
+def read_training(
+    model: str | Path | Mapping[str, Any] | Model, hardware: Any, asked: TrainOptions
+) -> TrainingQuestion:
+    """What options ask for. Raises RooflineError for whatever the model or the device refuses."""
+    _check(asked)
+    fields = edits_by_room(asked["set"] or {})
+    network = edited_model(model, fields["model"])
+    if network.lengths.decoder_start is not None:
+        msg = f"{network.name} is an encoder-decoder, whose training is not modelled: it takes two lengths"
+        raise WorkloadError(msg)
+    known = fleet_of(hardware).device
+    device = known if isinstance(known, HardwareSpec) else load_hardware(known, overrides=fields["hardware"])
+    sequence, batch = _lengths(network, asked)
+    recipe = read_training_recipe(asked["dtype"] or usual_recipe(device), asked["gradients"])
+    request = _request(
+        network, hardware, device, asked, {"sequence": sequence, "batch": batch, "dtype": recipe.computes}
+    )
+    policy = None if asked["recompute"] is None else read_policy(asked["recompute"])
+    program = with_dropout(request.program) if asked["dropout"] else request.program
+    return TrainingQuestion(
+        request, Network(program), sequence, batch, recipe, read_optimizer(asked["optimizer"]),
+        read_schedule(asked["schedule"]), given_degrees(asked), asked["microbatch"], asked["zero"], policy,
+        asked["dropout"], asked["hidden"], tuple((asked["set"] or {}).items()),
+    )  # fmt: skip
+
+
+def usual_recipe(device: HardwareSpec) -> str:
+    """Mixed precision in bf16, else in fp16, where a device has either, else fp32."""
+    found = f"{device.default_dtype()}-mixed"
+    return found if found in RECIPES else "fp32"
+
+
+def _request(
+    network: Model, hardware: Any, device: HardwareSpec, asked: TrainOptions, what: Mapping[str, Any]
+) -> Request:
+    """The model's forward pass over whole sequences on these devices."""
+    edits = {path: value for path, value in (asked["set"] or {}).items() if not path.startswith("model.")}
+    usual = "transformers" if device.kind == "cpu" else "torch-compile"
+    options: dict[str, Any] = {**part(RequestOptions, asked)}
+    options |= {"batch": what["batch"], "prompt": what["sequence"], "generate": 1, "dtype": what["dtype"]}
+    options |= {"phase": str(network.program().phases[0]), "lm_head": "all", "set": edits or None}
+    options |= {"engine": asked["engine"] or usual}
+    options |= {"reserve": RESERVE if asked["reserve"] is None else asked["reserve"]}
+    return read_request(network, hardware, **options)
+
+
+def _lengths(network: Model, asked: TrainOptions) -> tuple[int, int]:
+    """Tokens of a sequence, and sequences of a step. Raises UsageError or WorkloadError for what is none."""
+    positions = network.lengths.positions
+    sequence = min(SEQUENCE, positions) if asked["sequence"] is None else asked["sequence"]
+    _whole("sequence", sequence)
+    if sequence > positions:
+        msg = f"sequence {sequence} exceeds the model's {network.lengths.field} {positions}"
+        raise WorkloadError(msg)
+    if asked["batch"] is not None:
+        if asked["batch_tokens"] is not None:
+            msg = "batch and batch-tokens are both given; expected one of them"
+            raise UsageError(msg)
+        _whole("batch", asked["batch"])
+        return sequence, asked["batch"]
+    tokens = read_tokens("batch-tokens", asked["batch_tokens"] or BATCH_TOKENS)
+    if not sequence <= tokens <= MAX_LENGTH * sequence:
+        msg = f"batch-tokens {tokens:g}: expected {sequence} tokens, which is one sequence, to {MAX_LENGTH:,} sequences"
+        raise UsageError(msg)
+    return sequence, sequences_of(tokens / sequence)
+
+
+def sequences_of(wanted: float) -> int:
+    """Whole sequences of a batch: as many as wanted, else the number within 5 % with most factors of two.
+
+    Layouts divide a batch; 4M tokens are spoken of where 4 Mi are meant.
+
+    >>> sequences_of(4e6 / 4096), sequences_of(60)
+    (1024, 60)
+    """
+    if wanted == int(wanted):
+        return int(wanted)
+    near = range(max(1, ceil(wanted * (1 - _NEAR))), max(1, floor(wanted * (1 + _NEAR))) + 1)
+    return max(near, key=lambda count: (count & -count, -abs(count - wanted)), default=max(1, round(wanted)))
+
+
+def _check(asked: TrainOptions) -> None:
+    if asked["microbatch"] is not None:
+        _whole("microbatch", asked["microbatch"])
+    if asked["zero"] is not None and asked["zero"] not in ZERO:
+        msg = f"zero {asked['zero']!r}: expected 0, 1, 2 or 3"
+        raise UsageError(msg)
+    if not isinstance(asked["hidden"], int | float) or not 0 <= asked["hidden"] <= 1:
+        msg = f"hidden {asked['hidden']!r}: expected a share from 0 to 1"
+        raise UsageError(msg)
+
+
+def _whole(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_LENGTH:
+        msg = f"{name} {value!r}: expected a whole number from 1 to {MAX_LENGTH}"
+        raise UsageError(msg)

@@ -1,0 +1,104 @@
+"""Mixed precision: what weights are kept and computed in, whether there is a master copy, what gradients add up in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from roofline.classes import frozen
+from roofline.errors import UsageError, near_matches
+from roofline.program.workload import DTYPE_BYTES, Precision
+
+
+@frozen
+class TrainingRecipe:
+    """The formats of a training step.
+
+    ``computes``: what weights and activations are while they are worked with. ``weights``: how weights are kept.
+    ``master``: a further copy that the optimizer updates, empty where it updates the weights themselves; its states are
+    as wide. ``gradients``: what microbatches' gradients add up in. ``copies`` of each weight are kept besides in the
+    format that is computed in: casts.
+    """
+
+    name: str
+    computes: str
+    weights: str
+    master: str
+    gradients: str
+    source: str
+    copies: int = 0
+
+    @property
+    def precision(self) -> Precision:
+        """The formats of the operators of a step."""
+        return Precision(self.computes, self.computes, self.computes)
+
+    @property
+    def updated(self) -> str:
+        """The format of what the optimizer updates, and of its states."""
+        return self.master or self.weights
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of each weight as it is kept, with its casts and without its master copy."""
+        return int(DTYPE_BYTES[self.weights] + self.copies * DTYPE_BYTES[self.computes])
+
+    @property
+    def computed_bytes(self) -> int:
+        """Bytes of each weight while it is worked with."""
+        return int(DTYPE_BYTES[self.computes])
+
+    @property
+    def gradient_bytes(self) -> int:
+        """Bytes of the gradient of each weight."""
+        return int(DTYPE_BYTES[self.gradients])
+
+    @property
+    def master_bytes(self) -> int:
+        """Bytes of the master copy of each weight."""
+        return int(DTYPE_BYTES[self.master]) if self.master else 0
+
+    @property
+    def state_width(self) -> int:
+        """Bytes of an element of an optimizer's state."""
+        return int(DTYPE_BYTES[self.updated])
+
+
+_MEGATRON = "Megatron-LM, theoretical_memory_usage.py: 18 bytes a parameter with AdamW"
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        TrainingRecipe("bf16-mixed", "bf16", "bf16", "fp32", "fp32", _MEGATRON),
+        TrainingRecipe(
+            "fp16-mixed", "fp16", "fp16", "fp32", "fp16", "ZeRO, Rajbhandari et al. 2020 (arXiv 1910.02054), 3.1"
+        ),
+        TrainingRecipe(
+            "bf16-autocast", "bf16", "fp32", "", "fp32", "torch.autocast: weights in fp32, cast once a step", copies=1
+        ),
+        TrainingRecipe("bf16", "bf16", "bf16", "", "bf16", "weights, gradients and states in bf16"),
+        TrainingRecipe("fp32", "fp32", "fp32", "", "fp32", "all in fp32, matrix units without tf32"),
+    )
+}
+"""By name."""
+
+
+_SUMS = ("bf16", "fp16", "fp32")
+"""Formats that gradients may add up in."""
+
+
+def read_training_recipe(name: str, gradients: str | None = None) -> TrainingRecipe:
+    """A recipe by its name, with gradients that add up in another format. Raises UsageError for what is not known.
+
+    >>> read_training_recipe("bf16-mixed", "bf16").gradient_bytes
+    2
+    """
+    if name not in RECIPES:
+        msg = f"dtype {name!r}: {near_matches(name, RECIPES)}"
+        raise UsageError(msg)
+    recipe = RECIPES[name]
+    if gradients is None:
+        return recipe
+    if gradients not in _SUMS:
+        msg = f"gradients {gradients!r}: {near_matches(gradients, _SUMS)}"
+        raise UsageError(msg)
+    return replace(recipe, gradients=gradients)

@@ -1,0 +1,71 @@
+"""What would make training fit that does not: the smallest change of each kind, found by asking anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+
+from roofline.classes import frozen
+from roofline.errors import WorkloadError
+from roofline.training.optimizers import read_optimizer
+from roofline.training.question import TrainingQuestion
+from roofline.training.recipes import read_training_recipe
+from roofline.training.search import search
+
+_DOUBLINGS = 12
+
+
+@frozen
+class Remedy:
+    """A change and the flags that make it."""
+
+    words: str
+    flags: str
+
+
+def remedies(question: TrainingQuestion) -> tuple[Remedy, ...]:
+    """The changes by themselves that make it fit; the last of them is more devices, as few as double ever anew."""
+    found = tuple(remedy for remedy, changed in _changes(question) if _fits(changed))
+    more = _more_devices(question)
+    return (*found, more) if more else found
+
+
+def _changes(question: TrainingQuestion) -> Iterator[tuple[Remedy, TrainingQuestion]]:
+    q = question
+    if q.recompute is not None:
+        yield Remedy("another recompute policy", "without --recompute"), replace(q, recompute=None)
+    if q.zero is not None and q.zero < 3:
+        yield Remedy("more split among replicas", "without --zero"), replace(q, zero=None)
+    if q.microbatch is not None and q.microbatch > 1:
+        yield Remedy("a smaller microbatch", "without --microbatch"), replace(q, microbatch=None)
+    if q.given and q.request.fleet.counted:
+        yield Remedy("another layout", "without the degrees given"), replace(q, given={})
+    if q.optimizer.name != "adamw8bit":
+        yield Remedy("8-bit states", "--optimizer adamw8bit"), replace(q, optimizer=read_optimizer("adamw8bit"))
+    if q.recipe.name != "bf16" and q.recipe.computes == "bf16":
+        yield Remedy("weights and states in bf16", "--dtype bf16"), replace(q, recipe=read_training_recipe("bf16"))
+
+
+def _more_devices(question: TrainingQuestion) -> Remedy | None:
+    """The fewest devices, twice as many each time, on which it fits in any layout that has the degrees given."""
+    fleet = question.request.fleet
+    for doubled in range(1, _DOUBLINGS + 1):
+        count = fleet.count * 2**doubled
+        if count > question.batch * 64:
+            return None
+        if _fits(on_devices(question, count)):
+            return Remedy(f"{count} devices", f"--hardware {count}x{question.request.device.name}")
+    return None
+
+
+def on_devices(question: TrainingQuestion, count: int) -> TrainingQuestion:
+    """The question on so many of its devices."""
+    fleet = replace(question.request.fleet, count=count, counted=count > 1)
+    return replace(question, request=replace(question.request, fleet=fleet), given=question.given if count > 1 else {})
+
+
+def _fits(question: TrainingQuestion) -> bool:
+    with suppress(WorkloadError):
+        return bool(search(question).fits.any())
+    return False

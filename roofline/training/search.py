@@ -1,0 +1,175 @@
+"""Which layout, microbatch, recompute policy and stage of ZeRO train fastest: all that divide are evaluated at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from roofline.classes import frozen
+from roofline.errors import WorkloadError
+from roofline.parallelism.dimensions import Steps, divisors, kinds
+from roofline.parallelism.divisibility import can_split
+from roofline.parallelism.layout import Layout
+from roofline.parallelism.pipeline import layer_count
+from roofline.prediction.layout_search import candidates, refuse_layouts
+from roofline.program.recompute import NOTHING, Recompute, read_policy
+from roofline.training.question import TrainingQuestion
+from roofline.training.resting import ZERO
+from roofline.training.rows import steps_of
+
+WHOLE_SEQUENCES = Steps(one_token=False, later=False)
+"""What a training step reads."""
+
+_EQUALS = 512
+"""Of so many of the fastest, equals are put in order."""
+
+
+@frozen
+class Choice:
+    """What of a step can be chosen: a layout, sequences of a microbatch, a recompute policy, a stage of ZeRO."""
+
+    layout: Layout
+    microbatch: int
+    policy: Recompute
+    zero: int
+
+    @property
+    def words(self) -> str:
+        """All of it, in a line."""
+        kept = f"recompute {self.policy.words}, ZeRO {self.zero}"
+        return f"{self.layout}, microbatch {self.microbatch}, {kept}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The choice as JSON."""
+        return {"layout": self.layout.to_dict(), "microbatch": self.microbatch, "recompute": self.policy.words,
+                "zero": self.zero}  # fmt: skip
+
+
+@frozen
+class TrainingTable:
+    """Choices, a row each, in arrays: times of a step and the high end of their band [s], bytes on a device of the
+    fullest stage, whether that fits.
+
+    ``policy`` counts in ``policies``.
+    """
+
+    layouts: Layout
+    microbatch: Any
+    policy: Any
+    zero: Any
+    time_s: Any
+    high_s: Any
+    memory_bytes: Any
+    fits: Any
+    policies: tuple[Recompute, ...]
+
+    def __len__(self) -> int:
+        return len(self.time_s)
+
+    def choice(self, row: int) -> Choice:
+        """That of a row."""
+        policy = self.policies[int(self.policy[row])]
+        return Choice(self.layouts.at(row), int(self.microbatch[row]), policy, int(self.zero[row]))
+
+    def best(self, number: int) -> list[int]:
+        """The first rows: of those that fit the fastest, of equals what is fastest at the high end of the band and then
+        the smallest; where none fits those that need least memory.
+        """
+        if not self.fits.any():
+            return [int(row) for row in np.lexsort((self.time_s, self.memory_bytes))[:number]]
+        rows = np.flatnonzero(self.fits)
+        rows = rows[np.argsort(self.time_s[rows], kind="stable")[: max(number, _EQUALS)]]
+        keys = (self.memory_bytes[rows], _rounded(self.high_s[rows]), _rounded(self.time_s[rows]))
+        return [int(row) for row in rows[np.lexsort(keys)][:number]]
+
+
+def _rounded(seconds: Any) -> Any:
+    """Seconds whose sixth digit is their last."""
+    return np.round(np.log(seconds), 6)
+
+
+def search(question: TrainingQuestion) -> TrainingTable:
+    """A row for all that can be chosen. Raises WorkloadError where no layout divides the model and the batch."""
+    layouts, microbatches = _rows(question)
+    policies, zero = policies_of(question), ZERO if question.zero is None else (question.zero,)
+    kind = kinds(layouts.to_dict(), WHOLE_SEQUENCES)
+    found = [
+        _table(question, layouts.at(kind == each), microbatches[kind == each], policies, zero)
+        for each in np.unique(kind)
+    ]
+    names = ("microbatch", "policy", "zero", "time_s", "high_s", "memory_bytes", "fits")
+    columns = {name: np.concatenate([getattr(table, name) for table in found]) for name in names}
+    return TrainingTable(Layout.stacked([table.layouts for table in found]), **columns, policies=policies)
+
+
+def policies_of(question: TrainingQuestion) -> tuple[Recompute, ...]:
+    """The policies that are tried: the one given, or those that differ in what they keep."""
+    if question.recompute is not None:
+        return (question.recompute,)
+    selective = read_policy("selective")
+    differs = len(question.network.saved(selective)) < len(question.network.saved(NOTHING))
+    return (NOTHING, *([selective] if differs else []), read_policy("full"))
+
+
+def _rows(question: TrainingQuestion) -> tuple[Layout, Any]:
+    """Layouts that divide the model, each with every microbatch that divides its replicas' part of the batch."""
+    r = question.request
+    devices = r.fleet.count if r.fleet.counted else int(Layout.of(**question.given).devices)
+    layouts = candidates(r, devices, question.given)
+    held = can_split(layouts, r.program, r.phases, r.workload)
+    if not held.any():
+        refuse_layouts(r, layouts, question.given, devices)
+    some = layouts.at(held)
+    pairs = [
+        (row, size) for row in range(len(np.atleast_1d(some.tp))) for size in _microbatches(question, some.at(row))
+    ]
+    if not pairs:
+        _refuse(question)
+    rows = np.array([row for row, _ in pairs], dtype=np.int64)
+    return some.at(rows), np.array([size for _, size in pairs])
+
+
+def _microbatches(question: TrainingQuestion, layout: Layout) -> Iterator[int]:
+    own, pp, schedule = question.batch // int(layout.dp), int(layout.pp), question.schedule
+    layers = layer_count(question.request.program)
+    if schedule.chunks > 1 and (pp == 1 or layers % (pp * schedule.chunks)):
+        return
+    for size in divisors(own):
+        given = question.microbatch is None or size == question.microbatch
+        if given and not (schedule.chunks > 1 and own // size % pp):
+            yield size
+
+
+def _refuse(question: TrainingQuestion) -> None:
+    name, batch = question.request.model.name, question.batch
+    if question.schedule.chunks > 1:
+        layers = layer_count(question.request.program)
+        msg = (
+            f"schedule {question.schedule.words}: stages x {question.schedule.chunks} must divide the {layers} layers "
+            f"of {name}, and stages the microbatches of a replica; no layout does; give another schedule or --pp"
+        )
+    else:
+        msg = (
+            f"microbatch {question.microbatch} does not divide a replica's part of the batch of {batch} sequences in "
+            "any layout; give a divisor of it"
+        )
+    raise WorkloadError(msg)
+
+
+def _table(
+    question: TrainingQuestion, layouts: Layout, microbatch: Any, policies: tuple[Recompute, ...], zero: tuple[int, ...]
+) -> TrainingTable:
+    steps = steps_of(question, layouts, microbatch, policies, zero)
+    shape = (len(microbatch), len(policies), len(zero))
+    row, policy, stage = (index.ravel() for index in np.indices(shape))
+    whole = steps.time().whole
+    time, high, memory = (
+        np.broadcast_to(np.asarray(each), shape).ravel() for each in (whole.time_s, whole.high_s, steps.fullest().total)
+    )
+    room = steps.machine.room_bytes
+    fits = np.full(memory.shape, True) if room is None else memory <= room
+    return TrainingTable(
+        layouts.at(row), microbatch[row], policy, np.array(zero)[stage], time, high, memory, fits, policies
+    )

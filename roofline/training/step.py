@@ -1,0 +1,203 @@
+"""The answer of one training question: the best choice, whether it fits, its time, what both are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from roofline.parallelism.layout import Layout
+from roofline.timing.timing import Timing
+from roofline.training.causes import CAUSES
+from roofline.training.flops import model_flops, recomputed_flops
+from roofline.training.question import TrainingQuestion
+from roofline.training.remedies import Remedy, remedies
+from roofline.training.rows import STAGES, MemoryByCause, Steps, TimeOfStep, steps_of
+from roofline.training.search import Choice, search
+
+_STAGE_NAMES = ("first", "inner", "last")
+
+
+class TrainingStep:
+    """A training step on devices: the choice, its memory stage by stage, and, where it fits, its time.
+
+    ``tried`` choices were compared, of which ``fitting`` fit; ``runner_up`` is the next best with another layout or
+    policy, None where there is none, and takes ``ratio`` times as long, or as much memory where nothing fits.
+    """
+
+    def __init__(self, question: TrainingQuestion) -> None:
+        table = search(question)
+        rows = table.best(max(1, min(64, len(table))))
+        self.question, self.tried, self.fitting = question, len(table), int(table.fits.sum())
+        self.choice = table.choice(rows[0])
+        others = [row for row in rows[1:] if _differs(self.choice, table.choice(row))]
+        compared = table.time_s if table.fits[rows[0]] else table.memory_bytes
+        self.runner_up: Choice | None = table.choice(others[0]) if others else None
+        self.ratio = float(compared[others[0]] / compared[rows[0]]) if others else 1.0
+        self.fits: bool | None = None if self.room_bytes is None else bool(table.fits[rows[0]])
+
+    @cached_property
+    def steps(self) -> Steps:
+        """The one step of the choice."""
+        c = self.choice
+        layout = Layout(*(np.array([degree]) for degree in c.layout.to_dict().values()))
+        return steps_of(self.question, layout, np.array([c.microbatch]), (c.policy,), (c.zero,))
+
+    # Memory
+
+    @property
+    def room_bytes(self) -> float | None:
+        """The memory of a device that the runtime leaves; None where it is not known. [B]"""
+        return self.question.request.room_bytes
+
+    @cached_property
+    def memory(self) -> Mapping[str, MemoryByCause]:
+        """Bytes on a device by stage and cause. [B]"""
+        stages = [self.steps.memory(stage).each(lambda size: float(np.ravel(size)[0])) for stage in STAGES]
+        named = zip(_STAGE_NAMES, stages, strict=True)
+        return {name: stage for name, stage in named if stage.total > 0}
+
+    @property
+    def fullest(self) -> str:
+        """The stage that holds most."""
+        return max(self.memory, key=lambda name: self.memory[name].total)
+
+    @property
+    def peak(self) -> str:
+        """When the memory of the fullest stage is fullest."""
+        stage = self.memory[self.fullest]
+        if self.choice.layout.pp > 1 and self.fullest != "last":
+            return f"as its {_in_flight(self)} microbatches in flight begin their backward pass"
+        behind = float(np.ravel(np.asarray(self.steps.held[0].working[2]))[0])
+        return "as the backward pass of the head begins" if stage.working == behind else "as a layer runs backward"
+
+    @cached_property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """What would make it fit, the smallest change of each kind; nothing where it fits."""
+        return remedies(self.question) if self.fits is False else ()
+
+    # Time
+
+    @cached_property
+    def parts(self) -> TimeOfStep:
+        """The time of a step and its parts. [s]"""
+        found = self.steps.time()
+        return TimeOfStep(*(_number(getattr(found, field.name)) for field in fields(TimeOfStep)))
+
+    @property
+    def timing(self) -> Timing:
+        """The time of a step. [s]"""
+        return self.parts.whole
+
+    @property
+    def microbatches(self) -> int:
+        """Microbatches of a step of a replica."""
+        return round(float(np.ravel(self.steps.count)[0]))
+
+    @cached_property
+    def causes(self) -> dict[str, float]:
+        """The seconds of a step by cause, which add up to it. [s]"""
+        parts, names = self.parts, dict.fromkeys(CAUSES, 0.0)
+        for place in STAGES:
+            for cause, timing in self.steps.passes.causes(place).items():
+                names[cause] += float(np.ravel(np.asarray(timing.time_s))[0])
+        names["recompute"] = float(np.ravel(np.asarray(self.steps.passes.again(self.choice.policy).time_s))[0])
+        whole = sum(names.values())
+        found = {cause: seconds / whole * float(parts.stages.time_s) for cause, seconds in names.items()}
+        beyond = {"bubble": parts.bubble, "sends": parts.sends, "data_parallel": parts.exchanges,
+                  "optimizer": parts.update}  # fmt: skip
+        found |= {cause: float(timing.time_s) for cause, timing in beyond.items()}
+        return {cause: seconds for cause, seconds in found.items() if seconds > 0}
+
+    @property
+    def devices(self) -> int:
+        """How many devices train."""
+        return int(self.choice.layout.devices)
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Tokens a second of all devices."""
+        return self.question.tokens / float(self.timing.time_s)
+
+    @cached_property
+    def flops(self) -> float:
+        """The model's FLOPs of a step, nothing made again."""
+        return model_flops(self.question.network.step, self.question.sequence, self.question.batch)
+
+    @cached_property
+    def six_nd(self) -> float:
+        """6 x parameters x tokens."""
+        return 6.0 * float(self.question.request.model.parameters) * self.question.tokens
+
+    @property
+    def peak_flops_per_s(self) -> float:
+        """The dense peak of all devices together, in the format that is computed in."""
+        rates = self.steps.machine.rates
+        return float(rates.contraction_unit(self.question.recipe.computes)[1]) * self.devices
+
+    @property
+    def mfu(self) -> float:
+        """Model FLOPs utilisation."""
+        return self.flops / (self.peak_flops_per_s * float(self.timing.time_s))
+
+    @property
+    def hfu(self) -> float:
+        """Hardware FLOPs utilisation: with what is made again, but for fused attention's scores."""
+        q = self.question
+        again = recomputed_flops(q.network.step, self.choice.policy, q.sequence, q.batch)
+        return (self.flops + again) / (self.peak_flops_per_s * float(self.timing.time_s))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The step as JSON; without times where it does not fit."""
+        priced = {} if self.fits is False else self._priced()
+        return {
+            "devices": self.devices,
+            "fits": self.fits,
+            "inputs": self._inputs(),
+            "choice": self.choice.to_dict(),
+            "tried": self.tried,
+            "fitting": self.fitting,
+            "runner_up": self.runner_up.to_dict() if self.runner_up else None,
+            "runner_up_ratio": self.ratio,
+            "memory": {name: stage.to_dict() for name, stage in self.memory.items()},
+            "fullest": self.fullest,
+            "peak": self.peak,
+            "room_bytes": self.room_bytes,
+            "remedies": [{"change": each.words, "flags": each.flags} for each in self.remedies],
+            **priced,
+        }
+
+    def _inputs(self) -> dict[str, Any]:
+        q = self.question
+        return {
+            "sequence": q.sequence, "batch": q.batch, "batch_tokens": q.tokens, "dtype": q.recipe.name,
+            "gradients": q.recipe.gradients, "optimizer": q.optimizer.name, "schedule": q.schedule.words,
+            "dropout": q.dropout, "hidden": q.hidden, "engine": q.request.engine.name,
+            "constants": q.request.constants.name, "overrides": dict(q.overrides),
+        }  # fmt: skip
+
+    def _priced(self) -> dict[str, Any]:
+        t = self.timing
+        ends = {name: float(getattr(t, name)) for name in ("time_s", "bound_s", "low_s", "high_s")}
+        return {
+            "microbatches": self.microbatches, **ends, "causes": self.causes, "tokens_per_s": self.tokens_per_s,
+            "flops": self.flops, "six_nd": self.six_nd, "mfu": self.mfu, "hfu": self.hfu,
+        }  # fmt: skip
+
+
+def _number(timing: Timing) -> Timing:
+    return timing.each(lambda seconds: float(np.ravel(np.asarray(seconds))[0]))
+
+
+def _in_flight(step: TrainingStep) -> str:
+    c = step.choice
+    stage = _STAGE_NAMES.index(step.fullest)
+    held = step.question.schedule.in_flight(stage, c.layout.pp, step.microbatches)
+    return f"{float(held):.3g}"
+
+
+def _differs(one: Choice, other: Choice) -> bool:
+    return (one.layout, one.policy) != (other.layout, other.policy)
