@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from roofline.classes import frozen
 from roofline.number import Number, added, product
-from roofline.parallelism.layout import DIMS, Layout, Mesh
+from roofline.parallelism.layout import Layout, Mesh
 from roofline.parallelism.pipeline import places
 from roofline.parallelism.sharded_backward import REPLICAS
 from roofline.program.axes import rebind
@@ -93,7 +93,7 @@ def _local(program: Program, mesh: Mesh, group: Group, op: Op, tensor: Tensor, p
                  [x for x in letters if x in written and x not in several])  # fmt: skip
     many, rows, columns = (product(bound[letter] for letter in side) for side in sides)
     over = mesh.active(REPLICAS) - frozenset(dim for x in letters for dim in splits.get(x, frozenset[str]()))
-    replicas = product(mesh.sizes[dim] for dim in DIMS if dim in over)
+    replicas = mesh.count(over)
     times = 1 if group.shared or tensor.tied else group.times(program.sizes)
     matrix = group.stacked and bool(sides[1])  # a bias has the letters of an output alone
     return LocalWeight(place, many * times, rows, columns, replicas, matrix, tensor.tied)
