@@ -15,12 +15,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from roofline.errors import UsageError
-from roofline.parallelism.layout import Dims, Layout, Mesh
+from roofline.parallelism.layout import TENSOR, Dims, Layout, Mesh, Part
 from roofline.parallelism.sharding import Flow, State, read_first, sends
 from roofline.program.backward import gradient
 from roofline.program.op import Op, Tensor, Work, collective
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
+from roofline.program.recompute import streams_of
+from roofline.program.transfers import Transfer
 
 REPLICAS: Dims = frozenset(("dp_e", "dp_r", "cp"))
 """Over what ZeRO spreads what rests: the devices that hold the same weights."""
@@ -38,7 +40,7 @@ def shard_training(step: Program, layout: Layout, *, zero: int = 0) -> Program:
     groups = [group for group in step.groups if Phase.FORWARD in group.phases]
     forward, kept = Flow(Mesh(layout, Phase.FORWARD)), dict[str, list[State]]()
     sharded = [_forward(forward, group, groups[place + 1 :], kept, zero) for place, group in enumerate(groups)]
-    handed = sends(groups, layout, forward)
+    handed = [_handed(group, groups, forward.mesh) for group in sends(groups, layout, forward)]
     walk = _Backward(
         Flow(Mesh(layout, Phase.BACKWARD)),
         kept,
@@ -159,6 +161,31 @@ def _in_parts(op: Op) -> list[Op]:
 
 
 # Pipelines
+
+
+def _handed(sent: Group, groups: Sequence[Group], mesh: Mesh) -> Group:
+    """What a stage hands on: streams, of which the next one makes norms anew.
+
+    Of what devices of tensor parallelism all have each sends a part, and the next stage gathers it.
+
+    Source: Narayanan et al. 2021 (arXiv 2104.04473), section 4.1.
+    """
+    layers = next(group for group in reversed(groups) if group.stacked)
+    streams, across, ops = streams_of(layers), mesh.active(TENSOR) - mesh.home("T"), list[Op]()
+    for op in sent.ops:
+        (tensor,) = op.reads
+        if tensor.name not in streams:
+            continue
+        if not across or "T" not in tensor.letters:
+            ops.append(op)
+            continue
+        part = Part("T", "T", mesh.count(mesh.home("T") | across))
+        gather = Transfer("all_gather", mesh.count(across), mesh.stride(across), "tp")
+        ops += [
+            op.rebound(T=part),
+            replace(collective(f"{op.name}.all_gather", gather, tensor), local=op.local),
+        ]
+    return replace(sent, ops=tuple(ops))
 
 
 def _returned(op: Op) -> Op:

@@ -35,7 +35,7 @@ class Recompute:
             return True
         if self.name == "selective":
             return not _of_pairs(tensor)
-        streams = _streams(group)
+        streams = streams_of(group)
         return tensor.name in streams and place == max(
             at for at, op in enumerate(group.ops) if any(each.name in streams for each in op.writes)
         )
@@ -71,7 +71,7 @@ def _of_pairs(tensor: Tensor) -> bool:
     return {"T", "S"} <= set(tensor.letters)
 
 
-def _streams(group: Group) -> set[str]:
+def streams_of(group: Group) -> set[str]:
     """What a layer must be given so that all else of it can be made again: what it hands on, but for norms of that."""
     written = {tensor.name for op in group.ops for tensor in op.writes}
     first: set[str] = set()

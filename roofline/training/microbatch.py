@@ -91,10 +91,11 @@ def price_microbatch(sharded: Program, sizes: Sizes, precision: Precision, machi
         exchanged |= _exchanged(once, machine)
         forward = {(each.group.name, each.op.name): each for each in found}
         for (group, op, place), cost in (pair for pair in every if pair not in once):
-            kept = _shaped(op, cost, rebind(group.sizes({**sharded.sizes, **sizes}), op.local))
+            cause = cause_of(op, cost, phase, weights)
+            kept = _shaped(op, cost, group, {**sharded.sizes, **sizes}) if cause == "matmul_weight_gradients" else cost
             earlier = forward.get((group.name, op.name.removesuffix(".backward")))
             timing = _attention(earlier) if _is_attention(cost, phase) and earlier else machine.time(kept)
-            found.append(Priced(group, op, place, cause_of(op, kept, phase, weights), kept, timing))
+            found.append(Priced(group, op, place, cause, kept, timing))
     passes = {
         phase: tuple(_summed(found, phase, place) for place in PLACES) for phase in (Phase.FORWARD, Phase.BACKWARD)
     }
@@ -128,23 +129,22 @@ def _attention(forward: Priced) -> Timing:
     return banded(t, low * (t.low_s / t.time_s), high * (t.high_s / t.time_s))
 
 
-def _shaped(op: Op, cost: Cost, sizes: Sizes) -> Cost:
-    """A cost with the shape of a weight's gradient, ``w'[D F] = x[B T D] y'[B T F]``, which reads no weight."""
-    if op.transfer is not None or cost.kind == "attention":
-        return replace(cost, shape=None) if cost.kind == "attention" and op.writes[0].gradient_of else cost
-    if cost.kind != "matmul" or cost.shape is not None or not op.writes[0].gradient_of:
+def _shaped(op: Op, cost: Cost, group: Group, sizes: Sizes) -> Cost:
+    """A cost with the shape of a weight's gradient, ``w'[D F] = x[B T D] y'[B T F]``, which reads no weight.
+
+    Those of experts, of which each has its own, keep none.
+    """
+    if any("E" in tensor.letters or "X" in tensor.letters for tensor in op.writes):
         return cost
+    bound = rebind(group.sizes(sizes), op.local)
     parts = [part for part in op.parts or (op,) if part.kind == "matmul"]
-    if any("A" in tensor.letters or "E" in tensor.letters for tensor in op.writes):
-        return cost
-    first, second = parts[0].reads[:2]
-    out = parts[0].writes[0].letters
-    rows = product(size_of(x, sizes) for x in out if x in first.letters)
-    depth = product(size_of(x, sizes) for x in first.letters if x not in out)
+    first, out = parts[0].reads[0], parts[0].writes[0].letters
+    rows = product(size_of(x, bound) for x in out if x in first.letters)
+    depth = product(size_of(x, bound) for x in first.letters if x not in out)
     columns = added(
-        product(size_of(x, sizes) for x in part.writes[0].letters if x in part.reads[1].letters) for part in parts
+        product(size_of(x, bound) for x in part.writes[0].letters if x not in part.reads[0].letters) for part in parts
     )
-    return replace(cost, shape=MatmulShape(rows, columns, depth)) if second.letters else cost
+    return replace(cost, shape=MatmulShape(rows, columns, depth))
 
 
 # What data parallelism exchanges
