@@ -1,0 +1,197 @@
+"""How wrong predicted training steps are, on published step times that no constant was fitted to.
+
+python benchmarks/training_board.py --data DIR [--write]
+
+Beside them the rule of thumb: 6 x parameters x tokens at 40 % of the peak. ``cover`` is the share of rows inside the
+predicted band, ``fits`` that of rows which, as they ran, are said to fit into the whole memory. --write puts the table
+into docs/accuracy.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from roofline.classes import frozen
+from roofline.options.keywords import completed
+from roofline.options.verbs import TrainOptions
+from roofline.training.question import read_training
+from roofline.training.step import TrainingStep
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "accuracy.md"
+EVERY = 12
+"""Of vTrain's 1,440 runs one in so many is predicted."""
+
+_PEAK, _RULE = 312e12, 0.4
+_MPT = {"125m": (12, 768, 12), "350m": (24, 1024, 16), "760m": (24, 1536, 12), "1b": (24, 2048, 16),
+        "3b": (32, 2560, 20), "7b": (32, 4096, 32), "13b": (40, 5120, 40), "30b": (48, 7168, 56),
+        "70b": (80, 8192, 64)}  # fmt: skip
+"""Layers, width and heads."""
+
+
+@frozen
+class Judged:
+    """A step that was timed, with what was predicted of it. [s]"""
+
+    name: str
+    measured_s: float
+    step: TrainingStep
+
+    @property
+    def ratio(self) -> float:
+        """Predicted by measured."""
+        return float(self.step.timing.time_s) / self.measured_s
+
+    @property
+    def covered(self) -> bool:
+        """Whether it lies in the band."""
+        t = self.step.timing
+        return bool(t.low_s <= self.measured_s <= t.high_s)
+
+    @property
+    def naive(self) -> float:
+        """The rule of thumb by measured."""
+        return self.step.six_nd / (_RULE * _PEAK * self.step.devices) / self.measured_s
+
+
+def gpt(hidden: int, layers: int, heads: int, sequence: int, vocabulary: int) -> dict[str, Any]:
+    """GPT-2's configuration with other sizes."""
+    return {"model_type": "gpt2", "n_embd": hidden, "n_layer": layers, "n_head": heads, "n_positions": sequence,
+            "vocab_size": vocabulary}  # fmt: skip
+
+
+def asked(model: dict[str, Any], device: str, count: int, **options: Any) -> TrainingStep:
+    """A step on so many devices, all of whose memory it may take."""
+    usual = {"reserve": 0, "cp": 1, **options}
+    hardware = f"{count}x{device}" if count > 1 else device
+    return TrainingStep(read_training(model, hardware, completed(TrainOptions, usual, "train")))  # type: ignore[arg-type]
+
+
+MEGATRON = {"dtype": "fp16-mixed", "kernels": "materialised", "hidden": 0.0, "zero": 0}
+"""Megatron-LM of 2021 and 2022: attention in parts, gradients summed up after the last backward pass."""
+
+
+def narayanan(data: Path) -> Iterator[Judged]:
+    """Narayanan et al. 2021, table 1; the fastest microbatch that fits, which the table leaves open."""
+    for row in _rows(data / "megatron" / "narayanan2021_a100.csv"):
+        h, layers, heads, n, batch, tp, pp = (
+            int(row[name]) for name in ("hidden", "layers", "heads", "gpus", "global_batch", "tp", "pp")
+        )
+        s, v = 2048, 51200
+        flops = 96 * batch * s * layers * h * h * (1 + s / (6 * h) + v / (16 * layers * h))
+        seconds = flops / (n * float(row["tflops_per_gpu"]) * 1e12)
+        found = asked(gpt(h, layers, heads, s, v), "a100-sxm-80gb", n, batch=batch, tp=tp, pp=pp, sp=1,
+                      recompute="full", **MEGATRON)  # fmt: skip
+        yield Judged(row["params_billion"], seconds, found)
+
+
+def korthikanti(data: Path) -> Iterator[Judged]:
+    """Korthikanti et al. 2022: full recompute, and sequence parallelism with selective recompute."""
+    ways = (("full", 1, "iter_s_full_recompute"), ("selective", 8, "iter_s_seqpar_selective_recompute"))
+    for row in _rows(data / "megatron" / "korthikanti2022_a100.csv"):
+        h, layers, heads, n, batch, tp, pp, each, chunks = (
+            int(row[name])
+            for name in ("hidden", "layers", "heads", "gpus", "global_batch", "tp", "pp", "micro_batch", "interleaving")
+        )
+        schedule = f"interleaved:{chunks}" if chunks > 1 else "1f1b"
+        for policy, sp, column in ways:
+            found = asked(gpt(h, layers, heads, 2048, 51200), "a100-sxm-80gb", n, batch=batch, tp=tp, pp=pp, sp=sp,
+                          dp=1, recompute=policy, microbatch=each, schedule=schedule, **MEGATRON)  # fmt: skip
+            yield Judged(f"{row['model']} {policy}", float(row[column]), found)
+
+
+def mpt(data: Path) -> Iterator[Judged]:
+    """MPT under FSDP: FlashAttention 1, whose backward pass nothing here knows."""
+    for row in _rows(data / "llm_foundry" / "mpt_training.csv"):
+        layers, h, heads = _MPT[row["model"]]
+        sequence, n = int(row["seqlen_t"]), int(row["gpus"])
+        device = "a100-sxm-80gb" if "80" in row["gpu"] else "a100-sxm-40gb"
+        dtype = "bf16-autocast" if row["precision"].startswith("amp") else "bf16-mixed"
+        policy = "full" if row["activation_checkpointing"] == "True" else "none"
+        found = asked(gpt(h, layers, heads, sequence, 50368), device, n, sequence=sequence, dtype=dtype, tp=1, pp=1,
+                      sp=1, zero=3, batch=int(row["globalbatchsize"]), microbatch=int(row["microbatchsize"]),
+                      recompute=policy)  # fmt: skip
+        seconds = float(row["globalbatchsize_t"]) / float(row["throughput_t_s"])
+        yield Judged(f"{row['model']} {sequence}", seconds, found)
+
+
+def vtrain(data: Path) -> Iterator[Judged]:
+    """Small models on one node, Megatron-DeepSpeed: bound by the host."""
+    for row in _rows(data / "vtrain" / "single_node_a100.csv")[::EVERY]:
+        h, layers, heads, n, batch, each, tp, pp, dp, sequence = (
+            int(row[name])
+            for name in (
+                "hidden",
+                "layers",
+                "heads",
+                "gpus",
+                "global_batch",
+                "micro_batch",
+                "tp",
+                "pp",
+                "dp",
+                "seq_len",
+            )
+        )
+        found = asked(gpt(h, layers, heads, sequence, 51200), "a100-sxm-80gb", n, sequence=sequence, batch=batch, tp=tp,
+                      pp=pp, dp=dp, sp=1, microbatch=each, recompute="full", **MEGATRON)  # fmt: skip
+        yield Judged(f"{h} x {layers}", float(row["iteration_ms"]) / 1000, found)
+
+
+SETS: dict[str, Callable[[Path], Iterator[Judged]]] = {
+    "GPT 1.7B to 1T, Megatron-LM 2021, 32 to 3,072 A100": narayanan,
+    "GPT 22B to 1T, Megatron-LM 2022, 8 to 512 A100": korthikanti,
+    "MPT 125M to 70B, FSDP, FlashAttention 1, 8 to 128 A100": mpt,
+    "GPT 0.2B to 1.3B, Megatron-DeepSpeed, 2 to 8 A100 (vTrain)": vtrain,
+}
+
+
+def line(name: str, rows: list[Judged]) -> str:
+    """A row of the table."""
+    ratios, naive = (np.array([getattr(row, which) for row in rows]) for which in ("ratio", "naive"))
+    errors, rule = abs(ratios - 1), abs(naive - 1)
+    cells = (
+        name, f"{len(rows)}", *(f"{100 * x:.1f} %" for x in (np.median(errors), errors.mean(), errors.max())),
+        f"{np.exp(np.log(ratios).mean()):.2f}", *(f"{np.mean([row.covered for row in rows]):.0%}".split()),
+        f"{np.mean([row.step.fits is not False for row in rows]):.0%}",
+        *(f"{100 * x:.1f} %" for x in (np.median(rule), rule.mean())),
+    )  # fmt: skip
+    return f"| {' | '.join(cell.replace('%', ' %').replace('  %', ' %') for cell in cells)} |"
+
+
+HEADER = """\
+| steps | n | median | mean | max | bias | cover | fits | 6 N D at 40 %: median | mean |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"""
+
+
+def board(data: Path) -> str:
+    """The table."""
+    return "\n".join([HEADER, *(line(name, list(rows(data))) for name, rows in SETS.items())])
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+def main() -> None:
+    """Print the table, or write it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--write", action="store_true")
+    given = parser.parse_args()
+    found = board(given.data)
+    print(found)
+    if given.write:
+        text = PAGE.read_text(encoding="utf-8")
+        PAGE.write_text(re.sub(r"(<!-- training -->\n).*?(<!-- end -->)", rf"\1{found}\n\2", text, flags=re.DOTALL))
+
+
+if __name__ == "__main__":
+    main()
