@@ -274,7 +274,13 @@ class TrainingStep(TypedDict, total=False):
         ),
     ]
     schedule: Annotated[
-        str, Option("Of a pipeline: 1f1b, gpipe, interleaved:V.", default="1f1b", metavar="NAME", everyday=True)
+        str,
+        Option(
+            "Of a pipeline: 1f1b, gpipe, interleaved:V, zb-h1, zb-h2, dualpipe.",
+            default="1f1b",
+            metavar="NAME",
+            everyday=True,
+        ),
     ]
     optimizer: Annotated[
         str,

@@ -60,6 +60,12 @@ class Microbatch:
     gathered: tuple[Timing, ...]
     operators: tuple[Priced, ...]
 
+    @property
+    def weights(self) -> tuple[Timing, ...]:
+        """What of the backward pass is for gradients of weights, by place."""
+        own = [each for each in self.operators if each.cause == "matmul_weight_gradients"]
+        return tuple(total((e.cost.count, e.timing) for e in own if e.place == place) for place in PLACES)
+
     def again(self, policy: Recompute) -> Timing:
         """What a policy makes again of all layers, with its collectives where whole layers are."""
         forward = [each for each in self.operators if each.place == 1 and _is_forward(each)]

@@ -3,11 +3,9 @@
 What a microbatch takes depends on its size and on how layers are split; policies and ZeRO are arithmetic on top, so
 that many combinations are a few array operations. A step of m microbatches takes
 
-    m slowest stage  +  (all stages - slowest)/chunks  +  exchanges that nothing hides  +  update
+    m slowest stage  +  sends  +  bubble  +  exchanges that nothing hides  +  update
 
-of which the second is the bubble of a pipeline whose stages each have so many parts.
-
-Source: Narayanan et al. 2021 (arXiv 2104.04473), section 2.2.
+of which the bubble is what ``schedules.py`` leaves of the other stages' passes.
 """
 
 from __future__ import annotations
@@ -116,13 +114,18 @@ class Steps:
         first, inner, last = pipeline.stage_values(*(value + 0.0 * self.microbatch for value in values))
         return first, inner, last
 
+    def of_devices(self, values: Sequence[Number]) -> tuple[Any, Any, Any]:
+        """The same of devices, which have two stages each where a schedule pairs them."""
+        first, inner, last = self.of_stages(values)
+        return (first + last, 2 * inner, first + last) if self.question.schedule.paired else (first, inner, last)
+
     # Memory
 
     def memory(self, stage: int) -> MemoryByCause:
         """The bytes of a stage at its fullest; 0 of one that a layout does not have."""
         rest = self.resting
         weights, gradients, states = (
-            _joined([self.of_stages([of(self.weights, zero, place) for place in STAGES])[stage] for zero in self.zero],
+            _joined([self.of_devices([of(self.weights, zero, place) for place in STAGES])[stage] for zero in self.zero],
                     _ZERO)
             for of in (rest.weight_bytes, rest.gradient_bytes, rest.state_bytes)
         )  # fmt: skip
@@ -141,8 +144,8 @@ class Steps:
         pp = self.layouts.pp
         numbered = (0, 1, pp - 1)[stage]
         flight = self.question.schedule.in_flight(numbered, pp, self.count)
-        whole = self.of_stages(held.saved)[stage] * flight
-        ends = self.of_stages((0.0, 0.0, held.saved[2]))[stage]
+        whole = self.of_devices(held.saved)[stage] * flight
+        ends = self.of_devices((0.0, 0.0, held.saved[2]))[stage]
         within = whole - ends + held.working[1]
         behind = whole + where(ends > 0, held.working[2], 0.0)
         late = np.asarray(behind > within)
@@ -170,15 +173,25 @@ class Steps:
 
     def time(self) -> TimeOfStep:
         """What a step takes."""
-        m, chunks = self.count, self.question.schedule.chunks
+        m, schedule = self.count, self.question.schedule
         slowest, path = self._slowest(), total((1, each) for each in self._places())
         handed = total([(1, self.passes.forward[3]), (1, self.passes.backward[3])])
         hops = np.maximum(self.layouts.pp - 1, 1)
-        stages, sends = slowest * m, total([(m * chunks / hops, handed), (1, handed)])
-        bubble = total([(1 / chunks, path), (-1 / chunks, slowest)])
+        stages, sends = slowest * m, total([(m * schedule.chunks / hops, handed), (1, handed)])
+        part = self._bubble()
+        bubble = total([(part, path), (-part, slowest)])
         exchanges, update = self._exchanges(), self._update()
         whole = total((1, each) for each in (stages, sends, bubble, exchanges, update))
         return TimeOfStep(whole, stages, sends, bubble, exchanges, update)
+
+    def _bubble(self) -> Any:
+        """The bubble as a part of what the passes of a microbatch take on all stages but the slowest."""
+        places = self._places()
+        passes = total((1, each) for each in places).time_s
+        forward = total((1, self.passes.forward[place]) for place in STAGES).time_s
+        weights = total((1, self.passes.weights[place]) for place in STAGES).time_s
+        left = self.question.schedule.bubble(forward, passes - forward - weights, weights, self.layouts.pp)
+        return ratio(left, passes)
 
     def _places(self) -> list[Timing]:
         """What both passes of a microbatch take at each place, under each policy."""
@@ -193,10 +206,16 @@ class Steps:
     def _most(self, places: Sequence[Timing]) -> Timing:
         """The stage that takes longest, of what the three places take; it is made of what all of them are made of."""
         path = total((1, each) for each in places)
-        ends = [self.of_stages([getattr(each, name) for each in places]) for name in SECONDS[:4]]
+        ends = [self._of_times([getattr(each, name) for each in places]) for name in SECONDS[:4]]
         most = [np.maximum(np.maximum(first, inner), last) for first, inner, last in ends]
         part = ratio(most[0], path.time_s)
         return Timing(*most, *(path.seconds(name) * part for name in PARTS))
+
+    def _of_times(self, values: Sequence[Number]) -> tuple[Any, Any, Any]:
+        """The seconds of a microbatch by stage; paired stages have half of the microbatches each."""
+        first, inner, last = self.of_stages(values)
+        both = (first + last) / 2
+        return (both, inner, both) if self.question.schedule.paired else (first, inner, last)
 
     def _exchanges(self) -> Timing:
         """What data parallelism exchanges, but for what runs behind the passes.

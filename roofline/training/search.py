@@ -134,26 +134,24 @@ def _rows(question: TrainingQuestion) -> tuple[Layout, Any]:
 def _microbatches(question: TrainingQuestion, layout: Layout) -> Iterator[int]:
     own, pp, schedule = question.batch // int(layout.dp), int(layout.pp), question.schedule
     layers = layer_count(question.request.program)
-    if schedule.chunks > 1 and (pp == 1 or layers % (pp * schedule.chunks)):
-        return
     for size in divisors(own):
         given = question.microbatch is None or size == question.microbatch
-        if given and not (schedule.chunks > 1 and own // size % pp):
+        if given and schedule.divides(layers, pp, own // size):
             yield size
 
 
 def _refuse(question: TrainingQuestion) -> None:
-    name, batch = question.request.model.name, question.batch
-    if question.schedule.chunks > 1:
-        layers = layer_count(question.request.program)
+    r, schedule = question.request, question.schedule
+    if not any(schedule.divides(layer_count(r.program), 1, count) for count in (1, 2)):
+        layers = layer_count(r.program)
         msg = (
-            f"schedule {question.schedule.words}: stages x {question.schedule.chunks} must divide the {layers} layers "
-            f"of {name}, and stages the microbatches of a replica; no layout does; give another schedule or --pp"
+            f"schedule {schedule.words} divides no layout of {r.model.name}, which has {layers} layers: "
+            f"{schedule.conditions}; give another schedule, --pp or --microbatch"
         )
     else:
         msg = (
-            f"microbatch {question.microbatch} does not divide a replica's part of the batch of {batch} sequences in "
-            "any layout; give a divisor of it"
+            f"microbatch {question.microbatch} does not divide a replica's part of the batch of {question.batch} "
+            "sequences in any layout; give a divisor of it"
         )
     raise WorkloadError(msg)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from roofline.errors import WorkloadError
 from roofline.parallelism.layout import Layout
 from roofline.timing.timing import Timing
 from roofline.training.causes import CAUSES
@@ -17,6 +18,7 @@ from roofline.training.question import TrainingQuestion
 from roofline.training.remedies import Remedy, remedies
 from roofline.training.rows import STAGES, MemoryByCause, Steps, TimeOfStep, steps_of
 from roofline.training.search import Choice, search
+from roofline.training.timeline import StageTimes, Timed, timeline
 
 _STAGE_NAMES = ("first", "inner", "last")
 
@@ -56,7 +58,7 @@ class TrainingStep:
     @cached_property
     def memory(self) -> Mapping[str, MemoryByCause]:
         """Bytes on a device by stage and cause. [B]"""
-        stages = [self.steps.memory(stage).each(lambda size: float(np.ravel(size)[0])) for stage in STAGES]
+        stages = [self.steps.memory(stage).each(_first) for stage in STAGES]
         named = zip(_STAGE_NAMES, stages, strict=True)
         return {name: stage for name, stage in named if stage.total > 0}
 
@@ -71,7 +73,7 @@ class TrainingStep:
         stage = self.memory[self.fullest]
         if self.choice.layout.pp > 1 and self.fullest != "last":
             return f"as its {_in_flight(self)} microbatches in flight begin their backward pass"
-        behind = float(np.ravel(np.asarray(self.steps.held[0].working[2]))[0])
+        behind = _first(self.steps.held[0].working[2])
         return "as the backward pass of the head begins" if stage.working == behind else "as a layer runs backward"
 
     @cached_property
@@ -95,7 +97,7 @@ class TrainingStep:
     @property
     def microbatches(self) -> int:
         """Microbatches of a step of a replica."""
-        return round(float(np.ravel(self.steps.count)[0]))
+        return round(_first(self.steps.count))
 
     @cached_property
     def causes(self) -> dict[str, float]:
@@ -103,14 +105,42 @@ class TrainingStep:
         parts, names = self.parts, dict.fromkeys(CAUSES, 0.0)
         for place in STAGES:
             for cause, timing in self.steps.passes.causes(place).items():
-                names[cause] += float(np.ravel(np.asarray(timing.time_s))[0])
-        names["recompute"] = float(np.ravel(np.asarray(self.steps.passes.again(self.choice.policy).time_s))[0])
+                names[cause] += _seconds(timing)
+        names["recompute"] = _seconds(self.steps.passes.again(self.choice.policy))
         whole = sum(names.values())
         found = {cause: seconds / whole * float(parts.stages.time_s) for cause, seconds in names.items()}
         beyond = {"bubble": parts.bubble, "sends": parts.sends, "data_parallel": parts.exchanges,
                   "optimizer": parts.update}  # fmt: skip
         found |= {cause: float(timing.time_s) for cause, timing in beyond.items()}
         return {cause: seconds for cause, seconds in found.items() if seconds > 0}
+
+    def timeline(self) -> list[Timed]:
+        """Every pass of every stage in the order of the schedule, with its start and end. [s]
+
+        Raises WorkloadError for a schedule of which only the closed form is known.
+        """
+        q, layout = self.question, self.choice.layout
+        if q.schedule.paired:
+            msg = f"schedule {q.schedule.words}: its bubble is known as published, no order of passes"
+            raise WorkloadError(msg)
+        handed = _seconds(self.steps.passes.forward[3]) / max(1, int(layout.pp) - 1)
+        return timeline(q.schedule, self._stage_times(), self.microbatches, handed)
+
+    def _stage_times(self) -> list[StageTimes]:
+        """The passes of a microbatch on each stage; inner ones alike."""
+        steps, passes = self.steps, self.steps.passes
+        again, split = passes.again(self.choice.policy), self.question.schedule.splits_backward
+        by_place = [
+            [_seconds(part[place]) for place in STAGES] for part in (passes.forward, passes.backward, passes.weights)
+        ]
+        by_place[1][1] += _seconds(again)
+        forward, backward, weights = ([_first(value) for value in steps.of_stages(each)] for each in by_place)
+        own = [
+            StageTimes(f, b - w if split else b, w if split else 0.0)
+            for f, b, w in zip(forward, backward, weights, strict=True)
+        ]
+        number = int(self.choice.layout.pp)
+        return [own[0 if stage == 0 else 2 if stage == number - 1 else 1] for stage in range(number)]
 
     @property
     def devices(self) -> int:
@@ -188,8 +218,16 @@ class TrainingStep:
         }  # fmt: skip
 
 
+def _first(value: Any) -> float:
+    return float(np.ravel(np.asarray(value))[0])
+
+
+def _seconds(timing: Timing) -> float:
+    return _first(timing.time_s)
+
+
 def _number(timing: Timing) -> Timing:
-    return timing.each(lambda seconds: float(np.ravel(np.asarray(seconds))[0]))
+    return timing.each(_first)
 
 
 def _in_flight(step: TrainingStep) -> str:

@@ -193,6 +193,32 @@ def test_bubbles() -> None:
     assert parts.memory["first"].saved > whole.memory["first"].saved
 
 
+def test_zero_bubbles_and_pairs() -> None:
+    """Less of a bubble each time; dualpipe has every weight twice."""
+    asked = {"pp": 4, "dp": 2, "tp": 1, "batch": 64, "microbatch": 1, "recompute": "none", "zero": 0}
+    found = {word: step("llama-3.2-1b", **asked, schedule=word)
+             for word in ("1f1b", "zb-h1", "zb-h2", "dualpipe")}  # fmt: skip
+    bubbles = [float(each.parts.bubble.time_s) for each in found.values()]
+    assert bubbles[0] > bubbles[1] > bubbles[2] >= 0
+    assert bubbles[3] < bubbles[0]
+    once, twice = (sum(stage.optimizer for stage in found[word].memory.values()) for word in ("1f1b", "dualpipe"))
+    assert found["dualpipe"].memory["first"].weights == found["dualpipe"].memory["last"].weights
+    assert twice > 1.5 * once
+
+
+def test_a_timeline_is_what_a_step_takes() -> None:
+    """The recursion over the order of passes takes no longer than the closed form, which spreads layers alike."""
+    for asked in ({"schedule": "1f1b"}, {"schedule": "zb-h1"}, {"pp": 1}):
+        found = step("llama-3.2-1b", **{"pp": 4, "tp": 1, "batch": 64, "microbatch": 2, "recompute": "full", **asked})
+        parts, stages = found.parts, found.choice.layout.pp
+        closed = float(parts.stages.time_s + parts.bubble.time_s + parts.sends.time_s)
+        passes = found.timeline()
+        assert {each.stage for each in passes} == set(range(stages))
+        assert 0.85 * closed <= max(each.end_s for each in passes) <= closed * 1.000001
+    with pytest.raises(WorkloadError, match="no order of passes"):
+        step("llama-3.2-1b", pp=4, batch=64, microbatch=1, schedule="dualpipe").timeline()
+
+
 def test_gpipe_holds_all_microbatches() -> None:
     held = [step("llama-3.2-1b", pp=8, batch=64, microbatch=1, recompute="none", schedule=word).memory["first"].saved
             for word in ("1f1b", "gpipe")]  # fmt: skip
@@ -252,7 +278,8 @@ def test_fewest_devices_for_days() -> None:
         ({"zero": 4}, UsageError, "zero 4: expected 0, 1, 2 or 3"),
         ({"microbatch": 0}, UsageError, "microbatch 0: expected a whole number"),
         ({"microbatch": 3}, WorkloadError, "microbatch 3 does not divide"),
-        ({"schedule": "interleaved:5", "pp": 8}, WorkloadError, "must divide the 12 layers"),
+        ({"schedule": "interleaved:5", "pp": 8}, WorkloadError, "must divide the layers"),
+        ({"schedule": "dualpipe", "pp": 1}, WorkloadError, "stages must be even"),
         ({"schedule": "odd"}, UsageError, 'schedule "odd"'),
         ({"recompute": "odd"}, UsageError, 'recompute "odd"'),
         ({"optimizer": "odd"}, UsageError, "optimizer 'odd'"),
