@@ -8,6 +8,7 @@ from typing_extensions import TypedDict
 
 from roofline.prediction.answers import Bound, EngineUsed, SharesAnswer
 from roofline.schema import Answer, Says
+from roofline.simulation.answers import DistributionAnswer
 from roofline.training.answers import TrainingStepAnswer
 
 
@@ -266,7 +267,9 @@ class ServingInputs(TypedDict):
     prefix_hits: Annotated[float, Says("part of a prompt that a prefix cache holds")]
     engine: Annotated[str | None, Says("what was asked to run it; null for what is usual on each hardware")]
     ttft_s: Annotated[float | None, Says("target: longest time to first token", "s")]
+    ttft_percentile: Annotated[float | None, Says("which percentile of it; null is the mean")]
     tpot_s: Annotated[float | None, Says("target: longest time per output token", "s")]
+    tpot_percentile: Annotated[float | None, Says("which percentile of it; null is the mean")]
     price_kind: Annotated[str, Says("which prices")]
     years: Annotated[float, Says("years over which a purchase is paid off")]
     pue: Annotated[float, Says("power of the site / power of the devices")]
@@ -307,6 +310,16 @@ class CompareAnswer(Answer):
     pools_or_mixed: NotRequired[Annotated[list[PoolsOrMixedAnswer], Says("with --pools: what they are worth")]]
 
 
+class SimulatedAnswer(TypedDict):
+    """What the requests of one replica wait, simulated."""
+
+    requests: Annotated[int, Says("requests simulated that count")]
+    queued_s: Annotated[DistributionAnswer, Says("queueing: from the arrival into the first step", "s")]
+    ttft_s: Annotated[DistributionAnswer, Says("time to first token, queueing included", "s")]
+    tpot_s: NotRequired[Annotated[DistributionAnswer, Says("time per output token after the first, of a request", "s")]]
+    request_s: Annotated[DistributionAnswer, Says("end to end: from the arrival to the last token", "s")]
+
+
 class OrderAnswer(BasisAnswer):
     """Hardware that serves the load: so many units of what one can have."""
 
@@ -327,6 +340,7 @@ class OrderAnswer(BasisAnswer):
     pools: Annotated[OrderPoolsAnswer | None, Says("disaggregated serving; null where devices prefill and decode")]
     cost: Annotated[OrderCostAnswer | None, Says("cost; null where no_cost says why")]
     at_load: Annotated[PointAnswer, Says("what they do at the load")]
+    simulated: NotRequired[Annotated[SimulatedAnswer, Says("with targets of percentiles: what requests wait")]]
 
 
 class MissAnswer(TypedDict):

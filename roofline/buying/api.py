@@ -8,6 +8,7 @@ from typing import Any, Unpack
 
 from roofline.buying.limits import Limits
 from roofline.buying.load import read_load
+from roofline.buying.percentile_sizing import size_by_percentiles
 from roofline.buying.pool_sizing import with_pools
 from roofline.buying.ranking import Comparison, compare_hardware
 from roofline.buying.serving_costs import Terms
@@ -49,6 +50,7 @@ def compare(
     """
     question = read_question(model, **part(ServingOptions, options))
     terms, targets = Terms.of(options), Targets.of(options)
+    targets.check_means("compare")
     devices = _hardware(hardware, options["set"])
     return compare_hardware(question, devices, targets, terms)
 
@@ -63,7 +65,8 @@ def size(
 
     In place of a load, ``concurrency`` requests are in flight, or as many as ``users`` seldom exceed who wait for an
     answer for the part ``activity`` of the time. ``headroom`` is the part of the capacity that stays free. What costs
-    more than ``budget``, in USD or as 20USD/h, or draws more than ``power`` watts misses. ``pools`` sizes each hardware
+    more than ``budget``, in USD or as 20USD/h, or draws more than ``power`` watts misses. Percentiles such as ``ttft``
+    "p95:500ms" are simulated, and nothing is kept free then. ``pools`` sizes each hardware
     too as a pool of replicas that only prefill and one of replicas that only decode; ``prefill_on`` names what prefills
     for each of ``hardware``, with commas or as a list. The other keywords are those of :func:`compare`. Raises
     RooflineError, in one line, for whatever is refused.
@@ -71,10 +74,16 @@ def size(
     >>> size("llama-3.1-8b", "h100", load="50 req/s", workload="chat", tpot="30 ms").orders[0].units
     4
     """
-    load, edits, limits = read_load(options), options["set"], Limits.of(options)
-    question = read_question(model, **part(ServingOptions, options))
     terms, targets = Terms.of(options), Targets.of(options)
+    edits, limits = options["set"], Limits.of(options)
+    load = read_load(options) if targets.of_means else read_load(options, usual=0.0)
+    question = read_question(model, **part(ServingOptions, options))
     devices, prefill_on = as_sold(_hardware(hardware, edits), terms), options["prefill_on"]
+    if not targets.of_means:
+        if prefill_on is not None:
+            msg = "prefill_on: pools are sized by means; ask for a mean such as ttft 500ms"
+            raise UsageError(msg)
+        return within_limits(size_by_percentiles(question, devices, load, targets, terms), limits)
     result = size_hardware(question, devices, load, targets, terms)
     pairs = [(each, each) for each in devices] if options["pools"] else []
     if prefill_on is not None:

@@ -144,8 +144,11 @@ class InFlight:
 Load: TypeAlias = Arriving | InFlight
 
 
-def read_load(asked: groups.Load) -> Load:
-    """What options ask for: a rate, clients, or users and how active they are. Raises UsageError."""
+def read_load(asked: groups.Load, usual: float = HEADROOM) -> Load:
+    """What options ask for: a rate, clients, or users and how active they are. Raises UsageError.
+
+    ``usual`` is the headroom of a rate where none is asked for.
+    """
     ways = ("load", "concurrency", "users")
     given = [name for name in ways if asked[name] is not None]  # type: ignore[literal-required]
     if len(given) != 1:
@@ -158,7 +161,7 @@ def read_load(asked: groups.Load) -> Load:
         raise UsageError(msg)
     rate, clients, users = asked["load"], asked["concurrency"], asked["users"]
     if rate is not None:
-        return Arriving(read_value("load", rate, "requests_per_s"), HEADROOM if headroom is None else headroom)
+        return Arriving(read_value("load", rate, "requests_per_s"), usual if headroom is None else headroom)
     if clients is not None:
         return InFlight(clients, headroom or 0.0)
     assert users is not None
@@ -197,4 +200,4 @@ def _check_headroom(headroom: float) -> None:
 
 
 def _kept(headroom: float) -> str:
-    return f"{headroom:.0%} of the capacity kept free"
+    return f"{headroom:.0%} of the capacity kept free" if headroom else "no capacity kept free"

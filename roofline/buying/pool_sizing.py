@@ -50,12 +50,12 @@ class _Asked:
     @property
     def first(self) -> Targets:
         """What those that prefill must meet."""
-        return Targets(self.targets.ttft_s, None)
+        return Targets(self.targets.ttft, None)
 
     @property
     def then(self) -> Targets:
         """What those that decode must meet."""
-        return Targets(None, self.targets.tpot_s)
+        return Targets(None, self.targets.tpot)
 
 
 @frozen

@@ -133,9 +133,8 @@ def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any
     means = {"prompt_mean": traffic.prompt.mean, "generate_mean": traffic.generate.mean}
     inputs: dict[str, Any] = {
         "workload": traffic.name, "workload_source": traffic.source, **lengths, **means, "prefix_hits": traffic.cached,
-        "engine": asked_engine(question), "ttft_s": targets.ttft_s,
-        "tpot_s": targets.tpot_s, "price_kind": terms.kind, "years": owning.years, "pue": owning.pue,
-        "usd_per_kwh": owning.usd_per_kwh, "hosting_usd_per_h": owning.hosting_usd_per_h,
+        "engine": asked_engine(question), **targets.to_dict(), "price_kind": terms.kind, "years": owning.years,
+        "pue": owning.pue, "usd_per_kwh": owning.usd_per_kwh, "hosting_usd_per_h": owning.hosting_usd_per_h,
         "chassis_usd": owning.chassis_usd, "api_usd_per_million": None if terms.api is None else list(terms.api),
         "utilizations": list(terms.utilizations), "overrides": dict(question.overrides),
     }  # fmt: skip

@@ -27,6 +27,7 @@ from roofline.serving.operating_points import (
     point_at,
 )
 from roofline.serving.scenario import Question
+from roofline.simulation.statistics import Outcome
 
 MOST_UNITS = 1_000_000
 
@@ -45,13 +46,29 @@ class PoolUnits:
 
 
 @frozen
+class Simulated:
+    """What an order's requests wait, where it is sized by percentiles: the ``outcome`` of one of its replicas.
+
+    ``reached`` are the statistics that the targets are of.
+    """
+
+    reached: Targets
+    outcome: Outcome
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        times = {name: each.to_dict() for name, each in self.outcome.times.items()}
+        return {"requests": self.outcome.counted, **times}
+
+
+@frozen
 class Order:
     """Hardware that serves a load: so many units of what one can rent or buy.
 
     ``units_low`` and ``units_high`` are the numbers at the fast and the slow end of the band (None: then no number
     does). ``capacity`` is what it serves at most within the targets [requests/s], ``most`` the same in the load's own
     measure, ``used`` the part of it that the load takes, ``point`` what it does at the load itself. ``pools``: the
-    units of each pool where their hardware differs.
+    units of each pool where their hardware differs. ``simulated``: what requests wait, where percentiles are asked for.
     """
 
     curve: Curve
@@ -66,6 +83,7 @@ class Order:
     cost: ServingCost | None
     no_cost: str
     pools: PoolUnits | None = None
+    simulated: Simulated | None = None
 
     @property
     def hardware(self) -> Hardware:
@@ -102,6 +120,7 @@ class Order:
             "utilization": self.used,
             "all_in_power_w": self.all_in_w(terms.owning.pue),
             "at_load": self.point.to_dict(),
+            **({"simulated": self.simulated.to_dict()} if self.simulated else {}),
             "pools": self._pools(),
             "cost": self._cost(self.cost, terms) if self.cost else None,
             "no_cost": self.no_cost or None, "provenance": c.provenance if c else None,
@@ -202,7 +221,7 @@ def size_hardware(
         msg = "no hardware to size; name some such as h100,mi300x"
         raise UsageError(msg)
     found = [
-        _order(curve, question, load, targets, terms)
+        order_by_means(curve, question, load, targets, terms)
         for curve in curves(question, [growing(each) for each in hardware])
     ]
     return sizing_of(question, load, targets, terms, found)
@@ -265,27 +284,38 @@ def _hourly(order: Order) -> float:
     return order.cost.usd_per_h(1.0) if order.cost else 0.0
 
 
-def _order(curve: Curve, question: Question, load: Load, targets: Targets, terms: Terms) -> Order | Miss:
+def order_by_means(curve: Curve, question: Question, load: Load, targets: Targets, terms: Terms) -> Order | Miss:
+    """The fewest units of a curve's hardware whose means meet the targets, or why none do."""
     if curve.problem or curve.state is None:
         return Miss(curve.hardware, curve.who, (curve.problem,), float("inf"))
     best = most_of(load.served(curve), curve, targets)
     if best is None:
         return _miss(curve, targets)
     unit = unit_of(curve.hardware, terms)
-    each = float(load.served(curve)[best])
-    units = _units(curve, load.replicas(each), unit)
+    units = _units(curve, load.replicas(float(load.served(curve)[best])), unit)
     if units > MOST_UNITS:
         return Miss(curve.hardware, curve.who, (f"needs {units:,} units",), units / MOST_UNITS)
-    replicas = max(1, units * unit // curve.devices)
-    column = least_of(load.served(curve), load.amount / replicas, curve, targets)
-    point = point_at(curve, best if column is None else column, replicas)
-    held = replace(curve.hardware, count=units * unit)
-    cost, no_cost = serving_cost(held, point, question.traffic, terms)
     fast = _at_end(curve, load, targets, unit, curve.of("low"))
     slow = _at_end(curve, load, targets, unit, curve.of("high"))
+    band = (min(fast or units, units), slow and max(slow, units))
+    return order_of(curve, question, load, targets, terms, units, band)
+
+
+def order_of(
+    curve: Curve, question: Question, load: Load, targets: Targets, terms: Terms, units: int,
+    band: tuple[int, int | None],
+) -> Order:  # fmt: skip
+    """So many units of a curve's hardware, of which some batch meets the targets, at the load."""
+    best = most_of(load.served(curve), curve, targets)
+    assert best is not None, "some batch meets the targets"
+    unit = unit_of(curve.hardware, terms)
+    replicas, each = max(1, units * unit // curve.devices), float(load.served(curve)[best])
+    column = least_of(load.served(curve), load.amount / replicas, curve, targets)
+    point = point_at(curve, best if column is None else column, replicas)
+    cost, no_cost = serving_cost(replace(curve.hardware, count=units * unit), point, question.traffic, terms)
     capacity = float(curve.of("requests_per_s")[best]) * replicas
-    return Order(curve, unit, units, min(fast or units, units), slow and max(slow, units), capacity, each * replicas,
-                 point, load.amount / (each * replicas), cost, no_cost)  # fmt: skip
+    return Order(curve, unit, units, *band, capacity, each * replicas, point, load.amount / (each * replicas), cost,
+                 no_cost)  # fmt: skip
 
 
 def unit_of(hardware: Hardware, terms: Terms) -> int:

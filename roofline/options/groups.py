@@ -290,7 +290,7 @@ class Load(Rate, Clients, total=False):
         float | None,
         Option(
             "Share of the capacity kept free, for want of queues.",
-            usual="0.2 of a load; 0 of what is in flight",
+            usual="0.2 of a load; 0 of what is in flight, and of percentiles",
             metavar="SHARE",
         ),
     ]
@@ -341,11 +341,21 @@ class Targets(TypedDict, total=False):
 
     ttft: Annotated[
         str | float | None,
-        Option("Longest time to first token, such as 500ms.", usual="any", metavar="TIME", everyday=True),
+        Option(
+            "Longest time to first token: 500ms; size and simulate take percentiles, p95:500ms.",
+            usual="any",
+            metavar="TIME",
+            everyday=True,
+        ),
     ]
     tpot: Annotated[
         str | float | None,
-        Option("Longest time per output token, such as 30ms.", usual="any", metavar="TIME", everyday=True),
+        Option(
+            "Longest time per output token, in the same ways: 30ms, p99:40ms.",
+            usual="any",
+            metavar="TIME",
+            everyday=True,
+        ),
     ]
 
 

@@ -230,7 +230,7 @@ def _curve(
     answer = question.traffic.generate.mean
     return Curve(
         job.hardware, job.recipe, job.constants, most and most * ranks, state, row, answer, devices, ranks, words,
-        problem, prompt_cache=held.prompt, running=job.running,
+        job.layout, problem, prompt_cache=held.prompt, running=job.running,
         kernels=unknown_kernels(job.constants, question.attention),
     )  # fmt: skip
 

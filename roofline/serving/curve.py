@@ -12,6 +12,7 @@ from roofline.calibration.constants import ConstantSet
 from roofline.classes import frozen
 from roofline.compression.recipes import Recipe
 from roofline.number import Grid
+from roofline.parallelism.layout import Layout
 from roofline.serving.continuous_batching import SteadyState
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.kv_cache_transfer import HandOver
@@ -45,7 +46,7 @@ class Curve:
     """How one replica serves, at every batch: row ``row`` of a state. ``most`` sequences fit, None if not known.
 
     ``generated``: tokens of a mean answer. ``who`` tells it from the others that are compared. ``problem`` says why
-    hardware serves nothing. ``ranks``: how many data-parallel ranks a replica has. ``prompt_cache``: what a device of
+    hardware serves nothing. ``split``: the layout of a replica. ``ranks``: how many data-parallel ranks a replica has. ``prompt_cache``: what a device of
     one holds of the cache of a mean prompt that it has taken in [B]. ``pools``: what it consists of where prefill and
     decode have devices of their own. ``running``: the engine. ``kernels``: what to know of the libraries that run.
     """
@@ -60,6 +61,7 @@ class Curve:
     devices: int = 1
     ranks: int = 1
     layout: str = "one device"
+    split: Layout = Layout()
     problem: str = ""
     who: Served = Served()
     prompt_cache: float = 0.0

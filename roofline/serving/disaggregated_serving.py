@@ -88,7 +88,7 @@ def full_column(prefill: Curve, targets: Targets, slack: Grid | float = 1.0) -> 
     Full is ``FULL`` of the most that it serves: further prompts would wait for each other and gain next to nothing.
     ``slack`` multiplies the times first.
     """
-    asked = Targets(targets.ttft_s, None)
+    asked = Targets(targets.ttft, None)
     best = best_column(prefill, asked, slack)
     return None if best is None else least_column(
         prefill, FULL * float(prefill.of("requests_per_s")[best]), asked, slack
@@ -98,7 +98,7 @@ def full_column(prefill: Curve, targets: Targets, slack: Grid | float = 1.0) -> 
 def prefill_column(pair: Pair, targets: Targets, needed: float) -> int | None:
     """The fewest prompts in a step that serve ``needed`` requests per second within the TTFT asked for, or fill it."""
     full = full_column(pair.prefill, targets)
-    least = least_column(pair.prefill, needed, Targets(targets.ttft_s, None))
+    least = least_column(pair.prefill, needed, Targets(targets.ttft, None))
     return full if full is None or least is None else min(full, least)
 
 
@@ -234,12 +234,12 @@ def _ways(prefill: Curve, decode: Curve, who: Served, targets: Targets) -> Itera
     if prefill.problem or decode.problem or prefill.devices + decode.devices > devices:
         return
     pair = pair_of(prefill, decode, devices)
-    at = best_column(pair.decode, Targets(None, targets.tpot_s))
+    at = best_column(pair.decode, Targets(None, targets.tpot))
     for counts in splits(devices, prefill.devices, decode.devices):
         needed = 0.0 if at is None else float(pair.decode.of("requests_per_s")[at]) * counts[1] / counts[0]
         column = prefill_column(pair, targets, needed)
         if column is None:
-            column = nearest_column(pair.prefill, Targets(targets.ttft_s, None))
+            column = nearest_column(pair.prefill, Targets(targets.ttft, None))
         if column is not None:
             yield joined(pair, column, counts, who)
 
@@ -249,7 +249,7 @@ def ideal_rate(curve: Curve, targets: Targets) -> float:
     if curve.pools is None:
         return _rate(curve, best_column(curve, targets)) / curve.devices
     p, d = curve.pools.prefill.curve, curve.pools.decode.curve
-    reading, decoding = _rate(p, full_column(p, targets)), _rate(d, best_column(d, Targets(None, targets.tpot_s)))
+    reading, decoding = _rate(p, full_column(p, targets)), _rate(d, best_column(d, Targets(None, targets.tpot)))
     return 1 / (p.devices / max(reading, 1e-30) + d.devices / max(decoding, 1e-30))
 
 

@@ -17,6 +17,8 @@ from roofline.hardware.systems import System, load_every_system, load_system
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.timing.networks import HOST_DEVICES
 
+_EDITED = " edited"
+
 
 @frozen
 class Hardware:
@@ -31,6 +33,13 @@ class Hardware:
     sold: HardwareSpec | System
     fleet: Fleet
     reach: int = 1
+
+    def holding(self, devices: int) -> tuple[str, int]:
+        """What to ask for where replicas span so many devices, by name, and how many replicas that makes."""
+        named = self.name.removesuffix(_EDITED)
+        if self.count % devices == 0:
+            return named, self.count // devices
+        return f"{devices}x{named if self.count == 1 else self.device.name}", 1
 
     @property
     def own(self) -> Calibration | None:
@@ -64,7 +73,7 @@ def _edited(name: str | HardwareSpec, edits: Mapping[str, Any]) -> Hardware:
         msg = f"set hardware.{next(iter(edits))}: edits go with hardware by name, not with {shown(str(name)[:30])}"
         raise UsageError(msg)
     own = found.own or calibration_under(edits, found.fleet.device)
-    return replace(found, name=f"{found.name} edited", fleet=replace(found.fleet, calibration=own))
+    return replace(found, name=f"{found.name}{_EDITED}", fleet=replace(found.fleet, calibration=own))
 
 
 def _device(spec: HardwareSpec) -> Hardware:

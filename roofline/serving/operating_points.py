@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roofline.classes import frozen
-from roofline.errors import UsageError
+from roofline.errors import UsageError, shown
 from roofline.number import Grid
 from roofline.options import groups
 from roofline.options.values import read_value
@@ -22,28 +22,98 @@ _JOULES_PER_KWH = 3.6e6
 
 
 @frozen
+class Target:
+    """The longest time that is good enough: of the mean, or of a percentile. [s]
+
+    >>> Target.read("ttft", "p95:500ms").words("TTFT"), Target.read("tpot", 0.03).words("TPOT")
+    ('p95 TTFT <= 500 ms', 'mean TPOT <= 30.0 ms')
+    """
+
+    time_s: float
+    percentile: float | None = None
+
+    @classmethod
+    def read(cls, name: str, given: str | float) -> Target:
+        """What an option asks for, in seconds or with a unit, behind its percentile. Raises UsageError."""
+        statistic, colon, time = given.partition(":") if isinstance(given, str) else ("", "", given)
+        value = read_value(name, time if colon else given, "time_s")
+        if not 0 < value < float("inf"):
+            msg = f"{name} {value:g}: expected a time above 0 such as 500ms"
+            raise UsageError(msg)
+        return cls(value, _percentile(name, statistic.strip()) if colon else None)
+
+    @property
+    def statistic(self) -> str:
+        """What of the times it holds for."""
+        return "mean" if self.percentile is None else f"p{self.percentile:g}"
+
+    def words(self, name: str) -> str:
+        """The target in words."""
+        return f"{self.statistic} {name} <= {format_quantity(self.time_s, 'time_s')}"
+
+
+def _percentile(name: str, text: str) -> float | None:
+    if text == "mean":
+        return None
+    try:
+        percentile = float(text.removeprefix("p")) if text.startswith("p") else 0.0
+    except ValueError:
+        percentile = 0.0
+    if not 1 <= percentile <= 99.9:
+        msg = f"{name} {shown(text)}: expected the mean, or a percentile from p1 to p99.9, as in p95:500ms"
+        raise UsageError(msg)
+    return percentile
+
+
+@frozen
 class Targets:
-    """The longest mean times that are good enough; None asks for none. [s]"""
+    """The longest times that are good enough; None asks for none."""
 
-    ttft_s: float | None = None
-    tpot_s: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, value in (("ttft", self.ttft_s), ("tpot", self.tpot_s)):
-            if value is not None and not 0 < value < float("inf"):
-                msg = f"{name} {value:g}: expected a time above 0 such as 500ms"
-                raise UsageError(msg)
+    ttft: Target | None = None
+    tpot: Target | None = None
 
     @classmethod
     def of(cls, asked: groups.Targets) -> Targets:
-        """What options ask for, in seconds or with a unit. Raises UsageError."""
+        """What options ask for. Raises UsageError."""
         given = (("ttft", asked["ttft"]), ("tpot", asked["tpot"]))
-        return cls(*(None if value is None else read_value(name, value, "time_s") for name, value in given))
+        return cls(*(None if value is None else Target.read(name, value) for name, value in given))
+
+    @classmethod
+    def means(cls, ttft_s: float | None = None, tpot_s: float | None = None) -> Targets:
+        """Mean times. [s]"""
+        return cls(*(None if value is None else Target(value) for value in (ttft_s, tpot_s)))
+
+    @property
+    def ttft_s(self) -> float | None:
+        """The longest time to first token. [s]"""
+        return self.ttft.time_s if self.ttft else None
+
+    @property
+    def tpot_s(self) -> float | None:
+        """The longest time per output token. [s]"""
+        return self.tpot.time_s if self.tpot else None
 
     @property
     def none(self) -> bool:
         """Whether nothing is asked for."""
-        return self.ttft_s is None and self.tpot_s is None
+        return self.ttft is None and self.tpot is None
+
+    @property
+    def of_means(self) -> bool:
+        """Whether no percentile is asked for."""
+        return all(each is None or each.percentile is None for each in (self.ttft, self.tpot))
+
+    @property
+    def words(self) -> str:
+        """The targets in words; empty without any."""
+        named = (("TTFT", self.ttft), ("TPOT", self.tpot))
+        return ", ".join(target.words(name) for name, target in named if target is not None)
+
+    def check_means(self, verb: str) -> None:
+        """Raises UsageError for a percentile, of which ``verb`` knows nothing."""
+        if not self.of_means:
+            msg = f"targets {self.words}: {verb} answers with means; size and simulate know percentiles"
+            raise UsageError(msg)
 
     def excess(self, ttft_s: Any, tpot_s: Any) -> Any:
         """By what factor the worse of both exceeds its target: at most 1 where all are met."""
@@ -56,12 +126,22 @@ class Targets:
 
     def misses(self, ttft_s: float, tpot_s: float) -> list[str]:
         """What misses its target, in words."""
-        pairs = (("TTFT", ttft_s, self.ttft_s), ("TPOT", tpot_s, self.tpot_s))
+        pairs = (("TTFT", ttft_s, self.ttft), ("TPOT", tpot_s, self.tpot))
         return [
-            f"{name} {format_quantity(value, 'time_s')} > {format_quantity(target, 'time_s')}"
+            f"{'' if target.percentile is None else f'{target.statistic} '}{name} {format_quantity(value, 'time_s')} > "
+            f"{format_quantity(target.time_s, 'time_s')}"
             for name, value, target in pairs
-            if target is not None and value > target
+            if target is not None and value > target.time_s
         ]
+
+    def to_dict(self) -> dict[str, float | None]:
+        """As JSON has it; no percentile is the mean."""
+        return {
+            "ttft_s": self.ttft_s,
+            "ttft_percentile": self.ttft.percentile if self.ttft else None,
+            "tpot_s": self.tpot_s,
+            "tpot_percentile": self.tpot.percentile if self.tpot else None,
+        }
 
 
 @frozen

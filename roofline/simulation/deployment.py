@@ -8,6 +8,7 @@ from math import inf
 from roofline.classes import frozen
 from roofline.errors import UsageError, WorkloadError
 from roofline.hardware.reservation import Reserve, read_reserve
+from roofline.options import groups
 from roofline.options.groups import Degrees
 from roofline.options.keywords import part
 from roofline.options.verbs import SimulateOptions, StepClockOptions
@@ -66,7 +67,7 @@ def deployments(
         raise WorkloadError(msg)
     for degrees in _degrees(request, asked):
         each: StepClockOptions = {**asked, **degrees}
-        yield _deployment(StepClock(model, hardware, **each), degrees["dp"] or 1, longest, options)
+        yield deployment_of(StepClock(model, hardware, **each), degrees["dp"] or 1, longest, options)
 
 
 def deploy(request: Request, model: AnyModel, hardware: Hardware, longest: int, options: SimulateOptions) -> Deployment:
@@ -102,7 +103,8 @@ def _degrees(request: Request, asked: StepClockOptions) -> Iterator[Degrees]:
             yield part(Degrees, {**layout.to_dict(), "dp": fleet.count // int(layout.devices)})
 
 
-def _deployment(clock: StepClock, replicas: int, longest: int, options: SimulateOptions) -> Deployment:
+def deployment_of(clock: StepClock, replicas: int, longest: int, options: groups.Reserve) -> Deployment:
+    """So many replicas with this clock; what is reserved is asked for by options."""
     request, steps = clock.request, clock.replica
     most = request.engine.max_sequences or MOST
     reserve = read_reserve(options, request.engine, otherwise=KEPT)

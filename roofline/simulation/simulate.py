@@ -89,7 +89,7 @@ class Simulation:
         some, found = self.workload.some(_PER_LOAD), []
         for load in (share * self.saturation for share in _PARTS):
             asked = replace(self.asked, per_second=load)
-            found.append((load, _served(self.deployment, some, some.ledger(), asked, self.targets)))
+            found.append((load, serve(self.deployment, some, some.ledger(), asked, self.targets)))
         return found
 
     def _shared(self, many: int) -> dict[int, Path]:
@@ -98,7 +98,7 @@ class Simulation:
         return {request: paths[request % count] for request in range(many) if request % count in paths}
 
     def _at_pace(self, pace: float) -> Outcome:
-        return _served(self.deployment, self.workload, self.ledger.anew(), self.asked, self.targets, pace)
+        return serve(self.deployment, self.workload, self.ledger.anew(), self.asked, self.targets, pace)
 
     @cached_property
     def _band(self) -> tuple[float, float]:
@@ -151,7 +151,7 @@ class Simulation:
                 "sessions": int(np.count_nonzero(~w.follows)), "prefix_hits": w.hits,
                 "arrivals": "closed loop" if a.clients else a.process, "load_requests_per_s": a.per_second,
                 "concurrency": a.clients, "requests": len(w.prompt), "seed": a.seed, "router": a.router,
-                "ttft_s": self.targets.ttft_s, "tpot_s": self.targets.tpot_s, "dtype": request.recipe.name,
+                **self.targets.to_dict(), "dtype": request.recipe.name,
                 "chunk": steps.engine.mixed_tokens or 0,
                 "max_sequences": d.most, "kv_block": d.room.block, "constants": request.constants.name,
             },
@@ -187,11 +187,11 @@ def simulate(model: AnyModel, hardware: Hardware, **options: Unpack[SimulateOpti
     ledger = workload.ledger()
     asked.arrivals(workload)  # a process that is unknown is refused before any work
     deployment = deploy(request, model, hardware, int((ledger.prompt + ledger.generate).max()) - 1, options)
-    found = _served(deployment, workload, ledger, asked, targets)
+    found = serve(deployment, workload, ledger, asked, targets)
     return Simulation(deployment, workload, asked, targets, ledger, found)
 
 
-def _served(
+def serve(
     deployment: Deployment, workload: Workload, ledger: Ledger, asked: Offered, targets: Targets, pace: float = 1.0
 ) -> Outcome:
     """Have the requests of a ledger served as they arrive."""

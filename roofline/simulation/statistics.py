@@ -8,7 +8,7 @@ import numpy as np
 
 from roofline.classes import frozen
 from roofline.number import Grid
-from roofline.serving.operating_points import Targets
+from roofline.serving.operating_points import Target, Targets
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.scheduler import Replica
 
@@ -106,6 +106,21 @@ def outcome(ledger: Ledger, replicas: Sequence[Replica], targets: Targets, *, wa
 def counted_of(ledger: Ledger, *, warm: bool) -> Ledger:
     """The requests that count: after a warm-up, or all."""
     return ledger.part(slice(int(WARM_UP * len(ledger)) if warm else 0, None))
+
+
+def reached(ledger: Ledger, targets: Targets, *, warm: bool) -> Targets:
+    """The statistics that targets are of, as the requests that count have them; without any time, that of none."""
+    counted = counted_of(ledger, warm=warm)
+    pairs = ((targets.ttft, counted.ttft_s), (targets.tpot, counted.tpot_s))
+    return Targets(*(None if target is None else _reached(target, times) for target, times in pairs))
+
+
+def _reached(target: Target, times: Grid) -> Target:
+    known = times[~np.isnan(times)]
+    if not len(known):
+        return Target(0.0, target.percentile)
+    found = known.mean() if target.percentile is None else np.percentile(known, target.percentile)
+    return Target(float(found), target.percentile)
 
 
 def within(ledger: Ledger, targets: Targets) -> Grid:

@@ -305,7 +305,7 @@ def test_a_senseless_headroom_is_refused(headroom: float) -> None:
 
 
 def test_targets_in_words() -> None:
-    targets = Targets(0.5, 0.03)
+    targets = Targets.means(0.5, 0.03)
     assert targets.misses(0.6, 0.02) == ["TTFT 600 ms > 500 ms"]
     assert float(targets.excess(0.6, 0.06)) == pytest.approx(2.0)
     assert float(Targets().excess(9.0, 9.0)) == 0.0

@@ -81,7 +81,7 @@ def test_data_parallel_attention_serves_twice_what_tensor_parallelism_does() -> 
     asked = question("deepseek-v3", Traffic("one", fixed(2), fixed(5998)), dtype="fp8")
     rates = {}
     for found in curves(asked, read_hardware(["8xh200"])):
-        column = best_column(found, Targets(None, 0.052)) if not found.problem else None
+        column = best_column(found, Targets.means(None, 0.052)) if not found.problem else None
         if column is not None:
             rates[found.layout] = float(found.of("requests_per_s")[column])
     best = max(rates, key=lambda layout: rates[layout])

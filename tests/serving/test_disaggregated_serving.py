@@ -305,7 +305,7 @@ def test_the_best_split_is_the_best_of_all(p: int, d: int, spare: int, column: i
 
 def test_all_splits_of_a_box_use_no_more_than_its_devices() -> None:
     asking = question(MODEL, read_traffic({"workload": "chat"}))
-    found = pooled_curves(asking, read_hardware(["8xh100", "h100"]), Targets(0.5, 0.015))
+    found = pooled_curves(asking, read_hardware(["8xh100", "h100"]), Targets.means(0.5, 0.015))
     assert {str(curve.who) for curve in found} == {"8xh100-sxm-80gb pools"}
     layouts = {pools_of(curve).layout for curve in found}
     assert {"1 x one device prefill, 7 x one device decode", "1 x tp 4 prefill, 1 x tp 4 decode"} <= layouts
@@ -361,7 +361,7 @@ def test_the_pools_serve_the_load_with_headroom_and_fewer_units_would_not() -> N
         pools = pools_of(order.curve)
         assert order.capacity * 0.8 >= 50 * (1 - 1e-9)
         assert order.used == pytest.approx(50 / order.capacity)
-        sides = ((pools.prefill, Targets(0.5, None)), (pools.decode, Targets(None, 0.015)))
+        sides = ((pools.prefill, Targets.means(0.5, None)), (pools.decode, Targets.means(None, 0.015)))
         least = 0
         for pool, targets in sides:
             curve = pool.curve

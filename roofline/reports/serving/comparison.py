@@ -19,6 +19,10 @@ MODELLED = (
     "modelled: the steady-state mean of continuous batching with all slots full; no queueing, no percentiles, no "
     "network; prompts are charged for the time that they add to decoding"
 )
+SIMULATED = (
+    "modelled: one replica, simulated in discrete events under its part of the load, for the times; the steady-state mean "
+    "for power and cost; no network, no time of the router"
+)
 SERVED = ("TTFT", "band", "TPOT", "band", "tok/s user", "device", "all", "MFU", "MBU", "power", "per kWh", "bound by")
 """The columns of an operating point, behind its batch."""
 WIDE = ("dtype", "most fit", "req/s", "band", "for prompts", *PARTS)
@@ -91,11 +95,9 @@ def _verdict(result: Comparison) -> list[str]:
 
 def targets_line(question: Question, targets: Targets) -> str:
     """What is served, and how fast that should be."""
-    pairs = (("TTFT", targets.ttft_s), ("TPOT", targets.tpot_s))
-    asked = [f"{name} <= {quantity(value, 'time_s')}" for name, value in pairs if value is not None]
     edits = ", ".join(f"{path} = {value}" for path, value in question.overrides)
     edited = f", edited: {edits}" if edits else ""
-    return f"{question.model.name}{edited}, targets: {', '.join(asked) or 'none'}"
+    return f"{question.model.name}{edited}, targets: {targets.words or 'none'}"
 
 
 def _served(result: Comparison, wide: bool) -> list[str]:
@@ -223,7 +225,7 @@ def watts(point: OperatingPoint) -> str:
     return "-" if point.power_w is None else quantity(point.power_w, "power_w")
 
 
-def footer(curves: Sequence[Curve], question: Question, terms: Terms) -> list[str]:
+def footer(curves: Sequence[Curve], question: Question, terms: Terms, modelled: str = MODELLED) -> list[str]:
     """How sure, what is modelled, which defaults."""
     curves = [side for curve in curves for side in (curve, *([curve.pools.prefill.curve] if curve.pools else []))]
     bands = dict.fromkeys(
@@ -241,7 +243,7 @@ def footer(curves: Sequence[Curve], question: Question, terms: Terms) -> list[st
     advice = (curve.recipe.cache_advice for curve in curves if curve.recipe and curve.recipe.cache_advice)
     notes = dict.fromkeys((*question.notes, *advice, *cautions))
     owned = [f"owning: {terms.owning.words()}"] if terms.kind == "purchase" else []
-    return [MODELLED, used, *spoken, *owned, POWER, *bands, *(f"note: {note}" for note in notes)]
+    return [modelled, used, *spoken, *owned, POWER, *bands, *(f"note: {note}" for note in notes)]
 
 
 def _usd(value: float) -> str:

@@ -9,6 +9,8 @@ from roofline.buying.serving_costs import Terms
 from roofline.buying.sizing import Order, Sizing
 from roofline.reports.prediction import quantity, table
 from roofline.reports.serving.comparison import (
+    MODELLED,
+    SIMULATED,
     WIDE,
     api_lines,
     cost_lines,
@@ -34,7 +36,8 @@ def sizing_text(result: Sizing, *, quiet: bool = False, wide: bool = False) -> s
         lines.append(f"{word}: {_order_words(order)}")
     if quiet:
         return "\n".join(lines)
-    lines += ["", *_orders(result, wide)] if result.orders else []
+    orders = _orders if result.targets.of_means else _simulated
+    lines += ["", *orders(result, wide)] if result.orders else []
     lines += pooled_lines(result.orders, against_lines(result.pools_or_mixed))
     lines += [f"{miss.who} misses: {', '.join(miss.reasons)}" for miss in result.misses]
     best: list[Order] = []  # of the layouts of each
@@ -47,7 +50,8 @@ def sizing_text(result: Sizing, *, quiet: bool = False, wide: bool = False) -> s
     if result.orders and not all(order.cost for order in result.orders):
         lines.append("sorted by the number of devices, since not all have a price")
     curves = [order.curve for order in result.orders]
-    return "\n".join([*lines, "", *footer(curves, result.question, result.terms)])
+    modelled = MODELLED if result.targets.of_means else SIMULATED
+    return "\n".join([*lines, "", *footer(curves, result.question, result.terms, modelled)])
 
 
 def _order_words(order: Order) -> str:
@@ -58,11 +62,16 @@ def _order_words(order: Order) -> str:
     if order.cost:
         once = order.cost.hourly.once
         price = f", {once:,.0f} USD to buy" if once else f", {order.cost.usd_per_h(1.0):,.3g} USD/h"
-    return (
-        f"{_bought(order)} (band: {high}), {replicas}{price}; at this load "
-        f"TTFT {quantity(point.ttft.value, 'time_s')}, "
-        f"TPOT {quantity(point.tpot.value, 'time_s')}, {order.used:.0%} used"
-    )
+    return f"{_bought(order)} (band: {high}), {replicas}{price}; at this load {_waits(order)}, {order.used:.0%} used"
+
+
+def _waits(order: Order) -> str:
+    """The times that targets are of, or the means."""
+    if order.simulated is None:
+        point = order.point
+        return f"TTFT {quantity(point.ttft.value, 'time_s')}, TPOT {quantity(point.tpot.value, 'time_s')}"
+    named = (("TTFT", order.simulated.reached.ttft), ("TPOT", order.simulated.reached.tpot))
+    return ", ".join(f"{each.statistic} {name} {quantity(each.time_s, 'time_s')}" for name, each in named if each)
 
 
 def _sums(orders: Sequence[Order], terms: Terms) -> list[str]:
@@ -104,6 +113,24 @@ def _bought(order: Order) -> str:
 
 def _units(units: int, name: str, unit: int) -> str:
     return f"{units} x {name}" + (f" of {unit}" if unit > 1 else "")
+
+
+def _simulated(result: Sizing, wide: bool) -> list[str]:
+    """Orders with the percentiles of what their requests wait."""
+    told = (("ttft_s", "TTFT"), ("tpot_s", "TPOT"), ("request_s", "end to end"))
+    header = ("hardware", "replicas", "units", "band", "devices", "at most", "used",
+              *(f"{name} {p}" for _, name in told for p in ("p50", "p95", "p99")), *(WIDE if wide else ()))  # fmt: skip
+    rows = []
+    for order in result.orders:
+        assert order.simulated is not None
+        times = [order.simulated.outcome.times.get(name) for name, _ in told]
+        waits = [quantity(each.percentiles[p], "time_s") if each else "-" for each in times for p in (50, 95, 99)]
+        units = (f"{order.units}", f"{order.units_low} to {order.units_high or '-'}", f"{order.devices}")
+        rows.append((
+            str(order.curve.who), spread(order.curve, order.point), *units, result.load.told(order.most),
+            f"{order.used:.0%}", *waits, *(wide_cells(order.curve, order.point) if wide else ()),
+        ))  # fmt: skip
+    return table(header, rows, left=(0, 1))
 
 
 def _orders(result: Sizing, wide: bool) -> list[str]:

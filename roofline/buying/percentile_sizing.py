@@ -1,0 +1,192 @@
+"""Sizing by percentiles: the fewest units of which one replica, simulated, keeps them.
+
+Requests go round the replicas in turn, so that one of ``n`` meets every n-th of a Poisson process: gaps of a gamma
+distribution of shape ``n``. One replica is simulated in place of all. Queues are in its times, so that no capacity has to
+be kept free for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from math import ceil
+
+from roofline.buying.load import InFlight, Load
+from roofline.buying.serving_costs import Terms
+from roofline.buying.sizing import Miss, Order, Simulated, Sizing, order_by_means, order_of, sizing_of
+from roofline.classes import frozen
+from roofline.errors import RooflineError, UsageError
+from roofline.options.keywords import part
+from roofline.options.verbs import StepClockOptions
+from roofline.serving.batch_sweep import curves
+from roofline.serving.curve import Curve, Served
+from roofline.serving.hardware_choice import Hardware, growing
+from roofline.serving.operating_points import Targets
+from roofline.serving.scenario import Question
+from roofline.serving.step_clock import StepClock
+from roofline.simulation.deployment import Deployment, deployment_of
+from roofline.simulation.load import Offered
+from roofline.simulation.simulate import serve
+from roofline.simulation.statistics import reached
+from roofline.simulation.workload import Workload, read_workload
+
+_LEAST, _BEYOND, _FULL = 1000, 40, 6  # requests: at least, beyond the percentile, times those in flight
+_MOST_REQUESTS, _MOST_SHAPE = 20_000, 1000
+_ALONE = 10  # replicas for each request in flight: nobody waits for another
+_ANY = Targets()
+
+
+@frozen
+class Asked:
+    """What all hardware is asked."""
+
+    question: Question
+    load: Load
+    targets: Targets
+    terms: Terms
+
+    def requests(self, in_flight: float) -> int:
+        """How many requests tell the percentiles of a replica with so many in flight."""
+        percentiles = [each.percentile or 50.0 for each in (self.targets.ttft, self.targets.tpot) if each]
+        wanted = max(_LEAST, _BEYOND / (1 - max(percentiles) / 100), _FULL * in_flight)
+        return int(min(wanted, _MOST_REQUESTS))
+
+    def offered(self, replicas: int, requests: int) -> Offered:
+        """What one of so many replicas meets."""
+        if isinstance(self.load, InFlight):
+            return Offered("poisson", None, ceil(self.load.requests / replicas), requests, 0, "round-robin")
+        shape = f"gamma:{min(replicas, _MOST_SHAPE)}"
+        return Offered(shape, self.load.requests_per_s / replicas, None, requests, 0, "round-robin")
+
+
+@dataclass(eq=False)
+class Trials:
+    """One replica of a curve, simulated under its part of the load: each number of replicas once at each pace."""
+
+    curve: Curve
+    asked: Asked
+    workload: Workload
+    deployment: Deployment
+    found: dict[tuple[int, float], Simulated] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, curve: Curve, asked: Asked, in_flight: float) -> Trials:
+        """Those of a curve of whose replicas each has so many in flight. Raises RooflineError for what is not simulated."""
+        question = asked.question
+        workload = read_workload(question.asked, asked.requests(in_flight), question.model.lengths.output, 0)
+        name, replicas = curve.hardware.holding(curve.devices)
+        options = {**part(StepClockOptions, question.asked), **curve.split.to_dict(), "dp": replicas * curve.ranks}
+        if curve.who.dtype:
+            options["dtype"] = curve.who.dtype
+        clock = StepClock(question.model, name, **part(StepClockOptions, options))
+        longest = int((workload.prompt + workload.generate).max()) - 1
+        found = deployment_of(clock, 1, longest, question.asked)
+        found.room.check(longest)
+        return cls(curve, asked, workload, found)
+
+    def at(self, replicas: int, pace: float) -> Simulated:
+        """What the requests of one of so many replicas wait, every step at ``pace`` times its time."""
+        if (replicas, pace) not in self.found:
+            ledger, offered = self.workload.ledger(), self.asked.offered(replicas, len(self.workload.prompt))
+            outcome = serve(self.deployment, self.workload, ledger, offered, self.asked.targets, pace)
+            self.found[replicas, pace] = Simulated(reached(ledger, self.asked.targets, warm=True), outcome)
+        return self.found[replicas, pace]
+
+    def keep(self, replicas: int, pace: float) -> bool:
+        """Whether the targets are kept."""
+        return self._excess(self.at(replicas, pace)) <= 1
+
+    def misses(self, replicas: int) -> Miss:
+        """What so many miss."""
+        own = self.at(replicas, 1.0)
+        times = own.reached.ttft_s or 0.0, own.reached.tpot_s or 0.0
+        return Miss(self.curve.hardware, self.curve.who, tuple(self.asked.targets.misses(*times)), self._excess(own))
+
+    def _excess(self, own: Simulated) -> float:
+        return float(self.asked.targets.excess(own.reached.ttft_s or 0.0, own.reached.tpot_s or 0.0))
+
+
+def size_by_percentiles(
+    question: Question, hardware: Sequence[Hardware], load: Load, targets: Targets, terms: Terms
+) -> Sizing:
+    """The fewest units of each hardware for a load whose simulated requests keep the targets, in its best layout.
+
+    Layouts that need more devices for their mean alone than another needs in all are not simulated. Raises UsageError
+    for what is not simulated at all: pools, speculation, and headroom, since queues are in the times.
+    """
+    if load.headroom:
+        msg = f"headroom {load.headroom:g}: percentiles have the queues in them and take none; leave it out"
+        raise UsageError(msg)
+    if question.asked["pools"] or question.speculation:
+        told = "pools" if question.asked["pools"] else "speculate"
+        msg = f"{told}: not simulated in sizing; ask for means, such as ttft 500ms without its percentile"
+        raise UsageError(msg)
+    asked = Asked(question, load, targets, terms)
+    found: dict[Served, list[Curve]] = {}
+    for curve in curves(question, [growing(each) for each in hardware]):
+        found.setdefault(curve.who, []).append(curve)
+    return sizing_of(question, load, targets, terms, [_best(own, asked) for own in found.values()])
+
+
+def _best(own: Sequence[Curve], asked: Asked) -> Order | Miss:
+    """The order of the fewest devices among the layouts of one hardware, or the miss of the nearest."""
+    stable = [order_by_means(curve, asked.question, asked.load, _ANY, asked.terms) for curve in own]
+    misses, best = [each for each in stable if isinstance(each, Miss)], None
+    for least in sorted((each for each in stable if isinstance(each, Order)), key=lambda order: order.devices):
+        if best is not None and least.devices >= best.devices:
+            break
+        found = _simulated(least, asked)
+        if isinstance(found, Miss):
+            misses.append(found)
+        elif best is None or found.devices < best.devices:
+            best = found
+    return best or min(misses, key=lambda miss: miss.excess)
+
+
+def _simulated(least: Order, asked: Asked) -> Order | Miss:
+    """The fewest units, of those whose mean keeps up, whose simulated times keep the targets; or what they miss."""
+    curve, most = least.curve, _most(least, asked)
+
+    def replicas(units: int) -> int:
+        return max(1, units * least.unit // curve.devices)
+
+    def fewest(pace: float, start: int) -> int | None:
+        return fewest_that(lambda units: trials.keep(replicas(units), pace), start, most)
+
+    try:
+        trials = Trials.of(curve, asked, least.most / least.point.replicas)
+        units = fewest(1.0, least.units)
+        if units is None:
+            return trials.misses(replicas(most))
+        column = int(curve.of("requests_per_s").argmax())
+        low, high = (float(curve.of(end)[column]) for end in ("low", "high"))
+        band = (min(fewest(low, least.units_low) or units, units), fewest(high, units))
+    except RooflineError as failure:
+        return Miss(curve.hardware, curve.who, (str(failure),), float("inf"))
+    order = order_of(curve, asked.question, asked.load, _ANY, asked.terms, units, band)
+    return replace(order, simulated=trials.at(replicas(units), 1.0))
+
+
+def _most(least: Order, asked: Asked) -> int:
+    """The units of which each replica serves next to nothing: if they miss, all do."""
+    curve, load = least.curve, asked.load
+    alone = float(curve.of("ttft_s")[0] + (curve.generated - 1) * curve.of("tpot_s")[0])
+    replicas = load.requests if isinstance(load, InFlight) else _ALONE * load.requests_per_s * alone
+    return max(least.units, ceil(replicas * curve.devices / least.unit))
+
+
+def fewest_that(keeps: Callable[[int], bool], start: int, most: int) -> int | None:
+    """The fewest from ``start`` to ``most`` that keep something which more of them keep too; None where none does.
+
+    >>> fewest_that(lambda units: units >= 37, 3, 100), fewest_that(lambda units: False, 3, 100)
+    (37, None)
+    """
+    fails, found = start - 1, start
+    while not keeps(found):
+        if found >= most:
+            return None
+        fails, found = found, min(most, 2 * found)
+    while found - fails > 1:
+        middle = (fails + found) // 2
+        fails, found = (fails, middle) if keeps(middle) else (middle, found)
+    return found
