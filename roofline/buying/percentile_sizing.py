@@ -1,8 +1,8 @@
 """Sizing by percentiles: the fewest units of which one replica, simulated, keeps them.
 
 Requests go round the replicas in turn, so that one of ``n`` meets every n-th of a Poisson process: gaps of a gamma
-distribution of shape ``n``. One replica is simulated in place of all. Queues are in its times, so that no capacity has to
-be kept free for them.
+distribution of shape ``n``. One replica is simulated in place of all. Queues are in its times, so that no capacity has
+to be kept free for them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from roofline.simulation.simulate import serve
 from roofline.simulation.statistics import reached
 from roofline.simulation.workload import Workload, read_workload
 
-_LEAST, _BEYOND, _FULL = 1000, 40, 6  # requests: at least, beyond the percentile, times those in flight
+_LEAST, _BEYOND, _FULL = 1000, 20, 4  # requests: at least, beyond the percentile, times those in flight
 _MOST_REQUESTS, _MOST_SHAPE = 20_000, 1000
 _ALONE = 10  # replicas for each request in flight: nobody waits for another
 _ANY = Targets()
@@ -71,7 +71,10 @@ class Trials:
 
     @classmethod
     def of(cls, curve: Curve, asked: Asked, in_flight: float) -> Trials:
-        """Those of a curve of whose replicas each has so many in flight. Raises RooflineError for what is not simulated."""
+        """Those of a curve of whose replicas each has so many in flight.
+
+        Raises RooflineError for what is not simulated.
+        """
         question = asked.question
         workload = read_workload(question.asked, asked.requests(in_flight), question.model.lengths.output, 0)
         name, replicas = curve.hardware.holding(curve.devices)
@@ -135,36 +138,56 @@ def _best(own: Sequence[Curve], asked: Asked) -> Order | Miss:
     for least in sorted((each for each in stable if isinstance(each, Order)), key=lambda order: order.devices):
         if best is not None and least.devices >= best.devices:
             break
-        found = _simulated(least, asked)
+        found = _Layout.of(least, asked)
         if isinstance(found, Miss):
             misses.append(found)
         elif best is None or found.devices < best.devices:
             best = found
-    return best or min(misses, key=lambda miss: miss.excess)
+    return best.order if best else min(misses, key=lambda miss: miss.excess)
 
 
-def _simulated(least: Order, asked: Asked) -> Order | Miss:
-    """The fewest units, of those whose mean keeps up, whose simulated times keep the targets; or what they miss."""
-    curve, most = least.curve, _most(least, asked)
+@frozen(eq=False)
+class _Layout:
+    """A layout whose simulated times keep the targets in so many units, ``least`` of which its mean alone takes."""
 
-    def replicas(units: int) -> int:
-        return max(1, units * least.unit // curve.devices)
+    least: Order
+    trials: Trials
+    units: int
 
-    def fewest(pace: float, start: int) -> int | None:
-        return fewest_that(lambda units: trials.keep(replicas(units), pace), start, most)
+    @classmethod
+    def of(cls, least: Order, asked: Asked) -> _Layout | Miss:
+        """The fewest units; or what so many miss that each replica is next to idle."""
+        try:
+            trials = Trials.of(least.curve, asked, float(least.point.batch))
+            found = cls(least, trials, least.units)
+            units = found.fewest(1.0, least.units)
+        except RooflineError as failure:
+            return Miss(least.hardware, least.curve.who, (str(failure),), float("inf"))
+        return trials.misses(found.replicas(_most(least, asked))) if units is None else replace(found, units=units)
 
-    try:
-        trials = Trials.of(curve, asked, least.most / least.point.replicas)
-        units = fewest(1.0, least.units)
-        if units is None:
-            return trials.misses(replicas(most))
+    @property
+    def devices(self) -> int:
+        """How many devices the units hold."""
+        return self.units * self.least.unit
+
+    def replicas(self, units: int) -> int:
+        """How many replicas so many units hold."""
+        return max(1, units * self.least.unit // self.least.curve.devices)
+
+    def fewest(self, pace: float, start: int) -> int | None:
+        """The fewest units that keep the targets where every step takes ``pace`` times its time; None where none do."""
+        most = _most(self.least, self.trials.asked)
+        return fewest_that(lambda units: self.trials.keep(self.replicas(units), pace), start, max(most, start))
+
+    @property
+    def order(self) -> Order:
+        """The order, with its units at both ends of the band."""
+        curve, asked = self.least.curve, self.trials.asked
         column = int(curve.of("requests_per_s").argmax())
         low, high = (float(curve.of(end)[column]) for end in ("low", "high"))
-        band = (min(fewest(low, least.units_low) or units, units), fewest(high, units))
-    except RooflineError as failure:
-        return Miss(curve.hardware, curve.who, (str(failure),), float("inf"))
-    order = order_of(curve, asked.question, asked.load, _ANY, asked.terms, units, band)
-    return replace(order, simulated=trials.at(replicas(units), 1.0))
+        band = (min(self.fewest(low, self.least.units_low) or self.units, self.units), self.fewest(high, self.units))
+        order = order_of(curve, asked.question, asked.load, _ANY, asked.terms, self.units, band)
+        return replace(order, simulated=self.trials.at(self.replicas(self.units), 1.0))
 
 
 def _most(least: Order, asked: Asked) -> int:
@@ -178,15 +201,17 @@ def _most(least: Order, asked: Asked) -> int:
 def fewest_that(keeps: Callable[[int], bool], start: int, most: int) -> int | None:
     """The fewest from ``start`` to ``most`` that keep something which more of them keep too; None where none does.
 
-    >>> fewest_that(lambda units: units >= 37, 3, 100), fewest_that(lambda units: False, 3, 100)
-    (37, None)
+    Of many, some that are at most 3 % more.
+
+    >>> fewest_that(lambda units: units >= 17, 3, 100), fewest_that(lambda units: False, 3, 100)
+    (17, None)
     """
     fails, found = start - 1, start
     while not keeps(found):
         if found >= most:
             return None
         fails, found = found, min(most, 2 * found)
-    while found - fails > 1:
+    while found - fails > max(1, 0.03 * found):
         middle = (fails + found) // 2
         fails, found = (fails, middle) if keeps(middle) else (middle, found)
     return found

@@ -46,9 +46,10 @@ class Curve:
     """How one replica serves, at every batch: row ``row`` of a state. ``most`` sequences fit, None if not known.
 
     ``generated``: tokens of a mean answer. ``who`` tells it from the others that are compared. ``problem`` says why
-    hardware serves nothing. ``split``: the layout of a replica. ``ranks``: how many data-parallel ranks a replica has. ``prompt_cache``: what a device of
-    one holds of the cache of a mean prompt that it has taken in [B]. ``pools``: what it consists of where prefill and
-    decode have devices of their own. ``running``: the engine. ``kernels``: what to know of the libraries that run.
+    hardware serves nothing. ``split``: the layout of a replica. ``ranks``: how many data-parallel ranks a replica has.
+    ``prompt_cache``: what a device of one holds of the cache of a mean prompt that it has taken in [B]. ``pools``: what
+    it consists of where prefill and decode have devices of their own. ``running``: the engine. ``kernels``: what to
+    know of the libraries that run.
     """
 
     hardware: Hardware

@@ -1,0 +1,101 @@
+"""Sizing by percentiles: targets are kept, fewer units would not keep them, and one replica stands for all."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+import roofline
+from roofline import RooflineError, Sizing, size
+from roofline.buying.percentile_sizing import fewest_that
+from roofline.reports.serving.sizing import sizing_text
+from roofline.serving.operating_points import Targets
+
+MODEL = roofline.load_model("llama-3.1-8b")
+SHORT = {"prompt": 512, "generate": "32/64/96"}
+
+
+def sizing(**asked: object) -> Sizing:
+    return size(MODEL, "h100", **{**SHORT, "load": 120, "ttft": "p95:80ms", **asked})  # type: ignore[arg-type]
+
+
+@cache
+def usual() -> Sizing:
+    return sizing()
+
+
+def test_percentiles_are_kept_and_fewer_units_would_not_keep_them() -> None:
+    (order,) = usual().orders
+    assert order.simulated is not None
+    reached = order.simulated.reached.ttft
+    assert reached is not None
+    assert (reached.percentile, usual().load.headroom) == (95, 0.0)
+    assert reached.time_s == pytest.approx(order.simulated.outcome.times["ttft_s"].percentiles[95])
+    assert reached.time_s <= 0.08
+    fewer = roofline.simulate(MODEL, f"{order.units - 1}xh100", load=120, tp=1, requests=1500, **SHORT)  # type: ignore[arg-type]
+    assert order.units > 1
+    assert fewer.outcome.times["ttft_s"].percentiles[95] > 0.08
+    assert order.units_low <= order.units <= (order.units_high or order.units)
+
+
+def test_one_replica_waits_as_all_of_them_do() -> None:
+    (order,) = usual().orders
+    assert order.simulated is not None
+    whole = roofline.simulate(MODEL, f"{order.units}xh100", load=120, tp=1, requests=3000, **SHORT)  # type: ignore[arg-type]
+    for name in ("ttft_s", "tpot_s"):
+        own, other = order.simulated.outcome.times[name], whole.outcome.times[name]
+        assert own.mean == pytest.approx(other.mean, rel=0.05)
+        assert own.percentiles[95] == pytest.approx(other.percentiles[95], rel=0.15)
+
+
+def test_the_verdict_names_the_statistic() -> None:
+    text = sizing_text(usual(), quiet=True)
+    assert "targets: p95 TTFT <= 80.0 ms; load 120 req/s, no capacity kept free" in text
+    assert "at this load p95 TTFT" in text
+    told = usual().to_dict()
+    assert (told["inputs"]["ttft_s"], told["inputs"]["ttft_percentile"]) == (0.08, 95)
+    assert told["choice"]["simulated"]["ttft_s"]["p95"] <= 0.08
+
+
+def test_what_nobody_keeps_even_alone_is_a_miss() -> None:
+    missed = sizing(load=1, ttft="p95:1ms", generate=2)
+    assert not missed.qualifies
+    assert missed.misses[0].reasons[0].startswith("p95 TTFT ")
+
+
+def test_clients_that_wait_take_a_replica_as_soon_as_targets_are_loose() -> None:
+    (order,) = sizing(load=None, concurrency=4, ttft="p95:10s", generate=4).orders
+    assert order.units == 1
+
+
+@pytest.mark.parametrize("first", [1, 2, 17, 40])
+def test_the_fewest_that_keep_something_are_found(first: int) -> None:
+    assert first <= (fewest_that(lambda units: units >= first, 1, 64) or 0) <= 1.03 * first
+    assert fewest_that(lambda units: units >= first + 64, 1, 64) is None
+
+
+def test_a_mean_may_be_called_so() -> None:
+    assert Targets.of({"ttft": "mean:500ms", "tpot": 0.03}) == Targets.means(0.5, 0.03)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"ttft": "p100:1s"}, r'ttft "p100": expected the mean, or a percentile from p1 to p99\.9'),
+        ({"ttft": "95:1s"}, 'ttft "95": expected the mean'),
+        ({"ttft": "p95:1"}, "has no unit"),
+        ({"headroom": 0.2}, "headroom 0.2: percentiles have the queues in them"),
+        ({"pools": True}, "pools: not simulated in sizing"),
+        ({"speculate": "4:0.7"}, "speculate: not simulated in sizing"),
+        ({"prefill_on": "h100"}, "prefill_on: pools are sized by means"),
+    ],
+)
+def test_what_is_not_simulated_is_refused(asked: dict[str, object], words: str) -> None:
+    with pytest.raises(RooflineError, match=words):
+        sizing(**asked)
+
+
+def test_compare_knows_means_alone() -> None:
+    with pytest.raises(RooflineError, match=r"targets p95 TTFT <= 500 ms: compare answers with means"):
+        roofline.compare(MODEL, "h100", ttft="p95:500ms")
