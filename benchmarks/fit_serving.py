@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from device_board import store
 from scipy.optimize import minimize
-from serving_sets import DENSE, Answer, Deployment, answers, load_deployments
+from serving_sets import DENSE, MOST_IN_FLIGHT, Answer, Deployment, answers, load_deployments
 
 from roofline.engines.library import load_engine
 from roofline.files.atomic import atomic_writer
@@ -32,6 +32,8 @@ Hosts: TypeAlias = Mapping[str, tuple[float, float]]
 
 ENGINES = Path(__file__).resolve().parent.parent / "engines"
 HEADING = ("rows", "engine", "numbers", "tp", "n", "median", "mean", "p90", "bias", "cover")
+MANY_IN_FLIGHT = 64
+"""Requests in flight up to which rows show whether the host's time goes on growing; none of them is fitted."""
 _UNIT = 1e-3
 _STARTS = ((0.0, 0.0), (0.1, 0.0), (0.5, 0.01), (1.0, 0.1))
 _TOGETHER = "sglang"
@@ -92,6 +94,9 @@ def board(data: Path) -> Iterator[dict[str, Any]]:
     together = answers([row for row in dense if row.engine == _TOGETHER])
     yield _record("sglang, as compare has it", _TOGETHER, together)
     yield _record("sglang, decode steps alone", _TOGETHER, together, seconds=lambda answer: answer.decode_s)
+    more = [row for row in load_deployments(data, MANY_IN_FLIGHT) if row.model in DENSE and row.engine != _TOGETHER]
+    more = [row for row in halves(more)[1] if row.in_flight > MOST_IN_FLIGHT]
+    yield from _told("judged half, 32 and 64 in flight", answered(more, hosts), degrees=False)
     yield from _told("experts, in no fit", answers([row for row in rows if row.model not in DENSE]), degrees=False)
 
 
@@ -169,7 +174,9 @@ def _with_host(text: str, step: float, request: float) -> str:
     """An engine's file with other host times."""
     text = re.sub(r"^(  )?host_(step|request): .*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"^  served: .*\n", "", text, flags=re.MULTILINE)
-    stated = f"host_step: {step * 1e6:g} us\nhost_request: {request * 1e6:g} us\n"
+    ahead = "".join(re.findall(r"^host_ahead: .*\n", text, flags=re.MULTILINE))
+    text = text.replace(ahead, "") if ahead else text
+    stated = f"host_step: {step * 1e6:g} us\nhost_request: {request * 1e6:g} us\n{ahead}"
     where = (
         '{title: "fitted by benchmarks/fit_serving.py to serving of llama-3.1-70b on B200 and H200 (aiconfigurator at '
         '095f58a: systems/silicon_sample.csv)", ref: "https://github.com/ai-dynamo/aiconfigurator"}'

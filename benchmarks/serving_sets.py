@@ -46,6 +46,8 @@ _PLAIN_NORMS = ("", "0.12.0")
 TensorRT-LLM does so for Llama (modeling_llama.py), and not for Qwen3 (modeling_qwen3.py)."""
 SHORTEST, _MEAN_LENGTH = 0.8, 0.9
 """Of prompts and answers that are drawn evenly from 0.8 to 1 times the length that a row states."""
+_WAITING = ("", "0.11.2", "0.12.0")
+"""Versions of vLLM whose host schedules a step only after the one before; those from 0.15 on are ahead of the device."""
 _ENGINES = {"trtllm": "tensorrt-llm", "vllm": "vllm", "sglang": "sglang"}
 
 
@@ -54,6 +56,7 @@ class Deployment:
     """One measured row: what was served by what, and what a client waited. [tokens, s]
 
     ``prompt`` and ``generate`` are means; ``drawn``: of lengths drawn from ``SHORTEST`` of the longest on.
+    ``waiting``: an engine of a version whose host is not ahead of the device.
     """
 
     model: str
@@ -68,13 +71,14 @@ class Deployment:
     ttft_s: float
     tpot_s: float
     plain_norms: bool
+    waiting: bool
     drawn: bool
 
     @property
     def asked(self) -> tuple[object, ...]:
         """What one call of ``compare`` answers: all degrees and all batches of it."""
         told = self.model, self.hardware, self.engine, self.precision, self.prompt, self.generate
-        return *told, self.plain_norms
+        return *told, self.plain_norms, self.waiting
 
     @property
     def pair(self) -> tuple[str, str]:
@@ -102,8 +106,10 @@ class Deployment:
     @property
     def how(self) -> dict[str, Any]:
         """The engine and the number formats, as keywords."""
-        plain = {"set": {"engine.reduce_norm": []}} if self.plain_norms else {}
-        return {"engine": self.engine, "dtype": self.dtype, "kv_dtype": self.kv_dtype, **plain}
+        edits: dict[str, Any] = {"engine.reduce_norm": []} if self.plain_norms else {}
+        edits |= {"engine.host_ahead": False} if self.waiting else {}
+        own = {"set": edits} if edits else {}
+        return {"engine": self.engine, "dtype": self.dtype, "kv_dtype": self.kv_dtype, **own}
 
 
 def load_deployments(data: Path, most: int = MOST_IN_FLIGHT) -> list[Deployment]:
@@ -135,6 +141,7 @@ def _deployment(row: Mapping[str, str]) -> Deployment:
         float(row["ttft_ms"]) / 1e3,
         float(row["tpot_ms"]) / 1e3,
         _norms_plainly(row),
+        row["backend"] == "vllm" and row["backend_version"] in _WAITING,
         drawn,
     )
 

@@ -109,8 +109,11 @@ class Engine(Record):
     max_sequences: Annotated[
         int | None, Field(ge=1), Says("sequences that it has in flight at most; none: as many as the cache holds")
     ] = None
-    host_step: Annotated[Seconds, Says("host time between steps that no kernel hides")] = 0.0
+    host_step: Annotated[Seconds, Says("host time of a step")] = 0.0
     host_request: Annotated[Seconds, Says("host time of a step for each of its requests")] = 0.0
+    host_ahead: Annotated[
+        bool, Says("whether it schedules the next step while the device runs this one, which hides the host's time")
+    ] = False
     mature: Annotated[
         dict[Text, Text], Says("devices whose kernels were timed under it, and on what; others have a wider band")
     ] = {}
@@ -158,6 +161,10 @@ class Engine(Record):
         """
         found = tokens_on(self.chunk, device, memory_bytes) if self.chunk else None
         return self if found is None else self.model_copy(update={"chunk": {ANY: found}})
+
+    def host_s(self, requests: Number) -> Number:
+        """What the host does in a step of so many requests, hidden or not. [s]"""
+        return self.host_step + self.host_request * requests
 
     @property
     def pass_tokens(self) -> int | None:

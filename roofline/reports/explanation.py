@@ -92,10 +92,11 @@ def _host(timing: Timing, prediction: Prediction) -> Iterator[str]:
     """What the host takes between steps."""
     engine = prediction.engine
     step, each = (quantity(seconds, "time_s") for seconds in (engine.host_step, engine.host_request))
-    yield f"host: between steps, as {engine.words} has it ({engine.source_of('host_step').title})"
+    yield f"host: as {engine.words} has it ({engine.source_of('host_step').title})"
     yield "  bytes = 0"
+    hidden = ", less the device's time of the step before" if engine.host_ahead else ""
     yield (
-        f"  time = {step} a step + {each} a request; = {quantity(_number(timing.time_s), 'time_s')}, "
+        f"  time = {step} a step + {each} a request{hidden}; = {quantity(_number(timing.time_s), 'time_s')}, "
         f"band {_band(timing, prediction)}"
     )
 

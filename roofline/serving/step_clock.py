@@ -101,7 +101,7 @@ class StepClock:
         if decoding == len(new):
             replayed = self._replayed(Phase.DECODE, decoding)
             alone = self._stream(Phase.DECODE, replayed).one(float(decoding), new, context, _even(decoding))
-            return float(self._rows.decode(replayed, decoding) + alone)
+            return float(self._rows.waited(self._rows.decode(replayed, decoding) + alone, decoding))
         tokens = int(np.add.reduce(new))
         replayed, prompts = self._replayed(Phase.PREFILL, tokens), len(new) - decoding
         seconds = self._rows.mixed(replayed, decoding, tokens - decoding, prompts)
@@ -110,7 +110,7 @@ class StepClock:
         if decoding:
             weights = np.multiply(~prefilling, 1.0 / decoding)
             seconds += self._stream(Phase.DECODE, replayed).one(float(decoding), new, context, weights)
-        return float(seconds)
+        return float(self._rows.waited(seconds, len(new)))
 
     def steps(self, batches: Grid) -> Grid:
         """The times of many steps: an array of (steps, requests, 2), without a request where new tokens are 0. [s]
@@ -149,7 +149,8 @@ class StepClock:
         for each, mask, count in zip((Phase.DECODE, Phase.PREFILL), masks, counts, strict=True):
             if count.any():
                 seconds = seconds + _averaged(self._stream(each, flag), mask[own], count, new, context)
-        return seconds
+        waited: Grid = self._rows.waited(seconds, counts[0] + counts[1])
+        return waited
 
     def table(
         self, batches: Sequence[int], contexts: Sequence[int], pieces: Sequence[int], cached: Sequence[int]
@@ -265,18 +266,18 @@ class _Rows:
 
     def decode(self, replayed: int, sequences: Any) -> Any:
         """Of a step that decodes alone; of many steps, an array. [s]"""
-        return self._host_s(sequences) + self._at("alone", replayed, sequences)
+        return self._at("alone", replayed, sequences)
 
     def mixed(self, replayed: int, decoding: Any, tokens: Any, prompts: Any) -> Any:
         """Of a step with ``tokens`` of ``prompts`` beside ``decoding`` requests; of many steps, an array. [s]"""
         rows = {"all": tokens + decoding, "all_last": prompts + decoding, "prefill": tokens, "prefill_last": prompts,
                 "decode": decoding, "decode_last": decoding}  # fmt: skip
-        seconds = sum(self._at(name, replayed, many) for name, many in rows.items() if self.operators[name])
-        return seconds + self._host_s(prompts + decoding)
+        return sum(self._at(name, replayed, many) for name, many in rows.items() if self.operators[name])
 
-    def _host_s(self, requests: Any) -> Any:
-        """What the host takes between steps of so many requests. [s]"""
-        return self.host_s[0] + self.host_s[1] * requests
+    def waited(self, seconds: Any, requests: Any) -> Any:
+        """A step of so many requests that runs for ``seconds``, with what the device waits for its host. [s]"""
+        host = self.host_s[0] + self.host_s[1] * requests
+        return np.maximum(seconds, host) if self.steps.engine.host_ahead else seconds + host
 
     def _at(self, name: str, replayed: int, rows: Any) -> Any:
         grid = self.known.get((name, replayed))

@@ -14,12 +14,12 @@ from roofline.calibration.constants import Constants, Execution
 from roofline.classes import frozen
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import AttentionShape, ConvolutionShape, GroupedShape, RowShape, ScanShape
-from roofline.number import Number, maximum, minimum
+from roofline.number import Number, added, maximum, minimum
 from roofline.timing.collectives import time_transfer
 from roofline.timing.networks import Network
 from roofline.timing.operator import time_operator
 from roofline.timing.rates import Rates
-from roofline.timing.timing import Timing, between_steps, total
+from roofline.timing.timing import Timing, between_steps, beyond, total
 
 
 class ConstantSource(Protocol):
@@ -85,12 +85,23 @@ class Machine:
         return replace(kernels, bound_s=bound, low_s=maximum(bound, kernels.low_s))
 
     def times(self, costs: Iterable[Cost]) -> list[Timing]:
-        """The time of each operator of a step, one execution each."""
-        return [self.time(cost) for cost in costs]
+        """The time of each operator of a step, one execution each; of a host that is ahead, what the device waits.
+
+        Letters take it that the device never waits.
+        """
+        costs = list(costs)
+        found = [self.time(cost) for cost in costs]
+        hosts = [cost.count for cost in costs if cost.ahead]
+        if not hosts:
+            return found
+        pairs = list(zip(costs, found, strict=True))
+        ran = added(cost.count * timing.time_s for cost, timing in pairs if not cost.ahead) / added(hosts)
+        return [beyond(timing, ran) if cost.ahead else timing for cost, timing in pairs]
 
     def step(self, costs: Iterable[Cost]) -> Timing:
         """The time of a step: all executions of all its operators, one after the other."""
-        return total((cost.count, self.time(cost)) for cost in costs)
+        costs = list(costs)
+        return total((cost.count, timing) for cost, timing in zip(costs, self.times(costs), strict=True))
 
     def peak_s(self, cost: Cost) -> Number:
         """The seconds that the contractions of one execution take at the peak: what MFU compares with. [s]"""

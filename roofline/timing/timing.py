@@ -155,6 +155,19 @@ def between_steps(seconds: Number) -> Timing:
     return Timing(seconds, 0 * seconds, low * seconds, high * seconds, latency_s=seconds)
 
 
+def beyond(host: Timing, ran: Number) -> Timing:
+    """What a device waits for a host that prepares the next step while it runs this one, for ``ran``. [s]
+
+    >>> wait = beyond(between_steps(1e-3), 0.8e-3)
+    >>> [round(1e3 * seconds, 3) for seconds in (wait.low_s, wait.time_s, wait.high_s)]
+    [0.0, 0.2, 0.7]
+    """
+    if is_symbolic(ran):
+        return host.each(lambda seconds: 0 * seconds)
+    low, time, high = (maximum(end - ran, 0 * end) for end in (host.low_s, host.time_s, host.high_s))
+    return Timing(time, host.bound_s, low, high, latency_s=time)
+
+
 def _most_frequent(forms: Names) -> str:
     if isinstance(forms, str):
         return forms
