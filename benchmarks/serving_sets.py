@@ -47,7 +47,7 @@ TensorRT-LLM does so for Llama (modeling_llama.py), and not for Qwen3 (modeling_
 SHORTEST, _MEAN_LENGTH = 0.8, 0.9
 """Of prompts and answers that are drawn evenly from 0.8 to 1 times the length that a row states."""
 _WAITING = ("", "0.11.2", "0.12.0")
-"""Versions of vLLM whose host schedules a step only after the one before; those from 0.15 on are ahead of the device."""
+"""Versions of vLLM whose host schedules a step after the one before ended; from 0.15 on it is ahead of the device."""
 _ENGINES = {"trtllm": "tensorrt-llm", "vllm": "vllm", "sglang": "sglang"}
 
 

@@ -45,7 +45,12 @@ verbs: predict, compare, size, train, simulate, sweep, op, formula, plot, doctor
 
 _MODEL = Argument("model", "A preset, or a path to a config.json or its folder.")
 _SUBJECT = Argument("subject", "A model as for predict, or a layer: attention, feed_forward, ...")
-_KIND = Argument("kind", "matmul, attention, elementwise, norm, softmax, embedding or collective.", optional=True)
+_KIND = Argument(
+    "kind",
+    "matmul, grouped_matmul, experts, attention, latent_attention, scan, convolution, elementwise, quantize, norm, "
+    "softmax, embedding or collective.",
+    optional=True,
+)
 _PICTURE = Argument("kind", f"{', '.join(plot.KINDS)}.")
 _DRAWN = Argument("model", "As for predict; several with commas where a kind shows several. For validation: a CSV.")
 _SWEPT = Argument("what", "Models with commas, a STUDY.yaml, or show and the folder of a sweep.", many=True)

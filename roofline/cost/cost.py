@@ -39,7 +39,8 @@ class Cost:
     transfer, the bytes of its message, and those that each device sends over its link. replayed: 1 where an engine
     replays it from a graph, 0 where the host launches it, None where that is the machine's to say; padded: what its
     kernel computes where that graph holds more tokens than the step, None where it is the same. host_s: what the host
-    does for a step, of a cost that is no operator's; ahead: while the device runs the one before. joined: whether the kernel of a collective computes it too.
+    does for a step, of a cost that is no operator's; ahead: while the device runs the one before. joined: whether the
+    kernel of a collective computes it too.
     """
 
     group: str
@@ -230,8 +231,8 @@ def host_costs(engine: Engine, requests: Number) -> tuple[Cost, ...]:
     """What the host of ``engine`` does for a step of so many requests; nothing where it states none."""
     if not (engine.host_step or engine.host_request):
         return ()
-    seconds, work = engine.host_s(requests), {"flops": 0, "vector_flops": 0, "special": 0, "bytes": 0}
-    return (Cost("host", "host", "host", "", count=1, **work, host_s=seconds, ahead=engine.host_ahead),)
+    named, seconds = ("host", "host", "host", ""), engine.host_s(requests)
+    return (Cost(*named, 1, 0, 0, 0, 0, host_s=seconds, ahead=engine.host_ahead),)
 
 
 def _tokens(phase: Phase, sizes: Sizes) -> Number:

@@ -149,6 +149,7 @@ def attention(
     cached: bool = True,
     scores: Scores = PLAIN,
     cache: str = "",
+    values: str = "H",
 ) -> tuple[Op, ...]:
     """Scaled dot-product attention, softmax(Q K^T / sqrt(H)) V.
 
@@ -157,7 +158,8 @@ def attention(
     ``cached`` keys and values are a KV cache of S tokens, else activations. Under a ``sliding`` mask S is what
     :func:`window_keys` gives: whoever states the layer rebinds it; the same holds of :func:`chunk_keys` under a
     ``chunked`` mask. ``scores`` says what becomes of them before the softmax. ``cache`` tells the keys and values of a
-    second attention from those of the first: ``cross_``.
+    second attention from those of the first: ``cross_``. ``values``: the letter of a value's width, U where it is not
+    a key's.
 
     >>> from sympy import symbols
     >>> sizes = dict(zip("BTSKGH", symbols("B T S K G H")))
@@ -182,8 +184,9 @@ def attention(
         + scores.position_bias
         + _PICK_FLOPS * len(scores.picked)
     )
-    q, c = Tensor("q", _HEADS), Tensor("context", _HEADS)
-    k, v = _keys_values("B S K H", cached, prefix=cache)
+    q, c = Tensor("q", _HEADS), Tensor("context", f"B T K G {values}")
+    k, _ = _keys_values("B S K H", cached, prefix=cache)
+    _, v = _keys_values(f"B S K {values}", cached, f"B S K {values}", cache)
     s, p = Tensor("scores", "B K G T S"), Tensor("probabilities", "B K G T S")
     further = [weight("sinks", "K G")] * scores.sinks + [POSITION_BIAS] * scores.position_bias + list(scores.picked)
     parts = (

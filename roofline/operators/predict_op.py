@@ -6,7 +6,7 @@ from there, times from the constants that the same operator has inside a model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -16,15 +16,26 @@ import numpy as np
 from roofline.calibration.constants import ConstantSet
 from roofline.calibration.provenance import calibration_under, read_constants
 from roofline.classes import frozen
-from roofline.cost.cost import operator_cost
+from roofline.cost.cost import Cost, operator_cost
 from roofline.engines.engine import Engine
 from roofline.errors import UsageError, shown
 from roofline.hardware.loading import edited_device
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import System
 from roofline.layers.expert_load import UNIFORM, Routing
-from roofline.number import Number, exact, settled
-from roofline.operators.sizes import KINDS, RULES, WORDS, Columns, broadcast, check_names, find_bad_size, read_size
+from roofline.number import Number, added, exact, settled
+from roofline.operators.expert_chain import ExpertChain
+from roofline.operators.sizes import (
+    ROUTED,
+    RULES,
+    WORDS,
+    Columns,
+    broadcast,
+    check_names,
+    find_bad_size,
+    read_size,
+    sizes_of,
+)
 from roofline.operators.statements import statement_of
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import ClockOptions, OpOptions, OpSizes
@@ -32,8 +43,9 @@ from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.program.axes import Sizes
 from roofline.program.workload import Precision
 from roofline.timing.engine_choice import Launching, kernels_of, read_engine, unknown_kernels
+from roofline.timing.machine import dtype_of
 from roofline.timing.networks import LinkUse, Network, band_of
-from roofline.timing.timing import PARTS
+from roofline.timing.timing import PARTS, Timing
 from roofline.version import versions
 
 FIGURES = ("flops", "vector_flops", "bytes", "intensity", "time_s", "bound_s", "low_s", "high_s", "bound_by",
@@ -47,7 +59,8 @@ class OperatorPrediction:
     """What an operator costs on a device. Numbers, or read-only numpy arrays where arrays went in.
 
     flops: contractions; vector_flops: elementwise work; bytes: compulsory traffic; intensity in FLOP/B, of the
-    contractions. Shares sum to one; ``bound_by`` names the largest. A collective has the bytes that each device sends,
+    contractions. Shares sum to one; ``bound_by`` names the largest. ``kernels_dtype``: the dtype whose constants it
+    takes, where a recipe names another. A collective has the bytes that each device sends,
     the form that is the fastest, and the network that it runs on.
     """
 
@@ -76,6 +89,7 @@ class OperatorPrediction:
     overrides: tuple[tuple[str, Any], ...] = ()
     count: int = 1
     routing: Routing = UNIFORM
+    kernels_dtype: str = ""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -90,11 +104,19 @@ class OperatorPrediction:
         if self.network is not None:
             return band_of(self.network)
         first, *more = self._kinds
-        return self.constants.band("" if more else first, self.dtype)
+        return self.constants.band("" if more else first, self.kernels_dtype or self.dtype)
+
+    @property
+    def library(self) -> str:
+        """Whose kernels run it; empty where it is none's in particular."""
+        kind = "grouped_matmul" if self.kind == "experts" else self.kind
+        return self.constants.kernels.of(kind, self.kernels_dtype or self.dtype)
 
     @property
     def _kinds(self) -> list[str]:
-        """The kinds by whose constants it is timed: attention of one query is decode's."""
+        """The kinds by whose constants it is timed: attention of one query is decode's, experts are grouped matmuls."""
+        if self.kind == "experts":
+            return ["grouped_matmul"]
         if "query" not in self.sizes:
             return [self.kind]
         decoding = np.asarray(self.sizes["query"]) == 1
@@ -108,9 +130,8 @@ class OperatorPrediction:
         shares = {name: _plain(getattr(self, f"share_{name}")) for name in PARTS}
         sizes = {name: in_words(name, v) for name, v in self.sizes.items()}
         form = {"form": _plain(self.form)} if self.kind == "collective" else {}
-        routed = {"routing": self.routing.words} if self.kind == "grouped_matmul" else {}
-        kernels = self.constants.kernels.of(self.kind)
-        named = {"engine": self.engine.name, "kernels": kernels, "constants": self.constants.name}
+        routed = {"routing": self.routing.words} if self.kind in ROUTED else {}
+        named = {"engine": self.engine.name, "kernels": self.library, "constants": self.constants.name}
         used = {**routed, "dtype": self.dtype, **named}
         return {
             **versions(),
@@ -140,11 +161,13 @@ def predict_op(
     """The cost and the time of one operator, or of as many as the arrays among ``sizes`` have elements.
 
     Kinds and sizes: matmul m, k, n (``x[m k] w[k n]``); grouped_matmul tokens, experts, topk, k, n (each token's row by
-    the weights of topk experts, of which ``routing`` touches so many); attention batch, query, context,
-    heads, kv_heads, head_dim, causal (true where it is left out; query and context are tokens; one query token is a
-    decode step); latent_attention batch, query, context, heads, latent_dim, rope_dim, head_dim, value_dim (its kernel:
-    one query token attends to the latents, several to what is made of them); scan rule (delta_rule or mamba2), batch,
-    query, key_heads, heads, key_dim, head_dim, chunk (64 where it is left out; one token is a step of the recurrence);
+    the weights of topk experts, of which ``routing`` touches so many); attention batch, query, context, heads,
+    kv_heads, head_dim, causal (true where it is left out; query and context are tokens; one query token is a decode
+    step; ``value_dim`` where values are not as wide as keys); experts tokens, experts, topk, hidden, width (with a
+    gate, all between the router and the sum of what they said, as the engine runs it; dtype may be a recipe);
+    latent_attention batch, query, context, heads, latent_dim, rope_dim, head_dim, value_dim (its kernel: one query
+    token attends to the latents, several to what is made of them); scan rule (delta_rule or mamba2), batch, query,
+    key_heads, heads, key_dim, head_dim, chunk (64 where it is left out; one token is a step of the recurrence);
     convolution batch, query, channels, taps (4 where they are left out); elementwise rows, columns, inputs (tensors
     read); quantize (to 8 bits, with a scale for each row), norm (RMS) and softmax rows, columns; embedding tokens,
     columns; collective operation (all_reduce, all_gather, reduce_scatter or all_to_all), message_bytes (the whole: what
@@ -165,7 +188,7 @@ def predict_op(
     check_names(kind, sizes)
     check_routing(options["routing"], kind)
     clock = OperatorClock.of(hardware, options)
-    columns = broadcast({name: read_size(name, sizes[name]) for name in KINDS[kind]})
+    columns = broadcast({name: read_size(name, sizes[name]) for name in sizes_of(kind) if name in sizes})
     if bad := find_bad_size(kind, columns):
         where = f", row {bad.row}" if isinstance(columns[bad.column], np.ndarray) else ""
         msg = f"{kind}: {bad.column}{where}: {shown(bad.given)}, expected {bad.expected}"
@@ -175,8 +198,8 @@ def predict_op(
 
 def check_routing(word: str, kind: str | None) -> None:
     """Raises UsageError for a word that names no routing, and for one beside a kind that routes nothing."""
-    if Routing.of(word) != UNIFORM and kind not in (None, "grouped_matmul"):
-        msg = f"routing {word} goes with grouped_matmul, not with {kind}; leave it out"
+    if Routing.of(word) != UNIFORM and kind not in (None, *ROUTED):
+        msg = f"routing {word} goes with {' and '.join(ROUTED)}, not with {kind}; leave it out"
         raise UsageError(msg)
 
 
@@ -236,20 +259,35 @@ class OperatorClock:
     def time(self, kind: str, dtype: str | None, columns: Columns) -> OperatorPrediction:
         """The prediction for checked sizes. Raises UsageError or WorkloadError for the dtype."""
         name = dtype or self.default_dtype
+        if kind == "experts":
+            return self._time_experts(name, columns)
         precision = Precision(name, name, name)
         self.device.contraction_unit(name)
         some = next(iter(columns.values()))
         parts = [(where, self._figures(kind, precision, part)) for where, part in _parts(kind, columns)]
-        figures = parts[0][1] if parts and parts[0][0] is None else _joined(parts, some.shape)
-        for value in figures.values():
-            if isinstance(value, np.ndarray):
-                value.flags.writeable = False
+        figures = _read_only(parts[0][1] if parts and parts[0][0] is None else _joined(parts, some.shape))
         used = self.constants.for_dtypes([name])
         asked = (kind, self.device, name, self.engine, used, dict(columns))
         network = self._network(columns) if kind == "collective" else None
         count = int(np.max(columns["devices"], initial=2)) if network else self.fleet.count if self.fleet else 1
         found = OperatorPrediction(*asked, **figures, overrides=self.overrides, network=network, count=count)
         return replace(found, routing=self.routing)
+
+    def _time_experts(self, name: str, columns: Columns) -> OperatorPrediction:
+        """All kernels of experts, one after the other, for numbers or arrays of sizes."""
+        chain = ExpertChain.of(columns, name, self.device, self.engine)
+        sizes = {**chain.sizes, "X": self._touched(chain.sizes)}
+        array = isinstance(columns["tokens"], np.ndarray)
+        bound = sizes if array else {axis: exact(size) for axis, size in sizes.items()}
+        costs = [operator_cost(op, bound, chain.recipe.precision, decoding=True) for op in chain.ops]
+        how = Launching.of(self.engine, chain.device, self.constants.provenance)
+        timing = how.machine(chain.device, self.constants, None).step(costs)
+        figures = _read_only(_figures_of(costs, timing, columns["tokens"].shape if array else None))
+        used, own = self.constants.for_dtypes([chain.recipe.compute_dtype]), next(map(dtype_of, costs))
+        asked = ("experts", chain.device, name, self.engine, used, dict(columns))
+        count = self.fleet.count if self.fleet else 1
+        told = OperatorPrediction(*asked, **figures, overrides=self.overrides, count=count)
+        return replace(told, routing=self.routing, kernels_dtype=own)
 
     def _touched(self, sizes: Sizes) -> Number:
         """The experts that at least one token is sent to."""
@@ -282,26 +320,39 @@ class OperatorClock:
         network = self._network(columns) if kind == "collective" else None
         how = Launching.of(self.engine, self.device, self.constants.provenance)
         timing = how.machine(self.device, self.constants, network).time(cost, self.name)
-        shares = np.stack(np.broadcast_arrays(*(np.asarray(timing.share(part)) for part in PARTS)))
-        figures = {
-            "flops": cost.flops,
-            "vector_flops": cost.vector_flops,
-            "bytes": cost.bytes,
-            "intensity": cost.flops / cost.bytes,
-            "time_s": timing.time_s,
-            "bound_s": timing.bound_s,
-            "low_s": timing.low_s,
-            "high_s": timing.high_s,
-            "bound_by": _PARTS[np.argmax(shares, axis=0)],
-            **{f"share_{name}": share for name, share in zip(PARTS, shares, strict=True)},
-            "link_bytes": cost.link_bytes,
-            "form": timing.form,
-        }
-        if array:
-            return {name: np.array(np.broadcast_to(value, some.shape)) for name, value in figures.items()}
-        counts, words = ("flops", "vector_flops", "bytes", "link_bytes"), ("bound_by", "form")
-        plain = {name: settled(value) if name in counts else value for name, value in figures.items()}
-        return {name: v if name in counts else str(v) if name in words else float(v) for name, v in plain.items()}
+        return _figures_of([cost], timing, some.shape if array else None)
+
+
+def _figures_of(costs: Sequence[Cost], timing: Timing, shape: tuple[int, ...] | None) -> dict[str, Any]:
+    """What is told of operators that run one after the other: arrays of a shape, or numbers where it is None."""
+    shares = np.stack(np.broadcast_arrays(*(np.asarray(timing.share(part)) for part in PARTS)))
+    flops, moved = added(cost.flops for cost in costs), added(cost.bytes for cost in costs)
+    figures = {
+        "flops": flops,
+        "vector_flops": added(cost.vector_flops for cost in costs),
+        "bytes": moved,
+        "intensity": flops / moved,
+        "time_s": timing.time_s,
+        "bound_s": timing.bound_s,
+        "low_s": timing.low_s,
+        "high_s": timing.high_s,
+        "bound_by": _PARTS[np.argmax(shares, axis=0)],
+        **{f"share_{name}": share for name, share in zip(PARTS, shares, strict=True)},
+        "link_bytes": added(cost.link_bytes for cost in costs),
+        "form": timing.form,
+    }
+    if shape is not None:
+        return {name: np.array(np.broadcast_to(value, shape)) for name, value in figures.items()}
+    counts, words = ("flops", "vector_flops", "bytes", "link_bytes"), ("bound_by", "form")
+    plain = {name: settled(value) if name in counts else value for name, value in figures.items()}
+    return {name: v if name in counts else str(v) if name in words else float(v) for name, v in plain.items()}
+
+
+def _read_only(figures: dict[str, Any]) -> dict[str, Any]:
+    for value in figures.values():
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
+    return figures
 
 
 def _parts(kind: str, columns: Columns) -> Iterator[tuple[Any, Columns]]:

@@ -15,6 +15,7 @@ from roofline.program.transfers import Collective
 KINDS: dict[str, tuple[str, ...]] = {
     "matmul": ("m", "k", "n"),
     "grouped_matmul": ("tokens", "experts", "topk", "k", "n"),
+    "experts": ("tokens", "experts", "topk", "hidden", "width"),
     "attention": ("batch", "query", "context", "heads", "kv_heads", "head_dim", "causal"),
     "latent_attention": ("batch", "query", "context", "heads", "latent_dim", "rope_dim", "head_dim", "value_dim"),
     "scan": ("rule", "batch", "query", "key_heads", "heads", "key_dim", "head_dim", "chunk"),
@@ -27,6 +28,12 @@ KINDS: dict[str, tuple[str, ...]] = {
     "collective": ("operation", "message_bytes", "devices"),
 }
 """Kind -> its sizes, all of which are needed."""
+
+OPTIONAL: dict[str, tuple[str, ...]] = {"attention": ("value_dim",)}
+"""Kind -> sizes that may be left out, for which nothing stands then."""
+
+ROUTED = ("grouped_matmul", "experts")
+"""Kinds that a router sends tokens to."""
 
 OPERATIONS: tuple[Collective, ...] = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all")
 """The collectives; in columns a number stands for each."""
@@ -68,15 +75,20 @@ def check_names(kind: str, names: Mapping[str, object]) -> None:
             msg = f"{kind}: {name} is missing; it needs {wanted}"
             raise UsageError(msg)
     for name in names:
-        if name not in KINDS[kind]:
+        if name not in sizes_of(kind):
             msg = f"{kind}: {name} is not one of its sizes; it needs {wanted}"
             raise UsageError(msg)
+
+
+def sizes_of(kind: str) -> tuple[str, ...]:
+    """The sizes that a kind has, those that may be left out last."""
+    return (*KINDS[kind], *OPTIONAL.get(kind, ()))
 
 
 def find_bad_size(kind: str, columns: Columns) -> BadSize | None:
     """The first row of ``columns`` (numbers, or arrays of one shape) that is refused, and why; None if all are fine."""
     found = []
-    for name in KINDS[kind]:
+    for name in (each for each in sizes_of(kind) if each in columns):
         most = MAX_INPUTS if name == "inputs" else MAX_SIZE
         value = columns[name]
         if name == "causal":
@@ -88,7 +100,7 @@ def find_bad_size(kind: str, columns: Columns) -> BadSize | None:
         else:
             good, expected = _is_whole(value, most), f"a whole number from 1 to {most}"
         found.append(_first(name, value, good, expected))
-    if kind == "grouped_matmul" and not any(found):
+    if kind in ROUTED and not any(found):
         found.append(_first("topk", columns["topk"], columns["topk"] <= columns["experts"], "at most experts"))
     if kind == "attention" and not any(found):
         heads, kv_heads = columns["heads"], columns["kv_heads"]

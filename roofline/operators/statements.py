@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from roofline.compression.quantization import QUANTIZE_FLOPS
-from roofline.layers.attention import attention, window_keys
+from roofline.layers.attention import Mask, attention, window_keys
 from roofline.layers.convolution import causal_convolution
 from roofline.layers.delta_rule import chunked_delta_rule, recurrent_delta_rule
 from roofline.layers.embedding import token_embedding
@@ -45,10 +45,11 @@ def _grouped_matmul(columns: Columns) -> tuple[Op, Sizes]:
 
 def _attention(columns: Columns) -> tuple[Op, Sizes]:
     causal, windowed = np.all(columns["causal"]), np.any(columns.get("window", 0))
-    (op,) = attention(mask="sliding" if windowed else "causal" if causal else "full", cached=bool(causal))
-    letters = {"B": "batch", "T": "query", "S": "context", "K": "kv_heads", "H": "head_dim"}
+    letters = {"B": "batch", "T": "query", "S": "context", "K": "kv_heads", "H": "head_dim", "U": "value_dim"}
+    mask: Mask = "sliding" if windowed else "causal" if causal else "full"
+    (op,) = attention(mask=mask, cached=bool(causal), values="U" if "value_dim" in columns else "H")
     groups = columns["heads"] // columns["kv_heads"]
-    sizes = {**{letter: columns[name] for letter, name in letters.items()}, "G": groups}
+    sizes = {**{letter: columns[name] for letter, name in letters.items() if name in columns}, "G": groups}
     return (op.rebound(S=window_keys), {**sizes, "W": columns["window"]}) if windowed else (op, sizes)
 
 

@@ -19,7 +19,7 @@ from roofline.files.atomic import atomic_writer
 from roofline.files.cells import csv_cell
 from roofline.hardware.spec import HardwareSpec
 from roofline.operators.predict_op import OperatorClock, OperatorPrediction, check_routing
-from roofline.operators.sizes import KINDS, WORDS, check_names, find_bad_size
+from roofline.operators.sizes import KINDS, WORDS, check_names, find_bad_size, sizes_of
 from roofline.options.keywords import takes
 from roofline.options.verbs import ClockOptions
 
@@ -103,7 +103,7 @@ class _Table:
     def given(self, chunk: _Chunk) -> list[Sequence[str]]:
         """The columns that were given; a text that nobody has read is kept from a spreadsheet that would compute it."""
         kinds = set(chunk.columns.get("kind", ())) or {self.kind or ""}
-        read = {"kind", "dtype", "measured_s", *(name for kind in kinds for name in KINDS[kind.strip()])}
+        read = {"kind", "dtype", "measured_s", *(name for kind in kinds for name in sizes_of(kind.strip()))}
         return [texts if name in read else [csv_cell(text) for text in texts] for name, texts in chunk.columns.items()]
 
     def timed(self, chunk: _Chunk) -> list[list[Any]]:
@@ -137,7 +137,8 @@ class _Table:
             if name not in self.header:
                 given = f"the header has {', '.join(self.header)}"
                 self._fail(first, f"column {name} is missing, which {kind} needs; {given}")
-        columns = {name: self._numbers(chunk, name, rows) for name in KINDS[kind]}
+        names = [name for name in sizes_of(kind) if name in KINDS[kind] or name in self.header]
+        columns = {name: self._numbers(chunk, name, rows) for name in names}
         if bad := find_bad_size(kind, columns):
             row = rows[bad.row] if rows else bad.row
             given = chunk.columns[bad.column][row]

@@ -100,7 +100,9 @@ class OpSizes(TypedDict, total=False):
     head_dim: Annotated[Any, Option("Attention, scan: elements of a head; of latents, those not rotated.", metavar="N",
                                     everyday=True)]  # fmt: skip
     rope_dim: Annotated[Any, Option("Latent attention: rotated elements of a query and of the key.", metavar="N")]
-    value_dim: Annotated[Any, Option("Latent attention: elements of a head's value.", metavar="N")]
+    value_dim: Annotated[
+        Any, Option("Attention, latent attention: elements of a head's value.", usual="as --head-dim", metavar="N")
+    ]
     latent_dim: Annotated[Any, Option("Latent attention: rank of the latent that is cached.", metavar="N")]
     causal: Annotated[
         bool | None,
@@ -116,9 +118,11 @@ class OpSizes(TypedDict, total=False):
     columns: Annotated[Any, Option("Elementwise, quantize, norm, softmax, embedding: elements of a row.", metavar="N",
                                    everyday=True)]  # fmt: skip
     inputs: Annotated[Any, Option("Elementwise: tensors read.", metavar="N")]
-    tokens: Annotated[Any, Option("Grouped matmul, embedding: rows multiplied or looked up.", metavar="N")]
-    experts: Annotated[Any, Option("Grouped matmul: experts, each with weights of its own.", metavar="N")]
-    topk: Annotated[Any, Option("Grouped matmul: experts that a token is sent to.", metavar="N")]
+    tokens: Annotated[Any, Option("Grouped matmul, experts, embedding: rows multiplied or looked up.", metavar="N")]
+    experts: Annotated[Any, Option("Grouped matmul, experts: how many, each with weights of its own.", metavar="N")]
+    topk: Annotated[Any, Option("Grouped matmul, experts: experts that a token is sent to.", metavar="N")]
+    hidden: Annotated[Any, Option("Experts: elements of a token's row.", metavar="N")]
+    width: Annotated[Any, Option("Experts: elements between an expert's matmuls.", metavar="N")]
     operation: Annotated[
         str | Any, Option("Collective: all_reduce, all_gather, reduce_scatter or all_to_all.", metavar="NAME")
     ]

@@ -51,8 +51,7 @@ def _footer(prediction: OperatorPrediction) -> str:
     if prediction.network is not None:
         return f"constants: calibrations of links; band {low:.4g} to {high:.4g} x expected ({evidence})"
     band = f"band {low:.4g} to {high:.4g} x expected ({evidence})"
-    library = constants.kernels.of(prediction.kind)
-    whose = "" if library in NO_LIBRARY else f", kernels of {library}"
+    whose = "" if prediction.library in NO_LIBRARY else f", kernels of {prediction.library}"
     return f"{used}{whose}; constants: {constants.provenance} {constants.name}; {band}"
 
 

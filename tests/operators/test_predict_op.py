@@ -14,7 +14,7 @@ import roofline
 from roofline.errors import RooflineError, UsageError, WorkloadError
 from roofline.hardware.loading import load_hardware
 from roofline.operators.predict_op import FIGURES, predict_op
-from roofline.operators.sizes import KINDS, OPERATIONS, RULES
+from roofline.operators.sizes import KINDS, OPERATIONS, ROUTED, RULES
 from roofline.reports.operator import op_text
 
 ATTENTION = {"batch": 2, "query": 3, "context": 5, "heads": 8, "kv_heads": 2, "head_dim": 16}
@@ -31,6 +31,22 @@ CASES: list[tuple[str, dict[str, Any], int, int, int]] = [
         2 * 6 * 35,
         0,
         2 * (2 * 5 + 3 * 35 + 6 * 7),
+    ),
+    # with a gate: x once, two rows of 7 for each of 6 pairs out and in, one out and in, 6 rows of 5, then 2; SwiGLU
+    (
+        "experts",
+        {"tokens": 2, "experts": 3, "topk": 3, "hidden": 5, "width": 7},
+        3 * 2 * 6 * 35,
+        6 * 7 * (SILU + 1) + 2 * 6 * 5,
+        2 * (3 * 3 * 35 + 2 * 5 + 2 * 6 * 7 + 3 * 6 * 7 + 6 * 7 + 6 * 5 + 6 * 5 + 6 + 2 * 5),
+    ),
+    # values of 8 where keys have 16: 24 for each pair, and half of what is written and of the cache of values
+    (
+        "attention",
+        {**ATTENTION, "causal": True, "value_dim": 8},
+        2 * 24 * 2 * 8 * 12,
+        5 * 2 * 8 * 12,
+        2 * (768 + 384 + 320 // 2 + 320),
     ),
     ("attention", {**ATTENTION, "causal": False}, 4 * 2 * 8 * 16 * 15, 5 * 2 * 8 * 15, 2 * (2 * 768 + 2 * 320)),
     ("attention", {**ATTENTION, "causal": True}, 4 * 2 * 8 * 16 * 12, 5 * 2 * 8 * 12, 2 * (2 * 768 + 2 * 320)),
@@ -103,6 +119,26 @@ def test_a_uniform_router_touches_an_expected_number_of_experts() -> None:
     assert both.time_s.tolist() == pytest.approx([one.time_s, many.time_s])
 
 
+@pytest.mark.parametrize("dtype", ["bf16", "fp8", "fp8-block", "w4a16"])
+@pytest.mark.parametrize("engine", ["vllm", "transformers"])
+def test_experts_are_those_of_a_model(engine: str, dtype: str) -> None:
+    """Qwen3-30B-A3B has 128 experts of 768, of which a token goes to 8, in each of 48 layers."""
+    routed: dict[str, Any] = {"engine": engine, "routing": "power_law:1.2", "dtype": dtype}
+    inside = roofline.predict("qwen3-30b-a3b", "h100", batch=64, prompt=8, generate=2, **routed)
+    alone = predict_op("experts", "h100", tokens=64, experts=128, topk=8, hidden=2048, width=768, **routed)
+    own = [op for op in inside.phases["decode"].operators if "expert" in op.name]
+    assert sum(op.figures.flops for op in own) == 48 * alone.flops
+    for figure in ("time_s", "low_s", "high_s"):
+        assert getattr(alone, figure) == pytest.approx(sum(getattr(op.figures, figure) for op in own) / 48, rel=1e-9)
+
+
+def test_values_as_wide_as_keys_change_nothing() -> None:
+    plain, told = (
+        predict_op("attention", "h100", **GOOD, **more) for more in ({}, {"value_dim": ATTENTION["head_dim"]})
+    )
+    assert [getattr(told, name) for name in FIGURES] == [getattr(plain, name) for name in FIGURES]
+
+
 def test_large_counts_are_exact() -> None:
     found = predict_op("matmul", "h100", m=10**12, k=10**12 - 1, n=7)
     assert found.flops == 2 * 10**12 * (10**12 - 1) * 7
@@ -131,7 +167,7 @@ def arrays_of(kind: str, rows: int = 40) -> dict[str, Any]:
         sizes |= {"query": draw.choice([1, 64], rows)}
     if kind == "scan":
         sizes |= {"rule": draw.choice(RULES, rows), "heads": 2 * sizes["key_heads"]}
-    if kind == "grouped_matmul":
+    if kind in ROUTED:
         sizes["experts"] = sizes["topk"] + draw.integers(0, 100, rows)
     if kind == "elementwise":
         sizes["inputs"] = draw.integers(1, 4, rows)
