@@ -96,7 +96,7 @@ def board(data: Path) -> Iterator[dict[str, Any]]:
     yield _record("sglang, decode steps alone", _TOGETHER, together, seconds=lambda answer: answer.decode_s)
     more = [row for row in load_deployments(data, MANY_IN_FLIGHT) if row.model in DENSE and row.engine != _TOGETHER]
     more = [row for row in halves(more)[1] if row.in_flight > MOST_IN_FLIGHT]
-    yield from _told("judged half, 32 and 64 in flight", answered(more, hosts), degrees=False)
+    yield from _told("judged half, 24 to 64 in flight", answered(more, hosts), degrees=False)
     yield from _told("experts, in no fit", answers([row for row in rows if row.model not in DENSE]), degrees=False)
 
 

@@ -46,7 +46,7 @@ def compare(
 
     >>> best = compare("llama-3.1-8b", "h100,l40s", workload="chat", tpot="30 ms").rows[0]
     >>> best.hardware.name, best.point.batch
-    ('h100-sxm-80gb', 109)
+    ('h100-sxm-80gb', 123)
     """
     question = read_question(model, **part(ServingOptions, options))
     terms, targets = Terms.of(options), Targets.of(options)
