@@ -156,20 +156,19 @@ def _value(field: Field, given: Any) -> Any:
     return value
 
 
-class _Numbers(click.ParamType[Any]):
-    """A whole number, or several: 1,8,64 or 1..512:log2, which come as a tuple."""
+def _numbers(name: str) -> Callable[[str], Any]:
+    """Reads a flag's whole number, or several, 1,8,64 or 1..512:log2, as a tuple. Raises UsageError for what is none."""
 
-    name = "numbers"
-
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
-        """The number, or all of them in order. Raises UsageError for what is none."""
+    def numbers(text: str) -> Any:
         try:
-            return int(value)
+            return int(text)
         except ValueError:
             from roofline.sweeps.axes import read_axis
 
-            found = read_axis(f"--{param.name if param else ''}", value)
+            found = read_axis(f"--{name}", text)
             return found if len(found) > 1 else found[0]
+
+    return numbers
 
 
 def _option(field: Field, *, several: bool) -> click.Option:
@@ -181,13 +180,13 @@ def _option(field: Field, *, several: bool) -> click.Option:
     if own == [bool]:
         return click.Option(words, is_flag=True, default=None)
     if several:
-        return click.Option(words, type=_Numbers())
+        return click.Option(words, type=_numbers(field.name))
     return click.Option(
         words, type=click.Path(path_type=Path) if own == [Path] else _TYPES.get(tuple(own), click.STRING)
     )
 
 
-_TYPES: dict[tuple[Any, ...], click.ParamType[Any]] = {(int,): click.INT, (float,): click.FLOAT, (Any,): click.INT}
+_TYPES: dict[tuple[Any, ...], Any] = {(int,): click.INT, (float,): click.FLOAT, (Any,): click.INT}
 """What a flag is read as, where not as text."""
 
 
