@@ -157,7 +157,7 @@ def _value(field: Field, given: Any) -> Any:
 
 
 def _numbers(name: str) -> Callable[[str], Any]:
-    """Reads a flag's whole number, or several, 1,8,64 or 1..512:log2, as a tuple. Raises UsageError for what is none."""
+    """What reads a flag's number, or several, 1,8,64 or 1..512:log2, as a tuple. Raises UsageError for none."""
 
     def numbers(text: str) -> Any:
         try:

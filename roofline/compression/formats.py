@@ -100,6 +100,7 @@ FORMATS: dict[str, Format] = {
     "int4-row": Format("int4-row", "int4", "fp32"),
     "int3": Format("int3", "int3", "fp16", depth=128),
     "int2": Format("int2", "int2", "fp16", depth=128),
+    "int2-tensor": Format("int2-tensor", "int2", "fp16", breadth=0),
     "mxfp8": Format("mxfp8", "fp8", "e8m0", depth=32, native=True),
     "mxfp4": Format("mxfp4", "fp4", "e8m0", depth=32, native=True),
     "nvfp4": Format("nvfp4", "fp4", "fp8", depth=16, outer="fp32", native=True),
@@ -111,7 +112,8 @@ FORMATS: dict[str, Format] = {
 """Every format. Sources, in order: dtypes; SmoothQuant (arXiv 2211.10438), a scale per row of weights and activations;
 FP8 formats (2209.05433); DeepSeek-V3 (2412.19437, section 3.3: blocks of 128 x 128, activations in groups of 128);
 GPTQ (2210.17323) and AWQ (2306.00978), groups of 128, with zero
-points or, as Marlin's kernels (2408.11743) read them, without; OCP Microscaling (2310.10537); NVFP4 (2509.25149); NF4
+points or, as Marlin's kernels (2408.11743) read them, without; BitNet (2402.17764), ternary weights, four to a byte;
+OCP Microscaling (2310.10537); NVFP4 (2509.25149); NF4
 and double quantisation (QLoRA, 2305.14314), and bitsandbytes' 4-bit floats, stored alike."""
 
 PLAIN = ("fp32", "tf32", "bf16", "fp16")

@@ -28,6 +28,7 @@ BITS = {
     "int4-row": 4,
     "int3": 3 + Fraction(16, 128),
     "int2": 2 + Fraction(16, 128),
+    "int2-tensor": 2,  # a scale for the whole matrix
     "mxfp8": 8 + Fraction(8, 32),
     "mxfp4": 4 + Fraction(8, 32),  # 4.25
     "nvfp4": 4 + Fraction(8, 16),  # 4.5

@@ -39,6 +39,7 @@ from roofline.compression.quantization import quantized
 from roofline.compression.recipes import Checkpoint, read_recipe
 from roofline.cost.residency import weights_bytes
 from roofline.errors import ConfigError
+from roofline.models.checkpoints.methods import METHODS, UNREAD
 from roofline.models.checkpoints.reading import read_checkpoint
 from roofline.models.checkpoints.tensor_bytes import held_tensors
 from roofline.models.model import load_model
@@ -191,7 +192,18 @@ def test_a_side_file_says_what_the_configuration_does_not(tmp_path: Path) -> Non
     [
         ({"bits": 4}, "quant_method nothing of quantization_config is not modelled"),
         ("awq", 'quantization_config "awq": expected a mapping with a quant_method'),
-        ({"quant_method": "aqlm"}, 'quant_method "aqlm" of quantization_config is not modelled'),
+        ({"quant_method": "aqml"}, 'quant_method "aqml" of quantization_config is not modelled'),
+        (
+            {"quant_method": "aqlm"},
+            "aqlm of quantization_config stores indices into codebooks of vectors",
+        ),
+        ({"quant_method": "spqr", "bits": 3}, "spqr of quantization_config stores tiles of 16 x 16 with outliers"),
+        ({"quant_method": "bitnet", "quantization_mode": "online"}, 'bitnet with quantization_mode "online" is not'),
+        ({"quant_method": "bitnet", "use_rms_norm": True}, "bitnet with use_rms_norm true is not modelled"),
+        ({"quant_method": "fouroversix", "weight_dtype": "mxfp4"}, 'fouroversix with weight_dtype "mxfp4" is not'),
+        ({"quant_method": "fouroversix", "keep_master_weights": True}, "fouroversix with keep_master_weights true"),
+        ({"quant_method": "higgs", "bits": 5}, "higgs with 5 bits is not modelled"),
+        ({"quant_method": "metal", "group_size": "all"}, 'metal with groups of "all" is not modelled'),
         ({"quant_method": ["gptq"]}, "quant_method a list of quantization_config is not modelled"),
         ({"quant_method": "gptq", "bits": 5, "group_size": 128}, "gptq with 5 bits is not modelled"),
         ({"quant_method": "gptq", "bits": 4, "group_size": 128.5}, "gptq with groups of 128.5 is not modelled"),
@@ -275,6 +287,13 @@ def test_a_refused_checkpoint_can_be_asked_for_in_another_dtype(tmp_path: Any) -
     assert predict(file, "h100", set={"model.quantization_config": None}).request_s > 0
 
 
+def test_every_method_of_transformers_is_read_or_refused_by_what_it_stores() -> None:
+    quantization = pytest.importorskip("transformers.utils.quantization_config")
+    methods = {method.value for method in quantization.QuantizationMethod}
+    assert methods - set(METHODS) - set(UNREAD) == {"mxfp8"}  # a name that no configuration of theirs has
+    assert not set(METHODS) & set(UNREAD)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 300) | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -285,11 +304,10 @@ KEYS = (
     "modules_to_not_convert quantization quant_algo kv_cache_scheme kv_cache_quant_algo quantized_layers dynamic "
     "extra_config data_type quant_type quant_config weights global_quant_config layer_quant_config exclude"
 ).split()
-METHODS = "gptq awq auto-round fp8 compressed-tensors mxfp4 bitsandbytes modelopt torchao hqq quanto quark".split()
 
 
 @given(
-    st.sampled_from(METHODS),
+    st.sampled_from(sorted(METHODS)),
     st.dictionaries(st.sampled_from(KEYS), JSON | st.just({"g": {"weights": INT4}}), max_size=5),
 )
 def test_any_options_give_a_recipe_or_one_line(method: str, options: dict[str, Any]) -> None:

@@ -82,6 +82,35 @@ def _fp_quant(o: Options) -> Stored:
     return Stored(_named(o, "forward_dtype", "nvfp4", {"nvfp4": "nvfp4", "mxfp4": "mxfp4a4"}))
 
 
+def _fouroversix(o: Options) -> Stored:
+    """Four Over Six: NVFP4 or MXFP4, whose blocks choose between two scales."""
+    own = {option: o.get(option) for option in ("weight_dtype", "activation_dtype", "module_config_overrides")}
+    if o.get("keep_master_weights") or any(own.values()):
+        name = next((option for option, value in own.items() if value), "keep_master_weights")
+        msg = f"{name} {shown(o.get(name))}"
+        raise ValueError(msg)
+    return Stored(_named(o, "dtype", "nvfp4", {"nvfp4": "nvfp4", "mxfp4": "mxfp4a4"}))
+
+
+def _higgs(o: Options) -> Stored:
+    """HIGGS: codes of vectors, so many bits a weight, and a scale for each group; a kilobyte of tables is left out."""
+    return Stored(integers(o.get("bits", 4), o.get("group_size", 256)))
+
+
+def _metal(o: Options) -> Stored:
+    """MLX's affine form: a scale and a bias of 16 bits for each group."""
+    return Stored(integers(o.get("bits", 4), o.get("group_size", 64), zero="zp16"))
+
+
+def _bitnet(o: Options) -> Stored:
+    """BitNet: ternary weights, four to a byte, by activations of 8 bits; kept in 16 bits where they are made online."""
+    if o.get("quantization_mode", "offline") != "offline" or o.get("use_rms_norm"):
+        name = "use_rms_norm" if o.get("use_rms_norm") else "quantization_mode"
+        msg = f"{name} {shown(o.get(name))}"
+        raise ValueError(msg)
+    return Stored("int2-tensor:int8")
+
+
 def _named(o: Options, option: str, usual: str, forms: Mapping[str, str]) -> str:
     """The format that an option names. Raises ValueError for a name that is none."""
     form = forms.get(str(o.get(option, usual)))
@@ -163,16 +192,20 @@ METHODS: dict[str, Callable[[Options], Stored]] = {
     "auto_round": _auto_round,
     "awq": _awq,
     "awq_marlin": _awq,
+    "bitnet": _bitnet,
     "bitsandbytes": _bitsandbytes,
     "compressed-tensors": compressed_tensors,
     "eetq": _always("w8a16"),
     "fbgemm_fp8": _always("fp8"),
+    "fouroversix": _fouroversix,
     "fp8": _fp8,
     "fp_quant": _fp_quant,
     "gptq": _gptq,
     "gptq_marlin": _gptq,
+    "higgs": _higgs,
     "hqq": _hqq,
     "intel/auto-round": _auto_round,
+    "metal": _metal,
     "modelopt": modelopt,
     "modelopt_fp4": modelopt,
     "modelopt_mixed": modelopt,
@@ -182,3 +215,14 @@ METHODS: dict[str, Callable[[Options], Stored]] = {
     "torchao": _torchao,
 }
 """``quant_method`` -> what its options say; beside them ``left_alone`` reads the modules that stay in 16 bits."""
+
+UNREAD: dict[str, str] = {
+    "aqlm": "indices into codebooks of vectors",
+    "gemma": "whole numbers with scales of activations, embeddings among them",
+    "gguf": "blocks of a GGUF file",
+    "nvfp4": "weights in 16 bits that are packed as they are loaded",
+    "sinq": "whole numbers with scales along both sides",
+    "spqr": "tiles of 16 x 16 with outliers beside them",
+    "vptq": "indices into codebooks of vectors, layer by layer",
+}
+"""``quant_method`` -> what it stores, of those that transformers knows and this program does not."""

@@ -9,7 +9,7 @@ from typing import Any
 from roofline.compression.modules import Modules
 from roofline.compression.recipes import AS_ASKED, Checkpoint
 from roofline.errors import ConfigError, near_matches, shown
-from roofline.models.checkpoints.methods import METHODS
+from roofline.models.checkpoints.methods import METHODS, UNREAD
 from roofline.models.checkpoints.options import left_alone, listed
 from roofline.models.sources import read_json
 
@@ -64,6 +64,10 @@ def _method(stated: Mapping[str, Any], where: str) -> str:
             return "modelopt"
         if "config_groups" in stated:
             return "compressed-tensors"
+    if isinstance(method, str) and method.lower() in UNREAD:
+        stored = UNREAD[method.lower()]
+        msg = f"{where}: {method} of quantization_config stores {stored}, which is not modelled{_AS_PLAIN}"
+        raise ConfigError(msg)
     if not isinstance(method, str) or method.lower() not in METHODS:
         near = near_matches(shown(method), METHODS)
         msg = f"{where}: quant_method {shown(method)} of quantization_config is not modelled; {near}{_AS_PLAIN}"
