@@ -31,11 +31,11 @@ LAYOUTS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 HOW: list[tuple[str, str, dict[str, Any]]] = [
     ("llama-3.1-8b", "a100", {"dtype": "w4a16", "context": 500}),
-    ("mixtral-8x7b", "a100-sxm-80gb", {"execution": "eager", "generate": 4}),
+    ("mixtral-8x7b", "a100-sxm-80gb", {"engine": "transformers", "generate": 4}),
     ("llama-2-7b", "h100", {"dtype": "fp8", "engine": "vllm"}),
     ("gpt-oss-120b", "h100", {"constants": "datasheet", "context": 600}),
     ("llama-3.1-8b", "h100", {"prune": "layers=0.25", "sparsity": "2:4"}),
-    ("gpt2", "epyc-9654", {"attention": "materialised"}),
+    ("gpt2", "epyc-9654", {"set": {"engine.attention": "materialised"}}),
 ]
 
 
@@ -50,7 +50,8 @@ def points(tape: Tape, asked: dict[str, Any], seed: str, count: int = 3) -> list
                 point["batch"] = asked["batch"] if "pp" in asked else asked.get("dp", 1) * rng.randint(1, 64)
             elif letter.name == "prompt":
                 unit = asked.get("cp", 1) * asked.get("sp", 1)
-                point["prompt"] = unit * rng.randint(1, max(1, int(min(letter.high, 4000) / 2 / unit)))
+                more = 8192 if "dcp" in asked else 0  # prompts in several pieces, whose later ones attend across devices
+                point["prompt"] = more + unit * rng.randint(1, max(1, int(min(letter.high, 4000) / 2 / unit)))
             else:
                 point[letter.name] = rng.randint(int(letter.low), int(max(letter.low, min(letter.high / 2, 60))))
         found.append(point)
