@@ -50,7 +50,7 @@ def points(tape: Tape, asked: dict[str, Any], seed: str, count: int = 3) -> list
                 point["batch"] = asked["batch"] if "pp" in asked else asked.get("dp", 1) * rng.randint(1, 64)
             elif letter.name == "prompt":
                 unit = asked.get("cp", 1) * asked.get("sp", 1)
-                more = 8192 if "dcp" in asked else 0  # prompts in several pieces, whose later ones attend across devices
+                more = 8192 if "dcp" in asked else 0  # several pieces, of which later ones attend across devices
                 point["prompt"] = more + unit * rng.randint(1, max(1, int(min(letter.high, 4000) / 2 / unit)))
             else:
                 point[letter.name] = rng.randint(int(letter.low), int(max(letter.low, min(letter.high / 2, 60))))
