@@ -109,6 +109,7 @@ def figures(prediction: Prediction) -> list[tuple[str, Figures]]:
 
 def check_laws(case: Case) -> None:
     prediction = case.predict()
+    cached = best_share(prediction.constants, case.device, "memory")
     for where, f in figures(prediction):
         assert 0 <= f.bound_s <= f.low_s <= f.time_s <= f.high_s < math.inf, where
         shares = (f.shares.latency, f.shares.compute, f.shares.memory, f.shares.link)
@@ -116,7 +117,7 @@ def check_laws(case: Case) -> None:
         assert min(shares) >= -1e-12, where
         assert getattr(f.shares, f.bound_by) == max(shares), where
         assert 0 <= f.mfu <= SLACK, where
-        assert 0 <= f.mbu <= SLACK, where
+        assert 0 <= f.mbu <= cached * SLACK, where
         assert min(f.flops, f.vector_flops, f.bytes) >= 0, where
     for name, phase in prediction.phases.items():
         for field in ("time_s", "bound_s", "flops", "vector_flops", "bytes", "link_bytes", "mfu", "mbu"):
@@ -324,6 +325,7 @@ def best_share(constants: ConstantSet, device: HardwareSpec, *names: str, kind: 
         lasts = [last for entry in kinds for last in (entry.last_cache, entry.working_set) if last]
         rates = [last.highest_bandwidth(device.unit_count, device.cycles_per_s) for last in lasts]
         caches += [float(rate) / device.bandwidth for rate in rates]
+        caches += [entry.routed_passes.share for entry in kinds if entry.routed_passes]
     return max([1.0, *caches, *(getattr(entry, name) for entry in kinds for name in names if getattr(entry, name))])
 
 
