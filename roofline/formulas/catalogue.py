@@ -105,6 +105,7 @@ LAYERS: dict[str, Layer] = {
     "query_key_norm": Layer(
         "norm of queries and keys", _fixed(attention_layer.query_key_norm()), attention_layer.query_key_norm
     ),
+    "value_norm": Layer("norm of values", _fixed(attention_layer.value_norm()), attention_layer.value_norm),
     "rotary": Layer("rotary position embedding", _fixed(attention_layer.rotary()), attention_layer.rotary),
     "gated_projections": Layer(
         "query, key and value projections, with a gate",

@@ -212,11 +212,13 @@ def projections(
     cached: bool = True,
     source: str = "h",
     held: str = "B S K H",
+    values: bool = True,
 ) -> tuple[Op, ...]:
     """The query, key and value projections; a cached key or value is written as a slice of B T K H.
 
     ``packed`` states them as one matmul, which reads its input once. ``held`` are the axes of the cache that stays.
-    Without ``key_bias`` only queries and values have the ``bias``: one of the keys cancels in the softmax.
+    Without ``key_bias`` only queries and values have the ``bias``: one of the keys cancels in the softmax. Without
+    ``values`` they are made of the keys (:func:`value_norm`).
 
     >>> from sympy import symbols
     >>> sizes = dict(zip("BTDKGH", symbols("B T D K G H")))
@@ -239,6 +241,7 @@ def projections(
             bias=weight(f"b_{x}", axes) if bias and (key_bias or x != "k") else None,
         )
         for x, axes, y in outputs
+        if values or x != "v"
     )
     return (fuse("qkv_proj", ops, kind="matmul"),) if packed else ops
 
@@ -258,6 +261,18 @@ def query_key_norm(*, kind: Norm = "rms", per_head: bool = False, across: bool =
     gains = (("q", q, "K G H" if per_head else "H"), ("k", k, "K H" if per_head else "H"))
     norms = [norm(f"{name}_norm", x, x, kind=kind, axis=axes, mixes=axes if across else "H") for name, x, axes in gains]
     return fuse("qk_norm", norms, kind="norm")
+
+
+def value_norm(*, of_keys: bool = False) -> Op:
+    """The norm of values, without a gain, in place, or ``of_keys``: of the keys as they were projected.
+
+    >>> print(value_norm(of_keys=True))
+    v_norm: k_cache[B T K H] -> v_cache[B T K H]
+
+    Source: ``Gemma4TextAttention`` of transformers.
+    """
+    k, v = _keys_values("B T K H", cached=True)
+    return norm("v_norm", k if of_keys else v, v, kind="rms_bare", axis="H")
 
 
 def rotary(*, cached: bool = True) -> Op:

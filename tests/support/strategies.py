@@ -195,6 +195,22 @@ DECODERS: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
     "gemma3_text": ("Gemma3", _GROUPED + _OF_ITS_OWN, _PATTERN, {}),
     "glm": ("Glm", _GROUPED + _OF_ITS_OWN, {}, {}),
     "glm4": ("Glm4", _GROUPED + _OF_ITS_OWN, {}, {}),
+    "gemma4_text": (
+        "Gemma4",
+        _GROUPED + _OF_ITS_OWN,
+        {
+            "sliding_window": _WIDTHS,
+            "hidden_size_per_layer_input": st.just(0),
+            "global_head_dim": st.sampled_from((8, 16)),
+            "attention_k_eq_v": st.booleans(),
+            "num_global_key_value_heads": st.just(1),
+            "enable_moe_block": st.booleans(),
+            "num_experts": st.integers(4, 8),
+            "top_k_experts": FEW,
+            "moe_intermediate_size": SMALL,
+        },
+        {},
+    ),
     "gpt_neox": (
         "GPTNeoX",
         _PLAIN + " attention_bias",
@@ -365,7 +381,7 @@ def decoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str,
     """A small configuration of one of DECODERS, or of any of them."""
     model_type = model_type or draw(st.sampled_from(sorted(DECODERS)))
     stem, shared, own, called = DECODERS[model_type]
-    base = f"{stem}Text" if stem in ("Gemma3", "Llama4") else stem
+    base = f"{stem}Text" if stem in ("Gemma3", "Gemma4", "Llama4") else stem
     fields = draw(_rotary_configs(model_type, (f"{stem}ForCausalLM", f"{base}Model"))) | {
         "mlp_bias": draw(st.booleans())
     }

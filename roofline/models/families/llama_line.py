@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from roofline.models.families.family import USUAL, Family, Fields, Rule, causal
+from roofline.models.families.gemma_rules import (
+    full_every_and_last,
+    gemma_experts,
+    global_key_heads,
+    global_width,
+)
 from roofline.models.families.rules import (
     as_attention_bias,
     by_flag,
@@ -112,6 +118,27 @@ LLAMA_LINE: dict[str, Family] = {
         fixed={"query_key_norm": "shared"},
         only={"use_bidirectional_attention": False},
         inert="rope_local_base_freq _sliding_window_pattern",
+    ),
+    "gemma4_text": _WINDOWED_GEMMA.but(
+        causal("Gemma4", "Gemma4Text"),
+        without="attn_logit_softcapping",
+        options={
+            "vocab_size": 262_144,
+            "num_attention_heads": 8,
+            "max_position_embeddings": 131_072,
+            "sliding_window": 512,
+            "layer_types": full_every_and_last(6),
+        },
+        fixed={
+            "query_key_norm": "shared",
+            "value_norm": True,
+            "keys_as_values": by_flag("attention_k_eq_v", False),
+            "global_head_dim": global_width,
+            "global_key_value_heads": global_key_heads,
+            **gemma_experts,
+        },
+        only={"use_bidirectional_attention": "vision", "use_double_wide_mlp": False, "num_kv_shared_layers": 0},
+        inert="vocab_size_per_layer_input",
     ),
     "glm": _GLM,
     "glm4": _GLM.but(causal("Glm4"), fixed={"blocks": "sandwich"}),

@@ -71,6 +71,10 @@ class DecoderConfig(Config):
     packed_qkv: bool = Field(default=False, description="query, key and value projections are one matmul")
     packed_gate: bool = Field(default=False, description="gate and up projections are one matmul")
     query_key_norm: Literal["none", "shared", "per_head", "across", "bare"] = "none"
+    value_norm: bool = Field(default=False, description="a norm of the values, without a gain")
+    keys_as_values: bool = Field(default=False, description="values of full layers are the keys as projected, normed")
+    global_head_dim: Size | None = Field(default=None, description="head dimension of full layers, if not head_dim")
+    global_key_value_heads: Size | None = Field(default=None, description="those of full layers, if not as many")
     embedding_norm: bool = False
     position_offset: int = Field(default=0, ge=0, le=2, description="rows of the position table before the first")
     attn_logit_softcapping: float | None = Field(default=None, gt=0)
@@ -87,6 +91,10 @@ class DecoderConfig(Config):
     moe_latent_size: Size | None = Field(default=None, description="width of the latent that experts read and write")
     shared_expert_intermediate_size: int = Field(default=0, ge=0, le=MAX_SIZE)
     shared_expert_gate: bool = False
+    expert_norms: bool = Field(
+        default=False,
+        description="norms of what router and experts read, of what each branch says; the shared ones first",
+    )
     expert_gate: bool = Field(default=True, description="experts have a gate and are three matrices each, not two")
     expert_activation: Literal["clamped_silu"] | None = Field(default=None, description="if not hidden_act")
     expert_bias: bool = Field(default=False, description="biases of the experts and of their router")
@@ -172,6 +180,13 @@ class DecoderConfig(Config):
         if number is not None and (picked is None or picked > number):
             msg = f"num_experts_per_tok: given {shown(picked)}, expected at most the number of experts, {number}"
             raise ValueError(msg)
+
+    def own_heads(self, kind: Layer) -> dict[str, int]:
+        """What the letters of heads mean in layers of ``kind`` that attend in full, where the others have windows."""
+        if kind.attention != "full_attention" or self.global_head_dim is None:
+            return {}
+        kv_heads = self.global_key_value_heads or self.num_key_value_heads
+        return {"H": self.global_head_dim, "K": kv_heads, "G": self.num_attention_heads // kv_heads}
 
     @property
     def has_dense_layers(self) -> bool:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from roofline.layers.attention import Mask, Scores, attention, output_projection, projections, query_key_norm, rotary
+from typing import Any
+
+from roofline.layers.attention import (
+    Mask,
+    Scores,
+    attention,
+    output_projection,
+    projections,
+    query_key_norm,
+    rotary,
+    value_norm,
+)
 from roofline.layers.feed_forward import feed_forward
 from roofline.layers.gated_attention import attention_gate, gated_projections
 from roofline.layers.latent_attention import indexer, latent_attention, latent_output_projection, latent_projections
@@ -81,7 +92,8 @@ def layer(config: DecoderConfig, kind: Layer, conventions: Conventions, *, step:
 def _mixed(config: DecoderConfig, kind: Layer, conventions: Conventions, source: str, *, step: bool) -> tuple[Op, ...]:
     """What mixes the tokens: attention or a recurrence."""
     if kind.attends:
-        return _attention(config, kind, conventions, source)
+        ops, own = _attention(config, kind, conventions, source), config.own_heads(kind)
+        return tuple(op.rebound(**own) for op in ops) if own else ops
     return _recurrence(config, conventions, "a", step=step)
 
 
@@ -118,9 +130,12 @@ def _attention(config: DecoderConfig, kind: Layer, conventions: Conventions, sou
     if config.kv_lora_rank is not None:
         return _latent_attention(config, kind, conventions, source)
     held = "B W K H" if kind.attention == "chunked_attention" else "B S K H"
+    of_keys = config.keys_as_values and kind.attention == "full_attention"
+    options: dict[str, Any] = {} if config.attention_gate else {"values": not of_keys}
     project = gated_projections if config.attention_gate else projections
     return (
-        *project(bias=config.attention_bias, packed=config.packed_qkv, source=source, held=held),
+        *project(bias=config.attention_bias, packed=config.packed_qkv, source=source, held=held, **options),
+        *((value_norm(of_keys=of_keys),) if config.value_norm else ()),
         *_query_key_norm(config, kind),
         *((rotary(),) if kind.rotary else ()),
         *attention(
@@ -158,7 +173,26 @@ def _query_key_norm(config: DecoderConfig, kind: Layer) -> tuple[Op, ...]:
     return (query_key_norm(kind=norms, per_head=across or config.query_key_norm == "per_head", across=across),)
 
 
+def _normed_experts(config: DecoderConfig) -> tuple[Op, ...]:
+    """Experts beside a dense layer, each with norms of its own: what they read is the stream (Gemma 4)."""
+    x, f, shared = Tensor("x", "B T D"), Tensor("f", "B T D"), Tensor("shared", "B T D")
+    router_input, expert_input = Tensor("router_input", "B T D"), Tensor("expert_input", "B T D")
+    *dense, total = shared_experts(function=config.hidden_act, glu=config.gated)
+    return (
+        *(op.rebound(F=config.shared_expert_intermediate_size) for op in dense),
+        norm("shared_norm", shared, shared, kind=config.norm),
+        norm("router_norm", x, router_input, kind=config.norm),
+        *router(bias=config.router_bias, source=router_input.name),
+        norm("expert_input_norm", x, expert_input, kind=config.norm),
+        *experts(function=config.hidden_act, glu=config.gated, source=expert_input.name),
+        norm("expert_norm", f, f, kind=config.norm),
+        total,
+    )
+
+
 def _experts(config: DecoderConfig, source: str) -> tuple[Op, ...]:
+    if config.expert_norms:
+        return _normed_experts(config)
     function, glu = config.expert_activation or config.hidden_act, config.expert_gate
     between = experts if config.moe_latent_size is None else latent_experts
     routed = between(function=function, bias=config.expert_bias, glu=glu, source=source)
