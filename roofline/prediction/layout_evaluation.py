@@ -25,7 +25,7 @@ from roofline.program.axes import Binding, Sizes
 from roofline.program.op import Op, Tensor
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
-from roofline.timing.machine import Machine
+from roofline.timing.machine import Machine, with_waits
 from roofline.timing.timing import NOTHING, SECONDS, Timing, total
 
 _NEAR = 0.05
@@ -181,19 +181,23 @@ def _timings(
     costs = costs_of(stated.found, fixed, phase, sizes, request.precision, request.engine)
     if phase is Phase.PREFILL:
         costs = going_on(stated.found, fixed, costs, sizes, request.precision)
-    counts = [np.ravel(np.asarray(cost.count)) for cost in costs]
-    means = [(count, timing.mean()) for count, timing in zip(counts, machine.times(costs), strict=True)]
-    host = means[len(stated.found) :]
+    timings = [machine.time(cost) for cost in costs]
+    means, several = [timing.mean() for timing in timings], len(stated.found)
     found: list[Timing] = []
     for program, at in zip(programs, places_of, strict=True):
         pipeline, where = pipeline_of(program, phase, pp, parts)
+        counts = [group.times(fixed) for group, _ in program.in_phase(phase)]
+        own = [replace(costs[place], count=count) for place, count in zip(at, counts, strict=True)]
         with np.errstate(invalid="ignore"):  # rows of other kinds, which are dropped
-            found.append(pipelined(pipeline, by_place([*(means[place] for place in at), *host], where)))
+            waits = with_waits([*own, *costs[several:]], [*(timings[place] for place in at), *timings[several:]])
+            each = [(np.ravel(np.asarray(count)), means[place]) for place, count in zip(at, counts, strict=True)]
+            host = [(cost.count, wait.mean()) for cost, wait in zip(costs[several:], waits[len(at) :], strict=True)]
+            found.append(pipelined(pipeline, by_place([*each, *host], where)))
     return found
 
 
 _ROUTED = frozenset("AEXC")
-"""Letters that groups bind differently: of experts."""
+"""Letters of experts: what they are bound to reads those of the group."""
 
 
 @dataclass(slots=True)
@@ -217,10 +221,11 @@ class Distinct:
 
 
 def _bound(group: Group, op: Op) -> Mapping[str, Binding]:
-    """What a group binds for an operator: no experts where the operator has none."""
-    if not _ROUTED.isdisjoint(op.local) or not _ROUTED.isdisjoint(stored_letters(op)):
+    """What of a group's letters an operator has, in its tensors or in what it binds; of experts all."""
+    own = {*stored_letters(op), *op.local, *(each for each in op.local.values() if isinstance(each, str))}
+    if not _ROUTED.isdisjoint(own):
         return group.local
-    return {letter: binding for letter, binding in group.local.items() if letter not in _ROUTED}
+    return {letter: binding for letter, binding in group.local.items() if letter in own}
 
 
 def _peak(request: Request, program: Program, phase: Phase, replica: Any) -> Any:

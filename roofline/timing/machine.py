@@ -6,7 +6,7 @@ Every time of an operator, in a prediction, a layout, a serving curve, a trainin
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -85,18 +85,9 @@ class Machine:
         return replace(kernels, bound_s=bound, low_s=maximum(bound, kernels.low_s))
 
     def times(self, costs: Iterable[Cost]) -> list[Timing]:
-        """The time of each operator of a step, one execution each; of a host that is ahead, what the device waits.
-
-        Letters take it that the device never waits.
-        """
+        """The time of each operator of a step, one execution each; of a host that is ahead, what the device waits."""
         costs = list(costs)
-        found = [self.time(cost) for cost in costs]
-        hosts = [cost.count for cost in costs if cost.ahead]
-        if not hosts:
-            return found
-        pairs = list(zip(costs, found, strict=True))
-        ran = added(cost.count * timing.time_s for cost, timing in pairs if not cost.ahead) / added(hosts)
-        return [beyond(timing, ran) if cost.ahead else timing for cost, timing in pairs]
+        return with_waits(costs, [self.time(cost) for cost in costs])
 
     def step(self, costs: Iterable[Cost]) -> Timing:
         """The time of a step: all executions of all its operators, one after the other."""
@@ -170,3 +161,16 @@ def kind_of(cost: Cost) -> str:
     if isinstance(cost.shape, AttentionShape) and cost.shape.bidirectional and not cost.decoding:
         return "attention_encoder"
     return f"attention_{phase}"
+
+
+def with_waits(costs: Sequence[Cost], found: Sequence[Timing]) -> list[Timing]:
+    """The times of the operators of a step, where that of a host that is ahead becomes what the device waits for it.
+
+    Letters take it that the device never waits.
+    """
+    hosts = [cost.count for cost in costs if cost.ahead]
+    if not hosts:
+        return list(found)
+    pairs = list(zip(costs, found, strict=True))
+    ran = added(cost.count * timing.time_s for cost, timing in pairs if not cost.ahead) / added(hosts)
+    return [beyond(timing, ran) if cost.ahead else timing for cost, timing in pairs]

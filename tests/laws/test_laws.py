@@ -168,7 +168,8 @@ def test_the_bound_does_not_depend_on_the_constants(case: Case) -> None:
     )
     for name, phase in sheet.phases.items():
         for rated, reached in zip(phase.operators, measured.phases[name].operators, strict=True):
-            kind = "convolution" if rated.name == "convolution" else rated.kind
+            chain = ".experts" in f".{rated.name}"  # matmuls and what is between them
+            kind = "" if chain else "convolution" if rated.name == "convolution" else rated.kind
             above = best_share(measured.constants, case.device, "compute", "memory", kind=kind)
             assert reached.figures.bound_s <= rated.figures.bound_s * (1 + 1e-12), rated.name
             assert reached.figures.bound_s * above * (1 + 1e-12) >= rated.figures.bound_s, rated.name
@@ -179,9 +180,14 @@ def test_the_bound_does_not_depend_on_the_constants(case: Case) -> None:
 def no_less(
     more: Prediction, less: Prediction, fields: tuple[str, ...] = ("time_s", "bound_s", "bytes", "flops")
 ) -> None:
-    """Each operator of ``more`` costs at least what it costs in ``less``."""
+    """Each operator of ``more`` costs at least what it costs in ``less``, but for the wait for a host that is ahead.
+
+    That one is what a longer step hides; it is in the time of the step.
+    """
     large, small = dict(figures(more)), dict(figures(less))
     for where in small.keys() & large.keys():
+        if where.endswith(".host") and more.engine.host_ahead:
+            continue
         for field in fields:
             assert getattr(large[where], field) * SLACK >= getattr(small[where], field), f"{where} {field}"
 
@@ -272,6 +278,8 @@ def test_layers_repeat_and_are_not_unrolled(case: Case, data: st.DataObject) -> 
         stacked = predict(deep, case.device, **case.keywords).phases[name]
         assert len(stacked.operators) == len(phase.operators)
         for one, many in zip(phase.operators, stacked.operators, strict=True):
+            if one.kind == "host":
+                continue  # a deeper network hides more of it
             factor = many.count // one.count
             assert factor in (1, times)
             assert many.figures.time_s == pytest.approx(one.figures.time_s * factor, rel=1e-9)

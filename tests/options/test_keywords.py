@@ -66,7 +66,9 @@ def test_every_option_says_what_it_takes_and_what_is_usual(group: type) -> None:
     for field in fields_of(group):
         option = field.option
         assert option.help.endswith(".") or option.help.endswith("..."), field.name
-        assert option.help[0].isupper() or option.help.split()[0] in ("cuda,", "gpu,", "bandwidth,"), field.name
+        assert option.help[0].isupper() or option.help.split()[0] in ("cuda,", "gpu,", "bandwidth,", "adamw,"), (
+            field.name
+        )
         plain = {int, bool} & set(field.kinds)
         assert option.metavar or field.words or plain, f"{field.name} has no unit or name of a value"
         if option.default is not None and field.words:
@@ -106,7 +108,7 @@ def test_defaults_that_other_rooms_know_are_the_same() -> None:
     assert prompt.startswith(f"{DEFAULT_PROMPT}, encoders {DEFAULT_ENCODER_PROMPT}")
     assert {field.name: field.option for field in fields_of(groups.Lengths)}["generate"].usual == str(DEFAULT_GENERATE)
     assert usual["utilization"].default == tuple(map(float, usual["utilization"].usual.split(",")))
-    assert usual["reserve"].usual.endswith(f"0, in compare and size {KEPT}")
+    assert usual["reserve"].usual.endswith(f"0, in compare, size and train {KEPT}")
     conventions = {field.name: field.option.default for field in fields_of(groups.Conventions)}
     assert Conventions(**conventions) == Conventions()
 

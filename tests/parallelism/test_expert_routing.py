@@ -63,7 +63,7 @@ def test_one_operator_and_a_network_touch_as_many_experts() -> None:
 
 
 def test_what_routes_nothing_refuses_a_routing() -> None:
-    with pytest.raises(UsageError, match="routing balanced goes with grouped_matmul, not with matmul; leave it out"):
+    with pytest.raises(UsageError, match="routing balanced goes with grouped_matmul and experts, not with matmul"):
         predict_op("matmul", "h100", routing="balanced", m=1, k=1, n=1)
     with pytest.raises(WorkloadError, match=r"routing balanced: llama-3\.1-8b has no experts that tokens are sent to"):
         predict("llama-3.1-8b", "h100", routing="balanced")

@@ -144,7 +144,7 @@ def test_elasticities_as_people_read_them() -> None:
 
 
 def test_the_flag_prints_and_adds_to_the_json() -> None:
-    command = ("predict", "gpt2", "--hardware", "h100", "--sensitivity")
+    command = ("predict", "llama-3.1-8b", "--hardware", "h100", "--sensitivity")
     assert "10% more bandwidth" in answer(*command, "--quiet")
     result = json.loads(answer(*command, "--json"))
     found = result["sensitivity"][Phase.DECODE]

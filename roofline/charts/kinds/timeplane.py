@@ -59,6 +59,8 @@ def spots_of(prediction: Prediction) -> list[Spot]:
     for phase, whole in prediction.phases.items():
         for op in sorted(whole.operators, key=lambda op: -op.figures.time_s):
             f = op.figures
+            if not f.time_s:
+                continue  # a host that the device never waits for
             compute = f.mfu * f.time_s + (f.vector_flops / vector[1] if vector else 0.0)
             raw.append((phase, op, f.time_s / whole.figures.time_s, f.mbu * f.time_s / op.count, compute / op.count))
     floor = LEAST * max((max(memory, compute) for *_, memory, compute in raw), default=1.0)
