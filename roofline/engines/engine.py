@@ -114,6 +114,7 @@ class Engine(Record):
     host_ahead: Annotated[
         bool, Says("whether it schedules the next step while the device runs this one, which hides the host's time")
     ] = False
+    host_launch: Annotated[Seconds, Says("host time of each operator of a training pass, which takes no less")] = 0.0
     mature: Annotated[
         dict[Text, Text], Says("devices whose kernels were timed under it, and on what; others have a wider band")
     ] = {}

@@ -17,6 +17,7 @@ _TIME_WORDS = {
     "attention_backward": "attention, backward", "other": "norms, activations, embeddings", "loss": "loss",
     "recompute": "made again", "tensor_parallel": "tensor parallel collectives",
     "context_parallel": "context parallel collectives", "expert_parallel": "expert parallel collectives",
+    "host": "waiting for the host",
     "bubble": "pipeline bubble", "sends": "sends between stages", "data_parallel": "data parallel exchanges left over",
     "optimizer": "optimizer",
 }  # fmt: skip
@@ -145,7 +146,7 @@ def _footer(step: TrainingStep) -> list[str]:
     return [
         f"engine {q.request.engine.name}, constants of {q.request.constants.name}; schedule {q.schedule.words}",
         f"gradients add up in {q.recipe.gradients}; states: {q.optimizer.source}",
-        "MFU counts the model's FLOPs, HFU what is made again too; without time of the host, checkpoints, failures",
+        "MFU counts the model's FLOPs, HFU what is made again too; without checkpoints, failures",
     ]
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from roofline.classes import frozen
 from roofline.cost.cost import Cost, step_cost
 from roofline.cost.kernel_shapes import MatmulShape
-from roofline.number import added, product
+from roofline.number import added, maximum, product
 from roofline.parallelism.pipeline import places
 from roofline.program.axes import Sizes, rebind, size_of
 from roofline.program.op import Op
@@ -24,7 +24,7 @@ from roofline.program.recompute import Recompute
 from roofline.program.transfers import bus_bytes
 from roofline.program.workload import Precision
 from roofline.timing.machine import Machine
-from roofline.timing.timing import NOTHING, Timing, banded, total
+from roofline.timing.timing import NOTHING, Timing, banded, between_steps, total
 from roofline.training.causes import CAUSES, cause_of
 
 ATTENTION_BACKWARD = 2.5
@@ -59,6 +59,7 @@ class Microbatch:
     reduced: tuple[Timing, ...]
     gathered: tuple[Timing, ...]
     operators: tuple[Priced, ...]
+    launch_s: float = 0.0
 
     @property
     def weights(self) -> tuple[Timing, ...]:
@@ -69,23 +70,32 @@ class Microbatch:
     def again(self, policy: Recompute) -> Timing:
         """What a policy makes again of all layers, with its collectives where whole layers are."""
         forward = [each for each in self.operators if each.place == 1 and _is_forward(each)]
-        if policy.name == "full":
-            return total((each.cost.count, each.timing) for each in forward)
-        names = {(each.group.name, op.name) for each in forward for op in policy.again(each.group)}
-        return total((e.cost.count, e.timing) for e in forward if (e.group.name, e.op.name) in names)
+        if policy.name != "full":
+            names = {(each.group.name, op.name) for each in forward for op in policy.again(each.group)}
+            forward = [each for each in forward if (each.group.name, each.op.name) in names]
+        return _pass(forward, self.launch_s)
 
     def causes(self, place: int) -> dict[str, Timing]:
-        """The time of a place by cause, in both passes."""
+        """The time of a place by cause, in both passes; of the host, what it takes beyond the device."""
         own = [each for each in self.operators if each.place == place]
-        return {cause: total((each.cost.count, each.timing) for each in own if each.cause == cause) for cause in CAUSES}
+        found = {
+            cause: total((each.cost.count, each.timing) for each in own if each.cause == cause) for cause in CAUSES
+        }
+        passes = [(1, self.forward[place]), (1, self.backward[place])]
+        return found | {"host": total([*passes, *((-1, timing) for timing in found.values())])}
 
 
 def _is_forward(priced: Priced) -> bool:
     return Phase.FORWARD in priced.group.phases
 
 
-def price_microbatch(sharded: Program, sizes: Sizes, precision: Precision, machine: Machine) -> Microbatch:
-    """The times of a microbatch of a sharded training step (ZeRO 1), for numbers or arrays of layouts and sizes."""
+def price_microbatch(
+    sharded: Program, sizes: Sizes, precision: Precision, machine: Machine, launch_s: float = 0.0
+) -> Microbatch:
+    """The times of a microbatch of a sharded training step (ZeRO 1), for numbers or arrays of layouts and sizes.
+
+    ``launch_s``: what the host takes for each operator: a pass takes no less than all of them. [s]
+    """
     weights = frozenset(t.name for g in sharded.groups for op in g.ops for t in op.reads if t.role == "weight")
     found: list[Priced] = []
     exchanged: dict[tuple[str, int], Timing] = {}
@@ -103,12 +113,13 @@ def price_microbatch(sharded: Program, sizes: Sizes, precision: Precision, machi
             timing = _attention(earlier) if _is_attention(cost, phase) and earlier else machine.time(kept)
             found.append(Priced(group, op, place, cause, kept, timing))
     passes = {
-        phase: tuple(_summed(found, phase, place) for place in PLACES) for phase in (Phase.FORWARD, Phase.BACKWARD)
+        phase: tuple(_summed(found, phase, place, launch_s) for place in PLACES)
+        for phase in (Phase.FORWARD, Phase.BACKWARD)
     }
     reduced, gathered = (
         tuple(exchanged.get((kind, place), NOTHING) for place in PLACES[:3]) for kind in ("reduced", "gathered")
     )
-    return Microbatch(passes[Phase.FORWARD], passes[Phase.BACKWARD], reduced, gathered, tuple(found))
+    return Microbatch(passes[Phase.FORWARD], passes[Phase.BACKWARD], reduced, gathered, tuple(found), launch_s)
 
 
 def _placed(sharded: Program, phase: Phase) -> list[tuple[Group, Op, int]]:
@@ -119,9 +130,25 @@ def _placed(sharded: Program, phase: Phase) -> list[tuple[Group, Op, int]]:
     return [(group, op, turned[place]) for group, place in found for op in group.ops]
 
 
-def _summed(found: Sequence[Priced], phase: Phase, place: int) -> Timing:
-    own = (each for each in found if phase in each.group.phases and each.place == place)
-    return total((each.cost.count, each.timing) for each in own)
+def _summed(found: Sequence[Priced], phase: Phase, place: int, launch_s: float) -> Timing:
+    own = [each for each in found if phase in each.group.phases and each.place == place]
+    return _pass(own, launch_s if place < 3 else 0.0)
+
+
+def _pass(own: Sequence[Priced], launch_s: float) -> Timing:
+    """Operators one after the other, on the device, or as fast as the host launches them, whichever takes longer."""
+    device = total((each.cost.count, each.timing) for each in own)
+    if not launch_s or not own:
+        return device
+    host = between_steps(launch_s * added(each.cost.count for each in own))
+    longer = maximum(device.time_s, host.time_s)
+    return replace(
+        device,
+        time_s=longer,
+        low_s=maximum(device.low_s, host.low_s),
+        high_s=maximum(device.high_s, host.high_s),
+        latency_s=device.latency_s + longer - device.time_s,
+    )
 
 
 def _is_attention(cost: Cost, phase: Phase) -> bool:

@@ -265,7 +265,7 @@ def steps_of(
     machine = question.request.machine(int(np.max(layouts.devices)))
     return Steps(
         question, rows, each, policies, zero, layer_count(network.program),
-        price_microbatch(sharded, sizes, precision, machine),
+        price_microbatch(sharded, sizes, precision, machine, question.request.engine.host_launch),
         Holding.of(network, sharded, rows, sizes, precision).under(policies),
         tuple(local_weights(network.forward, rows)), machine,
     )  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 
 from roofline.errors import WorkloadError
 from roofline.parallelism.layout import Layout
+from roofline.program.recompute import NOTHING, Recompute
 from roofline.timing.timing import Timing
 from roofline.training.causes import CAUSES
 from roofline.training.flops import model_flops, recomputed_flops
@@ -19,6 +20,7 @@ from roofline.training.remedies import Remedy, remedies
 from roofline.training.rows import STAGES, MemoryByCause, Steps, TimeOfStep, steps_of
 from roofline.training.search import Choice, search
 from roofline.training.timeline import StageTimes, Timed, timeline
+from roofline.units import format_quantity
 
 _STAGE_NAMES = ("first", "inner", "last")
 
@@ -39,14 +41,13 @@ class TrainingStep:
         compared = table.time_s if table.fits[rows[0]] else table.memory_bytes
         self.runner_up: Choice | None = table.choice(others[0]) if others else None
         self.ratio = float(compared[others[0]] / compared[rows[0]]) if others else 1.0
+        _check_policy(question, self.choice)
         self.fits: bool | None = None if self.room_bytes is None else bool(table.fits[rows[0]])
 
     @cached_property
     def steps(self) -> Steps:
         """The one step of the choice."""
-        c = self.choice
-        layout = Layout(*(np.array([degree]) for degree in c.layout.to_dict().values()))
-        return steps_of(self.question, layout, np.array([c.microbatch]), (c.policy,), (c.zero,))
+        return _steps(self.question, self.choice, (self.choice.policy,))
 
     # Memory
 
@@ -102,7 +103,7 @@ class TrainingStep:
     @cached_property
     def causes(self) -> dict[str, float]:
         """The seconds of a step by cause, which add up to it. [s]"""
-        parts, names = self.parts, dict.fromkeys(CAUSES, 0.0)
+        parts, names = self.parts, dict.fromkeys((*CAUSES, "host"), 0.0)
         for place in STAGES:
             for cause, timing in self.steps.passes.causes(place).items():
                 names[cause] += _seconds(timing)
@@ -216,6 +217,26 @@ class TrainingStep:
             "microbatches": self.microbatches, **ends, "causes": self.causes, "tokens_per_s": self.tokens_per_s,
             "flops": self.flops, "six_nd": self.six_nd, "mfu": self.mfu, "hfu": self.hfu,
         }  # fmt: skip
+
+
+def _steps(question: TrainingQuestion, choice: Choice, policies: tuple[Recompute, ...]) -> Steps:
+    layout = Layout(*(np.array([degree]) for degree in choice.layout.to_dict().values()))
+    return steps_of(question, layout, np.array([choice.microbatch]), policies, (choice.zero,))
+
+
+def _check_policy(question: TrainingQuestion, choice: Choice) -> None:
+    """Raises WorkloadError for a policy that was asked for and needs more memory than to keep everything."""
+    if question.recompute is None or question.recompute == NOTHING:
+        return
+    held = _steps(question, choice, (NOTHING, choice.policy)).fullest()
+    kept, dropped = (float(size) for size in np.ravel(np.broadcast_to(held.total, (1, 2, 1))))
+    if dropped > kept:
+        more = format_quantity(dropped - kept, "bytes")
+        msg = (
+            f"recompute {choice.policy.words} takes {more} more than to keep all activations, as what it makes again "
+            "of its layers is there at once; give none, or every:K with a smaller K"
+        )
+        raise WorkloadError(msg)
 
 
 def _first(value: Any) -> float:

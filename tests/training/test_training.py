@@ -234,6 +234,20 @@ def test_flops_are_three_forward_passes() -> None:
     assert found.six_nd == 6 * 124_439_808 * tokens
 
 
+def test_a_pass_takes_no_less_than_its_launches() -> None:
+    asked = {"dp": 8, "tp": 1, "microbatch": 1, "recompute": "full", "zero": 1, "engine": "megatron"}
+    found = [step(**asked, set={"engine.host_launch": f"{us} us"}) for us in (0, 1000, 2000)]
+    times = [float(each.timing.time_s) for each in found]
+    assert times[0] < times[1] < times[2] < 2 * times[1]
+    operators = found[2].steps.passes.operators
+    launches = sum(float(e.cost.count) for e in operators) + sum(
+        float(e.cost.count) for e in operators if e.place == 1 and "forward" in [str(phase) for phase in e.group.phases]
+    )
+    assert float(found[2].parts.stages.time_s) == pytest.approx(8 * launches * 2e-3, rel=1e-6)
+    assert found[2].causes["host"] > 0.5 * times[2]
+    assert "host" not in found[0].causes
+
+
 # Doors
 
 
@@ -282,6 +296,7 @@ def test_fewest_devices_for_days() -> None:
         ({"schedule": "dualpipe", "pp": 1}, WorkloadError, "stages must be even"),
         ({"schedule": "odd"}, UsageError, 'schedule "odd"'),
         ({"recompute": "odd"}, UsageError, 'recompute "odd"'),
+        ({"recompute": "every:12", "zero": 0, "dp": 8}, WorkloadError, "more than to keep all activations"),
         ({"optimizer": "odd"}, UsageError, "optimizer 'odd'"),
         ({"sequence": 4096}, WorkloadError, "exceeds the model's max_position_embeddings 1024"),
         ({"batch_tokens": "1M"}, UsageError, "batch and batch-tokens are both given"),
