@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from roofline.classes import frozen
 from roofline.cost.residency import FloatWidths, alive_bytes
 from roofline.cost.saved_bytes import of_tensor, once
-from roofline.number import Number, added, maximum
+from roofline.number import Number, added, maximum, minimum
 from roofline.parallelism.layout import Layout
-from roofline.parallelism.pipeline import places
+from roofline.parallelism.pipeline import layer_count, places
 from roofline.parallelism.sharded_saved import lying
 from roofline.parallelism.sharding import PIPELINE
 from roofline.program.axes import Binding, Sizes
@@ -39,7 +41,7 @@ class Activations:
 class Holding:
     """Whose activations are counted: a network, a layout of numbers or arrays, sizes of a microbatch, formats.
 
-    ``sharded`` is the step of one device, with both passes.
+    ``sharded`` is the step of one device, with both passes; ``layers`` are those of a stage, at most.
     """
 
     network: Network
@@ -47,12 +49,14 @@ class Holding:
     sizes: Sizes
     precision: Precision
     where: Callable[[Saved], Mapping[str, Binding]]
+    layers: Number
 
     @classmethod
     def of(cls, network: Network, sharded: Program, layout: Layout, sizes: Sizes, precision: Precision) -> Holding:
         """That of a layout."""
         whole = {letter: float(size) for letter, size in network.program.sizes.items()}
-        return cls(network, sharded, {**whole, **sizes}, precision, lying(network.program, layout))
+        layers = np.ceil(layer_count(network.program) / np.asarray(layout.pp))
+        return cls(network, sharded, {**whole, **sizes}, precision, lying(network.program, layout), layers)
 
     def under(self, policies: tuple[Recompute, ...]) -> tuple[Activations, ...]:
         """The activations under each of several policies."""
@@ -61,7 +65,7 @@ class Holding:
         found = []
         for policy in policies:
             kept = whole if policy == NOTHING else self._saved(policy)
-            again = layer * policy.every - self._of_a_layer(policy) if policy != NOTHING else 0.0
+            again = layer * minimum(policy.every, self.layers) - self._of_a_layer(policy) if policy != NOTHING else 0.0
             found.append(Activations(kept, (working[0], working[1] + again, working[2])))
         return tuple(found)
 

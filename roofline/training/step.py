@@ -20,7 +20,6 @@ from roofline.training.remedies import Remedy, remedies
 from roofline.training.rows import STAGES, MemoryByCause, Steps, TimeOfStep, steps_of
 from roofline.training.search import Choice, search
 from roofline.training.timeline import StageTimes, Timed, timeline
-from roofline.units import format_quantity
 
 _STAGE_NAMES = ("first", "inner", "last")
 
@@ -113,7 +112,8 @@ class TrainingStep:
         beyond = {"bubble": parts.bubble, "sends": parts.sends, "data_parallel": parts.exchanges,
                   "optimizer": parts.update}  # fmt: skip
         found |= {cause: float(timing.time_s) for cause, timing in beyond.items()}
-        return {cause: seconds for cause, seconds in found.items() if seconds > 0}
+        least = 1e-9 * float(parts.whole.time_s)
+        return {cause: seconds for cause, seconds in found.items() if seconds > least}
 
     def timeline(self) -> list[Timed]:
         """Every pass of every stage in the order of the schedule, with its start and end. [s]
@@ -225,16 +225,15 @@ def _steps(question: TrainingQuestion, choice: Choice, policies: tuple[Recompute
 
 
 def _check_policy(question: TrainingQuestion, choice: Choice) -> None:
-    """Raises WorkloadError for a policy that was asked for and needs more memory than to keep everything."""
-    if question.recompute is None or question.recompute == NOTHING:
+    """Raises WorkloadError for whole layers that were asked to be made again and save no memory."""
+    if question.recompute is None or question.recompute.name != "full":
         return
     held = _steps(question, choice, (NOTHING, choice.policy)).fullest()
     kept, dropped = (float(size) for size in np.ravel(np.broadcast_to(held.total, (1, 2, 1))))
-    if dropped > kept:
-        more = format_quantity(dropped - kept, "bytes")
+    if dropped >= kept:
         msg = (
-            f"recompute {choice.policy.words} takes {more} more than to keep all activations, as what it makes again "
-            "of its layers is there at once; give none, or every:K with a smaller K"
+            f"recompute {choice.policy.words} saves no memory, as what it makes again of its layers is there at "
+            "once; give none, or every:K with a smaller K"
         )
         raise WorkloadError(msg)
 
