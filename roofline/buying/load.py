@@ -160,6 +160,9 @@ def read_load(asked: groups.Load, usual: float = HEADROOM) -> Load:
         msg = f"activity {shown(activity)}: it is that of users; give their number, such as users 30"
         raise UsageError(msg)
     rate, clients, users = asked["load"], asked["concurrency"], asked["users"]
+    if isinstance(rate, str) and rate.rstrip("s ").endswith("user"):
+        msg = f"load {shown(rate)}: expected a request rate such as 50req/s; users have a flag, such as --users 30"
+        raise UsageError(msg)
     if rate is not None:
         return Arriving(read_value("load", rate, "requests_per_s"), usual if headroom is None else headroom)
     if clients is not None:
