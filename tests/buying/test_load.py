@@ -75,10 +75,10 @@ def test_an_order_within_its_budget_costs_at_most_that_and_what_exceeds_it_says_
     none = sizing(**asked, budget=f"{costs[0] / 2}USD")
     assert not none.qualifies
     reasons = {str(miss.who): miss.reasons[0] for miss in none.misses}
-    serves = free.orders[0].most / 2 * 0.8
-    units, cost = free.orders[0].units, costs[0]
+    units, most = free.orders[0].units, free.orders[0].most
+    half, serves = units // 2, most * (units // 2) / units * 0.8
     assert reasons["rtx-4090"] == (
-        f"{units} units cost {cost:,.0f} USD > {cost / 2:,.0f} USD, {units // 2} units serve {serves:.3g} req/s of 50"
+        f"{units} units cost {units * 1600:,} USD > {units * 800:,} USD, {half} units serve {serves:.3g} req/s of 50"
     )
 
 
@@ -105,7 +105,9 @@ def test_power_is_that_of_the_site_with_all_devices_at_their_tdp() -> None:
         tdp = {"h100-sxm-80gb": 700, "l40s": 350}[order.hardware.device.name]
         assert order.all_in_w(1.5) == pytest.approx(tdp * order.devices * 1.5)
     limited = sizing(load=50, pue=1.5, power="4.3kW")
-    assert {order.devices for order in limited.orders} == {4}
+    within = [order.devices for order in free.orders if order.all_in_w(1.5) <= 4300]
+    assert 0 < len(within) < len(free.orders)
+    assert [order.devices for order in limited.orders] == within
     assert any("draw" in reason for miss in limited.misses for reason in miss.reasons)
 
 
