@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 
+import numpy as np
+
 from roofline.buying.load import InFlight, Load
 from roofline.buying.serving_costs import Terms
 from roofline.buying.sizing import Miss, Order, Simulated, Sizing, order_by_means, order_of, sizing_of
@@ -77,6 +79,8 @@ class Trials:
         """
         question = asked.question
         workload = read_workload(question.asked, asked.requests(in_flight), question.model.lengths.output, 0)
+        if isinstance(asked.load, InFlight):  # it says how many, whatever the users do between their turns
+            workload = replace(workload, think=np.zeros_like(workload.think))
         name, replicas = curve.hardware.holding(curve.devices)
         options = {**part(StepClockOptions, question.asked), **curve.split.to_dict(), "dp": replicas * curve.ranks}
         if curve.who.dtype:

@@ -238,7 +238,7 @@ class Traffic(TypedDict, total=False):
     workload: Annotated[
         str | None,
         Option(
-            "Typical requests: chat, rag, code, summarise or batch; in simulate also agent, or a trace.",
+            "chat, code-completion, rag, summarise, reasoning, agent, batch, or a trace: FILE.csv, FILE.jsonl.",
             usual="chat",
             metavar="NAME",
             everyday=True,

@@ -10,11 +10,11 @@ from math import erf, exp, log, sqrt
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 from roofline.classes import frozen
-from roofline.errors import UnitError, UsageError, near_matches, shown
+from roofline.errors import UnitError, UsageError, shown
 from roofline.number import Grid
-from roofline.options import groups
 from roofline.program.workload import MAX_LENGTH
 from roofline.units import format_count, parse_count
 
@@ -49,7 +49,8 @@ class Lengths:
 class Traffic:
     """Prompts and answers, drawn apart from each other; ``cached`` is the part of a prompt that a prefix cache holds.
 
-    ``source`` says who measured the lengths, or that they are assumed.
+    ``source`` says who measured the lengths, or that they are assumed; ``shared``, that requests say what they share,
+    of which a cache that loses no block would hold so much.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Traffic:
     generate: Lengths
     cached: float = 0.0
     source: str = "as given"
+    shared: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.cached < 1:
@@ -93,6 +95,7 @@ class Traffic:
     def words(self) -> str:
         """The traffic in one line."""
         hits = f", {self.cached:.0%} of it cached" if self.cached else ""
+        hits += " if no block is lost" if hits and self.shared else ""
         lengths = f"prompt {self.prompt.words}{hits}, generate {self.generate.words}"
         return f"{self.name} traffic: {lengths} tokens ({self.source})"
 
@@ -150,30 +153,25 @@ def read_lengths(text: str | int) -> Lengths:
     return Lengths(several, (1 / len(several),) * len(several), words)
 
 
-def read_traffic(asked: groups.Traffic) -> Traffic:
-    """A preset, with lengths of one's own in place of its own, or lengths alone. Raises UsageError.
+def draw(lengths: Lengths, requests: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Tokens from a log-normal distribution, or the points as likely as they are."""
+    if not lengths.spread:
+        return np.asarray(rng.choice(np.array(lengths.tokens), requests, p=lengths.weights), dtype=np.int64)
+    middle = np.log(lengths.mean) - lengths.spread**2 / 2
+    found: Grid = np.exp(middle + lengths.spread * rng.standard_normal(requests))
+    return np.maximum(1, np.rint(np.minimum(found, 1e9))).astype(np.int64)
 
-    >>> read_traffic({"prompt": 2048, "generate": 256}).words()
-    'own traffic: prompt 2048, generate 256 tokens (as given)'
-    >>> read_traffic({"workload": "chat"}).prompt.words
-    '1020 median, 1930 at 90 %'
+
+def gathered(tokens: NDArray[np.int64]) -> Lengths:
+    """Lengths that were seen, in ``BINS`` equally likely parts, each at its mean. [tokens]
+
+    >>> gathered(np.array([10, 20, 30, 40])).tokens
+    (10, 20, 30, 40)
     """
-    name, prompt, generate = asked.get("workload"), asked.get("prompt"), asked.get("generate")
-    cached = asked.get("prefix_hits")
-    if name is not None and name not in PRESETS:
-        msg = f"workload {shown(name)}: {near_matches(name, PRESETS)}"
-        raise UsageError(msg)
-    base = PRESETS[name] if name is not None else PRESETS["chat"]
-    own = prompt is not None and generate is not None
-    changed = prompt is not None or generate is not None
-    source = "as given" if own else f"{base.source}; changed" if changed else base.source
-    return Traffic(
-        "own" if own and name is None else base.name,
-        base.prompt if prompt is None else read_lengths(prompt),
-        base.generate if generate is None else read_lengths(generate),
-        base.cached if cached is None else cached,
-        source,
-    )
+    parts = [part for part in np.array_split(np.sort(tokens), BINS) if len(part)]
+    weights = tuple(len(part) / len(tokens) for part in parts)
+    words = f"{np.median(tokens):,.0f} median, {np.percentile(tokens, 90):,.0f} at 90 %"
+    return Lengths(tuple(max(1, round(float(part.mean()))) for part in parts), weights, words)
 
 
 def in_flight(traffic: Traffic) -> tuple[Grid, Grid]:
@@ -202,11 +200,12 @@ def _check(tokens: int) -> None:
 _AZURE = "medians of Splitwise, arXiv 2311.18677, spread from the means of the Azure 2023 traces"
 PRESETS: Mapping[str, Traffic] = {
     "chat": Traffic("chat", lognormal(1020, 1930), lognormal(129, 460), source=_AZURE),
-    "code": Traffic("code", lognormal(1500, 4120), lognormal(13, 64), source=_AZURE),
+    "code-completion": Traffic("code-completion", lognormal(1500, 4120), lognormal(13, 64), source=_AZURE),
     "summarise": Traffic(
         "summarise", lognormal(7059, 12985), lognormal(208, 371), source="Sarathi-Serve, arXiv 2403.02310, table 2"
     ),
     "rag": Traffic("rag", lognormal(4000, 8000), lognormal(250, 600), source="assumed"),
+    "reasoning": Traffic("reasoning", fixed(1024), fixed(8192), source="assumed"),
     "batch": Traffic("batch", fixed(1024), fixed(512), source="assumed"),
 }
 """Traffic by name. A source is where its lengths stand, ``assumed`` where nobody measured them."""

@@ -22,12 +22,13 @@ from roofline.options.verbs import ServingOptions
 from roofline.options.words import Attention
 from roofline.prediction.predict import engine_in_json
 from roofline.prediction.request import edited_model, stored_by
+from roofline.program.asked_traffic import read_traffic
 from roofline.program.conventions import Conventions
 from roofline.program.merging import run_by
 from roofline.program.op import STATES
 from roofline.program.phases import Phase
 from roofline.program.program import Program
-from roofline.program.traffic import Traffic, read_traffic
+from roofline.program.traffic import Traffic
 from roofline.serving.speculation import Speculation, read_speculation
 from roofline.timing.dtype_support import recipe_on
 from roofline.timing.engine_choice import Launching, kernels_of, read_engine
@@ -159,9 +160,10 @@ def read_question(model: str | Path | Mapping[str, Any] | Model, **options: Unpa
     >>> running.engine.name, running.chunk, running.reserve.share, question.traffic.name
     ('vllm', None, 0.1, 'chat')
     """
+    found = edited_model(model, edits_by_room(options["set"] or {})["model"])
     return Question(
-        edited_model(model, edits_by_room(options["set"] or {})["model"]),
-        read_traffic(options),
+        found,
+        read_traffic(options, found.lengths.output),
         options,
         Conventions(routing=options["routing"]),
         read_speculation(options),

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import field, fields
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from roofline.classes import frozen
 from roofline.number import Grid
-
-Whole: TypeAlias = NDArray[np.int64]
-
-Path: TypeAlias = tuple[tuple[Hashable, int], ...]
-"""What of a request's tokens others may share: segments by the name of their content, and where each ends."""
+from roofline.program.traces import Path, Whole
 
 
 @frozen(eq=False)

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from roofline.program.traces import Path
 from roofline.simulation.cache import CacheRoom
-from roofline.simulation.ledger import Path
 
 
 @dataclass(slots=True)

@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roofline.number import Grid
+from roofline.program.traces import Whole
 from roofline.serving.step_clock import StepClock
 from roofline.simulation.cache import CacheRoom
-from roofline.simulation.ledger import Ledger, Whole
+from roofline.simulation.ledger import Ledger
 from roofline.simulation.prefix_cache import PrefixCache
 
 _LONGEST_RUN = 256

@@ -15,13 +15,14 @@ from roofline.options.verbs import RequestOptions, SimulateOptions, StepClockOpt
 from roofline.prediction.predict import engine_in_json
 from roofline.prediction.request import Hardware, read_request
 from roofline.program.phases import Phase
+from roofline.program.traces import Path
 from roofline.serving.chunked_prefill import Stream, mixed_step_costs
 from roofline.serving.operating_points import Targets
 from roofline.serving.step_clock import AnyModel
 from roofline.simulation.arrivals import Arrivals
 from roofline.simulation.deployment import Deployment, deploy
 from roofline.simulation.events import ROUTERS, round_robin, run
-from roofline.simulation.ledger import Ledger, Path
+from roofline.simulation.ledger import Ledger
 from roofline.simulation.load import Offered
 from roofline.simulation.statistics import Outcome, counted_of, outcome
 from roofline.simulation.workload import Workload, read_workload

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roofline.classes import frozen
-from roofline.errors import UsageError, near_matches, shown
+from roofline.errors import UsageError
 from roofline.number import Grid
 from roofline.options import groups
-from roofline.program.traffic import PRESETS, Lengths, lognormal, read_traffic
-from roofline.simulation.ledger import Ledger, Path, Whole
-from roofline.simulation.traces import read_trace
+from roofline.program.asked_traffic import own_lengths, read_traffic
+from roofline.program.sessions import SESSIONS, Sessions, draw_sessions
+from roofline.program.traces import Path, Whole, is_trace, read_trace
+from roofline.program.traffic import draw
+from roofline.simulation.ledger import Ledger
 
 
 @frozen(eq=False)
@@ -57,77 +59,30 @@ class Workload:
         return f"{self.name} traffic{turns}: {lengths} ({self.source})"
 
 
-@frozen
-class Sessions:
-    """Turns that each read all before them: ``shared`` tokens that all sessions begin with, a first prompt, then what
-    each turn adds to the last answer; turns of a session (geometric), and the time until the next one. [tokens, s]
-    """
-
-    name: str
-    shared: int
-    first: Lengths
-    added: Lengths
-    generate: Lengths
-    turns: float
-    think_s: tuple[float, float]
-    source: str
-
-
-SESSIONS: Mapping[str, Sessions] = {
-    "agent": Sessions(
-        "agent", 12_000, lognormal(8_000, 30_000), lognormal(1_500, 6_000), lognormal(200, 800), 50.0, (4.0, 20.0),
-        "50 turns after a shared prompt of 12,000 tokens, tools that take 4 s, 20 s at 90 %: assumed",
-    ),
-}  # fmt: skip
-_P90 = 1.2815515655446004  # of the standard normal distribution
-
-
-def is_trace(name: str | None) -> bool:
-    """Whether a workload is a file."""
-    return name is not None and File(name).suffix in (".csv", ".jsonl")
-
-
 def read_workload(asked: groups.Traffic, requests: int, positions: int, seed: int) -> Workload:
     """What options ask for, so many requests at most. Raises UsageError for an unknown name, and for a file of none."""
     name, rng = asked.get("workload"), np.random.default_rng((seed, 0))
     sessions = SESSIONS.get(name or "")
     if sessions or is_trace(name):
-        given = (("prompt", asked.get("prompt")), ("generate", asked.get("generate")))
-        for flag, value in (*given, ("prefix_hits", asked.get("prefix_hits"))):
-            if value is not None:
-                msg = f"{flag} {shown(value)}: {name} has lengths and hits of its own; leave it out"
-                raise UsageError(msg)
+        own_lengths(asked)
+        if asked.get("prefix_hits") is not None:
+            msg = f"prefix_hits {asked.get('prefix_hits')}: {name} has hits of its own, simulated; leave it out"
+            raise UsageError(msg)
         if sessions is None:
             return _of_trace(File(str(name)), requests, positions)
         return _of_sessions(sessions, requests, positions, rng)
-    if name is not None and name not in PRESETS:
-        msg = f"workload {shown(name)}: {near_matches(name, (*PRESETS, *SESSIONS))}, or a trace: FILE.csv, FILE.jsonl"
-        raise UsageError(msg)
     traffic = read_traffic(asked)
-    drawn = _drawn(traffic.prompt, requests, rng), _drawn(traffic.generate, requests, rng)
+    drawn = draw(traffic.prompt, requests, rng), draw(traffic.generate, requests, rng)
     prompt, generate, cut = _fitting(*drawn, positions)
     words = traffic.prompt.words, traffic.generate.words
     return Workload(traffic.name, traffic.source, words, prompt, generate, *_apart(requests), traffic.cached, cut=cut)
 
 
 def _of_sessions(s: Sessions, requests: int, positions: int, rng: np.random.Generator) -> Workload:
-    """Sessions, turn after turn, that end before they outgrow the positions."""
-    first, added, generate = (_drawn(each, requests, rng) for each in (s.first, s.added, s.generate))
-    ends, spread = rng.random(requests) < 1 / s.turns, np.log(s.think_s[1] / s.think_s[0]) / _P90
-    think = np.exp(np.log(s.think_s[0]) + spread * rng.standard_normal(requests))
-    prompt, (follows, _) = np.zeros_like(first), _apart(requests)
-    paths: dict[int, Path] = {}
-    session, history = 0, 0
-    for turn in range(requests):
-        longer = history + int(added[turn])
-        follows[turn] = turn > 0 and not ends[turn] and longer + generate[turn] <= positions
-        if not follows[turn]:
-            session, longer = turn, min(s.shared + int(first[turn]), positions - 1)
-            generate[turn] = min(generate[turn], positions + 1 - longer)
-        prompt[turn], history = longer, longer + int(generate[turn])
-        paths[turn] = (("shared", min(s.shared, longer)), (session, history))
-    words = _words(prompt), s.generate.words
-    return Workload(s.name, s.source, words, prompt, generate, follows, think, paths=paths)
+    """Sessions, turn after turn."""
+    t = draw_sessions(s, requests, positions, rng)
+    words = _words(t.prompt), s.generate.words
+    return Workload(s.name, s.source, words, t.prompt, t.generate, t.follows, t.think, paths=t.paths)
 
 
 def _of_trace(name: File, requests: int, positions: int) -> Workload:
@@ -156,12 +111,3 @@ def _fitting(prompt: Whole, generate: Whole, positions: int) -> tuple[Whole, Who
     read = np.minimum(prompt, positions)
     answered = np.minimum(generate, positions - read + 1)  # the last token is not read again
     return read, answered, int(np.count_nonzero(read + answered < prompt + generate))
-
-
-def _drawn(lengths: Lengths, requests: int, rng: np.random.Generator) -> Whole:
-    """Tokens from a log-normal distribution, or the points as likely as they are."""
-    if not lengths.spread:
-        return np.asarray(rng.choice(np.array(lengths.tokens), requests, p=lengths.weights), dtype=np.int64)
-    middle = np.log(lengths.mean) - lengths.spread**2 / 2
-    found: Grid = np.exp(middle + lengths.spread * rng.standard_normal(requests))
-    return np.maximum(1, np.rint(np.minimum(found, 1e9))).astype(np.int64)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from math import exp, log
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roofline.errors import RooflineError, UsageError
-from roofline.program.traffic import PRESETS, Traffic, fixed, in_flight, lognormal, read_lengths, read_traffic
+from roofline.program.asked_traffic import read_traffic
+from roofline.program.sessions import SESSIONS, draw_sessions
+from roofline.program.traffic import PRESETS, Traffic, fixed, in_flight, lognormal, read_lengths
 
 
 @given(st.integers(50, 5000), st.floats(1, 5))
@@ -59,7 +63,7 @@ def test_presets_say_who_measured_them_or_that_they_are_assumed(name: str) -> No
 
 def test_means_of_the_azure_traces() -> None:
     """The 2023 traces' means, from which the spread was taken: 1,155 and 211 tokens of chat, 2,048 and 28 of code."""
-    chat, code = read_traffic({"workload": "chat"}), read_traffic({"workload": "code"})
+    chat, code = read_traffic({"workload": "chat"}), read_traffic({"workload": "code-completion"})
     assert (chat.prompt.mean, chat.generate.mean) == (pytest.approx(1155, rel=0.01), pytest.approx(211, rel=0.01))
     assert (code.prompt.mean, code.generate.mean) == (pytest.approx(2048, rel=0.01), pytest.approx(28, rel=0.01))
 
@@ -99,3 +103,47 @@ def test_long_answers_are_met_more_often() -> None:
     """Answers of 11 and 31 tokens, as likely: 10 and 30 steps, so that three of four in flight are long."""
     lengths, weights = in_flight(Traffic("t", fixed(100), read_lengths("11/31")))
     assert np.sum(lengths * weights) == pytest.approx(0.25 * 105.5 + 0.75 * 115.5)
+
+
+def test_agents_have_the_contexts_that_were_recorded() -> None:
+    """InferenceX issue 1632: 12, 39, 70 and 90 % of the contexts of 472 sessions within 64k, 128k, 256k and 512k."""
+    turns = draw_sessions(SESSIONS["agent"], 30_000, 10**8, np.random.default_rng(0))
+    contexts = turns.prompt + turns.generate
+    for limit, part in ((64_000, 0.12), (128_000, 0.39), (256_000, 0.70), (512_000, 0.90)):
+        assert np.mean(contexts <= limit) == pytest.approx(part, abs=0.12)
+    assert np.median(contexts) > 128_000
+    assert np.count_nonzero(~turns.follows) == pytest.approx(30_000 / 182, rel=0.2)
+
+
+def test_the_traffic_of_agents_ends_at_the_positions_and_hits_what_came_before() -> None:
+    short, long = (read_traffic({"workload": "agent"}, positions) for positions in (32_768, 1_000_000))
+    assert max(short.prompt.tokens) < 32_768 < long.prompt.mean
+    assert 0.9 < short.cached < long.cached < 1
+    assert "of it cached if no block is lost" in long.words()
+    assert read_traffic({"workload": "agent", "prefix_hits": 0.5}).cached == 0.5
+
+
+def test_a_trace_is_traffic_with_the_hits_that_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "trace.jsonl"
+    entries = [
+        {"timestamp": 0, "input_length": 1100, "output_length": 5, "hash_ids": [0, 1, 2]},
+        {"timestamp": 9, "input_length": 1030, "output_length": 7, "hash_ids": [0, 1, 3]},
+        {"timestamp": 4, "input_length": 2000, "output_length": 9, "hash_ids": [0, 7, 8, 9]},
+    ]
+    path.write_text("\n".join(map(json.dumps, entries)))
+    traffic = read_traffic({"workload": str(path)})
+    assert traffic.prompt.tokens == (1030, 1100, 2000)
+    assert traffic.generate.tokens == (5, 7, 9)
+    assert traffic.cached == pytest.approx((512 + 1024) / 4130)
+    plain = tmp_path / "plain.csv"
+    plain.write_text("arrived_at_s,prompt,generate\n0,10,2\n1,30,4\n")
+    assert (read_traffic({"workload": str(plain)}).cached, read_traffic({"workload": str(plain)}).prompt.mean) == (
+        0,
+        20,
+    )
+
+
+@pytest.mark.parametrize("name", ["agent", "x.csv"])
+def test_what_has_lengths_of_its_own_takes_no_others(name: str) -> None:
+    with pytest.raises(UsageError, match="has lengths of its own; leave it out"):
+        read_traffic({"workload": name, "prompt": 100})

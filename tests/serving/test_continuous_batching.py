@@ -18,7 +18,8 @@ from roofline.models.model import load_model
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.sharding import shard
 from roofline.prediction.fleet import Fleet
-from roofline.program.traffic import Traffic, fixed, read_traffic
+from roofline.program.asked_traffic import read_traffic
+from roofline.program.traffic import Traffic, fixed
 from roofline.program.workload import Precision
 from roofline.serving.batch_sweep import batches_up_to, curves
 from roofline.serving.batched_steps import StepTimer
@@ -108,7 +109,7 @@ def test_riding_along_serves_more_than_stopping_the_others() -> None:
 
 
 @pytest.mark.parametrize("chunk", [None, 512, 2048])
-@pytest.mark.parametrize("name", ["chat", "code", "summarise", "rag", "batch"])
+@pytest.mark.parametrize("name", ["chat", "code-completion", "summarise", "rag", "batch"])
 def test_laws_of_serving(name: str, chunk: int | None) -> None:
     state = serve(read_traffic({"workload": name}), chunk)
     assert (np.diff(state.tpot_s[0]) > 0).all()

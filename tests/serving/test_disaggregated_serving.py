@@ -25,8 +25,9 @@ from roofline.errors import RooflineError, WorkloadError
 from roofline.hardware.fields import Link
 from roofline.models.model import load_model
 from roofline.number import exact
+from roofline.program.asked_traffic import read_traffic
 from roofline.program.phases import Phase
-from roofline.program.traffic import Traffic, fixed, read_traffic
+from roofline.program.traffic import Traffic, fixed
 from roofline.serving.batch_sweep import curves
 from roofline.serving.curve import Curve, Pools
 from roofline.serving.disaggregated_serving import Pair, best_split, joined, pair_of, pooled_curves, splits, watts
@@ -109,7 +110,7 @@ def test_lengths_of_prompts_count_as_often_as_they_come() -> None:
     assert both.of("tpot_s") == pytest.approx(0.25 * short.of("tpot_s") + 0.75 * long.of("tpot_s"))
 
 
-@pytest.mark.parametrize("name", ["chat", "code", "summarise", "rag", "batch"])
+@pytest.mark.parametrize("name", ["chat", "code-completion", "summarise", "rag", "batch"])
 @pytest.mark.parametrize("chunk", [0, 2048])
 def test_decoding_alone_is_never_slower_than_mixed_steps_at_the_same_batch(name: str, chunk: int) -> None:
     traffic = read_traffic({"workload": name})

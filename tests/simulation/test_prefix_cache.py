@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from plain_clock import PlainClock, at, room, served
 
+from roofline.program.traces import Path
 from roofline.simulation.arrivals import Arrivals
 from roofline.simulation.events import round_robin, run
-from roofline.simulation.ledger import Ledger, Path
+from roofline.simulation.ledger import Ledger
 from roofline.simulation.scheduler import Replica
 
 

@@ -244,7 +244,7 @@ def test_dates_of_azure_are_seconds(tmp_path: Any) -> None:
     ("asked", "problem"),
     [
         ({"workload": "agents"}, 'workload "agents": did you mean agent'),
-        ({"workload": "agent", "prompt": 5}, "agent has lengths and hits of its own"),
+        ({"workload": "agent", "prompt": 5}, "agent has lengths of its own"),
         ({"load": None, "arrivals": "trace"}, "only a trace has times"),
         ({"workload": "none.csv"}, "none.csv: cannot be read"),
     ],

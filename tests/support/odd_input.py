@@ -163,7 +163,7 @@ def _formula(draw: Random) -> list[str]:
 
 def _serving(draw: Random) -> list[str]:
     return _some(draw, {
-        "workload": lambda: draw.choice(["chat", "rag", "code", "summarise", "batch"]),
+        "workload": lambda: draw.choice(["chat", "rag", "code-completion", "summarise", "batch"]),
         "prompt": lambda: draw.choice(["1", "128", "100/500", "512:2000"]),
         "generate": lambda: draw.choice(["1", "2", "64", "50/60", "100:300"]),
         "dtype": lambda: draw.choice([*RECIPES, "bf16,fp8"]),

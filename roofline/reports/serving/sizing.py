@@ -23,6 +23,7 @@ from roofline.reports.serving.comparison import (
     wide_cells,
 )
 from roofline.reports.serving.pools import against_lines
+from roofline.serving.operating_points import Target
 
 
 def sizing_text(result: Sizing, *, quiet: bool = False, wide: bool = False) -> str:
@@ -70,8 +71,15 @@ def _waits(order: Order) -> str:
     if order.simulated is None:
         point = order.point
         return f"TTFT {quantity(point.ttft.value, 'time_s')}, TPOT {quantity(point.tpot.value, 'time_s')}"
+    return ", ".join(f"{each.statistic} {name} {quantity(each.time_s, 'time_s')}" for name, each in _reached(order))
+
+
+def _reached(order: Order) -> list[tuple[str, Target]]:
+    """The statistics that targets are of, where they are simulated."""
+    if order.simulated is None:
+        return []
     named = (("TTFT", order.simulated.reached.ttft), ("TPOT", order.simulated.reached.tpot))
-    return ", ".join(f"{each.statistic} {name} {quantity(each.time_s, 'time_s')}" for name, each in named if each)
+    return [(name, each) for name, each in named if each]
 
 
 def _sums(orders: Sequence[Order], terms: Terms) -> list[str]:
@@ -81,6 +89,7 @@ def _sums(orders: Sequence[Order], terms: Terms) -> list[str]:
     header = ["to pay", "purchase" if bought else f"rent of {years:g} years"]
     header += ["energy and hosting", f"total of {years:g} years"] if bought else []
     header += ["API for the same", "paid back after"] if api else []
+    header += [f"{each.statistic} {name}" for name, each in _reached(orders[0])]
     rows = []
     for order in orders:
         if order.cost is None:
@@ -91,6 +100,7 @@ def _sums(orders: Sequence[Order], terms: Terms) -> list[str]:
             after = order.cost.pays_after(api, years)
             charged = order.cost.api_usd_per_h(api) * HOURS_PER_YEAR * years
             row += [f"{charged:,.0f} USD", "never" if after is None else f"{after:.2g} years" if bought else "at once"]
+        row += [quantity(each.time_s, "time_s") for _, each in _reached(order)]
         drawn = order.all_in_w(terms.owning.pue)
         rows.append((*row, "-" if drawn is None else quantity(drawn, "power_w")))
     lines = table((*header, "power, all in"), rows, left=(0,))

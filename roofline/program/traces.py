@@ -1,23 +1,28 @@
-"""Traces of requests: JSON lines as Mooncake publishes them, CSV as Azure does, and what ``simulate -o`` wrote."""
+"""Traces of requests, and what they share: JSON lines as Mooncake has them, CSV as Azure or ``simulate -o`` does."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 from math import isfinite
 from pathlib import Path as File
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from roofline.classes import frozen
 from roofline.errors import UsageError, shown
 from roofline.number import Grid
 from roofline.program.workload import MAX_LENGTH
-from roofline.simulation.ledger import Path, Whole
+
+Whole: TypeAlias = NDArray[np.int64]
+
+Path: TypeAlias = tuple[tuple[Hashable, int], ...]
+"""What of a request's tokens others may share: segments by the name of their content, and where each ends."""
 
 HASHED = 512
 """Tokens that a hash of a trace of Mooncake stands for (Qin et al. 2024, arXiv 2407.00079)."""
@@ -45,6 +50,11 @@ class _Entry:
     prompt: int
     generate: int
     path: Path = ()
+
+
+def is_trace(name: str | None) -> bool:
+    """Whether a workload is a file."""
+    return name is not None and File(name).suffix in (".csv", ".jsonl")
 
 
 def read_trace(path: File, most: int) -> Trace:
