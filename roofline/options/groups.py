@@ -204,31 +204,60 @@ _DEGREES = "Degrees of parallelism: tensor, pipeline, data, expert, context, dec
 class Degrees(TypedDict, total=False):
     """Parallel degrees"""
 
-    tp: Annotated[int | None, Option("Tensor parallel degree.", usual="the best layout", everyday=True, line=_DEGREES)]
-    pp: Annotated[int | None, Option("Pipeline stages.", usual="the best layout", everyday=True, line=_DEGREES)]
-    dp: Annotated[int | None, Option("Replicas.", usual="the best layout", everyday=True, line=_DEGREES)]
-    ep: Annotated[
+    tp: Annotated[
         int | None,
         Option(
-            "Expert parallel degree, over the devices of tp and dp.",
-            usual="the best layout",
+            "Tensor parallel degree.",
+            usual="the best layout; in simulate the fewest devices",
             everyday=True,
             line=_DEGREES,
         ),
     ]
-    cp: Annotated[int | None, Option("Context parallel degree.", usual="the best layout", everyday=True, line=_DEGREES)]
+    pp: Annotated[
+        int | None,
+        Option(
+            "Pipeline stages.", usual="the best layout; in simulate the fewest devices", everyday=True, line=_DEGREES
+        ),
+    ]
+    dp: Annotated[
+        int | None,
+        Option("Replicas.", usual="the best layout; in simulate the fewest devices", everyday=True, line=_DEGREES),
+    ]
+    ep: Annotated[
+        int | None,
+        Option(
+            "Expert parallel degree, over the devices of tp and dp.",
+            usual="the best layout; in simulate the fewest devices",
+            everyday=True,
+            line=_DEGREES,
+        ),
+    ]
+    cp: Annotated[
+        int | None,
+        Option(
+            "Context parallel degree.",
+            usual="the best layout; in simulate the fewest devices",
+            everyday=True,
+            line=_DEGREES,
+        ),
+    ]
     dcp: Annotated[
         int | None,
         Option(
             "Decode context parallel degree: the KV cache split by position over devices of tp.",
-            usual="the best layout",
+            usual="the best layout; in simulate the fewest devices",
             everyday=True,
             line=_DEGREES,
         ),
     ]
     sp: Annotated[
         int | None,
-        Option("Sequences split too: 1, or as tp.", usual="the best layout", everyday=True, line=_DEGREES),
+        Option(
+            "Sequences split too: 1, or as tp.",
+            usual="the best layout; in simulate the fewest devices",
+            everyday=True,
+            line=_DEGREES,
+        ),
     ]
 
 
