@@ -108,6 +108,24 @@ def test_more_of_anything_takes_longer(clock: roofline.StepClock) -> None:
         assert clock.step(longer) >= clock.step(requests)
 
 
+def test_unequal_prompts_take_longer_than_as_many_tokens_in_equal_ones(clock: roofline.StepClock) -> None:
+    """The mean of unequal lengths is not the step of the mean: pairs of tokens grow with the square of a prompt."""
+    for few, many in ((100, 4000), (512, 1024), (2, 6000)):
+        mean = (few + many) // 2
+        unequal, equal = clock.step([(few, 0), (many, 0)]), clock.step([(mean, 0)] * 2)
+        assert unequal > equal
+
+
+def test_the_time_of_a_step_is_a_staircase_over_the_captured_batches(clock: roofline.StepClock) -> None:
+    """A batch is padded to the next one that was captured: matmuls grow there alone, attention with each sequence."""
+    times = np.array([clock.step([(1, 500)] * batch) for batch in range(8, 34)])
+    rises = dict(enumerate(np.diff(times), 9))
+    stairs = {1 + batch for batch in (8, 16, 24, 32)}
+    between = [rise for batch, rise in rises.items() if batch not in stairs]
+    assert max(between) == pytest.approx(min(between), rel=0.05)
+    assert all(rises[batch] > 1.5 * max(between) for batch in stairs)
+
+
 @pytest.mark.parametrize("loaded", [False, True])
 def test_a_clock_is_pickled(loaded: bool) -> None:
     model = roofline.load_model("gpt2") if loaded else "gpt2"
