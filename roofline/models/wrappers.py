@@ -10,6 +10,9 @@ from roofline.models.families import FAMILIES, SYNONYMS
 _OUTER = ("tie_word_embeddings", "quantization_config", "compression_config", "torch_dtype", "dtype")
 """Fields of a wrapper that speak of its text model, where that does not state them itself."""
 
+_FLAT = {"qwen2_vl": "qwen2_vl_text", "qwen2_5_vl": "qwen2_5_vl_text"}
+"""Wrappers whose files may state the fields of the text model beside the ``vision_config``, and what it is then."""
+
 _AHEAD = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules")
 
 
@@ -24,12 +27,20 @@ def text_model(fields: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ..
     """
     plain = _renamed(fields)
     inner = plain.get("text_config")
+    kind = plain.get("model_type")
+    if isinstance(kind, str) and kind in _FLAT and not isinstance(inner, Mapping):
+        rest = {name: value for name, value in plain.items() if name != "vision_config"}
+        return {**rest, "model_type": _FLAT[kind]}, (_said(plain),)
     if _is_modelled(plain) or not isinstance(inner, Mapping) or not _is_modelled(text := _renamed(inner)):
         return plain, ()
+    return {**{name: plain[name] for name in _OUTER if name in plain}, **text}, (_said(plain),)
+
+
+def _said(plain: Mapping[str, Any]) -> str:
+    """What of a wrapper is not read, in words."""
     towers = [name for name in plain if name.endswith("_config") and name not in ("text_config", *_OUTER)]
     rest = f"; its {' and '.join(sorted(towers))} {'is' if len(towers) == 1 else 'are'} not counted" if towers else ""
-    said = f'the text model of "{plain.get("model_type")}" alone is read{rest}'
-    return {**{name: plain[name] for name in _OUTER if name in plain}, **text}, (said,)
+    return f'the text model of "{plain.get("model_type")}" alone is read{rest}'
 
 
 def _is_modelled(fields: Mapping[str, Any]) -> bool:

@@ -19,6 +19,10 @@ NO_DEFAULT = {
     # No field of the configuration's class: what these were trained at, since their positions set no limit.
     ("bloom", "max_position_embeddings"),
     ("mt5", "max_position_embeddings"),
+    # The wrapper ties or unties; the configuration of its text part does not say.
+    ("qwen2_5_vl_text", "tie_word_embeddings"),
+    ("qwen2_vl_text", "tie_word_embeddings"),
+    ("qwen3_vl_text", "tie_word_embeddings"),
     ("t5", "max_position_embeddings"),
 }
 

@@ -150,6 +150,11 @@ def causal(stem: str, base: str = "") -> dict[str, Fields]:
     return {f"{stem}ForCausalLM": {"head": True}, f"{base or stem}Model": {"head": False}}
 
 
+def text_part(stem: str) -> dict[str, Fields]:
+    """The two classes of the text part of a network that sees: with the head of the whole, and without."""
+    return {f"{stem}ForConditionalGeneration": {"head": True}, f"{stem}TextModel": {"head": False}}
+
+
 def names(text: str) -> frozenset[str]:
     """The words of ``text``."""
     return frozenset(text.split())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from roofline.models.families.family import USUAL, Family, Fields, Rule, causal
+from typing import Any
+
+from roofline.models.families.family import USUAL, Family, Fields, Rule, causal, text_part
 from roofline.models.families.gemma_rules import (
     full_every_and_last,
     gemma_experts,
@@ -75,6 +77,24 @@ _QWEN: Fields = {
     "layer_types": windowed_from,
 }
 
+_QWEN2 = LLAMA.but(
+    causal("Qwen2"),
+    without="head_dim mlp_bias",
+    options=_QWEN,
+    fixed={"attention_bias": True, "attention_out_bias": False},
+)
+_QWEN3 = LLAMA.but(
+    causal("Qwen3"),
+    without="mlp_bias",
+    options={"head_dim": 128, **_QWEN},
+    fixed={"query_key_norm": "shared"},
+)
+_SEEING_QWEN2: dict[str, Any] = {
+    "without": "sliding_window layer_types",
+    "options": {"num_key_value_heads": unless_null("num_key_value_heads", 8)},
+    "only": {"use_sliding_window": False},
+    "inert": "sliding_window layer_types max_window_layers vision_token_id",
+}
 _ERNIE: Fields = dict.fromkeys(("attention_bias", "attention_out_bias", "mlp_bias"), by_flag("use_bias", False))
 
 LLAMA_LINE: dict[str, Family] = {
@@ -169,17 +189,12 @@ LLAMA_LINE: dict[str, Family] = {
         fixed={"layer_types": every_layer_windowed, "packed_qkv": True, "packed_gate": True},
         inert="original_max_position_embeddings partial_rotary_factor",
     ),
-    "qwen2": LLAMA.but(
-        causal("Qwen2"),
-        without="head_dim mlp_bias",
-        options=_QWEN,
-        fixed={"attention_bias": True, "attention_out_bias": False},
-    ),
-    "qwen3": LLAMA.but(
-        causal("Qwen3"),
-        without="mlp_bias",
-        options={"head_dim": 128, **_QWEN},
-        fixed={"query_key_norm": "shared"},
+    "qwen2": _QWEN2,
+    "qwen2_5_vl_text": _QWEN2.but(text_part("Qwen2_5_VL"), **_SEEING_QWEN2),
+    "qwen2_vl_text": _QWEN2.but(text_part("Qwen2VL"), **_SEEING_QWEN2),
+    "qwen3": _QWEN3,
+    "qwen3_vl_text": _QWEN3.but(
+        text_part("Qwen3VL"), without="sliding_window layer_types", only={"use_sliding_window": False}
     ),
     "seed_oss": LLAMA.but(
         causal("SeedOss"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roofline.models.families.family import Family, Fields, Rule, causal, rule
+from roofline.models.families.family import Family, Fields, Rule, causal, rule, text_part
 from roofline.models.families.llama_line import LLAMA
 from roofline.models.families.rules import (
     alike,
@@ -289,6 +289,18 @@ MIXTURES: dict[str, Family] = {
             "num_local_experts": 128,
             "num_experts_per_tok": 8,
             "moe_intermediate_size": 768,
+        },
+        fixed={"query_key_norm": "shared"},
+    ),
+    "qwen3_vl_moe_text": _QWEN.but(
+        text_part("Qwen3VLMoe"),
+        options={
+            "num_key_value_heads": 16,
+            "head_dim": 128,
+            "tie_word_embeddings": True,
+            "num_local_experts": 60,
+            "num_experts_per_tok": 4,
+            "moe_intermediate_size": 1408,
         },
         fixed={"query_key_norm": "shared"},
     ),
