@@ -53,7 +53,7 @@ _KIND = Argument(
 )
 _PICTURE = Argument("kind", f"{', '.join(plot.KINDS)}.")
 _DRAWN = Argument("model", "As for predict; several with commas where a kind shows several. For validation: a CSV.")
-_SWEPT = Argument("what", "Models with commas, a STUDY.yaml, or show and the folder of a sweep.", many=True)
+_SWEPT = Argument("what", "Models with commas, a STUDY.yaml, schema, or show and the folder of a sweep.", many=True)
 _DEVICE = Argument("name", "A device or a system: name, alias, YAML file, or a count: 8xh100.")
 _FILES = Argument("files", "YAML files of devices or systems.", many=True)
 _ONE, _OTHER = Argument("one", "A device."), Argument("other", "Another.")

@@ -19,14 +19,20 @@ _OF_A_STUDY = ("batch", "prompt", "generate", "context", "price_kind", "prices",
 
 
 def sweep(what: tuple[str, ...], flags: SweepFlags) -> None:
-    """Models x hardware x layouts x formats x grids of lengths into Parquet files; sweep show DIR asks them."""
+    """Models x hardware x layouts x formats x grids of lengths into Parquet files; sweep show DIR asks them.
+
+    sweep schema prints the JSON Schema of a study's file, for editors.
+    """
     if what and what[0] == "show":
         _show(what[1:], flags)
+        return
+    if what == ("schema",):
+        _schema()
         return
     if asked := [name for name in _ASKING if flags.get(name)]:
         refuse(f"--{asked[0]} goes with roofline sweep show DIR")
     if len(what) != 1:
-        refuse("expected models with commas, a STUDY.yaml, or show and the folder of a sweep")
+        refuse("expected models with commas, a STUDY.yaml, schema, or show and the folder of a sweep")
     from roofline.sweeps import sweep as room
     from roofline.sweeps.crews import read_workers
     from roofline.sweeps.study import read_study
@@ -41,6 +47,14 @@ def sweep(what: tuple[str, ...], flags: SweepFlags) -> None:
     with progress_bar("sweep") as advance:
         found = room.sweep(study, folder, workers=flags["workers"], advance=advance)
     tell(_sweep_text(found))
+
+
+def _schema() -> None:
+    """The JSON Schema of a study's file, for editors."""
+    from roofline.reports.prediction import to_json
+    from roofline.sweeps.study import study_schema
+
+    tell(to_json(study_schema()))
 
 
 def _fields(models: str, flags: SweepFlags) -> dict[str, Any]:
@@ -115,8 +129,11 @@ def _tell_answer(answer: Found, flags: SweepFlags) -> None:
 
         tell(to_json(rows_answer(answer.words, answer.rows())))
         return
-    from roofline.reports.points import rows_text
+    from roofline.reports.points import pivot_text, rows_text
 
+    if answer.pivoted:
+        tell(pivot_text(answer.words, answer.lines(), str(answer.group)))
+        return
     tell(rows_text(answer.words, answer.lines(), flags["top"] if flags["pareto"] is None else None))
 
 

@@ -18,6 +18,21 @@ def points_text(found: Any, *, wide: bool = False, quiet: bool = False) -> str:
     return "\n".join([rows_text(found.words, rows), *([] if quiet else [f"note: {note}" for note in found.notes])])
 
 
+def pivot_text(words: str, rows: Sequence[Mapping[str, Any]], of: str) -> str:
+    """A table of one column over two others, whose values stand down the first; each number with the column's unit.
+
+    >>> print(pivot_text("TPOT", [{"batch": 8, "context 64": 0.0031, "context 8000": "does not fit"}], "tpot_s"))
+    TPOT
+    <BLANKLINE>
+    batch  context 64  context 8000
+        8     3.10 ms  does not fit
+    """
+    names = [*rows[0]]
+    cells = [(_cell(names[0], row[names[0]]), *(_cell(of, row[name]) for name in names[1:])) for row in rows]
+    left = [0] if isinstance(rows[0][names[0]], str) else []
+    return "\n".join([words, "", *table(tuple(names), cells, left=left)])
+
+
 def rows_text(words: str, rows: Sequence[Mapping[str, Any]], most: int | None = None) -> str:
     """Rows without columns that say nothing or the same in every row; of many, the first ``most``.
 

@@ -83,10 +83,8 @@ class Cluster:
             self.client.wait_for_workers(1, timeout=patience)
             return max(1, len(self.client.nthreads()))
         except (OSError, TimeoutError):
-            there = self.client.status == "running"
-            gone = f"no worker for {patience:.0f} s; start some" if there else "the scheduler is gone"
-            msg = f"{self.address}: {gone}; what is whole stays, run again to go on"
-            raise SpecError(msg) from None
+            why = f"no worker for {patience:.0f} s; start some"
+            raise self._stopped(why) from None
 
     def _done(self) -> Iterator[Any]:
         """What is done by now; after a while nothing, so that whoever asks sees to the workers."""
@@ -103,9 +101,14 @@ class Cluster:
             raise
         except Exception as failure:  # whatever the cluster raises: of workers that died, of what they lack
             said = str(failure).partition("\n")[0]
-            msg = f"{self.address}: {part.title}: {type(failure).__name__}: {said[:200]}; what is whole stays"
-            raise SpecError(msg) from None
+            why = f"{part.title}: {type(failure).__name__}: {said[:200]}"
+            raise self._stopped(why) from None
         return found
+
+    def _stopped(self, why: str) -> SpecError:
+        """What to say of a sweep that ends early."""
+        there = self.client.status == "running"
+        return SpecError(f"{self.address}: {why if there else 'the scheduler is gone'}; run again to go on")
 
 
 def parcel(part: Part, name: str) -> tuple[bytes, int]:
@@ -129,7 +132,9 @@ def _connected(address: str) -> Any:
     except ImportError:
         purpose = f"--workers {address}"
         raise MissingExtraError(purpose, "cluster") from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said once, in a line of ours
+    logging.getLogger("distributed.client").setLevel(
+        logging.CRITICAL
+    )  # what goes wrong is said once, in a line of ours
     found = ADDRESS.fullmatch(address)
     assert found is not None
     try:

@@ -115,6 +115,8 @@ def pivot(sweep: Sweep, axes: Sequence[str], of: str, where: str | None = None, 
     for rows in replace(ask, fit=False).batches(down, across, name):
         some = (_without_unfit(rows, name) if ask.fit else rows).select([down, across, name])
         whole = _grouped(some if whole is None else _joined([whole, some]), down, across, name, how)
+    if ask.fit:
+        whole = whole.append_column("fits", _there(whole[name]))
     return Found(f"{how} {name} by {down} and {across}{ask.said}", whole, (down, across), name, pivoted=True)
 
 

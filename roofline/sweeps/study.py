@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from roofline.errors import UsageError, near_matches, shown
 from roofline.files.findings import validated
@@ -29,9 +29,23 @@ def _layouts(given: Any) -> Any:
     return [given] if isinstance(given, Mapping) else given
 
 
-Words = Annotated[list[Annotated[str, Field(min_length=1, max_length=500)]], BeforeValidator(_listed),
-                  Field(min_length=1)]  # fmt: skip
-Axis = Any  # numbers, lists, ranges: ``read_axis`` says what is wrong with one
+_WORD = {"type": "string", "minLength": 1, "maxLength": 500}
+_NUMBER = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}
+_RANGE = {
+    "type": "object",
+    "properties": {"from": _NUMBER, "to": _NUMBER, "scale": {"const": "log2"}, "steps": {"type": "integer"}},
+    "required": ["from", "to"],
+    "additionalProperties": False,
+}
+_AXIS_SCHEMA = {"anyOf": [*_NUMBER["anyOf"], {"type": "array", "items": _NUMBER}, _RANGE]}
+
+Words = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=500)]],
+    BeforeValidator(_listed),
+    Field(min_length=1),
+    WithJsonSchema({"anyOf": [_WORD, {"type": "array", "items": _WORD, "minItems": 1}]}),
+]
+Axis = Annotated[Any, WithJsonSchema(_AXIS_SCHEMA)]  # numbers, lists, ranges: ``read_axis`` says what is wrong with one
 
 
 class Study(BaseModel):
@@ -96,3 +110,11 @@ def read_study(given: Study | str | Path | Mapping[str, Any]) -> Study:
     if isinstance(given, Mapping):
         return validated(Study, given, "study")
     return validated(Study, read_yaml(Path(given)), str(given))
+
+
+def study_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a study's file, so that editors complete and check it."""
+    schema = Study.model_json_schema()
+    layouts = next(way for way in schema["properties"]["layouts"]["anyOf"] if way.get("type") == "array")
+    layouts["items"] = {**layouts["items"], "propertyNames": {"enum": [*DEGREES]}}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "roofline study"}

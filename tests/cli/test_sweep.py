@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import yaml
+from json_schema import MismatchError, check
 from shell import roofline
 
 
@@ -35,6 +38,17 @@ def test_a_study_from_a_file(tmp_path: Path) -> None:
     assert code == 0
     assert "4 rows in 2 files" in told
     assert "2 refused" in told
+
+
+def test_editors_are_told_what_a_study_may_be() -> None:
+    schema = json.loads(roofline("sweep", "schema")[1])
+    docs = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text("utf-8")
+    study = yaml.safe_load(docs.partition("```yaml\n")[2].partition("```")[0])
+    check(study, schema)
+    check({"models": "gpt2", "hardware": "a10", "batch": [1, "1k", "1..512:log2"], "context": 64}, schema)
+    for wrong in ({"modells": "gpt2"}, {"batch": {"from": 1}}, {"batch": 0}, {"models": []}, {"layouts": "some"}):
+        with pytest.raises(MismatchError):
+            check({"models": "gpt2", "hardware": "a10", **wrong}, schema)
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,7 @@ HOLDS: dict[str, Callable[[Any, Any], bool]] = {
     "exclusiveMinimum": lambda value, least: value > least,
     "minLength": lambda value, least: len(value) >= least,
     "maxLength": lambda value, most: len(value) <= most,
+    "minItems": lambda value, least: len(value) >= least,
     "minProperties": lambda value, least: len(value) >= least,
     "pattern": lambda value, pattern: bool(re.search(pattern, value)),
 }

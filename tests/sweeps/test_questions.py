@@ -69,6 +69,8 @@ def test_what_does_not_fit_is_told_and_shown_where_it_is_asked_for(tmp_path: Pat
     found = roofline.sweep({**study, "keep": "tpot_s,tokens_per_s,fits"}, tmp_path / "out")
     rows = {(row["batch"], row["context"]): row for row in found.scan().to_table().to_pylist()}
     assert [rows[64, context]["fits"] for context in (64, 8000)] == [True, False]
+    (cell,) = [row for row in pivot(found, ["batch", "context"], "tpot_s").rows() if not row["fits"]]
+    assert cell == {"batch": 64, "context": 8000, "tpot_s": None, "fits": False}
     line = pivot(found, ["batch", "context"], "tpot_s").lines()[1]
     assert line == {"batch": 64, "context 64": rows[64, 64]["tpot_s"], "context 8000": "does not fit"}
     for way in ({"unfit": True}, {"where": "not fits"}):
