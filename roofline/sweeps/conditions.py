@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 from roofline.errors import UsageError, near_matches, shown
@@ -37,20 +38,16 @@ def asks_fit(text: str | None) -> bool:
 
 
 def condition(text: str | None, known: list[str], *, fit: bool = False) -> Any:
-    """The rows that ``text`` means, and that are not refused, as an expression of pyarrow; ``fit``: nor do not fit.
+    """The rows that ``text`` means, as an expression of pyarrow, None for all; ``fit``: those that fit, or may.
 
     Raises UsageError.
     """
     parquet()
     from pyarrow import compute  # noqa: PLC0415
 
-    found = compute.is_null(compute.field("refused"))
-    if fit:
-        fits = compute.field("fits")
-        found = found & (compute.is_null(fits) | fits)
-    for part in _parts(text):
-        found = found & _comparison(part.strip(), known, compute)
-    return found
+    fits = compute.field("fits")
+    meant = [_comparison(part.strip(), known, compute) for part in _parts(text)]
+    return reduce(operator.and_, [*meant, *([compute.is_null(fits) | fits] if fit else [])]) if meant or fit else None
 
 
 def _parts(text: str | None) -> list[str]:

@@ -153,9 +153,12 @@ class _Ask:
         """The rows that are meant, some at a time, with what they were asked for. Raises UsageError for none."""
         arrow, _ = parquet()
         meant, some = condition(self.where, self.known, fit=self.fit), False
-        told = dict.fromkeys([*_TOLD, *names, *(["fits"] if "fits" in self.known else [])])
+        told = dict.fromkeys([*_TOLD, *names, *(["fits"] if "fits" in self.known else []), "refused"])
         for batch in self.sweep.scan().to_batches(columns=list(told), filter=meant):
             rows = _plain(arrow, arrow.Table.from_batches([batch]))
+            rows = rows.filter(rows["refused"].is_null()).drop_columns(
+                ["refused"]
+            )  # old readers drop all by statistics
             for name in names:
                 rows = rows.filter(_there(rows[name]))
             if rows.num_rows:
