@@ -44,6 +44,9 @@ verbs: predict, compare, size, train, simulate, sweep, op, formula, plot, doctor
 """
 
 _MODEL = Argument("model", "A preset, or a path to a config.json or its folder.")
+_MODEL_OR_LINE = Argument(
+    "model", "A preset, or a path to a config.json or its folder; none with --from.", optional=True
+)
 _SUBJECT = Argument("subject", "A model as for predict, or a layer: attention, feed_forward, ...")
 _KIND = Argument(
     "kind",
@@ -122,7 +125,7 @@ app.add(
     Verb(
         predict.predict,
         verbs.PredictFlags,
-        _MODEL,
+        _MODEL_OR_LINE,
         answer="prediction.answers:PredictAnswer",
         several=("batch", "prompt", "generate", "context"),
     ),

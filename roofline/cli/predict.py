@@ -15,29 +15,54 @@ if TYPE_CHECKING:
     from roofline.prediction.sensitivity import Gains
 
 
-def predict(model: str, flags: PredictFlags) -> None:
+def predict(model: str | None, flags: PredictFlags) -> None:
     """Time, memory and bottleneck of a model on a device, phase by phase and operator by operator."""
-    from roofline.prediction import predict as prediction
-
+    if model is None and flags["launched"] is None:
+        refuse("MODEL is missing; name a preset such as llama-3.1-8b, a folder, or give --from LINE")
+    if model is not None and flags["launched"] is not None:
+        refuse(f"{model} and --from: the launch line names the model; give one of them")
     if flags["hardware"] is None:
         refuse("--hardware is missing; try h100, mi300x or t4 (roofline hardware list)")
     without_color(flags["no_color"])
     if _asks_for_several(flags):
-        _predict_several(model, flags)
+        _predict_several(str(model), flags)
         return
     output, plot = flags["output"], flags["plot"]
     _check_files(output, plot)
-    result = prediction.predict(model, flags["hardware"], **part(PredictOptions, flags))
+    result = _predicted(model, flags["hardware"], flags)
+    more = _launch(result, flags["launch"])
     for warning in result.model.warnings:
         warn(warning)
     found = _gains(result) if flags["sensitivity"] else {}
     if output is not None:
         from roofline.reports import export
 
-        export.write(result, output, found)
+        export.write(result, output, found, more)
     if plot is not None:
         cli_plot.plot_prediction(result, plot)
-    _show(result, found, part(PredictOutput, flags))
+    _show(result, found, part(PredictOutput, flags), more)
+    if more and not flags["json"]:
+        tell(f"\n{more['launch']['engine']} {more['launch']['version']}: {more['launch']['line']}")
+
+
+def _predicted(model: str | None, hardware: str, flags: PredictFlags) -> Prediction:
+    """The prediction of a model, under the engine that it is to be launched with, or of a launch line."""
+    from roofline.prediction.launching import predict_launched
+    from roofline.prediction.predict import predict
+
+    options = part(PredictOptions, flags)
+    if flags["launched"] is not None:
+        return predict_launched(flags["launched"], hardware, **options)
+    if flags["launch"] is not None and options["engine"] is None:
+        options = {**options, "engine": flags["launch"]}
+    return predict(str(model), hardware, **options)
+
+
+def _launch(result: Prediction, engine: str | None) -> dict[str, dict[str, str]]:
+    """The launch line of a prediction as a block of its JSON; nothing where none is asked for."""
+    from roofline.prediction.launching import launch_in_json, launch_line
+
+    return {} if engine is None else {"launch": launch_in_json(launch_line(result, engine))}
 
 
 def _gains(result: Prediction) -> Gains:
@@ -47,7 +72,10 @@ def _gains(result: Prediction) -> Gains:
     return gains(result)
 
 
-_OF_ONE = ("plot", "explain", "sensitivity", "operators")
+_OF_ONE = {
+    "plot": "plot", "explain": "explain", "sensitivity": "sensitivity", "operators": "operators", "launch": "launch",
+    "launched": "from",
+}  # fmt: skip
 
 
 def _asks_for_several(flags: PredictFlags) -> bool:
@@ -65,7 +93,7 @@ def _predict_several(model: str, flags: PredictFlags) -> None:
     from roofline.reports.prediction import to_json
     from roofline.sweeps.several import predict_several, several_devices
 
-    if strange := [name for name in _OF_ONE if flags.get(name)]:
+    if strange := [flag for name, flag in _OF_ONE.items() if flags.get(name)]:
         refuse(f"--{strange[0]} shows one point; give one device, one batch, one length")
     output = flags["output"]
     _check_files(output, None)
@@ -89,7 +117,7 @@ def _check_files(output: Path | None, plot: Path | None) -> None:
         cli_plot.check(plot)
 
 
-def _show(result: Prediction, found: Gains, shown: PredictOutput) -> None:
+def _show(result: Prediction, found: Gains, shown: PredictOutput, more: dict[str, dict[str, str]]) -> None:
     """A prediction as JSON, or as text with what was asked for besides."""
     from roofline.reports import answer
 
@@ -97,7 +125,7 @@ def _show(result: Prediction, found: Gains, shown: PredictOutput) -> None:
         from roofline.prediction.sensitivity import with_gains
         from roofline.reports import prediction as report
 
-        tell(report.to_json(with_gains(result, found)))
+        tell(report.to_json(with_gains(result, found) | more))
         return
     if shown["output"] is None:
         whole = {"operators": shown["operators"], "wide": shown["wide"], "quiet": shown["quiet"]}

@@ -89,6 +89,16 @@ def _by_name(*, hub: bool = False) -> Mapping[str, str]:
     return {alias.lower(): name for name in preset_names() for alias in _read_preset(name).get(field, ())}
 
 
+def hub_id(name: str) -> str:
+    """The id that the hub has a preset under, the first where there are several; ``name`` where it is no preset.
+
+    >>> hub_id("llama-3.1-8b"), hub_id("my/folder")
+    ('meta-llama/Llama-3.1-8B', 'my/folder')
+    """
+    known = _read_preset(name).get("hub") if name in _shipped_presets() else None
+    return str(known[0]) if known else name
+
+
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()

@@ -456,6 +456,24 @@ class Money(Prices, total=False):
     ]
 
 
+class Launch(TypedDict, total=False):
+    """Launch"""
+
+    launched: Annotated[
+        str | None,
+        Option(
+            'In place of a model, engine, degrees and formats: a launch line, "vllm serve ... -tp 8".',
+            flag="--from",
+            metavar="LINE",
+            everyday=True,
+        ),
+    ]
+    launch: Annotated[
+        str | None,
+        Option("Print the launch line of the answer too: vllm or sglang.", metavar="ENGINE", everyday=True),
+    ]
+
+
 class JsonOutput(TypedDict, total=False):
     """Output"""
 

@@ -19,6 +19,7 @@ from roofline.options.groups import (
     FileOutput,
     Hardware,
     JsonOutput,
+    Launch,
     Lengths,
     Limits,
     Load,
@@ -78,7 +79,7 @@ class PredictOutput(FileOutput, Wide, Quiet, NoColor, total=False):
     sensitivity: Annotated[bool, Option("What 10 % more of each resource would buy.", default=False)]
 
 
-class PredictFlags(Hardware, PredictOptions, PredictOutput, total=False):
+class PredictFlags(Hardware, PredictOptions, Launch, PredictOutput, total=False):
     """The flags of ``predict``."""
 
 
@@ -559,6 +560,7 @@ GROUPS = (
     Prices,
     Money,
     Edits,
+    Launch,
     OpSizes,
     TorchDevice,
     PredictOutput,

@@ -225,6 +225,14 @@ class GainAnswer(TypedDict):
     saved: Annotated[float, Says("part of the time that it saves")]
 
 
+class LaunchAnswer(TypedDict):
+    """The command that starts what was predicted."""
+
+    engine: Annotated[str, Says("engine")]
+    version: Annotated[str, Says("version whose argument list was read")]
+    line: Annotated[str, Says("launch line, as a shell takes it")]
+
+
 class PredictAnswer(Answer):
     """What a model costs on hardware: memory, time, what binds, how sure, phase by phase."""
 
@@ -257,3 +265,4 @@ class PredictAnswer(Answer):
     before_after: NotRequired[Annotated[list[ChangeAnswer], Says("what compression changes, where there is any")]]
     sensitivity: NotRequired[Annotated[dict[Phase, dict[str, GainAnswer]], Says(
         "with --sensitivity: what more of each resource buys, phase by phase")]]  # fmt: skip
+    launch: NotRequired[Annotated[LaunchAnswer, Says("with --launch: the launch line")]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,16 @@ def _check_suffix(path: Path) -> None:
         raise UsageError(msg)
 
 
-def write(prediction: Prediction, path: Path, gains: Gains | None = None) -> None:
-    """Write a prediction in the format of the suffix, whole or not at all; JSON has the ``gains`` too.
+def write(
+    prediction: Prediction, path: Path, gains: Gains | None = None, more: Mapping[str, Any] | None = None
+) -> None:
+    """Write a prediction in the format of the suffix, whole or not at all; JSON has the ``gains`` and ``more`` too.
 
     Raises UsageError for an unknown suffix, MissingExtraError where Parquet's library is absent.
     """
-    write_result(lambda: with_gains(prediction, gains or {}), lambda: operator_rows(prediction), path)
+    write_result(
+        lambda: with_gains(prediction, gains or {}) | dict(more or {}), lambda: operator_rows(prediction), path
+    )
 
 
 def write_result(fields: Callable[[], dict[str, Any]], rows: Callable[[], list[dict[str, Any]]], path: Path) -> None:

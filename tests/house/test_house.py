@@ -253,7 +253,7 @@ SERVING = (
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --state-dtype --prune --sparsity --routing --count --lm-head --engine --kernels --constants "
-    "--reserve --set --tp --pp --dp --ep --cp --dcp --sp --json --output -o --wide --quiet --no-color "
+    "--reserve --set --tp --pp --dp --ep --cp --dcp --sp --from --launch --json --output -o --wide --quiet --no-color "
     "--operators --plot --explain --sensitivity --help-all",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --rope-dim --value-dim "
     "--latent-dim --causal --full --rule --key-heads --key-dim --chunk --channels --taps --rows --columns --inputs "
@@ -324,6 +324,6 @@ def test_the_verbs_and_their_flags_do_not_change_by_accident() -> None:
 def test_the_flags_are_the_keywords(verb: str) -> None:
     flags = {word[2:].replace("-", "_") for word in VERBS[verb].split() if word[:2] == "--"}
     shown = (
-        "help_all json output operators explain sensitivity wide quiet pareto no_color plot".split()
+        "help_all json output operators explain sensitivity wide quiet pareto no_color plot from launch".split()
     )  # how it is shown, not asked
     assert flags - {*shown} | {"model"} == set(inspect.signature(getattr(roofline, verb)).parameters)

@@ -1,0 +1,118 @@
+"""What an engine's command line takes: :class:`LaunchFlags`, read from ``engines/launch/<name>.yaml``.
+
+Each flag of the version named is one of three: it means something that a prediction depends on, it changes neither
+times nor memory of the model, or it does and is not modelled.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Annotated, Literal, Self, TypeAlias
+
+from roofline.engines.fields import Record, Text
+from roofline.errors import UsageError, near_matches, shown
+from roofline.files.fields import Field, model_validator
+from roofline.files.findings import validated
+from roofline.files.library import data_folder, read_yaml
+from roofline.schema import Says
+
+Meaning: TypeAlias = Literal[
+    "tp", "pp", "dp", "ep", "dcp", "expert_parallel", "dp_attention", "sequences", "chunk", "length", "share", "block",
+    "weights", "cache", "dtype", "eager", "chunked", "mixed",
+]  # fmt: skip
+"""Degrees; experts over all ranks of tp and dp; attention by dp within the ranks of tp; most sequences in flight;
+tokens of a step of chunked prefill; the longest sequence; share of the memory; tokens of a block of the KV cache;
+formats; no graphs; prompts in chunks; prompts and decoding in one step."""
+
+Takes: TypeAlias = Literal["value", "switch", "list"]
+
+
+class Flag(Record):
+    """A flag that a prediction depends on."""
+
+    means: Annotated[Meaning, Says("what it says")]
+    also: Annotated[list[Text], Says("other spellings")] = []
+    switch: Annotated[bool, Says("whether it stands without a value")] = False
+    words: Annotated[dict[Text, Text], Says("words that it takes, and the format that each means")] = {}
+
+
+class Others(Record):
+    """Flags that a prediction does not depend on, or that are not modelled, by what follows them."""
+
+    values: Annotated[list[Text], Says("a value follows")] = []
+    switches: Annotated[list[Text], Says("nothing follows")] = []
+    lists: Annotated[list[Text], Says("values follow, up to the next flag")] = []
+
+    def takes(self, flag: str) -> Takes | None:
+        """What follows a flag, None where it is none of these."""
+        if flag in self.switches:
+            return "switch"
+        return "value" if flag in self.values else "list" if flag in self.lists else None
+
+
+class LaunchFlags(Record):
+    """The argument list of one engine at one version."""
+
+    name: Annotated[Text, Says("the engine")]
+    version: Annotated[Text, Says("the version whose argument list was read")]
+    source: Annotated[Text, Says("file and release")]
+    ref: Annotated[Text, Says("where it is")]
+    programs: Annotated[list[Text], Field(min_length=1, description="words that a launch line begins with")]
+    model: Annotated[list[Text], Says("flags that name the model, which may stand without one too")]
+    suffixes: Annotated[bool, Says("whether 8k is 8,000 and 8K 8,192")] = False
+    underscores: Annotated[bool, Says("whether --max_num_seqs is --max-num-seqs")] = False
+    negation: Annotated[Text | None, Says("what a switch begins with to be off, --no-")] = None
+    flags: Annotated[dict[Text, Flag], Says("flags that a prediction depends on")]
+    environment: Annotated[list[Text], Says("environment variables that change neither times nor memory")] = []
+    inert: Annotated[Others, Says("flags that change neither times nor memory")]
+    refused: Annotated[Others, Says("flags that do, and are not modelled")]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        known = [*self.spellings, *self.model, *self._listed]
+        if twice := next((flag for flag in known if known.count(flag) > 1), None):
+            msg = f"{twice}: stands twice"
+            raise ValueError(msg)
+        return self
+
+    @functools.cached_property
+    def spellings(self) -> dict[str, str]:
+        """Each spelling of a flag that a prediction depends on -> the flag."""
+        return {word: flag for flag, each in self.flags.items() for word in (flag, *each.also)}
+
+    @functools.cached_property
+    def _listed(self) -> list[str]:
+        return [flag for some in (self.inert, self.refused) for flag in (*some.values, *some.switches, *some.lists)]
+
+    @functools.cached_property
+    def known(self) -> list[str]:
+        """Every flag in every spelling."""
+        return [*self.spellings, *self.model, *self._listed]
+
+    def flag_of(self, meaning: str) -> str | None:
+        """The flag that says so, None where the engine has none."""
+        return next((name for name, flag in self.flags.items() if flag.means == meaning), None)
+
+
+def launched_engines() -> list[str]:
+    """The engines whose launch lines are written and read.
+
+    >>> launched_engines()
+    ['sglang', 'vllm']
+    """
+    return sorted(path.stem for path in (data_folder("engines") / "launch").glob("*.yaml"))
+
+
+@functools.cache
+def launch_flags(engine: str) -> LaunchFlags:
+    """The argument list of an engine. Raises UsageError for one that has none here.
+
+    >>> launch_flags("vllm").flag_of("tp"), launch_flags("sglang").flag_of("dcp")
+    ('--tensor-parallel-size', None)
+    """
+    if engine not in launched_engines():
+        names = launched_engines()
+        msg = f"launch {shown(engine)}: no argument list of that engine; {near_matches(engine, names)}"
+        raise UsageError(msg)
+    path = data_folder("engines") / "launch" / f"{engine}.yaml"
+    return validated(LaunchFlags, read_yaml(path), str(path.name))

@@ -1,0 +1,131 @@
+"""Launch lines: what each flag of an engine's list is, read from a command and written as one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roofline.engines.launch_flags import LaunchFlags, launch_flags, launched_engines
+from roofline.engines.launch_line import LaunchLine, Said, read_launch_line
+from roofline.engines.library import load_engine
+from roofline.errors import UsageError
+
+ENGINES = launched_engines()
+
+
+def _values(meaning: str, known: LaunchFlags) -> st.SearchStrategy[Said]:
+    (flag,) = (flag for flag in known.flags.values() if flag.means == meaning)
+    if flag.switch:
+        return st.booleans() if known.negation else st.just(True)
+    if flag.words:
+        return st.sampled_from(sorted(set(flag.words.values())))
+    return st.integers(1, 100).map(lambda n: n / 100) if meaning == "share" else st.integers(1, 2**20)
+
+
+@st.composite
+def lines(draw: st.DrawFn) -> LaunchLine:
+    """Any line that an engine's modelled flags can say."""
+    known = launch_flags(draw(st.sampled_from(ENGINES)))
+    means = [flag.means for flag in known.flags.values()]
+    kept = draw(st.sets(st.sampled_from(means)))
+    model = draw(st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF), min_size=1).filter(
+        lambda text: not text.startswith("-")))  # fmt: skip
+    return LaunchLine(known.name, model, tuple((each, draw(_values(each, known))) for each in means if each in kept))
+
+
+@given(lines())
+def test_a_line_that_is_written_is_read_as_it_was(line: LaunchLine) -> None:
+    assert read_launch_line(str(line)) == line
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_list_is_that_of_the_version_that_the_engine_states(engine: str) -> None:
+    assert launch_flags(engine).version == load_engine(engine).version
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_each_flag_of_the_list_is_read_or_refused_by_name(engine: str) -> None:
+    known = launch_flags(engine)
+    start = f"{known.programs[-1]} {known.model[0]} m"
+    bare = read_launch_line(start)
+    for others, refused in ((known.inert, False), (known.refused, True)):
+        for flags, behind in ((others.values, " 1"), (others.switches, ""), (others.lists, " 1 2")):
+            for flag in flags:
+                if refused:
+                    with pytest.raises(UsageError, match=f"from: {flag} of {engine}"):
+                        read_launch_line(f"{start} {flag}{behind}")
+                else:
+                    assert read_launch_line(f"{start} {flag}{behind}") == bare
+    for flag, meant in known.spellings.items():
+        what = known.flags[meant]
+        value = "" if what.switch else f" {next(iter(what.words), '1')}"
+        assert [each for each, _ in read_launch_line(f"{start} {flag}{value}").said] == [what.means]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "vllm serve m -tp 8 -dp 2 --max-num-seqs 64",
+        "vllm serve m --tensor-parallel-size=8 --data_parallel_size 2 --max_num_seqs=64",
+        "vllm serve --model 'm' -tp=8 -dp=2 --max-num-seqs 64 --port 8000 --no-enable-prefix-caching",
+        "CUDA_VISIBLE_DEVICES=0,1 HF_HOME='/a b' vllm serve m \\\n  -tp 8 \\\n  -dp 2 --max-num-seqs 64",
+        "env HF_HOME=/hub /usr/bin/python3.12 -m vllm.entrypoints.openai.api_server --model m -tp 8 -dp 2 "
+        "--max-num-seqs 64 --allowed-origins '[\"*\"]' --trust-remote-code",
+    ],
+)
+def test_spellings_of_one_line(line: str) -> None:
+    assert read_launch_line(line) == LaunchLine("vllm", "m", (("tp", 8), ("dp", 2), ("sequences", 64)))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("vllm serve m --max-model-len 8k", "length=8000"),
+        ("vllm serve m --max-model-len 8K", "length=8192"),
+        ("vllm serve m --max-model-len 25.6k", "length=25600"),
+        ("sglang serve m --tp 4 --chunked-prefill-size -1", "tp=4, chunk=-1"),
+        ("vllm serve m --kv-cache-dtype fp8_e4m3 --no-enforce-eager", "cache=fp8, eager=False"),
+    ],
+)
+def test_values(line: str, said: str) -> None:
+    assert set(f"{name}={value}" for name, value in read_launch_line(line).said) == set(said.split(", "))
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", "starts no engine that is read"),
+        ("llama-server -m x.gguf", "starts no engine that is read; expected python -m sglang.launch_server"),
+        ("vllm serve 'm", "no closing quotation"),
+        ("vllm serve", "no model; expected vllm serve MODEL"),
+        ("vllm serve m n", 'two models, "m" and "n"'),
+        ("vllm serve m -tp", "-tp has no value"),
+        ("vllm serve m -tp --port 80", "-tp has no value"),
+        ("vllm serve m -tp 0", "--tensor-parallel-size 0: expected a whole number"),
+        ("vllm serve m -tp two", "--tensor-parallel-size two: expected a whole number"),
+        ("vllm serve m -tp 2 --tensor-parallel-size 2", "--tensor-parallel-size stands twice"),
+        ("vllm serve m --gpu-memory-utilization 90", "90: expected a share"),
+        ("vllm serve m --enforce-eager=1", "--enforce-eager takes no value"),
+        ("vllm serve m --quantization awq", "--quantization awq: not modelled; expected fp8"),
+        ("vllm serve m --tensor-paralel-size 2", "has no flag --tensor-paralel-size; did you mean --tensor-parallel"),
+        ("VLLM_USE_V1=0 vllm serve m", "the environment variable VLLM_USE_V1"),
+        ("sglang serve m --max-model-len 8", "has no flag --max-model-len"),
+        ("sglang serve m --context-length 8k", "--context-length 8k: expected a whole number"),
+    ],
+)
+def test_what_is_not_read_is_refused_in_one_line(line: str, words: str) -> None:
+    with pytest.raises(UsageError) as failure:
+        read_launch_line(line)
+    assert words in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+def test_a_value_without_a_word_is_not_written() -> None:
+    with pytest.raises(UsageError, match="--kv-cache-dtype has no word for int4; it takes auto, fp8"):
+        str(LaunchLine("vllm", "m", (("cache", "int4"),)))
+
+
+def test_an_engine_without_a_list_is_refused() -> None:
+    with pytest.raises(UsageError, match='launch "tensorrt-llm": no argument list of that engine; known: sglang, vllm'):
+        launch_flags("tensorrt-llm")
