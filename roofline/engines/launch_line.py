@@ -54,7 +54,7 @@ def _written(known: LaunchFlags, name: str, flag: Flag, value: Said) -> list[str
         return [name] if value else [f"{known.negation or ''}{name.lstrip('-')}"] if known.negation else []
     if not flag.words:
         return [name, str(value)]
-    word = next((word for word, format in flag.words.items() if format == value), None)
+    word = next((word for word, meant in flag.words.items() if meant == value), None)
     if word is None:
         msg = f"launch {known.name}: {name} has no word for {value}; it takes {', '.join(flag.words)}"
         raise UsageError(msg)
@@ -64,8 +64,8 @@ def _written(known: LaunchFlags, name: str, flag: Flag, value: Said) -> list[str
 def read_launch_line(text: str) -> LaunchLine:
     """What the launch line of an engine says.
 
-    Environment variables may stand before it, values behind an equals sign, lines end in backslashes. Raises UsageError,
-    which names it, for a flag that the engine does not have, or that changes times or memory and is not modelled.
+    Environment variables may stand before it, values behind an equals sign, lines end in backslashes. Raises UsageError
+    that names it for a flag which the engine does not have, or which changes times or memory and is not modelled.
 
     >>> read_launch_line("HF_HOME=/hub vllm serve m -tp 8 --max-model-len=8k --port 80").said
     (('tp', 8), ('length', 8000))

@@ -121,12 +121,12 @@ def _has_experts(prediction: Prediction) -> bool:
 
 def _chunk_said(prediction: Prediction, engine: str, said: dict[str, Said]) -> dict[str, Said]:
     """Chunked prefill in the engine's own terms."""
-    tokens = prediction.engine.pass_tokens
+    tokens, dp = prediction.engine.pass_tokens, int(prediction.layout.dp)
     found: dict[str, Said] = {}
     if engine == "vllm":
         found = {"chunk": tokens} if tokens else {"chunked": False}
     else:
-        found["chunk"] = (tokens * prediction.layout.dp if "dp_attention" in said else tokens) if tokens else -1
+        found["chunk"] = (tokens * dp if "dp_attention" in said else tokens) if tokens else -1
         if prediction.engine.mixed:
             found["mixed"] = True
     return found
@@ -178,7 +178,7 @@ def options_of(line: LaunchLine) -> PredictOptions:
         found["dtype"] = dtype
     if said.get("cache", "auto") != "auto":
         found["kv_dtype"] = said["cache"]
-    return PredictOptions(**found)
+    return cast("PredictOptions", found)
 
 
 def _chunk_of(line: LaunchLine) -> int | None:

@@ -89,7 +89,7 @@ def test_spellings_of_one_line(line: str) -> None:
     ],
 )
 def test_values(line: str, said: str) -> None:
-    assert set(f"{name}={value}" for name, value in read_launch_line(line).said) == set(said.split(", "))
+    assert {f"{name}={value}" for name, value in read_launch_line(line).said} == set(said.split(", "))
 
 
 @pytest.mark.parametrize(
