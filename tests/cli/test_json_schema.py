@@ -32,7 +32,7 @@ from roofline.validation.runner import Validation
 
 COMMANDS = {
     "predict": [
-        "llama-3.1-8b --hardware 4xh100 --tp 2 --pp 2 --batch 4 --sensitivity",
+        "llama-3.1-8b --hardware 4xh100 --tp 2 --pp 2 --batch 4 --sensitivity --launch vllm",
         "llama-3.1-8b --hardware 8xh100 --batch 8",
         "llama-3.1-70b --hardware h100 --dtype w4a16+kv8 --set hardware.memory.hbm.bandwidth=6TB/s",
         "mixtral-8x7b --hardware h100",
