@@ -30,6 +30,7 @@ from roofline.version import versions
 
 _DECODER = (Phase.PREFILL, Phase.DECODE)
 _FIRST_ROWS, _MOST_ROWS = 1024, 1 << 17
+_MIXED = "all", "all_last", "prefill", "prefill_last", "decode", "decode_last"
 _BLOCK = 65_536  # numbers at once, which stay in a cache
 
 AnyModel = str | Path | Mapping[str, Any] | Model
@@ -69,6 +70,7 @@ class StepClock:
         self._request, self._steps = request, steps_of(request, layout)
         self._rows = _Rows.of(self._steps)
         self._stream = cache(self._recorded)
+        self._replayed = lru_cache(maxsize=4096)(self._replays)
 
     def __reduce__(self) -> tuple[Callable[..., StepClock], tuple[Any, ...]]:
         model, hardware, options = self._asked
@@ -125,31 +127,35 @@ class StepClock:
 
     def _block(self, new: Grid, context: Grid) -> Grid:
         """The times of steps that stay in a cache."""
-        prefilling, decoding = new > 1.0, new == 1.0
-        prompts, tokens = np.count_nonzero(prefilling, axis=1), np.add.reduce(new, axis=1)
-        new, context = np.maximum(new, 1.0), np.maximum(context, 1.0)  # what stands for no request weighs nothing
+        masks = new == 1.0, new > 1.0
+        counts = tuple(np.count_nonzero(mask, axis=1) for mask in masks)
+        tokens = np.add.reduce(new, axis=1)
+        if np.count_nonzero(new) < new.size:
+            new, context = np.maximum(new, 1.0), np.maximum(context, 1.0)  # what stands for no request weighs nothing
         found = np.empty(len(new))
-        for phase, rows in ((Phase.DECODE, prompts == 0), (Phase.PREFILL, prompts > 0)):
+        for phase, rows in ((Phase.DECODE, counts[1] == 0), (Phase.PREFILL, counts[1] > 0)):
             replayed = np.broadcast_to(np.asarray(self._steps.engine.replays(phase, tokens)), rows.shape)
-            for flag in np.unique(replayed[rows]):
-                own = np.flatnonzero(rows & (replayed == flag))
-                found[own] = self._several(phase, int(flag), own, (new, context), (decoding, prefilling))
+            for flag in (0, 1):
+                alike = rows & (replayed == flag)
+                if alike.any():
+                    own = slice(None) if alike.all() else np.flatnonzero(alike)
+                    streams = [(mask[own], count[own]) for mask, count in zip(masks, counts, strict=True)]
+                    found[own] = self._several(phase, flag, (new[own], context[own]), streams)
         return found
 
-    def _several(self, phase: Phase, flag: int, own: Any, lengths: tuple[Grid, Grid], masks: tuple[Any, Any]) -> Grid:
-        """The seconds of some steps that are launched alike."""
-        new, context = (length[own] for length in lengths)
-        counts = [np.count_nonzero(mask[own], axis=1) for mask in masks]
+    def _several(self, phase: Phase, flag: int, lengths: tuple[Grid, Grid], streams: Sequence[tuple[Any, Any]]) -> Grid:
+        """The seconds of some steps that are launched alike; of each, which requests decode and which prefill."""
+        (_, decoding), (prefilling, prompts) = streams
         seconds: Grid
         if phase is Phase.DECODE:
-            seconds = self._rows.decode(flag, counts[0])
+            seconds = self._rows.decode(flag, decoding)
         else:
-            tokens = np.add.reduce(new * masks[1][own], axis=1).astype(np.int64)
-            seconds = self._rows.mixed(flag, counts[0], tokens, counts[1])
-        for each, mask, count in zip((Phase.DECODE, Phase.PREFILL), masks, counts, strict=True):
+            tokens = np.add.reduce(lengths[0] * prefilling, axis=1).astype(np.int64)
+            seconds = self._rows.mixed(flag, decoding, tokens, prompts)
+        for each, (mask, count) in zip((Phase.DECODE, Phase.PREFILL), streams, strict=True):
             if count.any():
-                seconds = seconds + _averaged(self._stream(each, flag), mask[own], count, new, context)
-        waited: Grid = self._rows.waited(seconds, counts[0] + counts[1])
+                seconds = seconds + _averaged(self._stream(each, flag), mask, count, *lengths)
+        waited: Grid = self._rows.waited(seconds, decoding + prompts)
         return waited
 
     def table(
@@ -187,19 +193,20 @@ class StepClock:
         numbers = array.astype(np.float64) if axes == 2 else np.moveaxis(array, -1, 0).astype(np.float64, order="C")
         new, cached = (numbers[:, 0], numbers[:, 1]) if axes == 2 else (numbers[0], numbers[1])
         context = new + cached
-        least, most = (1.0 if axes == 2 else 0.0), np.maximum.reduce(context, axis=None)
-        if not np.minimum.reduce(new, axis=None) >= least or not np.minimum.reduce(cached, axis=None) >= 0:
-            msg = f"requests: expected {expected}; new tokens from {least:g}, cached ones from 0"
+        few = axes == 2 and np.count_nonzero(new) < len(new)
+        if few or not numbers.item(numbers.argmin()) >= 0:  # twice as fast as min of a step
+            msg = f"requests: expected {expected}; new tokens from {1 if axes == 2 else 0}, cached ones from 0"
             raise UsageError(msg)
         if axes == 3 and not np.all(np.maximum.reduce(new, axis=1) > 0):
             msg = "requests: a step has none, expected at least one request with new tokens in each"
             raise UsageError(msg)
+        most = context.item(context.argmax())
         if not most <= self._positions:
             msg = f"requests: {most:.0f} tokens exceed the model's {self._positions} positions"
             raise UsageError(msg)
         return new, context
 
-    def _replayed(self, phase: Phase, tokens: int) -> int:
+    def _replays(self, phase: Phase, tokens: int) -> int:
         return int(self._steps.engine.replays(phase, tokens))
 
     def _recorded(self, phase: Phase, replayed: int) -> StreamTime:
@@ -270,14 +277,19 @@ class _Rows:
 
     def mixed(self, replayed: int, decoding: Any, tokens: Any, prompts: Any) -> Any:
         """Of a step with ``tokens`` of ``prompts`` beside ``decoding`` requests; of many steps, an array. [s]"""
-        rows = {"all": tokens + decoding, "all_last": prompts + decoding, "prefill": tokens, "prefill_last": prompts,
-                "decode": decoding, "decode_last": decoding}  # fmt: skip
-        return sum(self._at(name, replayed, many) for name, many in rows.items() if self.operators[name])
+        rows = tokens + decoding, prompts + decoding, tokens, prompts, decoding, decoding
+        seconds: Any = 0.0
+        for name, many in zip(_MIXED, rows, strict=True):
+            if self.operators[name]:
+                seconds = seconds + self._at(name, replayed, many)
+        return seconds
 
     def waited(self, seconds: Any, requests: Any) -> Any:
         """A step of so many requests that runs for ``seconds``, with what the device waits for its host. [s]"""
         host = self.host_s[0] + self.host_s[1] * requests
-        return np.maximum(seconds, host) if self.steps.engine.host_ahead else seconds + host
+        if not self.steps.engine.host_ahead:
+            return seconds + host
+        return np.maximum(seconds, host) if isinstance(seconds, np.ndarray) else max(seconds, host)
 
     def _at(self, name: str, replayed: int, rows: Any) -> Any:
         grid = self.known.get((name, replayed))

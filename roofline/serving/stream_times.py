@@ -68,7 +68,7 @@ def _costs(program: Program, stream: Stream, precision: Precision, replayed: int
 
 def _of_one(script: Script, place: int) -> Callable[..., float]:
     means = [
-        f"{script.name(mean)} = float({script.operand(NUMPY, script.nodes[mean].operands[0])} @ weights)"
+        f"{script.name(mean)} = float({script.operand(NUMPY, script.nodes[mean].operands[0])}.dot(weights))"
         for mean in script.means
     ]
     plain, arrays, last = (script.lines(PYTHON, script.before), script.lines(NUMPY, script.inner),
