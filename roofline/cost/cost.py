@@ -27,6 +27,9 @@ from roofline.program.workload import Precision
 _KEPT_AFTER = 3
 """How often counts are worked out before polynomials pay."""
 
+_MADE = 2048
+"""How many costs of a program's decode steps are kept."""
+
 
 @frozen
 class Cost:
@@ -107,7 +110,11 @@ class _At(Protocol):
 
 @dataclass(slots=True)
 class _Counts:
-    """The costs of the operators of a step for any batch and lengths: asked for again, they are kept as polynomials."""
+    """The costs of the operators of a step for any batch and lengths: asked for again, they are kept as polynomials.
+
+    ``made``: costs of decode steps by what they depend on. Most of a step is the same at any context, and what is the
+    same object is timed once.
+    """
 
     fixed: Mapping[str, int]
     phase: Phase
@@ -116,6 +123,7 @@ class _Counts:
     stated: tuple[tuple[Group, Op], ...]
     asked: int = 0
     kept: tuple[_Kept | None, ...] = ()
+    made: dict[tuple[object, ...], Cost] = field(default_factory=dict)
 
     def at(self, bound: Sizes) -> _At:
         """The costs at these sizes, each worked out when it is asked for."""
@@ -134,13 +142,24 @@ class _Counts:
             known, (group, _) = self.kept[place], self.stated[place]
             if known is None or known.letters & arrays or (arrays and (known.letters & broken or not known.dyadic)):
                 return directly(place, replayed, padded)
+            own = (place, padded is None, bool(arrays), replayed, *(exact_values[letter] for letter in known.letters))
+            recurs = self.phase.one_token and (replayed is None or isinstance(replayed, int))
+            if recurs and (made := self.made.get(own)) is not None and made.padded is padded:
+                return made
             try:
-                found = known.at(exact_values, group.sizes(bound), as_floats=bool(arrays))
+                found = known.at(exact_values, group.sizes(bound), as_floats=bool(arrays))(replayed, padded)
             except OverflowError:
                 return directly(place, replayed, padded)
-            return found(replayed, padded)
+            if recurs:
+                self._keep(own, found)
+            return found
 
         return cost
+
+    def _keep(self, made_of: tuple[object, ...], cost: Cost) -> None:
+        if len(self.made) >= _MADE:
+            self.made.clear()
+        self.made[made_of] = cost
 
     def _directly(self, bound: Sizes) -> _At:
         def cost(place: int, replayed: Number | None = None, padded: Cost | None = None) -> Cost:

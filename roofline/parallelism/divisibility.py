@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from roofline.classes import frozen
 from roofline.errors import WorkloadError
+from roofline.identity import Same
 from roofline.number import Truth
 from roofline.parallelism.layout import Layout, Mesh, is_expert, reads_positions, stored_letters
 from roofline.parallelism.pipeline import layer_count
@@ -53,14 +55,7 @@ def can_split(layouts: Layout, program: Program, phases: tuple[Phase, ...], work
 
 def conditions(program: Program, phases: tuple[Phase, ...], workload: Workload) -> Iterator[Condition]:
     """All that a layout must satisfy, each once."""
-    yield from _axes(program)
-    yield from _caches(program)
-    yield Condition("ep", "takes its devices from tp, then from dp, and must divide tp or be a multiple of it", _fits)
-    layers = layer_count(program)
-    yield Condition("pp", f"is more than the {layers} layers", lambda x: x.pp <= layers)
-    for lost in _lost_between_stages(program):
-        problem = f"cannot be: layers read {lost}, which no layer hands on to the next stage"
-        yield Condition("pp", problem, lambda x: x.pp == 1)
+    yield from _of_program(Same(program))
     batch, prompt = workload.batch, workload.prompt
     yield Condition("sp", "is neither 1 nor the tensor degree", lambda x: (x.sp == 1) | (x.sp == x.tp))
     yield Condition("dp", f"does not divide the batch {batch}", lambda x: batch % x.dp == 0)
@@ -77,6 +72,23 @@ def conditions(program: Program, phases: tuple[Phase, ...], workload: Workload) 
         start = f"does not divide the {first} tokens that the decoder begins with"
         yield Condition("cp", start, lambda x: first % x.cp == 0)
         yield Condition("sp", start, lambda x: (x.sp == 1) | (first % (x.cp * x.tp) == 0))
+
+
+@lru_cache(maxsize=64)
+def _of_program(program: Same[Program]) -> tuple[Condition, ...]:
+    """Those that depend on neither batch nor lengths."""
+    return tuple(_conditions_of(program.it))
+
+
+def _conditions_of(program: Program) -> Iterator[Condition]:
+    yield from _axes(program)
+    yield from _caches(program)
+    yield Condition("ep", "takes its devices from tp, then from dp, and must divide tp or be a multiple of it", _fits)
+    layers = layer_count(program)
+    yield Condition("pp", f"is more than the {layers} layers", lambda x: x.pp <= layers)
+    for lost in _lost_between_stages(program):
+        problem = f"cannot be: layers read {lost}, which no layer hands on to the next stage"
+        yield Condition("pp", problem, lambda x: x.pp == 1)
 
 
 def _lost_between_stages(program: Program) -> set[str]:

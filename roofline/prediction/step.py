@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from roofline.classes import frozen
 from roofline.cost.chunks import going_on
 from roofline.cost.cost import Cost, step_cost
 from roofline.engines.engine import Engine
+from roofline.identity import Same
 from roofline.number import Number, exact, maximum
 from roofline.parallelism.divisibility import check_layout
 from roofline.parallelism.layout import Layout
@@ -138,8 +140,14 @@ def steps_of(request: Request, layout: Layout) -> Steps:
     """The steps of what is asked in a layout. Raises WorkloadError for one that cannot split it, or without links."""
     r = request
     check_layout(layout, r.program, r.phases, r.workload, r.model.name)
-    program = shard(r.program, layout) if layout.devices > 1 else r.program
+    program = _sharded(Same(r.program), layout) if layout.devices > 1 else r.program
     return Steps(program, r.workload, r.precision, r.machine(int(layout.devices)), layout, r.engine)
+
+
+@lru_cache(maxsize=64)
+def _sharded(program: Same[Program], layout: Layout) -> Program:
+    """What a device runs of a program, once for each layout: its costs are kept as the program's are."""
+    return shard(program.it, layout)
 
 
 def by_place(means: Iterable[tuple[Number, Timing]], where: Sequence[int]) -> list[Timing]:

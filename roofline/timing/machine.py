@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from fractions import Fraction
+from functools import lru_cache
 from typing import Protocol
 
 from roofline.calibration.constants import Constants, Execution
 from roofline.classes import frozen
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import AttentionShape, ConvolutionShape, GroupedShape, RowShape, ScanShape
+from roofline.identity import Same
 from roofline.number import Number, added, maximum, minimum
 from roofline.timing.collectives import time_transfer
 from roofline.timing.networks import Network
@@ -126,7 +129,16 @@ class Machine:
         return self.constants.of(kind, execution, name, dtype)
 
     def _kernel(self, cost: Cost, name: str = "") -> Timing:
-        return time_operator(cost, self.rates, self.constants_of(cost, name))
+        constants = self.constants_of(cost, name)
+        plain = isinstance(cost.bytes, int | float | Fraction) and isinstance(cost.replayed, int)
+        if cost.decoding and plain:  # most of a decode step is the same object at any context
+            return _time_of_same(Same(cost), Same(self.rates), Same(constants))
+        return time_operator(cost, self.rates, constants)
+
+
+@lru_cache(maxsize=2048)
+def _time_of_same(cost: Same[Cost], rates: Same[Rates], constants: Same[Constants]) -> Timing:
+    return time_operator(cost.it, rates.it, constants.it)
 
 
 def dtype_of(cost: Cost) -> str:
