@@ -10,7 +10,7 @@ from functools import cached_property
 
 from roofline.classes import frozen
 from roofline.cost.kv_cache import cache_bytes
-from roofline.cost.parabolas import crossing, last_within
+from roofline.cost.parabolas import crossing, last_that_fits, last_within
 from roofline.cost.residency import Footprint, alive_bytes, footprint, longest_step, resting
 from roofline.number import Number, as_fraction, exact
 from roofline.program.axes import rebind
@@ -96,14 +96,14 @@ def largest_batch(
     alive at an operator are a constant (positions, which all sequences share), a part proportional to it and, where
     sequences are compared with each other, one proportional to its square; weights are constant. So each operator's
     limit is the root of a quadratic, and the least of them is the answer. Where more sequences add ever less, as
-    experts that are touched already, it is bisected. Whole bytes are what resides, so that one more may fit than the
+    experts that are touched already, it is sought. Whole bytes are what resides, so that one more may fit than the
     exact sizes say.
     """
     free = int(room) - resting(program, replace(workload, batch=1), precision).weights_bytes
     carried = [_carried(program, workload, batch, precision) for batch in range(3)]
 
-    def fit(batch: int) -> bool:
-        return footprint(program, replace(workload, batch=batch), phases, precision).total_bytes <= int(room)
+    def held_by(batch: int) -> int:
+        return footprint(program, replace(workload, batch=batch), phases, precision).total_bytes
 
     whole, fits = replace(workload, chunk=None), []
     for phase in phases:
@@ -111,13 +111,13 @@ def largest_batch(
         most = alive[0] if workload.chunk is None else _alive(program, workload, phase, precision, workload.chunk)
         for held, chunk in zip(zip(*alive, strict=True), most, strict=True):
             if held[0] + held[2] < 2 * held[1]:
-                return bisect_left(range(1, MAX_LENGTH + 1), True, key=lambda batch: not fit(batch))
+                return last_that_fits(held_by, int(room), MAX_LENGTH)
             limit = crossing(Fraction(free), {b: as_fraction(carried[b] + size) for b, size in enumerate(held)})
             if phase is Phase.PREFILL and workload.chunk is not None:
                 limit = max(limit, crossing(Fraction(free), {b: as_fraction(carried[b] + chunk) for b in range(3)}))
             fits.append(limit)
     found = max(0, int(min(fits)))
-    return found + 1 if found < MAX_LENGTH and fit(found + 1) else found
+    return found + 1 if found < MAX_LENGTH and held_by(found + 1) <= int(room) else found
 
 
 def _alive(program: Program, workload: Workload, phase: Phase, precision: Precision, batch: int) -> list[Number]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from math import isqrt, lcm
+
+_LINES = 3
+"""After so many looks that a line says, one is halfway."""
 
 
 def crossing(room: Fraction, curve: dict[int, Fraction]) -> int:
@@ -24,6 +28,28 @@ def last_within(room: Fraction, curve: dict[int, Fraction]) -> int:
     """
     last = max(curve)
     return last if curve[last] <= room else _last_root(room, curve)
+
+
+def last_that_fits(size: Callable[[int], int], room: int, most: int) -> int:
+    """The largest whole number up to ``most`` whose size is within ``room``, 0 if none is; no size may fall.
+
+    Lines through two sizes say where to look next, which takes a few; halving ends it where sizes grow in steps.
+
+    >>> last_that_fits(lambda n: 40 + isqrt(1000 * n), 1040, 10**7), last_that_fits(lambda n: n // 8, 2, 100)
+    (1001, 23)
+    """
+    low, high, held = 1, most + 1, size(1)
+    if held > room:
+        return 0
+    rise, looks = size(2) - held, 0
+    while high - low > 1:
+        looks += 1
+        ahead = max(1, (room - held) // rise) if rise > 0 else high
+        looked = (low + high) // 2 if looks % _LINES == 0 else min(low + ahead, high - 1)
+        found = size(looked)
+        rise = max(1, (found - held) // (looked - low)) if found > held else 0
+        low, high, held = (looked, high, found) if found <= room else (low, looked, held)
+    return low
 
 
 def _coefficients(curve: dict[int, Fraction]) -> tuple[Fraction, Fraction, Fraction]:

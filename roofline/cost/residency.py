@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Protocol, TypeAlias
 
 from roofline.classes import frozen
 from roofline.cost.kv_cache import cache_bytes
+from roofline.identity import Same
 from roofline.number import Number, exact, is_symbolic, maximum, whole
 from roofline.program.axes import Sizes, rebind
 from roofline.program.op import STATES, Tensor
@@ -88,8 +89,14 @@ def _resting(program: Program, workload: Workload, precision: Precision) -> dict
     sizes = {letter: exact(size) for letter, size in program.sizes.items()}
     held = {**sizes, **workload.step(Phase.DECODE, workload.batch, workload.held)}
     cache, states = (cache_bytes(program, held, precision, roles) for roles in (("kv_cache",), STATES))
-    weights = weights_bytes(program, sizes, precision)
+    weights = _weights_of(Same(program), precision)
     return {"weights_bytes": whole(weights), "kv_cache_bytes": whole(cache), "state_bytes": whole(states)}
+
+
+@lru_cache(maxsize=128)
+def _weights_of(program: Same[Program], precision: Precision) -> Number:
+    sizes = {letter: exact(size) for letter, size in program.it.sizes.items()}
+    return weights_bytes(program.it, sizes, precision)
 
 
 def _peak(program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision) -> Number:
