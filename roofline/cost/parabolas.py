@@ -36,7 +36,7 @@ def last_that_fits(size: Callable[[int], int], room: int, most: int) -> int:
     Lines through two sizes say where to look next, which takes a few; halving ends it where sizes grow in steps.
 
     >>> last_that_fits(lambda n: 40 + isqrt(1000 * n), 1040, 10**7), last_that_fits(lambda n: n // 8, 2, 100)
-    (1001, 23)
+    (1002, 23)
     """
     low, high, held = 1, most + 1, size(1)
     if held > room:

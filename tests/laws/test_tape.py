@@ -46,7 +46,7 @@ HOW: list[Case] = [
     ("bert-base", "a10", {"engine": "tensorrt"}),
     ("gpt-oss-120b", "h100", {"constants": "datasheet", "context": 600}),
     ("llama-3.1-8b", "h100", {"prune": "layers=0.25", "sparsity": "2:4"}),
-    ("gpt2", "epyc-9654", {"engine": "eager"}),
+    ("gpt2", "epyc-9654", {"set": {"engine.attention": "materialised"}}),
 ]
 RECIPES = [*PLAIN, *(recipe for recipe in _RECIPES if recipe != "w4a4"), "fp8+kv8", "bf16+kv4", "fp8+kv16"]
 RECIPES += [f"w4a16+{change}" for change in ("g64+zp", "channel", "zp16", "experts")]
