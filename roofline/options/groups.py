@@ -465,12 +465,11 @@ class Launch(TypedDict, total=False):
             'In place of a model, engine, degrees and formats: a launch line, "vllm serve ... -tp 8".',
             flag="--from",
             metavar="LINE",
-            everyday=True,
         ),
     ]
     launch: Annotated[
         str | None,
-        Option("Print the launch line of the answer too: vllm or sglang.", metavar="ENGINE", everyday=True),
+        Option("Print the launch line of the answer too: vllm or sglang.", metavar="ENGINE"),
     ]
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 from math import isfinite
 from pathlib import Path as File
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +81,7 @@ def read_trace(path: File, most: int) -> Trace:
     return Trace(times - times[0], prompt, generate, paths)
 
 
-def _lines(path: File, file: Any) -> Iterator[_Entry]:
+def _lines(path: File, file: Iterable[str]) -> Iterator[_Entry]:
     for number, line in enumerate(file, 1):
         if not line.strip():
             continue
@@ -104,7 +104,7 @@ def _lines(path: File, file: Any) -> Iterator[_Entry]:
         yield _Entry(time, prompt, _tokens(where, "output_length", fields["output_length"]), shared)
 
 
-def _rows(path: File, file: Any) -> Iterator[_Entry]:
+def _rows(path: File, file: Iterable[str]) -> Iterator[_Entry]:
     rows = csv.DictReader(file)
     names = next((each for each in _COLUMNS if {*each} <= {*(rows.fieldnames or ())}), None)
     if names is None:

@@ -8,9 +8,12 @@ from dataclasses import replace
 
 from roofline.classes import frozen
 from roofline.errors import WorkloadError
+from roofline.number import added
+from roofline.parallelism.layout import Layout
 from roofline.training.optimizers import read_optimizer
 from roofline.training.question import TrainingQuestion
 from roofline.training.recipes import read_training_recipe
+from roofline.training.resting import Resting, local_weights
 from roofline.training.search import search
 
 _DOUBLINGS = 12
@@ -49,14 +52,22 @@ def _changes(question: TrainingQuestion) -> Iterator[tuple[Remedy, TrainingQuest
 
 def _more_devices(question: TrainingQuestion) -> Remedy | None:
     """The fewest devices, twice as many each time, on which it fits in any layout that has the degrees given."""
-    fleet = question.request.fleet
+    fleet, room, least = question.request.fleet, question.request.room_bytes, _least_bytes(question)
     for doubled in range(1, _DOUBLINGS + 1):
         count = fleet.count * 2**doubled
         if count > question.batch * 64:
             return None
-        if _fits(on_devices(question, count)):
+        if (room is None or least <= count * room) and _fits(on_devices(question, count)):
             return Remedy(f"{count} devices", f"--hardware {count}x{question.request.device.name}")
     return None
+
+
+def _least_bytes(question: TrainingQuestion) -> float:
+    """What rests on all devices together, where nothing of it is held twice."""
+    weights = local_weights(question.request.program, Layout())
+    rest = Resting(question.recipe, question.optimizer)
+    measures = rest.weight_bytes, rest.gradient_bytes, rest.state_bytes
+    return float(added(measure(weights, 0, place) for measure in measures for place in range(3)))
 
 
 def on_devices(question: TrainingQuestion, count: int) -> TrainingQuestion:
