@@ -70,7 +70,7 @@ def check_sums(program: Program, layout: Layout, workload: Workload) -> None:
 
 
 @examples(  # few layouts divide so small a network
-    model_configs(), degrees(), few=30, many=300, suppress=[HealthCheck.filter_too_much]
+    model_configs(), degrees(), few=20, many=300, suppress=[HealthCheck.filter_too_much]
 )
 def test_all_devices_together_are_the_whole_and_the_replicated_part(config: dict[str, Any], layout: Layout) -> None:
     program = load_model(config).program()
