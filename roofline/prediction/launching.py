@@ -12,11 +12,11 @@ from roofline.errors import UsageError
 from roofline.models.sources import hub_id
 from roofline.options.keywords import takes
 from roofline.options.verbs import PredictOptions
+from roofline.parallelism.dimensions import DEGREES
 from roofline.prediction.predict import Prediction, predict
 from roofline.prediction.request import Hardware
 
-_DEGREES = ("tp", "pp", "dp", "ep", "cp", "dcp", "sp")
-_STATED = ("engine", "dtype", "weight_dtype", "activation_dtype", "kv_dtype", *_DEGREES)
+_STATED = ("engine", "dtype", "weight_dtype", "activation_dtype", "kv_dtype", *DEGREES)
 """What a launch line states, in its own flags or by the defaults of its engine."""
 
 
@@ -73,9 +73,10 @@ def launch_line(prediction: Prediction, engine: str) -> LaunchLine:
     said["length"] = int(work.context if work.context is not None else work.prompt + work.generate)
     if used.memory_share is not None:
         said["share"] = used.memory_share
-    if used.kv_block != load_engine(engine).kv_block:
+    usual = load_engine(engine)
+    if used.kv_block != usual.kv_block:
         said["block"] = used.kv_block
-    if load_engine(engine).graphs and not used.graphs:
+    if usual.graphs and not used.graphs:
         said["eager"] = True
     return LaunchLine(engine, hub_id(prediction.model.name), _ordered(engine, said | _formats_said(prediction, engine)))
 
@@ -91,7 +92,7 @@ def _ordered(engine: str, said: dict[str, Said]) -> tuple[tuple[str, Said], ...]
 def _degrees_said(prediction: Prediction, engine: str) -> dict[str, Said]:
     """The degrees in the engine's own terms. Raises UsageError for those that it does not have."""
     layout = prediction.layout
-    tp, pp, dp, ep, cp, dcp, sp = (int(getattr(layout, name)) for name in _DEGREES)
+    tp, pp, dp, ep, cp, dcp, sp = (int(getattr(layout, name)) for name in DEGREES)
     if cp > 1 or sp > 1:
         msg = f"launch {engine}: no flag that is written here says {'cp' if cp > 1 else 'sp'}; ask with cp 1, sp 1"
         raise UsageError(msg)

@@ -174,20 +174,19 @@ class Steps:
     def time(self) -> TimeOfStep:
         """What a step takes."""
         m, schedule = self.count, self.question.schedule
-        slowest, path = self._slowest(), total((1, each) for each in self._places())
+        places = self._places()
+        slowest, path = self._most(places), total((1, each) for each in places)
         handed = total([(1, self.passes.forward[3]), (1, self.passes.backward[3])])
         hops = np.maximum(self.layouts.pp - 1, 1)
         stages, sends = slowest * m, total([(m * schedule.chunks / hops, handed), (1, handed)])
-        part = self._bubble()
+        part = self._bubble(path.time_s)
         bubble = total([(part, path), (-part, slowest)])
         exchanges, update = self._exchanges(), self._update()
         whole = total((1, each) for each in (stages, sends, bubble, exchanges, update))
         return TimeOfStep(whole, stages, sends, bubble, exchanges, update)
 
-    def _bubble(self) -> Any:
+    def _bubble(self, passes: Number) -> Any:
         """The bubble as a part of what the passes of a microbatch take on all stages but the slowest."""
-        places = self._places()
-        passes = total((1, each) for each in places).time_s
         forward = total((1, self.passes.forward[place]) for place in STAGES).time_s
         weights = total((1, self.passes.weights[place]) for place in STAGES).time_s
         left = self.question.schedule.bubble(forward, passes - forward - weights, weights, self.layouts.pp)
@@ -198,10 +197,6 @@ class Steps:
         both = [total([(1, self.passes.forward[place]), (1, self.passes.backward[place])]) for place in STAGES]
         again = [total([(1, both[1]), (1, self.passes.again(policy))]) for policy in self.policies]
         return [both[0], _timings(again, _POLICIES), both[2]]
-
-    def _slowest(self) -> Timing:
-        """The same of the slowest stage."""
-        return self._most(self._places())
 
     def _most(self, places: Sequence[Timing]) -> Timing:
         """The stage that takes longest, of what the three places take; it is made of what all of them are made of."""
