@@ -15,6 +15,7 @@ from roofline.options.verbs import PredictOptions
 from roofline.parallelism.dimensions import DEGREES
 from roofline.prediction.predict import Prediction, predict
 from roofline.prediction.request import Hardware
+from roofline.program.workload import Workload
 
 _STATED = ("engine", "dtype", "weight_dtype", "activation_dtype", "kv_dtype", *DEGREES)
 """What a launch line states, in its own flags or by the defaults of its engine."""
@@ -70,7 +71,7 @@ def launch_line(prediction: Prediction, engine: str) -> LaunchLine:
     each = -(-work.batch // replicas)
     said["sequences"] = int(each * replicas if engine == "sglang" and "dp_attention" in said else each)
     said |= _chunk_said(prediction, engine, said)
-    said["length"] = int(work.context if work.context is not None else work.prompt + work.generate)
+    said["length"] = _sequence(work)
     if used.memory_share is not None:
         said["share"] = used.memory_share
     usual = load_engine(engine)
@@ -79,6 +80,11 @@ def launch_line(prediction: Prediction, engine: str) -> LaunchLine:
     if usual.graphs and not used.graphs:
         said["eager"] = True
     return LaunchLine(engine, hub_id(prediction.model.name), _ordered(engine, said | _formats_said(prediction, engine)))
+
+
+def _sequence(work: Workload) -> int:
+    """The tokens of a sequence as engines count them: a prompt with all of its answer, or the context of a step."""
+    return int(work.context if work.context is not None else work.prompt + work.generate)
 
 
 def _ordered(engine: str, said: dict[str, Said]) -> tuple[tuple[str, Said], ...]:
@@ -216,7 +222,7 @@ def check_launched(line: LaunchLine, prediction: Prediction) -> None:
     if work.batch > most:
         msg = f"batch {work.batch}: the launch line admits {most} sequences at once; give a smaller batch"
         raise UsageError(msg)
-    longest = work.context if work.context is not None else work.prompt + work.generate
+    longest = _sequence(work)
     if longest > int(said.get("length", longest)):
         msg = f"prompt and answer of {longest} tokens: the launch line admits {said['length']}; give shorter ones"
         raise UsageError(msg)

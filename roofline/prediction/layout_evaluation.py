@@ -100,8 +100,8 @@ class PhaseRows:
     @classmethod
     def joined(cls, parts: Sequence[PhaseRows], order: Any) -> PhaseRows:
         """The rows of several, in another order."""
-        first, *others = (part.timing.all_seconds for part in parts)
-        seconds = (np.concatenate(column)[order] for column in zip(first, *others, strict=True))
+        columns = zip(*(part.timing.all_seconds for part in parts), strict=True)
+        seconds = (np.concatenate(column)[order] for column in columns)
         timing = Timing(**dict(zip(SECONDS, seconds, strict=True)))
         before, layers, after = (
             np.concatenate(column)[order] for column in zip(*(part.rest for part in parts), strict=True)
