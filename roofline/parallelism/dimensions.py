@@ -105,9 +105,11 @@ def _several(flag: str) -> Callable[[Degrees, Steps], Truth]:
     return lambda degrees, _: degrees[flag] > 1
 
 
-def _over_replicas(degrees: Degrees, _: Steps) -> Degree:
-    """Whether there are collectives of experts, and whether among replicas."""
-    kind: Degree = (degrees["ep"] > 1) + 1 * (degrees["ep"] > degrees["tp"])
+def _over_replicas(degrees: Degrees, steps: Steps) -> Degree:
+    """Whether there are collectives of experts, whether among replicas, and whether split sequences are gathered."""
+    ep, tp = degrees["ep"], degrees["tp"]
+    apart = _sequences_apart(degrees, steps)
+    kind: Degree = (ep > 1) + 1 * (ep > tp) + 2 * ((ep > 1) & (ep >= tp) & apart)
     return kind
 
 

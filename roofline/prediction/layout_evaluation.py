@@ -28,8 +28,8 @@ from roofline.program.program import Group, Program
 from roofline.timing.machine import Machine, with_waits
 from roofline.timing.timing import NOTHING, SECONDS, Timing, total
 
-_NEAR = 0.05
-"""How near to the limit, as a part of it, the memory of a row is counted as ``predict`` counts it."""
+_ROUNDING = 1e-6
+"""How far sums of floats may be from the whole bytes that ``predict`` counts, as a part of them."""
 
 
 @frozen
@@ -37,8 +37,8 @@ class LayoutTable:
     """Layouts x batches, a row each, as int and float64 arrays.
 
     Times [s]; tokens/s of all devices; low and high, factors of the request's time; bytes on a device of the fullest
-    stage, where activations are the most that any layout of its kind and any stage keeps: up to two percent more than
-    ``predict`` counts. What a model does not have, such as decode steps, is NaN.
+    stage, where activations are the most that any stage of a pipeline keeps: as many as ``predict`` counts or, of
+    pipelines, more. What a model does not have, such as decode steps, is NaN.
     """
 
     layouts: Layout
@@ -74,7 +74,10 @@ class LayoutTable:
 
 
 Held: TypeAlias = tuple[int, str, str]
-"""What rests in memory, once: the place in the pipeline, the group but of what is shared, the name."""
+"""What rests in memory, once: the place in the pipeline, the group but of what is tied, the name."""
+
+Rest: TypeAlias = tuple[Any, Any, Any, Any]
+"""Bytes that rest on a device, a number per row: before the layers, in all of them, after them, in each stage."""
 
 
 @frozen
@@ -85,7 +88,7 @@ class PhaseRows:
     """
 
     timing: Timing
-    rest: tuple[Any, Any, Any]
+    rest: Rest
     peak: Any
 
     def at(self, mask: Any) -> PhaseRows:
@@ -94,8 +97,8 @@ class PhaseRows:
         def rows(values: Any) -> Any:
             return np.broadcast_to(np.asarray(values, dtype=np.float64), len(mask))[mask]
 
-        before, layers, after = map(rows, self.rest)
-        return PhaseRows(self.timing.each(rows), (before, layers, after), rows(self.peak))
+        before, layers, after, everywhere = map(rows, self.rest)
+        return PhaseRows(self.timing.each(rows), (before, layers, after, everywhere), rows(self.peak))
 
     @classmethod
     def joined(cls, parts: Sequence[PhaseRows], order: Any) -> PhaseRows:
@@ -103,10 +106,11 @@ class PhaseRows:
         columns = zip(*(part.timing.all_seconds for part in parts), strict=True)
         seconds = (np.concatenate(column)[order] for column in columns)
         timing = Timing(**dict(zip(SECONDS, seconds, strict=True)))
-        before, layers, after = (
+        before, layers, after, everywhere = (
             np.concatenate(column)[order] for column in zip(*(part.rest for part in parts), strict=True)
         )
-        return cls(timing, (before, layers, after), np.concatenate([part.peak for part in parts])[order])
+        peak = np.concatenate([part.peak for part in parts])[order]
+        return cls(timing, (before, layers, after, everywhere), peak)
 
 
 def layout_rows(request: Request, layouts: Layout, batch: Any, machine: Machine) -> LayoutTable:
@@ -120,7 +124,7 @@ def layout_rows(request: Request, layouts: Layout, batch: Any, machine: Machine)
     whole = total((request.workload.steps(name), timing) for name, timing in phases.items())
     decodes = Phase.DECODE in phases
     tokens = request.workload.steps(Phase.DECODE) + (Phase.PREFILL in phases) if decodes else request.workload.prompt
-    memory = _memory(request, layouts, list(found.values()))
+    least, memory = _memory(request, layouts, list(found.values()))
     nothing = np.full(len(batch), np.nan)
     return LayoutTable(
         layouts,
@@ -132,17 +136,18 @@ def layout_rows(request: Request, layouts: Layout, batch: Any, machine: Machine)
         low=whole.low_s / whole.time_s,
         high=whole.high_s / whole.time_s,
         memory_bytes=memory,
-        fits=_fits(request, machine, layouts, batch, memory),
+        fits=_fits(request, machine, layouts, batch, (least, memory)),
     )
 
 
-def _fits(request: Request, machine: Machine, layouts: Layout, batch: Any, memory: Any) -> Any:
-    """Whether each row fits, as ``predict`` says it: near the limit, its own count is asked."""
+def _fits(request: Request, machine: Machine, layouts: Layout, batch: Any, memory: tuple[Any, Any]) -> Any:
+    """Whether each row fits, as ``predict`` says it: where the room is between the least and the most, it is asked."""
     room = machine.room_bytes
     if room is None:
         return np.full(len(batch), True)
-    fits = memory <= room
-    for row in np.flatnonzero(np.abs(memory / room - 1) < _NEAR if room else np.full(len(batch), False)):
+    least, most = memory
+    fits = most <= room
+    for row in np.flatnonzero((least <= room * (1 + _ROUNDING)) & (most > room * (1 - _ROUNDING))):
         asked = replace(request, workload=replace(request.workload, batch=int(batch[row])))
         layout = layouts.at(int(row))
         fits[row] = machine.fits(resident_bytes(asked, layout, shard(request.program, layout)))
@@ -256,32 +261,37 @@ def resting(program: Program, phase: Phase) -> Iterator[tuple[Held, Group, Op, T
 
 def _rest(
     request: Request, program: Program, phase: Phase, layouts: Layout, batch: Any, seen: set[Held]
-) -> tuple[Any, Any, Any]:
-    """Bytes of what rests on a device before the layers, in all of them and after them, and was not ``seen``."""
+) -> Rest:
+    """Bytes of what rests on a device and was not ``seen``; weights that layers share are whole in each stage."""
     widths, work = FloatWidths(request.precision), request.workload
     held = _numbers(program) | _floats(work.step(Phase.DECODE, work.batch, work.held))
     held["B"] = (batch / layouts.dp)[:, None]
-    sums = [np.zeros(len(batch)) for _ in range(3)]
+    sums = [np.zeros(len(batch)) for _ in range(4)]
     found = list(resting(program, phase))
     first = seen | {key for key, *_ in found}
     for key, group, op, tensor in found:
         if key not in seen:
             size = np.ravel(np.asarray(program.resident(group, op, tensor, held))) * widths.width(tensor)
             again = tensor.tied and key[0] == 2 and (0, "", tensor.name) in first
-            sums[key[0]] = sums[key[0]] + size * (layouts.pp > 1 if again else 1)
-    before, layers, after = sums
-    return before, layers, after
+            place = 3 if group.shared and key[0] == 1 else key[0]
+            sums[place] = sums[place] + size * (layouts.pp > 1 if again else 1)
+    before, layers, after, everywhere = sums
+    return before, layers, after, everywhere
 
 
-def _memory(request: Request, layouts: Layout, phases: Sequence[PhaseRows]) -> Any:
-    """Bytes on a device of the fullest stage, a number per row."""
-    sums = (sum(each) for each in zip(*(rows.rest for rows in phases), strict=True))
+def _memory(request: Request, layouts: Layout, phases: Sequence[PhaseRows]) -> tuple[Any, Any]:
+    """Bytes on a device of the fullest stage, at least and at most, a number per row; of one stage they are the same.
+
+    Activations of the fullest of several may be fewer than those of all.
+    """
+    *sums, everywhere = (sum(each) for each in zip(*(rows.rest for rows in phases), strict=True))
     stages = (
         np.asarray(held)
         for held in Pipeline(layer_count(request.program), layouts.pp, 1, Phase.PREFILL).stage_values(*sums)
     )
+    rest = np.maximum.reduce(np.broadcast_arrays(*stages)) + everywhere
     peaks = np.maximum.reduce([rows.peak for rows in phases])
-    return np.maximum.reduce(np.broadcast_arrays(*stages)) + peaks
+    return rest + np.where(layouts.pp > 1, 0.0, peaks), rest + peaks
 
 
 def _numbers(program: Program) -> dict[str, Number]:
