@@ -108,9 +108,8 @@ def _several(flag: str) -> Callable[[Degrees, Steps], Truth]:
 def _over_replicas(degrees: Degrees, steps: Steps) -> Degree:
     """Whether there are collectives of experts, whether among replicas, and whether split sequences are gathered."""
     ep, tp = degrees["ep"], degrees["tp"]
-    apart = _sequences_apart(degrees, steps)
-    kind: Degree = (ep > 1) + 1 * (ep > tp) + 2 * ((ep > 1) & (ep >= tp) & apart)
-    return kind
+    kind: Degree = (ep > 1) + 1 * (ep > tp)
+    return kind if steps.one_token else kind + 2 * ((ep >= tp) & (degrees["sp"] > 1))
 
 
 def _cache_apart(degrees: Degrees, steps: Steps) -> Truth:

@@ -259,9 +259,7 @@ def resting(program: Program, phase: Phase) -> Iterator[tuple[Held, Group, Op, T
                     yield key, group, op, tensor
 
 
-def _rest(
-    request: Request, program: Program, phase: Phase, layouts: Layout, batch: Any, seen: set[Held]
-) -> Rest:
+def _rest(request: Request, program: Program, phase: Phase, layouts: Layout, batch: Any, seen: set[Held]) -> Rest:
     """Bytes of what rests on a device and was not ``seen``; weights that layers share are whole in each stage."""
     widths, work = FloatWidths(request.precision), request.workload
     held = _numbers(program) | _floats(work.step(Phase.DECODE, work.batch, work.held))
