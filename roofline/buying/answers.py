@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from roofline.prediction.answers import Bound, EngineUsed, SharesAnswer
+from roofline.prediction.answers import Bound, EngineUsed, LaunchAnswer, SharesAnswer
 from roofline.schema import Answer, Says
 from roofline.simulation.answers import DistributionAnswer
 from roofline.training.answers import TrainingStepAnswer
@@ -299,6 +299,14 @@ class SizeInputs(ServingInputs):
     headroom: Annotated[float, Says("part of the capacity that stays free")]
 
 
+class ReplicaLaunchAnswer(LaunchAnswer):
+    """The command that starts a replica of the answer chosen."""
+
+    hardware: Annotated[str, Says("device that it runs on")]
+    replicas: Annotated[int, Says("replicas, each started so")]
+    devices: Annotated[int, Says("devices of a replica")]
+
+
 class CompareAnswer(Answer):
     """Hardware side by side, each at its best batch within the targets, the best first."""
 
@@ -308,6 +316,7 @@ class CompareAnswer(Answer):
     rows: Annotated[list[RowAnswer], Says("hardware: what qualifies first, the cheapest before the others")]
     pareto_front: Annotated[list[FrontAnswer], Says("choices that no other beats in both TPOT and cost")]
     pools_or_mixed: NotRequired[Annotated[list[PoolsOrMixedAnswer], Says("with --pools: what they are worth")]]
+    launch: NotRequired[Annotated[ReplicaLaunchAnswer, Says("with --launch: the launch line of the best")]]
 
 
 class SimulatedAnswer(TypedDict):
@@ -362,3 +371,4 @@ class SizeAnswer(Answer):
     others: Annotated[list[OrderAnswer], Says("orders after that")]
     misses: Annotated[list[MissAnswer], Says("hardware that cannot serve it, the nearest first")]
     pools_or_mixed: NotRequired[Annotated[list[PoolsOrMixedAnswer], Says("with --pools: what they are worth")]]
+    launch: NotRequired[Annotated[ReplicaLaunchAnswer, Says("with --launch: the launch line of the best")]]

@@ -13,6 +13,7 @@ from roofline.number import Grid
 from roofline.options import groups
 from roofline.options.values import read_value
 from roofline.serving.curve import Curve
+from roofline.units import format_figures
 
 HEADROOM = 0.2
 """The part of the capacity that stays free where requests arrive as they like, and nobody simulates their queue."""
@@ -64,7 +65,7 @@ class Arriving:
 
     def told(self, amount: float) -> str:
         """So much of it."""
-        return f"{amount:,.3g} req/s"
+        return f"{format_figures(amount)} req/s"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -133,7 +134,7 @@ class InFlight:
 
     def told(self, amount: float) -> str:
         """So much of it."""
-        return f"{amount:,.3g} in flight"
+        return f"{format_figures(amount)} in flight"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from roofline.cli.console import refuse, tell, warn
 from roofline.options.keywords import part
 from roofline.options.verbs import CompareFlags, CompareOptions, ServingOutput, SizeFlags, SizeOptions
+
+Options = TypeVar("Options", CompareOptions, SizeOptions)
 
 
 def compare(model: str, flags: CompareFlags) -> None:
@@ -20,8 +22,9 @@ def compare(model: str, flags: CompareFlags) -> None:
     from roofline.reports.serving import rows as serving_rows
 
     text = partial(report_serving.comparison_text, pareto=flags["pareto"], wide=flags["wide"])
-    result = buying.compare(model, hardware, **part(CompareOptions, flags))
-    _tell(result, text, serving_rows.comparison_rows, shown)
+    options = _under(part(CompareOptions, flags), flags["launch"])
+    result = buying.compare(model, hardware, **options)
+    _tell(result, text, serving_rows.comparison_rows, shown, flags["launch"])
 
 
 def size(model: str, flags: SizeFlags) -> None:
@@ -32,7 +35,8 @@ def size(model: str, flags: SizeFlags) -> None:
     from roofline.reports.serving import sizing as report_sizing
 
     text = partial(report_sizing.sizing_text, wide=flags["wide"])
-    _tell(buying.size(model, hardware, **part(SizeOptions, flags)), text, serving_rows.sizing_rows, shown)
+    options = _under(part(SizeOptions, flags), flags["launch"])
+    _tell(buying.size(model, hardware, **options), text, serving_rows.sizing_rows, shown, flags["launch"])
 
 
 def _checked(hardware: str | None, shown: ServingOutput) -> tuple[str, ServingOutput]:
@@ -46,18 +50,36 @@ def _checked(hardware: str | None, shown: ServingOutput) -> tuple[str, ServingOu
     return hardware, shown
 
 
-def _tell(result: Any, text: Any, rows: Any, shown: ServingOutput) -> None:
-    """Print or write the result; exit 4 where nothing meets the targets."""
+def _under(options: Options, launch: str | None) -> Options:
+    """The options under the engine that the answer is to be launched with, where they name none."""
+    if launch is None:
+        return options
+    from roofline.engines.launch_flags import launch_flags
+
+    launch_flags(launch)  # before any work
+    return {**options, "engine": launch} if options["engine"] is None else options
+
+
+def _tell(result: Any, text: Any, rows: Any, shown: ServingOutput, launch: str | None) -> None:
+    """Print or write the result, with its launch line; exit 4 where nothing meets the targets."""
+    from roofline.buying.launching import launch_chosen
     from roofline.reports.export import write_result
     from roofline.reports.prediction import to_json
+
+    started = launch_chosen(result, launch) if launch is not None else None
+
+    def fields() -> dict[str, Any]:
+        return {**result.to_dict(), **({"launch": started.to_dict()} if started else {})}
 
     for warning in result.question.model.warnings:
         warn(warning)
     if shown["output"] is not None:
-        write_result(result.to_dict, partial(rows, result), shown["output"])
+        write_result(fields, partial(rows, result), shown["output"])
     if shown["json"]:
-        tell(to_json(result.to_dict()))
+        tell(to_json(fields()))
     elif shown["output"] is None:
         tell(text(result, quiet=shown["quiet"]))
+    if started and not shown["json"]:
+        tell(f"\n{started.words}")
     if not result.qualifies:
         raise click.exceptions.Exit(4)

@@ -18,11 +18,12 @@ from roofline.schema import Says
 
 Meaning: TypeAlias = Literal[
     "tp", "pp", "dp", "ep", "dcp", "expert_parallel", "dp_attention", "sequences", "chunk", "length", "share", "block",
-    "weights", "cache", "dtype", "eager", "chunked", "mixed",
+    "weights", "cache", "dtype", "eager", "padded", "chunked", "mixed", "backend",
 ]  # fmt: skip
 """Degrees; experts over all ranks of tp and dp; attention by dp within the ranks of tp; most sequences in flight;
 tokens of a step of chunked prefill; the longest sequence; share of the memory; tokens of a block of the KV cache;
-formats; no graphs; prompts in chunks; prompts and decoding in one step."""
+formats; no graphs; steps padded to the next graph; prompts in chunks; prompts and decoding in one step; which of its
+backends."""
 
 Takes: TypeAlias = Literal["value", "switch", "list"]
 
@@ -34,6 +35,7 @@ class Flag(Record):
     also: Annotated[list[Text], Says("other spellings")] = []
     switch: Annotated[bool, Says("whether it stands without a value")] = False
     words: Annotated[dict[Text, Text], Says("words that it takes, and the format that each means")] = {}
+    as_null: Annotated[bool, Says("of an option in a file: whether null says it")] = False
 
 
 class Others(Record):
@@ -50,6 +52,15 @@ class Others(Record):
         return "value" if flag in self.values else "list" if flag in self.lists else None
 
 
+class OptionsFile(Record):
+    """The YAML file of options that a flag names; they hold over flags that say the same."""
+
+    flag: Annotated[Text, Says("the flag that names it")]
+    also: Annotated[list[Text], Says("other spellings")] = []
+    options: Annotated[dict[Text, Flag], Says("options that a prediction depends on, by path: block.option")]
+    inert: Annotated[list[Text], Says("options that change neither times nor memory, by path; others are refused")] = []
+
+
 class LaunchFlags(Record):
     """The argument list of one engine at one version."""
 
@@ -63,13 +74,14 @@ class LaunchFlags(Record):
     underscores: Annotated[bool, Says("whether --max_num_seqs is --max-num-seqs")] = False
     negation: Annotated[Text | None, Says("what a switch begins with to be off, --no-")] = None
     flags: Annotated[dict[Text, Flag], Says("flags that a prediction depends on")]
+    file: Annotated[OptionsFile | None, Says("options that stand in a file")] = None
     environment: Annotated[list[Text], Says("environment variables that change neither times nor memory")] = []
     inert: Annotated[Others, Says("flags that change neither times nor memory")]
     refused: Annotated[Others, Says("flags that do, and are not modelled")]
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        known = [*self.spellings, *self.model, *self._listed]
+        known = self.known
         if twice := next((flag for flag in known if known.count(flag) > 1), None):
             msg = f"{twice}: stands twice"
             raise ValueError(msg)
@@ -87,7 +99,20 @@ class LaunchFlags(Record):
     @functools.cached_property
     def known(self) -> list[str]:
         """Every flag in every spelling."""
-        return [*self.spellings, *self.model, *self._listed]
+        named = [self.file.flag, *self.file.also] if self.file else []
+        return [*self.spellings, *self.model, *named, *self._listed]
+
+    @functools.cached_property
+    def by_meaning(self) -> dict[Meaning, Flag]:
+        """Each meaning -> the flag that says it, or else the option of the file."""
+        every = [*self.flags.values(), *(self.file.options.values() if self.file else ())]
+        return {flag.means: flag for flag in reversed(every)}
+
+    @functools.cached_property
+    def meanings(self) -> list[Meaning]:
+        """All that can be said, flags first."""
+        every = [*self.flags.values(), *(self.file.options.values() if self.file else ())]
+        return list(dict.fromkeys(flag.means for flag in every))
 
     def flag_of(self, meaning: str) -> str | None:
         """The flag that says so, None where the engine has none."""
@@ -98,7 +123,7 @@ def launched_engines() -> list[str]:
     """The engines whose launch lines are written and read.
 
     >>> launched_engines()
-    ['sglang', 'vllm']
+    ['sglang', 'tensorrt-llm', 'vllm']
     """
     return sorted(path.stem for path in (data_folder("engines") / "launch").glob("*.yaml"))
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
-from typing import TypeAlias
+from collections.abc import Iterator
 
 from roofline.classes import frozen
 from roofline.engines.launch_flags import Flag, LaunchFlags, launch_flags, launched_engines
+from roofline.engines.options_file import in_file, read_options, written_options
+from roofline.engines.said import Said, read_value, value_of
 from roofline.errors import UsageError, near_matches, shown
 
-Said: TypeAlias = int | float | str | bool
+MODEL = "MODEL"
+"""The place of the model in a line whose program has no flag for it."""
 
-_SHARES = ("share",)
-_SUFFIXES = {"k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
-_NUMBER = re.compile(r"(-?[0-9]{1,15}(?:\.[0-9]{1,6})?)([kKmMgG]?)")
 _PYTHON = re.compile(r"(?:.*/)?python(?:3(?:\.[0-9]{1,2})?)?")
 
 
@@ -40,25 +39,20 @@ class LaunchLine:
         "vllm serve 'my model' --tensor-parallel-size 8 --enforce-eager --no-enable-chunked-prefill"
         """
         known, said = launch_flags(self.engine), self.by_meaning
-        model = [] if known.programs[0].endswith("serve") else [known.model[0]]
+        model = [known.model[0]] if known.model and not known.programs[0].endswith("serve") else []
         words = [*known.programs[0].split(), *model, self.model]
+        elsewhere = {flag.means for flag in in_file(known, said).values()}
         for name, flag in known.flags.items():
-            if flag.means in said:
+            if flag.means in said and flag.means not in elsewhere:
                 words += _written(known, name, flag, said[flag.means])
-        return shlex.join(words)
+        return shlex.join(words) + written_options(known, said)
 
 
 def _written(known: LaunchFlags, name: str, flag: Flag, value: Said) -> list[str]:
     """The words of a flag. Raises UsageError for a value that the engine has no word for."""
     if flag.switch:
         return [name] if value else [f"{known.negation or ''}{name.lstrip('-')}"] if known.negation else []
-    if not flag.words:
-        return [name, str(value)]
-    word = next((word for word, meant in flag.words.items() if meant == value), None)
-    if word is None:
-        msg = f"launch {known.name}: {name} has no word for {value}; it takes {', '.join(flag.words)}"
-        raise UsageError(msg)
-    return [name, word]
+    return [name, str(value_of(known.name, name, flag, value))]
 
 
 def read_launch_line(text: str) -> LaunchLine:
@@ -82,8 +76,11 @@ def read_launch_line(text: str) -> LaunchLine:
         raise UsageError(msg)
     model = ""
     said: dict[str, Said] = {}
+    of_file: dict[str, Said] = {}
     for flag, value in _flags(known, rest):
-        if flag in known.model:
+        if known.file and flag == known.file.flag:
+            of_file |= read_options(known, str(value), rest)
+        elif flag in (known.model or [MODEL]):
             if model:
                 msg = f"from: two models, {shown(model)} and {shown(value)}"
                 raise UsageError(msg)
@@ -91,10 +88,11 @@ def read_launch_line(text: str) -> LaunchLine:
         else:
             _note(said, known, flag, value)
     if not model:
-        msg = f"from: no model; expected {known.programs[0]} MODEL, or {known.model[0]} MODEL"
+        flags = "".join(f", or {flag} MODEL" for flag in known.model[:1])
+        msg = f"from: no model; expected {known.programs[0]} MODEL{flags}"
         raise UsageError(msg)
-    return LaunchLine(known.name, model, tuple((each.means, said[each.means]) for each in known.flags.values()
-                                               if each.means in said))  # fmt: skip
+    said |= of_file
+    return LaunchLine(known.name, model, tuple((each, said[each]) for each in known.meanings if each in said))
 
 
 def _without_variables(words: list[str]) -> tuple[list[str], list[str]]:
@@ -108,20 +106,22 @@ def _program(words: list[str]) -> tuple[LaunchFlags, list[str]]:
     """The engine that a command starts, and its arguments. Raises UsageError for a command of none."""
     folded = ["python" if i == 0 and _PYTHON.fullmatch(word) else word for i, word in enumerate(words)]
     every = [(known, program.split()) for known in map(launch_flags, launched_engines()) for program in known.programs]
-    for known, program in every:
+    for known, program in sorted(every, key=lambda each: -len(each[1])):
         if folded[: len(program)] == program:
             return known, words[len(program) :]
     msg = f"from: {shown(' '.join(words[:3]))} starts no engine that is read; expected "
     raise UsageError(msg + ", ".join(" ".join(program) for _, program in every))
 
 
-def _flags(known: LaunchFlags, words: list[str]) -> Iterator[tuple[str, str | bool]]:
-    """Flags with their values, the model with its first flag; those that change nothing left out."""
-    rest = list(words)
+def _flags(known: LaunchFlags, rest: list[str]) -> Iterator[tuple[str, str | bool]]:
+    """Flags with their values, the model with its first flag; those that change nothing left out.
+
+    ``rest`` shrinks, and whoever takes a flag may take the words behind it.
+    """
     while rest:
         word = rest.pop(0)
         if not word.startswith("-"):
-            yield known.model[0], word
+            yield (known.model or [MODEL])[0], word
             continue
         name, equals, given = word.partition("=")
         name = _spelled(known, name)
@@ -137,7 +137,14 @@ def _flags(known: LaunchFlags, words: list[str]) -> Iterator[tuple[str, str | bo
             while takes == "list" and rest and not rest[0].startswith("-"):
                 rest.pop(0)
         if modelled:
-            yield known.spellings.get(bare, bare), value
+            yield _chief(known, bare), value
+
+
+def _chief(known: LaunchFlags, name: str) -> str:
+    """A flag in its first spelling."""
+    if known.file and name in known.file.also:
+        return known.file.flag
+    return known.spellings.get(name, name)
 
 
 def _next(rest: list[str], name: str) -> str:
@@ -161,7 +168,7 @@ def _bare(known: LaunchFlags, name: str) -> str:
 
 def _takes(known: LaunchFlags, name: str) -> tuple[str, bool]:
     """What follows a flag, and whether it is modelled. Raises UsageError for one that is not, or not known."""
-    if name in known.model:
+    if name in known.model or (known.file and name in (known.file.flag, *known.file.also)):
         return "value", True
     if name in known.spellings:
         return "switch" if known.flags[known.spellings[name]].switch else "value", True
@@ -180,30 +187,4 @@ def _note(said: dict[str, Said], known: LaunchFlags, flag: str, value: str | boo
     if what.means in said:
         msg = f"from: {flag} stands twice"
         raise UsageError(msg)
-    if isinstance(value, bool):
-        said[what.means] = value
-    elif what.words:
-        said[what.means] = _word(what.words, flag, value)
-    else:
-        said[what.means] = _number(flag, value, share=what.means in _SHARES, suffixes=known.suffixes)
-
-
-def _word(words: Mapping[str, str], flag: str, value: str) -> str:
-    if value not in words:
-        msg = f"from: {flag} {value}: not modelled; expected {', '.join(words)}"
-        raise UsageError(msg)
-    return words[value]
-
-
-def _number(flag: str, value: str, *, share: bool, suffixes: bool) -> int | float:
-    """A number. Raises UsageError for what is none, or out of range."""
-    found = _NUMBER.fullmatch(value)
-    if found and (suffixes or not found[2]):
-        number = float(found[1]) * _SUFFIXES.get(found[2], 1)
-        if share and 0 < number <= 1:
-            return number
-        if not share and number == int(number) and (number > 0 or number == -1):
-            return int(number)
-    expected = "a share of the memory such as 0.9" if share else "a whole number of 1 or more"
-    msg = f"from: {flag} {value}: expected {expected}"
-    raise UsageError(msg)
+    said[what.means] = value if isinstance(value, bool) else read_value(flag, what, value, suffixes=known.suffixes)

@@ -456,7 +456,7 @@ class Money(Prices, total=False):
     ]
 
 
-class Launch(TypedDict, total=False):
+class Launched(TypedDict, total=False):
     """Launch"""
 
     launched: Annotated[
@@ -467,9 +467,14 @@ class Launch(TypedDict, total=False):
             metavar="LINE",
         ),
     ]
+
+
+class Launch(TypedDict, total=False):
+    """Launch"""
+
     launch: Annotated[
         str | None,
-        Option("Print the launch line of the answer too: vllm or sglang.", metavar="ENGINE"),
+        Option("Print the launch line of the answer too: vllm, sglang or tensorrt-llm.", metavar="ENGINE"),
     ]
 
 

@@ -20,6 +20,7 @@ from roofline.options.groups import (
     Hardware,
     JsonOutput,
     Launch,
+    Launched,
     Lengths,
     Limits,
     Load,
@@ -79,7 +80,7 @@ class PredictOutput(FileOutput, Wide, Quiet, NoColor, total=False):
     sensitivity: Annotated[bool, Option("What 10 % more of each resource would buy.", default=False)]
 
 
-class PredictFlags(Hardware, PredictOptions, Launch, PredictOutput, total=False):
+class PredictFlags(Hardware, PredictOptions, Launched, Launch, PredictOutput, total=False):
     """The flags of ``predict``."""
 
 
@@ -225,7 +226,7 @@ class ServingOutput(FileOutput, Wide, Quiet, total=False):
     """Output"""
 
 
-class CompareFlags(SeveralHardware, CompareOptions, ServingOutput, total=False):
+class CompareFlags(SeveralHardware, CompareOptions, Launch, ServingOutput, total=False):
     """The flags of ``compare``."""
 
     pareto: Annotated[bool, Option("The front of cost against TPOT too.", default=False)]
@@ -240,7 +241,7 @@ class SizeOptions(Load, Limits, ServingOptions, total=False):
     ]
 
 
-class SizeFlags(SeveralHardware, SizeOptions, ServingOutput, total=False):
+class SizeFlags(SeveralHardware, SizeOptions, Launch, ServingOutput, total=False):
     """The flags of ``size``."""
 
 
@@ -560,6 +561,7 @@ GROUPS = (
     Prices,
     Money,
     Edits,
+    Launched,
     Launch,
     OpSizes,
     TorchDevice,

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 from typing import Any, Unpack, cast
 
-from roofline.compression.recipes import AS_ASKED
+from roofline.classes import frozen
+from roofline.compression.recipes import AS_ASKED, Recipe
+from roofline.engines.engine import Engine
 from roofline.engines.launch_flags import launch_flags
-from roofline.engines.launch_line import LaunchLine, Said, read_launch_line
+from roofline.engines.launch_line import LaunchLine, read_launch_line
 from roofline.engines.library import load_engine
+from roofline.engines.said import Said
 from roofline.errors import UsageError
+from roofline.hardware.reservation import read_reserve
+from roofline.models.model import Model
 from roofline.models.sources import hub_id
+from roofline.options import groups
 from roofline.options.keywords import takes
 from roofline.options.verbs import PredictOptions
 from roofline.parallelism.dimensions import DEGREES
+from roofline.parallelism.layout import Layout
+from roofline.prediction.launch_degrees import degrees_of, degrees_said
 from roofline.prediction.predict import Prediction, predict
 from roofline.prediction.request import Hardware
 from roofline.program.workload import Workload
 
 _STATED = ("engine", "dtype", "weight_dtype", "activation_dtype", "kv_dtype", *DEGREES)
 """What a launch line states, in its own flags or by the defaults of its engine."""
+
+
+class Asked(groups.Dtypes, groups.Reserve, total=False):
+    """What of the options a launch line has to say."""
 
 
 @takes(PredictOptions)
@@ -48,7 +60,50 @@ def launch_in_json(line: LaunchLine) -> dict[str, str]:
     return {"engine": line.engine, "version": launch_flags(line.engine).version, "line": str(line)}
 
 
-def launch_line(prediction: Prediction, engine: str) -> LaunchLine:
+@frozen
+class Launched:
+    """What a launch line starts: a model under an engine in a layout, for so many sequences of so many tokens.
+
+    ``sequences`` are in flight at once, over all replicas of the layout; ``asked`` has the formats that were asked for.
+    """
+
+    model: Model
+    engine: Engine
+    layout: Layout
+    recipe: Recipe
+    sequences: int
+    length: int
+    asked: Asked
+
+    @classmethod
+    def of(cls, prediction: Prediction) -> Launched:
+        """What was predicted. Raises UsageError for a pruned network."""
+        request, work = prediction.request, prediction.workload
+        if request.compression.pruning or request.compression.sparsity:
+            msg = "launch: no flag prunes; store the pruned checkpoint and name its folder"
+            raise UsageError(msg)
+        asked = cast("Asked", request.asked)
+        return cls(prediction.model, prediction.engine, prediction.layout, prediction.recipe, int(work.batch),
+                   _sequence(work), asked)  # fmt: skip
+
+    @property
+    def experts(self) -> bool:
+        """Whether the model is a mixture of experts."""
+        return "E" in self.model.program().sizes
+
+    @property
+    def share(self) -> float | None:
+        """The share of the memory that is asked for, else the engine's. Raises UsageError for a size."""
+        if self.asked["reserve"] is None:
+            return self.engine.memory_share
+        kept = read_reserve(self.asked, self.engine)
+        if kept.size:
+            msg = f"launch: no flag keeps {kept.size:,} bytes; give reserve as a share such as 0.1"
+            raise UsageError(msg)
+        return round(1 - kept.share, 12)
+
+
+def launch_line(starts: Prediction | Launched, engine: str) -> LaunchLine:
     """The launch line of what was predicted: degrees, sequences, chunk, longest sequence, share of memory, formats.
 
     Raises UsageError for what the engine's flags cannot say, and for a prediction under another engine.
@@ -58,28 +113,27 @@ def launch_line(prediction: Prediction, engine: str) -> LaunchLine:
     vllm serve meta-llama/Llama-3.1-8B --tensor-parallel-size 2 --max-num-seqs 16 --max-num-batched-tokens 8192 \
 --max-model-len 2304 --gpu-memory-utilization 0.9 --dtype bfloat16
     """
-    known = launch_flags(engine)
-    used, request, work = prediction.engine, prediction.request, prediction.workload
+    known, asked = launch_flags(engine), starts if isinstance(starts, Launched) else Launched.of(starts)
+    used = asked.engine
     if used.name != known.name:
         msg = f"launch {engine}: the prediction is that of {used.name}; ask with engine {known.name}"
         raise UsageError(msg)
-    if request.compression.pruning or request.compression.sparsity:
-        msg = f"launch {engine}: no flag prunes; store the pruned checkpoint and name its folder"
-        raise UsageError(msg)
-    said: dict[str, Said] = _degrees_said(prediction, engine)
-    replicas = prediction.layout.dp
-    each = -(-work.batch // replicas)
-    said["sequences"] = int(each * replicas if engine == "sglang" and "dp_attention" in said else each)
-    said |= _chunk_said(prediction, engine, said)
-    said["length"] = _sequence(work)
-    if used.memory_share is not None:
-        said["share"] = used.memory_share
+    said: dict[str, Said] = degrees_said(asked.layout, engine, experts=asked.experts)
+    replicas = int(asked.layout.dp)
+    each = -(-asked.sequences // replicas)
+    said["sequences"] = each * replicas if engine == "sglang" and "dp_attention" in said else each
+    said |= _chunk_said(asked, said)
+    said["length"] = asked.length
+    if asked.share is not None:
+        said["share"] = asked.share
     usual = load_engine(engine)
     if used.kv_block != usual.kv_block:
         said["block"] = used.kv_block
     if usual.graphs and not used.graphs:
         said["eager"] = True
-    return LaunchLine(engine, hub_id(prediction.model.name), _ordered(engine, said | _formats_said(prediction, engine)))
+    elif used.captured and "padded" in known.by_meaning:
+        said["padded"] = True
+    return LaunchLine(engine, hub_id(asked.model.name), _ordered(engine, said | _formats_said(asked, engine)))
 
 
 def _sequence(work: Workload) -> int:
@@ -88,70 +142,40 @@ def _sequence(work: Workload) -> int:
 
 
 def _ordered(engine: str, said: dict[str, Said]) -> tuple[tuple[str, Said], ...]:
-    means = [flag.means for flag in launch_flags(engine).flags.values()]
+    means = launch_flags(engine).meanings
     if strange := next((each for each in said if each not in means), None):
         msg = f"launch {engine}: no flag of {launch_flags(engine).version} says {strange}"
         raise UsageError(msg)
     return tuple((each, said[each]) for each in means if each in said)
 
 
-def _degrees_said(prediction: Prediction, engine: str) -> dict[str, Said]:
-    """The degrees in the engine's own terms. Raises UsageError for those that it does not have."""
-    layout = prediction.layout
-    tp, pp, dp, ep, cp, dcp, sp = (int(getattr(layout, name)) for name in DEGREES)
-    if cp > 1 or sp > 1:
-        msg = f"launch {engine}: no flag that is written here says {'cp' if cp > 1 else 'sp'}; ask with cp 1, sp 1"
-        raise UsageError(msg)
-    experts = _has_experts(prediction)
-    if experts and ep == 1 and dp > 1 and engine == "vllm":
-        msg = "launch vllm: replicas of experts; data parallel ranks share them. Ask with ep, or start each by itself"
-        raise UsageError(msg)
-    said: dict[str, Said] = {"pp": pp, "dcp": dcp}
+def _chunk_said(asked: Launched, said: dict[str, Said]) -> dict[str, Said]:
+    """Chunked prefill in the engine's own terms. Raises UsageError for prompts by themselves where none says so."""
+    engine, tokens = asked.engine.name, asked.engine.pass_tokens
     if engine == "vllm":
-        if ep not in (1, tp * dp):
-            msg = f"launch vllm: ep {ep}: expert parallelism is over all {tp * dp} devices of tp and dp"
+        return {"chunk": tokens} if tokens else {"chunked": False}
+    if engine == "tensorrt-llm":
+        if not tokens or not asked.engine.mixed:
+            msg = f"launch {engine}: no flag has prompts by themselves; ask with engine.chunk, and engine.mixed true"
             raise UsageError(msg)
-        said |= {"tp": tp, "dp": dp} | ({"expert_parallel": True} if ep > 1 else {})
-    elif experts and dp > 1 and ep > 1:
-        if ep != tp * dp:
-            msg = f"launch {engine}: ep {ep}: with attention data-parallel, experts are over all {tp * dp} devices"
-            raise UsageError(msg)
-        said |= {"tp": tp * dp, "dp": dp, "dp_attention": True, "ep": ep}
-    else:
-        said |= {"tp": tp, "dp": dp, "ep": ep}
-    return {name: degree for name, degree in said.items() if degree != 1 or degree is True}
+        return {"chunk": tokens, "chunked": True}
+    found: dict[str, Said] = {"chunk": tokens * int(asked.layout.dp if "dp_attention" in said else 1) if tokens else -1}
+    return {**found, "mixed": True} if asked.engine.mixed else found
 
 
-def _has_experts(prediction: Prediction) -> bool:
-    return "E" in prediction.request.program.sizes
-
-
-def _chunk_said(prediction: Prediction, engine: str, said: dict[str, Said]) -> dict[str, Said]:
-    """Chunked prefill in the engine's own terms."""
-    tokens, dp = prediction.engine.pass_tokens, int(prediction.layout.dp)
-    found: dict[str, Said] = {}
-    if engine == "vllm":
-        found = {"chunk": tokens} if tokens else {"chunked": False}
-    else:
-        found["chunk"] = (tokens * dp if "dp_attention" in said else tokens) if tokens else -1
-        if prediction.engine.mixed:
-            found["mixed"] = True
-    return found
-
-
-def _formats_said(prediction: Prediction, engine: str) -> dict[str, Said]:
+def _formats_said(starts: Launched, engine: str) -> dict[str, Said]:
     """Formats of weights, activations and cache; those of a quantised checkpoint are read from it by the engine."""
-    asked, recipe = prediction.request.asked, prediction.recipe
+    asked, recipe = starts.asked, starts.recipe
     if asked["weight_dtype"] or asked["activation_dtype"] or asked["state_dtype"]:
         msg = f"launch {engine}: no flag says the dtype of weights, activations or states alone; give --dtype"
         raise UsageError(msg)
     said: dict[str, Said] = {}
-    stored = prediction.model.checkpoint != AS_ASKED and not asked["dtype"]
+    stored = starts.model.checkpoint != AS_ASKED and not asked["dtype"]
     plain = str(recipe.name.partition("+")[0])
     if not stored:
         if plain in ("bf16", "fp16", "fp32"):
             said["dtype"] = plain
-        elif plain == "fp8":
+        elif plain == "fp8" and "weights" in launch_flags(engine).by_meaning:
             said["weights"] = "fp8"
         else:
             msg = f"launch {engine}: {recipe.name} wants a checkpoint that is stored so; give its folder as the model"
@@ -179,7 +203,7 @@ def options_of(line: LaunchLine) -> PredictOptions:
             edits[f"engine.{field}"] = said[meaning]
     if said.get("eager"):
         edits |= {"engine.graphs": {}, "engine.captured": []}
-    found: dict[str, Any] = {"engine": line.engine, "set": edits, **_degrees_of(line)}
+    found: dict[str, Any] = {"engine": line.engine, "set": edits, **degrees_of(line)}
     dtype = said.get("weights", said.get("dtype", "auto"))
     if dtype != "auto":
         found["dtype"] = dtype
@@ -198,26 +222,11 @@ def _chunk_of(line: LaunchLine) -> int | None:
     return int(said["chunk"]) // (int(said.get("dp", 1)) if said.get("dp_attention") else 1)
 
 
-def _degrees_of(line: LaunchLine) -> dict[str, int]:
-    """The degrees of a line, in our terms. Raises UsageError for those that contradict each other."""
-    said = line.by_meaning
-    tp, pp, dp, dcp = (int(said.get(name, 1)) for name in ("tp", "pp", "dp", "dcp"))
-    ep = tp * dp if said.get("expert_parallel") else int(said.get("ep", 1))
-    if said.get("dp_attention"):
-        if tp % dp:
-            msg = f"from: attention data-parallel by {dp} does not divide {tp} devices of tp"
-            raise UsageError(msg)
-        if dp > 1 and ep != tp:
-            msg = f"from: attention data-parallel with ep {ep} on {tp} devices is not modelled; expected --ep-size {tp}"
-            raise UsageError(msg)
-        tp //= dp
-    return {"tp": tp, "pp": pp, "dp": dp, "ep": ep, "cp": 1, "dcp": dcp, "sp": 1}
-
-
 def check_launched(line: LaunchLine, prediction: Prediction) -> None:
     """Raises UsageError where the work is more than the line admits, or its layout is not one that is modelled."""
     said, work = line.by_meaning, prediction.workload
-    replicas = prediction.layout.dp if not said.get("dp_attention") else 1
+    whole = line.engine == "sglang" and said.get("dp_attention")  # it counts the requests of all ranks together
+    replicas = 1 if whole else prediction.layout.dp
     most = int(said.get("sequences", work.batch)) * replicas
     if work.batch > most:
         msg = f"batch {work.batch}: the launch line admits {most} sequences at once; give a smaller batch"
@@ -227,8 +236,26 @@ def check_launched(line: LaunchLine, prediction: Prediction) -> None:
         msg = f"prompt and answer of {longest} tokens: the launch line admits {said['length']}; give shorter ones"
         raise UsageError(msg)
     ranks = prediction.layout
-    if line.engine == "vllm" and ranks.dp > 1 and ranks.ep == 1 and _has_experts(prediction):
+    if line.engine == "vllm" and ranks.dp > 1 and ranks.ep == 1 and Launched.of(prediction).experts:
         msg = (
             "from: experts split by tensor over data parallel ranks are not modelled; expected --enable-expert-parallel"
+        )
+        raise UsageError(msg)
+    if line.engine == "tensorrt-llm":
+        _check_steps(line, prediction)
+
+
+def _check_steps(line: LaunchLine, prediction: Prediction) -> None:
+    """Raises UsageError where TensorRT-LLM, as a line starts it, takes no such prompt or replays no such batch."""
+    said, work, engine = line.by_meaning, prediction.workload, prediction.engine
+    tokens = engine.pass_tokens or 0
+    if not said.get("chunked") and work.context is None and work.prompt > tokens:
+        msg = f"prompt {work.prompt}: without --enable_chunked_prefill a step takes prompts of {tokens} tokens at most"
+        raise UsageError(msg)
+    batch = -(-int(work.batch) // int(prediction.layout.dp))
+    if engine.graphs and not said.get("padded") and batch not in engine.captured:
+        msg = (
+            f"batch {batch}: no graph of it is captured, and without cuda_graph_config.enable_padding it is not padded "
+            "to the next; which steps then run without a graph is not modelled"
         )
         raise UsageError(msg)

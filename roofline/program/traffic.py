@@ -6,7 +6,7 @@ A distribution is a few points with weights, which keep its mean: costs are then
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import erf, exp, log, sqrt
+from math import ceil, erf, exp, log, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -21,7 +21,7 @@ from roofline.units import format_count, parse_count
 BINS = 8
 """Into how many equally likely parts a log-normal distribution is cut; each part counts as its mean."""
 
-_P90 = NormalDist().inv_cdf(0.9)
+_P90, _RARELY = (NormalDist().inv_cdf(part) for part in (0.9, 0.999))
 _PROGRESS = ((0.5 - 0.15**0.5, 5 / 18), (0.5, 8 / 18), (0.5 + 0.15**0.5, 5 / 18))
 """Points in an answer, and their weights, after Gauss and Legendre: exact for a mean of up to the fifth power."""
 _LENGTHS = "tokens such as 2048, equally likely ones such as 128/512/2048, or MEDIAN:P90 such as 1020:1930"
@@ -43,6 +43,13 @@ class Lengths:
     def mean(self) -> float:
         """The mean. [tokens]"""
         return sum(tokens * weight for tokens, weight in zip(self.tokens, self.weights, strict=True))
+
+    @property
+    def nearly_longest(self) -> int:
+        """The longest; of a log-normal distribution, which has none, what one in a thousand exceeds. [tokens]"""
+        if not self.spread:
+            return max(self.tokens)
+        return ceil(self.mean * exp(_RARELY * self.spread - self.spread**2 / 2))
 
 
 @frozen

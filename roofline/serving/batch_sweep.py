@@ -19,6 +19,7 @@ from roofline.hardware.reservation import Reserve
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
 from roofline.parallelism.layout import Layout
+from roofline.prediction.launch_degrees import can_launch
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.serving.batched_steps import StepTimer
@@ -192,7 +193,7 @@ def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], Co
     device = computing_device(hardware.device, recipe)
     running = question.running_on(device)
     constants = which(hardware).using(running.kernels).for_dtypes(recipe.dtypes)
-    layouts = [ONE] if hardware.reach == 1 else replica_layouts(quantized(question.program, recipe), hardware.reach)
+    layouts = _layouts(question, recipe, hardware, running)
     network = None
     if len(layouts) > 1:
         try:
@@ -203,6 +204,15 @@ def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], Co
     return [
         _Job(hardware, recipe, layout, constants, running, None if layout == ONE else network) for layout in layouts
     ]
+
+
+def _layouts(question: Question, recipe: Recipe, hardware: Hardware, running: Running) -> list[Layout]:
+    """The layouts of a replica that divide the model, and that the engine runs."""
+    if hardware.reach == 1:
+        return [ONE]
+    engine, experts = running.engine.name, "E" in question.program.sizes
+    found = replica_layouts(quantized(question.program, recipe), hardware.reach)
+    return [layout for layout in found if can_launch(layout, engine, experts=experts)]
 
 
 def _alike(jobs: Sequence[_Job], at: int) -> Any:

@@ -35,7 +35,7 @@ def test_the_line_stands_below_the_answer_and_reads_back(tmp_path: Path) -> None
         (["--hardware", "h100"], "MODEL is missing"),
         (["bert-base", "--hardware", "h100", "--from", "vllm serve m"], "bert-base and --from"),
         (["gpt2", "--hardware", "h100", "--launch", "llama.cpp"], "llama.cpp"),
-        (["gpt2", "--hardware", "h100", "--launch", "tensorrt-llm"], "no argument list of that engine"),
+        (["gpt2", "--hardware", "h100", "--launch", "transformers"], "no argument list of that engine"),
         (["gpt2", "--hardware", "h100,l40s", "--launch", "vllm"], "--launch shows one point"),
         (["--hardware", "h100", "--batch", "1,2", "--from", "vllm serve gpt2"], "--from shows one point"),
     ],
@@ -44,3 +44,15 @@ def test_what_does_not_go_together_is_one_line(words: list[str], message: str) -
     found = CliRunner().invoke(app, ["predict", *words])
     assert found.exit_code == 2 or isinstance(found.exception, Exception)
     assert message in f"{found.output} {found.exception}"
+
+
+@pytest.mark.parametrize("verb", ["compare", "size"])
+def test_compare_and_size_start_a_replica(verb: str, tmp_path: Path) -> None:
+    asked = ["llama-3.1-8b", "--hardware", "h100", "--tpot", "30ms", "--launch", "sglang"]
+    asked += ["--load", "50req/s"] if verb == "size" else []
+    found = CliRunner().invoke(app, [verb, *asked, "-o", str(tmp_path / "x.json")])
+    written = json.loads((tmp_path / "x.json").read_text())["launch"]
+    assert found.exit_code == 0
+    assert found.output.splitlines()[-1].endswith(f"h100-sxm-80gb: {written['line']}")
+    assert written["line"].startswith("python -m sglang.launch_server --model-path meta-llama/Llama-3.1-8B")
+    assert (written["replicas"], written["devices"]) == (4 if verb == "size" else 1, 1)

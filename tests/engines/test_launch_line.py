@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roofline.engines.launch_flags import LaunchFlags, launch_flags, launched_engines
-from roofline.engines.launch_line import LaunchLine, Said, read_launch_line
+from roofline.engines.launch_flags import LaunchFlags, Meaning, launch_flags, launched_engines
+from roofline.engines.launch_line import LaunchLine, read_launch_line
 from roofline.engines.library import load_engine
+from roofline.engines.said import Said
 from roofline.errors import UsageError
 
 ENGINES = launched_engines()
 
 
-def _values(meaning: str, known: LaunchFlags) -> st.SearchStrategy[Said]:
-    (flag,) = (flag for flag in known.flags.values() if flag.means == meaning)
+def _values(meaning: Meaning, known: LaunchFlags) -> st.SearchStrategy[Said]:
+    flag = known.by_meaning[meaning]
+    if flag.as_null:
+        return st.just(True)
     if flag.switch:
-        return st.booleans() if known.negation else st.just(True)
+        return st.booleans() if known.negation or flag not in known.flags.values() else st.just(True)
     if flag.words:
         return st.sampled_from(sorted(set(flag.words.values())))
     return st.integers(1, 100).map(lambda n: n / 100) if meaning == "share" else st.integers(1, 2**20)
@@ -27,8 +33,10 @@ def _values(meaning: str, known: LaunchFlags) -> st.SearchStrategy[Said]:
 def lines(draw: st.DrawFn) -> LaunchLine:
     """Any line that an engine's modelled flags can say."""
     known = launch_flags(draw(st.sampled_from(ENGINES)))
-    means = [flag.means for flag in known.flags.values()]
+    means = known.meanings
     kept = draw(st.sets(st.sampled_from(means)))
+    if "eager" in kept:
+        kept -= {"padded"}  # one block of options, which is null
     model = draw(st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF), min_size=1).filter(
         lambda text: not text.startswith("-")))  # fmt: skip
     return LaunchLine(known.name, model, tuple((each, draw(_values(each, known))) for each in means if each in kept))
@@ -40,14 +48,16 @@ def test_a_line_that_is_written_is_read_as_it_was(line: LaunchLine) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_list_is_that_of_the_version_that_the_engine_states(engine: str) -> None:
-    assert launch_flags(engine).version == load_engine(engine).version
+def test_the_list_is_that_of_the_version_that_the_engine_states_or_names_its_commit(engine: str) -> None:
+    known = launch_flags(engine)
+    name, _, commit = known.version.partition(" at ")
+    assert (commit and commit in known.ref) or name == load_engine(engine).version
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_each_flag_of_the_list_is_read_or_refused_by_name(engine: str) -> None:
     known = launch_flags(engine)
-    start = f"{known.programs[-1]} {known.model[0]} m"
+    start = f"{known.programs[-1]} {' '.join(known.model[:1])} m"
     bare = read_launch_line(start)
     for others, refused in ((known.inert, False), (known.refused, True)):
         for flags, behind in ((others.values, " 1"), (others.switches, ""), (others.lists, " 1 2")):
@@ -121,11 +131,53 @@ def test_what_is_not_read_is_refused_in_one_line(line: str, words: str) -> None:
     assert "\n" not in str(failure.value)
 
 
+OPTIONS = '{"enable_attention_dp": true, "kv_cache_config": {"dtype": "fp8", "enable_block_reuse": false}}'
+SAID = (("tp", 8), ("share", 0.8), ("dp_attention", True), ("cache", "fp8"))
+
+
+def test_options_stand_in_the_line_or_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "extra.yaml"
+    file.write_text(OPTIONS)
+    start = "trtllm-serve m --tp_size 8 --kv_cache_free_gpu_memory_fraction 0.8 --backend pytorch "
+    for flag in ("--config", "--extra_llm_api_options"):
+        for line in (f"{start} {flag} {file}", f"{start} {flag} <(echo '{OPTIONS}') --port 80"):
+            found = read_launch_line(line)
+            assert found.said == (*SAID[:1], ("backend", "pytorch"), *SAID[1:])
+    assert str(LaunchLine("tensorrt-llm", "m", SAID)) == (
+        'trtllm-serve m --tensor_parallel_size 8 --config <(echo \'{"enable_attention_dp": true, '
+        '"kv_cache_config": {"free_gpu_memory_fraction": 0.8, "dtype": "fp8"}}\')'
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            "{speculative_config: {decoding_type: MTP}}",
+            "speculative_config.decoding_type in the file of options is not",
+        ),
+        ("{enable_attention_dp: 1}", "enable_attention_dp 1: expected true or false"),
+        ("{max_batch_size: [1]}", "max_batch_size"),
+        ("{kv_cache_config: {dtype: nvfp4}}", "kv_cache_config.dtype nvfp4: not modelled; expected auto, fp8"),
+        ("[1]", "holds list, expected a mapping"),
+        ("{a: 1} x", "expected one word and a parenthesis"),
+    ],
+)
+def test_options_that_are_not_read_are_refused_in_one_line(options: str, words: str) -> None:
+    quoted = shlex.quote(options) if not options.endswith("x") else options
+    with pytest.raises(UsageError) as failure:
+        read_launch_line(f"trtllm-serve m --config <(echo {quoted})")
+    assert words in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
 def test_a_value_without_a_word_is_not_written() -> None:
     with pytest.raises(UsageError, match="--kv-cache-dtype has no word for int4; it takes auto, fp8"):
         str(LaunchLine("vllm", "m", (("cache", "int4"),)))
 
 
 def test_an_engine_without_a_list_is_refused() -> None:
-    with pytest.raises(UsageError, match='launch "tensorrt-llm": no argument list of that engine; known: sglang, vllm'):
-        launch_flags("tensorrt-llm")
+    with pytest.raises(
+        UsageError, match='launch "transformers": no argument list of that engine; known: sglang, tensorrt-llm'
+    ):
+        launch_flags("transformers")

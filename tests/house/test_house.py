@@ -259,9 +259,9 @@ VERBS = {
     "--latent-dim --causal --full --rule --key-heads --key-dim --chunk --channels --taps --rows --columns --inputs "
     "--tokens --experts --topk --hidden --width --operation --message-bytes "
     "--devices --dtype --routing --engine --kernels --constants --set --json --no-color --table --output -o --help-all",
-    "compare": f"--hardware {SERVING} --json --output -o --wide --quiet --pareto --help-all",
+    "compare": f"--hardware {SERVING} --launch --json --output -o --wide --quiet --pareto --help-all",
     "size": "--hardware --load --concurrency --users --activity --headroom --budget --power "
-    f"{SERVING} --prefill-on --json --output -o --wide --quiet --help-all",
+    f"{SERVING} --prefill-on --launch --json --output -o --wide --quiet --help-all",
     "train": "--hardware --sequence --batch-tokens --batch --microbatch --zero --recompute --schedule --optimizer "
     "--gradients --dropout --hidden --dtype --tokens --days --tp --pp --dp --ep --cp --dcp --sp --routing --engine "
     "--kernels --constants --reserve --price-kind --prices --years --chassis --pue --power-price --hosting --set "

@@ -21,6 +21,10 @@ ASKED: list[tuple[str, str, str, dict[str, Any]]] = [
     ("sglang", "llama-3.1-8b", "2xh100", {"batch": 16, "dp": 2, "engine": "sglang", "set": {"engine.mixed": True}}),
     ("sglang", "mixtral-8x7b", "8xh200", {"batch": 64, "tp": 2, "dp": 4, "ep": 8, "engine": "sglang"}),
     ("sglang", "mixtral-8x7b", "8xh200", {"tp": 8, "ep": 8, "engine": "sglang", "set": {"engine.chunk": 0}}),
+    ("tensorrt-llm", "llama-3.1-8b", "2xh100", {"batch": 9, "tp": 2, "engine": "tensorrt-llm", "kv_dtype": "fp8"}),
+    ("tensorrt-llm", "mixtral-8x7b", "8xh200", {"batch": 64, "dp": 8, "ep": 8, "engine": "tensorrt-llm"}),
+    ("tensorrt-llm", "mixtral-8x7b", "4xh200", {"tp": 4, "ep": 2, "engine": "tensorrt-llm", "reserve": 0.2}),
+    ("vllm", "llama-3.1-8b", "h100", {"reserve": 0.15}),
 ]  # fmt: skip
 
 
@@ -52,11 +56,15 @@ def test_the_launch_line_of_data_parallel_attention() -> None:
         ("vllm", {"weight_dtype": "fp8"}, "no flag says the dtype of weights"),
         ("vllm", {"prune": "ffn=0.5"}, "no flag prunes"),
         ("vllm", {"cp": 2}, "says cp; ask with cp 1"),
+        ("vllm", {"reserve": "2GiB"}, "no flag keeps 2,147,483,648 bytes; give reserve as a share"),
+        ("tensorrt-llm", {"engine": "tensorrt-llm", "dp": 2, "batch": 2}, "a server is one replica, and these are 2"),
+        ("tensorrt-llm", {"engine": "tensorrt-llm", "set": {"engine.chunk": 0}}, "no flag has prompts by themselves"),
+        ("tensorrt-llm", {"engine": "tensorrt-llm", "dtype": "fp8"}, "fp8 wants a checkpoint that is stored so"),
     ],
 )
 def test_what_no_flag_says_is_refused(engine: str, options: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        launch_line(predict("llama-3.1-8b", "2xh100" if "cp" in options else "h100", **options), engine)
+        launch_line(predict("llama-3.1-8b", "2xh100" if {"cp", "dp"} & set(options) else "h100", **options), engine)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +76,8 @@ def test_what_no_flag_says_is_refused(engine: str, options: dict[str, Any], word
         ("vllm serve llama-3.1-8b", {"engine": "sglang"}, "engine does not go with a launch line"),
         ("vllm serve mixtral-8x7b -dp 2", {"batch": 2}, "split by tensor over data parallel ranks are not modelled"),
         ("sglang serve mixtral-8x7b --tp 4 --dp 2 --enable-dp-attention", {}, "with ep 1 on 4 devices is not modelled"),
+        ("trtllm-serve llama-3.1-8b", {"prompt": 9000}, "a step takes prompts of 8192 tokens at most"),
+        ("trtllm-serve llama-3.1-8b", {"batch": 9}, "batch 9: no graph of it is captured"),
         ("sglang serve mixtral-8x7b --tp 4 --dp 3 --enable-dp-attention", {}, "by 3 does not divide 4 devices of tp"),
     ],
 )

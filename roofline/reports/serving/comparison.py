@@ -14,6 +14,7 @@ from roofline.serving.curve import Curve
 from roofline.serving.operating_points import Band, OperatingPoint, Targets
 from roofline.serving.scenario import Question
 from roofline.timing.timing import PARTS
+from roofline.units import format_figures
 
 MODELLED = (
     "modelled: the steady-state mean of continuous batching with all slots full; no queueing, no percentiles, no "
@@ -23,6 +24,7 @@ SIMULATED = (
     "modelled: one replica, simulated in discrete events under its part of the load, for the times; the steady-state "
     "mean for power and cost; no network, no time of the router"
 )
+
 SERVED = ("TTFT", "band", "TPOT", "band", "tok/s user", "device", "all", "MFU", "MBU", "power", "per kWh", "bound by")
 """The columns of an operating point, behind its batch."""
 WIDE = ("dtype", "most fit", "req/s", "band", "for prompts", *PARTS)
@@ -58,7 +60,7 @@ def _front(result: Comparison, wide: bool) -> list[str]:
     rows = [
         (p.hardware, p.dtype, p.layout, f"{p.batch}", quantity(p.tpot_s, "time_s"),
          ends(Band(p.tpot_s, p.tpot_s * p.low, p.tpot_s * p.high)), quantity(p.ttft_s, "time_s"),
-         f"{1 / p.tpot_s:.3g}", f"{p.usd_per_million:.3g}")
+         format_figures(1 / p.tpot_s), format_figures(p.usd_per_million))
         for p in (result.front if wide else thinned(result.front))
     ]  # fmt: skip
     return [
@@ -139,8 +141,8 @@ def wide_cells(curve: Curve, point: OperatingPoint) -> tuple[str, ...]:
     """What stands under ``WIDE``."""
     rate, most = point.requests_per_s, "-" if curve.most is None else f"{curve.most:,}"
     shares = (f"{point.shares[name]:.0%}" for name in PARTS)
-    band = f"{rate.low:,.3g} to {rate.high:,.3g}"
-    return curve.dtype, most, f"{rate.value:,.3g}", band, f"{point.input_part:.0%}", *shares
+    band = f"{format_figures(rate.low)} to {format_figures(rate.high)}"
+    return curve.dtype, most, format_figures(rate.value), band, f"{point.input_part:.0%}", *shares
 
 
 def pooled_lines(found: Sequence[Row | Order], verdicts: Sequence[str]) -> list[str]:
@@ -160,7 +162,7 @@ def _mark(row: Row, targets: Targets) -> str:
 def _figures(point: OperatingPoint, terms: Terms) -> tuple[str, ...]:
     times = [text for band in (point.ttft, point.tpot) for text in (quantity(band.value, "time_s"), ends(band))]
     rates = (point.user_tokens_per_s, point.device_tokens_per_s, point.tokens_per_s)
-    told = [f"{rate:,.3g}" if rate < 100 else f"{rate:,.0f}" for rate in rates]
+    told = [format_figures(rate) for rate in rates]
     energy = point.tokens_per_kwh(terms.owning.pue)
     power = (watts(point), "-" if energy is None else quantity(energy, "tokens"))
     return (f"{point.batch}", *times, *told, f"{point.mfu:.0%}", f"{point.mbu:.0%}", *power, point.bound_by)
@@ -185,8 +187,8 @@ def cost_lines(rows: Iterable[tuple[str, ServingCost | None]], terms: Terms) -> 
         "date",
     )
     cells = [
-        (name, f"{cost.usd_per_h(1.0):.3g}", f"{cost.input_part:.0%}",
-         *(f"{cost.input(u):.3g} / {cost.output(u):.3g}" for u in terms.utilizations),
+        (name, format_figures(cost.usd_per_h(1.0)), f"{cost.input_part:.0%}",
+         *(f"{format_figures(cost.input(u))} / {format_figures(cost.output(u))}" for u in terms.utilizations),
          f"{cost.offers[0].kind}{' (unverified)' if any(o.unverified for o in cost.offers) else ''}",
          min(offer.date for offer in cost.offers))
         for name, cost in priced
@@ -247,4 +249,4 @@ def footer(curves: Sequence[Curve], question: Question, terms: Terms, modelled: 
 
 
 def _usd(value: float) -> str:
-    return f"{value:.3g} USD"
+    return f"{format_figures(value)} USD"

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from roofline.buying.pools_or_mixed import PoolsOrMixed
 from roofline.reports.prediction import quantity, table
 from roofline.serving.curve import Pools
+from roofline.units import format_figures
 
 MODELLED = (
     "pools: prompts are read whole; their caches, cached prefixes among them, are handed over when the step has ended, "
     "not beside it; TTFT ends with the hand-over"
 )
-
 
 SAID = ("USD/h", "devices")
 """Units of costs that are said; device-seconds per token stand in the table, as tokens per second and device."""
@@ -43,8 +43,9 @@ def against_lines(found: Iterable[PoolsOrMixed]) -> list[str]:
     words = {"neither": "neither wins", "pools": "pools win", "mixed": "mixed steps win"}
     lines = []
     for each in found:
-        costs = f", {each.cost:,.3g} against {each.other:,.3g} {each.unit}" if each.unit in SAID else ""
-        rates = f"{each.requests_per_s:,.3g} against {each.other_requests_per_s:,.3g} req/s"
+        cost, other = format_figures(each.cost), format_figures(each.other)
+        costs = f", {cost} against {other} {each.unit}" if each.unit in SAID else ""
+        rates = f"{format_figures(each.requests_per_s)} against {format_figures(each.other_requests_per_s)} req/s"
         told = f"{words[each.winner]}{costs}; within the targets a device serves {rates}"
         lines.append(f"{each.who} against mixed steps: {told}: {each.why}")
     return lines

@@ -24,6 +24,7 @@ from roofline.reports.serving.comparison import (
 )
 from roofline.reports.serving.pools import against_lines
 from roofline.serving.operating_points import Target
+from roofline.units import format_figures
 
 
 def sizing_text(result: Sizing, *, quiet: bool = False, wide: bool = False) -> str:
@@ -62,7 +63,7 @@ def _order_words(order: Order) -> str:
     price = ""
     if order.cost:
         once = order.cost.hourly.once
-        price = f", {once:,.0f} USD to buy" if once else f", {order.cost.usd_per_h(1.0):,.3g} USD/h"
+        price = f", {once:,.0f} USD to buy" if once else f", {format_figures(order.cost.usd_per_h(1.0))} USD/h"
     return f"{_bought(order)} (band: {high}), {replicas}{price}; at this load {_waits(order)}, {order.used:.0%} used"
 
 
