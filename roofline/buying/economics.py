@@ -16,7 +16,7 @@ from roofline.buying.prices import Offer
 from roofline.classes import frozen
 from roofline.errors import UsageError
 from roofline.number import Number, is_symbolic
-from roofline.options.groups import Money, Prices
+from roofline.options.groups import Money, Owning
 from roofline.options.keywords import completed
 from roofline.options.values import read_value
 from roofline.timing.energy import ASSUMED, PowerShares, mean_power
@@ -51,7 +51,7 @@ class Ownership:
         _check("chassis", self.chassis_usd, 0.0, 1e9, "a price such as 20 kUSD")
 
     @classmethod
-    def of(cls, asked: Prices) -> Ownership:
+    def of(cls, asked: Owning) -> Ownership:
         """What options ask for; prices in USD/kWh and USD/h, or with a unit. Raises UsageError."""
         energy = read_value("power price", asked["power_price"], "usd_per_kwh")
         chassis = read_value("chassis", asked["chassis"], "usd")

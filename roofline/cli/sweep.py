@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from roofline.cli import plot
 from roofline.cli.console import progress_bar, refuse, tell
-from roofline.options.keywords import given
+from roofline.options.groups import Owning
+from roofline.options.keywords import given, part
+from roofline.options.option import fields_of
 from roofline.options.verbs import SweepFlags
 
 if TYPE_CHECKING:
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
     from roofline.sweeps.sweep import Plan, Sweep
 
 _ASKING = ("best", "pareto", "pivot", "by", "where", "unfit", "plot", "json")
-_OF_A_STUDY = ("batch", "prompt", "generate", "context", "price_kind", "prices", "set")
+_OF_A_STUDY = ("counts", "batch", "prompt", "generate", "context", "price_kind", "prices", "set")
+_NAMED_OTHERWISE = ("hardware", "dtype", "engine", "phase", "columns", "layouts", "ttft", "tpot")
 
 
 def sweep(what: tuple[str, ...], flags: SweepFlags) -> None:
@@ -37,7 +40,9 @@ def sweep(what: tuple[str, ...], flags: SweepFlags) -> None:
     from roofline.sweeps.crews import read_workers
     from roofline.sweeps.study import read_study
 
-    study = read_study(Path(what[0]) if what[0].endswith((".yaml", ".yml")) else _fields(what[0], flags))
+    if file := what[0].endswith((".yaml", ".yml")):
+        _refuse_study(flags, f"{what[0]} has the study")
+    study = read_study(Path(what[0]) if file else _fields(what[0], flags))
     if flags["output"] is None and not flags["dry_run"]:
         refuse("-o DIR is missing: the folder of the sweep")
     folder = flags["output"] or Path("roofline-sweep")
@@ -47,6 +52,14 @@ def sweep(what: tuple[str, ...], flags: SweepFlags) -> None:
     with progress_bar("sweep") as advance:
         found = room.sweep(study, folder, workers=flags["workers"], advance=advance)
     tell(_sweep_text(found))
+
+
+def _refuse_study(flags: SweepFlags, why: str) -> None:
+    """Refuse flags that say what a study does, where they would be of no use."""
+    fields = {field.name: field for field in fields_of(SweepFlags)}
+    for name in (*_OF_A_STUDY, *_NAMED_OTHERWISE, *(field.name for field in fields_of(Owning))):
+        if flags.get(name) != fields[name].option.default and flags.get(name):
+            refuse(f"{fields[name].flags[0]}: {why}; leave it out")
 
 
 def _schema() -> None:
@@ -63,7 +76,9 @@ def _fields(models: str, flags: SweepFlags) -> dict[str, Any]:
         refuse("--hardware is missing; try h100,mi300x (roofline hardware list)")
     asked = given({name: flags.get(name) for name in _OF_A_STUDY})
     more = {"dtypes": flags["dtype"], "engines": flags["engine"], "keep": flags["columns"],
-            "layouts": _layouts(flags["layouts"])}  # fmt: skip
+            "phases": flags["phase"], "layouts": _layouts(flags["layouts"]),
+            "targets": given({"ttft": flags["ttft"], "tpot": flags["tpot"]}),
+            "owning": part(Owning, flags)}  # fmt: skip
     return {"models": models, "hardware": flags["hardware"], **asked, **given(more)}
 
 
@@ -84,6 +99,7 @@ def _show(folders: tuple[str, ...], flags: SweepFlags) -> None:
     """What a finished sweep holds, or the answer to a question. Raises UsageError."""
     if len(folders) != 1:
         refuse("sweep show: expected the folder of one sweep")
+    _refuse_study(flags, "sweep show asks what is there")
     asked = [name for name in ("best", "pareto", "pivot") if flags.get(name)]
     if len(asked) > 1:
         refuse(f"--{asked[0]} and --{asked[1]}: expected one question at a time")

@@ -408,19 +408,9 @@ class Serving(TypedDict, total=False):
     ]
 
 
-class Prices(TypedDict, total=False):
+class Owning(TypedDict, total=False):
     """Money"""
 
-    price_kind: Annotated[PriceKind, Option("Which prices.", default="on_demand", everyday=True)]
-    prices: Annotated[
-        str | None,
-        Option(
-            "Prices of your own: h100=2.71USD/h,l40s=8500USD, or a YAML file.",
-            usual="those of the hardware specs",
-            metavar="PRICES",
-            everyday=True,
-        ),
-    ]
     years: Annotated[float, Option("Years over which a purchase is paid off.", default=4.0, metavar="YEARS")]
     chassis: Annotated[
         str | float,
@@ -434,6 +424,25 @@ class Prices(TypedDict, total=False):
     pue: Annotated[float, Option("Power of the site / power of the devices.", default=1.3, metavar="RATIO")]
     power_price: Annotated[str | float, Option("Price of energy.", default=0.12, usual="0.12USD/kWh", metavar="PRICE")]
     hosting: Annotated[str | float, Option("Price of a device's place.", default=0.0, usual="0USD/h", metavar="PRICE")]
+
+
+class PriceOf(TypedDict, total=False):
+    """Money"""
+
+    price_kind: Annotated[PriceKind, Option("Which prices.", default="on_demand", everyday=True)]
+    prices: Annotated[
+        str | None,
+        Option(
+            "Prices of your own: h100=2.71USD/h,l40s=8500USD, or a YAML file.",
+            usual="those of the hardware specs",
+            metavar="PRICES",
+            everyday=True,
+        ),
+    ]
+
+
+class Prices(PriceOf, Owning, total=False):
+    """Money"""
 
 
 class Money(Prices, total=False):

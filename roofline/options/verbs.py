@@ -27,6 +27,7 @@ from roofline.options.groups import (
     Loaded,
     Money,
     NoColor,
+    Owning,
     PhaseOf,
     Prices,
     Quiet,
@@ -356,7 +357,7 @@ class SimulateFlags(Hardware, SimulateOptions, FileOutput, Quiet, total=False):
     ]
 
 
-class SweepFlags(SeveralHardware, Edits, JsonOutput, total=False):
+class SweepFlags(SeveralHardware, Owning, Edits, JsonOutput, total=False):
     """The flags of ``sweep``."""
 
     output: Annotated[Path | None, Option("Folder of the sweep.", flag="--output -o", metavar="DIR", everyday=True)]
@@ -367,6 +368,16 @@ class SweepFlags(SeveralHardware, Edits, JsonOutput, total=False):
         str | None,
         Option("One decode step that attends to so many tokens, in place of a request.", metavar="AXIS", everyday=True),
     ]
+    phase: Annotated[
+        str | None,
+        Option(
+            "Rows of request, encode, prefill, decode, with commas.",
+            usual="request; decode at a context",
+            metavar="PHASES",
+            everyday=True,
+        ),
+    ]
+    counts: Annotated[str | None, Option("How many of each device: 1,2,4,8.", metavar="AXIS", everyday=True)]
     dtype: Annotated[
         str | None,
         Option("Formats or recipes, with commas.", usual="as a model is stored", metavar="FORMATS", everyday=True),
@@ -378,11 +389,25 @@ class SweepFlags(SeveralHardware, Edits, JsonOutput, total=False):
         str | None,
         Option("Of several devices: best, all, or degrees such as tp=8/tp=4,pp=2.", usual="best", metavar="LAYOUTS"),
     ]
-    price_kind: Annotated[
-        str | None, Option("Which prices: on_demand, reserved or spot.", usual="on_demand", metavar="KIND")
+    ttft: Annotated[
+        str | None,
+        Option("Targets, with commas: the row says whether TTFT is within.", metavar="TIMES", everyday=True),
     ]
-    prices: Annotated[str | None, Option("Prices of your own: h100=2.71USD/h, or a YAML file.", metavar="PRICES")]
-    columns: Annotated[str | None, Option("Columns to keep, with commas.", usual="the usual 20", metavar="NAMES")]
+    tpot: Annotated[str | None, Option("Targets of TPOT, likewise: 20ms,50ms.", metavar="TIMES", everyday=True)]
+    price_kind: Annotated[
+        str | None,
+        Option("Which prices, with commas: on_demand, reserved, spot, purchase.", usual="on_demand", metavar="KINDS"),
+    ]
+    prices: Annotated[
+        str | None,
+        Option(
+            "Prices, each a row: USD per device hour, 2,2.5; h100=2.71USD/h; YAML files.",
+            usual="those of the hardware specs",
+            metavar="PRICES",
+            everyday=True,
+        ),
+    ]
+    columns: Annotated[str | None, Option("Columns to keep, with commas.", usual="the usual ones", metavar="NAMES")]
     workers: Annotated[
         str, Option("Processes of this machine, or dask://HOST:PORT.", default="1", metavar="N", everyday=True)
     ]
@@ -393,7 +418,8 @@ class SweepFlags(SeveralHardware, Edits, JsonOutput, total=False):
     of: Annotated[str, Option("With --pivot: which column.", default="tpot_s", metavar="COLUMN", everyday=True)]
     by: Annotated[str | None, Option("With --pareto: a front for each of these.", metavar="COLUMN", everyday=True)]
     where: Annotated[
-        str | None, Option("Show: which rows, fits and tpot_s < 0.03.", metavar="CONDITION", everyday=True)
+        str | None,
+        Option("Show: which rows, targets_met and batch > 8.", metavar="CONDITION", everyday=True),
     ]
     unfit: Annotated[bool, Option("Show: rows that do not fit, too.", default=False, everyday=True)]
     top: Annotated[int, Option("Show: how many rows.", default=10, everyday=True)]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from typing_extensions import TypedDict
 
 from roofline.schema import Answer, Says
-from roofline.sweeps.columns import COLUMNS, NUMBERS, WHOLE, WORDS
+from roofline.sweeps.columns import COLUMNS, MET, NUMBERS, PRICED, TARGETS, TEXTS, TRUTHS, WHOLE, WORDS
 from roofline.units import unit_in_name
 from roofline.version import versions
 
@@ -18,17 +18,27 @@ _SAYS = {
     "layout": Says("how the work is spread over devices"),
     "dtype": Says("number format or recipe"),
     "engine": Says("what runs it"),
+    "phase": Says("what the row is of: a request, or the phase of one that was asked for"),
     "provenance": Says("which constants, and where they come from"),
     "refused": Says("why there is no result; null where there is one"),
+    "price_kind": Says("which kind of price its costs are of"),
+    "price": Says("that price, with its date and source; or why there is none"),
     "devices": Says("how many devices there are"),
     "batch": Says("sequences at once, over all devices"),
     "prompt": Says("tokens in"),
     "generate": Says("tokens out"),
     "context": Says("attended tokens of the one decode step"),
+    "ttft_target_s": Says("longest time to first token that is good enough"),
+    "tpot_target_s": Says("longest time per output token that is good enough"),
+    "ttft_met": Says("whether the time to first token is within its target; null where that is not known"),
+    "tpot_met": Says("whether the time per output token is, likewise"),
+    "targets_met": Says("whether all targets are met that there are"),
     "ttft_s": Says("time to first token"),
     "tpot_s": Says("time per output token, the mean over the decode steps"),
     "request_s": Says("time of a request, or of the one step"),
     "tokens_per_s": Says("generated tokens of all sequences, input tokens of encoders", "tokens/s"),
+    "device_tokens_per_s": Says("those tokens of one device", "tokens/s"),
+    "requests_per_s": Says("requests of batches that run one after the other", "requests/s"),
     "low": Says("low end of the band of the request's time, as a factor of it"),
     "high": Says("high end of that band, as a factor"),
     "bound_by": Says("what the request's time is most made of"),
@@ -44,7 +54,8 @@ _SAYS = {
     "fits": Says("whether that fits"),
     "max_batch": Says("the largest batch that would"),
     "energy_j": Says("energy of all devices for the request"),
-    "usd_per_mtoken": Says("cost of a million tokens at full load", "USD"),
+    "usd_per_h": Says("what all devices cost under load, rent or a purchase with its energy", "USD/h"),
+    "usd_per_mtoken": Says("cost of a million of those tokens at full load", "USD"),
     "time_s": Says("expected time of one step"),
     "bound_s": Says("that time at best, by the data sheet"),
     "low_s": Says("low end of its band"),
@@ -59,13 +70,13 @@ _SAYS = {
 def _declared() -> dict[str, Any]:
     """Each column with its type and meaning; of a phase, under its name."""
     found: dict[str, Any] = {}
-    for name in (*WORDS, *NUMBERS, *COLUMNS):
+    for name in (*WORDS, *PRICED, *NUMBERS, *TARGETS, *COLUMNS, *MET):
         phase, _, own = name.partition("_")
         says = _SAYS[name] if name in _SAYS else Says(f"{phase}: {_SAYS[own].meaning}", _SAYS[own].unit)
         unit = unit_in_name(name)
         says = says if unit is None else Says(says.meaning, unit.sign)
-        kind: Any = int if name in WHOLE else bool if name == "fits" else float
-        if name in WORDS or name == "bound_by":
+        kind: Any = int if name in WHOLE else bool if name in TRUTHS else float
+        if name in TEXTS:
             kind = str
         found[name] = Annotated[kind | None, says]
     return found

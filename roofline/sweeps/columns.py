@@ -9,17 +9,33 @@ import numpy as np
 
 from roofline.timing.timing import PARTS
 
-WORDS = ("model", "hardware", "layout", "dtype", "engine", "provenance", "refused")
+WORDS = ("model", "hardware", "layout", "dtype", "engine", "phase", "provenance", "refused")
 """Columns of every row that are text; the last says why a row has no results, and is empty where it has."""
 
 NUMBERS = ("devices", "batch", "prompt", "generate", "context")
 """Columns of every row that are whole numbers: what was asked for, with what was left open filled in."""
 
+PRICED = ("price_kind", "price")
+"""Text of every row of a sweep: which price its costs are of, or why there is none."""
+
+TARGETS = ("ttft_target_s", "tpot_target_s")
+"""Numbers of every row of a sweep: the longest times that are good enough, empty where none is asked for. [s]"""
+
+MET = ("ttft_met", "tpot_met", "targets_met")
+"""Truths of every row of a sweep: whether they are met, empty where that is not known."""
+
+TRUTHS = ("fits", *MET)
+TEXTS = (*WORDS, *PRICED, "bound_by")
+
 _MADE_OF = ("low", "high", "bound_by", *(f"share_{part}" for part in PARTS))
 _MEMORY = ("weights_bytes", "kv_cache_bytes", "state_bytes", "activation_bytes", "total_bytes", "fits", "max_batch")
-KEPT = ("ttft_s", "tpot_s", "request_s", "tokens_per_s", *_MADE_OF, *_MEMORY, "energy_j", "usd_per_mtoken")
-"""Kept where a study does not say: times [s], the band as factors of the request's time, what that is made of, memory
-of a device [B], energy [J], money of a million tokens at full load [USD]."""
+_RATES = ("tokens_per_s", "device_tokens_per_s", "requests_per_s")
+MONEY = ("usd_per_h", "usd_per_mtoken")
+"""What the devices cost, and a million tokens at full load. [USD/h, USD]"""
+
+KEPT = ("ttft_s", "tpot_s", "request_s", *_RATES, *_MADE_OF, *_MEMORY, "energy_j", *MONEY)
+"""Kept where a study does not say: times [s], rates of all devices and of one [1/s], the band as factors of the
+request's time, what that is made of, memory of a device [B], energy [J], money."""
 
 _PHASES = ("encode", "prefill", "decode")
 _OF_PHASE = ("time_s", "bound_s", "low_s", "high_s", "flops", "bytes", "mfu", "mbu", "energy_j")
@@ -30,23 +46,23 @@ WHOLE = (*NUMBERS, *(name for name in _MEMORY if name != "fits"))
 """Columns of whole numbers."""
 
 _SUMS = ("time_s", "low_s", "high_s", *(f"{part}_s" for part in PARTS))
-_HOUR = 3600.0
 
 
 def needed(results: Collection[str], keep: Collection[str]) -> list[str]:
     """Of what a tape has, by its names, what the columns to ``keep`` are made of."""
     sums = _SUMS if set(keep) & set(_MADE_OF) else ("time_s",)
-    asked = {*keep, "tokens_per_s", *(f"{phase}.{name}" for phase in _PHASES for name in sums)}
+    asked = {*keep, "request_s", "tokens_per_s", *(f"{phase}.{name}" for phase in _PHASES for name in sums)}
     asked |= {f"{phase}.{name}" for phase in _PHASES for name in _OF_PHASE if f"{phase}_{name}" in keep}
     return [name for name in results if name in asked]
 
 
-def columns_of(found: Mapping[str, Any], steps: Mapping[str, Any], usd_per_h: float | None) -> dict[str, Any]:
+def columns_of(
+    found: Mapping[str, Any], steps: Mapping[str, Any], requests: Any | None, devices: int
+) -> dict[str, Any]:
     """The columns that there are, arrays that broadcast; ``steps``: how often a request runs each phase.
 
-    ``bound_by`` is the place of the largest of ``PARTS``.
-
-    ``usd_per_h``: what all devices cost together, None where that is not known. [USD/h]
+    ``bound_by`` is the place of the largest of ``PARTS``. ``requests``: how many are done together; None where what was
+    asked for is no whole request.
     """
     phases = {phase: steps[phase] for phase in _PHASES if f"{phase}.time_s" in found}
     made: dict[str, Any] = {name: value for name, value in found.items() if "." not in name}
@@ -58,8 +74,9 @@ def columns_of(found: Mapping[str, Any], steps: Mapping[str, Any], usd_per_h: fl
     if all(f"{phase}.low_s" in found for phase in phases):
         made |= _made_of({name: sum(many * found[f"{phase}.{name}"] for phase, many in phases.items())
                           for name in _SUMS})  # fmt: skip
-    if usd_per_h is not None:
-        made["usd_per_mtoken"] = usd_per_h / _HOUR / found["tokens_per_s"] * 1e6
+    made["device_tokens_per_s"] = found["tokens_per_s"] / devices
+    if requests is not None:
+        made["requests_per_s"] = requests / found["request_s"]
     return made
 
 

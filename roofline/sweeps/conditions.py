@@ -13,15 +13,15 @@ from functools import reduce
 from typing import Any
 
 from roofline.errors import UsageError, near_matches, shown
-from roofline.sweeps.columns import WORDS
+from roofline.sweeps.columns import TEXTS, TRUTHS
 from roofline.sweeps.folder import parquet
 
 _COMPARED: dict[str, Callable[[Any, Any], Any]] = {
     "<=": operator.le, ">=": operator.ge, "!=": operator.ne, "==": operator.eq, "<": operator.lt, ">": operator.gt,
     "=": operator.eq,
 }  # fmt: skip
-_TRUTHS, _TEXTS = ("fits",), (*WORDS, "bound_by")
 _COMPARISON = re.compile(r"([a-z_]+)\s*(<=|>=|!=|==|<|>|=)\s*('[^']*'|[^\s']+)")
+_AND = re.compile(r"\s+and\s+(?=(?:[^']*'[^']*')*[^']*$)")  # between comparisons, not within a quoted text
 
 
 def column(name: str, known: list[str]) -> str:
@@ -51,16 +51,16 @@ def condition(text: str | None, known: list[str], *, fit: bool = False) -> Any:
 
 
 def _parts(text: str | None) -> list[str]:
-    return re.split(r"\s+and\s+", text.strip()) if text else []
+    return _AND.split(text.strip()) if text else []
 
 
 def _comparison(text: str, known: list[str], compute: Any) -> Any:
     words = text.split()
-    if len(words) in (1, 2) and words[-1] in _TRUTHS and (len(words) == 1 or words[0] == "not"):
+    if len(words) in (1, 2) and words[-1] in TRUTHS and (len(words) == 1 or words[0] == "not"):
         truth = compute.field(column(words[-1], known))
         return truth if len(words) == 1 else ~truth
     parsed = _COMPARISON.fullmatch(text)
-    if parsed is None or parsed[1] in _TRUTHS:
+    if parsed is None or parsed[1] in TRUTHS:
         msg = f"where {shown(text)}: expected comparisons such as tpot_s < 0.03, hardware = h100, fits, joined by and"
         raise UsageError(msg)
     name = column(parsed[1], known)
@@ -68,7 +68,7 @@ def _comparison(text: str, known: list[str], compute: Any) -> Any:
 
 
 def _value(name: str, compared: str, text: str) -> Any:
-    if name in _TEXTS:
+    if name in TEXTS:
         if compared not in ("=", "==", "!="):
             msg = f"where {name} {compared} {shown(text)}: {name} is text, expected = or !="
             raise UsageError(msg)

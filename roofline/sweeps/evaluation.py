@@ -18,6 +18,7 @@ from roofline.prediction.recording import Recording
 from roofline.prediction.request import Request, asked_at
 from roofline.program.phases import Phase
 from roofline.sweeps.columns import WORDS, columns_of, needed
+from roofline.sweeps.phases import REQUEST
 from roofline.tape.tape import Tape
 
 Places = NDArray[np.int64]
@@ -38,7 +39,7 @@ class Choice(Protocol):
     def axes(self) -> tuple[tuple[str, tuple[int, ...]], ...]: ...
 
     @property
-    def keep(self) -> tuple[str, ...]:
+    def needs(self) -> tuple[str, ...]:
         """The columns of results."""
 
     @property
@@ -53,9 +54,6 @@ class Choice(Protocol):
 
     def recordings(self, layout: Layout, phases: tuple[Phase, ...]) -> list[Tape]:
         """Those that were made already, to which others are added."""
-
-    def usd_per_h(self, devices: int) -> float | None:
-        """What so many devices cost together; None where that is not known. [USD/h]"""
 
 
 @dataclass(slots=True)
@@ -143,6 +141,7 @@ class PartRows:
             self.values[name][places] = value
         self.told["dtype"].put(places, request.recipe.name)
         self.told["engine"].put(places, request.engine.name)
+        self.told["phase"].put(places, phase_of(request))
         self.told["provenance"].put(places, f"{request.constants.provenance} {request.constants.name}")
 
     def _evaluate(self, layout: Layout, left: Places) -> None:
@@ -155,7 +154,7 @@ class PartRows:
             try:
                 request = asked_at(base, **self._asked(left[0], batch=True))
                 check_layout(layout, request.program, request.phases, request.workload, request.model.name)
-                made.append(_record(request, layout, self.part.keep))
+                made.append(_record(request, layout, self.part.needs))
             except RooflineError as failure:
                 self.told["refused"].put(left[0], str(failure))
                 left = left[1:]
@@ -177,10 +176,11 @@ class PartRows:
         generated = asked["generate"] - 1 if request.workload.context is None else 1
         steps = {str(phase): generated if phase is Phase.DECODE else 1 for phase in request.phases}
         devices = request.fleet.count if request.fleet.counted else int(layout.devices)  # those that idle cost, too
+        whole = asked["batch"] if phase_of(request) == REQUEST else None
         with np.errstate(all="ignore"):
-            made = columns_of(found, steps, self.part.usd_per_h(devices)) | {"devices": float(devices)}
+            made = columns_of(found, steps, whole, devices) | {"devices": float(devices)}
         for name, column in made.items():
-            if name in self.part.keep or name == "devices":
+            if name in self.part.needs or name == "devices":
                 self._put(name, places, np.broadcast_to(column, where.shape)[holds])
         self.told["layout"].put(places, str(layout))
         wanted[places] = False
@@ -198,6 +198,11 @@ class PartRows:
             nothing = -1 if column.dtype.kind == "i" else np.nan
             self.found[name] = np.full(len(self.values["batch"]), nothing, np.int32 if nothing == -1 else np.float64)
         self.found[name][places] = column
+
+
+def phase_of(request: Request) -> str:
+    """What a row is of: a request, or the phase that was asked for."""
+    return REQUEST if request.asked["phase"] is None and request.workload.context is None else str(request.phases[0])
 
 
 def _record(request: Request, layout: Layout, keep: tuple[str, ...]) -> Tape:

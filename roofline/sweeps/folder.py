@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,10 +15,12 @@ import numpy as np
 
 from roofline.errors import MissingExtraError, SpecError, UsageError
 from roofline.files.atomic import atomic_writer
-from roofline.sweeps.columns import NUMBERS, WHOLE, WORDS
+from roofline.sweeps.columns import MET, NUMBERS, PRICED, TARGETS, TEXTS, TRUTHS, WHOLE, WORDS
 from roofline.sweeps.evaluation import PartRows
+from roofline.sweeps.money import Price
 from roofline.sweeps.parts import Part
 from roofline.sweeps.study import Study
+from roofline.sweeps.targets import Limits
 from roofline.timing.timing import PARTS
 from roofline.version import versions
 
@@ -56,20 +59,29 @@ def put_part(content: bytes, name: str, folder: Path) -> None:
 def write_rows(part: Part, file: IO[bytes]) -> int:
     """Evaluate a part into a file. Returns how many of its rows are refused."""
     arrow, files = parquet()
-    table = _table(arrow, PartRows.of(part))
-    few = [*WORDS, "bound_by", *NUMBERS]  # of other numbers each is another: no dictionary of them is worth its time
+    rows = PartRows.of(part)
+    table = arrow.concat_tables([_table(arrow, rows, part.keep, *both) for both in product(part.prices, part.limits)])
+    few = [*TEXTS, *NUMBERS, *TARGETS]  # of other numbers each is another: no dictionary of them is worth its time
+    few = [name for name in few if name in table.column_names]
     files.write_table(table, file, compression="zstd", compression_level=1, use_dictionary=few)
     return int(table.num_rows - table["refused"].null_count)
 
 
-def _table(arrow: Any, rows: PartRows) -> Any:
-    """All rows as a table: text as dictionaries, whole numbers and truths as such, null where there is nothing."""
+def _table(arrow: Any, rows: PartRows, keep: Iterable[str], price: Price, limits: Limits) -> Any:
+    """All rows at a price: text as dictionaries, whole numbers and truths as such, null where there is nothing."""
+    size = len(rows.values["batch"])
     columns: dict[str, Any] = {name: _words(arrow, told.codes, told.words) for name, told in rows.told.items()}
-    results = {name: rows.found.get(name) for name in rows.part.keep}
-    for name, values in {**rows.values, "devices": rows.found["devices"], **results}.items():
-        columns[name] = _column(arrow, name, values, len(rows.values["batch"]))
-    order = [*WORDS[:-1], *NUMBERS, *rows.part.keep, WORDS[-1]]
+    columns |= {name: _alike(arrow, word, size) for name, word in price.told.items()}
+    asked = {name: None if limit is None else np.full(size, limit) for name, limit in limits.told.items()}
+    numbers = {**rows.values, **asked, **rows.found, **price.columns(rows.found), **limits.met(rows.found, size)}
+    order = [*WORDS[:-1], *PRICED, *NUMBERS, *TARGETS, *keep, *MET, WORDS[-1]]
+    columns |= {name: _column(arrow, name, numbers.get(name), size) for name in order if name not in columns}
     return arrow.table({name: columns[name] for name in order})
+
+
+def _alike(arrow: Any, word: str | None, count: int) -> Any:
+    """The same text in all rows."""
+    return _words(arrow, np.full(count, -1 if word is None else 0, np.int32), [] if word is None else [word])
 
 
 def _words(arrow: Any, codes: Any, words: Iterable[str]) -> Any:
@@ -80,12 +92,12 @@ def _words(arrow: Any, codes: Any, words: Iterable[str]) -> Any:
 def _column(arrow: Any, name: str, values: Any, count: int) -> Any:
     if name == "bound_by":
         return _words(arrow, np.full(count, -1, np.int32) if values is None else values, PARTS)
-    kind = arrow.bool_() if name == "fits" else arrow.int64() if name in WHOLE else arrow.float64()
+    kind = arrow.bool_() if name in TRUTHS else arrow.int64() if name in WHOLE else arrow.float64()
     if values is None:
         return arrow.nulls(count, kind)
     nothing = np.isnan(values)
     plain = np.where(nothing, 0.0, values)
-    return arrow.array(plain if kind == arrow.float64() else plain.astype(bool if name == "fits" else np.int64), kind,
+    return arrow.array(plain if kind == arrow.float64() else plain.astype(bool if name in TRUTHS else np.int64), kind,
                        mask=nothing)  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache, lru_cache
 from itertools import product
@@ -14,23 +14,28 @@ from typing import Any
 
 import numpy as np
 
-from roofline.buying.prices import offers_of, own_prices, pick_offer
 from roofline.classes import frozen
+from roofline.compression.recipes import read_recipe
+from roofline.engines.library import load_engine
 from roofline.errors import RooflineError, UsageError
 from roofline.files.library import data_folder
-from roofline.hardware.systems import load_system
+from roofline.models.model import load_model
 from roofline.number import Grid
-from roofline.options.groups import Degrees, Money
-from roofline.options.keywords import completed, part
-from roofline.options.words import PriceKind
+from roofline.options.edits import edits_by_room
+from roofline.options.groups import Degrees, Owning
+from roofline.options.keywords import completed, given, part
 from roofline.parallelism.dimensions import DEGREES
 from roofline.parallelism.layout import Layout
 from roofline.prediction.fleet import layout_of
 from roofline.prediction.layout_search import best_layouts, layouts_of
-from roofline.prediction.request import Request, read_request
+from roofline.prediction.request import Request, edited_model, read_request
 from roofline.program.phases import Phase
 from roofline.program.workload import DEFAULT_GENERATE
+from roofline.serving.hardware_choice import read_hardware
+from roofline.sweeps.money import Money, Owned, Price, check_prices, read_owning
+from roofline.sweeps.phases import REQUEST, axes_of
 from roofline.sweeps.study import Study
+from roofline.sweeps.targets import Limits, limits_in
 from roofline.tape.tape import Tape
 from roofline.version import versions
 
@@ -54,35 +59,51 @@ class Part:
     layout: Fixed | None
     dtype: str | None
     engine: str | None
+    phase: str
     axes: tuple[tuple[str, tuple[int, ...]], ...]
-    price_kind: PriceKind
-    prices: str | None
+    money: Money
+    limits: tuple[Limits, ...]
     keep: tuple[str, ...]
     edits: tuple[tuple[str, Any], ...]
 
     @property
     def points(self) -> int:
-        """Rows that it has."""
-        return prod(len(values) for _, values in self.axes)
+        """Rows that it has: of each point one for each price and each choice of targets."""
+        return prod(len(values) for _, values in self.axes) * self.money.each * len(self.limits)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The columns of results that are evaluated: those to keep, and what costs and targets look at."""
+        times = ("ttft_s", "tpot_s") if self.limits != (Limits(),) else ()
+        costs = ("tokens_per_s", *(("request_s", "energy_j") if "purchase" in self.money.kinds else ()))
+        return tuple(dict.fromkeys([*self.keep, *costs, *times]))
+
+    @property
+    def prices(self) -> list[Price]:
+        """The prices of its hardware, for each of which each point has a row."""
+        return self.money.of(self.hardware, dict(self.edits))
 
     @property
     def decodes(self) -> bool:
         """Whether each row is a request with means over its decode steps."""
         axes = dict(self.axes)
-        return "context" not in axes and max(axes.get("generate", (DEFAULT_GENERATE,))) > 1
+        own = self.phase in (REQUEST, Phase.DECODE) and "context" not in axes
+        return own and max(axes.get("generate", (DEFAULT_GENERATE,))) > 1
 
     @property
     def title(self) -> str:
         """What it is, in a few words."""
         layout = ", ".join(f"{flag} {degree}" for flag, degree in self.layout or () if degree > 1)
+        phase = "" if self.phase == REQUEST else self.phase
         return " ".join(
-            [self.model, "on", self.hardware, *(word for word in (layout, self.dtype, self.engine) if word)]
+            [self.model, "on", self.hardware, *(word for word in (layout, self.dtype, self.engine, phase) if word)]
         )
 
     def request(self, **point: int) -> Request:
         """What ``predict`` is asked at a point. Raises RooflineError for what it refuses."""
-        how: dict[str, Any] = {"dtype": self.dtype, "engine": self.engine, "set": dict(self.edits) or None, **point}
-        return read_request(self.model, self.hardware, **how)
+        phase = None if self.phase == REQUEST else self.phase
+        how: dict[str, Any] = {"dtype": self.dtype, "engine": self.engine, "phase": phase, **point}
+        return read_request(self.model, self.hardware, set=dict(self.edits) or None, **how)
 
     @property
     def words(self) -> dict[str, str]:
@@ -103,12 +124,6 @@ class Part:
     def recordings(self, layout: Layout, phases: tuple[Phase, ...]) -> list[Tape]:
         """Those of its choice that were made so far: the next part of it adds others."""
         return _recordings(self.choice(), layout, phases)
-
-    def usd_per_h(self, devices: int) -> float | None:
-        """What the devices cost together. [USD/h]"""
-        own = own_prices(part(Money, completed(Money, {"prices": self.prices, "price_kind": self.price_kind}, "sweep")))
-        offer = pick_offer(offers_of(load_system(self.hardware), own), self.price_kind)
-        return None if offer is None else offer.total_usd(devices)
 
     def name(self) -> str:
         """A hash of all that its rows depend on: what is asked, the data that is read, and the code."""
@@ -131,8 +146,7 @@ class Part:
         r, constants = request, request.constants
         read = (r.model.config, r.recipe, r.device, r.engine, dict(r.fleet.links), constants.calibration,
                 constants.otherwise)  # fmt: skip
-        own = [Path(self.prices).read_text("utf-8")] if self.prices and Path(self.prices).is_file() else []
-        return "\n".join([*map(repr, read), *own])
+        return "\n".join(map(repr, [*read, *(price.offer for price in self.prices)]))
 
 
 @lru_cache(maxsize=16)
@@ -153,16 +167,58 @@ def layouts_at(request: Request, batches: Grid, asked: Degrees) -> dict[Layout |
     return {key: np.array([each == key for each in found]) for key in dict.fromkeys(found)}
 
 
+def check(study: Study) -> None:
+    """Raises RooflineError for a name that is none, which is no row; for edits and prices of nothing in the study."""
+    fields = edits_by_room(study.set)
+    for model in study.models:
+        load_model(model)
+    for hardware in study.devices:
+        read_hardware([hardware])
+    for engine in study.engines or []:
+        load_engine(engine)
+    for dtype in study.dtypes or []:
+        read_recipe(dtype, default="bf16")
+    _check_edits(study.models, lambda name: edited_model(name, fields["model"]))
+    _check_edits(study.devices, lambda name: read_hardware([name], fields["hardware"]))
+    read_owning(_owned(study))
+    check_prices(study.prices, study.price_kind, study.devices)
+
+
+def _check_edits(names: Sequence[str], read: Callable[[str], object]) -> None:
+    """Raises RooflineError for edits that none of these takes; of one that does not, the rows say so."""
+    problem: RooflineError | None = None
+    for name in names:
+        try:
+            read(name)
+        except RooflineError as failure:
+            problem = problem or failure
+        else:
+            return
+    if problem:
+        raise problem
+
+
 def parts_of(study: Study) -> Iterator[Part]:
     """Every part of a study, in its order; a grid of more rows than a file has is cut along its longest axis."""
-    shared: dict[str, Any] = {"price_kind": study.price_kind, "prices": study.prices, "keep": tuple(study.keep),
-                              "edits": tuple(study.set.items())}  # fmt: skip
+    shared: dict[str, Any] = {"keep": tuple(study.keep), "edits": tuple(study.set.items())}
+    limits = {phase: limits_in(phase, study.limits) for phase in study.rows_of}
     dtypes: Sequence[str | None] = study.dtypes or [None]
     engines: Sequence[str | None] = study.engines or [None]
+    money = {hardware: _money(study, hardware) for hardware in study.devices}
     for model, hardware, dtype, engine in product(study.models, study.devices, dtypes, engines):
-        for layout in _layouts(study, model, hardware):
-            for axes in _cut(study.axes):
-                yield Part(model, hardware, layout, dtype, engine, axes=tuple(axes.items()), **shared)
+        for layout, phase in product(_layouts(study, model, hardware), study.rows_of):
+            alike = money[hardware].each * len(limits[phase])
+            for axes in _cut(axes_of(phase, study.axes), MOST_ROWS // alike):
+                yield Part(model, hardware, layout, dtype, engine, phase, tuple(axes.items()), money[hardware],
+                           limits[phase], **shared)  # fmt: skip
+
+
+def _money(study: Study, hardware: str) -> Money:
+    return Money.asked(hardware, (tuple(study.prices), tuple(study.price_kind), _owned(study)), study.set)
+
+
+def _owned(study: Study) -> Owned:
+    return tuple(completed(Owning, given(study.owning.model_dump()), "owning").items())
 
 
 def _layouts(study: Study, model: str, hardware: str) -> list[Fixed | None]:
@@ -178,14 +234,14 @@ def _layouts(study: Study, model: str, hardware: str) -> list[Fixed | None]:
     return [tuple((flag, int(degree)) for flag, degree in layout.to_dict().items() if degree > 1) for layout in found]
 
 
-def _cut(axes: Mapping[str, tuple[int, ...]]) -> Iterator[dict[str, tuple[int, ...]]]:
-    if prod(map(len, axes.values())) <= MOST_ROWS:
+def _cut(axes: Mapping[str, tuple[int, ...]], most: int) -> Iterator[dict[str, tuple[int, ...]]]:
+    if prod(map(len, axes.values())) <= max(1, most):
         yield dict(axes)
         return
     longest = max(axes, key=lambda name: len(axes[name]))
     middle = len(axes[longest]) // 2
     for half in (axes[longest][:middle], axes[longest][middle:]):
-        yield from _cut({**axes, longest: half})
+        yield from _cut({**axes, longest: half}, most)
 
 
 @cache

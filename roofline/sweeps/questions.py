@@ -14,13 +14,13 @@ import numpy as np
 from roofline.buying.pareto import unbeaten
 from roofline.classes import frozen
 from roofline.errors import UsageError
-from roofline.sweeps.columns import KEPT, NUMBERS, WORDS
+from roofline.sweeps.columns import KEPT, NUMBERS, TARGETS, TEXTS, TRUTHS
 from roofline.sweeps.conditions import asks_fit, column, condition
 from roofline.sweeps.folder import parquet
 from roofline.sweeps.sweep import Sweep
 
-_MORE_IS_BETTER = ("tokens_per_s", "max_batch", "low", "fits")
-_TOLD = ("model", "hardware", "layout", "dtype", "engine", *NUMBERS)
+_MORE_IS_BETTER = ("tokens_per_s", "device_tokens_per_s", "requests_per_s", "max_batch", "low")
+_TOLD = ("model", "hardware", "layout", "dtype", "engine", "phase", *NUMBERS, "price_kind", "usd_per_h", *TARGETS)
 MOST_CELLS = 40
 """Columns of a pivot."""
 
@@ -143,7 +143,7 @@ class _Ask:
     def number(self, name: str) -> str:
         """The name of a column of numbers. Raises UsageError for another."""
         found = column(name, self.known)
-        if found in (*WORDS, "bound_by", "fits"):
+        if found in (*TEXTS, *TRUTHS):
             numbers = ", ".join(name for name in KEPT if name in self.known)
             msg = f"column {found}: is no number; expected one of {numbers}"
             raise UsageError(msg)
@@ -153,7 +153,7 @@ class _Ask:
         """The rows that are meant, some at a time, with what they were asked for. Raises UsageError for none."""
         arrow, _ = parquet()
         meant, some = condition(self.where, self.known, fit=self.fit), False
-        told = dict.fromkeys([*_TOLD, *names, *(["fits"] if "fits" in self.known else []), "refused"])
+        told = dict.fromkeys(name for name in (*_TOLD, *names, *TRUTHS, "refused") if name in self.known)
         for batch in self.sweep.scan().to_batches(columns=list(told), filter=meant):
             rows = _plain(arrow, arrow.Table.from_batches([batch]))
             rows = rows.filter(rows["refused"].is_null()).drop_columns(

@@ -26,7 +26,7 @@ from roofline.prediction.request import Hardware, Request, read_request
 from roofline.program.phases import Phase
 from roofline.program.workload import MAX_LENGTH
 from roofline.sweeps.answers import rows_answer
-from roofline.sweeps.columns import KEPT, NUMBERS, WHOLE, WORDS
+from roofline.sweeps.columns import KEPT, MONEY, NUMBERS, TRUTHS, WHOLE, WORDS
 from roofline.sweeps.evaluation import PartRows, Told
 from roofline.sweeps.parts import layouts_at
 from roofline.tape.tape import Tape
@@ -67,7 +67,7 @@ class Predictions:
         def plain(name: str, values: NDArray[Any]) -> list[Any]:
             if values.dtype == object:
                 return list(values)
-            kind = bool if name == "fits" else int if name in WHOLE else float
+            kind = bool if name in TRUTHS else int if name in WHOLE else float
             return [None if np.isnan(value) else kind(value) for value in values]
 
         columns = {name: plain(name, values.ravel()) for name, values in self.columns.items()}
@@ -162,7 +162,7 @@ def predict_several(
     return Predictions(title, axes, columns, tuple(notes))
 
 
-_KEPT = tuple(name for name in KEPT if name != "usd_per_mtoken")
+_KEPT = tuple(name for name in KEPT if name not in MONEY)
 
 
 @frozen
@@ -173,7 +173,7 @@ class _Asked:
     device: Hardware
     options: Mapping[str, Any]
     axes: tuple[tuple[str, tuple[int, ...]], ...]
-    keep: tuple[str, ...] = _KEPT
+    needs: tuple[str, ...] = _KEPT
 
     @property
     def words(self) -> dict[str, str]:
@@ -193,10 +193,6 @@ class _Asked:
     def recordings(self, layout: Layout, phases: tuple[Phase, ...]) -> list[Tape]:
         """None is kept."""
         return []
-
-    def usd_per_h(self, devices: int) -> float | None:
-        """Nothing is said of money."""
-        return None
 
 
 def _example(asked: _Asked, rows: PartRows) -> Prediction | None:

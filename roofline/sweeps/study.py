@@ -1,23 +1,25 @@
-"""What a sweep asks: models, hardware, layouts, formats, engines, and grids of batch and lengths; read from YAML."""
+"""What a sweep asks: models, hardware, layouts, formats, engines, phases, grids, prices, targets; read from YAML."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from roofline.errors import UsageError, near_matches, shown
+from roofline.errors import RooflineError, UsageError, near_matches, shown
 from roofline.files.findings import validated
 from roofline.files.library import read_yaml
+from roofline.hardware.library import MAX_COUNT, parted
 from roofline.hardware.loading import load_every_hardware
+from roofline.options.words import PriceKind
 from roofline.parallelism.dimensions import DEGREES
 from roofline.schema import Says
 from roofline.sweeps.axes import read_axis
 from roofline.sweeps.columns import COLUMNS, KEPT
-
-LENGTHS = ("prompt", "generate", "context")
+from roofline.sweeps.phases import AXES, RowsOf, check_read, phases_of
+from roofline.sweeps.targets import Limits, limits_of
 
 
 def _listed(given: Any) -> Any:
@@ -25,11 +27,30 @@ def _listed(given: Any) -> Any:
     return [word.strip() for word in given.split(",")] if isinstance(given, str) else given
 
 
+def _prices(given: Any) -> Any:
+    """Prices with commas as a list, of which plain numbers are USD per hour of a device."""
+    entries = given.split(",") if isinstance(given, str) else given if isinstance(given, list | tuple) else [given]
+    return [_price(each.strip()) if isinstance(each, str) else each for each in entries]
+
+
+def _price(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def _layouts(given: Any) -> Any:
     return [given] if isinstance(given, Mapping) else given
 
 
+def _one_or_more(words: Sequence[str]) -> dict[str, Any]:
+    """The JSON Schema of one of these words, or of a list of them."""
+    return {"anyOf": [{"enum": [*words]}, {"type": "array", "items": {"enum": [*words]}, "minItems": 1}]}
+
+
 _WORD = {"type": "string", "minLength": 1, "maxLength": 500}
+_PRICE = {"anyOf": [{"type": "number", "minimum": 0}, _WORD]}
 _NUMBER = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}
 _RANGE = {
     "type": "object",
@@ -45,7 +66,40 @@ Words = Annotated[
     Field(min_length=1),
     WithJsonSchema({"anyOf": [_WORD, {"type": "array", "items": _WORD, "minItems": 1}]}),
 ]
+Kinds = Annotated[
+    list[PriceKind], BeforeValidator(_listed), Field(min_length=1), WithJsonSchema(_one_or_more(get_args(PriceKind)))
+]
+Phases = Annotated[
+    list[RowsOf], BeforeValidator(_listed), Field(min_length=1), WithJsonSchema(_one_or_more(get_args(RowsOf)))
+]
+Prices = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=500)] | Annotated[float, Field(ge=0, le=1e6)]],
+    BeforeValidator(_prices),
+    WithJsonSchema({"anyOf": [_PRICE, {"type": "array", "items": _PRICE}]}),
+]
+Time = Annotated[str, Field(min_length=1, max_length=100)] | Annotated[float, Field(gt=0, le=1e9)]
 Axis = Annotated[Any, WithJsonSchema(_AXIS_SCHEMA)]  # numbers, lists, ranges: ``read_axis`` says what is wrong with one
+
+
+class Targets(BaseModel):
+    """The longest mean times that are good enough, each limit of one with each of the other."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    ttft: Annotated[Time | list[Time] | None, Says("to first token: 500ms, or seconds, or a list of them")] = None
+    tpot: Annotated[Time | list[Time] | None, Says("per output token, in the same ways")] = None
+
+
+class Owning(BaseModel):
+    """The terms under which purchases are paid off; what is left out is as in the flags of these names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    years: Annotated[float | None, Says("over which a purchase is paid off")] = None
+    chassis: Annotated[str | float | None, Says("what stands around each 8 devices: 20kUSD")] = None
+    pue: Annotated[float | None, Says("power of the site / power of the devices")] = None
+    power_price: Annotated[str | float | None, Says("of energy: 0.12USD/kWh")] = None
+    hosting: Annotated[str | float | None, Says("of a device's place: 0.2USD/h")] = None
 
 
 class Study(BaseModel):
@@ -55,6 +109,7 @@ class Study(BaseModel):
 
     models: Annotated[Words, Says("presets, or paths to config.json files")]
     hardware: Annotated[Words, Says("devices, counts and systems: h100, 8xh100, dgx-h100")]
+    counts: Annotated[Axis, Says("how many of each of them, where hardware does not say: 1, 8")] = None
     layouts: Annotated[
         Literal["best", "all"] | list[dict[str, int]],
         BeforeValidator(_layouts),
@@ -62,20 +117,25 @@ class Study(BaseModel):
     ] = "best"
     dtypes: Annotated[Words | None, Says("formats or recipes; none: as a model is stored")] = None
     engines: Annotated[Words | None, Says("what runs it; none: the usual one")] = None
-    batch: Annotated[Axis, Says("sequences at once: numbers, lists, ranges")] = 1
+    phases: Annotated[
+        Phases | None,
+        Says("rows of whole requests, of single phases; none: requests, or decode steps where there is a context"),
+    ] = None
+    batch: Annotated[Axis, Says("sequences at once: numbers, lists, ranges; none: 1")] = None
     prompt: Annotated[Axis, Says("tokens in")] = None
     generate: Annotated[Axis, Says("tokens out")] = None
     context: Annotated[Axis, Says("one decode step that attends to so many tokens, in place of a request")] = None
-    price_kind: Annotated[Literal["on_demand", "reserved", "spot"], Says("which rents")] = "on_demand"
-    prices: Annotated[str | None, Says("prices of one's own: h100=2.71USD/h, or a YAML file")] = None
+    price_kind: Annotated[Kinds, Says("which prices: on_demand, reserved, spot, purchase")] = ["on_demand"]
+    prices: Annotated[
+        Prices, Says("of one's own, each a row: USD per hour of a device, h100=2.71USD/h, YAML files")
+    ] = []
+    owning: Annotated[Owning, Says("how purchases are paid off")] = Owning()
+    targets: Annotated[Targets, Says("times that are good enough, each a row that says whether it is met")] = Targets()
     keep: Annotated[Words, Says("columns of results")] = list(KEPT)
     set: Annotated[dict[str, Any], Says("single fields edited, as predict --set does")] = {}
 
     @model_validator(mode="after")
     def _goes_together(self) -> Study:
-        if self.context is not None and (self.prompt is not None or self.generate is not None):
-            msg = "context: is that of one decode step, expected without prompt and generate"
-            raise ValueError(msg)
         for name in self.keep:
             if name not in COLUMNS:
                 msg = f"keep: {shown(name)} is no column; {near_matches(name, COLUMNS)}"
@@ -86,21 +146,41 @@ class Study(BaseModel):
                     msg = f"layouts: {shown(flag)} is no degree; {near_matches(flag, DEGREES)}"
                     raise ValueError(msg)
         try:
-            _ = self.axes
-        except UsageError as failure:
+            check_read(self.axes, self.rows_of)
+            _ = self.devices, self.limits
+        except RooflineError as failure:
             raise ValueError(str(failure)) from None
         return self
 
     @property
     def devices(self) -> list[str]:
         """What is swept over of hardware; ``all`` is every device."""
-        return [spec.name for spec in load_every_hardware()] if self.hardware == ["all"] else self.hardware
+        names = [spec.name for spec in load_every_hardware()] if self.hardware == ["all"] else self.hardware
+        if self.counts is None:
+            return names
+        counted = [name for name in names if parted(name)[0] != 1]
+        counts = read_axis("counts", self.counts)
+        if counted or counts[-1] > MAX_COUNT:
+            told = f"{counted[0]} has one of its own" if counted else f"at most {MAX_COUNT:,}"
+            msg = f"counts: {told}; expected how many of each device, such as 1,2,4,8"
+            raise UsageError(msg)
+        return [name if count == 1 else f"{count}x{name}" for name in names for count in counts]
+
+    @property
+    def rows_of(self) -> tuple[str, ...]:
+        """What there are rows of: requests, phases."""
+        return phases_of(self.axes, self.phases)
 
     @property
     def axes(self) -> dict[str, tuple[int, ...]]:
         """The values of batch and of each length that is given."""
-        asked = {"batch": self.batch, **{name: getattr(self, name) for name in LENGTHS}}
+        asked = {name: getattr(self, name) for name in AXES}
         return {name: read_axis(name, given) for name, given in asked.items() if given is not None}
+
+    @property
+    def limits(self) -> tuple[Limits, ...]:
+        """Each choice of targets."""
+        return limits_of(self.targets.model_dump())
 
 
 def read_study(given: Study | str | Path | Mapping[str, Any]) -> Study:

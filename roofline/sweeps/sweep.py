@@ -11,7 +11,7 @@ from roofline.classes import frozen
 from roofline.errors import RooflineError, UsageError
 from roofline.sweeps.crews import crew_of, read_workers
 from roofline.sweeps.folder import file_of, locked, parquet, read_manifest, write_manifest
-from roofline.sweeps.parts import Part, parts_of
+from roofline.sweeps.parts import Part, check, parts_of
 from roofline.sweeps.study import Study, read_study
 
 _FILE_BYTES, _BYTES_PER_COLUMN = 10_000.0, 5.0  # of a number in Parquet, compressed: benchmarks/sweep_rate.py
@@ -83,7 +83,12 @@ class Sweep:
 
 
 def plan(study: Study, folder: Path, workers: int | str = 1) -> Plan:
-    """What a sweep of ``study`` into ``folder`` would do."""
+    """What a sweep of ``study`` into ``folder`` would do. Raises RooflineError for names that are none."""
+    check(study)
+    return _plan(study, folder, workers)
+
+
+def _plan(study: Study, folder: Path, workers: int | str) -> Plan:
     parts = {part.name(): part for part in parts_of(study)}
     return Plan(parts, frozenset(name for name in parts if file_of(folder, name).is_file()), workers)
 
@@ -109,8 +114,9 @@ def sweep(
     """
     asked, place, crew = read_study(study), Path(folder), read_workers(workers)
     parquet()
+    check(asked)
     with locked(place):
-        todo = plan(asked, place, crew)
+        todo = _plan(asked, place, crew)
         refused = {name: _refused(file_of(place, name)) for name in todo.there}
         _run(todo, place, refused, advance or (lambda what, done: None))
         write_manifest(place, asked, todo.parts, refused)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -40,13 +41,33 @@ def test_a_study_from_a_file(tmp_path: Path) -> None:
     assert "2 refused" in told
 
 
+def test_flags_say_all_that_a_study_does(tmp_path: Path) -> None:
+    words = ("--counts", "1,2", "--phase", "prefill,decode", "--prompt", "64", "--context", "90", "--ttft", "5ms")
+    words = (*words, "--prices", "1,a10=2000USD", "--price-kind", "on_demand,purchase", "--years", "2")
+    words = (*words, "--layouts", "dp=1/tp=2")
+    out = str(tmp_path / "out")
+    assert roofline("sweep", "gpt2", "--hardware", "a10", *words, "-o", out)[0] == 0
+    (tmp_path / "study.yaml").write_text(
+        "models: gpt2\nhardware: a10\ncounts: [1, 2]\nphases: [prefill, decode]\nprompt: 64\ncontext: 90\n"
+        "targets: {ttft: 5ms}\nprices: [1, a10=2000USD]\nprice_kind: [on_demand, purchase]\nowning: {years: 2}\n"
+        "layouts: [{dp: 1}, {tp: 2}]\n"
+    )
+    told = roofline("sweep", str(tmp_path / "study.yaml"), "-o", out, "--dry-run")[1]
+    assert told.startswith("16 points in 8 parts, 8 of them there")
+
+
 def test_editors_are_told_what_a_study_may_be() -> None:
     schema = json.loads(roofline("sweep", "schema")[1])
     docs = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text("utf-8")
     study = yaml.safe_load(docs.partition("```yaml\n")[2].partition("```")[0])
     check(study, schema)
     check({"models": "gpt2", "hardware": "a10", "batch": [1, "1k", "1..512:log2"], "context": 64}, schema)
-    for wrong in ({"modells": "gpt2"}, {"batch": {"from": 1}}, {"batch": 0}, {"models": []}, {"layouts": "some"}):
+    check({"models": "gpt2", "hardware": "a10", "prices": [1.5, "a10=2USD/h"], "price_kind": "spot"}, schema)
+    wrongs: tuple[dict[str, Any], ...] = (
+        {"modells": "gpt2"}, {"phases": ["prefil"]}, {"targets": {"itl": 1}}, {"price_kind": "sport"},
+        {"batch": {"from": 1}}, {"batch": 0}, {"models": []}, {"layouts": "some"},
+    )  # fmt: skip
+    for wrong in wrongs:
         with pytest.raises(MismatchError):
             check({"models": "gpt2", "hardware": "a10", **wrong}, schema)
 
@@ -61,6 +82,8 @@ def test_editors_are_told_what_a_study_may_be() -> None:
         (("gpt2", "--hardware", "a10", "--best", "tpot_s"), 2, "goes with roofline sweep show DIR"),
         (("gpt2", "--hardware", "a10", "-o", "x", "--layouts", "tp=x"), 2, "expected best, all, or degrees"),
         (("nothing.yaml", "-o", "x"), 3, "nothing.yaml: no such file"),
+        (("nothing.yaml", "-o", "x", "--batch", "4"), 2, "--batch: nothing.yaml has the study"),
+        (("show", "x", "--hardware", "a10"), 2, "--hardware: sweep show asks what is there"),
         (("show", "nowhere", "--best", "tpot_s"), 2, "no finished sweep"),
         (("show",), 2, "expected the folder of one sweep"),
         (("show", "x", "--best", "tpot_s", "--pareto", "a,b"), 2, "one question at a time"),

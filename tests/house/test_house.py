@@ -270,8 +270,9 @@ VERBS = {
     "--prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity "
     "--routing --count --lm-head --engine --kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp --reserve "
     "--json --output -o --quiet --plot --help-all",
-    "sweep": "--hardware --set --json --output -o --batch --prompt --generate --context --dtype --engine --layouts "
-    "--price-kind --prices --columns --workers --dry-run --best --pareto --pivot --of --by --where --unfit --top "
+    "sweep": "--hardware --years --chassis --pue --power-price --hosting --set --json --output -o --batch --prompt "
+    "--generate --context --phase --counts --dtype --engine --layouts --ttft --tpot --price-kind --prices --columns "
+    "--workers --dry-run --best --pareto --pivot --of --by --where --unfit --top "
     "--plot --help-all",
     "plot": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --state-dtype --engine --kernels --constants --set --output -o --data --theme --size --dpi --over "

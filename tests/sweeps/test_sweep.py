@@ -44,6 +44,24 @@ STUDIES: dict[str, dict[str, Any]] = {
         "generate": "1,2,40",
         "engines": "vllm,transformers",
     },
+    "phases": {
+        "models": "gpt2",
+        "hardware": "a10",
+        "counts": "1,2",
+        "phases": "request,prefill,decode",
+        "batch": "4,64",
+        "prompt": "100,500",
+        "generate": "2,40",
+        "context": "700",
+        "layouts": [{"tp": 2}],
+    },
+    "decode steps of requests": {
+        "models": "t5-base",
+        "hardware": "a10",
+        "phases": "encode,decode",
+        "prompt": "100,200",
+        "generate": 9,
+    },
     "encoders": {"models": "bert-base,t5-base,vit-base", "hardware": "a10", "batch": "1,5"},
     "the best layout": {"models": "llama-3.1-8b", "hardware": "8xh100", "batch": "1,3,8,64", "context": "2k"},
     "a layout for some batches": {"models": "gpt2", "hardware": "17xh100", "batch": "1,17", "context": "100"},
@@ -70,12 +88,14 @@ def fingerprint(found: roofline.Sweep) -> str:
 def asked(row: dict[str, Any], study: dict[str, Any], dtype: str | None, engine: str | None) -> dict[str, Any]:
     """The keywords of ``predict`` for a row."""
     lengths = {name: row[name] for name in ("prompt", "generate", "context") if name in study}
+    lengths = {name: value for name, value in lengths.items() if value is not None}
     given = study.get("layouts")
     degrees = dict(part.split() for part in row["layout"].split(", ")) if given and row["layout"] else {}
     return {
         "batch": row["batch"],
         "dtype": dtype,
         "engine": engine,
+        "phase": None if row["phase"] == "request" else row["phase"],
         **lengths,
         **{k: int(v) for k, v in degrees.items()},
     }
@@ -115,7 +135,9 @@ def test_every_row_is_what_predict_says(name: str, tmp_path: Path) -> None:
                 assert row[column] == pytest.approx(value, rel=1e-12, abs=1e-12), column
             else:
                 assert row[column] == value, column
-        assert row["usd_per_mtoken"] is None or row["usd_per_mtoken"] > 0
+        assert row["device_tokens_per_s"] * row["devices"] == pytest.approx(row["tokens_per_s"], rel=1e-12)
+        done = row["batch"] / row["request_s"] if row["phase"] == "request" else None
+        assert row["requests_per_s"] == (done if done is None else pytest.approx(done, rel=1e-12))
 
 
 def test_what_is_refused_is_a_row_with_its_reason(tmp_path: Path) -> None:
@@ -132,7 +154,7 @@ def test_a_finished_sweep_is_not_done_again_and_other_data_is(tmp_path: Path) ->
     first = roofline.sweep(SMALL, tmp_path)
     before = {path: path.stat().st_mtime_ns for path in first.parts()}
     assert {path: path.stat().st_mtime_ns for path in roofline.sweep(SMALL, tmp_path).parts()} == before
-    edited = {**SMALL, "set": {"hardware.memory.vram.bandwidth": "900 GB/s"}}
+    edited = {**SMALL, "set": {"hardware.memory.gddr.bandwidth": "900 GB/s"}}
     assert plan(read_study(edited), tmp_path).there == frozenset()
     gone = first.parts()[0]
     gone.unlink()
@@ -315,9 +337,20 @@ def test_a_folder_that_is_read_only_is_one_line(locked: bool) -> None:
         ({"keep": "tpot"}, 'keep: "tpot" is no column; did you mean tpot_s'),
         ({"layouts": [{"tq": 8}]}, '"tq" is no degree'),
         ({"layouts": "some"}, "layouts"),
-        ({"prompt": 4}, "expected without prompt and generate"),
+        ({"prompt": 4}, "prompt: is read by none of the phases decode at a context"),
+        ({"phases": "prefill"}, "context: is read by none of the phases prefill"),
+        ({"phases": "prefil"}, "phases"),
+        ({"context": None, "phases": "prefill", "generate": 4}, "generate: is read by none of the phases prefill"),
+        ({"counts": "2", "hardware": "2xa10"}, "counts: 2xa10 has one of its own"),
+        ({"counts": 0}, "counts 0"),
+        ({"targets": {"tpot": "p99:30ms"}}, "a sweep answers with means"),
+        ({"targets": {"tpot": "30 W"}}, "tpot"),
+        ({"targets": {"tpot": []}}, "an empty list"),
+        ({"targets": {"itl": 3}}, "itl"),
+        ({"owning": {"years": -1}}, "years"),
+        ({"prices": -2}, "prices"),
         ({"modells": "gpt2"}, "modells: unknown field; did you mean models"),
-        ({"price_kind": "purchase"}, "price_kind"),
+        ({"price_kind": "sport"}, "price_kind"),
         ({"set": 3}, "set"),
     ],
 )
@@ -335,12 +368,25 @@ def test_workers_are_a_whole_number_or_a_cluster(workers: Any, tmp_path: Path) -
         roofline.sweep(SMALL, tmp_path, workers=workers)
 
 
-def test_names_of_parts_cannot_leave_the_folder(tmp_path: Path) -> None:
-    found = roofline.sweep({"models": "../../gpt2", "hardware": "a10", "batch": 1, "context": 5}, tmp_path / "out")
-    (row,) = rows_of(found)
-    assert row["model"] == "../../gpt2"
-    assert row["refused"]
-    assert [path.parent for path in found.parts()] == [tmp_path / "out"]
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        ({"models": "gpt2,../../gpt2"}, "../../gpt2"),
+        ({"hardware": "a10,zzz"}, "unknown hardware 'zzz'"),
+        ({"engines": "vllm,vlm"}, "vlm"),
+        ({"dtypes": "fp16,fp17"}, "fp17"),
+        ({"set": {"hardware.memory.hbm.bandwidth": "2 TB/s"}}, "holds no fields to edit"),
+        ({"prices": "h100=2USD/h"}, "is the price of nothing in hardware"),
+        ({"prices": "a10=2000USD"}, "is of kind purchase; price_kind has on_demand, add purchase"),
+        ({"prices": "a10=x"}, "a10"),
+    ],
+)
+def test_a_name_that_is_none_is_no_row(wrong: dict[str, Any], problem: str, tmp_path: Path) -> None:
+    with pytest.raises(RooflineError) as failure:
+        roofline.sweep({**SMALL, **wrong}, tmp_path / "out")
+    assert problem in str(failure.value)
+    assert "\n" not in str(failure.value)
+    assert not list(tmp_path.rglob("*.parquet"))
 
 
 def test_a_large_grid_is_cut_into_parts(tmp_path: Path) -> None:
