@@ -187,6 +187,15 @@ def format_count(value: int) -> str:
     return str(value)
 
 
+def format_figures(value: float) -> str:
+    """Three significant figures; whole numbers from a thousand on, where an exponent would hide them.
+
+    >>> format_figures(0.01234), format_figures(45.678), format_figures(1139.7), format_figures(2.5e6)
+    ('0.0123', '45.7', '1,140', '2,500,000')
+    """
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
+
+
 def _significant(number: float, digits: int) -> str:
     scientific = f"{number:.{digits - 1}e}"
     exponent = int(scientific.partition("e")[2])
@@ -217,12 +226,3 @@ def _quoted(given: object) -> str:
 
 def _refuse(message: str) -> NoReturn:
     raise UnitError(message)
-
-
-def format_figures(value: float) -> str:
-    """Three figures; whole numbers from a thousand on, where an exponent would hide them.
-
-    >>> format_figures(0.01234), format_figures(45.678), format_figures(1139.7), format_figures(2.5e6)
-    ('0.0123', '45.7', '1,140', '2,500,000')
-    """
-    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"

@@ -8,7 +8,7 @@ from roofline.classes import frozen
 from roofline.errors import UnitError, UsageError, shown
 from roofline.options import groups
 from roofline.options.values import read_value
-from roofline.units import format_quantity, parse_quantity
+from roofline.units import format_figures, format_quantity, parse_quantity
 
 
 @frozen
@@ -81,7 +81,7 @@ def _usd(value: float) -> str:
 
 
 def _usd_per_h(value: float) -> str:
-    return f"{value:,.3g} USD/h"
+    return f"{format_figures(value)} USD/h"
 
 
 def _watts(value: float) -> str:

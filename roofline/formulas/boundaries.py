@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import sympy
 
 from roofline.classes import frozen
+from roofline.units import format_figures
 
 Method: TypeAlias = Literal["closed form", "bracketed root"]
 
@@ -120,9 +121,9 @@ class Boundary:
     def __str__(self) -> str:
         """``B >= 326  (closed form; compute / memory is 0.999 at 325, 1.001 at 326)``."""
         if not self.spans:
-            return f"never  ({self._scan()}; compute / memory is at most {self.extreme:.3g})"
+            return f"never  ({self._scan()}; compute / memory is at most {format_figures(self.extreme)})"
         if self.spans == ((None, None),):
-            return f"always  ({self._scan()}; compute / memory is at least {self.extreme:.3g})"
+            return f"always  ({self._scan()}; compute / memory is at least {format_figures(self.extreme)})"
         words = " or ".join(_span(self.variable, *span) for span in self.spans)
         checks = ", ".join(f"{ratio:.6g} at {_number(value)}" for value, ratio in self.checks)
         return f"{words}  ({self.method}; compute / memory is {checks})"

@@ -9,7 +9,7 @@ from roofline.classes import frozen
 from roofline.hardware.fields import Block, Link, Price
 from roofline.hardware.roofs import Roofline
 from roofline.hardware.spec import HardwareSpec
-from roofline.units import Dimension, format_quantity
+from roofline.units import Dimension, format_figures, format_quantity
 
 
 class Difference(NamedTuple):
@@ -104,8 +104,8 @@ def _memory_facts(spec: HardwareSpec) -> Iterator[tuple[str, str, Block, str]]:
 def _ridges(spec: HardwareSpec) -> dict[str, tuple[str, float | None]]:
     found: dict[str, tuple[str, float | None]] = {}
     for dtype in spec.dtypes():
-        ridge = Roofline.of(spec, dtype).ridge_point
-        found[f"ridge point {dtype}"] = (f"{ridge_words(ridge)} {'OP' if dtype.startswith('int') else 'FLOP'}/B", ridge)
+        ridge, unit = Roofline.of(spec, dtype).ridge_point, "OP" if dtype.startswith("int") else "FLOP"
+        found[f"ridge point {dtype}"] = (f"{format_figures(ridge)} {unit}/B", ridge)
     return found
 
 
@@ -131,11 +131,6 @@ def _exact(value: float, dimension: Dimension, *, binary: bool = False) -> str:
     """A stated value with all its digits: three would hide what sheets differ in."""
     number, _, unit = format_quantity(value, dimension, 6, binary=binary).partition(" ")
     return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}"
-
-
-def ridge_words(intensity: float) -> str:
-    """Three significant digits without an exponent."""
-    return f"{float(f'{intensity:.3g}'):,g}"
 
 
 def _exact_rate(value: float, dtype: str) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from roofline.hardware.checks import blocks_of
-from roofline.hardware.facts import Differences, facts_of, link_rate, link_words, rate_words, ridge_words
+from roofline.hardware.facts import Differences, facts_of, link_rate, link_words, rate_words
 from roofline.hardware.fields import Block, Price
 from roofline.hardware.roofs import Roofline
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import LinkName, System
 from roofline.reports.prediction import Row, quantity, table
+from roofline.units import format_figures
 
 HEADER = ("name", "memory", "bandwidth", "dtype", "dense peak", "ridge FLOP/B", "TDP", "also")
 _LINKS: tuple[LinkName, ...] = ("scale_up", "scale_out", "host")
@@ -34,7 +35,7 @@ def hardware_rows(specs: Iterable[HardwareSpec], dtype: str | None = None) -> li
                 quantity(roof.bandwidth.rate, "bytes_per_s"),
                 chosen,
                 _rate(roof.compute.rate, chosen),
-                ridge_words(roof.ridge_point),
+                format_figures(roof.ridge_point),
                 "-" if spec.tdp is None else quantity(spec.tdp, "power_w"),
                 ", ".join(spec.aliases),
             )

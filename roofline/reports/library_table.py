@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from roofline.hardware.fields import Block, Dtype
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import System
+from roofline.units import format_figures
 
 _HEADER = (
     "device | memory GiB | GB/s | fp64 | fp32 | tf32 | bf16 (fp16) | fp8 | int8 | fp4 | ridge FLOP/B "
@@ -62,7 +63,7 @@ def _cells(spec: HardwareSpec) -> Iterator[str]:
     yield _half(spec)
     for dtype in _NARROW:
         yield _peak(spec, dtype)
-    yield f"{spec.contraction_unit(spec.default_dtype())[1] / spec.bandwidth:.3g}"
+    yield format_figures(spec.contraction_unit(spec.default_dtype())[1] / spec.bandwidth)
     up = spec.links.get("scale_up")
     joined = f" x {up.domain}" if up and up.domain else ""
     yield _value(spec, up, "bandwidth_per_direction", 1e9) + joined if up and up.bandwidth_per_direction else "-"

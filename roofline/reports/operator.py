@@ -5,6 +5,7 @@ from __future__ import annotations
 from roofline.calibration.kernels import NO_LIBRARY
 from roofline.operators.predict_op import OperatorPrediction, in_words
 from roofline.reports.prediction import quantity
+from roofline.units import format_figures
 
 
 def op_text(prediction: OperatorPrediction) -> str:
@@ -28,7 +29,7 @@ def op_text(prediction: OperatorPrediction) -> str:
     else:
         counts.append(quantity(prediction.bytes, "bytes"))
     if prediction.flops:
-        counts.append(f"{prediction.intensity:.3g} FLOP/B")
+        counts.append(f"{format_figures(float(prediction.intensity))} FLOP/B")
     return "\n".join(
         [
             f"{prediction.kind} {sizes} on {prediction.hardware.title or prediction.hardware.name}",

@@ -15,7 +15,7 @@ from roofline.prediction.predict import Prediction
 from roofline.program.phases import Phase
 from roofline.reports.layout import HEADER, cells, layout_lines, link_lines, phase_note
 from roofline.reports.overflow import overflow_lines
-from roofline.units import Dimension, format_quantity
+from roofline.units import Dimension, format_figures, format_quantity
 
 Row = Sequence[str]
 
@@ -154,7 +154,7 @@ def _row(name: str, times: str, figures: Figures, whole: float) -> Row:
         figures.bound_by,
         count(figures.flops),
         quantity(figures.bytes, "bytes"),
-        "-" if intensity is None else f"{intensity:.3g}",
+        "-" if intensity is None else format_figures(intensity),
         quantity(figures.bound_s, "time_s"),
     )
 

@@ -9,7 +9,7 @@ from roofline.buying.training_costs import Run, Training, TrainingRow
 from roofline.reports.prediction import Row, quantity, table
 from roofline.training.rows import MemoryByCause
 from roofline.training.step import TrainingStep
-from roofline.units import format_quantity
+from roofline.units import format_figures, format_quantity
 
 _TIME_WORDS = {
     "matmul_forward": "matmuls, forward", "matmul_input_gradients": "matmuls, gradients of inputs",
@@ -61,7 +61,8 @@ def _table(found: Training) -> list[str]:
             ends = f"{quantity(t.low_s, 'time_s')} to {quantity(t.high_s, 'time_s')}"
             timed = (quantity(t.time_s, "time_s"), ends, f"{step.tokens_per_s:,.0f}", f"{step.mfu:.0%}")
         run = row.run
-        money = (f"{run.days:,.3g}" if run else "-", f"{run.usd:,.3g}" if run and run.usd is not None else "-")
+        costs = (run.days, run.usd) if run else (None, None)
+        money = tuple("-" if each is None else format_figures(each) for each in costs)
         rows.append((row.hardware, fits, memory, *timed, *money, step.choice.words))
     return table(header, rows)
 
@@ -109,13 +110,12 @@ def _time_lines(step: TrainingStep) -> list[str]:
 
 
 def _run_lines(run: Run) -> list[str]:
-    ends = f"{run.days * run.low:,.3g} to {run.days * run.high:,.3g}"
-    line = (
-        f"{format_quantity(run.tokens, 'tokens')}: {run.days:,.3g} days ({ends}), {run.device_hours:,.3g} device-hours"
-    )
+    ends = f"{format_figures(run.days * run.low)} to {format_figures(run.days * run.high)}"
+    days = f"{format_figures(run.days)} days ({ends})"
+    line = f"{format_quantity(run.tokens, 'tokens')}: {days}, {format_figures(run.device_hours)} device-hours"
     if run.usd is None or run.offer is None:
         return [line, run.problem]
-    return [f"{line}, {run.usd:,.3g} USD", run.offer.words()]
+    return [f"{line}, {format_figures(run.usd)} USD", run.offer.words()]
 
 
 def _details(step: TrainingStep) -> list[str]:

@@ -9,7 +9,7 @@ from roofline.reports.prediction import quantity, table
 from roofline.simulation.ledger import COLUMNS
 from roofline.simulation.simulate import Simulation
 from roofline.simulation.statistics import PERCENTILES, TIMES, Distribution
-from roofline.units import format_quantity
+from roofline.units import format_figures, format_quantity
 
 _MOMENTS = ("arrived", "scheduled", "first", "finished")
 _BAND_OF = 95
@@ -34,16 +34,18 @@ def _verdict(found: Simulation) -> list[str]:
         f"{request.model.name} ({request.recipe.name}) on {found.deployment.words}: {asked}",
         found.workload.words,
     ]
-    served = f"{outcome.requests_per_s:.3g} req/s, {outcome.output_tokens_per_s:,.0f} generated tokens/s"
-    if found.load is None:
+    served = f"{format_figures(outcome.requests_per_s)} req/s, {outcome.output_tokens_per_s:,.0f} generated tokens/s"
+    if found.load is None or found.saturation is None:
         lines.append(f"serves {served}; makespan {quantity(outcome.makespan_s, 'time_s')}")
     else:
-        full = f"{found.load:.0%} of the {found.saturation:.3g} req/s at saturation"
+        full = f"{found.load:.0%} of the {format_figures(found.saturation)} req/s at saturation"
         lines.append(f"{'OVERLOADED' if found.load >= 1 else 'keeps up'}, {full}: serves {served}")
     if not found.targets.none:
         targets = (("TTFT", found.targets.ttft_s), ("TPOT", found.targets.tpot_s))
         asked = ", ".join(f"{name} {format_quantity(value, 'time_s')}" for name, value in targets if value is not None)
-        lines.append(f"goodput {outcome.goodput:.3g} req/s: {outcome.within:.1%} of the requests within {asked}")
+        lines.append(
+            f"goodput {format_figures(outcome.goodput)} req/s: {outcome.within:.1%} of the requests within {asked}"
+        )
     return lines
 
 
@@ -67,7 +69,7 @@ def _replicas(found: Simulation) -> list[str]:
     lost = f"{o.preempted:,} preemption{'' if o.preempted == 1 else 's'}"
     work = f"at work {o.busy:.0%} of the time"
     return [
-        f"sequences{each}: {o.sequences:.3g} on average, {o.most_sequences:,} at most; {work}",
+        f"sequences{each}: {format_figures(o.sequences)} on average, {o.most_sequences:,} at most; {work}",
         f"cache{each}: {o.cache:.1%} full on average, {o.most_cache:.1%} at most; {lost}{hits}",
     ]
 
