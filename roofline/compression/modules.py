@@ -117,7 +117,7 @@ def _test(names: tuple[str, ...]) -> Callable[[tuple[str, ...]], bool]:
 
     What a pattern excludes, ``(?!``, it must exclude under all of them.
     """
-    plain = {_bare(name) for name in names if not name.startswith("re:") and not _wild(name)}
+    plain = {bare_name(name) for name in names if not name.startswith("re:") and not _wild(name)}
     patterns = [_pattern(name) for name in names if name.startswith("re:")]
     for name in filter(_wild, names):
         if not name.startswith("re:"):
@@ -154,8 +154,12 @@ def _wild(name: str) -> bool:
     return any(letter in name for letter in "*?[")
 
 
-def _bare(name: str) -> str:
-    """A name without what stands before the layers, expert 0 in place of any."""
+def bare_name(name: str) -> str:
+    """A name without what stands before the layers, expert 0 in place of any.
+
+    >>> bare_name("model.language_model.layers.3.mlp.experts.7.up_proj")
+    'layers.3.mlp.experts.0.up_proj'
+    """
     found = next((name.removeprefix(prefix) for prefix in _PREFIXES if name.startswith(prefix)), name)
     return re.sub(r"\bexperts\.\d+\b", "experts.0", found)
 
@@ -167,5 +171,5 @@ def _parts() -> frozenset[str]:
 
 
 def _known(name: str) -> bool:
-    within = re.sub(r"^layers\.\d+\.?", "", _bare(name))
+    within = re.sub(r"^layers\.\d+\.?", "", bare_name(name))
     return not within or within in _parts()

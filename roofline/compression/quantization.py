@@ -15,6 +15,7 @@ from dataclasses import replace
 from roofline.classes import frozen
 from roofline.compression.formats import Format
 from roofline.compression.recipes import Recipe, computes_in
+from roofline.compression.weighed import as_weighed
 from roofline.compression.weight_matmuls import Matrix, contracted_per_head, layer_matrices, mapped
 from roofline.number import Number, ceil_div, product
 from roofline.program.axes import Binding, Sizes, rebind, size_of
@@ -32,7 +33,8 @@ def quantized(program: Program, recipe: Recipe) -> Program:
 
     FLOPs of the contractions and parameters stay; bytes, vector work and the dtype of the matmuls change.
     """
-    return replace(program, groups=quantized_groups(program.groups, recipe)) if recipe.quantizes else program
+    stored = replace(program, groups=quantized_groups(program.groups, recipe)) if recipe.quantizes else program
+    return as_weighed(stored, recipe.weighed)
 
 
 def quantized_groups(groups: tuple[Group, ...], recipe: Recipe) -> tuple[Group, ...]:
@@ -92,7 +94,7 @@ def storage_notes(program: Program, recipe: Recipe) -> list[str]:
         others = f" and {len(left) - 3} more tensors" if len(left) > 3 else ""
         share = sum(left.values()) / int(program.parameters())
         notes.append(f"left in {recipe.precision.weights}: {share:.2%} of the parameters ({most}{others})")
-    return notes
+    return notes + ([recipe.weighed.words] if recipe.weighed.words else [])
 
 
 def _quantized_group(group: Group, recipe: Recipe, fixed: set[tuple[str, str]], layer: int) -> Group:

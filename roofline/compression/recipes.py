@@ -16,6 +16,7 @@ from typing import Any
 from roofline.classes import frozen
 from roofline.compression.formats import FORMATS, KV_FORMATS, PLAIN, Format
 from roofline.compression.modules import Modules
+from roofline.compression.weighed import AS_STATED, Weighed
 from roofline.errors import UsageError, near_matches, shown
 from roofline.options.groups import Dtype, Dtypes
 from roofline.options.keywords import given
@@ -44,6 +45,9 @@ _RECIPES: dict[str, tuple[str, str]] = {  # weights, activations; empty: the dty
     "nvfp4a16": ("nvfp4", ""),
 }
 _KV = {"kv16": "", "kv8": "fp8", "kv4": "int4"}
+_KEEPING = (*_KV, "acc16", "acc32")
+"""Words that leave weights as they are stored."""
+
 _SAY = {"int4": "w4a16 (weights alone) or w4a4", "fp4": "mxfp4 or nvfp4"}
 _WORDS = [*PLAIN, *_RECIPES, *_KV, "g64", "channel", "zp", "zp16", "acc16", "experts"]
 STATES = ("fp32", "bf16", "fp16")
@@ -65,12 +69,13 @@ class Checkpoint:
     """How a published file stores its network: a recipe, empty for none, and ``rules`` for modules of their own recipe.
 
     The first rule that means a module holds; its recipe is empty for one that is left in 16 bits. ``state``: the dtype
-    of recurrent states, empty for that of the activations.
+    of recurrent states, empty for that of the activations. ``weighed``: what the tensors themselves weigh.
     """
 
     recipe: str = ""
     rules: tuple[tuple[Modules, str], ...] = ()
     state: str = ""
+    weighed: Weighed = AS_STATED
 
 
 AS_ASKED = Checkpoint()
@@ -92,7 +97,7 @@ class Recipe:
 
     ``weights`` and ``activations`` are those of the layers' matmuls, but for modules that ``rules`` mean;
     ``accumulator`` is empty for the device's usual, ``state`` for the dtype of the activations. ``lacking``: what the
-    file was made to be computed in, where the device does not.
+    file was made to be computed in, where the device does not. ``weighed``: what its tensors weigh.
     """
 
     base: str
@@ -105,6 +110,7 @@ class Recipe:
     rules: tuple[Rule, ...] = ()
     state: str = ""
     lacking: str = ""
+    weighed: Weighed = AS_STATED
 
     def formats(self, weight: str, layer: int, *, routed: bool) -> tuple[Format, Format]:
         """How a matrix is stored, and what it is multiplied with; ``routed``: it belongs to an expert."""
@@ -246,7 +252,7 @@ def recipe_of(asked: Dtype | Dtypes, *, default: str, checkpoint: Checkpoint = A
     named = given(asked)
     overrides: dict[str, Any] = {role: _format(role, named[flag]) for role, flag in _FLAGS.items() if flag in named}
     if "weights" in overrides:
-        overrides["rules"] = ()
+        overrides |= {"rules": (), "weighed": AS_STATED}
     elif "activations" in overrides:
         overrides["rules"] = tuple(replace(rule, activations=overrides["activations"]) for rule in recipe.rules)
     if "state_dtype" in named:
@@ -270,7 +276,8 @@ def read_recipe(text: str | None = None, *, default: str, checkpoint: Checkpoint
     stored = [*checkpoint.recipe.split("+"), *words] if checkpoint.recipe else words
     own = ((modules, _of_words(recipe.split("+") if recipe else [], default)) for modules, recipe in checkpoint.rules)
     rules = tuple(Rule(modules, recipe.weights, recipe.activations) for modules, recipe in own)
-    return _checked(replace(_of_words(stored, default), rules=rules, state=checkpoint.state))
+    weighed = checkpoint.weighed if all(word in _KEEPING for word in words) else AS_STATED
+    return _checked(replace(_of_words(stored, default), rules=rules, state=checkpoint.state, weighed=weighed))
 
 
 def names_recipe(text: str | None) -> bool:

@@ -111,7 +111,8 @@ def weights_bytes(program: Program, sizes: Sizes, precision: Precision) -> Numbe
     ``sizes`` may hold letters instead of the configuration's numbers.
     """
     held = (*program.weights(), *program.scales())
-    return sum(program.resident(group, op, tensor, sizes) * precision.width(tensor) for group, op, tensor in held)
+    stated = sum(program.resident(group, op, tensor, sizes) * precision.width(tensor) for group, op, tensor in held)
+    return program.held(exact(stated))
 
 
 def longest_step(workload: Workload, phase: Phase, batch: Number | None = None) -> Sizes:

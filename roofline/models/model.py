@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from roofline.classes import frozen
 from roofline.compression.recipes import AS_ASKED, Checkpoint
 from roofline.errors import ConfigError, near_matches, shown
 from roofline.models.checkpoints.reading import read_checkpoint
-from roofline.models.checkpoints.tensor_bytes import difference
+from roofline.models.checkpoints.tensors import held_tensors
+from roofline.models.checkpoints.weighing import Network, compared
 from roofline.models.families import FAMILIES
 from roofline.models.families.family import INERT, Family
 from roofline.models.generation import costly_settings
@@ -35,7 +37,7 @@ class Model:
     """A network: its name, family, configuration, where that came from, and what of it is not modelled.
 
     ``checkpoint`` is how its file stores it; ``unread`` are fields that nothing reads,
-    ``ignored`` those of them that ask for something.
+    ``ignored`` those of them that ask for something; ``counted``: parameters in its file for each that it states.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Model:
     checkpoint: Checkpoint = AS_ASKED
     ignored: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    counted: Fraction = Fraction(1)
     _programs: dict[Conventions, Program] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     def program(self, conventions: Conventions | None = None) -> Program:
@@ -73,8 +76,8 @@ class Model:
 
     @property
     def parameters(self) -> int:
-        """How many parameters the network has, tied ones once."""
-        return int(self.program().parameters())
+        """How many parameters the network has, tied ones once: those of its file where tensors lie beside it."""
+        return int(self.program().parameters() * self.counted)
 
     def to_dict(self) -> dict[str, Any]:
         """Name, family, source, parameters and configuration, as in ``models show --json``."""
@@ -130,16 +133,20 @@ def _build(source: Source, overrides: Mapping[str, Any] | None) -> Model:
         source.name, model_type, config, source.said, given, (*warnings, *excepted), checkpoint, lost,
         tuple(sorted(unread)),
     )  # fmt: skip
-    return model if overrides or source.folder is None else _weighed(model, source.folder)
+    folder = None if overrides or Path(where).name != "config.json" else source.folder
+    return model if folder is None else _weighed(model, folder)
 
 
 def _weighed(model: Model, folder: Path) -> Model:
-    """The model, with a warning where the tensors that lie in its folder weigh something else."""
-    stated = model.fields.get("torch_dtype") or model.fields.get("dtype")
-    layers = getattr(model.config, "num_hidden_layers", MAX_LAYERS)
-    if not (found := difference(folder, model.program, model.checkpoint, stated, layers)):
+    """The model as the tensors that lie in its folder weigh, with a warning where that is not what it states."""
+    if (found := held_tensors(folder)) is None:
         return model
-    return replace(model, warnings=(*model.warnings, f"{folder}: {found}"))
+    dtype = model.fields.get("torch_dtype") or model.fields.get("dtype")
+    layers = getattr(model.config, "num_hidden_layers", MAX_LAYERS)
+    network = Network(model.program(), model.checkpoint, str(dtype or ""), layers)
+    seen = compared(network, found)
+    warnings = (*model.warnings, f"{folder}: {seen.words}") if seen.words else model.warnings
+    return replace(model, warnings=warnings, checkpoint=seen.checkpoint, counted=seen.counted)
 
 
 def _scale_positions(fields: Mapping[str, Any], shape_fields: dict[str, Any]) -> None:

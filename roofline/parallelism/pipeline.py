@@ -130,7 +130,7 @@ def stage_program(program: Program, layout: Layout, index: int) -> Program:
                 groups.append(group)
             elif place == 3 and index > 0:
                 groups.insert(_start(groups, phase), _received(group))
-    return Program(tuple(groups), program.sizes)
+    return replace(program, groups=tuple(groups))
 
 
 def stage_programs(program: Program, layout: Layout) -> list[Program]:

@@ -342,7 +342,7 @@ def shard(program: Program, layout: Layout) -> Program:
     Sizes B, T and S stay those of the whole, but for B, which is that of a replica.
     """
     groups = [group for phase in program.phases for group in shard_phase(program, layout, phase).groups]
-    return Program(tuple(groups), program.sizes)
+    return replace(program, groups=tuple(groups))
 
 
 def shard_phase(program: Program, layout: Layout, phase: Phase, like: Layout | None = None) -> Program:
@@ -359,7 +359,7 @@ def shard_phase(program: Program, layout: Layout, phase: Phase, like: Layout | N
         flow.settle([tensor for name, tensor in written.items() if name in outlives])
         local = flow.mesh.group_bindings(group)
         sharded.append(replace(group, ops=with_epilogues(flow.ops), phases=(phase,), local=local))
-    return Program((*sharded, *sends(groups, layout, flow)), program.sizes)
+    return replace(program, groups=(*sharded, *sends(groups, layout, flow)))
 
 
 def read_first(groups: Sequence[Group]) -> set[str]:

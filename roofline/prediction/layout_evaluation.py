@@ -22,7 +22,7 @@ from roofline.prediction.overflow import resident_bytes
 from roofline.prediction.request import Request
 from roofline.prediction.step import by_place, pipelined
 from roofline.program.axes import Binding, Sizes
-from roofline.program.op import Op, Tensor
+from roofline.program.op import CARRIED, Op, Tensor
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
 from roofline.timing.machine import Machine, with_waits
@@ -235,7 +235,7 @@ def _bound(group: Group, op: Op) -> Mapping[str, Binding]:
 
 def _peak(request: Request, program: Program, phase: Phase, replica: Any) -> Any:
     """The most bytes of activations on a device of any stage."""
-    bare = Program(tuple(group for group in program.groups if group.name != PIPELINE), program.sizes)
+    bare = replace(program, groups=tuple(group for group in program.groups if group.name != PIPELINE))
     step = _numbers(program) | _floats(longest_step(request.workload, phase, replica[:, None]))
     return np.ravel(np.asarray(activation_peak(bare, phase, step, FloatWidths(request.precision))))
 
@@ -270,6 +270,7 @@ def _rest(request: Request, program: Program, phase: Phase, layouts: Layout, bat
     for key, group, op, tensor in found:
         if key not in seen:
             size = np.ravel(np.asarray(program.resident(group, op, tensor, held))) * widths.width(tensor)
+            size = size if tensor.role in CARRIED else np.asarray(program.held(size))
             again = tensor.tied and key[0] == 2 and (0, "", tensor.name) in first
             place = 3 if group.shared and key[0] == 1 else key[0]
             sums[place] = sums[place] + size * (layouts.pp > 1 if again else 1)

@@ -63,7 +63,7 @@ class Prediction:
     @cached_property
     def parameters(self) -> int:
         """How many parameters the network has, tied ones once."""
-        return int(settled(self.program.parameters()))
+        return int(settled(self.program.parameters()) * self.model.counted)
 
     @cached_property
     def memory(self) -> MemoryFit:

@@ -48,7 +48,7 @@ class Tensor:
     B T rows of a V D table). A ``tied`` weight is one tensor wherever the program states it. ``dtype`` is empty where
     the precision of its role holds; a ``scale`` belongs to a compressed weight and is no parameter. ``share`` is the
     part of its elements that is stored, where the others are zeros that are left out. ``gradient_of`` names the tensor
-    whose gradient it is.
+    whose gradient it is. ``weighs``: bytes for each that its dtype states, where a file has others.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Tensor:
     dtype: str = ""
     share: Fraction = Fraction(1)
     gradient_of: str = ""
+    weighs: Fraction | None = None
 
     def __post_init__(self) -> None:
         letters = (self.axes + " " + self.stored).split()

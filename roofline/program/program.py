@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import field
+from fractions import Fraction
 
 from roofline.classes import frozen
 from roofline.errors import ShapeError
@@ -44,6 +45,8 @@ class Group:
 class Program:
     """Groups in the order in which they run, and the sizes that the configuration fixes.
 
+    ``weighs``: bytes of weights that stay in memory for each that the tensors state, where a file has others.
+
     Groups of one name in different phases are the same layers, done another way: their weights and caches are the same.
 
     Identity of a tensor is by name: a weight or cache belongs to its group unless it is ``tied``. Construction checks,
@@ -56,6 +59,7 @@ class Program:
 
     groups: tuple[Group, ...]
     sizes: Mapping[str, int]
+    weighs: Fraction = Fraction(1)
 
     def __post_init__(self) -> None:
         for phase in self.phases:
@@ -99,6 +103,10 @@ class Program:
         """Elements of ``tensor`` that stay resident over all repeats of its group."""
         local = rebind(group.sizes(sizes), op.local)
         return tensor.resident(local) * (1 if group.shared or tensor.tied else group.times(sizes))
+
+    def held(self, size: Number) -> Number:
+        """So many bytes of weights as they lie in memory; an array times a Fraction would be an array of objects."""
+        return size if self.weighs == 1 else size * self.weighs.numerator / self.weighs.denominator
 
     def _distinct(self, *roles: Role) -> Iterator[tuple[Group, Op, Tensor]]:
         seen: dict[tuple[str, str], tuple[str, bool]] = {}

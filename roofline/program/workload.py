@@ -85,7 +85,8 @@ class Precision:
         if tensor.role == "index":
             return _INDEX_BYTES
         kept = self.state if tensor.role == "state" else ""
-        return _STORED_BYTES[tensor.dtype or kept or self.dtype(tensor.role)]
+        stated = _STORED_BYTES[tensor.dtype or kept or self.dtype(tensor.role)]
+        return stated if tensor.weighs is None else stated * tensor.weighs
 
     def compute_dtype(self, op: Op) -> str:
         """The dtype that an operator computes in: the widest that it contracts, or reads where it contracts nothing."""

@@ -161,7 +161,7 @@ class TrainingStep:
     @cached_property
     def six_nd(self) -> float:
         """6 x parameters x tokens."""
-        return 6.0 * float(self.question.request.model.parameters) * self.question.tokens
+        return 6.0 * float(self.question.request.model.program().parameters()) * self.question.tokens
 
     @property
     def peak_flops_per_s(self) -> float:

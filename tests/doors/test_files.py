@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import os
 import time
 from pathlib import Path
@@ -113,7 +114,8 @@ def test_json_that_breaks_a_reader_is_refused_in_a_line(content: str, tmp_path: 
     path = tmp_path / "m.json"
     path.write_text(content)
     assert str(path) in refusal(3, *BERT, "--measurements", str(path))
-    assert str(path) in refusal(3, *BERT, "--resume", "-o", str(path))
+    if importlib.util.find_spec("torch"):  # without it nothing is measured, and so nothing resumed
+        assert str(path) in refusal(3, *BERT, "--resume", "-o", str(path))
 
 
 def test_nothing_is_read_without_end() -> None:
@@ -147,6 +149,7 @@ def test_a_module_that_fails_is_told_by_file_and_line(code: str, words: str, tmp
 
 
 def test_a_module_is_a_python_file_which_is_executed(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     (tmp_path / "m.txt").write_text("def f(): return None")
     assert "expected FILE.py:FUNCTION" in refusal(2, *BERT, "--module", f"{tmp_path / 'm.txt'}:f", "--device", "cpu")
     assert "the file is executed" in " ".join(answer("validate", "--help-all").split())

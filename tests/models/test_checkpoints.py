@@ -41,7 +41,6 @@ from roofline.cost.residency import weights_bytes
 from roofline.errors import ConfigError
 from roofline.models.checkpoints.methods import METHODS, UNREAD
 from roofline.models.checkpoints.reading import read_checkpoint
-from roofline.models.checkpoints.tensor_bytes import held_tensors
 from roofline.models.model import load_model
 from roofline.number import exact
 from roofline.prediction.predict import predict
@@ -319,55 +318,3 @@ def test_any_options_give_a_recipe_or_one_line(method: str, options: dict[str, A
             read_checkpoint(fields, "config.json")
     else:
         assert read_recipe(None, default="bf16", checkpoint=checkpoint).name
-
-
-# The tensors themselves
-
-
-def write_folder(folder: Path, fields: dict[str, Any]) -> Path:
-    (folder / "config.json").write_text(json.dumps(fields), encoding="utf-8")
-    return folder
-
-
-def test_an_index_that_weighs_what_the_network_does_says_nothing(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path, DENSE)
-    total = int(summed(dense_tensors(), lambda _: wide))
-    index = folder / "model.safetensors.index.json"
-    for factor, warned in ((1.0, 0), (1.005, 0), (1.05, 1), (0.5, 1)):
-        index.write_text(json.dumps({"metadata": {"total_size": int(total * factor)}, "weight_map": {}}))
-        assert len(load_model(folder).warnings) == warned
-    (warning,) = load_model(folder).warnings
-    assert "index.json has 11.5 MB of tensors, 11.5 MB fewer than the network that is counted" in warning
-    assert load_model(folder, overrides={"num_hidden_layers": 2}).warnings == ()
-
-
-def test_what_lies_beside_the_network_is_named(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path, DENSE)
-    total = int(summed(dense_tensors(), lambda _: wide))
-    names = ["model.layers.0.mlp.up_proj.weight", "model.visual.blocks.0.attn.qkv.weight", "mtp.fc.weight"]
-    names += [f"model.layers.{DENSE['num_hidden_layers']}.eh_proj.weight"]
-    metadata = {"total_size": 2 * total, "total_parameters": 10**7}
-    index = folder / "model.safetensors.index.json"
-    index.write_text(json.dumps({"metadata": metadata, "weight_map": dict.fromkeys(names, "a")}))
-    (warning,) = load_model(folder).warnings
-    assert "of tensors (10,000,000 elements, the network has " in warning
-    assert f"among them visual.*, mtp.*, layers from {DENSE['num_hidden_layers']} on" in warning
-
-
-def test_headers_of_tensors_are_added_up(tmp_path: Path) -> None:
-    folder, total = write_folder(tmp_path, {**DENSE, "torch_dtype": "float32"}), 0
-    for number, share in enumerate((0.25, 0.75)):
-        size = int(2 * summed(dense_tensors(), lambda _: wide) * Fraction(share))
-        total += size
-        header = json.dumps(
-            {"__metadata__": {}, f"w{number}": {"dtype": "F32", "shape": [1], "data_offsets": [0, size]}}
-        )
-        file = folder / f"model-0000{number}.safetensors"
-        file.write_bytes(len(header).to_bytes(8, "little") + header.encode())
-    assert load_model(folder).warnings == ()
-    found = held_tensors(folder)
-    assert found is not None
-    assert (found.bytes, found.elements, found.file, found.names) == (total, 2, folder, ("w0", "w1"))
-    file.write_bytes(b"no header")
-    with pytest.raises(ConfigError, match="its header is none of safetensors"):
-        load_model(folder)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 DENSE: dict[str, Any] = {
@@ -215,3 +217,45 @@ FORMS: dict[str, tuple[dict[str, Any], str, Size]] = {  # name -> options, recip
                    "w8a8", INT8_ROW),
 }  # fmt: skip
 """Facts of the formats: GPTQ and AutoRound hold zero points, symmetric or not; HQQ, torchao and quanto wide ones."""
+
+
+Header = dict[str, tuple[str, int, int]]
+"""A tensor of a file -> its dtype, elements, bytes."""
+
+
+def plain(tensor: Tensor, dtype: str = "BF16", width: int = 2) -> Header:
+    """A tensor in so many bytes an element, each copy by its name."""
+    size = tensor.depth * tensor.out
+    return {f"{name}.weight": (dtype, size, width * size) for name in _published(tensor)}
+
+
+def in_blocks(tensor: Tensor) -> Header:
+    """A matrix in fp8 with a scale for 128 x 128, as DeepSeek's files have them."""
+    blocks = math.ceil(tensor.depth / 128) * math.ceil(tensor.out / 128)
+    scales = {f"{name}.weight_scale_inv": ("F32", blocks, 4 * blocks) for name in _published(tensor)}
+    return plain(tensor, "F8_E4M3", 1) | scales
+
+
+def packed(tensor: Tensor) -> Header:
+    """A matrix of GPTQ in 4 bits, groups of 128: whole numbers that hold eight of it, scales, zero points."""
+    size, groups = tensor.depth * tensor.out, math.ceil(tensor.depth / 128)
+    parts = {"qweight": ("I32", size // 8, size // 2), "scales": ("F16", groups * tensor.out, 2 * groups * tensor.out),
+             "qzeros": ("I32", groups * tensor.out // 8, groups * tensor.out // 2)}  # fmt: skip
+    return {f"{name}.{part}": held for name in _published(tensor) for part, held in parts.items()}
+
+
+def _published(tensor: Tensor) -> list[str]:
+    """The names of all copies, as transformers has them."""
+    name = {"embed": "model.embed_tokens", "norm": "model.norm"}.get(tensor.name, tensor.name)
+    return [name.replace("experts.0", f"experts.{copy}") for copy in range(tensor.copies)]
+
+
+def write_tensors(file: Path, header: Header) -> int:
+    """A file of safetensors that ends behind its header; the bytes that it says to hold."""
+    at, entries = 0, {}
+    for name, (dtype, elements, size) in header.items():
+        entries[name] = {"dtype": dtype, "shape": [elements], "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps({"__metadata__": {}, **entries}).encode()
+    file.write_bytes(len(text).to_bytes(8, "little") + text)
+    return at
