@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -117,12 +117,17 @@ def grouped(
     for place in places:
         found = constants(place)
         apart = place if found.provenance == "calibrated" else None  # a calibration is of one device
-        kinds = tuple(found.calibration.kinds) if found.calibration else ()
-        key = (found.provenance, found.name, found.kernels, apart, kinds, alike(place))
+        terms = _terms(found.calibration.kinds) if found.calibration else ()
+        key = (found.provenance, found.name, found.kernels, apart, terms, alike(place))
         members, theirs = groups.setdefault(key, ([], []))
         members.append(place)
         theirs.append(found)
     return list(groups.values())
+
+
+def _terms(kinds: Mapping[str, KindConstants]) -> tuple[Hashable, ...]:
+    """The corrections that kinds, their libraries and dtypes have: fewer of a class on a device without a clock."""
+    return tuple((name, tuple(one.given()), _terms(one.libraries), _terms(one.dtypes)) for name, one in kinds.items())
 
 
 def _column(values: Iterable[float]) -> Grid:
