@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from roofline.sweeps.several import Predictions, predict
     from roofline.sweeps.sweep import Sweep, sweep
     from roofline.tape.tape import Tape
+    from roofline.tracing.trace import trace
 
 __all__ = [
     "Ceiling",
@@ -58,6 +59,7 @@ __all__ = [
     "simulate",
     "size",
     "sweep",
+    "trace",
     "train",
 ]
 
@@ -88,6 +90,7 @@ _HOMES = {
     "simulate": "simulation.simulate",
     "size": "buying.api",
     "sweep": "sweeps.sweep",
+    "trace": "tracing.trace",
     "train": "buying.api",
 }
 

@@ -19,6 +19,7 @@ from roofline.models.families import FAMILIES
 from roofline.models.families.family import INERT, Family
 from roofline.models.generation import costly_settings
 from roofline.models.hints import nearest_types
+from roofline.models.outline import Outline
 from roofline.models.positions import check_rotation, scaled_positions
 from roofline.models.shapes.config import MAX_LAYERS, Config, parse_config
 from roofline.models.sources import Source, find_source
@@ -42,7 +43,7 @@ class Model:
 
     name: str
     model_type: str
-    config: Config
+    config: Config | Outline
     source: str
     fields: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
@@ -56,7 +57,9 @@ class Model:
         """The program of one step under ``conventions``, which is built once."""
         asked = conventions or Conventions()
         if asked not in self._programs:
-            self._programs[asked] = FAMILIES[self.model_type].program(self.config, asked)
+            config = self.config
+            stated = config.statement(asked) if isinstance(config, Outline) else None
+            self._programs[asked] = stated or FAMILIES[self.model_type].program(config, asked)
         return self._programs[asked]
 
     @property

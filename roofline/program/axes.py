@@ -44,6 +44,9 @@ LEGEND: dict[str, str] = {
 }
 """Axis letter -> meaning, after the notation of How to Scale Your Model (jax-ml/scaling-book, transformers.md)."""
 
+ANONYMOUS = "_"
+"""What the axes begin with that an operator names for itself, and binds: those of a traced module."""
+
 Sizes: TypeAlias = Mapping[str, Number]
 """Axis letter -> its size."""
 

@@ -25,7 +25,7 @@ import numpy as np
 from roofline.classes import frozen
 from roofline.errors import ShapeError
 from roofline.number import Number, added, as_float, product
-from roofline.program.axes import LEGEND, Binding, Sizes, rebind, size_of
+from roofline.program.axes import ANONYMOUS, LEGEND, Binding, Sizes, rebind, size_of
 from roofline.program.transfers import Transfer
 
 Role: TypeAlias = Literal["activation", "weight", "kv_cache", "state", "conv_state", "index", "scale", "input"]
@@ -63,7 +63,7 @@ class Tensor:
 
     def __post_init__(self) -> None:
         letters = (self.axes + " " + self.stored).split()
-        unknown = [letter for letter in letters if letter not in LEGEND]
+        unknown = [letter for letter in letters if letter not in LEGEND and not letter.startswith(ANONYMOUS)]
         if unknown or len(set(self.letters)) != len(self.letters):
             problem = f"{unknown[0]} is not in the legend" if unknown else "an axis stands twice"
             msg = f"tensor {self.name} ({self.axes}): {problem}; axes are distinct letters of {' '.join(LEGEND)}"

@@ -17,8 +17,8 @@ SORTS: dict[ModelOrder, Callable[[Model], Any]] = {
     "name": lambda model: model.name,
     "family": lambda model: (model.model_type, model.parameters),
     "parameters": lambda model: model.parameters,
-    "layers": lambda model: model.config.num_hidden_layers,
-    "hidden": lambda model: model.config.hidden_size,
+    "layers": lambda model: model.config.model_dump()["num_hidden_layers"],
+    "hidden": lambda model: model.config.model_dump()["hidden_size"],
     "positions": lambda model: model.lengths.positions,
 }
 """What the table can be sorted by, after its columns."""
@@ -31,8 +31,8 @@ def models_table(models: Iterable[Model]) -> list[str]:
     header = ("name", "family", "parameters", "layers", "hidden", "positions")
     rows = []
     for model in models:
-        c = model.config
-        sizes = (c.num_hidden_layers, c.hidden_size, model.lengths.positions)
+        c = model.config.model_dump()
+        sizes = (c["num_hidden_layers"], c["hidden_size"], model.lengths.positions)
         rows.append((model.name, model.model_type, count(model.parameters), *map(_size, sizes)))
     return table(header, rows, left=(0, 1))
 

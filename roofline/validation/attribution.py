@@ -20,13 +20,11 @@ from roofline.program.op import Op
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import Precision
+from roofline.tracing.aten import MATMULS, is_attention, timed_as
 from roofline.validation.capture import TorchCall
 
 Mark: TypeAlias = tuple[Any, ...]
 """What a kernel computes and how large it is: ("matmul", rows, depth, columns), ("add", elements written)."""
-
-_MATMULS = ("mm", "addmm", "bmm", "baddbmm", "linear", "matmul")
-_SAME = {"_unsafe_view": "view", "add_": "add", "mul_": "mul", "_softmax": "_softmax", "embedding": "embedding"}
 
 
 @frozen
@@ -106,14 +104,14 @@ def _mark(kernel: Op, sizes: Sizes, precision: Precision) -> Mark:
 def mark_of(call: TorchCall) -> Mark:
     """The mark of a kernel of torch."""
     tensors = call.tensors
-    if call.name in _MATMULS:
+    if call.name in MATMULS:
         a, b = tensors[1:3] if call.name in ("addmm", "baddbmm") else tensors[:2]
         columns = b.shape[0] if call.name == "linear" else b.shape[-1]
         return ("matmul", _product(a.shape[:-1]), a.shape[-1], columns)
-    if "scaled_dot_product" in call.name:
+    if is_attention(call.name):
         q, k = tensors[:2]
         return ("attention", q.shape[0] * q.shape[1], q.shape[2], k.shape[2])
-    return (_SAME.get(call.name, call.name), _product(call.outputs[0]) if call.outputs else 0)
+    return (timed_as(call.name), _product(call.outputs[0]) if call.outputs else 0)
 
 
 def _product(shape: Sequence[int]) -> int:

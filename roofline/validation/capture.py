@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from roofline.classes import frozen
+from roofline.tracing.aten import moves_nothing
 from roofline.validation.devices import load_torch
 
 
@@ -86,7 +87,7 @@ def _call(torch: Any, function: Any, args: Any, kwargs: Any, result: Any, reside
         tuple(_spec(torch, x, resident) for x in args),
         tuple((key, _spec(torch, x, resident)) for key, x in kwargs.items()),
         tuple(tuple(x.shape) for x in outputs),
-        view or name in ("detach", "lift_fresh", "alias", "empty"),
+        view or moves_nothing(name),
     )
 
 

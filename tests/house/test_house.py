@@ -61,7 +61,7 @@ def test_the_frozen_window() -> None:
     assert roofline.__all__ == (
         "Ceiling Comparison Formula HardwareSpec Model OperatorPrediction Prediction Predictions Roofline "
         "RooflineError Simulation Sizing StepClock Sweep Tape Training compare formula load_hardware load_model "
-        "predict predict_op record simulate size sweep train".split()
+        "predict predict_op record simulate size sweep trace train".split()
     )
 
 

@@ -1,0 +1,35 @@
+"""A network that states itself: what a trace of its code found, in place of a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from roofline.classes import frozen
+from roofline.program.conventions import Conventions
+from roofline.program.lengths import Lengths
+from roofline.program.program import Program
+
+
+@frozen
+class Outline:
+    """Where the program of a traced module comes from, and how long its sequences may be.
+
+    ``losses`` are what its counts leave out: with any of them they are lower bounds. ``follows``: which of the letters
+    B and S its inputs have. ``facts`` is what JSON says of it.
+    """
+
+    statement: Callable[[Conventions], Program]
+    lengths: Lengths
+    facts: tuple[tuple[str, Any], ...]
+    losses: tuple[str, ...] = ()
+    follows: frozenset[str] = frozenset("BS")
+
+    @property
+    def model_fields_set(self) -> frozenset[str]:
+        """The fields that can be edited: none."""
+        return frozenset()
+
+    def model_dump(self, mode: str = "python") -> dict[str, Any]:
+        """What JSON says of it."""
+        return dict(self.facts)

@@ -1,0 +1,67 @@
+"""Blocks of a module: the layers of a list, which a program states once and repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from roofline.classes import frozen
+from roofline.tracing.calls import Call
+
+
+def block_paths(module: Any) -> frozenset[str]:
+    """The paths of layers: the numbered modules of a list in which at least two are alike, the outermost such list."""
+    found: set[str] = set()
+    for path, each in module.named_modules():
+        if any(path == block or path.startswith(f"{block}.") for block in found):
+            continue
+        layers = [(name, child) for name, child in each.named_children() if name.isdigit() and _has_children(child)]
+        looks = [_look(child) for _, child in layers]
+        if any(looks.count(look) > 1 for look in looks):
+            found |= {f"{path}.{name}".lstrip(".") for name, _ in layers}
+    return frozenset(found)
+
+
+def _has_children(module: Any) -> bool:
+    return next(module.children(), None) is not None
+
+
+def _look(module: Any) -> tuple[str, tuple[Any, ...]]:
+    shapes = tuple((name, tuple(each.shape)) for name, each in module.named_parameters())
+    return type(module).__name__, shapes
+
+
+@frozen
+class Segment:
+    """Calls in a row that run in one call of a block, or between blocks (``block`` is empty)."""
+
+    block: str
+    calls: tuple[Call, ...]
+
+    @property
+    def home(self) -> str:
+        """The module that all calls are in: the block itself, else what their paths share."""
+        if self.block:
+            return self.block
+        paths = [call.path.split(".") for call in self.calls]
+        shared = []
+        for names in zip(*paths, strict=False):
+            if len(set(names)) > 1:
+                break
+            shared.append(names[0])
+        return ".".join(shared)
+
+
+def segments_of(calls: tuple[Call, ...], blocks: frozenset[str]) -> Iterator[Segment]:
+    """Calls cut where a block begins or ends."""
+    held: list[Call] = []
+    now: tuple[str, int] = ("", 0)
+    for call in calls:
+        visit = next((each for each in call.inside if each[0] in blocks), ("", 0))
+        if held and visit != now:
+            yield Segment(now[0], tuple(held))
+            held = []
+        now = visit
+        held.append(call)
+    if held:
+        yield Segment(now[0], tuple(held))

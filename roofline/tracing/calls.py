@@ -1,0 +1,106 @@
+"""What one run of a module leaves behind: its calls of torch and the values that they read and write, without torch."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from roofline.classes import frozen
+from roofline.program.op import Role
+from roofline.tracing.aten import Kind
+from roofline.tracing.extents import Extent
+
+Visit: TypeAlias = tuple[str, int]
+"""A call of a module: its path, and how many calls of it there were before."""
+
+
+@frozen
+class Value:
+    """What lies in a storage from one write to the next. ``storage`` is the same for all that overwrite each other.
+
+    ``name``: of a parameter, a buffer or an input; empty where the module computed it. ``whole``: all its elements.
+    """
+
+    storage: int
+    role: Role
+    dtype: str
+    whole: Extent
+    name: str = ""
+
+
+@frozen
+class Access:
+    """Elements of a value that a call reads or writes, in rows of its last axis.
+
+    ``part`` tells different parts of a storage apart.
+    """
+
+    value: int
+    elements: Extent
+    rows: Extent
+    columns: Extent
+    part: str = ""
+
+
+@frozen
+class Contraction:
+    """The sizes of a contraction ``y[batch rows columns] = a[batch rows depth] b[batch depth columns]``."""
+
+    batch: Extent
+    rows: Extent
+    depth: Extent
+    columns: Extent
+
+
+@frozen
+class Attended:
+    """The sizes of an attention; ``causal``: each query sees the keys up to its own place."""
+
+    batch: Extent
+    queries: Extent
+    keys: Extent
+    kv_heads: Extent
+    groups: Extent
+    head_dim: Extent
+    value_dim: Extent
+    causal: bool
+
+
+@frozen
+class Call:
+    """One operator that ran.
+
+    ``path``: the module that it ran in, ``inside`` all modules around it with their calls; ``leaf``: that module holds
+    no other. ``caller``: the Python function that called it, ``where`` its file and line. ``vector`` and ``special``:
+    elementwise and transcendental operations. ``shape``: of a contraction or an attention. ``reads`` of those begin
+    with their operands.
+    """
+
+    place: int
+    name: str
+    kind: Kind
+    path: str
+    inside: tuple[Visit, ...]
+    leaf: bool
+    caller: str
+    where: str
+    reads: tuple[Access, ...]
+    writes: tuple[Access, ...]
+    vector: Extent
+    special: Extent
+    shape: Contraction | Attended | None = None
+
+    @property
+    def heavy(self) -> bool:
+        """Whether it is a kernel by itself, which nothing is fused across."""
+        return self.kind not in ("pointwise", "reduction", "norm", "softmax", "gather", "fill")
+
+
+@frozen
+class Recording:
+    """All calls of a run, the values by number, those that it returns, and the parameters that nothing read."""
+
+    calls: tuple[Call, ...]
+    values: tuple[Value, ...]
+    returned: frozenset[int]
+    unread: tuple[Value, ...]
+    blocks: frozenset[str]

@@ -1,0 +1,193 @@
+"""Groups of a traced program: layers that are alike become one that repeats, and their tensors bear one name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from roofline.classes import frozen
+from roofline.tracing.blocks import Segment, segments_of
+from roofline.tracing.calls import Recording, Value
+from roofline.tracing.fusion import Kernel, kernels_of
+
+
+@frozen
+class Part:
+    """Kernels that run ``repeat`` times in a row: a layer, or what lies between layers. ``home`` is its module.
+
+    ``shared``: every time with the same weights. ``first``: the number of its first layer; -1 between layers.
+    """
+
+    name: str
+    home: str
+    kernels: tuple[Kernel, ...]
+    repeat: int = 1
+    shared: bool = False
+    first: int = -1
+
+
+@frozen
+class Folded:
+    """The parts of a program in order; ``same``: storage -> the one whose name it bears."""
+
+    parts: tuple[Part, ...]
+    same: dict[int, int]
+
+
+def folded(recording: Recording) -> Folded:
+    """The parts of a recording, layers in a row that are alike as one."""
+    segments = list(segments_of(recording.calls, recording.blocks))
+    runs = list(_runs(segments, recording))
+    same = _Same()
+    for run in runs:
+        first, *others = [_storages(segment, recording) for segment in run]
+        for other in others:
+            for one, another in zip(first, other, strict=True):
+                same.join(one, another)
+    owners = _read_in(segments)
+    names = _names(runs)
+    parts = [_part(run, name, owners, recording) for run, name in zip(runs, names, strict=True)]
+    return Folded(tuple(parts), {value.storage: same.first(value.storage) for value in recording.values})
+
+
+class _Same:
+    """Storages that bear one name."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, int] = {}
+
+    def first(self, storage: int) -> int:
+        while self._of.get(storage, storage) != storage:
+            storage = self._of[storage]
+        return storage
+
+    def join(self, one: int, other: int) -> None:
+        self._of.setdefault(self.first(other), self.first(one))
+        self._of[self.first(other)] = self.first(one)
+
+
+def _runs(segments: Sequence[Segment], recording: Recording) -> Iterator[list[Segment]]:
+    """Segments in rows of such that are alike."""
+    run: list[Segment] = []
+    look: object = None
+    for segment in segments:
+        own = _look(segment, recording) if segment.block else None
+        if run and own is not None and own == look and _go_together(run, segment):
+            run.append(segment)
+            continue
+        if run:
+            yield run
+        run, look = [segment], own
+    if run:
+        yield run
+
+
+def _go_together(run: Sequence[Segment], segment: Segment) -> bool:
+    """Whether a segment is a layer of the same list: all others, or the same one over again."""
+    blocks = {each.block for each in run}
+    if run[0].block.rpartition(".")[0] != segment.block.rpartition(".")[0]:
+        return False
+    return segment.block not in blocks if len(blocks) == len(run) and len(run) > 1 else _starts_well(run, segment)
+
+
+def _starts_well(run: Sequence[Segment], segment: Segment) -> bool:
+    return len(run) == 1 or {each.block for each in run} == {segment.block}
+
+
+def _look(segment: Segment, recording: Recording) -> tuple[object, ...]:
+    """What a segment computes, whatever its layer is called and whatever its tensors are."""
+    places: dict[int, int] = {}
+    found: list[object] = []
+    for call in segment.calls:
+        touched = []
+        for access in (*call.reads, *call.writes):
+            value = recording.values[access.value]
+            own = _is_own(value, segment)
+            known = relative(value.name, segment.home) if own else places.setdefault(value.storage, len(places))
+            touched.append((known, id(access.elements), value.role, value.dtype))
+        found.append((call.name, relative(call.path, segment.home), tuple(touched), id(call.vector), call.shape))
+    return tuple(found)
+
+
+def _storages(segment: Segment, recording: Recording) -> list[int]:
+    """The storages that a segment touches and has not of its own, in order."""
+    touched = (recording.values[a.value] for call in segment.calls for a in (*call.reads, *call.writes))
+    return list(dict.fromkeys(value.storage for value in touched if not _is_own(value, segment)))
+
+
+def _is_own(value: Value, segment: Segment) -> bool:
+    """Whether a value is a weight, or a buffer of the segment's own module: layers have one each."""
+    return value.role == "weight" or (bool(value.name) and value.name.startswith(f"{segment.home}."))
+
+
+def _read_in(segments: Sequence[Segment]) -> dict[int, set[int]]:
+    """Value -> the segments that read it."""
+    found: dict[int, set[int]] = {}
+    for place, segment in enumerate(segments):
+        for call in segment.calls:
+            for access in call.reads:
+                found.setdefault(access.value, set()).add(place)
+    return found
+
+
+def _part(run: Sequence[Segment], name: str, owners: dict[int, set[int]], recording: Recording) -> Part:
+    """A run of segments as one part: what any of them leaves for others, the first does."""
+    first = run[0]
+    used = {
+        position
+        for segment in run
+        for position, value in enumerate(_written(segment))
+        if value in recording.returned or _elsewhere(value, segment, owners)
+    }
+    outside = frozenset(value for position, value in enumerate(_written(first)) if position in used)
+    kernels = kernels_of(first.calls, outside, recording)
+    number = first.block.rpartition(".")[2]
+    shared = len(run) > 1 and run[1].block == first.block
+    return Part(name, first.home, tuple(kernels), len(run), shared, int(number) if number.isdigit() else -1)
+
+
+def _written(segment: Segment) -> list[int]:
+    return [access.value for call in segment.calls for access in call.writes]
+
+
+def _elsewhere(value: int, segment: Segment, owners: dict[int, set[int]]) -> bool:
+    """Whether another segment reads a value: more segments than one do, or one without the call that wrote it."""
+    readers = owners.get(value, set())
+    own = any(value == access.value for call in segment.calls for access in call.reads)
+    return len(readers) > 1 or (bool(readers) and not own)
+
+
+def _names(runs: Sequence[Sequence[Segment]]) -> list[str]:
+    """A name for each part: its list of layers, with their numbers where there are several; else its module."""
+    bases = [_base(run[0], place, len(runs)) for place, run in enumerate(runs)]
+    names: list[str] = []
+    for run, base in zip(runs, bases, strict=True):
+        several = bases.count(base) > 1 and run[0].block
+        name = f"{base}.{_numbers(run)}" if several else base
+        names.append(unique(name, names))
+    return names
+
+
+def _base(segment: Segment, place: int, parts: int) -> str:
+    if segment.block:
+        return segment.block.rpartition(".")[0] or "layers"
+    if segment.home:
+        return segment.home
+    return "start" if place == 0 else "end" if place == parts - 1 else "between"
+
+
+def _numbers(run: Sequence[Segment]) -> str:
+    ends = [segment.block.rpartition(".")[2] for segment in (run[0], run[-1])]
+    return ends[0] if ends[0] == ends[1] else "-".join(ends)
+
+
+def unique(name: str, taken: Iterable[str]) -> str:
+    """``name``, with a number behind it if it is taken."""
+    known = set(taken)
+    if name not in known:
+        return name
+    return next(each for number in range(2, len(known) + 3) if (each := f"{name}.{number}") not in known)
+
+
+def relative(path: str, home: str) -> str:
+    """A path within the module ``home``; as it is where it lies outside."""
+    return path[len(home) + 1 :] if home and path.startswith(f"{home}.") else "" if path == home and home else path

@@ -1,0 +1,121 @@
+"""A recording as a program, in the conventions that are asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from roofline.classes import frozen
+from roofline.program.conventions import Conventions
+from roofline.program.op import Op, Tensor
+from roofline.program.phases import Phase
+from roofline.program.program import Group, Program
+from roofline.tracing.calls import Call, Recording
+from roofline.tracing.folding import Folded, Part, relative, unique
+from roofline.tracing.fusion import Kernel
+from roofline.tracing.statements import Namer, operators_of
+
+_UNREAD = "never read"
+
+
+@frozen
+class Traced:
+    """All that a traced program is made of: the recording, its parts, the numbers of its letters."""
+
+    recording: Recording
+    folded: Folded
+    sizes: Mapping[str, int]
+
+    def program(self, conventions: Conventions) -> Program:
+        """The program of one forward pass."""
+        named = {part.name: _operator_names(part) for part in self.folded.parts}
+        namer = self._namer(named)
+        groups = tuple(_group(part, named[part.name], namer, conventions) for part in self.folded.parts)
+        return Program((*groups, *self._unread()), dict(self.sizes))
+
+    def _namer(self, named: Mapping[str, Sequence[str]]) -> Namer:
+        values, same = self.recording.values, self.folded.same
+        names: dict[int, str] = {}
+        for part in self.folded.parts:
+            for kernel, name in zip(part.kernels, named[part.name], strict=True):
+                for access in kernel.writes:
+                    first = same[values[access.value].storage]
+                    if first not in names:
+                        names[first] = unique(f"{part.name}.{name}", names.values())
+        fed = frozenset(same[value.storage] for value in values if value.role == "input" and not value.name)
+        for value in values:
+            if not value.name and same[value.storage] not in names:
+                names[same[value.storage]] = unique("constant", names.values())
+        return Namer(self.recording, same, names, fed, self._tied())
+
+    def _tied(self) -> frozenset[int]:
+        """Weights that several parts read, or several kernels of one that runs once, or that lie outside of theirs."""
+        found: set[int] = set()
+        readers: Counter[int] = Counter()
+        for part in self.folded.parts:
+            own = Counter(storage for kernel in part.kernels for storage in self._weights(kernel))
+            for storage, times in own.items():
+                readers[storage] += 1
+                name = self._name(storage)
+                outside = bool(part.home) and not name.startswith(f"{part.home}.")
+                if readers[storage] > 1 or (times > 1 and part.repeat == 1) or (outside and part.repeat > 1):
+                    found.add(storage)
+        return frozenset(found)
+
+    def _weights(self, kernel: Kernel) -> set[int]:
+        values = (self.recording.values[access.value] for access in kernel.reads)
+        return {value.storage for value in values if value.role == "weight"}
+
+    def _name(self, storage: int) -> str:
+        return next(value.name for value in self.recording.values if value.storage == storage and value.name)
+
+    def _unread(self) -> tuple[Group, ...]:
+        """The parameters that no call reads: they rest in memory, and no phase runs them."""
+        if not self.recording.unread:
+            return ()
+        tensors = tuple(Tensor(value.name, f"_{i}", "weight") for i, value in enumerate(self.recording.unread))
+        local = {f"_{i}": value.whole for i, value in enumerate(self.recording.unread)}
+        return (Group(_UNREAD, (Op(_UNREAD, "elementwise", tensors, (), local=local),), phases=()),)
+
+
+def _group(part: Part, names: Sequence[str], namer: Namer, conventions: Conventions) -> Group:
+    namer.home = part.home
+    ops: list[Op] = []
+    owners: dict[str, str] = {}
+    for kernel, name in zip(part.kernels, names, strict=True):
+        stated = operators_of(kernel, name, namer, conventions)
+        ops += [_again(op, owners) for op in stated]
+    numbers = tuple(range(part.first, part.first + part.repeat)) if part.first >= 0 and not part.shared else ()
+    return Group(part.name, tuple(ops), part.repeat, (Phase.ENCODE,), part.shared, part.first >= 0, numbers=numbers)
+
+
+def _again(op: Op, owners: dict[str, str]) -> Op:
+    """An operator that reads a weight of another one bears its name, and says that it runs anew."""
+    own = [tensor.name for tensor in op.reads if tensor.role == "weight" and not tensor.tied]
+    before = next((owners[name] for name in own if name in owners), None)
+    if before is not None:
+        op = replace(op, name=unique(f"{before}.again", owners.values()))
+    owners.update({name: owners.get(name, op.name) for name in own})
+    return op
+
+
+def _operator_names(part: Part) -> list[str]:
+    """A name for each kernel: the module that it runs in, else the function that called it, else torch's name."""
+    found: list[str] = []
+    wanted = [_wanted(kernel.main, part.home) for kernel in part.kernels]
+    short = [name.rpartition(".")[2] for name in wanted]
+    for full, last in zip(wanted, short, strict=True):
+        found.append(unique(last if short.count(last) == 1 else full, found))
+    return found
+
+
+def _wanted(call: Call, home: str) -> str:
+    path = relative(call.path, home)
+    if call.leaf and call.path:
+        return path or call.path.rpartition(".")[2]
+    if call.kind == "attention":
+        return f"{path}.attention" if path else "attention"
+    known = call.caller and not call.heavy and call.caller not in ("forward", "<module>", "<lambda>")
+    last = call.caller if known else call.name
+    return f"{path}.{last}" if path else last

@@ -1,0 +1,335 @@
+"""One run of a module over tensors without data, whose sizes are letters: every call of torch is noted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import FrameType
+from typing import Any, TypeAlias
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from roofline.program.op import Role
+from roofline.tracing import aten
+from roofline.tracing.calls import Access, Attended, Call, Recording, Value, Visit
+from roofline.tracing.extents import Extent, Reader
+from roofline.tracing.work import (
+    attended,
+    attended_sizes,
+    contraction,
+    element_work,
+    expression,
+    operands,
+    written_names,
+)
+
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120  (asked for each frame)
+_TORCH = os.path.dirname(os.path.abspath(torch.__file__))  # noqa: PTH100, PTH120
+_IDLE = {
+    "device",
+    "sym_size",
+    "sym_stride",
+    "sym_numel",
+    "sym_storage_offset",
+    "is_contiguous",
+    "is_strides_like_format",
+}
+_WIDE = {torch.float64: 2, torch.complex64: 2, torch.complex128: 4}
+_NAMES = {
+    torch.float16: "fp16", torch.bfloat16: "bf16", torch.float32: "fp32", torch.float64: "fp32",
+    torch.complex64: "fp32", torch.complex128: "fp32", torch.bool: "int8", torch.int8: "int8", torch.uint8: "int8",
+}  # fmt: skip
+
+
+_Touched: TypeAlias = tuple[Sequence[Any], Sequence[Any]]
+_AS_THEY_ARE: _Touched = ([], [])
+
+
+class Recorder:
+    """Notes calls and values. ``main``: the dtype of the module's weights, which a prediction replaces by its own."""
+
+    def __init__(self, fake: FakeTensorMode, reader: Reader, main: torch.dtype | None) -> None:
+        self.fake, self.reader, self.main = fake, reader, main
+        self.calls: list[Call] = []
+        self.values: list[Value] = []
+        self.inside: list[Visit] = []
+        self.leaves: set[str] = set()
+        self.visits: dict[str, int] = {}
+        self.off = False
+        self.asked: list[str] = []
+        self._current: dict[int, int] = {}
+        self._kept: list[Any] = []  # a storage that was freed would give its number to another
+
+    # Values
+
+    def known(self, tensor: Any, role: Role, name: str) -> int:
+        """A parameter, a buffer or an input as a value."""
+        return self._value(tensor, role, name)
+
+    def _value(self, tensor: Any, role: Role | None = None, name: str = "") -> int:
+        key = storage_of(tensor)
+        before = self._current.get(key)
+        if before is None:
+            self._kept.append(tensor)
+            whole = self._elements(tensor)
+            value = Value(key, role or self._role(tensor), self._dtype(tensor), whole, name)
+        else:
+            value = self.values[before]
+        self.values.append(value)
+        self._current[key] = len(self.values) - 1
+        return self._current[key]
+
+    def _role(self, tensor: Any) -> Role:
+        return "activation" if tensor.dtype in _NAMES or tensor.is_floating_point() else "index"
+
+    def _dtype(self, tensor: Any) -> str:
+        if tensor.dtype == self.main or tensor.dtype not in _NAMES:
+            return ""
+        return _NAMES[tensor.dtype]
+
+    def _elements(self, tensor: Any) -> Extent:
+        """The elements that a tensor touches in its storage: an expanded axis is one and the same."""
+        sizes = [expression(size) for size, step in zip(tensor.shape, tensor.stride(), strict=True) if _steps(step)]
+        return self.product([*sizes, _WIDE.get(tensor.dtype, 1)])
+
+    def product(self, sizes: Sequence[Any]) -> Extent:
+        """The product of expressions of torch."""
+        total: Any = 1
+        for size in sizes:
+            total = total * size
+        return self.reader.read(total)
+
+    def read(self, tensor: Any) -> Access:
+        """A tensor as what a call reads: a constant that nobody made before is an input."""
+        key = storage_of(tensor)
+        value = self._current.get(key)
+        if value is None:
+            value = self._value(
+                tensor, "index" if self._role(tensor) == "index" else "input", f"constant{len(self._kept)}"
+            )
+        return self._access(value, tensor)
+
+    def write(self, tensor: Any) -> Access:
+        """A tensor as what a call writes: a new value of its storage."""
+        return self._access(self._value(tensor), tensor)
+
+    def _access(self, value: int, tensor: Any) -> Access:
+        sizes = [
+            expression(size) if _steps(step) else 1 for size, step in zip(tensor.shape, tensor.stride(), strict=True)
+        ]
+        part = f"{tensor.storage_offset()} {tuple(tensor.shape)} {tensor.stride()}"
+        rows = self.product([*sizes[:-1], _WIDE.get(tensor.dtype, 1)])
+        return Access(value, self._elements(tensor), rows, self.product(sizes[-1:]), part)
+
+    # Calls
+
+    def note(self, function: Any, args: Any, kwargs: Any, result: Any) -> None:
+        """A call of the dispatcher."""
+        name = aten.plain_name(function)
+        self.note_guards()
+        if self.off or function.namespace == "prim" or name in _IDLE or name.startswith("sym_"):
+            return
+        kind = aten.kind_of(function)
+        outputs = tensors_in((result,))
+        if kind in ("view", "empty") or (not outputs and not function._schema.is_mutable):
+            return
+        inputs = tensors_in((*args, *kwargs.values()))
+        held = {storage_of(tensor) for tensor in inputs}
+        changed = written_names(function, args, kwargs)
+        if not function._schema.is_mutable and outputs and all(storage_of(each) in held for each in outputs):
+            return
+        overwritten = (
+            {storage_of(each) for each in changed} if aten.base_name(name) in ("copy", "fill", "zero") else set()
+        )
+        read = [] if kind == "fill" else [each for each in inputs if storage_of(each) not in overwritten]
+        written = changed or outputs
+        work = element_work(kind, name, args, inputs, outputs or changed)
+        shape = contraction(name, kind, args, outputs, self.reader)
+        if kind == "attention":
+            shape = attended(function, args, kwargs, self.reader)
+        if kind == "matmul":
+            pair = operands(name, args)
+            read = [*pair, *(each for each in read if all(each is not one for one in pair))]
+        like = {"gather": (outputs[:1], []), "scatter": ([], inputs[-1:])}.get(kind, _AS_THEY_ARE)
+        self._call(aten.base_name(name), kind, (read, written), work, shape, like)
+
+    def note_guards(self) -> None:
+        """Which line of the user's has the code asked about letters since the last call."""
+        known = len(self.fake.shape_env.guards)
+        if known > len(self.asked):
+            self.asked += [called_from()[1]] * (known - len(self.asked))
+
+    def attention(self, operands: Sequence[Any], mask: Any, output: Any, shape: Attended) -> None:
+        """A fused attention, which torch would take apart differently on each device."""
+        read = [*operands, *([] if mask is None else [mask])]
+        self._call("attention", "attention", (read, [output]), (0, 0), shape, _AS_THEY_ARE)
+
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """Notes nothing of what runs inside."""
+        self.off = True
+        try:
+            yield
+        finally:
+            self.off = False
+
+    def _call(
+        self, name: str, kind: aten.Kind, touched: _Touched, work: tuple[Any, Any], shape: Any, like: _Touched
+    ) -> None:
+        """``touched``: what it reads and writes; ``like``: tensors as large as what is really touched of the first."""
+        read, written = touched
+        caller, where = called_from()
+        reads = self._touching([self.read(tensor) for tensor in read], like[0])
+        writes = self._touching([self.write(tensor) for tensor in written], like[1])
+        path = self.inside[-1][0] if self.inside else ""
+        self.calls.append(
+            Call(
+                len(self.calls), name, kind, path, tuple(self.inside), path in self.leaves, caller, where, reads,
+                writes, self.reader.read(work[0]), self.reader.read(work[1]), shape,
+            )
+        )  # fmt: skip
+
+    def _touching(self, accesses: list[Access], like: Sequence[Any]) -> tuple[Access, ...]:
+        """The first of ``accesses`` as large as ``like``: a gather reads so many rows of a table, and no more."""
+        if accesses and like:
+            size = self._access(accesses[0].value, like[0])
+            accesses[0] = replace(size, part=f"{accesses[0].part} {size.part}")
+        return tuple(accesses)
+
+    def finished(self, returned: Any, unread: Sequence[tuple[str, Any]], blocks: frozenset[str]) -> Recording:
+        """All that was noted."""
+        out = frozenset(self._current[storage_of(x)] for x in tensors_in((returned,)) if storage_of(x) in self._current)
+        read = {self.values[access.value].storage for call in self.calls for access in call.reads}
+        rest = [self.values[self._current[storage_of(x)]] for _, x in unread if storage_of(x) not in read]
+        return Recording(tuple(self.calls), tuple(self.values), out, tuple(dict.fromkeys(rest)), blocks)
+
+
+class _Dispatched(TorchDispatchMode):  # type: ignore[misc]
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        self.recorder.note(function, args, kwargs or {}, result)
+        return result
+
+
+class _Attention(TorchFunctionMode):  # type: ignore[misc]
+    """Notes scaled dot-product attention as one call, before torch takes it apart."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is _SDPA:
+            return noted_attention(self.recorder, args, kwargs or {})
+        return function(*args, **(kwargs or {}))
+
+
+_SDPA = torch.nn.functional.scaled_dot_product_attention
+
+
+_SDPA_TAKES = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
+
+
+def noted_attention(recorder: Recorder, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """The output of an attention, without data, and the call noted."""
+    given = {**dict(zip(_SDPA_TAKES, args, strict=False)), **kwargs}
+    query, key, value = (given[name] for name in _SDPA_TAKES[:3])
+    with recorder.silent():
+        output = _attention_output(query, value)
+    shape = attended_sizes(query, key, value, causal=bool(given.get("is_causal")), reader=recorder.reader)
+    recorder.attention((query, key, value), given.get("attn_mask"), output, shape)
+    return output
+
+
+def _attention_output(query: Any, value: Any) -> Any:
+    """The output of a fused kernel: the heads of a token lie beside each other."""
+    *batch, tokens, _ = query.shape
+    if not batch:
+        return query.new_empty((tokens, value.shape[-1]))
+    *outer, heads = batch
+    return query.new_empty((*outer, tokens, heads, value.shape[-1])).transpose(-2, -3)
+
+
+@contextlib.contextmanager
+def recording(recorder: Recorder, module: Any) -> Iterator[None]:
+    """Has ``recorder`` note what runs inside, with the modules of ``module`` by their paths."""
+    paths = {id(each): name for name, each in module.named_modules()}
+    recorder.leaves = {name for name, each in module.named_modules() if next(each.children(), None) is None}
+
+    def enter(each: Any, _: Any) -> None:
+        path = paths.get(id(each))
+        if path is not None:
+            recorder.visits[path] = recorder.visits.get(path, -1) + 1
+            recorder.inside.append((path, recorder.visits[path]))
+
+    def leave(each: Any, _: Any, __: Any) -> None:
+        if id(each) in paths:
+            recorder.inside.pop()
+
+    patched = torch.nn.functional
+    fast = torch.backends.mha.get_fastpath_enabled()
+    with contextlib.ExitStack() as stack:
+        stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
+        stack.callback(setattr, patched, "scaled_dot_product_attention", _SDPA)
+        for handle in (
+            torch.nn.modules.module.register_module_forward_pre_hook(enter),
+            torch.nn.modules.module.register_module_forward_hook(leave),
+        ):
+            stack.callback(handle.remove)
+        torch.backends.mha.set_fastpath_enabled(False)
+        patched.scaled_dot_product_attention = lambda *args, **kwargs: noted_attention(recorder, args, kwargs)
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(recorder.fake)
+        stack.enter_context(_Attention(recorder))
+        stack.enter_context(_Dispatched(recorder))
+        yield
+
+
+def fake_mode() -> FakeTensorMode:
+    """Tensors without data, whose sizes may be letters or depend on data."""
+    environment = ShapeEnv(allow_scalar_outputs=True, allow_dynamic_output_shape_ops=True)
+    return FakeTensorMode(shape_env=environment, allow_non_fake_inputs=True)
+
+
+def storage_of(tensor: Any) -> int:
+    """The number of a tensor's storage."""
+    return int(tensor.untyped_storage()._cdata)
+
+
+def tensors_in(values: Any) -> list[Any]:
+    """All tensors in nested lists, tuples, mappings and outputs of transformers."""
+    found: list[Any] = []
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            found.append(value)
+        elif isinstance(value, dict):
+            found += tensors_in(value.values())
+        elif isinstance(value, list | tuple):
+            found += tensors_in(value)
+    return found
+
+
+def _steps(stride: Any) -> bool:
+    return isinstance(stride, torch.SymInt) or stride != 0
+
+
+def called_from() -> tuple[str, str]:
+    """The function outside of torch that called last, and its file and line."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith((_TORCH, _OURS)) and "/contextlib.py" not in file:
+            return frame.f_code.co_name, f"{file}:{frame.f_lineno}"
+        frame = frame.f_back
+    return "", ""

@@ -1,0 +1,171 @@
+"""A module is run once over letters, and what it did is a recording; what it refuses is said in a line."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch._dynamo.source import ConstantSource
+from torch.fx.experimental.symbolic_shapes import DimDynamic
+
+from roofline.errors import RooflineError, UsageError, shown
+from roofline.tracing.blocks import block_paths
+from roofline.tracing.calls import Recording
+from roofline.tracing.extents import Reader
+from roofline.tracing.findings import Guard, guards_of, refuse_fixed
+from roofline.tracing.hollow import main_dtype, without_data
+from roofline.tracing.inputs import HINTS, Input
+from roofline.tracing.recorder import Recorder, fake_mode, recording
+
+_DTYPES = {"float": None, "int": torch.int64, "bool": torch.bool}
+_LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+
+
+def record(
+    module: nn.Module, inputs: Sequence[Input], dims: Mapping[str, int], name: str
+) -> tuple[Recording, list[Guard]]:
+    """One run of ``module`` in inference, and the bounds that its code put on letters.
+
+    Raises UsageError, in one line with file and line, for what needs data, and for letters that the code fixed.
+    """
+    fake = fake_mode()
+    letters = list(dict.fromkeys(letter for each in inputs for letter in each.letters))
+    sizes = {letter: _letter(fake.shape_env, letter, HINTS.get(letter, dims.get(letter, 2))) for letter in letters}
+    symbols = {str(size.node.expr): letter for letter, size in sizes.items()}
+    recorder = Recorder(fake, Reader(symbols), main_dtype(module))
+    with _inference(module), blaming(name), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        held = _swapped(module, recorder)
+        given = {each.name: _input(each, sizes, recorder) for each in inputs}
+        _check_names(module, given, name)
+        with recording(recorder, module), _as_it_runs():
+            returned = torch.func.functional_call(module, held, (), given, tie_weights=True)
+            recorder.note_guards()
+    refuse_fixed(fake.shape_env, symbols, recorder.asked, name)
+    parameters = [(each, held[each]) for each, _ in module.named_parameters()]
+    found = recorder.finished(returned, parameters, block_paths(module))
+    return found, guards_of(fake.shape_env, symbols, recorder.asked)
+
+
+def _letter(environment: Any, letter: str, hint: int) -> Any:
+    source = ConstantSource(f"__roofline_{letter}")
+    symbol = environment.create_symbol(hint, source=source, dynamic_dim=DimDynamic.DYNAMIC)
+    return environment.create_symintnode(symbol, hint=hint, source=source)
+
+
+def _swapped(module: nn.Module, recorder: Recorder) -> dict[str, Any]:
+    """Parameters and buffers without data by their names, those that are shared once."""
+    held: dict[str, Any] = {}
+    made: dict[int, Any] = {}
+    for role, named in (
+        ("weight", module.named_parameters(remove_duplicate=False)),
+        ("input", module.named_buffers(remove_duplicate=False)),
+    ):
+        for name, tensor in named:
+            if id(tensor) not in made:
+                made[id(tensor)] = without_data(tensor, recorder.fake)
+                kept = role if tensor.is_floating_point() or role == "weight" else "index"
+                recorder.known(made[id(tensor)], kept, name)  # type: ignore[arg-type]
+            held[name] = made[id(tensor)]
+    return held
+
+
+def _input(each: Input, sizes: Mapping[str, Any], recorder: Recorder) -> Any:
+    shape = tuple(sizes[size] if isinstance(size, str) else size for size in each.sizes)
+    dtype = _DTYPES[each.holds] if each.holds in _DTYPES else getattr(torch, each.holds)
+    with recorder.fake:
+        tensor = torch.empty(shape, dtype=dtype or recorder.main or torch.float32)
+    recorder.known(tensor, "index" if dtype and not dtype.is_floating_point else "input", each.name)
+    return tensor
+
+
+def _check_names(module: nn.Module, given: Mapping[str, Any], name: str) -> None:
+    import inspect  # noqa: PLC0415
+
+    known = inspect.signature(module.forward).parameters
+    if any(each.kind is each.VAR_KEYWORD for each in known.values()):
+        return
+    if strange := [each for each in given if each not in known]:
+        msg = f"{name}: {type(module).__name__}.forward takes no input {shown(strange[0])}; it takes {', '.join(known)}"
+        raise UsageError(msg)
+    needed = [
+        each.name for each in known.values() if each.default is each.empty and each.kind is not each.VAR_POSITIONAL
+    ]
+    if missing := [each for each in needed if each not in given]:
+        msg = f"{name}: {type(module).__name__}.forward needs {missing[0]}; give --input {missing[0]}=B,S,256"
+        raise UsageError(msg)
+
+
+@contextlib.contextmanager
+def _inference(module: nn.Module) -> Iterator[None]:
+    """The module as it is used, not trained, and after that as it was."""
+    training = [each for each in module.modules() if each.training]
+    module.eval()
+    try:
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        for each in training:
+            each.training = True
+
+
+@contextlib.contextmanager
+def _as_it_runs() -> Iterator[None]:
+    """What transformers asks of data before it leaves a causal mask out: sequences are not packed.
+
+    Torch's own logging is off: what fails is said in a line.
+    """
+    masks = sys.modules.get("transformers.masking_utils")
+    asked = getattr(masks, "find_packed_sequence_indices", None)
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    if asked is not None:
+        masks.find_packed_sequence_indices = lambda _: None  # type: ignore[union-attr]
+    try:
+        yield
+    finally:
+        logging.disable(before)
+        if asked is not None:
+            masks.find_packed_sequence_indices = asked  # type: ignore[union-attr]
+
+
+@contextlib.contextmanager
+def blaming(where: str) -> Iterator[None]:
+    """What the user's code raises, or torch for it, as UsageError: the last line of no library, and what went wrong."""
+    try:
+        yield
+    except (RooflineError, MemoryError, KeyboardInterrupt):
+        raise
+    except (Exception, SystemExit) as failure:
+        msg = f"{where}: {_place(failure)}{type(failure).__name__}: {_first_line(failure)}{_advice(failure)}"
+        raise UsageError(msg) from None
+
+
+def _place(failure: BaseException) -> str:
+    if isinstance(failure, SyntaxError):
+        return f"line {failure.lineno}: "
+    frames = [each for each in traceback.extract_tb(failure.__traceback__) if not each.filename.startswith(_LIBRARIES)]
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}: " if frames and frames[-1].lineno else ""
+
+
+def _first_line(failure: BaseException) -> str:
+    lines = [line.strip() for line in str(failure).splitlines() if line.strip()]
+    return lines[0][:200] if lines else "no message"
+
+
+_DATA = ("DataDependent", "GuardOnDataDependent", "_local_scalar_dense", ".numpy()", "nonzero", "data-dependent")
+
+
+def _advice(failure: BaseException) -> str:
+    text = f"{type(failure).__name__} {failure}"
+    if any(word in text for word in _DATA):
+        return "; a trace has no data: what the code does here depends on some"
+    return ""

@@ -1,0 +1,238 @@
+"""Kernels as operators of a program: tensors with axes of their own, whose sizes are expressions of the letters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from roofline.layers.attention import attention
+from roofline.program.conventions import Conventions
+from roofline.program.op import Op, Role, Tensor, Unit, Work, contract
+from roofline.tracing.aten import GROUPED
+from roofline.tracing.calls import Access, Attended, Call, Contraction, Recording
+from roofline.tracing.extents import NOTHING, ONE, Extent
+from roofline.tracing.folding import relative
+from roofline.tracing.fusion import Kernel
+
+
+@dataclass(slots=True)
+class Namer:
+    """What the tensors of a part are called: weights within its module, all else by who wrote it."""
+
+    recording: Recording
+    same: Mapping[int, int]
+    names: Mapping[int, str]
+    fed: frozenset[int]
+    tied: frozenset[int]
+    home: str = ""
+
+    def tensor(self, access: Access, axes: str, local: dict[str, Extent], *, written: bool = False) -> Tensor:
+        """A tensor of these axes."""
+        value = self.recording.values[access.value]
+        if value.role == "weight":
+            tied = value.storage in self.tied
+            name = value.name if tied else relative(value.name, self.home)
+            whole = f"_{name.lower()}"
+            local[whole] = value.whole
+            return Tensor(name, axes, "weight", whole, tied, value.dtype)
+        return Tensor(self.name(access), axes, self._role(access, written), dtype=value.dtype)
+
+    def name(self, access: Access) -> str:
+        """The name of a tensor that is no weight."""
+        value = self.recording.values[access.value]
+        return value.name or self.names[self.same[value.storage]]
+
+    def _role(self, access: Access, written: bool) -> Role:
+        value = self.recording.values[access.value]
+        fed = value.role == "activation" and self.same[value.storage] in self.fed and not written
+        return "input" if fed else value.role
+
+
+@dataclass(slots=True)
+class _Statement:
+    """The sizes of an operator's own axes, and its tensors."""
+
+    namer: Namer
+    local: dict[str, Extent] = field(default_factory=dict)
+
+    def axis(self, name: str, extent: Extent) -> str:
+        """An axis of this size; none for a size of 1."""
+        if extent == ONE:
+            return ""
+        self.local[name] = extent
+        return name
+
+    def axes(self, **extents: Extent) -> str:
+        """Axes by name, in order."""
+        return " ".join(filter(None, (self.axis(f"_{name}", extent) for name, extent in extents.items())))
+
+    def tensor(self, access: Access, axes: str, *, written: bool = False) -> Tensor:
+        """A tensor of these axes."""
+        return self.namer.tensor(access, axes, self.local, written=written)
+
+
+def operators_of(kernel: Kernel, name: str, namer: Namer, conventions: Conventions) -> tuple[Op, ...]:
+    """The operators of a kernel: one, but for an attention whose scores are stored."""
+    call = kernel.main
+    if len(kernel.calls) == 1 and isinstance(call.shape, Attended):
+        return _attention(kernel, call.shape, name, _Statement(namer), conventions)
+    if len(kernel.calls) == 1 and isinstance(call.shape, Contraction):
+        plain = call.kind == "matmul" and call.name != GROUPED
+        state = _matmul if plain else _patches
+        return (state(kernel, call.shape, name, _Statement(namer)),)
+    return (_elementwise(kernel, name, _Statement(namer)),)
+
+
+def _matmul(kernel: Kernel, shape: Contraction, name: str, statement: _Statement) -> Op:
+    a, b, *others = kernel.reads
+    (y, *_) = kernel.writes
+    weights = [statement.namer.recording.values[access.value].role == "weight" for access in (a, b)]
+    rows, columns = f"r.{name.lower()}", f"n.{name.lower()}"
+    if weights == [True, False]:
+        left = statement.axes(b=shape.batch, k=shape.depth, n=shape.columns)
+        right = statement.axes(**{"b": shape.batch, rows: shape.rows, "k": shape.depth})
+        out = statement.axes(**{"b": shape.batch, rows: shape.rows, "n": shape.columns})
+        a, b = b, a
+    else:
+        left = statement.axes(b=shape.batch, r=shape.rows, k=shape.depth)
+        right = statement.axes(**{"b": shape.batch, "k": shape.depth, columns: shape.columns})
+        out = statement.axes(**{"b": shape.batch, "r": shape.rows, columns: shape.columns})
+    x, w = _apart([statement.tensor(a, left), statement.tensor(b, right)], (a, b), statement.namer)
+    op = contract(name, x, w, statement.tensor(y, out, written=True))
+    more = _distinct(
+        [statement.tensor(each, statement.axes(**{f"x{i}": each.elements})) for i, each in enumerate(others)], op.reads
+    )
+    return replace(op, reads=(*op.reads, *more), local=statement.local)
+
+
+def _patches(kernel: Kernel, shape: Contraction, name: str, statement: _Statement) -> Op:
+    """A contraction whose operands are no matrices: a convolution, experts' matmuls of sorted rows."""
+    axes = statement.axes(b=shape.batch, r=shape.rows, k=shape.depth, n=shape.columns)
+    reads = [statement.tensor(each, statement.axes(**{f"x{i}": each.elements})) for i, each in enumerate(kernel.reads)]
+    writes = [
+        statement.tensor(each, statement.axes(**{f"y{i}": each.elements}), written=True)
+        for i, each in enumerate(kernel.writes)
+    ]
+    kind = "convolution" if kernel.main.kind == "convolution" else "grouped"
+    return Op(
+        name,
+        kind,
+        _distinct(reads, ()),
+        _distinct(writes, ()),
+        (Work("matrix", 2, tuple(axes.split())),),
+        statement.local,
+    )
+
+
+def _attention(
+    kernel: Kernel, shape: Attended, name: str, statement: _Statement, conventions: Conventions
+) -> tuple[Op, ...]:
+    """The statement of ``layers/attention.py`` in the sizes of this one, and its mask as one more tensor."""
+    ops = attention(
+        mask="causal" if shape.causal else "full",
+        fused=conventions.attention == "fused",
+        square=conventions.count == "square",
+        cached=False,
+        values="U",
+    )
+    sizes = {
+        "B": shape.batch, "T": shape.queries, "S": shape.keys, "K": shape.kv_heads, "G": shape.groups,
+        "H": shape.head_dim, "U": shape.value_dim,
+    }  # fmt: skip
+    namer = statement.namer
+    given = _apart([statement.tensor(each, "") for each in kernel.reads[:3]], kernel.reads[:3], namer)
+    found = dict(zip(("q", "k", "v"), given, strict=True))
+    found["context"] = statement.tensor(kernel.writes[0], "", written=True)
+    masks = [statement.tensor(each, statement.axes(mask=each.elements)) for each in kernel.reads[3:]]
+    local = {**sizes, **statement.local}
+    stated = tuple(_renamed(op, found, name) for op in ops)
+    if masks:
+        place = 0 if len(stated) == 1 else 1
+        stated = tuple(replace(op, reads=(*op.reads, *masks)) if i == place else op for i, op in enumerate(stated))
+    names = (name,) if len(stated) == 1 else tuple(f"{name}.{op.name}" for op in stated)
+    return tuple(replace(op, name=own, local=local) for op, own in zip(stated, names, strict=True))
+
+
+def _renamed(op: Op, found: Mapping[str, Tensor], name: str) -> Op:
+    """An operator of attention over the tensors of this one."""
+
+    def known(tensor: Tensor) -> Tensor:
+        own = found.get(tensor.name)
+        if own is None:
+            return replace(tensor, name=f"{name}.{tensor.name}")
+        return replace(own, axes=tensor.axes)
+
+    reads, writes = (tuple(known(tensor) for tensor in side) for side in (op.reads, op.writes))
+    return replace(op, reads=reads, writes=writes, parts=tuple(_renamed(part, found, name) for part in op.parts))
+
+
+def _apart(tensors: Sequence[Tensor], accesses: Sequence[Access], namer: Namer) -> list[Tensor]:
+    """Operands that are parts of one storage under names of their own, since each is read for itself."""
+    names = [tensor.name for tensor in tensors]
+    found = []
+    for place, (tensor, access) in enumerate(zip(tensors, accesses, strict=True)):
+        whole = namer.recording.values[access.value].whole
+        alone = names.count(tensor.name) == 1 and (access.elements == whole or tensor.role == "weight")
+        role: Role = tensor.role if tensor.role in ("weight", "index") else "input"
+        found.append(
+            tensor
+            if names.count(tensor.name) == 1 or alone
+            else replace(tensor, name=f"{tensor.name}~{place}", role=role)
+        )
+    return found
+
+
+def _distinct(tensors: Sequence[Tensor], taken: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Tensors of which two that bear one name are told apart: they are different layers' of one repeated group."""
+    known = {tensor.name for tensor in taken}
+    found = []
+    for tensor in tensors:
+        if tensor.name in known:
+            role: Role = "input" if tensor.role == "activation" else tensor.role
+            found.append(replace(tensor, name=f"{tensor.name}'{len(known)}", role=role))
+        else:
+            found.append(tensor)
+        known.add(found[-1].name)
+    return tuple(found)
+
+
+def _elementwise(kernel: Kernel, name: str, statement: _Statement) -> Op:
+    first = kernel.writes[0]
+    reads = [statement.tensor(each, _axes_beside(each, first, i, statement)) for i, each in enumerate(kernel.reads)]
+    writes = [
+        statement.tensor(each, _axes_beside(each, first, -1 - i, statement), written=True)
+        for i, each in enumerate(kernel.writes)
+    ]
+    return Op(
+        name, _kind(kernel.calls), _distinct(reads, ()), _distinct(writes, ()), _work(kernel.calls), statement.local
+    )
+
+
+def _axes_beside(access: Access, first: Access, place: int, statement: _Statement) -> str:
+    """The axes of a tensor in the rows and columns of what is written first; of another form it is a row by itself."""
+    if (access.rows, access.columns) == (first.rows, first.columns):
+        return statement.axes(r=first.rows, c=first.columns)
+    if access.elements == first.columns:
+        return statement.axes(c=first.columns)
+    if access.rows == first.rows:
+        return statement.axes(**{"r": first.rows, f"c{place}": access.columns})
+    return statement.axes(**{f"x{place}": access.elements})
+
+
+def _work(calls: Sequence[Call]) -> tuple[Work, ...]:
+    """The elementwise and transcendental operations of all calls."""
+    counts: tuple[tuple[Unit, list[Extent]], ...] = (
+        ("vector", [call.vector for call in calls if call.vector != NOTHING]),
+        ("special", [call.special for call in calls if call.special != NOTHING]),
+    )
+    return tuple(Work(unit, 1, (), formula=Extent("sum", tuple(each))) for unit, each in counts if each)
+
+
+def _kind(calls: Sequence[Call]) -> str:
+    """The kind whose constants a kernel takes."""
+    kinds, names = {call.kind for call in calls}, {call.name for call in calls}
+    if "norm" in kinds or ("reduction" in kinds and names & {"rsqrt", "sqrt"}):
+        return "norm"
+    if "softmax" in kinds:
+        return "softmax"
+    return "embedding" if kinds <= {"gather"} else "elementwise"
