@@ -103,7 +103,7 @@ def _look(segment: Segment, recording: Recording) -> tuple[object, ...]:
             value = recording.values[access.value]
             own = _is_own(value, segment)
             known = relative(value.name, segment.home) if own else places.setdefault(value.storage, len(places))
-            touched.append((known, id(access.elements), value.role, value.dtype))
+            touched.append((known, id(access.elements), value.role == "index", value.dtype))
         found.append((call.name, relative(call.path, segment.home), tuple(touched), id(call.vector), call.shape))
     return tuple(found)
 

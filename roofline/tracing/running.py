@@ -24,6 +24,7 @@ from roofline.tracing.findings import Guard, guards_of, refuse_fixed
 from roofline.tracing.hollow import main_dtype, without_data
 from roofline.tracing.inputs import HINTS, Input
 from roofline.tracing.recorder import Recorder, fake_mode, recording
+from roofline.tracing.work import expression
 
 _DTYPES = {"float": None, "int": torch.int64, "bool": torch.bool}
 _LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
@@ -39,7 +40,7 @@ def record(
     fake = fake_mode()
     letters = list(dict.fromkeys(letter for each in inputs for letter in each.letters))
     sizes = {letter: _letter(fake.shape_env, letter, HINTS.get(letter, dims.get(letter, 2))) for letter in letters}
-    symbols = {str(size.node.expr): letter for letter, size in sizes.items()}
+    symbols = {str(expression(size)): letter for letter, size in sizes.items()}
     recorder = Recorder(fake, Reader(symbols), main_dtype(module))
     with _inference(module), blaming(name), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -56,6 +57,7 @@ def record(
 
 
 def _letter(environment: Any, letter: str, hint: int) -> Any:
+    """A size that is a letter; a 1 stays one, as torch takes it for a special case."""
     source = ConstantSource(f"__roofline_{letter}")
     symbol = environment.create_symbol(hint, source=source, dynamic_dim=DimDynamic.DYNAMIC)
     return environment.create_symintnode(symbol, hint=hint, source=source)

@@ -203,9 +203,13 @@ def _elementwise(kernel: Kernel, name: str, statement: _Statement) -> Op:
         statement.tensor(each, _axes_beside(each, first, -1 - i, statement), written=True)
         for i, each in enumerate(kernel.writes)
     ]
-    return Op(
-        name, _kind(kernel.calls), _distinct(reads, ()), _distinct(writes, ()), _work(kernel.calls), statement.local
-    )
+    kind, work = _kind(kernel.calls), _work(kernel.calls)
+    mixes = " ".join(dict.fromkeys(axis for each in writes for axis in each.letters)) if kind in _MIXING else ""
+    return Op(name, kind, _distinct(reads, ()), _distinct(writes, ()), work, statement.local, mixes=mixes)
+
+
+_MIXING = ("norm", "softmax")
+"""Kinds of which every element may depend on all others: nothing says along which axes."""
 
 
 def _axes_beside(access: Access, first: Access, place: int, statement: _Statement) -> str:
