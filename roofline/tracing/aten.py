@@ -86,8 +86,9 @@ _BY_NAME: dict[str, Kind] = {name: kind for kind, names in _KINDS.items() for na
 
 _MOVES = """clone _to_copy cat copy stack roll flip repeat slice_scatter select_scatter constant_pad_nd tril
 triu contiguous reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d upsample_nearest1d
-upsample_nearest2d upsample_nearest3d split_with_sizes_copy im2col diagonal_copy permute_copy expand_copy pixel_shuffle channel_shuffle
-repeat_interleave masked_select nonzero one_hot _local_scalar_dense _assert_async _assert_scalar"""
+upsample_nearest2d upsample_nearest3d split_with_sizes_copy im2col diagonal_copy permute_copy expand_copy
+pixel_shuffle channel_shuffle repeat_interleave masked_select nonzero one_hot _local_scalar_dense _assert_async
+_assert_scalar"""
 
 FUNCTIONS: dict[str, tuple[int, int]] = {
     **dict.fromkeys(_MOVES.split(), (0, 0)),

@@ -77,13 +77,13 @@ def _floor(a: Number, b: Number) -> Number:
     return -ceil_div(-a, b)
 
 
-def number(value: int) -> Extent:
+def constant(value: int) -> Extent:
     """A size that depends on no letter."""
     return Extent("number", value=value)
 
 
-ONE = number(1)
-NOTHING = number(0)
+ONE = constant(1)
+NOTHING = constant(0)
 
 _OPERATIONS: dict[str, Operation] = {
     "Add": "sum", "Mul": "product", "Pow": "power", "FloorDiv": "floor", "CleanDiv": "floor", "Mod": "remainder",
@@ -107,7 +107,7 @@ class Reader:
 
     def _read(self, expression: Any) -> Extent:
         if isinstance(expression, int) or expression.is_Integer:
-            return number(int(expression))
+            return constant(int(expression))
         if expression.is_Symbol:
             name = str(expression)
             return Extent("letter", name=self._letters.get(name, name))

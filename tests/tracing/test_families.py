@@ -1,0 +1,89 @@
+"""Modules of transformers beside the product's own statement of them: FLOPs, parameters, bytes, time, each linear."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+
+torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+
+import roofline  # noqa: E402
+from roofline.cost.cost import Cost, step_cost  # noqa: E402
+from roofline.cost.kernel_shapes import MatmulShape  # noqa: E402
+from roofline.models.model import Model, load_model  # noqa: E402
+from roofline.program.conventions import Conventions  # noqa: E402
+from roofline.program.phases import Phase  # noqa: E402
+from roofline.program.workload import Precision  # noqa: E402
+from roofline.tracing.hollow import hollow  # noqa: E402
+
+SQUARE = Conventions(count="square", lm_head="all")
+BF16 = Precision("bf16", "bf16", "bf16")
+SMALL: dict[str, dict[str, int]] = {
+    "llama-3.1-8b": {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 96,
+                     "num_hidden_layers": 2, "vocab_size": 101, "head_dim": 16},
+    "bert-base": {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 96, "num_hidden_layers": 2,
+                  "vocab_size": 101},
+}  # fmt: skip
+WHOLE = ("llama-3.1-8b", "qwen3-8b", "gpt2", "bert-base", "vit-base-patch16-224")
+
+
+@functools.cache
+def both(preset: str, small: bool) -> tuple[Model, Model, int]:
+    """Our statement of a preset, the trace of its module, and the module's parameters."""
+    ours = load_model(preset, overrides=SMALL[preset] if small else {})
+    fields = {k: v for k, v in ours.fields.items() if k not in ("model_type", "architectures", "dtype", "torch_dtype")}
+    fields |= {"use_cache": False} | dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 0)
+    config = transformers.AutoConfig.for_model(ours.model_type, **fields)
+    with hollow():
+        module = getattr(transformers, ours.fields["architectures"][0])(config)
+    inputs = {"pixel_values": "B,3,224,224"} if "vit" in preset else {"input_ids": "B,S"}
+    return ours, roofline.trace(module, inputs), sum(each.numel() for each in module.parameters())
+
+
+def costs(model: Model, tokens: int) -> list[Cost]:
+    phase = Phase.ENCODE if Phase.ENCODE in model.phases else Phase.PREFILL
+    found = step_cost(model.program(SQUARE), phase, {"B": 4, "T": tokens, "S": tokens}, BF16)
+    return [cost for cost in found if cost.kind != "host"]
+
+
+def linears(found: list[Cost]) -> list[tuple[Any, ...]]:
+    """Every matmul with a weight: its shape, FLOPs and bytes, and how often it runs."""
+    shapes = (cost for cost in found if isinstance(cost.shape, MatmulShape))
+    return sorted(
+        (int(c.shape.rows), int(c.shape.depth), int(c.shape.columns), int(c.flops), int(c.bytes), int(c.count))  # type: ignore[union-attr]
+        for c in shapes
+    )
+
+
+def check_counts(preset: str, *, small: bool) -> None:
+    ours, traced, parameters = both(preset, small)
+    assert traced.parameters == ours.parameters == parameters
+    tokens = 197 if "vit" in preset else 50
+    one, other = costs(ours, tokens), costs(traced, tokens)
+    assert sum(c.count * c.flops for c in one) == sum(c.count * c.flops for c in other)
+    if "vit" not in preset:  # its patches are a matmul to us and a convolution to torch
+        assert linears(one) == linears(other)
+
+
+@pytest.mark.parametrize("preset", SMALL)
+def test_counts_and_every_linear_equal_our_own_statement(preset: str) -> None:
+    check_counts(preset, small=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", WHOLE)
+def test_whole_models_equal_our_own_statement_and_take_as_long(preset: str) -> None:
+    check_counts(preset, small=False)
+    ours, traced, _ = both(preset, False)
+    decodes = Phase.PREFILL in ours.phases
+    asked = {"batch": 4, "engine": "torch", "count": "square", "dtype": "bf16"} | (
+        {} if "vit" in preset else {"prompt": 512}
+    )
+    one = roofline.predict(ours, "h100", phase="prefill" if decodes else "encode", lm_head="all", **asked)
+    other = roofline.predict(traced, "h100", **asked)
+    assert other.memory.footprint.weights_bytes == one.memory.footprint.weights_bytes
+    assert other.memory.footprint.activation_bytes == one.memory.footprint.activation_bytes
+    if "vit" not in preset:
+        assert other.request_s == pytest.approx(one.request_s, rel=0.05)
