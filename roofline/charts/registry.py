@@ -27,6 +27,7 @@ from roofline.charts.marks.measured import measured_phases, read_measured, read_
 from roofline.charts.marks.points import point_rows
 from roofline.classes import frozen
 from roofline.errors import UsageError, shown
+from roofline.models.model import Model
 from roofline.options.keywords import part
 from roofline.options.option import fields_of
 from roofline.options.verbs import CompareOptions, PlotOptions
@@ -48,7 +49,7 @@ class Drawn:
 class Request:
     """What was asked: models and devices, the keywords of ``predict``, and how the picture should look."""
 
-    models: tuple[str, ...]
+    models: tuple[str | Model, ...]
     devices: tuple[str, ...]
     keywords: Mapping[str, Any]
     over: str | None = None
@@ -207,8 +208,9 @@ def _validation(request: Request) -> Drawn:
     if more or len(request.devices) > 1:
         msg = "validation shows one table, timed on one device at most"
         raise UsageError(msg)
-    pairs = read_pairs(Path(table), device, request.keywords)
-    title = f"{Path(table).name} on {device}" if device else Path(table).name
+    file = Path(str(table))
+    pairs = read_pairs(file, device, request.keywords)
+    title = f"{file.name} on {device}" if device else file.name
     figure = validation.draw_validation(pairs, f"Predicted against measured: {title}", **request.look)
     return Drawn(figure, validation.validation_rows(pairs), validation.describe_validation(pairs))
 

@@ -45,7 +45,9 @@ verbs: predict, compare, size, train, simulate, sweep, op, formula, plot, doctor
 
 _MODEL = Argument("model", "A preset, or a path to a config.json or its folder.")
 _MODEL_OR_LINE = Argument(
-    "model", "A preset, or a path to a config.json or its folder; none with --from.", optional=True
+    "model",
+    "A preset, a path to a config.json or its folder, or my.py:make_model, whose code is run; none with --from.",
+    optional=True,
 )
 _SUBJECT = Argument("subject", "A model as for predict, or a layer: attention, feed_forward, ...")
 _KIND = Argument(

@@ -14,13 +14,14 @@ from typing import Any, NoReturn
 from roofline.errors import SpecError, UsageError, one_line
 
 
-def edit(text: str) -> tuple[str, Any]:
-    """A ``--set`` flag as path and value: numbers, true, false and null as JSON has them, the rest as text."""
+def edit(text: str, flag: str = "--set") -> tuple[str, Any]:
+    """A flag as path and value: numbers, true, false and null as JSON has them, the rest as text."""
     import json
 
     path, equals, value = text.partition("=")
     if not equals or not path:
-        refuse(f"--set {text!r}: expected PATH=VALUE such as hardware.memory.hbm.bandwidth=6TB/s")
+        example = "PATH=VALUE such as hardware.memory.hbm.bandwidth=6TB/s" if flag == "--set" else "NAME=VALUE"
+        refuse(f"{flag} {text!r}: expected {example}")
     try:
         return path, json.loads(value)
     except ValueError:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from roofline.cli.console import tell
+from roofline.cli.traced import model_of
 from roofline.errors import UsageError
+from roofline.options.groups import Tracing
 from roofline.options.keywords import part
 from roofline.options.verbs import FormulaFlags, SettingOptions
 
@@ -21,7 +23,8 @@ def show_formula(subject: str, flags: FormulaFlags) -> None:
         msg = "--latex, --python, --js and --json are formats; give one"
         raise UsageError(msg)
     style = formats[0] if formats else "text"
-    setting = make_setting(subject, hardware=flags["hardware"], **part(SettingOptions, flags))
+    meant = model_of(subject, part(Tracing, flags))
+    setting = make_setting(meant, hardware=flags["hardware"], **part(SettingOptions, flags))
     phase, elasticity, solve = flags["phase"], flags["elasticity"], flags["solve"]
     if elasticity is not None:
         _check_format(style, "--elasticity", solve is None)

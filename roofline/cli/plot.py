@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from roofline.cli.console import tell
+from roofline.cli.traced import model_of
 from roofline.errors import UsageError, near_matches
+from roofline.options.groups import Tracing
 from roofline.options.keywords import part
 from roofline.options.verbs import PlotFlags, PlotOptions
 
@@ -39,7 +41,8 @@ def _draw(kind: str, model: str, output: Path, flags: PlotFlags) -> None:
     devices = _words(flags["hardware"]) if flags["hardware"] else ()
     look = {"theme": flags["theme"], "size": flags["size"]}
     asked = part(PlotOptions, flags)
-    drawn = draw_kind(kind, Request(_words(model), devices, asked, flags["over"], flags["measured"], look))
+    models = tuple(model_of(name, part(Tracing, flags)) for name in _words(model))
+    drawn = draw_kind(kind, Request(models, devices, asked, flags["over"], flags["measured"], look))
     save(drawn.figure, output, words=drawn.words, dpi=flags["dpi"])
     if flags["data"]:
         save_rows(drawn.rows, output.with_suffix(".csv"))

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from roofline.cli import plot as cli_plot
 from roofline.cli.console import refuse, tell, warn, without_color
+from roofline.cli.traced import model_of
+from roofline.options.groups import Tracing
 from roofline.options.keywords import part
 from roofline.options.verbs import PredictFlags, PredictOptions, PredictOutput
 
 if TYPE_CHECKING:
+    from roofline.models.model import Model
     from roofline.prediction.predict import Prediction
     from roofline.prediction.sensitivity import Gains
 
@@ -24,12 +27,13 @@ def predict(model: str | None, flags: PredictFlags) -> None:
     if flags["hardware"] is None:
         refuse("--hardware is missing; try h100, mi300x or t4 (roofline hardware list)")
     without_color(flags["no_color"])
+    _check_files(flags["output"], flags["plot"])
+    meant = None if model is None else model_of(model, part(Tracing, flags))
     if _asks_for_several(flags):
-        _predict_several(str(model), flags)
+        _predict_several(meant, flags)
         return
     output, plot = flags["output"], flags["plot"]
-    _check_files(output, plot)
-    result = _predicted(model, flags["hardware"], flags)
+    result = _predicted(meant, flags["hardware"], flags)
     more = _launch(result, flags["launch"])
     for warning in result.model.warnings:
         warn(warning)
@@ -45,7 +49,7 @@ def predict(model: str | None, flags: PredictFlags) -> None:
         tell(f"\n{more['launch']['engine']} {more['launch']['version']}: {more['launch']['line']}")
 
 
-def _predicted(model: str | None, hardware: str, flags: PredictFlags) -> Prediction:
+def _predicted(model: str | Model | None, hardware: str, flags: PredictFlags) -> Prediction:
     """The prediction of a model, under the engine that it is to be launched with, or of a launch line."""
     from roofline.prediction.launching import predict_launched
     from roofline.prediction.predict import predict
@@ -55,7 +59,7 @@ def _predicted(model: str | None, hardware: str, flags: PredictFlags) -> Predict
         return predict_launched(flags["launched"], hardware, **options)
     if flags["launch"] is not None and options["engine"] is None:
         options = {**options, "engine": flags["launch"]}
-    return predict(str(model), hardware, **options)
+    return predict(model or "", hardware, **options)
 
 
 def _launch(result: Prediction, engine: str | None) -> dict[str, dict[str, str]]:
@@ -86,7 +90,7 @@ def _asks_for_several(flags: PredictFlags) -> bool:
     return any(isinstance(each, tuple) for each in numbers) or names_several(flags["hardware"])
 
 
-def _predict_several(model: str, flags: PredictFlags) -> None:
+def _predict_several(model: str | Model | None, flags: PredictFlags) -> None:
     """A table with a row of each point. Raises UsageError for flags that show one point alone."""
     from roofline.reports import export
     from roofline.reports.points import points_text
@@ -98,7 +102,8 @@ def _predict_several(model: str, flags: PredictFlags) -> None:
     output = flags["output"]
     _check_files(output, None)
     devices = several_devices(flags["hardware"])
-    found = predict_several(model, devices or [str(flags["hardware"])], bool(devices), part(PredictOptions, flags))
+    options = part(PredictOptions, flags)
+    found = predict_several(model or "", devices or [str(flags["hardware"])], bool(devices), options)
     if output is not None:
         export.write_result(found.to_dict, found.rows, output)
     if flags["json"]:

@@ -150,7 +150,7 @@ def _all(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 def _value(field: Field, given: Any) -> Any:
     """What a flag means: its default where it is absent. Raises UsageError for a word that it does not take."""
     if field.option.many:
-        return dict(edit(text) for text in given)
+        return dict(edit(text, field.flags[0]) for text in given)
     value = field.option.default if given is None else given
     field.check(value)
     return value

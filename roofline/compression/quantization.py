@@ -17,6 +17,7 @@ from roofline.compression.formats import Format
 from roofline.compression.recipes import Recipe, computes_in
 from roofline.compression.weighed import as_weighed
 from roofline.compression.weight_matmuls import Matrix, contracted_per_head, layer_matrices, mapped
+from roofline.errors import WorkloadError
 from roofline.number import Number, ceil_div, product
 from roofline.program.axes import Binding, Sizes, rebind, size_of
 from roofline.program.merging import QUANTIZE
@@ -32,7 +33,11 @@ def quantized(program: Program, recipe: Recipe) -> Program:
     """``program`` with weights, activations and caches stored as ``recipe`` says.
 
     FLOPs of the contractions and parameters stay; bytes, vector work and the dtype of the matmuls change.
+    Raises WorkloadError for a traced module.
     """
+    if recipe.quantizes and program.anonymous:
+        msg = f"{recipe.name}: nothing says which matrices of a traced module it stores so; take bf16, fp16 or fp32"
+        raise WorkloadError(msg)
     stored = replace(program, groups=quantized_groups(program.groups, recipe)) if recipe.quantizes else program
     return as_weighed(stored, recipe.weighed)
 

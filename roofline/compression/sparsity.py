@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 
 from roofline.classes import frozen
 from roofline.compression.weight_matmuls import Matrix, contracted_per_head, layer_matrices, mapped
-from roofline.errors import UsageError, shown
+from roofline.errors import UsageError, WorkloadError, shown
 from roofline.number import Number
 from roofline.program.axes import Sizes
 from roofline.program.op import Op, Tensor, Unit, Work
@@ -105,6 +105,9 @@ def sparse(program: Program, sparsity: Sparsity, gain: float = 1.0) -> Program:
 
     ``gain`` is how much faster than dense the matrix unit does a 2:4 matmul; with 1 the weights stay dense.
     """
+    if program.anonymous:
+        msg = f"sparsity {sparsity.words}: nothing says which matrices of a traced module are sparse; leave it out"
+        raise WorkloadError(msg)
     if sparsity.kind == "2:4" and gain == 1:
         return program
     fixed = contracted_per_head(program.groups)

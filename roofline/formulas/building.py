@@ -182,6 +182,9 @@ def _saved(setting: Setting) -> Any:
         msg = f"saved is that of a model, its groups and operators, not of {subject.title}: name a model"
         raise WorkloadError(msg)
     program = subject.model.program(training.conventions)
+    if program.anonymous:
+        msg = f"saved: nothing says what the operators of {subject.model.name} save, which is a traced module"
+        raise WorkloadError(msg)
     program = with_dropout(program) if training.dropout else program
     kept = saved_tensors(program, training.recompute)
     sizes = setting.letters(Phase.PREFILL)

@@ -73,6 +73,11 @@ class Model:
         return Phase.DECODE in self.phases and any(group.name == "head" for group in self.program().groups)
 
     @property
+    def is_lower_bound(self) -> bool:
+        """Whether its counts leave out what was found in its code: what follows from them is at least that."""
+        return isinstance(self.config, Outline) and bool(self.config.losses)
+
+    @property
     def lengths(self) -> Lengths:
         """How long the sequences of the network may be."""
         return self.config.lengths

@@ -17,6 +17,9 @@ PRESETS = Path(__file__).parent / "presets"
 MAX_JSON_BYTES = 16_000_000
 """Some published files list every layer of every expert: the largest met has 3.1 MB."""
 
+TRANSFORMERS = "transformers:"
+"""What the configuration of a module of transformers begins with that is to be traced."""
+
 _DOWNLOAD = "hf:"
 """What a hub id begins with that may be downloaded; without it nothing ever waits for a network."""
 
@@ -41,6 +44,9 @@ def find_source(model: str | Path | Mapping[str, Any]) -> Source:
         msg = f"model: given {type(given).__name__}, expected a preset's name, a path to a config.json or its fields"
         raise ConfigError(msg)
     text, path = str(model), Path(model)
+    if is_code(text):
+        msg = f"{shown(text)} is code, which predict, formula and plot trace; in Python: roofline.trace(module, inputs)"
+        raise ConfigError(msg)
     if text.startswith(_DOWNLOAD):
         return _from_file(_downloaded(text.removeprefix(_DOWNLOAD)))
     folder = _is_folder(path)
@@ -53,6 +59,15 @@ def find_source(model: str | Path | Mapping[str, Any]) -> Source:
     elif len(path.parts) == 1 and not (path.suffix == ".json" or folder or link):
         return _from_preset(text)
     return _from_file(path / "config.json" if folder else path)
+
+
+def is_code(text: str) -> bool:
+    """Whether a model is named by code that builds it: ``FILE.py:FUNCTION``, ``transformers:CONFIG.json``.
+
+    >>> [is_code(text) for text in ("my.py:make_model", "transformers:config.json", "llama-3.1-8b", "hf:owner/name")]
+    [True, True, False, False]
+    """
+    return text.startswith(TRANSFORMERS) or ".py:" in text or text.endswith(".py")
 
 
 def preset_names() -> list[str]:

@@ -198,6 +198,23 @@ class Edits(TypedDict, total=False):
     ]
 
 
+class Tracing(TypedDict, total=False):
+    """A traced module"""
+
+    input: Annotated[
+        Mapping[str, Any],
+        Option(
+            "Of a MODEL that is code: the sizes of an input, x=B,S,256; B follows --batch, S --prompt.",
+            metavar="NAME=SIZES",
+            many=True,
+        ),
+    ]
+    dims: Annotated[
+        Mapping[str, Any], Option("The number of another letter of its sizes: M=512.", metavar="LETTER=N", many=True)
+    ]
+    strict: Annotated[bool, Option("Refuse operators without a known cost; they make a lower bound.", default=False)]
+
+
 _DEGREES = "Degrees of parallelism: tensor, pipeline, data, expert, context, decode context, sequence."
 
 

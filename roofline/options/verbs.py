@@ -38,6 +38,7 @@ from roofline.options.groups import (
     Targets,
     Timing,
     TorchDevice,
+    Tracing,
     Traffic,
     Wide,
 )
@@ -81,7 +82,7 @@ class PredictOutput(FileOutput, Wide, Quiet, NoColor, total=False):
     sensitivity: Annotated[bool, Option("What 10 % more of each resource would buy.", default=False)]
 
 
-class PredictFlags(Hardware, PredictOptions, Launched, Launch, PredictOutput, total=False):
+class PredictFlags(Hardware, PredictOptions, Tracing, Launched, Launch, PredictOutput, total=False):
     """The flags of ``predict``."""
 
 
@@ -199,7 +200,7 @@ class FormulaOptions(PhaseOf, SettingOptions, total=False):
     mean: Annotated[bool, Option("Decode: the mean over a request's steps.", default=False)]
 
 
-class FormulaFlags(Hardware, FormulaOptions, JsonOutput, total=False):
+class FormulaFlags(Hardware, FormulaOptions, Tracing, JsonOutput, total=False):
     """The flags of ``formula``."""
 
     solve: Annotated[
@@ -433,7 +434,7 @@ class PlotOptions(Lengths, PhaseOf, Dtypes, Timing, Edits, total=False):
     """What ``plot`` asks ``predict``."""
 
 
-class PlotFlags(SeveralHardware, PlotOptions, total=False):
+class PlotFlags(SeveralHardware, PlotOptions, Tracing, total=False):
     """The flags of ``plot``."""
 
     output: Annotated[
@@ -587,6 +588,7 @@ GROUPS = (
     Prices,
     Money,
     Edits,
+    Tracing,
     Launched,
     Launch,
     OpSizes,

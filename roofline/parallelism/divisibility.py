@@ -16,7 +16,7 @@ from roofline.number import Truth
 from roofline.parallelism.layout import Layout, Mesh, is_expert, reads_positions, stored_letters
 from roofline.parallelism.pipeline import layer_count
 from roofline.parallelism.sharding import read_first
-from roofline.program.axes import ANONYMOUS, rebind
+from roofline.program.axes import rebind
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import Workload
@@ -81,7 +81,7 @@ def _of_program(program: Same[Program]) -> tuple[Condition, ...]:
 
 
 def _conditions_of(program: Program) -> Iterator[Condition]:
-    if _is_traced(program):
+    if program.anonymous:
         for flag in ("tp", "pp", "ep", "cp", "sp", "dcp"):
             yield Condition(flag, "cannot split a traced module, whose axes have no meaning; dp can", _unsplit(flag))
         return
@@ -93,14 +93,6 @@ def _conditions_of(program: Program) -> Iterator[Condition]:
     for lost in _lost_between_stages(program):
         problem = f"cannot be: layers read {lost}, which no layer hands on to the next stage"
         yield Condition("pp", problem, lambda x: x.pp == 1)
-
-
-def _is_traced(program: Program) -> bool:
-    """Whether operators name axes of their own, of which nobody knows what they mean."""
-    named = (
-        axis for group in program.groups for op in group.ops for t in (*op.reads, *op.writes) for axis in t.letters
-    )
-    return any(axis.startswith(ANONYMOUS) for axis in named)
 
 
 def _unsplit(flag: str) -> Callable[[Layout], Truth]:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from roofline.classes import frozen
 from roofline.errors import ShapeError
 from roofline.number import Number
-from roofline.program.axes import Binding, Sizes, rebind, size_of
+from roofline.program.axes import ANONYMOUS, Binding, Sizes, rebind, size_of
 from roofline.program.op import CARRIED, Op, Role, Tensor
 from roofline.program.phases import PHASES, Phase
 
@@ -74,6 +74,12 @@ class Program:
     def phases(self) -> tuple[Phase, ...]:
         """The phases that the program has, in the order in which they run."""
         return tuple(phase for phase in Phase if any(phase in group.phases for group in self.groups))
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether operators name axes of their own, of which nobody knows what they mean: those of a traced module."""
+        tensors = (t for group in self.groups for op in group.ops for t in (*op.reads, *op.writes))
+        return any(axis.startswith(ANONYMOUS) for tensor in tensors for axis in tensor.letters)
 
     def in_phase(self, phase: Phase) -> Iterator[tuple[Group, Op]]:
         """Each operator of a phase once, with its group."""

@@ -67,7 +67,8 @@ def verdict(prediction: Prediction) -> list[str]:
     rows = [("TTFT", prediction.ttft_s), ("TPOT", prediction.tpot_s)]
     figures = [f"{name} {quantity(value, 'time_s')}" for name, value in rows if value is not None]
     if prediction.workload.context is None:
-        figures.append(f"request {quantity(prediction.request_s, 'time_s')}")
+        bound = "at least " if model.is_lower_bound else ""
+        figures.append(f"request {bound}{quantity(prediction.request_s, 'time_s')}")
     return [*lines, f"{'  '.join(figures)}  {_rate(prediction)}"]
 
 

@@ -53,6 +53,8 @@ def _input(name: str, given: Given) -> Input:
     if hasattr(given, "shape") and hasattr(given, "dtype"):
         return Input(name, tuple(int(size) for size in given.shape), str(given.dtype).removeprefix("torch."))
     usual = "int" if name.lower().endswith(_WHOLE_NUMBERS) else "float"
+    if isinstance(given, int):
+        given = str(given)
     if isinstance(given, str):
         before, colon, after = given.partition(":")
         holds, text = (before.strip(), after) if colon else (usual, given)

@@ -29,10 +29,27 @@ class Traced:
 
     def program(self, conventions: Conventions) -> Program:
         """The program of one forward pass."""
-        named = {part.name: _operator_names(part) for part in self.folded.parts}
+        named = {part.name: self._operator_names(part) for part in self.folded.parts}
         namer = self._namer(named)
         groups = tuple(_group(part, named[part.name], namer, conventions) for part in self.folded.parts)
         return Program((*groups, *self._unread()), dict(self.sizes))
+
+    def _operator_names(self, part: Part) -> list[str]:
+        """A name for each kernel: its module, else its weight, else the function that called it, else torch's name."""
+        found: list[str] = []
+        wanted = [_wanted(kernel.main, part.home, self._weight_of(kernel)) for kernel in part.kernels]
+        short = [name.rpartition(".")[2] for name in wanted]
+        for full, last in zip(wanted, short, strict=True):
+            found.append(unique(last if short.count(last) == 1 else full, found))
+        return found
+
+    def _weight_of(self, kernel: Kernel) -> str:
+        """The weight that a contraction reads, without the word: ``in_proj`` of ``in_proj_weight``."""
+        if kernel.main.shape is None:
+            return ""
+        values = (self.recording.values[access.value] for access in kernel.reads[:2])
+        names = [value.name for value in values if value.role == "weight"]
+        return names[0].removesuffix("weight").rstrip("._") if names else ""
 
     def _namer(self, named: Mapping[str, Sequence[str]]) -> Namer:
         values, same = self.recording.values, self.folded.same
@@ -100,20 +117,12 @@ def _again(op: Op, owners: dict[str, str]) -> Op:
     return op
 
 
-def _operator_names(part: Part) -> list[str]:
-    """A name for each kernel: the module that it runs in, else the function that called it, else torch's name."""
-    found: list[str] = []
-    wanted = [_wanted(kernel.main, part.home) for kernel in part.kernels]
-    short = [name.rpartition(".")[2] for name in wanted]
-    for full, last in zip(wanted, short, strict=True):
-        found.append(unique(last if short.count(last) == 1 else full, found))
-    return found
-
-
-def _wanted(call: Call, home: str) -> str:
+def _wanted(call: Call, home: str, weight: str) -> str:
     path = relative(call.path, home)
     if call.leaf and call.path:
         return path or call.path.rpartition(".")[2]
+    if weight:
+        return relative(weight, home)
     if call.kind == "attention":
         return f"{path}.attention" if path else "attention"
     known = call.caller and not call.heavy and call.caller not in ("forward", "<module>", "<lambda>")

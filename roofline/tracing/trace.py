@@ -32,7 +32,7 @@ def trace(
     refuses it. Raises UsageError, in one line with file and line, where the code depends on data or fixes a letter,
     MissingExtraError without torch.
     """
-    torch = _torch()
+    torch = import_torch()
     if not isinstance(module, torch.nn.Module):
         msg = f"trace: given {type(module).__name__}, expected a torch.nn.Module"
         raise UsageError(msg)
@@ -41,7 +41,8 @@ def trace(
     return _traced(module, inputs, numbers, name or type(module).__name__, strict=strict)
 
 
-def _torch() -> Any:
+def import_torch() -> Any:
+    """Torch. Raises MissingExtraError without it."""
     try:
         import torch  # noqa: PLC0415  (an optional extra)
     except ImportError:

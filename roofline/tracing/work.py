@@ -10,7 +10,7 @@ import torch
 
 from roofline.tracing import aten
 from roofline.tracing.calls import Attended, Contraction
-from roofline.tracing.extents import ONE, Extent, Reader
+from roofline.tracing.extents import ONE, Reader
 
 
 def expression(size: Any) -> Any:
@@ -33,19 +33,23 @@ def contraction(name: str, kind: aten.Kind, args: Sequence[Any], outputs: Sequen
     if kind != "matmul":
         return None
     a, b = operands(name, args)
+    batch, rows, depth, columns = _matrices(name, a, b)
+    return Contraction(
+        *(reader.read(prod([expression(size) for size in sizes])) for sizes in (batch, rows, depth, columns))
+    )
 
-    def read(*sizes: Any) -> Extent:
-        return reader.read(prod([expression(size) for size in sizes]))
 
+def _matrices(name: str, a: Any, b: Any) -> tuple[Sequence[Any], ...]:
+    """The axes of a matmul: of the batch, of rows, depth and columns."""
     if name == "linear":
-        return Contraction(ONE, read(*a.shape[:-1]), read(a.shape[-1]), read(b.shape[0]))
+        return (), a.shape[:-1], a.shape[-1:], b.shape[:1]
     if name == aten.GROUPED:
-        rows = a.shape[-2:-1] if b.dim() == 3 and a.dim() == 2 else a.shape[:-1]
-        return Contraction(ONE, read(*rows), read(a.shape[-1]), read(b.shape[-1]))
-    if name in ("bmm", "baddbmm"):
-        return Contraction(read(a.shape[0]), read(a.shape[1]), read(a.shape[2]), read(b.shape[2]))
-    columns = b.shape[1:] if b.dim() > 1 else ()
-    return Contraction(ONE, read(*a.shape[:-1]), read(a.shape[-1]), read(*columns))
+        return (), a.shape[-2:-1] if a.dim() == 2 else a.shape[:-1], a.shape[-1:], b.shape[-1:]
+    if name not in ("bmm", "baddbmm"):
+        return (), a.shape[:-1], a.shape[-1:], b.shape[1:]
+    if b.stride(0) == 0:  # one matrix for all, whatever the code calls it
+        return (), a.shape[:2], a.shape[2:], b.shape[2:]
+    return a.shape[:1], a.shape[1:2], a.shape[2:], b.shape[2:]
 
 
 def operands(name: str, args: Sequence[Any]) -> tuple[Any, Any]:

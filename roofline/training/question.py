@@ -78,6 +78,9 @@ def read_training(
     _check(asked)
     fields = edits_by_room(asked["set"] or {})
     network = edited_model(model, fields["model"])
+    if network.program().anonymous:
+        msg = f"{network.name}: training of a traced module is not modelled: nothing says what its operators save"
+        raise WorkloadError(msg)
     if network.lengths.decoder_start is not None:
         msg = f"{network.name} is an encoder-decoder, whose training is not modelled: it takes two lengths"
         raise WorkloadError(msg)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from roofline.errors import MissingExtraError, RooflineError, UsageError
 from roofline.models.families import FAMILIES
 from roofline.models.model import Model
 from roofline.program.phases import Phase
+from roofline.tracing.sources import check_module, load_function
 from roofline.validation.capture import storage_addresses
 from roofline.validation.devices import Device
 
@@ -62,26 +62,10 @@ def _from_transformers(model: Model) -> Any:
 
 def load_module(where: str, device: Device, dtype: str) -> Any:
     """The module that a function of a file builds: ``file.py:build``. Raises UsageError for what is not there."""
-    path, _, name = where.rpartition(":")
-    file = Path(path)
-    if not path or not name or not file.is_file() or file.suffix != ".py":
-        msg = f"--module {where!r}: expected FILE.py:FUNCTION, a file that exists and a function that returns a module"
-        raise UsageError(msg)
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None
-    assert spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    with blaming(where):
-        spec.loader.exec_module(loaded)
-    build = getattr(loaded, name, None)
-    if not callable(build):
-        msg = f"--module {where!r}: {file.name} has no function {name}"
-        raise UsageError(msg)
+    build = load_function(where, f"--module {where!r}", lambda: blaming(where))
     with blaming(where):
         built = build()
-    if not isinstance(built, device.torch.nn.Module):
-        msg = f"--module {where!r}: {name} returns {type(built).__name__}, expected a torch.nn.Module"
-        raise UsageError(msg)
+    check_module(built, f"--module {where!r}")
     with blaming(where):
         return built.to(device.kind, device.dtype(dtype)).eval()
 

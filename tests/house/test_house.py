@@ -253,8 +253,8 @@ SERVING = (
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --state-dtype --prune --sparsity --routing --count --lm-head --engine --kernels --constants "
-    "--reserve --set --tp --pp --dp --ep --cp --dcp --sp --from --launch --json --output -o --wide --quiet --no-color "
-    "--operators --plot --explain --sensitivity --help-all",
+    "--reserve --set --tp --pp --dp --ep --cp --dcp --sp --input --dims --strict --from --launch --json --output -o "
+    "--wide --quiet --no-color --operators --plot --explain --sensitivity --help-all",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --rope-dim --value-dim "
     "--latent-dim --causal --full --rule --key-heads --key-dim --chunk --channels --taps --rows --columns --inputs "
     "--tokens --experts --topk --hidden --width --operation --message-bytes "
@@ -324,7 +324,8 @@ def test_the_verbs_and_their_flags_do_not_change_by_accident() -> None:
 @pytest.mark.parametrize("verb", ["compare", "predict", "simulate", "size", "train"])
 def test_the_flags_are_the_keywords(verb: str) -> None:
     flags = {word[2:].replace("-", "_") for word in VERBS[verb].split() if word[:2] == "--"}
-    shown = (
-        "help_all json output operators explain sensitivity wide quiet pareto no_color plot from launch".split()
-    )  # how it is shown, not asked
+    shown = (  # how it is shown, not asked; and of code, how it is traced before it is asked about
+        "help_all json output operators explain sensitivity wide quiet pareto no_color plot from launch "
+        "input dims strict"
+    ).split()
     assert flags - {*shown} | {"model"} == set(inspect.signature(getattr(roofline, verb)).parameters)

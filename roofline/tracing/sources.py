@@ -1,0 +1,107 @@
+"""Modules by name: the function of a file that builds one, or the class of transformers that a config.json names."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from roofline.errors import MissingExtraError, UsageError, shown
+from roofline.models.model import Model
+from roofline.models.sources import TRANSFORMERS
+from roofline.tracing.inputs import Given
+from roofline.tracing.trace import import_torch, trace
+
+
+def trace_source(where: str, inputs: Mapping[str, Given], dims: Mapping[str, int], *, strict: bool = False) -> Model:
+    """The module that ``FILE.py:FUNCTION`` builds or ``transformers:CONFIG.json`` names, traced.
+
+    The code of the file is run: it builds the module, without memory for its weights, and calls it once. What it prints
+    goes to stderr. Raises UsageError, in one line, for what is not there and for what the code raises.
+    """
+    import_torch()
+    from roofline.tracing.hollow import hollow  # noqa: PLC0415  (needs torch)
+    from roofline.tracing.running import blaming  # noqa: PLC0415
+
+    with contextlib.redirect_stdout(sys.stderr):
+        if where.startswith(TRANSFORMERS):
+            module, usual = _from_transformers(where.removeprefix(TRANSFORMERS))
+            return trace(module, {**usual, **inputs}, dims=dims, name=type(module).__name__, strict=strict)
+        build = load_function(where, where, lambda: blaming(where))
+        with blaming(where), hollow():
+            module = build()
+        check_module(module, where)
+        return trace(module, inputs, dims=dims, strict=strict)
+
+
+def check_module(built: Any, said: str) -> None:
+    """Raises UsageError where a function built no module; ``said`` is how an error begins."""
+    if not isinstance(built, import_torch().nn.Module):
+        name = said.rpartition(":")[2].rstrip("'")
+        msg = f"{said}: {name} returns {type(built).__name__}, expected a torch.nn.Module"
+        raise UsageError(msg)
+
+
+def load_function(where: str, said: str, blame: Callable[[], AbstractContextManager[None]]) -> Callable[[], Any]:
+    """The function of a file, ``file.py:function``, whose code is run under ``blame``; ``said`` begins an error.
+
+    Raises UsageError for what is not there, and what ``blame`` makes of what the file raises.
+    """
+    path, _, name = where.rpartition(":")
+    file = Path(path)
+    if not path or not name or not file.is_file() or file.suffix != ".py":
+        msg = f"{said}: expected FILE.py:FUNCTION, a file that exists and a function that returns a module"
+        raise UsageError(msg)
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    with blame():
+        spec.loader.exec_module(loaded)
+    build = getattr(loaded, name, None)
+    if not callable(build):
+        msg = f"{said}: {file.name} has no function {name}"
+        raise UsageError(msg)
+    found: Callable[[], Any] = build
+    return found
+
+
+def _from_transformers(path: str) -> tuple[Any, dict[str, str]]:
+    """The module of a configuration, without weights, and the inputs that it usually takes."""
+    try:
+        import transformers  # noqa: PLC0415  (slow to import)
+    except ImportError:
+        purpose = f"building {path}"
+        raise MissingExtraError(purpose, "validate") from None
+    from roofline.tracing.hollow import hollow  # noqa: PLC0415
+    from roofline.tracing.running import blaming  # noqa: PLC0415
+
+    file = Path(path)
+    if not file.exists():
+        msg = f"{TRANSFORMERS}{path}: no such file; expected a config.json, or the folder that holds one"
+        raise UsageError(msg)
+    transformers.logging.set_verbosity_error()
+    with blaming(f"{TRANSFORMERS}{path}"), hollow():
+        config = transformers.AutoConfig.from_pretrained(str(file), local_files_only=True)
+        config.use_cache = False
+        named = (getattr(config, "architectures", None) or [""])[0]
+        made = getattr(transformers, named, None) if named else None
+        if named and made is None:
+            msg = f"{TRANSFORMERS}{path}: transformers {transformers.__version__} has no {shown(named)}"
+            raise UsageError(msg)
+        module = made(config) if made else transformers.AutoModel.from_config(config)
+    return module, _usual_inputs(config, module)
+
+
+def _usual_inputs(config: Any, module: Any) -> dict[str, str]:
+    """Tokens for text, images of the configuration's size for vision; one token for a decoder behind an encoder."""
+    if getattr(module, "main_input_name", "") == "pixel_values":
+        size = config.image_size
+        height, width = size if isinstance(size, list | tuple) else (size, size)
+        return {"pixel_values": f"B,{config.num_channels},{height},{width}"}
+    decoder = {"decoder_input_ids": "B,1"} if getattr(config, "is_encoder_decoder", False) else {}
+    return {"input_ids": "B,S", **decoder}

@@ -1,0 +1,126 @@
+"""Modules by name on the command line: a function of a file, a configuration of transformers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from shell import refusal, roofline
+
+pytest.importorskip("torch")
+
+CODE = """
+import torch
+from torch import nn
+
+print("building")
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.TransformerEncoderLayer(16, 2, 32, batch_first=True) for _ in range(3))
+        self.head = nn.Linear(16, 5)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x.mean(1))
+
+class Sorter(nn.Module):
+    def forward(self, x):
+        return x.sort(1)[0]
+
+def make_model():
+    return Net()
+
+def make_sorter():
+    return Sorter()
+
+def make_nothing():
+    return 3
+
+def broken():
+    return 1 / 0
+"""
+GIVEN = ("--input", "x=B,S,16", "--hardware", "h100", "--prompt", "64")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "my.py"
+    path.write_text(CODE)
+    return str(path)
+
+
+def test_predict_formula_and_plot_trace_the_module_of_a_file(file: str, tmp_path: Path) -> None:
+    code, out, err = roofline("predict", f"{file}:make_model", *GIVEN, "--batch", "4", "--json")
+    answer = json.loads(out)  # what the code prints goes to stderr
+    assert (code, err) == (0, "building\n")
+    assert (answer["model"], answer["parameters"], list(answer["phases"])) == ("Net", 6_757, ["encode"])
+    linear = next(op for op in answer["phases"]["encode"]["operators"] if op["name"] == "linear1")
+    assert (linear["flops"], linear["count"]) == (3 * 2 * 4 * 64 * 16 * 32, 3)
+    code, out, _ = roofline("formula", f"{file}:make_model", *GIVEN[:2], "--op", "in_proj")
+    assert (code, out.splitlines()[1].strip()) == (0, "1536*B*S")  # 2 x 16 x 48
+    pytest.importorskip("matplotlib")
+    code, out, _ = roofline("plot", "roofline", f"{file}:make_model", *GIVEN, "-o", str(tmp_path / "net.svg"))
+    assert code == 0
+    assert out.startswith("Roofline of Net on NVIDIA H100")
+
+
+def test_an_answer_without_all_costs_says_at_least(file: str) -> None:
+    code, out, err = roofline("predict", f"{file}:make_sorter", *GIVEN)
+    assert code == 0
+    assert "warning: Sorter: at least: sort has no known cost, only its bytes count (my.py:20)" in err
+    assert "request at least " in out
+    code, _, err = roofline("predict", f"{file}:make_sorter", *GIVEN, "--strict")
+    assert (code, err.splitlines()[-1][:40]) == (2, "roofline: Sorter: sort has no known cost")
+
+
+@pytest.mark.parametrize(
+    ("model", "flags", "message"),
+    [
+        ("my.py:broken", (), "my.py:29: ZeroDivisionError: division by zero"),
+        ("my.py:make_nothing", (), "make_nothing returns int, expected a torch.nn.Module"),
+        ("my.py:none", (), "my.py has no function none"),
+        ("other.py:make", (), "expected FILE.py:FUNCTION"),
+        ("my.py:make_model", (), "Net.forward needs x; give --input x="),
+        ("my.py:make_model", ("--input", "x"), "--input 'x': expected NAME=VALUE"),
+        ("my.py:make_model", (*GIVEN[:2], "--dtype", "fp8"), "fp8: nothing says which matrices of a traced module"),
+        ("my.py:make_model", (*GIVEN[:2], "--sparsity", "2:4"), "sparsity 2:4: nothing says"),
+        ("transformers:none.json", (), "transformers:none.json: no such file"),
+        ("bert-base", GIVEN[:2], "--input goes with a MODEL that is code"),
+    ],
+)
+def test_what_cannot_be_traced_is_one_line(file: str, model: str, flags: tuple[str, ...], message: str) -> None:
+    name = model.replace("my.py", file)
+    code, out, err = roofline("predict", name, "--hardware", "h100", *flags)
+    assert (code in (2, 3), out) == (True, "")
+    assert message in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("verb", ["size", "compare", "train", "simulate"])
+def test_other_verbs_refuse_code_by_one_line(file: str, verb: str) -> None:
+    needed = {"size": ("--load", "5req/s"), "simulate": ("--load", "5req/s")}.get(verb, ())
+    line = refusal(3, verb, f"{file}:make_model", "--hardware", "h100", *needed)
+    assert "is code, which predict, formula and plot trace" in line
+
+
+def test_a_configuration_of_transformers_is_traced_as_its_class(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    sizes = {
+        "hidden_size": 32,
+        "num_attention_heads": 2,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "vocab_size": 90,
+    }
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": "bert", "architectures": ["BertModel"], **sizes}))
+    asked = ("--hardware", "h100", "--prompt", "64", "--json", "--count", "square")
+    traced = json.loads(roofline("predict", f"transformers:{path}", *asked)[1])
+    ours = json.loads(roofline("predict", str(path), *asked)[1])
+    assert (traced["model"], traced["parameters"]) == ("BertModel", ours["parameters"])
+    assert traced["phases"]["encode"]["flops"] == ours["phases"]["encode"]["flops"]
+    assert traced["memory"]["weights_bytes"] == ours["memory"]["weights_bytes"]
