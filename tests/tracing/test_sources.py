@@ -80,7 +80,7 @@ def test_an_answer_without_all_costs_says_at_least(file: str) -> None:
 @pytest.mark.parametrize(
     ("model", "flags", "message"),
     [
-        ("my.py:broken", (), "my.py:29: ZeroDivisionError: division by zero"),
+        ("my.py:broken", (), "my.py:32: ZeroDivisionError: division by zero"),
         ("my.py:make_nothing", (), "make_nothing returns int, expected a torch.nn.Module"),
         ("my.py:none", (), "my.py has no function none"),
         ("other.py:make", (), "expected FILE.py:FUNCTION"),
@@ -115,6 +115,8 @@ def test_a_configuration_of_transformers_is_traced_as_its_class(tmp_path: Path) 
         "intermediate_size": 48,
         "num_hidden_layers": 2,
         "vocab_size": 90,
+        "max_position_embeddings": 64,
+        "type_vocab_size": 2,
     }
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"model_type": "bert", "architectures": ["BertModel"], **sizes}))
