@@ -18,7 +18,7 @@ def model_of(text: str, asked: Tracing) -> str | Model:
     if is_code(text):
         from roofline.tracing.sources import trace_source
 
-        return trace_source(text, asked["input"], asked["dims"], strict=asked["strict"])
+        return trace_source(text, asked["input"] or {}, asked["dims"] or {}, strict=asked["strict"])
     if given := [name for name in ("input", "dims", "strict") if asked.get(name)]:
         refuse(f"--{given[0]} goes with a MODEL that is code: my.py:make_model or transformers:config.json")
     return text

@@ -202,7 +202,7 @@ class Tracing(TypedDict, total=False):
     """A traced module"""
 
     input: Annotated[
-        Mapping[str, Any],
+        Mapping[str, Any] | None,
         Option(
             "Of a MODEL that is code: the sizes of an input, x=B,S,256; B follows --batch, S --prompt.",
             metavar="NAME=SIZES",
@@ -210,7 +210,8 @@ class Tracing(TypedDict, total=False):
         ),
     ]
     dims: Annotated[
-        Mapping[str, Any], Option("The number of another letter of its sizes: M=512.", metavar="LETTER=N", many=True)
+        Mapping[str, Any] | None,
+        Option("The number of another letter of its sizes: M=512.", metavar="LETTER=N", many=True),
     ]
     strict: Annotated[bool, Option("Refuse operators without a known cost; they make a lower bound.", default=False)]
 

@@ -275,8 +275,8 @@ VERBS = {
     "--workers --dry-run --best --pareto --pivot --of --by --where --unfit --top "
     "--plot --help-all",
     "plot": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
-    "--kv-dtype --state-dtype --engine --kernels --constants --set --output -o --data --theme --size --dpi --over "
-    "--measured --help-all",
+    "--kv-dtype --state-dtype --engine --kernels --constants --set --input --dims --strict --output -o --data --theme "
+    "--size --dpi --over --measured --help-all",
     "doctor": "--device --threads --json",
     "calibrate": "--device --threads --json --budget --extends --dtype --output -o --seed --help-all",
     "validate": "--hardware --device --threads --batch --prompt --generate --context --phase --dtype --engine "
@@ -284,8 +284,8 @@ VERBS = {
     "--compile --budget --max-median-ape --output -o --resume --help-all",
     "hardware list": "--json --vendor --kind --memory --dtype --sort --announced",
     "formula": "--hardware --phase --dtype --attention --routing --count --lm-head --engine --kernels --constants "
-    "--keep --op --subs --policy --dropout --quantity --mean --json --solve --elasticity --latex --python --js "
-    "--help-all",
+    "--keep --op --subs --policy --dropout --quantity --mean --input --dims --strict --json --solve --elasticity "
+    "--latex --python --js --help-all",
     "hardware show": "--json",
     "hardware check": "",
     "hardware diff": "--json",
