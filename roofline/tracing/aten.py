@@ -58,13 +58,13 @@ _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d"""
 _RESAMPLES = """upsample_bilinear2d upsample_bicubic2d upsample_linear1d upsample_trilinear3d _upsample_bilinear2d_aa
 _upsample_bicubic2d_aa grid_sampler_2d grid_sampler_3d"""
 _REDUCTIONS = """sum mean amax amin argmax argmin max min var var_mean std std_mean norm linalg_vector_norm logsumexp
-all any prod topk _is_all_true bincount"""
+all any prod topk histc _is_all_true bincount"""
 _POINTWISE = """clone _to_copy cat copy copy_ stack roll flip repeat slice_scatter select_scatter constant_pad_nd tril
 triu reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d upsample_nearest1d upsample_nearest2d
 upsample_nearest3d split_with_sizes_copy im2col col2im native_dropout bernoulli normal uniform dropout where one_hot
 diagonal_copy permute_copy expand_copy glu pixel_shuffle _pdist_forward bucketize searchsorted channel_shuffle
 repeat_interleave _local_scalar_dense rrelu_with_noise celu index_fill _assert_async _assert_scalar nonzero
-masked_select contiguous"""
+masked_select contiguous floor_divide"""
 
 _KINDS: dict[Kind, str] = {
     "view": _MOVES_NOTHING,

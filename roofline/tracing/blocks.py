@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from roofline.classes import frozen
@@ -65,3 +65,31 @@ def segments_of(calls: tuple[Call, ...], blocks: frozenset[str]) -> Iterator[Seg
         held.append(call)
     if held:
         yield Segment(now[0], tuple(held))
+
+
+def fused_across(segments: Sequence[Segment]) -> list[Segment]:
+    """Segments in which what a layer does before its first heavy call runs with the end of the segment before.
+
+    The sum at the end of a layer and the norm at the beginning of the next are one kernel. What follows the last layer
+    joins it in the same way, where layers begin so.
+    """
+    found: list[Segment] = []
+    begins_lightly = False
+    for segment in segments:
+        first = next((place for place, call in enumerate(segment.calls) if call.heavy), len(segment.calls))
+        leads = first > 0 if segment.block else begins_lightly and bool(found) and bool(found[-1].block)
+        if segment.block:
+            begins_lightly = first > 0
+        if not leads or (segment.block and first == len(segment.calls)):
+            found.append(segment)
+            continue
+        before = found.pop() if found else Segment("", ())
+        found.append(Segment(before.block, before.calls + segment.calls[:first]))
+        if segment.calls[first:]:
+            found.append(Segment(segment.block, segment.calls[first:]))
+    return found
+
+
+def without_block(name: str, blocks: Collection[str]) -> str:
+    """A name without the block that it begins with."""
+    return next((name[len(block) + 1 :] for block in blocks if name.startswith(f"{block}.")), name)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from roofline.classes import frozen
-from roofline.tracing.blocks import Segment, segments_of
-from roofline.tracing.calls import Recording, Value
+from roofline.tracing.blocks import Segment, fused_across, segments_of
+from roofline.tracing.calls import Recording
 from roofline.tracing.fusion import Kernel, kernels_of
 
 
@@ -15,6 +15,7 @@ class Part:
     """Kernels that run ``repeat`` times in a row: a layer, or what lies between layers. ``home`` is its module.
 
     ``shared``: every time with the same weights. ``first``: the number of its first layer; -1 between layers.
+    ``weights``: for each weight of the first, those of all that stand in its place.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Part:
     repeat: int = 1
     shared: bool = False
     first: int = -1
+    weights: tuple[tuple[int, ...], ...] = ()
 
 
 @frozen
@@ -33,10 +35,10 @@ class Folded:
     same: dict[int, int]
 
 
-def folded(recording: Recording) -> Folded:
-    """The parts of a recording, layers in a row that are alike as one."""
-    segments = list(segments_of(recording.calls, recording.blocks))
-    runs = list(_runs(segments, recording))
+def folded(recording: Recording, *, repeats: bool = True) -> Folded:
+    """The parts of a recording, layers in a row that are alike as one, or each by itself without ``repeats``."""
+    segments = fused_across(list(segments_of(recording.calls, recording.blocks)))
+    runs = list(_runs(segments, recording)) if repeats else [[segment] for segment in segments]
     same = _Same()
     for run in runs:
         first, *others = [_storages(segment, recording) for segment in run]
@@ -71,7 +73,7 @@ def _runs(segments: Sequence[Segment], recording: Recording) -> Iterator[list[Se
     look: object = None
     for segment in segments:
         own = _look(segment, recording) if segment.block else None
-        if run and own is not None and own == look and _go_together(run, segment):
+        if run and own is not None and own == look and _go_together(run, segment, recording):
             run.append(segment)
             continue
         if run:
@@ -81,16 +83,20 @@ def _runs(segments: Sequence[Segment], recording: Recording) -> Iterator[list[Se
         yield run
 
 
-def _go_together(run: Sequence[Segment], segment: Segment) -> bool:
-    """Whether a segment is a layer of the same list: all others, or the same one over again."""
-    blocks = {each.block for each in run}
+def _go_together(run: Sequence[Segment], segment: Segment, recording: Recording) -> bool:
+    """Whether a segment is a layer of the same list: each weight is another's than all before, or always the same."""
     if run[0].block.rpartition(".")[0] != segment.block.rpartition(".")[0]:
         return False
-    return segment.block not in blocks if len(blocks) == len(run) and len(run) > 1 else _starts_well(run, segment)
+    places = zip(
+        zip(*(_weights(each, recording) for each in run), strict=True), _weights(segment, recording), strict=True
+    )
+    return all(_is_next(before, own) for before, own in places)
 
 
-def _starts_well(run: Sequence[Segment], segment: Segment) -> bool:
-    return len(run) == 1 or {each.block for each in run} == {segment.block}
+def _is_next(before: Sequence[int], own: int) -> bool:
+    if len(before) == 1:
+        return True
+    return own == before[0] if before[0] == before[1] else own not in before
 
 
 def _look(segment: Segment, recording: Recording) -> tuple[object, ...]:
@@ -101,22 +107,21 @@ def _look(segment: Segment, recording: Recording) -> tuple[object, ...]:
         touched = []
         for access in (*call.reads, *call.writes):
             value = recording.values[access.value]
-            own = _is_own(value, segment)
-            known = relative(value.name, segment.home) if own else places.setdefault(value.storage, len(places))
-            touched.append((known, id(access.elements), value.role == "index", value.dtype))
-        found.append((call.name, relative(call.path, segment.home), tuple(touched), id(call.vector), call.shape))
+            kept = value.role if value.role in ("weight", "index") else ""
+            place = places.setdefault(value.storage, len(places))
+            touched.append((place, id(access.elements), kept, value.dtype))
+        found.append((call.name, tuple(touched), id(call.vector), call.shape))
     return tuple(found)
 
 
-def _storages(segment: Segment, recording: Recording) -> list[int]:
-    """The storages that a segment touches and has not of its own, in order."""
+def _storages(segment: Segment, recording: Recording, *, weights: bool = False) -> list[int]:
+    """The storages that a segment touches, in order: its weights, or all others."""
     touched = (recording.values[a.value] for call in segment.calls for a in (*call.reads, *call.writes))
-    return list(dict.fromkeys(value.storage for value in touched if not _is_own(value, segment)))
+    return list(dict.fromkeys(value.storage for value in touched if (value.role == "weight") == weights))
 
 
-def _is_own(value: Value, segment: Segment) -> bool:
-    """Whether a value is a weight, or a buffer of the segment's own module: layers have one each."""
-    return value.role == "weight" or (bool(value.name) and value.name.startswith(f"{segment.home}."))
+def _weights(segment: Segment, recording: Recording) -> list[int]:
+    return _storages(segment, recording, weights=True)
 
 
 def _read_in(segments: Sequence[Segment]) -> dict[int, set[int]]:
@@ -141,8 +146,10 @@ def _part(run: Sequence[Segment], name: str, owners: dict[int, set[int]], record
     outside = frozenset(value for position, value in enumerate(_written(first)) if position in used)
     kernels = kernels_of(first.calls, outside, recording)
     number = first.block.rpartition(".")[2]
-    shared = len(run) > 1 and run[1].block == first.block
-    return Part(name, first.home, tuple(kernels), len(run), shared, int(number) if number.isdigit() else -1)
+    weights = tuple(zip(*(_weights(segment, recording) for segment in run), strict=True))
+    shared = len(run) > 1 and bool(weights) and all(len(set(place)) == 1 for place in weights)
+    layer = int(number) if number.isdigit() else -1
+    return Part(name, first.home, tuple(kernels), len(run), shared, layer, weights)
 
 
 def _written(segment: Segment) -> list[int]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from roofline.classes import frozen
+from roofline.number import Number, added
 from roofline.program.conventions import Conventions
 from roofline.program.op import Op, Tensor
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
+from roofline.tracing.blocks import without_block
 from roofline.tracing.calls import Call, Recording
 from roofline.tracing.folding import Folded, Part, relative, unique
 from roofline.tracing.fusion import Kernel
@@ -37,7 +39,8 @@ class Traced:
     def _operator_names(self, part: Part) -> list[str]:
         """A name for each kernel: its module, else its weight, else the function that called it, else torch's name."""
         found: list[str] = []
-        wanted = [_wanted(kernel.main, part.home, self._weight_of(kernel)) for kernel in part.kernels]
+        blocks = self.recording.blocks
+        wanted = [_wanted(kernel.main, part.home, self._weight_of(kernel), blocks) for kernel in part.kernels]
         short = [name.rpartition(".")[2] for name in wanted]
         for full, last in zip(wanted, short, strict=True):
             found.append(unique(last if short.count(last) == 1 else full, found))
@@ -67,25 +70,28 @@ class Traced:
         return Namer(self.recording, same, names, fed, self._tied())
 
     def _tied(self) -> frozenset[int]:
-        """Weights that several parts read, or several kernels of one that runs once, or that lie outside of theirs."""
-        found: set[int] = set()
-        readers: Counter[int] = Counter()
-        for part in self.folded.parts:
-            own = Counter(storage for kernel in part.kernels for storage in self._weights(kernel))
-            for storage, times in own.items():
-                readers[storage] += 1
-                name = self._name(storage)
-                outside = bool(part.home) and not name.startswith(f"{part.home}.")
-                if readers[storage] > 1 or (times > 1 and part.repeat == 1) or (outside and part.repeat > 1):
-                    found.add(storage)
+        """Weights that several parts read, or several kernels of one that runs once, or all repeats of one alike."""
+        parts = self.folded.parts
+        held = Counter(storage for part in parts for storage in {each for place in part.weights for each in place})
+        found = {storage for storage, times in held.items() if times > 1}
+        for part in parts:
+            if part.repeat == 1:
+                read = Counter(storage for kernel in part.kernels for storage in self._weights(kernel))
+                found |= {storage for storage, times in read.items() if times > 1}
+            elif not part.shared:
+                found |= {place[0] for place in part.weights if place[0] == place[1]}
         return frozenset(found)
 
     def _weights(self, kernel: Kernel) -> set[int]:
         values = (self.recording.values[access.value] for access in kernel.reads)
         return {value.storage for value in values if value.role == "weight"}
 
-    def _name(self, storage: int) -> str:
-        return next(value.name for value in self.recording.values if value.storage == storage and value.name)
+    @property
+    def parameters(self) -> Number:
+        """The parameters of the module, each once."""
+        wholes = {value.storage: value.whole for value in (*self.recording.values, *self.recording.unread)
+                  if value.role == "weight"}  # fmt: skip
+        return added(whole({}) for whole in wholes.values())
 
     def _unread(self) -> tuple[Group, ...]:
         """The parameters that no call reads: they rest in memory, and no phase runs them."""
@@ -117,12 +123,12 @@ def _again(op: Op, owners: dict[str, str]) -> Op:
     return op
 
 
-def _wanted(call: Call, home: str, weight: str) -> str:
-    path = relative(call.path, home)
+def _wanted(call: Call, home: str, weight: str, blocks: Collection[str]) -> str:
+    path = without_block(relative(call.path, home), blocks)
     if call.leaf and call.path:
         return path or call.path.rpartition(".")[2]
     if weight:
-        return relative(weight, home)
+        return without_block(relative(weight, home), blocks)
     if call.kind == "attention":
         return f"{path}.attention" if path else "attention"
     known = call.caller and not call.heavy and call.caller not in ("forward", "<module>", "<lambda>")

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from roofline.classes import frozen
 from roofline.layers.attention import attention
+from roofline.number import Number, exact, power
+from roofline.program.axes import Binding, Sizes
 from roofline.program.conventions import Conventions
 from roofline.program.op import Op, Role, Tensor, Unit, Work, contract
 from roofline.tracing.aten import GROUPED
+from roofline.tracing.blocks import without_block
 from roofline.tracing.calls import Access, Attended, Call, Contraction, Recording
 from roofline.tracing.extents import NOTHING, ONE, Extent
 from roofline.tracing.folding import relative
@@ -31,7 +35,7 @@ class Namer:
         value = self.recording.values[access.value]
         if value.role == "weight":
             tied = value.storage in self.tied
-            name = value.name if tied else relative(value.name, self.home)
+            name = value.name if tied else without_block(relative(value.name, self.home), self.recording.blocks)
             whole = f"_{name.lower()}"
             local[whole] = value.whole
             return Tensor(name, axes, "weight", whole, tied, value.dtype)
@@ -66,6 +70,11 @@ class _Statement:
         """Axes by name, in order."""
         return " ".join(filter(None, (self.axis(f"_{name}", extent) for name, extent in extents.items())))
 
+    def experts(self, access: Access, shape: Contraction) -> Extent:
+        """How many matrices of this shape a stack of them holds."""
+        whole = self.namer.recording.values[access.value].whole
+        return Extent("floor", (whole, Extent("product", (shape.depth, shape.columns))))
+
     def tensor(self, access: Access, axes: str, *, written: bool = False) -> Tensor:
         """A tensor of these axes."""
         return self.namer.tensor(access, axes, self.local, written=written)
@@ -77,8 +86,7 @@ def operators_of(kernel: Kernel, name: str, namer: Namer, conventions: Conventio
     if len(kernel.calls) == 1 and isinstance(call.shape, Attended):
         return _attention(kernel, call.shape, name, _Statement(namer), conventions)
     if len(kernel.calls) == 1 and isinstance(call.shape, Contraction):
-        plain = call.kind == "matmul" and call.name != GROUPED
-        state = _matmul if plain else _patches
+        state = _patches if call.kind == "convolution" else _grouped if call.name == GROUPED else _matmul
         return (state(kernel, call.shape, name, _Statement(namer)),)
     return (_elementwise(kernel, name, _Statement(namer)),)
 
@@ -105,23 +113,42 @@ def _matmul(kernel: Kernel, shape: Contraction, name: str, statement: _Statement
     return replace(op, reads=(*op.reads, *more), local=statement.local)
 
 
+@frozen
+class Reached:
+    """The experts that rows reach, of so many, if each row goes to any of them alike: E (1 - (1 - 1/E)^rows)."""
+
+    experts: Extent
+    rows: Extent
+
+    def __call__(self, sizes: Sizes) -> Number:
+        """How many, as an expected number."""
+        experts = exact(self.experts(sizes))
+        return experts * (1 - power(1 - 1 / experts, self.rows(sizes)))
+
+
+def _grouped(kernel: Kernel, shape: Contraction, name: str, statement: _Statement) -> Op:
+    """The matmul of rows that are sorted by expert, each with the matrix of its expert."""
+    x, w, *others = kernel.reads
+    experts = statement.experts(w, shape)
+    reads = [statement.tensor(x, f"A {statement.axes(r=shape.rows, k=shape.depth)}")]
+    reads.append(statement.tensor(w, f"X {statement.axes(k=shape.depth, n=shape.columns)}"))
+    reads += [statement.tensor(each, statement.axes(**{f"x{i}": each.elements})) for i, each in enumerate(others)]
+    write = statement.tensor(kernel.writes[0], f"A {statement.axes(r=shape.rows, n=shape.columns)}", written=True)
+    work = Work("matrix", 2, tuple(statement.axes(r=shape.rows, k=shape.depth, n=shape.columns).split()))
+    local: dict[str, Binding] = {**statement.local, "A": 1, "E": experts, "X": Reached(experts, shape.rows)}
+    return Op(name, "matmul", tuple(reads), (write,), (work,), local)
+
+
 def _patches(kernel: Kernel, shape: Contraction, name: str, statement: _Statement) -> Op:
-    """A contraction whose operands are no matrices: a convolution, experts' matmuls of sorted rows."""
+    """A contraction whose operands are no matrices: a convolution."""
     axes = statement.axes(b=shape.batch, r=shape.rows, k=shape.depth, n=shape.columns)
     reads = [statement.tensor(each, statement.axes(**{f"x{i}": each.elements})) for i, each in enumerate(kernel.reads)]
     writes = [
         statement.tensor(each, statement.axes(**{f"y{i}": each.elements}), written=True)
         for i, each in enumerate(kernel.writes)
     ]
-    kind = "convolution" if kernel.main.kind == "convolution" else "grouped"
-    return Op(
-        name,
-        kind,
-        _distinct(reads, ()),
-        _distinct(writes, ()),
-        (Work("matrix", 2, tuple(axes.split())),),
-        statement.local,
-    )
+    work = (Work("matrix", 2, tuple(axes.split())),)
+    return Op(name, "convolution", _distinct(reads, ()), _distinct(writes, ()), work, statement.local)
 
 
 def _attention(

@@ -8,6 +8,7 @@ from typing import Any
 from roofline.errors import MissingExtraError, UsageError
 from roofline.models.model import Model
 from roofline.models.outline import Outline
+from roofline.program.conventions import Conventions
 from roofline.program.lengths import Lengths
 from roofline.program.workload import MAX_LENGTH
 from roofline.tracing.inputs import Given, Input, read_dims, read_inputs
@@ -63,6 +64,8 @@ def _traced(module: Any, inputs: Sequence[Input], dims: Mapping[str, int], name:
         msg = f"{name}: {found.losses[0]}; without strict it is a lower bound"
         raise UsageError(msg)
     made = Traced(recording, folded(recording), dict(dims))
+    if made.program(Conventions()).parameters() != made.parameters:  # weights that some layers share with others
+        made = Traced(recording, folded(recording, repeats=False), dict(dims))
     letters = frozenset(letter for each in inputs for letter in each.letters)
     most, where = next(((g.most, g.where) for g in guards if g.letter == "S"), (MAX_LENGTH, ""))
     lengths = Lengths(most, field=f"positions{where}") if "S" in letters else Lengths(1, whole=True, unit="inputs")

@@ -77,17 +77,14 @@ def test_layers_that_are_alike_are_one_that_repeats() -> None:
     assert {name: group.repeat for name, group in groups.items()} == {
         "start": 1,
         "layers": 3,
-        "end": 1,
+        "head": 1,
         "never read": 1,
     }
     assert groups["layers"].numbers == (0, 1, 2)
-    assert [op.name for op in groups["layers"].ops] == "norm1 qkv attention out norm2 up gelu down add".split()
-    assert [op.kind for op in groups["layers"].ops][:3] == ["norm", "matmul", "attention"]
+    assert [op.name for op in groups["layers"].ops] == "qkv attention out norm2 up gelu down norm1".split()
+    assert [op.kind for op in groups["layers"].ops][:4] == ["matmul", "attention", "matmul", "norm"]
     shared = traced("shared")[0].program().groups
-    assert [(group.name, group.repeat, group.shared) for group in shared] == [
-        ("layers.0", 4, True),
-        ("layers.1", 1, False),
-    ]
+    assert [(group.repeat, group.shared) for group in shared] == [(1, False), (3, True), (1, False), (1, False)]
 
 
 def test_a_formula_is_in_the_letters_of_the_inputs() -> None:
