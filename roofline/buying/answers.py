@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from roofline.prediction.answers import Bound, EngineUsed, LaunchAnswer, SharesAnswer
+from roofline.prediction.answers import Bound, EngineUsed, LaunchAnswer, SharesAnswer, VerifyAnswer
 from roofline.schema import Answer, Says
 from roofline.simulation.answers import DistributionAnswer
 from roofline.training.answers import TrainingStepAnswer
@@ -317,6 +317,7 @@ class CompareAnswer(Answer):
     pareto_front: Annotated[list[FrontAnswer], Says("choices that no other beats in both TPOT and cost")]
     pools_or_mixed: NotRequired[Annotated[list[PoolsOrMixedAnswer], Says("with --pools: what they are worth")]]
     launch: NotRequired[Annotated[ReplicaLaunchAnswer, Says("with --launch: the launch line of the best")]]
+    verify: NotRequired[Annotated[VerifyAnswer, Says("with --verify: the command that measures a replica of it")]]
 
 
 class SimulatedAnswer(TypedDict):
@@ -372,3 +373,4 @@ class SizeAnswer(Answer):
     misses: Annotated[list[MissAnswer], Says("hardware that cannot serve it, the nearest first")]
     pools_or_mixed: NotRequired[Annotated[list[PoolsOrMixedAnswer], Says("with --pools: what they are worth")]]
     launch: NotRequired[Annotated[ReplicaLaunchAnswer, Says("with --launch: the launch line of the best")]]
+    verify: NotRequired[Annotated[VerifyAnswer, Says("with --verify: the command that measures a replica of it")]]

@@ -1,15 +1,18 @@
-"""The launch line of the answer that a comparison or a sizing chose: that of one replica, and how many there are."""
+"""What starts a replica of the answer that a comparison or a sizing chose, and what measures it."""
 
 from __future__ import annotations
 
+from math import ceil
 from typing import cast
 
+from roofline.buying.load import InFlight
 from roofline.buying.ranking import Comparison
 from roofline.buying.sizing import Order, Sizing
 from roofline.classes import frozen
 from roofline.engines.launch_line import LaunchLine
 from roofline.errors import UsageError
 from roofline.prediction.launching import Asked, Launched, launch_in_json, launch_line
+from roofline.prediction.verifying import Measuring, Sent, measuring
 from roofline.serving.batch_sweep import MOST
 from roofline.serving.curve import Curve
 from roofline.serving.operating_points import most_of
@@ -58,6 +61,35 @@ def launch_chosen(result: Comparison | Sizing, engine: str) -> ReplicaLaunch | N
     row = result.rows[0]
     assert row.point is not None, "a row that qualifies has a point"
     return _launched(result.question, row.curve, row.point.batch, row.point.replicas, engine)
+
+
+def verify_chosen(result: Comparison | Sizing) -> Measuring | None:
+    """The command that measures a replica of the answer chosen, at the mean lengths of the traffic; None of none.
+
+    A replica of a comparison has its best batch in flight; one of a sizing meets its part of the load. Raises
+    UsageError for pools, and for an engine that serves no requests.
+
+    >>> from roofline.buying.api import size
+    >>> sized = size("llama-3.1-8b", "h100", load="50 req/s", tpot="30 ms")
+    >>> [word for word in verify_chosen(sized).command.split("--") if word.startswith("request-rate")]
+    ['request-rate 12.5 ']
+    """
+    if not result.qualifies:
+        return None
+    if isinstance(result, Sizing):
+        curve, replicas = result.orders[0].curve, result.orders[0].point.replicas
+        flight = isinstance(result.load, InFlight)
+        clients, rate = (ceil(result.load.amount / replicas), None) if flight else (None, result.load.amount / replicas)
+    else:
+        row = result.rows[0]
+        assert row.point is not None, "a row that qualifies has a point"
+        curve, clients, rate = row.curve, row.point.batch, None
+    if curve.pools is not None or curve.running is None:
+        msg = f"verify: {curve.who} has pools that prefill and decode, which no one command measures; leave out pools"
+        raise UsageError(msg)
+    traffic = result.question.traffic
+    sent = Sent(round(traffic.prompt.mean), max(1, round(traffic.generate.mean)), clients, rate)
+    return measuring(result.question.model, curve.running.engine.name, sent)
 
 
 def _admitted(order: Order, result: Sizing) -> int:

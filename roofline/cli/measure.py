@@ -73,6 +73,11 @@ def validate(model: str, flags: ValidateFlags) -> None:
     from roofline.validation.profiles.rules import read_rules
 
     _check(flags)
+    if flags["serving"] is not None:
+        from roofline.cli.served import validate_served
+
+        validate_served(model, flags, command_line())
+        return
     hardware, output = flags["hardware"], flags["output"]
     assert hardware is not None
     seconds = _seconds(flags["budget"])
@@ -145,6 +150,7 @@ def _leave(cases: Any, verdict: Any, most: float | None, interrupted: bool) -> N
 def _check(flags: ValidateFlags) -> None:
     """Raises UsageError for flags that do not go together."""
     from roofline.files.atomic import check_writable
+    from roofline.parallelism.dimensions import given_degrees
 
     output, most = flags["output"], flags["max_median_ape"]
     problem = None
@@ -156,6 +162,8 @@ def _check(flags: ValidateFlags) -> None:
         problem = "--resume needs -o FILE.json, which holds what was measured"
     elif flags["module"] is not None and flags["measurements"] is not None:
         problem = "--module does not go with --measurements, which times nothing"
+    elif flags["serving"] is None and given_degrees(flags):
+        problem = "degrees of parallelism go with --serving; validate times a module on one device"
     elif flags["measurements"] is None and (flags["profiled_steps"] is not None or flags["kernel_rules"] is not None):
         problem = "--profiled-steps and --kernel-rules go with --measurements, a profiler's file"
     elif flags["profiled_steps"] is not None and flags["profiled_steps"] < 1:

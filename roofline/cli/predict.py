@@ -34,7 +34,7 @@ def predict(model: str | None, flags: PredictFlags) -> None:
         return
     output, plot = flags["output"], flags["plot"]
     result = _predicted(meant, flags["hardware"], flags)
-    more = _launch(result, flags["launch"])
+    more = _deployed(result, flags["launch"], verifies=flags["verify"])
     for warning in result.model.warnings:
         warn(warning)
     found = _gains(result) if flags["sensitivity"] else {}
@@ -45,8 +45,12 @@ def predict(model: str | None, flags: PredictFlags) -> None:
     if plot is not None:
         cli_plot.plot_prediction(result, plot)
     _show(result, found, part(PredictOutput, flags), more)
-    if more and not flags["json"]:
-        tell(f"\n{more['launch']['engine']} {more['launch']['version']}: {more['launch']['line']}")
+    if flags["json"]:
+        return
+    if launch := more.get("launch"):
+        tell(f"\n{launch['engine']} {launch['version']}: {launch['line']}")
+    if verify := more.get("verify"):
+        tell(f"\nto measure it ({verify['measures']}):\n{verify['command']}")
 
 
 def _predicted(model: str | Model | None, hardware: str, flags: PredictFlags) -> Prediction:
@@ -62,11 +66,13 @@ def _predicted(model: str | Model | None, hardware: str, flags: PredictFlags) ->
     return predict(model or "", hardware, **options)
 
 
-def _launch(result: Prediction, engine: str | None) -> dict[str, dict[str, str]]:
-    """The launch line of a prediction as a block of its JSON; nothing where none is asked for."""
+def _deployed(result: Prediction, engine: str | None, *, verifies: bool) -> dict[str, dict[str, str]]:
+    """What starts and what measures a prediction, as blocks of its JSON; nothing where none is asked for."""
     from roofline.prediction.launching import launch_in_json, launch_line
+    from roofline.prediction.verifying import verify
 
-    return {} if engine is None else {"launch": launch_in_json(launch_line(result, engine))}
+    found = {} if engine is None else {"launch": launch_in_json(launch_line(result, engine))}
+    return {**found, **({"verify": verify(result).to_dict()} if verifies else {})}
 
 
 def _gains(result: Prediction) -> Gains:
@@ -78,7 +84,7 @@ def _gains(result: Prediction) -> Gains:
 
 _OF_ONE = {
     "plot": "plot", "explain": "explain", "sensitivity": "sensitivity", "operators": "operators", "launch": "launch",
-    "launched": "from",
+    "launched": "from", "verify": "verify",
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from roofline.cli.console import refuse, tell, warn
+from roofline.options.groups import Launch
 from roofline.options.keywords import part
 from roofline.options.verbs import CompareFlags, CompareOptions, ServingOutput, SizeFlags, SizeOptions
 
@@ -24,7 +25,7 @@ def compare(model: str, flags: CompareFlags) -> None:
     text = partial(report_serving.comparison_text, pareto=flags["pareto"], wide=flags["wide"])
     options = _under(part(CompareOptions, flags), flags["launch"])
     result = buying.compare(model, hardware, **options)
-    _tell(result, text, serving_rows.comparison_rows, shown, flags["launch"])
+    _tell(result, text, serving_rows.comparison_rows, shown, part(Launch, flags))
 
 
 def size(model: str, flags: SizeFlags) -> None:
@@ -36,7 +37,7 @@ def size(model: str, flags: SizeFlags) -> None:
 
     text = partial(report_sizing.sizing_text, wide=flags["wide"])
     options = _under(part(SizeOptions, flags), flags["launch"])
-    _tell(buying.size(model, hardware, **options), text, serving_rows.sizing_rows, shown, flags["launch"])
+    _tell(buying.size(model, hardware, **options), text, serving_rows.sizing_rows, shown, part(Launch, flags))
 
 
 def _checked(hardware: str | None, shown: ServingOutput) -> tuple[str, ServingOutput]:
@@ -60,16 +61,21 @@ def _under(options: Options, launch: str | None) -> Options:
     return {**options, "engine": launch} if options["engine"] is None else options
 
 
-def _tell(result: Any, text: Any, rows: Any, shown: ServingOutput, launch: str | None) -> None:
-    """Print or write the result, with its launch line; exit 4 where nothing meets the targets."""
-    from roofline.buying.launching import launch_chosen
+def _tell(result: Any, text: Any, rows: Any, shown: ServingOutput, deployed: Launch) -> None:
+    """Print or write the result, with what starts and measures it; exit 4 where nothing meets the targets."""
+    from roofline.buying.launching import launch_chosen, verify_chosen
     from roofline.reports.export import write_result
     from roofline.reports.prediction import to_json
 
-    started = launch_chosen(result, launch) if launch is not None else None
+    launch = deployed["launch"]
+    found = {
+        "launch": launch_chosen(result, launch) if launch is not None else None,
+        "verify": verify_chosen(result) if deployed["verify"] else None,
+    }
+    more = {name: each for name, each in found.items() if each is not None}
 
     def fields() -> dict[str, Any]:
-        return {**result.to_dict(), **({"launch": started.to_dict()} if started else {})}
+        return {**result.to_dict(), **{name: each.to_dict() for name, each in more.items()}}
 
     for warning in result.question.model.warnings:
         warn(warning)
@@ -79,7 +85,7 @@ def _tell(result: Any, text: Any, rows: Any, shown: ServingOutput, launch: str |
         tell(to_json(fields()))
     elif shown["output"] is None:
         tell(text(result, quiet=shown["quiet"]))
-    if started and not shown["json"]:
-        tell(f"\n{started.words}")
+    for each in more.values() if not shown["json"] else ():
+        tell(f"\n{each.words}")
     if not result.qualifies:
         raise click.exceptions.Exit(4)

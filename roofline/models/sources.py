@@ -114,6 +114,17 @@ def hub_id(name: str) -> str:
     return str(known[0]) if known else name
 
 
+def is_named(name: str, given: str) -> bool:
+    """Whether ``given`` is a name of the model ``name``: its own, an alias, an id of the hub, or a folder called so.
+
+    >>> is_named("llama-3.1-8b", "/models/Llama-3.1-8B-Instruct"), is_named("llama-3.1-8b", "llama-3-8b")
+    (True, False)
+    """
+    last = Path(given).name.lower()
+    ids = {each.rpartition("/")[2]: preset for each, preset in _by_name(hub=True).items()}
+    return name.lower() in (given.lower(), last, _by_name().get(last), ids.get(last))
+
+
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()

@@ -503,6 +503,9 @@ class Launch(TypedDict, total=False):
         str | None,
         Option("Print the launch line of the answer too: vllm, sglang or tensorrt-llm.", metavar="ENGINE"),
     ]
+    verify: Annotated[
+        bool, Option("Print the command that measures the answer: vllm bench serve, AIPerf ...", default=False)
+    ]
 
 
 class JsonOutput(TypedDict, total=False):

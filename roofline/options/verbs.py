@@ -477,8 +477,22 @@ class ValidateOptions(Lengths, PhaseOf, Dtype, Timing, Edits, total=False):
     """What ``validate`` asks ``predict``."""
 
 
-class ValidateFlags(Hardware, TorchDevice, ValidateOptions, JsonOutput, Wide, total=False):
+class MeasuredServingOptions(ValidateOptions, Degrees, total=False):
+    """The keywords of ``compare_served``."""
+
+
+class ValidateFlags(Hardware, TorchDevice, MeasuredServingOptions, JsonOutput, Wide, total=False):
     """The flags of ``validate``."""
+
+    serving: Annotated[
+        Path | None,
+        Option(
+            "Compare with what a server was measured at: the result of vllm bench serve, sglang.bench_serving, AIPerf "
+            "or llama-bench.",
+            metavar="FILE",
+            everyday=True,
+        ),
+    ]
 
     module: Annotated[
         str | None,

@@ -233,6 +233,14 @@ class LaunchAnswer(TypedDict):
     line: Annotated[str, Says("launch line, as a shell takes it")]
 
 
+class VerifyAnswer(TypedDict):
+    """The command that measures what was predicted."""
+
+    tool: Annotated[str, Says("tool")]
+    command: Annotated[str, Says("command, as a shell takes it")]
+    measures: Annotated[str, Says("what it measures")]
+
+
 class PredictAnswer(Answer):
     """What a model costs on hardware: memory, time, what binds, how sure, phase by phase."""
 
@@ -266,3 +274,4 @@ class PredictAnswer(Answer):
     sensitivity: NotRequired[Annotated[dict[Phase, dict[str, GainAnswer]], Says(
         "with --sensitivity: what more of each resource buys, phase by phase")]]  # fmt: skip
     launch: NotRequired[Annotated[LaunchAnswer, Says("with --launch: the launch line")]]
+    verify: NotRequired[Annotated[VerifyAnswer, Says("with --verify: the command that measures it")]]

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 from roofline.prediction.answers import Bound
 from roofline.program.phases import Phase
 from roofline.schema import Answer, Closed, Says
+from roofline.validation.served_results import Metric, Statistic
 
 
 class EnvironmentAnswer(TypedDict):
@@ -71,6 +72,7 @@ class VerdictAnswer(TypedDict):
     steps: NotRequired[Annotated[ScoreAnswer, Says("whole steps")]]
     operators: NotRequired[Annotated[ScoreAnswer, Says("operators that take half a percent of a step or more")]]
     datasheet_steps: NotRequired[Annotated[ScoreAnswer, Says("whole steps by data sheet rates alone")]]
+    serving: NotRequired[Annotated[ScoreAnswer, Says("what tools measured of servers, times and rates")]]
     regimes: Annotated[dict[Bound, ScoreAnswer], Says("operators by what they are predicted to be bound by")]
     band_coverage: Annotated[float | None, Says("part of the operators whose measured time lies in the band")]
     regime_agreement: Annotated[float | None, Says("part of the operators that are bound as predicted")]
@@ -147,6 +149,36 @@ class CaseAnswer(TypedDict):
         "each sample: time of the step, and of the probe around it", "s")]]  # fmt: skip
 
 
+class FigureAnswer(TypedDict):
+    """A metric of a server, measured and predicted: in seconds, or per second."""
+
+    metric: Annotated[Metric, Says("what was measured")]
+    statistic: Annotated[Statistic, Says("mean, or a percentile over requests")]
+    measured: Annotated[float, Says("measured value", "s or 1/s")]
+    predicted: Annotated[float | None, Says("expected value; null where nothing predicts it", "s or 1/s")]
+    low: Annotated[float | None, Says("low end of its band", "s or 1/s")]
+    high: Annotated[float | None, Says("high end of its band", "s or 1/s")]
+    error: Annotated[float | None, Says("predicted / measured - 1")]
+    inside: Annotated[bool | None, Says("whether the measured value lies in the band")]
+
+
+class ServedAnswer(TypedDict):
+    """A run of a tool that loads a server, beside its prediction."""
+
+    tool: Annotated[str, Says("whose result it is")]
+    model: Annotated[str, Says("model, as the result names it; empty where it names none")]
+    engine: Annotated[str, Says("engine of the prediction")]
+    hardware: Annotated[str, Says("devices of the prediction")]
+    layout: Annotated[str, Says("layout of a replica")]
+    requests: Annotated[int, Says("requests that were answered")]
+    concurrency: Annotated[int | None, Says("clients that wait for an answer before they ask anew")]
+    load_requests_per_s: Annotated[float | None, Says("rate at which requests came", "requests/s")]
+    prompt: Annotated[float, Says("tokens in, on average", "tokens")]
+    generate: Annotated[float, Says("tokens out, on average", "tokens")]
+    figures: Annotated[list[FigureAnswer], Says("each metric")]
+    notes: Annotated[list[str], Says("what to know about the comparison")]
+
+
 class ValidateAnswer(Answer):
     """Predicted against measured."""
 
@@ -156,3 +188,4 @@ class ValidateAnswer(Answer):
     environment: NotRequired[Annotated[EnvironmentAnswer, Says("machine and software, where anything was timed")]]
     verdict: Annotated[VerdictAnswer, Says("what all cases come to")]
     cases: Annotated[list[CaseAnswer], Says("each step")]
+    serving: NotRequired[Annotated[list[ServedAnswer], Says("with --serving: each run that the file holds")]]

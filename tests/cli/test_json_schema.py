@@ -13,12 +13,14 @@ from shell import answer, roofline
 
 from roofline.calibration.constants import Constants
 from roofline.cli.app import app
+from roofline.cli.served import served_in_json
 from roofline.cli.verb import Verb, Verbs
 from roofline.fitting.calibrating import Calibrated
 from roofline.fitting.calibrator import Fitted
 from roofline.fitting.operators import Fit, Interval
 from roofline.fitting.timed_collectives import LinkRow, MeasuredLinks
 from roofline.prediction.predict import predict
+from roofline.served.comparison import Figure, ServingComparison
 from roofline.sweeps.answers import rows_answer
 from roofline.sweeps.columns import COLUMNS
 from roofline.sweeps.several import predict as predict_points
@@ -29,10 +31,11 @@ from roofline.validation.doctor import Findings
 from roofline.validation.environment import SelfTest, describe_environment
 from roofline.validation.profiling import Profile
 from roofline.validation.runner import Validation
+from roofline.validation.served_results import Load, ServingResult
 
 COMMANDS = {
     "predict": [
-        "llama-3.1-8b --hardware 4xh100 --tp 2 --pp 2 --batch 4 --sensitivity --launch vllm",
+        "llama-3.1-8b --hardware 4xh100 --tp 2 --pp 2 --batch 4 --sensitivity --launch vllm --verify",
         "llama-3.1-8b --hardware 8xh100 --batch 8",
         "llama-3.1-70b --hardware h100 --dtype w4a16+kv8 --set hardware.memory.hbm.bandwidth=6TB/s",
         "mixtral-8x7b --hardware h100",
@@ -45,14 +48,14 @@ COMMANDS = {
     "compare": [
         "llama-3.1-8b --hardware h100,l40s,xeon,dgx-h100 --ttft 500ms --api 1/2 --speculate 4:0.7",
         "llama-3.1-8b --hardware 2xl40s --pools --speculate 4:0.7 --draft llama-3.2-1b",
-        "llama-3.1-8b --hardware h100 --launch tensorrt-llm",
+        "llama-3.1-8b --hardware h100 --launch tensorrt-llm --verify",
     ],
     "size": [
         "llama-3.1-8b --hardware h100,l40s --load 50req/s --pools",
         "llama-3.1-8b --hardware mi300x --prefill-on h100 --pools --load 50req/s --speculate 4:0.7 --draft llama-3.2-1b"
         " --api 1/2",
         "llama-3.1-8b --hardware h100 --users 30 --activity 0.2 --budget 1MUSD --power 40kW --prompt 512 --generate 16"
-        " --ttft p95:500ms --tpot p99:50ms --launch vllm",
+        " --ttft p95:500ms --tpot p99:50ms --launch vllm --verify",
     ],
     "train": ["gpt2 --hardware h100,8xl40s --batch 64 --tokens 1B --pp 1", "llama-3.1-8b --hardware h100 --batch 1"],
     "simulate": ["llama-3.1-8b --hardware h100 --load 5req/s --requests 50 --ttft 100ms"],
@@ -195,4 +198,7 @@ def test_validate() -> None:
                    samples=[(1.0, 0.001)], profile=Profile(1.2, {"mm": 1.0}), alone_s={"mm": 0.9},
                    profiled=Profiled("Nsight Systems", 2.0, 0.97, 1.0, one.engine.words, "usual"))  # fmt: skip
     result = Validation.of([case], Device.open("cpu"), "roofline validate", hardware="xeon", run="1")
-    checked(schema_of("validate"), [result.to_dict()])
+    figure = Figure("ttft_s", "p99", 0.2, 0.21, 0.1, 0.3)
+    run = ServingResult("vllm bench serve", "llama-3.2-1b", Load(512.0, 256.0, 80, 8), {})
+    served = ServingComparison(run, one.engine, "xeon", "one device", (figure,), ("a note",))
+    checked(schema_of("validate"), [result.to_dict(), served_in_json([served], "roofline validate")])

@@ -253,15 +253,15 @@ SERVING = (
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --state-dtype --prune --sparsity --routing --count --lm-head --engine --kernels --constants "
-    "--reserve --set --tp --pp --dp --ep --cp --dcp --sp --input --dims --strict --from --launch --json --output -o "
-    "--wide --quiet --no-color --operators --plot --explain --sensitivity --help-all",
+    "--reserve --set --tp --pp --dp --ep --cp --dcp --sp --input --dims --strict --from --launch --verify --json "
+    "--output -o --wide --quiet --no-color --operators --plot --explain --sensitivity --help-all",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --rope-dim --value-dim "
     "--latent-dim --causal --full --rule --key-heads --key-dim --chunk --channels --taps --rows --columns --inputs "
     "--tokens --experts --topk --hidden --width --operation --message-bytes "
     "--devices --dtype --routing --engine --kernels --constants --set --json --no-color --table --output -o --help-all",
-    "compare": f"--hardware {SERVING} --launch --json --output -o --wide --quiet --pareto --help-all",
+    "compare": f"--hardware {SERVING} --launch --verify --json --output -o --wide --quiet --pareto --help-all",
     "size": "--hardware --load --concurrency --users --activity --headroom --budget --power "
-    f"{SERVING} --prefill-on --launch --json --output -o --wide --quiet --help-all",
+    f"{SERVING} --prefill-on --launch --verify --json --output -o --wide --quiet --help-all",
     "train": "--hardware --sequence --batch-tokens --batch --microbatch --zero --recompute --schedule --optimizer "
     "--gradients --dropout --hidden --dtype --tokens --days --tp --pp --dp --ep --cp --dcp --sp --routing --engine "
     "--kernels --constants --reserve --price-kind --prices --years --chassis --pue --power-price --hosting --set "
@@ -280,8 +280,9 @@ VERBS = {
     "doctor": "--device --threads --json",
     "calibrate": "--device --threads --json --budget --extends --dtype --output -o --seed --help-all",
     "validate": "--hardware --device --threads --batch --prompt --generate --context --phase --dtype --engine "
-    "--kernels --constants --set --json --wide --module --measurements --profiled-steps --kernel-rules "
-    "--compile --budget --max-median-ape --output -o --resume --help-all",
+    "--kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp --json --wide --serving "
+    "--module --measurements --profiled-steps --kernel-rules --compile --budget --max-median-ape --output -o --resume "
+    "--help-all",
     "hardware list": "--json --vendor --kind --memory --dtype --sort --announced",
     "formula": "--hardware --phase --dtype --attention --routing --count --lm-head --engine --kernels --constants "
     "--keep --op --subs --policy --dropout --quantity --mean --input --dims --strict --json --solve --elasticity "
@@ -326,6 +327,6 @@ def test_the_flags_are_the_keywords(verb: str) -> None:
     flags = {word[2:].replace("-", "_") for word in VERBS[verb].split() if word[:2] == "--"}
     shown = (  # how it is shown, not asked; and of code, how it is traced before it is asked about
         "help_all json output operators explain sensitivity wide quiet pareto no_color plot from launch "
-        "input dims strict"
+        "verify input dims strict"
     ).split()
     assert flags - {*shown} | {"model"} == set(inspect.signature(getattr(roofline, verb)).parameters)

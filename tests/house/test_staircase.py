@@ -13,8 +13,8 @@ from source import FILES, PACKAGE, module_of
 ORDER = (
     "errors classes number units version schema identity files engines options "
     "program layers hardware cost compression parallelism calibration models "
-    "timing tape formulas prediction tracing training operators serving simulation validation fitting buying sweeps "
-    "reports charts cli"
+    "timing tape formulas prediction tracing training operators serving simulation validation fitting served buying "
+    "sweeps reports charts cli"
 ).split()
 SOFTWARE = {"program", "layers", "cost", "compression", "parallelism", "models"}
 HARDWARE = {"hardware", "calibration"}
