@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from roofline.sweeps.sweep import Plan, Sweep
 
 _ASKING = ("best", "pareto", "pivot", "by", "where", "unfit", "plot", "json")
-_OF_A_STUDY = ("counts", "batch", "prompt", "generate", "context", "price_kind", "prices", "set")
+_OF_A_STUDY = ("counts", "batch", "concurrency", "prompt", "generate", "context", "price_kind", "prices", "set")
 _NAMED_OTHERWISE = ("hardware", "dtype", "engine", "phase", "columns", "layouts", "ttft", "tpot")
 
 

@@ -369,11 +369,15 @@ class SweepFlags(SeveralHardware, Owning, Edits, JsonOutput, total=False):
         str | None,
         Option("One decode step that attends to so many tokens, in place of a request.", metavar="AXIS", everyday=True),
     ]
+    concurrency: Annotated[
+        str | None,
+        Option("Serving, continuous batching with so many requests in flight.", metavar="AXIS", everyday=True),
+    ]
     phase: Annotated[
         str | None,
         Option(
-            "Rows of request, encode, prefill, decode, with commas.",
-            usual="request; decode at a context",
+            "Rows of request, encode, prefill, decode, serving, with commas.",
+            usual="request; serving at a concurrency, decode at a context",
             metavar="PHASES",
             everyday=True,
         ),

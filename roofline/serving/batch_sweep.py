@@ -53,6 +53,28 @@ def curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
     return found
 
 
+def curves_in_flight(
+    question: Question, hardware: Hardware, in_flight: Sequence[int], only: Layout | None = None
+) -> list[Curve]:
+    """How each layout of a replica serves, or ``only`` one, with so many requests in flight over all replicas.
+
+    Each is a column. Where there are fewer requests than replicas, one is in flight in each of some, and the others
+    idle; where there are fewer than data-parallel ranks, the column is of one in each rank. Raises RooflineError as
+    ``curves`` does.
+    """
+
+    def batches(job: _Job) -> list[float]:
+        ranks = hardware.count // int(job.layout.devices) * int(job.layout.dp)
+        return [max(requests / ranks, 1.0) for requests in in_flight]
+
+    return _curves(question, [hardware], batches, only)
+
+
+def layouts_served(question: Question, hardware: Hardware) -> list[Layout]:
+    """The layouts that a replica may have. Raises WorkloadError for hardware whose serving is not modelled."""
+    return [job.layout for job in _jobs(question, hardware, constants_for(question))]
+
+
 @frozen
 class _Job:
     """A curve to be computed: of hardware in a recipe and a layout."""
@@ -75,9 +97,15 @@ class _Job:
         return self.recipe, self.layout, self.running.key
 
 
-def _curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
+def _curves(
+    question: Question,
+    hardware: Sequence[Hardware],
+    batches_of: Callable[[_Job], Sequence[float]] | None = None,
+    only: Layout | None = None,
+) -> list[Curve]:
     """How each serves at all batches: one array evaluation for all devices of one class, recipe and layout.
 
+    ``batches_of`` has the batches of a rank of each job in place of all, ``only`` the one layout that is looked at.
     Hardware that cannot run the model has a curve that says why. Raises RooflineError for a model that nothing serves.
     """
     question.check()
@@ -86,7 +114,7 @@ def _curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
     which = constants_for(question)
     for each in hardware:
         try:
-            jobs += _jobs(question, each, which)
+            jobs += [job for job in _jobs(question, each, which) if only in (None, job.layout)]
         except WorkloadError as failure:
             found.append(Curve(each, problem=str(failure)))
     kinds = {job.kind: job for job in jobs}
@@ -94,9 +122,12 @@ def _curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
     held = {kind: _held(question, programs[kind], job) for kind, job in kinds.items()}
     most = [_most(job.device, held[job.kind], job.running.reserve) for job in jobs]
     limits = [MOST if number is None else number for number in most]
-    batches = PROMPTS if question.only is Phase.PREFILL else batches_up_to(max([1, *limits]), limits)
+    if batches_of is None:
+        shared = PROMPTS if question.only is Phase.PREFILL else batches_up_to(max([1, *limits]), limits)
+        batches_of = _always(shared)
     fitting = [at for at in range(len(jobs)) if most[at] != 0]
-    loads = {kind: _load(question, programs[kind], kinds[kind], batches) for kind in {jobs[at].kind for at in fitting}}
+    fit = {jobs[at].kind for at in fitting}
+    loads = {kind: _load(question, programs[kind], kinds[kind], batches_of(kinds[kind])) for kind in fit}
     for at, problem in _problems(question, jobs, [held[job.kind] for job in jobs], most).items():
         found.append(_curve(question, jobs[at], held[jobs[at].kind], 0, None, 0, problem))
     for places, constants in grouped(fitting, lambda at: jobs[at].constants, lambda at: _alike(jobs, at)):
@@ -109,6 +140,10 @@ def _curves(question: Question, hardware: Sequence[Hardware]) -> list[Curve]:
             found.append(_curve(question, jobs[at], held[first.kind], most[at], state, row, ""))
     asked = {id(each): place for place, each in enumerate(hardware)}
     return sorted(found, key=lambda curve: (asked[id(curve.hardware)], curve.devices, curve.layout))
+
+
+def _always(batches: Sequence[float]) -> Callable[[_Job], Sequence[float]]:
+    return lambda job: batches
 
 
 def _problems(
@@ -240,7 +275,7 @@ def _curve(
     answer = question.traffic.generate.mean
     return Curve(
         job.hardware, job.recipe, job.constants, most and most * ranks, state, row, answer, devices, ranks, words,
-        job.layout, problem, prompt_cache=held.prompt, running=job.running,
+        job.layout, problem, held=held, running=job.running,
         kernels=unknown_kernels(job.constants, question.attention),
     )  # fmt: skip
 

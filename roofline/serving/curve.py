@@ -16,6 +16,7 @@ from roofline.parallelism.layout import Layout
 from roofline.serving.continuous_batching import SteadyState
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.kv_cache_transfer import HandOver
+from roofline.serving.occupancy import Occupancy
 from roofline.serving.scenario import Running
 from roofline.timing.engine_choice import caution
 
@@ -47,7 +48,7 @@ class Curve:
 
     ``generated``: tokens of a mean answer. ``who`` tells it from the others that are compared. ``problem`` says why
     hardware serves nothing. ``split``: the layout of a replica. ``ranks``: how many data-parallel ranks a replica has.
-    ``prompt_cache``: what a device of one holds of the cache of a mean prompt that it has taken in [B]. ``pools``: what
+    ``held``: what a device of one holds. ``pools``: what
     it consists of where prefill and decode have devices of their own. ``running``: the engine. ``kernels``: what to
     know of the libraries that run.
     """
@@ -65,7 +66,7 @@ class Curve:
     split: Layout = Layout()
     problem: str = ""
     who: Served = Served()
-    prompt_cache: float = 0.0
+    held: Occupancy | None = None
     pools: Pools | None = None
     running: Running | None = None
     kernels: str = ""
@@ -80,6 +81,11 @@ class Curve:
         """What a reader of any figure should know of the device, and of the engine on it."""
         young = caution(self.running.engine, self.hardware.device) if self.running else ""
         return (*self.hardware.device.cautions, *(told for told in (young, self.kernels) if told))
+
+    @property
+    def prompt_cache(self) -> float:
+        """What a device of a replica holds of the cache of a mean prompt that it has taken in. [B]"""
+        return self.held.prompt if self.held else 0.0
 
     @property
     def replicas(self) -> int:

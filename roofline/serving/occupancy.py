@@ -31,6 +31,10 @@ class Line:
     each: float = 0.0
     first: float = 0.0
 
+    def at(self, sequences: Grid) -> Grid:
+        """The bytes of so many sequences."""
+        return np.where(sequences <= 1, self.first, self.constant + self.each * sequences)
+
     def __add__(self, other: Line) -> Line:
         return Line(self.constant + other.constant, self.each + other.each, self.first + other.first)
 
@@ -60,6 +64,18 @@ class Occupancy:
     def least(self) -> float:
         """What one sequence takes, the longest. [B]"""
         return self.weights + self.longest + max(min(self.reading.first, self.most_read), self.decoding.first)
+
+    def caches(self, sequences: Grid) -> Grid:
+        """The caches of so many sequences, of which one is at its longest. [B]"""
+        return np.asarray(self.longest + self.each * (sequences - 1))
+
+    def activations(self, sequences: Grid) -> Grid:
+        """The activations of a step of so many. [B]
+
+        >>> Occupancy(10.0, 4.0, 2.0, reading=Line(0.0, 1.0, 1.0), most_read=2.0).activations(np.array([1, 2, 4]))
+        array([1., 2., 2.])
+        """
+        return np.maximum(np.minimum(self.reading.at(sequences), self.most_read), self.decoding.at(sequences))
 
     def most(self, room: float) -> int:
         """The most sequences at once in ``room`` bytes; 0 where the weights and one do not fit.

@@ -12,7 +12,7 @@ from roofline.timing.timing import PARTS
 WORDS = ("model", "hardware", "layout", "dtype", "engine", "phase", "provenance", "refused")
 """Columns of every row that are text; the last says why a row has no results, and is empty where it has."""
 
-NUMBERS = ("devices", "batch", "prompt", "generate", "context")
+NUMBERS = ("devices", "concurrency", "batch", "prompt", "generate", "context")
 """Columns of every row that are whole numbers: what was asked for, with what was left open filled in."""
 
 PRICED = ("price_kind", "price")
@@ -39,7 +39,7 @@ request's time, what that is made of, memory of a device [B], energy [J], money.
 
 _PHASES = ("encode", "prefill", "decode")
 _OF_PHASE = ("time_s", "bound_s", "low_s", "high_s", "flops", "bytes", "mfu", "mbu", "energy_j")
-COLUMNS = (*KEPT, *(f"{phase}_{name}" for phase in _PHASES for name in _OF_PHASE))
+COLUMNS = (*KEPT, "power_w", *(f"{phase}_{name}" for phase in _PHASES for name in _OF_PHASE))
 """All that may be kept."""
 
 WHOLE = (*NUMBERS, *(name for name in _MEMORY if name != "fits"))
@@ -51,7 +51,13 @@ _SUMS = ("time_s", "low_s", "high_s", *(f"{part}_s" for part in PARTS))
 def needed(results: Collection[str], keep: Collection[str]) -> list[str]:
     """Of what a tape has, by its names, what the columns to ``keep`` are made of."""
     sums = _SUMS if set(keep) & set(_MADE_OF) else ("time_s",)
-    asked = {*keep, "request_s", "tokens_per_s", *(f"{phase}.{name}" for phase in _PHASES for name in sums)}
+    asked = {
+        *keep,
+        "request_s",
+        "tokens_per_s",
+        *(["energy_j"] if "power_w" in keep else []),
+        *(f"{phase}.{name}" for phase in _PHASES for name in sums),
+    }
     asked |= {f"{phase}.{name}" for phase in _PHASES for name in _OF_PHASE if f"{phase}_{name}" in keep}
     return [name for name in results if name in asked]
 
@@ -74,6 +80,8 @@ def columns_of(
     if all(f"{phase}.low_s" in found for phase in phases):
         made |= _made_of({name: sum(many * found[f"{phase}.{name}"] for phase, many in phases.items())
                           for name in _SUMS})  # fmt: skip
+    if "energy_j" in found:
+        made["power_w"] = found["energy_j"] / found["request_s"]
     made["device_tokens_per_s"] = found["tokens_per_s"] / devices
     if requests is not None:
         made["requests_per_s"] = requests / found["request_s"]

@@ -19,6 +19,8 @@ from roofline.sweeps.columns import MET, NUMBERS, PRICED, TARGETS, TEXTS, TRUTHS
 from roofline.sweeps.evaluation import PartRows
 from roofline.sweeps.money import Price
 from roofline.sweeps.parts import Part
+from roofline.sweeps.phases import SERVING
+from roofline.sweeps.served import served_rows
 from roofline.sweeps.study import Study
 from roofline.sweeps.targets import Limits
 from roofline.timing.timing import PARTS
@@ -59,7 +61,7 @@ def put_part(content: bytes, name: str, folder: Path) -> None:
 def write_rows(part: Part, file: IO[bytes]) -> int:
     """Evaluate a part into a file. Returns how many of its rows are refused."""
     arrow, files = parquet()
-    rows = PartRows.of(part)
+    rows = served_rows(part) if part.phase == SERVING else PartRows.of(part)
     table = arrow.concat_tables([_table(arrow, rows, part.keep, *both) for both in product(part.prices, part.limits)])
     few = [*TEXTS, *NUMBERS, *TARGETS]  # of other numbers each is another: no dictionary of them is worth its time
     few = [name for name in few if name in table.column_names]

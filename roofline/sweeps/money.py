@@ -54,7 +54,7 @@ class Price:
         made = {name: np.full(size, np.nan) for name in MONEY}
         if self.offer is None or "tokens_per_s" not in found:
             return made
-        watts = _watts(found)
+        watts = found.get("power_w", np.full(size, np.nan))
         for devices in np.unique(found["devices"][~np.isnan(found["devices"])]):
             own = found["devices"] == devices
             cost = self._hourly(int(devices), watts[own] / devices)
@@ -68,13 +68,6 @@ class Price:
         assert self.hardware is not None
         found = hourly_cost(self.hardware, devices, busy_w, Terms(self.kind, (self.offer,), self.owning))
         return None if isinstance(found, str) else found[1]
-
-
-def _watts(found: Mapping[str, Any]) -> Any:
-    """The mean power of all devices of each row under load, not a number where that is not known. [W]"""
-    if "energy_j" not in found:
-        return np.full(len(found["devices"]), np.nan)
-    return found["energy_j"] / found["request_s"]
 
 
 @frozen

@@ -31,9 +31,11 @@ from roofline.prediction.layout_search import best_layouts, layouts_of
 from roofline.prediction.request import Request, edited_model, read_request
 from roofline.program.phases import Phase
 from roofline.program.workload import DEFAULT_GENERATE
+from roofline.serving.batch_sweep import layouts_served
 from roofline.serving.hardware_choice import read_hardware
+from roofline.serving.scenario import read_question
 from roofline.sweeps.money import Money, Owned, Price, check_prices, read_owning
-from roofline.sweeps.phases import REQUEST, axes_of
+from roofline.sweeps.phases import LENGTHS, REQUEST, SERVING, axes_of
 from roofline.sweeps.study import Study
 from roofline.sweeps.targets import Limits, limits_in
 from roofline.tape.tape import Tape
@@ -75,7 +77,7 @@ class Part:
     def needs(self) -> tuple[str, ...]:
         """The columns of results that are evaluated: those to keep, and what costs and targets look at."""
         times = ("ttft_s", "tpot_s") if self.limits != (Limits(),) else ()
-        costs = ("tokens_per_s", *(("request_s", "energy_j") if "purchase" in self.money.kinds else ()))
+        costs = ("tokens_per_s", *(("power_w",) if "purchase" in self.money.kinds else ()))
         return tuple(dict.fromkeys([*self.keep, *costs, *times]))
 
     @property
@@ -101,7 +103,7 @@ class Part:
 
     def request(self, **point: int) -> Request:
         """What ``predict`` is asked at a point. Raises RooflineError for what it refuses."""
-        phase = None if self.phase == REQUEST else self.phase
+        phase = None if self.phase in (REQUEST, SERVING) else self.phase
         how: dict[str, Any] = {"dtype": self.dtype, "engine": self.engine, "phase": phase, **point}
         return read_request(self.model, self.hardware, set=dict(self.edits) or None, **how)
 
@@ -140,7 +142,7 @@ class Part:
     def _read(self) -> str:
         """The data that the rows come from, as text; of a choice that is refused, why."""
         try:
-            request = self.request(**{name: values[0] for name, values in self.axes if name != "batch"})
+            request = self.request(**{name: values[0] for name, values in self.axes if name in LENGTHS})
         except RooflineError as failure:
             return str(failure)
         r, constants = request, request.constants
@@ -206,7 +208,7 @@ def parts_of(study: Study) -> Iterator[Part]:
     engines: Sequence[str | None] = study.engines or [None]
     money = {hardware: _money(study, hardware) for hardware in study.devices}
     for model, hardware, dtype, engine in product(study.models, study.devices, dtypes, engines):
-        for layout, phase in product(_layouts(study, model, hardware), study.rows_of):
+        for layout, phase in _laid_out(study, model, hardware):
             alike = money[hardware].each * len(limits[phase])
             for axes in _cut(axes_of(phase, study.axes), MOST_ROWS // alike):
                 yield Part(model, hardware, layout, dtype, engine, phase, tuple(axes.items()), money[hardware],
@@ -221,17 +223,30 @@ def _owned(study: Study) -> Owned:
     return tuple(completed(Owning, given(study.owning.model_dump()), "owning").items())
 
 
-def _layouts(study: Study, model: str, hardware: str) -> list[Fixed | None]:
-    """The layouts of a choice; None is the best at each point, and what is refused says so there."""
-    if study.layouts == "best":
-        return [None]
+def _laid_out(study: Study, model: str, hardware: str) -> Iterator[tuple[Fixed | None, str]]:
+    """The layouts of each phase; None is the best at each point, and what is refused says so there."""
     if not isinstance(study.layouts, str):
-        return [tuple((flag, layout[flag]) for flag in DEGREES if flag in layout) for layout in study.layouts]
+        listed = [tuple((flag, layout[flag]) for flag in DEGREES if flag in layout) for layout in study.layouts]
+        yield from product(listed, study.rows_of)
+        return
+    for phase in study.rows_of:
+        for layout in _all(study, model, hardware, phase) if study.layouts == "all" else [None]:
+            yield None if layout is None else _fixed(layout), phase
+
+
+def _fixed(layout: Layout) -> Fixed:
+    return tuple((flag, int(degree)) for flag, degree in layout.to_dict().items() if degree > 1)
+
+
+def _all(study: Study, model: str, hardware: str, phase: str) -> Sequence[Layout | None]:
+    """Every layout of a phase, of a replica in serving; None where the model or the device refuses."""
     try:
-        found = layouts_of(read_request(model, hardware, set=study.set or None))
+        if phase != SERVING:
+            return layouts_of(read_request(model, hardware, set=study.set or None))
+        (its,) = read_hardware([hardware], edits_by_room(study.set)["hardware"])
+        return layouts_served(read_question(model, set=study.set or None), its)
     except RooflineError:
         return [None]
-    return [tuple((flag, int(degree)) for flag, degree in layout.to_dict().items() if degree > 1) for layout in found]
 
 
 def _cut(axes: Mapping[str, tuple[int, ...]], most: int) -> Iterator[dict[str, tuple[int, ...]]]:

@@ -1,4 +1,4 @@
-"""What the rows of a sweep are of, a whole request or one of its phases, and which axes of a study each reads."""
+"""What the rows of a sweep are of, a request, one of its phases, serving; and which axes of a study each reads."""
 
 from __future__ import annotations
 
@@ -11,21 +11,33 @@ from roofline.program.phases import Phase
 REQUEST = "request"
 """All phases that a model has, each as often as a request runs it."""
 
-RowsOf: TypeAlias = Literal["request", "encode", "prefill", "decode"]
+SERVING = "serving"
+"""Continuous batching in steady state, with so many requests in flight."""
+
+RowsOf: TypeAlias = Literal["request", "encode", "prefill", "decode", "serving"]
 
 LENGTHS = ("prompt", "generate", "context")
-AXES = ("batch", *LENGTHS)
+AXES = ("batch", "concurrency", *LENGTHS)
 
 
 def phases_of(given: Collection[str], phases: Collection[str] | None) -> tuple[str, ...]:
-    """The phases of a study that states these axes: those listed; else a decode step at a context, or a request.
+    """The phases of a study that states these axes: those listed; else serving, a decode step, a request.
 
     >>> phases_of(["batch", "context"], None), phases_of(["prompt"], None), phases_of(["prompt"], ["prefill"])
     (('decode',), ('request',), ('prefill',))
     """
     if phases is not None:
         return tuple(dict.fromkeys(phases))
-    return (str(Phase.DECODE) if "context" in given else REQUEST,)
+    return (SERVING if "concurrency" in given else str(Phase.DECODE) if "context" in given else REQUEST,)
+
+
+_READS = {
+    REQUEST: ("batch", "prompt", "generate"),
+    "encode": ("batch", "prompt"),
+    "prefill": ("batch", "prompt"),
+    "decode": ("batch", "prompt", "generate"),
+    SERVING: ("concurrency", "prompt", "generate"),
+}
 
 
 def read_by(phase: str, given: Collection[str]) -> tuple[str, ...]:
@@ -34,14 +46,13 @@ def read_by(phase: str, given: Collection[str]) -> tuple[str, ...]:
     >>> read_by("prefill", ["batch", "prompt", "generate"]), read_by("decode", ["batch", "prompt", "context"])
     (('batch', 'prompt'), ('batch', 'context'))
     """
-    reads = {REQUEST: ("batch", "prompt", "generate"), "decode": ("batch", "prompt", "generate")}
-    lengths = ("batch", "context") if phase == Phase.DECODE and "context" in given else reads.get(phase)
-    return tuple(name for name in lengths or ("batch", "prompt") if name in given)
+    reads = ("batch", "context") if phase == Phase.DECODE and "context" in given else _READS[phase]
+    return tuple(name for name in reads if name in given)
 
 
 def axes_of(phase: str, given: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """The axes that a phase reads, the batch first, which is 1 where none is given."""
-    return {"batch": (1,)} | {name: given[name] for name in read_by(phase, given)}
+    """The axes that a phase reads, first how many sequences there are, 1 where that is not given."""
+    return {_READS[phase][0]: (1,)} | {name: given[name] for name in read_by(phase, given)}
 
 
 def check_read(given: Mapping[str, object], phases: Collection[str]) -> None:

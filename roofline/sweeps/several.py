@@ -155,13 +155,14 @@ def predict_several(
     axes: dict[str, tuple[Any, ...]] = {**({"hardware": tuple(named)} if listed else {}), **lists}
     shape = tuple([len(devices)] * listed + [len(values) for values in lists.values()])
     columns = {name: np.concatenate([_column(rows, name) for rows in evaluated]).reshape(shape)
-               for name in (*WORDS[:-1], *NUMBERS, *_KEPT, WORDS[-1])}  # fmt: skip
+               for name in (*WORDS[:-1], *_NUMBERS, *_KEPT, WORDS[-1])}  # fmt: skip
     found = [example for example in examples if example]
     columns["model"][...] = title = found[0].model.name
     notes = dict.fromkeys(f"{each.hardware.name}: {note}" if listed else note for each in found for note in each.notes)
     return Predictions(title, axes, columns, tuple(notes))
 
 
+_NUMBERS = tuple(name for name in NUMBERS if name != "concurrency")
 _KEPT = tuple(name for name in KEPT if name not in MONEY)
 
 

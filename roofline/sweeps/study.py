@@ -119,9 +119,13 @@ class Study(BaseModel):
     engines: Annotated[Words | None, Says("what runs it; none: the usual one")] = None
     phases: Annotated[
         Phases | None,
-        Says("rows of whole requests, of single phases; none: requests, or decode steps where there is a context"),
+        Says(
+            "rows of request, encode, prefill, decode, serving; none: request, serving at a concurrency, decode at a "
+            "context"
+        ),
     ] = None
     batch: Annotated[Axis, Says("sequences at once: numbers, lists, ranges; none: 1")] = None
+    concurrency: Annotated[Axis, Says("of serving: requests in flight over all replicas")] = None
     prompt: Annotated[Axis, Says("tokens in")] = None
     generate: Annotated[Axis, Says("tokens out")] = None
     context: Annotated[Axis, Says("one decode step that attends to so many tokens, in place of a request")] = None
