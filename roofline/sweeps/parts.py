@@ -26,7 +26,7 @@ from roofline.options.groups import Degrees, Owning
 from roofline.options.keywords import completed, given, part
 from roofline.parallelism.dimensions import DEGREES
 from roofline.parallelism.layout import Layout
-from roofline.prediction.fleet import layout_of
+from roofline.prediction.fleet import fleet_of, layout_of
 from roofline.prediction.layout_search import best_layouts, layouts_of
 from roofline.prediction.request import Request, edited_model, read_request
 from roofline.program.phases import Phase
@@ -91,6 +91,12 @@ class Part:
         axes = dict(self.axes)
         own = self.phase in (REQUEST, Phase.DECODE) and "context" not in axes
         return own and max(axes.get("generate", (DEFAULT_GENERATE,))) > 1
+
+    @property
+    def searches(self) -> int:
+        """For how many choices of lengths layouts are searched: of serving always, else where there are several."""
+        several = self.phase == SERVING or (self.layout is None and fleet_of(self.hardware).counted)
+        return prod(len(values) for _, values in self.axes[1:]) if several else 0
 
     @property
     def title(self) -> str:

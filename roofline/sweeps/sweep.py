@@ -17,6 +17,7 @@ from roofline.sweeps.study import Study, read_study
 _FILE_BYTES, _BYTES_PER_COLUMN = 10_000.0, 5.0  # of a number in Parquet, compressed: benchmarks/sweep_rate.py
 _ROWS_PER_S, _REQUESTS_PER_S = 300_000.0, 60_000.0  # of a worker, likewise, reading and writing included
 _PART_S = 0.5
+_SEARCH_S = 1.0  # of layouts at a choice of lengths: 0.1 to 3 for llama-3.1-8b and deepseek-v3 on eight devices
 
 Advance = Callable[[str, float], None]
 
@@ -48,7 +49,7 @@ class Plan:
     def seconds(self) -> float:
         """About how long what is left takes; of a cluster, of which it is not known how large it is, one worker. [s]"""
         rates = {part: _REQUESTS_PER_S if part.decodes else _ROWS_PER_S for part in self.left.values()}
-        return sum(_PART_S + part.points / rate for part, rate in rates.items()) / (
+        return sum(_PART_S + part.searches * _SEARCH_S + part.points / rate for part, rate in rates.items()) / (
             self.workers if isinstance(self.workers, int) else 1
         )
 

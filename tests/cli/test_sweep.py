@@ -42,13 +42,14 @@ def test_a_study_from_a_file(tmp_path: Path) -> None:
 
 
 def test_flags_say_all_that_a_study_does(tmp_path: Path) -> None:
-    words = ("--counts", "1,2", "--phase", "prefill,decode", "--prompt", "64", "--context", "90", "--ttft", "5ms")
+    words = ("--counts", "1,2", "--phase", "serving,decode", "--prompt", "64", "--context", "90", "--ttft", "5ms")
     words = (*words, "--prices", "1,a10=2000USD", "--price-kind", "on_demand,purchase", "--years", "2")
-    words = (*words, "--layouts", "dp=1/tp=2")
+    words = (*words, "--layouts", "dp=1/tp=2", "--concurrency", "4")
     out = str(tmp_path / "out")
     assert roofline("sweep", "gpt2", "--hardware", "a10", *words, "-o", out)[0] == 0
     (tmp_path / "study.yaml").write_text(
-        "models: gpt2\nhardware: a10\ncounts: [1, 2]\nphases: [prefill, decode]\nprompt: 64\ncontext: 90\n"
+        "models: gpt2\nhardware: a10\ncounts: [1, 2]\nphases: [serving, decode]\nconcurrency: 4\n"
+        "prompt: 64\ncontext: 90\n"
         "targets: {ttft: 5ms}\nprices: [1, a10=2000USD]\nprice_kind: [on_demand, purchase]\nowning: {years: 2}\n"
         "layouts: [{dp: 1}, {tp: 2}]\n"
     )

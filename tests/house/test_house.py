@@ -271,8 +271,8 @@ VERBS = {
     "--routing --count --lm-head --engine --kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp --reserve "
     "--json --output -o --quiet --plot --help-all",
     "sweep": "--hardware --years --chassis --pue --power-price --hosting --set --json --output -o --batch --prompt "
-    "--generate --context --phase --counts --dtype --engine --layouts --ttft --tpot --price-kind --prices --columns "
-    "--workers --dry-run --best --pareto --pivot --of --by --where --unfit --top "
+    "--generate --context --concurrency --phase --counts --dtype --engine --layouts --ttft --tpot --price-kind "
+    "--prices --columns --workers --dry-run --best --pareto --pivot --of --by --where --unfit --top "
     "--plot --help-all",
     "plot": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --state-dtype --engine --kernels --constants --set --input --dims --strict --output -o --data --theme "
