@@ -55,7 +55,7 @@ _SAYS = {
     "fits": Says("whether that fits"),
     "max_batch": Says("the largest batch that would"),
     "energy_j": Says("energy of all devices for the batch; in serving for one request"),
-    "power_w": Says("mean power of all devices under load"),
+    "power_w": Says("mean power of all devices under load", "W"),
     "usd_per_h": Says("what all devices cost under load, rent or a purchase with its energy", "USD/h"),
     "usd_per_mtoken": Says("cost of a million of those tokens at full load", "USD"),
     "time_s": Says("expected time of one step"),
