@@ -116,7 +116,7 @@ def mpt(data: Path) -> Iterator[Judged]:
         policy = "full" if row["activation_checkpointing"] == "True" else "none"
         found = asked(gpt(h, layers, heads, sequence, 50368), device, n, sequence=sequence, dtype=dtype, tp=1, pp=1,
                       sp=1, zero=3, batch=int(row["globalbatchsize"]), microbatch=int(row["microbatchsize"]),
-                      recompute=policy)  # fmt: skip
+                      recompute=policy, kernels="fa1-triton")  # fmt: skip
         seconds = float(row["globalbatchsize_t"]) / float(row["throughput_t_s"])
         yield Judged(f"{row['model']} {sequence}", seconds, found)
 

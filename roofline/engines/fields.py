@@ -19,9 +19,9 @@ Fold: TypeAlias = Literal["norm_quantize", "activation_quantize", "matmul_activa
 the activation function in the epilogue of its matmul."""
 
 AttentionLibrary: TypeAlias = Literal[
-    "fa2", "fa3", "flashinfer", "trtllm", "cudnn", "triton", "sdpa", "fused", "materialised"
+    "fa1", "fa1-triton", "fa2", "fa3", "flashinfer", "trtllm", "cudnn", "triton", "sdpa", "fused", "materialised"
 ]
-"""Whose kernels attend: FlashAttention 2 and 3, FlashInfer, TensorRT-LLM, cuDNN, Triton, torch's scaled dot product;
+"""Whose kernels attend: FlashAttention 1, its copy in Triton, 2 and 3, FlashInfer, TensorRT-LLM, cuDNN, Triton, torch's scaled dot product;
 ``fused`` is one kernel of no library in particular, ``materialised`` stores the scores."""
 
 MatmulLibrary: TypeAlias = Literal["vendor", "trtllm"]

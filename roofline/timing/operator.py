@@ -23,7 +23,7 @@ from roofline.timing.kernels.bandwidth import before_s, least_memory_s, memory_s
 from roofline.timing.kernels.extra_launches import launch_s
 from roofline.timing.kernels.scans import walked_s
 from roofline.timing.kernels.tiles import TiledMatmul, Tiling
-from roofline.timing.kernels.work import work_factor
+from roofline.timing.kernels.work import width_factor, work_factor
 from roofline.timing.rates import Rates
 from roofline.timing.timing import Timing, banded
 
@@ -113,7 +113,8 @@ def _tiling(cost: Cost, rates: Rates, constants: Constants) -> Tiling:
         narrow = cost.shape.narrow
         streams = narrow == 1 if isinstance(narrow, int) else bool(np.all(np.asarray(narrow) == 1))
         return TiledMatmul(constants.corrections.tiles, peak, constants.compute, rates, streams).fastest(cost.shape)
-    return Tiling(_seconds(cost.flops, cost.dtype, rates, constants.compute), 0.0, 0.0)
+    widths = width_factor(cost.shape, constants.corrections) if isinstance(cost.shape, AttentionShape) else 1
+    return Tiling(_seconds(cost.flops, cost.dtype, rates, constants.compute) * widths, 0.0, 0.0)
 
 
 def _corner_in_symbols(x: Number, y: Number, p: Number) -> tuple[Number, Number]:

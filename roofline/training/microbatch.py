@@ -3,7 +3,8 @@
 Beside them what data parallelism exchanges once for a step or for each microbatch: gradients that are summed up and
 split, weights that are gathered, each group's in one message.
 
-Fused attention's backward pass takes a multiple of its forward pass: 5 contractions for 2.
+Fused attention has constants of training where some were timed, both passes together. Elsewhere its forward pass is
+that of a prompt, and its backward pass takes a multiple of it: 5 contractions for 2.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from roofline.program.workload import Precision
 from roofline.timing.machine import Machine
 from roofline.timing.timing import NOTHING, Timing, banded, between_steps, total
 from roofline.training.causes import CAUSES, cause_of
+
+ATTENTION_TRAINING = "attention_training"
+"""The constants of both passes of fused attention."""
 
 ATTENTION_BACKWARD = 2.5
 """Time of fused attention's backward pass as a multiple of its forward pass: that of their FLOPs."""
@@ -110,7 +114,7 @@ def price_microbatch(
             cause = cause_of(op, cost, phase, weights)
             kept = _shaped(op, cost, group, {**sharded.sizes, **sizes}) if cause == "matmul_weight_gradients" else cost
             earlier = forward.get((group.name, op.name.removesuffix(".backward")))
-            timing = _attention(earlier) if _is_attention(cost, phase) and earlier else machine.time(kept)
+            timing = _attention(cost, earlier, machine) if cost.kind == "attention" else machine.time(kept)
             found.append(Priced(group, op, place, cause, kept, timing))
     passes = {
         phase: tuple(_summed(found, phase, place, launch_s) for place in PLACES)
@@ -151,12 +155,11 @@ def _pass(own: Sequence[Priced], launch_s: float) -> Timing:
     )
 
 
-def _is_attention(cost: Cost, phase: Phase) -> bool:
-    return phase is Phase.BACKWARD and cost.kind == "attention"
-
-
-def _attention(forward: Priced) -> Timing:
-    """The backward pass of fused attention, from the time of its forward pass."""
+def _attention(cost: Cost, forward: Priced | None, machine: Machine) -> Timing:
+    """A pass of fused attention; the backward one from the time of its ``forward`` where none was timed."""
+    timed = machine.constants_of(cost, ATTENTION_TRAINING) != machine.constants_of(cost)
+    if timed or forward is None:
+        return machine.time(cost, ATTENTION_TRAINING)
     t = forward.timing * ATTENTION_BACKWARD
     low, high = ATTENTION_BACKWARD_BAND
     return banded(t, low * (t.low_s / t.time_s), high * (t.high_s / t.time_s))

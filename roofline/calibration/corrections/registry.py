@@ -17,6 +17,7 @@ from roofline.calibration.corrections.attention_by_library import (
     KeyGrowth,
     KeySplit,
     KeyTime,
+    MaskedWork,
     PackedPass,
     QueryTiles,
     SlowWidth,
@@ -79,6 +80,7 @@ class Corrections(Data):
     head_padding: HeadPadding | None = None
     slow_width: SlowWidth | None = None
     kernel_widths: KernelWidths | None = None
+    masked_work: MaskedWork | None = None
     decode_blocks: DecodeBlocks | None = None
     head_blocks: HeadBlocks | None = None
     unsplit: Unsplit | None = None

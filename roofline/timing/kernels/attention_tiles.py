@@ -9,6 +9,7 @@ from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import AttentionShape
 from roofline.number import Number, as_float, maximum, minimum
 from roofline.timing.kernels.tiles import units_of
+from roofline.timing.kernels.work import width_factor
 from roofline.timing.rates import Rates
 
 
@@ -22,7 +23,7 @@ def tiles_s(cost: Cost, shape: AttentionShape, rates: Rates, constants: Constant
     assert tiles is not None
     heads, queries, groups, head_dim = _floats(shape.heads, shape.queries, shape.groups, shape.head_dim)
     pairs = as_float(cost.flops) / (4 * head_dim)  # of all heads and sequences
-    pair_s = _work_s(cost, head_dim, rates, constants) / pairs
+    pair_s = _work_s(cost, shape, rates, constants) / pairs
     ragged = _ragged(shape, tiles, corrections)
     keys = pairs / (heads * queries) + ragged
     count, rows = tiles.count(heads, queries, groups, head_dim), tiles.rows_of(head_dim)
@@ -88,13 +89,9 @@ def query_bytes(cost: Cost, shape: AttentionShape) -> Number:
     return (as_float(cost.bytes) - as_float(shape.cache_bytes)) / 2
 
 
-def _work_s(cost: Cost, head_dim: Number, rates: Rates, constants: Constants) -> Number:
+def _work_s(cost: Cost, shape: AttentionShape, rates: Rates, constants: Constants) -> Number:
     """Seconds of all attended pairs on all units: matmuls, and beside them what the softmax takes."""
-    corrections = constants.corrections
-    factor: Number = 1.0
-    for width in (corrections.head_padding, corrections.slow_width, corrections.kernel_widths):
-        if width:
-            factor = factor * width.factor(head_dim)
+    factor = width_factor(shape, constants.corrections)
     matmuls = as_float(cost.flops) * factor / (rates.contraction_unit(cost.dtype)[1] * constants.compute)
     softmax = as_float(cost.special) / rates.work_rate("special", "exp")
     return half_hidden(matmuls, softmax)

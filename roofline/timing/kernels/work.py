@@ -18,9 +18,28 @@ def work_factor(cost: Cost, rates: Rates, corrections: Corrections) -> Number:
         return corrections.group_tail.factor(as_float(shape.groups), as_float(shape.rows))
     if isinstance(shape, MatmulShape):
         return spill_factor(shape, corrections) * _tail_factor(shape, rates, corrections)
-    if isinstance(shape, AttentionShape) and (corrections.extra_keys or corrections.key_block):
-        return _computed(as_float(cost.flops), shape, corrections) / as_float(cost.flops)
+    if isinstance(shape, AttentionShape):
+        return _attention_factor(cost, shape, corrections)
     return 1.0
+
+
+def _attention_factor(cost: Cost, shape: AttentionShape, corrections: Corrections) -> Number:
+    """How often the work of attention counts that is not timed in tiles of queries."""
+    factor: Number = 1.0
+    if corrections.extra_keys or corrections.key_block:
+        factor = _computed(as_float(cost.flops), shape, corrections) / as_float(cost.flops)
+    if corrections.masked_work:
+        factor = factor * corrections.masked_work.factor(bidirectional=shape.bidirectional)
+    return factor
+
+
+def width_factor(shape: AttentionShape, corrections: Corrections) -> Number:
+    """How often the FLOPs of a head count, by its width."""
+    factor: Number = 1
+    for width in (corrections.head_padding, corrections.slow_width, corrections.kernel_widths):
+        if width:
+            factor = factor * width.factor(as_float(shape.head_dim))
+    return factor
 
 
 def spill_factor(shape: MatmulShape, corrections: Corrections) -> Number:
