@@ -79,9 +79,7 @@ def read_rows(data: Path, library: str) -> dict[Group, Rows]:
     found = {}
     for group in sorted({(int(row["head_dim"]), row["causal"] == "1") for row in own}):
         some = [row for row in own if (int(row["head_dim"]), row["causal"] == "1") == group]
-        batch, length, rate = (
-            np.array([float(row[name]) for row in some]) for name in ("batch", "seq_len", "tflops")
-        )
+        batch, length, rate = (np.array([float(row[name]) for row in some]) for name in ("batch", "seq_len", "tflops"))
         flops = 3.5 * 4 * length**2 * _HIDDEN * batch * (0.5 if group[1] else 1)
         found[group] = Rows(passes(group, batch, length), flops / (rate * 1e12))
     return found
@@ -109,7 +107,9 @@ def fit(library: str, rows: Mapping[Group, Rows]) -> Constants:
     names = (*_PLAIN, *(() if library == "fa2" else (_WIDE,)))
 
     def constants(values: Mapping[str, float]) -> Constants:
-        wide = {_WIDE: values[_WIDE], "kernel_widths.least": 16.0, "kernel_widths.most": 64.0} if _WIDE in values else {}
+        wide = (
+            {_WIDE: values[_WIDE], "kernel_widths.least": 16.0, "kernel_widths.most": 64.0} if _WIDE in values else {}
+        )
         return start.replaced({**values, **wide})
 
     def log_errors(logs: Any) -> Any:
@@ -139,9 +139,9 @@ def fields(data: Path, library: str) -> dict[str, Any]:
     low, high = band_of(-logs, np.ones(len(logs)))
     latency = {"graph": f"{_LATENCY_S * 1e6:.3g} us", "eager": f"{(_LATENCY_S + EAGER_S) * 1e6:.3g} us"}
     evidence = f"{len(logs)} rows, each width of heads with and without a mask left out in turn"
+    shares = {name: c.value(name) for name in ("compute", "memory", "vector", "special")}
     return {
-        "compute": c.compute, "memory": c.memory, "vector": c.vector, "special": c.special, "latency": latency, "p": c.p,
-        **c.corrections.written(),
+        **shares, "latency": latency, "p": c.p, **c.corrections.written(),
         "band": {"low": round(low, 3), "high": round(high, 3), "evidence": evidence},
     }  # fmt: skip
 
@@ -165,7 +165,11 @@ def write(data: Path) -> None:
 
 def _of_class(own: dict[str, Any], band: dict[str, Any]) -> dict[str, Any]:
     """The kind with the band of a class's attention, of which one device was timed."""
-    wide = {"low": band["low"], "high": band["high"], "evidence": f"an A100's constants; the band is that of {band['evidence']}"}
+    wide = {
+        "low": band["low"],
+        "high": band["high"],
+        "evidence": f"an A100's constants; the band is that of {band['evidence']}",
+    }
     libraries = {name: {**each, "band": wide} for name, each in own["libraries"].items()}
     return {**own, "band": wide, "libraries": libraries}
 

@@ -107,7 +107,7 @@ def korthikanti(data: Path) -> Iterator[Judged]:
 
 
 def mpt(data: Path) -> Iterator[Judged]:
-    """MPT under FSDP: FlashAttention 1, whose backward pass nothing here knows."""
+    """MPT under FSDP, with FlashAttention 1 in Triton."""
     for row in _rows(data / "llm_foundry" / "mpt_training.csv"):
         layers, h, heads = _MPT[row["model"]]
         sequence, n = int(row["seqlen_t"]), int(row["gpus"])

@@ -21,8 +21,8 @@ the activation function in the epilogue of its matmul."""
 AttentionLibrary: TypeAlias = Literal[
     "fa1", "fa1-triton", "fa2", "fa3", "flashinfer", "trtllm", "cudnn", "triton", "sdpa", "fused", "materialised"
 ]
-"""Whose kernels attend: FlashAttention 1, its copy in Triton, 2 and 3, FlashInfer, TensorRT-LLM, cuDNN, Triton, torch's scaled dot product;
-``fused`` is one kernel of no library in particular, ``materialised`` stores the scores."""
+"""Whose kernels attend: FlashAttention 1, its copy in Triton, 2 and 3, FlashInfer, TensorRT-LLM, cuDNN, Triton, torch's
+scaled dot product; ``fused`` is one kernel of no library in particular, ``materialised`` stores the scores."""
 
 MatmulLibrary: TypeAlias = Literal["vendor", "trtllm"]
 """Whose kernels multiply: the vendor's (cuBLAS and its like), or TensorRT-LLM's, which quantise activations too."""

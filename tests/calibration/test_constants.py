@@ -72,7 +72,7 @@ def test_a_class_file_loads_and_is_plausible(name: str) -> None:
 @pytest.fixture(scope="module")
 def kinds() -> set[str]:
     """The kinds of operators of every preset, with attention and matmuls told apart as constants tell them."""
-    found = {"grouped_matmul", "routed", "quantize", "attention_encoder"}
+    found = {"grouped_matmul", "routed", "quantize", "attention_encoder", "attention_training"}
     found |= {f"{of}attention_{phase}" for of in ("", "latent_", "any_") for phase in ("prefill", "decode")}
     found |= {f"{of}_{phase}" for of in ("convolution", "delta_rule", "mamba2") for phase in ("prefill", "decode")}
     for preset in preset_names():
