@@ -214,8 +214,16 @@ def write(name: str, kinds: Mapping[str, Fitted]) -> None:
     """Write one file, or leave the old one."""
     title = f"NVIDIA A100 SXM 80GB, as measured with {_RUNTIMES[name][1]} and cuBLAS"
     fields = calibration_fields(name, "a100-sxm-80gb", title, kinds, kinds["matmul"].constants)
-    with atomic_writer(data_folder("calibrations") / "devices" / f"{name}.yaml") as file:
+    path = data_folder("calibrations") / "devices" / f"{name}.yaml"
+    fields["kinds"] |= kept_kinds(path)
+    with atomic_writer(path) as file:
         file.write(written(fields))
+
+
+def kept_kinds(path: Path) -> dict[str, Any]:
+    """The kinds of a file that ``fit_training_attention.py`` wrote."""
+    kinds = yaml.safe_load(path.read_text(encoding="utf-8"))["kinds"]
+    return {kind: fields for kind, fields in kinds.items() if kind == "attention_training"}
 
 
 class _Plain(yaml.SafeDumper):

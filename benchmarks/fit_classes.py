@@ -23,7 +23,7 @@ import yaml
 from class_attention import attention_fields
 from class_campaigns import Campaign, load_campaigns, weighted
 from expert_fits import class_kinds
-from fit_calibrations import PRIORS, written
+from fit_calibrations import PRIORS, kept_kinds, written
 from fit_devices import USUAL
 from grouped_sets import GroupedSet, load_grouped
 from measured_sets import load_sets
@@ -323,8 +323,11 @@ SOURCE = (
 
 def write(name: str, campaigns: Sequence[Campaign], data: Path) -> None:
     """Write one class, or leave the old one."""
-    with atomic_writer(data_folder("calibrations") / "classes" / f"{name}.yaml") as file:
-        file.write(written(class_fields(name, campaigns, load_grouped(data), data)))
+    path = data_folder("calibrations") / "classes" / f"{name}.yaml"
+    fields = class_fields(name, campaigns, load_grouped(data), data)
+    fields["kinds"] |= kept_kinds(path)
+    with atomic_writer(path) as file:
+        file.write(written(fields))
 
 
 def judged(data: Path) -> dict[str, HardwareSpec]:

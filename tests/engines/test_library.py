@@ -54,7 +54,7 @@ def test_ranges_of_captured_batches_are_written_out() -> None:
         ({"chunk": {"70 GB/s": 1}}, "expected a size such as"),
         ({"captured": [2, 1]}, "captured: expected each batch once, in ascending order"),
         ({"captured": ["8..4/2"]}, "expected FIRST..LAST/STEP such as 8..256/8"),
-        ({"attention.hopper": "fa9"}, 'attention.hopper: given "fa9"; did you mean fa3 or fa2?'),
+        ({"attention.hopper": "fa9"}, 'attention.hopper: given "fa9"; did you mean fa3 or fa2 or fa1?'),
         ({"attention.hopper.old": "fa2"}, "holds no fields to edit"),
         ({"merges": {"one": ["up", "up"]}}, "merges.one: an operator stands twice among up, up"),
         ({"source": "mine"}, "source.default: mine is not among sources"),
