@@ -16,12 +16,13 @@ AS_TORCH = Conventions(attention="materialised", count="square", lm_head="all", 
 """Eager attention computes all scores, and the heads of transformers run on all tokens."""
 
 
-def module_of(model: Model, *, device: str) -> Any:
+def module_of(model: Model, *, device: str, attention: str = "eager", experts: str | None = None) -> Any:
     """The Hugging Face module of a model's configuration, with random weights or, on ``meta``, with none."""
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     fields = {key: value for key, value in model.fields.items() if key not in ("model_type", "architectures")}
     fields |= dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 0)  # in any vocabulary
-    config = transformers.AutoConfig.for_model(model.model_type, **fields, attn_implementation="eager")
+    kernels = {"attn_implementation": attention, **({"experts_implementation": experts} if experts else {})}
+    config = transformers.AutoConfig.for_model(model.model_type, **fields, **kernels)
     with torch.device(device):
         return getattr(transformers, model.fields["architectures"][0])(config).eval()
 

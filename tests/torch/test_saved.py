@@ -1,4 +1,4 @@
-"""Bytes that torch saves for backward equal ours to the byte, per layer, in eager attention and fp32 on this CPU.
+"""Bytes that torch saves for backward on fake tensors equal ours to the byte, per layer, at the size of the models.
 
 What two layers save beyond one is what a layer saves; parameters are at rest anyway. Modules that write a fused kernel
 out in several operations save what lies between these: each such exception is a named rule.
@@ -10,74 +10,111 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from modules import eager_decoder, module_of
+from modules import module_of
 
 from roofline.cost.saved_bytes import once, saved_bytes
 from roofline.models.model import Model, load_model
 from roofline.program.axes import Sizes
 from roofline.program.conventions import Conventions
-from roofline.program.phases import Phase
 from roofline.program.saved import saved_tensors
 from roofline.program.workload import Precision
 
-FP32 = Precision("fp32", "fp32", "fp32")
-BATCH, LENGTH, TARGET = 3, 17, 5
+BATCH, LENGTH, TARGET = 3, 40, 24
+FP32, BF16 = 4, 2
 
 
-def norms_written_out(s: Sizes) -> Any:
-    """RMSNorm in several operations also keeps what its gain multiplies, twice a layer."""
-    return 2 * s["B"] * s["T"] * s["D"]
+# What the modules of transformers write out, in bytes of a layer with elements of ``width`` bytes
 
 
-def gate_written_out(s: Sizes) -> Any:
+def norm_written_out(s: Sizes, width: int) -> Any:
+    """RMSNorm in several operations keeps what its gain multiplies, and its input in fp32 whatever that was."""
+    return FP32 * s["B"] * s["T"] * s["D"]  # of 16-bit elements: one of their width, and 4 - 2 bytes more
+
+
+def gelu_written_out(s: Sizes, width: int) -> Any:
+    """GELU by tanh in several operations keeps the tanh, one more than it, and half of its input."""
+    return width * 3 * s["B"] * s["T"] * s["F"]
+
+
+def gate_written_out(s: Sizes, width: int) -> Any:
     """silu(g), which is then multiplied by u."""
-    return s["B"] * s["T"] * s["F"]
+    return width * s["B"] * s["T"] * s["F"]
 
 
-def heads_repeated(s: Sizes) -> Any:
+def heads_repeated(s: Sizes, width: int) -> Any:
     """Keys and values, copied for each query head of their group."""
-    return 2 * s["B"] * s["S"] * (s["G"] - 1) * s["K"] * s["H"]
+    return width * 2 * s["B"] * s["S"] * (s["G"] - 1) * s["K"] * s["H"]
 
 
-SMALL: dict[str, tuple[str, dict[str, Any], tuple[Any, ...]]] = {
-    # field of the layers; a small configuration; what its module writes out
-    "gpt2": ("n_layer", {"n_embd": 48, "n_head": 4, "n_positions": 64, "activation_function": "gelu"}, ()),
-    "bert-base": (
-        "num_hidden_layers", {"hidden_size": 48, "intermediate_size": 56, "num_attention_heads": 4}, (),
+def mask_made_numbers(s: Sizes, width: int) -> Any:
+    """The causal mask, turned into numbers to be added, anew in each layer."""
+    return width * s["B"] * s["T"] * s["S"]
+
+
+def biased_scores_kept(s: Sizes, width: int) -> Any:
+    """A bias of positions that is trained is no mask: attention falls back to matmuls and keeps its probabilities."""
+    return s["B"] * s["K"] * s["G"] * s["T"] * (width * s["S"] - FP32)
+
+
+def softmax_in_fp32(s: Sizes, width: int) -> Any:
+    """Probabilities of attention before they are cast to what multiplies values."""
+    return FP32 * s["B"] * s["K"] * s["G"] * s["T"] * s["S"]
+
+
+def routing_in_fp32(s: Sizes, width: int) -> Any:
+    """Probabilities of all experts, the sum of the best and what it divides, then in the order of experts."""
+    each = FP32 * (s["E"] + 1 + 2 * s["A"]) - width * (s["E"] + s["A"])
+    return each * s["B"] * s["T"]
+
+
+def tokens_gathered(s: Sizes, width: int) -> Any:
+    """The input of each token once for each of its experts, in their order, and silu(g) of each."""
+    return width * s["B"] * s["T"] * s["A"] * (s["D"] + s["F"])
+
+
+_LLAMA = (norm_written_out, norm_written_out, heads_repeated)
+LAYERS: dict[str, tuple[str, str, int, tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]]] = {
+    # preset, field of the layers, width of an element, what both, eager and sdpa modules write out
+    "gpt2": ("gpt2", "n_layer", FP32, (gelu_written_out,), (), (mask_made_numbers,)),
+    "bert": ("bert-base", "num_hidden_layers", FP32, (), (), ()),
+    "vit": ("vit-base-patch16-224", "num_hidden_layers", FP32, (), (), ()),
+    "llama": ("llama-3.1-8b", "num_hidden_layers", FP32, (*_LLAMA, gate_written_out), (), (mask_made_numbers,)),
+    "llama bf16": (
+        "llama-3.1-8b", "num_hidden_layers", BF16, (*_LLAMA, gate_written_out), (softmax_in_fp32,),
+        (mask_made_numbers,),
     ),
-    "vit-base-patch16-224": (
-        "num_hidden_layers",
-        {"hidden_size": 48, "intermediate_size": 56, "image_size": 32, "num_attention_heads": 4}, (),
+    "mixtral": (
+        "mixtral-8x7b", "num_hidden_layers", BF16, (*_LLAMA, routing_in_fp32, tokens_gathered), (softmax_in_fp32,),
+        (mask_made_numbers,),
     ),
-    "llama-3.2-1b": (
-        "num_hidden_layers",
-        {"hidden_size": 48, "head_dim": 6, "intermediate_size": 56, "num_attention_heads": 8, "num_key_value_heads": 2},
-        (norms_written_out, gate_written_out, heads_repeated),
-    ),
-    "t5-small": (
-        "num_layers", {"d_model": 48, "d_kv": 6, "num_heads": 8, "d_ff": 56, "num_decoder_layers": 1},
-        (norms_written_out,),
-    ),
+    "t5 encoder": ("t5-small", "num_layers", FP32, (norm_written_out,) * 2, (), (biased_scores_kept,)),
+    "t5 decoder": ("t5-small", "num_decoder_layers", FP32, (norm_written_out,) * 3, (), (biased_scores_kept,)),
 }  # fmt: skip
 
 
-def kept_by_torch(model: Model) -> int:
+def kept_by_torch(model: Model, kernels: str, width: int) -> int:
     """Bytes of all storages that a forward pass saves, but for those of parameters and of whole numbers."""
-    import torch
-
-    module = eager_decoder(model) if model.phases[0] is Phase.PREFILL else module_of(model, device="cpu")
-    parameters = {parameter.untyped_storage().data_ptr() for parameter in module.parameters()}
+    torch = pytest.importorskip("torch")
+    fake = pytest.importorskip("torch._subclasses.fake_tensor")
+    initialization = pytest.importorskip("transformers.initialization")
     kept: dict[int, Any] = {}
+    experts = "grouped_mm" if "num_local_experts" in model.fields else None
+    with fake.FakeTensorMode(allow_non_fake_inputs=True), initialization.no_init_weights():
+        torch.set_default_dtype(torch.bfloat16 if width == BF16 else torch.float32)
+        try:
+            module, inputs = module_of(model, device="cpu", attention=kernels, experts=experts), asked(model)
+        finally:
+            torch.set_default_dtype(torch.float32)
+        parameters = {parameter.untyped_storage()._cdata for parameter in module.parameters()}
 
-    def pack(tensor: Any) -> Any:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in parameters and tensor.dtype.is_floating_point:
-            kept[storage.data_ptr()] = storage  # held, so that no other tensor takes its place
-        return tensor
+        def pack(tensor: Any) -> Any:
+            storage = tensor.untyped_storage()
+            if storage._cdata not in parameters and tensor.dtype.is_floating_point:
+                kept[storage._cdata] = storage  # held, so that no other tensor takes its place
+            return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        outputs = module(**asked(model))
-    assert outputs is not None
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            assert module(**inputs) is not None
     return sum(storage.nbytes() for storage in kept.values())
 
 
@@ -92,17 +129,23 @@ def asked(model: Model) -> dict[str, Any]:
     return inputs | ({"use_cache": False} if model.generates else {})
 
 
-@pytest.mark.parametrize("preset", SMALL)
-def test_a_layer_saves_what_torch_saves(preset: str) -> None:
-    pytest.importorskip("transformers")
-    field, small, written_out = SMALL[preset]
-    one, two = (load_model(preset, overrides={"vocab_size": 101, **small, field: layers}) for layers in (1, 2))
-    if "patch_size" in one.fields:
-        one, two = (load_model(preset, overrides={**small, field: layers}) for layers in (1, 2))
-    program = two.program(Conventions(attention="materialised", lm_head="all"))
-    length = two.lengths.positions if two.lengths.whole else LENGTH
-    sizes = {letter: Fraction(size) for letter, size in program.sizes.items()}
-    sizes |= {"B": Fraction(BATCH), "T": Fraction(length), "S": Fraction(length), "M": Fraction(length)}
-    layer = [once(each) for each in saved_tensors(program) if each.group.name in ("layers", "encoder_layers")]
-    between = 4 * sum(rule(sizes) for rule in written_out)
-    assert kept_by_torch(two) - kept_by_torch(one) == saved_bytes(layer, sizes, FP32) + between
+def sizes_of(model: Model, name: str) -> dict[str, Fraction]:
+    """Sizes of a layer: a decoder behind an encoder has lengths of its own."""
+    length = model.lengths.positions if model.lengths.whole else TARGET if name == "t5 decoder" else LENGTH
+    sizes = {**model.program().sizes, "B": BATCH, "T": length, "S": length, "M": LENGTH}
+    return {letter: Fraction(size) for letter, size in sizes.items()}
+
+
+@pytest.mark.parametrize("kernels", ["eager", "sdpa"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_saves_what_torch_saves(name: str, kernels: str) -> None:
+    preset, field, width, both, eager, sdpa = LAYERS[name]
+    one, two = (load_model(preset, overrides={field: layers}) for layers in (1, 2))
+    fused = "materialised" if kernels == "eager" else "fused"
+    program = two.program(Conventions(attention=fused, lm_head="all"))
+    of = ("decoder_layers", "decoder_layers.cross") if name == "t5 decoder" else ("layers", "encoder_layers")
+    layer = [once(each) for each in saved_tensors(program) if each.group.name in of]
+    sizes, dtype = sizes_of(two, name), "bf16" if width == BF16 else "fp32"
+    written_out = sum(rule(sizes, width) for rule in (*both, *(eager if kernels == "eager" else sdpa)))
+    torchs = kept_by_torch(two, kernels, width) - kept_by_torch(one, kernels, width)
+    assert torchs == saved_bytes(layer, sizes, Precision(dtype, dtype, dtype)) + written_out
