@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from roofline.program.op import STATES, Op, PerElement, Tensor, Work, elementwise, fuse
+from roofline.program.written_out import LOSS_WRITTEN_OUT
 
 FROM_OUTPUT = frozenset(("relu", "tanh"))
 """Functions whose derivative is had from what they gave: no input is kept for them."""
@@ -55,7 +56,7 @@ def needed(op: Op) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     indices = tuple(tensor for tensor in op.reads if tensor.role == "index")
     if op.kind == "embedding" or op.function in _LINEAR or (op.linear and len(op.reads) == 1):
         return indices, ()
-    if op.function == "dropout":
+    if op.function in ("dropout", LOSS_WRITTEN_OUT):
         return (), op.writes[1:]
     weights = tuple(tensor for tensor in op.reads if tensor.role == "weight")
     if op.function in FROM_OUTPUT:
@@ -152,7 +153,7 @@ class Gradients:
         work = op.work or (Work("vector", 1, given[0].letters),)
         function = op.function and f"{op.function}_backward"
         step = Op(
-            f"{op.name}.backward", op.kind, (*given, *reads.values()), tuple(written), work, mixes=op.mixes,
+            f"{op.name}.backward", op.kind, (*given, *reads.values()), (*written, *_between(op)), work, mixes=op.mixes,
             function=function,
         )  # fmt: skip
         sums = [each for tensor, new in zip(inputs, written, strict=True) for each in self._sum(op, tensor, new)]
@@ -200,6 +201,13 @@ class Gradients:
 
     def _differentiable(self, tensor: Tensor) -> bool:
         return tensor.role not in _GIVEN and (tensor.role != "weight" or self.trained(tensor))
+
+
+def _between(op: Op) -> tuple[Tensor, ...]:
+    """What the backward pass of a loss that is written out leaves between its operations: gradients of logarithms."""
+    if op.function != LOSS_WRITTEN_OUT:
+        return ()
+    return (Tensor(f"{op.name}.between", op.reads[0].axes, dtype="fp32"),)
 
 
 def _as_written(tensor: Tensor, known: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from roofline.program.op import Op, PerElement, Tensor, elementwise
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
 from roofline.program.recompute import NOTHING, Recompute
+from roofline.program.written_out import LOSS_WRITTEN_OUT
 
 SEED = "seed"
 """The function of what stands for the loss of an output that is no score over a vocabulary."""
@@ -148,15 +149,17 @@ def _seeds(op: Op, unread: Mapping[str, Op]) -> list[Op]:
 
 
 def _cross_entropy(sampling: Op) -> Op:
-    """Cross-entropy in one pass over the scores: the work of a softmax, a number for each token, and its lse."""
-    (logits,) = sampling.reads
+    """Cross-entropy in one pass over the scores: the work of a softmax, a number for each token, and its lse.
+
+    Where it is written out, all logarithms of probabilities in place of that.
+    """
+    (logits,), written_out = sampling.reads, sampling.writes[1:]
     rows = " ".join(letter for letter in logits.letters if letter != "V")
     local = {letter: bound for letter, bound in sampling.local.items() if letter != "T"}
-    lse = Tensor("loss_lse", rows, dtype="fp32")
-    writes = (Tensor("loss", rows, dtype="fp32"), lse)
-    return replace(
-        sampling, name="loss", reads=(logits, _TARGETS), writes=writes, local=local, function="cross_entropy"
-    )
+    kept = written_out or (Tensor("loss_lse", rows, dtype="fp32"),)
+    function = LOSS_WRITTEN_OUT if written_out else "cross_entropy"
+    writes = (Tensor("loss", rows, dtype="fp32"), *kept)
+    return replace(sampling, name="loss", reads=(logits, _TARGETS), writes=writes, local=local, function=function)
 
 
 def _unread(groups: Sequence[Group]) -> list[tuple[Op, Tensor]]:
@@ -174,7 +177,7 @@ def _unread(groups: Sequence[Group]) -> list[tuple[Op, Tensor]]:
 
 def _backward_steps(group: Group, walk: Gradients) -> Steps:
     """The backward pass of a group, whose layers, if it is a stack, hand gradients on to each other."""
-    losses = [op for op in group.ops if op.function in (SEED, "cross_entropy")]
+    losses = [op for op in group.ops if op.function in (SEED, "cross_entropy", LOSS_WRITTEN_OUT)]
     seeds = {op.writes[0].name: gradient(op.writes[0]) for op in losses}
     walk.known |= seeds
     if group.stacked:

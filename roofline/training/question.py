@@ -22,6 +22,7 @@ from roofline.prediction.request import Request, edited_model, read_request
 from roofline.program.dropout import with_dropout
 from roofline.program.recompute import Recompute, read_policy
 from roofline.program.workload import MAX_LENGTH
+from roofline.program.written_out import written_out
 from roofline.training.network import Network
 from roofline.training.optimizers import Optimizer, read_optimizer
 from roofline.training.recipes import RECIPES, TrainingRecipe, read_training_recipe
@@ -93,6 +94,7 @@ def read_training(
     )
     policy = None if asked["recompute"] is None else read_policy(asked["recompute"])
     program = with_dropout(request.program) if asked["dropout"] else request.program
+    program = written_out(program) if request.engine.kernels == "single" else program
     return TrainingQuestion(
         request, Network(program), sequence, batch, recipe, read_optimizer(asked["optimizer"]),
         read_schedule(asked["schedule"]), given_degrees(asked), asked["microbatch"], asked["zero"], policy,
