@@ -118,7 +118,8 @@ def sizes_of(model: Model, name: str) -> dict[str, Fraction]:
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_saves_what_torch_saves(name: str, kernels: str) -> None:
     preset, field, width, both, eager, sdpa = LAYERS[name]
-    one, two = (load_model(preset, overrides={"num_layers": 1, field: layers} if "decoder" in name else {field: layers}) for layers in (1, 2))
+    small = {"num_layers": 1} if name == "t5 decoder" else {}
+    one, two = (load_model(preset, overrides={**small, field: layers}) for layers in (1, 2))
     fused = "materialised" if kernels == "eager" else "fused"
     program = written_out(two.program(Conventions(attention=fused, lm_head="all")))
     of = ("decoder_layers", "decoder_layers.cross") if name == "t5 decoder" else ("layers", "encoder_layers")
@@ -127,3 +128,45 @@ def test_a_layer_saves_what_torch_saves(name: str, kernels: str) -> None:
     besides = sum(rule(sizes, width) for rule in (*both, *(eager if kernels == "eager" else sdpa)))
     torchs = kept_by_torch(two, kernels, width) - kept_by_torch(one, kernels, width)
     assert torchs == saved_bytes(layer, sizes, Precision(dtype, dtype, dtype)) + besides
+
+
+@pytest.mark.parametrize(("preset", "small"), [
+    ("gpt2", {"n_layer": 2}), ("llama-3.2-1b", {"num_hidden_layers": 4, "vocab_size": 32000}),
+])  # fmt: skip
+def test_the_peak_of_a_step_is_that_of_torchs_tracker(preset: str, small: dict[str, Any]) -> None:
+    """As backward begins: weights, AdamW's states, what is saved, two gradients of all scores; no other gradients."""
+    model, batch, length = load_model(preset, overrides=small), 8, 512
+    program = written_out(model.program(Conventions(attention="materialised", lm_head="all")))
+    sizes = {**program.sizes, "B": batch, "T": length, "S": length}
+    bound = {letter: Fraction(size) for letter, size in sizes.items()}
+    saved = saved_bytes(saved_tensors(program), bound, Precision("fp32", "fp32", "fp32"))
+    if preset != "gpt2":
+        saved += sizes["L"] * heads_repeated(bound, FP32)
+    scores = FP32 * batch * length * sizes["V"]
+    expected = 3 * FP32 * int(model.parameters) + saved + 2 * scores
+    assert peak_of_torch(model, batch, length) == pytest.approx(float(expected), rel=1e-3)
+
+
+def peak_of_torch(model: Model, batch: int, length: int) -> int:
+    """The most bytes of a step with AdamW, the second of a run, by torch's own count of every storage."""
+    torch = pytest.importorskip("torch")
+    fake = pytest.importorskip("torch._subclasses.fake_tensor")
+    tracker = pytest.importorskip("torch.distributed._tools.mem_tracker")
+    initialization = pytest.importorskip("transformers.initialization")
+    with fake.FakeTensorMode(allow_non_fake_inputs=True):
+        with initialization.no_init_weights():
+            module = module_of(model, device="cpu")
+        module.tie_weights()
+        optimizer, tokens = torch.optim.AdamW(module.parameters(), fused=True), torch.full((batch, length), 5)
+
+        def step() -> None:
+            module(input_ids=tokens, labels=tokens, use_cache=False).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+        step()
+        seen = tracker.MemTracker()
+        seen.track_external(module, optimizer, tokens)
+        with seen:
+            step()
+        return int(sum(of["Total"] for of in seen.get_tracker_snapshot("peak").values()))
