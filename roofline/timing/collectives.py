@@ -56,6 +56,7 @@ def time_transfer(operation: str, message_bytes: Number, devices: Number, stride
     near, far = network.near, network.far
     message, n, apart = grid(message_bytes), *(np.asarray(given, dtype=np.float64) for given in (devices, stride))
     inside = np.clip(near.domain // np.maximum(apart, 1), 1, n)
+    inside = n if far is near else inside  # one kind of links joins all
     outside = np.ceil(n / inside)
     if operation == "send":
         return _send(message, n, inside, near, far)
@@ -64,7 +65,7 @@ def time_transfer(operation: str, message_bytes: Number, devices: Number, stride
         forms.append(_where(within, _fastest(operation, message, n, near)))
     if (between := (inside == 1) & (outside > 1)).any():
         forms.append(_where(between, _fastest(operation, message, n, far)))
-    if far is not near and (across := (inside > 1) & (outside > 1)).any():
+    if (across := (inside > 1) & (outside > 1)).any():
         staged = _hierarchical(operation, message, n, inside, outside, near, far)
         forms += [_where(across, form) for form in staged]
     best = reduce(_faster, forms)

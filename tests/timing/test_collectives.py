@@ -45,6 +45,15 @@ def test_the_bound_by_hand() -> None:
     assert seconds(network("a100", 8, "datasheet"), "all_reduce", 1e9, 8) == pytest.approx(1.75e9 / 300e9)
 
 
+@pytest.mark.parametrize("operation", sorted(PASSES))
+def test_one_kind_of_links_joins_all_devices_whatever_lies_between(operation: str) -> None:
+    net = network("rubin-288gb", 16)
+    assert net.near is net.far
+    near, apart = seconds(net, operation, 1e9, 16), seconds(net, operation, 1e9, 16, stride=16)
+    assert near > 0
+    assert apart == pytest.approx(near)
+
+
 def test_the_fastest_form_is_named() -> None:
     net = network("h100", 8, None, "vllm")
     names = [str(time_transfer("all_reduce", size, 8, 1, net).form) for size in (1e3, 4e6, 1e9)]
