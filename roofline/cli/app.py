@@ -164,6 +164,22 @@ app.add("Library", "models", models_app)
 app.add("Library", "engines", engines_app)
 
 
+def _verb_of(failure: click.ClickException) -> str:
+    return str(getattr(getattr(failure, "ctx", None), "command_path", "roofline"))
+
+
+def _unknown_option(failure: click.NoSuchOption) -> str:
+    """What to type in place of an option that is none: an engine's own are its fields."""
+    from roofline.engines.engine import Engine  # noqa: PLC0415  (its files are for whoever asks for an engine)
+
+    field = failure.option_name.lstrip("-").replace("-", "_")
+    known = failure.ctx.command.params if failure.ctx else ()
+    if field in Engine.stated and any(each.name == "set" for each in known):
+        told = f"No such option '{failure.option_name}': an engine states it; --set engine.{field}=VALUE edits it"
+        return f"{told} ({_verb_of(failure)} --help)"
+    return f"{failure.format_message()} ({_verb_of(failure)} --help)"
+
+
 def main() -> NoReturn:
     """Run the command line: data to stdout, one line to stderr for whatever the user got wrong."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would look through every installed package
@@ -178,9 +194,10 @@ def main() -> NoReturn:
         fail(str(failure), failure.exit_code)
     except (KeyboardInterrupt, click.Abort):
         interrupted()
+    except click.NoSuchOption as failure:
+        fail(_unknown_option(failure), 2)
     except click.ClickException as failure:
-        where = getattr(getattr(failure, "ctx", None), "command_path", "roofline")
-        fail(f"{failure.format_message()} ({where} --help)", 2)
+        fail(f"{failure.format_message()} ({_verb_of(failure)} --help)", 2)
     except OSError as failure:
         unwritable(failure)
     if code == 130:

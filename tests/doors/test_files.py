@@ -215,6 +215,7 @@ def test_no_cell_of_a_csv_is_a_formula_and_none_of_markdown_is_markup(tmp_path: 
     [
         (3, "more than the 651 tokens", "predict llama-3.1-8b --hardware h100 --cp 100000 --context 651"),
         (3, "layers: token_embedding", "formula foo"),
+        (2, "an engine states it; --set engine.chunk=VALUE", "predict llama-3.1-8b --hardware h100 --chunk 2048"),
         (2, "at most the", "doctor --threads 99999"),
         (2, "such as --users 30", "size llama-3.1-8b --hardware h100 --load 30users"),
         (2, "expected a number of tokens", "train llama-3.1-8b --hardware h100 --tokens 1X"),
