@@ -170,7 +170,7 @@ def _verb_of(failure: click.ClickException) -> str:
 
 def _unknown_option(failure: click.NoSuchOption) -> str:
     """What to type in place of an option that is none: an engine's own are its fields."""
-    from roofline.engines.engine import Engine  # noqa: PLC0415  (its files are for whoever asks for an engine)
+    from roofline.engines.engine import Engine  # whose files no help needs
 
     field = failure.option_name.lstrip("-").replace("-", "_")
     known = failure.ctx.command.params if failure.ctx else ()
