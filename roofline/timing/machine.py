@@ -22,7 +22,7 @@ from roofline.timing.collectives import time_transfer
 from roofline.timing.networks import Network
 from roofline.timing.operator import time_operator
 from roofline.timing.rates import Rates
-from roofline.timing.timing import NOTHING, Timing, between_steps, beyond, total
+from roofline.timing.timing import Timing, between_steps, beyond, total
 
 
 class ConstantSource(Protocol):
@@ -79,8 +79,7 @@ class Machine:
             assert self.network is not None, "collectives come from layouts, which come with a network"
             each = cost.transfer
             found = time_transfer(each.operation, cost.message_bytes, each.devices, each.stride, self.network)
-            shown = 1 - self.network.use.overlap  # the part that no other work hides
-            return found * shown if shown else replace(NOTHING, form=found.form)
+            return found * (1 - self.network.use.overlap)  # the part that no other work hides
         whole = self._kernel(cost, name)
         if not self.runs_single_kernels(cost) or cost.kernels is None:
             return whole
