@@ -47,7 +47,7 @@ scalar_tensor tril_indices triu_indices fill zero rand randn randint rand_like r
 _CONVOLUTIONS = "convolution _convolution convolution_overrideable mkldnn_convolution conv1d conv2d conv3d"
 _NORMS = """native_layer_norm native_group_norm native_batch_norm _native_batch_norm_legit
 _native_batch_norm_legit_no_training _native_batch_norm_legit_functional cudnn_batch_norm _fused_rms_norm
-_batch_norm_no_update _batch_norm_with_update"""
+_weight_norm_interface _batch_norm_no_update _batch_norm_with_update"""
 _SOFTMAXES = "_softmax _safe_softmax _log_softmax"
 _GATHERS = "embedding index gather index_select take _embedding_bag _embedding_bag_forward_only _unsafe_index"
 _SCATTERS = """scatter scatter_add scatter_reduce index_put _unsafe_index_put index_add index_copy index_reduce
