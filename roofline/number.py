@@ -154,6 +154,15 @@ def ceil_div(a: Number, b: Number) -> Number:
     return math.ceil(as_fraction(a) / as_fraction(b))
 
 
+def floor_div(a: Number, b: Number) -> Number:
+    """``a / b`` rounded down.
+
+    >>> floor_div(7, 2), floor_div(8.0, 2)
+    (3, 4)
+    """
+    return _in_symbols("floor", a / b) if is_symbolic(a, b) else -ceil_div(-a, b)
+
+
 def power(base: Number, exponent: Number) -> Number:
     """``base`` to the power of ``exponent``: exact up to the 512th of a fraction, a float beyond.
 

@@ -20,6 +20,7 @@ from roofline.formulas.subject import Subject, read_phase
 from roofline.formulas.symbols import LETTERS, symbol
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
+from roofline.models.outline import Outline
 from roofline.number import product
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import FormulaOptions, SettingOptions
@@ -78,7 +79,10 @@ def build(setting: Setting, quantity: Quantity, phase: str | None, *, mean: bool
         expression = mean_over_request(expression, quantity)
     check_substitutions(setting.subs, expression)
     expression = simplified(substitute(expression, setting.subs))
-    return Formula(setting.subject.title, when, quantity, expression, notes_of(setting, quantity, when, mean=mean))
+    notes = notes_of(setting, quantity, when, mean=mean)
+    model = setting.subject.model
+    own = model.config.letters if model is not None and isinstance(model.config, Outline) else {}
+    return Formula(setting.subject.title, when, quantity, expression, notes, tuple(own.items()))
 
 
 def check_substitutions(subs: Mapping[str, Any], *expressions: Any) -> None:

@@ -40,7 +40,8 @@ UNITS: dict[Quantity, str] = {
 class Formula:
     """A quantity of a subject in symbols. ``expression`` is a sympy expression of positive symbols.
 
-    ``phase`` is None where the quantity has none; ``notes`` say what was assumed and put in.
+    ``phase`` is None where the quantity has none; ``notes`` say what was assumed and put in. ``own`` is what letters
+    mean to this subject alone, where that is not the legend's.
     """
 
     subject: str
@@ -48,6 +49,12 @@ class Formula:
     quantity: Quantity
     expression: Any
     notes: tuple[str, ...] = ()
+    own: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def legend(self) -> dict[str, str]:
+        """What the letters and words that are left stand for."""
+        return {name: dict(self.own).get(name) or meaning(name) for name in self.symbols}
 
     @property
     def unit(self) -> str:
@@ -100,7 +107,7 @@ class Formula:
             "unit": self.unit,
             "expression": str(self.expression),
             "latex": self.latex(),
-            "symbols": {name: meaning(name) for name in self.symbols},
+            "symbols": self.legend,
             "value": self.value,
             "notes": list(self.notes),
         }
@@ -118,7 +125,7 @@ class Formula:
         )
         lines = [self._headline, f"  {shown}"]
         width = max(map(len, self.symbols), default=0)
-        lines += [f"    {name:{width}}  {meaning(name)}" for name in self.symbols]
+        lines += [f"    {name:{width}}  {told}" for name, told in self.legend.items()]
         return "\n".join([*lines, *(f"    {note}" for note in self.notes)])
 
     def _repr_latex_(self) -> str:

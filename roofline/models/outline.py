@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import field
 from typing import Any
 
 from roofline.classes import frozen
@@ -15,15 +16,15 @@ from roofline.program.program import Program
 class Outline:
     """Where the program of a traced module comes from, and how long its sequences may be.
 
-    ``losses`` are what its counts leave out: with any of them they are lower bounds. ``follows``: which of the letters
-    B and S its inputs have. ``facts`` is what JSON says of it.
+    ``losses`` are what its counts leave out: with any of them they are lower bounds. ``facts`` is what JSON says of it.
+    ``letters``: what the letters of its inputs mean, other than the legend's.
     """
 
     statement: Callable[[Conventions], Program]
     lengths: Lengths
     facts: tuple[tuple[str, Any], ...]
     losses: tuple[str, ...] = ()
-    follows: frozenset[str] = frozenset("BS")
+    letters: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def model_fields_set(self) -> frozenset[str]:

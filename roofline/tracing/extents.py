@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from roofline.classes import frozen
 from roofline.errors import UsageError
-from roofline.number import Number, added, ceil_div, maximum, minimum, product
+from roofline.number import Number, added, floor_div, maximum, minimum, product
 from roofline.program.axes import Sizes, size_of
 
 Operation: TypeAlias = Literal["number", "letter", "sum", "product", "power", "floor", "remainder", "max", "min"]
@@ -62,19 +62,14 @@ def _apply(operation: Operation, numbers: list[Number]) -> Number:
     if operation == "power":
         return a**b
     if operation == "floor":
-        return _floor(a, b)
+        return floor_div(a, b)
     if operation == "remainder":
-        return a - b * _floor(a, b)
+        return a - b * floor_div(a, b)
     pick = maximum if operation == "max" else minimum
     found = pick(a, b)
     for each in more:
         found = pick(found, each)
     return found
-
-
-def _floor(a: Number, b: Number) -> Number:
-    """``a / b`` rounded down: minus what its negative is rounded up to."""
-    return -ceil_div(-a, b)
 
 
 def constant(value: int) -> Extent:

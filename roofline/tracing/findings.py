@@ -19,14 +19,6 @@ class Guard:
     where: str
 
 
-@frozen
-class Findings:
-    """What the reader of an answer must know: ``losses`` make it a lower bound, ``remarks`` do not."""
-
-    losses: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
-
-
 def guards_of(environment: Any, symbols: Mapping[str, str], asked: Sequence[str]) -> list[Guard]:
     """The upper bounds of letters that the code asked about, with file and line."""
     found = []
@@ -63,7 +55,7 @@ def _line_of(environment: Any, symbol: Any, asked: Sequence[str]) -> str:
     return f" ({short(lines[-1])})" if lines and lines[-1] else ""
 
 
-def findings_of(recording: Recording, dims: Mapping[str, int], name: str) -> Findings:
+def losses_of(recording: Recording, dims: Mapping[str, int], name: str) -> tuple[str, ...]:
     """What is not counted of a recording. Raises UsageError for sizes that depend on data and have no number."""
     asked = sorted({letter for call in recording.calls for letter in _letters(call)} - {*dims, "B", "S"})
     if asked:
@@ -73,7 +65,7 @@ def findings_of(recording: Recording, dims: Mapping[str, int], name: str) -> Fin
     losses = [
         f"{kind} has no known cost, only its bytes count ({', '.join(lines)})" for kind, lines in _unknown(recording)
     ]
-    return Findings(tuple(losses))
+    return tuple(losses)
 
 
 def _unknown(recording: Recording) -> Iterable[tuple[str, Sequence[str]]]:

@@ -53,15 +53,15 @@ def import_torch() -> Any:
 
 
 def _traced(module: Any, inputs: Sequence[Input], dims: Mapping[str, int], name: str, *, strict: bool) -> Model:
-    from roofline.tracing.findings import findings_of  # noqa: PLC0415
+    from roofline.tracing.findings import losses_of  # noqa: PLC0415
     from roofline.tracing.folding import folded  # noqa: PLC0415
     from roofline.tracing.program import Traced  # noqa: PLC0415
     from roofline.tracing.running import record  # noqa: PLC0415  (needs torch)
 
     recording, guards = record(module, inputs, dims, name)
-    found = findings_of(recording, dims, name)
-    if strict and found.losses:
-        msg = f"{name}: {found.losses[0]}; without strict it is a lower bound"
+    losses = losses_of(recording, dims, name)
+    if strict and losses:
+        msg = f"{name}: {losses[0]}; without strict it is a lower bound"
         raise UsageError(msg)
     made = Traced(recording, folded(recording), dict(dims))
     if made.program(Conventions()).parameters() != made.parameters:  # weights that some layers share with others
@@ -70,8 +70,21 @@ def _traced(module: Any, inputs: Sequence[Input], dims: Mapping[str, int], name:
     most, where = next(((g.most, g.where) for g in guards if g.letter == "S"), (MAX_LENGTH, ""))
     lengths = Lengths(most, field=f"positions{where}") if "S" in letters else Lengths(1, whole=True, unit="inputs")
     facts = tuple({"inputs": {each.name: list(each.sizes) for each in inputs}, "dims": dict(dims)}.items())
-    outline = Outline(made.program, lengths, facts, found.losses, letters & set("BS"))
-    warnings = [f"at least: {loss}" for loss in found.losses] + list(found.remarks)
+    outline = Outline(made.program, lengths, facts, losses, _meanings(inputs))
+    still = [] if "B" in letters else ["no input has a size B: the batch changes nothing"]
+    if any(call.kind == "convolution" for call in recording.calls):
+        still.append("convolutions take the constants of other operators: none was timed")
+    warnings = [f"at least: {loss}" for loss in losses] + still
     return Model(
         name, "traced", outline, type(module).__name__, dict(facts), tuple(f"{name}: {each}" for each in warnings)
     )
+
+
+def _meanings(inputs: Sequence[Input]) -> dict[str, str]:
+    """What the letters mean to a module: sizes of its inputs, and what the code finds in data."""
+    places: dict[str, list[str]] = {}
+    for each in inputs:
+        for place, size in enumerate(each.sizes):
+            if isinstance(size, str):
+                places.setdefault(size, []).append(f"{each.name}.shape[{place}]")
+    return {letter: f"size of the input: {', '.join(dict.fromkeys(where))}" for letter, where in places.items()}
