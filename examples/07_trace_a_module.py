@@ -28,12 +28,12 @@ class Layer(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Twelve of them, between tokens and logits."""
+    """Four of them, between tokens and logits."""
 
     def __init__(self) -> None:
         super().__init__()
         self.tokens, self.positions = nn.Embedding(32_000, 512), nn.Embedding(2048, 512)
-        self.layers = nn.ModuleList(Layer(512) for _ in range(12))
+        self.layers = nn.ModuleList(Layer(512) for _ in range(4))
         self.norm, self.head = nn.LayerNorm(512), nn.Linear(512, 32_000, bias=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
