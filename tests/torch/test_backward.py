@@ -2,7 +2,8 @@
 
 The gradient of the sum of all that a module gives is taken under a second counter. Attention and experts are eager, so
 that the counter sees their matmuls. Its traps are named rules: it forgets the groups of a convolution in the gradient
-of the taps, and knows no triangular solve; torch differentiates neither an empty first state nor an unread last one.
+of the taps, and knows no triangular solve; torch differentiates neither an empty first state nor an unread last one,
+and no choice of keys: an indexer learns by a loss of its own, which the module does not have.
 """
 
 from __future__ import annotations
@@ -54,10 +55,11 @@ _TINY: dict[str, dict[str, Any]] = {
 
 
 def our_flops(model: Model, **sizes: int) -> Fraction:
-    """FLOPs of the backward phase, with the letters of the workload bound to ``sizes``."""
+    """FLOPs of the backward phase, with the letters of the workload bound to ``sizes``; of an indexer none."""
     program = training_program(model.program(AS_TORCH))
     bound = {letter: Fraction(size) for letter, size in {**program.sizes, **sizes}.items()}
-    return sum(group.times(bound) * op.flops(group.sizes(bound)) for group, op in program.in_phase(Phase.BACKWARD))
+    steps = ((group, op) for group, op in program.in_phase(Phase.BACKWARD) if not op.name.startswith("index_"))
+    return sum(group.times(bound) * op.flops(group.sizes(bound)) for group, op in steps)
 
 
 def counted(module: Any, **inputs: Any) -> dict[str, int]:
