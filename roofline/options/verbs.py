@@ -305,7 +305,9 @@ class TrainingStep(TypedDict, total=False):
     dropout: Annotated[bool, Option("With dropout and its masks.", default=False)]
     hidden: Annotated[
         float,
-        Option("Share of data parallelism's exchanges that may run behind the passes.", default=1.0, metavar="SHARE"),
+        Option(
+            "Share of data parallelism's exchanges that runs behind the passes for free.", default=0.0, metavar="SHARE"
+        ),
     ]
 
 

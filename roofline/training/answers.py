@@ -48,7 +48,7 @@ class TrainingInputs(TypedDict):
     optimizer: Annotated[str, Says("optimizer")]
     schedule: Annotated[str, Says("schedule of the pipeline")]
     dropout: Annotated[bool, Says("whether there is dropout")]
-    hidden: Annotated[float, Says("share of data parallelism's exchanges that may run behind the passes")]
+    hidden: Annotated[float, Says("share of data parallelism's exchanges that runs behind the passes for free")]
     engine: Annotated[str, Says("whose kernels and launches")]
     constants: Annotated[str, Says("whose constants")]
     overrides: Annotated[dict[str, Any], Says("fields that --set edits, by path, in the spelling given")]

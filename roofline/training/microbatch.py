@@ -37,6 +37,9 @@ ATTENTION_BACKWARD = 2.5
 ATTENTION_BACKWARD_BAND = (0.7, 1.4)
 """How far that may be off, times the band of the forward pass."""
 
+ONE_PASS_BAND = (0.8, 1.2)
+"""How far one pass may be off where both were timed together, times the band of both: assumed."""
+
 PLACES = (0, 1, 2, 3)
 """Before the layers, in them, behind them, handing on."""
 
@@ -159,7 +162,8 @@ def _attention(cost: Cost, forward: Priced | None, machine: Machine) -> Timing:
     """A pass of fused attention; the backward one from the time of its ``forward`` where none was timed."""
     timed = machine.constants_of(cost, ATTENTION_TRAINING) != machine.constants_of(cost)
     if timed or forward is None:
-        return machine.time(cost, ATTENTION_TRAINING)
+        t, (low, high) = machine.time(cost, ATTENTION_TRAINING), ONE_PASS_BAND
+        return banded(t, low * (t.low_s / t.time_s), high * (t.high_s / t.time_s))
     t = forward.timing * ATTENTION_BACKWARD
     low, high = ATTENTION_BACKWARD_BAND
     return banded(t, low * (t.low_s / t.time_s), high * (t.high_s / t.time_s))

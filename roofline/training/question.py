@@ -48,7 +48,7 @@ class TrainingQuestion:
 
     ``batch`` sequences of ``sequence`` tokens make a step. ``given`` are degrees that are fixed; ``microbatch``,
     ``zero`` and ``recompute`` are None where they are searched. ``hidden`` is the part of data parallelism's exchanges
-    that may run behind the passes.
+    that runs behind the passes for free.
     """
 
     request: Request

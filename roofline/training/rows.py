@@ -216,7 +216,9 @@ class Steps:
         """What data parallelism exchanges, but for what runs behind the passes.
 
         ZeRO 0 and 1 sum gradients up once a step, 2 in each microbatch; 3 gathers weights for both passes of each too.
-        All that could run behind them does at the low end of the band, nothing at the high end.
+        They are expected to cost the passes what they take, but for the share asked for: what runs beside takes units
+        and bandwidth from them. At the low end of the band all that could run behind the passes does, at the high end
+        nothing.
         """
         reduced, gathered = (self._most(parts) for parts in (self.passes.reduced, self.passes.gathered))
         places = [total([(1, self.passes.forward[at]), (1, self.passes.backward[at])]) for at in STAGES]
@@ -224,7 +226,7 @@ class Steps:
         for zero in self.zero:
             sent = total([(m if zero > 1 else 1, reduced), (2 * m if zero == 3 else 1, gathered)])
             behind = passes * (m if zero > 1 else 1)
-            left = maximum(0.0, sent.time_s - self.question.hidden * behind.time_s)
+            left = maximum(sent.time_s - behind.time_s, (1 - self.question.hidden) * sent.time_s)
             least, low = (minimum(left, maximum(0.0, end - behind.time_s)) for end in (sent.bound_s, sent.low_s))
             found.append(Timing(left, least, low, sent.high_s, link_s=left))
         return _timings(found, _ZERO)

@@ -358,3 +358,12 @@ def test_attention_of_training_has_constants_by_library() -> None:
     assert one["attention_forward"] + one["attention_backward"] > two["attention_forward"] + two["attention_backward"]
     assert two["attention_backward"] == pytest.approx(2.4 * two["attention_forward"], rel=0.1)  # as FLOPs and bytes are
     assert elsewhere["attention_backward"] == pytest.approx(2.5 * elsewhere["attention_forward"])
+
+
+def test_the_free_share_of_exchanges_is_not_waited_for() -> None:
+    """What is left of exchanges that run behind the passes whole is what of them costs; the band holds both ends."""
+    nothing, half, every = (step(model="llama-3.2-1b", hardware="8xh100", zero=3, microbatch=8, tp=1, pp=1,
+                                 hidden=share).parts.exchanges for share in (0.0, 0.5, 1.0))  # fmt: skip
+    assert 2 * float(half.time_s) == pytest.approx(float(nothing.time_s))
+    assert float(every.time_s) == float(nothing.low_s) == 0
+    assert float(nothing.time_s) > 0
