@@ -75,6 +75,14 @@ def plot_simulation(found: Any, path: Path) -> None:
     save(draw_load(found), path, words=describe_load(found))
 
 
+def plot_training(step: Any, path: Path) -> None:
+    """The memory and the schedule of a training step that was found already: ``train --plot``."""
+    from roofline.charts.drawing.saving import save
+    from roofline.charts.kinds.training import describe_training, draw_training
+
+    save(draw_training(step), path, words=describe_training(step))
+
+
 def plot_prediction(prediction: Any, path: Path) -> None:
     """The roofline of a prediction that was made already: ``predict --plot``."""
     from roofline.charts.drawing.saving import save

@@ -6,6 +6,7 @@ from functools import partial
 
 import click
 
+from roofline.cli import plot as cli_plot
 from roofline.cli.console import refuse, tell, warn
 from roofline.options.keywords import part
 from roofline.options.verbs import TrainFlags, TrainOptions
@@ -19,6 +20,8 @@ def train(model: str, flags: TrainFlags) -> None:
 
     if flags["output"] is not None:
         check_output(flags["output"])
+    if flags["plot"] is not None:
+        cli_plot.check(flags["plot"])
     from roofline.buying import api as buying
     from roofline.reports.prediction import to_json
     from roofline.reports.training import training_rows, training_text
@@ -28,6 +31,8 @@ def train(model: str, flags: TrainFlags) -> None:
         warn(warning)
     if flags["output"] is not None:
         write_result(found.to_dict, partial(training_rows, found), flags["output"])
+    if flags["plot"] is not None:
+        cli_plot.plot_training(found.step, flags["plot"])
     if flags["json"]:
         tell(to_json(found.to_dict()))
     elif flags["output"] is None:

@@ -346,6 +346,11 @@ class TrainOptions(
 class TrainFlags(SeveralHardware, TrainOptions, FileOutput, Wide, Quiet, total=False):
     """The flags of ``train``."""
 
+    plot: Annotated[
+        Path | None,
+        Option("Draw memory by stage, and the schedule: FILE.png, .svg or .pdf.", metavar="FILE", everyday=True),
+    ]
+
 
 class SimulateOptions(Simulated, Traffic, Targets, StepClockOptions, Reserve, total=False):
     """The keywords of ``simulate``."""

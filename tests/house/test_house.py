@@ -265,7 +265,7 @@ VERBS = {
     "train": "--hardware --sequence --batch-tokens --batch --microbatch --zero --recompute --schedule --optimizer "
     "--gradients --dropout --hidden --dtype --tokens --days --tp --pp --dp --ep --cp --dcp --sp --routing --engine "
     "--kernels --constants --reserve --price-kind --prices --years --chassis --pue --power-price --hosting --set "
-    "--json --output -o --wide --quiet --help-all",
+    "--json --output -o --wide --quiet --plot --help-all",
     "simulate": "--hardware --load --concurrency --arrivals --requests --router --seed --workload --prompt --generate "
     "--prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity "
     "--routing --count --lm-head --engine --kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp --reserve "
