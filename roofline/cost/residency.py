@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, reduce
 from typing import Protocol, TypeAlias
 
@@ -11,7 +11,7 @@ from roofline.cost.kv_cache import cache_bytes
 from roofline.identity import Same
 from roofline.number import Number, exact, is_symbolic, maximum, whole
 from roofline.program.axes import Sizes, rebind
-from roofline.program.op import STATES, Tensor
+from roofline.program.op import STATES, Op, Tensor
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import Precision, Workload
@@ -131,7 +131,11 @@ def activation_peak(program: Program, phase: Phase, sizes: Sizes, precision: Wid
 
 def alive_bytes(program: Program, phase: Phase, sizes: Sizes, precision: Widths) -> list[Number]:
     """Bytes of activations alive at each operator: a tensor lives from a write to the last read before the next."""
-    steps = list(_steps(program, phase, sizes, precision))
+    return alive_along(list(_steps(program, phase, sizes, precision)))
+
+
+def alive_along(steps: Sequence[Step]) -> list[Number]:
+    """The same of operators by what they read and write."""
     held: dict[str, Number] = {}
     alive: list[Number] = []
     for (reads, writes), later in zip(steps, _needed_after(steps), strict=True):
@@ -142,7 +146,7 @@ def alive_bytes(program: Program, phase: Phase, sizes: Sizes, precision: Widths)
     return alive
 
 
-def _needed_after(steps: list[Step]) -> list[set[str]]:
+def _needed_after(steps: Sequence[Step]) -> list[set[str]]:
     """For each step, the names that a later step reads before anything writes them anew."""
     needed: list[set[str]] = []
     later: set[str] = set()
@@ -154,8 +158,17 @@ def _needed_after(steps: list[Step]) -> list[set[str]]:
 
 def _steps(program: Program, phase: Phase, sizes: Sizes, precision: Widths) -> Iterator[Step]:
     """Reads and writes in running order; a repeated group runs twice, which shows what lives across its repeats."""
+    for group in program.groups:
+        if phase in group.phases:
+            local, times = group.sizes(sizes), group.times(sizes)
+            steps = [touched_bytes(op, rebind(local, op.local), precision) for op in group.ops]
+            yield from steps * (2 if is_symbolic(times) or times > 1 else 1)
 
-    def held(tensors: tuple[Tensor, ...], bound: Sizes) -> dict[str, Number]:
+
+def touched_bytes(op: Op, bound: Sizes, precision: Widths) -> Step:
+    """Bytes by name of the activations that an operator reads, and of those that it writes."""
+
+    def held(tensors: tuple[Tensor, ...]) -> dict[str, Number]:
         """The largest of each name, where one operator reads a tensor under two sets of axes."""
         found: dict[str, Number] = {}
         for tensor in tensors:
@@ -164,9 +177,4 @@ def _steps(program: Program, phase: Phase, sizes: Sizes, precision: Widths) -> I
                 found[tensor.name] = maximum(size, found[tensor.name]) if tensor.name in found else size
         return found
 
-    for group in program.groups:
-        if phase in group.phases:
-            local, times = group.sizes(sizes), group.times(sizes)
-            bound = [(op, rebind(local, op.local)) for op in group.ops]
-            steps = [(held(op.reads, own), held(op.writes, own)) for op, own in bound]
-            yield from steps * (2 if is_symbolic(times) or times > 1 else 1)
+    return held(op.reads), held(op.writes)

@@ -228,17 +228,15 @@ class Mesh:
 
     def splits(self, group: Group, op: Op) -> dict[str, Dims]:
         """Axis -> the dimensions that split it in ``op``; an axis that nothing splits is absent."""
-        _check_mixed(op)
-        experts, touched, heads = is_expert(op), touched_letters(op), self._heads(group, op)
-        meant = {letter: _meaning(letter, group, op) for letter in stored_letters(op)}
-        mixed = set() if op.kind == "attention" else {meant[letter] for letter in op.mixes.split()}
+        asked, heads = _asked_of(Same(group), Same(op)), self._heads(group, op)
+        experts, meant = asked.expert, asked.meant
         found: dict[str, Dims] = {}
-        for letter, meaning in meant.items():
-            if meaning not in mixed and not (meaning == "S" and not self.phase.one_token and letter in touched):
+        for letter, meaning in asked.split:
+            if not (meaning == "S" and not self.phase.one_token and letter in asked.touched):
                 found[letter] = heads[meaning] if meaning in heads else self._split(meaning, experts)
         if "K" not in found:
             found.pop("G", None)
-        if experts and _combines(op):  # what experts say goes back to where its token lives
+        if experts and asked.combines:  # what experts say goes back to where its token lives
             found |= {"A": found.get("A", _NONE) - self._tokens, "B": self.home("B")}
             return {
                 letter: dims - (TENSOR - _EXPERT) if letter == "T" else dims for letter, dims in found.items() if dims
@@ -455,6 +453,30 @@ def reads_positions(op: Op, group: Group) -> bool:
 def positions(tensor: Tensor, group: Group, op: Op) -> bool:
     """Whether an operator touches all positions of a tensor, the new ones and those before them."""
     return any(_meaning(letter, group, op) == "S" for letter in tensor.letters)
+
+
+@frozen
+class _Asked:
+    """What of an operator says how it may be split, whatever the layout.
+
+    What each letter stands for, and of those that it does not run over as a whole, with their letters; those that it
+    touches; whether it works on what a router has sent to experts, and adds up what they say.
+    """
+
+    meant: Mapping[str, str]
+    split: tuple[tuple[str, str], ...]
+    touched: frozenset[str]
+    expert: bool
+    combines: bool
+
+
+@lru_cache(maxsize=4096)
+def _asked_of(group: Same[Group], op: Same[Op]) -> _Asked:
+    _check_mixed(op.it)
+    meant = {letter: _meaning(letter, group.it, op.it) for letter in stored_letters(op.it)}
+    mixed = set() if op.it.kind == "attention" else {meant[letter] for letter in op.it.mixes.split()}
+    split = tuple((letter, meaning) for letter, meaning in meant.items() if meaning not in mixed)
+    return _Asked(meant, split, frozenset(touched_letters(op.it)), is_expert(op.it), _combines(op.it))
 
 
 def _check_mixed(op: Op) -> None:

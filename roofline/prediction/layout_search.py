@@ -15,7 +15,7 @@ from roofline.options.groups import Degrees
 from roofline.parallelism.dimensions import DEGREES, DIMENSIONS, OWN, Search, given_degrees
 from roofline.parallelism.divisibility import can_split, check_layout
 from roofline.parallelism.layout import Layout
-from roofline.prediction.layout_evaluation import LayoutTable, layout_rows
+from roofline.prediction.layout_evaluation import LayoutTable
 from roofline.prediction.request import Request, read_request
 
 
@@ -132,7 +132,7 @@ def evaluate(request: Request, given: Mapping[str, int], batches: Sequence[int])
     batch_of = np.repeat([workload.batch for workload in workloads], [mask.sum() for mask in held])
     if not len(batch_of):
         refuse_layouts(request, layouts, given, devices)
-    return layout_rows(request, rows, batch_of, request.machine(devices))
+    return LayoutTable.of(request, request.machine(devices), rows, batch_of)
 
 
 def candidates(request: Request, devices: int, given: Mapping[str, int]) -> Layout:

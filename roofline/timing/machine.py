@@ -180,9 +180,18 @@ def with_waits(costs: Sequence[Cost], found: Sequence[Timing]) -> list[Timing]:
 
     Letters take it that the device never waits.
     """
-    hosts = [cost.count for cost in costs if cost.ahead]
-    if not hosts:
-        return list(found)
     pairs = list(zip(costs, found, strict=True))
-    ran = added(cost.count * timing.time_s for cost, timing in pairs if not cost.ahead) / added(hosts)
-    return [beyond(timing, ran) if cost.ahead else timing for cost, timing in pairs]
+    waited = iter(waits([pair for pair in pairs if pair[0].ahead], ((c.count, t) for c, t in pairs if not c.ahead)))
+    return [next(waited) if cost.ahead else timing for cost, timing in pairs]
+
+
+def waits(hosts: Sequence[tuple[Cost, Timing]], ran: Iterable[tuple[Number, Timing]]) -> list[Timing]:
+    """What a device waits for what hosts do for a step: all of it, or of one that is ahead what is beyond the step.
+
+    ``ran``: how often each operator runs, and its time.
+    """
+    steps = [cost.count for cost, _ in hosts if cost.ahead]
+    if not steps:
+        return [timing for _, timing in hosts]
+    step_s = added(count * timing.time_s for count, timing in ran) / added(steps)
+    return [beyond(timing, step_s) if cost.ahead else timing for cost, timing in hosts]

@@ -1,0 +1,92 @@
+"""Layouts in arrays, a row each: for each phase the programs of those that have the same collectives in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from roofline.classes import frozen
+from roofline.identity import alike
+from roofline.number import Number
+from roofline.parallelism.dimensions import Steps, kinds
+from roofline.parallelism.layout import Layout, stored_letters
+from roofline.parallelism.sharding import shard_phase
+from roofline.prediction.request import Request
+from roofline.program.axes import Binding, Sizes
+from roofline.program.op import Op
+from roofline.program.phases import Phase
+from roofline.program.program import Group, Program
+
+
+@frozen(eq=False)
+class PhaseRows:
+    """A phase in several layouts: the programs of arrays that it takes, and which rows each of them stands for.
+
+    ``stated``: the operators of all programs with their groups, those in common once; ``places``: those that each
+    program runs, one after the other.
+    """
+
+    phase: Phase
+    programs: tuple[Program, ...]
+    masks: tuple[Any, ...]
+    stated: tuple[tuple[Group, Op], ...]
+    places: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, request: Request, phase: Phase, layouts: Layout) -> PhaseRows:
+        """A phase of a request in these layouts."""
+        later = phase is Phase.PREFILL and request.workload.pieces > 1
+        kind = kinds(layouts.to_dict(), Steps(phase.one_token, later))
+        masks = [kind == each for each in np.unique(kind)]
+        columns = layouts.at((..., None))
+        programs = [shard_phase(request.program, columns, phase, layouts.at(mask)) for mask in masks]
+        known = Distinct()
+        places = [tuple(known.place(*each) for each in program.in_phase(phase)) for program in programs]
+        return cls(phase, tuple(programs), tuple(masks), tuple(known.found), tuple(places))
+
+    def joined(self, parts: Sequence[Any]) -> Any:
+        """The rows of one number per program, or of arrays that are right in the rows of their program."""
+        found = np.empty(len(self.masks[0]))
+        for mask, part in zip(self.masks, parts, strict=True):
+            found[mask] = np.broadcast_to(np.asarray(part, dtype=np.float64), found.shape)[mask]
+        return found
+
+
+_ROUTED = frozenset("AEXC")
+"""Letters of experts: what they are bound to reads those of the group."""
+
+
+@dataclass(slots=True)
+class Distinct:
+    """Operators of several programs with their groups: those that are split alike are one, in whichever group."""
+
+    found: list[tuple[Group, Op]] = field(default_factory=list)
+    named: dict[str, list[int]] = field(default_factory=dict)
+
+    def place(self, group: Group, op: Op) -> int:
+        """The place of an operator among those found, where it joins them if it is none of them."""
+        known = self.named.setdefault(op.name, [])
+        own = _bound(group, op)
+        for place in known:
+            one, other = self.found[place]
+            if alike(op, other) and alike(own, _bound(one, other)):
+                return place
+        known.append(len(self.found))
+        self.found.append((group, op))
+        return known[-1]
+
+
+def _bound(group: Group, op: Op) -> Mapping[str, Binding]:
+    """What of a group's letters an operator has, in its tensors or in what it binds; of experts all."""
+    own = {*stored_letters(op), *op.local, *(each for each in op.local.values() if isinstance(each, str))}
+    if not _ROUTED.isdisjoint(own):
+        return group.local
+    return {letter: binding for letter, binding in group.local.items() if letter in own}
+
+
+def floats(sizes: Sizes) -> dict[str, Number]:
+    """Sizes as floats, which go with arrays, and the arrays among them."""
+    return {letter: size if isinstance(size, np.ndarray) else float(size) for letter, size in sizes.items()}
