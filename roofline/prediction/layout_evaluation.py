@@ -22,6 +22,12 @@ from roofline.program.phases import Phase
 from roofline.timing.machine import Machine, waits
 from roofline.timing.timing import SECONDS, Timing, total
 
+_EVERY = slice(None)
+"""Of the steps of a request."""
+
+_ROUNDING = 1e-9
+"""How far sums that are equal may be apart, as a part of them."""
+
 
 @dataclass(frozen=True, eq=False)
 class LayoutTable:
@@ -105,11 +111,37 @@ class LayoutTable:
     @cached_property
     def _timings(self) -> dict[Phase, Timing]:
         """One step of each phase that is asked for, the mean of several."""
-        return {phase: _step_rows(self, phase) for phase in self.phases if phase in self.request.phases}
+        return {phase: _step_rows(self, phase) for phase in self._asked}
 
     @cached_property
     def _whole(self) -> Timing:
-        return total((self.request.workload.steps(phase), timing) for phase, timing in self._timings.items())
+        return self._all_steps(self._timings)
+
+    @property
+    def _asked(self) -> list[Phase]:
+        return [phase for phase in self.phases if phase in self.request.phases]
+
+    def _all_steps(self, timings: Mapping[Phase, Timing]) -> Timing:
+        """The time of a request of such steps."""
+        return total((self.request.workload.steps(phase), timing) for phase, timing in timings.items())
+
+    def contenders(self) -> LayoutTable:
+        """The rows of which each batch's best is one: a request is as fast at most as if no decode step attended to
+        more than the first, and no slower than if all attended to what the last does.
+        """
+        found = {phase: [_step_rows(self, phase)] * 2 for phase in self._asked if not phase.one_token}
+        for phase in (phase for phase in self._asked if phase.one_token):
+            found[phase] = [_step_rows(self, phase, steps) for steps in (slice(1), slice(-1, None))]
+        ends = [self._all_steps({phase: both[end] for phase, both in found.items()}).time_s for end in range(2)]
+        least_s, most_s = (np.where(self.fits, np.asarray(end), np.inf) for end in ends)
+        kept = np.zeros(len(self), dtype=bool)
+        for batch in np.unique(self.batch):
+            own = self.batch == batch
+            if self.fits[own].any():
+                kept |= own & (least_s <= most_s[own].min() * (1 + _ROUNDING))
+            else:
+                kept |= own & (self.memory_bytes == self.memory_bytes[own].min())
+        return self.at(kept)
 
     def order(self, batch: int | None = None) -> list[int]:
         """Rows of a batch, or all, best first: those that fit, by tokens/s; then the others, by their memory."""
@@ -126,13 +158,14 @@ class LayoutTable:
         return self.order(batch)[0]
 
 
-def _step_rows(table: LayoutTable, phase: Phase) -> Timing:
-    """One step of ``phase``, a number per row: operators that programs have in common once. [s]"""
+def _step_rows(table: LayoutTable, phase: Phase, steps: slice = _EVERY) -> Timing:
+    """One step of ``phase``, a number per row, the mean of these: operators that programs have in common once. [s]"""
     request, rows, layouts = table.request, table.phases[phase], table.layouts
     work, fixed, replica = request.workload, request.program.sizes, table.batch // layouts.dp
     parts = np.maximum(microbatches(replica, layouts.pp, phase), np.asarray(work.passes(phase, replica)))
     pieces = work.pieces if phase is Phase.PREFILL else 1
     sizes = {**floats(work.sizes(phase)), "B": (table.batch / layouts.dp * pieces / parts)[:, None]}
+    sizes = {letter: size[..., steps] if letter == "S" and np.ndim(size) else size for letter, size in sizes.items()}
     costs = costs_of(rows.stated, fixed, phase, sizes, request.precision, request.engine)
     if phase is Phase.PREFILL:
         costs = going_on(rows.stated, fixed, costs, sizes, request.precision)

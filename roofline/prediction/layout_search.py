@@ -107,7 +107,7 @@ def layouts_of(request: Request) -> list[Layout]:
 def best_layouts(request: Request, batches: Sequence[int], asked: Degrees) -> dict[int, Layout | WorkloadError]:
     """The layout that ``choose_layout_of_some`` takes at each batch, or why there is none."""
     try:
-        table = evaluate(request, given_degrees(asked), batches)
+        table = evaluate(request, given_degrees(asked), batches).contenders()
         found = {batch: table.layout(table.best(batch)) for batch in dict.fromkeys(table.batch.tolist())}
     except WorkloadError:
         found = {}
