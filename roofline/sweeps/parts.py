@@ -44,6 +44,9 @@ from roofline.version import versions
 MOST_ROWS = 1 << 18
 """Rows of a part: what is lost at most when a run is killed, and what is in memory at once."""
 
+MOST_POINTS = 10**10
+"""Points of a study, each at its first price: more would be tens of thousands of files, and days."""
+
 _HERE = Path(__file__).parent.parent
 
 Fixed = tuple[tuple[str, int], ...]
@@ -176,7 +179,17 @@ def layouts_at(request: Request, batches: Grid, asked: Degrees) -> dict[Layout |
 
 
 def check(study: Study) -> None:
-    """Raises RooflineError for a name that is none, which is no row; for edits and prices of nothing in the study."""
+    """Raises RooflineError for a name that is none, which is no row; for edits and prices of nothing in the study.
+
+    For more points than anyone waits for, too.
+    """
+    choices = prod(len(each or [None]) for each in (study.models, study.devices, study.dtypes, study.engines))
+    points = choices * sum(prod(map(len, axes_of(phase, study.axes).values())) for phase in study.rows_of)
+    if points > MOST_POINTS:
+        msg = (
+            f"{points:,} points: expected at most {MOST_POINTS:,}; give ranges that double, 1..512:log2, or have steps"
+        )
+        raise UsageError(msg)
     fields = edits_by_room(study.set)
     for model in study.models:
         load_model(model)

@@ -372,6 +372,7 @@ def test_workers_are_a_whole_number_or_a_cluster(workers: Any, tmp_path: Path) -
     ("wrong", "problem"),
     [
         ({"models": "gpt2,../../gpt2"}, "../../gpt2"),
+        ({"batch": "1..900k", "context": "1..900k"}, "points: expected at most 10,000,000,000"),
         ({"hardware": "a10,zzz"}, "unknown hardware 'zzz'"),
         ({"engines": "vllm,vlm"}, "vlm"),
         ({"dtypes": "fp16,fp17"}, "fp17"),

@@ -117,7 +117,8 @@ def draw_heat_map(found: Found, *, theme: str = "light", size: str = "slide", ax
     x = Scale(-0.5, len(heads) - 0.5, across, log=False, ticks=_ticks(heads), grid=False)
     y = Scale(-0.5, len(lines) - 0.5, down, log=False, ticks=_ticks(lines), grid=False)
     axes = frame(sheet, (sheet.x0, sheet.y0, sheet.x1, sheet.y1), x, y)
-    shades = LinearSegmentedColormap.from_list("heat", (sheet.theme.paper, sheet.theme.bound["memory"]))
+    ends = [sheet.theme.paper, sheet.theme.bound["memory"]]  # of two colours a tuple is one with its opacity to some
+    shades = LinearSegmentedColormap.from_list("heat", ends)
     colours = shades(0.08 + 0.92 * _darkness(values, found.more_is_better(name)))
     colours[np.isnan(values)] = 0.0
     axes.imshow(colours, origin="lower", aspect="auto", extent=(x.low, x.high, y.low, y.high), gid="heat", zorder=1)
