@@ -96,7 +96,7 @@ def _admitted(order: Order, result: Sizing) -> int:
     """The most sequences of a replica at once: those of the best batch, of which the load takes a part."""
     curve = order.curve
     if order.simulated is not None:
-        limits = (curve.most, curve.running.engine.max_sequences if curve.running else None)
+        limits = (curve.most, curve.running.engine.most_sequences if curve.running else None)
         return min(MOST, *(each for each in limits if each is not None))
     best = most_of(result.load.served(curve), curve, result.targets)
     assert best is not None, "some batch meets the targets"

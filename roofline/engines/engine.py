@@ -107,8 +107,19 @@ class Engine(Record):
     ] = None
     mixed: Annotated[bool, Says("whether a forward pass that reads prompts decodes too")] = True
     max_sequences: Annotated[
-        int | None, Field(ge=1), Says("sequences that it has in flight at most; none: as many as the cache holds")
+        TokensByDevice | None, Says("sequences in flight at most, by device; none: as many as the cache holds")
     ] = None
+    sampling_copies: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            description="32-bit copies of the logits of its most sequences, in a run at start that tells what is left "
+            "for the cache; none: no such run",
+        ),
+    ] = None
+    eager_held: Annotated[
+        int, Field(ge=0), Says("activations of the hidden size that modules hold in that run, where they are eager")
+    ] = 0
     host_step: Annotated[Seconds, Says("host time of a step")] = 0.0
     host_request: Annotated[Seconds, Says("host time of a step for each of its requests")] = 0.0
     host_ahead: Annotated[
@@ -154,14 +165,16 @@ class Engine(Record):
         return f"{self.title} {self.version} ({self.date[:7]})"
 
     def on(self, device: Collection[str], memory_bytes: float | None) -> Engine:
-        """The same with the chunk that it takes on a device that is known by these words and has so much memory. [B]
+        """The same with the chunk and the sequences of a device that is known by these words and has such a memory. [B]
 
         >>> from roofline.engines.library import load_engine
         >>> [load_engine("vllm").on({"sm_89"}, memory).pass_tokens for memory in (48e9, 96e9)]
         [2048, 8192]
         """
-        found = tokens_on(self.chunk, device, memory_bytes) if self.chunk else None
-        return self if found is None else self.model_copy(update={"chunk": {ANY: found}})
+        tables = {"chunk": self.chunk, "max_sequences": self.max_sequences}
+        found = {name: tokens_on(table, device, memory_bytes) for name, table in tables.items() if table}
+        update = {name: {ANY: number} for name, number in found.items() if number is not None}
+        return self.model_copy(update=update) if update else self
 
     def host_s(self, requests: Number) -> Number:
         """What the host does in a step of so many requests, hidden or not. [s]"""
@@ -171,6 +184,11 @@ class Engine(Record):
     def pass_tokens(self) -> int | None:
         """Tokens of a forward pass of chunked prefill, None where prompts are read whole."""
         return (self.chunk or {}).get(ANY) or None
+
+    @property
+    def most_sequences(self) -> int | None:
+        """Sequences in flight at most, None for as many as the cache holds."""
+        return (self.max_sequences or {}).get(ANY)
 
     @property
     def mixed_tokens(self) -> int | None:

@@ -107,6 +107,16 @@ class MemoryAnswer(TypedDict):
     max_context: Annotated[int | None, Says("longest sequence that fits, prompt and answer together", "tokens")]
 
 
+class CacheAtStartAnswer(TypedDict):
+    """The KV cache that an engine makes at its start, whatever is asked of it, and prints."""
+
+    tokens: Annotated[int, Says("tokens that it has room for", "tokens")]
+    bytes: Annotated[int, Says("its bytes on a device", "B")]
+    profile_bytes: Annotated[int, Says("what the run at start took that tells what is left", "B")]
+    profiled_tokens: Annotated[int, Says("tokens of that run", "tokens")]
+    profiled_sequences: Annotated[int, Says("sequences that it drew a token for", "sequences")]
+
+
 class HardwareAnswer(TypedDict):
     """The devices."""
 
@@ -260,6 +270,7 @@ class PredictAnswer(Answer):
     parameters: Annotated[int, Says("parameters of the model, tied ones once", "elements")]
     fits: Annotated[bool | None, Says("whether it fits; null where the capacity is not known")]
     memory: Annotated[MemoryAnswer, Says("memory of one device")]
+    cache_at_start: NotRequired[Annotated[CacheAtStartAnswer, Says("the engine's cache, where it is known")]]
     phases: Annotated[dict[Phase, PhaseAnswer], Says("each phase that runs, one step of it")]
     request_s: Annotated[float, Says("time of a whole request: encode + prefill + all decode steps", "s")]
     ttft_s: NotRequired[Annotated[float, Says("time to first token", "s")]]

@@ -23,6 +23,7 @@ from roofline.options.verbs import PredictOptions, RequestOptions
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.replication import Replicated, replicated_weights
 from roofline.prediction.before_after import Change, changes, uncompressed
+from roofline.prediction.cache_at_start import CacheAtStart, cache_at_start
 from roofline.prediction.figures import Operator, PhasePrediction
 from roofline.prediction.fleet import layout_of
 from roofline.prediction.layout_search import Chosen, choose_layout_of_some
@@ -69,6 +70,11 @@ class Prediction:
     def memory(self) -> MemoryFit:
         """What resides on a device of the fullest stage, and what would fit."""
         return fit_request(self.request, self.layout, self.steps.program)
+
+    @cached_property
+    def cache_at_start(self) -> CacheAtStart | None:
+        """The KV cache that the engine makes at its start, and prints; None where it is not known to."""
+        return cache_at_start(self.request, self.steps, self.memory.footprint.weights_bytes)
 
     @property
     def layout(self) -> Layout:
@@ -212,6 +218,7 @@ class Prediction:
             "parameters": self.parameters,
             "fits": self.memory.fits,
             "memory": self.memory.to_dict(),
+            **({"cache_at_start": made.to_dict()} if (made := self.cache_at_start) else {}),
             "phases": {name: phase.to_dict() for name, phase in self.phases.items()},
             "request_s": self.request_s,
             **{k: v for k, v in (("ttft_s", self.ttft_s), ("tpot_s", self.tpot_s)) if v is not None},

@@ -52,6 +52,13 @@ def _facts(prediction: Prediction) -> Iterator[str]:
         source = device.source_of(getattr(device.peak, unit)[dtype], "value")[0]
         yield f"  peak = {quantity(rate, 'flops_per_s')} ({unit} unit, {dtype}, dense; {source})"
     yield from link_lines(prediction)
+    if made := prediction.cache_at_start:
+        took = quantity(made.profile_bytes, "bytes")
+        run = f"{made.profiled_tokens:,} tokens that draws for {made.profiled_sequences:,} sequences"
+        yield (
+            f"  KV cache at start = {made.tokens:,} tokens, {quantity(made.bytes, 'bytes')}: what the share of "
+            f"{prediction.engine.title} leaves beside weights and {took} of a run of {run}"
+        )
     yield f"constants {constants.provenance} {constants.name}"
     if constants.calibration is not None:
         yield f"  source: {constants.calibration.source}"

@@ -106,7 +106,7 @@ def _degrees(request: Request, asked: StepClockOptions) -> Iterator[Degrees]:
 def deployment_of(clock: StepClock, replicas: int, longest: int, options: groups.Reserve) -> Deployment:
     """So many replicas with this clock; what is reserved is asked for by options."""
     request, steps = clock.request, clock.replica
-    most = request.engine.max_sequences or MOST
+    most = request.engine.most_sequences or MOST
     reserve = read_reserve(options, request.engine, otherwise=KEPT)
     capacity = request.device.capacity
     memory = inf if capacity is None else reserve.room(capacity)
