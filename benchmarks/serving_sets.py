@@ -56,7 +56,7 @@ class Deployment:
     """One measured row: what was served by what, and what a client waited. [tokens, s]
 
     ``prompt`` and ``generate`` are means; ``drawn``: of lengths drawn from ``SHORTEST`` of the longest on.
-    ``waiting``: an engine of a version whose host is not ahead of the device.
+    ``waiting``: an engine of a version whose host is not ahead of the device. ``rules``: how it was told to schedule.
     """
 
     model: str
@@ -73,6 +73,7 @@ class Deployment:
     plain_norms: bool
     waiting: bool
     drawn: bool
+    rules: tuple[tuple[str, float], ...] = ()
 
     @property
     def asked(self) -> tuple[object, ...]:
@@ -111,6 +112,12 @@ class Deployment:
         own = {"set": edits} if edits else {}
         return {"engine": self.engine, "dtype": self.dtype, "kv_dtype": self.kv_dtype, **own}
 
+    @property
+    def served(self) -> dict[str, Any]:
+        """The same with how the engine was told to schedule."""
+        edits = {**self.how.get("set", {}), **{f"engine.{field}": value for field, value in self.rules}}
+        return {**self.how, "set": edits or None}
+
 
 def load_deployments(data: Path, most: int = MOST_IN_FLIGHT) -> list[Deployment]:
     """The rows up to ``most`` in flight without pipelines and without attention in data parallel."""
@@ -134,7 +141,7 @@ def _deployment(row: Mapping[str, str]) -> Deployment:
         _ENGINES[row["backend"]],
         row["precision"],
         int(row["tp_size"]),
-        int(row["moe_ep_size"] or 1),
+        max(1, int(row["moe_ep_size"] or 1)),
         int(row["concurrency"] or row["batch_size"]),
         round(int(row["isl"]) * mean),
         round(int(row["osl"]) * mean),
@@ -143,7 +150,33 @@ def _deployment(row: Mapping[str, str]) -> Deployment:
         _norms_plainly(row),
         row["backend"] == "vllm" and row["backend_version"] in _WAITING,
         drawn,
+        tuple(_rules(row).items()) if drawn else (),
     )
+
+
+def _rules(row: Mapping[str, str]) -> dict[str, float]:
+    """How a script of InferenceX tells the engine to schedule: tokens of a pass, and what prompts wait for."""
+    model, device, tp = _MODELS[row["model_path"]], _SYSTEMS[row["system"]], int(row["tp_size"])
+    longest, clients = int(row["isl"]), int(row["concurrency"] or row["batch_size"])
+    alike = row["isl"] == row["osl"] == "1024"
+    tokens = -(-(clients + longest + 64) // 64) * 64
+    match row["backend"], model:
+        case "trtllm", "llama-3.1-70b":
+            chunk = 16384 if device == "b200" else longest + int(row["osl"])
+            return {"chunk": chunk, **({"wait_steps": 20, "wait_share": 0.9} if alike and tp < 8 else {})}
+        case "trtllm", "gpt-oss-120b":
+            return {"chunk": 20_000}
+        case "trtllm", "deepseek-v3":
+            late = alike and 64 <= clients < 256 and row["precision"] == "fp8" and row["measured"] > "2026"
+            chunk = max(8192, tokens) if device == "b200" else tokens
+            return {"chunk": chunk, **({"wait_steps": 40, "wait_share": 0.8} if late and device == "b200" else {})}
+        case "sglang", "deepseek-v3":
+            if device == "h200":
+                return {"chunk": 32768}
+            small = row["precision"] == "fp8" and tp == 4
+            chunk = 16384 if row["precision"] == "fp4" else 8192 if small else 32768
+            return {"chunk": chunk, "poll_steps": 30 if clients >= 16 and not small else 10}
+    return {}
 
 
 def _norms_plainly(row: Mapping[str, str]) -> bool:

@@ -1,11 +1,13 @@
 """Whole deployments that others measured, each beside its simulation: a closed loop of as many clients as in flight.
 
-    python benchmarks/simulated_serving.py --data DIR [--every N]
+    python benchmarks/simulated_serving.py --data DIR [--every N] [--from N] [--fit]
 
 Means over all requests of a row of TTFT, TPOT and end to end (TTFT + (generated - 1) TPOT), those of the first burst
 among them, and how far they are off, by engine, model, device and clients. Lengths are drawn as the scripts of the rows
-drew them, from 0.8 of the longest on, which keeps clients from staying in step, or are all alike. The rows do not say
-whether means or medians were taken: the time to first token hangs on that. Nothing is fitted here.
+drew them, from 0.8 of the longest on, which keeps clients from staying in step, or are all alike. How the engines were
+told to schedule is read from those scripts; of rows without a date it is not known. ``--fit`` looks for the front end's
+time of a request, engine by engine, that has the least median error of TTFT over every other pair of model and system,
+and scores it on the others; nothing else is fitted here.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from roofline.models.model import Model
 from roofline.number import Grid
 
 ROUNDS = 10
+FRONT_ENDS = (0.0, 2.0, 5.0, 10.0, 15.0, 20.0)
+"""Milliseconds that ``--fit`` tries."""
 NAMES = ("TTFT", "TPOT", "end to end")
 _LENGTHS = 5
 
@@ -43,12 +47,15 @@ def _model(name: str) -> Model:
     return roofline.load_model(name)
 
 
-def simulated(row: Deployment) -> Answer:
-    """A row's simulation. Raises RooflineError for what is refused."""
+def simulated(row: Deployment, front_end: float | None = None) -> Answer:
+    """A row's simulation, with a front end of so many milliseconds. Raises RooflineError for what is refused."""
+    how = dict(row.served)
+    if front_end is not None:
+        how["set"] = {**(how["set"] or {}), "engine.front_end": f"{front_end:g} ms"}
     hardware = f"{row.tp}x{row.hardware}" if row.tp > 1 else row.hardware
     found = roofline.simulate(
         _model(row.model), hardware, concurrency=row.in_flight, tp=row.tp, ep=row.ep, requests=ROUNDS * row.in_flight,
-        prompt=_lengths(row.prompt, row.drawn), generate=_lengths(row.generate, row.drawn), **row.how,
+        prompt=_lengths(row.prompt, row.drawn), generate=_lengths(row.generate, row.drawn), **how,
     )  # fmt: skip
     ttft, tpot = (float(times.mean()) for times in (found.ledger.ttft_s, found.ledger.tpot_s))
     measured = (row.ttft_s, row.tpot_s, row.ttft_s + (row.generate - 1) * row.tpot_s)
@@ -77,13 +84,39 @@ def scored(answers: Sequence[Answer], by: Callable[[Deployment], object], told: 
         print(f"{told} {group!s:14} n {len(ratios):4}  {'   '.join(cells)}")
 
 
+def fit(rows: Sequence[Deployment]) -> None:
+    """Print, engine by engine, the median error of TTFT by the front end's time, on the fitted half and on the other."""
+    pairs = sorted({row.pair for row in rows})
+    for engine in sorted({row.engine for row in rows}):
+        for told, half in (("fitted", pairs[::2]), ("judged", pairs[1::2])):
+            own = [row for row in rows if row.engine == engine and row.pair in half]
+            errors = {each: _off(own, each) for each in FRONT_ENDS}
+            print(f"{engine:13} {told} n {len(own):4}", *(f"{each:g} ms {off:5.1%}" for each, off in errors.items()))
+
+
+def _off(rows: Sequence[Deployment], front_end: float) -> float:
+    """The median error of TTFT."""
+    found = []
+    for row in rows:
+        try:
+            found.append(abs(simulated(row, front_end).ratios[0] - 1))
+        except RooflineError:
+            continue
+    return float(np.median(found)) if found else float("nan")
+
+
 def main() -> int:
     """Print the scoreboards."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--from", type=int, default=0, dest="first")
+    parser.add_argument("--fit", action="store_true")
     asked = parser.parse_args()
-    rows = load_deployments(asked.data, most=10_000)[:: asked.every]
+    rows = load_deployments(asked.data, most=10_000)[asked.first :: asked.every]
+    if asked.fit:
+        fit(rows)
+        return 0
     answers, refused = [], []
     for row in rows:
         try:

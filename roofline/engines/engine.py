@@ -120,6 +120,18 @@ class Engine(Record):
     eager_held: Annotated[
         int, Field(ge=0), Says("activations of the hidden size that modules hold in that run, where they are eager")
     ] = 0
+    front_end: Annotated[
+        Seconds, Says("time of a request in the server's front end, one after the other, before it can be scheduled")
+    ] = 0.0
+    poll_steps: Annotated[
+        int, Field(ge=1), Says("decode steps between two looks at what has arrived; after prompts it looks at once")
+    ] = 1
+    wait_steps: Annotated[
+        int, Field(ge=0), Says("steps that prompts wait beside decoding to be read together; 0: none")
+    ] = 0
+    wait_share: Annotated[
+        float, Field(ge=0, le=1, strict=False), Says("share of chunk which, once filled, prompts wait no longer")
+    ] = 1.0
     host_step: Annotated[Seconds, Says("host time of a step")] = 0.0
     host_request: Annotated[Seconds, Says("host time of a step for each of its requests")] = 0.0
     host_ahead: Annotated[
@@ -149,6 +161,9 @@ class Engine(Record):
                 raise ValueError(msg)
         if self.captured != sorted(set(self.captured)):
             msg = "captured: expected each batch once, in ascending order"
+            raise ValueError(msg)
+        if self.wait_steps and not self.chunk:
+            msg = "wait_steps: prompts wait for a chunk to fill, and there is none; expected chunk, such as 8192"
             raise ValueError(msg)
         if self.captured and not self.graphs:
             msg = "captured: without graphs nothing is captured; expected graphs, such as {decode: whole}"

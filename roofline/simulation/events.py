@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import TypeAlias
 
@@ -47,25 +47,38 @@ ROUTERS: dict[str, Router] = {
 
 def run(ledger: Ledger, arrivals: Arrivals, replicas: Sequence[Replica], router: Router) -> None:
     """Have all requests served; what happens to them is written into the ledger."""
-    coming = list(arrivals.first())
+    coming = [(time, False, request) for time, request in arrivals.first()]
     heapq.heapify(coming)
     while True:
         soonest = min(replicas, key=lambda replica: replica.due)
         now = coming[0][0] if coming else inf
         if now <= soonest.due < inf or (coming and soonest.due == inf):
-            woken = []
-            while coming and coming[0][0] == now:
-                _, request = heapq.heappop(coming)
-                ledger.arrived[request] = now
-                chosen = router(replicas, request)
-                chosen.submit(request)
-                woken.append(chosen)
-            for replica in woken:
+            for replica in _submitted(ledger, coming, replicas, router):
                 replica.wake(now)
         elif soonest.run is not None:
             now = soonest.due
             for request in soonest.advance():
                 if (following := arrivals.after(request, now)) is not None:
-                    heapq.heappush(coming, following)
+                    heapq.heappush(coming, (following[0], False, following[1]))
         else:
             return
+
+
+def _submitted(ledger: Ledger, coming: list[_Coming], replicas: Sequence[Replica], router: Router) -> Iterable[Replica]:
+    """Route what arrives now, submit what comes out of front ends; the replicas that have more to look at."""
+    now, woken = coming[0][0], {}
+    while coming and coming[0][0] == now:
+        _, entered, request = heapq.heappop(coming)
+        if not entered:
+            ledger.arrived[request] = now
+            ready = router(replicas, request).receive(request, now)
+            heapq.heappush(coming, (ready, True, request))
+            continue
+        replica = replicas[ledger.replica[request]]
+        replica.submit(request, now)
+        woken[replica.number] = replica
+    return woken.values()
+
+
+_Coming: TypeAlias = tuple[float, bool, int]
+"""When, whether it comes out of a front end, and which request. [s]"""

@@ -1,8 +1,8 @@
 """Continuous batching as an engine schedules it: one replica, step by step.
 
 Each step takes the next token of all that decode, then pieces of prompts up to the token budget of chunked prefill,
-those begun first, then those that wait, in their order, as far as sequences and cache allow. Where the engine reads
-prompts whole, a step reads one and nothing decodes beside it. A sequence that needs a block where none is left has the
+those begun first, then those that wait, in their order, as far as sequences and cache allow. Where prompts run by
+themselves nothing decodes beside them; where the engine reads them whole, a step reads one. A sequence that needs a block where none is left has the
 one that was scheduled last preempted: its cache goes, and it waits, first in line, to be computed anew (recompute).
 
 Steps that only decode are run in bulk, up to the next that ends or overflows the cache; a new request cuts the run
@@ -12,17 +12,19 @@ short. Between its ends the time of a step is as good as linear in the lengths, 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
+from roofline.engines.engine import Engine
 from roofline.number import Grid
 from roofline.program.traces import Whole
 from roofline.serving.step_clock import StepClock
 from roofline.simulation.cache import CacheRoom
+from roofline.simulation.gate import Gate
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.prefix_cache import PrefixCache
 
@@ -44,7 +46,7 @@ class Reading:
 class Run:
     """Steps that are under way: when each ends, the pieces of prompts that they read, and whether sequences decode.
 
-    ``blocked``: what waits cannot be scheduled before it is over.
+    ``blocked``: what waits cannot be scheduled before it is over; ``held``: it could, and is held back.
     """
 
     start: float
@@ -52,6 +54,7 @@ class Run:
     pieces: Sequence[tuple[Reading, int]] = ()
     decodes: bool = True
     blocked: bool = False
+    held: bool = False
 
 
 @dataclass(slots=True)
@@ -79,8 +82,9 @@ class Meter:
 
 @dataclass(slots=True, eq=False)
 class Replica:
-    """A replica at work: what waits, what is read, what decodes.
+    """A replica at work: what has arrived, what waits, what is read, what decodes.
 
+    Requests come through the front end, one after the other, and wait once the scheduler has looked at them.
     ``pace`` multiplies the time of all steps; ``hits`` is the part of each prompt that a prefix cache holds, ``most``
     the sequences that are scheduled at once. The decoding ones are columns: request, tokens that the next step attends
     to, tokens to come, tokens that the prefix cache holds.
@@ -93,6 +97,9 @@ class Replica:
     most: int
     hits: float = 0.0
     pace: float = 1.0
+    entering: int = 0
+    entered_at: float = 0.0
+    arrived: deque[tuple[float, int]] = field(default_factory=deque)
     waiting: deque[int] = field(default_factory=deque)
     reading: list[Reading] = field(default_factory=list)
     decoding: Whole = field(default_factory=lambda: _NONE)
@@ -102,10 +109,17 @@ class Replica:
     again: dict[int, int] = field(default_factory=dict)
     run: Run | None = None
     meter: Meter = field(default_factory=Meter)
+    gate: Gate = field(init=False)
     prefixes: PrefixCache = field(init=False)
 
     def __post_init__(self) -> None:
+        self.gate = Gate.of(self.engine)
         self.prefixes = PrefixCache(self.room)
+
+    @property
+    def engine(self) -> Engine:
+        """What schedules."""
+        return self.clock.replica.engine
 
     @property
     def due(self) -> float:
@@ -119,35 +133,45 @@ class Replica:
 
     @property
     def in_flight(self) -> int:
-        """Requests that wait or are scheduled."""
-        return len(self.waiting) + self.running
+        """Requests that come through the front end, wait or are scheduled."""
+        return self.entering + len(self.arrived) + len(self.waiting) + self.running
 
-    def submit(self, request: int) -> None:
-        """Put a request into the queue; ``wake`` follows once all of the moment are there."""
+    def receive(self, request: int, now: float) -> float:
+        """Have the front end take a request; when it is done with it. [s]"""
         self.ledger.replica[request] = self.number
-        self.waiting.append(request)
+        self.entering += 1
+        self.entered_at = max(self.entered_at, now) + self.engine.front_end
+        return self.entered_at
+
+    def submit(self, request: int, now: float) -> None:
+        """Put a request into the queue; ``wake`` follows once all of the moment are there."""
+        self.entering -= 1
+        self.arrived.append((now, request))
 
     def wake(self, now: float) -> None:
         """Take note of new requests: begin, or end a run of steps with the one that is under way."""
         if self.run is None:
-            self._plan(now)
+            self._plan(now, now)
         elif not self.run.blocked:
-            self.run.ends = self.run.ends[: 1 + int(np.searchsorted(self.run.ends, now))]
+            over = int(np.searchsorted(self.run.ends, now)) + 1 + self.engine.host_ahead
+            self.run.ends = self.run.ends[: self.gate.until_look(over)]
 
     def advance(self) -> list[int]:
         """End the steps that are due and begin the next ones; the requests that are finished."""
         assert self.run is not None, "an idle replica is never due"
         run, now, steps = self.run, self.due, len(self.run.ends)
+        begun = float(run.ends[-2]) if steps > 1 else run.start
         tokens = steps * len(self.decoding) * run.decodes + sum(tokens for _, tokens in run.pieces)
         full = self._held(run.pieces, steps) / self.room.bytes
         self.meter.add(steps, tokens, now - run.start, self.running, full)
+        self.gate.passed(steps, read=bool(run.pieces), held=run.held)
         done = self._decoded(steps) if run.decodes else []
         for piece, tokens in run.pieces:
             piece.done += tokens
             if piece.done == piece.target:
                 done += self._answered(piece, now)
         self.ledger.finished[done] = now
-        self._plan(now)
+        self._plan(now, begun if self.engine.host_ahead else now)
         return done
 
     def _decoded(self, steps: int) -> list[int]:
@@ -188,16 +212,18 @@ class Replica:
         self.context, self.left = np.append(self.context, piece.target + 1), np.append(self.left, left)
         return []
 
-    def _plan(self, now: float) -> None:
-        """Decide what the next steps are."""
+    def _plan(self, now: float, known: float) -> None:
+        """Decide what the next steps are, of what had come when it was decided: ``known``, unless nothing runs. [s]"""
+        while self.arrived and (not self.running or (self.gate.looks and self.arrived[0][0] <= known)):
+            self.waiting.append(self.arrived.popleft()[1])
         pieces, preempted = self._going_on()
-        if not preempted:
+        held = not preempted and not pieces and self.gate.holds_back(len(self.decoding), self._prompts_waiting())
+        if not preempted and not held:
             pieces += self._admitted(pieces, now)
-        chunked = self.clock.replica.engine.mixed_tokens is not None
         if pieces:
-            self.run = self._mixed(now, pieces, decodes=chunked and len(self.decoding) > 0)
+            self.run = self._mixed(now, pieces, decodes=self.engine.mixed_tokens is not None and len(self.decoding) > 0)
         else:
-            self.run = self._decoding_alone(now) if len(self.decoding) else None
+            self.run = self._decoding_alone(now, held=held) if len(self.decoding) else None
         if self.run and self.ledger.paths:
             self.prefixes.shrink(max(0.0, self.room.bytes - self._held(pieces, len(self.run.ends))))
 
@@ -217,12 +243,14 @@ class Replica:
 
     def _budget(self) -> int:
         """Tokens of prompts that a step has room for."""
-        most = self.clock.replica.engine.mixed_tokens
-        return (
-            int(self.ledger.prompt.max() + self.ledger.generate.max())
-            if most is None
-            else max(0, most - len(self.decoding))
-        )
+        mixed, alone = self.engine.mixed_tokens, self.engine.pass_tokens
+        if mixed is not None:
+            return max(0, mixed - len(self.decoding))
+        return alone or int(self.ledger.prompt.max() + self.ledger.generate.max())
+
+    def _prompts_waiting(self) -> Iterator[int]:
+        """Tokens of the prompts that wait, in their order."""
+        return (self.again.get(request, int(self.ledger.prompt[request])) for request in self.waiting)
 
     def _preempt(self) -> None:
         """Have the sequence that was scheduled last wait again, without its cache."""
@@ -241,7 +269,7 @@ class Replica:
     def _admitted(self, pieces: Sequence[tuple[Reading, int]], now: float) -> list[tuple[Reading, int]]:
         """What waits, as far as tokens, sequences and cache allow, in its order."""
         found: list[tuple[Reading, int]] = []
-        whole = self.clock.replica.engine.mixed_tokens is None
+        whole = self.engine.mixed_tokens is None and not self.engine.pass_tokens
         budget = self._budget() - sum(tokens for _, tokens in pieces)
         while self.waiting and budget > 0 and self.running < self.most and not (whole and found):
             reading = self._begun(self.waiting[0])
@@ -287,9 +315,11 @@ class Replica:
             new, attended = np.append(np.ones(len(self.decoding)), new), np.append(self.context, attended)
         return Run(now, np.array([now + self.pace * self.clock.seconds(new, attended)]), pieces, decodes)
 
-    def _decoding_alone(self, now: float) -> Run:
-        """Steps that only decode, until one sequence ends or the cache overflows."""
+    def _decoding_alone(self, now: float, *, held: bool) -> Run:
+        """Steps that only decode, until one sequence ends, the cache overflows or what came is let in."""
         steps = min(int(np.minimum.reduce(self.left)), _LONGEST_RUN)
+        steps = min(steps, self.gate.left) if held else steps
+        steps = min(steps, self.gate.until_look(1)) if self.arrived else steps  # what came meanwhile is let in next
         if self._held((), steps) > self.room.bytes:
             steps = self._steps_with_room(steps)
         new, attended = np.ones(len(self.decoding)), self.context.astype(np.float64)
@@ -297,7 +327,7 @@ class Replica:
         if steps > 1:
             last = self.clock.seconds(new, attended + (steps - 1))
         ends = now + self.pace * np.cumsum(np.linspace(first, last, steps))
-        return Run(now, ends, blocked=bool(self.waiting))
+        return Run(now, ends, blocked=bool(self.waiting) and not held, held=held)
 
     def _steps_with_room(self, most: int) -> int:
         """How many steps the cache has room for, at least the one that was made room for."""

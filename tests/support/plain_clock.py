@@ -16,6 +16,8 @@ from roofline.simulation.events import round_robin, run
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.scheduler import Replica
 
+_RULES = {"front_end": 0.0, "poll_steps": 1, "wait_steps": 0, "wait_share": 1.0, "host_ahead": False}
+
 
 @dataclass
 class PlainClock:
@@ -23,10 +25,12 @@ class PlainClock:
 
     chunk: int | None = 64
     asked: list[tuple[Grid, Grid]] = field(default_factory=list)
+    rules: dict[str, Any] = field(default_factory=dict)
 
     @property
     def replica(self) -> Any:
-        return SimpleNamespace(engine=SimpleNamespace(mixed_tokens=self.chunk))
+        rules = {"mixed_tokens": self.chunk, "pass_tokens": self.chunk, **_RULES, **self.rules}
+        return SimpleNamespace(engine=SimpleNamespace(**rules))
 
     def seconds(self, new: Grid, context: Grid) -> float:
         self.asked.append((new, context))
