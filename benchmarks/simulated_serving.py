@@ -85,7 +85,7 @@ def scored(answers: Sequence[Answer], by: Callable[[Deployment], object], told: 
 
 
 def fit(rows: Sequence[Deployment]) -> None:
-    """Print, engine by engine, the median error of TTFT by the front end's time, on the fitted half and on the other."""
+    """Print, engine by engine, the median error of TTFT by the front end's time, on both halves of the pairs."""
     pairs = sorted({row.pair for row in rows})
     for engine in sorted({row.engine for row in rows}):
         for told, half in (("fitted", pairs[::2]), ("judged", pairs[1::2])):

@@ -1,4 +1,4 @@
-"""How an engine lets prompts in: which steps look at what has arrived, and how long prompts wait to be read together."""
+"""How an engine lets prompts in: which steps look at what has arrived, and how long prompts wait for each other."""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
 Each step takes the next token of all that decode, then pieces of prompts up to the token budget of chunked prefill,
 those begun first, then those that wait, in their order, as far as sequences and cache allow. Where prompts run by
-themselves nothing decodes beside them; where the engine reads them whole, a step reads one. A sequence that needs a block where none is left has the
-one that was scheduled last preempted: its cache goes, and it waits, first in line, to be computed anew (recompute).
+themselves nothing decodes beside them; where the engine reads them whole, a step reads one. A sequence that needs a
+block where none is left has the one that was scheduled last preempted: its cache goes, and it waits, first in line, to
+be computed anew (recompute).
 
 Steps that only decode are run in bulk, up to the next that ends or overflows the cache; a new request cuts the run
 short. Between its ends the time of a step is as good as linear in the lengths, which all grow by one.

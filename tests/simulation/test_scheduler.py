@@ -110,6 +110,32 @@ def test_what_does_not_fit_the_cache_is_preempted_and_computed_anew() -> None:
     assert replica.meter.tokens == 2 * 30 + int(again.max()) - 1
 
 
+def test_a_scheduler_that_polls_lets_requests_in_at_its_next_look() -> None:
+    """Decode steps of 1.01 s after a prompt of 1.1 s: a look after each tenth, at once after prompts and when idle."""
+    ledger, _ = served([10, 10, 10], [60, 1, 1], at(0, 3.0, 200.0), PlainClock(rules={"poll_steps": 10}))
+    assert ledger.scheduled.tolist() == pytest.approx([0, 1.1 + 10 * 1.01, 200.0])
+
+
+@pytest.mark.parametrize(("share", "waits"), [(1.0, 20), (0.5, 7)])
+def test_prompts_wait_beside_decoding_for_a_batch(share: float, waits: int) -> None:
+    """20 steps, or until the prompts that wait and what decodes fill the share of a budget of 64 tokens."""
+    rules = {"wait_steps": 20, "wait_share": share}
+    ledger, _ = served([10, 20, 20], [60, 1, 1], at(0, 0.5, 7.5), PlainClock(rules=rules))
+    assert ledger.scheduled[0] == 0, "nothing waits for a batch while nothing decodes"
+    assert ledger.scheduled[1:].tolist() == pytest.approx([1.1 + 1.01 * waits] * 2)
+
+
+def test_what_arrives_waits_a_step_more_where_the_host_is_ahead() -> None:
+    ledger, _ = served([10, 10, 10], [60, 2, 1], at(0, 3.0, 200.0), PlainClock(rules={"host_ahead": True}))
+    assert ledger.scheduled.tolist() == pytest.approx([0, 1.1 + 3 * 1.01, 200.0])
+
+
+def test_a_front_end_takes_one_request_after_the_other() -> None:
+    ledger, _ = served([10, 10], [1, 1], at(0, 0), PlainClock(rules={"front_end": 5.0}))
+    assert ledger.scheduled.tolist() == pytest.approx([5.0, 10.0])
+    assert ledger.ttft_s.tolist() == pytest.approx([6.1, 11.1])
+
+
 def test_a_request_cuts_a_run_short_and_starts_with_the_next_step() -> None:
     clock = PlainClock()
     ledger, _ = served([10, 10], [100, 2], at(0, 20.0), clock)
