@@ -11,12 +11,13 @@ Rajbhandari et al. 2020 (arXiv 1910.02054), section 7.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from roofline.errors import UsageError
 from roofline.parallelism.layout import TENSOR, Dims, Layout, Mesh, Part
 from roofline.parallelism.sharding import Flow, State, read_first, sends
+from roofline.program.axes import Binding
 from roofline.program.backward import gradient
 from roofline.program.op import Op, Tensor, Work, collective
 from roofline.program.phases import Phase
@@ -96,9 +97,10 @@ class _Backward:
         needed = read_first(later)
         outlives = (needed | (first if group.stacked else set())) - self.of_weights
         flow.settle([tensor for name, tensor in written.items() if name in outlives])
+        local = {tensor.name: op.local for op in group.ops for tensor in op.writes}
         for name, tensor in written.items():
             if name in self.of_weights and name not in needed:
-                self._reduce(tensor)
+                self._reduce(tensor, local[name])
         return replace(group, ops=tuple(flow.ops), local=flow.mesh.group_bindings(group))
 
     def _enter(self, group: Group, first: Collection[str]) -> None:
@@ -108,14 +110,14 @@ class _Backward:
                 home = {place: self.flow.mesh.home(letter) for place, letter in enumerate(tensor.letters)}
                 self.flow.states[tensor.name] = [State({place: dims for place, dims in home.items() if dims})]
 
-    def _reduce(self, tensor: Tensor) -> None:
+    def _reduce(self, tensor: Tensor, local: Mapping[str, Binding]) -> None:
         """The sum of a weight's gradient; where states rest split, each device has its part, and gathers the weight."""
         state = self.flow.states[tensor.name][-1]
         splits = {letter: state.split.get(place, frozenset()) for place, letter in enumerate(tensor.letters)}
         scattered = state.partial & REPLICAS if self.zero and tensor.letters else frozenset[str]()
-        self.flow.bring(tensor, splits, scattered, state.writer)
+        self.flow.bring(tensor, splits, scattered, state.writer, local)
         if scattered and self.zero < 3:
-            self.flow.gather(Tensor(tensor.gradient_of, tensor.axes, "input"), splits, scattered, {})
+            self.flow.gather(Tensor(tensor.gradient_of, tensor.axes, "input"), splits, scattered, local)
 
 
 def _gather_weights(flow: Flow, group: Group) -> None:

@@ -126,12 +126,14 @@ class Flow:
         parts = {letter: self._part(letter, dims, op) for letter, dims in split.items() if dims and letter != "B"}
         return {**op.local, **parts}
 
-    def bring(self, tensor: Tensor, splits: Mapping[str, Dims], scattered: Dims, writer: str) -> None:
+    def bring(
+        self, tensor: Tensor, splits: Mapping[str, Dims], scattered: Dims, writer: str, local: Mapping[str, Binding]
+    ) -> None:
         """Reduce a partial sum to where ``splits`` has it; over what it is ``scattered``, along its first axis."""
         wanted = {
             letter: dims | (scattered if place == 0 else _NONE) for place, (letter, dims) in enumerate(splits.items())
         }
-        self._bring([tensor], wanted, Op(writer, "", (tensor,), (tensor,)), _NONE)
+        self._bring([tensor], wanted, Op(writer, "", (tensor,), (tensor,), local=local), _NONE)
 
     def gather(self, tensor: Tensor, splits: Mapping[str, Dims], rest: Dims, local: Mapping[str, Binding]) -> None:
         """Bring together what rests split over ``rest``, along its first axis, to where ``splits`` has it."""

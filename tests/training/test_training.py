@@ -316,6 +316,19 @@ def test_senseless_questions_are_refused(asked: dict[str, Any], error: type[Exce
         roofline.train("gpt2", "8xh100", **{"batch": 64, "sequence": 512, **asked})
 
 
+def test_classifiers_and_encoders_train_on_replicas() -> None:
+    """The classes of a head are a size of that operator alone, whose gradients replicas exchange too."""
+    found = roofline.train("vit-base-patch16-224", "8xh100", batch=64, dp=8, microbatch=8, zero=1).step
+    exchanged = shard_training(found.question.network.step, Layout(dp=8), zero=1)
+    sizes = {**exchanged.sizes, "B": 1, "T": 197, "S": 197}
+    moved = sum(
+        op.message_bytes(group.sizes(sizes), lambda _: 1) * group.times(sizes)
+        for group in exchanged.groups for op in group.ops
+        if op.transfer and op.transfer.operation == "reduce_scatter"
+    )  # fmt: skip
+    assert moved == pytest.approx(float(found.question.request.model.parameters), rel=1e-3)
+
+
 def test_encoder_decoders_are_refused() -> None:
     with pytest.raises(WorkloadError, match="it takes two lengths"):
         roofline.train("t5-base", "h100")
