@@ -13,7 +13,7 @@ import sys
 import time
 
 import roofline
-from roofline.prediction.layout_search import search_layouts
+from roofline.prediction.layouts.search import search_layouts
 
 MODEL, HARDWARE, BATCH, BAR, RUNS = "llama-3.1-405b", "64xh100", 64, 1.0, 5
 

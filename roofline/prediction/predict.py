@@ -26,7 +26,7 @@ from roofline.prediction.before_after import Change, changes, uncompressed
 from roofline.prediction.cache_at_start import CacheAtStart, cache_at_start
 from roofline.prediction.figures import Operator, PhasePrediction
 from roofline.prediction.fleet import layout_of
-from roofline.prediction.layout_search import Chosen, choose_layout_of_some
+from roofline.prediction.layouts.search import Chosen, choose_layout_of_some
 from roofline.prediction.overflow import Overflow, find_overflow, fit_request
 from roofline.prediction.request import Hardware, Request, read_request
 from roofline.prediction.step import Steps, steps_of

@@ -28,7 +28,7 @@ from roofline.parallelism.divisibility import check_layout
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import stage_programs
 from roofline.prediction.fleet import layout_of
-from roofline.prediction.layout_search import choose_layout
+from roofline.prediction.layouts.search import choose_layout
 from roofline.prediction.request import Hardware, Request, read_request
 from roofline.prediction.step import Steps, steps_of
 from roofline.program.phases import Phase

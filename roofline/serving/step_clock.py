@@ -17,7 +17,7 @@ from roofline.number import Grid
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import RequestOptions, StepClockOptions
 from roofline.prediction.fleet import layout_of
-from roofline.prediction.layout_search import choose_layout
+from roofline.prediction.layouts.search import choose_layout
 from roofline.prediction.request import Hardware, Request, read_request
 from roofline.prediction.step import Steps, steps_of
 from roofline.program.op import Op

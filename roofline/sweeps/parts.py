@@ -27,7 +27,7 @@ from roofline.options.keywords import completed, given, part
 from roofline.parallelism.dimensions import DEGREES
 from roofline.parallelism.layout import Layout
 from roofline.prediction.fleet import fleet_of, layout_of
-from roofline.prediction.layout_search import best_layouts, layouts_of
+from roofline.prediction.layouts.search import best_layouts, layouts_of
 from roofline.prediction.request import Request, edited_model, read_request
 from roofline.program.phases import Phase
 from roofline.program.workload import DEFAULT_GENERATE

@@ -13,7 +13,7 @@ from roofline.parallelism.dimensions import Steps, divisors, kinds
 from roofline.parallelism.divisibility import can_split
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import layer_count
-from roofline.prediction.layout_search import candidates, refuse_layouts
+from roofline.prediction.layouts.search import candidates, refuse_layouts
 from roofline.program.recompute import NOTHING, Recompute, read_policy
 from roofline.training.question import TrainingQuestion
 from roofline.training.resting import ZERO

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from roofline.parallelism.layout import Layout
-from roofline.prediction.layout_evaluation import LayoutTable
-from roofline.prediction.layout_search import search_layouts
+from roofline.prediction.layouts.evaluation import LayoutTable
+from roofline.prediction.layouts.search import search_layouts
 from roofline.program.phases import Phase
 from roofline.serving.batch_sweep import curves
 from roofline.serving.curve import Curve

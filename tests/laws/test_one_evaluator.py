@@ -20,7 +20,7 @@ from roofline.models.model import load_model
 from roofline.models.sources import preset_names
 from roofline.operators.predict_op import predict_op
 from roofline.parallelism.sharding import shard
-from roofline.prediction.layout_search import choose_layout, evaluate
+from roofline.prediction.layouts.search import choose_layout, evaluate
 from roofline.prediction.overflow import fit_request, resident_bytes
 from roofline.prediction.predict import predict, predict_request
 from roofline.prediction.request import read_request

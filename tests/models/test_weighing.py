@@ -27,7 +27,7 @@ from roofline.errors import ConfigError
 from roofline.models.checkpoints.tensors import held_tensors
 from roofline.models.model import load_model
 from roofline.parallelism.sharding import shard
-from roofline.prediction.layout_search import evaluate
+from roofline.prediction.layouts.search import evaluate
 from roofline.prediction.overflow import fit_request
 from roofline.prediction.predict import Prediction, predict
 from roofline.prediction.request import read_request

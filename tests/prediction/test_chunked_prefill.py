@@ -11,7 +11,7 @@ from grids import quick
 import roofline
 from roofline.buying.api import compare
 from roofline.models.sources import preset_names
-from roofline.prediction.layout_search import search_layouts
+from roofline.prediction.layouts.search import search_layouts
 from roofline.prediction.overflow import resident_bytes
 from roofline.prediction.predict import Prediction, predict
 from roofline.program.phases import Phase

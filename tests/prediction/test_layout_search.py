@@ -15,7 +15,7 @@ from roofline.models.sources import preset_names
 from roofline.parallelism.dimensions import DEGREES
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import layers_of, microbatches
-from roofline.prediction.layout_search import search_layouts
+from roofline.prediction.layouts.search import search_layouts
 from roofline.prediction.sensitivity import gains
 from roofline.program.phases import Phase
 from roofline.reports.export import operator_rows

@@ -78,6 +78,9 @@ def read_printed(path: Path, text: str) -> Profile | None:
         return None
     spans = [match.span() for match in re.finditer("-+", lines[rules[0]])]
     header = re.split(r"\s{2,}", lines[rules[0] + 1].strip())  # one of its names is wider than its column
+    if missing := next((name for name in ("Name", "# of Calls") if name not in header), None):
+        msg = f"{path}: a table of torch's profiler without a column {missing}"
+        raise SpecError(msg)
     column = next((name for name in _SELF if name in header), None)
     last = rules[2] if len(rules) > 2 else len(lines)
     if column is None:

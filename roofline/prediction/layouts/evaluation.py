@@ -14,8 +14,8 @@ from roofline.cost.cost import costs_of
 from roofline.number import Number
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import microbatches, pipeline_of
-from roofline.prediction.layout_memory import fit_rows, peak_rows, rest_rows
-from roofline.prediction.layout_programs import PhaseRows, floats
+from roofline.prediction.layouts.memory import fit_rows, peak_rows, rest_rows
+from roofline.prediction.layouts.programs import PhaseRows, floats
 from roofline.prediction.request import Request
 from roofline.prediction.step import by_place, pipelined
 from roofline.program.phases import Phase

@@ -14,7 +14,7 @@ from roofline.number import maximum
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import Pipeline, layer_count, places
 from roofline.parallelism.sharding import PIPELINE, shard
-from roofline.prediction.layout_programs import PhaseRows, floats
+from roofline.prediction.layouts.programs import PhaseRows, floats
 from roofline.prediction.overflow import resident_bytes
 from roofline.prediction.request import Request
 from roofline.program.axes import rebind

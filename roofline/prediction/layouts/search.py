@@ -15,7 +15,7 @@ from roofline.options.groups import Degrees
 from roofline.parallelism.dimensions import DEGREES, DIMENSIONS, OWN, Search, given_degrees
 from roofline.parallelism.divisibility import can_split, check_layout
 from roofline.parallelism.layout import Layout
-from roofline.prediction.layout_evaluation import LayoutTable
+from roofline.prediction.layouts.evaluation import LayoutTable
 from roofline.prediction.request import Request, read_request
 
 
