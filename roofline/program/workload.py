@@ -91,7 +91,8 @@ class Precision:
     def compute_dtype(self, op: Op) -> str:
         """The dtype that an operator computes in: the widest that it contracts, or reads where it contracts nothing."""
         tensors = op.contracted or tuple(tensor for tensor in op.reads if tensor.role not in ("index", "scale"))
-        dtypes = [tensor.dtype or self.dtype(tensor.role) for tensor in tensors]
+        stated = (tensor.dtype or self.dtype(tensor.role) for tensor in tensors)
+        dtypes = [dtype for dtype in stated if dtype in _WIDTH_ORDER]  # nothing computes in a format of scales alone
         return max(dtypes, key=_WIDTH_ORDER.__getitem__, default=self.activations)
 
 

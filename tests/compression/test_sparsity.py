@@ -56,6 +56,14 @@ def test_csr_at_density_a_half_weighs_more_than_dense_and_says_so() -> None:
     assert any("weighs less than dense" in note for note in predict("llama-3.1-8b", "h100", sparsity="0.9:csr").notes)
 
 
+@pytest.mark.parametrize("dtype", ["mxfp8", "nvfp4"])
+def test_scales_of_quantised_activations_are_no_format_to_compute_in(dtype: str) -> None:
+    found = predict("gpt2", "rtx-pro-6000-blackwell", dtype=dtype, sparsity="0.9:csr", phase="decode")
+    ops = {op.name: op for group in found.program.groups for op in group.ops}
+    assert found.request.precision.compute_dtype(ops["out_proj"]) == "bf16"  # that of the bias, the widest
+    assert found.phases["decode"].figures.time_s > 0
+
+
 @pytest.mark.parametrize("text", ["0.9:csr", "0.9:bitmap", "0.9:block16", "0.9:block4"])
 def test_break_even_densities_in_symbols(text: str) -> None:
     """The solved formula is where stored and dense bytes meet, and what the tool computes in numbers."""
