@@ -10,6 +10,8 @@ from roofline import predict
 from roofline.prediction.cache_at_start import CacheAtStart
 
 EAGER = {"engine.graphs": {}, "engine.captured": []}
+OLD = {**EAGER, "engine.eager_held": 2}
+"""Releases of 2024, whose MLP named what its first matmul wrote until its second one had run."""
 
 
 def made(hardware: str = "h100", model: str = "llama-3.1-8b", **options: Any) -> CacheAtStart:
@@ -27,7 +29,7 @@ def made(hardware: str = "h100", model: str = "llama-3.1-8b", **options: Any) ->
     ],
 )
 def test_what_users_have_seen_printed(hardware: str, total: str, outside: str, step: int, printed: int) -> None:
-    edits = {"hardware.memory.gddr.usable": total, "engine.workspace": outside, "engine.chunk": step, **EAGER}
+    edits = {"hardware.memory.gddr.usable": total, "engine.workspace": outside, "engine.chunk": step, **OLD}
     found = made(hardware, set=edits)
     assert found.tokens == pytest.approx(printed, rel=0.05)
     if step > 2048:  # 17.06 and 17.98 GiB at the peak, less 14.99 of weights
@@ -41,7 +43,7 @@ def test_the_run_at_start_by_hand() -> None:
     assert made().profile_bytes == drawing
     wide = made(set={"engine.max_sequences": 16})
     assert wide.profile_bytes == 8192 * 2 * (3 * f + d)  # gate and up, their product, the residual
-    assert made(set={"engine.max_sequences": 16, **EAGER}).profile_bytes == 8192 * 2 * (3 * f + 3 * d)
+    assert made(set={"engine.max_sequences": 16, **EAGER}).profile_bytes == 8192 * 2 * (3 * f + 2 * d)
     room = 0.9 * 81559 * 2**20 - predict("llama-3.1-8b", "h100").memory.footprint.weights_bytes - drawing
     assert made().tokens == room // (16 * 131072) * 16
     assert made().bytes == made().tokens * 131072
