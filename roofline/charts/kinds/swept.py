@@ -78,12 +78,13 @@ def draw_swept_front(found: Found, *, theme: str = "light", size: str = "slide",
 
 
 def _write_names(sheet: Sheet, axes: Axes, room: Field, rows: Sequence[Mapping[str, Any]], found: Found) -> None:
-    """What sets each point apart, beside it where there is room: the ends first, then what lies between them."""
-    apart = [name for name in _varying(rows, found) if name not in (*found.axes, found.group)]
+    """What sets each point of a line apart, beside it where there is room: the ends first, then what lies between."""
+    lines = _groups(found, rows).values()
+    apart = list(dict.fromkeys(name for own in lines for name in _varying(own, found) if name not in found.axes))
     count = len(rows)
     order = sorted(range(count), key=lambda place: (place not in (0, count - 1), place * 7919 % max(1, count)))
     for place in order:
-        words = ", ".join(_told(name, rows[place][name]) for name in apart)
+        words = ", ".join(_told(name, rows[place][name]) for name in apart if rows[place][name] is not None)
         if not words:
             continue
         width, height = measure(words, sheet.size.small)
@@ -171,7 +172,9 @@ def _shared(rows: Sequence[Mapping[str, Any]], found: Found) -> str:
 
 
 def _told(name: str, value: Any) -> str:
-    return f"{name} {value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, bool | str):
+        return str(value)
+    return f"{name} {value:,}" if isinstance(value, int) else f"{name} {_number(name, value)}"
 
 
 def _label(name: str) -> str:
