@@ -55,11 +55,12 @@ def predict(model: str | None, flags: PredictFlags) -> None:
 
 def _predicted(model: str | Model | None, hardware: str, flags: PredictFlags) -> Prediction:
     """The prediction of a model, under the engine that it is to be launched with, or of a launch line."""
-    from roofline.prediction.launching import predict_launched
     from roofline.prediction.predict import predict
 
     options = part(PredictOptions, flags)
     if flags["launched"] is not None:
+        from roofline.prediction.launching import predict_launched
+
         return predict_launched(flags["launched"], hardware, **options)
     if flags["launch"] is not None and options["engine"] is None:
         options = {**options, "engine": flags["launch"]}
@@ -68,11 +69,16 @@ def _predicted(model: str | Model | None, hardware: str, flags: PredictFlags) ->
 
 def _deployed(result: Prediction, engine: str | None, *, verifies: bool) -> dict[str, dict[str, str]]:
     """What starts and what measures a prediction, as blocks of its JSON; nothing where none is asked for."""
-    from roofline.prediction.launching import launch_in_json, launch_line
-    from roofline.prediction.verifying import verify
+    found: dict[str, dict[str, str]] = {}
+    if engine is not None:
+        from roofline.prediction.launching import launch_in_json, launch_line
 
-    found = {} if engine is None else {"launch": launch_in_json(launch_line(result, engine))}
-    return {**found, **({"verify": verify(result).to_dict()} if verifies else {})}
+        found["launch"] = launch_in_json(launch_line(result, engine))
+    if verifies:
+        from roofline.prediction.verifying import verify
+
+        found["verify"] = verify(result).to_dict()
+    return found
 
 
 def _gains(result: Prediction) -> Gains:

@@ -13,8 +13,6 @@ from roofline.classes import frozen
 from roofline.compression.recipes import AS_ASKED, Checkpoint
 from roofline.errors import ConfigError, near_matches, shown
 from roofline.models.checkpoints.reading import read_checkpoint
-from roofline.models.checkpoints.tensors import held_tensors
-from roofline.models.checkpoints.weighing import Network, compared
 from roofline.models.families import FAMILIES
 from roofline.models.families.family import INERT, Family
 from roofline.models.generation import costly_settings
@@ -147,8 +145,12 @@ def _build(source: Source, overrides: Mapping[str, Any] | None) -> Model:
 
 def _weighed(model: Model, folder: Path) -> Model:
     """The model as the tensors that lie in its folder weigh, with a warning where that is not what it states."""
+    from roofline.models.checkpoints.tensors import held_tensors  # noqa: PLC0415  (presets have no folder)
+
     if (found := held_tensors(folder)) is None:
         return model
+    from roofline.models.checkpoints.weighing import Network, compared  # noqa: PLC0415  (few folders have tensors)
+
     dtype = model.fields.get("torch_dtype") or model.fields.get("dtype")
     layers = getattr(model.config, "num_hidden_layers", MAX_LAYERS)
     network = Network(model.program(), model.checkpoint, str(dtype or ""), layers)
