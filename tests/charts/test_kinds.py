@@ -77,7 +77,7 @@ NAMED = ("roofline", "breakdown", "waterfall", "sensitivity", "timeplane")
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kind", DRAW)
-@settings(max_examples=2)
+@settings(max_examples=1)
 @given(recipe=RECIPES)
 def test_no_two_texts_overlap(kind: str, size: str, recipe: Recipe) -> None:
     check_texts(DRAW[kind](recipe.prediction(), size=size))
