@@ -34,7 +34,7 @@ def predict(model: str | None, flags: PredictFlags) -> None:
         return
     output, plot = flags["output"], flags["plot"]
     result = _predicted(meant, flags["hardware"], flags)
-    more = _deployed(result, flags["launch"], verifies=flags["verify"])
+    more, below = _deployed(result, flags["launch"], verifies=flags["verify"])
     for warning in result.model.warnings:
         warn(warning)
     found = _gains(result) if flags["sensitivity"] else {}
@@ -45,12 +45,8 @@ def predict(model: str | None, flags: PredictFlags) -> None:
     if plot is not None:
         cli_plot.plot_prediction(result, plot)
     _show(result, found, part(PredictOutput, flags), more)
-    if flags["json"]:
-        return
-    if launch := more.get("launch"):
-        tell(f"\n{launch['engine']} {launch['version']}: {launch['line']}")
-    if verify := more.get("verify"):
-        tell(f"\nto measure it ({verify['measures']}):\n{verify['command']}")
+    for words in below if not flags["json"] else ():
+        tell(f"\n{words}")
 
 
 def _predicted(model: str | Model | None, hardware: str, flags: PredictFlags) -> Prediction:
@@ -67,18 +63,22 @@ def _predicted(model: str | Model | None, hardware: str, flags: PredictFlags) ->
     return predict(model or "", hardware, **options)
 
 
-def _deployed(result: Prediction, engine: str | None, *, verifies: bool) -> dict[str, dict[str, str]]:
-    """What starts and what measures a prediction, as blocks of its JSON; nothing where none is asked for."""
+def _deployed(result: Prediction, engine: str | None, *, verifies: bool) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """What starts and what measures a prediction, as blocks of its JSON and in words; nothing where none is asked."""
     found: dict[str, dict[str, str]] = {}
+    told = []
     if engine is not None:
         from roofline.prediction.launching import launch_in_json, launch_line
 
-        found["launch"] = launch_in_json(launch_line(result, engine))
+        found["launch"] = launch = launch_in_json(launch_line(result, engine))
+        told.append(f"{launch['engine']} {launch['version']}: {launch['line']}")
     if verifies:
         from roofline.prediction.verifying import verify
 
-        found["verify"] = verify(result).to_dict()
-    return found
+        measuring = verify(result)
+        found["verify"] = measuring.to_dict()
+        told.append(measuring.words)
+    return found, told
 
 
 def _gains(result: Prediction) -> Gains:

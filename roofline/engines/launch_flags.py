@@ -125,7 +125,13 @@ def launched_engines() -> list[str]:
     >>> launched_engines()
     ['sglang', 'tensorrt-llm', 'vllm']
     """
-    return sorted(path.stem for path in (data_folder("engines") / "launch").glob("*.yaml"))
+    return list(_listed())
+
+
+@functools.cache
+def _listed() -> tuple[str, ...]:
+    """Read once: each layout that is offered asks."""
+    return tuple(sorted(path.stem for path in (data_folder("engines") / "launch").glob("*.yaml")))
 
 
 @functools.cache

@@ -35,6 +35,12 @@ class Sent:
             return _WAVES * self.clients
         return max(_LEAST, ceil(_SECONDS * (self.per_second or 0.0)))
 
+    def pace(self, clients: str) -> list[str]:
+        """The flag that keeps so many in flight, as a tool calls it, or the one that sends at a rate."""
+        if self.clients is not None:
+            return [clients, str(self.clients)]
+        return ["--request-rate", f"{self.per_second:.6g}"]
+
     @property
     def words(self) -> str:
         """In a few words."""
@@ -92,32 +98,30 @@ def measuring(model: Model, engine: str, sent: Sent) -> Measuring:
 
 
 def _vllm(model: str, sent: Sent) -> list[str]:
-    how = ["--max-concurrency", str(sent.clients)] if sent.clients else ["--request-rate", f"{sent.per_second:.6g}"]
     return [
         *"vllm bench serve --model".split(), model, *"--dataset-name random --random-input-len".split(),
         str(sent.prompt), "--random-output-len", str(sent.generate), "--ignore-eos", "--num-prompts",
-        str(sent.requests), *how, *"--percentile-metrics ttft,tpot,itl,e2el --metric-percentiles 50,90,99".split(),
+        str(sent.requests), *sent.pace("--max-concurrency"),
+        *"--percentile-metrics ttft,tpot,itl,e2el --metric-percentiles 50,90,99".split(),
         *"--save-result --result-filename".split(), f"{RESULT}.json",
     ]  # fmt: skip
 
 
 def _sglang(model: str, sent: Sent) -> list[str]:
-    how = ["--max-concurrency", str(sent.clients)] if sent.clients else ["--request-rate", f"{sent.per_second:.6g}"]
     return [
         *"python -m sglang.bench_serving --backend sglang --model".split(), model,
         *"--dataset-name random --random-range-ratio 1 --random-input-len".split(), str(sent.prompt),
-        "--random-output-len", str(sent.generate), "--num-prompts", str(sent.requests), *how,
+        "--random-output-len", str(sent.generate), "--num-prompts", str(sent.requests), *sent.pace("--max-concurrency"),
         "--output-file", f"{RESULT}.jsonl",
     ]  # fmt: skip
 
 
 def _aiperf(model: str, sent: Sent) -> list[str]:
-    how = ["--concurrency", str(sent.clients)] if sent.clients else ["--request-rate", f"{sent.per_second:.6g}"]
     return [
         *"aiperf profile --model".split(), model, *"--url localhost:8000 --endpoint-type completions".split(),
         *"--streaming --isl".split(), str(sent.prompt), *"--isl-stddev 0 --osl".split(), str(sent.generate),
-        *"--osl-stddev 0 --extra-inputs ignore_eos:true --request-count".split(), str(sent.requests), *how,
-        "--artifact-dir", RESULT,
+        *"--osl-stddev 0 --extra-inputs ignore_eos:true --request-count".split(), str(sent.requests),
+        *sent.pace("--concurrency"), "--artifact-dir", RESULT,
     ]  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Protocol
@@ -88,18 +88,24 @@ class PartRows:
     found: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, its: Choice) -> PartRows:
-        """Every point of a part's grid, evaluated."""
+    def blank(cls, its: Choice, letters: Iterable[str]) -> PartRows:
+        """Every point of a part's grid without results; ``letters`` are not a number where no axis states them."""
         names, axes = zip(*its.axes, strict=True)
-        assert names[0] == "batch"
         grids = np.meshgrid(*(np.array(axis, dtype=np.float64) for axis in axes), indexing="ij")
         size = grids[0].size
-        values = {name: np.full(size, np.nan) for name in _LETTERS}
+        values = {name: np.full(size, np.nan) for name in letters}
         values |= {name: grid.ravel() for name, grid in zip(names, grids, strict=True)}
         rows = cls(its, prod(map(len, axes[1:])), values, {name: Told.of(size) for name in WORDS})
         for name, words in its.words.items():
             rows.told[name].put(slice(None), words)
         rows.found["devices"] = np.full(size, np.nan)
+        return rows
+
+    @classmethod
+    def of(cls, its: Choice) -> PartRows:
+        """Every point of a part's grid, evaluated."""
+        assert its.axes[0][0] == "batch"
+        rows = cls.blank(its, _LETTERS)
         for (layout, _), places in rows._by_group().items():
             rows._evaluate(layout, np.concatenate(places))
         return rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,7 @@ from roofline.serving.batch_sweep import curves_in_flight
 from roofline.serving.curve import Curve
 from roofline.serving.hardware_choice import Hardware, read_hardware
 from roofline.serving.scenario import read_question
-from roofline.sweeps.columns import WORDS
-from roofline.sweeps.evaluation import PartRows, Places, Told
+from roofline.sweeps.evaluation import PartRows, Places
 from roofline.sweeps.parts import Part
 from roofline.timing.energy import mean_power
 from roofline.timing.timing import PARTS
@@ -33,17 +31,13 @@ _MADE = (
 
 def served_rows(part: Part) -> PartRows:
     """Every point of a part's grid; one that is refused says why."""
-    names, axes = zip(*part.axes, strict=True)
-    grids = np.meshgrid(*(np.array(axis, dtype=np.float64) for axis in axes), indexing="ij")
-    size, kinds = grids[0].size, prod(map(len, axes[1:]))
-    values = {"batch": np.full(size, np.nan), **{n: grid.ravel() for n, grid in zip(names, grids, strict=True)}}
-    rows = PartRows(part, kinds, values, {name: Told.of(size) for name in WORDS})
-    for name, words in {**part.words, "phase": part.phase}.items():
-        rows.told[name].put(slice(None), words)
-    rows.found = {name: np.full(size, np.nan) for name in ("devices", *_MADE)}
+    rows = PartRows.blank(part, ("batch",))
+    size = len(rows.values["batch"])
+    rows.told["phase"].put(slice(None), part.phase)
+    rows.found |= {name: np.full(size, np.nan) for name in _MADE}
     rows.found["bound_by"] = np.full(size, -1, np.int32)
-    for kind in range(kinds):
-        places = np.arange(kind, size, kinds)
+    for kind in range(rows.kinds):
+        places = np.arange(kind, size, rows.kinds)
         try:
             _serve(rows, part, places)
         except RooflineError as failure:

@@ -160,7 +160,7 @@ class _Fields:
         completed = int(self.number("completed"))
         prompt, generate = (self.number(f"total_{way}_tokens") / completed for way in ("input", "output"))
         rate = self.at("request_rate")
-        asked = inf if rate in (None, "inf") else self.number("request_rate") if rate != inf else inf
+        asked = inf if rate in (None, "inf", inf) else self.number("request_rate")
         load = self._load(prompt, generate, completed, self.whole("max_concurrency"), asked)
         measured: dict[tuple[Metric, Statistic], float] = {}
         times: dict[Metric, str] = {
