@@ -86,10 +86,8 @@ def read_dims(given: Mapping[str, object], inputs: Sequence[Input]) -> dict[str,
     for letter, size in given.items():
         text = str(size)
         if letter in FOLLOWING or not _LETTER.fullmatch(letter):
-            problem = "follow --batch and --prompt" if letter in FOLLOWING else "is no letter"
-            msg = (
-                f"dims {shown(letter)}: B and S {problem}" if letter in FOLLOWING else f"dims {shown(letter)} {problem}"
-            )
+            problem = ": B and S follow --batch and --prompt" if letter in FOLLOWING else " is no letter"
+            msg = f"dims {shown(letter)}{problem}"
             raise UsageError(msg)
         if not _WHOLE.fullmatch(text) or isinstance(size, bool) or int(text) < 1:
             msg = f"dims {letter}: {shown(size)}, expected a whole number from 1 on"
@@ -100,19 +98,4 @@ def read_dims(given: Mapping[str, object], inputs: Sequence[Input]) -> dict[str,
             if letter not in FOLLOWING and letter not in found:
                 msg = f"input {each.name}: {letter} has no number; give --dims {letter}=512, or a number in its place"
                 raise UsageError(msg)
-    return found
-
-
-def parse_pairs(texts: Sequence[str], flag: str) -> dict[str, str]:
-    """``NAME=VALUE`` texts by name. Raises UsageError for one without a name, or a name twice."""
-    found: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = (part.strip() for part in text.partition("="))
-        if not equals or not name or not value:
-            msg = f"{flag} {shown(text)}: expected NAME=VALUE"
-            raise UsageError(msg)
-        if name in found:
-            msg = f"{flag} {name}: given twice; leave out one"
-            raise UsageError(msg)
-        found[name] = value
     return found
