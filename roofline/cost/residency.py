@@ -71,11 +71,6 @@ def resident_bytes(
     return {**_resting(program, workload, precision), "activation_bytes": whole(peak)}
 
 
-def peak_bytes(program: Program, workload: Workload, phases: tuple[Phase, ...], precision: Precision) -> int:
-    """The largest peak of the phases."""
-    return int(_peak(program, workload, phases, precision))
-
-
 def resting(program: Program, workload: Workload, precision: Precision) -> Footprint:
     """What stays from step to step: the same without activations."""
     return _footprint(_resting(program, workload, precision))
