@@ -49,10 +49,11 @@ def seen_of_state(op: Op, sizes: Sizes, kind: str, past: int) -> Fraction:
 def outputs_of_convolution(kind: str, taps: Fraction, new: int, past: int) -> Fraction:
     """Outputs per channel that torch computes, of which the last ``new`` are kept.
 
-    It pads both ends, and puts the inputs it has kept before the new ones. RecurrentGemma's decode multiplies and sums.
+    It pads both ends, and puts the inputs it has kept before the new ones. RecurrentGemma multiplies and sums
+    where there is one new token, the first one too.
     """
     if kind == "lru":
-        return Fraction(0) if past else new + taps - 1
+        return Fraction(0) if past or new == 1 else new + taps - 1
     if past and new == 1:
         return Fraction(2)
     return (taps + new if past else max(taps, Fraction(new))) + taps - 1
