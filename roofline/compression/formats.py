@@ -6,7 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from roofline.classes import frozen
-from roofline.program.workload import DTYPE_BYTES, SCALE_BYTES
+from roofline.program.workload import BLOCKS, DTYPE_BYTES, SCALE_BYTES
 
 
 @frozen
@@ -15,6 +15,7 @@ class Format:
 
     ``depth`` contracted elements of ``breadth`` outputs share a scale; 0 stands for all of them. ``outer`` is the dtype
     of one more scale for the whole matrix. ``native``: the matrix unit applies the scales itself.
+    ``block``: elements that lie in one block with their scales, whose bytes the dtype counts; 0 for none.
     """
 
     name: str
@@ -25,6 +26,12 @@ class Format:
     zero: str = ""
     outer: str = ""
     native: bool = False
+    block: int = 0
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether scales turn what is stored into numbers."""
+        return bool(self.scale or self.block)
 
     @property
     def bits(self) -> Fraction:
@@ -62,6 +69,8 @@ class Format:
         >>> FORMATS["int4-zp"].words
         'int4, an fp16 scale and an int4 zero point for 128: 4 + (16 + 4)/128 = 4.15625 bits'
         """
+        if self.block:
+            return f"{self.dtype}, blocks of {self.block} with their scales: {float(self.bits):.7g} bits"
         if not self.scale:
             return self.dtype
         parts = [_a(f"{self.scale} scale"), *([_a(f"{self.zero} zero point")] if self.zero else [])]
@@ -108,13 +117,14 @@ FORMATS: dict[str, Format] = {
     "nf4-dq": Format("nf4-dq", "nf4", "fp8+fp32/256", depth=64),
     "fp4-64": Format("fp4-64", "fp4", "fp32", depth=64),
     "fp4-64-dq": Format("fp4-64-dq", "fp4", "fp8+fp32/256", depth=64),
+    **{name: Format(name, name, block=elements) for name, (elements, _) in BLOCKS.items()},
 }
 """Every format. Sources, in order: dtypes; SmoothQuant (arXiv 2211.10438), a scale per row of weights and activations;
 FP8 formats (2209.05433); DeepSeek-V3 (2412.19437, section 3.3: blocks of 128 x 128, activations in groups of 128);
 GPTQ (2210.17323) and AWQ (2306.00978), groups of 128, with zero
 points or, as Marlin's kernels (2408.11743) read them, without; BitNet (2402.17764), ternary weights, four to a byte;
 OCP Microscaling (2310.10537); NVFP4 (2509.25149); NF4
-and double quantisation (QLoRA, 2305.14314), and bitsandbytes' 4-bit floats, stored alike."""
+and double quantisation (QLoRA, 2305.14314), and bitsandbytes' 4-bit floats, stored alike; the block types of GGUF."""
 
 PLAIN = ("fp32", "tf32", "bf16", "fp16")
 """Formats without scales."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from roofline.classes import frozen
+from roofline.compression.by_tensor import in_types, types_in_words
 from roofline.compression.formats import Format
 from roofline.compression.recipes import Recipe, computes_in
 from roofline.compression.weighed import as_weighed
@@ -89,11 +90,13 @@ def is_scale(tensor: Tensor) -> bool:
 def storage_notes(program: Program, recipe: Recipe) -> list[str]:
     """In which format what is stored, and which weights a recipe leaves alone."""
     named = [(name, form) for pair in recipe.pairs for name, form in zip(("weights", "activations"), pair, strict=True)]
-    told = dict.fromkeys((name, form) for name, form in [*named, ("KV cache", recipe.kv_cache)] if form.scale)
+    told = dict.fromkeys((name, form) for name, form in [*named, ("KV cache", recipe.kv_cache)] if form.is_narrow)
     notes = [f"{name} {form.name}: {form.words}" for name, form in told]
     if recipe.lacking:
         notes.append(f"no {recipe.lacking} matmuls here: its weights are widened and multiplied in {recipe.base}")
-    if any(form.scale for form, _ in recipe.pairs):
+    if recipe.by_tensor:
+        notes.append(types_in_words(program, recipe.name))
+    elif any(form.is_narrow for form, _ in recipe.pairs):
         left = left_alone(program)
         most = ", ".join(f"{name} {number:,}" for name, number in list(left.items())[:3])
         others = f" and {len(left) - 3} more tensors" if len(left) > 3 else ""
@@ -104,12 +107,14 @@ def storage_notes(program: Program, recipe: Recipe) -> list[str]:
 
 def _quantized_group(group: Group, recipe: Recipe, fixed: set[tuple[str, str]], layer: int) -> Group:
     ops = _with_narrow_caches(group.ops, recipe.kv_cache) if recipe.kv_cache.scale else group.ops
+    if recipe.by_tensor:
+        return in_types(replace(group, ops=ops), recipe, layer)
     found: list[Op] = []
     fresh: set[tuple[str, str]] = set()
     for op in ops:
         matrices = layer_matrices(group, op, fixed)
         stored = [recipe.formats(m.weight.name, layer, routed=bool(m.lead)) for m in matrices]
-        narrow = [(m, weights) for m, (weights, _) in zip(matrices, stored, strict=True) if weights.scale]
+        narrow = [(m, weights) for m, (weights, _) in zip(matrices, stored, strict=True) if weights.is_narrow]
         if not narrow:
             found.append(op)
         else:
@@ -157,7 +162,7 @@ def _scales(matrix: Matrix, form: Format) -> list[Tensor]:
         touched = " ".join(axes)
         return Tensor(f"{matrix.weight.name}.{suffix}", touched, "scale", held if held != touched else "", dtype=dtype)
 
-    found = [scale("scale", per, form.scale)]
+    found = [scale("scale", per, form.scale)] if form.scale else []
     found += [scale("zero", per, form.zero)] if form.zero else []
     return found + ([scale("outer", [], form.outer)] if form.outer else [])
 
@@ -219,9 +224,10 @@ def _dequantize_work(matrix: Matrix, form: Format, activations: Format | None) -
     if form.native and activations and activations.native:
         return []
     if not activations or form.dtype != computes_in(form, activations):
-        per = _CONVERT + (_SCALE if form.depth else 0) + (_ZERO if form.zero else 0)
+        grouped = bool(form.depth or form.block)
+        per = _CONVERT + (_SCALE if grouped else 0) + (_ZERO if form.zero else 0)
         work = [Work("vector", per, matrix.weight.letters)]
-        return work if form.depth and not narrow else [*work, Work("vector", _SCALE, matrix.y.letters)]
+        return work if grouped and not narrow else [*work, Work("vector", _SCALE, matrix.y.letters)]
     if form.depth:
         sums = GroupSums(tuple(matrix.y.letters), tuple(matrix.depth), form.depth)
         return [Work("vector", 2 * _SCALE, matrix.y.letters, formula=sums)]

@@ -3,7 +3,8 @@
 A recipe is one word or several joined by ``+``: a dtype (``bf16``), a named recipe (``fp8``, ``w8a8``, ``w4a16``,
 ``nvfp4``) or the formats of weights and activations (``int4:fp8``, ``fp8:16`` with activations of 16 bits), and what
 changes it: ``kv8``, ``kv4``, ``g64`` (weights in groups of 64), ``channel`` (a scale for each output), ``zp`` (with
-zero points, ``zp16`` of 16 bits), ``acc16`` (fp16 accumulators), ``experts`` (experts alone are quantised).
+zero points, ``zp16`` of 16 bits), ``acc16`` (fp16 accumulators), ``experts`` (experts alone are quantised). A mix of
+llama.cpp's (``q4_k_m``) gives every tensor of a network a type of its own.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import Any
 
 from roofline.classes import frozen
 from roofline.compression.formats import FORMATS, KV_FORMATS, PLAIN, Format
+from roofline.compression.mixes import MIXES
 from roofline.compression.modules import Modules
 from roofline.compression.weighed import AS_STATED, Weighed
+from roofline.compression.weights import Weights
 from roofline.errors import UsageError, near_matches, shown
 from roofline.options.groups import Dtype, Dtypes
 from roofline.options.keywords import given
@@ -49,7 +52,7 @@ _KEEPING = (*_KV, "acc16", "acc32")
 """Words that leave weights as they are stored."""
 
 _SAY = {"int4": "w4a16 (weights alone) or w4a4", "fp4": "mxfp4 or nvfp4"}
-_WORDS = [*PLAIN, *_RECIPES, *_KV, "g64", "channel", "zp", "zp16", "acc16", "experts"]
+_WORDS = [*PLAIN, *_RECIPES, *MIXES, *_KV, "g64", "channel", "zp", "zp16", "acc16", "experts"]
 STATES = ("fp32", "bf16", "fp16")
 """Dtypes of recurrent states."""
 
@@ -70,12 +73,16 @@ class Checkpoint:
 
     The first rule that means a module holds; its recipe is empty for one that is left in 16 bits. ``state``: the dtype
     of recurrent states, empty for that of the activations. ``weighed``: what the tensors themselves weigh.
+    ``by_tensor``: the rules and the recipe hold for every weight, embeddings, heads and norms too; ``name`` is then
+    the mix that this is.
     """
 
     recipe: str = ""
-    rules: tuple[tuple[Modules, str], ...] = ()
+    rules: tuple[tuple[Modules | Weights, str], ...] = ()
     state: str = ""
     weighed: Weighed = AS_STATED
+    name: str = ""
+    by_tensor: bool = False
 
 
 AS_ASKED = Checkpoint()
@@ -86,7 +93,7 @@ AS_ASKED = Checkpoint()
 class Rule:
     """Modules whose weights and activations have formats of their own."""
 
-    modules: Modules
+    modules: Modules | Weights
     weights: Format
     activations: Format
 
@@ -97,7 +104,8 @@ class Recipe:
 
     ``weights`` and ``activations`` are those of the layers' matmuls, but for modules that ``rules`` mean;
     ``accumulator`` is empty for the device's usual, ``state`` for the dtype of the activations. ``lacking``: what the
-    file was made to be computed in, where the device does not. ``weighed``: what its tensors weigh.
+    file was made to be computed in, where the device does not. ``weighed``: what its tensors weigh. ``by_tensor``:
+    weights and rules are those of all tensors, embeddings, heads and norms too.
     """
 
     base: str
@@ -111,6 +119,7 @@ class Recipe:
     state: str = ""
     lacking: str = ""
     weighed: Weighed = AS_STATED
+    by_tensor: bool = False
 
     def formats(self, weight: str, layer: int, *, routed: bool) -> tuple[Format, Format]:
         """How a matrix is stored, and what it is multiplied with; ``routed``: it belongs to an expert."""
@@ -128,9 +137,8 @@ class Recipe:
     @property
     def pairs(self) -> tuple[tuple[Format, Format], ...]:
         """The formats of weights and activations that the layers' matmuls have, those of most modules first."""
-        return tuple(
-            dict.fromkeys([(self.weights, self.activations), *((r.weights, r.activations) for r in self.rules)])
-        )
+        ruled = ((r.weights, r.activations) for r in self.rules if r.weights.is_narrow or not self.by_tensor)
+        return tuple(dict.fromkeys([(self.weights, self.activations), *ruled]))
 
     def widened(self, computes: Callable[[str], bool]) -> Recipe:
         """The recipe with activations of 16 bits wherever the device does not compute in what it says.
@@ -155,7 +163,7 @@ class Recipe:
     def precision(self) -> Precision:
         """The dtypes by role of what is not quantised."""
         weights, activations, cache = (
-            self.base if form.scale else form.dtype for form in (self.weights, self.activations, self.kv_cache)
+            self.base if form.is_narrow else form.dtype for form in (self.weights, self.activations, self.kv_cache)
         )
         return Precision(weights, activations, cache, self.state)
 
@@ -186,7 +194,7 @@ class Recipe:
     @property
     def quantizes(self) -> bool:
         """Whether anything is stored with scales."""
-        return any(form.scale for form in (*(form for pair in self.pairs for form in pair), self.kv_cache))
+        return any(form.is_narrow for form in (*(form for pair in self.pairs for form in pair), self.kv_cache))
 
     @property
     def cache_advice(self) -> str:
@@ -252,7 +260,7 @@ def recipe_of(asked: Dtype | Dtypes, *, default: str, checkpoint: Checkpoint = A
     named = given(asked)
     overrides: dict[str, Any] = {role: _format(role, named[flag]) for role, flag in _FLAGS.items() if flag in named}
     if "weights" in overrides:
-        overrides |= {"rules": (), "weighed": AS_STATED}
+        overrides |= {"rules": (), "weighed": AS_STATED, "by_tensor": False}
     elif "activations" in overrides:
         overrides["rules"] = tuple(replace(rule, activations=overrides["activations"]) for rule in recipe.rules)
     if "state_dtype" in named:
@@ -271,18 +279,31 @@ def read_recipe(text: str | None = None, *, default: str, checkpoint: Checkpoint
     (4.25, 'bf16')
     """
     words = text.split("+") if text else []
-    if names_recipe(text):
+    if words and words[0] in MIXES:
+        if checkpoint.name != words[0]:
+            msg = f"dtype {words[0]} gives each tensor of a network a type of its own; for one matrix: {_blocks_of(words[0])}"
+            raise UsageError(msg)
+        words = words[1:]
+    elif names_recipe(text):
         return replace(_of_words(words, default), state=checkpoint.state)
     stored = [*checkpoint.recipe.split("+"), *words] if checkpoint.recipe else words
     own = ((modules, _of_words(recipe.split("+") if recipe else [], default)) for modules, recipe in checkpoint.rules)
     rules = tuple(Rule(modules, recipe.weights, recipe.activations) for modules, recipe in own)
     weighed = checkpoint.weighed if all(word in _KEEPING for word in words) else AS_STATED
-    return _checked(replace(_of_words(stored, default), rules=rules, state=checkpoint.state, weighed=weighed))
+    recipe = replace(_of_words(stored, default), rules=rules, state=checkpoint.state, weighed=weighed)
+    if checkpoint.by_tensor:
+        recipe = replace(recipe, by_tensor=True, name="+".join([checkpoint.name, *words]))
+    return _checked(recipe)
+
+
+def _blocks_of(mix: str) -> str:
+    return f"{MIXES[mix].base}:16"
 
 
 def names_recipe(text: str | None) -> bool:
     """Whether a text names a recipe, in place of what a file stores, and does not only change that."""
-    return bool(text) and _is_head(str(text).split("+")[0])
+    head = str(text).split("+")[0]
+    return bool(text) and (_is_head(head) or head in MIXES)
 
 
 def _state(asked: str) -> str:
@@ -351,7 +372,7 @@ def _checked(recipe: Recipe) -> Recipe:
 
 def _check_pair(weights: Format, activations: Format) -> None:
     w, a = weights.dtype, activations.dtype
-    if activations.scale and not weights.scale:
+    if activations.is_narrow and not weights.is_narrow:
         msg = f"activations in {a} are multiplied by weights as narrow; give weight_dtype {a} too"
         raise UsageError(msg)
     if {w, a} in ({"int8", "fp8"}, {"int4", "fp4"}, {"int8", "fp4"}):

@@ -40,6 +40,12 @@ def layer_matrices(group: Group, op: Op, fixed: set[tuple[str, str]]) -> list[Ma
     return [] if alone or len(matrices) < len(found) else matrices
 
 
+def matrices_of(op: Op) -> list[Matrix]:
+    """Every matrix that an operator multiplies an activation with, heads and routers too."""
+    found = (_matrix(part) for part in op.parts or (op,)) if op.kind == "matmul" else ()
+    return [matrix for matrix in found if matrix]
+
+
 def contracted_per_head(groups: Iterable[Group]) -> set[tuple[str, str]]:
     """Weights, by group and name, that some operator contracts for each head by itself."""
     parts = ((group, part) for group in groups for op in group.ops for part in op.parts or (op,))

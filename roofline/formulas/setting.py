@@ -130,7 +130,7 @@ def setting_of(
     """The same for a subject that was found. Raises RooflineError."""
     keep = asked["keep"]
     device = hardware if isinstance(hardware, HardwareSpec | None) else load_hardware(hardware)
-    checkpoint = subject.model.checkpoint if subject.model else AS_ASKED
+    checkpoint = subject.model.stored(asked["dtype"]) if subject.model else AS_ASKED
     if device is None:
         recipe = recipe_of(asked, default="bf16", checkpoint=checkpoint)
     else:

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from roofline.classes import frozen
+from roofline.compression.by_tensor import mixed
+from roofline.compression.mixes import MIXES
 from roofline.compression.recipes import AS_ASKED, Checkpoint
 from roofline.errors import ConfigError, near_matches, shown
+from roofline.identity import Same
 from roofline.models.checkpoints.reading import read_checkpoint
 from roofline.models.families import FAMILIES
 from roofline.models.families.family import INERT, Family
@@ -60,6 +63,14 @@ class Model:
             self._programs[asked] = stated or FAMILIES[self.model_type].program(config, asked)
         return self._programs[asked]
 
+    def stored(self, dtype: str | None) -> Checkpoint:
+        """How it is stored where ``dtype`` is asked for: by tensor, where that is a mix of GGUF's, else as its file is.
+
+        Raises WorkloadError for a mix that no file of such a network has.
+        """
+        mix = (dtype or "").split("+")[0]
+        return _mixed(Same(self.program()), self.model_type, mix) if mix in MIXES else self.checkpoint
+
     @property
     def phases(self) -> tuple[Phase, ...]:
         """The phases that the network has."""
@@ -89,6 +100,11 @@ class Model:
         """Name, family, source, parameters and configuration, as in ``models show --json``."""
         facts = {"name": self.name, "model_type": self.model_type, "source": self.source}
         return {**facts, "parameters": self.parameters, "config": self.config.model_dump(mode="json")}
+
+
+@functools.lru_cache(maxsize=64)
+def _mixed(program: Same[Program], family: str, mix: str) -> Checkpoint:
+    return mixed(program.it, family, mix)
 
 
 def load_model(model: str | Path | Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None) -> Model:

@@ -95,7 +95,7 @@ def read_request(
     engine = read_engine(options, device, network.phases, options["set"])
     fleet = replace(fleet, use=LinkUse.of(engine, device))
     conventions = Conventions.under(engine, device.words, options)
-    recipe = recipe_on(device, stored_by(engine, options), network.checkpoint)
+    recipe = recipe_on(device, stored_by(engine, options), network.stored(options["dtype"]))
     compression = read_compression(options)
     program, storage = _stored(network, conventions, compression, recipe, device, engine)
     check_routed(program, options["routing"], network.name)
@@ -131,7 +131,7 @@ def stored_as(request: Request, word: str) -> Request:
     """The same in another recipe. Raises UsageError or WorkloadError for one that does not go with the rest."""
     r = request
     base = r.recipe.base
-    recipe = read_recipe(word, default=base, checkpoint=r.model.checkpoint)
+    recipe = read_recipe(word, default=base, checkpoint=r.model.stored(word))
     program, storage = _stored(r.model, r.conventions, r.compression, recipe, r.device, r.engine)
     return replace(r, program=program, recipe=recipe, storage=storage)
 

@@ -15,6 +15,34 @@ from roofline.program.lengths import Lengths
 from roofline.program.op import Op, Role, Tensor
 from roofline.program.phases import Phase
 
+BLOCKS: dict[str, tuple[int, int]] = {
+    "iq1_s": (256, 50),
+    "tq1_0": (256, 54),
+    "iq1_m": (256, 56),
+    "iq2_xxs": (256, 66),
+    "tq2_0": (256, 66),
+    "iq2_xs": (256, 74),
+    "iq2_s": (256, 82),
+    "q2_k": (256, 84),
+    "iq3_xxs": (256, 98),
+    "iq3_s": (256, 110),
+    "q3_k": (256, 110),
+    "iq4_xs": (256, 136),
+    "gguf_mxfp4": (32, 17),
+    "iq4_nl": (32, 18),
+    "q4_0": (32, 18),
+    "q4_k": (256, 144),
+    "gguf_nvfp4": (64, 36),
+    "q4_1": (32, 20),
+    "q5_0": (32, 22),
+    "q5_k": (256, 176),
+    "q5_1": (32, 24),
+    "q6_k": (256, 210),
+    "q8_0": (32, 34),
+}
+"""Types of tensors in a GGUF file: elements and bytes of a block, which holds its own scales. Source: the table
+GGML_QUANT_SIZES of the package gguf 0.19.0."""
+
 DTYPE_BYTES: dict[str, Fraction] = {
     "int2": Fraction(1, 4),
     "int3": Fraction(3, 8),
@@ -22,6 +50,7 @@ DTYPE_BYTES: dict[str, Fraction] = {
     "nf4": Fraction(1, 2),
     "fp4": Fraction(1, 2),
     "fp6": Fraction(3, 4),
+    **{name: Fraction(size, elements) for name, (elements, size) in BLOCKS.items()},
     "int8": Fraction(1),
     "fp8": Fraction(1),
     "fp16": Fraction(2),
@@ -29,7 +58,8 @@ DTYPE_BYTES: dict[str, Fraction] = {
     "tf32": Fraction(4),
     "fp32": Fraction(4),
 }
-"""Bytes per element, from the narrowest to the widest; a contraction computes in the widest dtype that it reads."""
+"""Bytes per element, numbers from the narrowest to the widest; a contraction computes in the widest dtype that it
+reads, and no unit computes in blocks."""
 
 _WIDTH_ORDER = {dtype: place for place, dtype in enumerate(DTYPE_BYTES)}
 

@@ -130,7 +130,7 @@ class Question:
     def recipe(self, device: HardwareSpec) -> Recipe:
         """What is stored in which format on a device. Raises UsageError for an unknown word."""
         engine = read_engine(self.asked, device, self.model.phases, self.asked["set"])
-        return recipe_on(device, stored_by(engine, self.asked), self.model.checkpoint)
+        return recipe_on(device, stored_by(engine, self.asked), self.model.stored(self.asked["dtype"]))
 
     def check(self) -> None:
         """Raises WorkloadError for a model that generates no text, an engine for others, too long a request."""
