@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from roofline.classes import frozen
-from roofline.compression.mixes import MIXES, Mix, Subject, fitting
+from roofline.compression.mixes import MIXES, Mix, Subject, fitting_type
 from roofline.compression.recipes import Checkpoint, Recipe
 from roofline.compression.weight_matmuls import mapped, matrices_of
 from roofline.compression.weights import Weights
@@ -55,7 +54,7 @@ def mixed(program: Program, family: str, mix: str) -> Checkpoint:
         row = _row(group, op, tensor, program)
         for layer in group.numbers or (0,):
             name = _type(MIXES[mix], tensor, layer, subject, attending, one=family in _ONE_TENSOR)
-            types[tensor.name, layer] = name if name == "fp32" else fitting(name, row)
+            types[tensor.name, layer] = name if name == "fp32" else fitting_type(name, row)
     return stored_by_tensor(types, MIXES[mix].base, mix)
 
 
@@ -125,7 +124,9 @@ def _in_types(op: Op, recipe: Recipe, layer: int) -> Op:
     forms = {t.name: recipe.formats(t.name, layer, routed=False)[0] for t in op.reads if t.role == "weight"}
     if not forms:
         return op
-    changed = mapped(op, lambda tensor: replace(tensor, dtype=forms[tensor.name].dtype) if tensor.name in forms else tensor)
+    changed = mapped(
+        op, lambda tensor: replace(tensor, dtype=forms[tensor.name].dtype) if tensor.name in forms else tensor
+    )
     unpacked = [m.weight for m in matrices_of(op) if forms[m.weight.name].block]
     work = tuple(Work("vector", _UNPACK, weight.letters) for weight in unpacked)
     return replace(changed, work=(*changed.work, *work))

@@ -7,7 +7,7 @@ most of them must be, the others without one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import TypeAlias
 
 from roofline.classes import frozen
@@ -99,17 +99,15 @@ def _small(base: str, early: str, out: str, table: str) -> Mix:
     return Mix(base, parts, "q4_k", _EIGHT_SMALL, head="q5_k", table=table)
 
 
+_LARGE = {"q2_k": "q2_k", "q4_k": "q4_k_m", "q5_k": "q5_k_m", "q6_k": "q6_k"}
+
 MIXES: dict[str, Mix] = {
     **{name: Mix(name, of_eight=_WIDE) for name in ("q4_0", "q4_1", "q5_0", "q5_1", "q6_k")},
     "q8_0": Mix("q8_0", head="q8_0"),
     "q5_k_s": Mix("q5_k", of_eight=_WIDE),
-    "q5_k_m": Mix(
-        "q5_k", {"values": ((_more_bits, "q6_k"),), "ffn_down": ((_more_bits, "q6_k"),)}, of_eight=_WIDE
-    ),
+    "q5_k_m": Mix("q5_k", {"values": ((_more_bits, "q6_k"),), "ffn_down": ((_more_bits, "q6_k"),)}, of_eight=_WIDE),
     "q4_k_s": Mix("q4_k", {"values": ((_before(4), "q5_k"),), "ffn_down": ((_part(8), "q5_k"),)}, of_eight=_EIGHT),
-    "q4_k_m": Mix(
-        "q4_k", {"values": ((_more_bits, "q6_k"),), "ffn_down": ((_more_bits, "q6_k"),)}, of_eight=_EIGHT
-    ),
+    "q4_k_m": Mix("q4_k", {"values": ((_more_bits, "q6_k"),), "ffn_down": ((_more_bits, "q6_k"),)}, of_eight=_EIGHT),
     "q3_k_s": Mix("q3_k", of_eight=_EIGHT),
     "q3_k_m": Mix(
         "q3_k",
@@ -120,12 +118,8 @@ MIXES: dict[str, Mix] = {
         },
         of_eight=_EIGHT,
     ),
-    "q3_k_l": Mix(
-        "q3_k", {part: _all("q5_k") for part in ("values", "ffn_down", "attn_output")}, of_eight=_WIDE
-    ),
-    "q2_k": Mix(
-        "q2_k", {part: _all("q3_k") for part in ("values", "ffn_down", "attn_output")}, "q4_k", _EIGHT
-    ),
+    "q3_k_l": Mix("q3_k", {part: _all("q5_k") for part in ("values", "ffn_down", "attn_output")}, of_eight=_WIDE),
+    "q2_k": Mix("q2_k", {part: _all("q3_k") for part in ("values", "ffn_down", "attn_output")}, "q4_k", _EIGHT),
     "q2_k_s": Mix("q2_k", {"ffn_down": ((_part(8), "q4_k"),)}, "q4_k", _WIDE),
     "iq4_nl": Mix("iq4_nl", grouped="q5_k", of_eight=_EIGHT),
     "iq4_xs": Mix("iq4_xs", grouped="q5_k", of_eight=_EIGHT),
@@ -139,7 +133,7 @@ MIXES: dict[str, Mix] = {
         "iq3_s",
         {
             **{part: _all("iq3_xxs") for part in ("attn_k", "attn_q")},
-            **{part: ((_inner, "iq3_xxs"),) for part in ("ffn_gate", "ffn_up")},
+            **dict.fromkeys(("ffn_gate", "ffn_up"), ((_inner, "iq3_xxs"),)),
         },
         "q4_k",
         _EIGHT,
@@ -159,12 +153,11 @@ MIXES: dict[str, Mix] = {
     "iq1_m": _small("iq1_m", "q2_k", "iq2_xxs", "q2_k"),
     "iq1_s": _small("iq1_s", "q2_k", "iq2_xxs", "q2_k"),
 }
-"""Every mix, by the name that its files bear."""
+MIXES |= {f"{name}_l": replace(MIXES[of], head="q8_0", table="q8_0") for name, of in _LARGE.items()}
+"""Every mix, by the name that its files bear; ``_l`` are those of people who keep embeddings and heads in 8 bits."""
 
 _NARROWER_BLOCKS = {
-    **dict.fromkeys(
-        ("iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s", "iq4_xs"), "iq4_nl"
-    ),
+    **dict.fromkeys(("iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s", "iq4_xs"), "iq4_nl"),
     **dict.fromkeys(("q2_k", "q3_k", "tq1_0", "tq2_0"), "q4_0"),
     "q4_k": "q5_0",
     "q5_k": "q5_1",
@@ -172,10 +165,10 @@ _NARROWER_BLOCKS = {
 }
 
 
-def fitting(name: str, row: int) -> str:
+def fitting_type(name: str, row: int) -> str:
     """The type of a tensor whose rows have ``row`` elements: another where no whole blocks of it fit into them.
 
-    >>> [fitting("q4_k", row) for row in (4096, 2880, 71)]
+    >>> [fitting_type("q4_k", row) for row in (4096, 2880, 71)]
     ['q4_k', 'q5_0', 'fp16']
     """
     if row % BLOCKS[name][0] == 0:

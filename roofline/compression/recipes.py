@@ -281,7 +281,8 @@ def read_recipe(text: str | None = None, *, default: str, checkpoint: Checkpoint
     words = text.split("+") if text else []
     if words and words[0] in MIXES:
         if checkpoint.name != words[0]:
-            msg = f"dtype {words[0]} gives each tensor of a network a type of its own; for one matrix: {_blocks_of(words[0])}"
+            one = f"{MIXES[words[0]].base}:16"
+            msg = f"dtype {words[0]} gives each tensor of a network a type of its own; for one matrix: {one}"
             raise UsageError(msg)
         words = words[1:]
     elif names_recipe(text):
@@ -294,10 +295,6 @@ def read_recipe(text: str | None = None, *, default: str, checkpoint: Checkpoint
     if checkpoint.by_tensor:
         recipe = replace(recipe, by_tensor=True, name="+".join([checkpoint.name, *words]))
     return _checked(recipe)
-
-
-def _blocks_of(mix: str) -> str:
-    return f"{MIXES[mix].base}:16"
 
 
 def names_recipe(text: str | None) -> bool:

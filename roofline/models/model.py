@@ -13,6 +13,7 @@ from roofline.classes import frozen
 from roofline.compression.by_tensor import mixed
 from roofline.compression.mixes import MIXES
 from roofline.compression.recipes import AS_ASKED, Checkpoint
+from roofline.compression.weighed import AS_STATED
 from roofline.errors import ConfigError, near_matches, shown
 from roofline.identity import Same
 from roofline.models.checkpoints.reading import read_checkpoint
@@ -121,7 +122,7 @@ def load_model(model: str | Path | Mapping[str, Any], *, overrides: Mapping[str,
     109482240
     """
     source = find_source(model)
-    is_preset = source.folder is None and not isinstance(model, Mapping)
+    is_preset = source.folder is None and not source.tensors and not isinstance(model, Mapping)
     return _shipped(source.name) if is_preset and not overrides else _build(source, overrides)
 
 
@@ -156,7 +157,20 @@ def _build(source: Source, overrides: Mapping[str, Any] | None) -> Model:
         tuple(sorted(unread)),
     )  # fmt: skip
     folder = None if overrides or Path(where).name != "config.json" else source.folder
+    if source.tensors:
+        return _as_gguf(model, source, whole=not overrides)
     return model if folder is None else _weighed(model, folder)
+
+
+def _as_gguf(model: Model, source: Source, *, whole: bool) -> Model:
+    """The model with the types that the tensors of a GGUF file have; ``whole``: with their bytes and their number."""
+    from roofline.models.gguf.network import stored_in  # noqa: PLC0415  (few models are such files)
+
+    checkpoint, counted, words = stored_in(model.program(), source.tensors, source.where)
+    warnings = (*model.warnings, *source.warnings)
+    if not whole:
+        return replace(model, warnings=warnings, checkpoint=replace(checkpoint, weighed=AS_STATED))
+    return replace(model, warnings=(*warnings, words) if words else warnings, checkpoint=checkpoint, counted=counted)
 
 
 def _weighed(model: Model, folder: Path) -> Model:

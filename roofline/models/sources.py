@@ -6,12 +6,16 @@ import functools
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roofline.classes import frozen
 from roofline.errors import ConfigError, MissingExtraError, near_matches, shown
 from roofline.files.library import read_text, read_yaml
+
+if TYPE_CHECKING:
+    from roofline.models.gguf.header import GgufTensor
 
 PRESETS = Path(__file__).parent / "presets"
 MAX_JSON_BYTES = 16_000_000
@@ -26,13 +30,18 @@ _DOWNLOAD = "hf:"
 
 @frozen
 class Source:
-    """The fields of a network as they were found: its name, what they were found in, and the folder if it is one."""
+    """The fields of a network as they were found: its name, what they were found in, and the folder if it is one.
+
+    ``tensors`` are those of a GGUF file, ``warnings`` what of its header is not modelled.
+    """
 
     name: str
     said: str
     fields: Mapping[str, Any]
     where: str
     folder: Path | None = None
+    tensors: Mapping[str, GgufTensor] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def find_source(model: str | Path | Mapping[str, Any]) -> Source:
@@ -49,6 +58,11 @@ def find_source(model: str | Path | Mapping[str, Any]) -> Source:
         raise ConfigError(msg)
     if text.startswith(_DOWNLOAD):
         return _from_file(_downloaded(text.removeprefix(_DOWNLOAD)))
+    return _from_gguf(path) if path.suffix == ".gguf" else _from_path(text, path)
+
+
+def _from_path(text: str, path: Path) -> Source:
+    """What a preset's name, a hub id, a folder or a file leads to."""
     folder = _is_folder(path)
     link = os.path.islink(path)  # noqa: PTH114  (is_symlink() raises on a name that is too long)
     if path.suffix != ".json" and not folder and not link and not os.path.lexists(path):
@@ -137,6 +151,16 @@ def _from_file(file: Path) -> Source:
     lone = file.name != "config.json"
     fields = read_json(file, "a Hugging Face config.json")
     return Source((file.stem if lone else whole.parent.name) or "config", str(file), fields, str(file), whole.parent)
+
+
+def _from_gguf(file: Path) -> Source:
+    """The fields and the tensors of a GGUF file, with the other parts of it that lie beside it."""
+    from roofline.models.gguf.architectures import fields_of  # noqa: PLC0415  (few models are such files)
+    from roofline.models.gguf.header import read_header  # noqa: PLC0415
+
+    header = read_header(file)
+    fields, warnings = fields_of(header)
+    return Source(file.stem, str(file), fields, str(file), None, header.tensors, warnings)
 
 
 def _cached(name: str) -> Path:
