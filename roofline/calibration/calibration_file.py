@@ -96,7 +96,8 @@ def with_kinds_of(data: Calibration, relative: Calibration) -> Calibration:
     """A class with the kinds of its relative that it has none of: no share higher, no latency lower, no band narrower.
 
     A share is that of the relative times what the class reaches of it in general, where that is less. Kernels of
-    attention are not inherited, which are compiled for a generation: it takes the constants of any attention.
+    attention are not inherited, which are compiled for a generation: it takes the constants of any attention. A kind
+    that states other libraries alone takes the rest from its relative.
     """
     assert data.inherits is not None
     widened = data.inherits.widened
@@ -104,7 +105,15 @@ def with_kinds_of(data: Calibration, relative: Calibration) -> Calibration:
     kinds = {
         kind: _inherited(own, relative, slower, widened) for kind, own in relative.kinds.items() if own.library is None
     }
-    return data.model_copy(update={"kinds": {**kinds, **data.kinds}})
+    own = {kind: _with_libraries(kinds.get(kind), stated) for kind, stated in data.kinds.items()}
+    return data.model_copy(update={"kinds": kinds | own})
+
+
+def _with_libraries(inherited: KindConstants | None, stated: KindConstants) -> KindConstants:
+    alone = stated == KindConstants(libraries=stated.libraries)
+    if inherited is None or not alone:
+        return stated
+    return inherited.model_copy(update={"libraries": inherited.libraries | stated.libraries})
 
 
 def _inherited(own: KindConstants, relative: Calibration, slower: tuple[float, float], widened: float) -> KindConstants:

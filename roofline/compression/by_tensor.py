@@ -88,6 +88,8 @@ def _type(mix: Mix, tensor: Tensor, layer: int, subject: Subject, attending: lis
         return mix.table or mix.base
     if not name.startswith("w_") or name in _AS_READ:
         return "fp32"
+    if mix.experts and name.startswith("w_expert_"):
+        return mix.experts
     part = _PARTS.get(name, name)
     part = "values" if one and part in ("attn_q", "attn_k") else part
     if part == "values":

@@ -58,7 +58,8 @@ class Mix:
 
     Names are those of GGUF, ``ffn_down``, but for ``values``, which are attn_v or attn_qkv. ``grouped`` is theirs where
     four query heads or more share one. ``of_eight``: types where there are eight experts, beside which they are small.
-    ``head`` is also the type of a table that is the head too; ``table`` that of any other.
+    ``head`` is also the type of a table that is the head too; ``table`` that of any other, ``experts`` that of routed
+    experts.
     """
 
     base: str
@@ -67,6 +68,7 @@ class Mix:
     of_eight: Mapping[str, str] = field(default_factory=dict)
     head: str = "q6_k"
     table: str = ""
+    experts: str = ""
 
     def type_of(self, part: str, layer: int, subject: Subject) -> str:
         """The type of a tensor of a layer.
@@ -104,6 +106,7 @@ _LARGE = {"q2_k": "q2_k", "q4_k": "q4_k_m", "q5_k": "q5_k_m", "q6_k": "q6_k"}
 MIXES: dict[str, Mix] = {
     **{name: Mix(name, of_eight=_WIDE) for name in ("q4_0", "q4_1", "q5_0", "q5_1", "q6_k")},
     "q8_0": Mix("q8_0", head="q8_0"),
+    "mxfp4_moe": Mix("q8_0", head="q8_0", experts="gguf_mxfp4"),
     "q5_k_s": Mix("q5_k", of_eight=_WIDE),
     "q5_k_m": Mix("q5_k", {"values": ((_more_bits, "q6_k"),), "ffn_down": ((_more_bits, "q6_k"),)}, of_eight=_WIDE),
     "q4_k_s": Mix("q4_k", {"values": ((_before(4), "q5_k"),), "ffn_down": ((_part(8), "q5_k"),)}, of_eight=_EIGHT),

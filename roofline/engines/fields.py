@@ -19,15 +19,29 @@ Fold: TypeAlias = Literal["norm_quantize", "activation_quantize", "matmul_activa
 the activation function in the epilogue of its matmul."""
 
 AttentionLibrary: TypeAlias = Literal[
-    "fa1", "fa1-triton", "fa2", "fa3", "flashinfer", "trtllm", "cudnn", "triton", "sdpa", "fused", "materialised"
+    "fa1",
+    "fa1-triton",
+    "fa2",
+    "fa3",
+    "flashinfer",
+    "trtllm",
+    "cudnn",
+    "triton",
+    "sdpa",
+    "llama-cpp",
+    "fused",
+    "materialised",
 ]
 """Whose kernels attend: FlashAttention 1, its copy in Triton, 2 and 3, FlashInfer, TensorRT-LLM, cuDNN, Triton, torch's
 scaled dot product; ``fused`` is one kernel of no library in particular, ``materialised`` stores the scores."""
 
-MatmulLibrary: TypeAlias = Literal["vendor", "trtllm"]
-"""Whose kernels multiply: the vendor's (cuBLAS and its like), or TensorRT-LLM's, which quantise activations too."""
+MatmulLibrary: TypeAlias = Literal["vendor", "trtllm", "llama-cpp"]
+"""Whose kernels multiply: the vendor's (cuBLAS and its like), TensorRT-LLM's, which quantise activations too, or
+llama.cpp's, which unpack blocks."""
 
-ExpertLibrary: TypeAlias = Literal["vendor", "triton", "trtllm", "trtllm-gen", "flashinfer-cutlass", "deepgemm"]
+ExpertLibrary: TypeAlias = Literal[
+    "vendor", "triton", "trtllm", "trtllm-gen", "flashinfer-cutlass", "deepgemm", "llama-cpp"
+]
 """Whose grouped matmuls run experts: ``trtllm`` is TensorRT-LLM's of CUTLASS, ``trtllm-gen`` those that it and
 FlashInfer have compiled for Blackwell; ``vendor`` of no library in particular."""
 
