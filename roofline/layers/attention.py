@@ -150,6 +150,7 @@ def attention(
     scores: Scores = PLAIN,
     cache: str = "",
     values: str = "H",
+    windows: bool = False,
 ) -> tuple[Op, ...]:
     """Scaled dot-product attention, softmax(Q K^T / sqrt(H)) V.
 
@@ -159,7 +160,7 @@ def attention(
     :func:`window_keys` gives: whoever states the layer rebinds it; the same holds of :func:`chunk_keys` under a
     ``chunked`` mask. ``scores`` says what becomes of them before the softmax. ``cache`` tells the keys and values of a
     second attention from those of the first: ``cross_``. ``values``: the letter of a value's width, U where it is not
-    a key's.
+    a key's. ``windows``: the T tokens are windows side by side, each of which sees itself; S is what a token sees.
 
     >>> from sympy import symbols
     >>> sizes = dict(zip("BTSKGH", symbols("B T S K G H")))
@@ -201,7 +202,14 @@ def attention(
         ),
         contract("context", p, v, c, pairs=pairs),
     )
+    parts = tuple(map(_of_all_tokens, parts)) if windows else parts
     return (replace(fuse("attention", parts, kind="attention"), mask=mask),) if fused else parts
+
+
+def _of_all_tokens(op: Op) -> Op:
+    """An operator of windows, which reads the keys and values of all T tokens, a window's at a time."""
+    reads = (replace(x, axes=x.axes.replace("S", "T")) if x.name in ("k", "v") else x for x in op.reads)
+    return replace(op, reads=tuple(reads))
 
 
 def projections(
@@ -246,7 +254,9 @@ def projections(
     return (fuse("qkv_proj", ops, kind="matmul"),) if packed else ops
 
 
-def query_key_norm(*, kind: Norm = "rms", per_head: bool = False, across: bool = False) -> Op:
+def query_key_norm(
+    *, kind: Norm = "rms", per_head: bool = False, across: bool = False, cached: bool = True
+) -> Op:
     """Normalisation of queries and keys before the rotation, in one kernel.
 
     One gain of H for all heads, or, ``per_head``, a gain for each element of each head. ``across``: the statistics are
@@ -257,7 +267,7 @@ def query_key_norm(*, kind: Norm = "rms", per_head: bool = False, across: bool =
 
     Source: Henry et al. 2020, Query-Key Normalization (arXiv 2010.04245); Qwen3 report (arXiv 2505.09388), section 2.
     """
-    q, (k, _) = Tensor("q", _HEADS), _keys_values("B T K H", cached=True)
+    q, (k, _) = Tensor("q", _HEADS), _keys_values("B T K H", cached)
     gains = (("q", q, "K G H" if per_head else "H"), ("k", k, "K H" if per_head else "H"))
     norms = [norm(f"{name}_norm", x, x, kind=kind, axis=axes, mixes=axes if across else "H") for name, x, axes in gains]
     return fuse("qk_norm", norms, kind="norm")

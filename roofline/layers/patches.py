@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from roofline.number import Number
 from roofline.program.axes import Sizes, size_of
 from roofline.program.op import Op, PerElement, Tensor, contract, elementwise, weight
+
+_RESAMPLED_FLOPS = 7  # four products and three sums
 
 
 def patches(sizes: Sizes) -> Number:
@@ -16,8 +20,14 @@ def patches(sizes: Sizes) -> Number:
     return size_of("T", sizes) - 1
 
 
-def patch_embedding(*, bias: bool = True) -> tuple[Op, ...]:
+Positions: TypeAlias = Literal["table", "resampled", "none"]
+
+
+def patch_embedding(*, bias: bool = True, class_token: bool = True, positions: Positions = "table") -> tuple[Op, ...]:
     """Projection of each patch, a class token before them, and a learned position added to each.
+
+    Without a ``class_token`` all T tokens are patches. ``positions``: of a ``table`` of as many rows, or ``resampled``
+    from a table of P rows for another size of image, four rows a patch (bilinear), or ``none``, where they are rotated.
 
     Statement: ``pixels[B T I], w_patch[I D], b_patch[D] -> x[B T D]`` for the T - 1 patches, ``class_token[D] ->
     x[B T D]`` for one token, ``x[B T D], position_table[T D] -> x[B T D]`` for all. A convolution whose stride is its
@@ -36,5 +46,7 @@ def patch_embedding(*, bias: bool = True) -> tuple[Op, ...]:
     project = contract("patch_embedding", Tensor("pixels", "B T I", "input"), weight("w_patch", "I D"), x, bias=offset)
     token = elementwise("class_token", [weight("class_token", "D")], x, PerElement(0))
     table = weight("position_table", "T D", stored="P D")
-    add = elementwise("position_sum", [x, table], x, PerElement(1), linear=True, function="add")
-    return project.rebound(T=patches), token.rebound(T=1), add
+    four = _RESAMPLED_FLOPS if positions == "resampled" else 0
+    add = elementwise("position_sum", [x, table], x, PerElement(1 + four), linear=True, function="add")
+    first = (project.rebound(T=patches), token.rebound(T=1)) if class_token else (project,)
+    return (*first, add) if positions != "none" else first

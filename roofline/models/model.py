@@ -17,13 +17,16 @@ from roofline.compression.weighed import AS_STATED
 from roofline.errors import ConfigError, near_matches, shown
 from roofline.identity import Same
 from roofline.models.checkpoints.reading import read_checkpoint
-from roofline.models.families import FAMILIES
-from roofline.models.families.family import INERT, Family
+from roofline.models.families import FAMILIES, program_of
+from roofline.models.families.family import Family
 from roofline.models.generation import costly_settings
 from roofline.models.hints import nearest_types
+from roofline.models.mapping import mapped
 from roofline.models.outline import Outline
 from roofline.models.positions import check_rotation, scaled_positions
 from roofline.models.shapes.config import MAX_LAYERS, Config, parse_config
+from roofline.models.shapes.tower import TowerConfig
+from roofline.models.sight import of_tower, sight_of
 from roofline.models.sources import Source, find_source
 from roofline.models.wrappers import left_out, text_model
 from roofline.program.conventions import Conventions
@@ -61,7 +64,7 @@ class Model:
         if asked not in self._programs:
             config = self.config
             stated = config.statement(asked) if isinstance(config, Outline) else None
-            self._programs[asked] = stated or FAMILIES[self.model_type].program(config, asked)
+            self._programs[asked] = stated or program_of(self.model_type)(config, asked)
         return self._programs[asked]
 
     def stored(self, dtype: str | None) -> Checkpoint:
@@ -74,8 +77,14 @@ class Model:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The phases that the network has."""
-        return self.program().phases
+        """The phases of a request without images, all that the network has where it does not see."""
+        phases = self.program().phases
+        return phases if self.tower is None else tuple(phase for phase in phases if not phase.encodes)
+
+    @property
+    def tower(self) -> TowerConfig | None:
+        """The tower of images in front of a decoder; None where there is none."""
+        return getattr(self.config, "vision", None)
 
     @property
     def generates(self) -> bool:
@@ -135,25 +144,22 @@ def _shipped(preset: str) -> Model:
 def _build(source: Source, overrides: Mapping[str, Any] | None) -> Model:
     where = source.where
     whole, apart = text_model(source.fields)
-    given = {**whole, **(overrides or {})}
+    given = {**whole, **{name: value for name, value in (overrides or {}).items() if not of_tower(name)}}
     model_type, family = _family(given, where)
-    fields = _flat(family, given, where)
-    _check_only(family, fields, where)
-    shape_fields, ignored = _stated(family, fields, where)
+    read, sight = mapped(family, given, where), sight_of(source, overrides or {})
+    fields = read.fields
     check_rotation(fields, where)
-    heeded = {key: value for key, value in fields.items() if key not in ignored}
-    _fill_absent(family, heeded, shape_fields, where)
-    _scale_positions(fields, shape_fields)
+    _scale_positions(fields, read.shape)
     names = {option: key for key, option in family.rename.items()}
-    config = parse_config(family.config, _nested(shape_fields), where, names)
-    unread = {" ".join(str(key).split())[:60]: fields[key] for key in ignored}
+    config = parse_config(family.config, {**read.nested, **sight.shape}, where, names)
+    unread = {" ".join(str(key).split())[:60]: fields[key] for key in read.ignored} | sight.unread
     lost = tuple(sorted(key for key, value in unread.items() if value not in _NOTHING))
     asked = costly_settings(whole, None if overrides else source.folder)
-    said = [*apart, *left_out(given), *asked, *(f"field {key} is not modelled and was ignored" for key in lost)]
+    said = [*(sight.apart if sight.shape else apart), *left_out(given), *asked, *(f"field {key} is not modelled and was ignored" for key in lost)]
     warnings = tuple(f"{where}: {each}" for each in said)
     checkpoint, excepted = read_checkpoint(fields, where, source.folder)
     model = Model(
-        source.name, model_type, config, source.said, given, (*warnings, *excepted), checkpoint, lost,
+        source.name, sight.model_type or model_type, config, source.said, sight.fields or given, (*warnings, *excepted), checkpoint, lost,
         tuple(sorted(unread)),
     )  # fmt: skip
     folder = None if overrides or Path(where).name != "config.json" else source.folder
@@ -196,50 +202,6 @@ def _scale_positions(fields: Mapping[str, Any], shape_fields: dict[str, Any]) ->
         shape_fields["max_position_embeddings"] = max(stated, scaled_positions(fields))
 
 
-def _stated(family: Family, fields: Mapping[str, Any], where: str) -> tuple[dict[str, Any], set[str]]:
-    """The fields of the shape that the file states or the family builds in; the file's fields that nothing reads."""
-    built_in = {**family.fixed, **_class_options(family, fields, where)}
-    shape_fields = {name: value for name, value in built_in.items() if not callable(value)}
-    silent = family.consumed | family.inert | set(family.only)
-    own, ignored = family.by_own_name, set()
-    for key, value in fields.items():
-        option = family.rename.get(key, key)
-        inert = str(key).rpartition(".")[2] in INERT and option not in family.config.stated
-        if key in silent or inert:
-            continue
-        if option in built_in or (option not in own and key not in family.rename):
-            ignored.add(key)
-        elif value is not None:
-            shape_fields[option] = value
-    return shape_fields, ignored
-
-
-def _flat(family: Family, given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The fields of a file, those of its nested mappings under their paths; a path that ``set`` names wins."""
-    flat: dict[str, Any] = {}
-    for name in family.nested:
-        for spelling in (name, f"{name}_dict"):  # transformers lets the second one win
-            block = {} if given.get(spelling) is None else given[spelling]
-            if not isinstance(block, Mapping):
-                msg = f"{where}: {spelling}: given {shown(block)}, expected a mapping, {{name: value}}"
-                raise ConfigError(msg)
-            flat |= {f"{name}.{key}": value for key, value in block.items()}
-    blocks = {spelling for name in family.nested for spelling in (name, f"{name}_dict")}
-    return flat | {key: value for key, value in given.items() if key not in blocks}
-
-
-def _nested(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields by path, ``recurrence.heads``, as mappings in mappings."""
-    whole: dict[str, Any] = {}
-    for path, value in fields.items():
-        room, _, field = path.partition(".")
-        if field:
-            whole.setdefault(room, {})[field] = value
-        else:
-            whole[path] = value
-    return whole
-
-
 def _family(fields: Mapping[str, Any], where: str) -> tuple[str, Family]:
     model_type = fields.get("model_type")
     if not isinstance(model_type, str):
@@ -250,41 +212,3 @@ def _family(fields: Mapping[str, Any], where: str) -> tuple[str, Family]:
         msg = f"{where}: model_type {shown(model_type)} is not modelled; {nearest_types(model_type, fields)}"
         raise ConfigError(msg)
     return model_type, FAMILIES[model_type]
-
-
-def _check_only(family: Family, fields: Mapping[str, Any], where: str) -> None:
-    for key, value in family.only.items():
-        given = fields.get(key)
-        if given is not None and (given != value or isinstance(given, bool) != isinstance(value, bool)):
-            msg = f"{where}: {key} {shown(given)} is not modelled; expected {shown(value)}"
-            raise ConfigError(msg)
-    if fields.get("layer_types") == []:
-        msg = f"{where}: layer_types: given an empty list, expected an entry for each layer"
-        raise ConfigError(msg)
-    if nothing := sorted(key for key in family.positive if fields.get(key) == 0):
-        msg = f"{where}: {nothing[0]}: given 0, expected a whole number from 1 on"
-        raise ConfigError(msg)
-
-
-def _class_options(family: Family, fields: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    default = next(iter(family.classes))
-    named = fields.get("architectures") or [default]
-    name = named[0] if isinstance(named, list) else named
-    if not isinstance(name, str) or name not in family.classes:
-        msg = f"{where}: architectures {shown(name)} is not modelled; {near_matches(shown(name), family.classes)}"
-        raise ConfigError(msg)
-    return family.classes[name]
-
-
-def _fill_absent(family: Family, fields: Mapping[str, Any], shape_fields: dict[str, Any], where: str) -> None:
-    """Adds what the absence of options means, then what the fixed rules derive from all the others."""
-    for name, absent in (*family.options.items(), *family.fixed.items()):
-        if name in shape_fields or absent is None:
-            continue
-        try:
-            shape_fields[name] = absent({**fields, **shape_fields}) if callable(absent) else absent
-        except (KeyError, TypeError):
-            continue  # the field that it derives from is missing or no number, which the shape will name
-        except ValueError as failure:
-            msg = f"{where}: {failure}"
-            raise ConfigError(msg) from None

@@ -62,6 +62,26 @@ class Lengths(TypedDict, total=False):
     ]
 
 
+class Shown(TypedDict, total=False):
+    """Images"""
+
+    images: Annotated[
+        int | None,
+        Option("Images of each request, whose tokens come to the prompt.", usual="none", metavar="N", everyday=True),
+    ]
+    image_size: Annotated[
+        str | None,
+        Option("Width and height of an image, or of a frame.", usual="1024x768", metavar="WxH", everyday=True),
+    ]
+    video: Annotated[
+        float | str | None,
+        Option("A video of each request, in place of images: its length, 30s.", usual="none", metavar="TIME"),
+    ]
+    fps: Annotated[
+        float | None, Option("Frames of the video that are read, per second.", usual="2", metavar="RATE")
+    ]
+
+
 class PhaseOf(TypedDict, total=False):
     """Phase"""
 

@@ -34,6 +34,7 @@ from roofline.options.groups import (
     Reserve,
     Serving,
     SeveralHardware,
+    Shown,
     Simulated,
     Targets,
     Timing,
@@ -46,7 +47,7 @@ from roofline.options.option import Option
 from roofline.options.words import ModelKind, ModelOrder, PictureSize, Quantity, Theme
 
 
-class RequestOptions(Lengths, PhaseOf, Dtypes, Compression, Counting, Timing, Reserve, Edits, total=False):
+class RequestOptions(Lengths, Shown, PhaseOf, Dtypes, Compression, Counting, Timing, Reserve, Edits, total=False):
     """What a prediction depends on, but the layout."""
 
 
@@ -64,7 +65,7 @@ class SeveralLengths(TypedDict, total=False):
 
 
 class SeveralOptions(
-    SeveralLengths, PhaseOf, Dtypes, Compression, Counting, Timing, Reserve, Edits, Degrees, total=False
+    SeveralLengths, Shown, PhaseOf, Dtypes, Compression, Counting, Timing, Reserve, Edits, Degrees, total=False
 ):
     """The keywords of ``predict`` at several points."""
 

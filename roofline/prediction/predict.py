@@ -112,7 +112,8 @@ class Prediction:
 
         Encode + prefill behind an encoder.
         """
-        needed = [phase for phase in (Phase.ENCODE, Phase.PREFILL) if phase in self.model.phases]
+        encodes = Phase.ENCODE in self.model.phases or self.workload.pictures is not None
+        needed = [Phase.ENCODE] * encodes + [Phase.PREFILL] * (Phase.PREFILL in self.model.phases)
         if Phase.PREFILL not in needed or not set(needed) <= set(self.phases):
             return None
         return sum(self.phases[phase].figures.time_s for phase in needed)
@@ -126,7 +127,7 @@ class Prediction:
     def tokens_per_s(self) -> float:
         """Generated tokens per second over the batch; input tokens for encoders and for prefill alone."""
         decode = self.phases.get(Phase.DECODE)
-        read = self.workload.prompt if Phase.ENCODE in self.phases else self.workload.first
+        read = self.workload.read(self.phases)
         tokens = read if decode is None else decode.steps + (Phase.PREFILL in self.phases)
         return self.workload.batch * tokens / self.request_s
 

@@ -99,7 +99,7 @@ class Recording:
         if Phase.DECODE in times:
             tokens: Number = workload.steps(Phase.DECODE) + (Phase.PREFILL in times)
         else:
-            tokens = workload.prompt if Phase.ENCODE in times else workload.first
+            tokens = workload.read(tuple(times))
         found |= {"request_s": whole, "tokens_per_s": workload.batch * tokens / whole}
         if "energy_j" in phases[self.request.phases[0]]:
             found["energy_j"] = added(workload.steps(p) * figures["energy_j"] for p, figures in phases.items())

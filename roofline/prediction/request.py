@@ -27,6 +27,7 @@ from roofline.options.groups import Dtypes
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import RequestOptions
 from roofline.prediction.fleet import Fleet, fleet_of
+from roofline.prediction.shown import shown_by
 from roofline.program.conventions import Conventions
 from roofline.program.merging import run_by
 from roofline.program.phases import Phase
@@ -120,8 +121,9 @@ def asked_at(request: Request, **lengths: int) -> Request:
 
 def _work(model: Model, program: Program, engine: Engine, asked: RequestOptions) -> tuple[tuple[Phase, ...], Workload]:
     """The phases that run, and batch and lengths. Raises RooflineError for what does not go together."""
-    phases = _phases(program, asked, model)
-    workload = read_workload(asked, model, phases, engine.kv_block, engine.pass_tokens)
+    pictures = shown_by(model, asked)
+    phases = _phases(program, asked, model, sees=pictures is not None)
+    workload = read_workload(asked, model, phases, engine.kv_block, engine.pass_tokens, pictures)
     if Phase.DECODE in phases and workload.decode_steps == 0:
         phases = tuple(name for name in phases if not name.one_token)
     return phases, workload
@@ -192,10 +194,10 @@ def _refuse_loaded(room: str, fields: Mapping[str, Any]) -> None:
         raise UsageError(msg)
 
 
-def _phases(program: Program, asked: RequestOptions, model: Model) -> tuple[Phase, ...]:
+def _phases(program: Program, asked: RequestOptions, model: Model, *, sees: bool) -> tuple[Phase, ...]:
     """The phases to predict: the one asked for, all that the model runs, or decode alone when a context is given.
 
-    A decoder without a head, which embeds, runs no decode unless it is asked to.
+    A decoder without a head, which embeds, runs no decode unless it is asked to; a tower runs where it sees something.
     """
     phase = None if asked["phase"] is None else Phase(asked["phase"])
     if asked["context"] is not None:
@@ -203,12 +205,14 @@ def _phases(program: Program, asked: RequestOptions, model: Model) -> tuple[Phas
             msg = f"context is the attended length of one decode step; it does not go with phase {phase}"
             raise UsageError(msg)
         phase = Phase.DECODE
-    if phase is not None and phase not in program.phases:
-        msg = f"{model.name} has no {phase} phase; it has {', '.join(program.phases)}"
+    there = program.phases if sees else tuple(each for each in program.phases if each in model.phases)
+    if phase is not None and phase not in there:
+        hint = "; it encodes images: give some" if phase in program.phases else ""
+        msg = f"{model.name} has no {phase} phase; it has {', '.join(there)}{hint}"
         raise WorkloadError(msg)
     if phase is not None:
         return (phase,)
-    return tuple(each for each in program.phases if model.generates or not each.one_token)
+    return tuple(each for each in there if model.generates or not each.one_token)
 
 
 def most_tokens(model: Model, workload: Workload) -> int:

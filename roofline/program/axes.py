@@ -41,6 +41,7 @@ LEGEND: dict[str, str] = {
     "c": "inputs that a convolution keeps: one fewer than its taps",
     "z": "groups of a matrix's elements that share a scale",
     "i": "groups of a token's elements that share a scale",
+    "w": "patches of an image that each of them sees within its window",
 }
 """Axis letter -> meaning, after the notation of How to Scale Your Model (jax-ml/scaling-book, transformers.md)."""
 

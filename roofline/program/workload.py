@@ -14,6 +14,7 @@ from roofline.program.axes import Sizes
 from roofline.program.lengths import Lengths
 from roofline.program.op import Op, Role, Tensor
 from roofline.program.phases import Phase
+from roofline.program.pictures import Pictures
 
 BLOCKS: dict[str, tuple[int, int]] = {
     "iq1_s": (256, 50),
@@ -134,6 +135,7 @@ class Workload:
     None where it reads all of them whole.
     ``decoder_start``: with how many tokens the decoder behind an encoder begins; ``prompt`` is then what the encoder
     reads. None where there is one stack.
+    ``pictures``: what a request shows a network that sees; their tokens are a part of the ``prompt``.
     """
 
     batch: int
@@ -143,6 +145,7 @@ class Workload:
     kv_block: int = 1
     decoder_start: int | None = None
     chunk: int | None = None
+    pictures: Pictures | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch", "prompt", "generate", "context", "kv_block", "chunk"):
@@ -180,6 +183,17 @@ class Workload:
         """The tokens that prefill reads: the prompt, or what the decoder behind an encoder begins with."""
         return self.prompt if self.decoder_start is None else self.decoder_start
 
+    def read(self, phases: Collection[Phase]) -> int:
+        """The tokens of a request that ``phases`` read, all but those that it generates.
+
+        >>> Workload(1, 700, 1, pictures=Pictures(1, 1024, 256, 64)).read((Phase.ENCODE,))
+        256
+        """
+        if not any(phase.encodes for phase in phases):
+            return self.first
+        lone = self.pictures is not None and Phase.PREFILL not in phases
+        return self.pictures.tokens if lone and self.pictures is not None else self.prompt
+
     @property
     def longest(self) -> int:
         """The most tokens that are ever attended to: the last generated one is not fed back."""
@@ -196,6 +210,8 @@ class Workload:
 
     def check_positions(self, phase: Phase, lengths: Lengths) -> None:
         """Raises WorkloadError if this phase needs more positions than the model has."""
+        if phase.encodes and self.pictures is not None:
+            return  # images are resized
         needed, limit = (self.prompt, lengths.positions) if phase.encodes else (self.longest, lengths.output)
         if needed <= limit:
             return
@@ -256,6 +272,8 @@ class Workload:
         >>> {k: str(v) for k, v in Workload(2, 8, 4, decoder_start=1).step(Phase.DECODE, 2, 3).items()}
         {'B': '2', 'T': '1', 'S': '3', 'M': '8'}
         """
+        if phase.encodes and (shown := self.pictures) is not None:
+            return _exact({"B": batch * shown.sequences, "T": shown.patches, "S": shown.patches, "w": shown.window})
         behind = self.decoder_start is not None
         new, attended, encoded = length, length, length
         if phase.one_token:
@@ -263,7 +281,7 @@ class Workload:
         elif phase is Phase.PREFILL and self.decoder_start is not None:
             new = attended = self.decoder_start
         sizes = {"B": batch, "T": new, "S": attended} | ({"M": encoded} if behind else {})
-        return {letter: exact(size) if isinstance(size, int) else size for letter, size in sizes.items()}
+        return _exact(sizes)
 
     def words(self, phases: Collection[Phase], form: str = "") -> str:
         """The lengths that these phases depend on, in words; ``form`` is how numbers are written.
@@ -272,12 +290,17 @@ class Workload:
         'prompt 8, decoder start 1, generate 4'
         """
         told = [("prompt", self.prompt)]
+        told += [("of them images", self.pictures.tokens)] if self.pictures is not None else []
         if self.context is not None:
             told = [*(told if self.decoder_start is not None else []), ("context", self.context)]
         elif not all(phase.encodes for phase in phases):
             told += [] if self.decoder_start is None else [("decoder start", self.decoder_start)]
             told.append(("generate", self.generate))
         return ", ".join(f"{name} {number:{form}}" for name, number in told)
+
+
+def _exact(sizes: Sizes) -> Sizes:
+    return {letter: exact(size) if isinstance(size, int) else size for letter, size in sizes.items()}
 
 
 class Described(Protocol):
@@ -297,11 +320,17 @@ class Described(Protocol):
 
 
 def read_workload(
-    asked: RequestOptions, model: Described, phases: tuple[Phase, ...], kv_block: int = 1, chunk: int | None = None
+    asked: RequestOptions,
+    model: Described,
+    phases: tuple[Phase, ...],
+    kv_block: int = 1,
+    chunk: int | None = None,
+    pictures: Pictures | None = None,
 ) -> Workload:
     """The workload that options ask ``phases`` of ``model`` for. An encoder-decoder's prompt is what its encoder reads.
 
-    ``kv_block`` and ``chunk`` are its engine's; a few tokens that a decoder starts from are no prompt to be cut.
+    ``kv_block`` and ``chunk`` are its engine's; a few tokens that a decoder starts from are no prompt to be cut. What
+    is asked as the prompt is text, to which the tokens of ``pictures`` come.
     Raises UsageError for flags that do not go together, WorkloadError for what the network refuses.
     """
     lengths, prompt, generate, context = model.lengths, asked["prompt"], asked["generate"], asked["context"]
@@ -309,8 +338,10 @@ def read_workload(
     default_generate = min(DEFAULT_GENERATE, max(1, lengths.output // 2)) if Phase.DECODE in phases else 1
     generated = default_generate if generate is None else generate
     given = _default_prompt(lengths, phases, generated) if prompt is None else prompt
+    given += pictures.tokens if pictures is not None else 0
     start = lengths.decoder_start
-    workload = Workload(asked["batch"], given, generated, context, kv_block, start, chunk if start is None else None)
+    cut = chunk if start is None else None
+    workload = Workload(asked["batch"], given, generated, context, kv_block, start, cut, pictures)
     if all(each.one_token for each in phases) and context is None and generated == 1:
         msg = "generate 1 has no decode step: the first token comes from prefill; generate 2 or more, or give a context"
         raise UsageError(msg)

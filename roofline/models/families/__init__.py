@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from roofline.models.families.classifiers import classifying
 from roofline.models.families.encoder_decoders import ENCODER_DECODERS
 from roofline.models.families.encoders import ENCODERS
@@ -11,8 +14,12 @@ from roofline.models.families.linear_hybrids import LINEAR_HYBRIDS
 from roofline.models.families.llama_line import LLAMA_LINE
 from roofline.models.families.mamba_hybrids import MAMBA_HYBRIDS
 from roofline.models.families.mixtures import MIXTURES
+from roofline.models.families.seeing import SEEING
 from roofline.models.families.state_spaces import STATE_SPACES
 from roofline.models.families.vision import VISION
+from roofline.models.shapes import decoder
+from roofline.program.conventions import Conventions
+from roofline.program.program import Program
 
 FAMILIES: dict[str, Family] = {
     **ENCODERS,
@@ -25,3 +32,8 @@ FAMILIES: dict[str, Family] = {
 
 SYNONYMS = {"kimi_k2": "deepseek_v3"}
 """Types of remote code whose fields and network are those of a known one."""
+
+
+def program_of(model_type: str) -> Callable[[Any, Conventions], Program]:
+    """What makes the program of a configuration of a type: a family's shape, or a decoder behind a tower."""
+    return decoder.program if model_type in SEEING else FAMILIES[model_type].program

@@ -12,6 +12,7 @@ from roofline.layers.head import classifier, lm_head, sampling
 from roofline.layers.normalization import norm
 from roofline.models.shapes.decoder_config import DecoderConfig, Layer, LayerType
 from roofline.models.shapes.decoder_layers import layer, sizes_of
+from roofline.models.shapes.tower import tower_groups
 from roofline.program.axes import Binding
 from roofline.program.conventions import Conventions
 from roofline.program.op import Op, Tensor
@@ -28,14 +29,15 @@ def program(config: DecoderConfig, conventions: Conventions) -> Program:
 
     Layers of one kind are one group, wherever they stand. The norm behind a branch belongs to the residual addition
     before it, so a layer ends with the next layer's input norm, or, in the last layer, with the final one. A classifier
-    of sequences reads prompts alone.
+    of sequences reads prompts alone. A tower of images runs before, in encode.
     """
     every = _PHASES[:1] if config.classifier else _PHASES
     numbers: dict[Layer, list[int]] = {}
     for number, kind in enumerate(config.layers):
         numbers.setdefault(kind, []).append(number)
     kinds = {kind: len(own) for kind, own in numbers.items()}
-    groups = [Group("embedding", _embedding(config), phases=every)]
+    groups = [] if config.vision is None else tower_groups(config.vision, conventions)
+    groups.append(Group("embedding", _embedding(config), phases=every))
     for kind, times in kinds.items():
         name, repeat = ("layers", "L") if len(kinds) == 1 else (_name(config, kind, list(kinds)), times)
         for phases, how in _ways(config, kind, conventions, every):

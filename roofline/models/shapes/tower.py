@@ -1,0 +1,204 @@
+"""The tower of a network that sees: patches, layers, and the projector that makes tokens of a decoder of them.
+
+It runs in the phase encode, on B sequences of T patches: images, tiles of them, or instants of a video.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from roofline.files.door import Door
+from roofline.files.fields import Field, model_validator
+from roofline.layers.attention import attention, output_projection, projections, query_key_norm, rotary
+from roofline.layers.normalization import Norm, norm, residual, residual_norm
+from roofline.layers.patches import Positions, patch_embedding
+from roofline.layers.projector import Dense, Merged, average_pool, projector
+from roofline.models.shapes.config import ActivationName, Config, Size
+from roofline.models.shapes.stacks import Block, feed_forward_of, stack_sizes
+from roofline.program.axes import Binding
+from roofline.program.conventions import Conventions
+from roofline.program.op import Op, PerElement, Tensor, elementwise, weight
+from roofline.program.phases import Phase
+from roofline.program.program import Group, Program
+
+_PHASES: tuple[Phase, ...] = (Phase.ENCODE,)
+_X, _H = Tensor("x", "B T D"), Tensor("h", "B T D")
+
+
+class DenseConfig(Door):
+    """A matmul of a projector; see :class:`roofline.layers.projector.Dense`."""
+
+    width: Size
+    bias: bool = True
+    function: ActivationName | None = None
+
+
+class TowerConfig(Config):
+    """Encoder of images in front of a decoder.
+
+    patch_elements: of one patch, all its channels and, of a video, all frames that it spans. positions: those that are
+    added; ``rotary`` ones come on top. windows: 1 for each layer whose patches see their own window alone; empty: none
+    does. layer_scale: a gain on what each branch says. final_norm: a norm behind the last layer.
+    merge: the side of the square of patches that become one token; pool: of one whose mean becomes one. taps: so many
+    further projectors read layers within (DeepStack, arXiv 2406.04334), each behind a norm of its own.
+    rule: how an image's size becomes sequences and tokens; the fields after it are the rule's.
+    """
+
+    patch_elements: Size
+    patch_bias: bool = True
+    class_token: bool = False
+    positions: Positions = "table"
+    rotary: bool = False
+    embedding_norm: bool = False
+    norm: Norm = "layer"
+    gated: bool = False
+    attention_bias: bool = True
+    out_bias: bool = True
+    mlp_bias: bool = True
+    packed_qkv: bool = False
+    query_key_norm: bool = Field(default=False, description="of all heads together")
+    layer_scale: bool = False
+    windows: list[int] = []
+    final_norm: bool = True
+    merge: Size = 1
+    pool: Size = 1
+    projector: list[DenseConfig]
+    projector_norm: Norm | None = None
+    taps: int = Field(default=0, ge=0, le=100)
+    rule: Literal["resized", "fixed", "tiled", "gridded", "padded", "rows"] = "fixed"
+    patch_size: Size
+    temporal_patch_size: Size = 1
+    image_size: Size = 224
+    window_size: Size = 112
+    min_pixels: Size = 56 * 56
+    max_pixels: Size = 28 * 28 * 1280
+    max_tiles: Size = 1
+    video: Literal["none", "each", "all"] = Field(default="none", description="whose pixels are bounded: frames, or all")
+    video_min_pixels: Size = 128 * 28 * 28
+    video_max_pixels: Size = 28 * 28 * 768
+
+    @model_validator(mode="after")
+    def _windows_agree(self) -> TowerConfig:
+        if self.windows and len(self.windows) != self.num_hidden_layers:
+            msg = f"windows has {len(self.windows)} entries, expected one for each of {self.num_hidden_layers} layers"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def sizes(self) -> dict[str, Binding]:
+        """The letters of the tower."""
+        found: dict[str, Binding] = {**stack_sizes(self), "I": self.patch_elements}
+        del found["L"]
+        return found
+
+    @property
+    def merged(self) -> Merged:
+        """How T patches become tokens."""
+        return Merged((self.merge * self.pool) ** 2, skipped=int(self.class_token))
+
+    @property
+    def width(self) -> int:
+        """The elements of what a token is made of."""
+        return self.hidden_size * self.merge**2
+
+
+def program(config: TowerConfig, conventions: Conventions) -> Program:
+    """The program of a tower alone."""
+    return Program(tuple(tower_groups(config, conventions)), {})
+
+
+def tower_groups(config: TowerConfig, conventions: Conventions) -> list[Group]:
+    """Patches, layers, the projector of tokens and those of layers within."""
+    local = config.sizes
+
+    def group(name: str, ops: tuple[Op, ...], **more: Any) -> Group:
+        return Group(f"tower_{name}", ops, phases=_PHASES, local=local, **more)
+
+    windows = config.windows or [0] * config.num_hidden_layers
+    groups = [group("embedding", _embedding(config))]
+    for name, windowed in (("layers", False), ("window_layers", True)):
+        if times := sum(bool(each) == windowed for each in windows):
+            layer = _layer(config, conventions, windowed=windowed)
+            groups.append(group(name, layer, repeat=times, stacked=True))
+    return [*groups, group("projector", _projector(config)), *_taps(config, local)]
+
+
+def _embedding(config: TowerConfig) -> tuple[Op, ...]:
+    ops = patch_embedding(bias=config.patch_bias, class_token=config.class_token, positions=config.positions)
+    first = (norm("embedding_norm", _X, _X, kind=config.norm),) if config.embedding_norm else ()
+    return (*ops, *first, *((_input_norm(config),) if config.final_norm else ()))
+
+
+def _input_norm(config: TowerConfig) -> Op:
+    return norm("input_norm", _X, _H, kind=config.norm)
+
+
+def _layer(config: TowerConfig, conventions: Conventions, *, windowed: bool) -> tuple[Op, ...]:
+    """A layer: it ends with the next one's first norm, or, where no norm is behind the last, begins with its own."""
+    block = Block(config.hidden_act, placement="pre", norm=config.norm, gated=config.gated, mlp_bias=config.mlp_bias)
+    *ffn, norm_behind = feed_forward_of(block)
+    behind = norm_behind if config.final_norm else residual("output_sum", Tensor("f", "B T D"), _X, _X)
+    return (
+        *(() if config.final_norm else (_input_norm(config),)),
+        *_attention(config, conventions, windowed=windowed),
+        *(_scale("a") if config.layer_scale else ()),
+        residual_norm("ffn_norm", Tensor("a", "B T D"), kind=config.norm, placement="pre"),
+        *ffn,
+        *(_scale("f") if config.layer_scale else ()),
+        behind,
+    )
+
+
+def _attention(config: TowerConfig, conventions: Conventions, *, windowed: bool) -> tuple[Op, ...]:
+    attend = attention(
+        mask="full",
+        fused=conventions.attention == "fused",
+        square=conventions.count == "square",
+        cached=False,
+        windows=windowed,
+    )
+    return (
+        *projections(bias=config.attention_bias, packed=config.packed_qkv, cached=False),
+        *((query_key_norm(per_head=True, across=True, cached=False),) if config.query_key_norm else ()),
+        *((rotary(cached=False),) if config.rotary else ()),
+        *((op.rebound(S="w") for op in attend) if windowed else attend),
+        output_projection(bias=config.out_bias),
+    )
+
+
+def _scale(branch: str) -> tuple[Op, ...]:
+    """A gain on what a branch says (LayerScale, Touvron et al. 2021, arXiv 2103.17239)."""
+    said, name = Tensor(branch, "B T D"), f"{branch}_scale"
+    return (elementwise(name, [said, weight(name, "D")], said, PerElement(1), linear=True, function="multiply"),)
+
+
+def _chain(config: TowerConfig) -> list[Dense]:
+    return [Dense(each.width, each.bias, each.function) for each in config.projector]
+
+
+def _projector(config: TowerConfig) -> tuple[Op, ...]:
+    pooled = (average_pool(config.pool**2, config.hidden_size),) if config.pool > 1 else ()
+    chain = projector(
+        _chain(config),
+        width=config.width,
+        tokens=config.merged,
+        normed=config.projector_norm,
+        source="pooled" if pooled else "h" if config.final_norm else "x",
+    )
+    return (*pooled, *chain)
+
+
+def _taps(config: TowerConfig, local: dict[str, Binding]) -> list[Group]:
+    """The projectors of layers within: of the stream, each behind a norm of the merged patches."""
+    if not config.taps:
+        return []
+    ops = projector(
+        _chain(config),
+        width=config.width,
+        tokens=config.merged,
+        normed=config.norm,
+        prefix="tap_",
+        source="x",
+        output="tapped_tokens",
+    )
+    return [Group("tower_taps", ops, config.taps, _PHASES, local=local)]

@@ -1,0 +1,77 @@
+"""What a request shows a network that sees: images, or a video, as its processor makes sequences and tokens of them."""
+
+from __future__ import annotations
+
+import re
+
+from roofline.errors import UsageError, WorkloadError, shown
+from roofline.models.model import Model
+from roofline.models.towers.rules import Size, pictures
+from roofline.options.verbs import RequestOptions
+from roofline.program.pictures import Pictures
+from roofline.units import parse_quantity
+
+_MOST_IMAGES, _LONGEST_SIDE = 100_000, 100_000
+_USUAL_SIZE, _USUAL_FPS = "1024x768", 2.0
+_FRAMES = 4, 768
+"""The fewest and the most frames of a video that are read: the defaults of Qwen's processors."""
+
+
+def shown_by(model: Model, asked: RequestOptions) -> Pictures | None:
+    """The images or the video that options ask for; None where they ask for none.
+
+    Raises UsageError for flags that do not go together, WorkloadError where the network sees nothing.
+    """
+    images, video = asked.get("images"), asked.get("video")
+    if images is None and video is None:
+        if alone := [name for name in ("image_size", "fps") if asked.get(name) is not None]:
+            msg = f"{alone[0]} is of images or of a video; give images or video too"
+            raise UsageError(msg)
+        return None
+    if images is not None and video is not None:
+        msg = "images and video: one request shows the one or the other; leave one out"
+        raise UsageError(msg)
+    if asked["context"] is not None:
+        msg = "context is one decode step, which sees no images; give prompt and generate in its place"
+        raise UsageError(msg)
+    if model.tower is None:
+        msg = f"{model.name} sees no images; leave {'images' if video is None else 'video'} out (models list --kind vlm)"
+        raise WorkloadError(msg)
+    if images is not None and asked.get("fps") is not None:
+        msg = "fps is of a video; leave it out"
+        raise UsageError(msg)
+    width, height = _sides(asked.get("image_size"))
+    if video is not None:
+        return pictures(model.tower, Size(width, height, _frames(video, asked.get("fps"))), 1)
+    if isinstance(images, bool) or not isinstance(images, int) or not 1 <= images <= _MOST_IMAGES:
+        msg = f"images {shown(images)}: expected a whole number from 1 to {_MOST_IMAGES}"
+        raise UsageError(msg)
+    return pictures(model.tower, Size(width, height), images)
+
+
+def _sides(text: object) -> tuple[int, int]:
+    """Width and height in pixels."""
+    found = re.fullmatch(r"([0-9]{1,6})x([0-9]{1,6})", _USUAL_SIZE if text is None else str(text).strip().lower())
+    sides = tuple(map(int, found.groups())) if found else ()
+    if len(sides) != 2 or not all(1 <= side <= _LONGEST_SIDE for side in sides):
+        msg = f"image size {shown(text)}: expected width and height in pixels, such as {_USUAL_SIZE}"
+        raise UsageError(msg)
+    return sides[0], sides[1]
+
+
+def _frames(video: object, fps: object) -> int:
+    """The frames of a video that are read."""
+    seconds = float(video) if _is_number(video) else parse_quantity(video, "time_s")  # type: ignore[arg-type]
+    rate = _USUAL_FPS if fps is None else fps
+    if not _is_number(rate) or not 0 < float(rate) <= 1000:  # type: ignore[arg-type]
+        msg = f"fps {shown(rate)}: expected a number above 0, to 1000"
+        raise UsageError(msg)
+    if not 0 < seconds < float("inf"):
+        msg = f"video {shown(video)}: expected a length above 0, such as 30s"
+        raise UsageError(msg)
+    least, most = _FRAMES
+    return int(min(max(seconds * float(rate), least), most))  # type: ignore[arg-type]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
