@@ -187,8 +187,8 @@ def _in_blocks(
     generated = 1 if lone or all(phase.encodes for phase in phases) or behind else workload.generate
 
     def too_long(length: int) -> bool:
-        asked = {"context": length} if lone else {"prompt": length - generated + 1}
-        return footprint(program, replace(workload, **asked), phases, precision).total_bytes > int(room)
+        asked = replace(workload, context=length) if lone else replace(workload, prompt=length - generated + 1)
+        return footprint(program, asked, phases, precision).total_bytes > int(room)
 
     within = 1 if behind and not lone else most // workload.kv_block * workload.kv_block  # the blocks are the decoder's
     shortest = max(within, generated, 1)

@@ -202,8 +202,8 @@ def attention(
         ),
         contract("context", p, v, c, pairs=pairs),
     )
-    parts = tuple(map(_of_all_tokens, parts)) if windows else parts
-    return (replace(fuse("attention", parts, kind="attention"), mask=mask),) if fused else parts
+    ops = tuple(map(_of_all_tokens, parts)) if windows else parts
+    return (replace(fuse("attention", ops, kind="attention"), mask=mask),) if fused else ops
 
 
 def _of_all_tokens(op: Op) -> Op:
@@ -254,9 +254,7 @@ def projections(
     return (fuse("qkv_proj", ops, kind="matmul"),) if packed else ops
 
 
-def query_key_norm(
-    *, kind: Norm = "rms", per_head: bool = False, across: bool = False, cached: bool = True
-) -> Op:
+def query_key_norm(*, kind: Norm = "rms", per_head: bool = False, across: bool = False, cached: bool = True) -> Op:
     """Normalisation of queries and keys before the rotation, in one kernel.
 
     One gain of H for all heads, or, ``per_head``, a gain for each element of each head. ``across``: the statistics are

@@ -1,4 +1,4 @@
-"""The fields of a file as those of a shape, as its family says: what it states, what its absence means, what is lost."""
+"""The fields of a file as those of a shape, as its family says: what it states, what absence means, what is lost."""
 
 from __future__ import annotations
 

@@ -152,15 +152,20 @@ def _build(source: Source, overrides: Mapping[str, Any] | None) -> Model:
     _scale_positions(fields, read.shape)
     names = {option: key for key, option in family.rename.items()}
     config = parse_config(family.config, {**read.nested, **sight.shape}, where, names)
-    unread = {" ".join(str(key).split())[:60]: fields[key] for key in read.ignored} | sight.unread
+    unread = {" ".join(str(key).split())[:60]: fields[key] for key in read.ignored} | dict(sight.unread)
     lost = tuple(sorted(key for key, value in unread.items() if value not in _NOTHING))
     asked = costly_settings(whole, None if overrides else source.folder)
-    said = [*(sight.apart if sight.shape else apart), *left_out(given), *asked, *(f"field {key} is not modelled and was ignored" for key in lost)]
+    said = [
+        *(sight.apart if sight.shape else apart),
+        *left_out(given),
+        *asked,
+        *(f"field {key} is not modelled and was ignored" for key in lost),
+    ]
     warnings = tuple(f"{where}: {each}" for each in said)
     checkpoint, excepted = read_checkpoint(fields, where, source.folder)
     model = Model(
-        source.name, sight.model_type or model_type, config, source.said, sight.fields or given, (*warnings, *excepted), checkpoint, lost,
-        tuple(sorted(unread)),
+        source.name, sight.model_type or model_type, config, source.said, sight.fields or given,
+        (*warnings, *excepted), checkpoint, lost, tuple(sorted(unread)),
     )  # fmt: skip
     folder = None if overrides or Path(where).name != "config.json" else source.folder
     if source.tensors:

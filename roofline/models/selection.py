@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from roofline.errors import ConfigError, UnitError, UsageError, near_matches, shown
 from roofline.models.families import FAMILIES
+from roofline.models.families.seeing import SEEING
 from roofline.models.model import Model
 from roofline.models.shapes.decoder_config import DecoderConfig
 from roofline.models.shapes.encoder_config import EncoderConfig
@@ -19,7 +20,7 @@ _EXPECTED = 'expected a range such as "7B..80B", "7B.." or "..80B"'
 
 
 def kind_of(model: Model) -> ModelKind:
-    """What kind of network it is: a decoder, a hybrid that has recurrences beside attention, and so on.
+    """What kind of network it is: a decoder, a hybrid that has recurrences beside attention, one that sees, and so on.
 
     >>> from roofline.models.model import load_model
     >>> [kind_of(load_model(name)) for name in ("llama-3.1-8b", "jamba-v0.1", "mamba-2.8b", "t5-base", "bge-m3")]
@@ -27,6 +28,8 @@ def kind_of(model: Model) -> ModelKind:
     """
     config = model.config
     if isinstance(config, DecoderConfig):
+        if config.vision is not None:
+            return "vlm"
         return "hybrid" if config.recurrence is not None else "decoder"
     if isinstance(config, EncoderConfig) or (isinstance(config, TwoTowersConfig) and config.images is None):
         return "encoder"
@@ -78,8 +81,8 @@ def select(
     ``text`` is a part of a name or of a family, ``family`` a whole ``model_type``, ``parameters`` a range of their
     number. Raises UsageError for a family or a range that cannot be, and ConfigError where nothing is left.
     """
-    if family is not None and family not in FAMILIES:
-        msg = f"--family: {shown(family)} is not modelled; {near_matches(family, FAMILIES)}"
+    if family is not None and family not in FAMILIES and family not in SEEING:
+        msg = f"--family: {shown(family)} is not modelled; {near_matches(family, [*FAMILIES, *SEEING])}"
         raise UsageError(msg)
     least, most = parse_range(parameters) if parameters is not None else (0, None)
     found = [

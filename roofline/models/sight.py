@@ -80,7 +80,7 @@ def _beside(source: Source, lifted: str) -> dict[str, Any]:
         path = source.folder / file if source.folder is not None else None
         if stated is None and path is not None and path.is_file():
             stated = read_json(path, "an object with the processor's fields")
-        for key, value in (stated.items() if isinstance(stated, Mapping) else ()):
+        for key, value in stated.items() if isinstance(stated, Mapping) else ():
             rows = value.items() if isinstance(value, Mapping) else (("", value),)
             found |= {f"{name}.{key}{'.' * bool(inner)}{inner}": number for inner, number in rows}
     return found

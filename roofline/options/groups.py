@@ -77,9 +77,7 @@ class Shown(TypedDict, total=False):
         float | str | None,
         Option("A video of each request, in place of images: its length, 30s.", usual="none", metavar="TIME"),
     ]
-    fps: Annotated[
-        float | None, Option("Frames of the video that are read, per second.", usual="2", metavar="RATE")
-    ]
+    fps: Annotated[float | None, Option("Frames of the video that are read, per second.", usual="2", metavar="RATE")]
 
 
 class PhaseOf(TypedDict, total=False):

@@ -261,6 +261,9 @@ class Prediction:
             "kernels": self.constants.kernels.attention,
         }
         asked = {name: value for name, value in asdict(self.workload).items() if name != "decoder_start" or value}
+        del asked["pictures"]
+        if (shown := self.workload.pictures) is not None:
+            asked |= {"image_tokens": shown.tokens, "image_sequences": shown.sequences, "image_patches": shown.patches}
         if self.workload.context is not None:
             asked |= {"generate": None} if self.workload.decoder_start else {"prompt": None, "generate": None}
         what = self.compression

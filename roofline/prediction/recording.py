@@ -221,12 +221,14 @@ def _lettered(trace: Trace, request: Request) -> Workload:
     lone, longest = workload.context is not None, min(lengths.output, MAX_LENGTH)
     given: dict[str, tuple[int, int, int]] = {"batch": (workload.batch, 1, MAX_LENGTH)}
     if not lengths.whole and (not lone or workload.decoder_start is not None):
-        given["prompt"] = (workload.prompt, 1, min(lengths.positions, MAX_LENGTH))
+        given["prompt"] = (workload.text, 1, min(lengths.positions, MAX_LENGTH))
     if workload.context is not None:
         given["context"] = (workload.context, 1, longest)
     elif Phase.DECODE in request.phases:
         given[GENERATE] = (workload.generate, 2, longest)
     made: dict[str, Any] = {name: letter(trace, Letter(name, *numbers, whole=True)) for name, numbers in given.items()}
+    if workload.pictures is not None and "prompt" in made:
+        made["prompt"] += workload.pictures.tokens
     return replace(workload, **made)
 
 

@@ -8,7 +8,7 @@ from roofline.errors import UsageError, WorkloadError, shown
 from roofline.models.model import Model
 from roofline.models.towers.rules import Size, pictures
 from roofline.options.verbs import RequestOptions
-from roofline.program.pictures import Pictures
+from roofline.program.lengths import Pictures
 from roofline.units import parse_quantity
 
 _MOST_IMAGES, _LONGEST_SIDE = 100_000, 100_000
@@ -35,7 +35,9 @@ def shown_by(model: Model, asked: RequestOptions) -> Pictures | None:
         msg = "context is one decode step, which sees no images; give prompt and generate in its place"
         raise UsageError(msg)
     if model.tower is None:
-        msg = f"{model.name} sees no images; leave {'images' if video is None else 'video'} out (models list --kind vlm)"
+        msg = (
+            f"{model.name} sees no images; leave {'images' if video is None else 'video'} out (models list --kind vlm)"
+        )
         raise WorkloadError(msg)
     if images is not None and asked.get("fps") is not None:
         msg = "fps is of a video; leave it out"

@@ -1,8 +1,9 @@
-"""How long the sequences of a network may be."""
+"""How long the sequences of a network may be, and what a request shows to one that sees."""
 
 from __future__ import annotations
 
 from roofline.classes import frozen
+from roofline.number import Number
 
 
 @frozen
@@ -28,3 +29,18 @@ class Lengths:
     def output(self) -> int:
         """The most tokens that a decode step may attend to."""
         return self.positions if self.decoder_positions is None else self.decoder_positions
+
+
+@frozen
+class Pictures:
+    """Images, or a video, of one request.
+
+    sequences: what the tower reads one by one: images, tiles of them, instants of a video. patches: tokens of each, a
+    class token included. tokens: what all of them are to the decoder, line breaks and separators included.
+    window: the mean number of patches that one sees in a layer of windows; all where there are none.
+    """
+
+    sequences: int
+    patches: int
+    tokens: int
+    window: Number

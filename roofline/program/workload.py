@@ -11,10 +11,9 @@ from roofline.errors import UsageError, WorkloadError, near_matches
 from roofline.number import Number, ceil_div, counting, exact, is_remembering, minimum
 from roofline.options.verbs import RequestOptions
 from roofline.program.axes import Sizes
-from roofline.program.lengths import Lengths
+from roofline.program.lengths import Lengths, Pictures
 from roofline.program.op import Op, Role, Tensor
 from roofline.program.phases import Phase
-from roofline.program.pictures import Pictures
 
 BLOCKS: dict[str, tuple[int, int]] = {
     "iq1_s": (256, 50),
@@ -183,6 +182,11 @@ class Workload:
         """The tokens that prefill reads: the prompt, or what the decoder behind an encoder begins with."""
         return self.prompt if self.decoder_start is None else self.decoder_start
 
+    @property
+    def text(self) -> int:
+        """The tokens of the prompt that are no images'."""
+        return self.prompt if self.pictures is None else self.prompt - self.pictures.tokens
+
     def read(self, phases: Collection[Phase]) -> int:
         """The tokens of a request that ``phases`` read, all but those that it generates.
 
@@ -290,7 +294,7 @@ class Workload:
         'prompt 8, decoder start 1, generate 4'
         """
         told = [("prompt", self.prompt)]
-        told += [("of them images", self.pictures.tokens)] if self.pictures is not None else []
+        told += [("image tokens", self.pictures.tokens)] if self.pictures is not None else []
         if self.context is not None:
             told = [*(told if self.decoder_start is not None else []), ("context", self.context)]
         elif not all(phase.encodes for phase in phases):

@@ -134,7 +134,7 @@ class Question:
 
     def check(self) -> None:
         """Raises WorkloadError for a model that generates no text, an engine for others, too long a request."""
-        if self.program.phases != (Phase.PREFILL, Phase.DECODE) or not self.model.generates:
+        if self.model.phases != (Phase.PREFILL, Phase.DECODE) or not self.model.generates:
             msg = f"{self.model.name} generates no text from prompts alone; serving is modelled for decoders"
             raise WorkloadError(msg)
         check_routed(self.program, self.conventions.routing, self.model.name)

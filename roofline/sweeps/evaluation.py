@@ -142,7 +142,7 @@ class PartRows:
         work = request.workload
         taken = {"context": work.context} if work.context is not None else {"generate": work.generate}
         if work.context is None or work.decoder_start is not None:
-            taken["prompt"] = work.prompt
+            taken["prompt"] = work.text
         for name, value in taken.items():
             self.values[name][places] = value
         self.told["dtype"].put(places, request.recipe.name)

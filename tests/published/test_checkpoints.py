@@ -42,7 +42,7 @@ def asked(name: str, hardware: str = "h200", **options: Any) -> Prediction:
         ("qwen3-32b-modelopt-unnamed", 32_762_123_264, "fp8-tensor+kv8"),
         ("qwen3-8b-yarn", 8_190_735_360, ""),
         ("qwen3-embedding-4b", 4_021_774_336, ""),
-        ("qwen3.5-27b-wrapper", 26_895_998_464, ""),
+        ("qwen3.5-27b-wrapper", 27_356_728_560, ""),
         ("qwen3.5-35b-fp32-states", 34_660_610_688, ""),
         ("smollm3-3b", 3_075_098_624, ""),
         ("whisper-large-v3-turbo", 808_878_080, ""),

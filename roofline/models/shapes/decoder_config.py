@@ -159,10 +159,18 @@ class DecoderConfig(Config):
                 if getattr(self, name) is None:
                     msg = f"{name}: missing, expected a whole number, since kv_lora_rank is given"
                     raise ValueError(msg)
+        self._tower_agrees()
         self._experts_agree()
         self._indexers_agree()
         self._recurrence_agrees()
         return self
+
+    def _tower_agrees(self) -> None:
+        if self.vision is not None and (width := self.vision.projector[-1].width) != self.hidden_size:
+            msg = (
+                f"vision_config: its tokens are {width} wide, expected hidden_size {self.hidden_size}, as the decoder's"
+            )
+            raise ValueError(msg)
 
     def _recurrence_agrees(self) -> None:
         if any(layer.scans for layer in self.layers) and (self.recurrence is None or self.blocks != "pre"):

@@ -11,8 +11,7 @@ from roofline.files.door import Door
 from roofline.files.fields import Field, model_validator
 from roofline.layers.attention import attention, output_projection, projections, query_key_norm, rotary
 from roofline.layers.normalization import Norm, norm, residual, residual_norm
-from roofline.layers.patches import Positions, patch_embedding
-from roofline.layers.projector import Dense, Merged, average_pool, projector
+from roofline.layers.patches import Dense, Merged, Positions, average_pool, patch_embedding, projector
 from roofline.models.shapes.config import ActivationName, Config, Size
 from roofline.models.shapes.stacks import Block, feed_forward_of, stack_sizes
 from roofline.program.axes import Binding
@@ -26,7 +25,7 @@ _X, _H = Tensor("x", "B T D"), Tensor("h", "B T D")
 
 
 class DenseConfig(Door):
-    """A matmul of a projector; see :class:`roofline.layers.projector.Dense`."""
+    """A matmul of a projector; see :class:`roofline.layers.patches.Dense`."""
 
     width: Size
     bias: bool = True
@@ -58,7 +57,7 @@ class TowerConfig(Config):
     packed_qkv: bool = False
     query_key_norm: bool = Field(default=False, description="of all heads together")
     layer_scale: bool = False
-    windows: list[int] = []
+    windows: list[int] = Field(default=[])
     final_norm: bool = True
     merge: Size = 1
     pool: Size = 1
@@ -73,7 +72,9 @@ class TowerConfig(Config):
     min_pixels: Size = 56 * 56
     max_pixels: Size = 28 * 28 * 1280
     max_tiles: Size = 1
-    video: Literal["none", "each", "all"] = Field(default="none", description="whose pixels are bounded: frames, or all")
+    video: Literal["none", "each", "all"] = Field(
+        default="none", description="whose pixels are bounded: frames, or all"
+    )
     video_min_pixels: Size = 128 * 28 * 28
     video_max_pixels: Size = 28 * 28 * 768
 

@@ -1,1 +1,1 @@
-"""Towers of networks that see: one file each, which maps its fields onto the shape and says how images become tokens."""
+"""Towers of networks that see: one file each, which maps its fields onto the shape and how images become tokens."""

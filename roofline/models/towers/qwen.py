@@ -21,9 +21,9 @@ def _merged(fields: Fields, width: int) -> list[dict[str, Any]]:
     return [{"width": fields["hidden_size"] * fields["merge"] ** 2, "function": "gelu"}, {"width": width}]
 
 
-@rule("out_hidden_size")
+@rule("out_hidden_size outer.text_width")
 def _merger(fields: Fields) -> list[dict[str, Any]]:
-    return _merged(fields, whole(fields, "out_hidden_size", 3584))
+    return _merged(fields, whole(fields, "out_hidden_size", fields["outer.text_width"]))
 
 
 @rule("in_channels in_chans spatial_patch_size")
@@ -47,7 +47,7 @@ def _taps(fields: Fields) -> int:
     given = fields.get("deepstack_visual_indexes", [8, 16, 24])
     if not isinstance(given, list):
         msg = f"deepstack_visual_indexes: given {shown(given)}, expected a list of layer numbers"
-        raise ValueError(msg)
+        raise ValueError(msg)  # noqa: TRY004  (one error for whatever a field holds)
     return len(given)
 
 
@@ -86,7 +86,7 @@ QWEN2_VL = _QWEN.but(
     options={"hidden_size": 1280, "hidden_act": "quick_gelu"},
     fixed={
         "intermediate_size": Rule("mlp_ratio", lambda fields: fields["hidden_size"] * whole(fields, "mlp_ratio", 4)),
-        "projector": Rule("hidden_size", lambda fields: _merged(fields, fields["outer.text_width"])),
+        "projector": Rule("outer.text_width hidden_size", lambda fields: _merged(fields, fields["outer.text_width"])),
     },
 )
 QWEN2_5_VL = _QWEN.but(

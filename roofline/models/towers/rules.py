@@ -8,7 +8,7 @@ from fractions import Fraction
 from roofline.classes import frozen
 from roofline.errors import WorkloadError
 from roofline.models.shapes.tower import TowerConfig
-from roofline.program.pictures import Pictures
+from roofline.program.lengths import Pictures
 
 _THINNEST = 200
 """Longer over shorter side: processors that resize refuse more."""
@@ -62,19 +62,24 @@ def resized(height: int, width: int, bounds: Bounds) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def _resized(config: TowerConfig, size: Size) -> Pictures:
-    """An image at nearly its own size: a grid of patches, squares of which are one token (Qwen-VL)."""
-    factor = config.patch_size * config.merge
-    height, width, frames = size.height, size.width, size.frames
+def grid_of(config: TowerConfig, size: Size) -> tuple[int, int]:
+    """Rows and columns of patches of an image, or of a frame, that is resized to nearly its own size."""
+    height, width = size.height, size.width
     if max(height, width) > _THINNEST * min(height, width):
         msg = f"image {width}x{height}: its longer side is more than {_THINNEST} times the other; expected less"
         raise WorkloadError(msg)
-    if frames is None:
-        height, width = resized(height, width, Bounds(factor, config.min_pixels, config.max_pixels))
+    if size.frames is None:
+        bounds = Bounds(config.patch_size * config.merge, config.min_pixels, config.max_pixels)
+        height, width = resized(height, width, bounds)
     else:
-        height, width = _frame(config, height, width, frames)
-    rows, columns = height // config.patch_size, width // config.patch_size
-    instants = 1 if frames is None else -(-frames // config.temporal_patch_size)
+        height, width = _frame(config, height, width, size.frames)
+    return height // config.patch_size, width // config.patch_size
+
+
+def _resized(config: TowerConfig, size: Size) -> Pictures:
+    """An image at nearly its own size: a grid of patches, squares of which are one token (Qwen-VL)."""
+    rows, columns = grid_of(config, size)
+    instants = 1 if size.frames is None else -(-size.frames // config.temporal_patch_size)
     tokens = instants * rows * columns // config.merge**2
     return Pictures(instants, rows * columns, tokens, _window(config, rows, columns))
 

@@ -1,0 +1,87 @@
+"""Networks that see: parameters of tower, projector and decoder, and FLOPs of the tower, against transformers."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+from grids import counts
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from modules import counted, our_flops, transformers_count
+from seeing_strategies import SEEN, seeing_configs
+
+from roofline.models.families.seeing import SEEING
+from roofline.models.model import Model, load_model
+from roofline.models.towers.rules import Size, grid_of, pictures
+from roofline.program.lengths import Pictures
+from roofline.program.phases import Phase
+
+GRIDDED = [name for name in SEEN if name.startswith("qwen")]
+
+
+_OLD = {
+    "qwen2_vl": "Qwen2VisionTransformerPretrainedModel",
+    "qwen2_5_vl": "Qwen2_5_VisionTransformerPretrainedModel",
+}
+"""Towers whose classes are not named after the whole."""
+
+
+def tower_of(model: Model) -> Any:
+    """The module of the tower and of its projector, in eager attention."""
+    transformers = pytest.importorskip("transformers")
+    fields = {key: value for key, value in model.fields.items() if key not in ("model_type", "architectures")}
+    config = transformers.AutoConfig.for_model(model.model_type, **fields)
+    config.vision_config._attn_implementation = "eager"
+    file = importlib.import_module(f"transformers.models.{model.model_type}.modeling_{model.model_type}")
+    stem = SEEN[model.model_type][0].removesuffix("ForConditionalGeneration")
+    name = f"{stem}VisionModel" if hasattr(file, f"{stem}VisionModel") else _OLD[model.model_type]
+    return getattr(file, name)(config.vision_config).eval()
+
+
+def flops_of(model: Model, seen: Pictures, number: int = 1) -> Any:
+    """What the program says of a tower that has ``number`` pictures before it."""
+    lengths = {"T": seen.patches, "S": seen.patches, "w": seen.window}
+    return our_flops(model, Phase.ENCODE, B=seen.sequences * number, **lengths)
+
+
+def test_every_family_is_drawn():
+    assert set(SEEN) == set(SEEING)
+
+
+@pytest.mark.parametrize("count", counts(3, 30))
+@pytest.mark.parametrize("model_type", SEEN)
+def test_random_networks_that_see_have_the_parameters_of_transformers(model_type, count):
+    pytest.importorskip("transformers")
+
+    @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(config=seeing_configs(model_type))
+    def equal(config):
+        model = load_model(config)
+        assert model.warnings == ()
+        assert model.parameters == transformers_count(dict(model.fields))
+
+    equal()
+
+
+@pytest.mark.parametrize("count", counts(2, 30))
+@pytest.mark.parametrize("model_type", GRIDDED)
+def test_towers_of_images_at_their_own_size(model_type, count):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+
+    @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(seeing_configs(model_type), st.integers(1, 40), st.integers(1, 40), st.sampled_from((None, 4, 5)))
+    def equal(config, width, height, frames):
+        bounds = {"min_pixels": 1, "max_pixels": 900}
+        model = load_model({**config, "processor": bounds, "video_processor": bounds})
+        tower, size = model.tower, Size(width, height, frames)
+        seen = pictures(tower, size, 1)
+        module = tower_of(load_model(config))
+        rows, columns = grid_of(tower, size)
+        grid = torch.tensor([[seen.sequences, rows, columns]])
+        patches = torch.zeros(seen.sequences * seen.patches, tower.patch_elements)
+        assert flops_of(model, seen) == counted(module, patches, grid_thw=grid)
+
+    equal()
