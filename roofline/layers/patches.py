@@ -28,6 +28,15 @@ def patches(sizes: Sizes) -> Number:
     return size_of("T", sizes) - 1
 
 
+def window_of(sizes: Sizes) -> Number:
+    """The patches that a patch sees in a layer of windows: w, or all of them where no size of image is known.
+
+    >>> window_of({"S": 1036, "w": 56}), window_of({"S": 1036})
+    (56, 1036)
+    """
+    return size_of("w" if "w" in sizes else "S", sizes)
+
+
 Positions: TypeAlias = Literal["table", "resampled", "none"]
 
 

@@ -44,6 +44,8 @@ COMMANDS = {
         "bert-base --hardware xeon",
         "bert-base --hardware 7xh100 --tp 1 --cp 1 --pp 1",
         "llama-3.1-8b --hardware h100 --context 500 --reserve 2GiB",
+        "qwen3-vl-8b --hardware h100 --images 1 --image-size 640x480",
+        "qwen3-vl-8b --hardware h100 --video 10s --fps 1",
     ],
     "compare": [
         "llama-3.1-8b --hardware h100,l40s,xeon,dgx-h100 --ttft 500ms --api 1/2 --speculate 4:0.7",

@@ -14,6 +14,7 @@ from seeing_strategies import SEEN, seeing_configs
 
 from roofline.models.families.seeing import SEEING
 from roofline.models.model import Model, load_model
+from roofline.models.sources import preset_names
 from roofline.models.towers.rules import Size, grid_of, pictures
 from roofline.program.lengths import Pictures
 from roofline.program.phases import Phase
@@ -85,3 +86,15 @@ def test_towers_of_images_at_their_own_size(model_type, count):
         assert flops_of(model, seen) == counted(module, patches, grid_thw=grid)
 
     equal()
+
+
+SHOWN = [name for name in preset_names() if load_model(name).tower is not None]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", SHOWN)
+def test_presets_that_see_are_those_of_transformers(preset):
+    """At full size, on the meta device: parameters of the whole."""
+    model = load_model(preset)
+    named = {name: value for name, value in model.fields.items() if "processor" not in name}
+    assert model.parameters == transformers_count(named)

@@ -11,7 +11,7 @@ from roofline.files.door import Door
 from roofline.files.fields import Field, model_validator
 from roofline.layers.attention import attention, output_projection, projections, query_key_norm, rotary
 from roofline.layers.normalization import Norm, norm, residual, residual_norm
-from roofline.layers.patches import Dense, Merged, Positions, average_pool, patch_embedding, projector
+from roofline.layers.patches import Dense, Merged, Positions, average_pool, patch_embedding, projector, window_of
 from roofline.models.shapes.config import ActivationName, Config, Size
 from roofline.models.shapes.stacks import Block, feed_forward_of, stack_sizes
 from roofline.program.axes import Binding
@@ -162,7 +162,7 @@ def _attention(config: TowerConfig, conventions: Conventions, *, windowed: bool)
         *projections(bias=config.attention_bias, packed=config.packed_qkv, cached=False),
         *((query_key_norm(per_head=True, across=True, cached=False),) if config.query_key_norm else ()),
         *((rotary(cached=False),) if config.rotary else ()),
-        *((op.rebound(S="w") for op in attend) if windowed else attend),
+        *((op.rebound(S=window_of) for op in attend) if windowed else attend),
         output_projection(bias=config.out_bias),
     )
 
