@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ Shares = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A timing: tokens of a prompt, or of the context of a decode step, and its time. [s]"""
+    """A timing: tokens of a prompt, or of the context of a decode step, of a micro-batch, and its time. [s]"""
 
     device: str
     model: str
@@ -73,17 +74,19 @@ class Row:
     phase: str
     batch: int
     tokens: int
+    chunk: int
     measured_s: float
 
     def asked(self) -> dict[str, object]:
         """Keywords of ``predict``."""
         lengths = {"context": self.tokens} if self.phase == "decode" else {"prompt": self.tokens, "generate": 1}
-        return {"dtype": self.dtype, "batch": self.batch, "engine": LIBRARY, **lengths}
+        edits = {"set": {"engine.chunk": self.chunk}}
+        return {"dtype": self.dtype, "batch": self.batch, "engine": LIBRARY, **edits, **lengths}
 
 
 def rows_of(data: Path) -> list[Row]:
     """The fastest back end of each device, model, mix and length, one device each."""
-    known, best = set(preset_names()), dict[tuple[str, str, str, str, int, int], float]()
+    known, best = set(preset_names()), dict[tuple[str, str, str, str, int, int, int], float]()
     for file in sorted((data / "other").glob("*/whole_models.csv")):
         for line in csv.DictReader(file.open(encoding="utf-8")):
             model = line["params_or_preset"] or _PRESETS.get(line["model"], "")
@@ -101,7 +104,9 @@ def rows_of(data: Path) -> list[Row]:
             tokens = max(depth + prompt + new // 2, 1) if decodes else prompt
             if tokens >= load_model(model).lengths.positions:
                 continue
-            key = (line["device"], model, mix, line["phase"], batch, tokens)
+            said = re.search(r"micro-batch (?:of )?(\d+)", line["note"])
+            chunk = int(said[1]) if said else MICRO_BATCH
+            key = (line["device"], model, mix, line["phase"], batch, tokens, chunk)
             best[key] = max(best.get(key, 0.0), float(line["value"]))
     return [
         Row(*key, measured_s=key[4] * (1 if key[3] == "decode" else key[5]) / rate)
