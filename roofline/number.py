@@ -151,6 +151,8 @@ def ceil_div(a: Number, b: Number) -> Number:
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         whole: Number = np.ceil(np.asarray(_plain(a) / _plain(b)))
         return whole
+    if isinstance(a, int | Fraction) and isinstance(b, int | Fraction):
+        return -(-a // b)
     return math.ceil(as_fraction(a) / as_fraction(b))
 
 
@@ -323,6 +325,15 @@ def settled(number: Number) -> Number:
     if isinstance(number, Fraction):
         return int(number) if number.denominator == 1 else float(number)
     return number
+
+
+def short(number: Number) -> Number:
+    """A Fraction without a fractional part as an int, which adds up much faster; the rest is left alone.
+
+    >>> short(Fraction(6, 2)), short(Fraction(1, 2))
+    (3, Fraction(1, 2))
+    """
+    return number.numerator if type(number) is Fraction and number.denominator == 1 else number
 
 
 def _alike(a: Number, b: Number) -> tuple[Number, Number]:

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property
 
 from roofline.classes import frozen
 from roofline.cost.kv_cache import cache_bytes
@@ -23,7 +23,8 @@ from roofline.program.workload import MAX_LENGTH, Precision, Workload
 class Limits:
     """What fits at most in ``room`` bytes and ``positions`` tokens on the stages of a pipeline, or on one device.
 
-    Either is counted when it is asked for. ``workload`` is that of one of so many ``replicas``.
+    Either is counted when it is asked for, the fullest stage first: only where a stage does not hold what the others do
+    is its own limit sought. ``workload`` is that of one of so many ``replicas``.
     """
 
     stages: tuple[Program, ...]
@@ -37,14 +38,24 @@ class Limits:
     @cached_property
     def max_batch(self) -> int:
         """The most sequences at once, on all replicas."""
-        asked = (self.workload, self.phases, self.precision, self.room)
-        return min(largest_batch(stage, *asked) for stage in self.stages) * self.replicas
+        fullest, *others = self.stages
+        found = largest_batch(fullest, self.workload, self.phases, self.precision, self.room)
+        for stage in others:
+            if found and self._held(stage, found) > self.room:
+                found = largest_batch(stage, self.workload, self.phases, self.precision, self.room)
+        return found * self.replicas
 
     @cached_property
     def max_context(self) -> int:
         """The longest sequence, prompt and generated tokens together."""
-        asked = (self.workload, self.phases, self.precision, self.room, self.positions)
-        return min(longest_context(stage, *asked) for stage in self.stages)
+        found = self.positions
+        for stage in self.stages:
+            if found:
+                found = longest_context(stage, self.workload, self.phases, self.precision, self.room, found)
+        return found
+
+    def _held(self, stage: Program, batch: int) -> int:
+        return footprint(stage, replace(self.workload, batch=batch), self.phases, self.precision).total_bytes
 
 
 @frozen
@@ -148,6 +159,7 @@ def longest_context(
         most = longest_context(program, workload, phases, precision, room, positions)
         return _in_blocks(program, replace(workload, kv_block=block), phases, precision, room, most)
 
+    @cache
     def held(length: int) -> list[Fraction]:
         if workload.context is not None:
             longer = replace(workload, context=length)
@@ -158,11 +170,11 @@ def longest_context(
     chunks = [] if workload.context is not None else _whole_chunks(workload, generated)
     bends = _bends(program, 1 if workload.context is not None else generated, min(positions, MAX_LENGTH), chunks)
     free = Fraction(int(room))
+    if max(held(bends[-1])) <= free:
+        return bends[-1]
     if max(held(bends[0])) > free:
         return 0
     beyond = bisect_left(bends, True, key=lambda length: max(held(length)) > free)
-    if beyond == len(bends):
-        return bends[-1]
     low, high = bends[beyond - 1], bends[beyond]
     if high - low == 1:
         return low
@@ -192,7 +204,9 @@ def _in_blocks(
 
     within = 1 if behind and not lone else most // workload.kv_block * workload.kv_block  # the blocks are the decoder's
     shortest = max(within, generated, 1)
-    lengths = range(shortest, most + 1)
+    if most >= shortest and not too_long(most):
+        return most
+    lengths = range(shortest, most)
     fitting = bisect_left(lengths, True, key=too_long)
     return lengths[fitting - 1] if fitting else 0
 

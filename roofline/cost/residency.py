@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 from roofline.classes import frozen
 from roofline.cost.kv_cache import cache_bytes
 from roofline.identity import Same
-from roofline.number import Number, exact, is_symbolic, maximum, whole
+from roofline.number import Number, exact, is_symbolic, maximum, short, whole
 from roofline.program.axes import Sizes, rebind
 from roofline.program.op import STATES, Op, Tensor
 from roofline.program.phases import Phase
@@ -168,7 +168,7 @@ def touched_bytes(op: Op, bound: Sizes, precision: Widths) -> Step:
         found: dict[str, Number] = {}
         for tensor in tensors:
             if tensor.role not in ("weight", "kv_cache"):
-                size = tensor.elements(bound) * precision.width(tensor)
+                size = short(tensor.elements(bound) * precision.width(tensor))
                 found[tensor.name] = maximum(size, found[tensor.name]) if tensor.name in found else size
         return found
 

@@ -158,11 +158,12 @@ def fit_layout(
 ) -> MemoryFit:
     """What resides on a device of the fullest stage of a sharded program; the largest batch is that of all devices."""
     own = replace(workload, batch=workload.batch // int(layout.dp))
-    stages = tuple(stage_programs(program, layout))
-    fullest = max((footprint(stage, own, phases, precision) for stage in stages), key=lambda each: each.total_bytes)
+    held = [(stage, footprint(stage, own, phases, precision)) for stage in stage_programs(program, layout)]
+    held.sort(key=lambda each: -each[1].total_bytes)
+    fullest = held[0][1]
     if capacity is None:
         return MemoryFit(fullest, None, None)
-    limits = Limits(stages, own, phases, precision, capacity, positions, int(layout.dp))
+    limits = Limits(tuple(stage for stage, _ in held), own, phases, precision, capacity, positions, int(layout.dp))
     return MemoryFit(fullest, int(capacity), limits)
 
 

@@ -15,6 +15,9 @@ from strategies import model_configs
 from roofline.cost.memory_fit import largest_batch, longest_context
 from roofline.cost.residency import activation_peak, footprint
 from roofline.models.model import Model, load_model
+from roofline.parallelism.layout import Layout
+from roofline.parallelism.pipeline import fit_layout
+from roofline.parallelism.sharding import shard
 from roofline.prediction.predict import predict
 from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
@@ -251,3 +254,20 @@ def test_the_largest_batch_counts_positions_once() -> None:
     for room in range(total(1), total(6)):
         most = largest_batch(program, workload, program.phases, FP16, room)
         assert total(most) <= room < total(most + 1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_pipelines_limits_are_the_least_of_its_stages(seed: int) -> None:
+    draw = Random(seed)
+    layout = Layout(pp=draw.choice([2, 3, 5]))
+    sizes = {"num_hidden_layers": 7, "vocab_size": draw.choice([10, 60, 5000]), "max_position_embeddings": 2000}
+    program = load_model({**LLAMA, **sizes}).program(Conventions(lm_head=draw.choice(["last", "all"])))
+    workload = Workload(2, draw.randrange(1, 50), draw.randrange(2, 900), kv_block=draw.choice([1, 16]))
+    sharded, asked = shard(program, layout), (workload, program.phases, FP16)
+    room = fit_layout(sharded, layout, *asked, None, 2000).total_bytes * draw.uniform(0.8, 9.0)
+    limits = fit_layout(sharded, layout, *asked, room, 2000).limits
+    assert limits is not None
+    for stages in (limits.stages, limits.stages[::-1]):
+        found = replace(limits, stages=stages)
+        assert found.max_batch == min(largest_batch(stage, *asked, room) for stage in stages)
+        assert found.max_context == min(longest_context(stage, *asked, room, 2000) for stage in stages)
