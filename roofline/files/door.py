@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError
-from typing import Any, ClassVar, Self, dataclass_transform, get_type_hints
+from typing import Any, ClassVar, Self, dataclass_transform
 
-from roofline.files.fields import REQUIRED, Field, Info, Stated, fresh
+from roofline.files.fields import REQUIRED, Field, Info, Stated, fresh, hint_of
 from roofline.files.readers import UNREAD, Reader, UnreadError, annotated
 
 
@@ -24,7 +24,11 @@ class Door:
     stated: ClassVar[Mapping[str, Stated]] = {}
     checks_before: ClassVar[tuple[str, ...]] = ()
     checks_after: ClassVar[tuple[str, ...]] = ()
-    _known: ClassVar[Mapping[str, tuple[str, Reader, Any]]]
+    _names: ClassVar[Mapping[str, str]] = {}
+    _defaults: ClassVar[Mapping[str, Any]] = {}
+    _required: ClassVar[frozenset[str]] = frozenset()
+    _changeable: ClassVar[tuple[str, ...]] = ()
+    _made: ClassVar[dict[str, Reader]] = {}
     model_fields_set: frozenset[str]
 
     def __init_subclass__(cls) -> None:
@@ -35,6 +39,11 @@ class Door:
         }
         marked = {name: getattr(getattr(each, "__func__", each), "checks", "") for name, each in vars(cls).items()}
         cls.stated = {**cls.stated, **own}
+        cls._names = {each.alias or name: name for name, each in cls.stated.items()}
+        cls._defaults = {name: each.default for name, each in cls.stated.items()}
+        cls._required = frozenset(name for name, each in cls.stated.items() if each.default is REQUIRED)
+        cls._changeable = tuple(name for name, each in cls.stated.items() if isinstance(each.default, (list, dict)))
+        cls._made = {}
         cls.checks_before = (*(name for name, mode in marked.items() if mode == "before"), *cls.checks_before)
         cls.checks_after = (*cls.checks_after, *(name for name, mode in marked.items() if mode == "after"))
 
@@ -70,29 +79,21 @@ class Door:
             return fields
         for name in cls.checks_before:
             fields = getattr(cls, name)(fields)
-        if type(fields) is not dict or not fields.keys() <= (readers := cls._readers()).keys():
+        if type(fields) is not dict or not fields.keys() <= cls._names.keys():
             raise UnreadError
-        values, given = {}, []
-        for key, (name, reader, default) in readers.items():
-            if key in fields:
-                values[name] = reader(fields[key], info)
-                given.append(name)
-            elif default is REQUIRED:
-                raise UnreadError
-            else:
-                values[name] = fresh(default)
+        given = {name: cls._reader(name)(value, info) for key, value in fields.items() for name in [cls._names[key]]}
+        if not cls._required <= given.keys():
+            raise UnreadError
+        values = {**cls._defaults, **given}
+        values |= {name: fresh(values[name]) for name in cls._changeable if name not in given}
         return cls.from_values(values, frozenset(given))
 
     @classmethod
-    def _readers(cls) -> Mapping[str, tuple[str, Reader, Any]]:
-        """The name, the reader and the default of each field, by its key in a file."""
-        if "_known" not in vars(cls):
-            hints = get_type_hints(cls, include_extras=True)
-            cls._known = {
-                each.alias or name: (name, annotated(hints[name], each), each.default)
-                for name, each in cls.stated.items()
-            }
-        return cls._known
+    def _reader(cls, name: str) -> Reader:
+        """The reader of a field, made when a file first has it: most files have few of the fields."""
+        if name not in cls._made:
+            cls._made[name] = annotated(hint_of(cls, name), cls.stated[name])
+        return cls._made[name]
 
     @classmethod
     def read_by(cls, _: object) -> Reader:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import field
-from typing import Any, TypeVar
+from types import SimpleNamespace
+from typing import Any, TypeVar, get_type_hints
 
 from roofline.classes import frozen
 
@@ -87,3 +89,10 @@ def model_validator(*, mode: str) -> Callable[[Function], Function]:
 def fresh(default: Any) -> Any:
     """A default that its owner may keep."""
     return type(default)(default) if isinstance(default, (list, dict)) else default
+
+
+def hint_of(owner: type, name: str) -> Any:
+    """The annotation of one field of a class, with all that is stated in it: to find those of all takes long."""
+    where = next(base for base in owner.__mro__ if name in vars(base).get("__annotations__", {}))
+    alone = SimpleNamespace(__annotations__={name: vars(where)["__annotations__"][name]})
+    return get_type_hints(alone, vars(sys.modules[where.__module__]), dict(vars(where)), include_extras=True)[name]

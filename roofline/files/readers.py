@@ -109,8 +109,12 @@ _LIMITS: dict[str, Callable[[Any, Any], bool]] = {
 def _any_of(*kinds: Any) -> Reader:
     """What just one of several types takes; which of two is meant is left to pydantic."""
     readers = [reader_of(kind) for kind in kinds]
+    others = [reader for reader, kind in zip(readers, kinds, strict=True) if kind is not NoneType]
+    lone = others[0] if len(others) == 1 else None
 
     def read_one(value: Any, info: Info) -> Any:
+        if lone is not None and value is not None:
+            return lone(value, info)
         found = []
         for reader in readers:
             try:

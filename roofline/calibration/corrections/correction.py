@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -10,7 +9,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from roofline.calibration.fields import Seconds, Share
 from roofline.classes import frozen
 from roofline.errors import shown
-from roofline.files.fields import Field, Info
+from roofline.files.fields import Field, Info, hint_of
 from roofline.files.readers import Reader, UnreadError
 from roofline.hardware.fields import Bytes, BytesPerCycle
 from roofline.units import Dimension
@@ -132,8 +131,7 @@ def constants_of(correction: type[Correction]) -> tuple[Constant, ...]:
 
 def _hints(correction: type[Correction]) -> Mapping[str, Any]:
     """The annotation of each field, with all that is stated in it."""
-    hints = typing.get_type_hints(correction, include_extras=True)
-    return {each.name: hints[each.name] for each in fields(correction)}
+    return {each.name: hint_of(correction, each.name) for each in fields(correction)}
 
 
 def _reader(
