@@ -3,7 +3,7 @@
 import gc
 from typing import NoReturn
 
-_NEW_OBJECTS = 50_000
+_NEW_OBJECTS = 200_000
 """After how many the collector looks for garbage: nearly all that a command makes lives until it ends."""
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from roofline.calibration.constants import ConstantSet
 from roofline.compression.recipes import Recipe
@@ -26,7 +26,6 @@ from roofline.prediction.before_after import Change, changes, uncompressed
 from roofline.prediction.cache_at_start import CacheAtStart, cache_at_start
 from roofline.prediction.figures import Operator, PhasePrediction
 from roofline.prediction.fleet import layout_of
-from roofline.prediction.layouts.search import Chosen, choose_layout_of_some
 from roofline.prediction.overflow import Overflow, find_overflow, fit_request
 from roofline.prediction.request import Hardware, Request, read_request
 from roofline.prediction.step import Steps, steps_of
@@ -37,6 +36,9 @@ from roofline.program.workload import Precision, Workload
 from roofline.timing.engine_choice import caution, unknown_kernels
 from roofline.timing.machine import kind_of
 from roofline.version import versions
+
+if TYPE_CHECKING:
+    from roofline.prediction.layouts.search import Chosen
 
 
 @dataclass(frozen=True)
@@ -299,10 +301,12 @@ def predict(
     """
     request = read_request(model, hardware, **part(RequestOptions, options))
     fixed = layout_of(options, request.fleet)
-    chosen = choose_layout_of_some(request, options) if fixed is None else None
-    layout = chosen.layout if chosen else fixed
-    assert layout is not None
-    return predict_request(request, layout, chosen)
+    if fixed is not None:
+        return predict_request(request, fixed)
+    from roofline.prediction.layouts.search import choose_layout_of_some  # noqa: PLC0415  (start-up: one device has one)
+
+    chosen = choose_layout_of_some(request, options)
+    return predict_request(request, chosen.layout, chosen)
 
 
 def predict_request(request: Request, layout: Layout, chosen: Chosen | None = None) -> Prediction:
