@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from fractions import Fraction
@@ -25,6 +26,25 @@ def test_three_bindings_agree(function, x, y):
     assert function(a, b).subs({a: x, b: y}) == counted
     assert function(np.array([float(x)]), np.array([float(y)]))[0] == float(counted)
     assert function(np.array([float(x)]), Fraction(y))[0] == float(counted)  # an exact size beside a swept one
+
+
+SUMS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=3)
+
+
+@given(sums=st.lists(SUMS, min_size=2, max_size=3), x=st.integers(1, 50), y=st.integers(1, 50))
+def test_what_a_maximum_leaves_out_is_never_larger(sums, x, y):
+    options = [sum(count * a**i * b**j for count, i, j in terms) for terms in sums]
+    values = [sum(count * x**i * y**j for count, i, j in terms) for terms in sums]
+    assert sympy.sympify(functools.reduce(maximum, options)).subs({a: x, b: y}) == max(values)
+
+
+def test_a_maximum_leaves_out_what_another_covers():
+    assert maximum(2 * b, 2 * a * b) == 2 * a * b
+    assert maximum(3 * a * b, a * b + 2 * b) == 3 * a * b
+    assert maximum(maximum(2 * a, a * b), a + a * b) == maximum(2 * a, a + a * b)
+    assert maximum(0.0, a / 7.0) == a / 7.0
+    assert {*maximum(a * b, 2 * b).args} == {a * b, 2 * b}
+    assert {*maximum(a - 3, b).args} == {a - 3, b}
 
 
 @given(x=st.integers(0, 10**30), y=st.integers(1, 10**30))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import sympy
+
+from roofline.number import maximum
 
 _MANY = 6  # terms beyond which a sum is easier to read expanded than factored
 
@@ -18,7 +21,7 @@ def simplified(expression: Any) -> Any:
     2*B*T*(D + F)
     """
     whole = expression.xreplace({number: sympy.Integer(int(number)) for number in _whole_floats(expression)})
-    whole = whole.replace(lambda part: isinstance(part, sympy.Max), shortened_maximum)
+    whole = whole.replace(sympy.Max, lambda *options: functools.reduce(maximum, options))
     if whole.is_polynomial():
         return short_polynomial(whole)
     if whole.is_rational_function() and not whole.has(sympy.Float):
@@ -30,21 +33,6 @@ def short_polynomial(expression: Any) -> Any:
     """Factored where that is short, expanded where there are many terms."""
     flat = sympy.expand(expression)
     return flat if len(sympy.Add.make_args(flat)) > _MANY else sympy.factor(flat)
-
-
-def shortened_maximum(maximum: Any) -> Any:
-    """A maximum without the arguments that another one exceeds for all positive sizes."""
-    best: list[Any] = []
-    for option in maximum.args:
-        if not any(_never_less(other, option) for other in best):
-            best = [other for other in best if not _never_less(option, other)] + [option]
-    return sympy.Max(*best, evaluate=False) if len(best) > 1 else best[0]
-
-
-def _never_less(large: Any, small: Any) -> bool:
-    """Whether ``large - small`` is a sum of positive terms."""
-    rest = sympy.expand(large - small)
-    return all(term.is_nonnegative for term in sympy.Add.make_args(rest))
 
 
 def _whole_floats(expression: Any) -> set[Any]:

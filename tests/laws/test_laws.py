@@ -208,7 +208,11 @@ def test_a_longer_prompt_is_never_faster(case: Case, extra: int) -> None:
     longer = case.keywords["prompt"] + extra
     alone = case.model.lengths.decoder_start is None
     assume(longer + alone * case.keywords.get("generate", 0) <= case.positions)
-    no_less(case.predict(prompt=longer), case.predict())
+    more, less = case.predict(prompt=longer), case.predict()
+    if case.keywords["set"] == STORED or case.keywords["count"] == "square":
+        # no chunk sees the keys of a later one: where a prompt is first read in two, a corner of the square goes
+        assume(all(phase.chunks == less.phases[name].chunks for name, phase in more.phases.items()))
+    no_less(more, less)
 
 
 @law(cases(), st.data())

@@ -119,3 +119,25 @@ def test_a_rule_does_not_see_a_field_that_is_ignored() -> None:
     model = load_model({**fields, "attention_bias": True})
     assert model.config == load_model(fields).config
     assert model.warnings == ("a mapping: field attention_bias is not modelled and was ignored",)
+
+
+def test_a_mixer_is_as_wide_beside_experts_as_beside_a_dense_layer() -> None:
+    """Also where the dense layers happen to be as wide as the mixer, which is as wide as the network (LFM2)."""
+    narrow, equal = (
+        load_model(
+            {
+                "model_type": "lfm2_moe",
+                "vocab_size": 8,
+                "hidden_size": 64,
+                "num_attention_heads": 8,
+                "num_key_value_heads": 2,
+                "intermediate_size": width,
+                "moe_intermediate_size": 4,
+                "num_hidden_layers": 5,
+                "num_dense_layers": 1,
+                "layer_types": ["conv"] * 4 + ["full_attention"],
+            }
+        )
+        for width in (63, 64)
+    )
+    assert equal.parameters - narrow.parameters == 3 * 64

@@ -57,15 +57,16 @@ def _mamba2(draw: st.DrawFn) -> dict[str, Any]:
 def _decoder(draw: st.DrawFn, model_type: str, stem: str, base: str = "") -> dict[str, Any]:
     """What all hybrids have: sizes, heads, a head or none."""
     kv_heads, group, half = draw(FEW), draw(FEW), draw(FEW)
+    width = kv_heads * group * 2 * half
     return {
         "model_type": model_type,
         "architectures": [draw(st.sampled_from((f"{stem}ForCausalLM", f"{base or stem}Model")))],
         "vocab_size": draw(SMALL),
-        "hidden_size": kv_heads * group * 2 * half,
+        "hidden_size": width,
         "num_hidden_layers": draw(st.integers(1, 5)),
         "num_attention_heads": kv_heads * group,
         "num_key_value_heads": kv_heads,
-        "intermediate_size": 2 * draw(SMALL),
+        "intermediate_size": draw(SMALL.map(lambda half: 2 * half) | st.sampled_from((width, 2 * width))),
         "max_position_embeddings": 256,
         "tie_word_embeddings": draw(FLAG),
     }

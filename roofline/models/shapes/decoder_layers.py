@@ -75,7 +75,7 @@ def layer(config: DecoderConfig, kind: Layer, conventions: Conventions, *, step:
     if kind.lone:
         return _lone_branch(config, kind, conventions, step=step)
     if kind.attention == "hybrid":
-        both = (*_attention(config, kind, conventions, source), *_recurrence(config, conventions, "m", step=step))
+        both = (*_attention(config, kind, conventions, source), *_recurrence(config, kind, conventions, "m", step=step))
         mixed: tuple[Op, ...] = (*both, parallel_residual_norm("ffn_norm", kind=config.norm, branches="am"))
     else:
         mixed = (
@@ -94,13 +94,15 @@ def _mixed(config: DecoderConfig, kind: Layer, conventions: Conventions, source:
     if kind.attends:
         ops, own = _attention(config, kind, conventions, source), config.own_heads(kind)
         return tuple(op.rebound(**own) for op in ops) if own else ops
-    return _recurrence(config, conventions, "a", step=step)
+    return _recurrence(config, kind, conventions, "a", step=step)
 
 
-def _recurrence(config: DecoderConfig, conventions: Conventions, output: str, *, step: bool) -> tuple[Op, ...]:
-    """The mixer with a state, whose letters may mean something else than those of attention beside it."""
+def _recurrence(
+    config: DecoderConfig, kind: Layer, conventions: Conventions, output: str, *, step: bool
+) -> tuple[Op, ...]:
+    """The mixer with a state, whose letters may mean something else than in the rest of its layer."""
     assert config.recurrence is not None, "a layer that scans has a recurrence"
-    outer = sizes_of(config)
+    outer = sizes_of(config) | ({"F": _expert_width(config)} if kind.experts else {})
     differing = {letter: size for letter, size in config.recurrence.sizes.items() if outer[letter] != size}
     ops = mixer(config.recurrence, step=step, square=conventions.count == "square", output=output)
     return tuple(op.rebound(**differing) for op in ops)
