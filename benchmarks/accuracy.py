@@ -84,10 +84,11 @@ def regimes(rows: MeasuredSet, predicted: OperatorPrediction) -> Iterator[tuple[
 @cache
 def board(data: Path, constants: Any) -> tuple[tuple[Scored, list[tuple[str, Any]]], ...]:
     """Each set and its regimes. Raises AssertionError if a judged shape was fitted."""
-    return tuple(_scored(data, constants))
+    return tuple(scored(data, constants))
 
 
-def _scored(data: Path, constants: Any) -> Iterator[tuple[Scored, list[tuple[str, Any]]]]:
+def scored(data: Path, constants: Any) -> Iterator[tuple[Scored, list[tuple[str, Any]]]]:
+    """One after the other, what ``board`` has."""
     sets = load_sets(data)
     assert_disjoint([rows.fitted() for rows in sets if rows.fit_values], [rows.held_out() for rows in sets])
     for every in sets:
@@ -100,9 +101,9 @@ def _scored(data: Path, constants: Any) -> Iterator[tuple[Scored, list[tuple[str
             grouped, whose = judged_mixture(data), "A100"
         kind = "mixture of experts" if len(grouped.costs) > 1 else "grouped matmul"
         known = grouped_constants(grouped.device, constants)
-        scored = Scored.of(grouped.name, f"{kind} {grouped.costs[0].dtype}, {whose}", step_of(grouped, known),
+        mixed = Scored.of(grouped.name, f"{kind} {grouped.costs[0].dtype}, {whose}", step_of(grouped, known),
                            grouped.measured_s)  # fmt: skip
-        yield scored, [("all", np.ones(len(grouped.measured_s), bool))]
+        yield mixed, [("all", np.ones(len(grouped.measured_s), bool))]
 
 
 def grouped_constants(device: HardwareSpec, constants: Any) -> ConstantSet:
@@ -150,10 +151,10 @@ def band(data: Path, constants: Any) -> tuple[int, float, float]:
 
 def page(data: Path, constants: Any, *, regimes_too: bool) -> Iterator[str]:
     """The table of all sets in Markdown."""
-    scored = board(data, constants)
+    found = board(data, constants)
     if not regimes_too:
-        return table(rows for rows, _ in scored)
-    lines = [("" if number else rows.name, regime, *rows.figures(mask)) for rows, parts in scored
+        return table(rows for rows, _ in found)
+    lines = [("" if number else rows.name, regime, *rows.figures(mask)) for rows, parts in found
              for number, (regime, mask) in enumerate(parts)]  # fmt: skip
     return markdown(("set", "rows", *FIGURES), lines)
 

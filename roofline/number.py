@@ -103,7 +103,7 @@ def maximum(a: Number, b: Number) -> Number:
 
 @functools.lru_cache(maxsize=4096, typed=True)
 def _symbolic_maximum(a: Operand, b: Operand) -> Number:
-    """``Max`` without what another of its arguments covers; sympy's own search for these takes a hundred times as long."""
+    """``Max`` without what another argument covers, for which sympy's own search takes a hundred times as long."""
     sympy = sys.modules["sympy"]
     best: list[Operand] = []
     for option in (part for one in (a, b) for part in sympy.Max.make_args(sympy.sympify(one))):

@@ -27,6 +27,8 @@ from roofline.hardware.loading import hardware_names
 from roofline.models.sources import preset_names
 from roofline.options.option import fields_of
 from roofline.options.verbs import PredictFlags
+from roofline.reports import prediction as report
+from roofline.reports.answer import text as text_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PREDICT = ("predict", "llama-2-7b", "--hardware", "a100")
@@ -168,10 +170,13 @@ def test_every_preset_on_some_devices(preset: str, device: str) -> None:
 
 
 def check_answers(preset: str, device: str) -> None:
-    """JSON without a NaN, and text."""
-    result = json.loads(answer("predict", preset, "--hardware", device, "--json"), parse_constant=pytest.fail)
+    """JSON without a NaN, and text, of one prediction: what the verb prints."""
+    found = api.predict(preset, device)
+    result = json.loads(report.to_json(found.to_dict()), parse_constant=pytest.fail)
     assert (result["model"], result["hardware"]["name"]) == (preset, device)
-    assert answer("predict", preset, "--hardware", device)
+    text = text_of(found, operators=False, wide=False, quiet=False)
+    assert text.startswith(f"{preset} (")
+    assert not re.search(r"\b(?:nan|inf)\b", text)
 
 
 def test_every_flag_arrives() -> None:

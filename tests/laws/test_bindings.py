@@ -81,8 +81,14 @@ def check_operator(group: Group, op: Op, fixed: Mapping[str, int], sweep: tuple[
 
 def statement(group: Group, op: Op) -> tuple[Any, ...]:
     """All that decides the counts of an operator beside the sizes that a configuration fixes."""
-    rebound = (frozenset(op.local.items()), frozenset(group.local.items()))
-    return (op.kind, op.reads, op.writes, op.work, *rebound, group.repeat)
+    rebound = (frozenset(map(named, local.items())) for local in (op.local, group.local))
+    return (op.kind, op.reads, op.writes, op.work, *rebound, named(("L", group.repeat)))
+
+
+def named(binding: tuple[str, Any]) -> tuple[str, Any]:
+    """A letter and the rule that it is bound to; numbers differ from one configuration to the next."""
+    letter, bound = binding
+    return letter, "a number" if isinstance(bound, int) else bound
 
 
 def check_program(
