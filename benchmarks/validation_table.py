@@ -1,4 +1,4 @@
-"""The README's table of recorded validations, from validation_results/*/*.json.
+"""The table of recorded validations of docs/measuring.md, from validation_results/*/*.json.
 
 python benchmarks/validation_table.py [--write]
 """
@@ -16,6 +16,7 @@ from roofline.files.atomic import atomic_writer
 from roofline.validation.scores import Pair, Score
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "measuring.md"
 BEGIN, END = "<!-- validations -->", "<!-- end of validations -->"
 
 
@@ -62,12 +63,12 @@ def written(page: str) -> str:
 
 
 def main() -> int:
-    """Print the table, or write it into the README."""
+    """Print the table, or write it into the page."""
     parser = argparse.ArgumentParser(description="The table of recorded validations.")
-    parser.add_argument("--write", action="store_true", help="into README.md")
+    parser.add_argument("--write", action="store_true", help="into docs/measuring.md")
     if parser.parse_args().write:
-        page = written((ROOT / "README.md").read_text(encoding="utf-8"))
-        with atomic_writer(ROOT / "README.md") as file:
+        page = written(PAGE.read_text(encoding="utf-8"))
+        with atomic_writer(PAGE) as file:
             file.write(page)
     else:
         print("\n".join(lines()))

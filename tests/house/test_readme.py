@@ -1,4 +1,4 @@
-"""What README and CONTRIBUTING show is what the code does.
+"""What README, CONTRIBUTING and docs show is what the code does.
 
 ``python tests/house/test_readme.py`` writes the output anew.
 """
@@ -9,11 +9,13 @@ import doctest
 import os
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,8 +23,11 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from shell import printed, printed_afresh  # noqa: E402
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+from roofline.cli import app as cli  # noqa: E402
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+_TYPED = re.compile(r"(?m)^    (roofline .*)$")
 _CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
@@ -45,12 +50,23 @@ def test_python_blocks_run(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_typed_commands_have_verbs_and_flags_that_exist(page: Path) -> None:
+    for command in _TYPED.findall(page.read_text()):
+        whole = click.Context(cli.app)
+        _, verb, words = cli.app.resolve_command(whole, shlex.split(command)[1:])
+        while isinstance(verb, click.Group):
+            _, verb, words = verb.resolve_command(whole, words)
+        assert verb is not None
+        verb.make_context("typed", words, parent=whole)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\(([^)#]+)\)", page.read_text())
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
     assert [target for target in targets if "://" not in target and not (page.parent / target).exists()] == []
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("page", ["docs/how-to/own-hardware.md", "CONTRIBUTING.md"])
 def test_the_gpu_of_ten_lines_answers(page: str, tmp_path: Path) -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     lines = [line.removeprefix("   ") if page == "CONTRIBUTING.md" else line for line in block.rstrip().splitlines()]
