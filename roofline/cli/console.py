@@ -14,20 +14,6 @@ from typing import Any, NoReturn
 from roofline.errors import SpecError, UsageError, one_line
 
 
-def edit(text: str, flag: str = "--set") -> tuple[str, Any]:
-    """A flag as path and value: numbers, true, false and null as JSON has them, the rest as text."""
-    import json
-
-    path, equals, value = text.partition("=")
-    if not equals or not path:
-        example = "PATH=VALUE such as hardware.memory.hbm.bandwidth=6TB/s" if flag == "--set" else "NAME=VALUE"
-        refuse(f"{flag} {text!r}: expected {example}")
-    try:
-        return path, json.loads(value)
-    except ValueError:
-        return path, value
-
-
 def fail(message: str, code: int) -> NoReturn:
     print(f"roofline: {one_line(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201
     sys.exit(code)

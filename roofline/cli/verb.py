@@ -14,7 +14,8 @@ from typing import Any
 import click
 
 from roofline.classes import frozen
-from roofline.cli.console import edit, tell
+from roofline.cli.console import tell
+from roofline.options.edits import read_edit
 from roofline.options.option import Field, fields_of
 from roofline.options.verbs import GROUPS
 
@@ -150,7 +151,7 @@ def _all(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 def _value(field: Field, given: Any) -> Any:
     """What a flag means: its default where it is absent. Raises UsageError for a word that it does not take."""
     if field.option.many:
-        return dict(edit(text, field.flags[0]) for text in given)
+        return dict(read_edit(text, field.flags[0]) for text in given)
     value = field.option.default if given is None else given
     field.check(value)
     return value

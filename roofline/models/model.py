@@ -27,7 +27,7 @@ from roofline.models.positions import check_rotation, scaled_positions
 from roofline.models.shapes.config import MAX_LAYERS, Config, parse_config
 from roofline.models.shapes.tower import TowerConfig
 from roofline.models.sight import of_tower, sight_of
-from roofline.models.sources import Source, find_source
+from roofline.models.sources import Source, find_source, preset_of
 from roofline.models.wrappers import left_out, text_model
 from roofline.program.conventions import Conventions
 from roofline.program.lengths import Lengths
@@ -133,6 +133,17 @@ def load_model(model: str | Path | Mapping[str, Any], *, overrides: Mapping[str,
     source = find_source(model)
     is_preset = source.folder is None and not source.tensors and not isinstance(model, Mapping)
     return _shipped(source.name) if is_preset and not overrides else _build(source, overrides)
+
+
+def load_preset(name: str) -> Model:
+    """The network of a preset by its name, an alias or an id of the hub. Raises ConfigError for anything else.
+
+    Whatever the name, no other file is looked for.
+
+    >>> load_preset("gpt2").parameters
+    124439808
+    """
+    return _shipped(preset_of(name))
 
 
 @functools.lru_cache(maxsize=512)

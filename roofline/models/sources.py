@@ -84,6 +84,15 @@ def is_code(text: str) -> bool:
     return text.startswith(TRANSFORMERS) or ".py:" in text or text.endswith(".py")
 
 
+def preset_of(name: str) -> str:
+    """The preset that a name means: its own, an alias, an id of the hub. Raises ConfigError; no file is looked for.
+
+    >>> preset_of("meta-llama/Llama-3.1-8B")
+    'llama-3.1-8b'
+    """
+    return _from_preset(name).name
+
+
 def preset_names() -> list[str]:
     """The names of the shipped presets."""
     return list(_shipped_presets())
@@ -199,14 +208,19 @@ def read_json(path: Path, expected: str) -> dict[str, Any]:
 
     Raises ConfigError, in one line, for anything else.
     """
+    return parsed_json(read_text(path, ConfigError, MAX_JSON_BYTES), str(path), expected)
+
+
+def parsed_json(text: str, where: str, expected: str) -> dict[str, Any]:
+    """The object in a text, read as :func:`read_json` does. Raises ConfigError likewise."""
     try:
-        loaded = json.loads(read_text(path, ConfigError, MAX_JSON_BYTES))
+        loaded = json.loads(text)
     except (json.JSONDecodeError, RecursionError, ValueError) as failure:
         line = f":{failure.lineno}" if isinstance(failure, json.JSONDecodeError) else ""
         problem = failure.msg if isinstance(failure, json.JSONDecodeError) else str(failure) or "nested too deeply"
-        msg = f"{path}{line}: {problem}; expected {expected}"
+        msg = f"{where}{line}: {problem}; expected {expected}"
         raise ConfigError(msg) from None
     if not isinstance(loaded, dict):
-        msg = f"{path}: holds a {type(loaded).__name__}, expected an object with the model's fields"
+        msg = f"{where}: holds a {type(loaded).__name__}, expected an object with the model's fields"
         raise ConfigError(msg)
     return loaded

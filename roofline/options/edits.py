@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -13,6 +14,25 @@ _SUCH = {
     "model": "model.num_hidden_layers",
     "engine": "engine.chunk",
 }
+
+
+def read_edit(text: str, flag: str = "--set") -> tuple[str, Any]:
+    """A flag as path and value: numbers, true, false and null as JSON has them, the rest as text.
+
+    Raises UsageError where there is no path or no value.
+
+    >>> read_edit("engine.chunk=4096"), read_edit("hardware.memory.hbm.bandwidth=6TB/s")
+    (('engine.chunk', 4096), ('hardware.memory.hbm.bandwidth', '6TB/s'))
+    """
+    path, equals, value = text.partition("=")
+    if not equals or not path:
+        example = "PATH=VALUE such as hardware.memory.hbm.bandwidth=6TB/s" if flag == "--set" else "NAME=VALUE"
+        msg = f"{flag} {text!r}: expected {example}"
+        raise UsageError(msg)
+    try:
+        return path, json.loads(value)
+    except ValueError:
+        return path, value
 
 
 def edits_by_room(edits: Mapping[str, Any] | None, rooms: Collection[str] = ROOMS) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ is a :class:`roofline.tape.tape.Tape`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
@@ -27,6 +27,7 @@ from roofline.options.verbs import PredictOptions, RequestOptions
 from roofline.parallelism.divisibility import check_layout
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import stage_programs
+from roofline.prediction.figures import COUNTS
 from roofline.prediction.fleet import layout_of
 from roofline.prediction.layouts.search import choose_layout
 from roofline.prediction.request import Hardware, Request, read_request
@@ -39,7 +40,10 @@ from roofline.tape.tape import GENERATE, Tape
 from roofline.tape.trace import Letter, Trace
 from roofline.timing.energy import energy_j
 from roofline.timing.machine import ConstantSource, Machine
-from roofline.timing.timing import SECONDS, Timing
+from roofline.timing.timing import SECONDS, Timing, total
+
+Pairs: TypeAlias = Sequence[tuple[Cost, Timing]]
+"""Operators of a step, each with the time of one execution."""
 
 AnyModel: TypeAlias = str | Path | Mapping[str, Any] | Model
 
@@ -89,9 +93,13 @@ class Recording:
         """The tape of some results."""
         return Tape.of(self.trace, results)
 
-    def results(self) -> dict[str, Number]:
-        """Each step's figures under the name of its phase, and those of the request, as ``predict`` names them."""
-        phases = {phase: self.phase(phase) for phase in self.request.phases}
+    def results(self, *, by_operator: bool = False) -> dict[str, Number]:
+        """Each step's figures under the name of its phase, and those of the request, as ``predict`` names them.
+
+        ``by_operator``: what adds up of each operator too, by its place in the phase: ``decode.3.time_s``.
+        """
+        timed = {phase: self._timed(phase) for phase in self.request.phases}
+        phases = {phase: self._figures(phase, pairs) for phase, pairs in timed.items()}
         found = {f"{phase}.{name}": value for phase, figures in phases.items() for name, value in figures.items()}
         workload = self.request.workload
         times = {phase: figures["time_s"] for phase, figures in phases.items()}
@@ -103,12 +111,14 @@ class Recording:
         found |= {"request_s": whole, "tokens_per_s": workload.batch * tokens / whole}
         if "energy_j" in phases[self.request.phases[0]]:
             found["energy_j"] = added(workload.steps(p) * figures["energy_j"] for p, figures in phases.items())
+        for phase, pairs in timed.items() if by_operator else ():
+            operators = enumerate(self._operators(phase, pairs))
+            found |= {f"{phase}.{i}.{name}": value for i, each in operators for name, value in each.items()}
         return found | self.memory()
 
-    def phase(self, phase: Phase) -> dict[str, Number]:
+    def _figures(self, phase: Phase, pairs: Pairs) -> dict[str, Number]:
         """Times, counts and utilisations of one step of a phase; of decode, their means over the steps."""
         steps, device = self.steps, self.request.device
-        pairs = self._timed(phase)
         timing = steps.timing(phase, pairs)
         parts, stages = steps.parts(phase), int(steps.layout.pp)
         machine, time = steps.machine, timing.time_s
@@ -126,7 +136,23 @@ class Recording:
             found["energy_j"] = energy_j(device.tdp, time, mfu, mbu) * int(steps.layout.devices)
         return found
 
-    def _timed(self, phase: Phase) -> list[tuple[Cost, Timing]]:
+    def _operators(self, phase: Phase, pairs: Pairs) -> list[dict[str, Number]]:
+        """Of each operator of a step, as ``predict`` lists them, what adds up: times, counts, and time at the peaks.
+
+        Those of all its repeats; of decode, their means over the steps; of a prompt in pieces, over the pieces.
+        """
+        machine = self.steps.machine
+        pieces = self.request.workload.pieces if phase is Phase.PREFILL else 1
+        each = len(pairs) // int(pieces)
+        found = [_adding_up(pairs[place::each], machine) for place in range(each)]
+        if self.steps.layout.pp == 1 or self.steps.parts(phase) == 1:
+            return found
+        whole, parts = self.steps.timing(phase, pairs), self.steps.parts(phase)
+        one = {name: added(op[name] for op in found) for name in found[0]}
+        more = {name: maximum(0, getattr(whole, name) - one[name]) for name in SECONDS}
+        return [*found, {name: more.get(name, value * (parts - 1)) for name, value in one.items()}]
+
+    def _timed(self, phase: Phase) -> Pairs:
         """Each operator of one step, with the time of one execution; of a prompt in pieces, those of each piece."""
         steps, pieces = self.steps, self.request.workload.pieces if phase is Phase.PREFILL else 1
         if pieces == 1:
@@ -200,6 +226,14 @@ class Recording:
                     return None
         roots += [(free - constant) / rise for constant, rise in _binding(lines)]
         return maximum(0, whole(reduce(minimum, roots)))
+
+
+def _adding_up(pairs: Pairs, machine: Machine) -> dict[str, Number]:
+    """Times and counts of an operator, of the passes in which it runs."""
+    timing = total((cost.count, each.mean()) for cost, each in pairs)
+    counts = {name: added(cost.count * mean(getattr(cost, name)) for cost, _ in pairs) for name in COUNTS}
+    peak = added(cost.count * mean(machine.peak_s(cost)) for cost, _ in pairs)
+    return {**dict(zip(SECONDS, timing.all_seconds, strict=True)), **counts, "peak_s": peak}
 
 
 def _binding(lines: list[tuple[Number, Number]]) -> list[tuple[Number, Number]]:

@@ -103,7 +103,7 @@ class Tape:
 
         That takes the letters, how means over steps are taken of ``in_step``, and what the others returned.
         """
-        script, lines = self._script, list[str]()
+        script, lines = self.script, list[str]()
         for letter, places in script.alone.items():
             lines += [f"def of_{letter}({letter}):", *(f"    {line}" for line in script.lines(NUMPY, places))]
             lines += [f"    return ({self._names(script.kept[letter])},)", "", ""]
@@ -119,7 +119,7 @@ class Tape:
 
     def _step_source(self) -> list[str]:
         """``in_step``, what is averaged and the choices in it, and at last the statement that takes its means."""
-        script = self._script
+        script = self.script
         outer = ", ".join(script.name(place) for place in script.given)
         averaged = "".join(f"{script.operand(NUMPY, script.nodes[place].operands[0])}, " for place in script.means)
         choices = "".join(f"{choice}, " for choice in script.choices(NUMPY))
@@ -147,7 +147,8 @@ class Tape:
         return "\n".join([*lines, f"  return {self._all(JAVASCRIPT)};", "}", ""])
 
     @cached_property
-    def _script(self) -> Script:
+    def script(self) -> Script:
+        """The statements that the results need."""
         places = [place for place in self.results.values() if not isinstance(place, _Plain)]
         return Script.of(self.nodes, [*map(int, places), *self.guards])
 
@@ -166,7 +167,7 @@ class Tape:
 
     def _body(self, dialect: Dialect) -> list[str]:
         """Statements of one point: before the steps, of each step, after them; and that every choice is as it was."""
-        script = self._script
+        script = self.script
         body = script.lines(dialect, script.before)
         if script.means:
             count = f"{GENERATE} - 1" if self.steps is None else str(self.steps)
@@ -182,13 +183,13 @@ class Tape:
 
     def _step(self, dialect: Dialect) -> list[str]:
         """Statements of one step, which add to each mean."""
-        script, end = self._script, dialect.assign[-1:].strip("}")
+        script, end = self.script, dialect.assign[-1:].strip("}")
         operands = {place: script.operand(dialect, script.nodes[place].operands[0]) for place in script.means}
         added = [f"{script.name(place)} += {operand} / steps{end}" for place, operand in operands.items()]
         return [*script.lines(dialect, script.inner), *added]
 
     def _names(self, places: Iterable[int]) -> str:
-        return ", ".join(self._script.name(place) for place in places)
+        return ", ".join(self.script.name(place) for place in places)
 
     def _all(self, dialect: Dialect) -> str:
         """Every result by its name."""
@@ -196,7 +197,7 @@ class Tape:
         return f"{{{found}}}"
 
     def _written(self, dialect: Dialect, place: int | Constant) -> str:
-        return literal(place, dialect) if isinstance(place, _Plain) else self._script.operand(dialect, int(place))
+        return literal(place, dialect) if isinstance(place, _Plain) else self.script.operand(dialect, int(place))
 
     def _broken(self, place: int) -> str:
         """What to say where a choice would be another."""
@@ -218,7 +219,7 @@ class Tape:
     def _over_blocks(self, arrays: Mapping[str, Grid], *, strict: bool) -> dict[str, Any]:
         """The results, and where the recording holds; ``strict``: raises UsageError where it does not."""
         shape, letters = _broadcast(arrays), {letter.name: letter for letter in self.letters}
-        along = {name: Along.of(letters[name], arrays[name], self._numpy[f"of_{name}"]) for name in self._script.alone}
+        along = {name: Along.of(letters[name], arrays[name], self._numpy[f"of_{name}"]) for name in self.script.alone}
         if math.prod(shape) <= BLOCK:
             columns = [column for its in along.values() for column in its.within(...)]
             return {name: _alone(found) for name, found in self._played(arrays, columns, shape, strict=strict).items()}
@@ -239,7 +240,7 @@ class Tape:
     ) -> dict[str, Any]:
         """The results of one block, and where the recording holds; ``columns``: what letters alone decide."""
         count = np.asarray(self.steps if self.steps is not None else arrays.get(GENERATE, 2.0) - 1, dtype=np.float64)
-        means = partial(means_over_steps, count=count, smooth=self._script.smooth)
+        means = partial(means_over_steps, count=count, smooth=self.script.smooth)
         found = self._numpy["run"](*arrays.values(), means, *columns)
         named = dict(zip(self.results, found, strict=False)) | {_HELD: np.True_}
         for (place, expected), value in zip(self.guards.items(), found[len(self.results) :], strict=True):

@@ -14,12 +14,12 @@ from typing import Any, NoReturn
 from shell import roofline
 
 import roofline as api
-from roofline.cli.console import edit
 from roofline.errors import RooflineError
 from roofline.files.library import data_folder
 from roofline.formulas.catalogue import LAYERS
 from roofline.hardware.loading import hardware_names
 from roofline.models.sources import PRESETS, preset_names
+from roofline.options.edits import read_edit
 
 MODELS, DEVICES = preset_names(), hardware_names()
 TRAINED = (
@@ -273,7 +273,7 @@ def _flags(command: list[str]) -> dict[str, Any]:
         else value
         for flag, value in pairs
         if flag != "--set"
-    } | ({"set": dict(edit(each) for each in edits)} if edits else {})
+    } | ({"set": dict(read_edit(each) for each in edits)} if edits else {})
 
 
 def _predict_agrees(command: list[str], found: dict[str, Any]) -> None:
