@@ -10,13 +10,17 @@ import json
 import socket
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from roofline.errors import MissingExtraError, RooflineError, UsageError
 from roofline.page.doors import HOST, Application, Doors
+from roofline.page.asked import Pairs
+from roofline.page.files import PAGE, POLICY, TYPES, assets
 from roofline.page.openapi import description
-from roofline.page.questions import QUESTIONS
+from roofline.page.questions import QUESTIONS, Json
+from roofline.page.views import VIEWS
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -70,45 +74,44 @@ def _listening(port: int) -> socket.socket:
 def _routes() -> list[Route]:
     from starlette.routing import Route  # noqa: PLC0415
 
-    asked = [Route(f"/api/{path}", _answering(path), methods=["GET"]) for path in QUESTIONS]
-    return [*asked, Route("/openapi.json", _answering_with(_description), methods=["GET"])]
+    answers = {f"/api/{path}": _answering(question.answer) for path, question in QUESTIONS.items()}
+    answers |= {f"/page/{path}": _answering(view) for path, view in VIEWS.items()}
+    answers |= {"/openapi.json": _answering(lambda _: description())}
+    answers |= {f"/{name}": _file(name) for name in assets() if name != PAGE} | {"/": _file(PAGE)}
+    return [Route(path, endpoint, methods=["GET"]) for path, endpoint in answers.items()]
 
 
-def _answering(path: str) -> Callable[[Request], Response]:
-    """The endpoint of a question: its JSON, or why it is refused."""
-
-    def endpoint(request: Request) -> Response:
-        return _answered(lambda: _answer(path, tuple(request.query_params.multi_items())))
-
-    return endpoint
-
-
-def _answering_with(text: Callable[[], str]) -> Callable[[Request], Response]:
-    def endpoint(_: Request) -> Response:
-        return _answered(text)
-
-    return endpoint
-
-
-def _answered(text: Callable[[], str]) -> Response:
+def _file(name: str) -> Callable[[Request], Response]:
+    """The endpoint of a file of the page."""
     from starlette.responses import Response  # noqa: PLC0415
 
+    headers = {"content-security-policy": POLICY, "cache-control": "no-cache"}
+
+    def endpoint(_: Request) -> Response:
+        return Response(assets()[name], headers=headers, media_type=TYPES[Path(name).suffix])
+
+    return endpoint
+
+
+def _answering(ask: Callable[[Pairs], Json]) -> Callable[[Request], Response]:
+    """The endpoint of a question: its JSON, or why it is refused. What is asked again is kept."""
+    from starlette.responses import Response  # noqa: PLC0415
+
+    kept = lru_cache(maxsize=64)(lambda pairs: json.dumps(ask(pairs), allow_nan=False))
+
+    def endpoint(request: Request) -> Response:
+        code, text = _said(lambda: kept(tuple(request.query_params.multi_items())))
+        return Response(text, code, media_type="application/json")
+
+    return endpoint
+
+
+def _said(answer: Callable[[], str]) -> tuple[int, str]:
+    """The code of an answer and its JSON: one question is worked on at a time."""
     try:
         with _busy:
-            return Response(text(), media_type="application/json")
+            return 200, answer()
     except RooflineError as failure:
-        return Response(json.dumps({"error": str(failure)}), 400, media_type="application/json")
+        return 400, json.dumps({"error": str(failure)})
     except Exception as failure:  # a bug of ours: the server stays up, and says no more than its kind
-        problem = f"roofline failed ({type(failure).__name__}); please report the question"
-        return Response(json.dumps({"error": problem}), 500, media_type="application/json")
-
-
-@lru_cache(maxsize=128)
-def _answer(path: str, pairs: tuple[tuple[str, str], ...]) -> str:
-    """The JSON of an answer; those that are asked for again are kept."""
-    return json.dumps(QUESTIONS[path].answer(pairs), allow_nan=False)
-
-
-@lru_cache(maxsize=1)
-def _description() -> str:
-    return json.dumps(description())
+        return 500, json.dumps({"error": f"roofline failed ({type(failure).__name__}); please report the question"})

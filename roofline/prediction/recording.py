@@ -233,7 +233,8 @@ def _adding_up(pairs: Pairs, machine: Machine) -> dict[str, Number]:
     timing = total((cost.count, each.mean()) for cost, each in pairs)
     counts = {name: added(cost.count * mean(getattr(cost, name)) for cost, _ in pairs) for name in COUNTS}
     peak = added(cost.count * mean(machine.peak_s(cost)) for cost, _ in pairs)
-    return {**dict(zip(SECONDS, timing.all_seconds, strict=True)), **counts, "peak_s": peak}
+    many = added(cost.count for cost, _ in pairs)
+    return {"count": many, **dict(zip(SECONDS, timing.all_seconds, strict=True)), **counts, "peak_s": peak}
 
 
 def _binding(lines: list[tuple[Number, Number]]) -> list[tuple[Number, Number]]:

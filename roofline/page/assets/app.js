@@ -1,0 +1,458 @@
+// The page: a question, its answer, and what moves between the two.
+
+import * as format from "./format.js";
+import { byId, h, show } from "./dom.js";
+import { also, command, DEGREES, joined, parted, python, read, written } from "./state.js";
+import { played, usdPerMtok } from "./answer.js";
+import { pointOf, Refused, source } from "./source.js";
+import { Combobox } from "./combobox.js";
+import { roofline } from "./roofline.js";
+import { table } from "./table.js";
+import * as files from "./export.js";
+
+let from;
+let library;
+let state;
+let answer;
+let roof;
+let tape;
+let asked = 0;
+let painting = false;
+const boxes = {};
+
+const model = () => library.models.find((each) => each.name === state.model);
+const device = (name) => library.hardware.find((each) => each.name === name || each.name === parted(name).device);
+
+// Changes of the question
+
+function change(patch, { whole = true, remember = true } = {}) {
+  state = Object.fromEntries(Object.entries({ ...state, ...patch }).filter(([, value]) => value !== undefined && value !== null && value !== ""));
+  history[remember ? "pushState" : "replaceState"](null, "", written(state));
+  if (whole) ask();
+  else paint();
+}
+
+async function ask() {
+  const mine = ++asked;
+  byId("verdict").classList.add("stale");
+  try {
+    const found = await from.shown(state);
+    if (mine !== asked) return;
+    const moved = JSON.stringify([found.answer.layout, recordedKey()]) !== tape?.key;
+    ({ answer, roof } = found);
+    problem("");
+    paint();
+    if (moved || from.alone) record(mine);
+  } catch (failure) {
+    if (mine === asked) problem(failure);
+  } finally {
+    if (mine === asked) byId("verdict").classList.remove("stale");
+  }
+}
+
+// What else than batch and lengths a recording depends on.
+function recordedKey() {
+  const { model: name, config, hardware, dtype, engine, context } = state;
+  return [name, config, hardware, dtype, engine, Boolean(context), ...DEGREES.map((degree) => state[degree])];
+}
+
+async function record(mine) {
+  const [now, key] = [state, JSON.stringify([answer.layout, recordedKey()])];
+  try {
+    const found = await from.tape(now, answer);
+    if (mine !== asked) return;
+    tape = { found, key };
+  } catch {
+    tape = undefined;  // sliders then ask the server
+  }
+}
+
+// A slider that moves: from the recording where it holds, in the next frame; else from the server, when it rests.
+let resting;
+function slide(patch) {
+  state = { ...state, ...patch };
+  if (painting) return;
+  painting = true;
+  requestAnimationFrame(() => {
+    painting = false;
+    const point = tape && pointOf(state, answer, tape.found);
+    try {
+      if (!point) throw new Refused();
+      answer = played(answer, tape.found.at(point), point, roof.bandwidth_bytes_per_s);
+      paint();
+    } catch {
+      clearTimeout(resting);
+      resting = setTimeout(ask, 120);
+    }
+    byId("verdict").classList.toggle("stale", !point);
+  });
+}
+
+function problem(failure) {
+  const text = failure ? (failure instanceof Refused ? failure.message : `The page failed: ${failure.message ?? failure}`) : "";
+  byId("problem").textContent = text;
+  byId("problem").hidden = !text;
+}
+
+// What is shown
+
+function paint() {
+  if (!answer) return;
+  fields();
+  verdict();
+  sliders();
+  memory();
+  phases();
+  beside();
+  same();
+  notes();
+  document.title = `${answer.model} on ${state.hardware} – roofline`;
+}
+
+function fields() {
+  const { count, device: name } = parted(state.hardware);
+  if (document.activeElement !== byId("model")) boxes.model.set(state.config ? answer.model : state.model);
+  if (document.activeElement !== byId("hardware")) boxes.hardware.set(device(name)?.name ?? name);
+  if (document.activeElement !== byId("dtype")) boxes.dtype.set(state.dtype ?? "");
+  byId("dtype").placeholder = answer.inputs.dtype;
+  boxes.dtype.fit();
+  const counts = [...new Set([1, 2, 4, 8, 16, 32, 64, count])].sort((a, b) => a - b);
+  show("count", counts.map((each) => h("option", { value: each, selected: each === count }, each === 1 ? "1 ×" : `${each} ×`)));
+  show("engine", library.engines.map((each) => h("option", { value: each.name, selected: each.name === answer.engine.name }, each.title)));
+}
+
+function tile(name, value, small) {
+  return h("div", {}, h("dt", {}, name), h("dd", {}, value, small ? h("small", {}, small) : null));
+}
+
+const band = (phase) => format.range(phase.low_s, phase.high_s, format.seconds);
+
+function headline() {
+  const told = { true: ["good", "It fits."], false: ["bad", "It does not fit."], null: ["", "Its fit is not known."] };
+  const [kind, words] = told[String(answer.fits)];
+  const { ttft_s: ttft, tpot_s: tpot } = answer;
+  const times = ttft !== undefined && tpot !== undefined
+    ? `${format.seconds(ttft)} to the first token, then ${format.seconds(tpot)} for each.`
+    : tpot !== undefined ? `${format.seconds(tpot)} for a token.` : `${format.seconds(answer.request_s)} for the batch.`;
+  return [h("span", { class: kind }, words), ` ${answer.fits === false ? `If it did: ${times}` : times}`];
+}
+
+function verdict() {
+  const { memory: held, phases: steps } = answer;
+  show("verdict-title", headline());
+  const binds = Object.entries(steps).map(([name, phase]) => `${name} is bound by ${phase.bound_by} (${format.percent(phase.shares[phase.bound_by])} of its time)`);
+  const whole = binds.join(", ");
+  show("verdict-more", `${whole[0].toUpperCase()}${whole.slice(1)}.`);
+  const price = priced(state.hardware, state.price);
+  const cost = usdPerMtok(answer, price);
+  const context = held.max_context ? `context up to ${format.whole(held.max_context)}` : "";
+  const most = held.max_batch !== null && held.max_batch !== undefined ? `up to ${format.whole(held.max_batch)} sequences` : context;
+  show("tiles",
+    answer.ttft_s === undefined ? null : tile("Time to first token", format.seconds(answer.ttft_s), steps.prefill ? band(steps.prefill) : null),
+    answer.tpot_s === undefined ? null : tile("Time per output token", format.seconds(answer.tpot_s), band(steps.decode)),
+    answer.ttft_s === undefined && answer.tpot_s === undefined ? tile("Time of a pass", format.seconds(answer.request_s), band(Object.values(steps)[0])) : null,
+    tile("Throughput", `${format.count(answer.tokens_per_s)}/s`, `tokens, ${answer.inputs.batch === 1 ? "one sequence" : `${format.whole(answer.inputs.batch)} sequences`}`),
+    tile("Memory", format.bytes(held.total_bytes), held.capacity_bytes ? `of ${format.bytes(held.capacity_bytes)}${most ? `; ${most}` : ""}` : most),
+    tile("A million tokens", format.usd(cost), price === null ? "no price is known: set one" : `at $${price.toFixed(2)} a device-hour, full load`));
+  const constants = { calibrated: "Constants fitted to timings of this device", class: "Constants of its class of devices: this one was not timed", published: "Constants from published measurements", datasheet: "The data sheet alone: a lower bound" };
+  show("sure", `${constants[answer.provenance] ?? answer.provenance}; ranges: ${answer.band.evidence}. ${answer.engine.title} ${answer.engine.version}${layoutWords()}.`);
+  remedies();
+}
+
+function layoutWords() {
+  const split = Object.entries(answer.layout ?? {}).filter(([, degree]) => degree > 1).map(([name, degree]) => `${name} ${degree}`);
+  return split.length ? `, ${split.join(" × ")}` : "";
+}
+
+function remedies() {
+  const { overflow } = answer;
+  const { device: name } = parted(state.hardware);
+  const found = [];
+  if (overflow?.dtype) found.push([`In ${overflow.dtype.name}: ${format.bytes(overflow.dtype.bytes)}`, { dtype: overflow.dtype.name }]);
+  if (overflow?.devices) found.push([`On ${overflow.devices.count} devices: ${format.bytes(overflow.devices.bytes)} each`, { hardware: joined(overflow.devices.count, name) }]);
+  show("remedies", found.map(([words, patch]) => h("button", { type: "button", onclick: () => change(patch) }, words)));
+}
+
+function priced(hardware, own) {
+  if (own) return Number(own);
+  return device(hardware)?.usd_per_h ?? null;
+}
+
+// Sliders: a scale of round numbers, and a field for any other.
+
+function scale(low, high) {
+  const found = [];
+  for (let each = 1; each <= high; each *= 2) for (const part of each < 8 ? [1] : [1, 1.25, 1.5, 1.75]) found.push(each * part);
+  return [...found.filter((each) => each >= low && each <= high), ...(Number.isInteger(Math.log2(high)) ? [] : [high])];
+}
+
+const LETTERS = {
+  batch: { title: "Batch", unit: "sequences", low: 1, high: () => 1024 },
+  prompt: { title: "Prompt", unit: "tokens", low: 16, high: () => model()?.positions ?? 131072 },
+  generate: { title: "Answer", unit: "tokens", low: 2, high: () => Math.min(16384, model()?.positions ?? 16384) },
+  context: { title: "Context", unit: "tokens", low: 16, high: () => model()?.positions ?? 131072 },
+};
+
+function nearest(values, value) {
+  return values.reduce((best, each, place) => (Math.abs(Math.log(each / value)) < Math.abs(Math.log(values[best] / value)) ? place : best), 0);
+}
+
+function slider(name) {
+  const { title, unit, low, high } = LETTERS[name];
+  const most = Math.min(high(), 1048576);
+  const values = scale(Math.min(low, most), most);
+  const value = Number(state[name] ?? answer.inputs[name]);
+  const id = `slider-${name}`;
+  const existing = byId(id);
+  if (existing && existing.dataset.most === String(most)) {
+    const [range, number] = [existing, byId(`${id}-number`)];
+    if (document.activeElement !== range) range.value = nearest(values, value);
+    if (document.activeElement !== number) number.value = value;
+    range.setAttribute("aria-valuetext", `${value} ${unit}`);
+    return existing.closest(".slider");
+  }
+  const range = h("input", { type: "range", id, min: 0, max: values.length - 1, step: 1, "data-most": most, "aria-label": title, "aria-valuetext": `${value} ${unit}`,
+    oninput: (event) => slide({ [name]: String(values[event.target.value]) }), onchange: (event) => change({ [name]: String(values[event.target.value]) }) });
+  range.value = nearest(values, value);
+  const number = h("input", { type: "number", id: `${id}-number`, min: 1, max: most, "aria-label": `${title}, ${unit}`,
+    onchange: (event) => event.target.value && change({ [name]: String(Math.max(1, Math.round(Number(event.target.value)))) }) });
+  number.value = value;
+  return h("div", { class: "slider", "data-name": name }, h("label", { for: `${id}-number` }, title, " ", h("small", {}, unit)), number, range);
+}
+
+function priceField() {
+  const existing = byId("price");
+  const price = priced(state.hardware, state.price);
+  if (existing) {
+    if (document.activeElement !== existing) existing.value = price ?? "";
+    return existing.closest(".slider");
+  }
+  const number = h("input", { type: "number", id: "price", min: 0, step: 0.01, placeholder: "–", onchange: (event) => change({ price: event.target.value }, { whole: false }) });
+  number.value = price ?? "";
+  return h("div", { class: "slider" }, h("label", { for: "price" }, "Price ", h("small", {}, "USD per device-hour")), number);
+}
+
+function sliders() {
+  const step = answer.inputs.context !== null && answer.inputs.context !== undefined;
+  const names = ["batch", ...(step ? ["context"] : ["prompt", "generate"])].filter((name) => answer.inputs[name] !== null && answer.inputs[name] !== undefined);
+  const moves = !["encoder", "vision"].includes(model()?.kind);
+  const kept = names.filter((name) => moves || name !== "generate");
+  const wanted = [...kept.map(slider), priceField()];
+  const holder = byId("sliders");
+  if (wanted.length !== holder.children.length || wanted.some((each, place) => each !== holder.children[place])) holder.replaceChildren(...wanted);
+  const modes = moves ? [["request", "A request", !step], ["step", "One decode step", step]] : [];
+  show("modes", modes.map(([name, title, on]) => h("button", { type: "button", "aria-pressed": String(on), onclick: () => change(name === "step" ? { context: String(answer.inputs.prompt ?? 2048), prompt: "", generate: "", show: "" } : { context: "" }) }, title)));
+  degrees();
+}
+
+const NAMES = { tp: "Tensor parallel", pp: "Pipeline stages", dp: "Replicas", ep: "Expert parallel" };
+
+function degrees() {
+  byId("layout-details").hidden = answer.hardware.count === 1 || from.alone;
+  byId("own-details").hidden = from.alone;
+  if (byId("degrees").contains(document.activeElement)) return;
+  show("degrees", DEGREES.map((name) => {
+    const input = h("input", { type: "number", min: 1, id: `degree-${name}`, placeholder: answer.layout?.[name] ?? "1", onchange: (event) => change({ [name]: event.target.value }) });
+    input.value = state[name] ?? "";
+    return [h("label", { for: `degree-${name}` }, NAMES[name]), input];
+  }).flat(), h("p", { class: "hint" }, answer.chosen ? `The best of ${answer.chosen.tried} layouts; a number fixes a degree.` : "Empty fields are searched."));
+}
+
+const PARTS = [["weights", "Weights", "weights_bytes"], ["cache", "KV cache", "kv_cache_bytes"], ["activations", "Activations", "activation_bytes"], ["states", "States", "state_bytes"], ["overhead", "Kept by the runtime", "overhead_bytes"]];
+
+function memory() {
+  const { memory: held } = answer;
+  const capacity = held.capacity_bytes;
+  const whole = Math.max(capacity ?? 0, held.total_bytes);
+  const there = PARTS.filter(([, , name]) => held[name] > 0);
+  const spans = there.map(([kind, title, name]) => {
+    const part = h("span", { class: kind, title: `${title}: ${format.bytes(held[name])}` });
+    part.style.width = `${(100 * held[name]) / whole}%`;
+    return part;
+  });
+  const line = capacity ? h("div", { class: "capacity" }, h("b", {}, `${format.bytes(capacity)} there`)) : null;
+  if (line) line.style.left = `calc(${(100 * capacity) / whole}% - 2px)`;
+  const words = there.map(([, title, name]) => `${title} ${format.bytes(held[name])}`).join(", ");
+  show("memory",
+    h("div", { class: "barwrap" }, h("div", { class: "bar", role: "img", "aria-label": `${words}, of ${format.bytes(capacity)}` }, spans), line),
+    h("ul", { class: "parts" }, there.map(([kind, title, name]) => h("li", {}, h("i", { class: kind }), title, h("b", {}, format.bytes(held[name]))))));
+}
+
+function phases() {
+  const names = Object.keys(answer.phases);
+  const name = names.includes(state.show) ? state.show : names.at(-1);
+  const phase = answer.phases[name];
+  show("phases", names.length > 1 ? names.map((each) => h("button", { type: "button", "aria-pressed": String(each === name), onclick: () => change({ show: each, op: "" }, { whole: false }) }, each[0].toUpperCase() + each.slice(1))) : []);
+  show("phase-line", `One ${name} step on ${roof.name}: ${format.seconds(phase.time_s)}, MFU ${format.percent(phase.mfu)}, MBU ${format.percent(phase.mbu)}.`);
+  const width = Math.max(340, Math.round(byId("roofline").clientWidth || 900));
+  const choose = (op) => change({ op, show: name }, { whole: false });
+  const title = `Roofline of ${name}: operators by arithmetic intensity and FLOP/s under the roofs of ${roof.name}`;
+  show("roofline", roofline(phase, roof, { width, height: Math.round(Math.min(430, Math.max(300, width * 0.46))), chosen: state.op, choose, title }));
+  const focused = document.activeElement?.dataset?.sort;
+  show("operators", table(phase, { sort: state.sort, chosen: state.op, choose, order: (sort) => change({ sort }, { whole: false }) }));
+  if (focused) byId("operators").querySelector(`[data-sort="${focused}"]`)?.focus();
+  formula(name, phase);
+}
+
+let written_ = "";
+async function formula(name, phase) {
+  const op = phase.operators.find((each) => each.name === state.op) ?? [...phase.operators].sort((a, b) => b.time_s - a.time_s)[0];
+  const key = JSON.stringify([recordedKey(), name, op.name]);
+  numbers(op);
+  if (key === written_) return;
+  written_ = key;
+  try {
+    const found = await from.operator(state, name, op.name);
+    if (key === written_) typeset(found);
+  } catch (failure) {
+    if (key === written_) show("formula-letters", h("p", { class: "hint" }, failure instanceof Refused && op.kind !== "host" && !op.name.includes("all_") ? failure.message : "No formula in letters: it is no operator of the model's statement."));
+  }
+}
+
+function numbers(op) {
+  if (!byId("formula-letters")) show("formula", h("p", { id: "formula-name", class: "hint" }), h("div", { id: "formula-letters" }));
+  const parts = [`${format.seconds(op.time_s)} (${band(op)})`, op.flops ? format.flops(op.flops) : null, format.bytes(op.bytes), op.intensity ? `${format.plain(op.intensity)} FLOP/B` : null];
+  show("formula-name", h("b", {}, op.name), op.count > 1 ? `, ${op.count} times in a step: ` : ": ", parts.filter(Boolean).join(", "), `, ${format.percent(op.time_s ? op.bound_s / op.time_s : 0)} of its roof.`);
+}
+
+// MathML that was written by the server from a formula of its own, read as XML: nothing of it can run.
+function math(text, words) {
+  const found = new DOMParser().parseFromString(`<math xmlns="http://www.w3.org/1998/Math/MathML" display="inline">${text}</math>`, "application/xml");
+  return found.querySelector("parsererror") ? h("code", {}, words) : document.importNode(found.documentElement, true);
+}
+
+function typeset({ statements, formulas }) {
+  const letters = Object.assign({}, ...formulas.map((each) => each.symbols));
+  show("formula-letters", h("dl", { class: "formula" },
+    h("dt", {}, "Statement"), h("dd", {}, statements.map((each) => h("div", {}, h("code", {}, each)))),
+    formulas.flatMap((each) => [h("dt", {}, each.quantity === "flops" ? "FLOPs" : "Bytes"), h("dd", {}, math(each.mathml, each.expression))])),
+    h("p", { class: "letters" }, "Of one execution. ", Object.entries(letters).flatMap(([letter, meaning]) => [h("b", {}, letter), ` ${meaning}; `])));
+}
+
+// Other hardware beside this one, for the same workload.
+
+let compared = "";
+async function beside() {
+  const others = also(state);
+  const key = JSON.stringify([others, recordedKey(), state.batch, state.prompt, state.generate, state.context, state.price]);
+  const own = { hardware: state.hardware, found: { answer } };
+  if (key !== compared) {
+    compared = key;
+    besideTable([own, ...others.map((hardware) => ({ hardware }))]);
+    const rows = await Promise.all(others.map(async (hardware) => {
+      try {
+        return { hardware, found: await from.shown({ ...state, hardware, tp: "", pp: "", dp: "", ep: "" }) };
+      } catch (failure) {
+        return { hardware, refused: failure.message };
+      }
+    }));
+    if (key === compared) besideTable([own, ...rows]);
+  }
+}
+
+function besideRow({ hardware, found, refused }, place) {
+  const remove = place ? h("button", { type: "button", class: "plain", "aria-label": `Leave out ${hardware}`, onclick: () => change({ also: also(state).filter((each) => each !== hardware).join(",") }, { whole: false }) }, "×") : "";
+  if (!found) return h("tr", {}, h("th", { scope: "row" }, hardware), h("td", { colspan: 5, class: "hint" }, refused ?? "…"), h("td", {}, remove));
+  const each = found.answer;
+  const cost = usdPerMtok(each, place ? priced(hardware, "") : priced(hardware, state.price));
+  const cell = (value, phase) => h("td", { class: "numeric" }, value === undefined ? "–" : format.seconds(value), phase ? h("span", { class: "band" }, band(phase)) : null);
+  return h("tr", {}, h("th", { scope: "row" }, hardware), h("td", {}, each.fits === false ? "no" : each.fits ? "yes" : "?", h("span", { class: "band" }, `${format.bytes(each.memory.total_bytes)} of ${format.bytes(each.memory.capacity_bytes)}`)),
+    cell(each.ttft_s, each.phases.prefill), cell(each.tpot_s, each.phases.decode), h("td", { class: "numeric" }, `${format.count(each.tokens_per_s)}/s`), h("td", { class: "numeric" }, format.usd(cost)), h("td", {}, remove));
+}
+
+function besideTable(rows) {
+  if (rows.length === 1) {
+    show("beside", h("p", { class: "hint" }, "Add up to three devices, counts or boxes to see the same workload on each."));
+    return;
+  }
+  const titles = ["Hardware", "Fits", "First token", "Each token", "Tokens", "Per million", ""];
+  show("beside", h("table", {}, h("thead", {}, h("tr", {}, titles.map((each, place) => h("th", { scope: "col", class: place > 1 ? "numeric" : null }, each)))), h("tbody", {}, rows.map(besideRow))));
+}
+
+function copied(button, text) {
+  navigator.clipboard?.writeText(text).then(() => {
+    const words = button.textContent;
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = words; }, 1200);
+  });
+}
+
+function same() {
+  const block = (text) => h("div", { class: "code" }, h("pre", {}, text), h("button", { type: "button", onclick: (event) => copied(event.target, text) }, "Copy"));
+  show("same", block(command(state, answer.layout)), block(python(state, answer.layout)));
+  show("exports",
+    h("button", { type: "button", onclick: () => files.json(answer) }, "JSON"),
+    h("button", { type: "button", onclick: () => files.csv(answer) }, "CSV"),
+    h("button", { type: "button", onclick: () => files.picture(answer, byId("roofline").querySelector("svg")) }, "SVG"));
+}
+
+function notes() {
+  byId("notes-card").hidden = !answer.notes.length;
+  show("notes", answer.notes.map((each) => h("li", {}, each)));
+  show("version", `roofline ${answer.version}. Times are predictions; ranges say how far such predictions were off.`);
+}
+
+// The start
+
+function lists() {
+  const sized = (each) => ({ value: each.name, more: `${format.count(each.parameters)} parameters` });
+  const told = (each) => ({ value: each.name, title: each.title, more: each.capacity_bytes ? format.bytes(each.capacity_bytes) : each.vendor });
+  boxes.model = new Combobox(byId("model"), { chosen: (name) => change({ model: name, config: "", op: "", dtype: "", engine: "", ...fitting(name) }) });
+  boxes.model.items = library.models.map(sized);
+  boxes.hardware = new Combobox(byId("hardware"), { chosen: (name) => change({ hardware: joined(parted(state.hardware).count, name), engine: "", price: "", tp: "", pp: "", dp: "", ep: "" }) });
+  const systems = library.systems.map((each) => ({ value: each.name, title: each.title, more: `${each.count} devices` }));
+  boxes.hardware.items = [...library.hardware.map(told), ...systems];
+  boxes.dtype = new Combobox(byId("dtype"), { chosen: (name) => change({ dtype: name }), free: !from.alone });
+  boxes.dtype.items = [...(from.alone ? [] : [{ value: "", label: "its own format", more: "as it is stored" }]), ...library.dtypes.map((value) => ({ value }))];
+  boxes.add = new Combobox(byId("add"), { chosen: (name) => { boxes.add.set(""); if (name) change({ also: [...new Set([...also(state), name])].slice(0, 3).join(",") }, { whole: false }); }, free: !from.alone });
+  boxes.add.items = [...boxes.hardware.items];
+  boxes.add.fit = () => {};
+  byId("count").addEventListener("change", (event) => change({ hardware: joined(Number(event.target.value), parted(state.hardware).device), tp: "", pp: "", dp: "", ep: "" }));
+  byId("engine").addEventListener("change", (event) => change({ engine: event.target.value }));
+  byId("count").disabled = byId("engine").disabled = from.alone;
+  byId("question").addEventListener("submit", (event) => event.preventDefault());
+  byId("copy-link").addEventListener("click", (event) => copied(event.target, location.href));
+}
+
+// Lengths that a model cannot take are those of its own.
+function fitting(name) {
+  const next = library.models.find((each) => each.name === name);
+  const lone = ["encoder", "vision"].includes(next.kind);
+  const long = ["prompt", "generate", "context"].some((each) => Number(state[each] ?? 0) > next.positions);
+  return lone || long ? { prompt: "", generate: "", context: "" } : {};
+}
+
+async function own(file) {
+  if (!file) return;
+  const text = await file.text();
+  try {
+    change({ config: JSON.stringify(JSON.parse(text)), model: "", op: "", dtype: "", prompt: "", generate: "", context: "" });
+  } catch {
+    problem(new Refused(`${file.name}: expected the JSON of a config.json`));
+  }
+}
+
+function dropping() {
+  byId("own").addEventListener("change", (event) => own(event.target.files[0]));
+  document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
+  document.addEventListener("dragleave", () => document.body.classList.remove("dropping"));
+  document.addEventListener("drop", (event) => { event.preventDefault(); document.body.classList.remove("dropping"); if (!from.alone) own(event.dataTransfer.files[0]); });
+}
+
+async function start() {
+  from = await source();
+  state = read(location.hash);
+  const first = from.alone ? null : from.shown(state).catch(() => null);
+  library = await from.library();
+  if (from.alone && !location.hash) state = { ...state, ...library.first };
+  await first;
+  lists();
+  dropping();
+  window.addEventListener("popstate", () => { state = read(location.hash); ask(); });
+  window.addEventListener("resize", () => requestAnimationFrame(paint));
+  await ask();
+}
+
+window.addEventListener("error", (event) => problem(event.error ?? event.message));
+window.addEventListener("unhandledrejection", (event) => problem(event.reason));
+start();

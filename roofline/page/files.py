@@ -1,0 +1,28 @@
+"""The files of the page: read once, by names that are known beforehand; what a request says is only looked up."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent / "assets"
+
+MODULES = ("format", "tape", "state", "answer", "source", "dom", "combobox", "roofline", "table", "export", "app")
+"""Modules of JavaScript, each after those that it imports."""
+
+PAGE = "page.html"
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+@cache
+def assets() -> dict[str, bytes]:
+    """Every file of the page by its name."""
+    names = (PAGE, "page.css", "icon.svg", *(f"{name}.js" for name in MODULES))
+    return {name: (_FOLDER / name).read_bytes() for name in names}
+
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""The page's Content-Security-Policy: no text is run as code, and nothing is asked of anyone else."""
