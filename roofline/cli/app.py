@@ -18,6 +18,7 @@ from roofline.cli import (
     measure,
     models,
     op,
+    page,
     plot,
     predict,
     serving,
@@ -38,7 +39,7 @@ roofline tells what a transformer costs on hardware you do not own yet, why, and
   roofline predict llama-3.1-8b --hardware h100 --context 4096 engineer: what limits a decode step
   roofline formula attention --quantity intensity              teacher: the formula, in letters
 
-verbs: predict, compare, size, train, simulate, sweep, op, formula, plot, doctor, calibrate, validate,
+verbs: predict, compare, size, train, simulate, sweep, page, op, formula, plot, doctor, calibrate, validate,
        hardware list|show|check|diff|new|schema, models list|show|check,
        engines list|show|check|new
 """
@@ -141,6 +142,7 @@ app.add(
     Verb(simulation.simulate, verbs.SimulateFlags, _MODEL, answer="simulation.answers:SimulateAnswer"),
 )
 app.add("Explore", "sweep", Verb(sweep.sweep, verbs.SweepFlags, _SWEPT, answer="sweeps.answers:RowsAnswer"))
+app.add("Explore", "page", Verb(page.page, verbs.PageFlags))
 app.add(
     "Explain",
     "formula",

@@ -567,6 +567,27 @@ class HardwareNewFlags(TypedDict, total=False):
     ]
 
 
+class PageFlags(SeveralHardware, total=False):
+    """The flags of ``page``."""
+
+    port: Annotated[int, Option("Where it listens, on 127.0.0.1 alone; 0 is any that is free.", default=8765, everyday=True)]
+    open: Annotated[bool, Option("Open it in the browser.", default=False, everyday=True)]
+    output: Annotated[
+        Path | None,
+        Option(
+            "Write the page as one FILE.html with recordings of --models, --hardware and --dtypes, in place of serving.",
+            flag="--output -o",
+            metavar="FILE",
+            everyday=True,
+        ),
+    ]
+    models: Annotated[str | None, Option("With -o: presets, with commas.", metavar="NAMES", everyday=True)]
+    dtypes: Annotated[
+        str | None,
+        Option("With -o: number formats, with commas.", usual="each model's own", metavar="FORMATS", everyday=True),
+    ]
+
+
 class EngineNewFlags(TypedDict, total=False):
     """The flags of ``engines new``."""
 

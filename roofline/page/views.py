@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from html import unescape
 from typing import TYPE_CHECKING, cast
 
+from roofline.buying.prices import offers_of, pick_offer
 from roofline.compression.formats import PLAIN
 from roofline.engines.library import engine_names, load_engine
 from roofline.hardware.loading import load_every_hardware
@@ -90,24 +93,32 @@ def _formula(setting: Setting, quantity: Quantity, phase: str) -> Json:
 
     found = build(setting, quantity, phase)
     written = mathml(found.expression, printer="presentation")
-    return {**found.to_dict(), "mathml": written}
+    plain = re.sub(r"&(?!lt;|gt;|amp;)\w+;", lambda entity: unescape(entity[0]), written)  # XML knows no others
+    return {**found.to_dict(), "mathml": plain}
 
 
 def _device(spec: HardwareSpec) -> Json:
     """A device as the page lists it."""
-    rent = min((price.usd for price in spec.prices if price.kind == "on_demand"), default=None)
     return {
-        "name": spec.name, "title": spec.title or spec.name, "vendor": spec.vendor, "capacity_bytes": spec.capacity,
-        "bandwidth_bytes_per_s": spec.bandwidth, "usd_per_h": rent, "status": spec.status,
-    }  # fmt: skip
+        "name": spec.name,
+        "title": spec.title or spec.name,
+        "vendor": spec.vendor,
+        "capacity_bytes": spec.capacity,
+    }
 
 
 def _roof(request: Request) -> Json:
-    """The peaks of the contractions, the one of the layers first, and the bandwidth, of one device."""
+    """The peaks of the contractions, the one of the layers first, the bandwidth and the rent, of one device."""
     device = request.device
     dtypes = dict.fromkeys((request.recipe.compute_dtype, request.precision.activations))
     peaks = [{"dtype": dtype, "flops_per_s": device.contraction_unit(dtype)[1]} for dtype in dtypes]
-    return {"name": device.title or device.name, "bandwidth_bytes_per_s": device.bandwidth, "peaks": peaks}
+    rent = pick_offer(offers_of(device), "on_demand")
+    return {
+        "name": device.title or device.name,
+        "bandwidth_bytes_per_s": device.bandwidth,
+        "peaks": peaks,
+        "usd_per_h": rent.usd if rent else None,
+    }
 
 
 VIEWS: Mapping[str, Callable[[Pairs], Json]] = {

@@ -21,7 +21,6 @@ let painting = false;
 const boxes = {};
 
 const model = () => library.models.find((each) => each.name === state.model);
-const device = (name) => library.hardware.find((each) => each.name === name || each.name === parted(name).device);
 
 // Changes of the question
 
@@ -112,7 +111,7 @@ function paint() {
 function fields() {
   const { count, device: name } = parted(state.hardware);
   if (document.activeElement !== byId("model")) boxes.model.set(state.config ? answer.model : state.model);
-  if (document.activeElement !== byId("hardware")) boxes.hardware.set(device(name)?.name ?? name);
+  if (document.activeElement !== byId("hardware")) boxes.hardware.set(from.alone ? state.hardware : name);
   if (document.activeElement !== byId("dtype")) boxes.dtype.set(state.dtype ?? "");
   byId("dtype").placeholder = answer.inputs.dtype;
   boxes.dtype.fit();
@@ -132,7 +131,7 @@ function headline() {
   const [kind, words] = told[String(answer.fits)];
   const { ttft_s: ttft, tpot_s: tpot } = answer;
   const times = ttft !== undefined && tpot !== undefined
-    ? `${format.seconds(ttft)} to the first token, then ${format.seconds(tpot)} for each.`
+    ? `${format.seconds(ttft)} to the first token, then ${format.seconds(tpot)} per token.`
     : tpot !== undefined ? `${format.seconds(tpot)} for a token.` : `${format.seconds(answer.request_s)} for the batch.`;
   return [h("span", { class: kind }, words), ` ${answer.fits === false ? `If it did: ${times}` : times}`];
 }
@@ -143,10 +142,10 @@ function verdict() {
   const binds = Object.entries(steps).map(([name, phase]) => `${name} is bound by ${phase.bound_by} (${format.percent(phase.shares[phase.bound_by])} of its time)`);
   const whole = binds.join(", ");
   show("verdict-more", `${whole[0].toUpperCase()}${whole.slice(1)}.`);
-  const price = priced(state.hardware, state.price);
+  const price = priced(roof, state.price);
   const cost = usdPerMtok(answer, price);
   const context = held.max_context ? `context up to ${format.whole(held.max_context)}` : "";
-  const most = held.max_batch !== null && held.max_batch !== undefined ? `up to ${format.whole(held.max_batch)} sequences` : context;
+  const most = answer.fits === false ? "" : held.max_batch !== null && held.max_batch !== undefined ? `up to ${format.whole(held.max_batch)} sequences` : context;
   show("tiles",
     answer.ttft_s === undefined ? null : tile("Time to first token", format.seconds(answer.ttft_s), steps.prefill ? band(steps.prefill) : null),
     answer.tpot_s === undefined ? null : tile("Time per output token", format.seconds(answer.tpot_s), band(steps.decode)),
@@ -173,10 +172,8 @@ function remedies() {
   show("remedies", found.map(([words, patch]) => h("button", { type: "button", onclick: () => change(patch) }, words)));
 }
 
-function priced(hardware, own) {
-  if (own) return Number(own);
-  return device(hardware)?.usd_per_h ?? null;
-}
+// USD for an hour of a device: one's own price, else that of its specification.
+const priced = (over, own) => (own ? Number(own) : over.usd_per_h);
 
 // Sliders: a scale of round numbers, and a field for any other.
 
@@ -222,7 +219,7 @@ function slider(name) {
 
 function priceField() {
   const existing = byId("price");
-  const price = priced(state.hardware, state.price);
+  const price = priced(roof, state.price);
   if (existing) {
     if (document.activeElement !== existing) existing.value = price ?? "";
     return existing.closest(".slider");
@@ -302,10 +299,10 @@ async function formula(name, phase) {
   if (key === written_) return;
   written_ = key;
   try {
-    const found = await from.operator(state, name, op.name);
+    const found = await from.operator(state, answer, name, op.name);
     if (key === written_) typeset(found);
   } catch (failure) {
-    if (key === written_) show("formula-letters", h("p", { class: "hint" }, failure instanceof Refused && op.kind !== "host" && !op.name.includes("all_") ? failure.message : "No formula in letters: it is no operator of the model's statement."));
+    if (key === written_) show("formula-letters", h("p", { class: "hint" }, op.kind === "host" || op.kind === "collective" || !(failure instanceof Refused) ? "No formula in letters: it is no operator of the model's statement." : failure.message));
   }
 }
 
@@ -326,7 +323,7 @@ function typeset({ statements, formulas }) {
   show("formula-letters", h("dl", { class: "formula" },
     h("dt", {}, "Statement"), h("dd", {}, statements.map((each) => h("div", {}, h("code", {}, each)))),
     formulas.flatMap((each) => [h("dt", {}, each.quantity === "flops" ? "FLOPs" : "Bytes"), h("dd", {}, math(each.mathml, each.expression))])),
-    h("p", { class: "letters" }, "Of one execution. ", Object.entries(letters).flatMap(([letter, meaning]) => [h("b", {}, letter), ` ${meaning}; `])));
+    h("p", { class: "letters" }, "Of one execution. ", Object.entries(letters).flatMap(([letter, meaning], place) => [place ? "; " : "", h("b", {}, letter), ` ${meaning}`]), "."));
 }
 
 // Other hardware beside this one, for the same workload.
@@ -335,7 +332,7 @@ let compared = "";
 async function beside() {
   const others = also(state);
   const key = JSON.stringify([others, recordedKey(), state.batch, state.prompt, state.generate, state.context, state.price]);
-  const own = { hardware: state.hardware, found: { answer } };
+  const own = { hardware: state.hardware, found: { answer, roof } };
   if (key !== compared) {
     compared = key;
     besideTable([own, ...others.map((hardware) => ({ hardware }))]);
@@ -354,7 +351,7 @@ function besideRow({ hardware, found, refused }, place) {
   const remove = place ? h("button", { type: "button", class: "plain", "aria-label": `Leave out ${hardware}`, onclick: () => change({ also: also(state).filter((each) => each !== hardware).join(",") }, { whole: false }) }, "×") : "";
   if (!found) return h("tr", {}, h("th", { scope: "row" }, hardware), h("td", { colspan: 5, class: "hint" }, refused ?? "…"), h("td", {}, remove));
   const each = found.answer;
-  const cost = usdPerMtok(each, place ? priced(hardware, "") : priced(hardware, state.price));
+  const cost = usdPerMtok(each, priced(found.roof, place ? "" : state.price));
   const cell = (value, phase) => h("td", { class: "numeric" }, value === undefined ? "–" : format.seconds(value), phase ? h("span", { class: "band" }, band(phase)) : null);
   return h("tr", {}, h("th", { scope: "row" }, hardware), h("td", {}, each.fits === false ? "no" : each.fits ? "yes" : "?", h("span", { class: "band" }, `${format.bytes(each.memory.total_bytes)} of ${format.bytes(each.memory.capacity_bytes)}`)),
     cell(each.ttft_s, each.phases.prefill), cell(each.tpot_s, each.phases.decode), h("td", { class: "numeric" }, `${format.count(each.tokens_per_s)}/s`), h("td", { class: "numeric" }, format.usd(cost)), h("td", {}, remove));
@@ -397,14 +394,15 @@ function notes() {
 function lists() {
   const sized = (each) => ({ value: each.name, more: `${format.count(each.parameters)} parameters` });
   const told = (each) => ({ value: each.name, title: each.title, more: each.capacity_bytes ? format.bytes(each.capacity_bytes) : each.vendor });
+  const free = !from.alone;
   boxes.model = new Combobox(byId("model"), { chosen: (name) => change({ model: name, config: "", op: "", dtype: "", engine: "", ...fitting(name) }) });
   boxes.model.items = library.models.map(sized);
-  boxes.hardware = new Combobox(byId("hardware"), { chosen: (name) => change({ hardware: joined(parted(state.hardware).count, name), engine: "", price: "", tp: "", pp: "", dp: "", ep: "" }) });
+  boxes.hardware = new Combobox(byId("hardware"), { chosen: (name) => change({ hardware: from.alone ? name : joined(parted(state.hardware).count, name), engine: "", price: "", tp: "", pp: "", dp: "", ep: "" }) });
   const systems = library.systems.map((each) => ({ value: each.name, title: each.title, more: `${each.count} devices` }));
   boxes.hardware.items = [...library.hardware.map(told), ...systems];
-  boxes.dtype = new Combobox(byId("dtype"), { chosen: (name) => change({ dtype: name }), free: !from.alone });
-  boxes.dtype.items = [...(from.alone ? [] : [{ value: "", label: "its own format", more: "as it is stored" }]), ...library.dtypes.map((value) => ({ value }))];
-  boxes.add = new Combobox(byId("add"), { chosen: (name) => { boxes.add.set(""); if (name) change({ also: [...new Set([...also(state), name])].slice(0, 3).join(",") }, { whole: false }); }, free: !from.alone });
+  boxes.dtype = new Combobox(byId("dtype"), { chosen: (name) => change({ dtype: name }), free });
+  boxes.dtype.items = [...(library.dtypes.length && from.alone ? [] : [{ value: "", label: "its own format", more: "as it is stored" }]), ...library.dtypes.map((value) => ({ value }))];
+  boxes.add = new Combobox(byId("add"), { chosen: (name) => { boxes.add.set(""); if (name) change({ also: [...new Set([...also(state), name])].slice(0, 3).join(",") }, { whole: false }); }, free });
   boxes.add.items = [...boxes.hardware.items];
   boxes.add.fit = () => {};
   byId("count").addEventListener("change", (event) => change({ hardware: joined(Number(event.target.value), parted(state.hardware).device), tp: "", pp: "", dp: "", ep: "" }));

@@ -22,7 +22,10 @@ export const flopsPerS = (value) => scaled(value, "FLOP/s", LARGE);
 export const bytesPerS = (value) => scaled(value, "B/s", LARGE);
 export const seconds = (value) => scaled(value, "s", SMALL);
 export const count = (value) => scaled(value, "", LARGE).trim();
-export const percent = (value) => `${digits(100 * value)} %`;
+export function percent(value) {
+  if (value > 0 && value < 0.001) return "<0.1 %";
+  return `${value === 0 || value >= 0.9995 ? Math.round(100 * value) : (100 * value).toFixed(1)} %`;
+}
 export const plain = (value) => (value === null || value === undefined ? "–" : digits(value));
 export const whole = (value) => (value === null || value === undefined ? "–" : value.toLocaleString("en-US"));
 export const usd = (value) => (value === null ? "–" : `$${value < 10 ? value.toFixed(2) : digits(value)}`);

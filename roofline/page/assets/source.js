@@ -46,8 +46,8 @@ class Server {
     return new Tape(await this.ask("tape", query(state, answer.layout ?? {})));
   }
 
-  operator(state, phase, op) {
-    const { model, config, dtype, engine } = state;
+  operator({ model, config }, { inputs }, phase, op) {
+    const { dtype, engine } = inputs;
     const pairs = Object.entries({ model, config, dtype, engine, phase, op }).filter(([, value]) => value);
     return this.ask("operator", new URLSearchParams(pairs).toString());
   }
@@ -96,9 +96,11 @@ class Recorded {
     return (await this.record(state)).tape;
   }
 
-  async operator(state, phase, op) {
-    const found = (await this.record(state)).operators[`${phase}.${op}`];
-    if (found === undefined) throw new Refused("No formula of this operator is in this file.");
+  async operator(state, { model, inputs }, phase, op) {
+    const key = [model, inputs.engine, inputs.dtype].join("|");
+    if (!this.kept.has(key)) this.kept.set(key, unpacked(this.whole.operators[key]));
+    const found = (await this.kept.get(key))[`${phase}.${op}`];
+    if (found === undefined) throw new Refused("No formula in letters: it is no operator of the model's statement.");
     return found;
   }
 }

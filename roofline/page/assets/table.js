@@ -9,7 +9,7 @@ const COLUMNS = [
   { key: "name", title: "Operator", of: (each) => each.name },
   { key: "count", title: "×", of: (each) => each.count, text: (each) => String(each.count), numeric: true, wide: true },
   { key: "time", title: "Time", of: (each) => each.time_s, text: (each) => seconds(each.time_s), numeric: true },
-  { key: "share", title: "Share", of: (each) => each.share, numeric: true },
+  { key: "share", title: "Share", of: (each) => each.share, numeric: true, wide: true },
   { key: "bound", title: "Bound by", of: (each) => each.bound_by },
   { key: "flops", title: "FLOPs", of: (each) => each.flops, text: (each) => (each.flops ? flops(each.flops) : "–"), numeric: true, wide: true },
   { key: "bytes", title: "Bytes", of: (each) => each.bytes, text: (each) => bytes(each.bytes), numeric: true, wide: true },
@@ -37,7 +37,7 @@ function ordered(found, sort) {
 }
 
 function bar(each) {
-  const meter = h("span", { class: `share ${each.bound_by}` });
+  const meter = h("span", { class: `meter ${each.bound_by}` });
   meter.style.setProperty("--share", String(each.share));
   return [meter, h("span", { class: "sharetext" }, percent(each.share))];
 }
