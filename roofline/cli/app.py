@@ -142,7 +142,7 @@ app.add(
     Verb(simulation.simulate, verbs.SimulateFlags, _MODEL, answer="simulation.answers:SimulateAnswer"),
 )
 app.add("Explore", "sweep", Verb(sweep.sweep, verbs.SweepFlags, _SWEPT, answer="sweeps.answers:RowsAnswer"))
-app.add("Explore", "page", Verb(page.page, verbs.PageFlags))
+app.add("Explore", "page", Verb(page.show_page, verbs.PageFlags))
 app.add(
     "Explain",
     "formula",

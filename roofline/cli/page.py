@@ -8,12 +8,12 @@ from roofline.options.verbs import PageFlags
 _OF_A_FILE = ("hardware", "models", "dtypes")
 
 
-def page(flags: PageFlags) -> None:
-    """The page that shows and moves an answer, and a JSON API of the verbs, on this machine; or that page as one file."""
+def show_page(flags: PageFlags) -> None:
+    """An answer to look at and to move, and a JSON API of the verbs, on this machine; or the page as one file."""
     if flags["output"] is not None:
         _write(flags)
         return
-    if given := [name for name in _OF_A_FILE if flags[name] is not None]:  # type: ignore[literal-required]
+    if given := [name for name in _OF_A_FILE if flags.get(name) is not None]:
         refuse(f"--{given[0]} says what a file holds; name it with -o page.html, or choose on the page")
     from roofline.page.server import serve
 
@@ -35,13 +35,11 @@ def _write(flags: PageFlags) -> None:
     from roofline.page.recorded import write_page
     from roofline.reports.prediction import quantity
 
-    if missing := [name for name in ("models", "hardware") if flags[name] is None]:  # type: ignore[literal-required]
+    if missing := [name for name in ("models", "hardware") if flags.get(name) is None]:
         refuse(f"--{missing[0]} is missing: what the file is to hold, with commas")
     path = Path(flags["output"] or "")
     with progress_bar("record") as advance:
-        found = write_page(
-            path, _names(flags["models"]), _names(flags["hardware"]), _names(flags["dtypes"]), advance
-        )
+        found = write_page(path, _names(flags["models"]), _names(flags["hardware"]), _names(flags["dtypes"]), advance)
     for why in dict.fromkeys(found.refused.values()):
         warn(why)
     tell(f"{path}: {found.recordings} recordings, {quantity(path.stat().st_size, 'bytes')}")

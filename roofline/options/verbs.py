@@ -570,12 +570,12 @@ class HardwareNewFlags(TypedDict, total=False):
 class PageFlags(SeveralHardware, total=False):
     """The flags of ``page``."""
 
-    port: Annotated[int, Option("Where it listens, on 127.0.0.1 alone; 0 is any that is free.", default=8765, everyday=True)]
+    port: Annotated[int, Option("Where it listens, on 127.0.0.1; 0 is any free one.", default=8765, everyday=True)]
     open: Annotated[bool, Option("Open it in the browser.", default=False, everyday=True)]
     output: Annotated[
         Path | None,
         Option(
-            "Write the page as one FILE.html with recordings of --models, --hardware and --dtypes, in place of serving.",
+            "Write one FILE.html with recordings of --models, --hardware and --dtypes, in place of serving.",
             flag="--output -o",
             metavar="FILE",
             everyday=True,

@@ -1,4 +1,4 @@
-"""What can be asked of the server, as OpenAPI 3.1: its options from their definitions, its answers from their schemas."""
+"""The server as OpenAPI 3.1: options from their definitions, answers from their schemas."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from roofline.version import tool_version
 REFUSAL: Json = {
     "type": "object",
     "required": ["error"],
-    "properties": {"error": {"type": "string", "description": "one line: what was given, what was expected, how to fix it"}},
+    "properties": {
+        "error": {"type": "string", "description": "one line: what was given, what was expected, how to fix it"}
+    },
     "additionalProperties": False,
 }
 

@@ -89,19 +89,19 @@ def formula(pairs: Pairs) -> Json:
     return Formulas(tuple(build(setting, quantity, each, mean=mean) for each in phases)).to_dict()
 
 
-def models(pairs: Pairs) -> Json:
+def every_model(pairs: Pairs) -> Json:
     """The answer of ``models list``."""
     keywords_of(pairs, Nothing, ())
     return {name: load_preset(name).to_dict() for name in preset_names()}
 
 
-def hardware(pairs: Pairs) -> Json:
+def every_device(pairs: Pairs) -> Json:
     """The answer of ``hardware list``, announced devices among them."""
     keywords_of(pairs, Nothing, ())
     return {spec.name: spec.to_dict() for spec in load_every_hardware()}
 
 
-def systems(pairs: Pairs) -> Json:
+def every_system(pairs: Pairs) -> Json:
     """The answer of ``hardware list --kind system``."""
     keywords_of(pairs, Nothing, ())
     return {system.name: system.to_dict() for system in load_every_system()}
@@ -146,8 +146,8 @@ QUESTIONS: Mapping[str, Question] = {
         "Count, memory, intensity or time of a model or a layer as a formula in letters.",
         formula, FormulaOptions, _OF_FORMULA, "formulas.expressions:FormulasAnswer",
     ),
-    "models": Question("All presets.", models, Nothing, {}, "models.answers:ModelListAnswer"),
-    "hardware": Question("All devices.", hardware, Nothing, {}, "hardware.answers:HardwareListAnswer"),
-    "systems": Question("All boxes and cloud shapes.", systems, Nothing, {}, "hardware.answers:HardwareListAnswer"),
+    "models": Question("All presets.", every_model, Nothing, {}, "models.answers:ModelListAnswer"),
+    "hardware": Question("All devices.", every_device, Nothing, {}, "hardware.answers:HardwareListAnswer"),
+    "systems": Question("All boxes and cloud shapes.", every_system, Nothing, {}, "hardware.answers:HardwareListAnswer"),
 }  # fmt: skip
 """By the last part of their paths."""

@@ -17,7 +17,7 @@ from roofline.files.atomic import atomic_writer, check_writable
 from roofline.page.asked import Pairs
 from roofline.page.files import MODULES, PAGE, assets
 from roofline.page.questions import Json
-from roofline.page.views import library, operator, shown, tape
+from roofline.page.views import library, operator, shown, taped
 
 
 @frozen
@@ -77,11 +77,15 @@ def _recording(model: str, hardware: str, dtype: str) -> Json:
     asked: list[tuple[str, str]] = [("model", model), ("hardware", hardware), *([("dtype", dtype)] if dtype else [])]
     found = shown(asked)
     layout = found["answer"].get("layout", {})
-    return {**found, "tape": tape([*asked, *((name, str(degree)) for name, degree in layout.items())])}
+    return {**found, "tape": taped([*asked, *((name, str(degree)) for name, degree in layout.items())])}
 
 
 def _whole(
-    found: dict[str, Json], refused: dict[str, str], models: Sequence[str], hardware: Sequence[str], dtypes: Sequence[str]
+    found: dict[str, Json],
+    refused: dict[str, str],
+    models: Sequence[str],
+    hardware: Sequence[str],
+    dtypes: Sequence[str],
 ) -> Json:
     """All that a file holds, packed one by one: a browser unpacks what it shows."""
     every = library([])
@@ -138,18 +142,19 @@ def _page(whole: Json) -> str:
     )
     icon = base64.b64encode(assets()["icon.svg"]).decode()
     data = json.dumps(whole, allow_nan=False).replace("<", "\\u003c")
+    charset, guard = '<meta charset="utf-8">', f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+    inside = f'<script type="application/json" id="recorded">{data}</script>\n<script type="module">{script}</script>\n'
     parts = {
-        '<meta charset="utf-8">': f'<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" content="{policy}">',
+        charset: f"{charset}\n{guard}",
         '<link rel="icon" href="icon.svg">': f'<link rel="icon" href="data:image/svg+xml;base64,{icon}">',
         '<link rel="stylesheet" href="page.css">': f"<style>{style}</style>",
         '<script type="module" src="app.js"></script>\n': "",
-        "</body>": f'<script type="application/json" id="recorded">{data}</script>\n'
-        f'<script type="module">{script}</script>\n</body>',
+        "</body>": f"{inside}</body>",
     }
     page = assets()[PAGE].decode()
-    for there, inside in parts.items():
+    for there, instead in parts.items():
         assert page.count(there) == 1, there
-        page = page.replace(there, inside)
+        page = page.replace(there, instead)
     return page
 
 

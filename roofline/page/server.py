@@ -15,8 +15,8 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from roofline.errors import MissingExtraError, RooflineError, UsageError
-from roofline.page.doors import HOST, Application, Doors
 from roofline.page.asked import Pairs
+from roofline.page.doors import HOST, Application, Doors
 from roofline.page.files import PAGE, POLICY, TYPES, assets
 from roofline.page.openapi import description
 from roofline.page.questions import QUESTIONS, Json
@@ -63,11 +63,13 @@ def serve(port: int, started: Callable[[str], None]) -> None:
 
 def _listening(port: int) -> socket.socket:
     """The port, listened to before the address is told. Raises UsageError."""
+    if not 0 <= port <= 65_535:
+        msg = f"--port {port}: expected 0 to 65535"
+        raise UsageError(msg)
     try:
         return socket.create_server((HOST, port))
-    except (OSError, OverflowError) as failure:
-        problem = getattr(failure, "strerror", None) or str(failure)
-        msg = f"--port {port}: {problem}; give another, or 0 for any that is free"
+    except OSError as failure:
+        msg = f"--port {port}: {failure.strerror}; give another, or 0 for any that is free"
         raise UsageError(msg) from None
 
 

@@ -58,7 +58,7 @@ def shown(pairs: Pairs) -> Json:
     return {"answer": found.to_dict(), "roof": _roof(found.request)}
 
 
-def tape(pairs: Pairs) -> Json:
+def taped(pairs: Pairs) -> Json:
     """A prediction as a tape for the layout that it has: what ``predict`` answers for other batches and lengths."""
     options = completed(PredictOptions, keywords_of(pairs, PredictOptions), "tape")
     recording = Recording.asked(model_asked(pairs), hardware_asked(pairs), (), cast("PredictOptions", options))
@@ -124,7 +124,7 @@ def _roof(request: Request) -> Json:
 VIEWS: Mapping[str, Callable[[Pairs], Json]] = {
     "library": library,
     "shown": shown,
-    "tape": tape,
+    "tape": taped,
     "operator": operator,
 }
 """By the last part of their paths."""

@@ -30,8 +30,8 @@ def wire(tape: Tape) -> dict[str, Any]:
     >>> from roofline import record
     >>> tape = record("gpt2", "a10", context=100).only("kv_cache_bytes")
     >>> found = wire(tape)
-    >>> [each["name"] for each in found["letters"]], found["before"][:1], found["results"]
-    (['batch', 'context'], [1], {'kv_cache_bytes': 6})
+    >>> [each["name"] for each in found["letters"]], found["results"]
+    (['batch', 'context'], {'kv_cache_bytes': 6})
     """
     return _Writer(tape).written()
 
@@ -56,7 +56,9 @@ class _Writer:
         for place in script.means:
             self._add(place)
         after = self._statements(script.after)
-        letters = [{"name": each.name, "low": each.low, "high": each.high, "whole": each.whole} for each in tape.letters]
+        letters = [
+            {"name": each.name, "low": each.low, "high": each.high, "whole": each.whole} for each in tape.letters
+        ]
         return {
             "letters": letters,
             "before": before,

@@ -14,7 +14,7 @@ ORDER = (
     "errors classes number units version schema identity files engines options "
     "program layers hardware cost compression parallelism calibration models "
     "timing tape formulas prediction tracing training operators serving simulation validation fitting served buying "
-    "sweeps reports charts cli"
+    "sweeps reports charts page cli"
 ).split()
 SOFTWARE = {"program", "layers", "cost", "compression", "parallelism", "models"}
 HARDWARE = {"hardware", "calibration"}

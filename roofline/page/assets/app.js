@@ -10,6 +10,8 @@ import { roofline } from "./roofline.js";
 import { table } from "./table.js";
 import * as files from "./export.js";
 
+const SEARCHED = Object.fromEntries(DEGREES.map((name) => [name, ""]));
+
 let from;
 let library;
 let state;
@@ -19,6 +21,7 @@ let tape;
 let asked = 0;
 let painting = false;
 const boxes = {};
+const ROWS = 16;
 
 const model = () => library.models.find((each) => each.name === state.model);
 
@@ -248,7 +251,7 @@ function degrees() {
   byId("layout-details").hidden = answer.hardware.count === 1 || from.alone;
   byId("own-details").hidden = from.alone;
   if (byId("degrees").contains(document.activeElement)) return;
-  show("degrees", DEGREES.map((name) => {
+  show("degrees", Object.keys(NAMES).map((name) => {
     const input = h("input", { type: "number", min: 1, id: `degree-${name}`, placeholder: answer.layout?.[name] ?? "1", onchange: (event) => change({ [name]: event.target.value }) });
     input.value = state[name] ?? "";
     return [h("label", { for: `degree-${name}` }, NAMES[name]), input];
@@ -286,7 +289,9 @@ function phases() {
   const title = `Roofline of ${name}: operators by arithmetic intensity and FLOP/s under the roofs of ${roof.name}`;
   show("roofline", roofline(phase, roof, { width, height: Math.round(Math.min(430, Math.max(300, width * 0.46))), chosen: state.op, choose, title }));
   const focused = document.activeElement?.dataset?.sort;
-  show("operators", table(phase, { sort: state.sort, chosen: state.op, choose, order: (sort) => change({ sort }, { whole: false }) }));
+  const order = (sort) => change({ sort }, { whole: false });
+  const all = () => change({ rows: "all" }, { whole: false });
+  show("operators", table(phase, { sort: state.sort, chosen: state.op, most: state.rows ? Infinity : ROWS, choose, order, all }));
   if (focused) byId("operators").querySelector(`[data-sort="${focused}"]`)?.focus();
   formula(name, phase);
 }
@@ -338,7 +343,7 @@ async function beside() {
     besideTable([own, ...others.map((hardware) => ({ hardware }))]);
     const rows = await Promise.all(others.map(async (hardware) => {
       try {
-        return { hardware, found: await from.shown({ ...state, hardware, tp: "", pp: "", dp: "", ep: "" }) };
+        return { hardware, found: await from.shown({ ...state, hardware, ...SEARCHED }) };
       } catch (failure) {
         return { hardware, refused: failure.message };
       }
@@ -397,7 +402,7 @@ function lists() {
   const free = !from.alone;
   boxes.model = new Combobox(byId("model"), { chosen: (name) => change({ model: name, config: "", op: "", dtype: "", engine: "", ...fitting(name) }) });
   boxes.model.items = library.models.map(sized);
-  boxes.hardware = new Combobox(byId("hardware"), { chosen: (name) => change({ hardware: from.alone ? name : joined(parted(state.hardware).count, name), engine: "", price: "", tp: "", pp: "", dp: "", ep: "" }) });
+  boxes.hardware = new Combobox(byId("hardware"), { chosen: (name) => change({ hardware: from.alone ? name : joined(parted(state.hardware).count, name), engine: "", price: "", ...SEARCHED }) });
   const systems = library.systems.map((each) => ({ value: each.name, title: each.title, more: `${each.count} devices` }));
   boxes.hardware.items = [...library.hardware.map(told), ...systems];
   boxes.dtype = new Combobox(byId("dtype"), { chosen: (name) => change({ dtype: name }), free });
@@ -405,7 +410,7 @@ function lists() {
   boxes.add = new Combobox(byId("add"), { chosen: (name) => { boxes.add.set(""); if (name) change({ also: [...new Set([...also(state), name])].slice(0, 3).join(",") }, { whole: false }); }, free });
   boxes.add.items = [...boxes.hardware.items];
   boxes.add.fit = () => {};
-  byId("count").addEventListener("change", (event) => change({ hardware: joined(Number(event.target.value), parted(state.hardware).device), tp: "", pp: "", dp: "", ep: "" }));
+  byId("count").addEventListener("change", (event) => change({ hardware: joined(Number(event.target.value), parted(state.hardware).device), ...SEARCHED }));
   byId("engine").addEventListener("change", (event) => change({ engine: event.target.value }));
   byId("count").disabled = byId("engine").disabled = from.alone;
   byId("question").addEventListener("submit", (event) => event.preventDefault());

@@ -1,9 +1,9 @@
 // What is asked, as the fragment of the address keeps it: the names are those of the flags of predict.
 
 const LENGTHS = ["batch", "prompt", "generate", "context"];
-export const DEGREES = ["tp", "pp", "dp", "ep"];
+export const DEGREES = ["tp", "pp", "dp", "ep", "cp", "dcp", "sp"];
 const ASKED = ["model", "config", "hardware", "dtype", "engine", ...LENGTHS, ...DEGREES];
-const SHOWN = ["also", "price", "show", "op", "sort"];
+const SHOWN = ["also", "price", "show", "op", "sort", "rows"];
 
 export const FIRST = { model: "llama-3.1-8b", hardware: "h100", batch: "1" };
 

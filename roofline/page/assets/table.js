@@ -51,7 +51,7 @@ function cell(column, each, choose) {
   return h("td", { class: classes }, column.text(each));
 }
 
-export function table(phase, { sort, chosen, choose, order }) {
+export function table(phase, { sort, chosen, most, choose, order, all }) {
   const now = sort ?? "-time";
   const head = COLUMNS.map((column) => {
     const own = now.replace(/^-/, "") === column.key;
@@ -61,7 +61,10 @@ export function table(phase, { sort, chosen, choose, order }) {
     return h("th", { scope: "col", class: classes, "aria-sort": own ? (down ? "descending" : "ascending") : null },
       h("button", { type: "button", class: "plain", "data-sort": column.key, onclick: () => order(next) }, column.title, own ? h("span", { class: "arrow", "aria-hidden": "true" }, down ? " ↓" : " ↑") : null));
   });
-  const body = ordered(rows(phase), now).map((each) =>
+  const found = ordered(rows(phase), now);
+  const body = found.slice(0, most).map((each) =>
     h("tr", { class: each.name === chosen ? "chosen" : null, onclick: () => choose(each.name) }, COLUMNS.map((column) => cell(column, each, choose))));
-  return h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, body));
+  const rest = found.length - body.length;
+  const more = rest > 0 ? h("tfoot", {}, h("tr", {}, h("td", { colspan: COLUMNS.length }, h("button", { type: "button", class: "plain more", onclick: all }, `and ${rest} more operators`)))) : null;
+  return h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, body), more);
 }
