@@ -148,6 +148,6 @@ QUESTIONS: Mapping[str, Question] = {
     ),
     "models": Question("All presets.", every_model, Nothing, {}, "models.answers:ModelListAnswer"),
     "hardware": Question("All devices.", every_device, Nothing, {}, "hardware.answers:HardwareListAnswer"),
-    "systems": Question("All boxes and cloud shapes.", every_system, Nothing, {}, "hardware.answers:HardwareListAnswer"),
+    "systems": Question("All boxes and clouds.", every_system, Nothing, {}, "hardware.answers:HardwareListAnswer"),
 }  # fmt: skip
 """By the last part of their paths."""
