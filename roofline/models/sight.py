@@ -58,11 +58,16 @@ def sight_of(source: Source, overrides: Mapping[str, Any]) -> Sight:
         msg = f"{source.where}: {_TOWER}: given {shown(tower)}, expected a mapping, {{name: value}}"
         raise ConfigError(msg)
     seeing, where = SEEING[kind], f"{source.where}: {_TOWER}"
+    family = seeing.tower(tower.get("model_type"))
+    if family is None:
+        known = ", ".join(seeing.towers)
+        msg = f"{where}: model_type {shown(tower.get('model_type'))} is not modelled; expected one of {known}"
+        raise ConfigError(msg)
     edits = {name.removeprefix(f"{_TOWER}."): value for name, value in overrides.items() if of_tower(name)}
     own = {name: value for name, value in tower.items() if name not in _NAMES}
-    read = mapped(seeing.tower, {**_beside(source, seeing.lifted), **own, **edits}, where)
-    names = {option: key for key, option in seeing.tower.rename.items()}
-    config = parse_config(seeing.tower.config, read.nested, where, names)
+    read = mapped(family, {**_beside(source, seeing.lifted), **own, **edits}, where)
+    names = {option: key for key, option in family.rename.items()}
+    config = parse_config(family.config, read.nested, where, names)
     unread = {f"{_TOWER}.{key}": read.fields[key] for key in read.ignored if key in own or key in edits}
     whole = {**fields, **{name: value for name, value in overrides.items() if "." not in name}}
     return Sight(kind, whole, {"vision": config}, unread, _left_out(fields))

@@ -11,7 +11,16 @@ from roofline.files.door import Door
 from roofline.files.fields import Field, model_validator
 from roofline.layers.attention import attention, output_projection, projections, query_key_norm, rotary
 from roofline.layers.normalization import Norm, norm, residual, residual_norm
-from roofline.layers.patches import Dense, Merged, Positions, average_pool, patch_embedding, projector, window_of
+from roofline.layers.patches import (
+    IMAGE_TOKENS,
+    Dense,
+    Merged,
+    Positions,
+    average_pool,
+    patch_embedding,
+    projector,
+    window_of,
+)
 from roofline.models.shapes.config import ActivationName, Config, Size
 from roofline.models.shapes.stacks import Block, feed_forward_of, stack_sizes
 from roofline.program.axes import Binding
@@ -63,15 +72,21 @@ class TowerConfig(Config):
     pool: Size = 1
     projector: list[DenseConfig]
     projector_norm: Norm | None = None
+    patch_norm: Norm | None = Field(default=None, description="a further norm, of each patch that the projector reads")
+    newline: bool = Field(default=False, description="a trained token behind each row of an image's tokens")
     taps: int = Field(default=0, ge=0, le=100)
-    rule: Literal["resized", "fixed", "tiled", "gridded", "padded", "rows"] = "fixed"
+    rule: Literal["resized", "fixed", "tiled", "chunked", "anyres", "rows", "padded"] = "fixed"
     patch_size: Size
     temporal_patch_size: Size = 1
     image_size: Size = 224
     window_size: Size = 112
     min_pixels: Size = 56 * 56
     max_pixels: Size = 28 * 28 * 1280
+    min_tiles: Size = 1
     max_tiles: Size = 1
+    pinpoints: list[list[int]] = Field(default=[], description="heights and widths that an image may be brought to")
+    max_patches: Size = 16384
+    max_side: Size = Field(default=512, description="the most patches along a side")
     video: Literal["none", "each", "all"] = Field(
         default="none", description="whose pixels are bounded: frames, or all"
     )
@@ -178,15 +193,29 @@ def _chain(config: TowerConfig) -> list[Dense]:
 
 
 def _projector(config: TowerConfig) -> tuple[Op, ...]:
+    source = "pooled" if config.pool > 1 else "h" if config.final_norm else "x"
+    normed = () if config.patch_norm is None else (_of_patches(config.patch_norm, source),)
+    lines = (_newline(config),) if config.newline else ()
     pooled = (average_pool(config.pool**2, config.hidden_size),) if config.pool > 1 else ()
     chain = projector(
         _chain(config),
         width=config.width,
         tokens=config.merged,
         normed=config.projector_norm,
-        source="pooled" if pooled else "h" if config.final_norm else "x",
+        source="patches" if normed else source,
     )
-    return (*pooled, *chain)
+    return (*pooled, *normed, *chain, *lines)
+
+
+def _of_patches(kind: Norm, source: str) -> Op:
+    return norm("patch_norm", Tensor(source, "B T D"), Tensor("patches", "B T D"), kind=kind)
+
+
+def _newline(config: TowerConfig) -> Op:
+    """What is put behind each row (LLaVA-NeXT): a token of the decoder's width."""
+    width = config.projector[-1].width
+    new = elementwise("newline", [weight("image_newline", "O")], Tensor(IMAGE_TOKENS, "B T O"), PerElement(0))
+    return new.rebound(T=1, O=width)
 
 
 def _taps(config: TowerConfig, local: dict[str, Binding]) -> list[Group]:

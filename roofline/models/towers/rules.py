@@ -129,4 +129,106 @@ def _refuse_video(size: Size) -> None:
         raise WorkloadError(msg)
 
 
-_RULES = {"resized": _resized, "fixed": _fixed}
+def _tiles_of(config: TowerConfig, tiles: int, more: int) -> Pictures:
+    """So many tiles of one size, each by itself, and ``more`` tokens between them."""
+    one = _fixed(config, Size(config.image_size, config.image_size))
+    return Pictures(tiles, one.patches, tiles * one.tokens + more, one.window)
+
+
+def _tiled(config: TowerConfig, size: Size) -> Pictures:
+    """Tiles in the arrangement nearest to the image's shape, the whole image beside them, a token before and behind.
+
+    Source: InternVL 1.5 (Chen et al. 2024, arXiv 2404.16821), section 3.1.
+    """
+    _refuse_video(size)
+    most, area, shape = config.max_tiles, size.width * size.height, size.width / size.height
+    grids = sorted(
+        ((x, y) for x in range(1, most + 1) for y in range(1, most // x + 1) if x * y >= config.min_tiles),
+        key=math.prod,
+    )
+    best, nearest = (1, 1), math.inf
+    for grid in grids:
+        off = abs(shape - grid[0] / grid[1])
+        roomy = area > 0.5 * config.image_size**2 * math.prod(grid)
+        if off < nearest or (off == nearest and roomy):
+            best, nearest = grid, off
+    tiles = math.prod(best)
+    return _tiles_of(config, tiles + (tiles > 1), 2)
+
+
+def _chunked(config: TowerConfig, size: Size) -> Pictures:
+    """Tiles that hold the image undistorted and scaled down least, the whole image beside them, separators between.
+
+    Source: ``get_best_fit`` and ``_prompt_split_image`` of Llama 4's processor in transformers.
+    """
+    _refuse_video(size)
+    side = config.image_size
+    canvases: dict[tuple[int, int], float] = {}
+    for tiles in range(config.max_tiles, 0, -1):
+        for rows in (each for each in range(1, tiles + 1) if tiles % each == 0):
+            canvas = rows, tiles // rows
+            canvases[canvas] = min(canvas[0] * side / size.height, canvas[1] * side / size.width)
+    larger = [scale for scale in canvases.values() if scale >= 1]
+    chosen = min(larger) if larger else max(canvases.values())
+    rows, columns = min((each for each, scale in canvases.items() if scale == chosen), key=math.prod)
+    tiles = rows * columns
+    return _tiles_of(config, tiles + (tiles > 1), 3 + (tiles if tiles > 1 else 0))
+
+
+def _anyres(config: TowerConfig, size: Size) -> Pictures:
+    """Tiles of the resolution that loses least, without the tokens of what pads it, a new line behind each row.
+
+    Source: ``select_best_resolution`` and LLaVA-NeXT's processor in transformers.
+    """
+    _refuse_video(size)
+    height, width = max(config.pinpoints, key=lambda each: _kept(size, each[0], each[1]))
+    rows, columns = height // config.image_size, width // config.image_size
+    one = _fixed(config, Size(config.image_size, config.image_size))
+    side = config.image_size // config.patch_size
+    high, wide = rows * side, columns * side
+    if size.width / size.height > wide / high:
+        high -= (high - int(round(size.height * (wide / size.width), 7))) // 2 * 2
+    else:
+        wide -= (wide - int(round(size.width * (high / size.height), 7))) // 2 * 2
+    return Pictures(rows * columns + 1, one.patches, high * (wide + 1) + one.tokens, one.window)
+
+
+def _kept(size: Size, height: int, width: int) -> tuple[int, int]:
+    """Pixels of an image that a resolution keeps, and, of as many, the fewer that it wastes."""
+    scale = min(width / size.width, height / size.height)
+    kept = min(int(size.width * scale) * int(size.height * scale), size.width * size.height)
+    return kept, kept - width * height
+
+
+def _rows(config: TowerConfig, size: Size) -> Pictures:
+    """An image within a square, patches merged, a token behind each row (Pixtral, arXiv 2410.07073, section 2)."""
+    _refuse_video(size)
+    ratio, factor = max(size.height, size.width) / config.image_size, config.patch_size * config.merge
+    sides = [int(math.floor(side / ratio)) if ratio > 1 else side for side in (size.height, size.width)]
+    rows, columns = ((side - 1) // factor + 1 for side in sides)
+    patches = rows * columns * config.merge**2
+    return Pictures(1, patches, rows * (columns + 1), Fraction(patches))
+
+
+def _padded(config: TowerConfig, size: Size) -> Pictures:
+    """An image at its own size, padded to whole tokens, scaled down where it has too many patches (Kimi-VL)."""
+    _refuse_video(size)
+    patch, factor = config.patch_size, config.patch_size * config.merge
+    count = max(1.0, size.height // patch) * max(1.0, size.width // patch)
+    most = config.max_side * patch
+    scale = min(1.0, math.sqrt(config.max_patches / count), most / size.height, most / size.width)
+    sides = [min(max(1, int(side * scale)), most) for side in (size.height, size.width)]
+    rows, columns = (-(-side // factor) for side in sides)
+    patches = rows * columns * config.merge**2
+    return Pictures(1, patches, rows * columns, Fraction(patches))
+
+
+_RULES = {
+    "anyres": _anyres,
+    "chunked": _chunked,
+    "fixed": _fixed,
+    "padded": _padded,
+    "resized": _resized,
+    "rows": _rows,
+    "tiled": _tiled,
+}
