@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +26,7 @@ TEXT = {
 def tower(model_type: str, text: str, vision: dict[str, Any] | None = None, **outer: Any) -> Any:
     """The tower of a network of a type, with the fields that its class has where a file states none."""
     plain = {name: value for name, value in TEXT.items() if name != "head_dim" or "qwen2" not in text}
+    plain |= {"intermediate_size_mlp": 8, "num_local_experts": 2} if text == "llama4_text" else {}
     fields = {"model_type": model_type, "text_config": {**plain, "model_type": text}, "vision_config": vision or {}}
     return load_model({**fields, **outer}).tower
 
@@ -71,3 +75,91 @@ def test_a_processors_file_beside_the_config_is_read(tmp_path: Any) -> None:
 def test_what_is_too_thin_is_refused() -> None:
     with pytest.raises(WorkloadError, match="9000x30: its longer side is more than 200 times"):
         pictures(tower("qwen3_vl", "qwen3_vl_text"), Size(9000, 30), 1)
+
+
+def llava_next(side: int) -> Any:
+    grid = [[side, 2 * side], [2 * side, side], [2 * side, 2 * side], [3 * side, side], [side, 3 * side]]
+    own = {"image_size": side, "patch_size": 14, "model_type": "clip_vision_model"}
+    return tower("llava_next", "llama", own, image_grid_pinpoints=grid), grid
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_tiles_of_llava_next(size: tuple[int, int]) -> None:
+    width, height = size
+    found, grid = llava_next(336)
+    best = rule_of("image_processing_utils.py", "select_best_resolution")["select_best_resolution"]
+    names = "_get_number_of_features", "_get_unpadded_features"
+    rules = rule_of("models/llava_next/processing_llava_next.py", *names, select_best_resolution=best)
+    self = SimpleNamespace(
+        image_processor=SimpleNamespace(image_grid_pinpoints=grid), patch_size=14, num_additional_image_tokens=1
+    )
+    self._get_unpadded_features = partial(rules["_get_unpadded_features"], self)
+    tokens = rules["_get_number_of_features"](self, height, width, 336, 336) - 1  # the class token is left out
+    seen = pictures(found, Size(width, height), 2)
+    high, wide = best([height, width], grid)
+    assert (seen.sequences, seen.patches) == (2 * (high // 336 * wide // 336 + 1), 577)
+    assert seen.tokens == 2 * tokens
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("least", "most"), [(1, 12), (2, 6)])
+def test_tiles_of_internvl(size: tuple[int, int], least: int, most: int) -> None:
+    width, height = size
+    file = "models/got_ocr2/image_processing_got_ocr2.py"
+    rule = rule_of(file, "get_optimal_tiled_canvas", "get_all_supported_aspect_ratios")["get_optimal_tiled_canvas"]
+    columns, rows = rule((height, width), (448, 448), least, most)
+    tiles = columns * rows + (columns * rows > 1)
+    found = tower(
+        "internvl", "qwen2", {"image_size": [448, 448]}, processor={"min_patches": least, "max_patches": most}
+    )
+    seen = pictures(found, Size(width, height), 1)
+    assert (seen.sequences, seen.patches, seen.tokens) == (tiles, 1025, 2 + 256 * tiles)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_tiles_of_llama_4(size: tuple[int, int]) -> None:
+    torch = pytest.importorskip("torch")
+    width, height = size
+    file = "models/llama4/image_processing_llama4.py"
+    names = "find_supported_resolutions", "get_factors", "get_best_fit"
+    rules = rule_of(file, *names, torch=torch, defaultdict=defaultdict)
+    square = SimpleNamespace(height=336, width=336)
+    canvases = torch.tensor(rules["find_supported_resolutions"](max_num_chunks=16, patch_size=square))
+    ratio = [side // 336 for side in map(int, rules["get_best_fit"]((height, width), canvases))]
+    text = rule_of("models/llama4/processing_llama4.py", "_prompt_split_image")["_prompt_split_image"](None, ratio, 144)
+    found = tower("llama4", "llama4_text", {"image_size": 336, "patch_size": 14})
+    seen = pictures(found, Size(width, height), 1)
+    assert seen.sequences == ratio[0] * ratio[1] + (ratio[0] * ratio[1] > 1)
+    assert (seen.patches, seen.tokens) == (577, text.count("<|"))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_rows_of_pixtral(size: tuple[int, int]) -> None:
+    width, height = size
+    file = "models/pixtral/image_processing_pixtral.py"
+    names = "get_resize_output_image_size", "_num_image_tokens"
+    rules = rule_of(file, *names, get_image_size=lambda image, _: image)
+    high, wide = rules["get_resize_output_image_size"]((height, width), size=(1540, 1540), patch_size=(28, 28))
+    found = tower("mistral3", "mistral", {"image_size": 1540, "patch_size": 14})
+    seen = pictures(found, Size(width, height), 1)
+    assert (seen.patches, seen.tokens) == (high * wide // 14**2, high // 28 * (wide // 28 + 1))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("patches", "side"), [(16384, 512), (1000, 40)])
+def test_padded_images_of_kimi(size: tuple[int, int], patches: int, side: int) -> None:
+    width, height = size
+    rule = rule_of("models/kimi_k25/image_processing_kimi_k25.py", "navit_resize")["navit_resize"]
+    high, wide = rule(height, width, 14, 2, patches, side)[1]
+    bounds = {"max_patches": patches, "size": {"max_height": side, "max_width": side}}
+    seen = pictures(tower("kimi_vl", "llama", {"model_type": "moonvit"}, processor=bounds), Size(width, height), 1)
+    assert (seen.patches, seen.tokens) == (high * wide // 14**2, high * wide // 28**2)
+
+
+@pytest.mark.parametrize("size", SIZES[::3])
+def test_images_of_one_size(size: tuple[int, int]) -> None:
+    """Gemma 3: ``image_seq_length`` of its processor; LLaVA-1.5: the patches of its crop."""
+    gemma = tower("gemma3", "gemma3_text", {"image_size": 896, "patch_size": 14, "vision_use_head": False})
+    llava = tower("llava", "llama", {"image_size": 336, "patch_size": 14, "model_type": "clip_vision_model"})
+    seen = [pictures(each, Size(*size), 1) for each in (gemma, llava)]
+    assert [(each.sequences, each.patches, each.tokens) for each in seen] == [(1, 4096, 256), (1, 577, 576)]

@@ -50,6 +50,7 @@ STATED = {
     "ernie-4.5-21b-a3b": "21",
     "exaone-4.0-32b": "32.0",
     "glm-4-9b-0414": "9",
+    "mistral-small-3.2-24b": "24",
     "qwen2.5-vl-7b": "8",
     "qwen3-vl-8b": "9",
     "glm-4.5": "3.5e2",

@@ -70,9 +70,85 @@ def _qwen3(text_type: str, **of_text: Any) -> Draw:
     return drawn
 
 
+def _square(draw: st.DrawFn, model_type: str, **more: Any) -> dict[str, Any]:
+    """A small tower of square images of 4 x 4 patches."""
+    heads, patch = draw(FEW), draw(st.sampled_from((2, 3)))
+    return {
+        "model_type": model_type,
+        "hidden_size": 16 * heads,
+        "intermediate_size": draw(st.integers(1, 9)),
+        "num_hidden_layers": draw(FEW),
+        "num_attention_heads": heads,
+        "num_channels": draw(FEW),
+        "patch_size": patch,
+        "image_size": 4 * patch,
+        **more,
+    }
+
+
+def _gemma3(draw: st.DrawFn) -> dict[str, Any]:
+    text = text_of(draw, "gemma3_text", head_dim=16)
+    tower = _square(draw, "siglip_vision_model", vision_use_head=False)
+    return {"text_config": text, "vision_config": tower, "mm_tokens_per_image": draw(st.sampled_from((1, 4, 16)))}
+
+
+def _llava(draw: st.DrawFn) -> dict[str, Any]:
+    tower = _square(draw, "clip_vision_model")
+    bias = draw(st.booleans())
+    return {"text_config": text_of(draw, "llama"), "vision_config": tower, "multimodal_projector_bias": bias}
+
+
+def _llava_next(draw: st.DrawFn) -> dict[str, Any]:
+    drawn = _llava(draw)
+    side = drawn["vision_config"]["image_size"]
+    return {**drawn, "image_grid_pinpoints": [[side, 2 * side], [2 * side, side], [2 * side, 2 * side]]}
+
+
+def _mistral3(draw: st.DrawFn) -> dict[str, Any]:
+    tower = _square(draw, "pixtral", hidden_act="silu")
+    text = text_of(draw, "mistral", head_dim=16)
+    more = {"spatial_merge_size": draw(st.sampled_from((1, 2))), "multimodal_projector_bias": draw(st.booleans())}
+    return {"text_config": text, "vision_config": tower, **more}
+
+
+def _llama4(draw: st.DrawFn) -> dict[str, Any]:
+    tower = _square(draw, "llama4_vision_model", projector_input_dim=draw(FEW))
+    tower["intermediate_size"] = 4 * tower["hidden_size"]
+    tower["projector_output_dim"] = tower["vision_output_dim"] = tower["projector_input_dim"]
+    own = {"num_local_experts": 3, "num_experts_per_tok": 1, "intermediate_size_mlp": draw(FEW), "head_dim": 16}
+    return {"text_config": text_of(draw, "llama4_text", **own), "vision_config": tower}
+
+
+def _internvl(draw: st.DrawFn) -> dict[str, Any]:
+    flags = {name: draw(st.booleans()) for name in ("attention_bias", "use_qk_norm", "use_mean_pooling")}
+    tower = _square(draw, "internvl_vision", norm_type=draw(st.sampled_from(("layer_norm", "rms_norm"))), **flags)
+    tower |= {name: [tower[name]] * 2 for name in ("image_size", "patch_size")}
+    return {"text_config": text_of(draw, "qwen2"), "vision_config": tower}
+
+
+def _kimi(draw: st.DrawFn) -> dict[str, Any]:
+    latents = {"kv_lora_rank": 8, "q_lora_rank": None, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8}
+    routed = {"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 3, "n_group": 1,
+              "topk_group": 1, "n_shared_experts": 1, "first_k_dense_replace": 1}  # fmt: skip
+    text = text_of(draw, "deepseek_v3", **latents, **routed)
+    text["num_key_value_heads"] = text["num_attention_heads"]
+    tower = _square(draw, "kimi_k25_vision", pos_emb_height=draw(FEW), num_channels=3)
+    tower["pos_emb_width"] = tower["pos_emb_height"]
+    for name in ("image_size", "num_channels"):
+        del tower[name]
+    return {"text_config": text, "vision_config": tower, "projection_hidden_size": tower["hidden_size"]}
+
+
 _EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 5}
 
 SEEN: dict[str, tuple[str, Draw]] = {
+    "gemma3": ("Gemma3ForConditionalGeneration", _gemma3),
+    "internvl": ("InternVLForConditionalGeneration", _internvl),
+    "kimi_k25": ("Kimi_K25ForConditionalGeneration", _kimi),
+    "llama4": ("Llama4ForConditionalGeneration", _llama4),
+    "llava": ("LlavaForConditionalGeneration", _llava),
+    "llava_next": ("LlavaNextForConditionalGeneration", _llava_next),
+    "mistral3": ("Mistral3ForConditionalGeneration", _mistral3),
     "qwen2_5_vl": ("Qwen2_5_VLForConditionalGeneration", _qwen2_5),
     "qwen2_vl": ("Qwen2VLForConditionalGeneration", _qwen2),
     "qwen3_5": ("Qwen3_5ForConditionalGeneration", _qwen3("qwen3_5_text")),

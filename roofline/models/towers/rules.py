@@ -204,7 +204,7 @@ def _rows(config: TowerConfig, size: Size) -> Pictures:
     """An image within a square, patches merged, a token behind each row (Pixtral, arXiv 2410.07073, section 2)."""
     _refuse_video(size)
     ratio, factor = max(size.height, size.width) / config.image_size, config.patch_size * config.merge
-    sides = [int(math.floor(side / ratio)) if ratio > 1 else side for side in (size.height, size.width)]
+    sides = [math.floor(side / ratio) if ratio > 1 else side for side in (size.height, size.width)]
     rows, columns = ((side - 1) // factor + 1 for side in sides)
     patches = rows * columns * config.merge**2
     return Pictures(1, patches, rows * (columns + 1), Fraction(patches))

@@ -1,4 +1,4 @@
-"""Towers of square images: CLIP's, SigLIP's, InternViT's, Llama 4's and Pixtral's, each with its families' projectors."""
+"""Towers of square images, CLIP to MoonViT, each with the projectors of its families."""
 
 from __future__ import annotations
 
@@ -244,10 +244,13 @@ def _moon_projector(fields: Fields) -> list[dict[str, Any]]:
     return [{"width": inner, "function": "gelu"}, {"width": fields["outer.text_width"]}]
 
 
+_SIZES = "hidden_size intermediate_size num_hidden_layers num_attention_heads".split()
+
 MOONVIT = Family(
     TowerConfig,
     program,
     classes={"": {}},
+    rename={f"vt_{name}": name for name in _SIZES},  # as the file of Kimi-K2.5 has them
     options={
         "hidden_size": 1152,
         "intermediate_size": 4304,
@@ -268,5 +271,9 @@ MOONVIT = Family(
         "max_patches": Rule("processor.max_patches", lambda fields: whole(fields, "processor.max_patches", 16384)),
         "max_side": Rule("processor.size.max_height", lambda fields: whole(fields, "processor.size.max_height", 512)),
     },
-    inert=names("outer.projection_hidden_size outer.projection_layer_norm_eps"),
+    inert=names(
+        "outer.projection_hidden_size outer.projection_layer_norm_eps mm_hidden_size merge_type mm_projector_type "
+        "pos_emb_type projector_hidden_act projector_ln_eps text_hidden_size video_attn_type init_pos_emb_time "
+        "_attn_implementation"
+    ),
 )
