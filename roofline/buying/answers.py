@@ -265,6 +265,7 @@ class ServingInputs(TypedDict):
     prompt_mean: Annotated[float, Says("mean tokens in", "tokens")]
     generate_mean: Annotated[float, Says("mean tokens out", "tokens")]
     prefix_hits: Annotated[float, Says("part of a prompt that a prefix cache holds")]
+    lora: NotRequired[Annotated[str, Says("with --lora: adapters in memory x their rank")]]
     engine: Annotated[str | None, Says("what was asked to run it; null for what is usual on each hardware")]
     ttft_s: Annotated[float | None, Says("target: longest time to first token", "s")]
     ttft_percentile: Annotated[float | None, Says("which percentile of it; null is the mean")]

@@ -116,5 +116,6 @@ def _launched(question: Question, curve: Curve, sequences: int, replicas: int, e
     asked = cast("Asked", {**question.asked, "dtype": curve.who.dtype or question.asked["dtype"]})
     traffic, positions = question.traffic, question.model.lengths.positions
     longest = min(traffic.prompt.nearly_longest + traffic.generate.nearly_longest, positions)
-    starts = Launched(question.model, curve.running.engine, curve.split, curve.recipe, sequences, longest, asked)
+    starts = Launched(question.model, curve.running.engine, curve.split, curve.recipe, sequences, longest, asked,
+                      question.adapters)  # fmt: skip
     return ReplicaLaunch(launch_line(starts, engine), curve.hardware.device.name, replicas, curve.devices)

@@ -171,9 +171,10 @@ def _matmul(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> MatmulSh
             return None
         rows = _size([x for x in out if x in a.letters], sizes)
         columns = _size([x for x in out if x in b.letters], sizes)
-        depth = _size([x for x in b.letters if x not in out], sizes)
+        depth = _size([x for x in b.letters if x not in out and x in a.letters], sizes)
         narrow = int(float(width(b)) < 0.75 * float(width(a)))  # scales make no width equal
-        shapes.append(MatmulShape(rows, columns, depth, columns * depth * width(b), narrow))
+        moved = columns * depth * width(b) * _size([x for x in b.letters if x not in (*a.letters, *out)], sizes)
+        shapes.append(MatmulShape(rows, columns, depth, moved, narrow))
     first = shapes[0]
     columns, moved = added(shape.columns for shape in shapes), added(shape.weight_bytes for shape in shapes)
     return MatmulShape(first.rows, columns, first.depth, moved, first.narrow)

@@ -18,12 +18,14 @@ from roofline.schema import Says
 
 Meaning: TypeAlias = Literal[
     "tp", "pp", "dp", "ep", "dcp", "expert_parallel", "dp_attention", "sequences", "chunk", "length", "share", "block",
-    "weights", "cache", "dtype", "eager", "padded", "chunked", "mixed", "backend",
+    "weights", "cache", "dtype", "eager", "padded", "chunked", "mixed", "backend", "lora", "adapters", "rank",
+    "modules",
 ]  # fmt: skip
 """Degrees; experts over all ranks of tp and dp; attention by dp within the ranks of tp; most sequences in flight;
 tokens of a step of chunked prefill; the longest sequence; share of the memory; tokens of a block of the KV cache;
 formats; no graphs; steps padded to the next graph; prompts in chunks; prompts and decoding in one step; which of its
-backends."""
+backends; whether there are LoRA adapters, how many in memory, of
+which rank at most, and on which projections."""
 
 Takes: TypeAlias = Literal["value", "switch", "list"]
 
@@ -36,6 +38,8 @@ class Flag(Record):
     switch: Annotated[bool, Says("whether it stands without a value")] = False
     words: Annotated[dict[Text, Text], Says("words that it takes, and the format that each means")] = {}
     as_null: Annotated[bool, Says("of an option in a file: whether null says it")] = False
+    usual: Annotated[int | None, Says("number where the line leaves it out and means it; null: it cannot")] = None
+    among: Annotated[list[int], Says("numbers that it takes; none: all")] = []
 
 
 class Others(Record):

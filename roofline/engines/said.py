@@ -22,7 +22,9 @@ def read_value(name: str, flag: Flag, text: str, *, suffixes: bool = False) -> S
     8000
     """
     if not flag.words:
-        return _number(name, text, share=flag.means in _SHARES, suffixes=suffixes)
+        number = _number(name, text, share=flag.means in _SHARES, suffixes=suffixes)
+        _check_among(f"from: {name} {text}", flag, number)
+        return number
     if text not in flag.words:
         msg = f"from: {name} {text}: not modelled; expected {', '.join(flag.words)}"
         raise UsageError(msg)
@@ -32,12 +34,20 @@ def read_value(name: str, flag: Flag, text: str, *, suffixes: bool = False) -> S
 def value_of(engine: str, name: str, flag: Flag, said: Said) -> Said:
     """The value that says so. Raises UsageError for what the engine has no word for."""
     if flag.switch or not flag.words:
+        _check_among(f"launch {engine}: {name} {said}", flag, said)
         return said
     word = next((word for word, meant in flag.words.items() if meant == said), None)
     if word is None:
         msg = f"launch {engine}: {name} has no word for {said}; it takes {', '.join(flag.words)}"
         raise UsageError(msg)
     return word
+
+
+def _check_among(given: str, flag: Flag, said: Said) -> None:
+    """Raises UsageError for a number that the flag does not take."""
+    if flag.among and said not in flag.among:
+        msg = f"{given}: it takes {', '.join(map(str, flag.among))}"
+        raise UsageError(msg)
 
 
 def _number(name: str, text: str, *, share: bool, suffixes: bool) -> int | float:

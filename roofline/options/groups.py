@@ -129,6 +129,19 @@ class Compression(TypedDict, total=False):
     ]
 
 
+class Adapted(TypedDict, total=False):
+    """Adapters"""
+
+    lora: Annotated[
+        str | None,
+        Option(
+            "LoRA adapters in memory, and their rank, on all projections of the layers: 16x64.",
+            usual="none",
+            metavar="NxRANK",
+        ),
+    ]
+
+
 class AttentionForm(TypedDict, total=False):
     """What is counted"""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from roofline.options.groups import (
+    Adapted,
     Compression,
     Conventions,
     Counting,
@@ -47,7 +48,7 @@ from roofline.options.option import Option
 from roofline.options.words import ModelKind, ModelOrder, PictureSize, Quantity, Theme
 
 
-class RequestOptions(Lengths, Shown, PhaseOf, Dtypes, Compression, Counting, Timing, Reserve, Edits, total=False):
+class RequestOptions(Lengths, Shown, PhaseOf, Dtypes, Compression, Adapted, Counting, Timing, Reserve, Edits, total=False):
     """What a prediction depends on, but the layout."""
 
 
@@ -65,12 +66,12 @@ class SeveralLengths(TypedDict, total=False):
 
 
 class SeveralOptions(
-    SeveralLengths, Shown, PhaseOf, Dtypes, Compression, Counting, Timing, Reserve, Edits, Degrees, total=False
+    SeveralLengths, Shown, PhaseOf, Dtypes, Compression, Adapted, Counting, Timing, Reserve, Edits, Degrees, total=False
 ):
     """The keywords of ``predict`` at several points."""
 
 
-class StepClockOptions(Dtypes, Compression, Counting, Timing, Edits, Degrees, total=False):
+class StepClockOptions(Dtypes, Compression, Adapted, Counting, Timing, Edits, Degrees, total=False):
     """The keywords of ``StepClock``."""
 
 
@@ -217,7 +218,9 @@ class FormulaFlags(Hardware, FormulaOptions, Tracing, JsonOutput, total=False):
     js: Annotated[bool, Option("Print a JavaScript function.", default=False, everyday=True)]
 
 
-class ServingOptions(Traffic, Targets, Dtypes, ExpertLoad, Timing, Serving, Reserve, Money, Edits, total=False):
+class ServingOptions(
+    Traffic, Targets, Dtypes, Adapted, ExpertLoad, Timing, Serving, Reserve, Money, Edits, total=False
+):
     """What ``compare`` and ``size`` share."""
 
 

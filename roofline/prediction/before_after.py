@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from roofline.classes import frozen
+from roofline.compression.adapters import beside
 from roofline.compression.recipes import read_recipe
 from roofline.compression.transform import NOTHING
 from roofline.cost.memory_fit import MemoryFit
@@ -61,7 +62,7 @@ def uncompressed(request: Request) -> Request | None:
         return None
     return replace(
         request,
-        program=run_by(request.engine, request.model.program(request.conventions)),
+        program=run_by(request.engine, request.model.program(request.conventions), beside(request.adapters)),
         recipe=read_recipe(request.recipe.base, default=request.recipe.base),
         compression=NOTHING,
         storage=(),

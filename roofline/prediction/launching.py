@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Unpack, cast
 
 from roofline.classes import frozen
+from roofline.compression.adapters import Adapters
 from roofline.compression.recipes import AS_ASKED, Recipe
 from roofline.engines.engine import Engine
-from roofline.engines.launch_flags import launch_flags
+from roofline.engines.launch_flags import LaunchFlags, launch_flags
 from roofline.engines.launch_line import LaunchLine, read_launch_line
 from roofline.engines.library import load_engine
 from roofline.engines.said import Said
@@ -25,7 +26,7 @@ from roofline.prediction.predict import Prediction, predict
 from roofline.prediction.request import Hardware
 from roofline.program.workload import Workload
 
-_STATED = ("engine", "dtype", "weight_dtype", "activation_dtype", "kv_dtype", *DEGREES)
+_STATED = ("engine", "dtype", "weight_dtype", "activation_dtype", "kv_dtype", "lora", *DEGREES)
 """What a launch line states, in its own flags or by the defaults of its engine."""
 
 
@@ -74,6 +75,7 @@ class Launched:
     sequences: int
     length: int
     asked: Asked
+    adapters: Adapters | None = None
 
     @classmethod
     def of(cls, prediction: Prediction) -> Launched:
@@ -84,7 +86,7 @@ class Launched:
             raise UsageError(msg)
         asked = cast("Asked", request.asked)
         return cls(prediction.model, prediction.engine, prediction.layout, prediction.recipe, int(work.batch),
-                   _sequence(work), asked)  # fmt: skip
+                   _sequence(work), asked, request.adapters)  # fmt: skip
 
     @property
     def experts(self) -> bool:
@@ -123,6 +125,7 @@ def launch_line(starts: Prediction | Launched, engine: str) -> LaunchLine:
     each = -(-asked.sequences // replicas)
     said["sequences"] = each * replicas if engine == "sglang" and "dp_attention" in said else each
     said |= _chunk_said(asked, said)
+    said |= _adapters_said(asked.adapters, known)
     said["length"] = asked.length
     if asked.share is not None:
         said["share"] = asked.share
@@ -161,6 +164,29 @@ def _chunk_said(asked: Launched, said: dict[str, Said]) -> dict[str, Said]:
         return {"chunk": tokens, "chunked": True}
     found: dict[str, Said] = {"chunk": tokens * int(asked.layout.dp if "dp_attention" in said else 1) if tokens else -1}
     return {**found, "mixed": True} if asked.engine.mixed else found
+
+
+def _adapters_said(adapters: Adapters | None, known: LaunchFlags) -> dict[str, Said]:
+    """LoRA adapters, on all projections."""
+    if adapters is None:
+        return {}
+    said: dict[str, Said] = {"lora": True, "adapters": adapters.count, "rank": adapters.rank}
+    return {**said, "modules": "all"} if "modules" in known.by_meaning else said
+
+
+def _adapters_of(line: LaunchLine) -> str | None:
+    """The adapters that a line has memory for, as ``lora`` has them. Raises UsageError where it leaves one open."""
+    known, said = launch_flags(line.engine), line.by_meaning
+    if not said.get("lora"):
+        return None
+    numbers = []
+    for meaning in ("adapters", "rank"):
+        number = said.get(meaning, known.by_meaning[meaning].usual)
+        if number is None:
+            msg = f"from: {known.flag_of('lora')} without {known.flag_of(meaning)}, which the adapters decide; give it"
+            raise UsageError(msg)
+        numbers.append(str(number))
+    return "x".join(numbers)
 
 
 def _formats_said(starts: Launched, engine: str) -> dict[str, Said]:
@@ -204,6 +230,8 @@ def options_of(line: LaunchLine) -> PredictOptions:
     if said.get("eager"):
         edits |= {"engine.graphs": {}, "engine.captured": []}
     found: dict[str, Any] = {"engine": line.engine, "set": edits, **degrees_of(line)}
+    if (lora := _adapters_of(line)) is not None:
+        found["lora"] = lora
     dtype = said.get("weights", said.get("dtype", "auto"))
     if dtype != "auto":
         found["dtype"] = dtype

@@ -11,6 +11,7 @@ from typing import Any, Unpack, cast
 from roofline.calibration.constants import ConstantSet
 from roofline.calibration.provenance import calibration_under, read_constants
 from roofline.classes import frozen
+from roofline.compression.adapters import Adapters, beside, read_adapters
 from roofline.compression.recipes import Recipe, read_recipe
 from roofline.compression.transform import NOTHING, Compression, compressed, read_compression
 from roofline.engines.engine import Engine
@@ -57,6 +58,7 @@ class Request:
     engine: Engine
     asked: RequestOptions
     compression: Compression = NOTHING
+    adapters: Adapters | None = None
     storage: tuple[str, ...] = ()
     reserved: int = 0
 
@@ -97,8 +99,8 @@ def read_request(
     fleet = replace(fleet, use=LinkUse.of(engine, device))
     conventions = Conventions.under(engine, device.words, options)
     recipe = recipe_on(device, stored_by(engine, options), network.stored(options["dtype"]))
-    compression = read_compression(options)
-    program, storage = _stored(network, conventions, compression, recipe, device, engine)
+    compression, adapters = read_compression(options), read_adapters(options)
+    program, storage = _stored(network, conventions, compression, adapters, recipe, device, engine)
     check_routed(program, options["routing"], network.name)
     phases, workload = _work(network, program, engine, options)
     own = fleet.calibration or calibration_under(edits_by_room(options["set"] or {})["hardware"], fleet.device)
@@ -108,7 +110,7 @@ def read_request(
     reserved = read_reserve(options, engine).of(device.capacity)
     return Request(
         network, device, fleet, program, phases, workload, recipe, conventions, used, engine, options, compression,
-        storage, reserved,
+        adapters, storage, reserved,
     )  # fmt: skip
 
 
@@ -134,7 +136,7 @@ def stored_as(request: Request, word: str) -> Request:
     r = request
     base = r.recipe.base
     recipe = read_recipe(word, default=base, checkpoint=r.model.stored(word))
-    program, storage = _stored(r.model, r.conventions, r.compression, recipe, r.device, r.engine)
+    program, storage = _stored(r.model, r.conventions, r.compression, r.adapters, recipe, r.device, r.engine)
     return replace(r, program=program, recipe=recipe, storage=storage)
 
 
@@ -142,21 +144,23 @@ def _stored(
     model: Model,
     conventions: Conventions,
     compression: Compression,
+    adapters: Adapters | None,
     recipe: Recipe,
     device: HardwareSpec,
     engine: Engine,
 ) -> tuple[Program, tuple[str, ...]]:
     """The network as it is stored and as the engine runs it, and what the reader should know of how it is stored."""
     gain = sparse_gain(device, recipe, "2:4")
-    return _run_by(Same(engine), Same(model.program(conventions)), compression, recipe, gain)
+    return _run_by(Same(engine), Same(model.program(conventions)), compression, adapters, recipe, gain)
 
 
 @lru_cache(maxsize=256)
 def _run_by(
-    engine: Same[Engine], program: Same[Program], compression: Compression, recipe: Recipe, gain: float
-) -> tuple[Program, tuple[str, ...]]:
+    engine: Same[Engine], program: Same[Program], compression: Compression, adapters: Adapters | None,
+    recipe: Recipe, gain: float,
+) -> tuple[Program, tuple[str, ...]]:  # fmt: skip
     stored, storage = compressed(program.it, compression, recipe, gain)
-    return run_by(engine.it, stored), storage
+    return run_by(engine.it, stored, beside(adapters)), (*storage, *([adapters.note] if adapters else ()))
 
 
 def _edited(

@@ -42,6 +42,10 @@ LEGEND: dict[str, str] = {
     "z": "groups of a matrix's elements that share a scale",
     "i": "groups of a token's elements that share a scale",
     "w": "patches of an image that each of them sees within its window",
+    "m": "adapters that the requests of a step use",
+    "l": "adapters that lie in memory",
+    "r": "rank of an adapter",
+    "q": "requests of a step, where they are not B",
 }
 """Axis letter -> meaning, after the notation of How to Scale Your Model (jax-ml/scaling-book, transformers.md)."""
 

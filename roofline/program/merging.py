@@ -7,7 +7,7 @@ recipe leaves in 16 bits is not merged with what it quantises.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from roofline.classes import frozen
@@ -23,9 +23,12 @@ QUANTIZE = ".quantize"
 _PRODUCERS = {"norm_quantize": "norm", "activation_quantize": "elementwise"}
 
 
-def run_by(engine: Engine, program: Program) -> Program:
-    """A program, as it is stored, with what ``engine`` merges and folds."""
-    found = merged(program, engine.merges, engine.folds)
+def run_by(engine: Engine, program: Program, beside: Callable[[Program], Program] | None = None) -> Program:
+    """A program, as it is stored, with what ``engine`` merges and folds; ``beside`` adds to what is merged."""
+    if beside is None:
+        found = merged(program, engine.merges, engine.folds)
+    else:
+        found = merged(beside(merged(program, engine.merges, ())), {}, engine.folds)
     if not engine.reduce_norm:
         return found
     groups = (replace(each, ops=tuple(_joining(each.ops, op) for op in each.ops)) for each in found.groups)

@@ -74,6 +74,11 @@ class Tensor:
         """The axes that are touched."""
         return _split(self.axes)
 
+    @property
+    def adapts(self) -> bool:
+        """Whether it is the weight of adapters beside the network, and none of the network's own."""
+        return self.role == "weight" and "m" in self.letters
+
     def elements(self, sizes: Sizes) -> Number:
         """Elements touched."""
         return self._kept(product(size_of(letter, sizes) for letter in self.letters))
@@ -201,6 +206,11 @@ class Op:
     def sees_context(self) -> bool:
         """Whether it looks at other tokens of its sequence: attention and a scan do, a projection does not."""
         return any("S" in tensor.letters or tensor.role in STATES for tensor in (*self.reads, *self.writes))
+
+    @property
+    def adapts(self) -> bool:
+        """Whether it is a matmul of adapters beside the network."""
+        return any(tensor.adapts for tensor in self.reads)
 
     def rebound(self, **local: Binding) -> Op:
         """The same statement with axes rebound: ``lm_head.rebound(T=1)``."""

@@ -101,9 +101,13 @@ class Program:
         yield from self._distinct("scale")
 
     def parameters(self, sizes: Sizes | None = None) -> Number:
-        """How many parameters stay resident; ``sizes`` may hold letters instead of the configuration's numbers."""
+        """How many parameters of the network stay resident, those of adapters beside it not among them.
+
+        ``sizes`` may hold letters instead of the configuration's numbers.
+        """
         bound = self.sizes if sizes is None else sizes
-        return sum(self.resident(group, op, tensor, bound) for group, op, tensor in self.weights())
+        own = (each for each in self.weights() if not each[2].adapts)
+        return sum(self.resident(group, op, tensor, bound) for group, op, tensor in own)
 
     def resident(self, group: Group, op: Op, tensor: Tensor, sizes: Sizes) -> Number:
         """Elements of ``tensor`` that stay resident over all repeats of its group."""

@@ -180,7 +180,8 @@ def _programs(question: Question, jobs: Iterable[_Job]) -> dict[Hashable, Progra
 def _stored(question: Question, model: Model, job: _Job) -> Program:
     """A model as it is stored, and as its engine runs it."""
     conventions = replace(question.conventions, attention=job.running.attention)
-    return job.running.run(quantized(model.program(conventions), job.recipe))
+    adapters = question.adapters if model is question.model else None  # a draft has none
+    return job.running.run(quantized(model.program(conventions), job.recipe), adapters)
 
 
 def _load(question: Question, program: Program, job: _Job, batches: Sequence[float]) -> Load | PrefillLoad | DecodeLoad:

@@ -8,6 +8,7 @@ from typing import Any, Unpack
 
 from roofline.calibration.kernels import Kernels
 from roofline.classes import frozen
+from roofline.compression.adapters import Adapters, beside, read_adapters
 from roofline.compression.recipes import Recipe
 from roofline.cost.kernel_shapes import is_latent
 from roofline.engines.engine import Engine
@@ -66,9 +67,9 @@ class Running:
         prompts = "prompts by themselves" if self.chunk is None else f"mixed steps of {self.chunk} tokens"
         return f"{self.engine.words}, {prompts}, {self.reserve.words}"
 
-    def run(self, program: Program) -> Program:
-        """A program as it is stored, merged and folded."""
-        return run_by(self.engine, program)
+    def run(self, program: Program, adapters: Adapters | None = None) -> Program:
+        """A program as it is stored, merged and folded, and its adapters."""
+        return run_by(self.engine, program, beside(adapters))
 
     def to_dict(self) -> dict[str, Any]:
         """The engine as JSON has it, with what of it serving depends on."""
@@ -89,6 +90,7 @@ class Question:
     asked: ServingOptions
     conventions: Conventions
     speculation: Speculation | None = None
+    adapters: Adapters | None = None
     only: Phase | None = None
 
     def running_on(self, device: HardwareSpec) -> Running:
@@ -121,6 +123,8 @@ class Question:
         """What the reader should know about serving this model."""
         ops = [op for _, op in self.program.in_phase(Phase.DECODE)]
         notes = [note] if (note := note_of(self.conventions.routing)) else []
+        if self.adapters:
+            notes.append(self.adapters.note)
         if any(op.kind == "scan" for op in ops):
             notes.append("no scan was ever timed: scans take the constants of all kinds")
         if self.speculation and any(tensor.role in STATES for op in ops for tensor in op.writes):
@@ -167,4 +171,5 @@ def read_question(model: str | Path | Mapping[str, Any] | Model, **options: Unpa
         options,
         Conventions(routing=options["routing"]),
         read_speculation(options),
+        read_adapters(options),
     )

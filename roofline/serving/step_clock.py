@@ -13,7 +13,7 @@ import numpy as np
 from roofline.cost.cost import host_costs
 from roofline.errors import UsageError, WorkloadError
 from roofline.models.model import Model
-from roofline.number import Grid
+from roofline.number import Grid, Number
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import RequestOptions, StepClockOptions
 from roofline.prediction.fleet import layout_of
@@ -30,7 +30,7 @@ from roofline.version import versions
 
 _DECODER = (Phase.PREFILL, Phase.DECODE)
 _FIRST_ROWS, _MOST_ROWS = 1024, 1 << 17
-_MIXED = "all", "all_last", "prefill", "prefill_last", "decode", "decode_last"
+_MIXED = tuple(f"{phase}{rows}" for phase in ("all", "prefill", "decode") for rows in ("", "_last", "_adapted"))
 _BLOCK = 65_536  # numbers at once, which stay in a cache
 
 AnyModel = str | Path | Mapping[str, Any] | Model
@@ -243,14 +243,15 @@ class _Rows:
 
     A step that decodes alone is padded as its engine captured it. In one that reads prompts too, an operator of both
     phases runs over the tokens of all; one of a single phase, such as the up-projections of latent attention, over
-    those of its own. ``host_s``: what the host takes of a step, and of each request in it.
+    those of its own. Adapters are looked up by the requests too, each of which uses one. ``host_s``: what the host
+    takes of a step, and of each request in it.
     """
 
     steps: Steps
     operators: dict[str, list[tuple[Group, Op]]]
     host_s: tuple[float, float]
-    known: dict[tuple[str, int], Grid] = field(default_factory=dict)
-    beyond: dict[tuple[str, int, int], float] = field(default_factory=dict)
+    known: dict[tuple[str, int, int], Grid] = field(default_factory=dict)
+    beyond: dict[tuple[str, int, int, int], float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, steps: Steps) -> _Rows:
@@ -266,7 +267,8 @@ class _Rows:
         }
         found = {"alone": by_phase[0]}
         for name, ops in parts.items():
-            found[name] = [(group, op) for group, op in ops if op.local.get("T") != 1]
+            found[f"{name}_adapted"] = [(group, op) for group, op in ops if op.adapts]
+            found[name] = [(group, op) for group, op in ops if op.local.get("T") != 1 and not op.adapts]
             found[f"{name}_last"] = [(group, op) for group, op in ops if op.local.get("T") == 1]
         none, one = (_host_s(steps, requests) for requests in (0, 1))
         return cls(steps, found, (none, one - none))
@@ -277,12 +279,26 @@ class _Rows:
 
     def mixed(self, replayed: int, decoding: Any, tokens: Any, prompts: Any) -> Any:
         """Of a step with ``tokens`` of ``prompts`` beside ``decoding`` requests; of many steps, an array. [s]"""
-        rows = tokens + decoding, prompts + decoding, tokens, prompts, decoding, decoding
+        every, requests = tokens + decoding, prompts + decoding
+        rows = every, requests, every, tokens, prompts, tokens, decoding, decoding, decoding
         seconds: Any = 0.0
         for name, many in zip(_MIXED, rows, strict=True):
             if self.operators[name]:
-                seconds = seconds + self._at(name, replayed, many)
+                own = requests if name.endswith("_adapted") else None
+                seconds = seconds + (
+                    self._at(name, replayed, many) if own is None else self._used(name, replayed, many, own)
+                )
         return seconds
+
+    def _used(self, name: str, replayed: int, rows: Any, requests: Any) -> Any:
+        """The same of adapters, by how many of them the requests use."""
+        if not isinstance(requests, np.ndarray):
+            return self._at(name, replayed, rows, int(requests))
+        found: Grid = np.empty(len(requests))
+        for many in np.unique(requests):
+            alike = requests == many
+            found[alike] = self._at(name, replayed, rows[alike], int(many))
+        return found
 
     def waited(self, seconds: Any, requests: Any) -> Any:
         """A step of so many requests that runs for ``seconds``, with what the device waits for its host. [s]"""
@@ -291,32 +307,36 @@ class _Rows:
             return seconds + host
         return np.maximum(seconds, host) if isinstance(seconds, np.ndarray) else max(seconds, host)
 
-    def _at(self, name: str, replayed: int, rows: Any) -> Any:
-        grid = self.known.get((name, replayed))
+    def _at(self, name: str, replayed: int, rows: Any, requests: int = 0) -> Any:
+        grid = self.known.get((name, replayed, requests))
         if isinstance(rows, np.ndarray):
             most = int(rows.max())
             if most > _MOST_ROWS:
-                return np.array([self._at(name, replayed, int(each)) for each in rows])
-            return (grid if grid is not None and most < len(grid) else self._grown(name, replayed, most))[rows]
+                return np.array([self._at(name, replayed, int(each), requests) for each in rows])
+            return (grid if grid is not None and most < len(grid) else self._grown(name, replayed, most, requests))[
+                rows
+            ]
         if grid is not None and rows < len(grid):
             return float(grid[rows])
         if rows <= _MOST_ROWS:
-            return float(self._grown(name, replayed, rows)[rows])
-        key = (name, replayed, rows)
+            return float(self._grown(name, replayed, rows, requests)[rows])
+        key = (name, replayed, requests, rows)
         if key not in self.beyond:
-            self.beyond[key] = float(self._seconds(name, replayed, np.array([float(rows)]))[0])
+            self.beyond[key] = float(self._seconds(name, replayed, np.array([float(rows)]), requests)[0])
         return self.beyond[key]
 
-    def _grown(self, name: str, replayed: int, rows: int) -> Grid:
+    def _grown(self, name: str, replayed: int, rows: int, requests: int) -> Grid:
         """Seconds for all rows up to ``rows`` at least."""
         many = max(_FIRST_ROWS, 1 << rows.bit_length())
-        seconds = self._seconds(name, replayed, np.arange(1.0, many + 1))
-        self.known[name, replayed] = grid = np.concatenate([[0.0], seconds])
+        seconds = self._seconds(name, replayed, np.arange(1.0, many + 1), requests)
+        self.known[name, replayed, requests] = grid = np.concatenate([[0.0], seconds])
         return grid
 
-    def _seconds(self, name: str, replayed: int, rows: Grid) -> Grid:
+    def _seconds(self, name: str, replayed: int, rows: Grid, requests: int) -> Grid:
         s = self.steps
-        stream = Stream(Phase.DECODE if name == "alone" else Phase.PREFILL, rows, 1.0, np.ones(1), np.ones(1))
+        each: Number = rows[:, None] / requests if requests else 1.0
+        many: Number = float(requests) if requests else rows
+        stream = Stream(Phase.DECODE if name == "alone" else Phase.PREFILL, many, 1.0, each, np.ones(1))
         sizes = {letter: float(size) for letter, size in s.program.sizes.items()}
         padding = s.engine if name == "alone" else None
         costs = [over_tokens(group, op, [stream], s.precision, sizes, padding) for group, op in self.operators[name]]

@@ -128,6 +128,8 @@ class Simulation:
         young, notes = caution(request.engine, request.device), list(request.device.cautions)
         if young:
             notes.append(young)
+        if request.adapters:
+            notes.append(request.adapters.note)
         if self.workload.cut:
             positions = request.model.lengths.output
             notes.append(
@@ -153,6 +155,7 @@ class Simulation:
                 "arrivals": "closed loop" if a.clients else a.process, "load_requests_per_s": a.per_second,
                 "concurrency": a.clients, "requests": len(w.prompt), "seed": a.seed, "router": a.router,
                 **self.targets.to_dict(), "dtype": request.recipe.name,
+                "lora": request.adapters.words if request.adapters else None,
                 "chunk": steps.engine.mixed_tokens or 0,
                 "max_sequences": d.most, "kv_block": d.room.block, "constants": request.constants.name,
             },
