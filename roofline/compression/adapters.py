@@ -50,7 +50,7 @@ class InUse:
 
     >>> InUse(4)({"B": 1}), InUse(4)({"B": 2})
     (Fraction(1, 1), Fraction(7, 4))
-    >>> InUse(4)({"B": 512, "q": 2})  # 512 tokens of two requests
+    >>> InUse(4)({"B": 512, "requests": 2})  # 512 tokens of two requests
     Fraction(7, 4)
     >>> from sympy import symbols
     >>> InUse(4)({"B": symbols("B")})
@@ -64,7 +64,7 @@ class InUse:
 
     def __call__(self, sizes: Sizes) -> Number:
         """How many of them."""
-        requests = sizes["q"] if "q" in sizes else size_of("B", sizes)
+        requests = sizes["requests"] if "requests" in sizes else size_of("B", sizes)
         return self.count - self.count * power(Fraction(self.count - 1, self.count), requests)
 
 

@@ -48,7 +48,9 @@ from roofline.options.option import Option
 from roofline.options.words import ModelKind, ModelOrder, PictureSize, Quantity, Theme
 
 
-class RequestOptions(Lengths, Shown, PhaseOf, Dtypes, Compression, Adapted, Counting, Timing, Reserve, Edits, total=False):
+class RequestOptions(
+    Lengths, Shown, PhaseOf, Dtypes, Compression, Adapted, Counting, Timing, Reserve, Edits, total=False
+):
     """What a prediction depends on, but the layout."""
 
 

@@ -45,7 +45,6 @@ LEGEND: dict[str, str] = {
     "m": "adapters that the requests of a step use",
     "l": "adapters that lie in memory",
     "r": "rank of an adapter",
-    "q": "requests of a step, where they are not B",
 }
 """Axis letter -> meaning, after the notation of How to Scale Your Model (jax-ml/scaling-book, transformers.md)."""
 

@@ -126,7 +126,9 @@ def over_tokens(
     requests: Number = sum(stream.sequences for stream in streams)
 
     def over(batch: Number) -> Cost:
-        bound = group.sizes({**sizes, "B": np.asarray(batch, dtype=np.float64), "T": 1.0, "S": 1.0, "q": requests})
+        bound = group.sizes(
+            {**sizes, "B": np.asarray(batch, dtype=np.float64), "T": 1.0, "S": 1.0, "requests": requests}
+        )
         cost = operator_cost(op, bound, precision, group.name, group.times(sizes), decoding=decoding)
         return replace(cost, bytes=np.asarray(cost.bytes, dtype=np.float64)) if cost.transfer else cost
 

@@ -49,12 +49,12 @@ COMMANDS = {
     ],
     "compare": [
         "llama-3.1-8b --hardware h100,l40s,xeon,dgx-h100 --ttft 500ms --api 1/2 --speculate 4:0.7",
-        "llama-3.1-8b --hardware 2xl40s --pools --speculate 4:0.7 --draft llama-3.2-1b",
+        "llama-3.1-8b --hardware 2xl40s --pools --speculate 4:0.7 --draft llama-3.2-1b --lora 2x8",
         "llama-3.1-8b --hardware h100 --launch tensorrt-llm --verify",
     ],
     "size": [
         "llama-3.1-8b --hardware h100,l40s --load 50req/s --pools",
-        "llama-3.1-8b --hardware mi300x --prefill-on h100 --pools --load 50req/s --speculate 4:0.7 --draft llama-3.2-1b"
+        "llama-3.1-8b --hardware mi300x --prefill-on h100 --pools --load 50req/s --lora 2x8 --speculate 4:0.7 --draft llama-3.2-1b"
         " --api 1/2",
         "llama-3.1-8b --hardware h100 --users 30 --activity 0.2 --budget 1MUSD --power 40kW --prompt 512 --generate 16"
         " --ttft p95:500ms --tpot p99:50ms --launch vllm --verify",

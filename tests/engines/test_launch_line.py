@@ -24,6 +24,8 @@ def _values(meaning: Meaning, known: LaunchFlags) -> st.SearchStrategy[Said]:
         return st.just(True)
     if flag.switch:
         return st.booleans() if known.negation or flag not in known.flags.values() else st.just(True)
+    if flag.among:
+        return st.sampled_from(flag.among)
     if flag.words:
         return st.sampled_from(sorted(set(flag.words.values())))
     return st.integers(1, 100).map(lambda n: n / 100) if meaning == "share" else st.integers(1, 2**20)

@@ -247,12 +247,12 @@ def test_the_test_of_start_up_can_fail() -> None:
 
 SERVING = (
     "--workload --prompt --generate --prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype "
-    "--kv-dtype --state-dtype --routing --engine --kernels --constants --speculate --draft --pools --reserve "
+    "--kv-dtype --state-dtype --lora --routing --engine --kernels --constants --speculate --draft --pools --reserve "
     "--price-kind --prices --years --chassis --pue --power-price --hosting --utilization --api --set"
 )
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --images --image-size --video --fps --phase --dtype "
-    "--weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity --routing --count --lm-head "
+    "--weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity --lora --routing --count --lm-head "
     "--engine --kernels --constants --reserve --set --tp --pp --dp --ep --cp --dcp --sp --input --dims --strict "
     "--from --launch --verify --json --output -o --wide --quiet --no-color --operators --plot --explain "
     "--sensitivity --help-all",
@@ -269,8 +269,8 @@ VERBS = {
     "--json --output -o --wide --quiet --plot --help-all",
     "simulate": "--hardware --load --concurrency --arrivals --requests --router --seed --workload --prompt --generate "
     "--prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity "
-    "--routing --count --lm-head --engine --kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp --reserve "
-    "--json --output -o --quiet --plot --help-all",
+    "--lora --routing --count --lm-head --engine --kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp "
+    "--reserve --json --output -o --quiet --plot --help-all",
     "sweep": "--hardware --years --chassis --pue --power-price --hosting --set --json --output -o --batch --prompt "
     "--generate --context --concurrency --phase --counts --dtype --engine --layouts --ttft --tpot --price-kind "
     "--prices --columns --workers --dry-run --best --pareto --pivot --of --by --where --unfit --top "
