@@ -54,8 +54,8 @@ COMMANDS = {
     ],
     "size": [
         "llama-3.1-8b --hardware h100,l40s --load 50req/s --pools",
-        "llama-3.1-8b --hardware mi300x --prefill-on h100 --pools --load 50req/s --lora 2x8 --speculate 4:0.7 --draft llama-3.2-1b"
-        " --api 1/2",
+        "llama-3.1-8b --hardware mi300x --prefill-on h100 --pools --load 50req/s --speculate 4:0.7"
+        " --draft llama-3.2-1b --lora 2x8 --api 1/2",
         "llama-3.1-8b --hardware h100 --users 30 --activity 0.2 --budget 1MUSD --power 40kW --prompt 512 --generate 16"
         " --ttft p95:500ms --tpot p99:50ms --launch vllm --verify",
     ],
