@@ -65,8 +65,7 @@ def _check_each(keys: Sequence[tuple[str, ...]], found: Collection[str], refused
     for place, name in sorted({pair for key in keys for pair in enumerate(key)}):
         own = ["|".join(key) for key in keys if key[place] == name]
         if not any(key in found for key in own):
-            msg = f"{name}: {refused[own[0]]}"
-            raise UsageError(msg)
+            raise UsageError(refused[own[0]])
     if not keys:
         msg = "nothing to record; name models and hardware"
         raise UsageError(msg)

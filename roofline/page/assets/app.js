@@ -20,7 +20,9 @@ let roof;
 let tape;
 let asked = 0;
 let painting = false;
+let recording;
 const boxes = {};
+const QUIET_MS = 350;  // a recording takes the server longer than an answer: it waits until one has chosen
 const ROWS = 16;
 
 const model = () => library.models.find((each) => each.name === state.model);
@@ -44,7 +46,8 @@ async function ask() {
     ({ answer, roof } = found);
     problem("");
     paint();
-    if (moved || from.alone) record(mine);
+    clearTimeout(recording);
+    if (moved) recording = setTimeout(() => record(mine), from.alone ? 0 : QUIET_MS);
   } catch (failure) {
     if (mine === asked) problem(failure);
   } finally {
@@ -397,7 +400,7 @@ function notes() {
 // The start
 
 function lists() {
-  const sized = (each) => ({ value: each.name, more: `${format.count(each.parameters)} parameters` });
+  const sized = (each) => ({ value: each.name, more: `${format.parameters(each.parameters)} parameters` });
   const told = (each) => ({ value: each.name, title: each.title, more: each.capacity_bytes ? format.bytes(each.capacity_bytes) : each.vendor });
   const free = !from.alone;
   boxes.model = new Combobox(byId("model"), { chosen: (name) => change({ model: name, config: "", op: "", dtype: "", engine: "", ...fitting(name) }) });

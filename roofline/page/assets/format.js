@@ -26,6 +26,8 @@ export function percent(value) {
   if (value > 0 && value < 0.001) return "<0.1 %";
   return `${value === 0 || value >= 0.9995 ? Math.round(100 * value) : (100 * value).toFixed(1)} %`;
 }
+// Parameters as models are named: 32.8B.
+export const parameters = (value) => count(value).replace(" ", "").replace("G", "B");
 export const plain = (value) => (value === null || value === undefined ? "–" : digits(value));
 export const whole = (value) => (value === null || value === undefined ? "–" : value.toLocaleString("en-US"));
 export const usd = (value) => (value === null ? "–" : `$${value < 10 ? value.toFixed(2) : digits(value)}`);

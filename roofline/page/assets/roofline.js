@@ -83,7 +83,7 @@ function placed(box, taken, radius) {
   const sides = [[1, -1], [1, 1], [-1, -1], [-1, 1], [0, -1.6], [0, 1.6], [1.8, 0], [-1.8, 0], [2.4, -2], [-2.4, 2], [2.4, 2], [-2.4, -2]];
   const size = 15;
   const free = ([x, y]) => taken.every((other) => Math.abs(other.x - x) > (other.size + size) / 2 || Math.abs(other.y - y) > (other.size + size) / 2);
-  if (radius >= 9) return [box.x, box.y];
+  if (radius >= 9 && free([box.x, box.y])) return [box.x, box.y];
   const reach = radius + 7;
   const found = sides.map(([dx, dy]) => [box.x + dx * reach, box.y + dy * reach]).find(free);
   return found ?? [box.x + reach, box.y - reach];
@@ -96,13 +96,13 @@ export function roofline(phase, roof, { width, height, chosen, choose, title }) 
     const share = each.time_s / phase.time_s;
     return { each, x: f.px(each.intensity), y: f.py(each.flops / each.time_s), radius: 3.5 + 13 * Math.sqrt(share) };
   });
-  const taken = marks.map(({ x, y, radius }) => ({ x, y, size: radius * 1.2 }));
+  const taken = marks.map((mark) => ({ mark, x: mark.x, y: mark.y, size: mark.radius * 1.2 }));
   const dots = marks.map(({ each, x, y, radius }) =>
     svg("circle", { class: `dot ${each.bound_by}${each.name === chosen ? " chosen" : ""}`, cx: x.toFixed(2), cy: y.toFixed(2), r: radius.toFixed(2), onclick: choose && (() => choose(each.name)) },
       svg("title", {}, `${each.name}: ${flopsPerS(each.flops / each.time_s)} at ${each.intensity.toPrecision(3)} FLOP/B, bound by ${each.bound_by}`)));
   const labels = marks.filter(({ each }) => numbers.has(each.place)).map((mark) => {
-    const inside = mark.radius >= 9;
-    const [x, y] = placed(mark, taken.filter((other) => other.x !== mark.x || other.y !== mark.y), mark.radius);
+    const [x, y] = placed(mark, taken.filter((other) => other.mark !== mark), mark.radius);
+    const inside = x === mark.x && y === mark.y;
     taken.push({ x, y, size: 15 });
     return svg("text", { class: inside ? `number inside ${mark.each.bound_by}` : "number", x: x.toFixed(2), y: (y + 4).toFixed(2), "text-anchor": "middle" }, String(numbers.get(mark.each.place)));
   });
