@@ -84,7 +84,7 @@ function slide(patch) {
     try {
       if (!point) throw new Refused();
       answer = played(answer, tape.found.at(point), point, roof.bandwidth_bytes_per_s);
-      paint();
+      paint({ moving: true });
     } catch {
       clearTimeout(resting);
       resting = setTimeout(ask, 120);
@@ -101,13 +101,15 @@ function problem(failure) {
 
 // What is shown
 
-function paint() {
+// What a slider moves, and only then the rest, which does not change while it moves.
+function paint({ moving = false } = {}) {
   if (!answer) return;
-  fields();
   verdict();
   sliders();
   memory();
   phases();
+  if (moving) return;
+  fields();
   beside();
   same();
   notes();
@@ -370,7 +372,7 @@ function besideTable(rows) {
     show("beside", h("p", { class: "hint" }, "Add up to three devices, counts or boxes to see the same workload on each."));
     return;
   }
-  const titles = ["Hardware", "Fits", "First token", "Each token", "Tokens", "Per million", ""];
+  const titles = ["Hardware", "Fits", "First token", "Each token", "Tokens", "Per million", h("span", { class: "unseen" }, "Leave out")];
   show("beside", h("table", {}, h("thead", {}, h("tr", {}, titles.map((each, place) => h("th", { scope: "col", class: place > 1 ? "numeric" : null }, each)))), h("tbody", {}, rows.map(besideRow))));
 }
 
@@ -455,7 +457,7 @@ async function start() {
   lists();
   dropping();
   window.addEventListener("popstate", () => { state = read(location.hash); ask(); });
-  window.addEventListener("resize", () => requestAnimationFrame(paint));
+  window.addEventListener("resize", () => requestAnimationFrame(() => paint()));
   await ask();
 }
 

@@ -1,0 +1,144 @@
+"""The page in a browser: first paint, a slider that moves, a choice, what it asks of others, what it weighs.
+
+    pip install playwright; apt-get install chromium
+    python benchmarks/page_bars.py [--chromium /usr/bin/chromium] [--moves 60]
+
+Times are medians and 95th percentiles on this machine, at one moment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from playwright.sync_api import sync_playwright
+
+from roofline.page.files import assets
+from roofline.page.views import taped
+
+MOVE = """async (moves) => {
+  const found = [];
+  const sliders = [...document.querySelectorAll('#sliders input[type=range]')];
+  for (let move = 0; move < moves; move++) {
+    const slider = sliders[move % sliders.length];
+    slider.value = (Number(slider.value) + 1) % Math.ceil(slider.max / 2);
+    const start = performance.now();
+    slider.dispatchEvent(new Event('input'));
+    await new Promise(requestAnimationFrame);
+    found.push(performance.now() - start);
+    await new Promise((done) => setTimeout(done));
+  }
+  return found;
+}"""
+WORK = """async (moves) => {
+  const found = [];
+  const slider = document.querySelector('#sliders input[type=range]');
+  const callbacks = [];
+  const frame = window.requestAnimationFrame;
+  window.requestAnimationFrame = (callback) => callbacks.push(callback);
+  for (let move = 0; move < moves; move++) {
+    slider.value = 1 + (move % 12);
+    const start = performance.now();
+    slider.dispatchEvent(new Event('input'));
+    callbacks.splice(0).forEach((callback) => callback(start));
+    document.body.getBoundingClientRect();
+    found.push(performance.now() - start);
+  }
+  window.requestAnimationFrame = frame;
+  return found;
+}"""
+PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null"
+SETTLED = """(words) => !document.getElementById('verdict').classList.contains('stale')
+  && document.title.startsWith(words)"""
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    command = [sys.executable, "-m", "roofline", "page", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().split()[0]
+        process.terminate()
+
+
+def told(name: str, values: Sequence[float], unit: str = "ms") -> str:
+    ordered = sorted(values)
+    middle, high = ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
+    return f"{name}: median {middle:.1f}, 95 % {high:.1f} {unit} (n {len(ordered)})"
+
+
+def settle(page: Any, words: str) -> None:
+    end = time.monotonic() + 60
+    while not page.evaluate(SETTLED, words):  # wait_for_function evaluates text, which the policy forbids
+        if time.monotonic() > end:
+            msg = f"the page did not show {words} in a minute"
+            raise TimeoutError(msg)
+        time.sleep(0.005)
+
+
+def measured(address: str, chromium: str, moves: int) -> Iterator[str]:
+    errors: list[str] = []
+    outside: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
+        page.on("console", lambda each: errors.append(each.text) if each.type == "error" else None)
+        page.on("pageerror", lambda each: errors.append(str(each)))
+        page.on("request", lambda each: None if each.url.startswith(address) else outside.append(each.url))
+        page.goto(f"{address}#model=llama-3.1-8b&hardware=h100&batch=1")
+        settle(page, "llama-3.1-8b")
+        paints = []
+        for _ in range(5):
+            page.reload()
+            settle(page, "llama-3.1-8b")
+            paints.append(float(page.evaluate(PAINT)))
+        yield told("first contentful paint", paints)
+        time.sleep(5)  # the recording comes when one has chosen
+        yield told("a slider moved, to the end of the frame's work", page.evaluate(MOVE, moves))
+        yield told("work of a move, layout included", page.evaluate(WORK, moves))
+        choices = []
+        for name in ("qwen3-8b", "mistral-7b", "gpt2", "phi-4", "llama-3.2-1b", "qwen3-32b"):
+            start = time.monotonic()
+            page.evaluate(f"location.hash = '#model={name}&hardware=a100&batch=1'")
+            settle(page, name)
+            choices.append(1e3 * (time.monotonic() - start))
+            time.sleep(0.2)
+        yield told("a choice of a model, first time", choices)
+        browser.close()
+    yield f"requests outside the origin: {len(outside)}; console errors: {len(errors)} {errors[:2]}"
+
+
+def weights() -> Iterator[str]:
+    page = sum(len(gzip.compress(each, 9)) for each in assets().values())
+    yield f"the page: {page / 1e3:.1f} kB gzipped in {len(assets())} files"
+    for model, hardware, more in (
+        ("bert-base", "a10", {}),
+        ("llama-3.1-8b", "h100", {"context": "4096"}),
+        ("llama-3.1-8b", "h100", {}),
+        ("gpt-oss-120b", "h100", {}),
+    ):
+        tape = json.dumps(taped([("model", model), ("hardware", hardware), *more.items()]), separators=(",", ":"))
+        yield f"tape of {model} on {hardware} {more or ''}: {len(gzip.compress(tape.encode(), 9)) / 1e3:.1f} kB gzipped"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    parser.add_argument("--moves", type=int, default=60)
+    given = parser.parse_args()
+    for line in weights():
+        print(line)
+    with serving() as address:
+        for line in measured(address, given.chromium, given.moves):
+            print(line)
+
+
+if __name__ == "__main__":
+    main()
