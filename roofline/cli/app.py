@@ -12,11 +12,11 @@ from typing import NoReturn
 import click
 
 from roofline.cli import (
-    engines,
+    completion,
     formula,
     hardware,
+    library,
     measure,
-    models,
     op,
     page,
     plot,
@@ -33,24 +33,32 @@ from roofline.options import verbs
 from roofline.options.groups import JsonOutput
 
 _WELCOME = """\
-roofline tells what a transformer costs on hardware you do not own yet, why, and how sure that is.
+How fast is a transformer on any hardware, what limits it, what does it cost?
 
-  roofline predict llama-3.1-8b --hardware h100 --batch 16     buyer: does it fit, how fast
-  roofline predict llama-3.1-8b --hardware h100 --context 4096 engineer: what limits a decode step
-  roofline formula attention --quantity intensity              teacher: the formula, in letters
+  Does it fit, how fast?  roofline predict llama-3.1-8b --hardware h100
+  What should I buy?      roofline compare llama-3.1-8b --hardware h100,mi300x
+  Why?                    roofline formula attention --quantity intensity
 
-verbs: predict, compare, size, train, simulate, sweep, page, op, formula, plot, doctor, calibrate, validate,
-       hardware list|show|check|diff|new|schema, models list|show|check,
-       engines list|show|check|new
+{rows}
+
+MODEL: a name, a config.json, a folder, a .gguf or my.py:make_model.
+Flags and examples: roofline VERB --help. Tab key: roofline completion SHELL.\
 """
 
-_MODEL = Argument("model", "A preset, or a path to a config.json or its folder.")
+
+def _page(panels: dict[str, list[str]]) -> str:
+    """The first page: what it is, three questions, the verbs in rows, what MODEL is."""
+    return _WELCOME.format(rows="\n".join(f"{panel:9}{'  '.join(names)}" for panel, names in panels.items()))
+
+
+_MODEL = Argument("model", "A name (roofline models list), a config.json or its folder, or a .gguf.")
 _MODEL_OR_LINE = Argument(
     "model",
-    "A preset, a path to a config.json or its folder, or my.py:make_model, whose code is run; none with --from.",
+    "A name (roofline models list), a config.json or its folder, a .gguf, or my.py:make_model, whose code is run; "
+    "none with --from.",
     optional=True,
 )
-_SUBJECT = Argument("subject", "A model as for predict, or a layer: attention, feed_forward, ...")
+_SUBJECT = Argument("subject", "A model as for predict, or a layer: attention, feed_forward, ...", completes="model")
 _KIND = Argument(
     "kind",
     "matmul, grouped_matmul, experts, attention, latent_attention, scan, convolution, elementwise, quantize, norm, "
@@ -60,20 +68,22 @@ _KIND = Argument(
 _PICTURE = Argument("kind", f"{', '.join(plot.KINDS)}.")
 _DRAWN = Argument("model", "As for predict; several with commas where a kind shows several. For validation: a CSV.")
 _SWEPT = Argument("what", "Models with commas, a STUDY.yaml, schema, or show and the folder of a sweep.", many=True)
-_DEVICE = Argument("name", "A device or a system: name, alias, YAML file, or a count: 8xh100.")
+_DEVICE = Argument("name", "A device or a system: name, alias, YAML file, or a count: 8xh100.", completes="hardware")
 _FILES = Argument("files", "YAML files of devices or systems.", many=True)
-_ONE, _OTHER = Argument("one", "A device."), Argument("other", "Another.")
+_ONE, _OTHER = Argument("one", "A device.", completes="hardware"), Argument("other", "Another.", completes="hardware")
 _NEW = Argument("name", "The new device, lower case and hyphens: my-gpu.")
 _OF = Argument("of", "device or system.", optional=True)
-_ENGINE = Argument("name", "An engine: name, alias or YAML file.")
+_ENGINE = Argument("name", "An engine: name, alias or YAML file.", completes="engine")
 _ENGINE_FILES = Argument("files", "YAML files of engines.", many=True)
 _NEW_ENGINE = Argument("name", "The new engine, lower case and hyphens: my-engine.")
 _TEXT = Argument("text", "Only presets with this in their name or family.", optional=True)
-_NAME = Argument("name", "A preset or a path.")
+_NAME = Argument("name", "A preset or a path.", completes="model")
+_SHELL = Argument("shell", "bash, zsh or fish.")
+_PART = Argument("text", "Only those with this in their name, title or an alias.", optional=True)
 _FILE = Argument("file", "A config.json, or the folder that holds it.")
 
 
-@click.group(cls=Verbs, invoke_without_command=True, context_settings={"max_content_width": 120})
+@click.group(cls=Verbs, page=_page, invoke_without_command=True, context_settings={"max_content_width": 120})
 @click.option("--version", is_flag=True, help="Print the version.")
 @click.pass_context
 def app(context: click.Context, version: bool) -> None:
@@ -83,14 +93,14 @@ def app(context: click.Context, version: bool) -> None:
 
         tell(installed("roofline"))
     elif context.invoked_subcommand is None:
-        tell(_WELCOME.rstrip())
+        tell(context.get_help())
 
 
 hardware_app = Verbs(help="The devices: list, show, check, diff, new, schema.")
 hardware_app.add(
     "Verbs",
     "list",
-    Verb(hardware.hardware_list, verbs.HardwareListFlags, answer="hardware.answers:HardwareListAnswer"),
+    Verb(hardware.hardware_list, verbs.HardwareListFlags, _PART, answer="hardware.answers:HardwareListAnswer"),
 )
 hardware_app.add(
     "Verbs",
@@ -110,16 +120,16 @@ models_app = Verbs(help="The models: list, show, check.")
 models_app.add(
     "Verbs",
     "list",
-    Verb(models.models_list, verbs.ModelListFlags, _TEXT, answer="models.answers:ModelListAnswer"),
+    Verb(library.models_list, verbs.ModelListFlags, _TEXT, answer="models.answers:ModelListAnswer"),
 )
-models_app.add("Verbs", "show", Verb(models.models_show, JsonOutput, _NAME, answer="models.answers:ModelAnswer"))
-models_app.add("Verbs", "check", Verb(models.models_check, None, _FILE))
+models_app.add("Verbs", "show", Verb(library.models_show, JsonOutput, _NAME, answer="models.answers:ModelAnswer"))
+models_app.add("Verbs", "check", Verb(library.models_check, None, _FILE))
 
 engines_app = Verbs(help="The engines: list, show, check, new.")
-engines_app.add("Verbs", "list", Verb(engines.engines_list, JsonOutput, answer="engines.answers:EngineListAnswer"))
-engines_app.add("Verbs", "show", Verb(engines.engines_show, JsonOutput, _ENGINE, answer="engines.answers:EngineAnswer"))
-engines_app.add("Verbs", "check", Verb(engines.engines_check, None, _ENGINE_FILES))
-engines_app.add("Verbs", "new", Verb(engines.engines_new, verbs.EngineNewFlags, _NEW_ENGINE))
+engines_app.add("Verbs", "list", Verb(library.engines_list, JsonOutput, answer="engines.answers:EngineListAnswer"))
+engines_app.add("Verbs", "show", Verb(library.engines_show, JsonOutput, _ENGINE, answer="engines.answers:EngineAnswer"))
+engines_app.add("Verbs", "check", Verb(library.engines_check, None, _ENGINE_FILES))
+engines_app.add("Verbs", "new", Verb(library.engines_new, verbs.EngineNewFlags, _NEW_ENGINE))
 
 assert isinstance(app, Verbs)
 app.add(
@@ -131,39 +141,140 @@ app.add(
         _MODEL_OR_LINE,
         answer="prediction.answers:PredictAnswer",
         several=("batch", "prompt", "generate", "context"),
+        examples=(
+            "predict llama-3.1-8b --hardware h100 --context 4096",
+            "predict llama-3.1-70b --hardware 8xh100 --batch 16 --dtype fp8",
+            "predict llama-3.1-8b --hardware h100,l40s --batch 1,8,64",
+        ),
+        exits="4 it does not fit (--check)",
     ),
 )
-app.add("Ask", "compare", Verb(serving.compare, verbs.CompareFlags, _MODEL, answer="buying.answers:CompareAnswer"))
-app.add("Ask", "size", Verb(serving.size, verbs.SizeFlags, _MODEL, answer="buying.answers:SizeAnswer"))
-app.add("Ask", "train", Verb(training.train, verbs.TrainFlags, _MODEL, answer="buying.answers:TrainAnswer"))
+app.add(
+    "Ask",
+    "compare",
+    Verb(
+        serving.compare,
+        verbs.CompareFlags,
+        _MODEL,
+        answer="buying.answers:CompareAnswer",
+        examples=("compare llama-3.1-8b --hardware h100,mi300x,l40s --workload chat --ttft 500ms --tpot 30ms",),
+        exits="4 none meets the targets",
+    ),
+)
+app.add(
+    "Ask",
+    "size",
+    Verb(
+        serving.size,
+        verbs.SizeFlags,
+        _MODEL,
+        answer="buying.answers:SizeAnswer",
+        examples=(
+            "size llama-3.1-8b --hardware h100,mi300x --load 50req/s --tpot 30ms",
+            "size llama-3.1-70b --hardware h100 --dtype fp8 --users 30 --budget 150kUSD --price-kind purchase",
+        ),
+        exits="4 none serves the load within the targets",
+    ),
+)
+app.add(
+    "Ask",
+    "train",
+    Verb(
+        training.train,
+        verbs.TrainFlags,
+        _MODEL,
+        answer="buying.answers:TrainAnswer",
+        examples=("train llama-3.1-8b --hardware 64xh100 --tokens 1T",),
+        exits="4 it does not fit, or takes more than --days",
+    ),
+)
 app.add(
     "Explore",
     "simulate",
-    Verb(simulation.simulate, verbs.SimulateFlags, _MODEL, answer="simulation.answers:SimulateAnswer"),
+    Verb(
+        simulation.simulate,
+        verbs.SimulateFlags,
+        _MODEL,
+        answer="simulation.answers:SimulateAnswer",
+        examples=("simulate llama-3.1-8b --hardware h100 --load 5req/s --ttft 100ms --tpot 10ms",),
+    ),
 )
-app.add("Explore", "sweep", Verb(sweep.sweep, verbs.SweepFlags, _SWEPT, answer="sweeps.answers:RowsAnswer"))
-app.add("Explore", "page", Verb(page.show_page, verbs.PageFlags))
+app.add(
+    "Explore",
+    "sweep",
+    Verb(
+        sweep.sweep,
+        verbs.SweepFlags,
+        _SWEPT,
+        answer="sweeps.answers:RowsAnswer",
+        examples=(
+            "sweep llama-3.1-8b --hardware h100,mi300x --batch 1..512:log2 --context 1k,8k -o swept",
+            "sweep show swept --pareto tpot_s,usd_per_mtoken --by hardware",
+        ),
+    ),
+)
+app.add("Explore", "page", Verb(page.show_page, verbs.PageFlags, examples=("page -o roofline.html",)))
 app.add(
     "Explain",
     "formula",
-    Verb(formula.show_formula, verbs.FormulaFlags, _SUBJECT, answer="formulas.regimes:FormulaAnswer"),
+    Verb(
+        formula.show_formula,
+        verbs.FormulaFlags,
+        _SUBJECT,
+        answer="formulas.regimes:FormulaAnswer",
+        examples=("formula attention", "formula llama-3.1-8b --op up --phase decode --solve B --hardware h100"),
+    ),
 )
-app.add("Explain", "plot", Verb(plot.plot, verbs.PlotFlags, _PICTURE, _DRAWN))
-app.add("Explain", "op", Verb(op.operator, verbs.OpFlags, _KIND, answer="operators.answers:OpAnswer"))
+app.add(
+    "Explain",
+    "plot",
+    Verb(
+        plot.plot,
+        verbs.PlotFlags,
+        _PICTURE,
+        _DRAWN,
+        examples=("plot roofline llama-3.1-8b --hardware h100 --batch 16 -o roofline.svg",),
+    ),
+)
+app.add(
+    "Explain",
+    "op",
+    Verb(
+        op.operator,
+        verbs.OpFlags,
+        _KIND,
+        answer="operators.answers:OpAnswer",
+        examples=("op matmul --m 4096 --k 4096 --n 14336 --dtype bf16 --hardware h100",),
+    ),
+)
 app.add("Measure", "doctor", Verb(measure.doctor, verbs.DoctorFlags, answer="validation.answers:DoctorAnswer"))
 app.add(
     "Measure",
     "calibrate",
-    Verb(measure.calibrate, verbs.CalibrateFlags, answer="fitting.answers:CalibrateAnswer"),
+    Verb(
+        measure.calibrate,
+        verbs.CalibrateFlags,
+        answer="fitting.answers:CalibrateAnswer",
+        examples=("calibrate -o my-cpu.yaml --budget 60s",),
+        exits="5 timings not to be trusted",
+    ),
 )
 app.add(
     "Measure",
     "validate",
-    Verb(measure.validate, verbs.ValidateFlags, _MODEL, answer="validation.answers:ValidateAnswer"),
+    Verb(
+        measure.validate,
+        verbs.ValidateFlags,
+        _MODEL,
+        answer="validation.answers:ValidateAnswer",
+        examples=("validate bert-base --hardware my-cpu.yaml --dtype fp32 --prompt 128 --max-median-ape 15",),
+        exits="5 timings not to be trusted, 6 off by more than --max-median-ape",
+    ),
 )
 app.add("Library", "hardware", hardware_app)
 app.add("Library", "models", models_app)
 app.add("Library", "engines", engines_app)
+app.add_command(Verb(completion.completion, None, _SHELL), "completion")
 
 
 def _verb_of(failure: click.ClickException) -> str:
@@ -182,6 +293,14 @@ def _unknown_option(failure: click.NoSuchOption) -> str:
     return f"{failure.format_message()} ({_verb_of(failure)} --help)"
 
 
+def _missing(failure: click.MissingParameter) -> str:
+    """What to type where an argument is missing: for MODEL a few names."""
+    told = failure.format_message()
+    if failure.param is not None and failure.param.name == "model":
+        told = predict.NO_MODEL
+    return f"{told} ({_verb_of(failure)} --help)"
+
+
 def main() -> NoReturn:
     """Run the command line: data to stdout, one line to stderr for whatever the user got wrong."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would look through every installed package
@@ -198,6 +317,8 @@ def main() -> NoReturn:
         interrupted()
     except click.NoSuchOption as failure:
         fail(_unknown_option(failure), 2)
+    except click.MissingParameter as failure:
+        fail(_missing(failure), 2)
     except click.ClickException as failure:
         fail(f"{failure.format_message()} ({_verb_of(failure)} --help)", 2)
     except OSError as failure:

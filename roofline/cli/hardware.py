@@ -11,10 +11,10 @@ from roofline.options.groups import JsonOutput
 from roofline.options.verbs import HardwareListFlags, HardwareNewFlags
 
 
-def hardware_list(flags: HardwareListFlags) -> None:
-    """All devices: memory, bandwidth, peak, ridge point."""
+def hardware_list(text: str | None, flags: HardwareListFlags) -> None:
+    """All devices, or those that match: memory, bandwidth, peak, ridge point."""
     from roofline.hardware.loading import load_every_hardware
-    from roofline.hardware.selection import select, sort_by
+    from roofline.hardware.selection import named, select, sort_by
     from roofline.hardware.systems import load_every_system
     from roofline.reports import hardware as report_hardware
     from roofline.units import parse_quantity
@@ -24,14 +24,15 @@ def hardware_list(flags: HardwareListFlags) -> None:
     if flags["kind"] == "system":
         if given := [name for name in ("vendor", "memory", "dtype", "sort") if flags.get(name)]:
             refuse(f"--{given[0]} does not go with --kind system")
-        systems = load_every_system()
+        systems = [system for system in load_every_system() if named(system, text)]
         _out(json, {s.name: s.to_dict() for s in systems}, lambda: report_hardware.system_table(systems))
         return
     least = None if memory is None else parse_quantity(memory, "bytes")
     every = load_every_hardware()
-    found = select(every, vendor=flags["vendor"], kind=flags["kind"], memory=least, dtype=dtype, announced=announced)
+    asked = {"vendor": flags["vendor"], "kind": flags["kind"], "dtype": dtype}
+    found = select(every, text=text, memory=least, announced=announced, **asked)
     found = sort_by(found, sort) if sort else found
-    left_out = 0 if announced else sum(spec.status == "announced" for spec in every)
+    left_out = 0 if announced else sum(spec.status == "announced" and named(spec, text) for spec in every)
     more = f"{left_out} announced devices left out (--announced); " if left_out else ""
     note = ["", f"{more}boxes and cloud shapes: roofline hardware list --kind system"]
     chosen = dtype.lower() if dtype else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from roofline.cli import plot as cli_plot
 from roofline.cli.console import refuse, tell, warn, without_color
 from roofline.cli.traced import model_of
@@ -17,11 +19,16 @@ if TYPE_CHECKING:
     from roofline.prediction.predict import Prediction
     from roofline.prediction.sensitivity import Gains
 
+NO_MODEL = (
+    "MODEL is missing; a name such as llama-3.1-8b, qwen3-32b, gpt-oss-120b, deepseek-v3 or bert-base "
+    "(roofline models list), a config.json or its folder, a .gguf"
+)
+
 
 def predict(model: str | None, flags: PredictFlags) -> None:
     """Time, memory and bottleneck of a model on a device, phase by phase and operator by operator."""
     if model is None and flags["launched"] is None:
-        refuse("MODEL is missing; name a preset such as llama-3.1-8b, a folder, or give --from LINE")
+        refuse(f"{NO_MODEL}, or give --from LINE")
     if model is not None and flags["launched"] is not None:
         refuse(f"{model} and --from: the launch line names the model; give one of them")
     if flags["hardware"] is None:
@@ -47,6 +54,8 @@ def predict(model: str | None, flags: PredictFlags) -> None:
     _show(result, found, part(PredictOutput, flags), more)
     for words in below if not flags["json"] else ():
         tell(f"\n{words}")
+    if flags["check"] and result.memory.fits is not True:
+        raise click.exceptions.Exit(4)
 
 
 def _predicted(model: str | Model | None, hardware: str, flags: PredictFlags) -> Prediction:
@@ -122,6 +131,8 @@ def _predict_several(model: str | Model | None, flags: PredictFlags) -> None:
         tell(to_json(found.to_dict()))
     elif output is None:
         tell(points_text(found, wide=flags["wide"], quiet=flags["quiet"]))
+    if flags["check"] and not all(row["fits"] for row in found.rows()):
+        raise click.exceptions.Exit(4)
 
 
 def _check_files(output: Path | None, plot: Path | None) -> None:

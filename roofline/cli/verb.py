@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from roofline.classes import frozen
+from roofline.cli.completion import completed
 from roofline.cli.console import tell
 from roofline.options.edits import read_edit
 from roofline.options.option import Field, fields_of
@@ -22,12 +23,13 @@ from roofline.options.verbs import GROUPS
 
 @frozen
 class Argument:
-    """What stands without a flag: its name and its help."""
+    """What stands without a flag: its name and its help; ``completes`` names whose names a shell offers for it."""
 
     name: str
     help: str
     optional: bool = False
     many: bool = False
+    completes: str = ""
 
 
 class Verb(click.Command):
@@ -35,14 +37,15 @@ class Verb(click.Command):
 
     ``run`` is called with its arguments by name and all ``flags`` as one mapping, which is of the type ``flags``.
     ``answer`` is where its JSON is declared, ``module:name``, which ``--json-schema`` prints. Of the flags ``several``
-    each takes a list of numbers, too.
+    each takes a list of numbers, too. Help ends in the ``examples`` and in the exit codes, with those of its own.
     """
 
     def __init__(
         self, run: Callable[..., None], flags: type | None, *arguments: Argument, answer: str = "",
-        several: Collection[str] = (),
+        several: Collection[str] = (), examples: tuple[str, ...] = (), exits: str = "",
     ) -> None:  # fmt: skip
         self.arguments, self.answer, self._definition, self._several = arguments, answer, flags, several
+        self.examples, self._exits = examples, exits
         super().__init__("", callback=self._called(run), help=run.__doc__, options_metavar="[FLAGS]")
 
     @cached_property
@@ -61,7 +64,12 @@ class Verb(click.Command):
 
     def _declared(self) -> list[click.Parameter]:
         params: list[click.Parameter] = [
-            click.Argument([each.name], required=not each.optional, nargs=-1 if each.many else 1)
+            click.Argument(
+                [each.name],
+                required=not each.optional,
+                nargs=-1 if each.many else 1,
+                shell_complete=completed(each.completes or each.name),
+            )
             for each in self.arguments
         ]
         params += (_option(field, several=field.name in self._several) for field in self.flags)
@@ -106,6 +114,7 @@ class Verb(click.Command):
             for title, fields in grouped.items():
                 with formatter.section(title):
                     formatter.write_dl([(_spelled([field]), field.text) for field in fields], col_max=33)
+            self._close(formatter)
             return
         everyday = [field for fields in grouped.values() for field in fields if field.option.everyday]
         with formatter.section("Flags"):
@@ -113,14 +122,30 @@ class Verb(click.Command):
         if more := len(self.flags) - len(everyday):
             formatter.write_paragraph()
             formatter.write_text(f"--help-all shows {more} more.")
+        self._close(formatter)
+
+    def _close(self, formatter: click.HelpFormatter) -> None:
+        """Examples, unbroken so that they can be pasted, and exit codes."""
+        if self.examples:
+            formatter.write("\nExamples:\n")
+            formatter.write("".join(f"  roofline {each}\n" for each in self.examples))
+        if self.flags:
+            formatter.write_paragraph()
+            own = f"{self._exits}, " if self._exits else ""
+            formatter.write_text(f"Exit codes: 0 answered, 2 a wrong flag, 3 refused, {own}7 an extra is missing.")
 
 
 class Verbs(click.Group):
-    """Verbs under the titles of their panels."""
+    """Verbs under the titles of their panels; ``page``, where there is one, is its help from the names in them."""
 
-    def __init__(self, *given: Any, **more: Any) -> None:
+    def __init__(self, *given: Any, page: Callable[[dict[str, list[str]]], str] | None = None, **more: Any) -> None:
         super().__init__(*given, **more)
         self.panels: dict[str, list[str]] = {}
+        self._page = page
+
+    def get_help(self, ctx: click.Context) -> str:
+        """Its page, else its verbs with a line each."""
+        return super().get_help(ctx) if self._page is None else self._page(self.panels)
 
     def add(self, panel: str, name: str, command: click.Command) -> None:
         """Add a verb under a title."""
@@ -182,9 +207,8 @@ def _option(field: Field, *, several: bool) -> click.Option:
         return click.Option(words, is_flag=True, default=None)
     if several:
         return click.Option(words, type=_numbers(field.name))
-    return click.Option(
-        words, type=click.Path(path_type=Path) if own == [Path] else _TYPES.get(tuple(own), click.STRING)
-    )
+    kind = click.Path(path_type=Path) if own == [Path] else _TYPES.get(tuple(own), click.STRING)
+    return click.Option(words, type=kind, shell_complete=completed(field.name, field.words))
 
 
 _TYPES: dict[tuple[Any, ...], Any] = {(int,): click.INT, (float,): click.FLOAT, (Any,): click.INT}

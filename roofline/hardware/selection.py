@@ -8,6 +8,7 @@ from typing import Any
 from roofline.errors import SpecError, near_matches, shown
 from roofline.hardware.roofs import Roofline
 from roofline.hardware.spec import HardwareSpec
+from roofline.hardware.systems import System
 
 Value = float | str | None
 
@@ -22,9 +23,16 @@ COLUMNS: dict[str, Callable[[HardwareSpec], Value]] = {
 """Fields that are derived, by the names that ``--sort`` takes beside the paths of a spec."""
 
 
+def named(spec: HardwareSpec | System, text: str | None) -> bool:
+    """Whether a name, the title or an alias of a device or a system has ``text`` in it, large or small."""
+    words = (spec.name, spec.title or "", *spec.aliases)
+    return text is None or any(text.lower() in word.lower() for word in words)
+
+
 def select(
     specs: Sequence[HardwareSpec],
     *,
+    text: str | None = None,
     vendor: str | None = None,
     kind: str | None = None,
     memory: float | None = None,
@@ -33,8 +41,8 @@ def select(
 ) -> list[HardwareSpec]:
     """The devices of a vendor and a kind, sold with at least ``memory`` [B], that contract in ``dtype``.
 
-    What is only announced is left out unless ``announced``. Raises SpecError for a vendor, a kind or a dtype that no
-    device has.
+    ``text`` stands in a name of theirs. What is only announced is left out unless ``announced``. Raises SpecError for a
+    vendor, a kind or a dtype that no device has.
     """
     _known("vendor", vendor, [spec.vendor or "" for spec in specs])
     _known("kind", kind, [spec.kind for spec in specs])
@@ -43,6 +51,7 @@ def select(
         spec
         for spec in specs
         if (announced or spec.status != "announced")
+        and named(spec, text)
         and (vendor is None or (spec.vendor or "").lower() == vendor.lower())
         and (kind is None or spec.kind == kind.lower())
         and (memory is None or (spec.main_memory.capacity or 0.0) >= memory)

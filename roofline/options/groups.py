@@ -67,11 +67,11 @@ class Shown(TypedDict, total=False):
 
     images: Annotated[
         int | None,
-        Option("Images of each request, whose tokens come to the prompt.", usual="none", metavar="N", everyday=True),
+        Option("Images of each request, whose tokens come to the prompt.", usual="none", metavar="N"),
     ]
     image_size: Annotated[
         str | None,
-        Option("Width and height of an image, or of a frame.", usual="1024x768", metavar="WxH", everyday=True),
+        Option("Width and height of an image, or of a frame.", usual="1024x768", metavar="WxH"),
     ]
     video: Annotated[
         float | str | None,

@@ -84,6 +84,7 @@ class PredictOutput(FileOutput, Wide, Quiet, NoColor, total=False):
     plot: Annotated[Path | None, Option("Draw the roofline: FILE.png, .svg or .pdf.", metavar="FILE", everyday=True)]
     explain: Annotated[bool, Option("Where each number comes from.", default=False, everyday=True)]
     sensitivity: Annotated[bool, Option("What 10 % more of each resource would buy.", default=False)]
+    check: Annotated[bool, Option("Exit 4 where it does not fit, or where nobody knows.", default=False)]
 
 
 class PredictFlags(Hardware, PredictOptions, Tracing, Launched, Launch, PredictOutput, total=False):

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import click
 import pytest
+from click.shell_completion import ShellComplete
 from grids import paired, quick
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -51,33 +53,98 @@ def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 def test_alone_it_says_what_it_is_in_15_lines() -> None:
     lines = answer().splitlines()
     assert len(lines) <= 15
-    assert all(len(line) <= 120 for line in lines)
-    commands = [line.split("     ")[0] for line in lines if line.startswith("  roofline ")]
-    assert len(commands) == 3
+    assert all(len(line) <= 80 for line in lines)
+    assert len(_asked(lines)) == 3
+    assert answer("--help").splitlines() == lines
+
+
+def _asked(lines: list[str]) -> list[str]:
+    """The commands of the first page."""
+    return [command for line in lines for command in re.findall(r"^  [A-Z].*\? +roofline (.*)$", line)]
 
 
 def test_the_welcome_can_be_pasted() -> None:
-    for line in answer().splitlines():
-        if line.startswith("  roofline "):
-            words = re.split(r" (?:buyer|engineer|teacher):", line)[0].split()[1:]
-            assert answer(*words)
+    for command in _asked(answer().splitlines()):
+        assert answer(*command.split())
 
 
 def test_version() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*\n", answer("--version"))
 
 
-@pytest.mark.parametrize("verb", [(), ("predict",), ("hardware",), ("hardware", "list"), ("models", "show")])
+@pytest.mark.parametrize("verb", [("predict",), ("hardware",), ("hardware", "list"), ("models", "show")])
 def test_help(verb: tuple[str, ...]) -> None:
     assert "--help" in answer(*verb, "--help")
 
 
 def test_the_help_names_the_verbs_that_exist_and_no_other() -> None:
-    named = re.findall(r"^  ([a-z]+)  ", answer("--help"), re.MULTILINE)
-    verbs = (
-        "predict compare size train simulate sweep formula plot op doctor calibrate validate hardware models engines"
+    panels = re.findall(r"^(?:Ask|Explore|Explain|Measure|Library) +(.*)$", answer("--help"), re.MULTILINE)
+    named = " ".join(panels).split()
+    verbs = "predict compare size train simulate sweep page formula plot op doctor calibrate validate"
+    assert named == [*verbs.split(), "hardware", "models", "engines"]
+    assert {*named, "completion"} == set(cli.app.commands)
+
+
+def test_examples_of_help_have_flags_that_exist() -> None:
+    """Those of the page of each verb; an empty list of a verb with flags of its own would be an oversight."""
+    context, shown = click.Context(cli.app), 0
+    for name, verb in cli.app.commands.items():
+        for example in getattr(verb, "examples", ()):
+            first, *words = example.split()
+            assert first == name
+            verb.make_context(name, words, parent=context)
+            assert f"\n  roofline {example}\n" in answer(name, "--help")
+            shown += 1
+    assert shown >= 12
+    assert "Exit codes: 0 answered, 2 a wrong flag, 3 refused, 4 it does not fit (--check)" in " ".join(
+        answer("predict", "--help").split()
     )
-    assert named == verbs.split()
+
+
+def test_a_missing_model_is_told_with_names_that_exist() -> None:
+    for verb in ("predict", "compare", "train"):
+        line = refusal(2, verb, "--hardware", "h100")
+        assert line.startswith("roofline: MODEL is missing; a name such as llama-3.1-8b, qwen3-32b, ")
+        for name in re.findall(r"[a-z0-9.]+-[a-z0-9.-]*[a-z0-9]", line.split("such as ")[1].split(" (")[0]):
+            assert name in preset_names()
+
+
+@pytest.mark.parametrize(("batch", "code"), [("16", 0), ("400", 4), ("16,400", 4)])
+def test_check_exits_4_where_it_does_not_fit(batch: str, code: int) -> None:
+    ended, out, _ = roofline("predict", "llama-3.1-8b", "--hardware", "h100", "--batch", batch, "--check", "--quiet")
+    assert ended == code
+    assert out
+    assert roofline("predict", "llama-3.1-8b", "--hardware", "h100", "--batch", batch, "--quiet")[0] == 0
+
+
+def test_hardware_is_found_by_a_part_of_a_name() -> None:
+    assert set(json.loads(answer("hardware", "list", "RTX-40", "--json"))) >= {"rtx-4090", "rtx-4080"}
+    assert all("gtx" not in line for line in answer("hardware", "list", "rtx").splitlines())
+    assert "dgx-h100" in answer("hardware", "list", "dgx", "--kind", "system")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_has_its_completion(shell: str) -> None:
+    assert f"_ROOFLINE_COMPLETE={shell}_complete" in answer("completion", shell)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("predict llama-3.1-", "llama-3.1-8b"),
+        ("predict gpt2 --hardware rtx-40", "rtx-4090"),
+        ("compare gpt2 --hardware h100,8xmi3", "h100,8xmi300x"),
+        ("predict gpt2 --engine vl", "vllm"),
+        ("predict gpt2 --lm-head a", "all"),
+        ("hardware show h10", "h100"),
+        ("co", "completion"),
+        ("predict gpt2 --sens", "--sensitivity"),
+    ],
+)
+def test_names_are_completed(typed: str, offered: str) -> None:
+    *words, last = typed.split()
+    found = ShellComplete(cli.app, {}, "roofline", "_ROOFLINE_COMPLETE").get_completions(words, last)
+    assert offered in [item.value for item in found]
 
 
 def test_the_help_shows_what_people_use_and_the_rest_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:

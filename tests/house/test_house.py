@@ -255,7 +255,7 @@ VERBS = {
     "--weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity --lora --routing --count --lm-head "
     "--engine --kernels --constants --reserve --set --tp --pp --dp --ep --cp --dcp --sp --input --dims --strict "
     "--from --launch --verify --json --output -o --wide --quiet --no-color --operators --plot --explain "
-    "--sensitivity --help-all",
+    "--sensitivity --check --help-all",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --rope-dim --value-dim "
     "--latent-dim --causal --full --rule --key-heads --key-dim --chunk --channels --taps --rows --columns --inputs "
     "--tokens --experts --topk --hidden --width --operation --message-bytes "
@@ -301,6 +301,7 @@ VERBS = {
     "models list": "--json --family --parameters --kind --moe --fits --sort",
     "models show": "--json",
     "models check": "",
+    "completion": "",
 }
 
 
@@ -328,7 +329,7 @@ def test_the_verbs_and_their_flags_do_not_change_by_accident() -> None:
 def test_the_flags_are_the_keywords(verb: str) -> None:
     flags = {word[2:].replace("-", "_") for word in VERBS[verb].split() if word[:2] == "--"}
     shown = (  # how it is shown, not asked; and of code, how it is traced before it is asked about
-        "help_all json output operators explain sensitivity wide quiet pareto no_color plot from launch "
+        "help_all json output operators explain sensitivity check wide quiet pareto no_color plot from launch "
         "verify input dims strict"
     ).split()
     assert flags - {*shown} | {"model"} == set(inspect.signature(getattr(roofline, verb)).parameters)
