@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -42,6 +42,12 @@ def predict(model: str | None, flags: PredictFlags) -> None:
     output, plot = flags["output"], flags["plot"]
     result = _predicted(meant, flags["hardware"], flags)
     more, below = _deployed(result, flags["launch"], verifies=flags["verify"])
+    if result.documents_per_s is not None:
+        from roofline.buying.documents import documents_of, in_words
+
+        read = documents_of(result)
+        assert read is not None
+        more["documents"], below = dict(read), [in_words(read), *below]
     for warning in result.model.warnings:
         warn(warning)
     found = _gains(result) if flags["sensitivity"] else {}
@@ -72,9 +78,9 @@ def _predicted(model: str | Model | None, hardware: str, flags: PredictFlags) ->
     return predict(model or "", hardware, **options)
 
 
-def _deployed(result: Prediction, engine: str | None, *, verifies: bool) -> tuple[dict[str, dict[str, str]], list[str]]:
+def _deployed(result: Prediction, engine: str | None, *, verifies: bool) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """What starts and what measures a prediction, as blocks of its JSON and in words; nothing where none is asked."""
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, dict[str, Any]] = {}
     told = []
     if engine is not None:
         from roofline.prediction.launching import launch_in_json, launch_line
@@ -145,7 +151,7 @@ def _check_files(output: Path | None, plot: Path | None) -> None:
         cli_plot.check(plot)
 
 
-def _show(result: Prediction, found: Gains, shown: PredictOutput, more: dict[str, dict[str, str]]) -> None:
+def _show(result: Prediction, found: Gains, shown: PredictOutput, more: dict[str, dict[str, Any]]) -> None:
     """A prediction as JSON, or as text with what was asked for besides."""
     from roofline.reports import answer
 

@@ -42,6 +42,7 @@ def feed_forward(
     function: Activation,
     gated: bool,
     bias: bool = False,
+    down_bias: bool = False,
     packed: bool = False,
     source: str = "h",
     output: str = "f",
@@ -49,22 +50,23 @@ def feed_forward(
 ) -> tuple[Op, ...]:
     """The feed-forward layer: ``down(act(up(h)))``, or ``down(act(gate(h)) * up(h))`` when gated.
 
-    ``packed`` states gate and up as one matmul, which reads its input once. ``prefix`` tells it from another one beside
-    it.
+    ``down_bias``: the last matrix alone has one. ``packed`` states gate and up as one matmul, which reads its input
+        once. ``prefix`` tells it from another one beside it.
 
-    >>> from sympy import symbols
-    >>> sizes = dict(zip("BTDF", symbols("B T D F")))
-    >>> [(op.name, op.flops(sizes)) for op in feed_forward(function="relu", gated=False)]
-    [('up', 2*B*D*F*T), ('act', 0), ('down', 2*B*D*F*T)]
-    >>> sum(op.flops(sizes) for op in feed_forward(function="silu", gated=True))
-    6*B*D*F*T
+        >>> from sympy import symbols
+        >>> sizes = dict(zip("BTDF", symbols("B T D F")))
+        >>> [(op.name, op.flops(sizes)) for op in feed_forward(function="relu", gated=False)]
+        [('up', 2*B*D*F*T), ('act', 0), ('down', 2*B*D*F*T)]
+        >>> sum(op.flops(sizes) for op in feed_forward(function="silu", gated=True))
+        6*B*D*F*T
 
-    Source: Vaswani et al. 2017 (arXiv 1706.03762), eq. 2; gated: Shazeer 2020 (arXiv 2002.05202), eq. 6.
+        Source: Vaswani et al. 2017 (arXiv 1706.03762), eq. 2; gated: Shazeer 2020 (arXiv 2002.05202), eq. 6.
     """
     h, g, u, m = Tensor(source, "B T D"), *(Tensor(f"{prefix}{x}", "B T F") for x in "gum")
 
     def project(name: str, x: Tensor, axes: str, y: Tensor) -> Op:
-        offset = weight(f"b_{prefix}{name}", axes.rsplit(maxsplit=1)[-1]) if bias else None
+        biased = bias or (down_bias and name == "down")
+        offset = weight(f"b_{prefix}{name}", axes.rsplit(maxsplit=1)[-1]) if biased else None
         return contract(f"{prefix}{name}", x, weight(f"w_{prefix}{name}", axes), y, bias=offset)
 
     up, down = project("up", h, "D F", u), project("down", m, "F D", Tensor(output, "B T D"))

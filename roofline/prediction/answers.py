@@ -254,6 +254,15 @@ class VerifyAnswer(TypedDict):
     measures: Annotated[str, Says("what it measures")]
 
 
+class DocumentsAnswer(TypedDict):
+    """What a network that reads documents, and generates nothing, does in a second and for a dollar."""
+
+    documents_per_s: Annotated[float, Says("sequences of the prompt's length that are read, by all devices", "1/s")]
+    documents_per_usd: NotRequired[Annotated[float, Says("the same for a US dollar, where a price by the hour is known",
+                                                         "1/USD")]]  # fmt: skip
+    price: NotRequired[Annotated[str, Says("the cheapest price on demand, with its date and source")]]
+
+
 class PredictAnswer(Answer):
     """What a model costs on hardware: memory, time, what binds, how sure, phase by phase."""
 
@@ -288,4 +297,5 @@ class PredictAnswer(Answer):
     sensitivity: NotRequired[Annotated[dict[Phase, dict[str, GainAnswer]], Says(
         "with --sensitivity: what more of each resource buys, phase by phase")]]  # fmt: skip
     launch: NotRequired[Annotated[LaunchAnswer, Says("with --launch: the launch line")]]
+    documents: NotRequired[Annotated[DocumentsAnswer, Says("of a network that reads text and generates nothing")]]
     verify: NotRequired[Annotated[VerifyAnswer, Says("with --verify: the command that measures it")]]

@@ -134,6 +134,13 @@ class Prediction:
         return self.workload.batch * tokens / self.request_s
 
     @property
+    def documents_per_s(self) -> float | None:
+        """Sequences that are read per second, by a network that reads text and generates nothing; else None. [1/s]"""
+        if self.model.generates or self.model.lengths.unit or self.program.anonymous:
+            return None
+        return self.workload.batch / self.request_s
+
+    @property
     def replicated(self) -> tuple[Replicated, ...]:
         """The weights that all devices together hold more often than once, most first. [elements]"""
         found = replicated_weights(self.request.program, self.layout) if self.count > 1 else ()

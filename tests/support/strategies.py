@@ -429,6 +429,8 @@ ENCODERS: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
     ),
     "distilbert": ("DistilBert", {}, _DISTILBERT_NAMES),
     "electra": ("Electra", {**_TABLE, "embedding_size": SMALL}, {}),
+    "gte": ("Gte", {**_TABLE, "type_vocab_size": st.integers(0, 2), "pad_token_id": st.just(0)}, {}),
+    "jina_embeddings_v3": ("JinaEmbeddingsV3", {**_TABLE, "pad_token_id": st.just(0)}, {}),
     "modernbert": (
         "ModernBert",
         {
@@ -449,6 +451,7 @@ ENCODERS: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
         {"max_position_embeddings": st.integers(42, 99), "relative_attention_num_buckets": st.integers(32, 40)},
         {},
     ),
+    "nomic_bert": ("NomicBert", {**_TABLE, "pad_token_id": st.just(0)}, {}),
     "roberta": ("Roberta", _PADDED, {}),
     "xlm-roberta": ("XLMRoberta", _PADDED, {}),
 }
@@ -469,7 +472,8 @@ def encoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str,
         "max_position_embeddings": 64,
         "tie_word_embeddings": draw(st.booleans()),
     }
-    kind = draw(st.sampled_from(_ENCODER_CLASSES + ["ForPreTraining"] * (model_type == "electra")))
+    spans = -1 if model_type in ("gte", "nomic_bert") else None  # which have no class of answers
+    kind = draw(st.sampled_from(_ENCODER_CLASSES[:spans] + ["ForPreTraining"] * (model_type == "electra")))
     labels = 2 if kind == "ForQuestionAnswering" else draw(FEW)  # where an answer starts, and where it ends
     return {
         "model_type": model_type,

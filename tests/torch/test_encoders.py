@@ -128,3 +128,13 @@ def test_modernbert_attends_in_a_window_but_for_every_third_layer():
     }
     assert flops["full_layers"] == 4 * 768 * 8192 * 8192
     assert flops["local_layers"] == 4 * 768 * (8192 * 129 - 64 * 65)  # 64 on either side, fewer at both ends
+
+
+def test_colbert_embeds_every_token_in_128_elements():
+    """ColBERT (arXiv 2004.12832), section 3.2: BERT and a matrix without a bias, on every token."""
+    fields = {**load_model("bert-base").fields, "architectures": ["BertForTokenClassification"]}
+    bare = load_model({**fields, "id2label": {"0": "x"}})
+    colbert = load_model({**fields, "architectures": ["HF_ColBERT"]})
+    assert colbert.parameters == bare.parameters - (768 + 1) + 768 * 128
+    sizes = {"B": 3, "T": 50, "S": 50}
+    assert our_flops(colbert, Phase.ENCODE, **sizes) - our_flops(bare, Phase.ENCODE, **sizes) == 2 * 150 * 768 * 127

@@ -22,6 +22,10 @@ def _classes(
     }
 
 
+def _without_spans(classes: dict[str, Fields]) -> dict[str, Fields]:
+    return {name: fields for name, fields in classes.items() if not name.endswith("ForQuestionAnswering")}
+
+
 def _first(function: str) -> Fields:
     return {"pooling": "first", "head_act": function}
 
@@ -38,6 +42,16 @@ _padding_rows = Rule("pad_token_id", lambda fields: whole(fields, "pad_token_id"
 @rule("classifier_pooling")
 def _modernbert_pooling(fields: Fields) -> str:
     return "mean" if fields.get("classifier_pooling") == "mean" else "first"
+
+
+@rule("head_dim")
+def _heads_fill_the_width(fields: Fields) -> bool:
+    """Nomic's projections have no bias; a head of another width than a whole part of the hidden size is refused."""
+    given = fields.get("head_dim")
+    if given not in (None, fields["hidden_size"] // fields["num_attention_heads"]):
+        msg = f"head_dim {shown(given)} is not modelled; expected hidden_size / num_attention_heads"
+        raise ValueError(msg)
+    return False
 
 
 _DISENTANGLED: Fields = {
@@ -76,9 +90,13 @@ _ENCODER = Family(
     only={**USUAL, "is_decoder": False},
 )
 _BERT = _ENCODER.but(options={"type_vocab_size": 2}, only={"position_embedding_type": "absolute"})
+_ROTARY = _ENCODER.but(fixed={"positions": "rotary"})
 _GELU: Fields = {"head_act": "gelu"}
 _MODERN_HEAD: Fields = {"head_norm": True}
 _MODERN_TOKENS: Fields = {"pooling": "every", **_MODERN_HEAD}
+
+_TOKENS_OF_128: Fields = {"head": "token_classifier", "num_labels": 128, "labels_bias": False}
+"""ColBERT (arXiv 2004.12832, section 3.2): an embedding of 128 for each token."""
 
 ENCODERS: dict[str, Family] = {
     "albert": _BERT.but(
@@ -88,7 +106,7 @@ ENCODERS: dict[str, Family] = {
         positive="num_hidden_groups",
         inert="classifier_dropout_prob net_structure_type gap_size num_memory_blocks down_scale_factor",
     ),
-    "bert": _BERT.but(_pooled("Bert")),
+    "bert": _BERT.but({**_pooled("Bert"), "HF_ColBERT": _TOKENS_OF_128}),
     "camembert": _BERT.but(_pooled("Camembert", masked=_GELU), fixed={"unused_positions": _padding_rows}),
     "deberta-v2": _ENCODER.but(
         _classes("DebertaV2", pooler={}, sentence=_first("gelu")),
@@ -121,6 +139,15 @@ ENCODERS: dict[str, Family] = {
         },
         fixed={"embedding_size": unless_equal("embedding_size", "hidden_size", 128)},
         inert="summary_type summary_use_proj summary_activation summary_last_dropout",
+    ),
+    "gte": _ROTARY.but(
+        _without_spans(_classes("Gte", pooler={}, sentence=_first("tanh"), masked=_GELU)),
+        options={"type_vocab_size": 1, "max_position_embeddings": 8192},
+        fixed={"gated": True, "mlp_bias": False, "down_bias": True},
+    ),
+    "jina_embeddings_v3": _ROTARY.but(
+        _classes("JinaEmbeddingsV3", pooler=_first("tanh"), sentence=_first("tanh"), masked=_GELU),
+        options={"type_vocab_size": 1, "max_position_embeddings": 8194},
     ),
     "modernbert": _ENCODER.but(
         _classes("ModernBert", pooler={"pooling": "none"}, sentence=_MODERN_HEAD, token=_MODERN_TOKENS),
@@ -157,6 +184,11 @@ ENCODERS: dict[str, Family] = {
         options={"position_buckets": 32},
         positive="relative_attention_num_buckets",
         fixed={"unused_positions": 2},  # its padding token is number 1, whatever the file says
+    ),
+    "nomic_bert": _ROTARY.but(
+        _without_spans(_classes("NomicBert", pooler={}, sentence=_first("tanh"))),
+        options={"type_vocab_size": 2, "max_position_embeddings": 2048, "hidden_act": "silu"},
+        fixed={"gated": True, "attention_bias": _heads_fill_the_width, "mlp_bias": False},
     ),
     "roberta": _BERT.but(_pooled("Roberta", masked=_GELU), fixed={"unused_positions": _padding_rows}),
     "tutorial_encoder": Family(

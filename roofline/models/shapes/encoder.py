@@ -114,6 +114,7 @@ def _layer(config: EncoderConfig, conventions: Conventions, kind: _Kind) -> tupl
         attention_bias=config.attention_bias,
         out_bias=config.attention_bias,
         mlp_bias=config.mlp_bias,
+        down_bias=config.down_bias,
         packed_qkv=config.packed_qkv,
         packed_gate=config.packed_gate,
         rotary=config.positions == "rotary",
@@ -152,8 +153,13 @@ def _head(config: EncoderConfig) -> tuple[Op, ...]:
     ops = _pooling(config, last)
     if config.head == "none":
         return ops
+    return (*ops, _labels(config, "pooled" if ops else last))
+
+
+def _labels(config: EncoderConfig, source: str) -> Op:
+    """What scores the labels, of a sequence or of each token; the embeddings of tokens are as many labels (ColBERT)."""
     every = config.head == "token_classifier"
-    return (*ops, classifier(labels=config.num_labels, source="pooled" if ops else last, every=every))
+    return classifier(labels=config.num_labels, source=source, every=every, bias=config.labels_bias)
 
 
 def _pooling(config: EncoderConfig, last: str) -> tuple[Op, ...]:

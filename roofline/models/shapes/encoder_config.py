@@ -31,6 +31,7 @@ class EncoderConfig(Config):
     gated: bool = False
     attention_bias: bool = True
     mlp_bias: bool = True
+    down_bias: bool = Field(default=False, description="a bias of the feed-forward layer's last matrix alone")
     packed_qkv: bool = Field(default=False, description="query, key and value projections are one matmul")
     packed_gate: bool = Field(default=False, description="gate and up projections are one matmul")
     layer_types: list[Literal["full_attention", "sliding_attention"]] = Field(
@@ -49,6 +50,7 @@ class EncoderConfig(Config):
         default="none", description="which token the dense layer before a classifier runs on"
     )
     num_labels: Size = 2
+    labels_bias: bool = Field(default=True, description="a bias of what scores the labels")
 
     @model_validator(mode="after")
     def _options_agree(self) -> EncoderConfig:

@@ -47,6 +47,7 @@ class Block:
     key_bias: bool = True
     out_bias: bool = True
     mlp_bias: bool = True
+    down_bias: bool = False
     packed_qkv: bool = False
     packed_gate: bool = False
     rotary: bool = False
@@ -114,6 +115,7 @@ def feed_forward_of(block: Block) -> tuple[Op, ...]:
             function=block.function,
             gated=block.gated,
             bias=block.mlp_bias,
+            down_bias=block.down_bias,
             packed=block.packed_gate,
             source=input_of(block),
         ),
