@@ -24,6 +24,8 @@ NO_DEFAULT = {
     ("qwen2_vl_text", "tie_word_embeddings"),
     ("qwen3_vl_text", "tie_word_embeddings"),
     ("t5", "max_position_embeddings"),
+    # Set on its class beside the fields, and true, as in all of BERT's kin.
+    ("nomic_bert", "tie_word_embeddings"),
 }
 
 
