@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from roofline.buying.api import compare, size, train
+    from roofline.buying.api import compare, simulate, size, train
     from roofline.buying.ranking import Comparison
     from roofline.buying.recording import record
     from roofline.buying.sizing import Sizing
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from roofline.operators.predict_op import OperatorPrediction, predict_op
     from roofline.prediction.predict import Prediction
     from roofline.serving.step_clock import StepClock
-    from roofline.simulation.simulate import Simulation, simulate
+    from roofline.simulation.simulate import Simulation
     from roofline.sweeps.several import Predictions, predict
     from roofline.sweeps.sweep import Sweep, sweep
     from roofline.tape.tape import Tape
@@ -87,7 +87,7 @@ _HOMES = {
     "predict": "sweeps.several",
     "predict_op": "operators.predict_op",
     "record": "buying.recording",
-    "simulate": "simulation.simulate",
+    "simulate": "buying.api",
     "size": "buying.api",
     "sweep": "sweeps.sweep",
     "trace": "tracing.trace",

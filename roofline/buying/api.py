@@ -1,11 +1,13 @@
-"""The buyer's two questions as functions: :func:`compare` and :func:`size`. Their keywords are the flags."""
+"""The buyer's questions as functions: :func:`compare`, :func:`size` and others. Their keywords are the flags."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from roofline.buying.job_costs import job_cost
 from roofline.buying.limits import Limits
 from roofline.buying.load import read_load
 from roofline.buying.percentile_sizing import size_by_percentiles
@@ -20,10 +22,21 @@ from roofline.models.model import Model
 from roofline.options.edits import edits_by_room
 from roofline.options.groups import Loaded
 from roofline.options.keywords import part, takes
-from roofline.options.verbs import CompareOptions, ServingOptions, SizeOptions, TrainOptions
+from roofline.options.verbs import (
+    CompareOptions,
+    JobOptions,
+    ServingOptions,
+    SimulateOptions,
+    SizeOptions,
+    TrainOptions,
+)
+from roofline.prediction.request import Hardware as Device
 from roofline.serving.hardware_choice import Hardware, read_hardware
 from roofline.serving.operating_points import Targets
 from roofline.serving.scenario import read_question
+from roofline.serving.step_clock import AnyModel
+from roofline.simulation.simulate import Simulation
+from roofline.simulation.simulate import simulate as simulated
 
 
 @takes(CompareOptions)
@@ -91,6 +104,29 @@ def size(
     if pairs:
         result = with_pools(result, list({(p.name, d.name): (p, d) for p, d in pairs}.values()))
     return within_limits(result, limits)
+
+
+@takes(JobOptions)
+def simulate(model: AnyModel, hardware: Device, **options: Unpack[JobOptions]) -> Simulation:
+    """Percentiles of TTFT, TPOT and latency under load: an engine's continuous batching in discrete events.
+
+    ``load`` in requests per second with ``arrivals`` poisson or gamma:SHAPE; ``arrivals`` all puts everything there at
+    the start: a job, with its makespan, its tail and its ``cost``; ``concurrency`` clients ask in a closed loop.
+    Lengths are drawn from ``workload``, ``prompt`` and ``generate``; the turns of ``agent`` sessions read all before
+    them, FILE.csv and FILE.jsonl are traces, and the hits of both are those of a replica's prefix cache. Token budget,
+    sequences, cache blocks and captured batches are the engine's. ``tp`` to ``cp`` are a replica's degrees, ``dp`` the
+    replicas; without them replicas are of the fewest devices that hold the model, as many as the hardware makes.
+    ``ttft`` and ``tpot`` are what goodput is within. All randomness comes from ``seed``. Raises RooflineError, in one
+    line, for whatever is refused.
+
+    >>> found = simulate("llama-3.1-8b", "h100", load="5 req/s", requests=200, ttft="200 ms")
+    >>> found.outcome.times["ttft_s"].percentiles[50] < found.outcome.times["ttft_s"].percentiles[99] < 0.2
+    True
+    >>> simulate("llama-3.1-8b", "h100", arrivals="all", requests=200, prices="h100=2USD/h").cost.usd_per_h
+    2.0
+    """
+    found = simulated(model, hardware, **part(SimulateOptions, options))
+    return replace(found, cost=job_cost(hardware, found.deployment.devices, options))
 
 
 @takes(TrainOptions)

@@ -7,7 +7,7 @@ from functools import partial
 from roofline.cli import plot as cli_plot
 from roofline.cli.console import refuse, tell, warn
 from roofline.options.keywords import part
-from roofline.options.verbs import SimulateFlags, SimulateOptions
+from roofline.options.verbs import JobOptions, SimulateFlags
 
 
 def simulate(model: str, flags: SimulateFlags) -> None:
@@ -20,11 +20,11 @@ def simulate(model: str, flags: SimulateFlags) -> None:
         check_output(flags["output"])
     if flags["plot"] is not None:
         cli_plot.check(flags["plot"])
+    from roofline.buying import api as buying
     from roofline.reports.prediction import to_json
     from roofline.reports.serving.simulation import simulation_rows, simulation_text
-    from roofline.simulation.simulate import simulate as simulated
 
-    found = simulated(model, flags["hardware"], **part(SimulateOptions, flags))
+    found = buying.simulate(model, flags["hardware"], **part(JobOptions, flags))
     for warning in found.deployment.clock.request.model.warnings:
         warn(warning)
     if flags["output"] is not None:

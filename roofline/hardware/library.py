@@ -49,6 +49,17 @@ def is_path(hardware: str | Path) -> bool:
     return path.suffix in (".yaml", ".yml") or len(path.parts) > 1
 
 
+def _check_alike(word: str, known: Sequence[str]) -> None:
+    """Raises SpecError for several devices with a plus between them."""
+    parts = [str(parted(part.strip())[1]) for part in word.split("+") if part.strip()]
+    if len(parts) > 1 and all(part in known for part in parts):
+        msg = (
+            f"hardware {' and '.join(dict.fromkeys(parts))} in one server: a model spread over unlike devices is not "
+            "modelled; ask for each kind by itself, or for as many of the one with the least memory"
+        )
+        raise SpecError(msg)
+
+
 def find_file(name: str) -> Path:
     """The file of a device or a system by name or alias, in any case.
 
@@ -70,6 +81,7 @@ def find_file(name: str) -> Path:
     for problem in _unreadable(word):
         raise problem
     known = [*index, *(word for _, words in _unindexed(shipped) for word in words)]
+    _check_alike(word, known)
     hint = near_matches(word, known)
     hint = "try h100, mi300x or t4" if hint.startswith("known") else hint  # all of them would fill the screen
     msg = f"unknown hardware {name!r}; {hint} (roofline hardware list)"

@@ -363,7 +363,11 @@ class SimulateOptions(Simulated, Traffic, Targets, StepClockOptions, Reserve, to
     """The keywords of ``simulate``."""
 
 
-class SimulateFlags(Hardware, SimulateOptions, FileOutput, Quiet, total=False):
+class JobOptions(SimulateOptions, Prices, total=False):
+    """The keywords of ``simulate``, with what its run is paid by."""
+
+
+class SimulateFlags(Hardware, JobOptions, FileOutput, Quiet, total=False):
     """The flags of ``simulate``."""
 
     plot: Annotated[

@@ -58,6 +58,18 @@ class OfferedAnswer(TypedDict):
     constants: Annotated[str, Says("whose constants")]
 
 
+class JobCostAnswer(TypedDict):
+    """What the run costs: all devices from the first arrival to the last token."""
+
+    usd_per_h: Annotated[float | None, Says("cost of an hour of all devices; null without a price", "USD/h")]
+    usd: Annotated[float | None, Says("cost of the run", "USD")]
+    usd_low: Annotated[float | None, Says("low end of its band", "USD")]
+    usd_high: Annotated[float | None, Says("high end of its band", "USD")]
+    usd_per_million_output: Annotated[float | None, Says("cost of a million generated tokens", "USD")]
+    price: Annotated[str | None, Says("price that it follows from")]
+    problem: Annotated[str | None, Says("why there is no cost")]
+
+
 class SimulateAnswer(Answer):
     """What requests waited under a load. Ends of bands: every step at its fast, or at its slow end."""
 
@@ -83,6 +95,7 @@ class SimulateAnswer(Answer):
     requests: Annotated[int, Says("requests simulated")]
     counted: Annotated[int, Says("those after the warm-up, whose times count")]
     makespan_s: Annotated[float, Says("from the first arrival to the last token", "s")]
+    tail_s: Annotated[float, Says("the last part of it, when 90 % of the requests are done", "s")]
     requests_per_s: Annotated[float, Says("served", "requests/s")]
     output_tokens_per_s: Annotated[float, Says("generated", "tokens/s")]
     input_tokens_per_s: Annotated[float, Says("tokens of the prompts of what is served", "tokens/s")]
@@ -96,4 +109,5 @@ class SimulateAnswer(Answer):
     most_cache: Annotated[float, Says("most of it")]
     preempted: Annotated[int, Says("how often a sequence lost its cache and was computed anew")]
     cached: Annotated[float, Says("part of all prompt tokens that came from a prefix cache")]
+    cost: Annotated[JobCostAnswer, Says("what the run costs")]
     notes: Annotated[list[str], Says("what to know")]

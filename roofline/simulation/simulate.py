@@ -22,6 +22,7 @@ from roofline.serving.step_clock import AnyModel
 from roofline.simulation.arrivals import Arrivals
 from roofline.simulation.deployment import Deployment, deploy
 from roofline.simulation.events import ROUTERS, round_robin, run
+from roofline.simulation.job import JobCost
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.load import Offered
 from roofline.simulation.statistics import Outcome, counted_of, outcome
@@ -46,6 +47,7 @@ class Simulation:
     targets: Targets
     ledger: Ledger
     outcome: Outcome
+    cost: JobCost | None = None
 
     @property
     def counted(self) -> Ledger:
@@ -162,25 +164,22 @@ class Simulation:
             "saturation_requests_per_s": self.saturation,
             "load": self.load,
             **_told(self.outcome, self.fast, self.slow),
+            **({"cost": self.job} if self.job else {}),
             "notes": list(self.notes),
         }  # fmt: skip
+
+    @property
+    def job(self) -> dict[str, Any] | None:
+        """What the run costs, by its makespan and the ends of its band; None where nobody asked."""
+        seconds = self.outcome.makespan_s, self.fast.makespan_s, self.slow.makespan_s
+        return None if self.cost is None else self.cost.to_dict(seconds, int(self.ledger.generate.sum()))
 
 
 @takes(SimulateOptions)
 def simulate(model: AnyModel, hardware: Hardware, **options: Unpack[SimulateOptions]) -> Simulation:
-    """Percentiles of TTFT, TPOT and latency under load: an engine's continuous batching in discrete events.
+    """What requests wait under a load; ``roofline.simulate`` says what the keywords are, and adds what the run costs.
 
-    ``load`` in requests per second with ``arrivals`` poisson or gamma:SHAPE; ``arrivals`` all puts everything there at
-    the start; ``concurrency`` clients ask in a closed loop. Lengths are drawn from ``workload``, ``prompt`` and
-    ``generate``; the turns of ``agent`` sessions read all before them, FILE.csv and FILE.jsonl are traces, and the hits
-    of both are those of a replica's prefix cache. Token budget, sequences, cache blocks and captured batches are the
-    engine's. ``tp`` to ``cp`` are a replica's degrees, ``dp`` the replicas; without them replicas are of the fewest
-    devices that hold the model, as many as the hardware makes. ``ttft`` and ``tpot`` are what goodput is within. All
-    randomness comes from ``seed``. Raises RooflineError, in one line, for whatever is refused.
-
-    >>> found = simulate("llama-3.1-8b", "h100", load="5 req/s", requests=200, ttft="200 ms")
-    >>> found.outcome.times["ttft_s"].percentiles[50] < found.outcome.times["ttft_s"].percentiles[99] < 0.2
-    True
+    Raises RooflineError, in one line, for whatever is refused.
     """
     asked, targets = Offered.of(options), Targets.of(options)
     request = read_request(model, hardware, **part(RequestOptions, part(StepClockOptions, options)))

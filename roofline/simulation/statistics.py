@@ -16,6 +16,9 @@ PERCENTILES = (50, 90, 95, 99)
 TIMES = {"queued_s": "queueing", "ttft_s": "TTFT", "tpot_s": "TPOT", "request_s": "end to end"}
 """What is told of each request, in words."""
 
+_MOST_DONE = 90
+"""The percentage of requests behind whose end the tail of a run begins."""
+
 WARM_UP = 0.1
 """The part of the requests that come first and are not counted: they meet empty replicas."""
 
@@ -47,14 +50,16 @@ class Outcome:
     """One run: distributions by name, what was served in a second, the part of it within targets, how full it was.
 
     Times and ``within`` are of requests that came after ``WARM_UP``, of all where everything was there at the start.
-    Rates are until the last request came, or ended where all came at the start. ``sequences``, ``busy`` and ``cache``
-    are means over the replicas' time from the first to the last request.
+    The tail is what the last tenth of the requests to end takes behind all others. Rates are until the last request
+    came, or ended where all came at the start. ``sequences``, ``busy`` and ``cache`` are means over the replicas' time
+    from the first to the last request.
     """
 
     times: Mapping[str, Distribution]
     requests: int
     counted: int
     makespan_s: float
+    tail_s: float
     requests_per_s: float
     output_tokens_per_s: float
     input_tokens_per_s: float
@@ -88,6 +93,7 @@ def outcome(ledger: Ledger, replicas: Sequence[Replica], targets: Targets, *, wa
         requests=len(ledger),
         counted=len(counted),
         makespan_s=float(ledger.finished.max() - ledger.arrived.min()),
+        tail_s=float(ledger.finished.max() - np.percentile(ledger.finished, _MOST_DONE)),
         requests_per_s=float(np.count_nonzero(ended) / seconds),
         output_tokens_per_s=float(ledger.generate[ended].sum() / seconds),
         input_tokens_per_s=float(ledger.prompt[ended].sum() / seconds),

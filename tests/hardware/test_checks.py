@@ -492,6 +492,11 @@ def test_a_sparsity_pattern_needs_no_quotes(tmp_path: Path) -> None:
     [
         ("h10", "unknown hardware 'h10'; did you mean h100 or h20 or a10? (roofline hardware list)"),
         ("h100-sxm-80g", "did you mean h100-sxm-80gb"),
+        (
+            "2xrtx-3090+1xrtx-4090",
+            "hardware rtx-3090 and rtx-4090 in one server: a model spread over unlike devices is",
+        ),
+        ("h100 + nothing", "unknown hardware 'h100 + nothing'"),
         ("", "unknown hardware ''; try h100, mi300x or t4 (roofline hardware list)"),
         ("a\nb", "unknown hardware 'a\\nb'"),
         ("./nope.yaml", "nope.yaml: no such file"),

@@ -95,6 +95,28 @@ def test_all_at_the_start_is_a_makespan() -> None:
     assert found.makespan_s == pytest.approx(found.times["request_s"].most)
 
 
+def test_a_job_costs_its_devices_for_its_makespan_and_lasts_as_long_as_its_slowest_requests() -> None:
+    asked = {"arrivals": "all", "load": None, "prompt": 128, "prices": "h100=2USD/h"}
+    found = simulated("2xh100", generate="64:2000", **asked)
+    job, outcome = found.job, found.outcome
+    assert job is not None
+    assert job["usd_per_h"] == 2 * 2.0
+    assert job["usd"] == pytest.approx(4.0 * outcome.makespan_s / 3600)
+    assert job["usd_low"] < job["usd"] < job["usd_high"]
+    assert job["usd_per_million_output"] == pytest.approx(job["usd"] / found.ledger.generate.sum() * 1e6)
+    late = np.sort(found.ledger.finished)
+    assert late[-1] - late[-20] <= outcome.tail_s <= late[-1] - late[-21]  # 200 requests, 90 % of them by then
+    even = simulated("2xh100", generate=300, **asked).outcome
+    assert outcome.tail_s / outcome.makespan_s > 0.5 > even.tail_s / even.makespan_s
+
+
+def test_a_job_without_a_price_says_so() -> None:
+    job = simulated("l40s", arrivals="all", load=None, requests=20, price_kind="reserved").job
+    assert job is not None
+    assert job["usd"] is None
+    assert "no reserved price of l40s" in job["problem"]
+
+
 def test_degrees_make_replicas_of_the_devices() -> None:
     shapes = {
         (): (8, "one device"),

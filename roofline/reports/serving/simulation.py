@@ -36,7 +36,8 @@ def _verdict(found: Simulation) -> list[str]:
     ]
     served = f"{format_figures(outcome.requests_per_s)} req/s, {outcome.output_tokens_per_s:,.0f} generated tokens/s"
     if found.load is None or found.saturation is None:
-        lines.append(f"serves {served}; makespan {quantity(outcome.makespan_s, 'time_s')}")
+        lines.append(f"serves {served}; {_makespan(found)}")
+        lines += _cost(found)
     else:
         full = f"{found.load:.0%} of the {format_figures(found.saturation)} req/s at saturation"
         lines.append(f"{'OVERLOADED' if found.load >= 1 else 'keeps up'}, {full}: serves {served}")
@@ -47,6 +48,27 @@ def _verdict(found: Simulation) -> list[str]:
             f"goodput {format_figures(outcome.goodput)} req/s: {outcome.within:.1%} of the requests within {asked}"
         )
     return lines
+
+
+def _makespan(found: Simulation) -> str:
+    """The makespan; of a job with its band and its tail."""
+    whole = f"makespan {quantity(found.outcome.makespan_s, 'time_s')}"
+    if found.asked.process != "all":
+        return whole
+    ends = " to ".join(quantity(end.makespan_s, "time_s") for end in (found.fast, found.slow))
+    return f"{whole} ({ends}), its last {quantity(found.outcome.tail_s, 'time_s')} for a tenth of the requests"
+
+
+def _cost(found: Simulation) -> list[str]:
+    """What a job costs, or why that is not known."""
+    told = found.job
+    if told is None or found.asked.process != "all":
+        return []
+    if told["usd"] is None:
+        return [f"no cost: {told['problem']}"]
+    each = f"{format_figures(told['usd_per_million_output'])} USD per million generated tokens"
+    ends = f"{format_figures(told['usd_low'])} to {format_figures(told['usd_high'])}"
+    return [f"job: {format_figures(told['usd'])} USD ({ends}), {each}; price: {told['price']}"]
 
 
 def _percentiles(found: Simulation) -> list[str]:
