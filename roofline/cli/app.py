@@ -213,7 +213,16 @@ app.add(
         ),
     ),
 )
-app.add("Explore", "page", Verb(page.show_page, verbs.PageFlags, examples=("page -o roofline.html",)))
+app.add(
+    "Explore",
+    "page",
+    Verb(
+        page.show_page,
+        verbs.PageFlags,
+        examples=("page --open", "page -o page.html --models llama-3.1-8b --hardware h100"),
+    ),
+)
+app.add("Explore", "mcp", Verb(page.show_tools, None))
 app.add(
     "Explain",
     "formula",

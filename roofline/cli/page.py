@@ -20,6 +20,13 @@ def show_page(flags: PageFlags) -> None:
     serve(flags["port"], lambda address: _started(address, opens=flags["open"]))
 
 
+def show_tools() -> None:
+    """The verbs as tools of agents, over the Model Context Protocol: standard input and output."""
+    from roofline.page.tools import serve_tools
+
+    serve_tools()
+
+
 def _started(address: str, *, opens: bool) -> None:
     tell(f"{address} (stop with Ctrl-C)")
     if opens:

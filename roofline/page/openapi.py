@@ -33,6 +33,13 @@ def description() -> Json:
     }
 
 
+def parameters_of(path: str) -> list[Json]:
+    """What a question takes, each with its meaning and its schema."""
+    question = QUESTIONS[path]
+    own = [_parameter(name, says, {"type": "string"}) for name, says in question.own.items()]
+    return [*own, *map(_of_field, question.fields)]
+
+
 def _operation(path: str, question: Question, schemas: Json) -> Json:
     """A path; the schema of its answer goes to ``schemas``."""
     found = schema_of(question.declaration())
@@ -40,12 +47,11 @@ def _operation(path: str, question: Question, schemas: Json) -> Json:
     for name, inner in found.pop("$defs", {}).items():
         schemas[f"{path}.{name}"] = _moved(inner, path)
     schemas[path] = _moved(found, path)
-    own = [_parameter(name, says, {"type": "string"}) for name, says in question.own.items()]
     refused = {"description": "refused, in one line", **_json("Refusal")}
     return {
         "operationId": path,
         "summary": question.says,
-        "parameters": [*own, *map(_of_field, question.fields)],
+        "parameters": parameters_of(path),
         "responses": {"200": {"description": "the answer", **_json(path)}, "400": refused},
     }
 

@@ -285,6 +285,7 @@ VERBS = {
     "--kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp --json --wide --serving "
     "--module --measurements --profiled-steps --kernel-rules --compile --budget --max-median-ape --output -o --resume "
     "--help-all",
+    "mcp": "",
     "page": "--hardware --port --open --output -o --models --dtypes",
     "hardware list": "--json --vendor --kind --memory --dtype --sort --announced",
     "formula": "--hardware --phase --dtype --attention --routing --count --lm-head --engine --kernels --constants "

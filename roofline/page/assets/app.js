@@ -158,7 +158,7 @@ function verdict() {
     answer.ttft_s === undefined ? null : tile("Time to first token", format.seconds(answer.ttft_s), steps.prefill ? band(steps.prefill) : null),
     answer.tpot_s === undefined ? null : tile("Time per output token", format.seconds(answer.tpot_s), band(steps.decode)),
     answer.ttft_s === undefined && answer.tpot_s === undefined ? tile("Time of a pass", format.seconds(answer.request_s), band(Object.values(steps)[0])) : null,
-    tile("Throughput", `${format.count(answer.tokens_per_s)}/s`, `tokens, ${answer.inputs.batch === 1 ? "one sequence" : `${format.whole(answer.inputs.batch)} sequences`}`),
+    tile("Throughput", format.perS(answer.tokens_per_s), `tokens, ${answer.inputs.batch === 1 ? "one sequence" : `${format.whole(answer.inputs.batch)} sequences`}`),
     tile("Memory", format.bytes(held.total_bytes), held.capacity_bytes ? `of ${format.bytes(held.capacity_bytes)}${most ? `; ${most}` : ""}` : most),
     tile("A million tokens", format.usd(cost), price === null ? "no price is known: set one" : `at $${price.toFixed(2)} a device-hour, full load`));
   const constants = { calibrated: "Constants fitted to timings of this device", class: "Constants of its class of devices: this one was not timed", published: "Constants from published measurements", datasheet: "The data sheet alone: a lower bound" };
@@ -364,7 +364,7 @@ function besideRow({ hardware, found, refused }, place) {
   const cost = usdPerMtok(each, priced(found.roof, place ? "" : state.price));
   const cell = (value, phase) => h("td", { class: "numeric" }, value === undefined ? "–" : format.seconds(value), phase ? h("span", { class: "band" }, band(phase)) : null);
   return h("tr", {}, h("th", { scope: "row" }, hardware), h("td", {}, each.fits === false ? "no" : each.fits ? "yes" : "?", h("span", { class: "band" }, `${format.bytes(each.memory.total_bytes)} of ${format.bytes(each.memory.capacity_bytes)}`)),
-    cell(each.ttft_s, each.phases.prefill), cell(each.tpot_s, each.phases.decode), h("td", { class: "numeric" }, `${format.count(each.tokens_per_s)}/s`), h("td", { class: "numeric" }, format.usd(cost)), h("td", {}, remove));
+    cell(each.ttft_s, each.phases.prefill), cell(each.tpot_s, each.phases.decode), h("td", { class: "numeric" }, format.perS(each.tokens_per_s)), h("td", { class: "numeric" }, format.usd(cost)), h("td", {}, remove));
 }
 
 function besideTable(rows) {

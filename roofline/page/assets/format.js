@@ -21,6 +21,7 @@ export const flops = (value) => scaled(value, "FLOP", LARGE);
 export const flopsPerS = (value) => scaled(value, "FLOP/s", LARGE);
 export const bytesPerS = (value) => scaled(value, "B/s", LARGE);
 export const seconds = (value) => scaled(value, "s", SMALL);
+export const perS = (value) => (value < 1e6 ? `${digits(value)}/s` : `${count(value)}/s`);
 export const count = (value) => scaled(value, "", LARGE).trim();
 export function percent(value) {
   if (value > 0 && value < 0.001) return "<0.1 %";

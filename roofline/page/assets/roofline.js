@@ -69,7 +69,7 @@ function roofs(f, roof) {
   const middle = start * (ridge / start) ** 0.2;
   const flat = roof.peaks.map((peak, place) => [
     svg("line", { class: place ? "roof second" : "roof", x1: f.px(peak.flops_per_s / bandwidth), y1: f.py(peak.flops_per_s), x2: f.right, y2: f.py(peak.flops_per_s) }),
-    svg("text", { class: "rooflabel", x: f.right, y: f.py(peak.flops_per_s) - 6, "text-anchor": "end" }, `${peak.dtype} ${flopsPerS(peak.flops_per_s)}`),
+    svg("text", { class: "rooflabel", x: f.px(peak.flops_per_s / bandwidth) - 9, y: f.py(peak.flops_per_s) + 4, "text-anchor": "end" }, `${peak.dtype} ${flopsPerS(peak.flops_per_s)}`),
   ]);
   return [
     svg("line", { class: "roof", x1, y1, x2, y2 }),
