@@ -80,7 +80,7 @@ def test_help(verb: tuple[str, ...]) -> None:
 def test_the_help_names_the_verbs_that_exist_and_no_other() -> None:
     panels = re.findall(r"^(?:Ask|Explore|Explain|Measure|Library) +(.*)$", answer("--help"), re.MULTILINE)
     named = " ".join(panels).split()
-    verbs = "predict compare size train simulate sweep page formula plot op doctor calibrate validate"
+    verbs = "predict compare size train simulate sweep page mcp formula plot op doctor calibrate validate"
     assert named == [*verbs.split(), "hardware", "models", "engines"]
     assert {*named, "completion"} == set(cli.app.commands)
 
