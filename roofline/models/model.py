@@ -14,7 +14,7 @@ from roofline.compression.by_tensor import mixed
 from roofline.compression.mixes import MIXES
 from roofline.compression.recipes import AS_ASKED, Checkpoint
 from roofline.compression.weighed import AS_STATED
-from roofline.errors import ConfigError, near_matches, shown
+from roofline.errors import ConfigError, UsageError, near_matches, shown
 from roofline.identity import Same
 from roofline.models.checkpoints.reading import read_checkpoint
 from roofline.models.families import FAMILIES, program_of
@@ -33,6 +33,7 @@ from roofline.program.conventions import Conventions
 from roofline.program.lengths import Lengths
 from roofline.program.phases import Phase
 from roofline.program.program import Program
+from roofline.traces.trace import MARK
 
 _NOTHING: tuple[Any, ...] = (None, False, "", [], {})
 """What a field that is not modelled may say without a warning: it asks for nothing."""
@@ -106,6 +107,18 @@ class Model:
         """How many parameters the network has, tied ones once: those of its file where tensors lie beside it."""
         return int(self.program().parameters() * self.counted)
 
+    def write_trace(self, path: str | Path) -> None:
+        """Write the trace of a traced module to a file, which is a MODEL everywhere and needs no torch.
+
+        Raises UsageError for a network that was not traced, SpecError where nothing can be written.
+        """
+        from roofline.traces.written import write_trace  # noqa: PLC0415  (few are traced)
+
+        if not isinstance(self.config, Outline):
+            msg = f"{self.name}: was read from a configuration, not traced; give that"
+            raise UsageError(msg)
+        write_trace(self.config.trace, Path(path))
+
     def to_dict(self) -> dict[str, Any]:
         """Name, family, source, parameters and configuration, as in ``models show --json``."""
         facts = {"name": self.name, "model_type": self.model_type, "source": self.source}
@@ -154,6 +167,8 @@ def _shipped(preset: str) -> Model:
 
 def _build(source: Source, overrides: Mapping[str, Any] | None) -> Model:
     where = source.where
+    if MARK in source.fields:
+        return _traced(source, overrides or {})
     whole, apart = text_model(source.fields)
     given = {**whole, **{name: value for name, value in (overrides or {}).items() if not of_tower(name)}}
     model_type, family = _family(given, where)
@@ -193,6 +208,15 @@ def _as_gguf(model: Model, source: Source, *, whole: bool) -> Model:
     if not whole:
         return replace(model, warnings=warnings, checkpoint=replace(checkpoint, weighed=AS_STATED))
     return replace(model, warnings=(*warnings, words) if words else warnings, checkpoint=checkpoint, counted=counted)
+
+
+def _traced(source: Source, dims: Mapping[str, Any]) -> Model:
+    """The model of a recorded trace, with other numbers of its letters."""
+    from roofline.models.traced import traced_model  # noqa: PLC0415  (it needs a Model; few are traced)
+    from roofline.traces.written import read_trace  # noqa: PLC0415
+
+    trace = read_trace(source.fields, source.where).at(dims, source.where)
+    return traced_model(trace if source.folder else replace(trace, name=source.name))
 
 
 def _weighed(model: Model, folder: Path) -> Model:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from roofline.models.gguf.header import GgufTensor
 
 PRESETS = Path(__file__).parent / "presets"
+TRACES = Path(__file__).parent / "traces"
+"""Recorded traces of networks that no family states."""
+
 MAX_JSON_BYTES = 16_000_000
 """Some published files list every layer of every expert: the largest met has 3.1 MB."""
 
@@ -99,6 +102,12 @@ def preset_names() -> list[str]:
 
 
 @functools.cache
+def trace_names() -> tuple[str, ...]:
+    """The names of the shipped traces."""
+    return tuple(sorted(path.stem for path in TRACES.glob("*.json")))
+
+
+@functools.cache
 def _shipped_presets() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
 
@@ -109,8 +118,10 @@ def _from_preset(name: str) -> Source:
         preset = _read_preset(folded)
     elif folded in (known := _by_name(hub="/" in name)):
         preset = _read_preset(known[folded])
+    elif folded in trace_names():
+        return Source(folded, folded, read_json(TRACES / f"{folded}.json", "a recorded trace"), folded)
     else:
-        names = [*preset_names(), *_by_name()]
+        names = [*preset_names(), *_by_name(), *trace_names()]
         msg = f"unknown model {shown(name)}; {near_matches(folded, names)} (roofline models list)"
         raise ConfigError(msg)
     return Source(preset["name"], preset["source"], preset["config"], preset["name"])

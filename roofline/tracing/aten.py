@@ -7,13 +7,9 @@ its tags (pointwise, reduction) first, and from its name where neither says it: 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol
 
-Kind: TypeAlias = Literal[
-    "view", "empty", "fill", "matmul", "convolution", "attention", "pointwise", "reduction", "norm", "softmax",
-    "gather", "scatter", "scan", "pool", "resample", "unknown",
-]  # fmt: skip
-"""What an operator does. ``unknown`` is what nothing here says the cost of: it is named in every answer."""
+from roofline.traces.calls import GROUPED, Kind
 
 
 class Operator(Protocol):
@@ -31,9 +27,6 @@ class Operator(Protocol):
 
 MATMULS: tuple[str, ...] = ("mm", "addmm", "bmm", "baddbmm", "linear", "matmul")
 """Contractions of two tensors."""
-
-GROUPED = "_grouped_mm"
-"""Rows that are sorted by expert, each with the matrix of its own."""
 
 _ALIASES = {"_unsafe_view": "view", "add_": "add", "mul_": "mul"}
 """Names that stand for another in a timing: they run the same kernel."""

@@ -7,27 +7,54 @@ from typing import Any
 
 from roofline.classes import frozen
 from roofline.errors import UsageError
-from roofline.tracing.calls import Call, Recording
+from roofline.program.workload import MAX_LENGTH
+from roofline.traces.calls import Call, Recording
+from roofline.traces.extents import Reader
+from roofline.traces.trace import FOLLOWING, Condition, Relation
 
 
 @frozen
-class Guard:
-    """The largest number that a letter may have for the code to run as it was traced, and the line that says so."""
+class Asked:
+    """What the code asked of letters: the most that each may be, with the line that says so, and other conditions."""
 
-    letter: str
-    most: int
-    where: str
+    most: Mapping[str, tuple[int, str]]
+    conditions: tuple[Condition, ...]
+
+    def longest(self, letter: str) -> tuple[int, str]:
+        """The most that a letter may be, and the line."""
+        return self.most.get(letter, (MAX_LENGTH, ""))
 
 
-def guards_of(environment: Any, symbols: Mapping[str, str], asked: Sequence[str]) -> list[Guard]:
-    """The upper bounds of letters that the code asked about, with file and line."""
-    found = []
+def asked_of(environment: Any, symbols: Mapping[str, str], lines: Sequence[str], reader: Reader) -> Asked:
+    """What the code asked of letters while it ran, with file and line.
+
+    Of letters with numbers of their own all of it is a condition of other numbers; of B and S the most alone is known.
+    """
+    most = {}
     for symbol, span in environment.var_to_range.items():
         letter = symbols.get(str(symbol))
-        most = span.upper
-        if letter is not None and getattr(most, "is_Integer", False):
-            found.append(Guard(letter, int(most), _line_of(environment, symbol, asked)))
-    return found
+        if letter is not None and getattr(span.upper, "is_Integer", False):
+            most[letter] = (int(span.upper), _line_of(environment, symbol, lines))
+    found = [
+        _condition(guard.expr, line, reader) for guard, line in zip(environment.guards, lines, strict=False)
+        if {symbols.get(str(each), "B") for each in guard.expr.free_symbols}.isdisjoint(FOLLOWING)
+    ]  # fmt: skip
+    return Asked(most, tuple(dict.fromkeys(found)))
+
+
+_RELATIONS: dict[str, Relation] = {
+    "Equality": "==", "Unequality": "!=", "StrictLessThan": "<", "LessThan": "<=", "StrictGreaterThan": ">",
+    "GreaterThan": ">=",
+}  # fmt: skip
+
+
+def _condition(relation: Any, line: str, reader: Reader) -> Condition:
+    """A relation of torch. Raises UsageError for one that has no formula here."""
+    kind = type(relation).__name__
+    if kind not in _RELATIONS:
+        msg = f"the code asks of sizes whether {relation}, which has no formula here; give numbers in place of letters"
+        raise UsageError(msg)
+    return Condition(reader.read(relation.lhs), _RELATIONS[kind], reader.read(relation.rhs), line)
 
 
 def refuse_fixed(environment: Any, symbols: Mapping[str, str], asked: Sequence[str], name: str) -> None:
@@ -39,7 +66,8 @@ def refuse_fixed(environment: Any, symbols: Mapping[str, str], asked: Sequence[s
         meant = environment.replacements.get(known, known)
         if meant == known:
             continue
-        where = _line_of(environment, known, asked)
+        line = _line_of(environment, known, asked)
+        where = f" ({line})" if line else ""
         if getattr(meant, "is_Integer", False):
             problem = f"{letter} is fixed by the code{where}: a loop over it, or a number made of it"
             msg = f"{name}: {problem}; give a number in its place"
@@ -50,9 +78,9 @@ def refuse_fixed(environment: Any, symbols: Mapping[str, str], asked: Sequence[s
 
 
 def _line_of(environment: Any, symbol: Any, asked: Sequence[str]) -> str:
-    """Where the code asked about a letter last: `` (model.py:12)``, empty where nothing is known of it."""
+    """Where the code asked about a letter last: ``model.py:12``, empty where nothing is known of it."""
     lines = [line for guard, line in zip(environment.guards, asked, strict=False) if symbol in guard.expr.free_symbols]
-    return f" ({short(lines[-1])})" if lines and lines[-1] else ""
+    return lines[-1] if lines else ""
 
 
 def losses_of(recording: Recording, dims: Mapping[str, int], name: str) -> tuple[str, ...]:
@@ -60,7 +88,7 @@ def losses_of(recording: Recording, dims: Mapping[str, int], name: str) -> tuple
     asked = sorted({letter for call in recording.calls for letter in _letters(call)} - {*dims, "B", "S"})
     if asked:
         first = next(call for call in recording.calls if asked[0] in _letters(call))
-        msg = f"{name}: how many {first.name} finds depends on data ({short(first.where)}); give --dims {asked[0]}=100"
+        msg = f"{name}: how many {first.name} finds depends on data ({first.where}); give --dims {asked[0]}=100"
         raise UsageError(msg)
     losses = [
         f"{kind} has no known cost, only its bytes count ({', '.join(lines)})" for kind, lines in _unknown(recording)
@@ -73,14 +101,9 @@ def _unknown(recording: Recording) -> Iterable[tuple[str, Sequence[str]]]:
     found: dict[str, dict[str, None]] = {}
     for call in recording.calls:
         if call.kind == "unknown":
-            found.setdefault(call.name, {})[short(call.where)] = None
+            found.setdefault(call.name, {})[call.where] = None
     return [(name, list(lines)[:3]) for name, lines in found.items()]
 
 
 def _letters(call: Call) -> frozenset[str]:
     return frozenset[str]().union(*(access.elements.letters for access in (*call.reads, *call.writes)))
-
-
-def short(where: str) -> str:
-    """A line of a file without its folder."""
-    return where.rpartition("/")[2]

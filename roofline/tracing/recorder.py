@@ -17,9 +17,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from roofline.program.op import Role
+from roofline.traces.calls import Access, Attended, Call, Kind, Recording, Value, Visit
+from roofline.traces.extents import Extent, Reader
 from roofline.tracing import aten
-from roofline.tracing.calls import Access, Attended, Call, Recording, Value, Visit
-from roofline.tracing.extents import Extent, Reader
 from roofline.tracing.work import (
     attended,
     attended_sizes,
@@ -181,7 +181,7 @@ class Recorder:
             self.off = False
 
     def _call(
-        self, name: str, kind: aten.Kind, touched: _Touched, work: tuple[Any, Any], shape: Any, like: _Touched
+        self, name: str, kind: Kind, touched: _Touched, work: tuple[Any, Any], shape: Any, like: _Touched
     ) -> None:
         """``touched``: what it reads and writes; ``like``: tensors as large as what is really touched of the first."""
         read, written = touched
@@ -325,11 +325,11 @@ def _steps(stride: Any) -> bool:
 
 
 def called_from() -> tuple[str, str]:
-    """The function outside of torch that called last, and its file and line."""
+    """The function outside of torch that called last, and its line: ``model.py:12``."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
         if not file.startswith((_TORCH, _OURS)) and "/contextlib.py" not in file:
-            return frame.f_code.co_name, f"{file}:{frame.f_lineno}"
+            return frame.f_code.co_name, f"{file.rpartition('/')[2]}:{frame.f_lineno}"
         frame = frame.f_back
     return "", ""

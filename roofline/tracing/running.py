@@ -17,10 +17,10 @@ from torch._dynamo.source import ConstantSource
 from torch.fx.experimental.symbolic_shapes import DimDynamic
 
 from roofline.errors import RooflineError, UsageError, shown
-from roofline.tracing.blocks import block_paths
-from roofline.tracing.calls import Recording
-from roofline.tracing.extents import Reader
-from roofline.tracing.findings import Guard, guards_of, refuse_fixed
+from roofline.traces.blocks import block_paths
+from roofline.traces.calls import Recording
+from roofline.traces.extents import Reader
+from roofline.tracing.findings import Asked, asked_of, refuse_fixed
 from roofline.tracing.hollow import main_dtype, without_data
 from roofline.tracing.inputs import HINTS, Input
 from roofline.tracing.recorder import Recorder, fake_mode, recording
@@ -30,10 +30,8 @@ _DTYPES = {"float": None, "int": torch.int64, "bool": torch.bool}
 _LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 
 
-def record(
-    module: nn.Module, inputs: Sequence[Input], dims: Mapping[str, int], name: str
-) -> tuple[Recording, list[Guard]]:
-    """One run of ``module`` in inference, and the bounds that its code put on letters.
+def record(module: nn.Module, inputs: Sequence[Input], dims: Mapping[str, int], name: str) -> tuple[Recording, Asked]:
+    """One run of ``module`` in inference, and what its code asked of letters.
 
     Raises UsageError, in one line with file and line, for what needs data, and for letters that the code fixed.
     """
@@ -53,7 +51,7 @@ def record(
     refuse_fixed(fake.shape_env, symbols, recorder.asked, name)
     parameters = [(each, held[each]) for each, _ in module.named_parameters()]
     found = recorder.finished(returned, parameters, block_paths(module))
-    return found, guards_of(fake.shape_env, symbols, recorder.asked)
+    return found, asked_of(fake.shape_env, symbols, recorder.asked, recorder.reader)
 
 
 def _letter(environment: Any, letter: str, hint: int) -> Any:

@@ -7,10 +7,6 @@ from typing import Any
 
 from roofline.errors import MissingExtraError, UsageError
 from roofline.models.model import Model
-from roofline.models.outline import Outline
-from roofline.program.conventions import Conventions
-from roofline.program.lengths import Lengths
-from roofline.program.workload import MAX_LENGTH
 from roofline.tracing.inputs import Given, Input, read_dims, read_inputs
 
 
@@ -20,13 +16,15 @@ def trace(
     *,
     dims: Mapping[str, int] | None = None,
     name: str = "",
+    source: str = "",
     strict: bool = False,
 ) -> Model:
     """A torch module as a model that ``predict``, ``formula`` and all others take: one forward pass, in letters.
 
     ``example_inputs``: what ``forward`` is given by name, as sizes: ``{"x": "B,S,256"}``. B and S follow the batch and
-    the prompt that are asked for; ``dims`` has the numbers of other letters. A tensor stands for its own sizes. The
-    code of the module is run, once, in inference, on tensors that hold no data: no weights are allocated.
+    the prompt that are asked for; ``dims`` has the numbers of other letters. A tensor stands for its own sizes.
+    ``source`` is what a file of the trace says that it was built from. The code of the module is run, once, in
+    inference, on tensors that hold no data: no weights are allocated.
 
     FLOPs are those of the contractions that run, bytes those of kernels in which elementwise work, norms and gathers
     between two contractions are one. What has no known cost is a warning, and makes counts lower bounds; ``strict``
@@ -39,7 +37,7 @@ def trace(
         raise UsageError(msg)
     inputs = read_inputs(example_inputs)
     numbers = read_dims(dims or {}, inputs)
-    return _traced(module, inputs, numbers, name or type(module).__name__, strict=strict)
+    return _traced(module, inputs, numbers, (name or type(module).__name__, source), strict=strict)
 
 
 def import_torch() -> Any:
@@ -52,39 +50,20 @@ def import_torch() -> Any:
     return torch
 
 
-def _traced(module: Any, inputs: Sequence[Input], dims: Mapping[str, int], name: str, *, strict: bool) -> Model:
+def _traced(
+    module: Any, inputs: Sequence[Input], dims: Mapping[str, int], said: tuple[str, str], *, strict: bool
+) -> Model:
+    from roofline.models.traced import traced_model  # noqa: PLC0415
+    from roofline.traces.trace import Trace  # noqa: PLC0415
     from roofline.tracing.findings import losses_of  # noqa: PLC0415
-    from roofline.tracing.folding import folded  # noqa: PLC0415
-    from roofline.tracing.program import Traced  # noqa: PLC0415
     from roofline.tracing.running import record  # noqa: PLC0415  (needs torch)
 
-    recording, guards = record(module, inputs, dims, name)
+    name, source = said
+    recording, asked = record(module, inputs, dims, name)
     losses = losses_of(recording, dims, name)
     if strict and losses:
         msg = f"{name}: {losses[0]}; without strict it is a lower bound"
         raise UsageError(msg)
-    made = Traced(recording, folded(recording), dict(dims))
-    if made.program(Conventions()).parameters() != made.parameters:  # weights that some layers share with others
-        made = Traced(recording, folded(recording, repeats=False), dict(dims))
-    letters = frozenset(letter for each in inputs for letter in each.letters)
-    most, where = next(((g.most, g.where) for g in guards if g.letter == "S"), (MAX_LENGTH, ""))
-    lengths = Lengths(most, field=f"positions{where}") if "S" in letters else Lengths(1, whole=True, unit="inputs")
-    facts = tuple({"inputs": {each.name: list(each.sizes) for each in inputs}, "dims": dict(dims)}.items())
-    outline = Outline(made.program, lengths, facts, losses, _meanings(inputs))
-    still = [] if "B" in letters else ["no input has a size B: the batch changes nothing"]
-    if any(call.kind == "convolution" for call in recording.calls):
-        still.append("convolutions take the constants of other operators: none was timed")
-    warnings = [f"at least: {loss}" for loss in losses] + still
-    return Model(
-        name, "traced", outline, type(module).__name__, dict(facts), tuple(f"{name}: {each}" for each in warnings)
-    )
-
-
-def _meanings(inputs: Sequence[Input]) -> dict[str, str]:
-    """What the letters mean to a module: sizes of its inputs, and what the code finds in data."""
-    places: dict[str, list[str]] = {}
-    for each in inputs:
-        for place, size in enumerate(each.sizes):
-            if isinstance(size, str):
-                places.setdefault(size, []).append(f"{each.name}.shape[{place}]")
-    return {letter: f"size of the input: {', '.join(dict.fromkeys(where))}" for letter, where in places.items()}
+    sizes = {each.name: each.sizes for each in inputs}
+    named = (name, type(module).__name__, source or type(module).__name__)
+    return traced_model(Trace(*named, sizes, dict(dims), asked.conditions, recording, *asked.longest("S"), losses))

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from roofline.traces.calls import GROUPED, Attended, Contraction, Kind
+from roofline.traces.extents import ONE, Reader
 from roofline.tracing import aten
-from roofline.tracing.calls import Attended, Contraction
-from roofline.tracing.extents import ONE, Reader
 
 
 def expression(size: Any) -> Any:
@@ -26,7 +26,7 @@ def count(tensor: Any) -> Any:
     return total
 
 
-def contraction(name: str, kind: aten.Kind, args: Sequence[Any], outputs: Sequence[Any], reader: Reader) -> Any:
+def contraction(name: str, kind: Kind, args: Sequence[Any], outputs: Sequence[Any], reader: Reader) -> Any:
     """The sizes of a contraction; None for what is none."""
     if kind == "convolution":
         return _convolution(args, outputs[0], reader)
@@ -43,7 +43,7 @@ def _matrices(name: str, a: Any, b: Any) -> tuple[Sequence[Any], ...]:
     """The axes of a matmul: of the batch, of rows, depth and columns."""
     if name == "linear":
         return (), a.shape[:-1], a.shape[-1:], b.shape[:1]
-    if name == aten.GROUPED:
+    if name == GROUPED:
         return (), a.shape[-2:-1] if a.dim() == 2 else a.shape[:-1], a.shape[-1:], b.shape[-1:]
     if name not in ("bmm", "baddbmm"):
         return (), a.shape[:-1], a.shape[-1:], b.shape[1:]
@@ -96,7 +96,7 @@ def attended_sizes(query: Any, key: Any, value: Any, *, causal: bool, reader: Re
 
 
 def element_work(
-    kind: aten.Kind, name: str, args: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Any]
+    kind: Kind, name: str, args: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Any]
 ) -> tuple[Any, Any]:
     """Vector FLOPs and transcendental operations of a call, as torch's expressions."""
     base = aten.base_name(name)

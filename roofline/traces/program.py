@@ -12,11 +12,11 @@ from roofline.program.conventions import Conventions
 from roofline.program.op import Op, Tensor
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
-from roofline.tracing.blocks import without_block
-from roofline.tracing.calls import Call, Recording
-from roofline.tracing.folding import Folded, Part, relative, unique
-from roofline.tracing.fusion import Kernel
-from roofline.tracing.statements import Namer, operators_of
+from roofline.traces.blocks import without_block
+from roofline.traces.calls import Call, Recording
+from roofline.traces.folding import Folded, Part, relative, unique
+from roofline.traces.fusion import Kernel
+from roofline.traces.statements import Namer, operators_of
 
 _UNREAD = "never read"
 

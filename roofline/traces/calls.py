@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from roofline.classes import frozen
 from roofline.program.op import Role
-from roofline.tracing.aten import Kind
-from roofline.tracing.extents import Extent
+from roofline.traces.extents import Extent
+
+Kind: TypeAlias = Literal[
+    "view", "empty", "fill", "matmul", "convolution", "attention", "pointwise", "reduction", "norm", "softmax",
+    "gather", "scatter", "scan", "pool", "resample", "unknown",
+]  # fmt: skip
+"""What an operator does. ``unknown`` is what nothing here says the cost of: it is named in every answer."""
+
+GROUPED = "_grouped_mm"
+"""Rows that are sorted by expert, each with the matrix of its own."""
 
 Visit: TypeAlias = tuple[str, int]
 """A call of a module: its path, and how many calls of it there were before."""

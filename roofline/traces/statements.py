@@ -11,12 +11,11 @@ from roofline.number import Number, exact, power
 from roofline.program.axes import Binding, Sizes
 from roofline.program.conventions import Conventions
 from roofline.program.op import Op, Role, Tensor, Unit, Work, contract
-from roofline.tracing.aten import GROUPED
-from roofline.tracing.blocks import without_block
-from roofline.tracing.calls import Access, Attended, Call, Contraction, Recording
-from roofline.tracing.extents import NOTHING, ONE, Extent
-from roofline.tracing.folding import relative
-from roofline.tracing.fusion import Kernel
+from roofline.traces.blocks import without_block
+from roofline.traces.calls import GROUPED, Access, Attended, Call, Contraction, Recording
+from roofline.traces.extents import NOTHING, ONE, Extent
+from roofline.traces.folding import relative
+from roofline.traces.fusion import Kernel
 
 
 @dataclass(slots=True)
