@@ -116,7 +116,7 @@ hardware_app.add(
 hardware_app.add("Verbs", "new", Verb(hardware.hardware_new, verbs.HardwareNewFlags, _NEW))
 hardware_app.add("Verbs", "schema", Verb(hardware.hardware_print_schema, None, _OF))
 
-models_app = Verbs(help="The models: list, show, check.")
+models_app = Verbs(help="The models: list, show, check, record.")
 models_app.add(
     "Verbs",
     "list",
@@ -124,6 +124,7 @@ models_app.add(
 )
 models_app.add("Verbs", "show", Verb(library.models_show, JsonOutput, _NAME, answer="models.answers:ModelAnswer"))
 models_app.add("Verbs", "check", Verb(library.models_check, None, _FILE))
+models_app.add("Verbs", "record", Verb(library.models_record, verbs.ModelRecordFlags, _CODE))
 
 engines_app = Verbs(help="The engines: list, show, check, new.")
 engines_app.add("Verbs", "list", Verb(library.engines_list, JsonOutput, answer="engines.answers:EngineListAnswer"))

@@ -1,24 +1,26 @@
-"""The verbs of ``models`` and ``engines``: list, show, check, new."""
+"""The verbs of ``models`` and ``engines``: list, show, check, record, new."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from roofline.cli.console import tell, warn, write_new
+from roofline.cli.console import refuse, tell, warn, write_new
+from roofline.cli.traced import model_of
 from roofline.errors import SpecError, UsageError
-from roofline.options.groups import JsonOutput
-from roofline.options.verbs import EngineNewFlags, ModelListFlags
+from roofline.options.groups import JsonOutput, Tracing
+from roofline.options.keywords import part
+from roofline.options.verbs import EngineNewFlags, ModelListFlags, ModelRecordFlags
 
 
 def models_list(text: str | None, flags: ModelListFlags) -> None:
     """All presets, or those that match: family, parameters, shape."""
     from roofline.models.model import load_model
     from roofline.models.selection import select
-    from roofline.models.sources import preset_names
+    from roofline.models.sources import preset_names, trace_names
     from roofline.reports import models as report_models
     from roofline.reports import prediction as report
 
-    key, every = report_models.SORTS[flags["sort"]], [load_model(name) for name in preset_names()]
+    key, every = report_models.SORTS[flags["sort"]], [load_model(name) for name in (*preset_names(), *trace_names())]
     models = select(
         every,
         text=text,
@@ -59,6 +61,25 @@ def models_check(file: str) -> None:
         warn(warning)
     ignored = f", {len(model.ignored)} fields ignored" if model.ignored else ""
     tell(f"{file}: {model.model_type}, {model.parameters:,} parameters{ignored}")
+
+
+def models_record(code: str, flags: ModelRecordFlags) -> None:
+    """Trace a module into a file, which is then a MODEL everywhere and needs no torch and no code."""
+    from roofline.files.atomic import check_writable
+    from roofline.models.sources import is_code
+
+    if not is_code(code):
+        refuse(f"models record {code!r}: expected code, my.py:make_model or transformers:config.json")
+    output = flags["output"] or Path(f"{code.rpartition(':')[2].removesuffix('.json')}.json")
+    if output.suffix != ".json":
+        refuse(f"-o {output}: expected a name that ends in .json")
+    check_writable(output)
+    model = model_of(code, part(Tracing, flags))
+    assert not isinstance(model, str)
+    for warning in model.warnings:
+        warn(warning)
+    model.write_trace(output)
+    tell(f"{output}: {model.name}, {model.parameters:,} parameters")
 
 
 def engines_list(flags: JsonOutput) -> None:

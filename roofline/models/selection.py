@@ -8,6 +8,7 @@ from roofline.errors import ConfigError, UnitError, UsageError, near_matches, sh
 from roofline.models.families import FAMILIES
 from roofline.models.families.seeing import SEEING
 from roofline.models.model import Model
+from roofline.models.outline import Outline
 from roofline.models.shapes.decoder_config import DecoderConfig
 from roofline.models.shapes.encoder_config import EncoderConfig
 from roofline.models.shapes.encoder_decoder_config import EncoderDecoderConfig
@@ -27,6 +28,8 @@ def kind_of(model: Model) -> ModelKind:
     ['decoder', 'hybrid', 'state-space', 'encoder-decoder', 'encoder']
     """
     config = model.config
+    if isinstance(config, Outline):
+        return "traced"
     if isinstance(config, DecoderConfig):
         if config.vision is not None:
             return "vlm"

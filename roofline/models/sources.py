@@ -57,7 +57,7 @@ def find_source(model: str | Path | Mapping[str, Any]) -> Source:
         raise ConfigError(msg)
     text, path = str(model), Path(model)
     if is_code(text):
-        msg = f"{shown(text)} is code, which predict, formula and plot trace; in Python: roofline.trace(module, inputs)"
+        msg = f"{shown(text)} is code; trace it: roofline models record, or roofline.trace(module, inputs) in Python"
         raise ConfigError(msg)
     if text.startswith(_DOWNLOAD):
         return _from_file(_downloaded(text.removeprefix(_DOWNLOAD)))

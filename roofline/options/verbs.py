@@ -623,6 +623,15 @@ class ModelListFlags(JsonOutput, total=False):
     sort: Annotated[ModelOrder, Option("Order of the rows.", default="name", everyday=True)]
 
 
+class ModelRecordFlags(Tracing, total=False):
+    """The flags of ``models record``."""
+
+    output: Annotated[
+        Path | None,
+        Option("The file.", usual="NAME.json", flag="--output -o", metavar="FILE", everyday=True),
+    ]
+
+
 GROUPS = (
     Hardware,
     SeveralHardware,

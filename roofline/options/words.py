@@ -17,5 +17,7 @@ Quantity: TypeAlias = Literal[
 ]
 Theme: TypeAlias = Literal["light", "dark"]
 PictureSize: TypeAlias = Literal["slide", "column"]
-ModelKind: TypeAlias = Literal["decoder", "hybrid", "state-space", "encoder", "encoder-decoder", "vision", "vlm"]
+ModelKind: TypeAlias = Literal[
+    "decoder", "hybrid", "state-space", "encoder", "encoder-decoder", "vision", "vlm", "traced"
+]
 ModelOrder: TypeAlias = Literal["name", "family", "parameters", "layers", "hidden", "positions"]

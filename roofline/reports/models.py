@@ -17,8 +17,8 @@ SORTS: dict[ModelOrder, Callable[[Model], Any]] = {
     "name": lambda model: model.name,
     "family": lambda model: (model.model_type, model.parameters),
     "parameters": lambda model: model.parameters,
-    "layers": lambda model: model.config.model_dump()["num_hidden_layers"],
-    "hidden": lambda model: model.config.model_dump()["hidden_size"],
+    "layers": lambda model: model.config.model_dump().get("num_hidden_layers", 0),
+    "hidden": lambda model: model.config.model_dump().get("hidden_size", 0),
     "positions": lambda model: model.lengths.positions,
 }
 """What the table can be sorted by, after its columns."""
@@ -32,7 +32,7 @@ def models_table(models: Iterable[Model]) -> list[str]:
     rows = []
     for model in models:
         c = model.config.model_dump()
-        sizes = (c["num_hidden_layers"], c["hidden_size"], model.lengths.positions)
+        sizes = (c.get("num_hidden_layers"), c.get("hidden_size"), model.lengths.positions)
         rows.append((model.name, model.model_type, count(model.parameters), *map(_size, sizes)))
     return table(header, rows, left=(0, 1))
 
@@ -84,8 +84,10 @@ def _field_rows(fields: Mapping[str, Any], room: str = "") -> list[Row]:
     return rows
 
 
-def _size(size: int) -> str:
-    """A size, or that there is no limit but the tool's own."""
+def _size(size: int | None) -> str:
+    """A size, a dash where nothing states it, or that there is no limit but the tool's own."""
+    if size is None:
+        return "-"
     return "any" if size == MAX_LENGTH else f"{size:,}"
 
 

@@ -40,7 +40,8 @@ class Extent:
     def __str__(self) -> str:
         if not self.parts:
             return self.name or str(self.value)
-        inner = [f"({part})" if part.operation == "sum" else str(part) for part in self.parts]
+        bare = ("max", "min", "product", "power") if self.operation == "sum" else ("max", "min")
+        inner = [f"({part})" if part.parts and part.operation not in bare else str(part) for part in self.parts]
         signs = {"sum": " + ", "product": "*", "power": "**", "floor": "//", "remainder": " % "}
         if self.operation in signs:
             return signs[self.operation].join(inner)

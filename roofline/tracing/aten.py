@@ -32,7 +32,7 @@ _ALIASES = {"_unsafe_view": "view", "add_": "add", "mul_": "mul"}
 """Names that stand for another in a timing: they run the same kernel."""
 
 _MOVES_NOTHING = (
-    "detach alias lift lift_fresh lift_fresh_copy _unsafe_view _reshape_alias reshape set_ resize_ sym_size"
+    "detach alias lift lift_fresh lift_fresh_copy _unsafe_view _reshape_alias reshape set_ resize_ sym_size as_strided"
 )
 _EMPTY = "empty empty_like empty_strided new_empty new_empty_strided empty_permuted"
 _FILL = """zeros ones full arange linspace eye zeros_like ones_like full_like new_zeros new_ones new_full

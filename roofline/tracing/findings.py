@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from roofline.classes import frozen
@@ -36,9 +36,11 @@ def asked_of(environment: Any, symbols: Mapping[str, str], lines: Sequence[str],
         if letter is not None and getattr(span.upper, "is_Integer", False):
             most[letter] = (int(span.upper), _line_of(environment, symbol, lines))
     found = [
-        _condition(guard.expr, line, reader) for guard, line in zip(environment.guards, lines, strict=False)
+        condition
+        for guard, line in zip(environment.guards, lines, strict=False)
         if {symbols.get(str(each), "B") for each in guard.expr.free_symbols}.isdisjoint(FOLLOWING)
-    ]  # fmt: skip
+        for condition in _conditions(guard.expr, line, reader)
+    ]
     return Asked(most, tuple(dict.fromkeys(found)))
 
 
@@ -48,13 +50,21 @@ _RELATIONS: dict[str, Relation] = {
 }  # fmt: skip
 
 
-def _condition(relation: Any, line: str, reader: Reader) -> Condition:
-    """A relation of torch. Raises UsageError for one that has no formula here."""
-    kind = type(relation).__name__
+def _conditions(asked: Any, line: str, reader: Reader) -> Iterator[Condition]:
+    """A relation of torch, or several that are all true. Raises UsageError for one that has no formula here."""
+    kind = type(asked).__name__
+    if kind == "And":
+        for each in asked.args:
+            yield from _conditions(each, line, reader)
+        return
     if kind not in _RELATIONS:
-        msg = f"the code asks of sizes whether {relation}, which has no formula here; give numbers in place of letters"
+        msg = f"the code asks of sizes whether {asked}{_at(line)}, which has no formula here; give numbers for letters"
         raise UsageError(msg)
-    return Condition(reader.read(relation.lhs), _RELATIONS[kind], reader.read(relation.rhs), line)
+    yield Condition(reader.read(asked.lhs), _RELATIONS[kind], reader.read(asked.rhs), line)
+
+
+def _at(line: str) -> str:
+    return f" ({line})" if line else ""
 
 
 def refuse_fixed(environment: Any, symbols: Mapping[str, str], asked: Sequence[str], name: str) -> None:
@@ -66,8 +76,7 @@ def refuse_fixed(environment: Any, symbols: Mapping[str, str], asked: Sequence[s
         meant = environment.replacements.get(known, known)
         if meant == known:
             continue
-        line = _line_of(environment, known, asked)
-        where = f" ({line})" if line else ""
+        where = _at(_line_of(environment, known, asked))
         if getattr(meant, "is_Integer", False):
             problem = f"{letter} is fixed by the code{where}: a loop over it, or a number made of it"
             msg = f"{name}: {problem}; give a number in its place"

@@ -171,6 +171,10 @@ class Recorder:
         read = [*operands, *([] if mask is None else [mask])]
         self._call("attention", "attention", (read, [output]), (0, 0), shape, _AS_THEY_ARE)
 
+    def padding(self, given: Any, output: Any) -> None:
+        """A copy with a border of constants."""
+        self._call("constant_pad_nd", "pointwise", ([given], [output]), (0, 0), None, _AS_THEY_ARE)
+
     @contextlib.contextmanager
     def silent(self) -> Iterator[None]:
         """Notes nothing of what runs inside."""
@@ -222,8 +226,8 @@ class _Dispatched(TorchDispatchMode):  # type: ignore[misc]
         return result
 
 
-class _Attention(TorchFunctionMode):  # type: ignore[misc]
-    """Notes scaled dot-product attention as one call, before torch takes it apart."""
+class _Functions(TorchFunctionMode):  # type: ignore[misc]
+    """Notes as one call what torch takes apart differently on each device, or refuses sizes of that are letters."""
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__()
@@ -232,10 +236,12 @@ class _Attention(TorchFunctionMode):  # type: ignore[misc]
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function is _SDPA:
             return noted_attention(self.recorder, args, kwargs or {})
+        if function is _PAD:
+            return noted_padding(self.recorder, *args, **(kwargs or {}))
         return function(*args, **(kwargs or {}))
 
 
-_SDPA = torch.nn.functional.scaled_dot_product_attention
+_SDPA, _PAD = torch.nn.functional.scaled_dot_product_attention, torch.nn.functional.pad
 
 
 _SDPA_TAKES = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
@@ -249,6 +255,25 @@ def noted_attention(recorder: Recorder, args: Sequence[Any], kwargs: Mapping[str
         output = _attention_output(query, value)
     shape = attended_sizes(query, key, value, causal=bool(given.get("is_causal")), reader=recorder.reader)
     recorder.attention((query, key, value), given.get("attn_mask"), output, shape)
+    return output
+
+
+def noted_padding(
+    recorder: Recorder,
+    input: Any,  # noqa: A002  (as torch calls it)
+    pad: Sequence[Any],
+    mode: str = "constant",
+    value: float | None = None,
+) -> Any:
+    """A padded tensor, without data, and the call noted; what no constant fills, as torch has it."""
+    if mode != "constant" or recorder.off:
+        return _PAD(input, pad, mode, value)
+    sizes = list(input.shape)
+    for axis, (before, after) in enumerate(zip(pad[::2], pad[1::2], strict=True)):
+        sizes[-1 - axis] = sizes[-1 - axis] + before + after
+    with recorder.silent():
+        output = input.new_empty(sizes)
+    recorder.padding(input, output)
     return output
 
 
@@ -282,6 +307,7 @@ def recording(recorder: Recorder, module: Any) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
         stack.callback(setattr, patched, "scaled_dot_product_attention", _SDPA)
+        stack.callback(setattr, patched, "pad", _PAD)
         for handle in (
             torch.nn.modules.module.register_module_forward_pre_hook(enter),
             torch.nn.modules.module.register_module_forward_hook(leave),
@@ -289,9 +315,10 @@ def recording(recorder: Recorder, module: Any) -> Iterator[None]:
             stack.callback(handle.remove)
         torch.backends.mha.set_fastpath_enabled(False)
         patched.scaled_dot_product_attention = lambda *args, **kwargs: noted_attention(recorder, args, kwargs)
+        patched.pad = lambda *args, **kwargs: noted_padding(recorder, *args, **kwargs)
         stack.enter_context(torch.no_grad())
         stack.enter_context(recorder.fake)
-        stack.enter_context(_Attention(recorder))
+        stack.enter_context(_Functions(recorder))
         stack.enter_context(_Dispatched(recorder))
         yield
 

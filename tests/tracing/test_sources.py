@@ -113,7 +113,18 @@ def test_what_cannot_be_traced_is_one_line(file: str, model: str, flags: tuple[s
 def test_other_verbs_refuse_code_by_one_line(file: str, verb: str) -> None:
     needed = {"size": ("--load", "5req/s"), "simulate": ("--load", "5req/s")}.get(verb, ())
     line = refusal(3, verb, f"{file}:make_model", "--hardware", "h100", *needed)
-    assert "is code, which predict, formula and plot trace" in line
+    assert "is code; trace it: roofline models record" in line
+
+
+def test_models_record_writes_what_predict_then_takes(file: str, tmp_path: Path) -> None:
+    written = str(tmp_path / "net.json")
+    code, out, _ = roofline("models", "record", f"{file}:make_model", *GIVEN[:2], "-o", written)
+    assert (code, out) == (0, f"{written}: Net, 3,301 parameters\n")
+    asked = ("--hardware", "h100", "--batch", "4", "--prompt", "64", "--json")
+    of_file = json.loads(roofline("predict", written, *asked)[1])
+    of_code = json.loads(roofline("predict", f"{file}:make_model", *GIVEN[:2], *asked)[1])
+    assert of_file["phases"] == of_code["phases"]
+    assert "ends in .json" in refusal(2, "models", "record", f"{file}:make_model", "-o", "x.yaml")
 
 
 def test_a_configuration_of_transformers_is_traced_as_its_class(tmp_path: Path) -> None:
