@@ -22,18 +22,18 @@ from roofline.models.families.family import Family
 from roofline.models.generation import costly_settings
 from roofline.models.hints import nearest_types
 from roofline.models.mapping import mapped
-from roofline.models.outline import Outline
+from roofline.models.outline import Outline, outlined
 from roofline.models.positions import check_rotation, scaled_positions
 from roofline.models.shapes.config import MAX_LAYERS, Config, parse_config
 from roofline.models.shapes.tower import TowerConfig
 from roofline.models.sight import of_tower, sight_of
 from roofline.models.sources import Source, find_source, preset_of
+from roofline.models.traced.trace import MARK, Trace
 from roofline.models.wrappers import left_out, text_model
 from roofline.program.conventions import Conventions
 from roofline.program.lengths import Lengths
 from roofline.program.phases import Phase
 from roofline.program.program import Program
-from roofline.traces.trace import MARK
 
 _NOTHING: tuple[Any, ...] = (None, False, "", [], {})
 """What a field that is not modelled may say without a warning: it asks for nothing."""
@@ -112,7 +112,7 @@ class Model:
 
         Raises UsageError for a network that was not traced, SpecError where nothing can be written.
         """
-        from roofline.traces.written import write_trace  # noqa: PLC0415  (few are traced)
+        from roofline.models.traced.written import write_trace  # noqa: PLC0415  (few are traced)
 
         if not isinstance(self.config, Outline):
             msg = f"{self.name}: was read from a configuration, not traced; give that"
@@ -212,11 +212,16 @@ def _as_gguf(model: Model, source: Source, *, whole: bool) -> Model:
 
 def _traced(source: Source, dims: Mapping[str, Any]) -> Model:
     """The model of a recorded trace, with other numbers of its letters."""
-    from roofline.models.traced import traced_model  # noqa: PLC0415  (it needs a Model; few are traced)
-    from roofline.traces.written import read_trace  # noqa: PLC0415
+    from roofline.models.traced.written import read_trace  # noqa: PLC0415  (few are traced)
 
     trace = read_trace(source.fields, source.where).at(dims, source.where)
     return traced_model(trace if source.folder else replace(trace, name=source.name))
+
+
+def traced_model(trace: Trace) -> Model:
+    """The model of one forward pass of a traced module."""
+    outline, warnings = outlined(trace)
+    return Model(trace.name, "traced", outline, trace.source, dict(outline.facts), warnings)
 
 
 def _weighed(model: Model, folder: Path) -> Model:

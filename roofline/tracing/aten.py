@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from roofline.traces.calls import GROUPED, Kind
+from roofline.models.traced.calls import GROUPED, Kind
 
 
 class Operator(Protocol):

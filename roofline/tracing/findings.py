@@ -7,10 +7,10 @@ from typing import Any
 
 from roofline.classes import frozen
 from roofline.errors import UsageError
+from roofline.models.traced.calls import Call, Recording
+from roofline.models.traced.extents import Reader
+from roofline.models.traced.trace import FOLLOWING, Condition, Relation
 from roofline.program.workload import MAX_LENGTH
-from roofline.traces.calls import Call, Recording
-from roofline.traces.extents import Reader
-from roofline.traces.trace import FOLLOWING, Condition, Relation
 
 
 @frozen

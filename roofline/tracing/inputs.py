@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from roofline.classes import frozen
 from roofline.errors import UsageError, shown
-from roofline.traces.trace import FOLLOWING
+from roofline.models.traced.trace import FOLLOWING
 
 HINTS = {"B": 3, "S": 24}
 """What the letters are while the module runs: no size that code would take for a special case."""

@@ -16,9 +16,9 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from roofline.models.traced.calls import Access, Attended, Call, Kind, Recording, Value, Visit
+from roofline.models.traced.extents import Extent, Reader
 from roofline.program.op import Role
-from roofline.traces.calls import Access, Attended, Call, Kind, Recording, Value, Visit
-from roofline.traces.extents import Extent, Reader
 from roofline.tracing import aten
 from roofline.tracing.work import (
     attended,

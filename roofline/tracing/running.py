@@ -17,9 +17,9 @@ from torch._dynamo.source import ConstantSource
 from torch.fx.experimental.symbolic_shapes import DimDynamic
 
 from roofline.errors import RooflineError, UsageError, shown
-from roofline.traces.blocks import block_paths
-from roofline.traces.calls import Recording
-from roofline.traces.extents import Reader
+from roofline.models.traced.blocks import block_paths
+from roofline.models.traced.calls import Recording
+from roofline.models.traced.extents import Reader
 from roofline.tracing.findings import Asked, asked_of, refuse_fixed
 from roofline.tracing.hollow import main_dtype, without_data
 from roofline.tracing.inputs import HINTS, Input

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from roofline.errors import MissingExtraError, UsageError
-from roofline.models.model import Model
+from roofline.models.model import Model, traced_model
 from roofline.tracing.inputs import Given, Input, read_dims, read_inputs
 
 
@@ -53,8 +53,7 @@ def import_torch() -> Any:
 def _traced(
     module: Any, inputs: Sequence[Input], dims: Mapping[str, int], said: tuple[str, str], *, strict: bool
 ) -> Model:
-    from roofline.models.traced import traced_model  # noqa: PLC0415
-    from roofline.traces.trace import Trace  # noqa: PLC0415
+    from roofline.models.traced.trace import Trace  # noqa: PLC0415
     from roofline.tracing.findings import losses_of  # noqa: PLC0415
     from roofline.tracing.running import record  # noqa: PLC0415  (needs torch)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from roofline.traces.calls import GROUPED, Attended, Contraction, Kind
-from roofline.traces.extents import ONE, Reader
+from roofline.models.traced.calls import GROUPED, Attended, Contraction, Kind
+from roofline.models.traced.extents import ONE, Reader
 from roofline.tracing import aten
 
 

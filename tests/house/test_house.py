@@ -304,6 +304,7 @@ VERBS = {
     "models show": "--json",
     "models check": "",
     "completion": "",
+    "models record": "--input --dims --strict --output -o --help-all",
 }
 
 

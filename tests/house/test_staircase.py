@@ -12,11 +12,11 @@ from source import FILES, PACKAGE, module_of
 
 ORDER = (
     "errors classes number units version schema identity files engines options "
-    "program layers hardware cost compression parallelism calibration traces models "
+    "program layers hardware cost compression parallelism calibration models "
     "timing tape formulas prediction tracing training operators serving simulation validation fitting served buying "
     "sweeps reports charts page cli"
 ).split()
-SOFTWARE = {"program", "layers", "cost", "compression", "parallelism", "traces", "models"}
+SOFTWARE = {"program", "layers", "cost", "compression", "parallelism", "models"}
 HARDWARE = {"hardware", "calibration"}
 LATER = {("roofline.prediction.predict", "roofline.reports.prediction")}
 """The one import of a later package: a notebook asks a prediction for its page."""

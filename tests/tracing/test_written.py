@@ -82,7 +82,7 @@ def _fields(name: str) -> dict[str, Any]:
 
 def test_a_file_that_was_changed_or_is_of_another_version_is_refused() -> None:
     fields = _fields("dinov2-base")
-    with pytest.raises(ConfigError, match="another version|this version reads 1"):
+    with pytest.raises(ConfigError, match="this version reads 1"):
         roofline.load_model({**fields, "roofline_trace": 2})
     fields["trace"]["name"] = "other"
     with pytest.raises(ConfigError, match="the file was changed"):

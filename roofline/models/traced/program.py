@@ -7,16 +7,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from roofline.classes import frozen
+from roofline.models.traced.blocks import without_block
+from roofline.models.traced.calls import Call, Recording
+from roofline.models.traced.folding import Folded, Part, relative, unique
+from roofline.models.traced.fusion import Kernel
+from roofline.models.traced.statements import Namer, operators_of
 from roofline.number import Number, added
 from roofline.program.conventions import Conventions
 from roofline.program.op import Op, Tensor
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
-from roofline.traces.blocks import without_block
-from roofline.traces.calls import Call, Recording
-from roofline.traces.folding import Folded, Part, relative, unique
-from roofline.traces.fusion import Kernel
-from roofline.traces.statements import Namer, operators_of
 
 _UNREAD = "never read"
 

@@ -8,9 +8,9 @@ from typing import Literal, TypeAlias
 
 from roofline.classes import frozen
 from roofline.errors import ConfigError, near_matches, shown
+from roofline.models.traced.calls import Recording
+from roofline.models.traced.extents import Extent
 from roofline.program.workload import MAX_LENGTH
-from roofline.traces.calls import Recording
-from roofline.traces.extents import Extent
 
 FOLLOWING = ("B", "S")
 """Letters whose numbers come with the question: --batch and --prompt."""

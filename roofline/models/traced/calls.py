@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from roofline.classes import frozen
+from roofline.models.traced.extents import Extent
 from roofline.program.op import Role
-from roofline.traces.extents import Extent
 
 Kind: TypeAlias = Literal[
     "view", "empty", "fill", "matmul", "convolution", "attention", "pointwise", "reduction", "norm", "softmax",

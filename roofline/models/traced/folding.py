@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from roofline.classes import frozen
-from roofline.traces.blocks import Segment, fused_across, segments_of
-from roofline.traces.calls import Recording
-from roofline.traces.fusion import Kernel, kernels_of
+from roofline.models.traced.blocks import Segment, fused_across, segments_of
+from roofline.models.traced.calls import Recording
+from roofline.models.traced.fusion import Kernel, kernels_of
 
 
 @frozen

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field, replace
 
 from roofline.classes import frozen
 from roofline.layers.attention import attention
+from roofline.models.traced.blocks import without_block
+from roofline.models.traced.calls import GROUPED, Access, Attended, Call, Contraction, Recording
+from roofline.models.traced.extents import NOTHING, ONE, Extent
+from roofline.models.traced.folding import relative
+from roofline.models.traced.fusion import Kernel
 from roofline.number import Number, exact, power
 from roofline.program.axes import Binding, Sizes
 from roofline.program.conventions import Conventions
 from roofline.program.op import Op, Role, Tensor, Unit, Work, contract
-from roofline.traces.blocks import without_block
-from roofline.traces.calls import GROUPED, Access, Attended, Call, Contraction, Recording
-from roofline.traces.extents import NOTHING, ONE, Extent
-from roofline.traces.folding import relative
-from roofline.traces.fusion import Kernel
 
 
 @dataclass(slots=True)

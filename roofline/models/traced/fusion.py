@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from roofline.classes import frozen
-from roofline.traces.calls import Access, Call, Recording
-from roofline.traces.extents import ONE, Extent
+from roofline.models.traced.calls import Access, Call, Recording
+from roofline.models.traced.extents import ONE, Extent
 
 
 @frozen

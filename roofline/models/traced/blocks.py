@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from roofline.classes import frozen
-from roofline.traces.calls import Call
+from roofline.models.traced.calls import Call
 
 
 def block_paths(module: Any) -> frozenset[str]:
