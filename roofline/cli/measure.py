@@ -25,8 +25,8 @@ def doctor(flags: DoctorFlags) -> None:
     from roofline.reports.measuring import findings_text
     from roofline.validation.doctor import examine
 
-    chosen = _threads(flags["threads"])
-    found = examine(_open(flags["device"], chosen))
+    chosen = threads_of(flags["threads"])
+    found = examine(open_device(flags["device"], chosen))
     tell(report.to_json(found.to_dict()) if flags["json"] else findings_text(found))
     if found.stalled:
         raise click.exceptions.Exit(5)
@@ -39,19 +39,19 @@ def calibrate(flags: CalibrateFlags) -> None:
     from roofline.reports import prediction as report
     from roofline.reports.measuring import calibration_text
 
-    seconds, output = _seconds(flags["budget"]), flags["output"]
+    seconds, output = seconds_of(flags["budget"]), flags["output"]
     if output is not None and output.suffix not in (".yaml", ".yml"):
         msg = f"-o {output}: expected a name that ends in .yaml"
         raise UsageError(msg)
     if output is not None:
         check_writable(output)
-    opened = _open(flags["device"], _threads(flags["threads"]))
+    opened = open_device(flags["device"], threads_of(flags["threads"]))
     asked = flags["dtype"] or ("fp32" if opened.kind == "cpu" else "bf16")
     with progress_bar("calibrating") as advance:
         found = calibrate_device(
             opened, dtype=asked, budget_s=seconds, extends=flags["extends"], seed=flags["seed"], tell=advance
         )
-    written = _kept(found.write, output) if output else []
+    written = kept(found.write, output) if output else []
     if flags["json"]:
         tell(report.to_json(found.to_dict()))
     else:
@@ -78,9 +78,14 @@ def validate(model: str, flags: ValidateFlags) -> None:
 
         validate_served(model, flags, command_line())
         return
+    if flags["train"]:
+        from roofline.cli.trained import validate_trained
+
+        _leave(*validate_trained(model, flags, command_line()), flags["max_median_ape"], False)
+        return
     hardware, output = flags["hardware"], flags["output"]
     assert hardware is not None
-    seconds = _seconds(flags["budget"])
+    seconds = seconds_of(flags["budget"])
     profile = read_profile(flags["measurements"]) if flags["measurements"] is not None else None
     rules = read_rules(flags["kernel_rules"])
     known = rules.engine_of(profile) if profile and not flags["engine"] else None
@@ -93,11 +98,11 @@ def validate(model: str, flags: ValidateFlags) -> None:
     elif flags["measurements"] is not None:
         cases, opened, interrupted = runner.compare_file(flags["measurements"], prediction), None, False
     else:
-        opened = _open(flags["device"], _threads(flags["threads"]))
+        opened = open_device(flags["device"], threads_of(flags["threads"]))
         cases, interrupted = _timed(prediction, opened, seconds, flags)
     result = runner.Validation.of(cases, opened, command_line(), hardware=prediction.hardware.name)
     if output is not None:
-        _kept(partial(runner.write_record, result.to_dict()), output)
+        kept(partial(runner.write_record, result.to_dict()), output)
     text = report_validation.validation_text
     tell(report.to_json(result.to_dict()) if flags["json"] else text(cases, result.verdict, wide=flags["wide"]))
     _leave(cases, result.verdict, flags["max_median_ape"], interrupted)
@@ -120,7 +125,7 @@ def _timed(prediction: Any, opened: Any, seconds: float, flags: ValidateFlags) -
             raise
 
 
-def _kept(write: Callable[[Path], Written], output: Path) -> Written:
+def kept(write: Callable[[Path], Written], output: Path) -> Written:
     """Write what was measured; where that fails, elsewhere. Raises SpecError that then says where it is."""
     from tempfile import mkdtemp
 
@@ -160,6 +165,8 @@ def _check(flags: ValidateFlags) -> None:
         problem = f"-o {output}: expected a name that ends in .json"
     elif flags["resume"] and output is None:
         problem = "--resume needs -o FILE.json, which holds what was measured"
+    elif problem_of_training(flags):
+        problem = problem_of_training(flags)
     elif flags["module"] is not None and flags["measurements"] is not None:
         problem = "--module does not go with --measurements, which times nothing"
     elif flags["serving"] is None and given_degrees(flags):
@@ -176,6 +183,17 @@ def _check(flags: ValidateFlags) -> None:
         check_writable(output)
 
 
+def problem_of_training(flags: ValidateFlags) -> str | None:
+    """What of the flags of a training step does not go together."""
+    if not flags["train"]:
+        given = "sequence" if flags["sequence"] is not None else "optimizer" if flags["optimizer"] else None
+        return given and f"--{given} goes with --train"
+    others = ("serving", "module", "measurements", "compile", "resume", "phase", "prompt", "generate", "context")
+    given = next((name for name in others if flags[name]), None)  # type: ignore[literal-required]
+    instead = "; a sequence has --sequence tokens" if given in ("prompt", "generate", "context") else ""
+    return given and f"--{given} does not go with --train{instead}"
+
+
 def command_line() -> str:
     """The command as it was typed, without the folders of this machine."""
     import shlex
@@ -184,7 +202,7 @@ def command_line() -> str:
     return shlex.join(["roofline", *words])
 
 
-def _seconds(text: str) -> float:
+def seconds_of(text: str) -> float:
     """A budget. Raises UsageError for what is no time, or too short to time anything."""
     from roofline.errors import UnitError
     from roofline.units import parse_quantity
@@ -201,7 +219,7 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _threads(asked: int | None) -> int:
+def threads_of(asked: int | None) -> int:
     """How many threads; and the settings that libraries read when they load, for which the command starts anew."""
     from roofline.validation.environment import default_threads, restart_with
 
@@ -214,7 +232,7 @@ def _threads(asked: int | None) -> int:
     return chosen
 
 
-def _open(kind: str | None, threads: int) -> Any:
+def open_device(kind: str | None, threads: int) -> Any:
     from roofline.validation.devices import Device
 
     return Device.open(kind, threads)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from roofline.cost.eager_backward import BACKWARD
 from roofline.number import Number, exact
 from roofline.program.axes import Sizes, size_of
 from roofline.program.op import Op, PerElement, Tensor, elementwise
@@ -127,6 +128,12 @@ def _pick(op: Op) -> tuple[Op, ...]:
     return softmax, torch_kernel("argmax", [p], token, over=p)
 
 
+def _loss(op: Op) -> tuple[Op, ...]:
+    """Logarithms of all probabilities; picking one of each row is nothing beside them."""
+    logits, logarithms = op.reads[0], Tensor("logarithms", op.writes[1].axes)
+    return (elementwise("_log_softmax", [_between(logits)], logarithms, PerElement(4, special=1), kind="softmax"),)
+
+
 def _appended(op: Op) -> tuple[Op, ...]:
     """The cache is put together anew in each step: all of it is read and written."""
     cached = [tensor for tensor in op.reads if tensor.role == "kv_cache"]
@@ -150,4 +157,6 @@ _EXPANSIONS: dict[str, Callable[[Op], tuple[Op, ...]]] = {
     "tanh": _activation,
     "gelu_new": _written_out_gelu,
     "sampling": _pick,
+    "cross_entropy_written_out": _loss,
+    **BACKWARD,
 }

@@ -499,11 +499,26 @@ class ValidateOptions(Lengths, PhaseOf, Dtype, Timing, Edits, total=False):
     """What ``validate`` asks ``predict``."""
 
 
+class TrainedStep(TypedDict, total=False):
+    """A training step"""
+
+    train: Annotated[
+        bool,
+        Option(
+            "Time a training step: forward, backward, optimizer; what it saves, the most it holds.",
+            default=False,
+            everyday=True,
+        ),
+    ]
+    sequence: Annotated[int | None, Option("With --train: tokens of a sequence.", usual="128", metavar="TOKENS")]
+    optimizer: Annotated[str | None, Option("With --train: adamw, sgd, sgd-momentum.", usual="adamw", metavar="NAME")]
+
+
 class MeasuredServingOptions(ValidateOptions, Degrees, total=False):
     """The keywords of ``compare_served``."""
 
 
-class ValidateFlags(Hardware, TorchDevice, MeasuredServingOptions, JsonOutput, Wide, total=False):
+class ValidateFlags(Hardware, TorchDevice, MeasuredServingOptions, TrainedStep, JsonOutput, Wide, total=False):
     """The flags of ``validate``."""
 
     serving: Annotated[

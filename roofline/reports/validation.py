@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 from roofline.reports.prediction import quantity, table
 from roofline.validation.comparison import CaseComparison, OperatorComparison, Verdict
 from roofline.validation.scores import Score
+from roofline.validation.trained import Compared, TrainingComparison
 
 
 def validation_text(cases: Sequence[CaseComparison], verdict: Verdict, *, wide: bool = False) -> str:
@@ -15,6 +17,47 @@ def validation_text(cases: Sequence[CaseComparison], verdict: Verdict, *, wide: 
     for case in cases:
         lines += [*_case(case, wide), ""]
     return "\n".join(lines).rstrip()
+
+
+def trained_text(steps: Sequence[TrainingComparison], verdict: Verdict) -> str:
+    """Training steps as people read them: verdict, passes, memory, operators."""
+    lines = [*_verdict(verdict), ""]
+    for step in steps:
+        lines += [*_trained(step), ""]
+    return "\n".join(lines).rstrip()
+
+
+def _trained(step: TrainingComparison) -> Iterator[str]:
+    low, high = (quantity(each, "time_s") for each in (step.predicted.low_s, step.predicted.high_s))
+    noise = f"{step.error:+.1%}; noise {step.measured.step.noise:.1%}"
+    yield (
+        f"{step.name}: predicted {quantity(step.predicted.time_s, 'time_s')} ({low} to {high}), measured "
+        f"{quantity(step.whole_s, 'time_s')} ({noise})"
+    )
+    rows = [(name, *_both(each, "time_s")) for name, each in step.passes.items()]
+    rows += [(name.replace("_", " "), *_both(each, "bytes")) for name, each in step.memory.items()]
+    yield from table(("", "predicted", "measured", "off"), rows)
+    yield ""
+    header = ("operator", "x", "predicted", "measured", "off", "of roof", "bound by", "in band")
+    rows_of_operators = [_row(op, counted=False) for op in step.operators]
+    yield from table(header, [(*row[:5], *row[6:]) for row in rows_of_operators])  # medians in the step have no noise
+    if step.others_s:
+        yield _unpredicted(step.others_s)
+    if step.not_run:
+        yield f"predicted, did not run: {', '.join(step.not_run)}"
+    for flag in step.flags:
+        yield f"flag: {flag}"
+
+
+def _both(pair: Compared, unit: Literal["time_s", "bytes"]) -> tuple[str, str, str]:
+    measured = "-" if pair.measured is None else quantity(pair.measured, unit)
+    return quantity(pair.predicted, unit), measured, "-" if pair.error is None else f"{pair.error:+.1%}"
+
+
+def _unpredicted(others_s: Mapping[str, float]) -> str:
+    listed = sorted(others_s.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{name} {quantity(seconds, 'time_s')}" for name, seconds in listed[:8])
+    return f"ran, predicted by nobody: {shown}{f' and {len(listed) - 8} more' if len(listed) > 8 else ''}"
 
 
 def _verdict(verdict: Verdict) -> Iterator[str]:
@@ -54,9 +97,7 @@ def _case(case: CaseComparison, wide: bool) -> Iterator[str]:
         more = ("bytes", "counted") if wide or any(op.dram_bytes for op in case.operators) else ()
         yield from table((*header, *more), [_row(op, bool(more)) for op in case.operators])
     if case.others_s:
-        listed = sorted(case.others_s.items(), key=lambda item: -item[1])
-        shown = ", ".join(f"{name} {quantity(seconds, 'time_s')}" for name, seconds in listed[:8])
-        yield f"ran, predicted by nobody: {shown}{f' and {len(listed) - 8} more' if len(listed) > 8 else ''}"
+        yield _unpredicted(case.others_s)
     if case.not_run:
         yield f"predicted, did not run: {', '.join(case.not_run)}"
     if case.unattributed is not None:

@@ -159,7 +159,11 @@ def _pass(own: Sequence[Priced], launch_s: float) -> Timing:
 
 
 def _attention(cost: Cost, forward: Priced | None, machine: Machine) -> Timing:
-    """A pass of fused attention; the backward one from the time of its ``forward`` where none was timed."""
+    """A pass of fused attention; the backward one from the time of its ``forward`` where none was timed.
+
+    It is one kernel: nothing is appended to a cache.
+    """
+    cost = replace(cost, kernels=None)
     timed = machine.constants_of(cost, ATTENTION_TRAINING) != machine.constants_of(cost)
     if timed or forward is None:
         t, (low, high) = machine.time(cost, ATTENTION_TRAINING), ONE_PASS_BAND
@@ -172,7 +176,7 @@ def _attention(cost: Cost, forward: Priced | None, machine: Machine) -> Timing:
 def _shaped(op: Op, cost: Cost, group: Group, sizes: Sizes) -> Cost:
     """A cost with the shape of a weight's gradient, ``w'[D F] = x[B T D] y'[B T F]``, which reads no weight.
 
-    Those of experts, of which each has its own, keep none.
+    It is one kernel. Those of experts, of which each has its own, keep none.
     """
     if any("E" in tensor.letters or "X" in tensor.letters for tensor in op.writes):
         return cost
@@ -184,7 +188,7 @@ def _shaped(op: Op, cost: Cost, group: Group, sizes: Sizes) -> Cost:
     columns = added(
         product(size_of(x, bound) for x in part.writes[0].letters if x not in part.reads[0].letters) for part in parts
     )
-    return replace(cost, shape=MatmulShape(rows, columns, depth))
+    return replace(cost, shape=MatmulShape(rows, columns, depth), kernels=None)
 
 
 # What data parallelism exchanges

@@ -121,7 +121,8 @@ def _request(
     options |= {"batch": what["batch"], "prompt": what["sequence"], "generate": 1, "dtype": what["dtype"]}
     options |= {"phase": str(network.program().phases[0]), "lm_head": "all", "set": edits or None}
     options |= {"engine": asked["engine"] or usual}
-    options |= {"reserve": RESERVE if asked["reserve"] is None else asked["reserve"]}
+    if asked["reserve"] is None and device.capacity is not None:
+        options |= {"reserve": RESERVE}
     return read_request(network, hardware, **options)
 
 

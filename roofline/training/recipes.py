@@ -58,6 +58,14 @@ class TrainingRecipe:
         return int(DTYPE_BYTES[self.master]) if self.master else 0
 
     @property
+    def holds_gradients(self) -> bool:
+        """Whether gradients have a buffer that is there throughout, as in Megatron and DeepSpeed.
+
+        Elsewhere a backward pass makes them, and an update frees them: torch's ``zero_grad(set_to_none=True)``.
+        """
+        return bool(self.master) or self.gradients != self.weights
+
+    @property
     def state_width(self) -> int:
         """Bytes of an element of an optimizer's state."""
         return int(DTYPE_BYTES[self.updated])

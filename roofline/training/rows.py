@@ -34,6 +34,10 @@ from roofline.training.resting import LocalWeight, Resting, local_weights
 STAGES = (0, 1, 2)
 """The first stage, the fullest inner one, the last; of places, before the layers, in them, behind them."""
 
+MOMENTS = ("as the backward pass of the head begins", "as a layer runs backward", "as the first layer runs backward",
+           "as the backward pass ends")  # fmt: skip
+"""When memory may be fullest."""
+
 _POLICIES, _ZERO = 1, 2
 """Axes."""
 
@@ -123,33 +127,69 @@ class Steps:
 
     def memory(self, stage: int) -> MemoryByCause:
         """The bytes of a stage at its fullest; 0 of one that a layout does not have."""
+        several = self._moments(stage)
+        fullest = _fullest(several)
         rest = self.resting
-        weights, gradients, states = (
-            _joined([self.of_devices([of(self.weights, zero, place) for place in STAGES])[stage] for zero in self.zero],
-                    _ZERO)
-            for of in (rest.weight_bytes, rest.gradient_bytes, rest.state_bytes)
-        )  # fmt: skip
-        held = [self._activations(each, stage) for each in self.held]
-        saved, working = (_joined(parts, _POLICIES) for parts in zip(*held, strict=True))
+        weights, states = (self._at_rest(of, stage) for of in (rest.weight_bytes, rest.state_bytes))
         gathered = _joined([self._gathered(zero) for zero in self.zero], _ZERO)
         there = (self.layouts.pp > 0, self.layouts.pp > 2, self.layouts.pp > 1)[stage]
+        gradients, saved, working = (
+            np.choose(fullest, [np.broadcast_to(part, fullest.shape) for part in parts])
+            for parts in zip(*several, strict=True)
+        )
         found = MemoryByCause(weights, gradients, states, saved, working, gathered)
         return found.each(lambda size: np.where(there, size, 0.0))
 
-    def _activations(self, held: Activations, stage: int) -> tuple[Any, Any]:
-        """Bytes that are saved on a stage, and worked on, when both together are most.
+    def fullest_moment(self, stage: int) -> Any:
+        """Which of ``MOMENTS`` a stage is fullest at, of equals the first."""
+        return _fullest(self._moments(stage))
+
+    def _at_rest(self, of: Callable[[Sequence[LocalWeight], int, int], Number], stage: int) -> Any:
+        found = [self.of_devices([of(self.weights, zero, place) for place in STAGES])[stage] for zero in self.zero]
+        return _joined(found, _ZERO)
+
+    def _moments(self, stage: int) -> list[tuple[Any, Any, Any]]:
+        """Bytes of gradients, of what is saved and of what the backward pass works on, at each of ``MOMENTS``.
 
         When the backward pass of the layers begins, what is behind them is no longer held.
         """
+        gradients = self._gradients(stage)
+        held = [self._activations(each, stage) for each in self.held]
+        parts = [tuple(_joined(values, _POLICIES) for values in zip(*moment, strict=True))
+                 for moment in zip(*held, strict=True)]  # fmt: skip
+        return [(there, saved, working) for there, (saved, working) in zip(gradients, parts, strict=True)]
+
+    def _activations(self, held: Activations, stage: int) -> list[tuple[Any, Any]]:
+        """Bytes that are saved on a stage, and worked on, at each of ``MOMENTS``."""
         pp = self.layouts.pp
         numbered = (0, 1, pp - 1)[stage]
         flight = self.question.schedule.in_flight(numbered, pp, self.count)
         whole = self.of_devices(held.saved)[stage] * flight
         ends = self.of_devices((0.0, 0.0, held.saved[2]))[stage]
-        within = whole - ends + held.working[1]
-        behind = whole + where(ends > 0, held.working[2], 0.0)
-        late = np.asarray(behind > within)
-        return where(late, whole, whole - ends), where(late, held.working[2], held.working[1])
+        last = self.of_devices((held.saved[0], 0.0, 0.0))[stage] + held.saved[1] / self.layers
+        behind = where(ends > 0, held.working[2], 0.0)
+        return [(whole, behind), (whole - ends, held.working[1]), (last, held.working[1]), (0.0, held.working[0])]
+
+    def _gradients(self, stage: int) -> list[Any]:
+        """Bytes of gradients at each of ``MOMENTS``: all of them where microbatches add them up, or a buffer is there.
+
+        Else they come with the backward pass; a table that is the head's too has three when it ends: that of the head,
+        its own, and their sum.
+        """
+        bytes_of, pp = self.resting.gradient_bytes, self.layouts.pp
+        tied = [weight for weight in self.weights if weight.tied and weight.place == 0]
+        all_of, tables, heads = (
+            self._at_rest(of, stage)
+            for of in (
+                bytes_of,
+                lambda weights, zero, place: bytes_of(tied, zero, place) * (pp == 1),
+                lambda weights, zero, place: bytes_of(weights, zero, place) * (place == 2),
+            )
+        )
+        first = self._at_rest(lambda weights, zero, place: bytes_of(weights, zero, place) * (place == 0), stage)
+        held = (self.count > 1) | self.question.recipe.holds_gradients
+        came = [0.0, heads + tables, all_of - first + tables, all_of + 2 * tables]
+        return [np.where(held, all_of, each) for each in came]
 
     def _gathered(self, zero: int) -> Any:
         """Two layers' weights, one being fetched while the other is at work, and gradients that are not split yet."""
@@ -247,6 +287,11 @@ class Steps:
             return timing
         matmuls = _cost("matmul", self.question.recipe.computes, flops=contracted)
         return total([(1, timing), (1, self.machine.time(matmuls))])
+
+
+def _fullest(moments: Sequence[Sequence[Any]]) -> Any:
+    """The place of the largest sum."""
+    return np.argmax(np.stack(np.broadcast_arrays(*(sum(moment) for moment in moments))), axis=0)
 
 
 def steps_of(

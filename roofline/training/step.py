@@ -17,7 +17,7 @@ from roofline.training.causes import CAUSES
 from roofline.training.flops import model_flops, recomputed_flops
 from roofline.training.question import TrainingQuestion
 from roofline.training.remedies import Remedy, remedies
-from roofline.training.rows import STAGES, MemoryByCause, Steps, TimeOfStep, steps_of
+from roofline.training.rows import MOMENTS, STAGES, MemoryByCause, Steps, TimeOfStep, steps_of
 from roofline.training.search import Choice, search
 from roofline.training.timeline import StageTimes, Timed, timeline
 
@@ -70,11 +70,10 @@ class TrainingStep:
     @property
     def peak(self) -> str:
         """When the memory of the fullest stage is fullest."""
-        stage = self.memory[self.fullest]
         if self.choice.layout.pp > 1 and self.fullest != "last":
             return f"as its {_in_flight(self)} microbatches in flight begin their backward pass"
-        behind = _first(self.steps.held[0].working[2])
-        return "as the backward pass of the head begins" if stage.working == behind else "as a layer runs backward"
+        stage = _STAGE_NAMES.index(self.fullest)
+        return MOMENTS[round(_first(self.steps.fullest_moment(stage)))]
 
     @cached_property
     def remedies(self) -> tuple[Remedy, ...]:

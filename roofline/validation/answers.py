@@ -72,6 +72,7 @@ class VerdictAnswer(TypedDict):
     steps: NotRequired[Annotated[ScoreAnswer, Says("whole steps")]]
     operators: NotRequired[Annotated[ScoreAnswer, Says("operators that take half a percent of a step or more")]]
     datasheet_steps: NotRequired[Annotated[ScoreAnswer, Says("whole steps by data sheet rates alone")]]
+    training: NotRequired[Annotated[list[TrainedAnswer], Says("with --train: each step")]]
     serving: NotRequired[Annotated[ScoreAnswer, Says("what tools measured of servers, times and rates")]]
     regimes: Annotated[dict[Bound, ScoreAnswer], Says("operators by what they are predicted to be bound by")]
     band_coverage: Annotated[float | None, Says("part of the operators whose measured time lies in the band")]
@@ -149,6 +150,48 @@ class CaseAnswer(TypedDict):
         "each sample: time of the step, and of the probe around it", "s")]]  # fmt: skip
 
 
+class ComparedAnswer(TypedDict):
+    """A number predicted and measured."""
+
+    predicted: Annotated[float, Says("expected value", "s or B")]
+    measured: Annotated[float | None, Says("measured value; null where nothing measures it", "s or B")]
+    error: Annotated[float | None, Says("predicted / measured - 1")]
+
+
+class TrainedMemoryAnswer(TypedDict):
+    """Memory of a training step."""
+
+    saved_activations: Annotated[ComparedAnswer, Says("what the forward pass keeps for the backward pass", "B")]
+    peak: Annotated[ComparedAnswer, Says("the most that tensors take at once", "B")]
+
+
+class TrainedAnswer(TypedDict):
+    """A training step of one device: forward pass, backward pass, update."""
+
+    model: Annotated[str, Says("model")]
+    batch: Annotated[int, Says("sequences of a step", "sequences")]
+    length: Annotated[int, Says("tokens of a sequence", "tokens")]
+    dtype: Annotated[str, Says("recipe")]
+    optimizer: Annotated[str, Says("optimizer")]
+    prediction_sha256: Annotated[str, Says("hash of the JSON of the prediction, taken before anything was timed")]
+    predicted_s: Annotated[float, Says("expected time", "s")]
+    bound_s: Annotated[float, Says("time at best", "s")]
+    low_s: Annotated[float, Says("low end of the band of the time", "s")]
+    high_s: Annotated[float, Says("high end of the band of the time", "s")]
+    measured_s: Annotated[float, Says("measured time of the step", "s")]
+    at_calibrated_speed_s: Annotated[float | None, Says("the same at the speed that the device was calibrated at", "s")]
+    error: Annotated[float, Says("predicted / measured - 1")]
+    noise: Annotated[float, Says("how far samples are apart, a part of their time")]
+    passes_s: Annotated[dict[str, ComparedAnswer], Says("forward, backward, update", "s")]
+    memory_bytes: Annotated[TrainedMemoryAnswer, Says("what is saved, and the peak", "B")]
+    unpredicted_s: Annotated[dict[str, float], Says("time of what ran and nobody predicted", "s")]
+    not_run: Annotated[list[str], Says("kernels that were predicted and did not run")]
+    flags: Annotated[list[str], Says("why the measurement may not be trusted")]
+    operators: Annotated[list[MeasuredOperatorAnswer], Says("operators in the order in which they run")]
+    samples_s: Annotated[list[list[float | None]], Says("each sample: time of the step, and of the probe around it",
+                                                        "s")]  # fmt: skip
+
+
 class FigureAnswer(TypedDict):
     """A metric of a server, measured and predicted: in seconds, or per second."""
 
@@ -188,4 +231,5 @@ class ValidateAnswer(Answer):
     environment: NotRequired[Annotated[EnvironmentAnswer, Says("machine and software, where anything was timed")]]
     verdict: Annotated[VerdictAnswer, Says("what all cases come to")]
     cases: Annotated[list[CaseAnswer], Says("each step")]
+    training: NotRequired[Annotated[list[TrainedAnswer], Says("with --train: each step")]]
     serving: NotRequired[Annotated[list[ServedAnswer], Says("with --serving: each run that the file holds")]]

@@ -109,8 +109,9 @@ def mark_of(call: TorchCall) -> Mark:
         columns = b.shape[0] if call.name == "linear" else b.shape[-1]
         return ("matmul", _product(a.shape[:-1]), a.shape[-1], columns)
     if is_attention(call.name):
-        q, k = tensors[:2]
-        return ("attention", q.shape[0] * q.shape[1], q.shape[2], k.shape[2])
+        behind = "backward" in call.name
+        q, k = tensors[1:3] if behind else tensors[:2]
+        return ("attention_backward" if behind else "attention", q.shape[0] * q.shape[1], q.shape[2], k.shape[2])
     return (timed_as(call.name), _product(call.outputs[0]) if call.outputs else 0)
 
 

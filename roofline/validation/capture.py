@@ -67,7 +67,7 @@ def capture_step(step: Callable[[], object], resident: set[int] | None = None) -
     class Mode(TorchDispatchMode):  # type: ignore[misc]
         def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             result = function(*args, **(kwargs or {}))
-            found.calls.append(_call(torch, function, args, kwargs or {}, result, known))
+            found.calls.append(call_of(torch, function, args, kwargs or {}, result, known))
             return result
 
     with torch.inference_mode(False), torch.no_grad(), Mode():
@@ -75,7 +75,8 @@ def capture_step(step: Callable[[], object], resident: set[int] | None = None) -
     return found
 
 
-def _call(torch: Any, function: Any, args: Any, kwargs: Any, result: Any, resident: set[int]) -> TorchCall:
+def call_of(torch: Any, function: Any, args: Any, kwargs: Any, result: Any, resident: set[int]) -> TorchCall:
+    """A call of the dispatcher and what it gave. ``resident``: addresses of the storages of weights and caches."""
     outputs = [x for x in (result if isinstance(result, (list, tuple)) else [result]) if isinstance(x, torch.Tensor)]
     inputs = [x for x in _flat((*args, *kwargs.values())) if isinstance(x, torch.Tensor)]
     storages = {_address(x) for x in inputs}

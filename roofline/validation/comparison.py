@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from roofline.classes import frozen
 from roofline.prediction.figures import Figures, Operator, summed
@@ -217,6 +217,20 @@ class CaseComparison:
         }
 
 
+class Judged(Protocol):
+    """A step that was predicted and measured, whole and by operator."""
+
+    @property
+    def predicted(self) -> Figures: ...
+    @property
+    def operators(self) -> tuple[OperatorComparison, ...]: ...
+    @property
+    def whole_s(self) -> float | None: ...
+    @property
+    def kernels_s(self) -> float: ...
+    def pairs(self) -> list[Pair]: ...
+
+
 @frozen
 class Verdict:
     """What all cases come to: steps, operators, the data sheet beside them, who is off and which way."""
@@ -229,7 +243,7 @@ class Verdict:
     agreement: float | None = None
 
     @classmethod
-    def of(cls, cases: Sequence[CaseComparison]) -> Verdict:
+    def of(cls, cases: Sequence[Judged]) -> Verdict:
         """The verdict of one case or more."""
         judged = [(case.predicted, case.whole_s) for case in cases if case.whole_s]
         steps = [Pair(f.time_s, seconds) for f, seconds in judged if seconds]

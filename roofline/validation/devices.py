@@ -94,20 +94,28 @@ class Device:
         """Seconds of one call, the mean over a burst of at least this length, and the next turn.
 
         CUDA: replays of a graph of several calls, by events, so that launch gaps do not count; calls that no graph
-        takes are timed one after another. ``graph=False`` times what the host does too.
+        takes are timed one after another. ``graph=False`` times what the host does too. One thread of a CPU: by
+        ``clock``.
         """
         if self.kind == "cuda" and graph:
             return self._cuda_burst(call, turn, at_least_s)
-        start, calls = time.perf_counter_ns(), 0
+        clock = self.clock
+        start, calls = clock(), 0
         while True:
             call(turn + calls)
             calls += 1
             if self.kind != "cpu" and calls % 8 == 0:
                 self.wait()
-            if (time.perf_counter_ns() - start) * 1e-9 >= at_least_s:
+            if (clock() - start) * 1e-9 >= at_least_s:
                 break
         self.wait()
-        return (time.perf_counter_ns() - start) * 1e-9 / calls, turn + calls
+        return (clock() - start) * 1e-9 / calls, turn + calls
+
+    @property
+    def clock(self) -> Callable[[], int]:
+        """Nanoseconds: of one thread of a CPU those for which it had a core, so that others on it do not count."""
+        alone = self.kind == "cpu" and self.threads == 1
+        return time.process_time_ns if alone else time.perf_counter_ns
 
     def probe(self) -> Callable[[], float | None]:
         """A small matmul, always the same, and what one takes at the median of a few. A GPU has none: it is ours.
@@ -121,11 +129,12 @@ class Device:
 
         def run() -> float:
             times: list[int] = []
-            begun = time.perf_counter_ns()
-            while (now := time.perf_counter_ns()) - begun < (_PROBE_WARM_S + _PROBE_S) * 1e9 or len(times) < 9:
+            clock = self.clock
+            begun = clock()
+            while (now := clock()) - begun < (_PROBE_WARM_S + _PROBE_S) * 1e9 or len(times) < 9:
                 self.torch.mm(a, b, out=product)
                 if now - begun > _PROBE_WARM_S * 1e9:
-                    times.append(time.perf_counter_ns() - now)
+                    times.append(clock() - now)
             return statistics.median(times) * 1e-9
 
         run()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roofline.classes import frozen
 from roofline.errors import SpecError, UsageError
@@ -35,6 +35,9 @@ from roofline.validation.session import (
 )
 from roofline.validation.stopwatch import Samples, Tell, silent
 from roofline.version import versions
+
+if TYPE_CHECKING:
+    from roofline.validation.trained import TrainingComparison
 
 
 @dataclass(slots=True)
@@ -171,7 +174,7 @@ def compare_profile(
 class Validation:
     """What ``validate`` answers: the cases with their raw samples, what they come to, where and by which command.
 
-    ``environment`` is None where nothing was timed here; ``run`` names one of several.
+    ``environment`` is None where nothing was timed here; ``run`` names one of several. ``training``: training steps.
     """
 
     cases: tuple[CaseComparison, ...]
@@ -179,18 +182,21 @@ class Validation:
     hardware: str = ""
     environment: Mapping[str, Any] | None = None
     run: str = ""
+    training: tuple[TrainingComparison, ...] = ()
 
     @classmethod
     def of(
-        cls, cases: Sequence[CaseComparison], device: Device | None, command: str, *, hardware: str = "", run: str = ""
-    ) -> Validation:
+        cls, cases: Sequence[CaseComparison], device: Device | None, command: str, *, hardware: str = "",
+        run: str = "", training: Sequence[TrainingComparison] = (),
+    ) -> Validation:  # fmt: skip
         """The result of what was timed on ``device``, or compared without one."""
-        return cls(tuple(cases), command, hardware, describe_environment(device) if device else None, run)
+        where = describe_environment(device) if device else None
+        return cls(tuple(cases), command, hardware, where, run, tuple(training))
 
     @property
     def verdict(self) -> Verdict:
         """What all cases come to."""
-        return Verdict.of(self.cases)
+        return Verdict.of((*self.cases, *self.training))
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``validate``."""
@@ -202,6 +208,7 @@ class Validation:
             **({"environment": dict(self.environment)} if self.environment else {}),
             "verdict": self.verdict.to_dict(),
             "cases": [case.to_dict() for case in self.cases],
+            **({"training": [step.to_dict() for step in self.training]} if self.training else {}),
         }
 
 
