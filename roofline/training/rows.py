@@ -140,6 +140,14 @@ class Steps:
         found = MemoryByCause(weights, gradients, states, saved, working, gathered)
         return found.each(lambda size: np.where(there, size, 0.0))
 
+    def activations(self) -> Any:
+        """The most bytes of activations, saved and worked on, that any stage holds at once."""
+        most: Any = 0.0
+        for stage in STAGES:
+            for _, saved, working in self._moments(stage):
+                most = np.maximum(most, saved + working)
+        return most
+
     def fullest_moment(self, stage: int) -> Any:
         """Which of ``MOMENTS`` a stage is fullest at, of equals the first."""
         return _fullest(self._moments(stage))

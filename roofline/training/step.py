@@ -227,8 +227,8 @@ def _check_policy(question: TrainingQuestion, choice: Choice) -> None:
     """Raises WorkloadError for whole layers that were asked to be made again and save no memory."""
     if question.recompute is None or question.recompute.name != "full":
         return
-    held = _steps(question, choice, (NOTHING, choice.policy)).fullest()
-    kept, dropped = (float(size) for size in np.ravel(np.broadcast_to(held.total, (1, 2, 1))))
+    held = _steps(question, choice, (NOTHING, choice.policy)).activations()
+    kept, dropped = (float(size) for size in np.ravel(np.broadcast_to(held, (1, 2, 1))))
     if dropped >= kept:
         msg = (
             f"recompute {choice.policy.words} saves no memory, as what it makes again of its layers is there at "

@@ -271,9 +271,10 @@ def _sides(kernel: Op, sizes: Sizes) -> tuple[int, int, int]:
     """Rows, depth and columns of a contraction; of a packed one, which has columns side by side, or sums over all."""
     if kernel.parts:
         several = [_sides(part, rebind(sizes, part.local)) for part in kernel.parts]
-        rows, depth, columns = (sum(side) for side in zip(*several, strict=True))
-        one = len({part.writes[0].name for part in kernel.parts}) == 1
-        return several[0][0], depth if one else several[0][1], several[0][2] if one else columns
+        (rows, depth, columns), summed_up = several[0], len({part.writes[0].name for part in kernel.parts}) == 1
+        if summed_up:
+            return rows, sum(each[1] for each in several), columns
+        return rows, depth, sum(each[2] for each in several)
     first_letters, second, out = (tensor.letters for tensor in (*kernel.reads[:2], kernel.writes[0]))
     depth_letters = [x for x in first_letters if x in second and x not in out]
     rows_letters = [x for x in out if x in first_letters]

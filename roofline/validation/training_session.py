@@ -89,24 +89,24 @@ def trained_module(step: TrainingStep, module: Any, device: Device) -> TrainedMo
     if "V" not in program.sizes or "patch_size" in q.request.model.fields:
         msg = f"{q.request.model.name} reads no tokens; validate --train times models of text"
         raise WorkloadError(msg)
-    module.requires_grad_(True)
+    optimizer = _optimizer(q.optimizer.name, module, device)
     scored = any(op.function.startswith("cross_entropy") for group in program.groups for op in group.ops)
     tokens = device.torch.randint(0, int(program.sizes["V"]), (q.batch, q.sequence), device=device.kind)
-    return TrainedModule(device, module, _optimizer(q.optimizer.name, module, device), tokens, scored)
+    return TrainedModule(device, module, optimizer, tokens, scored)
 
 
 def _optimizer(name: str, module: Any, device: Device) -> Any:
     """The optimizer of torch, one kernel for all weights."""
-    optim, weights = device.torch.optim, list(module.parameters())
-    known: dict[str, Callable[[], Any]] = {
-        "adamw": lambda: optim.AdamW(weights, lr=1e-6, fused=True),
-        "sgd": lambda: optim.SGD(weights, lr=1e-6, fused=True),
-        "sgd-momentum": lambda: optim.SGD(weights, lr=1e-6, momentum=0.9, fused=True),
+    optim = device.torch.optim
+    known: dict[str, Callable[[Any], Any]] = {
+        "adamw": lambda weights: optim.AdamW(weights, lr=1e-6, fused=True),
+        "sgd": lambda weights: optim.SGD(weights, lr=1e-6, fused=True),
+        "sgd-momentum": lambda weights: optim.SGD(weights, lr=1e-6, momentum=0.9, fused=True),
     }
     if name not in known:
         msg = f"optimizer {name}: validate --train times {', '.join(known)}, which torch has as one kernel"
         raise UsageError(msg)
-    return known[name]()
+    return known[name](list(module.parameters()))
 
 
 def measure_step(

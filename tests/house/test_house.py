@@ -282,8 +282,8 @@ VERBS = {
     "doctor": "--device --threads --json",
     "calibrate": "--device --threads --json --budget --extends --dtype --output -o --seed --help-all",
     "validate": "--hardware --device --threads --batch --prompt --generate --context --phase --dtype --engine "
-    "--kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp --json --wide --serving "
-    "--module --measurements --profiled-steps --kernel-rules --compile --budget --max-median-ape --output -o --resume "
+    "--kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp --train --sequence "
+    "--optimizer --json --wide --serving --module --measurements --profiled-steps --kernel-rules --compile --budget --max-median-ape --output -o --resume "
     "--help-all",
     "mcp": "",
     "page": "--hardware --port --open --output -o --models --dtypes",
