@@ -25,8 +25,8 @@ def doctor(flags: DoctorFlags) -> None:
     from roofline.reports.measuring import findings_text
     from roofline.validation.doctor import examine
 
-    chosen = threads_of(flags["threads"])
-    found = examine(open_device(flags["device"], chosen))
+    chosen = _threads(flags["threads"])
+    found = examine(_open(flags["device"], chosen))
     tell(report.to_json(found.to_dict()) if flags["json"] else findings_text(found))
     if found.stalled:
         raise click.exceptions.Exit(5)
@@ -39,19 +39,19 @@ def calibrate(flags: CalibrateFlags) -> None:
     from roofline.reports import prediction as report
     from roofline.reports.measuring import calibration_text
 
-    seconds, output = seconds_of(flags["budget"]), flags["output"]
+    seconds, output = _seconds(flags["budget"]), flags["output"]
     if output is not None and output.suffix not in (".yaml", ".yml"):
         msg = f"-o {output}: expected a name that ends in .yaml"
         raise UsageError(msg)
     if output is not None:
         check_writable(output)
-    opened = open_device(flags["device"], threads_of(flags["threads"]))
+    opened = _open(flags["device"], _threads(flags["threads"]))
     asked = flags["dtype"] or ("fp32" if opened.kind == "cpu" else "bf16")
     with progress_bar("calibrating") as advance:
         found = calibrate_device(
             opened, dtype=asked, budget_s=seconds, extends=flags["extends"], seed=flags["seed"], tell=advance
         )
-    written = kept(found.write, output) if output else []
+    written = _kept(found.write, output) if output else []
     if flags["json"]:
         tell(report.to_json(found.to_dict()))
     else:
@@ -79,13 +79,11 @@ def validate(model: str, flags: ValidateFlags) -> None:
         validate_served(model, flags, command_line())
         return
     if flags["train"]:
-        from roofline.cli.trained import validate_trained
-
-        _leave(*validate_trained(model, flags, command_line()), flags["max_median_ape"], False)
+        _validate_training(model, flags)
         return
     hardware, output = flags["hardware"], flags["output"]
     assert hardware is not None
-    seconds = seconds_of(flags["budget"])
+    seconds = _seconds(flags["budget"])
     profile = read_profile(flags["measurements"]) if flags["measurements"] is not None else None
     rules = read_rules(flags["kernel_rules"])
     known = rules.engine_of(profile) if profile and not flags["engine"] else None
@@ -98,14 +96,25 @@ def validate(model: str, flags: ValidateFlags) -> None:
     elif flags["measurements"] is not None:
         cases, opened, interrupted = runner.compare_file(flags["measurements"], prediction), None, False
     else:
-        opened = open_device(flags["device"], threads_of(flags["threads"]))
+        opened = _open(flags["device"], _threads(flags["threads"]))
         cases, interrupted = _timed(prediction, opened, seconds, flags)
     result = runner.Validation.of(cases, opened, command_line(), hardware=prediction.hardware.name)
     if output is not None:
-        kept(partial(runner.write_record, result.to_dict()), output)
+        _kept(partial(runner.write_record, result.to_dict()), output)
     text = report_validation.validation_text
     tell(report.to_json(result.to_dict()) if flags["json"] else text(cases, result.verdict, wide=flags["wide"]))
     _leave(cases, result.verdict, flags["max_median_ape"], interrupted)
+
+
+def _validate_training(model: str, flags: ValidateFlags) -> None:
+    from roofline.cli.trained import validate_trained
+    from roofline.validation.runner import write_record
+
+    device = _open(flags["device"], _threads(flags["threads"]))
+    found = validate_trained(model, flags, device, _seconds(flags["budget"]), command_line())
+    if flags["output"] is not None:
+        _kept(partial(write_record, found.to_dict()), flags["output"])
+    _leave(found.training, found.verdict, flags["max_median_ape"], False)
 
 
 def _timed(prediction: Any, opened: Any, seconds: float, flags: ValidateFlags) -> tuple[list[Any], bool]:
@@ -125,7 +134,7 @@ def _timed(prediction: Any, opened: Any, seconds: float, flags: ValidateFlags) -
             raise
 
 
-def kept(write: Callable[[Path], Written], output: Path) -> Written:
+def _kept(write: Callable[[Path], Written], output: Path) -> Written:
     """Write what was measured; where that fails, elsewhere. Raises SpecError that then says where it is."""
     from tempfile import mkdtemp
 
@@ -165,8 +174,8 @@ def _check(flags: ValidateFlags) -> None:
         problem = f"-o {output}: expected a name that ends in .json"
     elif flags["resume"] and output is None:
         problem = "--resume needs -o FILE.json, which holds what was measured"
-    elif problem_of_training(flags):
-        problem = problem_of_training(flags)
+    elif wrong := _problem_of_training(flags):
+        problem = wrong
     elif flags["module"] is not None and flags["measurements"] is not None:
         problem = "--module does not go with --measurements, which times nothing"
     elif flags["serving"] is None and given_degrees(flags):
@@ -183,7 +192,7 @@ def _check(flags: ValidateFlags) -> None:
         check_writable(output)
 
 
-def problem_of_training(flags: ValidateFlags) -> str | None:
+def _problem_of_training(flags: ValidateFlags) -> str | None:
     """What of the flags of a training step does not go together."""
     if not flags["train"]:
         given = "sequence" if flags["sequence"] is not None else "optimizer" if flags["optimizer"] else None
@@ -202,7 +211,7 @@ def command_line() -> str:
     return shlex.join(["roofline", *words])
 
 
-def seconds_of(text: str) -> float:
+def _seconds(text: str) -> float:
     """A budget. Raises UsageError for what is no time, or too short to time anything."""
     from roofline.errors import UnitError
     from roofline.units import parse_quantity
@@ -219,7 +228,7 @@ def seconds_of(text: str) -> float:
     return value
 
 
-def threads_of(asked: int | None) -> int:
+def _threads(asked: int | None) -> int:
     """How many threads; and the settings that libraries read when they load, for which the command starts anew."""
     from roofline.validation.environment import default_threads, restart_with
 
@@ -232,7 +241,7 @@ def threads_of(asked: int | None) -> int:
     return chosen
 
 
-def open_device(kind: str | None, threads: int) -> Any:
+def _open(kind: str | None, threads: int) -> Any:
     from roofline.validation.devices import Device
 
     return Device.open(kind, threads)

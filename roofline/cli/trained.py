@@ -2,47 +2,41 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from roofline.cli.console import progress_bar, tell
-from roofline.cli.measure import kept, open_device, seconds_of, threads_of
 from roofline.options.keywords import completed, part
 from roofline.options.verbs import TrainOptions, ValidateFlags
 
 if TYPE_CHECKING:
     from roofline.training.step import TrainingStep
-    from roofline.validation.comparison import Verdict
-    from roofline.validation.trained import TrainingComparison
+    from roofline.validation.devices import Device
+    from roofline.validation.runner import Validation
 
 SEQUENCE = 128
 """Tokens of a sequence that is timed."""
 
 
-def validate_trained(model: str, flags: ValidateFlags, command: str) -> tuple[list[TrainingComparison], Verdict]:
+def validate_trained(model: str, flags: ValidateFlags, device: Device, budget_s: float, command: str) -> Validation:
     """Predict the step, freeze the prediction, time the real one, print both."""
     from roofline.reports import prediction as report
     from roofline.reports.validation import trained_text
-    from roofline.validation import runner
     from roofline.validation.modules import build_module
-    from roofline.validation.trained import check_step, compare_step, digest_of_step
-    from roofline.validation.training_session import measure_step, trained_module
+    from roofline.validation.runner import Validation
+    from roofline.validation.training.comparison import check_step, compare_step, digest_of_step
+    from roofline.validation.training.session import measure_step, trained_module
 
-    seconds = seconds_of(flags["budget"])
-    device = open_device(flags["device"], threads_of(flags["threads"]))
     step = _step(model, flags, "fp32" if device.kind == "cpu" else "bf16")
     check_step(step)
     digest, request = digest_of_step(step), step.question.request
     module = build_module(request.model, device, step.question.recipe.name)
     with progress_bar("validating") as advance:
         trained = trained_module(step, module, device)
-        measured = measure_step(trained, seconds, reference_s=request.constants.probe_s, tell=advance)
+        measured = measure_step(trained, budget_s, reference_s=request.constants.probe_s, tell=advance)
     found = compare_step(step, digest, measured)
-    result = runner.Validation.of((), device, command, hardware=request.device.name, training=(found,))
-    if flags["output"] is not None:
-        kept(partial(runner.write_record, result.to_dict()), flags["output"])
+    result = Validation.of((), device, command, hardware=request.device.name, training=(found,))
     tell(report.to_json(result.to_dict()) if flags["json"] else trained_text([found], result.verdict))
-    return [found], result.verdict
+    return result
 
 
 def _step(model: str, flags: ValidateFlags, usual: str) -> TrainingStep:

@@ -8,7 +8,7 @@ from typing import Literal
 from roofline.reports.prediction import quantity, table
 from roofline.validation.comparison import CaseComparison, OperatorComparison, Verdict
 from roofline.validation.scores import Score
-from roofline.validation.trained import Compared, TrainingComparison
+from roofline.validation.training.comparison import Compared, TrainingComparison
 
 
 def validation_text(cases: Sequence[CaseComparison], verdict: Verdict, *, wide: bool = False) -> str:

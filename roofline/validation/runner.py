@@ -37,7 +37,7 @@ from roofline.validation.stopwatch import Samples, Tell, silent
 from roofline.version import versions
 
 if TYPE_CHECKING:
-    from roofline.validation.trained import TrainingComparison
+    from roofline.validation.training.comparison import TrainingComparison
 
 
 @dataclass(slots=True)

@@ -11,8 +11,8 @@ import roofline
 from roofline.errors import UsageError, WorkloadError
 from roofline.models.model import load_model
 from roofline.training.step import TrainingStep
-from roofline.validation.trained import TrainingComparison, check_step, compare_step, digest_of_step
-from roofline.validation.training_session import measure_step, trained_module
+from roofline.validation.training.comparison import TrainingComparison, check_step, compare_step, digest_of_step
+from roofline.validation.training.session import measure_step, trained_module
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")

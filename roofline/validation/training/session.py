@@ -20,7 +20,7 @@ from roofline.validation.capture import TorchCall, call_of, storage_addresses
 from roofline.validation.devices import Device
 from roofline.validation.session import BUSY, NOISY, STEP_BURST_S
 from roofline.validation.stopwatch import SLOWER, Samples, Stopwatch, Tell, silent, steady
-from roofline.validation.trained import PASSES, Measured, Timed
+from roofline.validation.training.comparison import PASSES, Measured, Timed
 
 MOST_TRACED = 9
 """Steps whose kernels are timed, at most."""

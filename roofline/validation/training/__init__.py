@@ -1,0 +1,1 @@
+"""A training step of the real module, timed and counted beside its prediction."""
