@@ -107,7 +107,7 @@ def validate(model: str, flags: ValidateFlags) -> None:
 
 
 def _validate_training(model: str, flags: ValidateFlags) -> None:
-    from roofline.cli.trained import validate_trained
+    from roofline.cli.training import validate_trained
     from roofline.validation.runner import write_record
 
     device = _open(flags["device"], _threads(flags["threads"]))

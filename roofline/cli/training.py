@@ -1,15 +1,24 @@
-"""The verb ``train``."""
+"""The verb ``train``, and ``validate --train``: a step of the real module beside its prediction."""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from roofline.cli import plot as cli_plot
-from roofline.cli.console import refuse, tell, warn
-from roofline.options.keywords import part
-from roofline.options.verbs import TrainFlags, TrainOptions
+from roofline.cli.console import progress_bar, refuse, tell, warn
+from roofline.options.keywords import completed, part
+from roofline.options.verbs import TrainFlags, TrainOptions, ValidateFlags
+
+if TYPE_CHECKING:
+    from roofline.training.step import TrainingStep
+    from roofline.validation.devices import Device
+    from roofline.validation.runner import Validation
+
+SEQUENCE = 128
+"""Tokens of a sequence that is timed."""
 
 
 def train(model: str, flags: TrainFlags) -> None:
@@ -39,3 +48,39 @@ def train(model: str, flags: TrainFlags) -> None:
         tell(training_text(found, quiet=flags["quiet"], wide=flags["wide"]))
     if not found.qualifies:
         raise click.exceptions.Exit(4)
+
+
+def validate_trained(model: str, flags: ValidateFlags, device: Device, budget_s: float, command: str) -> Validation:
+    """Predict the step, freeze the prediction, time the real one, print both."""
+    from roofline.reports import prediction as report
+    from roofline.reports.validation import trained_text
+    from roofline.validation.modules import build_module
+    from roofline.validation.runner import Validation
+    from roofline.validation.training.comparison import check_step, compare_step, digest_of_step
+    from roofline.validation.training.session import measure_step, trained_module
+
+    step = _step(model, flags, "fp32" if device.kind == "cpu" else "bf16")
+    check_step(step)
+    digest, request = digest_of_step(step), step.question.request
+    module = build_module(request.model, device, step.question.recipe.name)
+    with progress_bar("validating") as advance:
+        trained = trained_module(step, module, device)
+        measured = measure_step(trained, budget_s, reference_s=request.constants.probe_s, tell=advance)
+    found = compare_step(step, digest, measured)
+    result = Validation.of((), device, command, hardware=request.device.name, training=(found,))
+    tell(report.to_json(result.to_dict()) if flags["json"] else trained_text([found], result.verdict))
+    return result
+
+
+def _step(model: str, flags: ValidateFlags, usual: str) -> TrainingStep:
+    from roofline.training.question import read_training
+    from roofline.training.step import TrainingStep
+
+    batch = flags["batch"] or 1
+    asked: dict[str, Any] = {
+        **part(TrainOptions, flags), "batch": batch, "microbatch": batch, "sequence": flags["sequence"] or SEQUENCE,
+        "dtype": flags["dtype"] or usual, "optimizer": flags["optimizer"] or "adamw",
+        "engine": flags["engine"] or "transformers", "recompute": "none", "zero": 0,
+    }  # fmt: skip
+    options = cast(TrainOptions, completed(TrainOptions, asked, "validate"))
+    return TrainingStep(read_training(model, flags["hardware"], options))
