@@ -137,6 +137,12 @@ MIXED = {
          "extra_config": {"model.layers.1.mlp.shared_experts": {"bits": 16}}},
         [(r"1\.mlp\.shared_experts", wide), ("", stored(4, group=128, zero=0.5))],
     ),
+    "hqq's names": (
+        {"quant_method": "hqq", "skip_modules": ["lm_head"], "quant_config": {
+            "self_attn.o_proj": {"weight_quant_params": {"nbits": 8, "group_size": 128}},
+            "mlp.shared_experts": {"weight_quant_params": {"nbits": 4, "group_size": 64}}}},
+        [("o_proj", stored(8, group=128, zero=2)), ("shared_experts", stored(4, group=64, zero=2)), ("", wide)],
+    ),
     "quark's layers": (
         {"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "int8", "qscheme": "per_channel"}},
          "layer_quant_config": {"*experts*": {"weight": {"dtype": "int4", "qscheme": "per_group", "group_size": 128}}},
@@ -205,6 +211,7 @@ def test_a_side_file_says_what_the_configuration_does_not(tmp_path: Path) -> Non
         ({"quant_method": "metal", "group_size": "all"}, 'metal with groups of "all" is not modelled'),
         ({"quant_method": ["gptq"]}, "quant_method a list of quantization_config is not modelled"),
         ({"quant_method": "gptq", "bits": 5, "group_size": 128}, "gptq with 5 bits is not modelled"),
+        ({"quant_method": "gptq", "bits": 4.0, "group_size": 128}, "gptq with 4.0 bits is not modelled"),
         ({"quant_method": "gptq", "bits": 4, "group_size": 128.5}, "gptq with groups of 128.5 is not modelled"),
         ({"quant_method": "fp8", "weight_block_size": [64, 64]}, "fp8 with blocks of 64 x 64 is not modelled"),
         ({"quant_method": "fp8", "weight_block_size": 128}, "fp8 with blocks of 128 is not modelled"),
@@ -216,6 +223,8 @@ def test_a_side_file_says_what_the_configuration_does_not(tmp_path: Path) -> Non
         ({"quant_method": "fp_quant", "forward_dtype": "fp6"}, 'fp_quant with forward_dtype "fp6" is not modelled'),
         ({"quant_method": "fp8", "modules_to_convert": 1}, "modules_to_convert 1, expected a list"),
         ({"quant_method": "bitsandbytes"}, "bitsandbytes with neither load_in_8bit nor load_in_4bit"),
+        ({"load_in_8bit": True, "load_in_4bit": True}, "bitsandbytes with both load_in_8bit and load_in_4bit is not"),
+        ({"quant_method": "hqq", "dynamic_config": {}}, "hqq with neither nbits nor weight_quant_params is not"),
         ({"quant_method": "hqq", "weight_quant_params": {"nbits": 3}}, "hqq with 3 bits, ten to each 32 is not"),
         ({"quant_method": "torchao", "quant_type": "autoquant"}, 'torchao with quant_type "autoquant" is not modelled'),
         ({"quant_method": "modelopt", "quant_algo": "NVFP3"}, 'modelopt with quant_algo "NVFP3" is not modelled'),
@@ -294,7 +303,7 @@ def test_every_method_of_transformers_is_read_or_refused_by_what_it_stores() -> 
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 300) | st.floats(allow_nan=False) | st.text(max_size=5),
+    st.none() | st.booleans() | st.integers(-5, 300) | st.floats(allow_nan=False) | st.just(4.0) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from roofline.compression.modules import Modules
 from roofline.compression.recipes import head_of
 from roofline.errors import shown
-from roofline.models.checkpoints.compressed_tensors import compressed_tensors
+from roofline.models.checkpoints.compressed_tensors import compressed_tensors, of_targets
 from roofline.models.checkpoints.modelopt import modelopt
 from roofline.models.checkpoints.options import Options, Stored, mapping
 from roofline.models.checkpoints.quark import quark
@@ -121,11 +121,12 @@ def _named(o: Options, option: str, usual: str, forms: Mapping[str, str]) -> str
 
 
 def _bitsandbytes(o: Options) -> Stored:
-    if o.get("load_in_8bit") or o.get("_load_in_8bit"):
-        return Stored("w8a8")
-    if not (o.get("load_in_4bit") or o.get("_load_in_4bit")):
-        msg = "neither load_in_8bit nor load_in_4bit"
+    eight, four = (bool(o.get(f"load_in_{bits}bit") or o.get(f"_load_in_{bits}bit")) for bits in (8, 4))
+    if eight == four:
+        msg = "both load_in_8bit and load_in_4bit" if four else "neither load_in_8bit nor load_in_4bit"
         raise ValueError(msg)
+    if eight:
+        return Stored("w8a8")
     form = _named(o, "bnb_4bit_quant_type", "fp4", {"nf4": "nf4", "fp4": "fp4-64"})
     return Stored(head_of(f"{form}-dq" if o.get("bnb_4bit_use_double_quant") else form, ""))
 
@@ -159,14 +160,25 @@ def _torchao(o: Options) -> Stored:
 
 
 def _hqq(o: Options) -> Stored:
-    """HQQ: scales and zero points of 16 bits; three bits are packed into 3.2, which is none of ours."""
+    """HQQ: one scheme for all modules, or one for each that is named, beside which the others stay in 16 bits."""
     inner = mapping("quant_config", o.get("quant_config") or o)
-    told = mapping("weight_quant_params", inner.get("weight_quant_params") or inner)
+    if "weight_quant_params" in inner or "nbits" in inner:
+        return Stored(_hqq_scheme(inner))
+    named = {name: own for name, own in inner.items() if isinstance(own, Mapping) and "weight_quant_params" in own}
+    if not named:
+        msg = "neither nbits nor weight_quant_params"
+        raise ValueError(msg)
+    return of_targets([((str(name),), _hqq_scheme(own)) for name, own in named.items()], "")
+
+
+def _hqq_scheme(given: Options) -> str:
+    """Scales and zero points of 16 bits; three bits are packed into 3.2, which is none of ours."""
+    told = mapping("weight_quant_params", given.get("weight_quant_params") or given)
     bits = told.get("nbits")
     if bits == 3:
         msg = "3 bits, ten to each 32,"
         raise ValueError(msg)
-    return Stored(integers(bits, told.get("group_size", 64), zero="zp16"))
+    return integers(bits, told.get("group_size", 64), zero="zp16")
 
 
 def _quanto(o: Options) -> Stored:

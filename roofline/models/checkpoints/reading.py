@@ -64,6 +64,8 @@ def _method(stated: Mapping[str, Any], where: str) -> str:
             return "modelopt"
         if "config_groups" in stated:
             return "compressed-tensors"
+        if stated.get("load_in_8bit") or stated.get("load_in_4bit"):  # files of 2023
+            return "bitsandbytes"
     if isinstance(method, str) and method.lower() in UNREAD:
         stored = UNREAD[method.lower()]
         msg = f"{where}: {method} of quantization_config stores {stored}, which is not modelled{_AS_PLAIN}"

@@ -25,7 +25,7 @@ def integers(bits: Any, group: Any, *, zero: str = "", activations: str = "") ->
     >>> integers(4, 128), integers(8, 128), integers(3, -1, zero="zp"), integers(4, 128, activations="fp8")
     ('w4a16', 'w8a16+g128', 'w3a16+channel+zp', 'int4:fp8')
     """
-    if bits not in _INTEGERS or isinstance(bits, bool):
+    if type(bits) is not int or bits not in _INTEGERS:
         msg = f"{shown(bits)} bits"
         raise ValueError(msg)
     if group is not None and (not isinstance(group, int) or isinstance(group, bool) or not -1 <= group < 10**6):
