@@ -209,6 +209,14 @@ def test_every_door_takes_the_bytes_of_the_file(tmp_path: Path) -> None:
 # Which files lie there
 
 
+@pytest.mark.parametrize("total", [-5, "16 GB", True, [1], 1e30])
+def test_an_index_of_no_size_is_refused_in_a_line(tmp_path: Path, total: Any) -> None:
+    write_folder(tmp_path, DENSE)
+    write_index(tmp_path, total_size=total)
+    with pytest.raises(ConfigError, match=r"total_size .*, expected a whole number above 0\Z"):
+        load_model(tmp_path)
+
+
 def test_shards_that_are_not_all_there_say_nothing(tmp_path: Path) -> None:
     write_folder(tmp_path, DENSE)
     write_tensors(tmp_path / "model-00001-of-00002.safetensors", header_of(dense_tensors(), plain))

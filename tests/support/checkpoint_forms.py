@@ -154,7 +154,7 @@ FORMS: dict[str, tuple[dict[str, Any], str, Size]] = {  # name -> options, recip
     "fbgemm": ({"quant_method": "fbgemm_fp8", "activation_scale_ub": 1200.0}, "fp8", FP8_ROW),
     "eetq": ({"quant_method": "eetq", "weights": "int8"}, "w8a16", INT8_ROW),
     "bitsandbytes-8": ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "w8a8", INT8_ROW),
-    "bitsandbytes-unnamed": ({"load_in_8bit": True, "load_in_4bit": False, "llm_int8_threshold": 6.0}, "w8a8", INT8_ROW),
+    "bitsandbytes-2023": ({"load_in_8bit": True, "load_in_4bit": False}, "w8a8", INT8_ROW),
     "bitsandbytes-nf4": ({"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}, "nf4",
                          stored(4, 4, group=64)),
     "bitsandbytes-nf4-dq": ({"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4",

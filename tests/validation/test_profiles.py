@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -224,6 +226,35 @@ def test_nine_tenths_of_every_report_are_joined(written: Path) -> None:
     assert joined + sum(case["unpredicted_s"].values()) == pytest.approx(profiled["kernels_s"])
     assert profiled["engine"].startswith("transformers" if scoped else "vLLM")
     assert profiled["told_by"] == ("usual" if scoped else "kernels")
+
+
+def test_a_packed_report_is_the_report(tmp_path: Path) -> None:
+    plain, packed = tmp_path / "trace.json", tmp_path / "step.pt.trace.json.gz"
+    plain.write_text(chrome_trace())
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    one, other = read_profile(plain), read_profile(packed)
+    assert one is not None
+    assert other is not None
+    assert one.kernels == other.kernels
+
+
+@pytest.mark.parametrize(
+    ("whole", "words"),
+    [
+        (gzip.compress(b"{}" * 99)[:-9], "no whole file of gzip: "),
+        (b"\x1f\x8b\x08\x00junk", "no whole file of gzip: "),
+        (gzip.compress(b"\xff\xfe"), "not UTF-8 text when unpacked"),
+        (gzip.compress(b'{"traceEvents": null}'), "traceEvents is nothing, expected a list of events"),
+        (b'{"traceEvents": {}}', "traceEvents is an empty mapping, expected a list of events"),
+        (b'{"traceEvents": [1]}', "no trace of torch's profiler"),
+    ],
+)
+def test_what_is_no_packed_report_is_refused_in_a_line(whole: bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(whole)
+    with pytest.raises(RooflineError, match=re.escape(words)) as refused:
+        read_profile(path)
+    assert "\n" not in str(refused.value)
 
 
 def test_every_predicted_operator_is_in_one_row(written: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from roofline.classes import frozen
-from roofline.errors import ConfigError
+from roofline.errors import ConfigError, shown
 from roofline.models.sources import MAX_JSON_BYTES, read_json
 
 INDEX = "model.safetensors.index.json"
@@ -56,7 +56,7 @@ def held_tensors(folder: Path) -> Held | None:
         size, count = (sum(getattr(each, of) for each in found.values()) for of in ("bytes", "elements"))
         return Held(files[0] if len(files) == 1 else folder, size, count, tuple(found), found)
     stated = indexed.get("metadata")
-    total, elements = (_size(stated.get(name) if isinstance(stated, dict) else None) for name in _STATED)
+    total, elements = (_size(index, name, stated.get(name) if isinstance(stated, dict) else None) for name in _STATED)
     return Held(index, total, elements, tuple(names), {}) if total else None
 
 
@@ -82,10 +82,14 @@ def _is_pointer(file: Path) -> bool:
         return False
 
 
-def _size(given: object) -> int | None:
-    if not isinstance(given, int | float) or isinstance(given, bool):
+def _size(index: Path, name: str, given: object) -> int | None:
+    """What an index says of all tensors; None where it says nothing, or 0, as some tools write."""
+    if not given:
         return None
-    return int(given) if 0 < given < 10**18 else None
+    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 < given < 10**18:
+        msg = f"{index}: {name} {shown(given)}, expected a whole number above 0"
+        raise ConfigError(msg)
+    return int(given)
 
 
 def _header(file: Path) -> dict[str, Stored]:

@@ -26,6 +26,9 @@ _NOT_DEVICE_WORK = ("ProfilerStep", "Command Buffer Full", "Activity Buffer Requ
 def read_trace(path: Path, whole: Mapping[str, Any]) -> Profile:
     """The profile in a Chrome trace. Raises SpecError for events that cannot be read."""
     events = whole["traceEvents"]
+    if not isinstance(events, list):
+        msg = f"{path}: traceEvents is {shown(events)}, expected a list of events"
+        raise SpecError(msg)
     try:
         complete = [event for event in events if event.get("ph") == "X"]
         kernels = [event for event in complete if event.get("cat") == "kernel"]
