@@ -17,7 +17,7 @@ from roofline.classes import frozen
 from roofline.cli.completion import completed
 from roofline.cli.console import tell
 from roofline.options.edits import read_edit
-from roofline.options.option import Field, fields_of
+from roofline.options.option import Field, fields_of, typed_number
 from roofline.options.verbs import GROUPS
 
 
@@ -187,7 +187,7 @@ def _numbers(name: str) -> Callable[[str], Any]:
 
     def numbers(text: str) -> Any:
         try:
-            return int(text)
+            return typed_number(text, int)
         except ValueError:
             from roofline.sweeps.axes import read_axis
 
@@ -195,6 +195,20 @@ def _numbers(name: str) -> Callable[[str], Any]:
             return found if len(found) > 1 else found[0]
 
     return numbers
+
+
+class _Plain(click.ParamType):
+    """A flag's number."""
+
+    def __init__(self, kind: type[int] | type[float]) -> None:
+        self.kind, self.name = kind, "integer" if kind is int else "float"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; a usage error for anything else."""
+        try:
+            return typed_number(value, self.kind) if isinstance(value, str) else value
+        except ValueError:
+            self.fail(f"{value[:60]!r} is not a valid {self.name}.", param, ctx)
 
 
 def _option(field: Field, *, several: bool) -> click.Option:
@@ -211,7 +225,7 @@ def _option(field: Field, *, several: bool) -> click.Option:
     return click.Option(words, type=kind, shell_complete=completed(field.name, field.words))
 
 
-_TYPES: dict[tuple[Any, ...], Any] = {(int,): click.INT, (float,): click.FLOAT, (Any,): click.INT}
+_TYPES: dict[tuple[Any, ...], Any] = {(int,): _Plain(int), (float,): _Plain(float), (Any,): _Plain(int)}
 """What a flag is read as, where not as text."""
 
 

@@ -38,7 +38,8 @@ def parted(hardware: str | Path) -> tuple[int, str | Path]:
     if found is None:
         return 1, hardware
     if len(found[1]) > 7 or not 1 <= int(found[1]) <= MAX_COUNT:
-        msg = f"{shown(hardware)}: {found[1][:10]} devices, expected 1 to {MAX_COUNT:,}"
+        many = found[1] if len(found[1]) <= 20 else f"{found[1][:20]}..."
+        msg = f"{shown(hardware)}: {many} devices, expected 1 to {MAX_COUNT:,}"
         raise SpecError(msg)
     return int(found[1]), found[2]
 

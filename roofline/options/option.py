@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from roofline.classes import frozen
 from roofline.errors import UsageError, near_matches
+
+Typed = TypeVar("Typed", int, float)
 
 
 @frozen
@@ -108,3 +110,14 @@ def _fields(hints: Mapping[str, Any]) -> Iterator[Field]:
         assert get_origin(hint) is Annotated, f"{name} has no Option"
         kind, option = get_args(hint)
         yield Field(name, kind, option)
+
+
+def typed_number(text: str, kind: type[Typed]) -> Typed:
+    """A number in the digits 0 to 9. Raises ValueError for what Python reads besides: ``1_0``, other scripts' digits.
+
+    >>> typed_number("10", int)
+    10
+    """
+    if "_" in text or not text.isascii():
+        raise ValueError(text)
+    return kind(text)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from roofline.errors import UnitError, UsageError, shown
+from roofline.options.option import typed_number
 from roofline.units import Dimension, parse_quantity
 
 
@@ -42,7 +43,7 @@ def read_numbers(name: str, given: str | float | Sequence[float], comma: str, ex
     """
     parts = given.split(comma) if isinstance(given, str) else [given] if isinstance(given, (int, float)) else given
     try:
-        return tuple(float(part) for part in parts)
+        return tuple(typed_number(part, float) if isinstance(part, str) else float(part) for part in parts)
     except ValueError:
         msg = f"{name} {shown(given)}: expected {example}"
         raise UsageError(msg) from None

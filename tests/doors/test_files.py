@@ -219,6 +219,10 @@ def test_no_cell_of_a_csv_is_a_formula_and_none_of_markdown_is_markup(tmp_path: 
         (2, "at most the", "doctor --threads 99999"),
         (2, "such as --users 30", "size llama-3.1-8b --hardware h100 --load 30users"),
         (2, "expected a number of tokens", "train llama-3.1-8b --hardware h100 --tokens 1X"),
+        (2, 'batch "1_0": expected numbers', "predict bert-base --hardware h100 --batch 1_0"),
+        (2, "'\uff14' is not a valid integer", "predict bert-base --hardware 4xh100 --tp \uff14"),
+        (2, 'api "1_0/2": expected', "compare llama-3.1-8b --hardware h100 --api 1_0/2"),
+        (3, "12345678901234 devices, expected 1 to", "predict bert-base --hardware 12345678901234xh100"),
     ],
 )
 def test_what_is_refused_in_a_line(code: int, words: str, command: str) -> None:
