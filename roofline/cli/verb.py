@@ -197,18 +197,17 @@ def _numbers(name: str) -> Callable[[str], Any]:
     return numbers
 
 
-class _Plain(click.ParamType):
-    """A flag's number."""
+def _number(kind: type[int] | type[float], word: str) -> Callable[[str], Any]:
+    """What reads a flag's one number; a usage error for anything else."""
 
-    def __init__(self, kind: type[int] | type[float]) -> None:
-        self.kind, self.name = kind, "integer" if kind is int else "float"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The number; a usage error for anything else."""
+    def number(text: str) -> Any:
         try:
-            return typed_number(value, self.kind) if isinstance(value, str) else value
+            return typed_number(text, kind)
         except ValueError:
-            self.fail(f"{value[:60]!r} is not a valid {self.name}.", param, ctx)
+            msg = f"{text[:60]!r} is not a valid {word}."
+            raise click.BadParameter(msg) from None
+
+    return number
 
 
 def _option(field: Field, *, several: bool) -> click.Option:
@@ -225,7 +224,11 @@ def _option(field: Field, *, several: bool) -> click.Option:
     return click.Option(words, type=kind, shell_complete=completed(field.name, field.words))
 
 
-_TYPES: dict[tuple[Any, ...], Any] = {(int,): _Plain(int), (float,): _Plain(float), (Any,): _Plain(int)}
+_TYPES: dict[tuple[Any, ...], Any] = {
+    (int,): _number(int, "integer"),
+    (float,): _number(float, "float"),
+    (Any,): _number(int, "integer"),
+}
 """What a flag is read as, where not as text."""
 
 
