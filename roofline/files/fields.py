@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import field
-from types import SimpleNamespace
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
 from roofline.classes import frozen
 
@@ -92,7 +91,13 @@ def fresh(default: Any) -> Any:
 
 
 def hint_of(owner: type, name: str) -> Any:
-    """The annotation of one field of a class, with all that is stated in it: to find those of all takes long."""
+    """The annotation of one field of a class, with all that is stated in it.
+
+    ``typing.get_type_hints`` works out those of all fields, and takes several times as long for each.
+
+    >>> hint_of(Stated, "alias")
+    str | None
+    """
     where = next(base for base in owner.__mro__ if name in vars(base).get("__annotations__", {}))
-    alone = SimpleNamespace(__annotations__={name: vars(where)["__annotations__"][name]})
-    return get_type_hints(alone, vars(sys.modules[where.__module__]), dict(vars(where)), include_extras=True)[name]
+    hint = vars(where)["__annotations__"][name]
+    return eval(hint, vars(sys.modules[where.__module__])) if isinstance(hint, str) else hint

@@ -154,7 +154,7 @@ class Peak(Block):
     elementwise: bool = Field(default=False, description="no unit for contractions: additions or multiplications alone")
 
 
-PeakEntry = Annotated["Peak", BeforeValidator(_spelled_out)]
+PeakEntry = Annotated[Peak, BeforeValidator(_spelled_out)]
 
 
 class Peaks(Block):
