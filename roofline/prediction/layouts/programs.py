@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from roofline.classes import frozen
-from roofline.identity import alike
+from roofline.identity import Same, alike
 from roofline.number import Number
 from roofline.parallelism.dimensions import Steps, kinds
 from roofline.parallelism.layout import Layout, stored_letters
@@ -37,15 +38,9 @@ class PhaseRows:
 
     @classmethod
     def of(cls, request: Request, phase: Phase, layouts: Layout) -> PhaseRows:
-        """A phase of a request in these layouts."""
+        """A phase of a request in these layouts, which are split once whatever its lengths are."""
         later = phase is Phase.PREFILL and request.workload.pieces > 1
-        kind = kinds(layouts.to_dict(), Steps(phase.one_token, later))
-        masks = [kind == each for each in np.unique(kind)]
-        columns = layouts.at((..., None))
-        programs = [shard_phase(request.program, columns, phase, layouts.at(mask)) for mask in masks]
-        known = Distinct()
-        places = [tuple(known.place(*each) for each in program.in_phase(phase)) for program in programs]
-        return cls(phase, tuple(programs), tuple(masks), tuple(known.found), tuple(places))
+        return _split(Same(request.program), phase, later, Rows(layouts))
 
     def joined(self, parts: Sequence[Any]) -> Any:
         """The rows of one number per program, or of arrays that are right in the rows of their program."""
@@ -53,6 +48,34 @@ class PhaseRows:
         for mask, part in zip(self.masks, parts, strict=True):
             found[mask] = np.broadcast_to(np.asarray(part, dtype=np.float64), found.shape)[mask]
         return found
+
+
+@frozen(eq=False)
+class Rows:
+    """Layouts in arrays as a key: those of the same degrees, one after the other."""
+
+    layouts: Layout
+
+    @property
+    def _degrees(self) -> tuple[bytes, ...]:
+        return tuple(np.asarray(degree, dtype=np.int64).tobytes() for degree in self.layouts.to_dict().values())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rows) and self._degrees == other._degrees
+
+    def __hash__(self) -> int:
+        return hash(self._degrees)
+
+
+@lru_cache(maxsize=32)
+def _split(network: Same[Program], phase: Phase, later: bool, rows: Rows) -> PhaseRows:
+    kind = kinds(rows.layouts.to_dict(), Steps(phase.one_token, later))
+    masks = [kind == each for each in np.unique(kind)]
+    columns = rows.layouts.at((..., None))
+    programs = [shard_phase(network.it, columns, phase, rows.layouts.at(mask)) for mask in masks]
+    known = Distinct()
+    places = [tuple(known.place(*each) for each in program.in_phase(phase)) for program in programs]
+    return PhaseRows(phase, tuple(programs), tuple(masks), tuple(known.found), tuple(places))
 
 
 _ROUTED = frozenset("AEXC")

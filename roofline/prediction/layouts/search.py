@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import numpy as np
@@ -137,7 +138,12 @@ def evaluate(request: Request, given: Mapping[str, int], batches: Sequence[int])
 
 def candidates(request: Request, devices: int, given: Mapping[str, int]) -> Layout:
     """Every layout that makes up the devices and has the ``given`` degrees, one dimension after the other."""
-    search = Search(devices, "E" in request.program.sizes, request.phases)
+    return _candidates(Search(devices, "E" in request.program.sizes, request.phases), tuple(given.items()))
+
+
+@lru_cache(maxsize=64)
+def _candidates(search: Search, fixed: tuple[tuple[str, int], ...]) -> Layout:
+    given = dict(fixed)
     found: list[dict[str, int]] = [{}]
     for dimension in DIMENSIONS:
         flag, own, last = dimension.flag, dimension.own, dimension.flag == OWN[-1]
