@@ -93,6 +93,10 @@ class Timing:
             return self
         return _timing(map(mean, self.all_seconds), _most_frequent(self.form))
 
+    def at(self, step: int) -> Timing:
+        """One of the steps of a request, along the last axis; what is the same in all of them is that."""
+        return self.each(lambda seconds: seconds[..., step] if isinstance(seconds, np.ndarray) else seconds)
+
     def as_float(self) -> Timing:
         """The same in plain numbers."""
         return self.each(float)

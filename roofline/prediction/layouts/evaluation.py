@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from operator import methodcaller
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from roofline.cost.chunks import going_on
-from roofline.cost.cost import costs_of
+from roofline.cost.cost import Cost, costs_of
 from roofline.number import Number
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import microbatches, pipeline_of
@@ -22,8 +23,12 @@ from roofline.program.phases import Phase
 from roofline.timing.machine import Machine, waits
 from roofline.timing.timing import SECONDS, Timing, total
 
+Look: TypeAlias = Callable[[Timing], Timing]
+"""What is taken of the steps of a request: their mean, or one of them."""
+
 _EVERY = slice(None)
-"""Of the steps of a request."""
+_ENDS = [0, -1]
+"""Of the steps of a request: all, or the first and the last."""
 
 _ROUNDING = 1e-9
 """How far sums that are equal may be apart, as a part of them."""
@@ -111,7 +116,7 @@ class LayoutTable:
     @cached_property
     def _timings(self) -> dict[Phase, Timing]:
         """One step of each phase that is asked for, the mean of several."""
-        return {phase: _step_rows(self, phase) for phase in self._asked}
+        return {phase: _step_rows(self, phase)[0] for phase in self._asked}
 
     @cached_property
     def _whole(self) -> Timing:
@@ -129,9 +134,9 @@ class LayoutTable:
         """The rows of which each batch's best is one: a request is as fast at most as if no decode step attended to
         more than the first, and no slower than if all attended to what the last does.
         """
-        found = {phase: [_step_rows(self, phase)] * 2 for phase in self._asked if not phase.one_token}
+        found = {phase: _step_rows(self, phase) * 2 for phase in self._asked if not phase.one_token}
         for phase in (phase for phase in self._asked if phase.one_token):
-            found[phase] = [_step_rows(self, phase, steps) for steps in (slice(1), slice(-1, None))]
+            found[phase] = _step_rows(self, phase, _ENDS, [methodcaller("at", end) for end in _ENDS])
         ends = [self._all_steps({phase: both[end] for phase, both in found.items()}).time_s for end in range(2)]
         least_s, most_s = (np.where(self.fits, np.asarray(end), np.inf) for end in ends)
         kept = np.zeros(len(self), dtype=bool)
@@ -158,8 +163,13 @@ class LayoutTable:
         return self.order(batch)[0]
 
 
-def _step_rows(table: LayoutTable, phase: Phase, steps: slice = _EVERY) -> Timing:
-    """One step of ``phase``, a number per row, the mean of these: operators that programs have in common once. [s]"""
+def _step_rows(
+    table: LayoutTable, phase: Phase, steps: slice | list[int] = _EVERY, looks: Sequence[Look] = (Timing.mean,)
+) -> list[Timing]:
+    """A step of ``phase``, a number per row, as each of ``looks`` sees these ``steps``. [s]
+
+    Operators that programs have in common are timed once.
+    """
     request, rows, layouts = table.request, table.phases[phase], table.layouts
     work, fixed, replica = request.workload, request.program.sizes, table.batch // layouts.dp
     parts = np.maximum(microbatches(replica, layouts.pp, phase), np.asarray(work.passes(phase, replica)))
@@ -170,15 +180,21 @@ def _step_rows(table: LayoutTable, phase: Phase, steps: slice = _EVERY) -> Timin
     if phase is Phase.PREFILL:
         costs = going_on(rows.stated, fixed, costs, sizes, request.precision)
     timings = [table.machine.time(cost) for cost in costs]
-    means, hosts = [timing.mean() for timing in timings], list(zip(costs, timings, strict=True))[len(rows.stated) :]
-    found: list[Timing] = []
+    return [_summed(table, rows, parts, list(zip(costs, timings, strict=True)), look) for look in looks]
+
+
+def _summed(table: LayoutTable, rows: PhaseRows, parts: Any, timed: list[tuple[Cost, Timing]], look: Look) -> Timing:
+    """A step of a phase in so many parts, of its operators and of what the host does, as ``look`` sees its steps."""
+    phase, fixed, layouts = rows.phase, table.request.program.sizes, table.layouts
+    timings, hosts = [timing for _, timing in timed], timed[len(rows.stated) :]
+    means, found = [look(timing) for timing in timings], list[Timing]()
     for program, places in zip(rows.programs, rows.places, strict=True):
         pipeline, where = pipeline_of(program, phase, layouts.pp, parts)
         counts: list[Number] = [group.times(fixed) for group, _ in program.in_phase(phase)]
         with np.errstate(invalid="ignore"):  # rows of other kinds, which are dropped
             waited = waits(hosts, ((count, timings[place]) for place, count in zip(places, counts, strict=True)))
             each = [(np.ravel(np.asarray(count)), means[place]) for place, count in zip(places, counts, strict=True)]
-            host = [(cost.count, wait.mean()) for (cost, _), wait in zip(hosts, waited, strict=True)]
+            host = [(cost.count, look(wait)) for (cost, _), wait in zip(hosts, waited, strict=True)]
             found.append(pipelined(pipeline, by_place([*each, *host], where)))
     seconds = zip(*(timing.all_seconds for timing in found), strict=True)
-    return Timing(**{name: rows.joined(parts) for name, parts in zip(SECONDS, seconds, strict=True)})
+    return Timing(**{name: rows.joined(each) for name, each in zip(SECONDS, seconds, strict=True)})
