@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import sys
 import warnings
@@ -31,6 +32,7 @@ from roofline.cli.verb import Argument, Verb, Verbs
 from roofline.errors import RooflineError
 from roofline.options import verbs
 from roofline.options.groups import JsonOutput
+from roofline.reports.width import set_room
 
 _WELCOME = """\
 How fast is a transformer on any hardware, what limits it, what does it cost?
@@ -318,6 +320,8 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a narrow terminal encoding is no reason to fail
+    if sys.stdout.isatty():
+        set_room(shutil.get_terminal_size().columns)
     warnings.showwarning = _told
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # half-written files are removed on the way out
     try:

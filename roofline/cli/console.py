@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import threading
 import time
@@ -32,6 +33,17 @@ def tell(text: str) -> None:
         print(text, flush=True)  # noqa: T201
     except OSError as failure:
         unwritable(failure)
+
+
+def show(text: str) -> None:
+    """A report, or its JSON: in a terminal, a report has the terminal's width, and colours unless NO_COLOR is set."""
+    if text.startswith("{") or not sys.stdout.isatty():
+        tell(text)
+        return
+    from roofline.reports.width import coloured, fitted
+
+    text = fitted(text, shutil.get_terminal_size().columns)
+    tell(text if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else coloured(text))
 
 
 def unwritable(failure: OSError) -> NoReturn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from roofline.cli.console import refuse, tell, write_new
+from roofline.cli.console import refuse, show, tell, write_new
 from roofline.errors import SpecError
 from roofline.options.groups import JsonOutput
 from roofline.options.verbs import HardwareListFlags, HardwareNewFlags
@@ -110,4 +110,4 @@ def hardware_print_schema(of: str | None) -> None:
 def _out(json: bool, fields: dict[str, Any], lines: Any) -> None:
     from roofline.reports import prediction as report
 
-    tell(report.to_json(fields) if json else "\n".join(lines()))
+    show(report.to_json(fields) if json else "\n".join(lines()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from roofline.cli.console import refuse, tell, warn, write_new
+from roofline.cli.console import refuse, show, tell, warn, write_new
 from roofline.cli.traced import model_of
 from roofline.errors import SpecError, UsageError
 from roofline.options.groups import JsonOutput, Tracing
@@ -35,7 +35,7 @@ def models_list(text: str | None, flags: ModelListFlags) -> None:
         models = that_fit(models, flags["fits"])
     models.sort(key=key)
     table = report_models.models_table
-    tell(report.to_json({m.name: m.to_dict() for m in models}) if flags["json"] else "\n".join(table(models)))
+    show(report.to_json({m.name: m.to_dict() for m in models}) if flags["json"] else "\n".join(table(models)))
 
 
 def models_show(name: str, flags: JsonOutput) -> None:
@@ -45,7 +45,7 @@ def models_show(name: str, flags: JsonOutput) -> None:
     from roofline.reports import prediction as report
 
     model = load_model(name)
-    tell(report.to_json(model.to_dict()) if flags["json"] else "\n".join(report_models.model_page(model)))
+    show(report.to_json(model.to_dict()) if flags["json"] else "\n".join(report_models.model_page(model)))
 
 
 def models_check(file: str) -> None:
@@ -90,7 +90,7 @@ def engines_list(flags: JsonOutput) -> None:
 
     found = [load_engine(name) for name in engine_names()]
     rows = {each.name: each.model_dump(mode="json") for each in found}
-    tell(report.to_json(rows) if flags["json"] else "\n".join(report_engines.engines_table(found)))
+    show(report.to_json(rows) if flags["json"] else "\n".join(report_engines.engines_table(found)))
 
 
 def engines_show(name: str, flags: JsonOutput) -> None:
@@ -101,7 +101,7 @@ def engines_show(name: str, flags: JsonOutput) -> None:
 
     engine = load_engine(name)
     fields = engine.model_dump(mode="json")
-    tell(report.to_json(fields) if flags["json"] else "\n".join(report_engines.engine_page(engine)))
+    show(report.to_json(fields) if flags["json"] else "\n".join(report_engines.engine_page(engine)))
 
 
 def engines_check(files: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from roofline.cli.console import progress_bar, tell
+from roofline.cli.console import progress_bar, show, tell
 from roofline.errors import RooflineError, SpecError, UsageError
 from roofline.options.keywords import part
 from roofline.options.verbs import CalibrateFlags, DoctorFlags, ValidateFlags, ValidateOptions
@@ -27,7 +27,7 @@ def doctor(flags: DoctorFlags) -> None:
 
     chosen = _threads(flags["threads"])
     found = examine(_open(flags["device"], chosen))
-    tell(report.to_json(found.to_dict()) if flags["json"] else findings_text(found))
+    show(report.to_json(found.to_dict()) if flags["json"] else findings_text(found))
     if found.stalled:
         raise click.exceptions.Exit(5)
 
@@ -55,7 +55,7 @@ def calibrate(flags: CalibrateFlags) -> None:
     if flags["json"]:
         tell(report.to_json(found.to_dict()))
     else:
-        tell(calibration_text(found))
+        show(calibration_text(found))
     for path in written:
         click.echo(f"wrote {path}", err=True)
     if found.interrupted:
@@ -102,7 +102,7 @@ def validate(model: str, flags: ValidateFlags) -> None:
     if output is not None:
         _kept(partial(runner.write_record, result.to_dict()), output)
     text = report_validation.validation_text
-    tell(report.to_json(result.to_dict()) if flags["json"] else text(cases, result.verdict, wide=flags["wide"]))
+    show(report.to_json(result.to_dict()) if flags["json"] else text(cases, result.verdict, wide=flags["wide"]))
     _leave(cases, result.verdict, flags["max_median_ape"], interrupted)
 
 

@@ -7,7 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from roofline.cli.console import progress_bar, tell, warn, without_color
+from roofline.cli.console import progress_bar, show, warn, without_color
 from roofline.errors import UsageError
 from roofline.options.keywords import part
 from roofline.options.verbs import ClockOptions, OpFlags, OpSizes
@@ -29,7 +29,7 @@ def operator(kind: str | None, flags: OpFlags) -> None:
         return
     assert kind is not None
     result = operators.predict_op(kind, hardware, **part(ClockOptions, flags), **sizes)
-    tell(report.to_json(result.to_dict()) if flags["json"] else report_op.op_text(result))
+    show(report.to_json(result.to_dict()) if flags["json"] else report_op.op_text(result))
 
 
 def _check(kind: str | None, flags: OpFlags, sizes: OpSizes) -> None:

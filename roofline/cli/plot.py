@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from roofline.cli.console import tell
+from roofline.cli.console import show
 from roofline.cli.traced import model_of
 from roofline.errors import UsageError, near_matches
 from roofline.options.groups import Tracing
@@ -46,7 +46,7 @@ def _draw(kind: str, model: str, output: Path, flags: PlotFlags) -> None:
     save(drawn.figure, output, words=drawn.words, dpi=flags["dpi"])
     if flags["data"]:
         save_rows(drawn.rows, output.with_suffix(".csv"))
-    tell(drawn.words)
+    show(drawn.words)
 
 
 def _words(text: str) -> tuple[str, ...]:

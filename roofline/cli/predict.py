@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from roofline.cli import plot as cli_plot
-from roofline.cli.console import refuse, tell, warn, without_color
+from roofline.cli.console import refuse, show, tell, warn, without_color
 from roofline.cli.traced import model_of
 from roofline.options.groups import Tracing
 from roofline.options.keywords import part
@@ -136,7 +136,7 @@ def _predict_several(model: str | Model | None, flags: PredictFlags) -> None:
     if flags["json"]:
         tell(to_json(found.to_dict()))
     elif output is None:
-        tell(points_text(found, wide=flags["wide"], quiet=flags["quiet"]))
+        show(points_text(found, wide=flags["wide"], quiet=flags["quiet"]))
     if flags["check"] and not all(row["fits"] for row in found.rows()):
         raise click.exceptions.Exit(4)
 
@@ -163,10 +163,10 @@ def _show(result: Prediction, found: Gains, shown: PredictOutput, more: dict[str
         return
     if shown["output"] is None:
         whole = {"operators": shown["operators"], "wide": shown["wide"], "quiet": shown["quiet"]}
-        tell(answer.text(result, **whole))
+        show(answer.text(result, **whole))
     if found:
-        tell("\n" + answer.gains_text(found))
+        show("\n" + answer.gains_text(found))
     if shown["explain"]:
         from roofline.reports.explanation import explain
 
-        tell("\n" + explain(result))
+        show("\n" + explain(result))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from roofline.cli.console import tell
+from roofline.cli.console import show
 from roofline.errors import UsageError
 from roofline.options.keywords import part
 from roofline.options.verbs import MeasuredServingOptions, ValidateFlags
@@ -35,7 +35,7 @@ def validate_served(model: str, flags: ValidateFlags, command: str) -> None:
     result = served_in_json(found, command)
     if output is not None:
         write_record(result, output)
-    tell(to_json(result) if flags["json"] else served_text(found))
+    show(to_json(result) if flags["json"] else served_text(found))
     score = score_of(found)
     if most is not None and score is not None and score.median > most / 100:
         click.echo(f"roofline: median APE {score.median:.1%} exceeds --max-median-ape {most:g}", err=True)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from roofline.cli.console import refuse, tell, warn
+from roofline.cli.console import refuse, show, tell, warn
 from roofline.options.groups import Launch
 from roofline.options.keywords import part
 from roofline.options.verbs import CompareFlags, CompareOptions, ServingOutput, SizeFlags, SizeOptions
@@ -84,7 +84,7 @@ def _tell(result: Any, text: Any, rows: Any, shown: ServingOutput, deployed: Lau
     if shown["json"]:
         tell(to_json(fields()))
     elif shown["output"] is None:
-        tell(text(result, quiet=shown["quiet"]))
+        show(text(result, quiet=shown["quiet"]))
     for each in more.values() if not shown["json"] else ():
         tell(f"\n{each.words}")
     if not result.qualifies:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from roofline.cli import plot as cli_plot
-from roofline.cli.console import refuse, tell, warn
+from roofline.cli.console import refuse, show, tell, warn
 from roofline.options.keywords import part
 from roofline.options.verbs import JobOptions, SimulateFlags
 
@@ -34,4 +34,4 @@ def simulate(model: str, flags: SimulateFlags) -> None:
     if flags["json"]:
         tell(to_json(found.to_dict()))
     elif flags["output"] is None:
-        tell(simulation_text(found, quiet=flags["quiet"]))
+        show(simulation_text(found, quiet=flags["quiet"]))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roofline.cli import plot
-from roofline.cli.console import progress_bar, refuse, tell
+from roofline.cli.console import progress_bar, refuse, show, tell
 from roofline.options.groups import Owning
 from roofline.options.keywords import given, part
 from roofline.options.option import fields_of
@@ -47,11 +47,11 @@ def sweep(what: tuple[str, ...], flags: SweepFlags) -> None:
         refuse("-o DIR is missing: the folder of the sweep")
     folder = flags["output"] or Path("roofline-sweep")
     if flags["dry_run"]:
-        tell(_plan_text(room.plan(study, folder, read_workers(flags["workers"])), folder))
+        show(_plan_text(room.plan(study, folder, read_workers(flags["workers"])), folder))
         return
     with progress_bar("sweep") as advance:
         found = room.sweep(study, folder, workers=flags["workers"], advance=advance)
-    tell(_sweep_text(found))
+    show(_sweep_text(found))
 
 
 def _refuse_study(flags: SweepFlags, why: str) -> None:
@@ -118,7 +118,7 @@ def _show(folders: tuple[str, ...], flags: SweepFlags) -> None:
         return
     if flags["json"]:
         refuse("--json is of rows; ask --best, --pareto or --pivot")
-    tell(_sweep_text(found))
+    show(_sweep_text(found))
 
 
 def _answer(found: Sweep, flags: SweepFlags) -> Found | None:
@@ -148,9 +148,9 @@ def _tell_answer(answer: Found, flags: SweepFlags) -> None:
     from roofline.reports.points import pivot_text, rows_text
 
     if answer.pivoted:
-        tell(pivot_text(answer.words, answer.lines(), str(answer.group)))
+        show(pivot_text(answer.words, answer.lines(), str(answer.group)))
         return
-    tell(rows_text(answer.words, answer.lines(), flags["top"] if flags["pareto"] is None else None))
+    show(rows_text(answer.words, answer.lines(), flags["top"] if flags["pareto"] is None else None))
 
 
 def _two(text: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from roofline.cli import plot as cli_plot
-from roofline.cli.console import progress_bar, refuse, tell, warn
+from roofline.cli.console import progress_bar, refuse, show, tell, warn
 from roofline.options.keywords import completed, part
 from roofline.options.verbs import TrainFlags, TrainOptions, ValidateFlags
 
@@ -45,7 +45,7 @@ def train(model: str, flags: TrainFlags) -> None:
     if flags["json"]:
         tell(to_json(found.to_dict()))
     elif flags["output"] is None:
-        tell(training_text(found, quiet=flags["quiet"], wide=flags["wide"]))
+        show(training_text(found, quiet=flags["quiet"], wide=flags["wide"]))
     if not found.qualifies:
         raise click.exceptions.Exit(4)
 

@@ -15,6 +15,7 @@ from roofline.prediction.predict import Prediction
 from roofline.program.phases import Phase
 from roofline.reports.layout import HEADER, cells, layout_lines, link_lines, phase_note
 from roofline.reports.overflow import overflow_lines
+from roofline.reports.width import aligned
 from roofline.units import Dimension, format_figures, format_quantity
 
 Row = Sequence[str]
@@ -161,18 +162,12 @@ def _row(name: str, times: str, figures: Figures, whole: float) -> Row:
 
 
 def table(header: Row, rows: Iterable[Row], *, left: Sequence[int] = (0,)) -> list[str]:
-    """Columns as wide as they must be, those of ``left`` left-aligned, the others right.
+    """Columns as wide as they must be, those of ``left`` left-aligned, the others right; folded in a narrow terminal.
 
     >>> table(("name", "size"), [("a", "10"), ("bcd", "7")])
     ['name  size', 'a       10', 'bcd      7']
     """
-    cells = [header, *rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    sides = ["<" if column in left else ">" for column in range(len(header))]
-    return [
-        "  ".join(f"{cell:{side}{w}}" for cell, side, w in zip(row, sides, widths, strict=True)).rstrip()
-        for row in cells
-    ]
+    return aligned([header, *rows], left)
 
 
 def footer(prediction: Prediction) -> list[str]:

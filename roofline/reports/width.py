@@ -1,0 +1,146 @@
+"""A report in the width that a terminal has: tables fold, lines break between words; without a terminal as it is."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+Row = Sequence[str]
+
+_ROOM: ContextVar[int | None] = ContextVar("room", default=None)
+
+NARROWEST = 20
+"""Columns below which a column of text is not made narrower."""
+
+_GAP = 2
+
+
+@contextmanager
+def room(columns: int | None) -> Iterator[None]:
+    """Within it tables have so many columns; None leaves them as wide as they are."""
+    token = _ROOM.set(columns)
+    try:
+        yield
+    finally:
+        _ROOM.reset(token)
+
+
+def set_room(columns: int | None) -> None:
+    """From here on tables have so many columns."""
+    _ROOM.set(columns)
+
+
+def aligned(cells: Sequence[Row], left: Sequence[int]) -> list[str]:
+    """Rows under their header, those columns of ``left`` left-aligned; folded where the room is narrower.
+
+    Text that is left-aligned is broken between words, beside the first column; where that does not do, the columns that
+    have no room follow in a table of their own below, each row under its first cell.
+
+    >>> with room(12):
+    ...     aligned([("name", "size", "time"), ("a", "10 GB", "3 ms")], (0,))
+    ['name   size', 'a     10 GB', '', 'name  time', 'a     3 ms']
+    """
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    columns = _ROOM.get()
+    if columns is None or _whole(widths) <= columns:
+        return _lines(cells, widths, left)
+    words = [max(len(word) for row in cells for word in ["", *row[column].split()]) for column in range(len(widths))]
+    widths = _narrowed(widths, words, left, columns)
+    blocks = list(_blocks(widths, columns))
+    if not any(0 in block for block in blocks):
+        blocks = [[0], *blocks]
+    lines: list[str] = []
+    for block in blocks:
+        some = [[row[column] for column in block] for row in cells]
+        sides = [place for place, column in enumerate(block) if column in left]
+        lines += ["", *_lines(_broken(some, [widths[c] for c in block]), [widths[c] for c in block], sides)]
+    return lines[1:]
+
+
+def _whole(widths: Sequence[int]) -> int:
+    return sum(widths) + _GAP * (len(widths) - 1)
+
+
+def _lines(cells: Sequence[Row], widths: Sequence[int], left: Sequence[int]) -> list[str]:
+    sides = ["<" if column in left else ">" for column in range(len(widths))]
+    return [
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+
+
+def _narrowed(widths: Sequence[int], words: Sequence[int], left: Sequence[int], columns: int) -> list[int]:
+    """Columns of text as narrow as the room asks for, the widest first, none narrower than its longest word."""
+    found = list(widths)
+    for column in sorted(left, key=lambda each: -widths[each]):
+        surplus = _whole(found) - columns
+        if surplus > 0:
+            found[column] = max(found[column] - surplus, words[column], min(found[column], NARROWEST))
+    return [min(width, columns) for width in found]
+
+
+def _blocks(widths: Sequence[int], columns: int) -> Iterator[list[int]]:
+    """Columns that stand side by side, each block with the first one, where that leaves room for another."""
+    block = [0]
+    for column in range(1, len(widths)):
+        if _whole([widths[each] for each in [*block, column]]) > columns and block != [0]:
+            yield block
+            block = [0]
+        if block == [0] and widths[0] + _GAP + widths[column] > columns:
+            yield [column]
+        else:
+            block = [*block, column]
+    if block != [0]:
+        yield block
+
+
+def _broken(cells: Sequence[Row], widths: Sequence[int]) -> list[Row]:
+    """Rows whose cells fit their columns: long ones go on in the lines below."""
+    found: list[Row] = []
+    for row in cells:
+        parts = [
+            textwrap.wrap(cell, width, break_on_hyphens=False) if len(cell) > width else [cell]
+            for cell, width in zip(row, widths, strict=True)
+        ]
+        found += [list(line) for line in itertools.zip_longest(*parts, fillvalue="")]
+    return found
+
+
+def fitted(text: str, columns: int) -> str:
+    """A text whose lines are no longer than that: broken between words, what goes on is indented by two.
+
+    >>> print(fitted("fits: 24.9 GB of 85.5 GB", 16))
+    fits: 24.9 GB of
+      85.5 GB
+    """
+    return "\n".join(piece for line in text.split("\n") for piece in _pieces(line, columns))
+
+
+def _pieces(line: str, columns: int) -> list[str]:
+    if len(line) <= columns:
+        return [line]
+    start = line[: len(line) - len(line.lstrip())]
+    return textwrap.wrap(line.strip(), columns, initial_indent=start, subsequent_indent=f"{start}  ",
+                         break_on_hyphens=False)  # fmt: skip
+
+
+_COLOURS = {
+    r"DOES NOT FIT": "1;31",
+    r"^(?:each device )?fits(?=:)": "1;32",
+    r"(?<=  )(?:memory|compute|latency|link)-bound \d+%": "1",
+    r"(?<=[\w%]) \([^()\n]*\d \S+ to \d[^()\n]*\)": "2",
+    r"^(?:warning|note)(?=: )": "33",
+    r"(?<= )misses(?= )|meets\?": "33",
+}
+"""What stands out in a report: the verdict, what binds, and, dimmed, the band beside a number."""
+
+
+def coloured(text: str) -> str:
+    """A text with the verdict, what binds and the bands in the colours of a terminal."""
+    for pattern, code in _COLOURS.items():
+        text = re.sub(pattern, f"\x1b[{code}m\\g<0>\x1b[0m", text, flags=re.MULTILINE)
+    return text
