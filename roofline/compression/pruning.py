@@ -8,7 +8,7 @@ them. ``kv_heads`` removes key/value heads with all their queries.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 from fractions import Fraction
 
@@ -112,7 +112,7 @@ def _kv_heads(program: Program, amount: Fraction) -> tuple[Program, str]:
 
 
 def _ffn(program: Program, amount: Fraction) -> tuple[Program, str]:
-    """Every feed-forward width, those of single groups and operators too."""
+    """Every feed-forward width, those of single groups and operators too, but for a tower's."""
     have = _size(program, "F", "ffn")
 
     def narrower(local: Mapping[str, Binding]) -> dict[str, Binding]:
@@ -120,6 +120,8 @@ def _ffn(program: Program, amount: Fraction) -> tuple[Program, str]:
         return {**local, **({"F": _left("ffn", width, amount)} if isinstance(width, int) else {})}
 
     def change(group: Group) -> Group:
+        if group.in_tower:
+            return group
         ops = tuple(replace(op, local=narrower(op.local)) for op in group.ops)
         return replace(group, local=narrower(group.local), ops=ops)
 
@@ -129,10 +131,10 @@ def _ffn(program: Program, amount: Fraction) -> tuple[Program, str]:
 
 
 def _layers(program: Program, amount: Fraction) -> tuple[Program, str]:
-    """Layers of several kinds go in proportion, the largest remainders first."""
+    """Layers of several kinds go in proportion, the largest remainders first; those of a tower of images stay."""
     times: dict[str, int] = {}
     for group in program.groups:
-        if group.stacked:
+        if group.stacked and not group.in_tower:
             times[group.name] = int(group.times(program.sizes))
     have = sum(times.values())
     if not have:
@@ -143,14 +145,18 @@ def _layers(program: Program, amount: Fraction) -> tuple[Program, str]:
     kept = {name: int(share) for name, share in shares.items()}
     for name in sorted(shares, key=lambda name: kept[name] - shares[name])[: left - sum(kept.values())]:
         kept[name] += 1
-    groups = [_shorter(group, kept[group.name]) if group.stacked else group for group in program.groups]
+    alike = {kept[group.name] for group in program.groups if group.name in kept and group.repeat == "L"}
+    groups = [_shorter(group, kept, alike) if group.name in kept else group for group in program.groups]
     smaller = replace(program, groups=tuple(group for group in groups if kept.get(group.name, 1)))
-    return _resized(smaller, {"L": left} if "L" in program.sizes else {}), f"layers {have} -> {left}"
+    number = alike.pop() if len(alike) == 1 else left
+    return _resized(smaller, {"L": number} if "L" in program.sizes else {}), f"layers {have} -> {left}"
 
 
-def _shorter(group: Group, layers: int) -> Group:
-    """The first ``layers`` of a group of layers."""
-    return replace(group, repeat=group.repeat if group.repeat == "L" else layers, numbers=group.numbers[:layers])
+def _shorter(group: Group, kept: Mapping[str, int], alike: Set[int]) -> Group:
+    """The first layers of a group, as many as are ``kept``; L of them where all that had L keep ``alike`` many."""
+    layers = kept[group.name]
+    repeat = "L" if group.repeat == "L" and len(alike) == 1 else layers
+    return replace(group, repeat=repeat, numbers=group.numbers[:layers])
 
 
 def _experts(program: Program, amount: Fraction) -> tuple[Program, str]:

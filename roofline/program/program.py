@@ -13,6 +13,9 @@ from roofline.program.axes import ANONYMOUS, Binding, Sizes, rebind, size_of
 from roofline.program.op import CARRIED, Op, Role, Tensor
 from roofline.program.phases import PHASES, Phase
 
+TOWER = "tower_"
+"""What the names of the groups of a tower of images begin with."""
+
 
 @frozen
 class Group:
@@ -31,6 +34,11 @@ class Group:
     stacked: bool = False
     local: Mapping[str, Binding] = field(default_factory=dict)
     numbers: tuple[int, ...] = ()
+
+    @property
+    def in_tower(self) -> bool:
+        """Whether it is of a tower that images go through, in front of a decoder."""
+        return self.name.startswith(TOWER)
 
     def times(self, sizes: Sizes) -> Number:
         """How often the group runs in one step."""

@@ -128,3 +128,22 @@ def test_what_cannot_be_pruned(text: str, message: str) -> None:
 def test_amounts_that_no_network_has_are_refused_at_once(amount: str) -> None:
     with pytest.raises(UsageError, match=r"^prune heads=[^ ]{1,40}: expected a share between 0 and 1"):
         read_pruning({"heads": amount})
+
+
+def test_layers_of_both_stacks_of_an_encoder_decoder_go() -> None:
+    """As many of each; an odd one more goes from the stack that is first."""
+    t5 = load_model("t5-base").program()
+    smaller = load_model("t5-base", overrides={"num_layers": 11, "num_decoder_layers": 11}).program()
+    assert pruned(t5, read_pruning("layers=2")).program.parameters() == smaller.parameters()
+    uneven = load_model("t5-base", overrides={"num_layers": 12, "num_decoder_layers": 11}).program()
+    other = load_model("t5-base", overrides={"num_layers": 11, "num_decoder_layers": 12}).program()
+    assert pruned(t5, read_pruning("layers=1")).program.parameters() in (uneven.parameters(), other.parameters())
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"), [("layers=4", {"num_hidden_layers": 32}), ("ffn=0.5", {"intermediate_size": 6144})]
+)
+def test_a_tower_of_images_stays_as_it_is(text: str, fields: dict[str, Any]) -> None:
+    whole = load_model("qwen3-vl-8b")
+    smaller = load_model("qwen3-vl-8b", overrides=fields).program()
+    assert pruned(whole.program(), read_pruning(text)).program.parameters() == smaller.parameters()

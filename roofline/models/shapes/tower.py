@@ -27,7 +27,7 @@ from roofline.program.axes import Binding
 from roofline.program.conventions import Conventions
 from roofline.program.op import Op, PerElement, Tensor, elementwise, weight
 from roofline.program.phases import Phase
-from roofline.program.program import Group, Program
+from roofline.program.program import TOWER, Group, Program
 
 _PHASES: tuple[Phase, ...] = (Phase.ENCODE,)
 _X, _H = Tensor("x", "B T D"), Tensor("h", "B T D")
@@ -128,7 +128,7 @@ def tower_groups(config: TowerConfig, conventions: Conventions) -> list[Group]:
     local = config.sizes
 
     def group(name: str, ops: tuple[Op, ...], **more: Any) -> Group:
-        return Group(f"tower_{name}", ops, phases=_PHASES, local=local, **more)
+        return Group(f"{TOWER}{name}", ops, phases=_PHASES, local=local, **more)
 
     windows = config.windows or [0] * config.num_hidden_layers
     groups = [group("embedding", _embedding(config))]
@@ -231,4 +231,4 @@ def _taps(config: TowerConfig, local: dict[str, Binding]) -> list[Group]:
         source="x",
         output="tapped_tokens",
     )
-    return [Group("tower_taps", ops, config.taps, _PHASES, local=local)]
+    return [Group(f"{TOWER}taps", ops, config.taps, _PHASES, local=local)]
