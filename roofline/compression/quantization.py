@@ -106,6 +106,9 @@ def storage_notes(program: Program, recipe: Recipe) -> list[str]:
 
 
 def _quantized_group(group: Group, recipe: Recipe, fixed: set[tuple[str, str]], layer: int) -> Group:
+    """The group as it is stored; a tower of images stays wide, as published recipes leave it."""
+    if group.in_tower:
+        return group
     ops = _with_narrow_caches(group.ops, recipe.kv_cache) if recipe.kv_cache.scale else group.ops
     if recipe.by_tensor:
         return in_types(replace(group, ops=ops), recipe, layer)

@@ -266,3 +266,11 @@ def test_the_scale_of_a_layers_cache_is_read_and_never_reduced_over_devices() ->
         stored = quantized(load_model("llama-3.1-8b").program(), read_recipe(f"bf16+{kv}", default="bf16"))
         sent = [op.name for group in shard(stored, Layout(tp=8)).groups for op in group.ops if op.transfer]
         assert not [name for name in sent if name.startswith(("rotary", "kv."))], kv
+
+
+@pytest.mark.parametrize("dtype", ["fp8", "w4a16"])
+def test_a_tower_of_images_stays_in_16_bits(dtype: str) -> None:
+    """Qwen3-VL-8B: its text model narrows as Qwen3-8B does, 576 M parameters of tower and projectors do not."""
+    whole, text = (predict(name, "h100", dtype=dtype).memory.footprint for name in ("qwen3-vl-8b", "qwen3-8b"))
+    more = load_model("qwen3-vl-8b").parameters - load_model("qwen3-8b").parameters
+    assert whole.weights_bytes - text.weights_bytes == 2 * more
