@@ -95,8 +95,8 @@ def adapted(program: Program, adapters: Adapters) -> Program:
     >>> more = adapted(program, Adapters(16, 64))
     >>> layers = next(group for group in more.groups if group.name == "layers")
     >>> [str(op) for op in layers.ops if op.name.startswith("q_proj")][1:]
-    ['q_proj_shrink: h[B T D], q_proj_lora_a[m D r] -> q_proj_low[B T r]', 'q_proj_expand: q_proj_low[B T r], \
-q_proj_lora_b[m r K G H], q[B T K G H] -> q[B T K G H]']
+    ['q_proj_shrink: h[B T D], w_q_lora_a[m D r] -> w_q_low[B T r]', 'q_proj_expand: w_q_low[B T r], \
+w_q_lora_b[m r K G H], q[B T K G H] -> q[B T K G H]']
     >>> more.parameters() == program.parameters()
     True
     """
@@ -138,9 +138,10 @@ def _pair(name: str, matrix: Matrix, wide: Mapping[str, Tensor]) -> tuple[Op, Op
     """The thin matmuls of one projection, on its input as it was before it was narrowed."""
     x, tokens = wide.get(matrix.x.name, matrix.x), [a for a in matrix.x.letters if a not in matrix.depth]
     depth, out = " ".join(matrix.depth), " ".join(matrix.out)
-    low = Tensor(f"{name}_low", " ".join([*tokens, "r"]))
+    weight = matrix.weight.name  # two operators of a layer may have parts of one name, and no weights of one
+    low = Tensor(f"{weight}_low", " ".join([*tokens, "r"]))
     a, b = (
-        Tensor(f"{name}_lora_{side}", f"m {axes}", "weight", f"l {axes}")
+        Tensor(f"{weight}_lora_{side}", f"m {axes}", "weight", f"l {axes}")
         for side, axes in (("a", f"{depth} r"), ("b", f"r {out}"))
     )
     shrink = Op(f"{name}_shrink", "matmul", (x, a), (low,), (Work("matrix", 2, (*tokens, *matrix.depth, "r")),))

@@ -61,6 +61,17 @@ def test_tensor_parallelism_needs_no_further_collective() -> None:
     assert held == LAYERS * 4 * 8 * (whole + split) * 2
 
 
+@pytest.mark.parametrize("model", ["jamba-v0.1", "deepseek-v2-lite", "gpt2"])
+def test_other_layers_have_them_too(model: str) -> None:
+    plain, more = (roofline.predict(model, "2xh100", tp=2, batch=4, **lora) for lora in ({}, {"lora": "8x16"}))
+    for phase in ("prefill", "decode"):
+        was, now = (each.phases[phase].figures for each in (plain, more))
+        assert now.flops > was.flops
+        assert now.time_s > was.time_s
+        assert now.link_bytes == was.link_bytes
+    assert more.parameters == plain.parameters
+
+
 def test_experts_have_none() -> None:
     found = roofline.predict("mixtral-8x7b", "8xh100", tp=8, lora="4x8", phase="decode")
     names = [op.name for op in found.phases["decode"].operators if op.name.endswith("_shrink")]
