@@ -72,7 +72,6 @@ class VerdictAnswer(TypedDict):
     steps: NotRequired[Annotated[ScoreAnswer, Says("whole steps")]]
     operators: NotRequired[Annotated[ScoreAnswer, Says("operators that take half a percent of a step or more")]]
     datasheet_steps: NotRequired[Annotated[ScoreAnswer, Says("whole steps by data sheet rates alone")]]
-    training: NotRequired[Annotated[list[TrainedAnswer], Says("with --train: each step")]]
     serving: NotRequired[Annotated[ScoreAnswer, Says("what tools measured of servers, times and rates")]]
     regimes: Annotated[dict[Bound, ScoreAnswer], Says("operators by what they are predicted to be bound by")]
     band_coverage: Annotated[float | None, Says("part of the operators whose measured time lies in the band")]

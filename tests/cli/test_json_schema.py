@@ -11,6 +11,7 @@ import pytest
 from json_schema import MismatchError, check, declared
 from shell import answer, roofline
 
+from roofline.buying.api import train
 from roofline.calibration.constants import Constants
 from roofline.cli.app import app
 from roofline.cli.served import served_in_json
@@ -32,6 +33,8 @@ from roofline.validation.environment import SelfTest, describe_environment
 from roofline.validation.profiling import Profile
 from roofline.validation.runner import Validation
 from roofline.validation.served_results import Load, ServingResult
+from roofline.validation.stopwatch import Sample, Samples
+from roofline.validation.training.comparison import Measured, compare_step
 
 COMMANDS = {
     "predict": [
@@ -199,7 +202,11 @@ def test_validate() -> None:
     case = compare(one, "decode", 1, 500, operators, dram_bytes=counted, measured_s=1.0, digest="0" * 64,
                    samples=[(1.0, 0.001)], profile=Profile(1.2, {"mm": 1.0}), alone_s={"mm": 0.9},
                    profiled=Profiled("Nsight Systems", 2.0, 0.97, 1.0, one.engine.words, "usual"))  # fmt: skip
-    result = Validation.of([case], Device.open("cpu"), "roofline validate", hardware="xeon", run="1")
+    step = train("gpt2", "xeon", batch=1, sequence=64, microbatch=1, dtype="fp32", recompute="none", zero=0).step
+    samples = Samples((Sample(1.0, 0.001),), 0.001)
+    trained = compare_step(step, "0" * 64, Measured(samples, {"forward": 0.3}, {"forward": []}, 1e6, None))
+    device = Device.open("cpu")
+    result = Validation.of([case], device, "roofline validate", hardware="xeon", run="1", training=[trained])
     figure = Figure("ttft_s", "p99", 0.2, 0.21, 0.1, 0.3)
     run = ServingResult("vllm bench serve", "llama-3.2-1b", Load(512.0, 256.0, 80, 8), {})
     served = ServingComparison(run, one.engine, "xeon", "one device", (figure,), ("a note",))
