@@ -122,6 +122,7 @@ def _llama4(draw: st.DrawFn) -> dict[str, Any]:
 def _internvl(draw: st.DrawFn) -> dict[str, Any]:
     flags = {name: draw(st.booleans()) for name in ("attention_bias", "use_qk_norm", "use_mean_pooling")}
     tower = _square(draw, "internvl_vision", norm_type=draw(st.sampled_from(("layer_norm", "rms_norm"))), **flags)
+    tower["use_mean_pooling"] |= tower["norm_type"] == "rms_norm"  # else its last norm is of another kind
     tower |= {name: [tower[name]] * 2 for name in ("image_size", "patch_size")}
     return {"text_config": text_of(draw, "qwen2"), "vision_config": tower}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from roofline.errors import shown
 from roofline.models.families.family import Family, Fields, Rule, names, rule
-from roofline.models.families.rules import by_flag, flag, whole
+from roofline.models.families.rules import flag, whole
 from roofline.models.shapes.tower import TowerConfig, program
 
 
@@ -192,6 +192,18 @@ LLAMA4 = Family(
     only={"vision_feature_select_strategy": "default", "multi_modal_projector_bias": False},
     inert=names("norm_eps projector_dropout vision_feature_layer"),
 )
+
+
+@rule("use_mean_pooling")
+def _last_norm(fields: Fields) -> bool:
+    """Whether a norm follows the last layer; it is LayerNorm, whatever those of the layers are."""
+    normed = not flag(fields, "use_mean_pooling", True)
+    if normed and fields["norm"] == "rms":
+        msg = "use_mean_pooling false is not modelled with norm_type rms_norm; expected layer_norm"
+        raise ValueError(msg)
+    return normed
+
+
 INTERNVIT = Family(
     TowerConfig,
     program,
@@ -211,7 +223,7 @@ INTERNVIT = Family(
         "class_token": True,
         "layer_scale": True,
         "norm": Rule("norm_type", lambda fields: "rms" if fields.get("norm_type") == "rms_norm" else "layer"),
-        "final_norm": by_flag("use_mean_pooling", True, yes=False, no=True),
+        "final_norm": _last_norm,
         "merge": _shuffled("outer.downsample_ratio"),
         "projector_norm": "layer",
         "rule": "tiled",
