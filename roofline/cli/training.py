@@ -68,7 +68,7 @@ def validate_trained(model: str, flags: ValidateFlags, device: Device, budget_s:
         measured = measure_step(trained, budget_s, reference_s=request.constants.probe_s, tell=advance)
     found = compare_step(step, digest, measured)
     result = Validation.of((), device, command, hardware=request.device.name, training=(found,))
-    tell(report.to_json(result.to_dict()) if flags["json"] else trained_text([found], result.verdict))
+    show(report.to_json(result.to_dict()) if flags["json"] else trained_text([found], result.verdict))
     return result
 
 
