@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from roofline.cli import plot
 from roofline.cli.console import progress_bar, refuse, show, tell
-from roofline.options.groups import Owning
+from roofline.cli.traced import recorded_models
+from roofline.options.groups import Owning, Tracing
 from roofline.options.keywords import given, part
 from roofline.options.option import fields_of
 from roofline.options.verbs import SweepFlags
@@ -18,7 +19,19 @@ if TYPE_CHECKING:
 
 _ASKING = ("best", "pareto", "pivot", "by", "where", "unfit", "plot", "json")
 _OF_A_STUDY = ("counts", "batch", "concurrency", "prompt", "generate", "context", "price_kind", "prices", "set")
-_NAMED_OTHERWISE = ("hardware", "dtype", "engine", "phase", "columns", "layouts", "ttft", "tpot")
+_NAMED_OTHERWISE = (
+    "input",
+    "dims",
+    "strict",
+    "hardware",
+    "dtype",
+    "engine",
+    "phase",
+    "columns",
+    "layouts",
+    "ttft",
+    "tpot",
+)
 
 
 def sweep(what: tuple[str, ...], flags: SweepFlags) -> None:
@@ -42,16 +55,25 @@ def sweep(what: tuple[str, ...], flags: SweepFlags) -> None:
 
     if file := what[0].endswith((".yaml", ".yml")):
         _refuse_study(flags, f"{what[0]} has the study")
-    study = read_study(Path(what[0]) if file else _fields(what[0], flags))
     if flags["output"] is None and not flags["dry_run"]:
         refuse("-o DIR is missing: the folder of the sweep")
     folder = flags["output"] or Path("roofline-sweep")
+    study = read_study(Path(what[0]) if file else _fields(_models(what[0], folder, flags), flags))
     if flags["dry_run"]:
         show(_plan_text(room.plan(study, folder, read_workers(flags["workers"])), folder))
         return
     with progress_bar("sweep") as advance:
         found = room.sweep(study, folder, workers=flags["workers"], advance=advance)
     show(_sweep_text(found))
+
+
+def _models(text: str, folder: Path, flags: SweepFlags) -> str:
+    """The models of a study; what is code is traced into files that stand in the folder of the sweep."""
+    if flags["dry_run"]:
+        if given := [name for name in _CODE if flags.get(name)]:
+            refuse(f"--{given[0]} goes with a sweep that is run; --dry-run takes recorded traces")
+        return text
+    return recorded_models(text, part(Tracing, flags), folder / "traces")
 
 
 def _refuse_study(flags: SweepFlags, why: str) -> None:

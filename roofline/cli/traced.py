@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from roofline.cli.console import refuse
+from roofline.cli.console import refuse, warn
 from roofline.options.groups import Tracing
 
 if TYPE_CHECKING:
@@ -23,6 +24,28 @@ def model_of(text: str, asked: Tracing) -> str | Model:
     if given := [name for name in ("input", "strict") if asked.get(name)]:
         refuse(f"--{given[0]} goes with a MODEL that is code: my.py:make_model or transformers:config.json")
     return _recorded(text, asked["dims"]) if asked["dims"] else text
+
+
+def recorded_models(models: str, asked: Tracing, folder: Path) -> str:
+    """Names of models with commas, of which those that are code are traced into files of ``folder``, once."""
+    from roofline.models.sources import is_code
+
+    names = [name.strip() for name in models.split(",")]
+    traced = {name: model_of(name, asked) for name in names if is_code(name)}
+    if not traced and (given := [name for name in ("input", "dims", "strict") if asked.get(name)]):
+        refuse(f"--{given[0]} goes with a MODEL that is code: my.py:make_model or transformers:config.json")
+    files = {
+        name: folder / f"{name.rpartition(':')[2].removesuffix('.json').rpartition('/')[2]}.json" for name in traced
+    }
+    if len(set(files.values())) < len(files):
+        refuse(f"{models}: two of them bear one name; record them under names of their own (roofline models record)")
+    for name, model in traced.items():
+        assert not isinstance(model, str)
+        for warning in model.warnings:
+            warn(warning)
+        folder.mkdir(parents=True, exist_ok=True)
+        model.write_trace(files[name])
+    return ",".join(str(files.get(name, name)) for name in names)
 
 
 def _recorded(text: str, dims: Mapping[str, Any]) -> Model:

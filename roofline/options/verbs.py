@@ -376,7 +376,7 @@ class SimulateFlags(Hardware, JobOptions, FileOutput, Quiet, total=False):
     ]
 
 
-class SweepFlags(SeveralHardware, Owning, Edits, JsonOutput, total=False):
+class SweepFlags(SeveralHardware, Owning, Edits, Tracing, JsonOutput, total=False):
     """The flags of ``sweep``."""
 
     output: Annotated[Path | None, Option("Folder of the sweep.", flag="--output -o", metavar="DIR", everyday=True)]

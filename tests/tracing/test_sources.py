@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from shell import refusal, roofline
 
+from roofline.prediction.predict import predict
+from roofline.sweeps.sweep import open_sweep
+
 pytest.importorskip("torch")
 
 CODE = """
@@ -114,6 +117,18 @@ def test_other_verbs_refuse_code_by_one_line(file: str, verb: str) -> None:
     needed = {"size": ("--load", "5req/s"), "simulate": ("--load", "5req/s")}.get(verb, ())
     line = refusal(3, verb, f"{file}:make_model", "--hardware", "h100", *needed)
     assert "is code; trace it: roofline models record" in line
+
+
+def test_a_sweep_traces_what_is_code_into_its_folder(file: str, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    folder, grid = tmp_path / "sweep", ("--hardware", "h100", "--batch", "1,4", "--prompt", "64")
+    code, out, _ = roofline("sweep", f"{file}:make_model", *GIVEN[:2], *grid, "-o", str(folder))
+    assert (code, out.splitlines()[0][:18]) == (0, "2 rows in 1 files ")
+    rows = open_sweep(folder).scan().to_table(columns=["batch", "request_s"]).to_pylist()
+    recorded = str(folder / "traces" / "make_model.json")
+    for row in rows:
+        assert row["request_s"] == predict(recorded, "h100", batch=row["batch"], prompt=64).request_s
+    assert "--input goes with a MODEL that is code" in refusal(2, "sweep", "gpt2", *GIVEN[:2], *grid, "-o", str(folder))
 
 
 def test_models_record_writes_what_predict_then_takes(file: str, tmp_path: Path) -> None:
