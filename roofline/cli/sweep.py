@@ -19,19 +19,8 @@ if TYPE_CHECKING:
 
 _ASKING = ("best", "pareto", "pivot", "by", "where", "unfit", "plot", "json")
 _OF_A_STUDY = ("counts", "batch", "concurrency", "prompt", "generate", "context", "price_kind", "prices", "set")
-_NAMED_OTHERWISE = (
-    "input",
-    "dims",
-    "strict",
-    "hardware",
-    "dtype",
-    "engine",
-    "phase",
-    "columns",
-    "layouts",
-    "ttft",
-    "tpot",
-)
+_CODE = ("input", "dims", "strict")
+_NAMED_OTHERWISE = ("hardware", "dtype", "engine", "phase", "columns", "layouts", "ttft", "tpot", *_CODE)
 
 
 def sweep(what: tuple[str, ...], flags: SweepFlags) -> None:

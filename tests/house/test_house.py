@@ -272,8 +272,8 @@ VERBS = {
     "--lora --routing --count --lm-head --engine --kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp "
     "--reserve --price-kind --prices --years --chassis --pue --power-price --hosting --json --output -o --quiet --plot "
     "--help-all",
-    "sweep": "--hardware --years --chassis --pue --power-price --hosting --set --input --dims --strict --json --output -o "
-    "--batch --prompt "
+    "sweep": "--hardware --years --chassis --pue --power-price --hosting --set --input --dims --strict --json "
+    "--output -o --batch --prompt "
     "--generate --context --concurrency --phase --counts --dtype --engine --layouts --ttft --tpot --price-kind "
     "--prices --columns --workers --dry-run --best --pareto --pivot --of --by --where --unfit --top "
     "--plot --help-all",
