@@ -149,7 +149,7 @@ class Recording:
             return found
         whole, parts = self.steps.timing(phase, pairs), self.steps.parts(phase)
         one = {name: added(op[name] for op in found) for name in found[0]}
-        more = {name: maximum(0, getattr(whole, name) - one[name]) for name in SECONDS}
+        more = {name: maximum(0, getattr(whole, name) - one[name]) for name in SECONDS} | {"count": parts - 1}
         return [*found, {name: more.get(name, value * (parts - 1)) for name, value in one.items()}]
 
     def _timed(self, phase: Phase) -> Pairs:

@@ -22,10 +22,12 @@ PLAYER = """
 import readline from "node:readline";
 const { Tape } = await import(process.argv[2] + "/tape.js");
 const { played } = await import(process.argv[2] + "/answer.js");
+const { pointOf } = await import(process.argv[2] + "/source.js");
 for await (const line of readline.createInterface({ input: process.stdin })) {
   const { wire, answer, roof, points } = JSON.parse(line);
   const tape = new Tape(wire);
-  const play = (point) => {
+  const play = (moved) => {
+    const point = pointOf(moved, answer, tape);
     try {
       return played(answer, tape.at(point), point, roof.bandwidth_bytes_per_s);
     } catch (failure) {
@@ -69,7 +71,7 @@ def player(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Player]:
         pytest.skip("node is not installed: JavaScript is not run")
     folder = tmp_path_factory.mktemp("page")
     (folder / "package.json").write_text('{"type": "module"}', encoding="utf-8")
-    for name in ("tape", "answer"):
+    for name in ("tape", "answer", "state", "source"):
         (folder / f"{name}.js").write_bytes(files.assets()[f"{name}.js"])
     (folder / "player.js").write_text(PLAYER, encoding="utf-8")
     command = ["node", str(folder / "player.js"), str(folder)]
