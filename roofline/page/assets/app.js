@@ -42,8 +42,8 @@ async function ask() {
   try {
     const found = await from.shown(state);
     if (mine !== asked) return;
-    const moved = JSON.stringify([found.answer.layout, recordedKey()]) !== tape?.key;
     ({ answer, roof } = found);
+    const moved = tape?.key !== keyOfTape();
     problem("");
     paint();
     clearTimeout(recording);
@@ -61,8 +61,10 @@ function recordedKey() {
   return [name, config, hardware, dtype, engine, Boolean(context), ...DEGREES.map((degree) => state[degree])];
 }
 
+const keyOfTape = () => JSON.stringify([answer?.layout, recordedKey()]);
+
 async function record(mine) {
-  const [now, key] = [state, JSON.stringify([answer.layout, recordedKey()])];
+  const [now, key] = [state, keyOfTape()];
   try {
     const found = await from.tape(now, answer);
     if (mine !== asked) return;
@@ -80,7 +82,7 @@ function slide(patch) {
   painting = true;
   requestAnimationFrame(() => {
     painting = false;
-    const point = tape && pointOf(state, answer, tape.found);
+    const point = tape?.key === keyOfTape() && pointOf(state, answer, tape.found);
     try {
       if (!point) throw new Refused();
       answer = played(answer, tape.found.at(point), point, roof.bandwidth_bytes_per_s);
@@ -97,6 +99,7 @@ function problem(failure) {
   const text = failure ? (failure instanceof Refused ? failure.message : `The page failed: ${failure.message ?? failure}`) : "";
   byId("problem").textContent = text;
   byId("problem").hidden = !text;
+  document.body.classList.toggle("refused", Boolean(text));  // no answer to another question stays beside a refusal
 }
 
 // What is shown
@@ -405,7 +408,7 @@ function lists() {
   const sized = (each) => ({ value: each.name, more: `${format.parameters(each.parameters)} parameters` });
   const told = (each) => ({ value: each.name, title: each.title, more: each.capacity_bytes ? format.bytes(each.capacity_bytes) : each.vendor });
   const free = !from.alone;
-  boxes.model = new Combobox(byId("model"), { chosen: (name) => change({ model: name, config: "", op: "", dtype: "", engine: "", ...fitting(name) }) });
+  boxes.model = new Combobox(byId("model"), { chosen: (name) => change({ model: name, config: "", op: "", ...(from.alone ? {} : { dtype: "", engine: "" }), ...fitting(name) }) });
   boxes.model.items = library.models.map(sized);
   boxes.hardware = new Combobox(byId("hardware"), { chosen: (name) => change({ hardware: from.alone ? name : joined(parted(state.hardware).count, name), engine: "", price: "", ...SEARCHED }) });
   const systems = library.systems.map((each) => ({ value: each.name, title: each.title, more: `${each.count} devices` }));

@@ -72,7 +72,7 @@ class Recorded {
   }
 
   async record({ model, hardware, dtype }) {
-    const key = [model, hardware, dtype ?? ""].join("|");
+    const key = [model, hardware, dtype ?? this.whole.library.first.dtype].join("|");
     const text = this.whole.records[key];
     if (text === undefined) throw new Refused(this.whole.refused[key] ?? "Not recorded in this file.");
     if (!this.kept.has(key)) {
@@ -87,7 +87,7 @@ class Recorded {
     try {
       return { answer: played(answer, tape.at(point), point, roof.bandwidth_bytes_per_s), roof };
     } catch (failure) {
-      if (failure instanceof TapeError) throw new Refused(`This file was not recorded for that: ${failure.message}.`);
+      if (failure instanceof TapeError) throw new Refused(`No recording in this file holds there (${failure.message}); roofline page answers it.`);
       throw failure;
     }
   }

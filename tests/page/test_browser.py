@@ -1,0 +1,123 @@
+"""The page in a browser: what one chooses and moves is shown and kept in the address; nothing is asked of others."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import roofline
+from roofline.page.recorded import write_page
+from roofline.page.server import serve
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser is driven")
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: no browser is driven"),
+]
+
+
+class Seen:
+    """A tab, what it asked for, and what went wrong in it."""
+
+    def __init__(self, tab: Any) -> None:
+        self.tab = tab
+        self.requests: list[str] = []
+        self.errors: list[str] = []
+        tab.on("request", lambda each: self.requests.append(each.url))
+        tab.on("pageerror", lambda each: self.errors.append(str(each)))
+        tab.on("console", lambda each: self.errors.append(each.text) if each.type in ("error", "warning") else None)
+
+    def until(self, condition: str) -> None:
+        end = time.monotonic() + 60
+        while not self.tab.evaluate(condition):
+            assert time.monotonic() < end, (condition, self.text("problem"), self.text("verdict-title"))
+            time.sleep(0.02)
+
+    def text(self, name: str) -> str:
+        return str(self.tab.evaluate(f"document.getElementById('{name}').textContent"))
+
+    def shows(self, title: str) -> None:
+        self.until(f"document.title.startsWith({json.dumps(title)}) && !document.querySelector('.stale')")
+
+    def choose(self, field: str, typed: str) -> None:
+        self.tab.click(f"#{field}")
+        self.tab.keyboard.type(typed)
+        self.tab.keyboard.press("Enter")
+
+
+@pytest.fixture
+def seen() -> Iterator[Seen]:
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield Seen(browser.new_page(viewport={"width": 390, "height": 844}))
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address() -> str:
+    told: list[str] = []
+    threading.Thread(target=serve, args=(0, told.append), daemon=True).start()
+    while not told:
+        time.sleep(0.01)
+    return told[0]
+
+
+def test_a_question_is_answered_and_kept_in_the_address(seen: Seen, address: str) -> None:
+    seen.tab.goto(f"{address}#model=llama-3.2-1b&hardware=a10&batch=1&context=1000")
+    seen.shows("llama-3.2-1b on a10")
+    seen.choose("model", "gpt2-xl")
+    seen.shows("gpt2-xl on a10")
+    seen.choose("hardware", "rtx-4090")
+    seen.shows("gpt2-xl on rtx-4090")
+    shared = seen.tab.url
+    assert "model=gpt2-xl&hardware=rtx-4090&batch=1&context=1000" in shared
+    seen.tab.go_back()
+    seen.shows("gpt2-xl on a10")
+    seen.tab.goto(f"{address}#model=%3Cscript%3Ealert(1)%3C%2Fscript%3E&hardware=a10")
+    seen.until("document.getElementById('problem').textContent.includes('unknown model \"<script>alert(1)')")
+    assert not seen.tab.is_visible("#verdict")
+    seen.errors = [each for each in seen.errors if "400 (Bad Request)" not in each]
+    seen.tab.goto(shared)
+    seen.shows("gpt2-xl on rtx-4090")
+    assert seen.tab.evaluate("document.documentElement.scrollWidth") == 390
+    assert [each for each in seen.requests if not each.startswith(address)] == []
+    assert seen.errors == []
+
+
+def test_a_slider_moves_in_the_browser_alone_and_its_release_is_answered(seen: Seen, address: str) -> None:
+    seen.tab.goto(f"{address}#model=gpt2&hardware=a10&context=500")
+    seen.shows("gpt2 on a10")
+    seen.until("performance.getEntriesByType('resource').some((each) => each.name.includes('/page/tape'))")
+    time.sleep(2)
+    asked = len(seen.requests)
+    slider = "document.getElementById('slider-batch')"
+    seen.tab.evaluate(f"{slider}.value = 3; {slider}.dispatchEvent(new Event('input'))")
+    seen.until("document.querySelector('#tiles').textContent.includes('8 sequences')")
+    assert len(seen.requests) == asked
+    seen.tab.evaluate(f"{slider}.value = 3; {slider}.dispatchEvent(new Event('change'))")
+    seen.until("location.hash.includes('batch=8')")
+    assert seen.errors == []
+
+
+def test_a_file_works_from_a_disk_and_asks_nothing(seen: Seen, tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    write_page(path, ["gpt2", "bert-base"], ["a10", "2xa10"], ["fp16"])
+    seen.tab.goto(path.as_uri())
+    seen.shows("gpt2 on a10")
+    seen.choose("hardware", "2xa10")
+    seen.shows("gpt2 on 2xa10")
+    time_s = roofline.predict("gpt2", "2xa10", dtype="fp16").tpot_s
+    assert time_s is not None
+    assert f"{1e6 * time_s:.0f} µs per token" in seen.text("verdict-title")
+    seen.choose("model", "bert")
+    seen.shows("bert-base on 2xa10")
+    assert seen.requests == [path.as_uri()]
+    assert seen.errors == []
