@@ -36,6 +36,26 @@ BITS = {
     "fp4-64": 4 + Fraction(32, 64),
     "fp4-64-dq": 4 + Fraction(8, 64) + Fraction(32, 64 * 256),
     "nf4-dq": 4 + Fraction(8, 64) + Fraction(32, 64 * 256),  # 4.127
+    **{f"q{bits}_0": bits + Fraction(16, 32) for bits in (4, 5, 8)},  # an fp16 scale for 32
+    **{f"q{bits}_1": bits + Fraction(16 + 16, 32) for bits in (4, 5)},  # and a least value
+    "q2_k": 2 + Fraction(4 + 4, 16) + Fraction(32, 256),  # scales of 16 elements, of which 16 share two of fp16
+    "q3_k": 3 + Fraction(6, 16) + Fraction(16, 256),
+    "q4_k": 4 + Fraction(6 + 6, 32) + Fraction(32, 256),
+    "q5_k": 5 + Fraction(6 + 6, 32) + Fraction(32, 256),
+    "q6_k": 6 + Fraction(8, 16) + Fraction(16, 256),
+    "iq4_nl": 4 + Fraction(16, 32),
+    "iq4_xs": 4 + Fraction(6, 32) + Fraction(16, 256),
+    "iq3_s": 2 + Fraction(1, 4) + 1 + Fraction(4, 32) + Fraction(16, 256),  # a grid's place, its ninth bit, signs
+    "iq3_xxs": 3 + Fraction(16, 256),
+    "iq2_s": 1 + 1 + Fraction(1, 4) + Fraction(4, 16) + Fraction(16, 256),
+    "iq2_xs": 2 + Fraction(4, 16) + Fraction(16, 256),
+    "iq2_xxs": 2 + Fraction(16, 256),
+    "iq1_m": 1 + Fraction(1, 2) + Fraction(4, 16),
+    "iq1_s": 1 + Fraction(1, 2) + Fraction(16, 256),
+    "tq1_0": Fraction(8 * (48 + 4 + 2), 256),  # five ternary numbers to a byte, the last 16 four to one
+    "tq2_0": 2 + Fraction(16, 256),
+    "gguf_mxfp4": 4 + Fraction(8, 32),
+    "gguf_nvfp4": 4 + Fraction(8, 16),
 }
 
 
