@@ -50,8 +50,7 @@ class Subject:
     @property
     def decodes_after_encoding(self) -> bool:
         """Whether it is of a network whose decoder attends to what an encoder has read."""
-        behind = self.program is not None and Phase.ENCODE in self.program.phases and len(self.program.phases) > 1
-        return behind and any("M" in tensor.letters for group in self.groups for op in group.ops for tensor in op.reads)
+        return self.model is not None and self.model.lengths.decoder_start is not None
 
     @property
     def fixed(self) -> Mapping[str, int]:

@@ -51,16 +51,16 @@ def feed_forward(
     """The feed-forward layer: ``down(act(up(h)))``, or ``down(act(gate(h)) * up(h))`` when gated.
 
     ``down_bias``: the last matrix alone has one. ``packed`` states gate and up as one matmul, which reads its input
-        once. ``prefix`` tells it from another one beside it.
+    once. ``prefix`` tells it from another one beside it.
 
-        >>> from sympy import symbols
-        >>> sizes = dict(zip("BTDF", symbols("B T D F")))
-        >>> [(op.name, op.flops(sizes)) for op in feed_forward(function="relu", gated=False)]
-        [('up', 2*B*D*F*T), ('act', 0), ('down', 2*B*D*F*T)]
-        >>> sum(op.flops(sizes) for op in feed_forward(function="silu", gated=True))
-        6*B*D*F*T
+    >>> from sympy import symbols
+    >>> sizes = dict(zip("BTDF", symbols("B T D F")))
+    >>> [(op.name, op.flops(sizes)) for op in feed_forward(function="relu", gated=False)]
+    [('up', 2*B*D*F*T), ('act', 0), ('down', 2*B*D*F*T)]
+    >>> sum(op.flops(sizes) for op in feed_forward(function="silu", gated=True))
+    6*B*D*F*T
 
-        Source: Vaswani et al. 2017 (arXiv 1706.03762), eq. 2; gated: Shazeer 2020 (arXiv 2002.05202), eq. 6.
+    Source: Vaswani et al. 2017 (arXiv 1706.03762), eq. 2; gated: Shazeer 2020 (arXiv 2002.05202), eq. 6.
     """
     h, g, u, m = Tensor(source, "B T D"), *(Tensor(f"{prefix}{x}", "B T F") for x in "gum")
 

@@ -26,7 +26,7 @@ from roofline.models.outline import Outline, outlined
 from roofline.models.positions import check_rotation, scaled_positions
 from roofline.models.shapes.config import MAX_LAYERS, Config, parse_config
 from roofline.models.shapes.tower import TowerConfig
-from roofline.models.sight import of_tower, sight_of
+from roofline.models.sight import of_tower, sees, sight_of
 from roofline.models.sources import Source, find_source, preset_of
 from roofline.models.traced.trace import MARK, Trace
 from roofline.models.wrappers import left_out, text_model
@@ -170,7 +170,8 @@ def _build(source: Source, overrides: Mapping[str, Any] | None) -> Model:
     if MARK in source.fields:
         return _traced(source, overrides or {})
     whole, apart = text_model(source.fields)
-    given = {**whole, **{name: value for name, value in (overrides or {}).items() if not of_tower(name)}}
+    edits = {name: value for name, value in (overrides or {}).items() if not (of_tower(name) and sees(source))}
+    given = {**whole, **edits}
     model_type, family = _family(given, where)
     read, sight = mapped(family, given, where), sight_of(source, overrides or {})
     fields = read.fields

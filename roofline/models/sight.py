@@ -45,15 +45,21 @@ def of_tower(name: str) -> bool:
     return name.partition(".")[0] in (_TOWER, *_PROCESSORS)
 
 
+def sees(source: Source) -> bool:
+    """Whether a tower of the network that ``source`` is of is read."""
+    kind = source.fields.get("model_type")
+    return isinstance(kind, str) and kind in SEEING and source.fields.get(_TOWER) is not None
+
+
 def sight_of(source: Source, overrides: Mapping[str, Any]) -> Sight:
     """The tower of the network that ``source`` is of, with what ``overrides`` edit of it.
 
     Raises ConfigError, in one line, for a field of it that cannot be read.
     """
     fields = source.fields
-    kind, tower = fields.get("model_type"), fields.get(_TOWER)
-    if not isinstance(kind, str) or kind not in SEEING or tower is None:
+    if not sees(source):
         return Sight()
+    kind, tower = str(fields["model_type"]), fields[_TOWER]
     if not isinstance(tower, Mapping):
         msg = f"{source.where}: {_TOWER}: given {shown(tower)}, expected a mapping, {{name: value}}"
         raise ConfigError(msg)

@@ -76,7 +76,7 @@ def test_editors_are_told_what_a_study_may_be() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "problem"),
     [
-        (("gpt2",), 2, "--hardware is missing"),
+        (("gpt2", "-o", "parts"), 2, "--hardware is missing"),
         (("gpt2", "--hardware", "a10"), 2, "-o DIR is missing"),
         ((), 2, "Missing argument"),
         (("gpt2", "t4", "--hardware", "a10"), 2, "expected models with commas"),

@@ -42,7 +42,8 @@ def test_a_mixture_of_experts_has_layers_with_them() -> None:
 
 def test_what_fits_is_what_predict_says_fits() -> None:
     assert listed("--fits", "h100", "--family", "qwen3", "--parameters", "14B..") == ["qwen3-14b", "qwen3-32b"]
-    assert listed("--fits", "rtx-4090", "--family", "qwen3", "--parameters", "4B..40B") == ["qwen3-4b", "qwen3-8b"]
+    small = ["qwen3-4b", "qwen3-8b", "qwen3-embedding-8b"]
+    assert listed("--fits", "rtx-4090", "--family", "qwen3", "--parameters", "4B..40B") == small
 
 
 @pytest.mark.parametrize(

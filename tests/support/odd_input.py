@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from shell import roofline
 
 import roofline as api
+from roofline.buying.documents import documents_of
 from roofline.errors import RooflineError
 from roofline.files.library import data_folder
 from roofline.formulas.catalogue import LAYERS
@@ -280,6 +281,8 @@ def _predict_agrees(command: list[str], found: dict[str, Any]) -> None:
     flags = _flags(command)
     hardware = flags.pop("hardware")
     result = api.predict(command[1], hardware, **flags)
+    documents = found.pop("documents", None)
+    assert documents == (None if result.documents_per_s is None else documents_of(result)), " ".join(command)
     assert json.loads(json.dumps(result.to_dict())) == found, " ".join(command)
     said, memory = " ".join(command), found["memory"]
     if memory["max_batch"] is not None and found.get("layout", {}).get("dp", 1) == 1 and "pp" not in flags:

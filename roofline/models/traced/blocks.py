@@ -90,6 +90,18 @@ def fused_across(segments: Sequence[Segment]) -> list[Segment]:
     return found
 
 
-def without_block(name: str, blocks: Collection[str]) -> str:
-    """A name without the block that it begins with."""
+def short_name(name: str, home: str, blocks: Collection[str]) -> str:
+    """A name within the module ``home``; one that lies outside loses the block that it begins with.
+
+    >>> short_name("2.0.weight", "2", ("0", "2")), short_name("0.conv.weight", "2", ("0", "2"))
+    ('0.weight', 'conv.weight')
+    """
+    within = relative(name, home)
+    if within != name:
+        return within
     return next((name[len(block) + 1 :] for block in blocks if name.startswith(f"{block}.")), name)
+
+
+def relative(path: str, home: str) -> str:
+    """A path within the module ``home``; as it is where it lies outside."""
+    return path[len(home) + 1 :] if home and path.startswith(f"{home}.") else "" if path == home and home else path

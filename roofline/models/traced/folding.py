@@ -193,8 +193,3 @@ def unique(name: str, taken: Iterable[str]) -> str:
     if name not in known:
         return name
     return next(each for number in range(2, len(known) + 3) if (each := f"{name}.{number}") not in known)
-
-
-def relative(path: str, home: str) -> str:
-    """A path within the module ``home``; as it is where it lies outside."""
-    return path[len(home) + 1 :] if home and path.startswith(f"{home}.") else "" if path == home and home else path

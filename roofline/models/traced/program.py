@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from roofline.classes import frozen
-from roofline.models.traced.blocks import without_block
+from roofline.models.traced.blocks import short_name
 from roofline.models.traced.calls import Call, Recording
-from roofline.models.traced.folding import Folded, Part, relative, unique
+from roofline.models.traced.folding import Folded, Part, unique
 from roofline.models.traced.fusion import Kernel
 from roofline.models.traced.statements import Namer, operators_of
 from roofline.number import Number, added
@@ -124,11 +124,11 @@ def _again(op: Op, owners: dict[str, str]) -> Op:
 
 
 def _wanted(call: Call, home: str, weight: str, blocks: Collection[str]) -> str:
-    path = without_block(relative(call.path, home), blocks)
+    path = short_name(call.path, home, blocks)
     if call.leaf and call.path:
         return path or call.path.rpartition(".")[2]
     if weight:
-        return without_block(relative(weight, home), blocks)
+        return short_name(weight, home, blocks)
     if call.kind == "attention":
         return f"{path}.attention" if path else "attention"
     known = call.caller and not call.heavy and call.caller not in ("forward", "<module>", "<lambda>")

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from roofline.classes import frozen
 from roofline.layers.attention import attention
-from roofline.models.traced.blocks import without_block
+from roofline.models.traced.blocks import short_name
 from roofline.models.traced.calls import GROUPED, Access, Attended, Call, Contraction, Recording
 from roofline.models.traced.extents import NOTHING, ONE, Extent
-from roofline.models.traced.folding import relative
 from roofline.models.traced.fusion import Kernel
 from roofline.number import Number, exact, power
 from roofline.program.axes import Binding, Sizes
@@ -34,7 +33,7 @@ class Namer:
         value = self.recording.values[access.value]
         if value.role == "weight":
             tied = value.storage in self.tied
-            name = value.name if tied else without_block(relative(value.name, self.home), self.recording.blocks)
+            name = value.name if tied else short_name(value.name, self.home, self.recording.blocks)
             whole = f"_{name.lower()}"
             local[whole] = value.whole
             return Tensor(name, axes, "weight", whole, tied, value.dtype)
