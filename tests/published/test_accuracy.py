@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from grids import quick
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "measured"
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests" / "support")]
 
 import accuracy  # noqa: E402
 import device_board  # noqa: E402
@@ -34,6 +33,7 @@ import whole_models  # noqa: E402
 from class_campaigns import load_campaigns  # noqa: E402
 from device_tables import Table  # noqa: E402
 from expert_sets import ExpertSet  # noqa: E402
+from grids import quick  # noqa: E402
 from grouped_sets import HIDDEN_FIT, judged_mixture, mixture, step_of  # noqa: E402
 from measured_sets import MeasuredSet, assert_disjoint, load_sets  # noqa: E402
 from scores import Scored, joined, table  # noqa: E402
