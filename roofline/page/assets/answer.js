@@ -71,7 +71,7 @@ export function played(answer, results, point, bandwidth) {
   };
 }
 
-// USD for a million tokens at full load; price is of one device and hour.
+// USD for a million tokens at this batch, without a pause; price is of one device and hour.
 export function usdPerMtok(answer, price) {
   return price === null ? null : (price * answer.hardware.count) / (answer.tokens_per_s * 3600) * 1e6;
 }

@@ -163,7 +163,7 @@ function verdict() {
     answer.ttft_s === undefined && answer.tpot_s === undefined ? tile("Time of a pass", format.seconds(answer.request_s), band(Object.values(steps)[0])) : null,
     tile("Throughput", format.perS(answer.tokens_per_s), `tokens, ${answer.inputs.batch === 1 ? "one sequence" : `${format.whole(answer.inputs.batch)} sequences`}`),
     tile("Memory", format.bytes(held.total_bytes), held.capacity_bytes ? `of ${format.bytes(held.capacity_bytes)}${most ? `; ${most}` : ""}` : most),
-    tile("A million tokens", format.usd(cost), price === null ? "no price is known: set one" : `at $${price.toFixed(2)} a device-hour, full load`));
+    tile("A million tokens", format.usd(cost), price === null ? "no price is known: set one" : `at $${price.toFixed(2)} a device-hour, never idle, at this batch`));
   const constants = { calibrated: "Constants fitted to timings of this device", class: "Constants of its class of devices: this one was not timed", published: "Constants from published measurements", datasheet: "The data sheet alone: a lower bound" };
   show("sure", `${constants[answer.provenance] ?? answer.provenance}; ranges: ${answer.band.evidence}. ${answer.engine.title} ${answer.engine.version}${layoutWords()}.`);
   remedies();
