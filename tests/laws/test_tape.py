@@ -50,10 +50,13 @@ HOW: list[Case] = [
 ]
 RECIPES = [*PLAIN, *(recipe for recipe in _RECIPES if recipe != "w4a4"), "fp8+kv8", "bf16+kv4", "fp8+kv16"]
 RECIPES += [f"w4a16+{change}" for change in ("g64+zp", "channel", "zp16", "experts")]
+OTHERS = ("tensorrt", "llama-cpp")
 CASES: list[Case] = [
     *((model, "mi300x", {}) for model in ARCHITECTURES),
     *(("mixtral-8x7b", "b200", {"dtype": dtype}) for dtype in RECIPES),
-    *(("llama-3.1-8b", "h100", {"engine": engine, "generate": 3}) for engine in engine_names() if engine != "tensorrt"),
+    *(("llama-3.1-8b", "h100", {"engine": each, "generate": 3}) for each in engine_names() if each not in OTHERS),
+    ("llama-3.1-8b", "h100", {"engine": "llama-cpp", "generate": 3, "set": {"engine.chunk": 8192}}),  # one piece
+    ("llama-3.1-8b", "rtx-4090", {"dtype": "q4_k_m", "generate": 3}),
     *HOW,
     *LAYOUTS,
 ]
