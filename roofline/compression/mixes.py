@@ -159,7 +159,7 @@ MIXES: dict[str, Mix] = {
 MIXES |= {f"{name}_l": replace(MIXES[of], head="q8_0", table="q8_0") for name, of in _LARGE.items()}
 """Every mix, by the name that its files bear; ``_l`` are those of people who keep embeddings and heads in 8 bits."""
 
-_NARROWER_BLOCKS = {
+_FALLBACKS = {
     **dict.fromkeys(("iq1_s", "iq1_m", "iq2_xxs", "iq2_xs", "iq2_s", "iq3_xxs", "iq3_s", "iq4_xs"), "iq4_nl"),
     **dict.fromkeys(("q2_k", "q3_k", "tq1_0", "tq2_0"), "q4_0"),
     "q4_k": "q5_0",
@@ -176,5 +176,5 @@ def fitting_type(name: str, row: int) -> str:
     """
     if row % BLOCKS[name][0] == 0:
         return name
-    other = _NARROWER_BLOCKS.get(name, "fp16")
+    other = _FALLBACKS.get(name, "fp16")
     return other if other != "fp16" and row % BLOCKS[other][0] == 0 else "fp16"

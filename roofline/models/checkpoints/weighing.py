@@ -85,14 +85,15 @@ def compared(network: Network, found: Held) -> Comparison:
     return _by_headers(network, found) if found.tensors else _by_total(network, found)
 
 
-def _bytes_of(program: Program, recipe: Recipe) -> Fraction:
+def bytes_of(program: Program, recipe: Recipe) -> Fraction:
+    """The bytes of the weights of a stored program."""
     sizes = {letter: exact(size) for letter, size in program.sizes.items()}
     return as_fraction(weights_bytes(program, sizes, recipe.precision))
 
 
 def _by_total(network: Network, found: Held) -> Comparison:
     """By an index, which knows no sizes of single tensors: what is left out is taken to be all that is more."""
-    stated = _bytes_of(*network.stored(network.checkpoint, "fp32" if network.dtype == "float32" else "bf16"))
+    stated = bytes_of(*network.stored(network.checkpoint, "fp32" if network.dtype == "float32" else "bf16"))
     apart = parts_beside(found.names, network.layers)
     left = found.bytes > stated and bool(apart.left) and not apart.towers
     whole = Fraction(1) if left else found.bytes / stated
@@ -109,7 +110,7 @@ def _by_total(network: Network, found: Held) -> Comparison:
 
 def _by_headers(network: Network, found: Held) -> Comparison:
     """By each tensor: modules left in 16 bits, bytes of those that are known by name, and of all that is loaded."""
-    stated = _bytes_of(*network.stored(network.checkpoint))
+    stated = bytes_of(*network.stored(network.checkpoint))
     apart = parts_beside(found.tensors, network.layers, tied=network.is_tied)
     kept = {name: network.loaded(name, each) for name, each in found.tensors.items() if name not in apart.names}
     modules = modules_of(kept, network.program)
@@ -119,7 +120,7 @@ def _by_headers(network: Network, found: Held) -> Comparison:
     joined = joined_weights(program, recipe, modules)
     parts = tuple(part for each in joined if each.weighs != 1 for part in each.parts)
     held = sum(each.bytes for each in kept.values())
-    whole = held / _bytes_of(as_weighed(program, Weighed(parts)), recipe)
+    whole = held / bytes_of(as_weighed(program, Weighed(parts)), recipe)
     checkpoint = replace(network.checkpoint, rules=rules, weighed=Weighed(parts, whole))
     count = _elements(kept, joined, recipe)
     counted = Fraction(count, network.parameters)

@@ -11,10 +11,9 @@ from roofline.compression.by_tensor import stored_by_tensor
 from roofline.compression.quantization import quantized
 from roofline.compression.recipes import Checkpoint, read_recipe
 from roofline.compression.weighed import Weighed
-from roofline.cost.residency import weights_bytes
+from roofline.models.checkpoints.weighing import bytes_of
 from roofline.models.gguf.header import GgufTensor
 from roofline.models.gguf.names import types_of, weights_in
-from roofline.number import as_fraction, exact
 from roofline.program.program import Program
 
 _TOLERATED = Fraction(1, 100)
@@ -34,8 +33,7 @@ def stored_in(program: Program, tensors: Mapping[str, GgufTensor], file: str) ->
     base = most.most_common(1)[0][0] if most else "fp16"
     checkpoint = stored_by_tensor(stated | vectors, base, "gguf")
     recipe = read_recipe(None, default="fp16", checkpoint=checkpoint)
-    sizes = {letter: exact(size) for letter, size in program.sizes.items()}
-    counted = as_fraction(weights_bytes(quantized(program, recipe), sizes, recipe.precision))
+    counted = bytes_of(quantized(program, recipe), recipe)
     held, elements = (sum(getattr(each, of) for each in tensors.values()) for of in ("bytes", "elements"))
     whole, number = held / counted, Fraction(elements, int(program.parameters()))
     told = max(abs(whole - 1), abs(number - 1)) > _TOLERATED

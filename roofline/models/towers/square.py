@@ -13,13 +13,17 @@ from roofline.models.shapes.tower import TowerConfig, program
 def side(name: str, default: int) -> Rule[int]:
     """A length that a file states as a number or as two equal ones."""
 
-    def length(fields: Fields) -> int:
-        given = fields.get(name)
-        if isinstance(given, list) and len(given) == 2 and given[0] == given[1]:
-            given = given[0]
-        return whole({name: given}, name, default)
+    return Rule(name, lambda fields: whole({name: _side_of(fields.get(name))}, name, default))
 
-    return Rule(name, length)
+
+def _side_of(given: Any) -> Any:
+    """The side of a square that is stated as two equal ones; anything else as it is."""
+    return given[0] if isinstance(given, list) and len(given) == 2 and given[0] == given[1] else given
+
+
+def stated(name: str, default: int) -> Rule[int]:
+    """A whole number of the file."""
+    return Rule(name, lambda fields: whole(fields, name, default))
 
 
 @rule("num_channels")
@@ -49,17 +53,19 @@ def _square(image: int, patch: int) -> dict[str, Any]:
     }
 
 
+_SIZES = "hidden_size intermediate_size num_hidden_layers num_attention_heads".split()
+
+
+def _sizes(hidden: int, inner: int, layers: int, heads: int, function: str) -> Fields:
+    """What a tower's class takes where its file is silent."""
+    return {**dict(zip(_SIZES, (hidden, inner, layers, heads), strict=True)), "hidden_act": function}
+
+
 CLIP = Family(
     TowerConfig,
     program,
     classes={"": {}},
-    options={
-        "hidden_size": 768,
-        "intermediate_size": 3072,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-        "hidden_act": "quick_gelu",
-    },
+    options=_sizes(768, 3072, 12, 12, "quick_gelu"),
     fixed={"class_token": True, "patch_bias": False, "embedding_norm": True, **_square(224, 32)},
     inert=names("initializer_factor projection_dim vocab_size outer.vision_feature_layer"),
     only={"outer.vision_feature_select_strategy": "default"},
@@ -77,13 +83,7 @@ PIXTRAL = Family(
     TowerConfig,
     program,
     classes={"": {}},
-    options={
-        "hidden_size": 1024,
-        "intermediate_size": 4096,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 16,
-        "hidden_act": "gelu",
-    },
+    options=_sizes(1024, 4096, 24, 16, "gelu"),
     fixed={
         **_square(1024, 16),
         "patch_bias": False,
@@ -141,7 +141,7 @@ def _merged_matmuls(fields: Fields) -> list[dict[str, Any]]:
 MISTRAL3 = PIXTRAL.but(
     fixed={
         "final_norm": True,
-        "merge": Rule("outer.spatial_merge_size", lambda fields: whole(fields, "outer.spatial_merge_size", 2)),
+        "merge": stated("outer.spatial_merge_size", 2),
         "projector": _merged_matmuls,
     }
 )
@@ -171,13 +171,7 @@ LLAMA4 = Family(
     TowerConfig,
     program,
     classes={"": {}},
-    options={
-        "hidden_size": 768,
-        "intermediate_size": 5632,
-        "num_hidden_layers": 34,
-        "num_attention_heads": 16,
-        "hidden_act": "gelu",
-    },
+    options=_sizes(768, 5632, 34, 16, "gelu"),
     fixed={
         **_square(448, 14),
         "class_token": True,
@@ -187,7 +181,7 @@ LLAMA4 = Family(
         "merge": _shuffled("pixel_shuffle_ratio"),
         "projector": _llama4_projector,
         "rule": "chunked",
-        "max_tiles": Rule("processor.max_patches", lambda fields: whole(fields, "processor.max_patches", 16)),
+        "max_tiles": stated("processor.max_patches", 16),
     },
     only={"vision_feature_select_strategy": "default", "multi_modal_projector_bias": False},
     inert=names("norm_eps projector_dropout vision_feature_layer"),
@@ -210,11 +204,7 @@ INTERNVIT = Family(
     classes={"": {}},
     rename={"use_qk_norm": "query_key_norm"},
     options={
-        "hidden_size": 1024,
-        "intermediate_size": 4096,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 16,
-        "hidden_act": "gelu",
+        **_sizes(1024, 4096, 24, 16, "gelu"),
         "attention_bias": False,
         "query_key_norm": False,
     },
@@ -227,8 +217,8 @@ INTERNVIT = Family(
         "merge": _shuffled("outer.downsample_ratio"),
         "projector_norm": "layer",
         "rule": "tiled",
-        "min_tiles": Rule("processor.min_patches", lambda fields: whole(fields, "processor.min_patches", 1)),
-        "max_tiles": Rule("processor.max_patches", lambda fields: whole(fields, "processor.max_patches", 12)),
+        "min_tiles": stated("processor.min_patches", 1),
+        "max_tiles": stated("processor.max_patches", 12),
     },
     only={"use_mask_token": False, "use_absolute_position_embeddings": True},
     inert=names(
@@ -246,8 +236,7 @@ def _table(fields: Fields) -> int:
 
 @rule("merge_kernel_size")
 def _kernel(fields: Fields) -> Any:
-    given = fields.get("merge_kernel_size", [2, 2])
-    return given[0] if isinstance(given, list) and len(given) == 2 and given[0] == given[1] else given
+    return _side_of(fields.get("merge_kernel_size", [2, 2]))
 
 
 @rule("outer.text_width")
@@ -256,20 +245,12 @@ def _moon_projector(fields: Fields) -> list[dict[str, Any]]:
     return [{"width": inner, "function": "gelu"}, {"width": fields["outer.text_width"]}]
 
 
-_SIZES = "hidden_size intermediate_size num_hidden_layers num_attention_heads".split()
-
 MOONVIT = Family(
     TowerConfig,
     program,
     classes={"": {}},
     rename={f"vt_{name}": name for name in _SIZES},  # as the file of Kimi-K2.5 has them
-    options={
-        "hidden_size": 1152,
-        "intermediate_size": 4304,
-        "num_hidden_layers": 27,
-        "num_attention_heads": 16,
-        "hidden_act": "gelu_pytorch_tanh",
-    },
+    options=_sizes(1152, 4304, 27, 16, "gelu_pytorch_tanh"),
     fixed={
         "patch_size": side("patch_size", 14),
         "patch_elements": _elements,
@@ -280,8 +261,8 @@ MOONVIT = Family(
         "patch_norm": "layer",
         "projector": _moon_projector,
         "rule": "padded",
-        "max_patches": Rule("processor.max_patches", lambda fields: whole(fields, "processor.max_patches", 16384)),
-        "max_side": Rule("processor.size.max_height", lambda fields: whole(fields, "processor.size.max_height", 512)),
+        "max_patches": stated("processor.max_patches", 16384),
+        "max_side": stated("processor.size.max_height", 512),
     },
     inert=names(
         "outer.projection_hidden_size outer.projection_layer_norm_eps mm_hidden_size merge_type mm_projector_type "
