@@ -414,6 +414,19 @@ class Simulated(Rate, Clients, total=False):
     seed: Annotated[int, Option("Of arrivals and lengths.", default=0)]
 
 
+class Offloaded(TypedDict, total=False):
+    """Memory"""
+
+    offload: Annotated[
+        str | None,
+        Option(
+            "Tiers that keep KV caches below the devices' memory: kv=200GB of the host's, kv=200GB+ssd:4TB@12GB/s.",
+            usual="none",
+            metavar="kv=TIERS",
+        ),
+    ]
+
+
 class Targets(TypedDict, total=False):
     """Targets"""
 

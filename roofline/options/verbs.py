@@ -28,6 +28,7 @@ from roofline.options.groups import (
     Loaded,
     Money,
     NoColor,
+    Offloaded,
     Owning,
     PhaseOf,
     Prices,
@@ -359,7 +360,7 @@ class TrainFlags(SeveralHardware, TrainOptions, FileOutput, Wide, Quiet, total=F
     ]
 
 
-class SimulateOptions(Simulated, Traffic, Targets, StepClockOptions, Reserve, total=False):
+class SimulateOptions(Simulated, Traffic, Targets, StepClockOptions, Reserve, Offloaded, total=False):
     """The keywords of ``simulate``."""
 
 

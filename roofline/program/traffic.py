@@ -68,9 +68,7 @@ class Traffic:
     shared: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.cached < 1:
-            msg = f"prefix hits {self.cached:g}: expected the part of a prompt that is cached, from 0 to below 1"
-            raise UsageError(msg)
+        check_hits(self.cached)
         if max(self.generate.tokens) < 2:
             msg = "generate 1: the one token comes from the prompt's pass and nothing is decoded; ask predict"
             raise UsageError(msg)
@@ -105,6 +103,13 @@ class Traffic:
         hits += " if no block is lost" if hits and self.shared else ""
         lengths = f"prompt {self.prompt.words}{hits}, generate {self.generate.words}"
         return f"{self.name} traffic: {lengths} tokens ({self.source})"
+
+
+def check_hits(share: float) -> None:
+    """Raises UsageError for prefix hits that are no part of a prompt."""
+    if not 0 <= share < 1:
+        msg = f"prefix hits {share:g}: expected the part of a prompt that is cached, from 0 to below 1"
+        raise UsageError(msg)
 
 
 def fixed(tokens: int) -> Lengths:

@@ -55,6 +55,7 @@ class OfferedAnswer(TypedDict):
     chunk: Annotated[int, Says("token budget of a step, as the engine has it; 0: prompts whole, alone", "tokens")]
     max_sequences: Annotated[int, Says("most sequences that a replica schedules at once", "sequences")]
     kv_block: Annotated[int, Says("tokens in a block of the KV cache", "tokens")]
+    offload: Annotated[str | None, Says("tiers below the devices' memory, as asked for; null: none")]
     constants: Annotated[str, Says("whose constants")]
 
 
@@ -68,6 +69,27 @@ class JobCostAnswer(TypedDict):
     usd_per_million_output: Annotated[float | None, Says("cost of a million generated tokens", "USD")]
     price: Annotated[str | None, Says("price that it follows from")]
     problem: Annotated[str | None, Says("why there is no cost")]
+
+
+class TierAnswer(TypedDict):
+    """A tier below the devices' memory that keeps caches, of each replica."""
+
+    name: Annotated[str, Says("host, ssd or remote, which all replicas share")]
+    bytes: Annotated[float, Says("its size", "B")]
+    read_bytes_per_s: Annotated[float, Says("rate at which a replica reads it", "B/s")]
+    write_bytes_per_s: Annotated[float, Says("rate at which a replica writes it", "B/s")]
+    loaded: Annotated[float, Says("part of all prompt tokens that was loaded from it")]
+    reading: Annotated[float, Says("part of the time in which it was read")]
+    writing: Annotated[float, Says("part of the time in which it was written")]
+
+
+class BreakEvenAnswer(TypedDict):
+    """The rate at which loading a prompt's cache takes as long as computing it."""
+
+    prompt: Annotated[int, Says("tokens of the prompt, the mean", "tokens")]
+    cache_bytes: Annotated[float, Says("its cache on all devices of a replica", "B")]
+    computed_s: Annotated[float, Says("time to compute it alone", "s")]
+    bandwidth_bytes_per_s: Annotated[float, Says("the rate, of all devices of a replica", "B/s")]
 
 
 class SimulateAnswer(Answer):
@@ -109,5 +131,7 @@ class SimulateAnswer(Answer):
     most_cache: Annotated[float, Says("most of it")]
     preempted: Annotated[int, Says("how often a sequence lost its cache and was computed anew")]
     cached: Annotated[float, Says("part of all prompt tokens that came from a prefix cache")]
+    tiers: Annotated[list[TierAnswer], Says("tiers that keep caches below the devices' memory")]
+    break_even: Annotated[BreakEvenAnswer | None, Says("where loading is as fast as computing; null without tiers")]
     cost: Annotated[JobCostAnswer, Says("what the run costs")]
     notes: Annotated[list[str], Says("what to know")]

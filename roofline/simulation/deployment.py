@@ -20,18 +20,24 @@ from roofline.serving.scenario import KEPT
 from roofline.serving.step_clock import AnyModel, StepClock
 from roofline.simulation.cache import CacheRoom
 from roofline.simulation.ledger import Ledger
+from roofline.simulation.prefix_cache import PrefixCache
 from roofline.simulation.scheduler import Replica
+from roofline.simulation.tiers import Channel, Shelf, Tier, read_tiers
 
 
 @frozen(eq=False)
 class Deployment:
-    """So many replicas, each with this clock, this room for its cache and at most so many sequences at once."""
+    """So many replicas, each with this clock, this room for its cache and at most so many sequences at once.
+
+    Below that room each has ``tiers`` that keep caches.
+    """
 
     clock: StepClock
     replicas: int
     room: CacheRoom
     most: int
     reserve: Reserve
+    tiers: tuple[Tier, ...] = ()
 
     @property
     def devices(self) -> int:
@@ -40,9 +46,13 @@ class Deployment:
 
     def at_work(self, ledger: Ledger, hits: float, pace: float = 1.0) -> list[Replica]:
         """Idle replicas that serve the requests of a ledger, each step at ``pace`` times its time."""
+        tiers = [tier.part_of(int(self.clock.replica.layout.devices)) for tier in self.tiers]
+        shared = {tier.name: Shelf(tier, PrefixCache(self.room)) for tier in tiers if tier.shared}
         return [
-            Replica(number, self.clock, self.room, ledger, self.most, hits, pace) for number in range(self.replicas)
-        ]
+            Replica(number, self.clock, self.room, ledger, self.most, hits, pace,
+                    [Channel(shared.get(tier.name) or Shelf(tier, PrefixCache(self.room))) for tier in tiers])
+            for number in range(self.replicas)
+        ]  # fmt: skip
 
     @property
     def words(self) -> str:
@@ -67,7 +77,8 @@ def deployments(
         raise WorkloadError(msg)
     for degrees in _degrees(request, asked):
         each: StepClockOptions = {**asked, **degrees}
-        yield deployment_of(StepClock(model, hardware, **each), degrees["dp"] or 1, longest, options)
+        clock, replicas = StepClock(model, hardware, **each), degrees["dp"] or 1
+        yield deployment_of(clock, replicas, longest, options, options["offload"])
 
 
 def deploy(request: Request, model: AnyModel, hardware: Hardware, longest: int, options: SimulateOptions) -> Deployment:
@@ -103,11 +114,14 @@ def _degrees(request: Request, asked: StepClockOptions) -> Iterator[Degrees]:
             yield part(Degrees, {**layout.to_dict(), "dp": fleet.count // int(layout.devices)})
 
 
-def deployment_of(clock: StepClock, replicas: int, longest: int, options: groups.Reserve) -> Deployment:
+def deployment_of(
+    clock: StepClock, replicas: int, longest: int, options: groups.Reserve, offload: str | None = None
+) -> Deployment:
     """So many replicas with this clock; what is reserved is asked for by options."""
     request, steps = clock.request, clock.replica
     most = request.engine.most_sequences or MOST
     reserve = read_reserve(options, request.engine, otherwise=KEPT)
     capacity = request.device.capacity
     memory = inf if capacity is None else reserve.room(capacity)
-    return Deployment(clock, replicas, CacheRoom.of(steps, memory, longest, most), most, reserve)
+    tiers = read_tiers(offload, request, int(steps.layout.devices))
+    return Deployment(clock, replicas, CacheRoom.of(steps, memory, longest, most), most, reserve, tiers)

@@ -55,7 +55,7 @@ def run(ledger: Ledger, arrivals: Arrivals, replicas: Sequence[Replica], router:
         if now <= soonest.due < inf or (coming and soonest.due == inf):
             for replica in _submitted(ledger, coming, replicas, router):
                 replica.wake(now)
-        elif soonest.run is not None:
+        elif soonest.due < inf:
             now = soonest.due
             for request in soonest.advance():
                 if (following := arrivals.after(request, now)) is not None:

@@ -17,13 +17,14 @@ class Ledger:
     """Prompt and generated tokens of each request; times from the start of the simulation, NaN until they come. [s]
 
     ``arrived`` at the router, ``scheduled``: into its first step, ``first``: its first token, ``finished``: its last
-    one. ``cached`` prompt tokens were not computed when it was first scheduled; ``preempted`` so many times, each of
-    which computes all of it anew; ``replica`` served it.
+    one. ``cached`` prompt tokens were not computed when it was first scheduled, ``loaded`` of them came from tiers
+    below; ``preempted`` so many times, each of which computes all of it anew; ``replica`` served it.
     """
 
     prompt: Whole
     generate: Whole
     cached: Whole
+    loaded: Whole
     preempted: Whole
     replica: Whole
     arrived: Grid
@@ -35,9 +36,10 @@ class Ledger:
     @classmethod
     def of(cls, prompt: Whole, generate: Whole, paths: Mapping[int, Path] | None = None) -> Ledger:
         """Requests of these lengths, to which nothing has happened."""
-        cached, preempted, replica = np.zeros((3, len(prompt)), dtype=np.int64)
+        cached, loaded, preempted, replica = np.zeros((4, len(prompt)), dtype=np.int64)
         arrived, scheduled, first, finished = np.full((4, len(prompt)), np.nan)
-        return cls(prompt, generate, cached, preempted, replica, arrived, scheduled, first, finished, paths or {})
+        tokens, times = (cached, loaded, preempted, replica), (arrived, scheduled, first, finished)
+        return cls(prompt, generate, *tokens, *times, paths or {})
 
     def __len__(self) -> int:
         return len(self.prompt)

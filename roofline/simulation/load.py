@@ -25,6 +25,7 @@ class Offered:
     requests: int
     seed: int
     router: str
+    offload: str | None = None
 
     @classmethod
     def of(cls, asked: SimulateOptions) -> Offered:
@@ -51,7 +52,7 @@ class Offered:
         if clients is not None and process != "poisson":
             msg = f"arrivals {process}: clients of a closed loop ask anew when they are answered; leave --arrivals out"
             raise UsageError(msg)
-        return cls(process, rate, clients, asked["requests"], asked["seed"], asked["router"])
+        return cls(process, rate, clients, asked["requests"], asked["seed"], asked["router"], asked["offload"])
 
     @property
     def steady(self) -> bool:

@@ -40,12 +40,12 @@ class PrefixCache:
         """How many tokens of a request are cached, in whole blocks, up to ``most``."""
         found = 0
         for name, end in path:
-            segment, whole = self.segments.get(name), self._whole(end)
+            segment, whole = self.segments.get(name), self.whole(end)
             if segment is not None:
                 found = min(segment.end, whole)
             if found < whole:
                 break
-        return self._whole(min(found, most))
+        return self.whole(min(found, most))
 
     def take(self, path: Path, tokens: int) -> None:
         """Hold what a request uses of its path, up to so many tokens."""
@@ -58,14 +58,14 @@ class PrefixCache:
 
     def keep(self, path: Path, held: int, tokens: int) -> int:
         """Put into the cache what a request has computed, which held ``held`` tokens of it; how many it holds now."""
-        tokens = self._whole(min(tokens, path[-1][1] if path else 0))
+        tokens = self.whole(min(tokens, path[-1][1] if path else 0))
         if tokens <= held:
             return held
         start = 0
         for name, end in path:
             if start >= tokens:
                 break
-            segment, upto = self.segments.get(name), self._whole(min(end, tokens))
+            segment, upto = self.segments.get(name), self.whole(min(end, tokens))
             if segment is None:
                 segment = self.segments[name] = Segment(start, start)
             elif not segment.users:
@@ -75,7 +75,7 @@ class PrefixCache:
             segment.end = max(segment.end, upto)
             self.used += self._bytes(segment) - before
             segment.users += start >= held
-            start = self._whole(end)
+            start = self.whole(end)
         return tokens
 
     def leave(self, path: Path, tokens: int) -> None:
@@ -92,7 +92,8 @@ class PrefixCache:
         """Give up idle blocks until they take ``most`` bytes."""
         if self.idle <= most:
             return
-        for name, segment in list(self.segments.items()):
+        gone = []
+        for name, segment in self.segments.items():
             if segment.users:
                 continue
             held = self._bytes(segment)
@@ -102,18 +103,21 @@ class PrefixCache:
             segment.end = min(segment.end, max(segment.start, blocks * self.room.block))
             self.idle -= held - self._bytes(segment)
             if segment.end == segment.start:
-                del self.segments[name]
+                gone.append(name)
             if self.idle <= most:
-                return
+                break
+        for name in gone:
+            del self.segments[name]
 
     def _within(self, path: Path, tokens: int) -> list[tuple[Hashable, int]]:
         """The segments of a path that begin before ``tokens``."""
-        starts = [0, *(self._whole(end) for _, end in path)]
+        starts = [0, *(self.whole(end) for _, end in path)]
         return [each for each, start in zip(path, starts, strict=False) if start < tokens]
 
     def _bytes(self, segment: Segment) -> float:
         blocks = self.room.by_blocks
         return float(blocks[segment.end // self.room.block] - blocks[segment.start // self.room.block])
 
-    def _whole(self, tokens: int) -> int:
+    def whole(self, tokens: int) -> int:
+        """The tokens of whole blocks among so many."""
         return tokens // self.room.block * self.room.block

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,20 +26,12 @@ from roofline.serving.step_clock import StepClock
 from roofline.simulation.cache import CacheRoom
 from roofline.simulation.gate import Gate
 from roofline.simulation.ledger import Ledger
+from roofline.simulation.offloading import Offloading, Reading
 from roofline.simulation.prefix_cache import PrefixCache
+from roofline.simulation.tiers import Channel
 
 _LONGEST_RUN = 256
 _NONE: Whole = np.zeros(0, dtype=np.int64)
-
-
-@dataclass(slots=True)
-class Reading:
-    """A prompt that is being read: of ``target`` tokens so many are cached, ``shared`` of them as a prefix."""
-
-    request: int
-    done: int
-    target: int
-    shared: int = 0
 
 
 @dataclass(slots=True)
@@ -98,6 +89,7 @@ class Replica:
     most: int
     hits: float = 0.0
     pace: float = 1.0
+    channels: Sequence[Channel] = ()
     entering: int = 0
     entered_at: float = 0.0
     arrived: deque[tuple[float, int]] = field(default_factory=deque)
@@ -112,10 +104,12 @@ class Replica:
     meter: Meter = field(default_factory=Meter)
     gate: Gate = field(init=False)
     prefixes: PrefixCache = field(init=False)
+    tiers: Offloading = field(init=False)
 
     def __post_init__(self) -> None:
         self.gate = Gate.of(self.engine)
         self.prefixes = PrefixCache(self.room)
+        self.tiers = Offloading(self.room, self.channels)
 
     @property
     def engine(self) -> Engine:
@@ -125,7 +119,7 @@ class Replica:
     @property
     def due(self) -> float:
         """When it has to be looked after; infinity while it is idle. [s]"""
-        return float(self.run.ends[-1]) if self.run else inf
+        return float(self.run.ends[-1]) if self.run else self.tiers.due
 
     @property
     def running(self) -> int:
@@ -134,8 +128,8 @@ class Replica:
 
     @property
     def in_flight(self) -> int:
-        """Requests that come through the front end, wait or are scheduled."""
-        return self.entering + len(self.arrived) + len(self.waiting) + self.running
+        """Requests that come through the front end, wait, are loaded or are scheduled."""
+        return self.entering + len(self.arrived) + len(self.waiting) + len(self.tiers.under_way) + self.running
 
     def receive(self, request: int, now: float) -> float:
         """Have the front end take a request; when it is done with it. [s]"""
@@ -159,14 +153,17 @@ class Replica:
 
     def advance(self) -> list[int]:
         """End the steps that are due and begin the next ones; the requests that are finished."""
-        assert self.run is not None, "an idle replica is never due"
-        run, now, steps = self.run, self.due, len(self.run.ends)
+        run, now = self.run, self.due
+        if run is None:  # only loads are under way
+            self._plan(now, now)
+            return []
+        steps = len(run.ends)
         begun = float(run.ends[-2]) if steps > 1 else run.start
         tokens = steps * len(self.decoding) * run.decodes + sum(tokens for _, tokens in run.pieces)
         full = self._held(run.pieces, steps) / self.room.bytes
         self.meter.add(steps, tokens, now - run.start, self.running, full)
         self.gate.passed(steps, read=bool(run.pieces), held=run.held)
-        done = self._decoded(steps) if run.decodes else []
+        done = self._decoded(steps, now) if run.decodes else []
         for piece, tokens in run.pieces:
             piece.done += tokens
             if piece.done == piece.target:
@@ -175,7 +172,7 @@ class Replica:
         self._plan(now, begun if self.engine.host_ahead else now)
         return done
 
-    def _decoded(self, steps: int) -> list[int]:
+    def _decoded(self, steps: int, now: float) -> list[int]:
         """Count tokens of all that decode; the requests that have their last one."""
         self.context += steps
         self.left -= steps
@@ -185,14 +182,15 @@ class Replica:
         done: list[int] = self.decoding[over].tolist()
         if self.ledger.paths:
             for each in zip(done, self.context[over].tolist(), self.shared[over].tolist(), strict=True):
-                self._leave(*each)
+                self._leave(*each, now)
         self._keep(~over)
         return done
 
-    def _leave(self, request: int, context: int, shared: int) -> None:
-        """Let go of a cache, whose whole blocks stay in the prefix cache while there is room."""
+    def _leave(self, request: int, context: int, shared: int, now: float) -> None:
+        """Let go of a cache, whose whole blocks stay in the prefix cache while there is room, and in tiers below."""
         if path := self.ledger.paths.get(request, ()):
-            self.prefixes.leave(path, self.prefixes.keep(path, shared, context - 1))
+            self.prefixes.leave(path, held := self.prefixes.keep(path, shared, context - 1))
+            self.tiers.store(path, held, now)
 
     def _keep(self, rows: slice | NDArray[np.bool_]) -> None:
         self.decoding, self.context = self.decoding[rows], self.context[rows]
@@ -206,9 +204,11 @@ class Replica:
             self.ledger.first[request] = now
         left = int(self.ledger.generate[request] + self.ledger.prompt[request]) - piece.target - 1
         if not left:
-            self._leave(request, piece.target + 1, piece.shared)
+            self._leave(request, piece.target + 1, piece.shared, now)
             return [request]
-        shared = self.prefixes.keep(self.ledger.paths.get(request, ()), piece.shared, piece.target)
+        path = self.ledger.paths.get(request, ())
+        shared = self.prefixes.keep(path, piece.shared, piece.target)
+        self.tiers.store(path, shared, now)
         self.decoding, self.shared = np.append(self.decoding, request), np.append(self.shared, shared)
         self.context, self.left = np.append(self.context, piece.target + 1), np.append(self.left, left)
         return []
@@ -217,7 +217,8 @@ class Replica:
         """Decide what the next steps are, of what had come when it was decided: ``known``, unless nothing runs. [s]"""
         while self.arrived and (not self.running or (self.gate.looks and self.arrived[0][0] <= known)):
             self.waiting.append(self.arrived.popleft()[1])
-        pieces, preempted = self._going_on()
+        self._loaded(now)
+        pieces, preempted = self._going_on(now)
         held = not preempted and not pieces and self.gate.holds_back(len(self.decoding), self._prompts_waiting())
         if not preempted and not held:
             pieces += self._admitted(pieces, now)
@@ -228,7 +229,7 @@ class Replica:
         if self.run and self.ledger.paths:
             self.prefixes.shrink(max(0.0, self.room.bytes - self._held(pieces, len(self.run.ends))))
 
-    def _going_on(self) -> tuple[list[tuple[Reading, int]], bool]:
+    def _going_on(self, now: float) -> tuple[list[tuple[Reading, int]], bool]:
         """The next pieces of prompts that are begun, once all have room; whether a sequence was preempted for it."""
         preempted = False
         while True:
@@ -239,7 +240,7 @@ class Replica:
                     budget -= tokens
             if self._held(pieces, 1) <= self.room.bytes:
                 return pieces, preempted
-            self._preempt()
+            self._preempt(now)
             preempted = True
 
     def _budget(self) -> int:
@@ -253,38 +254,74 @@ class Replica:
         """Tokens of the prompts that wait, in their order."""
         return (self.again.get(request, int(self.ledger.prompt[request])) for request in self.waiting)
 
-    def _preempt(self) -> None:
+    def _preempt(self, now: float) -> None:
         """Have the sequence that was scheduled last wait again, without its cache."""
         if self.reading:
             last = self.reading.pop()
             request, target = last.request, last.target
-            self._leave(request, last.done + 1, last.shared)
+            self._leave(request, last.done + 1, last.shared, now)
         else:
             request, target = int(self.decoding[-1]), int(self.context[-1])
-            self._leave(request, target, int(self.shared[-1]))
+            self._leave(request, target, int(self.shared[-1]), now)
             self._keep(slice(-1))
         self.again[request] = target
         self.waiting.appendleft(request)
         self.ledger.preempted[request] += 1
 
+    def _loaded(self, now: float) -> None:
+        """Go on with prompts whose cache was loaded; where prompts are read whole, with one."""
+        if not self.tiers.under_way:
+            return
+        for reading in self.tiers.ready(now, 1 - len(self.reading) if self._whole else None):
+            self._scheduled(reading, now)
+            self.reading.append(reading)
+
+    def _scheduled(self, reading: Reading, now: float) -> None:
+        """Note when a prompt came into its first step, and what of it was cached."""
+        request = reading.request
+        if np.isnan(self.ledger.scheduled[request]):
+            self.ledger.scheduled[request], self.ledger.cached[request] = now, reading.done
+            self.ledger.loaded[request] = reading.loaded
+
+    @property
+    def _whole(self) -> bool:
+        """Whether prompts are read whole, one a step."""
+        return self.engine.mixed_tokens is None and not self.engine.pass_tokens
+
     def _admitted(self, pieces: Sequence[tuple[Reading, int]], now: float) -> list[tuple[Reading, int]]:
         """What waits, as far as tokens, sequences and cache allow, in its order."""
         found: list[tuple[Reading, int]] = []
-        whole = self.engine.mixed_tokens is None and not self.engine.pass_tokens
         budget = self._budget() - sum(tokens for _, tokens in pieces)
-        while self.waiting and budget > 0 and self.running < self.most and not (whole and found):
+        while self.waiting and budget > 0 and self._places and not (self._whole and (found or pieces)):
             reading = self._begun(self.waiting[0])
-            tokens = min(reading.target - reading.done, budget)
+            path = self.ledger.paths.get(reading.request, ())
+            parts = self.tiers.worth_loading(reading, path, self._saved, now) if self.tiers.channels else []
+            if parts:
+                reading.loaded, reading.done = parts[-1][2] - reading.done, parts[-1][2]
+            tokens = 0 if parts else min(reading.target - reading.done, budget)
             if self._held([*pieces, *found, (reading, tokens)], 1, reading) > self.room.bytes:
-                self.prefixes.leave(self.ledger.paths.get(reading.request, ()), reading.shared)
+                self.prefixes.leave(path, reading.shared)
                 break
             request = self.waiting.popleft()
-            if self.again.pop(request, None) is None:
-                self.ledger.scheduled[request], self.ledger.cached[request] = now, reading.done
+            self.again.pop(request, None)
+            if parts:
+                self.tiers.load(reading, path, parts, now)
+                continue
+            self._scheduled(reading, now)
             found.append((reading, tokens))
             self.reading.append(reading)
             budget -= tokens
         return found
+
+    @property
+    def _places(self) -> int:
+        """How many sequences more may be scheduled."""
+        return self.most - self.running - len(self.tiers.under_way)
+
+    def _saved(self, start: int, end: int, target: int) -> float:
+        """The time by which a prompt of so many tokens is read sooner where a part of it is there. [s]"""
+        whole, rest = (self.clock.seconds(np.array([target - at]), np.array([target])) for at in (start, end))
+        return self.pace * (whole - rest)
 
     def _begun(self, request: int) -> Reading:
         """A prompt that waits, from what is cached of it on: by its path, or by the part that is given."""
@@ -302,7 +339,9 @@ class Replica:
         if len(self.decoding):
             held += float(np.add.reduce(of(self.context + (steps - 1))))
             held -= float(np.add.reduce(of(self.shared))) if self.ledger.paths else 0.0
-        reading = [*self.reading, more] if more else self.reading
+        reading = [*self.reading, *self.tiers.prompts]
+        if more:
+            reading.append(more)
         if not reading:
             return held
         read = {id(piece): tokens for piece, tokens in pieces}
@@ -328,6 +367,8 @@ class Replica:
         if steps > 1:
             last = self.clock.seconds(new, attended + (steps - 1))
         ends = now + self.pace * np.cumsum(np.linspace(first, last, steps))
+        if self.tiers.under_way:  # what is loaded meanwhile goes on in the next step
+            ends = ends[: int(np.searchsorted(ends, self.tiers.due)) + 1]
         return Run(now, ends, blocked=bool(self.waiting) and not held, held=held)
 
     def _steps_with_room(self, most: int) -> int:

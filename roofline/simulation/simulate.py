@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Unpack
 
@@ -26,6 +26,7 @@ from roofline.simulation.job import JobCost
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.load import Offered
 from roofline.simulation.statistics import Outcome, counted_of, outcome
+from roofline.simulation.tiers import BreakEven
 from roofline.simulation.workload import Workload, read_workload
 from roofline.timing.engine_choice import caution
 from roofline.version import versions
@@ -95,6 +96,16 @@ class Simulation:
             found.append((load, serve(self.deployment, some, some.ledger(), asked, self.targets)))
         return found
 
+    @cached_property
+    def break_even(self) -> BreakEven | None:
+        """Where loading a prompt of mean length takes as long as computing it; None without tiers."""
+        d, tokens = self.deployment, round(float(self.ledger.prompt.mean()))
+        if not d.tiers:
+            return None
+        whole: Grid = np.array([float(tokens)])
+        held = float(d.room.of_tokens(tokens)) * int(d.clock.replica.layout.devices)
+        return BreakEven(tokens, held, d.clock.seconds(whole, whole))
+
     def _shared(self, many: int) -> dict[int, Path]:
         """The paths of requests that are repeated up to so many."""
         paths, count = self.ledger.paths, len(self.ledger)
@@ -132,6 +143,11 @@ class Simulation:
             notes.append(young)
         if request.adapters:
             notes.append(request.adapters.note)
+        if self.deployment.tiers and not self.ledger.paths:
+            notes.append(
+                "tiers below the devices' memory hold nothing: what requests share is known of --workload agent and of "
+                "traces with hash_ids"
+            )
         if self.workload.cut:
             positions = request.model.lengths.output
             notes.append(
@@ -159,11 +175,14 @@ class Simulation:
                 **self.targets.to_dict(), "dtype": request.recipe.name,
                 "lora": request.adapters.words if request.adapters else None,
                 "chunk": steps.engine.mixed_tokens or 0,
-                "max_sequences": d.most, "kv_block": d.room.block, "constants": request.constants.name,
+                "max_sequences": d.most, "kv_block": d.room.block, "offload": a.offload,
+                "constants": request.constants.name,
             },
             "saturation_requests_per_s": self.saturation,
             "load": self.load,
             **_told(self.outcome, self.fast, self.slow),
+            "tiers": [{**a.to_dict(), **asdict(b)} for a, b in zip(d.tiers, self.outcome.tiers, strict=True)],
+            "break_even": self.break_even.to_dict() if self.break_even else None,
             **({"cost": self.job} if self.job else {}),
             "notes": list(self.notes),
         }  # fmt: skip
@@ -203,9 +222,12 @@ def serve(
     return outcome(ledger, replicas, targets, warm=asked.steady)
 
 
+_APART = ("times", "tiers")
+
+
 def _told(expected: Outcome, fast: Outcome, slow: Outcome) -> dict[str, Any]:
     """The figures of an outcome as JSON, its times with both ends of their band."""
     ends = (("", expected), ("_low", fast), ("_high", slow))
     times = {f"{name}{end}": found.times[name].to_dict() for name in expected.times for end, found in ends}
-    told = {each.name: getattr(expected, each.name) for each in fields(expected) if each.name != "times"}
+    told = {each.name: getattr(expected, each.name) for each in fields(expected) if each.name not in _APART}
     return {**times, **told, "goodput_requests_per_s": expected.goodput}

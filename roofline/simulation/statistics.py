@@ -46,6 +46,18 @@ class Distribution:
 
 
 @frozen
+class TierUse:
+    """What a tier below the devices' memory did: the part of all prompt tokens that was loaded from it, and the parts
+    of the replicas' time in which it was read and written.
+    """
+
+    name: str
+    loaded: float
+    reading: float
+    writing: float
+
+
+@frozen
 class Outcome:
     """One run: distributions by name, what was served in a second, the part of it within targets, how full it was.
 
@@ -72,6 +84,7 @@ class Outcome:
     most_cache: float
     preempted: int
     cached: float
+    tiers: tuple[TierUse, ...] = ()
 
     @property
     def goodput(self) -> float:
@@ -106,6 +119,20 @@ def outcome(ledger: Ledger, replicas: Sequence[Replica], targets: Targets, *, wa
         most_cache=max(meter.most_cache for meter in meters),
         preempted=int(ledger.preempted.sum()),
         cached=float(ledger.cached.sum() / ledger.prompt.sum()),
+        tiers=_tiers(replicas, float(ledger.prompt.sum()), whole),
+    )
+
+
+def _tiers(replicas: Sequence[Replica], prompts: float, whole_s: float) -> tuple[TierUse, ...]:
+    """What each tier did, of so many prompt tokens in so much time of all replicas."""
+    return tuple(
+        TierUse(
+            each[0].shelf.tier.name,
+            sum(channel.tokens for channel in each) / prompts,
+            sum(channel.read_bytes / channel.shelf.tier.read for channel in each) / whole_s,
+            sum(channel.written_bytes / channel.shelf.tier.write for channel in each) / whole_s,
+        )
+        for each in zip(*(replica.channels for replica in replicas), strict=True)
     )
 
 

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roofline.classes import frozen
-from roofline.errors import UsageError
 from roofline.number import Grid
 from roofline.options import groups
 from roofline.program.asked_traffic import own_lengths, read_traffic
 from roofline.program.sessions import SESSIONS, Sessions, draw_sessions
 from roofline.program.traces import Path, Whole, is_trace, read_trace
-from roofline.program.traffic import draw
+from roofline.program.traffic import check_hits, draw
 from roofline.simulation.ledger import Ledger
 
 
@@ -65,17 +64,24 @@ def read_workload(asked: groups.Traffic, requests: int, positions: int, seed: in
     sessions = SESSIONS.get(name or "")
     if sessions or is_trace(name):
         own_lengths(asked)
-        if asked.get("prefix_hits") is not None:
-            msg = f"prefix_hits {asked.get('prefix_hits')}: {name} has hits of its own, simulated; leave it out"
-            raise UsageError(msg)
         if sessions is None:
-            return _of_trace(File(str(name)), requests, positions)
-        return _of_sessions(sessions, requests, positions, rng)
+            found = _of_trace(File(str(name)), requests, positions)
+        else:
+            found = _of_sessions(sessions, requests, positions, rng)
+        return _overridden(found, asked.get("prefix_hits"))
     traffic = read_traffic(asked)
     drawn = draw(traffic.prompt, requests, rng), draw(traffic.generate, requests, rng)
     prompt, generate, cut = _fitting(*drawn, positions)
     words = traffic.prompt.words, traffic.generate.words
     return Workload(traffic.name, traffic.source, words, prompt, generate, *_apart(requests), traffic.cached, cut=cut)
+
+
+def _overridden(found: Workload, hits: float | None) -> Workload:
+    """With so many hits in place of what follows from what is shared. Raises UsageError for what is no share."""
+    if hits is None:
+        return found
+    check_hits(hits)
+    return replace(found, hits=hits, paths={})
 
 
 def _of_sessions(s: Sessions, requests: int, positions: int, rng: np.random.Generator) -> Workload:

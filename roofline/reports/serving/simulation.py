@@ -93,6 +93,12 @@ def _replicas(found: Simulation) -> list[str]:
     return [
         f"sequences{each}: {format_figures(o.sequences)} on average, {o.most_sequences:,} at most; {work}",
         f"cache{each}: {o.cache:.1%} full on average, {o.most_cache:.1%} at most; {lost}{hits}",
+        *(
+            f"tier {tier.words}{each}: {used.loaded:.0%} of prompt tokens loaded from it, read {used.reading:.1%} and "
+            f"written {used.writing:.1%} of the time"
+            for tier, used in zip(d.tiers, o.tiers, strict=True)
+        ),
+        *((found.break_even.words,) if found.break_even else ()),
     ]
 
 
