@@ -36,6 +36,13 @@ class PointAnswer(TypedDict, total=False):
     requests_per_s_high: Annotated[float, Says("high end of its band", "requests/s")]
     user_tokens_per_s: Annotated[float, Says("tokens per second that one user sees: 1 / tpot_s", "tokens/s")]
     device_tokens_per_s: Annotated[float, Says("generated tokens per second of one device", "tokens/s")]
+    latency_s: Annotated[float, Says("of a network that generates nothing: mean wait for an answer", "s")]
+    latency_s_low: Annotated[float, Says("low end of its band", "s")]
+    latency_s_high: Annotated[float, Says("high end of its band", "s")]
+    pass_s: Annotated[float, Says("of such a network: time of a pass of the batch", "s")]
+    pass_s_low: Annotated[float, Says("low end of its band", "s")]
+    pass_s_high: Annotated[float, Says("high end of its band", "s")]
+    device_requests_per_s: Annotated[float, Says("of such a network: requests of one device", "requests/s")]
     bound_by: Annotated[Bound, Says("the largest share")]
 
 
@@ -57,9 +64,12 @@ class RateAnswer(TypedDict):
 
     utilization: Annotated[float, Says("part of the time under load")]
     usd_per_h: Annotated[float, Says("cost of an hour of all devices", "USD/h")]
-    usd_per_million_input: Annotated[float, Says("cost of a million prompt tokens", "USD")]
-    usd_per_million_output: Annotated[float, Says("cost of a million generated tokens", "USD")]
-    usd_per_million_tokens: Annotated[float, Says("cost of a million tokens of the traffic, in and out", "USD")]
+    usd_per_million_input: NotRequired[Annotated[float, Says("cost of a million prompt tokens", "USD")]]
+    usd_per_million_output: NotRequired[Annotated[float, Says("cost of a million generated tokens", "USD")]]
+    usd_per_million_tokens: NotRequired[Annotated[float, Says(
+        "cost of a million tokens of the traffic, in and out", "USD")]]  # fmt: skip
+    usd_per_million_requests: NotRequired[Annotated[float, Says(
+        "of a network that generates nothing: cost of a million documents or images", "USD")]]  # fmt: skip
 
 
 class CostAnswer(TypedDict):
@@ -67,7 +77,8 @@ class CostAnswer(TypedDict):
 
     price: Annotated[PriceAnswer, Says("price that it follows from")]
     at: Annotated[list[RateAnswer], Says("cost by utilisation")]
-    input_part: Annotated[float, Says("part of the cost that is the prompts': that of the time which they add")]
+    input_part: NotRequired[Annotated[float, Says(
+        "part of the cost that is the prompts': that of the time which they add")]]  # fmt: skip
     api_usd_per_h: NotRequired[Annotated[float, Says(
         "with --api: what the API charges for the work of an hour under load", "USD/h")]]  # fmt: skip
     breakeven_utilization: NotRequired[Annotated[float | None, Says(
@@ -187,8 +198,10 @@ class RowAnswer(PointAnswer, BasisAnswer):
     unsure: Annotated[list[str], Says("targets that it would miss at the slow end of its band")]
     tie_with_first: Annotated[bool, Says("whether the band of the ratio to the first row contains 1")]
     batch_1: NotRequired[Annotated[PointAnswer, Says("without targets: the same, one sequence at a time")]]
-    tokens_per_kwh: Annotated[float | None, Says(
-        "generated tokens per kWh of the site; null where the power is not known", "tokens/kWh")]  # fmt: skip
+    tokens_per_kwh: NotRequired[Annotated[float | None, Says(
+        "generated tokens per kWh of the site; null where the power is not known", "tokens/kWh")]]  # fmt: skip
+    requests_per_kwh: NotRequired[Annotated[float | None, Says(
+        "the same of documents or images, where nothing is generated", "requests/kWh")]]  # fmt: skip
     tdp_w: Annotated[float | None, Says("thermal design power of a device", "W")]
     pools: Annotated[PoolsAnswer | None, Says("disaggregated serving; null where devices both prefill and decode")]
     cost: Annotated[CostAnswer | None, Says("cost; null where no_cost says why")]
@@ -202,11 +215,14 @@ class FrontAnswer(TypedDict):
     dtype: Annotated[str, Says("number format or recipe")]
     layout: Annotated[str, Says("layout of a replica")]
     batch: Annotated[int, Says("sequences in flight in one replica", "sequences")]
-    ttft_s: Annotated[float, Says("time to first token", "s")]
-    tpot_s: Annotated[float, Says("time per output token", "s")]
+    ttft_s: NotRequired[Annotated[float, Says("time to first token", "s")]]
+    tpot_s: NotRequired[Annotated[float, Says("time per output token", "s")]]
+    latency_s: NotRequired[Annotated[float, Says("where nothing is generated: mean wait for an answer", "s")]]
+    pass_s: NotRequired[Annotated[float, Says("where nothing is generated: time of a pass of the batch", "s")]]
     low: Annotated[float, Says("low end of the band, a factor of the times")]
     high: Annotated[float, Says("high end of the band, a factor of the times")]
-    usd_per_million: Annotated[float, Says("cost of a million tokens of the traffic under full load", "USD")]
+    usd_per_million: Annotated[float, Says(
+        "cost of a million tokens of the traffic under full load, or of what is read", "USD")]  # fmt: skip
 
 
 class TrainingRunAnswer(TypedDict):
@@ -261,9 +277,11 @@ class ServingInputs(TypedDict):
     workload: Annotated[str, Says("typical requests")]
     workload_source: Annotated[str, Says("where their lengths come from")]
     prompt: Annotated[str, Says("tokens in, in words")]
-    generate: Annotated[str, Says("tokens out, in words")]
+    generate: NotRequired[Annotated[str, Says("tokens out, in words")]]
     prompt_mean: Annotated[float, Says("mean tokens in", "tokens")]
-    generate_mean: Annotated[float, Says("mean tokens out", "tokens")]
+    generate_mean: NotRequired[Annotated[float, Says("mean tokens out", "tokens")]]
+    reads: NotRequired[Annotated[str, Says("what a pass reads of a network that generates nothing: documents, ...")]]
+    latency_s: NotRequired[Annotated[float, Says("target: longest mean wait for the answer of a pass", "s")]]
     prefix_hits: Annotated[float, Says("part of a prompt that a prefix cache holds")]
     lora: NotRequired[Annotated[str, Says("with --lora: adapters in memory x their rank")]]
     engine: Annotated[str | None, Says("what was asked to run it; null for what is usual on each hardware")]

@@ -51,7 +51,9 @@ def compare(
     device. Lengths in tokens, as numbers or as :func:`roofline.program.traffic.read_lengths` has them; times in s, or
     with a unit; ``power_price`` in USD/kWh, ``hosting`` in USD/h, ``api`` in USD per million input and output tokens.
     ``engine`` names what runs it, whose chunk, share of the memory and graphs hold; ``{"engine.chunk": 0}`` in ``set``
-    runs prompts by themselves. ``reserve`` is what the runtime keeps, a share or "2GiB", in place of its.
+    runs prompts by themselves. A network that generates nothing is served in passes of a batch: ``prompt`` is the
+    length of a document, ``latency`` how long one may wait for it. ``reserve`` is what the runtime keeps, a share or
+    "2GiB", in place of its.
     ``speculate`` 4:0.7 has ``draft``, or a look-up at no cost, propose 4 tokens a step, each accepted with 0.7.
     ``pools``: hardware of several devices has a row too in which some of them only prefill and the others only decode.
     ``set`` edits fields of model, engine and all hardware by path, as ``predict`` has it. Raises RooflineError, in one
@@ -62,7 +64,8 @@ def compare(
     ('h100-sxm-80gb', 123)
     """
     question = read_question(model, **part(ServingOptions, options))
-    terms, targets = Terms.of(options), Targets.of(options)
+    terms, targets = Terms.of(options), Targets.of(options, options["latency"])
+    targets.check_network(question.traffic.reads, question.model.name)
     targets.check_means("compare")
     devices = _hardware(hardware, options["set"])
     return compare_hardware(question, devices, targets, terms)
@@ -87,10 +90,14 @@ def size(
     >>> size("llama-3.1-8b", "h100", load="50 req/s", workload="chat", tpot="30 ms").orders[0].units
     4
     """
-    terms, targets = Terms.of(options), Targets.of(options)
+    terms, targets = Terms.of(options), Targets.of(options, options["latency"])
     edits, limits = options["set"], Limits.of(options)
     load = read_load(options) if targets.of_means else read_load(options, usual=0.0)
     question = read_question(model, **part(ServingOptions, options))
+    targets.check_network(question.traffic.reads, question.model.name)
+    if question.traffic.reads and options["prefill_on"] is not None:
+        msg = f"prefill_on: {question.model.name} generates nothing; leave it out"
+        raise UsageError(msg)
     devices, prefill_on = as_sold(_hardware(hardware, edits), terms), options["prefill_on"]
     if not targets.of_means:
         if prefill_on is not None:

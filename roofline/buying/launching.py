@@ -84,6 +84,9 @@ def verify_chosen(result: Comparison | Sizing) -> Measuring | None:
         row = result.rows[0]
         assert row.point is not None, "a row that qualifies has a point"
         curve, clients, rate = row.curve, row.point.batch, None
+    if curve.reads:
+        msg = f"verify: a command measures text that is generated, and {result.question.model.name} generates nothing"
+        raise UsageError(msg)
     if curve.pools is not None or curve.running is None:
         msg = f"verify: {curve.who} has pools that prefill and decode, which no one command measures; leave out pools"
         raise UsageError(msg)

@@ -20,7 +20,8 @@ from roofline.serving.operating_points import Targets
 class FrontPoint:
     """A choice on the front: hardware, dtype, layout, batch of a replica; its times and its cost under full load.
 
-    ``usd_per_million`` is that of a million tokens of the traffic, prompts and answers alike. [s, USD]
+    ``usd_per_million`` is that of a million tokens of the traffic, prompts and answers alike. [s, USD] Where requests
+    generate nothing, ``reads`` says what they are: the front is that of cost against the time of a pass.
     """
 
     hardware: str
@@ -32,10 +33,14 @@ class FrontPoint:
     low: float
     high: float
     usd_per_million: float
+    reads: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The point as JSON."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        told = {each.name: getattr(self, each.name) for each in fields(self)}
+        if told.pop("reads"):
+            told |= {"latency_s": told.pop("ttft_s"), "pass_s": told.pop("tpot_s")}
+        return told
 
 
 def unbeaten(times: Grid, costs: Grid) -> Any:
@@ -76,4 +81,4 @@ def _point(curve: Curve, column: int, usd: float) -> FrontPoint:
     assert curve.state is not None
     ttft, tpot, low, high = (float(curve.of(name)[column]) for name in ("ttft_s", "tpot_s", "low", "high"))
     batch = int(curve.state.batches[column])
-    return FrontPoint(curve.hardware.name, curve.dtype, curve.layout, batch, ttft, tpot, low, high, usd)
+    return FrontPoint(curve.hardware.name, curve.dtype, curve.layout, batch, ttft, tpot, low, high, usd, curve.reads)

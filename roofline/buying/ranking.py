@@ -69,7 +69,9 @@ class Row:
             "tie_with_first": self.tie,
             **(self.point.to_dict() if self.point else {}),
             **({"batch_1": self.alone.to_dict()} if self.alone else {}),
-            "tokens_per_kwh": self.point.tokens_per_kwh(terms.owning.pue) if self.point else None,
+            f"{'requests' if self.curve.reads else 'tokens'}_per_kwh": (
+                self.point.tokens_per_kwh(terms.owning.pue) if self.point else None
+            ),
             "tdp_w": device.tdp,
             "max_batch": self.curve.most,
             "pools": self.curve.pools.to_dict(self.point.batch) if self.curve.pools and self.point else None,
@@ -131,6 +133,9 @@ def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any
     traffic, owning = question.traffic, terms.owning
     lengths = {"prompt": traffic.prompt.words, "generate": traffic.generate.words}
     means = {"prompt_mean": traffic.prompt.mean, "generate_mean": traffic.generate.mean}
+    if traffic.reads:
+        lengths, means = {"prompt": traffic.prompt.words}, {"prompt_mean": traffic.prompt.mean}
+        lengths["reads"] = traffic.reads
     inputs: dict[str, Any] = {
         "workload": traffic.name, "workload_source": traffic.source, **lengths, **means, "prefix_hits": traffic.cached,
         "engine": asked_engine(question), **targets.to_dict(), "price_kind": terms.kind, "years": owning.years,

@@ -82,7 +82,7 @@ class ServingCost:
     """What hardware costs that serves so many requests per second, and of whom the prices are.
 
     ``prompt`` and ``generate`` are the mean tokens of a request, ``input_part`` is the prompts' part of the time, or of
-    the cost at full load where two pools have prices of their own.
+    the cost at full load where two pools have prices of their own. ``reads``: what requests are that generate nothing.
     """
 
     offers: tuple[Offer, ...]
@@ -92,6 +92,7 @@ class ServingCost:
     prompt: float
     generate: float
     input_part: float
+    reads: str = ""
 
     def usd_per_h(self, utilization: float) -> float:
         """The mean cost of an hour. [USD/h]"""
@@ -117,8 +118,14 @@ class ServingCost:
         running = self.usd_per_h(1.0) - self.hourly.once / (years * HOURS_PER_YEAR)
         return buying_pays_after(self.hourly.once, running, self.api_usd_per_h(api))
 
+    def each(self, utilization: float) -> float:
+        """Cost of a million requests: documents or images, of a network that generates nothing. [USD]"""
+        return float(usd_per_million(self.hourly, self.requests_per_s, utilization))
+
     def mix(self, utilization: float) -> float:
-        """Cost of a million tokens of the traffic, prompts and answers alike. [USD]"""
+        """Cost of a million tokens of the traffic, prompts and answers alike; of a million passes' requests. [USD]"""
+        if self.reads:
+            return self.each(utilization)
         return float(usd_per_million(self.hourly, self.requests_per_s * (self.prompt + self.generate), utilization))
 
     def input(self, utilization: float) -> float:
@@ -139,16 +146,23 @@ class ServingCost:
         """The cost as JSON."""
         names = ("kind", "usd", "devices", "shape", "date", "source", "unverified", "note")
         price, *others = ({name: getattr(offer, name) for name in names} for offer in self.offers)
-        at = [
-            {"utilization": u, "usd_per_h": self.usd_per_h(u), "usd_per_million_input": self.input(u),
-             "usd_per_million_output": self.output(u), "usd_per_million_tokens": self.mix(u)}
-            for u in utilizations
-        ]  # fmt: skip
+        at = [{"utilization": u, "usd_per_h": self.usd_per_h(u), **self._millions(u)} for u in utilizations]
         more: dict[str, Any] = {}
         if api:
             more = {"breakeven_utilization": self.breakeven(api), "api_usd_per_h": self.api_usd_per_h(api)}
         more |= {"other_prices": others} if others else {}
-        return {"price": price, "at": at, "input_part": self.input_part, **more}
+        part = {} if self.reads else {"input_part": self.input_part}
+        return {"price": price, "at": at, **part, **more}
+
+    def _millions(self, u: float) -> dict[str, float]:
+        """What a million of each costs."""
+        if self.reads:
+            tokens = {"usd_per_million_input": self.input(u)} if self.reads == "documents" else {}
+            return {"usd_per_million_requests": self.each(u), **tokens}
+        return {
+            "usd_per_million_input": self.input(u), "usd_per_million_output": self.output(u),
+            "usd_per_million_tokens": self.mix(u),
+        }  # fmt: skip
 
 
 def hourly_cost(hardware: Hardware, devices: int, busy_w: Any, terms: Terms) -> tuple[Offer, HourlyCost] | str:
@@ -173,8 +187,8 @@ def serving_cost(
         return None, found
     offer, hourly = found
     rate, devices = point.requests_per_s.value, max(point.devices, hardware.count)
-    lengths = (traffic.prompt.mean, traffic.generate.mean)
-    return ServingCost((offer,), devices, hourly, rate, *lengths, point.input_part), ""
+    lengths = (traffic.prompt.mean, 0.0 if traffic.reads else traffic.generate.mean)
+    return ServingCost((offer,), devices, hourly, rate, *lengths, point.input_part, traffic.reads), ""
 
 
 def cost_of_both(
@@ -193,11 +207,14 @@ def cost_of_both(
 
 
 def cost_over_batches(curve: Curve, traffic: Traffic, terms: Terms) -> Any | None:
-    """Cost of a million tokens of the traffic under full load, at every batch; None without a price. [USD]"""
+    """Cost of a million tokens of the traffic, or of what is read, under full load, at every batch. [USD]
+
+    None without a price.
+    """
     found = hourly_cost(curve.hardware, curve.hardware.count, curve.of("power_w"), terms)
     if isinstance(found, str):
         return None
-    rate = curve.of("requests_per_s") * curve.replicas * (traffic.prompt.mean + traffic.generate.mean)
+    rate = curve.of("requests_per_s") * curve.replicas * traffic.counted
     return usd_per_million(found[1], rate, 1.0)
 
 

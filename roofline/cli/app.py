@@ -54,6 +54,7 @@ def _page(panels: dict[str, list[str]]) -> str:
 
 
 _MODEL = Argument("model", "A name (roofline models list), a config.json or its folder, or a .gguf.")
+_MODEL_OR_CODE = Argument("model", f"{_MODEL.help.removesuffix('.')}; or my.py:make_model, whose code is run.")
 _MODEL_OR_LINE = Argument(
     "model",
     "A name (roofline models list), a config.json or its folder, a .gguf, or my.py:make_model, whose code is run; "
@@ -159,9 +160,12 @@ app.add(
     Verb(
         serving.compare,
         verbs.CompareFlags,
-        _MODEL,
+        _MODEL_OR_CODE,
         answer="buying.answers:CompareAnswer",
-        examples=("compare llama-3.1-8b --hardware h100,mi300x,l40s --workload chat --ttft 500ms --tpot 30ms",),
+        examples=(
+            "compare llama-3.1-8b --hardware h100,mi300x,l40s --workload chat --ttft 500ms --tpot 30ms",
+            "compare bge-m3 --hardware h100,l40s,l4 --prompt 512 --latency 50ms",
+        ),
         exits="4 none meets the targets",
     ),
 )
@@ -171,7 +175,7 @@ app.add(
     Verb(
         serving.size,
         verbs.SizeFlags,
-        _MODEL,
+        _MODEL_OR_CODE,
         answer="buying.answers:SizeAnswer",
         examples=(
             "size llama-3.1-8b --hardware h100,mi300x --load 50req/s --tpot 30ms",

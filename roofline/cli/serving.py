@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import click
 
 from roofline.cli.console import refuse, show, tell, warn
-from roofline.options.groups import Launch
+from roofline.cli.traced import model_of
+from roofline.options.groups import Launch, Tracing
 from roofline.options.keywords import part
 from roofline.options.verbs import CompareFlags, CompareOptions, ServingOutput, SizeFlags, SizeOptions
 
@@ -24,7 +25,7 @@ def compare(model: str, flags: CompareFlags) -> None:
 
     text = partial(report_serving.comparison_text, pareto=flags["pareto"], wide=flags["wide"])
     options = _under(part(CompareOptions, flags), flags["launch"])
-    result = buying.compare(model, hardware, **options)
+    result = buying.compare(model_of(model, part(Tracing, flags)), hardware, **options)
     _tell(result, text, serving_rows.comparison_rows, shown, part(Launch, flags))
 
 
@@ -37,7 +38,8 @@ def size(model: str, flags: SizeFlags) -> None:
 
     text = partial(report_sizing.sizing_text, wide=flags["wide"])
     options = _under(part(SizeOptions, flags), flags["launch"])
-    _tell(buying.size(model, hardware, **options), text, serving_rows.sizing_rows, shown, part(Launch, flags))
+    result = buying.size(model_of(model, part(Tracing, flags)), hardware, **options)
+    _tell(result, text, serving_rows.sizing_rows, shown, part(Launch, flags))
 
 
 def _checked(hardware: str | None, shown: ServingOutput) -> tuple[str, ServingOutput]:

@@ -93,6 +93,13 @@ class Model:
         return Phase.DECODE in self.phases and any(group.name == "head" for group in self.program().groups)
 
     @property
+    def reads(self) -> str:
+        """What one pass reads, of a network that generates nothing: documents, images or inputs; else empty."""
+        if self.generates or (self.phases != (Phase.ENCODE,) and self.phases[0] != Phase.PREFILL):
+            return ""
+        return self.lengths.unit or ("inputs" if self.program().anonymous else "documents")
+
+    @property
     def is_lower_bound(self) -> bool:
         """Whether its counts leave out what was found in its code: what follows from them is at least that."""
         return isinstance(self.config, Outline) and bool(self.config.losses)

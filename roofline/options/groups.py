@@ -450,6 +450,20 @@ class Targets(TypedDict, total=False):
     ]
 
 
+class PassTargets(TypedDict, total=False):
+    """Targets of one pass"""
+
+    latency: Annotated[
+        str | float | None,
+        Option(
+            "Of a network that generates nothing: longest mean wait for its answer, 50ms.",
+            usual="any",
+            metavar="TIME",
+            everyday=True,
+        ),
+    ]
+
+
 class Serving(TypedDict, total=False):
     """Serving"""
 

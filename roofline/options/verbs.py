@@ -30,6 +30,7 @@ from roofline.options.groups import (
     NoColor,
     Offloaded,
     Owning,
+    PassTargets,
     PhaseOf,
     Prices,
     Quiet,
@@ -223,7 +224,7 @@ class FormulaFlags(Hardware, FormulaOptions, Tracing, JsonOutput, total=False):
 
 
 class ServingOptions(
-    Traffic, Targets, Dtypes, Adapted, ExpertLoad, Timing, Serving, Reserve, Money, Edits, total=False
+    Traffic, Targets, PassTargets, Dtypes, Adapted, ExpertLoad, Timing, Serving, Reserve, Money, Edits, total=False
 ):
     """What ``compare`` and ``size`` share."""
 
@@ -236,7 +237,7 @@ class ServingOutput(FileOutput, Wide, Quiet, total=False):
     """Output"""
 
 
-class CompareFlags(SeveralHardware, CompareOptions, Launch, ServingOutput, total=False):
+class CompareFlags(SeveralHardware, CompareOptions, Tracing, Launch, ServingOutput, total=False):
     """The flags of ``compare``."""
 
     pareto: Annotated[bool, Option("The front of cost against TPOT too.", default=False)]
@@ -251,7 +252,7 @@ class SizeOptions(Load, Limits, ServingOptions, total=False):
     ]
 
 
-class SizeFlags(SeveralHardware, SizeOptions, Launch, ServingOutput, total=False):
+class SizeFlags(SeveralHardware, SizeOptions, Tracing, Launch, ServingOutput, total=False):
     """The flags of ``size``."""
 
 
@@ -666,6 +667,7 @@ GROUPS = (
     Degrees,
     Traffic,
     Targets,
+    PassTargets,
     Serving,
     Prices,
     Money,

@@ -136,9 +136,7 @@ class Prediction:
     @property
     def documents_per_s(self) -> float | None:
         """Sequences that are read per second, by a network that reads text and generates nothing; else None. [1/s]"""
-        if self.model.generates or self.model.lengths.unit or self.program.anonymous:
-            return None
-        return self.workload.batch / self.request_s
+        return self.workload.batch / self.request_s if self.model.reads == "documents" else None
 
     @property
     def replicated(self) -> tuple[Replicated, ...]:

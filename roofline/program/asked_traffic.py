@@ -5,15 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path as File
+from typing import Protocol
 
 import numpy as np
 
-from roofline.errors import UsageError, near_matches, shown
+from roofline.errors import UsageError, WorkloadError, near_matches, shown
 from roofline.options import groups
+from roofline.program.lengths import Lengths
+from roofline.program.phases import Phase
 from roofline.program.sessions import SESSIONS, draw_sessions
 from roofline.program.traces import Path, Whole, is_trace, read_trace
-from roofline.program.traffic import PRESETS, Traffic, gathered, read_lengths
-from roofline.program.workload import MAX_LENGTH
+from roofline.program.traffic import PRESETS, WHOLE, Traffic, fixed, gathered, read_lengths
+from roofline.program.workload import MAX_LENGTH, default_prompt, not_whole
+
+
+class Read(Protocol):
+    """A network that generates nothing, and what one pass of it reads: documents, images."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def phases(self) -> tuple[Phase, ...]: ...
+
+    @property
+    def lengths(self) -> Lengths: ...
+
+    @property
+    def reads(self) -> str: ...
+
 
 _TURNS, _MOST = 20_000, 1_000_000
 
@@ -49,6 +69,37 @@ def read_traffic(asked: groups.Traffic, positions: int = MAX_LENGTH) -> Traffic:
         base.cached if cached is None else cached,
         source,
     )
+
+
+def read_passes(asked: groups.Traffic, model: Read) -> Traffic:
+    """What a network that generates nothing reads in a pass: documents as long as ``prompt``, or images.
+
+    Raises UsageError for options of answers, WorkloadError for a length that the network refuses.
+
+    >>> from roofline.models.model import load_model
+    >>> read_passes({"prompt": "128/512"}, load_model("bert-base")).words()
+    'documents of 128/512 tokens (as given)'
+    >>> read_passes({}, load_model("resnet-50")).words()
+    'inputs'
+    """
+    for flag in ("workload", "generate", "prefix_hits"):
+        if (value := asked.get(flag)) is not None:
+            msg = f"{flag} {shown(str(value))}: {model.name} generates nothing; leave it out"
+            raise UsageError(msg)
+    prompt, lengths = asked.get("prompt"), model.lengths
+    if lengths.whole:
+        if prompt is not None and str(prompt) != str(lengths.positions):
+            raise WorkloadError(not_whole(prompt, lengths, model.name))
+        return Traffic(model.reads, fixed(lengths.positions), fixed(1), source=WHOLE, reads=model.reads)
+    if prompt is None:
+        usual = fixed(default_prompt(lengths, model.phases, 1))
+        return Traffic(model.reads, usual, fixed(1), source="by default", reads=model.reads)
+    found = Traffic(model.reads, read_lengths(prompt), fixed(1), reads=model.reads)
+    if max(found.prompt.tokens) > lengths.positions:
+        longest = f"prompt {found.prompt.words}: the longest, {max(found.prompt.tokens):,} tokens, exceeds"
+        msg = f"{longest} {model.name}'s {lengths.field} {lengths.positions:,}; shorten it"
+        raise WorkloadError(msg)
+    return found
 
 
 def own_lengths(asked: groups.Traffic) -> None:

@@ -21,6 +21,9 @@ from roofline.units import format_count, parse_count
 BINS = 8
 """Into how many equally likely parts a log-normal distribution is cut; each part counts as its mean."""
 
+WHOLE = "each as long as every other"
+"""Where the lengths of what is read whole, as images are, come from."""
+
 _P90, _RARELY = (NormalDist().inv_cdf(part) for part in (0.9, 0.999))
 _PROGRESS = ((0.5 - 0.15**0.5, 5 / 18), (0.5, 8 / 18), (0.5 + 0.15**0.5, 5 / 18))
 """Points in an answer, and their weights, after Gauss and Legendre: exact for a mean of up to the fifth power."""
@@ -57,7 +60,8 @@ class Traffic:
     """Prompts and answers, drawn apart from each other; ``cached`` is the part of a prompt that a prefix cache holds.
 
     ``source`` says who measured the lengths, or that they are assumed; ``shared``, that requests say what they share,
-    of which a cache that loses no block would hold so much.
+    of which a cache that loses no block would hold so much. ``reads``: what a network that generates nothing reads in
+    one pass, documents or images; ``generate`` is then one.
     """
 
     name: str
@@ -66,10 +70,11 @@ class Traffic:
     cached: float = 0.0
     source: str = "as given"
     shared: bool = False
+    reads: str = ""
 
     def __post_init__(self) -> None:
         check_hits(self.cached)
-        if max(self.generate.tokens) < 2:
+        if max(self.generate.tokens) < 2 and not self.reads:
             msg = "generate 1: the one token comes from the prompt's pass and nothing is decoded; ask predict"
             raise UsageError(msg)
 
@@ -88,6 +93,11 @@ class Traffic:
         return self.generate.mean - 1
 
     @property
+    def counted(self) -> float:
+        """What a request counts for where a million is priced: its tokens, or one where it generates none."""
+        return 1.0 if self.reads else self.prompt.mean + self.generate.mean
+
+    @property
     def new_prompt(self) -> float:
         """Mean tokens of a prompt that are not cached."""
         return self.prompt.mean * (1 - self.cached)
@@ -99,6 +109,8 @@ class Traffic:
 
     def words(self) -> str:
         """The traffic in one line."""
+        if self.reads:
+            return self.reads if self.source == WHOLE else f"{self.reads} of {self.prompt.words} tokens ({self.source})"
         hits = f", {self.cached:.0%} of it cached" if self.cached else ""
         hits += " if no block is lost" if hits and self.shared else ""
         lengths = f"prompt {self.prompt.words}{hits}, generate {self.generate.words}"

@@ -341,7 +341,7 @@ def read_workload(
     _check_lengths(asked, model)
     default_generate = min(DEFAULT_GENERATE, max(1, lengths.output // 2)) if Phase.DECODE in phases else 1
     generated = default_generate if generate is None else generate
-    given = _default_prompt(lengths, phases, generated) if prompt is None else prompt
+    given = default_prompt(lengths, phases, generated) if prompt is None else prompt
     given += pictures.tokens if pictures is not None else 0
     start = lengths.decoder_start
     cut = chunk if start is None else None
@@ -363,14 +363,20 @@ def _check_lengths(asked: RequestOptions, model: Described) -> None:
         msg = f"context is the attended length of one decode step; it goes {others}"
         raise UsageError(msg)
     if lengths.whole and prompt not in (None, lengths.positions):
-        msg = f"prompt {prompt}: {model.name} reads whole images, {lengths.positions} tokens each; leave prompt out"
-        raise WorkloadError(msg)
+        raise WorkloadError(not_whole(prompt, lengths, model.name))
     if generate is not None and generate > 1 and not model.generates:
         msg = f"generate {generate}: {model.name} generates nothing; leave it out"
         raise UsageError(msg)
 
 
-def _default_prompt(lengths: Lengths, phases: tuple[Phase, ...], generated: int) -> int:
+def not_whole(prompt: object, lengths: Lengths, name: str) -> str:
+    """What to say of a length that is asked of a network which reads whole images."""
+    each = f", {lengths.positions} tokens each" if lengths.positions > 1 else ""
+    return f"prompt {prompt}: {name} reads whole {lengths.unit}{each}; leave prompt out"
+
+
+def default_prompt(lengths: Lengths, phases: tuple[Phase, ...], generated: int) -> int:
+    """The tokens in where none are asked for, before so many are generated."""
     if lengths.whole:
         return lengths.positions
     if lengths.usual is not None:

@@ -27,7 +27,8 @@ from roofline.serving.continuous_batching import Drafts, Load, SteadyState, stea
 from roofline.serving.curve import Curve, Served
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.misfits import Misfits
-from roofline.serving.occupancy import Occupancy, occupancy_of, prefill_occupancy
+from roofline.serving.occupancy import Occupancy, occupancy_of, pass_occupancy, prefill_occupancy
+from roofline.serving.one_pass import PassLoad
 from roofline.serving.prefill_and_decode_pools import PROMPTS, DecodeLoad, PrefillLoad
 from roofline.serving.replica_layouts import ONE, replica_layouts, replica_program
 from roofline.serving.scenario import Question, Running
@@ -184,8 +185,14 @@ def _stored(question: Question, model: Model, job: _Job) -> Program:
     return job.running.run(quantized(model.program(conventions), job.recipe), adapters)
 
 
-def _load(question: Question, program: Program, job: _Job, batches: Sequence[float]) -> Load | PrefillLoad | DecodeLoad:
+def _load(
+    question: Question, program: Program, job: _Job, batches: Sequence[float]
+) -> Load | PrefillLoad | DecodeLoad | PassLoad:
     """The steps of what replicas do."""
+    if question.traffic.reads:
+        engine, chunk = job.running.engine, job.running.chunk
+        precision, phase = job.recipe.precision, question.model.phases[0]
+        return PassLoad.of(program, precision, question.traffic, batches, phase, engine, chunk)
     asked, drafts = (program, job.recipe.precision, question.traffic, batches), _drafts(question, job)
     if question.only is None:
         return Load.of(*asked, job.running.chunk, drafts, job.running.engine, int(job.layout.dp))
@@ -211,6 +218,9 @@ def _held(question: Question, program: Program, job: _Job) -> Occupancy:
 
 def _occupancy(question: Question, program: Program, job: _Job) -> Occupancy:
     precision, engine = job.recipe.precision, job.running.engine
+    if question.traffic.reads:
+        phase = question.model.phases[0]
+        return pass_occupancy(program, precision, question.traffic, phase, job.running.chunk, engine.kv_block)
     if question.only is Phase.PREFILL:
         return prefill_occupancy(program, precision, question.traffic)
     prompts = question.only is None
@@ -277,7 +287,7 @@ def _curve(
     return Curve(
         job.hardware, job.recipe, job.constants, most and most * ranks, state, row, answer, devices, ranks, words,
         job.layout, problem, held=held, running=job.running,
-        kernels=unknown_kernels(job.constants, question.attention),
+        kernels=unknown_kernels(job.constants, question.attention), reads=question.traffic.reads,
     )  # fmt: skip
 
 

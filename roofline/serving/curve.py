@@ -50,7 +50,7 @@ class Curve:
     hardware serves nothing. ``split``: the layout of a replica. ``ranks``: how many data-parallel ranks a replica has.
     ``held``: what a device of one holds. ``pools``: what
     it consists of where prefill and decode have devices of their own. ``running``: the engine. ``kernels``: what to
-    know of the libraries that run.
+    know of the libraries that run. ``reads``: what requests are that generate nothing.
     """
 
     hardware: Hardware
@@ -70,6 +70,7 @@ class Curve:
     pools: Pools | None = None
     running: Running | None = None
     kernels: str = ""
+    reads: str = ""
 
     @property
     def dtype(self) -> str:

@@ -19,6 +19,9 @@ from roofline.program.workload import Precision
 MANY = 4096
 """So many sequences that all experts are touched."""
 
+UNBOUNDED = 10**12
+"""How many sequences fit where nothing that they hold grows."""
+
 
 @frozen
 class Line:
@@ -91,9 +94,11 @@ class Occupancy:
         return min(read, self._within(left, self.decoding))
 
     def _within(self, left: float, activations: Line) -> int:
-        """How many sequences fit beside their activations."""
+        """How many sequences fit beside their activations; any number where none of them grow."""
         if activations.first > left:
             return 0
+        if self.each + activations.each == 0:
+            return UNBOUNDED
         return max(1, int((left - activations.constant + self.each) / (self.each + activations.each)))
 
 
@@ -142,6 +147,20 @@ def prefill_occupancy(program: Program, precision: Precision, traffic: Traffic) 
     return Occupancy(_weights(program, precision), caches, caches, reading, prompt=mean)
 
 
+def pass_occupancy(
+    program: Program, precision: Precision, traffic: Traffic, phase: Phase, chunk: int | None, kv_block: int = 1
+) -> Occupancy:
+    """What a replica holds that reads ``traffic`` and generates nothing: weights, activations, caches of decoders.
+
+    Any of what a pass reads may be the longest.
+    """
+    cut = chunk if phase is Phase.PREFILL else None
+    reading, most_read = _reading(program, precision, traffic, cut, phase)
+    longest = in_blocks(np.array([float(max(traffic.prompt.tokens))]), kv_block)
+    cache = float(cache_of(program, precision, longest)[0])
+    return Occupancy(_weights(program, precision), cache, cache, reading, most_read if cut else inf)
+
+
 def _weights(program: Program, precision: Precision) -> float:
     sizes = {letter: exact(size) for letter, size in program.sizes.items()}
     return float(weights_bytes(program, sizes, precision))
@@ -162,12 +181,14 @@ def cache_of(program: Program, precision: Precision, lengths: Grid) -> Grid:
     return held
 
 
-def _reading(program: Program, precision: Precision, traffic: Traffic, chunk: int | None) -> tuple[Line, float]:
+def _reading(
+    program: Program, precision: Precision, traffic: Traffic, chunk: int | None, phase: Phase = Phase.PREFILL
+) -> tuple[Line, float]:
     """Activations of reading prompts as they arrive, and those of the most tokens of them that a step holds."""
     longest = max(traffic.prompt.tokens)
     piece = longest if chunk is None else min(chunk, longest)
     at_once = 1.0 if chunk is None else chunk / piece
-    return _line(program, precision, Phase.PREFILL, piece, longest, at_once)
+    return _line(program, precision, phase, piece, longest, at_once)
 
 
 def _line(

@@ -67,15 +67,16 @@ def _percentile(name: str, text: str) -> float | None:
 
 @frozen
 class Targets:
-    """The longest times that are good enough; None asks for none."""
+    """The longest times that are good enough; None asks for none. ``latency``: of a network that generates nothing."""
 
     ttft: Target | None = None
     tpot: Target | None = None
+    latency: Target | None = None
 
     @classmethod
-    def of(cls, asked: groups.Targets) -> Targets:
+    def of(cls, asked: groups.Targets, latency: str | float | None = None) -> Targets:
         """What options ask for. Raises UsageError."""
-        given = (("ttft", asked["ttft"]), ("tpot", asked["tpot"]))
+        given = (("ttft", asked["ttft"]), ("tpot", asked["tpot"]), ("latency", latency))
         return cls(*(None if value is None else Target.read(name, value) for name, value in given))
 
     @classmethod
@@ -96,17 +97,17 @@ class Targets:
     @property
     def none(self) -> bool:
         """Whether nothing is asked for."""
-        return self.ttft is None and self.tpot is None
+        return self.ttft is None and self.tpot is None and self.latency is None
 
     @property
     def of_means(self) -> bool:
         """Whether no percentile is asked for."""
-        return all(each is None or each.percentile is None for each in (self.ttft, self.tpot))
+        return all(each is None or each.percentile is None for each in (self.ttft, self.tpot, self.latency))
 
     @property
     def words(self) -> str:
         """The targets in words; empty without any."""
-        named = (("TTFT", self.ttft), ("TPOT", self.tpot))
+        named = (("TTFT", self.ttft), ("TPOT", self.tpot), ("latency", self.latency))
         return ", ".join(target.words(name) for name, target in named if target is not None)
 
     def check_means(self, verb: str) -> None:
@@ -115,9 +116,21 @@ class Targets:
             msg = f"targets {self.words}: {verb} answers with means; size and simulate know percentiles"
             raise UsageError(msg)
 
+    def check_network(self, reads: str, name: str) -> None:
+        """Raises UsageError for a target that has no meaning to a network; ``reads`` is what one pass of it reads."""
+        if reads and (given := "ttft" if self.ttft else "tpot" if self.tpot else ""):
+            msg = f"{given}: {name} generates no tokens; give latency, the longest time until a pass has answered"
+            raise UsageError(msg)
+        if reads and not self.of_means:
+            msg = f"targets {self.words}: the latency of {reads} is a mean; give a time such as latency 50ms"
+            raise UsageError(msg)
+        if not reads and self.latency:
+            msg = f"latency: {name} generates tokens; give ttft and tpot"
+            raise UsageError(msg)
+
     def excess(self, ttft_s: Any, tpot_s: Any) -> Any:
         """By what factor the worse of both exceeds its target: at most 1 where all are met."""
-        pairs = ((ttft_s, self.ttft_s), (tpot_s, self.tpot_s))
+        pairs = ((ttft_s, self.ttft_s), (tpot_s, self.tpot_s), (ttft_s, self.latency and self.latency.time_s))
         worst: Any = np.zeros_like(np.asarray(tpot_s, dtype=np.float64))
         for value, target in pairs:
             if target is not None:
@@ -126,7 +139,7 @@ class Targets:
 
     def misses(self, ttft_s: float, tpot_s: float) -> list[str]:
         """What misses its target, in words."""
-        pairs = (("TTFT", ttft_s, self.ttft), ("TPOT", tpot_s, self.tpot))
+        pairs = (("TTFT", ttft_s, self.ttft), ("TPOT", tpot_s, self.tpot), ("latency", ttft_s, self.latency))
         return [
             f"{'' if target.percentile is None else f'{target.statistic} '}{name} {format_quantity(value, 'time_s')} > "
             f"{format_quantity(target.time_s, 'time_s')}"
@@ -137,6 +150,7 @@ class Targets:
     def to_dict(self) -> dict[str, float | None]:
         """As JSON has it; no percentile is the mean."""
         return {
+            **({"latency_s": self.latency.time_s} if self.latency else {}),
             "ttft_s": self.ttft_s,
             "ttft_percentile": self.ttft.percentile if self.ttft else None,
             "tpot_s": self.tpot_s,
@@ -158,7 +172,8 @@ class OperatingPoint:
     """What hardware does at one batch: times of a request, rates of all replicas, power of all devices.
 
     ``batch`` are the sequences in flight in one replica. Tokens per second are generated ones; ``power_w`` is None
-    where the TDP is not known.
+    where the TDP is not known. ``reads``: what requests are that generate nothing; ``ttft`` is then their latency,
+    ``tpot`` the time of a pass.
     """
 
     batch: int
@@ -174,6 +189,7 @@ class OperatingPoint:
     mfu: float
     mbu: float
     power_w: float | None
+    reads: str = ""
 
     @property
     def user_tokens_per_s(self) -> float:
@@ -186,7 +202,7 @@ class OperatingPoint:
         return self.tokens_per_s / self.devices
 
     def tokens_per_kwh(self, pue: float) -> float | None:
-        """Generated tokens per kilowatt-hour of the site; None where the power is not known."""
+        """Generated tokens, or what is read, per kilowatt-hour of the site; None where the power is not known."""
         return None if not self.power_w else self.tokens_per_s * _JOULES_PER_KWH / (self.power_w * pue)
 
     @property
@@ -197,9 +213,14 @@ class OperatingPoint:
     def to_dict(self) -> dict[str, Any]:
         """The point as JSON: SI units; bands as low and high beside the value."""
         fields = asdict(self)
-        for name, short in (("ttft", "ttft_s"), ("tpot", "tpot_s"), ("requests_per_s", "requests_per_s")):
+        reads = fields.pop("reads")
+        first, then = ("latency_s", "pass_s") if reads else ("ttft_s", "tpot_s")
+        for name, short in (("ttft", first), ("tpot", then), ("requests_per_s", "requests_per_s")):
             band = fields.pop(name)
             fields |= {short: band["value"], f"{short}_low": band["low"], f"{short}_high": band["high"]}
+        if reads:
+            del fields["tokens_per_s"], fields["input_part"]
+            return {**fields, "device_requests_per_s": self.device_tokens_per_s, "bound_by": self.bound_by}
         rates = {"user_tokens_per_s": self.user_tokens_per_s, "device_tokens_per_s": self.device_tokens_per_s}
         return {**fields, **rates, "bound_by": self.bound_by}
 
@@ -262,6 +283,7 @@ def point_at(curve: Curve, column: int, replicas: int) -> OperatingPoint:
         mfu=at("mfu"),
         mbu=at("mbu"),
         power_w=None if isnan(watts) else watts * devices,
+        reads=curve.reads,
     )
 
 

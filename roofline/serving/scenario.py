@@ -10,9 +10,10 @@ from roofline.calibration.kernels import Kernels
 from roofline.classes import frozen
 from roofline.compression.adapters import Adapters, beside, read_adapters
 from roofline.compression.recipes import Recipe
+from roofline.cost.cost import step_cost
 from roofline.cost.kernel_shapes import is_latent
 from roofline.engines.engine import Engine
-from roofline.errors import WorkloadError
+from roofline.errors import UsageError, WorkloadError
 from roofline.hardware.reservation import Reserve, read_reserve
 from roofline.hardware.spec import HardwareSpec
 from roofline.layers.expert_load import check_routed, note_of
@@ -23,16 +24,18 @@ from roofline.options.verbs import ServingOptions
 from roofline.options.words import Attention
 from roofline.prediction.predict import engine_in_json
 from roofline.prediction.request import edited_model, stored_by
-from roofline.program.asked_traffic import read_traffic
+from roofline.program.asked_traffic import read_passes, read_traffic
 from roofline.program.conventions import Conventions
 from roofline.program.merging import run_by
 from roofline.program.op import STATES
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.traffic import Traffic
+from roofline.program.workload import Precision, Workload
 from roofline.serving.speculation import Speculation, read_speculation
 from roofline.timing.dtype_support import recipe_on
 from roofline.timing.engine_choice import Launching, kernels_of, read_engine
+from roofline.timing.machine import kind_of
 
 KEPT = 0.1
 """The part of the memory that an engine leaves to the runtime by default (vLLM's gpu_memory_utilization is 0.9)."""
@@ -42,7 +45,7 @@ KEPT = 0.1
 class Running:
     """An engine on a device: how it launches, the tokens of its mixed steps, what it keeps, what it does with scores.
 
-    ``chunk`` None: prompts by themselves.
+    ``chunk`` None: prompts by themselves. ``encodes``: an encoder, whose passes are whole.
     """
 
     engine: Engine
@@ -50,6 +53,7 @@ class Running:
     chunk: int | None
     reserve: Reserve
     kernels: Kernels
+    encodes: bool = False
 
     @property
     def attention(self) -> Attention:
@@ -65,7 +69,8 @@ class Running:
     def words(self) -> str:
         """The engine, and what of it serving depends on."""
         prompts = "prompts by themselves" if self.chunk is None else f"mixed steps of {self.chunk} tokens"
-        return f"{self.engine.words}, {prompts}, {self.reserve.words}"
+        told = (self.engine.words, *(() if self.encodes else (prompts,)), self.reserve.words)
+        return ", ".join(told)
 
     def run(self, program: Program, adapters: Adapters | None = None) -> Program:
         """A program as it is stored, merged and folded, and its adapters."""
@@ -98,7 +103,9 @@ class Question:
         engine = read_engine(self.asked, device, self.model.phases, self.asked["set"])
         reserve = read_reserve(self.asked, engine, otherwise=KEPT)
         launching = Launching.of(engine, device, self.asked["constants"])
-        return Running(engine, launching, engine.mixed_tokens, reserve, kernels_of(engine, device))
+        encodes = self.model.phases[0].encodes
+        chunk = None if encodes else engine.mixed_tokens
+        return Running(engine, launching, chunk, reserve, kernels_of(engine, device), encodes)
 
     @property
     def overrides(self) -> tuple[tuple[str, Any], ...]:
@@ -114,6 +121,11 @@ class Question:
     def attention(self) -> list[str]:
         """The kinds of fused attention, by whose constants it is timed."""
         program = self.program
+        if self.traffic.reads:
+            read = Workload(1, max(self.traffic.prompt.tokens), 1)
+            phase, fp32 = self.model.phases[0], Precision("fp32", "fp32", "fp32")
+            costs = step_cost(program, phase, read.sizes(phase), fp32)
+            return [kind_of(cost) for cost in costs if cost.kind == "attention"]
         ops = [(phase, op) for phase in program.phases for _, op in program.in_phase(phase)]
         fused = [(phase, op) for phase, op in ops if op.kind == "attention" and op.parts]
         return [f"{'latent_' if is_latent(op) else ''}attention_{phase}" for phase, op in fused]
@@ -121,7 +133,7 @@ class Question:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the reader should know about serving this model."""
-        ops = [op for _, op in self.program.in_phase(Phase.DECODE)]
+        ops = [op for _, op in self.program.in_phase(self.model.phases[0] if self.traffic.reads else Phase.DECODE)]
         notes = [note] if (note := note_of(self.conventions.routing)) else []
         if self.adapters:
             notes.append(self.adapters.note)
@@ -137,12 +149,17 @@ class Question:
         return recipe_on(device, stored_by(engine, self.asked), self.model.stored(self.asked["dtype"]))
 
     def check(self) -> None:
-        """Raises WorkloadError for a model that generates no text, an engine for others, too long a request."""
-        if self.model.phases != (Phase.PREFILL, Phase.DECODE) or not self.model.generates:
-            msg = f"{self.model.name} generates no text from prompts alone; serving is modelled for decoders"
+        """Raises WorkloadError for a model that is served in no such way, an engine for others, too long a request."""
+        reads = self.traffic.reads
+        if not reads and (self.model.phases != (Phase.PREFILL, Phase.DECODE) or not self.model.generates):
+            what = "serving is modelled for decoders, and for networks that answer with one pass"
+            msg = f"{self.model.name} generates no text from prompts alone; {what}"
             raise WorkloadError(msg)
         check_routed(self.program, self.conventions.routing, self.model.name)
         read_engine(self.asked, None, self.model.phases, self.asked["set"])  # one that serves no such network
+        if reads:
+            self._check_one_pass()
+            return
         draft = self.speculation.draft if self.speculation else None
         positions = min(each.lengths.positions for each in (self.model, draft) if each)
         longest = self.traffic.longest
@@ -152,6 +169,17 @@ class Question:
                 f"max_position_embeddings {positions}; shorten --prompt or --generate"
             )
             raise WorkloadError(msg)
+
+    def _check_one_pass(self) -> None:
+        """Raises UsageError for what only answers have: drafts, pools, a price of them."""
+        given = {"speculate": self.asked["speculate"], "draft": self.asked["draft"], "pools": self.asked["pools"]}
+        for name, value in given.items():
+            if value:
+                msg = f"{name}: {self.model.name} generates nothing; leave it out"
+                raise UsageError(msg)
+        if self.asked["api"] is not None and self.traffic.reads != "documents":
+            msg = f"api: its prices are of tokens, and {self.model.name} reads {self.traffic.reads}; leave it out"
+            raise UsageError(msg)
 
 
 @takes(ServingOptions)
@@ -167,7 +195,7 @@ def read_question(model: str | Path | Mapping[str, Any] | Model, **options: Unpa
     found = edited_model(model, edits_by_room(options["set"] or {})["model"])
     return Question(
         found,
-        read_traffic(options, found.lengths.output),
+        read_passes(options, found) if found.reads else read_traffic(options, found.lengths.output),
         options,
         Conventions(routing=options["routing"]),
         read_speculation(options),

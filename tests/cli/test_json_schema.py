@@ -54,6 +54,7 @@ COMMANDS = {
         "llama-3.1-8b --hardware h100,l40s,xeon,dgx-h100 --ttft 500ms --api 1/2 --speculate 4:0.7",
         "llama-3.1-8b --hardware 2xl40s --pools --speculate 4:0.7 --draft llama-3.2-1b --lora 2x8",
         "llama-3.1-8b --hardware h100 --launch tensorrt-llm --verify",
+        "bge-m3 --hardware h100 --latency 50ms --api 1/0",
     ],
     "size": [
         "llama-3.1-8b --hardware h100,l40s --load 50req/s --pools",
@@ -61,6 +62,7 @@ COMMANDS = {
         " --draft llama-3.2-1b --lora 2x8 --api 1/2",
         "llama-3.1-8b --hardware h100 --users 30 --activity 0.2 --budget 1MUSD --power 40kW --prompt 512 --generate 16"
         " --ttft p95:500ms --tpot p99:50ms --launch vllm --verify",
+        "resnet-50 --hardware h100,l40s --load 5kreq/s --latency 50ms",
     ],
     "train": ["gpt2 --hardware h100,8xl40s --batch 64 --tokens 1B --pp 1", "llama-3.1-8b --hardware h100 --batch 1"],
     "simulate": ["llama-3.1-8b --hardware h100 --load 5req/s --requests 50 --ttft 100ms --offload kv=100GB"],

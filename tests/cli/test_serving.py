@@ -131,7 +131,16 @@ def test_the_json_of_compare() -> None:
         ("compare llama-3.1-8b --hardware all --set hardware.tdp=1W", "edits go with hardware by name"),
         ("compare llama-3.1-8b --hardware l40s --set hardware.memory.hbm.bandwidth=6TB/s", "hbm"),
         ("compare nothing --hardware h100", "nothing"),
-        ("compare bert-base --hardware h100", "serving is modelled for decoders"),
+        ("compare t5-base --hardware h100", "serving is modelled for decoders"),
+        ("compare bert-base --hardware h100 --ttft 20ms", "generates no tokens; give latency"),
+        ("compare bert-base --hardware h100 --latency p95:20ms", "the latency of documents is a mean"),
+        ("compare bert-base --hardware h100 --generate 8", "generates nothing"),
+        ("compare bert-base --hardware h100 --workload chat", "generates nothing"),
+        ("compare bert-base --hardware 2xh100 --pools", "generates nothing"),
+        ("compare bert-base --hardware h100 --prompt 600", "max_position_embeddings 512"),
+        ("compare llama-3.1-8b --hardware h100 --latency 20ms", "generates tokens; give ttft and tpot"),
+        ("compare resnet-50 --hardware h100 --api 1/1", "its prices are of tokens"),
+        ("compare resnet-50 --hardware h100 --prompt 9", "reads whole inputs; leave prompt out"),
     ],
 )
 def test_bad_flags_are_one_line(command: str, told: str) -> None:

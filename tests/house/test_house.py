@@ -246,7 +246,7 @@ def test_the_test_of_start_up_can_fail() -> None:
 
 
 SERVING = (
-    "--workload --prompt --generate --prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype "
+    "--workload --prompt --generate --prefix-hits --ttft --tpot --latency --dtype --weight-dtype --activation-dtype "
     "--kv-dtype --state-dtype --lora --routing --engine --kernels --constants --speculate --draft --pools --reserve "
     "--price-kind --prices --years --chassis --pue --power-price --hosting --utilization --api --set"
 )
@@ -260,9 +260,9 @@ VERBS = {
     "--latent-dim --causal --full --rule --key-heads --key-dim --chunk --channels --taps --rows --columns --inputs "
     "--tokens --experts --topk --hidden --width --operation --message-bytes "
     "--devices --dtype --routing --engine --kernels --constants --set --json --no-color --table --output -o --help-all",
-    "compare": f"--hardware {SERVING} --launch --verify --json --output -o --wide --quiet --pareto --help-all",
+    "compare": f"--hardware {SERVING} --input --dims --strict --launch --verify --json --output -o --wide --quiet --pareto --help-all",
     "size": "--hardware --load --concurrency --users --activity --headroom --budget --power "
-    f"{SERVING} --prefill-on --launch --verify --json --output -o --wide --quiet --help-all",
+    f"{SERVING} --prefill-on --input --dims --strict --launch --verify --json --output -o --wide --quiet --help-all",
     "train": "--hardware --sequence --batch-tokens --batch --microbatch --zero --recompute --schedule --optimizer "
     "--gradients --dropout --hidden --dtype --tokens --days --tp --pp --dp --ep --cp --dcp --sp --routing --engine "
     "--kernels --constants --reserve --price-kind --prices --years --chassis --pue --power-price --hosting --set "

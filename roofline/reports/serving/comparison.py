@@ -9,12 +9,13 @@ from roofline.buying.ranking import Comparison, Row
 from roofline.buying.serving_costs import ServingCost, Terms, rent_or_buy
 from roofline.buying.sizing import Order
 from roofline.reports.prediction import quantity, table
+from roofline.reports.serving import passes
 from roofline.reports.serving.pools import against_lines, pool_lines
 from roofline.serving.curve import Curve
 from roofline.serving.operating_points import Band, OperatingPoint, Targets
 from roofline.serving.scenario import Question
 from roofline.timing.timing import PARTS
-from roofline.units import format_figures
+from roofline.units import Dimension, format_figures
 
 MODELLED = (
     "modelled: the steady-state mean of continuous batching with all slots full; no queueing, no percentiles, no "
@@ -56,11 +57,13 @@ def _front(result: Comparison, wide: bool) -> list[str]:
     """What nothing else beats in both cost and TPOT."""
     if not result.front:
         return ["Pareto front: none, for want of prices or of what meets the targets"]
-    header = ("Pareto front", "dtype", "layout", "batch", "TPOT", "band", "TTFT", "tok/s user", "USD/Mtok")
+    reads = result.question.traffic.reads
+    figures = passes.front_cells(reads) if reads else ("TPOT", "band", "TTFT", "tok/s user", "USD/Mtok")
+    header = ("Pareto front", "dtype", "layout", "batch", *figures)
     rows = [
         (p.hardware, p.dtype, p.layout, f"{p.batch}", quantity(p.tpot_s, "time_s"),
          ends(Band(p.tpot_s, p.tpot_s * p.low, p.tpot_s * p.high)), quantity(p.ttft_s, "time_s"),
-         format_figures(1 / p.tpot_s), format_figures(p.usd_per_million))
+         *(() if reads else (format_figures(1 / p.tpot_s),)), format_figures(p.usd_per_million))
         for p in (result.front if wide else thinned(result.front))
     ]  # fmt: skip
     return [
@@ -88,7 +91,8 @@ def _verdict(result: Comparison) -> list[str]:
         nothing = "NOTHING SERVES IT" if result.targets.none else "NOTHING MEETS THE TARGETS"
         return [*lines, f"{nothing}; the reasons stand below"]
     ties = [str(row.curve.who) for row in result.rows if row.tie]
-    price = f", {_usd(first.cost.mix(1.0))} per million tokens at full load" if first.cost else ""
+    what = result.question.traffic.reads or "tokens"
+    price = f", {_usd(first.cost.mix(1.0))} per million {what} at full load" if first.cost else ""
     lines.append(f"best: {first.curve.who}{price}")
     if ties:
         lines.append(f"not told apart from it (the 90 % band of the ratio holds 1): {', '.join(ties)}")
@@ -103,13 +107,15 @@ def targets_line(question: Question, targets: Targets) -> str:
 
 
 def _served(result: Comparison, wide: bool) -> list[str]:
-    header = ("hardware", "", "replicas", "batch", *SERVED, *(WIDE if wide else ()))
+    figures, more = _columns(result), wide_columns(result.question.traffic.reads) if wide else ()
+    absent = ("-",) * (len(figures) + 2)
+    header = ("hardware", "", "replicas", "batch", *figures, *more)
     rows = [
         (
             str(row.curve.who),
             _mark(row, result.targets),
-            *((spread(row.curve, row.point), *_figures(row.point, result.terms)) if row.point else ("-",) * 14),
-            *((wide_cells(row.curve, row.point) if row.point else ("-",) * len(WIDE)) if wide else ()),
+            *((spread(row.curve, row.point), *_figures(row.point, result.terms)) if row.point else absent),
+            *((wide_cells(row.curve, row.point) if row.point else ("-",) * len(more)) if wide else ()),
         )
         for row in result.rows
     ]
@@ -117,6 +123,11 @@ def _served(result: Comparison, wide: bool) -> list[str]:
     lines += [f"{row.curve.who} misses: {', '.join(row.misses)}" for row in result.rows if row.misses]
     unsure = [f"{row.curve.who} ({', '.join(row.unsure)})" for row in result.rows if row.unsure]
     return lines + ([f"? at the slow end of the band: {'; '.join(unsure)}"] if unsure else [])
+
+
+def _columns(result: Comparison) -> tuple[str, ...]:
+    reads = result.question.traffic.reads
+    return passes.columns(reads) if reads else SERVED
 
 
 def _alone(result: Comparison) -> list[str]:
@@ -128,7 +139,7 @@ def _alone(result: Comparison) -> list[str]:
     ]
     if not rows:
         return []
-    header = ("batch 1", "", "replicas", "batch", *SERVED)
+    header = ("batch 1", "", "replicas", "batch", *_columns(result))
     return ["without targets, at full load; one sequence at a time:", *table(header, rows, left=(0, 1, 2))]
 
 
@@ -137,10 +148,17 @@ def spread(curve: Curve, point: OperatingPoint) -> str:
     return point.layout if curve.pools else f"{point.replicas} x {point.layout}"
 
 
+def wide_columns(reads: str) -> tuple[str, ...]:
+    """The columns that a wide table adds, of a network that generates nothing those that are not there already."""
+    return (*WIDE[:2], *PARTS) if reads else WIDE
+
+
 def wide_cells(curve: Curve, point: OperatingPoint) -> tuple[str, ...]:
-    """What stands under ``WIDE``."""
+    """What stands under ``wide_columns``."""
     rate, most = point.requests_per_s, "-" if curve.most is None else f"{curve.most:,}"
     shares = (f"{point.shares[name]:.0%}" for name in PARTS)
+    if curve.reads:
+        return curve.dtype, most, *shares
     band = f"{format_figures(rate.low)} to {format_figures(rate.high)}"
     return curve.dtype, most, format_figures(rate.value), band, f"{point.input_part:.0%}", *shares
 
@@ -162,9 +180,10 @@ def _mark(row: Row, targets: Targets) -> str:
 def _figures(point: OperatingPoint, terms: Terms) -> tuple[str, ...]:
     times = [text for band in (point.ttft, point.tpot) for text in (quantity(band.value, "time_s"), ends(band))]
     rates = (point.user_tokens_per_s, point.device_tokens_per_s, point.tokens_per_s)
-    told = [format_figures(rate) for rate in rates]
+    told = passes.rates(point) if point.reads else [format_figures(rate) for rate in rates]
     energy = point.tokens_per_kwh(terms.owning.pue)
-    power = (watts(point), "-" if energy is None else quantity(energy, "tokens"))
+    unit: Dimension = "requests" if point.reads else "tokens"
+    power = (watts(point), "-" if energy is None else quantity(energy, unit))
     return (f"{point.batch}", *times, *told, f"{point.mfu:.0%}", f"{point.mbu:.0%}", *power, point.bound_by)
 
 
@@ -178,23 +197,25 @@ def cost_lines(rows: Iterable[tuple[str, ServingCost | None]], terms: Terms) -> 
     priced = [(name, cost) for name, cost in rows if cost is not None]
     if not priced:
         return ["cost: none, for want of prices"]
-    header = (
-        "USD per million tokens, in / out",
-        "USD/h",
-        "for prompts",
-        *(f"{u:.0%} used" for u in terms.utilizations),
-        "price",
-        "date",
-    )
+    reads = priced[0][1].reads
+    what, more = (passes.money_title(reads), ()) if reads else ("USD per million tokens, in / out", ("for prompts",))
+    header = (what, "USD/h", *more, *(f"{u:.0%} used" for u in terms.utilizations), "price", "date")
     cells = [
-        (name, format_figures(cost.usd_per_h(1.0)), f"{cost.input_part:.0%}",
-         *(f"{format_figures(cost.input(u))} / {format_figures(cost.output(u))}" for u in terms.utilizations),
+        (name, format_figures(cost.usd_per_h(1.0)), *_money(cost, terms),
          f"{cost.offers[0].kind}{' (unverified)' if any(o.unverified for o in cost.offers) else ''}",
          min(offer.date for offer in cost.offers))
         for name, cost in priced
     ]  # fmt: skip
-    lines = [*table(header, cells, left=(0,)), SPLIT]
+    lines = [*table(header, cells, left=(0,)), *(() if reads else (SPLIT,))]
     return [*lines, *dict.fromkeys(f"price: {offer.words()}" for _, cost in priced for offer in cost.offers)]
+
+
+def _money(cost: ServingCost, terms: Terms) -> tuple[str, ...]:
+    """What a million costs at each utilisation, in and out behind the prompts' part."""
+    if cost.reads:
+        return passes.money(cost, terms)
+    pairs = (f"{format_figures(cost.input(u))} / {format_figures(cost.output(u))}" for u in terms.utilizations)
+    return f"{cost.input_part:.0%}", *pairs
 
 
 def api_lines(rows: Iterable[tuple[str, ServingCost | None]], terms: Terms) -> list[str]:
@@ -245,7 +266,8 @@ def footer(curves: Sequence[Curve], question: Question, terms: Terms, modelled: 
     advice = (curve.recipe.cache_advice for curve in curves if curve.recipe and curve.recipe.cache_advice)
     notes = dict.fromkeys((*question.notes, *advice, *cautions))
     owned = [f"owning: {terms.owning.words()}"] if terms.kind == "purchase" else []
-    return [modelled, used, *spoken, *owned, POWER, *bands, *(f"note: {note}" for note in notes)]
+    modelled, power = (passes.MODELLED, passes.POWER) if question.traffic.reads else (modelled, POWER)
+    return [modelled, used, *spoken, *owned, power, *bands, *(f"note: {note}" for note in notes)]
 
 
 def _usd(value: float) -> str:

@@ -8,6 +8,7 @@ from roofline.buying.economics import HOURS_PER_YEAR
 from roofline.buying.serving_costs import Terms
 from roofline.buying.sizing import Order, Sizing
 from roofline.reports.prediction import quantity, table
+from roofline.reports.serving import passes
 from roofline.reports.serving.comparison import (
     MODELLED,
     SIMULATED,
@@ -21,6 +22,7 @@ from roofline.reports.serving.comparison import (
     targets_line,
     watts,
     wide_cells,
+    wide_columns,
 )
 from roofline.reports.serving.pools import against_lines
 from roofline.serving.operating_points import Target
@@ -71,6 +73,8 @@ def _waits(order: Order) -> str:
     """The times that targets are of, or the means."""
     if order.simulated is None:
         point = order.point
+        if point.reads:
+            return passes.waits(point)
         return f"TTFT {quantity(point.ttft.value, 'time_s')}, TPOT {quantity(point.tpot.value, 'time_s')}"
     return ", ".join(f"{each.statistic} {name} {quantity(each.time_s, 'time_s')}" for name, each in _reached(order))
 
@@ -145,8 +149,10 @@ def _simulated(result: Sizing, wide: bool) -> list[str]:
 
 
 def _orders(result: Sizing, wide: bool) -> list[str]:
-    header = ("hardware", "replicas", "units", "band", "devices", "at most", "used", "batch", "TTFT", "band", "TPOT",
-              "band", "power", *(WIDE if wide else ()))  # fmt: skip
+    named = ("latency", "pass") if result.question.traffic.reads else ("TTFT", "TPOT")
+    columns = (named[0], "band", named[1], "band")
+    header = ("hardware", "replicas", "units", "band", "devices", "at most", "used", "batch", *columns, "power",
+              *(wide_columns(result.question.traffic.reads) if wide else ()))  # fmt: skip
     rows = []
     for order in result.orders:
         point = order.point
