@@ -55,6 +55,7 @@ COMMANDS = {
         "llama-3.1-8b --hardware 2xl40s --pools --speculate 4:0.7 --draft llama-3.2-1b --lora 2x8",
         "llama-3.1-8b --hardware h100 --launch tensorrt-llm --verify",
         "bge-m3 --hardware h100 --latency 50ms --api 1/0",
+        "bge-m3 --hardware h100",
     ],
     "size": [
         "llama-3.1-8b --hardware h100,l40s --load 50req/s --pools",
