@@ -7,7 +7,7 @@ from typing import Any
 
 from roofline.buying.training_costs import Run, Training, TrainingRow
 from roofline.reports.prediction import Row, quantity, table
-from roofline.training.rows import MemoryByCause
+from roofline.training.memory import MemoryByCause
 from roofline.training.step import TrainingStep
 from roofline.units import format_figures, format_quantity
 

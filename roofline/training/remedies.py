@@ -14,7 +14,7 @@ from roofline.training.optimizers import read_optimizer
 from roofline.training.question import TrainingQuestion
 from roofline.training.recipes import read_training_recipe
 from roofline.training.resting import Resting, local_weights
-from roofline.training.search import search
+from roofline.training.search import any_fits
 
 _DOUBLINGS = 12
 
@@ -78,5 +78,5 @@ def on_devices(question: TrainingQuestion, count: int) -> TrainingQuestion:
 
 def _fits(question: TrainingQuestion) -> bool:
     with suppress(WorkloadError):
-        return bool(search(question).fits.any())
+        return any_fits(question)
     return False

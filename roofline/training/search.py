@@ -15,12 +15,16 @@ from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import layer_count
 from roofline.prediction.layouts.search import candidates, refuse_layouts
 from roofline.program.recompute import NOTHING, Recompute, read_policy
+from roofline.training.memory import least_memory_of, memory_of
 from roofline.training.question import TrainingQuestion
 from roofline.training.resting import ZERO
 from roofline.training.rows import steps_of
 
 WHOLE_SEQUENCES = Steps(one_token=False, later=False)
 """What a training step reads."""
+
+_ROUNDING = 1e-9
+"""How far a sum of bytes may be off."""
 
 _EQUALS = 512
 """Of so many of the fastest, equals are put in order."""
@@ -92,16 +96,41 @@ def _rounded(seconds: Any) -> Any:
 
 def search(question: TrainingQuestion) -> TrainingTable:
     """A row for all that can be chosen. Raises WorkloadError where no layout divides the model and the batch."""
-    layouts, microbatches = _rows(question)
-    policies, zero = policies_of(question), ZERO if question.zero is None else (question.zero,)
-    kind = kinds(layouts.to_dict(), WHOLE_SEQUENCES)
-    found = [
-        _table(question, layouts.at(kind == each), microbatches[kind == each], policies, zero)
-        for each in np.unique(kind)
-    ]
+    policies, zero = policies_of(question), zero_of(question)
+    found = [_table(question, layouts, microbatch, policies, zero) for layouts, microbatch in _alike(question)]
     names = ("microbatch", "policy", "zero", "time_s", "high_s", "memory_bytes", "fits")
     columns = {name: np.concatenate([getattr(table, name) for table in found]) for name in names}
     return TrainingTable(Layout.stacked([table.layouts for table in found]), **columns, policies=policies)
+
+
+def any_fits(question: TrainingQuestion) -> bool:
+    """Whether a row of ``search`` fits, from memory alone. Raises WorkloadError as ``search`` does."""
+    room = question.request.room_bytes
+    return any(room is None or _fits_in(question, *alike, room) for alike in _alike(question))
+
+
+def _fits_in(question: TrainingQuestion, layouts: Layout, microbatch: Any, room: float) -> bool:
+    """Whether any fits. Activations are counted of those alone that would fit without."""
+    policies, zero = policies_of(question), zero_of(question)
+    least = least_memory_of(question, layouts, microbatch, zero).fullest().total
+    few = np.flatnonzero(np.min(least, axis=(1, 2)) <= room * (1 + _ROUNDING))
+    if not few.size:
+        return False
+    memory = memory_of(question, layouts.at(few), microbatch[few], policies, zero)
+    return bool((memory.fullest().total <= room).any())
+
+
+def _alike(question: TrainingQuestion) -> Iterator[tuple[Layout, Any]]:
+    """Layouts with their microbatches, those together that have the same collectives, on devices that are joined."""
+    layouts, microbatch = _rows(question)
+    question.request.machine(int(np.max(layouts.devices)))
+    kind = kinds(layouts.to_dict(), WHOLE_SEQUENCES)
+    return ((layouts.at(kind == each), microbatch[kind == each]) for each in np.unique(kind))
+
+
+def zero_of(question: TrainingQuestion) -> tuple[int, ...]:
+    """The stages of ZeRO that are tried: the one given, or all."""
+    return ZERO if question.zero is None else (question.zero,)
 
 
 def policies_of(question: TrainingQuestion) -> tuple[Recompute, ...]:
@@ -164,7 +193,8 @@ def _table(
     row, policy, stage = (index.ravel() for index in np.indices(shape))
     whole = steps.time().whole
     time, high, memory = (
-        np.broadcast_to(np.asarray(each), shape).ravel() for each in (whole.time_s, whole.high_s, steps.fullest().total)
+        np.broadcast_to(np.asarray(each), shape).ravel()
+        for each in (whole.time_s, whole.high_s, steps.memory.fullest().total)
     )
     room = steps.machine.room_bytes
     fits = np.full(memory.shape, True) if room is None else memory <= room

@@ -15,9 +15,10 @@ from roofline.program.recompute import NOTHING, Recompute
 from roofline.timing.timing import Timing
 from roofline.training.causes import CAUSES
 from roofline.training.flops import model_flops, recomputed_flops
+from roofline.training.memory import MOMENTS, STAGES, MemoryByCause, memory_of
 from roofline.training.question import TrainingQuestion
 from roofline.training.remedies import Remedy, remedies
-from roofline.training.rows import MOMENTS, STAGES, MemoryByCause, Steps, TimeOfStep, steps_of
+from roofline.training.rows import Steps, TimeOfStep, steps_of
 from roofline.training.search import Choice, search
 from roofline.training.timeline import StageTimes, Timed, timeline
 
@@ -46,7 +47,7 @@ class TrainingStep:
     @cached_property
     def steps(self) -> Steps:
         """The one step of the choice."""
-        return _steps(self.question, self.choice, (self.choice.policy,))
+        return steps_of(*_of_choice(self.question, self.choice, (self.choice.policy,)))
 
     # Memory
 
@@ -58,7 +59,7 @@ class TrainingStep:
     @cached_property
     def memory(self) -> Mapping[str, MemoryByCause]:
         """Bytes on a device by stage and cause. [B]"""
-        stages = [self.steps.memory(stage).each(_first) for stage in STAGES]
+        stages = [self.steps.memory.of(stage).each(_first) for stage in STAGES]
         named = zip(_STAGE_NAMES, stages, strict=True)
         return {name: stage for name, stage in named if stage.total > 0}
 
@@ -73,7 +74,7 @@ class TrainingStep:
         if self.choice.layout.pp > 1 and self.fullest != "last":
             return f"as its {_in_flight(self)} microbatches in flight begin their backward pass"
         stage = _STAGE_NAMES.index(self.fullest)
-        return MOMENTS[round(_first(self.steps.fullest_moment(stage)))]
+        return MOMENTS[round(_first(self.steps.memory.fullest_moment(stage)))]
 
     @cached_property
     def remedies(self) -> tuple[Remedy, ...]:
@@ -96,7 +97,7 @@ class TrainingStep:
     @property
     def microbatches(self) -> int:
         """Microbatches of a step of a replica."""
-        return round(_first(self.steps.count))
+        return round(_first(self.steps.memory.count))
 
     @cached_property
     def causes(self) -> dict[str, float]:
@@ -134,7 +135,7 @@ class TrainingStep:
             [_seconds(part[place]) for place in STAGES] for part in (passes.forward, passes.backward, passes.weights)
         ]
         by_place[1][1] += _seconds(again)
-        forward, backward, weights = ([_first(value) for value in steps.of_stages(each)] for each in by_place)
+        forward, backward, weights = ([_first(value) for value in steps.memory.of_stages(each)] for each in by_place)
         own = [
             StageTimes(f, b - w if split else b, w if split else 0.0)
             for f, b, w in zip(forward, backward, weights, strict=True)
@@ -218,16 +219,19 @@ class TrainingStep:
         }  # fmt: skip
 
 
-def _steps(question: TrainingQuestion, choice: Choice, policies: tuple[Recompute, ...]) -> Steps:
+def _of_choice(
+    question: TrainingQuestion, choice: Choice, policies: tuple[Recompute, ...]
+) -> tuple[TrainingQuestion, Layout, Any, tuple[Recompute, ...], tuple[int, ...]]:
+    """The arrays that a choice is a row of."""
     layout = Layout(*(np.array([degree]) for degree in choice.layout.to_dict().values()))
-    return steps_of(question, layout, np.array([choice.microbatch]), policies, (choice.zero,))
+    return question, layout, np.array([choice.microbatch]), policies, (choice.zero,)
 
 
 def _check_policy(question: TrainingQuestion, choice: Choice) -> None:
     """Raises WorkloadError for whole layers that were asked to be made again and save no memory."""
     if question.recompute is None or question.recompute.name != "full":
         return
-    held = _steps(question, choice, (NOTHING, choice.policy)).activations()
+    held = memory_of(*_of_choice(question, choice, (NOTHING, choice.policy))).activations()
     kept, dropped = (float(size) for size in np.ravel(np.broadcast_to(held, (1, 2, 1))))
     if dropped >= kept:
         msg = (

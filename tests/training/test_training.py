@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from roofline.training.question import TrainingQuestion, read_training
 from roofline.training.recipes import read_training_recipe
 from roofline.training.resting import Resting, local_weights
 from roofline.training.schedules import read_schedule
-from roofline.training.search import search
+from roofline.training.search import any_fits, search
 from roofline.training.step import TrainingStep
 
 BF16 = Precision("bf16", "bf16", "bf16")
@@ -162,7 +163,7 @@ def test_policies_trade_memory_for_time() -> None:
     assert found[1].hfu > found[1].mfu
     every = step(dp=8, microbatch=8, zero=1, recompute="every:3")
     assert every.memory["first"].saved < found[1].memory["first"].saved
-    assert every.steps.held[0].working[1] > found[1].steps.held[0].working[1]
+    assert every.steps.memory.held[0].working[1] > found[1].steps.memory.held[0].working[1]
 
 
 @pytest.mark.parametrize("layout", [Layout(), Layout(tp=2), Layout(tp=2, sp=2, dp=2)])
@@ -263,6 +264,18 @@ def test_what_does_not_fit_is_never_priced() -> None:
 
 def test_remedies_are_true() -> None:
     assert roofline.train("llama-3.1-8b", "h100", dtype="bf16", batch=8).step.fits
+
+
+@pytest.mark.parametrize("asked", [{"tp": 1}, {"recompute": "none", "zero": 1, "tp": 2}], ids=str)
+def test_whether_any_fits_is_what_the_search_finds(asked: dict[str, Any]) -> None:
+    """At the edge: a byte more, and a byte less, than the choice of least memory needs."""
+    options = {"batch": 8, "sequence": 128, "dtype": "bf16", "cp": 1} | asked
+    question = read_training("gpt2", "2xh100", completed(TrainOptions, options, "train"))
+    least, request = float(search(question).memory_bytes.min()), question.request
+    assert request.device.capacity is not None
+    for spare, fits in ((1.0, True), (-1.0, False)):
+        reserved = request.device.capacity - least - spare
+        assert any_fits(replace(question, request=replace(request, reserved=reserved))) is fits
 
 
 def test_a_run_has_days_device_hours_and_money() -> None:

@@ -13,7 +13,7 @@ from roofline.charts.drawing.legend import Entry, draw_legend
 from roofline.charts.drawing.scales import Scale, frame, si
 from roofline.charts.drawing.sheet import Sheet
 from roofline.charts.drawing.theme import Theme
-from roofline.training.rows import MemoryByCause
+from roofline.training.memory import MemoryByCause
 from roofline.training.step import TrainingStep
 from roofline.training.timeline import Timed
 from roofline.units import format_quantity

@@ -125,7 +125,7 @@ class TrainingComparison:
     @property
     def memory(self) -> dict[str, Compared]:
         """Saved activations, and the most that is held at once. [B]"""
-        saved = sum(first(size) for size in self.step.steps.held[0].saved)
+        saved = sum(first(size) for size in self.step.steps.memory.held[0].saved)
         peak = self.step.memory[self.step.fullest].total
         return {
             "saved_activations": Compared(saved, self.measured.saved_bytes),
@@ -210,10 +210,10 @@ def _figures(step: TrainingStep) -> list[Figures]:
 
 
 def _update_figures(step: TrainingStep) -> Figures:
-    steps, zero = step.steps, step.choice.zero
+    steps, memory, zero = step.steps, step.steps.memory, step.choice.zero
     moved, flops = (
-        float(sum(first(of(steps.weights, zero, place)) for place in range(3)))
-        for of in (steps.resting.updated_bytes, steps.resting.elementwise_flops)
+        float(sum(first(of(memory.weights, zero, place)) for place in range(3)))
+        for of in (memory.resting.updated_bytes, memory.resting.elementwise_flops)
     )
     timing = step.parts.update
     mbu = moved / (float(timing.time_s) * float(steps.machine.rates.bandwidth))

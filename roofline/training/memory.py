@@ -1,0 +1,243 @@
+"""Bytes of training steps in arrays: layouts with microbatches, policies and stages of ZeRO, an axis of each, in this
+order. Nothing is timed here: what only asks whether a step fits asks this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from roofline.classes import frozen
+from roofline.number import Number, added, maximum, where
+from roofline.parallelism.layout import Layout
+from roofline.parallelism.pipeline import Pipeline, layer_count
+from roofline.parallelism.sharded_backward import shard_training
+from roofline.program.phases import Phase
+from roofline.program.program import Program
+from roofline.program.recompute import NOTHING, Recompute
+from roofline.training.activations import Activations, Holding
+from roofline.training.question import TrainingQuestion
+from roofline.training.resting import LocalWeight, Resting, local_weights
+
+STAGES = (0, 1, 2)
+"""The first stage, the fullest inner one, the last; of places, before the layers, in them, behind them."""
+
+MOMENTS = ("as the backward pass of the head begins", "as a layer runs backward", "as the first layer runs backward",
+           "as the backward pass ends")  # fmt: skip
+"""When memory may be fullest."""
+
+POLICY_AXIS, ZERO_AXIS = 1, 2
+"""Axes."""
+
+_AXES = (..., None, None)
+"""Of layouts, policies and stages of ZeRO."""
+
+_NO_ACTIVATIONS = Activations((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+
+
+@frozen
+class MemoryByCause:
+    """Bytes on a device of a stage by cause. [B]
+
+    ``saved``: activations of all microbatches in flight. ``working``: what the backward pass works on. ``gathered``:
+    weights that rest split, of the layers that are at work, with gradients that are not split yet.
+    """
+
+    weights: Any
+    gradients: Any
+    optimizer: Any
+    saved: Any
+    working: Any
+    gathered: Any
+
+    @property
+    def total(self) -> Any:
+        """All of it."""
+        return self.weights + self.gradients + self.optimizer + self.saved + self.working + self.gathered
+
+    def each(self, change: Callable[[Any], Any]) -> MemoryByCause:
+        """The same with every cause changed alike."""
+        return MemoryByCause(*(change(getattr(self, field.name)) for field in fields(self)))
+
+    def to_dict(self) -> dict[str, float]:
+        """The bytes of one stage as JSON."""
+        names = [*(field.name for field in fields(self)), "total"]
+        return {f"{name}_bytes": float(getattr(self, name)) for name in names}
+
+
+@frozen
+class MemoryOfSteps:
+    """The memory of training steps of layouts that have the same collectives, each with a microbatch.
+
+    ``layouts`` and ``microbatch`` have axes of policies and of ``zero`` of one place, which results fill; ``held`` are
+    the activations under each of ``policies``.
+    """
+
+    question: TrainingQuestion
+    layouts: Layout
+    microbatch: Any
+    policies: tuple[Recompute, ...]
+    zero: tuple[int, ...]
+    layers: int
+    held: tuple[Activations, ...]
+    weights: tuple[LocalWeight, ...]
+
+    @property
+    def count(self) -> Any:
+        """Microbatches of a step of a replica."""
+        return self.question.batch / self.layouts.dp / self.microbatch
+
+    @property
+    def sizes(self) -> dict[str, Number]:
+        """What a pass of a microbatch reads."""
+        length = float(self.question.sequence)
+        return {"B": self.microbatch, "T": length, "S": length, "M": length}
+
+    @property
+    def resting(self) -> Resting:
+        """How weights rest."""
+        return Resting(self.question.recipe, self.question.optimizer)
+
+    def of_stages(self, values: Sequence[Number]) -> tuple[Any, Any, Any]:
+        """The values of the first, the fullest inner and the last stage, of those of the three places."""
+        pipeline = Pipeline(self.layers, self.layouts.pp, 1, Phase.FORWARD)
+        first, inner, last = pipeline.stage_values(*(value + 0.0 * self.microbatch for value in values))
+        return first, inner, last
+
+    def of_devices(self, values: Sequence[Number]) -> tuple[Any, Any, Any]:
+        """The same of devices, which have two stages each where a schedule pairs them."""
+        first, inner, last = self.of_stages(values)
+        return (first + last, 2 * inner, first + last) if self.question.schedule.paired else (first, inner, last)
+
+    def of(self, stage: int) -> MemoryByCause:
+        """The bytes of a stage at its fullest; 0 of one that a layout does not have."""
+        several = self._moments(stage)
+        fullest = _fullest(several)
+        rest = self.resting
+        weights, states = (self._at_rest(of, stage) for of in (rest.weight_bytes, rest.state_bytes))
+        gathered = joined([self._gathered(zero) for zero in self.zero], ZERO_AXIS)
+        there = (self.layouts.pp > 0, self.layouts.pp > 2, self.layouts.pp > 1)[stage]
+        gradients, saved, working = (
+            np.choose(fullest, [np.broadcast_to(part, fullest.shape) for part in parts])
+            for parts in zip(*several, strict=True)
+        )
+        found = MemoryByCause(weights, gradients, states, saved, working, gathered)
+        return found.each(lambda size: np.where(there, size, 0.0))
+
+    def activations(self) -> Any:
+        """The most bytes of activations, saved and worked on, that any stage holds at once."""
+        most: Any = 0.0
+        for stage in STAGES:
+            for _, saved, working in self._moments(stage):
+                most = np.maximum(most, saved + working)
+        return most
+
+    def fullest_moment(self, stage: int) -> Any:
+        """Which of ``MOMENTS`` a stage is fullest at, of equals the first."""
+        return _fullest(self._moments(stage))
+
+    def _at_rest(self, of: Callable[[Sequence[LocalWeight], int, int], Number], stage: int) -> Any:
+        found = [self.of_devices([of(self.weights, zero, place) for place in STAGES])[stage] for zero in self.zero]
+        return joined(found, ZERO_AXIS)
+
+    def _moments(self, stage: int) -> list[tuple[Any, Any, Any]]:
+        """Bytes of gradients, of what is saved and of what the backward pass works on, at each of ``MOMENTS``.
+
+        When the backward pass of the layers begins, what is behind them is no longer held.
+        """
+        gradients = self._gradients(stage)
+        held = [self._activations(each, stage) for each in self.held]
+        parts = [tuple(joined(values, POLICY_AXIS) for values in zip(*moment, strict=True))
+                 for moment in zip(*held, strict=True)]  # fmt: skip
+        return [(there, saved, working) for there, (saved, working) in zip(gradients, parts, strict=True)]
+
+    def _activations(self, held: Activations, stage: int) -> list[tuple[Any, Any]]:
+        """Bytes that are saved on a stage, and worked on, at each of ``MOMENTS``."""
+        pp = self.layouts.pp
+        numbered = (0, 1, pp - 1)[stage]
+        flight = self.question.schedule.in_flight(numbered, pp, self.count)
+        whole = self.of_devices(held.saved)[stage] * flight
+        ends = self.of_devices((0.0, 0.0, held.saved[2]))[stage]
+        last = self.of_devices((held.saved[0], 0.0, 0.0))[stage] + held.saved[1] / self.layers
+        behind = where(ends > 0, held.working[2], 0.0)
+        return [(whole, behind), (whole - ends, held.working[1]), (last, held.working[1]), (0.0, held.working[0])]
+
+    def _gradients(self, stage: int) -> list[Any]:
+        """Bytes of gradients at each of ``MOMENTS``: all of them where microbatches add them up, or a buffer is there.
+
+        Else they come with the backward pass; a table that is the head's too has three when it ends: that of the head,
+        its own, and their sum.
+        """
+        bytes_of, pp = self.resting.gradient_bytes, self.layouts.pp
+        tied = [weight for weight in self.weights if weight.tied and weight.place == 0]
+        all_of, tables, heads = (
+            self._at_rest(of, stage)
+            for of in (
+                bytes_of,
+                lambda weights, zero, place: bytes_of(tied, zero, place) * (pp == 1),
+                lambda weights, zero, place: bytes_of(weights, zero, place) * (place == 2),
+            )
+        )
+        first = self._at_rest(lambda weights, zero, place: bytes_of(weights, zero, place) * (place == 0), stage)
+        held = (self.count > 1) | self.question.recipe.holds_gradients
+        came = [0.0, heads + tables, all_of - first + tables, all_of + 2 * tables]
+        return [np.where(held, all_of, each) for each in came]
+
+    def _gathered(self, zero: int) -> Any:
+        """Two layers' weights, one being fetched while the other is at work, and gradients that are not split yet."""
+        recipe, most = self.question.recipe, 0.0 * self.microbatch
+        for place, at_once in ((0, 1), (1, 2), (2, 1)) if zero == 3 else ():
+            each = at_once * recipe.computed_bytes + recipe.gradient_bytes
+            own = [weight for weight in self.weights if weight.place == place]
+            size = added(where(weight.replicas > 1, weight.elements * each, 0.0) for weight in own)
+            most = maximum(most, size / (self.layers if place == 1 else 1))
+        return most
+
+    def fullest(self) -> MemoryByCause:
+        """The memory of the stage that holds most."""
+        stages = [self.of(stage) for stage in STAGES]
+        largest = np.argmax(np.stack(np.broadcast_arrays(*(stage.total for stage in stages))), axis=0)
+        names = [field.name for field in fields(MemoryByCause)]
+        several = ([np.broadcast_to(getattr(stage, name), largest.shape) for stage in stages] for name in names)
+        return MemoryByCause(*(np.choose(largest, some) for some in several))
+
+
+def _fullest(moments: Sequence[Sequence[Any]]) -> Any:
+    """The place of the largest sum."""
+    return np.argmax(np.stack(np.broadcast_arrays(*(sum(moment) for moment in moments))), axis=0)
+
+
+def sharded_step(question: TrainingQuestion, layouts: Layout) -> Program:
+    """A step on one device of layouts in arrays of one axis, both passes."""
+    return shard_training(question.network.step, layouts.at(_AXES), zero=1)
+
+
+def memory_of(
+    question: TrainingQuestion, layouts: Layout, microbatch: Any, policies: tuple[Recompute, ...],
+    zero: tuple[int, ...], sharded: Program | None = None,
+) -> MemoryOfSteps:  # fmt: skip
+    """The memory of layouts in arrays of one axis, which have the same collectives, each with its microbatch.
+
+    ``sharded`` is their ``sharded_step``, where it is there already.
+    """
+    least = least_memory_of(question, layouts, microbatch, zero)
+    sharded = sharded or sharded_step(question, layouts)
+    holding = Holding.of(question.network, sharded, least.layouts, least.sizes, question.recipe.precision)
+    return replace(least, policies=policies, held=holding.under(policies))
+
+
+def least_memory_of(
+    question: TrainingQuestion, layouts: Layout, microbatch: Any, zero: tuple[int, ...]
+) -> MemoryOfSteps:
+    """The same without any activations: what no policy goes below."""
+    rows, each = layouts.at(_AXES), np.asarray(microbatch, dtype=np.float64)[:, None, None]
+    weights, layers = tuple(local_weights(question.network.forward, rows)), layer_count(question.network.program)
+    return MemoryOfSteps(question, rows, each, (NOTHING,), zero, layers, (_NO_ACTIVATIONS,), weights)
+
+
+def joined(values: Sequence[Any], axis: int) -> Any:
+    """Values along an axis, in which each of them has one place."""
+    return np.concatenate(np.broadcast_arrays(*(np.asarray(value) + np.zeros((1, 1, 1)) for value in values)), axis)
