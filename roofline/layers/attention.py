@@ -221,12 +221,14 @@ def projections(
     source: str = "h",
     held: str = "B S K H",
     values: bool = True,
+    value: str = "H",
 ) -> tuple[Op, ...]:
     """The query, key and value projections; a cached key or value is written as a slice of B T K H.
 
     ``packed`` states them as one matmul, which reads its input once. ``held`` are the axes of the cache that stays.
     Without ``key_bias`` only queries and values have the ``bias``: one of the keys cancels in the softmax. Without
-    ``values`` they are made of the keys (:func:`value_norm`).
+    ``values`` they are made of the keys (:func:`value_norm`). ``value``: the letter of a value's width, U where it is
+    not a key's.
 
     >>> from sympy import symbols
     >>> sizes = dict(zip("BTDKGH", symbols("B T D K G H")))
@@ -238,8 +240,9 @@ def projections(
     Source: Vaswani et al. 2017 (arXiv 1706.03762), section 3.2.2.
     """
     h = Tensor(source, "B T D")
-    k, v = _keys_values("B T K H", cached, held)
-    outputs = (("q", "K G H", Tensor("q", _HEADS)), ("k", "K H", k), ("v", "K H", v))
+    k, _ = _keys_values("B T K H", cached, held)
+    _, v = _keys_values(f"B T K {value}", cached, held if value == "H" else f"B S K {value}")
+    outputs = (("q", "K G H", Tensor("q", _HEADS)), ("k", "K H", k), ("v", f"K {value}", v))
     ops = tuple(
         contract(
             f"{x}_proj",
@@ -298,8 +301,8 @@ def rotary(*, cached: bool = True) -> Op:
     return fuse("rotary", ops, kind="elementwise")
 
 
-def output_projection(*, bias: bool = False) -> Op:
-    """The projection of the concatenated heads back to the hidden size.
+def output_projection(*, bias: bool = False, value: str = "H") -> Op:
+    """The projection of the concatenated heads, as wide as their values, back to the hidden size.
 
     >>> print(output_projection())
     out_proj: context[B T K G H], w_out[K G H D] -> a[B T D]
@@ -307,9 +310,8 @@ def output_projection(*, bias: bool = False) -> Op:
     Source: Vaswani et al. 2017 (arXiv 1706.03762), section 3.2.2.
     """
     offset = weight("b_out", "D") if bias else None
-    return contract(
-        "out_proj", Tensor("context", _HEADS), weight("w_out", "K G H D"), Tensor("a", "B T D"), bias=offset
-    )
+    context = Tensor("context", f"B T K G {value}")
+    return contract("out_proj", context, weight("w_out", f"K G {value} D"), Tensor("a", "B T D"), bias=offset)
 
 
 def _keys_values(axes: str, cached: bool, held: str = "B S K H", prefix: str = "") -> tuple[Tensor, Tensor]:

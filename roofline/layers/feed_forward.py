@@ -6,7 +6,9 @@ from typing import Literal, TypeAlias
 
 from roofline.program.op import Op, PerElement, Tensor, contract, elementwise, fuse, weight
 
-Activation: TypeAlias = Literal["relu", "gelu", "gelu_new", "silu", "clamped_silu", "tanh", "quick_gelu", "relu2"]
+Activation: TypeAlias = Literal[
+    "relu", "gelu", "gelu_new", "silu", "clamped_silu", "tanh", "quick_gelu", "relu2", "xielu"
+]
 
 _WORK: dict[Activation, tuple[int, int]] = {  # vector FLOPs and transcendental operations per element
     "relu": (1, 0),  # max(x, 0)
@@ -17,7 +19,10 @@ _WORK: dict[Activation, tuple[int, int]] = {  # vector FLOPs and transcendental 
     "tanh": (0, 1),
     "relu2": (2, 0),  # max(x, 0), squared (Primer, Nemotron)
     "quick_gelu": (4, 1),  # x / (1 + exp(-1.702 x)) (CLIP)
+    "xielu": (9, 1),  # a x^2 + b x, or a (exp(x) - 1 - x) + b x, of which one is chosen by sign (arXiv 2411.13010)
 }
+_TRAINED: dict[Activation, tuple[str, ...]] = {"xielu": ("alpha_p", "alpha_n")}
+"""Activations with numbers that are trained, one of each a layer."""
 
 
 def activation(name: str, x: Tensor, y: Tensor, function: Activation, *, gate: Tensor | None = None) -> Op:
@@ -33,7 +38,8 @@ def activation(name: str, x: Tensor, y: Tensor, function: Activation, *, gate: T
     Source: Hendrycks and Gimpel 2016, GELU and SiLU (arXiv 1606.08415); Shazeer 2020, GLU variants (arXiv 2002.05202).
     """
     flops, special = _WORK[function]
-    inputs = [x] if gate is None else [gate, x]
+    trained = [weight(f"{name}_{number}", "") for number in _TRAINED.get(function, ())]
+    inputs = [x, *trained] if gate is None else [gate, x, *trained]
     return elementwise(name, inputs, y, PerElement(flops + (gate is not None), special=special), function=function)
 
 

@@ -87,7 +87,7 @@ def test_an_unknown_preset_unlike_any_gets_all_names():
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({}, "a mapping: has no model_type; known: albert, arcee, bamba, "),
+        ({}, "a mapping: has no model_type; known: afmoe, albert, apertus, "),
         ({**LLAMA, "model_type": "lama"}, 'model_type "lama" is not modelled; did you mean llama?'),
         ({**LLAMA, "model_type": "rwkv"}, 'model_type "rwkv" is not modelled; '),
         ({**LLAMA, "model_type": ["llama"]}, "model_type a list is not modelled"),

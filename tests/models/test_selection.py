@@ -29,7 +29,12 @@ def test_each_preset_is_of_one_kind_and_the_kinds_are_all_of_them() -> None:
 
 
 def test_filters_hold_together() -> None:
-    assert listed("--moe", "--parameters", "220B..240B") == ["deepseek-v2", "minimax-m2", "qwen3-235b-a22b"]
+    assert listed("--moe", "--parameters", "220B..240B") == [
+        "deepseek-v2",
+        "k-exaone-236b-a23b",
+        "minimax-m2",
+        "qwen3-235b-a22b",
+    ]
     assert listed("--family", "glm_moe_dsa") == ["glm-5", "glm-5.2"]
     assert listed("nano", "--kind", "hybrid", "--moe") == ["nemotron-3-nano-30b-a3b"]
 

@@ -64,6 +64,10 @@ STATED = {
     "granite-3.1-1b-a400m": "1.3",
     "granite-3.1-3b-a800m": "3.3",
     "hunyuan-a13b": "80",
+    "hy3-preview": "295",
+    "k-exaone-236b-a23b": "236.6",
+    "mimo-v2-flash": "309",
+    "step-3.5-flash": "197",
     "kimi-k2.5": "1.0e3",
     "minimax-m2": "229",
     "ministral-3-8b": "8.4",
@@ -325,8 +329,8 @@ def test_the_tutorial_is_the_module_that_it_says_it_is():
 
 # Modules of transformers
 
-ELSEWHERE = ("bert-tutorial", "colbertv2")
-"""Presets of modules that transformers has not."""
+ELSEWHERE = ("bert-tutorial", "colbertv2", "step-3.5-flash")
+"""Presets of modules that transformers has not, or, Step's, without a head."""
 
 MODULES = [name for name in ARCHITECTURES if name not in ELSEWHERE]
 """A preset of each family: the other sizes of a family differ by numbers, which the random configurations have too."""

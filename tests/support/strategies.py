@@ -167,6 +167,7 @@ _OF_ITS_OWN = " head_dim attention_bias"
 
 DECODERS: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
     # class stem; fields that the family shares with Llama; what it has besides; what it calls them
+    "apertus": ("Apertus", _GROUPED + " attention_bias", {"hidden_act": st.sampled_from(("xielu", "silu"))}, {}),
     "arcee": ("Arcee", _GROUPED + " head_dim attention_bias mlp_bias", {}, {}),
     "bloom": ("Bloom", _PLAIN, {}, {"num_hidden_layers": "n_layer", "num_attention_heads": "n_head"}),
     "cohere": ("Cohere", _GROUPED + " attention_bias", {"use_qk_norm": st.booleans()}, {}),
@@ -303,6 +304,53 @@ MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
         },
         {},
     ),
+    "afmoe": (
+        "Afmoe",
+        _GROUPED + " head_dim",
+        {
+            "num_experts": st.integers(4, 8),
+            "num_experts_per_tok": FEW,
+            "num_shared_experts": FEW,
+            "num_dense_layers": st.integers(0, 4),
+            "moe_intermediate_size": SMALL,
+            "sliding_window": _WIDTHS,
+            "global_attn_every_n_layers": st.integers(1, 4),
+        },
+        {},
+    ),
+    "cohere2_moe": (
+        "Cohere2Moe",
+        _GROUPED + _OF_ITS_OWN,
+        {
+            "num_experts": st.integers(4, 8),
+            "num_experts_per_tok": FEW,
+            "num_shared_experts": st.integers(0, 2),
+            "first_k_dense_replace": st.integers(0, 1),  # transformers builds no network of fewer layers
+            "prefix_dense_intermediate_size": SMALL,
+            "prefix_dense_sliding_window_pattern": st.integers(1, 3),
+            "sliding_window": _WIDTHS,
+            "sliding_window_pattern": st.integers(1, 4),
+            "rms_norm_eps": st.sampled_from((None, 1e-5)),
+        },
+        {},
+    ),
+    "exaone_moe": (
+        "ExaoneMoe",
+        _GROUPED + " head_dim",
+        {
+            "num_experts": st.integers(4, 8),
+            "num_experts_per_tok": FEW,
+            "num_shared_experts": FEW,
+            "moe_intermediate_size": SMALL,
+            "first_k_dense_replace": st.integers(0, 4),
+            "n_group": st.just(1),
+            "topk_group": st.just(1),
+            "sliding_window": _WIDTHS,
+            "sliding_window_pattern": st.integers(1, 5),
+        },
+        {},
+    ),
+    "flex_olmo": ("FlexOlmo", _GROUPED + " attention_bias", _ROUTED, {}),
     "glm4_moe": (
         "Glm4Moe",
         _GROUPED + _OF_ITS_OWN,
@@ -335,6 +383,17 @@ MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
         {"num_experts": st.integers(4, 8), "moe_topk": FEW},
         {},
     ),
+    "hy_v3": (
+        "HYV3",
+        _GROUPED + _OF_ITS_OWN,
+        {
+            "num_experts": st.integers(4, 8),
+            "num_experts_per_tok": FEW,
+            "num_shared_experts": FEW,
+            "moe_intermediate_size": SMALL,
+        },
+        {},
+    ),
     "llama4_text": (
         "Llama4",
         _GROUPED + _OF_ITS_OWN,
@@ -345,6 +404,24 @@ MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
             "interleave_moe_layer_step": st.integers(1, 3),
             "use_qk_norm": st.booleans(),
             "attention_chunk_size": st.integers(81, 99),
+        },
+        {},
+    ),
+    "mimo_v2_flash": (
+        "MiMoV2Flash",
+        _GROUPED + _OF_ITS_OWN,
+        {
+            "v_head_dim": FEW,
+            "sliding_window": _WIDTHS,
+            "n_routed_experts": st.integers(4, 8),
+            "num_experts_per_tok": FEW,
+            "moe_intermediate_size": SMALL,
+            "rope_parameters": st.just(
+                {
+                    kind: {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 1.0}
+                    for kind in ("full_attention", "sliding_attention")
+                }
+            ),
         },
         {},
     ),
@@ -371,6 +448,19 @@ MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
         {},
     ),
     "qwen3_moe": ("Qwen3Moe", _GROUPED + _OF_ITS_OWN, {**_SPARSE, **_ROUTED, "moe_intermediate_size": SMALL}, {}),
+    "step3p5": (
+        "Step3p7",
+        _GROUPED + " head_dim",
+        {
+            "n_routed_experts": st.integers(4, 8),
+            "num_experts_per_tok": FEW,
+            "moe_intermediate_size": SMALL,
+            "share_expert_dim": SMALL,
+            "sliding_window": _WIDTHS,
+            "moe_layers_enum": st.sampled_from(("1,2", "0", [])),
+        },
+        {},
+    ),
     "solar_open": ("SolarOpen", _GROUPED + " head_dim", _SHARED, {}),
 }
 DECODERS |= MIXTURES
@@ -381,10 +471,9 @@ def decoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str,
     """A small configuration of one of DECODERS, or of any of them."""
     model_type = model_type or draw(st.sampled_from(sorted(DECODERS)))
     stem, shared, own, called = DECODERS[model_type]
-    base = f"{stem}Text" if stem in ("Gemma3", "Gemma4", "Llama4") else stem
-    fields = draw(_rotary_configs(model_type, (f"{stem}ForCausalLM", f"{base}Model"))) | {
-        "mlp_bias": draw(st.booleans())
-    }
+    base = f"{stem}Text" if stem in ("Gemma3", "Gemma4", "Llama4", "Step3p7") else stem
+    classes = (f"{base}Model",) if stem == "Step3p7" else (f"{stem}ForCausalLM", f"{base}Model")
+    fields = draw(_rotary_configs(model_type, classes)) | {"mlp_bias": draw(st.booleans())}
     if "num_key_value_heads" not in shared:
         fields["hidden_size"] = fields["num_attention_heads"] * 2 * draw(FEW)
     kept = {called.get(name, name): fields[name] for name in shared.split()}
@@ -394,6 +483,12 @@ def decoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str,
         drawn["num_ln_in_parallel_attn"] = drawn["num_ln_in_parallel_attn"] if drawn["new_decoder_architecture"] else 1
     if "kv_lora_rank" in own:
         drawn["num_key_value_heads"] = fields["num_attention_heads"]
+    if model_type == "mimo_v2_flash":
+        kept["num_attention_heads"] *= 2  # layers with a window have twice the key/value heads
+    if model_type == "step3p5":
+        kinds = st.sampled_from(("full_attention", "sliding_attention"))
+        drawn["layer_types"] = [draw(kinds) for _ in range(kept["num_hidden_layers"])]
+        drawn["attention_other_setting"] = {"num_attention_heads": kept["num_key_value_heads"] * draw(FEW)}
     if model_type in ("bloom", "mpt"):
         del kept["intermediate_size"]  # always four times the hidden size
     return {name: fields[name] for name in ("model_type", "architectures")} | kept | drawn

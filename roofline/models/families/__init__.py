@@ -17,6 +17,7 @@ from roofline.models.families.mixtures import MIXTURES
 from roofline.models.families.seeing import SEEING
 from roofline.models.families.state_spaces import STATE_SPACES
 from roofline.models.families.vision import VISION
+from roofline.models.families.windowed_mixtures import WINDOWED_MIXTURES
 from roofline.models.shapes import decoder
 from roofline.program.conventions import Conventions
 from roofline.program.program import Program
@@ -24,7 +25,7 @@ from roofline.program.program import Program
 FAMILIES: dict[str, Family] = {
     **ENCODERS,
     **ENCODER_DECODERS,
-    **classifying({**GPT_LINE, **LINEAR_HYBRIDS, **LLAMA_LINE, **MAMBA_HYBRIDS, **MIXTURES}),
+    **classifying({**GPT_LINE, **LINEAR_HYBRIDS, **LLAMA_LINE, **MAMBA_HYBRIDS, **MIXTURES, **WINDOWED_MIXTURES}),
     **STATE_SPACES,
     **VISION,
 }

@@ -49,7 +49,7 @@ _QWEN = LLAMA.but(  # gated delta nets, gated attention
     fixed={
         "layer_types": attending_every(4),
         "query_key_norm": "shared",
-        "attention_gate": True,
+        "attention_gate": "element",
         "shared_expert_gate": True,
         "recurrence.kind": "delta",
         "recurrence.conv_bias": False,

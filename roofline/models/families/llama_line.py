@@ -98,6 +98,13 @@ _SEEING_QWEN2: dict[str, Any] = {
 _ERNIE: Fields = dict.fromkeys(("attention_bias", "attention_out_bias", "mlp_bias"), by_flag("use_bias", False))
 
 LLAMA_LINE: dict[str, Family] = {
+    "apertus": LLAMA.but(
+        causal("Apertus"),
+        without="head_dim mlp_bias",
+        options={"hidden_act": "xielu"},
+        fixed={"gated": False, "query_key_norm": "shared"},
+        only={"post_norm": False, "qk_norm": True, "mlp_bias": False},
+    ),
     "arcee": LLAMA.but(causal("Arcee"), options={"hidden_act": "relu2"}, fixed={"gated": False}),
     "ernie4_5": LLAMA.but(
         causal("Ernie4_5"),

@@ -25,7 +25,7 @@ from roofline.models.families.rules import (
 )
 
 
-def _shared_width(shared: int, name: str = "n_shared_experts") -> Rule[int]:
+def shared_width(shared: int, name: str = "n_shared_experts") -> Rule[int]:
     """The width of the shared experts together; ``shared`` of them where the file does not say how many."""
 
     @rule(name)
@@ -36,16 +36,14 @@ def _shared_width(shared: int, name: str = "n_shared_experts") -> Rule[int]:
 
 
 _ROUTER = "output_router_logits router_aux_loss_coef router_jitter_noise norm_topk_prob"
-_MIXTURE = LLAMA.but(
-    without="mlp_bias", options={"num_local_experts": None, "num_experts_per_tok": None}, inert=_ROUTER
-)
-_QWEN = _MIXTURE.but(
+MIXTURE = LLAMA.but(without="mlp_bias", options={"num_local_experts": None, "num_experts_per_tok": None}, inert=_ROUTER)
+_QWEN = MIXTURE.but(
     rename={"num_experts": "num_local_experts"},
     fixed={"moe_layers": routed_every("decoder_sparse_step", but="mlp_only_layers")},
     only={"use_sliding_window": False},
     inert="sliding_window max_window_layers layer_types",
 )
-_GRANITE = _MIXTURE.but(
+_GRANITE = MIXTURE.but(
     without="head_dim",
     options={"num_local_experts": 8, "num_experts_per_tok": 2},
     inert="embedding_multiplier logits_scaling residual_multiplier attention_multiplier",
@@ -76,14 +74,14 @@ _SPARSE = _DEEPSEEK.but(  # an indexer picks the keys of each query
         "index_n_heads": 64,
         "index_head_dim": 128,
     },
-    fixed={"shared_expert_intermediate_size": _shared_width(1), "moe_layers": routed_as_named(3)},
+    fixed={"shared_expert_intermediate_size": shared_width(1), "moe_layers": routed_as_named(3)},
     only={"mlp_bias": False},
     inert="layer_types indexer_rope_interleave",
 )
-_DENSE_FIRST = _MIXTURE.but(  # grouped queries; first layers dense, shared experts, scores of sigmoids
+DENSE_FIRST = MIXTURE.but(  # grouped queries; first layers dense, shared experts, scores of sigmoids
     rename={"n_routed_experts": "num_local_experts"},
     options={"num_key_value_heads": 8, "num_local_experts": 128, "num_experts_per_tok": 8},
-    fixed={"shared_expert_intermediate_size": _shared_width(1), "attention_out_bias": False},
+    fixed={"shared_expert_intermediate_size": shared_width(1), "attention_out_bias": False},
     inert=f"{_ROUTER} routed_scaling_factor n_group topk_group topk_method scoring_func partial_rotary_factor",
 )
 
@@ -92,7 +90,7 @@ MIXTURES: dict[str, Family] = {
         causal("DeepseekV2"),
         options={"mlp_bias": False, "num_local_experts": 64, "moe_intermediate_size": 1407},
         fixed={
-            "shared_expert_intermediate_size": _shared_width(2),
+            "shared_expert_intermediate_size": shared_width(2),
             "moe_layers": routed_from("first_k_dense_replace", 0),
         },
     ),
@@ -100,12 +98,12 @@ MIXTURES: dict[str, Family] = {
         causal("DeepseekV3"),
         options={"num_local_experts": 256, "num_experts_per_tok": 8, "moe_intermediate_size": 2048},
         fixed={
-            "shared_expert_intermediate_size": _shared_width(1),
+            "shared_expert_intermediate_size": shared_width(1),
             "moe_layers": routed_from("first_k_dense_replace", 3),
         },
     ),
     "deepseek_v32": _SPARSE.but(causal("DeepseekV32")),
-    "dots1": _DENSE_FIRST.but(
+    "dots1": DENSE_FIRST.but(
         causal("Dots1"),
         without="head_dim",
         options={
@@ -118,13 +116,13 @@ MIXTURES: dict[str, Family] = {
         },
         fixed={
             "query_key_norm": "shared",
-            "shared_expert_intermediate_size": _shared_width(0),
+            "shared_expert_intermediate_size": shared_width(0),
             "moe_layers": routed_from("first_k_dense_replace", 0),
             "attention_out_bias": as_attention_bias,
         },
         only={"moe_layer_freq": 1},
     ),
-    "ernie4_5_moe": _MIXTURE.but(
+    "ernie4_5_moe": MIXTURE.but(
         causal("Ernie4_5_Moe"),
         without="head_dim attention_bias",
         rename={"moe_num_experts": "num_local_experts", "moe_k": "num_experts_per_tok"},
@@ -137,13 +135,20 @@ MIXTURES: dict[str, Family] = {
         },
         fixed={
             "router_bias": True,
-            "shared_expert_intermediate_size": _shared_width(2, "moe_num_shared_experts"),
+            "shared_expert_intermediate_size": shared_width(2, "moe_num_shared_experts"),
             "moe_layers": routed_between,
         },
         only={"use_bias": False},
         inert="moe_norm_min moe_capacity moe_use_aux_free moe_gate moe_group",
     ),
-    "glm4_moe": _DENSE_FIRST.but(
+    "flex_olmo": MIXTURE.but(
+        causal("FlexOlmo"),
+        without="head_dim",
+        rename={"num_experts": "num_local_experts"},
+        options={"num_local_experts": 7, "num_experts_per_tok": 5},
+        fixed={"blocks": "branch", "query_key_norm": "across"},
+    ),
+    "glm4_moe": DENSE_FIRST.but(
         causal("Glm4Moe"),
         options={"moe_intermediate_size": 1408},
         fixed={
@@ -161,7 +166,7 @@ MIXTURES: dict[str, Family] = {
             "num_experts_per_tok": 4,
             "moe_intermediate_size": 1536,
         },
-        fixed={"shared_expert_intermediate_size": _shared_width(1), "moe_layers": routed_as_named(1)},
+        fixed={"shared_expert_intermediate_size": shared_width(1), "moe_layers": routed_as_named(1)},
         inert="partial_rotary_factor",
     ),
     "glm_moe_dsa": _SPARSE.but(
@@ -170,7 +175,7 @@ MIXTURES: dict[str, Family] = {
         fixed={"indexers": picking_as_named},
         inert="index_share_for_mtp_iteration",
     ),
-    "gpt_oss": _MIXTURE.but(
+    "gpt_oss": MIXTURE.but(
         causal("GptOss"),
         options={
             "num_key_value_heads": 8,
@@ -182,7 +187,7 @@ MIXTURES: dict[str, Family] = {
             "num_experts_per_tok": 4,
             "moe_intermediate_size": None,  # experts are as wide as intermediate_size
         },
-        fixed={"sinks": True, "expert_bias": True, "hidden_act": "silu", "expert_activation": "clamped_silu"},
+        fixed={"sinks": "all", "expert_bias": True, "hidden_act": "silu", "expert_activation": "clamped_silu"},
         only={"hidden_act": "silu"},
         inert="swiglu_limit swiglu_alpha initial_context_length experts_per_token",
     ),
@@ -192,7 +197,7 @@ MIXTURES: dict[str, Family] = {
         rename={"shared_intermediate_size": "shared_expert_intermediate_size"},
         options={"shared_expert_intermediate_size": 0},
     ),
-    "hunyuan_v1_moe": _MIXTURE.but(
+    "hunyuan_v1_moe": MIXTURE.but(
         causal("HunYuanMoEV1"),
         fixed={
             "query_key_norm": "shared",
@@ -203,7 +208,22 @@ MIXTURES: dict[str, Family] = {
         only={"use_mixed_mlp_moe": True, "use_cla": False, "use_mla": False},
         inert="use_qk_norm moe_intermediate_size num_shared_expert moe_layer_num_skipped",
     ),
-    "llama4_text": _MIXTURE.but(
+    "hy_v3": DENSE_FIRST.but(
+        causal("HYV3"),
+        rename={"num_experts": "num_local_experts"},
+        options={"head_dim": 128, "num_local_experts": 192, "moe_intermediate_size": 1536},
+        fixed={
+            "query_key_norm": "shared",
+            "attention_out_bias": as_attention_bias,
+            "shared_expert_intermediate_size": shared_width(1, "num_shared_experts"),
+            "moe_layers": routed_as_named(1),
+        },
+        only={"mlp_bias": False, "qk_norm": True},
+        inert="router_scaling_factor enable_moe_fp32_combine moe_router_use_sigmoid route_norm "
+        "moe_router_enable_expert_bias enable_lm_head_fp32 enable_attention_fp32_softmax expert_hidden_dim "
+        "use_grouped_mm",
+    ),
+    "llama4_text": MIXTURE.but(
         causal("Llama4", "Llama4Text"),
         rename={"intermediate_size": "moe_intermediate_size", "intermediate_size_mlp": "intermediate_size"},
         options={
@@ -223,7 +243,7 @@ MIXTURES: dict[str, Family] = {
         },
         inert="attn_temperature_tuning floor_scale attn_scale for_llm_compressor",
     ),
-    "minimax_m2": _MIXTURE.but(
+    "minimax_m2": MIXTURE.but(
         causal("MiniMaxM2"),
         without="attention_bias",
         options={
@@ -236,13 +256,13 @@ MIXTURES: dict[str, Family] = {
         only={"use_qk_norm": True, "qk_norm_type": "per_layer", "shared_intermediate_size": 0},
         inert="rotary_dim use_routing_bias scoring_func",
     ),
-    "mixtral": _MIXTURE.but(
+    "mixtral": MIXTURE.but(
         causal("Mixtral"),
         without="attention_bias",
         options={"num_key_value_heads": 8, "sliding_window": None, "num_local_experts": 8, "num_experts_per_tok": 2},
         fixed={"layer_types": every_layer_windowed},
     ),
-    "olmoe": _MIXTURE.but(
+    "olmoe": MIXTURE.but(
         causal("Olmoe"),
         without="head_dim",
         rename={"num_experts": "num_local_experts"},
@@ -250,7 +270,7 @@ MIXTURES: dict[str, Family] = {
         fixed={"query_key_norm": "across"},
         inert="clip_qkv",
     ),
-    "phimoe": _MIXTURE.but(
+    "phimoe": MIXTURE.but(
         causal("Phimoe"),
         without="head_dim",
         rename={"lm_head_bias": "head_bias"},
@@ -304,7 +324,7 @@ MIXTURES: dict[str, Family] = {
         },
         fixed={"query_key_norm": "shared"},
     ),
-    "solar_open": _DENSE_FIRST.but(
+    "solar_open": DENSE_FIRST.but(
         causal("SolarOpen"),
         without="attention_bias",
         options={

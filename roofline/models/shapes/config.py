@@ -27,6 +27,7 @@ _ACTIVATIONS: dict[str, Activation] = {
     "gelu_new": "gelu_new",
     "quick_gelu": "quick_gelu",
     "relu2": "relu2",
+    "xielu": "xielu",
     **dict.fromkeys(("gelu", "gelu_fast", "gelu_pytorch_tanh", "gelu_python"), "gelu"),
 }
 

@@ -76,6 +76,7 @@ class DecoderConfig(Config):
     keys_as_values: bool = Field(default=False, description="values of full layers are the keys as projected, normed")
     global_head_dim: Size | None = Field(default=None, description="head dimension of full layers, if not head_dim")
     global_key_value_heads: Size | None = Field(default=None, description="those of full layers, if not as many")
+    global_attention_heads: Size | None = Field(default=None, description="query heads of full layers, if not as many")
     embedding_norm: bool = False
     position_offset: int = Field(default=0, ge=0, le=2, description="rows of the position table before the first")
     attn_logit_softcapping: float | None = Field(default=None, gt=0)
@@ -84,8 +85,12 @@ class DecoderConfig(Config):
     attention_chunk_size: Size | None = None
     layer_types: list[LayerType] = Field(default=[], description="the attention of each layer; empty: full everywhere")
     no_rope_layers: list[int] = Field(default=[], description="0 for each layer without rotation; empty: all rotate")
-    attention_gate: bool = Field(default=False, description="a gate on what each head says")
-    sinks: bool = Field(default=False, description="a trained score per head in each softmax")
+    attention_gate: Literal["none", "element", "head"] = Field(
+        default="none", description="a gate on each element of what each head says, or one for the head"
+    )
+    sinks: Literal["none", "all", "sliding"] = Field(
+        default="none", description="a trained score per head in the softmax of all layers, or of those with a window"
+    )
     num_local_experts: Size | None = None
     num_experts_per_tok: Size | None = None
     moe_intermediate_size: Size | None = None
@@ -103,7 +108,7 @@ class DecoderConfig(Config):
     kv_lora_rank: Size | None = Field(default=None, description="rank of the latent that keys and values are kept as")
     q_lora_rank: Size | None = None
     qk_rope_head_dim: Size | None = None
-    v_head_dim: Size | None = None
+    v_head_dim: Size | None = Field(default=None, description="head dimension of values, if not that of keys")
     index_topk: Size | None = Field(default=None, description="keys that an indexer picks for each query")
     index_n_heads: Size | None = None
     index_head_dim: Size | None = None
@@ -193,10 +198,12 @@ class DecoderConfig(Config):
 
     def own_heads(self, kind: Layer) -> dict[str, int]:
         """What the letters of heads mean in layers of ``kind`` that attend in full, where the others have windows."""
-        if kind.attention != "full_attention" or self.global_head_dim is None:
+        own = (self.global_head_dim, self.global_key_value_heads, self.global_attention_heads)
+        if kind.attention != "full_attention" or own == (None, None, None):
             return {}
         kv_heads = self.global_key_value_heads or self.num_key_value_heads
-        return {"H": self.global_head_dim, "K": kv_heads, "G": self.num_attention_heads // kv_heads}
+        heads = self.global_attention_heads or self.num_attention_heads
+        return {"H": self.global_head_dim or self.head_dim, "K": kv_heads, "G": heads // kv_heads}
 
     @property
     def has_dense_layers(self) -> bool:

@@ -133,8 +133,12 @@ def _attention(config: DecoderConfig, kind: Layer, conventions: Conventions, sou
         return _latent_attention(config, kind, conventions, source)
     held = "B W K H" if kind.attention == "chunked_attention" else "B S K H"
     of_keys = config.keys_as_values and kind.attention == "full_attention"
-    options: dict[str, Any] = {} if config.attention_gate else {"values": not of_keys}
-    project = gated_projections if config.attention_gate else projections
+    value = "H" if config.v_head_dim is None else "U"
+    gate = config.attention_gate
+    options: dict[str, Any] = {"per_head": gate == "head"} if gate != "none" else {"values": not of_keys}
+    options |= {"value": value} if value != "H" else {}
+    project = gated_projections if gate != "none" else projections
+    sinks = config.sinks == "all" or (config.sinks == "sliding" and kind.attention == "sliding_attention")
     return (
         *project(bias=config.attention_bias, packed=config.packed_qkv, source=source, held=held, **options),
         *((value_norm(of_keys=of_keys),) if config.value_norm else ()),
@@ -145,11 +149,12 @@ def _attention(config: DecoderConfig, kind: Layer, conventions: Conventions, sou
             fused=conventions.attention == "fused",
             square=conventions.count == "square",
             scores=Scores(
-                alibi=config.positions == "alibi", cap=config.attn_logit_softcapping is not None, sinks=config.sinks
+                alibi=config.positions == "alibi", cap=config.attn_logit_softcapping is not None, sinks=sinks
             ),
+            values=value,
         ),
-        *((attention_gate(),) if config.attention_gate else ()),
-        output_projection(bias=config.attention_out_bias),
+        *((attention_gate(per_head=gate == "head"),) if gate != "none" else ()),
+        output_projection(bias=config.attention_out_bias, value=value),
     )
 
 
