@@ -12,26 +12,12 @@ from typing import NoReturn
 
 import click
 
-from roofline.cli import (
-    completion,
-    formula,
-    hardware,
-    library,
-    measure,
-    op,
-    page,
-    plot,
-    predict,
-    serving,
-    simulation,
-    sweep,
-    training,
-)
 from roofline.cli.console import fail, interrupted, tell, unwritable, warn
 from roofline.cli.verb import Argument, Verb, Verbs
 from roofline.errors import RooflineError
 from roofline.options import verbs
 from roofline.options.groups import JsonOutput
+from roofline.options.words import PICTURES
 from roofline.reports.width import set_room
 
 _WELCOME = """\
@@ -68,7 +54,7 @@ _KIND = Argument(
     "softmax, embedding or collective.",
     optional=True,
 )
-_PICTURE = Argument("kind", f"{', '.join(plot.KINDS)}.")
+_PICTURE = Argument("kind", f"{', '.join(PICTURES)}.")
 _DRAWN = Argument("model", "As for predict; several with commas where a kind shows several. For validation: a CSV.")
 _SWEPT = Argument("what", "Models with commas, a STUDY.yaml, schema, or show and the folder of a sweep.", many=True)
 _DEVICE = Argument("name", "A device or a system: name, alias, YAML file, or a count: 8xh100.", completes="hardware")
@@ -104,44 +90,46 @@ hardware_app = Verbs(help="The devices: list, show, check, diff, new, schema.")
 hardware_app.add(
     "Verbs",
     "list",
-    Verb(hardware.hardware_list, verbs.HardwareListFlags, _PART, answer="hardware.answers:HardwareListAnswer"),
+    Verb("hardware:hardware_list", verbs.HardwareListFlags, _PART, answer="hardware.answers:HardwareListAnswer"),
 )
 hardware_app.add(
     "Verbs",
     "show",
-    Verb(hardware.hardware_show, JsonOutput, _DEVICE, answer="hardware.answers:HardwareShowAnswer"),
+    Verb("hardware:hardware_show", JsonOutput, _DEVICE, answer="hardware.answers:HardwareShowAnswer"),
 )
-hardware_app.add("Verbs", "check", Verb(hardware.hardware_check, None, _FILES))
+hardware_app.add("Verbs", "check", Verb("hardware:hardware_check", None, _FILES))
 hardware_app.add(
     "Verbs",
     "diff",
-    Verb(hardware.hardware_diff, JsonOutput, _ONE, _OTHER, answer="hardware.answers:DiffAnswer"),
+    Verb("hardware:hardware_diff", JsonOutput, _ONE, _OTHER, answer="hardware.answers:DiffAnswer"),
 )
-hardware_app.add("Verbs", "new", Verb(hardware.hardware_new, verbs.HardwareNewFlags, _NEW))
-hardware_app.add("Verbs", "schema", Verb(hardware.hardware_print_schema, None, _OF))
+hardware_app.add("Verbs", "new", Verb("hardware:hardware_new", verbs.HardwareNewFlags, _NEW))
+hardware_app.add("Verbs", "schema", Verb("hardware:hardware_print_schema", None, _OF))
 
 models_app = Verbs(help="The models: list, show, check, record.")
 models_app.add(
     "Verbs",
     "list",
-    Verb(library.models_list, verbs.ModelListFlags, _TEXT, answer="models.answers:ModelListAnswer"),
+    Verb("library:models_list", verbs.ModelListFlags, _TEXT, answer="models.answers:ModelListAnswer"),
 )
-models_app.add("Verbs", "show", Verb(library.models_show, JsonOutput, _NAME, answer="models.answers:ModelAnswer"))
-models_app.add("Verbs", "check", Verb(library.models_check, None, _FILE))
-models_app.add("Verbs", "record", Verb(library.models_record, verbs.ModelRecordFlags, _CODE))
+models_app.add("Verbs", "show", Verb("library:models_show", JsonOutput, _NAME, answer="models.answers:ModelAnswer"))
+models_app.add("Verbs", "check", Verb("library:models_check", None, _FILE))
+models_app.add("Verbs", "record", Verb("library:models_record", verbs.ModelRecordFlags, _CODE))
 
 engines_app = Verbs(help="The engines: list, show, check, new.")
-engines_app.add("Verbs", "list", Verb(library.engines_list, JsonOutput, answer="engines.answers:EngineListAnswer"))
-engines_app.add("Verbs", "show", Verb(library.engines_show, JsonOutput, _ENGINE, answer="engines.answers:EngineAnswer"))
-engines_app.add("Verbs", "check", Verb(library.engines_check, None, _ENGINE_FILES))
-engines_app.add("Verbs", "new", Verb(library.engines_new, verbs.EngineNewFlags, _NEW_ENGINE))
+engines_app.add("Verbs", "list", Verb("library:engines_list", JsonOutput, answer="engines.answers:EngineListAnswer"))
+engines_app.add(
+    "Verbs", "show", Verb("library:engines_show", JsonOutput, _ENGINE, answer="engines.answers:EngineAnswer")
+)
+engines_app.add("Verbs", "check", Verb("library:engines_check", None, _ENGINE_FILES))
+engines_app.add("Verbs", "new", Verb("library:engines_new", verbs.EngineNewFlags, _NEW_ENGINE))
 
 assert isinstance(app, Verbs)
 app.add(
     "Ask",
     "predict",
     Verb(
-        predict.predict,
+        "predict:predict",
         verbs.PredictFlags,
         _MODEL_OR_LINE,
         answer="prediction.answers:PredictAnswer",
@@ -158,7 +146,7 @@ app.add(
     "Ask",
     "compare",
     Verb(
-        serving.compare,
+        "serving:compare",
         verbs.CompareFlags,
         _MODEL_OR_CODE,
         answer="buying.answers:CompareAnswer",
@@ -173,7 +161,7 @@ app.add(
     "Ask",
     "size",
     Verb(
-        serving.size,
+        "serving:size",
         verbs.SizeFlags,
         _MODEL_OR_CODE,
         answer="buying.answers:SizeAnswer",
@@ -188,7 +176,7 @@ app.add(
     "Ask",
     "train",
     Verb(
-        training.train,
+        "training:train",
         verbs.TrainFlags,
         _MODEL,
         answer="buying.answers:TrainAnswer",
@@ -200,7 +188,7 @@ app.add(
     "Explore",
     "simulate",
     Verb(
-        simulation.simulate,
+        "simulation:simulate",
         verbs.SimulateFlags,
         _MODEL,
         answer="simulation.answers:SimulateAnswer",
@@ -211,7 +199,7 @@ app.add(
     "Explore",
     "sweep",
     Verb(
-        sweep.sweep,
+        "sweep:sweep",
         verbs.SweepFlags,
         _SWEPT,
         answer="sweeps.answers:RowsAnswer",
@@ -225,17 +213,17 @@ app.add(
     "Explore",
     "page",
     Verb(
-        page.show_page,
+        "page:show_page",
         verbs.PageFlags,
         examples=("page --open", "page -o page.html --models llama-3.1-8b --hardware h100"),
     ),
 )
-app.add("Explore", "mcp", Verb(page.show_tools, None))
+app.add("Explore", "mcp", Verb("page:show_tools", None))
 app.add(
     "Explain",
     "formula",
     Verb(
-        formula.show_formula,
+        "formula:show_formula",
         verbs.FormulaFlags,
         _SUBJECT,
         answer="formulas.regimes:FormulaAnswer",
@@ -246,7 +234,7 @@ app.add(
     "Explain",
     "plot",
     Verb(
-        plot.plot,
+        "plot:plot",
         verbs.PlotFlags,
         _PICTURE,
         _DRAWN,
@@ -257,19 +245,19 @@ app.add(
     "Explain",
     "op",
     Verb(
-        op.operator,
+        "op:operator",
         verbs.OpFlags,
         _KIND,
         answer="operators.answers:OpAnswer",
         examples=("op matmul --m 4096 --k 4096 --n 14336 --dtype bf16 --hardware h100",),
     ),
 )
-app.add("Measure", "doctor", Verb(measure.doctor, verbs.DoctorFlags, answer="validation.answers:DoctorAnswer"))
+app.add("Measure", "doctor", Verb("measure:doctor", verbs.DoctorFlags, answer="validation.answers:DoctorAnswer"))
 app.add(
     "Measure",
     "calibrate",
     Verb(
-        measure.calibrate,
+        "measure:calibrate",
         verbs.CalibrateFlags,
         answer="fitting.answers:CalibrateAnswer",
         examples=("calibrate -o my-cpu.yaml --budget 60s",),
@@ -280,7 +268,7 @@ app.add(
     "Measure",
     "validate",
     Verb(
-        measure.validate,
+        "measure:validate",
         verbs.ValidateFlags,
         _MODEL,
         answer="validation.answers:ValidateAnswer",
@@ -291,7 +279,7 @@ app.add(
 app.add("Library", "hardware", hardware_app)
 app.add("Library", "models", models_app)
 app.add("Library", "engines", engines_app)
-app.add_command(Verb(completion.completion, None, _SHELL), "completion")
+app.add_command(Verb("completion:completion", None, _SHELL), "completion")
 
 
 def _verb_of(failure: click.ClickException) -> str:
@@ -314,7 +302,9 @@ def _missing(failure: click.MissingParameter) -> str:
     """What to type where an argument is missing: for MODEL a few names."""
     told = failure.format_message()
     if failure.param is not None and failure.param.name == "model":
-        told = predict.NO_MODEL
+        from roofline.cli.predict import NO_MODEL
+
+        told = NO_MODEL
     return f"{told} ({_verb_of(failure)} --help)"
 
 

@@ -11,16 +11,13 @@ from roofline.errors import UsageError, near_matches
 from roofline.options.groups import Tracing
 from roofline.options.keywords import part
 from roofline.options.verbs import PlotFlags, PlotOptions
-
-KINDS = (
-    "roofline", "breakdown", "compare", "memory", "regime", "sensitivity", "timeplane", "validation", "waterfall",
-)  # fmt: skip
+from roofline.options.words import PICTURES
 
 
 def plot(kind: str, model: str, flags: PlotFlags) -> None:
     """A chart of a model on hardware; prints what the picture shows in a sentence."""
-    if kind not in KINDS:
-        msg = f"kind {kind!r}; {near_matches(kind, KINDS)}"
+    if kind not in PICTURES:
+        msg = f"kind {kind!r}; {near_matches(kind, PICTURES)}"
         raise UsageError(msg)
     if flags["hardware"] is None and kind != "validation":
         msg = "--hardware is missing; try h100, mi300x or t4 (roofline hardware list)"

@@ -35,18 +35,19 @@ class Argument:
 class Verb(click.Command):
     """A command whose flags come from a definition: the everyday ones in ``--help``, all in ``--help-all``.
 
-    ``run`` is called with its arguments by name and all ``flags`` as one mapping, which is of the type ``flags``.
+    ``run`` is called with its arguments by name and all ``flags`` as one mapping, which is of the type ``flags``; as
+    ``module:name`` of this folder it is imported where it is called, or its help is shown.
     ``answer`` is where its JSON is declared, ``module:name``, which ``--json-schema`` prints. Of the flags ``several``
     each takes a list of numbers, too. Help ends in the ``examples`` and in the exit codes, with those of its own.
     """
 
     def __init__(
-        self, run: Callable[..., None], flags: type | None, *arguments: Argument, answer: str = "",
+        self, run: Callable[..., None] | str, flags: type | None, *arguments: Argument, answer: str = "",
         several: Collection[str] = (), examples: tuple[str, ...] = (), exits: str = "",
     ) -> None:  # fmt: skip
         self.arguments, self.answer, self._definition, self._several = arguments, answer, flags, several
-        self.examples, self._exits = examples, exits
-        super().__init__("", callback=self._called(run), help=run.__doc__, options_metavar="[FLAGS]")
+        self.examples, self._exits, self._run = examples, exits, run
+        super().__init__("", callback=self._called, options_metavar="[FLAGS]")
 
     @cached_property
     def _fields(self) -> tuple[Field, ...]:
@@ -91,17 +92,29 @@ class Verb(click.Command):
             tell(json.dumps(schema_of(declared(self.answer)), indent=2))
             context.exit()
 
-    def _called(self, run: Callable[..., None]) -> Callable[..., None]:
+    @cached_property
+    def run(self) -> Callable[..., None]:
+        """What it does, imported where it is named."""
+        found: Callable[..., None] = declared(f"cli.{self._run}") if isinstance(self._run, str) else self._run
+        return found
+
+    def _called(self, **given: Any) -> None:
         """``run`` after its words were checked. Raises UsageError for a strange one."""
+        flags = {field.name: _value(field, given.pop(field.name)) for field in self.flags}
+        try:
+            self.run(**given, **({"flags": flags} if self.flags else {}))
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(130) from None
 
-        def called(**given: Any) -> None:
-            flags = {field.name: _value(field, given.pop(field.name)) for field in self.flags}
-            try:
-                run(**given, **({"flags": flags} if self.flags else {}))
-            except KeyboardInterrupt:
-                raise click.exceptions.Exit(130) from None
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The line that a list of verbs has of it."""
+        self.help = self.run.__doc__
+        return super().get_short_help_str(limit)
 
-        return called
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """What it does, above its flags."""
+        self.help = self.run.__doc__
+        super().format_help_text(ctx, formatter)
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Arguments and everyday flags; with ``--help-all`` every flag, group by group."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +24,8 @@ def nearest_types(model_type: str, fields: Mapping[str, Any]) -> str:
     >>> nearest_types("gemma4", {})
     'no modelled type has its fields (roofline models list)'
     """
+    import difflib  # noqa: PLC0415  (costs start-up only where something is wrong)
+
     close = difflib.get_close_matches(model_type, FAMILIES, n=3, cutoff=_MISSPELT)
     if misspelt := [name for name in close if _digits(name) == _digits(model_type)]:
         return f"did you mean {misspelt[0]}?"

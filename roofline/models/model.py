@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roofline.classes import frozen
 from roofline.compression.by_tensor import mixed
@@ -22,18 +22,20 @@ from roofline.models.families.family import Family
 from roofline.models.generation import costly_settings
 from roofline.models.hints import nearest_types
 from roofline.models.mapping import mapped
-from roofline.models.outline import Outline, outlined
+from roofline.models.outline import MARK, Outline, outlined
 from roofline.models.positions import check_rotation, scaled_positions
 from roofline.models.shapes.config import MAX_LAYERS, Config, parse_config
 from roofline.models.shapes.tower import TowerConfig
 from roofline.models.sight import of_tower, sees, sight_of
 from roofline.models.sources import Source, find_source, preset_of
-from roofline.models.traced.trace import MARK, Trace
 from roofline.models.wrappers import left_out, text_model
 from roofline.program.conventions import Conventions
 from roofline.program.lengths import Lengths
 from roofline.program.phases import Phase
 from roofline.program.program import Program
+
+if TYPE_CHECKING:
+    from roofline.models.traced.trace import Trace
 
 _NOTHING: tuple[Any, ...] = (None, False, "", [], {})
 """What a field that is not modelled may say without a warning: it asks for nothing."""

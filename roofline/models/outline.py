@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roofline.classes import frozen
-from roofline.models.traced.trace import Trace
 from roofline.program.conventions import Conventions
 from roofline.program.lengths import Lengths
 from roofline.program.program import Program
+
+if TYPE_CHECKING:
+    from roofline.models.traced.trace import Trace
+
+MARK = "roofline_trace"
+"""The field by which a file of a trace is known."""
 
 
 @frozen

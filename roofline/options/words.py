@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 Phase: TypeAlias = Literal["encode", "prefill", "decode"]
 Attention: TypeAlias = Literal["fused", "materialised"]
@@ -16,6 +16,10 @@ Quantity: TypeAlias = Literal[
     "flops", "bytes", "parameters", "kv_cache", "memory", "saved", "intensity", "time", "bound"
 ]
 Theme: TypeAlias = Literal["light", "dark"]
+Picture: TypeAlias = Literal[
+    "roofline", "breakdown", "compare", "memory", "regime", "sensitivity", "timeplane", "validation", "waterfall"
+]
+PICTURES: tuple[str, ...] = get_args(Picture)
 PictureSize: TypeAlias = Literal["slide", "column"]
 ModelKind: TypeAlias = Literal[
     "decoder", "hybrid", "state-space", "encoder", "encoder-decoder", "vision", "vlm", "traced"

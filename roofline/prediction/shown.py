@@ -6,7 +6,6 @@ import re
 
 from roofline.errors import UsageError, WorkloadError, shown
 from roofline.models.model import Model
-from roofline.models.towers.rules import Size, pictures
 from roofline.options.verbs import RequestOptions
 from roofline.program.lengths import Pictures
 from roofline.units import parse_quantity
@@ -42,6 +41,8 @@ def shown_by(model: Model, asked: RequestOptions) -> Pictures | None:
     if images is not None and asked.get("fps") is not None:
         msg = "fps is of a video; leave it out"
         raise UsageError(msg)
+    from roofline.models.towers.rules import Size, pictures  # noqa: PLC0415  (most requests show nothing)
+
     width, height = _sides(asked.get("image_size"))
     if video is not None:
         return pictures(model.tower, Size(width, height, _frames(video, asked.get("fps"))), 1)

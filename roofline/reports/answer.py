@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from roofline.prediction.predict import Prediction
-from roofline.prediction.sensitivity import STEP, Gains
 from roofline.reports import compression
 from roofline.reports.layout import link_lines
 from roofline.reports.prediction import band_line, inputs_line, quantity, table, verdict
+
+if TYPE_CHECKING:
+    from roofline.prediction.sensitivity import Gains
 
 LONGEST = 20
 """Lines that an answer has at most."""
@@ -91,6 +94,8 @@ def _notes(prediction: Prediction) -> Iterator[str]:
 
 def gains_text(gains: Gains) -> str:
     """What more of each resource would buy, a table a phase: the time with 10 % more, and the part that this saves."""
+    from roofline.prediction.sensitivity import STEP  # noqa: PLC0415  (start-up: only --sensitivity asks)
+
     lines = [f"what {STEP:.0%} would buy, evaluated anew"]
     for phase, found in gains.items():
         rows = [

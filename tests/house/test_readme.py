@@ -84,8 +84,8 @@ def test_the_family_of_the_walk_through_is_exact(monkeypatch: pytest.MonkeyPatch
 
     (entry,) = re.findall(r"```python\n(\"olmo\".*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
     added = eval("{" + entry + "}", vars(llama_line))
-    monkeypatch.setattr(families, "FAMILIES", families.FAMILIES | added)
-    monkeypatch.setattr("roofline.models.model.FAMILIES", families.FAMILIES | added)
+    monkeypatch.setattr(families, "FAMILIES", {**families.FAMILIES, **added})
+    monkeypatch.setattr("roofline.models.model.FAMILIES", {**families.FAMILIES, **added})
     config = transformers.OlmoConfig(
         vocab_size=1000, hidden_size=64, intermediate_size=96, num_hidden_layers=3, num_attention_heads=8,
         num_key_value_heads=2, architectures=["OlmoForCausalLM"],

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from importlib import import_module
 from typing import Any
 
 import pytest
 
-from roofline.models.families import FAMILIES
+from roofline.models.families import FAMILIES, LINES
 from roofline.models.families.family import Family, Rule, causal
 from roofline.models.families.llama_line import LLAMA
 from roofline.models.model import load_model
@@ -27,6 +28,12 @@ NO_DEFAULT = {
     # Set on its class beside the fields, and true, as in all of BERT's kin.
     ("nomic_bert", "tie_word_embeddings"),
 }
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_line_of_families_is_named_whole(line: str) -> None:
+    table = getattr(import_module(f"roofline.models.families.{line}"), line.upper())
+    assert sorted(table) == sorted(LINES[line].split())
 
 
 @pytest.mark.parametrize("model_type", FAMILIES)

@@ -2,33 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
-from roofline.models.families.classifiers import classifying
-from roofline.models.families.encoder_decoders import ENCODER_DECODERS
-from roofline.models.families.encoders import ENCODERS
+from roofline.models.families.classifiers import SEQUENCE_CLASSES, scored
 from roofline.models.families.family import Family
-from roofline.models.families.gpt_line import GPT_LINE
-from roofline.models.families.linear_hybrids import LINEAR_HYBRIDS
-from roofline.models.families.llama_line import LLAMA_LINE
-from roofline.models.families.mamba_hybrids import MAMBA_HYBRIDS
-from roofline.models.families.mixtures import MIXTURES
-from roofline.models.families.seeing import SEEING
-from roofline.models.families.state_spaces import STATE_SPACES
-from roofline.models.families.vision import VISION
-from roofline.models.families.windowed_mixtures import WINDOWED_MIXTURES
-from roofline.models.shapes import decoder
 from roofline.program.conventions import Conventions
 from roofline.program.program import Program
 
-FAMILIES: dict[str, Family] = {
-    **ENCODERS,
-    **ENCODER_DECODERS,
-    **classifying({**GPT_LINE, **LINEAR_HYBRIDS, **LLAMA_LINE, **MAMBA_HYBRIDS, **MIXTURES, **WINDOWED_MIXTURES}),
-    **STATE_SPACES,
-    **VISION,
+LINES = {
+    "encoders": (
+        "albert bert camembert deberta-v2 distilbert electra gte jina_embeddings_v3 modernbert mpnet "
+        "nomic_bert roberta tutorial_encoder xlm-roberta"
+    ),
+    "encoder_decoders": "bart m2m_100 marian mbart mt5 pegasus t5 whisper",
+    "gpt_line": "bloom cohere cohere2 falcon gpt2 gpt_neox gptj mpt opt phi stablelm starcoder2",
+    "linear_hybrids": "lfm2 lfm2_moe qwen3_5_moe_text qwen3_5_text qwen3_next recurrent_gemma",
+    "llama_line": (
+        "apertus arcee ernie4_5 exaone4 gemma gemma2 gemma3_text gemma4_text glm glm4 granite hunyuan_v1_dense llama "
+        "ministral ministral3 mistral olmo olmo2 olmo3 phi3 qwen2 qwen2_5_vl_text qwen2_vl_text qwen3 "
+        "qwen3_vl_text seed_oss smollm3"
+    ),
+    "mamba_hybrids": "bamba falcon_h1 granitemoehybrid jamba nemotron_h",
+    "mixtures": (
+        "deepseek_v2 deepseek_v3 deepseek_v32 dots1 ernie4_5_moe flex_olmo glm4_moe glm4_moe_lite glm_moe_dsa gpt_oss "
+        "granitemoe granitemoeshared hunyuan_v1_moe hy_v3 llama4_text minimax_m2 mixtral olmoe phimoe qwen2_moe "
+        "qwen3_moe qwen3_vl_moe_text solar_open"
+    ),
+    "state_spaces": "falcon_mamba mamba mamba2",
+    "vision": "clip clip_text_model clip_vision_model vit",
+    "windowed_mixtures": "afmoe cohere2_moe exaone_moe mimo_v2_flash step3p5",
 }
+"""The module of each line of families, whose table has the module's name in capitals, and its model types."""
+
+
+class Families(Mapping[str, Family]):
+    """``model_type`` -> how it maps onto a shape; a line of families is imported when one of them is asked for."""
+
+    def __init__(self, lines: Mapping[str, str]) -> None:
+        self._lines = {model_type: line for line, types in lines.items() for model_type in types.split()}
+        self._found: dict[str, Family] = {}
+
+    def __getitem__(self, model_type: str) -> Family:
+        if model_type not in self._found:
+            line = self._lines[model_type]
+            families = getattr(import_module(f"{__name__}.{line}"), line.upper())
+            own = families[model_type]
+            self._found[model_type] = scored(model_type, own) if model_type in SEQUENCE_CLASSES else own
+        return self._found[model_type]
+
+    def __contains__(self, model_type: object) -> bool:
+        return model_type in self._lines
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+
+FAMILIES = Families(LINES)
 """``model_type`` -> how it maps onto a shape."""
 
 SYNONYMS = {"kimi_k2": "deepseek_v3"}
@@ -37,4 +71,8 @@ SYNONYMS = {"kimi_k2": "deepseek_v3"}
 
 def program_of(model_type: str) -> Callable[[Any, Conventions], Program]:
     """What makes the program of a configuration of a type: a family's shape, or a decoder behind a tower."""
-    return decoder.program if model_type in SEEING else FAMILIES[model_type].program
+    if model_type in FAMILIES:
+        return FAMILIES[model_type].program
+    from roofline.models.shapes import decoder  # noqa: PLC0415  (a shape is imported where a network has it)
+
+    return decoder.program

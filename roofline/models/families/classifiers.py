@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from roofline.models.families.family import Family
@@ -22,11 +21,7 @@ SEQUENCE_CLASSES = {
 """``model_type`` -> the stem of its class, as transformers 5 has them."""
 
 
-def classifying(families: Mapping[str, Family]) -> dict[str, Family]:
-    """The families, those of decoders that classify with that class too: a score per label, without a bias."""
-    return {name: _scored(name, family) if name in SEQUENCE_CLASSES else family for name, family in families.items()}
-
-
-def _scored(name: str, family: Family) -> Family:
+def scored(name: str, family: Family) -> Family:
+    """A family of decoders that classifies with the class of its name too: a score per label, without a bias."""
     own = {f"{SEQUENCE_CLASSES[name]}ForSequenceClassification": {"head": False, "classifier": True}}
     return replace(family, classes={**family.classes, **own}, fixed={**family.fixed, "num_labels": label_count})

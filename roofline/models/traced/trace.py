@@ -15,9 +15,6 @@ from roofline.program.workload import MAX_LENGTH
 FOLLOWING = ("B", "S")
 """Letters whose numbers come with the question: --batch and --prompt."""
 
-MARK = "roofline_trace"
-"""The field by which a file of a trace is known."""
-
 Relation: TypeAlias = Literal["==", "!=", "<", "<=", ">", ">="]
 
 

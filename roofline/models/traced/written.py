@@ -13,9 +13,10 @@ from typing import Any, TypeVar, cast, get_args
 
 from roofline.errors import ConfigError
 from roofline.files.atomic import atomic_writer
+from roofline.models.outline import MARK
 from roofline.models.traced.calls import Access, Attended, Call, Contraction, Kind, Recording, Value, Visit
 from roofline.models.traced.extents import Extent, Operation
-from roofline.models.traced.trace import MARK, Condition, Relation, Trace
+from roofline.models.traced.trace import Condition, Relation, Trace
 from roofline.program.op import Role
 
 VERSION = 1
