@@ -35,6 +35,7 @@ from roofline.serving.hardware_choice import Hardware, read_hardware
 from roofline.serving.operating_points import Targets
 from roofline.serving.scenario import read_question
 from roofline.serving.step_clock import AnyModel
+from roofline.simulation.deployment import one_pool
 from roofline.simulation.simulate import Simulation
 from roofline.simulation.simulate import simulate as simulated
 
@@ -123,7 +124,9 @@ def simulate(model: AnyModel, hardware: Device, **options: Unpack[JobOptions]) -
     them, FILE.csv and FILE.jsonl are traces, and the hits of both are those of a replica's prefix cache. Token budget,
     sequences, cache blocks and captured batches are the engine's. ``tp`` to ``cp`` are a replica's degrees, ``dp`` the
     replicas; without them replicas are of the fewest devices that hold the model, as many as the hardware makes.
-    ``ttft`` and ``tpot`` are what goodput is within. All randomness comes from ``seed``. Raises RooflineError, in one
+    ``prefill_on`` names what prefills for ``hardware``, which then decodes alone; degrees are those of both pools.
+    ``offload`` names tiers below the devices' memory that keep caches, kv=200GB of the host's or several. ``ttft`` and
+    ``tpot`` are what goodput is within. All randomness comes from ``seed``. Raises RooflineError, in one
     line, for whatever is refused.
 
     >>> found = simulate("llama-3.1-8b", "h100", load="5 req/s", requests=200, ttft="200 ms")
@@ -133,7 +136,10 @@ def simulate(model: AnyModel, hardware: Device, **options: Unpack[JobOptions]) -
     2.0
     """
     found = simulated(model, hardware, **part(SimulateOptions, options))
-    return replace(found, cost=job_cost(hardware, found.deployment.devices, options))
+    cost = job_cost(hardware, found.deployment.own_devices, options)
+    if found.deployment.prefill is not None:
+        cost = job_cost(one_pool(options["prefill_on"]), found.deployment.prefill.own_devices, options).beside(cost)
+    return replace(found, cost=cost)
 
 
 @takes(TrainOptions)

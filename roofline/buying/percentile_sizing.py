@@ -95,7 +95,7 @@ class Trials:
         """What the requests of one of so many replicas wait, every step at ``pace`` times its time."""
         if (replicas, pace) not in self.found:
             ledger, offered = self.workload.ledger(), self.asked.offered(replicas, len(self.workload.prompt))
-            outcome = serve(self.deployment, self.workload, ledger, offered, self.asked.targets, pace)
+            outcome = serve(self.deployment, self.workload, ledger, offered, self.asked.targets, [pace])
             self.found[replicas, pace] = Simulated(reached(ledger, self.asked.targets, warm=True), outcome)
         return self.found[replicas, pace]
 

@@ -484,6 +484,15 @@ class Serving(TypedDict, total=False):
     ]
 
 
+class PrefillPool(TypedDict, total=False):
+    """Serving"""
+
+    prefill_on: Annotated[
+        str | Loaded | Sequence[str | Loaded] | None,
+        Option("Disaggregated serving: what prefills for --hardware.", metavar="NAME"),
+    ]
+
+
 class Owning(TypedDict, total=False):
     """Money"""
 

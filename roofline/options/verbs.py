@@ -3,7 +3,7 @@
 ``...Options`` are the keywords of a Python function; ``...Flags`` add how the command line shows the answer.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -25,13 +25,13 @@ from roofline.options.groups import (
     Lengths,
     Limits,
     Load,
-    Loaded,
     Money,
     NoColor,
     Offloaded,
     Owning,
     PassTargets,
     PhaseOf,
+    PrefillPool,
     Prices,
     Quiet,
     Reserve,
@@ -243,13 +243,8 @@ class CompareFlags(SeveralHardware, CompareOptions, Tracing, Launch, ServingOutp
     pareto: Annotated[bool, Option("The front of cost against TPOT too.", default=False)]
 
 
-class SizeOptions(Load, Limits, ServingOptions, total=False):
+class SizeOptions(Load, Limits, ServingOptions, PrefillPool, total=False):
     """The keywords of ``size``."""
-
-    prefill_on: Annotated[
-        str | Loaded | Sequence[str | Loaded] | None,
-        Option("Disaggregated serving: what prefills for --hardware.", metavar="NAME"),
-    ]
 
 
 class SizeFlags(SeveralHardware, SizeOptions, Tracing, Launch, ServingOutput, total=False):
@@ -361,7 +356,7 @@ class TrainFlags(SeveralHardware, TrainOptions, FileOutput, Wide, Quiet, total=F
     ]
 
 
-class SimulateOptions(Simulated, Traffic, Targets, StepClockOptions, Reserve, Offloaded, total=False):
+class SimulateOptions(Simulated, Traffic, Targets, StepClockOptions, PrefillPool, Reserve, Offloaded, total=False):
     """The keywords of ``simulate``."""
 
 

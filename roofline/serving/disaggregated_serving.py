@@ -11,15 +11,15 @@ from dataclasses import fields, replace
 
 import numpy as np
 
+from roofline.calibration.constants import ConstantSet
 from roofline.classes import frozen
-from roofline.errors import WorkloadError
 from roofline.number import Grid
 from roofline.program.phases import Phase
 from roofline.serving.batch_sweep import curves
 from roofline.serving.continuous_batching import SteadyState
 from roofline.serving.curve import Curve, Pool, Pools, Served
 from roofline.serving.hardware_choice import Hardware
-from roofline.serving.kv_cache_transfer import End, HandOver, hand_over
+from roofline.serving.kv_cache_transfer import End, HandOver, check_same_cache, hand_over
 from roofline.serving.operating_points import Targets, best_column, least_column, nearest_column
 from roofline.serving.scenario import Question
 from roofline.timing.energy import mean_power
@@ -40,18 +40,18 @@ class Pair:
 def pair_of(prefill: Curve, decode: Curve, devices: int) -> Pair:
     """A pair among so many ``devices`` in all. Raises WorkloadError where no link joins them, or caches differ."""
     own, other = (curve.recipe.kv_cache.name if curve.recipe else "" for curve in (prefill, decode))
-    if own != other:
-        msg = (
-            f"the cache is {own} on {prefill.hardware.name} and {other} on {decode.hardware.name}; give one --kv-dtype"
-        )
-        raise WorkloadError(msg)
+    check_same_cache((own, prefill.hardware.name), (other, decode.hardware.name))
     assert prefill.state is not None, "curves with a problem make no pair"
     assert prefill.constants is not None
     assert decode.constants is not None
-    sender = End(prefill.hardware, prefill.constants, prefill.devices, prefill.ranks)
-    receiver = End(decode.hardware, decode.constants, decode.devices, decode.ranks)
+    sender, receiver = _end(prefill, prefill.constants), _end(decode, decode.constants)
     handed = hand_over(decode.prompt_cache, sender, receiver, prefill.state.batches, devices)
     return Pair(_sending(prefill, handed), _receiving(decode, handed), handed)
+
+
+def _end(curve: Curve, constants: ConstantSet) -> End:
+    """A replica of a curve, as one that sends or receives."""
+    return End(curve.hardware.fleet, curve.hardware.device, constants, curve.devices, curve.ranks)
 
 
 def _sending(prefill: Curve, handed: HandOver) -> Curve:

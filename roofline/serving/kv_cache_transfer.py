@@ -17,8 +17,9 @@ import numpy as np
 from roofline.calibration.constants import ConstantSet
 from roofline.classes import frozen
 from roofline.errors import WorkloadError
+from roofline.hardware.spec import HardwareSpec
 from roofline.number import Grid
-from roofline.serving.hardware_choice import Hardware
+from roofline.prediction.fleet import Fleet
 from roofline.timing.collectives import time_transfer
 from roofline.timing.networks import Network
 
@@ -28,9 +29,10 @@ _MANY = 1 << 20
 
 @frozen
 class End:
-    """A replica that sends or receives: so many devices of a hardware, with its constants, in so many ranks."""
+    """A replica that sends or receives: so many of a fleet's devices, with their constants, in so many ranks."""
 
-    hardware: Hardware
+    fleet: Fleet
+    device: HardwareSpec
     constants: ConstantSet
     devices: int
     ranks: int = 1
@@ -55,6 +57,14 @@ class HandOver:
         return float(np.min(self.time_s / self.prompts))
 
 
+def check_same_cache(sender: tuple[str, str], receiver: tuple[str, str]) -> None:
+    """Raises WorkloadError where two ends, each a format of its cache and a device's name, keep it unlike."""
+    (own, one), (other, two) = sender, receiver
+    if own != other:
+        msg = f"the cache is {own} on {one} and {other} on {two}; give one --kv-dtype"
+        raise WorkloadError(msg)
+
+
 def hand_over(cache: float, sender: End, receiver: End, prompts: Grid, devices: int) -> HandOver:
     """The hand-over of ``prompts`` at once, of whose mean cache each device of the receiver holds ``cache`` bytes.
 
@@ -63,7 +73,7 @@ def hand_over(cache: float, sender: End, receiver: End, prompts: Grid, devices: 
     """
     whole = cache * receiver.devices / receiver.ranks
     sent, received = prompts * whole / sender.devices, cache * np.maximum(prompts / receiver.ranks, 1.0)
-    near = sender.hardware.device.name == receiver.hardware.device.name and _near(sender, devices)
+    near = sender.device.name == receiver.device.name and _near(sender, devices)
     if near:
         link, slower = near, _send(_network(sender, 2), np.maximum(sent, received), apart=False)
     else:
@@ -84,9 +94,9 @@ def _near(end: End, devices: int) -> str:
 
 def _send_far(end: End, message: Any) -> tuple[Any, Any, Any]:
     """From one domain to another."""
-    out = end.hardware.fleet.links.get("scale_out") or end.hardware.device.links.get("scale_out")
+    out = end.fleet.links.get("scale_out") or end.device.links.get("scale_out")
     if out is None or not out.bandwidth_per_direction:
-        name = end.hardware.device.name
+        name = end.device.name
         msg = (
             f"no link hands caches over between boxes of {name}; name a box whose spec states links.scale_out, or add "
             f"it to a spec of your own"
@@ -96,7 +106,7 @@ def _send_far(end: End, message: Any) -> tuple[Any, Any, Any]:
 
 
 def _network(end: End, devices: int) -> Network:
-    network = end.hardware.fleet.network(end.hardware.device, devices, end.constants)
+    network = end.fleet.network(end.device, devices, end.constants)
     assert network is not None, "more than one device"
     return network
 

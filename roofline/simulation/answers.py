@@ -71,6 +71,21 @@ class JobCostAnswer(TypedDict):
     problem: Annotated[str | None, Says("why there is no cost")]
 
 
+class PoolAnswer(TypedDict):
+    """What the replicas of a pool did."""
+
+    hardware: Annotated[str, Says("device")]
+    layout: Annotated[str, Says("layout of a replica")]
+    role: Annotated[str, Says("prefill, decode, or both")]
+    replicas: Annotated[int, Says("its replicas")]
+    sequences: Annotated[float, Says("mean sequences that are scheduled in a replica", "sequences")]
+    busy: Annotated[float, Says("part of the time that replicas are at work")]
+    steps: Annotated[int, Says("steps of all its replicas")]
+    cache: Annotated[float, Says("mean part of the room for caches that is full")]
+    most_cache: Annotated[float, Says("most of it")]
+    linked: Annotated[float, Says("part of the time in which replicas take caches over")]
+
+
 class TierAnswer(TypedDict):
     """A tier below the devices' memory that keeps caches, of each replica."""
 
@@ -131,6 +146,7 @@ class SimulateAnswer(Answer):
     most_cache: Annotated[float, Says("most of it")]
     preempted: Annotated[int, Says("how often a sequence lost its cache and was computed anew")]
     cached: Annotated[float, Says("part of all prompt tokens that came from a prefix cache")]
+    pools: Annotated[list[PoolAnswer], Says("what reads prompts and what decodes; one that does both")]
     tiers: Annotated[list[TierAnswer], Says("tiers that keep caches below the devices' memory")]
     break_even: Annotated[BreakEvenAnswer | None, Says("where loading is as fast as computing; null without tiers")]
     cost: Annotated[JobCostAnswer, Says("what the run costs")]

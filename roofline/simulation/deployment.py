@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import inf
 
 from roofline.classes import frozen
-from roofline.errors import UsageError, WorkloadError
+from roofline.errors import UsageError, WorkloadError, shown
 from roofline.hardware.reservation import Reserve, read_reserve
+from roofline.hardware.spec import HardwareSpec
 from roofline.options import groups
-from roofline.options.groups import Degrees
+from roofline.options.groups import Degrees, Loaded
 from roofline.options.keywords import part
 from roofline.options.verbs import SimulateOptions, StepClockOptions
 from roofline.parallelism.dimensions import devices_of, given_degrees
+from roofline.prediction.fleet import names_several
 from roofline.prediction.request import Hardware, Request
 from roofline.serving.batch_sweep import MOST
 from roofline.serving.replica_layouts import replica_layouts
@@ -23,13 +26,15 @@ from roofline.simulation.ledger import Ledger
 from roofline.simulation.prefix_cache import PrefixCache
 from roofline.simulation.scheduler import Replica
 from roofline.simulation.tiers import Channel, Shelf, Tier, read_tiers
+from roofline.simulation.transfers import Transfers
 
 
 @frozen(eq=False)
 class Deployment:
     """So many replicas, each with this clock, this room for its cache and at most so many sequences at once.
 
-    Below that room each has ``tiers`` that keep caches.
+    Below that room each has ``tiers`` that keep caches. In disaggregated serving these replicas decode what those of
+    ``prefill`` have read, and ``transfers`` are the times of the hand-over.
     """
 
     clock: StepClock
@@ -38,28 +43,52 @@ class Deployment:
     most: int
     reserve: Reserve
     tiers: tuple[Tier, ...] = ()
+    prefill: Deployment | None = None
+    transfers: Transfers | None = None
 
     @property
     def devices(self) -> int:
-        """Devices of all replicas."""
+        """Devices of all replicas of all pools."""
+        return sum(pool.own_devices for pool in self.pools)
+
+    @property
+    def own_devices(self) -> int:
+        """Devices of this pool alone."""
         return self.replicas * int(self.clock.replica.layout.devices)
 
-    def at_work(self, ledger: Ledger, hits: float, pace: float = 1.0) -> list[Replica]:
-        """Idle replicas that serve the requests of a ledger, each step at ``pace`` times its time."""
+    @property
+    def pools(self) -> tuple[Deployment, ...]:
+        """What reads prompts, then what decodes; one that does both."""
+        return (self.prefill, self) if self.prefill else (self,)
+
+    def at_work(self, ledger: Ledger, hits: float, paces: Sequence[float]) -> tuple[list[Replica], ...]:
+        """Idle replicas of each pool that serve the requests of a ledger, each step at its ``paces`` times its time."""
+        found: list[list[Replica]] = []
+        for pool, pace in zip(self.pools, paces, strict=True):
+            found.append(pool._idle(ledger, hits, pace, len(found[0]) if found else 0))
+        for replica in found[0]:
+            replica.hands_over = self.prefill is not None
+        return tuple(found)
+
+    def _idle(self, ledger: Ledger, hits: float, pace: float, before: int) -> list[Replica]:
+        """The replicas of this pool, ``before`` which others have numbers."""
         tiers = [tier.part_of(int(self.clock.replica.layout.devices)) for tier in self.tiers]
         shared = {tier.name: Shelf(tier, PrefixCache(self.room)) for tier in tiers if tier.shared}
         return [
-            Replica(number, self.clock, self.room, ledger, self.most, hits, pace,
-                    [Channel(shared.get(tier.name) or Shelf(tier, PrefixCache(self.room))) for tier in tiers])
+            Replica(before + number, self.clock, self.room, ledger, self.most, hits, pace,
+                    [Channel(shared.get(tier.name) or Shelf(tier, PrefixCache(self.room))) for tier in tiers],
+                    transfers=self.transfers)
             for number in range(self.replicas)
         ]  # fmt: skip
 
     @property
     def words(self) -> str:
         """What serves, in a few words."""
+        if self.prefill:
+            return f"pools: {self.prefill.words} to prefill, {replace(self, prefill=None).words} to decode"
         device, each = self.clock.request.device, str(self.clock.replica.layout)
         many = f"{self.replicas} replicas, {each} each" if self.replicas > 1 else each
-        return f"{self.devices} x {device.name}, {many}" if self.devices > 1 else device.name
+        return f"{self.own_devices} x {device.name}, {many}" if self.own_devices > 1 else device.name
 
 
 def deployments(
@@ -93,6 +122,24 @@ def deploy(request: Request, model: AnyModel, hardware: Hardware, longest: int, 
     assert found is not None, "one device is a layout"
     found.room.check(longest)
     return found
+
+
+def one_pool(given: Loaded | Sequence[str | Loaded] | None) -> Hardware:
+    """The one hardware that prefills. Raises UsageError for several."""
+    if names_several(given) or not isinstance(given, str | HardwareSpec):
+        msg = f"prefill_on {shown(str(given))}: one pool prefills; expected one name, such as 4xh100"
+        raise UsageError(msg)
+    return given
+
+
+def disaggregated(prefill: Deployment, decode: Deployment, longest: int) -> Deployment:
+    """Pools: what reads prompts up to the ``longest``, and what decodes them; tiers are those of the first.
+
+    Raises WorkloadError where no link hands caches over, or where they are not alike.
+    """
+    sender, receiver = ((pool.clock.request, pool.clock.replica) for pool in (prefill, decode))
+    transfers = Transfers.of(sender, receiver, decode.room, prefill.devices + decode.devices, longest)
+    return replace(decode, tiers=(), prefill=prefill, transfers=transfers)
 
 
 def _degrees(request: Request, asked: StepClockOptions) -> Iterator[Degrees]:

@@ -45,33 +45,45 @@ ROUTERS: dict[str, Router] = {
 }
 
 
-def run(ledger: Ledger, arrivals: Arrivals, replicas: Sequence[Replica], router: Router) -> None:
-    """Have all requests served; what happens to them is written into the ledger."""
+def run(
+    ledger: Ledger, arrivals: Arrivals, replicas: Sequence[Replica], router: Router, decoding: Sequence[Replica] = ()
+) -> None:
+    """Have all requests served; what happens to them is written into the ledger.
+
+    In disaggregated serving ``replicas`` read prompts, and the least loaded of those that are ``decoding`` goes on.
+    Their numbers are those of their places among all.
+    """
+    everyone = [*replicas, *decoding]
     coming = [(time, False, request) for time, request in arrivals.first()]
     heapq.heapify(coming)
     while True:
-        soonest = min(replicas, key=lambda replica: replica.due)
+        soonest = min(everyone, key=lambda replica: replica.due)
         now = coming[0][0] if coming else inf
         if now <= soonest.due < inf or (coming and soonest.due == inf):
-            for replica in _submitted(ledger, coming, replicas, router):
+            for replica in _submitted(ledger, coming, everyone, lambda request: router(replicas, request)):
                 replica.wake(now)
         elif soonest.due < inf:
             now = soonest.due
             for request in soonest.advance():
-                if (following := arrivals.after(request, now)) is not None:
+                if request in soonest.sent:
+                    ready = least_loaded(decoding, request).take_over(request, soonest, now)
+                    heapq.heappush(coming, (ready, True, request))
+                elif (following := arrivals.after(request, now)) is not None:
                     heapq.heappush(coming, (following[0], False, following[1]))
         else:
             return
 
 
-def _submitted(ledger: Ledger, coming: list[_Coming], replicas: Sequence[Replica], router: Router) -> Iterable[Replica]:
+def _submitted(
+    ledger: Ledger, coming: list[_Coming], replicas: Sequence[Replica], routed: Callable[[int], Replica]
+) -> Iterable[Replica]:
     """Route what arrives now, submit what comes out of front ends; the replicas that have more to look at."""
     now, woken = coming[0][0], {}
     while coming and coming[0][0] == now:
         _, entered, request = heapq.heappop(coming)
         if not entered:
             ledger.arrived[request] = now
-            ready = router(replicas, request).receive(request, now)
+            ready = routed(request).receive(request, now)
             heapq.heappush(coming, (ready, True, request))
             continue
         replica = replicas[ledger.replica[request]]

@@ -28,6 +28,17 @@ class JobCost:
         """
         return None if self.usd_per_h is None else self.usd_per_h * seconds / _HOUR
 
+    def beside(self, other: JobCost) -> JobCost:
+        """Both together, without money where there is no price of one of them.
+
+        >>> JobCost(20.0, "rent").beside(JobCost(None, problem="no price of l4"))
+        JobCost(usd_per_h=None, price='', problem='no price of l4')
+        """
+        if self.usd_per_h is None or other.usd_per_h is None:
+            return JobCost(None, problem=self.problem or other.problem)
+        price = " and ".join(dict.fromkeys((self.price, other.price)))
+        return JobCost(self.usd_per_h + other.usd_per_h, price)
+
     def to_dict(self, seconds: tuple[float, float, float], generated: int) -> dict[str, Any]:
         """As JSON has it: of a makespan and the ends of its band, fast and slow, and all tokens generated in it."""
         whole, fast, slow = (self.usd(each) for each in seconds)

@@ -29,6 +29,7 @@ from roofline.simulation.ledger import Ledger
 from roofline.simulation.offloading import Offloading, Reading
 from roofline.simulation.prefix_cache import PrefixCache
 from roofline.simulation.tiers import Channel
+from roofline.simulation.transfers import Transfers
 
 _LONGEST_RUN = 256
 _NONE: Whole = np.zeros(0, dtype=np.int64)
@@ -51,13 +52,17 @@ class Run:
 
 @dataclass(slots=True)
 class Meter:
-    """What a replica did: steps, tokens computed, seconds at work, and integrals of sequences and of the full cache."""
+    """What a replica did: steps, tokens computed, seconds at work, and integrals of sequences and of the full cache.
+
+    ``linked_s``: seconds in which it took caches over.
+    """
 
     steps: int = 0
     tokens: int = 0
     busy_s: float = 0.0
     running_s: float = 0.0
     cache_s: float = 0.0
+    linked_s: float = 0.0
     most_running: int = 0
     most_cache: float = 0.0
 
@@ -80,6 +85,9 @@ class Replica:
     ``pace`` multiplies the time of all steps; ``hits`` is the part of each prompt that a prefix cache holds, ``most``
     the sequences that are scheduled at once. The decoding ones are columns: request, tokens that the next step attends
     to, tokens to come, tokens that the prefix cache holds.
+
+    In disaggregated serving one that ``hands_over`` keeps the caches of prompts that it has read until another has
+    taken them: ``sent``. That one knows its ``sources``, and what ``transfers`` take; links of both are busy meanwhile.
     """
 
     number: int
@@ -90,6 +98,8 @@ class Replica:
     hits: float = 0.0
     pace: float = 1.0
     channels: Sequence[Channel] = ()
+    hands_over: bool = False
+    transfers: Transfers | None = None
     entering: int = 0
     entered_at: float = 0.0
     arrived: deque[tuple[float, int]] = field(default_factory=deque)
@@ -100,6 +110,9 @@ class Replica:
     left: Whole = field(default_factory=lambda: _NONE)
     shared: Whole = field(default_factory=lambda: _NONE)
     again: dict[int, int] = field(default_factory=dict)
+    sent: dict[int, Reading] = field(default_factory=dict)
+    sources: dict[int, Replica] = field(default_factory=dict)
+    link_until: float = 0.0
     run: Run | None = None
     meter: Meter = field(default_factory=Meter)
     gate: Gate = field(init=False)
@@ -137,6 +150,18 @@ class Replica:
         self.entering += 1
         self.entered_at = max(self.entered_at, now) + self.engine.front_end
         return self.entered_at
+
+    def take_over(self, request: int, source: Replica, now: float) -> float:
+        """Have the front end take a request whose prompt another replica has read; when it is done with it. [s]"""
+        self.sources[request] = source
+        return self.receive(request, now)
+
+    def release(self, request: int, now: float) -> None:
+        """Let go of a prompt whose cache another replica has taken, which makes room for others."""
+        sent = self.sent.pop(request)
+        self._leave(request, sent.target + 1, sent.shared, now)
+        if self.run is None:
+            self._plan(now, now)
 
     def submit(self, request: int, now: float) -> None:
         """Put a request into the queue; ``wake`` follows once all of the moment are there."""
@@ -197,21 +222,32 @@ class Replica:
         self.left, self.shared = self.left[rows], self.shared[rows]
 
     def _answered(self, piece: Reading, now: float) -> list[int]:
-        """The token after a prompt that is read, the first one unless it was preempted; the request if that is all."""
+        """The token after a prompt that is read, the first one unless it was preempted; the request if that is all.
+
+        A prompt that is handed over goes on elsewhere, with its first token once it is there.
+        """
         request = piece.request
         self.reading.remove(piece)
-        if np.isnan(self.ledger.first[request]):
-            self.ledger.first[request] = now
         left = int(self.ledger.generate[request] + self.ledger.prompt[request]) - piece.target - 1
+        hands_over = self.hands_over and left > 0
+        if np.isnan(self.ledger.first[request]) and not hands_over:
+            self.ledger.first[request] = now
         if not left:
             self._leave(request, piece.target + 1, piece.shared, now)
             return [request]
         path = self.ledger.paths.get(request, ())
-        shared = self.prefixes.keep(path, piece.shared, piece.target)
-        self.tiers.store(path, shared, now)
-        self.decoding, self.shared = np.append(self.decoding, request), np.append(self.shared, shared)
-        self.context, self.left = np.append(self.context, piece.target + 1), np.append(self.left, left)
+        piece.shared = self.prefixes.keep(path, piece.shared, piece.target)
+        self.tiers.store(path, piece.shared, now)
+        if hands_over:
+            self.sent[request] = piece
+            return [request]
+        self._decodes(piece, left)
         return []
+
+    def _decodes(self, piece: Reading, left: int) -> None:
+        """Have a sequence decode so many tokens further."""
+        self.decoding, self.shared = np.append(self.decoding, piece.request), np.append(self.shared, piece.shared)
+        self.context, self.left = np.append(self.context, piece.target + 1), np.append(self.left, left)
 
     def _plan(self, now: float, known: float) -> None:
         """Decide what the next steps are, of what had come when it was decided: ``known``, unless nothing runs. [s]"""
@@ -272,9 +308,15 @@ class Replica:
         """Go on with prompts whose cache was loaded; where prompts are read whole, with one."""
         if not self.tiers.under_way:
             return
-        for reading in self.tiers.ready(now, 1 - len(self.reading) if self._whole else None):
-            self._scheduled(reading, now)
-            self.reading.append(reading)
+        for reading in self.tiers.ready(now, 1 - len(self.reading) if self._whole and not self.sources else None):
+            source = self.sources.pop(reading.request, None)
+            if source is None:
+                self._scheduled(reading, now)
+                self.reading.append(reading)
+                continue
+            source.release(reading.request, now)
+            self.ledger.first[reading.request] = now
+            self._decodes(reading, int(self.ledger.generate[reading.request]) - 1)
 
     def _scheduled(self, reading: Reading, now: float) -> None:
         """Note when a prompt came into its first step, and what of it was cached."""
@@ -295,15 +337,21 @@ class Replica:
         while self.waiting and budget > 0 and self._places and not (self._whole and (found or pieces)):
             reading = self._begun(self.waiting[0])
             path = self.ledger.paths.get(reading.request, ())
-            parts = self.tiers.worth_loading(reading, path, self._saved, now) if self.tiers.channels else []
+            source = self.sources.get(reading.request)
+            parts = [] if source else self.tiers.worth_loading(reading, path, self._saved, now)
             if parts:
                 reading.loaded, reading.done = parts[-1][2] - reading.done, parts[-1][2]
-            tokens = 0 if parts else min(reading.target - reading.done, budget)
+            elif source:
+                reading.done = reading.target
+            tokens = 0 if parts else 1 if source else min(reading.target - reading.done, budget)
             if self._held([*pieces, *found, (reading, tokens)], 1, reading) > self.room.bytes:
                 self.prefixes.leave(path, reading.shared)
                 break
             request = self.waiting.popleft()
             self.again.pop(request, None)
+            if source:
+                self._take(reading, source, now)
+                continue
             if parts:
                 self.tiers.load(reading, path, parts, now)
                 continue
@@ -312,6 +360,15 @@ class Replica:
             self.reading.append(reading)
             budget -= tokens
         return found
+
+    def _take(self, reading: Reading, source: Replica, now: float) -> None:
+        """Begin to take a prompt's cache over, once the links of both ends are free, but for what is here already."""
+        assert self.transfers is not None, "of a pool that decodes"
+        begins = max(now, self.link_until, source.link_until)
+        ends = begins + self.pace * self.transfers.seconds_of(reading.target - reading.shared)
+        self.link_until = source.link_until = ends
+        self.meter.linked_s += ends - begins
+        self.tiers.under_way.append((ends, reading))
 
     @property
     def _places(self) -> int:
@@ -339,7 +396,7 @@ class Replica:
         if len(self.decoding):
             held += float(np.add.reduce(of(self.context + (steps - 1))))
             held -= float(np.add.reduce(of(self.shared))) if self.ledger.paths else 0.0
-        reading = [*self.reading, *self.tiers.prompts]
+        reading = [*self.reading, *self.tiers.prompts, *self.sent.values()]
         if more:
             reading.append(more)
         if not reading:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Unpack
@@ -14,13 +15,14 @@ from roofline.options.keywords import part, takes
 from roofline.options.verbs import RequestOptions, SimulateOptions, StepClockOptions
 from roofline.prediction.predict import engine_in_json
 from roofline.prediction.request import Hardware, read_request
+from roofline.prediction.step import Steps
 from roofline.program.phases import Phase
 from roofline.program.traces import Path
 from roofline.serving.chunked_prefill import Stream, mixed_step_costs
 from roofline.serving.operating_points import Targets
 from roofline.serving.step_clock import AnyModel
 from roofline.simulation.arrivals import Arrivals
-from roofline.simulation.deployment import Deployment, deploy
+from roofline.simulation.deployment import Deployment, deploy, disaggregated, one_pool
 from roofline.simulation.events import ROUTERS, round_robin, run
 from roofline.simulation.job import JobCost
 from roofline.simulation.ledger import Ledger
@@ -31,6 +33,7 @@ from roofline.simulation.workload import Workload, read_workload
 from roofline.timing.engine_choice import caution
 from roofline.version import versions
 
+_AS_EXPECTED = (1.0, 1.0)
 _PARTS, _PER_LOAD = (0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 1.05, 1.2), 1500
 _FULL, _LEAST_FULL, _MOST_FULL = 8, 400, 8192  # so many times the sequences in flight tell what a full replica serves
 
@@ -58,12 +61,12 @@ class Simulation:
     @cached_property
     def fast(self) -> Outcome:
         """The same requests with every step at the fast end of its band."""
-        return self._at_pace(self._band[0])
+        return self._at_paces([low for low, _ in self._band])
 
     @cached_property
     def slow(self) -> Outcome:
         """The same requests with every step at the slow end of its band."""
-        return self._at_pace(self._band[1])
+        return self._at_paces([high for _, high in self._band])
 
     @cached_property
     def saturation(self) -> float | None:
@@ -77,10 +80,11 @@ class Simulation:
         slots = min(d.most, d.room.sequences(int((own.prompt + own.generate).mean())))
         many = min(_MOST_FULL, max(_LEAST_FULL, _FULL * slots)) * d.replicas
         full = Ledger.of(np.resize(own.prompt, many), np.resize(own.generate, many), self._shared(many))
-        run(full, Arrivals.at(np.zeros(many)), d.at_work(full, self.workload.hits), round_robin)
+        first, *then = d.at_work(full, self.workload.hits, _AS_EXPECTED[: len(d.pools)])
+        run(full, Arrivals.at(np.zeros(many)), first, round_robin, *then)
         ended = np.sort(full.finished)
-        first, last = many // 4, 3 * many // 4
-        return float((last - first) / (ended[last] - ended[first]))
+        start, end = many // 4, 3 * many // 4
+        return float((end - start) / (ended[end] - ended[start]))
 
     @cached_property
     def curve(self) -> list[tuple[float, Outcome]]:
@@ -99,7 +103,7 @@ class Simulation:
     @cached_property
     def break_even(self) -> BreakEven | None:
         """Where loading a prompt of mean length takes as long as computing it; None without tiers."""
-        d, tokens = self.deployment, round(float(self.ledger.prompt.mean()))
+        d, tokens = self.deployment.pools[0], round(float(self.ledger.prompt.mean()))
         if not d.tiers:
             return None
         whole: Grid = np.array([float(tokens)])
@@ -111,22 +115,26 @@ class Simulation:
         paths, count = self.ledger.paths, len(self.ledger)
         return {request: paths[request % count] for request in range(many) if request % count in paths}
 
-    def _at_pace(self, pace: float) -> Outcome:
-        return serve(self.deployment, self.workload, self.ledger.anew(), self.asked, self.targets, pace)
+    def _at_paces(self, paces: Sequence[float]) -> Outcome:
+        return serve(self.deployment, self.workload, self.ledger.anew(), self.asked, self.targets, paces)
 
     @cached_property
-    def _band(self) -> tuple[float, float]:
-        """The ends of the band of the mean step, as factors of its time."""
-        steps, found, own = self.deployment.clock.replica, self.outcome, self.ledger
+    def _band(self) -> list[tuple[float, float]]:
+        """The ends of the band of the mean step of each pool, as factors of its time."""
+        own, pools, many = self.ledger, self.deployment.pools, self.outcome.requests
         weights = np.maximum(own.generate - 1.0, 1e-9)
-        beside = max(1.0, found.sequences / (max(found.busy, 1e-9) * self.deployment.replicas))
         lengths: Grid = np.array([np.average(own.prompt + own.generate / 2, weights=weights)])
-        decoding = Stream(Phase.DECODE, beside, np.ones(1), np.ones(1), lengths)
-        new, often = np.array([(own.prompt - own.cached).mean()]), found.requests / found.steps
-        reading = Stream(Phase.PREFILL, often, np.ones(1), new, np.array([own.prompt.mean()]))
-        timing = steps.machine.step(mixed_step_costs(steps.program, [decoding, reading], steps.precision, steps.engine))
-        low, mean, high = (float(np.asarray(each).item()) for each in (timing.low_s, timing.time_s, timing.high_s))
-        return low / mean, high / mean
+        new, whole = np.array([(own.prompt - own.cached).mean()]), np.array([own.prompt.mean()])
+        found = []
+        for number, (pool, used) in enumerate(zip(pools, self.outcome.pools, strict=True)):
+            beside = max(1.0, used.sequences / max(used.busy, 1e-9))
+            streams = []
+            if number == len(pools) - 1:
+                streams.append(Stream(Phase.DECODE, beside, np.ones(1), np.ones(1), lengths))
+            if number == 0:
+                streams.append(Stream(Phase.PREFILL, many / used.steps, np.ones(1), new, whole))
+            found.append(_ends(pool.clock.replica, streams))
+        return found
 
     @property
     def load(self) -> float | None:
@@ -143,7 +151,7 @@ class Simulation:
             notes.append(young)
         if request.adapters:
             notes.append(request.adapters.note)
-        if self.deployment.tiers and not self.ledger.paths:
+        if self.deployment.pools[0].tiers and not self.ledger.paths:
             notes.append(
                 "tiers below the devices' memory hold nothing: what requests share is known of --workload agent and of "
                 "traces with hash_ids"
@@ -181,7 +189,11 @@ class Simulation:
             "saturation_requests_per_s": self.saturation,
             "load": self.load,
             **_told(self.outcome, self.fast, self.slow),
-            "tiers": [{**a.to_dict(), **asdict(b)} for a, b in zip(d.tiers, self.outcome.tiers, strict=True)],
+            "pools": [
+                {"hardware": pool.clock.request.device.name, "layout": str(pool.clock.replica.layout), **asdict(used)}
+                for pool, used in zip(d.pools, self.outcome.pools, strict=True)
+            ],
+            "tiers": [{**a.to_dict(), **asdict(b)} for a, b in zip(d.pools[0].tiers, self.outcome.tiers, strict=True)],
             "break_even": self.break_even.to_dict() if self.break_even else None,
             **({"cost": self.job} if self.job else {}),
             "notes": list(self.notes),
@@ -209,20 +221,38 @@ def simulate(model: AnyModel, hardware: Hardware, **options: Unpack[SimulateOpti
     ledger = workload.ledger()
     asked.arrivals(workload)  # a process that is unknown is refused before any work
     deployment = deploy(request, model, hardware, int((ledger.prompt + ledger.generate).max()) - 1, options)
+    if options["prefill_on"] is not None:
+        other = one_pool(options["prefill_on"])
+        longest = int(ledger.prompt.max())
+        asks = read_request(model, other, **part(RequestOptions, part(StepClockOptions, options)))
+        deployment = disaggregated(deploy(asks, model, other, longest, options), deployment, longest)
     found = serve(deployment, workload, ledger, asked, targets)
     return Simulation(deployment, workload, asked, targets, ledger, found)
 
 
 def serve(
-    deployment: Deployment, workload: Workload, ledger: Ledger, asked: Offered, targets: Targets, pace: float = 1.0
+    deployment: Deployment,
+    workload: Workload,
+    ledger: Ledger,
+    asked: Offered,
+    targets: Targets,
+    paces: Sequence[float] = _AS_EXPECTED,
 ) -> Outcome:
-    """Have the requests of a ledger served as they arrive."""
-    replicas = deployment.at_work(ledger, workload.hits, pace)
-    run(ledger, asked.arrivals(workload), replicas, ROUTERS[asked.router])
-    return outcome(ledger, replicas, targets, warm=asked.steady)
+    """Have the requests of a ledger served as they arrive, the steps of each pool at its pace times their time."""
+    pools = deployment.at_work(ledger, workload.hits, paces[: len(deployment.pools)])
+    first, *then = pools
+    run(ledger, asked.arrivals(workload), first, ROUTERS[asked.router], *then)
+    return outcome(ledger, pools, targets, warm=asked.steady)
 
 
-_APART = ("times", "tiers")
+def _ends(steps: Steps, streams: Sequence[Stream]) -> tuple[float, float]:
+    """The ends of the band of a step, as factors of its time."""
+    timing = steps.machine.step(mixed_step_costs(steps.program, streams, steps.precision, steps.engine))
+    low, mean, high = (float(np.asarray(each).item()) for each in (timing.low_s, timing.time_s, timing.high_s))
+    return low / mean, high / mean
+
+
+_APART = ("times", "tiers", "pools")
 
 
 def _told(expected: Outcome, fast: Outcome, slow: Outcome) -> dict[str, Any]:

@@ -58,6 +58,37 @@ class TierUse:
 
 
 @frozen
+class PoolUse:
+    """What the replicas of a pool did: means over their time, what was most, and the part of it in which links took
+    caches over.
+    """
+
+    role: str
+    replicas: int
+    sequences: float
+    busy: float
+    steps: int
+    cache: float
+    most_cache: float
+    linked: float
+
+    @classmethod
+    def of(cls, role: str, replicas: Sequence[Replica], seconds: float) -> PoolUse:
+        """That of replicas in so much time."""
+        meters, whole = [replica.meter for replica in replicas], seconds * len(replicas)
+        return cls(
+            role, len(replicas), sum(meter.running_s for meter in meters) / whole,
+            sum(meter.busy_s for meter in meters) / whole, sum(meter.steps for meter in meters),
+            sum(meter.cache_s for meter in meters) / whole, max(meter.most_cache for meter in meters),
+            sum(meter.linked_s for meter in meters) / whole,
+        )  # fmt: skip
+
+
+ROLES = {1: ("both",), 2: ("prefill", "decode")}
+"""What pools do, by how many there are."""
+
+
+@frozen
 class Outcome:
     """One run: distributions by name, what was served in a second, the part of it within targets, how full it was.
 
@@ -84,6 +115,7 @@ class Outcome:
     most_cache: float
     preempted: int
     cached: float
+    pools: tuple[PoolUse, ...]
     tiers: tuple[TierUse, ...] = ()
 
     @property
@@ -92,8 +124,9 @@ class Outcome:
         return self.within * self.requests_per_s
 
 
-def outcome(ledger: Ledger, replicas: Sequence[Replica], targets: Targets, *, warm: bool) -> Outcome:
+def outcome(ledger: Ledger, pools: Sequence[Sequence[Replica]], targets: Targets, *, warm: bool) -> Outcome:
     """The figures of a run that is over; without ``warm`` all requests count."""
+    replicas = [replica for pool in pools for replica in pool]
     counted = counted_of(ledger, warm=warm)
     found = {name: Distribution.of(getattr(counted, name)) for name in TIMES}
     start, end = float(counted.arrived.min()), float(ledger.arrived.max() if warm else ledger.finished.max())
@@ -119,7 +152,11 @@ def outcome(ledger: Ledger, replicas: Sequence[Replica], targets: Targets, *, wa
         most_cache=max(meter.most_cache for meter in meters),
         preempted=int(ledger.preempted.sum()),
         cached=float(ledger.cached.sum() / ledger.prompt.sum()),
-        tiers=_tiers(replicas, float(ledger.prompt.sum()), whole),
+        pools=tuple(
+            PoolUse.of(role, pool, float(ledger.finished.max()))
+            for role, pool in zip(ROLES[len(pools)], pools, strict=True)
+        ),
+        tiers=_tiers(pools[0], float(ledger.prompt.sum()), float(ledger.finished.max()) * len(pools[0])),
     )
 
 

@@ -169,7 +169,7 @@ def test_what_is_handed_over_is_the_cache_of_the_prompt(model: str, layout: str)
     sizes = {name: exact(size) for name, size in {**program.sizes, "B": 1, "T": 1, "S": 1024}.items()}
     whole = float(cache_bytes(program, sizes, then.recipe.precision))
     (hardware,) = read_hardware(["8xh100"])
-    end = End(hardware, constants_of(hardware.device), then.devices)
+    end = End(hardware.fleet, hardware.device, constants_of(hardware.device), then.devices)
     handed = hand_over(then.prompt_cache, end, end, np.array([1.0]), 16)
     assert handed.bytes == pytest.approx(whole)
 
@@ -190,7 +190,7 @@ def ends(devices: int = 1, rate: float | None = None, constants: Provenance | No
         }
         fleet = replace(hardware.fleet, links=links)
         hardware = replace(hardware, fleet=fleet)
-    return End(hardware, constants_of(hardware.device, constants), devices)
+    return End(hardware.fleet, hardware.device, constants_of(hardware.device, constants), devices)
 
 
 @pytest.mark.parametrize("devices", [8, 9])
@@ -222,14 +222,14 @@ def test_the_side_with_fewer_devices_is_the_slower_one() -> None:
 
 def test_two_kinds_of_hardware_talk_over_the_slower_network() -> None:
     (card,) = read_hardware(["a100-sxm-80gb"])
-    old = End(card, constants_of(card.device, "datasheet"), 1)
+    old = End(card.fleet, card.device, constants_of(card.device, "datasheet"), 1)
     handed = hand_over(1e9, ends(constants="datasheet"), old, np.array([1.0]), 2)
     assert (handed.link, handed.time_s[0]) == ("scale-out", pytest.approx(1e9 / 25e9))
 
 
 def test_without_a_link_there_is_no_hand_over() -> None:
     (card,) = read_hardware(["l40s"])
-    end = End(card, constants_of(card.device), 1)
+    end = End(card.fleet, card.device, constants_of(card.device), 1)
     assert hand_over(1e9, end, end, np.array([1.0]), 8).link == "host"
     with pytest.raises(WorkloadError, match="no link hands caches over between boxes of l40s"):
         hand_over(1e9, end, end, np.array([1.0]), 9)

@@ -15,7 +15,7 @@ _MOMENTS = ("arrived", "scheduled", "first", "finished")
 _BAND_OF = 95
 _MODELLED = (
     "modelled: chunked prefill, paged cache, preemption by recompute, first come first served; prefix hits of "
-    "what is known to be shared; no network, no time of the router"
+    "what is known to be shared; no network but a hand-over, no time of the router"
 )
 
 
@@ -86,7 +86,7 @@ def _values(each: Distribution) -> tuple[float, ...]:
 
 def _replicas(found: Simulation) -> list[str]:
     o, d = found.outcome, found.deployment
-    each = " a replica" if d.replicas > 1 else ""
+    each = " a replica" if d.replicas > 1 or d.prefill else ""
     hits = f", {o.cached:.0%} of prompt tokens from a prefix cache" if o.cached else ""
     lost = f"{o.preempted:,} preemption{'' if o.preempted == 1 else 's'}"
     work = f"at work {o.busy:.0%} of the time"
@@ -96,10 +96,27 @@ def _replicas(found: Simulation) -> list[str]:
         *(
             f"tier {tier.words}{each}: {used.loaded:.0%} of prompt tokens loaded from it, read {used.reading:.1%} and "
             f"written {used.writing:.1%} of the time"
-            for tier, used in zip(d.tiers, o.tiers, strict=True)
+            for tier, used in zip(d.pools[0].tiers, o.tiers, strict=True)
         ),
+        *_pools(found),
         *((found.break_even.words,) if found.break_even else ()),
     ]
+
+
+def _pools(found: Simulation) -> list[str]:
+    """What each pool did, and the hand-over between them."""
+    d, pools = found.deployment, found.outcome.pools
+    if d.transfers is None:
+        return []
+    lines = [
+        f"{used.role} pool: at work {used.busy:.0%} of the time, {format_figures(used.sequences)} sequences a replica, "
+        f"cache {used.cache:.1%} full on average, {used.most_cache:.1%} at most"
+        for used in pools
+    ]
+    mean = d.transfers.seconds_of(round(float(found.ledger.prompt.mean())))
+    busy = f"a replica that decodes takes caches over {pools[-1].linked:.1%} of the time"
+    lines.append(f"hand-over over {d.transfers.link}: {quantity(mean, 'time_s')} of a mean prompt; {busy}")
+    return lines
 
 
 def _footer(found: Simulation) -> list[str]:
@@ -109,7 +126,7 @@ def _footer(found: Simulation) -> list[str]:
     counted = (
         f"times of {found.outcome.counted:,} requests, after a warm-up" if found.asked.steady else "all requests count"
     )
-    router = f", router {found.asked.router}" if found.deployment.replicas > 1 else ""
+    router = f", router {found.asked.router}" if found.deployment.pools[0].replicas > 1 else ""
     engine = f"{request.engine.words}, {budget}, {found.deployment.most:,} sequences at most, {reserve.words}"
     used = f"inputs: {request.recipe.words}, {engine}{router}, seed {found.asked.seed}"
     constants = f"constants: {request.constants.provenance} {request.constants.name}"
