@@ -48,6 +48,8 @@ _ALIKE = {
     **{dtype: (dtype, "fp8", "fp8_block") for dtype in ("int8", "fp6", "fp4", "int4")},
 }
 """In which dtypes kernels of experts are alike: those of the first that there are, since their launches are."""
+_SCALED = {"fp8_block": ("fp8_block", "fp8")}
+"""A matmul whose scales were not timed takes the constants of the dtype."""
 
 
 @frozen
@@ -234,7 +236,7 @@ class ConstantSet:
             theirs = own.libraries.get(library, own)
             known = theirs is not own or own.library in (None, library) or library in NO_LIBRARY
             for place in (theirs, own):
-                for alike in _ALIKE.get(dtype, (dtype,)) if kind == "grouped_matmul" else (dtype,):
+                for alike in (_ALIKE if kind == "grouped_matmul" else _SCALED).get(dtype, (dtype,)):
                     if alike in place.dtypes:
                         return base, place.dtypes[alike], known
             if self.covers(dtype) or base is self.otherwise:

@@ -205,7 +205,10 @@ def _scaled(own: KindConstants, factor: float, factors: Mapping[str, float]) -> 
     """A kind with another share of the peak, its libraries and dtypes too."""
     inner = {
         "libraries": {name: _scaled(each, factor, factors) for name, each in own.libraries.items()},
-        "dtypes": {dtype: _scaled(each, factors.get(dtype, 1.0), factors) for dtype, each in own.dtypes.items()},
+        "dtypes": {
+            dtype: _scaled(each, factors.get(dtype.partition("_")[0], 1.0), factors)
+            for dtype, each in own.dtypes.items()
+        },
     }
     return own.model_copy(update={"compute": own.compute and own.compute * factor, **inner})
 

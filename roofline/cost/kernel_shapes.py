@@ -17,6 +17,7 @@ class MatmulShape:
     """A matmul with weights: ``y[rows columns] = x[rows depth] w[depth columns]``.
 
     weight_bytes: what the weights alone move. narrow: 1 where they are stored in fewer bits than the activations have.
+    blocked: whether blocks of weights have scales of their own.
     """
 
     rows: Number
@@ -24,6 +25,7 @@ class MatmulShape:
     depth: Number
     weight_bytes: Number = field(default=0, compare=False, repr=False)
     narrow: Number = field(default=0, compare=False, repr=False)
+    blocked: bool = field(default=False, compare=False, repr=False)
 
 
 @frozen
@@ -177,7 +179,7 @@ def _matmul(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> MatmulSh
         shapes.append(MatmulShape(rows, columns, depth, moved, narrow))
     first = shapes[0]
     columns, moved = added(shape.columns for shape in shapes), added(shape.weight_bytes for shape in shapes)
-    return MatmulShape(first.rows, columns, first.depth, moved, first.narrow)
+    return MatmulShape(first.rows, columns, first.depth, moved, first.narrow, _is_blocked(op))
 
 
 def _grouped(op: Op, parts: Sequence[Op], sizes: Sizes, width: Callable[[Tensor], Number]) -> GroupedShape:
@@ -185,15 +187,19 @@ def _grouped(op: Op, parts: Sequence[Op], sizes: Sizes, width: Callable[[Tensor]
     x, first = parts[0].reads[:2]
     rows = _size([letter for letter in parts[0].writes[0].letters if letter not in first.letters], sizes)
     moved = added(part.reads[1].elements(sizes) * width(part.reads[1]) for part in parts)
-    blocked = any(tensor.role == "scale" and "z" in tensor.letters for tensor in op.reads)
     packed = float(width(first)) <= 0.5 < float(width(x))
     columns = added(_size([x for x in part.writes[0].letters if x in first.letters], sizes) for part in parts)
-    whole = GroupedShape(size_of("X", sizes), rows, moved, blocked, packed=packed, columns=columns)
+    whole = GroupedShape(size_of("X", sizes), rows, moved, _is_blocked(op), packed=packed, columns=columns)
     if "A" in x.letters:
         return whole
     tokens = _size([letter for letter in x.letters if letter not in first.letters], sizes)
     depth = _size([letter for letter in x.letters if letter in first.letters], sizes)
     return replace(whole, tokens=tokens, experts=size_of("E", sizes), row_bytes=depth * width(x))
+
+
+def _is_blocked(op: Op) -> bool:
+    """Whether blocks of weights have scales of their own."""
+    return any(tensor.role == "scale" and "z" in tensor.letters for tensor in op.reads)
 
 
 def _attention(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> AttentionShape:

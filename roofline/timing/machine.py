@@ -15,7 +15,14 @@ from typing import Protocol
 from roofline.calibration.constants import Constants, Execution
 from roofline.classes import frozen
 from roofline.cost.cost import Cost
-from roofline.cost.kernel_shapes import AttentionShape, ConvolutionShape, GroupedShape, RowShape, ScanShape
+from roofline.cost.kernel_shapes import (
+    AttentionShape,
+    ConvolutionShape,
+    GroupedShape,
+    MatmulShape,
+    RowShape,
+    ScanShape,
+)
 from roofline.identity import Same
 from roofline.number import Number, added, maximum, minimum
 from roofline.timing.collectives import time_transfer
@@ -148,9 +155,9 @@ def dtype_of(cost: Cost) -> str:
     to what they multiply in (bf16_w4, fp8_w4).
     """
     shape = cost.shape
-    if not isinstance(shape, GroupedShape):
+    if not isinstance(shape, GroupedShape | MatmulShape):
         return cost.dtype
-    if shape.packed:
+    if isinstance(shape, GroupedShape) and shape.packed:
         return f"{cost.dtype}_w4"
     return "fp8_block" if shape.blocked and cost.dtype == "fp8" else cost.dtype
 

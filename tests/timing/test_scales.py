@@ -1,0 +1,51 @@
+"""Matmuls whose weights have scales by block: the kernels that were timed so, and else those of the dtype."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from roofline.calibration.constants import ConstantSet, load_device
+from roofline.calibration.provenance import class_of
+from roofline.compression.quantization import quantized
+from roofline.compression.recipes import read_recipe
+from roofline.cost.cost import Cost, operator_cost
+from roofline.cost.kernel_shapes import MatmulShape
+from roofline.hardware.loading import load_hardware
+from roofline.models.model import load_model
+from roofline.timing.machine import Machine, dtype_of
+
+
+def up_projection(dtype: str) -> Cost:
+    """That of llama-3.1-8b, of 64 tokens."""
+    recipe, program = read_recipe(dtype, default="bf16"), load_model("llama-3.1-8b").program()
+    (up,) = [op for group in quantized(program, recipe).groups for op in group.ops if op.name == "up"]
+    return operator_cost(up, {**program.sizes, "B": 1, "T": 64, "S": 64}, recipe.precision)
+
+
+BLOCKS, ROWS = up_projection("fp8-block"), up_projection("fp8")
+
+
+def machine(device: str) -> Machine:
+    hardware = load_hardware(device)
+    known = ConstantSet.from_calibration(load_device(hardware.name), class_of(hardware))
+    return Machine(hardware, known, "graph")
+
+
+def test_a_matmul_says_whether_blocks_of_its_weights_have_scales() -> None:
+    assert (dtype_of(BLOCKS), dtype_of(ROWS)) == ("fp8_block", "fp8")
+
+
+@pytest.mark.parametrize("device", ["mi300x", "mi355x"])
+def test_blocks_are_slower_where_both_were_timed(device: str) -> None:
+    there = machine(device)
+    assert there.constants_of(BLOCKS) != there.constants_of(ROWS)
+    assert there.time(BLOCKS).time_s > 1.1 * there.time(ROWS).time_s
+
+
+def test_blocks_take_the_constants_of_the_dtype_where_they_were_not_timed() -> None:
+    assert isinstance(BLOCKS.shape, MatmulShape)
+    plain = replace(BLOCKS, shape=replace(BLOCKS.shape, blocked=False))
+    there = machine("h100")
+    assert there.constants_of(BLOCKS) == there.constants_of(plain)
