@@ -325,11 +325,12 @@ def test_a_device_calibration_extends_a_shipped_device(name: str) -> None:
     assert data.extends in hardware_names()
     assert name.startswith(str(data.extends))
     for named, kind in data.kinds.items():
-        assert kind.band is not None
-        assert kind.band.low <= 1 <= kind.band.high
-        if named.startswith(("matmul", "attention")):  # the band of all is of what every model has
-            assert data.band.low <= kind.band.low
-            assert kind.band.high <= data.band.high
+        for stated in (kind,) if kind.latency else kind.dtypes.values():
+            assert stated.band is not None
+            assert stated.band.low <= 1 <= stated.band.high
+            if kind.latency and named.startswith(("matmul", "attention")):  # that of all is of what every model has
+                assert data.band.low <= stated.band.low
+                assert stated.band.high <= data.band.high
 
 
 def test_a_calibrated_device_defaults_to_its_calibration() -> None:
