@@ -84,11 +84,11 @@ def read_adapters(asked: groups.Adapted) -> Adapters | None:
     return Adapters(int(count), int(rank))
 
 
-def adapted(program: Program, adapters: Adapters) -> Program:
+def adapted(program: Program, adapters: Adapters, beside: Callable[[Op], bool] = lambda _: True) -> Program:
     """A program, as an engine has merged it, with the adapters of each projection of its layers behind it.
 
-    What an engine multiplies at once it shrinks and expands at once, too. Raises WorkloadError where layers have no
-    projections.
+    What an engine multiplies at once it shrinks and expands at once, too. ``beside`` picks projections, as their own
+    operators. Raises WorkloadError where layers have no such projections.
 
     >>> from roofline.models.model import load_model
     >>> program = load_model("llama-3.1-8b").program()
@@ -107,7 +107,9 @@ w_q_lora_b[m r K G H], q[B T K G H] -> q[B T K G H]']
         for op in group.ops:
             matrices = layer_matrices(group, op, fixed) if group.stacked else []
             own = [] if any(each.lead for each in matrices) else matrices
-            ops += [op, *(_beside(op, own, adapters, wide) if own else ())]
+            pairs = zip(op.parts or (op,), own, strict=False)
+            picked = [(part.name, each) for part, each in pairs if beside(part)]
+            ops += [op, *(_beside(op, picked, adapters, wide) if picked else ())]
         found.append(replace(group, ops=tuple(ops)))
     if all(len(one.ops) == len(other.ops) for one, other in zip(found, program.groups, strict=True)):
         msg = f"lora {adapters.words}: the layers have no projections that adapters stand beside; leave it out"
@@ -120,11 +122,12 @@ def beside(adapters: Adapters | None) -> Callable[[Program], Program] | None:
     return None if adapters is None else lambda program: adapted(program, adapters)
 
 
-def _beside(op: Op, matrices: Sequence[Matrix], adapters: Adapters, wide: Mapping[str, Tensor]) -> tuple[Op, ...]:
+def _beside(
+    op: Op, matrices: Sequence[tuple[str, Matrix]], adapters: Adapters, wide: Mapping[str, Tensor]
+) -> tuple[Op, ...]:
     """What shrinks the input of an operator to the rank, and what expands that and adds it to its output."""
     local = {**op.local, "m": InUse(adapters.count), "l": adapters.count, "r": adapters.rank}
-    names = [part.name for part in op.parts or (op,)]
-    pairs = [_pair(name, each, wide) for name, each in zip(names, matrices, strict=True)]
+    pairs = [_pair(name, each, wide) for name, each in matrices]
     sides = zip(("shrink", "expand"), zip(*pairs, strict=True), strict=True)
     made = []
     for word, side in sides:

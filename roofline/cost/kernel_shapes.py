@@ -169,7 +169,7 @@ def _matmul(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> MatmulSh
         a, b = part.reads[:2]
         out = part.writes[0].letters
         shared = any(x in out for x in a.letters if x in b.letters)
-        if a.role == "weight" or b.role != "weight" or b.share != 1 or shared:
+        if a.role == "weight" or b.role not in ("weight", "widened") or b.share != 1 or shared:
             return None
         rows = _size([x for x in out if x in a.letters], sizes)
         columns = _size([x for x in out if x in b.letters], sizes)

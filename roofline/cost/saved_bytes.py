@@ -47,10 +47,10 @@ def of_tensor(
     """Bytes of one saved tensor in all the repeats of its group that keep it."""
     group = saved.group
     each = saved.tensor.elements(rebind(group.sizes(sizes), lies(saved))) * precision.width(saved.tensor)
-    times = group.times(sizes)
+    times = group.times(sizes) - (not saved.last) if saved.before else 1
     return each * (times if saved.every == 1 else ceil_div(times, saved.every))
 
 
 def once(saved: Saved) -> Saved:
     """The same of one repeat of its group."""
-    return replace(saved, group=replace(saved.group, repeat=1))
+    return replace(saved, group=replace(saved.group, repeat=1), before=True, last=True)

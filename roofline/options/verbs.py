@@ -327,6 +327,28 @@ class TrainingFormat(TypedDict, total=False):
             everyday=True,
         ),
     ]
+    weight_dtype: Annotated[
+        str | None,
+        Option("Of frozen matrices of layers: nf4, nf4-dq, int8 ...", usual="as computed in", metavar="FORMAT"),
+    ]
+
+
+class TrainingLearns(TypedDict, total=False):
+    """What learns"""
+
+    lora: Annotated[
+        int | None,
+        Option("LoRA: the rank of adapters; all else is frozen.", usual="none", metavar="RANK", everyday=True),
+    ]
+    trained: Annotated[
+        str | None,
+        Option(
+            "attention, ffn, embedding, head, norms or operators such as q_proj,v_proj: what learns, or has adapters.",
+            usual="all",
+            metavar="NAMES",
+            everyday=True,
+        ),
+    ]
 
 
 class TrainingRun(TypedDict, total=False):
@@ -342,7 +364,17 @@ class TrainingRun(TypedDict, total=False):
 
 
 class TrainOptions(
-    TrainingStep, TrainingFormat, TrainingRun, Degrees, ExpertLoad, Timing, Reserve, Prices, Edits, total=False
+    TrainingStep,
+    TrainingFormat,
+    TrainingLearns,
+    TrainingRun,
+    Degrees,
+    ExpertLoad,
+    Timing,
+    Reserve,
+    Prices,
+    Edits,
+    total=False,
 ):
     """The keywords of ``train``."""
 

@@ -131,7 +131,7 @@ def _gather_weights(flow: Flow, group: Group) -> None:
                 axes = tensor.stored or tensor.axes
                 own = {letter: splits.get(letter, frozenset()) for letter in axes.split()}
                 rest = flow.mesh.active(REPLICAS) - frozenset[str]().union(*own.values())
-                flow.gather(Tensor(tensor.name, axes, "input"), own, rest, op.local)
+                flow.gather(replace(tensor, axes=axes, stored="", role="input"), own, rest, op.local)
 
 
 # The loss over a vocabulary that devices share

@@ -154,7 +154,7 @@ class Flow:
         sent: dict[tuple[Dims, str], int] = {}
         for tensor in op.reads:
             states = self.states.get(tensor.name, [])
-            if tensor.role in ("weight", "index") or is_scale(tensor) or not states:
+            if tensor.role in ("weight", "index", "widened") or is_scale(tensor) or not states:
                 continue  # a scale is that of what a device holds
             if not all(self._moves(state, tensor, splits, op, passed) for state in states):
                 continue

@@ -8,17 +8,17 @@ which never left the chip: five contractions for two.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from roofline.program.op import STATES, Op, PerElement, Tensor, Work, elementwise, fuse
-from roofline.program.written_out import LOSS_WRITTEN_OUT
+from roofline.program.written_out import LOSS_WRITTEN_OUT, NORMED
 
 FROM_OUTPUT = frozenset(("relu", "tanh"))
 """Functions whose derivative is had from what they gave: no input is kept for them."""
 
 _LINEAR = frozenset(("add", "rotary"))
-_GIVEN = frozenset(("index", "input", "scale"))
+_GIVEN = frozenset(("index", "input", "scale", "widened"))
 
 
 def gradient(tensor: Tensor) -> Tensor:
@@ -70,11 +70,13 @@ def needed(op: Op) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
 class Gradients:
     """The gradients that are there at a point of a backward pass, by the name of what they are of.
 
-    ``trained`` says whether a weight has a gradient.
+    ``trained`` says whether a weight has a gradient. ``reached`` are activations that depend on such weights, None for
+    all: no gradient is pushed back to another.
     """
 
     known: dict[str, Tensor] = field(default_factory=dict)
     trained: Callable[[Tensor], bool] = lambda _: True
+    reached: Collection[str] | None = None
 
     def through(self, ops: Sequence[Op]) -> list[tuple[Op, tuple[Op, ...]]]:
         """The backward pass of operators that run one after the other, the last first: each with its steps."""
@@ -111,8 +113,9 @@ class Gradients:
         kernels: dict[tuple[str, str], list[Op]] = {}
         weights = {tensor.name for tensor in op.reads if tensor.role == "weight"}
         for part in reversed(op.parts):
+            self._hand_to_summands(part, given)
             own = {tensor.name: given[tensor.name] for tensor in part.writes if tensor.name in given}
-            for step in Gradients(own, self.trained).back(part):
+            for step in Gradients(own, self.trained, self.reached).back(part):
                 of = step.writes[0].gradient_of
                 kernels.setdefault(("'" if of in weights else of, step.kind), []).append(replace(step, local={}))
         steps: list[Op] = []
@@ -147,9 +150,13 @@ class Gradients:
         if op.function == "add":
             return [step for tensor in inputs for step in self._hand_on(op, given[0], tensor)]
         if any(work.unit == "matrix" for work in op.work):
+            self._hand_to_summands(op, {op.writes[0].name: given[0]})
+            inputs = [tensor for tensor in inputs if tensor not in _summands(op)]
             return [step for tensor in inputs for step in self._contract(op, given[0], tensor)]
         written = [self._new(op, tensor) for tensor in inputs]
         reads = {tensor.name: tensor for side in needed(op) for tensor in side}
+        if not any(tensor.role == "weight" for tensor in inputs):
+            reads.pop(op.name + NORMED, None)
         work = op.work or (Work("vector", 1, given[0].letters),)
         function = op.function and f"{op.function}_backward"
         step = Op(
@@ -184,6 +191,13 @@ class Gradients:
             steps = [elementwise(f"{op.name}.{tensor.name}'", [given], new, PerElement(1, over=given))]
         return [*steps, *self._sum(op, tensor, new)]
 
+    def _hand_to_summands(self, op: Op, given: Mapping[str, Tensor]) -> None:
+        """What a contraction adds its result to has the gradient of the sum."""
+        (y, *_) = op.writes
+        for tensor in _summands(op):
+            if y.name in given and self._differentiable(tensor):
+                self.known[tensor.name] = given[y.name]
+
     def _new(self, op: Op, tensor: Tensor) -> Tensor:
         """The gradient that ``op`` gives a tensor, by a name of its own where there is another."""
         new = gradient(tensor)
@@ -200,7 +214,28 @@ class Gradients:
         return [elementwise(f"{op.name}.{total.name}.sum", [before, new], total, PerElement(1), linear=True)]
 
     def _differentiable(self, tensor: Tensor) -> bool:
-        return tensor.role not in _GIVEN and (tensor.role != "weight" or self.trained(tensor))
+        if tensor.role == "weight":
+            return self.trained(tensor)
+        return tensor.role not in _GIVEN and (self.reached is None or tensor.name in self.reached)
+
+
+def _summands(op: Op) -> tuple[Tensor, ...]:
+    """Activations of the shape of its result that a contraction adds it to."""
+    letters = set(op.writes[0].letters)
+    return tuple(t for t in op.reads[2:] if t.role not in ("weight", *_GIVEN) and set(t.letters) == letters)
+
+
+def reached(ops: Sequence[Op], trained: Callable[[Tensor], bool]) -> frozenset[str]:
+    """Names of activations that depend on weights that are trained, of operators that may run more than once."""
+    found: set[str] = set()
+    parts = [part for op in ops for part in op.parts or (op,)]
+    before = -1
+    while before < len(found):
+        before = len(found)
+        for part in parts:
+            if any(t.name in found or (t.role == "weight" and trained(t)) for t in part.reads):
+                found |= {tensor.name for tensor in part.writes}
+    return frozenset(found)
 
 
 def _between(op: Op) -> tuple[Tensor, ...]:

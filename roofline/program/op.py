@@ -28,7 +28,9 @@ from roofline.number import Number, added, as_float, product
 from roofline.program.axes import ANONYMOUS, LEGEND, Binding, Sizes, rebind, size_of
 from roofline.program.transfers import Transfer
 
-Role: TypeAlias = Literal["activation", "weight", "kv_cache", "state", "conv_state", "index", "scale", "input"]
+Role: TypeAlias = Literal[
+    "activation", "weight", "kv_cache", "state", "conv_state", "index", "scale", "input", "widened"
+]
 Unit: TypeAlias = Literal["matrix", "vector", "special"]
 Count: TypeAlias = Callable[[Sizes], Number]
 
@@ -46,7 +48,8 @@ class Tensor:
     Identity is by name. An ``input`` is what the network is given, in the dtype of its activations; an ``index`` too,
     as whole numbers. ``stored`` are the axes that stay resident where they differ from those touched (a gather reads
     B T rows of a V D table). A ``tied`` weight is one tensor wherever the program states it. ``dtype`` is empty where
-    the precision of its role holds; a ``scale`` belongs to a compressed weight and is no parameter. ``share`` is the
+    the precision of its role holds; a ``scale`` belongs to a compressed weight and is no parameter. A weight is
+    ``widened`` into what is computed in where no kernel reads it as it is stored. ``share`` is the
     part of its elements that is stored, where the others are zeros that are left out. ``gradient_of`` names the tensor
     whose gradient it is. ``weighs``: bytes for each that its dtype states, where a file has others.
     """

@@ -21,13 +21,16 @@ from roofline.program.training import backward_passes, with_loss
 class Saved:
     """A tensor that is kept: the group and the operator that wrote it, once for each repeat of the group.
 
-    ``every``: of so many repeats of its group one keeps it.
+    ``every``: of so many repeats of its group one keeps it. ``before``: whether repeats before the last do, and
+    ``last``: whether that does; what a repeat hands on the next one may read back, or what comes behind all of them.
     """
 
     group: Group
     place: int
     tensor: Tensor
     every: int = 1
+    before: bool = True
+    last: bool = True
 
     @property
     def op(self) -> Op:
@@ -56,12 +59,13 @@ def saved_tensors(
     Source: Korthikanti et al. 2022 (arXiv 2205.05198), sections 4.1 and 5.
     """
     forward = with_loss(program)
-    found = {
-        (owner.name, place, tensor.name): Saved(owner, place, tensor)
-        for group, steps in backward_passes(forward, trained)
-        for op, each in steps
-        for owner, place, tensor in _read_back(forward, group, op, {t.name for step in each for t in step.reads})
-    }
+    found: dict[tuple[str, int, str], Saved] = {}
+    for group, steps in backward_passes(forward, trained):
+        for op, each in steps:
+            for saved in _read_back(forward, group, op, {t.name for step in each for t in step.reads}):
+                key = (saved.group.name, saved.place, saved.tensor.name)
+                other = found.get(key, saved)
+                found[key] = replace(saved, before=saved.before or other.before, last=saved.last or other.last)
     order = {group.name: place for place, group in enumerate(forward)}
     every = sorted(
         found.values(), key=lambda each: (order[each.group.name], each.place, each.op.writes.index(each.tensor))
@@ -73,13 +77,13 @@ def _keeps(policy: Recompute, saved: Saved) -> bool:
     return policy.keeps(saved.group, saved.place, saved.tensor)
 
 
-def _read_back(forward: list[Group], group: Group, op: Op, read: set[str]) -> Iterator[tuple[Group, int, Tensor]]:
+def _read_back(forward: list[Group], group: Group, op: Op, read: set[str]) -> Iterator[Saved]:
     """Where each tensor that the steps of an operator read was written."""
     place = next(place for place, each in enumerate(group.ops) if each is op)
     before, after = _sides(op)
-    yield from ((group, place, tensor) for tensor in op.writes if tensor.name in after & read)
+    yield from (Saved(group, place, tensor) for tensor in op.writes if tensor.name in after & read)
     for tensor in op.reads:
-        if tensor.name in before & read and tensor.role not in ("weight", "index", "input", "scale"):
+        if tensor.name in before & read and tensor.role not in ("weight", "index", "input", "scale", "widened"):
             yield from _written_before(forward, group, place, tensor.name)
 
 
@@ -100,23 +104,23 @@ def _sides(op: Op) -> tuple[set[str], set[str]]:
     return before, after & written
 
 
-def _written_before(forward: list[Group], group: Group, place: int, name: str) -> Iterator[tuple[Group, int, Tensor]]:
+def _written_before(forward: list[Group], group: Group, place: int, name: str) -> Iterator[Saved]:
     """The last write of a name before an operator: in its group, else in the layer below it and in the group before."""
     found = _last_write(group, name, place)
     if found:
         yield found
         return
     if group.stacked and (found := _last_write(group, name, len(group.ops))):
-        yield found
+        yield replace(found, last=False)
     at = next(at for at, each in enumerate(forward) if each is group)
     earlier = (_last_write(each, name, len(each.ops)) for each in reversed(forward[:at]))
     if found := next((each for each in earlier if each), None):
-        yield found
+        yield replace(found, before=not found.group.stacked)
 
 
-def _last_write(group: Group, name: str, before: int) -> tuple[Group, int, Tensor] | None:
+def _last_write(group: Group, name: str, before: int) -> Saved | None:
     for place in reversed(range(before)):
         for tensor in group.ops[place].writes:
             if tensor.name == name:
-                return group, place, tensor
+                return Saved(group, place, tensor)
     return None

@@ -6,12 +6,12 @@ same layers. A step ends with the gradients of all trained weights, one by one; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
 from roofline.program.axes import Binding
-from roofline.program.backward import Gradients, gradient
+from roofline.program.backward import Gradients, gradient, reached
 from roofline.program.op import Op, PerElement, Tensor, elementwise
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
@@ -54,7 +54,7 @@ def training_program(
     backward = [
         replace(group, ops=(*map(_once_more, recompute.again(group)), *ops), phases=(Phase.BACKWARD,))
         for group, steps in passes
-        if (ops := tuple(step for _, each in steps for step in each))
+        if (ops := tuple(step for _, each in steps for step in _widened_first(group, each)))
     ]
     return Program((*scored, *backward), program.sizes)
 
@@ -65,8 +65,10 @@ def with_loss(program: Program) -> list[Group]:
 
 
 def backward_passes(forward: Sequence[Group], trained: Callable[[Tensor], bool]) -> list[tuple[Group, Steps]]:
-    """The backward pass of groups ``with_loss``, the last first."""
-    walk = Gradients(trained=trained)
+    """The backward pass of groups ``with_loss``, the last first; where no weight is trained, down to the input."""
+    ops = [op for group in forward for op in group.ops]
+    learns = {trained(tensor) for op in ops for tensor in op.reads if tensor.role == "weight"}
+    walk = Gradients(trained=trained, reached=reached(ops, trained) if learns == {True, False} else None)
     return [(group, _backward_steps(group, walk)) for group in reversed(forward)]
 
 
@@ -87,6 +89,13 @@ def forward_groups(program: Program) -> list[Group]:
 
 def _once_more(op: Op) -> Op:
     return replace(op, name=f"{op.name}.again")
+
+
+def _widened_first(group: Group, steps: Sequence[Op]) -> Iterator[Op]:
+    """Steps of an operator, behind what widens the weights that they read once more: no wide copy is kept."""
+    read = {tensor.name for step in steps for tensor in step.reads if tensor.role == "widened"}
+    yield from (_once_more(op) for op in group.ops if op.writes[0].name in read)
+    yield from steps
 
 
 # Forward: what backward needs besides
@@ -181,7 +190,8 @@ def _backward_steps(group: Group, walk: Gradients) -> Steps:
     seeds = {op.writes[0].name: gradient(op.writes[0]) for op in losses}
     walk.known |= seeds
     if group.stacked:
-        walk.known = {**{tensor.name: gradient(tensor) for tensor in _carried(group)}, **walk.known}
+        carried = [tensor for tensor in _carried(group) if walk.reached is None or tensor.name in walk.reached]
+        walk.known = {**{tensor.name: gradient(tensor) for tensor in carried}, **walk.known}
     steps = walk.through(group.ops)
     own = {t.name for op in group.ops for t in op.reads if t.role == "weight" and not t.tied}
     walk.known = {name: tensor for name, tensor in walk.known.items() if name not in own}

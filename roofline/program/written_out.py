@@ -12,6 +12,9 @@ from dataclasses import replace
 from roofline.program.op import Op, Tensor
 from roofline.program.program import Group, Program
 
+NORMED = "_normed"
+"""How the name ends of what the gain of a norm multiplies, which its gradient alone needs."""
+
 LOSS_WRITTEN_OUT = "cross_entropy_written_out"
 """The function of a loss that keeps the logarithms of all probabilities, in fp32."""
 
@@ -48,7 +51,7 @@ def _left_by(op: Op) -> tuple[Tensor, ...]:
 
 def _norm(op: Op) -> tuple[Tensor, ...]:
     """What the gain multiplies; of 16-bit rows that, and the row in fp32 in place of itself: as many bytes."""
-    return (Tensor(f"{op.name}_normed", op.reads[0].axes, dtype="fp32"),)
+    return (Tensor(op.name + NORMED, op.reads[0].axes, dtype="fp32"),)
 
 
 def _gated(op: Op) -> tuple[Tensor, ...]:

@@ -14,7 +14,8 @@ from roofline.units import format_figures, format_quantity
 _TIME_WORDS = {
     "matmul_forward": "matmuls, forward", "matmul_input_gradients": "matmuls, gradients of inputs",
     "matmul_weight_gradients": "matmuls, gradients of weights", "attention_forward": "attention, forward",
-    "attention_backward": "attention, backward", "other": "norms, activations, embeddings", "loss": "loss",
+    "attention_backward": "attention, backward", "widened": "frozen weights widened",
+    "other": "norms, activations, embeddings", "loss": "loss",
     "recompute": "made again", "tensor_parallel": "tensor parallel collectives",
     "context_parallel": "context parallel collectives", "expert_parallel": "expert parallel collectives",
     "host": "waiting for the host",
@@ -76,7 +77,8 @@ def _verdict(found: Training, row: TrainingRow, step: TrainingStep) -> list[str]
         f"{found.model.name} ({found.model.parameters:,} parameters) trained on {several}{device.title or device.name}"
     )
     asked = f"{q.batch:,} sequences of {q.sequence:,} tokens a step ({q.tokens:,}), {q.recipe.name}, {q.optimizer.name}"
-    lines = [what, asked, _memory_line(step), *(_time_lines(step) if step.fits is not False else [])]
+    learning = [f"{q.network.learning_parameters:,} parameters learn: {q.learning.note}"] if q.learning.note else []
+    lines = [what, asked, *learning, _memory_line(step), *(_time_lines(step) if step.fits is not False else [])]
     lines += _run_lines(row.run) if row.run else []
     choice = f"choice: {step.choice.words}; the best of {step.tried:,} ({step.fitting:,} fit)"
     if step.runner_up:

@@ -99,7 +99,7 @@ class Holding:
         groups = [g for g in self.sharded.groups if Phase.BACKWARD in g.phases and g.name != PIPELINE]
         weights = {t.name for g in self.sharded.groups for op in g.ops for t in op.reads if t.role == "weight"}
         written = [t for g in groups for op in g.ops for t in op.writes]
-        own = {t.name for t in written if t.role != "input" and t.gradient_of not in weights}
+        own = {t.name for t in written if t.name not in weights and t.gradient_of not in weights}
         bare = [replace(g, ops=tuple(_only(op, own) for op in g.ops), stacked=True) for g in groups]
         alive = alive_bytes(Program(tuple(bare), self.sharded.sizes), Phase.BACKWARD, self.sizes,
                             FloatWidths(self.precision))  # fmt: skip

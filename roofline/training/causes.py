@@ -6,6 +6,7 @@ from roofline.cost.cost import Cost
 from roofline.program.op import Op
 from roofline.program.phases import Phase
 from roofline.program.transfers import Transfer
+from roofline.training.learning import WIDEN
 
 CAUSES = (
     "matmul_forward",
@@ -13,6 +14,7 @@ CAUSES = (
     "matmul_weight_gradients",
     "attention_forward",
     "attention_backward",
+    "widened",
     "other",
     "loss",
     "recompute",
@@ -20,7 +22,8 @@ CAUSES = (
     "context_parallel",
     "expert_parallel",
 )
-"""Of the operators of a microbatch; ``other`` is what neither multiplies matrices nor attends."""
+"""Of the operators of a microbatch; ``widened``: frozen weights, from how they are stored; ``other`` is what neither
+multiplies matrices nor attends."""
 
 
 def cause_of(op: Op, cost: Cost, phase: Phase, weights: frozenset[str]) -> str:
@@ -32,7 +35,7 @@ def cause_of(op: Op, cost: Cost, phase: Phase, weights: frozenset[str]) -> str:
     if cost.kind == "attention":
         return f"attention_{phase}"
     if not any(work.unit == "matrix" for work in op.work):
-        return "other"
+        return "widened" if op.function == WIDEN else "other"
     if phase is Phase.FORWARD:
         return "matmul_forward"
     own = any(tensor.gradient_of in weights for tensor in op.writes)

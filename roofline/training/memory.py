@@ -190,9 +190,13 @@ class MemoryOfSteps:
         """Two layers' weights, one being fetched while the other is at work, and gradients that are not split yet."""
         recipe, most = self.question.recipe, 0.0 * self.microbatch
         for place, at_once in ((0, 1), (1, 2), (2, 1)) if zero == 3 else ():
-            each = at_once * recipe.computed_bytes + recipe.gradient_bytes
             own = [weight for weight in self.weights if weight.place == place]
-            size = added(where(weight.replicas > 1, weight.elements * each, 0.0) for weight in own)
+            each = [
+                at_once * (recipe.computed_bytes if weight.width is None else weight.width)
+                + recipe.gradient_bytes * weight.trained
+                for weight in own
+            ]
+            size = added(where(w.replicas > 1, w.elements * width, 0.0) for w, width in zip(own, each, strict=True))
             most = maximum(most, size / (self.layers if place == 1 else 1))
         return most
 
@@ -210,9 +214,9 @@ def _fullest(moments: Sequence[Sequence[Any]]) -> Any:
     return np.argmax(np.stack(np.broadcast_arrays(*(sum(moment) for moment in moments))), axis=0)
 
 
-def sharded_step(question: TrainingQuestion, layouts: Layout) -> Program:
+def sharded_step(question: TrainingQuestion, layouts: Layout, zero: int = 1) -> Program:
     """A step on one device of layouts in arrays of one axis, both passes."""
-    return shard_training(question.network.step, layouts.at(_AXES), zero=1)
+    return shard_training(question.network.step, layouts.at(_AXES), zero=zero)
 
 
 def memory_of(
@@ -234,7 +238,8 @@ def least_memory_of(
 ) -> MemoryOfSteps:
     """The same without any activations: what no policy goes below."""
     rows, each = layouts.at(_AXES), np.asarray(microbatch, dtype=np.float64)[:, None, None]
-    weights, layers = tuple(local_weights(question.network.forward, rows)), layer_count(question.network.program)
+    network = question.network
+    weights, layers = tuple(local_weights(network.forward, rows, network.trained)), layer_count(network.program)
     return MemoryOfSteps(question, rows, each, (NOTHING,), zero, layers, (_NO_ACTIVATIONS,), weights)
 
 

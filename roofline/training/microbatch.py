@@ -59,12 +59,14 @@ class Priced:
 @frozen
 class Microbatch:
     """The times of one microbatch on a device, by place. ``reduced``: gradients summed up and split over the devices
-    that hold the same weights; ``gathered``: weights brought together of what each of these updates."""
+    that hold the same weights; ``gathered``: weights brought together of what each of these updates; ``fetched``: all
+    weights that a pass reads, frozen ones too, where they rest split."""
 
     forward: tuple[Timing, ...]
     backward: tuple[Timing, ...]
     reduced: tuple[Timing, ...]
     gathered: tuple[Timing, ...]
+    fetched: tuple[Timing, ...]
     operators: tuple[Priced, ...]
     launch_s: float = 0.0
 
@@ -97,11 +99,13 @@ def _is_forward(priced: Priced) -> bool:
 
 
 def price_microbatch(
-    sharded: Program, sizes: Sizes, precision: Precision, machine: Machine, launch_s: float = 0.0
-) -> Microbatch:
+    sharded: Program, sizes: Sizes, precision: Precision, machine: Machine, launch_s: float = 0.0,
+    resting_split: Program | None = None,
+) -> Microbatch:  # fmt: skip
     """The times of a microbatch of a sharded training step (ZeRO 1), for numbers or arrays of layouts and sizes.
 
     ``launch_s``: what the host takes for each operator: a pass takes no less than all of them. [s]
+    ``resting_split``: the step under ZeRO 3, where other weights are gathered for it than learn.
     """
     weights = frozenset(t.name for g in sharded.groups for op in g.ops for t in op.reads if t.role == "weight")
     found: list[Priced] = []
@@ -126,7 +130,8 @@ def price_microbatch(
     reduced, gathered = (
         tuple(exchanged.get((kind, place), NOTHING) for place in PLACES[:3]) for kind in ("reduced", "gathered")
     )
-    return Microbatch(passes[Phase.FORWARD], passes[Phase.BACKWARD], reduced, gathered, tuple(found), launch_s)
+    fetched = gathered if resting_split is None else _fetched(resting_split, sizes, precision, weights, machine)
+    return Microbatch(passes[Phase.FORWARD], passes[Phase.BACKWARD], reduced, gathered, fetched, tuple(found), launch_s)
 
 
 def _placed(sharded: Program, phase: Phase) -> list[tuple[Group, Op, int]]:
@@ -199,6 +204,16 @@ def _is_exchange(op: Op, weights: frozenset[str]) -> bool:
     if op.transfer is None:
         return False
     return op.writes[0].gradient_of in weights or op.writes[0].name in weights
+
+
+def _fetched(
+    sharded: Program, sizes: Sizes, precision: Precision, weights: frozenset[str], machine: Machine
+) -> tuple[Timing, ...]:
+    """The time of bringing together all weights of a forward pass, by place."""
+    costs = step_cost(sharded, Phase.FORWARD, sizes, precision)
+    every = list(zip(_placed(sharded, Phase.FORWARD), costs, strict=True))
+    found = _exchanged([pair for pair in every if _is_exchange(pair[0][1], weights)], machine)
+    return tuple(found.get(("gathered", place), NOTHING) for place in PLACES[:3])
 
 
 def _exchanged(ops: Sequence[tuple[tuple[Group, Op, int], Cost]], machine: Machine) -> dict[tuple[str, int], Timing]:

@@ -23,6 +23,7 @@ from roofline.program.dropout import with_dropout
 from roofline.program.recompute import Recompute, read_policy
 from roofline.program.workload import MAX_LENGTH
 from roofline.program.written_out import written_out
+from roofline.training.learning import EVERYTHING, Learning, read_learning
 from roofline.training.network import Network
 from roofline.training.optimizers import Optimizer, read_optimizer
 from roofline.training.recipes import RECIPES, TrainingRecipe, read_training_recipe
@@ -48,7 +49,7 @@ class TrainingQuestion:
 
     ``batch`` sequences of ``sequence`` tokens make a step. ``given`` are degrees that are fixed; ``microbatch``,
     ``zero`` and ``recompute`` are None where they are searched. ``hidden`` is the part of data parallelism's exchanges
-    that runs behind the passes for free.
+    that runs behind the passes for free. ``learning``: what of the network learns.
     """
 
     request: Request
@@ -64,6 +65,7 @@ class TrainingQuestion:
     recompute: Recompute | None
     dropout: bool
     hidden: float
+    learning: Learning = EVERYTHING
     overrides: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -96,12 +98,15 @@ def read_training(
         network, hardware, device, asked, {"sequence": sequence, "batch": batch, "dtype": recipe.computes}
     )
     policy = None if asked["recompute"] is None else read_policy(asked["recompute"])
-    program = with_dropout(request.program) if asked["dropout"] else request.program
+    learning = read_learning(asked)
+    program = learning.apply(request.program)
+    trained = learning.trained(program)
+    program = with_dropout(program) if asked["dropout"] else program
     program = written_out(program) if request.engine.kernels == "single" else program
     return TrainingQuestion(
-        request, Network(program), sequence, batch, recipe, read_optimizer(asked["optimizer"]),
+        request, Network(program, trained), sequence, batch, recipe, read_optimizer(asked["optimizer"]),
         read_schedule(asked["schedule"]), given_degrees(asked), asked["microbatch"], asked["zero"], policy,
-        asked["dropout"], asked["hidden"], tuple((asked["set"] or {}).items()),
+        asked["dropout"], asked["hidden"], learning, tuple((asked["set"] or {}).items()),
     )  # fmt: skip
 
 
@@ -117,7 +122,7 @@ def _request(
     """The model's forward pass over whole sequences on these devices."""
     edits = {path: value for path, value in (asked["set"] or {}).items() if not path.startswith("model.")}
     usual = "transformers" if device.kind == "cpu" else "torch-compile"
-    options: dict[str, Any] = {**part(RequestOptions, asked)}
+    options: dict[str, Any] = {**part(RequestOptions, asked), "lora": None, "weight_dtype": None}
     options |= {"batch": what["batch"], "prompt": what["sequence"], "generate": 1, "dtype": what["dtype"]}
     options |= {"phase": str(network.program().phases[0]), "lm_head": "all", "set": edits or None}
     options |= {"engine": asked["engine"] or usual}

@@ -64,7 +64,7 @@ def _more_devices(question: TrainingQuestion) -> Remedy | None:
 
 def _least_bytes(question: TrainingQuestion) -> float:
     """What rests on all devices together, where nothing of it is held twice."""
-    weights = local_weights(question.request.program, Layout())
+    weights = local_weights(question.network.forward, Layout(), question.network.trained)
     rest = Resting(question.recipe, question.optimizer)
     measures = rest.weight_bytes, rest.gradient_bytes, rest.state_bytes
     return float(added(measure(weights, 0, place) for measure in measures for place in range(3)))

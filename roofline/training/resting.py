@@ -24,6 +24,7 @@ from roofline.program.axes import rebind
 from roofline.program.op import Op, Tensor
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
+from roofline.program.workload import DTYPE_BYTES
 from roofline.training.optimizers import Optimizer, read_optimizer
 from roofline.training.recipes import TrainingRecipe
 
@@ -38,7 +39,8 @@ class LocalWeight:
     """A device's part of a weight: so many matrices of ``rows`` x ``columns`` in all layers of its group together.
 
     ``place``: 0 before the layers, 1 in them, 2 behind them. ``replicas``: devices that hold the same. ``matrix``:
-    whether it is a matrix of a layer, not a vector, a table or a head.
+    whether it is a matrix of a layer, not a vector, a table or a head. ``trained``: whether it learns; ``width``: bytes
+    of an element, where it is stored in a format of its own.
     """
 
     place: int
@@ -48,6 +50,8 @@ class LocalWeight:
     replicas: Number
     matrix: bool
     tied: bool
+    trained: bool = True
+    width: Number | None = None
 
     @property
     def elements(self) -> Number:
@@ -55,7 +59,9 @@ class LocalWeight:
         return self.matrices * self.rows * self.columns
 
 
-def local_weights(program: Program, layout: Layout) -> list[LocalWeight]:
+def local_weights(
+    program: Program, layout: Layout, trained: Callable[[Tensor], bool] = lambda _: True
+) -> list[LocalWeight]:
     """The weights of a forward pass as a device of a layout, of numbers or arrays, holds them; each once.
 
     A weight that is tied and used before and behind the layers stands at both places where these are two stages.
@@ -71,7 +77,7 @@ def local_weights(program: Program, layout: Layout) -> list[LocalWeight]:
                 if tensor.role == "weight" and key not in seen:
                     again = tensor.tied and any(name == tensor.name for _, name in seen)
                     seen.add(key)
-                    weight = _local(program, mesh, group, op, tensor, place)
+                    weight = replace(_local(program, mesh, group, op, tensor, place), trained=trained(tensor))
                     found.append(replace(weight, matrices=weight.matrices * (layout.pp > 1)) if again else weight)
     return found
 
@@ -96,7 +102,8 @@ def _local(program: Program, mesh: Mesh, group: Group, op: Op, tensor: Tensor, p
     replicas = mesh.count(over)
     times = 1 if group.shared or tensor.tied else group.times(program.sizes)
     matrix = group.stacked and bool(sides[1])  # a bias has the letters of an output alone
-    return LocalWeight(place, many * times, rows, columns, replicas, matrix, tensor.tied)
+    width = float(DTYPE_BYTES[tensor.dtype] * (tensor.weighs or 1)) if tensor.dtype else None
+    return LocalWeight(place, many * times, rows, columns, replicas, matrix, tensor.tied, width=width)
 
 
 @frozen
@@ -112,7 +119,7 @@ class Resting:
 
     def weight_bytes(self, weights: Sequence[LocalWeight], zero: int, place: int) -> Number:
         """Bytes of the weights at a place, over all its layers."""
-        return self._sum(weights, place, lambda w: w.elements * self.recipe.weight_bytes, split=zero >= 3)
+        return self._sum(weights, place, self._kept, split=zero >= 3, frozen=True)
 
     def gradient_bytes(self, weights: Sequence[LocalWeight], zero: int, place: int) -> Number:
         """Bytes of the gradients at a place."""
@@ -145,11 +152,17 @@ class Resting:
         """FLOPs of the elementwise work of an update at a place."""
         return self._sum(weights, place, lambda w: w.elements * self.optimizer_of(w).flops, split=zero >= 1)
 
+    def _kept(self, weight: LocalWeight) -> Number:
+        return weight.elements * (self.recipe.weight_bytes if weight.width is None else weight.width)
+
     def _states(self, weight: LocalWeight) -> Number:
         r = self.recipe
         each = self.optimizer_of(weight).state_bytes(weight.rows, weight.columns, r.state_width)
         return weight.matrices * each + weight.elements * r.master_bytes
 
-    def _sum(self, weights: Sequence[LocalWeight], place: int, of: Measure, *, split: bool) -> Number:
-        own = [weight for weight in weights if weight.place == place]
+    def _sum(
+        self, weights: Sequence[LocalWeight], place: int, of: Measure, *, split: bool, frozen: bool = False
+    ) -> Number:
+        """The sum over the weights at a place that learn, over ``frozen`` ones too if asked."""
+        own = [weight for weight in weights if weight.place == place and (frozen or weight.trained)]
         return added(of(weight) / weight.replicas if split else of(weight) for weight in own)

@@ -99,11 +99,12 @@ class Steps:
         and bandwidth from them. At the low end of the band all that could run behind the passes does, at the high end
         nothing.
         """
-        reduced, gathered = (self._most(parts) for parts in (self.passes.reduced, self.passes.gathered))
+        p = self.passes
+        reduced, gathered, fetched = (self._most(parts) for parts in (p.reduced, p.gathered, p.fetched))
         places = [total([(1, self.passes.forward[at]), (1, self.passes.backward[at])]) for at in STAGES]
         passes, m, found = self._most(places), self.memory.count, []
         for zero in self.memory.zero:
-            sent = total([(m if zero > 1 else 1, reduced), (2 * m if zero == 3 else 1, gathered)])
+            sent = total([(m if zero > 1 else 1, reduced), (2 * m, fetched) if zero == 3 else (1, gathered)])
             behind = passes * (m if zero > 1 else 1)
             left = maximum(sent.time_s - behind.time_s, (1 - self.memory.question.hidden) * sent.time_s)
             least, low = (minimum(left, maximum(0.0, end - behind.time_s)) for end in (sent.bound_s, sent.low_s))
@@ -138,7 +139,10 @@ def steps_of(
     sharded, request = sharded_step(question, layouts), question.request
     memory = memory_of(question, layouts, microbatch, policies, zero, sharded)
     machine = request.machine(int(np.max(layouts.devices)))
-    passes = price_microbatch(sharded, memory.sizes, question.recipe.precision, machine, request.engine.host_launch)
+    split = sharded_step(question, layouts, 3) if 3 in zero and not question.network.learns_whole else None
+    passes = price_microbatch(
+        sharded, memory.sizes, question.recipe.precision, machine, request.engine.host_launch, split
+    )
     return Steps(memory, passes, machine)
 
 

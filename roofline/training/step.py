@@ -205,6 +205,8 @@ class TrainingStep:
         q = self.question
         return {
             "sequence": q.sequence, "batch": q.batch, "batch_tokens": q.tokens, "dtype": q.recipe.name,
+            "weight_dtype": q.learning.stored.name if q.learning.stored else None, "lora": q.learning.rank,
+            "trained": ",".join(q.learning.words) or "all", "trained_parameters": q.network.learning_parameters,
             "gradients": q.recipe.gradients, "optimizer": q.optimizer.name, "schedule": q.schedule.words,
             "dropout": q.dropout, "hidden": q.hidden, "engine": q.request.engine.name,
             "constants": q.request.constants.name, "overrides": dict(q.overrides),
