@@ -2,12 +2,16 @@
 
 No test asserts on a time, not through hypothesis either. Matrices of tests are tiny: the threads of torch and of numpy
 would only wait for each other, and for those of the other workers.
+
+Tests that compare with torch or transformers are skipped where these are absent, and the summary says so in one line.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 for _library in ("OMP", "OPENBLAS", "MKL"):
@@ -16,3 +20,25 @@ for _library in ("OMP", "OPENBLAS", "MKL"):
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+_ABSENT = tuple(f"could not import '{library}" for library in ("torch", "transformers"))
+_NEEDED = "torch or transformers is not installed: pip install -e '.[torch]' runs these as well"
+
+
+def _in_one_line(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if isinstance(report.longrepr, tuple) and any(absent in report.longrepr[2] for absent in _ABSENT):
+        report.longrepr = ("tests", None, _NEEDED)  # the same for all, which the summary folds
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _in_one_line(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _in_one_line(report)
+    return report

@@ -49,7 +49,8 @@ def _write(flags: PageFlags) -> None:
         found = write_page(path, _names(flags["models"]), _names(flags["hardware"]), _names(flags["dtypes"]), advance)
     for why in dict.fromkeys(found.refused.values()):
         warn(why)
-    tell(f"{path}: {found.recordings} recordings, {quantity(path.stat().st_size, 'bytes')}")
+    recordings = "1 recording" if found.recordings == 1 else f"{found.recordings} recordings"
+    tell(f"{path}: {recordings}, {quantity(path.stat().st_size, 'bytes')}")
 
 
 def _names(text: str | None) -> list[str]:

@@ -122,14 +122,14 @@ class Verb(click.Command):
             formatter.write_paragraph()
             with formatter.indentation():
                 formatter.write_dl([(each.name.upper(), each.help) for each in self.arguments], col_max=20)
-        grouped = _grouped(self.flags)
+        titled = grouped(self.flags)
         if context.meta.get("all"):
-            for title, fields in grouped.items():
+            for title, fields in titled.items():
                 with formatter.section(title):
-                    formatter.write_dl([(_spelled([field]), field.text) for field in fields], col_max=33)
+                    formatter.write_dl([(spelled([field]), field.text) for field in fields], col_max=33)
             self._close(formatter)
             return
-        everyday = [field for fields in grouped.values() for field in fields if field.option.everyday]
+        everyday = [field for fields in titled.values() for field in fields if field.option.everyday]
         with formatter.section("Flags"):
             formatter.write_dl([*_lines(everyday), ("--help", "This help.")], col_max=33)
         if more := len(self.flags) - len(everyday):
@@ -251,17 +251,17 @@ def _lines(fields: Iterable[Field]) -> Iterator[tuple[str, str]]:
         together = list(some)
         usual = together[0].option.usual
         several = len(together) > 1
-        yield _spelled(together), f"{line}  [default: {usual}]" if several else together[0].text
+        yield spelled(together), f"{line}  [default: {usual}]" if several else together[0].text
 
 
-def _spelled(fields: list[Field]) -> str:
+def spelled(fields: list[Field]) -> str:
     """Flags with what they take: ``--tp --pp N``, ``--lm-head last|all``."""
     field = fields[0]
     taken = "|".join(field.words) or field.option.metavar or ("" if bool in field.kinds else "N")
     return " ".join([*(flag for each in fields for flag in each.flags), taken]).rstrip()
 
 
-def _grouped(fields: Iterable[Field]) -> dict[str, list[Field]]:
+def grouped(fields: Iterable[Field]) -> dict[str, list[Field]]:
     """Flags under the titles of their groups; those of one verb alone after its hardware."""
     titles = {(field.name, field.option): str(group.__doc__) for group in GROUPS for field in fields_of(group)}
     found: dict[str, list[Field]] = {"Hardware": [], "Of this verb": []}

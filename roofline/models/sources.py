@@ -203,7 +203,7 @@ def _downloaded(name: str) -> Path:
         from huggingface_hub import hf_hub_download  # noqa: PLC0415  (optional, and slow to import)
     except ImportError:
         purpose = f"{_DOWNLOAD}{name}: reading a model id of the hub"
-        raise MissingExtraError(purpose, "hub") from None
+        raise MissingExtraError(purpose, "files") from None
     import logging  # noqa: PLC0415  (costs start-up only where something is downloaded)
 
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its warnings of each retry; one error is enough

@@ -68,7 +68,7 @@ def _server() -> Server[Any]:
         from mcp.server.lowlevel import Server  # noqa: PLC0415
     except ImportError:
         purpose = "roofline mcp"
-        raise MissingExtraError(purpose, "mcp") from None
+        raise MissingExtraError(purpose, "web") from None
 
     async def listed(_: object, __: object) -> types.ListToolsResult:
         return types.ListToolsResult(tools=[types.Tool.model_validate(each) for each in tools()])

@@ -97,7 +97,7 @@ def _parquet(rows: list[dict[str, Any]]) -> bytes:
         import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError:
         purpose = "writing Parquet"
-        raise MissingExtraError(purpose, "parquet") from None
+        raise MissingExtraError(purpose, "files") from None
     floats = ("flops", "vector_flops", "bytes", "link_bytes")
     exact = [{k: float(v) if k in floats else v for k, v in row.items()} for row in rows]
     buffer = io.BytesIO()

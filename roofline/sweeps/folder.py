@@ -37,7 +37,7 @@ def parquet() -> tuple[Any, Any]:
         import pyarrow.parquet as files  # noqa: PLC0415
     except ImportError:
         purpose = "a sweep, which writes Parquet,"
-        raise MissingExtraError(purpose, "sweep") from None
+        raise MissingExtraError(purpose, "files") from None
     return pyarrow, files
 
 

@@ -76,7 +76,7 @@ def _from_transformers(path: str) -> tuple[Any, dict[str, str]]:
         import transformers  # noqa: PLC0415  (slow to import)
     except ImportError:
         purpose = f"building {path}"
-        raise MissingExtraError(purpose, "validate") from None
+        raise MissingExtraError(purpose, "torch") from None
     from roofline.tracing.hollow import hollow  # noqa: PLC0415
     from roofline.tracing.running import blaming  # noqa: PLC0415
 

@@ -46,7 +46,7 @@ def import_torch() -> Any:
         import torch  # noqa: PLC0415  (an optional extra)
     except ImportError:
         purpose = "tracing a module"
-        raise MissingExtraError(purpose, "trace") from None
+        raise MissingExtraError(purpose, "torch") from None
     return torch
 
 

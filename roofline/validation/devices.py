@@ -34,7 +34,7 @@ def load_torch() -> Any:
         import torch  # noqa: PLC0415  (slow to import; only who measures needs it)
     except ImportError:
         purpose = "measuring"
-        raise MissingExtraError(purpose, "validate") from None
+        raise MissingExtraError(purpose, "torch") from None
     return torch
 
 

@@ -48,7 +48,7 @@ def _from_transformers(model: Model) -> Any:
         import transformers  # noqa: PLC0415  (slow to import)
     except ImportError:
         purpose = f"building {model.name}"
-        raise MissingExtraError(purpose, "validate") from None
+        raise MissingExtraError(purpose, "torch") from None
     fields = {key: value for key, value in model.fields.items() if key not in ("model_type", "architectures")}
     named = model.fields.get("architectures") or [next(iter(FAMILIES[model.model_type].classes))]
     name = named[0] if isinstance(named, list) else named

@@ -88,11 +88,10 @@ def test_no_sentence_is_longer_than_35_words(page: Path) -> None:
     assert [each for each in found if len(each.split()) > 35] == []
 
 
-@pytest.mark.parametrize("page", GREETING, ids=lambda page: page.name)
-def test_what_the_reader_is_told_to_type_answers(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_reader_is_told_to_type_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """But for what times the machine, which has tests of its own, and for the module that docs/tracing.md traces."""
     monkeypatch.chdir(ROOT)
-    typed = re.findall(r"(?m)^    (roofline .*)$", page.read_text(encoding="utf-8"))
+    typed = re.findall(r"(?m)^    (roofline .*)$", README.read_text(encoding="utf-8"))
     assert typed
     for command in typed:
         verb, subject = shlex.split(command)[1:3]

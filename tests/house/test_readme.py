@@ -25,7 +25,8 @@ from shell import printed, printed_afresh  # noqa: E402
 
 from roofline.cli import app as cli  # noqa: E402
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+TUTORIALS = ROOT / "docs" / "tutorials"  # which test_tutorials.py lives through
+PAGES = sorted(page for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")] if page.parent != TUTORIALS)
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 _TYPED = re.compile(r"(?m)^    (roofline .*)$")
 _CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)

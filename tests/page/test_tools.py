@@ -57,14 +57,14 @@ def test_a_refusal_is_one_line(name: str, arguments: dict[str, Any], problem: st
 
 def test_without_the_extra_its_line_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mcp", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'roofline\[mcp\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'roofline\[web\]'"):
         serve_tools()
-    assert "roofline[mcp]" in refusal(7, "mcp")
+    assert "roofline[web]" in refusal(7, "mcp")
 
 
 @pytest.mark.slow
 def test_a_client_talks_to_it() -> None:
-    pytest.importorskip("mcp", reason="the extra mcp is not installed: no client asks")
+    pytest.importorskip("mcp", reason="mcp is not installed: no client asks")
     from mcp import ClientSession, StdioServerParameters
     from mcp.client.stdio import stdio_client
 

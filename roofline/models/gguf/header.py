@@ -85,7 +85,7 @@ def _read(file: Path) -> tuple[dict[str, Said], dict[str, GgufTensor]]:
         from gguf import GGUFReader, GGUFValueType  # noqa: PLC0415  (optional, and slow to import)
     except ImportError:
         purpose = f"{file}: reading a GGUF file"
-        raise MissingExtraError(purpose, "gguf") from None
+        raise MissingExtraError(purpose, "files") from None
     try:
         reader = GGUFReader(file)
         fields: dict[str, Said] = {}

@@ -61,7 +61,8 @@ def sizing_text(result: Sizing, *, quiet: bool = False, wide: bool = False) -> s
 def _order_words(order: Order) -> str:
     point = order.point
     high = "no number at the slow end" if order.units_high is None else f"{order.units_low} to {order.units_high}"
-    replicas = point.layout if order.curve.pools else f"{point.replicas} replicas on {point.layout} each"
+    noun = "replica" if point.replicas == 1 else "replicas"
+    replicas = point.layout if order.curve.pools else f"{point.replicas} {noun} on {point.layout} each"
     price = ""
     if order.cost:
         once = order.cost.hourly.once
