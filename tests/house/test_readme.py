@@ -32,6 +32,11 @@ _TYPED = re.compile(r"(?m)^    (roofline .*)$")
 _CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
+def _need_torch(what: bool) -> None:
+    if what:
+        pytest.importorskip("torch")
+
+
 def filled(block: str, run: Callable[[str], str] = printed_afresh) -> str:
     """A console block with the output of each of its commands."""
     commands = [line for line in block.splitlines() if line.startswith("$ ")]
@@ -42,11 +47,13 @@ def filled(block: str, run: Callable[[str], str] = printed_afresh) -> str:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_console_blocks_show_what_the_commands_print(page: Path, run: Callable[[str], str]) -> None:
     for block in _CONSOLE.findall(page.read_text()):
+        _need_torch(".py:" in block)
         assert block == filled(block, run)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_blocks_run(page: Path) -> None:
+    _need_torch("roofline.trace(" in page.read_text())
     assert doctest.testfile(str(page), module_relative=False).failed == 0
 
 
@@ -99,6 +106,7 @@ def test_the_family_of_the_walk_through_is_exact(monkeypatch: pytest.MonkeyPatch
 # What times a model takes its minute, and a process of its own, which it restarts.
 @pytest.mark.parametrize("example", [e for e in EXAMPLES if "validate" not in e.stem], ids=lambda example: example.stem)
 def test_examples_run(example: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    _need_torch("torch" in example.read_text())
     monkeypatch.setattr(sys, "argv", [str(example)])
     runpy.run_path(str(example), run_name="__main__")
     assert capsys.readouterr().out

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 
 import roofline
@@ -22,3 +24,13 @@ def module_of(file: Path) -> str:
 def trees() -> dict[Path, ast.Module]:
     """What every file holds."""
     return {file: ast.parse(file.read_text(encoding="utf-8"), str(file)) for file in FILES}
+
+
+@contextlib.contextmanager
+def absent_extras() -> Iterator[None]:
+    """Imports of what a test of the core need not have: torch and transformers."""
+    try:
+        yield
+    except ModuleNotFoundError as absent:
+        if absent.name not in ("torch", "transformers"):
+            raise
