@@ -52,6 +52,8 @@ _KIN = {"nvidia-gddr": "nvidia-ampere"}
 """Whose kernels a generation without rows of its own runs: FlashAttention-2, where Hopper has its own."""
 _UNTAILED = ("fp64", "fp32", "tf32")
 """Dtypes whose slow tiles are cut finer: fp32 rows on V100 and A100 PCIe ask for no tail."""
+_HALF_RATE = {"nvidia-gddr": {"compute": 1.08, "boost": 1.23}}
+"""GeForce cards: what their best matmuls reach (best_matmuls.py), and the highest clock seen of the one rated at."""
 _CACHED = "nvidia-gddr"  # its last cache is faster than its memory
 _MATMUL = ("compute", "flop_energy", "memory", "latency_cycles", "tail.share", "tail.depth", "last_cache.rate")
 FREE = {
@@ -213,6 +215,7 @@ def class_fields(
         "clock": f"{CLOCK / 1e6:.0f} MHz",
         "compute": matmul["compute"],
         "flop_energy": f"{matmul['flop_energy'] * 1e12:.3g} pJ/FLOP",
+        **({"half_rate": _HALF_RATE[name]} if name in _HALF_RATE else {}),
         "memory": matmul["memory"],
         "vector": _START.vector,
         "special": _START.special,
@@ -224,7 +227,7 @@ def class_fields(
             "high": max(found["high"] for found in usual),
             "evidence": f"timings on {len(devices)} devices, each left out in turn; each kind has a band of its own",
         },
-        "source": SOURCE,
+        "source": SOURCE + (BOOSTED if name in _HALF_RATE else ""),
     }
 
 
@@ -318,6 +321,11 @@ SOURCE = (
     "fitted by benchmarks/fit_classes.py to timings of aiconfigurator (A100, H100, H200, B200, L40S), vidur (A100), "
     "InferSim (H800, H20) and NeuSight (A100 PCIe, V100); vector and most of a last cache: gpu-benches; eager latency: "
     "graph + 5 us, the middle of what whole models of FasterTransformer and ONNX Runtime show (0 to 9 us)"
+)
+BOOSTED = (
+    "; half_rate: benchmarks/best_matmuls.py, best square matmuls of RTX 3090, 4090, 5070 Ti and 5090 (zzc0721/"
+    "torch-performance-test-data at 9d82827), a clock of 2,952 MHz where 2,407 are rated (RTX 5090: NVIDIA/"
+    "open-gpu-kernel-modules issue 1266; RTX 3090: 1,980 of 1,695, noonghunna/club-3090 issue 107)"
 )
 
 

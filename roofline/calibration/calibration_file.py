@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from roofline.calibration.corrections.registry import Corrections
-from roofline.calibration.fields import Band, Data, JoulesPerFlop, Seconds, Share, Sharpness
+from roofline.calibration.fields import Band, Boost, Data, JoulesPerFlop, Seconds, Share, Sharpness
 from roofline.calibration.launch_latency import Latency
 from roofline.files.fields import Field
 from roofline.hardware.fields import Hertz
@@ -57,11 +57,23 @@ class Inherited(Data):
     widened: Annotated[float, Field(ge=1, le=10, strict=False)]
 
 
+class HalfRate(Data):
+    """What cards reach whose matrix units accumulate in fp32 at half their rate: what feeds them has time to spare.
+
+    ``compute``: the share of the peak that contractions of floats reach, above 1 where cards run faster than their
+    peak is rated at. ``boost``: the highest clock that they are seen at, as a factor of that one: the bound is at it.
+    """
+
+    compute: Share
+    boost: Boost
+
+
 class Calibration(Data):
     """Constants of a class of devices: shares of the peaks reached, latency, the sharpness p of the corner.
 
     ``dtypes`` has the share of the peak that contractions in a dtype reach, where it is another; ``flop_energy`` lowers
-    it where the power limit does (``provenance.powered_shares``). ``clock`` is that of devices that state none, for
+    it where the power limit does (``provenance.powered_shares``); ``half_rate`` is of cards that compute at half their
+    rate, whose bound is at ``boost`` times the clock of their peaks. ``clock`` is that of devices that state none, for
     times in cycles: the slowest of those measured. Constants of one device name it in ``extends``. ``kinds`` has the
     kinds of operators (attention is attention_prefill or attention_decode) and, for operators with kernels of their
     own, names such as rotary, which go first. With ``measured_dtypes``, other dtypes take the constants of the class.
@@ -81,6 +93,8 @@ class Calibration(Data):
     latency: Latency
     clock: Hertz | None = None
     flop_energy: JoulesPerFlop | None = None
+    half_rate: HalfRate | None = None
+    boost: Boost = 1.0
     dtypes: dict[str, Share] = {}
     measured_dtypes: list[str] = []
     unfused: bool = False

@@ -56,7 +56,8 @@ _SCALED = {"fp8_block": ("fp8_block", "fp8")}
 class Constants:
     """The constants of one kind of operator: shares of matrix, vector and special peak and of bandwidth; latency; p.
 
-    Then the corrections of its kernels, and the band: measured / expected, 5th and 95th percentile.
+    Then the corrections of its kernels, and the band: measured / expected, 5th and 95th percentile. ``boost``: the
+    highest clock that cards are seen at, as a factor of that of their peaks: the bound is at it.
     """
 
     compute: float = 1.0
@@ -67,6 +68,7 @@ class Constants:
     p: float = float("inf")
     low: float = 1.0
     high: float = 1.0
+    boost: float = 1.0
     corrections: Corrections = NO_CORRECTIONS
 
     def value(self, name: str) -> float:
@@ -199,6 +201,7 @@ class ConstantSet:
             p=own.p or base.p,
             low=band.low,
             high=band.high * self._slower(known=known),
+            boost=base.boost,
             corrections=own,
         )
 

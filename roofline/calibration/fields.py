@@ -42,6 +42,7 @@ def _joules(text: object) -> float:
 Seconds = Annotated[float, BeforeValidator(_seconds)]
 JoulesPerFlop = Annotated[float, BeforeValidator(_joules)]
 Share = Annotated[float, Field(gt=0, le=2, strict=False)]
+Boost = Annotated[float, Field(ge=1, le=2, strict=False)]
 Sharpness = Annotated[float, Field(ge=0.5, le=10, strict=False)]
 
 

@@ -145,15 +145,34 @@ def _on(data: Same[Calibration], hardware: Same[HardwareSpec]) -> Calibration:
 
 
 def on_device(data: Calibration, hardware: HardwareSpec) -> Calibration:
-    """A class's calibration with the shares of the peak that its power limit leaves a device.
+    """A class's calibration with the shares of the peak that a device's power limit and its accumulators leave it.
 
     A device that states no units has no kernels that are spread over them: kinds of a library's are left out, and
     what the blocks of experts take.
     """
     shares = powered_shares(data.compute, data.flop_energy, hardware) if data.flop_energy else {}
+    boost = data.boost
+    if data.half_rate and accumulates_at_half_rate(hardware):
+        shares |= dict.fromkeys(hardware.peak.matrix.keys() & _ACCUMULATED, data.half_rate.compute)
+        boost = data.half_rate.boost
     spread = bool(hardware.unit_count and hardware.cycles_per_s)
     kinds = data.kinds if spread else {k: _unspread(own) for k, own in data.kinds.items() if own.library is None}
-    return data.model_copy(update={"dtypes": {**shares, **data.dtypes}, "kinds": kinds})
+    return data.model_copy(update={"dtypes": {**shares, **data.dtypes}, "kinds": kinds, "boost": boost})
+
+
+_ACCUMULATED = {"tf32", "bf16", "fp16", "fp8"}
+"""What matrix units accumulate in fp32."""
+
+
+def accumulates_at_half_rate(hardware: HardwareSpec) -> bool:
+    """Whether matrix units are twice as fast with fp16 accumulators as with fp32 ones, as those of GeForce cards are.
+
+    >>> [accumulates_at_half_rate(load_hardware(name)) for name in ("rtx-4090", "rtx-6000-ada")]
+    [True, False]
+    """
+    entry = hardware.peak.matrix.get("fp16")
+    narrow = entry.accumulators.get("fp16") if entry else None
+    return bool(entry and narrow and narrow.value >= 1.9 * entry.value)
 
 
 def _unspread(own: KindConstants) -> KindConstants:

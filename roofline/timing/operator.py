@@ -61,8 +61,8 @@ def _waits(constants: Constants) -> bool:
 def time_operator(cost: Cost, rates: Rates, constants: Constants) -> Timing:
     """The expected time, the band and the bound of one execution as one kernel, for numbers, float64 arrays, symbols.
 
-    The bound's rates are the data sheet's, or what is really reached where that is more. Raises WorkloadError where the
-    device cannot contract in this dtype.
+    The bound's rates are the data sheet's at the clock that cards boost to, or what is really reached where that is
+    more. Raises WorkloadError where the device cannot contract in this dtype.
     """
     sides = sides_of(cost, rates, constants)
     x, y = sides.compute_s, sides.memory_s
@@ -70,7 +70,7 @@ def time_operator(cost: Cost, rates: Rates, constants: Constants) -> Timing:
     before = before_s(cost, rates, constants)
     time = constants.latency_s + launch_s(cost, rates, constants.corrections) + before + corner
     bound = maximum(
-        _seconds(cost.flops, cost.dtype, rates, maximum(1.0, constants.compute)),
+        _seconds(cost.flops, cost.dtype, rates, maximum(constants.boost, constants.compute)),
         least_memory_s(cost, rates, constants),
     )
     compute = corner * part * ratio(sides.work_s, x)

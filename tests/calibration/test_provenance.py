@@ -215,3 +215,14 @@ def test_a_lower_power_limit_lowers_what_matmuls_of_a_calibrated_device_reach() 
     assert times == sorted(times)
     assert times[3] / times[0] == pytest.approx((700 / 400) ** (1 / 3), rel=0.05)
     assert seconds("attention", set={"hardware.tdp": "400W"}) == seconds("attention")
+
+
+def test_a_card_that_accumulates_at_half_rate_reaches_more_of_its_peak_and_is_bound_at_its_highest_clock() -> None:
+    half, full = load_hardware("rtx-4090"), load_hardware("rtx-6000-ada")
+    of_half, of_full = (constants_of(card, "class").of("matmul", "graph", dtype="bf16") for card in (half, full))
+    assert of_half.compute > 1 > of_full.compute
+    assert of_half.boost > of_half.compute > of_full.boost == 1
+    flops, cost = 2 * 8192**3, {"m": 8192, "k": 8192, "n": 8192, "dtype": "bf16"}
+    found = predict_op("matmul", "rtx-4090", constants="class", **cost)
+    assert found.bound_s == pytest.approx(flops / (of_half.boost * half.contraction_unit("bf16")[1]))
+    assert found.bound_s < found.time_s

@@ -129,7 +129,8 @@ class TiledMatmul:
             return Tiling(*(row.reshape(columns[0].shape)[()] for row in found))
         whole = np.empty((3, flat[0].size))
         for start in range(0, flat[0].size, _CHUNK):
-            part = MatmulShape(*(column[start : start + _CHUNK] for column in flat))
+            rows, outputs, depth = (column[start : start + _CHUNK] for column in flat)
+            part = MatmulShape(rows, outputs, depth)
             output = np.asarray(part.rows * part.columns)
             added = [sum(self._added(split, output)) for split in SPLITS]
             best, picked = np.full(len(output), np.inf), np.ones(len(output))
