@@ -74,15 +74,13 @@ class Recording:
     @classmethod
     def of(cls, request: Request, layout: Layout, letters: Collection[str] = ()) -> Recording:
         """A request whose batch and lengths are letters, and what ``letters`` names of its machine."""
-        if strange := [name for name in letters if name not in MACHINE]:
-            msg = f"letters {shown(strange[0])}: no such letter; {near_matches(strange[0], MACHINE)}"
-            raise UsageError(msg)
+        check_letters(letters, MACHINE)
         trace, plain = Trace(), steps_of(request, layout)
         workload = _lettered(trace, request)
         check_layout(layout, request.program, request.phases, workload, request.model.name)  # which is a guard now
         for phase in request.phases:
             workload.check_positions(phase, request.model.lengths)  # likewise
-        machine = _lettered_machine(trace, plain.machine, letters)
+        machine = lettered_machine(trace, plain.machine, letters)
         return cls(replace(request, workload=workload), trace, replace(plain, workload=workload, machine=machine))
 
     def letter(self, name: str, example: float, low: float, high: float) -> Number:
@@ -331,7 +329,14 @@ class ScaledLatencies:
         return self.constants.unfused(dtype)
 
 
-def _lettered_machine(trace: Trace, machine: Machine, letters: Collection[str]) -> Machine:
+def check_letters(letters: Collection[str], known: Collection[str]) -> None:
+    """Raises UsageError for a letter that is none."""
+    if strange := [name for name in letters if name not in known]:
+        msg = f"letters {shown(strange[0])}: no such letter; {near_matches(strange[0], known)}"
+        raise UsageError(msg)
+
+
+def lettered_machine(trace: Trace, machine: Machine, letters: Collection[str]) -> Machine:
     """A machine with these of its numbers as letters."""
     device = machine.rates
     assert isinstance(device, HardwareSpec)

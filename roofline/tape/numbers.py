@@ -13,7 +13,7 @@ import numpy as np
 
 from roofline.classes import frozen
 from roofline.number import Number, Operand, Remembering
-from roofline.tape.operations import EVERYTHING, OPERATIONS, Constant
+from roofline.tape.operations import OPERATIONS, Constant
 from roofline.tape.trace import STEP, Letter, Sum, Trace
 
 _EXPANDED = 4
@@ -212,8 +212,7 @@ def _divided(a: Constant, b: Constant) -> Constant:
 
 def _difference(trace: Trace, a: object, b: object) -> tuple[float, float]:
     """The range of ``a - b``, in which what both have in common cancels."""
-    low, high = trace.range_of(_sum(trace, a).plus(_sum(trace, b), -1))
-    return EVERYTHING if math.isnan(low) or math.isnan(high) else (low, high)
+    return trace.range_of(_sum(trace, a).plus(_sum(trace, b), -1))
 
 
 def _extreme(trace: Trace, operation: str, a: object, b: object) -> Number:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from roofline.classes import frozen
-from roofline.tape.operations import OPERATIONS, TRUTH, Constant, Range
+from roofline.tape.operations import EVERYTHING, OPERATIONS, TRUTH, Constant, Range
 
 STEP = "step"
 """The letter that counts the decode steps of a request; a mean is over all of them."""
@@ -119,7 +119,7 @@ class Trace:
         for place, coefficient in given.terms.items():
             ends = [float(coefficient) * end for end in self.nodes[place].range]
             low, high = low + min(ends), high + max(ends)
-        return low, high
+        return EVERYTHING if math.isnan(low) or math.isnan(high) else (low, high)
 
     def multiply(self, factors: Iterable[int]) -> int:
         """The place of a product of nodes."""
@@ -173,7 +173,7 @@ class Trace:
             return known
         one, two = self.nodes[a], self.nodes[b]
         ends = [x * y for x in one.range for y in two.range]
-        span = (-math.inf, math.inf) if any(map(math.isnan, ends)) else (min(ends), max(ends))
+        span = EVERYTHING if any(map(math.isnan, ends)) else (min(ends), max(ends))
         example = one.example * two.example
         made = Node(operation, (a, b), (), one.letters | two.letters, span, example, one.whole and two.whole)
         return self._place((operation, a, b), made)

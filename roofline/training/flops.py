@@ -10,7 +10,7 @@ from roofline.program.program import Program
 from roofline.program.recompute import Recompute
 
 
-def model_flops(step: Program, sequence: int, batch: int = 1) -> float:
+def model_flops(step: Program, sequence: Number, batch: Number = 1) -> Number:
     """Contraction FLOPs of the forward and the backward pass, nothing made again: what MFU counts.
 
     Fused attention's backward pass computes its scores once more, which are not counted.
@@ -19,7 +19,8 @@ def model_flops(step: Program, sequence: int, batch: int = 1) -> float:
     >>> from roofline.program.conventions import Conventions
     >>> from roofline.program.training import training_program
     >>> program = load_model("gpt2").program(Conventions(lm_head="all"))
-    >>> round(model_flops(training_program(program), 1024) / (6 * 124_439_808 * 1024), 3)  # attention is not in 6 N D
+    >>> six_nd = 6 * 124_439_808 * 1024  # attention is not in it
+    >>> round(float(model_flops(training_program(program), 1024)) / six_nd, 3)
     1.069
 
     Source: PaLM, Chowdhery et al. 2022 (arXiv 2204.02311), appendix B.
@@ -32,18 +33,16 @@ def model_flops(step: Program, sequence: int, batch: int = 1) -> float:
             again = [part for part in op.parts if phase is Phase.BACKWARD and not part.writes[0].gradient_of]
             once = op.flops(local) - added(replace(part, local=op.local).flops(local) for part in again)
             counts.append(once * group.times(sizes))
-    return float(added(counts))
+    return added(counts)
 
 
-def recomputed_flops(step: Program, policy: Recompute, sequence: int, batch: int = 1) -> float:
+def recomputed_flops(step: Program, policy: Recompute, sequence: Number, batch: Number = 1) -> Number:
     """Contraction FLOPs of what a policy makes again: what HFU counts besides."""
     sizes = _sizes(step, sequence, batch)
     forward = [group for group in step.groups if Phase.FORWARD in group.phases]
-    return float(
-        added(op.flops(g.sizes(sizes)) * g.times(sizes) for g in forward for op in policy.again(g))
-    )  # fmt: skip
+    return added(op.flops(g.sizes(sizes)) * g.times(sizes) for g in forward for op in policy.again(g))
 
 
-def _sizes(step: Program, sequence: int, batch: int) -> dict[str, Number]:
+def _sizes(step: Program, sequence: Number, batch: Number) -> dict[str, Number]:
     lengths: dict[str, Number] = {"B": batch, "T": sequence, "S": sequence, "M": sequence}
     return {letter: exact(size) for letter, size in {**step.sizes, **lengths}.items()}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from roofline.classes import frozen
-from roofline.number import Number, added, maximum, where
+from roofline.number import Number, Truth, added, as_float, maximum, where
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import Pipeline, layer_count
 from roofline.parallelism.sharded_backward import shard_training
@@ -73,7 +73,8 @@ class MemoryOfSteps:
     """The memory of training steps of layouts that have the same collectives, each with a microbatch.
 
     ``layouts`` and ``microbatch`` have axes of policies and of ``zero`` of one place, which results fill; ``held`` are
-    the activations under each of ``policies``.
+    the activations under each of ``policies``. With one policy and one stage of ZeRO they may be plain numbers, or ones
+    that remember, and so are results.
     """
 
     question: TrainingQuestion
@@ -93,7 +94,7 @@ class MemoryOfSteps:
     @property
     def sizes(self) -> dict[str, Number]:
         """What a pass of a microbatch reads."""
-        length = float(self.question.sequence)
+        length = as_float(self.question.sequence)
         return {"B": self.microbatch, "T": length, "S": length, "M": length}
 
     @property
@@ -114,30 +115,25 @@ class MemoryOfSteps:
 
     def of(self, stage: int) -> MemoryByCause:
         """The bytes of a stage at its fullest; 0 of one that a layout does not have."""
-        several = self._moments(stage)
-        fullest = _fullest(several)
+        gradients, saved, working = _fullest(self._moments(stage))[0]
         rest = self.resting
         weights, states = (self._at_rest(of, stage) for of in (rest.weight_bytes, rest.state_bytes))
         gathered = joined([self._gathered(zero) for zero in self.zero], ZERO_AXIS)
         there = (self.layouts.pp > 0, self.layouts.pp > 2, self.layouts.pp > 1)[stage]
-        gradients, saved, working = (
-            np.choose(fullest, [np.broadcast_to(part, fullest.shape) for part in parts])
-            for parts in zip(*several, strict=True)
-        )
         found = MemoryByCause(weights, gradients, states, saved, working, gathered)
-        return found.each(lambda size: np.where(there, size, 0.0))
+        return found.each(lambda size: where(there, size, 0.0))
 
     def activations(self) -> Any:
         """The most bytes of activations, saved and worked on, that any stage holds at once."""
         most: Any = 0.0
         for stage in STAGES:
             for _, saved, working in self._moments(stage):
-                most = np.maximum(most, saved + working)
+                most = maximum(most, saved + working)
         return most
 
     def fullest_moment(self, stage: int) -> Any:
         """Which of ``MOMENTS`` a stage is fullest at, of equals the first."""
-        return _fullest(self._moments(stage))
+        return _fullest(self._moments(stage))[1]
 
     def _at_rest(self, of: Callable[[Sequence[LocalWeight], int, int], Number], stage: int) -> Any:
         found = [self.of_devices([of(self.weights, zero, place) for place in STAGES])[stage] for zero in self.zero]
@@ -184,7 +180,7 @@ class MemoryOfSteps:
         first = self._at_rest(lambda weights, zero, place: bytes_of(weights, zero, place) * (place == 0), stage)
         held = (self.count > 1) | self.question.recipe.holds_gradients
         came = [0.0, heads + tables, all_of - first + tables, all_of + 2 * tables]
-        return [np.where(held, all_of, each) for each in came]
+        return [where(held, all_of, each) for each in came]
 
     def _gathered(self, zero: int) -> Any:
         """Two layers' weights, one being fetched while the other is at work, and gradients that are not split yet."""
@@ -202,21 +198,42 @@ class MemoryOfSteps:
 
     def fullest(self) -> MemoryByCause:
         """The memory of the stage that holds most."""
-        stages = [self.of(stage) for stage in STAGES]
-        largest = np.argmax(np.stack(np.broadcast_arrays(*(stage.total for stage in stages))), axis=0)
         names = [field.name for field in fields(MemoryByCause)]
-        several = ([np.broadcast_to(getattr(stage, name), largest.shape) for stage in stages] for name in names)
-        return MemoryByCause(*(np.choose(largest, some) for some in several))
+        stages = [self.of(stage) for stage in STAGES]
+        return MemoryByCause(*_fullest([tuple(getattr(stage, name) for name in names) for stage in stages])[0])
 
 
-def _fullest(moments: Sequence[Sequence[Any]]) -> Any:
-    """The place of the largest sum."""
-    return np.argmax(np.stack(np.broadcast_arrays(*(sum(moment) for moment in moments))), axis=0)
+def _fullest(several: Sequence[tuple[Any, ...]]) -> tuple[tuple[Any, ...], Any]:
+    """What has the largest sum, of equals the first, and its place."""
+    most: tuple[Any, ...] = several[0]
+    place: Any = 0.0
+    for number, parts in enumerate(several[1:], 1):
+        more = added(parts) > added(most)
+        most = tuple(where(more, new, old) for new, old in zip(parts, most, strict=True))
+        place = where(more, float(number), place)
+    return most, place
+
+
+def _spread(layouts: Layout) -> Layout:
+    """Layouts in arrays of one axis with those of policies and ZeRO; a layout of numbers as it is."""
+    return layouts.at(_AXES) if isinstance(layouts.tp, np.ndarray) else layouts
 
 
 def sharded_step(question: TrainingQuestion, layouts: Layout, zero: int = 1) -> Program:
-    """A step on one device of layouts in arrays of one axis, both passes."""
-    return shard_training(question.network.step, layouts.at(_AXES), zero=zero)
+    """A step on one device of layouts, in arrays of one axis or of numbers, both passes."""
+    return shard_training(question.network.step, _spread(layouts), zero=zero)
+
+
+def saves_nothing(
+    question: TrainingQuestion, layouts: Layout, microbatch: Any, policy: Recompute, zero: tuple[int, ...]
+) -> Truth:
+    """Whether what a policy holds at most of activations is no less than without any."""
+    sharded = sharded_step(question, layouts)
+    kept, dropped = (
+        memory_of(question, layouts, microbatch, (each,), zero, sharded).activations() for each in (NOTHING, policy)
+    )
+    nothing: Truth = dropped >= kept
+    return nothing
 
 
 def memory_of(
@@ -225,7 +242,8 @@ def memory_of(
 ) -> MemoryOfSteps:  # fmt: skip
     """The memory of layouts in arrays of one axis, which have the same collectives, each with its microbatch.
 
-    ``sharded`` is their ``sharded_step``, where it is there already.
+    Of one layout in numbers the microbatch is one number. ``sharded`` is their ``sharded_step``, where it is there
+    already.
     """
     least = least_memory_of(question, layouts, microbatch, zero)
     sharded = sharded or sharded_step(question, layouts)
@@ -237,12 +255,15 @@ def least_memory_of(
     question: TrainingQuestion, layouts: Layout, microbatch: Any, zero: tuple[int, ...]
 ) -> MemoryOfSteps:
     """The same without any activations: what no policy goes below."""
-    rows, each = layouts.at(_AXES), np.asarray(microbatch, dtype=np.float64)[:, None, None]
-    network = question.network
+    rows, each, network = _spread(layouts), microbatch, question.network
+    if rows is not layouts:
+        each = np.asarray(microbatch, dtype=np.float64)[:, None, None]
     weights, layers = tuple(local_weights(network.forward, rows, network.trained)), layer_count(network.program)
     return MemoryOfSteps(question, rows, each, (NOTHING,), zero, layers, (_NO_ACTIVATIONS,), weights)
 
 
 def joined(values: Sequence[Any], axis: int) -> Any:
-    """Values along an axis, in which each of them has one place."""
+    """Values along an axis, in which each of them has one place; one alone as it is."""
+    if len(values) == 1:
+        return values[0]
     return np.concatenate(np.broadcast_arrays(*(np.asarray(value) + np.zeros((1, 1, 1)) for value in values)), axis)

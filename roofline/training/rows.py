@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ class Steps:
         places = self._places()
         slowest, path = self._most(places), total((1, each) for each in places)
         handed = total([(1, self.passes.forward[3]), (1, self.passes.backward[3])])
-        hops = np.maximum(self.memory.layouts.pp - 1, 1)
+        hops = maximum(self.memory.layouts.pp - 1, 1)
         stages, sends = slowest * m, total([(m * schedule.chunks / hops, handed), (1, handed)])
         part = self._bubble(path.time_s)
         bubble = total([(part, path), (-part, slowest)])
@@ -81,7 +82,7 @@ class Steps:
         """The stage that takes longest, of what the three places take; it is made of what all of them are made of."""
         path = total((1, each) for each in places)
         ends = [self._of_times([getattr(each, name) for each in places]) for name in SECONDS[:4]]
-        most = [np.maximum(np.maximum(first, inner), last) for first, inner, last in ends]
+        most: list[Any] = [maximum(maximum(first, inner), last) for first, inner, last in ends]
         part = ratio(most[0], path.time_s)
         return Timing(*most, *(path.seconds(name) * part for name in PARTS))
 
@@ -118,9 +119,7 @@ class Steps:
     def _update_under(self, zero: int) -> Timing:
         rest = self.memory.resting
         moved, contracted, elementwise = (
-            np.maximum.reduce(
-                np.broadcast_arrays(*self.memory.of_stages([of(self.memory.weights, zero, at) for at in STAGES]))
-            )
+            reduce(maximum, self.memory.of_stages([of(self.memory.weights, zero, at) for at in STAGES]))
             for of in (rest.updated_bytes, rest.contracted_flops, rest.elementwise_flops)
         )
         update = _cost("elementwise", self.memory.question.recipe.updated, vector_flops=elementwise, bytes=moved)
@@ -133,12 +132,15 @@ class Steps:
 
 def steps_of(
     question: TrainingQuestion, layouts: Layout, microbatch: Any, policies: tuple[Recompute, ...],
-    zero: tuple[int, ...],
+    zero: tuple[int, ...], machine: Machine | None = None,
 ) -> Steps:  # fmt: skip
-    """The steps of layouts in arrays of one axis, which have the same collectives, each with its microbatch."""
+    """The steps of layouts in arrays of one axis, which have the same collectives, each with its microbatch.
+
+    Of one layout in numbers the microbatch is one number. ``machine`` is the question's where none is given.
+    """
     sharded, request = sharded_step(question, layouts), question.request
     memory = memory_of(question, layouts, microbatch, policies, zero, sharded)
-    machine = request.machine(int(np.max(layouts.devices)))
+    machine = machine or request.machine(int(np.max(layouts.devices)))
     split = sharded_step(question, layouts, 3) if 3 in zero and not question.network.learns_whole else None
     passes = price_microbatch(
         sharded, memory.sizes, question.recipe.precision, machine, request.engine.host_launch, split

@@ -18,6 +18,8 @@ published code; Qi et al. 2023, Zero Bubble Pipeline Parallelism (arXiv 2401.102
 
 from __future__ import annotations
 
+from typing import Any
+
 from roofline.classes import frozen
 from roofline.errors import UsageError, near_matches, shown
 from roofline.number import Number, maximum, minimum
@@ -79,7 +81,7 @@ class Schedule:
             return maximum(0.0, (forward + 2 * backward - weights) * part)
         return (forward + backward + weights) / self.chunks
 
-    def divides(self, layers: int, stages: int, microbatches: int) -> bool:
+    def divides(self, layers: int, stages: int, microbatches: Any) -> bool:
         """Whether so many layers and microbatches can run in it."""
         if self.chunks > 1:
             return stages > 1 and layers % (stages * self.chunks) == 0 and microbatches % stages == 0

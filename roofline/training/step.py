@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from roofline.errors import WorkloadError
+from roofline.number import Truth
 from roofline.parallelism.layout import Layout
-from roofline.program.recompute import NOTHING, Recompute
+from roofline.program.recompute import Recompute
 from roofline.timing.timing import Timing
 from roofline.training.causes import CAUSES
 from roofline.training.flops import model_flops, recomputed_flops
-from roofline.training.memory import MOMENTS, STAGES, MemoryByCause, memory_of
+from roofline.training.memory import MOMENTS, STAGES, MemoryByCause, saves_nothing
 from roofline.training.question import TrainingQuestion
 from roofline.training.remedies import Remedy, remedies
 from roofline.training.rows import Steps, TimeOfStep, steps_of
@@ -47,7 +48,9 @@ class TrainingStep:
     @cached_property
     def steps(self) -> Steps:
         """The one step of the choice."""
-        return steps_of(*_of_choice(self.question, self.choice, (self.choice.policy,)))
+        choice = self.choice
+        layout = Layout(*(np.array([degree]) for degree in choice.layout.to_dict().values()))
+        return steps_of(self.question, layout, np.array([choice.microbatch]), (choice.policy,), (choice.zero,))
 
     # Memory
 
@@ -156,7 +159,7 @@ class TrainingStep:
     @cached_property
     def flops(self) -> float:
         """The model's FLOPs of a step, nothing made again."""
-        return model_flops(self.question.network.step, self.question.sequence, self.question.batch)
+        return float(model_flops(self.question.network.step, self.question.sequence, self.question.batch))
 
     @cached_property
     def six_nd(self) -> float:
@@ -179,7 +182,7 @@ class TrainingStep:
         """Hardware FLOPs utilisation: with what is made again, but for fused attention's scores."""
         q = self.question
         again = recomputed_flops(q.network.step, self.choice.policy, q.sequence, q.batch)
-        return (self.flops + again) / (self.peak_flops_per_s * float(self.timing.time_s))
+        return (self.flops + float(again)) / (self.peak_flops_per_s * float(self.timing.time_s))
 
     def to_dict(self) -> dict[str, Any]:
         """The step as JSON; without times where it does not fit."""
@@ -221,23 +224,19 @@ class TrainingStep:
         }  # fmt: skip
 
 
-def _of_choice(
-    question: TrainingQuestion, choice: Choice, policies: tuple[Recompute, ...]
-) -> tuple[TrainingQuestion, Layout, Any, tuple[Recompute, ...], tuple[int, ...]]:
-    """The arrays that a choice is a row of."""
-    layout = Layout(*(np.array([degree]) for degree in choice.layout.to_dict().values()))
-    return question, layout, np.array([choice.microbatch]), policies, (choice.zero,)
-
-
 def _check_policy(question: TrainingQuestion, choice: Choice) -> None:
     """Raises WorkloadError for whole layers that were asked to be made again and save no memory."""
     if question.recompute is None or question.recompute.name != "full":
         return
-    held = memory_of(*_of_choice(question, choice, (NOTHING, choice.policy))).activations()
-    kept, dropped = (float(size) for size in np.ravel(np.broadcast_to(held, (1, 2, 1))))
-    if dropped >= kept:
+    layout, microbatch = choice.layout, float(choice.microbatch)
+    check_saving(choice.policy, saves_nothing(question, layout, microbatch, choice.policy, (choice.zero,)))
+
+
+def check_saving(policy: Recompute, nothing: Truth) -> None:
+    """Raises WorkloadError for whole layers that are made again and save ``nothing``."""
+    if nothing:
         msg = (
-            f"recompute {choice.policy.words} saves no memory, as what it makes again of its layers is there at "
+            f"recompute {policy.words} saves no memory, as what it makes again of its layers is there at "
             "once; give none, or every:K with a smaller K"
         )
         raise WorkloadError(msg)
