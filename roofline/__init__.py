@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from roofline.buying.api import compare, simulate, size, train
     from roofline.buying.ranking import Comparison
-    from roofline.buying.recording import record
+    from roofline.buying.recording import record, record_training
     from roofline.buying.sizing import Sizing
     from roofline.buying.training_costs import Training
     from roofline.errors import RooflineError
@@ -56,6 +56,7 @@ __all__ = [
     "predict",
     "predict_op",
     "record",
+    "record_training",
     "simulate",
     "size",
     "sweep",
@@ -87,6 +88,7 @@ _HOMES = {
     "predict": "sweeps.several",
     "predict_op": "operators.predict_op",
     "record": "buying.recording",
+    "record_training": "buying.recording",
     "simulate": "buying.api",
     "size": "buying.api",
     "sweep": "sweeps.sweep",

@@ -1,4 +1,4 @@
-"""A prediction and what it costs, recorded in letters: :func:`record`."""
+"""A prediction, or a training step, and what it costs, recorded in letters: :func:`record`, :func:`record_training`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,22 @@ from collections.abc import Collection
 from typing import Unpack
 
 from roofline.buying.economics import HourlyCost, usd_per_million
+from roofline.buying.training_costs import DAY, run_usd
+from roofline.errors import UsageError
 from roofline.options.keywords import takes
-from roofline.options.verbs import PredictOptions
+from roofline.options.verbs import PredictOptions, TrainOptions
 from roofline.prediction.recording import AnyModel, Recording
 from roofline.prediction.request import Hardware
 from roofline.tape.tape import Tape
+from roofline.training.question import read_training
+from roofline.training.recording import TrainingRecording
+from roofline.training.search import search
 
 PRICE = "usd_per_h"
 """The letter of what all devices cost together. [USD/h]"""
+
+TOKENS = "tokens"
+"""The letter of the tokens of a whole training run."""
 
 
 @takes(PredictOptions)
@@ -39,4 +47,43 @@ def record(
     if PRICE in letters:
         price = recording.letter(PRICE, 1.0, 0.0, 1e15)
         results["usd_per_mtoken"] = usd_per_million(HourlyCost(price), results["tokens_per_s"], 1.0)
+    return recording.tape(results)
+
+
+@takes(TrainOptions)
+def record_training(
+    model: AnyModel, hardware: Hardware, letters: Collection[str] = (), **options: Unpack[TrainOptions]
+) -> Tape:
+    """Record what ``train`` answers on one hardware, so that it can be evaluated for other batches and lengths.
+
+    Keywords are those of ``train`` but ``days``; they are the point at which the recording is made, and what they leave
+    open of layout, ``recompute`` and ``zero`` is the best there and the same everywhere. Letters are ``microbatch`` and
+    ``batch`` in sequences, ``sequence`` in tokens, and what ``letters`` names besides: ``tokens`` of a whole run, which
+    then takes ``days``; ``usd_per_h`` of all devices, with which a million tokens and a run cost ``usd_per_mtoken`` and
+    ``usd``; of the machine those of ``record``. Memory is that of the fullest stage. Raises RooflineError, in one line.
+
+    >>> tape = record_training("llama-3.1-8b", "8xh100", ["tokens"], batch=64, zero=1, recompute="full")
+    >>> [letter.name for letter in tape.letters]
+    ['microbatch', 'batch', 'sequence', 'tokens']
+    >>> {name: round(value, 3) for name, value in tape.only("mfu", "days", "fits").at(
+    ...     microbatch=1, batch=1024, sequence=8192, tokens=100e9).items()}
+    {'mfu': 0.536, 'days': 14.032, 'fits': 1}
+    """
+    if options["days"] is not None:
+        msg = "days is searched by train; a tape has the devices of its point, leave it out"
+        raise UsageError(msg)
+    question = read_training(model, hardware, options)
+    table = search(question)
+    choice = table.choice(table.best(1)[0])
+    recording = TrainingRecording.of(question, choice, [name for name in letters if name not in (PRICE, TOKENS)])
+    results = recording.results()
+    tokens = recording.letter(TOKENS, 1e12, 1.0, 1e18) if TOKENS in letters else None
+    seconds = None if tokens is None else tokens / results["tokens_per_s"]
+    if seconds is not None:
+        results["days"] = seconds / DAY
+    if PRICE in letters:
+        price = HourlyCost(recording.letter(PRICE, 1.0, 0.0, 1e15))
+        results["usd_per_mtoken"] = usd_per_million(price, results["tokens_per_s"], 1.0)
+        if seconds is not None:
+            results["usd"] = run_usd(seconds, price)
     return recording.tape(results)

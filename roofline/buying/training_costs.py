@@ -16,6 +16,7 @@ from roofline.classes import frozen
 from roofline.errors import RooflineError, UsageError, WorkloadError
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
+from roofline.number import Number
 from roofline.options.edits import edits_by_room
 from roofline.options.values import read_tokens
 from roofline.options.verbs import TrainOptions
@@ -26,7 +27,7 @@ from roofline.training.remedies import on_devices
 from roofline.training.step import TrainingStep
 from roofline.version import versions
 
-_DAY, _HOUR = 86400.0, 3600.0
+DAY, _HOUR = 86400.0, 3600.0
 _MOST_DOUBLINGS = 20
 _PARTS = (1.25, 1.5, 1.75, 2.0)
 
@@ -50,7 +51,7 @@ class Run:
     @property
     def days(self) -> float:
         """How long it takes. [days]"""
-        return self.seconds / _DAY
+        return self.seconds / DAY
 
     @property
     def device_hours(self) -> float:
@@ -174,16 +175,16 @@ def _run(step: TrainingStep, hardware: Hardware, tokens: float, asked: TrainOpti
     if isinstance(priced, str):
         return replace(run, problem=priced)
     offer, hourly = priced
-    return replace(run, offer=offer, usd=run_usd(seconds, hourly))
+    return replace(run, offer=offer, usd=float(run_usd(seconds, hourly)))
 
 
-def run_usd(seconds: float, hourly: HourlyCost) -> float:
+def run_usd(seconds: Number, hourly: HourlyCost) -> Number:
     """Money for so long under load. [USD]
 
     >>> run_usd(7200.0, HourlyCost(20.0))
     40.0
     """
-    return seconds / _HOUR * float(hourly.at(1.0))
+    return seconds / _HOUR * hourly.at(1.0)
 
 
 def _fewest(question: TrainingQuestion, tokens: float, days: float) -> TrainingStep:
@@ -210,7 +211,7 @@ def _fewest(question: TrainingQuestion, tokens: float, days: float) -> TrainingS
 
 def _start(step: TrainingStep, tokens: float, days: float) -> int:
     """How often the number may be doubled at once: so that even the peak of all devices would be too slow."""
-    needed = step.flops / step.question.tokens * tokens / (days * _DAY) / step.peak_flops_per_s
+    needed = step.flops / step.question.tokens * tokens / (days * DAY) / step.peak_flops_per_s
     return max(0, int(log2(max(1.0, needed))))
 
 
@@ -222,7 +223,7 @@ def _tried(question: TrainingQuestion, count: int) -> TrainingStep | None:
 
 
 def _within(step: TrainingStep, tokens: float, days: float) -> bool:
-    return step.fits is not False and tokens / step.tokens_per_s <= days * _DAY
+    return step.fits is not False and tokens / step.tokens_per_s <= days * DAY
 
 
 def _check(asked: TrainOptions) -> None:
