@@ -300,7 +300,7 @@ class ServingInputs(TypedDict):
     utilizations: Annotated[list[float], Says("parts of the time under load that costs are given at")]
     overrides: Annotated[dict[str, Any], Says("fields that --set edits, by path, in the spelling given")]
     speculate_tokens: NotRequired[Annotated[int, Says("speculative decoding: tokens proposed in a step", "tokens")]]
-    acceptance: NotRequired[Annotated[float, Says("how likely each is accepted")]]
+    accepted: NotRequired[Annotated[list[float], Says("part of the steps in which each position is accepted")]]
     draft: NotRequired[Annotated[str | None, Says("model that proposes them; null at no cost")]]
 
 

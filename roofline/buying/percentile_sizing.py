@@ -26,7 +26,7 @@ from roofline.serving.hardware_choice import Hardware, growing
 from roofline.serving.operating_points import Targets
 from roofline.serving.scenario import Question
 from roofline.serving.step_clock import StepClock
-from roofline.simulation.deployment import Deployment, deployment_of
+from roofline.simulation.deployment import Deployment, deployment_of, speculating
 from roofline.simulation.load import Offered
 from roofline.simulation.simulate import serve
 from roofline.simulation.statistics import reached
@@ -87,7 +87,8 @@ class Trials:
             options["dtype"] = curve.who.dtype
         clock = StepClock(question.model, name, **part(StepClockOptions, options))
         longest = int((workload.prompt + workload.generate).max()) - 1
-        found = deployment_of(clock, 1, longest, question.asked)
+        alone = deployment_of(clock, 1, longest, question.asked)
+        found = speculating(alone, question.speculation, name, part(StepClockOptions, options))
         found.room.check(longest)
         return cls(curve, asked, workload, found)
 
@@ -119,14 +120,13 @@ def size_by_percentiles(
     """The fewest units of each hardware for a load whose simulated requests keep the targets, in its best layout.
 
     Layouts that need more devices for their mean alone than another needs in all are not simulated. Raises UsageError
-    for what is not simulated at all: pools, speculation, and headroom, since queues are in the times.
+    for what is not simulated in sizing: pools, and headroom, since queues are in the times.
     """
     if load.headroom:
         msg = f"headroom {load.headroom:g}: percentiles have the queues in them and take none; leave it out"
         raise UsageError(msg)
-    if question.asked["pools"] or question.speculation:
-        told = "pools" if question.asked["pools"] else "speculate"
-        msg = f"{told}: not simulated in sizing; ask for means, such as ttft 500ms without its percentile"
+    if question.asked["pools"]:
+        msg = "pools: not simulated in sizing; ask for means, such as ttft 500ms without its percentile"
         raise UsageError(msg)
     asked = Asked(question, load, targets, terms)
     found: dict[Served, list[Curve]] = {}

@@ -145,7 +145,7 @@ def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any
     }  # fmt: skip
     if spoken := question.speculation:
         draft = spoken.draft.name if spoken.draft else None
-        inputs |= {"speculate_tokens": spoken.tokens, "acceptance": spoken.acceptance, "draft": draft}
+        inputs |= {"speculate_tokens": spoken.tokens, "accepted": list(spoken.accepted), "draft": draft}
     if question.adapters:
         inputs["lora"] = question.adapters.words
     return {**versions(), "model": question.model.name, "inputs": inputs, "notes": list(question.notes)}

@@ -464,13 +464,14 @@ class PassTargets(TypedDict, total=False):
     ]
 
 
-class Serving(TypedDict, total=False):
+class Speculating(TypedDict, total=False):
     """Serving"""
 
     speculate: Annotated[
         str | None,
         Option(
-            "Speculative decoding: tokens proposed in a step, and how likely each is accepted, 4:0.7.",
+            "Speculative decoding: tokens proposed in a step, and how likely each is accepted, 4:0.7, or the part of "
+            "steps in which each position is, 3:0.9,0.7,0.5.",
             usual="none",
             metavar="N:SHARE",
         ),
@@ -479,6 +480,11 @@ class Serving(TypedDict, total=False):
         str | Path | Mapping[str, Any] | Loaded | None,
         Option("Model that proposes them.", usual="none, at no cost", metavar="MODEL"),
     ]
+
+
+class Serving(Speculating, total=False):
+    """Serving"""
+
     pools: Annotated[
         bool, Option("Disaggregated serving too: prefill and decode on devices of their own.", default=False)
     ]

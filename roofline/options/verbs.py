@@ -39,6 +39,7 @@ from roofline.options.groups import (
     SeveralHardware,
     Shown,
     Simulated,
+    Speculating,
     Targets,
     Timing,
     TorchDevice,
@@ -388,7 +389,9 @@ class TrainFlags(SeveralHardware, TrainOptions, FileOutput, Wide, Quiet, total=F
     ]
 
 
-class SimulateOptions(Simulated, Traffic, Targets, StepClockOptions, PrefillPool, Reserve, Offloaded, total=False):
+class SimulateOptions(
+    Simulated, Traffic, Targets, StepClockOptions, Speculating, PrefillPool, Reserve, Offloaded, total=False
+):
     """The keywords of ``simulate``."""
 
 

@@ -27,12 +27,11 @@ from roofline.prediction.request import edited_model, stored_by
 from roofline.program.asked_traffic import read_passes, read_traffic
 from roofline.program.conventions import Conventions
 from roofline.program.merging import run_by
-from roofline.program.op import STATES
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.traffic import Traffic
 from roofline.program.workload import Precision, Workload
-from roofline.serving.speculation import Speculation, read_speculation
+from roofline.serving.speculation import RESTORED, Speculation, keeps_states, read_speculation
 from roofline.timing.dtype_support import recipe_on
 from roofline.timing.engine_choice import Launching, kernels_of, read_engine
 from roofline.timing.machine import kind_of
@@ -139,8 +138,8 @@ class Question:
             notes.append(self.adapters.note)
         if any(op.kind == "scan" for op in ops):
             notes.append("no scan was ever timed: scans take the constants of all kinds")
-        if self.speculation and any(tensor.role in STATES for op in ops for tensor in op.writes):
-            notes.append("the states that rejected tokens have changed are taken to be restored at no cost")
+        if self.speculation and keeps_states(self.program):
+            notes.append(RESTORED)
         return tuple(notes)
 
     def recipe(self, device: HardwareSpec) -> Recipe:

@@ -1,72 +1,107 @@
 """Speculative decoding: a draft proposes tokens, one step of the model checks them all and keeps the first that agree.
 
-The formula: with k proposed tokens, each accepted with probability a, a step yields 1 + a + ... + a^k tokens.
+The formula: with k proposed tokens, of which the i-th is accepted in a part p_i of all steps, a step yields
+1 + p_1 + ... + p_k tokens; where each is accepted alike with probability a, p_i = a^i.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from roofline.classes import frozen
 from roofline.errors import UsageError, shown
 from roofline.models.model import Model, load_model
-from roofline.number import Number
-from roofline.options.groups import Loaded, Serving
+from roofline.options.groups import Loaded, Speculating
+from roofline.program.op import STATES
+from roofline.program.phases import Phase
+from roofline.program.program import Program
 
 MOST = 32
 """The most tokens that a step checks."""
+
+RESTORED = "the states that rejected tokens have changed are taken to be restored at no cost"
+"""What to know of networks with recurrent states."""
+
+_EXPECTED = (
+    f"expected TOKENS:ACCEPTANCE such as 4:0.7, or that of each position, 3:0.9,0.7,0.5, with 1 to {MOST} tokens"
+)
 
 
 @frozen
 class Speculation:
     """``tokens`` proposed in a step, the ``acceptance`` of each, and the model that proposes them.
 
-    ``draft`` None: they cost nothing, as those that are looked up in the text so far.
+    ``acceptance``: how likely each is accepted once those before it are; or, position by position, the part of all
+    steps in which it is, as vLLM prints it. ``draft`` None: they cost nothing, as those that are looked up in the text
+    so far.
     """
 
     tokens: int
-    acceptance: float
+    acceptance: float | tuple[float, ...]
     draft: Model | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.tokens <= MOST or not 0 <= self.acceptance <= 1:
-            given = f"{self.tokens}:{self.acceptance:g}"
-            msg = f"speculate {given}: expected TOKENS:ACCEPTANCE such as 4:0.7, with 1 to {MOST} tokens"
+        each = self.acceptance if isinstance(self.acceptance, tuple) else (self.acceptance,)
+        if not 1 <= self.tokens <= MOST or not all(0 <= part <= 1 for part in each):
+            msg = f"speculate {self._given}: {_EXPECTED}"
+            raise UsageError(msg)
+        if isinstance(self.acceptance, tuple) and len(each) != self.tokens:
+            msg = f"speculate {self._given}: {len(each)} positions for {self.tokens} tokens; {_EXPECTED}"
+            raise UsageError(msg)
+        if any(later > sooner for sooner, later in pairwise(each)):
+            msg = f"speculate {self._given}: a position is accepted after those before it, so that parts never rise"
             raise UsageError(msg)
 
     @property
+    def accepted(self) -> tuple[float, ...]:
+        """The part of all steps in which each position is accepted."""
+        if isinstance(self.acceptance, tuple):
+            return self.acceptance
+        return tuple(self.acceptance**power for power in range(1, self.tokens + 1))
+
+    @property
     def yielded(self) -> float:
-        """Mean tokens that a step yields."""
-        return float(tokens_per_step(self.tokens, self.acceptance))
+        """Mean tokens that a step yields.
+
+        >>> Speculation(4, 0.5).yielded, Speculation(3, (0.9, 0.7, 0.5)).yielded
+        (1.9375, 3.1)
+
+        Assumes, where it is one number, that every proposed token is accepted alike, whatever the ones before it were.
+        Source: Leviathan et al. 2023, Fast Inference from Transformers via Speculative Decoding (arXiv 2211.17192),
+        eq. 1.
+        """
+        return 1.0 + sum(self.accepted)
+
+    @property
+    def _given(self) -> str:
+        each = self.acceptance if isinstance(self.acceptance, tuple) else (self.acceptance,)
+        return f"{self.tokens}:{','.join(f'{part:g}' for part in each)}"
 
     @property
     def words(self) -> str:
         """The speculation in a few words."""
         by = f"by {self.draft.name}" if self.draft else "looked up at no cost"
-        return (
-            f"{self.tokens} tokens proposed {by}, each accepted with {self.acceptance:g}: {self.yielded:.3g} per step"
+        how = (
+            f"each accepted with {self.acceptance:g}"
+            if not isinstance(self.acceptance, tuple)
+            else (f"accepted by position in {', '.join(f'{part:g}' for part in self.acceptance)} of the steps")
         )
+        return f"{self.tokens} tokens proposed {by}, {how}: {self.yielded:.3g} per step"
 
 
-def tokens_per_step(tokens: int, acceptance: Number) -> Number:
-    """1 + a + ... + a^k.
+def keeps_states(program: Program) -> bool:
+    """Whether a decode step writes recurrent states, which rejected tokens change."""
+    return any(tensor.role in STATES for _, op in program.in_phase(Phase.DECODE) for tensor in op.writes)
 
-    >>> tokens_per_step(4, 0.5), tokens_per_step(4, 1), tokens_per_step(4, 0)
-    (1.9375, 5, 1)
-    >>> from sympy import symbols
-    >>> tokens_per_step(2, symbols("a"))
-    a**2 + a + 1
 
-    Assumes: every proposed token is accepted alike, whatever the ones before it were.
-    Source: Leviathan et al. 2023, Fast Inference from Transformers via Speculative Decoding (arXiv 2211.17192), eq. 1.
+def read_speculation(asked: Speculating) -> Speculation | None:
+    """What options ask for: ``4:0.7`` or ``3:0.9,0.7,0.5``, and a draft.
+
+    Raises UsageError, also for a draft without it.
     """
-    return sum((acceptance**power for power in range(1, tokens + 1)), 1)
-
-
-def read_speculation(asked: Serving) -> Speculation | None:
-    """What options ask for: ``4:0.7``, and a draft. Raises UsageError, also for a draft without it."""
     text, draft = asked.get("speculate"), _model(asked.get("draft"))
     if text is None:
         if draft is not None:
@@ -75,10 +110,12 @@ def read_speculation(asked: Serving) -> Speculation | None:
         return None
     tokens, _, acceptance = text.partition(":")
     try:
-        return Speculation(int(tokens), float(acceptance), draft)
+        parts = tuple(float(part) for part in acceptance.split(","))
+        many = int(tokens)
     except ValueError:
-        msg = f"speculate {shown(text)}: expected TOKENS:ACCEPTANCE such as 4:0.7"
+        msg = f"speculate {shown(text)}: {_EXPECTED}"
         raise UsageError(msg) from None
+    return Speculation(many, parts if len(parts) > 1 else parts[0], draft)
 
 
 def _model(given: str | Path | Mapping[str, Any] | Loaded | None) -> Model | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -68,13 +69,27 @@ class StepClock:
         self._asked = (model, hardware, dict(options))
         self._positions = request.model.lengths.output
         self._request, self._steps = request, steps_of(request, layout)
+        self._checked, self._hosted = 1, True
         self._rows = _Rows.of(self._steps)
         self._stream = cache(self._recorded)
         self._replayed = lru_cache(maxsize=4096)(self._replays)
 
+    def checking(self, tokens: int, *, hosted: bool = True) -> StepClock:
+        """The same of speculative decoding: a decode step runs so many tokens of each sequence, all but one proposed.
+
+        Without ``hosted`` the host's time of a step is left out, as it is of a draft within another model's step.
+        """
+        found = copy(self)
+        found._checked, found._hosted = tokens, hosted
+        found._rows = _Rows.of(self._steps, tokens, hosted=hosted)
+        found._stream = cache(found._recorded)
+        found._replayed = lru_cache(maxsize=4096)(found._replays)
+        return found
+
     def __reduce__(self) -> tuple[Callable[..., StepClock], tuple[Any, ...]]:
         model, hardware, options = self._asked
-        return _made, (replace(model) if isinstance(model, Model) else model, hardware, options)
+        loaded = replace(model) if isinstance(model, Model) else model
+        return _made, (loaded, hardware, options, self._checked, self._hosted)
 
     def __repr__(self) -> str:
         return f"StepClock({self._request.model.name!r}, {self._request.device.name!r}, {self._steps.layout})"
@@ -100,18 +115,19 @@ class StepClock:
         """The same of new and attended tokens as two arrays that are known to be right, for schedulers. [s]"""
         prefilling = new > 1.0
         decoding = len(new) - int(np.count_nonzero(prefilling))
+        checked, later = decoding * self._checked, context + (self._checked - 1) if self._checked > 1 else context
         if decoding == len(new):
-            replayed = self._replayed(Phase.DECODE, decoding)
-            alone = self._stream(Phase.DECODE, replayed).one(float(decoding), new, context, _even(decoding))
+            replayed = self._replayed(Phase.DECODE, checked)
+            alone = self._stream(Phase.DECODE, replayed).one(float(decoding), new, later, _even(decoding))
             return float(self._rows.waited(self._rows.decode(replayed, decoding) + alone, decoding))
-        tokens = int(np.add.reduce(new))
-        replayed, prompts = self._replayed(Phase.PREFILL, tokens), len(new) - decoding
-        seconds = self._rows.mixed(replayed, decoding, tokens - decoding, prompts)
+        tokens, prompts = int(np.add.reduce(new)) - decoding, len(new) - decoding
+        replayed = self._replayed(Phase.PREFILL, tokens + checked)
+        seconds = self._rows.mixed(replayed, decoding, tokens, prompts)
         weights: Grid = np.multiply(prefilling, 1.0 / prompts)
         seconds += self._stream(Phase.PREFILL, replayed).one(float(prompts), new, context, weights)
         if decoding:
             weights = np.multiply(~prefilling, 1.0 / decoding)
-            seconds += self._stream(Phase.DECODE, replayed).one(float(decoding), new, context, weights)
+            seconds += self._stream(Phase.DECODE, replayed).one(float(decoding), new, later, weights)
         return float(self._rows.waited(seconds, len(new)))
 
     def steps(self, batches: Grid) -> Grid:
@@ -129,7 +145,7 @@ class StepClock:
         """The times of steps that stay in a cache."""
         masks = new == 1.0, new > 1.0
         counts = tuple(np.count_nonzero(mask, axis=1) for mask in masks)
-        tokens = np.add.reduce(new, axis=1)
+        tokens = np.add.reduce(new, axis=1) + counts[0] * (self._checked - 1)
         if np.count_nonzero(new) < new.size:
             new, context = np.maximum(new, 1.0), np.maximum(context, 1.0)  # what stands for no request weighs nothing
         found = np.empty(len(new))
@@ -154,7 +170,8 @@ class StepClock:
             seconds = self._rows.mixed(flag, decoding, tokens, prompts)
         for each, (mask, count) in zip((Phase.DECODE, Phase.PREFILL), streams, strict=True):
             if count.any():
-                seconds = seconds + _averaged(self._stream(each, flag), mask, count, *lengths)
+                own = lengths if each is Phase.PREFILL else (lengths[0], lengths[1] + (self._checked - 1))
+                seconds = seconds + _averaged(self._stream(each, flag), mask, count, *own)
         waited: Grid = self._rows.waited(seconds, decoding + prompts)
         return waited
 
@@ -211,11 +228,12 @@ class StepClock:
 
     def _recorded(self, phase: Phase, replayed: int) -> StreamTime:
         s = self._steps
-        return StreamTime.of(s.program, phase, s.precision, s.machine, replayed)
+        return StreamTime.of(s.program, phase, s.precision, s.machine, replayed, self._checked)
 
 
-def _made(model: AnyModel, hardware: Hardware, options: Any) -> StepClock:
-    return StepClock(model, hardware, **options)
+def _made(model: AnyModel, hardware: Hardware, options: Any, checked: int, hosted: bool) -> StepClock:
+    found = StepClock(model, hardware, **options)
+    return found if checked == 1 and hosted else found.checking(checked, hosted=hosted)
 
 
 @lru_cache(maxsize=1024)
@@ -244,18 +262,19 @@ class _Rows:
     A step that decodes alone is padded as its engine captured it. In one that reads prompts too, an operator of both
     phases runs over the tokens of all; one of a single phase, such as the up-projections of latent attention, over
     those of its own. Adapters are looked up by the requests too, each of which uses one. ``host_s``: what the host
-    takes of a step, and of each request in it.
+    takes of a step, and of each request in it. Of each request that decodes ``checked`` tokens run.
     """
 
     steps: Steps
     operators: dict[str, list[tuple[Group, Op]]]
     host_s: tuple[float, float]
+    checked: int = 1
     known: dict[tuple[str, int, int], Grid] = field(default_factory=dict)
     beyond: dict[tuple[str, int, int, int], float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, steps: Steps) -> _Rows:
-        """Those of a program's steps."""
+    def of(cls, steps: Steps, checked: int = 1, *, hosted: bool = True) -> _Rows:
+        """Those of a program's steps, with the time of the host or without."""
         by_phase = [[(group, op) for group, op in steps.program.in_phase(phase) if not op.sees_context]
                     for phase in (Phase.DECODE, Phase.PREFILL)]  # fmt: skip
         decode, prefill = ({(group.name, op.name): (group, op) for group, op in ops} for ops in by_phase)
@@ -270,8 +289,8 @@ class _Rows:
             found[f"{name}_adapted"] = [(group, op) for group, op in ops if op.adapts]
             found[name] = [(group, op) for group, op in ops if op.local.get("T") != 1 and not op.adapts]
             found[f"{name}_last"] = [(group, op) for group, op in ops if op.local.get("T") == 1]
-        none, one = (_host_s(steps, requests) for requests in (0, 1))
-        return cls(steps, found, (none, one - none))
+        none, one = (_host_s(steps, requests) if hosted else 0.0 for requests in (0, 1))
+        return cls(steps, found, (none, one - none), checked)
 
     def decode(self, replayed: int, sequences: Any) -> Any:
         """Of a step that decodes alone; of many steps, an array. [s]"""
@@ -279,8 +298,9 @@ class _Rows:
 
     def mixed(self, replayed: int, decoding: Any, tokens: Any, prompts: Any) -> Any:
         """Of a step with ``tokens`` of ``prompts`` beside ``decoding`` requests; of many steps, an array. [s]"""
-        every, requests = tokens + decoding, prompts + decoding
-        rows = every, requests, every, tokens, prompts, tokens, decoding, decoding, decoding
+        checked, requests = decoding * self.checked, prompts + decoding
+        every, last = tokens + checked, prompts + checked
+        rows = every, last, every, tokens, prompts, tokens, checked, checked, checked
         seconds: Any = 0.0
         for name, many in zip(_MIXED, rows, strict=True):
             if self.operators[name]:
@@ -334,11 +354,13 @@ class _Rows:
 
     def _seconds(self, name: str, replayed: int, rows: Grid, requests: int) -> Grid:
         s = self.steps
-        each: Number = rows[:, None] / requests if requests else 1.0
+        alone = name == "alone"
+        each: Number = rows[:, None] / requests if requests else float(self.checked) if alone else 1.0
         many: Number = float(requests) if requests else rows
-        stream = Stream(Phase.DECODE if name == "alone" else Phase.PREFILL, many, 1.0, each, np.ones(1))
+        scored = self.checked if alone else 1
+        stream = Stream(Phase.DECODE if alone else Phase.PREFILL, many, 1.0, each, np.ones(1), scored)
         sizes = {letter: float(size) for letter, size in s.program.sizes.items()}
-        padding = s.engine if name == "alone" else None
+        padding = s.engine if alone else None
         costs = [over_tokens(group, op, [stream], s.precision, sizes, padding) for group, op in self.operators[name]]
         timed = total((cost.count, s.machine.time(replace(cost, replayed=replayed))) for cost in costs)
         return np.broadcast_to(np.asarray(timed.time_s, dtype=np.float64), rows.shape)

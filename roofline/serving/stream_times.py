@@ -41,15 +41,20 @@ class StreamTime:
     several: Callable[[Grid, Grid, Grid, Grid], Grid]
 
     @classmethod
-    def of(cls, program: Program, phase: Phase, precision: Precision, machine: Machine, replayed: int) -> StreamTime:
-        """That of a program on a machine; its steps are ``replayed`` from a graph, 1, or launched by the host, 0."""
+    def of(
+        cls, program: Program, phase: Phase, precision: Precision, machine: Machine, replayed: int, checked: int = 1
+    ) -> StreamTime:
+        """That of a program on a machine; its steps are ``replayed`` from a graph, 1, or launched by the host, 0.
+
+        A decode step runs ``checked`` tokens of each sequence, which ``context`` has all of.
+        """
         trace = Trace()
         sequences = letter(trace, Letter("sequences", 4, 1, MAX_LENGTH, whole=True))
         context = letter(trace, Letter("context", 100, 1, MAX_LENGTH, whole=True, stepwise=True))
-        new: Number = 1.0
+        new: Number = float(checked)
         if not phase.one_token:
             new = letter(trace, Letter("new", 10, 1, MAX_LENGTH, whole=True, stepwise=True))
-        costs = list(_costs(program, Stream(phase, sequences, 1.0, new, context), precision, replayed))
+        costs = list(_costs(program, Stream(phase, sequences, 1.0, new, context, checked), precision, replayed))
         seconds = total((cost.count, machine.time(cost)) for cost in costs).time_s
         if not isinstance(seconds, Remembered):
             plain = float(seconds)

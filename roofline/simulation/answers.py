@@ -51,6 +51,7 @@ class OfferedAnswer(TypedDict):
     tpot_s: Annotated[float | None, Says("target of time per output token", "s")]
     tpot_percentile: Annotated[float | None, Says("which percentile of it; null is the mean")]
     dtype: Annotated[str, Says("number format or recipe")]
+    speculate: Annotated[str | None, Says("speculative decoding: what is proposed and accepted; null: none")]
     lora: Annotated[str | None, Says("LoRA adapters in memory x their rank; null: none")]
     chunk: Annotated[int, Says("token budget of a step, as the engine has it; 0: prompts whole, alone", "tokens")]
     max_sequences: Annotated[int, Says("most sequences that a replica schedules at once", "sequences")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil
 
 import numpy as np
@@ -47,6 +48,15 @@ class CacheRoom:
         tokens = np.arange(1.0, ceil(longest / block) + 1) * block
         held = np.concatenate([[0.0], cache_of(program, precision, tokens)])
         return cls(memory - float(weights_bytes(program, sizes, precision)) - alive, block, held)
+
+    def with_draft(self, draft: Steps) -> CacheRoom:
+        """What a draft leaves of it, whose weights are beside, and which keeps a cache of the same tokens."""
+        program, precision = draft.program, draft.precision
+        sizes = {letter: exact(size) for letter, size in program.sizes.items()}
+        tokens = np.arange(1.0, len(self.by_blocks)) * self.block
+        held = np.concatenate([[0.0], cache_of(program, precision, tokens)])
+        return replace(self, bytes=self.bytes - float(weights_bytes(program, sizes, precision)),
+                       by_blocks=self.by_blocks + held)  # fmt: skip
 
     def of_tokens(self, tokens: Whole | int) -> Grid:
         """What sequences of so many tokens hold, in whole blocks. [B]"""

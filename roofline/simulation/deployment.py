@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import inf
 
+import numpy as np
+
 from roofline.classes import frozen
 from roofline.errors import UsageError, WorkloadError, shown
 from roofline.hardware.reservation import Reserve, read_reserve
@@ -20,11 +22,13 @@ from roofline.prediction.request import Hardware, Request
 from roofline.serving.batch_sweep import MOST
 from roofline.serving.replica_layouts import replica_layouts
 from roofline.serving.scenario import KEPT
+from roofline.serving.speculation import Speculation, read_speculation
 from roofline.serving.step_clock import AnyModel, StepClock
 from roofline.simulation.cache import CacheRoom
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.prefix_cache import PrefixCache
 from roofline.simulation.scheduler import Replica
+from roofline.simulation.speculating import DraftedClock, Guesses, drafting
 from roofline.simulation.tiers import Channel, Shelf, Tier, read_tiers
 from roofline.simulation.transfers import Transfers
 
@@ -45,6 +49,8 @@ class Deployment:
     tiers: tuple[Tier, ...] = ()
     prefill: Deployment | None = None
     transfers: Transfers | None = None
+    speculation: Speculation | None = None
+    draft: StepClock | None = None
 
     @property
     def devices(self) -> int:
@@ -61,25 +67,42 @@ class Deployment:
         """What reads prompts, then what decodes; one that does both."""
         return (self.prefill, self) if self.prefill else (self,)
 
-    def at_work(self, ledger: Ledger, hits: float, paces: Sequence[float]) -> tuple[list[Replica], ...]:
-        """Idle replicas of each pool that serve the requests of a ledger, each step at its ``paces`` times its time."""
+    def at_work(self, ledger: Ledger, hits: float, paces: Sequence[float], seed: int) -> tuple[list[Replica], ...]:
+        """Idle replicas of each pool that serve the requests of a ledger, each step at its ``paces`` times its time.
+
+        What is accepted of proposed tokens comes from the ``seed``.
+        """
         found: list[list[Replica]] = []
         for pool, pace in zip(self.pools, paces, strict=True):
-            found.append(pool._idle(ledger, hits, pace, len(found[0]) if found else 0))
+            found.append(pool._idle(ledger, hits, pace, seed, len(found[0]) if found else 0))
         for replica in found[0]:
             replica.hands_over = self.prefill is not None
         return tuple(found)
 
-    def _idle(self, ledger: Ledger, hits: float, pace: float, before: int) -> list[Replica]:
+    def _idle(self, ledger: Ledger, hits: float, pace: float, seed: int, before: int) -> list[Replica]:
         """The replicas of this pool, ``before`` which others have numbers."""
+        clock: StepClock | DraftedClock = self.clock
+        if self.speculation:
+            clock = DraftedClock(self.clock.checking(self.checked), self.speculation.tokens, self.draft)
         tiers = [tier.part_of(int(self.clock.replica.layout.devices)) for tier in self.tiers]
         shared = {tier.name: Shelf(tier, PrefixCache(self.room)) for tier in tiers if tier.shared}
         return [
-            Replica(before + number, self.clock, self.room, ledger, self.most, hits, pace,
+            Replica(before + number, clock, self.room, ledger, self.most, hits, pace,
                     [Channel(shared.get(tier.name) or Shelf(tier, PrefixCache(self.room))) for tier in tiers],
-                    transfers=self.transfers)
+                    transfers=self.transfers, guesses=self._guesses(seed, before + number))
             for number in range(self.replicas)
         ]  # fmt: skip
+
+    @property
+    def checked(self) -> int:
+        """Tokens of a sequence that a decode step runs."""
+        return 1 + self.speculation.tokens if self.speculation else 1
+
+    def _guesses(self, seed: int, number: int) -> Guesses | None:
+        """What is accepted on a replica; None where nothing is proposed."""
+        if self.speculation is None:
+            return None
+        return Guesses(np.array(self.speculation.accepted), np.random.default_rng((seed, 2, number)))
 
     @property
     def words(self) -> str:
@@ -107,7 +130,8 @@ def deployments(
     for degrees in _degrees(request, asked):
         each: StepClockOptions = {**asked, **degrees}
         clock, replicas = StepClock(model, hardware, **each), degrees["dp"] or 1
-        yield deployment_of(clock, replicas, longest, options, options["offload"])
+        found = deployment_of(clock, replicas, longest, options, options["offload"])
+        yield speculating(found, read_speculation(options), hardware, asked)
 
 
 def deploy(request: Request, model: AnyModel, hardware: Hardware, longest: int, options: SimulateOptions) -> Deployment:
@@ -122,6 +146,19 @@ def deploy(request: Request, model: AnyModel, hardware: Hardware, longest: int, 
     assert found is not None, "one device is a layout"
     found.room.check(longest)
     return found
+
+
+def speculating(
+    found: Deployment, asked: Speculation | None, hardware: Hardware, options: StepClockOptions
+) -> Deployment:
+    """With speculative decoding; a draft takes room and time on all devices."""
+    if asked is None:
+        return found
+    request, draft = found.clock.request, None
+    if asked.draft is not None:
+        draft = drafting(asked.draft, hardware, options, request.fleet.count, request.recipe.name)
+    room = found.room.with_draft(draft.replica) if draft else found.room
+    return replace(found, speculation=asked, draft=draft, room=room)
 
 
 def one_pool(given: Loaded | Sequence[str | Loaded] | None) -> Hardware:

@@ -28,6 +28,7 @@ from roofline.simulation.gate import Gate
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.offloading import Offloading, Reading
 from roofline.simulation.prefix_cache import PrefixCache
+from roofline.simulation.speculating import DraftedClock, Guesses
 from roofline.simulation.tiers import Channel
 from roofline.simulation.transfers import Transfers
 
@@ -39,7 +40,8 @@ _NONE: Whole = np.zeros(0, dtype=np.int64)
 class Run:
     """Steps that are under way: when each ends, the pieces of prompts that they read, and whether sequences decode.
 
-    ``blocked``: what waits cannot be scheduled before it is over; ``held``: it could, and is held back.
+    ``blocked``: what waits cannot be scheduled before it is over; ``held``: it could, and is held back. ``gains``: the
+    tokens that each sequence has gained after each step, where they are not one a step.
     """
 
     start: float
@@ -48,6 +50,7 @@ class Run:
     decodes: bool = True
     blocked: bool = False
     held: bool = False
+    gains: Whole | None = None
 
 
 @dataclass(slots=True)
@@ -91,7 +94,7 @@ class Replica:
     """
 
     number: int
-    clock: StepClock
+    clock: StepClock | DraftedClock
     room: CacheRoom
     ledger: Ledger
     most: int
@@ -100,6 +103,7 @@ class Replica:
     channels: Sequence[Channel] = ()
     hands_over: bool = False
     transfers: Transfers | None = None
+    guesses: Guesses | None = None
     entering: int = 0
     entered_at: float = 0.0
     arrived: deque[tuple[float, int]] = field(default_factory=deque)
@@ -184,11 +188,12 @@ class Replica:
             return []
         steps = len(run.ends)
         begun = float(run.ends[-2]) if steps > 1 else run.start
-        tokens = steps * len(self.decoding) * run.decodes + sum(tokens for _, tokens in run.pieces)
-        full = self._held(run.pieces, steps) / self.room.bytes
+        gained = self._gained(run, steps) if run.decodes else _NONE
+        tokens = int(gained.sum()) + sum(tokens for _, tokens in run.pieces)
+        full = self._held(run.pieces, self._last(run.gains, steps)) / self.room.bytes
         self.meter.add(steps, tokens, now - run.start, self.running, full)
         self.gate.passed(steps, read=bool(run.pieces), held=run.held)
-        done = self._decoded(steps, now) if run.decodes else []
+        done = self._decoded(gained, now) if run.decodes else []
         for piece, tokens in run.pieces:
             piece.done += tokens
             if piece.done == piece.target:
@@ -197,10 +202,27 @@ class Replica:
         self._plan(now, begun if self.engine.host_ahead else now)
         return done
 
-    def _decoded(self, steps: int, now: float) -> list[int]:
+    def _gained(self, run: Run, steps: int) -> Whole:
+        """The tokens that each sequence has gained in so many steps of a run, up to its last one."""
+        if run.gains is None:
+            return np.full(len(self.decoding), steps, dtype=np.int64)
+        gained: Whole = np.minimum(run.gains[steps - 1], self.left)
+        return gained
+
+    def _last(self, gains: Whole | None, steps: int) -> Whole | int:
+        """By how many tokens sequences have grown in the last of so many steps, with those that are only proposed."""
+        if self.guesses is None:
+            return steps - 1
+        proposed = self.guesses.checked - 1
+        if gains is None or steps == 1:
+            return proposed
+        before: Whole = gains[steps - 2]
+        return before + proposed
+
+    def _decoded(self, gained: Whole, now: float) -> list[int]:
         """Count tokens of all that decode; the requests that have their last one."""
-        self.context += steps
-        self.left -= steps
+        self.context += gained
+        self.left -= gained
         if self.left.all():
             return []
         over = self.left == 0
@@ -263,7 +285,8 @@ class Replica:
         else:
             self.run = self._decoding_alone(now, held=held) if len(self.decoding) else None
         if self.run and self.ledger.paths:
-            self.prefixes.shrink(max(0.0, self.room.bytes - self._held(pieces, len(self.run.ends))))
+            last = self._last(self.run.gains, len(self.run.ends))
+            self.prefixes.shrink(max(0.0, self.room.bytes - self._held(pieces, last)))
 
     def _going_on(self, now: float) -> tuple[list[tuple[Reading, int]], bool]:
         """The next pieces of prompts that are begun, once all have room; whether a sequence was preempted for it."""
@@ -274,7 +297,7 @@ class Replica:
                 if tokens := min(each.target - each.done, budget):
                     pieces.append((each, tokens))
                     budget -= tokens
-            if self._held(pieces, 1) <= self.room.bytes:
+            if self._held(pieces, self._last(None, 1)) <= self.room.bytes:
                 return pieces, preempted
             self._preempt(now)
             preempted = True
@@ -283,7 +306,7 @@ class Replica:
         """Tokens of prompts that a step has room for."""
         mixed, alone = self.engine.mixed_tokens, self.engine.pass_tokens
         if mixed is not None:
-            return max(0, mixed - len(self.decoding))
+            return max(0, mixed - len(self.decoding) * (self.guesses.checked if self.guesses else 1))
         return alone or int(self.ledger.prompt.max() + self.ledger.generate.max())
 
     def _prompts_waiting(self) -> Iterator[int]:
@@ -344,7 +367,8 @@ class Replica:
             elif source:
                 reading.done = reading.target
             tokens = 0 if parts else 1 if source else min(reading.target - reading.done, budget)
-            if self._held([*pieces, *found, (reading, tokens)], 1, reading) > self.room.bytes:
+            last = self._last(None, 1)
+            if self._held([*pieces, *found, (reading, tokens)], last, reading) > self.room.bytes:
                 self.prefixes.leave(path, reading.shared)
                 break
             request = self.waiting.popleft()
@@ -390,11 +414,13 @@ class Replica:
         self.prefixes.take(path, shared)
         return Reading(request, shared, target, shared)
 
-    def _held(self, pieces: Sequence[tuple[Reading, int]], steps: int, more: Reading | None = None) -> float:
-        """Bytes of all caches in use, of one ``more`` too, in the last of so many steps, which read these pieces."""
+    def _held(self, pieces: Sequence[tuple[Reading, int]], grown: Whole | int, more: Reading | None = None) -> float:
+        """Bytes of all caches in use, of one ``more`` too, in a step that reads these pieces, after which sequences are
+        ``grown`` by so many tokens.
+        """
         held, of = self.prefixes.used, self.room.of_tokens
         if len(self.decoding):
-            held += float(np.add.reduce(of(self.context + (steps - 1))))
+            held += float(np.add.reduce(of(np.minimum(self.context + grown, self.context + self.left - 1))))
             held -= float(np.add.reduce(of(self.shared))) if self.ledger.paths else 0.0
         reading = [*self.reading, *self.tiers.prompts, *self.sent.values()]
         if more:
@@ -410,28 +436,39 @@ class Replica:
         attended: Grid = np.array([piece.done + tokens for piece, tokens in pieces], dtype=np.float64)
         if decodes:
             new, attended = np.append(np.ones(len(self.decoding)), new), np.append(self.context, attended)
-        return Run(now, np.array([now + self.pace * self.clock.seconds(new, attended)]), pieces, decodes)
+        gains = self.guesses.gains(1, len(self.decoding)) if self.guesses and decodes else None
+        ends: Grid = np.array([now + self.pace * self.clock.seconds(new, attended)])
+        return Run(now, ends, pieces, decodes, gains=gains)
 
     def _decoding_alone(self, now: float, *, held: bool) -> Run:
         """Steps that only decode, until one sequence ends, the cache overflows or what came is let in."""
-        steps = min(int(np.minimum.reduce(self.left)), _LONGEST_RUN)
+        gains = self.guesses.gains(_LONGEST_RUN, len(self.decoding)) if self.guesses else None
+        steps = min(self._until_one_ends(gains), _LONGEST_RUN)
         steps = min(steps, self.gate.left) if held else steps
         steps = min(steps, self.gate.until_look(1)) if self.arrived else steps  # what came meanwhile is let in next
-        if self._held((), steps) > self.room.bytes:
-            steps = self._steps_with_room(steps)
+        if self._held((), self._last(gains, steps)) > self.room.bytes:
+            steps = self._steps_with_room(steps, gains)
         new, attended = np.ones(len(self.decoding)), self.context.astype(np.float64)
         first = last = self.clock.seconds(new, attended)
         if steps > 1:
-            last = self.clock.seconds(new, attended + (steps - 1))
+            last = self.clock.seconds(new, attended + (steps - 1 if gains is None else gains[steps - 2]))
         ends = now + self.pace * np.cumsum(np.linspace(first, last, steps))
         if self.tiers.under_way:  # what is loaded meanwhile goes on in the next step
             ends = ends[: int(np.searchsorted(ends, self.tiers.due)) + 1]
-        return Run(now, ends, blocked=bool(self.waiting) and not held, held=held)
+        return Run(now, ends, blocked=bool(self.waiting) and not held, held=held, gains=gains)
 
-    def _steps_with_room(self, most: int) -> int:
+    def _until_one_ends(self, gains: Whole | None) -> int:
+        """The steps after which the first sequence has its last token; more than a run has where none does."""
+        if gains is None:
+            return int(np.minimum.reduce(self.left))
+        over = np.flatnonzero((gains >= self.left).any(axis=1))
+        return int(over[0]) + 1 if len(over) else len(gains) + 1
+
+    def _steps_with_room(self, most: int, gains: Whole | None) -> int:
         """How many steps the cache has room for, at least the one that was made room for."""
         fits, fails = 1, most
         while fails - fits > 1:
             middle = (fits + fails) // 2
-            fits, fails = (middle, fails) if self._held((), middle) <= self.room.bytes else (fits, middle)
+            held = self._held((), self._last(gains, middle))
+            fits, fails = (middle, fails) if held <= self.room.bytes else (fits, middle)
         return fits

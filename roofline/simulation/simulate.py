@@ -20,6 +20,7 @@ from roofline.program.phases import Phase
 from roofline.program.traces import Path
 from roofline.serving.chunked_prefill import Stream, mixed_step_costs
 from roofline.serving.operating_points import Targets
+from roofline.serving.speculation import RESTORED, keeps_states
 from roofline.serving.step_clock import AnyModel
 from roofline.simulation.arrivals import Arrivals
 from roofline.simulation.deployment import Deployment, deploy, disaggregated, one_pool
@@ -80,7 +81,7 @@ class Simulation:
         slots = min(d.most, d.room.sequences(int((own.prompt + own.generate).mean())))
         many = min(_MOST_FULL, max(_LEAST_FULL, _FULL * slots)) * d.replicas
         full = Ledger.of(np.resize(own.prompt, many), np.resize(own.generate, many), self._shared(many))
-        first, *then = d.at_work(full, self.workload.hits, _AS_EXPECTED[: len(d.pools)])
+        first, *then = d.at_work(full, self.workload.hits, _AS_EXPECTED[: len(d.pools)], self.asked.seed)
         run(full, Arrivals.at(np.zeros(many)), first, round_robin, *then)
         ended = np.sort(full.finished)
         start, end = many // 4, 3 * many // 4
@@ -130,7 +131,8 @@ class Simulation:
             beside = max(1.0, used.sequences / max(used.busy, 1e-9))
             streams = []
             if number == len(pools) - 1:
-                streams.append(Stream(Phase.DECODE, beside, np.ones(1), np.ones(1), lengths))
+                more = pool.checked - 1
+                streams.append(Stream(Phase.DECODE, beside, np.ones(1), np.ones(1) + more, lengths + more, 1 + more))
             if number == 0:
                 streams.append(Stream(Phase.PREFILL, many / used.steps, np.ones(1), new, whole))
             found.append(_ends(pool.clock.replica, streams))
@@ -149,6 +151,8 @@ class Simulation:
         young, notes = caution(request.engine, request.device), list(request.device.cautions)
         if young:
             notes.append(young)
+        if self.deployment.speculation and keeps_states(self.deployment.clock.replica.program):
+            notes.append(RESTORED)
         if request.adapters:
             notes.append(request.adapters.note)
         if self.deployment.pools[0].tiers and not self.ledger.paths:
@@ -181,6 +185,7 @@ class Simulation:
                 "arrivals": "closed loop" if a.clients else a.process, "load_requests_per_s": a.per_second,
                 "concurrency": a.clients, "requests": len(w.prompt), "seed": a.seed, "router": a.router,
                 **self.targets.to_dict(), "dtype": request.recipe.name,
+                "speculate": d.speculation.words if d.speculation else None,
                 "lora": request.adapters.words if request.adapters else None,
                 "chunk": steps.engine.mixed_tokens or 0,
                 "max_sequences": d.most, "kv_block": d.room.block, "offload": a.offload,
@@ -239,7 +244,7 @@ def serve(
     paces: Sequence[float] = _AS_EXPECTED,
 ) -> Outcome:
     """Have the requests of a ledger served as they arrive, the steps of each pool at its pace times their time."""
-    pools = deployment.at_work(ledger, workload.hits, paces[: len(deployment.pools)])
+    pools = deployment.at_work(ledger, workload.hits, paces[: len(deployment.pools)], asked.seed)
     first, *then = pools
     run(ledger, asked.arrivals(workload), first, ROUTERS[asked.router], *then)
     return outcome(ledger, pools, targets, warm=asked.steady)

@@ -49,6 +49,16 @@ def test_one_replica_waits_as_all_of_them_do() -> None:
         assert own.percentiles[95] == pytest.approx(other.percentiles[95], rel=0.15)
 
 
+def test_speculation_is_in_the_percentiles() -> None:
+    (order,) = sizing(speculate="3:0.9,0.7,0.5").orders
+    (plain,) = usual().orders
+    assert order.simulated is not None
+    assert plain.simulated is not None
+    assert order.units <= plain.units
+    own, other = (each.simulated.outcome.times["tpot_s"].percentiles[95] for each in (order, plain))
+    assert own < other
+
+
 def test_the_verdict_names_the_statistic() -> None:
     text = sizing_text(usual(), quiet=True)
     assert "targets: p95 TTFT <= 60.0 ms; load 120 req/s, no capacity kept free" in text
@@ -87,7 +97,6 @@ def test_a_mean_may_be_called_so() -> None:
         ({"ttft": "p95:1"}, "has no unit"),
         ({"headroom": 0.2}, "headroom 0.2: percentiles have the queues in them"),
         ({"pools": True}, "pools: not simulated in sizing"),
-        ({"speculate": "4:0.7"}, "speculate: not simulated in sizing"),
         ({"prefill_on": "h100"}, "prefill_on: pools are sized by means"),
     ],
 )

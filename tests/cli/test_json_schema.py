@@ -66,7 +66,9 @@ COMMANDS = {
         "resnet-50 --hardware h100,l40s --load 5kreq/s --latency 50ms",
     ],
     "train": ["gpt2 --hardware h100,8xl40s --batch 64 --tokens 1B --pp 1", "llama-3.1-8b --hardware h100 --batch 1"],
-    "simulate": ["llama-3.1-8b --hardware h100 --load 5req/s --requests 50 --ttft 100ms --offload kv=100GB"],
+    "simulate": [
+        "llama-3.1-8b --hardware h100 --load 5req/s --requests 50 --ttft 100ms --offload kv=100GB --speculate 2:0.8"
+    ],
     "op": [
         "matmul --m 16 --k 4096 --n 4096 --hardware h100",
         "grouped_matmul --tokens 16 --experts 128 --topk 8 --k 4096 --n 1536 --hardware h100",

@@ -282,8 +282,8 @@ VERBS = {
     "simulate": "--hardware --load --concurrency --arrivals --requests --router --seed --workload --prompt --generate "
     "--prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity "
     "--lora --routing --count --lm-head --engine --kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp "
-    "--prefill-on --reserve --offload --price-kind --prices --years --chassis --pue --power-price --hosting --json "
-    "--output -o --quiet --plot --help-all",
+    "--speculate --draft --prefill-on --reserve --offload --price-kind --prices --years --chassis --pue --power-price "
+    "--hosting --json --output -o --quiet --plot --help-all",
     "sweep": "--hardware --years --chassis --pue --power-price --hosting --set --input --dims --strict --json "
     "--output -o --batch --prompt "
     "--generate --context --concurrency --phase --counts --dtype --engine --layouts --ttft --tpot --price-kind "

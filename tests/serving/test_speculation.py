@@ -17,7 +17,7 @@ from roofline.program.traffic import Traffic, fixed
 from roofline.serving.batch_sweep import curves
 from roofline.serving.curve import Curve
 from roofline.serving.hardware_choice import read_hardware
-from roofline.serving.speculation import Speculation, read_speculation, tokens_per_step
+from roofline.serving.speculation import Speculation, read_speculation
 
 MODEL, DRAFT = load_model("llama-3.1-70b"), load_model("llama-3.2-1b")
 ONE = Traffic("one", fixed(1024), fixed(129))
@@ -33,7 +33,7 @@ def curve(speculation: Speculation | None, chunk: int = 0, hardware: str = "8xh1
 
 @given(st.integers(1, 32), st.floats(0, 1))
 def test_a_step_yields_from_one_token_to_all_and_the_one_after(tokens: int, acceptance: float) -> None:
-    yielded = tokens_per_step(tokens, acceptance)
+    yielded = Speculation(tokens, acceptance).yielded
     assert 1 <= yielded <= tokens + 1
     if acceptance < 1:
         assert yielded == pytest.approx((1 - acceptance ** (tokens + 1)) / (1 - acceptance))
@@ -75,11 +75,24 @@ def test_a_draft_costs_time_and_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "4", "4:", ":0.7", "0:0.5", "33:0.5", "4:1.5", "4:-1", "4:nan", "x:0.5", "1.5:0.5"]
+    "text",
+    ["", "4", "4:", ":0.7", "0:0.5", "33:0.5", "4:1.5", "4:-1", "4:nan", "x:0.5", "1.5:0.5", "3:0.9,0.7", "2:0.5,nan"],
 )
 def test_bad_speculation_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="expected TOKENS:ACCEPTANCE"):
         read_speculation({"speculate": text})
+
+
+def test_acceptance_by_position() -> None:
+    found = read_speculation({"speculate": "3:0.9,0.7,0.5"})
+    assert found is not None
+    assert found.accepted == (0.9, 0.7, 0.5)
+    assert found.yielded == pytest.approx(3.1)
+    alike = read_speculation({"speculate": "3:0.8"})
+    assert alike is not None
+    assert alike.accepted == pytest.approx((0.8, 0.64, 0.512))
+    with pytest.raises(UsageError, match="never rise"):
+        read_speculation({"speculate": "2:0.5,0.7"})
 
 
 def test_at_the_shell() -> None:

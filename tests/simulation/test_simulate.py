@@ -151,7 +151,7 @@ def test_degrees_make_replicas_of_the_devices() -> None:
         ({"hardware": "8xh100", "tp": 3}, "tp 3"),
         ({"hardware": "8xh100", "tp": 4, "dp": 4}, "do not make up the 8"),
         ({"hardware": "t4"}, "does not fit: a request of"),
-        ({"speculate": "3:0.7"}, "speculate is no keyword of it"),
+        ({"pools": True}, "pools is no keyword of it"),
         ({"generate": 1}, "generate 1"),
     ],
 )

@@ -130,8 +130,10 @@ def _footer(found: Simulation) -> list[str]:
     engine = f"{request.engine.words}, {budget}, {found.deployment.most:,} sequences at most, {reserve.words}"
     used = f"inputs: {request.recipe.words}, {engine}{router}, seed {found.asked.seed}"
     constants = f"constants: {request.constants.provenance} {request.constants.name}"
+    spoken = found.deployment.speculation
+    guessed = [f"speculation: {spoken.words}"] if spoken else []
     how = f"{constants}; band: every step at its fast, or at its slow end; {counted}"
-    return [_MODELLED, used, how, *(f"note: {note}" for note in found.notes)]
+    return [_MODELLED, used, *guessed, how, *(f"note: {note}" for note in found.notes)]
 
 
 def simulation_rows(found: Simulation) -> list[dict[str, Any]]:
