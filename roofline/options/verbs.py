@@ -258,6 +258,10 @@ class TrainingStep(TypedDict, total=False):
     sequence: Annotated[
         int | None, Option("Tokens of a sequence.", usual="4096, or all positions", metavar="TOKENS", everyday=True)
     ]
+    sequence_lengths: Annotated[
+        str | None,
+        Option("Documents packed into each sequence, by their tokens: 512x4,2048.", usual="one", metavar="TOKENS,..."),
+    ]
     batch_tokens: Annotated[
         str | float | None,
         Option(

@@ -76,7 +76,9 @@ def _verdict(found: Training, row: TrainingRow, step: TrainingStep) -> list[str]
     what = (
         f"{found.model.name} ({found.model.parameters:,} parameters) trained on {several}{device.title or device.name}"
     )
-    asked = f"{q.batch:,} sequences of {q.sequence:,} tokens a step ({q.tokens:,}), {q.recipe.name}, {q.optimizer.name}"
+    packed = f", {len(q.documents):,} documents in each" if len(q.documents) > 1 else ""
+    lengths = f"{q.batch:,} sequences of {q.sequence:,} tokens{packed}"
+    asked = f"{lengths} a step ({q.tokens:,}), {q.recipe.name}, {q.optimizer.name}"
     learning = [f"{q.network.learning_parameters:,} parameters learn: {q.learning.note}"] if q.learning.note else []
     lines = [what, asked, *learning, _memory_line(step), *(_time_lines(step) if step.fits is not False else [])]
     lines += _run_lines(row.run) if row.run else []

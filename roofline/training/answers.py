@@ -41,6 +41,7 @@ class TrainingInputs(TypedDict):
     """The inputs as they were taken, defaults filled in."""
 
     sequence: Annotated[int, Says("tokens of a sequence", "tokens")]
+    sequence_lengths: Annotated[list[int] | None, Says("tokens of documents in a sequence; null: one", "tokens")]
     batch: Annotated[int, Says("sequences of a step over all devices", "sequences")]
     batch_tokens: Annotated[int, Says("tokens of a step", "tokens")]
     dtype: Annotated[str, Says("recipe of mixed precision")]

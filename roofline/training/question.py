@@ -20,6 +20,7 @@ from roofline.parallelism.dimensions import given_degrees
 from roofline.prediction.fleet import fleet_of
 from roofline.prediction.request import Request, edited_model, read_request
 from roofline.program.dropout import with_dropout
+from roofline.program.packing import packed, read_lengths
 from roofline.program.recompute import Recompute, read_policy
 from roofline.program.workload import MAX_LENGTH
 from roofline.program.written_out import written_out
@@ -49,7 +50,8 @@ class TrainingQuestion:
 
     ``batch`` sequences of ``sequence`` tokens make a step. ``given`` are degrees that are fixed; ``microbatch``,
     ``zero`` and ``recompute`` are None where they are searched. ``hidden`` is the part of data parallelism's exchanges
-    that runs behind the passes for free. ``learning``: what of the network learns.
+    that runs behind the passes for free. ``learning``: what of the network learns. ``documents``: tokens of
+    those that are packed into a sequence, none where it is one.
     """
 
     request: Request
@@ -66,6 +68,7 @@ class TrainingQuestion:
     dropout: bool
     hidden: float
     learning: Learning = EVERYTHING
+    documents: tuple[int, ...] = ()
     overrides: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -98,15 +101,15 @@ def read_training(
         network, hardware, device, asked, {"sequence": sequence, "batch": batch, "dtype": recipe.computes}
     )
     policy = None if asked["recompute"] is None else read_policy(asked["recompute"])
-    learning = read_learning(asked)
-    program = learning.apply(request.program)
+    learning, documents = read_learning(asked), _documents(asked)
+    program = learning.apply(packed(request.program, documents) if documents else request.program)
     trained = learning.trained(program)
     program = with_dropout(program) if asked["dropout"] else program
     program = written_out(program) if request.engine.kernels == "single" else program
     return TrainingQuestion(
         request, Network(program, trained), sequence, batch, recipe, read_optimizer(asked["optimizer"]),
         read_schedule(asked["schedule"]), given_degrees(asked), asked["microbatch"], asked["zero"], policy,
-        asked["dropout"], asked["hidden"], learning, tuple((asked["set"] or {}).items()),
+        asked["dropout"], asked["hidden"], learning, documents, tuple((asked["set"] or {}).items()),
     )  # fmt: skip
 
 
@@ -133,11 +136,12 @@ def _request(
 
 def _lengths(network: Model, asked: TrainOptions) -> tuple[int, int]:
     """Tokens of a sequence, and sequences of a step. Raises UsageError or WorkloadError for what is none."""
-    positions = network.lengths.positions
+    positions, documents = network.lengths.positions, _documents(asked)
     sequence = min(SEQUENCE, positions) if asked["sequence"] is None else asked["sequence"]
+    sequence = sum(documents) or sequence
     _whole("sequence", sequence)
-    if sequence > positions:
-        msg = f"sequence {sequence} exceeds the model's {network.lengths.field} {positions}"
+    if max(documents, default=sequence) > positions:
+        msg = f"sequence {max(documents, default=sequence)} exceeds the model's {network.lengths.field} {positions}"
         raise WorkloadError(msg)
     if asked["batch"] is not None:
         if asked["batch_tokens"] is not None:
@@ -150,6 +154,17 @@ def _lengths(network: Model, asked: TrainOptions) -> tuple[int, int]:
         msg = f"batch-tokens {tokens:g}: expected {sequence} tokens, which is one sequence, to {MAX_LENGTH:,} sequences"
         raise UsageError(msg)
     return sequence, sequences_of(tokens / sequence)
+
+
+def _documents(asked: TrainOptions) -> tuple[int, ...]:
+    """Tokens of the documents of a sequence, none where it is one. Raises UsageError for another length of all."""
+    if asked["sequence_lengths"] is None:
+        return ()
+    documents = read_lengths(asked["sequence_lengths"])
+    if asked["sequence"] not in (None, sum(documents)):
+        msg = f"sequence {asked['sequence']}: documents of {sum(documents)} tokens are packed; leave it out"
+        raise UsageError(msg)
+    return documents
 
 
 def sequences_of(wanted: float) -> int:

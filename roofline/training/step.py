@@ -207,7 +207,8 @@ class TrainingStep:
     def _inputs(self) -> dict[str, Any]:
         q = self.question
         return {
-            "sequence": q.sequence, "batch": q.batch, "batch_tokens": q.tokens, "dtype": q.recipe.name,
+            "sequence": q.sequence, "sequence_lengths": list(q.documents) or None, "batch": q.batch,
+            "batch_tokens": q.tokens, "dtype": q.recipe.name,
             "weight_dtype": q.learning.stored.name if q.learning.stored else None, "lora": q.learning.rank,
             "trained": ",".join(q.learning.words) or "all", "trained_parameters": q.network.learning_parameters,
             "gradients": q.recipe.gradients, "optimizer": q.optimizer.name, "schedule": q.schedule.words,
