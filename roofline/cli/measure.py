@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 import click
 
 from roofline.cli.console import progress_bar, show, tell
+from roofline.cli.traced import model_of
 from roofline.errors import RooflineError, SpecError, UsageError
+from roofline.options.groups import Tracing
 from roofline.options.keywords import part
 from roofline.options.verbs import CalibrateFlags, DoctorFlags, ValidateFlags, ValidateOptions
 
@@ -72,7 +74,7 @@ def validate(model: str, flags: ValidateFlags) -> None:
     from roofline.validation.profiles.reading import read_profile
     from roofline.validation.profiles.rules import read_rules
 
-    _check(flags)
+    _check(model, flags)
     if flags["serving"] is not None:
         from roofline.cli.served import validate_served
 
@@ -88,7 +90,8 @@ def validate(model: str, flags: ValidateFlags) -> None:
     rules = read_rules(flags["kernel_rules"])
     known = rules.engine_of(profile) if profile and not flags["engine"] else None
     asked = part(ValidateOptions, {**flags, "engine": flags["engine"] or known or "transformers"})
-    prediction = predict(model, hardware, **asked)
+    subject = model_of(model, part(Tracing, flags))
+    prediction = predict(subject, hardware, **asked)
     if profile is not None:
         told_by: ToldBy = "asked" if flags["engine"] else "kernels" if known else "usual"
         cases = runner.compare_profile(profile, prediction, rules, flags["profiled_steps"], told_by)
@@ -97,7 +100,7 @@ def validate(model: str, flags: ValidateFlags) -> None:
         cases, opened, interrupted = runner.compare_file(flags["measurements"], prediction), None, False
     else:
         opened = _open(flags["device"], _threads(flags["threads"]))
-        cases, interrupted = _timed(prediction, opened, seconds, flags)
+        cases, interrupted = _timed(prediction, opened, seconds, flags, None if isinstance(subject, str) else model)
     result = runner.Validation.of(cases, opened, command_line(), hardware=prediction.hardware.name)
     if output is not None:
         _kept(partial(runner.write_record, result.to_dict()), output)
@@ -117,14 +120,24 @@ def _validate_training(model: str, flags: ValidateFlags) -> None:
     _leave(found.training, found.verdict, flags["max_median_ape"], False)
 
 
-def _timed(prediction: Any, opened: Any, seconds: float, flags: ValidateFlags) -> tuple[list[Any], bool]:
+def _timed(
+    prediction: Any, opened: Any, seconds: float, flags: ValidateFlags, code: str | None
+) -> tuple[list[Any], bool]:
+    """The phases beside their timings; ``code``: the module that was traced, if one was."""
     from roofline.validation import runner
+
+    inputs: Any = ()
+    if code is not None:
+        from roofline.tracing.inputs import read_inputs
+
+        inputs = read_inputs({**prediction.model.config.trace.inputs, **(flags["input"] or {})})
+    module = flags["module"] if code is None else code
 
     resumed = flags["output"] if flags["resume"] else None
     before = runner.finished(resumed, prediction) if resumed else []
     with progress_bar("validating") as advance:
         dtype = prediction.precision.weights
-        run = runner.Runner(prediction, opened, dtype, seconds, flags["module"], flags["compile"], advance)
+        run = runner.Runner(prediction, opened, dtype, seconds, module, flags["compile"], inputs, advance)
         try:
             return [*before, *run.run(skip=[case.phase for case in before])], run.interrupted
         except RooflineError:
@@ -161,7 +174,7 @@ def _leave(cases: Any, verdict: Any, most: float | None, interrupted: bool) -> N
         raise click.exceptions.Exit(5)
 
 
-def _check(flags: ValidateFlags) -> None:
+def _check(model: str, flags: ValidateFlags) -> None:
     """Raises UsageError for flags that do not go together."""
     from roofline.files.atomic import check_writable
     from roofline.parallelism.dimensions import given_degrees
@@ -174,7 +187,7 @@ def _check(flags: ValidateFlags) -> None:
         problem = f"-o {output}: expected a name that ends in .json"
     elif flags["resume"] and output is None:
         problem = "--resume needs -o FILE.json, which holds what was measured"
-    elif wrong := _problem_of_training(flags):
+    elif (wrong := _problem_of_training(flags)) or (wrong := _problem_of_code(model, flags)):
         problem = wrong
     elif flags["module"] is not None and flags["measurements"] is not None:
         problem = "--module does not go with --measurements, which times nothing"
@@ -190,6 +203,16 @@ def _check(flags: ValidateFlags) -> None:
         raise UsageError(problem)
     if output is not None:
         check_writable(output)
+
+
+def _problem_of_code(model: str, flags: ValidateFlags) -> str | None:
+    """What does not go with a MODEL that is code, whose own module is timed; and recorded traces, which have none."""
+    from roofline.models.sources import is_code
+
+    if not is_code(model):
+        return None
+    given = next((name for name in ("module", "serving", "train") if flags[name]), None)
+    return given and f"--{given} does not go with a MODEL that is code: {model} is traced, and timed itself"
 
 
 def _problem_of_training(flags: ValidateFlags) -> str | None:

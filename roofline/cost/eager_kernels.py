@@ -21,6 +21,7 @@ def _half(sizes: Sizes) -> Number:
     return size_of("H", sizes) / exact(2)
 
 
+_TAKEN_APART = ("norm", "elementwise", "softmax", "embedding", "max_pool")
 _SPECIAL = ("gelu", "silu", "tanh")
 
 
@@ -37,7 +38,7 @@ def kernels_of(op: Op) -> tuple[Op, ...]:
     >>> sum(kernel.bytes({"B": 1, "T": 1, "D": 100}, lambda tensor: 4) for kernel in kernels_of(op))  # fused: 1200
     3224
     """
-    if op.kind in ("norm", "elementwise") and op.parts:
+    if op.kind in _TAKEN_APART and op.parts:
         inner = (replace(part, local={**part.local, **op.local}) for part in op.parts)
         return tuple(kernel for part in inner for kernel in kernels_of(part))
     if op.kind == "attention" and any(tensor.role == "kv_cache" for tensor in op.reads):

@@ -10,7 +10,7 @@ from functools import cache, cached_property
 
 from roofline.classes import frozen
 from roofline.cost.kv_cache import cache_bytes
-from roofline.cost.parabolas import crossing, last_that_fits, last_within
+from roofline.cost.parabolas import NEVER, crossing, last_that_fits, last_within
 from roofline.cost.residency import Footprint, alive_bytes, footprint, longest_step, resting
 from roofline.number import Number, as_fraction, exact
 from roofline.program.axes import rebind
@@ -128,6 +128,8 @@ def largest_batch(
                 limit = max(limit, crossing(Fraction(free), {b: as_fraction(carried[b] + chunk) for b in range(3)}))
             fits.append(limit)
     found = max(0, int(min(fits)))
+    if found == NEVER:
+        return MAX_LENGTH
     return found + 1 if found < MAX_LENGTH and held_by(found + 1) <= int(room) else found
 
 

@@ -6,12 +6,17 @@ from collections.abc import Callable
 from fractions import Fraction
 from math import isqrt, lcm
 
+NEVER = 10**18
+"""Where what does not rise crosses a limit."""
+
 _LINES = 3
 """After so many looks that a line says, one is halfway."""
 
 
 def crossing(room: Fraction, curve: dict[int, Fraction]) -> int:
     """The largest whole number whose bytes stay within ``room``, on the rising parabola through three points.
+
+    ``NEVER`` where they do not rise.
 
     >>> crossing(Fraction(70), {0: Fraction(0), 4: Fraction(32), 8: Fraction(128)})  # 2 n^2: 5 -> 50, 6 -> 72
     5
@@ -64,6 +69,8 @@ def _coefficients(curve: dict[int, Fraction]) -> tuple[Fraction, Fraction, Fract
 def _last_root(room: Fraction, curve: dict[int, Fraction]) -> int:
     """Where a parabola last rises beyond ``room``."""
     square, linear, constant = _coefficients(curve)
+    if square == linear == 0:
+        return NEVER
     if square == 0:
         return (room - constant) // linear
     scale = lcm(square.denominator, linear.denominator, (constant - room).denominator)

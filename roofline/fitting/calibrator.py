@@ -25,6 +25,7 @@ PRIORS = {
     "compute": Prior(0.75, 0.4),
     "memory": Prior(0.75, 0.5),
     "special": Prior(0.02, 2.0),
+    "vector": Prior(0.1, 2.0),
     "latency_s": Prior(5e-6, 1.0),
     "p": Prior(2.0, 0.4),
     **{name: constant.prior for name, (_, constant) in named_constants().items()},
@@ -44,12 +45,16 @@ CPU_FREE: dict[str, tuple[str, ...]] = {
     "softmax": ("special", "latency_s"),
     "embedding": _STREAM,
     "cache_copy": _STREAM,
+    "conv": ("compute", "memory", "latency_s"),
+    "max_pool": ("vector", "latency_s"),
     "attention_prefill": ("compute", "special", "memory", "reuse_bandwidth", "latency_s", "extra_keys", "key_block"),
     "attention_decode": ("compute", "memory", "reuse_bandwidth", "latency_s", "extra_keys"),
 }
 GPU_FREE = {
     **dict.fromkeys(CPU_FREE, ("memory", "latency_s")),
     "matmul": ("compute", "memory", "latency_s", "p"),
+    "conv": ("compute", "memory", "latency_s", "p"),
+    "max_pool": ("vector", "latency_s"),
     "attention_prefill": ("compute", "latency_s", "extra_keys"),
     "attention_decode": ("memory", "latency_s", "extra_reads"),
 }
@@ -82,7 +87,12 @@ class Calibrator:
         plain = Constants(0.75, 1.0, 0.1, 0.75, 5e-6, 1.0 if self.hardware.kind == "cpu" else 2.0)
         for group in ("elementwise", *(name for name in free if name != "elementwise")):
             start = plain
-            if "elementwise" in self.fitted and group not in ("matmul", "attention_prefill", "attention_decode"):
+            if "elementwise" in self.fitted and group not in (
+                "matmul",
+                "conv",
+                "attention_prefill",
+                "attention_decode",
+            ):
                 start = self.fitted["elementwise"].constants
             if rows := list(self._timed(group, held_out=False)):
                 self.fitted[group] = self._fit(group, rows, start, free[group])
@@ -124,6 +134,7 @@ def kind_fields(found: Fitted, host_s: float) -> dict[str, Any]:
     """The fields of one kind as a calibration has them; from the host, a launch takes what the host adds."""
     c = found.constants
     fields: dict[str, Any] = {"compute": c.compute, "memory": c.memory, "special": c.special, "p": c.p}
+    fields |= {"vector": c.vector} if "vector" in found.fit.intervals else {}
     fields["latency"] = {"graph": _us(float(c.latency_s)), "eager": _us(float(c.latency_s) + host_s)}
     fields |= c.corrections.written()
     if len(found.errors) >= 8:  # fewer say little: the band of all kinds holds

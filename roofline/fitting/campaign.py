@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from roofline.classes import frozen
@@ -15,7 +16,7 @@ from roofline.cost.eager_kernels import torch_kernel
 from roofline.layers.attention import attention
 from roofline.layers.embedding import token_embedding
 from roofline.layers.normalization import norm
-from roofline.program.op import Op, PerElement, Tensor, contract, elementwise, weight
+from roofline.program.op import Op, PerElement, Tensor, Work, contract, elementwise, weight
 from roofline.validation.devices import Call, Device
 
 CPU_WEIGHTS = ((320, 1600), (576, 576), (640, 1792), (1792, 640), (896, 896), (896, 2560), (2560, 896), (1280, 1280),
@@ -47,6 +48,18 @@ DECODES = ((1, 1, 160, 10, 1, 80), (1, 1, 900, 10, 1, 80), (5, 1, 320, 10, 1, 80
            (14, 1, 450, 20, 5, 48), (3, 1, 2200, 10, 2, 80), (2, 1, 120, 6, 1, 96))  # fmt: skip
 CHECK_DECODES = ((2, 1, 270, 9, 1, 72), (9, 1, 520, 18, 3, 56), (1, 1, 750, 9, 1, 72))
 
+# images, channels in, their height and width, channels out, taps of a side, stride
+CONVOLUTIONS = ((1, 3, 160, 48, 7, 2), (1, 48, 40, 48, 1, 1), (1, 48, 40, 48, 3, 1), (1, 48, 40, 192, 1, 1),
+                (1, 192, 40, 48, 1, 1), (1, 96, 40, 96, 3, 2), (1, 160, 20, 160, 3, 1), (1, 160, 20, 640, 1, 1),
+                (2, 320, 10, 320, 3, 1), (1, 320, 10, 1280, 1, 1), (1, 1280, 10, 320, 1, 1), (2, 640, 5, 640, 3, 1),
+                (1, 384, 20, 768, 1, 2), (4, 40, 20, 80, 3, 2))  # fmt: skip
+CHECK_CONVOLUTIONS = ((1, 3, 120, 56, 5, 2), (1, 56, 36, 56, 3, 1), (1, 224, 18, 224, 3, 1), (2, 112, 18, 448, 1, 1),
+                      (1, 448, 9, 112, 1, 1), (1, 352, 9, 352, 3, 2))  # fmt: skip
+# images, channels, height and width, taps of a side, stride
+POOLS = ((1, 48, 80, 3, 2), (2, 48, 80, 3, 2), (1, 96, 40, 2, 2), (4, 96, 40, 3, 2), (1, 192, 20, 3, 1))
+CHECK_POOLS = ((1, 56, 60, 3, 2), (2, 112, 36, 2, 2), (1, 224, 18, 3, 1))
+GPU_IMAGES = 64  # times as many images on a device with a thousand lanes
+
 _X, _Z, _Y = Tensor("x", "B D"), Tensor("z", "B D"), Tensor("y", "B D")
 _ROW = Tensor("statistic", "B")
 STREAMS: dict[str, Op] = {
@@ -66,6 +79,16 @@ STREAMS: dict[str, Op] = {
     ),
 }
 """The kernels that move tensors, by name or kind of their constants; x, z and y are rows by columns."""
+
+CONV = Op(
+    "conv", "conv", (Tensor("x", "_x"), weight("w", "_k _n")), (Tensor("y", "_r _n"),),
+    (Work("matrix", 2, ("_r", "_k", "_n")),),
+)  # fmt: skip
+MAX_POOL = Op(
+    "max_pool", "max_pool", (Tensor("x", "_x"),), (Tensor("y", "_r"), Tensor("places", "_r", "index")),
+    (Work("vector", 1, ("_r", "_k")),),
+)  # fmt: skip
+"""A convolution as the matmul of patches that it is, and the largest of each window, with where it was."""
 
 _GROUPS = {"mul": "elementwise", "add": "elementwise", "neg": "elementwise", "cat": "copy"}
 
@@ -125,6 +148,10 @@ def designed_points(device: Device, dtype: str) -> list[Point]:
         *_matmuls(inputs, checks, check_rows, held_out=True),
         *_streams(inputs, ROWS_AND_COLUMNS, GPU_SCALE if gpu else 1, held_out=False),
         *_streams(inputs, CHECK_ROWS_AND_COLUMNS, GPU_SCALE if gpu else 1, held_out=True),
+        *_convolutions(inputs, CONVOLUTIONS, GPU_IMAGES if gpu else 1, held_out=False),
+        *_convolutions(inputs, CHECK_CONVOLUTIONS, GPU_IMAGES if gpu else 1, held_out=True),
+        *_pools(inputs, POOLS, GPU_IMAGES if gpu else 1, held_out=False),
+        *_pools(inputs, CHECK_POOLS, GPU_IMAGES if gpu else 1, held_out=True),
         *_attentions(inputs, "attention_prefill", PREFILLS, 8 if gpu else 1, held_out=False),
         *_attentions(inputs, "attention_prefill", CHECK_PREFILLS, 8 if gpu else 1, held_out=True),
         *_attentions(inputs, "attention_decode", DECODES, 8 if gpu else 1, held_out=False),
@@ -149,6 +176,34 @@ def _matmuls(
 def _linear(inputs: Inputs, B: int, D: int, F: int) -> Call:  # noqa: N803  (the letters of the legend)
     linear, x, weights = inputs.device.torch.nn.functional.linear, inputs.warm(B, D), inputs.cold(F, D)
     return lambda turn: linear(x, weights[turn % len(weights)])
+
+
+def _convolutions(inputs: Inputs, shapes: Sequence[tuple[int, ...]], scale: int, *, held_out: bool) -> Iterator[Point]:
+    """Convolutions of images that the kernel before has just written, each with weights that lie in no cache."""
+    for images, into, side, out, taps, stride in shapes:
+        many, places = images * scale, (side + 2 * (taps // 2) - taps) // stride + 1
+        sizes = {"_x": many * into * side**2, "_r": many * places**2, "_k": into * taps**2, "_n": out}
+        x, weights = inputs.warm(many, into, side, side), inputs.cold(out, into, taps, taps)
+        call = partial(_convolve, inputs.device.torch.nn.functional.conv2d, x, weights, stride, taps // 2)
+        yield Point(f"conv {many}x{into}x{side} {out}x{taps}/{stride}", "conv", CONV, sizes, call, held_out)
+
+
+def _convolve(conv2d: Any, x: Any, weights: Sequence[Any], stride: int, padding: int, turn: int) -> Any:
+    return conv2d(x, weights[turn % len(weights)], None, stride, padding)
+
+
+def _pools(inputs: Inputs, shapes: Sequence[tuple[int, ...]], scale: int, *, held_out: bool) -> Iterator[Point]:
+    """The largest of windows, of images that the kernel before has just written."""
+    for images, channels, side, taps, stride in shapes:
+        many, places = images * scale, (side + 2 * (taps // 2) - taps) // stride + 1
+        sizes = {"_x": many * channels * side**2, "_r": many * channels * places**2, "_k": taps**2}
+        pooled = inputs.device.torch.ops.aten.max_pool2d_with_indices
+        call = partial(_pool, pooled, inputs.warm(many, channels, side, side), taps, stride)
+        yield Point(f"max_pool {many}x{channels}x{side} {taps}/{stride}", "max_pool", MAX_POOL, sizes, call, held_out)
+
+
+def _pool(pooled: Any, x: Any, taps: int, stride: int, _: int) -> Any:
+    return pooled(x, [taps, taps], [stride, stride], [taps // 2, taps // 2])
 
 
 def _streams(inputs: Inputs, shapes: Sequence[tuple[int, int]], scale: int, *, held_out: bool) -> Iterator[Point]:

@@ -68,8 +68,6 @@ def outlined(trace: Trace) -> tuple[Outline, tuple[str, ...]]:
 def _warnings(trace: Trace) -> list[str]:
     """What is not counted, and what the answer does not depend on or does not know."""
     still = [] if "B" in trace.letters else ["no input has a size B: the batch changes nothing"]
-    if any(call.kind == "convolution" for call in trace.recording.calls):
-        still.append("convolutions take the constants of other operators: none was timed")
     return [*(f"at least: {loss}" for loss in trace.losses), *still]
 
 

@@ -554,7 +554,7 @@ class MeasuredServingOptions(ValidateOptions, Degrees, total=False):
     """The keywords of ``compare_served``."""
 
 
-class ValidateFlags(Hardware, TorchDevice, MeasuredServingOptions, TrainedStep, JsonOutput, Wide, total=False):
+class ValidateFlags(Hardware, TorchDevice, MeasuredServingOptions, TrainedStep, Tracing, JsonOutput, Wide, total=False):
     """The flags of ``validate``."""
 
     serving: Annotated[

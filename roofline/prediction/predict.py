@@ -186,6 +186,8 @@ class Prediction:
         timed = self.recipe.experts_only and self.constants.unpacks_experts(wide)
         if unpacked := ", ".join(self.recipe.unpacked if self.constants.calibration and not timed else ()):
             notes.append(f"no matmul that unpacks {unpacked} weights was timed: they take the constants of {wide} ones")
+        if "conv" in self._kinds and self.constants.calibration and not self.constants.has_own("conv"):
+            notes.append("convolutions take the constants of other operators: none was timed")
         if untimed := self._untimed_scans:
             notes.append(
                 f"scans of {untimed} were never timed on such a device: they take other constants of "

@@ -28,7 +28,7 @@ class Operator(Protocol):
 MATMULS: tuple[str, ...] = ("mm", "addmm", "bmm", "baddbmm", "linear", "matmul")
 """Contractions of two tensors."""
 
-_ALIASES = {"_unsafe_view": "view", "add_": "add", "mul_": "mul"}
+_ALIASES = {"_unsafe_view": "view"}
 """Names that stand for another in a timing: they run the same kernel."""
 
 _MOVES_NOTHING = (
@@ -116,8 +116,22 @@ def base_name(name: str) -> str:
 
 
 def timed_as(name: str) -> str:
-    """By which name a kernel is known where kernels of two names are the same."""
-    return _ALIASES.get(name, name)
+    """By which name a kernel is known where kernels of two names are the same: one in place runs as one that is not.
+
+    >>> timed_as("relu_"), timed_as("_unsafe_view")
+    ('relu', 'view')
+    """
+    return _ALIASES.get(name, base_name(name))
+
+
+def gathers(name: str) -> bool:
+    """Whether an operator takes rows of a table."""
+    return _BY_NAME.get(base_name(name)) == "gather"
+
+
+def scatters(name: str) -> bool:
+    """Whether an operator writes rows of a table, as many as its last input has."""
+    return _BY_NAME.get(base_name(name)) == "scatter"
 
 
 def is_attention(name: str) -> bool:

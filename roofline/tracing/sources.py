@@ -29,7 +29,7 @@ def trace_source(where: str, inputs: Mapping[str, Given], dims: Mapping[str, int
 
     with contextlib.redirect_stdout(sys.stderr):
         if where.startswith(TRANSFORMERS):
-            module, usual = _from_transformers(where.removeprefix(TRANSFORMERS))
+            module, usual = from_transformers(where.removeprefix(TRANSFORMERS))
             return trace(module, {**usual, **inputs}, dims=dims, name=type(module).__name__, strict=strict)
         build = load_function(where, where, lambda: blaming(where))
         with blaming(where), hollow():
@@ -70,8 +70,8 @@ def load_function(where: str, said: str, blame: Callable[[], AbstractContextMana
     return found
 
 
-def _from_transformers(path: str) -> tuple[Any, dict[str, str]]:
-    """The module of a configuration, without weights, and the inputs that it usually takes."""
+def from_transformers(path: str, *, weights: bool = False) -> tuple[Any, dict[str, str]]:
+    """The module of a configuration, without weights or with random ones, and the inputs that it usually takes."""
     try:
         import transformers  # noqa: PLC0415  (slow to import)
     except ImportError:
@@ -85,7 +85,7 @@ def _from_transformers(path: str) -> tuple[Any, dict[str, str]]:
         msg = f"{TRANSFORMERS}{path}: no such file; expected a config.json, or the folder that holds one"
         raise UsageError(msg)
     transformers.logging.set_verbosity_error()
-    with blaming(f"{TRANSFORMERS}{path}"), hollow():
+    with blaming(f"{TRANSFORMERS}{path}"), contextlib.nullcontext() if weights else hollow():
         config = transformers.AutoConfig.from_pretrained(str(file), local_files_only=True)
         config.use_cache = False
         named = (getattr(config, "architectures", None) or [""])[0]

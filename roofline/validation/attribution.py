@@ -15,12 +15,13 @@ from roofline.classes import frozen
 from roofline.cost.cost import Cost, operator_cost
 from roofline.cost.eager_kernels import kernels_of
 from roofline.cost.kernel_shapes import AttentionShape, MatmulShape
-from roofline.program.axes import Sizes, rebind
+from roofline.number import product
+from roofline.program.axes import Sizes, rebind, size_of
 from roofline.program.op import Op
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import Precision
-from roofline.tracing.aten import MATMULS, is_attention, timed_as
+from roofline.tracing.aten import MATMULS, gathers, is_attention, scatters, timed_as
 from roofline.validation.capture import TorchCall
 
 Mark: TypeAlias = tuple[Any, ...]
@@ -88,6 +89,9 @@ def predicted_kernels(
 
 def _mark(kernel: Op, sizes: Sizes, precision: Precision) -> Mark:
     cost: Cost = operator_cost(kernel, sizes, precision)
+    local = rebind(sizes, kernel.local)
+    if kernel.kind == "matmul" and cost.shape is None:
+        return ("matmul", *_contracted(kernel, local))
     if isinstance(cost.shape, MatmulShape):
         return ("matmul", int(cost.shape.rows), int(cost.shape.depth), int(cost.shape.columns))
     if isinstance(cost.shape, AttentionShape):
@@ -97,8 +101,20 @@ def _mark(kernel: Op, sizes: Sizes, precision: Precision) -> Mark:
             *(int(n) for n in (shape.batch * shape.kv_heads * shape.groups, shape.queries, shape.keys)),
         )
     local = rebind(sizes, kernel.local)
-    name = "embedding" if kernel.kind == "embedding" else kernel.name
+    if kernel.kind == "conv":
+        return ("convolution", int(kernel.writes[0].elements(local)))
+    name = "embedding" if kernel.kind == "embedding" and not gathers(kernel.name) else kernel.name
     return (name, int(kernel.writes[0].elements(local)))
+
+
+def _contracted(kernel: Op, sizes: Sizes) -> tuple[int, int, int]:
+    """Rows, depth and columns of a matmul of two activations, with the matrices of a batch among the rows."""
+    (a, b), out = kernel.reads[:2], kernel.writes[0]
+    columns = [x for x in out.letters if x in b.letters and x not in a.letters]
+    depth = [x for x in a.letters if x in b.letters and x not in out.letters]
+    rows = [x for x in out.letters if x not in columns]
+    found = [int(product(size_of(x, sizes) for x in letters)) for letters in (rows, depth, columns)]
+    return found[0], found[1], found[2]
 
 
 def mark_of(call: TorchCall) -> Mark:
@@ -112,6 +128,8 @@ def mark_of(call: TorchCall) -> Mark:
         behind = "backward" in call.name
         q, k = tensors[1:3] if behind else tensors[:2]
         return ("attention_backward" if behind else "attention", q.shape[0] * q.shape[1], q.shape[2], k.shape[2])
+    if scatters(call.name) and len(tensors) > 1:
+        return (timed_as(call.name), tensors[-1].elements)
     return (timed_as(call.name), _product(call.outputs[0]) if call.outputs else 0)
 
 

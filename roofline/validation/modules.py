@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from roofline.classes import frozen
 from roofline.errors import MissingExtraError, RooflineError, UsageError
 from roofline.models.families import FAMILIES
 from roofline.models.model import Model
+from roofline.models.sources import TRANSFORMERS
 from roofline.program.phases import Phase
-from roofline.tracing.sources import check_module, load_function
+from roofline.tracing.inputs import Input
+from roofline.tracing.sources import check_module, from_transformers, load_function
 from roofline.validation.capture import storage_addresses
 from roofline.validation.devices import Device
 
@@ -61,7 +63,13 @@ def _from_transformers(model: Model) -> Any:
 
 
 def load_module(where: str, device: Device, dtype: str) -> Any:
-    """The module that a function of a file builds: ``file.py:build``. Raises UsageError for what is not there."""
+    """The module that a function of a file builds, ``file.py:build``, or ``transformers:config.json`` names.
+
+    Raises UsageError for what is not there.
+    """
+    if where.startswith(TRANSFORMERS):
+        module, _ = from_transformers(where.removeprefix(TRANSFORMERS), weights=True)
+        return module.to(device.kind, device.dtype(dtype)).eval()
     build = load_function(where, f"--module {where!r}", lambda: blaming(where))
     with blaming(where):
         built = build()
@@ -118,6 +126,32 @@ def build_step(module: Any, device: Device, phase: Phase, sizes: Mapping[str, in
         return _pick(module(new, past_key_values=cache, use_cache=True).logits)
 
     return Step(phase, decode, parameters | storage_addresses(x for pair in tensors for x in pair))
+
+
+def traced_step(
+    module: Any, device: Device, dtype: str, phase: Phase, inputs: Sequence[Input], sizes: Mapping[str, int]
+) -> Step:
+    """One pass of a traced module on random inputs; ``sizes`` has the numbers of the letters of ``inputs``.
+
+    Whole numbers point into the smallest table of embeddings, else to rows of the first input.
+    """
+    torch = device.torch
+    shapes = {each.name: [sizes[s] if isinstance(s, str) else s for s in each.sizes] for each in inputs}
+    tables = [each.num_embeddings for each in module.modules() if hasattr(each, "num_embeddings")]
+    rows = min(tables, default=next((shape[0] for shape in shapes.values() if shape), 1))
+
+    def made(each: Input) -> Any:
+        kind = {"float": device.dtype(dtype), "int": torch.int64, "bool": torch.bool}.get(each.holds)
+        kind = kind or getattr(torch, each.holds)
+        if kind.is_floating_point:
+            return device.random(*shapes[each.name], dtype=kind)
+        if kind is torch.bool:
+            return torch.ones(shapes[each.name], dtype=kind, device=device.kind)
+        return torch.randint(0, rows, shapes[each.name], dtype=kind, device=device.kind)
+
+    given = {each.name: made(each) for each in inputs}
+    resident = storage_addresses([*module.parameters(), *module.buffers()])
+    return Step(phase, lambda: module(**given), resident)
 
 
 def _last_logits(module: Any) -> dict[str, Any]:

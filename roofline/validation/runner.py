@@ -15,11 +15,12 @@ from roofline.files.atomic import atomic_writer
 from roofline.files.library import read_text
 from roofline.prediction.predict import Prediction
 from roofline.program.phases import Phase
+from roofline.tracing.inputs import Input
 from roofline.validation.comparison import CaseComparison, Profiled, ToldBy, Verdict, compare, compare_shares
 from roofline.validation.devices import Device
 from roofline.validation.environment import describe_environment, gpu_state
 from roofline.validation.measurements import MOST_BYTES, read_measurements
-from roofline.validation.modules import Step, blaming, build_module, build_step, load_module, out_of_memory
+from roofline.validation.modules import Step, blaming, build_module, load_module, out_of_memory
 from roofline.validation.profiles.kernels import Profile as KernelProfile
 from roofline.validation.profiles.rules import Rules, join_kernels
 from roofline.validation.profiling import Profile
@@ -29,9 +30,9 @@ from roofline.validation.session import (
     compared,
     digest_of,
     prepare,
+    step_of,
     time_kernels,
     time_steps,
-    vocabulary,
 )
 from roofline.validation.stopwatch import Samples, Tell, silent
 from roofline.version import versions
@@ -42,7 +43,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Runner:
-    """Times the phases of a prediction one after another. ``done`` has what is finished, also after an interruption."""
+    """Times the phases of a prediction one after another. ``done`` has what is finished, also after an interruption.
+
+    ``inputs``: those of a traced ``module``.
+    """
 
     prediction: Prediction
     device: Device
@@ -50,6 +54,7 @@ class Runner:
     budget_s: float = 30.0
     module: str | None = None
     compiled: bool = False
+    inputs: tuple[Input, ...] = ()
     tell: Tell = silent
     done: list[CaseComparison] = field(default_factory=list)
     interrupted: bool = False
@@ -63,7 +68,7 @@ class Runner:
                 case = None
                 try:
                     with blaming(self.module) if self.module else nullcontext():
-                        case = prepare(self.prediction, phase, module, self.device)
+                        case = prepare(self.prediction, phase, module, self.device, self.inputs)
                         self._time(case, module, self.budget_s / len(phases))
                 except KeyboardInterrupt:
                     self.interrupted = True
@@ -100,15 +105,13 @@ class Runner:
         if self.device.kind == "cuda":
             time_steps([case], self.device, 0.2 * budget_s, how="graph", tell=self.tell)
         if self.compiled:
-            step, case.step = case.step, _compiled(case, module, self.device)
+            step, case.step = case.step, self._compiled(case, module)
             time_steps([case], self.device, 0.3 * budget_s, how="compile", tell=self.tell)
             case.step = step
 
-
-def _compiled(case: Case, module: Any, device: Device) -> Any:
-    compiled = device.torch.compile(module)
-    sizes = case_sizes(case.prediction.workload, case.phase)
-    return build_step(compiled, device, case.phase, sizes, vocabulary(case.prediction))
+    def _compiled(self, case: Case, module: Any) -> Step:
+        compiled = self.device.torch.compile(module)
+        return step_of(case.prediction, case.phase, compiled, self.device, self.inputs)
 
 
 def compare_file(path: Path, prediction: Prediction) -> list[CaseComparison]:

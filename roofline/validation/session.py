@@ -12,11 +12,12 @@ from roofline.number import exact
 from roofline.prediction.predict import Prediction
 from roofline.program.phases import Phase
 from roofline.program.workload import Workload
+from roofline.tracing.inputs import Input
 from roofline.validation.attribution import Joined, join, predicted_kernels
 from roofline.validation.capture import capture_step
 from roofline.validation.comparison import CaseComparison, compare
 from roofline.validation.devices import Device
-from roofline.validation.modules import Step, build_step
+from roofline.validation.modules import Step, build_step, traced_step
 from roofline.validation.profiling import Profile, profile_step
 from roofline.validation.replay import distinct, replay
 from roofline.validation.stopwatch import SLOWER, Samples, Stopwatch, Tell, silent
@@ -63,11 +64,22 @@ def case_sizes(workload: Workload, phase: Phase) -> dict[str, int]:
     return {"batch": workload.batch, "length": round(float(mean() if mean else length))}
 
 
-def prepare(prediction: Prediction, phase: Phase, module: Any, device: Device) -> Case:
-    """A case whose prediction is frozen. The module has the device and dtype of the prediction already."""
+def prepare(prediction: Prediction, phase: Phase, module: Any, device: Device, inputs: Sequence[Input] = ()) -> Case:
+    """A case whose prediction is frozen. The module has the device and dtype of the prediction already.
+
+    ``inputs``: those of a traced module.
+    """
     digest = digest_of(prediction)
+    return Case(prediction, phase, step_of(prediction, phase, module, device, inputs), digest)
+
+
+def step_of(prediction: Prediction, phase: Phase, module: Any, device: Device, inputs: Sequence[Input]) -> Step:
+    """The step of a phase that is timed."""
     sizes = case_sizes(prediction.workload, phase)
-    return Case(prediction, phase, build_step(module, device, phase, sizes, vocabulary(prediction)), digest)
+    if not inputs:
+        return build_step(module, device, phase, sizes, vocabulary(prediction))
+    letters = {**prediction.program.sizes, "B": sizes["batch"], "S": sizes["length"]}
+    return traced_step(module, device, prediction.precision.weights, phase, inputs, letters)
 
 
 def vocabulary(prediction: Prediction) -> int:

@@ -296,8 +296,8 @@ VERBS = {
     "calibrate": "--device --threads --json --budget --extends --dtype --output -o --seed --help-all",
     "validate": "--hardware --device --threads --batch --prompt --generate --context --phase --dtype --engine "
     "--kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp --train --sequence "
-    "--optimizer --json --wide --serving --module --measurements --profiled-steps --kernel-rules --compile --budget "
-    "--max-median-ape --output -o --resume --help-all",
+    "--optimizer --input --dims --strict --json --wide --serving --module --measurements --profiled-steps "
+    "--kernel-rules --compile --budget --max-median-ape --output -o --resume --help-all",
     "mcp": "",
     "page": "--hardware --port --open --output -o --models --dtypes",
     "hardware list": "--json --vendor --kind --memory --dtype --sort --announced",

@@ -10,6 +10,7 @@ from roofline.fitting.calibrating import HOST_S, Host
 from roofline.models.model import Model, load_model
 from roofline.prediction.predict import predict
 from roofline.program.phases import Phase
+from roofline.tracing.inputs import read_inputs
 from roofline.validation.attribution import join, mark_of
 from roofline.validation.capture import TensorSpec, TorchCall, capture_step
 from roofline.validation.devices import Device
@@ -130,6 +131,29 @@ def test_the_tutorial_runs_and_is_what_was_predicted(cpu: Device) -> None:
         assert case.step.run().shape == (1, 5, 10_000)
     assert joined.not_run == {}
     assert {c.name for c in joined.unpredicted} <= {"arange"}
+
+
+TRACED: dict[str, tuple[dict[str, str], dict[str, int]]] = {
+    "Decoder": ({"tokens": "B,S"}, {}),
+    "OwnAttention": ({"x": "B,S,32"}, {}),
+    "Convolutions": ({"x": "B,3,M,M"}, {"M": 32}),
+    "Recommender": ({"dense": "B,13", "ids": "B,5"}, {}),
+    "GraphLayer": ({"nodes": "B,16", "start_index": "M", "end_index": "M"}, {"M": 50}),
+}
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_a_traced_module_runs_the_calls_that_were_predicted_and_no_others(name: str, cpu: Device) -> None:
+    """In eager torch each call of the trace is a kernel by itself, of the size that was predicted."""
+    traced_modules, roofline = pytest.importorskip("traced_modules"), pytest.importorskip("roofline")
+    module = getattr(traced_modules, name)().eval()
+    inputs, dims = TRACED[name]
+    prediction = predict(roofline.trace(module, inputs, dims=dims), "laptop-cpu", batch=3, dtype="fp32")
+    with no_grad():
+        case = prepare(prediction, Phase.ENCODE, module, cpu, read_inputs(inputs))
+        joined = join(capture_step(case.step.run, case.step.resident).kernels(), kernels_predicted(case))
+    assert joined.not_run == {}
+    assert {call.name for call in joined.unpredicted} <= {"arange", "lift_fresh", "ones", "zeros", "full"}
 
 
 def test_weights_and_caches_are_known_as_resident(cpu: Device) -> None:

@@ -40,6 +40,11 @@ def kernels_of(calls: Sequence[Call], used: frozenset[int], recording: Recording
     return [_kernel(parts[key], used, readers, recording) for key in sorted(parts)]
 
 
+def alone(call: Call, recording: Recording) -> Kernel:
+    """A call as a kernel by itself, as eager torch runs it."""
+    return Kernel((call,), tuple(_joined(call.reads, recording)), tuple(_joined(call.writes, recording)))
+
+
 def _levels(calls: Sequence[Call]) -> dict[int, int]:
     after: dict[int, int] = {}
     levels = {}

@@ -10,7 +10,7 @@ from roofline.layers.attention import attention
 from roofline.models.traced.blocks import short_name
 from roofline.models.traced.calls import GROUPED, Access, Attended, Call, Contraction, Recording
 from roofline.models.traced.extents import NOTHING, ONE, Extent
-from roofline.models.traced.fusion import Kernel
+from roofline.models.traced.fusion import Kernel, alone
 from roofline.number import Number, exact, power
 from roofline.program.axes import Binding, Sizes
 from roofline.program.conventions import Conventions
@@ -52,17 +52,18 @@ class Namer:
 
 @dataclass(slots=True)
 class _Statement:
-    """The sizes of an operator's own axes, and its tensors."""
+    """The sizes of an operator's own axes, and its tensors; ``mark`` tells the axes of one of its parts apart."""
 
     namer: Namer
     local: dict[str, Extent] = field(default_factory=dict)
+    mark: str = ""
 
     def axis(self, name: str, extent: Extent) -> str:
         """An axis of this size; none for a size of 1."""
         if extent == ONE:
             return ""
-        self.local[name] = extent
-        return name
+        self.local[f"{name}{self.mark}"] = extent
+        return f"{name}{self.mark}"
 
     def axes(self, **extents: Extent) -> str:
         """Axes by name, in order."""
@@ -146,7 +147,7 @@ def _patches(kernel: Kernel, shape: Contraction, name: str, statement: _Statemen
         for i, each in enumerate(kernel.writes)
     ]
     work = (Work("matrix", 2, tuple(axes.split())),)
-    return Op(name, "convolution", _distinct(reads, ()), _distinct(writes, ()), work, statement.local)
+    return Op(name, "conv", _distinct(reads, ()), _distinct(writes, ()), work, statement.local)
 
 
 def _attention(
@@ -222,6 +223,19 @@ def _distinct(tensors: Sequence[Tensor], taken: Sequence[Tensor]) -> tuple[Tenso
 
 
 def _elementwise(kernel: Kernel, name: str, statement: _Statement) -> Op:
+    """A kernel whose parts are its calls, which eager torch runs one by one."""
+    namer = statement.namer
+    parts = tuple(
+        _part(alone(call, namer.recording), _Statement(namer, mark=f".{place}"))
+        for place, call in enumerate(kernel.calls)
+        if call.writes
+    )
+    return replace(_part(kernel, statement), name=name, parts=parts)
+
+
+def _part(kernel: Kernel, statement: _Statement) -> Op:
+    """Elementwise work under the name of torch."""
+    name = kernel.main.name
     first = kernel.writes[0]
     reads = [statement.tensor(each, _axes_beside(each, first, i, statement)) for i, each in enumerate(kernel.reads)]
     writes = [
@@ -258,9 +272,13 @@ def _work(calls: Sequence[Call]) -> tuple[Work, ...]:
 
 
 def _kind(calls: Sequence[Call]) -> str:
-    """The kind whose constants a kernel takes."""
+    """The kind whose constants a kernel takes. In inference a batch norm has its statistics: it is elementwise."""
     kinds, names = {call.kind for call in calls}, {call.name for call in calls}
-    if "norm" in kinds or ("reduction" in kinds and names & {"rsqrt", "sqrt"}):
+    if names <= {"max_pool2d_with_indices"}:
+        return "max_pool"
+    if any(call.kind == "norm" and "batch_norm" not in call.name for call in calls) or (
+        "reduction" in kinds and names & {"rsqrt", "sqrt"}
+    ):
         return "norm"
     if "softmax" in kinds:
         return "softmax"
