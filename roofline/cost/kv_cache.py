@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from roofline.number import Number, exact
@@ -20,6 +21,7 @@ def cache_bytes(program: Program, sizes: Sizes, precision: Precision, roles: tup
 def cache_growth(program: Program, precision: Precision, length: int, letter: Literal["S", "M"] = "S") -> int:
     """Bytes of KV cache that the ``length``-th token of a sequence adds: fewer once a window has been filled.
 
+    Where so many tokens make one compressed entry, it is the mean over as many as make one of each kind.
     ``letter`` M: the token is one that an encoder reads, for cross-attention. A state does not grow.
     """
     sizes = {name: exact(size) for name, size in {**program.sizes, "B": 1, "T": 1, "S": 1, "M": 1}.items()}
@@ -28,4 +30,7 @@ def cache_growth(program: Program, precision: Precision, length: int, letter: Li
         bound = {**sizes, letter: exact(tokens)}
         return sum(program.resident(*stated, bound) * precision.width(stated[2]) for stated in program.caches())
 
-    return int(held(length) - held(length - 1))
+    rates = [size for group in program.groups if isinstance(size := group.local.get("x"), int)]
+    period = math.lcm(*rates)
+    first = max(length - period, 0)
+    return int((held(first + period) - held(first)) / period)

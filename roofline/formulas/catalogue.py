@@ -8,6 +8,7 @@ from typing import Any
 from roofline.formulas.lone_layers import Layer
 from roofline.formulas.lone_layers import fixed as _fixed
 from roofline.formulas.recurrences import RECURRENCES
+from roofline.formulas.sparse import SPARSE
 from roofline.layers import attention as attention_layer
 from roofline.layers import (
     cross_attention,
@@ -212,6 +213,7 @@ LAYERS: dict[str, Layer] = {
         head.masked_lm_head,
     ),
     **RECURRENCES,
+    **SPARSE,
     "matmul": Layer(
         "matrix product, B x D times D x F",
         _fixed(contract("matmul", Tensor("x", "B D"), weight("w", "D F"), Tensor("y", "B F"))),

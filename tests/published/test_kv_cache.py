@@ -17,8 +17,8 @@ from roofline.program.workload import Precision
 
 PAGE = Path(__file__).parents[2] / "docs" / "kv-cache.md"
 ROWS = re.findall(r"^\| ([a-z0-9.-]+) \| ([0-9x+() ]+) \| ([0-9x+() ]+) \|$", PAGE.read_text(), re.MULTILINE)
-LONG = 100_000
-"""Longer than every window."""
+LONG = 102_400
+"""Longer than every window, and a whole number of compressed entries."""
 
 
 def by_hand(formula: str) -> int:
@@ -53,6 +53,44 @@ def test_sparse_attention_grows_no_more_than_its_keys() -> None:
     """Of 131,072 tokens each of 128 heads sees 2,048, as latents of 512 + 64 and 512; the indexer sees them all."""
     assert flops("deepseek-v3.2", "attention", Phase.DECODE, 1, 131_072) == 61 * 128 * 2 * (2 * 512 + 64) * 2048
     assert flops("deepseek-v3.2", "index_scores", Phase.DECODE, 1, 131_072) == 61 * 64 * 2 * (128 + 1) * 131_072
+
+
+MILLION = 1 << 20
+
+
+def test_the_caches_of_a_million_tokens_are_those_that_vllm_states() -> None:
+    """vLLM's announcement of DeepSeek-V4: 9.62 GiB a sequence in bf16, 83.9 GiB for a network like V3.2."""
+    for preset, stated in (("deepseek-v4-pro", 9.62), ("deepseek-v3.2", 83.9)):
+        program = load_model(preset).program()
+        sizes = {name: exact(size) for name, size in {**program.sizes, "B": 1, "T": 1, "S": MILLION}.items()}
+        held = cache_bytes(program, sizes, Precision("bf16", "bf16", "bf16", "bf16"), ("kv_cache",))
+        assert abs(float(held) / 2**30 / stated - 1) < 0.001
+
+
+def test_a_token_of_deepseek_v4_takes_the_share_of_v3_2_that_the_report_states() -> None:
+    """27 % of the FLOPs at a million tokens, V4-Flash 10 %; the report counts FP4 as fewer FLOPs, here all count one."""
+
+    def whole(preset: str) -> Fraction:
+        program = load_model(preset).program()
+        sizes = {name: Fraction(size) for name, size in {**program.sizes, "B": 1, "T": 1, "S": MILLION}.items()}
+        ops = program.in_phase(Phase.DECODE)
+        return sum((group.times(sizes) * op.flops(group.sizes(sizes)) for group, op in ops), Fraction(0))
+
+    shares = [float(whole(preset) / whole("deepseek-v3.2")) for preset in ("deepseek-v4-pro", "deepseek-v4-flash")]
+    assert [round(share, 3) for share in shares] == [0.260, 0.120]
+
+
+def test_entries_are_seen_once_they_are_complete() -> None:
+    """Each of 64 x 512 queries of a layer sees 128 tokens of the window and 512 of 32,768 entries, or 1,024 of 1,024."""
+    sparse, heavy = (4 * 64 * 512 * (128 + seen) for seen in (512, 1024))
+    assert flops("deepseek-v4-flash", "attention", Phase.DECODE, 1, 131_072) == (
+        21 * sparse + 20 * heavy + 2 * 4 * 64 * 512 * 128
+    )
+    entries = sum(min(token // 4, 512) for token in range(1, 5001))
+    near, far = (sum(min(token, 128) for token in range(1, 5001)), sum(token // 128 for token in range(1, 5001)))
+    assert flops("deepseek-v4-flash", "attention", Phase.PREFILL, 5000, 5000) == 4 * 64 * 512 * (
+        43 * near + 21 * entries + 20 * far
+    )
 
 
 def test_the_layers_of_glm_5_2_share_the_keys_of_21_indexers() -> None:

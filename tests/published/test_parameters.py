@@ -82,6 +82,8 @@ STATED = {
     "solar-open-100b": "102",
     "deepseek-llm-7b": "7",
     "deepseek-v3.2": "671",
+    "deepseek-v4-flash": "284",
+    "deepseek-v4-pro": "1.6e3",
     "glm-5": "744",
     "glm-5.2": "744",
     "falcon-7b": "7",

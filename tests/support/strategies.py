@@ -282,6 +282,32 @@ _SHARED = {
 MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
     "deepseek_v2": ("DeepseekV2", _PLAIN + " attention_bias", _LATENT, {}),
     "deepseek_v3": ("DeepseekV3", _PLAIN + " attention_bias", _LATENT, {}),
+    "deepseek_v4": (
+        "DeepseekV4",
+        _PLAIN,
+        {
+            "head_dim": st.just(16),  # the eighth of it that rotates is even
+            "q_lora_rank": SMALL,
+            "o_groups": st.just(1),
+            "o_lora_rank": SMALL,
+            "sliding_window": _WIDTHS,
+            "index_n_heads": FEW,
+            "index_head_dim": st.integers(1, 8).map(lambda half: 2 * half),
+            "index_topk": SMALL,
+            "n_routed_experts": st.integers(4, 8),
+            "num_experts_per_tok": FEW,
+            "n_shared_experts": st.just(1),
+            "moe_intermediate_size": SMALL,
+            "hc_mult": FEW,
+            "compress_rates": st.fixed_dictionaries(
+                {
+                    "compressed_sparse_attention": st.integers(1, 6),
+                    "heavily_compressed_attention": st.integers(1, 12),
+                }
+            ),
+        },
+        {},
+    ),
     "deepseek_v32": ("DeepseekV32", _PLAIN + " attention_bias", {**_LATENT, **_INDEXED}, {}),
     "dots1": (
         "Dots1",
@@ -485,6 +511,11 @@ def decoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str,
         drawn["num_key_value_heads"] = fields["num_attention_heads"]
     if model_type == "mimo_v2_flash":
         kept["num_attention_heads"] *= 2  # layers with a window have twice the key/value heads
+    if model_type == "deepseek_v4":
+        kinds = st.sampled_from(("sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention"))
+        drawn["layer_types"] = [draw(kinds) for _ in range(kept["num_hidden_layers"])]
+        drawn["o_groups"] = kept["num_attention_heads"] // draw(st.sampled_from((1, kept["num_attention_heads"])))
+        del kept["intermediate_size"]
     if model_type == "step3p5":
         kinds = st.sampled_from(("full_attention", "sliding_attention"))
         drawn["layer_types"] = [draw(kinds) for _ in range(kept["num_hidden_layers"])]

@@ -59,19 +59,23 @@ def _auto_round(o: Options) -> Stored:
 
 
 def _fp8(o: Options) -> Stored:
-    """FP8 by blocks, whatever the scales are kept in, or by tensors; blocks of 1 x 32 are MXFP8."""
-    block, experts = o.get("weight_block_size"), o.get("expert_dtype", "fp8")
-    if experts != "fp8":
+    """FP8 by blocks, whatever the scales are kept in, or by tensors; blocks of 1 x 32 are MXFP8.
+
+    Experts in ``fp4`` are E2M1 in groups of 32 with a scale of powers of two each (DeepSeek-V4).
+    """
+    block, experts = o.get("weight_block_size"), o.get("expert_dtype") or "fp8"
+    if experts not in ("fp8", "fp4"):
         msg = f"experts in {shown(experts)}"
         raise ValueError(msg)
+    routed = ((Modules(("re:.*\\.experts\\..*",)), "mxfp4:fp8"),) if experts == "fp4" else ()
     if block is None:
-        return Stored("fp8-tensor")
+        return Stored("fp8-tensor", rules=routed)
     size = list(block) if isinstance(block, (list, tuple)) else []
     form = {"[128, 128]": "fp8-block", "[1, 32]": "mxfp8"}.get(str(size))
     if form is None:
         msg = f"blocks of {(' x '.join(map(str, size)) or shown(block))[:40]}"
         raise ValueError(msg)
-    return Stored(form)
+    return Stored(form, rules=routed)
 
 
 def _fp_quant(o: Options) -> Stored:

@@ -42,6 +42,8 @@ def read_checkpoint(
     if not isinstance(stated, Mapping):
         msg = f"{where}: quantization_config {shown(stated)}: expected a mapping with a quant_method"
         raise ConfigError(msg)
+    if fields.get("expert_dtype") is not None:  # which newer files say among the options
+        stated = {"expert_dtype": fields["expert_dtype"], **stated}
     method = _method(stated, where)
     try:
         stored = METHODS[method](stated)
@@ -88,6 +90,8 @@ def _beside(folder: Path | None, where: str) -> tuple[Mapping[str, Any] | None, 
 def _state(fields: Mapping[str, Any], where: str) -> str:
     """The dtype of recurrent states that the file states."""
     given = fields.get("mamba_ssm_dtype") or fields.get("mamba_ssm_cache_dtype")
+    if given is None and fields.get("model_type") == "deepseek_v4":
+        given = "float32"  # the rows that compressors keep, in the code published with the model
     if given is None or given == "auto":
         return AS_ASKED.state
     if not isinstance(given, str) or given not in _STATES:

@@ -12,6 +12,7 @@ from roofline.program.conventions import Conventions
 from roofline.program.program import Program
 
 LINES = {
+    "compressed": "deepseek_v4",
     "encoders": (
         "albert bert camembert deberta-v2 distilbert electra gte jina_embeddings_v3 modernbert mpnet "
         "nomic_bert roberta tutorial_encoder xlm-roberta"

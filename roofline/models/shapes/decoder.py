@@ -10,6 +10,7 @@ from roofline.layers.embedding import embedding_sum, position_embedding, token_e
 from roofline.layers.expert_load import touched_under
 from roofline.layers.head import classifier, lm_head, sampling
 from roofline.layers.normalization import norm
+from roofline.layers.residuals.hyper_connections import last_collapse, spread
 from roofline.models.shapes.decoder_config import DecoderConfig, Layer, LayerType
 from roofline.models.shapes.decoder_layers import layer, sizes_of
 from roofline.models.shapes.tower import tower_groups
@@ -44,6 +45,8 @@ def program(config: DecoderConfig, conventions: Conventions) -> Program:
             ops = layer(config, kind, how, step=all(phase.one_token for phase in phases))
             local = _local(config, kind, conventions)
             groups.append(Group(name, ops, repeat, phases, stacked=True, local=local, numbers=tuple(numbers[kind])))
+    if config.residual_streams is not None:
+        groups.append(Group("final_norm", last_collapse(kind=config.norm), phases=every))
     if config.blocks == "branch":
         final = norm("final_norm", Tensor("x", "B T D"), Tensor("h", "B T D"), kind=config.norm)
         groups.append(Group("final_norm", (final,), phases=every))
@@ -61,9 +64,9 @@ def _ways(
     """The phases, of those that there are, and how the layers run in them.
 
     Latents are expanded in prefill and absorbed in decode, and in both where an indexer picks keys; recurrences scan a
-    prompt, and in decode take a step.
+    prompt, and in decode take a step; so do compressors.
     """
-    if kind.scans:
+    if kind.scans or kind.compresses:
         return [((phase,), conventions) for phase in every]
     if config.kv_lora_rank is None or conventions.latent != "usual":
         return [(every, conventions)]
@@ -85,6 +88,10 @@ _SPANS: dict[LayerType, dict[str, Binding]] = {
 def _local(config: DecoderConfig, kind: Layer, conventions: Conventions) -> dict[str, Binding]:
     """What the letters mean in layers of one kind: S under a window, F and X where there are experts."""
     local = dict(_SPANS.get(kind.attention, {}))
+    rates = {"compressed_sparse_attention": (config.csa_rate, 2), "heavily_compressed_attention": (config.hca_rate, 1)}
+    rate, series = rates.get(kind.attention, (None, 1))
+    if rate is not None:
+        local |= {"x": rate, "b": series, "y": series * rate}
     if kind.experts:
         local["X"] = touched_under(conventions.routing)
         if config.has_dense_layers and config.moe_intermediate_size is not None:
@@ -113,8 +120,10 @@ def _word(config: DecoderConfig, kind: Layer) -> str:
 
 
 def _embedding(config: DecoderConfig) -> tuple[Op, ...]:
-    x = Tensor("x", "B T D")
-    ops = [token_embedding(tied=config.head and config.tie_word_embeddings)]
+    x, tied = Tensor("x", "B T D"), config.head and config.tie_word_embeddings
+    if config.residual_streams is not None:
+        return token_embedding(output="x_token", tied=tied), spread()
+    ops = [token_embedding(tied=tied)]
     if config.positions == "learned":
         ops += [position_embedding(), embedding_sum(position=True, segment=False)]
     if config.embedding_norm:

@@ -12,9 +12,20 @@ from roofline.models.shapes.recurrence import Recurrence
 from roofline.models.shapes.tower import TowerConfig
 
 LayerType = Literal[
-    "full_attention", "sliding_attention", "chunked_attention", "linear_attention", "hybrid", "mlp", "moe"
+    "full_attention",
+    "sliding_attention",
+    "chunked_attention",
+    "compressed_sparse_attention",
+    "heavily_compressed_attention",
+    "linear_attention",
+    "hybrid",
+    "mlp",
+    "moe",
 ]
 """What mixes the tokens: attention, a recurrence, both side by side; ``mlp`` and ``moe`` are feed-forward alone."""
+
+COMPRESSED = ("compressed_sparse_attention", "heavily_compressed_attention")
+"""Attention to a window and to compressed entries, those that an indexer picks or all of them (DeepSeek-V4)."""
 
 
 _ALL_ALIKE = (("layer_types", "full_attention"), ("no_rope_layers", 1), ("moe_layers", 1), ("indexers", 1))
@@ -37,6 +48,11 @@ class Layer(NamedTuple):
     def attends(self) -> bool:
         """Whether there is attention."""
         return self.attention not in ("linear_attention", "mlp", "moe")
+
+    @property
+    def compresses(self) -> bool:
+        """Whether tokens are summed up to entries, which goes on from those of the steps before."""
+        return self.attention in COMPRESSED
 
     @property
     def scans(self) -> bool:
@@ -115,6 +131,12 @@ class DecoderConfig(Config):
     indexers: list[int] = Field(
         default=[], description="1 for each layer with an indexer, 0: it sees the keys picked before; empty: all"
     )
+    csa_rate: Size | None = Field(default=None, description="tokens to an entry where an indexer picks entries")
+    hca_rate: Size | None = Field(default=None, description="tokens to an entry where all entries are seen")
+    o_groups: Size | None = Field(default=None, description="groups of heads that are projected to a latent each")
+    o_lora_rank: Size | None = None
+    residual_streams: Size | None = Field(default=None, description="streams of the residual, if more than a sum")
+    stream_rounds: int = Field(default=0, ge=0, le=MAX_LAYERS, description="how often their mixture is balanced")
     moe_layers: list[int] = Field(default=[], description="1 for each layer with experts; empty: all, if there are any")
     recurrence: Recurrence | None = Field(default=None, description="what layers of linear_attention and hybrid have")
     vision: TowerConfig | None = Field(default=None, description="the tower of images in front of the decoder")
@@ -164,11 +186,32 @@ class DecoderConfig(Config):
                 if getattr(self, name) is None:
                     msg = f"{name}: missing, expected a whole number, since kv_lora_rank is given"
                     raise ValueError(msg)
+        self._compressions_agree()
         self._tower_agrees()
         self._experts_agree()
         self._indexers_agree()
         self._recurrence_agrees()
         return self
+
+    def _compressions_agree(self) -> None:
+        needed = {
+            "compressed_sparse_attention": "csa_rate o_groups index_topk index_n_heads index_head_dim",
+            "heavily_compressed_attention": "hca_rate o_groups",
+        }
+        for kind in COMPRESSED:
+            for name in needed[kind].split():
+                if kind in self.layer_types and getattr(self, name) is None:
+                    msg = f"{name}: missing, expected a whole number, since layer_types has {kind}"
+                    raise ValueError(msg)
+        if self.o_groups is None:
+            return
+        for name in ("o_lora_rank", "q_lora_rank", "qk_rope_head_dim", "sliding_window", "residual_streams"):
+            if getattr(self, name) is None:
+                msg = f"{name}: missing, expected a whole number, since o_groups is given"
+                raise ValueError(msg)
+        if self.num_attention_heads % self.o_groups:
+            msg = f"o_groups {shown(self.o_groups)} does not divide num_attention_heads {self.num_attention_heads}"
+            raise ValueError(msg)
 
     def _tower_agrees(self) -> None:
         if self.vision is not None and (width := self.vision.projector[-1].width) != self.hidden_size:

@@ -19,6 +19,14 @@ from roofline.layers.gated_attention import attention_gate, gated_projections
 from roofline.layers.latent_attention import indexer, latent_attention, latent_output_projection, latent_projections
 from roofline.layers.mixture_of_experts import experts, latent_experts, router, shared_experts
 from roofline.layers.normalization import Placement, norm, parallel_residual_norm, residual_norm
+from roofline.layers.residuals.hyper_connections import collapse, expand
+from roofline.layers.sparse.compressed_attention import (
+    compressed_attention,
+    compressed_projections,
+    compressor,
+    entry_indexer,
+    grouped_output,
+)
 from roofline.models.shapes.decoder_config import DecoderConfig, Layer, LayerType
 from roofline.models.shapes.recurrence import mixer
 from roofline.program.conventions import Conventions
@@ -35,7 +43,8 @@ _MASKS: dict[LayerType, Mask] = {
 
 def sizes_of(config: DecoderConfig) -> dict[str, int]:
     """What each letter counts, before a layer gives it another meaning."""
-    kv_heads = config.num_key_value_heads
+    kv_heads = config.o_groups or config.num_key_value_heads  # one key serves all groups
+    streams = config.residual_streams
     sizes = {
         "D": config.hidden_size,
         "F": config.intermediate_size if config.has_dense_layers else _expert_width(config),
@@ -57,6 +66,10 @@ def sizes_of(config: DecoderConfig) -> dict[str, int]:
         "U": config.v_head_dim,
         "n": config.index_n_heads,
         "d": config.index_head_dim,
+        "o": config.o_lora_rank,
+        "e": config.index_topk if config.o_groups else None,
+        "h": streams,
+        "j": streams * (streams + 2) if streams else None,
     }
     given = sizes | {letter: size for letter, size in more.items() if size is not None}
     return (config.recurrence.sizes if config.recurrence else {}) | given
@@ -68,6 +81,8 @@ def _expert_width(config: DecoderConfig) -> int:
 
 def layer(config: DecoderConfig, kind: Layer, conventions: Conventions, *, step: bool) -> tuple[Op, ...]:
     """The operators of a layer of ``kind``; with a recurrence, in a ``step`` of decode or over a prompt."""
+    if config.residual_streams is not None:
+        return _streamed_layer(config, kind, conventions, step=step)
     if config.blocks not in _PLACEMENTS:
         return _parallel_layer(config, kind, conventions)
     placement = _PLACEMENTS[config.blocks]
@@ -91,10 +106,38 @@ def layer(config: DecoderConfig, kind: Layer, conventions: Conventions, *, step:
 
 def _mixed(config: DecoderConfig, kind: Layer, conventions: Conventions, source: str, *, step: bool) -> tuple[Op, ...]:
     """What mixes the tokens: attention or a recurrence."""
+    if config.o_groups is not None:
+        return _compressed_attention(kind, conventions, source, step=step)
     if kind.attends:
         ops, own = _attention(config, kind, conventions, source), config.own_heads(kind)
         return tuple(op.rebound(**own) for op in ops) if own else ops
     return _recurrence(config, kind, conventions, "a", step=step)
+
+
+def _compressed_attention(kind: Layer, conventions: Conventions, source: str, *, step: bool) -> tuple[Op, ...]:
+    """Attention to a window, and to what compressors made of the tokens before it."""
+    square, picked = conventions.count == "square", kind.attention == "compressed_sparse_attention"
+    return (
+        *compressed_projections(source=source),
+        *(compressor(step=step, source=source) if kind.compresses else ()),
+        *(entry_indexer(step=step, square=square, source=source) if picked else ()),
+        *compressed_attention(
+            compressed=kind.compresses, picked=picked, fused=conventions.attention == "fused", square=square
+        ),
+        *grouped_output(),
+    )
+
+
+def _streamed_layer(config: DecoderConfig, kind: Layer, conventions: Conventions, *, step: bool) -> tuple[Op, ...]:
+    """A layer whose branches read one stream made of several, which they are added to and which are then mixed."""
+    return (
+        *collapse("attention", kind=config.norm, rounds=config.stream_rounds),
+        *_mixed(config, kind, conventions, "h", step=step),
+        expand("attention", "a"),
+        *collapse("ffn", kind=config.norm, rounds=config.stream_rounds),
+        *_feed_forward(config, kind, "h"),
+        expand("ffn", "f"),
+    )
 
 
 def _recurrence(

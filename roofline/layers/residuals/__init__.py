@@ -1,0 +1,1 @@
+"""Residual connections of other forms than one sum: one file each."""
