@@ -30,6 +30,11 @@ def _step(stated_by: Callable[..., Any]) -> Build:
 _X, _Y = (Tensor(name, "B T F") for name in "xy")
 
 RECURRENCES: dict[str, Layer] = {
+    "kimi_delta_attention": Layer(
+        "Kimi's delta attention, a step of decode",
+        _step(delta_rule.kimi_delta_attention),
+        delta_rule.kimi_delta_attention,
+    ),
     "causal_convolution": Layer(
         "causal convolution of each channel, a step of decode",
         fixed(convolution.causal_convolution("convolution", _X, _Y, step=True)),

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from roofline.program.op import Op, PerElement, Tensor, contract, elementwise, fuse, weight
 
 Activation: TypeAlias = Literal[
-    "relu", "gelu", "gelu_new", "silu", "clamped_silu", "tanh", "quick_gelu", "relu2", "xielu"
+    "relu", "gelu", "gelu_new", "silu", "clamped_silu", "tanh", "quick_gelu", "relu2", "xielu", "sigmoid"
 ]
 
 _WORK: dict[Activation, tuple[int, int]] = {  # vector FLOPs and transcendental operations per element
@@ -18,6 +18,7 @@ _WORK: dict[Activation, tuple[int, int]] = {  # vector FLOPs and transcendental 
     "clamped_silu": (8, 1),  # silu of a bounded and scaled gate, times a bounded other side plus 1 (gpt-oss)
     "tanh": (0, 1),
     "relu2": (2, 0),  # max(x, 0), squared (Primer, Nemotron)
+    "sigmoid": (2, 1),  # 1 / (1 + exp(-x))
     "quick_gelu": (4, 1),  # x / (1 + exp(-1.702 x)) (CLIP)
     "xielu": (9, 1),  # a x^2 + b x, or a (exp(x) - 1 - x) + b x, of which one is chosen by sign (arXiv 2411.13010)
 }

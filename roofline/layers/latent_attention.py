@@ -29,8 +29,12 @@ _PICKS = Tensor("picks", "B T W")
 _Q, _Q_ROTATED = Tensor("q", "B T K H"), Tensor("q_rotary", "B T K J")
 
 
-def latent_projections(*, query_latent: bool, bias: bool = False, source: str = "h") -> tuple[Op, ...]:
+def latent_projections(
+    *, query_latent: bool, bias: bool = False, source: str = "h", turned: bool = True
+) -> tuple[Op, ...]:
     """Queries, by way of a normed latent of rank Q or not, and the cached latent and rotated part of the keys.
+
+    Where it is not ``turned``, that part is a key that all heads share, without positions (Kimi Linear).
 
     >>> [op.name for op in latent_projections(query_latent=True)]
     ['q_down', 'q_latent_norm', 'q_up', 'kv_down', 'kv_latent_norm', 'rotary']
@@ -41,14 +45,14 @@ def latent_projections(*, query_latent: bool, bias: bool = False, source: str = 
     """
     h, latent, rotated = Tensor(source, "B T D"), _slice(_LATENT), _slice(_ROTATED)
     keys = fuse("kv_down", [_down(h, latent, "kv_down", bias), _down(h, rotated, "k_rotary", bias)], kind="matmul")
-    turned = [
+    turns = [
         elementwise(f"rotary_{x.name[0]}", [x], x, PerElement(ROTARY_FLOPS), linear=True) for x in (_Q_ROTATED, rotated)
     ]
     return (
         *_queries(h, query_latent, bias),
         keys,
         norm("kv_latent_norm", latent, latent, kind="rms", axis="R"),
-        fuse("rotary", turned, kind="elementwise"),
+        *([fuse("rotary", turns, kind="elementwise")] * turned),
     )
 
 

@@ -68,7 +68,7 @@ def test_the_caches_of_a_million_tokens_are_those_that_vllm_states() -> None:
 
 
 def test_a_token_of_deepseek_v4_takes_the_share_of_v3_2_that_the_report_states() -> None:
-    """27 % of the FLOPs at a million tokens, V4-Flash 10 %; the report counts FP4 as fewer FLOPs, here all count one."""
+    """27 % of the FLOPs at a million tokens, V4-Flash 10 %; it counts FP4 as fewer, here all count one."""
 
     def whole(preset: str) -> Fraction:
         program = load_model(preset).program()
@@ -81,7 +81,7 @@ def test_a_token_of_deepseek_v4_takes_the_share_of_v3_2_that_the_report_states()
 
 
 def test_entries_are_seen_once_they_are_complete() -> None:
-    """Each of 64 x 512 queries of a layer sees 128 tokens of the window and 512 of 32,768 entries, or 1,024 of 1,024."""
+    """A token sees 128 tokens of the window and 512 of 32,768 entries, or 1,024 of 1,024, in 64 heads of 512."""
     sparse, heavy = (4 * 64 * 512 * (128 + seen) for seen in (512, 1024))
     assert flops("deepseek-v4-flash", "attention", Phase.DECODE, 1, 131_072) == (
         21 * sparse + 20 * heavy + 2 * 4 * 64 * 512 * 128

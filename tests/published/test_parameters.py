@@ -69,6 +69,7 @@ STATED = {
     "mimo-v2-flash": "309",
     "step-3.5-flash": "197",
     "kimi-k2.5": "1.0e3",
+    "kimi-linear-48b-a3b": "49",
     "minimax-m2": "229",
     "ministral-3-8b": "8.4",
     "olmo-3-7b": "7",

@@ -37,6 +37,8 @@ def seen_of_state(op: Op, sizes: Sizes, kind: str, past: int) -> Fraction:
         # Ours is vector work. torch reads Mamba-2's state out by a matmul; the delta rule it does elementwise.
         return 2 * B * K * G * H * N if kind == "mamba2" else Fraction(0)
     chunks = ceil_div(T, W)
+    if kind == "kda":  # torch decays each channel of each pair, elementwise, where kernels contract decayed keys
+        return 6 * B * (chunks * W - T) * K * G * H * N - 4 * B * chunks * W * W * K * G * N
     filled = chunks * W - T  # torch fills the last chunk up
     repeated = 2 * B * chunks * W * W * K * (G - 1) * N  # and repeats keys for each head before it multiplies them
     if kind == "mamba2":

@@ -128,6 +128,27 @@ def _qwen(draw: st.DrawFn, model_type: str, stem: str, base: str = "", **own: An
 
 
 @st.composite
+def _kimi(draw: st.DrawFn) -> dict[str, Any]:
+    own = {
+        "kv_lora_rank": WIDE,
+        "q_lora_rank": st.none() | SMALL,
+        "qk_nope_head_dim": WIDE,
+        "qk_rope_head_dim": st.sampled_from((2, 4)),
+        "v_head_dim": WIDE,
+        "num_experts": st.integers(2, 5),
+        "num_experts_per_token": st.integers(1, 2),
+        "num_shared_experts": FEW,
+        "moe_intermediate_size": SMALL,
+        "linear_num_heads": FEW,
+        "linear_head_dim": WIDE,
+        "linear_conv_kernel_dim": TAPS,
+    }
+    fields = draw(_with(_decoder("kimi_linear", "KimiLinear"), but="tie_word_embeddings", **own))
+    fields["num_key_value_heads"] = fields["num_attention_heads"]
+    return draw(_with_kinds(st.just(fields), "layer_types", *_BOTH))
+
+
+@st.composite
 def _nemotron(draw: st.DrawFn) -> dict[str, Any]:
     groups, heads = draw(FEW), draw(FEW)
     pattern = draw(st.text("M*-E", min_size=1, max_size=6))
@@ -209,6 +230,7 @@ STATES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         mamba_proj_bias=FLAG,
         **_PERIODS,
     ),
+    "kimi_linear": _kimi(),
     "lfm2": _with_kinds(
         _with(
             _decoder("lfm2", "Lfm2"),

@@ -18,6 +18,9 @@ SIDE_FILE = "hf_quant_config.json"
 
 _AS_PLAIN = "; to ask for another --dtype, --set model.quantization_config=null"
 _FIELDS = ("quantization_config", "compression_config")
+_WIDE_STATES = ("deepseek_v4", "kimi_linear")
+"""Types whose states are fp32 though no field says so: in the model.py of DeepSeek-V4, in vLLM's kda_state_dtype."""
+
 _STATES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 
@@ -90,8 +93,8 @@ def _beside(folder: Path | None, where: str) -> tuple[Mapping[str, Any] | None, 
 def _state(fields: Mapping[str, Any], where: str) -> str:
     """The dtype of recurrent states that the file states."""
     given = fields.get("mamba_ssm_dtype") or fields.get("mamba_ssm_cache_dtype")
-    if given is None and fields.get("model_type") == "deepseek_v4":
-        given = "float32"  # the rows that compressors keep, in the code published with the model
+    if given is None and fields.get("model_type") in _WIDE_STATES:
+        given = "float32"
     if given is None or given == "auto":
         return AS_ASKED.state
     if not isinstance(given, str) or given not in _STATES:

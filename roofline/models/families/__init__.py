@@ -19,7 +19,7 @@ LINES = {
     ),
     "encoder_decoders": "bart m2m_100 marian mbart mt5 pegasus t5 whisper",
     "gpt_line": "bloom cohere cohere2 falcon gpt2 gpt_neox gptj mpt opt phi stablelm starcoder2",
-    "linear_hybrids": "lfm2 lfm2_moe qwen3_5_moe_text qwen3_5_text qwen3_next recurrent_gemma",
+    "linear_hybrids": "kimi_linear lfm2 lfm2_moe qwen3_5_moe_text qwen3_5_text qwen3_next recurrent_gemma",
     "llama_line": (
         "apertus arcee ernie4_5 exaone4 gemma gemma2 gemma3_text gemma4_text glm glm4 granite hunyuan_v1_dense llama "
         "ministral ministral3 mistral olmo olmo2 olmo3 phi3 qwen2 qwen2_5_vl_text qwen2_vl_text qwen3 "

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from roofline.models.families.family import Family, Fields, causal, rule
+from dataclasses import replace
+from typing import Any
+
+from roofline.models.families.family import Family, Fields, Rule, causal, rule
 from roofline.models.families.llama_line import LLAMA
+from roofline.models.families.mixtures import DEEPSEEK, shared_width
 from roofline.models.families.recurrent_rules import (
+    LINEAR,
     adjusted_width,
     attending_at,
     attending_every,
     expanded,
     experts_beyond_one,
+    listed,
     repeated_blocks,
 )
-from roofline.models.families.rules import routed_every, routed_from, unless_null, whole
+from roofline.models.families.rules import (
+    FULL,
+    layers,
+    numbers,
+    routed_as_named,
+    routed_every,
+    routed_from,
+    unless_null,
+    whole,
+)
 from roofline.program.workload import MAX_LENGTH
 
 
@@ -80,7 +95,62 @@ _LFM2 = LLAMA.but(  # short convolutions
     inert="norm_eps",
 )
 
+
+@rule("layer_types linear_attn_config.full_attn_layers linear_attn_config.kda_layers")
+def _attending_by_number(fields: Fields) -> list[Any]:
+    """Kimi Linear: ``full_attn_layers`` numbers the layers that attend, from 1 on; else each fourth but the first."""
+    stated, count = listed(fields, "layer_types"), len(layers(fields))
+    if stated is not None:
+        return stated
+    given = "linear_attn_config.full_attn_layers"
+    if fields.get(given) is None:
+        return [FULL if layer and layer % 4 == 0 else LINEAR for layer in range(count)]
+    chosen = numbers(fields, given)
+    return [FULL if layer + 1 in chosen else LINEAR for layer in range(count)]
+
+
+def _of_kda(name: str, default: int) -> Rule[int]:
+    """A size of Kimi's delta attention, within ``linear_attn_config`` or beside it."""
+    inner = {"linear_num_heads": "num_heads", "linear_head_dim": "head_dim"}.get(name, "short_conv_kernel_size")
+    path = f"linear_attn_config.{inner}"
+    return Rule(f"{name} {path}", lambda fields: whole(fields, path, whole(fields, name, default)))
+
+
 LINEAR_HYBRIDS: dict[str, Family] = {
+    "kimi_linear": replace(
+        DEEPSEEK.but(
+            causal("KimiLinear"),
+            rename={
+                "num_experts": "num_local_experts",
+                "num_experts_per_token": "num_experts_per_tok",
+                "model_max_length": "max_position_embeddings",
+            },
+            options={
+                "q_lora_rank": None,
+                "num_local_experts": 256,
+                "num_experts_per_tok": 8,
+                "moe_intermediate_size": 1024,
+            },
+            fixed={
+                "positions": "none",
+                "shared_expert_intermediate_size": shared_width(1, "num_shared_experts"),
+                "moe_layers": routed_as_named(1),
+                "layer_types": _attending_by_number,
+                "recurrence.kind": "kda",
+                "recurrence.conv_bias": False,
+                "recurrence.chunk_size": 64,  # of flash-linear-attention's kernel and transformers' own code
+                "recurrence.heads": _of_kda("linear_num_heads", 32),
+                "recurrence.groups": _of_kda("linear_num_heads", 32),
+                "recurrence.head_dim": _of_kda("linear_head_dim", 128),
+                "recurrence.state_size": _of_kda("linear_head_dim", 128),
+                "recurrence.time_step_rank": _of_kda("linear_head_dim", 128),
+                "recurrence.conv_kernel": _of_kda("linear_conv_kernel_dim", 4),
+            },
+            only={"mla_use_nope": True, "use_grouped_topk": True},
+            inert="moe_renormalize num_expert_group n_group moe_router_activation_func",
+        ),
+        nested=("linear_attn_config",),
+    ),
     "lfm2": _LFM2.but(
         causal("Lfm2"),
         fixed={

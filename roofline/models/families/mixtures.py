@@ -48,7 +48,7 @@ _GRANITE = MIXTURE.but(
     options={"num_local_experts": 8, "num_experts_per_tok": 2},
     inert="embedding_multiplier logits_scaling residual_multiplier attention_multiplier",
 )
-_DEEPSEEK = LLAMA.but(  # latents for keys and values, first layers dense, shared experts
+DEEPSEEK = LLAMA.but(  # latents for keys and values, first layers dense, shared experts
     without="num_key_value_heads mlp_bias",
     rename={"n_routed_experts": "num_local_experts", "qk_nope_head_dim": "head_dim"},
     options={
@@ -64,7 +64,7 @@ _DEEPSEEK = LLAMA.but(  # latents for keys and values, first layers dense, share
     "scoring_func aux_loss_alpha seq_aux ep_size rope_interleave",
 )
 
-_SPARSE = _DEEPSEEK.but(  # an indexer picks the keys of each query
+_SPARSE = DEEPSEEK.but(  # an indexer picks the keys of each query
     options={
         "q_lora_rank": 1536,
         "num_local_experts": 256,
@@ -86,7 +86,7 @@ DENSE_FIRST = MIXTURE.but(  # grouped queries; first layers dense, shared expert
 )
 
 MIXTURES: dict[str, Family] = {
-    "deepseek_v2": _DEEPSEEK.but(
+    "deepseek_v2": DEEPSEEK.but(
         causal("DeepseekV2"),
         options={"mlp_bias": False, "num_local_experts": 64, "moe_intermediate_size": 1407},
         fixed={
@@ -94,7 +94,7 @@ MIXTURES: dict[str, Family] = {
             "moe_layers": routed_from("first_k_dense_replace", 0),
         },
     ),
-    "deepseek_v3": _DEEPSEEK.but(
+    "deepseek_v3": DEEPSEEK.but(
         causal("DeepseekV3"),
         options={"num_local_experts": 256, "num_experts_per_tok": 8, "moe_intermediate_size": 2048},
         fixed={
@@ -156,7 +156,7 @@ MIXTURES: dict[str, Family] = {
             "moe_layers": routed_from("first_k_dense_replace", 1),
         },
     ),
-    "glm4_moe_lite": _DEEPSEEK.but(
+    "glm4_moe_lite": DEEPSEEK.but(
         causal("Glm4MoeLite"),
         options={
             "head_dim": 192,

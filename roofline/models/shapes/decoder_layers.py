@@ -203,7 +203,12 @@ def _attention(config: DecoderConfig, kind: Layer, conventions: Conventions, sou
 
 def _latent_attention(config: DecoderConfig, kind: Layer, conventions: Conventions, source: str) -> tuple[Op, ...]:
     return (
-        *latent_projections(query_latent=config.q_lora_rank is not None, bias=config.attention_bias, source=source),
+        *latent_projections(
+            query_latent=config.q_lora_rank is not None,
+            bias=config.attention_bias,
+            source=source,
+            turned=kind.rotary,
+        ),
         *(indexer(square=conventions.count == "square", source=source) if kind.picks else ()),
         *latent_attention(
             absorbed=conventions.latent == "absorbed",

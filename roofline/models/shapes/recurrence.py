@@ -8,7 +8,7 @@ from roofline.errors import shown
 from roofline.files.door import Door
 from roofline.files.fields import model_validator
 from roofline.layers.convolution import short_convolution
-from roofline.layers.delta_rule import gated_delta_net
+from roofline.layers.delta_rule import gated_delta_net, kimi_delta_attention
 from roofline.layers.linear_recurrence import recurrent_block
 from roofline.layers.mamba import mamba
 from roofline.layers.mamba2 import mamba2
@@ -16,12 +16,13 @@ from roofline.layers.normalization import Norm
 from roofline.models.shapes.config import ActivationName, Size
 from roofline.program.op import Op
 
-Kind: TypeAlias = Literal["mamba", "mamba2", "delta", "convolution", "lru"]
+Kind: TypeAlias = Literal["mamba", "mamba2", "delta", "kda", "convolution", "lru"]
 
 _NEEDED: dict[Kind, str] = {
     "mamba": "width state_size time_step_rank",
     "mamba2": "groups heads head_dim state_size chunk_size",
     "delta": "groups heads head_dim state_size chunk_size",
+    "kda": "groups heads head_dim state_size chunk_size time_step_rank",
     "convolution": "width",
     "lru": "heads head_dim",
 }
@@ -93,6 +94,8 @@ def mixer(recurrence: Recurrence, *, step: bool, square: bool, output: str = "a"
             return mamba2(**common, normed=r.normed, square=square)
         case "delta":
             return gated_delta_net(**common, square=square)
+        case "kda":
+            return kimi_delta_attention(**common, square=square)
         case "convolution":
             return short_convolution(**common, bias=r.bias)
         case "lru":
