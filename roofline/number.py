@@ -71,9 +71,9 @@ def is_remembering(*numbers: Number) -> bool:
     return False
 
 
-def _remembered(function: str, *numbers: Number) -> Number:
-    """What ``function`` makes of ``numbers``, one of which remembers."""
-    return next(number for number in numbers if isinstance(number, Remembering)).apply(function, *numbers)
+def remembered(function: str, *operands: object) -> Number:
+    """What ``function`` makes of its operands, one of which remembers."""
+    return next(number for number in operands if isinstance(number, Remembering)).apply(function, *operands)
 
 
 def is_symbolic(*numbers: Number) -> bool:
@@ -94,7 +94,7 @@ def maximum(a: Number, b: Number) -> Number:
         symbols: tuple[object, object] = (a, b)
         return _symbolic_maximum(*symbols)
     if is_remembering(a, b):
-        return _remembered("maximum", a, b)
+        return remembered("maximum", a, b)
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         larger: Number = np.maximum(np.asarray(_plain(a)), np.asarray(_plain(b)))
         return larger
@@ -162,7 +162,7 @@ def minimum(a: Number, b: Number) -> Number:
         symbols: tuple[object, object] = (a, b)
         return _symbolic_minimum(*symbols)
     if is_remembering(a, b):
-        return _remembered("minimum", a, b)
+        return remembered("minimum", a, b)
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         smaller: Number = np.minimum(np.asarray(_plain(a)), np.asarray(_plain(b)))
         return smaller
@@ -197,7 +197,7 @@ def ceil_div(a: Number, b: Number) -> Number:
     if is_symbolic(a, b):
         return _in_symbols("ceiling", a / b)
     if is_remembering(a, b):
-        return _remembered("ceil_div", a, b)
+        return remembered("ceil_div", a, b)
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         whole: Number = np.ceil(np.asarray(_plain(a) / _plain(b)))
         return whole
@@ -226,7 +226,7 @@ def power(base: Number, exponent: Number) -> Number:
     if is_symbolic(base, exponent) or isinstance(base, np.ndarray) or isinstance(exponent, np.ndarray):
         return _plain(base) ** _plain(exponent) if not is_symbolic(base, exponent) else base**exponent
     if is_remembering(base, exponent):
-        return _remembered("power", base, exponent)
+        return remembered("power", base, exponent)
     return exact(base) ** exponent if exponent <= _LONGEST_POWER else float(base) ** float(exponent)
 
 
@@ -272,7 +272,7 @@ def ratio(part: Number, whole: Number) -> Number:
     if is_symbolic(part, whole):
         return part / whole
     if is_remembering(part, whole):
-        return _remembered("ratio", part, whole)
+        return remembered("ratio", part, whole)
     parts, wholes = np.asarray(part), np.asarray(whole)
     found: Grid = np.zeros(np.broadcast(parts, wholes).shape)
     np.divide(parts, wholes, out=found, where=wholes > 0)
@@ -297,7 +297,7 @@ def where(condition: Truth, a: Number, b: Number) -> Number:
 
 def whole(number: Number) -> Number:
     """A number without its fractional part, as int() cuts it off."""
-    return _remembered("floor", number) if is_remembering(number) else int(number)
+    return remembered("floor", number) if is_remembering(number) else int(number)
 
 
 def mean(value: Number) -> Number:
@@ -305,7 +305,7 @@ def mean(value: Number) -> Number:
     if isinstance(value, (int, float)):
         return value
     if not isinstance(value, np.ndarray):
-        return _remembered("mean", value) if isinstance(value, Remembering) else value
+        return remembered("mean", value) if isinstance(value, Remembering) else value
     if value.ndim == 0:
         return value
     averaged = np.add.reduce(value, axis=-1) / value.shape[-1]  # np.mean, without its detours
@@ -319,7 +319,7 @@ def counting(count: Number) -> Number:
     (array([1., 2., 3.]), 1)
     """
     if is_remembering(count):
-        return _remembered("counting", count)
+        return remembered("counting", count)
     if count == 1:
         return 1
     numbers: Number = np.arange(1, int(count) + 1, dtype=np.float64)

@@ -7,7 +7,6 @@ What a file leaves out, an engine does not do, or leaves to the runtime: no merg
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import reduce
 from typing import Annotated, Literal, Self, get_args
 
 import numpy as np
@@ -38,7 +37,8 @@ from roofline.engines.fields import (
 )
 from roofline.errors import UsageError, near_matches, shown
 from roofline.files.fields import Field, model_validator
-from roofline.number import Number, Truth, exact, is_remembering, is_symbolic, where
+from roofline.kept import padded
+from roofline.number import Number, Truth, exact, is_symbolic, where
 from roofline.schema import Says
 
 A_NAME = "lower-case letters, digits and hyphens such as tensorrt-llm"
@@ -278,13 +278,8 @@ class Engine(Record):
         """
         if phase not in self.graphs or not self.captured or is_symbolic(tokens):
             return tokens
-        if is_remembering(tokens):
-            return reduce(lambda larger, size: where(tokens <= size, size, larger), reversed(self.captured), tokens)
-        sizes = np.asarray([*self.captured, np.inf])
-        larger = sizes[np.searchsorted(sizes, np.asarray(tokens, dtype=np.float64))]
-        if isinstance(tokens, np.ndarray):
-            return np.where(np.isinf(larger), tokens, larger)
-        return tokens if np.isinf(larger) else exact(int(larger))
+        larger = padded(tokens, tuple(self.captured))
+        return larger if larger is tokens or not isinstance(larger, int) else exact(larger)
 
 
 def _where(found: Truth) -> Number:

@@ -6,8 +6,12 @@ from functools import cache
 from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "assets"
+_KEPT = Path(__file__).parents[1] / "tape" / "kept.js"
 
-MODULES = ("format", "tape", "state", "answer", "source", "dom", "combobox", "roofline", "table", "export", "app")
+MODULES = (
+    *("format", "kept", "tape", "state", "answer", "source", "dom", "combobox", "roofline", "table", "export"),
+    "app",
+)
 """Modules of JavaScript, each after those that it imports."""
 
 PAGE = "page.html"
@@ -18,7 +22,8 @@ TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".s
 def assets() -> dict[str, bytes]:
     """Every file of the page by its name."""
     names = (PAGE, "page.css", "icon.svg", *(f"{name}.js" for name in MODULES))
-    return {name: (_FOLDER / name).read_bytes() for name in names}
+    found = {name: _KEPT if name == _KEPT.name else _FOLDER / name for name in names}
+    return {name: path.read_bytes() for name, path in found.items()}
 
 
 POLICY = (

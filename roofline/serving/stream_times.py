@@ -7,7 +7,6 @@ arrays for many.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,13 +15,13 @@ import numpy as np
 
 from roofline.classes import frozen
 from roofline.cost.cost import Cost
-from roofline.number import Grid, Number, ratio
+from roofline.number import Grid, Number
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import MAX_LENGTH, Precision
 from roofline.serving.chunked_prefill import Stream, over_lengths
 from roofline.tape.numbers import Remembered, letter
-from roofline.tape.printers import NUMPY, PYTHON, Script
+from roofline.tape.printers import NUMPY, PYTHON, SPACE, Script
 from roofline.tape.trace import Letter, Trace
 from roofline.timing.machine import Machine
 from roofline.timing.timing import total
@@ -92,7 +91,7 @@ def _of_several(script: Script, place: int) -> Callable[..., Grid]:
 
 
 def _compiled(lines: Iterable[str], result: str) -> Callable[..., Any]:
-    space: dict[str, Any] = {"numpy": np, "math": math, "ratio": ratio}
+    space: dict[str, Any] = dict(SPACE)
     text = "\n    ".join(["def seconds(sequences, new, context, weights):", *lines, f"return {result}", ""])
     exec(text, space)  # printed from our own nodes, never from a user's text
     found: Callable[..., Any] = space["seconds"]

@@ -8,12 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from roofline.classes import frozen
+from roofline.kept import PLACES
 from roofline.number import Number, Operand, Remembering
-from roofline.tape.operations import OPERATIONS, Constant
+from roofline.tape.operations import KEPT, OPERATIONS, Constant
 from roofline.tape.trace import STEP, Letter, Sum, Trace
 
 _EXPANDED = 4
@@ -347,6 +350,15 @@ def _mean_of_node(trace: Trace, place: int) -> Number:
     return averaged * Remembered(trace, trace.multiply(outer)) if outer else averaged
 
 
+def _kept(name: str, trace: Trace, *operands: Any) -> Number:
+    *numbers, table = operands
+    return Remembered(trace, trace.kept(name, tuple(_place(trace, number) for number in numbers), table))
+
+
+def _value(name: str, trace: Trace, whole: Remembered) -> Number:
+    return Remembered(trace, trace.value_of(name, whole.place))
+
+
 _FUNCTIONS: dict[str, Callable[..., Number]] = {
     "maximum": lambda trace, a, b: _extreme(trace, "maximum", a, b),
     "minimum": lambda trace, a, b: _extreme(trace, "minimum", a, b),
@@ -357,4 +369,6 @@ _FUNCTIONS: dict[str, Callable[..., Number]] = {
     "floor": _floor,
     "mean": _mean,
     "counting": _counting,
+    **{name: partial(_kept, name) for name in KEPT},
+    **{name: partial(_value, name) for name in PLACES},
 }

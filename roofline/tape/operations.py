@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import product
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from roofline.classes import frozen
+from roofline.kept import Table, Waves, least_waves, padded, soft_corner
 
 Constant: TypeAlias = int | Fraction | float
 Range: TypeAlias = tuple[float, float]
@@ -71,4 +72,51 @@ OPERATIONS: dict[str, Operation] = {
     "equal": Operation(operator.eq, monotone=False),
     "mean": Operation(float),
 }
-"""All but sums and products, whose operands are as many as they are."""
+"""All but sums and products, whose operands are as many as they are, and searches."""
+
+
+@frozen
+class Kept:
+    """A function of ``roofline.kept``, of so many operands and a table, that returns so many ``values``.
+
+    ``span``: the least and the most that one of these can be, by its place, the ranges of the operands and the table.
+    """
+
+    function: Callable[..., Any]
+    operands: int
+    values: int
+    span: Callable[[int, Sequence[Range], Table], Range]
+
+    def value(self, place: int, operands: Sequence[float], table: Table) -> float:
+        """One of the values at numbers."""
+        found = self.function(*operands, table)
+        return float(found if self.values == 1 else found[place])
+
+
+def _padded_span(_: int, ranges: Sequence[Range], sizes: Table) -> Range:
+    low, high = ranges[0]
+    return float(padded(low, sizes)), float(padded(high, sizes))
+
+
+def _waves_span(place: int, ranges: Sequence[Range], table: Table) -> Range:
+    (low, high), waves = ranges[0], Waves.of(table)
+    if place == 0 and not math.isinf(high):
+        return float(least_waves(low, table)[0]), float(least_waves(high, table)[0])
+    return 0.0, (math.inf, max(parts for parts, _ in waves.splits) * waves.partial_s * high, waves.late_s)[place]
+
+
+def _corner_span(place: int, ranges: Sequence[Range], table: Table) -> Range:
+    (x_low, x_high), (y_low, y_high) = ranges
+    if min(x_low, y_low) < 0 or math.isinf(max(x_high, y_high)):
+        return EVERYTHING if place == 0 else TRUTH
+    others = (y_low, y_high) if place == 0 else (y_high, y_low)
+    low, high = (float(soft_corner(x, y, table)[place]) for x, y in zip((x_low, x_high), others, strict=True))
+    return low, high
+
+
+KEPT: dict[str, Kept] = {
+    "padded": Kept(padded, 1, 1, _padded_span),
+    "least_waves": Kept(least_waves, 1, 3, _waves_span),
+    "soft_corner": Kept(soft_corner, 2, 2, _corner_span),
+}
+"""By the names of their functions; each value of several is a node of its own, by its place among ``PLACES``."""

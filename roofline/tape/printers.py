@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
 
 from roofline.classes import frozen
-from roofline.tape.operations import Constant
+from roofline.kept import PLACES
+from roofline.number import ratio
+from roofline.tape.operations import KEPT, Constant
 from roofline.tape.trace import STEP, Node
 
 
 @frozen
 class Dialect:
-    """How a language writes operations, by the names of their operands; infinity, a statement, an indent.
+    """How a language writes operations, by the names of their operands; infinity, a statement, an indent, a table.
 
     What runs one point has besides the loop over the steps of a request, the zero that a sum over them begins with, and
     how it ends; and ``check``, which refuses a ``{value}`` that is not the ``{expected}`` one.
@@ -22,13 +27,20 @@ class Dialect:
     infinity: str
     assign: str
     indent: str
+    table: str = "({})"
     loop: str = ""
     zero: str = ""
     end: str = ""
     check: str = ""
 
 
-_SHARED = {"product": "{0} * {1}", "quotient": "{0} / {1}", "less": "{0} < {1}", "at_most": "{0} <= {1}"}
+_SHARED = {
+    "product": "{0} * {1}",
+    "quotient": "{0} / {1}",
+    "less": "{0} < {1}",
+    "at_most": "{0} <= {1}",
+    **{name: f"{{0}}[{place}]" for place, name in enumerate(PLACES)},
+}
 
 NUMPY = Dialect(
     {
@@ -70,6 +82,9 @@ PYTHON = Dialect(
     check='if {value} != {expected}: raise ArithmeticError("{problem}")',
 )
 
+SPACE = {"numpy": np, "math": math, "ratio": ratio, **{name: kept.function for name, kept in KEPT.items()}}
+"""What statements in numpy and in Python call, by its name there."""
+
 JAVASCRIPT = Dialect(
     {
         **_SHARED,
@@ -86,6 +101,7 @@ JAVASCRIPT = Dialect(
     "Infinity",
     "const {name} = {value};",
     "  ",
+    table="[{}]",
     loop=f"for (let {STEP} = 1; {STEP} <= steps; {STEP}++) {{",
     zero="let {name} = 0;",
     end="}",
@@ -94,7 +110,7 @@ JAVASCRIPT = Dialect(
 
 
 _CHOSEN = ("maximum", "minimum", "less", "at_most", "equal")
-_ROUNDED = ("ceil_div", "floor_div", "remainder")
+_ROUNDED = ("ceil_div", "floor_div", "remainder", "padded", "least_waves")
 
 
 @frozen
@@ -179,6 +195,9 @@ class Script:
         node = self.nodes[place]
         if node.operation == "sum":
             return self._sum(dialect, node)
+        if node.operation in KEPT:
+            table = dialect.table.format("".join(f"{literal(each, dialect)}, " for each in node.constants))
+            return f"{node.operation}({''.join(f'{self.operand(dialect, each)}, ' for each in node.operands)}{table})"
         return dialect.operations[node.operation].format(*(self.operand(dialect, inner) for inner in node.operands))
 
     def operand(self, dialect: Dialect, place: int) -> str:
@@ -227,3 +246,9 @@ def literal(value: Constant, dialect: Dialect) -> str:
     """A plain number as a float64 has it, in full."""
     found = float(value)
     return repr(found) if math.isfinite(found) else f"{'-' if found < 0 else ''}{dialect.infinity}"
+
+
+def kept_in_javascript() -> str:
+    """The text of the functions that are kept whole, which stands before a script that calls them."""
+    text = (Path(__file__).parent / "kept.js").read_text(encoding="utf-8")
+    return text.replace("export function", "function") + "\n"

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roofline.errors import UsageError, near_matches, shown
-from roofline.number import Grid, Number, ratio
+from roofline.number import Grid, Number
 from roofline.tape.along import BLOCK, Along
 from roofline.tape.numbers import Remembered
-from roofline.tape.operations import Constant
-from roofline.tape.printers import JAVASCRIPT, NUMPY, PYTHON, Dialect, Script, literal
+from roofline.tape.operations import KEPT, Constant
+from roofline.tape.printers import JAVASCRIPT, NUMPY, PYTHON, SPACE, Dialect, Script, kept_in_javascript, literal
 from roofline.tape.steps import means_over_steps
 from roofline.tape.trace import STEP, Letter, Node, Trace
 
@@ -133,6 +133,8 @@ class Tape:
         lines = [
             "import math",
             "",
+            f"from roofline.kept import {', '.join(KEPT)}",
+            "",
             "",
             f"def evaluate({names}):",
             *self._body(PYTHON),
@@ -143,7 +145,8 @@ class Tape:
     def javascript_source(self) -> str:
         """An ES module whose ``evaluate`` takes the letters as an object and returns all results by name."""
         names = ", ".join(letter.name for letter in self.letters)
-        lines = [f"export function evaluate({{{names}}}) {{", *self._body(JAVASCRIPT)]
+        kept = kept_in_javascript() if any(node.operation in KEPT for node in self.nodes) else ""
+        lines = [f"{kept}export function evaluate({{{names}}}) {{", *self._body(JAVASCRIPT)]
         return "\n".join([*lines, f"  return {self._all(JAVASCRIPT)};", "}", ""])
 
     @cached_property
@@ -154,7 +157,7 @@ class Tape:
 
     @cached_property
     def _numpy(self) -> dict[str, Callable[..., tuple[Any, ...]]]:
-        space: dict[str, Any] = {"numpy": np, "ratio": ratio}
+        space: dict[str, Any] = dict(SPACE)
         exec(self.numpy_source(), space)  # printed from our own nodes, never from a user's text
         return space
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from roofline.classes import frozen
-from roofline.tape.operations import EVERYTHING, OPERATIONS, TRUTH, Constant, Range
+from roofline.kept import PLACES, Table
+from roofline.tape.operations import EVERYTHING, KEPT, OPERATIONS, TRUTH, Constant, Range
 
 STEP = "step"
 """The letter that counts the decode steps of a request; a mean is over all of them."""
@@ -163,6 +164,25 @@ class Trace:
         if operation == "mean":
             letters -= {STEP}
         return self._place((operation, *operands), Node(operation, operands, (), letters, span, example, whole))
+
+    def kept(self, name: str, operands: tuple[int, ...], table: Table) -> int:
+        """The place of a function that is kept whole; of several values it has the first."""
+        if (known := self._places.get((name, operands, table))) is not None:
+            return known
+        nodes, found = [self.nodes[place] for place in operands], KEPT[name]
+        example = found.value(0, [node.example for node in nodes], table)
+        span = found.span(0, [node.range for node in nodes], table)
+        letters = frozenset[str]().union(*(node.letters for node in nodes))
+        whole = name == "padded" and all(node.whole for node in nodes) and all(map(_is_whole, table))
+        return self._place((name, operands, table), Node(name, operands, table, letters, span, example, whole))
+
+    def value_of(self, name: str, place: int) -> int:
+        """The place of one of the values of such a function."""
+        kept, which = self.nodes[place], PLACES.index(name)
+        nodes, table = [self.nodes[inner] for inner in kept.operands], tuple(map(float, kept.constants))
+        example = KEPT[kept.operation].value(which, [node.example for node in nodes], table)
+        span = KEPT[kept.operation].span(which, [node.range for node in nodes], table)
+        return self._place((name, place), Node(name, (place,), (), kept.letters, span, example))
 
     def constant(self, number: Constant) -> int:
         """The place of a number as an operand."""

@@ -17,7 +17,8 @@ from roofline.calibration.constants import Constants
 from roofline.classes import frozen
 from roofline.cost.cost import Cost
 from roofline.cost.kernel_shapes import AttentionShape, GroupedShape, MatmulShape
-from roofline.number import Number, as_float, is_remembering, is_symbolic, maximum, minimum, ratio, where
+from roofline.kept import soft_corner
+from roofline.number import Number, as_float, is_symbolic, maximum, ratio
 from roofline.timing.kernels.attention_tiles import blocks_s, tiles_s
 from roofline.timing.kernels.bandwidth import before_s, least_memory_s, memory_s, waited_s
 from roofline.timing.kernels.extra_launches import launch_s
@@ -93,17 +94,8 @@ def _compute_s(cost: Cost, rates: Rates, constants: Constants, tiling: Tiling) -
 
 
 def _soft_corner(x: Number, y: Number, p: float) -> tuple[Number, Number]:
-    """(x^p + y^p)^(1/p), and compute's part in it; computed from the ratio, so that nothing underflows."""
-    if is_symbolic(x, y):
-        return _corner_in_symbols(x, y, p)
-    larger = maximum(x, y)
-    smaller = minimum(x, y) if is_remembering(x, y) else x + y - larger  # a recording knows how small it can be
-    quotient = ratio(smaller, larger)
-    if p == float("inf"):
-        return larger, where(x >= y, 1.0, 0.0)
-    total = 1 + quotient**p
-    part = 1 / total
-    return larger * total ** (1 / p), where(x >= y, part, 1 - part)
+    """(x^p + y^p)^(1/p), and compute's part in it."""
+    return _corner_in_symbols(x, y, p) if is_symbolic(x, y) else soft_corner(x, y, (p,))
 
 
 def _tiling(cost: Cost, rates: Rates, constants: Constants) -> Tiling:

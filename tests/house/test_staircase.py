@@ -11,7 +11,7 @@ import source
 from source import FILES, PACKAGE, module_of
 
 ORDER = (
-    "errors classes number units version schema identity files engines options "
+    "errors classes number kept units version schema identity files engines options "
     "program layers hardware cost compression parallelism calibration models "
     "timing tape formulas prediction tracing training operators serving simulation validation fitting served buying "
     "sweeps reports charts page cli"

@@ -71,7 +71,7 @@ def player(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Player]:
         pytest.skip("node is not installed: JavaScript is not run")
     folder = tmp_path_factory.mktemp("page")
     (folder / "package.json").write_text('{"type": "module"}', encoding="utf-8")
-    for name in ("tape", "answer", "state", "source"):
+    for name in ("kept", "tape", "answer", "state", "source"):
         (folder / f"{name}.js").write_bytes(files.assets()[f"{name}.js"])
     (folder / "player.js").write_text(PLAYER, encoding="utf-8")
     command = ["node", str(folder / "player.js"), str(folder)]

@@ -11,17 +11,11 @@ function figures(timed) {
   return { time_s, bound_s, low_s, high_s, shares, flops, vector_flops, bytes, mfu, mbu, link_bytes, bound_by, intensity };
 }
 
-// The results of a tape by phase and by operator: decode.3.time_s is that of the fourth operator of a decode step.
-function grouped(results) {
-  const phases = {};
-  for (const [name, value] of Object.entries(results)) {
-    const [phase, place, what] = name.split(".");
-    if (place === undefined) continue;
-    const found = (phases[phase] ??= { own: {}, operators: [] });
-    if (what === undefined) found.own[place] = value;
-    else (found.operators[Number(place)] ??= {})[what] = value;
-  }
-  return phases;
+// What a tape says of a phase: decode.time_s and so on, and under its own name each operator's.
+function ofPhase(results, phase) {
+  const start = `${phase}.`;
+  const own = Object.entries(results).filter(([name]) => name.startsWith(start));
+  return { own: Object.fromEntries(own.map(([name, value]) => [name.slice(start.length), value])), operators: results[phase] };
 }
 
 function operator(told, timed, bandwidth) {
@@ -49,11 +43,10 @@ const KEPT = [
 // What is not on the tape is left out: what is made at the start of an engine, what would hold a model that is too large.
 export function played(answer, results, point, bandwidth) {
   const kept = Object.fromEntries(KEPT.filter((name) => name in answer).map((name) => [name, answer[name]]));
-  const found = grouped(results);
   const phases = {};
   for (const [name, told] of Object.entries(answer.phases)) {
     const steps = name === "decode" && point.generate ? point.generate - 1 : told.steps;
-    phases[name] = phase(told, found[name], steps, bandwidth);
+    phases[name] = phase(told, ofPhase(results, name), steps, bandwidth);
   }
   const memory = { overhead_bytes: answer.memory.overhead_bytes, capacity_bytes: answer.memory.capacity_bytes };
   for (const name of [...MEMORY, "max_batch"]) if (name in results) memory[name] = results[name];

@@ -1,6 +1,12 @@
 // Plays a tape: a row of values filled from left to right. How it is written: roofline/tape/wire.py.
 
+import { least_waves, padded, soft_corner } from "./kept.js";
+
 const WHERE = 10;
+const PADDED = 14;
+const LEAST_WAVES = 15;
+const SOFT_CORNER = 16;
+const MORE = { [LEAST_WAVES]: 2, [SOFT_CORNER]: 1 };  // values beside the first
 
 // Statements as operation, target and operands, all by their places in the row, whose end holds the numbers; of a sum
 // the number of terms, its constant, then each operand and its factor.
@@ -23,6 +29,11 @@ function decoded(code, first, numbersAt) {
         const place = operand();
         found.push(place, number());
       }
+    } else if (operation >= PADDED) {
+      found.push(operand());
+      if (operation === SOFT_CORNER) found.push(operand());
+      found.push(code[at++]);
+      target += MORE[operation] ?? 0;
     } else {
       for (let each = operation === WHERE ? 3 : 2; each > 0; each--) found.push(operand());
     }
@@ -34,9 +45,15 @@ function decoded(code, first, numbersAt) {
 function length(code) {
   let count = 0;
   for (let at = 0; at < code.length; count++) {
-    at += code[at] === 0 ? 3 + 2 * code[at + 1] : code[at] === WHERE ? 4 : 3;
+    count += MORE[code[at]] ?? 0;
+    at += code[at] === 0 ? 3 + 2 * code[at + 1] : code[at] === WHERE || code[at] === SOFT_CORNER ? 4 : 3;
   }
   return count;
+}
+
+function summed(differences) {
+  let sum = 0;
+  return differences.map((each) => (sum += each));
 }
 
 export class TapeError extends Error {}
@@ -54,13 +71,15 @@ export class Tape {
     this.after = decoded(wire.after, firstAfter, this.numbersAt);
     this.row = new Float64Array(this.numbersAt + wire.numbers.length);
     this.row.set(wire.numbers, this.numbersAt);
+    this.columns = Object.entries(wire.columns).map(([name, columns]) => [name, Object.entries(columns).map(([key, differences]) => [key, summed(differences)])]);
+    this.tables = wire.tables.map((places) => Float64Array.from(places, (place) => wire.numbers[place]));
   }
 
   letter(name) {
     return this.wire.letters.find((letter) => letter.name === name);
   }
 
-  // Every result by name. Throws a TapeError where a letter is out of its range or the recording does not hold.
+  // Every result by name, those of columns as a list of rows. Throws a TapeError where a letter is out of its range or the recording does not hold.
   at(point) {
     const { row, wire } = this;
     wire.letters.forEach((letter, place) => {
@@ -70,14 +89,22 @@ export class Tape {
       }
       row[place] = value;
     });
-    play(this.before, row);
+    play(this.before, row, this.tables);
     if (wire.means.length) this.playSteps(wire.steps ?? point.generate - 1);
-    play(this.after, row);
+    play(this.after, row, this.tables);
     for (const [place, expected] of wire.guards) {
       if (this.value(place) !== expected) throw new TapeError("another choice is made here");
     }
     const found = {};
     for (const name in wire.results) found[name] = this.value(wire.results[name]);
+    for (const [name, columns] of this.columns) found[name] = this.rows(columns);
+    return found;
+  }
+
+  // Of columns, an object for each row.
+  rows(columns) {
+    const found = columns[0][1].map(() => ({}));
+    for (const [key, places] of columns) places.forEach((place, row) => { found[row][key] = this.value(place); });
     return found;
   }
 
@@ -91,13 +118,13 @@ export class Tape {
     row.fill(0, firstMean, firstMean + places.length);
     for (let step = 1; step <= steps; step++) {
       row[this.step] = step;
-      play(this.inner, row);
+      play(this.inner, row, this.tables);
       for (let mean = 0; mean < places.length; mean++) row[firstMean + mean] += row[places[mean]] / steps;
     }
   }
 }
 
-function play(code, row) {
+function play(code, row, tables) {
   let at = 0;
   while (at < code.length) {
     const operation = code[at];
@@ -128,6 +155,15 @@ function play(code, row) {
         at += 5;
         continue;
       case 11: value = a < b ? 1 : 0; break;
+      case PADDED: value = padded(a, tables[code[at + 3]]); break;
+      case LEAST_WAVES:
+        row.set(least_waves(a, tables[code[at + 3]]), target);
+        at += 4;
+        continue;
+      case SOFT_CORNER:
+        row.set(soft_corner(a, b, tables[code[at + 4]]), target);
+        at += 5;
+        continue;
       case 12: value = a <= b ? 1 : 0; break;
       default: value = a === b ? 1 : 0;
     }

@@ -14,6 +14,7 @@ from roofline.calibration.corrections.matmuls import Tiles
 from roofline.classes import frozen
 from roofline.cost.kernel_shapes import MatmulShape
 from roofline.errors import WorkloadError
+from roofline.kept import Waves, least_waves
 from roofline.number import Grid, Number, as_float, ceil_div, is_remembering, is_symbolic, least, minimum, where
 from roofline.timing.rates import Rates
 
@@ -83,7 +84,7 @@ class TiledMatmul:
             known = (self.tiles, float(self.peak), self.share, float(self.hardware.bandwidth))
             return _fastest_of_plain(*known, float(units_of(self.hardware)), *map(float, sizes))
         if is_remembering(*numbers):
-            return self._fastest_of_one(shape)
+            return self._fastest_of_one(shape) if is_remembering(*numbers[1:]) else self._fastest_of_rows(shape)
         if not is_symbolic(*sizes):
             return self._fastest_of_numbers(sizes)
         added = [sum(self._added(split, shape.rows * shape.columns)) for split in SPLITS]
@@ -116,6 +117,18 @@ class TiledMatmul:
             total = seconds + (partial + late)
             best = tuple(where(total < best[0], a, b) for a, b in zip((total, partial, late), best, strict=True))
         total, partial, late = best
+        return Tiling(total - partial - late, partial, late)
+
+    def _fastest_of_rows(self, shape: MatmulShape) -> Tiling:
+        """The same where the rows alone remember: a search that they keep whole."""
+        units, columns, depth = (float(each) for each in (units_of(self.hardware), shape.columns, shape.depth))
+        step_s = _step_s(self.tiles, float(self.peak), self.share, units)[:, 0].tolist()
+        sides = [(float(rows), float(ceil_div(columns, across))) for rows, across in TILES]
+        tiles = [(*side, seconds) for side, seconds in zip(sides, step_s, strict=True)]
+        splits = [(float(split), float(ceil_div(depth, _STEP * split))) for split in SPLITS]
+        partial_s, late_s = self._added(2, columns)
+        waves = Waves(units, tiles, splits, float(partial_s) / 2, float(late_s))
+        total, partial, late = least_waves(shape.rows, waves.table)
         return Tiling(total - partial - late, partial, late)
 
     def _fastest_of_numbers(self, sizes: tuple[Number, ...]) -> Tiling:
