@@ -335,7 +335,11 @@ def test_no_time_is_below_either_roof(case: Case) -> None:
 
 
 def best_share(constants: ConstantSet, device: HardwareSpec, *names: str, kinds: tuple[str, ...] = ("",)) -> float:
-    """The highest share of a roof that any kind was measured at, or those of ``kinds``, a cache's too; at least 1."""
+    """The highest share of a roof that any kind was measured at, or those of ``kinds``, a cache's too; at least 1.
+
+    Compute is at the highest clock that cards boost to.
+    """
+    boost = [constants.calibration.boost] if constants.calibration and "compute" in names else []
     known = constants.calibration.kinds if constants.calibration else {}
     found = [entry for name, entry in known.items() if name.startswith(kinds)]
     caches = [entry.cache_bandwidth.share for entry in found if entry.cache_bandwidth] if "memory" in names else []
@@ -344,7 +348,9 @@ def best_share(constants: ConstantSet, device: HardwareSpec, *names: str, kinds:
         rates = [last.highest_bandwidth(device.unit_count, device.cycles_per_s) for last in lasts]
         caches += [float(rate) / device.bandwidth for rate in rates]
         caches += [entry.routed_passes.share for entry in found if entry.routed_passes]
-    return max([1.0, *caches, *(getattr(entry, name) for entry in found for name in names if getattr(entry, name))])
+    return max(
+        [1.0, *boost, *caches, *(getattr(entry, name) for entry in found for name in names if getattr(entry, name))]
+    )
 
 
 def test_the_roofs_of_a_phase_are_not_overlapped_across_operators() -> None:
