@@ -273,7 +273,7 @@ def ratio(part: Number, whole: Number) -> Number:
         return part / whole
     if is_remembering(part, whole):
         return remembered("ratio", part, whole)
-    parts, wholes = np.asarray(part), np.asarray(whole)
+    parts, wholes = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
     found: Grid = np.zeros(np.broadcast(parts, wholes).shape)
     np.divide(parts, wholes, out=found, where=wholes > 0)
     return found[()]

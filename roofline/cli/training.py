@@ -13,6 +13,7 @@ from roofline.options.keywords import completed, part
 from roofline.options.verbs import TrainFlags, TrainOptions, ValidateFlags
 
 if TYPE_CHECKING:
+    from roofline.prediction.sensitivity import Sensitivity
     from roofline.training.step import TrainingStep
     from roofline.validation.devices import Device
     from roofline.validation.runner import Validation
@@ -42,12 +43,28 @@ def train(model: str, flags: TrainFlags) -> None:
         write_result(found.to_dict, partial(training_rows, found), flags["output"])
     if flags["plot"] is not None:
         cli_plot.plot_training(found.step, flags["plot"])
+    gains = found.step.gains() if flags["sensitivity"] and found.step.fits is not False else []
     if flags["json"]:
-        tell(to_json(found.to_dict()))
+        told = {gain.resource.name: gain.to_dict() for gain in gains}
+        tell(to_json(found.to_dict() | ({"sensitivity": told} if told else {})))
     elif flags["output"] is None:
         show(training_text(found, quiet=flags["quiet"], wide=flags["wide"]))
+    if not flags["json"]:
+        _show_more(found.step, gains, explain=flags["explain"])
     if not found.qualifies:
         raise click.exceptions.Exit(4)
+
+
+def _show_more(step: TrainingStep, gains: list[Sensitivity], *, explain: bool) -> None:
+    """What more of each resource would buy, and where each number comes from, of the first hardware."""
+    if gains:
+        from roofline.reports.answer import gains_table
+
+        show("\n" + "\n".join(gains_table("a step", gains)))
+    if explain:
+        from roofline.reports.training_explanation import explain_training
+
+        show("\n" + explain_training(step))
 
 
 def validate_trained(model: str, flags: ValidateFlags, device: Device, budget_s: float, command: str) -> Validation:

@@ -80,13 +80,18 @@ class StepClockOptions(Dtypes, Compression, Adapted, Counting, Timing, Edits, De
     """The keywords of ``StepClock``."""
 
 
-class PredictOutput(FileOutput, Wide, Quiet, NoColor, total=False):
+class Explained(TypedDict, total=False):
+    """Output"""
+
+    explain: Annotated[bool, Option("Where each number comes from.", default=False, everyday=True)]
+    sensitivity: Annotated[bool, Option("What 10 % more of each resource would buy.", default=False)]
+
+
+class PredictOutput(FileOutput, Wide, Quiet, NoColor, Explained, total=False):
     """Output"""
 
     operators: Annotated[bool, Option("Every operator, in place of the five costliest.", default=False, everyday=True)]
     plot: Annotated[Path | None, Option("Draw the roofline: FILE.png, .svg or .pdf.", metavar="FILE", everyday=True)]
-    explain: Annotated[bool, Option("Where each number comes from.", default=False, everyday=True)]
-    sensitivity: Annotated[bool, Option("What 10 % more of each resource would buy.", default=False)]
     check: Annotated[bool, Option("Exit 4 where it does not fit, or where nobody knows.", default=False)]
 
 
@@ -384,7 +389,7 @@ class TrainOptions(
     """The keywords of ``train``."""
 
 
-class TrainFlags(SeveralHardware, TrainOptions, FileOutput, Wide, Quiet, total=False):
+class TrainFlags(SeveralHardware, TrainOptions, FileOutput, Wide, Quiet, Explained, total=False):
     """The flags of ``train``."""
 
     plot: Annotated[

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from roofline.calibration.constants import Constants, Execution
+from roofline.calibration.constants import Constants, ConstantSet, Execution
 from roofline.calibration.provenance import on_edited
 from roofline.classes import frozen
 from roofline.errors import UsageError
@@ -42,12 +42,11 @@ class Resource:
         """The factor that ``change`` more of it is: 10 % less latency are 1/0.9 as many launches in a second."""
         return 1 / (1 - change) if self.part == "latency" else 1 + change
 
-    def machine(self, prediction: Prediction, factor: float) -> Machine:
-        """The machine of a prediction with so many times of it."""
-        now = prediction.steps.machine
+    def machine(self, now: Machine, hardware: HardwareSpec, constants: ConstantSet, factor: float) -> Machine:
+        """A machine with so many times of it; ``hardware`` with its ``constants`` is what the machine is."""
         if self.edit is not None:
-            device = self.edit(prediction.hardware, factor)
-            return replace(now, rates=device, constants=on_edited(prediction.constants, device))
+            device = self.edit(hardware, factor)
+            return replace(now, rates=device, constants=on_edited(constants, device))
         if self.part == "link":
             return replace(now, network=now.network.scaled(link=factor) if now.network else None)
         network = now.network.scaled(latency=1 / factor) if now.network else None
@@ -148,13 +147,20 @@ def sensitivities(
     if phase not in prediction.phases:
         msg = f"the prediction has no {phase} phase; it has {', '.join(prediction.phases)}"
         raise UsageError(msg)
-    steps, step = prediction.steps, Phase(phase)
+    steps, step, p = prediction.steps, Phase(phase), prediction
     costs, now = steps.costs(step), prediction.phases[step].figures.time_s  # a machine changes no cost
 
     def seconds(resource: Resource, factor: float) -> float:
-        times = resource.machine(prediction, factor).times(costs)
+        times = resource.machine(steps.machine, p.hardware, p.constants, factor).times(costs)
         return float(steps.timing(step, zip(costs, times, strict=True)).time_s)
 
+    return evaluated(resources, change, now, seconds)
+
+
+def evaluated(
+    resources: tuple[Resource, ...], change: float, now: float, seconds: Callable[[Resource, float], float]
+) -> list[Sensitivity]:
+    """What ``change`` more and as much less of each makes of ``now``; ``seconds`` of a resource times a factor. [s]"""
     factors = ((resource, resource.better(change)) for resource in resources)
     return [Sensitivity(each, now, seconds(each, more), seconds(each, 1 / more), more) for each, more in factors]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from roofline.prediction.predict import Prediction
@@ -11,7 +11,7 @@ from roofline.reports.layout import link_lines
 from roofline.reports.prediction import band_line, inputs_line, quantity, table, verdict
 
 if TYPE_CHECKING:
-    from roofline.prediction.sensitivity import Gains
+    from roofline.prediction.sensitivity import Gains, Sensitivity
 
 LONGEST = 20
 """Lines that an answer has at most."""
@@ -35,7 +35,12 @@ def text(prediction: Prediction, *, operators: bool = False, wide: bool = False,
     parts = [
         [*verdict(prediction), *_compression_lines(prediction)],
         costliest_lines(prediction),
-        [band_line(prediction), *link_lines(prediction), _inputs(prediction), *_notes(prediction)],
+        [
+            band_line(prediction),
+            *link_lines(prediction.steps.machine.network),
+            _inputs(prediction),
+            *_notes(prediction),
+        ],
     ]
     lines = sum(len(part) for part in parts)
     apart = "\n\n" if lines + len(parts) - 1 <= LONGEST else "\n"
@@ -98,14 +103,21 @@ def gains_text(gains: Gains) -> str:
 
     lines = [f"what {STEP:.0%} would buy, evaluated anew"]
     for phase, found in gains.items():
-        rows = [
-            (
-                f"{STEP:.0%} {'less' if gain.resource.name == 'latency' else 'more'} {gain.resource.name}",
-                quantity(gain.better_s, "time_s"),
-                f"{gain.saved:.1%}",
-                f"{gain.speed:.3f} x",
-            )
-            for gain in found
-        ]
-        lines += ["", *table((f"{phase}, one step", "time", "saved", "speed"), rows)]
+        lines += ["", *gains_table(f"{phase}, one step", found)]
     return "\n".join(lines)
+
+
+def gains_table(what: str, found: Sequence[Sensitivity]) -> list[str]:
+    """What more of each resource makes of the time of something."""
+    from roofline.prediction.sensitivity import STEP  # noqa: PLC0415
+
+    rows = [
+        (
+            f"{STEP:.0%} {'less' if gain.resource.name == 'latency' else 'more'} {gain.resource.name}",
+            quantity(gain.better_s, "time_s"),
+            f"{gain.saved:.1%}",
+            f"{gain.speed:.3f} x",
+        )
+        for gain in found
+    ]
+    return table((what, "time", "saved", "speed"), rows)

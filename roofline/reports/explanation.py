@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from roofline.calibration.constants import Constants
+import numpy as np
+
+from roofline.calibration.constants import ConstantSet
 from roofline.calibration.corrections.correction import Correction, constants_of
 from roofline.calibration.corrections.registry import Corrections
+from roofline.classes import frozen
 from roofline.cost.cost import Cost
 from roofline.cost.eager_kernels import kernels_of
+from roofline.hardware.spec import HardwareSpec
 from roofline.number import Number, mean
 from roofline.parallelism.layout import Part
 from roofline.prediction.predict import Prediction
@@ -19,7 +23,17 @@ from roofline.program.phases import Phase
 from roofline.program.workload import Precision
 from roofline.reports.layout import link_lines
 from roofline.reports.prediction import count, quantity
+from roofline.timing.machine import Machine
 from roofline.timing.timing import Timing
+
+
+@frozen
+class Grounds:
+    """What the numbers of operators rest on: a device, the machine of so many of it, formats."""
+
+    device: HardwareSpec
+    machine: Machine
+    precision: Precision
 
 
 def explain(prediction: Prediction) -> str:
@@ -42,16 +56,8 @@ def _break_even(prediction: Prediction) -> list[str]:
 
 def _facts(prediction: Prediction) -> Iterator[str]:
     """The machine's numbers that the times divide by, and where they come from."""
-    device, constants = prediction.hardware, prediction.constants
-    name, level = next(iter(device.memory.items()))
-    source = device.source_of(level, "bandwidth")[0]
-    yield f"device {device.name}"
-    yield f"  bandwidth = {quantity(device.bandwidth, 'bytes_per_s')} ({name}; {source})"
-    for dtype in dict.fromkeys(_dtypes(prediction)):
-        unit, rate = device.contraction_unit(dtype)
-        source = device.source_of(getattr(device.peak, unit)[dtype], "value")[0]
-        yield f"  peak = {quantity(rate, 'flops_per_s')} ({unit} unit, {dtype}, dense; {source})"
-    yield from link_lines(prediction)
+    yield from device_lines(prediction.hardware, _dtypes(prediction))
+    yield from link_lines(prediction.steps.machine.network)
     if made := prediction.cache_at_start:
         took = quantity(made.profile_bytes, "bytes")
         run = f"{made.profiled_tokens:,} tokens that draws for {made.profiled_sequences:,} sequences"
@@ -59,6 +65,23 @@ def _facts(prediction: Prediction) -> Iterator[str]:
             f"  KV cache at start = {made.tokens:,} tokens, {quantity(made.bytes, 'bytes')}: what the share of "
             f"{prediction.engine.title} leaves beside weights and {took} of a run of {run}"
         )
+    yield from constants_lines(prediction.constants)
+
+
+def device_lines(device: HardwareSpec, dtypes: Iterable[str]) -> Iterator[str]:
+    """The bandwidth of a device, and its peaks in formats, with their sources."""
+    name, level = next(iter(device.memory.items()))
+    source = device.source_of(level, "bandwidth")[0]
+    yield f"device {device.name}"
+    yield f"  bandwidth = {quantity(device.bandwidth, 'bytes_per_s')} ({name}; {source})"
+    for dtype in dict.fromkeys(dtypes):
+        unit, rate = device.contraction_unit(dtype)
+        source = device.source_of(getattr(device.peak, unit)[dtype], "value")[0]
+        yield f"  peak = {quantity(rate, 'flops_per_s')} ({unit} unit, {dtype}, dense; {source})"
+
+
+def constants_lines(constants: ConstantSet) -> Iterator[str]:
+    """Whose constants turn costs into times, and how far they may be off."""
     yield f"constants {constants.provenance} {constants.name}"
     if constants.calibration is not None:
         yield f"  source: {constants.calibration.source}"
@@ -81,12 +104,9 @@ def _phase(prediction: Prediction, phase: Phase) -> Iterator[str]:
     bound = ", ".join(f"{letter} = {float(size):g}" for letter, size in letters.items())
     yield f"{phase}, one step{f' (means over {steps})' if steps > 1 else ''}, one execution of each operator: {bound}"
     operators = [pair for pair in timed if pair[0].host_s is None]
+    grounds = Grounds(prediction.hardware, prediction.steps.machine, prediction.precision)
     for (_, op), (cost, timing) in zip(program.in_phase(phase), operators, strict=True):
-        if op.transfer is not None:
-            yield from _collective(op, cost, timing, prediction)
-            continue
-        constants = prediction.steps.machine.constants_of(cost)
-        yield from _operator(op, cost, timing, constants, prediction)
+        yield from operator_lines(op, cost, timing, grounds)
     for cost, timing in timed:
         if cost.host_s is not None:
             yield from _host(timing, prediction)
@@ -103,8 +123,8 @@ def _host(timing: Timing, prediction: Prediction) -> Iterator[str]:
     yield "  bytes = 0"
     hidden = ", less the device's time of the step before" if engine.host_ahead else ""
     yield (
-        f"  time = {step} a step + {each} a request{hidden}; = {quantity(_number(timing.time_s), 'time_s')}, "
-        f"band {_band(timing, prediction)}"
+        f"  time = {step} a step + {each} a request{hidden}; = {quantity(single(timing.time_s), 'time_s')}, "
+        f"band {band(timing)}"
     )
 
 
@@ -127,10 +147,14 @@ def _in_symbols(prediction: Prediction, phase: Phase) -> Iterator[str]:
         yield f"  {name} = {readable(build(setting, name, phase).expression)}"
 
 
-def _operator(op: Op, cost: Cost, timing: Timing, constants: Constants, prediction: Prediction) -> Iterator[str]:
+def operator_lines(op: Op, cost: Cost, timing: Timing, on: Grounds, name: str = "") -> Iterator[str]:
+    """An operator, its counts with numbers put in, its time; ``name`` of constants where they are not its kind's."""
+    if op.transfer is not None:
+        yield from _collective(op, cost, timing, on)
+        return
+    constants, device = on.machine.constants_of(cost, name), on.device
     local = ", ".join(f"{letter} = {_bound(value)}" for letter, value in op.local.items() if _bound(value))
-    yield f"{op}  x {float(cost.count):g}{f'  with {local}' if local else ''}"
-    device = prediction.hardware
+    yield f"{op}  x {single(cost.count):g}{f'  with {local}' if local else ''}"
     for label, unit, number in (
         ("FLOPs", "matrix", cost.flops),
         ("vector FLOPs", "vector", cost.vector_flops),
@@ -138,51 +162,51 @@ def _operator(op: Op, cost: Cost, timing: Timing, constants: Constants, predicti
     ):
         terms = [_work(work) for work in op.work if work.unit == unit]
         if terms:
-            yield f"  {label} = {' + '.join(terms)} = {count(_number(number))}"
-    moved = " + ".join(_traffic(tensor, prediction.precision) for tensor in (*op.reads, *op.writes))
-    yield f"  bytes = {moved} = {quantity(_number(cost.bytes), 'bytes')}"
-    yield f"  at best = max(FLOPs / peak, bytes / bandwidth) = {quantity(_number(timing.bound_s), 'time_s')}"
+            yield f"  {label} = {' + '.join(terms)} = {count(single(number))}"
+    moved = " + ".join(_traffic(tensor, on.precision) for tensor in (*op.reads, *op.writes))
+    yield f"  bytes = {moved} = {quantity(single(cost.bytes), 'bytes')}"
+    yield f"  at best = max(FLOPs / peak, bytes / bandwidth) = {quantity(single(timing.bound_s), 'time_s')}"
     rates = f"bytes / ({constants.memory:g} x {quantity(device.bandwidth, 'bytes_per_s')})"
     if op.work and any(work.unit == "matrix" for work in op.work):
         peak = quantity(device.contraction_unit(cost.dtype)[1], "flops_per_s")
         rates = f"compute: FLOPs / ({constants.compute:g} x {peak}) + vector and special work; memory: {rates}"
-    if kernels := _kernels(op, cost, prediction):
+    if kernels := _kernels(op, cost, on.machine):
         yield (
             f"  time = the kernels that eager torch runs, one after another: {kernels}; "
-            f"= {quantity(_number(timing.time_s), 'time_s')}, band {_band(timing, prediction)}"
+            f"= {quantity(single(timing.time_s), 'time_s')}, band {band(timing)}"
         )
         return
     latency, added = quantity(constants.latency_s, "time_s"), what_kernels_add(constants.corrections)
     yield (
         f"  time = {latency} + (compute^p + memory^p)^(1/p), p = {constants.p:g}; {rates}{added}; "
-        f"= {quantity(_number(timing.time_s), 'time_s')}, band {_band(timing, prediction)}"
+        f"= {quantity(single(timing.time_s), 'time_s')}, band {band(timing)}"
     )
 
 
 def _bound(binding: Binding) -> str:
     """What a letter is bound to, in words: a number, a letter, a device's part of one."""
     if isinstance(binding, Part):
-        return f"{_bound(binding.whole) or binding.letter} / {binding.degree}"
+        return f"{_bound(binding.whole) or binding.letter} / {single(binding.degree):g}"
     return "" if callable(binding) else str(binding)
 
 
-def _collective(op: Op, cost: Cost, timing: Timing, prediction: Prediction) -> Iterator[str]:
+def _collective(op: Op, cost: Cost, timing: Timing, on: Grounds) -> Iterator[str]:
     """What devices exchange: the message, what each sends, the form that is the fastest."""
     assert op.transfer is not None
     (message,) = op.reads or op.writes
     local = ", ".join(f"{letter} = {_bound(value)}" for letter, value in op.local.items() if _bound(value))
-    yield f"{op}  x {float(cost.count):g}{f'  with {local}' if local else ''}"
-    size, sent = (quantity(_number(value), "bytes") for value in (cost.message_bytes, cost.link_bytes))
-    what = f"{op.transfer.operation} over {op.transfer.over} {op.transfer.devices}"
-    yield f"  {what}: message = {_traffic(message, prediction.precision)} = {size}; each device sends {sent}"
-    time, bound = (quantity(_number(value), "time_s") for value in (timing.time_s, timing.bound_s))
+    yield f"{op}  x {single(cost.count):g}{f'  with {local}' if local else ''}"
+    size, sent = (quantity(single(value), "bytes") for value in (cost.message_bytes, cost.link_bytes))
+    what = f"{op.transfer.operation} over {op.transfer.over} {single(op.transfer.devices):g}"
+    yield f"  {what}: message = {_traffic(message, on.precision)} = {size}; each device sends {sent}"
+    time, bound = (quantity(single(value), "time_s") for value in (timing.time_s, timing.bound_s))
     form = f"{timing.mean().form} (roofline/timing/collectives.py)"
-    yield f"  time = {form} = {time}, band {_band(timing, prediction)}; at best {bound}"
+    yield f"  time = {form} = {time}, band {band(timing)}; at best {bound}"
 
 
-def _kernels(op: Op, cost: Cost, prediction: Prediction) -> str:
+def _kernels(op: Op, cost: Cost, machine: Machine) -> str:
     """The kernels of an eager operator by name; nothing where it is one."""
-    if not prediction.steps.machine.runs_single_kernels(cost):
+    if not machine.runs_single_kernels(cost):
         return ""
     found = kernels_of(op)
     return ", ".join(kernel.name for kernel in found) if len(found) > 1 else ""
@@ -203,8 +227,9 @@ def _in_words(correction: Correction) -> str:
     return correction.explained.format(**texts)
 
 
-def _band(timing: Timing, prediction: Prediction) -> str:
-    low, high = mean(timing.low_s), mean(timing.high_s)
+def band(timing: Timing) -> str:
+    """Both ends of a time."""
+    low, high = single(timing.low_s), single(timing.high_s)
     return f"{quantity(low, 'time_s')} to {quantity(high, 'time_s')}"
 
 
@@ -222,5 +247,6 @@ def _traffic(tensor: Tensor, precision: Precision) -> str:
     return f"{float(precision.width(tensor)):g} {tensor.axes}"
 
 
-def _number(number: Number) -> float:
-    return float(mean(number))
+def single(number: Number) -> float:
+    """A number; of several, which are steps of a request, their mean."""
+    return float(np.mean(number)) if isinstance(number, np.ndarray) else float(mean(number))

@@ -78,9 +78,8 @@ def cells(operator: Operator | None, phase: PhasePrediction) -> Sequence[str]:
     return sent, operator.form if operator else ""
 
 
-def link_lines(prediction: Prediction) -> list[str]:
+def link_lines(network: Network | None) -> list[str]:
     """The links, what software reaches of them, and what of their time is taken to be hidden."""
-    network = prediction.steps.machine.network
     if network is None:
         return []
     parts = "; ".join(_tier(tier) for tier in network.tiers)

@@ -175,7 +175,7 @@ def footer(prediction: Prediction) -> list[str]:
     kept = "what is reserved is the runtime's" if prediction.request.reserved else "without the runtime's own"
     best = f"at best: max(FLOPs / peak, bytes / bandwidth) by the data sheet; memory: {kept}"
     known = [f"note: {note}" for note in prediction.notes]
-    return [band_line(prediction), *link_lines(prediction), inputs_line(prediction), best, *known]
+    return [band_line(prediction), *link_lines(prediction.steps.machine.network), inputs_line(prediction), best, *known]
 
 
 def band_line(prediction: Prediction) -> str:

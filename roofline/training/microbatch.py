@@ -15,7 +15,7 @@ from dataclasses import replace
 from roofline.classes import frozen
 from roofline.cost.cost import Cost, step_cost
 from roofline.cost.kernel_shapes import MatmulShape
-from roofline.number import added, maximum, product
+from roofline.number import Number, added, maximum, product
 from roofline.parallelism.pipeline import places
 from roofline.program.axes import Sizes, rebind, size_of
 from roofline.program.op import Op
@@ -68,7 +68,7 @@ class Microbatch:
     gathered: tuple[Timing, ...]
     fetched: tuple[Timing, ...]
     operators: tuple[Priced, ...]
-    launch_s: float = 0.0
+    launch_s: Number = 0.0
 
     @property
     def weights(self) -> tuple[Timing, ...]:
@@ -99,7 +99,7 @@ def _is_forward(priced: Priced) -> bool:
 
 
 def price_microbatch(
-    sharded: Program, sizes: Sizes, precision: Precision, machine: Machine, launch_s: float = 0.0,
+    sharded: Program, sizes: Sizes, precision: Precision, machine: Machine, launch_s: Number = 0.0,
     resting_split: Program | None = None,
 ) -> Microbatch:  # fmt: skip
     """The times of a microbatch of a sharded training step (ZeRO 1), for numbers or arrays of layouts and sizes.
@@ -142,12 +142,12 @@ def _placed(sharded: Program, phase: Phase) -> list[tuple[Group, Op, int]]:
     return [(group, op, turned[place]) for group, place in found for op in group.ops]
 
 
-def _summed(found: Sequence[Priced], phase: Phase, place: int, launch_s: float) -> Timing:
+def _summed(found: Sequence[Priced], phase: Phase, place: int, launch_s: Number) -> Timing:
     own = [each for each in found if phase in each.group.phases and each.place == place]
     return _pass(own, launch_s if place < 3 else 0.0)
 
 
-def _pass(own: Sequence[Priced], launch_s: float) -> Timing:
+def _pass(own: Sequence[Priced], launch_s: Number) -> Timing:
     """Operators one after the other, on the device, or as fast as the host launches them, whichever takes longer."""
     device = total((each.cost.count, each.timing) for each in own)
     if not launch_s or not own:

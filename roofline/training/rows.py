@@ -143,7 +143,7 @@ def steps_of(
     machine = machine or request.machine(int(np.max(layouts.devices)))
     split = sharded_step(question, layouts, 3) if 3 in zero and not question.network.learns_whole else None
     passes = price_microbatch(
-        sharded, memory.sizes, question.recipe.precision, machine, request.engine.host_launch, split
+        sharded, memory.sizes, question.recipe.precision, machine, request.engine.host_launch * machine.host, split
     )
     return Steps(memory, passes, machine)
 

@@ -12,7 +12,9 @@ import numpy as np
 from roofline.errors import WorkloadError
 from roofline.number import Truth
 from roofline.parallelism.layout import Layout
+from roofline.prediction.sensitivity import RESOURCES, STEP, Resource, Sensitivity, evaluated
 from roofline.program.recompute import Recompute
+from roofline.timing.machine import Machine
 from roofline.timing.timing import Timing
 from roofline.training.causes import CAUSES
 from roofline.training.flops import model_flops, recomputed_flops
@@ -48,9 +50,12 @@ class TrainingStep:
     @cached_property
     def steps(self) -> Steps:
         """The one step of the choice."""
+        return self._on(None)
+
+    def _on(self, machine: Machine | None) -> Steps:
         choice = self.choice
         layout = Layout(*(np.array([degree]) for degree in choice.layout.to_dict().values()))
-        return steps_of(self.question, layout, np.array([choice.microbatch]), (choice.policy,), (choice.zero,))
+        return steps_of(self.question, layout, np.array([choice.microbatch]), (choice.policy,), (choice.zero,), machine)
 
     # Memory
 
@@ -117,6 +122,16 @@ class TrainingStep:
         found |= {cause: float(timing.time_s) for cause, timing in beyond.items()}
         least = 1e-9 * float(parts.whole.time_s)
         return {cause: seconds for cause, seconds in found.items() if seconds > least}
+
+    def gains(self) -> list[Sensitivity]:
+        """What 10 % more bandwidth, FLOP/s, link and less latency make of the step, evaluated anew."""
+        request = self.question.request
+
+        def seconds(resource: Resource, factor: float) -> float:
+            machine = resource.machine(self.steps.machine, request.device, request.constants, factor)
+            return _seconds(self._on(machine).time().whole)
+
+        return evaluated(RESOURCES, STEP, float(self.timing.time_s), seconds)
 
     def timeline(self) -> list[Timed]:
         """Every pass of every stage in the order of the schedule, with its start and end. [s]

@@ -265,8 +265,8 @@ VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --images --image-size --video --fps --phase --dtype "
     "--weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity --lora --routing --count --lm-head "
     "--engine --kernels --constants --reserve --set --tp --pp --dp --ep --cp --dcp --sp --input --dims --strict "
-    "--from --launch --verify --json --output -o --wide --quiet --no-color --operators --plot --explain "
-    "--sensitivity --check --help-all",
+    "--from --launch --verify --json --output -o --wide --quiet --no-color --explain --sensitivity --operators "
+    "--plot --check --help-all",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --rope-dim --value-dim "
     "--latent-dim --causal --full --rule --key-heads --key-dim --chunk --channels --taps --rows --columns --inputs "
     "--tokens --experts --topk --hidden --width --operation --message-bytes "
@@ -278,7 +278,8 @@ VERBS = {
     "train": "--hardware --sequence --sequence-lengths --batch-tokens --batch --microbatch --zero --recompute "
     "--schedule --optimizer --gradients --dropout --hidden --dtype --weight-dtype --lora --trained --tokens --days "
     "--tp --pp --dp --ep --cp --dcp --sp --routing --engine --kernels --constants --reserve --price-kind --prices "
-    "--years --chassis --pue --power-price --hosting --set --json --output -o --wide --quiet --plot --help-all",
+    "--years --chassis --pue --power-price --hosting --set --json --output -o --wide --quiet --explain --sensitivity "
+    "--plot --help-all",
     "simulate": "--hardware --load --concurrency --arrivals --requests --router --seed --workload --prompt --generate "
     "--prefix-hits --ttft --tpot --dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity "
     "--lora --routing --count --lm-head --engine --kernels --constants --set --tp --pp --dp --ep --cp --dcp --sp "
