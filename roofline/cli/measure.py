@@ -90,7 +90,7 @@ def validate(model: str, flags: ValidateFlags) -> None:
     rules = read_rules(flags["kernel_rules"])
     known = rules.engine_of(profile) if profile and not flags["engine"] else None
     asked = part(ValidateOptions, {**flags, "engine": flags["engine"] or known or "transformers"})
-    subject = model_of(model, part(Tracing, flags))
+    subject = model_of(model, part(Tracing, flags), batch=flags["batch"], prompt=flags["prompt"])
     prediction = predict(subject, hardware, **asked)
     if profile is not None:
         told_by: ToldBy = "asked" if flags["engine"] else "kernels" if known else "usual"

@@ -13,14 +13,18 @@ if TYPE_CHECKING:
     from roofline.models.model import Model
 
 
-def model_of(text: str, asked: Tracing) -> str | Model:
-    """The traced module that ``text`` names, or the name itself. Raises UsageError for flags that go with code."""
+def model_of(text: str, asked: Tracing, *, batch: object = None, prompt: object = None) -> str | Model:
+    """The traced module that ``text`` names, or the name itself; a ``batch`` or ``prompt`` of 1 is traced by itself.
+
+    Raises UsageError for flags that go with code.
+    """
     from roofline.models.sources import is_code
 
     if is_code(text):
         from roofline.tracing.sources import trace_source
 
-        return trace_source(text, asked["input"] or {}, asked["dims"] or {}, strict=asked["strict"])
+        ones = [letter for letter, size in (("B", batch), ("S", prompt)) if size == 1]
+        return trace_source(text, asked["input"] or {}, asked["dims"] or {}, strict=asked["strict"], ones=ones)
     if given := [name for name in ("input", "strict") if asked.get(name)]:
         refuse(f"--{given[0]} goes with a MODEL that is code: my.py:make_model or transformers:config.json")
     return _recorded(text, asked["dims"]) if asked["dims"] else text

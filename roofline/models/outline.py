@@ -56,7 +56,9 @@ def outlined(trace: Trace) -> tuple[Outline, tuple[str, ...]]:
     if made.program(Conventions()).parameters() != made.parameters:  # weights that some layers share with others
         made = Traced(recording, folded(recording, repeats=False), dict(trace.dims))
     said = f"positions ({trace.most_where})" if trace.most_where else "positions"
-    lengths = Lengths(trace.most, field=said) if "S" in trace.letters else Lengths(1, whole=True, unit="inputs")
+    lengths = Lengths(trace.most, field=said, asks=trace.asks)
+    if "S" not in trace.letters:
+        lengths = Lengths(1, whole=True, unit="inputs", asks=trace.asks)
     inputs = {name: list(sizes) for name, sizes in trace.inputs.items()}
     facts: dict[str, Any] = {"inputs": inputs, "dims": dict(trace.dims)}
     if trace.digest:

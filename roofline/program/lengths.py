@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from roofline.classes import frozen
 from roofline.number import Number
+from roofline.program.axes import Sizes
+
+
+class Ask(Protocol):
+    """What code that was traced asked of sizes and found true: with others it may do something else."""
+
+    def holds(self, sizes: Sizes) -> bool: ...
 
 
 @frozen
@@ -14,6 +23,7 @@ class Lengths:
     whole: the input is always that long, since it is an image. usual: what is read where nothing else is said.
     decoder_start: the tokens that the decoder behind an encoder begins with; decoder_positions: the most it may hold.
     field, decoder_field: what the configuration calls the two. unit: what a sequence is, if not tokens.
+    asks: what traced code asked of the batch B and the length S.
     """
 
     positions: int
@@ -24,6 +34,7 @@ class Lengths:
     unit: str = ""
     field: str = "max_position_embeddings"
     decoder_field: str = "max_position_embeddings"
+    asks: tuple[Ask, ...] = ()
 
     @property
     def output(self) -> int:

@@ -218,6 +218,7 @@ class Workload:
             return  # images are resized
         needed, limit = (self.prompt, lengths.positions) if phase.encodes else (self.longest, lengths.output)
         if needed <= limit:
+            self._check_asked(lengths)
             return
         what = f"context {needed}" if self.context is not None and not phase.encodes else f"prompt {self.prompt}"
         if not phase.encodes and self.context is None:
@@ -226,6 +227,14 @@ class Workload:
         field = lengths.field if phase.encodes else lengths.decoder_field
         msg = f"{what} exceeds the model's {field} {limit}; shorten it"
         raise WorkloadError(msg)
+
+    def _check_asked(self, lengths: Lengths) -> None:
+        """Raises WorkloadError for sizes with which traced code may do something else."""
+        for each in lengths.asks:
+            if not each.holds({"B": self.batch, "S": self.prompt}):
+                given = f"batch {self.batch}, prompt {self.prompt}"
+                msg = f"{given}: its code was traced where {each}; trace it with the number in place of the letter"
+                raise WorkloadError(msg)
 
     def sizes(self, phase: Phase) -> Sizes:
         """B, T and S of one step of ``phase``; S is an array over the decode steps when there are several.

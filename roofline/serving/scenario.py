@@ -36,6 +36,9 @@ from roofline.timing.dtype_support import recipe_on
 from roofline.timing.engine_choice import Launching, kernels_of, read_engine
 from roofline.timing.machine import kind_of
 
+_BATCHES = (1, 2, 3, 8, 64, 4096)
+"""At which a traced module is asked whether it does the same."""
+
 KEPT = 0.1
 """The part of the memory that an engine leaves to the runtime by default (vLLM's gpu_memory_utilization is 0.9)."""
 
@@ -170,7 +173,13 @@ class Question:
             raise WorkloadError(msg)
 
     def _check_one_pass(self) -> None:
-        """Raises UsageError for what only answers have: drafts, pools, a price of them."""
+        """Raises UsageError for what only answers have: drafts, pools, a price of them.
+
+        WorkloadError where traced code does something else with some of the batches.
+        """
+        for tokens in self.traffic.prompt.tokens:
+            for batch in _BATCHES:
+                Workload(batch, tokens, 1).check_positions(self.model.phases[0], self.model.lengths)
         given = {"speculate": self.asked["speculate"], "draft": self.asked["draft"], "pools": self.asked["pools"]}
         for name, value in given.items():
             if value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from roofline.classes import frozen
@@ -25,10 +25,13 @@ class Asked:
         return self.most.get(letter, (MAX_LENGTH, ""))
 
 
-def asked_of(environment: Any, symbols: Mapping[str, str], lines: Sequence[str], reader: Reader) -> Asked:
+def asked_of(
+    environment: Any, symbols: Mapping[str, str], lines: Sequence[str], inner: Collection[int], reader: Reader
+) -> Asked:
     """What the code asked of letters while it ran, with file and line.
 
-    Of letters with numbers of their own all of it is a condition of other numbers; of B and S the most alone is known.
+    ``inner`` are the places of what torch asked within an operator: which kernel it takes for a batch, of which nothing
+    here depends, or whether a length divides, without which it fails.
     """
     most = {}
     for symbol, span in environment.var_to_range.items():
@@ -37,9 +40,10 @@ def asked_of(environment: Any, symbols: Mapping[str, str], lines: Sequence[str],
             most[letter] = (int(span.upper), _line_of(environment, symbol, lines))
     found = [
         condition
-        for guard, line in zip(environment.guards, lines, strict=False)
-        if {symbols.get(str(each), "B") for each in guard.expr.free_symbols}.isdisjoint(FOLLOWING)
+        for place, (guard, line) in enumerate(zip(environment.guards, lines, strict=False))
+        if all(str(each) in symbols for each in guard.expr.free_symbols)
         for condition in _conditions(guard.expr, line, reader)
+        if condition.letters.isdisjoint(FOLLOWING) or place not in inner or condition.relation == "=="
     ]
     return Asked(most, tuple(dict.fromkeys(found)))
 

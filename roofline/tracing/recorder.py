@@ -64,6 +64,7 @@ class Recorder:
         self.visits: dict[str, int] = {}
         self.off = False
         self.asked: list[str] = []
+        self.inner: set[int] = set()
         self._current: dict[int, int] = {}
         self._kept: list[Any] = []  # a storage that was freed would give its number to another
 
@@ -133,7 +134,7 @@ class Recorder:
     def note(self, function: Any, args: Any, kwargs: Any, result: Any) -> None:
         """A call of the dispatcher."""
         name = aten.plain_name(function)
-        self.note_guards()
+        self.note_guards(inner=True)
         if self.off or function.namespace == "prim" or name in _IDLE or name.startswith("sym_"):
             return
         kind = aten.kind_of(function)
@@ -160,11 +161,14 @@ class Recorder:
         like = {"gather": (outputs[:1], []), "scatter": ([], inputs[-1:])}.get(kind, _AS_THEY_ARE)
         self._call(aten.base_name(name), kind, (read, written), work, shape, like)
 
-    def note_guards(self) -> None:
-        """Which line of the user's has the code asked about letters since the last call."""
+    def note_guards(self, *, inner: bool = False) -> None:
+        """Which line of the user's has the code asked about letters since the last call, or torch ``inner`` one."""
         known = len(self.fake.shape_env.guards)
         if known > len(self.asked):
-            self.asked += [called_from()[1]] * (known - len(self.asked))
+            self.inner.update(range(len(self.asked), known) if inner else ())
+            line = called_from()[1]
+            new = self.fake.shape_env.guards[len(self.asked) :]
+            self.asked += [_line_of(guard) or line for guard in new]
 
     def attention(self, operands: Sequence[Any], mask: Any, output: Any, shape: Attended) -> None:
         """A fused attention, which torch would take apart differently on each device."""
@@ -221,6 +225,7 @@ class _Dispatched(TorchDispatchMode):  # type: ignore[misc]
         self.recorder = recorder
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.recorder.note_guards()
         result = function(*args, **(kwargs or {}))
         self.recorder.note(function, args, kwargs or {}, result)
         return result
@@ -349,6 +354,13 @@ def tensors_in(values: Any) -> list[Any]:
 
 def _steps(stride: Any) -> bool:
     return isinstance(stride, torch.SymInt) or stride != 0
+
+
+def _line_of(guard: Any) -> str:
+    """The line that asked about a size, where it is none of torch's."""
+    where: Any = getattr(guard.sloc, "framework_loc", None)
+    file = getattr(where, "filename", "")
+    return f"{file.rpartition('/')[2]}:{where.lineno}" if file and not file.startswith((_TORCH, _OURS)) else ""
 
 
 def called_from() -> tuple[str, str]:

@@ -51,7 +51,7 @@ def record(module: nn.Module, inputs: Sequence[Input], dims: Mapping[str, int], 
     refuse_fixed(fake.shape_env, symbols, recorder.asked, name)
     parameters = [(each, held[each]) for each, _ in module.named_parameters()]
     found = recorder.finished(returned, parameters, block_paths(module))
-    return found, asked_of(fake.shape_env, symbols, recorder.asked, recorder.reader)
+    return found, asked_of(fake.shape_env, symbols, recorder.asked, recorder.inner, recorder.reader)
 
 
 def _letter(environment: Any, letter: str, hint: int) -> Any:

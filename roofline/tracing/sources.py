@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,21 @@ from typing import Any
 from roofline.errors import MissingExtraError, UsageError, shown
 from roofline.models.model import Model
 from roofline.models.sources import TRANSFORMERS
-from roofline.tracing.inputs import Given
+from roofline.number import exact
+from roofline.tracing.inputs import HINTS, Given, Input, read_inputs
 from roofline.tracing.trace import import_torch, trace
 
 
-def trace_source(where: str, inputs: Mapping[str, Given], dims: Mapping[str, int], *, strict: bool = False) -> Model:
+def trace_source(
+    where: str, inputs: Mapping[str, Given], dims: Mapping[str, int], *, strict: bool = False,
+    ones: Collection[str] = (),
+) -> Model:  # fmt: skip
     """The module that ``FILE.py:FUNCTION`` builds or ``transformers:CONFIG.json`` names, traced.
 
     The code of the file is run: it builds the module, without memory for its weights, and calls it once. What it prints
-    goes to stderr. Raises UsageError, in one line, for what is not there and for what the code raises.
+    goes to stderr. ``ones`` are letters that the question asks about at 1, which torch takes for a special case: there
+    it is run once more. Raises UsageError, in one line, for what is not there, for what the code raises, and where it
+    does something else at 1.
     """
     import_torch()
     from roofline.tracing.hollow import hollow  # noqa: PLC0415  (needs torch)
@@ -30,12 +36,47 @@ def trace_source(where: str, inputs: Mapping[str, Given], dims: Mapping[str, int
     with contextlib.redirect_stdout(sys.stderr):
         if where.startswith(TRANSFORMERS):
             module, usual = from_transformers(where.removeprefix(TRANSFORMERS))
-            return trace(module, {**usual, **inputs}, dims=dims, name=type(module).__name__, strict=strict)
+            return _checked(module, {**usual, **inputs}, dims, type(module).__name__, ones, strict=strict)
         build = load_function(where, where, lambda: blaming(where))
         with blaming(where), hollow():
             module = build()
         check_module(module, where)
-        return trace(module, inputs, dims=dims, strict=strict)
+        return _checked(module, inputs, dims, "", ones, strict=strict)
+
+
+def _checked(
+    module: Any, inputs: Mapping[str, Given], dims: Mapping[str, int], name: str, ones: Collection[str], *, strict: bool
+) -> Model:
+    """A module traced, and again with each of ``ones`` at 1."""
+    model = trace(module, inputs, dims=dims, name=name, strict=strict)
+    given = read_inputs(inputs)
+    for letter in ones:
+        if any(letter in each.letters for each in given):
+            alone = {each.name: _with_one(each, letter) for each in given}
+            again = trace(module, alone, dims=dims, name=name, strict=strict)
+            expected, found = (_flops(each, letter) for each in (model, again))
+            if expected != found:
+                other = f"{found:,} FLOPs, where its formula has {expected:,}"
+                msg = (
+                    f"{model.name}: at {letter} = 1 its code does something else ({other}); give 1 in place of {letter}"
+                )
+                raise UsageError(msg)
+    return model
+
+
+def _with_one(each: Input, letter: str) -> str:
+    sizes = ("1" if size == letter else str(size) for size in each.sizes)
+    return f"{each.holds}:{','.join(sizes)}"
+
+
+def _flops(model: Model, letter: str) -> int:
+    """The FLOPs of contractions where a letter is 1 and all others are what they were while the module ran."""
+    program = model.program()
+    sizes = {name: exact(size) for name, size in {**HINTS, "T": HINTS["S"], **program.sizes, letter: 1}.items()}
+    if letter == "S":
+        sizes["T"] = exact(1)
+    phase = model.phases[0]
+    return int(sum(group.times(sizes) * op.flops(group.sizes(sizes)) for group, op in program.in_phase(phase)))
 
 
 def check_module(built: Any, said: str) -> None:

@@ -42,6 +42,21 @@ class Sorter(nn.Module):
     def forward(self, x):
         return x.sort(1)[0]
 
+class Choosy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.few, self.many = nn.Linear(16, 16), nn.Linear(16, 16)
+
+    def forward(self, x):
+        if x.shape[0] > 8:
+            return self.many(x)
+        if x.shape[1] < 10 or x.shape[0] == 1:
+            x = self.many(x)
+        return self.few(x)
+
+def make_choosy():
+    return Choosy()
+
 def make_model():
     return Net()
 
@@ -54,7 +69,10 @@ def make_nothing():
 def broken():
     return 1 / 0
 """
-SORTED, BROKEN = (1 + CODE.splitlines().index(line) for line in ("        return x.sort(1)[0]", "    return 1 / 0"))
+SORTED, BROKEN, ASKED = (
+    1 + CODE.splitlines().index(line)
+    for line in ("        return x.sort(1)[0]", "    return 1 / 0", "        if x.shape[0] > 8:")
+)
 GIVEN = ("--input", "x=B,S,16", "--hardware", "h100", "--prompt", "64")
 
 
@@ -112,9 +130,34 @@ def test_what_cannot_be_traced_is_one_line(file: str, model: str, flags: tuple[s
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("verb", ["size", "compare", "train", "simulate"])
+@pytest.mark.parametrize(("verb", "needed"), [("compare", ()), ("size", ("--load", "9kreq/s"))])
+def test_what_is_bought_may_run_code(file: str, verb: str, needed: tuple[str, ...]) -> None:
+    code, out, _ = roofline(verb, f"{file}:make_model", *GIVEN, *needed, "--latency", "5ms", "--quiet")
+    assert code == 0
+    assert "inputs of 64 tokens" in out
+
+
+@pytest.mark.parametrize(
+    ("model", "flags", "message"),
+    [
+        ("make_choosy", ("--batch", "9"), f"its code was traced where B <= 8 (my.py:{ASKED})"),
+        ("make_choosy", ("--batch", "4", "--prompt", "9"), "its code was traced where S >= 10"),
+        ("make_choosy", ("--batch", "1"), "at B = 1 its code does something else"),
+    ],
+)
+def test_what_the_code_asks_of_sizes_is_held_to(file: str, model: str, flags: tuple[str, ...], message: str) -> None:
+    """A branch on the batch or the length is no silent guess: it holds, or the question is refused with its line."""
+    asked = ("predict", f"{file}:{model}", *GIVEN, *flags)
+    code, _, err = roofline(*asked)
+    assert code in (2, 3)
+    assert message in err.splitlines()[-1]
+    assert roofline("predict", f"{file}:{model}", *GIVEN, "--batch", "4")[0] == 0
+    assert roofline("predict", f"{file}:{model}", "--input", "x=1,S,16", *GIVEN[2:])[0] == 0
+
+
+@pytest.mark.parametrize("verb", ["train", "simulate"])
 def test_other_verbs_refuse_code_by_one_line(file: str, verb: str) -> None:
-    needed = {"size": ("--load", "5req/s"), "simulate": ("--load", "5req/s")}.get(verb, ())
+    needed = {"simulate": ("--load", "5req/s")}.get(verb, ())
     line = refusal(3, verb, f"{file}:make_model", "--hardware", "h100", *needed)
     assert "is code; trace it: roofline models record" in line
 

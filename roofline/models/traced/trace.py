@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from roofline.classes import frozen
 from roofline.errors import ConfigError, near_matches, shown
 from roofline.models.traced.calls import Recording
 from roofline.models.traced.extents import Extent
+from roofline.program.axes import Sizes
 from roofline.program.workload import MAX_LENGTH
 
 FOLLOWING = ("B", "S")
 """Letters whose numbers come with the question: --batch and --prompt."""
 
 Relation: TypeAlias = Literal["==", "!=", "<", "<=", ">", ">="]
+
+_RELATIONS: dict[Relation, Callable[[Any, Any], Any]] = {
+    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
 
 
 @frozen
@@ -32,18 +38,31 @@ class Condition:
         """The letters that it depends on."""
         return self.left.letters | self.right.letters
 
-    def holds(self, sizes: Mapping[str, int]) -> bool:
+    def holds(self, sizes: Sizes) -> bool:
         """Whether it is true of these sizes.
 
         >>> Condition(Extent("letter", name="M"), "<=", Extent("number", value=512)).holds({"M": 513})
         False
         """
-        a, b = self.left(sizes), self.right(sizes)
-        found = {"==": a == b, "!=": a != b, "<": a < b, "<=": a <= b, ">": a > b, ">=": a >= b}
-        return bool(found[self.relation])
+        return bool(_RELATIONS[self.relation](self.left(sizes), self.right(sizes)))
 
     def __str__(self) -> str:
         return f"{self.left} {self.relation} {self.right}{f' ({self.where})' if self.where else ''}"
+
+
+@frozen
+class Bound:
+    """A condition of the batch and the length, with the numbers of all other letters."""
+
+    condition: Condition
+    dims: Mapping[str, int]
+
+    def holds(self, sizes: Sizes) -> bool:
+        """Whether it is true of this batch B and length S."""
+        return self.condition.holds({**self.dims, **sizes})
+
+    def __str__(self) -> str:
+        return str(self.condition)
 
 
 @frozen
@@ -68,6 +87,12 @@ class Trace:
     digest: str = ""
 
     @property
+    def asks(self) -> tuple[Bound, ...]:
+        """What its code asked of the batch and the length."""
+        own = (condition for condition in self.conditions if not condition.letters.isdisjoint(FOLLOWING))
+        return tuple(Bound(condition, self.dims) for condition in own)
+
+    @property
     def letters(self) -> frozenset[str]:
         """The letters of its inputs."""
         return frozenset(size for sizes in self.inputs.values() for size in sizes if isinstance(size, str))
@@ -87,7 +112,7 @@ class Trace:
                 raise ConfigError(msg)
         found = {**self.dims, **{letter: int(str(number)) for letter, number in dims.items()}}
         for condition in self.conditions:
-            if not condition.holds(found):
+            if condition.letters.isdisjoint(FOLLOWING) and not condition.holds(found):
                 msg = f"{where}: its code was traced where {condition}, which these numbers are not: trace it anew"
                 raise ConfigError(msg)
         return replace(self, dims=found)
