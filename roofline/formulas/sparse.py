@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from roofline.formulas.lone_layers import Layer, fixed
 from roofline.layers.residuals import hyper_connections as streams
+from roofline.layers.sparse import block_attention as blocks
 from roofline.layers.sparse import compressed_attention as sparse
 
 SPARSE: dict[str, Layer] = {
@@ -11,6 +12,10 @@ SPARSE: dict[str, Layer] = {
         "projections of compressed sparse attention",
         fixed(*sparse.compressed_projections()),
         sparse.compressed_projections,
+    ),
+    "block_indexer": Layer("indexer of blocks of keys", fixed(*blocks.block_indexer()), blocks.block_indexer),
+    "block_attention": Layer(
+        "attention to picked blocks of keys", fixed(*blocks.block_attention()), blocks.block_attention
     ),
     "compressor": Layer(
         "compressor of tokens to entries, decode", fixed(*sparse.compressor(step=True)), sparse.compressor

@@ -80,6 +80,14 @@ def test_a_token_of_deepseek_v4_takes_the_share_of_v3_2_that_the_report_states()
     assert [round(share, 3) for share in shares] == [0.260, 0.120]
 
 
+def test_a_query_sees_sixteen_blocks_the_last_of_them_up_to_itself() -> None:
+    """Of 131,072 keys 16 x 128 in 57 layers and all in 3; in a prompt of 5,000, block by block."""
+    each = 4 * 64 * 128
+    assert flops("minimax-m3", "attention", Phase.DECODE, 1, 131_072) == each * (57 * 2048 + 3 * 131_072)
+    blocks = sum(min((token - 1) // 128, 15) * 128 + (token - 1) % 128 + 1 for token in range(1, 5001))
+    assert flops("minimax-m3", "attention", Phase.PREFILL, 5000, 5000) == each * (57 * blocks + 3 * 5000 * 5001 // 2)
+
+
 def test_entries_are_seen_once_they_are_complete() -> None:
     """A token sees 128 tokens of the window and 512 of 32,768 entries, or 1,024 of 1,024, in 64 heads of 512."""
     sparse, heavy = (4 * 64 * 512 * (128 + seen) for seen in (512, 1024))

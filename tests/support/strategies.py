@@ -452,6 +452,22 @@ MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
         {},
     ),
     "minimax_m2": ("MiniMaxM2", _GROUPED + " head_dim", {**_ROUTED, **_WHOLE_ROTATION}, {}),
+    "minimax_m3_vl_text": (
+        "MiniMaxM3VL",
+        _GROUPED,
+        {
+            "head_dim": st.integers(1, 4).map(lambda half: 2 * half),
+            "num_local_experts": st.integers(4, 8),
+            "num_experts_per_tok": FEW,
+            "dense_intermediate_size": SMALL,
+            "shared_intermediate_size": SMALL,
+            "moe_layer_freq": st.just([0, 1, 1, 1]),
+            "index_block_size": st.integers(1, 8),
+            "index_topk_blocks": FEW,
+            **_WHOLE_ROTATION,
+        },
+        {},
+    ),
     "mixtral": ("Mixtral", _GROUPED + " head_dim", {**_WINDOW, **_ROUTED}, {}),
     "olmoe": ("Olmoe", _GROUPED + " attention_bias", _ROUTED, {}),
     "phimoe": (
@@ -497,7 +513,7 @@ def decoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str,
     """A small configuration of one of DECODERS, or of any of them."""
     model_type = model_type or draw(st.sampled_from(sorted(DECODERS)))
     stem, shared, own, called = DECODERS[model_type]
-    base = f"{stem}Text" if stem in ("Gemma3", "Gemma4", "Llama4", "Step3p7") else stem
+    base = f"{stem}Text" if stem in ("Gemma3", "Gemma4", "Llama4", "MiniMaxM3VL", "Step3p7") else stem
     classes = (f"{base}Model",) if stem == "Step3p7" else (f"{stem}ForCausalLM", f"{base}Model")
     fields = draw(_rotary_configs(model_type, classes)) | {"mlp_bias": draw(st.booleans())}
     if "num_key_value_heads" not in shared:
@@ -511,6 +527,11 @@ def decoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str,
         drawn["num_key_value_heads"] = fields["num_attention_heads"]
     if model_type == "mimo_v2_flash":
         kept["num_attention_heads"] *= 2  # layers with a window have twice the key/value heads
+    if model_type == "minimax_m3_vl_text":
+        drawn["moe_layer_freq"] = drawn["moe_layer_freq"][: kept["num_hidden_layers"]]
+        drawn["index_n_heads"], drawn["index_head_dim"] = kept["num_key_value_heads"], drawn["head_dim"]
+        kinds = st.sampled_from(("full_attention", "minimax_m3_sparse"))
+        drawn["layer_types"] = [draw(kinds) for _ in range(kept["num_hidden_layers"])]
     if model_type == "deepseek_v4":
         kinds = st.sampled_from(("sliding_attention", "compressed_sparse_attention", "heavily_compressed_attention"))
         drawn["layer_types"] = [draw(kinds) for _ in range(kept["num_hidden_layers"])]

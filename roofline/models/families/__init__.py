@@ -12,7 +12,7 @@ from roofline.program.conventions import Conventions
 from roofline.program.program import Program
 
 LINES = {
-    "compressed": "deepseek_v4",
+    "compressed": "deepseek_v4 minimax_m3_vl_text",
     "encoders": (
         "albert bert camembert deberta-v2 distilbert electra gte jina_embeddings_v3 modernbert mpnet "
         "nomic_bert roberta tutorial_encoder xlm-roberta"
@@ -66,7 +66,7 @@ class Families(Mapping[str, Family]):
 FAMILIES = Families(LINES)
 """``model_type`` -> how it maps onto a shape."""
 
-SYNONYMS = {"kimi_k2": "deepseek_v3"}
+SYNONYMS = {"kimi_k2": "deepseek_v3", "minimax_m3": "minimax_m3_vl_text"}
 """Types of remote code whose fields and network are those of a known one."""
 
 

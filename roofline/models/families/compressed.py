@@ -1,17 +1,19 @@
-"""The decoders that attend to compressed entries: DeepSeek-V4."""
+"""The decoders that attend to what an indexer picks of blocks or compressed entries: MiniMax-M3, DeepSeek-V4."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from roofline.errors import shown
 from roofline.models.families.family import Family, Fields, Rule, causal, rule
 from roofline.models.families.mixtures import MIXTURE, shared_width
 from roofline.models.families.recurrent_rules import listed
-from roofline.models.families.rules import SLIDING, layers, whole
+from roofline.models.families.rules import FULL, SLIDING, layers, routed_by_pattern, whole
 
 _SPARSE, _HEAVY = "compressed_sparse_attention", "heavily_compressed_attention"
+_BLOCKS = "block_sparse_attention"
 _RATES = {0: SLIDING, 4: _SPARSE, 128: _HEAVY}
 
 
@@ -56,7 +58,75 @@ def _rotated_part(fields: Fields) -> int:
     return int(width * given)
 
 
+_INNER = "sparse_attention_config"
+
+
+@rule(f"layer_types {_INNER}.sparse_attention_freq")
+def _sparse_by_number(fields: Fields) -> list[Any]:
+    """MiniMax-M3: 1 in ``sparse_attention_freq`` is attention to blocks, or the name of it in ``layer_types``."""
+    given = fields.get(f"{_INNER}.sparse_attention_freq")
+    stated = listed(fields, "layer_types")
+    if stated is not None:
+        return [_BLOCKS if kind == "minimax_m3_sparse" else kind for kind in stated]
+    if given is None:
+        return [FULL for _ in layers(fields)]
+    if not isinstance(given, list) or any(entry not in (0, 1) for entry in given):
+        msg = f"{_INNER}.sparse_attention_freq: given {shown(given)}, expected a list of 0 and 1"
+        raise ValueError(msg)
+    return [_BLOCKS if entry else FULL for entry in given[: len(layers(fields))]]
+
+
+def _of_indexer(name: str, inner: str, default: int) -> Rule[int]:
+    """A size of MiniMax-M3's indexer, within ``sparse_attention_config`` or beside it."""
+    path = f"{_INNER}.{inner}"
+    return Rule(f"{name} {path}", lambda fields: whole(fields, path, whole(fields, name, default)))
+
+
 COMPRESSED: dict[str, Family] = {
+    "minimax_m3_vl_text": replace(
+        MIXTURE.but(
+            causal("MiniMaxM3VL", "MiniMaxM3VLText"),
+            without="attention_bias",
+            rename={
+                "intermediate_size": "moe_intermediate_size",
+                "dense_intermediate_size": "intermediate_size",
+                "shared_intermediate_size": "shared_expert_intermediate_size",
+            },
+            options={
+                "num_key_value_heads": 4,
+                "head_dim": 128,
+                "num_local_experts": 128,
+                "num_experts_per_tok": 4,
+                "moe_intermediate_size": 3072,
+                "intermediate_size": 12288,
+                "shared_expert_intermediate_size": 3072,
+            },
+            fixed={
+                "query_key_norm": "shared",
+                "hidden_act": "silu",
+                "expert_activation": "clamped_silu",
+                "packed_gate": True,
+                "layer_types": _sparse_by_number,
+                "moe_layers": routed_by_pattern(0),
+                "index_n_heads": _of_indexer("index_n_heads", "sparse_num_index_heads", 4),
+                "index_head_dim": _of_indexer("index_head_dim", "sparse_index_dim", 128),
+                "index_block_size": _of_indexer("index_block_size", "sparse_block_size", 128),
+                "index_topk_blocks": _of_indexer("index_topk_blocks", "sparse_topk_blocks", 16),
+            },
+            only={
+                "n_shared_experts": 1,
+                "use_qk_norm": True,
+                "qk_norm_type": "per_head",
+                "attention_output_gate": False,
+                f"{_INNER}.sparse_init_block": 0,
+                f"{_INNER}.use_sparse_attention": True,
+            },
+            inert="hidden_act rotary_dim partial_rotary_factor use_gemma_norm use_routing_bias scoring_func "
+            "swiglu_alpha swiglu_limit routed_scaling_factor index_local_blocks num_mtp_modules mtp_transformer_layers "
+            f"{_INNER}.sparse_local_block {_INNER}.sparse_score_type {_INNER}.sparse_disable_index_value",
+        ),
+        nested=(_INNER,),
+    ),
     "deepseek_v4": MIXTURE.but(
         causal("DeepseekV4"),
         without="attention_bias num_key_value_heads",

@@ -221,6 +221,26 @@ def routed_as_named(dense: int) -> Rule[list[int]]:
     return routes
 
 
+def routed_by_pattern(dense: int) -> Rule[list[int]]:
+    """MiMo: 1 in ``moe_layer_freq``, or a name, says which layers have experts; all but the first ones else.
+
+    >>> routed_by_pattern(1)({"num_hidden_layers": 3, "moe_layer_freq": [0, 0, 1]})
+    [0, 0, 1]
+    """
+
+    @rule("moe_layer_freq mlp_layer_types first_k_dense_replace")
+    def routes(fields: Fields) -> list[int]:
+        pattern = fields.get("moe_layer_freq")
+        if not isinstance(pattern, list):
+            return routed_as_named(dense)(fields)
+        if any(entry not in (0, 1) for entry in pattern):
+            msg = f"moe_layer_freq: given {shown(pattern)}, expected a list of 0 and 1"
+            raise ValueError(msg)
+        return [int(entry) for entry in pattern]
+
+    return routes
+
+
 @rule("indexer_types index_topk_pattern index_topk_freq index_skip_topk_offset")
 def picking_as_named(fields: Fields) -> list[int]:
     """GLM-5: ``indexer_types``, or a pattern of letters, says which layers have an indexer, else each so many do.

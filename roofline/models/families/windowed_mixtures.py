@@ -18,6 +18,7 @@ from roofline.models.families.rules import (
     numbers,
     rotated_where_windowed,
     routed_as_named,
+    routed_by_pattern,
     routed_from,
     unless_null,
     whole,
@@ -37,18 +38,6 @@ def _windowed_by_pattern(fields: Fields) -> list[Any]:
         msg = f"hybrid_layer_pattern: given {shown(pattern)}, expected a list of 0 and 1"
         raise ValueError(msg)
     return [SLIDING if entry else FULL for entry in pattern]
-
-
-@rule("moe_layer_freq mlp_layer_types first_k_dense_replace")
-def _routed_by_pattern(fields: Fields) -> list[int]:
-    """MiMo: 1 in ``moe_layer_freq``, or a name, says which layers have experts; all but the first where neither is."""
-    pattern = fields.get("moe_layer_freq")
-    if not isinstance(pattern, list):
-        return routed_as_named(1)(fields)
-    if any(entry not in (0, 1) for entry in pattern):
-        msg = f"moe_layer_freq: given {shown(pattern)}, expected a list of 0 and 1"
-        raise ValueError(msg)
-    return [int(entry) for entry in pattern]
 
 
 @rule("num_key_value_heads swa_num_key_value_heads")
@@ -217,7 +206,7 @@ WINDOWED_MIXTURES: dict[str, Family] = {
             "sliding_window": _window_with_itself,
             "layer_types": _windowed_by_pattern,
             "sinks": "sliding",
-            "moe_layers": _routed_by_pattern,
+            "moe_layers": routed_by_pattern(1),
             "shared_expert_intermediate_size": 0,
         },
         only={"add_swa_attention_sink_bias": True, "add_full_attention_sink_bias": False, "n_shared_experts": None},

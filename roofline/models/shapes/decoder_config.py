@@ -17,6 +17,7 @@ LayerType = Literal[
     "chunked_attention",
     "compressed_sparse_attention",
     "heavily_compressed_attention",
+    "block_sparse_attention",
     "linear_attention",
     "hybrid",
     "mlp",
@@ -131,6 +132,8 @@ class DecoderConfig(Config):
     indexers: list[int] = Field(
         default=[], description="1 for each layer with an indexer, 0: it sees the keys picked before; empty: all"
     )
+    index_block_size: Size | None = Field(default=None, description="keys of a block that an indexer picks whole")
+    index_topk_blocks: Size | None = Field(default=None, description="blocks that it picks for each query")
     csa_rate: Size | None = Field(default=None, description="tokens to an entry where an indexer picks entries")
     hca_rate: Size | None = Field(default=None, description="tokens to an entry where all entries are seen")
     o_groups: Size | None = Field(default=None, description="groups of heads that are projected to a latent each")
@@ -195,11 +198,12 @@ class DecoderConfig(Config):
 
     def _compressions_agree(self) -> None:
         needed = {
+            "block_sparse_attention": "index_block_size index_topk_blocks index_n_heads index_head_dim",
             "compressed_sparse_attention": "csa_rate o_groups index_topk index_n_heads index_head_dim",
             "heavily_compressed_attention": "hca_rate o_groups",
         }
-        for kind in COMPRESSED:
-            for name in needed[kind].split():
+        for kind, names in needed.items():
+            for name in names.split():
                 if kind in self.layer_types and getattr(self, name) is None:
                     msg = f"{name}: missing, expected a whole number, since layer_types has {kind}"
                     raise ValueError(msg)

@@ -20,6 +20,7 @@ from roofline.layers.latent_attention import indexer, latent_attention, latent_o
 from roofline.layers.mixture_of_experts import experts, latent_experts, router, shared_experts
 from roofline.layers.normalization import Placement, norm, parallel_residual_norm, residual_norm
 from roofline.layers.residuals.hyper_connections import collapse, expand
+from roofline.layers.sparse.block_attention import block_attention, block_indexer
 from roofline.layers.sparse.compressed_attention import (
     compressed_attention,
     compressed_projections,
@@ -37,6 +38,7 @@ _MASKS: dict[LayerType, Mask] = {
     "full_attention": "causal",
     "sliding_attention": "sliding",
     "chunked_attention": "chunked",
+    "block_sparse_attention": "causal",
     "hybrid": "causal",
 }
 
@@ -67,7 +69,8 @@ def sizes_of(config: DecoderConfig) -> dict[str, int]:
         "n": config.index_n_heads,
         "d": config.index_head_dim,
         "o": config.o_lora_rank,
-        "e": config.index_topk if config.o_groups else None,
+        "e": config.index_topk if config.o_groups else config.index_topk_blocks,
+        "x": config.index_block_size,
         "h": streams,
         "j": streams * (streams + 2) if streams else None,
     }
@@ -181,23 +184,29 @@ def _attention(config: DecoderConfig, kind: Layer, conventions: Conventions, sou
     options: dict[str, Any] = {"per_head": gate == "head"} if gate != "none" else {"values": not of_keys}
     options |= {"value": value} if value != "H" else {}
     project = gated_projections if gate != "none" else projections
-    sinks = config.sinks == "all" or (config.sinks == "sliding" and kind.attention == "sliding_attention")
     return (
         *project(bias=config.attention_bias, packed=config.packed_qkv, source=source, held=held, **options),
         *((value_norm(of_keys=of_keys),) if config.value_norm else ()),
         *_query_key_norm(config, kind),
         *((rotary(),) if kind.rotary else ()),
-        *attention(
-            mask=_MASKS[kind.attention],
-            fused=conventions.attention == "fused",
-            square=conventions.count == "square",
-            scores=Scores(
-                alibi=config.positions == "alibi", cap=config.attn_logit_softcapping is not None, sinks=sinks
-            ),
-            values=value,
-        ),
+        *_core(config, kind, conventions, value, source),
         *((attention_gate(per_head=gate == "head"),) if gate != "none" else ()),
         output_projection(bias=config.attention_out_bias, value=value),
+    )
+
+
+def _core(config: DecoderConfig, kind: Layer, conventions: Conventions, value: str, source: str) -> tuple[Op, ...]:
+    """Scores, softmax and context of grouped queries, of all keys, of a window or of the blocks that are picked."""
+    fused, square = conventions.attention == "fused", conventions.count == "square"
+    if kind.attention == "block_sparse_attention":
+        return *block_indexer(square=square, source=source), *block_attention(fused=fused, square=square)
+    sinks = config.sinks == "all" or (config.sinks == "sliding" and kind.attention == "sliding_attention")
+    return attention(
+        mask=_MASKS[kind.attention],
+        fused=fused,
+        square=square,
+        scores=Scores(alibi=config.positions == "alibi", cap=config.attn_logit_softcapping is not None, sinks=sinks),
+        values=value,
     )
 
 
