@@ -180,7 +180,7 @@ def test_no_path_of_a_machine_in_the_repository() -> None:
 
 HEAVY = ("matplotlib", "pydantic", "scipy", "sympy", "torch", "transformers")
 ELSEWHERE = (
-    "roofline.cli.sweep", "roofline.models.families.vision", "roofline.models.towers.square",
+    "roofline.cli.sweep", "roofline.models.families.vision", "roofline.models.towers.moonvit",
     "roofline.models.traced.trace", "roofline.prediction.sensitivity",
 )  # fmt: skip
 """Modules of ours that one prediction of a decoder has no use for."""

@@ -1,10 +1,9 @@
-"""The towers of Qwen2-VL, Qwen2.5-VL, Qwen3-VL and Qwen3.5: images at their own size, patches of two frames."""
+"""What the towers of Qwen-VL share: images at their own size, patches of two frames, two matmuls."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from roofline.errors import shown
 from roofline.models.families.family import Family, Fields, Rule, names, rule
 from roofline.models.families.rules import whole
 from roofline.models.shapes.tower import TowerConfig, program
@@ -16,14 +15,14 @@ def _bounds(name: str, edge: str, default: int, kind: str = "processor") -> Rule
     return Rule(f"{path} {edge}", lambda fields: whole(fields, path if fields.get(path) is not None else edge, default))
 
 
-def _merged(fields: Fields, width: int) -> list[dict[str, Any]]:
+def merged(fields: Fields, width: int) -> list[dict[str, Any]]:
     """Two matmuls: as wide as the patches of a token, then as the decoder."""
     return [{"width": fields["hidden_size"] * fields["merge"] ** 2, "function": "gelu"}, {"width": width}]
 
 
 @rule("out_hidden_size outer.text_width")
 def _merger(fields: Fields) -> list[dict[str, Any]]:
-    return _merged(fields, whole(fields, "out_hidden_size", fields["outer.text_width"]))
+    return merged(fields, whole(fields, "out_hidden_size", fields["outer.text_width"]))
 
 
 @rule("in_channels in_chans spatial_patch_size")
@@ -33,25 +32,7 @@ def _elements(fields: Fields) -> int:
     return int(channels * fields["temporal_patch_size"] * fields["patch_size"] ** 2)
 
 
-@rule("fullatt_block_indexes")
-def _windows(fields: Fields) -> list[int]:
-    full = fields.get("fullatt_block_indexes", [7, 15, 23, 31])
-    if not isinstance(full, list) or not all(isinstance(each, int) for each in full):
-        msg = f"fullatt_block_indexes: given {shown(full)}, expected a list of layer numbers"
-        raise ValueError(msg)
-    return [int(layer not in full) for layer in range(fields["num_hidden_layers"])]
-
-
-@rule("deepstack_visual_indexes")
-def _taps(fields: Fields) -> int:
-    given = fields.get("deepstack_visual_indexes", [8, 16, 24])
-    if not isinstance(given, list):
-        msg = f"deepstack_visual_indexes: given {shown(given)}, expected a list of layer numbers"
-        raise ValueError(msg)  # noqa: TRY004  (one error for whatever a field holds)
-    return len(given)
-
-
-_QWEN = Family(
+QWEN = Family(
     TowerConfig,
     program,
     classes={"": {}},
@@ -81,19 +62,8 @@ _QWEN = Family(
     inert=names("tokens_per_second"),
 )
 
-QWEN2_VL = _QWEN.but(
-    rename={"embed_dim": "hidden_size"},
-    options={"hidden_size": 1280, "hidden_act": "quick_gelu"},
-    fixed={
-        "intermediate_size": Rule("mlp_ratio", lambda fields: fields["hidden_size"] * whole(fields, "mlp_ratio", 4)),
-        "projector": Rule("outer.text_width hidden_size", lambda fields: _merged(fields, fields["outer.text_width"])),
-    },
-)
-QWEN2_5_VL = _QWEN.but(
-    options={"hidden_size": 3584, "hidden_act": "silu", "intermediate_size": 3420, "window_size": 112},
-    fixed={"norm": "rms", "gated": True, "windows": _windows},
-)
-_RESAMPLED = _QWEN.but(
+
+RESAMPLED = QWEN.but(
     rename={"num_position_embeddings": "max_position_embeddings"},
     options={
         "num_hidden_layers": 27,
@@ -111,5 +81,3 @@ _RESAMPLED = _QWEN.but(
         "video_max_pixels": _bounds("max_pixels", "longest_edge", 32 * 32 * 768, "video_processor"),
     },
 )
-QWEN3_VL = _RESAMPLED.but(fixed={"taps": _taps})
-QWEN3_5 = _RESAMPLED.but(inert="deepstack_visual_indexes")

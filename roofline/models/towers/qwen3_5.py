@@ -1,0 +1,7 @@
+"""The tower of Qwen3.5."""
+
+from __future__ import annotations
+
+from roofline.models.towers.qwen import RESAMPLED
+
+QWEN3_5 = RESAMPLED.but(inert="deepstack_visual_indexes")
