@@ -1,7 +1,7 @@
 """The page in a browser: first paint, a slider that moves, a choice, what it asks of others, what it weighs.
 
-    pip install playwright; apt-get install chromium
-    python benchmarks/page_bars.py [--chromium /usr/bin/chromium] [--moves 60]
+    pip install playwright; apt-get install chromium; npm install axe-core
+    python benchmarks/page_bars.py [--chromium /usr/bin/chromium] [--moves 60] [--axe node_modules/axe-core/axe.min.js]
 
 Times are medians and 95th percentiles on this machine, at one moment.
 """
@@ -16,6 +16,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import sync_playwright
@@ -23,19 +25,17 @@ from playwright.sync_api import sync_playwright
 from roofline.page.files import assets
 from roofline.page.views import taped
 
-MOVE = """async (moves) => {
-  const found = [];
-  const sliders = [...document.querySelectorAll('#sliders input[type=range]')];
-  for (let move = 0; move < moves; move++) {
-    const slider = sliders[move % sliders.length];
-    slider.value = (Number(slider.value) + 1) % Math.ceil(slider.max / 2);
-    const start = performance.now();
-    slider.dispatchEvent(new Event('input'));
-    await new Promise(requestAnimationFrame);
-    found.push(performance.now() - start);
-    await new Promise((done) => setTimeout(done));
-  }
-  return found;
+WATCH = """() => {
+  window.found = [];
+  const after = (from, event) => {
+    const { port1, port2 } = new MessageChannel();  // its message comes when the frame has been painted
+    port1.onmessage = () => window.found.push([performance.now() - from, performance.now() - event.timeStamp]);
+    port2.postMessage(0);
+  };
+  document.addEventListener('input', (event) => {
+    const from = performance.now();
+    requestAnimationFrame(() => after(from, event));
+  }, true);
 }"""
 WORK = """async (moves) => {
   const found = [];
@@ -83,6 +83,22 @@ def settle(page: Any, words: str) -> None:
         time.sleep(0.005)
 
 
+def dragged(page: Any, moves: int) -> list[tuple[float, float]]:
+    """Milliseconds of each move of the first slider to the end of its frame: since its event, since the mouse's."""
+    page.evaluate(WATCH)
+    box = page.locator("#sliders input[type=range]").first.bounding_box()
+    y, left, width = box["y"] + box["height"] / 2, box["x"] + 10, box["width"] - 20
+    page.mouse.move(left, y)
+    page.mouse.down()
+    for move in range(moves):
+        page.mouse.move(left + width * (move * 7 % 100) / 100, y)
+        time.sleep(0.03)
+    page.mouse.up()
+    time.sleep(0.5)
+    found: list[tuple[float, float]] = page.evaluate("window.found")
+    return found
+
+
 def measured(address: str, chromium: str, moves: int) -> Iterator[str]:
     errors: list[str] = []
     outside: list[str] = []
@@ -101,7 +117,9 @@ def measured(address: str, chromium: str, moves: int) -> Iterator[str]:
             paints.append(float(page.evaluate(PAINT)))
         yield told("first contentful paint", paints)
         time.sleep(5)  # the recording comes when one has chosen
-        yield told("a slider moved, to the end of the frame's work", page.evaluate(MOVE, moves))
+        moved = dragged(page, moves)
+        yield told("a slider moved by the mouse, to painted", [each for each, _ in moved])
+        yield told("the mouse moved, to painted", [each for _, each in moved])
         yield told("work of a move, layout included", page.evaluate(WORK, moves))
         choices = []
         for name in ("qwen3-8b", "mistral-7b", "gpt2", "phi-4", "llama-3.2-1b", "qwen3-32b"):
@@ -113,6 +131,28 @@ def measured(address: str, chromium: str, moves: int) -> Iterator[str]:
         yield told("a choice of a model, first time", choices)
         browser.close()
     yield f"requests outside the origin: {len(outside)}; console errors: {len(errors)} {errors[:2]}"
+
+
+def hindrances(address: str, chromium: str, axe: Path) -> Iterator[str]:
+    """What axe-core finds, narrow and wide, light and dark, where a model fits and where it does not."""
+    found: list[str] = []
+    cases = list(
+        product((390, 1440), ("light", "dark"), ("llama-3.1-8b&hardware=h100&also=a100", "qwen3-32b&hardware=l4"))
+    )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for width, scheme, asked in cases:
+            view = {"width": width, "height": 900}
+            context = browser.new_context(viewport=view, color_scheme=scheme, bypass_csp=True)  # axe is evaluated
+            page = context.new_page()
+            page.goto(f"{address}#model={asked}")
+            settle(page, asked.partition("&")[0])
+            page.evaluate(axe.read_text(encoding="utf-8"))
+            run = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+            found += [f"{each['id']} ({each['impact']})" for each in run["violations"]]
+            context.close()
+        browser.close()
+    yield f"axe-core {len(cases)} times: {len(found)} findings {sorted(set(found))}"
 
 
 def weights() -> Iterator[str]:
@@ -132,11 +172,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     parser.add_argument("--moves", type=int, default=60)
+    parser.add_argument("--axe", type=Path, help="axe.min.js of axe-core: what hinders readers with disabilities")
     given = parser.parse_args()
     for line in weights():
         print(line)
     with serving() as address:
         for line in measured(address, given.chromium, given.moves):
+            print(line)
+        for line in hindrances(address, given.chromium, given.axe) if given.axe else ():
             print(line)
 
 

@@ -74,25 +74,48 @@ async function record(mine) {
   }
 }
 
-// A slider that moves: from the recording where it holds, in the next frame; else from the server, when it rests.
+// A slider that moves: from the recording where it holds, at once, and once in a frame however often it moves in it;
+// else from the server, when it rests.
 let resting;
+let moved = false;
 function slide(patch) {
   state = { ...state, ...patch };
+  moved = painting;
   if (painting) return;
   painting = true;
   requestAnimationFrame(() => {
     painting = false;
-    const point = tape?.key === keyOfTape() && pointOf(state, answer, tape.found);
-    try {
-      if (!point) throw new Refused();
-      answer = played(answer, tape.found.at(point), point, roof.bandwidth_bytes_per_s);
-      paint({ moving: true });
-    } catch {
-      clearTimeout(resting);
-      resting = setTimeout(ask, 120);
-    }
-    byId("verdict").classList.toggle("stale", !point);
+    if (moved) slide({});
   });
+  const point = tape?.key === keyOfTape() && pointOf(state, answer, tape.found);
+  try {
+    if (!point) throw new Refused();
+    answer = played(answer, tape.found.at(point), point, roof.bandwidth_bytes_per_s);
+    paint({ moving: true });
+  } catch {
+    clearTimeout(resting);
+    resting = setTimeout(ask, 120);
+  }
+  byId("verdict").classList.toggle("stale", !point);
+}
+
+// Which parts are on the screen: while a slider moves the others wait.
+const unseen = new Set();
+const waiting = new Map();
+const watched = new IntersectionObserver((entries) => entries.forEach(({ isIntersecting, target }) => {
+  if (!isIntersecting) unseen.add(target.id);
+  else if (unseen.delete(target.id)) late(target.id);
+}), { rootMargin: "40px" });
+
+function late(id) {
+  const draw = waiting.get(id);
+  waiting.delete(id);
+  draw?.();
+}
+
+function drawn(id, moving, draw) {
+  waiting.set(id, draw);
+  if (!moving || !unseen.has(id)) late(id);
 }
 
 function problem(failure) {
@@ -108,9 +131,9 @@ function problem(failure) {
 function paint({ moving = false } = {}) {
   if (!answer) return;
   verdict();
-  sliders();
+  sliders(moving);
   memory();
-  phases();
+  phases(moving);
   if (moving) return;
   fields();
   beside();
@@ -240,7 +263,7 @@ function priceField() {
   return h("div", { class: "slider" }, h("label", { for: "price" }, "Price ", h("small", {}, "USD per device-hour")), number);
 }
 
-function sliders() {
+function sliders(moving) {
   const step = answer.inputs.context !== null && answer.inputs.context !== undefined;
   const names = ["batch", ...(step ? ["context"] : ["prompt", "generate"])].filter((name) => answer.inputs[name] !== null && answer.inputs[name] !== undefined);
   const moves = !["encoder", "vision"].includes(model()?.kind);
@@ -248,6 +271,7 @@ function sliders() {
   const wanted = [...kept.map(slider), priceField()];
   const holder = byId("sliders");
   if (wanted.length !== holder.children.length || wanted.some((each, place) => each !== holder.children[place])) holder.replaceChildren(...wanted);
+  if (moving) return;
   const modes = moves ? [["request", "A request", !step], ["step", "One decode step", step]] : [];
   show("modes", modes.map(([name, title, on]) => h("button", { type: "button", "aria-pressed": String(on), onclick: () => change(name === "step" ? { context: String(answer.inputs.prompt ?? 2048), prompt: "", generate: "", show: "" } : { context: "" }) }, title)));
   degrees();
@@ -286,22 +310,28 @@ function memory() {
     h("ul", { class: "parts" }, there.map(([kind, title, name]) => h("li", {}, h("i", { class: kind }), title, h("b", {}, format.bytes(held[name]))))));
 }
 
-function phases() {
+let width = 900;  // of the roofline: asked for when it changes, as asking lays the page out
+
+function phases(moving) {
   const names = Object.keys(answer.phases);
   const name = names.includes(state.show) ? state.show : names.at(-1);
   const phase = answer.phases[name];
   show("phases", names.length > 1 ? names.map((each) => h("button", { type: "button", "aria-pressed": String(each === name), onclick: () => change({ show: each, op: "" }, { whole: false }) }, each[0].toUpperCase() + each.slice(1))) : []);
   show("phase-line", `One ${name} step on ${roof.name}: ${format.seconds(phase.time_s)}, MFU ${format.percent(phase.mfu)}, MBU ${format.percent(phase.mbu)}.`);
-  const width = Math.max(340, Math.round(byId("roofline").clientWidth || 900));
   const choose = (op) => change({ op, show: name }, { whole: false });
   const title = `Roofline of ${name}: operators by arithmetic intensity and FLOP/s under the roofs of ${roof.name}`;
-  show("roofline", roofline(phase, roof, { width, height: Math.round(Math.min(430, Math.max(300, width * 0.46))), chosen: state.op, choose, title }));
+  const height = Math.round(Math.min(430, Math.max(300, width * 0.46)));
+  drawn("roofline", moving, () => show("roofline", roofline(phase, roof, { width, height, chosen: state.op, choose, title })));
+  drawn("operators", moving, () => operators(phase, choose));
+  drawn("formula", moving, () => formula(name, phase));
+}
+
+function operators(phase, choose) {
   const focused = document.activeElement?.dataset?.sort;
   const order = (sort) => change({ sort }, { whole: false });
   const all = () => change({ rows: "all" }, { whole: false });
   show("operators", table(phase, { sort: state.sort, chosen: state.op, most: state.rows ? Infinity : ROWS, choose, order, all }));
   if (focused) byId("operators").querySelector(`[data-sort="${focused}"]`)?.focus();
-  formula(name, phase);
 }
 
 let written_ = "";
@@ -460,7 +490,13 @@ async function start() {
   lists();
   dropping();
   window.addEventListener("popstate", () => { state = read(location.hash); ask(); });
-  window.addEventListener("resize", () => requestAnimationFrame(() => paint()));
+  for (const id of ["roofline", "operators", "formula"]) watched.observe(byId(id));
+  new ResizeObserver(([{ contentRect }]) => {
+    const found = Math.max(340, Math.round(contentRect.width));
+    if (found === width) return;
+    width = found;
+    requestAnimationFrame(() => paint());
+  }).observe(byId("roofline"));
   await ask();
 }
 
