@@ -99,6 +99,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """A public name, from the room that it lives in: `roofline --help` should not load the whole house."""
+    if name == "charts":  # a folder of its own, which needs matplotlib
+        return import_module("roofline.charts")
     if name not in _HOMES:
         msg = f"module 'roofline' has no attribute {name!r}"
         raise AttributeError(msg)

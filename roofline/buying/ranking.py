@@ -110,6 +110,11 @@ class Comparison:
                 found.append(pools_or_mixed(row.curve, other.curve, costs, "device-seconds/token", self.targets))
         return tuple(found)
 
+    def _repr_html_(self) -> str:
+        from roofline.reports.serving.comparison import comparison_html  # noqa: PLC0415  (a floor up: only a notebook asks for it)
+
+        return comparison_html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``compare``."""
         rows, front = [row.to_dict(self.terms) for row in self.rows], [point.to_dict() for point in self.front]

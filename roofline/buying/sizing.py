@@ -192,6 +192,11 @@ class Sizing:
                 found.append(pools_or_mixed(order.curve, other.curve, costs, unit, self.targets))
         return tuple(found)
 
+    def _repr_html_(self) -> str:
+        from roofline.reports.serving.sizing import sizing_html  # noqa: PLC0415  (a floor up: only a notebook asks for it)
+
+        return sizing_html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``size``."""
         head = heading(self.question, self.targets, self.terms)

@@ -19,6 +19,7 @@ from roofline.charts.kinds import (
     regime,
     roofline,
     sensitivity,
+    side_by_side,
     timeplane,
     validation,
     waterfall,
@@ -60,9 +61,14 @@ class Request:
         """One prediction for each model on each device."""
         return [predict(model, device, **self.keywords) for model in self.models for device in self.devices]
 
+    @property
+    def count(self) -> int:
+        """How many predictions are asked for."""
+        return len(self.models) * len(self.devices)
+
     def one(self, kind: str) -> Prediction:
         """The one prediction of a kind that shows one. Raises UsageError where several were asked for."""
-        if len(self.models) * len(self.devices) > 1:
+        if self.count > 1:
             msg = f"{kind} shows one model on one device; give one of each, or plot roofline or compare"
             raise UsageError(msg)
         return self.predictions()[0]
@@ -113,6 +119,10 @@ def _roofline(request: Request) -> Drawn:
 
 
 def _breakdown(request: Request) -> Drawn:
+    if request.over is None and request.count > 1:
+        beside = request.predictions()
+        figure = side_by_side.draw_breakdowns(beside, **request.look)
+        return Drawn(figure, side_by_side.breakdowns_rows(beside), side_by_side.describe_breakdowns(beside))
     prediction = request.one("breakdown")
     if request.over is None:
         figure = breakdown.draw_breakdown(prediction, **request.look)
@@ -159,6 +169,10 @@ def _waterfall(request: Request) -> Drawn:
 
 
 def _memory(request: Request) -> Drawn:
+    if request.over is None and request.count > 1:
+        beside = request.predictions()
+        figure = side_by_side.draw_memories(beside, **request.look)
+        return Drawn(figure, side_by_side.memories_rows(beside), side_by_side.describe_memories(beside))
     over, first = request.over or "batch", request.one("memory")
     if over == "batch":
         most = 2.5 * (first.memory.max_batch or 64)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import itertools
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 Row = Sequence[str]
 
 _ROOM: ContextVar[int | None] = ContextVar("room", default=None)
+
+_TABLES: ContextVar[list[str] | None] = ContextVar("tables", default=None)
+"""Tables of a report that a notebook shows; None where it is text."""
+
+_TABLE = "\0"
 
 NARROWEST = 20
 """Columns below which a column of text is not made narrower."""
@@ -44,6 +49,9 @@ def aligned(cells: Sequence[Row], left: Sequence[int]) -> list[str]:
     ...     aligned([("name", "size", "time"), ("a", "10 GB", "3 ms")], (0,))
     ['name   size', 'a     10 GB', '', 'name  time', 'a     3 ms']
     """
+    if (tables := _TABLES.get()) is not None:
+        tables.append(_html_table(cells, left))
+        return [f"{_TABLE}{len(tables) - 1}"]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     columns = _ROOM.get()
     if columns is None or _whole(widths) <= columns:
@@ -59,6 +67,35 @@ def aligned(cells: Sequence[Row], left: Sequence[int]) -> list[str]:
         sides = [place for place, column in enumerate(block) if column in left]
         lines += ["", *_lines(_broken(some, [widths[c] for c in block]), [widths[c] for c in block], sides)]
     return lines[1:]
+
+
+def html_of(report: Callable[[], str]) -> str:
+    """A report for a notebook, its tables as tables, its lines as paragraphs: no script, no style, nothing fetched.
+
+    >>> html_of(lambda: "\\n".join(["a < b", *aligned([("name",), ("a",)], (0,))]))
+    '<div><p>a &lt; b</p><table><tr><th align="left">name</th></tr><tr><td align="left">a</td></tr></table></div>'
+    """
+    from html import escape  # noqa: PLC0415  (costs start-up only where a notebook asks)
+
+    tables: list[str] = []
+    token = _TABLES.set(tables)
+    try:
+        lines = report().splitlines()
+    finally:
+        _TABLES.reset(token)
+    shown = [tables[int(line[1:])] if line.startswith(_TABLE) else f"<p>{escape(line)}</p>" for line in lines if line]
+    return f"<div>{''.join(shown)}</div>"
+
+
+def _html_table(cells: Sequence[Row], left: Sequence[int]) -> str:
+    from html import escape  # noqa: PLC0415  (as above)
+
+    rows = []
+    for index, row in enumerate(cells):
+        tag = "td" if index else "th"
+        sides = ("left" if column in left else "right" for column in range(len(row)))
+        rows.append("".join(f'<{tag} align="{s}">{escape(text)}</{tag}>' for s, text in zip(sides, row, strict=True)))
+    return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
 
 
 def _whole(widths: Sequence[int]) -> int:

@@ -32,9 +32,19 @@ from pictures import (
     texts,
 )
 
+import roofline
 from roofline.charts.drawing import saving
 from roofline.charts.drawing.theme import SIZES, THEMES
-from roofline.charts.kinds import breakdown, compare, memory, sensitivity, timeplane, validation, waterfall
+from roofline.charts.kinds import (
+    breakdown,
+    compare,
+    memory,
+    sensitivity,
+    side_by_side,
+    timeplane,
+    validation,
+    waterfall,
+)
 from roofline.charts.kinds import roofline as chart
 from roofline.charts.marks import points
 from roofline.charts.marks.measured import measured_phases, read_measured, read_pairs
@@ -117,6 +127,57 @@ def test_several_devices_and_models_are_free_of_collisions(size: str) -> None:
     check_texts(chart.draw_roofline(models, size=size))
     batches = [prediction("llama-3.1-8b", "h100", batch=batch) for batch in (1, 8, 64)]
     check_texts(breakdown.draw_breakdown_over_batch(batches, size=size))
+
+
+THIRTEEN = (
+    "h100", "h200", "b200-180gb", "mi300x", "mi325x", "a100", "l40s", "rtx-4090", "rtx-5090", "l4", "a10g",
+    "gh200-96gb", "rtx-pro-6000-blackwell",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("draw", [compare.draw_compare, side_by_side.draw_breakdowns, side_by_side.draw_memories])
+def test_a_picture_grows_with_its_devices(draw: Callable[..., Figure], size: str) -> None:
+    several = [prediction("llama-3.1-8b", device) for device in THIRTEEN]
+    figure = draw(several, size=size)
+    check_texts(figure)
+    written = [text.get_text() for ax in figure.axes for text in ax.get_yticklabels()]
+    written += [text.get_text() for text in figure.texts]
+    for one in several:
+        title = one.hardware.title
+        assert any(text == title or (text.endswith("…") and title.startswith(text[:-1])) for text in written), title
+    assert figure.get_size_inches()[1] > draw(several[:2], size=size).get_size_inches()[1]
+    assert not any(text.endswith("…") for text in written if text.startswith("Expected times"))
+
+
+def test_bars_side_by_side_add_up() -> None:
+    several = [prediction("llama-3.1-8b", device, batch=16) for device in ("l4", "h100")]
+    times = side_by_side.draw_breakdowns(several)
+    held = side_by_side.draw_memories(several)
+    for row, one in enumerate(sorted(several, key=lambda p: p.request_s)):
+        bars = [
+            bar for ax in times.axes for bar in ax.patches if str(bar.get_gid()).startswith(f"decode, one step:{row}:")
+        ]
+        assert sum(bar.get_width() for bar in bars) == pytest.approx(one.phases["decode"].figures.time_s)
+    for row, one in enumerate(several):
+        bars = [
+            bar for ax in held.axes for bar in ax.patches if str(bar.get_gid()).startswith(f"a device holds:{row}:")
+        ]
+        assert sum(bar.get_width() for bar in bars) == pytest.approx(one.memory.total_bytes)
+        assert line(held, f"capacity:{row}")[0].tolist() == [one.memory.capacity_bytes] * 2
+    assert side_by_side.describe_memories(several).endswith("24.2 GB; NVIDIA H100 SXM 80GB 30.2 GB of 85.5 GB.")
+    with pytest.raises(UsageError, match="same phases"):
+        side_by_side.draw_breakdowns([prediction("bert-base", "t4"), prediction("gpt2", "t4")])
+
+
+def test_the_charts_of_python_are_those_of_the_command_line() -> None:
+    figure = Figure()
+    ax = figure.add_subplot()
+    assert roofline.charts.roofline(prediction(), ax=ax) is figure
+    assert roofline.charts.compare is compare.draw_compare
+    assert {name for name in roofline.charts.__all__ if not callable(getattr(roofline.charts, name))} == set()
+    with pytest.raises(AttributeError, match="no attribute 'pie'"):
+        _ = roofline.charts.pie
 
 
 @pytest.mark.parametrize(

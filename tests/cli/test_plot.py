@@ -91,7 +91,7 @@ def test_predict_draws_what_it_predicts(tmp_path: Path) -> None:
         (2, ("compare", *LLAMA, "-o", "a.png", "--over", "cost", "--batch", "8"), "--batch 8: compare --over cost"),
         (2, ("compare", *LLAMA, "-o", "a.png", "--over", "cost"), "--context 2048: compare --over cost"),
         (2, ("breakdown", *LLAMA, "-o", "a.png", "--measured", "m.csv"), "--measured goes with roofline"),
-        (2, ("breakdown", "gpt2", "--hardware", "h100,t4", "-o", "a.png"), "one model on one device"),
+        (2, ("waterfall", "gpt2", "--hardware", "h100,t4", "-o", "a.png"), "one model on one device"),
         (2, ("roofline", "gpt2", "--hardware", "h100,", "-o", "a.png"), "a name is empty"),
         (3, ("roofline", "gpt2", "--hardware", "h10", "-o", "a.png"), "did you mean h100"),
         (3, ("roofline", *LLAMA, "-o", "a.png", "--measured", "none.csv"), "none.csv: cannot be read"),

@@ -55,6 +55,12 @@ MORE = {
         "three devices under their roofs": "roofline llama-3.1-8b --hardware h100,mi300x,a100 --context 2048 "
         "-o devices-roofline",
         "devices side by side": "compare llama-3.1-8b --hardware h100,h200,mi300x,a100 --batch 16 -o devices-compare",
+        "thirteen devices": "compare llama-3.1-8b --hardware h100,h200,b200-180gb,mi300x,mi325x,a100,l40s,rtx-4090,"
+        "rtx-5090,l4,a10g,gh200-96gb,rtx-pro-6000-blackwell --batch 4 -o thirteen-compare",
+        "what a step is made of, device by device": "breakdown llama-3.1-8b --hardware mi300x,h100,a100,l40s --batch 4 "
+        "-o devices-breakdown",
+        "what lies in the memory of each": "memory qwen3-32b --hardware h100,h200,mi300x,l40s,rtx-pro-6000-blackwell "
+        "--batch 4 -o devices-memory",
         "one device against another": "regime llama-3.1-8b --hardware mi300x,h100 -o mi300x-h100-regime",
         "encoders side by side": "compare bert-base --hardware h100,a100,t4 --batch 32 --dtype fp16 -o bert-compare",
     },

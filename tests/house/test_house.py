@@ -52,7 +52,7 @@ def test_every_other_list_of_exports_is_sorted_and_true() -> None:
             assert names == sorted(set(names)), file
             bound = {getattr(node, "name", None) for node in tree.body}
             bound |= {
-                alias.asname or alias.name for n in tree.body if isinstance(n, ast.ImportFrom) for alias in n.names
+                alias.asname or alias.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for alias in n.names
             }
             assert set(names) <= bound, file
 

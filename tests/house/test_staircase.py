@@ -18,7 +18,11 @@ ORDER = (
 ).split()
 SOFTWARE = {"program", "layers", "cost", "compression", "parallelism", "models"}
 HARDWARE = {"hardware", "calibration"}
-LATER = {("roofline.prediction.predict", "roofline.reports.prediction")}
+LATER = {
+    ("roofline.prediction.predict", "roofline.reports.prediction"),
+    ("roofline.buying.ranking", "roofline.reports.serving.comparison"),
+    ("roofline.buying.sizing", "roofline.reports.serving.sizing"),
+}
 """The one import of a later package: a notebook asks a prediction for its page."""
 LONGEST = 12
 

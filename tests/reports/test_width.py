@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import io
 import re
 import sys
@@ -12,7 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import roofline
 from roofline.cli import app as cli
+from roofline.reports.serving.comparison import comparison_text
+from roofline.reports.serving.sizing import sizing_text
 from roofline.reports.width import aligned, room, set_room
 
 REPORTS = (
@@ -88,3 +92,12 @@ def test_a_folded_table_fits_and_has_every_letter(cells: list[list[str]], left: 
     letters = "".join("".join(row) for row in cells).replace(" ", "")
     assert {*letters} <= {*"".join(lines)}
     assert all("".join(lines).count(letter) >= letters.count(letter) for letter in "abcde")
+
+
+def test_a_notebook_shows_a_comparison_and_a_sizing_as_tables() -> None:
+    asked = {"hardware": ["h100", "l40s"], "workload": "chat", "tpot": "30 ms"}
+    found = roofline.compare("llama-3.1-8b", **asked), roofline.size("llama-3.1-8b", load="5 req/s", **asked)
+    for result, text in zip(found, (comparison_text(found[0]), sizing_text(found[1])), strict=True):
+        shown = result._repr_html_()
+        assert shown.count("<table>") == shown.count("</table>") >= 2
+        assert html.unescape(re.sub(r"<[^>]+>", " ", shown)).split() == text.split()

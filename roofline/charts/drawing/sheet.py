@@ -172,9 +172,9 @@ class Sheet:
                 self.y1 -= points * LEADING
         self.y1 -= 0.5 * self.size.text
 
-    def foot(self, text: str) -> None:
-        """Where the numbers come from, in small muted type."""
-        lines = wrap(text, self.size.small, self.width, 4)
+    def foot(self, text: str, most: int = 4) -> None:
+        """Where the numbers come from, in small muted type, in at most ``most`` lines."""
+        lines = wrap(text, self.size.small, self.width, most)
         for line in reversed(lines):
             self.write((self.x0, self.y0), line, align=("left", "bottom"), colour=self.theme.muted)
             self.y0 += self.line
@@ -202,12 +202,12 @@ class Sheet:
             spine.set_color(self.theme.muted)
             spine.set_linewidth(0.7)
 
-    def panels(self, count: int) -> list[tuple[float, float, float, float]]:
+    def panels(self, count: int, *, stacked: bool | None = None) -> list[tuple[float, float, float, float]]:
         """The body in ``count`` equal rectangles: side by side, or below one another where it is narrow."""
         gap = 2.0 * self.size.small
         high = (self.height - gap * (count - 1)) / count
         wide = (self.width - gap * (count - 1)) / count
-        if self.narrow:
+        if self.narrow if stacked is None else stacked:
             tops = [self.y1 - index * (high + gap) for index in range(count)]
             return [(self.x0, top - high, self.x1, top) for top in tops]
         lefts = [self.x0 + index * (wide + gap) for index in range(count)]

@@ -34,7 +34,7 @@ def draw_breakdown(
     verdicts = [f"{name} {_seconds(phase.figures.time_s)}" for name, phase in prediction.phases.items()]
     sheet.head(label_of(prediction), f"time of one step: {' · '.join(verdicts)} ({inputs_of(prediction)})")
     sheet.foot(trust_of(prediction))
-    used = [part for part in BOUNDS if any(_part(p, part) > 0 for p in prediction.phases.values())]
+    used = [part for part in BOUNDS if any(part_s(p, part) > 0 for p in prediction.phases.values())]
     sheet.y0 = draw_legend(sheet, [part_entry(part, sheet.theme) for part in used], sheet.x0, sheet.x1, sheet.y0)
     sheet.y0 += 0.5 * sheet.line
     for (name, phase), box in zip(prediction.phases.items(), sheet.panels(len(prediction.phases)), strict=True):
@@ -112,7 +112,8 @@ def _operator_part(figures: Any, part: str) -> float:
     return float(getattr(figures.shares, part) * figures.time_s)
 
 
-def _part(phase: PhasePrediction, part: str) -> float:
+def part_s(phase: PhasePrediction, part: str) -> float:
+    """The seconds of a step that one part of its time takes."""
     return _operator_part(phase.figures, part)
 
 
@@ -133,7 +134,7 @@ def draw_breakdown_over_batch(
     sheet = Sheet.open(theme, size, ax, tall=1.45 if size == "column" and len(first.phases) > 1 else 1.0)
     sheet.head(f"{label_of(first)}, over the batch", inputs_of(first).partition(", ")[2])
     sheet.foot(trust_of(first))
-    used = [part for part in BOUNDS if any(_part(p, part) > 0 for one in several for p in one.phases.values())]
+    used = [part for part in BOUNDS if any(part_s(p, part) > 0 for one in several for p in one.phases.values())]
     entries = [Entry("whole step", line="-", edge=sheet.theme.ink, width=2.0)]
     entries += [
         Entry(f"{part} part", _WHERE[part], "-", sheet.theme.bound[part], sheet.theme.bound[part]) for part in used
@@ -157,7 +158,7 @@ def _draw_curves(
 ) -> None:
     batches = [float(p.workload.batch) for p in several]
     whole = [p.phases[name].figures.time_s for p in several]
-    parts = {part: [_part(p.phases[name], part) for p in several] for part in used}
+    parts = {part: [part_s(p.phases[name], part) for p in several] for part in used}
     floor = max(min(v for values in parts.values() for v in values if v > 0), 0.01 * min(whole))
     sheet.write((box[0], box[3]), f"{name}, one step", align=("left", "top"), weight="bold")
     ticks = powers_of_two(batches[0], batches[-1])

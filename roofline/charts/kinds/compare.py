@@ -10,13 +10,21 @@ from matplotlib.figure import Figure
 
 from roofline.charts.drawing.legend import Entry, draw_legend
 from roofline.charts.drawing.scales import Scale, frame, si
-from roofline.charts.drawing.sheet import Sheet, measure, names, shorten
-from roofline.charts.marks.points import as_list, device_of, distinct_label, inputs_of, trust_of
+from roofline.charts.drawing.sheet import POINTS, Sheet, measure, names, shorten, wrap
+from roofline.charts.marks.points import as_list, devices_of, distinct_label, inputs_of, trust_of
 from roofline.classes import frozen
 from roofline.errors import UsageError
 from roofline.prediction.predict import Prediction
 from roofline.program.phases import Phase
 from roofline.units import format_quantity
+
+_MOST, _MOST_INSIDE = 120, 16
+"""So many lines a picture that grows with them has, and one inside an Axes, whose height is given."""
+
+_FOOT = 16  # lines
+
+_PITCH = 2.4
+"""From one line of a picture to the next, in heights of type: a marker, and its value above it."""
 
 _SHAPE = {"compute": "o", "memory": "s", "latency": "^", "link": "D"}
 
@@ -77,15 +85,15 @@ def draw_compare(
 
     Raises UsageError where the predictions have not the same phases.
     """
-    several = _ranked(predictions)
+    several = _ranked(predictions, _MOST if ax is None else _MOST_INSIDE)
     count = len(measures_of(several[0]))
-    rows = len(several)
-    sheet = Sheet.open(
-        theme, size, ax, tall=min(2.2, 0.5 + 0.07 * rows * count + 0.22 * count) if size == "column" else 1
-    )
+    sheet = Sheet.open(theme, size, ax)
+    narrow = sheet.narrow
+    if ax is None:
+        sheet = Sheet.open(theme, size, ax, tall=_tall(sheet, several, count))
     models = list(dict.fromkeys(p.model.name for p in several))
-    sheet.head(f"{names(models)} on {_devices(several)}", inputs_of(several[0]))
-    sheet.foot(trust_of(*several))
+    sheet.head(f"{names(models)} on {devices_of(several)}", inputs_of(several[0]))
+    sheet.foot(trust_of(*several), most=_FOOT)
     bounds = [b for b in _SHAPE if any(m.bound_by == b for p in several for m in measures_of(p))]
     entries = [
         Entry(f"{bound}-bound", _SHAPE[bound], "", sheet.theme.bound[bound], sheet.theme.ink) for bound in bounds
@@ -96,12 +104,12 @@ def draw_compare(
                              sheet.theme.ink))  # fmt: skip
     sheet.y0 = draw_legend(sheet, entries, sheet.x0, sheet.x1, sheet.y0) + 0.5 * sheet.line
     column = sheet.x0
-    if not sheet.narrow:  # one column of names for all panels
+    if not narrow:  # one column of names for all panels
         widest = max(measure(distinct_label(several, p), sheet.size.small)[0] for p in several)
         sheet.x0 += min(widest + sheet.size.small, 0.3 * sheet.width)
-    for index, box in enumerate(sheet.panels(count)):
-        rows_at = _draw_panel(sheet, several, index, box)
-    if not sheet.narrow:
+    for index, box in enumerate(sheet.panels(count, stacked=narrow)):
+        rows_at = _draw_panel(sheet, several, index, box, named=narrow)
+    if not narrow:
         for p, middle in zip(several, rows_at, strict=True):
             sheet.write((column, middle), shorten(distinct_label(several, p), sheet.size.small, sheet.x0 - column))
     return sheet.figure
@@ -130,22 +138,26 @@ def compare_rows(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _ranked(predictions: Sequence[Prediction]) -> list[Prediction]:
-    several = sorted(as_list(predictions, 16), key=lambda p: -p.tokens_per_s)
+def _tall(sheet: Sheet, several: list[Prediction], count: int) -> float:
+    """How many times its usual height a picture needs, so that no line of a device lies on another's."""
+    size, line = sheet.size, sheet.line
+    foot = len(wrap(trust_of(*several), size.small, sheet.width, _FOOT))
+    around = 2 * size.title + (5 + foot) * line + 3 * size.text  # title, what it rests on, legend, foot, margins
+    panel = _PITCH * size.small * len(several) + 4 * line  # its rows, its name, its scale
+    panels = count * panel + (count - 1) * 2 * size.small if sheet.narrow else panel
+    return max((around + panels) / (size.height * POINTS), 1 if size.name == "slide" else 0)
+
+
+def _ranked(predictions: Sequence[Prediction], most: int = _MOST) -> list[Prediction]:
+    several = sorted(as_list(predictions, most), key=lambda p: -p.tokens_per_s)
     if len({tuple(p.phases) for p in several}) > 1:
         msg = "compare needs the same phases of each model; encoders and decoders have no figure in common"
         raise UsageError(msg)
     return several
 
 
-def _devices(several: list[Prediction]) -> str:
-    """The one device by name, several by their number: the lines have their names."""
-    found = list(dict.fromkeys(device_of(p) for p in several))
-    return found[0] if len(found) == 1 else f"{len(found)} devices"
-
-
 def _draw_panel(
-    sheet: Sheet, several: list[Prediction], index: int, box: tuple[float, float, float, float]
+    sheet: Sheet, several: list[Prediction], index: int, box: tuple[float, float, float, float], *, named: bool
 ) -> list[float]:
     """One figure of every device; returns where the lines of the devices are. [pt]"""
     x0, y0, x1, y1 = box
@@ -159,7 +171,7 @@ def _draw_panel(
     low, high = min(m.low for m in chosen), max(m.high for m in chosen)
     text = si() if name == "tokens/s" else si("s")
     x = Scale(low / 1.25, high * 1.25, "tokens/s" if name == "tokens/s" else "time", text=text)
-    ticks = tuple((float(i), label) for i, label in enumerate(labels)) if sheet.narrow else ()
+    ticks = tuple((float(i), label) for i, label in enumerate(labels)) if named else ()
     y = Scale(len(several) - 0.3, -0.7, "", log=False, ticks=ticks or ((0.0, ""),), grid=False)
     ax = frame(sheet, (x0, y0, x1, y1), x, y)
     ax.spines["left"].set_visible(False)

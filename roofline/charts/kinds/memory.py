@@ -26,7 +26,7 @@ PARTS = (
     ("state", "state_bytes"),
     ("left to the runtime", "overhead_bytes"),
 )
-_HATCHES = ("", "////", "....", "xxxx", "++++")
+PART_HATCHES = ("", "////", "....", "xxxx", "++++")
 _AXES = {"batch": "batch (sequences)", "context": "longest sequence (tokens)"}
 
 
@@ -49,8 +49,8 @@ def draw_memory(
     kept = "" if first.memory.overhead_bytes else "Without what the runtime itself takes. "
     sheet.foot(f"{kept}Activations: the most that are alive at once.")
     entries = [
-        Entry(name, fill=sheet.theme.parts[i], hatch=_HATCHES[i]) for i, (name, field) in enumerate(PARTS)
-        if any(_held(p, field) for p in several)
+        Entry(name, fill=sheet.theme.parts[i], hatch=PART_HATCHES[i]) for i, (name, field) in enumerate(PARTS)
+        if any(held_bytes(p, field) for p in several)
     ]  # fmt: skip
     if first.memory.capacity_bytes is not None:
         entries.append(Entry("capacity", line="--", edge=sheet.theme.ink, width=1.6))
@@ -95,7 +95,7 @@ def memory_rows(predictions: Sequence[Prediction], over: str = "batch") -> list[
     ]
 
 
-def _held(p: Prediction, field: str) -> float:
+def held_bytes(p: Prediction, field: str) -> float:
     """The bytes of one part. [B]"""
     return float(getattr(p.memory if field == "overhead_bytes" else p.memory.footprint, field))
 
@@ -136,11 +136,11 @@ def _verdict(several: list[Prediction], over: str) -> str:
 def _stack(sheet: Sheet, ax: Axes, several: list[Prediction], places: list[float]) -> None:
     below = np.zeros(len(places))
     for index, (name, field) in enumerate(PARTS):
-        part = np.array([_held(p, field) for p in several])
+        part = np.array([held_bytes(p, field) for p in several])
         if not part.any():
             continue
         ax.fill_between(places, below, below + part, facecolor=sheet.theme.parts[index], edgecolor=sheet.theme.paper,
-                        hatch=_HATCHES[index], linewidth=0.0, gid=f"memory:{name}", zorder=2)  # fmt: skip
+                        hatch=PART_HATCHES[index], linewidth=0.0, gid=f"memory:{name}", zorder=2)  # fmt: skip
         below = below + part
     ax.plot(
         places, below, color=sheet.theme.ink, linewidth=1.2, linestyle="-", marker="none", gid="memory:total", zorder=3

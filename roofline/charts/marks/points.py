@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from roofline.charts.drawing.sheet import names
 from roofline.classes import frozen
 from roofline.errors import UsageError
 from roofline.hardware.roofs import Ceiling, Roofline
@@ -217,17 +218,22 @@ def inputs_of(prediction: Prediction) -> str:
     return f"batch {w.batch:,}, {lengths}, {'/'.join(dtypes)}, {prediction.engine.words}"
 
 
+def devices_of(several: Sequence[Prediction]) -> str:
+    """The one device by name, several by their number: the lines of a picture have their names."""
+    found = list(dict.fromkeys(device_of(p) for p in several))
+    return found[0] if len(found) == 1 else f"{len(found)} devices"
+
+
 def trust_of(*predictions: Prediction) -> str:
     """Where the expected times come from, and how far measurements may be off."""
-    told = []
-    for constants in dict.fromkeys(prediction.constants.name for prediction in predictions):
-        one = next(p.constants for p in predictions if p.constants.name == constants)
+    whose: dict[str, list[str]] = {}
+    for one in {p.constants.name: p.constants for p in predictions}.values():
         if one.provenance == "datasheet":
-            told.append(f"{one.evidence}")
+            whose.setdefault(one.evidence, [])
         else:
-            told.append(
-                f"constants of {one.provenance} {one.name}, band {one.low:g} to {one.high:g} x ({one.evidence})"
-            )
+            band = f"band {one.low:g} to {one.high:g} x ({one.evidence})"
+            whose.setdefault(band, []).append(f"{one.provenance} {one.name}")
+    told = [f"constants of {names(some)}, {band}" if some else band for band, some in whose.items()]
     return f"Expected times: {'; '.join(told)}."
 
 

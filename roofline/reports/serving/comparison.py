@@ -11,6 +11,7 @@ from roofline.buying.sizing import Order
 from roofline.reports.prediction import quantity, table
 from roofline.reports.serving import passes
 from roofline.reports.serving.pools import against_lines, pool_lines
+from roofline.reports.width import html_of
 from roofline.serving.curve import Curve
 from roofline.serving.operating_points import Band, OperatingPoint, Targets
 from roofline.serving.scenario import Question
@@ -51,6 +52,11 @@ def comparison_text(result: Comparison, *, quiet: bool = False, pareto: bool = F
     lines += _alternatives(result)
     lines += ["", *_front(result, wide)] if pareto else []
     return "\n".join([*lines, "", *footer([row.curve for row in result.rows], result.question, result.terms)])
+
+
+def comparison_html(result: Comparison) -> str:
+    """The whole comparison for a notebook."""
+    return html_of(lambda: comparison_text(result))
 
 
 def _front(result: Comparison, wide: bool) -> list[str]:

@@ -25,6 +25,7 @@ from roofline.reports.serving.comparison import (
     wide_columns,
 )
 from roofline.reports.serving.pools import against_lines
+from roofline.reports.width import html_of
 from roofline.serving.operating_points import Target
 from roofline.units import format_figures
 
@@ -56,6 +57,11 @@ def sizing_text(result: Sizing, *, quiet: bool = False, wide: bool = False) -> s
     curves = [order.curve for order in result.orders]
     modelled = MODELLED if result.targets.of_means else SIMULATED
     return "\n".join([*lines, "", *footer(curves, result.question, result.terms, modelled)])
+
+
+def sizing_html(result: Sizing) -> str:
+    """The whole sizing for a notebook."""
+    return html_of(lambda: sizing_text(result))
 
 
 def _order_words(order: Order) -> str:
