@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from roofline.layers.attention import ROTARY_FLOPS, SOFTMAX_FLOPS, attention, causal_pairs
 from roofline.layers.normalization import norm
-from roofline.number import Number, floor_div, maximum, minimum
+from roofline.number import Number, exact, floor_div, maximum, minimum
 from roofline.program.axes import Binding, Sizes, size_of
 from roofline.program.op import Op, PerElement, Tensor, Work, contract, elementwise, fuse, weight
 
@@ -20,11 +20,11 @@ def mean_keys_in_blocks(sizes: Sizes) -> Number:
     """Keys that each of the last T of S tokens sees, on average: those of e blocks of x, its own up to itself.
 
     >>> mean_keys_in_blocks({"S": 6, "T": 6, "x": 2, "e": 2})  # 1 2 3 4 3 4
-    2.8333333333333335
+    Fraction(17, 6)
 
     Source: ``MiniMaxM3VLIndexer`` of transformers: the block of the query is always picked.
     """
-    tokens, length, block, picked = (size_of(letter, sizes) for letter in "TSxe")
+    tokens, length, block, picked = (exact(size_of(letter, sizes)) for letter in "TSxe")
 
     def up_to(last: Number) -> Number:
         whole = minimum(last, block * picked)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from roofline.layers.attention import ROTARY_FLOPS, SOFTMAX_FLOPS, window_keys, window_pairs
 from roofline.layers.normalization import norm
-from roofline.number import Number, floor_div, maximum, minimum
+from roofline.number import Number, exact, floor_div, maximum, minimum
 from roofline.program.axes import Binding, Sizes, size_of
 from roofline.program.op import Op, PerElement, Tensor, Work, contract, elementwise, fuse, weight
 
@@ -37,13 +37,13 @@ def mean_entries(sizes: Sizes, most: Number | None = None) -> Number:
     The sum over tokens up to n is x q (q - 1) / 2 + q (r + 1), with q whole entries and r tokens besides.
 
     >>> mean_entries({"S": 8, "T": 8, "x": 4})  # 0 0 0 1 1 1 1 2
-    0.75
+    Fraction(3, 4)
     >>> mean_entries({"S": 8, "T": 1, "x": 4}, most=1)
-    1.0
+    Fraction(1, 1)
 
     Source: ``DeepseekV4HCACompressor`` of transformers: the token at position t sees entries before (t + 1) / x.
     """
-    tokens, length, rate = (size_of(letter, sizes) for letter in "TSx")
+    tokens, length, rate = (exact(size_of(letter, sizes)) for letter in "TSx")
 
     def seen_up_to(last: Number) -> Number:
         kept = last if most is None else minimum(last, most * rate)
@@ -65,7 +65,7 @@ def _distinct(sizes: Sizes) -> Number:
 
 def _completed(sizes: Sizes) -> Number:
     """Entries that T new tokens complete, on average."""
-    return size_of("T", sizes) / size_of("x", sizes)
+    return exact(size_of("T", sizes)) / size_of("x", sizes)
 
 
 _GROWING: dict[str, Binding] = {"s": entries, "t": _completed}
