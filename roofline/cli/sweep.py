@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     from roofline.sweeps.sweep import Plan, Sweep
 
 _ASKING = ("best", "pareto", "pivot", "by", "where", "unfit", "plot", "json")
-_OF_A_STUDY = ("counts", "batch", "concurrency", "prompt", "generate", "context", "price_kind", "prices", "set")
+_OF_TRAINING = ("batch_tokens", "sequence", "microbatch", "zero", "recompute", "tokens")
+_OF_A_STUDY = (
+    *("counts", "batch", "concurrency", "prompt", "generate", "context", "price_kind", "prices", "set"), *_OF_TRAINING,
+)  # fmt: skip
 _CODE = ("input", "dims", "strict")
-_NAMED_OTHERWISE = ("hardware", "dtype", "engine", "phase", "columns", "layouts", "ttft", "tpot", *_CODE)
+_NAMED_OTHERWISE = (
+    *("hardware", "dtype", "engine", "phase", "columns", "layouts", "ttft", "tpot", "schedule", "optimizer"), *_CODE,
+)  # fmt: skip
 
 
 def sweep(what: tuple[str, ...], flags: SweepFlags) -> None:
@@ -87,7 +92,8 @@ def _fields(models: str, flags: SweepFlags) -> dict[str, Any]:
         refuse("--hardware is missing; try h100,mi300x (roofline hardware list)")
     asked = given({name: flags.get(name) for name in _OF_A_STUDY})
     more = {"dtypes": flags["dtype"], "engines": flags["engine"], "keep": flags["columns"],
-            "phases": flags["phase"], "layouts": _layouts(flags["layouts"]),
+            "phases": flags["phase"], "schedules": flags["schedule"], "optimizers": flags["optimizer"],
+             "layouts": _layouts(flags["layouts"]),
             "targets": given({"ttft": flags["ttft"], "tpot": flags["tpot"]}),
             "owning": part(Owning, flags)}  # fmt: skip
     return {"models": models, "hardware": flags["hardware"], **asked, **given(more)}

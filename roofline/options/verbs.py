@@ -432,11 +432,28 @@ class SweepFlags(SeveralHardware, Owning, Edits, Tracing, JsonOutput, total=Fals
         str | None,
         Option("Serving, continuous batching with so many requests in flight.", metavar="AXIS", everyday=True),
     ]
+    batch_tokens: Annotated[
+        str | None, Option("Training: tokens of a step, 4M, in place of --batch.", usual="4M", metavar="AXIS")
+    ]
+    sequence: Annotated[
+        str | None, Option("Training: tokens of a sequence.", usual="4096, or all positions", metavar="AXIS")
+    ]
+    microbatch: Annotated[str | None, Option("Training: sequences of a microbatch.", usual="the best", metavar="AXIS")]
+    zero: Annotated[str | None, Option("Training: stages of ZeRO, 0,1,3.", usual="the best", metavar="STAGES")]
+    recompute: Annotated[
+        str | None,
+        Option("Training: none, selective, full, every:K, with commas.", usual="the best", metavar="POLICIES"),
+    ]
+    schedule: Annotated[
+        str | None, Option("Training: schedules of a pipeline, with commas.", usual="1f1b", metavar="NAMES")
+    ]
+    optimizer: Annotated[str | None, Option("Training: optimizers, with commas.", usual="adamw", metavar="NAMES")]
+    tokens: Annotated[str | None, Option("Training: of a whole run, which has days and usd.", metavar="TOKENS")]
     phase: Annotated[
         str | None,
         Option(
-            "Rows of request, encode, prefill, decode, serving, with commas.",
-            usual="request; serving at a concurrency, decode at a context",
+            "Rows of request, encode, prefill, decode, serving, train, with commas.",
+            usual="request; serving at a concurrency, decode at a context, train at a sequence",
             metavar="PHASES",
             everyday=True,
         ),

@@ -8,7 +8,19 @@ from typing import Annotated, Any
 from typing_extensions import TypedDict
 
 from roofline.schema import Answer, Says
-from roofline.sweeps.columns import COLUMNS, MET, NUMBERS, PRICED, TARGETS, TEXTS, TRUTHS, WHOLE, WORDS
+from roofline.sweeps.columns import (
+    COLUMNS,
+    MET,
+    NUMBERS,
+    PRICED,
+    TARGETS,
+    TEXTS,
+    TRAINED_NUMBERS,
+    TRAINED_WORDS,
+    TRUTHS,
+    WHOLE,
+    WORDS,
+)
 from roofline.units import unit_in_name
 from roofline.version import versions
 
@@ -18,7 +30,7 @@ _SAYS = {
     "layout": Says("how the work is spread over devices"),
     "dtype": Says("number format or recipe"),
     "engine": Says("what runs it"),
-    "phase": Says("what the row is of: a request, a phase of one, or serving"),
+    "phase": Says("what the row is of: a request, a phase of one, serving, or a training step"),
     "provenance": Says("which constants, and where they come from"),
     "refused": Says("why there is no result; null where there is one"),
     "price_kind": Says("which kind of price its costs are of"),
@@ -29,6 +41,13 @@ _SAYS = {
     "prompt": Says("tokens in"),
     "generate": Says("tokens out"),
     "context": Says("attended tokens of the one decode step"),
+    "sequence": Says("tokens of a sequence, in training"),
+    "microbatch": Says("sequences of a microbatch of a replica, in training"),
+    "zero": Says("what replicas split: 0 nothing, 1 optimizer states, 2 gradients too, 3 weights too"),
+    "tokens": Says("tokens of the whole training run"),
+    "recompute": Says("activations that are made again"),
+    "schedule": Says("schedule of the pipeline"),
+    "optimizer": Says("the optimizer"),
     "ttft_target_s": Says("longest time to first token that is good enough"),
     "tpot_target_s": Says("longest time per output token that is good enough"),
     "ttft_met": Says("whether the time to first token is within its target; null where that is not known"),
@@ -36,8 +55,8 @@ _SAYS = {
     "targets_met": Says("whether all targets are met that there are"),
     "ttft_s": Says("time to first token"),
     "tpot_s": Says("time per output token, the mean over the decode steps"),
-    "request_s": Says("time of a request, or of the one step"),
-    "tokens_per_s": Says("generated tokens of all sequences, input tokens of encoders", "tokens/s"),
+    "request_s": Says("time of a request, or of the one step, of training too"),
+    "tokens_per_s": Says("generated tokens of all sequences, input tokens of encoders and of training", "tokens/s"),
     "device_tokens_per_s": Says("those tokens of one device", "tokens/s"),
     "requests_per_s": Says("requests, of batches one after the other or in serving", "requests/s"),
     "low": Says("low end of the band of the request's time, as a factor of it"),
@@ -65,6 +84,20 @@ _SAYS = {
     "flops": Says("contractions of one step, on one device of each stage", "FLOP"),
     "bytes": Says("compulsory traffic of one step, likewise"),
     "mfu": Says("model FLOPs utilisation"),
+    "hfu": Says("hardware FLOPs utilisation: with what is made again"),
+    "stages_s": Says("all microbatches on the slowest stage"),
+    "sends_s": Says("handing on from stage to stage"),
+    "bubble_s": Says("the pipeline's bubble"),
+    "exchanges_s": Says("what data parallelism exchanges and nothing hides"),
+    "update_s": Says("the optimizer's update"),
+    "microbatches": Says("microbatches of a step of a replica"),
+    "gradients_bytes": Says("gradients on a device"),
+    "optimizer_bytes": Says("optimizer states and master copies on a device"),
+    "saved_bytes": Says("activations that are saved on a device, of all microbatches in flight"),
+    "working_bytes": Says("what a backward pass works on, on a device"),
+    "gathered_bytes": Says("weights that rest split, of the layers at work, on a device"),
+    "days": Says("how long the whole run takes", "days"),
+    "usd": Says("what the whole run costs"),
     "mbu": Says("memory bandwidth utilisation"),
 }  # fmt: skip
 
@@ -72,7 +105,7 @@ _SAYS = {
 def _declared() -> dict[str, Any]:
     """Each column with its type and meaning; of a phase, under its name."""
     found: dict[str, Any] = {}
-    for name in (*WORDS, *PRICED, *NUMBERS, *TARGETS, *COLUMNS, *MET):
+    for name in (*WORDS, *TRAINED_WORDS, *PRICED, *NUMBERS, *TRAINED_NUMBERS, *TARGETS, *COLUMNS, *MET):
         phase, _, own = name.partition("_")
         says = _SAYS[name] if name in _SAYS else Says(f"{phase}: {_SAYS[own].meaning}", _SAYS[own].unit)
         unit = unit_in_name(name)

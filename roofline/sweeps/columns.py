@@ -1,4 +1,4 @@
-"""The columns of a sweep: of a request or a step, and of each of its phases, from what a tape plays."""
+"""The columns of a sweep: of a request, of each of its phases, of a training step, from what a tape plays."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ WORDS = ("model", "hardware", "layout", "dtype", "engine", "phase", "provenance"
 NUMBERS = ("devices", "concurrency", "batch", "prompt", "generate", "context")
 """Columns of every row that are whole numbers: what was asked for, with what was left open filled in."""
 
+TRAINED_WORDS = ("recompute", "schedule", "optimizer")
+TRAINED_NUMBERS = ("sequence", "microbatch", "zero", "tokens")
+"""Columns of every row of a sweep that has training steps, which say what else was asked for or chosen."""
+
 PRICED = ("price_kind", "price")
 """Text of every row of a sweep: which price its costs are of, or why there is none."""
 
@@ -25,7 +29,7 @@ MET = ("ttft_met", "tpot_met", "targets_met")
 """Truths of every row of a sweep: whether they are met, empty where that is not known."""
 
 TRUTHS = ("fits", *MET)
-TEXTS = (*WORDS, *PRICED, "bound_by")
+TEXTS = (*WORDS, *TRAINED_WORDS, *PRICED, "bound_by")
 
 _MADE_OF = ("low", "high", "bound_by", *(f"share_{part}" for part in PARTS))
 _MEMORY = ("weights_bytes", "kv_cache_bytes", "state_bytes", "activation_bytes", "total_bytes", "fits", "max_batch")
@@ -37,12 +41,29 @@ KEPT = ("ttft_s", "tpot_s", "request_s", *_RATES, *_MADE_OF, *_MEMORY, "energy_j
 """Kept where a study does not say: times [s], rates of all devices and of one [1/s], the band as factors of the
 request's time, what that is made of, memory of a device [B], energy [J], money."""
 
+_OF_TRAINING = (
+    *("time_s", "bound_s", "low_s", "high_s", "stages_s", "sends_s", "bubble_s", "exchanges_s", "update_s"),
+    *("microbatches", "flops", "mfu", "hfu"),
+)
+_TRAINED_MEMORY = ("gradients_bytes", "optimizer_bytes", "saved_bytes", "working_bytes", "gathered_bytes")
+TRAINED = (*(f"train_{name}" for name in _OF_TRAINING), *_TRAINED_MEMORY, "days", "usd")
+"""Results that training steps alone have: times [s], utilisations, memory of a device [B]; a run's days and money."""
+
+KEPT_OF_TRAINING = (
+    *("request_s", "tokens_per_s", "device_tokens_per_s", "train_mfu"), *_MADE_OF,
+    *("weights_bytes", "gradients_bytes", "optimizer_bytes", "activation_bytes", "gathered_bytes"),
+    *("total_bytes", "fits", "energy_j", *MONEY, "days", "usd"),
+)  # fmt: skip
+"""Kept of training steps where a study does not say."""
+
 _PHASES = ("encode", "prefill", "decode")
 _OF_PHASE = ("time_s", "bound_s", "low_s", "high_s", "flops", "bytes", "mfu", "mbu", "energy_j")
-COLUMNS = (*KEPT, "power_w", *(f"{phase}_{name}" for phase in _PHASES for name in _OF_PHASE))
+COLUMNS = (*KEPT, "power_w", *(f"{phase}_{name}" for phase in _PHASES for name in _OF_PHASE), *TRAINED)
 """All that may be kept."""
 
-WHOLE = (*NUMBERS, *(name for name in _MEMORY if name != "fits"))
+WHOLE = (
+    *NUMBERS, *TRAINED_NUMBERS, *(name for name in _MEMORY if name != "fits"), *_TRAINED_MEMORY, "train_microbatches",
+)  # fmt: skip
 """Columns of whole numbers."""
 
 _SUMS = ("time_s", "low_s", "high_s", *(f"{part}_s" for part in PARTS))
@@ -86,6 +107,20 @@ def columns_of(
     if requests is not None:
         made["requests_per_s"] = requests / found["request_s"]
     return made
+
+
+def trained_columns(found: Mapping[str, Any], devices: int, reserved: float) -> dict[str, Any]:
+    """The columns that a training step has, from what its tape plays; ``reserved`` is the runtime's memory. [B]"""
+    made: dict[str, Any] = {name: found[name] for name in ("weights_bytes", "fits", "power_w") if name in found}
+    made |= {name: found[name] for name in _TRAINED_MEMORY}
+    made |= {f"train_{name}": found[name] for name in _OF_TRAINING}
+    made |= {"request_s": found["time_s"], "tokens_per_s": found["tokens_per_s"]}
+    made["device_tokens_per_s"] = found["tokens_per_s"] / devices
+    made["activation_bytes"] = found["saved_bytes"] + found["working_bytes"]
+    made["total_bytes"] = found["total_bytes"] + reserved
+    if "power_w" in found:
+        made["energy_j"] = found["power_w"] * found["time_s"]
+    return made | _made_of({name: found[name] for name in _SUMS})
 
 
 def _made_of(sums: Mapping[str, Any]) -> dict[str, Any]:

@@ -187,7 +187,7 @@ class PartRows:
             made = columns_of(found, steps, whole, devices) | {"devices": float(devices)}
         for name, column in made.items():
             if name in self.part.needs or name == "devices":
-                self._put(name, places, np.broadcast_to(column, where.shape)[holds])
+                self.put(name, places, np.broadcast_to(column, where.shape)[holds])
         self.told["layout"].put(places, str(layout))
         wanted[places] = False
         return left[wanted[left]]
@@ -199,7 +199,7 @@ class PartRows:
             return places
         return batches[:, None] * self.kinds + kinds[None, :]
 
-    def _put(self, name: str, places: Places, column: Any) -> None:
+    def put(self, name: str, places: Places, column: Any) -> None:
         if name not in self.found:
             nothing = -1 if column.dtype.kind == "i" else np.nan
             self.found[name] = np.full(len(self.values["batch"]), nothing, np.int32 if nothing == -1 else np.float64)

@@ -15,14 +15,26 @@ import numpy as np
 
 from roofline.errors import MissingExtraError, SpecError, UsageError
 from roofline.files.atomic import atomic_writer
-from roofline.sweeps.columns import MET, NUMBERS, PRICED, TARGETS, TEXTS, TRUTHS, WHOLE, WORDS
+from roofline.sweeps.columns import (
+    MET,
+    NUMBERS,
+    PRICED,
+    TARGETS,
+    TEXTS,
+    TRAINED_NUMBERS,
+    TRAINED_WORDS,
+    TRUTHS,
+    WHOLE,
+    WORDS,
+)
 from roofline.sweeps.evaluation import PartRows
 from roofline.sweeps.money import Price
 from roofline.sweeps.parts import Part
-from roofline.sweeps.phases import SERVING
+from roofline.sweeps.phases import SERVING, TRAIN
 from roofline.sweeps.served import served_rows
 from roofline.sweeps.study import Study
 from roofline.sweeps.targets import Limits
+from roofline.sweeps.trained import trained_rows
 from roofline.timing.timing import PARTS
 from roofline.version import versions
 
@@ -61,22 +73,29 @@ def put_part(content: bytes, name: str, folder: Path) -> None:
 def write_rows(part: Part, file: IO[bytes]) -> int:
     """Evaluate a part into a file. Returns how many of its rows are refused."""
     arrow, files = parquet()
-    rows = served_rows(part) if part.phase == SERVING else PartRows.of(part)
-    table = arrow.concat_tables([_table(arrow, rows, part.keep, *both) for both in product(part.prices, part.limits)])
-    few = [*TEXTS, *NUMBERS, *TARGETS]  # of other numbers each is another: no dictionary of them is worth its time
+    rows = {SERVING: served_rows, TRAIN: trained_rows}.get(part.phase, PartRows.of)(part)
+    table = arrow.concat_tables([_table(arrow, rows, part, *both) for both in product(part.prices, part.limits)])
+    few = [
+        *TEXTS,
+        *NUMBERS,
+        *TRAINED_NUMBERS,
+        *TARGETS,
+    ]  # of other numbers each is another: no dictionary of them is worth its time
     few = [name for name in few if name in table.column_names]
     files.write_table(table, file, compression="zstd", compression_level=1, use_dictionary=few)
     return int(table.num_rows - table["refused"].null_count)
 
 
-def _table(arrow: Any, rows: PartRows, keep: Iterable[str], price: Price, limits: Limits) -> Any:
+def _table(arrow: Any, rows: PartRows, part: Part, price: Price, limits: Limits) -> Any:
     """All rows at a price: text as dictionaries, whole numbers and truths as such, null where there is nothing."""
     size = len(rows.values["batch"])
     columns: dict[str, Any] = {name: _words(arrow, told.codes, told.words) for name, told in rows.told.items()}
     columns |= {name: _alike(arrow, word, size) for name, word in price.told.items()}
     asked = {name: None if limit is None else np.full(size, limit) for name, limit in limits.told.items()}
     numbers = {**rows.values, **asked, **rows.found, **price.columns(rows.found), **limits.met(rows.found, size)}
-    order = [*WORDS[:-1], *PRICED, *NUMBERS, *TARGETS, *keep, *MET, WORDS[-1]]
+    words, told = (TRAINED_WORDS, TRAINED_NUMBERS) if part.trains else ((), ())
+    columns |= {name: _alike(arrow, None, size) for name in words if name not in columns}
+    order = [*WORDS[:-1], *words, *PRICED, *NUMBERS, *told, *TARGETS, *part.keep, *MET, WORDS[-1]]
     columns |= {name: _column(arrow, name, numbers.get(name), size) for name in order if name not in columns}
     return arrow.table({name: columns[name] for name in order})
 

@@ -49,7 +49,7 @@ class Price:
         return None if its is None else missing_price(its.device.name, offers_of(its.sold), self.kind)
 
     def columns(self, found: Mapping[str, Any]) -> dict[str, Any]:
-        """What the devices of each row cost [USD/h], and a million generated tokens at full load; from its results."""
+        """What the devices of each row cost [USD/h], and a million tokens at full load; of a run all of it. [USD]"""
         size = len(found["devices"])
         made = {name: np.full(size, np.nan) for name in MONEY}
         if self.offer is None or "tokens_per_s" not in found:
@@ -61,6 +61,8 @@ class Price:
             if cost is not None:
                 made["usd_per_h"][own] = cost.at(1.0)
                 made["usd_per_mtoken"][own] = usd_per_million(cost, found["tokens_per_s"][own], 1.0)
+        if "days" in found:
+            made["usd"] = made["usd_per_h"] * found["days"] * 24.0
         return made
 
     def _hourly(self, devices: int, busy_w: Any) -> Any:

@@ -24,21 +24,27 @@ from roofline.number import Grid
 from roofline.options.edits import edits_by_room
 from roofline.options.groups import Degrees, Owning
 from roofline.options.keywords import completed, given, part
+from roofline.options.verbs import TrainOptions
 from roofline.parallelism.dimensions import DEGREES
 from roofline.parallelism.layout import Layout
 from roofline.prediction.fleet import fleet_of, layout_of
 from roofline.prediction.layouts.search import best_layouts, layouts_of
 from roofline.prediction.request import Request, edited_model, read_request
 from roofline.program.phases import Phase
+from roofline.program.recompute import read_policy
 from roofline.program.workload import DEFAULT_GENERATE
 from roofline.serving.batch_sweep import layouts_served
 from roofline.serving.hardware_choice import read_hardware
 from roofline.serving.scenario import read_question
 from roofline.sweeps.money import Money, Owned, Price, check_prices, read_owning
-from roofline.sweeps.phases import LENGTHS, REQUEST, SERVING, axes_of
+from roofline.sweeps.phases import LENGTHS, REQUEST, SERVING, TRAIN, axes_of
 from roofline.sweeps.study import Study
 from roofline.sweeps.targets import Limits, limits_in
 from roofline.tape.tape import Tape
+from roofline.training.optimizers import read_optimizer
+from roofline.training.question import TrainingQuestion, read_training
+from roofline.training.recipes import RECIPES
+from roofline.training.schedules import read_schedule
 from roofline.version import versions
 
 MOST_ROWS = 1 << 18
@@ -51,12 +57,19 @@ _HERE = Path(__file__).parent.parent
 
 Fixed = tuple[tuple[str, int], ...]
 
+LONE: tuple[tuple[str, Any], ...] = ()
+"""What a part says of training that is of none."""
+
+_DEVICES = ("tp", "pp", "dp", "ep", "cp", "sp")
+"""Degrees of a training step."""
+
 
 @frozen
 class Part:
     """One file of a sweep: a choice, and the values of each axis.
 
-    ``layout`` is None where the best is searched at each point. ``prices`` and ``keep`` are the study's.
+    ``layout`` is None where the best is searched at each point. ``prices`` and ``keep`` are the study's. ``training``:
+    keywords of ``train`` by name, of a part of training; ``trains``: whether any part of the study is.
     """
 
     model: str
@@ -70,6 +83,8 @@ class Part:
     limits: tuple[Limits, ...]
     keep: tuple[str, ...]
     edits: tuple[tuple[str, Any], ...]
+    training: tuple[tuple[str, Any], ...] = LONE
+    trains: bool = False
 
     @property
     def points(self) -> int:
@@ -80,7 +95,8 @@ class Part:
     def needs(self) -> tuple[str, ...]:
         """The columns of results that are evaluated: those to keep, and what costs and targets look at."""
         times = ("ttft_s", "tpot_s") if self.limits != (Limits(),) else ()
-        costs = ("tokens_per_s", *(("power_w",) if "purchase" in self.money.kinds else ()))
+        run = ("days",) if "usd" in self.keep else ()
+        costs = (*run, "tokens_per_s", *(("power_w",) if "purchase" in self.money.kinds else ()))
         return tuple(dict.fromkeys([*self.keep, *costs, *times]))
 
     @property
@@ -98,6 +114,8 @@ class Part:
     @property
     def searches(self) -> int:
         """For how many choices of lengths layouts are searched: of serving always, else where there are several."""
+        if self.phase == TRAIN:
+            return 0 if self.is_fixed else prod(len(values) for _, values in self.axes)
         several = self.phase == SERVING or (self.layout is None and fleet_of(self.hardware).counted)
         return prod(len(values) for _, values in self.axes[1:]) if several else 0
 
@@ -106,15 +124,31 @@ class Part:
         """What it is, in a few words."""
         layout = ", ".join(f"{flag} {degree}" for flag, degree in self.layout or () if degree > 1)
         phase = "" if self.phase == REQUEST else self.phase
-        return " ".join(
-            [self.model, "on", self.hardware, *(word for word in (layout, self.dtype, self.engine, phase) if word)]
-        )
+        how = ", ".join(f"{name} {value}" for name, value in self.training if name != "tokens")
+        words = (layout, self.dtype, self.engine, phase, how)
+        return " ".join([self.model, "on", self.hardware, *(word for word in words if word)])
 
     def request(self, **point: int) -> Request:
         """What ``predict`` is asked at a point. Raises RooflineError for what it refuses."""
         phase = None if self.phase in (REQUEST, SERVING) else self.phase
         how: dict[str, Any] = {"dtype": self.dtype, "engine": self.engine, "phase": phase, **point}
         return read_request(self.model, self.hardware, set=dict(self.edits) or None, **how)
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether nothing of a training step is left to be searched: layout, microbatch, policy and stage of ZeRO."""
+        laid_out = self.layout is not None or not fleet_of(self.hardware).counted
+        return laid_out and "microbatch" in dict(self.axes) and {"zero", "recompute"} <= {*dict(self.training)}
+
+    def question(self, **point: int) -> TrainingQuestion:
+        """What ``train`` is asked at a point, of one sequence where no batch is said. Raises RooflineError likewise.
+
+        A layout that is listed says all of it: degrees that it does not name are 1.
+        """
+        degrees = {} if self.layout is None else dict.fromkeys(_DEVICES, 1) | dict(self.layout)
+        how = {name: value for name, value in self.training if name != "tokens"}
+        asked = {"batch": 1, "dtype": self.dtype, "engine": self.engine, "set": dict(self.edits), **degrees, **how}
+        return read_training(self.model, self.hardware, completed(TrainOptions, {**asked, **point}, "train"))  # type: ignore[arg-type]
 
     @property
     def words(self) -> dict[str, str]:
@@ -151,7 +185,8 @@ class Part:
     def _read(self) -> str:
         """The data that the rows come from, as text; of a choice that is refused, why."""
         try:
-            request = self.request(**{name: values[0] for name, values in self.axes if name in LENGTHS})
+            at = {name: values[0] for name, values in self.axes if name in LENGTHS}
+            request = self.question().request if self.phase == TRAIN else self.request(**at)
         except RooflineError as failure:
             return str(failure)
         r, constants = request, request.constants
@@ -198,7 +233,14 @@ def check(study: Study) -> None:
     for engine in study.engines or []:
         load_engine(engine)
     for dtype in study.dtypes or []:
-        read_recipe(dtype, default="bf16")
+        if TRAIN not in study.rows_of or dtype not in RECIPES:
+            read_recipe(dtype, default="bf16")
+    for word in study.recompute or []:
+        read_policy(word)
+    for word in study.schedules or []:
+        read_schedule(word)
+    for word in study.optimizers or []:
+        read_optimizer(word)
     _check_edits(study.models, lambda name: edited_model(name, fields["model"]))
     _check_edits(study.devices, lambda name: read_hardware([name], fields["hardware"]))
     read_owning(_owned(study))
@@ -221,7 +263,9 @@ def _check_edits(names: Sequence[str], read: Callable[[str], object]) -> None:
 
 def parts_of(study: Study) -> Iterator[Part]:
     """Every part of a study, in its order; a grid of more rows than a file has is cut along its longest axis."""
-    shared: dict[str, Any] = {"keep": tuple(study.keep), "edits": tuple(study.set.items())}
+    shared: dict[str, Any] = {
+        "keep": study.kept, "edits": tuple(study.set.items()), "trains": TRAIN in study.rows_of,
+    }  # fmt: skip
     limits = {phase: limits_in(phase, study.limits) for phase in study.rows_of}
     dtypes: Sequence[str | None] = study.dtypes or [None]
     engines: Sequence[str | None] = study.engines or [None]
@@ -230,8 +274,18 @@ def parts_of(study: Study) -> Iterator[Part]:
         for layout, phase in _laid_out(study, model, hardware):
             alike = money[hardware].each * len(limits[phase])
             for axes in _cut(axes_of(phase, study.axes), MOST_ROWS // alike):
-                yield Part(model, hardware, layout, dtype, engine, phase, tuple(axes.items()), money[hardware],
-                           limits[phase], **shared)  # fmt: skip
+                asked = (model, hardware, layout, dtype, engine, phase, tuple(axes.items()), money[hardware])
+                for how in _trained(study) if phase == TRAIN else [LONE]:
+                    yield Part(*asked, limits[phase], **shared, training=how)
+
+
+def _trained(study: Study) -> Iterator[tuple[tuple[str, Any], ...]]:
+    """Each choice of what training leaves open, as keywords of ``train``; one that nobody states is left out."""
+    asked = {"zero": study.zero, "recompute": study.recompute, "schedule": study.schedules,
+             "optimizer": study.optimizers, "tokens": None if study.tokens is None else [study.run_tokens]}  # fmt: skip
+    stated = given(asked)
+    for values in product(*stated.values()):
+        yield tuple(zip(stated, values, strict=True))
 
 
 def _money(study: Study, hardware: str) -> Money:
@@ -260,6 +314,9 @@ def _fixed(layout: Layout) -> Fixed:
 def _all(study: Study, model: str, hardware: str, phase: str) -> Sequence[Layout | None]:
     """Every layout of a phase, of a replica in serving; None where the model or the device refuses."""
     try:
+        if phase == TRAIN:
+            edits = study.set or None
+            return layouts_of(read_training(model, hardware, completed(TrainOptions, {"set": edits}, "train")).request)  # type: ignore[arg-type]
         if phase != SERVING:
             return layouts_of(read_request(model, hardware, set=study.set or None))
         (its,) = read_hardware([hardware], edits_by_room(study.set)["hardware"])

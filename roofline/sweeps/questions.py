@@ -14,13 +14,26 @@ import numpy as np
 from roofline.buying.pareto import unbeaten
 from roofline.classes import frozen
 from roofline.errors import UsageError
-from roofline.sweeps.columns import KEPT, NUMBERS, TARGETS, TEXTS, TRUTHS
+from roofline.sweeps.columns import KEPT, NUMBERS, TARGETS, TEXTS, TRAINED_NUMBERS, TRAINED_WORDS, TRUTHS
 from roofline.sweeps.conditions import asks_fit, column, condition
 from roofline.sweeps.folder import parquet
 from roofline.sweeps.sweep import Sweep
 
 _MORE_IS_BETTER = ("tokens_per_s", "device_tokens_per_s", "requests_per_s", "max_batch", "low")
-_TOLD = ("model", "hardware", "layout", "dtype", "engine", "phase", *NUMBERS, "price_kind", "usd_per_h", *TARGETS)
+_TOLD = (
+    "model",
+    "hardware",
+    "layout",
+    "dtype",
+    "engine",
+    "phase",
+    *TRAINED_WORDS,
+    *NUMBERS,
+    *TRAINED_NUMBERS,
+    "price_kind",
+    "usd_per_h",
+    *TARGETS,
+)
 MOST_CELLS = 40
 """Columns of a pivot."""
 
@@ -63,7 +76,7 @@ class Found:
 
 def more_is_better(name: str) -> bool:
     """Whether a larger value of a column is the better one."""
-    return name in _MORE_IS_BETTER or name.endswith(("_mfu", "_mbu"))
+    return name in _MORE_IS_BETTER or name.endswith(("_mfu", "_hfu", "_mbu"))
 
 
 def best(sweep: Sweep, by: str, where: str | None = None, top: int = 10, *, unfit: bool = False) -> Found:

@@ -13,18 +13,25 @@ from roofline.files.findings import validated
 from roofline.files.library import read_yaml
 from roofline.hardware.library import MAX_COUNT, parted
 from roofline.hardware.loading import load_every_hardware
+from roofline.options.values import read_tokens
 from roofline.options.words import PriceKind
 from roofline.parallelism.dimensions import DEGREES
 from roofline.schema import Says
 from roofline.sweeps.axes import read_axis
-from roofline.sweeps.columns import COLUMNS, KEPT
-from roofline.sweeps.phases import AXES, RowsOf, check_read, phases_of
+from roofline.sweeps.columns import COLUMNS, KEPT, KEPT_OF_TRAINING
+from roofline.sweeps.phases import AXES, TRAIN, RowsOf, check_read, phases_of
 from roofline.sweeps.targets import Limits, limits_of
 
 
 def _listed(given: Any) -> Any:
     """One word as a list of it, several with commas as a list of them."""
     return [word.strip() for word in given.split(",")] if isinstance(given, str) else given
+
+
+def _numbers(given: Any) -> Any:
+    """Whole numbers with commas, one or a list, as a list."""
+    entries = given.split(",") if isinstance(given, str) else given if isinstance(given, list | tuple) else [given]
+    return [int(each) if isinstance(each, str) and each.strip().isdigit() else each for each in entries]
 
 
 def _prices(given: Any) -> Any:
@@ -72,11 +79,19 @@ Kinds = Annotated[
 Phases = Annotated[
     list[RowsOf], BeforeValidator(_listed), Field(min_length=1), WithJsonSchema(_one_or_more(get_args(RowsOf)))
 ]
+_STAGE = {"type": "integer", "minimum": 0, "maximum": 3}
+Stages = Annotated[
+    list[Annotated[int, Field(ge=0, le=3)]],
+    BeforeValidator(_numbers),
+    Field(min_length=1),
+    WithJsonSchema({"anyOf": [_STAGE, {"type": "array", "items": _STAGE, "minItems": 1}]}),
+]
 Prices = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=500)] | Annotated[float, Field(ge=0, le=1e6)]],
     BeforeValidator(_prices),
     WithJsonSchema({"anyOf": [_PRICE, {"type": "array", "items": _PRICE}]}),
 ]
+MOST_TOKENS = 1e18
 Time = Annotated[str, Field(min_length=1, max_length=100)] | Annotated[float, Field(gt=0, le=1e9)]
 Axis = Annotated[Any, WithJsonSchema(_AXIS_SCHEMA)]  # numbers, lists, ranges: ``read_axis`` says what is wrong with one
 
@@ -120,27 +135,37 @@ class Study(BaseModel):
     phases: Annotated[
         Phases | None,
         Says(
-            "rows of request, encode, prefill, decode, serving; none: request, serving at a concurrency, decode at a "
-            "context"
+            "rows of request, encode, prefill, decode, serving, train; none: request, serving at a concurrency, "
+            "decode at a context, train at what only training has"
         ),
     ] = None
-    batch: Annotated[Axis, Says("sequences at once: numbers, lists, ranges; none: 1")] = None
+    batch: Annotated[Axis, Says("sequences at once, or of a training step: numbers, lists, ranges; none: 1")] = None
     concurrency: Annotated[Axis, Says("of serving: requests in flight over all replicas")] = None
     prompt: Annotated[Axis, Says("tokens in")] = None
     generate: Annotated[Axis, Says("tokens out")] = None
     context: Annotated[Axis, Says("one decode step that attends to so many tokens, in place of a request")] = None
+    batch_tokens: Annotated[Axis, Says("of training: tokens of a step, in place of batch; none: 4M")] = None
+    sequence: Annotated[Axis, Says("of training: tokens of a sequence; none: 4096, or all positions")] = None
+    microbatch: Annotated[Axis, Says("of training: sequences of a microbatch of a replica; none: the best")] = None
+    zero: Annotated[Stages | None, Says("of training: stages of ZeRO, 0 to 3; none: the best")] = None
+    recompute: Annotated[
+        Words | None, Says("of training: what is made again: none, selective, full, every:K; none of them: the best")
+    ] = None
+    schedules: Annotated[Words | None, Says("of training: schedules of a pipeline; none: 1f1b")] = None
+    optimizers: Annotated[Words | None, Says("of training: optimizers; none: adamw")] = None
+    tokens: Annotated[str | float | None, Says("of training: of a whole run, which has days and usd")] = None
     price_kind: Annotated[Kinds, Says("which prices: on_demand, reserved, spot, purchase")] = ["on_demand"]
     prices: Annotated[
         Prices, Says("of one's own, each a row: USD per hour of a device, h100=2.71USD/h, YAML files")
     ] = []
     owning: Annotated[Owning, Says("how purchases are paid off")] = Owning()
     targets: Annotated[Targets, Says("times that are good enough, each a row that says whether it is met")] = Targets()
-    keep: Annotated[Words, Says("columns of results")] = list(KEPT)
+    keep: Annotated[Words | None, Says("columns of results; none: the usual ones of the phases")] = None
     set: Annotated[dict[str, Any], Says("single fields edited, as predict --set does")] = {}
 
     @model_validator(mode="after")
     def _goes_together(self) -> Study:
-        for name in self.keep:
+        for name in self.kept:
             if name not in COLUMNS:
                 msg = f"keep: {shown(name)} is no column; {near_matches(name, COLUMNS)}"
                 raise ValueError(msg)
@@ -151,7 +176,10 @@ class Study(BaseModel):
                     raise ValueError(msg)
         try:
             check_read(self.axes, self.rows_of)
-            _ = self.devices, self.limits
+            if self._only_of_training and TRAIN not in self.rows_of:
+                msg = f"{self._only_of_training[0]}: is of training; leave it out, or list the phase train"
+                raise UsageError(msg)
+            _ = self.devices, self.limits, self.run_tokens
         except RooflineError as failure:
             raise ValueError(str(failure)) from None
         return self
@@ -173,7 +201,33 @@ class Study(BaseModel):
     @property
     def rows_of(self) -> tuple[str, ...]:
         """What there are rows of: requests, phases."""
-        return phases_of(self.axes, self.phases)
+        phases = None if self.phases is None else list(self.phases)
+        return phases_of(self.axes, phases or ([TRAIN] if self._only_of_training else None))
+
+    @property
+    def _only_of_training(self) -> list[str]:
+        """The fields that are stated and that nothing but training reads."""
+        names = ("zero", "recompute", "schedules", "optimizers", "tokens")
+        return [name for name in names if getattr(self, name) is not None]
+
+    @property
+    def run_tokens(self) -> float | None:
+        """Tokens of a whole training run. Raises UsageError for what is none."""
+        if self.tokens is None:
+            return None
+        found = read_tokens("tokens", self.tokens)
+        if not 1 <= found <= MOST_TOKENS:
+            msg = f"tokens {shown(self.tokens)}: expected 1 to {MOST_TOKENS:g} tokens of training, such as 1T"
+            raise UsageError(msg)
+        return found
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The columns of results: those asked for, else those that the phases usually have."""
+        if self.keep is not None:
+            return tuple(self.keep)
+        usual = KEPT if set(self.rows_of) - {TRAIN} else ()
+        return tuple(dict.fromkeys([*usual, *(KEPT_OF_TRAINING if TRAIN in self.rows_of else ())]))
 
     @property
     def axes(self) -> dict[str, tuple[int, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import ceil, floor
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from roofline.options.values import read_tokens
 from roofline.options.verbs import RequestOptions, TrainOptions
 from roofline.parallelism.dimensions import given_degrees
 from roofline.prediction.fleet import fleet_of
-from roofline.prediction.request import Request, edited_model, read_request
+from roofline.prediction.request import Request, asked_at, edited_model, read_request
 from roofline.program.dropout import with_dropout
 from roofline.program.packing import packed, read_lengths
 from roofline.program.recompute import Recompute, read_policy
@@ -113,6 +114,18 @@ def read_training(
     )  # fmt: skip
 
 
+def read_at(question: TrainingQuestion, batch: int, sequence: int, microbatch: int | None) -> TrainingQuestion:
+    """The same question at another batch, in sequences, sequence and microbatch, which None leaves open.
+
+    Raises UsageError or WorkloadError as ``read_training`` does.
+    """
+    _check_sequence(question.request.model, sequence, sequence)
+    for name, value in (("batch", batch), *(() if microbatch is None else (("microbatch", microbatch),))):
+        _whole(name, value)
+    request = asked_at(question.request, batch=batch, prompt=sequence)
+    return replace(question, request=request, batch=batch, sequence=sequence, microbatch=microbatch)
+
+
 def usual_recipe(device: HardwareSpec) -> str:
     """Mixed precision in bf16, else in fp16, where a device has either, else fp32."""
     found = f"{device.default_dtype()}-mixed"
@@ -139,21 +152,30 @@ def _lengths(network: Model, asked: TrainOptions) -> tuple[int, int]:
     positions, documents = network.lengths.positions, _documents(asked)
     sequence = min(SEQUENCE, positions) if asked["sequence"] is None else asked["sequence"]
     sequence = sum(documents) or sequence
-    _whole("sequence", sequence)
-    if max(documents, default=sequence) > positions:
-        msg = f"sequence {max(documents, default=sequence)} exceeds the model's {network.lengths.field} {positions}"
-        raise WorkloadError(msg)
+    _check_sequence(network, sequence, max(documents, default=sequence))
     if asked["batch"] is not None:
         if asked["batch_tokens"] is not None:
             msg = "batch and batch-tokens are both given; expected one of them"
             raise UsageError(msg)
         _whole("batch", asked["batch"])
         return sequence, asked["batch"]
-    tokens = read_tokens("batch-tokens", asked["batch_tokens"] or BATCH_TOKENS)
+    return sequence, sequences_in(read_tokens("batch-tokens", asked["batch_tokens"] or BATCH_TOKENS), sequence)
+
+
+def _check_sequence(network: Model, sequence: int, longest: int) -> None:
+    """Raises UsageError or WorkloadError for a sequence, or the longest document in it, that cannot be."""
+    _whole("sequence", sequence)
+    if longest > network.lengths.positions:
+        msg = f"sequence {longest} exceeds the model's {network.lengths.field} {network.lengths.positions}"
+        raise WorkloadError(msg)
+
+
+def sequences_in(tokens: float, sequence: int) -> int:
+    """Whole sequences of a batch of so many tokens. Raises UsageError for fewer than one sequence has."""
     if not sequence <= tokens <= MAX_LENGTH * sequence:
         msg = f"batch-tokens {tokens:g}: expected {sequence} tokens, which is one sequence, to {MAX_LENGTH:,} sequences"
         raise UsageError(msg)
-    return sequence, sequences_of(tokens / sequence)
+    return sequences_of(tokens / sequence)
 
 
 def _documents(asked: TrainOptions) -> tuple[int, ...]:

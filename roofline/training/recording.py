@@ -48,15 +48,14 @@ class TrainingRecording:
         Raises WorkloadError for a choice that cannot be: a layout that does not divide, microbatches that do not.
         """
         check_letters(letters, MACHINE)
-        trace = Trace()
-        longest = min(question.request.model.lengths.positions, MAX_LENGTH)
-        at = {"microbatch": (choice.microbatch, MAX_LENGTH), "batch": (question.batch, MAX_LENGTH),
-              "sequence": (question.sequence, longest)}  # fmt: skip
-        made: dict[str, Any] = {
-            name: letter(trace, Letter(name, value, 1, most, whole=True)) for name, (value, most) in at.items()
-        }
+        request, trace = question.request, Trace()
+        check_layout(choice.layout, request.program, request.phases, request.workload, request.model.name)
+        most = min(question.request.model.lengths.positions, MAX_LENGTH)
+        lengths = (question.sequence, question.sequence) if question.documents else (1, most)  # packed ones stay
+        at = {"microbatch": (choice.microbatch, 1, MAX_LENGTH), "batch": (question.batch, 1, MAX_LENGTH),
+              "sequence": (question.sequence, *lengths)}  # fmt: skip
+        made: dict[str, Any] = {name: letter(trace, Letter(name, *span, whole=True)) for name, span in at.items()}
         microbatch, batch, sequence = made.values()
-        request = question.request
         workload = replace(request.workload, batch=batch, prompt=sequence)
         check_layout(choice.layout, request.program, request.phases, workload, request.model.name)  # a guard now
         check_microbatch(question, choice, microbatch, batch)  # likewise

@@ -169,15 +169,18 @@ def test_what_is_not_declared_is_seen() -> None:
 
 def test_rows_of_a_sweep(tmp_path: Path) -> None:
     study = {"models": "gpt2,bert-base", "hardware": "a10", "batch": 1, "prompt": 9, "keep": list(COLUMNS)}
+    study |= {"phases": "request,train", "sequence": 9, "tokens": 1e9}
     found = sweep({**study, "prices": "a10=1USD/h"}, tmp_path).scan().to_table().to_pylist()
     asked = {"batch": [1], "context": [5, 2000]}
     checked(
         schema_of("sweep"), [rows_answer("all", found, ["a note"]), predict_points("gpt2", "a10", **asked).to_dict()]
     )
-    words = ["--pivot", "model,batch", "--of", "request_s"]
+    words = ["--pivot", "model,batch", "--of", "request_s", "--where", "phase = request"]
     told = json.loads(answer("sweep", "show", str(tmp_path), *words, "--json"))
     check(told, schema_of("sweep"))
-    assert {row["model"]: row["request_s"] for row in told["rows"]} == {row["model"]: row["request_s"] for row in found}
+    assert {row["model"]: row["request_s"] for row in told["rows"]} == {
+        row["model"]: row["request_s"] for row in found if row["phase"] == "request"
+    }
 
 
 # What is measured, without measuring

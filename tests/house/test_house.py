@@ -61,7 +61,7 @@ def test_the_frozen_window() -> None:
     assert roofline.__all__ == (
         "Ceiling Comparison Formula HardwareSpec Model OperatorPrediction Prediction Predictions Roofline "
         "RooflineError Simulation Sizing StepClock Sweep Tape Training compare formula load_hardware load_model "
-        "predict predict_op record simulate size sweep trace train".split()
+        "predict predict_op record record_training simulate size sweep trace train".split()
     )
 
 
@@ -287,7 +287,8 @@ VERBS = {
     "--hosting --json --output -o --quiet --plot --help-all",
     "sweep": "--hardware --years --chassis --pue --power-price --hosting --set --input --dims --strict --json "
     "--output -o --batch --prompt "
-    "--generate --context --concurrency --phase --counts --dtype --engine --layouts --ttft --tpot --price-kind "
+    "--generate --context --concurrency --batch-tokens --sequence --microbatch --zero --recompute --schedule "
+    "--optimizer --tokens --phase --counts --dtype --engine --layouts --ttft --tpot --price-kind "
     "--prices --columns --workers --dry-run --best --pareto --pivot --of --by --where --unfit --top "
     "--plot --help-all",
     "plot": "--hardware --batch --prompt --generate --context --phase --dtype --weight-dtype --activation-dtype "
