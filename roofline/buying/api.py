@@ -11,7 +11,8 @@ from roofline.buying.job_costs import job_cost
 from roofline.buying.limits import Limits
 from roofline.buying.load import read_load
 from roofline.buying.percentile_sizing import size_by_percentiles
-from roofline.buying.pool_sizing import with_pools
+from roofline.buying.pool_percentiles import pools_by_percentiles
+from roofline.buying.pool_sizing import arriving, with_pools
 from roofline.buying.ranking import Comparison, compare_hardware
 from roofline.buying.serving_costs import Terms
 from roofline.buying.sizing import Sizing, as_sold, size_hardware, within_limits
@@ -100,17 +101,18 @@ def size(
         msg = f"prefill_on: {question.model.name} generates nothing; leave it out"
         raise UsageError(msg)
     devices, prefill_on = as_sold(_hardware(hardware, edits), terms), options["prefill_on"]
+    if options["pools"] or prefill_on is not None:
+        arriving(load)  # before any work
     if not targets.of_means:
-        if prefill_on is not None:
-            msg = "prefill_on: pools are sized by means; ask for a mean such as ttft 500ms"
-            raise UsageError(msg)
-        return within_limits(size_by_percentiles(question, devices, load, targets, terms), limits)
-    result = size_hardware(question, devices, load, targets, terms)
+        result = size_by_percentiles(question, devices, load, targets, terms)
+    else:
+        result = size_hardware(question, devices, load, targets, terms)
     pairs = [(each, each) for each in devices] if options["pools"] else []
     if prefill_on is not None:
         pairs += [(each, other) for each in as_sold(_hardware(prefill_on, edits), terms) for other in devices]
     if pairs:
-        result = with_pools(result, list({(p.name, d.name): (p, d) for p, d in pairs}.values()))
+        pools = with_pools if targets.of_means else pools_by_percentiles
+        result = pools(result, list({(p.name, d.name): (p, d) for p, d in pairs}.values()))
     return within_limits(result, limits)
 
 

@@ -61,6 +61,22 @@ class Asked:
         return Offered(shape, self.load.requests_per_s / replicas, None, requests, 0, "round-robin")
 
 
+def replica_of(curve: Curve, question: Question, longest: int) -> Deployment:
+    """One replica of a curve, to be simulated with requests of ``longest`` tokens at most.
+
+    Raises RooflineError for what is not simulated, and for requests that its cache does not hold.
+    """
+    name, replicas = curve.hardware.holding(curve.devices)
+    options = {**part(StepClockOptions, question.asked), **curve.split.to_dict(), "dp": replicas * curve.ranks}
+    if curve.who.dtype:
+        options["dtype"] = curve.who.dtype
+    clock = StepClock(question.model, name, **part(StepClockOptions, options))
+    alone = deployment_of(clock, 1, longest, question.asked)
+    found = speculating(alone, question.speculation, name, part(StepClockOptions, options))
+    found.room.check(longest)
+    return found
+
+
 @dataclass(eq=False)
 class Trials:
     """One replica of a curve, simulated under its part of the load: each number of replicas once at each pace."""
@@ -81,16 +97,8 @@ class Trials:
         workload = read_workload(question.asked, asked.requests(in_flight), question.model.lengths.output, 0)
         if isinstance(asked.load, InFlight):  # it says how many, whatever the users do between their turns
             workload = replace(workload, think=np.zeros_like(workload.think))
-        name, replicas = curve.hardware.holding(curve.devices)
-        options = {**part(StepClockOptions, question.asked), **curve.split.to_dict(), "dp": replicas * curve.ranks}
-        if curve.who.dtype:
-            options["dtype"] = curve.who.dtype
-        clock = StepClock(question.model, name, **part(StepClockOptions, options))
         longest = int((workload.prompt + workload.generate).max()) - 1
-        alone = deployment_of(clock, 1, longest, question.asked)
-        found = speculating(alone, question.speculation, name, part(StepClockOptions, options))
-        found.room.check(longest)
-        return cls(curve, asked, workload, found)
+        return cls(curve, asked, workload, replica_of(curve, question, longest))
 
     def at(self, replicas: int, pace: float) -> Simulated:
         """What the requests of one of so many replicas wait, every step at ``pace`` times its time."""
@@ -120,13 +128,10 @@ def size_by_percentiles(
     """The fewest units of each hardware for a load whose simulated requests keep the targets, in its best layout.
 
     Layouts that need more devices for their mean alone than another needs in all are not simulated. Raises UsageError
-    for what is not simulated in sizing: pools, and headroom, since queues are in the times.
+    for headroom, since queues are in the times.
     """
     if load.headroom:
         msg = f"headroom {load.headroom:g}: percentiles have the queues in them and take none; leave it out"
-        raise UsageError(msg)
-    if question.asked["pools"]:
-        msg = "pools: not simulated in sizing; ask for means, such as ttft 500ms without its percentile"
         raise UsageError(msg)
     asked = Asked(question, load, targets, terms)
     found: dict[Served, list[Curve]] = {}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import ceil
 from typing import Literal
 
-from roofline.buying.load import Arriving
+from roofline.buying.load import Arriving, Load
 from roofline.buying.serving_costs import ServingCost, Terms, cost_of_both, serving_cost
 from roofline.buying.sizing import MOST_UNITS, Miss, Order, PoolUnits, Sizing, sizing_of, unit_of
 from roofline.classes import frozen
@@ -76,15 +76,20 @@ class _Shape:
         return units[0] * self.unit[0] + units[1] * self.unit[1]
 
 
+def arriving(load: Load) -> Arriving:
+    """A load that pools are sized for. Raises UsageError for one that is no rate."""
+    if not isinstance(load, Arriving):
+        msg = "pools are sized for requests that arrive; give load such as 50req/s, not what is in flight"
+        raise UsageError(msg)
+    return load
+
+
 def with_pools(sizing: Sizing, pairs: Sequence[tuple[Hardware, Hardware]]) -> Sizing:
     """The sizing with pools of each pair of hardware, to prefill and to decode, among its orders.
 
     Raises UsageError for a load that is no rate.
     """
-    if not isinstance(sizing.load, Arriving):
-        msg = "pools are sized for requests that arrive; give load such as 50req/s, not what is in flight"
-        raise UsageError(msg)
-    question, load, targets, terms = sizing.question, sizing.load, sizing.targets, sizing.terms
+    question, load, targets, terms = sizing.question, arriving(sizing.load), sizing.targets, sizing.terms
     found = (*sizing.orders, *sizing.misses, *pool_orders(question, pairs, load, targets, terms))
     return sizing_of(question, load, targets, terms, found)
 
@@ -93,20 +98,56 @@ def pool_orders(
     question: Question, pairs: Sequence[tuple[Hardware, Hardware]], load: Arriving, targets: Targets, terms: Terms
 ) -> list[Order | Miss]:
     """For each pair of hardware, to prefill and to decode, the fewest units in its best layouts; or why none serves."""
+    pairs_of = orders_of_pairs(question, pairs, load, targets, terms)
+    return [
+        min(each.orders, key=_rank) if each.orders else min(each.misses, key=lambda miss: miss.excess)
+        for each in pairs_of
+    ]
+
+
+@frozen
+class PairOrders:
+    """The orders of a pair of hardware in all its layouts, and what misses; some of either."""
+
+    orders: tuple[Order, ...]
+    misses: tuple[Miss, ...]
+
+
+def orders_of_pairs(
+    question: Question, pairs: Sequence[tuple[Hardware, Hardware]], load: Arriving, targets: Targets, terms: Terms
+) -> list[PairOrders]:
+    """For each pair of hardware, to prefill and to decode, the fewest units in every two layouts."""
     grown = {id(each): growing(each) for pair in pairs for each in pair}
     asked = _Asked(question, load, targets, terms)
-    found: list[Order | Miss] = []
+    found: list[PairOrders] = []
     for who, prefill, decode in paired_curves(question, [(grown[id(p)], grown[id(d)]) for p, d in pairs]):
         tried = [_order(p, d, who, asked) for p in prefill for d in decode if not (p.problem or d.problem)]
-        orders = [each for each in tried if isinstance(each, Order)]
-        misses = [each for each in tried if isinstance(each, Miss)]
-        if orders:
-            found.append(min(orders, key=_rank))
-        elif misses:
-            found.append(min(misses, key=lambda miss: miss.excess))
-        else:
-            found.append(Miss(decode[0].hardware, who, (problem_of(prefill, decode),), _NEVER))
+        orders = tuple(each for each in tried if isinstance(each, Order))
+        misses = tuple(each for each in tried if isinstance(each, Miss))
+        none = Miss(decode[0].hardware, who, (problem_of(prefill, decode),), _NEVER)
+        found.append(PairOrders(orders, misses or (none,)))
     return found
+
+
+def order_at(
+    order: Order,
+    counts: tuple[int, int],
+    ends: tuple[tuple[int, int], tuple[int, int] | None],
+    question: Question,
+    load: Arriving,
+    terms: Terms,
+) -> Order:
+    """An order of the same two layouts with so many replicas of each pool, and with so many at the ends of the band."""
+    pools = order.curve.pools
+    assert pools is not None, "an order of pools"
+    pair = Pair(pools.prefill.curve, pools.decode.curve, pools.handed)
+    shape, asked = _shape(pair.prefill, pair.decode, terms), _Asked(question, load, Targets(), terms)
+
+    def units(many: tuple[int, int]) -> tuple[int, int]:
+        return shape.units((many[0] * pair.prefill.devices, many[1] * pair.decode.devices))
+
+    low, high = units(ends[0]), units(ends[1]) if ends[1] else None
+    return _with_counts(pair, shape, (units(counts), low, high), counts, order.curve.who, asked)
 
 
 def _rank(order: Order) -> tuple[float, int, float]:
@@ -152,14 +193,26 @@ def _needed(pair: Pair, shape: _Shape, asked: _Asked, end: Literal["", "low", "h
 
 def _at_load(pair: Pair, shape: _Shape, units: tuple[int, int], who: Served, asked: _Asked) -> Order:
     """The order of so many units, whose spare devices serve too, at the load itself."""
-    best = (full_column(pair.prefill, asked.targets), best_column(pair.decode, asked.then))
-    assert best[0] is not None
-    assert best[1] is not None
-    columns = (best[0], best[1])
+    columns = _best_columns(pair, asked)
     if shape.shared:
         counts = best_split(shape.devices(units), pair, columns)
     else:
         counts = (units[0] * shape.unit[0] // pair.prefill.devices, units[1] * shape.unit[1] // pair.decode.devices)
+    ends = (units, _needed(pair, shape, asked, "low"), _needed(pair, shape, asked, "high"))
+    return _with_counts(pair, shape, ends, counts, who, asked)
+
+
+def _with_counts(
+    pair: Pair,
+    shape: _Shape,
+    ends: tuple[tuple[int, int], tuple[int, int] | None, tuple[int, int] | None],
+    counts: tuple[int, int],
+    who: Served,
+    asked: _Asked,
+) -> Order:
+    """The order of so many replicas of each pool, in units as expected and at both ends of the band."""
+    units, low, high = ends
+    columns = _best_columns(pair, asked)
     rates = [
         many * float(curve.of("requests_per_s")[column])
         for many, curve, column in zip(counts, (pair.prefill, pair.decode), columns, strict=True)
@@ -171,12 +224,19 @@ def _at_load(pair: Pair, shape: _Shape, units: tuple[int, int], who: Served, ask
     column = columns[1] if then is None else then
     point = point_at(curve, column, 1)
     cost, no_cost = _cost(curve, column, point, shape, units, asked)
-    low, high = _needed(pair, shape, asked, "low"), _needed(pair, shape, asked, "high")
     total = sum(units)
     return Order(
         curve, shape.unit[1], total, min(sum(low or units), total), max(sum(high), total) if high else None, min(rates),
         min(rates), point, wanted / min(rates), cost, no_cost, None if shape.shared else PoolUnits(units, shape.unit),
     )  # fmt: skip
+
+
+def _best_columns(pair: Pair, asked: _Asked) -> tuple[int, int]:
+    """The batches of both within the targets, at which they serve most."""
+    best = full_column(pair.prefill, asked.targets), best_column(pair.decode, asked.then)
+    assert best[0] is not None
+    assert best[1] is not None
+    return best[0], best[1]
 
 
 def _cost(

@@ -177,7 +177,12 @@ class Sizing:
 
     @property
     def pools_or_mixed(self) -> tuple[PoolsOrMixed, ...]:
-        """Each hardware in pools against the same in mixed steps, by the cost of an hour, or by devices without it."""
+        """Each hardware in pools against the same in mixed steps, by the cost of an hour, or by devices without it.
+
+        Of means alone, which say why one wins.
+        """
+        if not self.targets.of_means:
+            return ()
         mixed: dict[Served, Order] = {}
         for order in self.orders:
             if order.curve.pools is None:

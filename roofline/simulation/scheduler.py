@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,7 +137,9 @@ class Replica:
     @property
     def due(self) -> float:
         """When it has to be looked after; infinity while it is idle. [s]"""
-        return float(self.run.ends[-1]) if self.run else self.tiers.due
+        if self.run:
+            return float(self.run.ends[-1])
+        return self.tiers.due if self.tiers.under_way else inf
 
     @property
     def running(self) -> int:

@@ -59,6 +59,31 @@ def test_speculation_is_in_the_percentiles() -> None:
     assert own < other
 
 
+@pytest.mark.slow
+def test_pools_keep_percentiles_that_a_simulation_of_them_has() -> None:
+    asked = {"prompt": 1500, "generate": 12, "load": 45}
+    found = size(MODEL, "h100", **asked, ttft="p95:60ms", tpot="p95:9ms", pools=True)  # type: ignore[arg-type]
+    (order,) = (each for each in found.orders if each.curve.pools)
+    assert order.simulated is not None
+    assert order.curve.pools is not None
+    reached = order.simulated.reached
+    assert reached.ttft_s is not None
+    assert reached.tpot_s is not None
+    assert (reached.ttft_s <= 0.06, reached.tpot_s <= 0.009) == (True, True)
+    counts = [pool.replicas for pool in (order.curve.pools.prefill, order.curve.pools.decode)]
+    assert sum(counts) == order.units
+
+    def ttft(prefill: int, decode: int) -> float:
+        own = roofline.simulate(MODEL, f"{decode}xh100", prefill_on=f"{prefill}xh100", tp=1, requests=1000,
+                                router="least-loaded", **asked)  # type: ignore[arg-type]  # fmt: skip
+        return own.outcome.times["ttft_s"].percentiles[95]
+
+    assert ttft(counts[0], counts[1]) == pytest.approx(reached.ttft_s)
+    assert counts[0] > 1
+    assert ttft(counts[0] - 1, counts[1]) > 0.06
+    assert "prefill" in sizing_text(found, quiet=False)
+
+
 def test_the_verdict_names_the_statistic() -> None:
     text = sizing_text(usual(), quiet=True)
     assert "targets: p95 TTFT <= 60.0 ms; load 120 req/s, no capacity kept free" in text
@@ -96,8 +121,7 @@ def test_a_mean_may_be_called_so() -> None:
         ({"ttft": "95:1s"}, 'ttft "95": expected the mean'),
         ({"ttft": "p95:1"}, "has no unit"),
         ({"headroom": 0.2}, "headroom 0.2: percentiles have the queues in them"),
-        ({"pools": True}, "pools: not simulated in sizing"),
-        ({"prefill_on": "h100"}, "prefill_on: pools are sized by means"),
+        ({"pools": True, "load": None, "concurrency": 20}, "pools are sized for requests that arrive"),
     ],
 )
 def test_what_is_not_simulated_is_refused(asked: dict[str, object], words: str) -> None:

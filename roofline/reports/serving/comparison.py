@@ -23,8 +23,8 @@ MODELLED = (
     "network; prompts are charged for the time that they add to decoding"
 )
 SIMULATED = (
-    "modelled: one replica, simulated in discrete events under its part of the load, for the times; the steady-state "
-    "mean for power and cost; no network, no time of the router"
+    "modelled: one replica under its part of the load, or all of two pools, in discrete events, for the times; the "
+    "steady-state mean for power and cost; no network, no time of the router"
 )
 
 SERVED = ("TTFT", "band", "TPOT", "band", "tok/s user", "device", "all", "MFU", "MBU", "power", "per kWh", "bound by")
