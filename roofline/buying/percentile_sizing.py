@@ -94,7 +94,9 @@ class Trials:
         Raises RooflineError for what is not simulated.
         """
         question = asked.question
-        workload = read_workload(question.asked, asked.requests(in_flight), question.model.lengths.output, 0)
+        workload = read_workload(
+            question.asked, asked.requests(in_flight), question.model.lengths.output, 0, question.adapters
+        )
         if isinstance(asked.load, InFlight):  # it says how many, whatever the users do between their turns
             workload = replace(workload, think=np.zeros_like(workload.think))
         longest = int((workload.prompt + workload.generate).max()) - 1

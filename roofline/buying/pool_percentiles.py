@@ -98,7 +98,9 @@ class _Trials:
     def of(cls, pools: Pools, asked: Asked, load: Arriving, in_flight: float) -> _Trials:
         """Those of two curves. Raises RooflineError for what is not simulated."""
         question, many = asked.question, in_flight * pools.decode.replicas
-        workload = read_workload(question.asked, asked.requests(many), question.model.lengths.output, 0)
+        workload = read_workload(
+            question.asked, asked.requests(many), question.model.lengths.output, 0, question.adapters
+        )
         longest = int((workload.prompt + workload.generate).max()) - 1
         first, then = (replica_of(pool.curve, question, longest) for pool in (pools.prefill, pools.decode))
         return cls(pools, asked, load, workload, (first, then))

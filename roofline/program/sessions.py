@@ -12,6 +12,9 @@ from roofline.number import Grid
 from roofline.program.traces import Path, Whole
 from roofline.program.traffic import Lengths, draw, lognormal
 
+SHARED = "shared"
+"""The name of what all sessions begin with, in their paths."""
+
 _P90 = 1.2815515655446004  # of the standard normal distribution
 
 
@@ -64,7 +67,7 @@ def draw_sessions(s: Sessions, requests: int, positions: int, rng: np.random.Gen
             session, longer = turn, min(s.shared + int(first[turn]), positions - 1)
             generate[turn] = min(generate[turn], positions + 1 - longer)
         prompt[turn], history = longer, longer + int(generate[turn])
-        paths[turn] = (("shared", min(s.shared, longer)), (session, history))
+        paths[turn] = ((SHARED, min(s.shared, longer)), (session, history))
     return Turns(prompt, generate, follows, think, paths)
 
 

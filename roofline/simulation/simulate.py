@@ -222,7 +222,8 @@ def simulate(model: AnyModel, hardware: Hardware, **options: Unpack[SimulateOpti
     if not request.model.generates:
         msg = f"{request.model.name} generates no text from prompts alone; serving is simulated for decoders"
         raise WorkloadError(msg)
-    workload = read_workload(options, asked.requests, request.model.lengths.output, asked.seed)
+    positions = request.model.lengths.output
+    workload = read_workload(options, asked.requests, positions, asked.seed, request.adapters)
     ledger = workload.ledger()
     asked.arrivals(workload)  # a process that is unknown is refused before any work
     deployment = deploy(request, model, hardware, int((ledger.prompt + ledger.generate).max()) - 1, options)

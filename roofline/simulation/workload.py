@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import field, replace
 from pathlib import Path as File
 
@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roofline.classes import frozen
+from roofline.compression.adapters import Adapters
 from roofline.number import Grid
 from roofline.options import groups
 from roofline.program.asked_traffic import own_lengths, read_traffic
-from roofline.program.sessions import SESSIONS, Sessions, draw_sessions
+from roofline.program.sessions import SESSIONS, SHARED, Sessions, draw_sessions
 from roofline.program.traces import Path, Whole, is_trace, read_trace
 from roofline.program.traffic import check_hits, draw
 from roofline.simulation.ledger import Ledger
@@ -58,8 +59,13 @@ class Workload:
         return f"{self.name} traffic{turns}: {lengths} ({self.source})"
 
 
-def read_workload(asked: groups.Traffic, requests: int, positions: int, seed: int) -> Workload:
-    """What options ask for, so many requests at most. Raises UsageError for an unknown name, and for a file of none."""
+def read_workload(
+    asked: groups.Traffic, requests: int, positions: int, seed: int, adapters: Adapters | None = None
+) -> Workload:
+    """What options ask for, so many requests at most; sessions of different ``adapters`` share no cache.
+
+    Raises UsageError for an unknown name, and for a file of none.
+    """
     name, rng = asked.get("workload"), np.random.default_rng((seed, 0))
     sessions = SESSIONS.get(name or "")
     if sessions or is_trace(name):
@@ -68,6 +74,8 @@ def read_workload(asked: groups.Traffic, requests: int, positions: int, seed: in
             found = _of_trace(File(str(name)), requests, positions)
         else:
             found = _of_sessions(sessions, requests, positions, rng)
+            if adapters:
+                found = replace(found, paths=_apart_by_adapter(found.paths, adapters, np.random.default_rng((seed, 3))))
         return _overridden(found, asked.get("prefix_hits"))
     traffic = read_traffic(asked)
     drawn = draw(traffic.prompt, requests, rng), draw(traffic.generate, requests, rng)
@@ -89,6 +97,16 @@ def _of_sessions(s: Sessions, requests: int, positions: int, rng: np.random.Gene
     t = draw_sessions(s, requests, positions, rng)
     words = _words(t.prompt), s.generate.words
     return Workload(s.name, s.source, words, t.prompt, t.generate, t.follows, t.think, paths=t.paths)
+
+
+def _apart_by_adapter(paths: Mapping[int, Path], adapters: Adapters, rng: np.random.Generator) -> dict[int, Path]:
+    """Paths of sessions that each use an adapter: keys and values of tokens that all begin with differ by it."""
+    used: dict[Hashable, int] = {}
+    found: dict[int, Path] = {}
+    for (request, path), drawn in zip(paths.items(), rng.integers(adapters.count, size=len(paths)), strict=True):
+        own = used.setdefault(path[-1][0], int(drawn))
+        found[request] = tuple(((name, own) if name == SHARED else name, end) for name, end in path)
+    return found
 
 
 def _of_trace(name: File, requests: int, positions: int) -> Workload:

@@ -175,6 +175,18 @@ def test_what_nobody_shares_is_said_and_hits_may_be_overridden() -> None:
     assert not given.ledger.paths
 
 
+def test_sessions_of_different_adapters_share_no_cache() -> None:
+    """Keys and values differ by the adapter: what all sessions begin with is cached once for each of them."""
+    asked: dict[str, Any] = {"load": 0.5, "workload": "agent", "requests": 120}
+    alone, few = (roofline.simulate("llama-3.1-8b", "h100", lora=lora, **asked) for lora in ("1x16", "4x16"))
+    assert len({path[0][0] for path in alone.ledger.paths.values()}) == 1
+    used = {path[0][0]: path[1][0] for path in few.ledger.paths.values()}
+    assert 1 < len(used) <= 4
+    by_session = {(path[1][0], path[0][0]) for path in few.ledger.paths.values()}
+    assert len(by_session) == len({session for session, _ in by_session}), "a session keeps its adapter"
+    assert few.outcome.cached < alone.outcome.cached
+
+
 def test_tiers_are_read_with_the_rates_of_their_links() -> None:
     request = read_request("llama-3.1-8b", "8xh100")
     host, ssd, remote = read_tiers("kv=host:200GB+ssd:4TB@12GB/s:6GB/s+remote:20TB", request, 2)
