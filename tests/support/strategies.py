@@ -221,6 +221,15 @@ DECODERS: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
     "gptj": ("GPTJ", _PLAIN, {"rotary_dim": st.just(2)}, _GPT_NAMES),
     "granite": ("Granite", _GROUPED + " attention_bias mlp_bias", {}, {}),
     "hunyuan_v1_dense": ("HunYuanDenseV1", _GROUPED + _OF_ITS_OWN, {}, {}),
+    "granite_swa": (
+        "GraniteSWA",
+        _GROUPED + " attention_bias mlp_bias",
+        {"sliding_window": _WIDTHS, "attention_multiplier": st.just(0.5)},
+        {},
+    ),
+    "jais2": ("Jais2", _GROUPED + _OF_ITS_OWN + " mlp_bias", {}, {}),
+    "nemotron": ("Nemotron", _GROUPED + _OF_ITS_OWN + " mlp_bias", _WHOLE_ROTATION, {}),
+    "vaultgemma": ("VaultGemma", _GROUPED + _OF_ITS_OWN, {"sliding_window": _WIDTHS}, {}),
     "ministral": ("Ministral", _GROUPED + " head_dim", {"sliding_window": _WIDTHS}, {}),
     "ministral3": ("Ministral3", _GROUPED + " head_dim", _WINDOW, {}),
     "mistral": ("Mistral", _GROUPED + " head_dim", _WINDOW, {}),
@@ -397,6 +406,12 @@ MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
     ),
     "gpt_oss": ("GptOss", _GROUPED + _OF_ITS_OWN, {**_ROUTED, "sliding_window": _WIDTHS}, {}),
     "granitemoe": ("GraniteMoe", _GROUPED + " attention_bias", _ROUTED, {}),
+    "granitemoe_swa": (
+        "GraniteMoeSWA",
+        _GROUPED + " attention_bias",
+        {**_ROUTED, "shared_intermediate_size": st.integers(0, 64), "sliding_window": _WIDTHS},
+        {},
+    ),
     "granitemoeshared": (
         "GraniteMoeShared",
         _GROUPED + " attention_bias",
@@ -500,6 +515,15 @@ MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
             "share_expert_dim": SMALL,
             "sliding_window": _WIDTHS,
             "moe_layers_enum": st.sampled_from(("1,2", "0", [])),
+        },
+        {},
+    ),
+    "youtu": (
+        "Youtu",
+        _PLAIN + " attention_bias",
+        {
+            name: _LATENT[name]
+            for name in ("kv_lora_rank", "q_lora_rank", "qk_nope_head_dim", "v_head_dim", "qk_rope_head_dim")
         },
         {},
     ),

@@ -36,19 +36,19 @@ def mean_entries(sizes: Sizes, most: Number | None = None) -> Number:
 
     The sum over tokens up to n is x q (q - 1) / 2 + q (r + 1), with q whole entries and r tokens besides.
 
-    >>> mean_entries({"S": 8, "T": 8, "x": 4})  # 0 0 0 1 1 1 1 2
-    Fraction(3, 4)
-    >>> mean_entries({"S": 8, "T": 1, "x": 4}, most=1)
-    Fraction(1, 1)
+    >>> float(mean_entries({"S": 8, "T": 8, "x": 4}))  # 0 0 0 1 1 1 1 2
+    0.75
+    >>> float(mean_entries({"S": 8, "T": 1, "x": 4}, most=1))
+    1.0
 
     Source: ``DeepseekV4HCACompressor`` of transformers: the token at position t sees entries before (t + 1) / x.
     """
-    tokens, length, rate = (exact(size_of(letter, sizes)) for letter in "TSx")
+    tokens, length, rate = (size_of(letter, sizes) for letter in "TSx")
 
     def seen_up_to(last: Number) -> Number:
         kept = last if most is None else minimum(last, most * rate)
         whole = floor_div(kept, rate)
-        below = rate * whole * (whole - 1) / 2 + whole * (kept - whole * rate + 1)
+        below = exact(rate) * whole * (whole - 1) / 2 + whole * (kept - whole * rate + 1)
         return below if most is None else below + most * maximum(last - kept, kept - kept)
 
     return (seen_up_to(length) - seen_up_to(length - tokens)) / tokens
@@ -65,7 +65,7 @@ def _distinct(sizes: Sizes) -> Number:
 
 def _completed(sizes: Sizes) -> Number:
     """Entries that T new tokens complete, on average."""
-    return exact(size_of("T", sizes)) / size_of("x", sizes)
+    return size_of("T", sizes) / size_of("x", sizes)
 
 
 _GROWING: dict[str, Binding] = {"s": entries, "t": _completed}

@@ -21,15 +21,15 @@ LINES = {
     "gpt_line": "bloom cohere cohere2 falcon gpt2 gpt_neox gptj mpt opt phi stablelm starcoder2",
     "linear_hybrids": "kimi_linear lfm2 lfm2_moe qwen3_5_moe_text qwen3_5_text qwen3_next recurrent_gemma",
     "llama_line": (
-        "apertus arcee ernie4_5 exaone4 gemma gemma2 gemma3_text gemma4_text glm glm4 granite hunyuan_v1_dense llama "
-        "ministral ministral3 mistral olmo olmo2 olmo3 phi3 qwen2 qwen2_5_vl_text qwen2_vl_text qwen3 "
-        "qwen3_vl_text seed_oss smollm3"
+        "apertus arcee ernie4_5 exaone4 gemma gemma2 gemma3_text gemma4_text glm glm4 granite granite_swa "
+        "hunyuan_v1_dense jais2 llama ministral ministral3 mistral nemotron olmo olmo2 olmo3 phi3 qwen2 "
+        "qwen2_5_vl_text qwen2_vl_text qwen3 qwen3_vl_text seed_oss smollm3 vaultgemma"
     ),
     "mamba_hybrids": "bamba falcon_h1 granitemoehybrid jamba nemotron_h",
     "mixtures": (
         "deepseek_v2 deepseek_v3 deepseek_v32 dots1 ernie4_5_moe flex_olmo glm4_moe glm4_moe_lite glm_moe_dsa gpt_oss "
-        "granitemoe granitemoeshared hunyuan_v1_moe hy_v3 llama4_text minimax_m2 mixtral olmoe phimoe qwen2_moe "
-        "qwen3_moe qwen3_vl_moe_text solar_open"
+        "granitemoe granitemoe_swa granitemoeshared hunyuan_v1_moe hy_v3 llama4_text minimax_m2 mixtral olmoe phimoe "
+        "qwen2_moe qwen3_moe qwen3_vl_moe_text solar_open youtu"
     ),
     "state_spaces": "falcon_mamba mamba mamba2",
     "vision": "clip clip_text_model clip_vision_model vit",

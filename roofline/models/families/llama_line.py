@@ -16,8 +16,10 @@ from roofline.models.families.rules import (
     by_flag,
     every_layer_windowed,
     full_every,
+    full_first_and_every,
     rotated_but_every,
     rotated_in_windows,
+    rotated_unless_zero,
     unless_null,
     windowed_but_every,
     windowed_from,
@@ -57,12 +59,24 @@ _WINDOWED_GEMMA = _GEMMA.but(
     fixed={"blocks": "sandwich"},
     inert="query_pre_attn_scalar cache_implementation hidden_act",
 )
+_CAPPED_GEMMA = _WINDOWED_GEMMA.but(
+    options={
+        "layer_types": full_every(2),
+        "attn_logit_softcapping": unless_null("attn_logit_softcapping", 50.0),
+        "final_logit_softcapping": unless_null("final_logit_softcapping", 30.0),
+    },
+)
 _GLM = LLAMA.but(
     causal("Glm"),
     without="mlp_bias",
     options={"num_key_value_heads": 2, "head_dim": unless_null("head_dim", 128), "attention_bias": True},
     fixed={"attention_out_bias": False, "packed_gate": True},
     inert="partial_rotary_factor",
+)
+GRANITE = LLAMA.but(
+    causal("Granite"),
+    without="head_dim",
+    inert="embedding_multiplier logits_scaling residual_multiplier attention_multiplier",
 )
 _MISTRAL = LLAMA.but(
     causal("Mistral"),
@@ -126,14 +140,7 @@ LLAMA_LINE: dict[str, Family] = {
         fixed={"blocks": "branch", "query_key_norm": "shared", "no_rope_layers": rotated_in_windows},
     ),
     "gemma": _GEMMA.but(causal("Gemma"), options={"num_key_value_heads": 16}, inert="hidden_activation"),
-    "gemma2": _WINDOWED_GEMMA.but(
-        causal("Gemma2"),
-        options={
-            "layer_types": full_every(2),
-            "attn_logit_softcapping": unless_null("attn_logit_softcapping", 50.0),
-            "final_logit_softcapping": unless_null("final_logit_softcapping", 30.0),
-        },
-    ),
+    "gemma2": _CAPPED_GEMMA.but(causal("Gemma2")),
     "gemma3_text": _WINDOWED_GEMMA.but(
         causal("Gemma3", "Gemma3Text"),
         options={
@@ -169,13 +176,24 @@ LLAMA_LINE: dict[str, Family] = {
     ),
     "glm": _GLM,
     "glm4": _GLM.but(causal("Glm4"), fixed={"blocks": "sandwich"}),
-    "granite": LLAMA.but(
-        causal("Granite"),
-        without="head_dim",
-        inert="embedding_multiplier logits_scaling residual_multiplier attention_multiplier",
+    "granite": GRANITE,
+    "granite_swa": GRANITE.but(
+        causal("GraniteSWA"),
+        options={
+            "num_key_value_heads": unless_null("num_key_value_heads", 4),
+            "tie_word_embeddings": True,
+            "sliding_window": unless_null("sliding_window", 128),
+            "layer_types": full_first_and_every(4),
+        },
+        fixed={"sinks": "all", "no_rope_layers": rotated_unless_zero},
     ),
     "hunyuan_v1_dense": LLAMA.but(
         causal("HunYuanDenseV1"), without="mlp_bias", fixed={"query_key_norm": "shared"}, inert="use_qk_norm"
+    ),
+    "jais2": LLAMA.but(
+        causal("Jais2"),
+        options={"attention_bias": True, "mlp_bias": True, "hidden_act": "relu2"},
+        fixed={"norm": "layer", "gated": False},
     ),
     "llama": LLAMA,
     "ministral": _MISTRAL.but(causal("Ministral"), options={"layer_types": Rule("", every_layer_windowed)}),
@@ -183,6 +201,12 @@ LLAMA_LINE: dict[str, Family] = {
         causal("Ministral3"), options={"head_dim": unless_null("head_dim", 128), "sliding_window": None}
     ),
     "mistral": _MISTRAL,
+    "nemotron": LLAMA.but(
+        causal("Nemotron"),
+        options={"hidden_act": "relu2"},
+        fixed={"norm": "layer", "gated": False},
+        inert="norm_eps partial_rotary_factor",
+    ),
     "olmo": LLAMA.but(causal("Olmo"), without="head_dim mlp_bias", fixed={"norm": "layer_bare"}, inert="clip_qkv"),
     "olmo2": _OLMO2,
     "olmo3": _OLMO2.but(
@@ -213,6 +237,7 @@ LLAMA_LINE: dict[str, Family] = {
         },
         inert="residual_dropout",
     ),
+    "vaultgemma": _CAPPED_GEMMA.but(causal("VaultGemma"), fixed={"blocks": "pre"}),
     "smollm3": LLAMA.but(
         causal("SmolLM3"),
         without="head_dim",

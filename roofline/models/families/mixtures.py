@@ -12,8 +12,10 @@ from roofline.models.families.rules import (
     chunked_where_rotated,
     every_layer_windowed,
     full_every,
+    full_first_and_every,
     picking_as_named,
     rotated_but_every,
+    rotated_unless_zero,
     routed_as_listed,
     routed_as_named,
     routed_between,
@@ -192,6 +194,16 @@ MIXTURES: dict[str, Family] = {
         inert="swiglu_limit swiglu_alpha initial_context_length experts_per_token",
     ),
     "granitemoe": _GRANITE.but(causal("GraniteMoe")),
+    "granitemoe_swa": _GRANITE.but(
+        causal("GraniteMoeSWA"),
+        rename={"shared_intermediate_size": "shared_expert_intermediate_size"},
+        options={
+            "shared_expert_intermediate_size": 0,
+            "sliding_window": unless_null("sliding_window", 128),
+            "layer_types": full_first_and_every(4),
+        },
+        fixed={"sinks": "all", "no_rope_layers": rotated_unless_zero},
+    ),
     "granitemoeshared": _GRANITE.but(
         causal("GraniteMoeShared"),
         rename={"shared_intermediate_size": "shared_expert_intermediate_size"},
@@ -323,6 +335,14 @@ MIXTURES: dict[str, Family] = {
             "moe_intermediate_size": 1408,
         },
         fixed={"query_key_norm": "shared"},
+    ),
+    "youtu": DEEPSEEK.but(
+        causal("Youtu"),
+        without="num_experts_per_tok",
+        options={"tie_word_embeddings": True},
+        fixed={"num_local_experts": None},
+        only={"mlp_bias": False},
+        inert="embedding_initializer_range",
     ),
     "solar_open": DENSE_FIRST.but(
         causal("SolarOpen"),

@@ -78,6 +78,23 @@ def full_every(period: int, name: str = "sliding_window_pattern") -> Rule[list[s
     return kinds
 
 
+def full_first_and_every(period: int) -> Rule[list[str]]:
+    """Granite: the first layer and each ``period``-th after it attend in full, the others in the window."""
+    return Rule("", lambda fields: [SLIDING if layer % period else FULL for layer in layers(fields)])
+
+
+@rule("layer_rope_theta")
+def rotated_unless_zero(fields: Fields) -> list[int]:
+    """Granite: a base of 0 in ``layer_rope_theta`` means a layer without rotation."""
+    bases = fields.get("layer_rope_theta")
+    if bases is None:
+        return []
+    if not isinstance(bases, list) or not all(isinstance(base, int | float) for base in bases):
+        msg = f"layer_rope_theta: given {shown(bases)}, expected a list of numbers, one a layer"
+        raise ValueError(msg)
+    return [int(base != 0) for base in bases]
+
+
 def windowed_but_every(name: str, period: int) -> Rule[list[str]]:
     """EXAONE 4: each ``period``-th layer attends in full, the others in the window, where there is one.
 
