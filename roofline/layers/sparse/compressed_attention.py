@@ -65,7 +65,7 @@ def _distinct(sizes: Sizes) -> Number:
 
 def _completed(sizes: Sizes) -> Number:
     """Entries that T new tokens complete, on average."""
-    return size_of("T", sizes) / size_of("x", sizes)
+    return exact(size_of("T", sizes)) / size_of("x", sizes)
 
 
 _GROWING: dict[str, Binding] = {"s": entries, "t": _completed}
