@@ -75,8 +75,10 @@ def _predicted(model: str | Model | None, hardware: str, flags: PredictFlags) ->
         from roofline.prediction.launching import predict_launched
 
         return predict_launched(flags["launched"], hardware, **options)
-    if flags["launch"] is not None and options["engine"] is None:
-        options = {**options, "engine": flags["launch"]}
+    if flags["launch"] is not None:
+        from roofline.prediction.launching import predict_to_launch
+
+        return predict_to_launch(model or "", hardware, flags["launch"], **options)
     return predict(model or "", hardware, **options)
 
 

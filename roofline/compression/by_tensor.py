@@ -38,12 +38,18 @@ _ONE_TENSOR = ("bloom", "falcon", "gpt2", "gpt_bigcode", "gpt_neox", "mpt", "phi
 """Families whose files hold queries, keys and values in one tensor."""
 
 
-def mixed(program: Program, family: str, mix: str) -> Checkpoint:
+def mixed(program: Program, family: str, mix: str, *, sees: bool = False) -> Checkpoint:
     """How a file of ``mix``, such as ``q4_k_m``, stores a network of ``family``: a type for each of its tensors.
 
-    Raises WorkloadError for a network that no file of a mix holds: an encoder with a decoder, a traced module.
+    Raises WorkloadError for a network that no file of a mix holds: one that ``sees``, as its tower is elsewhere, an
+    encoder with a decoder, a traced module.
     """
     if program.anonymous or {Phase.ENCODE, Phase.DECODE} <= set(program.phases):
+        if sees:
+            msg = (
+                f"dtype {mix}: such files hold a text model, and {family} sees; give its text model, or w8a16 or w4a16"
+            )
+            raise WorkloadError(msg)
         what = "a traced module" if program.anonymous else "an encoder with a decoder"
         msg = f"dtype {mix}: which tensors of {what} have which type is not known; take w8a16 or w4a16"
         raise WorkloadError(msg)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from typing import Annotated, Any, Literal, TypeAlias
 
-from roofline.errors import UnitError
+from roofline.errors import UnitError, shown
 from roofline.files.door import Door
 from roofline.files.fields import BeforeValidator, Field
 from roofline.schema import Says
@@ -97,6 +97,9 @@ def _below(given: Any) -> Any:
     for key in given if isinstance(given, dict) else ():
         if str(key)[:1].isdigit():
             _quantity_of(str(key))
+    if given is not None and not isinstance(given, (int, dict)):
+        msg = f"given {shown(given)}, expected whole tokens such as 8192, or {{device or memory: tokens}}"
+        raise ValueError(msg)
     return {ANY: given} if isinstance(given, int) else given
 
 

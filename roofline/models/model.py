@@ -76,7 +76,9 @@ class Model:
         Raises WorkloadError for a mix that no file of such a network has.
         """
         mix = (dtype or "").split("+")[0]
-        return _mixed(Same(self.program()), self.model_type, mix) if mix in MIXES else self.checkpoint
+        if mix not in MIXES:
+            return self.checkpoint
+        return _mixed(Same(self.program()), self.model_type, mix, self.tower is not None)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -135,8 +137,8 @@ class Model:
 
 
 @functools.lru_cache(maxsize=64)
-def _mixed(program: Same[Program], family: str, mix: str) -> Checkpoint:
-    return mixed(program.it, family, mix)
+def _mixed(program: Same[Program], family: str, mix: str, sees: bool) -> Checkpoint:
+    return mixed(program.it, family, mix, sees=sees)
 
 
 def load_model(model: str | Path | Mapping[str, Any], *, overrides: Mapping[str, Any] | None = None) -> Model:

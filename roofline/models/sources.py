@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roofline.classes import frozen
-from roofline.errors import ConfigError, MissingExtraError, near_matches, shown
+from roofline.errors import ConfigError, MissingExtraError, near_matches, one_line, shown
 from roofline.files.library import read_text, read_yaml
 
 if TYPE_CHECKING:
@@ -222,10 +222,21 @@ def read_json(path: Path, expected: str) -> dict[str, Any]:
     return parsed_json(read_text(path, ConfigError, MAX_JSON_BYTES), str(path), expected)
 
 
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The fields of an object. Raises ValueError where one has two values, of which Python would take the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        for name, value in pairs:
+            if (other := found[name]) != value:
+                msg = f"{one_line(name)} is given twice, {shown(value)} and {shown(other)}; keep one"
+                raise ValueError(msg)
+    return found
+
+
 def parsed_json(text: str, where: str, expected: str) -> dict[str, Any]:
     """The object in a text, read as :func:`read_json` does. Raises ConfigError likewise."""
     try:
-        loaded = json.loads(text)
+        loaded = json.loads(text, object_pairs_hook=_once_each)
     except (json.JSONDecodeError, RecursionError, ValueError) as failure:
         line = f":{failure.lineno}" if isinstance(failure, json.JSONDecodeError) else ""
         problem = failure.msg if isinstance(failure, json.JSONDecodeError) else str(failure) or "nested too deeply"

@@ -5,7 +5,7 @@
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, TypeAlias, TypedDict
 
 from roofline.options.groups import (
     Adapted,
@@ -638,16 +638,18 @@ class HardwareListFlags(JsonOutput, total=False):
     announced: Annotated[bool, Option("With parts that are only announced.", default=False, everyday=True)]
 
 
+NewFile: TypeAlias = Annotated[
+    Path | None, Option("The file.", usual="NAME.yaml", flag="--output -o", metavar="FILE", everyday=True)
+]
+
+
 class HardwareNewFlags(TypedDict, total=False):
     """The flags of ``hardware new``."""
 
     template: Annotated[
         str, Option("Device whose figures to start from.", default="h100", flag="--from", metavar="NAME", everyday=True)
     ]
-    output: Annotated[
-        Path | None,
-        Option("The file.", usual="NAME.yaml", flag="--output -o", metavar="FILE", everyday=True),
-    ]
+    output: NewFile
 
 
 class PageFlags(SeveralHardware, total=False):
@@ -677,10 +679,7 @@ class EngineNewFlags(TypedDict, total=False):
     template: Annotated[
         str, Option("Engine whose fields to start from.", default="vllm", flag="--from", metavar="NAME", everyday=True)
     ]
-    output: Annotated[
-        Path | None,
-        Option("The file.", usual="NAME.yaml", flag="--output -o", metavar="FILE", everyday=True),
-    ]
+    output: NewFile
 
 
 class ModelListFlags(JsonOutput, total=False):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Unpack, cast
 
 from roofline.classes import frozen
@@ -17,13 +19,13 @@ from roofline.hardware.reservation import read_reserve
 from roofline.models.model import Model
 from roofline.models.sources import hub_id
 from roofline.options import groups
-from roofline.options.keywords import takes
-from roofline.options.verbs import PredictOptions
+from roofline.options.keywords import part, takes
+from roofline.options.verbs import PredictOptions, RequestOptions
 from roofline.parallelism.dimensions import DEGREES
 from roofline.parallelism.layout import Layout
-from roofline.prediction.launch_degrees import degrees_of, degrees_said
-from roofline.prediction.predict import Prediction, predict
-from roofline.prediction.request import Hardware
+from roofline.prediction.launch_degrees import can_launch, degrees_of, degrees_said
+from roofline.prediction.predict import Prediction, predict, predict_read
+from roofline.prediction.request import Hardware, read_request
 from roofline.program.workload import Workload
 
 _STATED = ("engine", "dtype", "weight_dtype", "activation_dtype", "kv_dtype", "lora", *DEGREES)
@@ -54,6 +56,22 @@ def predict_launched(line: str, hardware: Hardware, **options: Unpack[PredictOpt
     result = predict(found.model, hardware, **asked)
     check_launched(found, result)
     return result
+
+
+@takes(PredictOptions)
+def predict_to_launch(
+    model: str | Path | Mapping[str, Any] | Model, hardware: Hardware, program: str, **options: Unpack[PredictOptions]
+) -> Prediction:
+    """The prediction of a model in the best layout that a launch line of ``program`` can say, where one is searched.
+
+    >>> options = {"batch": 8, "prompt": 4096, "generate": 2}
+    >>> predict_to_launch("llama-3.1-8b", "4xh100", "vllm", **options).layout.sp
+    1
+    """
+    asked = cast("PredictOptions", options if options["engine"] is not None else {**options, "engine": program})
+    request = read_request(model, hardware, **part(RequestOptions, asked))
+    experts = "E" in request.program.sizes
+    return predict_read(request, asked, lambda layout: can_launch(layout, program, experts=experts))
 
 
 def launch_in_json(line: LaunchLine) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from roofline.hardware.spec import HardwareSpec
 from roofline.layers.expert_load import note_of
 from roofline.models.model import Model
 from roofline.number import settled
+from roofline.options.groups import Degrees
 from roofline.options.keywords import part, takes
 from roofline.options.verbs import PredictOptions, RequestOptions
 from roofline.parallelism.layout import Layout
@@ -197,7 +198,7 @@ class Prediction:
             notes.append(self.recipe.cache_advice)
         told = note_of(self.conventions.routing), caution(self.engine, self.hardware)
         notes += [each for each in (*told, unknown_kernels(self.constants, self._kinds)) if each]
-        notes += self.request.storage
+        notes += (*self.request.storage, *self.request.unused)
         if self.memory.capacity_bytes is None:
             notes.append(f"{self.hardware.name} states no memory capacity (it is what one installs): fit unknown")
         return (*notes, *self.hardware.cautions)
@@ -306,13 +307,17 @@ def predict(
     >>> predict("bert-base", "h100").phases["encode"].steps
     1
     """
-    request = read_request(model, hardware, **part(RequestOptions, options))
-    fixed = layout_of(options, request.fleet)
+    return predict_read(read_request(model, hardware, **part(RequestOptions, options)), options)
+
+
+def predict_read(request: Request, degrees: Degrees, runs: Callable[[Layout], bool] | None = None) -> Prediction:
+    """The prediction of what was read, in the layout that ``degrees`` fix, else the best that ``runs`` takes."""
+    fixed = layout_of(degrees, request.fleet)
     if fixed is not None:
         return predict_request(request, fixed)
     from roofline.prediction.layouts.search import choose_layout_of_some  # noqa: PLC0415  (start-up: one device has one)
 
-    chosen = choose_layout_of_some(request, options)
+    chosen = choose_layout_of_some(request, degrees, runs)
     return predict_request(request, chosen.layout, chosen)
 
 

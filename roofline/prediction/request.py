@@ -78,6 +78,20 @@ class Request:
         capacity = self.device.capacity
         return None if capacity is None else max(0.0, capacity - self.reserved)
 
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Formats that were asked for, of what this network does not keep."""
+        kept = {tensor.role for group in self.program.groups for op in group.ops for tensor in (*op.reads, *op.writes)}
+        named = (
+            ("kv_dtype", self.asked["kv_dtype"], "kv_cache", "KV cache"),
+            ("state_dtype", self.asked["state_dtype"], "state", "recurrent state"),
+        )
+        return tuple(
+            f"{flag} {asked} changes nothing: {self.model.name} keeps no {words}"
+            for flag, asked, role, words in named
+            if asked is not None and role not in kept
+        )
+
     def machine(self, devices: int = 1) -> Machine:
         """So many of the devices, with what the runtime leaves of the memory. Raises WorkloadError without links."""
         network = self.fleet.network(self.device, devices, self.constants)

@@ -51,6 +51,7 @@ def test_ranges_of_captured_batches_are_written_out() -> None:
     [
         ({"chunks": 1}, "vllm.yaml: chunks: unknown field; did you mean chunk?"),
         ({"chunk": -1}, "chunk.default: given -1, expected at least 0"),
+        ({"chunk": 1.5}, "vllm.yaml: chunk: given 1.5, expected whole tokens such as 8192"),
         ({"chunk": {"70 GB/s": 1}}, "expected a size such as"),
         ({"captured": [2, 1]}, "captured: expected each batch once, in ascending order"),
         ({"captured": ["8..4/2"]}, "expected FIRST..LAST/STEP such as 8..256/8"),

@@ -276,6 +276,16 @@ def test_a_file_that_lists_every_layer_and_infinity_are_read(tmp_path):
     assert load_model(tmp_path).parameters == load_model(LLAMA).parameters
 
 
+def test_a_field_with_two_values_is_refused(tmp_path):
+    path = tmp_path / "config.json"
+    fields = json.dumps(LLAMA)
+    path.write_text(fields.replace("{", f'{{"hidden_size": {LLAMA["hidden_size"]}, ', 1), encoding="utf-8")
+    assert load_model(path).parameters == load_model(LLAMA).parameters
+    path.write_text(fields.replace("{", '{"hidden_size": 1, ', 1), encoding="utf-8")
+    with pytest.raises(ConfigError, match="hidden_size is given twice, 1 and "):
+        load_model(path)
+
+
 @pytest.mark.parametrize("name", ["meta-llama/Llama-3.1-8B", "META-LLAMA/llama-3.1-8b-instruct"])
 def test_the_hub_id_of_a_preset_is_the_preset(name, monkeypatch):
     monkeypatch.setattr("huggingface_hub.hf_hub_download", None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import roofline
@@ -49,3 +51,17 @@ def test_states_weigh_what_their_dtype_says() -> None:
 def test_an_unknown_dtype_of_states_is_refused() -> None:
     with pytest.raises(UsageError, match='state_dtype "fp8" is not known'):
         predict("qwen3.5-9b", "h100", state_dtype="fp8")
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "told"),
+    [
+        ("bert-base", {"kv_dtype": "fp8"}, "kv_dtype fp8 changes nothing: bert-base keeps no KV cache"),
+        ("gpt2", {"state_dtype": "fp32"}, "state_dtype fp32 changes nothing: gpt2 keeps no recurrent state"),
+        ("gpt2", {"kv_dtype": "fp8"}, None),
+        ("mamba2-130m", {"state_dtype": "fp32"}, None),
+    ],
+)
+def test_a_format_of_what_is_not_kept_is_told(name: str, asked: dict[str, Any], told: str | None) -> None:
+    notes = [note for note in predict(name, "h100", **asked).notes if "changes nothing" in note]
+    assert notes == ([told] if told else [])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from roofline.errors import UsageError
-from roofline.prediction.launching import launch_line, predict_launched
+from roofline.prediction.launching import launch_line, predict_launched, predict_to_launch
 from roofline.prediction.predict import predict
 
 ASKED: list[tuple[str, str, str, dict[str, Any]]] = [
@@ -38,6 +38,20 @@ def test_launched_and_read_it_is_the_same(engine: str, model: str, hardware: str
     assert (read.layout, read.memory.to_dict(), read.request_s) == (
         asked.layout, asked.memory.to_dict(), pytest.approx(asked.request_s, rel=1e-12)
     )  # fmt: skip
+
+
+def test_the_layout_to_launch_is_the_best_that_the_engine_has_flags_for() -> None:
+    asked: dict[str, Any] = {"prompt": 8192, "phase": "prefill"}
+    best, found = (
+        predict("llama-3.1-8b", "2xh100", engine="vllm", **asked),
+        predict_to_launch("llama-3.1-8b", "2xh100", "vllm", **asked),
+    )
+    assert best.layout.cp == 2
+    with pytest.raises(UsageError, match="says cp"):
+        launch_line(best, "vllm")
+    assert "--tensor-parallel-size 2" in str(launch_line(found, "vllm"))
+    assert best.chosen is not None
+    assert found.layout == best.chosen.runner_up
 
 
 def test_the_launch_line_of_data_parallel_attention() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from roofline.parallelism.divisibility import can_split, check_layout
 from roofline.parallelism.layout import Layout
 from roofline.prediction.layouts.evaluation import LayoutTable
 from roofline.prediction.request import Request, read_request
+
+Runs: TypeAlias = Callable[[Layout], bool]
+"""Whether a layout can be started."""
 
 
 @frozen
@@ -58,18 +61,21 @@ def search_layouts(
     return evaluate(request, dict(fixed or {}), batches)
 
 
-def choose_layout(request: Request, asked: Degrees) -> Chosen:
-    """The best of all layouts that make up the devices of a request and have the degrees that options fix."""
-    return _best(evaluate(request, given_degrees(asked), [request.workload.batch]))
+def choose_layout(request: Request, asked: Degrees, runs: Runs | None = None) -> Chosen:
+    """The best of all layouts that make up the devices of a request and have the degrees that options fix.
+
+    Of those that ``runs`` says can be started, where it is given and there is one.
+    """
+    return _best(evaluate(request, given_degrees(asked), [request.workload.batch]), runs)
 
 
-def choose_layout_of_some(request: Request, asked: Degrees) -> Chosen:
+def choose_layout_of_some(request: Request, asked: Degrees, runs: Runs | None = None) -> Chosen:
     """The same, or that of an equal part of the devices where the batch is too small to split over all of them.
 
     The largest part that can be split is taken; the others would be replicas, to which such a batch gives no work.
     """
     try:
-        return choose_layout(request, asked)
+        return choose_layout(request, asked, runs)
     except WorkloadError:
         devices = request.fleet.count
         reason = _batch_too_small(request, candidates(request, devices, given_degrees(asked)), devices)
@@ -77,21 +83,23 @@ def choose_layout_of_some(request: Request, asked: Degrees) -> Chosen:
             fewer = replace(request, fleet=replace(request.fleet, count=used))
             with suppress(WorkloadError):
                 return replace(
-                    choose_layout(fewer, asked), idle=f"{devices - used} of {devices} devices idle: {reason}"
+                    choose_layout(fewer, asked, runs), idle=f"{devices - used} of {devices} devices idle: {reason}"
                 )
         raise
 
 
-def _best(table: LayoutTable) -> Chosen:
+def _best(table: LayoutTable, runs: Runs | None = None) -> Chosen:
     order = table.order()
+    if runs:
+        order = [row for row in order if runs(table.layout(row))] or order
     best = order[0]
-    fitting = int(table.fits.sum())
+    fitting = int(table.fits[order].sum())
     if len(order) == 1:
         return Chosen(table.layout(best), 1, fitting)
     second = order[1]
     compared = table.request_s if table.fits[best] else table.memory_bytes
     return Chosen(
-        table.layout(best), len(table), fitting, table.layout(second), float(compared[second] / compared[best])
+        table.layout(best), len(order), fitting, table.layout(second), float(compared[second] / compared[best])
     )
 
 
