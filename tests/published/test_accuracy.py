@@ -45,6 +45,8 @@ from roofline.operators.predict_op import predict_op  # noqa: E402
 
 PAGE = ROOT / "docs" / "accuracy.md"
 TABLE = re.compile(r"<!-- (short|whole) (operators|models|classes) -->\n(.*?)<!-- end -->", re.DOTALL)
+FITTED_LONG = ("matmul", "matmul fp8", "matmul fp8, quantised")
+"""Kinds that take a fit of matmuls, which takes seconds."""
 measured = pytest.mark.skipif(not DATA.is_dir(), reason="needs the measurements in ../shared/measured")
 
 
@@ -186,10 +188,23 @@ def test_whole_models_are_timed_as_they_were_run() -> None:
 
 
 @measured
-def test_the_tables_of_the_page_are_what_the_scoreboards_print() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    assert len(TABLE.findall(text)) == 5
-    assert text == _filled(text)
+@pytest.mark.parametrize("subject", quick(["operators", "models"], of=["operators", "models", "classes"]))
+def test_the_tables_of_the_page_are_what_the_scoreboards_print(subject: str) -> None:
+    found = {(size, of): shown for size, of, shown in TABLE.findall(PAGE.read_text(encoding="utf-8"))}
+    assert len(found) == 5
+    for size in (size for size, of in found if of == subject):
+        assert found[size, subject] == f"{_table(size, subject)}\n"
+
+
+@measured
+@pytest.mark.parametrize("kind", [kind for kind in fit_classes.FREE if kind not in FITTED_LONG])
+def test_the_rows_of_a_kind_are_what_the_fit_of_classes_prints(kind: str) -> None:
+    """The slow run makes those of matmuls too, with all the rest of the table."""
+    (whole,) = (shown for size, of, shown in TABLE.findall(PAGE.read_text(encoding="utf-8")) if of == "classes")
+    header, *rows = fit_classes.report([each for each in fit_classes.class_campaigns(DATA) if each.kind == kind])
+    assert rows
+    assert whole.startswith(header)
+    assert [line for line in whole.splitlines() if line.startswith(f"| {kind} |")] == rows
 
 
 @pytest.mark.parametrize(("subject", "marker"), [("operators", "devices"), ("collectives", "collectives")])
