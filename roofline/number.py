@@ -309,7 +309,7 @@ def mean(value: Number) -> Number:
     if value.ndim == 0:
         return value
     averaged = np.add.reduce(value, axis=-1) / value.shape[-1]  # np.mean, without its detours
-    return float(averaged) if averaged.ndim == 0 else averaged
+    return averaged if np.ndim(averaged) else float(averaged)  # a reduced array of Python's numbers is one of these
 
 
 def counting(count: Number) -> Number:

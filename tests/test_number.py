@@ -13,7 +13,7 @@ import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roofline.number import ceil_div, exact, is_symbolic, maximum, minimum, product, settled
+from roofline.number import ceil_div, exact, is_symbolic, maximum, mean, minimum, product, settled
 
 a, b = sympy.symbols("a b", positive=True, integer=True)
 
@@ -89,3 +89,9 @@ def test_is_symbolic():
 def test_numbers_alone_do_not_load_sympy():
     code = "import sys, roofline.number as n; n.maximum(1, 2); n.ceil_div(3, 2); sys.exit('sympy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_mean_of_an_array_of_pythons_numbers_is_a_float() -> None:
+    averaged = mean(np.array([1.0, 2.0], dtype=object))
+    assert type(averaged) is float
+    assert averaged == 1.5
