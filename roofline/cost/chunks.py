@@ -15,7 +15,8 @@ from roofline.program.workload import Precision
 
 def states_begun(op: Op) -> tuple[Tensor, ...]:
     """The states that an operator writes without having read them: those of a prompt, which begins with none."""
-    return tuple(tensor for tensor in op.writes if tensor.role in STATES and tensor not in op.reads)
+    read = {tensor.name for tensor in op.reads}
+    return tuple(tensor for tensor in op.writes if tensor.role in STATES and tensor.name not in read)
 
 
 def going_on(

@@ -47,8 +47,8 @@ def mean_entries(sizes: Sizes, most: Number | None = None) -> Number:
 
     def seen_up_to(last: Number) -> Number:
         kept = last if most is None else minimum(last, most * rate)
-        whole = floor_div(kept, rate)
-        below = exact(rate) * whole * (whole - 1) / 2 + whole * (kept - whole * rate + 1)
+        whole = exact(floor_div(kept, rate))  # a Fraction, but an array where the workload is one
+        below = rate * whole * (whole - 1) / 2 + whole * (kept - whole * rate + 1)
         return below if most is None else below + most * maximum(last - kept, kept - kept)
 
     return (seen_up_to(length) - seen_up_to(length - tokens)) / tokens
