@@ -204,7 +204,9 @@ def _is_blocked(op: Op) -> bool:
 
 def _attention(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> AttentionShape:
     batch, queries, keys, kv_heads, groups = (size_of(letter, sizes) for letter in "BTSKG")
-    cached = [tensor for tensor in op.reads if "S" in tensor.letters]
+    cached = [tensor for tensor in op.reads if {"S", "s"} & set(tensor.letters)]
+    if any("s" in tensor.letters for tensor in cached):
+        keys = keys + size_of("s", sizes)
     shared = not any("K" in tensor.letters for tensor in cached)  # the latent itself, by all heads
     return AttentionShape(
         batch,
@@ -214,16 +216,25 @@ def _attention(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> Atten
         kv_heads * groups if shared else groups,
         _pair_flops(op, sizes),
         cache_bytes=added(tensor.elements(sizes) * width(tensor) for tensor in cached),
-        window=size_of("W", sizes) if op.mask in ("sliding", "chunked") else 0,
+        window=_window(op, sizes, queries),
         bidirectional=op.mask in ("full", "local") and not any(tensor.role == "kv_cache" for tensor in cached),
         latent=is_latent(op),
     )
 
 
+def _window(op: Op, sizes: Sizes, queries: Number) -> Number:
+    """Tokens that a query sees at most; on average where an indexer picks them, k in place of S."""
+    if any("k" in work.axes for work in op.work):
+        whole = added(work.count(sizes) for work in op.work if work.unit == "matrix")
+        return whole / (_pair_flops(op, sizes) * queries)
+    return size_of("W", sizes) if op.mask in ("sliding", "chunked") else 0
+
+
 def _pair_flops(op: Op, sizes: Sizes) -> Number:
-    """Contraction FLOPs of one attended pair over all heads and sequences."""
+    """Contraction FLOPs of one attended pair over all heads and sequences, of those that are picked where some are."""
     each = [work for work in op.work if work.unit == "matrix"]
-    return added(work.per_element * _size([x for x in work.axes if x not in "TS"], sizes) for work in each)
+    picked = [work for work in each if "k" in work.axes]
+    return added(work.per_element * _size([x for x in work.axes if x not in "TSk"], sizes) for work in picked or each)
 
 
 def is_latent(op: Op) -> bool:

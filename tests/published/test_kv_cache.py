@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from roofline.cost.cost import step_cost
+from roofline.cost.kernel_shapes import AttentionShape
 from roofline.cost.kv_cache import cache_bytes, cache_growth
 from roofline.errors import ConfigError
 from roofline.models.model import load_model
@@ -129,3 +131,19 @@ def test_a_prompt_sees_each_token_up_to_the_keys_that_are_picked() -> None:
 def test_an_indexer_that_cannot_be_is_refused(changes: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(said)):
         load_model({**load_model("glm-5").fields, **changes})
+
+
+@pytest.mark.parametrize("preset", ["deepseek-v4-flash", "minimax-m3"])
+def test_picked_attention_is_timed_by_the_pairs_that_it_sees(preset: str) -> None:
+    program = load_model(preset).program()
+    sizes = {name: exact(size) for name, size in {**program.sizes, "B": 1, "T": 4096, "S": 4096}.items()}
+    shapes = [
+        (cost.shape, cost.flops)
+        for cost in step_cost(program, Phase.PREFILL, sizes, Precision("bf16", "bf16", "bf16"))
+        if isinstance(cost.shape, AttentionShape)
+        and cost.shape.window
+        and cost.group.startswith(("comp", "heav", "block"))
+    ]
+    assert shapes
+    for shape, counted in shapes:
+        assert float(shape.pair_flops * shape.window * shape.queries) == pytest.approx(float(counted))

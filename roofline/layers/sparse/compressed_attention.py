@@ -11,6 +11,8 @@ The output projection is low-rank: each of K groups of G heads to o elements, th
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from roofline.layers.attention import ROTARY_FLOPS, SOFTMAX_FLOPS, window_keys, window_pairs
 from roofline.layers.normalization import norm
 from roofline.number import Number, exact, floor_div, maximum, minimum
@@ -203,7 +205,8 @@ def compressed_attention(
         if picked:
             bound["e"] = _fewer
     if fused:
-        return (fuse("attention", [*scored, *weighed, *summed], kind="attention").rebound(**bound),)
+        whole = fuse("attention", [*scored, *weighed, *summed], kind="attention").rebound(**bound)
+        return (whole if compressed else replace(whole, mask="sliding"),)
     kinds = (("scores", scored, "matmul"), ("softmax", weighed, "softmax"), ("context", summed, "matmul"))
     return tuple(fuse(name, ops, kind=kind).rebound(**bound) for name, ops, kind in kinds)
 
