@@ -39,6 +39,7 @@ from roofline.serving.step_clock import AnyModel
 from roofline.simulation.deployment import one_pool
 from roofline.simulation.simulate import Simulation
 from roofline.simulation.simulate import simulate as simulated
+from roofline.simulation.tiers import named_tiers
 
 
 @takes(CompareOptions)
@@ -84,7 +85,8 @@ def size(
     In place of a load, ``concurrency`` requests are in flight, or as many as ``users`` seldom exceed who wait for an
     answer for the part ``activity`` of the time. ``headroom`` is the part of the capacity that stays free. What costs
     more than ``budget``, in USD or as 20USD/h, or draws more than ``power`` watts misses. Percentiles such as ``ttft``
-    "p95:500ms" are simulated, and nothing is kept free then. ``pools`` sizes each hardware
+    "p95:500ms" are simulated, and nothing is kept free then; ``offload`` kv=500GB then keeps caches in the
+    memory of each replica's host. ``pools`` sizes each hardware
     too as a pool of replicas that only prefill and one of replicas that only decode; ``prefill_on`` names what prefills
     for each of ``hardware``, with commas or as a list. The other keywords are those of :func:`compare`. Raises
     RooflineError, in one line, for whatever is refused.
@@ -103,17 +105,33 @@ def size(
     devices, prefill_on = as_sold(_hardware(hardware, edits), terms), options["prefill_on"]
     if options["pools"] or prefill_on is not None:
         arriving(load)  # before any work
+    _check_offload(options["offload"], simulated=not targets.of_means, shared=question.traffic.shared)
     if not targets.of_means:
-        result = size_by_percentiles(question, devices, load, targets, terms)
+        result = size_by_percentiles(question, devices, load, targets, terms, options["offload"])
     else:
         result = size_hardware(question, devices, load, targets, terms)
     pairs = [(each, each) for each in devices] if options["pools"] else []
     if prefill_on is not None:
         pairs += [(each, other) for each in as_sold(_hardware(prefill_on, edits), terms) for other in devices]
     if pairs:
-        pools = with_pools if targets.of_means else pools_by_percentiles
-        result = pools(result, list({(p.name, d.name): (p, d) for p, d in pairs}.values()))
+        named = list({(p.name, d.name): (p, d) for p, d in pairs}.values())
+        if targets.of_means:
+            result = with_pools(result, named)
+        else:
+            result = pools_by_percentiles(result, named, options["offload"])
     return within_limits(result, limits)
+
+
+def _check_offload(offload: str | None, *, simulated: bool, shared: bool) -> None:
+    """Raises UsageError for tiers of caches where no cache is simulated, or nothing is known to be shared."""
+    if not named_tiers(offload):
+        return
+    if not simulated:
+        msg = "offload: what tiers hold is simulated; ask for percentiles, such as ttft p95:2s"
+        raise UsageError(msg)
+    if not shared:
+        msg = "offload: what requests share is known of workload agent and of traces with hash_ids alone"
+        raise UsageError(msg)
 
 
 @takes(JobOptions)

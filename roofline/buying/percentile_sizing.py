@@ -46,6 +46,7 @@ class Asked:
     load: Load
     targets: Targets
     terms: Terms
+    offload: str | None = None
 
     def requests(self, in_flight: float) -> int:
         """How many requests tell the percentiles of a replica with so many in flight."""
@@ -61,8 +62,8 @@ class Asked:
         return Offered(shape, self.load.requests_per_s / replicas, None, requests, 0, "round-robin")
 
 
-def replica_of(curve: Curve, question: Question, longest: int) -> Deployment:
-    """One replica of a curve, to be simulated with requests of ``longest`` tokens at most.
+def replica_of(curve: Curve, question: Question, longest: int, offload: str | None = None) -> Deployment:
+    """One replica of a curve, to be simulated with requests of ``longest`` tokens at most, and tiers below its memory.
 
     Raises RooflineError for what is not simulated, and for requests that its cache does not hold.
     """
@@ -71,7 +72,12 @@ def replica_of(curve: Curve, question: Question, longest: int) -> Deployment:
     if curve.who.dtype:
         options["dtype"] = curve.who.dtype
     clock = StepClock(question.model, name, **part(StepClockOptions, options))
-    alone = deployment_of(clock, 1, longest, question.asked)
+    alone = deployment_of(clock, 1, longest, question.asked, offload)
+    if any(tier.shared for tier in alone.tiers):
+        msg = (
+            "offload remote: all replicas share it, and sizing simulates one of them; give host and ssd, or simulate it"
+        )
+        raise UsageError(msg)
     found = speculating(alone, question.speculation, name, part(StepClockOptions, options))
     found.room.check(longest)
     return found
@@ -100,7 +106,7 @@ class Trials:
         if isinstance(asked.load, InFlight):  # it says how many, whatever the users do between their turns
             workload = replace(workload, think=np.zeros_like(workload.think))
         longest = int((workload.prompt + workload.generate).max()) - 1
-        return cls(curve, asked, workload, replica_of(curve, question, longest))
+        return cls(curve, asked, workload, replica_of(curve, question, longest, asked.offload))
 
     def at(self, replicas: int, pace: float) -> Simulated:
         """What the requests of one of so many replicas wait, every step at ``pace`` times its time."""
@@ -125,17 +131,22 @@ class Trials:
 
 
 def size_by_percentiles(
-    question: Question, hardware: Sequence[Hardware], load: Load, targets: Targets, terms: Terms
+    question: Question,
+    hardware: Sequence[Hardware],
+    load: Load,
+    targets: Targets,
+    terms: Terms,
+    offload: str | None = None,
 ) -> Sizing:
     """The fewest units of each hardware for a load whose simulated requests keep the targets, in its best layout.
 
     Layouts that need more devices for their mean alone than another needs in all are not simulated. Raises UsageError
-    for headroom, since queues are in the times.
+    for headroom, since queues are in the times. ``offload`` names tiers below the memory of each replica.
     """
     if load.headroom:
         msg = f"headroom {load.headroom:g}: percentiles have the queues in them and take none; leave it out"
         raise UsageError(msg)
-    asked = Asked(question, load, targets, terms)
+    asked = Asked(question, load, targets, terms, offload)
     found: dict[Served, list[Curve]] = {}
     for curve in curves(question, [growing(each) for each in hardware]):
         found.setdefault(curve.who, []).append(curve)

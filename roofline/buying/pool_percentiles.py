@@ -31,12 +31,14 @@ Counts = tuple[int, int]
 """Replicas that prefill, and that decode."""
 
 
-def pools_by_percentiles(sizing: Sizing, pairs: Sequence[tuple[Hardware, Hardware]]) -> Sizing:
+def pools_by_percentiles(
+    sizing: Sizing, pairs: Sequence[tuple[Hardware, Hardware]], offload: str | None = None
+) -> Sizing:
     """The sizing with pools of each pair of hardware, to prefill and to decode, among its orders.
 
     Raises UsageError for a load that is no rate.
     """
-    asked, load = Asked(sizing.question, sizing.load, sizing.targets, sizing.terms), arriving(sizing.load)
+    asked, load = Asked(sizing.question, sizing.load, sizing.targets, sizing.terms, offload), arriving(sizing.load)
     means = Targets(*(_mean(target) for target in (asked.targets.ttft, asked.targets.tpot)))
     pools = orders_of_pairs(asked.question, pairs, load, means, asked.terms)
     found = (*sizing.orders, *sizing.misses, *(_best(each, asked, load) for each in pools))
@@ -102,7 +104,8 @@ class _Trials:
             question.asked, asked.requests(many), question.model.lengths.output, 0, question.adapters
         )
         longest = int((workload.prompt + workload.generate).max()) - 1
-        first, then = (replica_of(pool.curve, question, longest) for pool in (pools.prefill, pools.decode))
+        first = replica_of(pools.prefill.curve, question, longest, asked.offload)
+        then = replica_of(pools.decode.curve, question, longest)
         return cls(pools, asked, load, workload, (first, then))
 
     def fewest(self, paces: tuple[float, float] = (1.0, 1.0)) -> Counts | None:

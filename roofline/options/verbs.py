@@ -249,7 +249,7 @@ class CompareFlags(SeveralHardware, CompareOptions, Tracing, Launch, ServingOutp
     pareto: Annotated[bool, Option("The front of cost against TPOT too.", default=False)]
 
 
-class SizeOptions(Load, Limits, ServingOptions, PrefillPool, total=False):
+class SizeOptions(Load, Limits, ServingOptions, PrefillPool, Offloaded, total=False):
     """The keywords of ``size``."""
 
 

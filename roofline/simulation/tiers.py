@@ -67,39 +67,65 @@ def read_tiers(offload: str | None, request: Request, devices: int) -> tuple[Tie
     Rates that are not given are those of the links of all its devices: ``host``, and ``scale_out`` to what is remote.
     Raises UsageError for what is none, and where no rate is stated.
     """
+    return tuple(_filled(each, request, devices) for each in named_tiers(offload))
+
+
+@frozen
+class NamedTier:
+    """A tier as it is asked for: what is left open is None, or 0 of a size. [B, B/s]"""
+
+    name: str
+    bytes: float
+    read: float | None
+    write: float | None
+
+
+def named_tiers(offload: str | None) -> tuple[NamedTier, ...]:
+    """The tiers that ``--offload`` names, as they are given. Raises UsageError for what is none.
+
+    >>> [(tier.name, tier.bytes, tier.write) for tier in named_tiers("kv=200GB+ssd:4TB@12GB/s:6GB/s")]
+    [('host', 200000000000.0, None), ('ssd', 4000000000000.0, 6000000000.0)]
+    """
     if offload is None:
         return ()
     word, _, listed = str(offload).partition("=")
     if word.strip() != "kv" or not listed:
         msg = f"offload {shown(str(offload))}: {_EXPECTED}"
         raise UsageError(msg)
-    found = tuple(_tier(each.strip(), request, devices) for each in listed.split("+"))
+    found = tuple(_named(each.strip()) for each in listed.split("+"))
     if len({tier.name for tier in found}) < len(found):
         msg = f"offload {shown(str(offload))}: a tier is named twice, expected host, ssd and remote once each at most"
         raise UsageError(msg)
     return found
 
 
-def _tier(text: str, request: Request, devices: int) -> Tier:
+def _named(text: str) -> NamedTier:
     amount, at, rates = text.partition("@")
     name, colon, size = amount.partition(":")
     if not colon:
         name, size = ("host", "") if amount == "host" else ("host", amount)
-    if name not in ("host", "ssd", "remote"):
-        msg = f"offload: {shown(name)} is no tier, expected host, ssd or remote; {_EXPECTED}"
+    if name not in ("host", "ssd", "remote") or not (size or amount == "host"):
+        msg = f"offload: {shown(text)} is no tier with its size, expected host, ssd or remote; {_EXPECTED}"
         raise UsageError(msg)
     reading, _, writing = rates.partition(":")
     try:
-        whole = parse_quantity(size, "bytes") if size else _stated_size(request, devices)
-        read = parse_quantity(reading, "bytes_per_s") if at else _rate(name, request, devices)
+        whole = parse_quantity(size, "bytes") if size else 0.0
+        read = parse_quantity(reading, "bytes_per_s") if at else None
         write = parse_quantity(writing, "bytes_per_s") if writing else read
     except UnitError as failure:
         msg = f"offload {shown(text)}: {failure}"
         raise UsageError(msg) from None
-    if not (whole > 0 and read > 0 and write > 0):
+    if (size and not whole > 0) or 0 in (read, write):
         msg = f"offload {shown(text)}: expected a size and rates above 0"
         raise UsageError(msg)
-    return Tier(name, whole, read, write, shared=name == "remote")
+    return NamedTier(name, whole, read, write)
+
+
+def _filled(tier: NamedTier, request: Request, devices: int) -> Tier:
+    """A tier with what is stated of the devices in place of what is left open."""
+    whole = tier.bytes or _stated_size(request, devices)
+    read = tier.read or _rate(tier.name, request, devices)
+    return Tier(tier.name, whole, read, tier.write or read, shared=tier.name == "remote")
 
 
 def _stated_size(request: Request, devices: int) -> float:

@@ -59,6 +59,17 @@ def test_speculation_is_in_the_percentiles() -> None:
     assert own < other
 
 
+def test_tiers_below_a_replica_are_simulated() -> None:
+    asked = {"workload": "agent", "concurrency": 2, "ttft": "p95:10s"}
+    (order,) = size(MODEL, "h100", offload="kv=100GB", **asked).orders  # type: ignore[arg-type]
+    assert order.simulated is not None
+    assert [tier.name for tier in order.simulated.outcome.tiers] == ["host"]
+    (miss,) = size(MODEL, "h100", offload="kv=remote:1TB", **asked).misses  # type: ignore[arg-type]
+    assert "offload remote: all replicas share it" in miss.reasons[0]
+    with pytest.raises(RooflineError, match="is no tier"):
+        size(MODEL, "h100", offload="kv=tape:1TB", **asked)  # type: ignore[arg-type]
+
+
 @pytest.mark.slow
 def test_pools_keep_percentiles_that_a_simulation_of_them_has() -> None:
     asked = {"prompt": 1500, "generate": 12, "load": 45}
@@ -120,6 +131,8 @@ def test_a_mean_may_be_called_so() -> None:
         ({"ttft": "p100:1s"}, r'ttft "p100": expected the mean, or a percentile from p1 to p99\.9'),
         ({"ttft": "95:1s"}, 'ttft "95": expected the mean'),
         ({"ttft": "p95:1"}, "has no unit"),
+        ({"offload": "kv=1TB"}, "offload: what requests share is known of workload agent"),
+        ({"offload": "kv=1TB", "ttft": "1s"}, "offload: what tiers hold is simulated; ask for percentiles"),
         ({"headroom": 0.2}, "headroom 0.2: percentiles have the queues in them"),
         ({"pools": True, "load": None, "concurrency": 20}, "pools are sized for requests that arrive"),
     ],

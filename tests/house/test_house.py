@@ -274,7 +274,8 @@ VERBS = {
     "compare": f"--hardware {SERVING} --input --dims --strict --launch --verify --json --output -o --wide --quiet "
     "--pareto --help-all",
     "size": "--hardware --load --concurrency --users --activity --headroom --budget --power "
-    f"{SERVING} --prefill-on --input --dims --strict --launch --verify --json --output -o --wide --quiet --help-all",
+    f"{SERVING} --prefill-on --offload --input --dims --strict --launch --verify --json --output -o --wide --quiet "
+    "--help-all",
     "train": "--hardware --sequence --sequence-lengths --batch-tokens --batch --microbatch --zero --recompute "
     "--schedule --optimizer --gradients --dropout --hidden --dtype --weight-dtype --lora --trained --tokens --days "
     "--tp --pp --dp --ep --cp --dcp --sp --routing --engine --kernels --constants --reserve --price-kind --prices "

@@ -205,7 +205,7 @@ def test_tiers_are_read_with_the_rates_of_their_links() -> None:
         ("kv=200", '"200" has no unit'),
         ("kv=200GB/s", "is a rate"),
         ("kv=0GB", "above 0"),
-        ("kv=tape:2TB", '"tape" is no tier, expected host, ssd or remote'),
+        ("kv=tape:2TB", '"tape:2TB" is no tier with its size, expected host, ssd or remote'),
         ("kv=ssd:2TB", "no rate of it is stated"),
         ("kv=ssd:2TB@5GB", "is a size"),
         ("kv=1GB+host:2GB", "named twice"),
