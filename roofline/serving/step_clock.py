@@ -70,6 +70,7 @@ class StepClock:
         self._positions = request.model.lengths.output
         self._request, self._steps = request, steps_of(request, layout)
         self._checked, self._hosted = 1, True
+        self._variants: dict[tuple[int, bool], StepClock] = {}
         self._rows = _Rows.of(self._steps)
         self._stream = cache(self._recorded)
         self._replayed = lru_cache(maxsize=4096)(self._replays)
@@ -79,7 +80,9 @@ class StepClock:
 
         Without ``hosted`` the host's time of a step is left out, as it is of a draft within another model's step.
         """
-        found = copy(self)
+        if (tokens, hosted) in self._variants:
+            return self._variants[tokens, hosted]
+        self._variants[tokens, hosted] = found = copy(self)
         found._checked, found._hosted = tokens, hosted
         found._rows = _Rows.of(self._steps, tokens, hosted=hosted)
         found._stream = cache(found._recorded)

@@ -81,10 +81,8 @@ class Deployment:
 
     def _idle(self, ledger: Ledger, hits: float, pace: float, seed: int, before: int) -> list[Replica]:
         """The replicas of this pool, ``before`` which others have numbers."""
-        clock: StepClock | DraftedClock = self.clock
-        if self.speculation:
-            clock = DraftedClock(self.clock.checking(self.checked), self.speculation.tokens, self.draft)
         tiers = [tier.part_of(int(self.clock.replica.layout.devices)) for tier in self.tiers]
+        clock = self.paced
         shared = {tier.name: Shelf(tier, PrefixCache(self.room)) for tier in tiers if tier.shared}
         return [
             Replica(before + number, clock, self.room, ledger, self.most, hits, pace,
@@ -92,6 +90,13 @@ class Deployment:
                     transfers=self.transfers, guesses=self._guesses(seed, before + number))
             for number in range(self.replicas)
         ]  # fmt: skip
+
+    @property
+    def paced(self) -> StepClock | DraftedClock:
+        """The clock of its steps, with what is checked of each sequence and the draft that proposes it."""
+        if self.speculation is None:
+            return self.clock
+        return DraftedClock(self.clock.checking(self.checked), self.speculation.tokens, self.draft)
 
     @property
     def checked(self) -> int:

@@ -109,7 +109,7 @@ class Simulation:
             return None
         whole: Grid = np.array([float(tokens)])
         held = float(d.room.of_tokens(tokens)) * int(d.clock.replica.layout.devices)
-        return BreakEven(tokens, held, d.clock.seconds(whole, whole))
+        return BreakEven(tokens, held, d.paced.seconds(whole, whole))
 
     def _shared(self, many: int) -> dict[int, Path]:
         """The paths of requests that are repeated up to so many."""
