@@ -33,6 +33,7 @@ from roofline.simulation.statistics import reached
 from roofline.simulation.workload import Workload, read_workload
 
 _LEAST, _BEYOND, _FULL = 1000, 20, 4  # requests: at least, beyond the percentile, times those in flight
+_LEAST_OF_SESSIONS = 8000  # sessions that begin at a rate: it takes hundreds of turns until as many end
 _MOST_REQUESTS, _MOST_SHAPE = 20_000, 1000
 _ALONE = 10  # replicas for each request in flight: nobody waits for another
 _ANY = Targets()
@@ -51,7 +52,9 @@ class Asked:
     def requests(self, in_flight: float) -> int:
         """How many requests tell the percentiles of a replica with so many in flight."""
         percentiles = [each.percentile or 50.0 for each in (self.targets.ttft, self.targets.tpot) if each]
-        wanted = max(_LEAST, _BEYOND / (1 - max(percentiles) / 100), _FULL * in_flight)
+        sessions_gather = self.question.traffic.shared and not isinstance(self.load, InFlight)
+        least = _LEAST_OF_SESSIONS if sessions_gather else _LEAST
+        wanted = max(least, _BEYOND / (1 - max(percentiles) / 100), _FULL * in_flight)
         return int(min(wanted, _MOST_REQUESTS))
 
     def offered(self, replicas: int, requests: int) -> Offered:

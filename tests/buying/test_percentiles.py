@@ -8,9 +8,10 @@ import pytest
 
 import roofline
 from roofline import RooflineError, Sizing, size
-from roofline.buying.percentile_sizing import fewest_that
+from roofline.buying.percentile_sizing import Asked, fewest_that
 from roofline.reports.serving.sizing import sizing_text
 from roofline.serving.operating_points import Targets
+from roofline.serving.scenario import read_question
 
 MODEL = roofline.load_model("llama-3.1-8b")
 SHORT = {"prompt": 512, "generate": "32/64/96"}
@@ -57,6 +58,15 @@ def test_speculation_is_in_the_percentiles() -> None:
     assert order.units <= plain.units
     own, other = (each.simulated.outcome.times["tpot_s"].percentiles[95] for each in (order, plain))
     assert own < other
+
+
+def test_sessions_that_begin_at_a_rate_are_simulated_until_they_end_at_it() -> None:
+    """The first thousand turns are of a dozen sessions, in a cache that is still empty."""
+    chat, agents = (
+        Asked(read_question(MODEL, workload=name), usual().load, usual().targets, usual().terms)
+        for name in ("chat", "agent")
+    )
+    assert (chat.requests(1.0), agents.requests(1.0)) == (1000, 8000)
 
 
 def test_tiers_below_a_replica_are_simulated() -> None:
