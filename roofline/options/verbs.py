@@ -289,7 +289,7 @@ class TrainingStep(TypedDict, total=False):
     recompute: Annotated[
         str | None,
         Option(
-            "Activations that are made again: none, selective (attention's scores), full, every:K.",
+            "Activations that are made again: none, selective (attention's scores), full, every:K, optimal:BYTES.",
             usual="the best",
             metavar="POLICY",
             everyday=True,

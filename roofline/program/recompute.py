@@ -11,22 +11,29 @@ from roofline.errors import UsageError, near_matches, shown
 from roofline.program.op import Op, Tensor
 from roofline.program.program import Group
 
-_POLICIES = ("none", "selective", "full", "every:2")
+_POLICIES = ("none", "selective", "full", "every:2", "optimal")
 
 
 @frozen
 class Recompute:
     """Which activations are made again in the backward pass: those of no layer, attention's scores, whole layers.
 
-    ``every``: the input of one of so many layers is kept (1: of each).
+    ``every``: the input of one of so many layers is kept (1: of each). Of ``drop`` these saved tensors are ``dropped``,
+    by group, operator that writes them and name, and the operators ``runs``, by group and name, make them again. Of
+    ``optimal`` what is dropped is searched, so that a device saves ``limit_bytes`` at most, where there is a limit. [B]
     """
 
     name: str
     every: int = 1
+    dropped: frozenset[tuple[str, str, str]] = frozenset()
+    runs: frozenset[tuple[str, str]] = frozenset()
+    limit_bytes: float | None = None
 
     @property
     def words(self) -> str:
-        """The word that asks for it."""
+        """The word that asks for it, or what it drops."""
+        if self.name == "drop":
+            return f"drops {', '.join(sorted(f'{op}.{name}' for _, op, name in self.dropped))}"
         return self.name if self.every == 1 else f"every:{self.every}"
 
     def keeps(self, group: Group, place: int, tensor: Tensor) -> bool:
@@ -35,6 +42,8 @@ class Recompute:
             return True
         if self.name == "selective":
             return not _of_pairs(tensor)
+        if self.name == "drop":
+            return (group.name, group.ops[place].name, tensor.name) not in self.dropped
         streams = streams_of(group)
         return tensor.name in streams and place == max(
             at for at, op in enumerate(group.ops) if any(each.name in streams for each in op.writes)
@@ -46,14 +55,16 @@ class Recompute:
             return ()
         if self.name == "full":
             return group.ops
+        if self.name == "drop":
+            return tuple(op for op in group.ops if (group.name, op.name) in self.runs)
         return tuple(op for op in group.ops if any(_of_pairs(tensor) for tensor in op.writes))
 
 
 def read_policy(word: str) -> Recompute:
     """A policy by its word: none, selective, full, every:K. Raises UsageError for another.
 
-    >>> read_policy("every:4")
-    Recompute(name='full', every=4)
+    >>> read_policy("every:4").name, read_policy("every:4").every
+    ('full', 4)
     """
     name, _, number = word.partition(":")
     if name == "every" and number.isdigit() and int(number) > 0:

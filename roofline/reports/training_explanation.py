@@ -21,7 +21,7 @@ _PLACES = ("before the layers", "in all layers", "behind the layers")
 
 def explain_training(step: TrainingStep) -> str:
     """Recipe, optimizer and device with their sources, each byte, and, where it fits, each operator and the step."""
-    lines = [*_facts(step), "", *_resting(step), "", *_saved(step), "", *_stages(step)]
+    lines = [*_facts(step), "", *_resting(step), "", *_saved(step), "", *_stairs(step), *_stages(step)]
     if step.fits is not False:
         lines += ["", *_step(step), "", *_operators(step)]
     return "\n".join(lines)
@@ -78,6 +78,17 @@ def _tensor(saved: Saved, widths: FloatWidths) -> str:
     group, tensor = saved.group, saved.tensor
     times = f" x {group.repeat}" if group.repeat != 1 else ""
     return f"{group.name}: {tensor.name}[{tensor.axes}] x {widths.width(tensor):g} B{times}"
+
+
+def _stairs(step: TrainingStep) -> Iterator[str]:
+    """What may be dropped of a layer, from the fastest to the smallest."""
+    if step.staircase is None:
+        return
+    yield f"recompute: {step.staircase.words}; of one microbatch over all layers"
+    for stair in step.staircase.stairs:
+        saved, again = quantity(stair.saved_bytes, "bytes"), quantity(stair.again_s, "time_s")
+        yield f"  {saved} saved, {again} made again: {stair.policy.words}"
+    yield ""
 
 
 def _stages(step: TrainingStep) -> Iterator[str]:

@@ -30,6 +30,22 @@ class TrainingMemoryAnswer(TypedDict):
     total_bytes: Annotated[float, Says("all of it", "B")]
 
 
+class StairAnswer(TypedDict):
+    """A choice of saved tensors to drop that no other beats, for one microbatch over all layers."""
+
+    recompute: Annotated[str, Says("what is dropped")]
+    saved_bytes: Annotated[float, Says("saved activations of all layers", "B")]
+    again_s: Annotated[float, Says("time to make the rest again", "s")]
+
+
+class StaircaseAnswer(TypedDict):
+    """With recompute optimal: the choices that no other beats."""
+
+    stairs: Annotated[list[StairAnswer], Says("from the fastest to the smallest")]
+    tensors: Annotated[int, Says("tensors of a layer of which all subsets were compared")]
+    share: Annotated[float, Says("what these hold of all that a layer saves")]
+
+
 class RemedyAnswer(TypedDict):
     """A change by itself that makes it fit."""
 
@@ -72,6 +88,7 @@ class TrainingStepAnswer(TypedDict):
     runner_up_ratio: Annotated[float, Says("its time, or memory where nothing fits, as a multiple")]
     memory: Annotated[dict[str, TrainingMemoryAnswer], Says("by stage: first, inner, last; those that differ")]
     fullest: Annotated[str, Says("the stage that holds most")]
+    staircase: NotRequired[Annotated[StaircaseAnswer, Says("with recompute optimal")]]
     peak: Annotated[str, Says("when its memory is fullest")]
     room_bytes: Annotated[float | None, Says("memory of a device that the runtime leaves; null: not known", "B")]
     remedies: Annotated[list[RemedyAnswer], Says("what would make it fit, each change by itself")]

@@ -81,7 +81,8 @@ class Microbatch:
         forward = [each for each in self.operators if each.place == 1 and _is_forward(each)]
         if policy.name != "full":
             names = {(each.group.name, op.name) for each in forward for op in policy.again(each.group)}
-            forward = [each for each in forward if (each.group.name, each.op.name) in names]
+            names |= policy.runs
+            forward = [each for each in forward if (each.group.name, _runs_for(each.op)) in names]
         return _pass(forward, self.launch_s)
 
     def causes(self, place: int) -> dict[str, Timing]:
@@ -92,6 +93,11 @@ class Microbatch:
         }
         passes = [(1, self.forward[place]), (1, self.backward[place])]
         return found | {"host": total([*passes, *((-1, timing) for timing in found.values())])}
+
+
+def _runs_for(op: Op) -> str:
+    """The operator itself; of a collective, the one that it gathers for, or whose sum it reduces."""
+    return op.name.partition(".")[0] if op.transfer else op.name
 
 
 def _is_forward(priced: Priced) -> bool:

@@ -15,7 +15,7 @@ from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
 from roofline.options.edits import edits_by_room
 from roofline.options.keywords import part
-from roofline.options.values import read_tokens
+from roofline.options.values import read_tokens, read_value
 from roofline.options.verbs import RequestOptions, TrainOptions
 from roofline.parallelism.dimensions import given_degrees
 from roofline.prediction.fleet import fleet_of
@@ -101,7 +101,7 @@ def read_training(
     request = _request(
         network, hardware, device, asked, {"sequence": sequence, "batch": batch, "dtype": recipe.computes}
     )
-    policy = None if asked["recompute"] is None else read_policy(asked["recompute"])
+    policy = None if asked["recompute"] is None else _policy(asked["recompute"])
     learning, documents = read_learning(asked), _documents(asked)
     program = learning.apply(packed(request.program, documents) if documents else request.program)
     trained = learning.trained(program)
@@ -176,6 +176,14 @@ def sequences_in(tokens: float, sequence: int) -> int:
         msg = f"batch-tokens {tokens:g}: expected {sequence} tokens, which is one sequence, to {MAX_LENGTH:,} sequences"
         raise UsageError(msg)
     return sequences_of(tokens / sequence)
+
+
+def _policy(word: str) -> Recompute:
+    """A policy by its word, or that it is searched tensor by tensor, within so many bytes: optimal, optimal:20GB."""
+    name, _, limit = word.partition(":")
+    if name != "optimal":
+        return read_policy(word)
+    return Recompute(name, limit_bytes=read_value("recompute optimal", limit, "bytes") if limit else None)
 
 
 def _documents(asked: TrainOptions) -> tuple[int, ...]:

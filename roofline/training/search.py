@@ -17,8 +17,10 @@ from roofline.prediction.layouts.search import candidates, refuse_layouts
 from roofline.program.recompute import NOTHING, Recompute, read_policy
 from roofline.training.memory import least_memory_of, memory_of
 from roofline.training.question import TrainingQuestion
+from roofline.training.recomputing.staircase import staircase
 from roofline.training.resting import ZERO
 from roofline.training.rows import steps_of
+from roofline.units import format_quantity
 
 WHOLE_SEQUENCES = Steps(one_token=False, later=False)
 """What a training step reads."""
@@ -56,7 +58,7 @@ class TrainingTable:
     """Choices, a row each, in arrays: times of a step and the high end of their band [s], bytes on a device of the
     fullest stage, whether that fits.
 
-    ``policy`` counts in ``policies``.
+    ``policy`` counts in ``policies``. ``least_saved``: bytes that the row saves that saves least.
     """
 
     layouts: Layout
@@ -68,6 +70,7 @@ class TrainingTable:
     memory_bytes: Any
     fits: Any
     policies: tuple[Recompute, ...]
+    least_saved: float = 0.0
 
     def __len__(self) -> int:
         return len(self.time_s)
@@ -99,7 +102,12 @@ def search(question: TrainingQuestion) -> TrainingTable:
     policies, zero = policies_of(question), zero_of(question)
     found = [_table(question, layouts, microbatch, policies, zero) for layouts, microbatch in _alike(question)]
     names = ("microbatch", "policy", "zero", "time_s", "high_s", "memory_bytes", "fits")
-    columns = {name: np.concatenate([getattr(table, name) for table in found]) for name in names}
+    if min(table.least_saved for table in found) > _most_saved(question):
+        least = format_quantity(min(table.least_saved for table in found), "bytes")
+        asked = format_quantity(_most_saved(question), "bytes")
+        msg = f"recompute optimal within {asked}: a device saves {least} at least; give a higher limit, or more devices"
+        raise WorkloadError(msg)
+    columns: dict[str, Any] = {name: np.concatenate([getattr(table, name) for table in found]) for name in names}
     return TrainingTable(Layout.stacked([table.layouts for table in found]), **columns, policies=policies)
 
 
@@ -116,8 +124,14 @@ def _fits_in(question: TrainingQuestion, layouts: Layout, microbatch: Any, room:
     few = np.flatnonzero(np.min(least, axis=(1, 2)) <= room * (1 + _ROUNDING))
     if not few.size:
         return False
-    memory = memory_of(question, layouts.at(few), microbatch[few], policies, zero)
-    return bool((memory.fullest().total <= room).any())
+    memory = memory_of(question, layouts.at(few), microbatch[few], policies, zero).fullest()
+    return bool(((memory.total <= room) & (memory.saved <= _most_saved(question))).any())
+
+
+def _most_saved(question: TrainingQuestion) -> float:
+    """What a device may save, where a limit was asked for. [B]"""
+    policy = question.recompute
+    return float("inf") if policy is None or policy.limit_bytes is None else policy.limit_bytes
 
 
 def _alike(question: TrainingQuestion) -> Iterator[tuple[Layout, Any]]:
@@ -135,6 +149,8 @@ def zero_of(question: TrainingQuestion) -> tuple[int, ...]:
 
 def policies_of(question: TrainingQuestion) -> tuple[Recompute, ...]:
     """The policies that are tried: the one given, or those that differ in what they keep."""
+    if question.recompute is not None and question.recompute.name == "optimal":
+        return tuple(stair.policy for stair in staircase(question).stairs)
     if question.recompute is not None:
         return (question.recompute,)
     selective = read_policy("selective")
@@ -192,12 +208,22 @@ def _table(
     shape = (len(microbatch), len(policies), len(zero))
     row, policy, stage = (index.ravel() for index in np.indices(shape))
     whole = steps.time().whole
-    time, high, memory = (
+    held = steps.memory.fullest()
+    time, high, memory, saved = (
         np.broadcast_to(np.asarray(each), shape).ravel()
-        for each in (whole.time_s, whole.high_s, steps.memory.fullest().total)
+        for each in (whole.time_s, whole.high_s, held.total, held.saved)
     )
     room = steps.machine.room_bytes
-    fits = np.full(memory.shape, True) if room is None else memory <= room
+    fits = (np.full(memory.shape, True) if room is None else memory <= room) & (saved <= _most_saved(question))
     return TrainingTable(
-        layouts.at(row), microbatch[row], policy, np.array(zero)[stage], time, high, memory, fits, policies
+        layouts.at(row),
+        microbatch[row],
+        policy,
+        np.array(zero)[stage],
+        time,
+        high,
+        memory,
+        fits,
+        policies,
+        float(saved.min()),
     )

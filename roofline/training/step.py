@@ -20,6 +20,7 @@ from roofline.training.causes import CAUSES
 from roofline.training.flops import model_flops, recomputed_flops
 from roofline.training.memory import MOMENTS, STAGES, MemoryByCause, saves_nothing
 from roofline.training.question import TrainingQuestion
+from roofline.training.recomputing.staircase import Staircase, staircase
 from roofline.training.remedies import Remedy, remedies
 from roofline.training.rows import Steps, TimeOfStep, steps_of
 from roofline.training.search import Choice, search
@@ -56,6 +57,12 @@ class TrainingStep:
         choice = self.choice
         layout = Layout(*(np.array([degree]) for degree in choice.layout.to_dict().values()))
         return steps_of(self.question, layout, np.array([choice.microbatch]), (choice.policy,), (choice.zero,), machine)
+
+    @cached_property
+    def staircase(self) -> Staircase | None:
+        """What may be dropped of a layer, where that was searched tensor by tensor."""
+        policy = self.question.recompute
+        return staircase(self.question) if policy is not None and policy.name == "optimal" else None
 
     # Memory
 
@@ -213,6 +220,7 @@ class TrainingStep:
             "runner_up_ratio": self.ratio,
             "memory": {name: stage.to_dict() for name, stage in self.memory.items()},
             "fullest": self.fullest,
+            **({"staircase": self.staircase.to_dict()} if self.staircase else {}),
             "peak": self.peak,
             "room_bytes": self.room_bytes,
             "remedies": [{"change": each.words, "flags": each.flags} for each in self.remedies],

@@ -13,6 +13,7 @@ from roofline.charts.drawing.legend import Entry, draw_legend
 from roofline.charts.drawing.scales import Scale, frame, si
 from roofline.charts.drawing.sheet import Sheet
 from roofline.charts.drawing.theme import Theme
+from roofline.charts.kinds.staircase import draw_staircase
 from roofline.training.memory import MemoryByCause
 from roofline.training.step import TrainingStep
 from roofline.training.timeline import Timed
@@ -31,17 +32,21 @@ _KINDS = {"forward": "forward", "backward": "backward", "weights": "gradients of
 def draw_training(step: TrainingStep, *, theme: str = "light", size: str = "slide") -> Figure:
     """Left: bytes of a device by stage and cause, with the room as a line. Right: the schedule's passes by stage.
 
-    The schedule is drawn where there are several stages, a step fits, and its order of passes is known.
+    The schedule is drawn where there are several stages, a step fits, and its order of passes is known; behind it,
+    where recompute was searched tensor by tensor, what that trades.
     """
     passes = _passes(step)
-    sheet = Sheet.open(theme, size, None, tall=1.7 if passes and size == "column" else 1.0)
+    further = bool(passes) + bool(step.staircase)
+    sheet = Sheet.open(theme, size, None, tall=1.0 + 0.7 * further if size == "column" else 1.0)
     q = step.question
     sheet.head(f"{q.request.model.name} trained on {step.devices} x {q.request.device.name}", step.choice.words)
     sheet.foot(_foot(step, passes))
-    boxes = sheet.panels(2 if passes else 1)
+    boxes = sheet.panels(1 + bool(passes) + bool(step.staircase))
     _draw_memory(sheet, step, boxes[0])
     if passes:
         _draw_schedule(sheet, passes, boxes[1])
+    if step.staircase:
+        draw_staircase(sheet, step.staircase, step.choice.policy, boxes[-1])
     return sheet.figure
 
 
