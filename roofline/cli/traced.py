@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def model_of(text: str, asked: Tracing, *, batch: object = None, prompt: object = None) -> str | Model:
-    """The traced module that ``text`` names, or the name itself; a ``batch`` or ``prompt`` of 1 is traced by itself.
+    """The traced module that ``text`` names, or the name itself; it is run at this ``batch`` and ``prompt``.
 
     Raises UsageError for flags that go with code.
     """
@@ -23,8 +23,10 @@ def model_of(text: str, asked: Tracing, *, batch: object = None, prompt: object 
     if is_code(text):
         from roofline.tracing.sources import trace_source
 
-        ones = [letter for letter, size in (("B", batch), ("S", prompt)) if size == 1]
-        return trace_source(text, asked["input"] or {}, asked["dims"] or {}, strict=asked["strict"], ones=ones)
+        asked_about = {letter: size for letter, size in (("B", batch), ("S", prompt)) if isinstance(size, int)}
+        ones = [letter for letter, size in asked_about.items() if size == 1]
+        at = {letter: size for letter, size in asked_about.items() if size > 1}
+        return trace_source(text, asked["input"] or {}, asked["dims"] or {}, strict=asked["strict"], ones=ones, at=at)
     if given := [name for name in ("input", "strict") if asked.get(name)]:
         refuse(f"--{given[0]} goes with a MODEL that is code: my.py:make_model or transformers:config.json")
     return _recorded(text, asked["dims"]) if asked["dims"] else text

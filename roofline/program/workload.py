@@ -233,7 +233,7 @@ class Workload:
         for each in lengths.asks:
             if not each.holds({"B": self.batch, "S": self.prompt}):
                 given = f"batch {self.batch}, prompt {self.prompt}"
-                msg = f"{given}: its code was traced where {each}; trace it with the number in place of the letter"
+                msg = f"{given}: its code was traced where {each}; trace it at these sizes"
                 raise WorkloadError(msg)
 
     def sizes(self, phase: Phase) -> Sizes:

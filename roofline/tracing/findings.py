@@ -38,13 +38,12 @@ def asked_of(
         letter = symbols.get(str(symbol))
         if letter is not None and getattr(span.upper, "is_Integer", False):
             most[letter] = (int(span.upper), _line_of(environment, symbol, lines))
-    found = [
-        condition
-        for place, (guard, line) in enumerate(zip(environment.guards, lines, strict=False))
-        if all(str(each) in symbols for each in guard.expr.free_symbols)
-        for condition in _conditions(guard.expr, line, reader)
-        if condition.letters.isdisjoint(FOLLOWING) or place not in inner or condition.relation == "=="
-    ]
+    found: list[Condition] = []
+    for place, (guard, line) in enumerate(zip(environment.guards, lines, strict=False)):
+        letters = {symbols.get(str(each), "") for each in guard.expr.free_symbols}
+        choice = place in inner and not letters.isdisjoint(FOLLOWING) and type(guard.expr).__name__ != "Equality"
+        if "" not in letters and not choice:
+            found += _conditions(guard.expr, line, reader)
     return Asked(most, tuple(dict.fromkeys(found)))
 
 

@@ -78,6 +78,19 @@ def _size(name: str, given: object) -> int | str:
     raise UsageError(msg)
 
 
+def read_hints(given: Mapping[str, object]) -> dict[str, int]:
+    """The batch and the length that a module runs at. Raises UsageError for other letters, and for 1 or less.
+
+    >>> read_hints({"S": 2048})
+    {'B': 3, 'S': 2048}
+    """
+    for letter, size in given.items():
+        if letter not in FOLLOWING or not isinstance(size, int) or isinstance(size, bool) or size < 2:
+            msg = f"at {shown(letter)}: {shown(str(size))}, expected B or S and a whole number from 2 on"
+            raise UsageError(msg)
+    return {**HINTS, **{letter: int(str(size)) for letter, size in given.items()}}
+
+
 def read_dims(given: Mapping[str, object], inputs: Sequence[Input]) -> dict[str, int]:
     """The numbers of the letters other than B and S. Raises UsageError for one that is missing, or no whole number."""
     found = {}

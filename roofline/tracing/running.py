@@ -22,7 +22,7 @@ from roofline.models.traced.calls import Recording
 from roofline.models.traced.extents import Reader
 from roofline.tracing.findings import Asked, asked_of, refuse_fixed
 from roofline.tracing.hollow import main_dtype, without_data
-from roofline.tracing.inputs import HINTS, Input
+from roofline.tracing.inputs import Input
 from roofline.tracing.recorder import Recorder, fake_mode, recording
 from roofline.tracing.work import expression
 
@@ -30,14 +30,16 @@ _DTYPES = {"float": None, "int": torch.int64, "bool": torch.bool}
 _LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 
 
-def record(module: nn.Module, inputs: Sequence[Input], dims: Mapping[str, int], name: str) -> tuple[Recording, Asked]:
-    """One run of ``module`` in inference, and what its code asked of letters.
+def record(
+    module: nn.Module, inputs: Sequence[Input], dims: Mapping[str, int], name: str, hints: Mapping[str, int]
+) -> tuple[Recording, Asked]:
+    """One run of ``module`` in inference, at the B and S of ``hints``, and what its code asked of letters.
 
     Raises UsageError, in one line with file and line, for what needs data, and for letters that the code fixed.
     """
     fake = fake_mode()
     letters = list(dict.fromkeys(letter for each in inputs for letter in each.letters))
-    sizes = {letter: _letter(fake.shape_env, letter, HINTS.get(letter, dims.get(letter, 2))) for letter in letters}
+    sizes = {letter: _letter(fake.shape_env, letter, hints.get(letter, dims.get(letter, 2))) for letter in letters}
     symbols = {str(expression(size)): letter for letter, size in sizes.items()}
     recorder = Recorder(fake, Reader(symbols), main_dtype(module))
     with _inference(module), blaming(name), warnings.catch_warnings():

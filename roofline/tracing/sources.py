@@ -20,14 +20,14 @@ from roofline.tracing.trace import import_torch, trace
 
 def trace_source(
     where: str, inputs: Mapping[str, Given], dims: Mapping[str, int], *, strict: bool = False,
-    ones: Collection[str] = (),
+    ones: Collection[str] = (), at: Mapping[str, int] | None = None,
 ) -> Model:  # fmt: skip
     """The module that ``FILE.py:FUNCTION`` builds or ``transformers:CONFIG.json`` names, traced.
 
     The code of the file is run: it builds the module, without memory for its weights, and calls it once. What it prints
-    goes to stderr. ``ones`` are letters that the question asks about at 1, which torch takes for a special case: there
-    it is run once more. Raises UsageError, in one line, for what is not there, for what the code raises, and where it
-    does something else at 1.
+    goes to stderr. It runs ``at`` the batch and the length that are asked about, and once more with each letter of
+    ``ones`` at 1, which torch takes for a special case. Raises UsageError, in one line, for what is not there, for what
+    the code raises, and where it does something else at 1.
     """
     import_torch()
     from roofline.tracing.hollow import hollow  # noqa: PLC0415  (needs torch)
@@ -36,25 +36,26 @@ def trace_source(
     with contextlib.redirect_stdout(sys.stderr):
         if where.startswith(TRANSFORMERS):
             module, usual = from_transformers(where.removeprefix(TRANSFORMERS))
-            return _checked(module, {**usual, **inputs}, dims, type(module).__name__, ones, strict=strict)
+            return _checked(module, {**usual, **inputs}, dims, type(module).__name__, ones, at, strict=strict)
         build = load_function(where, where, lambda: blaming(where))
         with blaming(where), hollow():
             module = build()
         check_module(module, where)
-        return _checked(module, inputs, dims, "", ones, strict=strict)
+        return _checked(module, inputs, dims, "", ones, at, strict=strict)
 
 
 def _checked(
-    module: Any, inputs: Mapping[str, Given], dims: Mapping[str, int], name: str, ones: Collection[str], *, strict: bool
-) -> Model:
+    module: Any, inputs: Mapping[str, Given], dims: Mapping[str, int], name: str, ones: Collection[str],
+    at: Mapping[str, int] | None, *, strict: bool,
+) -> Model:  # fmt: skip
     """A module traced, and again with each of ``ones`` at 1."""
-    model = trace(module, inputs, dims=dims, name=name, strict=strict)
+    model = trace(module, inputs, dims=dims, name=name, strict=strict, at=at)
     given = read_inputs(inputs)
     for letter in ones:
         if any(letter in each.letters for each in given):
             alone = {each.name: _with_one(each, letter) for each in given}
-            again = trace(module, alone, dims=dims, name=name, strict=strict)
-            expected, found = (_flops(each, letter) for each in (model, again))
+            again = trace(module, alone, dims=dims, name=name, strict=strict, at=at)
+            expected, found = (_flops(each, {**HINTS, **(at or {}), letter: 1}) for each in (model, again))
             if expected != found:
                 other = f"{found:,} FLOPs, where its formula has {expected:,}"
                 msg = (
@@ -69,12 +70,10 @@ def _with_one(each: Input, letter: str) -> str:
     return f"{each.holds}:{','.join(sizes)}"
 
 
-def _flops(model: Model, letter: str) -> int:
-    """The FLOPs of contractions where a letter is 1 and all others are what they were while the module ran."""
+def _flops(model: Model, given: Mapping[str, int]) -> int:
+    """The FLOPs of contractions of this batch B and length S."""
     program = model.program()
-    sizes = {name: exact(size) for name, size in {**HINTS, "T": HINTS["S"], **program.sizes, letter: 1}.items()}
-    if letter == "S":
-        sizes["T"] = exact(1)
+    sizes = {name: exact(size) for name, size in {**program.sizes, **given, "T": given["S"]}.items()}
     phase = model.phases[0]
     return int(sum(group.times(sizes) * op.flops(group.sizes(sizes)) for group, op in program.in_phase(phase)))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from roofline.errors import MissingExtraError, UsageError
 from roofline.models.model import Model, traced_model
-from roofline.tracing.inputs import Given, Input, read_dims, read_inputs
+from roofline.tracing.inputs import Given, Input, read_dims, read_hints, read_inputs
 
 
 def trace(
@@ -18,13 +18,15 @@ def trace(
     name: str = "",
     source: str = "",
     strict: bool = False,
+    at: Mapping[str, int] | None = None,
 ) -> Model:
     """A torch module as a model that ``predict``, ``formula`` and all others take: one forward pass, in letters.
 
     ``example_inputs``: what ``forward`` is given by name, as sizes: ``{"x": "B,S,256"}``. B and S follow the batch and
     the prompt that are asked for; ``dims`` has the numbers of other letters. A tensor stands for its own sizes.
-    ``source`` is what a file of the trace says that it was built from. The code of the module is run, once, in
-    inference, on tensors that hold no data: no weights are allocated.
+    ``at`` has the batch B and the length S that it runs at, 3 and 24 else: what its code asks of them holds for others
+    too, or a question about those is refused. ``source`` is what a file of the trace says that it was built from. The
+    code of the module is run, once, in inference, on tensors that hold no data: no weights are allocated.
 
     FLOPs are those of the contractions that run, bytes those of kernels in which elementwise work, norms and gathers
     between two contractions are one. What has no known cost is a warning, and makes counts lower bounds; ``strict``
@@ -37,7 +39,8 @@ def trace(
         raise UsageError(msg)
     inputs = read_inputs(example_inputs)
     numbers = read_dims(dims or {}, inputs)
-    return _traced(module, inputs, numbers, (name or type(module).__name__, source), strict=strict)
+    said = (name or type(module).__name__, source)
+    return _traced(module, inputs, numbers, said, read_hints(at or {}), strict=strict)
 
 
 def import_torch() -> Any:
@@ -51,14 +54,15 @@ def import_torch() -> Any:
 
 
 def _traced(
-    module: Any, inputs: Sequence[Input], dims: Mapping[str, int], said: tuple[str, str], *, strict: bool
-) -> Model:
+    module: Any, inputs: Sequence[Input], dims: Mapping[str, int], said: tuple[str, str], hints: Mapping[str, int], *,
+    strict: bool,
+) -> Model:  # fmt: skip
     from roofline.models.traced.trace import Trace  # noqa: PLC0415
     from roofline.tracing.findings import losses_of  # noqa: PLC0415
     from roofline.tracing.running import record  # noqa: PLC0415  (needs torch)
 
     name, source = said
-    recording, asked = record(module, inputs, dims, name)
+    recording, asked = record(module, inputs, dims, name, hints)
     losses = losses_of(recording, dims, name)
     if strict and losses:
         msg = f"{name}: {losses[0]}; without strict it is a lower bound"
