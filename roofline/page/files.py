@@ -9,8 +9,8 @@ _FOLDER = Path(__file__).parent / "assets"
 _KEPT = Path(__file__).parents[1] / "tape" / "kept.js"
 
 MODULES = (
-    *("format", "kept", "tape", "state", "answer", "source", "dom", "combobox", "roofline", "table", "export"),
-    "app",
+    *("format", "kept", "tape", "state", "answer", "source", "dom", "combobox"),
+    *("roofline", "regimes", "table", "export", "app"),
 )
 """Modules of JavaScript, each after those that it imports."""
 

@@ -107,6 +107,18 @@ def test_a_slider_moves_in_the_browser_alone_and_its_release_is_answered(seen: S
     assert seen.errors == []
 
 
+def test_a_map_shows_what_binds_and_a_click_moves_there(seen: Seen, address: str) -> None:
+    seen.tab.goto(f"{address}#model=gpt2&hardware=a10&batch=1&context=500")
+    seen.shows("gpt2 on a10")
+    seen.until("document.querySelector('#regimes svg') !== null")
+    told = roofline.predict("gpt2", "a10", batch=1, context=500).to_dict()["phases"]["decode"]
+    assert f"bound by {told['bound_by']}" in seen.tab.get_attribute("#regimes svg", "aria-label")
+    box = seen.tab.locator("#regimes svg").bounding_box()
+    seen.tab.locator("#regimes svg").click(position={"x": 0.9 * box["width"], "y": 0.5 * box["height"]})
+    seen.until("!location.hash.includes('batch=1&')")
+    assert seen.errors == []
+
+
 def test_a_file_works_from_a_disk_and_asks_nothing(seen: Seen, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     write_page(path, ["gpt2", "bert-base"], ["a10", "2xa10"], ["fp16"])

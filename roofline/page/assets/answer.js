@@ -2,10 +2,18 @@
 
 const PARTS = ["latency", "compute", "memory", "link"];
 
-function figures(timed) {
+function sharesOf(timed) {
   const [compute, memory, link] = PARTS.slice(1).map((part) => (timed.time_s > 0 ? timed[`${part}_s`] / timed.time_s : 0));
-  const shares = { latency: Math.max(0, 1 - compute - memory - link), compute, memory, link };
-  const bound_by = PARTS.reduce((most, part) => (shares[part] > shares[most] ? part : most), PARTS[0]);
+  return { latency: Math.max(0, 1 - compute - memory - link), compute, memory, link };
+}
+
+const largest = (shares) => PARTS.reduce((most, part) => (shares[part] > shares[most] ? part : most), PARTS[0]);
+
+export const boundBy = (timed) => largest(sharesOf(timed));
+
+function figures(timed) {
+  const shares = sharesOf(timed);
+  const bound_by = largest(shares);
   const { time_s, bound_s, low_s, high_s, flops, vector_flops, bytes, mfu, mbu, link_bytes } = timed;
   const intensity = bytes ? flops / bytes : null;
   return { time_s, bound_s, low_s, high_s, shares, flops, vector_flops, bytes, mfu, mbu, link_bytes, bound_by, intensity };

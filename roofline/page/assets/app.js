@@ -7,6 +7,7 @@ import { played, usdPerMtok } from "./answer.js";
 import { pointOf, Refused, source } from "./source.js";
 import { Combobox } from "./combobox.js";
 import { roofline } from "./roofline.js";
+import { mapped, regimes } from "./regimes.js";
 import { table } from "./table.js";
 import * as files from "./export.js";
 
@@ -69,6 +70,7 @@ async function record(mine) {
     const found = await from.tape(now, answer);
     if (mine !== asked) return;
     tape = { found, key };
+    paint();
   } catch {
     tape = undefined;  // sliders then ask the server
   }
@@ -322,8 +324,40 @@ function phases(moving) {
   const title = `Roofline of ${name}: operators by arithmetic intensity and FLOP/s under the roofs of ${roof.name}`;
   const height = Math.round(Math.min(430, Math.max(300, width * 0.46)));
   drawn("roofline", moving, () => show("roofline", roofline(phase, roof, { width, height, chosen: state.op, choose, title })));
+  drawn("regimes-card", moving, () => map(name));
   drawn("operators", moving, () => operators(phase, choose));
   drawn("formula", moving, () => formula(name, phase));
+}
+
+// The map is of the recording, and stays while batch and length move: only its cross does.
+let drawnMap = {};
+
+async function map(name) {
+  const held = tape?.key === keyOfTape() ? tape.found : undefined;
+  const by = ["context", "prompt"].find((each) => held?.letter(each));
+  if (!held || !held.letter("batch") || !by) {
+    byId("regimes-card").hidden = true;
+    return;
+  }
+  const point = pointOf(state, answer, held);
+  const key = JSON.stringify([tape.key, name, { ...point, batch: 0, [by]: 0 }]);
+  if (drawnMap.key !== key) {
+    const most = (letter) => Math.min(LETTERS[letter].high(), held.letter(letter).high, 1048576);
+    const [batches, lengths] = [scale(1, most("batch")), scale(Math.min(16, most(by)), most(by))];
+    drawnMap = { key, batches, lengths };
+    const cells = await mapped(held, name, by, batches, lengths, point, () => drawnMap.key === key);
+    if (!cells) return;
+    drawnMap.cells = cells;
+  }
+  if (drawnMap.cells) crossed(name, by, pointOf(state, answer, held));
+}
+
+function crossed(name, by, point) {
+  const { batches, lengths, cells } = drawnMap;
+  const title = `${name} over batch and ${by}: at batch ${format.whole(point.batch)} and ${format.whole(point[by])} tokens it is bound by ${answer.phases[name].bound_by}`;
+  byId("regimes-card").hidden = false;
+  show("regimes-line", `One ${name} step on ${roof.name}, in the layout shown. The cross is where you stand; a click moves there.`);
+  show("regimes", regimes(cells, { batches, lengths, batch: point.batch, length: point[by], axis: by, title, width, height: Math.round(Math.min(340, Math.max(260, width * 0.38))), choose: (batch, length) => change({ batch: String(batch), [by]: String(length) }) }));
 }
 
 function operators(phase, choose) {
@@ -423,7 +457,8 @@ function same() {
   show("exports",
     h("button", { type: "button", onclick: () => files.json(answer) }, "JSON"),
     h("button", { type: "button", onclick: () => files.csv(answer) }, "CSV"),
-    h("button", { type: "button", onclick: () => files.picture(answer, byId("roofline").querySelector("svg")) }, "SVG"));
+    h("button", { type: "button", onclick: () => files.picture(answer, byId("roofline").querySelector("svg")) }, "SVG"),
+    h("button", { type: "button", onclick: () => files.bitmap(answer, byId("roofline").querySelector("svg")).catch(problem) }, "PNG"));
 }
 
 function notes() {
@@ -490,7 +525,7 @@ async function start() {
   lists();
   dropping();
   window.addEventListener("popstate", () => { state = read(location.hash); ask(); });
-  for (const id of ["roofline", "operators", "formula"]) watched.observe(byId(id));
+  for (const id of ["roofline", "regimes-card", "operators", "formula"]) watched.observe(byId(id));
   new ResizeObserver(([{ contentRect }]) => {
     const found = Math.max(340, Math.round(contentRect.width));
     if (found === width) return;

@@ -1,9 +1,11 @@
-// What is shown, as a file: the numbers as JSON and CSV, the roofline as SVG.
+// What is shown, as a file: the numbers as JSON and CSV, the roofline as SVG and PNG.
 
 import { rows } from "./table.js";
 
-function save(name, type, text) {
-  const address = URL.createObjectURL(new Blob([text], { type }));
+const save = (name, type, text) => saveBlob(name, new Blob([text], { type }));
+
+function saveBlob(name, blob) {
+  const address = URL.createObjectURL(blob);
   const link = document.createElement("a");
   link.href = address;
   link.download = name;
@@ -38,8 +40,26 @@ export function csv(answer) {
 
 const STYLED = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "font-family", "font-size", "font-weight", "paint-order"];
 
-// The picture with its styles as attributes, so that it looks the same everywhere.
 export function picture(answer, element) {
+  save(`${called(answer)}.svg`, "image/svg+xml", drawing(element));
+}
+
+// Two dots for each of the page's, on its paper.
+export async function bitmap(answer, element) {
+  const image = new Image();
+  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(drawing(element))}`;
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [2 * image.width, 2 * image.height];
+  const context = canvas.getContext("2d");
+  context.fillStyle = getComputedStyle(element.closest(".card")).backgroundColor;
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(image, 0, 0, canvas.width, canvas.height);
+  saveBlob(`${called(answer)}.png`, await new Promise((done) => canvas.toBlob(done, "image/png")));
+}
+
+// The picture with its styles as attributes, so that it looks the same everywhere.
+function drawing(element) {
   const copy = element.cloneNode(true);
   const [from, to] = [element.querySelectorAll("*"), copy.querySelectorAll("*")];
   from.forEach((each, place) => {
@@ -49,5 +69,5 @@ export function picture(answer, element) {
   });
   copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
   copy.removeAttribute("class");
-  save(`${called(answer)}.svg`, "image/svg+xml", new XMLSerializer().serializeToString(copy));
+  return new XMLSerializer().serializeToString(copy);
 }

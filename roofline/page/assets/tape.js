@@ -79,8 +79,16 @@ export class Tape {
     return this.wire.letters.find((letter) => letter.name === name);
   }
 
-  // Every result by name, those of columns as a list of rows. Throws a TapeError where a letter is out of its range or the recording does not hold.
+  // Every result by name, those of columns as a list of rows. Throws a TapeError as `some` does.
   at(point) {
+    const found = this.some(point, Object.keys(this.wire.results));
+    for (const [name, columns] of this.columns) found[name] = this.rows(columns);
+    return found;
+  }
+
+  // Some results by name, those that there are. Throws a TapeError where a letter is out of its range or the recording
+  // does not hold.
+  some(point, names) {
     const { row, wire } = this;
     wire.letters.forEach((letter, place) => {
       const value = Number(point[letter.name]);
@@ -96,8 +104,7 @@ export class Tape {
       if (this.value(place) !== expected) throw new TapeError("another choice is made here");
     }
     const found = {};
-    for (const name in wire.results) found[name] = this.value(wire.results[name]);
-    for (const [name, columns] of this.columns) found[name] = this.rows(columns);
+    for (const name of names) if (name in wire.results) found[name] = this.value(wire.results[name]);
     return found;
   }
 
