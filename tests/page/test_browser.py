@@ -107,6 +107,23 @@ def test_a_slider_moves_in_the_browser_alone_and_its_release_is_answered(seen: S
     assert seen.errors == []
 
 
+def test_a_device_of_ones_own_is_dropped(seen: Seen, address: str, tmp_path: Path) -> None:
+    spec = (Path(__file__).parents[2] / "hardware_specs" / "a10.yaml").read_text(encoding="utf-8")
+    (tmp_path / "own.yaml").write_text(spec.replace("name: a10\n", "name: own-a10\n"), encoding="utf-8")
+    (tmp_path / "large.json").write_text(" " * 40_000, encoding="utf-8")
+    seen.tab.goto(f"{address}#model=gpt2&hardware=h100&batch=1&context=500")
+    seen.shows("gpt2 on h100")
+    seen.tab.set_input_files("#own", tmp_path / "own.yaml")
+    seen.shows("gpt2 on own-a10")
+    assert "--hardware ./device.yaml" in seen.text("same")
+    seen.choose("hardware", "l4")
+    seen.shows("gpt2 on l4")
+    assert "spec=" not in seen.tab.url
+    seen.tab.set_input_files("#own", tmp_path / "large.json")
+    seen.until("document.getElementById('problem').textContent.includes('expected at most 32,768')")
+    assert seen.errors == []
+
+
 def test_a_map_shows_what_binds_and_a_click_moves_there(seen: Seen, address: str) -> None:
     seen.tab.goto(f"{address}#model=gpt2&hardware=a10&batch=1&context=500")
     seen.shows("gpt2 on a10")

@@ -26,6 +26,7 @@ const boxes = {};
 const QUIET_MS = 350;  // a recording takes the server longer than an answer: it waits until one has chosen
 const ROWS = 16;
 
+const deviceName = () => state.hardware ?? answer.hardware.name;
 const model = () => library.models.find((each) => each.name === state.model);
 
 // Changes of the question
@@ -58,8 +59,8 @@ async function ask() {
 
 // What else than batch and lengths a recording depends on.
 function recordedKey() {
-  const { model: name, config, hardware, dtype, engine, context } = state;
-  return [name, config, hardware, dtype, engine, Boolean(context), ...DEGREES.map((degree) => state[degree])];
+  const { model: name, config, hardware, spec, dtype, engine, context } = state;
+  return [name, config, hardware, spec, dtype, engine, Boolean(context), ...DEGREES.map((degree) => state[degree])];
 }
 
 const keyOfTape = () => JSON.stringify([answer?.layout, recordedKey()]);
@@ -141,17 +142,18 @@ function paint({ moving = false } = {}) {
   beside();
   same();
   notes();
-  document.title = `${answer.model} on ${state.hardware} – roofline`;
+  document.title = `${answer.model} on ${deviceName()} – roofline`;
 }
 
 function fields() {
   const { count, device: name } = parted(state.hardware);
   if (document.activeElement !== byId("model")) boxes.model.set(state.config ? answer.model : state.model);
-  if (document.activeElement !== byId("hardware")) boxes.hardware.set(from.alone ? state.hardware : name);
+  if (document.activeElement !== byId("hardware")) boxes.hardware.set(from.alone ? state.hardware : name || deviceName());
   if (document.activeElement !== byId("dtype")) boxes.dtype.set(state.dtype ?? "");
   byId("dtype").placeholder = answer.inputs.dtype;
   boxes.dtype.fit();
   const counts = [...new Set([1, 2, 4, 8, 16, 32, 64, count])].sort((a, b) => a - b);
+  byId("count").disabled = from.alone || Boolean(state.spec);
   show("count", counts.map((each) => h("option", { value: each, selected: each === count }, each === 1 ? "1 ×" : `${each} ×`)));
   show("engine", library.engines.map((each) => h("option", { value: each.name, selected: each.name === answer.engine.name }, each.title)));
 }
@@ -204,7 +206,7 @@ function remedies() {
   const { device: name } = parted(state.hardware);
   const found = [];
   if (overflow?.dtype) found.push([`In ${overflow.dtype.name}: ${format.bytes(overflow.dtype.bytes)}`, { dtype: overflow.dtype.name }]);
-  if (overflow?.devices) found.push([`On ${overflow.devices.count} devices: ${format.bytes(overflow.devices.bytes)} each`, { hardware: joined(overflow.devices.count, name) }]);
+  if (overflow?.devices && !state.spec) found.push([`On ${overflow.devices.count} devices: ${format.bytes(overflow.devices.bytes)} each`, { hardware: joined(overflow.devices.count, name) }]);
   show("remedies", found.map(([words, patch]) => h("button", { type: "button", onclick: () => change(patch) }, words)));
 }
 
@@ -368,6 +370,7 @@ function operators(phase, choose) {
   if (focused) byId("operators").querySelector(`[data-sort="${focused}"]`)?.focus();
 }
 
+const UNSTATED = ["host", "collective", "pipeline"];  // kinds of operators that no model states
 let written_ = "";
 async function formula(name, phase) {
   const op = phase.operators.find((each) => each.name === state.op) ?? [...phase.operators].sort((a, b) => b.time_s - a.time_s)[0];
@@ -375,11 +378,16 @@ async function formula(name, phase) {
   numbers(op);
   if (key === written_) return;
   written_ = key;
+  const none = "No formula in letters: it is no operator of the model's statement.";
+  if (UNSTATED.includes(op.kind)) {
+    show("formula-letters", h("p", { class: "hint" }, none));
+    return;
+  }
   try {
     const found = await from.operator(state, answer, name, op.name);
     if (key === written_) typeset(found);
   } catch (failure) {
-    if (key === written_) show("formula-letters", h("p", { class: "hint" }, op.kind === "host" || op.kind === "collective" || !(failure instanceof Refused) ? "No formula in letters: it is no operator of the model's statement." : failure.message));
+    if (key === written_) show("formula-letters", h("p", { class: "hint" }, failure instanceof Refused ? failure.message : none));
   }
 }
 
@@ -409,13 +417,13 @@ let compared = "";
 async function beside() {
   const others = also(state);
   const key = JSON.stringify([others, recordedKey(), state.batch, state.prompt, state.generate, state.context, state.price]);
-  const own = { hardware: state.hardware, found: { answer, roof } };
+  const own = { hardware: deviceName(), found: { answer, roof } };
   if (key !== compared) {
     compared = key;
     besideTable([own, ...others.map((hardware) => ({ hardware }))]);
     const rows = await Promise.all(others.map(async (hardware) => {
       try {
-        return { hardware, found: await from.shown({ ...state, hardware, ...SEARCHED }) };
+        return { hardware, found: await from.shown({ ...state, hardware, spec: "", ...SEARCHED }) };
       } catch (failure) {
         return { hardware, refused: failure.message };
       }
@@ -475,7 +483,7 @@ function lists() {
   const free = !from.alone;
   boxes.model = new Combobox(byId("model"), { chosen: (name) => change({ model: name, config: "", op: "", ...(from.alone ? {} : { dtype: "", engine: "" }), ...fitting(name) }) });
   boxes.model.items = library.models.map(sized);
-  boxes.hardware = new Combobox(byId("hardware"), { chosen: (name) => change({ hardware: from.alone ? name : joined(parted(state.hardware).count, name), engine: "", price: "", ...SEARCHED }) });
+  boxes.hardware = new Combobox(byId("hardware"), { chosen: (name) => change({ hardware: from.alone ? name : joined(parted(state.hardware).count, name), spec: "", engine: "", price: "", ...SEARCHED }) });
   const systems = library.systems.map((each) => ({ value: each.name, title: each.title, more: `${each.count} devices` }));
   boxes.hardware.items = [...library.hardware.map(told), ...systems];
   boxes.dtype = new Combobox(byId("dtype"), { chosen: (name) => change({ dtype: name }), free });
@@ -485,7 +493,7 @@ function lists() {
   boxes.add.fit = () => {};
   byId("count").addEventListener("change", (event) => change({ hardware: joined(Number(event.target.value), parted(state.hardware).device), ...SEARCHED }));
   byId("engine").addEventListener("change", (event) => change({ engine: event.target.value }));
-  byId("count").disabled = byId("engine").disabled = from.alone;
+  byId("engine").disabled = from.alone;
   byId("question").addEventListener("submit", (event) => event.preventDefault());
   byId("copy-link").addEventListener("click", (event) => copied(event.target, location.href));
 }
@@ -498,13 +506,23 @@ function fitting(name) {
   return lone || long ? { prompt: "", generate: "", context: "" } : {};
 }
 
+const LARGEST = 32768;  // bytes of a file of one's own, which goes to the server in the question
+
 async function own(file) {
   if (!file) return;
+  if (file.size > LARGEST) {
+    problem(new Refused(`${file.name}: ${format.whole(file.size)} bytes, expected at most ${format.whole(LARGEST)}`));
+    return;
+  }
   const text = await file.text();
+  if (/\.ya?ml$/i.test(file.name)) {
+    change({ spec: text, hardware: "", engine: "", price: "", ...SEARCHED });
+    return;
+  }
   try {
     change({ config: JSON.stringify(JSON.parse(text)), model: "", op: "", dtype: "", prompt: "", generate: "", context: "" });
   } catch {
-    problem(new Refused(`${file.name}: expected the JSON of a config.json`));
+    problem(new Refused(`${file.name}: expected the JSON of a config.json, or the YAML of a device`));
   }
 }
 

@@ -2,7 +2,7 @@
 
 const LENGTHS = ["batch", "prompt", "generate", "context"];
 export const DEGREES = ["tp", "pp", "dp", "ep", "cp", "dcp", "sp"];
-const ASKED = ["model", "config", "hardware", "dtype", "engine", ...LENGTHS, ...DEGREES];
+const ASKED = ["model", "config", "hardware", "spec", "dtype", "engine", ...LENGTHS, ...DEGREES];
 const SHOWN = ["also", "price", "show", "op", "sort", "rows"];
 
 export const FIRST = { model: "llama-3.1-8b", hardware: "h100", batch: "1" };
@@ -13,7 +13,8 @@ export function read(fragment) {
     if ((ASKED.includes(name) || SHOWN.includes(name)) && value !== "") found[name] = value;
   }
   const subject = found.model || found.config ? {} : { model: FIRST.model };
-  return { hardware: FIRST.hardware, batch: FIRST.batch, ...subject, ...found };
+  const device = found.hardware || found.spec ? {} : { hardware: FIRST.hardware };
+  return { batch: FIRST.batch, ...subject, ...device, ...found };
 }
 
 export function written(state) {
@@ -27,7 +28,8 @@ export function query(state, more = {}) {
   return new URLSearchParams(ASKED.filter((name) => whole[name]).map((name) => [name, whole[name]])).toString();
 }
 
-export function parted(hardware) {
+// A device of one's own, which has no name here, is one.
+export function parted(hardware = "") {
   const found = /^([0-9]+)x(.+)$/i.exec(hardware);
   return found ? { count: Number(found[1]), device: found[2] } : { count: 1, device: hardware };
 }
@@ -46,11 +48,12 @@ function options(state, layout) {
 }
 
 const named = (state) => (state.config ? "./config.json" : state.model);
+const device = (state) => (state.spec ? "./device.yaml" : state.hardware);
 
 // The command line and the Python that give the same answer, in the layout that is shown.
 export function command(state, layout) {
   const flags = options(state, layout).map(([name, value]) => ` --${name} ${quoted(value)}`);
-  return `roofline predict ${quoted(named(state))} --hardware ${quoted(state.hardware)}${flags.join("")}`;
+  return `roofline predict ${quoted(named(state))} --hardware ${quoted(device(state))}${flags.join("")}`;
 }
 
 export function python(state, layout) {
@@ -58,5 +61,5 @@ export function python(state, layout) {
   const keywords = options(state, layout).map(([name, value]) => {
     return `${name}=${["dtype", "engine"].includes(name) ? text(value) : value}`;
   });
-  return `import roofline\n\nroofline.predict(${[text(named(state)), text(state.hardware), ...keywords].join(", ")})`;
+  return `import roofline\n\nroofline.predict(${[text(named(state)), text(device(state)), ...keywords].join(", ")})`;
 }
