@@ -30,9 +30,9 @@ def completion(shell: str) -> None:
 
 
 def _models() -> Iterable[str]:
-    from roofline.models.sources import preset_names
+    from roofline.models.sources import plugin_models, preset_names
 
-    return preset_names()
+    return [*preset_names(), *plugin_models()]
 
 
 def _hardware() -> Iterable[str]:

@@ -12,11 +12,16 @@ from roofline.errors import SpecError, UsageError, near_matches
 from roofline.files.edits import edited_fields
 from roofline.files.findings import validated
 from roofline.files.library import data_folder, read_yaml
+from roofline.files.plugins import plugin_files
 
 
 def engine_names() -> list[str]:
-    """The names of the shipped engines."""
-    return list(_names())
+    """The names of the shipped engines, then those of plugins."""
+    return [*_names(), *(name for name in _own() if name not in _names())]
+
+
+def _own() -> dict[str, Path]:
+    return plugin_files("engines", ".yaml", ".yml")
 
 
 @functools.cache
@@ -58,10 +63,13 @@ def read_engine_fields(engine: str | Path) -> tuple[dict[str, Any], str]:
     path = Path(engine)
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
         return read_yaml(path), str(path)
-    word, names = str(engine).lower(), engine_names()
-    if word in names:
+    word = str(engine).lower()
+    if word in _names():
         return _shipped(word), f"{word}.yaml"
-    aliases = {alias: name for name in names for alias in _aliases(_shipped(name))}
+    if word in (own := _own()):
+        return read_yaml(own[word]), str(own[word])
+    names = engine_names()
+    aliases = {alias: name for name in _names() for alias in _aliases(_shipped(name))}
     if word in aliases:
         return _shipped(aliases[word]), f"{aliases[word]}.yaml"
     msg = f"unknown engine {str(engine)!r}; {near_matches(word, [*names, *aliases])} (roofline engines list)"

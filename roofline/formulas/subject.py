@@ -13,8 +13,10 @@ from roofline.compression.quantization import quantized, quantized_groups
 from roofline.compression.recipes import Recipe
 from roofline.cost.cost import Cost, operator_cost, step_cost
 from roofline.engines.engine import Engine
-from roofline.errors import ConfigError, UsageError, WorkloadError, near_matches, shown
+from roofline.errors import ConfigError, SpecError, UsageError, WorkloadError, near_matches, shown
+from roofline.files.plugins import plugin_table
 from roofline.formulas.catalogue import ALIASES, LAYERS
+from roofline.formulas.lone_layers import Layer
 from roofline.models.model import Model, load_model
 from roofline.program.axes import Sizes
 from roofline.program.conventions import Conventions
@@ -106,7 +108,7 @@ def find_subject(
     if part == "":
         msg = "op is empty: name an operator or a group, or leave it out"
         raise UsageError(msg)
-    if isinstance(subject, str) and (layer := LAYERS.get(ALIASES.get(subject, subject))):
+    if isinstance(subject, str) and (layer := _layer(subject)):
         if not part:
             return Subject(subject, "", (Group(subject, layer.build(conventions)),), None)
         ops = tuple(op for op in layer.build(conventions) if op.name == part)
@@ -123,6 +125,17 @@ def find_subject(
     names = [name for group in program.groups for name in (group.name, *(op.name for op in group.ops))]
     _check_part(bool(groups), part, model.name, names)
     return Subject(model.name, part, groups, program, model)
+
+
+def _layer(name: str) -> Layer | None:
+    """A lone layer of the package, else one of a plugin. Raises SpecError for what is none."""
+    if known := LAYERS.get(ALIASES.get(name, name)):
+        return known
+    own = plugin_table("LAYERS").get(name) if name.isidentifier() else None  # names of models have hyphens
+    if own is not None and not isinstance(own, Layer):
+        msg = f"plugin: LAYERS[{name!r}] is a {type(own).__name__}, expected a Layer"
+        raise SpecError(msg)
+    return own
 
 
 def _run(model: Model, conventions: Conventions, engine: Engine | None) -> Program:

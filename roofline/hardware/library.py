@@ -1,4 +1,4 @@
-"""Which file a name means: the shipped specs by their index, then the folders of ``ROOFLINE_HARDWARE_PATH``."""
+"""Which file a name means: the shipped specs by their index, then the folders of one's own and those of plugins."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 from roofline.errors import SpecError, near_matches, shown
 from roofline.files.library import data_folder, read_text, read_yaml
+from roofline.files.plugins import plugin_folders
 
 PATH_VARIABLE = "ROOFLINE_HARDWARE_PATH"
 """Folders of one's own specs, separated as in PATH."""
@@ -73,7 +74,7 @@ def find_file(name: str) -> Path:
     word, shipped = name.lower(), data_folder("hardware_specs")
     index = read_index(shipped)
     found = [shipped / index[word]] if word in index else []
-    found += [path for path, words in _unindexed(shipped) if word in words]
+    found += [path for path, words in _unindexed(shipped, installed=not found) if word in words]
     if len(found) > 1:
         msg = f"{found[1]}: the name or alias {word!r} is also that of {found[0]}; rename one"
         raise SpecError(msg)
@@ -167,10 +168,13 @@ def _every_file() -> Iterator[tuple[Path, bool]]:
     yield from ((path, path.parent.name == SYSTEMS) for path in paths)
 
 
-def _unindexed(shipped: Path) -> list[tuple[Path, list[str]]]:
-    """Files that the index does not know, with their names: new ones in the shipped folder, and the user's."""
+def _unindexed(shipped: Path, *, installed: bool = True) -> list[tuple[Path, list[str]]]:
+    """Files that the index does not know, with their names: new ones in the shipped folder, and the user's.
+
+    Those of ``installed`` plugins too, whose search costs milliseconds.
+    """
     found = list(_new(shipped))
-    for path in _own_files():
+    for path in _own_files(installed=installed):
         try:
             found.append((path, words_of(read_yaml(path), path)))
         except SpecError as failure:  # the other devices are there all the same
@@ -195,14 +199,19 @@ def _unreadable(word: str) -> Iterator[SpecError]:
                 yield failure
 
 
-def _own_files() -> list[Path]:
-    """The files in the folders of ``ROOFLINE_HARDWARE_PATH``. Raises SpecError for a folder that is not there."""
+def _own_files(*, installed: bool = True) -> list[Path]:
+    """The files in the folders of ``ROOFLINE_HARDWARE_PATH`` and of plugins.
+
+    Raises SpecError for a folder that is not there.
+    """
     paths: list[Path] = []
     for folder in filter(None, dict.fromkeys(os.environ.get(PATH_VARIABLE, "").split(os.pathsep))):
         if not Path(folder).is_dir():
             msg = f"{PATH_VARIABLE}: {folder}: no such folder"
             raise SpecError(msg)
         paths += _yaml_files(Path(folder))
+    for plugin in plugin_folders(installed=installed):
+        paths += _yaml_files(plugin / "hardware")
     return paths
 
 

@@ -91,7 +91,7 @@ def select(
     found = [
         model
         for model in models
-        if (text is None or text.lower() in f"{model.name} {model.model_type}")
+        if (text is None or text.lower() in f"{model.name} {model.model_type}".lower())
         and family in (None, model.model_type)
         and kind in (None, kind_of(model))
         and not (experts and not has_experts(model))

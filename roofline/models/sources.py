@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from roofline.classes import frozen
 from roofline.errors import ConfigError, MissingExtraError, near_matches, one_line, shown
 from roofline.files.library import read_text, read_yaml
+from roofline.files.plugins import plugin_files
 
 if TYPE_CHECKING:
     from roofline.models.gguf.header import GgufTensor
@@ -101,6 +102,11 @@ def preset_names() -> list[str]:
     return list(_shipped_presets())
 
 
+def plugin_models() -> dict[str, Path]:
+    """Name -> configuration, of the plugins: ``models/NAME.json``."""
+    return plugin_files("models", ".json")
+
+
 @functools.cache
 def trace_names() -> tuple[str, ...]:
     """The names of the shipped traces."""
@@ -120,8 +126,10 @@ def _from_preset(name: str) -> Source:
         preset = _read_preset(known[folded])
     elif folded in trace_names():
         return Source(folded, folded, read_json(TRACES / f"{folded}.json", "a recorded trace"), folded)
+    elif folded in (own := plugin_models()):
+        return _from_file(own[folded])
     else:
-        names = [*preset_names(), *_by_name(), *trace_names()]
+        names = [*preset_names(), *own, *_by_name(), *trace_names()]
         msg = f"unknown model {shown(name)}; {near_matches(folded, names)} (roofline models list)"
         raise ConfigError(msg)
     return Source(preset["name"], preset["source"], preset["config"], preset["name"])

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
+from roofline.errors import SpecError
+from roofline.files.plugins import plugin_table
 from roofline.models.families.classifiers import SEQUENCE_CLASSES, scored
 from roofline.models.families.family import Family
 from roofline.program.conventions import Conventions
@@ -39,13 +41,18 @@ LINES = {
 
 
 class Families(Mapping[str, Family]):
-    """``model_type`` -> how it maps onto a shape; a line of families is imported when one of them is asked for."""
+    """``model_type`` -> how it maps onto a shape; a line of families is imported when one of them is asked for.
+
+    Those of plugins are found by their type; the ones that are listed came with the package.
+    """
 
     def __init__(self, lines: Mapping[str, str]) -> None:
         self._lines = {model_type: line for line, types in lines.items() for model_type in types.split()}
         self._found: dict[str, Family] = {}
 
     def __getitem__(self, model_type: str) -> Family:
+        if model_type not in self._found and model_type not in self._lines:
+            return _checked(model_type, plugin_table("FAMILIES")[model_type])
         if model_type not in self._found:
             line = self._lines[model_type]
             families = getattr(import_module(f"{__name__}.{line}"), line.upper())
@@ -54,13 +61,21 @@ class Families(Mapping[str, Family]):
         return self._found[model_type]
 
     def __contains__(self, model_type: object) -> bool:
-        return model_type in self._lines
+        return model_type in self._lines or model_type in plugin_table("FAMILIES")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._lines)
 
     def __len__(self) -> int:
         return len(self._lines)
+
+
+def _checked(model_type: str, family: object) -> Family:
+    """A family of a plugin. Raises SpecError for what is none."""
+    if not isinstance(family, Family):
+        msg = f"plugin: FAMILIES[{model_type!r}] is a {type(family).__name__}, expected a Family"
+        raise SpecError(msg)
+    return family
 
 
 FAMILIES = Families(LINES)
