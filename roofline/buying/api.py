@@ -51,8 +51,8 @@ def compare(
     """Hardware side by side, each at its best batch under the targets, the cheapest million tokens first.
 
     ``hardware``: names of devices, boxes and counts such as 8xh100, with commas or as a list; ``all`` is every
-    device. Lengths in tokens, as numbers or as :func:`roofline.program.traffic.read_lengths` has them; times in s, or
-    with a unit; ``power_price`` in USD/kWh, ``hosting`` in USD/h, ``api`` in USD per million input and output tokens.
+    device. Lengths in tokens, as numbers or as :func:`roofline.program.traffic.traffic.read_lengths` has them; times in
+    s, or with a unit; ``power_price`` in USD/kWh, ``hosting`` in USD/h, ``api`` in USD per million tokens in and out.
     ``engine`` names what runs it, whose chunk, share of the memory and graphs hold; ``{"engine.chunk": 0}`` in ``set``
     runs prompts by themselves. A network that generates nothing is served in passes of a batch: ``prompt`` is the
     length of a document, ``latency`` how long one may wait for it. ``reserve`` is what the runtime keeps, a share or

@@ -11,7 +11,7 @@ import numpy as np
 from roofline.buying.serving_costs import Terms, cost_over_batches
 from roofline.classes import frozen
 from roofline.number import Grid
-from roofline.program.traffic import Traffic
+from roofline.program.traffic.traffic import Traffic
 from roofline.serving.curve import Curve
 from roofline.serving.operating_points import Targets
 

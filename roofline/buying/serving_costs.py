@@ -25,7 +25,7 @@ from roofline.errors import UsageError, shown
 from roofline.options.groups import Money
 from roofline.options.values import read_numbers
 from roofline.options.words import PriceKind
-from roofline.program.traffic import Traffic
+from roofline.program.traffic.traffic import Traffic
 from roofline.serving.curve import Curve
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.operating_points import OperatingPoint

@@ -30,9 +30,9 @@ from roofline.models.sight import of_tower, sees, sight_of
 from roofline.models.sources import Source, find_source, preset_of
 from roofline.models.wrappers import left_out, text_model
 from roofline.program.conventions import Conventions
-from roofline.program.lengths import Lengths
 from roofline.program.phases import Phase
 from roofline.program.program import Program
+from roofline.program.traffic.lengths import Lengths
 
 if TYPE_CHECKING:
     from roofline.models.traced.trace import Trace

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from roofline.classes import frozen
 from roofline.program.conventions import Conventions
-from roofline.program.lengths import Lengths
 from roofline.program.program import Program
+from roofline.program.traffic.lengths import Lengths
 
 if TYPE_CHECKING:
     from roofline.models.traced.trace import Trace

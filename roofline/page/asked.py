@@ -15,8 +15,8 @@ from roofline.models.model import Model, load_model, load_preset
 from roofline.models.sources import parsed_json
 from roofline.options.edits import read_edit
 from roofline.options.option import Field, fields_of
-from roofline.program.sessions import SESSIONS
-from roofline.program.traffic import PRESETS
+from roofline.program.traffic.sessions import SESSIONS
+from roofline.program.traffic.traffic import PRESETS
 
 Pairs = Sequence[tuple[str, str]]
 """A query as it was given: ``set`` may come several times."""

@@ -7,7 +7,7 @@ import re
 from roofline.errors import UsageError, WorkloadError, shown
 from roofline.models.model import Model
 from roofline.options.verbs import RequestOptions
-from roofline.program.lengths import Pictures
+from roofline.program.traffic.lengths import Pictures
 from roofline.units import parse_quantity
 
 _MOST_IMAGES, _LONGEST_SIDE = 100_000, 100_000

@@ -11,9 +11,9 @@ from roofline.errors import UsageError, WorkloadError, near_matches
 from roofline.number import Number, ceil_div, counting, exact, is_remembering, minimum
 from roofline.options.verbs import RequestOptions
 from roofline.program.axes import Sizes
-from roofline.program.lengths import Lengths, Pictures
 from roofline.program.op import Op, Role, Tensor
 from roofline.program.phases import Phase
+from roofline.program.traffic.lengths import Lengths, Pictures
 
 BLOCKS: dict[str, tuple[int, int]] = {
     "iq1_s": (256, 50),

@@ -27,7 +27,7 @@ from roofline.engines.engine import Engine
 from roofline.number import Grid
 from roofline.program.phases import Phase
 from roofline.program.program import Program
-from roofline.program.traffic import Traffic, in_flight
+from roofline.program.traffic.traffic import Traffic, in_flight
 from roofline.program.workload import Precision
 from roofline.serving.batched_steps import StepTimer, StepTimes, added, mean_of
 from roofline.serving.chunked_prefill import Stream, mixed_step_costs

@@ -13,7 +13,7 @@ from roofline.number import Grid, Number, exact
 from roofline.program.axes import Sizes
 from roofline.program.phases import Phase
 from roofline.program.program import Program
-from roofline.program.traffic import Traffic, in_flight
+from roofline.program.traffic.traffic import Traffic, in_flight
 from roofline.program.workload import Precision
 
 MANY = 4096

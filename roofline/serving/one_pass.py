@@ -20,7 +20,7 @@ from roofline.engines.engine import Engine
 from roofline.number import Grid, Number
 from roofline.program.phases import Phase
 from roofline.program.program import Program
-from roofline.program.traffic import Traffic
+from roofline.program.traffic.traffic import Traffic
 from roofline.program.workload import Precision, Workload
 from roofline.serving.batched_steps import StepTimer, added
 from roofline.serving.continuous_batching import SteadyState, state_of

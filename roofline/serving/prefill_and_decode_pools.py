@@ -21,7 +21,7 @@ from roofline.cost.cost import Cost
 from roofline.engines.engine import Engine
 from roofline.number import Grid
 from roofline.program.program import Program
-from roofline.program.traffic import Traffic
+from roofline.program.traffic.traffic import Traffic
 from roofline.program.workload import Precision
 from roofline.serving.batched_steps import StepTimer, StepTimes, added
 from roofline.serving.continuous_batching import (

@@ -24,12 +24,12 @@ from roofline.options.verbs import ServingOptions
 from roofline.options.words import Attention
 from roofline.prediction.predict import engine_in_json
 from roofline.prediction.request import edited_model, stored_by
-from roofline.program.asked_traffic import read_passes, read_traffic
 from roofline.program.conventions import Conventions
 from roofline.program.merging import run_by
 from roofline.program.phases import Phase
 from roofline.program.program import Program
-from roofline.program.traffic import Traffic
+from roofline.program.traffic.asked import read_passes, read_traffic
+from roofline.program.traffic.traffic import Traffic
 from roofline.program.workload import Precision, Workload
 from roofline.serving.speculation import RESTORED, Speculation, keeps_states, read_speculation
 from roofline.timing.dtype_support import recipe_on

@@ -13,7 +13,7 @@ from roofline.errors import WorkloadError
 from roofline.number import Grid, exact
 from roofline.prediction.step import Steps
 from roofline.program.phases import Phase
-from roofline.program.traces import Whole
+from roofline.program.traffic.traces import Whole
 from roofline.serving.occupancy import cache_of
 from roofline.units import format_quantity
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from roofline.classes import frozen
 from roofline.number import Grid
-from roofline.program.traces import Path, Whole
+from roofline.program.traffic.traces import Path, Whole
 
 
 @frozen(eq=False)

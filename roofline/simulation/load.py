@@ -8,7 +8,7 @@ from roofline.classes import frozen
 from roofline.errors import UsageError
 from roofline.options.values import read_value
 from roofline.options.verbs import SimulateOptions
-from roofline.program.traces import is_trace
+from roofline.program.traffic.traces import is_trace
 from roofline.simulation.arrivals import Arrivals, renewals
 from roofline.simulation.workload import Workload
 

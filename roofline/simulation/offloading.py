@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TypeAlias
 
-from roofline.program.traces import Path
+from roofline.program.traffic.traces import Path
 from roofline.simulation.cache import CacheRoom
 from roofline.simulation.tiers import Channel
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from roofline.program.traces import Path
+from roofline.program.traffic.traces import Path
 from roofline.simulation.cache import CacheRoom
 
 

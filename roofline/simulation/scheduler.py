@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from roofline.engines.engine import Engine
 from roofline.number import Grid
-from roofline.program.traces import Whole
+from roofline.program.traffic.traces import Whole
 from roofline.serving.step_clock import StepClock
 from roofline.simulation.cache import CacheRoom
 from roofline.simulation.gate import Gate

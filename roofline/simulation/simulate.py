@@ -17,7 +17,7 @@ from roofline.prediction.predict import engine_in_json
 from roofline.prediction.request import Hardware, read_request
 from roofline.prediction.step import Steps
 from roofline.program.phases import Phase
-from roofline.program.traces import Path
+from roofline.program.traffic.traces import Path
 from roofline.serving.chunked_prefill import Stream, mixed_step_costs
 from roofline.serving.operating_points import Targets
 from roofline.serving.speculation import RESTORED, keeps_states

@@ -16,7 +16,7 @@ from roofline.options.groups import Degrees
 from roofline.options.verbs import StepClockOptions
 from roofline.prediction.request import Hardware
 from roofline.prediction.step import Steps
-from roofline.program.traces import Whole
+from roofline.program.traffic.traces import Whole
 from roofline.serving.step_clock import StepClock
 
 

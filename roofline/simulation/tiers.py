@@ -20,7 +20,7 @@ from roofline.classes import frozen
 from roofline.errors import UnitError, UsageError, shown
 from roofline.hardware.systems import LinkName
 from roofline.prediction.request import Request
-from roofline.program.traces import Path
+from roofline.program.traffic.traces import Path
 from roofline.simulation.prefix_cache import PrefixCache
 from roofline.units import format_quantity, parse_quantity
 

@@ -13,10 +13,10 @@ from roofline.classes import frozen
 from roofline.compression.adapters import Adapters
 from roofline.number import Grid
 from roofline.options import groups
-from roofline.program.asked_traffic import own_lengths, read_traffic
-from roofline.program.sessions import SESSIONS, SHARED, Sessions, draw_sessions
-from roofline.program.traces import Path, Whole, is_trace, read_trace
-from roofline.program.traffic import check_hits, draw
+from roofline.program.traffic.asked import own_lengths, read_traffic
+from roofline.program.traffic.sessions import SESSIONS, SHARED, Sessions, draw_sessions
+from roofline.program.traffic.traces import Path, Whole, is_trace, read_trace
+from roofline.program.traffic.traffic import check_hits, draw
 from roofline.simulation.ledger import Ledger
 
 

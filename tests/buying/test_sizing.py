@@ -107,7 +107,7 @@ def comparison_of_one(prices: str) -> object:
     """The cost of one H100 at a price; its figures are computed once."""
     from roofline.buying.prices import read_prices
     from roofline.buying.serving_costs import Terms, serving_cost
-    from roofline.program.asked_traffic import read_traffic
+    from roofline.program.traffic.asked import read_traffic
 
     row = _ROWS.setdefault("h100", comparison(hardware="h100").rows[0])
     cost, _ = serving_cost(

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roofline.errors import RooflineError, UsageError
-from roofline.program.asked_traffic import read_traffic
-from roofline.program.sessions import SESSIONS, draw_sessions
-from roofline.program.traffic import PRESETS, Traffic, fixed, in_flight, lognormal, read_lengths
+from roofline.program.traffic.asked import read_traffic
+from roofline.program.traffic.sessions import SESSIONS, draw_sessions
+from roofline.program.traffic.traffic import PRESETS, Traffic, fixed, in_flight, lognormal, read_lengths
 
 
 @given(st.integers(50, 5000), st.floats(1, 5))

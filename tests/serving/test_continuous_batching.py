@@ -18,8 +18,8 @@ from roofline.models.model import load_model
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.sharding import shard
 from roofline.prediction.fleet import Fleet
-from roofline.program.asked_traffic import read_traffic
-from roofline.program.traffic import Traffic, fixed
+from roofline.program.traffic.asked import read_traffic
+from roofline.program.traffic.traffic import Traffic, fixed
 from roofline.program.workload import Precision
 from roofline.serving.batch_sweep import batches_up_to, curves
 from roofline.serving.batched_steps import StepTimer

@@ -25,9 +25,9 @@ from roofline.errors import RooflineError, WorkloadError
 from roofline.hardware.fields import Link
 from roofline.models.model import load_model
 from roofline.number import exact
-from roofline.program.asked_traffic import read_traffic
 from roofline.program.phases import Phase
-from roofline.program.traffic import Traffic, fixed
+from roofline.program.traffic.asked import read_traffic
+from roofline.program.traffic.traffic import Traffic, fixed
 from roofline.serving.batch_sweep import curves
 from roofline.serving.curve import Curve, Pools
 from roofline.serving.disaggregated_serving import Pair, best_split, joined, pair_of, pooled_curves, splits, watts

@@ -13,7 +13,7 @@ from shell import answer, refusal
 from roofline.buying.api import compare
 from roofline.errors import UsageError
 from roofline.models.model import load_model
-from roofline.program.traffic import Traffic, fixed
+from roofline.program.traffic.traffic import Traffic, fixed
 from roofline.serving.batch_sweep import curves
 from roofline.serving.curve import Curve
 from roofline.serving.hardware_choice import read_hardware

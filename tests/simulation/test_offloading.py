@@ -14,7 +14,7 @@ from replayed_cache import Blocks, blocks_of, rounds
 import roofline
 from roofline.errors import UsageError
 from roofline.prediction.request import read_request
-from roofline.program.traces import Path
+from roofline.program.traffic.traces import Path
 from roofline.simulation.arrivals import Arrivals
 from roofline.simulation.cache import CacheRoom
 from roofline.simulation.events import round_robin, run

@@ -12,7 +12,7 @@ from plain_clock import PlainClock, at, room
 
 import roofline
 from roofline.errors import RooflineError
-from roofline.program.traces import Path
+from roofline.program.traffic.traces import Path
 from roofline.serving.disaggregated_serving import pooled_curves
 from roofline.serving.hardware_choice import read_hardware
 from roofline.serving.operating_points import Targets

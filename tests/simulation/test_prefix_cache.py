@@ -9,7 +9,7 @@ import pytest
 from plain_clock import PlainClock, at, room, served
 from replayed_cache import Blocks, blocks_of, rounds
 
-from roofline.program.traces import Path
+from roofline.program.traffic.traces import Path
 from roofline.simulation.arrivals import Arrivals
 from roofline.simulation.events import round_robin, run
 from roofline.simulation.ledger import Ledger

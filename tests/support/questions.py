@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from roofline.models.model import Model
 from roofline.program.phases import Phase
-from roofline.program.traffic import Traffic
+from roofline.program.traffic.traffic import Traffic
 from roofline.serving.scenario import Question, read_question
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from roofline.program.traces import Path
+from roofline.program.traffic.traces import Path
 from roofline.simulation.arrivals import Arrivals
 from roofline.simulation.ledger import Ledger
 

@@ -16,8 +16,8 @@ from roofline.models.families.seeing import SEEING
 from roofline.models.model import Model, load_model
 from roofline.models.sources import preset_names
 from roofline.models.towers.rules import Size, grid_of, pictures
-from roofline.program.lengths import Pictures
 from roofline.program.phases import Phase
+from roofline.program.traffic.lengths import Pictures
 
 GRIDDED = [name for name in SEEN if name.startswith("qwen")]
 

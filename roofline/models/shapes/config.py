@@ -10,7 +10,7 @@ from roofline.files.door import Door
 from roofline.files.fields import BeforeValidator, Field, model_validator
 from roofline.files.findings import first_problem
 from roofline.layers.feed_forward import Activation
-from roofline.program.lengths import Lengths
+from roofline.program.traffic.lengths import Lengths
 
 MAX_SIZE = 10**9
 MAX_LAYERS = 10_000

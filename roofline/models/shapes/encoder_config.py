@@ -8,7 +8,7 @@ from roofline.errors import shown
 from roofline.files.fields import Field, model_validator
 from roofline.layers.normalization import Norm
 from roofline.models.shapes.config import MAX_SIZE, ActivationName, Config, Size
-from roofline.program.lengths import Lengths
+from roofline.program.traffic.lengths import Lengths
 
 
 class EncoderConfig(Config):

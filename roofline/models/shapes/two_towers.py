@@ -10,10 +10,10 @@ from roofline.models.shapes.config import Config, Size
 from roofline.models.shapes.stacks import Block, layer, stack_sizes
 from roofline.models.shapes.vision import VisionConfig, image_groups, sizes_of
 from roofline.program.conventions import Conventions
-from roofline.program.lengths import Lengths
 from roofline.program.op import Op, Tensor
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
+from roofline.program.traffic.lengths import Lengths
 
 _PHASES: tuple[Phase, ...] = (Phase.ENCODE,)
 

@@ -13,10 +13,10 @@ from roofline.models.shapes.config import ActivationName, Config, Size
 from roofline.models.shapes.stacks import Block, layer, stack_sizes
 from roofline.program.axes import Binding
 from roofline.program.conventions import Conventions
-from roofline.program.lengths import Lengths
 from roofline.program.op import Op, Tensor
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
+from roofline.program.traffic.lengths import Lengths
 
 _PHASES: tuple[Phase, ...] = (Phase.ENCODE,)
 

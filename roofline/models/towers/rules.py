@@ -8,7 +8,7 @@ from fractions import Fraction
 from roofline.classes import frozen
 from roofline.errors import WorkloadError
 from roofline.models.shapes.tower import TowerConfig
-from roofline.program.lengths import Pictures
+from roofline.program.traffic.lengths import Pictures
 
 _THINNEST = 200
 """Longer over shorter side: processors that resize refuse more."""

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from roofline.classes import frozen
 from roofline.number import Grid
-from roofline.program.traces import Path, Whole
-from roofline.program.traffic import Lengths, draw, lognormal
+from roofline.program.traffic.traces import Path, Whole
+from roofline.program.traffic.traffic import Lengths, draw, lognormal
 
 SHARED = "shared"
 """The name of what all sessions begin with, in their paths."""

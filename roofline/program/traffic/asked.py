@@ -11,11 +11,11 @@ import numpy as np
 
 from roofline.errors import UsageError, WorkloadError, near_matches, shown
 from roofline.options import groups
-from roofline.program.lengths import Lengths
 from roofline.program.phases import Phase
-from roofline.program.sessions import SESSIONS, draw_sessions
-from roofline.program.traces import Path, Whole, is_trace, read_trace
-from roofline.program.traffic import PRESETS, WHOLE, Traffic, fixed, gathered, read_lengths
+from roofline.program.traffic.lengths import Lengths
+from roofline.program.traffic.sessions import SESSIONS, draw_sessions
+from roofline.program.traffic.traces import Path, Whole, is_trace, read_trace
+from roofline.program.traffic.traffic import PRESETS, WHOLE, Traffic, fixed, gathered, read_lengths
 from roofline.program.workload import MAX_LENGTH, default_prompt, not_whole
 
 

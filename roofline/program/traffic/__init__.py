@@ -1,0 +1,1 @@
+"""What requests ask for: their lengths, how they arrive, sessions and traces."""
