@@ -13,7 +13,7 @@ import pytest
 from small_llama import TINY
 
 import roofline
-from roofline.calibration.constants import device_names
+from roofline.calibration.constants import device_names, load_device
 from roofline.errors import RooflineError, UsageError, WorkloadError
 from roofline.prediction.predict import Prediction, predict
 from roofline.program.phases import Phase
@@ -175,7 +175,8 @@ def test_defaults(model: Any, hardware: str, prompt: int, generate: int, dtype: 
     assert (w.batch, w.prompt, w.generate, w.context) == (1, prompt, generate, None)
     assert (p.weights, p.activations, p.kv_cache) == (dtype, dtype, dtype)
     assert prediction.engine.name == engine
-    assert prediction.constants.provenance == ("calibrated" if prediction.hardware.name in device_names() else "class")
+    known = prediction.hardware.name in device_names() and load_device(prediction.hardware.name).measured_dtypes
+    assert prediction.constants.provenance == ("calibrated" if known and dtype in known else "class")
     c = prediction.conventions
     assert (c.attention, c.count, c.lm_head) == ("fused", "attended", "last")
 
