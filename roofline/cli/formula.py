@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from roofline.cli.console import tell
+from roofline.cli.console import show, tell
 from roofline.cli.traced import model_of
 from roofline.errors import UsageError
 from roofline.options.groups import Tracing
@@ -28,12 +28,14 @@ def show_formula(subject: str, flags: FormulaFlags) -> None:
     phase, elasticity, solve = flags["phase"], flags["elasticity"], flags["solve"]
     if elasticity is not None:
         _check_format(style, "--elasticity", solve is None)
-        tell(_elasticities(setting, flags["quantity"], phase, elasticity))
+        show(_elasticities(setting, flags["quantity"], phase, elasticity))
     elif solve is None:
-        tell(_formulas(setting, flags["quantity"], phase, flags["mean"], style))
+        printed = show if style == "text" else tell  # code is pasted as it is
+        printed(_formulas(setting, flags["quantity"], phase, flags["mean"], style))
     else:
         _check_format(style, "--solve", not flags["mean"] and flags["quantity"] == "flops", "latex", "json")
-        tell(_regimes(setting, solve, phase, style))
+        printed = show if style == "text" else tell
+        printed(_regimes(setting, solve, phase, style))
 
 
 def _check_format(style: str, flag: str, alone: bool, *formats: str) -> None:

@@ -66,11 +66,11 @@ def hardware_check(files: tuple[str, ...]) -> None:
         found = review_file(file)
         wrong += bool(found)
         if found:
-            tell("\n".join(found))
+            show("\n".join(found))
             continue
         guessed = [] if "device" in read_fields(file)[0] else unverified_values(load_hardware(file))
         few = f"; {len(guessed)} values are unverified, such as {', '.join(guessed[:3])}" if guessed else ""
-        tell(f"{file}: good{few}")
+        show(f"{file}: good{few}")
     if wrong:
         msg = f"{wrong} of {len(files)} files would be refused; mend the lines above"
         raise SpecError(msg)

@@ -63,7 +63,7 @@ def models_check(file: str) -> None:
     for warning in model.warnings:
         warn(warning)
     ignored = f", {len(model.ignored)} fields ignored" if model.ignored else ""
-    tell(f"{file}: {model.model_type}, {model.parameters:,} parameters{ignored}")
+    show(f"{file}: {model.model_type}, {model.parameters:,} parameters{ignored}")
 
 
 def models_record(code: str, flags: ModelRecordFlags) -> None:
@@ -115,7 +115,7 @@ def engines_check(files: tuple[str, ...]) -> None:
     for file in map(Path, files):
         found = review_engine(file)
         wrong += bool(found)
-        tell("\n".join(found) if found else f"{file}: good")
+        show("\n".join(found) if found else f"{file}: good")
     if wrong:
         msg = f"{wrong} of {len(files)} files would be refused; mend the lines above"
         raise SpecError(msg)

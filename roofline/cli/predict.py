@@ -61,7 +61,7 @@ def predict(model: str | None, flags: PredictFlags) -> None:
         cli_plot.plot_prediction(result, plot)
     _show(result, found, part(PredictOutput, flags), more)
     for words in below if not flags["json"] else ():
-        tell(f"\n{words}")
+        show(f"\n{words}")
     if flags["check"] and result.memory.fits is not True:
         raise click.exceptions.Exit(4)
 

@@ -88,6 +88,6 @@ def _tell(result: Any, text: Any, rows: Any, shown: ServingOutput, deployed: Lau
     elif shown["output"] is None:
         show(text(result, quiet=shown["quiet"]))
     for each in more.values() if not shown["json"] else ():
-        tell(f"\n{each.words}")
+        show(f"\n{each.words}")
     if not result.qualifies:
         raise click.exceptions.Exit(4)

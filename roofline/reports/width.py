@@ -161,8 +161,30 @@ def _pieces(line: str, columns: int) -> list[str]:
     if len(line) <= columns:
         return [line]
     start = line[: len(line) - len(line.lstrip())]
+    if line.count(" --") >= _FLAGS:
+        words = line.strip().replace(" --", "\n--").split("\n")
+        return _command(words, columns - len(start), start)
     return textwrap.wrap(line.strip(), columns, initial_indent=start, subsequent_indent=f"{start}  ",
                          break_on_hyphens=False)  # fmt: skip
+
+
+_FLAGS = 3
+"""A line with so many flags is a command: it goes on behind a backslash, so that it can be pasted."""
+
+
+def _command(words: Sequence[str], columns: int, start: str) -> list[str]:
+    """A command, whose parts are flags with what they take, in lines that a shell reads as one.
+
+    >>> _command(["vllm serve m", "--a 1", "--b 2", "--c 3"], 22, "")
+    ['vllm serve m --a 1 \\\\', '  --b 2 --c 3']
+    """
+    lines = [words[0]]
+    for word in words[1:]:
+        if len(lines[-1]) + len(word) + 3 > columns:
+            lines.append(f"  {word}")
+        else:
+            lines[-1] += f" {word}"
+    return [start + line + (" \\" if index + 1 < len(lines) else "") for index, line in enumerate(lines)]
 
 
 _COLOURS = {
