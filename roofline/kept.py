@@ -91,7 +91,8 @@ def least_waves(rows: Number, table: Table) -> tuple[Number, Number, Number]:
 def _least_of_array(rows: Grid, waves: Waves) -> tuple[Grid, Grid, Grid]:
     """The same of many, without an array for each tile."""
     blocks = [(np.ceil(rows / tall) * across, step_s) for tall, across, step_s in waves.tiles]
-    best, picked, seconds, way = np.full(rows.shape, np.inf), np.ones(rows.shape), np.empty(rows.shape), rows * 0.0
+    best, picked = np.full(rows.shape, np.inf), np.ones(rows.shape)
+    seconds, way = np.empty(rows.shape), np.empty(rows.shape)
     for parts, steps in waves.splits:
         seconds.fill(np.inf)
         for many, step_s in blocks:

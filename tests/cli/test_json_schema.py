@@ -65,7 +65,11 @@ COMMANDS = {
         " --ttft p95:500ms --tpot p99:50ms --launch vllm --verify",
         "resnet-50 --hardware h100,l40s --load 5kreq/s --latency 50ms",
     ],
-    "train": ["gpt2 --hardware h100,8xl40s --batch 64 --tokens 1B --pp 1", "llama-3.1-8b --hardware h100 --batch 1"],
+    "train": [
+        "gpt2 --hardware h100,8xl40s --batch 64 --tokens 1B --pp 1",
+        "llama-3.1-8b --hardware h100 --batch 1",
+        "gpt2 --hardware h100 --batch 8 --recompute optimal",
+    ],
     "simulate": [
         "llama-3.1-8b --hardware h100 --load 5req/s --requests 50 --ttft 100ms --offload kv=100GB --speculate 2:0.8"
     ],

@@ -266,9 +266,11 @@ def test_fused_attention_never_moves_more_nor_computes_more(case: Case) -> None:
 @law(cases())
 def test_counting_the_square_never_counts_less(case: Case) -> None:
     square, attended = case.predict(count="square"), case.predict(count="attended")
+    picks = any(op.name.startswith("index") for group in case.model.program().groups for op in group.ops)
     for name in square.phases:
         assert square.phases[name].figures.flops >= attended.phases[name].figures.flops
-        assert square.phases[name].figures.bytes == attended.phases[name].figures.bytes
+        if not picks:  # what is picked is read, and nothing else
+            assert square.phases[name].figures.bytes == attended.phases[name].figures.bytes
 
 
 def alike(model: Model) -> bool:

@@ -215,7 +215,7 @@ def test_a_side_file_says_what_the_configuration_does_not(tmp_path: Path) -> Non
         ({"quant_method": "gptq", "bits": 4, "group_size": 128.5}, "gptq with groups of 128.5 is not modelled"),
         ({"quant_method": "fp8", "weight_block_size": [64, 64]}, "fp8 with blocks of 64 x 64 is not modelled"),
         ({"quant_method": "fp8", "weight_block_size": 128}, "fp8 with blocks of 128 is not modelled"),
-        ({"quant_method": "fp8", "expert_dtype": "fp4"}, 'fp8 with experts in "fp4" is not modelled'),
+        ({"quant_method": "fp8", "expert_dtype": "int4"}, 'fp8 with experts in "int4" is not modelled'),
         (
             {"quant_method": "fp_quant", "store_master_weights": True},
             "weights kept in 16 bits beside those in 4 is not",

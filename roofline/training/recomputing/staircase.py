@@ -10,6 +10,7 @@ activation checkpointing choose by operator, as this does.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -95,10 +96,10 @@ def staircase(question: TrainingQuestion) -> Staircase:
     }
     layers = [_Layer(group, held) for group in question.network.forward.groups if group.stacked]
     fixed = {key for layer in layers for key in layer.streams}
-    droppable = sorted((key for key in held if key not in fixed), key=lambda key: -held[key])[:MOST_TENSORS]
+    droppable = sorted((key for key in held if key not in fixed), key=lambda key: (-held[key], key))[:MOST_TENSORS]
     whole = sum(held.values())
     found = [_stair(layers, frozenset(dropped), held, seconds) for dropped in _subsets(droppable)]
-    share = sum(held[key] for key in {*droppable, *fixed}) / whole if whole else 1.0
+    share = math.fsum(held[key] for key in {*droppable, *fixed}) / whole if whole else 1.0
     return Staircase(tuple(_unbeaten(found, whole)), len(droppable), share)
 
 
@@ -112,13 +113,14 @@ def _stair(
 ) -> Stair:
     again = frozenset(name for layer in layers for name in layer.again(dropped))
     policy = Recompute("drop", dropped=dropped, runs=again) if dropped else NOTHING
-    return Stair(policy, sum(held.values()) - sum(held[key] for key in dropped), sum(seconds[name] for name in again))
+    saved = sum(held.values()) - math.fsum(held[key] for key in dropped)
+    return Stair(policy, saved, math.fsum(seconds[name] for name in again))
 
 
 def _unbeaten(found: Sequence[Stair], whole: float) -> Iterator[Stair]:
-    """Choices in order of time, of which each saves less than all before it by a step."""
+    """Choices in order of time, of which each saves less than all before it by a step; of equals, by their names."""
     least = float("inf")
-    for stair in sorted(found, key=lambda each: (each.again_s, each.saved_bytes)):
+    for stair in sorted(found, key=lambda each: (each.again_s, each.saved_bytes, sorted(each.policy.dropped))):
         if stair.saved_bytes < least - _STEP * whole * (least < float("inf")):
             least = stair.saved_bytes
             yield stair
