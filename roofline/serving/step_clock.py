@@ -173,7 +173,9 @@ class StepClock:
             seconds = self._rows.mixed(flag, decoding, tokens, prompts)
         for each, (mask, count) in zip((Phase.DECODE, Phase.PREFILL), streams, strict=True):
             if count.any():
-                own = lengths if each is Phase.PREFILL else (lengths[0], lengths[1] + (self._checked - 1))
+                own = lengths
+                if each is Phase.DECODE and self._checked > 1:
+                    own = lengths[0], lengths[1] + (self._checked - 1)
                 seconds = seconds + _averaged(self._stream(each, flag), mask, count, *own)
         waited: Grid = self._rows.waited(seconds, decoding + prompts)
         return waited
