@@ -449,7 +449,7 @@ def test_random_networks_agree_with_direct_binding(config: dict[str, Any], batch
     for phase in model.phases:
         tokens = 1 if phase == Phase.DECODE else span
         sizes = {"B": exact(batch), "T": exact(tokens), "S": exact(span), "M": exact(span)}
-        costs = step_cost(program, phase, sizes, BF16)
+        costs = step_cost(program, phase, sizes, replace(BF16, state=model.checkpoint.state))
         point = {**program.sizes, "B": batch, "S": span, "M": span}
         for quantity in ("flops", "bytes"):
             found = formula(model, phase=phase, quantity=quantity, keep="all")

@@ -109,14 +109,14 @@ def figures(prediction: Prediction) -> list[tuple[str, Figures]]:
 
 def check_laws(case: Case) -> None:
     prediction = case.predict()
-    cached = best_share(prediction.constants, case.device, "memory")
+    cached, boosted = (best_share(prediction.constants, case.device, roof) for roof in ("memory", "compute"))
     for where, f in figures(prediction):
         assert 0 <= f.bound_s <= f.low_s <= f.time_s <= f.high_s < math.inf, where
         shares = (f.shares.latency, f.shares.compute, f.shares.memory, f.shares.link)
         assert sum(shares) == pytest.approx(1, abs=1e-9), where
         assert min(shares) >= -1e-12, where
         assert getattr(f.shares, f.bound_by) == max(shares), where
-        assert 0 <= f.mfu <= SLACK, where
+        assert 0 <= f.mfu <= boosted * SLACK, where
         assert 0 <= f.mbu <= cached * SLACK, where
         assert min(f.flops, f.vector_flops, f.bytes) >= 0, where
     for name, phase in prediction.phases.items():
