@@ -85,6 +85,11 @@ def logs_of(rows: MeasuredSet, constants: Constants) -> Any:
     return np.concatenate([-log_errors_of(timed, constants) for timed in rows.timed()])
 
 
+def band_over(logs: Any) -> tuple[float, float]:
+    """The band over ln(measured / predicted), each row weighing alike."""
+    return band_of(logs, np.ones(len(logs)))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Learnt:
     """What rows ask for: a form's constants, and ln(measured / predicted) of each part by those of the others.
@@ -98,7 +103,7 @@ class Learnt:
     @property
     def band(self) -> tuple[float, float]:
         """The band over the parts left out."""
-        return band_of(self.logs, np.ones(len(self.logs)))
+        return band_over(self.logs)
 
 
 def learn(every: Sequence[Matmuls], forms: Sequence[str] = tuple(FORMS)) -> Learnt:
@@ -131,7 +136,7 @@ def judged(rows: Matmuls) -> Scored:
         known = learn([replace(rows, rows=rows.rows.where(part != each))])
         low, high = known.band
         found.append(predicted(rows.rows.where(part == each), replace(known.constants, low=low, high=high)))
-    return joined(f"{rows.rows.device.name} matmul {rows.dtype}", found)
+    return Scored.together(f"{rows.rows.device.name} matmul {rows.dtype}", found)
 
 
 def predicted(rows: MeasuredSet, constants: Constants) -> Scored:
@@ -140,19 +145,7 @@ def predicted(rows: MeasuredSet, constants: Constants) -> Scored:
         Scored.of("", "", time_operator(replace(timed.cost, alone=True), timed.hardware, constants), timed.measured_s)
         for timed in rows.timed()
     ]
-    return joined("", found)
-
-
-def joined(name: str, sets: Sequence[Scored]) -> Scored:
-    """All rows of some sets as one."""
-    columns = ("time_s", "bound_s", "low_s", "high_s", "measured_s")
-    return Scored(name, name, *(np.concatenate([getattr(one, column) for one in sets]) for column in columns))
-
-
-def picked(name: str, scored: Scored, where: Any) -> Scored:
-    """The rows of a set that a mask picks."""
-    columns = ("time_s", "bound_s", "low_s", "high_s", "measured_s")
-    return Scored(name, name, *(getattr(scored, column)[where] for column in columns))
+    return Scored.together("", found)
 
 
 def matmul_board(data: Path) -> Iterator[Scored]:
@@ -164,7 +157,7 @@ def matmul_board(data: Path) -> Iterator[Scored]:
         order = np.concatenate([np.flatnonzero(part == each) for each in range(int(part.max()) + 1)])
         scored, m = judged(rows), rows.rows.sizes["m"][order]
         yield scored
-        yield picked(f"{scored.name}, {MIDDLE[0]} to {MIDDLE[1]:,} rows", scored, (m >= MIDDLE[0]) & (m <= MIDDLE[1]))
+        yield scored.where(f"{scored.name}, {MIDDLE[0]} to {MIDDLE[1]:,} rows", (m >= MIDDLE[0]) & (m <= MIDDLE[1]))
 
 
 # Experts
@@ -196,11 +189,11 @@ def mixture_board(data: Path) -> Iterator[Scored]:
         part, passes, found = parts_of(models_of(rows.sizes), 1), passes_of(rows, data), []
         for each in range(int(part.max()) + 1) if part.max() else ():
             chain, logs = learn_mixtures(rows.where(part != each), passes)
-            chain = chain.banded(*band_of(logs, np.ones(len(logs))))
+            chain = chain.banded(*band_over(logs))
             own = rows.where(part == each)
             found.append(Scored.of("", "", expert_fits.timing_of(own, chain), own.measured_s))
         if found:
-            yield joined(f"{rows.device.name} experts {rows.dtype}", found)
+            yield Scored.together(f"{rows.device.name} experts {rows.dtype}", found)
 
 
 # Attention
@@ -231,7 +224,7 @@ def attention_board(data: Path) -> Iterator[Scored]:
             constants, logs = learn_attention(rows.where(rows.sizes["query"] != length))
             low, high = _attention_band(logs)
             found.append(predicted(rows.where(rows.sizes["query"] == length), replace(constants, low=low, high=high)))
-        yield joined(f"{rows.device.name} {rows.constants_kind} bf16, heads of 128", found)
+        yield Scored.together(f"{rows.device.name} {rows.constants_kind} bf16, heads of 128", found)
 
 
 # Files
@@ -272,7 +265,7 @@ def mixture_kinds(sets: Sequence[ExpertSet], data: Path) -> dict[str, Any]:
     grouped, routed, bands = dict[str, Any](), dict[str, Any](), []
     for rows in sorted(sets, key=lambda each: each.dtype == "bf16"):
         chain, logs = learn_mixtures(rows, passes_of(rows, data))
-        shapes, band = len(np.unique(models_of(rows.sizes))), band_of(logs, np.ones(len(logs)))
+        shapes, band = len(np.unique(models_of(rows.sizes))), band_over(logs)
         if shapes > 1:
             bands.append(band)
             evidence = f"{len(rows):,} rows of {shapes} shapes, each part left out in turn"
@@ -297,7 +290,7 @@ def attention_kinds(data: Path) -> dict[str, Any]:
 
 def _attention_band(logs: Any) -> tuple[float, float]:
     """Five lengths tell no 5th percentile: no narrower than that of Hopper's kernels."""
-    low, high = band_of(logs, np.ones(len(logs)))
+    low, high = band_over(logs)
     usual = load_class("nvidia-hopper").kinds["attention_prefill"].band
     assert usual is not None
     return min(low, usual.low), max(high, usual.high)
@@ -367,7 +360,7 @@ def class_fields(data: Path) -> dict[str, Any]:
         logs = np.concatenate([told.logs, strange])
         constants = replace(told.constants, compute=min(told.constants.compute, fields["compute"]))
         evidence = f"{sum(len(each.rows) for each in own):,} rows, and fp8 in blocks of each device left out"
-        _put(matmul, dtype, fields_of(constants if dtype == "bf16" else told.constants, _wide(logs), evidence))
+        _put(matmul, dtype, fields_of(constants if dtype == "bf16" else told.constants, band_over(logs), evidence))
     mixtures: dict[str, list[ExpertSet]] = {}
     for rows in load_mixtures(data):
         mixtures.setdefault(rows.dtype, []).append(rows)
@@ -377,9 +370,9 @@ def class_fields(data: Path) -> dict[str, Any]:
         chain = expert_fits.fitted(own, None if dtype == "bf16" else passes_of(own[-1], data))
         logs = np.concatenate([strange, *(learn_mixtures(each, passes_of(each, data))[1] for each in own)])
         evidence = f"{sum(map(len, own))} rows, and each device left out where there are two"
-        _put(grouped, dtype, fields_of(chain.grouped, _wide(logs), evidence))
+        _put(grouped, dtype, fields_of(chain.grouped, band_over(logs), evidence))
         if dtype == "bf16":
-            routed = fields_of(chain.routed, _wide(logs), evidence)
+            routed = fields_of(chain.routed, band_over(logs), evidence)
     kinds = {
         "matmul": matmul,
         "grouped_matmul": {"library": "aiter", **grouped},
@@ -387,10 +380,6 @@ def class_fields(data: Path) -> dict[str, Any]:
     }
     source = f"{fields['source'].split(_KINDS)[0]}{_KINDS}{SOURCE}"
     return {**fields, "kinds": {**fields.get("kinds", {}), **kinds}, "source": source}
-
-
-def _wide(logs: Any) -> tuple[float, float]:
-    return band_of(logs, np.ones(len(logs)))
 
 
 def _strangers(pair: Sequence[Matmuls]) -> Iterator[Any]:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+_SECONDS = ("time_s", "bound_s", "low_s", "high_s", "measured_s")
 FIGURES = ("n", "median", "mean", "p90", "bias", "cover", "naive median", "naive mean")
 
 
@@ -46,6 +47,15 @@ class Scored:
         ends = (predicted.time_s, predicted.bound_s, predicted.low_s, predicted.high_s)
         return cls(name, group, *(np.broadcast_to(end, len(measured_s)) for end in ends), measured_s)
 
+    @classmethod
+    def together(cls, name: str, sets: Sequence[Scored]) -> Scored:
+        """All rows of some sets as one, in their order."""
+        return cls(name, name, *(np.concatenate([getattr(rows, each) for rows in sets]) for each in _SECONDS))
+
+    def where(self, name: str, rows: Any) -> Scored:
+        """The rows that a mask picks, as a set of another name."""
+        return Scored(name, name, *(getattr(self, each)[rows] for each in _SECONDS))
+
     def figures(self, rows: Any = slice(None)) -> tuple[str, ...]:
         """The figures of some rows: APE in percent, bias as a factor, coverage in percent."""
         seconds = self.measured_s[rows]
@@ -68,11 +78,7 @@ def joined(sets: Iterable[Scored]) -> list[Scored]:
     groups: dict[str, list[Scored]] = {}
     for rows in sets:
         groups.setdefault(rows.group, []).append(rows)
-    arrays = ("time_s", "bound_s", "low_s", "high_s", "measured_s")
-    return [
-        Scored(group, group, *(np.concatenate([getattr(rows, name) for rows in members]) for name in arrays))
-        for group, members in groups.items()
-    ]
+    return [Scored.together(group, members) for group, members in groups.items()]
 
 
 def table(sets: Iterable[Scored]) -> Iterator[str]:

@@ -90,3 +90,20 @@ def check_parameters(model: Model) -> None:
     """A model is read without a warning and has the parameters of its module."""
     assert model.warnings == ()
     assert model.parameters == transformers_count(dict(model.fields))
+
+
+def kept_by_forward(module: Any, inputs: dict[str, Any]) -> int:
+    """Bytes of all storages that a forward pass saves, but for those of parameters and of whole numbers."""
+    torch = pytest.importorskip("torch")
+    kept: dict[int, Any] = {}
+    parameters = {parameter.untyped_storage()._cdata for parameter in module.parameters()}
+
+    def pack(tensor: Any) -> Any:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in parameters and tensor.dtype.is_floating_point:
+            kept[storage._cdata] = storage  # held, so that no other tensor takes its place
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        assert module(**inputs) is not None
+    return sum(storage.nbytes() for storage in kept.values())

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from modules import module_of
+from modules import kept_by_forward, module_of
 
 import roofline
 from roofline.cost.saved_bytes import once, saved_bytes
@@ -96,18 +96,7 @@ def test_flops_of_both_passes_are_those_that_torch_counts(trained: str | None) -
 
 def kept_by_torch(model: Model, beside: tuple[str, ...], attention: str) -> int:
     """Bytes of all storages that a forward pass saves, but for those of parameters and of whole numbers."""
-    module, kept = adapted_module(model, beside, attention), dict[int, Any]()
-    parameters = {parameter.untyped_storage()._cdata for parameter in module.parameters()}
-
-    def pack(tensor: Any) -> Any:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in parameters and tensor.dtype.is_floating_point:
-            kept[storage._cdata] = storage  # held, so that no other tensor takes its place
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        assert module(**embedded(model, BATCH, LENGTH)) is not None
-    return sum(storage.nbytes() for storage in kept.values())
+    return kept_by_forward(adapted_module(model, beside, attention), embedded(model, BATCH, LENGTH))
 
 
 @pytest.mark.parametrize("trained", BESIDE)

@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from modules import module_of
+from modules import kept_by_forward, module_of
 
 import roofline
 from roofline.cost.saved_bytes import once, saved_bytes
@@ -76,7 +76,6 @@ def kept_by_torch(model: Model, kernels: str, width: int) -> int:
     torch = pytest.importorskip("torch")
     fake = pytest.importorskip("torch._subclasses.fake_tensor")
     initialization = pytest.importorskip("transformers.initialization")
-    kept: dict[int, Any] = {}
     experts = "grouped_mm" if "num_local_experts" in model.fields else None
     with fake.FakeTensorMode(allow_non_fake_inputs=True), initialization.no_init_weights():
         torch.set_default_dtype(torch.bfloat16 if width == BF16 else torch.float32)
@@ -84,17 +83,7 @@ def kept_by_torch(model: Model, kernels: str, width: int) -> int:
             module, inputs = module_of(model, device="cpu", attention=kernels, experts=experts), asked(model)
         finally:
             torch.set_default_dtype(torch.float32)
-        parameters = {parameter.untyped_storage()._cdata for parameter in module.parameters()}
-
-        def pack(tensor: Any) -> Any:
-            storage = tensor.untyped_storage()
-            if storage._cdata not in parameters and tensor.dtype.is_floating_point:
-                kept[storage._cdata] = storage  # held, so that no other tensor takes its place
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            assert module(**inputs) is not None
-    return sum(storage.nbytes() for storage in kept.values())
+        return kept_by_forward(module, inputs)
 
 
 def asked(model: Model) -> dict[str, Any]:
