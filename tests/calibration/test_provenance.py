@@ -226,3 +226,10 @@ def test_a_card_that_accumulates_at_half_rate_reaches_more_of_its_peak_and_is_bo
     found = predict_op("matmul", "rtx-4090", constants="class", **cost)
     assert found.bound_s == pytest.approx(flops / (of_half.boost * half.contraction_unit("bf16")[1]))
     assert found.bound_s < found.time_s
+
+
+def test_a_higher_peak_of_a_card_at_half_rate_makes_prefill_faster() -> None:
+    found = predict("llama-3.1-8b", "rtx-4090", prompt=2048, generate=1)
+    peak = next(each for each in sensitivities(found, "prefill") if each.resource.part == "compute")
+    assert peak.better_s < 0.95 * peak.time_s
+    assert peak.worse_s > 1.05 * peak.time_s
