@@ -2,8 +2,9 @@
 
 python benchmarks/device_board.py --data DIR [--write] [--kinds KIND ...]
 
-Fitted: the mean of five seeded splits, each with constants and a band from rows that share no model dimension with the
-rows judged. Left out: constants and band of the class as it would be without the device, judged on all of its rows.
+Fitted: the mean of five seeded splits, each with constants from rows that share no model dimension with the rows
+judged, and a band from judged rows that share none either. Left out: constants and band of the class as it would be
+without the device, judged on all of its rows.
 Beside both the naive roofline, max(FLOPs / peak, bytes / bandwidth), and the rows measured below the printed bound.
 --write renews docs/accuracy.json, from which docs/accuracy.md has its table. A kind enters by its entry of
 fit_devices.FITS.
@@ -21,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from fit_classes import class_without
-from fit_devices import FITS, Fit, devices, first_sets, judged, sets_of
+from fit_devices import FITS, Fit, covered, devices, first_sets, judged, sets_of
 from measured_sets import MeasuredSet, load_sets
 
 from roofline.calibration.constants import DATASHEET, Constants, ConstantSet
@@ -68,12 +69,9 @@ def figures(told: Timing, naive: Any, measured: Any) -> dict[str, float]:
 
 def fitted(fit: Fit, device: HardwareSpec, data: Path) -> dict[str, float]:
     """The mean over the seeds."""
-    sets = sets_of(data, fit, device)
-    each = [
-        figures_of(seed.rows, replace(seed.constants, low=seed.band[0], high=seed.band[1]))
-        for seed in judged(fit, sets, first_sets(data, fit, device))
-    ]
-    return {name: float(np.mean([one[name] for one in each])) for name in each[0]}
+    seeds = judged(fit, sets_of(data, fit, device), first_sets(data, fit, device))
+    each = [figures_of(seed.rows, seed.constants) for seed in seeds]
+    return {name: float(np.mean([one[name] for one in each])) for name in each[0]} | {"cover": covered(seeds)}
 
 
 def left_out(fit: Fit, device: HardwareSpec, sets: Sequence[MeasuredSet], data: Path) -> dict[str, float]:

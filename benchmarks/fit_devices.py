@@ -38,7 +38,6 @@ _SLOW_MEMORY = 2.0
 
 USUAL = ("matmul", "attention")
 """The kinds whose bands are the band of all: those that every model has."""
-_FEWEST = 2  # rows for each constant that a fit for a band takes
 _START = Constants(compute=0.8, vector=0.65, special=0.9, memory=0.8, latency_s=3e-6, p=3.0)
 _PRIORS = {**PRIORS, "tiles.feed": Prior(1.0, 0.5), "tiles.split": Prior(2.5e-6, 0.7)}
 _NO_PARTIAL = 1e-9
@@ -262,17 +261,23 @@ def fitted(fit: Fit, sets: Sequence[MeasuredSet], first: Constants | None = None
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """ln(predicted / measured) of judged rows of one seed, with the band that the rows between gave."""
+    """Rows that one seed judges, by constants that saw none of their dimensions; ln(predicted / measured) of each."""
 
     rows: tuple[MeasuredSet, ...]
     constants: Constants
     logs: Any
-    band: tuple[float, float]
+
+    @property
+    def values(self) -> Any:
+        """The model dimensions of each row: [rows, dimensions]."""
+        return np.concatenate(
+            [np.array([each.sizes[name] for name in each.fit_values]) for each in self.rows], axis=1
+        ).T
 
 
 @cache
 def judged(fit: Fit, sets: tuple[DeviceSet, ...], first: tuple[DeviceSet, ...] = ()) -> tuple[Judged, ...]:
-    """Every seed: constants from the rows to fit, a band from the rows between, errors on rows that share nothing.
+    """Every seed: constants from the rows to fit, errors on rows that share no dimension with them.
 
     ``first``: the sets of the first fit, where constants of it are shared.
     """
@@ -281,45 +286,35 @@ def judged(fit: Fit, sets: tuple[DeviceSet, ...], first: tuple[DeviceSet, ...] =
     for seed, known in zip(SEEDS, firsts, strict=True):
         parts = [each.split(seed) for each in sets]
         constants = fitted(fit, [part.fitted() for part in parts], known and known.constants)
-        between = _unfitted(fit, parts, constants)
         rows = tuple(part.held_out() for part in parts)
-        found.append(Judged(rows, constants, _logs(rows, constants), band_of(-between, np.ones(len(between)))))
+        found.append(Judged(rows, constants, _logs(rows, constants)))
     return tuple(found)
 
 
-def _unfitted(fit: Fit, parts: Sequence[MeasuredSet], constants: Constants) -> Any:
-    """The logs that a band is from: rows that share some dimension with those fitted.
+def covered(seeds: Sequence[Judged]) -> float:
+    """Share of the judged rows, in the mean of the seeds, within a band that saw none of their dimensions.
 
-    Of attention, whose heads are few, and where no row shares one, also the rows fitted, each value left out in turn.
+    For each combination of dimensions it is made as the file's band is, of rows that share no dimension with it and
+    are judged by the seeds that judge it; where there is none, of all rows that differ in a dimension.
     """
-    between = [part.between() for part in parts]
-    logs = [_logs(between, constants)] if any(len(rows) for rows in between) else []
-    if fit.kind.startswith("attention") or not logs:
-        whole = [part.fitted() for part in parts]
-        logs.append(of_another(_left_out_in_turn(fit, parts) or [_logs(whole, constants)]))
-    return np.concatenate(logs)
+    shares = []
+    for seed in seeds:
+        inside = np.zeros(len(seed.logs), bool)
+        for dimensions in np.unique(seed.values, axis=0):
+            low, high = _band_without(dimensions, seeds)
+            own = np.all(seed.values == dimensions, axis=1)
+            inside[own] = (low <= np.exp(-seed.logs[own])) & (np.exp(-seed.logs[own]) <= high)
+        shares.append(inside.mean())
+    return float(np.mean(shares))
 
 
-def _left_out_in_turn(fit: Fit, parts: Sequence[MeasuredSet]) -> list[Any]:
-    """The logs of each value of the first dimension, by constants fitted to the rows of other values, if enough."""
-    logs = []
-    name, whole = next(iter(parts[0].fit_values)), [part.fitted() for part in parts]
-    for value in np.unique(np.concatenate([rows.sizes[name] for rows in whole])):
-        others = [rows.where(rows.sizes[name] != value) for rows in whole]
-        if sum(map(len, others)) >= _FEWEST * len(fit.free):
-            own = [rows.where(rows.sizes[name] == value) for rows in whole]
-            logs.append(_logs(own, fitted(fit, others)))
-    return logs
-
-
-def of_another(logs: Sequence[Any]) -> Any:
-    """Logs of n values as wide as those of one more: a mean of n is as far from it as (1 + 1/n)^(1/2) deviations.
-
-    It is what the rows of a value share, their mean, that is known from n values alone; what they scatter about it is
-    known from every row, and stays.
-    """
-    wider = math.sqrt(1 + 1 / len(logs)) - 1
-    return np.concatenate([part + wider * np.mean(part) for part in logs])
+def _band_without(dimensions: Any, seeds: Sequence[Judged]) -> tuple[float, float]:
+    own = [np.all(seed.values == dimensions, axis=1) for seed in seeds]
+    apart = [~np.isin(seed.values, dimensions).any(axis=1) for seed in seeds]
+    logs = [seed.logs[rows] for seed, rows, judges in zip(seeds, apart, own, strict=True) if judges.any()]
+    if not any(map(len, logs)):
+        logs = [seed.logs[~rows] for seed, rows in zip(seeds, own, strict=True)]
+    return _band_of(np.concatenate(logs))
 
 
 def device_fields(data: Path, device: HardwareSpec, only: Collection[str] = ()) -> dict[str, Any]:
@@ -411,7 +406,11 @@ def first_sets(data: Path, fit: Fit, device: HardwareSpec) -> tuple[DeviceSet, .
 def _band(seeds: Sequence[Judged]) -> tuple[tuple[float, float], int]:
     """The band over the rows that each seed did not fit, and how many they are."""
     logs = np.concatenate([each.logs for each in seeds])
-    return band_of(-logs, np.ones(len(logs))), len(logs)
+    return _band_of(logs), len(logs)
+
+
+def _band_of(logs: Any) -> tuple[float, float]:
+    return band_of(-logs, np.ones(len(logs)))
 
 
 def _put(kinds: dict[str, Any], fit: Fit, fields: dict[str, Any]) -> None:

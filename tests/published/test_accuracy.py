@@ -90,11 +90,16 @@ def test_the_band_of_streams_is_of_widths_that_the_constants_did_not_see() -> No
     assert unlike["elementwise"].band_rows == 16
 
 
-def test_what_the_rows_of_a_value_share_is_widened_and_their_scatter_is_not() -> None:
-    """Three values stand for another one: their means are (1 + 1/3)^(1/2) as far off."""
-    apart = fit_devices.of_another([np.array([0.3, 0.5]), np.array([-0.2, 0.2]), np.array([-0.4, -0.4])])
-    shared = 0.4 * (4 / 3) ** 0.5
-    assert apart == pytest.approx([shared - 0.1, shared + 0.1, -0.2, 0.2, -shared, -shared])
+def test_the_band_that_a_row_is_judged_by_has_not_seen_its_values() -> None:
+    """Of three values one lies off: a band of all would hold it, one of the others does not."""
+    rows, scatter = widths(fast=4096), np.tile(np.linspace(-0.1, 0.1, 8), 3)
+    apart = np.where(rows.sizes["columns"] == 2048, 1.0, scatter)
+
+    def covered(logs: Any) -> float:
+        return fit_devices.covered([fit_devices.Judged((rows,), fit_devices.Constants(), logs)])
+
+    assert covered(scatter) >= 0.75
+    assert covered(apart) <= 2 / 3
 
 
 def mixtures(untuned: int) -> ExpertSet:
