@@ -26,12 +26,12 @@ def read_value(name: str, value: str | float, dimension: Dimension) -> float:
 
 
 def read_tokens(name: str, value: str | float) -> float:
-    """A number of tokens: 300Gtok, or 300B and 1T as they are spoken of. Raises UsageError.
+    """A number of tokens: 300Gtok, 300B and 1T as they are spoken of, or 131072. Raises UsageError.
 
-    >>> read_tokens("tokens", "300B"), read_tokens("tokens", "1.5 T")
-    (300000000000.0, 1500000000000.0)
+    >>> read_tokens("tokens", "300B"), read_tokens("tokens", "1.5 T"), read_tokens("batch-tokens", "131072")
+    (300000000000.0, 1500000000000.0, 131072.0)
     """
-    spoken = re.fullmatch(r"([0-9.]+) ?([kMGBT])", value.strip()) if isinstance(value, str) else None
+    spoken = re.fullmatch(r"([0-9.]+) ?([kMGBT]?)", value.strip()) if isinstance(value, str) else None
     return read_value(name, f"{spoken[1]} {spoken[2].replace('B', 'G')}tok" if spoken else value, "tokens")
 
 
