@@ -299,9 +299,14 @@ def _unknown_option(failure: click.NoSuchOption) -> str:
 
 
 def _missing(failure: click.MissingParameter) -> str:
-    """What to type where an argument is missing: for MODEL a few names."""
+    """What to type where an argument is missing: for MODEL a few names, for a picture its KIND before it."""
     told = failure.format_message()
-    if failure.param is not None and failure.param.name == "model":
+    name = failure.param.name if failure.param is not None else None
+    before = failure.ctx.params if failure.ctx else {}
+    if name == "kind" or (kind := before.get("kind", PICTURES[0])) not in PICTURES:
+        given = "" if name == "kind" else f"{kind!r} stands in its place; "
+        told = f"KIND is missing: {given}one of {', '.join(PICTURES)}, then MODEL"
+    elif name == "model":
         from roofline.cli.predict import NO_MODEL
 
         told = NO_MODEL

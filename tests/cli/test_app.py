@@ -109,6 +109,13 @@ def test_a_missing_model_is_told_with_names_that_exist() -> None:
             assert name in preset_names()
 
 
+def test_a_model_in_the_place_of_a_picture_is_told_what_stands_before_it() -> None:
+    for words in ((), ("llama-3.1-8b", "--hardware", "h100")):
+        assert "KIND is missing: " in (line := refusal(2, "plot", *words))
+        assert "one of roofline, breakdown, " in line
+    assert "'llama-3.1-8b' stands in its place" in line
+
+
 @pytest.mark.parametrize(("batch", "code"), [("16", 0), ("400", 4), ("16,400", 4)])
 def test_check_exits_4_where_it_does_not_fit(batch: str, code: int) -> None:
     ended, out, _ = roofline("predict", "llama-3.1-8b", "--hardware", "h100", "--batch", batch, "--check", "--quiet")

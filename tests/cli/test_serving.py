@@ -84,6 +84,7 @@ def test_size_without_an_answer_is_exit_4_and_the_nearest_miss() -> None:
     code, text = run("size llama-3.1-8b --hardware h100,mi300x --load 50req/s --tpot 1ms")
     assert code == 4
     assert re.search(r"nearest miss: h100-sxm-80gb: TPOT [0-9.]+ ms > 1\.00 ms", text)
+    assert "inputs: prices" in text
 
 
 def test_quiet_is_the_verdict_alone() -> None:

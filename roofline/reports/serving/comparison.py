@@ -265,8 +265,8 @@ def footer(curves: Sequence[Curve], question: Question, terms: Terms, modelled: 
     dtypes = dict.fromkeys(curve.recipe.words for curve in curves if curve.recipe)
     engines = dict.fromkeys(curve.running.words for curve in curves if curve.running)
     kernels = dict.fromkeys(curve.running.kernels.attention for curve in curves if curve.running)
-    attention = f"attention {' or '.join(kernels)}, " if kernels else ""
-    used = f"inputs: {', '.join(dtypes)}, {'; '.join(engines)}, {attention}prices {terms.kind}"
+    attention = f"attention {' or '.join(kernels)}" if kernels else ""
+    used = f"inputs: {', '.join(filter(None, (*dtypes, '; '.join(engines), attention, f'prices {terms.kind}')))}"
     spoken = [f"speculation: {question.speculation.words}"] if question.speculation else []
     cautions = (caution for curve in curves for caution in curve.cautions)
     advice = (curve.recipe.cache_advice for curve in curves if curve.recipe and curve.recipe.cache_advice)
