@@ -277,7 +277,7 @@ def _with_narrow_caches(ops: tuple[Op, ...], form: Format) -> tuple[Op, ...]:
                 slices[tensor.name] = tensor
                 last = place
     if not slices:
-        return ops
+        return tuple(_reading_narrow(op, {each.name for each in op.reads if each.borrowed}, form) for op in ops)
     wide = {name: Tensor(f"{name}.new", tensor.axes) for name, tensor in slices.items()}
     before = [mapped(op, lambda tensor: wide.get(tensor.name, tensor)) for op in ops[: last + 1]]
     after = [_reading_narrow(op, set(slices), form) for op in ops[last + 1 :]]
@@ -295,7 +295,9 @@ def _narrow_cache(tensor: Tensor, form: Format) -> list[Tensor]:
     for suffix, dtype in (("scale", form.scale), ("zero", form.zero)):
         if dtype:
             axes, stored = (_without_last(text) if form.breadth else "" for text in (tensor.axes, tensor.stored))
-            found.append(Tensor(f"{tensor.name}.{suffix}", axes, "kv_cache", stored, dtype=dtype))
+            found.append(
+                Tensor(f"{tensor.name}.{suffix}", axes, "kv_cache", stored, dtype=dtype, borrowed=tensor.borrowed)
+            )
     return found
 
 

@@ -159,7 +159,8 @@ def _resident(setting: Setting, role: Role, precision: Precision | None) -> Any:
         for op in group.ops:
             local = rebind(group.sizes(sizes), op.local)
             for tensor in (*op.reads, *op.writes):
-                if tensor.role == role or (role == "kv_cache" and tensor.role in CARRIED):
+                kept = tensor.role in CARRIED and not tensor.borrowed
+                if tensor.role == role != "kv_cache" or (role == "kv_cache" and kept):
                     axes = tensor.stored or tensor.axes
                     width = as_sympy(precision.width(tensor)) if precision else 1
                     held.setdefault(tensor.name, width * product(local[letter] for letter in axes.split()))

@@ -220,15 +220,15 @@ def projections(
     cached: bool = True,
     source: str = "h",
     held: str = "B S K H",
-    values: bool = True,
+    made: str = "qkv",
     value: str = "H",
 ) -> tuple[Op, ...]:
     """The query, key and value projections; a cached key or value is written as a slice of B T K H.
 
     ``packed`` states them as one matmul, which reads its input once. ``held`` are the axes of the cache that stays.
-    Without ``key_bias`` only queries and values have the ``bias``: one of the keys cancels in the softmax. Without
-    ``values`` they are made of the keys (:func:`value_norm`). ``value``: the letter of a value's width, U where it is
-    not a key's.
+    Without ``key_bias`` only queries and values have the ``bias``: one of the keys cancels in the softmax. ``made``:
+    those that are projected: values may be made of the keys (:func:`value_norm`), and where a layer borrows the keys
+    and values of another there are queries alone. ``value``: the letter of a value's width, U where it is not a key's.
 
     >>> from sympy import symbols
     >>> sizes = dict(zip("BTDKGH", symbols("B T D K G H")))
@@ -252,16 +252,18 @@ def projections(
             bias=weight(f"b_{x}", axes) if bias and (key_bias or x != "k") else None,
         )
         for x, axes, y in outputs
-        if values or x != "v"
+        if x in made
     )
     return (fuse("qkv_proj", ops, kind="matmul"),) if packed else ops
 
 
-def query_key_norm(*, kind: Norm = "rms", per_head: bool = False, across: bool = False, cached: bool = True) -> Op:
+def query_key_norm(
+    *, kind: Norm = "rms", per_head: bool = False, across: bool = False, cached: bool = True, keys: bool = True
+) -> Op:
     """Normalisation of queries and keys before the rotation, in one kernel.
 
     One gain of H for all heads, or, ``per_head``, a gain for each element of each head. ``across``: the statistics are
-    those of all heads together (OLMo 2), not of each.
+    those of all heads together (OLMo 2), not of each. Without ``keys`` queries alone are normed.
 
     >>> print(query_key_norm())
     qk_norm: q[B T K G H], q_norm_gain[H], k_cache[B T K H], k_norm_gain[H] -> q[B T K G H], k_cache[B T K H]
@@ -271,7 +273,7 @@ def query_key_norm(*, kind: Norm = "rms", per_head: bool = False, across: bool =
     q, (k, _) = Tensor("q", _HEADS), _keys_values("B T K H", cached)
     gains = (("q", q, "K G H" if per_head else "H"), ("k", k, "K H" if per_head else "H"))
     norms = [norm(f"{name}_norm", x, x, kind=kind, axis=axes, mixes=axes if across else "H") for name, x, axes in gains]
-    return fuse("qk_norm", norms, kind="norm")
+    return fuse("qk_norm", norms if keys else norms[:1], kind="norm")
 
 
 def value_norm(*, of_keys: bool = False) -> Op:
@@ -286,8 +288,8 @@ def value_norm(*, of_keys: bool = False) -> Op:
     return norm("v_norm", k if of_keys else v, v, kind="rms_bare", axis="H")
 
 
-def rotary(*, cached: bool = True) -> Op:
-    """Rotary position embedding of queries and keys, in one kernel, in place.
+def rotary(*, cached: bool = True, keys: bool = True) -> Op:
+    """Rotary position embedding of queries and keys, or of queries alone, in one kernel, in place.
 
     >>> rotary().vector_flops({"B": 1, "T": 2, "K": 1, "G": 4, "H": 8})  # 3 per element of q and k
     240
@@ -297,7 +299,8 @@ def rotary(*, cached: bool = True) -> Op:
     Source: Su et al. 2021, RoFormer (arXiv 2104.09864), eq. 34.
     """
     q, (k, _) = Tensor("q", _HEADS), _keys_values("B T K H", cached)
-    ops = [elementwise(f"rotary_{x.name[0]}", [x], x, PerElement(ROTARY_FLOPS), function="rotary") for x in (q, k)]
+    turned = (q, k) if keys else (q,)
+    ops = [elementwise(f"rotary_{x.name[0]}", [x], x, PerElement(ROTARY_FLOPS), function="rotary") for x in turned]
     return fuse("rotary", ops, kind="elementwise")
 
 

@@ -47,6 +47,7 @@ LEGEND: dict[str, str] = {
     "k": "compressed entries, or keys of blocks, that a token sees, on average",
     "e": "compressed entries, or blocks of keys, that an indexer picks",
     "o": "latent rank of the output, for each group of heads",
+    "u": "rank of a projection beside attention",
     "h": "streams of the residual connection",
     "j": "coefficients that mix the streams",
     "z": "groups of a matrix's elements that share a scale",

@@ -45,13 +45,14 @@ CARRIED: tuple[Role, ...] = ("kv_cache", *STATES)
 class Tensor:
     """A name, the axes that an operator touches, and what stays in memory.
 
-    Identity is by name. An ``input`` is what the network is given, in the dtype of its activations; an ``index`` too,
-    as whole numbers. ``stored`` are the axes that stay resident where they differ from those touched (a gather reads
-    B T rows of a V D table). A ``tied`` weight is one tensor wherever the program states it. ``dtype`` is empty where
-    the precision of its role holds; a ``scale`` belongs to a compressed weight and is no parameter. A weight is
-    ``widened`` into what is computed in where no kernel reads it as it is stored. ``share`` is the
-    part of its elements that is stored, where the others are zeros that are left out. ``gradient_of`` names the tensor
-    whose gradient it is. ``weighs``: bytes for each that its dtype states, where a file has others.
+    Identity is by name. An ``input`` is what the network is given, in the dtype of its activations; an ``index``
+    too, as whole numbers. ``stored`` are the axes that stay resident where they differ from those touched (a gather
+    reads B T rows of a V D table). A ``tied`` weight is one tensor wherever the program states it. ``dtype`` is
+    empty where the precision of its role holds; a ``scale`` belongs to a compressed weight and is no parameter. A
+    weight is ``widened`` into what is computed in where no kernel reads it as it is stored. ``share`` is the part
+    of its elements that is stored, where the others are zeros that are left out. ``gradient_of`` names the tensor
+    whose gradient it is. A ``borrowed`` cache is one that another layer writes and keeps. ``weighs``: bytes for
+    each that its dtype states, where a file has others.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Tensor:
     dtype: str = ""
     share: Fraction = Fraction(1)
     gradient_of: str = ""
+    borrowed: bool = False
     weighs: Fraction | None = None
 
     def __post_init__(self) -> None:

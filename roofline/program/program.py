@@ -131,7 +131,7 @@ class Program:
         for group in self.groups:
             for op in group.ops:
                 for tensor in (*op.reads, *op.writes):
-                    if tensor.role not in roles:
+                    if tensor.role not in roles or tensor.borrowed:
                         continue
                     key = ("", tensor.name) if tensor.tied else (group.name, tensor.name)
                     shape = (tensor.stored or tensor.axes, tensor.tied)

@@ -201,7 +201,8 @@ DECODERS: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
         _GROUPED + _OF_ITS_OWN,
         {
             "sliding_window": _WIDTHS,
-            "hidden_size_per_layer_input": st.just(0),
+            "hidden_size_per_layer_input": st.integers(0, 3),
+            "vocab_size_per_layer_input": SMALL,
             "global_head_dim": st.sampled_from((8, 16)),
             "attention_k_eq_v": st.booleans(),
             "num_global_key_value_heads": st.just(1),
@@ -209,6 +210,18 @@ DECODERS: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
             "num_experts": st.integers(4, 8),
             "top_k_experts": FEW,
             "moe_intermediate_size": SMALL,
+        },
+        {},
+    ),
+    "gemma3n_text": (
+        "Gemma3n",
+        _GROUPED + _OF_ITS_OWN,
+        {
+            "sliding_window": _WIDTHS,
+            "hidden_size_per_layer_input": FEW,
+            "vocab_size_per_layer_input": SMALL,
+            "altup_num_inputs": st.integers(2, 4),
+            "laurel_rank": FEW,
         },
         {},
     ),
@@ -537,7 +550,7 @@ def decoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str,
     """A small configuration of one of DECODERS, or of any of them."""
     model_type = model_type or draw(st.sampled_from(sorted(DECODERS)))
     stem, shared, own, called = DECODERS[model_type]
-    base = f"{stem}Text" if stem in ("Gemma3", "Gemma4", "Llama4", "MiniMaxM3VL", "Step3p7") else stem
+    base = f"{stem}Text" if stem in ("Gemma3", "Gemma3n", "Gemma4", "Llama4", "MiniMaxM3VL", "Step3p7") else stem
     classes = (f"{base}Model",) if stem == "Step3p7" else (f"{stem}ForCausalLM", f"{base}Model")
     fields = draw(_rotary_configs(model_type, classes)) | {"mlp_bias": draw(st.booleans())}
     if "num_key_value_heads" not in shared:
@@ -565,6 +578,15 @@ def decoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str,
         kinds = st.sampled_from(("full_attention", "sliding_attention"))
         drawn["layer_types"] = [draw(kinds) for _ in range(kept["num_hidden_layers"])]
         drawn["attention_other_setting"] = {"num_attention_heads": kept["num_key_value_heads"] * draw(FEW)}
+    if model_type in ("gemma3n_text", "gemma4_text"):
+        number = kept["num_hidden_layers"] = draw(st.sampled_from((2, 4)))
+        kinds = ["sliding_attention", "full_attention"][draw(st.integers(0, 1)) :]
+        drawn["layer_types"] = (kinds * number)[:number]
+        drawn["num_kv_shared_layers"] = draw(st.integers(0, number - len(kinds)))
+    if model_type == "gemma4_text":
+        if drawn["num_kv_shared_layers"]:  # transformers slices per-layer inputs whether there are any or not
+            drawn["hidden_size_per_layer_input"] = max(1, drawn["hidden_size_per_layer_input"])
+        drawn["use_double_wide_mlp"] = not drawn["enable_moe_block"] and draw(st.booleans())
     if model_type in ("bloom", "mpt"):
         del kept["intermediate_size"]  # always four times the hidden size
     return {name: fields[name] for name in ("model_type", "architectures")} | kept | drawn

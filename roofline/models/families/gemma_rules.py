@@ -6,7 +6,7 @@ from typing import Any
 
 from roofline.errors import shown
 from roofline.models.families.family import Fields, Rule, rule
-from roofline.models.families.rules import FULL, flag, full_every, whole
+from roofline.models.families.rules import FULL, flag, full_every, layers, whole
 
 
 def full_every_and_last(period: int) -> Rule[list[str]]:
@@ -18,14 +18,52 @@ def full_every_and_last(period: int) -> Rule[list[str]]:
     return Rule("", lambda fields: [*full_every(period, "")(fields)[:-1], FULL])
 
 
-@rule("global_head_dim hidden_size_per_layer_input")
-def global_width(fields: Fields) -> int:
-    """The head dimension of layers that attend in full; embeddings of each layer (Gemma 3n) are refused."""
-    absent = 0 if "hidden_size_per_layer_input" in fields else 256  # null asks for none
-    if (own := whole(fields, "hidden_size_per_layer_input", absent)) != 0:
-        msg = f"hidden_size_per_layer_input {shown(own)} is not modelled; expected 0"
+@rule("hidden_size_per_layer_input")
+def per_layer_width(fields: Fields) -> int | None:
+    """The width of the embeddings that each layer has for itself; null and 0 ask for none."""
+    absent = 0 if "hidden_size_per_layer_input" in fields else 256
+    return whole(fields, "hidden_size_per_layer_input", absent) or None
+
+
+def borrowing_last(absent: int) -> Rule[list[int]]:
+    """The last ``num_kv_shared_layers`` borrow the keys and values of the last layer of their kind before them.
+
+    >>> borrowing_last(0)({"num_hidden_layers": 3, "num_kv_shared_layers": 1})
+    [0, 0, 1]
+    """
+
+    @rule("num_kv_shared_layers")
+    def borrowing(fields: Fields) -> list[int]:
+        shared, numbers = whole(fields, "num_kv_shared_layers", absent), layers(fields)
+        if shared > len(numbers):
+            msg = f"num_kv_shared_layers: given {shown(shared)}, expected fewer than num_hidden_layers, {len(numbers)}"
+            raise ValueError(msg)
+        return [int(number >= len(numbers) - shared) for number in numbers]
+
+    return borrowing
+
+
+@rule("use_double_wide_mlp")
+def borrowing_width(fields: Fields) -> int | None:
+    """Twice the feed-forward width in layers that borrow keys and values, where the file asks for it."""
+    if not flag(fields, "use_double_wide_mlp", False):
+        return None
+    if flag(fields, "enable_moe_block", False):
+        msg = "use_double_wide_mlp true is not modelled beside experts; expected false"
         raise ValueError(msg)
-    return whole(fields, "global_head_dim", 512)
+    return 2 * whole(fields, "intermediate_size", 0)
+
+
+@rule("intermediate_size")
+def one_width(fields: Fields) -> int:
+    """Gemma 3n: the feed-forward width, or a list of it, whose entries are the same."""
+    given = fields.get("intermediate_size", 16_384)
+    if isinstance(given, list) and given and all(each == given[0] for each in given):
+        given = given[0]
+    if isinstance(given, list):
+        msg = f"intermediate_size: given {shown(given)}, expected one width for all layers"
+        raise ValueError(msg)  # noqa: TRY004  (one error for whatever a field holds)
+    return whole({"intermediate_size": given}, "intermediate_size", 0)
 
 
 @rule("num_global_key_value_heads")

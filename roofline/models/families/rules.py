@@ -26,6 +26,11 @@ def whole(fields: Fields, name: str, default: int) -> int:
     return value
 
 
+def stated(name: str, default: int) -> Rule[int]:
+    """A whole number of the file."""
+    return Rule(name, lambda fields: whole(fields, name, default))
+
+
 def flag(fields: Fields, name: str, default: bool) -> bool:
     """A field that is true or false; ``default`` where it is absent."""
     value = fields.get(name)

@@ -10,7 +10,9 @@ from roofline.layers.embedding import embedding_sum, position_embedding, token_e
 from roofline.layers.expert_load import touched_under
 from roofline.layers.head import classifier, lm_head, sampling
 from roofline.layers.normalization import norm
+from roofline.layers.residuals.alternating_updates import first_streams, last_streams
 from roofline.layers.residuals.hyper_connections import last_collapse, spread
+from roofline.layers.residuals.per_layer_inputs import per_layer_inputs
 from roofline.models.shapes.decoder_config import DecoderConfig, Layer, LayerType
 from roofline.models.shapes.decoder_layers import layer, sizes_of
 from roofline.models.shapes.tower import tower_groups
@@ -46,7 +48,8 @@ def program(config: DecoderConfig, conventions: Conventions) -> Program:
             local = _local(config, kind, conventions)
             groups.append(Group(name, ops, repeat, phases, stacked=True, local=local, numbers=tuple(numbers[kind])))
     if config.residual_streams is not None:
-        groups.append(Group("final_norm", last_collapse(kind=config.norm), phases=every))
+        last = last_streams if config.stream_updates == "alternating" else last_collapse
+        groups.append(Group("final_norm", last(kind=config.norm), phases=every))
     if config.blocks == "branch":
         final = norm("final_norm", Tensor("x", "B T D"), Tensor("h", "B T D"), kind=config.norm)
         groups.append(Group("final_norm", (final,), phases=every))
@@ -92,6 +95,8 @@ def _local(config: DecoderConfig, kind: Layer, conventions: Conventions) -> dict
     rate, series = rates.get(kind.attention, (None, 1))
     if rate is not None:
         local |= {"x": rate, "b": series, "y": series * rate}
+    if kind.borrows and kind.dense and config.borrowing_intermediate_size is not None:
+        local["F"] = config.borrowing_intermediate_size
     if kind.experts:
         local["X"] = touched_under(conventions.routing)
         if config.has_dense_layers and config.moe_intermediate_size is not None:
@@ -106,6 +111,8 @@ def _name(config: DecoderConfig, kind: Layer, kinds: list[Layer]) -> str:
         words.append(_word(config, kind))
     if kind.attends and len({other.rotary for other in kinds if other.attends}) > 1:
         words.append("rotary" if kind.rotary else "no_rotary")
+    if len({other.borrows for other in kinds}) > 1:
+        words.append("borrowing" if kind.borrows else "keeping")
     if len({other.picks for other in kinds}) > 1:
         words.append("picking" if kind.picks else "sharing")
     if not kind.lone and len({other.experts for other in kinds}) > 1:
@@ -122,8 +129,9 @@ def _word(config: DecoderConfig, kind: Layer) -> str:
 def _embedding(config: DecoderConfig) -> tuple[Op, ...]:
     x, tied = Tensor("x", "B T D"), config.head and config.tie_word_embeddings
     if config.residual_streams is not None:
-        return token_embedding(output="x_token", tied=tied), spread()
-    ops = [token_embedding(tied=tied)]
+        streams = first_streams() if config.stream_updates == "alternating" else (spread(),)
+        return token_embedding(output="x_token", tied=tied), *_of_layers(config, "x_token"), *streams
+    ops = [token_embedding(tied=tied), *_of_layers(config, "x")]
     if config.positions == "learned":
         ops += [position_embedding(), embedding_sum(position=True, segment=False)]
     if config.embedding_norm:
@@ -131,6 +139,13 @@ def _embedding(config: DecoderConfig) -> tuple[Op, ...]:
     if config.blocks != "branch":
         ops.append(norm("input_norm", x, Tensor("h", "B T D"), kind=config.norm))
     return tuple(ops)
+
+
+def _of_layers(config: DecoderConfig, source: str) -> tuple[Op, ...]:
+    """The embeddings that the layers have for themselves."""
+    if config.per_layer_input_size is None:
+        return ()
+    return per_layer_inputs(kind=config.norm, rows=config.per_layer_vocab_size or config.vocab_size, source=source)
 
 
 def _head(config: DecoderConfig, conventions: Conventions) -> tuple[Op, ...]:

@@ -29,14 +29,21 @@ COMPRESSED = ("compressed_sparse_attention", "heavily_compressed_attention")
 """Attention to a window and to compressed entries, those that an indexer picks or all of them (DeepSeek-V4)."""
 
 
-_ALL_ALIKE = (("layer_types", "full_attention"), ("no_rope_layers", 1), ("moe_layers", 1), ("indexers", 1))
+_ALL_ALIKE = (
+    ("layer_types", "full_attention"),
+    ("no_rope_layers", 1),
+    ("moe_layers", 1),
+    ("indexers", 1),
+    ("borrowing", 0),
+)
 """Lists with an entry for each layer, and the entry that all have where the list is empty."""
 
 
 class Layer(NamedTuple):
     """What tells the layers of one network apart. ``lone``: one branch, tokens mixed or fed forward, not both.
 
-    ``picks``: an indexer of its own says which keys attention sees.
+    ``picks``: an indexer of its own says which keys attention sees. ``borrows``: it sees the keys and values that the
+    last layer of its kind before it keeps, and has none of its own.
     """
 
     attention: LayerType
@@ -44,6 +51,7 @@ class Layer(NamedTuple):
     experts: bool
     lone: bool = False
     picks: bool = False
+    borrows: bool = False
 
     @property
     def attends(self) -> bool:
@@ -138,7 +146,15 @@ class DecoderConfig(Config):
     hca_rate: Size | None = Field(default=None, description="tokens to an entry where all entries are seen")
     o_groups: Size | None = Field(default=None, description="groups of heads that are projected to a latent each")
     o_lora_rank: Size | None = None
+    borrowing: list[int] = Field(
+        default=[], description="1 for each layer that sees the keys and values of one before it; empty: none does"
+    )
+    borrowing_intermediate_size: Size | None = Field(default=None, description="feed-forward width of those layers")
+    per_layer_input_size: Size | None = Field(default=None, description="width of the embeddings that layers have")
+    per_layer_vocab_size: Size | None = Field(default=None, description="rows of their table")
+    laurel_rank: Size | None = Field(default=None, description="rank of a projection beside attention (LAuReL)")
     residual_streams: Size | None = Field(default=None, description="streams of the residual, if more than a sum")
+    stream_updates: Literal["hyper_connections", "alternating"] = "hyper_connections"
     stream_rounds: int = Field(default=0, ge=0, le=MAX_LAYERS, description="how often their mixture is balanced")
     moe_layers: list[int] = Field(default=[], description="1 for each layer with experts; empty: all, if there are any")
     recurrence: Recurrence | None = Field(default=None, description="what layers of linear_attention and hybrid have")
@@ -194,7 +210,16 @@ class DecoderConfig(Config):
         self._experts_agree()
         self._indexers_agree()
         self._recurrence_agrees()
+        self._borrowing_agrees()
         return self
+
+    def _borrowing_agrees(self) -> None:
+        kept: set[tuple[str, bool]] = set()
+        for number, layer in enumerate(self.layers):
+            if layer.borrows and (layer.attention, layer.rotary) not in kept:
+                msg = f"borrowing: layer {number} ({layer.attention}) has no layer of its kind before it to borrow from"
+                raise ValueError(msg)
+            kept |= set() if layer.borrows else {(layer.attention, layer.rotary)}
 
     def _compressions_agree(self) -> None:
         needed = {
@@ -265,9 +290,13 @@ class DecoderConfig(Config):
         rotations = self.no_rope_layers or [int(self.positions == "rotary")] * number
         routed = self.moe_layers or [1] * number
         picking = self.indexers or [int(self.index_topk is not None)] * number
+        borrowing = self.borrowing or [0] * number
         found = []
-        for kind, rotation, route, picks in zip(attentions, rotations, routed, picking, strict=True):
+        for kind, rotation, route, picks, borrows in zip(
+            attentions, rotations, routed, picking, borrowing, strict=True
+        ):
             sent = kind == "moe" if self.lone_branches else route != 0
             layer = Layer(kind, False, sent and self.num_local_experts is not None, self.lone_branches)
-            found.append(layer._replace(rotary=rotation != 0 and layer.attends, picks=picks != 0))
+            rotary = rotation != 0 and layer.attends
+            found.append(layer._replace(rotary=rotary, picks=picks != 0, borrows=borrows != 0))
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from roofline.layers.attention import (
@@ -19,7 +20,15 @@ from roofline.layers.gated_attention import attention_gate, gated_projections
 from roofline.layers.latent_attention import indexer, latent_attention, latent_output_projection, latent_projections
 from roofline.layers.mixture_of_experts import experts, latent_experts, router, shared_experts
 from roofline.layers.normalization import Placement, norm, parallel_residual_norm, residual_norm
+from roofline.layers.residuals.alternating_updates import (
+    added_to_others,
+    attended,
+    correct,
+    learned_residual,
+    predict,
+)
 from roofline.layers.residuals.hyper_connections import collapse, expand
+from roofline.layers.residuals.per_layer_inputs import per_layer_branch
 from roofline.layers.sparse.block_attention import block_attention, block_indexer
 from roofline.layers.sparse.compressed_attention import (
     compressed_attention,
@@ -61,7 +70,7 @@ def sizes_of(config: DecoderConfig) -> dict[str, int]:
         "W": config.sliding_window or config.attention_chunk_size or config.index_topk,
         "E": config.num_local_experts,
         "A": config.num_experts_per_tok,
-        "O": config.moe_latent_size,
+        "O": config.moe_latent_size or config.per_layer_input_size,
         "R": config.kv_lora_rank,
         "Q": config.q_lora_rank,
         "J": config.qk_rope_head_dim,
@@ -72,7 +81,8 @@ def sizes_of(config: DecoderConfig) -> dict[str, int]:
         "e": config.index_topk if config.o_groups else config.index_topk_blocks,
         "x": config.index_block_size,
         "h": streams,
-        "j": streams * (streams + 2) if streams else None,
+        "j": streams * (streams + 2 * (config.stream_updates == "hyper_connections")) if streams else None,
+        "u": config.laurel_rank,
     }
     given = sizes | {letter: size for letter, size in more.items() if size is not None}
     return (config.recurrence.sizes if config.recurrence else {}) | given
@@ -84,6 +94,8 @@ def _expert_width(config: DecoderConfig) -> int:
 
 def layer(config: DecoderConfig, kind: Layer, conventions: Conventions, *, step: bool) -> tuple[Op, ...]:
     """The operators of a layer of ``kind``; with a recurrence, in a ``step`` of decode or over a prompt."""
+    if config.residual_streams is not None and config.stream_updates == "alternating":
+        return _alternating_layer(config, kind, conventions, step=step)
     if config.residual_streams is not None:
         return _streamed_layer(config, kind, conventions, step=step)
     if config.blocks not in _PLACEMENTS:
@@ -100,10 +112,15 @@ def layer(config: DecoderConfig, kind: Layer, conventions: Conventions, *, step:
             *_mixed(config, kind, conventions, source, step=step),
             residual_norm("ffn_norm", Tensor("a", "B T D"), kind=config.norm, placement=placement),
         )
+    ops = (*mixed, *_feed_forward(config, kind, source))
+    if config.per_layer_input_size is None:
+        return *ops, residual_norm("output_norm", Tensor("f", "B T D"), kind=config.norm, placement=placement)
+    behind: Placement = "branch" if placement == "sandwich" else placement
     return (
-        *mixed,
-        *_feed_forward(config, kind, source),
-        residual_norm("output_norm", Tensor("f", "B T D"), kind=config.norm, placement=placement),
+        *ops,
+        residual_norm("output_norm", Tensor("f", "B T D"), kind=config.norm, placement=behind),
+        *per_layer_branch(function=config.hidden_act),
+        residual_norm("per_layer_norm", Tensor("p", "B T D"), kind=config.norm, placement=placement),
     )
 
 
@@ -140,6 +157,20 @@ def _streamed_layer(config: DecoderConfig, kind: Layer, conventions: Conventions
         *collapse("ffn", kind=config.norm, rounds=config.stream_rounds),
         *_feed_forward(config, kind, "h"),
         expand("ffn", "f"),
+    )
+
+
+def _alternating_layer(config: DecoderConfig, kind: Layer, conventions: Conventions, *, step: bool) -> tuple[Op, ...]:
+    """A layer that reads one of several streams, predicts all of them before and corrects them behind (Gemma 3n)."""
+    return (
+        *predict(kind=config.norm),
+        *learned_residual(kind=config.norm),
+        *_mixed(config, kind, conventions, "h", step=step),
+        attended(kind=config.norm),
+        *_feed_forward(config, kind, "h"),
+        *correct(kind=config.norm),
+        *per_layer_branch(function=config.hidden_act, source="first"),
+        added_to_others("p", kind=config.norm),
     )
 
 
@@ -181,18 +212,29 @@ def _attention(config: DecoderConfig, kind: Layer, conventions: Conventions, sou
     of_keys = config.keys_as_values and kind.attention == "full_attention"
     value = "H" if config.v_head_dim is None else "U"
     gate = config.attention_gate
-    options: dict[str, Any] = {"per_head": gate == "head"} if gate != "none" else {"values": not of_keys}
+    options: dict[str, Any] = (
+        {"per_head": gate == "head"}
+        if gate != "none"
+        else {"made": "q" if kind.borrows else "qk" if of_keys else "qkv"}
+    )
     options |= {"value": value} if value != "H" else {}
     project = gated_projections if gate != "none" else projections
+    own, core = not kind.borrows, _core(config, kind, conventions, value, source)
     return (
         *project(bias=config.attention_bias, packed=config.packed_qkv, source=source, held=held, **options),
-        *((value_norm(of_keys=of_keys),) if config.value_norm else ()),
+        *((value_norm(of_keys=of_keys),) if config.value_norm and own else ()),
         *_query_key_norm(config, kind),
-        *((rotary(),) if kind.rotary else ()),
-        *_core(config, kind, conventions, value, source),
+        *((rotary(keys=own),) if kind.rotary else ()),
+        *(core if own else map(_borrowed, core)),
         *((attention_gate(per_head=gate == "head"),) if gate != "none" else ()),
         output_projection(bias=config.attention_out_bias, value=value),
     )
+
+
+def _borrowed(op: Op) -> Op:
+    """An operator that reads the keys and values that another layer keeps."""
+    reads = (replace(tensor, borrowed=tensor.role == "kv_cache") for tensor in op.reads)
+    return replace(op, reads=tuple(reads), parts=tuple(map(_borrowed, op.parts)))
 
 
 def _core(config: DecoderConfig, kind: Layer, conventions: Conventions, value: str, source: str) -> tuple[Op, ...]:
@@ -234,7 +276,8 @@ def _query_key_norm(config: DecoderConfig, kind: Layer) -> tuple[Op, ...]:
         return ()
     norms = "rms_bare" if config.query_key_norm == "bare" else config.norm
     across = config.query_key_norm == "across"
-    return (query_key_norm(kind=norms, per_head=across or config.query_key_norm == "per_head", across=across),)
+    per_head = across or config.query_key_norm == "per_head"
+    return (query_key_norm(kind=norms, per_head=per_head, across=across, keys=not kind.borrows),)
 
 
 def _normed_experts(config: DecoderConfig) -> tuple[Op, ...]:

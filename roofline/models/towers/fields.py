@@ -21,11 +21,6 @@ def side_of(given: Any) -> Any:
     return given[0] if isinstance(given, list) and len(given) == 2 and given[0] == given[1] else given
 
 
-def stated(name: str, default: int) -> Rule[int]:
-    """A whole number of the file."""
-    return Rule(name, lambda fields: whole(fields, name, default))
-
-
 @rule("num_channels")
 def patch_elements(fields: Fields) -> int:
     """The elements of a patch: all channels."""

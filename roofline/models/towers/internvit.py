@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from roofline.models.families.family import Family, Fields, Rule, names, rule
-from roofline.models.families.rules import flag
+from roofline.models.families.rules import flag, stated
 from roofline.models.shapes.tower import TowerConfig, program
-from roofline.models.towers.fields import shuffled, sizes, square, stated
+from roofline.models.towers.fields import shuffled, sizes, square
 
 
 @rule("use_mean_pooling")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from roofline.models.families.family import Family, Fields, names, rule
-from roofline.models.families.rules import whole
+from roofline.models.families.rules import stated, whole
 from roofline.models.shapes.tower import TowerConfig, program
-from roofline.models.towers.fields import shuffled, sizes, square, stated
+from roofline.models.towers.fields import shuffled, sizes, square
 
 
 @rule("outer.text_width projector_input_dim projector_output_dim vision_output_dim")

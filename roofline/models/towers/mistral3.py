@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from roofline.models.families.family import Fields, rule
-from roofline.models.families.rules import flag
-from roofline.models.towers.fields import stated
+from roofline.models.families.rules import flag, stated
 from roofline.models.towers.pixtral import PIXTRAL
 from roofline.models.towers.two_matmuls import two_matmuls
 

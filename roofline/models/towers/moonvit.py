@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from roofline.models.families.family import Family, Fields, names, rule
-from roofline.models.families.rules import whole
+from roofline.models.families.rules import stated, whole
 from roofline.models.shapes.tower import TowerConfig, program
-from roofline.models.towers.fields import SIZES, patch_elements, side, side_of, sizes, stated
+from roofline.models.towers.fields import SIZES, patch_elements, side, side_of, sizes
 
 
 @rule("pos_emb_height pos_emb_width init_pos_emb_height init_pos_emb_width pos_emb_time")

@@ -83,7 +83,7 @@ def resting(program: Program, phase: Phase) -> Iterator[tuple[Held, Group, Op, T
         for op in group.ops if place < 3 else ():
             for tensor in (*op.reads, *op.writes):
                 key = (place, "" if tensor.tied else group.name, tensor.name)
-                if tensor.role not in ("activation", "index", "input") and key not in seen:
+                if tensor.role not in ("activation", "index", "input") and not tensor.borrowed and key not in seen:
                     seen.add(key)
                     yield key, group, op, tensor
 
