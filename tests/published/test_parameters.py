@@ -99,7 +99,7 @@ STATED = {
     "gemma-3-1b": "1.00",
     "gemma-4-26b-a4b": "25.2",
     "gemma-4-31b": "30.7",
-    # KerasHub's presets: 5.1 and 7.9 with the towers of images and sound, which transformers builds with 0.48.
+    # KerasHub's presets: 5.1 and 7.9 with the towers of images and sound, which transformers builds with 0.47.
     "gemma-4-e2b": "4.6",
     "gemma-4-e4b": "7.4",
     # Ollama's library, text alone: 4.46 and 6.87, with 0.021 and 0.031 of keys and values that no layer reads.
