@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 
+import clock  # noqa: F401
 import pytest
 from hypothesis import HealthCheck, settings
 

@@ -13,6 +13,7 @@ from typing import Annotated
 
 from roofline.classes import frozen
 from roofline.errors import UnitError, UsageError, shown
+from roofline.files.ages import days_old
 from roofline.files.fields import Field, model_validator
 from roofline.files.findings import first_problem, validated
 from roofline.files.library import read_yaml
@@ -26,6 +27,8 @@ from roofline.schema import Says
 
 _FLAG = "--prices"
 _ALONE = "the device alone, without chassis, CPUs and network"
+AS_GIVEN = "as given"
+"""The date of a price that a flag states."""
 PER_CHASSIS = 8
 """Devices that a chassis with CPUs and network holds, where they are bought by themselves."""
 _EXAMPLE = "h100=2.71USD/h,l40s=8500USD or a YAML file with a list of prices"
@@ -68,12 +71,13 @@ class Offer:
         return shapes * self.usd + ceil(shapes * self.devices / PER_CHASSIS) * self.chassis_usd
 
     def words(self) -> str:
-        """The price with its kind, date and source, in one line."""
+        """The price with its kind, date, age and source, in one line."""
         unit = "USD" if self.kind == "purchase" else "USD/h"
         each = f" for {self.devices}" if self.devices > 1 else ""
         unsure = ", unverified" if self.unverified else ""
         note = f", {self.note}" if self.note else ""
-        return f"{self.shape} {self.usd:,.10g} {unit}{each}, {self.kind}, {self.date} ({self.source}{note}{unsure})"
+        when = self.date if self.date == AS_GIVEN else f"{self.date}, {days_old(self.date)} days old"
+        return f"{self.shape} {self.usd:,.10g} {unit}{each}, {self.kind}, {when} ({self.source}{note}{unsure})"
 
 
 class _OwnPrice(Block):
@@ -167,7 +171,7 @@ def _from_text(entry: str, rented: PriceKind) -> Offer:
         msg = f"{_FLAG} {name.strip()}: {problem.removeprefix('value: ')}"
         raise UsageError(msg) from None
     usd, devices = _least(shape, price.kind, price.usd)
-    return Offer(price.kind, usd, devices, "as given", _FLAG, shape)
+    return Offer(price.kind, usd, devices, AS_GIVEN, _FLAG, shape)
 
 
 def _from_file(path: Path) -> tuple[Offer, ...]:

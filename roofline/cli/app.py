@@ -58,7 +58,7 @@ _PICTURE = Argument("kind", f"{', '.join(PICTURES)}.")
 _DRAWN = Argument("model", "As for predict; several with commas where a kind shows several. For validation: a CSV.")
 _SWEPT = Argument("what", "Models with commas, a STUDY.yaml, schema, or show and the folder of a sweep.", many=True)
 _DEVICE = Argument("name", "A device or a system: name, alias, YAML file, or a count: 8xh100.", completes="hardware")
-_FILES = Argument("files", "YAML files of devices or systems.", many=True)
+_FILES = Argument("files", "YAML files of devices or systems.", optional=True, many=True)
 _ONE, _OTHER = Argument("one", "A device.", completes="hardware"), Argument("other", "Another.", completes="hardware")
 _NEW = Argument("name", "The new device, lower case and hyphens: my-gpu.")
 _OF = Argument("of", "device or system.", optional=True)
@@ -97,7 +97,7 @@ hardware_app.add(
     "show",
     Verb("hardware:hardware_show", JsonOutput, _DEVICE, answer="hardware.answers:HardwareShowAnswer"),
 )
-hardware_app.add("Verbs", "check", Verb("hardware:hardware_check", None, _FILES))
+hardware_app.add("Verbs", "check", Verb("hardware:hardware_check", verbs.HardwareCheckFlags, _FILES))
 hardware_app.add(
     "Verbs",
     "diff",

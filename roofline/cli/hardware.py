@@ -8,7 +8,7 @@ from typing import Any, Literal
 from roofline.cli.console import refuse, show, tell, write_new
 from roofline.errors import SpecError
 from roofline.options.groups import JsonOutput
-from roofline.options.verbs import HardwareListFlags, HardwareNewFlags
+from roofline.options.verbs import HardwareCheckFlags, HardwareListFlags, HardwareNewFlags
 
 
 def hardware_list(text: str | None, flags: HardwareListFlags) -> None:
@@ -55,12 +55,19 @@ def hardware_show(name: str, flags: JsonOutput) -> None:
         _out(flags["json"], system.to_dict(), lambda: report_hardware.system_page(system))
 
 
-def hardware_check(files: tuple[str, ...]) -> None:
-    """The loader's checks on your own files: every problem with its line; exit 3 if there is one."""
+def hardware_check(files: tuple[str, ...], flags: HardwareCheckFlags) -> None:
+    """The loader's checks on your own files: every problem with its line; exit 3 if there is one.
+
+    With --older, which prices and engine files of the library are past their date.
+    """
     from roofline.calibration.review import review_file, unverified_values
     from roofline.hardware.library import read_fields
     from roofline.hardware.loading import load_hardware
 
+    if flags["older"] is not None:
+        _show_stale(flags["older"])
+    elif not files:
+        refuse("hardware check: expected files, or --older such as 180d for the library's own prices and engines")
     wrong = 0
     for file in map(Path, files):
         found = review_file(file)
@@ -74,6 +81,17 @@ def hardware_check(files: tuple[str, ...]) -> None:
     if wrong:
         msg = f"{wrong} of {len(files)} files would be refused; mend the lines above"
         raise SpecError(msg)
+
+
+def _show_stale(older: str) -> None:
+    from roofline.engines.library import engine_names, load_engine
+    from roofline.files.ages import read_days
+    from roofline.hardware.loading import load_every_hardware
+    from roofline.hardware.systems import load_every_system
+    from roofline.reports.hardware import stale_table
+
+    engines = [load_engine(name) for name in engine_names()]
+    show("\n".join(stale_table([*load_every_hardware(), *load_every_system()], engines, read_days(older))))
 
 
 def hardware_diff(one: str, other: str, flags: JsonOutput) -> None:

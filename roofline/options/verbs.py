@@ -643,6 +643,16 @@ NewFile: TypeAlias = Annotated[
 ]
 
 
+class HardwareCheckFlags(TypedDict, total=False):
+    """The flags of ``hardware check``."""
+
+    older: Annotated[
+        str | None,
+        Option("List the library's prices and engine files whose date is longer past: 180d.", metavar="AGE",
+               everyday=True),
+    ]  # fmt: skip
+
+
 class HardwareNewFlags(TypedDict, total=False):
     """The flags of ``hardware new``."""
 

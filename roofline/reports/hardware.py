@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from roofline.engines.engine import Engine
+from roofline.files.ages import days_old
 from roofline.hardware.checks import blocks_of
 from roofline.hardware.facts import Differences, facts_of, link_rate, link_words, rate_words
 from roofline.hardware.fields import Block, Price
@@ -124,6 +126,24 @@ def difference_table(found: Differences) -> list[str]:
     rows = [(d.fact, d.one or "-", d.other or "-", "-" if d.ratio is None else f"{d.ratio:.3g}") for d in found.facts]
     lines = table(("fact", one.name, other.name, "ratio"), rows)
     return [*lines, *(f"caution: {caution}" for spec in (one, other) for caution in spec.cautions)]
+
+
+def stale_table(priced: Iterable[HardwareSpec | System], engines: Iterable[Engine], days: int) -> list[str]:
+    """The prices and the engine files that were dated more than so many days ago, the oldest first, and how many."""
+    dated = [
+        (days_old(price.date), f"{each.name} {_price(price)}", price.date, each.source_of(price, "value")[0])
+        for each in priced
+        for price in each.prices
+    ]
+    dated += [(days_old(each.date), f"engine {each.name} {each.version}", each.date, each.title) for each in engines]
+    past = sorted(row for row in dated if row[0] > days)[::-1]
+    rows: list[Row] = [(what, date, str(old), source) for old, what, date, source in past]
+    lines = table(("what", "date", "days old", "source"), rows, left=(0, 1, 3)) if rows else []
+    return [
+        *lines,
+        *([""] if rows else []),
+        f"{len(past)} of {len(dated)} prices and engine files are older than {days} days",
+    ]
 
 
 def _rate(value: float, dtype: str) -> str:

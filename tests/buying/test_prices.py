@@ -29,7 +29,10 @@ def test_offers_carry_kind_date_and_source() -> None:
         assert offer.devices == 1
     rent = pick_offer(offers_of(load_hardware("h100")), "on_demand")
     assert rent is not None
-    assert rent.words() == "h100-sxm-80gb 2.71 USD/h, on_demand, 2026-09-20 (Akash GPU prices transcribed 2026-09-20)"
+    assert (
+        rent.words()
+        == "h100-sxm-80gb 2.71 USD/h, on_demand, 2026-09-20, 70 days old (Akash GPU prices transcribed 2026-09-20)"
+    )
 
 
 def test_a_cloud_shape_is_had_whole() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shell import answer, roofline
+from shell import answer, refusal, roofline
 
 from roofline.files.library import data_folder, read_yaml
 from roofline.hardware.loading import hardware_names, load_hardware
@@ -227,6 +227,27 @@ def test_every_shipped_file_passes(file: Path) -> None:
 # diff
 
 
+def test_what_is_past_its_date_is_listed_the_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    *rows, _, last = answer("hardware", "check", "--older", "180d").splitlines()
+    ages = [int(re.search(r" ([0-9]+)  \S", row)[1]) for row in rows[1:]]  # type: ignore[index]
+    assert ages == sorted(ages, reverse=True)
+    assert min(ages) > 180
+    assert last.startswith(f"{len(ages)} of ")
+    assert any(row.startswith("engine megatron") for row in rows)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    assert answer("hardware", "check", "--older", "0d").startswith("0 of ")
+
+
+@pytest.mark.parametrize("given", [("--older", "180"), ()])
+def test_an_age_is_a_number_of_days_and_something_is_to_check(given: tuple[str, ...]) -> None:
+    assert "such as 180d" in refusal(2, "hardware", "check", *given)
+
+
+def test_a_day_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    assert "seconds after 1970" in refusal(2, "hardware", "check", "--older", "180d")
+
+
 def test_a_difference_has_ratios_and_ridge_points() -> None:
     table = answer("hardware", "diff", "h100", "mi300x")
     assert re.search(r"^ridge point bf16 +295 FLOP/B +247 FLOP/B +0\.835$", table, re.MULTILINE)
@@ -303,7 +324,7 @@ def test_a_template_overwrites_nothing_and_names_are_names(tmp_path: Path, monke
         ),
         (("diff", "h100", "8xh100"), 3, "8xh100 is 8 devices"),
         (("schema", "box"), 2, "schema 'box': expected device or system"),
-        (("check",), 2, "Missing argument 'FILES...'"),
+        (("check",), 2, "expected files, or --older"),
     ],
 )
 def test_wrong_input_is_one_line(arguments: tuple[str, ...], code: int, text: str) -> None:

@@ -50,7 +50,10 @@ def test_compare_says_who_is_best_what_misses_and_what_is_modelled() -> None:
     assert "Splitwise" in lines[0]
     assert re.fullmatch(r"best: h100-sxm-80gb, 0\.0[0-9]+ USD per million tokens at full load", lines[2])
     assert f"t4 misses: {TOO_LARGE}" in lines
-    assert "price: h100-sxm-80gb 2.71 USD/h, on_demand, 2026-09-20 (Akash GPU prices transcribed 2026-09-20)" in lines
+    assert (
+        "price: h100-sxm-80gb 2.71 USD/h, on_demand, 2026-09-20, 70 days old (Akash GPU prices transcribed 2026-09-20)"
+        in lines
+    )
     assert any(line.startswith("no cost: no on_demand price of l40s") for line in lines)
     assert any("no queueing" in line for line in lines)
     assert any("25% used" in line and "100% used" in line for line in lines)

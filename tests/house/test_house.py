@@ -308,7 +308,7 @@ VERBS = {
     "--keep --op --subs --policy --dropout --quantity --mean --input --dims --strict --json --solve --elasticity "
     "--latex --python --js --help-all",
     "hardware show": "--json",
-    "hardware check": "",
+    "hardware check": "--older",
     "hardware diff": "--json",
     "hardware new": "--from --output -o",
     "hardware schema": "",

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from unittest import mock
 
+import clock  # noqa: F401
 import pytest
 
 from roofline.cli import app as cli
