@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
@@ -89,7 +90,9 @@ def is_code(text: str) -> bool:
 
 
 def preset_of(name: str) -> str:
-    """The preset that a name means: its own, an alias, an id of the hub. Raises ConfigError; no file is looked for.
+    """The preset that a name, an alias or an id of the hub means, under an alias that is no spelling of its name.
+
+    Raises ConfigError; no file is looked for.
 
     >>> preset_of("meta-llama/Llama-3.1-8B")
     'llama-3.1-8b'
@@ -124,6 +127,8 @@ def _from_preset(name: str) -> Source:
         preset = _read_preset(folded)
     elif folded in (known := _by_name(hub="/" in name)):
         preset = _read_preset(known[folded])
+        if "/" not in name and _letters(folded) != _letters(preset["name"]):  # a model of its own, of this network
+            preset = {**preset, "name": folded, "source": f"the network of {preset['name']}; {preset['source']}"}
     elif folded in trace_names():
         return Source(folded, folded, read_json(TRACES / f"{folded}.json", "a recorded trace"), folded)
     elif folded in (own := plugin_models()):
@@ -147,13 +152,22 @@ def _by_name(*, hub: bool = False) -> Mapping[str, str]:
 
 
 def hub_id(name: str) -> str:
-    """The id that the hub has a preset under, the first where there are several; ``name`` where it is no preset.
+    """The id that the hub has a preset or an alias of it under: the first, or the first that is called so.
 
-    >>> hub_id("llama-3.1-8b"), hub_id("my/folder")
-    ('meta-llama/Llama-3.1-8B', 'my/folder')
+    It is ``name`` where that is neither.
+
+    >>> hub_id("llama-3.1-70b"), hub_id("llama-3.3-70b"), hub_id("my/folder")
+    ('meta-llama/Llama-3.1-70B', 'meta-llama/Llama-3.3-70B-Instruct', 'my/folder')
     """
-    known = _read_preset(name).get("hub") if name in _shipped_presets() else None
-    return str(known[0]) if known else name
+    preset = _by_name().get(name, name)
+    known = _read_preset(preset).get("hub", ()) if preset in _shipped_presets() else ()
+    called = [each for each in known if _letters(each.partition("/")[2]).startswith(_letters(name))]
+    return str([*called, *known, name][0])
+
+
+def _letters(name: str) -> str:
+    """A name without what is spelled in several ways: llama3.1-8b and llama-3.1-8b."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def is_named(name: str, given: str) -> bool:
@@ -162,9 +176,9 @@ def is_named(name: str, given: str) -> bool:
     >>> is_named("llama-3.1-8b", "/models/Llama-3.1-8B-Instruct"), is_named("llama-3.1-8b", "llama-3-8b")
     (True, False)
     """
-    last = Path(given).name.lower()
+    last, preset = Path(given).name.lower(), _by_name().get(name.lower(), name.lower())
     ids = {each.rpartition("/")[2]: preset for each, preset in _by_name(hub=True).items()}
-    return name.lower() in (given.lower(), last, _by_name().get(last), ids.get(last))
+    return name.lower() in (given.lower(), last) or preset in (last, _by_name().get(last), ids.get(last))
 
 
 def _is_folder(path: Path) -> bool:

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,10 @@ def test_aliases_are_unique_and_lead_to_their_preset():
     aliases = [(alias, name) for name, preset in presets.items() for alias in preset["aliases"]]
     assert len({alias for alias, _ in aliases} | set(presets)) == len(aliases) + len(presets)
     for alias, name in aliases:
-        assert load_model(alias) == load_model(name)
+        assert replace(load_model(alias), name=name, source="") == replace(load_model(name), source="")
+    assert load_model("llama3.1-8b").name == "llama-3.1-8b"  # a spelling of it
+    assert (r1 := load_model("DeepSeek-R1")).name == "deepseek-r1"  # a model of its own
+    assert r1.source.startswith("the network of deepseek-v3; ")
     ids = [(each, name) for name, preset in presets.items() for each in preset.get("hub", ())]
     assert len({each.lower() for each, _ in ids}) == len(ids)
     for each, name in ids:
