@@ -98,11 +98,12 @@ def read_training(
     device = known if isinstance(known, HardwareSpec) else load_hardware(known, overrides=fields["hardware"])
     sequence, batch = _lengths(network, asked)
     recipe = read_training_recipe(asked["dtype"] or usual_recipe(device), asked["gradients"])
-    request = _request(
-        network, hardware, device, asked, {"sequence": sequence, "batch": batch, "dtype": recipe.computes}
-    )
+    documents = _documents(asked)
+    longest = max(documents, default=sequence)
+    what = {"sequence": sequence, "longest": longest, "batch": batch, "dtype": recipe.computes}
+    request = _request(network, hardware, device, asked, what)
     policy = None if asked["recompute"] is None else _policy(asked["recompute"])
-    learning, documents = read_learning(asked), _documents(asked)
+    learning = read_learning(asked)
     program = learning.apply(packed(request.program, documents) if documents else request.program)
     trained = learning.trained(program)
     program = with_dropout(program) if asked["dropout"] else program
@@ -119,10 +120,11 @@ def read_at(question: TrainingQuestion, batch: int, sequence: int, microbatch: i
 
     Raises UsageError or WorkloadError as ``read_training`` does.
     """
-    _check_sequence(question.request.model, sequence, sequence)
+    longest = max(question.documents, default=sequence)
+    _check_sequence(question.request.model, sequence, longest)
     for name, value in (("batch", batch), *(() if microbatch is None else (("microbatch", microbatch),))):
         _whole(name, value)
-    request = asked_at(question.request, batch=batch, prompt=sequence)
+    request = _as_long_as(asked_at(question.request, batch=batch, prompt=longest), sequence)
     return replace(question, request=request, batch=batch, sequence=sequence, microbatch=microbatch)
 
 
@@ -139,12 +141,17 @@ def _request(
     edits = {path: value for path, value in (asked["set"] or {}).items() if not path.startswith("model.")}
     usual = "transformers" if device.kind == "cpu" else "torch-compile"
     options: dict[str, Any] = {**part(RequestOptions, asked), "lora": None, "weight_dtype": None}
-    options |= {"batch": what["batch"], "prompt": what["sequence"], "generate": 1, "dtype": what["dtype"]}
+    options |= {"batch": what["batch"], "prompt": what["longest"], "generate": 1, "dtype": what["dtype"]}
     options |= {"phase": str(network.program().phases[0]), "lm_head": "all", "set": edits or None}
     options |= {"engine": asked["engine"] or usual}
     if asked["reserve"] is None and device.capacity is not None:
         options |= {"reserve": RESERVE}
-    return read_request(network, hardware, **options)
+    return _as_long_as(read_request(network, hardware, **options), what["sequence"])
+
+
+def _as_long_as(request: Request, sequence: int) -> Request:
+    """A request for the longest document of a sequence, which positions bound, as one for the sequence."""
+    return replace(request, workload=replace(request.workload, prompt=sequence))
 
 
 def _lengths(network: Model, asked: TrainOptions) -> tuple[int, int]:
@@ -166,7 +173,8 @@ def _check_sequence(network: Model, sequence: int, longest: int) -> None:
     """Raises UsageError or WorkloadError for a sequence, or the longest document in it, that cannot be."""
     _whole("sequence", sequence)
     if longest > network.lengths.positions:
-        msg = f"sequence {longest} exceeds the model's {network.lengths.field} {network.lengths.positions}"
+        what = f"sequence {sequence}" if longest == sequence else f"a document of {longest} tokens"
+        msg = f"{what} exceeds the model's {network.lengths.field} {network.lengths.positions}"
         raise WorkloadError(msg)
 
 

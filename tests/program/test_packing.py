@@ -71,12 +71,22 @@ def test_a_step_over_documents_is_faster_and_holds_as_much() -> None:
     assert several.to_dict()["inputs"]["sequence_lengths"] == [1024] * 4 + [4096]
 
 
+def test_documents_not_their_sum_are_bound_by_positions() -> None:
+    asked = {"batch": 2, "microbatch": 1, "zero": 0, "recompute": "none"}
+    step = roofline.train("gpt2", "h100", sequence_lengths="1024x4", **asked).step
+    assert step.question.request.model.lengths.positions == 1024
+    assert step.question.request.workload.prompt == step.question.sequence == 4096
+    apart = roofline.train("gpt2", "h100", sequence=1024, **{**asked, "batch": 8, "microbatch": 4}).step
+    assert step.flops == apart.flops
+    assert step.memory == apart.memory
+
+
 @pytest.mark.parametrize(
     ("asked", "text"),
     [
         ({"sequence_lengths": "1024,x"}, 'sequence-lengths "1024,x": expected tokens of documents such as 512,1024'),
         ({"sequence_lengths": "0"}, "expected tokens of documents"),
-        ({"sequence_lengths": "512x2,2048"}, "sequence 2048 exceeds the model's max_position_embeddings 1024"),
+        ({"sequence_lengths": "512x2,2048"}, "document of 2048 tokens exceeds the model's max_position_embeddings"),
         ({"sequence_lengths": "512x2", "sequence": 512}, "sequence 512: documents of 1024 tokens are packed"),
         ({"sequence_lengths": "512x9999"}, "expected at most 4,096 documents"),
         ({"sequence_lengths": "512x2", "kernels": "materialised"}, "packed documents take fused attention"),
