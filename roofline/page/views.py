@@ -62,7 +62,7 @@ def taped(pairs: Pairs) -> Json:
     """A prediction as a tape for the layout that it has: what ``predict`` answers for other batches and lengths."""
     options = completed(PredictOptions, keywords_of(pairs, PredictOptions), "tape")
     recording = Recording.asked(model_asked(pairs), hardware_asked(pairs), (), cast("PredictOptions", options))
-    return wire(recording.tape(recording.results(by_operator=True)))
+    return wire(recording.tape(recording.rows()))
 
 
 def operator(pairs: Pairs) -> Json:

@@ -6,7 +6,7 @@ is a :class:`roofline.tape.tape.Tape`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
@@ -91,28 +91,39 @@ class Recording:
         """The tape of some results."""
         return Tape.of(self.trace, results)
 
-    def results(self, *, by_operator: bool = False) -> dict[str, Number]:
-        """Each step's figures under the name of its phase, and those of the request, as ``predict`` names them.
-
-        ``by_operator``: what adds up of each operator too, by its place in the phase: ``decode.3.time_s``.
-        """
-        timed = {phase: self._timed(phase) for phase in self.request.phases}
-        phases = {phase: self._figures(phase, pairs) for phase, pairs in timed.items()}
+    def results(self) -> dict[str, Number]:
+        """Each step's figures under the name of its phase, and those of the request, as ``predict`` names them."""
+        phases = {phase: self._figures(phase, self._timed(phase)) for phase in self.request.phases}
         found = {f"{phase}.{name}": value for phase, figures in phases.items() for name, value in figures.items()}
         workload = self.request.workload
-        times = {phase: figures["time_s"] for phase, figures in phases.items()}
-        whole = added(workload.steps(phase) * time for phase, time in times.items())
-        if Phase.DECODE in times:
-            tokens: Number = workload.steps(Phase.DECODE) + (Phase.PREFILL in times)
-        else:
-            tokens = workload.read(tuple(times))
-        found |= {"request_s": whole, "tokens_per_s": workload.batch * tokens / whole}
+        whole = added(workload.steps(phase) * figures["time_s"] for phase, figures in phases.items())
+        found |= {"request_s": whole, "tokens_per_s": self._tokens() / whole}
         if "energy_j" in phases[self.request.phases[0]]:
             found["energy_j"] = added(workload.steps(p) * figures["energy_j"] for p, figures in phases.items())
-        for phase, pairs in timed.items() if by_operator else ():
-            operators = enumerate(self._operators(phase, pairs))
-            found |= {f"{phase}.{i}.{name}": value for i, each in operators for name, value in each.items()}
         return found | self.memory()
+
+    def rows(self) -> dict[str, Number]:
+        """What the results are made of: each operator by its place in its phase, tokens, and memory.
+
+        ``decode.3.count`` is how often an operator runs in a step, ``decode.3.time_s`` what one execution takes, and so
+        on; latency is what the other parts leave of the time. ``tokens`` are those that a request's time is for.
+        """
+        operators = {phase: self._operators(phase, self._timed(phase)) for phase in self.request.phases}
+        found = {
+            f"{phase}.{place}.{name}": value
+            for phase, each in operators.items()
+            for place, operator in enumerate(each)
+            for name, value in operator.items()
+            if name != "latency_s"
+        }
+        return {**found, "tokens": self._tokens(), **self.memory()}
+
+    def _tokens(self) -> Number:
+        """What a request writes, or reads where it writes nothing, of all its sequences."""
+        workload, phases = self.request.workload, self.request.phases
+        if Phase.DECODE in phases:
+            return workload.batch * (workload.steps(Phase.DECODE) + (Phase.PREFILL in phases))
+        return workload.batch * workload.read(tuple(phases))
 
     def _figures(self, phase: Phase, pairs: Pairs) -> dict[str, Number]:
         """Times, counts and utilisations of one step of a phase; of decode, their means over the steps."""
@@ -135,20 +146,20 @@ class Recording:
         return found
 
     def _operators(self, phase: Phase, pairs: Pairs) -> list[dict[str, Number]]:
-        """Of each operator of a step, as ``predict`` lists them, what adds up: times, counts, and time at the peaks.
+        """Of each operator of a step, as ``predict`` lists them, how often it runs and what one execution takes.
 
-        Those of all its repeats; of decode, their means over the steps; of a prompt in pieces, over the pieces.
+        Times, counts, and time at the peaks; of decode, their means over the steps; of a prompt in pieces, over those.
         """
         machine = self.steps.machine
         pieces = self.request.workload.pieces if phase is Phase.PREFILL else 1
         each = len(pairs) // int(pieces)
-        found = [_adding_up(pairs[place::each], machine) for place in range(each)]
+        found = [_of_one(pairs[place::each], machine) for place in range(each)]
         if self.steps.layout.pp == 1 or self.steps.parts(phase) == 1:
             return found
-        whole, parts = self.steps.timing(phase, pairs), self.steps.parts(phase)
-        one = {name: added(op[name] for op in found) for name in found[0]}
-        more = {name: maximum(0, getattr(whole, name) - one[name]) for name in SECONDS} | {"count": parts - 1}
-        return [*found, {name: more.get(name, value * (parts - 1)) for name, value in one.items()}]
+        whole, again = self.steps.timing(phase, pairs), self.steps.parts(phase) - 1
+        one = {name: added(op["count"] * op[name] for op in found) for name in found[0]} | {"count": again}
+        more = {name: maximum(0, getattr(whole, name) - one[name]) / again for name in SECONDS}
+        return [*found, one | more]
 
     def _timed(self, phase: Phase) -> Pairs:
         """Each operator of one step, with the time of one execution; of a prompt in pieces, those of each piece."""
@@ -226,12 +237,18 @@ class Recording:
         return maximum(0, whole(reduce(minimum, roots)))
 
 
-def _adding_up(pairs: Pairs, machine: Machine) -> dict[str, Number]:
-    """Times and counts of an operator, of the passes in which it runs."""
-    timing = total((cost.count, each.mean()) for cost, each in pairs)
-    counts = {name: added(cost.count * mean(getattr(cost, name)) for cost, _ in pairs) for name in COUNTS}
-    peak = added(cost.count * mean(machine.peak_s(cost)) for cost, _ in pairs)
+def _of_one(pairs: Pairs, machine: Machine) -> dict[str, Number]:
+    """How often an operator runs, and times and counts of one execution, the mean over the passes in which it does."""
     many = added(cost.count for cost, _ in pairs)
+    shares = [cost.count / many for cost, _ in pairs]
+    timing = total((share, each.mean()) for share, (_, each) in zip(shares, pairs, strict=True))
+
+    def counted(values: Iterable[Number]) -> Number:
+        return added(share * mean(value) for share, value in zip(shares, values, strict=True))
+
+    costs = [cost for cost, _ in pairs]
+    counts = {name: counted(getattr(cost, name) for cost in costs) for name in COUNTS}
+    peak = counted(machine.peak_s(cost) for cost in costs)
     return {"count": many, **dict(zip(SECONDS, timing.all_seconds, strict=True)), **counts, "peak_s": peak}
 
 

@@ -19,25 +19,22 @@ function figures(timed) {
   return { time_s, bound_s, low_s, high_s, shares, flops, vector_flops, bytes, mfu, mbu, link_bytes, bound_by, intensity };
 }
 
-// What a tape says of a phase: decode.time_s and so on, and under its own name each operator's.
-function ofPhase(results, phase) {
-  const start = `${phase}.`;
-  const own = Object.entries(results).filter(([name]) => name.startsWith(start));
-  return { own: Object.fromEntries(own.map(([name, value]) => [name.slice(start.length), value])), operators: results[phase] };
-}
-
-function operator(told, timed, bandwidth) {
+// An operator as often as it runs, from what one execution takes.
+function operator(told, { count, ...one }, bandwidth) {
   const { name, kind, form } = told;
+  const timed = Object.fromEntries(Object.entries(one).map(([key, value]) => [key, count * value]));
   const alone = kind !== "pipeline" && timed.time_s > 0;
   const mfu = alone ? timed.peak_s / timed.time_s : 0;
   const mbu = alone ? timed.bytes / (timed.time_s * bandwidth) : 0;
-  return { name, kind, count: timed.count, ...(form ? { form } : {}), ...figures({ ...timed, mfu, mbu }) };
+  return { name, kind, count, ...(form ? { form } : {}), ...figures({ ...timed, mfu, mbu }) };
 }
 
-function phase(told, found, steps, bandwidth) {
-  const operators = told.operators.map((each, place) => operator(each, found.operators[place], bandwidth));
-  const sum = (name) => operators.reduce((total, each) => total + each[name], 0);
-  const own = figures({ ...found.own, vector_flops: sum("vector_flops"), link_bytes: sum("link_bytes") });
+const ADDED = ["time_s", "bound_s", "low_s", "high_s", "compute_s", "memory_s", "link_s", "flops", "vector_flops", "bytes", "link_bytes", "peak_s"];
+
+function phase(name, told, tape, { steps, stages, bandwidth }) {
+  const operators = tape.operators(name).map((each, place) => operator(told.operators[place], each, bandwidth));
+  const timed = Object.fromEntries(ADDED.map((key) => [key, tape.total(name, key)]));
+  const own = figures({ ...timed, mfu: timed.peak_s / stages / timed.time_s, mbu: timed.bytes / bandwidth / stages / timed.time_s });
   const devices = told.bytes ? Math.round(told.total_bytes / told.bytes) : 1;
   return { steps, ...own, total_flops: devices * own.flops, total_bytes: devices * own.bytes, operators };
 }
@@ -49,26 +46,29 @@ const KEPT = [
 ];
 
 // What is not on the tape is left out: what is made at the start of an engine, what would hold a model that is too large.
-export function played(answer, results, point, bandwidth) {
+// Throws a TapeError where the recording does not hold.
+export function played(answer, tape, point, bandwidth) {
+  tape.play(point);
   const kept = Object.fromEntries(KEPT.filter((name) => name in answer).map((name) => [name, answer[name]]));
   const phases = {};
   for (const [name, told] of Object.entries(answer.phases)) {
     const steps = name === "decode" && point.generate ? point.generate - 1 : told.steps;
-    phases[name] = phase(told, ofPhase(results, name), steps, bandwidth);
+    phases[name] = phase(name, told, tape, { steps, stages: answer.layout?.pp ?? 1, bandwidth });
   }
   const memory = { overhead_bytes: answer.memory.overhead_bytes, capacity_bytes: answer.memory.capacity_bytes };
-  for (const name of [...MEMORY, "max_batch"]) if (name in results) memory[name] = results[name];
+  for (const name of [...MEMORY, "max_batch"]) if (tape.result(name) !== undefined) memory[name] = tape.result(name);
   const before = ["encode", "prefill"].filter((name) => name in phases).map((name) => phases[name].time_s);
+  const request_s = Object.values(phases).reduce((total, each) => total + each.steps * each.time_s, 0);
   return {
     ...kept,
     inputs: { ...answer.inputs, ...point },
-    fits: "fits" in results ? Boolean(results.fits) : answer.fits,
+    fits: tape.result("fits") === undefined ? answer.fits : Boolean(tape.result("fits")),
     memory,
     phases,
-    request_s: results.request_s,
+    request_s,
     ...("ttft_s" in answer ? { ttft_s: before.reduce((total, each) => total + each, 0) } : {}),
     ...("tpot_s" in answer ? { tpot_s: phases.decode.time_s } : {}),
-    tokens_per_s: results.tokens_per_s,
+    tokens_per_s: tape.result("tokens") / request_s,
   };
 }
 

@@ -93,7 +93,7 @@ function slide(patch) {
   const point = tape?.key === keyOfTape() && pointOf(state, answer, tape.found);
   try {
     if (!point) throw new Refused();
-    answer = played(answer, tape.found.at(point), point, roof.bandwidth_bytes_per_s);
+    answer = played(answer, tape.found, point, roof.bandwidth_bytes_per_s);
     paint({ moving: true });
   } catch {
     clearTimeout(resting);

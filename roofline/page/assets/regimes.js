@@ -11,12 +11,11 @@ const AT_ONCE_MS = 10;
 // What binds at each batch and length, and whether it fits: a row for each length. Worked out while nothing else is;
 // null where `current` says that it is no longer asked for.
 export async function mapped(tape, phase, name, batches, lengths, point, current) {
-  const wanted = [...["time_s", "compute_s", "memory_s", "link_s"].map((each) => `${phase}.${each}`), "fits"];
   const found = [];
   let start = performance.now();
   for (const length of lengths) {
     const row = [];
-    for (const batch of batches) row.push(regime(tape, phase, wanted, { ...point, batch, [name]: length }));
+    for (const batch of batches) row.push(regime(tape, phase, { ...point, batch, [name]: length }));
     found.push(row);
     if (performance.now() - start > AT_ONCE_MS) {
       await new Promise((done) => setTimeout(done));
@@ -27,15 +26,17 @@ export async function mapped(tape, phase, name, batches, lengths, point, current
   return found;
 }
 
-function regime(tape, phase, wanted, point) {
+const TIMES = ["time_s", "compute_s", "memory_s", "link_s"];
+
+function regime(tape, phase, point) {
   try {
-    const found = tape.some(point, wanted);
-    const timed = Object.fromEntries(wanted.slice(0, 4).map((each) => [each.slice(phase.length + 1), found[each]]));
-    return { bound: boundBy(timed), fits: found.fits !== 0 };
+    tape.play(point);
   } catch (failure) {
     if (failure instanceof TapeError) return null;  // the layout does not divide it, or another choice is made
     throw failure;
   }
+  const timed = Object.fromEntries(TIMES.map((name) => [name, tape.total(phase, name)]));
+  return { bound: boundBy(timed), fits: tape.result("fits") !== 0 };
 }
 
 // Neighbours of one kind in a row, as [first, one past the last, kind].

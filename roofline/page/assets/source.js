@@ -85,7 +85,7 @@ class Recorded {
     const { answer, roof, tape } = await this.record(state);
     const point = pointOf(state, answer, tape);
     try {
-      return { answer: played(answer, tape.at(point), point, roof.bandwidth_bytes_per_s), roof };
+      return { answer: played(answer, tape, point, roof.bandwidth_bytes_per_s), roof };
     } catch (failure) {
       if (failure instanceof TapeError) throw new Refused(`No recording in this file holds there (${failure.message}); roofline page answers it.`);
       throw failure;
@@ -107,7 +107,7 @@ class Recorded {
 
 // The letters of a tape: what the state says, else what the answer took.
 export function pointOf(state, answer, tape) {
-  return Object.fromEntries(tape.wire.letters.map(({ name }) => [name, Number(state[name] ?? answer.inputs[name])]));
+  return Object.fromEntries(tape.letters.map(({ name }) => [name, Number(state[name] ?? answer.inputs[name])]));
 }
 
 export async function source() {
