@@ -2,7 +2,8 @@
 
 A quantity is a number and a unit, ``3.35 TB/s``; in Python it is a float in SI base units (bytes, FLOP, seconds, Hz, W,
 and joules for energy), except for prices, which stay per hour and per kWh. One fused multiply-add is 2 FLOP; OP and
-FLOP are one dimension. Decimal prefixes are k M G T P E, binary ones Ki Mi Gi Ti; bits become bytes.
+FLOP are one dimension; FLOPS, as data sheets write it, is FLOP/s. Decimal prefixes are k M G T P E, binary ones Ki Mi
+Gi Ti; bits become bytes.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ _KINDS: dict[Dimension, _Kind] = {
     "bytes_per_s": _Kind("a rate", "3.35 TB/s", ("B/s", "bit/s"), _DATA),
     "bytes_per_cycle": _Kind("a width", "128 B/cycle", ("B/cycle",), ""),
     "flops": _Kind("an amount of work", "27.6 TFLOP", ("FLOP", "OP"), _WORK),
-    "flops_per_s": _Kind("a compute rate", "989.4 TFLOP/s", ("FLOP/s", "OP/s"), _WORK),
+    "flops_per_s": _Kind("a compute rate", "989.4 TFLOP/s", ("FLOP/s", "OP/s", "FLOPS", "OPS"), _WORK),
     "flops_per_cycle": _Kind("work per cycle", "4096 FLOP/cycle", ("FLOP/cycle", "OP/cycle"), ""),
     "frequency_hz": _Kind("a frequency", "1980 MHz", ("Hz",), "k M G"),
     "time_s": _Kind("a time", "30 ms", ("s", "min", "h"), "m u n"),

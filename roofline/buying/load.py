@@ -126,7 +126,9 @@ class InFlight:
     def words(self) -> str:
         """In a few words."""
         told = f"{self.requests:,} requests in flight"
-        if self.users is not None:
+        if self.users is not None and self.activity == 1:
+            told += f" of {self.users:,} users"
+        elif self.users is not None:
             told += (
                 f", which {self.users:,} users at {self.activity:.3g} activity exceed in {SELDOM:.0%} of all moments"
             )

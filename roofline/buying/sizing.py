@@ -272,13 +272,17 @@ def _exceeding(order: Order, result: Sizing, limits: Limits) -> Miss | None:
             worst = float("inf")
         elif value > limit * (1 + 1e-9):
             within = int(order.units * limit / value * (1 + 1e-9))
+            rented = value == to_pay and result.terms.kind != "purchase"
+            how = f" to rent for {owning.years:g} years" if rented else ""
             serves = load.told(order.most * within / order.units * (1 - load.headroom))
-            reasons.append(
-                f"{order.units:,} units {verb} {words(value)} > {words(limit)}, "
-                f"{within:,} units serve {serves} of {load.amount:g}"
-            )
+            enough = f"{_counted(within, 'serve')} {serves} of {load.amount:g}" if within else "not one is within it"
+            reasons.append(f"{_counted(order.units, verb)} {words(value)}{how} > {words(limit)}, {enough}")
             worst = max(worst, value / limit)
     return Miss(order.hardware, order.curve.who, tuple(reasons), worst) if reasons else None
+
+
+def _counted(count: int, verb: str) -> str:
+    return f"1 unit {verb}s" if count == 1 else f"{count:,} units {verb}"
 
 
 def _misses(found: Sequence[Order | Miss], served: set[Served]) -> list[Miss]:

@@ -16,8 +16,18 @@ from roofline.errors import SpecError, UsageError, one_line
 
 
 def fail(message: str, code: int) -> NoReturn:
-    print(f"roofline: {one_line(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201
+    _say(f"roofline: {one_line(' '.join(message.split()))}")
     sys.exit(code)
+
+
+def _say(line: str) -> None:
+    """A line on stderr; in a terminal it goes on, between words, in lines of its width."""
+    if sys.stderr.isatty():
+        import textwrap
+
+        columns = shutil.get_terminal_size().columns
+        line = textwrap.fill(line, columns, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
+    print(line, file=sys.stderr)  # noqa: T201
 
 
 def refuse(message: str) -> NoReturn:
@@ -25,7 +35,7 @@ def refuse(message: str) -> NoReturn:
 
 
 def warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr)  # noqa: T201
+    _say(f"warning: {text}")
 
 
 def tell(text: str) -> None:

@@ -42,7 +42,8 @@ def _check_format(style: str, flag: str, alone: bool, *formats: str) -> None:
     """Raises UsageError for a flag beside another question, or in a format that it has none for."""
     if not alone or style not in ("text", *formats):
         answers = "".join(f", --{name}" for name in formats)
-        msg = f"{flag} is a question of its own: it answers as text{answers}, without the flags of another question"
+        others = {"--solve": "--elasticity, --mean and --quantity", "--elasticity": "--solve"}[flag]
+        msg = f"{flag} is a question of its own: it answers as text{answers}, without {others}"
         raise UsageError(msg)
 
 

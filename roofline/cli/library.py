@@ -6,7 +6,7 @@ from pathlib import Path
 
 from roofline.cli.console import refuse, show, tell, warn, write_new
 from roofline.cli.traced import model_of
-from roofline.errors import SpecError, UsageError
+from roofline.errors import SpecError
 from roofline.options.groups import JsonOutput, Tracing
 from roofline.options.keywords import part
 from roofline.options.verbs import EngineNewFlags, ModelListFlags, ModelRecordFlags
@@ -56,13 +56,12 @@ def models_check(file: str) -> None:
     from roofline.models.model import load_model
 
     path = Path(file)
-    if len(path.parts) == 1 and path.suffix != ".json" and not path.exists():
-        msg = f"models check {file!r}: expected a path to a config.json or to its folder"
-        raise UsageError(msg)
-    model = load_model(path if path.suffix == ".json" else path / "config.json")
+    named = len(path.parts) == 1 and path.suffix != ".json" and not path.exists()
+    model = load_model(file if named else path if path.suffix == ".json" else path / "config.json")
     for warning in model.warnings:
         warn(warning)
-    ignored = f", {len(model.ignored)} fields ignored" if model.ignored else ""
+    count = len(model.ignored)
+    ignored = f", {count} field{'s' if count > 1 else ''} ignored" if count else ""
     show(f"{file}: {model.model_type}, {model.parameters:,} parameters{ignored}")
 
 

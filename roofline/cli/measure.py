@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,6 +17,9 @@ from roofline.errors import RooflineError, SpecError, UsageError
 from roofline.options.groups import Tracing
 from roofline.options.keywords import part
 from roofline.options.verbs import CalibrateFlags, DoctorFlags, ValidateFlags, ValidateOptions
+
+if TYPE_CHECKING:
+    from roofline.prediction.predict import Prediction
 
 Written = TypeVar("Written")
 
@@ -97,6 +100,8 @@ def validate(model: str, flags: ValidateFlags) -> None:
         cases = runner.compare_profile(profile, prediction, rules, flags["profiled_steps"], told_by)
         opened, interrupted = None, False
     elif flags["measurements"] is not None:
+        usual = partial(predict, subject, hardware, **part(ValidateOptions, flags))
+        prediction = prediction if flags["engine"] else _as_named(flags["measurements"], prediction, usual)
         cases, opened, interrupted = runner.compare_file(flags["measurements"], prediction), None, False
     else:
         opened = _open(flags["device"], _threads(flags["threads"]))
@@ -107,6 +112,14 @@ def validate(model: str, flags: ValidateFlags) -> None:
     text = report_validation.validation_text
     show(report.to_json(result.to_dict()) if flags["json"] else text(cases, result.verdict, wide=flags["wide"]))
     _leave(cases, result.verdict, flags["max_median_ape"], interrupted)
+
+
+def _as_named(file: Path, eager: Prediction, usual: Callable[[], Prediction]) -> Prediction:
+    """The prediction that has more of a file's operators: that of eager torch, or the usual one, ``predict``'s."""
+    from roofline.validation.measurements import unknown_operators
+
+    strange = len(unknown_operators(file, eager))
+    return other if strange and len(unknown_operators(file, other := usual())) < strange else eager
 
 
 def _validate_training(model: str, flags: ValidateFlags) -> None:

@@ -195,8 +195,12 @@ def _sweep_text(swept: Sweep) -> str:
     from roofline.reports.prediction import quantity
 
     size = quantity(sum(path.stat().st_size for path in swept.parts()), "bytes")
-    refused = f", {swept.refused:,} refused (column refused says why)" if swept.refused else ""
+    refused = f", {swept.refused:,} refused" if swept.refused else ""
+    reasons = swept.reasons() if swept.refused else []
+    why = [f"refused {count:,}: {reason}" for reason, count in reasons[:3]]
+    why += [f"and {len(reasons) - 3} more reasons, in the column refused"] if len(reasons) > 3 else []
     return (
         f"{swept.rows:,} rows in {len(swept.parts())} files of {swept.folder}, {size}{refused}\n"
-        f"roofline sweep show {swept.folder} --best usd_per_mtoken --where 'fits and tpot_s < 0.03'"
+        + "".join(f"{line}\n" for line in why)
+        + f"roofline sweep show {swept.folder} --best usd_per_mtoken --where 'fits and tpot_s < 0.03'"
     )

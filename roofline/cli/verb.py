@@ -138,10 +138,13 @@ class Verb(click.Command):
         self._close(formatter)
 
     def _close(self, formatter: click.HelpFormatter) -> None:
-        """Examples, unbroken so that they can be pasted, and exit codes."""
+        """Examples, which can be pasted, and exit codes."""
         if self.examples:
+            from roofline.reports.width import pasteable
+
             formatter.write("\nExamples:\n")
-            formatter.write("".join(f"  roofline {each}\n" for each in self.examples))
+            for each in self.examples:
+                formatter.write("".join(f"{line}\n" for line in pasteable(f"  roofline {each}", formatter.width)))
         if self.flags:
             formatter.write_paragraph()
             own = f"{self._exits}, " if self._exits else ""

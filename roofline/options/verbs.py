@@ -600,7 +600,8 @@ class ValidateFlags(Hardware, TorchDevice, MeasuredServingOptions, TrainedStep, 
     measurements: Annotated[
         Path | None,
         Option(
-            "Compare with a file: -o's, a CSV, what Nsight, rocprofv3 or torch's profiler wrote; time nothing.",
+            "Compare with a file: -o's, a CSV, what Nsight, rocprofv3 or torch's profiler wrote; time nothing. Where "
+            "--engine is not given, its names tell the engine, else it is eager torch.",
             metavar="FILE",
             everyday=True,
         ),

@@ -92,6 +92,8 @@ def _case(case: CaseComparison, wide: bool) -> Iterator[str]:
             f"{found.joined:.0%} of their time is joined to operators; predicted under {found.engine}, "
             f"{told[found.told_by]}"
         )
+    else:
+        yield f"predicted under {case.engine}"
     if any(op.measured_s for op in case.operators):
         header = ("operator", "x", "predicted", "measured", "off", "noise", "of roof", "bound by", "in band")
         more = ("bytes", "counted") if wide or any(op.dram_bytes for op in case.operators) else ()

@@ -162,14 +162,21 @@ def _pieces(line: str, columns: int) -> list[str]:
         return [line]
     start = line[: len(line) - len(line.lstrip())]
     if line.count(" --") >= _FLAGS:
-        words = line.strip().replace(" --", "\n--").split("\n")
-        return _command(words, columns - len(start), start)
+        return pasteable(line, columns)
     return textwrap.wrap(line.strip(), columns, initial_indent=start, subsequent_indent=f"{start}  ",
                          break_on_hyphens=False)  # fmt: skip
 
 
 _FLAGS = 3
 """A line with so many flags is a command: it goes on behind a backslash, so that it can be pasted."""
+
+
+def pasteable(command: str, columns: int) -> list[str]:
+    """The lines of a command that is no wider than that: it goes on behind a backslash, between flags."""
+    start = command[: len(command) - len(command.lstrip())]
+    if len(command) <= columns:
+        return [command]
+    return _command(command.strip().replace(" --", "\n--").split("\n"), columns - len(start), start)
 
 
 def _command(words: Sequence[str], columns: int, start: str) -> list[str]:

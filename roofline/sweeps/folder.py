@@ -38,7 +38,7 @@ from roofline.sweeps.trained import trained_rows
 from roofline.timing.timing import PARTS
 from roofline.version import versions
 
-MANIFEST = "manifest.json"
+MANIFEST = "_manifest.json"  # a name that readers of Parquet folders pass over
 _LOCK = ".lock"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,17 @@ class Sweep:
     def refused(self) -> int:
         """How many of them have a reason in place of results."""
         return sum(part["refused"] for part in self.manifest["parts"])
+
+    def reasons(self) -> list[tuple[str, int]]:
+        """Why rows were refused, and how many of them for each reason, the most frequent first."""
+        _, files = parquet()
+        told: Counter[str] = Counter()
+        for part in self.manifest["parts"]:
+            if part["refused"]:
+                column = files.read_table(file_of(self.folder, part["name"]), columns=["refused"])["refused"]
+                for found in column.drop_null().value_counts().to_pylist():
+                    told[found["values"]] += found["counts"]
+        return told.most_common()
 
     def parts(self) -> list[Path]:
         """The files of its parts, in the order of the study."""

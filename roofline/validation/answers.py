@@ -127,6 +127,7 @@ class CaseAnswer(TypedDict):
     phase: Annotated[Phase, Says("phase")]
     batch: Annotated[int, Says("sequences at once", "sequences")]
     length: Annotated[int, Says("tokens in, or attended to by a decode step", "tokens")]
+    engine: Annotated[str, Says("what the prediction runs under, its release, and whether that is eager")]
     prediction_sha256: Annotated[str, Says("hash of the JSON of the prediction, taken before anything was timed")]
     predicted_s: Annotated[float, Says("expected time", "s")]
     bound_s: Annotated[float, Says("time at best", "s")]

@@ -116,7 +116,8 @@ class CaseComparison:
 
     measured_s: the step as the clock had it; steady_s: scaled to the speed that a probe had in the calibration.
     others_s: kernels that no predicted operator claims, by name. digest: of the prediction, taken before. profile: the
-    step under the profiler; alone_s: its operators timed by themselves, by torch's names.
+    step under the profiler; alone_s: its operators timed by themselves, by torch's names. engine: what the prediction
+    runs under.
     """
 
     model: str
@@ -125,6 +126,7 @@ class CaseComparison:
     length: int
     predicted: Figures
     operators: tuple[OperatorComparison, ...]
+    engine: str
     measured_s: float | None = None
     steady_s: float | None = None
     noise: float = 0.0
@@ -195,6 +197,7 @@ class CaseComparison:
             "phase": self.phase,
             "batch": self.batch,
             "length": self.length,
+            "engine": self.engine,
             "prediction_sha256": self.digest,
             "predicted_s": self.predicted.time_s,
             "bound_s": self.predicted.bound_s,
@@ -329,8 +332,13 @@ def compare(
         )
         for op in whole.operators
     )
-    name = prediction.model.name
-    return CaseComparison(name, phase, batch, length, whole.figures, operators, noise=step_noise, **rest)
+    name, under = prediction.model.name, _under(prediction)
+    return CaseComparison(name, phase, batch, length, whole.figures, operators, under, noise=step_noise, **rest)
+
+
+def _under(prediction: Prediction) -> str:
+    """What a prediction runs under, in words."""
+    return f"{prediction.engine.words}{', eager' if prediction.engine.kernels == 'single' else ''}"
 
 
 def compare_shares(
@@ -349,7 +357,8 @@ def compare_shares(
         for op in whole.operators
         if op.name not in share_of or op.name == share_of[op.name].operators[0]
     )
-    return CaseComparison(prediction.model.name, phase, batch, length, whole.figures, operators, **rest)
+    name, under = prediction.model.name, _under(prediction)
+    return CaseComparison(name, phase, batch, length, whole.figures, operators, under, **rest)
 
 
 def _of_share(operators: Sequence[Operator], share: Share) -> OperatorComparison:

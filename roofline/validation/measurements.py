@@ -47,7 +47,7 @@ def read_measurements(path: Path, prediction: Prediction) -> dict[Phase, Measure
     Raises SpecError with file and line, or field, for what is wrong: a row of other cells than the header, a time that
     is no number above 0, a name twice, no name that the prediction has, nothing at all.
     """
-    rows = _json_rows(path) if path.suffix == ".json" else _csv_rows(path)
+    rows = _rows(path)
     seen: set[tuple[str, str]] = set()
     found: dict[str, Measured] = {}
     for where, row in rows:
@@ -70,6 +70,16 @@ def read_measurements(path: Path, prediction: Prediction) -> dict[Phase, Measure
             name, known = next(iter(measured.others_s)), _known(prediction, phase)
             _refuse(str(path), f"no operator of it is in {phase}, such as {shown(name)}; {near_matches(name, known)}")
     return {phase: found[phase] for phase in prediction.phases if phase in found}
+
+
+def unknown_operators(path: Path, prediction: Prediction) -> set[str]:
+    """Names in a file that the prediction has not. Raises SpecError for a file that cannot be read."""
+    known = {op.name for phase in prediction.phases.values() for op in phase.operators}
+    return {str(row.get("operator") or "").strip() for _, row in _rows(path)} - known - {STEP}
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    return _json_rows(path) if path.suffix == ".json" else _csv_rows(path)
 
 
 def _put(measured: Measured, name: str, time: float, moved: float | None, known: list[str]) -> None:

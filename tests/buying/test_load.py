@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from roofline import RooflineError, Sizing, compare, size
 from roofline.buying.load import SELDOM, InFlight
 from roofline.models.model import load_model
+from roofline.reports.serving.sizing import sizing_text
 
 MODEL = load_model("llama-3.1-8b")
 
@@ -75,6 +76,10 @@ def test_an_order_within_its_budget_costs_at_most_that_and_what_exceeds_it_says_
     none = sizing(**asked, budget=f"{costs[0] / 2}USD")
     assert not none.qualifies
     reasons = {str(miss.who): miss.reasons[0] for miss in none.misses}
+    rented = sizing(load=50, hardware="l40s,rtx-4090", price_kind="on_demand", budget="1kUSD")
+    told = sizing_text(rented)
+    assert "to rent for 4 years > 1,000 USD" in told
+    assert "for 4 years of rent (--years)" in told
     units, most = free.orders[0].units, free.orders[0].most
     half, serves = units // 2, most * (units // 2) / units * 0.8
     assert reasons["rtx-4090"] == (

@@ -303,11 +303,11 @@ def test_models_check(tmp_path: Path) -> None:
     }  # fmt: skip
     file.write_text(json.dumps(written), encoding="utf-8")
     code, out, err = roofline("models", "check", str(tmp_path))
-    assert (code, out) == (0, f"{tmp_path}: llama, 190,460,160 parameters, 1 fields ignored\n")
+    assert (code, out) == (0, f"{tmp_path}: llama, 190,460,160 parameters, 1 field ignored\n")
     assert "field odd_field is not modelled and was ignored" in err
     file.write_text(json.dumps({**written, "model_type": "lama"}), encoding="utf-8")
     assert "did you mean llama?" in refusal(3, "models", "check", str(file))
-    assert "expected a path" in refusal(2, "models", "check", "gpt2")
+    assert answer("models", "check", "gpt2") == "gpt2: gpt2, 124,439,808 parameters\n"
 
 
 def test_models_list_and_show() -> None:

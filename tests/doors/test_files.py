@@ -128,6 +128,16 @@ def test_an_operator_that_nobody_predicted_is_listed_with_its_time(tmp_path: Pat
     assert "ran, predicted by nobody: my_kernel 200 us" in answer(*BERT, "--measurements", str(path))
 
 
+def test_the_names_of_operators_tell_under_which_engine_they_are_compared(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    asked = ("validate", "llama-3.2-1b", "--hardware", "h100", "--context", "2048", "--measurements", str(path))
+    for name, told in (("gate_up", "vLLM"), ("up", "transformers"), ("down", "transformers")):
+        path.write_text(f"operator,time_s\n{name},0.0001\nmy_kernel,0.0002\n")
+        assert f"predicted under {told}" in answer(*asked)
+    path.write_text("operator,time_s\nup,1\n")
+    assert "no operator of it" in refusal(3, *asked, "--engine", "vllm")
+
+
 # Modules
 
 

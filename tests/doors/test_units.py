@@ -25,6 +25,8 @@ GRAMMAR: dict[str, tuple[Dimension, float, dict[str, float]]] = {
     "FLOP": ("flops", 1, DECIMAL),
     "OP": ("flops", 1, DECIMAL),
     "FLOP/s": ("flops_per_s", 1, DECIMAL),
+    "FLOPS": ("flops_per_s", 1, DECIMAL),
+    "OPS": ("flops_per_s", 1, DECIMAL),
     "OP/s": ("flops_per_s", 1, DECIMAL),
     "FLOP/cycle": ("flops_per_cycle", 1, {"": 1.0}),
     "OP/cycle": ("flops_per_cycle", 1, {"": 1.0}),

@@ -25,6 +25,8 @@ REPORTS = (
     "compare llama-3.1-8b --hardware h100,mi300x,l40s --workload chat --tpot 30ms",
     "size llama-3.1-8b --hardware h100,mi300x --load 50req/s --tpot 30ms",
     "train llama-3.2-1b --hardware 8xh100 --cp 1 --tokens 10B",
+    "predict qwen2.5-vl-7b --hardware h100 --images 2 --prompt 300 --generate 100",
+    "size llama-3.1-70b --hardware h100 --users 30 --budget 100kUSD", "sweep --help-all", "size --help",
     "op matmul --m 4096 --k 4096 --n 14336 --hardware h100",
     "hardware list", "hardware list --kind system", "hardware show h100", "hardware show dgx-h100",
     "predict llama-3.1-8b --hardware h100 --batch 16 --launch vllm", "formula attention --solve S",
@@ -32,6 +34,13 @@ REPORTS = (
     "hardware diff h100 mi300x", "models list llama", "models show llama-3.1-8b", "engines list", "engines show vllm",
 )  # fmt: skip
 DEARER = (
+    "simulate llama-3.1-8b --hardware h100 --prefill-on h100 --load 5req/s --requests 50",
+    "simulate llama-3.1-8b --hardware h100 --workload agent --offload kv=host:500GB+ssd:4TB@12GB/s --load 1req/s"
+    " --requests 50",
+    "size llama-3.1-8b --hardware h100,l40s --load 5req/s --prefill-on h100",
+    "predict examples/07_trace_a_module.py:Decoder --input tokens=B,S --hardware h100 --prompt 1024",
+    "compare examples/07_trace_a_module.py:Decoder --input tokens=B,S --hardware h100,t4 --prompt 128 --latency 1s",
+    "train llama-3.1-8b --hardware 8xh100 --lora 16 --tokens 1B --sensitivity --explain",
     "predict llama-3.1-70b --hardware h100 --explain",
     "predict bert-base --hardware h100,l40s --batch 1,8",
     "simulate llama-3.1-8b --hardware h100 --load 5req/s --requests 50",
@@ -64,7 +73,21 @@ def test_no_line_of_a_report_is_longer_than_the_terminal(command: str, monkeypat
     for columns in (80, 120):
         found = seen(command, columns, monkeypatch, Terminal())
         assert [line for line in found.splitlines() if len(line) > columns] == []
-        assert {*piped.split()} == {*found.split()} - {"\\"}  # which continues a command
+        assert {*piped.split()} - {"\\"} == {*found.split()} - {"\\"}  # which continues a command
+
+
+def test_a_refusal_folds_on_a_terminal_and_is_one_line_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "argv", ["roofline", *"predict llama-3.1-8b --hardware h100 --dtype q9_of_mine".split()])
+    told = []
+    for stream in (Terminal(), io.StringIO()):
+        with contextlib.redirect_stderr(stream), pytest.raises(SystemExit):
+            cli.main()
+        told.append(stream.getvalue())
+    folded, piped = told
+    assert piped.count("\n") == 1 < folded.count("\n")
+    assert max(map(len, folded.splitlines())) <= 80
+    assert folded.split() == piped.split()
 
 
 def test_the_verdict_has_a_colour_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:

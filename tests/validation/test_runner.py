@@ -181,7 +181,7 @@ def operator(name: str, predicted: float, measured: float | None, bound: float =
 
 def case(*operators: OperatorComparison, **rest: Any) -> CaseComparison:
     whole = figures(sum(op.predicted.time_s for op in operators))
-    return CaseComparison("toy", Phase.ENCODE, 1, 8, whole, operators, **rest)
+    return CaseComparison("toy", Phase.ENCODE, 1, 8, whole, operators, "transformers, eager", **rest)
 
 
 def test_what_is_left_of_a_step_is_unattributed() -> None:

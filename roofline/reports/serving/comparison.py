@@ -262,18 +262,30 @@ def footer(curves: Sequence[Curve], question: Question, terms: Terms, modelled: 
         for c in (curve.constants for curve in curves)
         if c is not None
     )
-    dtypes = dict.fromkeys(curve.recipe.words for curve in curves if curve.recipe)
-    engines = dict.fromkeys(curve.running.words for curve in curves if curve.running)
-    kernels = dict.fromkeys(curve.running.kernels.attention for curve in curves if curve.running)
-    attention = f"attention {' or '.join(kernels)}" if kernels else ""
-    used = f"inputs: {', '.join(filter(None, (*dtypes, '; '.join(engines), attention, f'prices {terms.kind}')))}"
+    attention = _whose((curve.hardware.name, curve.running.kernels.attention) for curve in curves if curve.running)
+    used = [
+        _whose((curve.hardware.name, curve.recipe.words) for curve in curves if curve.recipe),
+        _whose((curve.hardware.name, curve.running.words) for curve in curves if curve.running),
+        attention and f"attention {attention}",
+        f"prices {terms.kind}",
+    ]
     spoken = [f"speculation: {question.speculation.words}"] if question.speculation else []
     cautions = (caution for curve in curves for caution in curve.cautions)
     advice = (curve.recipe.cache_advice for curve in curves if curve.recipe and curve.recipe.cache_advice)
     notes = dict.fromkeys((*question.notes, *advice, *cautions))
     owned = [f"owning: {terms.owning.words()}"] if terms.kind == "purchase" else []
     modelled, power = (passes.MODELLED, passes.POWER) if question.traffic.reads else (modelled, POWER)
-    return [modelled, used, *spoken, *owned, power, *bands, *(f"note: {note}" for note in notes)]
+    inputs = f"inputs: {', '.join(word for word in used if word)}"
+    return [modelled, inputs, *spoken, *owned, power, *bands, *(f"note: {note}" for note in notes)]
+
+
+def _whose(pairs: Iterable[tuple[str, str]]) -> str:
+    """What the rows use, each with the hardware that does where they differ."""
+    users: dict[str, dict[str, None]] = {}
+    for hardware, words in pairs:
+        users.setdefault(words, {})[hardware] = None
+    alone = len(users) == 1
+    return ", ".join(words if alone else f"{words} ({', '.join(names)})" for words, names in users.items())
 
 
 def _usd(value: float) -> str:

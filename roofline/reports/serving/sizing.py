@@ -37,6 +37,9 @@ def sizing_text(result: Sizing, *, quiet: bool = False, wide: bool = False) -> s
     if not result.orders:
         lines.append("NOTHING SERVES THIS LOAD WITHIN THE TARGETS" + (" AND LIMITS" if result.limits.words else ""))
         lines += [f"nearest miss: {m.who}: {', '.join(m.reasons)}" for m in result.misses[:1]]
+        if result.limits.usd is not None and result.terms.kind != "purchase":
+            years = f"{result.terms.owning.years:g} years"
+            lines.append(f"the budget is for {years} of rent (--years); --price-kind purchase asks what it buys")
     for word, order in zip(("choice", "runner-up"), result.orders, strict=False):
         lines.append(f"{word}: {_order_words(order)}")
     if quiet:
