@@ -192,9 +192,9 @@ def _plan_text(plan: Plan, folder: Path) -> str:
 
 def _sweep_text(swept: Sweep) -> str:
     """What a finished sweep holds, and what it may be asked."""
-    from roofline.reports.prediction import quantity
+    from roofline.units import format_quantity
 
-    size = quantity(sum(path.stat().st_size for path in swept.parts()), "bytes")
+    size = format_quantity(sum(path.stat().st_size for path in swept.parts()), "bytes", digits=2)
     refused = f", {swept.refused:,} refused" if swept.refused else ""
     reasons = swept.reasons() if swept.refused else []
     why = [f"refused {count:,}: {reason}" for reason, count in reasons[:3]]
