@@ -177,6 +177,7 @@ DECODERS: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
         {"sliding_window": _WIDTHS, "sliding_window_pattern": st.integers(1, 5)},
         {},
     ),
+    "cwm": ("Cwm", _GROUPED + " head_dim mlp_bias", {"sliding_window": _WIDTHS}, {}),
     "ernie4_5": ("Ernie4_5", _GROUPED + " head_dim", {"use_bias": st.booleans()}, {}),
     "exaone4": (
         "Exaone4",
@@ -233,6 +234,11 @@ DECODERS: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
     ),
     "gptj": ("GPTJ", _PLAIN, {"rotary_dim": st.just(2)}, _GPT_NAMES),
     "granite": ("Granite", _GROUPED + " attention_bias mlp_bias", {}, {}),
+    "gpt_bigcode": ("GPTBigCode", _PLAIN, {"multi_query": st.booleans()}, _GPT_NAMES),
+    "helium": ("Helium", _GROUPED + " attention_bias mlp_bias", {"head_dim": st.none()}, {}),
+    "hyperclovax": ("HyperCLOVAX", _GROUPED + _OF_ITS_OWN + " mlp_bias", {"use_post_norm": st.booleans()}, {}),
+    "internlm3": ("Llama", _GROUPED + " head_dim", {}, {}),
+    "iquestcoder": ("Llama", _GROUPED + _OF_ITS_OWN + " mlp_bias", {}, {}),
     "hunyuan_v1_dense": ("HunYuanDenseV1", _GROUPED + _OF_ITS_OWN, {}, {}),
     "granite_swa": (
         "GraniteSWA",
@@ -405,6 +411,25 @@ MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
         {**_SHARED, "first_k_dense_replace": st.integers(0, 4), "use_qk_norm": st.booleans()},
         {},
     ),
+    "mellum": (
+        "Mellum",
+        _GROUPED + _OF_ITS_OWN,
+        {
+            "num_experts": st.integers(4, 8),
+            "num_experts_per_tok": FEW,
+            "moe_intermediate_size": SMALL,
+            "sliding_window": _WIDTHS,
+        },
+        {},
+    ),
+    "minicpm3": (
+        "MiniCPM3",
+        _PLAIN + " attention_bias",
+        {name: _LATENT[name] for name in ("kv_lora_rank", "q_lora_rank", "qk_nope_head_dim", "v_head_dim")}
+        | {"qk_rope_head_dim": _LATENT["qk_rope_head_dim"]},
+        {},
+    ),
+    "mistral4": ("Mistral4", _PLAIN + " attention_bias", _LATENT, {}),
     "glm4_moe_lite": (
         "Glm4MoeLite",
         _PLAIN + " attention_bias",
@@ -545,6 +570,18 @@ MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
 DECODERS |= MIXTURES
 
 
+def _borrow(draw: st.DrawFn, kept: dict[str, Any], drawn: dict[str, Any]) -> None:
+    """Layers that borrow keys and values from others of their kind; transformers then slices per-layer inputs."""
+    number = kept["num_hidden_layers"] = draw(st.sampled_from((2, 4)))
+    kinds = ["sliding_attention", "full_attention"][draw(st.integers(0, 1)) :]
+    drawn["layer_types"] = (kinds * number)[:number]
+    drawn["num_kv_shared_layers"] = draw(st.integers(0, number - len(kinds)))
+    if drawn["num_kv_shared_layers"]:
+        drawn["hidden_size_per_layer_input"] = max(1, drawn["hidden_size_per_layer_input"])
+    if "enable_moe_block" in drawn:
+        drawn["use_double_wide_mlp"] = not drawn["enable_moe_block"] and draw(st.booleans())
+
+
 @st.composite
 def decoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str, Any]:
     """A small configuration of one of DECODERS, or of any of them."""
@@ -579,14 +616,7 @@ def decoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str,
         drawn["layer_types"] = [draw(kinds) for _ in range(kept["num_hidden_layers"])]
         drawn["attention_other_setting"] = {"num_attention_heads": kept["num_key_value_heads"] * draw(FEW)}
     if model_type in ("gemma3n_text", "gemma4_text"):
-        number = kept["num_hidden_layers"] = draw(st.sampled_from((2, 4)))
-        kinds = ["sliding_attention", "full_attention"][draw(st.integers(0, 1)) :]
-        drawn["layer_types"] = (kinds * number)[:number]
-        drawn["num_kv_shared_layers"] = draw(st.integers(0, number - len(kinds)))
-    if model_type == "gemma4_text":
-        if drawn["num_kv_shared_layers"]:  # transformers slices per-layer inputs whether there are any or not
-            drawn["hidden_size_per_layer_input"] = max(1, drawn["hidden_size_per_layer_input"])
-        drawn["use_double_wide_mlp"] = not drawn["enable_moe_block"] and draw(st.booleans())
+        _borrow(draw, kept, drawn)
     if model_type in ("bloom", "mpt"):
         del kept["intermediate_size"]  # always four times the hidden size
     return {name: fields[name] for name in ("model_type", "architectures")} | kept | drawn

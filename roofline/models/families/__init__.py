@@ -16,22 +16,23 @@ from roofline.program.program import Program
 LINES = {
     "compressed": "deepseek_v4 minimax_m3_vl_text",
     "encoders": (
-        "albert bert camembert deberta-v2 distilbert electra gte jina_embeddings_v3 modernbert mpnet "
-        "nomic_bert roberta tutorial_encoder xlm-roberta"
+        "albert bert camembert deberta-v2 distilbert electra gte jina_embeddings_v3 modernbert mpnet nomic_bert "
+        "roberta tutorial_encoder xlm-roberta"
     ),
     "encoder_decoders": "bart m2m_100 marian mbart mt5 pegasus t5 whisper",
-    "gpt_line": "bloom cohere cohere2 falcon gpt2 gpt_neox gptj mpt opt phi stablelm starcoder2",
+    "gpt_line": "bloom cohere cohere2 falcon gpt2 gpt_bigcode gpt_neox gptj mpt opt phi stablelm starcoder2",
     "linear_hybrids": "kimi_linear lfm2 lfm2_moe qwen3_5_moe_text qwen3_5_text qwen3_next recurrent_gemma",
     "llama_line": (
-        "apertus arcee ernie4_5 exaone4 gemma gemma2 gemma3_text gemma3n_text gemma4_text glm glm4 granite granite_swa "
-        "hunyuan_v1_dense jais2 llama ministral ministral3 mistral nemotron olmo olmo2 olmo3 phi3 qwen2 "
-        "qwen2_5_vl_text qwen2_vl_text qwen3 qwen3_vl_text seed_oss smollm3 vaultgemma"
+        "apertus arcee cwm ernie4_5 exaone4 gemma gemma2 gemma3_text gemma3n_text gemma4_text glm glm4 glm4v_text "
+        "granite granite_swa helium hunyuan_v1_dense hyperclovax internlm3 iquestcoder jais2 llama ministral "
+        "ministral3 mistral nemotron olmo olmo2 olmo3 phi3 qwen2 qwen2_5_vl_text qwen2_vl_text qwen3 qwen3_vl_text "
+        "seed_oss smollm3 vaultgemma"
     ),
     "mamba_hybrids": "bamba falcon_h1 granitemoehybrid jamba nemotron_h",
     "mixtures": (
-        "deepseek_v2 deepseek_v3 deepseek_v32 dots1 ernie4_5_moe flex_olmo glm4_moe glm4_moe_lite glm_moe_dsa gpt_oss "
-        "granitemoe granitemoe_swa granitemoeshared hunyuan_v1_moe hy_v3 llama4_text minimax_m2 mixtral olmoe phimoe "
-        "qwen2_moe qwen3_moe qwen3_vl_moe_text solar_open youtu"
+        "deepseek_v2 deepseek_v3 deepseek_v32 dots1 ernie4_5_moe flex_olmo glm4_moe glm4_moe_lite glm4v_moe_text "
+        "glm_moe_dsa gpt_oss granitemoe granitemoe_swa granitemoeshared hunyuan_v1_moe hy_v3 llama4_text mellum "
+        "minicpm3 minimax_m2 mistral4 mixtral olmoe phimoe qwen2_moe qwen3_moe qwen3_vl_moe_text solar_open youtu"
     ),
     "state_spaces": "falcon_mamba mamba mamba2",
     "vision": "clip clip_text_model clip_vision_model vit",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from roofline.errors import shown
-from roofline.models.families.family import Family, Fields, causal, rule
+from roofline.models.families.family import Family, Fields, Rule, causal, rule
 from roofline.models.families.llama_line import LLAMA
 from roofline.models.families.rules import (
     as_attention_bias,
@@ -156,6 +156,20 @@ GPT_LINE: dict[str, Family] = {
         options={"intermediate_size": _four_times, "hidden_act": "gelu_new"},
         fixed={"positions": "learned", "packed_qkv": True},
         inert=f"{_INERT_IN_GPT2} scale_attn_by_inverse_layer_idx reorder_and_upcast_attn",
+    ),
+    "gpt_bigcode": _GPT.but(
+        causal("GPTBigCode"),
+        rename=_NAMES_OF_GPT2,
+        options={"intermediate_size": _four_times, "hidden_act": "gelu_pytorch_tanh"},
+        fixed={
+            "positions": "learned",
+            "packed_qkv": True,
+            "num_key_value_heads": Rule(
+                "multi_query", lambda f: 1 if flag(f, "multi_query", True) else f["num_attention_heads"]
+            ),
+        },
+        inert=f"{_INERT_IN_GPT2} attention_softmax_in_fp32 scale_attention_softmax_in_fp32 inference_runner "
+        "validate_runner_input pre_allocate_kv_cache max_sequence_length max_batch_size",
     ),
     "gpt_neox": _GPT.but(
         causal("GPTNeoX"),

@@ -124,6 +124,16 @@ LLAMA_LINE: dict[str, Family] = {
         only={"post_norm": False, "qk_norm": True, "mlp_bias": False},
     ),
     "arcee": LLAMA.but(causal("Arcee"), options={"hidden_act": "relu2"}, fixed={"gated": False}),
+    "cwm": LLAMA.but(
+        causal("Cwm"),
+        without="attention_bias",
+        options={
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "sliding_window": 8192,
+            "layer_types": full_first_and_every(4),
+        },
+    ),
     "ernie4_5": LLAMA.but(
         causal("Ernie4_5"),
         options={
@@ -211,6 +221,11 @@ LLAMA_LINE: dict[str, Family] = {
     ),
     "glm": _GLM,
     "glm4": _GLM.but(causal("Glm4"), fixed={"blocks": "sandwich"}),
+    "glm4v_text": _GLM.but(
+        text_part("Glm4v"),
+        without="head_dim attention_bias",
+        fixed={"blocks": "sandwich", "attention_bias": True},
+    ),
     "granite": GRANITE,
     "granite_swa": GRANITE.but(
         causal("GraniteSWA"),
@@ -222,8 +237,27 @@ LLAMA_LINE: dict[str, Family] = {
         },
         fixed={"sinks": "all", "no_rope_layers": rotated_unless_zero},
     ),
+    "helium": LLAMA.but(
+        causal("Helium"), options={"head_dim": unless_null("head_dim", 128)}, fixed={"attention_out_bias": False}
+    ),
+    "hyperclovax": GRANITE.but(
+        causal("HyperCLOVAX"),
+        options={"head_dim": None},
+        fixed={"blocks": by_flag("use_post_norm", True, yes="sandwich", no="pre")},
+    ),
     "hunyuan_v1_dense": LLAMA.but(
         causal("HunYuanDenseV1"), without="mlp_bias", fixed={"query_key_norm": "shared"}, inert="use_qk_norm"
+    ),
+    "internlm3": LLAMA.but(
+        {**causal("InternLM3"), **causal("Llama")},  # transformers builds it as a Llama
+        rename={"qkv_bias": "attention_bias", "bias": "mlp_bias"},
+        options={"num_key_value_heads": unless_null("num_key_value_heads", 2), "head_dim": 128},
+    ),
+    "iquestcoder": LLAMA.but(
+        {**causal("IQuestCoder"), **causal("Llama")},
+        options={"num_key_value_heads": 8, "head_dim": 128},
+        only={"clip_qkv": None, "use_sliding_window": False},
+        inert="sliding_window max_window_layers",
     ),
     "jais2": LLAMA.but(
         causal("Jais2"),

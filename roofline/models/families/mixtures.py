@@ -177,6 +177,12 @@ MIXTURES: dict[str, Family] = {
         fixed={"indexers": picking_as_named},
         inert="index_share_for_mtp_iteration",
     ),
+    "glm4v_moe_text": DENSE_FIRST.but(
+        text_part("Glm4vMoe"),
+        options={"attention_bias": True, "moe_intermediate_size": 1408},
+        fixed={"moe_layers": routed_from("first_k_dense_replace", 1)},
+        only={"use_qk_norm": False},
+    ),
     "gpt_oss": MIXTURE.but(
         causal("GptOss"),
         options={
@@ -255,6 +261,35 @@ MIXTURES: dict[str, Family] = {
         },
         inert="attn_temperature_tuning floor_scale attn_scale for_llm_compressor",
     ),
+    "mellum": MIXTURE.but(
+        causal("Mellum"),
+        rename={"num_experts": "num_local_experts"},
+        options={
+            "num_key_value_heads": 4,
+            "head_dim": 128,
+            "sliding_window": unless_null("sliding_window", 1024),
+            "num_local_experts": 64,
+            "num_experts_per_tok": 8,
+            "moe_intermediate_size": 896,
+            "layer_types": None,
+        },
+        fixed={"query_key_norm": "shared", "moe_layers": routed_as_named(0)},
+        inert="num_mtp_layers mtp_layer_types mtp_mlp_layer_types",
+    ),
+    "minicpm3": DEEPSEEK.but(
+        causal("MiniCPM3"),
+        without="num_experts_per_tok",
+        options={
+            "kv_lora_rank": 256,
+            "q_lora_rank": unless_null("q_lora_rank", 768),
+            "head_dim": 64,
+            "qk_rope_head_dim": 32,
+            "v_head_dim": lambda fields: fields["hidden_size"] // fields["num_attention_heads"],
+            "tie_word_embeddings": True,
+            "mlp_bias": False,
+        },
+        inert="scale_emb scale_depth dim_model_base",
+    ),
     "minimax_m2": MIXTURE.but(
         causal("MiniMaxM2"),
         without="attention_bias",
@@ -267,6 +302,22 @@ MIXTURES: dict[str, Family] = {
         fixed={"query_key_norm": "across", "layer_types": attending_in_full("attn_type_list")},
         only={"use_qk_norm": True, "qk_norm_type": "per_layer", "shared_intermediate_size": 0},
         inert="rotary_dim use_routing_bias scoring_func",
+    ),
+    "mistral4": DEEPSEEK.but(
+        causal("Mistral4"),
+        options={
+            "kv_lora_rank": 256,
+            "q_lora_rank": unless_null("q_lora_rank", 1024),
+            "head_dim": 64,
+            "num_local_experts": 128,
+            "num_experts_per_tok": 4,
+            "moe_intermediate_size": 2048,
+        },
+        fixed={
+            "shared_expert_intermediate_size": shared_width(1),
+            "moe_layers": routed_from("first_k_dense_replace", 0),
+        },
+        only={"mlp_bias": False},
     ),
     "mixtral": MIXTURE.but(
         causal("Mixtral"),
