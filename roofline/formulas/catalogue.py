@@ -41,6 +41,7 @@ def _cross_attention(conventions: Conventions) -> tuple[Op, ...]:
 _X, _H, _A = (Tensor(name, "B T D") for name in "xha")
 _POOLED = patches.average_pool(1, 1)
 _CHAIN = patches.projector([patches.Dense(1, function="gelu"), patches.Dense(1)], width=1, tokens=patches.Merged(1))
+_TAIL = patches.gated_tail(1, "silu", width=1, tokens=patches.Merged(1))
 _OPEN = {letter: letter for letter in "TIFO"}
 _SCORES = attention_layer.attention(mask="full", fused=False)[1]
 
@@ -86,6 +87,9 @@ LAYERS: dict[str, Layer] = {
     "average_pool": Layer("mean of squares of patches", _fixed(_POOLED.rebound(T="T", I="I")), patches.average_pool),
     "projector": Layer(
         "projector of an image's tokens", _fixed(*(op.rebound(**_OPEN) for op in _CHAIN)), patches.projector
+    ),
+    "gated_tail": Layer(
+        "gated layer behind a projector", _fixed(*(op.rebound(**_OPEN) for op in _TAIL)), patches.gated_tail
     ),
     "sound_embedding": Layer("two convolutions over time", _fixed(*sound.sound_embedding()), sound.sound_embedding),
     "layer_norm": Layer(

@@ -276,7 +276,7 @@ def query_key_norm(
     return fuse("qk_norm", norms if keys else norms[:1], kind="norm")
 
 
-def value_norm(*, of_keys: bool = False) -> Op:
+def value_norm(*, of_keys: bool = False, cached: bool = True) -> Op:
     """The norm of values, without a gain, in place, or ``of_keys``: of the keys as they were projected.
 
     >>> print(value_norm(of_keys=True))
@@ -284,7 +284,7 @@ def value_norm(*, of_keys: bool = False) -> Op:
 
     Source: ``Gemma4TextAttention`` of transformers.
     """
-    k, v = _keys_values("B T K H", cached=True)
+    k, v = _keys_values("B T K H", cached)
     return norm("v_norm", k if of_keys else v, v, kind="rms_bare", axis="H")
 
 

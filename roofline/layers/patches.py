@@ -37,14 +37,15 @@ def window_of(sizes: Sizes) -> Number:
     return size_of("w" if "w" in sizes else "S", sizes)
 
 
-Positions: TypeAlias = Literal["table", "resampled", "none"]
+Positions: TypeAlias = Literal["table", "resampled", "axes", "none"]
 
 
 def patch_embedding(*, bias: bool = True, class_token: bool = True, positions: Positions = "table") -> tuple[Op, ...]:
     """Projection of each patch, a class token before them, and a learned position added to each.
 
     Without a ``class_token`` all T tokens are patches. ``positions``: of a ``table`` of as many rows, or ``resampled``
-    from a table of P rows for another size of image, four rows a patch (bilinear), or ``none``, where they are rotated.
+    from a table of P rows for another size of image, four rows a patch (bilinear), or of two tables, of rows and of
+    columns (``axes``), or ``none``, where they are rotated.
 
     Statement: ``pixels[B T I], w_patch[I D], b_patch[D] -> x[B T D]`` for the T - 1 patches, ``class_token[D] ->
     x[B T D]`` for one token, ``x[B T D], position_table[T D] -> x[B T D]`` for all. A convolution whose stride is its
@@ -66,6 +67,9 @@ def patch_embedding(*, bias: bool = True, class_token: bool = True, positions: P
     four = _RESAMPLED_FLOPS if positions == "resampled" else 0
     add = elementwise("position_sum", [x, table], x, PerElement(1 + four), linear=True, function="add")
     first = (project.rebound(T=patches), token.rebound(T=1)) if class_token else (project,)
+    if positions == "axes":
+        columns = weight("column_table", "T D", stored="P D")
+        add = elementwise("position_sum", [x, table, columns], x, PerElement(2), linear=True, function="add")
     return (*first, add) if positions != "none" else first
 
 
@@ -106,6 +110,28 @@ def average_pool(patches: int, width: int) -> Op:
     read, pooled = Tensor("h", "B T I"), Tensor("pooled", "B T D")
     mean = elementwise("average_pool", [read], pooled, PerElement(1, over=read), function="mean")
     return mean.rebound(T=Merged(patches), I=patches * width)
+
+
+def gated_tail(inner: int, function: Activation, *, width: int, tokens: Merged) -> tuple[Op, ...]:
+    """A norm, an activation and a gated feed-forward layer on the ``width`` elements of an image's tokens.
+
+    >>> ops = gated_tail(16, "silu", width=8, tokens=Merged(4))
+    >>> sum(op.flops({"B": 1, "T": 64}) for op in ops)  # 6 x 16 tokens x 8 x 16
+    12288.0
+
+    Source: ``Glm4vVisionPatchMerger`` of transformers; gated: Shazeer 2020 (arXiv 2002.05202), eq. 6.
+    """
+    x, h, g = Tensor(IMAGE_TOKENS, "B T O"), Tensor("normed_tokens", "B T O"), Tensor("token_gate", "B T F")
+    up, down = Tensor("token_up", "B T F"), weight("w_token_down", "F O")
+    ops = (
+        norm("token_norm", x, h, kind="layer", axis="O"),
+        activation("token_act", h, h, "gelu"),
+        contract("token_gate", h, weight("w_token_gate", "O F"), g),
+        contract("token_up", h, weight("w_token_up", "O F"), up),
+        activation("token_product", g, g, function, gate=up),
+        contract("token_down", g, down, x),
+    )
+    return tuple(_of(op, tokens, {"O": width, "F": inner}) for op in ops)
 
 
 def projector(

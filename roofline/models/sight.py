@@ -104,5 +104,5 @@ def _beside(source: Source, lifted: str) -> dict[str, Any]:
 
 def _left_out(fields: Mapping[str, Any]) -> tuple[str, ...]:
     """Towers of sound beside that of images."""
-    towers = sorted(name for name in fields if name.endswith("audio_config"))
+    towers = sorted(name for name, own in fields.items() if name.endswith("audio_config") and own is not None)
     return tuple(f"{name} is not counted" for name in towers)

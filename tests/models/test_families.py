@@ -22,6 +22,7 @@ NO_DEFAULT = {
     ("mt5", "max_position_embeddings"),
     # The wrapper ties or unties; the configuration of its text part does not say.
     ("qwen2_5_vl_text", "tie_word_embeddings"),
+    ("glm4v_text", "tie_word_embeddings"),
     ("qwen2_vl_text", "tie_word_embeddings"),
     ("qwen3_vl_text", "tie_word_embeddings"),
     ("t5", "max_position_embeddings"),

@@ -156,6 +156,40 @@ def test_padded_images_of_kimi(size: tuple[int, int], patches: int, side: int) -
     assert (seen.patches, seen.tokens) == (high * wide // 14**2, high * wide // 28**2)
 
 
+@pytest.mark.parametrize("size", SIZES[1:])
+def test_images_of_glm(size: tuple[int, int]) -> None:
+    width, height = size
+    rule = rule_of("models/glm4v/image_processing_glm4v.py", "smart_resize")["smart_resize"]
+    bounds = {"min_pixels": 12544, "max_pixels": 9_633_792}
+    high, wide = rule(2, height, width, **bounds)
+    seen = pictures(tower("glm4v", "glm4v_text", processor=bounds), Size(width, height), 1)
+    assert (seen.patches, seen.tokens) == (high * wide // 14**2, high * wide // 28**2)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("tokens", [280, 1120])
+def test_images_of_gemma_4(size: tuple[int, int], tokens: int) -> None:
+    width, height = size
+    rule = rule_of("models/gemma4/image_processing_gemma4.py", "get_aspect_ratio_preserving_size")
+    high, wide = rule["get_aspect_ratio_preserving_size"](height, width, 16, tokens * 9, 3)
+    found = tower("gemma4", "gemma4_text", processor={"max_soft_tokens": tokens})
+    seen = pictures(found, Size(width, height), 1)
+    assert (seen.patches, seen.tokens) == (high * wide // 16**2, high * wide // 48**2)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_images_of_minimax(size: tuple[int, int]) -> None:
+    width, height = size
+    rule = rule_of("models/minimax_m3_vl/image_processing_minimax_m3_vl.py", "smart_resize")["smart_resize"]
+    high, wide = rule(height, width, 28, 3136, 451_584)
+    own = {"num_local_experts": 2, "num_experts_per_tok": 1, "dense_intermediate_size": 8}
+    fields = {"model_type": "minimax_m3_vl", "text_config": {**TEXT, **own, "model_type": "minimax_m3_vl_text"}}
+    found = load_model({**fields, "vision_config": {}}).tower
+    assert found is not None
+    seen = pictures(found, Size(width, height), 1)
+    assert (seen.patches, seen.tokens) == (high * wide // 14**2, high * wide // 28**2)
+
+
 @pytest.mark.parametrize("size", SIZES[::3])
 def test_images_of_one_size(size: tuple[int, int]) -> None:
     """Gemma 3: ``image_seq_length`` of its processor; LLaVA-1.5: the patches of its crop."""

@@ -59,6 +59,9 @@ STATED = {
     "qwen3-vl-8b": "9",
     "glm-4.5": "3.5e2",
     "glm-4.5-air": "106",
+    # Log of transformers 5.7 that loads it: 107,710,933,120 with 45 x 128 biases of scores, which are no parameters.
+    "glm-4.5v": "107.711",
+    "glm-4.1v-9b": "10",
     "glm-4.6": "3.5e2",
     "glm-4.7-flash": "30",
     "granite-3.1-1b-a400m": "1.3",

@@ -140,9 +140,58 @@ def _kimi(draw: st.DrawFn) -> dict[str, Any]:
     return {"text_config": text, "vision_config": tower, "projection_hidden_size": tower["hidden_size"]}
 
 
+def _paligemma(draw: st.DrawFn) -> dict[str, Any]:
+    text = text_of(draw, "gemma", head_dim=16)
+    tower = _square(draw, "siglip_vision_model", vision_use_head=False)
+    return {"text_config": text, "vision_config": tower, "projection_dim": text["hidden_size"]}
+
+
+def _minimax(draw: st.DrawFn) -> dict[str, Any]:
+    routed = {"num_local_experts": 4, "num_experts_per_tok": 2, "dense_intermediate_size": 3}
+    indexed = {"index_head_dim": 16, "index_n_heads": 2, "rotary_dim": 8, "shared_intermediate_size": 5}
+    text = text_of(draw, "minimax_m3_vl_text", head_dim=16, **routed, **indexed)
+    text |= {"num_attention_heads": 4, "num_key_value_heads": 2, "hidden_size": 64}
+    tower = _square(draw, "minimax_m3_vl_vision", spatial_merge_size=draw(st.sampled_from((1, 2))))
+    tower["temporal_patch_size"] = draw(st.sampled_from((1, 2)))
+    return {"text_config": text, "vision_config": tower, "projector_hidden_size": draw(FEW)}
+
+
+def _glm4v(draw: st.DrawFn) -> dict[str, Any]:
+    text = text_of(draw, "glm4v_text")
+    return {"text_config": text, "vision_config": _glm_tower(draw, text["hidden_size"])}
+
+
+def _glm4v_moe(draw: st.DrawFn) -> dict[str, Any]:
+    routed = {"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 3, "n_group": 1,
+              "topk_group": 1, "n_shared_experts": 1, "first_k_dense_replace": 1}  # fmt: skip
+    text = text_of(draw, "glm4v_moe_text", **routed)
+    return {"text_config": text, "vision_config": _glm_tower(draw, text["hidden_size"])}
+
+
+def _glm_tower(draw: st.DrawFn, width: int) -> dict[str, Any]:
+    tower = _qwen_tower(draw, width, attention_bias=draw(st.booleans()))
+    return tower | {"image_size": tower["patch_size"] * draw(FEW)}
+
+
+def _gemma4(draw: st.DrawFn) -> dict[str, Any]:
+    own = {"hidden_size_per_layer_input": draw(st.sampled_from((0, 2))), "vocab_size_per_layer_input": 7}
+    text = text_of(draw, "gemma4_text", head_dim=16, global_head_dim=16, **own)
+    sizes = {"position_embedding_size": draw(st.integers(6, 9)), "pooling_kernel_size": 2, "head_dim": 16}
+    tower = _square(draw, "gemma4_vision", **sizes)
+    tower["num_key_value_heads"] = tower["num_attention_heads"]
+    for name in ("image_size", "num_channels"):
+        del tower[name]
+    return {"text_config": text, "vision_config": tower, "audio_config": None}
+
+
 _EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 5}
 
 SEEN: dict[str, tuple[str, Draw]] = {
+    "gemma4": ("Gemma4ForConditionalGeneration", _gemma4),
+    "glm4v": ("Glm4vForConditionalGeneration", _glm4v),
+    "glm4v_moe": ("Glm4vMoeForConditionalGeneration", _glm4v_moe),
+    "minimax_m3_vl": ("MiniMaxM3SparseForConditionalGeneration", _minimax),
+    "paligemma": ("PaliGemmaForConditionalGeneration", _paligemma),
     "gemma3": ("Gemma3ForConditionalGeneration", _gemma3),
     "internvl": ("InternVLForConditionalGeneration", _internvl),
     "kimi_k25": ("Kimi_K25ForConditionalGeneration", _kimi),

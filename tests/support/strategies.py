@@ -570,6 +570,13 @@ MIXTURES: dict[str, tuple[str, str, dict[str, Any], dict[str, str]]] = {
 DECODERS |= MIXTURES
 
 
+def _runs_as_falcon(drawn: dict[str, Any]) -> None:
+    """Combinations that transformers itself can run."""
+    drawn["parallel_attn"] |= drawn["new_decoder_architecture"]
+    if not drawn["new_decoder_architecture"]:
+        drawn["num_ln_in_parallel_attn"] = 1
+
+
 def _borrow(draw: st.DrawFn, kept: dict[str, Any], drawn: dict[str, Any]) -> None:
     """Layers that borrow keys and values from others of their kind; transformers then slices per-layer inputs."""
     number = kept["num_hidden_layers"] = draw(st.sampled_from((2, 4)))
@@ -594,9 +601,10 @@ def decoder_configs(draw: st.DrawFn, model_type: str | None = None) -> dict[str,
         fields["hidden_size"] = fields["num_attention_heads"] * 2 * draw(FEW)
     kept = {called.get(name, name): fields[name] for name in shared.split()}
     drawn = {name: draw(strategy) for name, strategy in own.items()}
-    if model_type == "falcon":  # combinations that transformers itself can run
-        drawn["parallel_attn"] |= drawn["new_decoder_architecture"]
-        drawn["num_ln_in_parallel_attn"] = drawn["num_ln_in_parallel_attn"] if drawn["new_decoder_architecture"] else 1
+    if model_type == "falcon":
+        _runs_as_falcon(drawn)
+    if model_type == "helium":
+        drawn["head_dim"] = kept["hidden_size"] // kept["num_attention_heads"]
     if "kv_lora_rank" in own:
         drawn["num_key_value_heads"] = fields["num_attention_heads"]
     if model_type == "mimo_v2_flash":

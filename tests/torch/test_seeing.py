@@ -19,7 +19,7 @@ from roofline.models.towers.rules import Size, grid_of, pictures
 from roofline.program.phases import Phase
 from roofline.program.traffic.lengths import Pictures
 
-GRIDDED = [name for name in SEEN if name.startswith("qwen")]
+GRIDDED = [name for name in SEEN if name.startswith(("qwen", "glm4v"))]
 
 
 _OLD = {
@@ -91,7 +91,8 @@ def test_towers_of_images_at_their_own_size(model_type, count):
     def equal(config, width, height, frames):
         bounds = {"min_pixels": 1, "max_pixels": 900}
         model = load_model({**config, "processor": bounds, "video_processor": bounds})
-        tower, size = model.tower, Size(width, height, frames)
+        tower = model.tower
+        size = Size(width, height, None if tower.video == "none" else frames)
         seen = pictures(tower, size, 1)
         module = tower_of(load_model(config))
         rows, columns = grid_of(tower, size)
@@ -103,7 +104,7 @@ def test_towers_of_images_at_their_own_size(model_type, count):
 
 
 @pytest.mark.parametrize("count", counts(2, 30))
-@pytest.mark.parametrize("model_type", sorted({*SEEN} - {*GRIDDED} - {"kimi_k25"}))
+@pytest.mark.parametrize("model_type", sorted({*SEEN} - {*GRIDDED} - {"kimi_k25", "gemma4", "minimax_m3_vl"}))
 def test_towers_of_square_images(model_type, count):
     torch = pytest.importorskip("torch")
     pytest.importorskip("transformers")
@@ -146,6 +147,45 @@ def test_a_tower_of_images_padded_to_whole_tokens(count):
         grid = torch.tensor([[1, 2 * rows, 2 * columns]])
         seen = Pictures(1, patches, rows * columns, patches)
         assert flops_of(model, seen) == counted_features(eager_whole(model), pixels, image_grid_thw=grid)
+
+    equal()
+
+
+@pytest.mark.parametrize("count", counts(2, 30))
+def test_a_tower_that_merges_behind_its_projector(count):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+
+    @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(seeing_configs("minimax_m3_vl"), st.integers(1, 4), st.integers(1, 4))
+    def equal(config, rows, columns):
+        model = load_model(config)
+        patches = rows * columns * model.tower.merge**2
+        pixels = torch.zeros(patches, model.tower.patch_elements)
+        grid = torch.tensor([[1, rows * model.tower.merge, columns * model.tower.merge]])
+        seen = Pictures(1, patches, rows * columns, patches)
+        assert flops_of(model, seen) == counted_features(eager_whole(model), pixels, image_grid_thw=grid)
+
+    equal()
+
+
+@pytest.mark.parametrize("count", counts(2, 30))
+def test_a_tower_of_a_budget_of_tokens(count):
+    """transformers takes the means by a matmul of every patch with every token, which no FLOP of ours is."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+
+    @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(seeing_configs("gemma4"), st.integers(1, 3), st.integers(1, 3))
+    def equal(config, rows, columns):
+        model = load_model(config)
+        tokens, patches = rows * columns, 4 * rows * columns
+        where = torch.cartesian_prod(torch.arange(2 * columns), torch.arange(2 * rows))
+        pixels = torch.zeros(1, patches, model.tower.patch_elements)
+        means = 2 * tokens * patches * model.tower.hidden_size
+        seen = Pictures(1, patches, tokens, patches)
+        found = counted_features(eager_whole(model), pixels, image_position_ids=where[None])
+        assert flops_of(model, seen) == found - means
 
     equal()
 

@@ -238,7 +238,9 @@ LLAMA_LINE: dict[str, Family] = {
         fixed={"sinks": "all", "no_rope_layers": rotated_unless_zero},
     ),
     "helium": LLAMA.but(
-        causal("Helium"), options={"head_dim": unless_null("head_dim", 128)}, fixed={"attention_out_bias": False}
+        causal("Helium"),
+        options={"num_key_value_heads": 20, "head_dim": unless_null("head_dim", 128)},
+        fixed={"attention_out_bias": False},
     ),
     "hyperclovax": GRANITE.but(
         causal("HyperCLOVAX"),

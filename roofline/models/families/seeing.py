@@ -27,7 +27,7 @@ class Seeing:
         path = first if kind is None or len(self.towers) == 1 else self.towers.get(str(kind))
         if path is None:
             return None
-        file, _, name = path.partition(".")
+        file, _, name = path.rpartition(".")
         found = getattr(import_module(f"roofline.models.towers.{file}"), name)
         assert isinstance(found, Family), path
         return found
@@ -39,6 +39,9 @@ _LLAVA = {"clip_vision_model": "clip.CLIP", "siglip_vision_model": "siglip.SIGLI
 _LLAVA_NEXT = {"clip_vision_model": "llava_next.CLIP_TILES", "siglip_vision_model": "llava_next.SIGLIP_TILES"}
 
 SEEING: dict[str, Seeing] = {
+    "gemma4": Seeing({"gemma4_vision": "gemma4.GEMMA4"}, "vision_soft_tokens_per_image"),
+    "glm4v": Seeing({"glm4v_vision": "glm4v.GLM4V"}),
+    "glm4v_moe": Seeing({"glm4v_moe_vision": "glm4v.GLM4V"}),
     "gemma3": Seeing({"siglip_vision_model": "gemma3.GEMMA3"}, "mm_tokens_per_image"),
     "internvl": Seeing({"internvl_vision": "internvit.INTERNVIT"}, f"downsample_ratio {_PROJECTOR}"),
     "kimi_k25": Seeing({"kimi_k25_vision": "moonvit.MOONVIT"}, "projection_hidden_size projection_layer_norm_eps"),
@@ -46,12 +49,14 @@ SEEING: dict[str, Seeing] = {
     "llama4": Seeing({"llama4_vision_model": "llama4.LLAMA4"}),
     "llava": Seeing(_LLAVA, _PROJECTOR),
     "llava_next": Seeing(_LLAVA_NEXT, f"image_grid_pinpoints {_PROJECTOR}"),
+    "minimax_m3_vl": Seeing({"minimax_m3_vl_vision": "minimax_m3.MINIMAX_M3"}, "projector_hidden_size"),
+    "paligemma": Seeing({"siglip_vision_model": "paligemma.PALIGEMMA"}, "projection_dim"),
     "mistral3": Seeing({"pixtral": "mistral3.MISTRAL3"}, f"spatial_merge_size {_PROJECTOR}"),
-    "qwen2_5_vl": Seeing({"qwen2_5_vl": "qwen2_5_vl.QWEN2_5_VL"}),
-    "qwen2_vl": Seeing({"qwen2_vl": "qwen2_vl.QWEN2_VL"}),
-    "qwen3_5": Seeing({"qwen3_5": "qwen3_5.QWEN3_5"}),
-    "qwen3_5_moe": Seeing({"qwen3_5_moe": "qwen3_5.QWEN3_5"}),
-    "qwen3_vl": Seeing({"qwen3_vl": "qwen3_vl.QWEN3_VL"}),
-    "qwen3_vl_moe": Seeing({"qwen3_vl_moe": "qwen3_vl.QWEN3_VL"}),
+    "qwen2_5_vl": Seeing({"qwen2_5_vl": "qwen.qwen2_5_vl.QWEN2_5_VL"}),
+    "qwen2_vl": Seeing({"qwen2_vl": "qwen.qwen2_vl.QWEN2_VL"}),
+    "qwen3_5": Seeing({"qwen3_5": "qwen.qwen3_5.QWEN3_5"}),
+    "qwen3_5_moe": Seeing({"qwen3_5_moe": "qwen.qwen3_5.QWEN3_5"}),
+    "qwen3_vl": Seeing({"qwen3_vl": "qwen.qwen3_vl.QWEN3_VL"}),
+    "qwen3_vl_moe": Seeing({"qwen3_vl_moe": "qwen.qwen3_vl.QWEN3_VL"}),
 }
 """``model_type`` of the whole -> its tower."""

@@ -243,7 +243,7 @@ class DecoderConfig(Config):
             raise ValueError(msg)
 
     def _tower_agrees(self) -> None:
-        if self.vision is not None and (width := self.vision.projector[-1].width) != self.hidden_size:
+        if self.vision is not None and (width := self.vision.token_width) != self.hidden_size:
             msg = (
                 f"vision_config: its tokens are {width} wide, expected hidden_size {self.hidden_size}, as the decoder's"
             )

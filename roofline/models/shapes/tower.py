@@ -9,14 +9,22 @@ from typing import Any, Literal
 
 from roofline.files.door import Door
 from roofline.files.fields import Field, model_validator
-from roofline.layers.attention import attention, output_projection, projections, query_key_norm, rotary
-from roofline.layers.normalization import Norm, norm, residual, residual_norm
+from roofline.layers.attention import (
+    attention,
+    output_projection,
+    projections,
+    query_key_norm,
+    rotary,
+    value_norm,
+)
+from roofline.layers.normalization import Norm, Placement, norm, residual, residual_norm
 from roofline.layers.patches import (
     IMAGE_TOKENS,
     Dense,
     Merged,
     Positions,
     average_pool,
+    gated_tail,
     patch_embedding,
     projector,
     window_of,
@@ -47,6 +55,7 @@ class TowerConfig(Config):
     patch_elements: of one patch, all its channels and, of a video, all frames that it spans. positions: those that are
     added; ``rotary`` ones come on top. windows: 1 for each layer whose patches see their own window alone; empty: none
     does. layer_scale: a gain on what each branch says. final_norm: a norm behind the last layer.
+    placement: ``pre`` norms the input of each branch, ``sandwich`` its output too.
     merge: the side of the square of patches that become one token; pool: of one whose mean becomes one. taps: so many
     further projectors read layers within (DeepStack, arXiv 2406.04334), each behind a norm of its own.
     rule: how an image's size becomes sequences and tokens; the fields after it are the rule's.
@@ -64,7 +73,9 @@ class TowerConfig(Config):
     out_bias: bool = True
     mlp_bias: bool = True
     packed_qkv: bool = False
-    query_key_norm: bool = Field(default=False, description="of all heads together")
+    placement: Literal["pre", "sandwich"] = "pre"
+    query_key_norm: Literal["none", "shared", "across"] = "none"
+    value_norm: bool = Field(default=False, description="a norm of the values, without a gain")
     layer_scale: bool = False
     windows: list[int] = Field(default=[])
     final_norm: bool = True
@@ -72,12 +83,20 @@ class TowerConfig(Config):
     pool: Size = 1
     projector: list[DenseConfig]
     projector_norm: Norm | None = None
+    projector_width: Size | None = Field(
+        default=None, description="inner width of a norm, an activation and a gated layer behind the matmuls"
+    )
+    merger: list[DenseConfig] = Field(
+        default=[], description="further matmuls, on patches that are merged behind the first ones, not before"
+    )
     patch_norm: Norm | None = Field(default=None, description="a further norm, of each patch that the projector reads")
     newline: bool = Field(default=False, description="a trained token behind each row of an image's tokens")
     taps: int = Field(default=0, ge=0, le=100)
-    rule: Literal["resized", "fixed", "tiled", "chunked", "anyres", "rows", "padded"] = "fixed"
+    rule: Literal["resized", "fixed", "tiled", "chunked", "anyres", "rows", "padded", "budget"] = "fixed"
     patch_size: Size
     temporal_patch_size: Size = 1
+    image_frames: Size = Field(default=1, description="frames of an image by which its pixels are bounded")
+    max_tokens: Size = Field(default=280, description="the most tokens of an image")
     image_size: Size = 224
     window_size: Size = 112
     min_pixels: Size = 56 * 56
@@ -111,6 +130,11 @@ class TowerConfig(Config):
     def merged(self) -> Merged:
         """How T patches become tokens."""
         return Merged((self.merge * self.pool) ** 2, skipped=int(self.class_token))
+
+    @property
+    def token_width(self) -> int:
+        """The elements of a token, as the decoder reads it."""
+        return (self.merger or self.projector)[-1].width
 
     @property
     def width(self) -> int:
@@ -152,13 +176,17 @@ def _input_norm(config: TowerConfig) -> Op:
 def _layer(config: TowerConfig, conventions: Conventions, *, windowed: bool) -> tuple[Op, ...]:
     """A layer: it ends with the next one's first norm, or, where no norm is behind the last, begins with its own."""
     block = Block(config.hidden_act, placement="pre", norm=config.norm, gated=config.gated, mlp_bias=config.mlp_bias)
-    *ffn, norm_behind = feed_forward_of(block)
-    behind = norm_behind if config.final_norm else residual("output_sum", Tensor("f", "B T D"), _X, _X)
+    *ffn, behind = feed_forward_of(block)
+    if not config.final_norm and config.placement == "pre":
+        behind = residual("output_sum", Tensor("f", "B T D"), _X, _X)
+    elif config.placement == "sandwich":
+        ends: Placement = "sandwich" if config.final_norm else "branch"
+        behind = residual_norm("output_norm", Tensor("f", "B T D"), kind=config.norm, placement=ends)
     return (
         *(() if config.final_norm else (_input_norm(config),)),
         *_attention(config, conventions, windowed=windowed),
         *(_scale("a") if config.layer_scale else ()),
-        residual_norm("ffn_norm", Tensor("a", "B T D"), kind=config.norm, placement="pre"),
+        residual_norm("ffn_norm", Tensor("a", "B T D"), kind=config.norm, placement=config.placement),
         *ffn,
         *(_scale("f") if config.layer_scale else ()),
         behind,
@@ -175,11 +203,17 @@ def _attention(config: TowerConfig, conventions: Conventions, *, windowed: bool)
     )
     return (
         *projections(bias=config.attention_bias, packed=config.packed_qkv, cached=False),
-        *((query_key_norm(per_head=True, across=True, cached=False),) if config.query_key_norm else ()),
+        *((value_norm(cached=False),) if config.value_norm else ()),
+        *((_query_key_norm(config),) if config.query_key_norm != "none" else ()),
         *((rotary(cached=False),) if config.rotary else ()),
         *((op.rebound(S=window_of) for op in attend) if windowed else attend),
         output_projection(bias=config.out_bias),
     )
+
+
+def _query_key_norm(config: TowerConfig) -> Op:
+    across = config.query_key_norm == "across"
+    return query_key_norm(per_head=across, across=across, cached=False)
 
 
 def _scale(branch: str) -> tuple[Op, ...]:
@@ -188,8 +222,8 @@ def _scale(branch: str) -> tuple[Op, ...]:
     return (elementwise(name, [said, weight(name, "D")], said, PerElement(1), linear=True, function="multiply"),)
 
 
-def _chain(config: TowerConfig) -> list[Dense]:
-    return [Dense(each.width, each.bias, each.function) for each in config.projector]
+def _chain(matmuls: list[DenseConfig]) -> list[Dense]:
+    return [Dense(each.width, each.bias, each.function) for each in matmuls]
 
 
 def _projector(config: TowerConfig) -> tuple[Op, ...]:
@@ -197,14 +231,24 @@ def _projector(config: TowerConfig) -> tuple[Op, ...]:
     normed = () if config.patch_norm is None else (_of_patches(config.patch_norm, source),)
     lines = (_newline(config),) if config.newline else ()
     pooled = (average_pool(config.pool**2, config.hidden_size),) if config.pool > 1 else ()
+    first = config.projector[-1].width
     chain = projector(
-        _chain(config),
-        width=config.width,
-        tokens=config.merged,
+        _chain(config.projector),
+        width=config.hidden_size if config.merger else config.width,
+        tokens=Merged(1, skipped=int(config.class_token)) if config.merger else config.merged,
         normed=config.projector_norm,
         source="patches" if normed else source,
+        output="patch_tokens" if config.merger else IMAGE_TOKENS,
     )
-    return (*pooled, *normed, *chain, *lines)
+    rest: tuple[Op, ...] = ()
+    if config.projector_width is not None:
+        rest = gated_tail(config.projector_width, config.hidden_act, width=first, tokens=config.merged)
+    if config.merger:
+        width = first * config.merge**2
+        rest = projector(
+            _chain(config.merger), width=width, tokens=config.merged, prefix="merged_", source="patch_tokens"
+        )
+    return (*pooled, *normed, *chain, *rest, *lines)
 
 
 def _of_patches(kind: Norm, source: str) -> Op:
@@ -213,7 +257,7 @@ def _of_patches(kind: Norm, source: str) -> Op:
 
 def _newline(config: TowerConfig) -> Op:
     """What is put behind each row (LLaVA-NeXT): a token of the decoder's width."""
-    width = config.projector[-1].width
+    width = config.token_width
     new = elementwise("newline", [weight("image_newline", "O")], Tensor(IMAGE_TOKENS, "B T O"), PerElement(0))
     return new.rebound(T=1, O=width)
 
@@ -223,7 +267,7 @@ def _taps(config: TowerConfig, local: dict[str, Binding]) -> list[Group]:
     if not config.taps:
         return []
     ops = projector(
-        _chain(config),
+        _chain(config.projector),
         width=config.width,
         tokens=config.merged,
         normed=config.norm,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from roofline.models.families.family import Family, Fields, Rule, names, rule
-from roofline.models.families.rules import flag, stated
+from roofline.models.families.rules import by_flag, flag, stated
 from roofline.models.shapes.tower import TowerConfig, program
 from roofline.models.towers.fields import shuffled, sizes, square
 
@@ -22,14 +22,13 @@ INTERNVIT = Family(
     TowerConfig,
     program,
     classes={"": {}},
-    rename={"use_qk_norm": "query_key_norm"},
     options={
         **sizes(1024, 4096, 24, 16, "gelu"),
         "attention_bias": False,
-        "query_key_norm": False,
     },
     fixed={
         **square(448, 14),
+        "query_key_norm": by_flag("use_qk_norm", False, yes="across", no="none"),
         "class_token": True,
         "layer_scale": True,
         "norm": Rule("norm_type", lambda fields: "rms" if fields.get("norm_type") == "rms_norm" else "layer"),

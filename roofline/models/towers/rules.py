@@ -69,8 +69,10 @@ def grid_of(config: TowerConfig, size: Size) -> tuple[int, int]:
         msg = f"image {width}x{height}: its longer side is more than {_THINNEST} times the other; expected less"
         raise WorkloadError(msg)
     if size.frames is None:
-        bounds = Bounds(config.patch_size * config.merge, config.min_pixels, config.max_pixels)
-        height, width = resized(height, width, bounds)
+        factor, frames = config.patch_size * config.merge, config.image_frames
+        if frames > 1:  # enlarged before its shape is looked at
+            height, width = _at_least(factor, height, width)
+        height, width = resized(height, width, Bounds(factor, config.min_pixels, config.max_pixels, frames, frames))
     else:
         height, width = _frame(config, height, width, size.frames)
     return height // config.patch_size, width // config.patch_size
@@ -92,11 +94,15 @@ def _frame(config: TowerConfig, height: int, width: int, frames: int) -> tuple[i
         raise WorkloadError(msg)
     if config.video == "each":
         return resized(height, width, Bounds(factor, least, most))
-    if min(height, width) < factor:
-        by = max(factor / height, factor / width)
-        height, width = int(height * by), int(width * by)
+    height, width = _at_least(factor, height, width)
     even = round(frames / config.temporal_patch_size) * config.temporal_patch_size
     return resized(height, width, Bounds(factor, least, most, frames, even))
+
+
+def _at_least(factor: int, height: int, width: int) -> tuple[int, int]:
+    """A size that is enlarged until its shorter side is ``factor``."""
+    by = max(1.0, factor / height, factor / width)
+    return int(height * by), int(width * by)
 
 
 def _window(config: TowerConfig, rows: int, columns: int) -> Fraction:
@@ -223,8 +229,26 @@ def _padded(config: TowerConfig, size: Size) -> Pictures:
     return Pictures(1, patches, rows * columns, Fraction(patches))
 
 
+def _budget(config: TowerConfig, size: Size) -> Pictures:
+    """The largest image of its shape, in whole squares of patches, that has at most so many tokens.
+
+    Source: ``get_aspect_ratio_preserving_size`` of Gemma 4's processor in transformers.
+    """
+    _refuse_video(size)
+    square, most = config.pool * config.patch_size, config.max_tokens
+    scale = math.sqrt(most * square**2 / (size.height * size.width))
+    rows, columns = (math.floor(scale * side / square) for side in (size.height, size.width))
+    if rows == 0:
+        rows, columns = 1, min(size.width // size.height, most)
+    elif columns == 0:
+        rows, columns = min(size.height // size.width, most), 1
+    patches = rows * columns * config.pool**2
+    return Pictures(1, patches, rows * columns, Fraction(patches))
+
+
 _RULES = {
     "anyres": _anyres,
+    "budget": _budget,
     "chunked": _chunked,
     "fixed": _fixed,
     "padded": _padded,

@@ -9,7 +9,7 @@ from roofline.models.families.rules import whole
 from roofline.models.shapes.tower import TowerConfig, program
 
 
-def _bounds(name: str, edge: str, default: int, kind: str = "processor") -> Rule[int]:
+def bounds(name: str, edge: str, default: int, kind: str = "processor") -> Rule[int]:
     """A bound of pixels, which a processor's file states as ``min_pixels`` or as the ``shortest_edge`` of its size."""
     path, edge = f"{kind}.{name}", f"{kind}.size.{edge}"
     return Rule(f"{path} {edge}", lambda fields: whole(fields, path if fields.get(path) is not None else edge, default))
@@ -53,11 +53,11 @@ QWEN = Family(
         "positions": "none",
         "patch_bias": False,
         "rule": "resized",
-        "min_pixels": _bounds("min_pixels", "shortest_edge", 56 * 56),
-        "max_pixels": _bounds("max_pixels", "longest_edge", 28 * 28 * 1280),
+        "min_pixels": bounds("min_pixels", "shortest_edge", 56 * 56),
+        "max_pixels": bounds("max_pixels", "longest_edge", 28 * 28 * 1280),
         "video": "each",
-        "video_min_pixels": _bounds("min_pixels", "shortest_edge", 128 * 28 * 28, "video_processor"),
-        "video_max_pixels": _bounds("max_pixels", "longest_edge", 28 * 28 * 768, "video_processor"),
+        "video_min_pixels": bounds("min_pixels", "shortest_edge", 128 * 28 * 28, "video_processor"),
+        "video_max_pixels": bounds("max_pixels", "longest_edge", 28 * 28 * 768, "video_processor"),
     },
     inert=names("tokens_per_second"),
 )
@@ -77,7 +77,7 @@ RESAMPLED = QWEN.but(
         "positions": "resampled",
         "patch_bias": True,
         "video": "all",
-        "video_min_pixels": _bounds("min_pixels", "shortest_edge", 128 * 32 * 32, "video_processor"),
-        "video_max_pixels": _bounds("max_pixels", "longest_edge", 32 * 32 * 768, "video_processor"),
+        "video_min_pixels": bounds("min_pixels", "shortest_edge", 128 * 32 * 32, "video_processor"),
+        "video_max_pixels": bounds("max_pixels", "longest_edge", 32 * 32 * 768, "video_processor"),
     },
 )

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from roofline.models.towers.qwen import RESAMPLED
+from roofline.models.towers.qwen.shared import RESAMPLED
 
 QWEN3_5 = RESAMPLED.but(inert="deepstack_visual_indexes")

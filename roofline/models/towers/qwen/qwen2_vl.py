@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from roofline.models.families.family import Rule
 from roofline.models.families.rules import whole
-from roofline.models.towers.qwen import QWEN, merged
+from roofline.models.towers.qwen.shared import QWEN, merged
 
 QWEN2_VL = QWEN.but(
     rename={"embed_dim": "hidden_size"},

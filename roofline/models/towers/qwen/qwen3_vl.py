@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from roofline.errors import shown
 from roofline.models.families.family import Fields, rule
-from roofline.models.towers.qwen import RESAMPLED
+from roofline.models.towers.qwen.shared import RESAMPLED
 
 
 @rule("deepstack_visual_indexes")

@@ -1,0 +1,1 @@
+"""Towers of Qwen-VL: one file each, and what they share."""
