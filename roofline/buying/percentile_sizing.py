@@ -71,7 +71,7 @@ def replica_of(curve: Curve, question: Question, longest: int, offload: str | No
     Raises RooflineError for what is not simulated, and for requests that its cache does not hold.
     """
     name, replicas = curve.hardware.holding(curve.devices)
-    options = {**part(StepClockOptions, question.asked), **curve.split.to_dict(), "dp": replicas * curve.ranks}
+    options = {**part(StepClockOptions, question.asked), **curve.split.to_dict(), "dp": replicas * int(curve.split.dp)}
     if curve.who.dtype:
         options["dtype"] = curve.who.dtype
     clock = StepClock(question.model, name, **part(StepClockOptions, options))
@@ -143,12 +143,14 @@ def size_by_percentiles(
 ) -> Sizing:
     """The fewest units of each hardware for a load whose simulated requests keep the targets, in its best layout.
 
-    Layouts that need more devices for their mean alone than another needs in all are not simulated. Raises UsageError
-    for headroom, since queues are in the times. ``offload`` names tiers below the memory of each replica.
+    Layouts that need more devices for their mean alone than another needs in all are not simulated, and pipelines are
+    not. Raises UsageError for headroom, since queues are in the times. ``offload`` names tiers below the memory of each
+    replica.
     """
     if load.headroom:
         msg = f"headroom {load.headroom:g}: percentiles have the queues in them and take none; leave it out"
         raise UsageError(msg)
+    question = replace(question, staged=False)
     asked = Asked(question, load, targets, terms, offload)
     found: dict[Served, list[Curve]] = {}
     for curve in curves(question, [growing(each) for each in hardware]):

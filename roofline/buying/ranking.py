@@ -196,9 +196,9 @@ def _row(curve: Curve, question: Question, targets: Targets, terms: Terms) -> Ro
 
 
 def _alone(row: Row, curves: Sequence[Curve]) -> Row:
-    """The row; where data-parallel ranks share experts, one sequence is alone in the fastest layout of one rank."""
-    single = [each for each in curves if each.who == row.curve.who and each.ranks == 1 and not each.problem]
-    if row.alone is None or row.curve.ranks == 1 or not single:
+    """The row; where sequences are in groups, one is alone in the fastest layout of one group."""
+    single = [each for each in curves if each.who == row.curve.who and each.groups == 1 and not each.problem]
+    if row.alone is None or row.curve.groups == 1 or not single:
         return row
     fastest = min(single, key=lambda curve: float(curve.of("tpot_s")[0]))
     return replace(row, alone=point_at(fastest, 0, fastest.replicas))

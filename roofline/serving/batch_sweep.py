@@ -19,15 +19,16 @@ from roofline.hardware.reservation import Reserve
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
 from roofline.parallelism.layout import Layout
+from roofline.parallelism.pipeline import stage_programs
 from roofline.prediction.launch_degrees import can_launch
 from roofline.program.phases import Phase
 from roofline.program.program import Program
-from roofline.serving.batched_steps import StepTimer
+from roofline.serving.batched_steps import Stages, StepTimer
 from roofline.serving.continuous_batching import Drafts, Load, SteadyState, steady_state
-from roofline.serving.curve import Curve, Served
+from roofline.serving.curve import Curve, Served, groups_of
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.misfits import Misfits
-from roofline.serving.occupancy import Occupancy, occupancy_of, pass_occupancy, prefill_occupancy
+from roofline.serving.occupancy import Occupancy, fullest, occupancy_of, pass_occupancy, prefill_occupancy
 from roofline.serving.one_pass import PassLoad
 from roofline.serving.prefill_and_decode_pools import PROMPTS, DecodeLoad, PrefillLoad
 from roofline.serving.replica_layouts import ONE, replica_layouts, replica_program
@@ -60,13 +61,13 @@ def curves_in_flight(
     """How each layout of a replica serves, or ``only`` one, with so many requests in flight over all replicas.
 
     Each is a column. Where there are fewer requests than replicas, one is in flight in each of some, and the others
-    idle; where there are fewer than data-parallel ranks, the column is of one in each rank. Raises RooflineError as
-    ``curves`` does.
+    idle; where there are fewer than groups that are decoded apart, the column is of one in each. Raises RooflineError
+    as ``curves`` does.
     """
 
     def batches(job: _Job) -> list[float]:
-        ranks = hardware.count // int(job.layout.devices) * int(job.layout.dp)
-        return [max(requests / ranks, 1.0) for requests in in_flight]
+        groups = hardware.count // int(job.layout.devices) * groups_of(job.layout)
+        return [max(requests / groups, 1.0) for requests in in_flight]
 
     return _curves(question, [hardware], batches, only)
 
@@ -106,7 +107,7 @@ def _curves(
 ) -> list[Curve]:
     """How each serves at all batches: one array evaluation for all devices of one class, recipe and layout.
 
-    ``batches_of`` has the batches of a rank of each job in place of all, ``only`` the one layout that is looked at.
+    ``batches_of`` has the batches of a group of each job in place of all, ``only`` the one layout that is looked at.
     Hardware that cannot run the model has a curve that says why. Raises RooflineError for a model that nothing serves.
     """
     question.check()
@@ -133,10 +134,11 @@ def _curves(
         found.append(_curve(question, jobs[at], held[jobs[at].kind], 0, None, 0, problem))
     for places, constants in grouped(fitting, lambda at: jobs[at].constants, lambda at: _alike(jobs, at)):
         first = jobs[places[0]]
-        timer = StepTimer.of([jobs[at].device for at in places], constants, first.running.launching, first.network)
-        load = loads[first.kind]
-        rank = steady_state(load, timer) if isinstance(load, Load) else load.state(timer)
-        state = rank.of_ranks(int(first.layout.dp))
+        stages = Stages.of(programs[first.kind], first.layout)
+        devices, load = [jobs[at].device for at in places], loads[first.kind]
+        timer = StepTimer.of(devices, constants, first.running.launching, first.network, stages)
+        group = steady_state(load, timer) if isinstance(load, Load) else load.state(timer)
+        state = group.of_groups(groups_of(first.layout))
         for row, at in enumerate(places):
             found.append(_curve(question, jobs[at], held[first.kind], most[at], state, row, ""))
     asked = {id(each): place for place, each in enumerate(hardware)}
@@ -195,7 +197,8 @@ def _load(
         return PassLoad.of(program, precision, question.traffic, batches, phase, engine, chunk)
     asked, drafts = (program, job.recipe.precision, question.traffic, batches), _drafts(question, job)
     if question.only is None:
-        return Load.of(*asked, job.running.chunk, drafts, job.running.engine, int(job.layout.dp))
+        split = int(job.layout.dp), int(job.layout.pp)
+        return Load.of(*asked, job.running.chunk, drafts, job.running.engine, *split)
     return (PrefillLoad if question.only is Phase.PREFILL else DecodeLoad).of(*asked, drafts, job.running.engine)
 
 
@@ -209,11 +212,10 @@ def _drafts(question: Question, job: _Job) -> Drafts | None:
 
 
 def _held(question: Question, program: Program, job: _Job) -> Occupancy:
-    """What a device holds of the model, and of its draft."""
-    drafts = _drafts(question, job)
-    programs = (program, *([drafts.program] if drafts and drafts.program else []))
-    own, *others = (_occupancy(question, each, job) for each in programs)
-    return own.beside(others[0]) if others else own
+    """What a device holds of the model, and of its draft; of a pipeline, what no stage holds more of."""
+    drafts, stages = _drafts(question, job), int(job.layout.pp)
+    own = fullest([_occupancy(question, each, job) for each in stage_programs(program, job.layout)], stages)
+    return own.beside(_occupancy(question, drafts.program, job)) if drafts and drafts.program else own
 
 
 def _occupancy(question: Question, program: Program, job: _Job) -> Occupancy:
@@ -253,12 +255,16 @@ def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], Co
 
 
 def _layouts(question: Question, recipe: Recipe, hardware: Hardware, running: Running) -> list[Layout]:
-    """The layouts of a replica that divide the model, and that the engine runs."""
+    """The layouts of a replica that divide the model, and that the engine runs.
+
+    No stages where a draft guesses, which runs whole on each device, nor where a pass is all there is.
+    """
     if hardware.reach == 1:
         return [ONE]
     engine, experts = running.engine.name, "E" in question.program.sizes
     found = replica_layouts(quantized(question.program, recipe), hardware.reach)
-    return [layout for layout in found if can_launch(layout, engine, experts=experts)]
+    staged = question.staged and question.speculation is None and not question.traffic.reads
+    return [layout for layout in found if (staged or layout.pp == 1) and can_launch(layout, engine, experts=experts)]
 
 
 def _alike(jobs: Sequence[_Job], at: int) -> Any:
@@ -280,12 +286,12 @@ def _misfits(question: Question, job: _Job) -> Misfits:
 def _curve(
     question: Question, job: _Job, held: Occupancy, most: int | None, state: SteadyState | None, row: int, problem: str
 ) -> Curve:
-    devices, ranks = int(job.layout.devices), int(job.layout.dp)
+    devices, groups = int(job.layout.devices), groups_of(job.layout)
     copies = int(job.layout.redundant_experts(question.program.sizes.get("E", 0)))
     words = f"{job.layout} (+{copies} experts)" if copies else str(job.layout)
     answer = question.traffic.generate.mean
     return Curve(
-        job.hardware, job.recipe, job.constants, most and most * ranks, state, row, answer, devices, ranks, words,
+        job.hardware, job.recipe, job.constants, most and most * groups, state, row, answer, devices, words,
         job.layout, problem, held=held, running=job.running,
         kernels=unknown_kernels(job.constants, question.attention), reads=question.traffic.reads,
     )  # fmt: skip

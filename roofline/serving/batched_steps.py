@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -12,6 +12,10 @@ from roofline.classes import frozen
 from roofline.cost.cost import Cost
 from roofline.hardware.spec import HardwareSpec
 from roofline.number import Grid, Number
+from roofline.parallelism.layout import Layout
+from roofline.parallelism.pipeline import Pipeline, layer_count, places
+from roofline.program.phases import Phase
+from roofline.program.program import Program
 from roofline.timing.device_stacks import stacked
 from roofline.timing.energy import busy_power
 from roofline.timing.engine_choice import Launching
@@ -50,6 +54,8 @@ class StepTimes:
         )
 
 
+_HANDED_ON = 3
+"""The place of what is in no group: the host's time, which no stage has for itself."""
 _BUSY = tuple(field.name for field in fields(StepTimes))[1:]
 
 
@@ -65,11 +71,34 @@ def mean_of(step: StepTimes, weights: Grid) -> StepTimes:
 
 
 @frozen
+class Stages:
+    """The stages of a pipeline, each at work on another group of sequences: all take as long as the slowest.
+
+    ``place``: where each group of a program is, as :func:`roofline.parallelism.pipeline.places` says.
+    """
+
+    pipeline: Pipeline
+    place: Mapping[str, int]
+
+    @classmethod
+    def of(cls, program: Program, layout: Layout) -> Stages | None:
+        """Those of a sharded program; None where there is one."""
+        if layout.pp == 1:
+            return None
+        found: dict[str, int] = {}
+        for phase in program.phases:
+            groups = [group for group in program.groups if phase in group.phases]
+            found |= dict(zip((group.name for group in groups), places(groups), strict=True))
+        return cls(Pipeline(layer_count(program), layout.pp, layout.pp, Phase.DECODE), found)
+
+
+@frozen
 class StepTimer:
-    """Devices of one class side by side; or one of several that share a network."""
+    """Devices of one class side by side; or one of several that share a network, in stages or in one."""
 
     devices: Sequence[HardwareSpec]
     machine: Machine
+    stages: Stages | None = None
 
     @classmethod
     def of(
@@ -78,13 +107,29 @@ class StepTimer:
         constants: Sequence[ConstantSet],
         launching: Launching,
         network: Network | None = None,
+        stages: Stages | None = None,
     ) -> StepTimer:
         """The timer of devices, each with its constants."""
         rates, together = stacked(devices, constants)
-        return cls(devices, launching.machine(rates, together, network))
+        return cls(devices, launching.machine(rates, together, network), stages)
 
     def times(self, costs: Iterable[Cost]) -> StepTimes:
-        """The times of a step of these costs on each device. Raises WorkloadError for a dtype that one has not."""
+        """The times of a step of these costs on each device. Raises WorkloadError for a dtype that one has not.
+
+        Of a pipeline, the step of one group of sequences through all stages, with what it waits for the slowest.
+        """
+        if self.stages is None:
+            return self._times(costs)
+        parts: dict[int, list[Cost]] = {}
+        for cost in costs:
+            parts.setdefault(self.stages.place.get(cost.group, _HANDED_ON), []).append(cost)
+        found = {place: self._times(part) for place, part in parts.items()}
+        path = added(*((times, 1.0) for times in found.values()))
+        first, layers, last, sends = (found[at].time_s if at in found else 0.0 for at in range(4))
+        wait = self.stages.pipeline.step(first, layers, last, sends) / path.time_s
+        return replace(path, timing=path.timing.each(lambda seconds: seconds * wait))
+
+    def _times(self, costs: Iterable[Cost]) -> StepTimes:
         costs, machine, rows = list(costs), self.machine, len(self.devices)
         timing = machine.step(costs)
         columns = np.shape(np.atleast_1d(np.asarray(timing.time_s)))[-1]

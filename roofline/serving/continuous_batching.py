@@ -11,6 +11,10 @@ Data-parallel ranks that share experts step together: where one of them reads a 
 see the tokens of those that do. Ranks take in prompts independently of each other, each in a part f of its steps, so
 that 1 - (1 - f)^ranks of all steps hold one.
 
+Stages of a pipeline each work at another group of N sequences: the step of a group takes as many of the slowest
+stage's times as there are stages, and a replica serves that many times the group's requests. A group that reads a
+prompt is slow at every stage, and those behind it wait: groups are in step, as ranks are.
+
 Nothing waits in a queue: these are means at a load that keeps N sequences in flight, no percentiles.
 """
 
@@ -60,9 +64,9 @@ class SteadyState:
     shares: Mapping[str, Grid]
     sustained: Grid
 
-    def of_ranks(self, ranks: int) -> SteadyState:
-        """The state of so many data-parallel ranks, each in this one; they step together."""
-        return replace(self, batches=self.batches * ranks, requests_per_s=self.requests_per_s * ranks)
+    def of_groups(self, groups: int) -> SteadyState:
+        """The state of so many groups of sequences, each in this one: of data-parallel ranks, of stages."""
+        return replace(self, batches=self.batches * groups, requests_per_s=self.requests_per_s * groups)
 
 
 @frozen(eq=False)
@@ -78,8 +82,8 @@ class Pieces:
     sustained: Grid
 
     @classmethod
-    def of(cls, traffic: Traffic, room: Grid, arrivals: Grid, ranks: int = 1) -> Pieces:
-        """For ``room`` tokens in a rank's step and ``arrivals`` prompts of it per step, each of shape (batches,).
+    def of(cls, traffic: Traffic, room: Grid, arrivals: Grid, ranks: int = 1, stages: int = 1) -> Pieces:
+        """For ``room`` tokens in a group's step and ``arrivals`` prompts of it per step, each of shape (batches,).
 
         A prompt is read in equal pieces that fit the room. Where prompts are rare a step holds one piece, else as many
         as arrive, up to the room.
@@ -94,11 +98,10 @@ class Pieces:
         held = np.minimum(room, np.maximum(tokens / steps, arriving))
         mean_piece = tokens / steps
         often: Grid = np.minimum(arriving / held, 1.0)
-        of_all = lockstep(often, ranks)
-        middle, share = prompts - (new - piece) / 2, often / of_all
+        middle, share = prompts - (new - piece) / 2, often / lockstep(often, ranks)
         stream = Stream(Phase.PREFILL, held / mean_piece, likely / steps[:, None], piece, middle, share=share)
         sustained = (arriving <= room * (1 + 1e-9)) * 1.0
-        return cls(of_all, stream, steps, np.asarray(sustained))
+        return cls(lockstep(often, ranks * stages), stream, steps, np.asarray(sustained))
 
 
 @frozen(eq=False)
@@ -106,7 +109,7 @@ class Load:
     """The steps of serving, as costs: of decoding alone, and of the prompts, beside it or each by itself.
 
     ``pieces`` is None where prompts run by themselves; ``single`` is then one that a single rank reads, where several
-    ``ranks`` step together.
+    ``ranks`` step together. ``stages``: of a pipeline.
     """
 
     traffic: Traffic
@@ -118,6 +121,7 @@ class Load:
     yielded: float = 1.0
     ranks: int = 1
     single: tuple[Cost, ...] = ()
+    stages: int = 1
 
     @property
     def steps(self) -> float:
@@ -135,8 +139,9 @@ class Load:
         drafts: Drafts | None = None,
         engine: Engine | None = None,
         ranks: int = 1,
+        stages: int = 1,
     ) -> Load:
-        """The steps of ``traffic``, each of ``batches`` sequences in a rank's flight; ``chunk`` None: prompts alone."""
+        """The steps of ``traffic``, each of ``batches`` sequences of a group; ``chunk`` None: prompts alone."""
         columns: Grid = np.asarray(batches, dtype=np.float64)
         checked, yielded = (1 + drafts.tokens, drafts.yielded) if drafts else (1, 1.0)
         decode = decoding_costs(program, precision, traffic, columns, drafts, engine)
@@ -145,12 +150,12 @@ class Load:
             alone = reading_costs(program, precision, whole, drafts, engine)
             lone = replace(whole, share=1 / ranks)
             single = reading_costs(program, precision, lone, drafts, engine) if ranks > 1 else ()
-            return cls(traffic, columns, decode, alone, None, np.ones_like(columns), yielded, ranks, single)
+            return cls(traffic, columns, decode, alone, None, np.ones_like(columns), yielded, ranks, single, stages)
         room = np.maximum(chunk - columns * checked, 1.0)
-        pieces = Pieces.of(traffic, room, columns * yielded / traffic.decode_steps, ranks)
+        pieces = Pieces.of(traffic, room, columns * yielded / traffic.decode_steps, ranks, stages)
         beside = decoding_costs(program, precision, traffic, columns, drafts, engine, beside=[pieces.stream])
         fits = np.asarray((columns * checked < chunk) * 1.0)
-        return cls(traffic, columns, decode, beside, pieces, fits, yielded, ranks)
+        return cls(traffic, columns, decode, beside, pieces, fits, yielded, ranks, stages=stages)
 
 
 @frozen
@@ -220,10 +225,11 @@ def _read_alone(load: Load, prompts: StepTimes, timer: StepTimer) -> tuple[Grid,
     """How many steps that read prompts stand between two decode steps, and the mean one, by the ranks that read."""
     weights = np.asarray(load.traffic.prompt.weights)
     every, each = mean_of(prompts, weights), np.asarray(load.batches / load.steps)
+    often = lockstep(each, load.ranks * load.stages)
     if load.ranks == 1:
-        return each, every
-    often, single = lockstep(each, load.ranks), mean_of(timer.times(load.single), weights)
-    others = (each / often * load.ranks - 1) / (load.ranks - 1)  # of the other ranks, the part that reads too
+        return often, every
+    both, single = lockstep(each, load.ranks), mean_of(timer.times(load.single), weights)
+    others = (each / both * load.ranks - 1) / (load.ranks - 1)  # of the other ranks, the part that reads too
     return often, added((single, 1 - others), (every, others))
 
 

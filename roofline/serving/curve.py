@@ -47,8 +47,7 @@ class Curve:
     """How one replica serves, at every batch: row ``row`` of a state. ``most`` sequences fit, None if not known.
 
     ``generated``: tokens of a mean answer. ``who`` tells it from the others that are compared. ``problem`` says why
-    hardware serves nothing. ``split``: the layout of a replica. ``ranks``: how many data-parallel ranks a replica has.
-    ``held``: what a device of one holds. ``pools``: what
+    hardware serves nothing. ``split``: the layout of a replica. ``held``: what a device of one holds. ``pools``: what
     it consists of where prefill and decode have devices of their own. ``running``: the engine. ``kernels``: what to
     know of the libraries that run. ``reads``: what requests are that generate nothing.
     """
@@ -61,7 +60,6 @@ class Curve:
     row: int = 0
     generated: float = 0.0
     devices: int = 1
-    ranks: int = 1
     layout: str = "one device"
     split: Layout = Layout()
     problem: str = ""
@@ -89,6 +87,11 @@ class Curve:
         return self.held.prompt if self.held else 0.0
 
     @property
+    def groups(self) -> int:
+        """In how many groups a replica decodes its sequences: one of each stage's on each data-parallel rank."""
+        return groups_of(self.split)
+
+    @property
     def replicas(self) -> int:
         """How many replicas the hardware makes."""
         return self.hardware.count // self.devices
@@ -104,6 +107,15 @@ class Curve:
         assert self.state is not None
         fits = np.ones(len(self.state.batches), bool) if self.most is None else self.state.batches <= self.most
         return np.asarray(fits & (self.of("sustained") > 0))
+
+
+def groups_of(layout: Layout) -> int:
+    """In how many groups a replica of a layout decodes its sequences.
+
+    >>> groups_of(Layout(tp=2, pp=4))
+    4
+    """
+    return int(layout.dp * layout.pp)
 
 
 @frozen(eq=False)

@@ -51,7 +51,7 @@ def pair_of(prefill: Curve, decode: Curve, devices: int) -> Pair:
 
 def _end(curve: Curve, constants: ConstantSet) -> End:
     """A replica of a curve, as one that sends or receives."""
-    return End(curve.hardware.fleet, curve.hardware.device, constants, curve.devices, curve.ranks)
+    return End(curve.hardware.fleet, curve.hardware.device, constants, curve.devices, int(curve.split.dp))
 
 
 def _sending(prefill: Curve, handed: HandOver) -> Curve:

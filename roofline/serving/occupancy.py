@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from math import inf
 
 import numpy as np
@@ -102,6 +103,25 @@ class Occupancy:
         return max(1, int((left - activations.constant + self.each) / (self.each + activations.each)))
 
 
+def fullest(stages: Sequence[Occupancy], groups: int) -> Occupancy:
+    """What no stage of a pipeline holds more of, by the sequences of one of ``groups`` whose caches all of them keep.
+
+    Activations are those of the one group that a stage works at.
+
+    >>> held = fullest([Occupancy(10.0, 4.0, 2.0), Occupancy(12.0, 3.0, 1.0)], groups=2)
+    >>> held.weights, held.longest, held.each  # a sequence of each group is the first
+    (12.0, 6.0, 4.0)
+    """
+    if len(stages) == 1:
+        return stages[0]
+    most = Occupancy(*(max((getattr(one, each.name) for one in stages), key=_size) for each in fields(Occupancy)))
+    return replace(most, longest=most.longest + (groups - 1) * most.each, each=groups * most.each)
+
+
+def _size(held: float | Line) -> float:
+    return held if isinstance(held, int | float) else held.constant + held.each * MANY
+
+
 def occupancy_of(
     program: Program,
     precision: Precision,
@@ -177,7 +197,8 @@ def cache_of(program: Program, precision: Precision, lengths: Grid) -> Grid:
     sizes: Sizes = {**{letter: float(size) for letter, size in program.sizes.items()}, "B": 1.0, "T": 1.0, "S": lengths}
     held = np.zeros_like(lengths)
     for group, op, tensor in program.caches():
-        held += np.asarray(program.resident(group, op, tensor, sizes) * float(precision.width(tensor)))
+        elements = np.asarray(program.resident(group, op, tensor, sizes), dtype=np.float64)
+        held += elements * float(precision.width(tensor))
     return held
 
 

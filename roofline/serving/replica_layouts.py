@@ -2,8 +2,8 @@
 
 Replicas do not talk to each other. Data-parallel ranks that hold the experts together do, in every layer: they are one
 replica (data-parallel attention: each rank attends to its own sequences, experts are spread over all devices). Ranks
-that share no experts are replicas by themselves, so that a layout without such a group has dp 1. Pipelines are left
-out: in decoding they add latency and save no traffic within a box.
+that share no experts are replicas by themselves, so that a layout without such a group has dp 1. Stages of a pipeline
+each decode another group of sequences at a time.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def replica_layouts(program: Program, devices: int) -> list[Layout]:
 
     >>> from roofline.models.model import load_model
     >>> [str(layout) for layout in replica_layouts(load_model("llama-3.1-8b").program(), 8)]
-    ['one device', 'tp 2', 'tp 4', 'tp 8']
-    >>> [str(layout) for layout in replica_layouts(load_model("mixtral-8x7b").program(), 4)][1:]
-    ['dp 2, ep 2', 'tp 2', 'tp 2, ep 2', 'dp 4, ep 4', 'tp 2, dp 2, ep 4', 'tp 4', 'tp 4, ep 2', 'tp 4, ep 4']
+    ['one device', 'tp 2', 'pp 2', 'tp 4', 'tp 2, pp 2', 'pp 4', 'tp 8', 'tp 4, pp 2', 'tp 2, pp 4', 'pp 8']
+    >>> [str(layout) for layout in replica_layouts(load_model("mixtral-8x7b").program(), 2)][1:]
+    ['dp 2, ep 2', 'tp 2', 'tp 2, ep 2', 'pp 2']
     """
     any_batch = Workload(devices, 1, 1 + devices)  # sequences for every rank, tokens for every part of a cache
     tried = list(_candidates(devices))
@@ -39,14 +39,19 @@ def replica_layouts(program: Program, devices: int) -> list[Layout]:
 
 
 def replica_program(program: Program, layout: Layout) -> Program:
-    """What each device of a replica runs, collectives among it."""
+    """What each device of a replica runs, collectives among it; the stages of a pipeline one after the other."""
     return program if layout == ONE else shard(program, layout)
 
 
 def _candidates(devices: int) -> Iterator[Layout]:
-    """Layouts of one replica: where ranks of data parallelism share one, its experts are spread over all devices."""
+    """Layouts of one replica: where ranks of data parallelism share one, its experts are spread over all devices.
+
+    Of a pipeline, over all devices of a stage, and the cache of a sequence is in one place of it.
+    """
     for size in divisors(devices):
-        for tp in divisors(size) if size <= LARGEST_REPLICA else ():
-            for ep in divisors(tp) if tp == size else (size,):
-                for dcp in divisors(tp):
-                    yield Layout(tp=tp, dp=size // tp, ep=ep, dcp=dcp)
+        for pp in divisors(size) if size <= LARGEST_REPLICA else ():
+            stage = size // pp
+            for tp in divisors(stage):
+                for ep in divisors(tp) if tp == stage else (stage,):
+                    for dcp in divisors(tp) if pp == 1 else (1,):
+                        yield Layout(tp=tp, pp=pp, dp=stage // tp, ep=ep, dcp=dcp)

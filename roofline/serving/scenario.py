@@ -89,7 +89,7 @@ class Question:
     """What is served and how: the same for all hardware.
 
     ``asked`` are the options, which each room reads that interprets some. ``only``: the phase that a replica of a pool
-    does, None for both.
+    does, None for both. ``staged``: whether a replica may be a pipeline, which no simulation has.
     """
 
     model: Model
@@ -99,6 +99,7 @@ class Question:
     speculation: Speculation | None = None
     adapters: Adapters | None = None
     only: Phase | None = None
+    staged: bool = True
 
     def running_on(self, device: HardwareSpec) -> Running:
         """What runs the model on a device. Raises WorkloadError where the engine asked for does not."""

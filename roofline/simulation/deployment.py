@@ -199,7 +199,7 @@ def _degrees(request: Request, asked: StepClockOptions) -> Iterator[Degrees]:
         yield part(Degrees, {**own, "pp": 1, "dp": given.get("dp", replicas)})
         return
     for layout in replica_layouts(request.program, fleet.count):
-        if layout.ep == 1:
+        if layout.ep == layout.pp == 1:
             yield part(Degrees, {**layout.to_dict(), "dp": fleet.count // int(layout.devices)})
 
 

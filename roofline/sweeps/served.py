@@ -89,9 +89,9 @@ class _Served:
     generate: int
 
     @property
-    def ranks(self) -> int:
-        """Data-parallel ranks of all replicas, each of which has sequences of its own."""
-        return self.curve.replicas * self.curve.ranks
+    def groups(self) -> int:
+        """Groups of sequences of all replicas, which are decoded apart."""
+        return self.curve.replicas * self.curve.groups
 
     @property
     def busy(self) -> Grid:
@@ -105,8 +105,8 @@ class _Served:
 
     @property
     def sequences(self) -> Grid:
-        """Of the rank that has most."""
-        return np.maximum(np.ceil(self.requests / self.ranks), 1.0)
+        """Of the group that has most."""
+        return np.maximum(np.ceil(self.requests / self.groups), 1.0)
 
     @property
     def held_bytes(self) -> Grid:
@@ -130,8 +130,8 @@ class _Served:
 
     @property
     def runs(self) -> Grid:
-        """Where every rank of a busy replica has a request, and the steps take all prompts in."""
-        every = (self.curve.ranks == 1) | (self.requests >= self.ranks)
+        """Where every group of a busy replica has a request, and the steps take all prompts in."""
+        every = (self.curve.groups == 1) | (self.requests >= self.groups)
         return np.asarray(every & (self.curve.of("sustained") > 0))
 
     @property
@@ -171,7 +171,7 @@ class _Served:
         }  # fmt: skip
         if room is not None:
             found["total_bytes"] = found["total_bytes"] + (self.curve.hardware.device.capacity or 0.0) - room
-            found["max_batch"] = np.full(size, float(held.most(room) * self.ranks))
+            found["max_batch"] = np.full(size, float(held.most(room) * self.groups))
         return found
 
     def fill(self, rows: PartRows, places: Places, mine: Any) -> None:
@@ -192,6 +192,6 @@ class _Served:
         rows.told["refused"].put(places[mine & ~runs], self._why())
 
     def _why(self) -> str:
-        if self.curve.ranks == 1:
+        if self.curve.groups == 1:
             return "the steps of the engine do not take in all prompts; give a larger engine.chunk"
-        return f"layout {self.curve.layout}: expected a request for each of {self.ranks} data-parallel ranks"
+        return f"layout {self.curve.layout}: expected a request for each of {self.groups} groups"

@@ -16,17 +16,18 @@ from roofline.errors import SpecError, WorkloadError
 from roofline.hardware.loading import load_hardware
 from roofline.models.model import load_model
 from roofline.parallelism.layout import Layout
+from roofline.parallelism.pipeline import stage_programs
 from roofline.parallelism.sharding import shard
 from roofline.prediction.fleet import Fleet
 from roofline.program.traffic.asked import read_traffic
 from roofline.program.traffic.traffic import Traffic, fixed
 from roofline.program.workload import Precision
 from roofline.serving.batch_sweep import batches_up_to, curves
-from roofline.serving.batched_steps import StepTimer
-from roofline.serving.continuous_batching import Load, SteadyState, steady_state
+from roofline.serving.batched_steps import Stages, StepTimer
+from roofline.serving.continuous_batching import Load, SteadyState, decoding_costs, steady_state
 from roofline.serving.curve import Curve
 from roofline.serving.hardware_choice import growing, read_hardware
-from roofline.serving.occupancy import occupancy_of
+from roofline.serving.occupancy import fullest, occupancy_of
 from roofline.serving.operating_points import Targets, best_column
 from roofline.timing.engine_choice import Launching
 
@@ -231,8 +232,42 @@ def test_a_split_replica_is_a_prediction_with_that_layout(model: str) -> None:
     assert sum(share[0, 0] for share in split.state.shares.values()) == pytest.approx(1)
 
 
+@pytest.mark.parametrize(("tp", "pp", "each"), [(1, 2, 16), (2, 4, 3), (1, 3, 8)])
+def test_a_step_of_stages_is_the_decode_step_of_predict(tp: int, pp: int, each: int) -> None:
+    """A group of sequences at every stage: a token takes as long, and a stage holds as much, as predict says."""
+    layout, device = Layout(tp=tp, pp=pp), load_hardware("h100")
+    asked = predict(
+        "llama-3.1-8b", f"{tp * pp}xh100", batch=pp * each, context=1024, tp=tp, pp=pp, engine="torch-compile"
+    )
+    program = shard(MODEL.program(), layout)
+    network = Fleet(device).network(device, tp * pp, constants_of(device))
+    timer = StepTimer.of([device], [constants_of(device)], GRAPH, network, Stages.of(program, layout))
+    traffic = Traffic("one", fixed(1023), fixed(2))
+    step = timer.times(decoding_costs(program, BF16, traffic, np.array([each]), None))
+    assert step.time_s[0, 0] == pytest.approx(asked.tpot_s, rel=1e-3)
+    held = [occupancy_of(one, BF16, traffic, None) for one in stage_programs(program, layout)]
+    whole = fullest(held, pp)
+    kept = asked.memory.footprint.weights_bytes + asked.memory.footprint.kv_cache_bytes
+    assert whole.weights + float(whole.caches(np.array(each))) == pytest.approx(kept, rel=0.03)
+
+
+def test_pipelines_join_boxes_and_split_no_matmul_over_a_slow_link() -> None:
+    """Two boxes of H100 hold a model of 405 billion as two stages, each a box; no figure depends on the other."""
+    big = load_model("llama-3.1-405b")
+    found = {each.layout: each for each in curves(question(big, ONE), read_hardware(["16xh100"])) if each.state}
+    rates = {layout: float(each.of("requests_per_s")[each.holds].max()) for layout, each in found.items()}
+    assert max(rates, key=lambda layout: rates[layout]) in ("tp 8, pp 2", "tp 4, pp 4")
+    assert rates["tp 8, pp 2"] > 1.2 * rates["tp 16"]
+    stages = found["tp 8, pp 2"]
+    assert stages.state is not None
+    assert stages.groups == 2
+    assert stages.most is not None
+    assert stages.most % 2 == 0
+    assert float(stages.state.batches[0]) == 2
+
+
 def test_a_device_without_links_serves_by_itself_and_a_count_reaches_as_far_as_it_counts() -> None:
     layouts = [each.layout for each in curves(question(MODEL, ONE), read_hardware(["4xh100"]))]
-    assert layouts == ["one device", "tp 2", "tp 4"]
+    assert layouts == ["one device", "pp 2", "tp 2", "pp 4", "tp 2, pp 2", "tp 4"]
     assert [each.layout for each in curves(question(MODEL, ONE), read_hardware(["h100"]))] == ["one device"]
     assert growing(read_hardware(["h100"])[0]).reach == 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -130,7 +131,7 @@ def simulated(**more: Any) -> roofline.Simulation:
 
 def test_pools_serve_what_compare_says_of_them() -> None:
     found = simulated(prices="h100=2USD/h")
-    question = read_question("llama-3.1-70b", prompt=2048, generate=256)
+    question = replace(read_question("llama-3.1-70b", prompt=2048, generate=256), staged=False)
     served = [
         float(curve.of("requests_per_s")[curve.holds].max())
         for curve in pooled_curves(question, read_hardware(["8xh100"]), Targets())

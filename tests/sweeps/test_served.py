@@ -46,7 +46,7 @@ def test_a_row_is_the_curve_of_compare(layout: dict[str, int], tmp_path: Path) -
         assert row["layout"].removeprefix("4 x ") == words
         assert sum(row[f"share_{part}"] for part in ("latency", "compute", "memory", "link")) == pytest.approx(1.0)
         room = curve.running.reserve.room(curve.hardware.device.capacity or 0)
-        assert row["max_batch"] == curve.held.most(room) * curve.replicas * curve.ranks
+        assert row["max_batch"] == curve.held.most(room) * curve.replicas * curve.groups
         assert row["fits"] == (requests <= row["max_batch"])
         assert (row["concurrency"], row["batch"], row["phase"], row["devices"]) == (requests, None, "serving", 8)
 
@@ -62,7 +62,9 @@ def test_of_all_layouts_the_one_that_serves_most_and_fits(tmp_path: Path) -> Non
     asked["keep"] = [*KEPT, "power_w"]
     best = swept(tmp_path / "best", **asked)
     every = [row for row in swept(tmp_path / "all", layouts="all", **asked) if not row["refused"]]
-    assert {row["layout"] for row in every} == {"4 x one device", "2 x tp 2", "tp 4"}
+    assert {row["layout"] for row in every} == {
+        "4 x one device", "2 x tp 2", "tp 4", "2 x pp 2", "tp 2, pp 2", "pp 4",
+    }  # fmt: skip
     for row in best:
         rivals = [each for each in every if each["concurrency"] == row["concurrency"] and each["fits"]]
         assert row["requests_per_s"] == max(each["requests_per_s"] for each in rivals)
