@@ -255,6 +255,7 @@ class TrainAnswer(Answer):
     parameters: Annotated[int, Says("parameters")]
     days: Annotated[float | None, Says("target of the run; null where there is none", "days")]
     rows: Annotated[list[TrainingRowAnswer], Says("hardware")]
+    launch: NotRequired[Annotated[LaunchAnswer, Says("with --launch: the configuration of the first")]]
 
 
 class PoolsOrMixedAnswer(TypedDict):

@@ -31,6 +31,7 @@ from roofline.options.verbs import (
     SizeOptions,
     TrainOptions,
 )
+from roofline.prediction.fleet import fleet_of
 from roofline.prediction.request import Hardware as Device
 from roofline.serving.hardware_choice import Hardware, read_hardware
 from roofline.serving.operating_points import Targets
@@ -40,6 +41,7 @@ from roofline.simulation.deployment import one_pool
 from roofline.simulation.simulate import Simulation
 from roofline.simulation.simulate import simulate as simulated
 from roofline.simulation.tiers import named_tiers
+from roofline.training.launching.launching import options_under, startable, usual_under
 
 
 @takes(CompareOptions)
@@ -180,6 +182,42 @@ def train(
     (True, 64, 1024)
     """
     return train_on(model, _names(hardware), options)
+
+
+@takes(TrainOptions)
+def train_to_launch(
+    model: str | Path | Mapping[str, Any] | Model,
+    hardware: str | HardwareSpec | Sequence[str | HardwareSpec],
+    program: str,
+    **options: Unpack[TrainOptions],
+) -> Training:
+    """A training step as ``train`` has it, the best of what ``program`` can be started with: torchtitan or megatron.
+
+    >>> step = train_to_launch("llama-3.1-8b", "8xh100", "torchtitan", sequence=8192, batch=64).step
+    >>> step.choice.zero, step.question.recipe.name
+    (3, 'bf16-fsdp')
+    """
+    return train_on(model, _names(hardware), usual_under(program, options), startable(program))
+
+
+@takes(TrainOptions)
+def train_launched(configuration: str, hardware: str | HardwareSpec, **options: Unpack[TrainOptions]) -> Training:
+    """The training step that a configuration starts: a FILE.toml of torchtitan, or arguments of Megatron-LM.
+
+    ``options`` are what else ``train`` takes that the configuration does not state. Raises UsageError for a field that
+    changes times or memory and is not modelled.
+
+    >>> arguments = "--num-layers 24 --hidden-size 1024 --num-attention-heads 16 --vocab-size 50257 --bf16"
+    >>> arguments += " --max-position-embeddings 1024 --seq-length 1024 --micro-batch-size 4 --global-batch-size 32"
+    >>> train_launched(arguments, "8xh100").step.choice.layout.dp
+    8
+    """
+    names = _names(hardware)
+    if len(names) > 1:
+        msg = "from: a configuration is for as many devices as it has; give one --hardware"
+        raise UsageError(msg)
+    model, asked = options_under(configuration, fleet_of(names[0]).count, options)
+    return train_on(model, names, asked)
 
 
 def _hardware(given: str | Loaded | Sequence[str | Loaded], edits: Mapping[str, Any] | None) -> list[Hardware]:

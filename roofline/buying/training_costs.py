@@ -22,7 +22,7 @@ from roofline.options.values import read_tokens
 from roofline.options.verbs import TrainOptions
 from roofline.serving.hardware_choice import Hardware, read_hardware
 from roofline.timing.energy import busy_power
-from roofline.training.question import TrainingQuestion, read_training
+from roofline.training.question import Startable, TrainingQuestion, read_training
 from roofline.training.remedies import on_devices
 from roofline.training.step import TrainingStep
 from roofline.version import versions
@@ -119,15 +119,21 @@ class Training:
 
 
 def train_on(
-    model: str | Path | Mapping[str, Any] | Model, names: Sequence[str | HardwareSpec], asked: TrainOptions
+    model: str | Path | Mapping[str, Any] | Model,
+    names: Sequence[str | HardwareSpec],
+    asked: TrainOptions,
+    startable: Startable | None = None,
 ) -> Training:
-    """Training on each of several hardware. Raises RooflineError for what is refused, of one hardware alone."""
+    """Training on each of several hardware, as it is ``startable`` where that is given.
+
+    Raises RooflineError for what is refused, of one hardware alone.
+    """
     _check(asked)
     each = [hardware for name in names for hardware in _read(name, asked)]
     rows, network = [], None
     for name, hardware in each:
         try:
-            question = read_training(model, name, asked)
+            question = replace(read_training(model, name, asked), startable=startable)
             network = question.request.model
             rows.append(_row(question, hardware, asked))
         except RooflineError as failure:

@@ -47,6 +47,7 @@ _MODEL_OR_LINE = Argument(
     "none with --from.",
     optional=True,
 )
+_MODEL_OR_CONFIGURATION = Argument("model", f"{_MODEL.help.removesuffix('.')}; none with --from.", optional=True)
 _SUBJECT = Argument("subject", "A model as for predict, or a layer: attention, feed_forward, ...", completes="model")
 _KIND = Argument(
     "kind",
@@ -178,7 +179,7 @@ app.add(
     Verb(
         "training:train",
         verbs.TrainFlags,
-        _MODEL,
+        _MODEL_OR_CONFIGURATION,
         answer="buying.answers:TrainAnswer",
         examples=("train llama-3.1-8b --hardware 64xh100 --tokens 1T",),
         exits="4 it does not fit, or takes more than --days",

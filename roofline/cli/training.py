@@ -9,10 +9,12 @@ import click
 
 from roofline.cli import plot as cli_plot
 from roofline.cli.console import progress_bar, refuse, show, tell, warn
+from roofline.cli.predict import NO_MODEL
 from roofline.options.keywords import completed, part
 from roofline.options.verbs import TrainFlags, TrainOptions, ValidateFlags
 
 if TYPE_CHECKING:
+    from roofline.buying.training_costs import Training
     from roofline.prediction.sensitivity import Sensitivity
     from roofline.training.step import TrainingStep
     from roofline.validation.devices import Device
@@ -22,21 +24,15 @@ SEQUENCE = 128
 """Tokens of a sequence that is timed."""
 
 
-def train(model: str, flags: TrainFlags) -> None:
+def train(model: str | None, flags: TrainFlags) -> None:
     """Training: what fits, the best layout, the time of a step, the days and money of a run; exit 4 beyond --days."""
-    if flags["hardware"] is None:
-        refuse("--hardware is missing; try 64xh100, or 64xh100,64xmi300x (roofline hardware list)")
-    from roofline.reports.export import check_output, write_result
-
-    if flags["output"] is not None:
-        check_output(flags["output"])
-    if flags["plot"] is not None:
-        cli_plot.check(flags["plot"])
-    from roofline.buying import api as buying
+    hardware = _checked(model, flags)
+    from roofline.reports.export import write_result
     from roofline.reports.prediction import to_json
     from roofline.reports.training import training_rows, training_text
 
-    found = buying.train(model, flags["hardware"], **part(TrainOptions, flags))
+    found = _trained(model, hardware, flags)
+    launch = _launch(found.step, flags["launch"])
     for warning in found.model.warnings:
         warn(warning)
     if flags["output"] is not None:
@@ -46,13 +42,55 @@ def train(model: str, flags: TrainFlags) -> None:
     gains = found.step.gains() if flags["sensitivity"] and found.step.fits is not False else []
     if flags["json"]:
         told = {gain.resource.name: gain.to_dict() for gain in gains}
-        tell(to_json(found.to_dict() | ({"sensitivity": told} if told else {})))
+        more: dict[str, Any] = {"sensitivity": told} if told else {}
+        tell(to_json(found.to_dict() | more | ({"launch": launch} if launch else {})))
     elif flags["output"] is None:
         show(training_text(found, quiet=flags["quiet"], wide=flags["wide"]))
     if not flags["json"]:
         _show_more(found.step, gains, explain=flags["explain"])
+        if launch:
+            show(f"\n# {launch['engine']} {launch['version']}, {found.step.devices} devices")
+            show(launch["line"])
     if not found.qualifies:
         raise click.exceptions.Exit(4)
+
+
+def _checked(model: str | None, flags: TrainFlags) -> str:
+    """The hardware, after what is missing, and files that cannot be, are refused."""
+    if model is None and flags["launched"] is None:
+        refuse(f"{NO_MODEL}, or give --from FILE")
+    if model is not None and flags["launched"] is not None:
+        refuse(f"{model} and --from: the configuration names the model; give one of them")
+    if flags["hardware"] is None:
+        refuse("--hardware is missing; try 64xh100, or 64xh100,64xmi300x (roofline hardware list)")
+    from roofline.reports.export import check_output
+
+    if flags["output"] is not None:
+        check_output(flags["output"])
+    if flags["plot"] is not None:
+        cli_plot.check(flags["plot"])
+    return flags["hardware"]
+
+
+def _trained(model: str | None, hardware: str, flags: TrainFlags) -> Training:
+    """The step of a model, under the engine that it is to be launched with, or of a configuration."""
+    from roofline.buying import api as buying
+
+    options = part(TrainOptions, flags)
+    if flags["launched"] is not None:
+        return buying.train_launched(flags["launched"], hardware, **options)
+    if flags["launch"] is not None:
+        return buying.train_to_launch(model or "", hardware, flags["launch"], **options)
+    return buying.train(model or "", hardware, **options)
+
+
+def _launch(step: TrainingStep, engine: str | None) -> dict[str, str]:
+    """The configuration that starts a step, for JSON; nothing where none is asked for."""
+    if engine is None:
+        return {}
+    from roofline.training.launching.launching import configuration, in_json
+
+    return in_json(configuration(step, engine))
 
 
 def _show_more(step: TrainingStep, gains: list[Sensitivity], *, explain: bool) -> None:

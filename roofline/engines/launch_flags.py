@@ -17,15 +17,21 @@ from roofline.files.library import data_folder, read_yaml
 from roofline.schema import Says
 
 Meaning: TypeAlias = Literal[
-    "tp", "pp", "dp", "ep", "dcp", "expert_parallel", "dp_attention", "sequences", "chunk", "length", "share", "block",
-    "weights", "cache", "dtype", "eager", "padded", "chunked", "mixed", "backend", "lora", "adapters", "rank",
-    "modules",
+    "tp", "pp", "dp", "ep", "dcp", "expert_parallel", "dp_attention", "sequences", "chunk", "length", "share",
+    "block", "weights", "cache", "dtype", "eager", "padded", "chunked", "mixed", "backend", "lora", "adapters",
+    "rank", "modules", "family", "flavor", "optimizer", "update", "local_batch", "batch", "stored", "computed",
+    "reduced", "replicas", "shards", "reshard", "schedule", "stage_layers", "microbatch", "first_less", "last_less",
+    "cp", "exchange", "etp", "recompute", "every", "compiled", "layers", "hidden", "ffn", "heads", "head_dim",
+    "grouped", "kv_heads", "qk_norm", "positions", "position", "norm", "gated", "unbiased", "qkv_bias", "untied",
+    "vocab", "vocab_step", "experts", "topk", "expert_ffn", "sp", "chunks", "zero", "selective", "method",
+    "attention", "flash", "bf16", "fp16", "wide_sums", "attention_dropout", "dropout",
 ]  # fmt: skip
 """Degrees; experts over all ranks of tp and dp; attention by dp within the ranks of tp; most sequences in flight;
 tokens of a step of chunked prefill; the longest sequence; share of the memory; tokens of a block of the KV cache;
 formats; no graphs; steps padded to the next graph; prompts in chunks; prompts and decoding in one step; which of its
 backends; whether there are LoRA adapters, how many in memory, of
-which rank at most, and on which projections."""
+which rank at most, and on which projections. Of training: what the step is, the network's own sizes, how it is split.
+"""
 
 Takes: TypeAlias = Literal["value", "switch", "list"]
 
@@ -62,6 +68,7 @@ class OptionsFile(Record):
     flag: Annotated[Text, Says("the flag that names it")]
     also: Annotated[list[Text], Says("other spellings")] = []
     options: Annotated[dict[Text, Flag], Says("options that a prediction depends on, by path: block.option")]
+    off: Annotated[list[Text], Says("switches of which only their being off is modelled, by path")] = []
     inert: Annotated[list[Text], Says("options that change neither times nor memory, by path; others are refused")] = []
 
 
@@ -82,6 +89,8 @@ class LaunchFlags(Record):
     environment: Annotated[list[Text], Says("environment variables that change neither times nor memory")] = []
     inert: Annotated[Others, Says("flags that change neither times nor memory")]
     refused: Annotated[Others, Says("flags that do, and are not modelled")]
+    whole: Annotated[bool, Says("whether these are all flags that it has; else others are refused too")] = True
+    presets: Annotated[dict[Text, Text], Says("models by what it calls them, a family and its flavor")] = {}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -129,13 +138,23 @@ def launched_engines() -> list[str]:
     >>> launched_engines()
     ['sglang', 'tensorrt-llm', 'vllm']
     """
-    return list(_listed())
+    return list(_listed("launch"))
 
 
 @functools.cache
-def _listed() -> tuple[str, ...]:
+def _listed(folder: str) -> tuple[str, ...]:
     """Read once: each layout that is offered asks."""
-    return tuple(sorted(path.stem for path in (data_folder("engines") / "launch").glob("*.yaml")))
+    return tuple(sorted(path.stem for path in (data_folder("engines") / folder).glob("*.yaml")))
+
+
+@functools.cache
+def training_flags(engine: str) -> LaunchFlags:
+    """The configuration of what trains. Raises UsageError for what has none here.
+
+    >>> training_flags("torchtitan").version
+    '0.2.2'
+    """
+    return _flags_in("training", engine)
 
 
 @functools.cache
@@ -145,9 +164,12 @@ def launch_flags(engine: str) -> LaunchFlags:
     >>> launch_flags("vllm").flag_of("tp"), launch_flags("sglang").flag_of("dcp")
     ('--tensor-parallel-size', None)
     """
-    if engine not in launched_engines():
-        names = launched_engines()
+    return _flags_in("launch", engine)
+
+
+def _flags_in(folder: str, engine: str) -> LaunchFlags:
+    if engine not in (names := _listed(folder)):
         msg = f"launch {shown(engine)}: no argument list of that engine; {near_matches(engine, names)}"
         raise UsageError(msg)
-    path = data_folder("engines") / "launch" / f"{engine}.yaml"
+    path = data_folder("engines") / folder / f"{engine}.yaml"
     return validated(LaunchFlags, read_yaml(path), str(path.name))

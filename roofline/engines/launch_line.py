@@ -44,11 +44,11 @@ class LaunchLine:
         elsewhere = {flag.means for flag in in_file(known, said).values()}
         for name, flag in known.flags.items():
             if flag.means in said and flag.means not in elsewhere:
-                words += _written(known, name, flag, said[flag.means])
+                words += written(known, name, flag, said[flag.means])
         return shlex.join(words) + written_options(known, said)
 
 
-def _written(known: LaunchFlags, name: str, flag: Flag, value: Said) -> list[str]:
+def written(known: LaunchFlags, name: str, flag: Flag, value: Said) -> list[str]:
     """The words of a flag. Raises UsageError for a value that the engine has no word for."""
     if flag.switch:
         return [name] if value else [f"{known.negation or ''}{name.lstrip('-')}"] if known.negation else []
@@ -74,7 +74,17 @@ def read_launch_line(text: str) -> LaunchLine:
     if strange := next((name for name in variables if name not in known.environment), None):
         msg = f"from: the environment variable {strange} may change times or memory, and is not modelled; leave it out"
         raise UsageError(msg)
-    model = ""
+    model, said = read_arguments(known, rest)
+    if not model:
+        flags = "".join(f", or {flag} MODEL" for flag in known.model[:1])
+        msg = f"from: no model; expected {known.programs[0]} MODEL{flags}"
+        raise UsageError(msg)
+    return LaunchLine(known.name, model, tuple((each, said[each]) for each in known.meanings if each in said))
+
+
+def read_arguments(known: LaunchFlags, words: list[str]) -> tuple[str, dict[str, Said]]:
+    """The model that arguments name, empty for none, and what they say. Raises as ``read_launch_line`` does."""
+    model, rest = "", list(words)
     said: dict[str, Said] = {}
     of_file: dict[str, Said] = {}
     for flag, value in _flags(known, rest):
@@ -87,12 +97,7 @@ def read_launch_line(text: str) -> LaunchLine:
             model = str(value)
         else:
             _note(said, known, flag, value)
-    if not model:
-        flags = "".join(f", or {flag} MODEL" for flag in known.model[:1])
-        msg = f"from: no model; expected {known.programs[0]} MODEL{flags}"
-        raise UsageError(msg)
-    said |= of_file
-    return LaunchLine(known.name, model, tuple((each, said[each]) for each in known.meanings if each in said))
+    return model, said | of_file
 
 
 def _without_variables(words: list[str]) -> tuple[list[str], list[str]]:
@@ -177,7 +182,10 @@ def _takes(known: LaunchFlags, name: str) -> tuple[str, bool]:
     if known.refused.takes(name):
         msg = f"from: {name} of {known.name} {known.version} may change times or memory, and is not modelled"
         raise UsageError(msg)
-    msg = f"from: {known.name} {known.version} has no flag {name}; {near_matches(name, known.known)}"
+    if known.whole:
+        msg = f"from: {known.name} {known.version} has no flag {name}; {near_matches(name, known.known)}"
+    else:
+        msg = f"from: {name} is not modelled of {known.name} {known.version}; {near_matches(name, known.known)}"
     raise UsageError(msg)
 
 

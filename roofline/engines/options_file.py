@@ -66,7 +66,11 @@ def options_of_file(known: LaunchFlags, tree: Mapping[str, Any]) -> dict[str, Sa
     said: dict[str, Said] = {}
     for path, value in _leaves(known.file, tree, ""):
         flag = known.file.options.get(path)
-        if flag is None:
+        if path in known.file.off:
+            if value is not False:
+                msg = f"from: {path} {shown(value)}: not modelled; expected false"
+                raise UsageError(msg)
+        elif flag is None:
             if path not in known.file.inert:
                 every = [*known.file.options, *known.file.inert]
                 msg = f"from: {path} in the file of options is not modelled; {near_matches(path, every)}"

@@ -22,7 +22,8 @@ def read_value(name: str, flag: Flag, text: str, *, suffixes: bool = False) -> S
     8000
     """
     if not flag.words:
-        number = _number(name, text, share=flag.means in _SHARES, suffixes=suffixes)
+        zero = 0 in flag.among
+        number = 0 if zero and text == "0" else _number(name, text, share=flag.means in _SHARES, suffixes=suffixes)
         _check_among(f"from: {name} {text}", flag, number)
         return number
     if text not in flag.words:

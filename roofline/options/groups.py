@@ -581,6 +581,23 @@ class Launch(TypedDict, total=False):
     ]
 
 
+class TrainLaunch(TypedDict, total=False):
+    """Launch"""
+
+    launched: Annotated[
+        str | None,
+        Option(
+            "In place of a model and of what the step is: FILE.toml of torchtitan, or the arguments of Megatron-LM.",
+            flag="--from",
+            metavar='FILE|"ARGS"',
+        ),
+    ]
+    launch: Annotated[
+        str | None,
+        Option("Print the configuration of the answer too: torchtitan or megatron.", metavar="ENGINE"),
+    ]
+
+
 class JsonOutput(TypedDict, total=False):
     """Output"""
 

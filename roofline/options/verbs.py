@@ -45,6 +45,7 @@ from roofline.options.groups import (
     TorchDevice,
     Tracing,
     Traffic,
+    TrainLaunch,
     Wide,
 )
 from roofline.options.option import Option
@@ -331,7 +332,7 @@ class TrainingFormat(TypedDict, total=False):
     dtype: Annotated[
         str | None,
         Option(
-            "Recipe: bf16-mixed, fp16-mixed, bf16-autocast, bf16, fp32.",
+            "Recipe: bf16-mixed, fp16-mixed, bf16-autocast, bf16-fsdp, bf16, fp32.",
             usual="bf16-mixed, or fp16-mixed or fp32 where a device has no bf16",
             metavar="RECIPE",
             everyday=True,
@@ -389,7 +390,7 @@ class TrainOptions(
     """The keywords of ``train``."""
 
 
-class TrainFlags(SeveralHardware, TrainOptions, FileOutput, Wide, Quiet, Explained, total=False):
+class TrainFlags(SeveralHardware, TrainOptions, TrainLaunch, FileOutput, Wide, Quiet, Explained, total=False):
     """The flags of ``train``."""
 
     plot: Annotated[

@@ -46,13 +46,26 @@ _NEAR = 0.05
 
 
 @frozen
+class Startable:
+    """What of a search an engine can be started with: stages of ZeRO, recompute policies by name.
+
+    ``split_sequences``: tensor parallelism always splits sequences too. Stages have equally many layers.
+    """
+
+    zero: tuple[int, ...]
+    policies: tuple[str, ...]
+    split_sequences: bool = False
+
+
+@frozen
 class TrainingQuestion:
     """What a training step depends on, but what is searched.
 
     ``batch`` sequences of ``sequence`` tokens make a step. ``given`` are degrees that are fixed; ``microbatch``,
     ``zero`` and ``recompute`` are None where they are searched. ``hidden`` is the part of data parallelism's exchanges
     that runs behind the passes for free. ``learning``: what of the network learns. ``documents``: tokens of
-    those that are packed into a sequence, none where it is one.
+    those that are packed into a sequence, none where it is one. ``gradients``: the format that they were asked to add
+    up in. ``startable``: what a search is bound to.
     """
 
     request: Request
@@ -71,6 +84,8 @@ class TrainingQuestion:
     learning: Learning = EVERYTHING
     documents: tuple[int, ...] = ()
     overrides: tuple[tuple[str, Any], ...] = ()
+    gradients: str | None = None
+    startable: Startable | None = None
 
     @property
     def tokens(self) -> int:
@@ -112,6 +127,7 @@ def read_training(
         request, Network(program, trained), sequence, batch, recipe, read_optimizer(asked["optimizer"]),
         read_schedule(asked["schedule"]), given_degrees(asked), asked["microbatch"], asked["zero"], policy,
         asked["dropout"], asked["hidden"], learning, documents, tuple((asked["set"] or {}).items()),
+        asked["gradients"],
     )  # fmt: skip
 
 
@@ -220,6 +236,9 @@ def sequences_of(wanted: float) -> int:
 
 
 def _check(asked: TrainOptions) -> None:
+    if asked["dtype"] in RECIPES and RECIPES[asked["dtype"]].gathers and asked["zero"] not in (None, 3):
+        msg = f"zero {asked['zero']}: {asked['dtype']} casts weights as they are gathered, which is --zero 3"
+        raise UsageError(msg)
     if asked["microbatch"] is not None:
         _whole("microbatch", asked["microbatch"])
     if asked["zero"] is not None and asked["zero"] not in ZERO:

@@ -16,7 +16,7 @@ class TrainingRecipe:
     ``computes``: what weights and activations are while they are worked with. ``weights``: how weights are kept.
     ``master``: a further copy that the optimizer updates, empty where it updates the weights themselves; its states are
     as wide. ``gradients``: what microbatches' gradients add up in. ``copies`` of each weight are kept besides in the
-    format that is computed in: casts.
+    format that is computed in: casts. ``gathers``: weights are cast as they are gathered, which ZeRO 3 alone does.
     """
 
     name: str
@@ -26,6 +26,7 @@ class TrainingRecipe:
     gradients: str
     source: str
     copies: int = 0
+    gathers: bool = False
 
     @property
     def precision(self) -> Precision:
@@ -82,6 +83,15 @@ RECIPES = {
         ),
         TrainingRecipe(
             "bf16-autocast", "bf16", "fp32", "", "fp32", "torch.autocast: weights in fp32, cast once a step", copies=1
+        ),
+        TrainingRecipe(
+            "bf16-fsdp",
+            "bf16",
+            "fp32",
+            "",
+            "fp32",
+            "torch FSDP2, MixedPrecisionPolicy: weights in fp32, cast to bf16 as they are gathered, gradients in fp32",
+            gathers=True,
         ),
         TrainingRecipe("bf16", "bf16", "bf16", "", "bf16", "weights, gradients and states in bf16"),
         TrainingRecipe("fp32", "fp32", "fp32", "", "fp32", "all in fp32, matrix units without tf32"),

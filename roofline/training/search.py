@@ -143,8 +143,11 @@ def _alike(question: TrainingQuestion) -> Iterator[tuple[Layout, Any]]:
 
 
 def zero_of(question: TrainingQuestion) -> tuple[int, ...]:
-    """The stages of ZeRO that are tried: the one given, or all."""
-    return ZERO if question.zero is None else (question.zero,)
+    """The stages of ZeRO that are tried: the one given, or all that the recipe has, and that can be started."""
+    if question.zero is not None:
+        return (question.zero,)
+    every = (3,) if question.recipe.gathers else ZERO
+    return tuple(zero for zero in every if question.startable is None or zero in question.startable.zero) or every
 
 
 def policies_of(question: TrainingQuestion) -> tuple[Recompute, ...]:
@@ -155,7 +158,8 @@ def policies_of(question: TrainingQuestion) -> tuple[Recompute, ...]:
         return (question.recompute,)
     selective = read_policy("selective")
     differs = len(question.network.saved(selective)) < len(question.network.saved(NOTHING))
-    return (NOTHING, *([selective] if differs else []), read_policy("full"))
+    tried = (NOTHING, *([selective] if differs else []), read_policy("full"))
+    return tried if question.startable is None else tuple(p for p in tried if p.name in question.startable.policies)
 
 
 def _rows(question: TrainingQuestion) -> tuple[Layout, Any]:
@@ -166,6 +170,8 @@ def _rows(question: TrainingQuestion) -> tuple[Layout, Any]:
     held = can_split(layouts, r.program, r.phases, r.workload)
     if not held.any():
         refuse_layouts(r, layouts, question.given, devices)
+    if question.startable is not None and (started := held & _started(question, layouts)).any():
+        held = started
     some = layouts.at(held)
     pairs = [
         (row, size) for row in range(len(np.atleast_1d(some.tp))) for size in _microbatches(question, some.at(row))
@@ -174,6 +180,18 @@ def _rows(question: TrainingQuestion) -> tuple[Layout, Any]:
         _refuse(question)
     rows = np.array([row for row, _ in pairs], dtype=np.int64)
     return some.at(rows), np.array([size for _, size in pairs])
+
+
+def _started(question: TrainingQuestion, layouts: Layout) -> Any:
+    """Which layouts a configuration can state: equal stages, sequences split as the engine has them."""
+    assert question.startable is not None
+    equal = layer_count(question.request.program) % (layouts.pp * question.schedule.chunks) == 0
+    sequences = (
+        layouts.sp == layouts.tp
+        if question.startable.split_sequences
+        else (layouts.sp == 1) | (layouts.sp == layouts.tp)
+    )
+    return equal & sequences
 
 
 def _microbatches(question: TrainingQuestion, layout: Layout) -> Iterator[int]:

@@ -69,6 +69,7 @@ COMMANDS = {
         "gpt2 --hardware h100,8xl40s --batch 64 --tokens 1B --pp 1",
         "llama-3.1-8b --hardware h100 --batch 1",
         "gpt2 --hardware h100 --batch 8 --recompute optimal",
+        "gpt2 --hardware h100 --batch 8 --sequence 512 --launch megatron",
     ],
     "simulate": [
         "llama-3.1-8b --hardware h100 --load 5req/s --requests 50 --ttft 100ms --offload kv=100GB --speculate 2:0.8"

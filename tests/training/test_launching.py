@@ -1,0 +1,147 @@
+"""From a training step to a configuration and back: the same choice, memory and time; what is not known is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roofline.buying.api import train_launched, train_to_launch
+from roofline.errors import RooflineError
+from roofline.training.launching.configurations import read_configuration
+from roofline.training.launching.launching import configuration
+from roofline.training.step import TrainingStep
+
+ASKED: list[tuple[str, str, str, dict[str, Any]]] = [
+    ("torchtitan", "llama-3.1-8b", "8xh100", {"batch": 64, "sequence": 8192}),
+    ("torchtitan", "llama-3.1-8b", "8xh100", {"batch": 64, "tp": 2, "recompute": "full", "engine": "transformers"}),
+    ("torchtitan", "qwen3-0.6b", "4xh100", {"batch": 64, "sequence": 2048, "zero": 0, "dtype": "bf16-autocast"}),
+    ("torchtitan", "qwen3-0.6b", "h100", {"batch": 16, "dtype": "bf16"}),
+    ("torchtitan", "llama-3.1-70b", "64xh100",
+     {"batch": 512, "pp": 4, "tp": 8, "schedule": "interleaved:4", "microbatch": 1, "recompute": "full"}),
+    ("torchtitan", "qwen3-30b-a3b", "16xh200", {"batch": 64, "ep": 8, "tp": 1, "cp": 1, "recompute": "full"}),
+    ("megatron", "gpt2", "8xa100", {"batch": 64, "sequence": 1024, "dropout": True, "kernels": "materialised"}),
+    ("megatron", "llama-3.1-70b", "64xh100", {"batch": 512, "pp": 4, "tp": 8, "sp": 8, "schedule": "interleaved:5"}),
+    ("megatron", "qwen3-8b", "8xh100", {"batch": 64, "recompute": "every:2", "zero": 1}),
+    ("megatron", "qwen2.5-7b", "8xh100", {"batch": 64, "tp": 4, "dtype": "fp16-mixed"}),
+    ("megatron", "mixtral-8x7b", "64xh100", {"batch": 256, "ep": 8, "tp": 1, "optimizer": "sgd-momentum"}),
+    ("megatron", "qwen3-30b-a3b", "64xh100", {"batch": 256, "ep": 8, "tp": 1, "cp": 1, "sequence": 2048}),
+]  # fmt: skip
+
+
+def _facts(step: TrainingStep) -> tuple[Any, ...]:
+    memory = {name: stage.to_dict() for name, stage in step.memory.items()}
+    q = step.question
+    return step.choice, memory, q.batch, q.sequence, q.recipe, q.optimizer, q.schedule, q.dropout, q.request.engine.name
+
+
+@pytest.mark.parametrize(("engine", "model", "hardware", "options"), ASKED, ids=lambda each: str(each)[:24])
+def test_written_and_read_it_is_the_same(
+    tmp_path: Path, engine: str, model: str, hardware: str, options: dict[str, Any]
+) -> None:
+    step = train_to_launch(model, hardware, engine, **options).step
+    found = configuration(step, engine)
+    text = str(found)
+    if engine == "torchtitan":
+        (tmp_path / "run.toml").write_text(text)
+        text = str(tmp_path / "run.toml")
+    assert read_configuration(text) == found
+    read = train_launched(text, hardware).step
+    assert _facts(read) == _facts(step)
+    assert configuration(read, engine) == found
+    assert read.timing.time_s == pytest.approx(step.timing.time_s, rel=1e-9)
+
+
+TOML = """
+[job]
+dump_folder = "./outputs"
+[model]
+name = "llama3"
+flavor = "8B"
+[optimizer]
+name = "AdamW"
+lr = 3e-4
+[training]
+local_batch_size = 1
+seq_len = 8192
+max_norm = 1.0
+steps = 1000
+[parallelism]
+data_parallel_replicate_degree = 1
+tensor_parallel_degree = 1
+[activation_checkpoint]
+mode = {mode}
+[compile]
+enable = true
+components = ["model", "loss"]
+"""
+
+
+def test_a_file_of_torchtitan_with_its_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "llama3_8b.toml"
+    path.write_text(TOML.replace("{mode}", '"full"'))
+    step = train_launched(str(path), "8xh100").step
+    assert (step.question.batch, step.choice.microbatch, step.choice.zero) == (8, 1, 3)
+    assert step.choice.policy.words == "full"
+    assert step.question.recipe.name == "bf16-fsdp"
+
+
+BERT = "--num-layers 24 --hidden-size 1024 --num-attention-heads 16 --vocab-size 50257 --max-position-embeddings 1024"
+STEP = "--seq-length 1024 --micro-batch-size 4 --global-batch-size 32"
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ("--fp8-format hybrid", "from: --fp8-format is not modelled of megatron core 0.16, at 000c4ac"),
+        ("--optimizer lamb", "from: --optimizer lamb: not modelled; expected adam, sgd, muon"),
+        ("--attention-dropout 0.0", "--attention-dropout and --hidden-dropout: one of them alone is not modelled"),
+        ("--swiglu", "of networks, GPT-2's kind is modelled"),
+        ("--recompute-granularity full", "expected --recompute-method uniform and --recompute-num-layers"),
+        ("--bf16 --fp16", "--bf16 and --fp16 stand side by side"),
+        ("--tensor-model-parallel-size 3", "degrees of 3 devices do not divide 8"),
+        ("--seq-length 2", "--seq-length stands twice"),
+        ("oops", "stands behind no flag"),
+    ],
+)
+def test_arguments_that_are_not_known_are_refused_by_name(more: str, text: str) -> None:
+    with pytest.raises(RooflineError, match=text):
+        train_launched(f"{BERT} {STEP} {more}", "8xh100")
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ('mode = "selective"', "activation_checkpoint.mode selective: not modelled; expected none, full"),
+        ("early_stopping = true", "activation_checkpoint.early_stopping in the file of options is not modelled"),
+        ("debug = true", "activation_checkpoint.mode is selective where it is left out"),
+        ('mode = "full"\n[training]', "no TOML"),
+        ('mode = "full"\n[quantise]\nlinear = 1', "quantise.linear in the file of options is not modelled"),
+    ],
+)
+def test_fields_that_are_not_known_are_refused_by_name(tmp_path: Path, field: str, text: str) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(TOML.replace("mode = {mode}", field))
+    with pytest.raises(RooflineError, match=text):
+        train_launched(str(path), "8xh100")
+
+
+@pytest.mark.parametrize(
+    ("engine", "options", "text"),
+    [
+        ("torchtitan", {"optimizer": "lion"}, "no field says lion"),
+        ("torchtitan", {"zero": 1, "dtype": "bf16-mixed"}, "no field says bf16-mixed"),
+        ("megatron", {"zero": 3}, "of ZeRO 3 no flag is modelled"),
+        ("megatron", {"lora": 8}, "no field says lora"),
+        ("nemo", {}, "no argument list of that engine"),
+    ],
+)
+def test_what_no_configuration_says_is_refused(engine: str, options: dict[str, Any], text: str) -> None:
+    with pytest.raises(RooflineError, match=text):
+        configuration(train_to_launch("llama-3.2-1b", "8xh100", engine, batch=64, **options).step, engine)
+
+
+def test_what_a_configuration_states_is_not_given_twice() -> None:
+    with pytest.raises(RooflineError, match="tp does not go with a configuration"):
+        train_launched(f"{BERT} {STEP}", "8xh100", tp=2)
