@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from roofline.models.model import Model
 
 
-def model_of(text: str, asked: Tracing, *, batch: object = None, prompt: object = None) -> str | Model:
+def model_of(
+    text: str, asked: Tracing, *, batch: object = None, prompt: object = None, training: bool = False
+) -> str | Model:
     """The traced module that ``text`` names, or the name itself; it is run at this ``batch`` and ``prompt``.
+
+    ``training``: both passes of a training step.
 
     Raises UsageError for flags that go with code.
     """
@@ -26,9 +30,10 @@ def model_of(text: str, asked: Tracing, *, batch: object = None, prompt: object 
         asked_about = {letter: size for letter, size in (("B", batch), ("S", prompt)) if isinstance(size, int)}
         ones = [letter for letter, size in asked_about.items() if size == 1]
         at = {letter: size for letter, size in asked_about.items() if size > 1}
-        return trace_source(text, asked["input"] or {}, asked["dims"] or {}, strict=asked["strict"], ones=ones, at=at)
-    if given := [name for name in ("input", "strict") if asked.get(name)]:
-        refuse(f"--{given[0]} goes with a MODEL that is code: my.py:make_model or transformers:config.json")
+        given = (asked["input"] or {}, asked["dims"] or {})
+        return trace_source(text, *given, strict=asked["strict"], ones=ones, at=at, training=training)
+    if strange := [name for name in ("input", "strict") if asked.get(name)]:
+        refuse(f"--{strange[0]} goes with a MODEL that is code: my.py:make_model or transformers:config.json")
     return _recorded(text, asked["dims"]) if asked["dims"] else text
 
 

@@ -10,6 +10,8 @@ import click
 from roofline.cli import plot as cli_plot
 from roofline.cli.console import progress_bar, refuse, show, tell, warn
 from roofline.cli.predict import NO_MODEL
+from roofline.cli.traced import model_of
+from roofline.options.groups import Tracing
 from roofline.options.keywords import completed, part
 from roofline.options.verbs import TrainFlags, TrainOptions, ValidateFlags
 
@@ -79,9 +81,11 @@ def _trained(model: str | None, hardware: str, flags: TrainFlags) -> Training:
     options = part(TrainOptions, flags)
     if flags["launched"] is not None:
         return buying.train_launched(flags["launched"], hardware, **options)
+    size, sequence = flags["microbatch"], flags["sequence"]
+    subject = model_of(model or "", part(Tracing, flags), batch=size, prompt=sequence, training=True)
     if flags["launch"] is not None:
-        return buying.train_to_launch(model or "", hardware, flags["launch"], **options)
-    return buying.train(model or "", hardware, **options)
+        return buying.train_to_launch(subject, hardware, flags["launch"], **options)
+    return buying.train(subject, hardware, **options)
 
 
 def _launch(step: TrainingStep, engine: str | None) -> dict[str, str]:

@@ -29,6 +29,7 @@ class Outline:
     facts: tuple[tuple[str, Any], ...]
     trace: Trace = field(repr=False)
     statement: Callable[[Conventions], Program] = field(repr=False)
+    training: Callable[[Conventions], tuple[Program, frozenset[str]]] = field(repr=False)
     letters: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -63,7 +64,7 @@ def outlined(trace: Trace) -> tuple[Outline, tuple[str, ...]]:
     facts: dict[str, Any] = {"inputs": inputs, "dims": dict(trace.dims)}
     if trace.digest:
         facts["digest"] = trace.digest
-    outline = Outline(lengths, tuple(facts.items()), trace, made.program, _meanings(trace.inputs))
+    outline = Outline(lengths, tuple(facts.items()), trace, made.program, made.training, _meanings(trace.inputs))
     return outline, tuple(f"{trace.name}: {each}" for each in _warnings(trace))
 
 

@@ -390,7 +390,7 @@ class TrainOptions(
     """The keywords of ``train``."""
 
 
-class TrainFlags(SeveralHardware, TrainOptions, TrainLaunch, FileOutput, Wide, Quiet, Explained, total=False):
+class TrainFlags(SeveralHardware, TrainOptions, Tracing, TrainLaunch, FileOutput, Wide, Quiet, Explained, total=False):
     """The flags of ``train``."""
 
     plot: Annotated[

@@ -40,13 +40,17 @@ def shard_training(step: Program, layout: Layout, *, zero: int = 0) -> Program:
         raise UsageError(msg)
     groups = [group for group in step.groups if Phase.FORWARD in group.phases]
     forward, kept = Flow(Mesh(layout, Phase.FORWARD)), dict[str, list[State]]()
-    sharded = [_forward(forward, group, groups[place + 1 :], kept, zero) for place, group in enumerate(groups)]
+    unnamed = step.anonymous
+    sharded = [
+        _forward(forward, group, groups[place + 1 :], kept, zero, unnamed=unnamed) for place, group in enumerate(groups)
+    ]
     handed = [_handed(group, groups, forward.mesh) for group in sends(groups, layout, forward)]
     walk = _Backward(
         Flow(Mesh(layout, Phase.BACKWARD)),
         kept,
         {gradient(tensor).name for _, _, tensor in step.weights()},
         zero,
+        unnamed,
     )
     passes = [group for group in step.groups if Phase.BACKWARD in group.phases]
     back = [walk.run(group, passes[place + 1 :]) for place, group in enumerate(passes)]
@@ -54,13 +58,17 @@ def shard_training(step: Program, layout: Layout, *, zero: int = 0) -> Program:
     return Program((*sharded, *handed, *back, *returned), step.sizes)
 
 
-def _forward(flow: Flow, group: Group, later: Sequence[Group], kept: dict[str, list[State]], zero: int) -> Group:
+def _forward(
+    flow: Flow, group: Group, later: Sequence[Group], kept: dict[str, list[State]], zero: int, *, unnamed: bool
+) -> Group:
     """A group's forward pass; ``kept`` says how each tensor lies then: as written and as exchanged, not as gathered."""
     flow.ops = []
     if zero == 3:
         _gather_weights(flow, group)
     for op in shared_loss(group.ops):
         flow.run(group, op)
+        if unnamed:
+            _write_unnamed(flow, op, frozenset())
         for tensor in (*op.reads, *op.writes):
             left = kept.setdefault(tensor.name, [])
             states = [state for state in flow.states.get(tensor.name, ()) if not state.partial and not state.gathered]
@@ -71,6 +79,16 @@ def _forward(flow: Flow, group: Group, later: Sequence[Group], kept: dict[str, l
     return replace(group, ops=tuple(flow.ops), local=flow.mesh.group_bindings(group))
 
 
+def _write_unnamed(flow: Flow, op: Op, of_weights: Collection[str]) -> None:
+    """How the outputs of a traced operator lie, whose axes have no meaning: alike on all devices, each with its batch.
+
+    Gradients of weights are sums over the batch all the same.
+    """
+    for tensor in op.writes:
+        partial = flow.mesh.home("B") if tensor.name in of_weights else frozenset[str]()
+        flow.states[tensor.name] = [State({}, partial, op.name)]
+
+
 @dataclass(slots=True)
 class _Backward:
     """The backward pass of groups, the last first; ``kept`` is how tensors of the forward pass lie."""
@@ -79,6 +97,7 @@ class _Backward:
     kept: dict[str, list[State]]
     of_weights: set[str]
     zero: int
+    unnamed: bool = False
 
     def run(self, group: Group, later: Sequence[Group]) -> Group:
         """The pass of a group, then the sums of its weights' gradients that no later group adds to."""
@@ -91,6 +110,8 @@ class _Backward:
         self._enter(group, first)
         for op in shared_loss(group.ops):
             flow.run(group, op)
+            if self.unnamed:
+                _write_unnamed(flow, op, self.of_weights)
             consumed = {tensor.gradient_of for tensor in op.reads if tensor.gradient_of and not op.linear}
             flow.states |= {name: list(states) for name, states in self.kept.items() if name in consumed and states}
         written = {tensor.name: tensor for op in group.ops for tensor in op.writes}

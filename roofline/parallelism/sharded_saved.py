@@ -11,17 +11,17 @@ from roofline.program.axes import Binding
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.saved import Saved
-from roofline.program.training import with_loss
 
 
-def lying(program: Program, layout: Layout) -> Callable[[Saved], Mapping[str, Binding]]:
-    """What binds the axes of saved tensors of ``program`` to the part that a device of ``layout`` holds.
+def lying(forward: Program, layout: Layout) -> Callable[[Saved], Mapping[str, Binding]]:
+    """What binds the axes of saved tensors of a ``forward`` pass to the part that a device of ``layout`` holds.
 
     >>> from roofline.models.model import load_model
     >>> from roofline.program.axes import rebind
     >>> from roofline.program.saved import saved_tensors
+    >>> from roofline.training.network import Network
     >>> program = load_model("llama-3.1-8b").program()
-    >>> where = lying(program, Layout(tp=8))
+    >>> where = lying(Network(program).forward, Layout(tp=8))
     >>> [float(rebind({**program.sizes, "B": 1, "T": 1}, where(each))["F"])
     ...  for each in saved_tensors(program) if each.tensor.name == "g"]
     [1792.0]
@@ -30,7 +30,7 @@ def lying(program: Program, layout: Layout) -> Callable[[Saved], Mapping[str, Bi
     """
     flow = Flow(Mesh(layout, Phase.FORWARD))
     found: dict[tuple[str, int, str], Mapping[str, Binding]] = {}
-    for group in with_loss(program):
+    for group in forward.groups:
         for place, op in enumerate(group.ops):
             for part in shared_loss((op,)):
                 flow.run(group, part)

@@ -213,6 +213,11 @@ class Op:
         return any("S" in tensor.letters or tensor.role in STATES for tensor in (*self.reads, *self.writes))
 
     @property
+    def anonymous(self) -> bool:
+        """Whether it names axes of its own, of which nobody knows what they mean: one of a traced module."""
+        return any(x.startswith(ANONYMOUS) for tensor in (*self.reads, *self.writes) for x in tensor.letters)
+
+    @property
     def adapts(self) -> bool:
         """Whether it is a matmul of adapters beside the network."""
         return any(tensor.adapts for tensor in self.reads)

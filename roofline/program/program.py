@@ -9,7 +9,7 @@ from fractions import Fraction
 from roofline.classes import frozen
 from roofline.errors import ShapeError
 from roofline.number import Number
-from roofline.program.axes import ANONYMOUS, Binding, Sizes, rebind, size_of
+from roofline.program.axes import Binding, Sizes, rebind, size_of
 from roofline.program.op import CARRIED, Op, Role, Tensor
 from roofline.program.phases import PHASES, Phase
 
@@ -86,8 +86,7 @@ class Program:
     @property
     def anonymous(self) -> bool:
         """Whether operators name axes of their own, of which nobody knows what they mean: those of a traced module."""
-        tensors = (t for group in self.groups for op in group.ops for t in (*op.reads, *op.writes))
-        return any(axis.startswith(ANONYMOUS) for tensor in tensors for axis in tensor.letters)
+        return any(op.anonymous for group in self.groups for op in group.ops)
 
     def in_phase(self, phase: Phase) -> Iterator[tuple[Group, Op]]:
         """Each operator of a phase once, with its group."""

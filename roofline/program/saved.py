@@ -73,6 +73,16 @@ def saved_tensors(
     return [replace(each, every=policy.every) if each.group.stacked else each for each in every if _keeps(policy, each)]
 
 
+def saved_as_read(forward: Program, read: frozenset[str], policy: Recompute = NOTHING) -> list[Saved]:
+    """The same of a forward pass of which a backward pass reads tensors of these names, where both were traced."""
+    found = []
+    for group in forward.groups:
+        last = {tensor.name: (place, tensor) for place, op in enumerate(group.ops) for tensor in op.writes}
+        found += [Saved(group, place, tensor, policy.every if group.stacked else 1)
+                  for name, (place, tensor) in last.items() if name in read]  # fmt: skip
+    return [each for each in found if _keeps(policy, each)]
+
+
 def _keeps(policy: Recompute, saved: Saved) -> bool:
     return policy.keeps(saved.group, saved.place, saved.tensor)
 

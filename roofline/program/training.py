@@ -61,7 +61,7 @@ def training_program(
 
 def with_loss(program: Program) -> list[Group]:
     """The groups of a forward pass that writes what backward needs, with the loss in place of what picks a token."""
-    return _with_loss([replace(group, ops=tuple(_saving(op) for op in group.ops)) for group in forward_groups(program)])
+    return _with_loss([replace(group, ops=tuple(saving(op) for op in group.ops)) for group in forward_groups(program)])
 
 
 def backward_passes(forward: Sequence[Group], trained: Callable[[Tensor], bool]) -> list[tuple[Group, Steps]]:
@@ -101,7 +101,7 @@ def _widened_first(group: Group, steps: Sequence[Op]) -> Iterator[Op]:
 # Forward: what backward needs besides
 
 
-def _saving(op: Op) -> Op:
+def saving(op: Op) -> Op:
     """An operator that also writes what backward needs of it: statistics of norms, logarithms of attention's sums."""
     if op.kind == "attention":
         softmax = next(part for part in op.parts if part.kind == "softmax")

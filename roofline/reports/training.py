@@ -77,8 +77,9 @@ def _verdict(found: Training, row: TrainingRow, step: TrainingStep) -> list[str]
         f"{found.model.name} ({found.model.parameters:,} parameters) trained on {several}{device.title or device.name}"
     )
     packed = f", {len(q.documents):,} documents in each" if len(q.documents) > 1 else ""
-    lengths = f"{q.batch:,} sequences of {q.sequence:,} tokens{packed}"
-    asked = f"{lengths} a step ({q.tokens:,}), {q.recipe.name}, {q.optimizer.name}"
+    unit = q.request.model.lengths.unit
+    lengths = f"{q.batch:,} {unit}" if unit else f"{q.batch:,} sequences of {q.sequence:,} tokens{packed}"
+    asked = f"{lengths} a step{'' if unit else f' ({q.tokens:,})'}, {q.recipe.name}, {q.optimizer.name}"
     learning = [f"{q.network.learning_parameters:,} parameters learn: {q.learning.note}"] if q.learning.note else []
     lines = [what, asked, *learning, _memory_line(step), *(_time_lines(step) if step.fits is not False else [])]
     lines += _run_lines(row.run) if row.run else []
@@ -108,7 +109,8 @@ def _remedies(step: TrainingStep) -> str:
 def _time_lines(step: TrainingStep) -> list[str]:
     t = step.timing
     ends = f"{quantity(t.low_s, 'time_s')} to {quantity(t.high_s, 'time_s')}"
-    rate = f"{step.tokens_per_s:,.0f} tokens/s, {step.tokens_per_s / step.devices:,.0f} a device"
+    read = step.question.request.model.lengths.unit or "tokens"
+    rate = f"{step.tokens_per_s:,.0f} {read}/s, {step.tokens_per_s / step.devices:,.0f} a device"
     hfu = f", HFU {step.hfu:.1%}" if step.choice.policy.name != "none" else ""
     return [f"step {quantity(t.time_s, 'time_s')} ({ends}): {rate}; MFU {step.mfu:.1%}{hfu}"]
 

@@ -66,7 +66,7 @@ def _resting(step: TrainingStep) -> Iterator[str]:
 def _saved(step: TrainingStep) -> Iterator[str]:
     """Each tensor that one microbatch leaves for the backward pass."""
     q, choice, memory = step.question, step.choice, step.steps.memory
-    where, widths = lying(q.network.program, choice.layout), FloatWidths(q.recipe.precision)
+    where, widths = lying(q.network.forward, choice.layout), FloatWidths(q.recipe.precision)
     sizes = {**q.network.program.sizes, **{x: single(size) for x, size in memory.sizes.items()}}
     yield f"saved by a microbatch of {choice.microbatch} on a device, recompute {choice.policy.words}, over all stages"
     for each in q.network.saved(choice.policy):

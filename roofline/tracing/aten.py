@@ -37,11 +37,14 @@ _MOVES_NOTHING = (
 _EMPTY = "empty empty_like empty_strided new_empty new_empty_strided empty_permuted"
 _FILL = """zeros ones full arange linspace eye zeros_like ones_like full_like new_zeros new_ones new_full
 scalar_tensor tril_indices triu_indices fill zero rand randn randint rand_like randn_like randperm"""
-_CONVOLUTIONS = "convolution _convolution convolution_overrideable mkldnn_convolution conv1d conv2d conv3d"
+_CONVOLUTIONS = (
+    "convolution _convolution convolution_overrideable mkldnn_convolution conv1d conv2d conv3d convolution_backward"
+)
 _NORMS = """native_layer_norm native_group_norm native_batch_norm _native_batch_norm_legit
 _native_batch_norm_legit_no_training _native_batch_norm_legit_functional cudnn_batch_norm _fused_rms_norm
-_weight_norm_interface _batch_norm_no_update _batch_norm_with_update"""
-_SOFTMAXES = "_softmax _safe_softmax _log_softmax"
+_weight_norm_interface _batch_norm_no_update _batch_norm_with_update native_layer_norm_backward
+native_group_norm_backward native_batch_norm_backward _fused_rms_norm_backward"""
+_SOFTMAXES = "_softmax _safe_softmax _log_softmax _softmax_backward_data _log_softmax_backward_data"
 _GATHERS = "embedding index gather index_select take _embedding_bag _embedding_bag_forward_only _unsafe_index"
 _SCATTERS = """scatter scatter_add scatter_reduce index_put _unsafe_index_put index_add index_copy index_reduce
 masked_scatter index_fill"""
@@ -49,15 +52,22 @@ _SCANS = "cumsum cumprod cummax cummin logcumsumexp"
 _POOLS = """max_pool2d_with_indices avg_pool2d avg_pool3d max_pool3d_with_indices avg_pool1d max_pool1d
 _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d"""
 _RESAMPLES = """upsample_bilinear2d upsample_bicubic2d upsample_linear1d upsample_trilinear3d _upsample_bilinear2d_aa
-_upsample_bicubic2d_aa grid_sampler_2d grid_sampler_3d"""
+_upsample_bicubic2d_aa grid_sampler_2d grid_sampler_3d upsample_bilinear2d_backward upsample_bicubic2d_backward
+upsample_linear1d_backward grid_sampler_2d_backward"""
 _REDUCTIONS = """sum mean amax amin argmax argmin max min var var_mean std std_mean norm linalg_vector_norm logsumexp
-all any prod topk histc _is_all_true bincount"""
+all any prod topk histc _is_all_true bincount mse_loss smooth_l1_loss huber_loss binary_cross_entropy
+nll_loss_forward nll_loss2d_forward"""
 _POINTWISE = """clone _to_copy cat copy copy_ stack roll flip repeat slice_scatter select_scatter constant_pad_nd tril
 triu reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d upsample_nearest1d upsample_nearest2d
 upsample_nearest3d split_with_sizes_copy im2col col2im native_dropout bernoulli normal uniform dropout where one_hot
 diagonal_copy permute_copy expand_copy glu pixel_shuffle _pdist_forward bucketize searchsorted channel_shuffle
 repeat_interleave _local_scalar_dense rrelu_with_noise celu index_fill _assert_async _assert_scalar nonzero
-masked_select contiguous floor_divide"""
+masked_select contiguous floor_divide
+binary_cross_entropy_with_logits select_backward slice_backward embedding_dense_backward nll_loss_backward
+nll_loss2d_backward mse_loss_backward smooth_l1_loss_backward huber_loss_backward binary_cross_entropy_backward
+leaky_relu_backward hardtanh_backward elu_backward softplus_backward log_sigmoid_backward hardswish_backward
+glu_backward max_pool2d_with_indices_backward avg_pool2d_backward _adaptive_avg_pool2d_backward unfold_backward
+upsample_nearest2d_backward constant_pad_nd_backward native_dropout_backward diagonal_backward"""
 
 _KINDS: dict[Kind, str] = {
     "view": _MOVES_NOTHING,
@@ -81,13 +91,14 @@ _MOVES = """clone _to_copy cat copy stack roll flip repeat slice_scatter select_
 triu contiguous reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d upsample_nearest1d
 upsample_nearest2d upsample_nearest3d split_with_sizes_copy im2col diagonal_copy permute_copy expand_copy
 pixel_shuffle channel_shuffle repeat_interleave masked_select nonzero one_hot _local_scalar_dense _assert_async
-_assert_scalar"""
+_assert_scalar select_backward slice_backward nll_loss_backward nll_loss2d_backward constant_pad_nd_backward"""
 
 FUNCTIONS: dict[str, tuple[int, int]] = {
     **dict.fromkeys(_MOVES.split(), (0, 0)),
     **dict.fromkeys("exp exp2 expm1 log log2 log10 log1p sin cos tan atan atan2 erf erfc tanh lgamma".split(), (0, 1)),
     "gelu": (7, 1), "silu": (3, 1), "sigmoid": (2, 1), "softplus": (1, 2), "mish": (2, 3), "elu": (2, 1),
     "log_sigmoid_forward": (2, 2), "hardswish": (4, 0), "hardsigmoid": (3, 0), "glu": (3, 1), "addcmul": (3, 0),
+    "gelu_backward": (9, 2), "silu_backward": (7, 1), "tanh_backward": (3, 0), "sigmoid_backward": (3, 0),
     "addcdiv": (3, 0), "lerp": (3, 0), "celu": (2, 1), "selu": (3, 1), "native_dropout": (2, 0), "tanhshrink": (1, 1),
 }  # fmt: skip
 """Vector FLOPs and transcendental operations per element of the output; one FLOP where an operator is not named.
@@ -95,7 +106,10 @@ FUNCTIONS: dict[str, tuple[int, int]] = {
 GELU, SiLU as in ``layers/feed_forward.py``; the others are counted from their formulas.
 """
 
-NORM_FLOPS: dict[str, int] = {"_fused_rms_norm": 4, "native_layer_norm": 7, "native_group_norm": 7}
+NORM_FLOPS: dict[str, int] = {
+    "_fused_rms_norm": 4, "native_layer_norm": 7, "native_group_norm": 7, "_fused_rms_norm_backward": 10,
+    **dict.fromkeys(("native_layer_norm_backward", "native_group_norm_backward", "native_batch_norm_backward"), 13),
+}  # fmt: skip
 """FLOPs per element of a norm, as in ``layers/normalization.py``; a batch norm subtracts, scales, multiplies, adds."""
 
 SOFTMAX_FLOPS = (4, 1)

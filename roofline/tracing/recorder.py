@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import FrameType
 from typing import Any, TypeAlias
 
@@ -16,7 +18,8 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from roofline.models.traced.calls import Access, Attended, Call, Kind, Recording, Value, Visit
+from roofline.classes import frozen
+from roofline.models.traced.calls import ATTENTION_BACKWARD, Access, Attended, Call, Kind, Recording, Value, Visit
 from roofline.models.traced.extents import Extent, Reader
 from roofline.program.op import Role
 from roofline.tracing import aten
@@ -53,10 +56,19 @@ _AS_THEY_ARE: _Touched = ([], [])
 
 
 class Recorder:
-    """Notes calls and values. ``main``: the dtype of the module's weights, which a prediction replaces by its own."""
+    """Notes calls and values. ``main``: the dtype of the module's weights, which a prediction replaces by its own.
 
-    def __init__(self, fake: FakeTensorMode, reader: Reader, main: torch.dtype | None) -> None:
-        self.fake, self.reader, self.main = fake, reader, main
+    ``training``: whether the passes of a training step are noted; ``backward`` is the place of the first call of the
+    second.
+    """
+
+    def __init__(
+        self, fake: FakeTensorMode, reader: Reader, main: torch.dtype | None, *, training: bool = False
+    ) -> None:
+        self.fake, self.reader, self.main, self.training = fake, reader, main, training
+        self.backward: int | None = None
+        self._made: list[_Origin] = []
+        self._origin = _NOWHERE
         self.calls: list[Call] = []
         self.values: list[Value] = []
         self.inside: list[Visit] = []
@@ -170,10 +182,17 @@ class Recorder:
             new = self.fake.shape_env.guards[len(self.asked) :]
             self.asked += [_line_of(guard) or line for guard in new]
 
-    def attention(self, operands: Sequence[Any], mask: Any, output: Any, shape: Attended) -> None:
+    def attention(self, operands: Sequence[Any], mask: Any, outputs: Sequence[Any], shape: Attended) -> None:
         """A fused attention, which torch would take apart differently on each device."""
         read = [*operands, *([] if mask is None else [mask])]
-        self._call("attention", "attention", (read, [output]), (0, 0), shape, _AS_THEY_ARE)
+        self._call("attention", "attention", (read, outputs), (0, 0), shape, _AS_THEY_ARE)
+
+    def attention_backward(
+        self, operands: Sequence[Any], mask: Any, kept: Sequence[Any], back: Sequence[Any], shape: Attended
+    ) -> None:
+        """Its backward pass: ``operands`` begin with the gradient; ``back`` are gradients of the others."""
+        read = [*operands, *([] if mask is None else [mask]), *kept]
+        self._call(ATTENTION_BACKWARD, "attention", (read, back), (0, 0), shape, _AS_THEY_ARE)
 
     def padding(self, given: Any, output: Any) -> None:
         """A copy with a border of constants."""
@@ -193,13 +212,13 @@ class Recorder:
     ) -> None:
         """``touched``: what it reads and writes; ``like``: tensors as large as what is really touched of the first."""
         read, written = touched
-        caller, where = called_from()
+        caller, where, inside = self._from()
         reads = self._touching([self.read(tensor) for tensor in read], like[0])
         writes = self._touching([self.write(tensor) for tensor in written], like[1])
-        path = self.inside[-1][0] if self.inside else ""
+        path = inside[-1][0] if inside else ""
         self.calls.append(
             Call(
-                len(self.calls), name, kind, path, tuple(self.inside), path in self.leaves, caller, where, reads,
+                len(self.calls), name, kind, path, inside, path in self.leaves, caller, where, reads,
                 writes, self.reader.read(work[0]), self.reader.read(work[1]), shape,
             )
         )  # fmt: skip
@@ -211,12 +230,74 @@ class Recorder:
             accesses[0] = replace(size, part=f"{accesses[0].part} {size.part}")
         return tuple(accesses)
 
-    def finished(self, returned: Any, unread: Sequence[tuple[str, Any]], blocks: frozenset[str]) -> Recording:
-        """All that was noted."""
+    # The backward pass
+
+    def note_origin(self) -> None:
+        """Where the next node of autograd's graph comes from."""
+        if self.training and self.backward is None:
+            caller, where = called_from()
+            self._made.append(_Origin(_next_node(), caller, where, tuple(self.inside)))
+
+    def turn(self, result: Any) -> None:
+        """The backward pass of ``result`` begins: each node of its graph runs where the call that made it ran."""
+        self.backward = len(self.calls)
+        self._origin = replace(self._made[-1], inside=()) if self._made else _NOWHERE
+        after = [each.before for each in self._made]
+        for node in _graph_of(result):
+            place = bisect.bisect_right(after, node._sequence_nr())
+            if place < len(self._made):
+                node.register_prehook(partial(self._enter, self._made[place]))
+
+    def _enter(self, origin: _Origin, _: Any) -> None:
+        self._origin = origin
+
+    def _from(self) -> tuple[str, str, tuple[Visit, ...]]:
+        """The function and the line that a call comes from, and the modules that it runs in."""
+        if self.backward is None or self.inside:
+            return (*called_from(), tuple(self.inside))
+        return self._origin.caller, self._origin.where, self._origin.inside
+
+    def finished(
+        self, returned: Any, unread: Sequence[tuple[str, Any]], blocks: frozenset[str],
+        gradients: Sequence[tuple[Any, Any]] = (),
+    ) -> Recording:  # fmt: skip
+        """All that was noted; ``gradients`` are those of parameters, each with the parameter."""
         out = frozenset(self._current[storage_of(x)] for x in tensors_in((returned,)) if storage_of(x) in self._current)
         read = {self.values[access.value].storage for call in self.calls for access in call.reads}
         rest = [self.values[self._current[storage_of(x)]] for _, x in unread if storage_of(x) not in read]
-        return Recording(tuple(self.calls), tuple(self.values), out, tuple(dict.fromkeys(rest)), blocks)
+        learning = tuple((storage_of(gradient), storage_of(parameter)) for gradient, parameter in gradients)
+        out |= {self._current[own] for own, _ in learning if own in self._current}
+        unread_ones = tuple(dict.fromkeys(rest))
+        return Recording(tuple(self.calls), tuple(self.values), out, unread_ones, blocks, self.backward, learning)
+
+
+@frozen
+class _Origin:
+    """Where a call came from: all nodes of autograd's graph made so far are numbered below ``before``."""
+
+    before: int
+    caller: str = ""
+    where: str = ""
+    inside: tuple[Visit, ...] = ()
+
+
+_NOWHERE = _Origin(0)
+
+
+def _next_node() -> int:
+    return int(torch._C._autograd._get_sequence_nr())
+
+
+def _graph_of(result: Any) -> Iterator[Any]:
+    """The nodes of autograd's graph behind a tensor, each once, but for those of leaves."""
+    seen, left = set[Any](), [result.grad_fn]
+    while left:
+        node = left.pop()
+        if node is None or node in seen or type(node).__name__ == "AccumulateGrad":
+            continue
+        seen.add(node)
+        yield node
+        left += [each for each, _ in node.next_functions]
 
 
 class _Dispatched(TorchDispatchMode):  # type: ignore[misc]
@@ -226,6 +307,7 @@ class _Dispatched(TorchDispatchMode):  # type: ignore[misc]
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.recorder.note_guards()
+        self.recorder.note_origin()
         result = function(*args, **(kwargs or {}))
         self.recorder.note(function, args, kwargs or {}, result)
         return result
@@ -243,10 +325,13 @@ class _Functions(TorchFunctionMode):  # type: ignore[misc]
             return noted_attention(self.recorder, args, kwargs or {})
         if function is _PAD:
             return noted_padding(self.recorder, *args, **(kwargs or {}))
+        if function is _DROPOUT and self.recorder.training:
+            return _fused_dropout(*args, **(kwargs or {}))
         return function(*args, **(kwargs or {}))
 
 
 _SDPA, _PAD = torch.nn.functional.scaled_dot_product_attention, torch.nn.functional.pad
+_DROPOUT = torch.nn.functional.dropout
 
 
 _SDPA_TAKES = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
@@ -256,10 +341,13 @@ def noted_attention(recorder: Recorder, args: Sequence[Any], kwargs: Mapping[str
     """The output of an attention, without data, and the call noted."""
     given = {**dict(zip(_SDPA_TAKES, args, strict=False)), **kwargs}
     query, key, value = (given[name] for name in _SDPA_TAKES[:3])
+    if recorder.training:
+        causal = bool(given.get("is_causal"))
+        return _Attention.apply(query, key, value, given.get("attn_mask"), causal, recorder)
     with recorder.silent():
         output = _attention_output(query, value)
     shape = attended_sizes(query, key, value, causal=bool(given.get("is_causal")), reader=recorder.reader)
-    recorder.attention((query, key, value), given.get("attn_mask"), output, shape)
+    recorder.attention((query, key, value), given.get("attn_mask"), (output,), shape)
     return output
 
 
@@ -273,13 +361,68 @@ def noted_padding(
     """A padded tensor, without data, and the call noted; what no constant fills, as torch has it."""
     if mode != "constant" or recorder.off:
         return _PAD(input, pad, mode, value)
-    sizes = list(input.shape)
+    if recorder.training and input.requires_grad:
+        return _Padding.apply(input, tuple(pad), recorder)
+    return _padded(recorder, input, pad)
+
+
+def _padded(recorder: Recorder, given: Any, pad: Sequence[Any]) -> Any:
+    sizes = list(given.shape)
     for axis, (before, after) in enumerate(zip(pad[::2], pad[1::2], strict=True)):
         sizes[-1 - axis] = sizes[-1 - axis] + before + after
     with recorder.silent():
-        output = input.new_empty(sizes)
-    recorder.padding(input, output)
+        output = given.new_empty(sizes)
+    recorder.padding(given, output)
     return output
+
+
+class _Padding(torch.autograd.Function):  # type: ignore[misc]
+    """A copy with a border; its gradient is a part of what comes back."""
+
+    @staticmethod
+    def forward(ctx: Any, given: Any, pad: Sequence[Any], recorder: Recorder) -> Any:
+        ctx.pad, ctx.sizes = pad, tuple(given.shape)
+        recorder.note_origin()
+        return _padded(recorder, given, pad)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (part,) = gradients
+        for axis, before in enumerate(ctx.pad[::2]):
+            part = part.narrow(-1 - axis, before, ctx.sizes[-1 - axis])
+        return part, None, None
+
+
+class _Attention(torch.autograd.Function):  # type: ignore[misc]
+    """A fused attention, which keeps queries, keys, values, output and the logarithm of each row's sum."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Any, key: Any, value: Any, mask: Any, causal: bool, recorder: Recorder) -> Any:
+        with recorder.silent():
+            output = _attention_output(query, value)
+            sums = query.new_empty(query.shape[:-1], dtype=torch.float32)
+        shape = attended_sizes(query, key, value, causal=causal, reader=recorder.reader)
+        recorder.note_origin()
+        recorder.attention((query, key, value), mask, (output, sums), shape)
+        ctx.save_for_backward(query, key, value, mask, output, sums)
+        ctx.shape, ctx.recorder = shape, recorder
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        query, key, value, mask, output, sums = ctx.saved_tensors
+        recorder: Recorder = ctx.recorder
+        with recorder.silent():
+            back = [torch.empty_like(each) for each in (query, key, value)]
+        recorder.attention_backward((gradients[0], query, key, value), mask, (output, sums), back, ctx.shape)
+        return (*back, None, None, None)
+
+
+def _fused_dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:  # noqa: A002
+    """One kernel with a mask of one byte for each element, as on a GPU, where torch has several on a CPU."""
+    if inplace or not training or p == 0:
+        return _DROPOUT(input, p, training, inplace)
+    return torch.native_dropout(input, p, True)[0]
 
 
 def _attention_output(query: Any, value: Any) -> Any:
@@ -321,7 +464,7 @@ def recording(recorder: Recorder, module: Any) -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(False)
         patched.scaled_dot_product_attention = lambda *args, **kwargs: noted_attention(recorder, args, kwargs)
         patched.pad = lambda *args, **kwargs: noted_padding(recorder, *args, **kwargs)
-        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.enable_grad() if recorder.training else torch.no_grad())
         stack.enter_context(recorder.fake)
         stack.enter_context(_Functions(recorder))
         stack.enter_context(_Dispatched(recorder))

@@ -23,7 +23,7 @@ from roofline.models.traced.extents import Reader
 from roofline.tracing.findings import Asked, asked_of, refuse_fixed
 from roofline.tracing.hollow import main_dtype, without_data
 from roofline.tracing.inputs import Input
-from roofline.tracing.recorder import Recorder, fake_mode, recording
+from roofline.tracing.recorder import Recorder, fake_mode, recording, tensors_in
 from roofline.tracing.work import expression
 
 _DTYPES = {"float": None, "int": torch.int64, "bool": torch.bool}
@@ -31,29 +31,65 @@ _LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 
 
 def record(
-    module: nn.Module, inputs: Sequence[Input], dims: Mapping[str, int], name: str, hints: Mapping[str, int]
-) -> tuple[Recording, Asked]:
-    """One run of ``module`` in inference, at the B and S of ``hints``, and what its code asked of letters.
+    module: nn.Module, inputs: Sequence[Input], dims: Mapping[str, int], name: str, hints: Mapping[str, int], *,
+    training: bool = False,
+) -> tuple[Recording, Asked, tuple[str, ...]]:  # fmt: skip
+    """One run of ``module`` in inference, at the B and S of ``hints``, what its code asked of letters, what it lacks.
 
+    In ``training`` it runs as it was built, and the gradients of its parameters after that.
     Raises UsageError, in one line with file and line, for what needs data, and for letters that the code fixed.
     """
     fake = fake_mode()
     letters = list(dict.fromkeys(letter for each in inputs for letter in each.letters))
     sizes = {letter: _letter(fake.shape_env, letter, hints.get(letter, dims.get(letter, 2))) for letter in letters}
     symbols = {str(expression(size)): letter for letter, size in sizes.items()}
-    recorder = Recorder(fake, Reader(symbols), main_dtype(module))
-    with _inference(module), blaming(name), warnings.catch_warnings():
+    recorder = Recorder(fake, Reader(symbols), main_dtype(module), training=training)
+    gradients: list[tuple[Any, Any]] = []
+    lacks: tuple[str, ...] = ()
+    with _inference(module, training), blaming(name), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         held = _swapped(module, recorder)
         given = {each.name: _input(each, sizes, recorder) for each in inputs}
         _check_names(module, given, name)
         with recording(recorder, module), _as_it_runs():
             returned = torch.func.functional_call(module, held, (), given, tie_weights=True)
+            if training:
+                loss, lacks = _loss_of(returned, name)
+                gradients = _backward(loss, held, recorder)
             recorder.note_guards()
     refuse_fixed(fake.shape_env, symbols, recorder.asked, name)
     parameters = [(each, held[each]) for each, _ in module.named_parameters()]
-    found = recorder.finished(returned, parameters, block_paths(module))
-    return found, asked_of(fake.shape_env, symbols, recorder.asked, recorder.inner, recorder.reader)
+    found = recorder.finished(returned, parameters, block_paths(module), gradients)
+    return found, asked_of(fake.shape_env, symbols, recorder.asked, recorder.inner, recorder.reader), lacks
+
+
+def _loss_of(returned: Any, name: str) -> tuple[Any, tuple[str, ...]]:
+    """What the backward pass begins at: a loss, or the first output that learns, and what is left out then."""
+    loss = returned if isinstance(returned, torch.Tensor) else getattr(returned, "loss", None)
+    if loss is None and isinstance(returned, dict):
+        loss = returned.get("loss")
+    if isinstance(loss, torch.Tensor) and loss.dim() == 0 and loss.requires_grad:
+        return loss, ()
+    learning = [each for each in tensors_in((returned,)) if each.requires_grad]
+    if not learning:
+        msg = f"{name}: nothing that its forward returns depends on a parameter that learns; return a loss"
+        raise UsageError(msg)
+    first = next((each for each in learning if each.dim() == 0), learning[0])
+    if first.dim() == 0:
+        return first, ()
+    return first, ("its forward returns no loss, so that backward begins at its output; return a loss to count it",)
+
+
+def _backward(loss: Any, held: Mapping[str, Any], recorder: Recorder) -> list[tuple[Any, Any]]:
+    """The gradients of parameters, each with its parameter, of a backward pass that is noted."""
+    learning = list({id(each): each for each in held.values() if each.requires_grad}.values())
+    seed = None
+    if loss.dim():
+        with recorder.silent(), torch.no_grad():
+            seed = torch.empty_like(loss)
+    recorder.turn(loss)
+    found = torch.autograd.grad(loss, learning, seed, allow_unused=True)
+    return [(gradient, each) for gradient, each in zip(found, learning, strict=True) if gradient is not None]
 
 
 def _letter(environment: Any, letter: str, hint: int) -> Any:
@@ -74,6 +110,8 @@ def _swapped(module: nn.Module, recorder: Recorder) -> dict[str, Any]:
         for name, tensor in named:
             if id(tensor) not in made:
                 made[id(tensor)] = without_data(tensor, recorder.fake)
+                if recorder.training and role == "weight":
+                    made[id(tensor)].requires_grad_(tensor.requires_grad)
                 kept = role if tensor.is_floating_point() or role == "weight" else "index"
                 recorder.known(made[id(tensor)], kept, name)  # type: ignore[arg-type]
             held[name] = made[id(tensor)]
@@ -107,15 +145,16 @@ def _check_names(module: nn.Module, given: Mapping[str, Any], name: str) -> None
 
 
 @contextlib.contextmanager
-def _inference(module: nn.Module) -> Iterator[None]:
-    """The module as it is used, not trained, and after that as it was."""
-    training = [each for each in module.modules() if each.training]
-    module.eval()
+def _inference(module: nn.Module, training: bool) -> Iterator[None]:
+    """The module as it is used, and after that as it was; where it is ``training``, as it was all along."""
+    changed = [each for each in module.modules() if each.training and not training]
+    if not training:
+        module.eval()
     try:
         with torch.compiler.set_stance("force_eager"):
             yield
     finally:
-        for each in training:
+        for each in changed:
             each.training = True
 
 

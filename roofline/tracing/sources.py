@@ -20,14 +20,14 @@ from roofline.tracing.trace import import_torch, trace
 
 def trace_source(
     where: str, inputs: Mapping[str, Given], dims: Mapping[str, int], *, strict: bool = False,
-    ones: Collection[str] = (), at: Mapping[str, int] | None = None,
+    ones: Collection[str] = (), at: Mapping[str, int] | None = None, training: bool = False,
 ) -> Model:  # fmt: skip
     """The module that ``FILE.py:FUNCTION`` builds or ``transformers:CONFIG.json`` names, traced.
 
     The code of the file is run: it builds the module, without memory for its weights, and calls it once. What it prints
     goes to stderr. It runs ``at`` the batch and the length that are asked about, and once more with each letter of
     ``ones`` at 1, which torch takes for a special case. Raises UsageError, in one line, for what is not there, for what
-    the code raises, and where it does something else at 1.
+    the code raises, and where it does something else at 1. ``training``: both passes of a training step.
     """
     import_torch()
     from roofline.tracing.hollow import hollow  # noqa: PLC0415  (needs torch)
@@ -36,25 +36,29 @@ def trace_source(
     with contextlib.redirect_stdout(sys.stderr):
         if where.startswith(TRANSFORMERS):
             module, usual = from_transformers(where.removeprefix(TRANSFORMERS))
-            return _checked(module, {**usual, **inputs}, dims, type(module).__name__, ones, at, strict=strict)
+            if training:
+                module.train()
+                usual |= _labels(module)
+            named = type(module).__name__
+            return _checked(module, {**usual, **inputs}, dims, named, ones, at, strict=strict, training=training)
         build = load_function(where, where, lambda: blaming(where))
         with blaming(where), hollow():
             module = build()
         check_module(module, where)
-        return _checked(module, inputs, dims, "", ones, at, strict=strict)
+        return _checked(module, inputs, dims, "", ones, at, strict=strict, training=training)
 
 
 def _checked(
     module: Any, inputs: Mapping[str, Given], dims: Mapping[str, int], name: str, ones: Collection[str],
-    at: Mapping[str, int] | None, *, strict: bool,
+    at: Mapping[str, int] | None, *, strict: bool, training: bool,
 ) -> Model:  # fmt: skip
     """A module traced, and again with each of ``ones`` at 1."""
-    model = trace(module, inputs, dims=dims, name=name, strict=strict, at=at)
+    model = trace(module, inputs, dims=dims, name=name, strict=strict, at=at, training=training)
     given = read_inputs(inputs)
     for letter in ones:
         if any(letter in each.letters for each in given):
             alone = {each.name: _with_one(each, letter) for each in given}
-            again = trace(module, alone, dims=dims, name=name, strict=strict, at=at)
+            again = trace(module, alone, dims=dims, name=name, strict=strict, at=at, training=training)
             expected, found = (_flops(each, {**HINTS, **(at or {}), letter: 1}) for each in (model, again))
             if expected != found:
                 other = f"{found:,} FLOPs, where its formula has {expected:,}"
@@ -135,6 +139,19 @@ def from_transformers(path: str, *, weights: bool = False) -> tuple[Any, dict[st
             raise UsageError(msg)
         module = made(config) if made else transformers.AutoModel.from_config(config)
     return module, _usual_inputs(config, module)
+
+
+_LABELS = {
+    "ForCausalLM": "B,S", "LMHeadModel": "B,S", "ForMaskedLM": "B,S", "ForSequenceClassification": "B",
+    "ForImageClassification": "B",
+}  # fmt: skip
+"""Sizes of the labels from which a module of transformers computes its loss, by what its name ends in."""
+
+
+def _labels(module: Any) -> dict[str, str]:
+    """The labels of a module that computes its loss."""
+    sizes = next((sizes for end, sizes in _LABELS.items() if type(module).__name__.endswith(end)), None)
+    return {} if sizes is None else {"labels": f"int:{sizes}"}
 
 
 def _usual_inputs(config: Any, module: Any) -> dict[str, str]:

@@ -19,6 +19,7 @@ def trace(
     source: str = "",
     strict: bool = False,
     at: Mapping[str, int] | None = None,
+    training: bool = False,
 ) -> Model:
     """A torch module as a model that ``predict``, ``formula`` and all others take: one forward pass, in letters.
 
@@ -27,6 +28,9 @@ def trace(
     ``at`` has the batch B and the length S that it runs at, 3 and 24 else: what its code asks of them holds for others
     too, or a question about those is refused. ``source`` is what a file of the trace says that it was built from. The
     code of the module is run, once, in inference, on tensors that hold no data: no weights are allocated.
+
+    ``training`` notes the backward pass of the loss that ``forward`` returns too, with the module in the mode that it
+    is in: a model for ``roofline.train``.
 
     FLOPs are those of the contractions that run, bytes those of kernels in which elementwise work, norms and gathers
     between two contractions are one. What has no known cost is a warning, and makes counts lower bounds; ``strict``
@@ -40,7 +44,7 @@ def trace(
     inputs = read_inputs(example_inputs)
     numbers = read_dims(dims or {}, inputs)
     said = (name or type(module).__name__, source)
-    return _traced(module, inputs, numbers, said, read_hints(at or {}), strict=strict)
+    return _traced(module, inputs, numbers, said, read_hints(at or {}), strict=strict, training=training)
 
 
 def import_torch() -> Any:
@@ -55,15 +59,15 @@ def import_torch() -> Any:
 
 def _traced(
     module: Any, inputs: Sequence[Input], dims: Mapping[str, int], said: tuple[str, str], hints: Mapping[str, int], *,
-    strict: bool,
+    strict: bool, training: bool,
 ) -> Model:  # fmt: skip
     from roofline.models.traced.trace import Trace  # noqa: PLC0415
     from roofline.tracing.findings import losses_of  # noqa: PLC0415
     from roofline.tracing.running import record  # noqa: PLC0415  (needs torch)
 
     name, source = said
-    recording, asked = record(module, inputs, dims, name, hints)
-    losses = losses_of(recording, dims, name)
+    recording, asked, lacks = record(module, inputs, dims, name, hints, training=training)
+    losses = (*losses_of(recording, dims, name), *lacks)
     if strict and losses:
         msg = f"{name}: {losses[0]}; without strict it is a lower bound"
         raise UsageError(msg)

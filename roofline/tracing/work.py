@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -29,7 +30,11 @@ def count(tensor: Any) -> Any:
 def contraction(name: str, kind: Kind, args: Sequence[Any], outputs: Sequence[Any], reader: Reader) -> Any:
     """The sizes of a contraction; None for what is none."""
     if kind == "convolution":
-        return _convolution(args, outputs[0], reader)
+        return (
+            _convolution_backward(args, reader)
+            if name == CONVOLUTION_BACKWARD
+            else _convolution(args, outputs[0], reader)
+        )
     if kind != "matmul":
         return None
     a, b = operands(name, args)
@@ -68,6 +73,16 @@ def _convolution(args: Sequence[Any], output: Any, reader: Reader) -> Contractio
     )
 
 
+CONVOLUTION_BACKWARD = "convolution_backward"
+
+
+def _convolution_backward(args: Sequence[Any], reader: Reader) -> Contraction:
+    """The gradients of a convolution's input and weight, of those that are asked for: each takes what it took."""
+    given, read, weight, asked = args[0], args[1], args[2], args[10]
+    forward = _convolution((read, weight, None, None, None, None, args[7]), given, reader)
+    return replace(forward, batch=reader.read(sum(map(bool, asked[:2]))))
+
+
 def attended(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any], reader: Reader) -> Attended:
     """The sizes of one of torch's fused attentions for a device."""
     names = [each.name for each in function._schema.arguments]
@@ -102,7 +117,7 @@ def element_work(
     base = aten.base_name(name)
     if kind in ("matmul", "convolution", "attention", "gather", "unknown", "fill", "view", "empty") or not outputs:
         return 0, 0
-    if kind == "reduction":
+    if kind == "reduction" or base == "embedding_dense_backward":
         each = 3 if base.startswith(("var", "std")) else 1
         return (each * count(inputs[0]) if inputs else 0), 0
     if kind == "pool":

@@ -55,8 +55,8 @@ class Holding:
     def of(cls, network: Network, sharded: Program, layout: Layout, sizes: Sizes, precision: Precision) -> Holding:
         """That of a layout."""
         whole = {letter: float(size) for letter, size in network.program.sizes.items()}
-        layers = np.ceil(layer_count(network.program) / np.asarray(layout.pp))
-        return cls(network, sharded, {**whole, **sizes}, precision, lying(network.program, layout), layers)
+        layers = np.ceil(max(layer_count(network.program), 1) / np.asarray(layout.pp))
+        return cls(network, sharded, {**whole, **sizes}, precision, lying(network.forward, layout), layers)
 
     def under(self, policies: tuple[Recompute, ...]) -> tuple[Activations, ...]:
         """The activations under each of several policies."""
@@ -108,6 +108,8 @@ class Holding:
         for group, place in zip(groups, places(groups), strict=True):
             for _ in range(len(group.ops) * (2 if group.times(self.sizes) > 1 else 1)):
                 most[2 - place] = maximum(most[2 - place], next(steps))
+        if not any(group.stacked for group in groups):  # it begins when all of it is saved
+            return 0.0, most[2], 0.0
         return most[0], most[1], most[2]
 
 

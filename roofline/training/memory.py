@@ -258,7 +258,8 @@ def least_memory_of(
     rows, each, network = _spread(layouts), microbatch, question.network
     if rows is not layouts:
         each = np.asarray(microbatch, dtype=np.float64)[:, None, None]
-    weights, layers = tuple(local_weights(network.forward, rows, network.trained)), layer_count(network.program)
+    weights = tuple(local_weights(network.forward, rows, network.trained))
+    layers = max(layer_count(network.program), 1)  # what has none is one stage
     return MemoryOfSteps(question, rows, each, (NOTHING,), zero, layers, (_NO_ACTIVATIONS,), weights)
 
 

@@ -126,7 +126,8 @@ def price_microbatch(
         for (group, op, place), cost in (pair for pair in every if pair not in once):
             cause = cause_of(op, cost, phase, weights)
             kept = _shaped(op, cost, group, {**sharded.sizes, **sizes}) if cause == "matmul_weight_gradients" else cost
-            earlier = forward.get((group.name, op.name.removesuffix(".backward")))
+            of = op.name.removesuffix(".backward")
+            earlier = forward.get((group.name, of)) or next((e for (_, own), e in forward.items() if own == of), None)
             timing = _attention(cost, earlier, machine) if cost.kind == "attention" else machine.time(kept)
             found.append(Priced(group, op, place, cause, kept, timing))
     passes = {
@@ -187,9 +188,9 @@ def _attention(cost: Cost, forward: Priced | None, machine: Machine) -> Timing:
 def _shaped(op: Op, cost: Cost, group: Group, sizes: Sizes) -> Cost:
     """A cost with the shape of a weight's gradient, ``w'[D F] = x[B T D] y'[B T F]``, which reads no weight.
 
-    It is one kernel. Those of experts, of which each has its own, keep none.
+    It is one kernel. Those of experts, of which each has its own, and of convolutions keep none.
     """
-    if any("E" in tensor.letters or "X" in tensor.letters for tensor in op.writes):
+    if op.kind != "matmul" or any("E" in tensor.letters or "X" in tensor.letters for tensor in op.writes):
         return cost
     bound = rebind(group.sizes(sizes), op.local)
     parts = [part for part in op.parts or (op,) if part.kind == "matmul"]

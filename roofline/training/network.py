@@ -1,15 +1,24 @@
-"""A network as it is trained: its passes, and what each policy saves of it, each derived once."""
+"""A network as it is trained: its passes, and what each policy saves of it, each derived once.
+
+Of a traced module both passes are as its own code ran them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from roofline.errors import UsageError, WorkloadError
+from roofline.models.model import Model
+from roofline.models.outline import Outline
+from roofline.options.verbs import TrainOptions
+from roofline.program.conventions import Conventions
 from roofline.program.op import Tensor
+from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.recompute import Recompute
-from roofline.program.saved import Saved, saved_tensors
+from roofline.program.saved import Saved, saved_as_read, saved_tensors
 from roofline.program.training import training_program, with_loss
 
 
@@ -17,22 +26,27 @@ from roofline.program.training import training_program, with_loss
 class Network:
     """The forward pass of a network over whole sequences, and what follows from it.
 
-    ``trained`` says of a weight whether it learns.
+    ``trained`` says of a weight whether it learns. ``stated``: both passes, where they are not derived but were traced,
+    with the names of what backward reads of the forward pass.
     """
 
     program: Program
     trained: Callable[[Tensor], bool] = lambda _: True
+    stated: tuple[Program, frozenset[str]] | None = None
     _saved: dict[Recompute, list[Saved]] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def forward(self) -> Program:
         """The forward pass with its loss, in a phase of its own."""
+        if self.stated is not None:
+            step, _ = self.stated
+            return Program(tuple(group for group in step.groups if Phase.FORWARD in group.phases), step.sizes)
         return Program(tuple(with_loss(self.program)), self.program.sizes)
 
     @cached_property
     def step(self) -> Program:
         """Both passes."""
-        return training_program(self.program, self.trained)
+        return training_program(self.program, self.trained) if self.stated is None else self.stated[0]
 
     @cached_property
     def learns_whole(self) -> bool:
@@ -48,5 +62,61 @@ class Network:
     def saved(self, policy: Recompute) -> list[Saved]:
         """What a policy keeps for the backward pass."""
         if policy not in self._saved:
-            self._saved[policy] = saved_tensors(self.program, policy, self.trained)
+            self._saved[policy] = self._saved_under(policy)
         return self._saved[policy]
+
+    def _saved_under(self, policy: Recompute) -> list[Saved]:
+        if self.stated is None:
+            return saved_tensors(self.program, policy, self.trained)
+        return saved_as_read(self.forward, self.stated[1], policy)
+
+
+# Traced modules
+
+_ITS_OWN: Mapping[str, str] = {
+    "lora": "put the adapters into the module", "trained": "set requires_grad in the module",
+    "weight_dtype": "nothing says which of its matrices are stored so", "dropout": "put it into the module",
+    "sequence_lengths": "its code says what a document sees",
+}  # fmt: skip
+"""Options that change a stated network, and what says the same of a module."""
+
+POLICIES = ("none", "full", "every")
+
+
+def check_traced(network: Model, asked: TrainOptions) -> None:
+    """Raises WorkloadError or UsageError for a module traced in inference, and for options that do not go with code."""
+    config = network.config
+    if not isinstance(config, Outline) or config.trace.recording.backward is None:
+        msg = (
+            f"{network.name} was traced in inference, and nothing says what its operators save; give its code "
+            "(FILE.py:FUNCTION), or trace(module, inputs, training=True)"
+        )
+        raise WorkloadError(msg)
+    for option, instead in _ITS_OWN.items():
+        if asked.get(option):
+            msg = f"{option.replace('_', '-')} does not go with a traced module ({network.name}): {instead}"
+            raise UsageError(msg)
+    policy = asked["recompute"]
+    if policy is not None and policy.partition(":")[0] not in POLICIES:
+        msg = (
+            f"recompute {policy}: of a traced module ({network.name}) whole layers are made again: none, full, every:K"
+        )
+        raise UsageError(msg)
+    if network.lengths.unit and asked["batch"] is None:
+        msg = f"{network.name} reads {network.lengths.unit}, not tokens; give --batch"
+        raise UsageError(msg)
+
+
+def traced_network(network: Model, conventions: Conventions) -> Network:
+    """Both passes of a module that was traced for training."""
+    assert isinstance(network.config, Outline), "checked before"
+    step, read = network.config.training(conventions)
+    forward = Program(tuple(group for group in step.groups if Phase.FORWARD in group.phases), step.sizes)
+    return Network(forward, _trained(step), (step, read))
+
+
+def _trained(step: Program) -> Callable[[Tensor], bool]:
+    """Whether a weight has a gradient."""
+    groups = [group for group in step.groups if Phase.BACKWARD in group.phases]
+    names = {t.gradient_of for group in groups for op in group.ops for t in op.writes if t.gradient_of}
+    return lambda tensor: tensor.name in names

@@ -26,7 +26,7 @@ from roofline.program.recompute import Recompute, read_policy
 from roofline.program.workload import MAX_LENGTH
 from roofline.program.written_out import written_out
 from roofline.training.learning import EVERYTHING, Learning, read_learning
-from roofline.training.network import Network
+from roofline.training.network import Network, check_traced, traced_network
 from roofline.training.optimizers import Optimizer, read_optimizer
 from roofline.training.recipes import RECIPES, TrainingRecipe, read_training_recipe
 from roofline.training.resting import ZERO
@@ -100,9 +100,9 @@ def read_training(
     _check(asked)
     fields = edits_by_room(asked["set"] or {})
     network = edited_model(model, fields["model"])
-    if network.program().anonymous:
-        msg = f"{network.name}: training of a traced module is not modelled: nothing says what its operators save"
-        raise WorkloadError(msg)
+    traced = network.program().anonymous
+    if traced:
+        check_traced(network, asked)
     if network.lengths.decoder_start is not None:
         msg = f"{network.name} is an encoder-decoder, whose training is not modelled: it takes two lengths"
         raise WorkloadError(msg)
@@ -118,6 +118,13 @@ def read_training(
     what = {"sequence": sequence, "longest": longest, "batch": batch, "dtype": recipe.computes}
     request = _request(network, hardware, device, asked, what)
     policy = None if asked["recompute"] is None else _policy(asked["recompute"])
+    if traced:
+        own = traced_network(network, request.conventions)
+        return TrainingQuestion(
+            request, own, sequence, batch, recipe, read_optimizer(asked["optimizer"]), read_schedule(asked["schedule"]),
+            given_degrees(asked), asked["microbatch"], asked["zero"], policy, False, asked["hidden"],
+            overrides=tuple((asked["set"] or {}).items()),
+        )  # fmt: skip
     learning = read_learning(asked)
     program = learning.apply(packed(request.program, documents) if documents else request.program)
     trained = learning.trained(program)

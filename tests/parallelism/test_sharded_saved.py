@@ -23,6 +23,7 @@ from roofline.program.dropout import with_dropout
 from roofline.program.recompute import read_policy
 from roofline.program.saved import saved_tensors
 from roofline.program.workload import Precision
+from roofline.training.network import Network
 
 BF16 = Precision("bf16", "bf16", "bf16")
 b, s, h, a, t = symbols("b s h a t", positive=True)
@@ -32,7 +33,7 @@ GPT = {"B": b, "T": s, "S": s, "D": h, "F": 4 * h, "K": a, "G": 1, "H": h / a, "
 def of_a_layer(layout: Layout, policy: str, *, attention: str = "materialised") -> Any:
     """Bytes that a layer of GPT with dropout saves on one device, without the statistics that the paper leaves out."""
     program = with_dropout(load_model("gpt2").program(Conventions(attention=attention, lm_head="all")))  # type: ignore[arg-type]
-    kept, where = saved_tensors(program, read_policy(policy)), lying(program, layout)
+    kept, where = saved_tensors(program, read_policy(policy)), lying(Network(program).forward, layout)
     sizes = {**GPT, "K": Integer(96), "H": h / 96} if layout.tp > 1 else GPT
     layer = [each for each in kept if each.group.name == "layers" and each.tensor.dtype != "fp32"]
     return expand(sum(of_tensor(each, sizes, BF16, where) for each in layer))
@@ -91,7 +92,7 @@ def test_devices_hold_less_than_one_and_together_no_less(model: str) -> None:
     kept = saved_tensors(program)
     whole = saved_bytes(kept, sizes, BF16)
     for layout in (Layout(tp=2), Layout(tp=2, sp=2), Layout(cp=4)):
-        part = saved_bytes(kept, sizes, BF16, lying(program, layout))
+        part = saved_bytes(kept, sizes, BF16, lying(Network(program).forward, layout))
         assert whole / layout.devices <= part < whole
 
 

@@ -155,10 +155,8 @@ def test_what_the_code_asks_of_sizes_is_held_to(file: str, flags: tuple[str, ...
     assert roofline(*asked[:2], "--input", "x=1,S,16", *GIVEN[2:])[0] == 0
 
 
-@pytest.mark.parametrize("verb", ["train", "simulate"])
-def test_other_verbs_refuse_code_by_one_line(file: str, verb: str) -> None:
-    needed = {"simulate": ("--load", "5req/s")}.get(verb, ())
-    line = refusal(3, verb, f"{file}:make_model", "--hardware", "h100", *needed)
+def test_simulate_refuses_code_by_one_line(file: str) -> None:
+    line = refusal(3, "simulate", f"{file}:make_model", "--hardware", "h100", "--load", "5req/s")
     assert "is code; trace it: roofline models record" in line
 
 
@@ -205,3 +203,9 @@ def test_a_configuration_of_transformers_is_traced_as_its_class(tmp_path: Path) 
     assert (traced["model"], traced["parameters"]) == ("BertModel", ours["parameters"])
     assert traced["phases"]["encode"]["flops"] == ours["phases"]["encode"]["flops"]
     assert traced["memory"]["weights_bytes"] == ours["memory"]["weights_bytes"]
+
+
+def test_train_takes_code_and_says_where_it_has_no_loss(file: str) -> None:
+    asked = ("--hardware", "2xh100", "--sequence", "64", "--batch", "8")
+    code, out, err = roofline("train", f"{file}:make_model", *GIVEN[:2], *asked, "--quiet")
+    assert (code, "choice: dp 2" in out, "forward returns no loss" in err) == (0, True, True)

@@ -27,6 +27,7 @@ from roofline.program.saved import saved_tensors
 from roofline.program.training import training_program, with_loss
 from roofline.program.workload import Precision
 from roofline.training.microbatch import price_microbatch
+from roofline.training.network import Network
 from roofline.training.optimizers import read_optimizer
 from roofline.training.question import TrainingQuestion, read_training
 from roofline.training.recipes import read_training_recipe
@@ -71,7 +72,7 @@ def of_a_layer(name: str, policy: str, sp: int) -> float:
     hidden, heads, layers, _, _, microbatch = KORTHIKANTI[name]
     program = with_dropout(gpt(hidden, heads, layers))
     sizes = {**program.sizes, "B": microbatch, "T": 2048, "S": 2048}
-    where = lying(program, Layout(tp=8, sp=sp))
+    where = lying(Network(program).forward, Layout(tp=8, sp=sp))
     kept = [each for each in saved_tensors(program, read_policy(policy)) if each.group.stacked]
     return float(sum(of_tensor(once(e), sizes, BF16, where) for e in kept if e.tensor.dtype != "fp32"))
 

@@ -14,6 +14,9 @@ Kind: TypeAlias = Literal[
 ]  # fmt: skip
 """What an operator does. ``unknown`` is what nothing here says the cost of: it is named in every answer."""
 
+ATTENTION_BACKWARD = "attention_backward"
+"""The backward pass of a fused attention: its gradient, queries, keys, values, a mask, output, statistics."""
+
 GROUPED = "_grouped_mm"
 """Rows that are sorted by expert, each with the matrix of its own."""
 
@@ -105,10 +108,22 @@ class Call:
 
 @frozen
 class Recording:
-    """All calls of a run, the values by number, those that it returns, and the parameters that nothing read."""
+    """All calls of a run, the values by number, those that it returns, and the parameters that nothing read.
+
+    ``backward``: the place of the first call of the backward pass, None where there is none. ``gradients``: storages of
+    gradients, each with that of the parameter whose gradient it is.
+    """
 
     calls: tuple[Call, ...]
     values: tuple[Value, ...]
     returned: frozenset[int]
     unread: tuple[Value, ...]
     blocks: frozenset[str]
+    backward: int | None = None
+    gradients: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def passes(self) -> tuple[tuple[Call, ...], tuple[Call, ...]]:
+        """The calls of the forward pass, and those of the backward pass."""
+        cut = len(self.calls) if self.backward is None else self.backward
+        return self.calls[:cut], self.calls[cut:]

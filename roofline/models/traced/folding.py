@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from roofline.classes import frozen
 from roofline.models.traced.blocks import Segment, fused_across, segments_of
@@ -15,7 +16,7 @@ class Part:
     """Kernels that run ``repeat`` times in a row: a layer, or what lies between layers. ``home`` is its module.
 
     ``shared``: every time with the same weights. ``first``: the number of its first layer; -1 between layers.
-    ``weights``: for each weight of the first, those of all that stand in its place.
+    ``weights``: for each weight of the first, those of all that stand in its place. ``backward``: of which pass it is.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Part:
     shared: bool = False
     first: int = -1
     weights: tuple[tuple[int, ...], ...] = ()
+    backward: bool = False
 
 
 @frozen
@@ -37,8 +39,9 @@ class Folded:
 
 def folded(recording: Recording, *, repeats: bool = True) -> Folded:
     """The parts of a recording, layers in a row that are alike as one, or each by itself without ``repeats``."""
-    segments = fused_across(list(segments_of(recording.calls, recording.blocks)))
-    runs = list(_runs(segments, recording)) if repeats else [[segment] for segment in segments]
+    passes = [fused_across(list(segments_of(calls, recording.blocks))) for calls in recording.passes]
+    runs_of = [list(_runs(own, recording)) if repeats else [[segment] for segment in own] for own in passes]
+    segments, runs = [segment for own in passes for segment in own], [run for own in runs_of for run in own]
     same = _Same()
     for run in runs:
         first, *others = [_storages(segment, recording) for segment in run]
@@ -46,8 +49,11 @@ def folded(recording: Recording, *, repeats: bool = True) -> Folded:
             for one, another in zip(first, other, strict=True):
                 same.join(one, another)
     owners = _read_in(segments)
-    names = _names(runs)
-    parts = [_part(run, name, owners, recording) for run, name in zip(runs, names, strict=True)]
+    names = [name for own in runs_of for name in _names(own)]
+    parts = [
+        replace(_part(run, name, owners, recording), backward=place >= len(runs_of[0]))
+        for place, (run, name) in enumerate(zip(runs, names, strict=True))
+    ]
     return Folded(tuple(parts), {value.storage: same.first(value.storage) for value in recording.values})
 
 

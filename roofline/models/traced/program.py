@@ -31,19 +31,57 @@ class Traced:
 
     def program(self, conventions: Conventions) -> Program:
         """The program of one forward pass."""
-        named = {part.name: self._operator_names(part) for part in self.folded.parts}
-        namer = self._namer(named)
-        groups = tuple(_group(part, named[part.name], namer, conventions) for part in self.folded.parts)
+        named, namer = self._named()
+        parts = [(part, names) for part, names in named if not part.backward]
+        groups = tuple(_group(part, names, namer, conventions, Phase.ENCODE) for part, names in parts)
         return Program((*groups, *self._unread()), dict(self.sizes))
 
-    def _operator_names(self, part: Part) -> list[str]:
+    def training(self, conventions: Conventions) -> tuple[Program, frozenset[str]]:
+        """The program of both passes, and the names of what the backward pass reads that the forward pass wrote."""
+        named, namer = self._named()
+        groups = [
+            _group(part, names, namer, conventions, Phase.BACKWARD if part.backward else Phase.FORWARD)
+            for part, names in named
+        ]
+        forward, behind = self.recording.passes
+        values, same = self.recording.values, self.folded.same
+        written = {access.value for call in forward for access in call.writes}
+        read = {access.value for call in behind for access in call.reads} & written
+        kept = frozenset(namer.names[same[values[each].storage]] for each in read if not values[each].name)
+        return Program((*groups, *self._unread((Phase.FORWARD,))), dict(self.sizes)), kept
+
+    def _named(self) -> tuple[list[tuple[Part, list[str]]], Namer]:
+        """The parts with the names of their operators, and what names their tensors."""
+        parameters = {value.storage: value.name for value in self.recording.values if value.role == "weight"}
+        learning = {own: parameters[of] for own, of in self.recording.gradients}
+        named = [(part, self._operator_names(part, learning)) for part in self.folded.parts]
+        namer = self._namer(named)
+        if self.recording.backward is not None:
+            self._name_weights(namer)
+        return named, namer
+
+    def _name_weights(self, namer: Namer) -> None:
+        """The names that weights have in the forward pass, by which the backward pass calls them too."""
+        values = {value.storage: value for value in self.recording.values if value.role == "weight"}
+        found: dict[int, str] = {}
+        for part in (part for part in self.folded.parts if not part.backward):
+            namer.home = part.home
+            for first, *others in part.weights:
+                own = found.setdefault(first, namer.weight_name(values[first]))
+                found |= {storage: own for storage in others if storage not in found}
+        namer.weights |= {**{storage: value.name for storage, value in values.items()}, **found}
+
+    def _operator_names(self, part: Part, learning: Mapping[int, str]) -> list[str]:
         """A name for each kernel: its module, else its weight, else the function that called it, else torch's name."""
         found: list[str] = []
         blocks = self.recording.blocks
         wanted = [_wanted(kernel.main, part.home, self._weight_of(kernel), blocks) for kernel in part.kernels]
         short = [name.rpartition(".")[2] for name in wanted]
-        for full, last in zip(wanted, short, strict=True):
-            found.append(unique(last if short.count(last) == 1 else full, found))
+        for kernel, full, last in zip(part.kernels, wanted, short, strict=True):
+            name = last if short.count(last) == 1 or part.backward else full
+            if part.backward:
+                name = f"{name}{self._of_weight(kernel, learning) or '.backward'}"
+            found.append(unique(name, found))
         return found
 
     def _weight_of(self, kernel: Kernel) -> str:
@@ -54,11 +92,19 @@ class Traced:
         names = [value.name for value in values if value.role == "weight"]
         return names[0].removesuffix("weight").rstrip("._") if names else ""
 
-    def _namer(self, named: Mapping[str, Sequence[str]]) -> Namer:
+    def _of_weight(self, kernel: Kernel, learning: Mapping[int, str]) -> str:
+        """The gradient of which weight a contraction computes: ``.weight'``; empty where it is none."""
+        if kernel.main.shape is None:
+            return ""
+        written = [self.recording.values[access.value].storage for access in kernel.writes]
+        found = [learning[storage] for storage in written if storage in learning]
+        return f".{found[0].rpartition('.')[2]}'" if found else ""
+
+    def _namer(self, named: Sequence[tuple[Part, Sequence[str]]]) -> Namer:
         values, same = self.recording.values, self.folded.same
         names: dict[int, str] = {}
-        for part in self.folded.parts:
-            for kernel, name in zip(part.kernels, named[part.name], strict=True):
+        for part, own in named:
+            for kernel, name in zip(part.kernels, own, strict=True):
                 for access in kernel.writes:
                     first = same[values[access.value].storage]
                     if first not in names:
@@ -67,11 +113,11 @@ class Traced:
         for value in values:
             if not value.name and same[value.storage] not in names:
                 names[same[value.storage]] = unique("constant", names.values())
-        return Namer(self.recording, same, names, fed, self._tied())
+        return Namer(self.recording, same, names, fed, self._tied(), dict(self.recording.gradients))
 
     def _tied(self) -> frozenset[int]:
         """Weights that several parts read, or several kernels of one that runs once, or all repeats of one alike."""
-        parts = self.folded.parts
+        parts = [part for part in self.folded.parts if not part.backward]
         held = Counter(storage for part in parts for storage in {each for place in part.weights for each in place})
         found = {storage for storage, times in held.items() if times > 1}
         for part in parts:
@@ -93,24 +139,26 @@ class Traced:
                   if value.role == "weight"}  # fmt: skip
         return added(whole({}) for whole in wholes.values())
 
-    def _unread(self) -> tuple[Group, ...]:
+    def _unread(self, phases: tuple[Phase, ...] = ()) -> tuple[Group, ...]:
         """The parameters that no call reads: they rest in memory, and no phase runs them."""
         if not self.recording.unread:
             return ()
         tensors = tuple(Tensor(value.name, f"_{i}", "weight") for i, value in enumerate(self.recording.unread))
         local = {f"_{i}": value.whole for i, value in enumerate(self.recording.unread)}
-        return (Group(_UNREAD, (Op(_UNREAD, "elementwise", tensors, (), local=local),), phases=()),)
+        return (Group(_UNREAD, (Op(_UNREAD, "elementwise", tensors, (), local=local),), phases=phases),)
 
 
-def _group(part: Part, names: Sequence[str], namer: Namer, conventions: Conventions) -> Group:
+def _group(part: Part, names: Sequence[str], namer: Namer, conventions: Conventions, phase: Phase) -> Group:
     namer.home = part.home
     ops: list[Op] = []
     owners: dict[str, str] = {}
     for kernel, name in zip(part.kernels, names, strict=True):
         stated = operators_of(kernel, name, namer, conventions)
         ops += [_again(op, owners) for op in stated]
+    if part.backward:
+        return Group(part.name, tuple(ops), part.repeat, (phase,), part.shared, part.first >= 0)
     numbers = tuple(range(part.first, part.first + part.repeat)) if part.first >= 0 and not part.shared else ()
-    return Group(part.name, tuple(ops), part.repeat, (Phase.ENCODE,), part.shared, part.first >= 0, numbers=numbers)
+    return Group(part.name, tuple(ops), part.repeat, (phase,), part.shared, part.first >= 0, numbers=numbers)
 
 
 def _again(op: Op, owners: dict[str, str]) -> Op:

@@ -8,39 +8,64 @@ from dataclasses import dataclass, field, replace
 from roofline.classes import frozen
 from roofline.layers.attention import attention
 from roofline.models.traced.blocks import short_name
-from roofline.models.traced.calls import GROUPED, Access, Attended, Call, Contraction, Recording
+from roofline.models.traced.calls import (
+    ATTENTION_BACKWARD,
+    GROUPED,
+    Access,
+    Attended,
+    Call,
+    Contraction,
+    Recording,
+    Value,
+)
 from roofline.models.traced.extents import NOTHING, ONE, Extent
 from roofline.models.traced.fusion import Kernel, alone
 from roofline.number import Number, exact, power
 from roofline.program.axes import Binding, Sizes
+from roofline.program.backward import backward, gradient
 from roofline.program.conventions import Conventions
 from roofline.program.op import Op, Role, Tensor, Unit, Work, contract
+from roofline.program.training import saving
 
 
 @dataclass(slots=True)
 class Namer:
-    """What the tensors of a part are called: weights within its module, all else by who wrote it."""
+    """What the tensors of a part are called: weights within its module, all else by who wrote it.
+
+    ``gradients``: storages of gradients of weights, each with the weight's; ``weights``: names that those have in the
+    forward pass, where there is a backward pass.
+    """
 
     recording: Recording
     same: Mapping[int, int]
     names: Mapping[int, str]
     fed: frozenset[int]
     tied: frozenset[int]
+    gradients: Mapping[int, int] = field(default_factory=dict)
+    weights: dict[int, str] = field(default_factory=dict)
     home: str = ""
 
     def tensor(self, access: Access, axes: str, local: dict[str, Extent], *, written: bool = False) -> Tensor:
         """A tensor of these axes."""
         value = self.recording.values[access.value]
         if value.role == "weight":
-            tied = value.storage in self.tied
-            name = value.name if tied else short_name(value.name, self.home, self.recording.blocks)
+            tied, name = value.storage in self.tied, self.weight_name(value)
             whole = f"_{name.lower()}"
             local[whole] = value.whole
             return Tensor(name, axes, "weight", whole, tied, value.dtype)
+        if value.storage in self.gradients:
+            return gradient(Tensor(self.weights[self.gradients[value.storage]], axes))
         return Tensor(self.name(access), axes, self._role(access, written), dtype=value.dtype)
 
+    def weight_name(self, value: Value) -> str:
+        """The name of a weight: within its module, or as a whole where several parts read it."""
+        if value.storage in self.weights:
+            return self.weights[value.storage]
+        tied = value.storage in self.tied
+        return value.name if tied else short_name(value.name, self.home, self.recording.blocks)
+
     def name(self, access: Access) -> str:
-        """The name of a tensor that is no weight."""
+        """The name of a tensor that is no weight, nor the gradient of one."""
         value = self.recording.values[access.value]
         return value.name or self.names[self.same[value.storage]]
 
@@ -82,6 +107,8 @@ class _Statement:
 def operators_of(kernel: Kernel, name: str, namer: Namer, conventions: Conventions) -> tuple[Op, ...]:
     """The operators of a kernel: one, but for an attention whose scores are stored."""
     call = kernel.main
+    if len(kernel.calls) == 1 and call.name == ATTENTION_BACKWARD:
+        return (_attention_backward(kernel, name, _Statement(namer)),)
     if len(kernel.calls) == 1 and isinstance(call.shape, Attended):
         return _attention(kernel, call.shape, name, _Statement(namer), conventions)
     if len(kernel.calls) == 1 and isinstance(call.shape, Contraction):
@@ -161,11 +188,7 @@ def _attention(
         cached=False,
         values="U",
     )
-    sizes = {
-        "B": shape.batch, "T": shape.queries, "S": shape.keys, "K": shape.kv_heads, "G": shape.groups,
-        "H": shape.head_dim, "U": shape.value_dim,
-    }  # fmt: skip
-    namer = statement.namer
+    sizes, namer = _sizes_of(shape), statement.namer
     given = _apart([statement.tensor(each, "") for each in kernel.reads[:3]], kernel.reads[:3], namer)
     found = dict(zip(("q", "k", "v"), given, strict=True))
     found["context"] = statement.tensor(kernel.writes[0], "", written=True)
@@ -175,8 +198,46 @@ def _attention(
     if masks:
         place = 0 if len(stated) == 1 else 1
         stated = tuple(replace(op, reads=(*op.reads, *masks)) if i == place else op for i, op in enumerate(stated))
+    if statistics := [statement.tensor(each, statement.axes(lse=each.elements), written=True)
+                      for each in kernel.writes[1:]]:  # fmt: skip
+        stated = (*stated[:-1], replace(stated[-1], writes=(*stated[-1].writes, *statistics)))
+    local |= statement.local
     names = (name,) if len(stated) == 1 else tuple(f"{name}.{op.name}" for op in stated)
     return tuple(replace(op, name=own, local=local) for op, own in zip(stated, names, strict=True))
+
+
+def _sizes_of(shape: Attended) -> dict[str, Extent]:
+    return {
+        "B": shape.batch, "T": shape.queries, "S": shape.keys, "K": shape.kv_heads, "G": shape.groups,
+        "H": shape.head_dim, "U": shape.value_dim,
+    }  # fmt: skip
+
+
+def _attention_backward(kernel: Kernel, name: str, statement: _Statement) -> Op:
+    """The backward pass of the statement of ``layers/attention.py``, in the sizes of this one."""
+    (call,) = kernel.calls
+    assert isinstance(call.shape, Attended)
+    (stated,) = attention(
+        mask="causal" if call.shape.causal else "full", fused=True, square=False, cached=False, values="U"
+    )
+    forward = saving(stated)
+    (op,) = backward(forward)
+    namer = statement.namer
+    given, q, k, v, *masks, context, statistics = call.reads
+    parts = _apart([statement.tensor(each, "") for each in (q, k, v)], (q, k, v), namer)
+    names = [tensor.name for tensor in forward.reads[:3]]
+    found = dict(zip(names, parts, strict=True))
+    found |= {
+        gradient(tensor).name: statement.tensor(each, "", written=True)
+        for tensor, each in zip(forward.reads, call.writes, strict=False)
+    }
+    out, lse = forward.writes
+    found |= {gradient(out).name: statement.tensor(given, ""), out.name: statement.tensor(context, "")}
+    found[lse.name] = statement.tensor(statistics, "")
+    own = _renamed(op, found, name)
+    more = [statement.tensor(each, statement.axes(mask=each.elements)) for each in masks]
+    reads = _distinct((*own.reads, *more), ())
+    return replace(own, name=name, reads=reads, local={**_sizes_of(call.shape), **statement.local})
 
 
 def _renamed(op: Op, found: Mapping[str, Tensor], name: str) -> Op:

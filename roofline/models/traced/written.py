@@ -108,6 +108,9 @@ class _Writer:
             "calls": [self.call(each) for each in recording.calls],
             "returned": sorted(recording.returned), "blocks": sorted(recording.blocks),
         }  # fmt: skip
+        if recording.backward is not None:
+            numbers = [[self.storages[each] for each in pair] for pair in recording.gradients]
+            body |= {"backward": recording.backward, "gradients": numbers}
         tables = {"extents": self.extents, "accesses": self.accesses, "forms": self.forms, "inside": self.inside}
         return {**body, **{name: table.rows for name, table in tables.items()}}
 
@@ -177,7 +180,9 @@ class _Reader:
         values = tuple(self.value(row) for row in b["values"])
         calls = tuple(self.call(place, row) for place, row in enumerate(b["calls"]))
         unread = tuple(self.value(row) for row in b["unread"])
-        recording = Recording(calls, values, frozenset(b["returned"]), unread, frozenset(b["blocks"]))
+        learning = tuple((int(own), int(of)) for own, of in b.get("gradients", ()))
+        ends = (frozenset(b["returned"]), unread, frozenset(b["blocks"]), b.get("backward"), learning)
+        recording = Recording(calls, values, *ends)
         named = (str(b["name"]), str(b["kind"]), str(b["source"]))
         return Trace(
             *named, inputs, dict(b["dims"]), conditions, recording, int(b["most"]), str(b["most_where"]),

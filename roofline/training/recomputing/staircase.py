@@ -88,7 +88,7 @@ def staircase(question: TrainingQuestion) -> Staircase:
         key = (each.group.name, each.op.name.partition(".")[0] if each.op.transfer else each.op.name)
         seconds[key] = seconds.get(key, 0.0) + _one(each.cost.count) * _one(each.timing.time_s)
     sizes = {**question.network.program.sizes, **{x: _one(size) for x, size in steps.memory.sizes.items()}}
-    where, widths = lying(question.network.program, layout), FloatWidths(question.recipe.precision)
+    where, widths = lying(question.network.forward, layout), FloatWidths(question.recipe.precision)
     held = {
         (each.group.name, each.op.name, each.tensor.name): _one(of_tensor(each, sizes, widths, where))
         for each in question.network.saved(NOTHING)

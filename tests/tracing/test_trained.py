@@ -1,0 +1,182 @@
+"""Training steps of traced modules beside torch: FLOPs of both passes, what autograd saves, gradients of weights."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+from torch.nn.functional import cross_entropy, gelu, scaled_dot_product_attention  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+
+import roofline  # noqa: E402
+from roofline.cost.saved_bytes import saved_bytes  # noqa: E402
+from roofline.errors import RooflineError  # noqa: E402
+from roofline.models.model import Model, load_model  # noqa: E402
+from roofline.parallelism.layout import Layout  # noqa: E402
+from roofline.parallelism.sharded_backward import shard_training  # noqa: E402
+from roofline.program.conventions import Conventions  # noqa: E402
+from roofline.program.phases import Phase  # noqa: E402
+from roofline.program.recompute import NOTHING  # noqa: E402
+from roofline.program.workload import Precision  # noqa: E402
+from roofline.training.flops import model_flops  # noqa: E402
+from roofline.training.network import traced_network  # noqa: E402
+
+SQUARE = Conventions(count="square")
+FP32 = Precision("fp32", "fp32", "fp32")
+
+
+class Layer(nn.Module):
+    """Attention of two heads, and a feed-forward part."""
+
+    def __init__(self, attention: Any) -> None:
+        super().__init__()
+        self.norm, self.qkv, self.out = nn.LayerNorm(16), nn.Linear(16, 48), nn.Linear(16, 16)
+        self.up, self.down, self.attention = nn.Linear(16, 40), nn.Linear(40, 16, bias=False), attention
+
+    def forward(self, x: Any) -> Any:
+        q, k, v = (t.unflatten(-1, (2, 8)).transpose(1, 2) for t in self.qkv(self.norm(x)).chunk(3, -1))
+        x = x + self.out(self.attention(q, k, v).transpose(1, 2).flatten(2))
+        return x + self.down(gelu(self.up(x)))
+
+
+def written_out(q: Any, k: Any, v: Any) -> Any:
+    return (q @ k.mT).softmax(-1) @ v
+
+
+class Words(nn.Module):
+    """Layers between a table and a head, with their loss."""
+
+    def __init__(self, attention: Any = written_out) -> None:
+        super().__init__()
+        self.table = nn.Embedding(31, 16)
+        self.layers = nn.ModuleList(Layer(attention) for _ in range(3))
+        self.head = nn.Linear(16, 31, bias=False)
+
+    def forward(self, tokens: Any, labels: Any) -> Any:
+        x = self.table(tokens)
+        for layer in self.layers:
+            x = layer(x)
+        return cross_entropy(self.head(x).flatten(0, 1), labels.flatten())
+
+
+class Images(nn.Module):
+    """Convolutions in inference norm and out of it, with their loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+        self.wide, self.head = nn.Conv2d(8, 12, 3, padding=1), nn.Linear(12, 5)
+
+    def forward(self, x: Any, labels: Any) -> Any:
+        return cross_entropy(self.head(self.wide(self.stem(x)).relu().mean((2, 3))), labels)
+
+
+MODULES: dict[str, tuple[Any, dict[str, str]]] = {
+    "words": (Words, {"tokens": "B,S", "labels": "B,S"}),
+    "images": (Images, {"x": "B,3,12,12", "labels": "B"}),
+}
+SIZES = {"B": 4, "S": 7}
+
+
+@functools.cache
+def traced(name: str) -> tuple[Model, Any]:
+    make, inputs = MODULES[name]
+    module = make()
+    return roofline.trace(module, inputs, training=True), module
+
+
+def given(inputs: dict[str, str]) -> dict[str, Any]:
+    shapes = {name: [SIZES.get(size) or int(size) for size in text.split(",")] for name, text in inputs.items()}
+    return {name: torch.randn(shape) if name == "x" else torch.randint(0, 5, shape) for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_both_passes_have_the_flops_of_torch(name: str) -> None:
+    model, module = traced(name)
+    with FlopCounterMode(display=False) as seen:
+        module(**given(MODULES[name][1])).backward()
+    step, _ = model.config.training(SQUARE)  # type: ignore[union-attr]
+    assert int(model_flops(step, SIZES["S"], SIZES["B"])) == seen.get_total_flops()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_as_many_bytes_are_saved_as_autograd_saves(name: str) -> None:
+    model, module = traced(name)
+    inputs = given(MODULES[name][1])
+    known = {each.untyped_storage().data_ptr() for each in (*module.parameters(), *module.buffers(), *inputs.values())}
+    kept: dict[int, tuple[int, Any]] = {}
+
+    def pack(tensor: Any) -> Any:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known and tensor.is_floating_point():
+            kept[storage.data_ptr()] = (storage.nbytes(), tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        module(**inputs)
+    network = traced_network(model, SQUARE)
+    sizes = {**network.program.sizes, **SIZES, "T": SIZES["S"]}
+    ours = saved_bytes(network.saved(NOTHING), sizes, FP32)
+    assert int(ours) == pytest.approx(sum(size for size, _ in kept.values()), rel=0.02)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_each_weight_has_one_gradient_of_its_size(name: str) -> None:
+    model, module = traced(name)
+    step, _ = model.config.training(SQUARE)  # type: ignore[union-attr]
+    sizes = {**step.sizes, **SIZES, "T": SIZES["S"]}
+    back = [group for group in step.groups if Phase.BACKWARD in group.phases]
+    elements = sum(
+        group.times(sizes) * tensor.elements({**sizes, **{x: bound(sizes) for x, bound in op.local.items()}})  # type: ignore[operator]
+        for group in back for op in group.ops for tensor in op.writes if tensor.gradient_of
+    )  # fmt: skip
+    assert elements == sum(each.numel() for each in module.parameters()) == model.parameters
+
+
+def test_a_fused_attention_runs_back_as_one_kernel_of_five_contractions() -> None:
+    model = roofline.trace(Words(scaled_dot_product_attention), MODULES["words"][1], training=True)
+    step, _ = model.config.training(SQUARE)  # type: ignore[union-attr]
+    ops = {(phase, op.name): op for phase in step.phases for _, op in step.in_phase(phase)}
+    one, back = ops[Phase.FORWARD, "attention"], ops[Phase.BACKWARD, "attention.backward"]
+    assert back.kind == one.kind == "attention"
+    assert 2 * back.flops(SIZES) == 5 * one.flops(SIZES) > 0
+
+
+def test_replicas_add_up_gradients_and_nothing_else() -> None:
+    model, _ = traced("words")
+    step = shard_training(traced_network(model, SQUARE).step, Layout(dp=2))
+    sizes = {**step.sizes, **SIZES, "T": SIZES["S"]}
+    sent = [(group, op) for phase in step.phases for group, op in step.in_phase(phase) if op.transfer]
+    assert {op.transfer.operation for _, op in sent if op.transfer} == {"all_reduce"}
+    assert sum(g.times(sizes) * op.message_bytes(sizes, lambda _: 1) for g, op in sent) == model.parameters
+
+
+def test_a_file_of_both_passes_gives_the_same_step(tmp_path: Any) -> None:
+    model, _ = traced("words")
+    model.write_trace(tmp_path / "words.json")
+    asked: dict[str, Any] = {"sequence": 32, "batch": 8, "microbatch": 8, "recompute": "none", "zero": 0}
+    one, other = (roofline.train(each, "h100", **asked).step for each in (model, load_model(tmp_path / "words.json")))
+    assert one.timing == other.timing
+    assert one.memory == other.memory
+
+
+class NoLoss(nn.Linear):
+    """Returns what it computes."""
+
+
+def test_a_module_without_a_loss_is_a_lower_bound_and_options_of_stated_networks_are_refused() -> None:
+    model = roofline.trace(NoLoss(8, 8), {"input": "B,S,8"}, training=True)
+    assert "returns no loss" in model.warnings[0]
+    for options, words in (({"lora": 4}, "put the adapters into the module"), ({"tp": 2}, "cannot split a traced")):
+        with pytest.raises(RooflineError, match=words):
+            roofline.train(model, "2xh100", sequence=8, batch=4, **options)
+    for bad, words in ((roofline.trace(NoLoss(8, 8), {"input": "B,S,8"}), "traced in inference"),):
+        with pytest.raises(RooflineError, match=words):
+            roofline.train(bad, "h100", sequence=8, batch=4)
+    with pytest.raises(RooflineError, match="depends on a parameter that learns"):
+        roofline.trace(NoLoss(8, 8).requires_grad_(False), {"input": "B,S,8"}, training=True)
