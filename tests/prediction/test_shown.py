@@ -38,6 +38,22 @@ def test_the_encoding_of_one_image_by_hand() -> None:
     assert one.to_dict()["inputs"]["image_tokens"] == 256
 
 
+@pytest.mark.parametrize("asked", [{"batch": 3}, {"images": 3}])
+def test_the_images_of_all_requests_are_encoded(asked: dict[str, Any]) -> None:
+    usual: dict[str, Any] = {"images": 1, "image_size": "1024x768", "phase": "encode"}
+    three, one = (roofline.predict("qwen2.5-vl-7b", "h100", **{**usual, **own}) for own in (asked, {}))
+    assert three.phases[Phase.ENCODE].figures.flops == 3 * one.phases[Phase.ENCODE].figures.flops
+
+
+def test_all_instants_of_a_video_are_encoded() -> None:
+    """20 frames are 10 instants; of a size that is not bounded 5 of them are half as many."""
+    long, short = (
+        roofline.predict("qwen2.5-vl-7b", "h100", video=seconds, image_size="448x448", phase="encode")
+        for seconds in (10, 5)
+    )
+    assert long.phases[Phase.ENCODE].figures.flops == 2 * short.phases[Phase.ENCODE].figures.flops
+
+
 def test_several_points_and_devices_are_those_of_single_predictions() -> None:
     asked = {"images": 3, "image_size": "640x480", "generate": 20}
     rows = roofline.predict("qwen2.5-vl-7b", "2xh100", batch=[1, 4], prompt=[64, 500], tp=2, **asked)
