@@ -231,7 +231,19 @@ class FormulaFlags(Hardware, FormulaOptions, Tracing, JsonOutput, total=False):
 
 
 class ServingOptions(
-    Traffic, Targets, PassTargets, Dtypes, Adapted, ExpertLoad, Timing, Serving, Reserve, Money, Edits, total=False
+    Traffic,
+    Shown,
+    Targets,
+    PassTargets,
+    Dtypes,
+    Adapted,
+    ExpertLoad,
+    Timing,
+    Serving,
+    Reserve,
+    Money,
+    Edits,
+    total=False,
 ):
     """What ``compare`` and ``size`` share."""
 

@@ -6,7 +6,7 @@ import re
 
 from roofline.errors import UsageError, WorkloadError, shown
 from roofline.models.model import Model
-from roofline.options.verbs import RequestOptions
+from roofline.options.verbs import RequestOptions, ServingOptions
 from roofline.program.traffic.lengths import Pictures
 from roofline.units import parse_quantity
 
@@ -16,7 +16,7 @@ _FRAMES = 4, 768
 """The fewest and the most frames of a video that are read: the defaults of Qwen's processors."""
 
 
-def shown_by(model: Model, asked: RequestOptions) -> Pictures | None:
+def shown_by(model: Model, asked: RequestOptions | ServingOptions) -> Pictures | None:
     """The images or the video that options ask for; None where they ask for none.
 
     Raises UsageError for flags that do not go together, WorkloadError where the network sees nothing.
@@ -30,7 +30,7 @@ def shown_by(model: Model, asked: RequestOptions) -> Pictures | None:
     if images is not None and video is not None:
         msg = "images and video: one request shows the one or the other; leave one out"
         raise UsageError(msg)
-    if asked["context"] is not None:
+    if asked.get("context") is not None:
         msg = "context is one decode step, which sees no images; give prompt and generate in its place"
         raise UsageError(msg)
     if model.tower is None:

@@ -197,8 +197,7 @@ def _load(
         return PassLoad.of(program, precision, question.traffic, batches, phase, engine, chunk)
     asked, drafts = (program, job.recipe.precision, question.traffic, batches), _drafts(question, job)
     if question.only is None:
-        split = int(job.layout.dp), int(job.layout.pp)
-        return Load.of(*asked, job.running.chunk, drafts, job.running.engine, *split)
+        return Load.of(*asked, job.running.chunk, drafts, job.running.engine, job.layout)
     return (PrefillLoad if question.only is Phase.PREFILL else DecodeLoad).of(*asked, drafts, job.running.engine)
 
 
@@ -257,13 +256,14 @@ def _jobs(question: Question, hardware: Hardware, which: Callable[[Hardware], Co
 def _layouts(question: Question, recipe: Recipe, hardware: Hardware, running: Running) -> list[Layout]:
     """The layouts of a replica that divide the model, and that the engine runs.
 
-    No stages where a draft guesses, which runs whole on each device, nor where a pass is all there is.
+    No stages where a draft guesses or a tower sees, which run whole on each device, nor where a pass is all there is.
     """
     if hardware.reach == 1:
         return [ONE]
     engine, experts = running.engine.name, "E" in question.program.sizes
     found = replica_layouts(quantized(question.program, recipe), hardware.reach)
-    staged = question.staged and question.speculation is None and not question.traffic.reads
+    traffic = question.traffic
+    staged = question.staged and not (question.speculation or traffic.reads or traffic.pictures)
     return [layout for layout in found if (staged or layout.pp == 1) and can_launch(layout, engine, experts=experts)]
 
 

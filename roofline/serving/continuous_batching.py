@@ -15,6 +15,8 @@ Stages of a pipeline each work at another group of N sequences: the step of a gr
 stage's times as there are stages, and a replica serves that many times the group's requests. A group that reads a
 prompt is slow at every stage, and those behind it wait: groups are in step, as ranks are.
 
+Images go through the tower on the same devices before their prompt: TTFT has their time, and all others wait for it.
+
 Nothing waits in a queue: these are means at a load that keeps N sequences in flight, no percentiles.
 """
 
@@ -26,15 +28,17 @@ from dataclasses import replace
 import numpy as np
 
 from roofline.classes import frozen
-from roofline.cost.cost import Cost
+from roofline.cost.cost import Cost, step_cost
 from roofline.engines.engine import Engine
-from roofline.number import Grid
+from roofline.number import Grid, Number
+from roofline.parallelism.layout import Layout
 from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.traffic.traffic import Traffic, in_flight
 from roofline.program.workload import Precision
 from roofline.serving.batched_steps import StepTimer, StepTimes, added, mean_of
 from roofline.serving.chunked_prefill import Stream, mixed_step_costs
+from roofline.serving.replica_layouts import ONE
 from roofline.timing.timing import PARTS
 
 
@@ -82,7 +86,7 @@ class Pieces:
     sustained: Grid
 
     @classmethod
-    def of(cls, traffic: Traffic, room: Grid, arrivals: Grid, ranks: int = 1, stages: int = 1) -> Pieces:
+    def of(cls, traffic: Traffic, room: Grid, arrivals: Grid, split: Layout) -> Pieces:
         """For ``room`` tokens in a group's step and ``arrivals`` prompts of it per step, each of shape (batches,).
 
         A prompt is read in equal pieces that fit the room. Where prompts are rare a step holds one piece, else as many
@@ -98,10 +102,10 @@ class Pieces:
         held = np.minimum(room, np.maximum(tokens / steps, arriving))
         mean_piece = tokens / steps
         often: Grid = np.minimum(arriving / held, 1.0)
-        middle, share = prompts - (new - piece) / 2, often / lockstep(often, ranks)
+        middle, share = prompts - (new - piece) / 2, often / lockstep(often, int(split.dp))
         stream = Stream(Phase.PREFILL, held / mean_piece, likely / steps[:, None], piece, middle, share=share)
         sustained = (arriving <= room * (1 + 1e-9)) * 1.0
-        return cls(lockstep(often, ranks * stages), stream, steps, np.asarray(sustained))
+        return cls(lockstep(often, int(split.dp * split.pp)), stream, steps, np.asarray(sustained))
 
 
 @frozen(eq=False)
@@ -109,7 +113,7 @@ class Load:
     """The steps of serving, as costs: of decoding alone, and of the prompts, beside it or each by itself.
 
     ``pieces`` is None where prompts run by themselves; ``single`` is then one that a single rank reads, where several
-    ``ranks`` step together. ``stages``: of a pipeline.
+    ranks of ``split`` step together. ``encode``: the images of a request, which the tower reads before its prompt.
     """
 
     traffic: Traffic
@@ -119,9 +123,9 @@ class Load:
     pieces: Pieces | None
     fits_chunk: Grid
     yielded: float = 1.0
-    ranks: int = 1
     single: tuple[Cost, ...] = ()
-    stages: int = 1
+    split: Layout = ONE
+    encode: tuple[Cost, ...] = ()
 
     @property
     def steps(self) -> float:
@@ -138,24 +142,27 @@ class Load:
         chunk: int | None,
         drafts: Drafts | None = None,
         engine: Engine | None = None,
-        ranks: int = 1,
-        stages: int = 1,
+        split: Layout = ONE,
     ) -> Load:
-        """The steps of ``traffic``, each of ``batches`` sequences of a group; ``chunk`` None: prompts alone."""
+        """The steps of ``traffic``, each of ``batches`` sequences of a group; ``chunk`` None: prompts alone.
+
+        ``split``: the layout of the program.
+        """
         columns: Grid = np.asarray(batches, dtype=np.float64)
+        seen = encoding_costs(program, precision, traffic, engine)
         checked, yielded = (1 + drafts.tokens, drafts.yielded) if drafts else (1, 1.0)
         decode = decoding_costs(program, precision, traffic, columns, drafts, engine)
         if chunk is None:
             whole = whole_prompts(traffic)
             alone = reading_costs(program, precision, whole, drafts, engine)
-            lone = replace(whole, share=1 / ranks)
-            single = reading_costs(program, precision, lone, drafts, engine) if ranks > 1 else ()
-            return cls(traffic, columns, decode, alone, None, np.ones_like(columns), yielded, ranks, single, stages)
+            lone = replace(whole, share=1 / int(split.dp))
+            single = reading_costs(program, precision, lone, drafts, engine) if split.dp > 1 else ()
+            return cls(traffic, columns, decode, alone, None, np.ones_like(columns), yielded, single, split, seen)
         room = np.maximum(chunk - columns * checked, 1.0)
-        pieces = Pieces.of(traffic, room, columns * yielded / traffic.decode_steps, ranks, stages)
+        pieces = Pieces.of(traffic, room, columns * yielded / traffic.decode_steps, split)
         beside = decoding_costs(program, precision, traffic, columns, drafts, engine, beside=[pieces.stream])
         fits = np.asarray((columns * checked < chunk) * 1.0)
-        return cls(traffic, columns, decode, beside, pieces, fits, yielded, ranks, stages=stages)
+        return cls(traffic, columns, decode, beside, pieces, fits, yielded, split=split, encode=seen)
 
 
 @frozen
@@ -201,6 +208,17 @@ def decoding_costs(
     return (*costs, *drafts.decode_costs(traffic, batches), *(drafts.costs(beside) if beside else ()))
 
 
+def encoding_costs(
+    program: Program, precision: Precision, traffic: Traffic, engine: Engine | None = None
+) -> tuple[Cost, ...]:
+    """The images of one request through the tower; nothing where it shows none."""
+    if traffic.pictures is None:
+        return ()
+    shown = traffic.pictures
+    sizes = {"B": shown.sequences, "T": shown.patches, "S": shown.patches, "w": shown.window}
+    return step_cost(program, Phase.ENCODE, {name: float(size) for name, size in sizes.items()}, precision, engine)
+
+
 def reading_costs(
     program: Program, precision: Precision, prompts: Stream, drafts: Drafts | None, engine: Engine | None = None
 ) -> tuple[Cost, ...]:
@@ -214,22 +232,36 @@ def steady_state(load: Load, timer: StepTimer) -> SteadyState:
     pieces = load.pieces
     if pieces is None:
         often, prompt = _read_alone(load, prompts, timer)
-        mean = added((alone, 1.0), (prompt, often))
-        return _state(load, timer, alone, mean, added((prompt, 1.0), (alone, 0.5)), np.ones_like(load.batches))
-    mean = added((alone, 1 - pieces.often), (prompts, pieces.often))
-    first = added((prompts, pieces.steps), (mean, 0.5))
+        mean, encode = _encoding(load, added((alone, 1.0), (prompt, often)), timer)
+        first = added((prompt, 1.0), (alone, 0.5), *encode)
+        return _state(load, timer, alone, mean, first, np.ones_like(load.batches))
+    mean, encode = _encoding(load, added((alone, 1 - pieces.often), (prompts, pieces.often)), timer)
+    first = added((prompts, pieces.steps), (mean, 0.5), *encode)
     return _state(load, timer, alone, mean, first, np.asarray(pieces.sustained * load.fits_chunk))
+
+
+def _encoding(load: Load, mean: StepTimes, timer: StepTimer) -> tuple[StepTimes, list[tuple[StepTimes, Number]]]:
+    """The mean step with the images of the requests that come meanwhile; and those of one request, before its prompt.
+
+    The tower runs on the same devices before the step that reads the prompt, and all wait for it; so do other ranks.
+    """
+    if not load.encode:
+        return mean, []
+    own = timer.times(load.encode)
+    each = lockstep(np.asarray(load.batches / load.steps), int(load.split.dp))
+    return added((mean, 1.0), (own, each)), [(own, 1.0)]
 
 
 def _read_alone(load: Load, prompts: StepTimes, timer: StepTimer) -> tuple[Grid, StepTimes]:
     """How many steps that read prompts stand between two decode steps, and the mean one, by the ranks that read."""
     weights = np.asarray(load.traffic.prompt.weights)
     every, each = mean_of(prompts, weights), np.asarray(load.batches / load.steps)
-    often = lockstep(each, load.ranks * load.stages)
-    if load.ranks == 1:
+    ranks = int(load.split.dp)
+    often = lockstep(each, ranks * int(load.split.pp))
+    if ranks == 1:
         return often, every
-    both, single = lockstep(each, load.ranks), mean_of(timer.times(load.single), weights)
-    others = (each / both * load.ranks - 1) / (load.ranks - 1)  # of the other ranks, the part that reads too
+    both, single = lockstep(each, ranks), mean_of(timer.times(load.single), weights)
+    others = (each / both * ranks - 1) / (ranks - 1)  # of the other ranks, the part that reads too
     return often, added((single, 1 - others), (every, others))
 
 

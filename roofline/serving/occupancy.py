@@ -49,7 +49,7 @@ class Occupancy:
 
     Beside them are the activations of a step: of ``reading`` a prompt of each sequence, up to the ``most_read`` at
     once, or of ``decoding`` all. ``prompt`` are those of the cache of a mean prompt, which a pool that prefills hands
-    over.
+    over; ``encoding`` the activations of one request's images in the tower.
     """
 
     weights: float
@@ -59,6 +59,7 @@ class Occupancy:
     most_read: float = inf
     decoding: Line = Line()
     prompt: float = 0.0
+    encoding: float = 0.0
 
     def beside(self, other: Occupancy) -> Occupancy:
         """Both on one device: a model and its draft."""
@@ -67,7 +68,11 @@ class Occupancy:
     @property
     def least(self) -> float:
         """What one sequence takes, the longest. [B]"""
-        return self.weights + self.longest + max(min(self.reading.first, self.most_read), self.decoding.first)
+        return (
+            self.weights
+            + self.longest
+            + max(min(self.reading.first, self.most_read), self.decoding.first, self.encoding)
+        )
 
     def caches(self, sequences: Grid) -> Grid:
         """The caches of so many sequences, of which one is at its longest. [B]"""
@@ -79,7 +84,8 @@ class Occupancy:
         >>> Occupancy(10.0, 4.0, 2.0, reading=Line(0.0, 1.0, 1.0), most_read=2.0).activations(np.array([1, 2, 4]))
         array([1., 2., 2.])
         """
-        return np.maximum(np.minimum(self.reading.at(sequences), self.most_read), self.decoding.at(sequences))
+        step = np.maximum(np.minimum(self.reading.at(sequences), self.most_read), self.decoding.at(sequences))
+        return np.asarray(np.maximum(step, self.encoding))
 
     def most(self, room: float) -> int:
         """The most sequences at once in ``room`` bytes; 0 where the weights and one do not fit.
@@ -92,7 +98,8 @@ class Occupancy:
         left = room - self.weights - self.longest
         most = Line(self.most_read, first=self.most_read)
         read = max(self._within(left, self.reading), self._within(left, most))
-        return min(read, self._within(left, self.decoding))
+        encoded = self._within(left, Line(self.encoding, first=self.encoding))
+        return min(read, encoded, self._within(left, self.decoding))
 
     def _within(self, left: float, activations: Line) -> int:
         """How many sequences fit beside their activations; any number where none of them grow."""
@@ -143,7 +150,8 @@ def occupancy_of(
     reading, most_read = _reading(program, precision, traffic, chunk) if prompts else (Line(), 0.0)
     decoding, _ = _line(program, precision, Phase.DECODE, 1, traffic.longest)
     mean = _mean_prompt(program, precision, traffic)
-    return Occupancy(_weights(program, precision), longest, each, reading, most_read, decoding, mean)
+    seen = _encoding(program, precision, traffic) if prompts else 0.0
+    return Occupancy(_weights(program, precision), longest, each, reading, most_read, decoding, mean, seen)
 
 
 def in_blocks(lengths: Grid, kv_block: int) -> Grid:
@@ -200,6 +208,16 @@ def cache_of(program: Program, precision: Precision, lengths: Grid) -> Grid:
         elements = np.asarray(program.resident(group, op, tensor, sizes), dtype=np.float64)
         held += elements * float(precision.width(tensor))
     return held
+
+
+def _encoding(program: Program, precision: Precision, traffic: Traffic) -> float:
+    """Activations of the images of one request in the tower. [B]"""
+    if traffic.pictures is None:
+        return 0.0
+    sizes: dict[str, Number] = {letter: float(size) for letter, size in program.sizes.items()}
+    shown = traffic.pictures
+    sizes |= {"B": float(shown.sequences), "T": float(shown.patches), "S": float(shown.patches), "w": shown.window}
+    return float(activation_peak(program, Phase.ENCODE, sizes, FloatWidths(precision)))
 
 
 def _reading(

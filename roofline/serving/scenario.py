@@ -24,6 +24,7 @@ from roofline.options.verbs import ServingOptions
 from roofline.options.words import Attention
 from roofline.prediction.predict import engine_in_json
 from roofline.prediction.request import edited_model, stored_by
+from roofline.prediction.shown import shown_by
 from roofline.program.conventions import Conventions
 from roofline.program.merging import run_by
 from roofline.program.phases import Phase
@@ -163,6 +164,9 @@ class Question:
         if reads:
             self._check_one_pass()
             return
+        if self.traffic.pictures and (self.asked["pools"] or self.only is not None):
+            msg = "images: pools that prefill or decode alone are modelled without an encoder; leave the pools out"
+            raise UsageError(msg)
         draft = self.speculation.draft if self.speculation else None
         positions = min(each.lengths.positions for each in (self.model, draft) if each)
         longest = self.traffic.longest
@@ -202,9 +206,11 @@ def read_question(model: str | Path | Mapping[str, Any] | Model, **options: Unpa
     ('vllm', None, 0.1, 'chat')
     """
     found = edited_model(model, edits_by_room(options["set"] or {})["model"])
+    pictures = shown_by(found, options)
+    traffic = read_passes(options, found) if found.reads else read_traffic(options, found.lengths.output)
     return Question(
         found,
-        read_passes(options, found) if found.reads else read_traffic(options, found.lengths.output),
+        traffic if pictures is None else traffic.showing(pictures),
         options,
         Conventions(routing=options["routing"]),
         read_speculation(options),

@@ -257,9 +257,10 @@ def test_the_test_of_start_up_can_fail() -> None:
 
 
 SERVING = (
-    "--workload --prompt --generate --prefix-hits --ttft --tpot --latency --dtype --weight-dtype --activation-dtype "
-    "--kv-dtype --state-dtype --lora --routing --engine --kernels --constants --speculate --draft --pools --reserve "
-    "--price-kind --prices --years --chassis --pue --power-price --hosting --utilization --api --set"
+    "--workload --prompt --generate --prefix-hits --images --image-size --video --fps --ttft --tpot --latency --dtype "
+    "--weight-dtype --activation-dtype --kv-dtype --state-dtype --lora --routing --engine --kernels --constants "
+    "--speculate --draft --pools --reserve --price-kind --prices --years --chassis --pue --power-price --hosting "
+    "--utilization --api --set"
 )
 VERBS = {
     "predict": "--hardware --batch --prompt --generate --context --images --image-size --video --fps --phase --dtype "

@@ -70,7 +70,8 @@ def test_ranks_that_share_experts_wait_for_each_others_prompts(chunk: int | None
     timer = StepTimer.of([device], [constants_of(device)], GRAPH, network)
     batches = [1.0, 8.0, 1024.0]
     apart, together = (
-        steady_state(Load.of(program, BF16, ONE, batches, chunk, ranks=ranks), timer).tpot_s[0] for ranks in (4, 1)
+        steady_state(Load.of(program, BF16, ONE, batches, chunk, split=split), timer).tpot_s[0]
+        for split in (Layout(dp=4, ep=4), Layout())
     )
     alone = timer.times(Load.of(program, BF16, ONE, batches, chunk).decode).time_s[0]
     assert np.all(apart[:2] > together[:2])

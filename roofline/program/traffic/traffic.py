@@ -6,6 +6,7 @@ A distribution is a few points with weights, which keep its mean: costs are then
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import ceil, erf, exp, log, sqrt
 from statistics import NormalDist
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from roofline.classes import frozen
 from roofline.errors import UnitError, UsageError, shown
 from roofline.number import Grid
+from roofline.program.traffic.lengths import Pictures
 from roofline.program.workload import MAX_LENGTH
 from roofline.units import format_count, parse_count
 
@@ -61,7 +63,8 @@ class Traffic:
 
     ``source`` says who measured the lengths, or that they are assumed; ``shared``, that requests say what they share,
     of which a cache that loses no block would hold so much. ``reads``: what a network that generates nothing reads in
-    one pass, documents or images; ``generate`` is then one.
+    one pass, documents or images; ``generate`` is then one. ``pictures``: what each request shows to a network that
+    sees; their tokens are among the prompt's.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Traffic:
     source: str = "as given"
     shared: bool = False
     reads: str = ""
+    pictures: Pictures | None = None
 
     def __post_init__(self) -> None:
         check_hits(self.cached)
@@ -91,6 +95,20 @@ class Traffic:
     def decode_steps(self) -> float:
         """Mean decode steps of a request: its first token comes from the prompt. [tokens]"""
         return self.generate.mean - 1
+
+    def showing(self, pictures: Pictures) -> Traffic:
+        """The same with images, or a video, in each request, whose tokens come to the prompt and are new.
+
+        >>> from roofline.program.traffic.asked import read_traffic
+        >>> pictures = Pictures(sequences=1, patches=4096, tokens=1000, window=4096)
+        >>> seen = read_traffic({"prompt": 1000, "generate": 10, "prefix_hits": 0.5}).showing(pictures)
+        >>> seen.prompt.tokens, seen.cached
+        ((2000,), 0.25)
+        """
+        tokens = tuple(each + pictures.tokens for each in self.prompt.tokens)
+        words = f"{self.prompt.words} and {format_count(pictures.tokens)} of images"
+        cached = self.cached * self.prompt.mean / (self.prompt.mean + pictures.tokens)
+        return replace(self, prompt=replace(self.prompt, tokens=tokens, words=words), cached=cached, pictures=pictures)
 
     @property
     def counted(self) -> float:
