@@ -1,16 +1,20 @@
 """Pages of the site that are made while it is built, from the one place where their facts stand.
 
 The command line comes from its flags, Python from its docstrings, schemas from the verbs that print them; README,
-CHANGELOG and CONTRIBUTING are those of the repository. Links that leave ``docs/`` lead to the page that shows the file,
-or lose their target where none does. Formulas become MathML, which browsers draw without a script.
+CHANGELOG and CONTRIBUTING are those of the repository. ``demo.html`` is the page with recordings of the models and
+devices that are asked about most, ``lesson.html`` the lesson: ROOFLINE_DEMO=small builds them of a few. Links that
+leave ``docs/`` lead to the page that shows the file, or lose their target where none does. Formulas become MathML,
+which browsers draw without a script.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
+import os
 import posixpath
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +30,8 @@ from roofline.cli.app import app
 from roofline.cli.verb import Verb, declared, grouped, spelled
 from roofline.engines.engine import Engine
 from roofline.hardware.schema import json_schema
+from roofline.page.files import LESSON, PAGE
+from roofline.page.recorded import write_page
 from roofline.schema import schema_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,10 +55,34 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/schemas.md": schemas(),
         "reference/examples.md": examples(),
         **{f"reference/schemas/{name}.json": json.dumps(each, indent=2) for name, each in written_schemas().items()},
+        **demonstrations(),
     }
     for path, content in made.items():
         files.append(File.generated(config, path, content=content))
     return files
+
+
+DEMO = (
+    "llama-3.1-8b,llama-3.3-70b,qwen3-8b,qwen3-32b,qwen3-30b-a3b,gemma-3-27b,mistral-small-3.2-24b,phi-4,gpt-oss-20b,"
+    "gpt-oss-120b,glm-4.5-air,deepseek-v3",
+    "t4,rtx-3090,rtx-4090,rtx-5090,l4,l40s,a100,h100,h200,b200,mi300x,8xh100",
+    "bf16,fp8,w4a16",
+)
+FEW = ("llama-3.1-8b", "rtx-4090,h100", "w4a16")
+LESSON_OF = ("gpt2,llama-3.1-8b", "t4,rtx-4090,h100", "fp16")
+
+
+def demonstrations() -> dict[str, str]:
+    """The page and the lesson as files, which ask nothing of anyone."""
+    small = os.environ.get("ROOFLINE_DEMO") == "small"
+    made = {"demo.html": (FEW if small else DEMO, PAGE), "lesson.html": (FEW if small else LESSON_OF, LESSON)}
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (names, page) in made.items():
+            models, hardware, dtypes = (each.split(",") for each in names)
+            write_page(Path(folder, name), models, hardware, dtypes, page=page)
+            found[name] = Path(folder, name).read_text(encoding="utf-8")
+    return found
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:

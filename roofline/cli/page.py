@@ -5,7 +5,7 @@ from __future__ import annotations
 from roofline.cli.console import progress_bar, refuse, tell, warn
 from roofline.options.verbs import PageFlags
 
-_OF_A_FILE = ("hardware", "models", "dtypes")
+_OF_A_FILE = ("hardware", "models", "dtypes", "lesson")
 
 
 def show_page(flags: PageFlags) -> None:
@@ -13,7 +13,7 @@ def show_page(flags: PageFlags) -> None:
     if flags["output"] is not None:
         _write(flags)
         return
-    if given := [name for name in _OF_A_FILE if flags.get(name) is not None]:
+    if given := [name for name in _OF_A_FILE if flags.get(name) not in (None, False)]:
         refuse(f"--{given[0]} says what a file holds; name it with -o page.html, or choose on the page")
     from roofline.page.server import serve
 
@@ -39,6 +39,7 @@ def _write(flags: PageFlags) -> None:
     """The page with recordings as one file, and what it holds."""
     from pathlib import Path
 
+    from roofline.page.files import LESSON, PAGE
     from roofline.page.recorded import write_page
     from roofline.reports.prediction import quantity
 
@@ -46,7 +47,8 @@ def _write(flags: PageFlags) -> None:
         refuse(f"--{missing[0]} is missing: what the file is to hold, with commas")
     path = Path(flags["output"] or "")
     with progress_bar("record") as advance:
-        found = write_page(path, _names(flags["models"]), _names(flags["hardware"]), _names(flags["dtypes"]), advance)
+        models, hardware, dtypes = (_names(flags[name]) for name in ("models", "hardware", "dtypes"))
+        found = write_page(path, models, hardware, dtypes, advance, page=LESSON if flags["lesson"] else PAGE)
     for why in dict.fromkeys(found.refused.values()):
         warn(why)
     recordings = "1 recording" if found.recordings == 1 else f"{found.recordings} recordings"

@@ -690,6 +690,10 @@ class PageFlags(SeveralHardware, total=False):
             everyday=True,
         ),
     ]
+    lesson: Annotated[
+        bool,
+        Option("With -o: the lesson, a roofline along which one drags the batch.", default=False, everyday=True),
+    ]
     models: Annotated[str | None, Option("With -o: presets, with commas.", metavar="NAMES", everyday=True)]
     dtypes: Annotated[
         str | None,

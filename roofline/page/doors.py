@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, TypeAlias
 
 from roofline.classes import frozen
+from roofline.page.files import LESSON
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -15,6 +16,8 @@ Application: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
 HOST = "127.0.0.1"
 HOSTS = (HOST, "localhost")
+PAGES = ("/", f"/{LESSON}")
+"""What another site may show a link to."""
 
 HEADERS = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -50,14 +53,14 @@ def refused(scope: Message) -> str:
     """Why a request does not come in; empty where it does.
 
     Another site's name may be made to lead to this machine (DNS rebinding), so the host must be called by its own; and
-    a browser says where a request comes from: another site may show a link to the page, and read nothing.
+    a browser says where a request comes from: another site may show a link to a page, and read nothing.
     """
     headers = [(name.lower(), value.decode("latin-1")) for name, value in scope["headers"]]
     hosts = [value.lower().partition(":")[0] for name, value in headers if name == b"host"]
     if len(hosts) != 1 or hosts[0] not in HOSTS:
         return f"host: expected {' or '.join(HOSTS)}; open http://{HOST} with the port that was printed"
     sites = {value for name, value in headers if name == b"sec-fetch-site"}
-    if sites - {"same-origin", "none"} and scope["path"] != "/":
+    if sites - {"same-origin", "none"} and scope["path"] not in PAGES:
         return "another site asks: expected the page itself, or a program of this machine"
     return ""
 

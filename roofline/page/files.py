@@ -9,19 +9,22 @@ _FOLDER = Path(__file__).parent / "assets"
 _KEPT = Path(__file__).parents[1] / "tape" / "kept.js"
 
 MODULES = (
-    *("format", "kept", "tape", "state", "answer", "source", "dom", "combobox"),
-    *("roofline", "regimes", "table", "export", "app"),
+    *("format", "kept", "tape", "state", "answer", "source", "dom", "combobox", "slider", "formula"),
+    *("roofline", "intensity", "regimes", "table", "export"),
 )
 """Modules of JavaScript, each after those that it imports."""
 
-PAGE = "page.html"
+PAGE, LESSON = "page.html", "lesson.html"
+STARTS = {PAGE: "app", LESSON: "lesson"}
+"""The module that starts each page."""
+
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 @cache
 def assets() -> dict[str, bytes]:
     """Every file of the page by its name."""
-    names = (PAGE, "page.css", "icon.svg", *(f"{name}.js" for name in MODULES))
+    names = (*STARTS, "page.css", "icon.svg", *(f"{name}.js" for name in (*MODULES, *STARTS.values())))
     found = {name: _KEPT if name == _KEPT.name else _FOLDER / name for name in names}
     return {name: path.read_bytes() for name, path in found.items()}
 

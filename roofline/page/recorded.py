@@ -14,10 +14,12 @@ from pathlib import Path
 from roofline.classes import frozen
 from roofline.errors import RooflineError, UsageError
 from roofline.files.atomic import atomic_writer, check_writable
-from roofline.page.asked import Pairs
-from roofline.page.files import MODULES, PAGE, assets
+from roofline.models.model import load_preset
+from roofline.page.asked import Pairs, hardware_asked
+from roofline.page.files import MODULES, PAGE, STARTS, assets
 from roofline.page.questions import Json
 from roofline.page.views import library, operator, shown, taped
+from roofline.prediction.fleet import fleet_of
 
 
 @frozen
@@ -34,17 +36,20 @@ def write_page(
     hardware: Sequence[str],
     dtypes: Sequence[str],
     advance: Callable[[str, float], None] = lambda what, share: None,
+    page: str = PAGE,
 ) -> Written:
-    """Write the page with a recording of each model on each hardware in each format; no ``dtypes``: their own.
+    """Write a page with a recording of each model on each hardware in each format; no ``dtypes``: their own.
 
-    Each is a request of 2048 tokens in and 256 out, or as many as the model takes. What a device refuses is said on the
-    page; a model, a device or a format that all refuse is an error. ``advance`` is told what is recorded, and which
-    part is done. Raises UsageError and, where nothing can be written, SpecError.
+    ``page`` is one of ``files.STARTS``. Each recording is a request of 2048 tokens in and 256 out, or as many as the
+    model takes. What a device refuses is said on the page; a model, a device or a format that all refuse is an error.
+    ``advance`` is told what is recorded, and which part is done. Raises UsageError, for a name that nothing has before
+    anything is recorded, and, where nothing can be written, SpecError.
     """
     if path.suffix != ".html":
         msg = f"--output {path}: expected FILE.html"
         raise UsageError(msg)
     check_writable(path)
+    _check_names(models, hardware)
     keys = list(product(models, hardware, dtypes or [""]))
     found: dict[str, Json] = {}
     refused: dict[str, str] = {}
@@ -56,12 +61,23 @@ def write_page(
         advance(" ".join(key), (done + 1) / len(keys))
     _check_each(keys, found, refused)
     with atomic_writer(path) as file:
-        file.write(_page(_whole(found, refused, models, hardware, dtypes)))
+        file.write(_page(page, _whole(found, refused, models, hardware, dtypes)))
     return Written(len(found), refused)
 
 
+def _check_names(models: Sequence[str], hardware: Sequence[str]) -> None:
+    """Raises UsageError for one that nothing has."""
+    try:
+        for name in models:
+            load_preset(name)
+        for name in hardware:
+            fleet_of(hardware_asked([("hardware", name)]))
+    except RooflineError as failure:
+        raise UsageError(str(failure)) from None
+
+
 def _check_each(keys: Sequence[tuple[str, ...]], found: Collection[str], refused: Mapping[str, str]) -> None:
-    """Raises UsageError for a name with which nothing was recorded: it is misspelled, or of no use here."""
+    """Raises UsageError for a name with which nothing was recorded: it is of no use here."""
     for place, name in sorted({pair for key in keys for pair in enumerate(key)}):
         own = ["|".join(key) for key in keys if key[place] == name]
         if not any(key in found for key in own):
@@ -132,9 +148,9 @@ def _packed(found: Json) -> str:
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
 
-def _page(whole: Json) -> str:
-    """The page with everything inside it, behind a policy that lets nothing else run or load."""
-    script, style = joined(), assets()["page.css"].decode()
+def _page(name: str, whole: Json) -> str:
+    """A page with everything inside it, behind a policy that lets nothing else run or load."""
+    script, style = joined(name), assets()["page.css"].decode()
     policy = (
         f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
@@ -147,10 +163,10 @@ def _page(whole: Json) -> str:
         charset: f"{charset}\n{guard}",
         '<link rel="icon" href="icon.svg">': f'<link rel="icon" href="data:image/svg+xml;base64,{icon}">',
         '<link rel="stylesheet" href="page.css">': f"<style>{style}</style>",
-        '<script type="module" src="app.js"></script>\n': "",
+        f'<script type="module" src="{STARTS[name]}.js"></script>\n': "",
         "</body>": f"{inside}</body>",
     }
-    page = assets()[PAGE].decode()
+    page = assets()[name].decode()
     for there, instead in parts.items():
         assert page.count(there) == 1, there
         page = page.replace(there, instead)
@@ -165,9 +181,9 @@ _IMPORT = re.compile(r'^import (?:\* as (\w+)|(\{[^}]*\})) from "\./(\w+)\.js";$
 _EXPORT = re.compile(r"^export ((?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
 
 
-def joined() -> str:
-    """All modules as one, each a function that returns what it exports."""
-    return "\n".join(_enclosed(name, assets()[f"{name}.js"].decode()) for name in MODULES)
+def joined(page: str = PAGE) -> str:
+    """All modules of a page as one, each a function that returns what it exports."""
+    return "\n".join(_enclosed(name, assets()[f"{name}.js"].decode()) for name in (*MODULES, STARTS[page]))
 
 
 def _enclosed(name: str, text: str) -> str:

@@ -150,3 +150,26 @@ def test_a_file_works_from_a_disk_and_asks_nothing(seen: Seen, tmp_path: Path) -
     seen.shows("bert-base on 2xa10")
     assert seen.requests == [path.as_uri()]
     assert seen.errors == []
+
+
+def test_the_batch_is_dragged_along_the_roofline(seen: Seen, tmp_path: Path) -> None:
+    path = tmp_path / "lesson.html"
+    write_page(path, ["gpt2"], ["t4"], ["fp16"], page="lesson.html")
+    seen.tab.goto(path.as_uri())
+    seen.until("document.querySelectorAll('#formula math').length === 4")
+    assert "attention never" in seen.text("reading")
+    for picture in ("roofline", "curves"):
+        seen.tab.locator(f"#{picture} svg").scroll_into_view_if_needed()
+        box = seen.tab.locator(f"#{picture} svg").bounding_box()
+        seen.tab.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 100)
+        seen.tab.mouse.down()
+        seen.tab.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 100)
+        seen.tab.mouse.up()
+        seen.until("!location.hash.includes('batch=1&') && location.hash.includes('batch=')")
+        batch = int(seen.tab.evaluate("new URLSearchParams(location.hash.slice(1)).get('batch')"))
+        told = roofline.predict("gpt2", "t4", dtype="fp16", batch=batch).to_dict()["phases"]["decode"]["operators"]
+        (up,) = [each for each in told if each["name"] == "up"]
+        assert f"up does {up['intensity']:.{3 - len(str(int(up['intensity'])))}f} FLOP/B" in seen.text("reading")
+        seen.tab.fill("#slider-batch-number", "1")
+        seen.tab.keyboard.press("Enter")
+    assert seen.errors == []

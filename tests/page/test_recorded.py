@@ -17,7 +17,7 @@ import pytest
 from shell import refusal, roofline
 
 import roofline as api
-from roofline.page.files import MODULES, PAGE, assets
+from roofline.page.files import MODULES, STARTS, assets
 from roofline.page.recorded import joined
 
 
@@ -96,28 +96,35 @@ def test_it_asks_nothing_of_anyone(written: tuple[Parts, str]) -> None:
     assert text.count("</script>") == 2
 
 
-def test_all_modules_are_joined() -> None:
-    script = joined()
+@pytest.mark.parametrize("page", STARTS)
+def test_all_modules_are_joined(page: str) -> None:
+    script = joined(page)
     assert not re.search(r"^(import|export) ", script, re.MULTILINE)
-    named = re.findall(r'from "\./(\w+)\.js"', b"".join(assets()[f"{name}.js"] for name in MODULES).decode())
-    assert set(named) == {*MODULES} - {"app"}
-    for place, name in enumerate(MODULES):
+    names = (*MODULES, STARTS[page])
+    for place, name in enumerate(names):
         imports = re.findall(r'from "\./(\w+)\.js"', assets()[f"{name}.js"].decode())
-        assert set(imports) <= set(MODULES[:place]), name
+        assert set(imports) <= set(names[:place]), name
 
 
-def test_names_of_elements_are_there() -> None:
+def test_every_module_is_used() -> None:
+    texts = b"".join(each for name, each in assets().items() if name.endswith(".js")).decode()
+    assert set(re.findall(r'from "\./(\w+)\.js"', texts)) == {*MODULES}
+
+
+@pytest.mark.parametrize("page", STARTS)
+def test_names_of_elements_are_there(page: str) -> None:
     """What the modules look for by name is on the page, or made by them."""
-    script, page = joined(), assets()[PAGE].decode()
+    script = joined(page)
     wanted = set(re.findall(r'(?:byId|show)\("([\w-]+)"', script))
     made = set(re.findall(r'id: "([\w-]+)"', script))
-    assert wanted - made <= set(re.findall(r'id="([\w-]+)"', page))
+    assert wanted - made <= set(re.findall(r'id="([\w-]+)"', assets()[page].decode()))
 
 
+@pytest.mark.parametrize("page", STARTS)
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed: JavaScript is not run")
-def test_the_joined_script_can_be_read(tmp_path: Path) -> None:
+def test_the_joined_script_can_be_read(tmp_path: Path, page: str) -> None:
     file = tmp_path / "page.mjs"
-    file.write_text(joined(), encoding="utf-8")
+    file.write_text(joined(page), encoding="utf-8")
     assert subprocess.run(["node", "--check", str(file)], capture_output=True, check=False).stderr == b""
 
 

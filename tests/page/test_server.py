@@ -179,7 +179,8 @@ def test_strangers_do_not_come_in(application: Application, headers: dict[str, s
 
 
 def test_a_link_from_another_site_opens_the_page_and_its_host_has_two_names(application: Application) -> None:
-    assert ask(application, "/", headers={"sec-fetch-site": "cross-site"}).status == 200
+    for page in ("/", "/lesson.html"):
+        assert ask(application, page, headers={"sec-fetch-site": "cross-site"}).status == 200
     assert ask(application, "/", headers={"host": "LOCALHOST:1"}).status == 200
     assert ask(application, "/", headers={"host": "evil.example"}).status == 403
 
@@ -219,6 +220,7 @@ def test_the_page_is_served_whole_behind_its_policy(application: Application) ->
     policy = page.headers["content-security-policy"]
     assert "script-src 'self'" in policy
     assert "unsafe" not in policy
+    assert ask(application, "/lesson.html").headers["content-security-policy"] == policy
     for name, content in assets().items():
         found = ask(application, "/" if name == "page.html" else f"/{name}")
         assert (found.status, found.body) == (200, content), name

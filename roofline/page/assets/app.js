@@ -9,6 +9,8 @@ import { Combobox } from "./combobox.js";
 import { roofline } from "./roofline.js";
 import { mapped, regimes } from "./regimes.js";
 import { table } from "./table.js";
+import { typeset } from "./formula.js";
+import { scale, slider } from "./slider.js";
 import * as files from "./export.js";
 
 const SEARCHED = Object.fromEntries(DEGREES.map((name) => [name, ""]));
@@ -213,13 +215,7 @@ function remedies() {
 // USD for an hour of a device: one's own price, else that of its specification.
 const priced = (over, own) => (own ? Number(own) : over.usd_per_h);
 
-// Sliders: a scale of round numbers, and a field for any other.
-
-function scale(low, high) {
-  const found = [];
-  for (let each = 1; each <= high; each *= 2) for (const part of each < 8 ? [1] : [1, 1.25, 1.5, 1.75]) found.push(each * part);
-  return [...found.filter((each) => each >= low && each <= high), ...(Number.isInteger(Math.log2(high)) ? [] : [high])];
-}
+const LONGEST = 1048576;
 
 const LETTERS = {
   batch: { title: "Batch", unit: "sequences", low: 1, high: () => 1024 },
@@ -228,31 +224,10 @@ const LETTERS = {
   context: { title: "Context", unit: "tokens", low: 16, high: () => model()?.positions ?? 131072 },
 };
 
-function nearest(values, value) {
-  return values.reduce((best, each, place) => (Math.abs(Math.log(each / value)) < Math.abs(Math.log(values[best] / value)) ? place : best), 0);
-}
-
-function slider(name) {
+function slid(name) {
   const { title, unit, low, high } = LETTERS[name];
-  const most = Math.min(high(), 1048576);
-  const values = scale(Math.min(low, most), most);
   const value = Number(state[name] ?? answer.inputs[name]);
-  const id = `slider-${name}`;
-  const existing = byId(id);
-  if (existing && existing.dataset.most === String(most)) {
-    const [range, number] = [existing, byId(`${id}-number`)];
-    if (document.activeElement !== range) range.value = nearest(values, value);
-    if (document.activeElement !== number) number.value = value;
-    range.setAttribute("aria-valuetext", `${value} ${unit}`);
-    return existing.closest(".slider");
-  }
-  const range = h("input", { type: "range", id, min: 0, max: values.length - 1, step: 1, "data-most": most, "aria-label": title, "aria-valuetext": `${value} ${unit}`,
-    oninput: (event) => slide({ [name]: String(values[event.target.value]) }), onchange: (event) => change({ [name]: String(values[event.target.value]) }) });
-  range.value = nearest(values, value);
-  const number = h("input", { type: "number", id: `${id}-number`, min: 1, max: most, "aria-label": `${title}, ${unit}`,
-    onchange: (event) => event.target.value && change({ [name]: String(Math.max(1, Math.round(Number(event.target.value)))) }) });
-  number.value = value;
-  return h("div", { class: "slider", "data-name": name }, h("label", { for: `${id}-number` }, title, " ", h("small", {}, unit)), number, range);
+  return slider({ name, title, unit, low, most: Math.min(high(), LONGEST), value }, (moved) => slide({ [name]: moved }), (chosen) => change({ [name]: chosen }));
 }
 
 function priceField() {
@@ -272,7 +247,7 @@ function sliders(moving) {
   const names = ["batch", ...(step ? ["context"] : ["prompt", "generate"])].filter((name) => answer.inputs[name] !== null && answer.inputs[name] !== undefined);
   const moves = !["encoder", "vision"].includes(model()?.kind);
   const kept = names.filter((name) => moves || name !== "generate");
-  const wanted = [...kept.map(slider), priceField()];
+  const wanted = [...kept.map(slid), priceField()];
   const holder = byId("sliders");
   if (wanted.length !== holder.children.length || wanted.some((each, place) => each !== holder.children[place])) holder.replaceChildren(...wanted);
   if (moving) return;
@@ -344,7 +319,7 @@ async function map(name) {
   const point = pointOf(state, answer, held);
   const key = JSON.stringify([tape.key, name, { ...point, batch: 0, [by]: 0 }]);
   if (drawnMap.key !== key) {
-    const most = (letter) => Math.min(LETTERS[letter].high(), held.letter(letter).high, 1048576);
+    const most = (letter) => Math.min(LETTERS[letter].high(), held.letter(letter).high, LONGEST);
     const [batches, lengths] = [scale(1, most("batch")), scale(Math.min(16, most(by)), most(by))];
     drawnMap = { key, batches, lengths };
     const cells = await mapped(held, name, by, batches, lengths, point, () => drawnMap.key === key);
@@ -385,7 +360,7 @@ async function formula(name, phase) {
   }
   try {
     const found = await from.operator(state, answer, name, op.name);
-    if (key === written_) typeset(found);
+    if (key === written_) show("formula-letters", typeset(found));
   } catch (failure) {
     if (key === written_) show("formula-letters", h("p", { class: "hint" }, failure instanceof Refused ? failure.message : none));
   }
@@ -395,20 +370,6 @@ function numbers(op) {
   if (!byId("formula-letters")) show("formula", h("p", { id: "formula-name", class: "hint" }), h("div", { id: "formula-letters" }));
   const parts = [`${format.seconds(op.time_s)} (${band(op)})`, op.flops ? format.flops(op.flops) : null, format.bytes(op.bytes), op.intensity ? `${format.plain(op.intensity)} FLOP/B` : null];
   show("formula-name", h("b", {}, op.name), op.count > 1 ? `, ${op.count} times in a step: ` : ": ", parts.filter(Boolean).join(", "), `, ${format.percent(op.time_s ? op.bound_s / op.time_s : 0)} of its roof.`);
-}
-
-// MathML that was written by the server from a formula of its own, read as XML: nothing of it can run.
-function math(text, words) {
-  const found = new DOMParser().parseFromString(`<math xmlns="http://www.w3.org/1998/Math/MathML" display="inline">${text}</math>`, "application/xml");
-  return found.querySelector("parsererror") ? h("code", {}, words) : document.importNode(found.documentElement, true);
-}
-
-function typeset({ statements, formulas }) {
-  const letters = Object.assign({}, ...formulas.map((each) => each.symbols));
-  show("formula-letters", h("dl", { class: "formula" },
-    h("dt", {}, "Statement"), h("dd", {}, statements.map((each) => h("div", {}, h("code", {}, each)))),
-    formulas.flatMap((each) => [h("dt", {}, each.quantity === "flops" ? "FLOPs" : "Bytes"), h("dd", {}, math(each.mathml, each.expression))])),
-    h("p", { class: "letters" }, "Of one execution. ", Object.entries(letters).flatMap(([letter, meaning], place) => [place ? "; " : "", h("b", {}, letter), ` ${meaning}`]), "."));
 }
 
 // Other hardware beside this one, for the same workload.

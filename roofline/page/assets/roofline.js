@@ -28,6 +28,12 @@ export function points(phase) {
   return { numbers, drawn };
 }
 
+// The intensity at a place from the left.
+export function intensityAt(px, roof, width) {
+  const { x, left, right } = frame(width, width, roof);
+  return x.low * (x.high / x.low) ** Math.min(1, Math.max(0, (px - left) / (right - left)));
+}
+
 function frame(width, height, roof) {
   const ridges = roof.peaks.map((peak) => peak.flops_per_s / roof.bandwidth_bytes_per_s);
   const top = Math.max(...roof.peaks.map((peak) => peak.flops_per_s)) * 2;
