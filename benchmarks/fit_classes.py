@@ -334,8 +334,20 @@ def write(name: str, campaigns: Sequence[Campaign], data: Path) -> None:
     path = data_folder("calibrations") / "classes" / f"{name}.yaml"
     fields = class_fields(name, campaigns, load_grouped(data), data)
     fields["kinds"] |= kept_kinds(path)
+    for kind, libraries in kept_libraries(path).items():
+        fields["kinds"][kind].setdefault("libraries", {}).update(libraries)
     with atomic_writer(path) as file:
         file.write(written(fields))
+
+
+def kept_libraries(path: Path) -> dict[str, dict[str, Any]]:
+    """What ``llama_cpp.py`` fitted for a class, by kind."""
+    kinds = yaml.safe_load(path.read_text(encoding="utf-8"))["kinds"]
+    found = {
+        kind: {name: own for name, own in fields.get("libraries", {}).items() if name.startswith("llama-cpp")}
+        for kind, fields in kinds.items()
+    }
+    return {kind: libraries for kind, libraries in found.items() if libraries}
 
 
 def judged(data: Path) -> dict[str, HardwareSpec]:

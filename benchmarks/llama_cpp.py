@@ -2,49 +2,65 @@
 
 python benchmarks/llama_cpp.py --data DIR [--fit]
 
-Rows are the fastest back end of each device, model, mix and length. Prefill is told by prompts of 512 tokens on and
-below, which is how many a micro-batch has. Shares of the peak are fitted to each class but for the model that is
-scored, and --fit prints those of all models as a class has them. Decode is fitted to nothing. Columns as in scores.py.
+Rows are the fastest back end of each device, model, mix and length, one line for each generation of its kernels.
+Prefill is told by prompts of 512 tokens on and below, which is how many a micro-batch has. Constants are fitted to each
+class but for the model that is scored, and --fit prints those of all models as a class has them. Columns as in
+scores.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import itertools
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+import yaml
 from scores import Scored, table
 
+from roofline.calibration import constants as known
+from roofline.calibration.calibration_file import KindConstants
 from roofline.calibration.constants import load_class
 from roofline.compression.mixes import MIXES
+from roofline.cost.cost import Cost
 from roofline.errors import SpecError
 from roofline.hardware.loading import load_hardware
+from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import load_model
 from roofline.models.sources import preset_names
 from roofline.prediction.predict import predict
+from roofline.timing.machine import kind_of
+from roofline.timing.operator import time_operator
 
-LIBRARY, KINDS = "llama-cpp", ("matmul", "grouped_matmul", "any_attention_prefill")
-CLASSES = {
-    "amd-rdna": ("strix-halo", "rx-7900-xtx"),
-    "unified-memory": ("dgx-spark",),
-    "apple-gpu": ("apple-m1-ultra", "apple-m2-max-30core", "apple-m2-ultra", "apple-m3-pro-18core", "apple-m3-ultra",
-                  "apple-m4"),
-}  # fmt: skip
-"""Devices of a class whose prefill was timed, for more than two models or lengths."""
+LIBRARY, OLD = "llama-cpp", "llama-cpp-b6000"
+AMD_MATRIX_UNITS = "2025-12"
+"""When llama.cpp's own kernels came to use AMD's matrix units (its pull requests 17156 and 17576): until then weights
+were unpacked in memory for hipBLASLt, or in tiles by Vulkan."""
+GRAPHS = "2024-05"
+"""When its decode steps came to be replayed from CUDA graphs (its pull request 6766)."""
+MICRO_BATCH = 512
+FEW, FEW_WIDER = 5, 1.25
 
 _PRESETS = {
     "llama-2-7b.Q4_K_M": "llama-2-7b",
     "llama-2-7b.Q4_0": "llama-2-7b",
     "shisa-v2-llama3.1-8b.i1-Q4_K_M": "llama-3.1-8b",
     "shisa-v2-llama3.3-70b.i1-Q4_K_M": "llama-3.1-70b",
+    "Gemma-4-31B": "gemma-4-31b",
 }
+_NAMED = {
+    "gemma-4-31B-it": "gemma-4-31b",
+    "gemma-4-26B-A4B-it": "gemma-4-26b-a4b",
+    "Ministral-3-8B-Instruct-2512": "ministral-3-8b",
+    "Hunyuan-A13B-Instruct": "hunyuan-a13b",
+    "gpt-oss-120b": "gpt-oss-120b",
+}
+"""How the names of files begin -> presets."""
 _MIXES = {
     "mxfp4": "mxfp4_moe",
     "f16": "fp16",
@@ -56,17 +72,13 @@ _MIXES = {
 }
 """Unsloth's mixes -> the one of llama.cpp's that is nearest."""
 
-MICRO_BATCH = 512
-LATENCY = "{graph: 5 us, eager: 15 us}"
-MATMUL, ATTENTION = (0.16, 0.2, 0.24, 0.28, 0.33, 0.4, 0.48, 0.58, 0.7), (0.03, 0.06, 0.12, 0.25, 0.5)
-"""Shares of the peak that are tried."""
-
-Shares = tuple[float, float]
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A timing: tokens of a prompt, or of the context of a decode step, of a micro-batch, and its time. [s]"""
+    """A timing: tokens of a prompt, or of the context of a decode step, of a micro-batch, and its time. [s]
+
+    ``library``: the generation of its kernels. ``replayed``: whether a decode step was launched from a graph.
+    """
 
     device: str
     model: str
@@ -75,43 +87,133 @@ class Row:
     batch: int
     tokens: int
     chunk: int
+    library: str
+    replayed: bool
     measured_s: float
 
     def asked(self) -> dict[str, object]:
         """Keywords of ``predict``."""
         lengths = {"context": self.tokens} if self.phase == "decode" else {"prompt": self.tokens, "generate": 1}
-        edits = {"set": {"engine.chunk": self.chunk}}
-        return {"dtype": self.dtype, "batch": self.batch, "engine": LIBRARY, **edits, **lengths}
+        engine = dict.fromkeys(("engine.matmul", "engine.attention", "engine.experts"), self.library)
+        edits: dict[str, object] = {"engine.chunk": self.chunk, **engine}
+        if not self.replayed:
+            edits["engine.graphs"] = {}
+        return {"dtype": self.dtype, "batch": self.batch, "engine": LIBRARY, "set": edits, **lengths}
+
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """What a library's kernels reach on a class: shares of the peak of wide weights, of blocks, of super-blocks, of
+    experts (times those), of attention; traffic of unpacking in memory; the share of the bandwidth; the latency. [s]
+
+    Without a share of wide weights all shares are the class's.
+    """
+
+    matmul: float | None = None
+    blocks: float | None = None
+    super_blocks: float | None = None
+    experts: float = 1.0
+    attention: float = 0.12
+    traffic: float | None = None
+    memory: float = 0.8
+    latency_s: float = 5e-6
+
+    def with_value(self, name: str, value: float) -> Constants:
+        """The same with another constant."""
+        return Constants(**{each: value if each == name else getattr(self, each) for each in self.__slots__})
+
+    def of_experts(self) -> Constants:
+        """Those of grouped matmuls."""
+        shares = {name: getattr(self, name) for name in ("matmul", "blocks", "super_blocks")}
+        values = {name: share and share * self.experts for name, share in shares.items()}
+        return Constants(**{name: values.get(name, getattr(self, name)) for name in self.__slots__})
+
+
+SHARES = (0.08, 0.1, 0.13, 0.16, 0.2, 0.24, 0.28, 0.33, 0.36, 0.4, 0.44, 0.48, 0.53, 0.58, 0.64, 0.7, 0.76, 0.82)
+TRIED = {
+    "matmul": SHARES,
+    "blocks": SHARES,
+    "super_blocks": SHARES,
+    "experts": (0.33, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0),
+    "attention": (0.03, 0.06, 0.12, 0.25, 0.5),
+    "traffic": (0.5, 1.0, 1.4, 2.0, 2.5),
+    "memory": (0.6, 0.65, 0.7, 0.74, 0.78, 0.8, 0.82, 0.85, 0.88, 0.91, 0.94),
+    "latency_s": (1e-6, 1.5e-6, 2e-6, 3e-6, 4e-6, 5e-6, 7e-6),
+}
+"""Values of constants that are tried, one after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A class under one generation of kernels: what is fitted to its prefills and to its decode steps, and the start.
+
+    Decode is fitted where the class's general constants are those of other engines' kernels; elsewhere its share of the
+    bandwidth was never fitted to anything, and stays.
+    """
+
+    prefill: tuple[str, ...]
+    start: Constants
+    decode: tuple[str, ...] = ()
+
+
+FAMILIES: dict[tuple[str, str], Family] = {
+    ("amd-rdna", LIBRARY): Family(("matmul", "experts", "attention"), Constants(0.4)),
+    ("amd-rdna", OLD): Family(("matmul", "blocks", "traffic", "attention"), Constants(0.33, 0.1, traffic=2)),
+    ("unified-memory", LIBRARY): Family(("matmul", "attention"), Constants(0.24)),
+    ("apple-gpu", LIBRARY): Family(("matmul", "blocks", "super_blocks", "attention"), Constants(0.7, 0.6, 0.5)),
+    ("apple-gpu-9", LIBRARY): Family(("matmul", "attention"), Constants(0.76)),
+    ("intel-gpu", LIBRARY): Family(("matmul",), Constants(0.25)),
+    ("nvidia-gddr", LIBRARY): Family((), Constants(latency_s=3e-6), ("memory", "latency_s")),
+}
 
 
 def rows_of(data: Path) -> list[Row]:
-    """The fastest back end of each device, model, mix and length, one device each."""
-    known, best = set(preset_names()), dict[tuple[str, str, str, str, int, int, int], float]()
+    """The fastest back end of each device, model, mix, length and generation of kernels, one device each."""
+    best = dict[tuple[str, str, str, str, int, int, int, str, bool], float]()
     for file in sorted((data / "other").glob("*/whole_models.csv")):
         for line in csv.DictReader(file.open(encoding="utf-8")):
-            model = line["params_or_preset"] or _PRESETS.get(line["model"], "")
-            stated = line["metric"] == "throughput" and line["unit"] in ("tokens/s", "generated tokens/s")
-            if model not in known or not stated or line["devices"] != "1" or "llama" not in line["engine"].lower():
-                continue
-            prompt, new, depth, batch = (int(line[name] or 0) for name in ("prompt", "generate", "depth", "batch"))
-            mix = line["quantisation"].lower().replace(" ", "_")
-            decodes = line["phase"] == "decode"
-            mix = _MIXES.get(mix, mix)
-            if mix not in MIXES and mix not in ("fp16", "bf16"):
-                continue
-            if (not decodes and (line["phase"] != "prefill" or depth)) or not _is_modelled(line["device"]):
-                continue
-            tokens = max(depth + prompt + new // 2, 1) if decodes else prompt
-            if tokens >= load_model(model).lengths.positions:
-                continue
-            said = re.search(r"micro-batch (?:of )?(\d+)", line["note"])
-            chunk = int(said[1]) if said else MICRO_BATCH
-            key = (line["device"], model, mix, line["phase"], batch, tokens, chunk)
-            best[key] = max(best.get(key, 0.0), float(line["value"]))
+            if (key := _key(line)) is not None:
+                best[key] = max(best.get(key, 0.0), float(line["value"]))
     return [
         Row(*key, measured_s=key[4] * (1 if key[3] == "decode" else key[5]) / rate)
         for key, rate in sorted(best.items())
     ]
+
+
+def _key(line: Mapping[str, str]) -> tuple[str, str, str, str, int, int, int, str, bool] | None:
+    """What a line times; None for what is no step of a GGUF model on one device that is modelled.
+
+    Left out are answers that a CPU computed, or a part of, beside a GPU, and a prompt that was read token by token,
+    which runs no head.
+    """
+    stated = line["metric"] == "throughput" and line["unit"] in ("tokens/s", "generated tokens/s")
+    others = "(CPU)" in line["engine"] or "(GPU/CPU)" in line["engine"] or "micro-batch 1," in line["note"]
+    if not stated or others or line["devices"] != "1" or "llama" not in line["engine"].lower():
+        return None
+    named = (preset for begin, preset in _NAMED.items() if line["model"].startswith(begin))
+    model = next(named, line["params_or_preset"] or _PRESETS.get(line["model"], ""))
+    prompt, new, depth, batch = (int(line[name] or 0) for name in ("prompt", "generate", "depth", "batch"))
+    mix = line["quantisation"].lower().replace(" ", "_")
+    mix = _MIXES.get(mix, mix)
+    decodes = line["phase"] == "decode"
+    if model not in _presets() or (mix not in MIXES and mix not in ("fp16", "bf16")):
+        return None
+    if (not decodes and (line["phase"] != "prefill" or depth)) or not _is_modelled(line["device"]):
+        return None
+    tokens = max(depth + prompt + new // 2, 1) if decodes else prompt
+    if tokens >= load_model(model).lengths.positions:
+        return None
+    said = re.search(r"micro-batch (?:of )?(\d+)", line["note"])
+    spec = load_hardware(line["device"])
+    library = OLD if spec.calibration_class == "amd-rdna" and line["date"] < AMD_MATRIX_UNITS else LIBRARY
+    replayed = not (spec.vendor == "NVIDIA" and line["date"] < GRAPHS)
+    chunk = int(said[1]) if said else MICRO_BATCH
+    return line["device"], model, mix, line["phase"], batch, tokens, chunk, library, replayed
+
+
+@cache
+def _presets() -> set[str]:
+    return set(preset_names())
 
 
 @cache
@@ -122,20 +224,42 @@ def _is_modelled(device: str) -> bool:
         return False
 
 
-def entries(shares: Shares, band: str = "") -> str:
-    """The lines of a class's file that state these shares."""
-    matmul, attention = shares
-    found = ["kinds:"]
-    for kind in KINDS:
-        share = attention if "attention" in kind else matmul
-        found += [f"  {kind}:", "    libraries:", f"      {LIBRARY}:", f"        compute: {share}"]
-        found += [f"        latency: {LATENCY}", *([f"        band: {band}"] if band else [])]
+KINDS = ("matmul", "grouped_matmul", "any_attention_prefill", "any_attention_decode")
+
+
+def entry(kind: str, constants: Constants) -> dict[str, str]:
+    """What a library's entry of a kind states."""
+    own = constants.of_experts() if kind == "grouped_matmul" else constants
+    latency = own.latency_s * 1e6
+    found = {"memory": f"{own.memory:.3g}", "latency": f"{{graph: {latency:g} us, eager: {latency + 5:g} us}}"}
+    if kind == "any_attention_decode":
+        return found
+    share = own.matmul and (own.attention if kind == "any_attention_prefill" else own.matmul)
+    found = {"compute": f"{share:.3g}", **found} if share else found
+    if kind == "any_attention_prefill":
+        return found
+    if own.blocks:
+        found["unpack_tiles"] = f"{{blocks: {own.blocks:.3g}, super_blocks: {own.super_blocks or own.blocks:.3g}}}"
+    if own.traffic:
+        found["unpack_memory"] = f"{own.traffic:g}"
+    return found
+
+
+def entries(library: str, kinds: Mapping[str, Mapping[str, str]]) -> str:
+    """The lines of a class's file that state a library's constants."""
+    found = ["kinds:"] if kinds else []
+    for kind, stated in kinds.items():
+        found += [f"  {kind}:", "    libraries:", f"      {library}:"]
+        found += [f"        {name}: {value}" for name, value in stated.items()]
     return "".join(f"{line}\n" for line in found)
 
 
+Stated = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+
+
 @cache
-def calibration(device: str, shares: Shares) -> str:
-    """A calibration of a device: its class's general constants, with these shares of llama.cpp's kernels."""
+def calibration(device: str, library: str, kinds: Stated) -> str:
+    """A calibration of a device: its class's general constants, with these of llama.cpp's kernels."""
     data = load_class(load_hardware(device).calibration_class)
     general = {name: getattr(data, name) for name in ("p", "compute", "memory", "vector", "special")}
     latency = f"{{graph: {data.latency.graph} s, eager: {data.latency.eager} s}}"
@@ -143,87 +267,190 @@ def calibration(device: str, shares: Shares) -> str:
     file = Path(tempfile.mkdtemp()) / "llama-cpp.yaml"
     band = "band: {low: 0.5, high: 3.0, evidence: a fit}\nsource: a fit\n"
     head = f"name: {device}-llama-cpp\nextends: {device}\ntitle: a fit\n{stated}latency: {latency}\n"
-    file.write_text(head + entries(shares) + band, encoding="utf-8")
+    lines = entries(library, {kind: dict(own) for kind, own in kinds})
+    file.write_text(head + lines + band, encoding="utf-8")
     return str(file)
 
 
+def _stated(constants: Constants) -> Stated:
+    return tuple((kind, tuple(entry(kind, constants).items())) for kind in KINDS)
+
+
 @cache
-def seconds_of(row: Row, shares: Shares | None) -> tuple[float, float, float, float]:
-    """Time, bound and the ends of the band of a row; by the constants as they are where no shares are given. [s]"""
-    hardware = row.device if shares is None else calibration(row.device, shares)
+def _figures(row: Row, kinds: Stated | None) -> tuple[float, float, float, float]:
+    hardware = row.device if kinds is None else calibration(row.device, row.library, kinds)
     (phase,) = [each for name, each in predict(row.model, hardware, **row.asked()).by_phase if name == row.phase]
     figures = phase.figures
     return figures.time_s, figures.bound_s, figures.low_s, figures.high_s
 
 
-def fitted(rows: Iterable[Row]) -> Shares:
-    """The shares under which the models of some rows are off by least, each model counting alike."""
+def seconds_of(row: Row, constants: Constants | None) -> tuple[float, float, float, float]:
+    """Time, bound and the ends of the band of a row; by the constants as they are where none are given. [s]"""
+    return _figures(row, None if constants is None else _stated(constants))
 
-    def error(shares: Shares) -> float:
+
+@cache
+def _operators(row: Row) -> tuple[float, dict[str, list[tuple[Cost, known.Constants]]], HardwareSpec]:
+    """The time of what has no constants of llama.cpp, the other operators by kind, with their constants, the device."""
+    hardware = row.device
+    (phase,) = [each for name, each in predict(row.model, hardware, **row.asked()).by_phase if name == row.phase]
+    machine, others = phase.listing.machine, 0.0
+    found: dict[str, list[tuple[Cost, known.Constants]]] = {kind: [] for kind in KINDS}
+    for cost, timing in phase.listing.pairs:
+        kind = kind_of(cost)
+        kind = f"any_{kind}" if kind.startswith("attention") else kind
+        if kind in found:
+            found[kind].append((cost, machine.constants_of(cost)))
+        else:
+            others += float(cost.count * timing.mean().time_s)
+    return others, found, load_hardware(row.device)
+
+
+@cache
+def _kind_s(row: Row, kind: str, stated: tuple[tuple[str, str], ...]) -> float:
+    """The time of all operators of a kind under what an entry states. [s]"""
+    text = "".join(f"{name}: {value}\n" for name, value in stated)
+    own = KindConstants.model_validate(yaml.safe_load(text))
+    _, found, device = _operators(row)
+    seconds = 0.0
+    for cost, base in found[kind]:
+        assert own.latency is not None
+        latency_s = own.latency.under("graph" if cost.replayed else "eager")
+        constants = replace(
+            base, compute=own.compute or base.compute, memory=own.memory or base.memory, latency_s=latency_s,
+            p=load_class(device.calibration_class).p, corrections=own,
+        )  # fmt: skip
+        seconds += float(cost.count * time_operator(cost, device, constants).mean().time_s)
+    return seconds
+
+
+def expected_s(row: Row, constants: Constants) -> float:
+    """The time of a row, kind by kind: what many constants share is computed once. [s]"""
+    return _operators(row)[0] + sum(_kind_s(row, kind, tuple(entry(kind, constants).items())) for kind in KINDS)
+
+
+def fitted(rows: Iterable[Row], names: tuple[str, ...], start: Constants) -> Constants:
+    """The constants under which the models of some rows are off by least, each model counting alike."""
+
+    def error(constants: Constants) -> float:
         models: dict[str, list[float]] = {}
         for row in rows:
-            models.setdefault(row.model, []).append(abs(np.log(seconds_of(row, shares)[0] / row.measured_s)))
+            models.setdefault(row.model, []).append(abs(np.log(expected_s(row, constants) / row.measured_s)))
         return float(np.mean([np.mean(each) for each in models.values()]))
 
     rows = list(rows)
-    return min(itertools.product(MATMUL, ATTENTION), key=error)
+    starts = [
+        start.with_value("attention", value)
+        for value in (TRIED["attention"] if "attention" in names else (start.attention,))
+    ]
+    return min((_descended(error, names, each) for each in starts), key=error)
 
 
-def scored(name: str, rows: list[Row], shares: dict[str, Shares | None]) -> Scored:
-    """A line of the board; ``shares`` are those that each model is told by."""
-    predicted = np.array([seconds_of(row, shares[row.model]) for row in rows]).T
-    return Scored(name, name, *predicted, np.array([row.measured_s for row in rows]))
+def _descended(error: Callable[[Constants], float], names: tuple[str, ...], start: Constants) -> Constants:
+    """Constants from which no other value of one makes the error less."""
+    best = error(start)
+    while True:
+        before = best
+        for name in names:
+            for value in TRIED[name]:
+                tried = start.with_value(name, value)
+                if (found := error(tried)) < best - 1e-9:
+                    best, start = found, tried
+        if best == before:
+            return start
 
 
-def unseen_shares(rows: list[Row]) -> dict[str, Shares | None]:
-    """The shares by which each model is told: those fitted to the others, none where there is no other."""
+def scored(name: str, rows: list[Row], constants: Mapping[str, Constants | None]) -> Scored:
+    """A line of the board; ``constants`` are those that each model is told by, bands are as wide as answers print."""
+    told, printed = (np.array([seconds_of(row, each(row.model)) for row in rows]).T for each in (constants.get, _none))
+    time_s, bound_s = told[:2]
+    low_s, high_s = (time_s * printed[end] / printed[0] for end in (2, 3))
+    return Scored(name, name, time_s, bound_s, low_s, high_s, np.array([row.measured_s for row in rows]))
+
+
+def _none(_model: str) -> None:
+    return None
+
+
+def unseen(rows: list[Row], names: tuple[str, ...], start: Constants) -> dict[str, Constants | None]:
+    """The constants by which each model is told: those fitted to the others, as they are where there is no other."""
     models = sorted({row.model for row in rows})
+    if not names:
+        return dict.fromkeys(models)
     others = {model: [row for row in rows if row.model != model] for model in models}
-    return {model: fitted(kept) if kept else None for model, kept in others.items()}
+    return {model: fitted(kept, names, start) if kept else None for model, kept in others.items()}
 
 
-def band_of(rows: list[Row]) -> str:
-    """The ends between which nine in ten rows lie, 1 among them, each told by the shares of the other models."""
-    unseen = unseen_shares(rows)
-    ratios = [row.measured_s / seconds_of(row, unseen[row.model])[0] for row in rows]
-    low, high = min(1.0, float(np.quantile(ratios, 0.05))), max(1.0, float(np.quantile(ratios, 0.95)))
-    timed = f"{len(rows)} prefills of {len(unseen)} models under llama.cpp, each model left out in turn"
+def band_of(rows: list[Row], constants: Mapping[str, Constants | None], what: str) -> str:
+    """The ends between which nine in ten rows lie, 1 among them, each told by the constants of the other models.
+
+    Of fewer than ``FEW`` models it is wider by ``FEW_WIDER`` either way: they say little of a further one.
+    """
+    ratios = [row.measured_s / seconds_of(row, constants[row.model])[0] for row in rows]
+    few = FEW_WIDER if len(constants) < FEW else 1.0
+    low, high = min(1.0, float(np.quantile(ratios, 0.05))) / few, max(1.0, float(np.quantile(ratios, 0.95))) * few
+    timed = f"{len(rows)} {what} of {len(constants)} models under llama.cpp, each model left out in turn"
     return f"{{low: {low:.2f}, high: {high:.2f}, evidence: '{timed}'}}"
 
 
+def _apple(rows: list[Row], phase: str) -> Scored:
+    """All of Apple's rows of a phase, each class told as above."""
+    every: list[Row] = []
+    told: dict[str, Constants | None] = {}
+    for (name, library), family in FAMILIES.items():
+        if name.startswith("apple"):
+            own = _of(rows, name, library, phase)
+            told |= unseen(own, family.prefill if phase == "prefill" else family.decode, family.start)
+            every += own
+    return scored(f"Apple, both classes: {phase}", every, told)
+
+
+def _of(rows: list[Row], name: str, library: str, phase: str) -> list[Row]:
+    kept = [row for row in rows if row.library == library and row.phase == phase]
+    return [row for row in kept if load_hardware(row.device).calibration_class == name]
+
+
 def board(rows: list[Row]) -> Iterator[Scored]:
-    """Prefill of each class, each model by shares that are fitted to the others; decode as it is."""
-    for name, devices in CLASSES.items():
-        own = [row for row in rows if row.device in devices and row.phase == "prefill"]
-        unseen = unseen_shares(own)
-        for said, kept in (
-            (f"{name}: prefill from {MICRO_BATCH} tokens", [row for row in own if row.tokens >= MICRO_BATCH]),
-            (f"{name}: shorter prefill", [row for row in own if row.tokens < MICRO_BATCH]),
+    """Prefill and decode of each class, each model by constants that are fitted to the others."""
+    for (name, library), family in FAMILIES.items():
+        said = name if library == LIBRARY else f"{name}, builds before {AMD_MATRIX_UNITS}"
+        own = _of(rows, name, library, "prefill")
+        told = unseen(own, family.prefill, family.start)
+        for kind, kept in (
+            (f"{said}: prefill from {MICRO_BATCH} tokens", [row for row in own if row.tokens >= MICRO_BATCH]),
+            (f"{said}: shorter prefill", [row for row in own if row.tokens < MICRO_BATCH]),
         ):
             if kept:
-                yield scored(said, kept, unseen)
-    told = [row for row in rows if row.device == "radeon-ai-pro-r9700" and row.phase == "prefill"]
-    yield scored(
-        "radeon-ai-pro-r9700: prefill, fitted to nothing", told, dict.fromkeys((row.model for row in told), None)
-    )
-    for name in sorted({load_hardware(row.device).calibration_class for row in rows}):
-        own = [row for row in rows if row.phase == "decode" and load_hardware(row.device).calibration_class == name]
-        yield scored(f"{name}: decode", own, dict.fromkeys((row.model for row in own), None))
+                yield scored(kind, kept, told)
+        own = _of(rows, name, library, "decode")
+        yield scored(f"{said}: decode", own, unseen(own, family.decode, family.start))
+        if name == "amd-rdna":
+            for chip in ("strix-halo", "radeon-ai-pro-r9700"):
+                kept = [row for row in own if row.device == chip]
+                if kept:
+                    yield scored(f"{said}: decode of {chip}", kept, unseen(own, family.decode, family.start))
+    yield from (_apple(rows, phase) for phase in ("prefill", "decode"))
 
 
 def main() -> None:
     """Print the board, or what a class's file states."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder of measurements")
-    parser.add_argument("--fit", action="store_true", help="print the shares that each class's file states")
+    parser.add_argument("--fit", action="store_true", help="print the constants that each class's file states")
     asked = parser.parse_args()
     rows = rows_of(asked.data)
     if not asked.fit:
         print("\n".join(table(board(rows))))
         return
-    for name, devices in CLASSES.items():
-        own = [row for row in rows if row.device in devices and row.phase == "prefill"]
-        print(f"{name}:\n{entries(fitted(own), band_of(own))}", end="")
+    for (name, library), family in FAMILIES.items():
+        prompts, steps = _of(rows, name, library, "prefill"), _of(rows, name, library, "decode")
+        constants = fitted(steps, family.decode, fitted(prompts, family.prefill, family.start))
+        stated = {kind: entry(kind, constants) for kind in KINDS if family.decode or kind != "any_attention_decode"}
+        told = unseen(prompts, family.prefill, family.start), unseen(steps, family.decode, family.start)
+        bands = band_of(prompts, told[0], "prefills"), band_of(steps, told[1], "decode steps")
+        for kind, own in stated.items():
+            own["band"] = bands[0 if family.prefill and kind != "any_attention_decode" else 1]
+        print(f"{name}:\n{entries(library, stated)}", end="")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from roofline.calibration.calibration_file import Calibration, KindConstants, with_kinds_of
 from roofline.calibration.corrections.registry import Corrections, named_constants
-from roofline.calibration.kernels import ANY_KERNELS, NO_LIBRARY, Kernels
+from roofline.calibration.kernels import ANY_KERNELS, NO_LIBRARY, UNPACKING, Kernels
 from roofline.classes import frozen
 from roofline.errors import SpecError, UnitError, near_matches
 from roofline.files.findings import validated
@@ -148,6 +148,12 @@ class ConstantSet:
         """Whether experts of 4-bit weights that are multiplied in ``dtype`` were timed."""
         own = self.calibration.kinds.get("grouped_matmul") if self.calibration else None
         return own is not None and any(f"{dtype}_w4" in place.dtypes for place in (own, *own.libraries.values()))
+
+    def unpacks_blocks(self) -> bool:
+        """Whether matmuls that unpack blocks of weights were timed, of the library that runs."""
+        library = self.kernels.of("matmul")
+        found = (base.kinds.get("matmul") for base in (self.calibration, self.otherwise) if base)
+        return library in UNPACKING and any(own is not None and library in own.libraries for own in found)
 
     def has_own(self, kind: str) -> bool:
         """Whether ``kind`` has constants of its own, with the device or its class, fitted to timings of its kernels."""

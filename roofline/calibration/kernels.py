@@ -7,6 +7,8 @@ from roofline.classes import frozen
 NO_LIBRARY = ("", "fused", "materialised", "vendor")
 """Words for kernels of no library in particular: any that were timed will do."""
 
+UNPACKING = ("llama-cpp", "llama-cpp-b6000")
+"""Libraries whose matmuls unpack blocks of weights: what was timed of them holds for blocks."""
 
 EXPERTS = ("grouped_matmul", "routed")
 """Kinds of the chain of kernels that runs experts."""

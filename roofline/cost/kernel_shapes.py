@@ -10,6 +10,9 @@ from roofline.classes import frozen
 from roofline.number import Number, added, minimum, product
 from roofline.program.axes import Sizes, rebind, size_of
 from roofline.program.op import Op, Role, Tensor
+from roofline.program.workload import BLOCKS
+
+_SUPER_BLOCK = 256  # weights of a K-quant's or an I-quant's
 
 
 @frozen
@@ -17,7 +20,8 @@ class MatmulShape:
     """A matmul with weights: ``y[rows columns] = x[rows depth] w[depth columns]``.
 
     weight_bytes: what the weights alone move. narrow: 1 where they are stored in fewer bits than the activations have.
-    blocked: whether blocks of weights have scales of their own.
+    blocked: whether blocks of weights have scales of their own. nested: whether those have scales too, as in the
+    super-blocks of GGUF.
     """
 
     rows: Number
@@ -26,16 +30,18 @@ class MatmulShape:
     weight_bytes: Number = field(default=0, compare=False, repr=False)
     narrow: Number = field(default=0, compare=False, repr=False)
     blocked: bool = field(default=False, compare=False, repr=False)
+    nested: bool = field(default=False, compare=False, repr=False)
 
 
 @frozen
 class GroupedShape:
     """A matmul of each token with its experts: ``groups`` experts are touched, ``rows`` go to them all together.
 
-    weight_bytes: what the weights alone move. columns: of an expert's output. blocked: whether blocks of weights have
-    scales of their own. packed: whether they are stored in 4 bits or fewer, and multiplied in more. Of the first matmul
-    of a mixture, and 0 of the others: tokens, which are sorted by expert before it, experts at hand, and row_bytes of a
-    token's copy for one of its experts.
+    weight_bytes: what the weights alone move. unpacked: how many of them are stored in fewer bits than the activations
+    have. nested: whether scales of their blocks have scales too. columns: of an expert's output. blocked: whether
+    blocks of weights have scales of their own. packed: whether they are stored in 4 bits or fewer, and multiplied in
+    more. Of the first matmul of a mixture, and 0 of the others: tokens, which are sorted by expert before it, experts
+    at hand, and row_bytes of a token's copy for one of its experts.
     """
 
     groups: Number
@@ -47,6 +53,8 @@ class GroupedShape:
     row_bytes: Number = field(default=0, compare=False, repr=False)
     packed: bool = field(default=False, compare=False, repr=False)
     columns: Number = field(default=0, compare=False, repr=False)
+    unpacked: Number = field(default=0, compare=False, repr=False)
+    nested: bool = field(default=False, compare=False, repr=False)
 
 
 @frozen
@@ -174,12 +182,12 @@ def _matmul(op: Op, sizes: Sizes, width: Callable[[Tensor], Number]) -> MatmulSh
         rows = _size([x for x in out if x in a.letters], sizes)
         columns = _size([x for x in out if x in b.letters], sizes)
         depth = _size([x for x in b.letters if x not in out and x in a.letters], sizes)
-        narrow = int(float(width(b)) < 0.75 * float(width(a)))  # scales make no width equal
+        narrow = int(_is_narrow(b, a, width))
         moved = columns * depth * width(b) * _size([x for x in b.letters if x not in (*a.letters, *out)], sizes)
-        shapes.append(MatmulShape(rows, columns, depth, moved, narrow))
+        shapes.append(MatmulShape(rows, columns, depth, moved, narrow, nested=_is_nested(b)))
     first = shapes[0]
     columns, moved = added(shape.columns for shape in shapes), added(shape.weight_bytes for shape in shapes)
-    return MatmulShape(first.rows, columns, first.depth, moved, first.narrow, _is_blocked(op))
+    return replace(first, columns=columns, weight_bytes=moved, blocked=_is_blocked(op))
 
 
 def _grouped(op: Op, parts: Sequence[Op], sizes: Sizes, width: Callable[[Tensor], Number]) -> GroupedShape:
@@ -188,13 +196,26 @@ def _grouped(op: Op, parts: Sequence[Op], sizes: Sizes, width: Callable[[Tensor]
     rows = _size([letter for letter in parts[0].writes[0].letters if letter not in first.letters], sizes)
     moved = added(part.reads[1].elements(sizes) * width(part.reads[1]) for part in parts)
     packed = float(width(first)) <= 0.5 < float(width(x))
+    unpacked = added(part.reads[1].elements(sizes) for part in parts) if _is_narrow(first, x, width) else 0
     columns = added(_size([x for x in part.writes[0].letters if x in first.letters], sizes) for part in parts)
-    whole = GroupedShape(size_of("X", sizes), rows, moved, _is_blocked(op), packed=packed, columns=columns)
+    groups, blocked = size_of("X", sizes), _is_blocked(op)
+    whole = GroupedShape(groups, rows, moved, blocked, packed=packed, columns=columns, unpacked=unpacked)
+    whole = replace(whole, nested=_is_nested(first))
     if "A" in x.letters:
         return whole
     tokens = _size([letter for letter in x.letters if letter not in first.letters], sizes)
     depth = _size([letter for letter in x.letters if letter in first.letters], sizes)
     return replace(whole, tokens=tokens, experts=size_of("E", sizes), row_bytes=depth * width(x))
+
+
+def _is_narrow(weight: Tensor, x: Tensor, width: Callable[[Tensor], Number]) -> bool:
+    """Whether weights are stored in fewer bits than what they multiply; scales make no width equal."""
+    return float(width(weight)) < 0.75 * float(width(x))
+
+
+def _is_nested(weight: Tensor) -> bool:
+    """Whether a weight lies in super-blocks: scales of blocks have a scale of their own."""
+    return BLOCKS.get(weight.dtype, (0, 0))[0] == _SUPER_BLOCK
 
 
 def _is_blocked(op: Op) -> bool:

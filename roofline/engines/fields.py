@@ -29,18 +29,20 @@ AttentionLibrary: TypeAlias = Literal[
     "triton",
     "sdpa",
     "llama-cpp",
+    "llama-cpp-b6000",
     "fused",
     "materialised",
 ]
 """Whose kernels attend: FlashAttention 1, its copy in Triton, 2 and 3, FlashInfer, TensorRT-LLM, cuDNN, Triton, torch's
 scaled dot product; ``fused`` is one kernel of no library in particular, ``materialised`` stores the scores."""
 
-MatmulLibrary: TypeAlias = Literal["vendor", "trtllm", "llama-cpp"]
+MatmulLibrary: TypeAlias = Literal["vendor", "trtllm", "llama-cpp", "llama-cpp-b6000"]
 """Whose kernels multiply: the vendor's (cuBLAS and its like), TensorRT-LLM's, which quantise activations too, or
-llama.cpp's, which unpack blocks."""
+llama.cpp's, which unpack blocks; ``llama-cpp-b6000`` as it was on AMD before December 2025, without kernels of its own
+for matrix units."""
 
 ExpertLibrary: TypeAlias = Literal[
-    "vendor", "triton", "trtllm", "trtllm-gen", "flashinfer-cutlass", "deepgemm", "llama-cpp"
+    "vendor", "triton", "trtllm", "trtllm-gen", "flashinfer-cutlass", "deepgemm", "llama-cpp", "llama-cpp-b6000"
 ]
 """Whose grouped matmuls run experts: ``trtllm`` is TensorRT-LLM's of CUTLASS, ``trtllm-gen`` those that it and
 FlashInfer have compiled for Blackwell; ``vendor`` of no library in particular."""

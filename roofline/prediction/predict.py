@@ -184,7 +184,7 @@ class Prediction:
             class_name = self.hardware.calibration_class
             notes.append(f"{self.constants.name} was not measured in {', '.join(strange)}: it takes class {class_name}")
         wide = self.recipe.compute_dtype
-        timed = self.recipe.experts_only and self.constants.unpacks_experts(wide)
+        timed = (self.recipe.experts_only and self.constants.unpacks_experts(wide)) or self.constants.unpacks_blocks()
         if unpacked := ", ".join(self.recipe.unpacked if self.constants.calibration and not timed else ()):
             notes.append(f"no matmul that unpacks {unpacked} weights was timed: they take the constants of {wide} ones")
         if "conv" in self._kinds and self.constants.calibration and not self.constants.has_own("conv"):

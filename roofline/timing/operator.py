@@ -20,7 +20,7 @@ from roofline.cost.kernel_shapes import AttentionShape, GroupedShape, MatmulShap
 from roofline.kept import soft_corner
 from roofline.number import Number, as_float, is_symbolic, maximum, ratio
 from roofline.timing.kernels.attention_tiles import blocks_s, tiles_s
-from roofline.timing.kernels.bandwidth import before_s, least_memory_s, memory_s, waited_s
+from roofline.timing.kernels.bandwidth import before_s, least_memory_s, memory_s, unpacked_s, waited_s
 from roofline.timing.kernels.extra_launches import launch_s
 from roofline.timing.kernels.scans import walked_s
 from roofline.timing.kernels.tiles import TiledMatmul, Tiling
@@ -68,13 +68,14 @@ def time_operator(cost: Cost, rates: Rates, constants: Constants) -> Timing:
     sides = sides_of(cost, rates, constants)
     x, y = sides.compute_s, sides.memory_s
     corner, part = _soft_corner(x, y, constants.p)
-    before = before_s(cost, rates, constants)
-    time = constants.latency_s + launch_s(cost, rates, constants.corrections) + before + corner
+    unpacking, in_tiles = unpacked_s(cost, rates, constants)
+    before = before_s(cost, rates, constants) + unpacking
+    time = constants.latency_s + launch_s(cost, rates, constants.corrections) + before + in_tiles + corner
     bound = maximum(
         _seconds(cost.flops, cost.dtype, rates, maximum(constants.boost, constants.compute)),
         least_memory_s(cost, rates, constants),
     )
-    compute = corner * part * ratio(sides.work_s, x)
+    compute = in_tiles + corner * part * ratio(sides.work_s, x)
     streamed = ratio(sides.streamed_s, y) if _waits(constants) else 1
     memory = before + corner * ((1 - part) * streamed + part * ratio(sides.partial_s, x))
     found = Timing(time, bound, time, time, time - compute - memory, compute, memory)

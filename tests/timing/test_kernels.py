@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roofline.calibration.constants import Constants, device_names, load_device
+from roofline.calibration.corrections.matmuls import UnpackMemory, UnpackTiles
+from roofline.calibration.corrections.registry import Corrections
 from roofline.calibration.provenance import constants_of
 from roofline.cost.cost import Cost, operator_cost
 from roofline.cost.kernel_shapes import AttentionShape, GroupedShape, MatmulShape, RowShape, shape_of
@@ -369,3 +371,48 @@ def test_each_operator_of_a_calibrated_phase_has_the_band_of_its_kind() -> None:
             assert own.band is not None
             assert operator.figures.high_s == pytest.approx(operator.figures.time_s * own.band.high)
     assert phase.figures.high_s == pytest.approx(sum(operator.figures.high_s for operator in phase.operators))
+
+
+# what unpacks
+
+
+def unpacking(rows: float, *, narrow: int = 1, groups: int = 0, nested: bool = False) -> tuple[Cost, float]:
+    """A matmul of blocks, or of experts', and its contractions at the peak of an H200. [s]"""
+    flops, weights = 2.0 * rows * 4096 * 4096, 4096 * 4096
+    shape = (
+        GroupedShape(groups, rows, 0.5 * groups * weights, unpacked=narrow * groups * weights, nested=nested)
+        if groups
+        else MatmulShape(rows, 4096, 4096, 0.5 * weights, narrow, nested=nested)
+    )
+    cost = Cost("g", "op", "matmul", "fp16", 1, flops, 0, 0, 0.5 * weights, shape)
+    return cost, flops / load_hardware("h200").contraction_unit("fp16")[1]
+
+
+def test_blocks_are_unpacked_in_tiles_or_in_memory_whichever_is_faster() -> None:
+    h200 = load_hardware("h200")
+    tiles = UnpackTiles(blocks=0.2, super_blocks=0.1)
+    plain = Constants(compute=0.5, memory=0.8, p=2.0)
+    in_tiles = replace(plain, corrections=Corrections.model_construct(unpack_tiles=tiles))
+    both = Corrections.model_construct(unpack_tiles=tiles, unpack_memory=UnpackMemory(2.0))
+    in_both = replace(plain, corrections=both)
+
+    def added(cost: Cost, constants: Constants) -> float:
+        return float(time_operator(cost, h200, constants).time_s - time_operator(cost, h200, plain).time_s)
+
+    few, _ = unpacking(8)
+    wide, _ = unpacking(512, narrow=0)
+    for cost in (few, wide, unpacking(64, groups=8)[0]):  # eight rows of each expert
+        assert added(cost, in_tiles) == added(cost, in_both) == 0
+    for nested, share in ((False, 0.2), (True, 0.1)):
+        cost, peak_s = unpacking(512, nested=nested)
+        assert added(cost, in_tiles) == pytest.approx(peak_s * (1 / share - 1 / 0.5))
+    moved_s = 4 * 4096 * 4096 / (h200.bandwidth * 0.8)
+    many, peak_s = unpacking(65536)
+    assert added(many, in_both) == pytest.approx(moved_s)
+    less, peak_s = unpacking(16)
+    assert added(less, in_both) == pytest.approx(min(peak_s * 3, moved_s)) == pytest.approx(peak_s * 3)
+    experts, _ = unpacking(512, groups=4)
+    assert added(experts, in_both) <= 4 * moved_s
+    for cost in (many, less, experts):
+        found = time_operator(cost, h200, in_both)
+        assert found.latency_s + found.compute_s + found.memory_s == pytest.approx(found.time_s)

@@ -19,6 +19,7 @@ from roofline.number import Number, maximum, minimum
 
 _TILE = 128  # rows and columns of a tile in the mean
 _SIDE = 64  # rows x columns / (rows + columns) of the tile that ``feed`` is stated for, 128 x 128
+_STREAMED_ROWS = 8  # of an operand that kernels of a matrix times vectors take at most
 _PARTIAL_BYTES = 8  # a partial sum is an fp32, written and read
 
 
@@ -139,6 +140,66 @@ class Repack(Correction):
     def again(self, rows: Number) -> Number:
         """The part of the weights' traffic that comes once more. [x traffic]"""
         return self.share * (minimum(rows - 1, 2) / 2)
+
+
+@frozen
+class UnpackTiles(Correction):
+    """Dequantisation in tiles: kernels of several rows turn blocks of weights into numbers each time they read them.
+
+    Such a kernel reaches ``blocks`` x peak, or ``super_blocks`` where scales have scales of their own (the 256 weights
+    of a K-quant). Kernels of up to eight rows, of an expert too, stream what they read: nothing is added.
+
+    >>> unpack = UnpackTiles(blocks=0.1, super_blocks=0.05)
+    >>> [unpack.added_s(2.0, share=0.2, rows=rows, nested=False) for rows in (8, 512)]
+    [0.0, 10.0]
+    """
+
+    blocks: Annotated[OfPeak, Prior(0.2, 0.5)]
+    super_blocks: Annotated[OfPeak, Prior(0.2, 0.5)]
+
+    source: ClassVar = (
+        "llama.cpp, ggml/src/ggml-metal (kernel_mul_mm: tiles of 64 x 32) and ggml/src/ggml-cuda/mmq.cu, mmvq.cu "
+        "(MMVQ_MAX_BATCH_SIZE 8). M2 Ultra, llama-2-7b, 512 tokens (pull request 3084): 1,266 tokens/s of F16, 1,164 "
+        "of Q4_0, 1,028 of Q4_K_M, 978 of Q6_K"
+    )
+    explained: ClassVar = (
+        "a kernel that unpacks blocks of weights reaches {blocks} x peak, of super-blocks {super_blocks} x peak"
+    )
+
+    def added_s(self, peak_s: Number, share: float, rows: Number, *, nested: bool) -> Number:
+        """By how much it takes longer than a kernel of wide weights that reaches ``share`` x peak. [s]"""
+        own = self.super_blocks if nested else self.blocks
+        return peak_s * max(1 / own - 1 / share, 0.0) * _several(rows)
+
+
+@frozen
+class UnpackMemory(Correction):
+    """Dequantisation in memory: weights become 16 bits there before a matmul of several rows, which reads them again.
+
+    ``traffic`` x the weights in 16 bits move before it: 2 where they are written once and read once. Beside UnpackTiles
+    the faster way is taken.
+
+    >>> [UnpackMemory(2.0).moved_bytes(1000, rows) for rows in (8, 512)]
+    [0.0, 4000.0]
+    """
+
+    traffic: Annotated[OfTraffic, Prior(2.0, 0.5)]
+
+    source: ClassVar = (
+        "llama.cpp, ggml/src/ggml-cuda/ggml-cuda.cu, ggml_cuda_op_mul_mat_cublas: to_fp16_cuda, then cublasGemmEx. "
+        "Each model left out of the fit in turn, prompts from 512 tokens on Radeon GPUs: median error 45.9 % without, "
+        "26.7 % with it (benchmarks/llama_cpp.py)"
+    )
+    explained: ClassVar = "weights are unpacked in memory first, {traffic} x their size in 16 bits"
+
+    def moved_bytes(self, weights: Number, rows: Number) -> Number:
+        """What unpacking so many weights for so many rows of each moves. [B]"""
+        return self.traffic * 2 * weights * _several(rows)
+
+
+def _several(rows: Number) -> Number:
+    """1 for a kernel of several rows, 0 for one that streams a matrix."""
+    return minimum(maximum(rows - _STREAMED_ROWS, 0.0), 1.0)
 
 
 @frozen

@@ -35,6 +35,8 @@ from roofline.calibration.corrections.matmuls import (
     SpillColumns,
     Tail,
     Tiles,
+    UnpackMemory,
+    UnpackTiles,
 )
 from roofline.calibration.corrections.memory import (
     BlockBandwidth,
@@ -61,6 +63,8 @@ class Corrections(Data):
     tail: Tail | None = None
     quantize: Quantize | None = None
     repack: Repack | None = None
+    unpack_tiles: UnpackTiles | None = None
+    unpack_memory: UnpackMemory | None = None
     extra_depth: ExtraDepth | None = None
     spill_columns: SpillColumns | None = None
     group_rows: GroupRows | None = None

@@ -15,7 +15,7 @@ from roofline.cost.kernel_shapes import (
     ScanShape,
     Shape,
 )
-from roofline.number import Number, as_float, maximum, minimum
+from roofline.number import Number, as_float, is_symbolic, maximum, minimum, where
 from roofline.timing.kernels.attention_tiles import heads_alone_s, new_bytes, query_bytes
 from roofline.timing.kernels.scans import chunks_s, issued_s
 from roofline.timing.kernels.tiles import units_of
@@ -82,6 +82,28 @@ def before_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
         near / maximum(last.bandwidth(hardware.unit_count, hardware.cycles_per_s), bandwidth)
         + (moved - near) / bandwidth
     )
+
+
+def unpacked_s(cost: Cost, hardware: Rates, constants: Constants) -> tuple[Number, Number]:
+    """What unpacking weights adds to a matmul, traffic before it or work in its tiles: the shorter, the other 0. [s]"""
+    in_tiles, in_memory, shape = constants.corrections.unpack_tiles, constants.corrections.unpack_memory, cost.shape
+    if not (in_tiles or in_memory) or not isinstance(shape, MatmulShape | GroupedShape):
+        return 0.0, 0.0
+    weights = shape.unpacked if isinstance(shape, GroupedShape) else shape.narrow * shape.columns * shape.depth
+    narrow = minimum(weights, 1)
+    if isinstance(narrow, int) and narrow == 0:
+        return 0.0, 0.0
+    rows = as_float(shape.rows) / (as_float(shape.groups) if isinstance(shape, GroupedShape) else 1.0)
+    tiles_s: Number = float("inf")
+    if in_tiles:
+        peak_s = as_float(cost.flops) / hardware.contraction_unit(cost.dtype)[1]
+        tiles_s = narrow * in_tiles.added_s(peak_s, constants.compute, rows, nested=shape.nested)
+    if in_memory is None:
+        return 0.0, tiles_s
+    moved_s = in_memory.moved_bytes(as_float(weights), rows) / (hardware.bandwidth * constants.memory)
+    if is_symbolic(moved_s, tiles_s):
+        return minimum(moved_s, tiles_s), 0.0  # a formula asks for the time alone
+    return where(moved_s < tiles_s, moved_s, 0.0), where(moved_s < tiles_s, 0.0, tiles_s)
 
 
 def least_memory_s(cost: Cost, hardware: Rates, constants: Constants) -> Number:
