@@ -27,7 +27,7 @@ from roofline.models.positions import check_rotation, scaled_positions
 from roofline.models.shapes.config import MAX_LAYERS, Config, parse_config
 from roofline.models.shapes.tower import TowerConfig
 from roofline.models.sight import of_tower, sees, sight_of
-from roofline.models.sources import Source, find_source, preset_of
+from roofline.models.sources import FACTS, Fact, Source, find_source, preset_of
 from roofline.models.wrappers import left_out, text_model
 from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
@@ -47,6 +47,7 @@ class Model:
 
     ``checkpoint`` is how its file stores it; ``unread`` are fields that nothing reads,
     ``ignored`` those of them that ask for something; ``counted``: parameters in its file for each that it states.
+    ``facts``: ``released`` and ``licence`` of a preset, where a source is known.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Model:
     ignored: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     counted: Fraction = Fraction(1)
+    facts: Mapping[str, Fact] = field(default_factory=dict)
     _programs: dict[Conventions, Program] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     def program(self, conventions: Conventions | None = None) -> Program:
@@ -132,7 +134,9 @@ class Model:
 
     def to_dict(self) -> dict[str, Any]:
         """Name, family, source, parameters and configuration, as in ``models show --json``."""
+        known = {name: {"value": fact.value, "source": fact.source} for name, fact in self.facts.items()}
         facts = {"name": self.name, "model_type": self.model_type, "source": self.source}
+        facts |= {name: known.get(name) for name in FACTS}
         return {**facts, "parameters": self.parameters, "config": self.config.model_dump(mode="json")}
 
 
@@ -203,7 +207,7 @@ def _build(source: Source, overrides: Mapping[str, Any] | None) -> Model:
     checkpoint, excepted = read_checkpoint(fields, where, source.folder)
     model = Model(
         source.name, sight.model_type or model_type, config, source.said, sight.fields or given,
-        (*warnings, *excepted), checkpoint, lost, tuple(sorted(unread)),
+        (*warnings, *excepted), checkpoint, lost, tuple(sorted(unread)), facts=source.facts,
     )  # fmt: skip
     folder = None if overrides or Path(where).name != "config.json" else source.folder
     if source.tensors:

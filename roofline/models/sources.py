@@ -33,11 +33,24 @@ _DOWNLOAD = "hf:"
 """What a hub id begins with that may be downloaded; without it nothing ever waits for a network."""
 
 
+FACTS = ("released", "licence")
+"""What is told of a published model beside its configuration."""
+
+
+@frozen
+class Fact:
+    """What is told of a published model, and who says so."""
+
+    value: str
+    source: str
+
+
 @frozen
 class Source:
     """The fields of a network as they were found: its name, what they were found in, and the folder if it is one.
 
-    ``tensors`` are those of a GGUF file, ``warnings`` what of its header is not modelled.
+    ``tensors`` are those of a GGUF file, ``warnings`` what of its header is not modelled. ``facts``: when it was
+    released and under which licence, where a source that is named says so.
     """
 
     name: str
@@ -47,6 +60,7 @@ class Source:
     folder: Path | None = None
     tensors: Mapping[str, GgufTensor] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    facts: Mapping[str, Fact] = field(default_factory=dict)
 
 
 def find_source(model: str | Path | Mapping[str, Any]) -> Source:
@@ -128,7 +142,12 @@ def _from_preset(name: str) -> Source:
     elif folded in (known := _by_name(hub="/" in name)):
         preset = _read_preset(known[folded])
         if "/" not in name and _letters(folded) != _letters(preset["name"]):  # a model of its own, of this network
-            preset = {**preset, "name": folded, "source": f"the network of {preset['name']}; {preset['source']}"}
+            preset = {
+                **preset,
+                "facts": {},
+                "name": folded,
+                "source": f"the network of {preset['name']}; {preset['source']}",
+            }
     elif folded in trace_names():
         return Source(folded, folded, read_json(TRACES / f"{folded}.json", "a recorded trace"), folded)
     elif folded in (own := plugin_models()):
@@ -137,7 +156,8 @@ def _from_preset(name: str) -> Source:
         names = [*preset_names(), *own, *_by_name(), *trace_names()]
         msg = f"unknown model {shown(name)}; {near_matches(folded, names)} (roofline models list)"
         raise ConfigError(msg)
-    return Source(preset["name"], preset["source"], preset["config"], preset["name"])
+    facts = {name: Fact(*told) for name, told in preset.get("facts", {}).items()}
+    return Source(preset["name"], preset["source"], preset["config"], preset["name"], facts=facts)
 
 
 def _read_preset(name: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from roofline.cost.kv_cache import cache_bytes, cache_growth
 from roofline.models.model import Model
+from roofline.models.sources import FACTS
 from roofline.options.words import ModelOrder
 from roofline.program.op import STATES
 from roofline.program.program import Program
@@ -41,6 +42,10 @@ def model_page(model: Model) -> list[str]:
     """A model's fields, its parameters by part, its KV cache, and its program as a table of statements."""
     program = model.program()
     lines = [f"{model.name} ({model.model_type}), {model.parameters:,} parameters", f"source: {model.source}"]
+    lines += [
+        f"{name}: {fact.value} ({fact.source})" if (fact := model.facts.get(name)) else f"{name}: not recorded"
+        for name in FACTS
+    ]
     lines += [f"warning: {warning}" for warning in model.warnings]
     lines += [*_cache_lines(model, program), ""]
     lines += table(("field", "value"), _field_rows(model.config.model_dump()), left=(0, 1))

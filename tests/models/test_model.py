@@ -8,6 +8,7 @@ import logging
 import math
 import os
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from roofline.errors import ConfigError
 from roofline.files.library import read_yaml
 from roofline.models.families import FAMILIES
 from roofline.models.model import Model, load_model
-from roofline.models.sources import PRESETS, find_source, preset_names
+from roofline.models.sources import FACTS, PRESETS, find_source, preset_names
 
 LLAMA = dict(load_model("llama-3.1-8b").fields)
 QWEN3 = dict(load_model("qwen3-8b").fields)
@@ -65,7 +66,8 @@ def test_aliases_are_unique_and_lead_to_their_preset():
     aliases = [(alias, name) for name, preset in presets.items() for alias in preset["aliases"]]
     assert len({alias for alias, _ in aliases} | set(presets)) == len(aliases) + len(presets)
     for alias, name in aliases:
-        assert replace(load_model(alias), name=name, source="") == replace(load_model(name), source="")
+        same = [replace(load_model(each), name=name, source="", facts={}) for each in (alias, name)]
+        assert same[0] == same[1]
     assert load_model("llama3.1-8b").name == "llama-3.1-8b"  # a spelling of it
     assert (r1 := load_model("DeepSeek-R1")).name == "deepseek-r1"  # a model of its own
     assert r1.source.startswith("the network of deepseek-v3; ")
@@ -73,6 +75,19 @@ def test_aliases_are_unique_and_lead_to_their_preset():
     assert len({each.lower() for each, _ in ids}) == len(ids)
     for each, name in ids:
         assert find_source(each).name == name
+
+
+def test_what_is_told_of_a_model_has_a_date_or_a_licence_and_its_source():
+    told = [(name, key, fact) for name in preset_names() for key, fact in load_model(name).facts.items()]
+    assert len(told) > 15
+    for name, key, fact in told:
+        assert key in FACTS, name
+        assert len(fact.source) > 10, name
+        assert (date.fromisoformat(fact.value) > date(2017, 1, 1)) if key == "released" else fact.value, name
+    shown = load_model("gpt-oss-20b").to_dict()
+    assert shown["licence"] == {"value": "Apache-2.0", "source": "README.md of openai/gpt-oss"}
+    assert load_model("gpt2").to_dict()["released"] is None
+    assert load_model("deepseek-r1").facts == {}  # the network of another one, which has them
 
 
 def test_an_unknown_preset_gets_near_matches():
