@@ -135,9 +135,13 @@ class Model:
     def to_dict(self) -> dict[str, Any]:
         """Name, family, source, parameters and configuration, as in ``models show --json``."""
         known = {name: {"value": fact.value, "source": fact.source} for name, fact in self.facts.items()}
-        facts = {"name": self.name, "model_type": self.model_type, "source": self.source}
-        facts |= {name: known.get(name) for name in FACTS}
-        return {**facts, "parameters": self.parameters, "config": self.config.model_dump(mode="json")}
+        named = {"name": self.name, "model_type": self.model_type, "source": self.source}
+        return {
+            **named,
+            **{name: known.get(name) for name in FACTS},
+            "parameters": self.parameters,
+            "config": self.config.model_dump(mode="json"),
+        }
 
 
 @functools.lru_cache(maxsize=64)

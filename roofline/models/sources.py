@@ -142,12 +142,8 @@ def _from_preset(name: str) -> Source:
     elif folded in (known := _by_name(hub="/" in name)):
         preset = _read_preset(known[folded])
         if "/" not in name and _letters(folded) != _letters(preset["name"]):  # a model of its own, of this network
-            preset = {
-                **preset,
-                "facts": {},
-                "name": folded,
-                "source": f"the network of {preset['name']}; {preset['source']}",
-            }
+            told = f"the network of {preset['name']}; {preset['source']}"
+            preset = {**preset, "facts": {}, "name": folded, "source": told}
     elif folded in trace_names():
         return Source(folded, folded, read_json(TRACES / f"{folded}.json", "a recorded trace"), folded)
     elif folded in (own := plugin_models()):

@@ -68,11 +68,8 @@ class Occupancy:
     @property
     def least(self) -> float:
         """What one sequence takes, the longest. [B]"""
-        return (
-            self.weights
-            + self.longest
-            + max(min(self.reading.first, self.most_read), self.decoding.first, self.encoding)
-        )
+        step = max(min(self.reading.first, self.most_read), self.decoding.first, self.encoding)
+        return self.weights + self.longest + step
 
     def caches(self, sequences: Grid) -> Grid:
         """The caches of so many sequences, of which one is at its longest. [B]"""
