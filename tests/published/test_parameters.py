@@ -270,6 +270,49 @@ STATED = {
 }
 
 
+KERAS_HUB = {
+    # "params" of the presets of KerasHub 0.32.0, which each file's source names: without the head where it has none.
+    "albert-base-v2": 11_683_584,
+    "albert-large-v2": 17_683_968,
+    "albert-xlarge-v2": 58_724_864,
+    "albert-xxlarge-v2": 222_595_584,
+    "all-minilm-l6-v2": 22_713_216,
+    "bge-base-en-v1.5": 109_482_240,
+    "deberta-v3-base": 183_831_552,
+    "deberta-v3-large": 434_012_160,
+    "deberta-v3-small": 141_304_320,
+    "deberta-v3-xsmall": 70_682_112,
+    "gemma-2b": 2_506_172_416,
+    "gemma-3-1b": 999_885_952,
+    "gpt-oss-20b": 20_914_757_184,
+    "gpt2-large": 774_030_080,
+    "gpt2-medium": 354_823_168,
+    "gpt2-xl": 1_557_611_200,
+    "mistral-7b": 7_241_732_096,
+    "mistral-small-24b": 23_572_403_200,
+    "phi-3-mini": 3_821_079_552,
+    "t5-base": 222_903_552,
+    "t5-large": 737_668_096,
+    "t5-small": 60_506_624,
+    "vit-base-patch16-224": 85_798_656,
+    "vit-huge-patch14-224": 630_764_800,
+    "vit-large-patch16-224": 303_301_632,
+    "whisper-base": 72_593_920,
+    "whisper-large-v2": 1_543_304_960,
+    "whisper-medium": 763_857_920,
+    "whisper-small": 241_734_912,
+    "whisper-tiny": 37_760_640,
+}
+
+
+@pytest.mark.parametrize(("preset", "count"), KERAS_HUB.items())
+def test_as_many_as_another_library_counts(preset, count):
+    program = load_model(preset).program()
+    heads = [each for each in program.weights() if each[0].name == "head"]
+    head = sum(program.resident(*each, program.sizes) for each in heads)
+    assert count in (program.parameters(), program.parameters() - head)
+
+
 def agrees(count: int, stated: str) -> bool:
     """Whether ``count`` is within one of the last digit of so many billions: sources round up, down and to even."""
     digits = Decimal(stated)
