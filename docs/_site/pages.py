@@ -65,7 +65,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 DEMO = (
     "llama-3.1-8b,llama-3.3-70b,qwen3-8b,qwen3-32b,qwen3-30b-a3b,gemma-3-27b,mistral-small-3.2-24b,phi-4,gpt-oss-20b,"
     "gpt-oss-120b,glm-4.5-air,deepseek-v3",
-    "t4,rtx-3090,rtx-4090,rtx-5090,l4,l40s,a100,h100,h200,b200,mi300x,8xh100",
+    "h100,h200,b200,8xh100,a100,l40s,l4,t4,rtx-3090,rtx-4090,rtx-5090,mi300x",
     "bf16,fp8,w4a16",
 )
 FEW = ("llama-3.1-8b", "rtx-4090,h100", "w4a16")

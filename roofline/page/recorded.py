@@ -41,9 +41,9 @@ def write_page(
     """Write a page with a recording of each model on each hardware in each format; no ``dtypes``: their own.
 
     ``page`` is one of ``files.STARTS``. Each recording is a request of 2048 tokens in and 256 out, or as many as the
-    model takes. What a device refuses is said on the page; a model, a device or a format that all refuse is an error.
-    ``advance`` is told what is recorded, and which part is done. Raises UsageError, for a name that nothing has before
-    anything is recorded, and, where nothing can be written, SpecError.
+    model takes, and of what decodes a step beside it. What a device refuses is said on the page; a model, a device or
+    a format that all refuse is an error. ``advance`` is told what is recorded, and which part is done. Raises
+    UsageError, for a name that nothing has before anything is recorded, and, where nothing can be written, SpecError.
     """
     if path.suffix != ".html":
         msg = f"--output {path}: expected FILE.html"
@@ -54,15 +54,18 @@ def write_page(
     found: dict[str, Json] = {}
     refused: dict[str, str] = {}
     for done, key in enumerate(keys):
+        name = "|".join(key)
         try:
-            found["|".join(key)] = _recording(*key)
+            found[name] = _recording(*key)
+            if "tpot_s" in (answer := found[name]["answer"]):
+                found[f"{name}|context"] = _recording(*key, context=answer["inputs"]["prompt"])
         except RooflineError as failure:
-            refused["|".join(key)] = str(failure)
+            refused[name] = str(failure)
         advance(" ".join(key), (done + 1) / len(keys))
     _check_each(keys, found, refused)
     with atomic_writer(path) as file:
         file.write(_page(page, _whole(found, refused, models, hardware, dtypes)))
-    return Written(len(found), refused)
+    return Written(sum(each.count("|") == 2 for each in found), refused)
 
 
 def _check_names(models: Sequence[str], hardware: Sequence[str]) -> None:
@@ -87,9 +90,10 @@ def _check_each(keys: Sequence[tuple[str, ...]], found: Collection[str], refused
         raise UsageError(msg)
 
 
-def _recording(model: str, hardware: str, dtype: str) -> Json:
-    """An answer, its roofs and its tape for the layout that it has."""
+def _recording(model: str, hardware: str, dtype: str, context: int | None = None) -> Json:
+    """An answer, of a request or of a decode step, its roofs and its tape for the layout that it has."""
     asked: list[tuple[str, str]] = [("model", model), ("hardware", hardware), *([("dtype", dtype)] if dtype else [])]
+    asked += [] if context is None else [("context", str(context))]
     found = shown(asked)
     layout = found["answer"].get("layout", {})
     return {**found, "tape": taped([*asked, *((name, str(degree)) for name, degree in layout.items())])}

@@ -146,9 +146,21 @@ def test_a_file_works_from_a_disk_and_asks_nothing(seen: Seen, tmp_path: Path) -
     time_s = roofline.predict("gpt2", "2xa10", dtype="fp16").tpot_s
     assert time_s is not None
     assert f"{1e6 * time_s:.0f} µs per token" in seen.text("verdict-title")
+    seen.tab.click("#modes button:has-text('decode step')")
+    seen.until("location.hash.includes('context=')")
+    seen.shows("gpt2 on 2xa10")
+    seen.tab.fill("#slider-context-number", "1000")
+    seen.tab.keyboard.press("Enter")
+    step_s = roofline.predict("gpt2", "2xa10", dtype="fp16", context=1000).tpot_s
+    assert step_s is not None
+    seen.until(f"document.getElementById('verdict-title').textContent.includes('{1e6 * step_s:.0f} µs for a token')")
     seen.choose("model", "bert")
     seen.shows("bert-base on 2xa10")
-    assert seen.requests == [path.as_uri()]
+    seen.tab.goto(f"{path.as_uri()}#model=gpt2&hardware=a10&dtype=fp16&prompt=9999")
+    seen.tab.reload()
+    seen.until("!document.getElementById('problem').hidden && document.getElementById('slider-prompt') !== null")
+    assert seen.tab.input_value("#model") == "gpt2"
+    assert {each.partition("#")[0] for each in seen.requests} == {path.as_uri()}
     assert seen.errors == []
 
 

@@ -2,7 +2,7 @@
 
 import * as format from "./format.js";
 import { byId, h, show } from "./dom.js";
-import { also, command, DEGREES, joined, parted, python, read, written } from "./state.js";
+import { also, command, DEGREES, joined, LENGTHS, parted, python, read, written } from "./state.js";
 import { played, usdPerMtok } from "./answer.js";
 import { pointOf, Refused, source } from "./source.js";
 import { Combobox } from "./combobox.js";
@@ -53,10 +53,22 @@ async function ask() {
     clearTimeout(recording);
     if (moved) recording = setTimeout(() => record(mine), from.alone ? 0 : QUIET_MS);
   } catch (failure) {
-    if (mine === asked) problem(failure);
+    if (mine === asked) await refused(failure);
   } finally {
     if (mine === asked) byId("verdict").classList.remove("stale");
   }
+}
+
+// What was refused at the start leaves its question to be changed: with the sliders of an answer without its lengths.
+async function refused(failure) {
+  problem(failure);
+  if (answer) return;
+  const plain = { ...Object.fromEntries(Object.entries(state).filter(([name]) => !LENGTHS.includes(name))), batch: "1" };
+  const found = await from.shown(plain).catch(() => null);
+  if (found && !answer) {
+    ({ answer, roof } = found);
+    paint();
+  } else if (!found) names();
 }
 
 // What else than batch and lengths a recording depends on.
@@ -147,11 +159,20 @@ function paint({ moving = false } = {}) {
   document.title = `${answer.model} on ${deviceName()} – roofline`;
 }
 
+// What the question names, where one is not typing.
+function names() {
+  const { device: name } = parted(state.hardware);
+  const told = {
+    model: state.config ? answer?.model ?? "config.json" : state.model,
+    hardware: from.alone ? state.hardware : name || answer?.hardware.name || "device.yaml",
+    dtype: state.dtype ?? "",
+  };
+  for (const [id, value] of Object.entries(told)) if (document.activeElement !== byId(id)) boxes[id].set(value);
+}
+
 function fields() {
-  const { count, device: name } = parted(state.hardware);
-  if (document.activeElement !== byId("model")) boxes.model.set(state.config ? answer.model : state.model);
-  if (document.activeElement !== byId("hardware")) boxes.hardware.set(from.alone ? state.hardware : name || deviceName());
-  if (document.activeElement !== byId("dtype")) boxes.dtype.set(state.dtype ?? "");
+  const { count } = parted(state.hardware);
+  names();
   byId("dtype").placeholder = answer.inputs.dtype;
   boxes.dtype.fit();
   const counts = [...new Set([1, 2, 4, 8, 16, 32, 64, count])].sort((a, b) => a - b);

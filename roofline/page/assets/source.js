@@ -59,7 +59,8 @@ async function unpacked(text) {
   return JSON.parse(await new Response(stream).text());
 }
 
-// What was recorded into this file: `library`, and of each model, device and format an answer and its tape.
+// What was recorded into this file: `library`, and of each model, device and format an answer and its tape, and those of
+// a decode step.
 class Recorded {
   constructor(whole) {
     this.whole = whole;
@@ -71,10 +72,11 @@ class Recorded {
     return this.whole.library;
   }
 
-  async record({ model, hardware, dtype }) {
-    const key = [model, hardware, dtype ?? this.whole.library.first.dtype].join("|");
+  async record({ model, hardware, dtype, context }) {
+    const name = [model, hardware, dtype ?? this.whole.library.first.dtype].join("|");
+    const key = context ? `${name}|context` : name;
     const text = this.whole.records[key];
-    if (text === undefined) throw new Refused(this.whole.refused[key] ?? "Not recorded in this file.");
+    if (text === undefined) throw new Refused(this.whole.refused[name] ?? "Not recorded in this file.");
     if (!this.kept.has(key)) {
       this.kept.set(key, unpacked(text).then((found) => ({ ...found, tape: new Tape(found.tape) })));
     }
@@ -87,7 +89,7 @@ class Recorded {
     try {
       return { answer: played(answer, tape, point, roof.bandwidth_bytes_per_s), roof };
     } catch (failure) {
-      if (failure instanceof TapeError) throw new Refused(`No recording in this file holds there (${failure.message}); roofline page answers it.`);
+      if (failure instanceof TapeError) throw new Refused(`No recording in this file holds there (${failure.message}): ask a shorter prompt or one decode step, or roofline page.`);
       throw failure;
     }
   }

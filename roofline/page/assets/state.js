@@ -1,6 +1,6 @@
 // What is asked, as the fragment of the address keeps it: the names are those of the flags of predict.
 
-const LENGTHS = ["batch", "prompt", "generate", "context"];
+export const LENGTHS = ["batch", "prompt", "generate", "context"];
 export const DEGREES = ["tp", "pp", "dp", "ep", "cp", "dcp", "sp"];
 const ASKED = ["model", "config", "hardware", "spec", "dtype", "engine", ...LENGTHS, ...DEGREES];
 const SHOWN = ["also", "price", "show", "op", "sort", "rows"];
