@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -432,6 +433,17 @@ def board(rows: list[Row]) -> Iterator[Scored]:
     yield from (_apple(rows, phase) for phase in ("prefill", "decode"))
 
 
+def ordered(rows: list[Row]) -> tuple[int, int]:
+    """Of the pairs of devices that decode one model in one mix at about one length: in the measured order, and all."""
+    times: dict[tuple[str, str, int], dict[str, tuple[float, float]]] = {}
+    for row in rows:
+        if row.phase == "decode" and row.batch == 1:
+            found = times.setdefault((row.model, row.dtype, row.tokens // 200), {})
+            found[row.device] = min(found.get(row.device, (np.inf, 0.0)), (row.measured_s, seconds_of(row, None)[0]))
+    pairs = [pair for each in times.values() for pair in itertools.combinations(each.values(), 2)]
+    return sum((one[0] < two[0]) == (one[1] < two[1]) for one, two in pairs), len(pairs)
+
+
 def main() -> None:
     """Print the board, or what a class's file states."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -441,6 +453,8 @@ def main() -> None:
     rows = rows_of(asked.data)
     if not asked.fit:
         print("\n".join(table(board(rows))))
+        right, pairs = ordered(rows)
+        print(f"pairs of devices that decode a model in the measured order, one sequence at a time: {right} of {pairs}")
         return
     for (name, library), family in FAMILIES.items():
         prompts, steps = _of(rows, name, library, "prefill"), _of(rows, name, library, "decode")

@@ -335,6 +335,7 @@ class CompareAnswer(Answer):
     model: Annotated[str, Says("model")]
     inputs: Annotated[ServingInputs, Says("inputs as they were taken")]
     notes: Annotated[list[str], Says("what to know about the comparison")]
+    batch: Annotated[int | None, Says("sequences at once on each, the fastest first; null: the best of each")]
     rows: Annotated[list[RowAnswer], Says("hardware: what qualifies first, the cheapest before the others")]
     pareto_front: Annotated[list[FrontAnswer], Says("choices that no other beats in both TPOT and cost")]
     pools_or_mixed: NotRequired[Annotated[list[PoolsOrMixedAnswer], Says("with --pools: what they are worth")]]

@@ -59,6 +59,7 @@ def compare(
     runs prompts by themselves. A network that generates nothing is served in passes of a batch: ``prompt`` is the
     length of a document, ``latency`` how long one may wait for it. ``reserve`` is what the runtime keeps, a share or
     "2GiB", in place of its.
+    ``batch``: so many sequences at once on each, the fastest first, in place of the best batch.
     ``speculate`` 4:0.7 has ``draft``, or a look-up at no cost, propose 4 tokens a step, each accepted with 0.7.
     ``pools``: hardware of several devices has a row too in which some of them only prefill and the others only decode.
     ``set`` edits fields of model, engine and all hardware by path, as ``predict`` has it. Raises RooflineError, in one
@@ -73,7 +74,7 @@ def compare(
     targets.check_network(question.traffic.reads, question.model.name)
     targets.check_means("compare")
     devices = _hardware(hardware, options["set"])
-    return compare_hardware(question, devices, targets, terms)
+    return compare_hardware(question, devices, targets, terms, options["batch"])
 
 
 @takes(SizeOptions)

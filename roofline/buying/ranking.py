@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from roofline.buying.pareto import FrontPoint, pareto_front
 from roofline.buying.pools_or_mixed import PoolsOrMixed, pools_or_mixed
 from roofline.buying.serving_costs import ServingCost, Terms, serving_cost
@@ -85,13 +87,14 @@ class Row:
 
 @frozen
 class Comparison:
-    """Rows, those that qualify first, the cheapest before the others; and what was asked."""
+    """Rows, those that qualify first, the cheapest before the others, or at a ``batch`` the fastest; what was asked."""
 
     question: Question
     targets: Targets
     terms: Terms
     rows: tuple[Row, ...]
     front: tuple[FrontPoint, ...] = ()
+    batch: int | None = None
 
     @property
     def qualifies(self) -> bool:
@@ -121,6 +124,7 @@ class Comparison:
         pools = [each.to_dict() for each in self.pools_or_mixed]
         return {
             **heading(self.question, self.targets, self.terms),
+            "batch": self.batch,
             "rows": rows,
             "pareto_front": front,
             **({"pools_or_mixed": pools} if pools else {}),
@@ -158,13 +162,22 @@ def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any
     return {**versions(), "model": question.model.name, "inputs": inputs, "notes": list(question.notes)}
 
 
-def compare_hardware(question: Question, hardware: Sequence[Hardware], targets: Targets, terms: Terms) -> Comparison:
+def compare_hardware(
+    question: Question, hardware: Sequence[Hardware], targets: Targets, terms: Terms, batch: int | None = None
+) -> Comparison:
     """Each hardware at its best batch under the targets, sorted; what misses a target stays, with the reason.
+
+    At a ``batch`` that is given rows are of that, the least time per token first.
 
     Rows that qualify come first; among them those with a price, the cheapest million tokens first; then the most tokens
     per second and device. Where the question asks for ``pools``, hardware of several devices has a row too with prefill
-    and decode on devices of their own. Raises UsageError without hardware, or where no two devices are.
+    and decode on devices of their own. Raises UsageError without hardware, or where no two devices are, and for a batch
+    of none.
     """
+    if batch is not None and batch < 1:
+        msg = f"batch {batch}: expected one sequence at once, or more"
+        raise UsageError(msg)
+    rank = _rank if batch is None else _pace
     if not hardware:
         msg = "no hardware to compare; name some such as h100,mi300x"
         raise UsageError(msg)
@@ -175,25 +188,34 @@ def compare_hardware(question: Question, hardware: Sequence[Hardware], targets: 
     found = curves(question, hardware) + (pooled_curves(question, hardware, targets) if pools else [])
     best: dict[Served, Row] = {}
     for curve in found:  # of the layouts of one hardware in one dtype, the best
-        row = _row(curve, question, targets, terms)
-        best[curve.who] = min((best.get(curve.who, row), row), key=_rank)
-    rows = sorted((_alone(row, found) for row in best.values()), key=_rank)
+        row = _row(curve, question, targets, terms, batch)
+        best[curve.who] = min((best.get(curve.who, row), row), key=rank)
+    rows = sorted((_alone(row, found) for row in best.values()), key=rank)
     front = pareto_front(found, question.traffic, targets, terms)
-    return Comparison(question, targets, terms, tuple(_tied(row, rows[0]) for row in rows), front)
+    tied = tuple(_tied(row, rows[0], batch) for row in rows)
+    return Comparison(question, targets, terms, tied, front, batch)
 
 
-def _row(curve: Curve, question: Question, targets: Targets, terms: Terms) -> Row:
+def _row(curve: Curve, question: Question, targets: Targets, terms: Terms, batch: int | None) -> Row:
     if curve.problem or curve.state is None:
         return Row(curve, None, (curve.problem,), None, "")
-    column = best_column(curve, targets)
-    chosen = nearest_column(curve, targets) if column is None else column
-    if chosen is None:
-        return Row(curve, None, ("no batch whose prompts fit the steps; give a larger engine.chunk",), None, "")
+    if batch is None:
+        column = best_column(curve, targets)
+        chosen = nearest_column(curve, targets) if column is None else column
+        if chosen is None:
+            return Row(curve, None, ("no batch whose prompts fit the steps; give a larger engine.chunk",), None, "")
+    else:
+        held = np.flatnonzero((curve.state.batches == batch) & curve.holds)
+        if not len(held):
+            most = "" if curve.most is None else f": {curve.most} fit"
+            return Row(curve, None, (f"no batch of {batch}{most}",), None, "")
+        chosen = int(held[0])
     point = point_at(curve, chosen, curve.replicas)
     cost, no_cost = serving_cost(curve.hardware, point, question.traffic, terms)
     misses = tuple(targets.misses(point.ttft.value, point.tpot.value))
     unsure = tuple(targets.misses(point.ttft.high, point.tpot.high))
-    alone = point_at(curve, 0, curve.replicas) if targets.none and curve.pools is None else None
+    lone = batch is None and targets.none and curve.pools is None
+    alone = point_at(curve, 0, curve.replicas) if lone else None
     return Row(curve, point, misses, cost, no_cost, unsure if not misses else (), alone=alone)
 
 
@@ -213,18 +235,29 @@ def _rank(row: Row) -> tuple[Any, ...]:
     return (0 if row.qualifies else 1, *price, str(row.curve.who))
 
 
-def _tied(row: Row, first: Row) -> Row:
-    """The row, marked where it cannot be told from the first one."""
+def _pace(row: Row) -> tuple[Any, ...]:
+    """By the time of a token, or of a pass."""
+    if row.point is None:
+        return _rank(row)
+    times = row.point.tpot.value, row.point.ttft.value
+    return (0 if row.qualifies else 1, *times, str(row.curve.who))
+
+
+def _tied(row: Row, first: Row, batch: int | None) -> Row:
+    """The row, marked where it cannot be told from the first one: by its price, or at a batch by its pace."""
     if row is first or not (row.qualifies and first.qualifies) or row.point is None or first.point is None:
         return row
-    if (row.cost is None) != (first.cost is None):
+    if batch is None and (row.cost is None) != (first.cost is None):
         return row
     scale = 1.0
-    if row.cost and first.cost:
+    if batch is not None:
+        pass
+    elif row.cost and first.cost:
         scale = first.cost.usd_per_h(1.0) / row.cost.usd_per_h(1.0)
     else:
         scale = first.point.devices / row.point.devices
     same = row.hardware.device.name == first.hardware.device.name and row.curve.constants == first.curve.constants
-    ratio = ratio_band(row.point.requests_per_s, first.point.requests_per_s, correlated=same)
+    of = (row.point.requests_per_s, first.point.requests_per_s) if batch is None else (row.point.tpot, first.point.tpot)
+    ratio = ratio_band(*of, correlated=same)
     tie = ratio.low * scale <= 1 <= ratio.high * scale
     return replace(row, tie=tie)

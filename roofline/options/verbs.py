@@ -251,6 +251,12 @@ class ServingOptions(
 class CompareOptions(ServingOptions, total=False):
     """The keywords of ``compare``."""
 
+    batch: Annotated[
+        int | None,
+        Option("So many sequences at once, the fastest first, in place of the best batch of each.", usual="the best",
+               metavar="N"),
+    ]  # fmt: skip
+
 
 class ServingOutput(FileOutput, Wide, Quiet, total=False):
     """Output"""

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from shell import answer, refusal
 from shell import invoked as run
 
 from roofline.errors import RooflineError
@@ -216,3 +217,25 @@ def test_edits_are_told_and_never_pass_as_the_plain_device() -> None:
 def test_size_breaks_even_with_an_api_as_compare_does() -> None:
     _, text = run("size llama-3.1-8b --hardware h100 --load 20req/s --api 0.6/0.8")
     assert re.search(r"h100.*: cheaper than an API at 0.6 / 0.8 USD per million tokens in / out (from|at no)", text)
+
+
+def test_at_a_batch_that_is_given_the_fastest_comes_first() -> None:
+    asked = ("compare", "llama-3.1-8b", "--hardware", "rtx-4090,tpu-v5e,dgx-spark,h100", "--dtype", "q4_k_m",
+             "--engine", "llama.cpp", "--batch", "1")  # fmt: skip
+    found = json.loads(answer(*asked, "--json"))
+    assert [row["hardware"]["name"] for row in found["rows"]] == ["h100-sxm-80gb", "rtx-4090", "dgx-spark", "tpu-v5e"]
+    times = [row["tpot_s"] for row in found["rows"][:3]]
+    assert times == sorted(times)
+    assert {row["batch"] for row in found["rows"][:3]} == {found["batch"]} == {1}
+    assert "batch_1" not in found["rows"][0]
+    assert "runs on gpu" in found["rows"][3]["misses"][0]
+    text = answer(*asked)
+    assert "fastest at batch 1: h100-sxm-80gb " in text
+    assert "full load" not in text.splitlines()[6]
+
+
+def test_a_batch_that_does_not_fit_is_said_and_one_of_nothing_refused() -> None:
+    code, text = run("compare llama-3.1-8b --hardware l4 --batch 900")
+    assert re.search(r"l4 misses: no batch of 900: [0-9]+ fit", text)
+    assert code == 4
+    assert "batch 0: expected one" in refusal(2, "compare", "llama-3.1-8b", "--hardware", "l4", "--batch", "0")

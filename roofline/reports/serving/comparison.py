@@ -99,10 +99,20 @@ def _verdict(result: Comparison) -> list[str]:
     ties = [str(row.curve.who) for row in result.rows if row.tie]
     what = result.question.traffic.reads or "tokens"
     price = f", {_usd(first.cost.mix(1.0))} per million {what} at full load" if first.cost else ""
-    lines.append(f"best: {first.curve.who}{price}")
+    if result.batch is not None:
+        lines.append(f"fastest at batch {result.batch}: {_order(result)}")
+    else:
+        lines.append(f"best: {first.curve.who}{price}")
     if ties:
         lines.append(f"not told apart from it (the 90 % band of the ratio holds 1): {', '.join(ties)}")
     return lines
+
+
+def _order(result: Comparison, most: int = 5) -> str:
+    """The first rows with their time per token, and how many more."""
+    rows = [(row.curve.who, row.point) for row in result.rows if row.qualifies and row.point]
+    named = [f"{who} {quantity(point.tpot.value, 'time_s')}" for who, point in rows[:most]]
+    return ", ".join(named) + (f", then {len(rows) - most} more" if len(rows) > most else "")
 
 
 def targets_line(question: Question, targets: Targets) -> str:
@@ -119,7 +129,7 @@ def _served(result: Comparison, wide: bool) -> list[str]:
     rows = [
         (
             str(row.curve.who),
-            _mark(row, result.targets),
+            _mark(row, result),
             *((spread(row.curve, row.point), *_figures(row.point, result.terms)) if row.point else absent),
             *((wide_cells(row.curve, row.point) if row.point else ("-",) * len(more)) if wide else ()),
         )
@@ -177,10 +187,11 @@ def pooled_lines(found: Sequence[Row | Order], verdicts: Sequence[str]) -> list[
     return ["", *pool_lines(told), *verdicts] if told else []
 
 
-def _mark(row: Row, targets: Targets) -> str:
+def _mark(row: Row, result: Comparison) -> str:
     if not row.qualifies:
         return "misses"
-    return ("full load" if targets.none else "meets") + ("?" if row.unsure else "") + (" =" if row.tie else "")
+    served = "meets" if not result.targets.none else "full load" if result.batch is None else f"batch {result.batch}"
+    return served + ("?" if row.unsure else "") + (" =" if row.tie else "")
 
 
 def _figures(point: OperatingPoint, terms: Terms) -> tuple[str, ...]:
