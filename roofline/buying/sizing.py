@@ -246,11 +246,15 @@ def as_sold(hardware: Sequence[Hardware], terms: Terms) -> list[Hardware]:
 
 
 def sizing_of(question: Question, load: Load, targets: Targets, terms: Terms, found: Sequence[Order | Miss]) -> Sizing:
-    """What was found, sorted."""
+    """What was found, sorted; of the layouts of one hardware that cost as much, the one that decodes fastest first."""
     orders = [each for each in found if isinstance(each, Order)]
     misses = _misses(found, {order.curve.who for order in orders})
     priced = all(order.cost for order in orders)
-    orders.sort(key=lambda order: (_hourly(order) if priced else order.devices, order.devices, str(order.curve.who)))
+    orders.sort(
+        key=lambda order: (
+            _hourly(order) if priced else order.devices, order.devices, str(order.curve.who), order.point.tpot.value,
+        )
+    )  # fmt: skip
     return Sizing(question, load, targets, terms, tuple(orders), tuple(misses))
 
 

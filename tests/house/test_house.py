@@ -303,7 +303,7 @@ VERBS = {
     "--optimizer --input --dims --strict --json --wide --serving --module --measurements --profiled-steps "
     "--kernel-rules --compile --budget --max-median-ape --output -o --resume --help-all",
     "mcp": "",
-    "page": "--hardware --port --open --output -o --models --dtypes",
+    "page": "--hardware --port --open --output -o --lesson --models --dtypes",
     "hardware list": "--json --vendor --kind --memory --dtype --sort --announced",
     "formula": "--hardware --phase --dtype --attention --routing --count --lm-head --engine --kernels --constants "
     "--keep --op --subs --policy --dropout --quantity --mean --input --dims --strict --json --solve --elasticity "
