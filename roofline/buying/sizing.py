@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import ceil
 from typing import Any
@@ -246,16 +246,31 @@ def as_sold(hardware: Sequence[Hardware], terms: Terms) -> list[Hardware]:
 
 
 def sizing_of(question: Question, load: Load, targets: Targets, terms: Terms, found: Sequence[Order | Miss]) -> Sizing:
-    """What was found, sorted; of the layouts of one hardware that cost as much, the one that decodes fastest first."""
+    """What was found, sorted, without layouts that are no better in anything than another of the same hardware.
+
+    Of those that cost as much, the one that serves most comes first.
+    """
     orders = [each for each in found if isinstance(each, Order)]
     misses = _misses(found, {order.curve.who for order in orders})
     priced = all(order.cost for order in orders)
-    orders.sort(
-        key=lambda order: (
-            _hourly(order) if priced else order.devices, order.devices, str(order.curve.who), order.point.tpot.value,
-        )
-    )  # fmt: skip
-    return Sizing(question, load, targets, terms, tuple(orders), tuple(misses))
+
+    def cost(order: Order) -> float:
+        return _hourly(order) if priced else order.devices
+
+    kept = [order for order in orders if not any(_beats(other, order, cost) for other in orders)]
+    kept.sort(key=lambda order: (cost(order), order.devices, str(order.curve.who), -order.most))
+    return Sizing(question, load, targets, terms, tuple(kept), tuple(misses))
+
+
+def _beats(one: Order, other: Order, cost: Callable[[Order], float]) -> bool:
+    """Whether a layout is no worse than another of the same hardware: in cost, times, what it serves at equal cost."""
+    if one.curve.who != other.curve.who:
+        return False
+    least = cost(one), *(figure.value for figure in (one.point.ttft, one.point.tpot))
+    more = cost(other), *(figure.value for figure in (other.point.ttft, other.point.tpot))
+    if least[0] == more[0]:
+        least, more = (*least, -one.most), (*more, -other.most)
+    return least != more and all(a <= b for a, b in zip(least, more, strict=True))
 
 
 def within_limits(result: Sizing, limits: Limits) -> Sizing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, permutations
 from math import comb
 
 import pytest
@@ -52,7 +52,17 @@ def test_fewer_units_would_hold_fewer_than_are_in_flight() -> None:
 def test_more_in_flight_never_takes_fewer_units() -> None:
     units = [{o.curve.layout: o.units for o in sizing(hardware="h100", concurrency=n).orders} for n in (99, 700, 2500)]
     for few, many in pairwise(units):
-        assert all(few[layout] <= many[layout] for layout in few)
+        assert min(few.values()) <= min(many.values())
+        assert all(few[layout] <= many[layout] for layout in few.keys() & many.keys())
+
+
+def test_no_layout_is_ordered_that_another_of_the_same_hardware_beats_in_all() -> None:
+    """Neither dearer and slower in both times, nor as dear, as slow and serving less."""
+    for one, other in permutations(sizing(load=50).orders, 2):
+        if one.curve.who == other.curve.who:
+            faster = one.point.ttft.value <= other.point.ttft.value and one.point.tpot.value <= other.point.tpot.value
+            assert not (faster and one.devices < other.devices)
+            assert not (faster and one.devices == other.devices and one.most >= other.most)
 
 
 def test_headroom_is_what_is_asked_for_and_none_is_kept_where_requests_wait_for_answers() -> None:
