@@ -140,8 +140,8 @@ def train_on(
             if len(each) == 1:
                 raise
             rows.append(TrainingRow(hardware.name, None, problem=str(failure)))
-    if network is None:
-        raise WorkloadError(rows[0].problem)
+    if network is None or not any(row.step for row in rows):
+        raise WorkloadError("; ".join(f"{row.hardware}: {row.problem}" for row in rows))
     return Training(network, tuple(sorted(rows, key=_order)), asked["days"])
 
 

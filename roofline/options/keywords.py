@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -14,18 +14,21 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Group = TypeVar("Group")
 
 
-def takes(group: type) -> Callable[[Function], Function]:
+def takes(group: type, several: Collection[str] = ()) -> Callable[[Function], Function]:
     """Have a function take the options of ``group`` as keywords: ``def f(model, **options: Unpack[PredictOptions])``.
 
+    Those named in ``several`` may be lists too.
+
     The function gets all of them, with the defaults of those that are left out; ``help`` and notebooks see them one by
-    one. Calling it raises UsageError for a keyword that is not among them, and for a word that an option does not take.
+    one. Calling it raises UsageError for a keyword that is not among them, for a value of another type, and for a word
+    that an option does not take.
     """
 
     def decorate(function: Function) -> Function:
         @wraps(function)
         def checked(*given: Any, **options: Any) -> Any:
             own = {name: options.pop(name) for name in named if name in options}
-            return function(*given, **own, **completed(group, options, function.__name__))
+            return function(*given, **own, **completed(group, options, function.__name__, several))
 
         plain = inspect.signature(function)
         named = [p.name for p in plain.parameters.values() if p.kind is not p.VAR_KEYWORD]
@@ -37,13 +40,19 @@ def takes(group: type) -> Callable[[Function], Function]:
     return decorate
 
 
-def completed(group: type, given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """All options of ``group``, those that are not ``given`` by default. Raises UsageError for a name or a word."""
+def completed(group: type, given: Mapping[str, Any], where: str, several: Collection[str] = ()) -> dict[str, Any]:
+    """All options of ``group``, those that are not ``given`` by default.
+
+    Raises UsageError for a name, a type or a word.
+    """
     fields = fields_of(group)
     if strange := given.keys() - {field.name for field in fields}:
         name = min(strange)
         msg = f"{where}: {name} is no keyword of it; {near_matches(name, [field.name for field in fields])}"
         raise UsageError(msg)
+    for field in fields:
+        if field.name in given:
+            field.check_type(given[field.name], several=field.name in several)
     values = {field.name: given.get(field.name, field.option.default) for field in fields}
     for field, words in worded(group):
         if values[field.name] not in words:

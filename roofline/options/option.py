@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from numbers import Real
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -64,12 +66,47 @@ class Field:
         """The words that it takes; empty where it takes more than words."""
         return _words(self.kind)
 
+    def check_type(self, value: object, *, several: bool = False) -> None:
+        """Raises UsageError for a value of another type, where ``several`` for what is no list either.
+
+        What a number may be is for who reads it.
+        """
+        listed = several and isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+        if not listed and not any(_is_of(value, each) for each in self.kinds):
+            names = {_TYPES.get(get_origin(each) or each, "") for each in self.kinds}
+            msg = f"{self.name} {value!r}: expected {' or '.join(sorted(filter(None, names)))}"
+            raise UsageError(msg)
+
     def check(self, value: object) -> None:
         """Raises UsageError for a word that it does not take."""
         if self.words and value not in self.words and not (value is None and NoneType in self.kinds):
             few = f"expected {' or '.join(self.words)}"
             msg = f"{self.flags[0]} {value!r}: {few if len(self.words) < 5 else near_matches(str(value), self.words)}"
             raise UsageError(msg)
+
+
+_TYPES: Mapping[Any, str] = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    tuple: "a pair",
+    Sequence: "a list",
+    Collection: "a list",
+    Mapping: "a mapping",
+    Path: "a path",
+}
+
+
+def _is_of(value: object, kind: Any) -> bool:
+    """Whether a value is of a type as far as it can be told: a library's number is one, words have a check."""
+    if kind is Any or get_origin(kind) is Literal:
+        return True
+    if kind in (int, float):
+        return isinstance(value, Real) and not isinstance(value, bool)
+    if getattr(kind, "_is_protocol", False):
+        return hasattr(value, "name")
+    return isinstance(value, get_origin(kind) or kind)
 
 
 @cache

@@ -78,7 +78,7 @@ class Simulation:
         d, own = self.deployment, self.ledger
         if self.workload.follows.any():
             return None
-        slots = min(d.most, d.room.sequences(int((own.prompt + own.generate).mean())))
+        slots = min(d.most, d.room.sequences(int((own.prompt + own.generate).mean()) - 1))
         many = min(_MOST_FULL, max(_LEAST_FULL, _FULL * slots)) * d.replicas
         full = Ledger.of(np.resize(own.prompt, many), np.resize(own.generate, many), self._shared(many))
         first, *then = d.at_work(full, self.workload.hits, _AS_EXPECTED[: len(d.pools)], self.asked.seed)

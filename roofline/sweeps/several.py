@@ -90,7 +90,7 @@ def predict(
 ) -> Predictions: ...
 
 
-@takes(PredictOptions)
+@takes(PredictOptions, several=AXES)
 def predict(model: AnyModel, hardware: Any, **options: Any) -> Any:
     """Predict what ``model`` costs on ``hardware``: a device, ``8xh100``, or a system.
 

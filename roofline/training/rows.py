@@ -153,7 +153,7 @@ def _timings(timings: Sequence[Timing], axis: int) -> Timing:
     return Timing(*(joined(column, axis) for column in columns))
 
 
-_BARE = Cost("update", "update", "", "", count=1, flops=0.0, vector_flops=0.0, special=0.0, bytes=0.0)
+_BARE = Cost("update", "update", "", "", count=1, flops=0, vector_flops=0, special=0, bytes=0)
 
 
 def _cost(kind: str, dtype: str, **counts: Any) -> Cost:

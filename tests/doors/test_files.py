@@ -198,6 +198,22 @@ def test_a_word_that_no_option_has_is_refused_from_python(words: Any, message: s
         api.predict_op("matmul", "h100", m=1, k=1, n=1, **words)
 
 
+@pytest.mark.parametrize(
+    ("verb", "asked", "message"),
+    [
+        (api.predict, {"prompt": "abc"}, "prompt 'abc': expected a whole number$"),
+        (api.predict, {"reserve": [1]}, r"reserve \[1\]: expected a number or text$"),
+        (api.compare, {"prefix_hits": "0.5"}, "prefix_hits '0.5': expected a number$"),
+        (api.compare, {"years": True}, "years True: expected a number$"),
+        (api.simulate, {"load": [1]}, r"load \[1\]: expected a number or text$"),
+        (api.train, {"trained": ["attention"]}, r"trained \['attention'\]: expected text$"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_from_python(verb: Any, asked: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        verb("gpt2", "h100", **asked)
+
+
 @pytest.mark.parametrize(("field", "word"), [("graphs", "Graph"), ("attention", "Fused")])
 def test_a_word_that_no_engine_has_is_refused_from_python(field: str, word: str) -> None:
     with pytest.raises(SpecError, match=f'{field}.*: given "{word}"'):

@@ -173,6 +173,9 @@ def test_long_requests_are_cut_to_the_positions_and_told() -> None:
     assert found.workload.cut > 0
     assert (found.ledger.prompt + found.ledger.generate).max() == 1025
     assert "are cut to them" in found.notes[-1]
+    for seed in range(2):  # where all are cut, their mean is the longest, whose last token no cache has
+        longest = roofline.simulate("gpt2", "h100", concurrency=1, requests=2, prompt="1023", generate="9", seed=seed)
+        assert longest.saturation is not None
 
 
 def test_the_words_and_the_files(tmp_path: Any) -> None:

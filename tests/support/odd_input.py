@@ -35,6 +35,15 @@ TRAINED = (
 )
 """For the search of a training step, which takes seconds where hundreds of billions of parameters fit nowhere."""
 
+LATER = (
+    *("deepseek-v4-flash", "deepseek-v4-pro", "deepseek-v3.2", "mimo-v2-flash", "kimi-linear-48b-a3b", "minimax-m3"),
+    *("glm-5.2", "qwen3.5-397b-a17b", "gemma-4-31b", "gpt-oss-20b"),
+)
+"""Whose attention, states or experts are of a kind of their own."""
+
+SERVED = (*LATER, "gpt2", "qwen3-0.6b", "gemma-2-9b", "mixtral-8x7b", "bamba-9b", "rwkv-4-169m", "mistral-7b")
+"""For simulations, which are of decoders."""
+
 LENGTHS = (1, 2, 3, 7, 8, 15, 16, 17, 63, 64, 65, 100, 127, 128, 129, 500, 511, 512, 513, 1000, 2047, 2048, 2049, 4096)
 RECIPES = (
     *("bf16", "fp16", "fp32", "fp8", "fp8-block", "int8", "w8a8", "w8a16", "w4a16", "awq", "gptq", "w4a8", "mxfp8"),
@@ -58,7 +67,7 @@ def command_of(seed: int) -> list[str]:
     if turn < 30:
         (verb,) = draw.choices([_predict, _op, _formula], [4, 6, 5])
         return verb(draw)
-    rarer = [_compare, _size, _train] if turn < 38 else [_plot] if turn < 39 else [_models, _hardware]
+    rarer = [_compare, _size, _train, _simulate] if turn < 38 else [_plot] if turn < 39 else [_models, _hardware]
     return draw.choice(rarer)(draw)
 
 
@@ -89,6 +98,10 @@ def check(command: list[str]) -> int:
 def _some(draw: Random, flags: dict[str, Callable[[], Any]], odds: float) -> list[str]:
     """Each flag with these odds."""
     return [word for name, value in flags.items() if draw.random() < odds for word in (f"--{name}", str(value()))]
+
+
+def _model(draw: Random) -> str:
+    return draw.choice(MODELS if draw.random() < 0.8 else LATER)
 
 
 def _form(draw: Random) -> list[str]:
@@ -124,11 +137,16 @@ def _predict(draw: Random) -> list[str]:
         "cp": lambda: draw.choice([1, 2, 7]),
         "dcp": lambda: draw.choice([1, 2, 7]),
         "ep": lambda: draw.choice([1, 2, 8]),
+        "lora": lambda: draw.choice(["1x1", "16x64", "4x256"]),
+        "routing": lambda: draw.choice(["uniform", "balanced", "power_law:1.2", "power_law:0"]),
+        "state-dtype": lambda: draw.choice(["fp32", "bf16"]),
+        "weight-dtype": lambda: draw.choice(["nf4", "int8", "fp32"]),
+        "activation-dtype": lambda: draw.choice(["fp8", "fp16"]),
     }
     lengths: dict[str, Callable[[], Any]] = {"prompt": lambda: _length(draw), "generate": lambda: _length(draw)}
     asked = ["--context", str(_length(draw))] if draw.random() < 0.3 else _some(draw, lengths, 0.4)
     hardware = _device(draw)
-    return ["predict", draw.choice(MODELS), "--hardware", hardware, *asked, *_some(draw, flags, 0.12), *_form(draw)]
+    return ["predict", _model(draw), "--hardware", hardware, *asked, *_some(draw, flags, 0.12), *_form(draw)]
 
 
 def _op(draw: Random) -> list[str]:
@@ -171,36 +189,74 @@ def _formula(draw: Random) -> list[str]:
     quantity = draw.choice(["flops", "bytes", "parameters", "kv_cache", "memory", "intensity"])
     phase = draw.choice(["decode", "decode", "prefill", "encode"])
     more = _some(draw, {"dtype": lambda: draw.choice(["bf16", "fp8", "w4a16"]), "keep": lambda: "D"}, 0.2)
-    return ["formula", draw.choice(MODELS), "--quantity", quantity, "--phase", phase, "--subs", subs, *more, "--json"]
+    return ["formula", _model(draw), "--quantity", quantity, "--phase", phase, "--subs", subs, *more, "--json"]
 
 
 def _serving(draw: Random) -> list[str]:
-    return _some(draw, {
+    speculated = _some(draw, {
+        "speculate": lambda: draw.choice(["4:0.7", "1:0.01", "8:1", "3:0.9,0.7", "3:0.9,0.7,0.5", "2:1,0.5"]),
+    }, 0.2)  # fmt: skip
+    if speculated and draw.random() < 0.4:
+        speculated += ["--draft", draw.choice(["llama-3.2-1b", "qwen3-0.6b", "bert-base"])]
+    return speculated + _some(draw, {
         "workload": lambda: draw.choice(["chat", "rag", "code-completion", "summarise", "batch"]),
         "prompt": lambda: draw.choice(["1", "128", "100/500", "512:2000"]),
         "generate": lambda: draw.choice(["1", "2", "64", "50/60", "100:300"]),
         "dtype": lambda: draw.choice([*RECIPES, "bf16,fp8"]),
-        "ttft": lambda: draw.choice(["1ms", "500ms", "10s"]),
+        "ttft": lambda: draw.choice(["1ms", "500ms", "10s", "p95:2s"]),
         "tpot": lambda: draw.choice(["1ms", "30ms", "1s"]),
         "set": lambda: draw.choice(EDITS),
         "engine": lambda: draw.choice(ENGINES),
-        "speculate": lambda: draw.choice(["4:0.7", "1:0.01", "8:1"]),
+        "lora": lambda: draw.choice(["1x1", "16x64"]),
         "prefix-hits": lambda: draw.choice(["0", "0.5", "0.99"]),
         "reserve": lambda: draw.choice(["0", "0.5", "2GiB"]),
+    }, 0.15)  # fmt: skip
+
+
+def _prices(draw: Random) -> list[str]:
+    return _some(draw, {
         "api": lambda: "0.6/0.8",
         "price-kind": lambda: draw.choice(["reserved", "spot", "purchase"]),
     }, 0.15)  # fmt: skip
 
 
+def _apart(draw: Random) -> list[str]:
+    """KV caches below the devices' memory, and a prefill on devices of its own."""
+    return _some(draw, {
+        "offload": lambda: draw.choice(["kv=1GB", "kv=200GB", "kv=200GB+ssd:4TB@12GB/s", "kv=1B+ssd:1TB@1MB/s"]),
+        "prefill-on": lambda: draw.choice(["h100", "dgx-h100", "2xh200", draw.choice(DEVICES)]),
+    }, 0.2)  # fmt: skip
+
+
 def _compare(draw: Random) -> list[str]:
     names = ",".join(_device(draw, 8) for _ in range(draw.choice([1, 1, 2])))
     more = ["--pools"] if "x" in names and draw.random() < 0.1 else []
-    return ["compare", draw.choice(MODELS), "--hardware", names, *_serving(draw), *more, *_form(draw)]
+    more += _prices(draw)
+    return ["compare", _model(draw), "--hardware", names, *_serving(draw), *more, *_form(draw)]
 
 
 def _size(draw: Random) -> list[str]:
     load = draw.choice(["1req/s", "0.001req/s", "50req/s", "20kreq/s"])
-    return ["size", draw.choice(MODELS), "--hardware", _device(draw, 8), "--load", load, *_serving(draw), *_form(draw)]
+    more = [*_prices(draw), *_apart(draw)]
+    return ["size", _model(draw), "--hardware", _device(draw, 8), "--load", load, *_serving(draw), *more, *_form(draw)]
+
+
+def _simulate(draw: Random) -> list[str]:
+    load = ["--concurrency", draw.choice(["1", "7", "100"])]
+    if draw.random() < 0.7:
+        load = ["--load", draw.choice(["1req/s", "0.001req/s", "50req/s", "1kreq/s"])]
+    more = _some(draw, {
+        "arrivals": lambda: draw.choice(["gamma:0.1", "gamma:9", "all at the start"]),
+        "seed": lambda: draw.randrange(9),
+        "tp": lambda: draw.choice([1, 2, 8]),
+        "dp": lambda: draw.choice([1, 2, 3]),
+        "router": lambda: draw.choice(["least-loaded", "prefix-aware"]),
+        "workload": lambda: "agent",
+    }, 0.2)  # fmt: skip
+    few = ["--requests", draw.choice(["1", "2", "40", "100"])]
+    asked = [*load, *few, *more, *_serving(draw), *_apart(draw)]
+    hardware = _device(draw, 8) if draw.random() < 0.5 else draw.choice(["h100", "8xb200", "mi300x", "tpu-v6e"])
+    return ["simulate", draw.choice(SERVED), "--hardware", hardware, *asked, *_form(draw)]
 
 
 def _train(draw: Random) -> list[str]:
@@ -210,15 +266,23 @@ def _train(draw: Random) -> list[str]:
         "batch": lambda: draw.choice([1, 8, 60]),
         "microbatch": lambda: draw.choice([1, 3]),
         "zero": lambda: draw.choice([0, 1, 3]),
-        "recompute": lambda: draw.choice(["none", "full", "every:3", "selective"]),
-        "schedule": lambda: draw.choice(["gpipe", "interleaved:2"]),
+        "recompute": lambda: draw.choice(["none", "full", "every:3", "selective", "optimal:1GB", "optimal:10GB"]),
+        "lora": lambda: draw.choice([1, 16, 256]),
+        "weight-dtype": lambda: draw.choice(["nf4", "nf4-dq", "int8"]),
+        "trained": lambda: draw.choice(["attention", "ffn,head", "q_proj,v_proj", "norms"]),
+        "sequence-lengths": lambda: draw.choice(["512", "7,100", "512x4,2048"]),
+        "gradients": lambda: draw.choice(["bf16", "fp32"]),
+        "hidden": lambda: draw.choice(["0", "0.5", "1"]),
+        "schedule": lambda: draw.choice(["gpipe", "interleaved:2", "zb-h1", "zb-h2", "dualpipe"]),
         "optimizer": lambda: draw.choice(["sgd", "adafactor", "muon", "adamw8bit"]),
         "dtype": lambda: draw.choice(["bf16", "fp32", "fp16-mixed", "bf16-autocast"]),
         "tokens": lambda: draw.choice(["1T", "300Gtok", "1 tok"]),
         "engine": lambda: draw.choice(ENGINES),
         "reserve": lambda: draw.choice(["0", "0.5", "2GiB"]),
         "set": lambda: draw.choice(EDITS),
-    }, 0.2)  # fmt: skip
+        "tp": lambda: draw.choice([1, 2]),
+        "pp": lambda: draw.choice([1, 2, 4]),
+    }, 0.16)  # fmt: skip
     return ["train", draw.choice(TRAINED), "--hardware", names, *asked, *_form(draw)]
 
 
@@ -341,12 +405,39 @@ def _size_agrees(command: list[str], found: dict[str, Any]) -> None:
         assert order["capacity_requests_per_s"] >= found["inputs"]["load_requests_per_s"] * (1 - 1e-9)
 
 
+def _simulate_agrees(command: list[str], found: dict[str, Any]) -> None:
+    """Waits rise with their percentiles and lie in their bands, and another run of Python says the same."""
+    said, flags = " ".join(command), _flags(command)
+    for name in ("ttft_s", "request_s"):
+        rises = [found[name][key] for key in ("p50", "p90", "p95", "p99", "max")]
+        assert rises == sorted(rises), said
+    if "prefix_hits" in flags:
+        flags["prefix_hits"] = float(flags["prefix_hits"])
+    again = api.simulate(command[1], flags.pop("hardware"), **flags)
+    assert json.loads(json.dumps(again.to_dict())) == found, said
+
+
+def _train_agrees(command: list[str], found: dict[str, Any]) -> None:
+    """A step lies in its band, learns no more parameters than there are, and has at least its layout's devices."""
+    for row in found["rows"]:
+        step = row.get("step")
+        assert (step is None) == (row["problem"] is not None), " ".join(command)
+        if step is None or not step["fits"]:
+            continue
+        assert step["bound_s"] <= step["low_s"] * (1 + 1e-9), " ".join(command)
+        assert step["low_s"] <= step["time_s"] <= step["high_s"], " ".join(command)
+        assert 0 < step["mfu"] <= step["hfu"] * (1 + 1e-9) <= 1 + 1e-9, " ".join(command)
+        assert "--lora" in command or step["inputs"]["trained_parameters"] <= found["parameters"], " ".join(command)
+
+
 _AGREE: dict[str, Callable[[list[str], dict[str, Any]], None]] = {
     "predict": _predict_agrees,
     "op": _op_agrees,
     "formula": _formula_agrees,
     "compare": _compare_agrees,
+    "simulate": _simulate_agrees,
     "size": _size_agrees,
+    "train": _train_agrees,
 }
 
 

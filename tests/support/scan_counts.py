@@ -95,9 +95,8 @@ def expected_backward(model: Model, kind: str, batch: int, new: int) -> tuple[Fr
     for times, op, sizes in ops_of(model, Phase.PREFILL, batch, new, new):
         s = bound(op, sizes)
         if op.name == "scan" and kind != "convolution":
-            scans += times * (
-                2 * seen_of_state(op, sizes, kind, 0) + (seen_of_corrections(s) if kind == "delta" else 0)
-            )
+            solved = {"delta": seen_of_system(s) - unasked(s), "kda": -unasked(s)}
+            scans += times * (2 * seen_of_state(op, sizes, kind, 0) + solved.get(kind, 0))
         if op.name == "convolution":
             ours = sum(work.count(s) for work in op.work if "Z" in work.axes)
             channels = ours / (2 * s["B"] * s["T"] * s["Z"])
@@ -106,8 +105,12 @@ def expected_backward(model: Model, kind: str, batch: int, new: int) -> tuple[Fr
     return scans, convolutions
 
 
-def seen_of_corrections(s: Sizes) -> Fraction:
-    """The matrix of a triangular system gets its gradient by a matmul, which the counter knows, once of two; nobody
-    asks for that of the empty state before the first chunk, nor for what the state after the last one gives."""
-    solved = 2 * s["B"] * ceil_div(s["T"], s["W"]) * s["W"] ** 2 * s["K"] * s["G"] * (s["N"] + s["H"])
-    return Fraction(solved - 8 * s["B"] * s["W"] * s["K"] * s["G"] * s["N"] * s["H"])
+def seen_of_system(s: Sizes) -> Fraction:
+    """The matrix of a triangular system gets its gradient by a matmul, which the counter knows, once of two."""
+    return Fraction(2 * s["B"] * ceil_div(s["T"], s["W"]) * s["W"] ** 2 * s["K"] * s["G"] * (s["N"] + s["H"]))
+
+
+def unasked(s: Sizes) -> Fraction:
+    """Nobody asks for the gradient of the empty state before the first chunk, nor for what the state after the last
+    one gives."""
+    return Fraction(8 * s["B"] * s["W"] * s["K"] * s["G"] * s["N"] * s["H"])

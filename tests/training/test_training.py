@@ -348,6 +348,12 @@ def test_encoder_decoders_are_refused() -> None:
         roofline.train("t5-base", "h100")
 
 
+def test_a_chip_without_an_fp32_peak_updates_fp32_weights() -> None:
+    """Updates contract nothing: bytes, and elementwise work at the vector unit's rate where a data sheet states one."""
+    step = roofline.train("gpt2", "tpu-v5p", batch=8).step
+    assert 0 < step.timing.bound_s < step.timing.time_s
+
+
 def test_hardware_side_by_side() -> None:
     text = answer(
         "train", "gpt2", "--hardware", "8xh100,8xl40s,trainium1", "--batch", "64", "--tokens", "1B", "--dp", "8"
@@ -357,6 +363,8 @@ def test_hardware_side_by_side() -> None:
     assert answer("train", "gpt2", "--hardware", "h100", "--batch", "8", "--quiet").startswith("gpt2 (124,439,808")
     assert "DOES NOT FIT" in answer("train", "llama-3.1-8b", "--hardware", "h100", "--batch", "1")
     assert "--hardware is missing" in refusal(2, "train", "gpt2")
+    problem = refusal(3, "train", "gpt2", "--hardware", "h100,l40s", "--batch", "8", "--microbatch", "3")
+    assert problem.count("microbatch 3 does not divide") == 2
     assert "no number of devices" in answer_or_exit(
         4, "train", "gpt2", "--hardware", "h100", "--batch", "1", "--tokens", "100T", "--days", "1"
     )
