@@ -25,8 +25,8 @@ from roofline.training.resting import LocalWeight, Resting, local_weights
 STAGES = (0, 1, 2)
 """The first stage, the fullest inner one, the last; of places, before the layers, in them, behind them."""
 
-MOMENTS = ("as the backward pass of the head begins", "as a layer runs backward", "as the first layer runs backward",
-           "as the backward pass ends")  # fmt: skip
+MOMENTS = ("as the backward pass of the head begins", "as gradients of the head are split",
+           "as a layer runs backward", "as the first layer runs backward", "as the backward pass ends")  # fmt: skip
 """When memory may be fullest."""
 
 POLICY_AXIS, ZERO_AXIS = 1, 2
@@ -115,10 +115,9 @@ class MemoryOfSteps:
 
     def of(self, stage: int) -> MemoryByCause:
         """The bytes of a stage at its fullest; 0 of one that a layout does not have."""
-        gradients, saved, working = _fullest(self._moments(stage))[0]
+        gradients, saved, working, gathered = _fullest(self._moments(stage))[0]
         rest = self.resting
         weights, states = (self._at_rest(of, stage) for of in (rest.weight_bytes, rest.state_bytes))
-        gathered = joined([self._gathered(zero) for zero in self.zero], ZERO_AXIS)
         there = (self.layouts.pp > 0, self.layouts.pp > 2, self.layouts.pp > 1)[stage]
         found = MemoryByCause(weights, gradients, states, saved, working, gathered)
         return found.each(lambda size: where(there, size, 0.0))
@@ -127,7 +126,7 @@ class MemoryOfSteps:
         """The most bytes of activations, saved and worked on, that any stage holds at once."""
         most: Any = 0.0
         for stage in STAGES:
-            for _, saved, working in self._moments(stage):
+            for _, saved, working, _ in self._moments(stage):
                 most = maximum(most, saved + working)
         return most
 
@@ -139,8 +138,8 @@ class MemoryOfSteps:
         found = [self.of_devices([of(self.weights, zero, place) for place in STAGES])[stage] for zero in self.zero]
         return joined(found, ZERO_AXIS)
 
-    def _moments(self, stage: int) -> list[tuple[Any, Any, Any]]:
-        """Bytes of gradients, of what is saved and of what the backward pass works on, at each of ``MOMENTS``.
+    def _moments(self, stage: int) -> list[tuple[Any, Any, Any, Any]]:
+        """Bytes of gradients, of what is saved, worked on and gathered at each of ``MOMENTS``.
 
         When the backward pass of the layers begins, what is behind them is no longer held.
         """
@@ -148,7 +147,9 @@ class MemoryOfSteps:
         held = [self._activations(each, stage) for each in self.held]
         parts = [tuple(joined(values, POLICY_AXIS) for values in zip(*moment, strict=True))
                  for moment in zip(*held, strict=True)]  # fmt: skip
-        return [(there, saved, working) for there, (saved, working) in zip(gradients, parts, strict=True)]
+        by_zero = [self._gathered(zero, stage) for zero in self.zero]
+        gathered = [joined(values, ZERO_AXIS) for values in zip(*by_zero, strict=True)]
+        return [(there, *part, whole) for there, part, whole in zip(gradients, parts, gathered, strict=True)]
 
     def _activations(self, held: Activations, stage: int) -> list[tuple[Any, Any]]:
         """Bytes that are saved on a stage, and worked on, at each of ``MOMENTS``."""
@@ -159,42 +160,70 @@ class MemoryOfSteps:
         ends = self.of_devices((0.0, 0.0, held.saved[2]))[stage]
         last = self.of_devices((held.saved[0], 0.0, 0.0))[stage] + held.saved[1] / self.layers
         behind = where(ends > 0, held.working[2], 0.0)
-        return [(whole, behind), (whole - ends, held.working[1]), (last, held.working[1]), (0.0, held.working[0])]
+        layer = held.working[1]
+        return [(whole, behind), (whole - ends, 0.0), (whole - ends, layer), (last, layer), (0.0, held.working[0])]
 
     def _gradients(self, stage: int) -> list[Any]:
         """Bytes of gradients at each of ``MOMENTS``: all of them where microbatches add them up, or a buffer is there.
 
         Else they come with the backward pass; a table that is the head's too has three when it ends: that of the head,
-        its own, and their sum.
+        its own, and their sum. Where weights are gathered, those of a tied table are not split before all ends.
         """
         bytes_of, pp = self.resting.gradient_bytes, self.layouts.pp
         tied = [weight for weight in self.weights if weight.tied and weight.place == 0]
-        all_of, tables, heads = (
+        root = [weight for weight in self.weights if tied and weight.place == 0]
+
+        def unsplit(zero: int) -> Any:
+            return (zero == 3) * where(tied[0].replicas > 1, 1.0, 0.0) * (pp == 1) if tied else 0.0
+
+        all_of, tables, heads, late = (
             self._at_rest(of, stage)
             for of in (
                 bytes_of,
-                lambda weights, zero, place: bytes_of(tied, zero, place) * (pp == 1),
+                lambda weights, zero, place: bytes_of(tied, zero, place) * (pp == 1) * (1 - unsplit(zero)),
                 lambda weights, zero, place: bytes_of(weights, zero, place) * (place == 2),
+                lambda weights, zero, place: bytes_of(root, zero, place) * unsplit(zero),
             )
         )
         first = self._at_rest(lambda weights, zero, place: bytes_of(weights, zero, place) * (place == 0), stage)
         held = (self.count > 1) | self.question.recipe.holds_gradients
-        came = [0.0, heads + tables, all_of - first + tables, all_of + 2 * tables]
+        came = [0.0, heads + tables, heads + tables, all_of - first + tables, all_of - late + 2 * tables]
         return [where(held, all_of, each) for each in came]
 
-    def _gathered(self, zero: int) -> Any:
-        """Two layers' weights, one being fetched while the other is at work, and gradients that are not split yet."""
-        recipe, most = self.question.recipe, 0.0 * self.microbatch
-        for place, at_once in ((0, 1), (1, 2), (2, 1)) if zero == 3 else ():
-            own = [weight for weight in self.weights if weight.place == place]
-            each = [
-                at_once * (recipe.computed_bytes if weight.width is None else weight.width)
-                + recipe.gradient_bytes * weight.trained
-                for weight in own
-            ]
-            size = added(where(w.replicas > 1, w.elements * width, 0.0) for w, width in zip(own, each, strict=True))
-            most = maximum(most, size / (self.layers if place == 1 else 1))
-        return most
+    def _gathered(self, zero: int, stage: int) -> list[Any]:
+        """Bytes of weights that are brought together, and of gradients that are not split yet, at each of ``MOMENTS``.
+
+        Two layers are there, one at work and one being fetched, with the gradients of one as they were computed, and of
+        the one before it as they are sent. A head's weights stay from its forward pass, and beside them is what they
+        arrived in. A table that is the head's too stays all the time, and so does its gradient, three times at the end.
+        Source: torch's FSDP2, as torchtitan wraps it, and as its FSDPMemTracker counts it.
+        """
+        nothing = 0.0 * self.microbatch
+        if zero != 3:
+            return [nothing] * len(MOMENTS)
+        first, layer, head = (self._whole(place, lambda w: True) for place in STAGES)
+        (w0, c0, g0), (wl, cl, gl), (w2, _, g2) = first, [size / self.layers for size in layer], head
+        table = self._whole(0, lambda w: w.tied)[1] * (self.layouts.pp == 1)
+        tied = table > 0
+        ends = [self.of_devices(part)[stage] > 0 for part in ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0))]
+        root = where(tied, w0 + w2, 0.0)
+        begins = where(tied, root + wl, where(ends[1], w2, 0.0))
+        sent = where(tied, root + 2 * wl, where(ends[1], 2 * w2 + g2, 0.0))
+        layers = root + table + 2 * wl + cl + gl
+        last = where(tied, root + gl + c0 + 2 * table, where(ends[0], c0 + g0, 0.0))
+        return [nothing + each for each in (begins, sent, layers, layers, last)]
+
+    def _whole(self, place: int, of: Callable[[LocalWeight], bool]) -> tuple[Any, Any, Any]:
+        """Bytes of all weights of a place that rest split, of their gradients as computed, and as they add up."""
+        recipe = self.question.recipe
+        own = [weight for weight in self.weights if weight.place == place and of(weight)]
+        size = [where(w.replicas > 1, w.elements, 0.0) for w in own]
+        computed = [recipe.computed_bytes if w.width is None else w.width for w in own]
+        return (
+            added(each * width for each, width in zip(size, computed, strict=True)),
+            added(each * recipe.computed_bytes * w.trained for each, w in zip(size, own, strict=True)),
+            added(each * recipe.gradient_bytes * w.trained for each, w in zip(size, own, strict=True)),
+        )
 
     def fullest(self) -> MemoryByCause:
         """The memory of the stage that holds most."""
