@@ -81,12 +81,12 @@ class Schedule:
             return maximum(0.0, (forward + 2 * backward - weights) * part)
         return (forward + backward + weights) / self.chunks
 
-    def divides(self, layers: int, stages: int, microbatches: Any) -> bool:
-        """Whether so many layers and microbatches can run in it."""
+    def divides(self, layers: int, stages: Any, microbatches: Any) -> Any:
+        """Whether so many layers and microbatches can run in it; numbers or arrays."""
         if self.chunks > 1:
-            return stages > 1 and layers % (stages * self.chunks) == 0 and microbatches % stages == 0
+            return (stages > 1) & (layers % (stages * self.chunks) == 0) & (microbatches % stages == 0)
         if self.paired:
-            return stages % 2 == 0 and microbatches % 2 == 0 and microbatches >= 2 * stages
+            return (stages % 2 == 0) & (microbatches % 2 == 0) & (microbatches >= 2 * stages)
         return True
 
     @property

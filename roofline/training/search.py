@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
 from roofline.classes import frozen
 from roofline.errors import WorkloadError
-from roofline.parallelism.dimensions import Steps, divisors, kinds
+from roofline.parallelism.dimensions import Steps as StepsRead
+from roofline.parallelism.dimensions import divisors, kinds
 from roofline.parallelism.divisibility import can_split
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import layer_count
 from roofline.prediction.layouts.search import candidates, refuse_layouts
+from roofline.prediction.request import asked_at
 from roofline.program.recompute import NOTHING, Recompute, read_policy
+from roofline.timing.timing import Timing
+from roofline.training.activations import Activations
 from roofline.training.memory import least_memory_of, memory_of
 from roofline.training.question import TrainingQuestion
 from roofline.training.recomputing.staircase import staircase
-from roofline.training.resting import ZERO
-from roofline.training.rows import steps_of
+from roofline.training.resting import ZERO, LocalWeight
+from roofline.training.rows import Steps, steps_of
+from roofline.training.schedules import Schedule, read_schedule
 from roofline.units import format_quantity
 
-WHOLE_SEQUENCES = Steps(one_token=False, later=False)
+WHOLE_SEQUENCES = StepsRead(one_token=False, later=False)
 """What a training step reads."""
 
 _ROUNDING = 1e-9
@@ -219,10 +225,69 @@ def _refuse(question: TrainingQuestion) -> None:
     raise WorkloadError(msg)
 
 
+def search_batches(
+    question: TrainingQuestion, batches: Sequence[int], schedules: Sequence[Schedule]
+) -> Iterator[TrainingTable]:
+    """The rows of ``search`` at several batches, in sequences, under several schedules, a table for each schedule.
+
+    A microbatch is priced once for all of them. Raises WorkloadError as ``search`` does at the largest batch.
+    """
+    policies, zero, layers = policies_of(question), zero_of(question), layer_count(question.request.program)
+    widest = replace(question, batch=max(batches), schedule=read_schedule("1f1b"), request=asked_at(
+        question.request, batch=max(batches)))  # fmt: skip
+    for layouts, microbatch in _alike(widest):
+        steps = steps_of(widest, layouts, microbatch, policies, zero)
+        own = np.array(batches)[:, None] / (layouts.dp * microbatch)  # of each batch, microbatches of a replica
+        for schedule in schedules:
+            runs = (own == np.floor(own)) & schedule.divides(layers, layouts.pp, own)
+            which, rows = np.nonzero(runs)
+            for part in np.array_split(np.arange(len(rows)), max(1, len(rows) // _AT_ONCE)):
+                if part.size:
+                    batch: Any = np.array(batches, dtype=np.float64)[which[part]][:, None, None]
+                    asked = replace(question, batch=batch, schedule=schedule)
+                    yield _rows_of(_taken(steps, rows[part], len(microbatch), asked), layouts.at(rows[part]),
+                                   microbatch[rows[part]], policies, zero)  # fmt: skip
+
+
+def _taken(steps: Steps, rows: Any, count: int, question: TrainingQuestion) -> Steps:
+    """Steps of some rows, which may stand several times, asked at other batches."""
+
+    def take(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return value[rows] if value.ndim and value.shape[0] == count > 1 else value
+        if isinstance(value, tuple):
+            return tuple(take(each) for each in value)
+        if isinstance(value, Layout | Timing | Activations | LocalWeight):
+            return type(value)(*(take(getattr(value, field.name)) for field in fields(value)))
+        return value
+
+    memory, passes = steps.memory, steps.passes
+    held = replace(
+        memory, question=question, layouts=take(memory.layouts), microbatch=take(memory.microbatch),
+        held=take(memory.held), weights=take(memory.weights),
+    )  # fmt: skip
+    parts = {field.name: take(getattr(passes, field.name)) for field in fields(passes) if field.name != "operators"}
+    operators = tuple(
+        replace(each, timing=take(each.timing), cost=replace(each.cost, count=take(each.cost.count)))
+        for each in passes.operators
+    )
+    return Steps(held, replace(passes, **parts, operators=operators), steps.machine)
+
+
+_AT_ONCE = 16384
+"""Rows of layouts and microbatches that are evaluated at once: what caches hold."""
+
+
 def _table(
     question: TrainingQuestion, layouts: Layout, microbatch: Any, policies: tuple[Recompute, ...], zero: tuple[int, ...]
 ) -> TrainingTable:
-    steps = steps_of(question, layouts, microbatch, policies, zero)
+    return _rows_of(steps_of(question, layouts, microbatch, policies, zero), layouts, microbatch, policies, zero)
+
+
+def _rows_of(
+    steps: Steps, layouts: Layout, microbatch: Any, policies: tuple[Recompute, ...], zero: tuple[int, ...]
+) -> TrainingTable:
+    question = steps.memory.question
     shape = (len(microbatch), len(policies), len(zero))
     row, policy, stage = (index.ravel() for index in np.indices(shape))
     whole = steps.time().whole

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from roofline.options.verbs import TrainOptions
 from roofline.parallelism.layout import Layout
 from roofline.parallelism.sharded_backward import shard_training
 from roofline.parallelism.sharded_saved import lying
+from roofline.prediction.request import asked_at
 from roofline.program.conventions import Conventions
 from roofline.program.dropout import with_dropout
 from roofline.program.program import Program
@@ -33,7 +34,7 @@ from roofline.training.question import TrainingQuestion, read_training
 from roofline.training.recipes import read_training_recipe
 from roofline.training.resting import Resting, local_weights
 from roofline.training.schedules import read_schedule
-from roofline.training.search import any_fits, search
+from roofline.training.search import any_fits, search, search_batches
 from roofline.training.step import TrainingStep
 
 BF16 = Precision("bf16", "bf16", "bf16")
@@ -145,6 +146,19 @@ def test_a_row_of_the_search_is_the_step_by_itself() -> None:
                      zero=choice.zero)  # fmt: skip
         assert float(alone.timing.time_s) == pytest.approx(table.time_s[row], rel=1e-9)
         assert alone.memory[alone.fullest].total == pytest.approx(table.memory_bytes[row], rel=1e-9)
+
+
+@pytest.mark.parametrize("word", ["1f1b", "zb-h2"])
+def test_many_batches_at_once_are_the_searches_one_by_one(word: str) -> None:
+    options = {"batch": 8, "sequence": 512, "schedule": word}
+    question = read_training("gpt2", "8xh100", cast(TrainOptions, completed(TrainOptions, options, "train")))
+    together = list(search_batches(question, (8, 24), [question.schedule]))
+    alone = [
+        search(replace(question, batch=batch, request=asked_at(question.request, batch=batch))) for batch in (8, 24)
+    ]
+    for name in ("time_s", "high_s", "memory_bytes", "fits", "microbatch", "zero"):
+        one, other = (np.sort(np.concatenate([getattr(t, name) for t in some])) for some in (together, alone))
+        np.testing.assert_allclose(one.astype(float), other.astype(float), rtol=1e-12)
 
 
 def test_zero_saves_memory_and_3_on_one_device_is_none() -> None:
