@@ -69,9 +69,11 @@ def outlined(trace: Trace) -> tuple[Outline, tuple[str, ...]]:
 
 
 def _warnings(trace: Trace) -> list[str]:
-    """What is not counted, and what the answer does not depend on or does not know."""
+    """What is not counted, what the answer does not depend on, and what the code stores that it need not."""
+    from roofline.models.traced.implementations import implementations  # noqa: PLC0415  (few models are traced)
+
     still = [] if "B" in trace.letters else ["no input has a size B: the batch changes nothing"]
-    return [*(f"at least: {loss}" for loss in trace.losses), *still]
+    return [*(f"at least: {loss}" for loss in trace.losses), *still, *implementations(trace)]
 
 
 def _meanings(inputs: Mapping[str, tuple[int | str, ...]]) -> dict[str, str]:

@@ -27,6 +27,7 @@ from roofline.tracing.work import (
     attended,
     attended_sizes,
     contraction,
+    count,
     element_work,
     expression,
     operands,
@@ -198,6 +199,12 @@ class Recorder:
         """A copy with a border of constants."""
         self._call("constant_pad_nd", "pointwise", ([given], [output]), (0, 0), None, _AS_THEY_ARE)
 
+    def resampling(self, given: Any, output: Any, *, nearest: bool) -> None:
+        """Elements copied, or each made of its neighbours."""
+        name = "upsample_nearest" if nearest else "upsample"
+        work = 0 if nearest else aten.RESAMPLE_FLOPS * count(output)
+        self._call(name, "pointwise" if nearest else "resample", ([given], [output]), (work, 0), None, _AS_THEY_ARE)
+
     @contextlib.contextmanager
     def silent(self) -> Iterator[None]:
         """Notes nothing of what runs inside."""
@@ -325,13 +332,15 @@ class _Functions(TorchFunctionMode):  # type: ignore[misc]
             return noted_attention(self.recorder, args, kwargs or {})
         if function is _PAD:
             return noted_padding(self.recorder, *args, **(kwargs or {}))
+        if function is _INTERPOLATE:
+            return noted_resampling(self.recorder, *args, **(kwargs or {}))
         if function is _DROPOUT and self.recorder.training:
             return _fused_dropout(*args, **(kwargs or {}))
         return function(*args, **(kwargs or {}))
 
 
 _SDPA, _PAD = torch.nn.functional.scaled_dot_product_attention, torch.nn.functional.pad
-_DROPOUT = torch.nn.functional.dropout
+_DROPOUT, _INTERPOLATE = torch.nn.functional.dropout, torch.nn.functional.interpolate
 
 
 _SDPA_TAKES = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
@@ -373,6 +382,30 @@ def _padded(recorder: Recorder, given: Any, pad: Sequence[Any]) -> Any:
     with recorder.silent():
         output = given.new_empty(sizes)
     recorder.padding(given, output)
+    return output
+
+
+def noted_resampling(
+    recorder: Recorder,
+    input: Any,  # noqa: A002  (as torch calls it)
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    *others: Any,
+    **flags: Any,
+) -> Any:
+    """A tensor of other sizes, without data, and the call noted: torch fixes sizes that are letters here.
+
+    A training step, which needs its derivative, and scales by halves are as torch has them.
+    """
+    axes = input.dim() - 2
+    scales = scale_factor if isinstance(scale_factor, list | tuple) else [scale_factor] * axes
+    if recorder.off or recorder.training or (size is None and any(float(each) % 1 for each in scales)):
+        return _INTERPOLATE(input, size, scale_factor, mode, *others, **flags)
+    sizes = [each * int(scale) for each, scale in zip(input.shape[2:], scales, strict=True)] if size is None else size
+    with recorder.silent():
+        output = input.new_empty((*input.shape[:2], *(sizes if isinstance(sizes, list | tuple) else [sizes] * axes)))
+    recorder.resampling(input, output, nearest=mode.startswith("nearest"))
     return output
 
 
@@ -456,6 +489,7 @@ def recording(recorder: Recorder, module: Any) -> Iterator[None]:
         stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
         stack.callback(setattr, patched, "scaled_dot_product_attention", _SDPA)
         stack.callback(setattr, patched, "pad", _PAD)
+        stack.callback(setattr, patched, "interpolate", _INTERPOLATE)
         for handle in (
             torch.nn.modules.module.register_module_forward_pre_hook(enter),
             torch.nn.modules.module.register_module_forward_hook(leave),
@@ -464,6 +498,7 @@ def recording(recorder: Recorder, module: Any) -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(False)
         patched.scaled_dot_product_attention = lambda *args, **kwargs: noted_attention(recorder, args, kwargs)
         patched.pad = lambda *args, **kwargs: noted_padding(recorder, *args, **kwargs)
+        patched.interpolate = lambda *args, **kwargs: noted_resampling(recorder, *args, **kwargs)
         stack.enter_context(torch.enable_grad() if recorder.training else torch.no_grad())
         stack.enter_context(recorder.fake)
         stack.enter_context(_Functions(recorder))

@@ -138,6 +138,8 @@ def from_transformers(path: str, *, weights: bool = False) -> tuple[Any, dict[st
             msg = f"{TRANSFORMERS}{path}: transformers {transformers.__version__} has no {shown(named)}"
             raise UsageError(msg)
         module = made(config) if made else transformers.AutoModel.from_config(config)
+        if not weights and getattr(config, "dtype", None) is not None:  # grouped matmuls take no other
+            module = module.to(config.dtype)
     return module, _usual_inputs(config, module)
 
 

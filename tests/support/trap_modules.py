@@ -92,6 +92,12 @@ RIGHT: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: Trap(lambda self, x: self.part(x.mT), part=nn.Conv1d(8, 4, 3, padding=1)),
         "192*B*S",
     ),
+    "more places, each as its neighbour": (
+        lambda: Trap(
+            lambda self, x: self.part(nn.functional.interpolate(x, scale_factor=2)), part=nn.Linear(16, 4, bias=False)
+        ),
+        "128*B*S",
+    ),
     "a mean over the batch": (lambda: Trap(lambda self, x: self.linear(x - x.mean(0))), "128*B*S"),
     "no_grad within": (lambda: Trap(torch.no_grad()(lambda self, x: self.linear(x))), "128*B*S"),
 }

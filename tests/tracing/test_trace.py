@@ -22,6 +22,7 @@ from roofline.models.model import Model  # noqa: E402
 from roofline.program.conventions import Conventions  # noqa: E402
 from roofline.program.phases import Phase  # noqa: E402
 from roofline.program.workload import Precision  # noqa: E402
+from roofline.tracing.hollow import hollow  # noqa: E402
 from roofline.tracing.trace import trace  # noqa: E402
 
 SQUARE = Conventions(count="square")
@@ -215,3 +216,44 @@ def test_a_bad_input_is_one_line(inputs: dict[str, Any], dims: dict[str, int], m
 def test_what_is_no_module_is_refused() -> None:
     with pytest.raises(UsageError, match=r"given str, expected a torch\.nn\.Module"):
         trace("module", {"x": "B"})
+
+
+class Experts(torch.nn.Module):
+    """A stack of matrices of four terabytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = torch.nn.Parameter(torch.empty(2**10, 2**15, 2**15))
+        self.more = torch.nn.Parameter(torch.randn(2**10, 2**15, 2**15))
+
+    def forward(self, x: Any) -> Any:
+        return x @ self.stack[0] @ self.more[0]
+
+
+def test_large_parameters_take_no_memory_while_they_are_made() -> None:
+    with hollow():
+        module = Experts()
+    model = trace(module, {"x": "B,S,32768"})
+    assert (model.parameters, flops(model, B=2, S=3)) == (2**41, 2 * 2 * 2 * 3 * 2**30)
+
+
+class WrittenOut(torch.nn.Module):
+    """Attention in plain matmuls, and a matmul as a product and a sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = torch.nn.Linear(8, 24)
+
+    def forward(self, x: Any) -> Any:
+        q, k, v = self.qkv(x).chunk(3, -1)
+        y = (q @ k.mT).softmax(-1) @ v
+        return (y[:, :, None] * x[:, None]).sum(-1)
+
+
+def test_what_the_code_stores_that_it_need_not_is_said_with_its_line() -> None:
+    scores, product = trace(WrittenOut(), {"x": "B,S,8"}).warnings
+    assert "attention is written out (test_trace.py:" in scores
+    assert "B*(S**2) elements" in scores
+    assert "a contraction is a product and a sum (test_trace.py:" in product
+    assert "(S**2) elements" in product
+    assert trace(zoo.Decoder(), {"tokens": "B,S"}).warnings == ()
