@@ -180,3 +180,21 @@ def test_a_module_without_a_loss_is_a_lower_bound_and_options_of_stated_networks
             roofline.train(bad, "h100", sequence=8, batch=4)
     with pytest.raises(RooflineError, match="depends on a parameter that learns"):
         roofline.trace(NoLoss(8, 8).requires_grad_(False), {"input": "B,S,8"}, training=True)
+
+
+class Grouped(nn.Conv1d):
+    """A convolution of groups, and its loss."""
+
+    def forward(self, x: Any) -> Any:
+        return super().forward(x).mean()
+
+
+def test_a_grouped_convolution_takes_twice_its_flops_backward_where_torch_counts_one_group() -> None:
+    layer, once = Grouped(8, 8, 5, padding=2, groups=4), 2 * 4 * 7 * 8 * 2 * 5
+    model = roofline.trace(nn.Sequential(nn.Conv1d(8, 8, 1), layer), {"input": "B,8,S"}, training=True)
+    with FlopCounterMode(display=False) as seen:
+        layer(torch.zeros(4, 8, 7, requires_grad=True)).backward()
+    step, _ = model.config.training(SQUARE)  # type: ignore[union-attr]
+    pointwise = 2 * 2 * 4 * 7 * 8 * 8  # what it is given has no gradient
+    assert int(model_flops(step, 7, 4)) - pointwise == 3 * once
+    assert seen.get_total_flops() == 2 * once + 4 * once
