@@ -17,6 +17,8 @@ from roofline.models.shapes.two_towers import TwoTowersConfig
 from roofline.options.words import ModelKind
 from roofline.units import parse_count
 
+_FEWEST = 1000
+"""No network has fewer parameters: 7 is meant as 7B."""
 _EXPECTED = 'expected a range such as "7B..80B", "7B.." or "..80B"'
 
 
@@ -60,10 +62,13 @@ def parse_range(text: str) -> tuple[int, int | None]:
         msg = f"--parameters: given {shown(text)}, {_EXPECTED}"
         raise UsageError(msg)
     try:
-        least, most = (parse_count(end.replace("B", "G")) if end else None for end in ends)
+        least, most = (parse_count(end.upper().replace("B", "G")) if end else None for end in ends)
     except UnitError:
         msg = f"--parameters: given {shown(text)}, {_EXPECTED}"
         raise UsageError(msg) from None
+    if bare := [end for end, number in zip(ends, (least, most), strict=True) if number and number < _FEWEST]:
+        msg = f"--parameters: given {shown(text)}, whose {bare[0]} has no unit; {_EXPECTED}"
+        raise UsageError(msg)
     if most is not None and (least or 0) > most:
         msg = f"--parameters: given {shown(text)}, a range that ends before it begins; {_EXPECTED}"
         raise UsageError(msg)

@@ -53,7 +53,12 @@ def test_what_fits_is_what_predict_says_fits() -> None:
 
 @pytest.mark.parametrize(
     ("text", "least", "most"),
-    [("7B..80B", 7 * 10**9, 80 * 10**9), ("..80G", 0, 80 * 10**9), ("500M..", 5 * 10**8, None), ("7..7", 7, 7)],
+    [
+        ("7B..80B", 7 * 10**9, 80 * 10**9),
+        ("..80G", 0, 80 * 10**9),
+        ("500M..", 5 * 10**8, None),
+        ("7k..7k", 7000, 7000),
+    ],
 )
 def test_a_range(text: str, least: int, most: int | None) -> None:
     assert parse_range(text) == (least, most)
@@ -65,6 +70,8 @@ def test_a_range(text: str, least: int, most: int | None) -> None:
         (2, ("--parameters", "7B"), 'given "7B", expected a range such as "7B..80B"'),
         (2, ("--parameters", "7X..9X"), 'given "7X..9X", expected a range'),
         (2, ("--parameters", ".."), 'given "..", expected a range'),
+        (2, ("--parameters", "7..80B"), 'given "7..80B", whose 7 has no unit; expected a range'),
+        (2, ("--parameters", "..80"), 'given "..80", whose 80 has no unit; expected a range'),
         (2, ("--parameters", "8B..7B"), "a range that ends before it begins"),
         (2, ("--family", "qwen33"), '"qwen33" is not modelled; did you mean qwen3'),
         (3, ("zzz", "--moe"), "no preset has 'zzz' in its name or family and is what these flags ask for"),
