@@ -62,7 +62,7 @@ def parse_range(text: str) -> tuple[int, int | None]:
         msg = f"--parameters: given {shown(text)}, {_EXPECTED}"
         raise UsageError(msg)
     try:
-        least, most = (parse_count(end.upper().replace("B", "G")) if end else None for end in ends)
+        least, most = (parse_count(end.replace("b", "B").replace("B", "G")) if end else None for end in ends)
     except UnitError:
         msg = f"--parameters: given {shown(text)}, {_EXPECTED}"
         raise UsageError(msg) from None
