@@ -6,7 +6,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +54,17 @@ class Seen:
 
 
 @pytest.fixture
-def seen() -> Iterator[Seen]:
+def browser_tab() -> Iterator[Callable[[], Any]]:
+    """A new tab, of a person who was not here before."""
     with playwright.sync_playwright() as running:
         browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield Seen(browser.new_page(viewport={"width": 390, "height": 844}))
+        yield lambda: browser.new_page(viewport={"width": 390, "height": 844})
         browser.close()
+
+
+@pytest.fixture
+def seen(browser_tab: Callable[[], Any]) -> Seen:
+    return Seen(browser_tab())
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +127,60 @@ def test_a_device_of_ones_own_is_dropped(seen: Seen, address: str, tmp_path: Pat
     assert "spec=" not in seen.tab.url
     seen.tab.set_input_files("#own", tmp_path / "large.json")
     seen.until("document.getElementById('problem').textContent.includes('expected at most 32,768')")
+    assert seen.errors == []
+
+
+def test_four_choices_answer_whether_it_fits_and_how_fast(seen: Seen, address: str, browser_tab: Any) -> None:
+    """Qwen3-32B in 4 bits with 32k context on an RTX 4090, kept by a reload, by a link in another tab, and by back."""
+    seen.tab.goto(address)
+    seen.shows("llama-3.1-8b on h100")
+    seen.choose("model", "qwen3-32b")
+    seen.choose("hardware", "rtx-4090")
+    seen.choose("dtype", "w4a16")
+    seen.shows("qwen3-32b on rtx-4090")
+    seen.until("location.hash.includes('dtype=w4a16')")
+    seen.tab.fill("#slider-prompt-number", "32768")
+    seen.tab.keyboard.press("Enter")
+    found = roofline.predict("qwen3-32b", "rtx-4090", dtype="w4a16", prompt=32768).to_dict()
+    assert found["fits"] is False
+    times = f"{found['ttft_s']:.1f} s to the first token, then {1e3 * found['tpot_s']:.1f} ms per token."
+    told = f"It does not fit. If it did: {times}"
+    seen.until(f"document.getElementById('verdict-title').textContent === {json.dumps(told)}")
+    assert "On 2 devices: " in seen.text("remedies")
+    shared = seen.tab.url
+    seen.tab.reload()
+    seen.until(f"document.getElementById('verdict-title').textContent === {json.dumps(told)}")
+    other = Seen(browser_tab())
+    other.tab.goto(shared)
+    other.until(f"document.getElementById('verdict-title').textContent === {json.dumps(told)}")
+    seen.tab.click("#remedies button:has-text('On 2 devices')")
+    seen.shows("qwen3-32b on 2xrtx-4090")
+    assert seen.text("verdict-title").startswith("It fits. ")
+    seen.tab.go_back()
+    seen.until(f"document.getElementById('verdict-title').textContent === {json.dumps(told)}")
+    assert [*seen.errors, *other.errors] == []
+
+
+MARKUP = "<img src=x onerror=document.title='run'><script>document.title='run'</script>"
+
+
+def test_markup_in_names_is_text(seen: Seen, address: str, tmp_path: Path) -> None:
+    spec = (Path(__file__).parents[2] / "hardware_specs" / "a10.yaml").read_text(encoding="utf-8")
+    titled = "".join(
+        f"title: {json.dumps(MARKUP)}\n" if line.startswith("title:") else line for line in spec.splitlines(True)
+    )
+    (tmp_path / "own.yaml").write_text(titled.replace("name: a10\n", "name: own-a10\n"), encoding="utf-8")
+    config = {"model_type": "gpt2", "vocab_size": 50257, "n_positions": 1024, "n_embd": 64, "n_layer": 2, "n_head": 2}
+    (tmp_path / "config.json").write_text(json.dumps({**config, MARKUP: 3, "_name_or_path": MARKUP}), encoding="utf-8")
+    seen.tab.goto(f"{address}#model=gpt2&hardware=h100&batch=1")
+    seen.shows("gpt2 on h100")
+    seen.tab.set_input_files("#own", tmp_path / "own.yaml")
+    seen.shows("gpt2 on own-a10")
+    seen.until("document.getElementById('phase-line').textContent.includes('<script>')")
+    seen.tab.set_input_files("#own", tmp_path / "config.json")
+    seen.until("document.getElementById('notes').textContent.includes('<script>')")
+    assert seen.tab.evaluate("document.querySelectorAll('img, main script').length") == 0
+    assert seen.tab.title() != "run"
     assert seen.errors == []
 
 
