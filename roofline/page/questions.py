@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, TypeAlias, TypedDict
 
 from roofline.classes import frozen
+from roofline.errors import UsageError
 from roofline.hardware.loading import load_every_hardware
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import load_every_system
@@ -14,7 +15,15 @@ from roofline.models.model import load_preset
 from roofline.models.sources import preset_names
 from roofline.options.keywords import completed, part
 from roofline.options.option import Field, fields_of
-from roofline.options.verbs import CompareOptions, FormulaOptions, PredictOptions, SettingOptions, SizeOptions
+from roofline.options.verbs import (
+    CompareOptions,
+    FormulaOptions,
+    JobOptions,
+    PredictOptions,
+    SettingOptions,
+    SizeOptions,
+    TrainOptions,
+)
 from roofline.page.asked import SUBJECT, Pairs, hardware_asked, keywords_of, model_asked, word_asked
 
 Json: TypeAlias = dict[str, Any]
@@ -72,6 +81,29 @@ def size(pairs: Pairs) -> Json:
     return sized(model_asked(pairs), _several(pairs), **options).to_dict()
 
 
+def train(pairs: Pairs) -> Json:
+    """The answer of ``train``."""
+    from roofline.buying.api import train as trained  # noqa: PLC0415
+
+    options = keywords_of(pairs, TrainOptions)
+    return trained(model_asked(pairs), _several(pairs), **options).to_dict()
+
+
+MOST_REQUESTS = 20_000
+"""Of one simulation: a server has others to answer."""
+
+
+def simulate(pairs: Pairs) -> Json:
+    """The answer of ``simulate``. Raises UsageError for more than MOST_REQUESTS."""
+    from roofline.buying.api import simulate as simulated  # noqa: PLC0415
+
+    options = keywords_of(pairs, JobOptions)
+    if options.get("requests", 0) > MOST_REQUESTS:
+        msg = f"requests {options['requests']:,}: at most {MOST_REQUESTS:,} here; roofline simulate has no limit"
+        raise UsageError(msg)
+    return simulated(model_asked(pairs), hardware_asked(pairs), **options).to_dict()
+
+
 def formula(pairs: Pairs) -> Json:
     """The answer of ``formula``."""
     from roofline.formulas.building import build, phases_of  # noqa: PLC0415  (sympy takes a while to load)
@@ -118,7 +150,7 @@ _SUBJECT = dict(
         (
             "A preset, its alias or its hub id.",
             "In place of a model: the text of a config.json.",
-            "A device, a count or a system: h100, 8xh100, dgx-h100; compare and size take several, with commas.",
+            "A device, a count or a system: h100, 8xh100, dgx-h100; compare, size and train take several, with commas.",
             "In place of hardware: the text of a device's YAML file.",
         ),
         strict=True,
@@ -141,6 +173,14 @@ QUESTIONS: Mapping[str, Question] = {
     "size": Question(
         "The fewest rentable units that serve a load within the targets, and the runner-up.",
         size, SizeOptions, _SUBJECT, "buying.answers:SizeAnswer",
+    ),
+    "train": Question(
+        "A training step on each hardware: whether it fits, its time and memory, the best choice; LoRA, days and cost.",
+        train, TrainOptions, _SUBJECT, "buying.answers:TrainAnswer",
+    ),
+    "simulate": Question(
+        "Percentiles under load by discrete events: TTFT, TPOT, goodput, prefix caches and tiers below them.",
+        simulate, JobOptions, _SUBJECT, "simulation.answers:SimulateAnswer",
     ),
     "formula": Question(
         "Count, memory, intensity or time of a model or a layer as a formula in letters.",

@@ -23,7 +23,7 @@ _TOLD = (
 )
 
 
-ASKED = ("predict", "compare", "size", "formula")
+ASKED = ("predict", "compare", "size", "train", "simulate", "formula")
 LISTED = {
     "models": "Every preset by name: its kind, its parameters, the longest sequence that it takes.",
     "hardware": "Every device by name, and every box and cloud shape.",

@@ -15,7 +15,7 @@ from roofline.parallelism.layout import Layout
 from roofline.serving.batch_sweep import curves_in_flight
 from roofline.serving.curve import Curve
 from roofline.serving.hardware_choice import Hardware, read_hardware
-from roofline.serving.scenario import read_question
+from roofline.serving.scenario import Question, read_question
 from roofline.sweeps.evaluation import PartRows, Places
 from roofline.sweeps.parts import Part
 from roofline.timing.energy import mean_power
@@ -57,14 +57,24 @@ def _serve(rows: PartRows, part: Part, places: Places) -> None:
     (its,) = read_hardware([part.hardware], edits_by_room(edits)["hardware"])
     its, only = _replica(its, part)
     requests = rows.values["concurrency"][places]
-    curves = curves_in_flight(question, its, [int(many) for many in requests], only)
-    served = [_Served(curve, requests, lengths["generate"]) for curve in curves if curve.state is not None]
-    if not served:
-        msg = curves[0].problem if curves else f"layout {only}: is none of a replica of {part.model} on {part.hardware}"
-        raise WorkloadError(msg)
+    served = served_in_flight(question, its, requests, lengths["generate"], only)
     best = np.argmax([each.merit for each in served], axis=0)
     for number, each in enumerate(served):
         each.fill(rows, places, best == number)
+
+
+def served_in_flight(
+    question: Question, its: Hardware, requests: Grid, generate: int, only: Layout | None = None
+) -> list[Served]:
+    """Each layout of a replica, or ``only`` one, with so many requests in flight.
+
+    Raises RooflineError where none can serve them.
+    """
+    curves = curves_in_flight(question, its, [int(many) for many in requests], only)
+    if served := [Served(curve, requests, generate) for curve in curves if curve.state is not None]:
+        return served
+    none = f"layout {only}: is none of a replica of {question.model.name} on {its.name}"
+    raise WorkloadError(curves[0].problem if curves else none)
 
 
 def _replica(its: Hardware, part: Part) -> tuple[Hardware, Layout | None]:
@@ -81,7 +91,7 @@ def _replica(its: Hardware, part: Part) -> tuple[Hardware, Layout | None]:
 
 
 @frozen(eq=False)
-class _Served:
+class Served:
     """One layout of a replica at each number of requests in flight."""
 
     curve: Curve

@@ -130,6 +130,20 @@ def test_a_device_of_ones_own_is_dropped(seen: Seen, address: str, tmp_path: Pat
     assert seen.errors == []
 
 
+def test_requests_in_flight_move_in_the_browser_alone(seen: Seen, address: str) -> None:
+    seen.tab.goto(f"{address}#model=gpt2&hardware=a10&prompt=100&generate=20&concurrency=8")
+    seen.shows("gpt2 on a10")
+    seen.until("document.querySelectorAll('#serving-tiles dd').length === 5")
+    before, slider = seen.text("serving-tiles"), "document.getElementById('slider-concurrency')"
+    asked = [each for each in seen.requests if "/page/serving" in each or "/page/shown" in each]
+    seen.tab.evaluate(f"{slider}.value = 20; {slider}.dispatchEvent(new Event('input'))")
+    assert seen.text("serving-tiles") != before
+    assert [each for each in seen.requests if "/page/serving" in each or "/page/shown" in each] == asked
+    seen.tab.evaluate(f"{slider}.dispatchEvent(new Event('change'))")
+    seen.until("!location.hash.includes('concurrency=8')")
+    assert seen.errors == []
+
+
 def test_four_choices_answer_whether_it_fits_and_how_fast(seen: Seen, address: str, browser_tab: Any) -> None:
     """Qwen3-32B in 4 bits with 32k context on an RTX 4090, kept by a reload, by a link in another tab, and by back."""
     seen.tab.goto(address)

@@ -228,6 +228,19 @@ def test_the_page_is_served_whole_behind_its_policy(application: Application) ->
     assert all(f"{name}.js" in assets() for name in MODULES)
 
 
+def test_requests_in_flight_are_those_of_a_sweep(application: Application, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed: nothing is swept")
+    rows = asked(application, "/page/serving", **GPT2, prompt="100", generate="20").json["rows"]
+    study = {"models": "gpt2", "hardware": "a10", "concurrency": [8], "prompt": [100], "generate": [20]}
+    (swept,) = roofline.sweep(study, tmp_path / "sweep").scan().to_table().to_pylist()
+    (own,) = [each for each in rows if each["concurrency"] == 8]
+    for name in ("ttft_s", "tpot_s", "tokens_per_s", "requests_per_s", "total_bytes"):
+        assert own[name] == pytest.approx(swept[name], rel=1e-12), name
+    assert own["tpot_low_s"] < own["tpot_s"] < own["tpot_high_s"]
+    refused = asked(application, "/page/serving", model="bert-base", hardware="a10").json["error"]
+    assert refused.startswith("bert-base: it generates nothing")
+
+
 def test_a_bug_is_told_and_the_server_stays(application: Application, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> Any:
         raise ZeroDivisionError("secret")

@@ -18,7 +18,7 @@ from roofline.page.tools import called, serve_tools, tools
 
 def test_each_tool_says_what_it_takes() -> None:
     told = {each["name"]: each for each in tools()}
-    assert list(told) == ["predict", "compare", "size", "formula", "models", "hardware"]
+    assert list(told) == ["predict", "compare", "size", "train", "simulate", "formula", "models", "hardware"]
     arguments = {"model": "gpt2", "hardware": "a10", "batch": 4, "generate": 3, "set": ["engine.chunk=64"]}
     assert json_schema.check(arguments, told["predict"]["inputSchema"])
     with pytest.raises(json_schema.MismatchError):
@@ -33,6 +33,12 @@ def test_an_answer_is_that_of_the_verb() -> None:
     expected = roofline.predict("gpt2", "a10", batch=4, generate=3, set={"engine.chunk": 64}).to_dict()
     assert found == expected
     assert {"band", "provenance"} <= set(found)
+    lora = called("train", {"model": "gpt2", "hardware": "a10,l4", "lora": 8, "batch": 8, "sequence": 512})
+    assert lora == roofline.train("gpt2", "a10,l4", lora=8, batch=8, sequence=512).to_dict()
+    pictures = {"model": "qwen3-vl-8b", "hardware": "a10", "images": 2, "image_size": "512x512"}
+    assert "encode" in called("predict", pictures)["phases"]
+    load = {"load": "2 req/s", "requests": 40, "workload": "agent", "offload": "kv=20GB"}
+    assert called("simulate", {"model": "llama-3.2-1b", "hardware": "a10", **load})["tiers"]
     assert "gpt2" in [each["name"] for each in called("models", {})["models"]]
     assert set(called("hardware", {})) == {"hardware", "systems"}
 
@@ -45,6 +51,11 @@ def test_an_answer_is_that_of_the_verb() -> None:
         ("predict", {"model": "/etc/passwd", "hardware": "a10"}, "unknown model"),
         ("predict", {"model": "gpt2", "hardware": "a10", "batch": 1.5}, 'batch "1.5": expected a whole number'),
         ("predict", {"model": "gpt2", "hardware": "a10", "batch": {"a": 1}}, "expected a whole number"),
+        ("train", {"model": "gpt2", "hardware": "a10", "lora": 0}, "lora"),
+        ("train", {"model": "gpt2", "hardware": "a10", "engine": "/etc/passwd"}, "a request names no file"),
+        ("simulate", {"model": "gpt2", "hardware": "a10", "requests": 10**9}, "at most 20,000 here"),
+        ("simulate", {"model": "gpt2", "hardware": "a10", "workload": "trace.csv"}, "a request names no file"),
+        ("simulate", {"model": "gpt2", "hardware": "a10", "load": "5 req/s", "offload": "x=1"}, "offload"),
         ("models", {"x": 1}, 'query "x": no such option'),
     ],
 )

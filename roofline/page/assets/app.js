@@ -153,6 +153,7 @@ function paint({ moving = false } = {}) {
   phases(moving);
   if (moving) return;
   fields();
+  serving();
   beside();
   same();
   notes();
@@ -393,6 +394,59 @@ function numbers(op) {
   show("formula-name", h("b", {}, op.name), op.count > 1 ? `, ${op.count} times in a step: ` : ": ", parts.filter(Boolean).join(", "), `, ${format.percent(op.time_s ? op.bound_s / op.time_s : 0)} of its roof.`);
 }
 
+// Continuous batching: what so many requests in flight get, from a list of them that is asked for when one looks.
+
+let flights = {};  // of one question
+
+async function serving() {
+  const asksIt = !from.alone && answer.inputs.generate > 1 && "ttft_s" in answer;
+  byId("serving-card").hidden = !asksIt;
+  if (!asksIt || !byId("serving-details").open) return;
+  const key = JSON.stringify([recordedKey(), answer.inputs.prompt, answer.inputs.generate]);
+  if (flights.key !== key) {
+    flights = { key };
+    try {
+      const found = await from.serving(state, answer);
+      if (flights.key !== key) return;
+      flights.found = found;
+    } catch (failure) {
+      if (flights.key === key) flown(failure.message);
+      return;
+    }
+  }
+  if (flights.found) flown();
+}
+
+function flown(refusal) {
+  if (refusal) {
+    show("serving-slider");
+    show("serving-tiles");
+    show("serving-line", refusal);
+    return;
+  }
+  const { rows, devices } = flights.found;
+  const most = rows.at(-1).concurrency;
+  const wanted = Math.min(most, Number(state.concurrency ?? 16));
+  const row = rows.reduce((best, each) => (Math.abs(Math.log(each.concurrency / wanted)) < Math.abs(Math.log(best.concurrency / wanted)) ? each : best));
+  const moved = (value) => { state = { ...state, concurrency: value }; flown(); };
+  const field = slider({ name: "concurrency", title: "Requests", unit: "in flight", low: 1, most, value: row.concurrency }, moved, (value) => change({ concurrency: value }, { whole: false }));
+  if (field !== byId("serving-slider").firstChild) show("serving-slider", field);
+  if (row.tpot_s === undefined) {
+    show("serving-tiles");
+    show("serving-line", `No layout takes in the prompts of ${format.whole(row.concurrency)} requests in flight.`);
+    return;
+  }
+  const price = priced(roof, state.price);
+  const cost = price === null ? null : (price * devices) / (row.tokens_per_s * 3600) * 1e6;
+  show("serving-line", row.fits === false ? "These do not fit: the engine would make some wait. " : "", `Means of continuous batching at a steady load, each request of ${format.whole(answer.inputs.prompt)} tokens in and ${format.whole(answer.inputs.generate)} out; ${row.layout}.`);
+  show("serving-tiles",
+    tile("Time to first token", format.seconds(row.ttft_s), format.range(row.ttft_low_s, row.ttft_high_s, format.seconds)),
+    tile("Time per output token", format.seconds(row.tpot_s), format.range(row.tpot_low_s, row.tpot_high_s, format.seconds)),
+    tile("Throughput", format.perS(row.tokens_per_s), `output tokens, ${format.plain(row.requests_per_s)} requests a second`),
+    tile("Memory", format.bytes(row.total_bytes), row.fits === false ? "does not fit" : "of the fullest device"),
+    tile("A million tokens", format.usd(cost), price === null ? "no price is known: set one" : "of output, never idle"));
+}
+
 // Other hardware beside this one, for the same workload.
 
 let compared = "";
@@ -508,6 +562,11 @@ async function own(file) {
   }
 }
 
+function opening() {
+  byId("serving-details").open = Boolean(state.concurrency);
+  byId("serving-details").addEventListener("toggle", serving);
+}
+
 function dropping() {
   byId("own").addEventListener("change", (event) => own(event.target.files[0]));
   document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
@@ -524,6 +583,7 @@ async function start() {
   await first;
   lists();
   dropping();
+  opening();
   window.addEventListener("popstate", () => { state = read(location.hash); ask(); });
   for (const id of ["roofline", "regimes-card", "operators", "formula"]) watched.observe(byId(id));
   new ResizeObserver(([{ contentRect }]) => {

@@ -3,7 +3,7 @@
 export const LENGTHS = ["batch", "prompt", "generate", "context"];
 export const DEGREES = ["tp", "pp", "dp", "ep", "cp", "dcp", "sp"];
 const ASKED = ["model", "config", "hardware", "spec", "dtype", "engine", ...LENGTHS, ...DEGREES];
-const SHOWN = ["also", "price", "show", "op", "sort", "rows"];
+const SHOWN = ["also", "price", "concurrency", "show", "op", "sort", "rows"];
 
 export const FIRST = { model: "llama-3.1-8b", hardware: "h100", batch: "1" };
 
