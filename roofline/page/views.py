@@ -21,8 +21,8 @@ from roofline.options.keywords import completed
 from roofline.options.verbs import PredictOptions
 from roofline.options.words import Quantity
 from roofline.page.asked import Pairs, hardware_asked, keywords_of, model_asked, word_asked
+from roofline.page.in_flight import served_to_many
 from roofline.page.questions import Json, Nothing
-from roofline.page.serving import serving
 from roofline.prediction.predict import predict
 from roofline.prediction.recording import Recording
 from roofline.prediction.request import Request
@@ -127,6 +127,6 @@ VIEWS: Mapping[str, Callable[[Pairs], Json]] = {
     "shown": shown,
     "tape": taped,
     "operator": operator,
-    "serving": serving,
+    "serving": served_to_many,
 }
 """By the last part of their paths."""

@@ -16,7 +16,7 @@ IN_FLIGHT = (1, 2, 3, *(part * 2**power for power in range(9) for part in (4, 5,
 """Requests at once."""
 
 
-def serving(pairs: Pairs) -> Json:
+def served_to_many(pairs: Pairs) -> Json:
     """Continuous batching in steady state at each of IN_FLIGHT, in the layout that serves most there; means.
 
     Where no layout takes in as many requests there are no times. Raises RooflineError where there is none at all.
