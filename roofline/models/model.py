@@ -27,7 +27,7 @@ from roofline.models.positions import check_rotation, scaled_positions
 from roofline.models.shapes.config import MAX_LAYERS, Config, parse_config
 from roofline.models.shapes.tower import TowerConfig
 from roofline.models.sight import of_tower, sees, sight_of
-from roofline.models.sources import FACTS, Fact, Source, find_source, preset_of
+from roofline.models.sources import FACTS, Fact, Source, find_source, preset_source
 from roofline.models.wrappers import left_out, text_model
 from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
@@ -175,13 +175,13 @@ def load_preset(name: str) -> Model:
     >>> load_preset("gpt2").parameters
     124439808
     """
-    return _shipped(preset_of(name))
+    return _shipped(preset_source(name).name)
 
 
 @functools.lru_cache(maxsize=512)
 def _shipped(preset: str) -> Model:
     """The network of a preset, read once a process; nothing of a network can be changed."""
-    return _build(find_source(preset), None)
+    return _build(preset_source(preset), None)
 
 
 def _build(source: Source, overrides: Mapping[str, Any] | None) -> Model:

@@ -86,11 +86,11 @@ def _from_path(text: str, path: Path) -> Source:
     link = os.path.islink(path)  # noqa: PTH114  (is_symlink() raises on a name that is too long)
     if path.suffix != ".json" and not folder and not link and not os.path.lexists(path):
         if len(path.parts) == 1 or text.lower() in _by_name(hub=True):
-            return _from_preset(text)
+            return preset_source(text)
         if len(path.parts) == 2 and not path.is_absolute():
             return _from_file(_cached(text))
     elif len(path.parts) == 1 and not (path.suffix == ".json" or folder or link):
-        return _from_preset(text)
+        return preset_source(text)
     return _from_file(path / "config.json" if folder else path)
 
 
@@ -101,17 +101,6 @@ def is_code(text: str) -> bool:
     [True, True, False, False]
     """
     return text.startswith(TRANSFORMERS) or ".py:" in text or text.endswith(".py")
-
-
-def preset_of(name: str) -> str:
-    """The preset that a name, an alias or an id of the hub means, under an alias that is no spelling of its name.
-
-    Raises ConfigError; no file is looked for.
-
-    >>> preset_of("meta-llama/Llama-3.1-8B")
-    'llama-3.1-8b'
-    """
-    return _from_preset(name).name
 
 
 def preset_names() -> list[str]:
@@ -135,7 +124,14 @@ def _shipped_presets() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
 
 
-def _from_preset(name: str) -> Source:
+def preset_source(name: str) -> Source:
+    """The preset that a name, an alias or an id of the hub means, under an alias that is no spelling of its name.
+
+    Raises ConfigError; whatever the name, no other file is looked for.
+
+    >>> preset_source("meta-llama/Llama-3.1-8B").name
+    'llama-3.1-8b'
+    """
     folded = name.lower()  # names ignore case, as those of hardware do
     if folded in preset_names():
         preset = _read_preset(folded)

@@ -17,6 +17,7 @@ from shell import answer, refusal
 
 import roofline
 from roofline.errors import MissingExtraError, UsageError
+from roofline.models import model
 from roofline.options.option import fields_of
 from roofline.options.verbs import PredictOptions
 from roofline.page import server
@@ -155,6 +156,7 @@ def test_a_folder_that_has_the_name_of_a_preset_is_not_read(
     (tmp_path / "gpt2").mkdir()
     (tmp_path / "gpt2" / "config.json").write_text("{}", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    model._shipped.cache_clear()
     files.clear()
     assert asked(application, "/api/predict", **GPT2, batch="3").status == 200
     assert [file for file in files if "config.json" in file] == []
