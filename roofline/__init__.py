@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from roofline import charts as charts
     from roofline.buying.api import compare, simulate, size, train
     from roofline.buying.ranking import Comparison
     from roofline.buying.recording import record, record_training

@@ -6,7 +6,7 @@ A package declares what its results look like as JSON in a module ``answers``: T
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from typing_extensions import TypedDict
 
@@ -36,7 +36,9 @@ class Closed(TypedDict):
 class Answer(Closed):
     """The root of a result: which version answers."""
 
-    schema_version: Annotated[int, Says("version of these fields: it grows where one changes its meaning or goes")]
+    schema_version: Annotated[
+        Literal[1], Says("version of these fields: it grows where one changes its meaning or goes")
+    ]
     version: Annotated[str, Says("version of roofline")]
 
 

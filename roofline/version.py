@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 SCHEMA_VERSION = 1
-"""The version of the fields of all results: it grows where one is renamed, is dropped, or changes its meaning."""
+"""The version of the fields of all results: it grows where one is renamed, is dropped, or changes its meaning; the
+schemas state it as the only value of the field (``schema.Answer``)."""
 
 
 def tool_version() -> str:

@@ -195,6 +195,8 @@ def _sweep_text(swept: Sweep) -> str:
     from roofline.units import format_quantity
 
     size = format_quantity(sum(path.stat().st_size for path in swept.parts()), "bytes", digits=2)
+    trained = all(part["phase"] == "train" for part in swept.manifest["parts"])
+    asked = "" if trained else " --where 'fits and tpot_s < 0.03'"
     refused = f", {swept.refused:,} refused" if swept.refused else ""
     reasons = swept.reasons() if swept.refused else []
     why = [f"refused {count:,}: {reason}" for reason, count in reasons[:3]]
@@ -202,5 +204,5 @@ def _sweep_text(swept: Sweep) -> str:
     return (
         f"{swept.rows:,} rows in {len(swept.parts())} files of {swept.folder}, {size}{refused}\n"
         + "".join(f"{line}\n" for line in why)
-        + f"roofline sweep show {swept.folder} --best usd_per_mtoken --where 'fits and tpot_s < 0.03'"
+        + f"roofline sweep show {swept.folder} --best usd_per_mtoken{asked}"
     )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Unpack
 
 from roofline.calibration.constants import ConstantSet
@@ -40,6 +39,25 @@ from roofline.version import versions
 
 if TYPE_CHECKING:
     from roofline.prediction.layouts.search import Chosen
+
+
+class Phases(Mapping[Phase, PhasePrediction]):
+    """Phase -> its prediction; a phase is asked for by its name, such as ``"decode"``."""
+
+    def __init__(self, held: Iterable[tuple[Phase, PhasePrediction]]) -> None:
+        self._held: dict[str, PhasePrediction] = dict(held)
+
+    def __getitem__(self, phase: str) -> PhasePrediction:
+        return self._held[phase]
+
+    def __iter__(self) -> Iterator[Phase]:
+        return map(Phase, self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __repr__(self) -> str:
+        return repr(self._held)
 
 
 @dataclass(frozen=True)
@@ -100,9 +118,9 @@ class Prediction:
         return self.recipe.precision
 
     @property
-    def phases(self) -> Mapping[Phase, PhasePrediction]:
+    def phases(self) -> Phases:
         """Phase -> its prediction, in the order in which they run; cannot be changed."""
-        return MappingProxyType(dict(self.by_phase))
+        return Phases(self.by_phase)
 
     @property
     def request_s(self) -> float:

@@ -307,8 +307,17 @@ def test_the_arrow_says_how_far_the_roof_is() -> None:
     figure = chart.draw_roofline(one)
     working = [op for op in one.phases["decode"].operators if op.figures.bytes]
     best = max(working, key=lambda op: op.figures.time_s - op.figures.bound_s)
-    (label,) = figure.findobj(lambda a: isinstance(a, Text) and a.get_text().startswith("to the roof"))
-    assert label.get_text() == f"to the roof: up to {best.figures.time_s / best.figures.bound_s:.2g}x"
+    (label,) = figure.findobj(lambda a: isinstance(a, Text) and a.get_text().endswith("to its roof"))
+    assert label.get_text() == f"{best.name}: {best.figures.time_s / best.figures.bound_s:.2g}x to its roof"
+
+
+def test_devices_differ_in_shape_where_phases_do_not_take_the_shapes() -> None:
+    decode = [predict("llama-3.1-8b", device, context=2048) for device in ("h100", "mi300x", "a100")]
+    figure = chart.draw_roofline(decode)
+    shapes = {series: artist(figure, f"operator:{series}:decode:gate_up").get_paths()[0] for series in range(3)}
+    assert len({path.vertices.tobytes() for path in shapes.values()}) == 3
+    (label,) = figure.findobj(lambda a: isinstance(a, Text) and a.get_text().endswith("to its roof"))
+    assert label.get_text().startswith("gate_up on a100-sxm-80gb: ")  # which has the most to gain
 
 
 def test_bound_is_told_by_the_marker_as_well_as_by_colour() -> None:

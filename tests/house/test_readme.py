@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import os
 import re
 import runpy
@@ -21,14 +22,22 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from shell import printed, printed_afresh  # noqa: E402
+from shell import printed, printed_afresh, roofline  # noqa: E402
 
 from roofline.cli import app as cli  # noqa: E402
 
 TUTORIALS = ROOT / "docs" / "tutorials"  # which test_tutorials.py lives through
 PAGES = sorted(page for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")] if page.parent != TUTORIALS)
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+_YAML = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
+MEASURED = {"doctor", "calibrate", "validate", "mcp"}
+"""Verbs that time this machine, or serve until they are stopped: their own tests run them."""
+SMALL = {
+    "model_type": "llama", "hidden_size": 512, "intermediate_size": 1024, "num_hidden_layers": 4,
+    "num_attention_heads": 8, "vocab_size": 1000, "max_position_embeddings": 4096,
+}  # fmt: skip
 _TYPED = re.compile(r"(?m)^    (roofline .*)$")
+TYPED = [page for page in PAGES if _TYPED.search(page.read_text()) and page.name != "gallery.md"]  # which is drawn
 _CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
@@ -66,6 +75,30 @@ def test_typed_commands_have_verbs_and_flags_that_exist(page: Path) -> None:
             _, verb, words = verb.resolve_command(whole, words)
         assert verb is not None
         verb.make_context("typed", words, parent=whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", TYPED, ids=lambda page: page.name)
+def test_typed_commands_answer(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of the page, in a folder with the files that it speaks of."""
+    pytest.importorskip("torch")
+    text = page.read_text()
+    monkeypatch.chdir(tmp_path)
+    for name in ("examples", "docs"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    own = (ROOT / "docs" / "how-to" / "own-hardware.md").read_text()
+    study = (ROOT / "docs" / "sweeps.md").read_text()
+    (tmp_path / "my_gpu.yaml").write_text(_YAML.findall(own)[0])
+    (tmp_path / "my-cpu.yaml").write_text(_YAML.findall(own)[0].replace("fp16: 200", "fp32: 100"))
+    (tmp_path / "study.yaml").write_text(_YAML.findall(study)[0])
+    (tmp_path / "config.json").write_text(json.dumps(SMALL))
+    (tmp_path / "shapes.csv").write_text("op,m,k,n\nmatmul,16,4096,4096\n")
+    for command in _TYPED.findall(text):
+        words = shlex.split(command)[1:]
+        if words[0] in MEASURED or words[:2] == ["page", "--open"] or any("dask://" in word for word in words):
+            continue
+        code, out, err = roofline(*words)
+        assert (code, bool(out)) == (0, True), f"{command}: {err}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

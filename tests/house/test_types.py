@@ -7,11 +7,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from source import PACKAGE
 
 CORE = ("number.py", "program", "cost", "timing", "parallelism")
 ARGUED = {("number.py", "Operand: TypeAlias = Any")}
 """File, and the line as it stands; a comment there says why."""
+
+
+USED = Path(__file__).parents[1] / "support" / "typed_use.py"
+"""What a user's project writes."""
 
 
 def core_files() -> list[Path]:
@@ -29,6 +34,25 @@ def uses_of_any(source: str) -> Iterator[str]:
         named = isinstance(node, ast.Name) and node.id in names
         if named or (isinstance(node, ast.Attribute) and node.attr == "Any"):
             yield lines[node.lineno - 1].strip()
+
+
+@pytest.mark.slow
+def test_a_project_that_uses_the_package_is_typed(tmp_path: Path) -> None:
+    """By its own strict settings, against the marker and the stubs that the package ships; and a slip is found."""
+    api = pytest.importorskip("mypy.api")
+    asked = ["--strict", "--ignore-missing-imports", "--cache-dir", str(tmp_path / "cache")]
+    told, _, code = api.run([*asked, str(USED)])
+    assert code == 0, told
+    slip = tmp_path / "slip.py"
+    slip.write_text(USED.read_text().replace("figures.time_s", "figures.time_ms", 1))
+    told, _, code = api.run([*asked, str(slip)])
+    assert code == 1
+    assert 'no attribute "time_ms"' in told
+    assert len(told.splitlines()) == 2
+
+
+def test_the_types_of_the_package_are_told() -> None:
+    assert (PACKAGE / "py.typed").exists()
 
 
 def test_any_is_found_under_every_name() -> None:

@@ -19,6 +19,10 @@ BOUNDS = ("compute", "memory", "latency", "link")
 
 HATCHES: Mapping[str, str] = {"compute": "////", "memory": "", "latency": "....", "link": "xxxx"}
 SHAPES: Mapping[str, str] = {"encode": "D", "prefill": "o", "decode": "s"}
+"""The marker of a phase."""
+
+DEVICE_SHAPES = "soD^vP"
+"""Markers of several devices, where all points are of one phase: colours alone would not tell them apart."""
 
 
 @frozen

@@ -15,7 +15,7 @@ from roofline.charts.drawing.legend import Entry, bound_entry, draw_legend, phas
 from roofline.charts.drawing.placement import Field, rings, segment_marks
 from roofline.charts.drawing.scales import Scale, frame, si
 from roofline.charts.drawing.sheet import Sheet, measure, names, rounded
-from roofline.charts.drawing.theme import SHAPES
+from roofline.charts.drawing.theme import DEVICE_SHAPES, SHAPES
 from roofline.charts.marks.numbering import Picture, draw_names, draw_points, number_points, split_sheet
 from roofline.charts.marks.points import (
     Ceilings,
@@ -115,7 +115,7 @@ def _legend(picture: Picture, measured: bool) -> list[Entry]:
     phases = list(dict.fromkeys(point.phase for point in picture.points))
     bounds = [b for b in ("memory", "compute", "latency", "link") if any(p.bound_by == b for p in picture.points)]
     several = len(picture.predictions) > 1
-    found = [phase_entry(phase, theme) for phase in phases]
+    found = [] if picture.shaped_by_device else [phase_entry(phase, theme) for phase in phases]
     found += [bound_entry(bound, theme, SHAPES[phases[0]], theme.muted if several else None) for bound in bounds]
     found.append(Entry("area: share of the phase's time"))
     strong = theme.muted if several else theme.ink
@@ -124,8 +124,9 @@ def _legend(picture: Picture, measured: bool) -> list[Entry]:
         found.append(Entry("measured", "x", "", theme.ink, theme.ink))
     if several:
         for index, prediction in enumerate(picture.predictions):
-            colour = theme.series[index % 6]
-            found.append(Entry(distinct_label(picture.predictions, prediction), line="-", edge=colour, width=3.0))
+            colour, label = theme.series[index % 6], distinct_label(picture.predictions, prediction)
+            shape = DEVICE_SHAPES[index % 6] if picture.shaped_by_device else ""
+            found.append(Entry(label, shape, "" if shape else "-", colour, colour, width=1.0 if shape else 3.0))
     return found
 
 
@@ -210,7 +211,8 @@ def _draw_arrow(picture: Picture, points: list[Point], ax: Axes, room: Field) ->
                     arrowprops={"arrowstyle": "-|>", "color": sheet.theme.ink, "linewidth": 1.1, "shrinkA": radius,
                                 "shrinkB": 0, "mutation_scale": 0.9 * sheet.size.small})  # fmt: skip
         room.mark(segment_marks(np.array([(start[0], start[1] + radius + 4), end])))
-    words = f"to the roof: up to {rounded(found.headroom, 2)}x"
+    whose = f" on {picture.predictions[found.series].hardware.name}" if len(picture.predictions) > 1 else ""
+    words = f"{found.name}{whose}: {rounded(found.headroom, 2)}x to its roof"
     width, height = measure(words, sheet.size.small, "bold")
     centre = (start[0], (start[1] + end[1]) / 2)
     spots, costs = rings(centre, width, height, max(radius, 3.0), 110.0)

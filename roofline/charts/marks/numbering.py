@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from roofline.charts.drawing.legend import Entry, Row, bound_style, draw_table
 from roofline.charts.drawing.placement import Field, boxes_around, rings
 from roofline.charts.drawing.sheet import Sheet, measure
-from roofline.charts.drawing.theme import SHAPES, ink_on
+from roofline.charts.drawing.theme import DEVICE_SHAPES, SHAPES, ink_on
 from roofline.charts.marks.points import distinct_label
 from roofline.charts.marks.roofs import lead
 from roofline.prediction.predict import Prediction
@@ -22,6 +22,9 @@ from roofline.units import format_quantity
 
 LARGEST, LEAST = 3.6, 0.6
 """Diameters of the marker of an operator that takes all of its phase's time, and of the smallest. [heights of type]"""
+
+AMONG_DEVICES = 0.6
+"""So much smaller are markers where several devices have the same operators at the same intensity."""
 
 
 class Placed(Protocol):
@@ -64,7 +67,17 @@ class Picture:
 
     def diameter(self, point: Placed) -> float:
         """The area is the share of the phase's time, down to a marker that is just seen. [pt]"""
-        return self.sheet.size.small * max(LARGEST * math.sqrt(point.share), LEAST)
+        among = AMONG_DEVICES if len(self.predictions) > 1 else 1.0
+        return self.sheet.size.small * max(among * LARGEST * math.sqrt(point.share), LEAST)
+
+    def shape(self, point: Placed) -> str:
+        """Of its phase; where several devices are of one phase, of its device."""
+        return DEVICE_SHAPES[point.series % 6] if self.shaped_by_device else SHAPES[point.phase]
+
+    @property
+    def shaped_by_device(self) -> bool:
+        """Whether shapes tell devices apart, not phases."""
+        return len(self.predictions) > 1 and len({point.phase for point in self.points}) == 1
 
 
 def draw_points(picture: Picture, ax: Axes, room: Field) -> None:
@@ -75,7 +88,7 @@ def draw_points(picture: Picture, ax: Axes, room: Field) -> None:
         point = picture.points[index]
         diameter = picture.diameter(point)
         style = bound_style(point.bound_by, theme, picture.colour(point))
-        ax.scatter([point.place[0]], [point.place[1]], s=diameter**2, marker=SHAPES[point.phase], zorder=4, alpha=0.92,
+        ax.scatter([point.place[0]], [point.place[1]], s=diameter**2, marker=picture.shape(point), zorder=4, alpha=0.92,
                    gid=f"operator:{point.series}:{point.phase}:{point.name}", **style)  # fmt: skip
         room.mark(boxes_around([picture.sheet.locate(ax, *point.place)], 0.8 * diameter, 0.8 * diameter), weight=3)
 
@@ -192,7 +205,7 @@ def _heading(picture: Picture, series: int, phase: Phase) -> str:
 def _name(picture: Picture, index: int) -> Row:
     point, theme = picture.points[index], picture.sheet.theme
     style = bound_style(point.bound_by, theme, picture.colour(point))
-    mark = Entry("", SHAPES[point.phase], "", style["facecolors"], style["edgecolors"], width=style["linewidths"])
+    mark = Entry("", picture.shape(point), "", style["facecolors"], style["edgecolors"], width=style["linewidths"])
     return Row((str(picture.numbers[index]), point.name, *picture.cells(point)), mark)
 
 
