@@ -28,13 +28,15 @@ AttentionLibrary: TypeAlias = Literal[
     "cudnn",
     "triton",
     "sdpa",
+    "aiter",
     "llama-cpp",
     "llama-cpp-b6000",
     "fused",
     "materialised",
 ]
 """Whose kernels attend: FlashAttention 1, its copy in Triton, 2 and 3, FlashInfer, TensorRT-LLM, cuDNN, Triton, torch's
-scaled dot product; ``fused`` is one kernel of no library in particular, ``materialised`` stores the scores."""
+scaled dot product, AMD's AITER, llama.cpp's; ``fused`` is one kernel of no library in particular, ``materialised``
+stores the scores."""
 
 MatmulLibrary: TypeAlias = Literal["vendor", "trtllm", "llama-cpp", "llama-cpp-b6000"]
 """Whose kernels multiply: the vendor's (cuBLAS and its like), TensorRT-LLM's, which quantise activations too, or
