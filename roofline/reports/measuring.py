@@ -33,6 +33,13 @@ def findings_text(found: Findings) -> str:
         f"instructions  {e['instructions']}, as torch uses them",
         f"software      {e['torch']}, Python {e['python']}, {e['system']}",
     ]
+    if nodes := e.get("numa_nodes"):
+        lines[1] += f", {nodes} NUMA node{'' if nodes == 1 else 's'}"
+    if nodes is not None and nodes > 1:
+        lines.append(
+            "NUMA          cores read the memory of other nodes more slowly: time one node, numactl --cpunodebind=0 "
+            "--membind=0, with its cores as --threads"
+        )
     if "driver" in e:
         lines.append(f"driver        {e['driver']}, CUDA {e['cuda']}, power limit {e['power_limit']}")
     optional = ", ".join(f"{name} {installed(name) or 'missing'}" for name in OPTIONAL)

@@ -32,6 +32,7 @@ class EnvironmentAnswer(TypedDict):
     pyarrow: NotRequired[Annotated[str, Says("version of pyarrow")]]
     transformers: NotRequired[Annotated[str, Says("version of transformers")]]
     huggingface_hub: NotRequired[Annotated[str, Says("version of huggingface_hub")]]
+    numa_nodes: NotRequired[Annotated[int, Says("parts of a CPU's memory that are nearer to some cores")]]
     cuda: NotRequired[Annotated[str | None, Says("version of CUDA")]]
     driver: NotRequired[Annotated[str | None, Says("version of the driver")]]
     power_limit: NotRequired[Annotated[str | None, Says("power limit, with its unit")]]

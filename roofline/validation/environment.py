@@ -7,6 +7,7 @@ import platform
 import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from roofline.classes import frozen
@@ -70,6 +71,8 @@ def describe_environment(device: Device) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         **{name: installed(name) for name in OPTIONAL if installed(name)},
     }
+    if device.kind == "cpu" and (nodes := numa_nodes()):
+        found["numa_nodes"] = nodes
     if device.kind == "cuda":
         found |= {
             "cuda": torch.version.cuda,
@@ -77,6 +80,11 @@ def describe_environment(device: Device) -> dict[str, Any]:
             "power_limit": _nvidia("power.limit"),
         }
     return found
+
+
+def numa_nodes(where: Path = Path("/sys/devices/system/node")) -> int:
+    """The NUMA nodes that Linux sees: parts of the memory that are nearer to some cores. 0 where it does not say."""
+    return sum(1 for node in where.glob("node[0-9]*"))
 
 
 def installed(name: str) -> str | None:

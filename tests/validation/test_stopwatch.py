@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from roofline.validation.environment import ADVISED, default_threads, missing_settings, settings
+from roofline.reports.measuring import findings_text
+from roofline.validation.doctor import Findings
+from roofline.validation.environment import (
+    ADVISED,
+    SelfTest,
+    default_threads,
+    missing_settings,
+    numa_nodes,
+    settings,
+)
 from roofline.validation.stopwatch import Sample, Samples, Stopwatch, stalled
 
 
@@ -107,3 +117,21 @@ def test_settings_that_are_missing_are_named() -> None:
     assert missing_settings(1, {**settings(1), "OMP_NUM_THREADS": "8"}) == {"OMP_NUM_THREADS": "1"}
     assert set(ADVISED) <= set(missing_settings(1, {}))
     assert default_threads() >= 1
+
+
+def test_numa_nodes_are_counted_and_several_are_a_reason_to_pin(tmp_path: Path) -> None:
+    for name in ("node0", "node1", "online", "possible"):
+        (tmp_path / name).mkdir()
+    assert numa_nodes(tmp_path) == 2
+    assert numa_nodes(tmp_path / "absent") == 0
+    environment = {"device": "a CPU", "device_kind": "cpu", "cores": 8, "threads": 8, "memory_bytes": 1e9,
+                   "cache_bytes": 1e6, "instructions": "AVX2", "torch": "torch 2", "python": "3.11",
+                   "system": "Linux"}  # fmt: skip
+    told = {
+        nodes: findings_text(Findings({**environment, "numa_nodes": nodes}, SelfTest(False, 1.0, 1.0, 0.01), {}))
+        for nodes in (1, 2)
+    }
+    assert "1 NUMA node\n" in told[1]
+    assert "numactl" not in told[1]
+    assert "2 NUMA nodes\n" in told[2]
+    assert "numactl --cpunodebind=0" in told[2]
