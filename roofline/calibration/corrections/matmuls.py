@@ -187,8 +187,8 @@ class UnpackMemory(Correction):
 
     source: ClassVar = (
         "llama.cpp, ggml/src/ggml-cuda/ggml-cuda.cu, ggml_cuda_op_mul_mat_cublas: to_fp16_cuda, then cublasGemmEx. "
-        "Each model left out of the fit in turn, prompts from 512 tokens on Strix Halo under builds before December 2025: "
-        "median error 39.6 % where weights are unpacked neither in memory nor in tiles, 21.4 % with both "
+        "Each model left out of the fit in turn, prompts from 512 tokens on Strix Halo under builds before December "
+        "2025: median error 39.6 % where weights are unpacked neither in memory nor in tiles, 21.4 % with both "
         "(benchmarks/llama_cpp.py)"
     )
     explained: ClassVar = "weights are unpacked in memory first, {traffic} x their size in 16 bits"
