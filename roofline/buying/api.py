@@ -41,7 +41,6 @@ from roofline.simulation.deployment import one_pool
 from roofline.simulation.simulate import Simulation
 from roofline.simulation.simulate import simulate as simulated
 from roofline.simulation.tiers import named_tiers
-from roofline.training.launching.launching import options_under, startable, usual_under
 
 
 @takes(CompareOptions)
@@ -201,6 +200,8 @@ def train_to_launch(
     >>> step.choice.zero, step.question.recipe.name
     (3, 'bf16-fsdp')
     """
+    from roofline.training.launching.launching import startable, usual_under  # noqa: PLC0415  (few are launched)
+
     return train_on(model, _names(hardware), usual_under(program, options), startable(program))
 
 
@@ -216,6 +217,8 @@ def train_launched(configuration: str, hardware: str | HardwareSpec, **options: 
     >>> train_launched(arguments, "8xh100").step.choice.layout.dp
     8
     """
+    from roofline.training.launching.launching import options_under  # noqa: PLC0415  (likewise)
+
     names = _names(hardware)
     if len(names) > 1:
         msg = "from: a configuration is for as many devices as it has; give one --hardware"

@@ -29,7 +29,6 @@ SEQUENCE = 128
 def train(model: str | None, flags: TrainFlags) -> None:
     """Training: what fits, the best layout, the time of a step, the days and money of a run; exit 4 beyond --days."""
     hardware = _checked(model, flags)
-    from roofline.reports.export import write_result
     from roofline.reports.prediction import to_json
     from roofline.reports.training import training_rows, training_text
 
@@ -38,6 +37,8 @@ def train(model: str | None, flags: TrainFlags) -> None:
     for warning in found.model.warnings:
         warn(warning)
     if flags["output"] is not None:
+        from roofline.reports.export import write_result
+
         write_result(found.to_dict, partial(training_rows, found), flags["output"])
     if flags["plot"] is not None:
         cli_plot.plot_training(found.step, flags["plot"])
@@ -65,9 +66,9 @@ def _checked(model: str | None, flags: TrainFlags) -> str:
         refuse(f"{model} and --from: the configuration names the model; give one of them")
     if flags["hardware"] is None:
         refuse("--hardware is missing; try 64xh100, or 64xh100,64xmi300x (roofline hardware list)")
-    from roofline.reports.export import check_output
-
     if flags["output"] is not None:
+        from roofline.reports.export import check_output
+
         check_output(flags["output"])
     if flags["plot"] is not None:
         cli_plot.check(flags["plot"])
