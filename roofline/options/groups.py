@@ -156,7 +156,7 @@ class ExpertLoad(TypedDict, total=False):
     routing: Annotated[
         str,
         Option(
-            "Load of experts: uniform, balanced, or skewed such as power_law:1.2; the fullest device is timed.",
+            "Expert routing: uniform, balanced, or skewed such as power_law:1.2; the fullest device is timed.",
             default="uniform",
             metavar="FORM",
         ),
@@ -270,7 +270,12 @@ class Degrees(TypedDict, total=False):
     ]
     dp: Annotated[
         int | None,
-        Option("Replicas.", usual="the best layout; in simulate the fewest devices", everyday=True, line=_DEGREES),
+        Option(
+            "Data-parallel replicas.",
+            usual="the best layout; in simulate the fewest devices",
+            everyday=True,
+            line=_DEGREES,
+        ),
     ]
     ep: Annotated[
         int | None,
@@ -302,7 +307,7 @@ class Degrees(TypedDict, total=False):
     sp: Annotated[
         int | None,
         Option(
-            "Sequences split too: 1, or as tp.",
+            "Sequence parallelism: 1, or as tp.",
             usual="the best layout; in simulate the fewest devices",
             everyday=True,
             line=_DEGREES,
@@ -359,7 +364,7 @@ class Clients(TypedDict, total=False):
 class Load(Rate, Clients, total=False):
     """Load"""
 
-    users: Annotated[int | None, Option("In place of a load: users, each active by himself.", everyday=True)]
+    users: Annotated[int | None, Option("In place of a load: users, each active independently.", everyday=True)]
     activity: Annotated[
         float | None,
         Option("Part of the time in which a user waits for an answer.", usual="1", metavar="SHARE", everyday=True),
@@ -367,7 +372,7 @@ class Load(Rate, Clients, total=False):
     headroom: Annotated[
         float | None,
         Option(
-            "Share of the capacity kept free, for want of queues.",
+            "Share of the capacity kept free, since means know no queues.",
             usual="0.2 of a load; 0 of what is in flight, and of percentiles",
             metavar="SHARE",
         ),
@@ -420,7 +425,7 @@ class Offloaded(TypedDict, total=False):
     offload: Annotated[
         str | None,
         Option(
-            "Tiers that keep KV caches below the devices' memory: kv=200GB of the host's, kv=200GB+ssd:4TB@12GB/s.",
+            "KV cache offloading, tiers below the devices' memory: kv=200GB of the host's, kv=200GB+ssd:4TB@12GB/s.",
             usual="none",
             metavar="kv=TIERS",
         ),
@@ -514,7 +519,10 @@ class Owning(TypedDict, total=False):
     ]
     pue: Annotated[float, Option("Power of the site / power of the devices.", default=1.3, metavar="RATIO")]
     power_price: Annotated[str | float, Option("Price of energy.", default=0.12, usual="0.12USD/kWh", metavar="PRICE")]
-    hosting: Annotated[str | float, Option("Price of a device's place.", default=0.0, usual="0USD/h", metavar="PRICE")]
+    hosting: Annotated[
+        str | float,
+        Option("Price of hosting a device.", default=0.0, usual="0USD/h", metavar="PRICE"),
+    ]
 
 
 class PriceOf(TypedDict, total=False):

@@ -198,7 +198,7 @@ class SettingOptions(Dtype, Conventions, Timing, Kept, total=False):
     policy: Annotated[
         str,
         Option(
-            "Saved activations: what is made again of them: none, selective (attention's scores), full (all but the "
+            "Saved activations: what is recomputed of them: none, selective (attention's scores), full (all but the "
             "input of each layer), every:K (of each K-th).",
             default="none",
             metavar="POLICY",
@@ -223,7 +223,11 @@ class FormulaFlags(Hardware, FormulaOptions, Tracing, JsonOutput, total=False):
     ]
     elasticity: Annotated[
         str | None,
-        Option("How it answers to one symbol: B, S, bandwidth, latency ...", metavar="LETTER", everyday=True),
+        Option(
+            "Percent of change for one percent of B, S, bandwidth, latency ...",
+            metavar="LETTER",
+            everyday=True,
+        ),
     ]
     latex: Annotated[bool, Option("Print LaTeX.", default=False, everyday=True)]
     python: Annotated[bool, Option("Print a Python function.", default=False, everyday=True)]
@@ -299,7 +303,7 @@ class TrainingStep(TypedDict, total=False):
     zero: Annotated[
         int | None,
         Option(
-            "What replicas split: 0 nothing, 1 optimizer states, 2 gradients too, 3 weights too (FSDP).",
+            "ZeRO stage, what replicas shard: 0 nothing, 1 optimizer states, 2 gradients too, 3 weights too (FSDP).",
             usual="the best",
             metavar="N",
             everyday=True,
@@ -308,7 +312,7 @@ class TrainingStep(TypedDict, total=False):
     recompute: Annotated[
         str | None,
         Option(
-            "Activations that are made again: none, selective (attention's scores), full, every:K, optimal:BYTES.",
+            "Activation recomputation: none, selective (attention's scores), full, every:K, optimal:BYTES.",
             usual="the best",
             metavar="POLICY",
             everyday=True,
@@ -317,7 +321,7 @@ class TrainingStep(TypedDict, total=False):
     schedule: Annotated[
         str,
         Option(
-            "Of a pipeline: 1f1b, gpipe, interleaved:V, zb-h1, zb-h2, dualpipe.",
+            "Pipeline schedule: 1f1b, gpipe, interleaved:V, zb-h1, zb-h2, dualpipe.",
             default="1f1b",
             metavar="NAME",
             everyday=True,
@@ -333,13 +337,15 @@ class TrainingStep(TypedDict, total=False):
         ),
     ]
     gradients: Annotated[
-        str | None, Option("Format that gradients add up in.", usual="as the recipe has it", metavar="FORMAT")
+        str | None, Option("Format in which gradients are accumulated.", usual="as the recipe has it", metavar="FORMAT")
     ]
     dropout: Annotated[bool, Option("With dropout and its masks.", default=False)]
     hidden: Annotated[
         float,
         Option(
-            "Share of data parallelism's exchanges that runs behind the passes for free.", default=0.0, metavar="SHARE"
+            "Share of data-parallel communication that overlaps with computation, at no cost.",
+            default=0.0,
+            metavar="SHARE",
         ),
     ]
 
@@ -372,7 +378,7 @@ class TrainingLearns(TypedDict, total=False):
     trained: Annotated[
         str | None,
         Option(
-            "attention, ffn, embedding, head, norms or operators such as q_proj,v_proj: what learns, or has adapters.",
+            "attention, ffn, embedding, head, norms or operators such as q_proj,v_proj: what is trained, or has LoRA.",
             usual="all",
             metavar="NAMES",
             everyday=True,

@@ -152,7 +152,7 @@ def _footer(step: TrainingStep) -> list[str]:
     return [
         f"engine {q.request.engine.name}, constants of {q.request.constants.name}; schedule {q.schedule.words}",
         f"gradients add up in {q.recipe.gradients}; states: {q.optimizer.source}",
-        "MFU counts the model's FLOPs, HFU what is made again too; without checkpoints, failures",
+        "MFU counts the model's FLOPs, HFU recomputed ones too; without checkpoints, failures",
     ]
 
 

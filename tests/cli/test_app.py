@@ -93,7 +93,8 @@ def test_examples_of_help_have_flags_that_exist() -> None:
             first, *words = example.split()
             assert first == name
             verb.make_context(name, words, parent=context)
-            assert f"\n  roofline {example}\n" in answer(name, "--help")
+            shown_as = answer(name, "--help").replace(" \\\n    ", " ")  # long ones go on behind a backslash
+            assert f"\n  roofline {example}\n" in shown_as
             shown += 1
     assert shown >= 12
     assert "Exit codes: 0 answered, 2 a wrong flag, 3 refused, 4 it does not fit (--check)" in " ".join(
@@ -314,7 +315,7 @@ def test_models_list_and_show() -> None:
     table = answer("models", "list").splitlines()
     assert [line.split()[0] for line in table[1:]] == sorted([*preset_names(), *trace_names()])
     assert sorted(json.loads(answer("models", "list", "--json"))) == sorted([*preset_names(), *trace_names()])
-    gemmas = [row.split()[0] for row in answer("models", "list", "gemma-3", "--sort", "parameters").splitlines()[1:]]
+    gemmas = [row.split()[0] for row in answer("models", "list", "gemma-3-", "--sort", "parameters").splitlines()[1:]]
     assert gemmas == ["gemma-3-1b", "gemma-3-4b", "gemma-3-12b", "gemma-3-27b"]
     page = answer("models", "show", "llama-3.1-8b")
     assert "8,030,261,248 parameters" in page
