@@ -2,8 +2,9 @@
 
     pip install playwright; apt-get install chromium; npm install axe-core
     python benchmarks/page_bars.py [--chromium /usr/bin/chromium] [--moves 60] [--axe node_modules/axe-core/axe.min.js]
+        [--states 200]
 
-Times are medians and 95th percentiles on this machine, at one moment.
+Times are medians and 95th percentiles on this machine, at one moment: run it where nothing else does (``uptime``).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import random
 import subprocess
 import sys
 import time
@@ -20,8 +22,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Error, sync_playwright
 
+import roofline
 from roofline.page.files import assets
 from roofline.page.views import taped
 
@@ -136,9 +139,8 @@ def measured(address: str, chromium: str, moves: int) -> Iterator[str]:
 def hindrances(address: str, chromium: str, axe: Path) -> Iterator[str]:
     """What axe-core finds, narrow and wide, light and dark, where a model fits and where it does not."""
     found: list[str] = []
-    cases = list(
-        product((390, 1440), ("light", "dark"), ("llama-3.1-8b&hardware=h100&also=a100", "qwen3-32b&hardware=l4"))
-    )
+    asks = ("llama-3.1-8b&hardware=h100&also=a100&concurrency=16", "qwen3-32b&hardware=l4")
+    cases = list(product((390, 1440), ("light", "dark"), asks))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for width, scheme, asked in cases:
@@ -155,6 +157,50 @@ def hindrances(address: str, chromium: str, axe: Path) -> Iterator[str]:
     yield f"axe-core {len(cases)} times: {len(found)} findings {sorted(set(found))}"
 
 
+PLAY = """async ([state, moved]) => {
+  const [{ source, pointOf }, { played }] = [await import('./source.js'), await import('./answer.js')];
+  const from = await source();
+  const { answer, roof } = await from.shown(state);
+  const tape = await from.tape(state, answer);
+  const point = pointOf({ ...state, ...moved }, answer, tape);
+  return [answer.layout, played(answer, tape, point, roof.bandwidth_bytes_per_s)];
+}"""
+MODELS = ("llama-3.1-8b", "gemma-3-27b", "gpt-oss-20b", "qwen3-30b-a3b", "mamba-2.8b", "gpt2", "qwen3-32b", "phi-4")
+DEVICES = ("h100", "rtx-4090", "mi300x", "l40s", "2xa100", "8xh100")
+
+
+def states(address: str, chromium: str, count: int) -> Iterator[str]:
+    """Random states moved by a slider within their layout, in a browser: how far from ``predict`` they are."""
+    rng, worst, done, refused = random.Random(0), 0.0, 0, 0
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(address)
+        while done < count:
+            asked = {"model": rng.choice(MODELS), "hardware": rng.choice(DEVICES), "batch": str(rng.randint(1, 64))}
+            asked |= {"prompt": str(rng.randint(16, 700)), "generate": str(rng.randint(2, 200))}
+            moved = {"batch": 16 * rng.randint(1, 8), "generate": rng.randint(2, 200)}
+            done += 1
+            try:
+                layout, found = page.evaluate(PLAY, [asked, moved])
+            except Error as failure:
+                if "another choice is made here" not in str(failure):
+                    raise
+                refused += 1  # the page then asks the server
+                continue
+            fixed = {name: layout[name] for name in ("tp", "pp", "dp", "ep", "cp") if layout}
+            own = {"prompt": int(asked["prompt"]), **moved, **fixed}
+            told = roofline.predict(asked["model"], asked["hardware"], **own).to_dict()
+            for name in ("request_s", "ttft_s", "tpot_s", "tokens_per_s"):
+                worst = max(worst, abs(found[name] / told[name] - 1))
+            for phase, each in told["phases"].items():
+                for one, other in zip(found["phases"][phase]["operators"], each["operators"], strict=True):
+                    for name in ("time_s", "low_s", "high_s", "flops", "bytes"):
+                        worst = max(worst, abs(one[name] / other[name] - 1) if other[name] else abs(one[name]))
+        browser.close()
+    yield f"{count} states in the browser, {refused} of which ask the server: at most {worst:.1e} from predict"
+
+
 def weights() -> Iterator[str]:
     page = sum(len(gzip.compress(each, 9)) for each in assets().values())
     yield f"the page: {page / 1e3:.1f} kB gzipped in {len(assets())} files"
@@ -162,7 +208,10 @@ def weights() -> Iterator[str]:
         ("bert-base", "a10", {}),
         ("llama-3.1-8b", "h100", {"context": "4096"}),
         ("llama-3.1-8b", "h100", {}),
+        ("gemma-3-27b", "h100", {}),
         ("gpt-oss-120b", "h100", {}),
+        ("qwen3-next-80b-a3b", "8xh100", {}),
+        ("deepseek-v3", "8xh200", {}),
     ):
         tape = json.dumps(taped([("model", model), ("hardware", hardware), *more.items()]), separators=(",", ":"))
         yield f"tape of {model} on {hardware} {more or ''}: {len(gzip.compress(tape.encode(), 9)) / 1e3:.1f} kB gzipped"
@@ -173,6 +222,7 @@ def main() -> None:
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     parser.add_argument("--moves", type=int, default=60)
     parser.add_argument("--axe", type=Path, help="axe.min.js of axe-core: what hinders readers with disabilities")
+    parser.add_argument("--states", type=int, default=0, help="random states whose numbers are compared with predict")
     given = parser.parse_args()
     for line in weights():
         print(line)
@@ -180,6 +230,8 @@ def main() -> None:
         for line in measured(address, given.chromium, given.moves):
             print(line)
         for line in hindrances(address, given.chromium, given.axe) if given.axe else ():
+            print(line)
+        for line in states(address, given.chromium, given.states) if given.states else ():
             print(line)
 
 
