@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from roofline import charts as charts
-    from roofline.buying.api import compare, simulate, size, train
+    from roofline.buying.api import compare, simulate, size
     from roofline.buying.ranking import Comparison
     from roofline.buying.recording import record, record_training
     from roofline.buying.sizing import Sizing
-    from roofline.buying.training_costs import Training
+    from roofline.buying.training_costs import Training, train
     from roofline.errors import RooflineError
     from roofline.formulas.building import formula
     from roofline.formulas.expressions import Formula
@@ -94,7 +94,7 @@ _HOMES = {
     "size": "buying.api",
     "sweep": "sweeps.sweep",
     "trace": "tracing.trace",
-    "train": "buying.api",
+    "train": "buying.training_costs",
 }
 
 

@@ -7,17 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from roofline.buying.job_costs import job_cost
+from roofline.buying.economics import Ownership
 from roofline.buying.limits import Limits
 from roofline.buying.load import read_load
 from roofline.buying.percentile_sizing import size_by_percentiles
 from roofline.buying.pool_percentiles import pools_by_percentiles
 from roofline.buying.pool_sizing import arriving, with_pools
+from roofline.buying.prices import own_prices
 from roofline.buying.ranking import Comparison, compare_hardware
-from roofline.buying.serving_costs import Terms
-from roofline.buying.sizing import Sizing, as_sold, size_hardware, within_limits
-from roofline.buying.training_costs import Training, train_on
-from roofline.errors import UsageError, shown
+from roofline.buying.sizing import Sizing, size_hardware, within_limits
+from roofline.buying.terms import Terms, as_sold, hourly_cost
+from roofline.errors import UsageError
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
 from roofline.options.edits import edits_by_room
@@ -29,15 +29,14 @@ from roofline.options.verbs import (
     ServingOptions,
     SimulateOptions,
     SizeOptions,
-    TrainOptions,
 )
-from roofline.prediction.fleet import fleet_of
 from roofline.prediction.request import Hardware as Device
-from roofline.serving.hardware_choice import Hardware, read_hardware
+from roofline.serving.hardware_choice import Hardware, names_of, read_hardware
 from roofline.serving.operating_points import Targets
 from roofline.serving.scenario import read_question
 from roofline.serving.step_clock import AnyModel
 from roofline.simulation.deployment import one_pool
+from roofline.simulation.job import JobCost
 from roofline.simulation.simulate import Simulation
 from roofline.simulation.simulate import simulate as simulated
 from roofline.simulation.tiers import named_tiers
@@ -161,86 +160,28 @@ def simulate(model: AnyModel, hardware: Device, **options: Unpack[JobOptions]) -
     2.0
     """
     found = simulated(model, hardware, **part(SimulateOptions, options))
-    cost = job_cost(hardware, found.deployment.own_devices, options)
+    cost = _job_cost(hardware, found.deployment.own_devices, options)
     if found.deployment.prefill is not None:
-        cost = job_cost(one_pool(options["prefill_on"]), found.deployment.prefill.own_devices, options).beside(cost)
+        cost = _job_cost(one_pool(options["prefill_on"]), found.deployment.prefill.own_devices, options).beside(cost)
     return replace(found, cost=cost)
 
 
-@takes(TrainOptions)
-def train(
-    model: str | Path | Mapping[str, Any] | Model,
-    hardware: str | HardwareSpec | Sequence[str | HardwareSpec],
-    **options: Unpack[TrainOptions],
-) -> Training:
-    """A training step of ``model`` on each ``hardware``: whether it fits, its time with a band, the best choice.
-
-    ``hardware``: names and counts such as 64xh100, with commas or as a list. What is left open of layout,
-    ``microbatch``, ``recompute`` and ``zero`` is searched. ``sequence`` and ``batch_tokens`` are tokens, ``batch`` is
-    sequences; ``tokens`` of a whole run give days and money, with ``days`` the fewest devices. What does not fit has no
-    time. Raises RooflineError, in one line, for whatever is refused.
-
-    >>> step = train("llama-3.1-8b", "64xh100").step
-    >>> step.fits, step.devices, step.question.batch
-    (True, 64, 1024)
-    """
-    return train_on(model, _names(hardware), options)
+def _job_cost(hardware: Device, devices: int, asked: JobOptions) -> JobCost:
+    """The cost of an hour of so many devices, whole shapes of what is sold; energy of what is owned at the TDP."""
+    name = hardware if isinstance(hardware, str | HardwareSpec) else str(_named(hardware))
+    terms = Terms(asked["price_kind"], own_prices(asked), Ownership.of(asked))
+    (sold,) = as_sold(read_hardware([name], edits_by_room(asked["set"] or {})["hardware"]), terms)
+    found = hourly_cost(sold, devices, sold.device.tdp or 0.0, terms)
+    if isinstance(found, str):
+        return JobCost(None, problem=found)
+    offer, hourly = found
+    return JobCost(float(hourly.at(1.0)), price=offer.words())
 
 
-@takes(TrainOptions)
-def train_to_launch(
-    model: str | Path | Mapping[str, Any] | Model,
-    hardware: str | HardwareSpec | Sequence[str | HardwareSpec],
-    program: str,
-    **options: Unpack[TrainOptions],
-) -> Training:
-    """A training step as ``train`` has it, the best of what ``program`` can be started with: torchtitan or megatron.
-
-    >>> step = train_to_launch("llama-3.1-8b", "8xh100", "torchtitan", sequence=8192, batch=64).step
-    >>> step.choice.zero, step.question.recipe.name
-    (3, 'bf16-fsdp')
-    """
-    from roofline.training.launching.launching import startable, usual_under  # noqa: PLC0415  (few are launched)
-
-    return train_on(model, _names(hardware), usual_under(program, options), startable(program))
-
-
-@takes(TrainOptions)
-def train_launched(configuration: str, hardware: str | HardwareSpec, **options: Unpack[TrainOptions]) -> Training:
-    """The training step that a configuration starts: a FILE.toml of torchtitan, or arguments of Megatron-LM.
-
-    ``options`` are what else ``train`` takes that the configuration does not state. Raises UsageError for a field that
-    changes times or memory and is not modelled.
-
-    >>> arguments = "--num-layers 24 --hidden-size 1024 --num-attention-heads 16 --vocab-size 50257 --bf16"
-    >>> arguments += " --max-position-embeddings 1024 --seq-length 1024 --micro-batch-size 4 --global-batch-size 32"
-    >>> train_launched(arguments, "8xh100").step.choice.layout.dp
-    8
-    """
-    from roofline.training.launching.launching import options_under  # noqa: PLC0415  (likewise)
-
-    names = _names(hardware)
-    if len(names) > 1:
-        msg = "from: a configuration is for as many devices as it has; give one --hardware"
-        raise UsageError(msg)
-    model, asked = options_under(configuration, fleet_of(names[0]).count, options)
-    return train_on(model, names, asked)
+def _named(hardware: Device) -> Path | str:
+    return hardware if isinstance(hardware, Path | str) else hardware.name
 
 
 def _hardware(given: str | Loaded | Sequence[str | Loaded], edits: Mapping[str, Any] | None) -> list[Hardware]:
     """Hardware by name, with commas or as a list. Raises UsageError for an empty name, and for what is none."""
-    return read_hardware(_names(given), edits_by_room(edits or {})["hardware"])
-
-
-def _names(given: str | Loaded | Sequence[str | Loaded]) -> list[str | HardwareSpec]:
-    """The names, or what was loaded, one by one. Raises UsageError for an empty name, and for what is none."""
-    names = given.split(",") if isinstance(given, str) else given if isinstance(given, Sequence) else [given]
-    clean = [name.strip() if isinstance(name, str) else name for name in names]
-    if not all(clean):
-        msg = f"hardware {shown(given)}: a name is empty; expected names with commas between them, such as h100,mi300x"
-        raise UsageError(msg)
-    known = [name for name in clean if isinstance(name, str | HardwareSpec)]
-    if len(known) < len(clean):
-        msg = f"hardware {shown(given)}: expected names, or hardware that was loaded"
-        raise UsageError(msg)
-    return known
+    return read_hardware(names_of(given), edits_by_room(edits or {})["hardware"])

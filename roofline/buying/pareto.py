@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from roofline.buying.serving_costs import Terms, cost_over_batches
+from roofline.buying.serving_costs import cost_over_batches
+from roofline.buying.terms import Terms
 from roofline.classes import frozen
 from roofline.number import Grid
 from roofline.program.traffic.traffic import Traffic

@@ -14,8 +14,8 @@ from math import ceil
 import numpy as np
 
 from roofline.buying.load import InFlight, Load
-from roofline.buying.serving_costs import Terms
 from roofline.buying.sizing import Miss, Order, Simulated, Sizing, order_by_means, order_of, sizing_of
+from roofline.buying.terms import Terms
 from roofline.classes import frozen
 from roofline.errors import RooflineError, UsageError
 from roofline.options.keywords import part

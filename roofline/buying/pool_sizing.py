@@ -8,8 +8,9 @@ from math import ceil
 from typing import Literal
 
 from roofline.buying.load import Arriving, Load
-from roofline.buying.serving_costs import ServingCost, Terms, cost_of_both, serving_cost
+from roofline.buying.serving_costs import ServingCost, cost_of_both, serving_cost
 from roofline.buying.sizing import MOST_UNITS, Miss, Order, PoolUnits, Sizing, sizing_of, unit_of
+from roofline.buying.terms import Terms
 from roofline.classes import frozen
 from roofline.errors import UsageError, WorkloadError
 from roofline.serving.curve import Curve, Served

@@ -10,7 +10,8 @@ import numpy as np
 
 from roofline.buying.pareto import FrontPoint, pareto_front
 from roofline.buying.pools_or_mixed import PoolsOrMixed, pools_or_mixed
-from roofline.buying.serving_costs import ServingCost, Terms, serving_cost
+from roofline.buying.serving_costs import ServingCost, serving_cost
+from roofline.buying.terms import Terms
 from roofline.classes import frozen
 from roofline.engines.engine import Engine
 from roofline.errors import UsageError

@@ -3,78 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
 from typing import Any
 
 from roofline.buying.economics import (
     HOURS_PER_YEAR,
-    UTILIZATIONS,
     HourlyCost,
-    Ownership,
     api_usd_per_h,
     breakeven_utilization,
     buying_pays_after,
-    check_utilization,
     ownership,
-    rental,
     usd_per_million,
 )
-from roofline.buying.prices import Offer, in_chassis, missing_price, offers_of, own_prices, pick_offer
+from roofline.buying.prices import Offer
+from roofline.buying.terms import Terms, hourly_cost
 from roofline.classes import frozen
-from roofline.errors import UsageError, shown
-from roofline.options.groups import Money
-from roofline.options.values import read_numbers
 from roofline.options.words import PriceKind
 from roofline.program.traffic.traffic import Traffic
 from roofline.serving.curve import Curve
 from roofline.serving.hardware_choice import Hardware
 from roofline.serving.operating_points import OperatingPoint
-
-
-@frozen
-class Terms:
-    """How money is counted: the kind of price, one's own prices, terms of ownership, utilisations.
-
-    ``api`` are the prices of a million input and output tokens elsewhere. [USD]
-    """
-
-    kind: PriceKind = "on_demand"
-    given: tuple[Offer, ...] = ()
-    owning: Ownership = field(default_factory=Ownership)
-    utilizations: tuple[float, ...] = UTILIZATIONS
-    api: tuple[float, float] | None = None
-
-    def __post_init__(self) -> None:
-        if not self.utilizations:
-            msg = "no utilization is given; expected some such as 0.25,0.5,1"
-            raise UsageError(msg)
-        for utilization in self.utilizations:
-            check_utilization(utilization)
-        api_usd_per_h(1.0, 1, 1, *(self.api or (0.0, 0.0)))
-
-    @classmethod
-    def of(cls, asked: Money) -> Terms:
-        """What options ask for. Raises UsageError."""
-        owning = Ownership.of(asked)
-        used = read_numbers("utilization", asked["utilization"], ",", "0.25,0.5,1")
-        return cls(asked["price_kind"], own_prices(asked), owning, used, _api(asked))
-
-    def offer(self, hardware: Hardware, kind: PriceKind | None = None) -> Offer | None:
-        """What it is had for: of this kind of price, or of that which was asked for; None without one."""
-        found = pick_offer(offers_of(hardware.sold, self.given), kind or self.kind)
-        return found and in_chassis(found, hardware.sold, self.owning.chassis_usd)
-
-
-def _api(asked: Money) -> tuple[float, float] | None:
-    """The prices of an API: input and output. [USD per million tokens]"""
-    if asked["api"] is None:
-        return None
-    example = "IN/OUT in USD per million tokens such as 0.5/1.5"
-    prices = read_numbers("api", asked["api"], "/", example)
-    if len(prices) != 2:
-        msg = f"api {shown(asked['api'])}: expected {example}"
-        raise UsageError(msg)
-    return prices[0], prices[1]
 
 
 @frozen
@@ -163,19 +110,6 @@ class ServingCost:
             "usd_per_million_input": self.input(u), "usd_per_million_output": self.output(u),
             "usd_per_million_tokens": self.mix(u),
         }  # fmt: skip
-
-
-def hourly_cost(hardware: Hardware, devices: int, busy_w: Any, terms: Terms) -> tuple[Offer, HourlyCost] | str:
-    """The price of so many devices, each of which draws ``busy_w`` watts, and what an hour costs; else why not."""
-    offer = terms.offer(hardware)
-    if offer is None:
-        return missing_price(hardware.device.name, offers_of(hardware.sold, terms.given), terms.kind)
-    held = max(devices, hardware.count)
-    if terms.kind != "purchase":
-        return offer, rental(offer, held)
-    if hardware.device.tdp is None:
-        return f"{hardware.device.name} states no TDP, so the cost of its energy is not known"
-    return offer, ownership(offer, held, hardware.device.tdp, busy_w, terms.owning)
 
 
 def serving_cost(

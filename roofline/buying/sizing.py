@@ -11,13 +11,14 @@ from roofline.buying.limits import Limits
 from roofline.buying.load import Load
 from roofline.buying.pools_or_mixed import PoolsOrMixed, pools_or_mixed
 from roofline.buying.ranking import heading
-from roofline.buying.serving_costs import ServingCost, Terms, serving_cost
+from roofline.buying.serving_costs import ServingCost, serving_cost
+from roofline.buying.terms import Terms
 from roofline.classes import frozen
 from roofline.errors import UsageError
 from roofline.number import Grid
 from roofline.serving.batch_sweep import curves
 from roofline.serving.curve import Curve, Served
-from roofline.serving.hardware_choice import Hardware, boxed_by_maker, growing
+from roofline.serving.hardware_choice import Hardware, growing
 from roofline.serving.operating_points import (
     OperatingPoint,
     Targets,
@@ -235,14 +236,6 @@ def size_hardware(
         for curve in curves(question, [growing(each) for each in hardware])
     ]
     return sizing_of(question, load, targets, terms, found)
-
-
-def as_sold(hardware: Sequence[Hardware], terms: Terms) -> list[Hardware]:
-    """The same; where it is bought, the smallest box of its maker in place of a device that comes in boxes."""
-    if terms.kind != "purchase":
-        return list(hardware)
-    boxed = [boxed_by_maker(each) for each in hardware]
-    return list({each.name: each for each in boxed}.values())
 
 
 def sizing_of(question: Question, load: Load, targets: Targets, terms: Terms, found: Sequence[Order | Miss]) -> Sizing:

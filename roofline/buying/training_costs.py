@@ -6,21 +6,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import log2
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from roofline.buying.economics import HourlyCost, Ownership
 from roofline.buying.prices import Offer, own_prices
-from roofline.buying.serving_costs import Terms, hourly_cost
-from roofline.buying.sizing import as_sold
+from roofline.buying.terms import Terms, as_sold, hourly_cost
 from roofline.classes import frozen
 from roofline.errors import RooflineError, UsageError, WorkloadError
 from roofline.hardware.spec import HardwareSpec
 from roofline.models.model import Model
 from roofline.number import Number
 from roofline.options.edits import edits_by_room
+from roofline.options.keywords import takes
 from roofline.options.values import read_tokens
 from roofline.options.verbs import TrainOptions
-from roofline.serving.hardware_choice import Hardware, read_hardware
+from roofline.prediction.fleet import fleet_of
+from roofline.serving.hardware_choice import Hardware, names_of, read_hardware
 from roofline.timing.energy import busy_power
 from roofline.training.question import Startable, TrainingQuestion, read_training
 from roofline.training.remedies import on_devices
@@ -118,7 +119,67 @@ class Training:
         }
 
 
-def train_on(
+@takes(TrainOptions)
+def train(
+    model: str | Path | Mapping[str, Any] | Model,
+    hardware: str | HardwareSpec | Sequence[str | HardwareSpec],
+    **options: Unpack[TrainOptions],
+) -> Training:
+    """A training step of ``model`` on each ``hardware``: whether it fits, its time with a band, the best choice.
+
+    ``hardware``: names and counts such as 64xh100, with commas or as a list. What is left open of layout,
+    ``microbatch``, ``recompute`` and ``zero`` is searched. ``sequence`` and ``batch_tokens`` are tokens, ``batch`` is
+    sequences; ``tokens`` of a whole run give days and money, with ``days`` the fewest devices. What does not fit has no
+    time. Raises RooflineError, in one line, for whatever is refused.
+
+    >>> step = train("llama-3.1-8b", "64xh100").step
+    >>> step.fits, step.devices, step.question.batch
+    (True, 64, 1024)
+    """
+    return _train_on(model, names_of(hardware), options)
+
+
+@takes(TrainOptions)
+def train_to_launch(
+    model: str | Path | Mapping[str, Any] | Model,
+    hardware: str | HardwareSpec | Sequence[str | HardwareSpec],
+    program: str,
+    **options: Unpack[TrainOptions],
+) -> Training:
+    """A training step as ``train`` has it, the best of what ``program`` can be started with: torchtitan or megatron.
+
+    >>> step = train_to_launch("llama-3.1-8b", "8xh100", "torchtitan", sequence=8192, batch=64).step
+    >>> step.choice.zero, step.question.recipe.name
+    (3, 'bf16-fsdp')
+    """
+    from roofline.training.launching.launching import startable, usual_under  # noqa: PLC0415  (few are launched)
+
+    return _train_on(model, names_of(hardware), usual_under(program, options), startable(program))
+
+
+@takes(TrainOptions)
+def train_launched(configuration: str, hardware: str | HardwareSpec, **options: Unpack[TrainOptions]) -> Training:
+    """The training step that a configuration starts: a FILE.toml of torchtitan, or arguments of Megatron-LM.
+
+    ``options`` are what else ``train`` takes that the configuration does not state. Raises UsageError for a field that
+    changes times or memory and is not modelled.
+
+    >>> arguments = "--num-layers 24 --hidden-size 1024 --num-attention-heads 16 --vocab-size 50257 --bf16"
+    >>> arguments += " --max-position-embeddings 1024 --seq-length 1024 --micro-batch-size 4 --global-batch-size 32"
+    >>> train_launched(arguments, "8xh100").step.choice.layout.dp
+    8
+    """
+    from roofline.training.launching.launching import options_under  # noqa: PLC0415  (likewise)
+
+    names = names_of(hardware)
+    if len(names) > 1:
+        msg = "from: a configuration is for as many devices as it has; give one --hardware"
+        raise UsageError(msg)
+    model, asked = options_under(configuration, fleet_of(names[0]).count, options)
+    return _train_on(model, names, asked)
+
+
+def _train_on(
     model: str | Path | Mapping[str, Any] | Model,
     names: Sequence[str | HardwareSpec],
     asked: TrainOptions,

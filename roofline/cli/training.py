@@ -77,7 +77,7 @@ def _checked(model: str | None, flags: TrainFlags) -> str:
 
 def _trained(model: str | None, hardware: str, flags: TrainFlags) -> Training:
     """The step of a model, under the engine that it is to be launched with, or of a configuration."""
-    from roofline.buying import api as buying
+    from roofline.buying import training_costs as buying
 
     options = part(TrainOptions, flags)
     if flags["launched"] is not None:

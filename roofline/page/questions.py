@@ -83,7 +83,7 @@ def size(pairs: Pairs) -> Json:
 
 def train(pairs: Pairs) -> Json:
     """The answer of ``train``."""
-    from roofline.buying.api import train as trained  # noqa: PLC0415
+    from roofline.buying.training_costs import train as trained  # noqa: PLC0415
 
     options = keywords_of(pairs, TrainOptions)
     return trained(model_asked(pairs), _several(pairs), **options).to_dict()

@@ -14,6 +14,7 @@ from roofline.hardware.library import is_path
 from roofline.hardware.loading import load_every_hardware, load_hardware
 from roofline.hardware.spec import HardwareSpec
 from roofline.hardware.systems import System, load_every_system, load_system
+from roofline.options.groups import Loaded
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.timing.networks import HOST_DEVICES
 
@@ -45,6 +46,20 @@ class Hardware:
     def own(self) -> Calibration | None:
         """The calibration that was asked for by name."""
         return self.fleet.calibration
+
+
+def names_of(given: str | Loaded | Sequence[str | Loaded]) -> list[str | HardwareSpec]:
+    """The names, or what was loaded, one by one. Raises UsageError for an empty name, and for what is none."""
+    names = given.split(",") if isinstance(given, str) else given if isinstance(given, Sequence) else [given]
+    clean = [name.strip() if isinstance(name, str) else name for name in names]
+    if not all(clean):
+        msg = f"hardware {shown(given)}: a name is empty; expected names with commas between them, such as h100,mi300x"
+        raise UsageError(msg)
+    known = [name for name in clean if isinstance(name, str | HardwareSpec)]
+    if len(known) < len(clean):
+        msg = f"hardware {shown(given)}: expected names, or hardware that was loaded"
+        raise UsageError(msg)
+    return known
 
 
 def read_hardware(names: Sequence[str | HardwareSpec], edits: Mapping[str, Any] | None = None) -> list[Hardware]:

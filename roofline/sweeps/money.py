@@ -10,7 +10,7 @@ import numpy as np
 
 from roofline.buying.economics import Ownership, usd_per_million
 from roofline.buying.prices import Offer, missing_price, offers_of, read_prices
-from roofline.buying.serving_costs import Terms, hourly_cost
+from roofline.buying.terms import Terms, hourly_cost
 from roofline.classes import frozen
 from roofline.errors import RooflineError, UsageError, shown
 from roofline.options.edits import edits_by_room

@@ -106,7 +106,8 @@ _ROWS: dict[str, Row] = {}
 def comparison_of_one(prices: str) -> object:
     """The cost of one H100 at a price; its figures are computed once."""
     from roofline.buying.prices import read_prices
-    from roofline.buying.serving_costs import Terms, serving_cost
+    from roofline.buying.serving_costs import serving_cost
+    from roofline.buying.terms import Terms
     from roofline.program.traffic.asked import read_traffic
 
     row = _ROWS.setdefault("h100", comparison(hardware="h100").rows[0])

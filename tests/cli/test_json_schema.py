@@ -11,7 +11,7 @@ import pytest
 from json_schema import MismatchError, check, declared
 from shell import answer, roofline
 
-from roofline.buying.api import train
+from roofline.buying.training_costs import train
 from roofline.calibration.constants import Constants
 from roofline.cli.app import app
 from roofline.cli.served import served_in_json

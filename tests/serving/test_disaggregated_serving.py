@@ -15,8 +15,9 @@ from shell import invoked as run
 
 from roofline import compare, predict, size
 from roofline.buying.prices import Offer
-from roofline.buying.serving_costs import Terms, cost_of_both
+from roofline.buying.serving_costs import cost_of_both
 from roofline.buying.sizing import Order, Sizing
+from roofline.buying.terms import Terms
 from roofline.calibration.constants import Provenance
 from roofline.calibration.provenance import constants_of
 from roofline.cost.kv_cache import cache_bytes

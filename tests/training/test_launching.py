@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from roofline.buying.api import train_launched, train_to_launch
+from roofline.buying.training_costs import train_launched, train_to_launch
 from roofline.errors import RooflineError
 from roofline.training.launching.configurations import read_configuration
 from roofline.training.launching.launching import configuration

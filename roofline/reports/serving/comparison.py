@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from roofline.buying.pareto import FrontPoint
 from roofline.buying.ranking import Comparison, Row
-from roofline.buying.serving_costs import ServingCost, Terms, rent_or_buy
+from roofline.buying.serving_costs import ServingCost, rent_or_buy
 from roofline.buying.sizing import Order
+from roofline.buying.terms import Terms
 from roofline.reports.prediction import quantity, table
 from roofline.reports.serving import passes
 from roofline.reports.serving.pools import against_lines, pool_lines

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from roofline.buying.serving_costs import ServingCost, Terms
+from roofline.buying.serving_costs import ServingCost
+from roofline.buying.terms import Terms
 from roofline.reports.prediction import quantity
 from roofline.serving.operating_points import OperatingPoint
 from roofline.units import format_figures

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from roofline.buying.economics import HOURS_PER_YEAR
-from roofline.buying.serving_costs import Terms
 from roofline.buying.sizing import Order, Sizing
+from roofline.buying.terms import Terms
 from roofline.reports.prediction import quantity, table
 from roofline.reports.serving import passes
 from roofline.reports.serving.comparison import (
