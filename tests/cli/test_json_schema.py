@@ -95,8 +95,8 @@ COMMANDS = {
     "hardware diff": ["h100 mi300x"],
     "engines list": [""],
     "engines show": ["vllm", "tensorrt"],
-    "models list": ["bert"],
-    "models show": ["llama-3.1-8b", "clip-vit-base-patch32"],
+    "models list": ["bert", "qwen3-8b"],
+    "models show": ["llama-3.1-8b", "clip-vit-base-patch32", "qwen3-8b"],
 }
 
 ELSEWHERE = {
