@@ -10,6 +10,7 @@ from roofline.compression.recipes import Checkpoint, Recipe
 from roofline.compression.weight_matmuls import mapped, matrices_of
 from roofline.compression.weights import Weights
 from roofline.errors import WorkloadError
+from roofline.layers.embedding import TOKEN_TABLE
 from roofline.number import as_fraction, exact, product
 from roofline.program.axes import rebind
 from roofline.program.op import Op, Tensor, Work
@@ -28,8 +29,17 @@ _PARTS = {
 }
 """The weights that mixes tell apart -> what GGUF calls them."""
 
+_TABLES = (TOKEN_TABLE, "per_layer_table")
+"""Tables of tokens' embeddings; where the head is tied, all have the head's type."""
+
 _AS_READ = ("w_router", "w_shared_router")
 """Matrices that stay in 32 bits, as do vectors, convolutions and tables of positions."""
+
+_AS_CONVERTED = (
+    *("w_per_layer_projection", "w_laurel_left", "w_laurel_right", "w_router_streams"),
+    *("w_predict", "w_correct", "w_stream_projection", "w_stream_unprojection"),
+)
+"""Matrices of Gemma 3n and Gemma 4 that no mix quantizes: they stay in the 16 bits of the file that is quantized."""
 
 _ROWS = {"w_k_up": "H"}
 """The rows of weights that a file has for each head, where they are not what this program contracts."""
@@ -55,12 +65,13 @@ def mixed(program: Program, family: str, mix: str, *, sees: bool = False) -> Che
         raise WorkloadError(msg)
     subject = _subject(program, family)
     attending = _layers_with(program, "w_v")
+    tied = any(tensor.tied for _, _, tensor in program.weights() if tensor.name == TOKEN_TABLE)
     types: dict[tuple[str, int], str] = {}
     for group, op, tensor in program.weights():
         row = _row(group, op, tensor, program)
         for layer in group.numbers or (0,):
-            name = _type(MIXES[mix], tensor, layer, subject, attending, one=family in _ONE_TENSOR)
-            types[tensor.name, layer] = name if name == "fp32" else fitting_type(name, row)
+            name = _type(MIXES[mix], tensor.name, layer, subject, attending, one=family in _ONE_TENSOR, tied=tied)
+            types[tensor.name, layer] = name if name in ("fp32", "fp16") else fitting_type(name, row)
     return stored_by_tensor(types, MIXES[mix].base, mix)
 
 
@@ -85,15 +96,12 @@ def _word(kind: str) -> str:
     return kind if kind in ("fp32", "fp16", "bf16") else f"{kind}:16"
 
 
-def _type(mix: Mix, tensor: Tensor, layer: int, subject: Subject, attending: list[int], *, one: bool) -> str:
+def _type(mix: Mix, name: str, layer: int, subject: Subject, attending: list[int], *, one: bool, tied: bool) -> str:
     """The type that a mix gives to a weight of a layer, whatever its rows."""
-    name = tensor.name
-    if name == "w_head" or (name == "token_table" and tensor.tied):
-        return mix.head
-    if name == "token_table":
-        return mix.table or mix.base
-    if not name.startswith("w_") or name in _AS_READ:
-        return "fp32"
+    if name == "w_head" or name in _TABLES:
+        return mix.head if tied or name == "w_head" else mix.table or mix.base
+    if not name.startswith("w_") or name in _AS_READ + _AS_CONVERTED:
+        return "fp16" if name in _AS_CONVERTED else "fp32"
     if mix.experts and name.startswith("w_expert_"):
         return mix.experts
     part = _PARTS.get(name, name)

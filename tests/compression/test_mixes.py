@@ -22,9 +22,10 @@ PUBLISHED = {
     }.items()},
     ("qwen3-32b", "q8_0"): 34.82,
     ("llama-3.1-70b", "q4_k_m"): 42.52,
+    **{("gemma-4-e2b", mix): size for mix, size in {"q8_0": 4.97, "q5_k_m": 3.63, "q4_k_m": 3.43, "q2_k": 2.99}.items()},
 }  # fmt: skip
 """Gigabytes of files with their tokenizers. Sources: the cards of bartowski/Qwen_Qwen3-4B-GGUF and -32B-GGUF (llama.cpp
-b5200), of Meta-Llama-3.1-70B-Instruct-GGUF."""
+b5200), of Meta-Llama-3.1-70B-Instruct-GGUF; of dahus/gemma-4-e2b-it-Q3_K_S-GGUF, which lists its series."""
 
 
 def bytes_in(name: str, mix: str) -> float:
@@ -46,6 +47,13 @@ def test_more_bits_weigh_more_in_every_kind_of_network(name: str) -> None:
     sizes = [bytes_in(name, mix) for mix in order]
     assert sizes == sorted(sizes)
     assert sizes[-1] < 2 * load_model(name).parameters
+
+
+def test_tables_of_each_layer_are_quantized_as_the_tied_head_is() -> None:
+    model = load_model("gemma-4-e2b")
+    program = quantized(model.program(), read_recipe("q4_k_m", default="bf16", checkpoint=model.stored("q4_k_m")))
+    kinds = {tensor.name: tensor.dtype for _, _, tensor in program.weights()}
+    assert (kinds["per_layer_table"], kinds["token_table"], kinds["w_per_layer_projection"]) == ("q6_k", "q6_k", "fp16")
 
 
 def test_every_mix_names_types_that_are_known() -> None:
