@@ -150,7 +150,7 @@ def _deployment(row: Mapping[str, str]) -> Deployment:
         _norms_plainly(row),
         row["backend"] == "vllm" and row["backend_version"] in _WAITING,
         drawn,
-        tuple(_rules(row).items()) if drawn else (),
+        tuple((_rules(row) if drawn else _generated(row)).items()),
     )
 
 
@@ -177,6 +177,16 @@ def _rules(row: Mapping[str, str]) -> dict[str, float]:
             chunk = 16384 if row["precision"] == "fp4" else 8192 if small else 32768
             return {"chunk": chunk, "poll_steps": 30 if clients >= 16 and not small else 10}
     return {}
+
+
+def _generated(row: Mapping[str, str]) -> dict[str, float]:
+    """How aiconfigurator has the engine schedule where it measures by itself: tokens of a pass, but under SGLang.
+
+    So many for a longest prompt, all sequences and 1,500 more: src/aiconfigurator/generator/rule_plugin/benchmark.
+    """
+    if row["backend"] == "sglang":
+        return {}
+    return {"chunk": int(row["isl"]) + int(row["batch_size"]) + 1500}
 
 
 def _norms_plainly(row: Mapping[str, str]) -> bool:

@@ -414,6 +414,14 @@ class Simulated(Rate, Clients, total=False):
             everyday=True,
         ),
     ]
+    think: Annotated[
+        str | float | None,
+        Option(
+            "Mean time of a client from an answer, or the last one of a session, to what it asks next; exponential.",
+            usual="0, of --concurrency",
+            metavar="TIME",
+        ),
+    ]
     requests: Annotated[int, Option("How many requests are simulated.", default=5000, everyday=True)]
     router: Annotated[Router, Option("Which of several replicas a request goes to.", default="round-robin")]
     seed: Annotated[int, Option("Of arrivals and lengths.", default=0)]

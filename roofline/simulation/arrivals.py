@@ -20,13 +20,14 @@ class Arrivals:
     """When each request comes: by itself, after the one before it in its session, or as a client is free.
 
     ``alone`` come at their own times. ``follows`` says which requests come once the one before them is answered,
-    ``think`` seconds later. Of ``queued``, one comes whenever a session of another is over.
+    ``think`` seconds later. Of ``queued``, one comes whenever a session of another is over, its ``pauses`` later.
     """
 
     alone: Sequence[Arrival]
     follows: NDArray[np.bool_]
     think: Grid
     queued: Sequence[int] = ()
+    pauses: Sequence[float] = ()
     begun: int = 0
 
     @classmethod
@@ -41,13 +42,16 @@ class Arrivals:
         return cls(list(zip(times.tolist(), np.flatnonzero(~follows).tolist(), strict=True)), follows, think)
 
     @classmethod
-    def closed(cls, clients: int, follows: NDArray[np.bool_], think: Grid) -> Arrivals:
-        """Closed loop: so many clients, each of which begins another session as soon as its last one is over.
+    def closed(cls, clients: int, follows: NDArray[np.bool_], think: Grid, pauses: Grid | None = None) -> Arrivals:
+        """Closed loop: so many clients, each of which begins another session once its last one is over.
 
-        Without sessions a request is one.
+        Without sessions a request is one. ``pauses``: the think time before each session, by its first request; none
+        without it. Clients that think begin as if an answer had just come. [s]
         """
         begins = np.flatnonzero(~follows).tolist()
-        return cls([(0.0, request) for request in begins[:clients]], follows, think, begins[clients:])
+        after: list[float] = [0.0] * len(begins) if pauses is None else pauses[begins].tolist()
+        first = list(zip(after[:clients], begins[:clients], strict=True))
+        return cls(first, follows, think, begins[clients:], after[clients:])
 
     def first(self) -> Sequence[Arrival]:
         """What comes by itself."""
@@ -62,7 +66,7 @@ class Arrivals:
         if self.begun == len(self.queued):
             return None
         self.begun += 1
-        return time, self.queued[self.begun - 1]
+        return time + self.pauses[self.begun - 1], self.queued[self.begun - 1]
 
 
 def renewals(process: str, per_second: float, many: int, rng: np.random.Generator) -> Grid:

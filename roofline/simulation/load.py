@@ -11,8 +11,9 @@ from roofline.options.verbs import SimulateOptions
 from roofline.program.traffic.traces import is_trace
 from roofline.simulation.arrivals import Arrivals, renewals
 from roofline.simulation.workload import Workload
+from roofline.units import format_quantity
 
-MOST_REQUESTS = 10_000_000
+MOST_REQUESTS, MOST_THINK = 10_000_000, 86_400.0
 
 
 @frozen
@@ -26,6 +27,7 @@ class Offered:
     seed: int
     router: str
     offload: str | None = None
+    think_s: float = 0.0
 
     @classmethod
     def of(cls, asked: SimulateOptions) -> Offered:
@@ -52,7 +54,8 @@ class Offered:
         if clients is not None and process != "poisson":
             msg = f"arrivals {process}: clients of a closed loop ask anew when they are answered; leave --arrivals out"
             raise UsageError(msg)
-        return cls(process, rate, clients, asked["requests"], asked["seed"], asked["router"], asked["offload"])
+        think = _think_s(asked["think"], clients)
+        return cls(process, rate, clients, asked["requests"], asked["seed"], asked["router"], asked["offload"], think)
 
     @property
     def steady(self) -> bool:
@@ -65,7 +68,8 @@ class Offered:
         if self.process == "trace":
             return Arrivals.at(w.times)
         if self.clients is not None:
-            return Arrivals.closed(self.clients, w.follows, w.think)
+            pauses = np.random.default_rng((self.seed, 4)).exponential(self.think_s, len(w.prompt))
+            return Arrivals.closed(self.clients, w.follows, w.think, pauses)
         sessions = int(np.count_nonzero(~w.follows))
         rate = (self.per_second or 0.0) * sessions / len(w.prompt)
         times = renewals(self.process, rate, sessions, np.random.default_rng((self.seed, 1)))
@@ -75,10 +79,25 @@ class Offered:
     def words(self) -> str:
         """In a few words."""
         if self.clients is not None:
-            return f"from {self.clients:,} clients in a closed loop"
+            think = f", who think {format_quantity(self.think_s, 'time_s')}" if self.think_s else ""
+            return f"from {self.clients:,} clients in a closed loop{think}"
         if self.per_second is None:
             return "all at the start" if self.process == "all" else "as they came"
         return f"at {self.per_second:g} req/s, {self.process}"
 
 
 _BY_THEMSELVES = ("all", "trace")
+
+
+def _think_s(given: str | float | None, clients: int | None) -> float:
+    """The mean think time of clients. Raises UsageError without clients, and for what is below 0. [s]"""
+    if given is None:
+        return 0.0
+    if clients is None:
+        msg = "think goes with the clients of a closed loop: give --concurrency such as 32"
+        raise UsageError(msg)
+    think: float = read_value("think", given, "time_s")
+    if not 0 <= think <= MOST_THINK:
+        msg = f"think {think:g}: expected a time from 0 to a day such as 5s"
+        raise UsageError(msg)
+    return think

@@ -183,7 +183,7 @@ class Simulation:
                 "workload": w.name, "workload_source": w.source, **lengths,
                 "sessions": int(np.count_nonzero(~w.follows)), "prefix_hits": w.hits,
                 "arrivals": "closed loop" if a.clients else a.process, "load_requests_per_s": a.per_second,
-                "concurrency": a.clients, "requests": len(w.prompt), "seed": a.seed, "router": a.router,
+                "concurrency": a.clients, "think_s": a.think_s, "requests": len(w.prompt), "seed": a.seed, "router": a.router,
                 **self.targets.to_dict(), "dtype": request.recipe.name,
                 "speculate": d.speculation.words if d.speculation else None,
                 "lora": request.adapters.words if request.adapters else None,

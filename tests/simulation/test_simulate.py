@@ -278,3 +278,28 @@ def test_bad_workloads_are_one_line(asked: dict[str, Any], problem: str) -> None
     with pytest.raises(RooflineError) as failure:
         simulated(**{"requests": 2, **asked})
     assert problem in str(failure.value)
+
+
+def test_clients_who_think_obey_the_interactive_response_time_law() -> None:
+    """Clients = throughput x (response + think time): Denning and Buzen 1978, Operational Analysis."""
+    clients, think = 20, 5.0
+    found = simulated(load=None, concurrency=clients, think=f"{think:g}s", requests=600)
+    own = found.ledger
+    begun = np.sort(own.arrived)[:-clients]  # until clients have nothing more to ask
+    answered, served = (own.finished - own.arrived).mean(), len(begun) / begun[-1]
+    assert served * (answered + think) == pytest.approx(clients, rel=0.05)
+    assert f"{clients} clients in a closed loop, who think 5 s" in found.asked.words
+    assert own.finished.max() > simulated(load=None, concurrency=clients, requests=600).ledger.finished.max()
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"think": "5s"}, "think goes with the clients of a closed loop"),
+        ({"load": None, "concurrency": 4, "think": "-1s"}, "is negative"),
+        ({"load": None, "concurrency": 4, "think": "5"}, "has no unit"),
+    ],
+)
+def test_a_think_time_that_means_nothing_is_refused(asked: dict[str, Any], told: str) -> None:
+    with pytest.raises(RooflineError, match=told):
+        simulated(**asked)
