@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from device_board import store
 from scipy.optimize import minimize
-from serving_sets import DENSE, MOST_IN_FLIGHT, Answer, Deployment, answers, load_deployments
+from serving_sets import DENSE, MOST_IN_FLIGHT, Answer, Deployment, answers, halves, load_deployments
 
 from roofline.engines.library import load_engine
 from roofline.files.atomic import atomic_writer
@@ -38,13 +38,6 @@ _UNIT = 1e-3
 _STARTS = ((0.0, 0.0), (0.1, 0.0), (0.5, 0.01), (1.0, 0.1))
 _TOGETHER = "sglang"
 """Reads all prompts that wait before it decodes on: equal requests stay in step, with no prompt among their tokens."""
-
-
-def halves(rows: Iterable[Deployment]) -> tuple[list[Deployment], list[Deployment]]:
-    """The rows of every second pair of model and hardware, and the others."""
-    rows = list(rows)
-    first = sorted({row.pair for row in rows})[::2]
-    return [row for row in rows if row.pair in first], [row for row in rows if row.pair not in first]
 
 
 def fitted_hosts(rows: Sequence[Deployment]) -> Hosts:

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from fit_serving import halves
-from serving_sets import DENSE, Answer, answers, load_deployments
+from serving_sets import DENSE, Answer, answers, halves, load_deployments
 
 import roofline
 from roofline.number import Grid

@@ -9,7 +9,7 @@ benchmarks/*.sh of October 2025 to March 2026.
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -124,6 +124,13 @@ def load_deployments(data: Path, most: int = MOST_IN_FLIGHT) -> list[Deployment]
     with (data / "serving" / "serving.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return [_deployment(row) for row in rows if _taken(row, most)]
+
+
+def halves(rows: Iterable[Deployment]) -> tuple[list[Deployment], list[Deployment]]:
+    """The rows of every second pair of model and hardware, and the others."""
+    rows = list(rows)
+    first = sorted({row.pair for row in rows})[::2]
+    return [row for row in rows if row.pair in first], [row for row in rows if row.pair not in first]
 
 
 def _taken(row: Mapping[str, str], most: int) -> bool:

@@ -121,7 +121,8 @@ class Engine(Record):
         int, Field(ge=0), Says("activations of the hidden size that modules hold in that run, where they are eager")
     ] = 0
     front_end: Annotated[
-        Seconds, Says("time of a request in the server's front end, one after the other, before it can be scheduled")
+        Seconds,
+        Says("time of a request through the server's front end and of its first token back, beside those of others"),
     ] = 0.0
     poll_steps: Annotated[
         int, Field(ge=1), Says("decode steps between two looks at what has arrived; after prompts it looks at once")

@@ -85,7 +85,7 @@ class Meter:
 class Replica:
     """A replica at work: what has arrived, what waits, what is read, what decodes.
 
-    Requests come through the front end, one after the other, and wait once the scheduler has looked at them.
+    Requests come through the front end, each in the same time, and wait once the scheduler has looked at them.
     ``pace`` multiplies the time of all steps; ``hits`` is the part of each prompt that a prefix cache holds, ``most``
     the sequences that are scheduled at once. The decoding ones are columns: request, tokens that the next step attends
     to, tokens to come, tokens that the prefix cache holds.
@@ -106,7 +106,6 @@ class Replica:
     transfers: Transfers | None = None
     guesses: Guesses | None = None
     entering: int = 0
-    entered_at: float = 0.0
     arrived: deque[tuple[float, int]] = field(default_factory=deque)
     waiting: deque[int] = field(default_factory=deque)
     reading: list[Reading] = field(default_factory=list)
@@ -155,8 +154,7 @@ class Replica:
         """Have the front end take a request; when it is done with it. [s]"""
         self.ledger.replica[request] = self.number
         self.entering += 1
-        self.entered_at = max(self.entered_at, now) + self.engine.front_end
-        return self.entered_at
+        return now + self.engine.front_end
 
     def take_over(self, request: int, source: Replica, now: float) -> float:
         """Have the front end take a request whose prompt another replica has read; when it is done with it. [s]"""

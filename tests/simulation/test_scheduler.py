@@ -130,10 +130,10 @@ def test_what_arrives_waits_a_step_more_where_the_host_is_ahead() -> None:
     assert ledger.scheduled.tolist() == pytest.approx([0, 1.1 + 3 * 1.01, 200.0])
 
 
-def test_a_front_end_takes_one_request_after_the_other() -> None:
+def test_a_front_end_takes_as_long_for_each_request() -> None:
     ledger, _ = served([10, 10], [1, 1], at(0, 0), PlainClock(rules={"front_end": 5.0}))
-    assert ledger.scheduled.tolist() == pytest.approx([5.0, 10.0])
-    assert ledger.ttft_s.tolist() == pytest.approx([6.1, 11.1])
+    assert ledger.scheduled.tolist() == pytest.approx([5.0, 5.0])
+    assert ledger.ttft_s.tolist() == pytest.approx([6.2, 6.2])
 
 
 def test_a_request_cuts_a_run_short_and_starts_with_the_next_step() -> None:
