@@ -205,6 +205,9 @@ LAYERS: dict[str, Layer] = {
         feed_forward.activation,
     ),
     "lm_head": Layer("scores over the vocabulary", _fixed(head.lm_head(tied=False)), head.lm_head),
+    "prediction_head": Layer(
+        "what a head of multi-token prediction reads", _fixed(*head.joined_state(kind="rms")), head.joined_state
+    ),
     "sampling": Layer("softmax over the vocabulary and the pick of a token", _fixed(head.sampling()), head.sampling),
     "pooler": Layer("pooler", _fixed(*head.pooler()), head.pooler),
     "classifier": Layer("scores for two labels", _fixed(head.classifier(labels=2)), head.classifier),

@@ -148,3 +148,26 @@ def masked_lm_head(
     square = (dense, activation("mlm_act", y, z, function), norm("mlm_norm", z, h, kind=kind, axis="F"))
     scores = lm_head(tied=tied, bias=True, source="mlm_normed")
     return (*(op.rebound(F=width) for op in square), scores if width == "D" else scores.rebound(D=width))
+
+
+def joined_state(*, kind: Norm, stream: str = "x") -> tuple[Op, ...]:
+    """A head of multi-token prediction joins a token's embedding and the network's last state: norms, and a projection.
+
+    Statement: ``mtp_inputs[B T h D], w_mtp[h D O] -> x[B T O]``, both inputs beside each other (h = 2, O = D).
+
+    The state is as large as the embedding, which stands for it.
+
+    >>> from sympy import symbols
+    >>> *_, project = joined_state(kind="rms")
+    >>> project.flops(dict(zip("BTD", symbols("B T D"))))
+    4*B*D**2*T
+
+    Source: DeepSeek-AI 2024, DeepSeek-V3 (arXiv 2412.19437), eq. 21; Li et al. 2024, EAGLE (arXiv 2401.15077), section
+    3.1, without the norms.
+    """
+    x, both = Tensor(stream, "B T D"), Tensor("mtp_inputs", "B T h D")
+    parts = [Tensor(f"mtp_{name}", "B T D") for name in ("token", "state")]
+    norms = [norm(f"{part.name}_norm", x, part, kind=kind) for part in parts]
+    join = elementwise("mtp_join", parts, both, PerElement(0), linear=True)
+    project = contract("mtp_proj", both, weight("w_mtp", "h D O"), Tensor(stream, "B T O"))
+    return *norms, join.rebound(h=2), project.rebound(h=2, O="D")

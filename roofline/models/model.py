@@ -25,6 +25,7 @@ from roofline.models.mapping import mapped
 from roofline.models.outline import MARK, Outline, outlined
 from roofline.models.positions import check_rotation, scaled_positions
 from roofline.models.shapes.config import MAX_LAYERS, Config, parse_config
+from roofline.models.shapes.decoder_config import DecoderConfig
 from roofline.models.shapes.tower import TowerConfig
 from roofline.models.sight import of_tower, sees, sight_of
 from roofline.models.sources import FACTS, Fact, Source, find_source, preset_source
@@ -48,6 +49,7 @@ class Model:
     ``checkpoint`` is how its file stores it; ``unread`` are fields that nothing reads,
     ``ignored`` those of them that ask for something; ``counted``: parameters in its file for each that it states.
     ``facts``: ``released`` and ``licence`` of a preset, where a source is known.
+    ``predicts``: whether it is the prediction head of another network.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Model:
     unread: tuple[str, ...] = ()
     counted: Fraction = Fraction(1)
     facts: Mapping[str, Fact] = field(default_factory=dict)
+    predicts: bool = False
     _programs: dict[Conventions, Program] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     def program(self, conventions: Conventions | None = None) -> Program:
@@ -69,8 +72,15 @@ class Model:
         if asked not in self._programs:
             config = self.config
             stated = config.statement(asked) if isinstance(config, Outline) else None
-            self._programs[asked] = stated or program_of(self.model_type)(config, asked)
+            found = stated or program_of(self.model_type)(config, asked)
+            self._programs[asked] = self._behind_another(found) if self.predicts else found
         return self._programs[asked]
+
+    def _behind_another(self, program: Program) -> Program:
+        from roofline.models.prediction_head import with_joined_state  # noqa: PLC0415  (few drafts are heads)
+
+        assert isinstance(self.config, DecoderConfig)
+        return with_joined_state(program, self.config)
 
     def stored(self, dtype: str | None) -> Checkpoint:
         """How it is stored where ``dtype`` is asked for: by tensor, where that is a mix of GGUF's, else as its file is.

@@ -491,7 +491,7 @@ class Speculating(TypedDict, total=False):
     ]
     draft: Annotated[
         str | Path | Mapping[str, Any] | Loaded | None,
-        Option("Model that proposes them.", usual="none, at no cost", metavar="MODEL"),
+        Option("Model that proposes them; mtp: its own prediction head.", usual="none, at no cost", metavar="MODEL"),
     ]
 
 

@@ -207,6 +207,8 @@ def _drafts(question: Question, job: _Job) -> Drafts | None:
     if asked is None:
         return None
     program = _stored(question, asked.draft, job) if asked.draft else None
+    if program and asked.draft and asked.draft.predicts:  # a head lies where the network does, any other draft is whole
+        program = replica_program(program, replace(job.layout, pp=1))
     return Drafts(asked.tokens, asked.yielded, program, job.recipe.precision, job.running.engine)
 
 

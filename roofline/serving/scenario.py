@@ -213,6 +213,6 @@ def read_question(model: str | Path | Mapping[str, Any] | Model, **options: Unpa
         traffic if pictures is None else traffic.showing(pictures),
         options,
         Conventions(routing=options["routing"]),
-        read_speculation(options),
+        read_speculation(options, found),
         read_adapters(options),
     )

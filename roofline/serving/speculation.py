@@ -14,6 +14,7 @@ from typing import Any
 from roofline.classes import frozen
 from roofline.errors import UsageError, shown
 from roofline.models.model import Model, load_model
+from roofline.models.prediction_head import MTP, prediction_head
 from roofline.options.groups import Loaded, Speculating
 from roofline.program.op import STATES
 from roofline.program.phases import Phase
@@ -97,12 +98,13 @@ def keeps_states(program: Program) -> bool:
     return any(tensor.role in STATES for _, op in program.in_phase(Phase.DECODE) for tensor in op.writes)
 
 
-def read_speculation(asked: Speculating) -> Speculation | None:
-    """What options ask for: ``4:0.7`` or ``3:0.9,0.7,0.5``, and a draft.
+def read_speculation(asked: Speculating, model: Model) -> Speculation | None:
+    """What options ask for: ``4:0.7`` or ``3:0.9,0.7,0.5``, and a draft, ``mtp`` for a head of the ``model`` itself.
 
     Raises UsageError, also for a draft without it.
     """
-    text, draft = asked.get("speculate"), _model(asked.get("draft"))
+    text, given = asked.get("speculate"), asked.get("draft")
+    draft = prediction_head(model) if given == MTP else _model(given)
     if text is None:
         if draft is not None:
             msg = "a draft goes with speculate TOKENS:ACCEPTANCE such as 4:0.7"

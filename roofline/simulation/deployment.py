@@ -136,7 +136,7 @@ def deployments(
         each: StepClockOptions = {**asked, **degrees}
         clock, replicas = StepClock(model, hardware, **each), degrees["dp"] or 1
         found = deployment_of(clock, replicas, longest, options, options["offload"])
-        yield speculating(found, read_speculation(options), hardware, asked)
+        yield speculating(found, read_speculation(options, request.model), hardware, each)
 
 
 def deploy(request: Request, model: AnyModel, hardware: Hardware, longest: int, options: SimulateOptions) -> Deployment:
@@ -156,7 +156,7 @@ def deploy(request: Request, model: AnyModel, hardware: Hardware, longest: int, 
 def speculating(
     found: Deployment, asked: Speculation | None, hardware: Hardware, options: StepClockOptions
 ) -> Deployment:
-    """With speculative decoding; a draft takes room and time on all devices."""
+    """With speculative decoding; a draft takes room and time on all devices, a head as its network's layout has it."""
     if asked is None:
         return found
     request, draft = found.clock.request, None

@@ -44,10 +44,13 @@ class Guesses:
 
 
 def drafting(model: Model, hardware: Hardware, options: StepClockOptions, count: int, recipe: str) -> StepClock:
-    """The clock of a draft, which runs whole on each of ``count`` devices, in the same recipe, within others' steps."""
-    alone = Degrees(tp=1, pp=1, dp=count, ep=None, cp=None, dcp=None, sp=None)
-    whole: StepClockOptions = {**options, **alone, "dtype": recipe, "lora": None}
-    return StepClock(model, hardware, **whole).checking(1, hosted=False)
+    """The clock of a draft, in the same recipe, within others' steps: whole on each of ``count`` devices, or, where it
+    is a head of the network, in its layout.
+    """
+    own: StepClockOptions = {**options, "dtype": recipe, "lora": None}
+    if not model.predicts:
+        own = {**own, **Degrees(tp=1, pp=1, dp=count, ep=None, cp=None, dcp=None, sp=None)}
+    return StepClock(model, hardware, **own).checking(1, hosted=False)
 
 
 @frozen(eq=False)

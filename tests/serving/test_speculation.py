@@ -11,8 +11,9 @@ from questions import question
 from shell import answer, refusal
 
 from roofline.buying.api import compare
-from roofline.errors import UsageError
+from roofline.errors import RooflineError, UsageError
 from roofline.models.model import load_model
+from roofline.models.prediction_head import prediction_head
 from roofline.program.traffic.traffic import Traffic, fixed
 from roofline.serving.batch_sweep import curves
 from roofline.serving.curve import Curve
@@ -80,19 +81,19 @@ def test_a_draft_costs_time_and_memory() -> None:
 )
 def test_bad_speculation_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="expected TOKENS:ACCEPTANCE"):
-        read_speculation({"speculate": text})
+        read_speculation({"speculate": text}, MODEL)
 
 
 def test_acceptance_by_position() -> None:
-    found = read_speculation({"speculate": "3:0.9,0.7,0.5"})
+    found = read_speculation({"speculate": "3:0.9,0.7,0.5"}, MODEL)
     assert found is not None
     assert found.accepted == (0.9, 0.7, 0.5)
     assert found.yielded == pytest.approx(3.1)
-    alike = read_speculation({"speculate": "3:0.8"})
+    alike = read_speculation({"speculate": "3:0.8"}, MODEL)
     assert alike is not None
     assert alike.accepted == pytest.approx((0.8, 0.64, 0.512))
     with pytest.raises(UsageError, match="never rise"):
-        read_speculation({"speculate": "2:0.5,0.7"})
+        read_speculation({"speculate": "2:0.5,0.7"}, MODEL)
 
 
 def test_at_the_shell() -> None:
@@ -107,3 +108,25 @@ def test_states_that_must_be_restored_are_said() -> None:
     assert [note.split(" ")[:3] for note in spoken] == [["no", "scan", "was"], ["the", "states", "that"]]
     assert "restored at no cost" in answer("compare", "mamba2-130m", "--hardware", "h100", "--speculate", "4:0.7")
     assert compare("llama-3.2-1b", "h100", workload="chat", speculate="4:0.7").to_dict()["notes"] == []
+
+
+def _weights(found: Curve) -> float:
+    assert found.held is not None
+    return found.held.weights
+
+
+def test_a_prediction_head_is_a_layer_and_a_projection_that_lie_where_the_network_does() -> None:
+    head, layers, width = prediction_head(MODEL), 80, 8192
+    own = MODEL.parameters - 2 * 128256 * width - width  # without embedding, output head and the last norm
+    projection = 2 * width * width  # which every device has whole
+    assert head.parameters == own // layers + projection + 3 * width
+    spread, none = (curve(Speculation(2, 0.8, draft)) for draft in (head, None))
+    assert _weights(spread) - _weights(none) == pytest.approx(
+        2 * (projection + (head.parameters - projection) / 8), rel=0.01
+    )
+    assert none.of("tpot_s")[5] < spread.of("tpot_s")[5] < curve(Speculation(2, 0.8, DRAFT)).of("tpot_s")[5]
+
+
+def test_a_head_of_what_is_no_plain_decoder_is_refused_by_name() -> None:
+    with pytest.raises(RooflineError, match="draft mtp: olmo-2-7b is no plain decoder"):
+        read_speculation({"speculate": "2:0.8", "draft": "mtp"}, load_model("olmo-2-7b"))
