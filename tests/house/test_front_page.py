@@ -29,7 +29,7 @@ SHOWN = {
     "training steps of MPT, FSDP, 8 to 64 A100": ("accuracy.md", "| MPT 125M to 70B"),
     "matmuls in 16 bits, A100": ("accuracy.md", "| matmul 16-bit, A100"),
     "decode attention, each GPU left out of the fit": ("accuracy.md", "| decode attention bf16, device left out"),
-    "TTFT of servers, simulated, H100, H200 and B200": ("simulation.md", "| all |"),
+    "TTFT of servers, simulated, H100, H200 and B200": ("simulation.md", "| judged half |"),
     "BERT in TensorFlow, which does not fuse; A100, V100, T4": ("accuracy.md", "| BERT, TensorFlow, A100, V100, T4"),
     "BERT, GPT-2 and Llama on one core, calibrated by `calibrate`": ("measuring.md", "|  | all runs |"),
 }
