@@ -13,6 +13,7 @@ from roofline.cost.cost import Cost, operator_cost
 from roofline.hardware.loading import load_hardware
 from roofline.operators.predict_op import predict_op
 from roofline.operators.statements import statement_of
+from roofline.prediction.predict import predict
 from roofline.program.workload import Precision
 from roofline.timing.machine import kind_of
 from roofline.timing.operator import time_operator
@@ -60,6 +61,18 @@ def test_a_faster_matrix_unit_hastens_no_key_of_triton(query: int) -> None:
         whole = PLAIN.replaced({"key_time": 1e-10, **{name.replace("__", "."): value for name, value in tiles.items()}})
         times = [time_operator(timed, H100, replace(whole, compute=share)).time_s for share in (0.4, 0.8)]
         assert times[0] == times[1]
+
+
+@pytest.mark.parametrize("name", ["v100", "v100-sxm2-32gb"])
+def test_keys_of_triton_in_fp32_take_no_less_than_their_flops_on_a_vector_unit(name: str) -> None:
+    found = predict(
+        "gemma-2-27b", name, engine="vllm", dtype="fp32", prompt=373, phase="prefill", count="square", lm_head="all"
+    )
+    assert found.constants.kernels.attention == "triton"
+    parts = [op.figures for op in found.phases["prefill"].operators if op.name.endswith(".attention")]
+    assert parts
+    for part in parts:
+        assert part.flops / load_hardware(name).contraction_unit("fp32")[1] < part.time_s
 
 
 @pytest.mark.parametrize("name", ["h100", "b200", "l40s", "a100"])

@@ -28,8 +28,8 @@ def tiles_s(cost: Cost, shape: AttentionShape, rates: Rates, constants: Constant
     keys = pairs / (heads * queries) + ragged
     count, rows = tiles.count(heads, queries, groups, head_dim), tiles.rows_of(head_dim)
     units = units_of(rates)
-    if corrections.key_time:
-        pair_s = corrections.key_time.seconds(head_dim) / (rows * units)
+    if corrections.key_time:  # of kernels in 16 bits: in fp32 a vector unit may take longer
+        pair_s = maximum(corrections.key_time.seconds(head_dim) / (rows * units), pair_s)
     longest = _longest(shape) + ragged
     work = (count * rows * keys * pair_s, count, rows * longest * pair_s * units, units)
     return tiles.seconds(*work), tiles.work_s(*work)
