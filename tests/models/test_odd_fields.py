@@ -5,15 +5,18 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from odd_fields import changed, contradiction, shortened
+from modules import transformers_count
+from odd_fields import changed, contradiction, short_defaults, shortened
 from strategies import ARCHITECTURES
 
 from roofline.errors import ConfigError
+from roofline.models.families import FAMILIES
 from roofline.models.model import load_model
 
 NOT_THEIRS = ("bert-tutorial",)
 """Networks that transformers does not have."""
 THEIRS = [name for name in ARCHITECTURES if name not in NOT_THEIRS]
+WITHOUT_PRESET = sorted(set(FAMILIES) - {load_model(name).model_type for name in ARCHITECTURES})
 
 
 @pytest.mark.parametrize("name", Random(7).sample(THEIRS, 10))
@@ -21,6 +24,23 @@ def test_some_odd_fields_are_counted_as_transformers_does_or_refused(name: str) 
     fields = shortened(name)
     for words, odd in Random(name).sample(list(changed(fields)), 4):
         assert contradiction(odd) == "", words
+
+
+@pytest.mark.parametrize("model_type", Random(11).sample(WITHOUT_PRESET, 6))
+def test_some_odd_fields_of_types_without_a_preset(model_type: str) -> None:
+    fields = short_defaults(model_type)
+    assert load_model(fields).parameters == transformers_count(fields)
+    for words, odd in Random(model_type).sample(list(changed(fields)), 4):
+        assert contradiction(odd) == "", words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_type", WITHOUT_PRESET)
+def test_every_odd_field_of_a_type_without_a_preset(model_type: str) -> None:
+    fields = short_defaults(model_type)
+    assert load_model(fields).parameters == transformers_count(fields)
+    found = {words: wrong for words, odd in changed(fields) if (wrong := contradiction(odd))}
+    assert found == {}
 
 
 @pytest.mark.slow

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from modules import transformers_count
 
 from roofline.errors import RooflineError
+from roofline.models.families import FAMILIES
 from roofline.models.model import load_model
 
 ODD: tuple[Any, ...] = (None, "x", -1, 0, 3, 1.5, True, [], {})
@@ -15,6 +17,14 @@ ODD: tuple[Any, ...] = (None, "x", -1, 0, 3, 1.5, True, [], {})
 
 _LAYERS = "num_hidden_layers n_layer n_layers num_layers encoder_layers decoder_layers num_decoder_layers".split()
 _BY_LAYER = ("layer_types", "no_rope_layers", "layers_block_type", "block_types", "hybrid_override_pattern")
+_OF_NO_NETWORK = ("architectures", "dtype", "id2label", "label2id", "transformers_version")
+_BUILT: dict[str, dict[str, Any]] = {
+    "glm4v_moe_text": {"num_attention_heads": 32},
+    "hunyuan_v1_dense": {"head_dim": 128},
+    "ministral": {"head_dim": 128},
+    "nemotron": {"num_key_value_heads": 48},
+}
+"""What makes a module of the defaults of a type, which by themselves make none."""
 _MOST = 8
 """So many layers show all kinds of them."""
 
@@ -26,6 +36,22 @@ def shortened(name: str) -> dict[str, Any]:
         if isinstance(fields.get(key), int):
             fields[key] = min(fields[key], _MOST)
     return fields | {key: fields[key][:_MOST] for key in _BY_LAYER if fields.get(key)}
+
+
+def short_defaults(model_type: str) -> dict[str, Any]:
+    """The fields that transformers has where a file of a type says nothing, with few layers."""
+    transformers = pytest.importorskip("transformers")
+    fields = transformers.AutoConfig.for_model(model_type).to_dict()
+    fields = {name: value for name, value in fields.items() if name not in _OF_NO_NETWORK} | _BUILT.get(model_type, {})
+    layers = next(fields[key] for key in _LAYERS if key in fields)
+    for name, value in fields.items():
+        if name in _LAYERS:
+            fields[name] = min(value, _MOST)
+        elif isinstance(value, list) and len(value) == layers:
+            fields[name] = value[:_MOST]
+    classes = [name for name in FAMILIES[model_type].classes if hasattr(transformers, name)]
+    whole = [name for name in classes if "ConditionalGeneration" not in name]  # whose fields are the wrapper's
+    return {**fields, "model_type": model_type, "architectures": whole[:1]}
 
 
 def changed(fields: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
