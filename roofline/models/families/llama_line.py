@@ -25,6 +25,7 @@ from roofline.models.families.rules import (
     rotated_unless_zero,
     stated,
     unless_null,
+    width_of_hidden,
     windowed_but_every,
     windowed_from,
 )
@@ -224,6 +225,7 @@ LLAMA_LINE: dict[str, Family] = {
     "glm4v_text": _GLM.but(
         text_part("Glm4v"),
         without="head_dim attention_bias",
+        options={"num_key_value_heads": unless_null("num_key_value_heads", 2)},
         fixed={"blocks": "sandwich", "attention_bias": True},
     ),
     "granite": GRANITE,
@@ -239,8 +241,9 @@ LLAMA_LINE: dict[str, Family] = {
     ),
     "helium": LLAMA.but(
         causal("Helium"),
-        options={"num_key_value_heads": 20, "head_dim": unless_null("head_dim", 128)},
-        fixed={"attention_out_bias": False},
+        without="head_dim",
+        options={"num_key_value_heads": 20},
+        fixed={"attention_out_bias": False, "head_dim": width_of_hidden},
     ),
     "hyperclovax": GRANITE.but(
         causal("HyperCLOVAX"),
@@ -257,7 +260,7 @@ LLAMA_LINE: dict[str, Family] = {
     ),
     "iquestcoder": LLAMA.but(
         {**causal("IQuestCoder"), **causal("Llama")},
-        options={"num_key_value_heads": 8, "head_dim": 128},
+        options={"num_key_value_heads": unless_null("num_key_value_heads", 8), "head_dim": 128},
         only={"clip_qkv": None, "use_sliding_window": False},
         inert="sliding_window max_window_layers",
     ),

@@ -316,6 +316,19 @@ def unless_null(name: str, default: Any) -> Callable[[Fields], Any]:
     return lambda fields: None if name in fields else default
 
 
+@rule("head_dim")
+def width_of_hidden(fields: Fields) -> int | None:
+    """Helium: the width of a head; its output projection is square, so that all are as wide as the hidden size."""
+    if fields.get("head_dim", 128) is None:
+        return None
+    width, heads, hidden = whole(fields, "head_dim", 128), fields.get("num_attention_heads"), fields.get("hidden_size")
+    if isinstance(heads, int) and isinstance(hidden, int) and width * heads != hidden:
+        given = f"head_dim {width} of num_attention_heads {shown(heads)}"
+        msg = f"{given}: expected hidden_size {shown(hidden)} in all, of which the output projection is made"
+        raise ValueError(msg)
+    return width
+
+
 def alternating_from_the_first(name: str, default: int) -> Rule[list[str]]:
     """ModernBERT: the first and each ``name``-th layer after it attend in full, the others in the window.
 
