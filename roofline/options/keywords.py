@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from typing import Any, TypeVar, cast
 
+import numpy as np
+
 from roofline.errors import UsageError, near_matches
 from roofline.options.option import Field, fields_of, worded
 
@@ -41,7 +43,7 @@ def takes(group: type, several: Collection[str] = ()) -> Callable[[Function], Fu
 
 
 def completed(group: type, given: Mapping[str, Any], where: str, several: Collection[str] = ()) -> dict[str, Any]:
-    """All options of ``group``, those that are not ``given`` by default.
+    """All options of ``group``, those that are not ``given`` by default; a scalar of numpy's as Python's.
 
     Raises UsageError for a name, a type or a word.
     """
@@ -50,6 +52,7 @@ def completed(group: type, given: Mapping[str, Any], where: str, several: Collec
         name = min(strange)
         msg = f"{where}: {name} is no keyword of it; {near_matches(name, [field.name for field in fields])}"
         raise UsageError(msg)
+    given = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
     for field in fields:
         if field.name in given:
             field.check_type(given[field.name], several=field.name in several)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from roofline.calibration.calibration_file import Calibration
 from roofline.calibration.provenance import calibration_under
 from roofline.classes import frozen
@@ -50,9 +52,10 @@ class Hardware:
 
 def names_of(given: str | Loaded | Sequence[str | Loaded]) -> list[str | HardwareSpec]:
     """The names, or what was loaded, one by one. Raises UsageError for an empty name, and for what is none."""
-    names = given.split(",") if isinstance(given, str) else given if isinstance(given, Sequence) else [given]
+    listed = given.tolist() if isinstance(given, np.ndarray) else given
+    names = listed.split(",") if isinstance(listed, str) else listed if isinstance(listed, Sequence) else [listed]
     clean = [name.strip() if isinstance(name, str) else name for name in names]
-    if not all(clean):
+    if any(isinstance(name, str) and not name for name in clean):
         msg = f"hardware {shown(given)}: a name is empty; expected names with commas between them, such as h100,mi300x"
         raise UsageError(msg)
     known = [name for name in clean if isinstance(name, str | HardwareSpec)]

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from shell import answer, refusal
 
@@ -206,12 +207,23 @@ def test_a_word_that_no_option_has_is_refused_from_python(words: Any, message: s
         (api.compare, {"prefix_hits": "0.5"}, "prefix_hits '0.5': expected a number$"),
         (api.compare, {"years": True}, "years True: expected a number$"),
         (api.simulate, {"load": [1]}, r"load \[1\]: expected a number or text$"),
+        (api.predict, {"kernels": 3}, "kernels 3: expected text$"),
         (api.train, {"trained": ["attention"]}, r"trained \['attention'\]: expected text$"),
     ],
 )
 def test_a_value_of_another_type_is_refused_from_python(verb: Any, asked: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         verb("gpt2", "h100", **asked)
+
+
+def test_numbers_and_lists_of_numpy_are_those_of_python() -> None:
+    asked = {"batch": np.int64(4), "prompt": np.uint16(100), "reserve": np.float64(0.1), "dtype": np.str_("fp8")}
+    plain = {"batch": 4, "prompt": 100, "reserve": 0.1, "dtype": "fp8"}
+    first, second = (api.predict("gpt2", "h100", **each) for each in (asked, plain))  # type: ignore[arg-type]
+    assert first.to_dict() == second.to_dict()
+    devices = np.array(["h100", "a100"])
+    ranked = api.compare("llama-3.1-8b", devices, batch=np.int64(4))  # type: ignore[arg-type]
+    assert ranked.to_dict() == api.compare("llama-3.1-8b", ["h100", "a100"], batch=4).to_dict()
 
 
 @pytest.mark.parametrize(("field", "word"), [("graphs", "Graph"), ("attention", "Fused")])
