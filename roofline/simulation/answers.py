@@ -43,6 +43,7 @@ class OfferedAnswer(TypedDict):
     arrivals: Annotated[str, Says("how requests arrive: poisson, gamma:SHAPE, all, trace, or closed loop")]
     load_requests_per_s: Annotated[float | None, Says("requests that arrive; null without a rate", "requests/s")]
     concurrency: Annotated[int | None, Says("clients of a closed loop; null in an open one")]
+    think_s: Annotated[float, Says("mean think time of those clients; 0 without", "s")]
     requests: Annotated[int, Says("requests simulated")]
     seed: Annotated[int, Says("of arrivals and lengths")]
     router: Annotated[str, Says("which of several replicas a request goes to")]
