@@ -91,6 +91,14 @@ class Stages:
             found |= dict(zip((group.name for group in groups), places(groups), strict=True))
         return cls(Pipeline(layer_count(program), layout.pp, layout.pp, Phase.DECODE), found)
 
+    def step(self, costs: Iterable[Cost], times: Iterable[Timing]) -> Number:
+        """The time of a step, of what each operator takes. [s]"""
+        sums: list[Number] = [0.0] * 4
+        for cost, each in zip(costs, times, strict=True):
+            place = self.place.get(cost.group, _HANDED_ON)
+            sums[place] = sums[place] + cost.count * each.time_s
+        return self.pipeline.step(*sums)
+
 
 @frozen
 class StepTimer:
@@ -118,20 +126,9 @@ class StepTimer:
 
         Of a pipeline, the step of one group of sequences through all stages, with what it waits for the slowest.
         """
-        if self.stages is None:
-            return self._times(costs)
-        parts: dict[int, list[Cost]] = {}
-        for cost in costs:
-            parts.setdefault(self.stages.place.get(cost.group, _HANDED_ON), []).append(cost)
-        found = {place: self._times(part) for place, part in parts.items()}
-        path = added(*((times, 1.0) for times in found.values()))
-        first, layers, last, sends = (found[at].time_s if at in found else 0.0 for at in range(4))
-        wait = self.stages.pipeline.step(first, layers, last, sends) / path.time_s
-        return replace(path, timing=path.timing.each(lambda seconds: seconds * wait))
-
-    def _times(self, costs: Iterable[Cost]) -> StepTimes:
         costs, machine, rows = list(costs), self.machine, len(self.devices)
-        timing = machine.step(costs)
+        each = machine.times(costs)
+        timing = total((cost.count, one) for cost, one in zip(costs, each, strict=True))
         columns = np.shape(np.atleast_1d(np.asarray(timing.time_s)))[-1]
 
         def grid(value: Number) -> Grid:
@@ -141,4 +138,8 @@ class StepTimer:
         moved = grid(sum(float(cost.count) * cost.bytes for cost in costs) / machine.rates.bandwidth)
         times = timing.each(grid)
         energy = np.asarray(times.time_s * busy_power(1.0, peak / times.time_s, moved / times.time_s))
-        return StepTimes(times, peak, moved, energy)
+        path = StepTimes(times, peak, moved, energy)
+        if self.stages is None:
+            return path
+        wait = self.stages.step(costs, each) / path.time_s
+        return replace(path, timing=path.timing.each(lambda seconds: seconds * wait))

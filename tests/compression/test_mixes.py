@@ -22,7 +22,8 @@ PUBLISHED = {
     }.items()},
     ("qwen3-32b", "q8_0"): 34.82,
     ("llama-3.1-70b", "q4_k_m"): 42.52,
-    **{("gemma-4-e2b", mix): size for mix, size in {"q8_0": 4.97, "q5_k_m": 3.63, "q4_k_m": 3.43, "q2_k": 2.99}.items()},
+    ("gemma-4-e2b", "q8_0"): 4.97, ("gemma-4-e2b", "q5_k_m"): 3.63,
+    ("gemma-4-e2b", "q4_k_m"): 3.43, ("gemma-4-e2b", "q2_k"): 2.99,
 }  # fmt: skip
 """Gigabytes of files with their tokenizers. Sources: the cards of bartowski/Qwen_Qwen3-4B-GGUF and -32B-GGUF (llama.cpp
 b5200), of Meta-Llama-3.1-70B-Instruct-GGUF; of dahus/gemma-4-e2b-it-Q3_K_S-GGUF, which lists its series."""

@@ -84,5 +84,5 @@ def test_ranks_that_share_experts_are_one_replica() -> None:
     assert len(set(layouts)) == len(layouts)
     for layout in layouts:
         assert 8 % int(layout.devices) == 0
-        assert layout.dp == 1 or layout.ep == layout.devices
+        assert layout.dp == 1 or layout.ep * layout.pp == layout.devices
     assert Layout(tp=2, dp=4, ep=8) in layouts
