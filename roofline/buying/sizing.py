@@ -298,11 +298,18 @@ def _counted(count: int, verb: str) -> str:
 
 
 def _misses(found: Sequence[Order | Miss], served: set[Served]) -> list[Miss]:
-    """What serves in no layout, each with the one that misses by the least; the nearest first."""
+    """What serves in no layout, each with the one that misses by the least; the nearest first.
+
+    Of layouts that do not fit, the one whose reason says most: how much is wanting, and what would hold it.
+    """
     nearest: dict[Served, Miss] = {}
+
+    def rank(miss: Miss) -> tuple[float, int]:
+        return miss.excess, -max(map(len, miss.reasons))
+
     for each in found:
         if isinstance(each, Miss) and each.who not in served:
-            nearest[each.who] = min((nearest.get(each.who, each), each), key=lambda miss: miss.excess)
+            nearest[each.who] = min((nearest.get(each.who, each), each), key=rank)
     return sorted(nearest.values(), key=lambda miss: (miss.excess, str(miss.who)))
 
 

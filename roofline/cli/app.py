@@ -182,7 +182,7 @@ app.add(
         _MODEL_OR_CONFIGURATION,
         answer="buying.answers:TrainAnswer",
         examples=("train llama-3.1-8b --hardware 64xh100 --tokens 1T",),
-        exits="4 it does not fit, or takes more than --days",
+        exits="4 takes more than --days",
     ),
 )
 app.add(
@@ -287,6 +287,12 @@ def _verb_of(failure: click.ClickException) -> str:
     return str(getattr(getattr(failure, "ctx", None), "command_path", "roofline"))
 
 
+def _no_verb(context: click.Context) -> str:
+    """What to type after the name of a group alone."""
+    verbs = context.command.commands if isinstance(context.command, click.Group) else ()
+    return f"one of {', '.join(verbs)} is missing ({context.command_path} --help)"
+
+
 def _unknown_option(failure: click.NoSuchOption) -> str:
     """What to type in place of an option that is none: an engine's own are its fields."""
     from roofline.engines.engine import Engine  # whose files no help needs
@@ -330,6 +336,8 @@ def main() -> NoReturn:
         fail(str(failure), failure.exit_code)
     except (KeyboardInterrupt, click.Abort):
         interrupted()
+    except click.exceptions.NoArgsIsHelpError as failure:
+        fail(_no_verb(failure.ctx), 2)
     except click.NoSuchOption as failure:
         fail(_unknown_option(failure), 2)
     except click.MissingParameter as failure:

@@ -12,6 +12,7 @@ from roofline import Comparison, RooflineError, Sizing, compare, size
 from roofline.buying.economics import usd_per_million
 from roofline.buying.ranking import Row
 from roofline.models.model import load_model
+from roofline.reports.serving.comparison import comparison_text
 from roofline.serving.operating_points import Band, OperatingPoint, Targets, ratio_band
 
 MODEL = load_model("llama-3.1-8b")
@@ -152,6 +153,17 @@ def test_nothing_qualifies_and_every_row_says_why() -> None:
         "does not fit: 16.7 GB of 14.5 GB; 2 devices hold it (tp 2: 8.34 GB on each) or --dtype w8a16 does (9.69 GB)",
     )
     assert reasons["h100-sxm-80gb"][0].startswith("TPOT ")
+
+
+def test_a_size_of_what_no_unit_holds_says_how_many_do() -> None:
+    (miss,) = size(load_model("llama-3.1-405b"), "h100", load="1 req/s", dtype="bf16").misses
+    assert "16 devices hold it (tp 16: " in miss.reasons[0]
+
+
+def test_where_nothing_runs_no_price_is_said_to_be_wanting() -> None:
+    words = comparison_text(compare(MODEL, "h100", batch=100_000))
+    assert "no batch of 100000: " in words
+    assert "cost" not in words
 
 
 def test_break_even_with_an_api() -> None:

@@ -110,6 +110,10 @@ def test_a_missing_model_is_told_with_names_that_exist() -> None:
             assert name in preset_names()
 
 
+def test_a_group_alone_is_told_its_verbs() -> None:
+    assert refusal(2, "engines") == "roofline: one of list, show, check, new is missing (roofline engines --help)\n"
+
+
 def test_a_model_in_the_place_of_a_picture_is_told_what_stands_before_it() -> None:
     for words in ((), ("llama-3.1-8b", "--hardware", "h100")):
         assert "KIND is missing: " in (line := refusal(2, "plot", *words))

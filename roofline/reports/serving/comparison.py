@@ -47,8 +47,9 @@ def comparison_text(result: Comparison, *, quiet: bool = False, pareto: bool = F
     lines = _verdict(result)
     if quiet:
         return "\n".join(lines)
-    lines += ["", *_served(result, wide), *pooled_lines(result.rows, against_lines(result.pools_or_mixed)), ""]
-    lines += cost_lines([(str(row.curve.who), row.cost) for row in result.rows], result.terms)
+    lines += ["", *_served(result, wide), *pooled_lines(result.rows, against_lines(result.pools_or_mixed))]
+    if any(row.point for row in result.rows):
+        lines += ["", *cost_lines([(str(row.curve.who), row.cost) for row in result.rows], result.terms)]
     lines += [f"no cost: {row.no_cost}" for row in result.rows if row.no_cost]
     lines += _alternatives(result)
     lines += ["", *_front(result, wide)] if pareto else []
