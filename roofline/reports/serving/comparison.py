@@ -46,7 +46,7 @@ def comparison_text(result: Comparison, *, quiet: bool = False, pareto: bool = F
     """The whole comparison; ``pareto`` adds the front of cost against TPOT, ``wide`` columns, and all points of it."""
     lines = _verdict(result)
     if quiet:
-        return "\n".join(lines)
+        return "\n".join(lines if result.rows[0].qualifies else [*lines, *_misses(result)])
     lines += ["", *_served(result, wide), *pooled_lines(result.rows, against_lines(result.pools_or_mixed))]
     if any(row.point for row in result.rows):
         lines += ["", *cost_lines([(str(row.curve.who), row.cost) for row in result.rows], result.terms)]
@@ -138,9 +138,13 @@ def _served(result: Comparison, wide: bool) -> list[str]:
         for row in result.rows
     ]
     lines = [*table(header, rows, left=(0, 1, 2)), *_alone(result)]
-    lines += [f"{row.curve.who} misses: {', '.join(row.misses)}" for row in result.rows if row.misses]
+    lines += _misses(result)
     unsure = [f"{row.curve.who} ({', '.join(row.unsure)})" for row in result.rows if row.unsure]
     return lines + ([f"? at the slow end of the band: {'; '.join(unsure)}"] if unsure else [])
+
+
+def _misses(result: Comparison) -> list[str]:
+    return [f"{row.curve.who} misses: {', '.join(row.misses)}" for row in result.rows if row.misses]
 
 
 def _columns(result: Comparison) -> tuple[str, ...]:
