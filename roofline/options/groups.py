@@ -183,7 +183,7 @@ class Timing(TypedDict, total=False):
         str | Path | Loaded | None,
         Option(
             "What runs it: vllm, sglang, tensorrt-llm, tensorrt, torch-compile, transformers, or a YAML file.",
-            usual="vllm for decoders on GPUs, transformers on CPUs and in validate, else torch-compile",
+            usual="vllm for decoders on discrete GPUs, transformers on CPUs and in validate, else torch-compile",
             metavar="NAME",
             everyday=True,
         ),
