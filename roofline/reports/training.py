@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from roofline.buying.training_costs import Run, Training, TrainingRow
+from roofline.buying.training_costs import DAY, Run, Training, TrainingRow
 from roofline.reports.prediction import Row, quantity, table
 from roofline.training.memory import MemoryByCause
 from roofline.training.step import TrainingStep
@@ -115,10 +115,15 @@ def _time_lines(step: TrainingStep) -> list[str]:
     return [f"step {quantity(t.time_s, 'time_s')} ({ends}): {rate}; MFU {step.mfu:.1%}{hfu}"]
 
 
+_SHORT = 0.01
+"""Days below which a run is told in seconds."""
+
+
 def _run_lines(run: Run) -> list[str]:
-    ends = f"{format_figures(run.days * run.low)} to {format_figures(run.days * run.high)}"
-    days = f"{format_figures(run.days)} days ({ends})"
-    line = f"{format_quantity(run.tokens, 'tokens')}: {days}, {format_figures(run.device_hours)} device-hours"
+    days = run.days, run.days * run.low, run.days * run.high
+    lasts, low, high = (quantity(each * DAY, "time_s") if run.days < _SHORT else format_figures(each) for each in days)
+    took = f"{lasts}{'' if run.days < _SHORT else ' days'} ({low} to {high})"
+    line = f"{format_quantity(run.tokens, 'tokens')}: {took}, {format_figures(run.device_hours)} device-hours"
     if run.usd is None or run.offer is None:
         return [line, run.problem]
     return [f"{line}, {format_figures(run.usd)} USD", run.offer.words()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any, cast
 
@@ -377,6 +378,8 @@ def test_hardware_side_by_side() -> None:
     assert answer("train", "gpt2", "--hardware", "h100", "--batch", "8", "--quiet").startswith("gpt2 (124,439,808")
     assert "DOES NOT FIT" in answer("train", "llama-3.1-8b", "--hardware", "h100", "--batch", "1")
     assert "--hardware is missing" in refusal(2, "train", "gpt2")
+    short = answer("train", "gpt2", "--hardware", "h100", "--batch", "8", "--tokens", "10M", "--quiet")
+    assert re.search(r"10.0 Mtok: [\d.]+ s \(", short)
     problem = refusal(3, "train", "gpt2", "--hardware", "h100,l40s", "--batch", "8", "--microbatch", "3")
     assert problem.count("microbatch 3 does not divide") == 2
     assert "no number of devices" in answer_or_exit(
