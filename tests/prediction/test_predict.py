@@ -327,6 +327,17 @@ def test_the_keys_of_the_json(model: Any, hardware: str, keywords: dict[str, Any
             assert set(operator["shares"]) == SHARES
 
 
+def test_flops_and_bytes_are_of_a_device_of_each_stage_and_of_all_devices() -> None:
+    alone, tensor, pipeline = (
+        predict("llama-3.1-8b", f"{tp * pp}xh100", tp=tp, pp=pp, phase="prefill").to_dict()["phases"]["prefill"]
+        for tp, pp in ((1, 1), (8, 1), (1, 8))
+    )
+    assert pipeline["flops"] == alone["flops"] == 8 * tensor["flops"]
+    assert pipeline["total_flops"] == tensor["total_flops"] == alone["total_flops"] == alone["flops"]
+    assert tensor["total_bytes"] == 8 * tensor["bytes"] > alone["total_bytes"]  # what all devices hold is read by all
+    assert pipeline["total_bytes"] == pipeline["bytes"]
+
+
 def test_inputs_are_resolved() -> None:
     inputs = predict("llama-2-7b", "a100").to_dict()["inputs"]
     wanted = {"batch": 1, "prompt": 2048, "generate": 256, "context": None, "engine": "vllm"}

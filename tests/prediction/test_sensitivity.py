@@ -150,3 +150,18 @@ def test_the_flag_prints_and_adds_to_the_json() -> None:
     found = result["sensitivity"][Phase.DECODE]
     assert set(found) == {"bandwidth", "FLOP/s", "link", "latency"}
     assert found["bandwidth"]["time_s"] < result["phases"][Phase.DECODE]["time_s"]
+
+
+def test_an_edited_rate_keeps_the_constants_of_its_device() -> None:
+    """Twice the bandwidth hastens what was fitted to the device by its share, and no class takes its place."""
+    asked: dict[str, Any] = {"batch": 8, "context": 2048}
+    plain = roofline.predict("llama-3.1-8b", "a100-sxm-80gb", **asked)
+    twice = roofline.predict(
+        "llama-3.1-8b", "a100-sxm-80gb", set={"hardware.memory.hbm.bandwidth": "4078 GB/s"}, **asked
+    )
+    assert plain.constants.calibration is not None
+    assert plain.constants.calibration.name == "a100-sxm-80gb"
+    assert twice.constants.calibration == plain.constants.calibration
+    faster = plain.phases["decode"].figures.time_s / twice.phases["decode"].figures.time_s
+    assert 1 < faster < 2
+    assert twice.phases["decode"].figures.bound_s == pytest.approx(plain.phases["decode"].figures.bound_s / 2, rel=0.02)
