@@ -185,6 +185,14 @@ def test_what_recipes_leave_alone_is_said() -> None:
     assert any(n.startswith("left in bf16: 13.09% of the parameters (token_table 525,336,576, w_head") for n in notes)
 
 
+def test_a_recipe_whose_rules_leave_everything_alone_says_so() -> None:
+    fields = load_model("llama-3.1-8b").fields
+    rules = {"quant_method": "gptq", "bits": 4, "group_size": 128, "dynamic": {"-:.*": {}}}
+    found = predict({**fields, "quantization_config": rules}, "h100")
+    assert any(note.startswith("left in bf16: 100.00% of the parameters") for note in found.notes)
+    assert found.memory.footprint.weights_bytes == predict(fields, "h100").memory.footprint.weights_bytes
+
+
 def test_experts_alone_are_quantised_where_the_recipe_says_so() -> None:
     left = left_alone(quantized(load_model("gpt-oss-20b").program(), read_recipe("mxfp4+experts", default="bf16")))
     assert "w_q" in left
