@@ -141,7 +141,7 @@ def _compare(request: Request) -> Drawn:
     return Drawn(figure, compare.compare_rows(predictions), compare.describe_compare(predictions))
 
 
-_OF_SERVING = {each.name for each in fields_of(CompareOptions)}
+_OF_SERVING = {each.name for each in fields_of(CompareOptions)} - {"batch"}
 
 
 def _front(request: Request) -> Drawn:

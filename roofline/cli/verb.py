@@ -232,7 +232,7 @@ def _option(field: Field, *, several: bool) -> click.Option:
     words = [*field.flags, field.name]
     if field.option.many:
         return click.Option(words, multiple=True)
-    if own == [bool]:
+    if own[0] is bool:  # an array of them has no flag
         return click.Option(words, is_flag=True, default=None)
     if several:
         return click.Option(words, type=_numbers(field.name))

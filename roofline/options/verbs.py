@@ -123,7 +123,7 @@ class OpSizes(TypedDict, total=False):
     ]
     latent_dim: Annotated[Any, Option("Latent attention: rank of the latent that is cached.", metavar="N")]
     causal: Annotated[
-        bool | None,
+        bool | Any | None,
         Option("Attention: each token attends to those before it, or to all.", usual="causal", flag="--causal/--full"),
     ]
     rule: Annotated[str | Any, Option("Scan: delta_rule or mamba2.", metavar="NAME")]

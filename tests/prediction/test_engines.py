@@ -172,7 +172,7 @@ def test_an_engine_of_ones_own(tmp_path: Any) -> None:
     [
         ({"engine": "tensorrt"}, WorkloadError, "tensorrt serves encoders, and this network has decoders"),
         ({"engine": "vlm"}, SpecError, "did you mean vllm"),
-        ({"engine": 3}, UsageError, "expected a name, a YAML file or an engine"),
+        ({"engine": 3}, UsageError, "engine 3: expected a path or text"),
         ({"set": {"engine.chunks": 3}}, SpecError, "chunks: unknown field; did you mean chunk"),
         ({"set": {"engines.chunk": 3}}, UsageError, "expected a path such as"),
         ({"kernels": "fa4"}, UsageError, "did you mean fa3 or fa2"),

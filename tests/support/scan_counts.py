@@ -95,8 +95,9 @@ def expected_backward(model: Model, kind: str, batch: int, new: int) -> tuple[Fr
     for times, op, sizes in ops_of(model, Phase.PREFILL, batch, new, new):
         s = bound(op, sizes)
         if op.name == "scan" and kind != "convolution":
-            solved = {"delta": seen_of_system(s) - unasked(s), "kda": -unasked(s)}
-            scans += times * (2 * seen_of_state(op, sizes, kind, 0) + solved.get(kind, 0))
+            scans += times * 2 * seen_of_state(op, sizes, kind, 0)
+            if kind in ("delta", "kda"):  # in chunks
+                scans += times * ((seen_of_system(s) if kind == "delta" else 0) - unasked(s))
         if op.name == "convolution":
             ours = sum(work.count(s) for work in op.work if "Z" in work.axes)
             channels = ours / (2 * s["B"] * s["T"] * s["Z"])
