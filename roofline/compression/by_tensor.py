@@ -10,10 +10,9 @@ from roofline.compression.recipes import Checkpoint, Recipe
 from roofline.compression.weight_matmuls import mapped, matrices_of
 from roofline.compression.weights import Weights
 from roofline.errors import WorkloadError
-from roofline.layers.embedding import TOKEN_TABLE
 from roofline.number import as_fraction, exact, product
 from roofline.program.axes import rebind
-from roofline.program.op import Op, Tensor, Work
+from roofline.program.op import TOKEN_TABLE, Op, Tensor, Work
 from roofline.program.phases import Phase
 from roofline.program.program import Group, Program
 from roofline.program.workload import DTYPE_BYTES

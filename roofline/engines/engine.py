@@ -43,7 +43,7 @@ from roofline.schema import Says
 
 A_NAME = "lower-case letters, digits and hyphens such as tensorrt-llm"
 
-Served = Literal["decoders", "encoders"]
+Served = Literal["decoders", "encoders", "training"]
 
 _CHUNK = 2048
 """Tokens of a mixed step where an engine states none."""
@@ -57,7 +57,7 @@ class Engine(Record):
     aliases: Annotated[list[Text], Says("other names that it is found by")] = []
     version: Annotated[Text, Field(description='the version whose sources were read, in quotes: "0.18.0"')]
     date: Annotated[str, Field(pattern=r"^20[0-9]{2}-[01][0-9](-[0-3][0-9])?$", description="its date: 2026-03-20")]
-    serves: Annotated[list[Served], Field(description="decoders, encoders or both")]
+    serves: Annotated[list[Served], Field(description="decoders, encoders, and training where it runs steps of it")]
     devices: Annotated[list[Text], Says("words of the devices that it runs on, such as nvidia; none: any")] = []
     note: Annotated[Text | None, Says("what a reader would get wrong otherwise")] = None
     kernels: Annotated[
@@ -151,7 +151,7 @@ class Engine(Record):
         if wrong := wrong_source(self.source, self.sources, self.stated):
             raise ValueError(wrong)
         if not self.serves:
-            msg = "serves: expected decoders, encoders or both"
+            msg = "serves: expected decoders, encoders or both, and training where it runs steps of it"
             raise ValueError(msg)
         for whole, parts in self.merges.items():
             if len(parts) < 2:

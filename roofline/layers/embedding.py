@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from roofline.program.op import Op, PerElement, Role, Tensor, contract, elementwise, gather, weight
-
-TOKEN_TABLE = "token_table"
+from roofline.program.op import TOKEN_TABLE, Op, PerElement, Role, Tensor, contract, elementwise, gather, weight
 
 
 def token_embedding(*, output: str = "x", tied: bool = False) -> Op:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from roofline.layers.embedding import TOKEN_TABLE
 from roofline.layers.feed_forward import Activation, activation
 from roofline.layers.normalization import Norm, norm
-from roofline.program.op import Op, PerElement, Tensor, contract, elementwise, weight
+from roofline.program.op import TOKEN_TABLE, Op, PerElement, Tensor, contract, elementwise, weight
 
 
 def lm_head(*, tied: bool, bias: bool = False, fixed_bias: bool = False, source: str = "h") -> Op:

@@ -77,7 +77,7 @@ class Model:
         return self._programs[asked]
 
     def _behind_another(self, program: Program) -> Program:
-        from roofline.models.prediction_head import with_joined_state  # noqa: PLC0415  (few drafts are heads)
+        from roofline.models.shapes.joined_state import with_joined_state  # noqa: PLC0415  (few drafts are heads)
 
         assert isinstance(self.config, DecoderConfig)
         return with_joined_state(program, self.config)

@@ -6,17 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from roofline.errors import WorkloadError
-from roofline.layers.head import joined_state
 from roofline.models.model import Model
 from roofline.models.shapes.decoder_config import DecoderConfig
-from roofline.program.op import Op
-from roofline.program.program import Program
 
 MTP = "mtp"
 """What the draft is called that a model brings itself."""
 
 _BY_LAYER = ("layer_types", "no_rope_layers", "moe_layers", "indexers", "borrowing")
-_SHARED = ("embedding", "head")
 
 
 def prediction_head(model: Model) -> Model:
@@ -47,21 +43,3 @@ def prediction_head(model: Model) -> Model:
     last: dict[str, Any] = {name: own[-1:] for name in _BY_LAYER if (own := getattr(config, name))}
     one = config.model_copy(update={"num_hidden_layers": 1, **last})
     return replace(model, name=f"{model.name}-{MTP}", config=one, predicts=True)
-
-
-def with_joined_state(program: Program, config: DecoderConfig) -> Program:
-    """A program of one layer as such a head: with its projection in front, and without weights that it shares."""
-    groups = []
-    for group in program.groups:
-        ops = tuple(_borrowed(op) for op in group.ops) if group.name in _SHARED else group.ops
-        if group.name == "embedding":
-            ops = ops[0], *joined_state(kind=config.norm), *ops[1:]
-        groups.append(replace(group, ops=ops))
-    return replace(program, groups=tuple(groups))
-
-
-def _borrowed(op: Op) -> Op:
-    """The same with weights of another network, which are read and lie there."""
-    if op.name not in ("token_embedding", "lm_head"):
-        return op
-    return replace(op, reads=tuple(replace(each, role="input") if each.role == "weight" else each for each in op.reads))

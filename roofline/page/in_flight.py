@@ -9,8 +9,8 @@ from roofline.options.verbs import CompareOptions
 from roofline.page.asked import Pairs, hardware_asked, keywords_of, model_asked
 from roofline.page.questions import Json
 from roofline.serving.hardware_choice import read_hardware
+from roofline.serving.in_flight import LayoutInFlight, served_in_flight
 from roofline.serving.scenario import read_question
-from roofline.sweeps.served import Served, served_in_flight
 
 IN_FLIGHT = (1, 2, 3, *(part * 2**power for power in range(9) for part in (4, 5, 6, 7)), 2048)
 """Requests at once."""
@@ -34,7 +34,7 @@ def served_to_many(pairs: Pairs) -> Json:
     return {"devices": its.count, "rows": [_row(served[number], place) for place, number in enumerate(best)]}
 
 
-def _row(served: Served, place: int) -> Json:
+def _row(served: LayoutInFlight, place: int) -> Json:
     """One number of requests in flight. [s, tokens/s, requests/s]"""
     found: Json = {"concurrency": IN_FLIGHT[place]}
     if not served.runs[place]:

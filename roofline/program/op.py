@@ -40,6 +40,9 @@ STATES: tuple[Role, ...] = ("state", "conv_state")
 CARRIED: tuple[Role, ...] = ("kv_cache", *STATES)
 """What one step leaves in memory for the next: keys and values of all tokens, and states of recurrences."""
 
+TOKEN_TABLE = "token_table"
+"""The embeddings of the vocabulary, which files name apart from other weights."""
+
 
 @frozen
 class Tensor:

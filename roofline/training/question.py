@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from roofline.classes import frozen
+from roofline.engines.library import engine_names, load_engine
 from roofline.errors import UsageError, WorkloadError
 from roofline.hardware.loading import load_hardware
 from roofline.hardware.spec import HardwareSpec
@@ -169,7 +170,13 @@ def _request(
     options |= {"engine": asked["engine"] or usual}
     if asked["reserve"] is None and device.capacity is not None:
         options |= {"reserve": RESERVE}
-    return _as_long_as(read_request(network, hardware, **options), what["sequence"])
+    request = read_request(network, hardware, **options)
+    if "training" not in request.engine.serves:
+        able = " or ".join(name for name in engine_names() if "training" in load_engine(name).serves)
+        own = " and ".join(request.engine.serves)
+        msg = f"engine {request.engine.name}: it serves {own}, and runs no training; expected {able}"
+        raise UsageError(msg)
+    return _as_long_as(request, what["sequence"])
 
 
 def _as_long_as(request: Request, sequence: int) -> Request:

@@ -419,3 +419,10 @@ def test_the_free_share_of_exchanges_is_not_waited_for() -> None:
     assert 2 * float(half.time_s) == pytest.approx(float(nothing.time_s))
     assert float(every.time_s) == float(nothing.low_s) == 0
     assert float(nothing.time_s) > 0
+
+
+def test_an_engine_that_only_serves_trains_nothing() -> None:
+    with pytest.raises(
+        UsageError, match="engine vllm: it serves decoders and encoders, and runs no training; expected"
+    ):
+        train("gpt2", "h100", engine="vllm")
