@@ -103,7 +103,8 @@ class Recipe:
     """What is stored in which format. ``base`` is the dtype of all that a recipe leaves alone.
 
     ``weights`` and ``activations`` are those of the layers' matmuls, but for modules that ``rules`` mean;
-    ``accumulator`` is empty for the device's usual, ``state`` for the dtype of the activations. ``lacking``: what the
+    ``accumulator`` is empty for the device's usual, ``state`` and ``conv_state``, what recurrences and convolutions
+    keep, for the dtype of the activations. ``lacking``: what the
     file was made to be computed in, where the device does not. ``weighed``: what its tensors weigh. ``by_tensor``:
     weights and rules are those of all tensors, embeddings, heads and norms too.
     """
@@ -117,6 +118,7 @@ class Recipe:
     name: str = ""
     rules: tuple[Rule, ...] = ()
     state: str = ""
+    conv_state: str = ""
     lacking: str = ""
     weighed: Weighed = AS_STATED
     by_tensor: bool = False
@@ -165,7 +167,7 @@ class Recipe:
         weights, activations, cache = (
             self.base if form.is_narrow else form.dtype for form in (self.weights, self.activations, self.kv_cache)
         )
-        return Precision(weights, activations, cache, self.state)
+        return Precision(weights, activations, cache, self.state, self.conv_state)
 
     @property
     def compute_dtype(self) -> str:

@@ -93,6 +93,10 @@ class Engine(Record):
         Batches, Says("tokens of a step that graphs are captured for, to which smaller ones are padded; none: any")
     ] = []
     kv_block: Annotated[int, Field(ge=1), Says("tokens in a block of the KV cache")] = 1
+    state_dtype: Annotated[
+        Text | None, Says("dtype of recurrent states where none is asked for; none: the model's")
+    ] = None
+    conv_state_dtype: Annotated[Text | None, Says("dtype of what convolutions keep; none: that of activations")] = None
     kv_dtype: Annotated[Text | None, Says("format of the KV cache where none is asked for; none: the model's")] = None
     memory_share: Annotated[
         float | None, Field(gt=0, le=1, strict=False), Says("share of the memory that it takes; none: as asked")

@@ -112,7 +112,7 @@ def read_request(
     engine = read_engine(options, device, network.phases, options["set"])
     fleet = replace(fleet, use=LinkUse.of(engine, device))
     conventions = Conventions.under(engine, device.words, options)
-    recipe = recipe_on(device, stored_by(engine, options), network.stored(options["dtype"]))
+    recipe = recipe_under(engine, device, options, network)
     compression, adapters = read_compression(options), read_adapters(options)
     program, storage = _stored(network, conventions, compression, adapters, recipe, device, engine)
     check_routed(program, options["routing"], network.name)
@@ -188,10 +188,16 @@ def _edited(
     return edited_model(model, fields["model"]), hardware
 
 
-def stored_by(engine: Engine, asked: Dtypes) -> Dtypes:
-    """The formats that are asked for, with the one that an engine keeps its cache in where none is."""
+def recipe_under(engine: Engine, device: HardwareSpec, asked: Dtypes, model: Model) -> Recipe:
+    """What is stored in which format: as is asked for, then as an engine keeps its cache and states, then as published.
+
+    Raises UsageError or WorkloadError for formats that do not go with the device.
+    """
     formats = part(Dtypes, asked)
-    return formats if formats["kv_dtype"] or engine.kv_dtype is None else {**formats, "kv_dtype": engine.kv_dtype}
+    cache, state = formats["kv_dtype"] or engine.kv_dtype, formats["state_dtype"] or engine.state_dtype
+    named: Dtypes = {**formats, "kv_dtype": cache, "state_dtype": state}
+    recipe = recipe_on(device, named, model.stored(asked["dtype"]))
+    return replace(recipe, conv_state=engine.conv_state_dtype or "")
 
 
 def edited_model(model: str | Path | Mapping[str, Any] | Model, fields: Mapping[str, Any]) -> Model:

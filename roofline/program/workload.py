@@ -90,16 +90,18 @@ class Precision:
     """The dtypes of weights, activations, KV cache and recurrent states, but for tensors that state their own.
 
     ``state`` is empty for the dtype of the activations. It is what a state is kept in: the work on it is counted in
-    the dtype of the activations, as kernels widen one and not the other.
+    the dtype of the activations, as kernels widen one and not the other. ``conv_state``: likewise of what convolutions
+    keep of the tokens before.
     """
 
     weights: str
     activations: str
     kv_cache: str
     state: str = ""
+    conv_state: str = ""
 
     def __post_init__(self) -> None:
-        for dtype in (self.weights, self.activations, self.kv_cache, self.state):
+        for dtype in (self.weights, self.activations, self.kv_cache, self.state, self.conv_state):
             if dtype and dtype not in DTYPE_BYTES:
                 msg = f"dtype {dtype!r} is not known; {near_matches(dtype, DTYPE_BYTES)}"
                 raise UsageError(msg)
@@ -114,7 +116,7 @@ class Precision:
         """Bytes per element of a tensor."""
         if tensor.role == "index":
             return _INDEX_BYTES
-        kept = self.state if tensor.role == "state" else ""
+        kept = {"state": self.state, "conv_state": self.conv_state}.get(tensor.role, "")
         stated = _STORED_BYTES[tensor.dtype or kept or self.dtype(tensor.role)]
         return stated if tensor.weighs is None else stated * tensor.weighs
 

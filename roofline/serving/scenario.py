@@ -23,7 +23,7 @@ from roofline.options.keywords import takes
 from roofline.options.verbs import ServingOptions
 from roofline.options.words import Attention
 from roofline.prediction.predict import engine_in_json
-from roofline.prediction.request import edited_model, stored_by
+from roofline.prediction.request import edited_model, recipe_under
 from roofline.prediction.shown import shown_by
 from roofline.program.conventions import Conventions
 from roofline.program.merging import run_by
@@ -33,7 +33,6 @@ from roofline.program.traffic.asked import read_passes, read_traffic
 from roofline.program.traffic.traffic import Traffic
 from roofline.program.workload import Precision, Workload
 from roofline.serving.speculation import RESTORED, Speculation, keeps_states, read_speculation
-from roofline.timing.dtype_support import recipe_on
 from roofline.timing.engine_choice import Launching, kernels_of, read_engine
 from roofline.timing.machine import kind_of
 
@@ -150,7 +149,7 @@ class Question:
     def recipe(self, device: HardwareSpec) -> Recipe:
         """What is stored in which format on a device. Raises UsageError for an unknown word."""
         engine = read_engine(self.asked, device, self.model.phases, self.asked["set"])
-        return recipe_on(device, stored_by(engine, self.asked), self.model.stored(self.asked["dtype"]))
+        return recipe_under(engine, device, self.asked, self.model)
 
     def check(self) -> None:
         """Raises WorkloadError for a model that is served in no such way, an engine for others, too long a request."""

@@ -102,6 +102,14 @@ def test_bytes_of_the_states(name: str, batch: int, context: int, elements: int,
     assert read_and_written < bytes_of_scans < 1.02 * read_and_written
 
 
+def test_llama_cpp_keeps_all_states_in_fp32() -> None:
+    """LM Studio's issue 1862: 598.5 MiB for four sequences of Qwen3.6-27B."""
+    found = asked("qwen3.5-27b-wrapper", batch=4, context=1024, engine="llama-cpp").memory.footprint.state_bytes
+    assert found == pytest.approx(598.5 * 2**20, rel=1e-3)
+    halved = asked("qwen3.5-27b-wrapper", batch=4, context=1024, engine="llama-cpp", state_dtype="bf16")
+    assert halved.memory.footprint.state_bytes < 0.6 * found
+
+
 def test_modules_left_in_16_bits_are_read_in_16_bits() -> None:
     """One token on eight devices, of a context of 8,192: attention, the shared expert and the router are as trained."""
     down, up, absorbed, out = 7168 * (1536 + 576), 1536 * 64 * 192, 512 * 64 * 256, 64 * 128 * 7168
