@@ -812,8 +812,8 @@ def with_fields_left_out(draw: st.DrawFn, configs: st.SearchStrategy[dict[str, A
     return {key: value for key, value in config.items() if key not in left_out - needed}
 
 
-_HEADS_NEED_A_WIDTH = ("hunyuan_v1_dense", "hunyuan_v1_moe", "ministral")
-"""What transformers itself cannot build without a stated ``head_dim``."""
+_HEADS_NEED_A_WIDTH = ("helium", "hunyuan_v1_dense", "hunyuan_v1_moe", "ministral")
+"""What transformers itself cannot build, or run, without a stated ``head_dim``."""
 
 OPTIONAL = (
     *("attention_bias", "mlp_bias", "head_dim", "n_inner", "type_vocab_size"),
