@@ -344,6 +344,7 @@ def best_share(constants: ConstantSet, device: HardwareSpec, *names: str, kinds:
     boost = [constants.calibration.boost] if constants.calibration and "compute" in names else []
     known = constants.calibration.kinds if constants.calibration else {}
     found = [entry for name, entry in known.items() if name.startswith(kinds)]
+    found += [own for entry in found for own in entry.dtypes.values()]
     caches = [entry.cache_bandwidth.share for entry in found if entry.cache_bandwidth] if "memory" in names else []
     if "memory" in names:
         lasts = [last for entry in found for last in (entry.last_cache, entry.working_set) if last]
