@@ -329,14 +329,17 @@ def test_no_time_is_below_either_roof(case: Case) -> None:
     held = [dtype for dtype in prediction.recipe.dtypes if dtype in case.device.dtypes()]  # a head may stay in 16 bits
     peak = max(case.device.contraction_unit(dtype)[1] for dtype in (case.keywords["dtype"], *held))
     peak *= best_share(prediction.constants, case.device, "compute")
-    bandwidth = case.device.bandwidth * best_share(prediction.constants, case.device, "memory")
+    share = best_share(prediction.constants, case.device, "memory", dtype=case.keywords["dtype"])
+    bandwidth = case.device.bandwidth * share
     for where, f in figures(prediction):
         assert f.time_s * SLACK >= f.flops / peak, where
         assert f.time_s * SLACK >= f.bytes / bandwidth, where
         assert f.bound_s * SLACK >= max(f.flops / peak, f.bytes / bandwidth), where
 
 
-def best_share(constants: ConstantSet, device: HardwareSpec, *names: str, kinds: tuple[str, ...] = ("",)) -> float:
+def best_share(
+    constants: ConstantSet, device: HardwareSpec, *names: str, kinds: tuple[str, ...] = ("",), dtype: str = "bf16"
+) -> float:
     """The highest share of a roof that any kind was measured at, or those of ``kinds``, a cache's too; at least 1.
 
     Compute is at the highest clock that cards boost to.
@@ -344,7 +347,8 @@ def best_share(constants: ConstantSet, device: HardwareSpec, *names: str, kinds:
     boost = [constants.calibration.boost] if constants.calibration and "compute" in names else []
     known = constants.calibration.kinds if constants.calibration else {}
     found = [entry for name, entry in known.items() if name.startswith(kinds)]
-    found += [own for entry in found for own in entry.dtypes.values()]
+    if dtype not in ("bf16", "fp16"):  # narrow formats stand in for each other, int8 for fp8
+        found += [own for entry in found for own in entry.dtypes.values()]
     caches = [entry.cache_bandwidth.share for entry in found if entry.cache_bandwidth] if "memory" in names else []
     if "memory" in names:
         lasts = [last for entry in found for last in (entry.last_cache, entry.working_set) if last]
