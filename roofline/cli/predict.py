@@ -25,12 +25,17 @@ NO_MODEL = (
 )
 
 
+def check_named_once(model: str | None, launched: str | None, form: str, what: str) -> None:
+    """Refuses a question whose model neither MODEL nor what --from reads names, or both do."""
+    if model is None and launched is None:
+        refuse(f"{NO_MODEL}, or give --from {form}")
+    if model is not None and launched is not None:
+        refuse(f"{model} and --from: the {what} names the model; give one of them")
+
+
 def predict(model: str | None, flags: PredictFlags) -> None:
     """Time, memory and bottleneck of a model on a device, phase by phase and operator by operator."""
-    if model is None and flags["launched"] is None:
-        refuse(f"{NO_MODEL}, or give --from LINE")
-    if model is not None and flags["launched"] is not None:
-        refuse(f"{model} and --from: the launch line names the model; give one of them")
+    check_named_once(model, flags["launched"], "LINE", "launch line")
     if flags["hardware"] is None:
         refuse("--hardware is missing; try h100, mi300x or t4 (roofline hardware list)")
     without_color(flags["no_color"])

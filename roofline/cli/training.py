@@ -9,7 +9,7 @@ import click
 
 from roofline.cli import plot as cli_plot
 from roofline.cli.console import progress_bar, refuse, show, tell, warn
-from roofline.cli.predict import NO_MODEL
+from roofline.cli.predict import check_named_once
 from roofline.cli.traced import model_of
 from roofline.options.groups import Tracing
 from roofline.options.keywords import completed, part
@@ -60,10 +60,7 @@ def train(model: str | None, flags: TrainFlags) -> None:
 
 def _checked(model: str | None, flags: TrainFlags) -> str:
     """The hardware, after what is missing, and files that cannot be, are refused."""
-    if model is None and flags["launched"] is None:
-        refuse(f"{NO_MODEL}, or give --from FILE")
-    if model is not None and flags["launched"] is not None:
-        refuse(f"{model} and --from: the configuration names the model; give one of them")
+    check_named_once(model, flags["launched"], "FILE", "configuration")
     if flags["hardware"] is None:
         refuse("--hardware is missing; try 64xh100, or 64xh100,64xmi300x (roofline hardware list)")
     if flags["output"] is not None:
