@@ -15,6 +15,8 @@ Stages of a pipeline each work at another group of N sequences: the step of a gr
 stage's times as there are stages, and a replica serves that many times the group's requests. A group that reads a
 prompt is slow at every stage, and those behind it wait: groups are in step, as ranks are.
 
+One sequence alone in a replica waits for nobody: its prompt is read by itself, then each of its steps decodes.
+
 Images go through the tower on the same devices before their prompt: TTFT has their time, and all others wait for it.
 
 Nothing waits in a queue: these are means at a load that keeps N sequences in flight, no percentiles.
@@ -114,6 +116,7 @@ class Load:
 
     ``pieces`` is None where prompts run by themselves; ``single`` is then one that a single rank reads, where several
     ranks of ``split`` step together. ``encode``: the images of a request, which the tower reads before its prompt.
+    ``lone``: what a sequence reads that is alone in its replica, None where no batch is of one.
     """
 
     traffic: Traffic
@@ -126,6 +129,7 @@ class Load:
     single: tuple[Cost, ...] = ()
     split: Layout = ONE
     encode: tuple[Cost, ...] = ()
+    lone: Lone | None = None
 
     @property
     def steps(self) -> float:
@@ -151,18 +155,50 @@ class Load:
         columns: Grid = np.asarray(batches, dtype=np.float64)
         seen = encoding_costs(program, precision, traffic, engine)
         checked, yielded = (1 + drafts.tokens, drafts.yielded) if drafts else (1, 1.0)
+        lone = Lone.of(program, precision, traffic, columns, chunk, drafts, engine, split)
         decode = decoding_costs(program, precision, traffic, columns, drafts, engine)
         if chunk is None:
             whole = whole_prompts(traffic)
             alone = reading_costs(program, precision, whole, drafts, engine)
-            lone = replace(whole, share=1 / int(split.dp))
-            single = reading_costs(program, precision, lone, drafts, engine) if split.dp > 1 else ()
-            return cls(traffic, columns, decode, alone, None, np.ones_like(columns), yielded, single, split, seen)
+            one = replace(whole, share=1 / int(split.dp))
+            single = reading_costs(program, precision, one, drafts, engine) if split.dp > 1 else ()
+            return cls(traffic, columns, decode, alone, None, np.ones_like(columns), yielded, single, split, seen, lone)
         room = np.maximum(chunk - columns * checked, 1.0)
         pieces = Pieces.of(traffic, room, columns * yielded / traffic.decode_steps, split)
         beside = decoding_costs(program, precision, traffic, columns, drafts, engine, beside=[pieces.stream])
         fits = np.asarray((columns * checked < chunk) * 1.0)
-        return cls(traffic, columns, decode, beside, pieces, fits, yielded, split=split, encode=seen)
+        return cls(traffic, columns, decode, beside, pieces, fits, yielded, split=split, encode=seen, lone=lone)
+
+
+@frozen(eq=False)
+class Lone:
+    """The prompt of a sequence that is alone in its replica, as costs: each length in so many equal ``passes``.
+
+    ``part``: how much of each batch is one sequence alone: 1 for a batch of one, 0 from two on.
+    """
+
+    part: Grid
+    costs: tuple[Cost, ...]
+    passes: Grid
+
+    @classmethod
+    def of(
+        cls, program: Program, precision: Precision, traffic: Traffic, batches: Grid, chunk: int | None,
+        drafts: Drafts | None, engine: Engine | None, split: Layout,
+    ) -> Lone | None:  # fmt: skip
+        """Of ``batches`` of each group; a pass reads ``chunk`` tokens at most. None where none is of one sequence."""
+        part = np.clip(2 - batches * int(split.dp * split.pp), 0.0, 1.0)
+        if not part.any():
+            return None
+        whole, (_, new) = whole_prompts(traffic), _prompts(traffic)
+        passes = np.ones_like(new) if chunk is None else np.ceil(new / chunk)
+        pieces = (new / passes)[:, None]
+        read = replace(whole, new=pieces, context=whole.context - (new[:, None] - pieces) / 2)
+        return cls(part, reading_costs(program, precision, read, drafts, engine), passes)
+
+    def prompt(self, traffic: Traffic, timer: StepTimer) -> StepTimes:
+        """All passes of a prompt, the mean over the lengths."""
+        return mean_of(timer.times(self.costs), np.asarray(traffic.prompt.weights) * self.passes)
 
 
 @frozen
@@ -234,10 +270,10 @@ def steady_state(load: Load, timer: StepTimer) -> SteadyState:
         often, prompt = _read_alone(load, prompts, timer)
         mean, encode = _encoding(load, added((alone, 1.0), (prompt, often)), timer)
         first = added((prompt, 1.0), (alone, 0.5), *encode)
-        return _state(load, timer, alone, mean, first, np.ones_like(load.batches))
+        return _state(load, timer, alone, mean, first, encode, np.ones_like(load.batches))
     mean, encode = _encoding(load, added((alone, 1 - pieces.often), (prompts, pieces.often)), timer)
     first = added((prompts, pieces.steps), (mean, 0.5), *encode)
-    return _state(load, timer, alone, mean, first, np.asarray(pieces.sustained * load.fits_chunk))
+    return _state(load, timer, alone, mean, first, encode, np.asarray(pieces.sustained * load.fits_chunk))
 
 
 def _encoding(load: Load, mean: StepTimes, timer: StepTimer) -> tuple[StepTimes, list[tuple[StepTimes, Number]]]:
@@ -275,24 +311,40 @@ def lockstep(often: Grid, ranks: int) -> Grid:
 
 
 def _state(
-    load: Load, timer: StepTimer, alone: StepTimes, mean: StepTimes, first: StepTimes, sustained: Grid
-) -> SteadyState:
+    load: Load, timer: StepTimer, alone: StepTimes, mean: StepTimes, first: StepTimes,
+    encode: list[tuple[StepTimes, Number]], sustained: Grid,
+) -> SteadyState:  # fmt: skip
+    """The state, and that of one sequence alone, whose steps only decode once its prompt is read."""
+    token = mean
+    if load.lone is not None:
+        one, others = load.lone.part, 1 - load.lone.part
+        read = added((load.lone.prompt(load.traffic, timer), 1.0), *encode)
+        token = added((mean, others), (alone, one))
+        mean = added((token, 1.0), (read, one / load.steps))
+        first = added((first, others), (read, one))
+        sustained = np.maximum(sustained, one)
     part = 1 - alone.time_s / mean.time_s
-    return state_of(timer, mean, first, load.batches, load.steps, load.yielded, part, sustained)
+    return state_of(timer, mean, first, load.batches, load.steps, load.yielded, part, sustained, token)
 
 
 def state_of(
     timer: StepTimer, mean: StepTimes, first: StepTimes, batches: Grid, steps: float, yielded: float, input_part: Grid,
-    sustained: Grid,
+    sustained: Grid, token: StepTimes | None = None,
 ) -> SteadyState:  # fmt: skip
-    """The figures of mean steps, ``steps`` of which a request takes; ``first`` is what its first token takes."""
+    """The figures of mean steps, ``steps`` of which a request takes; ``first`` is what its first token takes.
+
+    ``token``: the steps that stand between two tokens of a sequence, where they are not all that a replica does.
+    """
+    token = token or mean
     tdp = np.array([[device.tdp or np.nan] for device in timer.devices])
     shape = mean.time_s.shape
-    low, high = mean.part(mean.timing.low_s), mean.part(mean.timing.high_s)
+    low, high, rate_low, rate_high = (
+        each.part(end) for each in (token, mean) for end in (each.timing.low_s, each.timing.high_s)
+    )
     return SteadyState(
         batches=batches,
         ttft_s=np.broadcast_to(first.time_s, shape),
-        tpot_s=mean.time_s / yielded,
+        tpot_s=token.time_s / yielded,
         requests_per_s=batches / (steps * mean.time_s),
         input_part=input_part,
         power_w=tdp * mean.part(mean.energy_s),
@@ -300,8 +352,8 @@ def state_of(
         mbu=mean.part(mean.bytes_s),
         low=low,
         high=high,
-        rate_low=low,
-        rate_high=high,
+        rate_low=rate_low,
+        rate_high=rate_high,
         ttft_low=np.broadcast_to(first.part(first.timing.low_s), shape),
         ttft_high=np.broadcast_to(first.part(first.timing.high_s), shape),
         shares={name: mean.part(mean.timing.seconds(name)) for name in PARTS},

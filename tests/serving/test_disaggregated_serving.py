@@ -478,11 +478,13 @@ def test_pools_that_miss_say_what_they_miss_and_exit_4_stays() -> None:
     assert "no link hands caches over between boxes of l40s" in miss.reasons[0]
 
 
-def test_pools_alone_may_meet_the_targets() -> None:
-    """Mixed steps at one sequence wait for pieces of prompts; decode steps do not."""
+def test_what_pools_decode_mixed_steps_do_one_sequence_at_a_time() -> None:
+    """No piece of a prompt stands between the steps of a sequence that is alone, nor between those of a pool."""
     result = size("llama-3.1-8b", "h100", load=5.0, prompt=8192, generate=64, tpot="2.8 ms", pools=True)
-    assert [str(order.curve.who) for order in result.orders] == ["h100-sxm-80gb pools"]
-    assert [str(miss.who) for miss in result.misses] == ["h100-sxm-80gb"]
+    found = {str(order.curve.who): order.point for order in result.orders}
+    assert found.keys() == {"h100-sxm-80gb", "h100-sxm-80gb pools"}
+    assert {point.batch for point in found.values()} == {1}
+    assert found["h100-sxm-80gb"].ttft.value < found["h100-sxm-80gb pools"].ttft.value  # a wait, and the hand-over
 
 
 # At the shell
