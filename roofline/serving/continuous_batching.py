@@ -324,27 +324,23 @@ def _state(
         first = added((first, others), (read, one))
         sustained = np.maximum(sustained, one)
     part = 1 - alone.time_s / mean.time_s
-    return state_of(timer, mean, first, load.batches, load.steps, load.yielded, part, sustained, token)
+    state = state_of(timer, mean, first, load.batches, load.steps, load.yielded, part, sustained)
+    low, high = token.part(token.timing.low_s), token.part(token.timing.high_s)
+    return replace(state, tpot_s=token.time_s / load.yielded, low=low, high=high)
 
 
 def state_of(
     timer: StepTimer, mean: StepTimes, first: StepTimes, batches: Grid, steps: float, yielded: float, input_part: Grid,
-    sustained: Grid, token: StepTimes | None = None,
+    sustained: Grid,
 ) -> SteadyState:  # fmt: skip
-    """The figures of mean steps, ``steps`` of which a request takes; ``first`` is what its first token takes.
-
-    ``token``: the steps that stand between two tokens of a sequence, where they are not all that a replica does.
-    """
-    token = token or mean
+    """The figures of mean steps, ``steps`` of which a request takes; ``first`` is what its first token takes."""
     tdp = np.array([[device.tdp or np.nan] for device in timer.devices])
     shape = mean.time_s.shape
-    low, high, rate_low, rate_high = (
-        each.part(end) for each in (token, mean) for end in (each.timing.low_s, each.timing.high_s)
-    )
+    low, high = mean.part(mean.timing.low_s), mean.part(mean.timing.high_s)
     return SteadyState(
         batches=batches,
         ttft_s=np.broadcast_to(first.time_s, shape),
-        tpot_s=token.time_s / yielded,
+        tpot_s=mean.time_s / yielded,
         requests_per_s=batches / (steps * mean.time_s),
         input_part=input_part,
         power_w=tdp * mean.part(mean.energy_s),
@@ -352,8 +348,8 @@ def state_of(
         mbu=mean.part(mean.bytes_s),
         low=low,
         high=high,
-        rate_low=rate_low,
-        rate_high=rate_high,
+        rate_low=low,
+        rate_high=high,
         ttft_low=np.broadcast_to(first.part(first.timing.low_s), shape),
         ttft_high=np.broadcast_to(first.part(first.timing.high_s), shape),
         shares={name: mean.part(mean.timing.seconds(name)) for name in PARTS},
