@@ -1,7 +1,7 @@
 """The modules of a checkpoint by their names: which weights of a program a list of names and patterns means.
 
 Published files name modules as transformers does, ``model.layers.3.self_attn.q_proj``, one by one, by a part of the
-name, ``self_attn``, by a wildcard, ``model.layers.0*``, or by a regular expression, ``re:.*mlp\\..*_proj``.
+name, ``self_attn`` or ``model``, by a wildcard, ``model.layers.0*``, or as a regular expression, ``re:.*_proj``.
 """
 
 from __future__ import annotations
@@ -99,11 +99,11 @@ class Modules:
     def known(self) -> Modules:
         """Those that some module of a modelled network may bear. Raises ValueError for a pattern that is none."""
         _test(self.names)
-        return Modules(tuple(name for name in self.names if name.startswith("re:") or _wild(name) or _known(name)))
+        return Modules(tuple(name for name in self.names if _is_pattern(name) or _known(name)))
 
     def unknown(self) -> tuple[str, ...]:
         """The names, without a wildcard, that no module of any modelled network bears, in the order of the file."""
-        plain = (name for name in self.names if not name.startswith("re:") and not _wild(name))
+        plain = (name for name in self.names if not _is_pattern(name))
         return tuple(name for name in plain if not any(word in name for word in _ELSEWHERE) and not _known(name))
 
 
@@ -119,11 +119,8 @@ def _test(names: tuple[str, ...]) -> Callable[[tuple[str, ...]], bool]:
 
     What a pattern excludes, ``(?!``, it must exclude under all of them.
     """
-    plain = {bare_name(name) for name in names if not name.startswith("re:") and not _wild(name)}
-    patterns = [_pattern(name) for name in names if name.startswith("re:")]
-    for name in filter(_wild, names):
-        if not name.startswith("re:"):
-            patterns += [re.compile(fnmatch.translate(name)), re.compile(fnmatch.translate(f"{name}.*"))]
+    plain = {_held(name) for name in names if not _is_pattern(name)}
+    patterns = [pattern for name in names if _is_pattern(name) for pattern in _patterns(name)]
 
     def means(pattern: re.Pattern[str], name: str) -> bool:
         return any(pattern.match(prefix + name) for prefix in ("", *_PREFIXES))
@@ -143,17 +140,33 @@ def _spans(name: str) -> Iterator[str]:
     return (".".join(steps[at:to]) for at in range(len(steps)) for to in range(at + 1, len(steps) + 1))
 
 
-def _pattern(name: str) -> re.Pattern[str]:
-    """The regular expression after ``re:``. Raises ValueError for one that is none."""
+_STEP_ENDS = r"(?:(?<=\.)|(?=\.|$))"
+"""Where transformers lets a name of its lists end: all of them are regular expressions to it."""
+
+
+def _is_pattern(name: str) -> bool:
+    return name.startswith(("re:", ".*")) or any(letter in name for letter in "*?[(|\\^$+")
+
+
+def _patterns(name: str) -> list[re.Pattern[str]]:
+    """A wildcard for a module and all in it, or a regular expression. Raises ValueError for one that is none."""
+    if name.startswith("re:"):
+        written = name.removeprefix("re:")
+    elif name.startswith(".*") or any(letter in name for letter in "(|\\^$+"):
+        written = f"(?:{name}){_STEP_ENDS}"
+    else:
+        return [re.compile(fnmatch.translate(each)) for each in (name, f"{name}.*")]
     try:
-        return re.compile(name.removeprefix("re:"))
+        return [re.compile(written)]
     except re.error as failure:
         msg = f"{name[:60]} is no regular expression: {failure}"
         raise ValueError(msg) from None
 
 
-def _wild(name: str) -> bool:
-    return any(letter in name for letter in "*?[")
+def _held(name: str) -> str:
+    """A name from the layers on; ``layers`` for what holds all of them."""
+    bare = bare_name(name.rstrip(".") + ".").rstrip(".")
+    return "layers" if bare in ("", "language_model", "text_model") else bare
 
 
 def bare_name(name: str) -> str:
@@ -172,6 +185,15 @@ def _parts() -> frozenset[str]:
     return frozenset(span for modules in MODULES.values() for module in modules for span in _spans(module))
 
 
+def holds_all_layers(name: str) -> bool:
+    """Whether a name is that of the network or of the list of its layers.
+
+    >>> holds_all_layers("model.language_model"), holds_all_layers("model.layers.1")
+    (True, False)
+    """
+    return not _is_pattern(name) and _held(name) == "layers"
+
+
 def _known(name: str) -> bool:
-    within = re.sub(r"^layers\.\d+\.?", "", bare_name(name))
+    within = re.sub(r"^layers(?:\.\d+\.?|$)", "", _held(name))
     return not within or within in _parts()

@@ -70,6 +70,14 @@ def test_bytes_are_those_of_every_tensor(name: str) -> None:
 
 LEFT = {
     "a part of the name": ({"quant_method": "awq", "modules_to_not_convert": ["self_attn"]}, "self_attn"),
+    "the network": ({"quant_method": "awq", "modules_to_not_convert": ["model"]}, ""),
+    "all layers, with a dot": ({"quant_method": "awq", "modules_to_not_convert": ["model.layers."]}, ""),
+    "the network of a wrapper": ({"quant_algo": "W4A16_AWQ", "ignore": ["model.language_model"]}, ""),
+    "a layer with a dot": ({"quant_method": "awq", "modules_to_not_convert": ["model.layers.1."]}, r"layers\.1"),
+    "transformers' expression": (
+        {"quant_method": "awq", "modules_to_not_convert": [r".*\.(gate|up)_pro", r".*self_attn\.(k|v)_proj"]},
+        "[kv]_proj",
+    ),
     "a layer by name": ({"quant_method": "awq", "modules_to_not_convert": ["model.layers.0"]}, r"layers\.0"),
     "modules one by one": (
         {**compressed(INT4), "ignore": [f"model.layers.{layer}.mlp.down_proj" for layer in (0, 3)]},
@@ -237,6 +245,15 @@ def test_a_side_file_says_what_the_configuration_does_not(tmp_path: Path) -> Non
         (compressed(FP8, {"num_bits": 6, "type": "int", "strategy": "token"}), "activations of 6 bits, int, by token"),
         ({"quant_method": "compressed-tensors", "config_groups": {"a": 1}}, "with config_groups 1, expected a mapping"),
         ({**compressed(INT4), "ignore": ["re:(unclosed"]}, "re:(unclosed is no regular expression"),
+        (
+            {**compressed(INT4), "ignore": ["model"]},
+            'ignore "model", which is no linear layer but',
+        ),
+        (
+            {"quant_method": "awq", "modules_to_not_convert": ["lm_head", 1]},
+            "that holds 1, expected names",
+        ),
+        ({"quant_method": "awq", "modules_to_not_convert": ["(q|k"]}, "(q|k is no regular expression"),
         ({**compressed(INT4), "ignore": 3}, "ignore 3, expected a list of modules is not modelled"),
     ],
 )
@@ -261,6 +278,7 @@ def test_modules_that_no_network_has_are_warned_of() -> None:
         ({**torchao("Int8WeightOnlyConfig"), "include_input_output_embeddings": True}, "embeddings and lm_head"),
         ({"quant_method": "fp8", "modules_to_convert": ["model.embed_tokens", "lm_head"]}, "model.embed_tokens and 1"),
         ({**compressed(INT4), "ignore": ["model.layers.0.mlp"]}, "lm_head"),
+        ({"load_in_8bit": True, "llm_int8_skip_modules": ["model.layers.0.mlp"]}, "lm_head"),
     ],
 )
 def test_heads_and_embeddings_that_are_quantised_are_warned_of(config: Any, what: str) -> None:

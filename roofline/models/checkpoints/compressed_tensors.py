@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from roofline.compression.modules import Modules
-from roofline.models.checkpoints.options import EVERY, Options, Stored, listed, mapping
+from roofline.compression.modules import Modules, holds_all_layers
+from roofline.errors import shown
+from roofline.models.checkpoints.options import EVERY, Options, Stored, left_alone, listed, mapping
 from roofline.models.checkpoints.schemes import PLAIN, cache, scheme
 
 
@@ -13,6 +14,10 @@ def compressed_tensors(o: Options) -> Stored:
         mapping("config_groups", each) for each in mapping("config_groups", o.get("config_groups") or {}).values()
     ]
     kept = cache(o.get("kv_cache_scheme"))
+    for name in (name for alone, _ in left_alone(o) for name in alone.names):
+        if holds_all_layers(name):  # the library ignores modules of just this name, which none to quantise has
+            msg = f"ignore {shown(name)}, which is no linear layer but holds all of them,"
+            raise ValueError(msg)
     if not groups and kept:
         return Stored(PLAIN, kept)
     if not groups:

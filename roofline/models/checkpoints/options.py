@@ -33,8 +33,15 @@ def left_alone(options: Options) -> tuple[tuple[Modules, str], ...]:
     found: list[str] = []
     for name in _LEFT_ALONE:
         given = options.get(name) or ()
-        found += [str(each) for each in ([given] if isinstance(given, str) else listed(name, given))]
+        found += [_name(name, each) for each in ([given] if isinstance(given, str) else listed(name, given))]
     return named(found, PLAIN)
+
+
+def _name(option: str, given: Any) -> str:
+    if not isinstance(given, str):
+        msg = f"{option} that holds {shown(given)}, expected names of modules,"
+        raise ValueError(msg)  # noqa: TRY004
+    return given
 
 
 def named(names: Iterable[str], scheme: str) -> tuple[tuple[Modules, str], ...]:

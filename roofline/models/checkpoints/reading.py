@@ -119,14 +119,22 @@ def _quantised_heads(stated: Mapping[str, Any], rules: tuple[tuple[Modules, str]
     return said + [name for name in ruled if "lm_head" in name or "embed" in name]
 
 
+_HEADS_TAKEN = {
+    "compressed-tensors": ("ignore",),
+    "bitsandbytes": ("llm_int8_skip_modules",),
+    **dict.fromkeys(("eetq", "fbgemm_fp8", "fp8", "quanto", "torchao"), ("modules_to_not_convert", "ignored_layers")),
+}
+"""Methods that take the LM head as any linear layer once their list of what is left alone is given, and lacks it."""
+
+
 def _heads_not_ignored(method: str, stated: Mapping[str, Any], fields: Mapping[str, Any]) -> list[str]:
-    """The head of a decoder, a linear layer like others, which compressed-tensors leaves alone only where told to."""
-    ignored, heads = stated.get("ignore"), ("ForCausalLM", "ForConditionalGeneration")
-    named = fields.get("architectures")
+    """The head of a decoder, which some methods leave alone only where they are told to."""
+    ignored = next((stated[name] for name in _HEADS_TAKEN.get(method, ()) if stated.get(name)), None)
+    named, heads = fields.get("architectures"), ("ForCausalLM", "ForConditionalGeneration")
     decoder = any(str(name).endswith(heads) for name in (named if isinstance(named, list) else ()))
-    if method != "compressed-tensors" or not decoder or fields.get("tie_word_embeddings") or not ignored:
+    if not decoder or fields.get("tie_word_embeddings") or not ignored:
         return []
-    alone = Modules((ignored,) if isinstance(ignored, str) else tuple(map(str, ignored)))
+    alone = Modules((ignored,) if isinstance(ignored, str) else tuple(ignored))
     return [] if alone.hold_head() else ["lm_head"]
 
 
