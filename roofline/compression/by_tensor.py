@@ -51,15 +51,16 @@ def mixed(program: Program, family: str, mix: str, *, sees: bool = False) -> Che
     """How a file of ``mix``, such as ``q4_k_m``, stores a network of ``family``: a type for each of its tensors.
 
     Raises WorkloadError for a network that no file of a mix holds: one that ``sees``, as its tower is elsewhere, an
-    encoder with a decoder, a traced module.
+    encoder, alone or with a decoder, a traced module.
     """
-    if program.anonymous or {Phase.ENCODE, Phase.DECODE} <= set(program.phases):
+    if program.anonymous or Phase.ENCODE in program.phases:
         if sees:
             msg = (
                 f"dtype {mix}: such files hold a text model, and {family} sees; give its text model, or w8a16 or w4a16"
             )
             raise WorkloadError(msg)
-        what = "a traced module" if program.anonymous else "an encoder with a decoder"
+        encoder = "an encoder with a decoder" if Phase.DECODE in program.phases else "an encoder"
+        what = "a traced module" if program.anonymous else encoder
         msg = f"dtype {mix}: which tensors of {what} have which type is not known; take w8a16 or w4a16"
         raise WorkloadError(msg)
     subject = _subject(program, family)

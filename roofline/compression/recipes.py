@@ -199,6 +199,15 @@ class Recipe:
         return any(form.is_narrow for form in (*(form for pair in self.pairs for form in pair), self.kv_cache))
 
     @property
+    def has_blocks(self) -> bool:
+        """Whether weights lie in the blocks of a GGUF file.
+
+        >>> [read_recipe(word, default="bf16").has_blocks for word in ("q4_k:16", "w4a16")]
+        [True, False]
+        """
+        return any(weights.block for weights, _ in self.pairs)
+
+    @property
     def cache_advice(self) -> str:
         """What to type for a narrower cache, where weights and activations are fp8 and it is not; empty elsewhere.
 
@@ -228,6 +237,9 @@ class Recipe:
 
 NARROWER = ("fp8", "w8a16", "w4a16")
 """Recipes that weights are commonly stored in where they are too large, the widest first."""
+
+NARROWER_BLOCKS = ("q8_0", "q4_k_m")
+"""The same of GGUF files."""
 
 
 def _storage_of(name: str) -> str:

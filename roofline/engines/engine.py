@@ -21,6 +21,7 @@ from roofline.engines.fields import (
     CollectiveLibrary,
     ExpertLibraries,
     ExpertLibrary,
+    File,
     Fold,
     Graph,
     MatmulLibraries,
@@ -59,6 +60,10 @@ class Engine(Record):
     date: Annotated[str, Field(pattern=r"^20[0-9]{2}-[01][0-9](-[0-3][0-9])?$", description="its date: 2026-03-20")]
     serves: Annotated[list[Served], Field(description="decoders, encoders, and training where it runs steps of it")]
     devices: Annotated[list[Text], Says("words of the devices that it runs on, such as nvidia; none: any")] = []
+    loads: Annotated[
+        list[File],
+        Says("files whose quantised weights it computes with as they lie there; what is not quantised goes with any"),
+    ] = ["safetensors"]
     note: Annotated[Text | None, Says("what a reader would get wrong otherwise")] = None
     kernels: Annotated[
         Literal["fused", "single"],

@@ -56,6 +56,9 @@ from a graph, or launched by the host."""
 Graph: TypeAlias = Literal["whole", "piecewise"]
 """How a step is replayed from a graph: whole, or in the pieces between its attention kernels."""
 
+File: TypeAlias = Literal["safetensors", "gguf"]
+"""Files that hold quantised weights: with their scales beside them, or in the blocks of llama.cpp."""
+
 ANY = "default"
 """The entry of a table that serves every device that no other entry names."""
 

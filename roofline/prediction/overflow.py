@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from roofline.classes import frozen
+from roofline.compression.recipes import NARROWER_BLOCKS
 from roofline.cost.memory_fit import MemoryFit
 from roofline.errors import UsageError, WorkloadError
 from roofline.parallelism.divisibility import check_layout
@@ -111,8 +112,9 @@ def chunked_bytes(request: Request, on: Layout) -> int | None:
 
 
 def _narrower(request: Request, on: Layout) -> tuple[str, MemoryFit] | None:
-    """The first recipe of ``NARROWER`` that the device computes in and that fits, with what it then takes."""
-    for word in narrower_recipes(request.recipe, request.device):
+    """The first narrower recipe that the engine loads, the device computes in and that fits; what it then takes."""
+    scaled = "safetensors" in request.engine.loads
+    for word in narrower_recipes(request.recipe, request.device) if scaled else NARROWER_BLOCKS:
         try:
             stored = stored_as(request, word)
             fit = fit_request(stored, on, shard(stored.program, on) if on.devices > 1 else stored.program)

@@ -12,7 +12,7 @@ from roofline.calibration.constants import ConstantSet
 from roofline.calibration.provenance import calibration_under, read_constants
 from roofline.classes import frozen
 from roofline.compression.adapters import Adapters, beside, read_adapters
-from roofline.compression.recipes import Recipe, read_recipe
+from roofline.compression.recipes import Recipe, recipe_of
 from roofline.compression.transform import NOTHING, Compression, compressed, read_compression
 from roofline.engines.engine import Engine
 from roofline.errors import UsageError, WorkloadError, near_matches
@@ -26,7 +26,7 @@ from roofline.models.model import Model, load_model
 from roofline.options.edits import edits_by_room
 from roofline.options.groups import Dtypes
 from roofline.options.keywords import part, takes
-from roofline.options.verbs import RequestOptions
+from roofline.options.verbs import RequestOptions, ServingOptions
 from roofline.prediction.fleet import Fleet, fleet_of
 from roofline.prediction.shown import shown_by
 from roofline.program.conventions import Conventions
@@ -35,7 +35,7 @@ from roofline.program.phases import Phase
 from roofline.program.program import Program
 from roofline.program.workload import Precision, Workload, read_workload
 from roofline.timing.dtype_support import computing_device, recipe_on, sparse_gain
-from roofline.timing.engine_choice import Launching, kernels_of, read_engine
+from roofline.timing.engine_choice import Launching, check_loaded, kernels_of, read_engine
 from roofline.timing.machine import Machine
 from roofline.timing.networks import LinkUse
 
@@ -109,7 +109,7 @@ def read_request(
     """
     fleet = fleet_of(hardware)
     network, device = _edited(model, fleet.device, options["set"] or {})
-    engine = read_engine(options, device, network.phases, options["set"])
+    engine = engine_for(network, device, options)
     fleet = replace(fleet, use=LinkUse.of(engine, device))
     conventions = Conventions.under(engine, device.words, options)
     recipe = recipe_under(engine, device, options, network)
@@ -148,8 +148,8 @@ def _work(model: Model, program: Program, engine: Engine, asked: RequestOptions)
 def stored_as(request: Request, word: str) -> Request:
     """The same in another recipe. Raises UsageError or WorkloadError for one that does not go with the rest."""
     r = request
-    base = r.recipe.base
-    recipe = read_recipe(word, default=base, checkpoint=r.model.stored(word))
+    asked: Dtypes = {**part(Dtypes, r.asked), "dtype": word, "weight_dtype": None, "activation_dtype": None}
+    recipe = recipe_under(r.engine, r.device, asked, r.model)
     program, storage = _stored(r.model, r.conventions, r.compression, r.adapters, recipe, r.device, r.engine)
     return replace(r, program=program, recipe=recipe, storage=storage)
 
@@ -188,15 +188,25 @@ def _edited(
     return edited_model(model, fields["model"]), hardware
 
 
+def engine_for(model: Model, device: HardwareSpec | None, asked: RequestOptions | ServingOptions) -> Engine:
+    """The engine that options ask for, or the usual one of those that load what is stored. Raises RooflineError."""
+    blocks = False
+    if asked["engine"] is None:
+        dtypes = part(Dtypes, asked)
+        blocks = recipe_of(dtypes, default="bf16", checkpoint=model.stored(dtypes["dtype"])).has_blocks
+    return read_engine(asked, device, model.phases, asked["set"], blocks=blocks)
+
+
 def recipe_under(engine: Engine, device: HardwareSpec, asked: Dtypes, model: Model) -> Recipe:
     """What is stored in which format: as is asked for, then as an engine keeps its cache and states, then as published.
 
-    Raises UsageError or WorkloadError for formats that do not go with the device.
+    Raises UsageError or WorkloadError for formats that do not go with the device or the engine.
     """
     formats = part(Dtypes, asked)
     cache, state = formats["kv_dtype"] or engine.kv_dtype, formats["state_dtype"] or engine.state_dtype
     named: Dtypes = {**formats, "kv_dtype": cache, "state_dtype": state}
     recipe = recipe_on(device, named, model.stored(asked["dtype"]))
+    check_loaded(engine, recipe)
     return replace(recipe, conv_state=engine.conv_state_dtype or "")
 
 

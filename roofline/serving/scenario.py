@@ -23,7 +23,7 @@ from roofline.options.keywords import takes
 from roofline.options.verbs import ServingOptions
 from roofline.options.words import Attention
 from roofline.prediction.predict import engine_in_json
-from roofline.prediction.request import edited_model, recipe_under
+from roofline.prediction.request import edited_model, engine_for, recipe_under
 from roofline.prediction.shown import shown_by
 from roofline.program.conventions import Conventions
 from roofline.program.merging import run_by
@@ -33,7 +33,7 @@ from roofline.program.traffic.asked import read_passes, read_traffic
 from roofline.program.traffic.traffic import Traffic
 from roofline.program.workload import Precision, Workload
 from roofline.serving.speculation import RESTORED, Speculation, keeps_states, read_speculation
-from roofline.timing.engine_choice import Launching, kernels_of, read_engine
+from roofline.timing.engine_choice import Launching, kernels_of
 from roofline.timing.machine import kind_of
 
 _BATCHES = (1, 2, 3, 8, 64, 4096)
@@ -103,7 +103,7 @@ class Question:
 
     def running_on(self, device: HardwareSpec) -> Running:
         """What runs the model on a device. Raises WorkloadError where the engine asked for does not."""
-        engine = read_engine(self.asked, device, self.model.phases, self.asked["set"])
+        engine = engine_for(self.model, device, self.asked)
         reserve = read_reserve(self.asked, engine, otherwise=KEPT)
         launching = Launching.of(engine, device, self.asked["constants"])
         encodes = self.model.phases[0].encodes
@@ -148,7 +148,7 @@ class Question:
 
     def recipe(self, device: HardwareSpec) -> Recipe:
         """What is stored in which format on a device. Raises UsageError for an unknown word."""
-        engine = read_engine(self.asked, device, self.model.phases, self.asked["set"])
+        engine = engine_for(self.model, device, self.asked)
         return recipe_under(engine, device, self.asked, self.model)
 
     def check(self) -> None:
@@ -159,7 +159,7 @@ class Question:
             msg = f"{self.model.name} generates no text from prompts alone; {what}"
             raise WorkloadError(msg)
         check_routed(self.program, self.conventions.routing, self.model.name)
-        read_engine(self.asked, None, self.model.phases, self.asked["set"])  # one that serves no such network
+        engine_for(self.model, None, self.asked)  # one that serves no such network
         if reads:
             self._check_one_pass()
             return

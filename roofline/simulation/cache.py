@@ -63,9 +63,9 @@ class CacheRoom:
         return self.by_blocks[-(-np.asarray(tokens, dtype=np.int64) // self.block)]
 
     def sequences(self, tokens: int) -> int:
-        """How many sequences of so many tokens it holds."""
-        each = float(self.of_tokens(tokens))
-        return int(self.bytes / each) if each else np.iinfo(np.int64).max
+        """How many sequences of so many tokens it holds: as many as can be counted where its size is not known."""
+        each, most = float(self.of_tokens(tokens)), np.iinfo(np.int64).max
+        return int(min(self.bytes / each, most)) if each else most
 
     def holds(self, tokens: int) -> bool:
         """Whether a sequence of so many tokens fits."""

@@ -10,8 +10,9 @@ from roofline.calibration.constants import ConstantSet, Execution, Provenance
 from roofline.calibration.kernels import EXPERTS, Kernels
 from roofline.calibration.young_ports import load_young_ports
 from roofline.classes import frozen
+from roofline.compression.recipes import Recipe
 from roofline.engines.engine import Engine
-from roofline.engines.library import load_engine
+from roofline.engines.library import engine_names, load_engine
 from roofline.errors import UsageError, WorkloadError, shown
 from roofline.hardware.spec import HardwareSpec
 from roofline.identity import Same
@@ -33,13 +34,16 @@ def read_engine(
     device: HardwareSpec | None,
     phases: Collection[Phase] | None,
     edits: Mapping[str, object] | None = None,
+    *,
+    blocks: bool = False,
 ) -> Engine:
     """The engine that options ask for, or the usual one for a network of these phases on a device, with its ``edits``.
 
-    ``phases`` None: one operator, or a formula, which no engine merges unless asked. Raises UsageError for what names
-    none, SpecError for one that is not known, WorkloadError for one that does not serve this network or device.
+    ``phases`` None: one operator, or a formula, which no engine merges unless asked. ``blocks``: weights lie in those
+    of a GGUF file. Raises UsageError for what names none, SpecError for one that is not known, WorkloadError for one
+    that does not serve this network or device.
     """
-    found = _named(asked, device, phases, edits_by_room(edits)["engine"])
+    found = _named(asked, device, phases, edits_by_room(edits)["engine"], blocks=blocks)
     kernels = None if (named := asked.get("kernels")) is None else str(named)
     return _settled(Same(found), None if device is None else Same(device), kernels)
 
@@ -52,11 +56,17 @@ def _settled(engine: Same[Engine], device: Same[HardwareSpec] | None, kernels: s
 
 
 def _named(
-    asked: Timing, device: HardwareSpec | None, phases: Collection[Phase] | None, fields: Mapping[str, object]
+    asked: Timing,
+    device: HardwareSpec | None,
+    phases: Collection[Phase] | None,
+    fields: Mapping[str, object],
+    *,
+    blocks: bool,
 ) -> Engine:
     name = asked.get("engine")
     if name is None:
-        return load_engine(_usual(device, phases), fields)
+        usual = load_engine(_usual(device, phases), fields)
+        return load_engine(_OF_BLOCKS, fields) if blocks and _takes_over(usual, device, phases) else usual
     if not isinstance(name, str | Path | Engine):
         msg = f"engine {shown(name)}: expected a name, a YAML file or an engine that was loaded"
         raise UsageError(msg)
@@ -71,6 +81,40 @@ def _usual(device: HardwareSpec | None, phases: Collection[Phase] | None) -> str
     decodes = phases is not None and tuple(phases) in (DECODER, DECODER[:1])
     served = decodes and device is not None and device.kind in _SERVING
     return "vllm" if served else "torch-compile"
+
+
+_OF_BLOCKS = "llama-cpp"
+"""The engine of GGUF files, where the usual one loads none."""
+
+
+def _takes_over(usual: Engine, device: HardwareSpec | None, phases: Collection[Phase] | None) -> bool:
+    """Whether the engine of GGUF files runs a network on a device in place of the usual one, which does not load it."""
+    if "gguf" in usual.loads or device is None or phases is None:
+        return False
+    try:
+        _check(load_engine(_OF_BLOCKS), device, phases)
+    except WorkloadError:
+        return False
+    return True
+
+
+def check_loaded(engine: Engine, recipe: Recipe) -> None:
+    """Raises WorkloadError for an engine that does not compute with weights as a recipe stores them.
+
+    Weights of 16 bits and MXFP4 lie alike in both kinds of file.
+    """
+    for form, _ in recipe.pairs:
+        if not form.is_narrow or form.name == "mxfp4":
+            continue
+        if form.block and "gguf" not in engine.loads:
+            able = [name for name in engine_names() if "gguf" in load_engine(name).loads]
+            msg = f"engine {engine.name} loads no GGUF, in whose types {recipe.name} stores weights"
+            msg += f"; expected engine {', '.join(able[:-1])} or {able[-1]}, or a dtype such as w4a16"
+            raise WorkloadError(msg)
+        if not form.block and "safetensors" not in engine.loads:
+            msg = f"engine {engine.name} loads GGUF alone, and {recipe.name} is none of its types"
+            msg += "; expected a dtype such as q4_k_m, q8_0 or bf16, or another engine"
+            raise WorkloadError(msg)
 
 
 def _check(engine: Engine, device: HardwareSpec | None, phases: Collection[Phase] | None) -> None:

@@ -179,6 +179,12 @@ def test_long_requests_are_cut_to_the_positions_and_told() -> None:
         assert longest.saturation is not None
 
 
+def test_memory_of_no_known_size_holds_all_requests() -> None:
+    """The specification of a processor says nothing of its memory."""
+    found = roofline.simulate("gpt2", "epyc-9965", load=0.01, requests=2, prompt="64", generate="4")
+    assert found.saturation > 0.01
+
+
 def test_the_words_and_the_files(tmp_path: Any) -> None:
     line = "simulate llama-3.1-8b --hardware h100 --load 5req/s --requests 100 --ttft 100ms"
     code, out, _ = shell(*line.split())
