@@ -15,6 +15,7 @@ from roofline.buying.terms import Terms
 from roofline.classes import frozen
 from roofline.engines.engine import Engine
 from roofline.errors import UsageError
+from roofline.program.workload import MAX_LENGTH
 from roofline.serving.batch_sweep import curves
 from roofline.serving.curve import Curve, Served
 from roofline.serving.disaggregated_serving import pooled_curves
@@ -175,8 +176,8 @@ def compare_hardware(
     and decode on devices of their own. Raises UsageError without hardware, or where no two devices are, and for a batch
     of none.
     """
-    if batch is not None and batch < 1:
-        msg = f"batch {batch}: expected one sequence at once, or more"
+    if batch is not None and not (isinstance(batch, int) and 1 <= batch <= MAX_LENGTH):
+        msg = f"batch {batch!r}: expected a whole number from 1 to {MAX_LENGTH}"
         raise UsageError(msg)
     rank = _rank if batch is None else _pace
     if not hardware:

@@ -43,7 +43,9 @@ def takes(group: type, several: Collection[str] = ()) -> Callable[[Function], Fu
 
 
 def completed(group: type, given: Mapping[str, Any], where: str, several: Collection[str] = ()) -> dict[str, Any]:
-    """All options of ``group``, those that are not ``given`` by default; a scalar of numpy's as Python's.
+    """All options of ``group``, those that are not ``given`` by default.
+
+    A scalar of numpy's is Python's, and 4.0 is 4 where whole numbers are expected.
 
     Raises UsageError for a name, a type or a word.
     """
@@ -52,15 +54,22 @@ def completed(group: type, given: Mapping[str, Any], where: str, several: Collec
         name = min(strange)
         msg = f"{where}: {name} is no keyword of it; {near_matches(name, [field.name for field in fields])}"
         raise UsageError(msg)
-    given = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
+    plain: dict[str, Any] = {}
     for field in fields:
         if field.name in given:
-            field.check_type(given[field.name], several=field.name in several)
-    values = {field.name: given.get(field.name, field.option.default) for field in fields}
+            plain[field.name] = _plain(given[field.name], field)
+            field.check_type(plain[field.name], several=field.name in several)
+    values = {field.name: plain.get(field.name, field.option.default) for field in fields}
     for field, words in worded(group):
         if values[field.name] not in words:
             field.check(values[field.name])
     return values
+
+
+def _plain(value: Any, field: Field) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    whole = isinstance(value, float) and value.is_integer() and int in field.kinds and float not in field.kinds
+    return int(value) if whole else value
 
 
 def part(group: type[Group], options: Mapping[str, Any]) -> Group:

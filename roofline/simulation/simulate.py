@@ -73,7 +73,8 @@ class Simulation:
     def saturation(self) -> float | None:
         """Requests per second that are served while some always wait: from a quarter to three quarters of many.
 
-        None for sessions, whose turns never all wait.
+        Those of the whole run where one step ends all of these, as of requests that share all their prompts. None for
+        sessions, whose turns never all wait.
         """
         d, own = self.deployment, self.ledger
         if self.workload.follows.any():
@@ -85,6 +86,8 @@ class Simulation:
         run(full, Arrivals.at(np.zeros(many)), first, round_robin, *then)
         ended = np.sort(full.finished)
         start, end = many // 4, 3 * many // 4
+        if ended[end] == ended[start]:
+            return float(many / ended[-1])
         return float((end - start) / (ended[end] - ended[start]))
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import math
 import os
 import time
 from pathlib import Path
@@ -208,6 +209,9 @@ def test_a_word_that_no_option_has_is_refused_from_python(words: Any, message: s
         (api.compare, {"years": True}, "years True: expected a number$"),
         (api.simulate, {"load": [1]}, r"load \[1\]: expected a number or text$"),
         (api.predict, {"kernels": 3}, "kernels 3: expected text$"),
+        (api.predict, {"batch": 4.5}, "batch 4.5: expected a whole number from 1 to"),
+        (api.compare, {"batch": 4.5}, "batch 4.5: expected a whole number from 1 to"),
+        (api.train, {"batch": math.nan}, "batch nan: expected a whole number from 1 to"),
         (api.train, {"trained": ["attention"]}, r"trained \['attention'\]: expected text$"),
     ],
 )
@@ -224,6 +228,20 @@ def test_numbers_and_lists_of_numpy_are_those_of_python() -> None:
     devices = np.array(["h100", "a100"])
     ranked = api.compare("llama-3.1-8b", devices, batch=np.int64(4))  # type: ignore[arg-type]
     assert ranked.to_dict() == api.compare("llama-3.1-8b", ["h100", "a100"], batch=4).to_dict()
+
+
+def test_a_float_that_is_whole_is_a_whole_number_at_every_door() -> None:
+    """Numbers that were divided, and columns of pandas, are floats."""
+    few: dict[str, Any] = {"prompt": 16.0, "generate": 2.0}
+    for verb, hardware, whole in (
+        (api.predict, "2xh100", {"batch": 4, "tp": 2, **few}),
+        (api.compare, "h100", {"batch": 4, **few}),
+        (api.train, "h100", {"batch": 4, "sequence": 64}),
+        (api.simulate, "h100", {"concurrency": 4, "requests": 4, **few}),
+    ):
+        asked = {name: float(value) for name, value in whole.items()}
+        found: list[Any] = [verb("gpt2", hardware, **each).to_dict() for each in (whole, asked)]  # type: ignore[operator]
+        assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(("field", "word"), [("graphs", "Graph"), ("attention", "Fused")])

@@ -182,7 +182,15 @@ def test_long_requests_are_cut_to_the_positions_and_told() -> None:
 def test_memory_of_no_known_size_holds_all_requests() -> None:
     """The specification of a processor says nothing of its memory."""
     found = roofline.simulate("gpt2", "epyc-9965", load=0.01, requests=2, prompt="64", generate="4")
+    assert found.saturation is not None
     assert found.saturation > 0.01
+
+
+def test_requests_that_one_step_ends_have_a_saturation() -> None:
+    """Agents' first prompts are cut to one shared prefix: two read it, the others are all done in the next step."""
+    found = roofline.simulate("gemma-2-9b", "tpu-v6e", load="1req/s", requests=4, workload="agent")
+    assert found.saturation is not None
+    assert 100 < found.saturation < 1000
 
 
 def test_the_words_and_the_files(tmp_path: Any) -> None:
