@@ -30,7 +30,6 @@ from roofline.version import versions
 
 DAY, _HOUR = 86400.0, 3600.0
 _MOST_DOUBLINGS = 20
-_PARTS = (1.25, 1.5, 1.75, 2.0)
 
 
 @frozen
@@ -195,6 +194,8 @@ def _train_on(
     for name, hardware in each:
         try:
             question = replace(read_training(model, name, asked), startable=startable)
+            if startable is not None:
+                startable.check(question.request.model)
             network = question.request.model
             rows.append(_row(question, hardware, asked))
         except RooflineError as failure:
@@ -257,23 +258,31 @@ def run_usd(seconds: Number, hourly: HourlyCost) -> Number:
 def _fewest(question: TrainingQuestion, tokens: float, days: float) -> TrainingStep:
     """The fewest devices, of what is named a whole number of times, that train so many tokens in so many days.
 
-    The number is doubled until it is enough, and then tried at quarters between; the last tried where none is enough.
+    The number is doubled until it is enough; between the last two it is halved, of numbers that any layout divides. The
+    last tried where none is enough.
     """
     unit = question.request.fleet.count
-    first, last = TrainingStep(question), 1
-    for doubled in range(_start(first, tokens, days), _MOST_DOUBLINGS):
-        found = _tried(question, unit * 2**doubled)
-        first, last = found or first, 2**doubled
-        if found and _within(found, tokens, days):
+    found, many = TrainingStep(question), 1
+    for doubled in range(_start(found, tokens, days), _MOST_DOUBLINGS):
+        many = 2**doubled
+        tried = _tried(question, unit * many)
+        found = tried or found
+        if tried and _within(tried, tokens, days):
             break
-        if unit * last >= question.batch:
-            return first
-    for part in _PARTS[:-1]:
-        count = unit * last // 2 * part
-        between = _tried(question, int(count)) if count == int(count) and int(count) % unit == 0 else None
-        if between and _within(between, tokens, days):
-            return between
-    return first
+        if unit * many >= question.batch:
+            return found
+    few = many // 2
+    while many - few > 1:
+        middle = (few + many) // 2
+        divided = ((count, step) for count in range(middle, many) if (step := _tried(question, unit * count)))
+        count, step = next(divided, (middle, None))
+        if step is None:
+            many = middle
+        elif _within(step, tokens, days):
+            found, many = step, count
+        else:
+            few = count
+    return found
 
 
 def _start(step: TrainingStep, tokens: float, days: float) -> int:

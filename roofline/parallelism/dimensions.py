@@ -45,10 +45,14 @@ class Search:
 
 @frozen
 class Steps:
-    """The steps of which layouts are compared: whether of one new token each, and whether they go on from earlier."""
+    """The steps of which layouts are compared: whether of one new token each, and whether they go on from earlier.
+
+    ``saved``: whether it matters how tensors lie between collectives, as in training, which keeps them.
+    """
 
     one_token: bool
     later: bool
+    saved: bool = False
 
 
 @frozen
@@ -109,7 +113,8 @@ def _over_replicas(degrees: Degrees, steps: Steps) -> Degree:
     """Whether there are collectives of experts, whether among replicas, and whether split sequences are gathered."""
     ep, tp = degrees["ep"], degrees["tp"]
     kind: Degree = (ep > 1) + 1 * (ep > tp)
-    return kind if steps.one_token else kind + 2 * ((ep >= tp) & (degrees["sp"] > 1))
+    whole = (ep >= tp) & ((degrees["sp"] > 1) | steps.saved)
+    return kind if steps.one_token else kind + 2 * whole
 
 
 def _cache_apart(degrees: Degrees, steps: Steps) -> Truth:

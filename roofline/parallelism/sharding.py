@@ -142,10 +142,15 @@ class Flow:
         self._bring([tensor], splits, Op(tensor.name, "", (tensor,), (tensor,), local=local), _NONE)
 
     def _passed(self, op: Op) -> Dims:
-        """What a linear operator may leave partial: dimensions over which all that it adds up is partial."""
-        summands = [tensor for tensor in op.reads if set(op.writes[0].letters) <= set(tensor.letters)]
+        """What a linear operator may leave partial: dimensions over which all that it adds up is partial.
+
+        So is the backward pass of an embedding, which adds rows to those of its table.
+        """
+        scatters = op.kind == "embedding" and bool(op.writes[0].gradient_of)
+        kept = op.reads[:1] if scatters else op.reads
+        summands = [tensor for tensor in kept if scatters or set(op.writes[0].letters) <= set(tensor.letters)]
         states = [self.states[tensor.name][-1].partial for tensor in summands if tensor.name in self.states]
-        return frozenset.intersection(*states) if op.linear and states else _NONE
+        return frozenset.intersection(*states) if (op.linear or scatters) and states else _NONE
 
     def _read(self, op: Op, splits: Mapping[str, Dims], passed: Dims) -> dict[str, Tensor]:
         """Ask for the collectives of all reads; returns what was gathered under another name."""

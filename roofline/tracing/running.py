@@ -127,6 +127,20 @@ def _input(each: Input, sizes: Mapping[str, Any], recorder: Recorder) -> Any:
     return tensor
 
 
+_TOKENS, _FEATURES = "B,S", "B,S,256"
+"""Sizes that are proposed for an input: of tokens, and of vectors."""
+
+
+def _holds_tokens(name: str) -> bool:
+    """Whether an input that is called so holds a number for each token.
+
+    >>> [_holds_tokens(name) for name in ("input_ids", "labels", "attention_mask", "hidden_states")]
+    [True, True, True, False]
+    """
+    words = set(name.lower().split("_"))
+    return bool(words & {"ids", "id", "idx", "token", "tokens", "label", "labels", "target", "targets", "mask"})
+
+
 def _check_names(module: nn.Module, given: Mapping[str, Any], name: str) -> None:
     import inspect  # noqa: PLC0415
 
@@ -140,7 +154,9 @@ def _check_names(module: nn.Module, given: Mapping[str, Any], name: str) -> None
         each.name for each in known.values() if each.default is each.empty and each.kind is not each.VAR_POSITIONAL
     ]
     if missing := [each for each in needed if each not in given]:
-        msg = f"{name}: {type(module).__name__}.forward needs {missing[0]}; give --input {missing[0]}=B,S,256"
+        flags = " ".join(f"--input {each}={_TOKENS if _holds_tokens(each) else _FEATURES}" for each in missing)
+        what = "" if all(map(_holds_tokens, missing)) else ", with its own number of features"
+        msg = f"{name}: {type(module).__name__}.forward needs {', '.join(missing)}; give {flags}{what}"
         raise UsageError(msg)
 
 

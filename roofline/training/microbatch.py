@@ -15,7 +15,7 @@ from dataclasses import replace
 from roofline.classes import frozen
 from roofline.cost.cost import Cost, step_cost
 from roofline.cost.kernel_shapes import MatmulShape
-from roofline.number import Number, added, maximum, product
+from roofline.number import Number, added, maximum, product, where
 from roofline.parallelism.pipeline import places
 from roofline.program.axes import Sizes, rebind, size_of
 from roofline.program.op import Op
@@ -159,7 +159,7 @@ def _pass(own: Sequence[Priced], launch_s: Number) -> Timing:
     device = total((each.cost.count, each.timing) for each in own)
     if not launch_s or not own:
         return device
-    host = between_steps(launch_s * added(each.cost.count for each in own))
+    host = between_steps(launch_s * added(_launched(each) for each in own))
     longer = maximum(device.time_s, host.time_s)
     return replace(
         device,
@@ -168,6 +168,12 @@ def _pass(own: Sequence[Priced], launch_s: Number) -> Timing:
         high_s=maximum(device.high_s, host.high_s),
         latency_s=device.latency_s + longer - device.time_s,
     )
+
+
+def _launched(priced: Priced) -> Number:
+    """How often the host launches an operator; a collective on one device is none."""
+    transfer = priced.op.transfer
+    return priced.cost.count if transfer is None else priced.cost.count * where(transfer.devices > 1, 1, 0)
 
 
 def _attention(cost: Cost, forward: Priced | None, machine: Machine) -> Timing:

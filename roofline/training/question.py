@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import ceil, floor
 from pathlib import Path
@@ -19,6 +19,7 @@ from roofline.options.keywords import part
 from roofline.options.values import read_tokens, read_value
 from roofline.options.verbs import RequestOptions, TrainOptions
 from roofline.parallelism.dimensions import given_degrees
+from roofline.parallelism.layout import Layout
 from roofline.prediction.fleet import fleet_of
 from roofline.prediction.request import Request, asked_at, edited_model, read_request
 from roofline.program.dropout import with_dropout
@@ -50,12 +51,14 @@ _NEAR = 0.05
 class Startable:
     """What of a search an engine can be started with: stages of ZeRO, recompute policies by name.
 
-    ``split_sequences``: tensor parallelism always splits sequences too. Stages have equally many layers.
+    ``check`` raises UsageError for a network that it has not. ``holds`` says which layouts of a network, in arrays, it
+    can be started in, beside that stages have equally many layers.
     """
 
     zero: tuple[int, ...]
     policies: tuple[str, ...]
-    split_sequences: bool = False
+    check: Callable[[Model], object]
+    holds: Callable[[Model, Layout], Any]
 
 
 @frozen

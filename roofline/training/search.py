@@ -28,7 +28,7 @@ from roofline.training.rows import Steps, steps_of
 from roofline.training.schedules import Schedule, read_schedule
 from roofline.units import format_quantity
 
-WHOLE_SEQUENCES = StepsRead(one_token=False, later=False)
+WHOLE_SEQUENCES = StepsRead(one_token=False, later=False, saved=True)
 """What a training step reads."""
 
 _ROUNDING = 1e-9
@@ -189,15 +189,10 @@ def _rows(question: TrainingQuestion) -> tuple[Layout, Any]:
 
 
 def _started(question: TrainingQuestion, layouts: Layout) -> Any:
-    """Which layouts a configuration can state: equal stages, sequences split as the engine has them."""
+    """Which layouts a configuration can state: equal stages, and what the engine has beside."""
     assert question.startable is not None
     equal = layer_count(question.request.program) % (layouts.pp * question.schedule.chunks) == 0
-    sequences = (
-        layouts.sp == layouts.tp
-        if question.startable.split_sequences
-        else (layouts.sp == 1) | (layouts.sp == layouts.tp)
-    )
-    return equal & sequences
+    return equal & question.startable.holds(question.request.model, layouts)
 
 
 def _microbatches(question: TrainingQuestion, layout: Layout) -> Iterator[int]:

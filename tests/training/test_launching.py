@@ -21,6 +21,7 @@ ASKED: list[tuple[str, str, str, dict[str, Any]]] = [
     ("torchtitan", "llama-3.1-70b", "64xh100",
      {"batch": 512, "pp": 4, "tp": 8, "schedule": "interleaved:4", "microbatch": 1, "recompute": "full"}),
     ("torchtitan", "qwen3-30b-a3b", "16xh200", {"batch": 64, "ep": 8, "tp": 1, "cp": 1, "recompute": "full"}),
+    ("torchtitan", "deepseek-v2-lite", "16xh100", {"batch": 64, "ep": 8, "recompute": "full"}),
     ("megatron", "gpt2", "8xa100", {"batch": 64, "sequence": 1024, "dropout": True, "kernels": "materialised"}),
     ("megatron", "llama-3.1-70b", "64xh100", {"batch": 512, "pp": 4, "tp": 8, "sp": 8, "schedule": "interleaved:5"}),
     ("megatron", "qwen3-8b", "8xh100", {"batch": 64, "recompute": "every:2", "zero": 1}),
@@ -103,6 +104,7 @@ STEP = "--seq-length 1024 --micro-batch-size 4 --global-batch-size 32"
         ("--tensor-model-parallel-size 3", "degrees of 3 devices do not divide 8"),
         ("--seq-length 2", "--seq-length stands twice"),
         ("oops", "stands behind no flag"),
+        ("--kv-channels 128", "heads of GPT-2's kind have keys of their own"),
     ],
 )
 def test_arguments_that_are_not_known_are_refused_by_name(more: str, text: str) -> None:
@@ -139,7 +141,17 @@ def test_fields_that_are_not_known_are_refused_by_name(tmp_path: Path, field: st
 )
 def test_what_no_configuration_says_is_refused(engine: str, options: dict[str, Any], text: str) -> None:
     with pytest.raises(RooflineError, match=text):
-        configuration(train_to_launch("llama-3.2-1b", "8xh100", engine, batch=64, **options).step, engine)
+        configuration(train_to_launch("qwen3-0.6b", "8xh100", engine, batch=64, **options).step, engine)
+
+
+def test_what_an_engine_has_not_is_refused_before_anything_is_searched() -> None:
+    for engine, why in (("megatron", "has latent attention"), ("torchtitan", "is none of its models")):
+        with pytest.raises(RooflineError, match=why):
+            train_to_launch("deepseek-v2" if engine == "megatron" else "gpt2", "4096xh100", engine)
+
+
+def test_the_network_of_arguments_is_called_by_its_sizes() -> None:
+    assert train_launched(f"{BERT} {STEP}", "8xh100").model.name == "gpt2 of 24 layers of 1024"
 
 
 def test_what_a_configuration_states_is_not_given_twice() -> None:

@@ -7,15 +7,23 @@ from typing import Any
 
 from roofline.engines.said import Said
 from roofline.errors import UsageError
-from roofline.training.launching.megatron_models import model_of, sizes_of
-from roofline.training.launching.said import degrees_of, degrees_said, refuse, refuse_unsaid, whole_number
+from roofline.models.model import Model
+from roofline.parallelism.layout import Layout
+from roofline.training.launching.megatron_models import network_of, sizes_of
+from roofline.training.launching.said import degrees_of, degrees_said, experts_hold, refuse, refuse_unsaid, whole_number
 from roofline.training.question import Startable
 from roofline.training.step import TrainingStep
 
 _FORMATS = {"bf16-mixed": "bf16", "fp16-mixed": "fp16"}
 _KERNELS = ("fa2", "materialised")
 
-STARTABLE = Startable(zero=(0, 1), policies=("none", "full", "selective"))
+
+def _holds(model: Model, layouts: Layout) -> Any:
+    """Which layouts it can be started in: sequences are split as tensors are, or not."""
+    return ((layouts.sp == 1) | (layouts.sp == layouts.tp)) & experts_hold(layouts)
+
+
+STARTABLE = Startable(zero=(0, 1), policies=("none", "full", "selective"), check=sizes_of, holds=_holds)
 
 USUAL = {"engine": "megatron", "dtype": "bf16-mixed", "kernels": "fa2"}
 """What it runs where nothing is asked for."""
@@ -52,7 +60,6 @@ def said_of(step: TrainingStep) -> dict[str, Said]:
 
 def _check(step: TrainingStep) -> None:
     q, choice = step.question, step.choice
-    layout = choice.layout
     if q.recipe.name not in (*_FORMATS, "fp32"):
         refuse("megatron", f"no flag says {q.recipe.name}; give --dtype bf16-mixed, fp16-mixed or fp32")
     if q.request.engine.name != "megatron":
@@ -67,12 +74,10 @@ def _check(step: TrainingStep) -> None:
         refuse("megatron", f"no flag says schedule {q.schedule.words}; give 1f1b or interleaved:V")
     if choice.policy.name not in STARTABLE.policies:
         refuse("megatron", f"no flag says recompute {choice.policy.words}; give none, selective, full or every:K")
-    if layout.ep > 1 and layout.ep % layout.tp:
-        refuse("megatron", f"ep {layout.ep} splits experts by tensor too, over tp {layout.tp}; give a multiple of it")
 
 
-def options_of(said: Mapping[str, Said], devices: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The network of arguments, in fields of Hugging Face, and the keywords of ``train`` that they state.
+def options_of(said: Mapping[str, Said], devices: int) -> tuple[Model, dict[str, Any]]:
+    """The network of arguments, and the keywords of ``train`` that they state.
 
     Raises UsageError for what is missing or does not go together.
     """
@@ -82,7 +87,7 @@ def options_of(said: Mapping[str, Said], devices: int) -> tuple[dict[str, Any], 
             msg = f"from: {flag} is missing"
             raise UsageError(msg)
     microbatch = whole_number(said, "microbatch", 1)
-    return model_of(said, degrees["tp"]), {
+    return network_of(said, degrees["tp"]), {
         **degrees, "sp": degrees["tp"] if said.get("sp") else 1, "sequence": whole_number(said, "length", 1),
         "microbatch": microbatch, "batch": whole_number(said, "batch", microbatch * degrees["dp"]),
         "zero": 1 if said.get("zero") else 0, "recompute": _policy(said), "dtype": _recipe(said),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from roofline.engines.said import Said
@@ -26,6 +27,8 @@ def sizes_of(model: Model) -> dict[str, Said]:
     config = model.config
     if not isinstance(config, DecoderConfig) or not config.head:
         refuse("megatron", f"pretrain_gpt.py trains decoders with a head, and {model.name} is none")
+    if config.kv_lora_rank:
+        refuse("megatron", f"{model.name} has latent attention, whose flags are not modelled; give --launch torchtitan")
     fields = config.model_dump()
     said: dict[str, Said] = {meaning: fields[field] for meaning, field in _SIZES.items()}
     said |= {"position": config.positions, "norm": config.norm, "vocab_step": 1}
@@ -58,6 +61,18 @@ _FREE = ("intermediate_size", "moe_intermediate_size", "hidden_act", "max_positi
 """Fields that sizes decide elsewhere, or that change nothing."""
 
 
+def network_of(said: Mapping[str, Said], tp: int) -> Model:
+    """The network that arguments make, called by its kind and its sizes. Raises UsageError for one of no family.
+
+    >>> sizes = {"layers": 24, "hidden": 1024, "heads": 16, "vocab": 50257, "positions": 1024}
+    >>> network_of(sizes, 1).name
+    'gpt2 of 24 layers of 1024'
+    """
+    fields = model_of(said, tp)
+    name = f"{fields['model_type']} of {fields['num_hidden_layers']} layers of {fields['hidden_size']}"
+    return replace(load_model(fields), name=name)
+
+
 def model_of(said: Mapping[str, Said], tp: int) -> dict[str, Any]:
     """The fields of Hugging Face of the network that arguments make. Raises UsageError for one of no family.
 
@@ -77,7 +92,13 @@ def model_of(said: Mapping[str, Said], tp: int) -> dict[str, Any]:
     fields.setdefault("intermediate_size", 4 * hidden)
     fields.setdefault("head_dim", hidden // heads)
     fields["num_key_value_heads"] = whole_number(said, "kv_heads", 1) if said.get("grouped") else heads
-    return fields | _family(said, fields)
+    own = _family(said, fields)
+    alike = fields["head_dim"] * heads == hidden and fields["num_key_value_heads"] == heads
+    if own["model_type"] == "gpt2" and not alike:
+        msg = "from: heads of GPT-2's kind have keys of their own, and make up the hidden size; expected the same"
+        raise UsageError(msg)
+    lost = ("head_dim", "num_key_value_heads") if own["model_type"] == "gpt2" else ()  # which it has no fields for
+    return {name: each for name, each in fields.items() if name not in lost} | own
 
 
 def _family(said: Mapping[str, Said], fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from roofline.engines.said import Said
 from roofline.errors import UsageError
+from roofline.parallelism.layout import Layout
 from roofline.training.step import TrainingStep
 
 SIZES = ("tp", "pp", "cp", "ep")
@@ -22,6 +23,7 @@ def refuse_unsaid(step: TrainingStep, engine: str) -> None:
         "gradients in another format": q.gradients is not None,
         "edits of the model": any(path.startswith("model.") for path, _ in q.overrides),
         "experts that are split otherwise than over the devices of tp and dp": layout.ep > 1 and layout.cp > 1,
+        f"experts split by tensor, ep {layout.ep} beside tp {layout.tp}": layout.ep > 1 and bool(layout.ep % layout.tp),
         f"sp {layout.sp} beside tp {layout.tp}": layout.sp not in (1, layout.tp),
     }
     for what, there in said_nowhere.items():
@@ -36,6 +38,11 @@ def refuse(engine: str, why: str) -> NoReturn:
     """Raises UsageError."""
     msg = f"launch {engine}: {why}"
     raise UsageError(msg)
+
+
+def experts_hold(layouts: Layout) -> Any:
+    """Of layouts in arrays those whose experts are whole, over the devices of tensor and data parallelism."""
+    return (layouts.ep == 1) | ((layouts.cp == 1) & (layouts.ep % layouts.tp == 0))
 
 
 def degrees_said(step: TrainingStep) -> dict[str, Said]:

@@ -10,8 +10,9 @@ from roofline.engines.said import Said
 from roofline.errors import UsageError
 from roofline.models.model import Model, load_model
 from roofline.models.sources import is_named
+from roofline.parallelism.layout import Layout
 from roofline.parallelism.pipeline import layer_count
-from roofline.training.launching.said import degrees_of, degrees_said, refuse, refuse_unsaid, whole_number
+from roofline.training.launching.said import degrees_of, degrees_said, experts_hold, refuse, refuse_unsaid, whole_number
 from roofline.training.question import Startable
 from roofline.training.step import TrainingStep
 
@@ -22,7 +23,6 @@ _FORMATS = {"bf16-fsdp": ("fp32", "bf16"), "bf16-autocast": ("fp32", "bf16"), "b
 _USUAL = {"local_batch": 8, "length": 2048}
 """What its defaults are, where a file leaves them out."""
 
-STARTABLE = Startable(zero=(0, 3), policies=("none", "full"), split_sequences=True)
 
 USUAL = {"engine": "torch-compile", "dtype": "bf16-fsdp"}
 """What it runs where nothing is asked for."""
@@ -78,6 +78,8 @@ def _check(step: TrainingStep) -> None:
         refuse("torchtitan", "replicas that split nothing go with no other degree; give --zero 3")
     if choice.policy.words not in STARTABLE.policies:
         refuse("torchtitan", f"no field says recompute {choice.policy.words}; give none or full")
+    if layout.cp > 1 and _latent(q.request.model):
+        refuse("torchtitan", f"{q.request.model.name} has no context parallelism there; give --cp 1")
     if layout.sp != layout.tp:
         refuse("torchtitan", f"tensor parallelism splits sequences too; give --sp {layout.tp}")
 
@@ -90,6 +92,20 @@ def _flavor(model: Model) -> tuple[str, str]:
         refuse("torchtitan", f"{model.name} is none of its models; expected {', '.join(by_preset)}")
     family, flavor = by_preset[preset].split()
     return family, flavor
+
+
+def _latent(model: Model) -> bool:
+    """Whether its attention is one that torchtitan has no context parallelism for: flex attention of deepseek_v3."""
+    return _flavor(model)[0] == "deepseek_v3"
+
+
+def _holds(model: Model, layouts: Layout) -> Any:
+    """Which layouts it can be started in: tensor parallelism splits sequences too."""
+    context = (layouts.cp == 1) | (not _latent(model))
+    return (layouts.sp == layouts.tp) & context & experts_hold(layouts)
+
+
+STARTABLE = Startable(zero=(0, 3), policies=("none", "full"), check=_flavor, holds=_holds)
 
 
 def options_of(said: Mapping[str, Said], devices: int) -> tuple[str, dict[str, Any]]:
