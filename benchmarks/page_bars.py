@@ -2,7 +2,7 @@
 
     pip install playwright; apt-get install chromium; npm install axe-core
     python benchmarks/page_bars.py [--chromium /usr/bin/chromium] [--moves 60] [--axe node_modules/axe-core/axe.min.js]
-        [--states 200]
+        [--states 200] [--tapes]
 
 Times are medians and 95th percentiles on this machine, at one moment: run it where nothing else does (``uptime``).
 """
@@ -25,8 +25,10 @@ from typing import Any
 from playwright.sync_api import Error, sync_playwright
 
 import roofline
+from roofline.errors import RooflineError
+from roofline.models.sources import preset_names
 from roofline.page.files import assets
-from roofline.page.views import taped
+from roofline.page.views import shown, taped
 
 WATCH = """() => {
   window.found = [];
@@ -166,6 +168,7 @@ PLAY = """async ([state, moved]) => {
   return [answer.layout, played(answer, tape, point, roof.bandwidth_bytes_per_s)];
 }"""
 MODELS = ("llama-3.1-8b", "gemma-3-27b", "gpt-oss-20b", "qwen3-30b-a3b", "mamba-2.8b", "gpt2", "qwen3-32b", "phi-4")
+HEAVY = ("bert-base", "llama-3.1-8b", "gemma-3-27b", "gpt-oss-120b", "deepseek-v3", "deepseek-v4-flash")
 DEVICES = ("h100", "rtx-4090", "mi300x", "l40s", "2xa100", "8xh100")
 
 
@@ -201,20 +204,26 @@ def states(address: str, chromium: str, count: int) -> Iterator[str]:
     yield f"{count} states in the browser, {refused} of which ask the server: at most {worst:.1e} from predict"
 
 
-def weights() -> Iterator[str]:
+def weights(models: Sequence[str]) -> Iterator[str]:
     page = sum(len(gzip.compress(each, 9)) for each in assets().values())
     yield f"the page: {page / 1e3:.1f} kB gzipped in {len(assets())} files"
-    for model, hardware, more in (
-        ("bert-base", "a10", {}),
-        ("llama-3.1-8b", "h100", {"context": "4096"}),
-        ("llama-3.1-8b", "h100", {}),
-        ("gemma-3-27b", "h100", {}),
-        ("gpt-oss-120b", "h100", {}),
-        ("qwen3-next-80b-a3b", "8xh100", {}),
-        ("deepseek-v3", "8xh200", {}),
-    ):
-        tape = json.dumps(taped([("model", model), ("hardware", hardware), *more.items()]), separators=(",", ":"))
-        yield f"tape of {model} on {hardware} {more or ''}: {len(gzip.compress(tape.encode(), 9)) / 1e3:.1f} kB gzipped"
+    found: list[tuple[float, str]] = []
+    for model, length in product(models, (None, "2048")):
+        for hardware in ("h100", "8xh200"):
+            asked = [("model", model), ("hardware", hardware), *([("context", length)] if length else [])]
+            try:
+                answer = shown(asked)["answer"]
+            except RooflineError:
+                continue  # no decode step, no format of this device
+            if answer["fits"] or hardware == "8xh200":
+                layout = [(name, str(degree)) for name, degree in answer.get("layout", {}).items()]
+                text = json.dumps(taped([*asked, *layout]), separators=(",", ":"))
+                kind = "a decode step" if length else "a request"
+                found.append((len(gzip.compress(text.encode(), 9)) / 1e3, f"{model}, {kind} on {hardware}"))
+                break
+    found.sort(reverse=True)
+    yield f"{len(found)} tapes: median {found[len(found) // 2][0]:.1f} kB gzipped, the heaviest:"
+    yield from (f"    {weight:.2f} kB  {name}" for weight, name in found[:8])
 
 
 def main() -> None:
@@ -223,8 +232,9 @@ def main() -> None:
     parser.add_argument("--moves", type=int, default=60)
     parser.add_argument("--axe", type=Path, help="axe.min.js of axe-core: what hinders readers with disabilities")
     parser.add_argument("--states", type=int, default=0, help="random states whose numbers are compared with predict")
+    parser.add_argument("--tapes", action="store_true", help="weigh the tapes of every preset: ten minutes")
     given = parser.parse_args()
-    for line in weights():
+    for line in weights(preset_names() if given.tapes else HEAVY):
         print(line)
     with serving() as address:
         for line in measured(address, given.chromium, given.moves):

@@ -99,7 +99,7 @@ def _answering(ask: Callable[[Pairs], Json]) -> Callable[[Request], Response]:
     """The endpoint of a question: its JSON, or why it is refused. What is asked again is kept."""
     from starlette.responses import Response  # noqa: PLC0415
 
-    kept = lru_cache(maxsize=64)(lambda pairs: json.dumps(ask(pairs), allow_nan=False))
+    kept = lru_cache(maxsize=64)(lambda pairs: json.dumps(ask(pairs), allow_nan=False, separators=(",", ":")))
 
     def endpoint(request: Request) -> Response:
         code, text = _said(lambda: kept(tuple(request.query_params.multi_items())))

@@ -27,7 +27,7 @@ from roofline.identity import Same
 from roofline.number import Number, added, maximum, minimum
 from roofline.timing.collectives import time_transfer
 from roofline.timing.networks import Network
-from roofline.timing.operator import time_operator
+from roofline.timing.operator import bound_s, time_operator
 from roofline.timing.rates import Rates
 from roofline.timing.timing import Timing, between_steps, beyond, total
 
@@ -76,8 +76,14 @@ class Machine:
         """
         found = self._run(cost.padded or cost, name)
         if cost.padded is not None:
-            found = replace(found, bound_s=minimum(found.bound_s, self._run(cost, name).bound_s))
+            found = replace(found, bound_s=minimum(found.bound_s, self._bound_s(cost, name)))
         return found if self.slower == 1 else replace(found, high_s=found.high_s * self.slower)
+
+    def _bound_s(self, cost: Cost, name: str) -> Number:
+        """The bound of one execution, of a kernel whatever time it takes. [s]"""
+        if cost.host_s is not None or cost.transfer is not None or self.runs_single_kernels(cost):
+            return self._run(cost, name).bound_s
+        return bound_s(cost, self.rates, self.constants_of(cost, name))
 
     def _run(self, cost: Cost, name: str) -> Timing:
         if cost.host_s is not None:

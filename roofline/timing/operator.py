@@ -59,11 +59,20 @@ def _waits(constants: Constants) -> bool:
     return bool(found.ramp or found.scan_chunks or found.group_blocks)
 
 
+def bound_s(cost: Cost, rates: Rates, constants: Constants) -> Number:
+    """The seconds below which one execution does not come, for numbers, float64 arrays, symbols. [s]
+
+    Its rates are the data sheet's at the clock that cards boost to, or what is really reached where that is more.
+    Raises WorkloadError where the device cannot contract in this dtype.
+    """
+    flops_s = _seconds(cost.flops, cost.dtype, rates, maximum(constants.boost, constants.compute))
+    return maximum(flops_s, least_memory_s(cost, rates, constants))
+
+
 def time_operator(cost: Cost, rates: Rates, constants: Constants) -> Timing:
     """The expected time, the band and the bound of one execution as one kernel, for numbers, float64 arrays, symbols.
 
-    The bound's rates are the data sheet's at the clock that cards boost to, or what is really reached where that is
-    more. Raises WorkloadError where the device cannot contract in this dtype.
+    Raises WorkloadError where the device cannot contract in this dtype.
     """
     sides = sides_of(cost, rates, constants)
     x, y = sides.compute_s, sides.memory_s
@@ -71,10 +80,7 @@ def time_operator(cost: Cost, rates: Rates, constants: Constants) -> Timing:
     unpacking, in_tiles = unpacked_s(cost, rates, constants)
     before = before_s(cost, rates, constants) + unpacking
     time = constants.latency_s + launch_s(cost, rates, constants.corrections) + before + in_tiles + corner
-    bound = maximum(
-        _seconds(cost.flops, cost.dtype, rates, maximum(constants.boost, constants.compute)),
-        least_memory_s(cost, rates, constants),
-    )
+    bound = bound_s(cost, rates, constants)
     compute = in_tiles + corner * part * ratio(sides.work_s, x)
     streamed = ratio(sides.streamed_s, y) if _waits(constants) else 1
     memory = before + corner * ((1 - part) * streamed + part * ratio(sides.partial_s, x))

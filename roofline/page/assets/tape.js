@@ -6,9 +6,35 @@ const WHERE = 9;
 const PADDED = 13;
 const LEAST_WAVES = 14;
 const SOFT_CORNER = 15;
-const SUM = 16;
-const MORE = { [LEAST_WAVES]: 2, [SOFT_CORNER]: 1 };  // values beside the first
+const SHARED = 16;
+const BAND = 17;
+const SOFTENED = 18;
+const SUM = 19;
+// Of each operation but sums: its operands, its own numbers, its tables, the values that it makes.
+const BINARY = [2, 0, 0, 1];
+const SHAPES = { [WHERE]: [3, 0, 0, 1], [PADDED]: [1, 0, 1, 1], [LEAST_WAVES]: [1, 0, 1, 3], [SOFT_CORNER]: [2, 0, 1, 2], [SHARED]: [2, 0, 1, 4], [BAND]: [2, 2, 0, 3], [SOFTENED]: [1, 2, 0, 2] };
 const NEAR = 32;
+const LAST = 64;
+
+// Whole numbers as letters: one of these ends a number, others go on.
+const LETTERS = Array.from({ length: 92 }, (_, place) => String.fromCharCode(35 + place)).filter((letter) => letter !== "\\");
+const DIGITS = new Map(LETTERS.map((letter, digit) => [letter, digit]));
+
+export function wholeNumbers(text) {
+  const found = [];
+  let [number, unit] = [0, 1];
+  for (const letter of text) {
+    const digit = DIGITS.get(letter);
+    number += unit * digit;
+    if (digit >= LAST) {
+      unit *= LETTERS.length - LAST;
+    } else {
+      found.push(number);
+      [number, unit] = [0, 1];
+    }
+  }
+  return found;
+}
 
 // The numbers, of which some are told as multiples of others.
 function multiplied(numbers) {
@@ -17,14 +43,13 @@ function multiplied(numbers) {
   return found;
 }
 
-const operands = (operation) => (operation > SUM ? operation - SUM : operation === WHERE ? 3 : operation === PADDED || operation === LEAST_WAVES ? 1 : 2);
+const made = ({ operations }) => wholeNumbers(operations).reduce((total, each) => total + (each < SUM ? SHAPES[each] ?? BINARY : BINARY)[3], 0);
 
-const made = ({ operations }) => operations.reduce((total, each) => total + 1 + (MORE[each] ?? 0), 0);
-
-// What a tape says, as places in the row, whose end holds the numbers.
+// What a tape says, as places in the row, which ends in the numbers and a 0.
 class Reader {
-  constructor(numbersAt) {
+  constructor(numbersAt, numbers) {
     this.numbersAt = numbersAt;
+    this.numbers = numbers;
     this.met = 0;
   }
 
@@ -32,35 +57,74 @@ class Reader {
     return this.numbersAt + (told ? told - 1 : this.met++);
   }
 
+  // A number or a value by its place.
   place(told) {
     return told < 0 ? this.number(-1 - told) : told;
   }
 
-  // Statements one after the other: operation, target, operands; of a sum the number of terms is within the operation,
-  // and its constant comes first, then each operand and its factor; of what is kept whole the table comes last.
-  statements({ operations, operands: given, numbers, tables }, first) {
+  // A new number, one of the last values, a number that was met, any value.
+  operand(told, target) {
+    if (told === 0) return this.number(0);
+    if (told <= NEAR) return target - told;
+    const far = told - NEAR - 1;
+    return far % 2 ? (far - 1) / 2 : this.number(far / 2);
+  }
+
+  // Statements one after the other: operation, target, then operands, numbers and table; of a sum its constant, then
+  // each operand and its factor.
+  statements({ operations, operands, numbers, tables }, first) {
+    const [given, own, whole] = [operands, numbers, tables].map((text) => wholeNumbers(text).values());
+    const next = (values) => values.next().value;
     const found = [];
-    let [target, operand, number, table] = [first, 0, 0, 0];
-    for (const operation of operations) {
+    let target = first;
+    for (const operation of wholeNumbers(operations)) {
       found.push(operation, target);
-      if (operation >= SUM) found.push(this.number(numbers[number++]));
-      for (let each = operands(operation); each > 0; each--) {
-        const told = given[operand++];
-        found.push(told < 0 || told > NEAR ? this.place(told < 0 ? told : told - NEAR - 1) : target - told);
-        if (operation >= SUM) found.push(this.number(numbers[number++]));
+      if (operation >= SUM) {
+        const [terms, constant] = [(operation - SUM) >> 1, (operation - SUM) % 2];
+        const places = Array.from({ length: terms }, () => this.operand(next(given), target));
+        found.push(constant ? this.number(next(own)) : this.numbersAt + this.numbers.length);
+        for (const place of places) found.push(place, this.number(next(own)));
+        target += 1;
+        continue;
       }
-      if (operation >= PADDED && operation < SUM) found.push(tables[table++]);
-      target += 1 + (MORE[operation] ?? 0);
+      const [many, factors, table, values] = SHAPES[operation] ?? BINARY;
+      for (let each = 0; each < many; each++) found.push(this.operand(next(given), target));
+      for (let each = 0; each < factors; each++) found.push(this.number(next(own)));
+      if (table) found.push(next(whole));
+      target += values;
     }
     return Int32Array.from(found);
   }
 
-  // Of each row the places of all names.
-  rows({ names, places }) {
+  // Places one after the other, each from the one before it; a number leaves that where it is.
+  run(told, last) {
+    let from = last;
+    return told.map((each) => (each % 2 ? this.number((each - 1) / 2) : (from += each % 4 ? -(each + 2) / 4 : each / 4)));
+  }
+
+  // Of each row the places of all names: first how often, then the others, or the row before that has the same.
+  rows({ names, others, firsts }) {
+    const told = wholeNumbers(others);
+    const width = names.length - 1;
+    const [alike, found] = [[], []];
+    for (let at = 0, last = 0; at < told.length; at++) {
+      if (!told[at]) {
+        const row = this.run(told.slice(at + 1, at + 1 + width), last);
+        last = row.findLast((place) => place < this.numbersAt) ?? last;
+        at += width;
+        alike.push(row);
+        found.push(row);
+      } else {
+        found.push(alike[told[at] - 1]);
+      }
+    }
+    return { names, rows: this.run(wholeNumbers(firsts), 0).map((first, place) => [first, ...found[place]]) };
+  }
+
+  table(text) {
+    const [rising, ...told] = wholeNumbers(text);
     let last = 0;
-    const all = places.map((told) => (told & 1 ? this.number((told - 1) / 2) : (last += told / 2)));
-    const rows = Array.from({ length: all.length / names.length }, (_, row) => all.slice(row * names.length, (row + 1) * names.length));
-    return { names, rows };
+    return Float64Array.from(told, (each) => (rising ? (last += each) : this.numbers[this.number(each) - this.numbersAt]));
   }
 }
 
@@ -75,7 +139,8 @@ export class Tape {
     this.firstMean = firstInner + made(wire.inner);
     const firstAfter = this.firstMean + wire.means.length;
     const numbersAt = firstAfter + made(wire.after);
-    const reader = new Reader(numbersAt);
+    const numbers = multiplied(wire.numbers);
+    const reader = new Reader(numbersAt, numbers);
     this.before = reader.statements(wire.before, this.step + 1);
     this.inner = reader.statements(wire.inner, firstInner);
     this.means = wire.means.map((place) => reader.place(place));
@@ -83,9 +148,8 @@ export class Tape {
     this.results = Object.fromEntries(Object.entries(wire.results).map(([name, place]) => [name, reader.place(place)]));
     this.phases = Object.fromEntries(Object.entries(wire.rows).map(([name, rows]) => [name, reader.rows(rows)]));
     this.guards = wire.guards.map(([place, expected]) => [reader.place(place), expected]);
-    const numbers = multiplied(wire.numbers);
-    this.tables = wire.tables.map((table) => Float64Array.from(table, (told) => numbers[reader.number(told) - numbersAt]));
-    this.row = new Float64Array(numbersAt + numbers.length);
+    this.tables = wire.tables.map((text) => reader.table(text));
+    this.row = new Float64Array(numbersAt + numbers.length + 1);
     this.row.set(numbers, numbersAt);
   }
 
@@ -145,7 +209,7 @@ function play(code, row, tables) {
     const operation = code[at];
     const target = code[at + 1];
     if (operation >= SUM) {
-      const end = at + 3 + 2 * (operation - SUM);
+      const end = at + 3 + 2 * ((operation - SUM) >> 1);
       let sum = 0;
       for (let term = at + 3; term < end; term += 2) sum += row[code[term + 1]] * row[code[term]];
       row[target] = sum + row[code[at + 2]];
@@ -154,35 +218,49 @@ function play(code, row, tables) {
     }
     const a = row[code[at + 2]];
     const b = row[code[at + 3]];
-    let value;
-    switch (operation) {
-      case 0: value = a * b; break;
-      case 1: value = a / b; break;
-      case 2: value = Math.max(a, b); break;
-      case 3: value = Math.min(a, b); break;
-      case 4: value = a ** b; break;
-      case 5: value = Math.ceil(a / b); break;
-      case 6: value = Math.floor(a / b); break;
-      case 7: value = a % b; break;
-      case 8: value = b > 0 ? a / b : 0; break;
-      case WHERE:
-        row[target] = a ? b : row[code[at + 4]];
-        at += 5;
-        continue;
-      case 10: value = a < b ? 1 : 0; break;
-      case 11: value = a <= b ? 1 : 0; break;
-      case 12: value = a === b ? 1 : 0; break;
-      case PADDED: value = padded(a, tables[code[at + 3]]); break;
-      case LEAST_WAVES:
-        row.set(least_waves(a, tables[code[at + 3]]), target);
-        at += 4;
-        continue;
-      default:
-        row.set(soft_corner(a, b, tables[code[at + 4]]), target);
-        at += 5;
-        continue;
-    }
-    row[target] = value;
     at += 4;
+    switch (operation) {
+      case 0: row[target] = a * b; break;
+      case 1: row[target] = a / b; break;
+      case 2: row[target] = Math.max(a, b); break;
+      case 3: row[target] = Math.min(a, b); break;
+      case 4: row[target] = a ** b; break;
+      case 5: row[target] = Math.ceil(a / b); break;
+      case 6: row[target] = Math.floor(a / b); break;
+      case 7: row[target] = a % b; break;
+      case 8: row[target] = b > 0 ? a / b : 0; break;
+      case WHERE: {
+        const other = row[code[at++]];
+        row[target] = a ? b : other;
+        break;
+      }
+      case 10: row[target] = a < b ? 1 : 0; break;
+      case 11: row[target] = a <= b ? 1 : 0; break;
+      case 12: row[target] = a === b ? 1 : 0; break;
+      case PADDED: row[target] = padded(a, tables[code[at - 1]]); break;
+      case LEAST_WAVES: row.set(least_waves(a, tables[code[at - 1]]), target); break;
+      case SOFT_CORNER: row.set(soft_corner(a, b, tables[code[at++]]), target); break;
+      case SHARED: {
+        const [whole, share] = soft_corner(a, b, tables[code[at++]]);
+        row[target] = whole;
+        row[target + 1] = share;
+        row[target + 2] = whole * share;
+        row[target + 3] = whole * (1 - share);
+        break;
+      }
+      case BAND:
+        row[target] = Math.min(a, b);
+        row[target + 1] = Math.max(row[target], row[code[at]] * a);
+        row[target + 2] = row[code[at + 1]] * a;
+        at += 2;
+        break;
+      default: {
+        const constant = row[code[at++]];
+        const first = a ** b;
+        const both = first + constant;
+        row[target] = both ** (1 / b);
+        row[target + 1] = (first * row[target]) / both;
+      }
+    }
   }
 }
