@@ -28,7 +28,7 @@ from roofline.models.shapes.config import MAX_LAYERS, Config, parse_config
 from roofline.models.shapes.decoder_config import DecoderConfig
 from roofline.models.shapes.tower import TowerConfig
 from roofline.models.sight import of_tower, sees, sight_of
-from roofline.models.sources import FACTS, Fact, Source, find_source, preset_source
+from roofline.models.sources import FACTS, Fact, Source, find_source, gguf_source, preset_source
 from roofline.models.wrappers import left_out, text_model
 from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
@@ -175,6 +175,16 @@ def load_model(model: str | Path | Mapping[str, Any], *, overrides: Mapping[str,
     source = find_source(model)
     is_preset = source.folder is None and not source.tensors and not isinstance(model, Mapping)
     return _shipped(source.name) if is_preset and not overrides else _build(source, overrides)
+
+
+def load_gguf_header(text: str, where: str) -> Model:
+    """The network of a GGUF file that a text tells the header of (:func:`roofline.models.gguf.told.header_told`).
+
+    No file is looked for. Raises ConfigError, in one line, naming the text as ``where``.
+    """
+    from roofline.models.gguf.told import header_told  # noqa: PLC0415  (few models are such files)
+
+    return _build(gguf_source(header_told(text, where)), None)
 
 
 def load_preset(name: str) -> Model:

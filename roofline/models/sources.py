@@ -17,7 +17,7 @@ from roofline.files.library import read_text, read_yaml
 from roofline.files.plugins import plugin_files
 
 if TYPE_CHECKING:
-    from roofline.models.gguf.header import GgufTensor
+    from roofline.models.gguf.header import GgufTensor, Header
 
 PRESETS = Path(__file__).parent / "presets"
 TRACES = Path(__file__).parent / "traces"
@@ -209,12 +209,18 @@ def _from_file(file: Path) -> Source:
 
 def _from_gguf(file: Path) -> Source:
     """The fields and the tensors of a GGUF file, with the other parts of it that lie beside it."""
-    from roofline.models.gguf.architectures import fields_of  # noqa: PLC0415  (few models are such files)
-    from roofline.models.gguf.header import read_header  # noqa: PLC0415
+    from roofline.models.gguf.header import read_header  # noqa: PLC0415  (few models are such files)
 
-    header = read_header(file)
+    return gguf_source(read_header(file))
+
+
+def gguf_source(header: Header) -> Source:
+    """The fields and the tensors that the header of a GGUF file tells. Raises ConfigError."""
+    from roofline.models.gguf.architectures import fields_of  # noqa: PLC0415  (few models are such files)
+
     fields, warnings = fields_of(header)
-    return Source(file.stem, str(file), fields, str(file), None, header.tensors, warnings)
+    said = str(header.file)
+    return Source(header.file.stem, said, fields, said, None, header.tensors, warnings)
 
 
 def _cached(name: str) -> Path:

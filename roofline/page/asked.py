@@ -11,7 +11,7 @@ from roofline.files.library import parsed_yaml
 from roofline.hardware.library import is_path, parted
 from roofline.hardware.loading import spec_from_fields
 from roofline.hardware.spec import HardwareSpec
-from roofline.models.model import Model, load_model, load_preset
+from roofline.models.model import Model, load_gguf_header, load_model, load_preset
 from roofline.models.sources import parsed_json
 from roofline.options.edits import read_edit
 from roofline.options.option import Field, fields_of
@@ -24,7 +24,7 @@ Pairs = Sequence[tuple[str, str]]
 MAX_TEXT = 32_768
 """Letters of a configuration or a spec of one's own, which stands in the query."""
 
-_MODEL, _HARDWARE = ("model", "config"), ("hardware", "spec")
+_MODEL, _HARDWARE = ("model", "config", "gguf"), ("hardware", "spec")
 SUBJECT = (*_MODEL, *_HARDWARE)
 """What says which model and which hardware are meant."""
 
@@ -47,13 +47,19 @@ def keywords_of(pairs: Pairs, group: type, own: Collection[str] = SUBJECT) -> di
 
 
 def model_asked(pairs: Pairs) -> Model:
-    """The model of a query: ``model``, the name of a preset, or ``config``, the text of a config.json.
+    """The model of a query: ``model``, the name of a preset, ``config``, the text of a config.json, or ``gguf``.
+
+    That is the header of a GGUF file as ``roofline.models.gguf.told`` has it.
 
     Raises RooflineError.
     """
-    name, text = _one_of(pairs, _MODEL, "a preset such as llama-3.1-8b, or the text of a config.json")
+    name, text = _one_of(
+        pairs, _MODEL, "a preset such as llama-3.1-8b, or the text of a config.json or of a GGUF header"
+    )
     if name == "model":
         return load_preset(text)
+    if name == "gguf":
+        return load_gguf_header(_short(text, name), name)
     return load_model(parsed_json(_short(text, name), name, "a Hugging Face config.json"))
 
 
@@ -87,10 +93,10 @@ def _once(pairs: Pairs, names: Collection[str]) -> dict[str, str]:
     return found
 
 
-def _one_of(pairs: Pairs, names: tuple[str, str], meant: str) -> tuple[str, str]:
+def _one_of(pairs: Pairs, names: tuple[str, ...], meant: str) -> tuple[str, str]:
     given = _once(pairs, names)
     if len(given) != 1:
-        msg = f"expected {names[0]}=... or {names[1]}=..., one of them: {meant}"
+        msg = f"expected {'=... or '.join(names)}=..., one of them: {meant}"
         raise UsageError(msg)
     return next(iter(given.items()))
 

@@ -9,7 +9,7 @@ _FOLDER = Path(__file__).parent / "assets"
 _KEPT = Path(__file__).parents[1] / "tape" / "kept.js"
 
 MODULES = (
-    *("format", "kept", "tape", "state", "answer", "source", "dom", "combobox", "slider", "formula"),
+    *("format", "kept", "tape", "state", "answer", "source", "dom", "combobox", "slider", "formula", "gguf"),
     *("roofline", "intensity", "regimes", "table", "export"),
 )
 """Modules of JavaScript, each after those that it imports."""

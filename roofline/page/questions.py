@@ -150,6 +150,7 @@ _SUBJECT = dict(
         (
             "A preset, its alias or its hub id.",
             "In place of a model: the text of a config.json.",
+            "In place of a model: the header of a GGUF file, as the page tells it.",
             "A device, a count or a system: h100, 8xh100, dgx-h100; compare, size and train take several, with commas.",
             "In place of hardware: the text of a device's YAML file.",
         ),

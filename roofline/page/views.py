@@ -73,7 +73,7 @@ def operator(pairs: Pairs) -> Json:
     """
     from roofline.formulas.setting import make_setting  # noqa: PLC0415  (sympy takes a while to load)
 
-    keywords_of(pairs, Nothing, ("model", "config", "op", "phase", "dtype", "engine"))
+    keywords_of(pairs, Nothing, ("model", "config", "gguf", "op", "phase", "dtype", "engine"))
     group, _, name = word_asked(pairs, "op", "attention").rpartition(".")
     phase = word_asked(pairs, "phase", "decode")
     options = keywords_of([pair for pair in pairs if pair[0] in ("dtype", "engine")], PredictOptions)

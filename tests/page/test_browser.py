@@ -130,6 +130,29 @@ def test_a_device_of_ones_own_is_dropped(seen: Seen, address: str, tmp_path: Pat
     assert seen.errors == []
 
 
+def test_a_gguf_file_is_dropped_and_a_gigabyte_is_refused(seen: Seen, address: str, tmp_path: Path) -> None:
+    pytest.importorskip("gguf", reason="gguf is not installed: no such file is written")
+    from gguf_files import LLAMA, llama_tensors, write_gguf
+
+    write_gguf(tmp_path / "small.gguf", "llama", LLAMA, llama_tensors("q4_k_m"))
+    for name in ("zeros.gguf", "zeros.json"):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(10**9)
+    seen.tab.goto(f"{address}#model=gpt2&hardware=rtx-4090&batch=1")
+    seen.shows("gpt2 on rtx-4090")
+    seen.tab.set_input_files("#own", tmp_path / "small.gguf")
+    seen.shows("small on rtx-4090")
+    told = roofline.predict(tmp_path / "small.gguf", "rtx-4090").tpot_s
+    assert told is not None
+    assert f"{1e6 * told:.0f} µs per token" in seen.text("verdict-title")
+    assert "roofline predict ./small.gguf --hardware rtx-4090" in seen.text("same")
+    for name, problem in (("zeros.gguf", "not a whole GGUF file"), ("zeros.json", "expected at most 32,768")):
+        seen.tab.set_input_files("#own", tmp_path / name)
+        seen.until(f"document.getElementById('problem').textContent.includes({json.dumps(f'{name}: ')})")
+        assert problem in seen.text("problem")
+    assert seen.errors == []
+
+
 def test_requests_in_flight_move_in_the_browser_alone(seen: Seen, address: str) -> None:
     seen.tab.goto(f"{address}#model=gpt2&hardware=a10&prompt=100&generate=20&concurrency=8")
     seen.shows("gpt2 on a10")

@@ -21,6 +21,7 @@ from roofline.models import model
 from roofline.options.option import fields_of
 from roofline.options.verbs import PredictOptions
 from roofline.page import server
+from roofline.page.asked import SUBJECT
 from roofline.page.doors import Application
 from roofline.page.files import MODULES, assets
 from roofline.page.questions import QUESTIONS
@@ -86,7 +87,7 @@ def test_a_refusal_is_that_of_the_command_line(application: Application, code: i
 @pytest.mark.parametrize(
     ("path", "problem"),
     [
-        ("/api/predict", "expected model=... or config=..., one of them"),
+        ("/api/predict", "expected model=... or config=... or gguf=..., one of them"),
         ("/api/predict?model=gpt2", "expected hardware=... or spec=..., one of them"),
         ("/api/predict?model=gpt2&model=bert-base&hardware=a10", "model: given as"),
         ("/api/predict?model=gpt2&hardware=a10&batch=x", 'batch "x": expected a whole number'),
@@ -260,7 +261,7 @@ def test_the_description_says_what_is_answered(application: Application) -> None
     assert list(told["paths"]) == [f"/api/{name}" for name in QUESTIONS]
     predict = told["paths"]["/api/predict"]["get"]
     names = [each["name"] for each in predict["parameters"]]
-    assert names == ["model", "config", "hardware", "spec", *(field.name for field in fields_of(PredictOptions))]
+    assert names == [*SUBJECT, *(field.name for field in fields_of(PredictOptions))]
     text = json.dumps(told)
     schemas = told["components"]["schemas"]
     for reference in {part.split('"')[0] for part in text.split('"$ref": "#/components/schemas/')[1:]}:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf")
 _PLAIN = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
-_BY_TYPE = {name.removeprefix("gguf_").upper(): name for name in BLOCKS} | _PLAIN
+BY_TYPE = {name.removeprefix("gguf_").upper(): name for name in BLOCKS} | _PLAIN
 
 Said = int | float | bool | str | list[int] | list[float] | list[bool] | list[str]
 """A value of the header; of lists, those of numbers and switches: a number for each layer."""
@@ -109,8 +109,8 @@ def _read(file: Path) -> tuple[dict[str, Said], dict[str, GgufTensor]]:
 
 def _tensor(file: Path, read: ReaderTensor) -> GgufTensor:
     kind = read.tensor_type.name
-    if kind not in _BY_TYPE:
-        msg = f"{file}: {read.name} has the type {kind}, which is not known; known are {', '.join(_BY_TYPE)}"
+    if kind not in BY_TYPE:
+        msg = f"{file}: {read.name} has the type {kind}, which is not known; known are {', '.join(BY_TYPE)}"
         raise ConfigError(msg)
     shape = [int(size) for size in read.shape]
-    return GgufTensor(_BY_TYPE[kind], int(read.n_bytes), prod(shape), sum(size > 1 for size in shape))
+    return GgufTensor(BY_TYPE[kind], int(read.n_bytes), prod(shape), sum(size > 1 for size in shape))

@@ -2,7 +2,7 @@
 
 import * as format from "./format.js";
 import { byId, h, show } from "./dom.js";
-import { also, command, DEGREES, joined, LENGTHS, parted, python, read, written } from "./state.js";
+import { also, command, DEGREES, ggufName, joined, LENGTHS, parted, python, read, written } from "./state.js";
 import { played, usdPerMtok } from "./answer.js";
 import { pointOf, Refused, source } from "./source.js";
 import { Combobox } from "./combobox.js";
@@ -10,6 +10,7 @@ import { roofline } from "./roofline.js";
 import { mapped, regimes } from "./regimes.js";
 import { table } from "./table.js";
 import { typeset } from "./formula.js";
+import { GgufError, header } from "./gguf.js";
 import { scale, slider } from "./slider.js";
 import * as files from "./export.js";
 
@@ -73,8 +74,8 @@ async function refused(failure) {
 
 // What else than batch and lengths a recording depends on.
 function recordedKey() {
-  const { model: name, config, hardware, spec, dtype, engine, context } = state;
-  return [name, config, hardware, spec, dtype, engine, Boolean(context), ...DEGREES.map((degree) => state[degree])];
+  const { model: name, config, gguf, hardware, spec, dtype, engine, context } = state;
+  return [name, config, gguf, hardware, spec, dtype, engine, Boolean(context), ...DEGREES.map((degree) => state[degree])];
 }
 
 const keyOfTape = () => JSON.stringify([answer?.layout, recordedKey()]);
@@ -164,7 +165,7 @@ function paint({ moving = false } = {}) {
 function names() {
   const { device: name } = parted(state.hardware);
   const told = {
-    model: state.config ? answer?.model ?? "config.json" : state.model,
+    model: state.model ?? answer?.model ?? (state.gguf ? ggufName(state) : "config.json"),
     hardware: from.alone ? state.hardware : name || answer?.hardware.name || "device.yaml",
     dtype: state.dtype ?? "",
   };
@@ -517,7 +518,7 @@ function lists() {
   const sized = (each) => ({ value: each.name, more: `${format.parameters(each.parameters)} parameters` });
   const told = (each) => ({ value: each.name, title: each.title, more: each.capacity_bytes ? format.bytes(each.capacity_bytes) : each.vendor });
   const free = !from.alone;
-  boxes.model = new Combobox(byId("model"), { chosen: (name) => change({ model: name, config: "", op: "", ...(from.alone ? {} : { dtype: "", engine: "" }), ...fitting(name) }) });
+  boxes.model = new Combobox(byId("model"), { chosen: (name) => change({ model: name, config: "", gguf: "", op: "", ...(from.alone ? {} : { dtype: "", engine: "" }), ...fitting(name) }) });
   boxes.model.items = library.models.map(sized);
   boxes.hardware = new Combobox(byId("hardware"), { chosen: (name) => change({ hardware: from.alone ? name : joined(parted(state.hardware).count, name), spec: "", engine: "", price: "", ...SEARCHED }) });
   const systems = library.systems.map((each) => ({ value: each.name, title: each.title, more: `${each.count} devices` }));
@@ -542,23 +543,35 @@ function fitting(name) {
   return lone || long ? { prompt: "", generate: "", context: "" } : {};
 }
 
-const LARGEST = 32768;  // bytes of a file of one's own, which goes to the server in the question
+const LARGEST = 32768;  // bytes of what is one's own and goes to the server in the question
+const OWN_MODEL = { model: "", config: "", gguf: "", op: "", dtype: "", prompt: "", generate: "", context: "" };
+const OWN_DEVICE = { hardware: "", engine: "", price: "", ...SEARCHED };
 
-async function own(file) {
-  if (!file) return;
-  if (file.size > LARGEST) {
-    problem(new Refused(`${file.name}: ${format.whole(file.size)} bytes, expected at most ${format.whole(LARGEST)}`));
-    return;
-  }
+// What files of one's own change in the question: a model, or a device. Throws what is wrong with them.
+async function owned(files) {
+  const [file] = files;
+  if (/\.gguf$/i.test(file.name)) return { ...OWN_MODEL, gguf: short(file.name, JSON.stringify(await header(files))) };
+  if (file.size > LARGEST) throw new Refused(`${file.name}: ${format.whole(file.size)} bytes, expected at most ${format.whole(LARGEST)}`);
   const text = await file.text();
-  if (/\.ya?ml$/i.test(file.name)) {
-    change({ spec: text, hardware: "", engine: "", price: "", ...SEARCHED });
-    return;
-  }
+  if (/\.ya?ml$/i.test(file.name)) return { ...OWN_DEVICE, spec: text };
   try {
-    change({ config: JSON.stringify(JSON.parse(text)), model: "", op: "", dtype: "", prompt: "", generate: "", context: "" });
+    return { ...OWN_MODEL, config: JSON.stringify(JSON.parse(text)) };
   } catch {
-    problem(new Refused(`${file.name}: expected the JSON of a config.json, or the YAML of a device`));
+    throw new Refused(`${file.name}: expected a GGUF file, the JSON of a config.json, or the YAML of a device`);
+  }
+}
+
+function short(name, text) {
+  if (text.length <= LARGEST) return text;
+  throw new Refused(`${name}: its header is ${format.whole(text.length)} letters, expected at most ${format.whole(LARGEST)}`);
+}
+
+async function own(files) {
+  if (!files.length) return;
+  try {
+    change(await owned([...files]));
+  } catch (failure) {
+    problem(failure instanceof GgufError ? new Refused(`${files[0].name}: not a whole GGUF file: ${failure.message}`) : failure);
   }
 }
 
@@ -568,10 +581,10 @@ function opening() {
 }
 
 function dropping() {
-  byId("own").addEventListener("change", (event) => own(event.target.files[0]));
+  byId("own").addEventListener("change", (event) => own(event.target.files));
   document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dropping"); });
   document.addEventListener("dragleave", () => document.body.classList.remove("dropping"));
-  document.addEventListener("drop", (event) => { event.preventDefault(); document.body.classList.remove("dropping"); if (!from.alone) own(event.dataTransfer.files[0]); });
+  document.addEventListener("drop", (event) => { event.preventDefault(); document.body.classList.remove("dropping"); if (!from.alone) own(event.dataTransfer.files); });
 }
 
 async function start() {

@@ -47,15 +47,15 @@ class Server {
   }
 
   // At many numbers of requests in flight, for the lengths of the answer; layouts are searched for each.
-  serving({ model, config, hardware, spec, dtype }, { inputs }) {
+  serving({ model, config, gguf, hardware, spec, dtype }, { inputs }) {
     const { engine, prompt, generate } = inputs;
-    const pairs = Object.entries({ model, config, hardware, spec, dtype, engine, prompt, generate }).filter(([, value]) => value);
+    const pairs = Object.entries({ model, config, gguf, hardware, spec, dtype, engine, prompt, generate }).filter(([, value]) => value);
     return this.ask("serving", new URLSearchParams(pairs).toString());
   }
 
-  operator({ model, config }, { inputs }, phase, op) {
+  operator({ model, config, gguf }, { inputs }, phase, op) {
     const { dtype, engine } = inputs;
-    const pairs = Object.entries({ model, config, dtype, engine, phase, op }).filter(([, value]) => value);
+    const pairs = Object.entries({ model, config, gguf, dtype, engine, phase, op }).filter(([, value]) => value);
     return this.ask("operator", new URLSearchParams(pairs).toString());
   }
 }

@@ -2,7 +2,7 @@
 
 export const LENGTHS = ["batch", "prompt", "generate", "context"];
 export const DEGREES = ["tp", "pp", "dp", "ep", "cp", "dcp", "sp"];
-const ASKED = ["model", "config", "hardware", "spec", "dtype", "engine", ...LENGTHS, ...DEGREES];
+const ASKED = ["model", "config", "gguf", "hardware", "spec", "dtype", "engine", ...LENGTHS, ...DEGREES];
 const SHOWN = ["also", "price", "concurrency", "show", "op", "sort", "rows"];
 
 export const FIRST = { model: "llama-3.1-8b", hardware: "h100", batch: "1" };
@@ -12,7 +12,7 @@ export function read(fragment) {
   for (const [name, value] of new URLSearchParams(fragment.replace(/^#/, ""))) {
     if ((ASKED.includes(name) || SHOWN.includes(name)) && value !== "") found[name] = value;
   }
-  const subject = found.model || found.config ? {} : { model: FIRST.model };
+  const subject = found.model || found.config || found.gguf ? {} : { model: FIRST.model };
   const device = found.hardware || found.spec ? {} : { hardware: FIRST.hardware };
   return { batch: FIRST.batch, ...subject, ...device, ...found };
 }
@@ -47,7 +47,16 @@ function options(state, layout) {
   return names.filter((name) => asked[name]).map((name) => [name, String(asked[name])]);
 }
 
-const named = (state) => (state.config ? "./config.json" : state.model);
+// The name of the file whose header is asked about.
+export function ggufName({ gguf }) {
+  try {
+    return String(JSON.parse(gguf).file);
+  } catch {
+    return "model.gguf";
+  }
+}
+
+const named = (state) => (state.config ? "./config.json" : state.gguf ? `./${ggufName(state)}` : state.model);
 const device = (state) => (state.spec ? "./device.yaml" : state.hardware);
 
 // The command line and the Python that give the same answer, in the layout that is shown.
