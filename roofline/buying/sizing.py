@@ -241,7 +241,7 @@ def size_hardware(
 def sizing_of(question: Question, load: Load, targets: Targets, terms: Terms, found: Sequence[Order | Miss]) -> Sizing:
     """What was found, sorted, without layouts that are no better in anything than another of the same hardware.
 
-    Of those that cost as much, the one that serves most comes first.
+    Of those that cost as much, the one that serves most comes first; by devices, one without a cost after those with.
     """
     orders = [each for each in found if isinstance(each, Order)]
     misses = _misses(found, {order.curve.who for order in orders})
@@ -251,7 +251,12 @@ def sizing_of(question: Question, load: Load, targets: Targets, terms: Terms, fo
         return _hourly(order) if priced else order.devices
 
     kept = [order for order in orders if not any(_beats(other, order, cost) for other in orders)]
-    kept.sort(key=lambda order: (cost(order), order.devices, str(order.curve.who), -order.most))
+    unknown = float("inf")
+    kept.sort(
+        key=lambda each: (
+            cost(each), each.devices, _hourly(each) if each.cost else unknown, str(each.curve.who), -each.most
+        )
+    )  # fmt: skip
     return Sizing(question, load, targets, terms, tuple(kept), tuple(misses))
 
 

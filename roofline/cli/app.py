@@ -317,6 +317,10 @@ def _missing(failure: click.MissingParameter) -> str:
         from roofline.cli.predict import NO_MODEL
 
         told = NO_MODEL
+    elif name == "subject":
+        from roofline.formulas.catalogue import LAYERS
+
+        told = f"SUBJECT is missing: a model (roofline models list), or a layer: {', '.join(LAYERS)}"
     return f"{told} ({_verb_of(failure)} --help)"
 
 

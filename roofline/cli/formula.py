@@ -60,7 +60,9 @@ def _formulas(setting: Any, quantity: Any, phase: Any, mean: bool, style: str) -
         return to_json(Formulas(tuple(formulas)).to_dict())
     if style in ("latex", "python", "js"):
         write = {"latex": "latex", "python": "python", "js": "javascript"}[style]
-        return ("\n" if style == "latex" else "\n\n\n").join(getattr(formula, write)() for formula in formulas)
+        if style == "latex" and len(formulas) > 1:
+            return "\n".join(f"% {formula.phase}\n{formula.latex()}" for formula in formulas)
+        return "\n\n\n".join(getattr(formula, write)() for formula in formulas)
     return "\n\n".join(str(formula) for formula in formulas)
 
 

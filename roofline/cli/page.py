@@ -6,6 +6,7 @@ from roofline.cli.console import progress_bar, refuse, tell, warn
 from roofline.options.verbs import PageFlags
 
 _OF_A_FILE = ("hardware", "models", "dtypes", "lesson")
+_SUCH_AS = {"models": "--models llama-3.1-8b,gpt2", "hardware": "--hardware h100,t4"}
 
 
 def show_page(flags: PageFlags) -> None:
@@ -44,7 +45,7 @@ def _write(flags: PageFlags) -> None:
     from roofline.reports.prediction import quantity
 
     if missing := [name for name in ("models", "hardware") if flags.get(name) is None]:
-        refuse(f"--{missing[0]} is missing: what the file is to hold, with commas")
+        refuse(f"--{missing[0]} is missing: what the file is to hold, such as {_SUCH_AS[missing[0]]}")
     path = Path(flags["output"] or "")
     with progress_bar("record") as advance:
         models, hardware, dtypes = (_names(flags[name]) for name in ("models", "hardware", "dtypes"))

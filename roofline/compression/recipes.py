@@ -360,6 +360,7 @@ def _changed(recipe: Recipe, word: str) -> Recipe:
             raise UsageError(msg)
         return replace(recipe, experts_only=True) if word == "experts" else replace(recipe, weights=weights.but(word))
     hint = f"expected {_SAY[word]}" if word in _SAY else near_matches(shown(word), _WORDS)
+    hint = "give one; compare, size and sweep take several" if "," in word else hint
     msg = f"dtype {shown(word)} is not known; {hint}"
     raise UsageError(msg)
 

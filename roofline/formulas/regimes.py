@@ -195,7 +195,9 @@ def solve_regime(setting: Setting, variable: str, phase: str | None) -> Regime:
         for each, sides in ((roofs, _summed(roofs)), (real, real))
     )
     solved, where = _closed_form(compute, memory, variable, numbers, roof)
-    notes = [where] * bool(where) + [f"for a number give {', '.join(missing)} as subs"] * bool(missing)
+    notes = [where] * bool(where)
+    if missing:
+        notes.append(f"for a number give {', '.join(missing)} in subs (--subs {missing[0]}=...)")
     on_both = [side.as_independent(symbol(variable), as_Add=False)[1] for side in (compute, memory)]
     notes += [f"{variable} cancels: which of the two binds does not depend on it"] * (on_both[0] == on_both[1])
     notes += _notes(setting, variable, (roof, expected))

@@ -155,8 +155,8 @@ def _load(subject: str | Path | Mapping[str, Any]) -> Model:
         beginning = f"unknown model {shown(subject)}; "
         if not str(failure).startswith(beginning):
             raise
-        models = str(failure).removeprefix(beginning)
-        msg = f"unknown layer or model {shown(subject)}; layers: {', '.join(LAYERS)}; models: {models}"
+        models = str(failure).removeprefix(beginning).removeprefix("known: ")
+        msg = f"unknown layer or model {shown(subject)}; layers: roofline formula lists them; models: {models}"
         raise ConfigError(msg) from None
 
 

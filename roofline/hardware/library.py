@@ -86,6 +86,10 @@ def find_file(name: str) -> Path:
     _check_alike(word, known)
     hint = near_matches(word, known)
     hint = "try h100, mi300x or t4" if hint.startswith("known") else hint  # all of them would fill the screen
+    if word.startswith(("mac", "imac")):
+        hint = "a Mac is named by its chip, such as m4-max or m3-ultra"
+    if Path(f"{name}.yaml").is_file():
+        hint = f"the file of that name is {name}.yaml, with its ending"
     msg = f"unknown hardware {name!r}; {hint} (roofline hardware list)"
     raise SpecError(msg)
 

@@ -205,7 +205,7 @@ class HardwareSpec(Block):
             )
         if self.dataflow:
             found.append(
-                f"{self.name} is a dataflow chip, which launches no kernels: its times are a guess that took some, and "
+                f"{self.name}: a dataflow chip, which launches no kernels; its times are a guess that took some, and "
                 "comparisons leave it out"
             )
         if not self.peak.vector:

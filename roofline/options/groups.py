@@ -86,13 +86,27 @@ class PhaseOf(TypedDict, total=False):
     phase: Annotated[Phase | None, Option("One phase alone.", usual="all that the model has")]
 
 
+class OpDtype(TypedDict, total=False):
+    """Number formats"""
+
+    dtype: Annotated[
+        str | None,
+        Option(
+            "Number format or recipe: bf16, fp8, w8a8, w4a16.",
+            usual="bf16, or fp16 or fp32 where the device has none",
+            metavar="FORMAT",
+            everyday=True,
+        ),
+    ]
+
+
 class Dtype(TypedDict, total=False):
     """Number formats"""
 
     dtype: Annotated[
         str | None,
         Option(
-            "Number format or recipe: bf16, fp8, w8a8, w4a16+kv8; compare and size take several, with commas.",
+            "Number format or recipe: bf16, fp8, w8a8, w4a16+kv8.",
             usual="as the model is stored, else bf16, fp16 or fp32",
             metavar="FORMAT",
             everyday=True,
@@ -100,7 +114,21 @@ class Dtype(TypedDict, total=False):
     ]
 
 
-class Dtypes(Dtype, total=False):
+class SeveralDtype(TypedDict, total=False):
+    """Number formats"""
+
+    dtype: Annotated[
+        str | None,
+        Option(
+            "Number format or recipe: bf16, fp8, w8a8, w4a16+kv8; several with commas, a row for each.",
+            usual="as the model is stored, else bf16, fp16 or fp32",
+            metavar="FORMATS",
+            everyday=True,
+        ),
+    ]
+
+
+class DtypeOfParts(TypedDict, total=False):
     """Number formats"""
 
     weight_dtype: Annotated[str | None, Option("Of the weights.", usual="as --dtype", metavar="FORMAT")]
@@ -110,6 +138,14 @@ class Dtypes(Dtype, total=False):
         str | None,
         Option("Of recurrent states: fp32, bf16.", usual="as the file says, else as activations", metavar="FORMAT"),
     ]
+
+
+class Dtypes(Dtype, DtypeOfParts, total=False):
+    """Number formats"""
+
+
+class SeveralDtypes(SeveralDtype, DtypeOfParts, total=False):
+    """Number formats"""
 
 
 class Compression(TypedDict, total=False):

@@ -28,6 +28,7 @@ from roofline.options.groups import (
     Money,
     NoColor,
     Offloaded,
+    OpDtype,
     Owning,
     PassTargets,
     PhaseOf,
@@ -36,6 +37,7 @@ from roofline.options.groups import (
     Quiet,
     Reserve,
     Serving,
+    SeveralDtypes,
     SeveralHardware,
     Shown,
     Simulated,
@@ -148,7 +150,7 @@ class OpSizes(TypedDict, total=False):
     devices: Annotated[Any, Option("Collective: devices.", usual="as many as the hardware names", metavar="N")]
 
 
-class ClockOptions(Dtype, ExpertLoad, Timing, Edits, total=False):
+class ClockOptions(OpDtype, ExpertLoad, Timing, Edits, total=False):
     """How operators by themselves are timed."""
 
 
@@ -239,7 +241,7 @@ class ServingOptions(
     Shown,
     Targets,
     PassTargets,
-    Dtypes,
+    SeveralDtypes,
     Adapted,
     ExpertLoad,
     Timing,

@@ -1,7 +1,8 @@
-"""A validation as people read it: the verdict, the steps, the operators, what nobody predicted, where to look."""
+"""A validation as people read it: the verdict, the steps, the operators, what was not predicted, where to look."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
@@ -42,7 +43,7 @@ def _trained(step: TrainingComparison) -> Iterator[str]:
     rows_of_operators = [_row(op, counted=False) for op in step.operators]
     yield from table(header, [(*row[:5], *row[6:]) for row in rows_of_operators])  # medians in the step have no noise
     if step.others_s:
-        yield _unpredicted(step.others_s)
+        yield _unpredicted(step.others_s, [op.name for op in step.operators])
     if step.not_run:
         yield f"predicted, did not run: {', '.join(step.not_run)}"
     for flag in step.flags:
@@ -54,10 +55,19 @@ def _both(pair: Compared, unit: Literal["time_s", "bytes"]) -> tuple[str, str, s
     return quantity(pair.predicted, unit), measured, "-" if pair.error is None else f"{pair.error:+.1%}"
 
 
-def _unpredicted(others_s: Mapping[str, float]) -> str:
+def _unpredicted(others_s: Mapping[str, float], predicted: Sequence[str]) -> str:
     listed = sorted(others_s.items(), key=lambda item: -item[1])
-    shown = ", ".join(f"{name} {quantity(seconds, 'time_s')}" for name, seconds in listed[:8])
-    return f"ran, predicted by nobody: {shown}{f' and {len(listed) - 8} more' if len(listed) > 8 else ''}"
+    shown = ", ".join(f"{name} {quantity(seconds, 'time_s')}{_near(name, predicted)}" for name, seconds in listed[:8])
+    return f"measured, not predicted: {shown}{f' and {len(listed) - 8} more' if len(listed) > 8 else ''}"
+
+
+def _near(name: str, predicted: Sequence[str]) -> str:
+    """The predicted operator whose name a misspelt one begins, or is like; empty for a kernel's."""
+    if not name.isidentifier():
+        return ""
+    begun = [each for each in predicted if each.startswith(name)]
+    close = begun or difflib.get_close_matches(name, predicted, n=1, cutoff=0.75)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _verdict(verdict: Verdict) -> Iterator[str]:
@@ -99,11 +109,12 @@ def _case(case: CaseComparison, wide: bool) -> Iterator[str]:
         more = ("bytes", "counted") if wide or any(op.dram_bytes for op in case.operators) else ()
         yield from table((*header, *more), [_row(op, bool(more)) for op in case.operators])
     if case.others_s:
-        yield _unpredicted(case.others_s)
+        yield _unpredicted(case.others_s, [op.name for op in case.operators])
     if case.not_run:
         yield f"predicted, did not run: {', '.join(case.not_run)}"
     if case.unattributed is not None:
-        where = "passes between operators, in the Python of the modules" if case.profile else "no kernel accounts for"
+        passes = "passes between operators, in the Python of the modules"
+        where = passes if case.profile else "that no kernel accounts for"
         yield f"unattributed: {case.unattributed:.1%} of the step {where}"
     if case.alone is not None:
         yield f"kernels by themselves come to {case.alone:.0%} of the step"

@@ -46,7 +46,8 @@ def computing_device(device: HardwareSpec, recipe: Recipe) -> HardwareSpec:
         except WorkloadError as failure:
             if not recipe.activations.scale or dtype != recipe.compute_dtype:
                 raise
-            msg = f"{failure}; {recipe.name} computes in {dtype}, activation_dtype {recipe.base} keeps it to storage"
+            stored = f"--activation-dtype {recipe.base} reads {recipe.name} weights and computes in {recipe.base}"
+            msg = f"{failure}; {recipe.name} computes in {dtype}; {stored}"
             raise WorkloadError(msg) from None
     return device
 

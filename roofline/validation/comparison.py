@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, field
 from typing import Any, Literal, Protocol, TypeAlias
 
 from roofline.classes import frozen
@@ -26,6 +26,9 @@ FAR_FROM_ROOFS = 0.1
 
 ToldBy: TypeAlias = Literal["asked", "kernels", "usual"]
 """Who says which engine a profile is of."""
+
+_BEYOND = 1.2
+"""An operator measured this many times as fast as its bound, or more, was not what was predicted; caches give less."""
 
 _NAMED = 3
 """So many of several operators are named."""
@@ -236,7 +239,10 @@ class Judged(Protocol):
 
 @frozen
 class Verdict:
-    """What all cases come to: steps, operators, the data sheet beside them, who is off and which way."""
+    """What all cases come to: steps, operators, the data sheet beside them, who is off and which way.
+
+    ``beyond``: operators measured well faster than their bound, with the part of it.
+    """
 
     steps: Score | None
     operators: Score | None
@@ -244,6 +250,7 @@ class Verdict:
     regimes: Mapping[str, Score]
     coverage: float | None
     agreement: float | None = None
+    beyond: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, cases: Sequence[Judged]) -> Verdict:
@@ -253,7 +260,7 @@ class Verdict:
         naive = [Pair(f.bound_s, seconds) for f, seconds in judged if seconds and f.bound_s > 0]
         operators = [pair for case in cases for pair in case.pairs()]
         by_regime: dict[str, list[Pair]] = {}
-        covered, agreed = [], []
+        covered, agreed, beyond = [], [], dict[str, float]()
         for case in cases:
             floor = LEAST_PART * (case.whole_s or case.kernels_s)
             for op in case.operators:
@@ -261,6 +268,8 @@ class Verdict:
                     by_regime.setdefault(op.predicted.bound_by, []).append(Pair(op.predicted.time_s, op.measured_s))
                     covered.append(bool(op.covered))
                     agreed.append(op.predicted.bound_by == op.regime)
+                    if (op.achieved or 0.0) > _BEYOND:
+                        beyond[op.name] = max(op.achieved or 0.0, beyond.get(op.name, 0.0))
         return cls(
             Score.of(steps) if steps else None,
             Score.of(operators) if operators else None,
@@ -268,6 +277,7 @@ class Verdict:
             {regime: Score.of(pairs) for regime, pairs in by_regime.items()},
             sum(covered) / len(covered) if covered else None,
             sum(agreed) / len(agreed) if agreed else None,
+            beyond,
         )
 
     @property
@@ -292,6 +302,13 @@ class Verdict:
                     f"{regime}-bound operators are predicted {factor:.2f} x too {way} ({score.n} of them): "
                     f"check {likely.get(regime, 'their constants')}"
                 )
+        if self.beyond:
+            name, part = max(self.beyond.items(), key=lambda item: item[1])
+            more = f" and {len(self.beyond) - 1} more" if len(self.beyond) > 1 else ""
+            found.append(
+                f"{name}{more} measured at {part:.0%} of the roof, faster than the device can: check its peak and its "
+                "bandwidth, and that batch, lengths, dtype and layers are those of the measured step"
+            )
         return found
 
     def to_dict(self) -> dict[str, Any]:

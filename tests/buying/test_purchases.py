@@ -60,6 +60,12 @@ def test_a_price_is_that_of_what_it_names(tmp_path: Path, name: str, usd: int, d
     assert (rent.usd, rent.devices) == (55, 8)
 
 
+def test_of_as_many_devices_one_whose_cost_is_not_known_comes_last() -> None:
+    found = bought("m4-max,rtx-5090", load=0.1, tpot=0.1).orders
+    assert [str(order.curve.who) for order in found if order.devices == 1] == ["rtx-5090", "apple-m4-max"]
+    assert found[1].cost is None
+
+
 def test_an_api_has_cost_as_much_when_it_pays_off() -> None:
     cost, api = cost_of(bought("h100", hosting="0.1USD/h")), (0.1, 0.3)
     years, charged = cost.pays_after(api, 4), cost.api_usd_per_h(api)

@@ -227,7 +227,7 @@ def test_the_rate_is_that_of_the_dtype_that_the_matrix_unit_runs() -> None:
 
 @pytest.mark.parametrize(("recipe", "lacks"), [("fp8", "fp8"), ("nvfp4", "fp4"), ("w4a4", "int4")])
 def test_a_device_without_that_dtype_says_so(recipe: str, lacks: str) -> None:
-    told = f"has no {lacks}; it has .*; {recipe} computes in {lacks}, activation_dtype bf16 keeps it to storage"
+    told = f"has no {lacks}; it has .*; {recipe} computes in {lacks}; --activation-dtype bf16 reads"
     with pytest.raises(WorkloadError, match=told):
         predict("llama-3.1-8b", "a100", dtype=recipe)
     assert predict("llama-3.1-8b", "a100", dtype=recipe, activation_dtype="bf16").request_s > 0

@@ -126,8 +126,20 @@ def test_nothing_is_read_without_end() -> None:
 
 def test_an_operator_that_nobody_predicted_is_listed_with_its_time(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
-    path.write_text("operator,time_s\nq_proj,0.0001\nmy_kernel,0.0002\n")
-    assert "ran, predicted by nobody: my_kernel 200 us" in answer(*BERT, "--measurements", str(path))
+    path.write_text("operator,time_s\nq_proj,0.0001\nmy_kernel,0.0002\nk_pro,0.0001\n")
+    text = answer(*BERT, "--measurements", str(path))
+    assert "measured, not predicted: my_kernel 200 us, k_pro 100 us (did you mean k_proj?)" in text
+    assert "faster than the device can" not in text
+
+
+def test_times_below_what_the_device_can_do_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("operator,time_s\nup,1e-7\ndown,1e-7\nattention,0.5\n")
+    assert "and 1 more measured at" not in answer(*BERT, "--measurements", str(path))  # too little of the step to count
+    path.write_text("operator,time_s\nup,1e-7\ndown,1e-7\n")
+    (line,) = (line for line in answer(*BERT, "--measurements", str(path)).splitlines() if "faster than" in line)
+    assert line.startswith("look at    ")
+    assert "and 1 more measured at" in line
 
 
 def test_the_names_of_operators_tell_under_which_engine_they_are_compared(tmp_path: Path) -> None:
@@ -270,7 +282,10 @@ def test_no_cell_of_a_csv_is_a_formula_and_none_of_markdown_is_markup(tmp_path: 
     ("code", "words", "command"),
     [
         (3, "more than the 651 tokens", "predict llama-3.1-8b --hardware h100 --cp 100000 --context 651"),
-        (3, "layers: token_embedding", "formula foo"),
+        (3, "layers: roofline formula lists them", "formula foo"),
+        (2, "or a layer: token_embedding", "formula"),
+        (2, "give one; compare, size and sweep take several", "predict gpt2 --hardware h100 --dtype bf16,fp8"),
+        (3, "a Mac is named by its chip", "predict gpt2 --hardware mac-studio"),
         (2, "an engine states it; --set engine.chunk=VALUE", "predict llama-3.1-8b --hardware h100 --chunk 2048"),
         (2, "at most the", "doctor --threads 99999"),
         (2, "such as --users 30", "size llama-3.1-8b --hardware h100 --load 30users"),

@@ -277,7 +277,7 @@ def test_attention_and_matmuls_by_hand(tmp_path: Path) -> None:
     rows = {line.split("  ")[0]: line for line in text.splitlines() if "bound" not in line}
     assert f"{attention / 1e3:.0f} us" in rows["attention"]
     assert f"{matmuls / 1e6:.3g} ms" in rows["qkv_proj + out_proj + gate_up + 2 more"]
-    assert "ran, predicted by nobody: void at::native::(anonymous namespace)::memset_probe 4.50 us" in text
+    assert "measured, not predicted: void at::native::(anonymous namespace)::memset_probe 4.50 us" in text
     assert "the mean of 2; 100% of their time is joined to operators" in text
     assert "predicted under vLLM 0.18.0 (2026-03), as names of kernels tell" in text
 

@@ -11,6 +11,7 @@ from roofline.buying.sizing import Order
 from roofline.buying.terms import Terms
 from roofline.reports.prediction import quantity, table
 from roofline.reports.serving import passes
+from roofline.reports.serving.misses import MANY, alike_notes, miss_lines, no_cost_lines
 from roofline.reports.serving.pools import against_lines, pool_lines
 from roofline.reports.width import html_of
 from roofline.serving.curve import Curve
@@ -50,7 +51,7 @@ def comparison_text(result: Comparison, *, quiet: bool = False, pareto: bool = F
     lines += ["", *_served(result, wide), *pooled_lines(result.rows, against_lines(result.pools_or_mixed))]
     if any(row.point for row in result.rows):
         lines += ["", *cost_lines([(str(row.curve.who), row.cost) for row in result.rows], result.terms)]
-    lines += [f"no cost: {row.no_cost}" for row in result.rows if row.no_cost]
+    lines += no_cost_lines([(str(row.curve.who), _device(row), row.no_cost) for row in result.rows if row.no_cost])
     lines += _alternatives(result)
     lines += ["", *_front(result, wide)] if pareto else []
     return "\n".join([*lines, "", *footer([row.curve for row in result.rows], result.question, result.terms)])
@@ -125,6 +126,7 @@ def targets_line(question: Question, targets: Targets) -> str:
 
 
 def _served(result: Comparison, wide: bool) -> list[str]:
+    shown = [row for row in result.rows if row.point] if len(result.rows) > MANY else result.rows
     figures, more = _columns(result), wide_columns(result.question.traffic.reads) if wide else ()
     absent = ("-",) * (len(figures) + 2)
     header = ("hardware", "", "replicas", "batch", *figures, *more)
@@ -135,7 +137,7 @@ def _served(result: Comparison, wide: bool) -> list[str]:
             *((spread(row.curve, row.point), *_figures(row.point, result.terms)) if row.point else absent),
             *((wide_cells(row.curve, row.point) if row.point else ("-",) * len(more)) if wide else ()),
         )
-        for row in result.rows
+        for row in shown
     ]
     lines = [*table(header, rows, left=(0, 1, 2)), *_alone(result)]
     lines += _misses(result)
@@ -144,7 +146,11 @@ def _served(result: Comparison, wide: bool) -> list[str]:
 
 
 def _misses(result: Comparison) -> list[str]:
-    return [f"{row.curve.who} misses: {', '.join(row.misses)}" for row in result.rows if row.misses]
+    return miss_lines([(str(row.curve.who), _device(row), row.misses) for row in result.rows if row.misses])
+
+
+def _device(row: Row) -> str:
+    return row.hardware.device.name
 
 
 def _columns(result: Comparison) -> tuple[str, ...]:
@@ -287,7 +293,7 @@ def footer(curves: Sequence[Curve], question: Question, terms: Terms, modelled: 
         f"prices {terms.kind}",
     ]
     spoken = [f"speculation: {question.speculation.words}"] if question.speculation else []
-    cautions = (caution for curve in curves for caution in curve.cautions)
+    cautions = alike_notes((curve.hardware.device.name, caution) for curve in curves for caution in curve.cautions)
     advice = (curve.recipe.cache_advice for curve in curves if curve.recipe and curve.recipe.cache_advice)
     notes = dict.fromkeys((*question.notes, *advice, *cautions))
     owned = [f"owning: {terms.owning.words()}"] if terms.kind == "purchase" else []

@@ -24,6 +24,7 @@ from roofline.reports.serving.comparison import (
     wide_cells,
     wide_columns,
 )
+from roofline.reports.serving.misses import miss_lines, no_cost_lines
 from roofline.reports.serving.pools import against_lines
 from roofline.reports.width import html_of
 from roofline.serving.operating_points import Target
@@ -44,19 +45,21 @@ def sizing_text(result: Sizing, *, quiet: bool = False, wide: bool = False) -> s
         lines.append(f"{word}: {_order_words(order)}")
     if quiet:
         return "\n".join(lines)
+    if result.orders and result.targets.none:
+        lines.append("no target was given, so nothing is too slow: --ttft 2s --tpot 50ms leave out what is")
     orders = _orders if result.targets.of_means else _simulated
     lines += ["", *orders(result, wide)] if result.orders else []
     lines += pooled_lines(result.orders, against_lines(result.pools_or_mixed))
-    lines += [f"{miss.who} misses: {', '.join(miss.reasons)}" for miss in result.misses]
+    lines += miss_lines([(str(miss.who), miss.hardware.device.name, miss.reasons) for miss in result.misses])
     best: list[Order] = []  # of the layouts of each
     for order in result.orders:
         best += [order] if order.curve.who not in [kept.curve.who for kept in best] else []
     lines += ["", *_sums(best, result.terms)] if any(order.cost for order in best) else []
     lines += ["", *cost_lines([(_held(order), order.cost) for order in best], result.terms)] if best else []
-    lines += [f"no cost: {order.no_cost}" for order in best if order.no_cost]
+    lines += no_cost_lines([(_held(each), each.hardware.device.name, each.no_cost) for each in best if each.no_cost])
     lines += api_lines([(_held(order), order.cost) for order in best], result.terms)
     if result.orders and not all(order.cost for order in result.orders):
-        lines.append("sorted by the number of devices, since not all have a price")
+        lines.append("sorted by the number of devices, then by cost, since not all have one")
     curves = [order.curve for order in result.orders]
     modelled = MODELLED if result.targets.of_means else SIMULATED
     return "\n".join([*lines, "", *footer(curves, result.question, result.terms, modelled)])
@@ -137,7 +140,7 @@ def _bought(order: Order) -> str:
 
 
 def _units(units: int, name: str, unit: int) -> str:
-    return f"{units} x {name}" + (f" of {unit}" if unit > 1 else "")
+    return f"{units} x {name}" + (f" of {unit} devices" if unit > 1 else "")
 
 
 def _simulated(result: Sizing, wide: bool) -> list[str]:
