@@ -4,8 +4,8 @@ python benchmarks/llama_cpp.py --data DIR [--fit]
 
 Rows are the fastest back end of each device, model, mix and length, one line for each generation of its kernels.
 Prefill is told by prompts of 512 tokens on and below, which is how many a micro-batch has. Constants are fitted to each
-class but for the model that is scored, and --fit prints those of all models as a class has them. Columns as in
-scores.py.
+class but for the pair of device and model that is scored, and in a second table but for all rows of the model; --fit
+prints those of all rows as a class has them. Columns as in scores.py.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import yaml
@@ -44,6 +45,9 @@ AMD_MATRIX_UNITS = "2025-12"
 were unpacked in memory for hipBLASLt, or in tiles by Vulkan."""
 GRAPHS = "2024-05"
 """When its decode steps came to be replayed from CUDA graphs (its pull request 6766)."""
+FLASH = "2024-04"
+"""When attention came to be one kernel on Metal (its pull request 5021): until then its scores went through memory, in
+kernels of few rows. The kernels that unpack weights in their tiles stayed (its pull request 2615)."""
 MICRO_BATCH = 512
 FEW, FEW_WIDER = 5, 1.25
 
@@ -79,6 +83,7 @@ class Row:
     """A timing: tokens of a prompt, or of the context of a decode step, of a micro-batch, and its time. [s]
 
     ``library``: the generation of its kernels. ``replayed``: whether a decode step was launched from a graph.
+    ``flash``: whether attention is one kernel.
     """
 
     device: str
@@ -90,6 +95,7 @@ class Row:
     chunk: int
     library: str
     replayed: bool
+    flash: bool
     measured_s: float
 
     def asked(self) -> dict[str, object]:
@@ -105,9 +111,12 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Constants:
     """What a library's kernels reach on a class: shares of the peak of wide weights, of blocks, of super-blocks, of
-    experts (times those), of attention; traffic of unpacking in memory; the share of the bandwidth; the latency. [s]
+    experts (times those), of attention, and before it was one kernel; traffic of unpacking in memory; the share of the
+    bandwidth; the latency, and what a launch by the host takes beyond it [s]; what a unit loads and unpacks in a cycle
+    in decode steps. [B]
 
-    Without a share of wide weights all shares are the class's.
+    Without a share of wide weights all shares are the class's. The latency of these kernels holds that of those beside
+    them that are not listed: rotation, copies to the cache, quantising of activations.
     """
 
     matmul: float | None = None
@@ -115,11 +124,14 @@ class Constants:
     super_blocks: float | None = None
     experts: float = 1.0
     attention: float = 0.12
+    attention_before: float = 0.12
     traffic: float | None = None
     memory: float = 0.8
     latency_s: float = 5e-6
+    host_s: float = 5e-6
+    issued: float | None = None
 
-    def with_value(self, name: str, value: float) -> Constants:
+    def with_value(self, name: str, value: float | None) -> Constants:
         """The same with another constant."""
         return Constants(**{each: value if each == name else getattr(self, each) for each in self.__slots__})
 
@@ -131,47 +143,67 @@ class Constants:
 
 
 SHARES = (0.08, 0.1, 0.13, 0.16, 0.2, 0.24, 0.28, 0.33, 0.36, 0.4, 0.44, 0.48, 0.53, 0.58, 0.64, 0.7, 0.76, 0.82)
-TRIED = {
+TRIED: dict[str, tuple[float | None, ...]] = {
     "matmul": SHARES,
     "blocks": SHARES,
     "super_blocks": SHARES,
     "experts": (0.33, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0),
     "attention": (0.03, 0.06, 0.12, 0.25, 0.5),
+    "attention_before": (0.02, 0.03, 0.04, 0.06, 0.12, 0.25, 0.5),
     "traffic": (0.5, 1.0, 1.4, 2.0, 2.5),
     "memory": (0.6, 0.65, 0.7, 0.74, 0.78, 0.8, 0.82, 0.85, 0.88, 0.91, 0.94),
-    "latency_s": (1e-6, 1.5e-6, 2e-6, 3e-6, 4e-6, 5e-6, 7e-6),
+    "latency_s": (1e-6, 1.5e-6, 2e-6, 3e-6, 4e-6, 5e-6, 7e-6, 1e-5, 1.4e-5, 2e-5),
+    "host_s": (5e-6, 7e-6, 1e-5, 1.4e-5),
+    "issued": (None, 2.8, 3.3, 3.9, 4.6, 5.4, 6.4, 7.5, 9.0),
 }
 """Values of constants that are tried, one after the other."""
+STARTS: dict[str, tuple[float | None, ...]] = {
+    "attention": TRIED["attention"],
+    "memory": (0.65, 0.8, 0.94),
+    "latency_s": (3e-6, 1.4e-5),
+    "issued": (None, 4.6, 9.0),
+}
+"""Where the search begins, of constants that others stand in for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
     """A class under one generation of kernels: what is fitted to its prefills and to its decode steps, and the start.
 
-    What rows cannot tell is not fitted: those of M1 and M2 are of 512 tokens, where attention is small, and take its
-    share from M3 and M4. Decode is fitted where the class's general constants are those of other engines' kernels;
-    elsewhere its share of the bandwidth was never fitted to anything, and stays.
+    What rows cannot tell is not fitted: those of M1 and M2 since attention is one kernel are of 512 tokens, where it is
+    small, and take its share from M3 and M4. Decode is fitted where launches or units hold it up; elsewhere its share
+    of the bandwidth was never fitted to anything, and stays. ``alike``: the classes whose decode steps have the same
+    constants, since driver and memory are the same.
     """
 
     prefill: tuple[str, ...]
     start: Constants
     decode: tuple[str, ...] = ()
+    alike: tuple[str, ...] = ()
 
 
+APPLE = ("apple-gpu", "apple-gpu-9")
+STEPS = ("memory", "latency_s", "issued")
 FAMILIES: dict[tuple[str, str], Family] = {
     ("amd-rdna", LIBRARY): Family(("matmul", "experts", "attention"), Constants(0.4)),
     ("amd-rdna", OLD): Family(("matmul", "blocks", "traffic", "attention"), Constants(0.33, 0.1, traffic=2)),
     ("unified-memory", LIBRARY): Family(("matmul", "attention"), Constants(0.24)),
-    ("apple-gpu", LIBRARY): Family(("matmul", "blocks", "super_blocks"), Constants(0.7, 0.6, 0.5, attention=0.5)),
-    ("apple-gpu-9", LIBRARY): Family(("matmul", "attention"), Constants(0.76)),
+    ("apple-gpu", LIBRARY): Family(
+        ("matmul", "blocks", "super_blocks", "attention_before"), Constants(0.7, 0.6, 0.5, attention=0.5), STEPS, APPLE
+    ),
+    ("apple-gpu-9", LIBRARY): Family(("matmul", "attention"), Constants(0.76), STEPS, APPLE),
     ("intel-gpu", LIBRARY): Family(("matmul",), Constants(0.25)),
-    ("nvidia-gddr", LIBRARY): Family((), Constants(latency_s=3e-6), ("memory", "latency_s")),
+    ("nvidia-gddr", LIBRARY): Family((), Constants(latency_s=3e-6), (*STEPS, "host_s")),
 }
+
+
+Key: TypeAlias = tuple[str, str, str, str, int, int, int, str, bool, bool]
+"""What a row is, but for its time."""
 
 
 def rows_of(data: Path) -> list[Row]:
     """The fastest back end of each device, model, mix, length and generation of kernels, one device each."""
-    best = dict[tuple[str, str, str, str, int, int, int, str, bool], float]()
+    best = dict[Key, float]()
     for file in sorted((data / "other").glob("*/whole_models.csv")):
         for line in csv.DictReader(file.open(encoding="utf-8")):
             if (key := _key(line)) is not None:
@@ -182,7 +214,7 @@ def rows_of(data: Path) -> list[Row]:
     ]
 
 
-def _key(line: Mapping[str, str]) -> tuple[str, str, str, str, int, int, int, str, bool] | None:
+def _key(line: Mapping[str, str]) -> Key | None:
     """What a line times; None for what is no step of a GGUF model on one device that is modelled.
 
     Left out are answers that a CPU computed, or a part of, beside a GPU, and a prompt that was read token by token,
@@ -210,7 +242,7 @@ def _key(line: Mapping[str, str]) -> tuple[str, str, str, str, int, int, int, st
     library = OLD if spec.calibration_class == "amd-rdna" and line["date"] < AMD_MATRIX_UNITS else LIBRARY
     replayed = not (spec.vendor == "NVIDIA" and line["date"] < GRAPHS)
     chunk = int(said[1]) if said else MICRO_BATCH
-    return line["device"], model, mix, line["phase"], batch, tokens, chunk, library, replayed
+    return line["device"], model, mix, line["phase"], batch, tokens, chunk, library, replayed, line["date"] >= FLASH
 
 
 @cache
@@ -229,14 +261,16 @@ def _is_modelled(device: str) -> bool:
 KINDS = ("matmul", "grouped_matmul", "any_attention_prefill", "any_attention_decode")
 
 
-def entry(kind: str, constants: Constants) -> dict[str, str]:
-    """What a library's entry of a kind states."""
+def entry(kind: str, constants: Constants, *, flash: bool = True) -> dict[str, str]:
+    """What a library's entry of a kind states; ``flash``: where attention is one kernel."""
     own = constants.of_experts() if kind == "grouped_matmul" else constants
-    latency = own.latency_s * 1e6
-    found = {"memory": f"{own.memory:.3g}", "latency": f"{{graph: {latency:g} us, eager: {latency + 5:g} us}}"}
+    latency, host = own.latency_s * 1e6, own.host_s * 1e6
+    found = {"memory": f"{own.memory:.3g}", "latency": f"{{graph: {latency:g} us, eager: {latency + host:g} us}}"}
+    if own.issued and kind != "any_attention_prefill":
+        found["unit_rate"] = f"{own.issued:g} B/cycle"
     if kind == "any_attention_decode":
         return found
-    share = own.matmul and (own.attention if kind == "any_attention_prefill" else own.matmul)
+    share = own.matmul and (_attention(own, flash=flash) if kind == "any_attention_prefill" else own.matmul)
     found = {"compute": f"{share:.3g}", **found} if share else found
     if kind == "any_attention_prefill":
         return found
@@ -245,6 +279,10 @@ def entry(kind: str, constants: Constants) -> dict[str, str]:
     if own.traffic:
         found["unpack_memory"] = f"{own.traffic:g}"
     return found
+
+
+def _attention(constants: Constants, *, flash: bool) -> float:
+    return constants.attention if flash else constants.attention_before
 
 
 def entries(library: str, kinds: Mapping[str, Mapping[str, str]]) -> str:
@@ -274,8 +312,8 @@ def calibration(device: str, library: str, kinds: Stated) -> str:
     return str(file)
 
 
-def _stated(constants: Constants) -> Stated:
-    return tuple((kind, tuple(entry(kind, constants).items())) for kind in KINDS)
+def _stated(constants: Constants, *, flash: bool) -> Stated:
+    return tuple((kind, tuple(entry(kind, constants, flash=flash).items())) for kind in KINDS)
 
 
 @cache
@@ -288,7 +326,7 @@ def _figures(row: Row, kinds: Stated | None) -> tuple[float, float, float, float
 
 def seconds_of(row: Row, constants: Constants | None) -> tuple[float, float, float, float]:
     """Time, bound and the ends of the band of a row; by the constants as they are where none are given. [s]"""
-    return _figures(row, None if constants is None else _stated(constants))
+    return _figures(row, None if constants is None else _stated(constants, flash=row.flash))
 
 
 @cache
@@ -328,7 +366,8 @@ def _kind_s(row: Row, kind: str, stated: tuple[tuple[str, str], ...]) -> float:
 
 def expected_s(row: Row, constants: Constants) -> float:
     """The time of a row, kind by kind: what many constants share is computed once. [s]"""
-    return _operators(row)[0] + sum(_kind_s(row, kind, tuple(entry(kind, constants).items())) for kind in KINDS)
+    stated = {kind: tuple(entry(kind, constants, flash=row.flash).items()) for kind in KINDS}
+    return _operators(row)[0] + sum(_kind_s(row, kind, own) for kind, own in stated.items())
 
 
 def fitted(rows: Iterable[Row], names: tuple[str, ...], start: Constants) -> Constants:
@@ -341,10 +380,10 @@ def fitted(rows: Iterable[Row], names: tuple[str, ...], start: Constants) -> Con
         return float(np.mean([np.mean(each) for each in models.values()]))
 
     rows = list(rows)
-    starts = [
-        start.with_value("attention", value)
-        for value in (TRIED["attention"] if "attention" in names else (start.attention,))
-    ]
+    starts = [start]
+    for name, values in STARTS.items():
+        if name in names:
+            starts = [each.with_value(name, value) for each in starts for value in values]
     return min((_descended(error, names, each) for each in starts), key=error)
 
 
@@ -362,76 +401,103 @@ def _descended(error: Callable[[Constants], float], names: tuple[str, ...], star
             return start
 
 
-def scored(name: str, rows: list[Row], constants: Mapping[str, Constants | None]) -> Scored:
-    """A line of the board; ``constants`` are those that each model is told by, bands are as wide as answers print."""
-    told, printed = (np.array([seconds_of(row, each(row.model)) for row in rows]).T for each in (constants.get, _none))
-    time_s, bound_s = told[:2]
+Apart: TypeAlias = Callable[[Row], str]
+"""What no constants that a row is told by were fitted to: its pair of device and model, or its model."""
+Told: TypeAlias = Mapping[str, Constants | None]
+"""The constants by which the rows are told that are held apart together; None are those that a class has."""
+
+
+def pair_of(row: Row) -> str:
+    """Its device and its model."""
+    return f"{row.device} {row.model}"
+
+
+def model_of(row: Row) -> str:
+    """Its model."""
+    return row.model
+
+
+def scored(name: str, rows: list[Row], told: Told, apart: Apart) -> Scored:
+    """A line of the board; bands are as wide as answers print."""
+    ours = [seconds_of(row, told[apart(row)]) for row in rows]
+    printed = np.array([seconds_of(row, None) for row in rows]).T
+    time_s, bound_s = np.array(ours).T[:2]
     low_s, high_s = (time_s * printed[end] / printed[0] for end in (2, 3))
     return Scored(name, name, time_s, bound_s, low_s, high_s, np.array([row.measured_s for row in rows]))
 
 
-def _none(_model: str) -> None:
-    return None
-
-
-def unseen(rows: list[Row], names: tuple[str, ...], start: Constants) -> dict[str, Constants | None]:
-    """The constants by which each model is told: those fitted to the others, as they are where there is no other."""
-    models = sorted({row.model for row in rows})
+def unseen(rows: list[Row], names: tuple[str, ...], start: Constants, apart: Apart) -> Told:
+    """The constants by which rows are told: those fitted to what is apart from them, as they are where nothing is."""
+    held = sorted({apart(row) for row in rows})
     if not names:
-        return dict.fromkeys(models)
-    others = {model: [row for row in rows if row.model != model] for model in models}
-    return {model: fitted(kept, names, start) if kept else None for model, kept in others.items()}
+        return dict.fromkeys(held)
+    others = {each: [row for row in rows if apart(row) != each] for each in held}
+    return {each: fitted(kept, names, start) if kept else None for each, kept in others.items()}
 
 
-def band_of(rows: list[Row], constants: Mapping[str, Constants | None], what: str) -> str:
+def band_of(rows: list[Row], told: Told, what: str) -> str:
     """The ends between which nine in ten rows lie, 1 among them, each told by the constants of the other models.
 
     Of fewer than ``FEW`` models it is wider by ``FEW_WIDER`` either way: they say little of a further one.
     """
-    ratios = [row.measured_s / seconds_of(row, constants[row.model])[0] for row in rows]
-    few = FEW_WIDER if len(constants) < FEW else 1.0
+    ratios = [row.measured_s / seconds_of(row, told[model_of(row)])[0] for row in rows]
+    few = FEW_WIDER if len(told) < FEW else 1.0
     low, high = min(1.0, float(np.quantile(ratios, 0.05))) / few, max(1.0, float(np.quantile(ratios, 0.95))) * few
-    timed = f"{len(rows)} {what} of {len(constants)} models under llama.cpp, each model left out in turn"
+    timed = f"{len(rows)} {what} of {len(told)} models under llama.cpp, each model left out in turn"
     return f"{{low: {low:.2f}, high: {high:.2f}, evidence: '{timed}'}}"
 
 
-def _apple(rows: list[Row], phase: str) -> Scored:
+def _apple(rows: list[Row], phase: str, apart: Apart) -> Scored:
     """All of Apple's rows of a phase, each class told as above."""
     every: list[Row] = []
     told: dict[str, Constants | None] = {}
-    for (name, library), family in FAMILIES.items():
-        if name.startswith("apple"):
-            own = _of(rows, name, library, phase)
-            told |= unseen(own, family.prefill if phase == "prefill" else family.decode, family.start)
-            every += own
-    return scored(f"Apple, both classes: {phase}", every, told)
+    for name in APPLE:
+        own = _of(rows, (name,), LIBRARY, phase)
+        told |= _told(rows, name, LIBRARY, phase, apart)
+        every += own
+    return scored(f"Apple, both classes: {phase}", every, told, apart)
 
 
-def _of(rows: list[Row], name: str, library: str, phase: str) -> list[Row]:
+def _of(rows: list[Row], names: tuple[str, ...], library: str, phase: str) -> list[Row]:
     kept = [row for row in rows if row.library == library and row.phase == phase]
-    return [row for row in kept if load_hardware(row.device).calibration_class == name]
+    return [row for row in kept if load_hardware(row.device).calibration_class in names]
 
 
-def board(rows: list[Row]) -> Iterator[Scored]:
-    """Prefill and decode of each class, each model by constants that are fitted to the others."""
-    for (name, library), family in FAMILIES.items():
+@cache
+def _told_of(rows: tuple[Row, ...], name: str, library: str, phase: str, apart: Apart) -> Told:
+    family = FAMILIES[name, library]
+    if phase == "prefill":
+        return unseen(_of(list(rows), (name,), library, phase), family.prefill, family.start, apart)
+    steps = _of(list(rows), family.alike or (name,), library, phase)
+    return unseen(steps, family.decode, family.start, apart)
+
+
+def _told(rows: list[Row], name: str, library: str, phase: str, apart: Apart) -> Told:
+    """The constants by which a class's rows of a phase are told."""
+    return _told_of(tuple(rows), name, library, phase, apart)
+
+
+def board(rows: list[Row], apart: Apart) -> Iterator[Scored]:
+    """Prefill and decode of each class, each row by constants that are fitted to what is apart from it."""
+    for name, library in FAMILIES:
         said = name if library == LIBRARY else f"{name}, builds before {AMD_MATRIX_UNITS}"
-        own = _of(rows, name, library, "prefill")
-        told = unseen(own, family.prefill, family.start)
+        own = _of(rows, (name,), library, "prefill")
+        told = _told(rows, name, library, "prefill", apart)
         for kind, kept in (
             (f"{said}: prefill from {MICRO_BATCH} tokens", [row for row in own if row.tokens >= MICRO_BATCH]),
             (f"{said}: shorter prefill", [row for row in own if row.tokens < MICRO_BATCH]),
         ):
             if kept:
-                yield scored(kind, kept, told)
-        own = _of(rows, name, library, "decode")
-        yield scored(f"{said}: decode", own, unseen(own, family.decode, family.start))
+                yield scored(kind, kept, told, apart)
+        own = _of(rows, (name,), library, "decode")
+        told = _told(rows, name, library, "decode", apart)
+        yield scored(f"{said}: decode", own, told, apart)
         if name == "amd-rdna":
             for chip in ("strix-halo", "radeon-ai-pro-r9700"):
                 kept = [row for row in own if row.device == chip]
                 if kept:
-                    yield scored(f"{said}: decode of {chip}", kept, unseen(own, family.decode, family.start))
-    yield from (_apple(rows, phase) for phase in ("prefill", "decode"))
+                    yield scored(f"{said}: decode of {chip}", kept, told, apart)
+    yield from (_apple(rows, phase, apart) for phase in ("prefill", "decode"))
 
 
 def ordered(rows: list[Row]) -> tuple[int, int]:
@@ -453,16 +519,20 @@ def main() -> None:
     asked = parser.parse_args()
     rows = rows_of(asked.data)
     if not asked.fit:
-        print("\n".join(table(board(rows))))
+        for said, apart in (("pairs of device and model", pair_of), ("models", model_of)):
+            print(f"{said} apart\n\n" + "\n".join(table(board(rows, apart))) + "\n")
         right, pairs = ordered(rows)
         print(f"pairs of devices that decode a model in the measured order, one sequence at a time: {right} of {pairs}")
         return
     for (name, library), family in FAMILIES.items():
-        prompts, steps = _of(rows, name, library, "prefill"), _of(rows, name, library, "decode")
-        constants = fitted(steps, family.decode, fitted(prompts, family.prefill, family.start))
+        prompts = _of(rows, (name,), library, "prefill")
+        steps = _of(rows, family.alike or (name,), library, "decode")
+        constants = fitted(prompts, family.prefill, fitted(steps, family.decode, family.start))
         stated = {kind: entry(kind, constants) for kind in KINDS if family.decode or kind != "any_attention_decode"}
-        told = unseen(prompts, family.prefill, family.start), unseen(steps, family.decode, family.start)
-        bands = band_of(prompts, told[0], "prefills"), band_of(steps, told[1], "decode steps")
+        bands = (
+            band_of(prompts, _told(rows, name, library, "prefill", model_of), "prefills"),
+            band_of(steps, _told(rows, name, library, "decode", model_of), "decode steps"),
+        )
         for kind, own in stated.items():
             own["band"] = bands[0 if family.prefill and kind != "any_attention_decode" else 1]
         print(f"{name}:\n{entries(library, stated)}", end="")

@@ -33,3 +33,18 @@ def test_what_was_timed_is_not_said_to_be_untimed() -> None:
              for device in ("strix-halo", "mi300x")}  # fmt: skip
     assert "no matmul that unpacks" not in notes["strix-halo"]
     assert "no matmul that unpacks" in notes["mi300x"]
+
+
+def test_units_that_unpack_hold_decode_up_where_memory_is_fast_for_them() -> None:
+    """An RTX 3060 has 7.2 B of bandwidth per cycle and SM, an RTX 4070 Ti 3.2: twice as much gains it less."""
+
+    def gain(device: str, bandwidth: float) -> float:
+        times = [
+            predict("llama-2-7b", device, dtype="q4_k_m", engine="llama.cpp", context=64, phase="decode",
+                    set={"hardware.memory.gddr.bandwidth": f"{times * bandwidth} GB/s"})
+            .phases["decode"].figures.time_s for times in (1, 2)
+        ]  # fmt: skip
+        return float(times[0] / times[1])
+
+    assert gain("rtx-3060", 360.0) < 1.15
+    assert gain("rtx-4070-ti", 504.2) > 1.3

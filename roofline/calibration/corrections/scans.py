@@ -25,7 +25,8 @@ class UnitRate(Correction):
 
     source: ClassVar = (
         "streaming kernels of few bytes a thread, such as Triton's causal_conv1d: 8 to 10 B per cycle and SM on A100, "
-        "H100, H200, B200 and L40S"
+        "H100, H200, B200 and L40S; llama.cpp's matmuls of one row, which unpack what they load: 4.6 B on GeForce and "
+        "workstation cards, 7.5 B per core of Apple's GPUs"
     )
     explained: ClassVar = "units load and store at most {rate} each"
 
