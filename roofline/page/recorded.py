@@ -186,8 +186,13 @@ _EXPORT = re.compile(r"^export ((?:async )?(?:function|class|const) (\w+))", re.
 
 
 def joined(page: str = PAGE) -> str:
-    """All modules of a page as one, each a function that returns what it exports."""
-    return "\n".join(_enclosed(name, assets()[f"{name}.js"].decode()) for name in (*MODULES, STARTS[page]))
+    """The modules that a page needs as one, each a function that returns what it exports."""
+    texts = {name: assets()[f"{name}.js"].decode() for name in (*MODULES, STARTS[page])}
+    needed = {STARTS[page]}
+    for name in reversed(texts):  # each stands after those that it imports
+        if name in needed:
+            needed |= {found[3] for found in _IMPORT.finditer(texts[name])}
+    return "\n".join(_enclosed(name, text) for name, text in texts.items() if name in needed)
 
 
 def _enclosed(name: str, text: str) -> str:
