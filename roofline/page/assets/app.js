@@ -23,10 +23,11 @@ let answer;
 let roof;
 let tape;
 let asked = 0;
+let shownFormula = {};  // whose letters are shown, or will be
 let painting = false;
-let recording;
+const waitingForQuiet = [];
 const boxes = {};
-const QUIET_MS = 350;  // a recording takes the server longer than an answer: it waits until one has chosen
+const QUIET_MS = 350;  // what takes the server longer than an answer waits until one has chosen
 const ROWS = 16;
 
 const deviceName = () => state.hardware ?? answer.hardware.name;
@@ -41,8 +42,16 @@ function change(patch, { whole = true, remember = true } = {}) {
   else paint();
 }
 
+// What is asked of the server when nothing has been chosen for a while; a choice before that has it forgotten.
+function whenQuiet(ask) {
+  if (from.alone) ask();
+  else waitingForQuiet.push(setTimeout(ask, QUIET_MS));
+}
+
 async function ask() {
   const mine = ++asked;
+  waitingForQuiet.splice(0).forEach(clearTimeout);
+  if (!shownFormula.asked) shownFormula = {};
   byId("verdict").classList.add("stale");
   try {
     const found = await from.shown(state);
@@ -51,8 +60,7 @@ async function ask() {
     const moved = tape?.key !== keyOfTape();
     problem("");
     paint();
-    clearTimeout(recording);
-    if (moved) recording = setTimeout(() => record(mine), from.alone ? 0 : QUIET_MS);
+    if (moved) whenQuiet(() => record(mine));
   } catch (failure) {
     if (mine === asked) await refused(failure);
   } finally {
@@ -369,24 +377,30 @@ function operators(phase, choose) {
 }
 
 const UNSTATED = ["host", "collective", "pipeline"];  // kinds of operators that no model states
-let written_ = "";
-async function formula(name, phase) {
+const NO_FORMULA = "No formula in letters: it is no operator of the model's statement.";
+
+// The numbers at once, the letters when they are there: those of another model when nothing is chosen for a while.
+function formula(name, phase) {
   const op = phase.operators.find((each) => each.name === state.op) ?? [...phase.operators].sort((a, b) => b.time_s - a.time_s)[0];
-  const key = JSON.stringify([recordedKey(), name, op.name]);
+  const [subject, key] = [recordedKey(), JSON.stringify([recordedKey(), name, op.name])];
   numbers(op);
-  if (key === written_) return;
-  written_ = key;
-  const none = "No formula in letters: it is no operator of the model's statement.";
-  if (UNSTATED.includes(op.kind)) {
-    show("formula-letters", h("p", { class: "hint" }, none));
-    return;
-  }
+  if (key === shownFormula.key) return;
+  const same = JSON.stringify(subject) === JSON.stringify(shownFormula.subject);
+  shownFormula = { key, subject, asked: UNSTATED.includes(op.kind) };
+  if (shownFormula.asked) show("formula-letters", h("p", { class: "hint" }, NO_FORMULA));
+  else if (same) letters(key, name, op.name);
+  else whenQuiet(() => letters(key, name, op.name));
+}
+
+async function letters(key, name, op) {
+  shownFormula.asked = true;
+  let found;
   try {
-    const found = await from.operator(state, answer, name, op.name);
-    if (key === written_) show("formula-letters", typeset(found));
+    found = typeset(await from.operator(state, answer, name, op));
   } catch (failure) {
-    if (key === written_) show("formula-letters", h("p", { class: "hint" }, failure instanceof Refused ? failure.message : none));
+    found = h("p", { class: "hint" }, failure instanceof Refused ? failure.message : NO_FORMULA);
   }
+  if (key === shownFormula.key) show("formula-letters", found);
 }
 
 function numbers(op) {
