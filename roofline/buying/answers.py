@@ -283,6 +283,8 @@ class ServingInputs(TypedDict):
     generate_mean: NotRequired[Annotated[float, Says("mean tokens out", "tokens")]]
     image_tokens: NotRequired[Annotated[int, Says("tokens of the prompt that are images'", "tokens")]]
     image_sequences: NotRequired[Annotated[int, Says("what the tower reads one by one: images, tiles, instants")]]
+    sound_tokens: NotRequired[Annotated[int, Says("tokens of the prompt that are sound's", "tokens")]]
+    sound_sequences: NotRequired[Annotated[int, Says("what the tower of sound reads one by one")]]
     reads: NotRequired[Annotated[str, Says("what a pass reads of a network that generates nothing: documents, ...")]]
     latency_s: NotRequired[Annotated[float, Says("target: longest mean wait for the answer of a pass", "s")]]
     prefix_hits: Annotated[float, Says("part of a prompt that a prefix cache holds")]

@@ -106,7 +106,7 @@ def size(
     devices, prefill_on = as_sold(_hardware(hardware, edits), terms), options["prefill_on"]
     if options["pools"] or prefill_on is not None:
         arriving(load)  # before any work
-    if question.traffic.pictures and not targets.of_means:
+    if question.traffic.shown.phases and not targets.of_means:
         msg = "images: percentiles are simulated, and no images are; ask for means, or leave the images out"
         raise UsageError(msg)
     _check_offload(options["offload"], simulated=not targets.of_means, shared=question.traffic.shared)

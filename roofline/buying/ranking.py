@@ -157,8 +157,8 @@ def heading(question: Question, targets: Targets, terms: Terms) -> dict[str, Any
     if spoken := question.speculation:
         draft = spoken.draft.name if spoken.draft else None
         inputs |= {"speculate_tokens": spoken.tokens, "accepted": list(spoken.accepted), "draft": draft}
-    if shown := traffic.pictures:
-        inputs |= {"image_tokens": shown.tokens, "image_sequences": shown.sequences}
+    for name, one in traffic.shown.each:
+        inputs |= {f"{name}_tokens": one.tokens, f"{name}_sequences": one.sequences}
     if question.adapters:
         inputs["lora"] = question.adapters.words
     return {**versions(), "model": question.model.name, "inputs": inputs, "notes": list(question.notes)}

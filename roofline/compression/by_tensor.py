@@ -55,9 +55,8 @@ def mixed(program: Program, family: str, mix: str, *, sees: bool = False) -> Che
     """
     if program.anonymous or Phase.ENCODE in program.phases:
         if sees:
-            msg = (
-                f"dtype {mix}: such files hold a text model, and {family} sees; give its text model, or w8a16 or w4a16"
-            )
+            what = f"such files hold a text model, and {family} sees or hears"
+            msg = f"dtype {mix}: {what}; give its text model, or w8a16 or w4a16"
             raise WorkloadError(msg)
         encoder = "an encoder with a decoder" if Phase.DECODE in program.phases else "an encoder"
         what = "a traced module" if program.anonymous else encoder

@@ -92,6 +92,11 @@ LAYERS: dict[str, Layer] = {
         "gated layer behind a projector", _fixed(*(op.rebound(**_OPEN) for op in _TAIL)), patches.gated_tail
     ),
     "sound_embedding": Layer("two convolutions over time", _fixed(*sound.sound_embedding()), sound.sound_embedding),
+    "spectrogram_embedding": Layer(
+        "three convolutions in time and frequency",
+        _fixed(*sound.spectrogram_embedding(128, 480)),
+        sound.spectrogram_embedding,
+    ),
     "layer_norm": Layer(
         "layer normalisation", _fixed(normalization.norm("norm", _X, _H, kind="layer")), normalization.norm
     ),

@@ -9,7 +9,7 @@ from roofline.classes import frozen
 from roofline.layers.feed_forward import Activation, activation
 from roofline.layers.normalization import Norm, norm
 from roofline.number import Number
-from roofline.program.axes import Sizes, size_of
+from roofline.program.axes import Binding, Sizes, size_of
 from roofline.program.op import Op, PerElement, Tensor, contract, elementwise, weight
 
 _RESAMPLED_FLOPS = 7  # four products and three sums
@@ -99,17 +99,17 @@ class Dense:
     function: Activation | None = None
 
 
-def average_pool(patches: int, width: int) -> Op:
-    """The mean of each square of ``patches`` patches of ``width`` elements.
+def average_pool(patches: int, width: int, tokens: Binding | None = None, source: str = "h") -> Op:
+    """The mean of each square of ``patches`` patches of ``width`` elements; ``tokens``: how many means there are.
 
     >>> average_pool(16, 8).vector_flops({"B": 1, "T": 4096, "D": 8})  # a sum for each element
     32768.0
 
     Source: ``Gemma3MultiModalProjector`` of transformers.
     """
-    read, pooled = Tensor("h", "B T I"), Tensor("pooled", "B T D")
+    read, pooled = Tensor(source, "B T I"), Tensor("pooled", "B T D")
     mean = elementwise("average_pool", [read], pooled, PerElement(1, over=read), function="mean")
-    return mean.rebound(T=Merged(patches), I=patches * width)
+    return mean.rebound(T=Merged(patches) if tokens is None else tokens, I=patches * width)
 
 
 def gated_tail(inner: int, function: Activation, *, width: int, tokens: Merged) -> tuple[Op, ...]:
@@ -138,7 +138,7 @@ def projector(
     chain: Sequence[Dense],
     *,
     width: int,
-    tokens: Merged,
+    tokens: Binding,
     normed: Norm | None = None,
     prefix: str = "",
     source: str = "h",
@@ -177,5 +177,5 @@ def projector(
     return tuple(ops)
 
 
-def _of(op: Op, tokens: Merged, widths: Mapping[str, int]) -> Op:
+def _of(op: Op, tokens: Binding, widths: Mapping[str, int]) -> Op:
     return op.rebound(T=tokens, **widths)

@@ -26,10 +26,11 @@ from roofline.models.outline import MARK, Outline, outlined
 from roofline.models.positions import check_rotation, scaled_positions
 from roofline.models.shapes.config import MAX_LAYERS, Config, parse_config
 from roofline.models.shapes.decoder_config import DecoderConfig
+from roofline.models.shapes.sound_tower import SoundTowerConfig
 from roofline.models.shapes.tower import TowerConfig
-from roofline.models.sight import of_tower, sees, sight_of
+from roofline.models.sight import of_tower, perceives, sight_of
 from roofline.models.sources import FACTS, Fact, Source, find_source, gguf_source, preset_source
-from roofline.models.wrappers import left_out, text_model
+from roofline.models.wrappers import left_out, opened, text_model
 from roofline.program.conventions import Conventions
 from roofline.program.phases import Phase
 from roofline.program.program import Program
@@ -90,18 +91,24 @@ class Model:
         mix = (dtype or "").split("+")[0]
         if mix not in MIXES:
             return self.checkpoint
-        return _mixed(Same(self.program()), self.model_type, mix, self.tower is not None)
+        return _mixed(Same(self.program()), self.model_type, mix, self.phases != self.program().phases)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The phases of a request without images, all that the network has where it does not see."""
+        """The phases of a request of text alone: all that the network has where it neither sees nor hears."""
         phases = self.program().phases
-        return phases if self.tower is None else tuple(phase for phase in phases if not phase.encodes)
+        perceives = self.tower is not None or self.hearing is not None
+        return tuple(phase for phase in phases if not phase.encodes) if perceives else phases
 
     @property
     def tower(self) -> TowerConfig | None:
         """The tower of images in front of a decoder; None where there is none."""
         return getattr(self.config, "vision", None)
+
+    @property
+    def hearing(self) -> SoundTowerConfig | None:
+        """The tower of sound in front of a decoder; None where there is none."""
+        return getattr(self.config, "sound", None)
 
     @property
     def generates(self) -> bool:
@@ -208,8 +215,10 @@ def _build(source: Source, overrides: Mapping[str, Any] | None) -> Model:
     where = source.where
     if MARK in source.fields:
         return _traced(source, overrides or {})
-    whole, apart = text_model(source.fields)
-    edits = {name: value for name, value in (overrides or {}).items() if not (of_tower(name) and sees(source))}
+    inner, aside = opened(source.fields)
+    source = replace(source, fields=inner)
+    whole, apart = text_model(inner)
+    edits = {name: value for name, value in (overrides or {}).items() if not (of_tower(name) and perceives(source))}
     given = {**whole, **edits}
     model_type, family = _family(given, where)
     read, sight = mapped(family, given, where), sight_of(source, overrides or {})
@@ -222,6 +231,7 @@ def _build(source: Source, overrides: Mapping[str, Any] | None) -> Model:
     lost = tuple(sorted(key for key, value in unread.items() if value not in _NOTHING))
     asked = costly_settings(whole, None if overrides else source.folder)
     said = [
+        *aside,
         *(sight.apart if sight.shape else apart),
         *left_out(given),
         *asked,

@@ -33,6 +33,7 @@ def prediction_head(model: Model) -> Model:
     if (
         not (isinstance(config, DecoderConfig) and model.generates)
         or config.vision is not None
+        or config.sound is not None
         or config.residual_streams is not None
         or config.blocks == "branch"
     ):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from roofline.errors import ConfigError, UnitError, UsageError, near_matches, shown
 from roofline.models.families import FAMILIES
-from roofline.models.families.seeing import SEEING
+from roofline.models.families.seeing import PERCEIVING
 from roofline.models.model import Model
 from roofline.models.outline import Outline
 from roofline.models.shapes.decoder_config import DecoderConfig
@@ -33,8 +33,8 @@ def kind_of(model: Model) -> ModelKind:
     if isinstance(config, Outline):
         return "traced"
     if isinstance(config, DecoderConfig):
-        if config.vision is not None:
-            return "vlm"
+        if config.vision is not None or config.sound is not None:
+            return "vlm" if config.sound is None else "audio" if config.vision is None else "omni"
         return "hybrid" if config.recurrence is not None else "decoder"
     if isinstance(config, EncoderConfig) or (isinstance(config, TwoTowersConfig) and config.images is None):
         return "encoder"
@@ -89,8 +89,8 @@ def select(
     ``text`` is a part of a name or of a family, ``family`` a whole ``model_type``, ``parameters`` a range of their
     number. Raises UsageError for a family or a range that cannot be, and ConfigError where nothing is left.
     """
-    if family is not None and family not in FAMILIES and family not in SEEING:
-        msg = f"--family: {shown(family)} is not modelled; {near_matches(family, [*FAMILIES, *SEEING])}"
+    if family is not None and family not in FAMILIES and family not in PERCEIVING:
+        msg = f"--family: {shown(family)} is not modelled; {near_matches(family, [*FAMILIES, *PERCEIVING])}"
         raise UsageError(msg)
     least, most = parse_range(parameters) if parameters is not None else (0, None)
     found = [

@@ -1,4 +1,4 @@
-"""The tower of a network that sees, read from the ``vision_config`` of its file and from what stands beside it."""
+"""The towers of a network that sees or hears, read from what its file says of them and from what stands beside it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from typing import Any
 from roofline.classes import frozen
 from roofline.errors import ConfigError, shown
 from roofline.models.mapping import mapped
-from roofline.models.shapes.config import parse_config
+from roofline.models.shapes.config import Config, parse_config
 from roofline.models.sources import Source, read_json
 
-_TOWER = "vision_config"
+_ROOMS = {"vision_config": "vision", "audio_config": "sound"}
+"""What a file calls a tower -> the field of the decoder's shape."""
+
 _PROCESSORS = {"processor": "preprocessor_config.json", "video_processor": "video_preprocessor_config.json"}
-"""What a file may hold of the processors of images and videos, and the file beside it that says the same."""
+"""What a file may hold of the processors of images, videos and sound, and the file beside it that says the same."""
 
 _NAMES = ("model_type", "architectures", "torch_dtype", "dtype")
-"""Fields of a ``vision_config`` that say nothing of its sizes."""
+"""Fields of a tower that say nothing of its sizes."""
 
 
 @frozen
 class Sight:
-    """What is read of a network that sees; nothing where it does not.
+    """What is read of a network that sees or hears; nothing where it does neither.
 
-    model_type, fields: of the whole file; shape: the tower as a field of the decoder's shape; unread: the tower's
+    model_type, fields: of the whole file; shape: the towers as fields of the decoder's shape; unread: the towers'
     fields that nothing reads; apart: what of the file is left out, in words.
     """
 
@@ -36,52 +38,66 @@ class Sight:
 
 
 def of_tower(name: str) -> bool:
-    """Whether a field that is edited is one of the tower or of a processor.
+    """Whether a field that is edited is one of a tower or of a processor.
 
     >>> [of_tower(name) for name in ("vision_config.depth", "processor.max_pixels", "hidden_size")]
     [True, True, False]
     """
-    return name.partition(".")[0] in (_TOWER, *_PROCESSORS)
+    return name.partition(".")[0] in (*_ROOMS, *_PROCESSORS)
 
 
-def sees(source: Source) -> bool:
+def perceives(source: Source) -> bool:
     """Whether a tower of the network that ``source`` is of is read."""
-    kind = source.fields.get("model_type")
-    if not isinstance(kind, str) or source.fields.get(_TOWER) is None:
-        return False
-    from roofline.models.families.seeing import SEEING  # noqa: PLC0415  (most networks have no tower)
+    return bool(_rooms(source))
 
-    return kind in SEEING
+
+def _rooms(source: Source) -> dict[str, Any]:
+    """Where the file states a tower that is read -> how it is."""
+    kind = source.fields.get("model_type")
+    stated = [room for room in _ROOMS if source.fields.get(room) is not None]
+    if not isinstance(kind, str) or not stated:
+        return {}
+    from roofline.models.families.seeing import HEARING, SEEING  # noqa: PLC0415  (most networks have no tower)
+
+    tables = {"vision_config": SEEING, "audio_config": HEARING}
+    return {room: tables[room][kind] for room in stated if kind in tables[room]}
 
 
 def sight_of(source: Source, overrides: Mapping[str, Any]) -> Sight:
-    """The tower of the network that ``source`` is of, with what ``overrides`` edit of it.
+    """The towers of the network that ``source`` is of, with what ``overrides`` edit of them.
 
-    Raises ConfigError, in one line, for a field of it that cannot be read.
+    Raises ConfigError, in one line, for a field of them that cannot be read.
     """
-    fields = source.fields
-    if not sees(source):
+    fields, rooms = source.fields, _rooms(source)
+    if not rooms:
         return Sight()
-    kind, tower = str(fields["model_type"]), fields[_TOWER]
-    if not isinstance(tower, Mapping):
-        msg = f"{source.where}: {_TOWER}: given {shown(tower)}, expected a mapping, {{name: value}}"
-        raise ConfigError(msg)
-    from roofline.models.families.seeing import SEEING  # noqa: PLC0415
+    shape: dict[str, Any] = {}
+    unread: dict[str, Any] = {}
+    for room, tower in rooms.items():
+        shape[_ROOMS[room]], lost = _tower(source, room, tower, overrides)
+        unread |= {f"{room}.{key}": value for key, value in lost.items()}
+    whole = {**fields, **{name: value for name, value in overrides.items() if "." not in name}}
+    return Sight(str(fields["model_type"]), whole, shape, unread, _left_out(fields, rooms))
 
-    seeing, where = SEEING[kind], f"{source.where}: {_TOWER}"
-    family = seeing.tower(tower.get("model_type"))
-    if family is None:
-        known = ", ".join(seeing.towers)
-        msg = f"{where}: model_type {shown(tower.get('model_type'))} is not modelled; expected one of {known}"
+
+def _tower(source: Source, room: str, tower: Any, overrides: Mapping[str, Any]) -> tuple[Config, dict[str, Any]]:
+    """The tower that a file states in ``room``, and its fields that nothing reads."""
+    stated, where = source.fields[room], f"{source.where}: {room}"
+    if not isinstance(stated, Mapping):
+        msg = f"{where}: given {shown(stated)}, expected a mapping, {{name: value}}"
         raise ConfigError(msg)
-    edits = {name.removeprefix(f"{_TOWER}."): value for name, value in overrides.items() if of_tower(name)}
-    own = {name: value for name, value in tower.items() if name not in _NAMES}
-    read = mapped(family, {**_beside(source, seeing.lifted), **own, **edits}, where)
+    family = tower.tower(stated.get("model_type"))
+    if family is None:
+        known = ", ".join(tower.towers)
+        msg = f"{where}: model_type {shown(stated.get('model_type'))} is not modelled; expected one of {known}"
+        raise ConfigError(msg)
+    ours = (room, *_PROCESSORS)
+    edits = {k.removeprefix(f"{room}."): value for k, value in overrides.items() if k.partition(".")[0] in ours}
+    own = {name: value for name, value in stated.items() if name not in _NAMES}
+    read = mapped(family, {**_beside(source, tower.lifted), **own, **edits}, where)
     names = {option: key for key, option in family.rename.items()}
     config = parse_config(family.config, read.nested, where, names)
-    unread = {f"{_TOWER}.{key}": read.fields[key] for key in read.ignored if key in own or key in edits}
-    whole = {**fields, **{name: value for name, value in overrides.items() if "." not in name}}
-    return Sight(kind, whole, {"vision": config}, unread, _left_out(fields))
+    return config, {key: read.fields[key] for key in read.ignored if key in own or key in edits}
 
 
 def _beside(source: Source, lifted: str) -> dict[str, Any]:
@@ -102,7 +118,7 @@ def _beside(source: Source, lifted: str) -> dict[str, Any]:
     return found
 
 
-def _left_out(fields: Mapping[str, Any]) -> tuple[str, ...]:
-    """Towers of sound beside that of images."""
-    towers = sorted(name for name, own in fields.items() if name.endswith("audio_config") and own is not None)
-    return tuple(f"{name} is not counted" for name in towers)
+def _left_out(fields: Mapping[str, Any], rooms: Mapping[str, Any]) -> tuple[str, ...]:
+    """Towers that are not read, beside those that are."""
+    towers = sorted(name for name in fields if name.endswith(("vision_config", "audio_config")) and name not in rooms)
+    return tuple(f"{name} is not counted" for name in towers if fields[name] is not None)

@@ -16,6 +16,45 @@ _FLAT = {"qwen2_vl": "qwen2_vl_text", "qwen2_5_vl": "qwen2_5_vl_text"}
 _AHEAD = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules")
 
 
+_THINKER = "thinker_config"
+"""What an omni model calls its part that reads text, images and sound and writes text."""
+
+_SIZES = (
+    "hidden_size intermediate_size num_hidden_layers num_attention_heads vocab_size max_position_embeddings".split()
+)
+_SILENT = {
+    "llama": dict(zip(_SIZES, (4096, 11_008, 32, 32, 32_000, 2048), strict=True)),
+    "mistral": dict(zip(_SIZES, (4096, 14_336, 32, 32, 32_000, 131_072), strict=True)),
+    "qwen2": dict(zip(_SIZES, (4096, 22_016, 32, 32, 151_936, 32_768), strict=True)),
+}
+"""What the class of a text model takes for the sizes that a wrapper's file leaves out, as transformers writes it."""
+
+
+def opened(fields: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """The fields of a file, the thinker of an omni model in place of the whole; and what is left out of it, in words.
+
+    A text model within has the sizes that its file leaves out, where transformers would.
+
+    >>> opened({"model_type": "omni", "thinker_config": {"model_type": "thinker"}, "talker_config": {}})
+    ({'model_type': 'thinker'}, ('the thinker of "omni" alone is read; its talker_config is not counted',))
+    """
+    inner = fields.get(_THINKER)
+    if not isinstance(inner, Mapping):
+        return _filled(fields), ()
+    beside = {name: fields[name] for name in (*_OUTER, "processor", "video_processor") if name in fields}
+    return _filled({**beside, **inner}), (_said(fields, "thinker", _THINKER),)
+
+
+def _filled(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    text = fields.get("text_config")
+    if not isinstance(text, Mapping):
+        return fields
+    if str(fields.get("model_type")).endswith("_thinker"):  # untied where it is silent, whatever its text model's class
+        fields = {"tie_word_embeddings": False, **fields}
+    silent = _SILENT.get(str(text.get("model_type")), {})
+    return {**fields, "text_config": {**silent, **text}} if silent else fields
+
+
 def text_model(fields: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The fields of the network that is modelled, and what of the file is left out of it, in words.
 
@@ -36,11 +75,11 @@ def text_model(fields: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ..
     return {**{name: plain[name] for name in _OUTER if name in plain}, **text}, (_said(plain),)
 
 
-def _said(plain: Mapping[str, Any]) -> str:
+def _said(plain: Mapping[str, Any], read: str = "text model", room: str = "text_config") -> str:
     """What of a wrapper is not read, in words."""
-    towers = [name for name in plain if name.endswith("_config") and name not in ("text_config", *_OUTER)]
+    towers = [name for name in plain if name.endswith("_config") and name not in (room, *_OUTER)]
     rest = f"; its {' and '.join(sorted(towers))} {'is' if len(towers) == 1 else 'are'} not counted" if towers else ""
-    return f'the text model of "{plain.get("model_type")}" alone is read{rest}'
+    return f'the {read} of "{plain.get("model_type")}" alone is read{rest}'
 
 
 def _is_modelled(fields: Mapping[str, Any]) -> bool:

@@ -63,7 +63,7 @@ class Lengths(TypedDict, total=False):
 
 
 class Shown(TypedDict, total=False):
-    """Images"""
+    """Images and sound"""
 
     images: Annotated[
         int | None,
@@ -78,6 +78,12 @@ class Shown(TypedDict, total=False):
         Option("A video of each request, in place of images: its length, 30s.", usual="none", metavar="TIME"),
     ]
     fps: Annotated[float | None, Option("Frames of the video that are read, per second.", usual="2", metavar="RATE")]
+    audio: Annotated[
+        float | str | None,
+        Option(
+            "Sound of each request, whose tokens come to the prompt: its length, 30s.", usual="none", metavar="TIME"
+        ),
+    ]
 
 
 class PhaseOf(TypedDict, total=False):

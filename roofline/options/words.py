@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
-Phase: TypeAlias = Literal["encode", "prefill", "decode"]
+Phase: TypeAlias = Literal["encode", "listen", "prefill", "decode"]
 Attention: TypeAlias = Literal["fused", "materialised"]
 Count: TypeAlias = Literal["attended", "square"]
 LmHead: TypeAlias = Literal["last", "all"]
@@ -22,6 +22,6 @@ Picture: TypeAlias = Literal[
 PICTURES: tuple[str, ...] = get_args(Picture)
 PictureSize: TypeAlias = Literal["slide", "column"]
 ModelKind: TypeAlias = Literal[
-    "decoder", "hybrid", "state-space", "encoder", "encoder-decoder", "vision", "vlm", "traced"
+    "decoder", "hybrid", "state-space", "encoder", "encoder-decoder", "vision", "vlm", "audio", "omni", "traced"
 ]
 ModelOrder: TypeAlias = Literal["name", "family", "parameters", "layers", "hidden", "positions"]

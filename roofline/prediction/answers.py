@@ -144,13 +144,16 @@ class InputsAnswer(TypedDict):
     """The inputs as they were taken, defaults filled in."""
 
     batch: Annotated[int, Says("sequences at once, over all devices", "sequences")]
-    prompt: Annotated[int | None, Says("tokens in, those of images too; null for a lone step", "tokens")]
+    prompt: Annotated[int | None, Says("tokens in, those of images and sound too; null for a lone step", "tokens")]
     generate: Annotated[int | None, Says("tokens out; null for a lone step", "tokens")]
     context: Annotated[int | None, Says("a lone decode step: tokens it attends to", "tokens")]
     decoder_start: NotRequired[Annotated[int, Says("tokens that a decoder starts from, behind an encoder", "tokens")]]
     image_tokens: NotRequired[Annotated[int, Says("tokens of the prompt that are images'", "tokens")]]
     image_sequences: NotRequired[Annotated[int, Says("what the tower reads one by one: images, tiles, instants")]]
     image_patches: NotRequired[Annotated[int, Says("patches of each, a class token included")]]
+    sound_tokens: NotRequired[Annotated[int, Says("tokens of the prompt that are sound's", "tokens")]]
+    sound_sequences: NotRequired[Annotated[int, Says("what the tower of sound reads one by one")]]
+    sound_places: NotRequired[Annotated[int, Says("places of each, behind the convolutions")]]
     kv_block: Annotated[int, Says("tokens in a block of a paged KV cache, as the engine has it", "tokens")]
     chunk: Annotated[int | None, Says("chunked prefill: tokens of prompts that a forward pass reads, as the engine has "
                                       "it; null: prompts whole", "tokens")]  # fmt: skip

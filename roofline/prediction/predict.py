@@ -124,7 +124,7 @@ class Prediction:
 
     @property
     def request_s(self) -> float:
-        """Encode + prefill + all decode steps. [s]"""
+        """What is encoded + prefill + all decode steps. [s]"""
         return sum(phase.steps * phase.figures.time_s for phase in self.phases.values())
 
     @property
@@ -133,8 +133,7 @@ class Prediction:
 
         Encode + prefill behind an encoder.
         """
-        encodes = Phase.ENCODE in self.model.phases or self.workload.pictures is not None
-        needed = [Phase.ENCODE] * encodes + [Phase.PREFILL] * (Phase.PREFILL in self.model.phases)
+        needed = [phase for phase in self.model.phases if not phase.one_token] + [*self.workload.shown.phases]
         if Phase.PREFILL not in needed or not set(needed) <= set(self.phases):
             return None
         return sum(self.phases[phase].figures.time_s for phase in needed)
@@ -289,9 +288,11 @@ class Prediction:
             "kernels": self.constants.kernels.attention,
         }
         asked = {name: value for name, value in asdict(self.workload).items() if name != "decoder_start" or value}
-        del asked["pictures"]
-        if (shown := self.workload.pictures) is not None:
-            asked |= {"image_tokens": shown.tokens, "image_sequences": shown.sequences, "image_patches": shown.patches}
+        del asked["shown"]
+        if (seen := self.workload.shown.pictures) is not None:
+            asked |= {"image_tokens": seen.tokens, "image_sequences": seen.sequences, "image_patches": seen.patches}
+        if (heard := self.workload.shown.sounds) is not None:
+            asked |= {"sound_tokens": heard.tokens, "sound_sequences": heard.sequences, "sound_places": heard.places}
         if self.workload.context is not None:
             asked |= {"generate": None} if self.workload.decoder_start else {"prompt": None, "generate": None}
         what = self.compression

@@ -277,8 +277,8 @@ def _lettered(trace: Trace, request: Request) -> Workload:
     elif Phase.DECODE in request.phases:
         given[GENERATE] = (workload.generate, 2, longest)
     made: dict[str, Any] = {name: letter(trace, Letter(name, *numbers, whole=True)) for name, numbers in given.items()}
-    if workload.pictures is not None and "prompt" in made:
-        made["prompt"] += workload.pictures.tokens
+    if "prompt" in made:
+        made["prompt"] += workload.shown.tokens
     return replace(workload, **made)
 
 

@@ -137,9 +137,9 @@ def asked_at(request: Request, **lengths: int) -> Request:
 
 def _work(model: Model, program: Program, engine: Engine, asked: RequestOptions) -> tuple[tuple[Phase, ...], Workload]:
     """The phases that run, and batch and lengths. Raises RooflineError for what does not go together."""
-    pictures = shown_by(model, asked)
-    phases = _phases(program, asked, model, sees=pictures is not None)
-    workload = read_workload(asked, model, phases, engine.kv_block, engine.pass_tokens, pictures)
+    shown = shown_by(model, asked)
+    phases = _phases(program, asked, model, shown.phases)
+    workload = read_workload(asked, model, phases, engine.kv_block, engine.pass_tokens, shown)
     if Phase.DECODE in phases and workload.decode_steps == 0:
         phases = tuple(name for name in phases if not name.one_token)
     return phases, workload
@@ -228,10 +228,11 @@ def _refuse_loaded(room: str, fields: Mapping[str, Any]) -> None:
         raise UsageError(msg)
 
 
-def _phases(program: Program, asked: RequestOptions, model: Model, *, sees: bool) -> tuple[Phase, ...]:
+def _phases(program: Program, asked: RequestOptions, model: Model, shown: tuple[Phase, ...]) -> tuple[Phase, ...]:
     """The phases to predict: the one asked for, all that the model runs, or decode alone when a context is given.
 
-    A decoder without a head, which embeds, runs no decode unless it is asked to; a tower runs where it sees something.
+    A decoder without a head, which embeds, runs no decode unless it is asked to; a tower runs where it is ``shown``
+    something.
     """
     phase = None if asked["phase"] is None else Phase(asked["phase"])
     if asked["context"] is not None:
@@ -239,9 +240,10 @@ def _phases(program: Program, asked: RequestOptions, model: Model, *, sees: bool
             msg = f"context is the attended length of one decode step; it does not go with phase {phase}"
             raise UsageError(msg)
         phase = Phase.DECODE
-    there = program.phases if sees else tuple(each for each in program.phases if each in model.phases)
+    there = tuple(each for each in program.phases if each in (*model.phases, *shown))
     if phase is not None and phase not in there:
-        hint = "; it encodes images: give some" if phase in program.phases else ""
+        gives = {Phase.ENCODE: "; it encodes images: give some", Phase.LISTEN: "; it hears sound: give some"}
+        hint = gives[phase] if phase in program.phases and phase.encodes else ""
         msg = f"{model.name} has no {phase} phase; it has {', '.join(there)}{hint}"
         raise WorkloadError(msg)
     if phase is not None:

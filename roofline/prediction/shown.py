@@ -1,4 +1,4 @@
-"""What a request shows a network that sees: images, or a video, as its processor makes sequences and tokens of them."""
+"""What a request shows a network that sees or plays to one that hears, as its processor makes sequences of them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,45 @@ import re
 from roofline.errors import UsageError, WorkloadError, shown
 from roofline.models.model import Model
 from roofline.options.verbs import RequestOptions, ServingOptions
-from roofline.program.traffic.lengths import Pictures
+from roofline.program.traffic.lengths import Pictures, Shown, Sounds
 from roofline.units import parse_quantity
 
-_MOST_IMAGES, _LONGEST_SIDE = 100_000, 100_000
+_MOST_IMAGES, _LONGEST_SIDE, _LONGEST_S = 100_000, 100_000, 1e6
 _USUAL_SIZE, _USUAL_FPS = "1024x768", 2.0
 _FRAMES = 4, 768
 """The fewest and the most frames of a video that are read: the defaults of Qwen's processors."""
 
 
-def shown_by(model: Model, asked: RequestOptions | ServingOptions) -> Pictures | None:
-    """The images or the video that options ask for; None where they ask for none.
+def shown_by(model: Model, asked: RequestOptions | ServingOptions) -> Shown:
+    """The images or the video, and the sound, that options ask for; nothing where they ask for none.
 
-    Raises UsageError for flags that do not go together, WorkloadError where the network sees nothing.
+    Raises UsageError for flags that do not go together, WorkloadError where the network sees or hears nothing.
     """
+    return Shown(_seen_by(model, asked), _heard_by(model, asked))
+
+
+def _heard_by(model: Model, asked: RequestOptions | ServingOptions) -> Sounds | None:
+    """The sound."""
+    audio = asked.get("audio")
+    if audio is None:
+        return None
+    _check_context(asked, "hears nothing")
+    if model.hearing is None:
+        msg = f"{model.name} hears no sound; leave audio out (models list --kind audio)"
+        raise WorkloadError(msg)
+    from roofline.models.towers.hearing.rules import sounds  # noqa: PLC0415  (most requests play nothing)
+
+    return sounds(model.hearing, _seconds(audio, "audio"))
+
+
+def _check_context(asked: RequestOptions | ServingOptions, why: str) -> None:
+    if asked.get("context") is not None:
+        msg = f"context is one decode step, which {why}; give prompt and generate in its place"
+        raise UsageError(msg)
+
+
+def _seen_by(model: Model, asked: RequestOptions | ServingOptions) -> Pictures | None:
+    """The images or the video."""
     images, video = asked.get("images"), asked.get("video")
     if images is None and video is None:
         if alone := [name for name in ("image_size", "fps") if asked.get(name) is not None]:
@@ -30,9 +55,7 @@ def shown_by(model: Model, asked: RequestOptions | ServingOptions) -> Pictures |
     if images is not None and video is not None:
         msg = "images and video: one request shows the one or the other; leave one out"
         raise UsageError(msg)
-    if asked.get("context") is not None:
-        msg = "context is one decode step, which sees no images; give prompt and generate in its place"
-        raise UsageError(msg)
+    _check_context(asked, "sees no images")
     if model.tower is None:
         msg = (
             f"{model.name} sees no images; leave {'images' if video is None else 'video'} out (models list --kind vlm)"
@@ -64,16 +87,22 @@ def _sides(text: object) -> tuple[int, int]:
 
 def _frames(video: object, fps: object) -> int:
     """The frames of a video that are read."""
-    seconds = float(video) if _is_number(video) else parse_quantity(video, "time_s")  # type: ignore[arg-type]
+    seconds = _seconds(video, "video")
     rate = _USUAL_FPS if fps is None else fps
     if not _is_number(rate) or not 0 < float(rate) <= 1000:  # type: ignore[arg-type]
         msg = f"fps {shown(rate)}: expected a number above 0, to 1000"
         raise UsageError(msg)
-    if not 0 < seconds < float("inf"):
-        msg = f"video {shown(video)}: expected a length above 0, such as 30s"
-        raise UsageError(msg)
     least, most = _FRAMES
     return int(min(max(seconds * float(rate), least), most))  # type: ignore[arg-type]
+
+
+def _seconds(length: object, name: str) -> float:
+    """A length in seconds."""
+    seconds = float(length) if _is_number(length) else parse_quantity(length, "time_s")  # type: ignore[arg-type]
+    if not 0 < seconds <= _LONGEST_S:
+        msg = f"{name} {shown(length)}: expected a length above 0, to {_LONGEST_S:,.0f} s, such as 30s"
+        raise UsageError(msg)
+    return seconds
 
 
 def _is_number(value: object) -> bool:

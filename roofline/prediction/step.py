@@ -76,8 +76,8 @@ class Steps:
         """B, T and S of one forward pass: B is a microbatch of a replica, or what a chunk holds of prompts."""
         whole, batch = self.workload.sizes(phase), exact(self.workload.batch // self.layout.dp)
         pieces = self.workload.pieces if phase is Phase.PREFILL else 1
-        shown = self.workload.pictures
-        batch *= shown.sequences if phase.encodes and shown is not None else 1
+        shown = self.workload.shown.sizes(phase)
+        batch *= 1 if shown is None else shown["B"]
         return {**whole, "B": batch * pieces / maximum(self.parts(phase), self.passes(phase))}
 
     def costs(self, phase: Phase) -> tuple[Cost, ...]:

@@ -1,4 +1,4 @@
-"""The phases of a request, encode, prefill, decode, and of a training step, forward and backward: an entry each."""
+"""The phases of a request, encode, listen, prefill, decode, and of a training step, forward and backward."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ class Phase(StrEnum):
     """A kind of step, by its name.
 
     ``one_token``: a step takes one token of each sequence, so that a request has many of it, each after the one before;
-    else a step reads whole prompts. ``encodes``: what it reads is the input of an encoder. ``trains``: it is a part of
-    a training step, not of a request.
+    else a step reads whole prompts. ``encodes``: what it reads is the input of an encoder; ``listen`` is the encoder of
+    sound in front of a decoder. ``trains``: it is a part of a training step, not of a request.
 
     >>> Phase("decode").one_token, Phase.PREFILL.one_token, str(Phase.ENCODE)
     (True, False, 'encode')
@@ -29,6 +29,7 @@ class Phase(StrEnum):
         return phase
 
     ENCODE = "encode", False, True
+    LISTEN = "listen", False, True
     PREFILL = "prefill"
     DECODE = "decode", True
     FORWARD = "forward", False, False, True

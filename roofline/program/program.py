@@ -14,7 +14,7 @@ from roofline.program.op import CARRIED, Op, Role, Tensor
 from roofline.program.phases import PHASES, Phase
 
 TOWER = "tower_"
-"""What the names of the groups of a tower of images begin with."""
+"""What the names of the groups of a tower, of images or of sound, begin with."""
 
 
 @frozen
@@ -37,7 +37,7 @@ class Group:
 
     @property
     def in_tower(self) -> bool:
-        """Whether it is of a tower that images go through, in front of a decoder."""
+        """Whether it is of a tower that images or sound go through, in front of a decoder."""
         return self.name.startswith(TOWER)
 
     def times(self, sizes: Sizes) -> Number:

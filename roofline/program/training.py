@@ -75,10 +75,10 @@ def backward_passes(forward: Sequence[Group], trained: Callable[[Tensor], bool])
 def forward_groups(program: Program) -> list[Group]:
     """The groups of a forward pass over whole sequences, in a phase of its own, the decoder's after the encoder's."""
     phases = program.phases
-    behind = Phase.ENCODE in phases and len(phases) > 1
+    behind = phases[0].encodes and len(phases) > 1
     found: list[Group] = []
     for group in program.groups:
-        if Phase.ENCODE in group.phases and behind:
+        if behind and any(phase.encodes for phase in group.phases):
             lengths: dict[str, Binding] = {"T": "M", "S": "M"}
             name = group.name if not group.name.startswith("decoder") else f"{group.name}.cross"
             found.append(replace(group, name=name, local={**lengths, **group.local}))

@@ -13,7 +13,7 @@ from roofline.options.verbs import RequestOptions
 from roofline.program.axes import Sizes
 from roofline.program.op import Op, Role, Tensor
 from roofline.program.phases import Phase
-from roofline.program.traffic.lengths import Lengths, Pictures
+from roofline.program.traffic.lengths import NOTHING, Lengths, Shown
 
 BLOCKS: dict[str, tuple[int, int]] = {
     "iq1_s": (256, 50),
@@ -136,7 +136,8 @@ class Workload:
     None where it reads all of them whole.
     ``decoder_start``: with how many tokens the decoder behind an encoder begins; ``prompt`` is then what the encoder
     reads. None where there is one stack.
-    ``pictures``: what a request shows a network that sees; their tokens are a part of the ``prompt``.
+    ``shown``: images and sound of a request, to a network that sees or hears; their tokens are a part of the
+    ``prompt``.
     """
 
     batch: int
@@ -146,7 +147,7 @@ class Workload:
     kv_block: int = 1
     decoder_start: int | None = None
     chunk: int | None = None
-    pictures: Pictures | None = None
+    shown: Shown = NOTHING
 
     def __post_init__(self) -> None:
         for name in ("batch", "prompt", "generate", "context", "kv_block", "chunk"):
@@ -186,19 +187,21 @@ class Workload:
 
     @property
     def text(self) -> int:
-        """The tokens of the prompt that are no images'."""
-        return self.prompt if self.pictures is None else self.prompt - self.pictures.tokens
+        """The tokens of the prompt that are no images' and no sound's."""
+        return self.prompt - self.shown.tokens
 
     def read(self, phases: Collection[Phase]) -> int:
         """The tokens of a request that ``phases`` read, all but those that it generates.
 
-        >>> Workload(1, 700, 1, pictures=Pictures(1, 1024, 256, 64)).read((Phase.ENCODE,))
+        >>> from roofline.program.traffic.lengths import Pictures
+        >>> Workload(1, 700, 1, shown=Shown(Pictures(1, 1024, 256, 64))).read((Phase.ENCODE,))
         256
         """
         if not any(phase.encodes for phase in phases):
             return self.first
-        lone = self.pictures is not None and Phase.PREFILL not in phases
-        return self.pictures.tokens if lone and self.pictures is not None else self.prompt
+        if not self.shown.phases or Phase.PREFILL in phases:
+            return self.prompt
+        return self.shown.only(phases).tokens
 
     @property
     def longest(self) -> int:
@@ -216,8 +219,8 @@ class Workload:
 
     def check_positions(self, phase: Phase, lengths: Lengths) -> None:
         """Raises WorkloadError if this phase needs more positions than the model has."""
-        if phase.encodes and self.pictures is not None:
-            return  # images are resized
+        if phase in self.shown.phases:
+            return  # images are resized, and a sound's length is known to be read
         needed, limit = (self.prompt, lengths.positions) if phase.encodes else (self.longest, lengths.output)
         if needed <= limit:
             self._check_asked(lengths)
@@ -287,8 +290,8 @@ class Workload:
         >>> {k: str(v) for k, v in Workload(2, 8, 4, decoder_start=1).step(Phase.DECODE, 2, 3).items()}
         {'B': '2', 'T': '1', 'S': '3', 'M': '8'}
         """
-        if phase.encodes and (shown := self.pictures) is not None:
-            return _exact({"B": batch * shown.sequences, "T": shown.patches, "S": shown.patches, "w": shown.window})
+        if (shown := self.shown.sizes(phase)) is not None:
+            return _exact({**shown, "B": batch * shown["B"]})
         behind = self.decoder_start is not None
         new, attended, encoded = length, length, length
         if phase.one_token:
@@ -305,7 +308,7 @@ class Workload:
         'prompt 8, decoder start 1, generate 4'
         """
         told = [("prompt", self.prompt)]
-        told += [("image tokens", self.pictures.tokens)] if self.pictures is not None else []
+        told += [(f"{name} tokens", one.tokens) for name, one in self.shown.each]
         if self.context is not None:
             told = [*(told if self.decoder_start is not None else []), ("context", self.context)]
         elif not all(phase.encodes for phase in phases):
@@ -340,12 +343,12 @@ def read_workload(
     phases: tuple[Phase, ...],
     kv_block: int = 1,
     chunk: int | None = None,
-    pictures: Pictures | None = None,
+    shown: Shown = NOTHING,
 ) -> Workload:
     """The workload that options ask ``phases`` of ``model`` for. An encoder-decoder's prompt is what its encoder reads.
 
     ``kv_block`` and ``chunk`` are its engine's; a few tokens that a decoder starts from are no prompt to be cut. What
-    is asked as the prompt is text, to which the tokens of ``pictures`` come.
+    is asked as the prompt is text, to which the tokens of what is ``shown`` come.
     Raises UsageError for flags that do not go together, WorkloadError for what the network refuses.
     """
     lengths, prompt, generate, context = model.lengths, asked["prompt"], asked["generate"], asked["context"]
@@ -353,10 +356,10 @@ def read_workload(
     default_generate = min(DEFAULT_GENERATE, max(1, lengths.output // 2)) if Phase.DECODE in phases else 1
     generated = default_generate if generate is None else generate
     given = default_prompt(lengths, phases, generated) if prompt is None else prompt
-    given += pictures.tokens if pictures is not None else 0
+    given += shown.tokens
     start = lengths.decoder_start
     cut = chunk if start is None else None
-    workload = Workload(asked["batch"], given, generated, context, kv_block, start, cut, pictures)
+    workload = Workload(asked["batch"], given, generated, context, kv_block, start, cut, shown)
     if all(each.one_token for each in phases) and context is None and generated == 1:
         msg = "generate 1 has no decode step: the first token comes from prefill; generate 2 or more, or give a context"
         raise UsageError(msg)

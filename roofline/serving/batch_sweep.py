@@ -265,7 +265,7 @@ def _layouts(question: Question, recipe: Recipe, hardware: Hardware, running: Ru
     engine, experts = running.engine.name, "E" in question.program.sizes
     found = replica_layouts(quantized(question.program, recipe), hardware.reach)
     traffic = question.traffic
-    staged = question.staged and not (question.speculation or traffic.reads or traffic.pictures)
+    staged = question.staged and not (question.speculation or traffic.reads or traffic.shown.phases)
     return [layout for layout in found if (staged or layout.pp == 1) and can_launch(layout, engine, experts=experts)]
 
 

@@ -32,7 +32,7 @@ import numpy as np
 from roofline.classes import frozen
 from roofline.cost.cost import Cost, step_cost
 from roofline.engines.engine import Engine
-from roofline.number import Grid, Number
+from roofline.number import Grid, Number, as_float
 from roofline.parallelism.layout import Layout
 from roofline.program.phases import Phase
 from roofline.program.program import Program
@@ -247,12 +247,12 @@ def decoding_costs(
 def encoding_costs(
     program: Program, precision: Precision, traffic: Traffic, engine: Engine | None = None
 ) -> tuple[Cost, ...]:
-    """The images of one request through the tower; nothing where it shows none."""
-    if traffic.pictures is None:
-        return ()
-    shown = traffic.pictures
-    sizes = {"B": shown.sequences, "T": shown.patches, "S": shown.patches, "w": shown.window}
-    return step_cost(program, Phase.ENCODE, {name: float(size) for name, size in sizes.items()}, precision, engine)
+    """The images and the sound of one request through the towers; nothing where it has none."""
+    found: list[Cost] = []
+    for phase in traffic.shown.phases:
+        sizes = traffic.shown.sizes(phase) or {}
+        found += step_cost(program, phase, {name: as_float(size) for name, size in sizes.items()}, precision, engine)
+    return tuple(found)
 
 
 def reading_costs(

@@ -10,7 +10,7 @@ import numpy as np
 
 from roofline.classes import frozen
 from roofline.cost.residency import FloatWidths, activation_peak, weights_bytes
-from roofline.number import Grid, Number, exact
+from roofline.number import Grid, Number, as_float, exact
 from roofline.program.axes import Sizes
 from roofline.program.phases import Phase
 from roofline.program.program import Program
@@ -208,13 +208,13 @@ def cache_of(program: Program, precision: Precision, lengths: Grid) -> Grid:
 
 
 def _encoding(program: Program, precision: Precision, traffic: Traffic) -> float:
-    """Activations of the images of one request in the tower. [B]"""
-    if traffic.pictures is None:
-        return 0.0
-    sizes: dict[str, Number] = {letter: float(size) for letter, size in program.sizes.items()}
-    shown = traffic.pictures
-    sizes |= {"B": float(shown.sequences), "T": float(shown.patches), "S": float(shown.patches), "w": shown.window}
-    return float(activation_peak(program, Phase.ENCODE, sizes, FloatWidths(precision)))
+    """Activations of the images, or of the sound, of one request in the tower. [B]"""
+    peaks = [0.0]
+    for phase in traffic.shown.phases:
+        sizes: dict[str, Number] = {letter: float(size) for letter, size in program.sizes.items()}
+        sizes |= {letter: as_float(size) for letter, size in (traffic.shown.sizes(phase) or {}).items()}
+        peaks.append(float(activation_peak(program, phase, sizes, FloatWidths(precision))))
+    return max(peaks)
 
 
 def _reading(

@@ -163,7 +163,7 @@ class Question:
         if reads:
             self._check_one_pass()
             return
-        if self.traffic.pictures and (self.asked["pools"] or self.only is not None):
+        if self.traffic.shown.phases and (self.asked["pools"] or self.only is not None):
             msg = "images: pools that prefill or decode alone are modelled without an encoder; leave the pools out"
             raise UsageError(msg)
         draft = self.speculation.draft if self.speculation else None
@@ -205,11 +205,11 @@ def read_question(model: str | Path | Mapping[str, Any] | Model, **options: Unpa
     ('vllm', None, 0.1, 'chat')
     """
     found = edited_model(model, edits_by_room(options["set"] or {})["model"])
-    pictures = shown_by(found, options)
+    shown = shown_by(found, options)
     traffic = read_passes(options, found) if found.reads else read_traffic(options, found.lengths.output)
     return Question(
         found,
-        traffic if pictures is None else traffic.showing(pictures),
+        traffic.showing(shown) if shown.phases else traffic,
         options,
         Conventions(routing=options["routing"]),
         read_speculation(options, found),

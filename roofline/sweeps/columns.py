@@ -56,7 +56,7 @@ KEPT_OF_TRAINING = (
 )  # fmt: skip
 """Kept of training steps where a study does not say."""
 
-_PHASES = ("encode", "prefill", "decode")
+_PHASES = ("encode", "listen", "prefill", "decode")
 _OF_PHASE = ("time_s", "bound_s", "low_s", "high_s", "flops", "bytes", "mfu", "mbu", "energy_j")
 COLUMNS = (*KEPT, "power_w", *(f"{phase}_{name}" for phase in _PHASES for name in _OF_PHASE), *TRAINED)
 """All that may be kept."""

@@ -48,7 +48,9 @@ def limits_in(phase: str, limits: Sequence[Limits]) -> tuple[Limits, ...]:
     >>> limits_in("decode", [Limits(0.5, 0.02), Limits(0.6, 0.02)])
     (Limits(ttft_s=None, tpot_s=0.02),)
     """
-    has = {"encode": (), "train": (), "prefill": ("ttft_s",), "decode": ("tpot_s",)}.get(phase, ("ttft_s", "tpot_s"))
+    has = {"encode": (), "listen": (), "train": (), "prefill": ("ttft_s",), "decode": ("tpot_s",)}.get(
+        phase, ("ttft_s", "tpot_s")
+    )
     return tuple(dict.fromkeys(Limits(**{name: getattr(each, name) for name in has}) for each in limits))
 
 

@@ -110,8 +110,8 @@ def read_training(
     if network.lengths.decoder_start is not None:
         msg = f"{network.name} is an encoder-decoder, whose training is not modelled: it takes two lengths"
         raise WorkloadError(msg)
-    if network.tower is not None:
-        msg = f"{network.name} sees, and training is modelled without a tower; give its text model by itself"
+    if network.tower is not None or network.hearing is not None:
+        msg = f"{network.name} sees or hears, and training is modelled without a tower; give its text model by itself"
         raise WorkloadError(msg)
     known = fleet_of(hardware).device
     device = known if isinstance(known, HardwareSpec) else load_hardware(known, overrides=fields["hardware"])

@@ -347,7 +347,7 @@ def test_models_list_and_show() -> None:
         ((*PREDICT, "--context", "0"), "context 0"),
         ((*PREDICT, "--context", "5", "--phase", "prefill"), "phase prefill"),
         ((*PREDICT, "--phase", "decode", "--generate", "1"), "generate 1 has no decode step"),
-        ((*PREDICT, "--phase", "train"), "--phase 'train': expected encode or prefill or decode"),
+        ((*PREDICT, "--phase", "train"), "--phase 'train': expected encode or listen or prefill or decode"),
         ((*PREDICT, "--count", ""), "--count '': expected attended or square"),
         ((*PREDICT, "--lm-head", "first"), "--lm-head 'first': expected last or all"),
         ((*PREDICT, "--constants", "best"), "--constants 'best': expected datasheet or class"),

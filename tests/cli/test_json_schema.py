@@ -47,7 +47,7 @@ COMMANDS = {
         "bert-base --hardware xeon",
         "bert-base --hardware 7xh100 --tp 1 --cp 1 --pp 1",
         "llama-3.1-8b --hardware h100 --context 500 --reserve 2GiB",
-        "qwen3-vl-8b --hardware h100 --images 1 --image-size 640x480",
+        "qwen2.5-omni-7b --hardware h100 --images 1 --image-size 640x480 --audio 10s",
         "qwen3-vl-8b --hardware h100 --video 10s --fps 1",
     ],
     "compare": [
@@ -56,7 +56,7 @@ COMMANDS = {
         "llama-3.1-8b --hardware h100 --launch tensorrt-llm --verify",
         "bge-m3 --hardware h100 --latency 50ms --api 1/0",
         "bge-m3 --hardware h100",
-        "qwen3-vl-8b --hardware h100 --images 1",
+        "qwen2.5-omni-7b --hardware h100 --images 1 --audio 10s",
     ],
     "size": [
         "llama-3.1-8b --hardware h100,l40s --load 50req/s --pools",
@@ -65,7 +65,7 @@ COMMANDS = {
         "llama-3.1-8b --hardware h100 --users 30 --activity 0.2 --budget 1MUSD --power 40kW --prompt 512 --generate 16"
         " --ttft p95:500ms --tpot p99:50ms --launch vllm --verify",
         "resnet-50 --hardware h100,l40s --load 5kreq/s --latency 50ms",
-        "qwen3-vl-8b --hardware h100 --images 1 --load 5req/s",
+        "qwen2.5-omni-7b --hardware h100 --images 1 --audio 10s --load 5req/s",
     ],
     "train": [
         "gpt2 --hardware h100,8xl40s --batch 64 --tokens 1B --pp 1",

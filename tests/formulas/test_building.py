@@ -363,7 +363,7 @@ def test_parts_of_a_model() -> None:
         ({"op": ""}, "op is empty"),
         ({"op": "upp"}, "op \"upp\": llama-3.1-8b has no such operator or group; did you mean up?"),
         ({"phase": Phase.ENCODE}, "llama-3.1-8b has no encode phase; it has prefill, decode"),
-        ({"phase": "warmup"}, "--phase 'warmup': expected encode or prefill or decode"),
+        ({"phase": "warmup"}, "--phase 'warmup': expected encode or listen or prefill or decode"),
         ({}, "llama-3.1-8b runs in prefill and decode: name a phase"),
         ({"quantity": "flop"}, "--quantity 'flop': did you mean flops?"),
         ({"phase": Phase.DECODE, "keep": "?"}, 'keep "?": no such letter or word; known: '),

@@ -154,7 +154,7 @@ def test_inheritance_is_one_deep() -> None:
     bases = {node.name: [ast.unparse(base) for base in node.bases] for tree in plain for node in ast.walk(tree)
              if isinstance(node, ast.ClassDef)}  # fmt: skip
     roots = {"BaseModel", "Door", "Exception", "RooflineError", "Block", "Config", "Data", "Correction", "Corrections",
-             "Record", "Closed", "Answer", "Remembering"}  # fmt: skip
+             "Record", "Closed", "Answer", "Remembering", "TowerStack"}  # fmt: skip
     for name, parents in bases.items():
         assert all(p in roots or p not in bases for p in parents), f"{name} inherits {parents}"
 
@@ -258,17 +258,17 @@ def test_the_test_of_start_up_can_fail() -> None:
 
 
 SERVING = (
-    "--workload --prompt --generate --prefix-hits --images --image-size --video --fps --ttft --tpot --latency --dtype "
-    "--weight-dtype --activation-dtype --kv-dtype --state-dtype --lora --routing --engine --kernels --constants "
-    "--speculate --draft --pools --reserve --price-kind --prices --years --chassis --pue --power-price --hosting "
-    "--utilization --api --set"
+    "--workload --prompt --generate --prefix-hits --images --image-size --video --fps --audio --ttft --tpot --latency "
+    "--dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --lora --routing --engine --kernels "
+    "--constants --speculate --draft --pools --reserve --price-kind --prices --years --chassis --pue --power-price "
+    "--hosting --utilization --api --set"
 )
 VERBS = {
-    "predict": "--hardware --batch --prompt --generate --context --images --image-size --video --fps --phase --dtype "
-    "--weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity --lora --routing --count --lm-head "
-    "--engine --kernels --constants --reserve --set --tp --pp --dp --ep --cp --dcp --sp --input --dims --strict "
-    "--from --launch --verify --json --output -o --wide --quiet --no-color --explain --sensitivity --operators "
-    "--plot --check --help-all",
+    "predict": "--hardware --batch --prompt --generate --context --images --image-size --video --fps --audio --phase "
+    "--dtype --weight-dtype --activation-dtype --kv-dtype --state-dtype --prune --sparsity --lora --routing --count "
+    "--lm-head --engine --kernels --constants --reserve --set --tp --pp --dp --ep --cp --dcp --sp --input --dims "
+    "--strict --from --launch --verify --json --output -o --wide --quiet --no-color --explain --sensitivity "
+    "--operators --plot --check --help-all",
     "op": "--hardware --m --k --n --batch --query --context --heads --kv-heads --head-dim --rope-dim --value-dim "
     "--latent-dim --causal --full --rule --key-heads --key-dim --chunk --channels --taps --rows --columns --inputs "
     "--tokens --experts --topk --hidden --width --operation --message-bytes "

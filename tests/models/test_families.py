@@ -28,6 +28,7 @@ NO_DEFAULT = {
     ("t5", "max_position_embeddings"),
     # Set on its class beside the fields, and true, as in all of BERT's kin.
     ("nomic_bert", "tie_word_embeddings"),
+    ("qwen3_omni_moe_text", "tie_word_embeddings"),
 }
 
 

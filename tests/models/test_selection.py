@@ -23,7 +23,8 @@ def listed(*flags: str) -> list[str]:
 
 def test_each_preset_is_of_one_kind_and_the_kinds_are_all_of_them() -> None:
     kinds = Counter(kind_of(model) for model in EVERY)
-    assert set(kinds) == {"decoder", "hybrid", "state-space", "encoder", "encoder-decoder", "vision", "vlm"}
+    perceiving = {"vision", "vlm", "audio", "omni"}
+    assert set(kinds) == {"decoder", "hybrid", "state-space", "encoder", "encoder-decoder", *perceiving}
     assert sum(len(select(EVERY, kind=kind)) for kind in kinds) == len(EVERY)
     assert {kind_of(load_model(name)) for name in ("clip-text-large", "bert-base", "modernbert-base")} == {"encoder"}
 

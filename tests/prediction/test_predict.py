@@ -230,7 +230,7 @@ def test_prefill_alone_may_use_every_position() -> None:
     ("keywords", "error", "text"),
     [
         ({"context": 9, "phase": Phase.PREFILL}, UsageError, "it does not go with phase prefill"),
-        ({"phase": "train"}, UsageError, "--phase 'train': expected encode or prefill or decode"),
+        ({"phase": "train"}, UsageError, "--phase 'train': expected encode or listen or prefill or decode"),
         ({"phase": Phase.ENCODE}, WorkloadError, "llama-2-7b has no encode phase; it has prefill, decode"),
         ({"phase": Phase.DECODE, "generate": 1}, UsageError, "generate 1 has no decode step"),
         ({"batch": 0}, UsageError, "batch 0: expected a whole number from 1"),

@@ -1,4 +1,4 @@
-"""Small random networks that see, with Hugging Face field names, and what their modules are run on."""
+"""Small random networks that see or hear, with Hugging Face field names, and what their modules are run on."""
 
 from __future__ import annotations
 
@@ -184,6 +184,49 @@ def _gemma4(draw: st.DrawFn) -> dict[str, Any]:
     return {"text_config": text, "vision_config": tower, "audio_config": None}
 
 
+def _sound(draw: st.DrawFn, **more: Any) -> dict[str, Any]:
+    heads, inner = draw(FEW), draw(st.sampled_from((1, 2, 4)))
+    return {
+        "d_model": 16 * heads,
+        "encoder_layers": draw(FEW),
+        "encoder_attention_heads": heads,
+        "encoder_ffn_dim": 16 * heads * inner,
+        "num_mel_bins": draw(st.integers(1, 9)),
+        "max_source_positions": 20,
+        **more,
+    }
+
+
+def _qwen2_audio(draw: st.DrawFn) -> dict[str, Any]:
+    tower = _sound(draw, model_type="qwen2_audio_encoder")
+    return {"text_config": text_of(draw, "qwen2"), "audio_config": tower}
+
+
+_VOXTRAL = {"d_model": "hidden_size", "encoder_layers": "num_hidden_layers",
+            "encoder_attention_heads": "num_attention_heads", "encoder_ffn_dim": "intermediate_size"}  # fmt: skip
+
+
+def _voxtral(draw: st.DrawFn) -> dict[str, Any]:
+    tower = {_VOXTRAL.get(name, name): value for name, value in _sound(draw, model_type="voxtral_encoder").items()}
+    return {"text_config": text_of(draw, "llama", head_dim=16), "audio_config": tower}
+
+
+def _qwen2_5_omni(draw: st.DrawFn) -> dict[str, Any]:
+    text = text_of(draw, "qwen2_5_omni_text")
+    tower = _qwen_tower(draw, text["hidden_size"], fullatt_block_indexes=[0])
+    tower["window_size"] = tower["patch_size"] * tower["spatial_merge_size"]
+    sound = _sound(draw, n_window=draw(FEW), output_dim=text["hidden_size"])
+    return {"text_config": text, "vision_config": tower, "audio_config": sound}
+
+
+def _qwen3_omni(draw: st.DrawFn) -> dict[str, Any]:
+    text = text_of(draw, "qwen3_omni_moe_text", **_EXPERTS)
+    tower = _qwen_tower(draw, text["hidden_size"], num_position_embeddings=4, deepstack_visual_indexes=[0])
+    windows = {"n_window_infer": draw(st.sampled_from((100, 200, 350))), "downsample_hidden_size": draw(FEW)}
+    sound = _sound(draw, n_window=50, output_dim=text["hidden_size"], **windows)
+    return {"text_config": text, "vision_config": tower, "audio_config": sound}
+
+
 _EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 5}
 
 SEEN: dict[str, tuple[str, Draw]] = {
@@ -199,6 +242,8 @@ SEEN: dict[str, tuple[str, Draw]] = {
     "llava": ("LlavaForConditionalGeneration", _llava),
     "llava_next": ("LlavaNextForConditionalGeneration", _llava_next),
     "mistral3": ("Mistral3ForConditionalGeneration", _mistral3),
+    "qwen2_5_omni_thinker": ("Qwen2_5OmniThinkerForConditionalGeneration", _qwen2_5_omni),
+    "qwen3_omni_moe_thinker": ("Qwen3OmniMoeThinkerForConditionalGeneration", _qwen3_omni),
     "qwen2_5_vl": ("Qwen2_5_VLForConditionalGeneration", _qwen2_5),
     "qwen2_vl": ("Qwen2VLForConditionalGeneration", _qwen2),
     "qwen3_5": ("Qwen3_5ForConditionalGeneration", _qwen3("qwen3_5_text")),
@@ -209,8 +254,16 @@ SEEN: dict[str, tuple[str, Draw]] = {
 """``model_type`` -> its class, and how a small one is drawn."""
 
 
+HEARD: dict[str, tuple[str, Draw]] = {
+    **{name: SEEN[name] for name in ("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker")},
+    "qwen2_audio": ("Qwen2AudioForConditionalGeneration", _qwen2_audio),
+    "voxtral": ("VoxtralForConditionalGeneration", _voxtral),
+}
+"""``model_type`` of networks that hear -> the class, and how a small one is drawn."""
+
+
 @st.composite
 def seeing_configs(draw: st.DrawFn, model_type: str) -> dict[str, Any]:
-    """A small network of a type that sees."""
-    name, drawn = SEEN[model_type]
+    """A small network of a type that sees or hears."""
+    name, drawn = {**SEEN, **HEARD}[model_type]
     return {"model_type": model_type, "architectures": [name], "tie_word_embeddings": False, **drawn(draw)}

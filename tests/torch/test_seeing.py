@@ -25,6 +25,8 @@ GRIDDED = [name for name in SEEN if name.startswith(("qwen", "glm4v"))]
 _OLD = {
     "qwen2_vl": "Qwen2VisionTransformerPretrainedModel",
     "qwen2_5_vl": "Qwen2_5_VisionTransformerPretrainedModel",
+    "qwen2_5_omni_thinker": "Qwen2_5OmniVisionEncoder",
+    "qwen3_omni_moe_thinker": "Qwen3OmniMoeVisionEncoder",
 }
 """Towers whose classes are not named after the whole."""
 
@@ -35,7 +37,8 @@ def tower_of(model: Model) -> Any:
     fields = {key: value for key, value in model.fields.items() if key not in ("model_type", "architectures")}
     config = transformers.AutoConfig.for_model(model.model_type, **fields)
     config.vision_config._attn_implementation = "eager"
-    file = importlib.import_module(f"transformers.models.{model.model_type}.modeling_{model.model_type}")
+    own = model.model_type.removesuffix("_thinker")
+    file = importlib.import_module(f"transformers.models.{own}.modeling_{own}")
     stem = SEEN[model.model_type][0].removesuffix("ForConditionalGeneration")
     name = f"{stem}VisionModel" if hasattr(file, f"{stem}VisionModel") else _OLD[model.model_type]
     return getattr(file, name)(config.vision_config).eval()

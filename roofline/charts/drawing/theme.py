@@ -18,7 +18,7 @@ BOUNDS = ("compute", "memory", "latency", "link")
 """What time is made of, in the order in which it is stacked."""
 
 HATCHES: Mapping[str, str] = {"compute": "////", "memory": "", "latency": "....", "link": "xxxx"}
-SHAPES: Mapping[str, str] = {"encode": "D", "prefill": "o", "decode": "s"}
+SHAPES: Mapping[str, str] = {"encode": "D", "listen": "^", "prefill": "o", "decode": "s"}
 """The marker of a phase."""
 
 DEVICE_SHAPES = "soD^vP"

@@ -56,14 +56,16 @@ def measures_of(prediction: Prediction) -> list[Measure]:
     whole = prediction.ttft_s is not None
     names = {
         Phase.ENCODE: "time of a pass",
+        Phase.LISTEN: "time of a pass",
         Phase.PREFILL: "TTFT" if whole else "time of a prefill",
         Phase.DECODE: "TPOT",
     }
     for phase, one in prediction.by_phase:
         f = one.figures
         found.append(Measure(names[phase], f.time_s, f.low_s, f.high_s, f.bound_by))
-    if whole and Phase.ENCODE in prediction.phases:
-        found[:2] = [_both(*found[:2])]
+    first = sum(not phase.one_token for phase in prediction.phases)
+    if whole:
+        found[:first] = [_together(found[:first])]
     ends = [(p.steps * p.figures.time_s, p.figures.bound_by) for p in prediction.phases.values()]
     low = sum(p.steps * p.figures.low_s for p in prediction.phases.values())
     high = sum(p.steps * p.figures.high_s for p in prediction.phases.values())
@@ -71,11 +73,11 @@ def measures_of(prediction: Prediction) -> list[Measure]:
     return [*found, Measure("tokens/s", rate, rate * request / high, rate * request / low, max(ends)[1])]
 
 
-def _both(encode: Measure, prefill: Measure) -> Measure:
-    """The time to the first token behind an encoder: both phases, bound by what binds the longer one."""
-    longer = max(encode, prefill, key=lambda one: one.value)
-    ends = (encode.value + prefill.value, encode.low + prefill.low, encode.high + prefill.high)
-    return Measure("TTFT", *ends, longer.bound_by)
+def _together(phases: list[Measure]) -> Measure:
+    """The time to the first token: of encoders and prefill, bound by what binds the longest one."""
+    longest = max(phases, key=lambda one: one.value)
+    value, low, high = (sum(getattr(each, name) for each in phases) for name in ("value", "low", "high"))
+    return Measure("TTFT", value, low, high, longest.bound_by)
 
 
 def draw_compare(

@@ -108,7 +108,8 @@ def _sorted(predictions: Sequence[Prediction], over: str) -> tuple[list[Predicti
     def place(p: Prediction) -> float:
         if over == "batch":
             return float(p.workload.batch)
-        encoded = Phase.ENCODE in p.phases or (p.workload.decoder_start is not None and p.workload.context is None)
+        alone = Phase.ENCODE in p.phases and not p.workload.shown.phases
+        encoded = alone or (p.workload.decoder_start is not None and p.workload.context is None)
         return float(p.workload.prompt if encoded else p.workload.longest)
 
     several = sorted(as_list(predictions, 1000), key=place)

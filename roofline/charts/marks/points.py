@@ -208,7 +208,7 @@ def inputs_of(prediction: Prediction) -> str:
         lengths = w.words(prediction.phases, ",")
     elif w.context is not None:
         lengths = f"context {w.context:,}"
-    elif Phase.ENCODE in prediction.phases:
+    elif not any(phase in prediction.phases for phase in (Phase.PREFILL, Phase.DECODE)):
         lengths = f"{w.prompt:,} tokens"
     elif Phase.DECODE not in prediction.phases:
         lengths = f"prompt {w.prompt:,}"

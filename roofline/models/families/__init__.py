@@ -25,14 +25,15 @@ LINES = {
     "llama_line": (
         "apertus arcee cwm ernie4_5 exaone4 gemma gemma2 gemma3_text gemma3n_text gemma4_text glm glm4 glm4v_text "
         "granite granite_swa helium hunyuan_v1_dense hyperclovax internlm3 iquestcoder jais2 llama ministral "
-        "ministral3 mistral nemotron olmo olmo2 olmo3 phi3 qwen2 qwen2_5_vl_text qwen2_vl_text qwen3 qwen3_vl_text "
-        "seed_oss smollm3 vaultgemma"
+        "ministral3 mistral nemotron olmo olmo2 olmo3 phi3 qwen2 qwen2_5_omni_text qwen2_5_vl_text qwen2_vl_text qwen3 "
+        "qwen3_vl_text seed_oss smollm3 vaultgemma"
     ),
     "mamba_hybrids": "bamba falcon_h1 granitemoehybrid jamba nemotron_h",
     "mixtures": (
         "deepseek_v2 deepseek_v3 deepseek_v32 dots1 ernie4_5_moe flex_olmo glm4_moe glm4_moe_lite glm4v_moe_text "
         "glm_moe_dsa gpt_oss granitemoe granitemoe_swa granitemoeshared hunyuan_v1_moe hy_v3 llama4_text mellum "
-        "minicpm3 minimax_m2 mistral4 mixtral olmoe phimoe qwen2_moe qwen3_moe qwen3_vl_moe_text solar_open youtu"
+        "minicpm3 minimax_m2 mistral4 mixtral olmoe phimoe qwen2_moe qwen3_moe qwen3_omni_moe_text "
+        "qwen3_vl_moe_text solar_open youtu"
     ),
     "state_spaces": "falcon_mamba mamba mamba2",
     "vision": "clip clip_text_model clip_vision_model vit",

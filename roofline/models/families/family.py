@@ -133,7 +133,8 @@ INERT = frozenset(
     "diversity_penalty temperature top_k top_p typical_p repetition_penalty length_penalty no_repeat_ngram_size "
     "encoder_no_repeat_ngram_size num_return_sequences output_scores remove_invalid_values forced_bos_token_id "
     "forced_eos_token_id exponential_decay_length_penalty tie_encoder_decoder generation_config "
-    "vision_config image_token_id image_token_index video_token_id vision_start_token_id "
+    "vision_config audio_config audio_token_id audio_token_index image_token_id image_token_index video_token_id "
+    "vision_start_token_id "
     "vision_end_token_id processor video_processor".split()
 )
 """Fields that change no count, in any family."""

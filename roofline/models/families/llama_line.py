@@ -295,6 +295,10 @@ LLAMA_LINE: dict[str, Family] = {
         inert="original_max_position_embeddings partial_rotary_factor",
     ),
     "qwen2": _QWEN2,
+    "qwen2_5_omni_text": _QWEN2.but(
+        text_part("Qwen2_5OmniThinker"),
+        **{**_SEEING_QWEN2, "options": {"num_key_value_heads": 4, "tie_word_embeddings": True}},
+    ),
     "qwen2_5_vl_text": _QWEN2.but(text_part("Qwen2_5_VL"), **_SEEING_QWEN2),
     "qwen2_vl_text": _QWEN2.but(text_part("Qwen2VL"), **_SEEING_QWEN2),
     "qwen3": _QWEN3,

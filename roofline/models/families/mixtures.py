@@ -375,6 +375,16 @@ MIXTURES: dict[str, Family] = {
         },
         fixed={"query_key_norm": "shared"},
     ),
+    "qwen3_omni_moe_text": _QWEN.but(
+        text_part("Qwen3OmniMoeThinker"),
+        options={
+            "num_key_value_heads": 4,
+            "num_local_experts": 128,
+            "num_experts_per_tok": 8,
+            "moe_intermediate_size": 768,
+        },
+        fixed={"query_key_norm": "shared"},
+    ),
     "qwen3_vl_moe_text": _QWEN.but(
         text_part("Qwen3VLMoe"),
         options={

@@ -15,6 +15,7 @@ from roofline.layers.residuals.hyper_connections import last_collapse, spread
 from roofline.layers.residuals.per_layer_inputs import per_layer_inputs
 from roofline.models.shapes.decoder_config import DecoderConfig, Layer, LayerType
 from roofline.models.shapes.decoder_layers import layer, sizes_of
+from roofline.models.shapes.sound_tower import sound_groups
 from roofline.models.shapes.tower import tower_groups
 from roofline.program.axes import Binding
 from roofline.program.conventions import Conventions
@@ -32,7 +33,7 @@ def program(config: DecoderConfig, conventions: Conventions) -> Program:
 
     Layers of one kind are one group, wherever they stand. The norm behind a branch belongs to the residual addition
     before it, so a layer ends with the next layer's input norm, or, in the last layer, with the final one. A classifier
-    of sequences reads prompts alone. A tower of images runs before, in encode.
+    of sequences reads prompts alone. A tower of images runs before, in encode, one of sound in listen.
     """
     every = _PHASES[:1] if config.classifier else _PHASES
     numbers: dict[Layer, list[int]] = {}
@@ -40,6 +41,7 @@ def program(config: DecoderConfig, conventions: Conventions) -> Program:
         numbers.setdefault(kind, []).append(number)
     kinds = {kind: len(own) for kind, own in numbers.items()}
     groups = [] if config.vision is None else tower_groups(config.vision, conventions)
+    groups += [] if config.sound is None else sound_groups(config.sound, conventions)
     groups.append(Group("embedding", _embedding(config), phases=every))
     for kind, times in kinds.items():
         name, repeat = ("layers", "L") if len(kinds) == 1 else (_name(config, kind, list(kinds)), times)

@@ -9,6 +9,7 @@ from roofline.files.fields import Field, model_validator
 from roofline.layers.normalization import Norm
 from roofline.models.shapes.config import MAX_LAYERS, MAX_SIZE, Config, Size
 from roofline.models.shapes.recurrence import Recurrence
+from roofline.models.shapes.sound_tower import SoundTowerConfig
 from roofline.models.shapes.tower import TowerConfig
 
 LayerType = Literal[
@@ -159,6 +160,7 @@ class DecoderConfig(Config):
     moe_layers: list[int] = Field(default=[], description="1 for each layer with experts; empty: all, if there are any")
     recurrence: Recurrence | None = Field(default=None, description="what layers of linear_attention and hybrid have")
     vision: TowerConfig | None = Field(default=None, description="the tower of images in front of the decoder")
+    sound: SoundTowerConfig | None = Field(default=None, description="the tower of sound in front of the decoder")
     lone_branches: bool = Field(default=False, description="each layer mixes tokens or feeds forward, not both")
     head: bool = True
     classifier: bool = Field(default=False, description="scores of the last token in place of a head")

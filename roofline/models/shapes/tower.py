@@ -7,30 +7,20 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from roofline.files.door import Door
-from roofline.files.fields import Field, model_validator
-from roofline.layers.attention import (
-    attention,
-    output_projection,
-    projections,
-    query_key_norm,
-    rotary,
-    value_norm,
-)
-from roofline.layers.normalization import Norm, Placement, norm, residual, residual_norm
+from roofline.files.fields import Field
+from roofline.layers.normalization import Norm, norm
 from roofline.layers.patches import (
     IMAGE_TOKENS,
-    Dense,
     Merged,
     Positions,
     average_pool,
     gated_tail,
     patch_embedding,
     projector,
-    window_of,
 )
-from roofline.models.shapes.config import ActivationName, Config, Size
-from roofline.models.shapes.stacks import Block, feed_forward_of, stack_sizes
+from roofline.models.shapes.config import Size
+from roofline.models.shapes.stacks import stack_sizes
+from roofline.models.shapes.tower_layers import DenseConfig, TowerStack, chain_of, input_norm, stacked_layers
 from roofline.program.axes import Binding
 from roofline.program.conventions import Conventions
 from roofline.program.op import Op, PerElement, Tensor, elementwise, weight
@@ -38,26 +28,16 @@ from roofline.program.phases import Phase
 from roofline.program.program import TOWER, Group, Program
 
 _PHASES: tuple[Phase, ...] = (Phase.ENCODE,)
-_X, _H = Tensor("x", "B T D"), Tensor("h", "B T D")
+_X = Tensor("x", "B T D")
 
 
-class DenseConfig(Door):
-    """A matmul of a projector; see :class:`roofline.layers.patches.Dense`."""
-
-    width: Size
-    bias: bool = True
-    function: ActivationName | None = None
-
-
-class TowerConfig(Config):
+class TowerConfig(TowerStack):
     """Encoder of images in front of a decoder.
 
     patch_elements: of one patch, all its channels and, of a video, all frames that it spans. positions: those that are
-    added; ``rotary`` ones come on top. windows: 1 for each layer whose patches see their own window alone; empty: none
-    does. layer_scale: a gain on what each branch says. final_norm: a norm behind the last layer.
-    placement: ``pre`` norms the input of each branch, ``sandwich`` its output too.
-    merge: the side of the square of patches that become one token; pool: of one whose mean becomes one. taps: so many
-    further projectors read layers within (DeepStack, arXiv 2406.04334), each behind a norm of its own.
+    added; ``rotary`` ones come on top. merge: the side of the square of patches that become one token; pool: of one
+    whose mean becomes one. taps: so many further projectors read layers within (DeepStack, arXiv 2406.04334), each
+    behind a norm of its own.
     rule: how an image's size becomes sequences and tokens; the fields after it are the rule's.
     """
 
@@ -65,24 +45,9 @@ class TowerConfig(Config):
     patch_bias: bool = True
     class_token: bool = False
     positions: Positions = "table"
-    rotary: bool = False
     embedding_norm: bool = False
-    norm: Norm = "layer"
-    gated: bool = False
-    attention_bias: bool = True
-    out_bias: bool = True
-    mlp_bias: bool = True
-    packed_qkv: bool = False
-    placement: Literal["pre", "sandwich"] = "pre"
-    query_key_norm: Literal["none", "shared", "across"] = "none"
-    value_norm: bool = Field(default=False, description="a norm of the values, without a gain")
-    layer_scale: bool = False
-    windows: list[int] = Field(default=[])
-    final_norm: bool = True
     merge: Size = 1
     pool: Size = 1
-    projector: list[DenseConfig]
-    projector_norm: Norm | None = None
     projector_width: Size | None = Field(
         default=None, description="inner width of a norm, an activation and a gated layer behind the matmuls"
     )
@@ -111,13 +76,6 @@ class TowerConfig(Config):
     )
     video_min_pixels: Size = 128 * 28 * 28
     video_max_pixels: Size = 28 * 28 * 768
-
-    @model_validator(mode="after")
-    def _windows_agree(self) -> TowerConfig:
-        if self.windows and len(self.windows) != self.num_hidden_layers:
-            msg = f"windows has {len(self.windows)} entries, expected one for each of {self.num_hidden_layers} layers"
-            raise ValueError(msg)
-        return self
 
     @property
     def sizes(self) -> dict[str, Binding]:
@@ -154,86 +112,26 @@ def tower_groups(config: TowerConfig, conventions: Conventions) -> list[Group]:
     def group(name: str, ops: tuple[Op, ...], **more: Any) -> Group:
         return Group(f"{TOWER}{name}", ops, phases=_PHASES, local=local, **more)
 
-    windows = config.windows or [0] * config.num_hidden_layers
-    groups = [group("embedding", _embedding(config))]
-    for name, windowed in (("layers", False), ("window_layers", True)):
-        if times := sum(bool(each) == windowed for each in windows):
-            layer = _layer(config, conventions, windowed=windowed)
-            groups.append(group(name, layer, repeat=times, stacked=True))
+    groups = [group("embedding", _embedding(config)), *stacked_layers(config, conventions, group)]
     return [*groups, group("projector", _projector(config)), *_taps(config, local)]
 
 
 def _embedding(config: TowerConfig) -> tuple[Op, ...]:
     ops = patch_embedding(bias=config.patch_bias, class_token=config.class_token, positions=config.positions)
     first = (norm("embedding_norm", _X, _X, kind=config.norm),) if config.embedding_norm else ()
-    return (*ops, *first, *((_input_norm(config),) if config.final_norm else ()))
-
-
-def _input_norm(config: TowerConfig) -> Op:
-    return norm("input_norm", _X, _H, kind=config.norm)
-
-
-def _layer(config: TowerConfig, conventions: Conventions, *, windowed: bool) -> tuple[Op, ...]:
-    """A layer: it ends with the next one's first norm, or, where no norm is behind the last, begins with its own."""
-    block = Block(config.hidden_act, placement="pre", norm=config.norm, gated=config.gated, mlp_bias=config.mlp_bias)
-    *ffn, behind = feed_forward_of(block)
-    if not config.final_norm and config.placement == "pre":
-        behind = residual("output_sum", Tensor("f", "B T D"), _X, _X)
-    elif config.placement == "sandwich":
-        ends: Placement = "sandwich" if config.final_norm else "branch"
-        behind = residual_norm("output_norm", Tensor("f", "B T D"), kind=config.norm, placement=ends)
-    return (
-        *(() if config.final_norm else (_input_norm(config),)),
-        *_attention(config, conventions, windowed=windowed),
-        *(_scale("a") if config.layer_scale else ()),
-        residual_norm("ffn_norm", Tensor("a", "B T D"), kind=config.norm, placement=config.placement),
-        *ffn,
-        *(_scale("f") if config.layer_scale else ()),
-        behind,
-    )
-
-
-def _attention(config: TowerConfig, conventions: Conventions, *, windowed: bool) -> tuple[Op, ...]:
-    attend = attention(
-        mask="full",
-        fused=conventions.attention == "fused",
-        square=conventions.count == "square",
-        cached=False,
-        windows=windowed,
-    )
-    return (
-        *projections(bias=config.attention_bias, packed=config.packed_qkv, cached=False),
-        *((value_norm(cached=False),) if config.value_norm else ()),
-        *((_query_key_norm(config),) if config.query_key_norm != "none" else ()),
-        *((rotary(cached=False),) if config.rotary else ()),
-        *((op.rebound(S=window_of) for op in attend) if windowed else attend),
-        output_projection(bias=config.out_bias),
-    )
-
-
-def _query_key_norm(config: TowerConfig) -> Op:
-    across = config.query_key_norm == "across"
-    return query_key_norm(per_head=across, across=across, cached=False)
-
-
-def _scale(branch: str) -> tuple[Op, ...]:
-    """A gain on what a branch says (LayerScale, Touvron et al. 2021, arXiv 2103.17239)."""
-    said, name = Tensor(branch, "B T D"), f"{branch}_scale"
-    return (elementwise(name, [said, weight(name, "D")], said, PerElement(1), linear=True, function="multiply"),)
-
-
-def _chain(matmuls: list[DenseConfig]) -> list[Dense]:
-    return [Dense(each.width, each.bias, each.function) for each in matmuls]
+    return (*ops, *first, *((input_norm(config),) if config.final_norm else ()))
 
 
 def _projector(config: TowerConfig) -> tuple[Op, ...]:
-    source = "pooled" if config.pool > 1 else "h" if config.final_norm else "x"
-    normed = () if config.patch_norm is None else (_of_patches(config.patch_norm, source),)
+    source = "h" if config.final_norm else "x"
     lines = (_newline(config),) if config.newline else ()
-    pooled = (average_pool(config.pool**2, config.hidden_size),) if config.pool > 1 else ()
+    pooled: tuple[Op, ...] = ()
+    if config.pool > 1:
+        pooled, source = (average_pool(config.pool**2, config.hidden_size, source=source),), "pooled"
+    normed = () if config.patch_norm is None else (_of_patches(config.patch_norm, source),)
     first = config.projector[-1].width
     chain = projector(
-        _chain(config.projector),
+        chain_of(config.projector),
         width=config.hidden_size if config.merger else config.width,
         tokens=Merged(1, skipped=int(config.class_token)) if config.merger else config.merged,
         normed=config.projector_norm,
@@ -246,7 +144,7 @@ def _projector(config: TowerConfig) -> tuple[Op, ...]:
     if config.merger:
         width = first * config.merge**2
         rest = projector(
-            _chain(config.merger), width=width, tokens=config.merged, prefix="merged_", source="patch_tokens"
+            chain_of(config.merger), width=width, tokens=config.merged, prefix="merged_", source="patch_tokens"
         )
     return (*pooled, *normed, *chain, *rest, *lines)
 
@@ -267,7 +165,7 @@ def _taps(config: TowerConfig, local: dict[str, Binding]) -> list[Group]:
     if not config.taps:
         return []
     ops = projector(
-        _chain(config.projector),
+        chain_of(config.projector),
         width=config.width,
         tokens=config.merged,
         normed=config.norm,

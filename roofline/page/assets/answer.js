@@ -57,7 +57,7 @@ export function played(answer, tape, point, bandwidth) {
   }
   const memory = { overhead_bytes: answer.memory.overhead_bytes, capacity_bytes: answer.memory.capacity_bytes };
   for (const name of [...MEMORY, "max_batch"]) if (tape.result(name) !== undefined) memory[name] = tape.result(name);
-  const before = ["encode", "prefill"].filter((name) => name in phases).map((name) => phases[name].time_s);
+  const before = ["encode", "listen", "prefill"].filter((name) => name in phases).map((name) => phases[name].time_s);
   const request_s = Object.values(phases).reduce((total, each) => total + each.steps * each.time_s, 0);
   return {
     ...kept,

@@ -25,7 +25,7 @@ let width = 900;
 
 // What is shown
 
-const phases = () => Object.keys(answer.phases).filter((each) => each !== "encode");
+const phases = () => Object.keys(answer.phases).filter((each) => !["encode", "listen"].includes(each));
 const phaseName = () => (phases().includes(state.show) ? state.show : phases().at(-1));
 const at = (more) => played(answer, tape, { ...pointOf(state, answer, tape), ...more }, roof.bandwidth_bytes_per_s);
 const ridge = () => roof.peaks[0].flops_per_s / roof.bandwidth_bytes_per_s;

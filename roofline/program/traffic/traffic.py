@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from roofline.classes import frozen
 from roofline.errors import UnitError, UsageError, shown
 from roofline.number import Grid
-from roofline.program.traffic.lengths import Pictures
+from roofline.program.traffic.lengths import NOTHING, Shown
 from roofline.program.workload import MAX_LENGTH
 from roofline.units import format_count, parse_count
 
@@ -63,8 +63,8 @@ class Traffic:
 
     ``source`` says who measured the lengths, or that they are assumed; ``shared``, that requests say what they share,
     of which a cache that loses no block would hold so much. ``reads``: what a network that generates nothing reads in
-    one pass, documents or images; ``generate`` is then one. ``pictures``: what each request shows to a network that
-    sees; their tokens are among the prompt's.
+    one pass, documents or images; ``generate`` is then one. ``shown``: images and sound of each request, to a
+    network that sees or hears; their tokens are among the prompt's.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Traffic:
     source: str = "as given"
     shared: bool = False
     reads: str = ""
-    pictures: Pictures | None = None
+    shown: Shown = NOTHING
 
     def __post_init__(self) -> None:
         check_hits(self.cached)
@@ -96,19 +96,21 @@ class Traffic:
         """Mean decode steps of a request: its first token comes from the prompt. [tokens]"""
         return self.generate.mean - 1
 
-    def showing(self, pictures: Pictures) -> Traffic:
-        """The same with images, or a video, in each request, whose tokens come to the prompt and are new.
+    def showing(self, shown: Shown) -> Traffic:
+        """The same with images, or a video, and sound in each request, whose tokens come to the prompt and are new.
 
         >>> from roofline.program.traffic.asked import read_traffic
-        >>> pictures = Pictures(sequences=1, patches=4096, tokens=1000, window=4096)
-        >>> seen = read_traffic({"prompt": 1000, "generate": 10, "prefix_hits": 0.5}).showing(pictures)
+        >>> from roofline.program.traffic.lengths import Pictures
+        >>> shown = Shown(Pictures(sequences=1, patches=4096, tokens=1000, window=4096))
+        >>> seen = read_traffic({"prompt": 1000, "generate": 10, "prefix_hits": 0.5}).showing(shown)
         >>> seen.prompt.tokens, seen.cached
         ((2000,), 0.25)
         """
-        tokens = tuple(each + pictures.tokens for each in self.prompt.tokens)
-        words = f"{self.prompt.words} and {format_count(pictures.tokens)} of images"
-        cached = self.cached * self.prompt.mean / (self.prompt.mean + pictures.tokens)
-        return replace(self, prompt=replace(self.prompt, tokens=tokens, words=words), cached=cached, pictures=pictures)
+        tokens = tuple(each + shown.tokens for each in self.prompt.tokens)
+        of = " and ".join(f"{format_count(one.tokens)} of {name}" for name, one in shown.each)
+        words = f"{self.prompt.words} and {of}".replace("of image", "of images")
+        cached = self.cached * self.prompt.mean / (self.prompt.mean + shown.tokens)
+        return replace(self, prompt=replace(self.prompt, tokens=tokens, words=words), cached=cached, shown=shown)
 
     @property
     def counted(self) -> float:

@@ -1,0 +1,1 @@
+"""Towers of sound: one file each."""
