@@ -57,6 +57,11 @@ STATED = {
     "qwen3-embedding-8b": "7.57",
     "qwen2.5-vl-7b": "8",
     "qwen3-vl-8b": "9",
+    "qwen2-audio-7b": "8.4",
+    "qwen2.5-omni-7b": "8.9",  # 7.6 of Qwen2.5-7B, 0.675 of the vision encoder, 0.64 of Whisper's encoder
+    "qwen3-omni-30b-a3b": "31",  # 30, 0.65 and 0.54: table 1 of its report
+    "voxtral-mini-3b": "4.7",
+    "voxtral-small-24b": "24.3",
     "glm-4.5": "3.5e2",
     "glm-4.5-air": "106",
     # Log of transformers 5.7 that loads it: 107,710,933,120 with 45 x 128 biases of scores, which are no parameters.
