@@ -56,7 +56,9 @@ def needed(op: Op) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     indices = tuple(tensor for tensor in op.reads if tensor.role == "index")
     if op.kind == "embedding" or op.function in _LINEAR or (op.linear and len(op.reads) == 1):
         return indices, ()
-    if op.function in ("dropout", LOSS_WRITTEN_OUT):
+    if op.function == LOSS_WRITTEN_OUT:
+        return (), op.writes[1:2]
+    if op.function == "dropout":
         return (), op.writes[1:]
     weights = tuple(tensor for tensor in op.reads if tensor.role == "weight")
     if op.function in FROM_OUTPUT:
@@ -164,7 +166,7 @@ class Gradients:
             function=function,
         )  # fmt: skip
         sums = [each for tensor, new in zip(inputs, written, strict=True) for each in self._sum(op, tensor, new)]
-        return [step, *sums]
+        return [*_narrowed(op, step), *sums]
 
     def _contract(self, op: Op, given: Tensor, tensor: Tensor) -> list[Op]:
         """The gradient of one input of a contraction, which is summed over what was added to all alike."""
@@ -243,6 +245,18 @@ def _between(op: Op) -> tuple[Tensor, ...]:
     if op.function != LOSS_WRITTEN_OUT:
         return ()
     return (Tensor(f"{op.name}.between", op.reads[0].axes, dtype="fp32"),)
+
+
+def _narrowed(op: Op, step: Op) -> list[Op]:
+    """The backward pass of a loss; where scores were turned into fp32 for it, their gradients are turned back."""
+    if op.function != LOSS_WRITTEN_OUT or len(op.writes) < 3:
+        return [step]
+    scores, *others = step.writes
+    wide = Tensor(f"{op.name}.{scores.name}", scores.axes, dtype="fp32")
+    return [
+        replace(step, writes=(wide, *others)),
+        elementwise(f"{op.name}.narrowed", [wide], scores, PerElement(1), linear=True),
+    ]
 
 
 def _as_written(tensor: Tensor, known: Tensor) -> Tensor:

@@ -19,8 +19,10 @@ LOSS_WRITTEN_OUT = "cross_entropy_written_out"
 """The function of a loss that keeps the logarithms of all probabilities, in fp32."""
 
 
-def written_out(program: Program) -> Program:
+def written_out(program: Program, *, narrow: bool = False) -> Program:
     """``program`` as the modules of transformers train it, each operation of torch by itself.
+
+    ``narrow``: scores are computed in 16 bits, and turned into fp32 for the loss.
 
     >>> from roofline.models.model import load_model
     >>> from roofline.program.saved import saved_tensors
@@ -30,11 +32,19 @@ def written_out(program: Program) -> Program:
 
     Source: the modules of transformers 5, whose saved tensors ``tests/torch/test_saved.py`` counts.
     """
-    return replace(program, groups=tuple(_group(group) for group in program.groups))
+    return replace(program, groups=tuple(_group(group, narrow) for group in program.groups))
 
 
-def _group(group: Group) -> Group:
-    return replace(group, ops=tuple(_besides(op) for op in group.ops))
+def _group(group: Group, narrow: bool) -> Group:
+    ops = tuple(_besides(op) for op in group.ops)
+    return replace(group, ops=tuple(map(_widened, ops)) if narrow else ops)
+
+
+def _widened(op: Op) -> Op:
+    """What picks a token, or a loss in its place, with the scores in fp32 that it works on, and that nothing keeps."""
+    if op.function != "sampling":
+        return op
+    return replace(op, writes=(*op.writes, Tensor("loss_scores", op.reads[0].axes, dtype="fp32")))
 
 
 def _besides(op: Op) -> Op:

@@ -25,7 +25,7 @@ from roofline.prediction.request import Request, asked_at, edited_model, read_re
 from roofline.program.dropout import with_dropout
 from roofline.program.packing import packed, read_lengths
 from roofline.program.recompute import Recompute, read_policy
-from roofline.program.workload import MAX_LENGTH
+from roofline.program.workload import DTYPE_BYTES, MAX_LENGTH
 from roofline.program.written_out import written_out
 from roofline.training.learning import EVERYTHING, Learning, read_learning
 from roofline.training.network import Network, check_traced, traced_network
@@ -133,7 +133,8 @@ def read_training(
     program = learning.apply(packed(request.program, documents) if documents else request.program)
     trained = learning.trained(program)
     program = with_dropout(program) if asked["dropout"] else program
-    program = written_out(program) if request.engine.kernels == "single" else program
+    if request.engine.kernels == "single":
+        program = written_out(program, narrow=recipe.computed_bytes < DTYPE_BYTES["fp32"])
     return TrainingQuestion(
         request, Network(program, trained), sequence, batch, recipe, read_optimizer(asked["optimizer"]),
         read_schedule(asked["schedule"]), given_degrees(asked), asked["microbatch"], asked["zero"], policy,

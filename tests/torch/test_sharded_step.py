@@ -18,6 +18,7 @@ STEPS = [
     ("gpt2", 4, 1, 64, "fp32", "backward pass ends"),
     ("llama-3.1-8b", 12, 4, 1024, "fp32", "head begins"),
     ("llama-3.1-8b", 4, 2, 512, "fp32", "are split"),
+    ("llama-3.1-8b", 4, 4, 1024, "bf16-fsdp", "head begins"),
     ("llama-3.1-8b", 4, 2, 512, "bf16-fsdp", "are split"),
     ("llama-3.1-8b", 4, 1, 64, "bf16-fsdp", "backward pass ends"),
 ]
