@@ -59,12 +59,13 @@ class Priced:
 @frozen
 class Microbatch:
     """The times of one microbatch on a device, by place. ``reduced``: gradients summed up and split over the devices
-    that hold the same weights; ``gathered``: weights brought together of what each of these updates; ``fetched``: all
-    weights that a pass reads, frozen ones too, where they rest split."""
+    that hold the same weights; ``summed``: these sums brought together; ``gathered``: weights brought together of what
+    each of these updates; ``fetched``: all weights that a pass reads, frozen ones too, where they rest split."""
 
     forward: tuple[Timing, ...]
     backward: tuple[Timing, ...]
     reduced: tuple[Timing, ...]
+    summed: tuple[Timing, ...]
     gathered: tuple[Timing, ...]
     fetched: tuple[Timing, ...]
     operators: tuple[Priced, ...]
@@ -106,22 +107,26 @@ def _is_forward(priced: Priced) -> bool:
 
 def price_microbatch(
     sharded: Program, sizes: Sizes, precision: Precision, machine: Machine, launch_s: Number = 0.0,
-    resting_split: Program | None = None,
+    resting_split: Program | None = None, widened: Number = 1,
 ) -> Microbatch:  # fmt: skip
     """The times of a microbatch of a sharded training step (ZeRO 1), for numbers or arrays of layouts and sizes.
 
     ``launch_s``: what the host takes for each operator: a pass takes no less than all of them. [s]
-    ``resting_split``: the step under ZeRO 3, where other weights are gathered for it than learn.
+    ``resting_split``: the step under ZeRO 3, where other weights are gathered for it than learn. ``widened``: how many
+    times as wide as what is computed in the format is that gradients are summed up in, on the way between devices too:
+    Megatron-LM with --bf16 (accumulate_allreduce_grads_in_fp32), torchtitan's mixed_precision_reduce.
     """
     weights = frozenset(t.name for g in sharded.groups for op in g.ops for t in op.reads if t.role == "weight")
     found: list[Priced] = []
     exchanged: dict[tuple[str, int], Timing] = {}
+    in_sums: dict[tuple[str, int], Timing] = {}
     for phase in (Phase.FORWARD, Phase.BACKWARD):
         stated = _placed(sharded, phase)
         costs = step_cost(sharded, phase, sizes, precision)
         every = list(zip(stated, costs, strict=True))
         once = [pair for pair in every if _is_exchange(pair[0][1], weights)]
-        exchanged |= _exchanged(once, machine)
+        in_sums |= _exchanged(once, machine, widened)
+        exchanged |= in_sums if widened == 1 else _exchanged(once, machine)
         forward = {(each.group.name, each.op.name): each for each in found}
         for (group, op, place), cost in (pair for pair in every if pair not in once):
             cause = cause_of(op, cost, phase, weights)
@@ -134,11 +139,14 @@ def price_microbatch(
         phase: tuple(_summed(found, phase, place, launch_s) for place in PLACES)
         for phase in (Phase.FORWARD, Phase.BACKWARD)
     }
-    reduced, gathered = (
-        tuple(exchanged.get((kind, place), NOTHING) for place in PLACES[:3]) for kind in ("reduced", "gathered")
+    reduced, summed, gathered = (
+        tuple(found.get((kind, place), NOTHING) for place in PLACES[:3])
+        for found, kind in ((in_sums, "reduced"), (in_sums, "gathered"), (exchanged, "gathered"))
     )
     fetched = gathered if resting_split is None else _fetched(resting_split, sizes, precision, weights, machine)
-    return Microbatch(passes[Phase.FORWARD], passes[Phase.BACKWARD], reduced, gathered, fetched, tuple(found), launch_s)
+    return Microbatch(
+        passes[Phase.FORWARD], passes[Phase.BACKWARD], reduced, summed, gathered, fetched, tuple(found), launch_s
+    )
 
 
 def _placed(sharded: Program, phase: Phase) -> list[tuple[Group, Op, int]]:
@@ -229,8 +237,13 @@ def _fetched(
     return tuple(found.get(("gathered", place), NOTHING) for place in PLACES[:3])
 
 
-def _exchanged(ops: Sequence[tuple[tuple[Group, Op, int], Cost]], machine: Machine) -> dict[tuple[str, int], Timing]:
-    """The time of all exchanges of a place: those of one kind among the same devices in one message for each layer."""
+def _exchanged(
+    ops: Sequence[tuple[tuple[Group, Op, int], Cost]], machine: Machine, widened: Number = 1
+) -> dict[tuple[str, int], Timing]:
+    """The time of all exchanges of a place: those of one kind among the same devices in one message for each layer.
+
+    All of it is ``widened`` times as wide as what is computed in.
+    """
     messages: dict[tuple[object, ...], list[tuple[str, int, Cost]]] = {}
     for (group, op, place), cost in ops:
         assert op.transfer is not None, "an exchange is a collective"
@@ -240,13 +253,13 @@ def _exchanged(ops: Sequence[tuple[tuple[Group, Op, int], Cost]], machine: Machi
     found: dict[tuple[str, int], Timing] = {}
     for same in messages.values():
         kind, place, first = same[0]
-        together = _together([cost for _, _, cost in same], first)
+        together = _together([cost for _, _, cost in same], first, widened)
         found[kind, place] = total([(1, found.get((kind, place), NOTHING)), (first.count, machine.time(together))])
     return found
 
 
-def _together(costs: Sequence[Cost], first: Cost) -> Cost:
+def _together(costs: Sequence[Cost], first: Cost, wider: Number) -> Cost:
     assert first.transfer is not None, "an exchange is a collective"
-    message = added(cost.message_bytes for cost in costs)
+    message, moved = (wider * added(getattr(cost, name) for cost in costs) for name in ("message_bytes", "bytes"))
     link = bus_bytes(first.transfer.operation, message, first.transfer.devices)
-    return replace(first, message_bytes=message, link_bytes=link, bytes=added(cost.bytes for cost in costs))
+    return replace(first, message_bytes=message, link_bytes=link, bytes=moved)

@@ -101,11 +101,14 @@ class Steps:
         nothing.
         """
         p = self.passes
-        reduced, gathered, fetched = (self._most(parts) for parts in (p.reduced, p.gathered, p.fetched))
+        reduced, summed, gathered, fetched = (
+            self._most(parts) for parts in (p.reduced, p.summed, p.gathered, p.fetched)
+        )
         places = [total([(1, self.passes.forward[at]), (1, self.passes.backward[at])]) for at in STAGES]
         passes, m, found = self._most(places), self.memory.count, []
         for zero in self.memory.zero:
-            sent = total([(m if zero > 1 else 1, reduced), (2 * m, fetched) if zero == 3 else (1, gathered)])
+            after = (2 * m, fetched) if zero == 3 else (1, gathered if zero else summed)
+            sent = total([(m if zero > 1 else 1, reduced), after])
             behind = passes * (m if zero > 1 else 1)
             left = maximum(sent.time_s - behind.time_s, (1 - self.memory.question.hidden) * sent.time_s)
             least, low = (minimum(left, maximum(0.0, end - behind.time_s)) for end in (sent.bound_s, sent.low_s))
@@ -142,9 +145,11 @@ def steps_of(
     memory = memory_of(question, layouts, microbatch, policies, zero, sharded)
     machine = machine or request.machine(int(np.max(layouts.devices)))
     split = sharded_step(question, layouts, 3) if 3 in zero and not question.network.learns_whole else None
+    recipe = question.recipe
     passes = price_microbatch(
-        sharded, memory.sizes, question.recipe.precision, machine, request.engine.host_launch * machine.host, split
-    )
+        sharded, memory.sizes, recipe.precision, machine, request.engine.host_launch * machine.host, split,
+        recipe.gradient_bytes / recipe.computed_bytes,
+    )  # fmt: skip
     return Steps(memory, passes, machine)
 
 

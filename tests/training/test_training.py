@@ -434,6 +434,15 @@ def test_the_free_share_of_exchanges_is_not_waited_for() -> None:
     assert float(nothing.time_s) > 0
 
 
+def test_sums_of_gradients_travel_as_wide_as_they_add_up_in() -> None:
+    given = {"zero": 0, "dp": 8, "tp": 1, "pp": 1, "microbatch": 4}
+    wide, narrow = (
+        step("llama-3.2-1b", gradients=gradients, **given).parts.exchanges.time_s for gradients in ("fp32", "bf16")
+    )
+    assert 1.8 < float(wide) / float(narrow) < 2  # but for latencies
+    assert float(step("llama-3.2-1b", **given).parts.exchanges.time_s) == float(wide)
+
+
 def test_an_engine_that_only_serves_trains_nothing() -> None:
     with pytest.raises(UsageError, match="engine vllm: it serves decoders and encoders, and runs no training"):
         roofline.train("gpt2", "h100", engine="vllm")
