@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from roofline.classes import frozen
@@ -12,10 +13,15 @@ from roofline.program.program import Program
 from roofline.program.traffic.lengths import Lengths
 
 if TYPE_CHECKING:
+    from roofline.models.traced.calls import Recording
+    from roofline.models.traced.program import Traced
     from roofline.models.traced.trace import Trace
 
 MARK = "roofline_trace"
 """The field by which a file of a trace is known."""
+
+_LENGTH = 2048
+"""Tokens at which a graph compiler compares what it may save, where inputs may be as long."""
 
 
 @frozen
@@ -23,13 +29,15 @@ class Outline:
     """Where the program of a traced module comes from, and how long its sequences may be.
 
     ``facts`` is what JSON says of it. ``letters``: what the letters of its inputs mean, other than the legend's.
+    ``training`` has both passes, as eager autograd runs them, or, with True, as a graph compiler does; and the names
+    of what the backward pass reads of the forward pass.
     """
 
     lengths: Lengths
     facts: tuple[tuple[str, Any], ...]
     trace: Trace = field(repr=False)
     statement: Callable[[Conventions], Program] = field(repr=False)
-    training: Callable[[Conventions], tuple[Program, frozenset[str]]] = field(repr=False)
+    training: Callable[[Conventions, bool], tuple[Program, frozenset[str]]] = field(repr=False)
     letters: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -49,13 +57,18 @@ class Outline:
 
 def outlined(trace: Trace) -> tuple[Outline, tuple[str, ...]]:
     """What a trace states of itself: its program in each convention, how long its inputs may be; and its warnings."""
-    from roofline.models.traced.folding import folded  # noqa: PLC0415  (few models are traced)
-    from roofline.models.traced.program import Traced  # noqa: PLC0415
+    from roofline.models.traced.partition import compiled  # noqa: PLC0415  (few models are traced)
 
-    recording = trace.recording
-    made = Traced(recording, folded(recording), dict(trace.dims))
-    if made.program(Conventions()).parameters() != made.parameters:  # weights that some layers share with others
-        made = Traced(recording, folded(recording, repeats=False), dict(trace.dims))
+    made = _made(trace.recording, trace.dims)
+
+    @cache
+    def made_again() -> Traced:
+        sizes = {**trace.dims, "B": 1, "S": min(trace.most, _LENGTH)}
+        return _made(compiled(trace.recording, sizes), trace.dims)
+
+    def training(conventions: Conventions, graph: bool = False) -> tuple[Program, frozenset[str]]:
+        return (made_again() if graph else made).training(conventions)
+
     said = f"positions ({trace.most_where})" if trace.most_where else "positions"
     lengths = Lengths(trace.most, field=said, asks=trace.asks)
     if "S" not in trace.letters:
@@ -64,8 +77,19 @@ def outlined(trace: Trace) -> tuple[Outline, tuple[str, ...]]:
     facts: dict[str, Any] = {"inputs": inputs, "dims": dict(trace.dims)}
     if trace.digest:
         facts["digest"] = trace.digest
-    outline = Outline(lengths, tuple(facts.items()), trace, made.program, made.training, _meanings(trace.inputs))
+    outline = Outline(lengths, tuple(facts.items()), trace, made.program, training, _meanings(trace.inputs))
     return outline, tuple(f"{trace.name}: {each}" for each in _warnings(trace))
+
+
+def _made(recording: Recording, dims: Mapping[str, int]) -> Traced:
+    """A program of a recording, with layers that are alike as one, where no weight is shared between some of them."""
+    from roofline.models.traced.folding import folded  # noqa: PLC0415  (few models are traced)
+    from roofline.models.traced.program import Traced  # noqa: PLC0415
+
+    made = Traced(recording, folded(recording), dict(dims))
+    if made.program(Conventions()).parameters() == made.parameters:
+        return made
+    return Traced(recording, folded(recording, repeats=False), dict(dims))
 
 
 def _warnings(trace: Trace) -> list[str]:

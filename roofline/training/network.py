@@ -107,10 +107,10 @@ def check_traced(network: Model, asked: TrainOptions) -> None:
         raise UsageError(msg)
 
 
-def traced_network(network: Model, conventions: Conventions) -> Network:
-    """Both passes of a module that was traced for training."""
+def traced_network(network: Model, conventions: Conventions, *, compiled: bool = False) -> Network:
+    """Both passes of a module that was traced for training, as eager torch runs them, or a graph compiler."""
     assert isinstance(network.config, Outline), "checked before"
-    step, read = network.config.training(conventions)
+    step, read = network.config.training(conventions, compiled)
     forward = Program(tuple(group for group in step.groups if Phase.FORWARD in group.phases), step.sizes)
     return Network(forward, _trained(step), (step, read))
 

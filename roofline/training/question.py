@@ -123,7 +123,7 @@ def read_training(
     request = _request(network, hardware, device, asked, what)
     policy = None if asked["recompute"] is None else _policy(asked["recompute"])
     if traced:
-        own = traced_network(network, request.conventions)
+        own = traced_network(network, request.conventions, compiled=request.engine.kernels != "single")
         return TrainingQuestion(
             request, own, sequence, batch, recipe, read_optimizer(asked["optimizer"]), read_schedule(asked["schedule"]),
             given_degrees(asked), asked["microbatch"], asked["zero"], policy, False, asked["hidden"],

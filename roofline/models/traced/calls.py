@@ -111,7 +111,8 @@ class Recording:
     """All calls of a run, the values by number, those that it returns, and the parameters that nothing read.
 
     ``backward``: the place of the first call of the backward pass, None where there is none. ``gradients``: storages of
-    gradients, each with that of the parameter whose gradient it is.
+    gradients, each with that of the parameter whose gradient it is. ``again``: the places of calls of the backward pass
+    that make again what the forward pass made.
     """
 
     calls: tuple[Call, ...]
@@ -121,6 +122,7 @@ class Recording:
     blocks: frozenset[str]
     backward: int | None = None
     gradients: tuple[tuple[int, int], ...] = ()
+    again: frozenset[int] = frozenset()
 
     @property
     def passes(self) -> tuple[tuple[Call, ...], tuple[Call, ...]]:

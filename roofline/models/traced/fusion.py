@@ -31,7 +31,7 @@ class Kernel:
 
 def kernels_of(calls: Sequence[Call], used: frozenset[int], recording: Recording) -> list[Kernel]:
     """The kernels of calls in the order in which they can run; ``used`` are the values that are read elsewhere."""
-    levels = _levels(calls)
+    levels = _levels(calls, recording.again)
     parts: dict[tuple[int, bool, int], list[Call]] = {}
     owners = _owners(calls, levels)
     for call in calls:
@@ -45,7 +45,8 @@ def alone(call: Call, recording: Recording) -> Kernel:
     return Kernel((call,), tuple(_joined(call.reads, recording)), tuple(_joined(call.writes, recording)))
 
 
-def _levels(calls: Sequence[Call]) -> dict[int, int]:
+def _levels(calls: Sequence[Call], again: frozenset[int]) -> dict[int, int]:
+    """Call -> its level; what is made ``again`` runs where it is first read."""
     after: dict[int, int] = {}
     levels = {}
     for call in calls:
@@ -53,6 +54,11 @@ def _levels(calls: Sequence[Call]) -> dict[int, int]:
         levels[call.place] = level
         for access in call.writes:
             after[access.value] = level + call.heavy
+    readers = _readers(calls) if again else {}
+    for call in reversed(calls):
+        read = {place for access in call.writes for place in readers.get(access.value, ())}
+        if call.place in again and read:
+            levels[call.place] = min(levels[place] for place in read)
     return levels
 
 

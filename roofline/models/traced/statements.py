@@ -247,7 +247,8 @@ def _renamed(op: Op, found: Mapping[str, Tensor], name: str) -> Op:
         own = found.get(tensor.name)
         if own is None:
             return replace(tensor, name=f"{name}.{tensor.name}")
-        return replace(own, axes=tensor.axes)
+        learnt = f"{name}.{tensor.gradient_of}" if tensor.gradient_of else ""
+        return replace(own, axes=tensor.axes, gradient_of=own.gradient_of or learnt)
 
     reads, writes = (tuple(known(tensor) for tensor in side) for side in (op.reads, op.writes))
     return replace(op, reads=reads, writes=writes, parts=tuple(_renamed(part, found, name) for part in op.parts))
