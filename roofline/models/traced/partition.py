@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
+from math import inf
 
 from roofline.models.traced.calls import Access, Call, Recording, Value, Visit
 from roofline.number import exact
@@ -109,69 +110,80 @@ _Node = tuple[int, bool]
 def _cut(weight: Mapping[int, float], sources: Mapping[int, tuple[int, ...]], needed: Sequence[int]) -> set[int]:
     """The lightest values through which all that is ``needed`` is made, the last ones of equals.
 
-    Those without ``sources`` cannot be made again. Flows are augmented from each needed value backwards, so that only
-    what it is made of is looked at (Ford and Fulkerson).
+    Those without ``sources`` cannot be made again.
 
     >>> made_of = {2: (1,), 3: (1,)}
     >>> _cut({1: 5.0, 2: 4.0, 3: 4.0}, made_of, [2, 3]), _cut({1: 9.0, 2: 4.0, 3: 4.0}, made_of, [2, 3])
     ({1}, {2, 3})
     """
-    through: dict[int, float] = {}
-    between: dict[tuple[int, int], float] = {}
-    users: dict[int, list[int]] = {}
-    for value, parts in sources.items():
-        for part in parts:
-            users.setdefault(part, []).append(value)
+    flow = _Flow(weight, sources)
+    for value in needed:
+        flow.fill((value, True))
+    reached = {(value, True): (value, True) for value in needed}
+    for value in needed:
+        flow.source((value, True), reached)
+    return {value for value, out in reached if out and (value, False) not in reached}
 
-    def before(node: _Node) -> list[tuple[_Node, float]]:
-        """The nodes from which more can flow to this one, and how much."""
-        value, out = node
-        if out:
-            back = [((user, False), between.get((value, user), 0.0)) for user in users.get(value, ())]
-            return [((value, False), weight[value] - through.get(value, 0.0)), *back]
-        given = [((part, True), float("inf")) for part in sources.get(value, ())]
-        return [*given, ((value, True), through.get(value, 0.0))]
 
-    def search(start: _Node, behind: dict[_Node, _Node]) -> _Node | None:
-        """The first source from which more flows, with the way from there to ``start`` in ``behind``."""
-        left = [start]
+class _Flow:
+    """A flow to what is needed, augmented backwards, so that only what that is made of is looked at (Ford, Fulkerson).
+
+    ``through`` a value no more flows than it weighs; ``between`` values there is no bound.
+    """
+
+    def __init__(self, weight: Mapping[int, float], sources: Mapping[int, tuple[int, ...]]) -> None:
+        self.weight, self.sources = weight, sources
+        self.through: dict[int, float] = {}
+        self.between: dict[tuple[int, int], float] = {}
+        self.users: dict[int, list[int]] = {}
+        for value, parts in sources.items():
+            for part in parts:
+                self.users.setdefault(part, []).append(value)
+
+    def fill(self, end: _Node) -> None:
+        """Augment until no more flows to ``end``."""
+        while True:
+            behind = {end: end}
+            node = self.source(end, behind)
+            if node is None:
+                return
+            way = [node]
+            while way[-1] != end:
+                way.append(behind[way[-1]])
+            self._push(way)
+
+    def source(self, end: _Node, behind: dict[_Node, _Node]) -> _Node | None:
+        """A value that cannot be made again from which more flows to ``end``, with the way there in ``behind``."""
+        left = [end]
         while left:
             node = left.pop()
-            if not node[1] and node[0] not in sources:
+            if not node[1] and node[0] not in self.sources:
                 return node
-            for other, room in before(node):
+            for other, room in self._before(node):
                 if room > 0 and other not in behind:
                     behind[other] = node
                     left.append(other)
         return None
 
-    def push(way: Sequence[_Node]) -> None:
-        steps = list(pairwise(way))
-        room = min(next(room for other, room in before(then) if other == first) for first, then in steps)
-        for (value, out), (other, other_out) in steps:
-            if value == other and not out and other_out:
-                through[value] = through.get(value, 0.0) + room
-            elif value == other:
-                through[value] -= room
-            elif out:
-                between[value, other] = between.get((value, other), 0.0) + room
-            else:
-                between[other, value] -= room
+    def _before(self, node: _Node) -> list[tuple[_Node, float]]:
+        """The nodes from which more can flow to this one, and how much."""
+        value, out = node
+        through = self.through.get(value, 0.0)
+        if out:
+            back = [((user, False), self.between.get((value, user), 0.0)) for user in self.users.get(value, ())]
+            return [((value, False), self.weight[value] - through), *back]
+        return [*(((part, True), inf) for part in self.sources.get(value, ())), ((value, True), through)]
 
-    for value in needed:
-        while True:
-            behind: dict[_Node, _Node] = {(value, True): (value, True)}
-            node = search((value, True), behind)
-            if node is None:
-                break
-            way = [node]
-            while way[-1] != (value, True):
-                way.append(behind[way[-1]])
-            push(way)
-    reached = {(value, True): (value, True) for value in needed}
-    for value in needed:
-        search((value, True), reached)
-    return {value for value, out in reached if out and (value, False) not in reached}
+    def _push(self, way: Sequence[_Node]) -> None:
+        steps = list(pairwise(way))
+        room = min(next(room for other, room in self._before(then) if other == first) for first, then in steps)
+        for (value, out), (other, other_out) in steps:
+            if value == other:
+                self.through[value] = self.through.get(value, 0.0) + (room if other_out else -room)
+            elif out:
+                self.between[value, other] = self.between.get((value, other), 0.0) + room
+            else:
+                self.between[other, value] -= room
 
 
 class _Remade:
