@@ -190,6 +190,27 @@ def test_images_of_minimax(size: tuple[int, int]) -> None:
     assert (seen.patches, seen.tokens) == (high * wide // 14**2, high * wide // 28**2)
 
 
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("tile", [364, 512])
+def test_tiles_of_idefics(size: tuple[int, int], tile: int) -> None:
+    width, height = size
+    file = "models/idefics3/image_processing_idefics3.py"
+    names = "_resize_output_size_rescale_to_max_len", "_resize_output_size_scale_below_upper_bound"
+    edges: Any = {"do_image_splitting": True, "max_image_size": {"longest_edge": tile}, "size": {"longest_edge": 1456}}
+    rules = rule_of(file, *names, "get_number_of_image_patches", MAX_IMAGE_SIZE=4096)
+    tiles, rows, columns = rules["get_number_of_image_patches"](SimpleNamespace(**edges), height, width)
+    self = SimpleNamespace(image_token="<image>", fake_image_token="<fake>", image_seq_len=tile // 28 ** 2,
+                           global_image_tag="<global-img>")  # fmt: skip
+    told = rule_of("models/idefics3/processing_idefics3.py", "replace_image_token")["replace_image_token"]
+    self.image_seq_len = (tile // 14) ** 2 // 4
+    text = told(self, {"rows": [[rows]], "cols": [[columns]]}, 0)
+    found = tower("smolvlm", "llama", {"image_size": tile, "patch_size": 14},
+                  processor={name: edges[name] for name in ("max_image_size", "size")})  # fmt: skip
+    seen = pictures(found, Size(width, height), 1)
+    assert (seen.sequences, seen.patches) == (max(tiles, 1), (tile // 14) ** 2)
+    assert seen.tokens == text.count("<") + text.replace("\n\n", "\n").count("\n")
+
+
 @pytest.mark.parametrize("size", SIZES[::3])
 def test_images_of_one_size(size: tuple[int, int]) -> None:
     """Gemma 3: ``image_seq_length`` of its processor; LLaVA-1.5: the patches of its crop."""

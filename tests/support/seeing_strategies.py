@@ -146,6 +146,15 @@ def _paligemma(draw: st.DrawFn) -> dict[str, Any]:
     return {"text_config": text, "vision_config": tower, "projection_dim": text["hidden_size"]}
 
 
+def _idefics3(kind: str) -> Draw:
+    def drawn(draw: st.DrawFn) -> dict[str, Any]:
+        tower = _square(draw, f"{kind}_vision")
+        scale = draw(st.sampled_from((1, 2, 4)))
+        return {"text_config": text_of(draw, "llama"), "vision_config": tower, "scale_factor": scale}
+
+    return drawn
+
+
 def _minimax(draw: st.DrawFn) -> dict[str, Any]:
     routed = {"num_local_experts": 4, "num_experts_per_tok": 2, "dense_intermediate_size": 3}
     indexed = {"index_head_dim": 16, "index_n_heads": 2, "rotary_dim": 8, "shared_intermediate_size": 5}
@@ -236,6 +245,8 @@ SEEN: dict[str, tuple[str, Draw]] = {
     "minimax_m3_vl": ("MiniMaxM3SparseForConditionalGeneration", _minimax),
     "paligemma": ("PaliGemmaForConditionalGeneration", _paligemma),
     "gemma3": ("Gemma3ForConditionalGeneration", _gemma3),
+    "idefics3": ("Idefics3ForConditionalGeneration", _idefics3("idefics3")),
+    "smolvlm": ("SmolVLMForConditionalGeneration", _idefics3("smolvlm")),
     "internvl": ("InternVLForConditionalGeneration", _internvl),
     "kimi_k25": ("Kimi_K25ForConditionalGeneration", _kimi),
     "llama4": ("Llama4ForConditionalGeneration", _llama4),

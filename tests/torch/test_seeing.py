@@ -118,11 +118,15 @@ def test_towers_of_square_images(model_type, count):
         model = load_model(config)
         tower = model.tower
         side = tower.image_size
-        seen = pictures(tower, Size(side, side), 1)
-        pixels = torch.zeros(seen.sequences * number, tower.patch_elements // tower.patch_size**2, side, side)
+        lone = {"max_image_size": {"longest_edge": side}, "size": {"longest_edge": side}}
+        tiled = load_model({**config, "processor": lone}).tower if "scale_factor" in config else tower
+        seen = pictures(tiled, Size(side, side), 1)
+        pixels = torch.ones(seen.sequences * number, tower.patch_elements // tower.patch_size**2, side, side)
         more = {}
         if model_type in ("llava_next", "mistral3"):
             more["image_sizes"] = torch.tensor([[side, side]] * number)
+        if "scale_factor" in config:
+            pixels = pixels[None]
         if model_type == "llava_next":
             pixels = pixels.reshape(number, seen.sequences, *pixels.shape[1:])
         if model_type == "mistral3":

@@ -43,6 +43,8 @@ SEEING: dict[str, Tower] = {
     "glm4v": Tower({"glm4v_vision": "glm4v.GLM4V"}),
     "glm4v_moe": Tower({"glm4v_moe_vision": "glm4v.GLM4V"}),
     "gemma3": Tower({"siglip_vision_model": "gemma3.GEMMA3"}, "mm_tokens_per_image"),
+    "idefics3": Tower({"idefics3_vision": "idefics3.IDEFICS3"}, "scale_factor"),
+    "smolvlm": Tower({"smolvlm_vision": "idefics3.IDEFICS3"}, "scale_factor"),
     "internvl": Tower({"internvl_vision": "internvit.INTERNVIT"}, f"downsample_ratio {_PROJECTOR}"),
     "kimi_k25": Tower({"kimi_k25_vision": "moonvit.MOONVIT"}, "projection_hidden_size projection_layer_norm_eps"),
     "kimi_vl": Tower({"moonvit": "moonvit.MOONVIT"}),

@@ -57,12 +57,14 @@ class TowerConfig(TowerStack):
     patch_norm: Norm | None = Field(default=None, description="a further norm, of each patch that the projector reads")
     newline: bool = Field(default=False, description="a trained token behind each row of an image's tokens")
     taps: int = Field(default=0, ge=0, le=100)
-    rule: Literal["resized", "fixed", "tiled", "chunked", "anyres", "rows", "padded", "budget"] = "fixed"
+    rule: Literal["resized", "fixed", "tiled", "chunked", "anyres", "rows", "padded", "budget", "split"] = "fixed"
     patch_size: Size
     temporal_patch_size: Size = 1
     image_frames: Size = Field(default=1, description="frames of an image by which its pixels are bounded")
     max_tokens: Size = Field(default=280, description="the most tokens of an image")
     image_size: Size = 224
+    tile_size: Size = 364
+    longest_edge: Size = Field(default=4 * 364, description="to which an image is brought before it is cut in tiles")
     window_size: Size = 112
     min_pixels: Size = 56 * 56
     max_pixels: Size = 28 * 28 * 1280

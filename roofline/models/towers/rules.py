@@ -14,6 +14,10 @@ _THINNEST = 200
 """Longer over shorter side: processors that resize refuse more."""
 
 
+_LARGEST_SPLIT = 4096
+"""The longest side of an image that Idefics3 cuts in tiles."""
+
+
 @frozen
 class Size:
     """Pixels of an image or of a frame; ``frames`` of a video, None of an image."""
@@ -246,6 +250,36 @@ def _budget(config: TowerConfig, size: Size) -> Pictures:
     return Pictures(1, patches, rows * columns, Fraction(patches))
 
 
+def _split(config: TowerConfig, size: Size) -> Pictures:
+    """Tiles of an image that is brought to one longest side, and the whole; each behind a place and a mark (Idefics3).
+
+    Source: ``get_number_of_image_patches`` and ``replace_image_token`` of transformers' Idefics3; a line break behind
+    each row is one token, the last one and the one behind it together.
+    """
+    _refuse_video(size)
+    tile, longest = config.tile_size, config.longest_edge
+    ratio = size.width / size.height
+    if size.width >= size.height:
+        width, height = longest, int(longest / ratio)
+        height += height % 2
+    else:
+        height, width = longest, int(longest * ratio)
+        width += width % 2
+    width, height, ratio = max(width, 1), max(height, 1), max(width, 1) / max(height, 1)
+    if max(width, height) > _LARGEST_SPLIT:
+        width, height = (
+            (_LARGEST_SPLIT, int(_LARGEST_SPLIT / ratio))
+            if width >= height
+            else (int(_LARGEST_SPLIT * ratio), _LARGEST_SPLIT)
+        )
+    rows, columns = math.ceil(max(height, 1) / tile), math.ceil(max(width, 1) / tile)
+    tiles = rows * columns if rows * columns > 1 else 0
+    each = (tile // config.patch_size) ** 2 // config.merge**2
+    marks = 3 + (2 * tiles + rows if tiles else 0)
+    one = (tile // config.patch_size) ** 2
+    return Pictures(tiles + 1, one, (tiles + 1) * each + marks, Fraction(one))
+
+
 _RULES = {
     "anyres": _anyres,
     "budget": _budget,
@@ -254,5 +288,6 @@ _RULES = {
     "padded": _padded,
     "resized": _resized,
     "rows": _rows,
+    "split": _split,
     "tiled": _tiled,
 }
