@@ -146,7 +146,7 @@ def spectrogram_embedding(mel: int, channels: int) -> tuple[Op, ...]:
     ops: list[Op] = []
     rows, inputs, read = mel, 1, Tensor("frames", "B T I", "input")
     for step in range(1, _PLANE_STEPS + 1):
-        rows, name = -(-rows // 2), f"c_{step}"
+        rows, name = int(ceil_div(rows, 2)), f"c_{step}"
         places, written = _Plane(step, rows), Tensor(name, "B T F")
         conv = _convolution(f"conv_{step}", read, "Z D F", written, "F")
         ops.append(conv.rebound(T=places, I=4 * inputs, Z=_PLANE_TAPS, D=inputs, F=channels))

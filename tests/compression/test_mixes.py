@@ -80,7 +80,7 @@ def test_a_mix_is_refused_where_no_file_of_it_is() -> None:
         predict("t5-small", "h100", dtype="q4_k_m")
     with pytest.raises(WorkloadError, match="which tensors of an encoder have which type is not known"):
         predict("bert-base", "h100", dtype="q8_0")
-    with pytest.raises(WorkloadError, match="qwen2_5_vl sees; give its text model"):
+    with pytest.raises(WorkloadError, match="qwen2_5_vl sees or hears; give its text model"):
         predict("qwen2.5-vl-7b", "h100", dtype="q4_k_m")
     with pytest.raises(UsageError, match="did you mean q4_k_s or q4_k_m"):
         predict("gpt2", "h100", dtype="q4_k")

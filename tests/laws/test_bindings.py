@@ -41,8 +41,12 @@ SWEEP = (
     {"B": 8, "T": 512, "S": 512, "M": 512},
     {"B": 3, "T": 7, "S": 1_000_003, "M": 9},
 )
-PICTURED = tuple({"B": b, "T": t, "S": t, "w": w} for b, t, w in ((1, 4, 4), (8, 1024, 64), (3, 5184, 576)))
+PICTURED = tuple({"B": b, "T": t, "S": t, "w": w} for b, t, w in ((1, 36, 4), (8, 2304, 64), (3, 5184, 576)))
 """Of a tower, which makes one token of several patches; a class token comes to them."""
+HEARD = (
+    {"B": 1, "T": 1500, "S": 1500, "w": 1500, "p": 1, "f": 3000, "a": 750},
+    {"B": 3, "T": 204, "S": 204, "w": 100, "p": 3, "f": 201, "a": 102},
+)
 PACKAGE = Path(roofline.__file__).parent
 
 
@@ -98,9 +102,8 @@ def check_program(
     for phase in program.phases:
         for group, op in program.in_phase(phase):
             if agreed is None or statement(group, op) not in agreed:
-                check_operator(
-                    group, op, program.sizes, pictured(program) if group.name.startswith("tower_") else sweep
-                )
+                own = HEARD if phase is Phase.LISTEN else pictured(program) if group.in_tower else sweep
+                check_operator(group, op, program.sizes, own)
                 if agreed is not None:
                     agreed.add(statement(group, op))
     formula = sympy.sympify(program.parameters(SYMBOLS))
