@@ -140,18 +140,27 @@ def measured(address: str, chromium: str, moves: int) -> Iterator[str]:
 
 
 def hindrances(address: str, chromium: str, axe: Path) -> Iterator[str]:
-    """What axe-core finds, narrow and wide, light and dark, where a model fits and where it does not."""
+    """What axe-core finds, narrow and wide, light and dark: answers, a refusal, an open list, the lesson."""
     found: list[str] = []
-    asks = ("llama-3.1-8b&hardware=h100&also=a100&concurrency=16", "qwen3-32b&hardware=l4")
+    asks = (
+        ("#model=llama-3.1-8b&hardware=h100&also=a100&concurrency=16", ""),
+        ("#model=qwen3-32b&hardware=l4", "document.getElementById('hardware').focus()"),
+        ("#model=deepseek-v3&hardware=8xh200&context=4096&op=experts_down", ""),
+        ("#model=bert-base&hardware=t4", ""),
+        ("#model=gpt2&hardware=h100&context=99999", ""),  # refused
+        ("lesson.html", ""),
+    )
     cases = list(product((390, 1440), ("light", "dark"), asks))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        for width, scheme, asked in cases:
+        for width, scheme, (asked, before) in cases:
             view = {"width": width, "height": 900}
             context = browser.new_context(viewport=view, color_scheme=scheme, bypass_csp=True)  # axe is evaluated
             page = context.new_page()
-            page.goto(f"{address}#model={asked}")
-            settle(page, asked.partition("&")[0])
+            page.goto(f"{address}{asked}")
+            time.sleep(4)  # with formulas and the map
+            page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+            page.evaluate(f"() => {{ {before} }}")
             page.evaluate(axe.read_text(encoding="utf-8"))
             run = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
             found += [f"{each['id']} ({each['impact']})" for each in run["violations"]]

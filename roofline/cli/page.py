@@ -5,7 +5,7 @@ from __future__ import annotations
 from roofline.cli.console import progress_bar, refuse, tell, warn
 from roofline.options.verbs import PageFlags
 
-_OF_A_FILE = ("hardware", "models", "dtypes", "lesson")
+_OF_A_FILE = ("hardware", "models", "dtypes")
 _SUCH_AS = {"models": "--models llama-3.1-8b,gpt2", "hardware": "--hardware h100,t4"}
 
 
@@ -16,9 +16,11 @@ def show_page(flags: PageFlags) -> None:
         return
     if given := [name for name in _OF_A_FILE if flags.get(name) not in (None, False)]:
         refuse(f"--{given[0]} says what a file holds; name it with -o page.html, or choose on the page")
+    from roofline.page.files import LESSON
     from roofline.page.server import serve
 
-    serve(flags["port"], lambda address: _started(address, opens=flags["open"]))
+    page = LESSON if flags["lesson"] else ""
+    serve(flags["port"], lambda address: _started(f"{address}{page}", opens=flags["open"]))
 
 
 def show_tools() -> None:
@@ -45,7 +47,9 @@ def _write(flags: PageFlags) -> None:
     from roofline.reports.prediction import quantity
 
     if missing := [name for name in ("models", "hardware") if flags.get(name) is None]:
-        refuse(f"--{missing[0]} is missing: what the file is to hold, such as {_SUCH_AS[missing[0]]}")
+        names = " and ".join(f"--{name}" for name in missing)
+        such = " ".join(_SUCH_AS[name] for name in missing)
+        refuse(f"{names} {'is' if len(missing) == 1 else 'are'} missing: what the file is to hold, such as {such}")
     path = Path(flags["output"] or "")
     with progress_bar("record") as advance:
         models, hardware, dtypes = (_names(flags[name]) for name in ("models", "hardware", "dtypes"))

@@ -706,7 +706,7 @@ class PageFlags(SeveralHardware, total=False):
     ]
     lesson: Annotated[
         bool,
-        Option("With -o: the lesson, a roofline along which one drags the batch.", default=False, everyday=True),
+        Option("The lesson, a roofline along which one drags the batch.", default=False, everyday=True),
     ]
     models: Annotated[str | None, Option("With -o: presets, with commas.", metavar="NAMES", everyday=True)]
     dtypes: Annotated[

@@ -81,7 +81,7 @@ def operator(pairs: Pairs) -> Json:
     groups = tuple(each for each in whole.subject.groups if group in ("", each.name))
     setting = replace(whole, subject=replace(whole.subject, groups=groups))
     formulas = [_formula(setting, quantity, phase) for quantity in _QUANTITIES]
-    return {"statements": [str(op) for each in groups for op in each.ops], "formulas": formulas}
+    return {"statements": [*dict.fromkeys(str(op) for each in groups for op in each.ops)], "formulas": formulas}
 
 
 _QUANTITIES: tuple[Quantity, ...] = ("flops", "bytes")

@@ -292,3 +292,5 @@ def test_without_the_extra_its_line_is_told(monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_belongs_to_a_file_is_refused_when_serving() -> None:
     assert "--models says what a file holds" in refusal(2, "page", "--models", "gpt2")
     assert "--models is missing" in refusal(2, "page", "-o", "x.html", "--hardware", "a10")
+    missing = "--models and --hardware are missing: what the file is to hold, such as --models"
+    assert missing in refusal(2, "page", "--lesson", "-o", "x.html")

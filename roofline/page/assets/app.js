@@ -72,7 +72,8 @@ async function ask() {
 async function refused(failure) {
   problem(failure);
   if (answer) return;
-  const plain = { ...Object.fromEntries(Object.entries(state).filter(([name]) => !LENGTHS.includes(name))), batch: "1" };
+  const kept = Object.fromEntries(Object.entries(state).filter(([name]) => !LENGTHS.includes(name)));
+  const plain = { ...kept, batch: "1", ...(state.context ? { context: "16" } : {}) };
   const found = await from.shown(plain).catch(() => null);
   if (found && !answer) {
     ({ answer, roof } = found);
@@ -277,7 +278,7 @@ function sliders(moving) {
   const step = answer.inputs.context !== null && answer.inputs.context !== undefined;
   const names = ["batch", ...(step ? ["context"] : ["prompt", "generate"])].filter((name) => answer.inputs[name] !== null && answer.inputs[name] !== undefined);
   const moves = !["encoder", "vision"].includes(model()?.kind);
-  const kept = names.filter((name) => moves || name !== "generate");
+  const kept = names.filter((name) => moves || (name !== "generate" && !(name === "prompt" && model()?.kind === "vision")));
   const wanted = [...kept.map(slid), priceField()];
   const holder = byId("sliders");
   if (wanted.length !== holder.children.length || wanted.some((each, place) => each !== holder.children[place])) holder.replaceChildren(...wanted);
@@ -312,7 +313,7 @@ function memory() {
     part.style.width = `${(100 * held[name]) / whole}%`;
     return part;
   });
-  const line = capacity ? h("div", { class: "capacity" }, h("b", {}, `${format.bytes(capacity)} there`)) : null;
+  const line = capacity ? h("div", { class: capacity < whole / 3 ? "capacity early" : "capacity" }, h("b", {}, `${format.bytes(capacity)} there`)) : null;
   if (line) line.style.left = `calc(${(100 * capacity) / whole}% - 2px)`;
   const words = there.map(([, title, name]) => `${title} ${format.bytes(held[name])}`).join(", ");
   show("memory",
@@ -341,29 +342,30 @@ function phases(moving) {
 let drawnMap = {};
 
 async function map(name) {
-  const held = tape?.key === keyOfTape() ? tape.found : undefined;
-  const by = ["context", "prompt"].find((each) => held?.letter(each));
-  if (!held || !held.letter("batch") || !by) {
+  const recorded = tape?.key === keyOfTape() ? tape.found : undefined;
+  const by = ["context", "prompt"].find((each) => recorded?.letter(each));
+  if (!recorded || !recorded.letter("batch") || !by) {
     byId("regimes-card").hidden = true;
     return;
   }
-  const point = pointOf(state, answer, held);
+  const point = pointOf(state, answer, recorded);
   const key = JSON.stringify([tape.key, name, { ...point, batch: 0, [by]: 0 }]);
   if (drawnMap.key !== key) {
-    const most = (letter) => Math.min(LETTERS[letter].high(), held.letter(letter).high, LONGEST);
+    const most = (letter) => Math.min(LETTERS[letter].high(), recorded.letter(letter).high, LONGEST);
     const [batches, lengths] = [scale(1, most("batch")), scale(Math.min(16, most(by)), most(by))];
     drawnMap = { key, batches, lengths };
-    const cells = await mapped(held, name, by, batches, lengths, point, () => drawnMap.key === key);
+    const cells = await mapped(recorded, name, by, batches, lengths, point, () => drawnMap.key === key);
     if (!cells) return;
-    drawnMap.cells = cells;
+    const held = 1 + cells.findLastIndex((row) => row.some(Boolean));  // longer prompts are not on the recording
+    Object.assign(drawnMap, { lengths: lengths.slice(0, held), cells: cells.slice(0, held) });
   }
-  if (drawnMap.cells) crossed(name, by, pointOf(state, answer, held));
+  byId("regimes-card").hidden = !(drawnMap.cells?.length > 1);
+  if (drawnMap.cells?.length > 1) crossed(name, by, pointOf(state, answer, recorded));
 }
 
 function crossed(name, by, point) {
   const { batches, lengths, cells } = drawnMap;
   const title = `${name} over batch and ${by}: at batch ${format.whole(point.batch)} and ${format.whole(point[by])} tokens it is bound by ${answer.phases[name].bound_by}`;
-  byId("regimes-card").hidden = false;
   show("regimes-line", `One ${name} step on ${roof.name}, in the layout shown. The cross is where you stand; a click moves there.`);
   show("regimes", regimes(cells, { batches, lengths, batch: point.batch, length: point[by], axis: by, title, width, height: Math.round(Math.min(340, Math.max(260, width * 0.38))), choose: (batch, length) => change({ batch: String(batch), [by]: String(length) }) }));
 }

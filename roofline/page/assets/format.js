@@ -31,7 +31,7 @@ export function percent(value) {
 export const parameters = (value) => count(value).replace(" ", "").replace("G", "B");
 export const plain = (value) => (value === null || value === undefined ? "–" : digits(value));
 export const whole = (value) => (value === null || value === undefined ? "–" : value.toLocaleString("en-US"));
-export const usd = (value) => (value === null ? "–" : `$${value < 10 ? value.toFixed(2) : digits(value)}`);
+export const usd = (value) => (value === null ? "–" : `$${value >= 10 ? digits(value) : value >= 0.01 || value === 0 ? value.toFixed(2) : Number(value.toPrecision(2))}`);
 
 // A range in one unit: 5.54–8.10 ms.
 export function range(low, high, format) {

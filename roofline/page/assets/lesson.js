@@ -131,7 +131,7 @@ async function letters() {
 }
 
 function fields() {
-  const chosen = (names, value) => names.map((each) => h("option", { value: each, selected: each === value }, each));
+  const chosen = (names, value) => [...new Set([value, ...names])].map((each) => h("option", { value: each, selected: each === value }, each));
   show("phase", chosen(phases(), phaseName()));
   show("model", chosen(library.models.filter((each) => !["encoder", "vision"].includes(each.kind)).map((each) => each.name), state.model));
   show("hardware", chosen(library.hardware.map((each) => each.name), state.hardware));

@@ -42,10 +42,13 @@ function bar(each) {
   return [meter, h("span", { class: "sharetext" }, percent(each.share))];
 }
 
+// A name that may go on in the next line behind a dot or an underscore.
+const breakable = (name) => name.split(/(?<=[._])/).flatMap((part, place) => (place ? [h("wbr"), part] : [part]));
+
 function cell(column, each, choose) {
   const classes = `${column.numeric ? "numeric" : ""} ${column.wide ? "wide" : ""} ${column.key}`.trim();
   if (column.key === "number") return h("td", { class: classes }, each.number ? h("span", { class: `badge ${each.bound_by}` }, String(each.number)) : "");
-  if (column.key === "name") return h("th", { scope: "row", class: classes }, h("button", { type: "button", class: "plain", onclick: () => choose(each.name) }, each.name));
+  if (column.key === "name") return h("th", { scope: "row", class: classes }, h("button", { type: "button", class: "plain", onclick: () => choose(each.name) }, breakable(each.name)));
   if (column.key === "share") return h("td", { class: classes }, bar(each));
   if (column.key === "bound") return h("td", { class: classes }, h("span", { class: `bound ${each.bound_by}` }, each.bound_by));
   return h("td", { class: classes }, column.text(each));
