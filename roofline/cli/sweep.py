@@ -201,8 +201,9 @@ def _sweep_text(swept: Sweep) -> str:
     reasons = swept.reasons() if swept.refused else []
     why = [f"refused {count:,}: {reason}" for reason, count in reasons[:3]]
     why += [f"and {len(reasons) - 3} more reasons, in the column refused"] if len(reasons) > 3 else []
+    files = "1 file" if len(swept.parts()) == 1 else f"{len(swept.parts())} files"
     return (
-        f"{swept.rows:,} rows in {len(swept.parts())} files of {swept.folder}, {size}{refused}\n"
+        f"{swept.rows:,} rows in {files} of {swept.folder}, {size}{refused}\n"
         + "".join(f"{line}\n" for line in why)
         + f"roofline sweep show {swept.folder} --best usd_per_mtoken{asked}"
     )

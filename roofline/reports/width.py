@@ -43,7 +43,8 @@ def aligned(cells: Sequence[Row], left: Sequence[int]) -> list[str]:
     """Rows under their header, those columns of ``left`` left-aligned; folded where the room is narrower.
 
     Text that is left-aligned is broken between words, beside the first column; where that does not do, the columns that
-    have no room follow in a table of their own below, each row under its first cell.
+    have no room follow in a table of their own below, each row under its first cell, or under as many of its first
+    cells as tell it from the other rows.
 
     >>> with room(12):
     ...     aligned([("name", "size", "time"), ("a", "10 GB", "3 ms")], (0,))
@@ -58,7 +59,7 @@ def aligned(cells: Sequence[Row], left: Sequence[int]) -> list[str]:
         return _lines(cells, widths, left)
     words = [max(len(word) for row in cells for word in ["", *row[column].split()]) for column in range(len(widths))]
     widths = _narrowed(widths, words, left, columns)
-    blocks = list(_blocks(widths, columns))
+    blocks = list(_blocks(widths, columns, _key(cells, widths, columns), cells[0]))
     if not any(0 in block for block in blocks):
         blocks = [[0], *blocks]
     lines: list[str] = []
@@ -120,18 +121,32 @@ def _narrowed(widths: Sequence[int], words: Sequence[int], left: Sequence[int], 
     return [min(width, columns) for width in found]
 
 
-def _blocks(widths: Sequence[int], columns: int) -> Iterator[list[int]]:
-    """Columns that stand side by side, each block with the first one, where that leaves room for another."""
-    block = [0]
-    for column in range(1, len(widths)):
-        if _whole([widths[each] for each in [*block, column]]) > columns and block != [0]:
+def _key(cells: Sequence[Row], widths: Sequence[int], columns: int) -> list[int]:
+    """The fewest first columns that tell all rows apart; the first alone where they take more than half of the room."""
+    for count in range(1, len(widths)):
+        if _whole(widths[:count]) > columns / 2:
+            break
+        if len({tuple(row[:count]) for row in cells}) == len(cells):
+            return list(range(count))
+    return [0]
+
+
+def _blocks(widths: Sequence[int], columns: int, key: Sequence[int], header: Row) -> Iterator[list[int]]:
+    """Columns that stand side by side, each block with those of the key, where that leaves room for another.
+
+    A band stands beside the figure that it is of.
+    """
+    block = [*key]
+    for column in range(len(key), len(widths)):
+        banded = [column, column + 1] if list(header[column + 1 : column + 2]) == ["band"] else [column]
+        if _whole([widths[each] for each in [*block, *banded]]) > columns and block != [*key]:
             yield block
-            block = [0]
-        if block == [0] and widths[0] + _GAP + widths[column] > columns:
+            block = [*key]
+        if block == [*key] and _whole([widths[each] for each in [*key, column]]) > columns:
             yield [column]
         else:
             block = [*block, column]
-    if block != [0]:
+    if block != [*key]:
         yield block
 
 

@@ -7,6 +7,9 @@ import html
 import io
 import re
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -15,6 +18,7 @@ from hypothesis import strategies as st
 
 import roofline
 from roofline.cli import app as cli
+from roofline.reports import width
 from roofline.reports.serving.comparison import comparison_text
 from roofline.reports.serving.sizing import sizing_text
 from roofline.reports.width import aligned, room, set_room
@@ -31,6 +35,7 @@ REPORTS = (
     "hardware list", "hardware list --kind system", "hardware show h100", "hardware show dgx-h100",
     "predict llama-3.1-8b --hardware h100 --batch 16 --launch vllm", "formula attention --solve S",
     "hardware check hardware_specs/h100-sxm-80gb.yaml", "engines check engines/vllm.yaml",
+    "compare llama-3.1-8b --hardware h100,l40s --tpot 30ms --pareto --wide --api 0.1/0.2",
     "hardware diff h100 mi300x", "models list llama", "models show llama-3.1-8b", "engines list", "engines show vllm",
 )  # fmt: skip
 DEARER = (
@@ -65,15 +70,56 @@ def seen(command: str, columns: int, monkeypatch: pytest.MonkeyPatch, stream: io
     return stream.getvalue()
 
 
+def _of_prose(pieces: Callable[[str, int], list[str]]) -> Callable[[str, int], list[str]]:
+    """What breaks a line, which fails where that line is a row of many columns: a table is to fold by itself."""
+
+    def checked(line: str, columns: int) -> list[str]:
+        assert len(line) <= columns or len(re.findall(r"\S {2,}\S", line)) < 4, line
+        return pieces(line, columns)
+
+    return checked
+
+
 @pytest.mark.parametrize("command", [*REPORTS, *(pytest.param(each, marks=pytest.mark.slow) for each in DEARER)])
 def test_no_line_of_a_report_is_longer_than_the_terminal(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And every word of the piped report, which is as wide as it must be, is there."""
+    """And every word of the piped report, which is as wide as it must be, is there; no row of a table is broken."""
     monkeypatch.setenv("NO_COLOR", "1")
     piped = seen(command, 80, monkeypatch, io.StringIO())
+    monkeypatch.setattr(width, "_pieces", _of_prose(width._pieces))
     for columns in (80, 120):
         found = seen(command, columns, monkeypatch, Terminal())
         assert [line for line in found.splitlines() if len(line) > columns] == []
         assert {*piped.split()} - {"\\"} == {*found.split()} - {"\\"}  # which continues a command
+
+
+def _verbs(group: Any, path: str = "") -> Iterator[str]:
+    for name, verb in group.commands.items():
+        yield f"{path}{name}"
+        yield from _verbs(verb, f"{path}{name} ") if hasattr(verb, "commands") else ()
+
+
+@pytest.mark.parametrize("verb", ["", *_verbs(cli.app)])
+def test_no_line_of_any_help_is_longer_than_the_terminal(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for columns in (80, 120):
+        found = seen(f"{verb} --help", columns, monkeypatch, Terminal())
+        assert len(found.splitlines()) > 5
+        assert [line for line in found.splitlines() if len(line) > columns] == []
+
+
+def test_a_sweep_and_a_validation_fit_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    out, times = tmp_path / "out", tmp_path / "t.csv"
+    times.write_text("operator,time_s\nstep,0.001\nq_proj,1e-7\nsome_kernel_of_a_long_name_that_is_told,0.0001\n")
+    commands = [
+        f"sweep bert-base --hardware h100,a100 --batch 1,8 --dtype bf16,fp8 -o {out}",
+        f"sweep show {out} --best tokens_per_s", f"sweep show {out} --pivot hardware,batch --of request_s",
+        f"validate bert-base --hardware h100 --measurements {times}",
+    ]  # fmt: skip
+    for command in commands:
+        found = seen(command, 80, monkeypatch, Terminal())
+        assert found
+        paths = [line for line in found.splitlines() if str(tmp_path) in line]  # a path is not broken
+        assert [line for line in found.splitlines() if len(line) > 80 and line not in paths] == []
 
 
 def test_a_refusal_folds_on_a_terminal_and_is_one_line_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,6 +163,22 @@ def test_a_folded_table_fits_and_has_every_letter(cells: list[list[str]], left: 
     letters = "".join("".join(row) for row in cells).replace(" ", "")
     assert {*letters} <= {*"".join(lines)}
     assert all("".join(lines).count(letter) >= letters.count(letter) for letter in "abcde")
+
+
+def test_rows_that_share_their_first_cell_are_told_apart_in_each_part_of_a_folded_table() -> None:
+    cells = [
+        ("device", "batch", "time", "power", "band"),
+        ("h100", "1", "3 ms", "9 W", "8 to 9"),
+        ("h100", "8", *"abc"),
+    ]
+    with room(28):
+        lines = aligned(cells, (0,))
+    assert lines[4].split() == ["device", "batch", "power", "band"]  # a band beside what it is of
+    assert [line.split()[:2] for line in lines if line.startswith("h100")] == [["h100", "1"], ["h100", "8"]] * 2
+    with room(14):  # where there is no room for two cells, the first alone
+        lines = aligned(cells, (0,))
+    assert max(map(len, lines)) <= 14
+    assert lines.count("") == 3
 
 
 def test_a_notebook_shows_a_comparison_and_a_sizing_as_tables() -> None:
