@@ -16,10 +16,11 @@ class KindConstants(Corrections):
 
     ``library`` says whose kernels these are; ``libraries`` has those of others by name, ``dtypes`` those of another
     dtype. Each is whole: what one lacks is the file's default as well, not what stands around it. A library without a
-    latency differs in its ``dtypes`` alone.
+    latency differs in its ``dtypes`` alone. ``inherited``: they were fitted to timings on a relative, none on this one.
     """
 
     library: str | None = None
+    inherited: bool = False
     libraries: dict[str, KindConstants] = {}
     dtypes: dict[str, KindConstants] = {}
 

@@ -153,7 +153,8 @@ class ConstantSet:
         """Whether matmuls that unpack blocks of weights were timed, of the library that runs."""
         library = self.kernels.of("matmul")
         found = (base.kinds.get("matmul") for base in (self.calibration, self.otherwise) if base)
-        return library in UNPACKING and any(own is not None and library in own.libraries for own in found)
+        kernels = (own.libraries[library] for own in found if own is not None and library in own.libraries)
+        return library in UNPACKING and any(not each.inherited for each in kernels)
 
     def has_own(self, kind: str) -> bool:
         """Whether ``kind`` has constants of its own, with the device or its class, fitted to timings of its kernels."""
@@ -241,7 +242,12 @@ class ConstantSet:
         the kind has constants of its own in it.
         """
         library = self.kernels.of(kind, dtype)
-        for base, own in self._places(kind, name):
+        places = list(self._places(kind, name))
+        if (
+            library in UNPACKING
+        ):  # no other library's kernels are like them, not even those that this device was timed with
+            places.sort(key=lambda place: library not in place[1].libraries)
+        for base, own in places:
             theirs = own.libraries.get(library, own)
             known = theirs is not own or own.library in (None, library) or library in NO_LIBRARY
             for place in (theirs, own):

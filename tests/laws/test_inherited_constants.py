@@ -113,8 +113,9 @@ def test_a_measured_class_is_not_slower_than_one_that_inherits_with_less_bandwid
     assert decode[0].time_s < decode[1].time_s
 
 
+@pytest.mark.parametrize("model", ["llama-3.1-8b", "qwen3-30b-a3b"])
 @pytest.mark.parametrize("batch", [1, 4])
-def test_a_ranking_of_small_batches_never_turns_on_a_class_that_was_not_measured(batch: int) -> None:
+def test_a_ranking_of_small_batches_never_turns_on_a_class_that_was_not_measured(model: str, batch: int) -> None:
     """Beside what was measured, what inherits is not faster than its peaks and bandwidth make it, but for 3 %."""
     measured, inherited = [], []
     for spec in load_every_hardware():
@@ -122,7 +123,7 @@ def test_a_ranking_of_small_batches_never_turns_on_a_class_that_was_not_measured
             continue
         if spec.capacity is None or spec.capacity < 20e9:
             continue
-        found = roofline.predict("llama-3.1-8b", spec, batch=batch, phase="decode").phases["decode"].figures
+        found = roofline.predict(model, spec, batch=batch, phase="decode").phases["decode"].figures
         known = spec.name in device_names() or not load_class(spec.calibration_class).inherits
         (measured if known else inherited).append((float(found.bound_s), float(found.time_s), spec.name))
     assert len(measured) > 20

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from roofline.hardware.loading import load_hardware
 from roofline.prediction.predict import predict
 
 OLD = dict.fromkeys(("engine.matmul", "engine.experts", "engine.attention"), "llama-cpp-b6000")
@@ -48,3 +49,17 @@ def test_units_that_unpack_hold_decode_up_where_memory_is_fast_for_them() -> Non
 
     assert gain("rtx-3060", 360.0) < 1.15
     assert gain("rtx-4070-ti", 504.2) > 1.3
+
+
+@pytest.mark.parametrize(
+    "device", ["a100-sxm-80gb", "h100-pcie-80gb", "b200-180gb", "v100-sxm2-32gb", "mi300x", "apple-m5-max"]
+)
+def test_units_that_nobody_timed_unpack_no_more_in_a_cycle_than_those_that_were(device: str) -> None:
+    spec = load_hardware(device)
+    assert spec.units is not None
+    assert spec.clock is not None
+    found = predict("llama-2-7b", device, dtype="q4_k_m", engine="llama.cpp", context=64, phase="decode")
+    figures = found.phases["decode"].figures
+    timed = 7.5 if device.startswith("apple") else 4.6
+    assert figures.bytes / figures.time_s < timed * spec.units.count * spec.clock
+    assert any("no matmul that unpacks" in note for note in found.notes)
