@@ -107,6 +107,10 @@ def test_an_unknown_preset_unlike_any_gets_all_names():
     ("fields", "text"),
     [
         ({}, "a mapping: has no model_type; known: afmoe, albert, apertus, "),
+        (
+            {"_class_name": "DiTTransformer2DModel"},
+            'a mapping: "DiTTransformer2DModel" of diffusers is not modelled; trace',
+        ),
         ({**LLAMA, "model_type": "lama"}, 'model_type "lama" is not modelled; did you mean llama?'),
         ({**LLAMA, "model_type": "rwkv"}, 'model_type "rwkv" is not modelled; '),
         ({**LLAMA, "model_type": ["llama"]}, "model_type a list is not modelled"),
