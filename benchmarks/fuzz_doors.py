@@ -39,13 +39,16 @@ def main() -> None:
     for name, command in _every_preset(asked.presets) if asked.presets else islice(drawn, asked.draws):
         found[command[0], _outcome(name, command)] += 1
         if found.total() % EVERY == 0:
-            print(f"{found.total()} drawn", flush=True)
+            print(f"{found.total()} drawn, {_answered(found)} answered", flush=True)
         if time.monotonic() > end:
             break
     for (verb, outcome), times in sorted(found.items()):
         print(f"{verb:10} {outcome:8} {times:6}")
-    answered = sum(times for (_, outcome), times in found.items() if outcome in ("exit 0", "exit 4"))
-    print(f"{found.total()} asked, {answered} answered")
+    print(f"{found.total()} asked, {_answered(found)} answered")
+
+
+def _answered(found: Counter[tuple[str, str]]) -> int:
+    return sum(times for (_, outcome), times in found.items() if outcome in ("exit 0", "exit 4"))
 
 
 def _every_preset(devices: str) -> Iterator[tuple[str, list[str]]]:

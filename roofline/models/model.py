@@ -300,7 +300,7 @@ def _scale_positions(fields: Mapping[str, Any], shape_fields: dict[str, Any]) ->
 def _family(fields: Mapping[str, Any], where: str) -> tuple[str, Family]:
     model_type = fields.get("model_type")
     if model_type is None and isinstance(pipeline := fields.get("_class_name"), str):
-        msg = f"{where}: {shown(pipeline)} of diffusers is not modelled; trace its module: roofline predict my.py:make_model"
+        msg = f"{where}: {shown(pipeline)} of diffusers is not modelled; trace it: roofline predict my.py:make_model"
         raise ConfigError(msg)
     if not isinstance(model_type, str):
         given = "has no model_type" if model_type is None else f"model_type {shown(model_type)} is not modelled"

@@ -48,8 +48,9 @@ LENGTHS = (1, 2, 3, 7, 8, 15, 16, 17, 63, 64, 65, 100, 127, 128, 129, 500, 511, 
 RECIPES = (
     *("bf16", "fp16", "fp32", "fp8", "fp8-block", "int8", "w8a8", "w8a16", "w4a16", "awq", "gptq", "w4a8", "mxfp8"),
     *("mxfp4", "nvfp4", "nf4", "nf4-dq", "w4a16+kv8", "w4a16+kv4", "w4a16+g64+zp", "w4a16+g7", "fp8+kv8", "kv4"),
+    *("q4_k_m", "q8_0", "iq2_xxs+kv8", "mxfp4_moe"),
 )
-ENGINES = ("vllm", "sglang", "tensorrt-llm", "tensorrt", "torch-compile", "transformers")
+ENGINES = ("vllm", "sglang", "tensorrt-llm", "tensorrt", "torch-compile", "transformers", "llama-cpp", "mlx", "exllama")
 EDITS = (
     *("engine.chunk=0", "engine.chunk=1", "engine.chunk=100", "engine.chunk=512", "engine.chunk=8192"),
     *("engine.kv_block=1", "engine.kv_block=7", "engine.kv_block=256", "engine.attention=materialised"),
