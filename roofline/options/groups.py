@@ -299,22 +299,20 @@ class Degrees(TypedDict, total=False):
         int | None,
         Option(
             "Tensor parallel degree.",
-            usual="the best layout; in simulate the fewest devices",
+            usual="the best layout",
             everyday=True,
             line=_DEGREES,
         ),
     ]
     pp: Annotated[
         int | None,
-        Option(
-            "Pipeline stages.", usual="the best layout; in simulate the fewest devices", everyday=True, line=_DEGREES
-        ),
+        Option("Pipeline stages.", usual="the best layout", everyday=True, line=_DEGREES),
     ]
     dp: Annotated[
         int | None,
         Option(
             "Data-parallel replicas.",
-            usual="the best layout; in simulate the fewest devices",
+            usual="the best layout",
             everyday=True,
             line=_DEGREES,
         ),
@@ -323,7 +321,7 @@ class Degrees(TypedDict, total=False):
         int | None,
         Option(
             "Expert parallel degree, over the devices of tp and dp.",
-            usual="the best layout; in simulate the fewest devices",
+            usual="the best layout",
             everyday=True,
             line=_DEGREES,
         ),
@@ -332,7 +330,7 @@ class Degrees(TypedDict, total=False):
         int | None,
         Option(
             "Context parallel degree.",
-            usual="the best layout; in simulate the fewest devices",
+            usual="the best layout",
             everyday=True,
             line=_DEGREES,
         ),
@@ -341,7 +339,7 @@ class Degrees(TypedDict, total=False):
         int | None,
         Option(
             "Decode context parallel degree: the KV cache split by position over devices of tp.",
-            usual="the best layout; in simulate the fewest devices",
+            usual="the best layout",
             everyday=True,
             line=_DEGREES,
         ),
@@ -350,7 +348,7 @@ class Degrees(TypedDict, total=False):
         int | None,
         Option(
             "Sequence parallelism: 1, or as tp.",
-            usual="the best layout; in simulate the fewest devices",
+            usual="the best layout",
             everyday=True,
             line=_DEGREES,
         ),

@@ -243,6 +243,17 @@ def nearest_column(curve: Curve, targets: Targets) -> int | None:
     return _largest(-targets.excess(curve.of("ttft_s"), curve.of("tpot_s")), curve.holds)
 
 
+def standing(curve: Curve, targets: Targets) -> tuple[bool, float]:
+    """By what the layouts of one hardware are ranked: whether one meets the targets, and what a device of it serves.
+
+    Requests per second and device at the best column; where none meets the targets, at the nearest.
+    """
+    best = best_column(curve, targets)
+    column = nearest_column(curve, targets) if best is None else best
+    rate = 0.0 if column is None else float(curve.of("requests_per_s")[column]) / curve.devices
+    return best is not None, rate
+
+
 def least_column(curve: Curve, requests_per_s: float, targets: Targets, slack: Grid | float = 1.0) -> int | None:
     """The smallest batch that serves so many requests per second within the targets; ``slack`` multiplies the times."""
     return least_of(curve.of("requests_per_s"), requests_per_s, curve, targets, slack)

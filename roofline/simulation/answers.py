@@ -28,6 +28,7 @@ class ServedByAnswer(TypedDict):
     devices: Annotated[int, Says("devices of all replicas")]
     replicas: Annotated[int, Says("replicas behind the router")]
     layout: Annotated[str, Says("layout of a replica")]
+    layout_reason: Annotated[str | None, Says("why that one; null where it was asked for, or is the only one")]
     overrides: Annotated[dict[str, Any], Says("fields that --set edits, by path, in the spelling given")]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 
@@ -119,24 +119,17 @@ class Deployment:
         return f"{self.own_devices} x {device.name}, {many}" if self.own_devices > 1 else device.name
 
 
-def deployments(
-    request: Request, model: AnyModel, hardware: Hardware, longest: int, options: SimulateOptions
-) -> Iterator[Deployment]:
-    """The layouts of a replica that the options leave open, the fewest devices first; one where they fix it.
-
-    ``request`` is what is asked of the hardware in any of them.
-
-    Raises RooflineError for what no clock is of.
-    """
-    asked = part(StepClockOptions, options)
+def deployed(
+    request: Request, model: AnyModel, hardware: Hardware, longest: int, options: SimulateOptions, degrees: Degrees
+) -> Deployment:
+    """Replicas of these degrees. Raises RooflineError for what no clock is of."""
     if request.device.dataflow:
         msg = f"{request.device.name} launches no kernels, and no timings of a dataflow chip are at hand"
         raise WorkloadError(msg)
-    for degrees in _degrees(request, asked):
-        each: StepClockOptions = {**asked, **degrees}
-        clock, replicas = StepClock(model, hardware, **each), degrees["dp"] or 1
-        found = deployment_of(clock, replicas, longest, options, options["offload"])
-        yield speculating(found, read_speculation(options, request.model), hardware, each)
+    asked: StepClockOptions = {**part(StepClockOptions, options), **degrees}
+    clock, replicas = StepClock(model, hardware, **asked), degrees["dp"] or 1
+    found = deployment_of(clock, replicas, longest, options, options["offload"])
+    return speculating(found, read_speculation(options, request.model), hardware, asked)
 
 
 def deploy(request: Request, model: AnyModel, hardware: Hardware, longest: int, options: SimulateOptions) -> Deployment:
@@ -145,7 +138,8 @@ def deploy(request: Request, model: AnyModel, hardware: Hardware, longest: int, 
     Raises WorkloadError where none does.
     """
     found = None
-    for found in deployments(request, model, hardware, longest, options):
+    for degrees in open_degrees(request, options).values():
+        found = deployed(request, model, hardware, longest, options, degrees)
         if found.room.holds(longest):
             return found
     assert found is not None, "one device is a layout"
@@ -184,9 +178,13 @@ def disaggregated(prefill: Deployment, decode: Deployment, longest: int) -> Depl
     return replace(decode, tiers=(), prefill=prefill, transfers=transfers)
 
 
-def _degrees(request: Request, asked: StepClockOptions) -> Iterator[Degrees]:
-    """Degrees of a replica, and how many replicas the devices make."""
-    given, fleet = given_degrees(asked), request.fleet
+def open_degrees(request: Request, options: SimulateOptions) -> dict[str, Degrees]:
+    """The degrees of a replica that the options leave open, and how many the devices make, by its layout in words.
+
+    The fewest devices first; one where they fix it. ``request`` is what is asked of the hardware in any of them. Raises
+    UsageError for pipelines.
+    """
+    given, fleet = given_degrees(part(StepClockOptions, options)), request.fleet
     if given.get("pp", 1) > 1:
         msg = f"pp {given['pp']}: pipelines are not simulated; give tp, ep, cp or dp"
         raise UsageError(msg)
@@ -196,11 +194,12 @@ def _degrees(request: Request, asked: StepClockOptions) -> Iterator[Degrees]:
     if own or "dp" in given or not fleet.counted:
         own = own or {"tp": max(1, fleet.count // given.get("dp", 1))}
         replicas = max(1, fleet.count // int(devices_of(own)))
-        yield part(Degrees, {**own, "pp": 1, "dp": given.get("dp", replicas)})
-        return
-    for layout in replica_layouts(request.program, fleet.count):
-        if layout.ep == layout.pp == 1:
-            yield part(Degrees, {**layout.to_dict(), "dp": fleet.count // int(layout.devices)})
+        return {"": part(Degrees, {**own, "pp": 1, "dp": given.get("dp", replicas)})}
+    return {
+        str(layout): part(Degrees, {**layout.to_dict(), "dp": fleet.count // int(layout.devices)})
+        for layout in replica_layouts(request.program, fleet.count)
+        if layout.dp == layout.pp == 1
+    }
 
 
 def deployment_of(

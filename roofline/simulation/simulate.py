@@ -26,6 +26,7 @@ from roofline.simulation.arrivals import Arrivals
 from roofline.simulation.deployment import Deployment, deploy, disaggregated, one_pool
 from roofline.simulation.events import ROUTERS, round_robin, run
 from roofline.simulation.job import JobCost
+from roofline.simulation.layouts import choose
 from roofline.simulation.ledger import Ledger
 from roofline.simulation.load import Offered
 from roofline.simulation.statistics import Outcome, counted_of, outcome
@@ -43,6 +44,7 @@ _FULL, _LEAST_FULL, _MOST_FULL = 8, 400, 8192  # so many times the sequences in 
 class Simulation:
     """What requests waited: ``ledger`` has them one by one, ``outcome`` their percentiles, as expected.
 
+    ``why``: why the replicas have their layout, where nobody asked for it.
     What else a report shows is simulated when it is asked for.
     """
 
@@ -53,6 +55,7 @@ class Simulation:
     ledger: Ledger
     outcome: Outcome
     cost: JobCost | None = None
+    why: str = ""
 
     @property
     def counted(self) -> Ledger:
@@ -180,7 +183,8 @@ class Simulation:
         return {
             **versions(), "model": request.model.name,
             "hardware": {"name": request.device.name, "devices": d.devices, "replicas": d.replicas,
-                         "layout": str(steps.layout), "overrides": dict(request.overrides)},
+                         "layout": str(steps.layout), "layout_reason": self.why or None,
+                         "overrides": dict(request.overrides)},
             "engine": engine_in_json(request.engine),
             "inputs": {
                 "workload": w.name, "workload_source": w.source, **lengths,
@@ -230,14 +234,15 @@ def simulate(model: AnyModel, hardware: Hardware, **options: Unpack[SimulateOpti
     workload = read_workload(options, asked.requests, positions, asked.seed, request.adapters)
     ledger = workload.ledger()
     asked.arrivals(workload)  # a process that is unknown is refused before any work
-    deployment = deploy(request, model, hardware, int((ledger.prompt + ledger.generate).max()) - 1, options)
+    chosen = choose(request, model, hardware, int((ledger.prompt + ledger.generate).max()) - 1, options)
+    deployment = chosen.deployment
     if options["prefill_on"] is not None:
         other = one_pool(options["prefill_on"])
         longest = int(ledger.prompt.max())
         asks = read_request(model, other, **part(RequestOptions, part(StepClockOptions, options)))
         deployment = disaggregated(deploy(asks, model, other, longest, options), deployment, longest)
     found = serve(deployment, workload, ledger, asked, targets)
-    return Simulation(deployment, workload, asked, targets, ledger, found)
+    return Simulation(deployment, workload, asked, targets, ledger, found, why=chosen.why)
 
 
 def serve(

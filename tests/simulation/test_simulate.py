@@ -127,8 +127,41 @@ def test_degrees_make_replicas_of_the_devices() -> None:
     for given, (replicas, layout) in shapes.items():
         found = simulated("8xh100", requests=2, **dict(given)).deployment
         assert (found.replicas, str(found.clock.replica.layout)) == (replicas, layout)
-    large = roofline.simulate("llama-3.1-70b", "8xh100", load=1.0, requests=2).deployment
-    assert (large.replicas, str(large.clock.replica.layout)) == (4, "tp 2")
+
+
+@pytest.mark.parametrize(
+    ("model", "hardware", "targets"),
+    [
+        ("llama-3.1-8b", "2xh100", {}),
+        ("llama-3.1-8b", "2xh100", {"tpot": "5ms"}),
+        ("llama-3.1-70b", "8xh100", {"tpot": "15ms"}),
+        ("olmoe-1b-7b", "4xh100", {"ttft": "30ms"}),
+    ],
+)
+def test_compare_and_simulate_choose_one_layout(model: str, hardware: str, targets: dict[str, Any]) -> None:
+    """Or simulate says which one compare has, and why it is not simulated."""
+    asked = {"prompt": 1000, "generate": 200, **targets}
+    row = roofline.compare(model, hardware, **asked).rows[0]
+    found = roofline.simulate(model, hardware, load=1.0, requests=2, **asked)
+    assert found.why.startswith("the best of ")
+    own = str(found.deployment.clock.replica.layout)
+    assert own == row.curve.layout or f"compare has {row.curve.layout}: " in found.why
+    assert found.to_dict()["hardware"]["layout_reason"] == found.why
+    if "compare has" in found.why:
+        assert row.curve.split.pp > 1 or row.curve.split.dp > 1
+
+
+def test_few_clients_are_served_by_many_devices_each() -> None:
+    """One at a time by all of them, many by replicas of few."""
+    few, many = (
+        roofline.simulate("llama-3.1-8b", "4xh100", concurrency=n, requests=4, prompt=1000, generate=200)
+        for n in (1, 2000)
+    )
+    assert str(few.deployment.clock.replica.layout) == "tp 4"
+    assert few.why == "the best of 3, by requests served with 1 in flight"
+    assert many.deployment.replicas > 1
+    asked = roofline.simulate("llama-3.1-8b", "4xh100", concurrency=1, requests=4, tp=2)
+    assert asked.why == ""
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ def _verdict(found: Simulation) -> list[str]:
     asked = f"{outcome.requests:,} requests {found.asked.words}"
     lines = [
         f"{request.model.name} ({request.recipe.name}) on {found.deployment.words}: {asked}",
+        *([f"layout: {found.why}"] if found.why else []),
         found.workload.words,
     ]
     served = f"{format_figures(outcome.requests_per_s)} req/s, {outcome.output_tokens_per_s:,.0f} generated tokens/s"
