@@ -140,7 +140,13 @@ def _bought(order: Order) -> str:
 
 
 def _units(units: int, name: str, unit: int) -> str:
-    return f"{units} x {name}" + (f" of {unit} devices" if unit > 1 else "")
+    """So many units in words; how many devices each holds, where its name does not say so: a box by its own name.
+
+    >>> _units(2, "8xh100-sxm-80gb", 8), _units(2, "dgx-h100", 8), _units(3, "l40s", 1)
+    ('2 x 8xh100-sxm-80gb', '2 x dgx-h100 of 8 devices', '3 x l40s')
+    """
+    told = unit == 1 or name.startswith(f"{unit}x")
+    return f"{units} x {name}" if told else f"{units} x {name} of {unit} devices"
 
 
 def _simulated(result: Sizing, wide: bool) -> list[str]:
