@@ -240,6 +240,7 @@ _EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size":
 
 SEEN: dict[str, tuple[str, Draw]] = {
     "gemma4": ("Gemma4ForConditionalGeneration", _gemma4),
+    "glm46v": ("Glm46VForConditionalGeneration", _glm4v),
     "glm4v": ("Glm4vForConditionalGeneration", _glm4v),
     "glm4v_moe": ("Glm4vMoeForConditionalGeneration", _glm4v_moe),
     "minimax_m3_vl": ("MiniMaxM3SparseForConditionalGeneration", _minimax),

@@ -19,12 +19,13 @@ from roofline.models.towers.rules import Size, grid_of, pictures
 from roofline.program.phases import Phase
 from roofline.program.traffic.lengths import Pictures
 
-GRIDDED = [name for name in SEEN if name.startswith(("qwen", "glm4v"))]
+GRIDDED = [name for name in SEEN if name.startswith(("qwen", "glm4"))]
 
 
 _OLD = {
     "qwen2_vl": "Qwen2VisionTransformerPretrainedModel",
     "qwen2_5_vl": "Qwen2_5_VisionTransformerPretrainedModel",
+    "glm46v": "Glm4vVisionModel",
     "qwen2_5_omni_thinker": "Qwen2_5OmniVisionEncoder",
     "qwen3_omni_moe_thinker": "Qwen3OmniMoeVisionEncoder",
 }
@@ -37,7 +38,7 @@ def tower_of(model: Model) -> Any:
     fields = {key: value for key, value in model.fields.items() if key not in ("model_type", "architectures")}
     config = transformers.AutoConfig.for_model(model.model_type, **fields)
     config.vision_config._attn_implementation = "eager"
-    own = model.model_type.removesuffix("_thinker")
+    own = model.model_type.removesuffix("_thinker").replace("glm46v", "glm4v")
     file = importlib.import_module(f"transformers.models.{own}.modeling_{own}")
     stem = SEEN[model.model_type][0].removesuffix("ForConditionalGeneration")
     name = f"{stem}VisionModel" if hasattr(file, f"{stem}VisionModel") else _OLD[model.model_type]

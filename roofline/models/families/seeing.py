@@ -40,6 +40,7 @@ _LLAVA_NEXT = {"clip_vision_model": "llava_next.CLIP_TILES", "siglip_vision_mode
 
 SEEING: dict[str, Tower] = {
     "gemma4": Tower({"gemma4_vision": "gemma4.GEMMA4"}, "vision_soft_tokens_per_image"),
+    "glm46v": Tower({"glm4v_vision": "glm4v.GLM4V"}),
     "glm4v": Tower({"glm4v_vision": "glm4v.GLM4V"}),
     "glm4v_moe": Tower({"glm4v_moe_vision": "glm4v.GLM4V"}),
     "gemma3": Tower({"siglip_vision_model": "gemma3.GEMMA3"}, "mm_tokens_per_image"),
