@@ -23,7 +23,7 @@ def test_each_tool_says_what_it_takes() -> None:
     assert json_schema.check(arguments, told["predict"]["inputSchema"])
     with pytest.raises(json_schema.MismatchError):
         json_schema.check({**arguments, "batc": 4}, told["predict"]["inputSchema"])
-    assert told["predict"]["inputSchema"]["properties"]["phase"]["enum"] == ["encode", "prefill", "decode"]
+    assert told["predict"]["inputSchema"]["properties"]["phase"]["enum"] == ["encode", "listen", "prefill", "decode"]
 
 
 def test_an_answer_is_that_of_the_verb() -> None:
